@@ -1,0 +1,1 @@
+"""Smaller, faster networks of the same accuracy; TFLite export."""

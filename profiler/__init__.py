@@ -1,0 +1,1 @@
+"""What a layer is, and how long it takes on a device."""

@@ -1,0 +1,181 @@
+"""`Layer`, the word that all packages share: one operator with its shapes and parameters."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+DTYPE_BYTES: Mapping[str, float] = {
+    "float32": 4, "float16": 2, "bfloat16": 2, "float64": 8, "int64": 8, "uint64": 8, "int32": 4, "uint32": 4,
+    "int16": 2, "uint16": 2, "int8": 1, "uint8": 1, "bool": 1, "int4": 0.5, "uint4": 0.5, "int2": 0.25, "complex64": 8,
+    "complex128": 16, "string": 16, "resource": 0, "variant": 0,
+}  # fmt: skip
+"""Bytes that one element takes, by TFLite's type names."""
+
+QUANTIZED = frozenset({"int8", "uint8", "int4", "int2", "uint4"})
+
+Param = int | float | str | bool | tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """Shape and type of one operand. `constant` operands (weights) come from the file and not from another layer."""
+
+    shape: tuple[int, ...]
+    dtype: str = "float32"
+    constant: bool = False
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return math.prod(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the elements take."""
+        return math.ceil(self.size * DTYPE_BYTES.get(self.dtype, 4))
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One operator of a network.
+
+    Parameters
+    ----------
+    op
+        TFLite's own name in lower case, such as ``conv_2d``; a custom operator is ``custom:NAME``.
+    inputs
+        Operands in TFLite's order, constant ones included, absent optional ones left out.
+    outputs
+        Results.
+    params
+        What TFLite stores as the operator's options, under these names: ``kernel_height``, ``kernel_width``,
+        ``stride_height``, ``stride_width``, ``dilation_height``, ``dilation_width``, ``padding`` (``same``/``valid``),
+        ``activation`` (``none``, ``relu``, ``relu6``, …), ``depth_multiplier``, ``axis`` and so on.
+    name, index
+        The first output tensor's name and the position in the file; neither takes part in comparison.
+    repeat
+        How often the layer runs in one inference (the trip count of the loop that it stands in).
+    """
+
+    op: str
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    params: Mapping[str, Param] = field(default_factory=dict)
+    name: str = field(default="", compare=False)
+    index: int = field(default=0, compare=False)
+    repeat: int = 1
+
+    @cached_property
+    def activations(self) -> tuple[Tensor, ...]:
+        """The operands that other layers produce."""
+        return tuple(t for t in self.inputs if not t.constant)
+
+    @cached_property
+    def weights(self) -> tuple[Tensor, ...]:
+        """The operands that are stored in the file."""
+        return tuple(t for t in self.inputs if t.constant)
+
+    @cached_property
+    def dtype(self) -> str:
+        """The arithmetic: ``float32``, ``int8``, ``int16``, or ``dynamic_int8`` (float data, integer weights)."""
+        if self.op == "quantize":
+            # Requantisation (integer to integer) is other work than quantising floats: it goes by its input's type.
+            source = self.inputs[0].dtype if self.inputs else "float32"
+            return source if source != "float32" else self.outputs[0].dtype
+        data = self.activations or self.inputs or self.outputs
+        first = data[0].dtype if data else "float32"
+        if first == "float32" and self.op in WEIGHTED and any(t.dtype in QUANTIZED for t in self.weights):
+            return "dynamic_int8"
+        return first
+
+    @cached_property
+    def macs(self) -> int:
+        """Multiply-accumulate operations of one run; 0 where the operator multiplies no weights."""
+        return count_macs(self)
+
+    @cached_property
+    def input_bytes(self) -> int:
+        """Bytes of the operands that other layers produce."""
+        return sum(t.nbytes for t in self.activations)
+
+    @cached_property
+    def output_bytes(self) -> int:
+        """Bytes of the results."""
+        return sum(t.nbytes for t in self.outputs)
+
+    @cached_property
+    def weight_bytes(self) -> int:
+        """Bytes of the operands that are stored in the file."""
+        return sum(t.nbytes for t in self.weights)
+
+    @cached_property
+    def parameters(self) -> int:
+        """Number of stored weights."""
+        return sum(t.size for t in self.weights)
+
+    @cached_property
+    def key(self) -> str:
+        """One line of JSON that says all that takes part in comparison, the same for equal layers."""
+        return json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"))
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON values, without name and index; `from_dict` reads it back."""
+        value: dict[str, Any] = {
+            "op": self.op,
+            "inputs": [[list(t.shape), t.dtype, int(t.constant)] for t in self.inputs],
+            "outputs": [[list(t.shape), t.dtype] for t in self.outputs],
+            "params": {k: list(v) if isinstance(v, tuple) else v for k, v in sorted(self.params.items())},
+        }
+        if self.repeat != 1:
+            value["repeat"] = self.repeat
+        return value
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any], name: str = "", index: int = 0) -> Layer:
+        """Read what `to_dict` wrote."""
+        return cls(
+            op=value["op"],
+            inputs=tuple(Tensor(tuple(s), d, bool(c)) for s, d, c in value["inputs"]),
+            outputs=tuple(Tensor(tuple(s), d) for s, d in value["outputs"]),
+            params={k: tuple(v) if isinstance(v, list) else v for k, v in value["params"].items()},
+            name=name,
+            index=index,
+            repeat=value.get("repeat", 1),
+        )
+
+
+WEIGHTED = frozenset(
+    {"conv_2d", "depthwise_conv_2d", "fully_connected", "transpose_conv", "conv_3d", "batch_matmul", "unidirectional_sequence_lstm"}
+)
+"""Operators that multiply by weights, so that integer weights with float data mean dynamic-range arithmetic."""
+
+
+def count_macs(layer: Layer) -> int:
+    """Multiply-accumulates of one run of `layer`, by the textbook formula of its operator."""
+    if not layer.outputs or not layer.inputs:
+        return 0
+    out = layer.outputs[0]
+    if layer.op in ("conv_2d", "fully_connected", "conv_3d") and len(layer.inputs) > 1:
+        weight = layer.inputs[1]
+        return out.size * (weight.size // weight.shape[0]) if weight.shape and weight.shape[0] else 0
+    if layer.op == "depthwise_conv_2d" and len(layer.inputs) > 1 and len(layer.inputs[1].shape) == 4:
+        return out.size * layer.inputs[1].shape[1] * layer.inputs[1].shape[2]
+    if layer.op == "transpose_conv" and len(layer.inputs) > 2 and len(layer.inputs[1].shape) == 4:
+        weight, data = layer.inputs[1], layer.inputs[2]
+        return data.size * weight.shape[0] * weight.shape[1] * weight.shape[2]
+    if layer.op == "batch_matmul" and len(layer.inputs) > 1 and layer.inputs[0].shape:
+        inner = layer.inputs[0].shape[-2 if layer.params.get("adj_x") else -1] if len(layer.inputs[0].shape) > 1 else 1
+        return out.size * inner
+    if layer.op == "unidirectional_sequence_lstm" and len(layer.inputs[0].shape) == 3:
+        shape = layer.inputs[0].shape
+        matrices = sum(t.size for t in layer.weights if len(t.shape) == 2)
+        return shape[0] * shape[1] * matrices
+    return 0

@@ -1,0 +1,65 @@
+"""`Network`: the layers of one file in execution order, and how they hang together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from profiler.layer import Layer, Tensor
+
+
+@dataclass(frozen=True)
+class Edge:
+    """The tensors that one layer reads and writes, as positions in `Network.tensors`."""
+
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network as the runtime sees it.
+
+    Parameters
+    ----------
+    name
+        Where it came from: a file's name, mostly.
+    layers
+        In execution order. Layers inside a loop's body follow the loop's own layer, with `Layer.repeat` set.
+    edges
+        One per layer, or empty where only a bag of layers is known (a table).
+    tensors
+        All tensors of the main graph; `edges`, `inputs` and `outputs` point into it.
+    assumed_batch
+        True where the file leaves the batch open and 1 was taken.
+    """
+
+    name: str
+    layers: tuple[Layer, ...]
+    edges: tuple[Edge, ...] = ()
+    tensors: tuple[Tensor, ...] = ()
+    inputs: tuple[int, ...] = ()
+    outputs: tuple[int, ...] = ()
+    file_bytes: int = 0
+    assumed_batch: bool = False
+    metadata: dict[str, str] = field(default_factory=dict, compare=False)
+
+    @cached_property
+    def macs(self) -> int:
+        """Multiply-accumulates of one inference."""
+        return sum(layer.macs * layer.repeat for layer in self.layers)
+
+    @cached_property
+    def weight_bytes(self) -> int:
+        """Bytes of all constant tensors, each counted once."""
+        if self.tensors:
+            return sum(t.nbytes for t in self.tensors if t.constant)
+        return sum(layer.weight_bytes for layer in self.layers)
+
+    @cached_property
+    def dtype(self) -> str:
+        """The type that most multiply-accumulates (else most layers) are done in."""
+        totals: dict[str, float] = {}
+        for layer in self.layers:
+            totals[layer.dtype] = totals.get(layer.dtype, 0.0) + layer.macs * layer.repeat + 1e-6
+        return max(totals, key=lambda dtype: totals[dtype]) if totals else "float32"

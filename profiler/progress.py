@@ -1,0 +1,12 @@
+"""How long work tells of its progress without knowing who listens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+ProgressCallback = Callable[[float, str], None]
+"""Called with the share of the work that is done (0 to 1) and a short note of what is being done now."""
+
+
+def silent(fraction: float, note: str) -> None:
+    """Listen to nothing."""

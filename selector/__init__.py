@@ -1,0 +1,1 @@
+"""Which of several networks to run: per device, per input."""

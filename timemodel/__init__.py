@@ -1,0 +1,1 @@
+"""From measured layers to a readable model of execution time."""
