@@ -1,0 +1,55 @@
+"""edgetime: how long a network takes on a device, why, and how to make it faster without losing accuracy.
+
+Everything public is here and is imported when first used, so that ``import edgetime`` costs nothing and
+works on boards without TensorFlow::
+
+    import edgetime as et
+
+    model = et.load_time_model("device.timemodel.json")
+    print(et.predict(model, "net.tflite").predicted_ms)
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Data": "compressor.data",
+    "EdgetimeError": "profiler.errors",
+    "Layer": "profiler.layer",
+    "LayerPrediction": "timemodel.prediction",
+    "Network": "profiler.network",
+    "NetworkPrediction": "timemodel.prediction",
+    "Tensor": "profiler.layer",
+    "advise": "edgetime.facade",
+    "compress": "edgetime.facade",
+    "export": "edgetime.facade",
+    "fit": "edgetime.facade",
+    "load_data": "compressor.data",
+    "load_time_model": "edgetime.facade",
+    "measure": "edgetime.facade",
+    "open_target": "profiler.target",
+    "predict": "edgetime.facade",
+    "profile": "edgetime.facade",
+    "read_network": "edgetime.facade",
+    "select": "edgetime.facade",
+    "write_report": "edgetime.facade",
+}
+"""Where each public name lives; `__getattr__` imports it from there."""
+
+__all__ = sorted([*_HOMES, "__version__"])
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'edgetime' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,124 @@
+"""The command line: one thin module per verb, imported when that verb is asked for."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Iterator, MutableMapping, Sequence
+from typing import Any
+
+import typer
+import typer.core
+import typer.main
+
+from edgetime import __version__
+from edgetime.cli import failures
+
+VERBS = {
+    "demo": "demo",
+    "profile": "profile",
+    "fit": "fit",
+    "explain": "explain",
+    "predict": "predict",
+    "advise": "advise",
+    "compress": "compress",
+    "export": "export",
+    "select": "select",
+    "bundle": "bundle",
+    "import": "import_",
+    "targets": "targets",
+    "report": "report",
+}
+"""Verb and the module of this package whose ``command`` function it runs, in the order of a day's work."""
+
+
+class _LazyVerbs(MutableMapping[str, Any]):
+    """Commands by name; each verb's module is imported when its command is taken out."""
+
+    def __init__(self) -> None:
+        self._made: dict[str, Any] = {}
+
+    def __getitem__(self, verb: str) -> Any:
+        if verb not in self._made:
+            if verb not in VERBS:
+                raise KeyError(verb)
+            module = importlib.import_module(f"{__name__}.{VERBS[verb]}")
+            holder = typer.Typer(add_completion=False, rich_markup_mode="rich")
+            holder.command(verb)(module.command)
+            self._made[verb] = typer.main.get_command(holder)
+        return self._made[verb]
+
+    def __setitem__(self, verb: str, command: Any) -> None:
+        self._made[verb] = command
+
+    def __delitem__(self, verb: str) -> None:
+        del self._made[verb]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(VERBS)
+
+    def __len__(self) -> int:
+        return len(VERBS)
+
+
+class VerbGroup(typer.core.TyperGroup):
+    """The group of verbs: imports them late and turns every failure into one sentence and an exit status."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.commands = _LazyVerbs()
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Names of all verbs, without importing them."""
+        return list(VERBS)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the verb; a failure is told in one sentence and ends with its exit status."""
+        with failures.told():
+            return super().invoke(ctx)
+
+    def main(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any
+    ) -> Any:
+        """Run the command line and leave with status 0, 1 or 2."""
+        standalone = extra.pop("standalone_mode", True)
+        try:
+            with failures.told():
+                status = super().main(args, prog_name or "edgetime", standalone_mode=False, **extra)
+        except typer.Exit as ended:
+            status = ended.exit_code
+        status = status if isinstance(status, int) else 0
+        if standalone:
+            sys.exit(status)
+        return status
+
+
+app = typer.Typer(cls=VerbGroup, add_completion=False, rich_markup_mode="rich", no_args_is_help=True)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _edgetime(
+    version: bool = typer.Option(
+        False, "--version", callback=_show_version, is_eager=True, help="Show the version."
+    ),
+) -> None:
+    """How long does this network take on that device, why, and how do I make it faster?
+
+    Measure a device once with [bold]profile[/], learn its time model with [bold]fit[/]; all other verbs use
+    that model.
+    [bold]edgetime demo[/] shows the whole story on this machine.
+    """
+
+
+def main() -> None:
+    """Entry point of the ``edgetime`` command."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    failures.stop_on_terminate()
+    app()

@@ -1,0 +1,219 @@
+"""What the verbs show: results on stdout, everything else on stderr."""
+
+from __future__ import annotations
+
+import contextlib
+import json as json_text
+import os
+import re
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any, TextIO
+
+import typer
+from rich.console import Console, RenderableType
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from profiler.progress import ProgressCallback
+
+JsonOption = Annotated[
+    bool,
+    typer.Option("--json", help="Print JSON on stdout and nothing else there.", show_default=False),
+]
+"""The ``--json`` option, the same in every verb."""
+
+PIPE_WIDTH = 100
+"""Columns where the output is no terminal and `COLUMNS` is not set."""
+
+PLAIN_EVERY_S = 10.0
+"""Seconds between lines of progress where stderr is no terminal."""
+
+
+class Terminal:
+    """One run's output.
+
+    Parameters
+    ----------
+    json
+        Results are only printed by `json`; `show` is silent.
+
+    Notes
+    -----
+    Use it as a context manager: inside, what libraries and child processes print on stdout goes to stderr, so
+    that stdout carries only results.
+    """
+
+    def __init__(self, json: bool = False) -> None:
+        self._as_json = json
+        self._errors = Console(stderr=True, **_width(sys.stderr), highlight=False, soft_wrap=False)
+        self._results: TextIO = sys.stdout
+        self._undo = contextlib.ExitStack()
+
+    def __enter__(self) -> Terminal:
+        self._results = self._undo.enter_context(_own_stdout())
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._undo.close()
+        self._results = sys.stdout
+
+    @property
+    def as_json(self) -> bool:
+        """Whether stdout carries JSON only."""
+        return self._as_json
+
+    def show(self, *results: RenderableType) -> None:
+        """Print results, such as text or a `table`, on stdout; with ``--json`` nothing."""
+        if self._as_json:
+            return
+        # Made anew each time: the terminal may have been resized.
+        out = Console(file=self._results, **_width(self._results), highlight=False)
+        for result in results:
+            out.print(result, markup=False)
+        self._results.flush()
+
+    def json(self, value: Any) -> None:
+        """Print `value` as one line of JSON on stdout; without ``--json`` nothing."""
+        if self._as_json:
+            self._results.write(json_text.dumps(value, allow_nan=False) + "\n")
+            self._results.flush()
+
+    def note(self, text: str) -> None:
+        """Tell what is being done, on stderr."""
+        self._errors.print(Text(text))
+
+    def warn(self, text: str) -> None:
+        """Tell what the user should know before trusting the result, on stderr."""
+        self._errors.print(Text.assemble(("warning: ", "yellow"), text))
+
+    def complain(self, text: str) -> None:
+        """Tell of a failure that does not end the run (one bad file of a batch), on stderr."""
+        self._errors.print(Text.assemble(("edgetime: ", "red"), text), soft_wrap=True)
+
+    @contextlib.contextmanager
+    def progress(self, title: str) -> Iterator[ProgressCallback]:
+        """Show a progress bar with the time left on stderr; yields the callback that long work feeds."""
+        if self._errors.is_terminal:
+            with _Bar(self._errors, title) as bar:
+                yield bar
+        else:
+            yield _Lines(self._errors, title)
+
+
+class _Bar:
+    """A bar that is redrawn in place."""
+
+    def __init__(self, console: Console, title: str) -> None:
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TaskProgressColumn(),
+            TimeRemainingColumn(compact=True, elapsed_when_finished=True),
+            TextColumn("[dim]{task.fields[note]}", markup=True),
+            console=console,
+            # The speed of the last half minute says little where stages differ; take all there is.
+            speed_estimate_period=3600,
+        )
+        self._task = self._progress.add_task(title, total=1.0, note="")
+
+    def __enter__(self) -> ProgressCallback:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._progress.update(self._task, note="")
+        self._progress.stop()
+
+    def __call__(self, fraction: float, note: str) -> None:
+        room = max(0, self._progress.console.width - 60)
+        short = note if len(note) <= room else note[: max(0, room - 1)] + "…"
+        self._progress.update(self._task, completed=min(max(fraction, 0.0), 1.0), note=_escaped(short))
+
+
+class _Lines:
+    """A line every few seconds, for logs."""
+
+    def __init__(self, console: Console, title: str) -> None:
+        self._console = console
+        self._title = title
+        self._start = self._told = time.monotonic()
+
+    def __call__(self, fraction: float, note: str) -> None:
+        now = time.monotonic()
+        if now - self._told < PLAIN_EVERY_S:
+            return
+        self._told = now
+        spent = now - self._start
+        left = f", about {clock(spent * (1 - fraction) / fraction)} left" if fraction > 0.01 else ""
+        self._console.print(Text(f"{self._title}: {100 * fraction:.0f}%{left}{f' ({note})' if note else ''}"))
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str | None = None) -> Table:
+    """A table whose columns that hold only numbers stand right; long words are folded, never cut."""
+    grid = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    for index, column in enumerate(columns):
+        numbers = all(_is_number(row[index]) for row in rows)
+        grid.add_column(
+            column,
+            justify="right" if numbers else "left",
+            overflow="fold",
+            no_wrap=numbers,
+            header_style="bold",
+        )
+    for row in rows:
+        grid.add_row(*(Text(str(cell)) for cell in row))
+    return grid
+
+
+def clock(seconds: float) -> str:
+    """`seconds` as minutes and seconds, such as ``2:05``."""
+    whole = max(0, round(seconds))
+    hours, rest = divmod(whole, 3600)
+    return f"{hours}:{rest // 60:02d}:{rest % 60:02d}" if hours else f"{rest // 60}:{rest % 60:02d}"
+
+
+def _is_number(cell: Any) -> bool:
+    """Whether `cell` reads as a quantity, such as ``12``, ``+3.4%``, ``1.91 ms``, ``-`` or nothing."""
+    return re.fullmatch(r"[-+~<>≤±]*([\d.,]+[a-zA-Z%]?( [a-zA-Z]{1,2})?)?", str(cell).strip()) is not None
+
+
+def _escaped(text: str) -> str:
+    return text.replace("[", r"\[")
+
+
+def _width(stream: TextIO) -> dict[str, Any]:
+    """Rich takes 80 columns where there is no terminal; our tables read better with a few more."""
+    if os.environ.get("COLUMNS") or (hasattr(stream, "isatty") and stream.isatty()):
+        return {}
+    return {"width": PIPE_WIDTH}
+
+
+@contextlib.contextmanager
+def _own_stdout() -> Iterator[TextIO]:
+    """Yield a stream to the real stdout while file descriptor 1 and `sys.stdout` lead to stderr."""
+    results = sys.stdout
+    try:
+        real = sys.stdout.fileno()
+    except (OSError, ValueError, AttributeError):
+        real = -1
+    if real != 1:
+        # Something in this process, such as a test, captures stdout: nothing to redirect below Python.
+        with contextlib.redirect_stdout(sys.stderr):
+            yield results
+        return
+    results.flush()
+    kept = os.dup(1)
+    own = open(kept, "w", encoding=results.encoding, errors="replace", closefd=True)  # noqa: SIM115
+    os.dup2(2, 1)
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield own
+    finally:
+        with contextlib.suppress(BrokenPipeError):
+            own.flush()
+        os.dup2(kept, 1)
+        with contextlib.suppress(BrokenPipeError):
+            own.close()

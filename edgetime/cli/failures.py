@@ -1,0 +1,121 @@
+"""How the command line fails: one sentence on stderr, exit status 1 (work failed) or 2 (bad arguments)."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NoReturn
+
+import typer
+
+from profiler.errors import EdgetimeError
+
+EXTRA_MODULES = frozenset({"tensorflow", "keras", "optuna", "ai_edge_quantizer"})
+"""What ``pip install "edgetime[compress]"`` adds."""
+
+
+class StoppedError(EdgetimeError):
+    """The user pressed Ctrl-C."""
+
+
+@contextlib.contextmanager
+def keeping(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Say on Ctrl-C that what was finished is kept in `path`."""
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        where = Path(path)
+        if not where.exists():
+            raise StoppedError("Stopped; nothing was finished yet.") from stop
+        raise StoppedError(
+            f"Stopped; what was finished is kept in {where}; run the same command again to go on."
+        ) from stop
+
+
+@contextlib.contextmanager
+def told() -> Iterator[None]:
+    """Turn any failure inside into one sentence on stderr and `typer.Exit` with its status."""
+    try:
+        yield
+    except typer.Exit:
+        raise
+    except (Exception, KeyboardInterrupt) as error:
+        if os.environ.get("EDGETIME_DEBUG"):
+            traceback.print_exc()
+        if isinstance(error, BrokenPipeError):
+            _silence_stdout()
+            raise typer.Exit(1) from error
+        sentence, status = describe(error)
+        if sentence:
+            print(f"edgetime: {sentence}", file=sys.stderr)
+        raise typer.Exit(status) from error
+
+
+def describe(error: BaseException) -> tuple[str, int]:
+    """The sentence and the exit status for `error`."""
+    if isinstance(error, EdgetimeError):
+        return str(error), error.exit_code
+    if isinstance(error, (KeyboardInterrupt, typer.Abort)):
+        return "Stopped.", 1
+    if hasattr(error, "format_message") and hasattr(error, "exit_code"):
+        return _usage(error), error.exit_code
+    if isinstance(error, ModuleNotFoundError) and (error.name or "").split(".")[0] in EXTRA_MODULES:
+        return f'This needs {error.name}, which is not installed: pip install "edgetime[compress]".', 1
+    if isinstance(error, MemoryError):
+        return "Out of memory: close other programs, or try a smaller network or less data.", 1
+    if isinstance(error, OSError):
+        return _system(error), 1
+    kind = type(error).__name__
+    detail = " ".join(str(error).split())
+    return (
+        f"Unexpected {kind}{f' ({_shortened(detail)})' if detail else ''}: this is a bug in edgetime; "
+        "run again with EDGETIME_DEBUG=1 to see where it happened.",
+        1,
+    )
+
+
+def _usage(error: Any) -> str:
+    """Typer's own complaint about arguments, on one line, with the place to look."""
+    message = " ".join(error.format_message().split())
+    context = getattr(error, "ctx", None)
+    if not message or type(error).__name__ == "NoArgsIsHelpError":
+        # The help text itself is the message.
+        print(error.format_message(), file=sys.stderr)
+        return ""
+    where = context.command_path if context is not None else "edgetime"
+    return f"{message.rstrip('.')} (see '{where} --help')."
+
+
+def _system(error: OSError) -> str:
+    name = f" ({error.filename})" if error.filename else ""
+    if error.errno == errno.ENOSPC:
+        return f"No disk space left{name}: free some and run the same command again."
+    reason = error.strerror or str(error)
+    return f"{reason}{name}: check the name and that you may use it."
+
+
+def _shortened(text: str, limit: int = 300) -> str:
+    return text if len(text) <= limit else f"{text[:limit]}…"
+
+
+def _silence_stdout() -> None:
+    """Keep the interpreter from complaining at its exit about a reader that went away (as in ``| head``)."""
+    with contextlib.suppress(Exception):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def stop_on_terminate() -> None:
+    """Let ``kill`` and a closed terminal end a run as Ctrl-C does, so that what is finished is kept."""
+
+    def stop(number: int, frame: Any) -> NoReturn:
+        raise KeyboardInterrupt
+
+    for name in ("SIGTERM", "SIGHUP"):
+        if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) == signal.SIG_DFL:
+            signal.signal(getattr(signal, name), stop)

@@ -1,0 +1,50 @@
+"""Numbers as people read them."""
+
+from __future__ import annotations
+
+
+def ms(value: float | None) -> str:
+    """A time with three significant digits: ``0.0432 ms``, ``1.91 ms``, ``123 ms``, ``4.57 s``."""
+    if value is None:
+        return "-"
+    if abs(value) >= 10_000:
+        return f"{value / 1000:.3g} s" if abs(value) < 1e6 else f"{value / 1000:.0f} s"
+    if abs(value) >= 100:
+        return f"{value:.0f} ms"
+    if abs(value) >= 10:
+        return f"{value:.1f} ms"
+    if abs(value) >= 1:
+        return f"{value:.2f} ms"
+    return f"{value:.3f} ms" if abs(value) >= 0.0995 else f"{value:.4f} ms"
+
+
+def size(value: float | None) -> str:
+    """A number of bytes: ``812 B``, ``98.5 kB``, ``1.84 MB`` (powers of 1000)."""
+    if value is None:
+        return "-"
+    for unit in ("B", "kB", "MB", "GB"):
+        if abs(value) < 1000 or unit == "GB":
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.3g} {unit}"
+        value /= 1000
+    raise AssertionError
+
+
+def count(value: float | None) -> str:
+    """A large number: ``812``, ``98.5k``, ``1.84M``, ``4.1G``."""
+    if value is None:
+        return "-"
+    for unit in ("", "k", "M", "G"):
+        if abs(value) < 1000 or unit == "G":
+            return f"{value:.0f}" if not unit else f"{value:.3g}{unit}"
+        value /= 1000
+    raise AssertionError
+
+
+def percent(fraction: float | None, digits: int = 1) -> str:
+    """A share: ``99.7%``."""
+    return "-" if fraction is None else f"{100 * fraction:.{digits}f}%"
+
+
+def difference(predicted: float, measured: float | None) -> str:
+    """How far `predicted` is from `measured`: ``+3.4%``."""
+    return "-" if not measured else f"{100 * (predicted / measured - 1):+.1f}%"
