@@ -14,7 +14,7 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# Never a deadline: how long an example takes depends on the machine. In CI the examples are the same each time.
+# Never a deadline: how long an example takes depends on the machine. CI tries the same examples each time.
 _COMMON = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, HealthCheck.data_too_large]}
 settings.register_profile("dev", **_COMMON)
 settings.register_profile("ci", derandomize=True, **_COMMON)
@@ -23,7 +23,7 @@ settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """The folder of public data: ``../shared/data`` or ``$EDGETIME_SHARED_DATA``; else the test is skipped."""
+    """The folder of public data (``../shared/data``, ``$EDGETIME_SHARED_DATA``); else the test is skipped."""
     named = os.environ.get("EDGETIME_SHARED_DATA")
     folder = Path(named) if named else ROOT.parent / "shared" / "data"
     if not folder.is_dir():

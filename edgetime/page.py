@@ -1,0 +1,113 @@
+"""A self-contained HTML page of tables and plots: no network, light and dark, phone and desktop."""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import resources
+from typing import Any
+
+_MARKS = ("{{title}}", "{{body}}", "{{figures}}", "{{plotly}}")
+
+
+@dataclass
+class Page:
+    """A page that is put together from top to bottom; all text is escaped.
+
+    Parameters
+    ----------
+    title
+        The page's first heading.
+    """
+
+    title: str
+    _parts: list[str] = field(default_factory=list)
+    _figures: list[dict[str, Any]] = field(default_factory=list)
+
+    def section(self, title: str, *paragraphs: str) -> None:
+        """Start a section."""
+        self._parts.append(f"<h2>{html.escape(title)}</h2>")
+        self.text(*paragraphs)
+
+    def text(self, *paragraphs: str, soft: bool = False) -> None:
+        """Add paragraphs; `soft` ones stand back."""
+        style = ' class="soft"' if soft else ""
+        self._parts.extend(f"<p{style}>{html.escape(paragraph)}</p>" for paragraph in paragraphs)
+
+    def tiles(self, tiles: Sequence[tuple[str, str]]) -> None:
+        """Add the figures to remember: pairs of a number and what it says."""
+        cells = "".join(
+            f'<div class="tile"><b>{html.escape(number)}</b><span>{html.escape(label)}</span></div>'
+            for number, label in tiles
+        )
+        self._parts.append(f'<div class="tiles">{cells}</div>')
+
+    def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]], strong: int | None = None) -> None:
+        """Add a table; columns after the first stand right where all their cells start with a number."""
+        right = [
+            index > 0 and all(str(row[index])[:1] in "+-–0123456789" for row in rows if str(row[index]))
+            for index in range(len(columns))
+        ]
+        head = "".join(_cell("th", column, right[index]) for index, column in enumerate(columns))
+        body = "".join(
+            f"<tr{' class=strong' if number == strong else ''}>"
+            + "".join(_cell("td", cell, right[index]) for index, cell in enumerate(row))
+            + "</tr>"
+            for number, row in enumerate(rows)
+        )
+        self._parts.append(
+            f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+        )
+
+    def folded(self, summary: str, text: str) -> None:
+        """Add preformatted text that opens with a click."""
+        self._parts.append(
+            f"<details><summary>{html.escape(summary)}</summary><pre>{html.escape(text)}</pre></details>"
+        )
+
+    def figures(self, figures: Sequence[Mapping[str, Any]]) -> None:
+        """Add plots side by side, as `edgetime.charts` makes them."""
+        blocks = []
+        for figure in figures:
+            identity = f"figure-{len(self._figures)}"
+            self._figures.append({**figure, "id": identity})
+            blocks.append(
+                f"<figure><h3>{html.escape(figure['title'])}</h3>"
+                f"<figcaption>{html.escape(figure.get('caption', ''))}</figcaption>"
+                f'<div class="plot" id="{identity}"></div></figure>'
+            )
+        self._parts.append(f'<div class="figures">{"".join(blocks)}</div>')
+
+    def footer(self, text: str) -> None:
+        """Add the last line."""
+        self._parts.append(f"<footer>{html.escape(text)}</footer>")
+
+    def render(self) -> str:
+        """The whole page as HTML."""
+        # Characters that could end the script element are escaped: names come from files.
+        figures = json.dumps(self._figures, allow_nan=False).replace("<", "\\u003c").replace("&", "\\u0026")
+        heading = f"<h1>{html.escape(self.title)}</h1>"
+        values = (html.escape(self.title), heading + "\n".join(self._parts), figures, _plotly())
+        rest, pieces = _template(), []
+        # In one pass from left to right, so that nothing in a value is taken for a mark.
+        for mark, value in zip(_MARKS, values, strict=True):
+            before, rest = rest.split(mark, 1)
+            pieces += [before, value]
+        return "".join([*pieces, rest])
+
+
+def _cell(tag: str, text: str, right: bool) -> str:
+    return f"<{tag}{' class=number' if right else ''}>{html.escape(str(text))}</{tag}>"
+
+
+@cache
+def _template() -> str:
+    return resources.files("edgetime").joinpath("page.html").read_text("utf-8")
+
+
+@cache
+def _plotly() -> str:
+    return resources.files("plotly").joinpath("package_data", "plotly.min.js").read_text("utf-8")
