@@ -1,0 +1,662 @@
+"""The agent: the one file that runs on the device and measures there.
+
+It needs Python 3.7 or later, numpy, and one of the packages ``ai-edge-litert``, ``tflite-runtime`` or
+``tensorflow``. Nothing else of edgetime has to be there, so keep it one file, without other imports and
+without newer syntax.
+
+``python agent.py --serve``
+    Answers requests. A request is one line of JSON on standard input, followed by ``blob`` raw bytes where it
+    has that key; the answer is one line of JSON on standard output: what was asked for, or ``{"error": …}``.
+``python agent.py probes.zip -o out.jsonl``
+    Measures what ``edgetime bundle`` packed, and goes on from where ``out.jsonl`` stops.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import gc
+import importlib
+import itertools
+import json
+import math
+import os
+import platform
+import signal
+import subprocess
+import sys
+import threading
+import time
+import zipfile
+from collections.abc import Callable
+from typing import Any, BinaryIO, Dict  # noqa: UP035 (Dict: this file runs on Python 3.7)
+
+import numpy as np
+
+PROTOCOL = 1
+KERNELS = ("xnnpack", "builtin", "reference")
+RUNTIMES = (
+    ("ai_edge_litert", "ai-edge-litert", "ai_edge_litert.interpreter"),
+    ("tflite_runtime", "tflite-runtime", "tflite_runtime.interpreter"),
+    ("tensorflow", "tensorflow", "tensorflow.lite"),
+)
+
+CPU_FREQUENCY = "/sys/devices/system/cpu/cpu0/cpufreq/"
+
+WARM_UP_S = 0.0005
+SAMPLE_S = 40e-6
+SAMPLING_S = 0.003
+MIN_SAMPLES, MAX_SAMPLES = 7, 100
+CANARY_S = 0.0003
+CANARY_JUMP = 0.07
+SETTLED, UNSETTLED = 0.02, 0.06
+TRIES = 3
+
+Values = Dict[str, Any]  # noqa: UP006
+
+
+class AgentError(Exception):
+    """What the agent was asked for cannot be done; the message goes to whoever asked."""
+
+
+# --- Arithmetic ---------------------------------------------------------------------------------------------
+
+
+def summarise_us(samples_us: list[float]) -> Values:
+    """Summarise times: minimum, percentiles, number, and interquartile range relative to the median."""
+    low, median, high, p20, p90 = np.percentile(samples_us, [25, 50, 75, 20, 90]).tolist()
+    return {
+        "median_us": median,
+        "min_us": min(samples_us),
+        "p20_us": p20,
+        "p90_us": p90,
+        "spread": (high - low) / median if median > 0 else 0.0,
+        "samples": len(samples_us),
+    }
+
+
+def unsettled(samples_us: list[float]) -> float:
+    """How far the 20th percentile is above the minimum, relative to it.
+
+    What else goes on in the device only ever makes a sample longer, so the low end of the times is what
+    repeats from one measurement to the next; where even that is wide, the samples say little.
+    """
+    low, p20 = min(samples_us), float(np.percentile(samples_us, 20))
+    return (p20 - low) / low if low > 0 else 0.0
+
+
+def sample_us(
+    invoke: Callable[[], Any], seconds: float = SAMPLING_S, warm_up_s: float = WARM_UP_S
+) -> list[float]:
+    """Time `invoke` by repetition, in microseconds per call, one value per sample.
+
+    One sample is as many calls as last at least 40 us, so that the clock and the loop weigh little. Sampling
+    takes half of `seconds` where the low end of the times has settled by then, up to `seconds` where it has
+    not; at least 7 samples (5 or 3 of what takes over 1 or 10 ms) and at most 100.
+    """
+    clock = time.perf_counter
+    begin = clock()
+    best = math.inf
+    warm_ups = 0
+    while warm_ups < 2 or clock() - begin < warm_up_s:
+        before = clock()
+        invoke()
+        best = min(best, clock() - before)
+        warm_ups += 1
+    inner = max(1, math.ceil(SAMPLE_S / max(best, 1e-8)))
+    least = MIN_SAMPLES if best < 1e-3 else 5 if best < 1e-2 else 3
+    scale = 1e6 / inner
+    samples: list[float] = []
+    begin = clock()
+    check = seconds / 2
+    while True:
+        before = clock()
+        for _ in itertools.repeat(None, inner):
+            invoke()
+        after = clock()
+        samples.append((after - before) * scale)
+        if len(samples) < least:
+            continue
+        spent = after - begin
+        if len(samples) >= MAX_SAMPLES or spent >= seconds:
+            return samples
+        if spent >= check:
+            if unsettled(samples) < SETTLED:
+                return samples
+            check += seconds / 8
+
+
+# --- Runtime and device -------------------------------------------------------------------------------------
+
+
+def load_runtime() -> tuple[Any, str, str]:
+    """Import the first runtime there is: the module with ``Interpreter``, its package's name and version."""
+    reasons = []
+    for package, distribution, module in RUNTIMES:
+        try:
+            loaded = importlib.import_module(module)
+        except Exception as error:  # a broken installation raises all kinds of things
+            reasons.append(f"{distribution}: {str(error).splitlines()[0] if str(error) else type(error)}")
+            continue
+        return loaded, distribution, package_version(package, distribution)
+    raise AgentError(
+        f"No runtime for .tflite files in {sys.executable} ({'; '.join(reasons)}): "
+        "install ai-edge-litert there (tflite-runtime on 32-bit ARM)."
+    )
+
+
+def package_version(package: str, distribution: str) -> str:
+    """Version of an installed package, by its metadata or by what it says of itself."""
+    with contextlib.suppress(Exception):
+        return str(importlib.import_module("importlib.metadata").version(distribution))
+    return str(getattr(sys.modules.get(package), "__version__", "unknown"))
+
+
+def read_text(path: str) -> str:
+    """Return the content of a small file of the system, stripped, or an empty string."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read().strip("\0\n ")
+    except OSError:
+        return ""
+
+
+def megahertz(name: str) -> int | None:
+    """Return one of the clock's limits as the system gives it, or None where it does not."""
+    text = read_text(CPU_FREQUENCY + name)
+    return round(int(text) / 1000) if text.isdigit() else None
+
+
+def cpu_model() -> str:
+    """Name of the processor as the system gives it; boards without one are known by their device tree."""
+    fields: dict[str, str] = {}
+    parts = set()
+    for line in read_text("/proc/cpuinfo").splitlines():
+        name, _, value = line.partition(":")
+        fields.setdefault(name.strip(), value.strip())
+        if name.strip() == "CPU part":
+            parts.add(value.strip())
+    named = fields.get("model name") or fields.get("Hardware") or fields.get("cpu model") or ""
+    board = read_text("/proc/device-tree/model")
+    known = [text for text in (board, named, " ".join("part " + part for part in sorted(parts))) if text]
+    if not named and not board and sys.platform == "darwin":
+        with contextlib.suppress(Exception):
+            command = ["sysctl", "-n", "machdep.cpu.brand_string"]
+            known.insert(0, subprocess.check_output(command, universal_newlines=True).strip())
+    return ", ".join(known) or platform.processor() or platform.machine() or "unknown"
+
+
+def fingerprint(distribution: str, version: str) -> Values:
+    """Return what may change execution times on this device: hardware, system, clock and runtime."""
+    memory = 0
+    with contextlib.suppress(Exception):
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    usable = os.cpu_count() or 1
+    if hasattr(os, "sched_getaffinity"):
+        usable = len(os.sched_getaffinity(0))
+    return {
+        "machine": platform.machine(),
+        "cpu": cpu_model(),
+        "cores": os.cpu_count() or 1,
+        "usable_cores": usable,
+        "governor": read_text(CPU_FREQUENCY + "scaling_governor") or None,
+        "min_mhz": megahertz("scaling_min_freq"),
+        "max_mhz": megahertz("scaling_max_freq"),
+        "memory_bytes": memory,
+        "system": platform.system(),
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "runtime": distribution,
+        "version": version,
+    }
+
+
+class Model:
+    """One loaded network, ready to be invoked on random data."""
+
+    def __init__(self, runtime: Any, content: bytes, threads: int, kernels: str) -> None:
+        begin = time.perf_counter()
+        options: Values = {}
+        if kernels != "xnnpack":
+            resolvers = getattr(runtime, "OpResolverType", None) or runtime.experimental.OpResolverType
+            name = "BUILTIN_REF" if kernels == "reference" else "BUILTIN_WITHOUT_DEFAULT_DELEGATES"
+            options["experimental_op_resolver_type"] = getattr(resolvers, name)
+        self.interpreter = runtime.Interpreter(model_content=content, num_threads=threads, **options)
+        self.interpreter.allocate_tensors()
+        self.build_ms = (time.perf_counter() - begin) * 1e3
+        self.fill_inputs()
+        bound = getattr(self.interpreter, "_interpreter", None)
+        # The wrapper's own invoke() checks for live tensor views at every call, which costs as much as a
+        # small operator.
+        self.invoke = getattr(bound, "Invoke", None) or self.interpreter.invoke
+
+    def fill_inputs(self) -> None:
+        """Set every input to seeded random values."""
+        generator = np.random.RandomState(7)
+        for detail in self.interpreter.get_input_details():
+            shape = tuple(int(size) for size in detail["shape"])
+            self.interpreter.set_tensor(
+                detail["index"], random_values(shape, np.dtype(detail["dtype"]), generator)
+            )
+
+
+def random_values(shape: tuple[int, ...], dtype: np.dtype, generator: Any) -> np.ndarray:
+    """Draw values that any operator can run on: no denormals (slow on some devices), no index out of range."""
+    if dtype.kind == "f":
+        sign = generator.randint(0, 2, size=shape) * 2 - 1
+        return (sign * generator.uniform(0.01, 1.0, size=shape)).astype(dtype)
+    if dtype in (np.int8, np.uint8, np.int16):
+        limits = np.iinfo(dtype)
+        return generator.randint(limits.min, limits.max + 1, size=shape).astype(dtype)
+    if dtype.kind == "b":
+        return generator.randint(0, 2, size=shape).astype(dtype)
+    if dtype.kind in "iuc":
+        return np.zeros(shape, dtype)
+    raise AgentError(f"An input has type {dtype}, for which there is no test data.")
+
+
+# --- Requests -----------------------------------------------------------------------------------------------
+
+
+class Agent:
+    """Holds one setting (threads, kernels) and the canary, and answers requests."""
+
+    def __init__(self) -> None:
+        self.runtime, self.distribution, self.version = load_runtime()
+        self.threads = 1
+        self.kernels = "xnnpack"
+        self.canary: Model | None = None
+
+    def answer(self, request: Values, blob: bytes) -> Values:
+        """Do what `request` asks; whatever goes wrong becomes ``{"error": …}``."""
+        try:
+            task = {
+                "hello": self.hello,
+                "configure": self.configure,
+                "time": self.time_probe,
+                "network": self.measure_network,
+            }.get(request.get("do", ""))
+            if task is None:
+                raise AgentError("The agent does not know the request {!r}.".format(request.get("do")))
+            return task(request, blob)
+        except Exception as error:  # any failure of a probe is an answer, not the end of the agent
+            text = " ".join(str(error).split()) or "failed"
+            return {"error": f"{type(error).__name__}: {text}"[:500]}
+        finally:
+            gc.enable()
+
+    def hello(self, request: Values, blob: bytes) -> Values:
+        """Say who measures here."""
+        return {"protocol": PROTOCOL, "fingerprint": fingerprint(self.distribution, self.version)}
+
+    def configure(self, request: Values, blob: bytes) -> Values:
+        """Set threads, kernels and the canary (`blob`: a small .tflite file) for all that follows."""
+        kernels, threads = request.get("kernels", "xnnpack"), int(request.get("threads", 1))
+        if kernels not in KERNELS:
+            raise AgentError("kernels must be one of {}, not {!r}.".format(", ".join(KERNELS), kernels))
+        if threads < 1:
+            raise AgentError(f"threads must be at least 1, not {threads}.")
+        self.threads, self.kernels = threads, kernels
+        self.canary = self.load(blob) if blob else None
+        if self.canary is not None:
+            sample_us(self.canary.invoke)
+        return {"threads": threads, "kernels": kernels}
+
+    def load(self, content: bytes) -> Model:
+        """Load a network under the present setting."""
+        return Model(self.runtime, content, self.threads, self.kernels)
+
+    def canary_us(self) -> float | None:
+        """Time of the canary now, a small fixed computation: how fast the device is at this moment."""
+        if self.canary is None:
+            return None
+        return min(sample_us(self.canary.invoke, seconds=CANARY_S, warm_up_s=CANARY_S / 10))
+
+    def time_probe(self, request: Values, blob: bytes) -> Values:
+        """Time one small network; measured again, up to twice, when something disturbed it."""
+        model = self.load(blob)
+        seconds = float(request.get("seconds", SAMPLING_S))
+        attempts: list[tuple[float, Values]] = []
+        gc.disable()
+        before = self.canary_us()
+        for _ in range(TRIES):
+            samples = sample_us(model.invoke, seconds)
+            after = self.canary_us()
+            result = summarise_us(samples)
+            trouble = unsettled(samples) / UNSETTLED
+            if before is not None and after is not None:
+                result["canary_us"] = min(before, after)
+                trouble = max(trouble, (max(before, after) / min(before, after) - 1) / CANARY_JUMP)
+            result["disturbed"] = trouble > 1
+            attempts.append((trouble, result))
+            if trouble <= 1:
+                break
+            before = after
+        best = min(attempts, key=lambda attempt: attempt[0])[1]
+        best["build_ms"] = model.build_ms
+        best["tries"] = len(attempts)
+        return best
+
+    def measure_network(self, request: Values, blob: bytes) -> Values:
+        """Time a whole network: loading, the first run, repeated runs without profiling."""
+        model = self.load(blob)
+        clock = time.perf_counter
+        begin = clock()
+        model.invoke()
+        first_ms = (clock() - begin) * 1e3
+        seconds = float(request.get("seconds", 2.0))
+        before = self.canary_us()
+        gc.collect()
+        gc.disable()
+        runs = time_runs_us(model.invoke, seconds)
+        gc.enable()
+        after = self.canary_us()
+        result = summarise_us(runs)
+        result.update(load_ms=model.build_ms, first_ms=first_ms, threads=self.threads, kernels=self.kernels)
+        if before is not None and after is not None:
+            result["canary_us"] = (before + after) / 2
+            result["disturbed"] = abs(after - before) / min(before, after) > CANARY_JUMP
+        return result
+
+
+def time_runs_us(invoke: Callable[[], Any], seconds: float) -> list[float]:
+    """Times of single runs in microseconds, for `seconds` but at least 5 runs, after some warm-up.
+
+    Runs shorter than 40 us are timed in groups, as in `sample_us`.
+    """
+    clock = time.perf_counter
+    warm = sample_us(invoke, seconds=min(0.02, seconds / 10), warm_up_s=min(0.05, seconds / 10))
+    inner = max(1, math.ceil(SAMPLE_S * 1e6 / max(float(np.median(warm)), 0.01)))
+    runs: list[float] = []
+    begin = clock()
+    while len(runs) < 5 or clock() - begin < seconds:
+        before = clock()
+        for _ in itertools.repeat(None, inner):
+            invoke()
+        runs.append((clock() - before) * 1e6 / inner)
+    return runs
+
+
+# --- Serving ------------------------------------------------------------------------------------------------
+
+
+def serve(requests: BinaryIO, answers: BinaryIO) -> None:
+    """Answer requests until the other side closes or says quit."""
+    try:
+        agent: Agent | None = Agent()
+        trouble = ""
+    except AgentError as error:
+        agent, trouble = None, str(error)
+    while True:
+        line = requests.readline()
+        if not line.endswith(b"\n"):
+            return
+        try:
+            request = json.loads(line.decode("utf-8"))
+            size = int(request.get("blob", 0))
+        except (ValueError, AttributeError) as error:
+            # After a line that cannot be read nothing says where the next one begins.
+            write_line(answers, {"error": f"The agent got a request that it cannot read: {error}"})
+            return
+        blob = requests.read(size) if size else b""
+        if len(blob) < size or request.get("do") == "quit":
+            return
+        write_line(answers, agent.answer(request, blob) if agent else {"error": trouble})
+
+
+def write_line(stream: BinaryIO, value: Values) -> None:
+    """Write one line of JSON and flush it."""
+    stream.write((json.dumps(value, allow_nan=False) + "\n").encode("utf-8"))
+    stream.flush()
+
+
+def serve_standard_streams() -> None:
+    """Serve on standard input and output; what C libraries print goes to standard error instead."""
+    # Ctrl-C reaches the whole group of processes: the host decides what becomes of the measurement in flight.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.stdout.flush()
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    with contextlib.suppress(BrokenPipeError):
+        serve(sys.stdin.buffer, answers)
+
+
+class DisconnectedError(Exception):
+    """The agent's process died, closed its pipe, or took longer than it may."""
+
+
+class Connection:
+    """The other end of `serve`: a process that answers requests.
+
+    Parameters
+    ----------
+    command
+        Arguments that start the agent; no shell is involved.
+    preamble
+        Bytes to send before the first request.
+    """
+
+    def __init__(self, command: list[str], preamble: bytes = b"") -> None:
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=-1)
+        self.timed_out = False
+        if preamble:
+            self._send(preamble)
+
+    def _send(self, data: bytes) -> None:
+        try:
+            assert self.process.stdin is not None
+            self.process.stdin.write(data)
+            self.process.stdin.flush()
+        except (OSError, ValueError) as error:
+            raise DisconnectedError(self.how_it_ended()) from error
+
+    def ask(self, request: Values, blob: bytes = b"", timeout_s: float = 120.0) -> Values:
+        """Send one request and wait for its answer.
+
+        Raises
+        ------
+        DisconnectedError
+            The process ended, or gave no answer within `timeout_s` and was ended.
+        """
+        if blob:
+            request = dict(request, blob=len(blob))
+        self.timed_out = False
+        watchdog = threading.Timer(timeout_s, self._give_up)
+        watchdog.daemon = True
+        watchdog.start()
+        try:
+            self._send((json.dumps(request) + "\n").encode("utf-8") + blob)
+            assert self.process.stdout is not None
+            line = self.process.stdout.readline()
+        finally:
+            watchdog.cancel()
+        if not line.endswith(b"\n"):
+            raise DisconnectedError(self.how_it_ended())
+        try:
+            answer = json.loads(line.decode("utf-8"))
+        except ValueError as error:
+            raise DisconnectedError(f"it answered with something else than JSON: {line[:80]!r}") from error
+        if not isinstance(answer, dict):
+            raise DisconnectedError(f"it answered with something else than an object: {line[:80]!r}")
+        return answer
+
+    def _give_up(self) -> None:
+        self.timed_out = True
+        self.process.kill()
+
+    def how_it_ended(self) -> str:
+        """Say why nothing more comes from the process."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(timeout=2)
+        if self.timed_out:
+            return "it gave no answer in time"
+        code = self.process.poll()
+        if code is None:
+            return "it closed its output"
+        return f"it was ended by signal {-code}" if code < 0 else f"it ended with status {code}"
+
+    def close(self) -> None:
+        """End the process, gently first."""
+        process = self.process
+        with contextlib.suppress(OSError, ValueError):
+            assert process.stdin is not None
+            process.stdin.close()
+        try:
+            process.wait(timeout=2)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
+
+
+# --- Bundles ------------------------------------------------------------------------------------------------
+
+
+def measure_bundle(bundle: str, output: str) -> int:
+    """Measure what `bundle` holds and append one line per measurement to `output`; return the exit status.
+
+    The measuring is done by a second process of this file, so that a probe that crashes the runtime is
+    recorded as failed and the next one goes on.
+    """
+    with zipfile.ZipFile(bundle) as archive:
+        manifest = json.loads(archive.read("manifest.json").decode("utf-8"))
+        canary = archive.read(manifest["canary"]) if manifest.get("canary") else b""
+        done = read_done(output, manifest["id"])
+        jobs = [
+            (setting, number, probe)
+            for setting in range(len(manifest["settings"]))
+            for number in range(int(manifest["passes"]))
+            for probe in range(len(manifest["probes"]))
+            if (setting, number, probe) not in done
+        ]
+        begin = time.monotonic()
+        with open(output, "ab") as lines:
+            worker = BundleWorker(manifest["settings"], canary)
+            try:
+                if not done:
+                    header = {"type": "header", "bundle": manifest["id"], "settings": manifest["settings"]}
+                    write_line(lines, dict(header, fingerprint=worker.fingerprint()))
+                for count, (setting, number, index) in enumerate(jobs):
+                    probe = manifest["probes"][index]
+                    result = worker.time(setting, archive.read(probe["file"]))
+                    line = {
+                        "type": "time",
+                        "setting": setting,
+                        "pass": number,
+                        "probe": index,
+                        "key": probe["key"],
+                    }
+                    write_line(lines, dict(line, kind=probe["kind"], at=time.time(), **result))
+                    show_progress(len(done) + count + 1, len(done) + len(jobs), begin, count + 1)
+            finally:
+                worker.close()
+    sys.stderr.write(f"\nDone: {output} holds {len(done) + len(jobs)} measurements.\n")
+    return 0
+
+
+class BundleWorker:
+    """A second process of this file that measures; started again when a probe ends it."""
+
+    def __init__(self, settings: list[Values], canary: bytes) -> None:
+        self.settings = settings
+        self.canary = canary
+        self.current = -1
+        self.connection: Connection | None = None
+
+    def _connect(self) -> Connection:
+        if self.connection is None:
+            self.connection = Connection([sys.executable, os.path.abspath(__file__), "--serve"])
+            self.current = -1
+        return self.connection
+
+    def fingerprint(self) -> Values:
+        """Return the device's fingerprint."""
+        answer = self._checked(self._connect().ask({"do": "hello"}))
+        return dict(answer["fingerprint"])
+
+    def time(self, setting: int, blob: bytes) -> Values:
+        """Time one probe under one of the settings."""
+        connection = self._connect()
+        if self.current != setting:
+            self._checked(connection.ask(dict(self.settings[setting], do="configure"), self.canary))
+            self.current = setting
+        try:
+            return connection.ask({"do": "time"}, blob)
+        except DisconnectedError as error:
+            self.close()
+            return {"error": f"The probe ended the agent: {error}"}
+
+    @staticmethod
+    def _checked(answer: Values) -> Values:
+        if "error" in answer:
+            raise AgentError(answer["error"])
+        return answer
+
+    def close(self) -> None:
+        """End the process."""
+        if self.connection is not None:
+            self.connection.close()
+            self.connection = None
+
+
+def read_done(output: str, bundle: str) -> set[tuple[int, int, int]]:
+    """Find the measurements that `output` holds already; cut off a last line that a power failure tore."""
+    done: set[tuple[int, int, int]] = set()
+    if not os.path.exists(output):
+        return done
+    with open(output, "rb+") as file:
+        good = 0
+        for raw in file:
+            try:
+                line = json.loads(raw.decode("utf-8"))
+            except ValueError:
+                line = None
+            if not raw.endswith(b"\n"):
+                break
+            good += len(raw)
+            if not isinstance(line, dict):
+                continue
+            if line.get("type") == "header" and line.get("bundle") != bundle:
+                raise AgentError(f"{output} holds results of another bundle: name another file after -o.")
+            if line.get("type") == "time":
+                with contextlib.suppress(KeyError):
+                    done.add((line["setting"], line["pass"], line["probe"]))
+        file.truncate(good)
+    return done
+
+
+def show_progress(done: int, total: int, begin: float, since: int) -> None:
+    """Write done, total and the time left to standard error, over the last such line."""
+    left = (time.monotonic() - begin) / since * (total - done)
+    sys.stderr.write(f"\r{done}/{total} measured, {int(left // 60)} min {int(left % 60):02d} s left ")
+    sys.stderr.flush()
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run as a program; return the exit status."""
+    parser = argparse.ArgumentParser(description="Measure execution times on this device for edgetime.")
+    parser.add_argument("bundle", nargs="?", help="what 'edgetime bundle' wrote")
+    parser.add_argument(
+        "-o", "--output", default="out.jsonl", help="where the measurements go (default: %(default)s)"
+    )
+    parser.add_argument("--serve", action="store_true", help="answer requests on standard input")
+    options = parser.parse_args(arguments)
+    if options.serve:
+        serve_standard_streams()
+        return 0
+    if options.bundle is None:
+        parser.error("name a bundle (probes.zip), or --serve")
+    try:
+        return measure_bundle(options.bundle, options.output)
+    except KeyboardInterrupt:
+        sys.stderr.write("\nStopped; the same command goes on from here.\n")
+        return 1
+    except (AgentError, DisconnectedError, OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        sys.stderr.write(f"\nError: {error}\n")
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
