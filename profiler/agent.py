@@ -48,9 +48,11 @@ SAMPLE_S = 40e-6
 SAMPLING_S = 0.003
 MIN_SAMPLES, MAX_SAMPLES = 7, 100
 CANARY_S = 0.0003
-CANARY_JUMP = 0.07
+FLOOR_RISE = 1.0002
 SETTLED, UNSETTLED = 0.02, 0.06
-TRIES = 3
+SLOWDOWN = 0.07
+SLICE_S = 0.02
+TRIES = 2
 
 Values = Dict[str, Any]  # noqa: UP006
 
@@ -242,7 +244,7 @@ class Model:
 
 
 def random_values(shape: tuple[int, ...], dtype: np.dtype, generator: Any) -> np.ndarray:
-    """Draw values that any operator can run on: no denormals (slow on some devices), no index out of range."""
+    """Values that any operator can run on: no denormals (slow on some devices), no index out of bounds."""
     if dtype.kind == "f":
         sign = generator.randint(0, 2, size=shape) * 2 - 1
         return (sign * generator.uniform(0.01, 1.0, size=shape)).astype(dtype)
@@ -267,6 +269,7 @@ class Agent:
         self.threads = 1
         self.kernels = "xnnpack"
         self.canary: Model | None = None
+        self.canary_floor_us = math.inf
 
     def answer(self, request: Values, blob: bytes) -> Values:
         """Do what `request` asks; whatever goes wrong becomes ``{"error": …}``."""
@@ -299,38 +302,50 @@ class Agent:
             raise AgentError(f"threads must be at least 1, not {threads}.")
         self.threads, self.kernels = threads, kernels
         self.canary = self.load(blob) if blob else None
+        self.canary_floor_us = math.inf
         if self.canary is not None:
-            sample_us(self.canary.invoke)
+            sample_us(self.canary.invoke, warm_up_s=0.02)
+            for _ in range(20):
+                self.canary_us()
         return {"threads": threads, "kernels": kernels}
 
     def load(self, content: bytes) -> Model:
         """Load a network under the present setting."""
         return Model(self.runtime, content, self.threads, self.kernels)
 
-    def canary_us(self) -> float | None:
-        """Time of the canary now, a small fixed computation: how fast the device is at this moment."""
+    def canary_us(self) -> float:
+        """Time of a small fixed computation: how fast the device is at this moment (0: no canary)."""
         if self.canary is None:
-            return None
-        return min(sample_us(self.canary.invoke, seconds=CANARY_S, warm_up_s=CANARY_S / 10))
+            return 0.0
+        time_us = min(sample_us(self.canary.invoke, seconds=CANARY_S, warm_up_s=CANARY_S / 10))
+        # The floor follows a device that slows down for good (heat), but not one that is busy for a second.
+        self.canary_floor_us = min(time_us, self.canary_floor_us * FLOOR_RISE)
+        return time_us
+
+    def slowdown(self, *canaries_us: float) -> float:
+        """How much slower than at its best the device was at the faster of these moments: 0.1 is 10%."""
+        return min(canaries_us) / self.canary_floor_us - 1 if self.canary is not None else 0.0
 
     def time_probe(self, request: Values, blob: bytes) -> Values:
-        """Time one small network; measured again, up to twice, when something disturbed it."""
+        """Time one small network; measured again when something disturbed it.
+
+        That is where the samples' low end did not settle, or where the device was slow before as well as
+        after: then no sample need be a good one.
+        """
         model = self.load(blob)
         seconds = float(request.get("seconds", SAMPLING_S))
         attempts: list[tuple[float, Values]] = []
         gc.disable()
         before = self.canary_us()
-        for _ in range(TRIES):
+        while True:
             samples = sample_us(model.invoke, seconds)
             after = self.canary_us()
             result = summarise_us(samples)
-            trouble = unsettled(samples) / UNSETTLED
-            if before is not None and after is not None:
-                result["canary_us"] = min(before, after)
-                trouble = max(trouble, (max(before, after) / min(before, after) - 1) / CANARY_JUMP)
+            trouble = max(unsettled(samples) / UNSETTLED, self.slowdown(before, after) / SLOWDOWN)
+            result["canary_us"] = min(before, after) or None
             result["disturbed"] = trouble > 1
             attempts.append((trouble, result))
-            if trouble <= 1:
+            if trouble <= 1 or len(attempts) == TRIES:
                 break
             before = after
         best = min(attempts, key=lambda attempt: attempt[0])[1]
@@ -339,43 +354,50 @@ class Agent:
         return best
 
     def measure_network(self, request: Values, blob: bytes) -> Values:
-        """Time a whole network: loading, the first run, repeated runs without profiling."""
+        """Time a whole network: loading, the first run, then repeated runs without profiling."""
         model = self.load(blob)
-        clock = time.perf_counter
-        begin = clock()
+        begin = time.perf_counter()
         model.invoke()
-        first_ms = (clock() - begin) * 1e3
-        seconds = float(request.get("seconds", 2.0))
-        before = self.canary_us()
+        first_ms = (time.perf_counter() - begin) * 1e3
         gc.collect()
         gc.disable()
-        runs = time_runs_us(model.invoke, seconds)
-        gc.enable()
-        after = self.canary_us()
-        result = summarise_us(runs)
+        result = self.time_runs(model.invoke, float(request.get("seconds", 2.0)))
         result.update(load_ms=model.build_ms, first_ms=first_ms, threads=self.threads, kernels=self.kernels)
-        if before is not None and after is not None:
-            result["canary_us"] = (before + after) / 2
-            result["disturbed"] = abs(after - before) / min(before, after) > CANARY_JUMP
         return result
 
+    def time_runs(self, invoke: Callable[[], Any], seconds: float) -> Values:
+        """Time single runs for `seconds`, at least 5, in slices of about 20 ms with the canary between them.
 
-def time_runs_us(invoke: Callable[[], Any], seconds: float) -> list[float]:
-    """Times of single runs in microseconds, for `seconds` but at least 5 runs, after some warm-up.
-
-    Runs shorter than 40 us are timed in groups, as in `sample_us`.
-    """
-    clock = time.perf_counter
-    warm = sample_us(invoke, seconds=min(0.02, seconds / 10), warm_up_s=min(0.05, seconds / 10))
-    inner = max(1, math.ceil(SAMPLE_S * 1e6 / max(float(np.median(warm)), 0.01)))
-    runs: list[float] = []
-    begin = clock()
-    while len(runs) < 5 or clock() - begin < seconds:
-        before = clock()
-        for _ in itertools.repeat(None, inner):
-            invoke()
-        runs.append((clock() - before) * 1e6 / inner)
-    return runs
+        Slices in which something else slowed the device down are left out as long as a quarter of them, and 5
+        runs, remain; `disturbed` says that they did not. Runs shorter than 40 us are timed in groups.
+        """
+        clock = time.perf_counter
+        warm = sample_us(invoke, seconds=min(0.02, seconds / 10), warm_up_s=min(0.05, seconds / 10))
+        typical = max(min(warm) / 1e6, 1e-8)
+        inner = max(1, math.ceil(SAMPLE_S / typical))
+        per_slice = max(1, math.ceil(SLICE_S / (typical * inner)))
+        slices: list[tuple[float, list[float]]] = []
+        before = self.canary_us()
+        runs = 0
+        begin = clock()
+        while runs < 5 or clock() - begin < seconds:
+            times = []
+            for _ in range(per_slice):
+                start = clock()
+                for _ in itertools.repeat(None, inner):
+                    invoke()
+                times.append((clock() - start) * 1e6 / inner)
+            after = self.canary_us()
+            slices.append((max(before, after), times))
+            runs += len(times)
+            before = after
+        quiet = [times for canary, times in slices if self.slowdown(canary) <= SLOWDOWN]
+        kept = [run for times in quiet for run in times]
+        enough = len(kept) >= 5 and 4 * len(quiet) >= len(slices)
+        result = summarise_us(kept if enough else [run for _, times in slices for run in times])
+        result.update(disturbed=not enough, runs=runs)
+        result["canary_us"] = float(np.median([canary for canary, _ in slices])) or None
+        return result
 
 
 # --- Serving ------------------------------------------------------------------------------------------------
