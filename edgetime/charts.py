@@ -1,8 +1,8 @@
 """Plots as plain values: what `edgetime.page` draws with plotly.js.
 
-A chart is a dict with ``title``, ``caption``, ``x_title``, ``y_title``, ``log`` (both axes) and ``series``; a series has
-``name``, ``x``, ``y``, ``kind`` (``points``, ``line``, ``steps``), ``color`` (a name in the page's style) and may have
-``text`` (one per point), ``dash``, ``width``, ``size`` and ``quiet`` (not in the legend).
+A chart is a dict with ``title``, ``caption``, ``x_title``, ``y_title``, ``log`` (both axes) and ``series``; a
+series has ``name``, ``x``, ``y``, ``kind`` (``points``, ``line``, ``steps``), ``color`` (a name in the page's
+style) and may have ``text`` (one per point), ``dash``, ``width``, ``size`` and ``quiet`` (not in the legend).
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def predicted_against_measured(
 
 
 def trade_off(groups: Mapping[str, Sequence[Mapping[str, Any]]], title: str, caption: str) -> dict[str, Any]:
-    """Accuracy over time; each group is a series of points with ``name``, ``ms`` and ``accuracy`` (0 to 1)."""
+    """Accuracy over time; a group is a series of points with ``name``, ``ms`` and ``accuracy`` (a share)."""
     colors = ["model", "third", "points", "good"]
     series = [
         {

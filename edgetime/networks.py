@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
+import importlib.util
 import os
-import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,17 +13,20 @@ from profiler.network import Network
 
 SUFFIXES = (".tflite", ".keras")
 
+InputShape = Sequence[int] | Mapping[str, Sequence[int]]
+"""Shape of a network's only input, or of each input by its name."""
+
 
 @dataclass(frozen=True)
 class ReadNetwork:
-    """A network and a ``.tflite`` file that holds it: the user's own, or a temporary one made of a Keras model."""
+    """A network, and the ``.tflite`` that holds it: the user's file, or bytes made from a Keras model."""
 
     network: Network
-    tflite: Path
+    tflite: Path | bytes
 
 
 def expand(paths: Sequence[str | os.PathLike[str]]) -> list[Path]:
-    """The files that `paths` name; a folder stands for the networks in it and below it, in order of their names.
+    """The files that `paths` name; a folder stands for the networks in and below it, in order of their names.
 
     Raises
     ------
@@ -45,18 +47,30 @@ def expand(paths: Sequence[str | os.PathLike[str]]) -> list[Path]:
     return list(dict.fromkeys(found))
 
 
-def parse_shape(text: str | None) -> tuple[int, ...] | None:
-    """Read ``1,32,32,3`` or ``1x32x32x3``; None stays None.
+def parse_shapes(texts: Sequence[str]) -> InputShape | None:
+    """Read ``1,32,32,3`` (the only input) or several ``NAME=1,32,32,3``; nothing gives None.
 
     Raises
     ------
     UsageError
-        Not positive whole numbers with commas.
+        Not positive whole numbers with commas, or several shapes without names.
     """
-    if text is None:
+    if not texts:
         return None
+    named = {}
+    for text in texts:
+        name, equals, sizes = text.rpartition("=")
+        if not equals and len(texts) > 1:
+            raise UsageError(f"Several input shapes need names, such as images={sizes}.")
+        if name in named:
+            raise UsageError(f"The shape of input '{name}' is given twice: give it once.")
+        named[name] = _sizes(sizes, text)
+    return named.get("", named)
+
+
+def _sizes(sizes: str, text: str) -> tuple[int, ...]:
     try:
-        shape = tuple(int(part) for part in text.lower().replace("x", ",").strip("[]() ").split(","))
+        shape = tuple(int(part) for part in sizes.lower().replace("x", ",").strip("[]() ").split(","))
     except ValueError:
         shape = ()
     if not shape or any(size < 1 for size in shape):
@@ -66,14 +80,15 @@ def parse_shape(text: str | None) -> tuple[int, ...] | None:
     return shape
 
 
-@contextlib.contextmanager
-def opened(path: str | os.PathLike[str], input_shape: tuple[int, ...] | None = None) -> Iterator[ReadNetwork]:
+def read(path: str | os.PathLike[str], input_shape: InputShape | None = None) -> ReadNetwork:
     """Read the network in `path`; a Keras model is converted first (float32), which needs TensorFlow.
 
     Raises
     ------
     ModelFileError
         Neither a readable TFLite file nor a readable Keras model.
+    UsageError
+        `input_shape` does not fit.
     MissingExtraError
         A Keras model, and TensorFlow is not installed.
     """
@@ -81,20 +96,14 @@ def opened(path: str | os.PathLike[str], input_shape: tuple[int, ...] | None = N
 
     file = Path(path)
     if file.suffix != ".keras":
-        yield ReadNetwork(read_network(file, input_shape), file)
-        return
-    try:
-        import tensorflow  # noqa: F401
-    except ModuleNotFoundError as error:
+        return ReadNetwork(read_network(file, input_shape), file)
+    # find_spec instead of an import: an import that fails half-way is another error than a missing package.
+    if importlib.util.find_spec("tensorflow") is None:
         raise MissingExtraError(
             f'{file} is a Keras model, and reading it needs TensorFlow: pip install "edgetime[compress]", '
             "or give a .tflite file."
-        ) from error
+        )
     from compressor.export import to_tflite_bytes
 
-    with tempfile.TemporaryDirectory(prefix="edgetime-") as folder:
-        # The same name, so that what is printed and measured carries the name that the user gave.
-        converted = Path(folder) / f"{file.stem}.tflite"
-        converted.write_bytes(to_tflite_bytes(file))
-        network = read_network(converted, input_shape)
-        yield ReadNetwork(network, converted)
+    converted = to_tflite_bytes(file)
+    return ReadNetwork(read_network(converted, input_shape, name=file.name), converted)

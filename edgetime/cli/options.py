@@ -1,0 +1,30 @@
+"""Arguments that several verbs share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from profiler.errors import UsageError
+
+ModelArgument = Annotated[
+    Path, typer.Argument(metavar="MODEL.timemodel.json", help="The time model that 'edgetime fit' wrote.")
+]
+
+NetworkArgument = Annotated[Path, typer.Argument(metavar="NET", help="A network file (.tflite or .keras).")]
+
+
+def split_names(text: str) -> tuple[str, ...]:
+    """``float32, int8`` as a tuple of names, each once.
+
+    Raises
+    ------
+    UsageError
+        No name in it.
+    """
+    names = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    if not names:
+        raise UsageError(f"'{text}' holds no name: write names with commas, such as float32,int8.")
+    return names

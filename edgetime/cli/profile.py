@@ -1,0 +1,57 @@
+"""``edgetime profile``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edgetime.cli.console import JsonOption, Terminal
+from edgetime.cli.failures import keeping
+from edgetime.cli.options import split_names
+
+
+def command(
+    target: Annotated[
+        str, typer.Argument(metavar="TARGET", help="Where to measure, such as local; see 'edgetime targets'.")
+    ],
+    output: Annotated[
+        Path,
+        typer.Option("-o", "--output", metavar="DEVICE.db", help="The profile; goes on where it stopped."),
+    ],
+    minutes: Annotated[float, typer.Option(metavar="M", help="Wall time for the whole command.")] = 3.0,
+    dtype: Annotated[
+        str, typer.Option(metavar="NAMES", help="Number types to measure, with commas.")
+    ] = "float32,int8",
+    ops: Annotated[
+        str | None,
+        typer.Option(metavar="NAMES", help="Only these operators, such as conv_2d,add; default: all."),
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Measure how long layers take on a device and keep that in a profile.
+
+    Nothing that was measured is ever lost: the same command goes on where an earlier one stopped, and more
+    minutes measure more.
+
+    Example:
+
+    \b
+    $ edgetime profile local -o here.db --minutes 3
+    $ edgetime profile local:threads=2 -o here.db --dtype float32
+    """
+    from profiler.profiling import profile
+    from profiler.target import open_target
+
+    with Terminal(json) as out, keeping(output), out.progress("Profile") as progress:
+        summary = profile(
+            open_target(target),
+            output,
+            minutes=minutes,
+            dtypes=split_names(dtype),
+            ops=split_names(ops) if ops is not None else None,
+            progress=progress,
+        )
+        out.json(summary.to_dict())
+        out.show(str(summary), f"Next: edgetime fit {output} -o {output.with_suffix('.timemodel.json')}")

@@ -1,0 +1,105 @@
+"""How predictions look in a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from typing import Any
+
+from rich.console import RenderableType
+
+from edgetime import units
+from edgetime.cli.console import table
+
+TOP = 10
+"""Layers that ``--layers top`` shows."""
+
+
+class Layers(str, Enum):
+    """Which layers of a network are listed."""
+
+    all = "all"
+    top = "top"
+    none = "none"
+
+
+def prediction(result: Mapping[str, Any], layers: Layers) -> list[RenderableType]:
+    """A network's predicted (and measured) time for a terminal; `result` is a line of ``predict --json``."""
+    parts: list[RenderableType] = []
+    if layers is not Layers.none and result["layers"]:
+        parts += [layer_table(result, layers), ""]
+    threads = f"{result['threads']} thread{'s' if result['threads'] != 1 else ''}"
+    parts.append(f"{result['network']}, {result['dtype']}, on {result['device']}, {threads}")
+    parts.append("  " + total(result))
+    parts.append("  " + ", ".join(costs(result)))
+    if result["uncovered"]:
+        parts.append(
+            f"  Never measured on this device, so only estimated: {', '.join(result['uncovered'])} "
+            f"({units.percent(1 - result['coverage'])} of the predicted time)"
+        )
+    return parts
+
+
+def total(result: Mapping[str, Any]) -> str:
+    """``predicted 1.91 ms (1.80 ms to 2.04 ms), measured 1.95 ms (…)``."""
+    low, high = units.ms(result["low_ms"]), units.ms(result["high_ms"])
+    text = f"predicted {units.ms(result['predicted_ms'])} ({low} to {high})"
+    if result["measured_ms"] is not None:
+        off = units.difference(result["predicted_ms"], result["measured_ms"])
+        text += f", measured {units.ms(result['measured_ms'])} (prediction {off})"
+    return text
+
+
+def costs(result: Mapping[str, Any]) -> list[str]:
+    """What else running the network costs, each as a few words."""
+    words = [f"{units.percent(result['coverage'])} of it from measured operators"]
+    if result["peak_memory_bytes"]:
+        words.append(f"peak memory {units.size(result['peak_memory_bytes'])}")
+    for key, name in (
+        ("measured_p90_ms", "90th percentile"),
+        ("load_ms", "loading"),
+        ("first_ms", "first run"),
+    ):
+        if result[key] is not None:
+            words.append(f"{name} {units.ms(result[key])}")
+    return words
+
+
+def layer_table(result: Mapping[str, Any], layers: Layers) -> RenderableType:
+    """One row per layer; `Layers.top` takes the longest, longest first."""
+    rows: Sequence[Mapping[str, Any]] = result["layers"]
+    title = None
+    if layers is Layers.top and len(rows) > TOP:
+        title = f"The {TOP} longest of {len(rows)} layers (--layers all shows every one)"
+        rows = sorted(rows, key=lambda row: -row["predicted_ms"])[:TOP]
+    whole = sum(row["predicted_ms"] for row in result["layers"]) or 1.0
+    measured = any(row["measured_ms"] is not None for row in rows)
+    columns = ["#", "operator", "name", "MACs", "predicted", "share"] + (["measured"] if measured else [])
+    cells = []
+    for row in rows:
+        line = [
+            row["index"],
+            row["op"] if row["covered"] else f"{row['op']} (estimated)",
+            row["name"],
+            units.count(row["macs"]) if row["macs"] else "",
+            units.ms(row["predicted_ms"]),
+            units.percent(row["predicted_ms"] / whole, 0),
+        ]
+        cells.append(line + ([units.ms(row["measured_ms"])] if measured else []))
+    return table(columns, cells, title)
+
+
+def batch(results: Sequence[Mapping[str, Any]]) -> RenderableType:
+    """One row per network."""
+    measured = any(result["measured_ms"] is not None for result in results)
+    columns = ["network", "dtype", "predicted", "low", "high"] + (["measured", "off"] if measured else [])
+    columns += ["coverage", "estimated only"]
+    rows = []
+    for result in results:
+        row = [result["network"], result["dtype"]]
+        row += [units.ms(result[key]) for key in ("predicted_ms", "low_ms", "high_ms")]
+        if measured:
+            off = units.difference(result["predicted_ms"], result["measured_ms"])
+            row += [units.ms(result["measured_ms"]), off]
+        rows.append([*row, units.percent(result["coverage"]), ", ".join(result["uncovered"])])
+    return table(columns, rows)

@@ -1,0 +1,81 @@
+"""Long runs in stages: what is finished is kept in a folder and skipped the next time."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from profiler.files import write_json
+
+RECORD = "stages.json"
+
+
+class Stages:
+    """The finished stages of one run, kept in ``stages.json`` of its folder.
+
+    A stage counts as finished while its settings, the settings and results of all stages before it, and its
+    output files are as they were; so changing a setting runs that stage and everything after it again.
+
+    Parameters
+    ----------
+    folder
+        Made where it is missing.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self.folder = Path(folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._record = _read(self.folder / RECORD)
+        self._before = ""
+
+    def run(
+        self,
+        name: str,
+        settings: Mapping[str, Any],
+        outputs: Sequence[str],
+        work: Callable[[], None],
+    ) -> bool:
+        """Do `work`, which writes the files `outputs` in the folder, unless that stage is finished.
+
+        Returns
+        -------
+        bool
+            Whether there was anything to do.
+        """
+        key = _digest({"name": name, "settings": dict(settings), "before": self._before})
+        kept = self._record.get(name, {})
+        finished = kept.get("key") == key and kept.get("files") == self._sizes(outputs)
+        if not finished:
+            work()
+            # Written after the work, so that a crash during it leaves the stage unfinished.
+            self._record[name] = {"key": key, "files": self._sizes(outputs)}
+            write_json(self.folder / RECORD, self._record)
+        self._before = _digest({"key": key, "files": self._record[name]["files"]})
+        return not finished
+
+    def _sizes(self, outputs: Sequence[str]) -> dict[str, list[int]]:
+        """Size and time of change of each output that exists."""
+        sizes = {}
+        for name in outputs:
+            file = self.folder / name
+            if file.exists():
+                state = file.stat()
+                sizes[name] = [state.st_size, state.st_mtime_ns]
+        return sizes if len(sizes) == len(outputs) else {}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """The record, or an empty one where it is missing or damaged: then everything is done again."""
+    try:
+        record = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return record if isinstance(record, dict) and all(isinstance(v, dict) for v in record.values()) else {}
+
+
+def _digest(value: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]

@@ -1,0 +1,57 @@
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+from edgetime import networks
+from profiler.errors import MissingExtraError, UsageError
+
+
+def touch(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+    return path
+
+
+def test_a_folder_stands_for_the_networks_in_and_below_it(tmp_path: Path):
+    wanted = [touch(tmp_path / name) for name in ("a.tflite", "b/c.keras", "d.tflite")]
+    touch(tmp_path / "notes.txt")
+    single = touch(tmp_path / "single.bin")
+    assert networks.expand([tmp_path, single, wanted[0]]) == [*sorted(wanted), single]
+
+
+def test_what_is_not_there_is_named(tmp_path: Path):
+    with pytest.raises(UsageError, match=r"nothing\.tflite does not exist"):
+        networks.expand([tmp_path / "nothing.tflite"])
+    with pytest.raises(UsageError, match=r"holds no \.tflite"):
+        networks.expand([tmp_path])
+
+
+@pytest.mark.parametrize(
+    ("texts", "shape"),
+    [
+        ([], None),
+        (["1,32,32,3"], (1, 32, 32, 3)),
+        (["1x32x32x3"], (1, 32, 32, 3)),
+        (["[1, 64, 12]"], (1, 64, 12)),
+        (["images=1,8,8,1", "mask=1,8,8"], {"images": (1, 8, 8, 1), "mask": (1, 8, 8)}),
+    ],
+)
+def test_shapes(texts, shape):
+    assert networks.parse_shapes(texts) == shape
+
+
+@pytest.mark.parametrize(
+    "texts", [["1,0,3"], ["one"], [""], ["1,-1"], ["1.5"], ["1,2", "3,4"], ["a=1", "a=2"]]
+)
+def test_no_shapes(texts):
+    with pytest.raises(UsageError):
+        networks.parse_shapes(texts)
+
+
+def test_a_keras_file_without_tensorflow_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(MissingExtraError, match=r"edgetime\[compress\]"):
+        networks.read(touch(tmp_path / "net.keras"))

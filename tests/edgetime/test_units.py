@@ -1,0 +1,46 @@
+import pytest
+
+from edgetime import units
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.04321, "0.0432 ms"),
+        (0.4321, "0.432 ms"),
+        (1.914, "1.91 ms"),
+        (12.34, "12.3 ms"),
+        (123.4, "123 ms"),
+        (12345, "12.3 s"),
+        (0, "0.0000 ms"),
+        (None, "-"),
+    ],
+)
+def test_times(value, text):
+    assert units.ms(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(812, "812 B"), (98_496, "98.5 kB"), (1_843_200, "1.84 MB"), (None, "-")]
+)
+def test_sizes(value, text):
+    assert units.size(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(812, "812"), (110_592, "111k"), (4_100_000_000, "4.1G"), (None, "-")]
+)
+def test_counts(value, text):
+    assert units.count(value) == text
+
+
+def test_difference_is_relative_to_the_measured_time():
+    assert units.difference(1.1, 1.0) == "+10.0%"
+    assert units.difference(0.9, 1.0) == "-10.0%"
+    assert units.difference(0.9, None) == "-"
+
+
+def test_percent():
+    assert units.percent(0.997) == "99.7%"
+    assert units.percent(0.5, 0) == "50%"
+    assert units.percent(None) == "-"
