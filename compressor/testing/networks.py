@@ -1,0 +1,97 @@
+"""Small Keras networks whose weights leave nothing at its neutral value."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+
+def stirred(model: Any, seed: int = 0) -> Any:
+    """Give every weight a random value: no bias of 0, no gamma of 1, no variance below 0.5."""
+    rng = np.random.default_rng(seed)
+    for layer in model.layers:
+        values = []
+        for variable, value in zip(layer.weights, layer.get_weights(), strict=True):
+            if variable.name == "moving_variance":
+                values.append(rng.uniform(0.5, 1.5, value.shape).astype("float32"))
+            elif value.ndim <= 1:
+                values.append(rng.normal(0.2, 0.5, value.shape).astype("float32"))
+            else:
+                values.append(value + rng.normal(0, 0.05, value.shape).astype("float32"))
+        layer.set_weights(values)
+    return model
+
+
+def plain_network() -> Any:
+    """Convolutions with every kind of small layer between them, then flatten and two dense layers."""
+    from keras import Sequential, layers
+
+    return stirred(
+        Sequential(
+            [
+                layers.Input((8, 8, 2)),
+                layers.Rescaling(0.5),
+                layers.Conv2D(6, 3, activation="sigmoid", name="a"),
+                layers.BatchNormalization(),
+                layers.ZeroPadding2D(1),
+                layers.MaxPooling2D(),
+                layers.Conv2D(5, 3, padding="same", use_bias=False, name="b"),
+                layers.Activation("gelu"),
+                layers.UpSampling2D(2),
+                layers.AveragePooling2D(2),
+                layers.Dropout(0.5),
+                layers.Flatten(),
+                layers.Dense(7, activation="relu", name="c"),
+                layers.Dense(3, activation="softmax", name="head"),
+            ]
+        )
+    )
+
+
+def residual_network() -> Any:
+    """A residual block, squeeze-and-excite, and a dense block: what MobileNet, ResNet and DenseNet are made
+    of."""
+    import keras
+    from keras import layers
+
+    source = keras.Input((8, 8, 3))
+    x = layers.Conv2D(6, 3, padding="same", use_bias=False, name="stem")(source)
+    x = stem = layers.ReLU(6.0)(layers.BatchNormalization(name="stem_bn")(x))
+    x = layers.Conv2D(10, 1, name="expand")(x)
+    x = layers.Activation("hard_silu")(layers.BatchNormalization()(x))
+    x = layers.DepthwiseConv2D(3, padding="same", depth_multiplier=2, name="depthwise")(x)
+    gate = layers.GlobalAveragePooling2D(keepdims=True)(x)
+    gate = layers.Conv2D(4, 1, activation="relu", name="squeeze")(gate)
+    gate = layers.Conv2D(20, 1, activation="sigmoid", name="excite")(gate)
+    x = layers.Multiply()([x, gate])
+    x = layers.Conv2D(6, 1, name="project")(x)
+    x = layers.Add()([stem, x])
+    more = layers.SeparableConv2D(5, 3, padding="same", activation="tanh", name="separable")(x)
+    x = layers.Concatenate()([x, more, stem])
+    x = layers.BatchNormalization(name="dense_bn")(x)
+    x = layers.Conv2D(8, 3, strides=2, name="last")(x * 0.5)
+    x = layers.Flatten()(x)
+    return stirred(keras.Model(source, layers.Dense(4, name="head")(x)))
+
+
+def resnet() -> Any:
+    """Three stages of two blocks; the first block of a later stage halves the size through a 1x1 shortcut."""
+    import keras
+    from keras import layers
+
+    source = keras.Input((16, 16, 3))
+    x = layers.Conv2D(8, 3, padding="same", name="stem")(source)
+    for stage, width in enumerate((8, 12, 16)):
+        for index in range(2):
+            stride = 2 if stage and not index else 1
+            name = f"stage{stage}_{index}"
+            y = layers.Conv2D(width, 3, stride, padding="same", use_bias=False, name=f"{name}_1")(x)
+            y = layers.ReLU()(layers.BatchNormalization()(y))
+            y = layers.Conv2D(width, 3, padding="same", use_bias=False, name=f"{name}_2")(y)
+            y = layers.BatchNormalization()(y)
+            if stride == 2:
+                x = layers.BatchNormalization()(layers.Conv2D(width, 1, stride, name=f"{name}_0")(x))
+            x = layers.ReLU()(layers.Add()([x, y]))
+    x = layers.GlobalAveragePooling2D()(x)
+    return stirred(keras.Model(source, layers.Dense(5, activation="softmax", name="head")(x)))

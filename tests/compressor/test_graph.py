@@ -1,0 +1,126 @@
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from compressor.graph import build_graph
+from compressor.testing.networks import plain_network, residual_network
+from profiler.errors import UsageError
+
+
+def test_each_layer_of_a_chain_is_a_group_and_the_head_is_not():
+    graph = build_graph(plain_network())
+    assert graph.widths == {"a": 6, "b": 5, "c": 7}
+    assert graph.frozen == ()
+    assert graph.groups["a"].producers == ("a",)
+
+
+def test_channels_that_meet_in_an_addition_form_one_group():
+    graph = build_graph(residual_network())
+    assert graph.widths == {"stem": 6, "expand": 10, "squeeze": 4, "separable": 5, "last": 8}
+    assert graph.groups["stem"].producers == ("stem", "project")
+    # The gate's 20 channels follow the expanded ones through the depthwise multiplier of 2.
+    assert graph.groups["expand"].producers == ("expand", "excite")
+
+
+def test_forms_count_channels_at_any_width():
+    graph = build_graph(residual_network())
+    axes = {(a.layer, a.variable, a.axis): graph.form(a.atoms) for a in graph.axes}
+    widths = {"stem": 3, "expand": 2, "squeeze": 1, "separable": 4, "last": 5}
+    assert axes["depthwise", "bias", 0](widths) == 4
+    assert axes["dense_bn", "gamma", 0](widths) == 3 + 4 + 3
+    assert axes["head", "kernel", 0](widths) == 3 * 3 * 5
+    assert axes["head", "kernel", 1](widths) == 4
+
+
+def test_parameters_agree_with_keras():
+    model = residual_network()
+    graph = build_graph(model)
+    assert graph.parameters(graph.widths) == model.count_params()
+
+
+def test_partly_shared_channels_fall_into_groups_of_their_own():
+    source = keras.Input((4, 4, 1))
+    a, b = layers.Conv2D(2, 1, name="a")(source), layers.Conv2D(3, 1, name="b")(source)
+    c = layers.Conv2D(5, 1, name="c")(source)
+    x = layers.Add()([layers.Concatenate()([a, b]), c])
+    graph = build_graph(keras.Model(source, layers.Conv2D(1, 1)(x)))
+    assert graph.widths == {"a": 2, "b": 3}
+    assert graph.groups["a"].producers == ("a", "c")
+    assert graph.groups["b"].producers == ("b", "c")
+
+
+def test_one_channel_that_is_broadcast_stays():
+    source = keras.Input((4, 4, 2))
+    x = layers.Conv2D(6, 1, name="x")(source)
+    attention = layers.Conv2D(1, 1, activation="sigmoid", name="attention")(x)
+    x = layers.Multiply()([x, attention])
+    graph = build_graph(keras.Model(source, layers.Dense(2)(layers.GlobalMaxPooling2D()(x))))
+    assert graph.widths == {"x": 6}
+
+
+class Doubling(layers.Layer):
+    def call(self, x):
+        return x * 2
+
+    def compute_output_shape(self, shape):
+        return shape
+
+
+@pytest.mark.parametrize(
+    ("layer", "reason"),
+    [
+        (Doubling(name="odd"), "custom layer Doubling"),
+        (layers.GroupNormalization(2, name="odd"), "no rule for GroupNormalization"),
+        (layers.Conv2D(4, 1, groups=2, name="odd"), "a convolution in 2 groups"),
+        (layers.Lambda(lambda x: x + 1, name="odd"), "no rule for Lambda"),
+        (keras.Sequential([layers.Conv2D(4, 1)], name="odd"), "a model inside the model"),
+        (layers.Permute((1, 3, 2), name="odd"), "it moves channels out of the last axis"),
+    ],
+)
+def test_what_is_not_understood_is_frozen_whole_and_named(layer, reason):
+    source = keras.Input((4, 4, 2))
+    x = layers.Conv2D(3, 1, name="free")(source)
+    x = layers.Conv2D(4, 1, name="before")(x)
+    x = layers.Conv2D(6, 1, name="after")(layer(x))
+    graph = build_graph(keras.Model(source, layers.Conv2D(2, 1)(x)))
+    assert graph.widths == {"free": 3, "after": 6}
+    assert [(f.layer, f.reason) for f in graph.frozen] == [("odd", reason)]
+
+
+def test_a_layer_that_is_called_twice_is_frozen():
+    source = keras.Input((4, 4, 2))
+    shared = layers.Conv2D(4, 3, padding="same", name="shared")
+    x = layers.Conv2D(4, 1, name="before")(source)
+    x = layers.Conv2D(3, 1, name="after")(shared(shared(x)))
+    graph = build_graph(keras.Model(source, layers.Conv2D(2, 1)(x)))
+    assert graph.widths == {"after": 3}
+    assert graph.frozen[0].reason == "it is called in more than one place"
+
+
+def test_a_softmax_over_channels_keeps_them():
+    source = keras.Input((4,))
+    x = layers.Dense(5, activation="softmax", name="mixture")(layers.Dense(3, name="free")(source))
+    assert build_graph(keras.Model(source, layers.Dense(2)(x))).widths == {"free": 3}
+
+
+def test_subclassed_and_unbuilt_models_are_refused():
+    class Own(keras.Model):
+        def call(self, x):
+            return x
+
+    with pytest.raises(UsageError, match="subclassed"):
+        build_graph(Own())
+    with pytest.raises(UsageError, match="no input shape"):
+        build_graph(keras.Sequential([layers.Dense(3)]))
+
+
+def test_wrong_groups_and_channels_are_named():
+    graph = build_graph(plain_network())
+    with pytest.raises(UsageError, match="no group of channels 'z'"):
+        graph.kept({"z": [0]})
+    with pytest.raises(UsageError, match="channels 0 to 5"):
+        graph.kept({"a": [6]})
+    with pytest.raises(UsageError, match="one of them or more"):
+        graph.kept({"a": []})
+    assert np.all(graph.kept({}))
