@@ -15,7 +15,7 @@ HEAD = """# Command line
 
 Made by `make docs` from `edgetime VERB --help`; do not edit.
 
-Every verb has `--json`: stdout then carries only JSON; progress and warnings always go to stderr. Exit status:
+Every verb has `--json`: stdout then carries only JSON; progress and warnings go to stderr. Exit status:
 0 done, 1 the work failed, 2 bad arguments. Ctrl-C leaves everything that was finished usable.
 `EDGETIME_DEBUG=1` shows where an error came from.
 """

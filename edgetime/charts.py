@@ -3,6 +3,7 @@
 A chart is a dict with ``title``, ``caption``, ``x_title``, ``y_title``, ``log`` (both axes) and ``series``; a
 series has ``name``, ``x``, ``y``, ``kind`` (``points``, ``line``, ``steps``), ``color`` (a name in the page's
 style) and may have ``text`` (one per point), ``dash``, ``width``, ``size`` and ``quiet`` (not in the legend).
+With ``y_free`` the height need not start at 0.
 """
 
 from __future__ import annotations
@@ -109,6 +110,7 @@ def trade_off(groups: Mapping[str, Sequence[Mapping[str, Any]]], title: str, cap
         "x_title": "ms",
         "y_title": "accuracy, %",
         "log": False,
+        "y_free": True,
         "series": series,
     }
 
