@@ -44,14 +44,15 @@ def command(
     from profiler.profiling import profile
     from profiler.target import open_target
 
-    with Terminal(json) as out, keeping(output), out.progress("Profile") as progress:
-        summary = profile(
-            open_target(target),
-            output,
-            minutes=minutes,
-            dtypes=split_names(dtype),
-            ops=split_names(ops) if ops is not None else None,
-            progress=progress,
-        )
+    with Terminal(json) as out, keeping(output), open_target(target) as place:
+        with out.progress("Profile") as progress:
+            summary = profile(
+                place,
+                output,
+                minutes=minutes,
+                dtypes=split_names(dtype),
+                ops=split_names(ops) if ops is not None else None,
+                progress=progress,
+            )
         out.json(summary.to_dict())
         out.show(str(summary), f"Next: edgetime fit {output} -o {output.with_suffix('.timemodel.json')}")

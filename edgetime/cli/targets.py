@@ -1,0 +1,21 @@
+"""``edgetime targets``."""
+
+from __future__ import annotations
+
+from edgetime.cli.console import JsonOption, Terminal, table
+
+
+def command(json: JsonOption = False) -> None:
+    """List where edgetime can measure, and what each place offers.
+
+    Example:
+
+    \b
+    $ edgetime targets
+    """
+    from profiler.target import list_targets
+
+    with Terminal(json) as out:
+        rows = list_targets()
+        out.json(rows)
+        out.show(table(["TARGET", "offers"], [[row["spec"], row["offers"]] for row in rows]))
