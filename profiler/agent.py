@@ -457,10 +457,14 @@ class Connection:
         Arguments that start the agent; no shell is involved.
     preamble
         Bytes to send before the first request.
+    chatter
+        An open file that takes what the process writes to standard error; None leaves it where it is.
     """
 
-    def __init__(self, command: list[str], preamble: bytes = b"") -> None:
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=-1)
+    def __init__(self, command: list[str], preamble: bytes = b"", chatter: Any = None) -> None:
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=chatter, bufsize=-1
+        )
         self.timed_out = False
         if preamble:
             self._send(preamble)
