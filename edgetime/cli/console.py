@@ -71,8 +71,11 @@ class Terminal:
             return
         # Made anew each time: the terminal may have been resized.
         out = Console(file=self._results, **_width(self._results), highlight=False)
-        for result in results:
-            out.print(result, markup=False)
+        with out.capture() as shown:
+            for result in results:
+                out.print(result, markup=False)
+        # Rich fills lines with blanks up to the width of the table.
+        self._results.write("".join(f"{line.rstrip()}\n" for line in shown.get().splitlines()))
         self._results.flush()
 
     def json(self, value: Any) -> None:

@@ -66,7 +66,8 @@ def test_tables_fit_eighty_columns_and_lose_nothing(capsys: pytest.CaptureFixtur
         out.show(table(["#", "name", "time"], [[1, name, "1.91 ms"], [20, "b", "12.3 ms"]]))
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) <= 80
-    assert "".join(line[3:-9].strip() for line in lines[1:-1]).replace(" ", "") == name
+    folded = "".join(line[3:] for line in lines[1:-1])
+    assert folded.replace("1.91 ms", "").replace(" ", "") == name
     assert lines[1].startswith(" 1")
     assert lines[-1].endswith("12.3 ms")
 
