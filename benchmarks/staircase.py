@@ -45,7 +45,7 @@ def main() -> None:
 
 
 def measure_ms(target: Target, widths: list[int], dtype: str) -> list[float]:
-    """Median over passes in random order, each time divided by how slow the machine was just then (the canary)."""
+    """Median over passes in random order; each time is divided by how slow the machine was then (the canary)."""
     probes = [Probe("layer", (layer(width, dtype),)).build() for width in widths]
     order = random.Random(0)
     raw: list[list[tuple[float, float]]] = [[] for _ in probes]
@@ -74,6 +74,7 @@ def draw(widths: list[int], measured: dict, lines: dict, where: str) -> str:
     """An SVG that reads on white and on black."""
     width, height, left, bottom, top, right = 760, 400, 56, 46, 64, 16
     most = 1.06 * max(max(times) for times in measured.values())
+    middle = (top + height - bottom) / 2
     step = next(s for s in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10) if most / s <= 7)
 
     def x(channels: float) -> float:
@@ -101,8 +102,7 @@ def draw(widths: list[int], measured: dict, lines: dict, where: str) -> str:
         )
     parts.append(
         f'<text x="{(left + width - right) / 2}" y="{height - 8}" text-anchor="middle">output channels</text>'
-        f'<text x="14" y="{(top + height - bottom) / 2}" transform="rotate(-90 14 {(top + height - bottom) / 2})" '
-        'text-anchor="middle">ms</text>'
+        f'<text x="14" y="{middle}" transform="rotate(-90 14 {middle})" text-anchor="middle">ms</text>'
     )
     for index, (dtype, times) in enumerate(measured.items()):
         color = COLORS[dtype]
