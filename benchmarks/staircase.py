@@ -45,7 +45,7 @@ def main() -> None:
 
 
 def measure_ms(target: Target, widths: list[int], dtype: str) -> list[float]:
-    """Median over passes in random order; each time is divided by how slow the machine was then (the canary)."""
+    """Median over passes in random order; each time divided by how slow the machine then was (canary)."""
     probes = [Probe("layer", (layer(width, dtype),)).build() for width in widths]
     order = random.Random(0)
     raw: list[list[tuple[float, float]]] = [[] for _ in probes]
