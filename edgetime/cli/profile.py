@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -41,10 +42,12 @@ def command(
     $ edgetime profile local -o here.db --minutes 3
     $ edgetime profile local:threads=2 -o here.db --dtype float32
     """
+    begin = time.monotonic()
     from profiler.profiling import profile
     from profiler.target import open_target
 
-    with Terminal(json) as out, keeping(output), open_target(target) as place:
+    place = open_target(target)
+    with Terminal(json) as out, keeping(output):
         with out.progress("Profile") as progress:
             summary = profile(
                 place,
@@ -53,6 +56,7 @@ def command(
                 dtypes=split_names(dtype),
                 ops=split_names(ops) if ops is not None else None,
                 progress=progress,
+                begin=begin,
             )
         out.json(summary.to_dict())
         out.show(str(summary), f"Next: edgetime fit {output} -o {output.with_suffix('.timemodel.json')}")
