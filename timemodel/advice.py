@@ -1,0 +1,328 @@
+"""Which widths of a network to change on a device, and what each change would save."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from typing import Any, Protocol
+
+import numpy as np
+
+from profiler.errors import UsageError
+from profiler.layer import Layer
+from profiler.network import Network
+from profiler.widths import WidthGroup, Widths, analyse_widths
+
+_FREE_TOLERANCE = 0.001
+_EDGE = 2.0
+_EVERY_WIDTH_UP_TO = 64
+_BATCH_LAYERS = 50_000
+
+
+class LayerTimes(Protocol):
+    """The part of a time model that advice needs."""
+
+    def predict_layers_ms(self, layers: Sequence[Layer]) -> np.ndarray:
+        """Predicted time of each layer in ms, array ``[len(layers)]``."""
+        ...
+
+
+@dataclass(frozen=True)
+class WidthOption:
+    """Another width, and what the whole network would take with it.
+
+    `saving_ms` is what it would take less than now (negative: more), `saving_share` the same as a share of
+    now.
+    """
+
+    width: int
+    predicted_ms: float
+    saving_ms: float
+    saving_share: float
+
+
+@dataclass(frozen=True)
+class GroupAdvice:
+    """What can be done about one group of channels that change together.
+
+    Parameters
+    ----------
+    group, name
+        `WidthGroup.id` and the name of its first layer.
+    layers
+        `Layer.index` of the layers that put these channels out.
+    width
+        How many there are now.
+    group_ms
+        Predicted time now of all layers that change with the width, in ms; consumers included.
+    wider
+        Larger widths that cost no more: the fastest one if it is faster than now, and the widest.
+    narrower
+        Smaller widths that cost less, nearest first: each is the widest one of a step of the staircase.
+    fixed
+        Why the width cannot change; empty where it can.
+    """
+
+    group: int
+    name: str
+    layers: tuple[int, ...]
+    width: int
+    group_ms: float
+    wider: tuple[WidthOption, ...] = ()
+    narrower: tuple[WidthOption, ...] = ()
+    fixed: str = ""
+
+
+@dataclass(frozen=True)
+class Advice:
+    """Advice on one network; see `advise`.
+
+    `top` has the nearest worthwhile change of each group, most saving first, as (group, option).
+    """
+
+    network: str
+    predicted_ms: float
+    groups: tuple[GroupAdvice, ...]
+    top: tuple[tuple[int, WidthOption], ...]
+    notes: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values, for ``advise --json``."""
+        return {
+            "network": self.network,
+            "predicted_ms": self.predicted_ms,
+            "groups": [asdict(group) for group in self.groups],
+            "top": [
+                {
+                    "group": number,
+                    "name": self.groups[number].name,
+                    "layers": list(self.groups[number].layers),
+                    "from_width": self.groups[number].width,
+                    **asdict(option),
+                }
+                for number, option in self.top
+            ],
+            "notes": list(self.notes),
+        }
+
+    def rows(self) -> list[dict[str, str]]:
+        """One row of text per group, in the order of the network; the keys are a table's headings."""
+        return [
+            {
+                "layer": ", ".join(str(i) for i in group.layers[:4]) + ("…" if len(group.layers) > 4 else ""),
+                "name": group.name,
+                "width": str(group.width),
+                "ms": f"{group.group_ms:.4g}",
+                "no slower": _texts(group.wider),
+                "faster": _texts(group.narrower),
+                "fixed": group.fixed,
+            }
+            for group in self.groups
+        ]
+
+
+def _texts(options: Sequence[WidthOption]) -> str:
+    return ", ".join(f"{option.width} ({-100 * option.saving_share:+.1f}%)" for option in options)
+
+
+def advise(
+    time_model: LayerTimes,
+    network: Network,
+    setting: Any = None,
+    min_saving: float = 0.02,
+    most_steps: int = 4,
+) -> Advice:
+    """Look for widths of `network` that its device likes better.
+
+    Each group of coupled channels is tried at widths from 1 to twice what it has, the others staying as they
+    are; what counts is the whole network's time, since a layer's consumers change with it.
+
+    Parameters
+    ----------
+    time_model
+        Of the device in question.
+    network
+        As `profiler.read_network` gives it.
+    setting
+        Which of the device's settings, where the time model has several; handed on to it.
+    min_saving
+        A narrower width is reported where it makes the layers concerned faster by at least this share,
+        compared with the next wider one that is reported.
+    most_steps
+        At most so many narrower widths per group.
+
+    Raises
+    ------
+    UsageError
+        It is not known how the network's layers hang together (it comes from a table), or a parameter makes
+        no sense.
+    """
+    if not network.edges:
+        raise UsageError(f"{network.name} is a list of layers without connections: give a .tflite file.")
+    if not 0 <= min_saving < 1 or most_steps < 1:
+        raise UsageError(
+            f"min_saving must be in [0, 1) and most_steps at least 1, not {min_saving} and {most_steps}."
+        )
+    widths = analyse_widths(network)
+    now_ms = _layer_ms(time_model, network.layers, setting)
+    times = np.array([layer.repeat for layer in network.layers]) * now_ms
+    total_ms = _network_ms(time_model, network, setting, float(times.sum()))
+    staircases = _staircases(time_model, widths, times, setting)
+    groups = tuple(
+        _group_advice(
+            network,
+            group,
+            float(times[list(group.layers)].sum()),
+            total_ms,
+            staircases.get(group.id, {}),
+            min_saving,
+            most_steps,
+        )
+        for group in widths.groups
+    )
+    nearest = [(g.group, option) for g in groups for option in (*g.narrower[:1], *g.wider[:1])]
+    top = sorted((c for c in nearest if c[1].saving_ms > 0), key=lambda change: -change[1].saving_ms)
+    return Advice(network.name, total_ms, groups, tuple(top), _notes(network, widths))
+
+
+def _layer_ms(time_model: LayerTimes, layers: Sequence[Layer], setting: Any) -> np.ndarray:
+    if setting is None:
+        return np.asarray(time_model.predict_layers_ms(layers), dtype=float)
+    return np.asarray(time_model.predict_layers_ms(layers, setting=setting), dtype=float)  # type: ignore[call-arg]
+
+
+def _network_ms(time_model: Any, network: Network, setting: Any, layers_ms: float) -> float:
+    """The network's time as `predict` says it; of a model that only knows layers, their sum."""
+    predict = getattr(time_model, "predict", None)
+    return layers_ms if predict is None else float(predict(network, setting=setting).predicted_ms)
+
+
+def candidate_widths(width: int) -> list[int]:
+    """Widths from 1 to twice `width` where a staircase may have an edge; `width` itself is among them.
+
+    Every one up to 64. Above that multiples of 8, 16, 32 and so on, coarser as they grow, with both
+    neighbours, since an edge may lie on either side of a multiple; and a geometric sequence in between.
+    """
+    largest = 2 * width
+    found = set(range(1, min(largest, _EVERY_WIDTH_UP_TO) + 1)) | {width - 1, width, width + 1}
+    step, start = 8, _EVERY_WIDTH_UP_TO
+    while start < largest:
+        for multiple in range(start, min(4 * start, largest) + 1, step):
+            found.update((multiple - 1, multiple, multiple + 1))
+        step, start = 2 * step, 4 * start
+    value = float(_EVERY_WIDTH_UP_TO)
+    while value < largest:
+        found.add(round(value))
+        value *= 1.07
+    return sorted(w for w in found if 1 <= w <= largest)
+
+
+def _staircases(
+    time_model: LayerTimes, widths: Widths, times: np.ndarray, setting: Any
+) -> dict[int, dict[int, float]]:
+    """Per free group and candidate width: how much longer than now the network would take, in ms."""
+    questions: list[tuple[int, int, float]] = []
+    layers: list[Layer] = []
+    ends: list[int] = []
+    result: dict[int, dict[int, float]] = {}
+
+    def answer() -> None:
+        predicted = _layer_ms(time_model, layers, setting) * np.array([layer.repeat for layer in layers])
+        start = 0
+        for (group, width, old_ms), end in zip(questions, ends, strict=True):
+            result.setdefault(group, {})[width] = float(predicted[start:end].sum()) - old_ms
+            start = end
+        questions.clear()
+        layers.clear()
+        ends.clear()
+
+    for group in widths.groups:
+        if not group.free:
+            continue
+        for width in candidate_widths(group.width):
+            changed = widths.changed_layers({group.id: width})
+            questions.append((group.id, width, float(times[list(changed)].sum())))
+            layers.extend(changed.values())
+            ends.append(len(layers))
+            if len(layers) >= _BATCH_LAYERS:
+                answer()
+    if layers:
+        answer()
+    return result
+
+
+def _group_advice(
+    network: Network,
+    group: WidthGroup,
+    group_ms: float,
+    total_ms: float,
+    staircase: Mapping[int, float],
+    min_saving: float,
+    most_steps: int,
+) -> GroupAdvice:
+    def option(width: int) -> WidthOption:
+        saving = -staircase[width]
+        return WidthOption(width, total_ms - saving, saving, saving / total_ms if total_ms else 0.0)
+
+    return GroupAdvice(
+        group.id,
+        group.name,
+        tuple(network.layers[p].index for p in group.producers),
+        group.width,
+        group_ms,
+        tuple(option(w) for w in _free_widths(group.width, group_ms, staircase)),
+        tuple(option(w) for w in _steps_down(group.width, group_ms, staircase, min_saving)[:most_steps]),
+        group.frozen,
+    )
+
+
+def _free_widths(width: int, group_ms: float, staircase: Mapping[int, float]) -> list[int]:
+    """Larger widths that cost no more: the fastest, if faster than now, and the widest."""
+    slack = _FREE_TOLERANCE * group_ms
+    free = [w for w, more in staircase.items() if w > width and more <= slack]
+    if not free:
+        return []
+    fastest = min(free, key=lambda w: (staircase[w], -w))
+    chosen = [fastest] if staircase[fastest] < -slack else []
+    return list(dict.fromkeys([*chosen, max(free)]))
+
+
+def _steps_down(width: int, group_ms: float, staircase: Mapping[int, float], min_saving: float) -> list[int]:
+    """Smaller widths, largest first, each faster than all larger ones by a real step.
+
+    A step is an edge where one channel less saves at least twice what a channel is worth on average. Where
+    there is no such edge, time falls evenly and any width that saves enough is as good as another.
+    """
+    falling = sorted((w for w in staircase if w <= width), reverse=True)
+    if len(falling) < 2:
+        return []
+    average = (staircase[falling[0]] - staircase[falling[-1]]) / (falling[0] - falling[-1])
+    least = max(min_saving * group_ms, math.ulp(group_ms))
+    edges: list[int] = []
+    even: list[int] = []
+    for above, candidate in pairwise(falling):
+        more = staircase[candidate]
+        if more <= (staircase[even[-1]] if even else 0.0) - least:
+            even.append(candidate)
+        drop = (staircase[above] - more) / (above - candidate)
+        if more <= (staircase[edges[-1]] if edges else 0.0) - least and drop >= _EDGE * average:
+            edges.append(candidate)
+    return edges or even
+
+
+def _notes(network: Network, widths: Widths) -> tuple[str, ...]:
+    notes = []
+    if network.assumed_batch:
+        notes.append("The file leaves the batch open; 1 was taken.")
+    without = sum(1 for layer in network.layers if layer.macs) - sum(1 for _ in _producers(widths))
+    if without > 0:
+        notes.append(
+            f"{without} layers that multiply weights take their width from others or cannot be followed."
+        )
+    return tuple(notes)
+
+
+def _producers(widths: Widths) -> set[int]:
+    return {position for group in widths.groups for position in group.producers}
