@@ -1,0 +1,124 @@
+"""How much a converted network differs from the original: pure functions on their outputs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+RELATIVE_LIMITS = {"none": 1e-3, "float16": 0.05, "dynamic": 0.25, "int8": 0.25, "int16": 0.25}
+"""By mode: root mean square of the difference over that of the original's variation that is still accepted
+where nothing better is known (no labels, no classes to agree on). Twice and more what sound conversions
+showed."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A converted network beside its original on the same rows.
+
+    Parameters
+    ----------
+    rows
+        Number of rows that both were run on.
+    agreement
+        Share of rows with the same top class; None where no output is one score per class.
+    max_difference, mean_difference
+        Largest and mean absolute difference of any output.
+    relative_difference
+        Root mean square of the difference, over the standard deviation of the original's outputs.
+    accuracy_before, accuracy_after
+        Share of rows that are right (or what `Data.metric` gives); None without labels.
+    """
+
+    rows: int
+    agreement: float | None
+    max_difference: float
+    mean_difference: float
+    relative_difference: float
+    accuracy_before: float | None = None
+    accuracy_after: float | None = None
+
+    @property
+    def drop_points(self) -> float | None:
+        """Accuracy lost, in percentage points; negative where it rose."""
+        if self.accuracy_before is None or self.accuracy_after is None:
+            return None
+        return 100 * (self.accuracy_before - self.accuracy_after)
+
+
+def compare(before: Any, after: Any) -> Comparison:
+    """Compare the outputs (arrays [rows, ...], or a list with one for each output) of two networks."""
+    first = [np.asarray(a, np.float64) for a in (before if isinstance(before, (list, tuple)) else [before])]
+    second = [np.asarray(a, np.float64) for a in (after if isinstance(after, (list, tuple)) else [after])]
+    gaps = [np.abs(a - b) for a, b in zip(first, second, strict=True)]
+    relative = max(_relative(a, b) for a, b in zip(first, second, strict=True))
+    agreements = [
+        np.mean(top_class(a) == top_class(b)) for a, b in zip(first, second, strict=True) if _chooses(a)
+    ]
+    return Comparison(
+        rows=len(first[0]),
+        agreement=float(min(agreements)) if agreements else None,
+        max_difference=float(max(gap.max() for gap in gaps)),
+        mean_difference=float(np.concatenate([gap.ravel() for gap in gaps]).mean()),
+        relative_difference=relative,
+    )
+
+
+def accuracy(outputs: npt.NDArray, labels: npt.NDArray) -> float:
+    """Share of rows whose top class is the label; both [rows], or [rows, ...] where there are many per
+    row."""
+    return float(np.mean(top_class(np.asarray(outputs)) == np.asarray(labels)))
+
+
+def top_class(outputs: npt.NDArray) -> npt.NDArray[np.int64]:
+    """Class that outputs [rows, classes] favour [rows].
+
+    A single output is a yes or no: above 0.5 where all lie between 0 and 1 (a sigmoid), above 0 otherwise.
+    """
+    if outputs.shape[-1] > 1 and outputs.ndim > 1:
+        return outputs.argmax(axis=-1)
+    flat = outputs.reshape(len(outputs))
+    threshold = 0.5 if flat.min() >= 0 and flat.max() <= 1 else 0.0
+    return (flat > threshold).astype(np.int64)
+
+
+def fault(
+    comparison: Comparison, quantize: str, max_drop: float, min_agreement: float, typical: bool
+) -> str | None:
+    """What is wrong with a conversion, as the beginning of a sentence; None where nothing is.
+
+    Parameters
+    ----------
+    max_drop
+        Percentage points of accuracy that may be lost.
+    min_agreement
+        Share of rows that must agree where there are no labels.
+    typical
+        Whether the rows are real data. On random rows, which lie near no class, agreement says nothing.
+    """
+    if not np.isfinite(comparison.relative_difference):
+        return "gives outputs that are not finite"
+    drop = comparison.drop_points
+    if drop is not None:
+        return f"loses {drop:.2f} points of accuracy (limit {max_drop:g})" if drop > max_drop else None
+    if typical and comparison.agreement is not None:
+        if comparison.agreement >= min_agreement:
+            return None
+        return f"agrees with the original on {comparison.agreement:.1%} of rows (limit {min_agreement:.1%})"
+    limit = RELATIVE_LIMITS[quantize]
+    if comparison.relative_difference <= limit:
+        return None
+    return f"differs from the original by {comparison.relative_difference:.1%} of its variation (limit {limit:.1%})"
+
+
+def _chooses(outputs: npt.NDArray) -> bool:
+    """Whether outputs are one score per class for each row."""
+    return outputs.ndim == 2 and outputs.shape[-1] > 1
+
+
+def _relative(before: npt.NDArray, after: npt.NDArray) -> float:
+    gap = float(np.sqrt(np.mean((before - after) ** 2)))
+    spread = float(before.std()) or float(np.abs(before).mean())
+    return gap / spread if spread else gap

@@ -1,0 +1,99 @@
+"""Keeping TensorFlow's and the converter's chatter off stdout and stderr."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.util
+import os
+import re
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+from profiler.errors import MissingExtraError
+
+
+class Chatter:
+    """What was written while it was quiet; `text` is complete once the block has ended."""
+
+    def __init__(self) -> None:
+        self.text = ""
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[Chatter]:
+    """Hold back everything that is written to stdout and stderr, by Python and by C++ code alike.
+
+    C++ code writes to the file descriptors, so these are turned aside, for the whole process: use it around
+    conversions and imports only. Where the process has no such descriptors only Python's writing is held
+    back.
+    """
+    chatter = Chatter()
+    with tempfile.TemporaryFile() as aside, contextlib.ExitStack() as undo:
+        undo.enter_context(warnings.catch_warnings())
+        warnings.simplefilter("ignore")
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(Exception):
+                stream.flush()
+        for descriptor in (1, 2):
+            with contextlib.suppress(OSError):
+                undo.callback(_restore, os.dup(descriptor), descriptor)
+                os.dup2(aside.fileno(), descriptor)
+        text = undo.enter_context(open(os.dup(aside.fileno()), "w", encoding="utf-8", errors="replace"))
+        undo.enter_context(contextlib.redirect_stdout(text))
+        undo.enter_context(contextlib.redirect_stderr(text))
+        try:
+            yield chatter
+        finally:
+            text.flush()
+            aside.seek(0)
+            chatter.text = aside.read().decode("utf-8", "replace")
+
+
+def tensorflow() -> Any:
+    """TensorFlow, imported without a word on any stream.
+
+    Raises
+    ------
+    MissingExtraError
+        It is not installed.
+    """
+    if "tensorflow" not in sys.modules:
+        require("tensorflow")
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        with quiet():
+            importlib.import_module("tensorflow")
+    return sys.modules["tensorflow"]
+
+
+def require(module: str) -> None:
+    """Raise MissingExtraError unless `module` is installed; nothing is imported."""
+    if importlib.util.find_spec(module) is None:
+        raise MissingExtraError(
+            f'This needs {module}, which is not installed: pip install "edgetime[compress]".'
+        )
+
+
+def last_complaint(chatter: str, error: BaseException, limit: int = 240) -> str:
+    """One line that says what went wrong in a conversion: the converter's own error, else the exception's.
+
+    TensorFlow's exceptions mostly quote a page of locations; the operators that it names are what a user
+    can act on.
+    """
+    text = f"{chatter}\n{error}"
+    operators = sorted(
+        set(re.findall(r"'(tf\.\w+)' op", text)) | set(re.findall(r"^\s+tf\.(\w+)\(", text, re.M))
+    )
+    if operators:
+        return f"it has no TFLite form of {', '.join(operators)}"
+    lines = [line.strip() for line in re.sub(r"loc\(.*?\)\)*:?", "", str(error)).splitlines() if line.strip()]
+    first = lines[0] if lines else type(error).__name__
+    return first if len(first) <= limit else f"{first[:limit]}…"
+
+
+def _restore(saved: int, descriptor: int) -> None:
+    os.dup2(saved, descriptor)
+    os.close(saved)
