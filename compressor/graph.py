@@ -88,6 +88,12 @@ class WidthForm:
     constant: int
     times: tuple[tuple[str, int], ...]
 
+    @property
+    def primitive(self) -> WidthForm:
+        """The least form that this one is a multiple of: that of one position of a flattened tensor."""
+        divisor = math.gcd(self.constant, *(factor for _, factor in self.times)) or 1
+        return WidthForm(self.constant // divisor, tuple((g, n // divisor) for g, n in self.times))
+
     def __call__(self, widths: Widths) -> int:
         """The number of channels at these widths."""
         return self.constant + sum(factor * widths[group] for group, factor in self.times)
@@ -119,6 +125,7 @@ class ChannelGraph:
         groups: Sequence[Group],
         frozen: Sequence[FrozenLayer],
         variables: Mapping[str, Variables],
+        tensors: Iterable[Atoms],
     ) -> None:
         self.axes = tuple(axes)
         self.counts = tuple(counts)
@@ -127,25 +134,44 @@ class ChannelGraph:
         self._roots = roots
         self._unit_of = dict(unit_of)
         self._variables = dict(variables)
+        self._tensors = tuple(tensors)
 
     @property
     def widths(self) -> dict[str, int]:
         """The widths that the model has now."""
         return {group.id: group.width for group in self.groups.values()}
 
-    def units(self, atoms: Atoms) -> list[tuple[str, int] | None]:
-        """For each atom the (group, position in it) that it belongs to; None where it cannot be removed."""
-        return [self._unit_of.get(int(root)) for root in self._roots[atoms]]
+    @cached_property
+    def _numbers(self) -> Atoms:
+        """For each atom the number of its unit among those of all groups in order; -1 where it stays."""
+        first, offsets = 0, {}
+        for group in self.groups.values():
+            offsets[group.id] = first
+            first += group.width
+        numbers = np.full(len(self._roots), -1, dtype=np.int64)
+        for root, (name, position) in self._unit_of.items():
+            numbers[root] = offsets[name] + position
+        return numbers[self._roots]
+
+    def add_up(self, atoms: Atoms, values: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+        """Sum values [len(atoms)] by the channel that each stands for; per group [width]."""
+        numbers = self._numbers[atoms]
+        total = sum(group.width for group in self.groups.values())
+        sums = np.bincount(numbers[numbers >= 0], np.asarray(values)[numbers >= 0], minlength=total)
+        ends = np.cumsum([group.width for group in self.groups.values()])
+        return dict(zip(self.groups, np.split(sums, ends[:-1]), strict=True)) if self.groups else {}
 
     def form(self, atoms: Atoms) -> WidthForm:
         """How the number of these channels follows from the groups' widths."""
+        roots, times = np.unique(self._roots[atoms], return_counts=True)
         totals: dict[str, int] = {}
         constant = 0
-        for unit in self.units(atoms):
+        for root, n in zip(roots.tolist(), times.tolist(), strict=True):
+            unit = self._unit_of.get(root)
             if unit is None:
-                constant += 1
+                constant += n
             else:
-                totals[unit[0]] = totals.get(unit[0], 0) + 1
+                totals[unit[0]] = totals.get(unit[0], 0) + n
         return WidthForm(constant, tuple((g, n // self.groups[g].width) for g, n in sorted(totals.items())))
 
     def kept(self, keep: Mapping[str, Iterable[int]]) -> NDArray[np.bool_]:
@@ -194,9 +220,8 @@ class ChannelGraph:
 
     @cached_property
     def forms(self) -> tuple[WidthForm, ...]:
-        """Every different number of channels that occurs in the model and is not fixed."""
-        found = [self._axis_forms.values(), (self.form(count.atoms) for count in self.counts)]
-        return tuple(dict.fromkeys(form for part in found for form in part if form.times))
+        """The widths of all tensors of the model that are not fixed, up to constant factors, each once."""
+        return tuple(dict.fromkeys(f.primitive for f in map(self.form, self._tensors) if f.times))
 
 
 def build_graph(model: Any) -> ChannelGraph:
@@ -258,8 +283,17 @@ class _Builder:
             self.freeze(self.channels.get(key, np.empty(0, np.int64)))
         roots = np.array([self._root(atom) for atom in range(len(self.parent))], dtype=np.int64)
         unit_of, groups = self._groups(roots)
-        shapes = {node.name: node.variables for node in self.topology.nodes}
-        return ChannelGraph(self.axes, self.counts, roots, unit_of, groups, self.frozen, shapes)
+        variables = {node.name: node.variables for node in self.topology.nodes}
+        return ChannelGraph(
+            self.axes,
+            self.counts,
+            roots,
+            unit_of,
+            groups,
+            self.frozen,
+            variables,
+            self.channels.values(),
+        )
 
     def _visit(self, node: Node) -> None:
         if node.kind == "InputLayer":

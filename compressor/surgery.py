@@ -76,12 +76,37 @@ def masked(model: Any, keep: Keep, graph: ChannelGraph | None = None) -> Any:
 
 
 def resize(model: Any, widths: Widths, graph: ChannelGraph | None = None) -> Any:
-    """A model of the same structure at other widths, smaller or larger, with fresh weights."""
+    """A model of the same structure at other widths, smaller or larger, to look at its shapes.
+
+    Weights fill the new shapes by repetition. They make no sense as a network, but what a converter looks at
+    stays: a bias of zeros is one of zeros, different weights differ.
+
+    Raises
+    ------
+    UsageError
+        A width is below 1.
+    """
     graph = graph or build_graph(model)
     full = {**graph.widths, **widths}
     if any(width < 1 for width in full.values()):
         raise UsageError("Widths must be 1 or more.")
-    return _rebuilt(model, graph, lambda count: graph.form(count.atoms)(full))
+    other = _rebuilt(model, graph, lambda count: graph.form(count.atoms)(full))
+    for layer in model.layers:
+        new = other.get_layer(layer.name)
+        values = [
+            _repeated(value, tuple(variable.shape))
+            for variable, value in zip(new.weights, layer.get_weights(), strict=True)
+        ]
+        if values:
+            new.set_weights(values)
+    return other
+
+
+def _repeated(value: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    for axis, size in enumerate(shape):
+        if value.shape[axis] != size:
+            value = np.take(value, np.arange(size) % value.shape[axis], axis=axis)
+    return value
 
 
 def along(values: NDArray[Any], axis: int, rank: int) -> NDArray[Any]:

@@ -1,0 +1,239 @@
+"""The TFLite network that a Keras model becomes, at any widths, without converting it each time.
+
+What the converter makes of a model (what it folds, fuses and inserts) depends on the model's structure and
+not on its widths. So it is not predicted but learned: the model is converted as it is, and once more at two
+other sets of widths; every dimension in the file that changes between them is then a known linear form in
+the widths. This holds for whatever the converter does, and for quantised files as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from fractions import Fraction
+from typing import Any, Protocol
+
+import numpy as np
+
+from compressor.graph import ChannelGraph, WidthForm, Widths
+from compressor.surgery import resize
+from profiler.layer import Layer, Param, Tensor
+from profiler.network import Network
+
+Convert = Callable[[Any], Network]
+"""From a Keras model to the network in the file that it becomes."""
+
+_TRIES = 200
+_LEAST, _MOST = 3, 64
+
+
+class Lowering(Protocol):
+    """What candidates are looked at through before any is built."""
+
+    def network(self, widths: Widths) -> Network:
+        """The TFLite network of the model at these widths."""
+
+
+class LoweringError(Exception):
+    """The structure of the converted network depends on its widths; it never reaches the user."""
+
+
+class LearnedLowering:
+    """The converted network with every dimension as a form in the widths. Made by `learn_lowering`."""
+
+    def __init__(self, base: Network, layers: Sequence[_LayerForm], forms: Sequence[WidthForm]) -> None:
+        self._base = base
+        self._layers = tuple(layers)
+        self._forms = tuple(forms)
+        self._made: list[dict[tuple[int, ...], Layer]] = [{} for _ in layers]
+        self._reach: dict[str, list[int]] = {}
+        for position, item in enumerate(self._layers):
+            for name in {name for i in item.used for name, _ in self._forms[i].times}:
+                self._reach.setdefault(name, []).append(position)
+
+    def layers(self, widths: Widths) -> tuple[Layer, ...]:
+        """The layers at these widths; equal ones are the same object from call to call."""
+        sizes = [form(widths) for form in self._forms]
+        return tuple(self._layer(position, sizes) for position in range(len(self._layers)))
+
+    def reached(self, widths: Widths, group: str) -> tuple[Layer, ...]:
+        """Only the layers that the width of one group has a say in, at these widths."""
+        sizes = [form(widths) for form in self._forms]
+        return tuple(self._layer(position, sizes) for position in self._reach.get(group, ()))
+
+    def _layer(self, position: int, sizes: Sequence[int]) -> Layer:
+        item, made = self._layers[position], self._made[position]
+        key = tuple(sizes[i] for i in item.used)
+        layer = made.get(key)
+        if layer is None:
+            layer = made[key] = item.at(sizes)
+        return layer
+
+    def network(self, widths: Widths) -> Network:
+        """The network at these widths."""
+        layers = self.layers(widths)
+        tensors = list(self._base.tensors)
+        for layer, edge in zip(layers, self._base.edges, strict=False):
+            for position, tensor in zip(
+                (*edge.inputs, *edge.outputs), (*layer.inputs, *layer.outputs), strict=True
+            ):
+                tensors[position] = tensor
+        before = sum(t.nbytes for t in self._base.tensors if t.constant)
+        after = sum(t.nbytes for t in tensors if t.constant)
+        size = max(0, self._base.file_bytes + after - before)
+        return replace(self._base, layers=layers, tensors=tuple(tensors), file_bytes=size)
+
+
+class ConvertingLowering:
+    """Converts the model anew at each set of widths: slow, and right whatever the converter does."""
+
+    def __init__(self, model: Any, graph: ChannelGraph, convert: Convert) -> None:
+        self._model, self._graph, self._convert = model, graph, convert
+        self._made: dict[tuple[int, ...], Network] = {}
+
+    def network(self, widths: Widths) -> Network:
+        """The network at these widths."""
+        full = {**self._graph.widths, **widths}
+        key = tuple(full[name] for name in self._graph.groups)
+        if key not in self._made:
+            self._made[key] = self._convert(resize(self._model, full, self._graph))
+        return self._made[key]
+
+
+def learn_lowering(
+    model: Any, graph: ChannelGraph, convert: Convert, base: Network | None = None, seed: int = 0
+) -> LearnedLowering:
+    """Convert the model at three sets of widths and learn how the file's dimensions follow from them.
+
+    Parameters
+    ----------
+    convert
+        Writes and reads the file; a second or so each time.
+    base
+        The converted model as it is, where it is at hand.
+
+    Raises
+    ------
+    LoweringError
+        The files differ in more than dimensions (then `ConvertingLowering` serves).
+    """
+    base = convert(model) if base is None else base
+    examples = example_widths(graph, seed)
+    networks = [base, *(convert(resize(model, widths, graph)) for widths in examples)]
+    all_widths = [graph.widths, *examples]
+    forms = list(graph.forms)
+    solver = _Solver(forms, [[form(widths) for widths in all_widths] for form in forms])
+    if len({tuple((layer.op, layer.repeat) for layer in network.layers) for network in networks}) > 1:
+        raise LoweringError("the converter makes other layers at other widths")
+    layers = [_learn_layer(versions, solver) for versions in zip(*(n.layers for n in networks), strict=True)]
+    learned = LearnedLowering(base, layers, forms)
+    for network, widths in zip(networks, all_widths, strict=True):
+        if learned.layers(widths) != network.layers:
+            raise LoweringError("the converter's layers do not follow from the widths")
+    return learned
+
+
+def example_widths(graph: ChannelGraph, seed: int = 0, count: int = 2) -> list[dict[str, int]]:
+    """Widths at which no two tensors of the model could be taken for each other.
+
+    Every form in the widths takes values whose proportions (to its value in the model as it is) are its own
+    and are not 1.
+
+    Raises
+    ------
+    LoweringError
+        No such widths were found (a model of hundreds of very narrow groups).
+    """
+    rng = np.random.default_rng(seed)
+    for turn in range(_TRIES):
+        most = _MOST * (1 + turn // 20)
+        examples = [
+            {
+                name: int(rng.integers(_LEAST, max(most, width // 2) + 1))
+                for name, width in graph.widths.items()
+            }
+            for _ in range(count)
+        ]
+        proportions = {_proportions([f(w) for w in (graph.widths, *examples)]) for f in graph.forms}
+        if len(proportions) == len(graph.forms) and (Fraction(1),) * count not in proportions:
+            return examples
+    raise LoweringError("no widths tell all groups apart")
+
+
+class _LayerForm:
+    """One layer whose dimensions are numbers, or ``(form, factor)``."""
+
+    def __init__(self, layer: Layer, shapes: Sequence[Sequence[_Size]], params: Mapping[str, Any]) -> None:
+        self._layer, self._shapes, self._params = layer, shapes, params
+        sizes = [s for shape in shapes for s in shape]
+        sizes += [s for value in params.values() for s in value]
+        self.used = tuple(sorted({s[0] for s in sizes if isinstance(s, tuple)}))
+
+    def at(self, sizes: Sequence[int]) -> Layer:
+        """The layer where form i has the value ``sizes[i]``."""
+        layer = self._layer
+        if not self.used:
+            return layer
+        shapes = [tuple(_value(s, sizes) for s in shape) for shape in self._shapes]
+        operands = [
+            Tensor(shape, old.dtype, old.constant)
+            for shape, old in zip(shapes, (*layer.inputs, *layer.outputs), strict=True)
+        ]
+        params: dict[str, Param] = dict(layer.params)
+        for key, value in self._params.items():
+            made = tuple(_value(s, sizes) for s in value)
+            params[key] = made if isinstance(layer.params[key], tuple) else made[0]
+        split = len(layer.inputs)
+        return replace(layer, inputs=tuple(operands[:split]), outputs=tuple(operands[split:]), params=params)
+
+
+_Size = int | tuple[int, Fraction]
+
+
+def _value(size: _Size, sizes: Sequence[int]) -> int:
+    return size if isinstance(size, int) else int(sizes[size[0]] * size[1])
+
+
+class _Solver:
+    """Finds the form that takes given values in the examples, up to a constant factor (a flattened size)."""
+
+    def __init__(self, forms: Sequence[WidthForm], values: Sequence[Sequence[int]]) -> None:
+        self._first = [row[0] for row in values]
+        self._by_proportions = {_proportions(row): index for index, row in enumerate(values)}
+
+    def size(self, values: Sequence[int]) -> _Size:
+        if len(set(values)) == 1:
+            return values[0]
+        index = self._by_proportions.get(_proportions(values)) if values[0] > 0 else None
+        if index is None:
+            raise LoweringError(f"a dimension of {', '.join(map(str, values))} follows from no width")
+        return index, Fraction(values[0], self._first[index])
+
+
+def _proportions(values: Sequence[int]) -> tuple[Fraction, ...]:
+    return tuple(Fraction(value, values[0]) for value in values[1:])
+
+
+def _learn_layer(versions: Sequence[Layer], solver: _Solver) -> _LayerForm:
+    first = versions[0]
+    operands = [(*layer.inputs, *layer.outputs) for layer in versions]
+    kinds = {tuple((len(t.shape), t.dtype, t.constant) for t in row) for row in operands}
+    if len(kinds) > 1 or len({tuple(sorted(layer.params)) for layer in versions}) > 1:
+        raise LoweringError(f"{first.op} differs in more than its dimensions")
+    shapes = [
+        [solver.size(sizes) for sizes in zip(*(t.shape for t in same), strict=True)]
+        for same in zip(*operands, strict=True)
+    ]
+    params = {}
+    for key in first.params:
+        values = [layer.params[key] for layer in versions]
+        if any(value != values[0] for value in values):
+            params[key] = [solver.size(sizes) for sizes in zip(*(_numbers(v) for v in values), strict=True)]
+    return _LayerForm(first, shapes, params)
+
+
+def _numbers(value: Param) -> tuple[int, ...]:
+    numbers = value if isinstance(value, tuple) else (value,)
+    if not all(isinstance(n, int) for n in numbers):
+        raise LoweringError("a parameter that is no number differs")
+    return tuple(int(n) for n in numbers)

@@ -1,0 +1,209 @@
+"""Moving widths along the staircase of predicted time.
+
+Predicted time is no smooth function of width: it jumps where a tile of channels is full and may even fall (a
+wider layer can be faster). These moves find the widths at which a device gives most channels for the time.
+The one to the least predicted time among wider ones is FastDeepIoT's (Yao et al., SenSys 2018).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compressor.graph import Widths
+from compressor.importance import Importance
+
+Ladders = Mapping[str, Sequence[int]]
+"""Per group the widths that are worth having, ascending; the full width is the last."""
+
+_SAME = 1e-9
+_HALVINGS = 24
+
+
+class Times(Protocol):
+    """Predicted time of candidates (`compressor.timing.PredictedTime` has it)."""
+
+    def __call__(self, widths: Widths) -> float:
+        """In ms."""
+
+    def moves(self, widths: Widths, group: str, options: Sequence[int]) -> NDArray[np.float64]:
+        """In ms, where one group takes each of several widths [n]."""
+
+
+def scaled(full: Widths, shares: Mapping[str, float] | float) -> dict[str, int]:
+    """Widths at these shares of the full ones, each at least 1 and at most full."""
+    found = {}
+    for name, width in full.items():
+        share = shares if isinstance(shares, float) else shares[name]
+        found[name] = min(width, max(1, round(width * share)))
+    return found
+
+
+def ladder(column_ms: NDArray[np.float64]) -> list[int]:
+    """The widths that are worth having: no wider one is as fast. Ascending; the widest is always one.
+
+    Parameters
+    ----------
+    column_ms
+        Predicted time at width 1, 2, … [widths].
+
+    >>> ladder(np.array([1.0, 1.0, 3.0, 2.0, 4.0]))
+    [2, 4, 5]
+    """
+    rungs, least = [], np.inf
+    for width in range(len(column_ms), 0, -1):
+        if column_ms[width - 1] < least * (1 - _SAME):
+            rungs.append(width)
+            least = column_ms[width - 1]
+    return rungs[::-1]
+
+
+def thinned(rungs: Sequence[int], column_ms: NDArray[np.float64], most: int) -> list[int]:
+    """At most about `most` rungs: those before the highest steps, and some spread evenly by ratio."""
+    if len(rungs) <= most:
+        return list(rungs)
+    times = column_ms[np.array(rungs) - 1]
+    rises = np.diff(times) / np.diff(rungs)
+    high = {rungs[i] for i in np.argsort(-rises, kind="stable")[: most // 2]}
+    wanted = np.geomspace(rungs[0], rungs[-1], most - len(high))
+    even = {rungs[int(np.argmin(np.abs(np.log(rungs) - np.log(w))))] for w in wanted}
+    return sorted(high | even | {rungs[-1]})
+
+
+def ladders(times: Times, full: Widths, most: int = 24) -> dict[str, list[int]]:
+    """Each group's ladder, where the others have their full widths."""
+    found = {}
+    for name, width in full.items():
+        column_ms = times.moves(full, name, range(1, width + 1))
+        found[name] = thinned(ladder(column_ms), column_ms, most)
+    return found
+
+
+def fitted(
+    times: Times, full: Widths, shares: Mapping[str, float], budget_ms: float
+) -> dict[str, int] | None:
+    """The widest widths in these proportions within a budget; None where even width 1 is over it."""
+    low, high = 0.0, 1.0 / min(shares.values(), default=1.0)
+
+    def at(factor: float) -> dict[str, int]:
+        return scaled(full, {name: share * factor for name, share in shares.items()})
+
+    if times(at(low)) > budget_ms:
+        return None
+    if times(at(high)) <= budget_ms:
+        return at(high)
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if times(at(middle)) <= budget_ms else (low, middle)
+    return at(low)
+
+
+def descended(times: Times, widths: Widths, steps: Ladders) -> dict[str, int]:
+    """Widened to a local minimum of predicted time: no group can be wider and the network as fast or faster.
+
+    Each round moves the group that gains most to the width of least time among those from its current one up
+    to the full one (of equals the widest), until nothing changes.
+    """
+    current = dict(widths)
+    now = times(current)
+    while True:
+        best: tuple[float, str, int] | None = None
+        for name, rungs in steps.items():
+            options = [rung for rung in rungs if rung > current[name]]
+            if not options:
+                continue
+            found = times.moves(current, name, options)
+            least = float(found.min())
+            if least <= now * (1 + _SAME) and (best is None or least < best[0]):
+                best = least, name, options[int(np.flatnonzero(found <= least * (1 + _SAME))[-1])]
+        if best is None:
+            return current
+        now = best[0]
+        current[best[1]] = best[2]
+
+
+def filled(
+    times: Times, widths: Widths, steps: Ladders, importance: Importance, budget_ms: float
+) -> dict[str, int]:
+    """Widened as far as a budget goes, always where a millisecond buys most importance.
+
+    Parameters
+    ----------
+    importance
+        Comparable between groups; each group's most important channels are taken first.
+    """
+    kept = {name: _kept(values) for name, values in importance.items()}
+    current = descended(times, widths, steps)
+    while True:
+        now = times(current)
+        best: tuple[float, str, int] | None = None
+        for name, rungs in steps.items():
+            options = [rung for rung in rungs if rung > current[name]]
+            if not options:
+                continue
+            found = times.moves(current, name, options)
+            gain = kept[name][options] - kept[name][current[name]]
+            rate = np.where(found <= budget_ms, gain / np.maximum(found - now, now * _SAME), -1.0)
+            position = _last_of(rate, float(rate.max()))
+            if rate[position] >= 0 and (best is None or rate[position] > best[0]):
+                best = float(rate[position]), name, options[position]
+        if best is None:
+            return current
+        current[best[1]] = best[2]
+
+
+def narrowed(times: Times, steps: Ladders, importance: Importance, budget_ms: float) -> dict[str, int] | None:
+    """From the full widths down to a budget, always where a millisecond costs least importance.
+
+    Returns
+    -------
+    dict or None
+        None where the narrowest rungs are over the budget.
+    """
+    kept = {name: _kept(values) for name, values in importance.items()}
+    current = {name: rungs[-1] for name, rungs in steps.items()}
+    now = times(current)
+    while now > budget_ms:
+        best: tuple[float, str, int, float] | None = None
+        for name, rungs in steps.items():
+            options = [rung for rung in rungs if rung < current[name]]
+            if not options:
+                continue
+            found = times.moves(current, name, options)
+            # Enough is enough: time saved below the budget is worth nothing.
+            saved = now - np.maximum(found, budget_ms)
+            lost = kept[name][current[name]] - kept[name][options]
+            price = np.where(saved > now * _SAME, lost / np.maximum(saved, now * _SAME), np.inf)
+            position = _last_of(price, float(price.min()))
+            if np.isfinite(price[position]) and (best is None or price[position] < best[0]):
+                best = float(price[position]), name, options[position], float(found[position])
+        if best is None:
+            return None
+        current[best[1]], now = best[2], best[3]
+    return current
+
+
+def fastest(times: Times, full: Widths, steps: Ladders) -> dict[str, int]:
+    """The widths of least predicted time that can be reached from one channel per group."""
+    return descended(times, dict.fromkeys(full, 1), steps)
+
+
+def kept_share(importance: Importance, widths: Widths) -> float:
+    """The share of all importance that the most important channels at these widths hold, from 0 to 1."""
+    total = sum(float(values.sum()) for values in importance.values())
+    if total <= 0:
+        return sum(widths.values()) / max(1, sum(map(len, importance.values())))
+    return sum(float(_kept(values)[widths[name]]) for name, values in importance.items()) / total
+
+
+def _kept(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Importance of the w most important channels, for w = 0, 1, … [width + 1]."""
+    return np.concatenate([[0.0], np.cumsum(np.sort(values)[::-1])])
+
+
+def _last_of(values: NDArray[np.float64], wanted: float) -> int:
+    """The last position of a value: of equals the widest."""
+    return int(np.flatnonzero(values == wanted)[-1])
