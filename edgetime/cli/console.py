@@ -73,7 +73,8 @@ class Terminal:
         out = Console(file=self._results, **_width(self._results), highlight=False)
         with out.capture() as shown:
             for result in results:
-                out.print(result, markup=False)
+                # In a pipe a sentence stays one line; a terminal gets it wrapped between words.
+                out.print(result, markup=False, soft_wrap=isinstance(result, str) and not out.is_terminal)
         # Rich fills lines with blanks up to the width of the table.
         self._results.write("".join(f"{line.rstrip()}\n" for line in shown.get().splitlines()))
         self._results.flush()

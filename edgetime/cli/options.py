@@ -15,6 +15,13 @@ ModelArgument = Annotated[
 
 NetworkArgument = Annotated[Path, typer.Argument(metavar="NET", help="A network file (.tflite or .keras).")]
 
+InputShapeOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="[NAME=]N,H,W,C", help="Input shape, for files that leave more than the batch open."
+    ),
+]
+
 
 def split_names(text: str) -> tuple[str, ...]:
     """``float32, int8`` as a tuple of names, each once.

@@ -9,7 +9,7 @@ import typer
 
 from edgetime.cli import views
 from edgetime.cli.console import JsonOption, Terminal
-from edgetime.cli.options import ModelArgument
+from edgetime.cli.options import InputShapeOption, ModelArgument
 
 
 def command(
@@ -26,12 +26,7 @@ def command(
             metavar="TARGET", help="Where to measure; default: where the model's profile was measured."
         ),
     ] = None,
-    input_shape: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="[NAME=]N,H,W,C", help="Input shape, for files that leave more than the batch open."
-        ),
-    ] = None,
+    input_shape: InputShapeOption = None,
     layers: Annotated[
         views.Layers | None,
         typer.Option(help="Which layers to list; default: top for one network, none for several."),

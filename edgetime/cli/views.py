@@ -103,3 +103,21 @@ def batch(results: Sequence[Mapping[str, Any]]) -> RenderableType:
             row += [units.ms(result["measured_ms"]), off]
         rows.append([*row, units.percent(result["coverage"]), ", ".join(result["uncovered"])])
     return table(columns, rows)
+
+
+def fit_table(errors: Sequence[Mapping[str, Any]]) -> RenderableType:
+    """Cross-validated error per operator, the most measured first."""
+    columns = ["operator", "dtype", "layers", "leaves", "mean error", "median", "90% within"]
+    rows = [
+        [
+            error["op"],
+            error["dtype"],
+            f"{error['probes']:,}",
+            error["leaves"],
+            units.percent(error["mean_error"]),
+            units.percent(error["median_error"]),
+            units.percent(error["p90_error"]),
+        ]
+        for error in sorted(errors, key=lambda error: (-error["probes"], error["op"], error["dtype"]))
+    ]
+    return table(columns, rows, "Error on layers that the model did not learn from (cross-validation)")

@@ -1,0 +1,84 @@
+"""What `edgetime` offers beyond the packages' own functions: the same with file names in place of objects."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from profiler.network import Network
+from profiler.progress import ProgressCallback, silent
+
+if TYPE_CHECKING:
+    from profiler.measurement import Measurement
+    from profiler.profiling import ProfileSummary
+    from profiler.target import Target
+    from timemodel import TimeModel
+    from timemodel.prediction import NetworkPrediction
+
+PathLike = str | os.PathLike[str]
+
+
+def profile(
+    target: str | Target,
+    output: PathLike,
+    minutes: float = 3.0,
+    progress: ProgressCallback = silent,
+    **options: Any,
+) -> ProfileSummary:
+    """Measure layers on `target`, such as ``"local"``, into the profile `output`.
+
+    See `profiler.profiling.profile`, which gets the `options`.
+    """
+    from profiler.profiling import profile as measure_probes
+    from profiler.target import open_target
+
+    place = open_target(target) if isinstance(target, str) else target
+    return measure_probes(place, output, minutes=minutes, progress=progress, **options)
+
+
+def load_time_model(path: PathLike) -> TimeModel:
+    """Read what `edgetime fit` or `TimeModel.save` wrote.
+
+    Raises
+    ------
+    TimeModelError
+        The file is missing, damaged, or was written by another version of edgetime.
+    """
+    from timemodel import TimeModel
+
+    return TimeModel.load(path)
+
+
+def predict(
+    time_model: TimeModel | PathLike, network: Network | PathLike, input_shape: Any = None
+) -> NetworkPrediction:
+    """Predict how long `network` takes on the device of `time_model`.
+
+    Parameters
+    ----------
+    time_model
+        A time model or the file of one.
+    network
+        A network, or a ``.tflite`` or ``.keras`` file.
+    input_shape
+        For files that leave more than the batch open; see `edgetime.read_network`.
+
+    Returns
+    -------
+    NetworkPrediction
+        Times in ms, per layer and in total.
+    """
+    from edgetime.networks import read
+
+    model = load_time_model(time_model) if isinstance(time_model, (str, os.PathLike)) else time_model
+    known = network if isinstance(network, Network) else read(network, input_shape).network
+    return model.predict(known)
+
+
+def measure(network: PathLike | bytes, target: str | Target = "local", seconds: float = 2.0) -> Measurement:
+    """Run `network` on `target`; see `profiler.measurement.measure_network`."""
+    from profiler.measurement import measure_network
+    from profiler.target import open_target
+
+    with open_target(target) if isinstance(target, str) else target as place:
+        return measure_network(network, place, seconds=seconds)
