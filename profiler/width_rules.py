@@ -111,6 +111,10 @@ def _elementwise(step: Step) -> None:
                 step.freeze(size)
             else:
                 total = size if total is None else step.unify(total, size)
+        if total is None and wide > 1:
+            # Only constants are this long, such as a normalisation's scale: they will follow what they meet
+            # later.
+            total = step.unowned(wide)
         if wide == 1 and total is not None and any(step.constant(s) for s, _ in operands):
             step.freeze(total)
             total = 1

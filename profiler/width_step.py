@@ -26,6 +26,8 @@ class Analysis:
         Per layer the axis whose width it is free to choose.
     reads
         Per layer its operands, copies included.
+    refused
+        Layers that let nothing change that reaches them, with the reason.
     """
 
     network: Network
@@ -34,6 +36,7 @@ class Analysis:
     copies: dict[int, int] = field(default_factory=dict)
     defining: dict[int, Size] = field(default_factory=dict)
     reads: dict[int, list[int]] = field(default_factory=dict)
+    refused: dict[int, str] = field(default_factory=dict)
 
 
 class Step:
@@ -122,12 +125,17 @@ class Step:
         """A part of an axis that cannot change."""
         return self._variables.new(width, reason or self.reason)
 
+    def unowned(self, width: int) -> Size:
+        """An axis that no layer chooses yet: it keeps its size unless it is tied to one that does."""
+        return self._variables.new(width)
+
     def freeze(self, size: Size) -> int:
         """Let a size never change, on this layer's account; returns it."""
         return self._variables.freeze(size, self.reason)
 
     def freeze_all(self) -> None:
         """Let nothing change that reaches this layer."""
+        self._analysis.refused[self.position] = self.reason
         for slot in range(self.inputs):
             for size in self.read(slot):
                 self.freeze(size)

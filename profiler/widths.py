@@ -61,6 +61,8 @@ class Widths:
     ----------
     groups : tuple of WidthGroup
         In the order of their first producers.
+    refused : dict
+        Positions in `Network.layers` of layers that let nothing change that reaches them, with the reason.
 
     Notes
     -----
@@ -73,6 +75,7 @@ class Widths:
     def __init__(self, network: Network) -> None:
         self.network = network
         self._analysis = analyse(network)
+        self.refused = dict(self._analysis.refused)
         self._leaf_group: dict[int, int] = {}
         producers = self._find_groups()
         self._formulas: dict[int, tuple[int | _Formula, ...]] = {}

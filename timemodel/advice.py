@@ -316,13 +316,8 @@ def _notes(network: Network, widths: Widths) -> tuple[str, ...]:
     notes = []
     if network.assumed_batch:
         notes.append("The file leaves the batch open; 1 was taken.")
-    without = sum(1 for layer in network.layers if layer.macs) - sum(1 for _ in _producers(widths))
-    if without > 0:
-        notes.append(
-            f"{without} layers that multiply weights take their width from others or cannot be followed."
-        )
+    for position, reason in widths.refused.items():
+        layer = network.layers[position]
+        if layer.activations:
+            notes.append(f"Layer {layer.index} lets nothing change that reaches it: {reason}.")
     return tuple(notes)
-
-
-def _producers(widths: Widths) -> set[int]:
-    return {position for group in widths.groups for position in group.producers}
