@@ -218,7 +218,9 @@ def fingerprint(distribution: str, version: str) -> Values:
 class Model:
     """One loaded network, ready to be invoked on random data."""
 
-    def __init__(self, runtime: Any, content: bytes, threads: int, kernels: str) -> None:
+    def __init__(
+        self, runtime: Any, content: bytes, threads: int, kernels: str, shapes: list[list[int]] | None = None
+    ) -> None:
         begin = time.perf_counter()
         options: Values = {}
         if kernels != "xnnpack":
@@ -226,6 +228,9 @@ class Model:
             name = "BUILTIN_REF" if kernels == "reference" else "BUILTIN_WITHOUT_DEFAULT_DELEGATES"
             options["experimental_op_resolver_type"] = getattr(resolvers, name)
         self.interpreter = runtime.Interpreter(model_content=content, num_threads=threads, **options)
+        for detail, shape in itertools.zip_longest(self.interpreter.get_input_details(), shapes or []):
+            if detail is not None and shape is not None and detail["shape"].tolist() != shape:
+                self.interpreter.resize_tensor_input(detail["index"], shape)
         self.interpreter.allocate_tensors()
         self.build_ms = (time.perf_counter() - begin) * 1e3
         self.fill_inputs()
@@ -317,9 +322,9 @@ class Agent:
                 self.canary_us()
         return {"threads": threads, "kernels": kernels}
 
-    def load(self, content: bytes) -> Model:
-        """Load a network under the present setting."""
-        return Model(self.runtime, content, self.threads, self.kernels)
+    def load(self, content: bytes, shapes: list[list[int]] | None = None) -> Model:
+        """Load a network under the present setting; `shapes` are those of its inputs, where they are open."""
+        return Model(self.runtime, content, self.threads, self.kernels, shapes)
 
     def canary_us(self) -> float:
         """Time of a small fixed computation: how fast the device is at this moment (0: no canary)."""
@@ -361,7 +366,7 @@ class Agent:
 
     def measure_network(self, request: Values, blob: bytes) -> Values:
         """Time a whole network: loading, the first run, then repeated runs without profiling."""
-        model = self.load(blob)
+        model = self.load(blob, request.get("shapes"))
         begin = time.perf_counter()
         model.invoke()
         first_ms = (time.perf_counter() - begin) * 1e3
@@ -375,9 +380,8 @@ class Agent:
         """Time the operators of a network: the events of LiteRT's profiler, or an error that says why not."""
         if self.layer_profiler is None:
             self.layer_profiler = LayerProfiler()
-        return self.layer_profiler.profile(
-            blob, self.threads, self.kernels, float(request.get("seconds", 1.0))
-        )
+        seconds, shapes = float(request.get("seconds", 1.0)), request.get("shapes") or []
+        return self.layer_profiler.profile(blob, self.threads, self.kernels, seconds, shapes)
 
     def time_runs(self, invoke: Callable[[], Any], seconds: float) -> Values:
         """Time single runs for `seconds`, at least 5, in slices of about 20 ms with the canary between them.
@@ -472,8 +476,15 @@ class LayerProfiler:
         self.call(name, *arguments, ctypes.byref(number))
         return number.value
 
-    def profile(self, content: bytes, threads: int, kernels: str, seconds: float) -> Values:
-        """Run a network under the profiler; ``events`` are the mean times of one run's events, in order."""
+    def profile(
+        self, content: bytes, threads: int, kernels: str, seconds: float, shapes: list[list[int]]
+    ) -> Values:
+        """Run a network under the profiler; ``events`` are the mean times of one run's events, in order.
+
+        An event is ``[tag, type, node, graph, us]``. Type 2 is an operator: number `node` of the file's
+        subgraph `graph`. 4 and 8 are a delegate's own operators, counted from 0 in each part of the subgraph
+        that it took over. 32 ends a run of the subgraph.
+        """
         mode = {"xnnpack": "delegate", "builtin": "builtin"}.get(kernels)
         if mode is None:
             raise AgentError("LiteRT's profiler cannot run the reference kernels")
@@ -490,7 +501,8 @@ class LayerProfiler:
             self.add_options(options, b"xnnpack", f'kernel_mode = "{mode}"\nnum_threads = {threads}\n')
             compiled = self.make("LiteRtCreateCompiledModel", self.environment, model, options)
             made.append(("LiteRtDestroyCompiledModel", compiled))
-            inputs, outputs = (self.buffers(model, compiled, kind, made) for kind in ("Input", "Output"))
+            inputs = self.buffers(model, compiled, "Input", made, list(shapes))
+            outputs = self.buffers(model, compiled, "Output", made, [])
             number = ctypes.c_size_t(0)
             run = (
                 compiled,
@@ -521,6 +533,7 @@ class LayerProfiler:
         compiled: ctypes.c_void_p,
         kind: str,
         made: list[tuple[str, ctypes.c_void_p]],
+        shapes: list[list[int]],
     ) -> Any:
         """Make the buffers of all inputs or outputs of a network; inputs are filled with random values."""
         first = ctypes.c_size_t(0)
@@ -535,12 +548,20 @@ class LayerProfiler:
             self.call("LiteRtGetRankedTensorType", tensor, ctypes.c_void_p(shape.ctypes.data))
             rank = int(shape[1]) & 127
             sizes = shape[2 : 2 + rank]
-            if (sizes < 0).any():
-                sizes[sizes < 0] = 1
-                if kind == "Input":
-                    wanted = (ctypes.c_int * rank)(*sizes.tolist())
-                    resize = "LiteRtCompiledModelResizeInputTensor"
-                    self.call(resize, compiled, first, index, wanted, ctypes.c_size_t(rank))
+            if (sizes < 0).any() and kind == "Input":
+                fits = [shape for shape in shapes if same_where_known(sizes.tolist(), shape)]
+                sizes[:] = fits[0] if fits else np.maximum(sizes, 1)
+                wanted = (ctypes.c_int * rank)(*sizes.tolist())
+                resize = "LiteRtCompiledModelResizeInputTensor"
+                self.call(resize, compiled, first, index, wanted, ctypes.c_size_t(rank))
+            elif (sizes < 0).any():
+                layouts = np.zeros((count, 17), np.int32)
+                address, number = ctypes.c_void_p(layouts.ctypes.data), ctypes.c_size_t(count)
+                update = ctypes.c_bool(True)
+                self.call(
+                    "LiteRtGetCompiledModelOutputTensorLayouts", compiled, first, number, address, update
+                )
+                shape[1:] = layouts[position]
             needs = self.make(f"LiteRtGetCompiledModel{kind}BufferRequirements", compiled, first, index)
             maker = "LiteRtCreateManagedTensorBufferFromRequirements"
             handle = self.make(maker, self.environment, ctypes.c_void_p(shape.ctypes.data), needs)
@@ -593,6 +614,12 @@ class LayerProfiler:
             node = int(event["node"]) if event["node"] < 2**31 else -1
             rows.append([tag, int(event["type"]), node, int(event["graph"]), round(mean_us, 3)])
         return {"events": rows, "runs": len(runs)}
+
+
+def same_where_known(sizes: list[int], shape: list[int]) -> bool:
+    """Whether `shape` is `sizes` with its open dimensions (-1) filled in."""
+    pairs = itertools.zip_longest(sizes, shape)
+    return all(size == given or (size == -1 and given is not None) for size, given in pairs)
 
 
 # --- Serving ------------------------------------------------------------------------------------------------

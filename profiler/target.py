@@ -9,7 +9,7 @@ import shlex
 import shutil
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -98,9 +98,33 @@ class Target:
         """
         raise NotImplementedError
 
-    def measure_network(self, content: bytes, seconds: float = 2.0, per_layer: bool = True) -> dict[str, Any]:
-        """Measure a whole network given as the bytes of a `.tflite` file; see `profiler.measurement`."""
+    def measure_network(
+        self, content: bytes, seconds: float = 2.0, shapes: Sequence[Sequence[int]] = ()
+    ) -> dict[str, Any]:
+        """Measure a whole network given as the bytes of a `.tflite` file.
+
+        Parameters
+        ----------
+        content
+            The file.
+        seconds
+            How long to run it; at least 5 runs are made.
+        shapes
+            Of its inputs, where the file leaves them open.
+
+        Returns
+        -------
+        dict
+            ``median_us``, ``p90_us``, ``min_us``, ``load_ms``, ``first_ms``, ``samples``, ``canary_us``,
+            ``disturbed``; or ``error``.
+        """
         raise NotImplementedError
+
+    def profile_layers(
+        self, content: bytes, seconds: float = 1.0, shapes: Sequence[Sequence[int]] = ()
+    ) -> dict[str, Any]:
+        """Return the ``events`` of the runtime's profiler, see `profiler.mapping`; or ``error``: why not."""
+        return {"error": f"{self.name} has no profiler"}
 
     def close(self) -> None:
         """Free what the target holds; further use opens it again."""
@@ -149,11 +173,24 @@ class AgentTarget(Target):
         """Time one small network; one that brings the agent down twice is answered with ``error``."""
         return self._measure({"do": "time"}, content, _LONGEST_PROBE_S)
 
-    def measure_network(self, content: bytes, seconds: float = 2.0, per_layer: bool = True) -> dict[str, Any]:
+    def measure_network(
+        self, content: bytes, seconds: float = 2.0, shapes: Sequence[Sequence[int]] = ()
+    ) -> dict[str, Any]:
         """Measure a whole network."""
+        return self._long("network", content, seconds, shapes)
+
+    def profile_layers(
+        self, content: bytes, seconds: float = 1.0, shapes: Sequence[Sequence[int]] = ()
+    ) -> dict[str, Any]:
+        """Return the events of the runtime's profiler."""
+        return self._long("layers", content, seconds, shapes)
+
+    def _long(
+        self, task: str, content: bytes, seconds: float, shapes: Sequence[Sequence[int]]
+    ) -> dict[str, Any]:
         if not (math.isfinite(seconds) and seconds > 0):
             raise UsageError(f"seconds must be above 0, not {seconds}.")
-        request = {"do": "network", "seconds": seconds, "per_layer": per_layer}
+        request = {"do": task, "seconds": seconds, "shapes": [list(shape) for shape in shapes]}
         return self._measure(request, content, 300.0 + 20 * seconds)
 
     def close(self) -> None:
