@@ -108,7 +108,12 @@ def _add(plan: ModelPlan, tensor: TensorPlan) -> int:
 def _activation(tensor: Tensor, name: str, scale: float = _SCALE, zero_point: int = 0) -> TensorPlan:
     quantized = tensor.dtype in ("int8", "uint8", "int16")
     return TensorPlan(
-        name, tensor.shape, tensor.dtype, None, (scale,) if quantized else (), (zero_point,) if quantized else ()
+        name,
+        tensor.shape,
+        tensor.dtype,
+        None,
+        (scale,) if quantized else (),
+        (zero_point,) if quantized else (),
     )
 
 
@@ -154,7 +159,9 @@ def _random(shape: tuple[int, ...], dtype: str, seed: int) -> np.ndarray:
 def _constant(layer: Layer, slot: int, tensor: Tensor, seed: int, name: str) -> TensorPlan:
     known = _KNOWN_CONSTANTS.get((layer.op, slot))
     if known is not None:
-        return TensorPlan(name, tensor.shape, tensor.dtype, np.asarray(known(layer), tensor.dtype).reshape(tensor.shape))
+        return TensorPlan(
+            name, tensor.shape, tensor.dtype, np.asarray(known(layer), tensor.dtype).reshape(tensor.shape)
+        )
     if layer.op == "unidirectional_sequence_lstm" and slot >= 13:
         return TensorPlan(name, tensor.shape, tensor.dtype, variable=True)
     made = TensorPlan(name, tensor.shape, tensor.dtype, _random(tensor.shape, tensor.dtype, seed))

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from profiler.layer import Layer
+from profiler.layer import Layer, Tensor
+from profiler.network import Edge, Network
 
-KINDS = ("empty", "layer", "pair", "chain")
+KINDS = ("empty", "layer", "pair", "chain", "network")
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,8 @@ class Probe:
     ----------
     kind
         ``layer``: one operator. ``pair``: operators in a row, to see what the runtime fuses. ``chain``: many equal layers, to
-        see what weights cost that do not fit in the cache. ``empty``: next to nothing, to see what a call costs.
+        see what weights cost that do not fit in the cache. ``network``: a small whole network, to check sums of layers against.
+        ``empty``: next to nothing, to see what a call costs.
     layers
         In execution order.
     wiring
@@ -50,6 +52,35 @@ class Probe:
                     row.append(-inputs)
             rows.append(tuple(row))
         return tuple(rows)
+
+    @cached_property
+    def network(self) -> Network:
+        """The probe as a network, the way its file would be read."""
+        tensors: list[Tensor] = []
+        inputs: dict[int, int] = {}
+        results: list[int] = []
+        edges = []
+        for layer, sources in zip(self.layers, self.sources, strict=True):
+            operands = []
+            remaining = iter(sources)
+            for tensor in layer.inputs:
+                source = None if tensor.constant else next(remaining)
+                if source is not None and source >= 0:
+                    operands.append(results[source])
+                elif source is not None and source in inputs:
+                    operands.append(inputs[source])
+                else:
+                    tensors.append(tensor)
+                    operands.append(len(tensors) - 1)
+                    if source is not None:
+                        inputs[source] = len(tensors) - 1
+            made = tuple(range(len(tensors), len(tensors) + len(layer.outputs)))
+            tensors += layer.outputs
+            results.append(made[0])
+            edges.append(Edge(tuple(operands), made))
+        used = {i for edge in edges for i in edge.inputs}
+        outputs = tuple(i for edge in edges for i in edge.outputs if i not in used)
+        return Network(self.kind, self.layers, tuple(edges), tuple(tensors), tuple(inputs.values()), outputs)
 
     @cached_property
     def dtype(self) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from profiler import shapes
+from profiler.blocks import draw_network
 from profiler.errors import UsageError
 from profiler.layer import Layer
 from profiler.probe import Probe
@@ -23,7 +24,34 @@ MAX_ELEMENTS = 1_700_000
 MIN_ELEMENTS = 8
 
 SIDES = (4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 224)
-CHANNELS = (8, 16, 24, 32, 40, 48, 64, 80, 96, 112, 128, 144, 160, 192, 240, 256, 320, 384, 480, 512, 640, 768, 960, 1024, 1280, 2048)
+CHANNELS = (
+    8,
+    16,
+    24,
+    32,
+    40,
+    48,
+    64,
+    80,
+    96,
+    112,
+    128,
+    144,
+    160,
+    192,
+    240,
+    256,
+    320,
+    384,
+    480,
+    512,
+    640,
+    768,
+    960,
+    1024,
+    1280,
+    2048,
+)
 ACTIVATIONS = ("none", "relu", "relu6")
 
 
@@ -35,9 +63,10 @@ def _side(rng: Rng, largest: int = 224) -> int:
 
 def _channels(rng: Rng, largest: int = 2048) -> int:
     kind = rng.random()
-    if kind < 0.4:
+    if kind < 0.45:
         return int(rng.choice([c for c in CHANNELS if c <= largest]))
-    value = float(np.exp(rng.uniform(0.0, np.log(largest))))
+    smallest = 1 if kind > 0.94 else min(6, largest)
+    value = float(np.exp(rng.uniform(np.log(smallest), np.log(largest))))
     if kind < 0.65:  # next to a multiple of eight, where steps are
         return int(np.clip(8 * round(value / 8) + rng.integers(-1, 2), 1, largest))
     return max(1, round(value))
@@ -74,9 +103,14 @@ def _draw_conv(rng: Rng, dtype: str) -> Layer:
     stride = (2, 2) if strided else (1, 1)
     dilation = (2, 2) if not pointwise and not strided and rng.random() < 0.04 else (1, 1)
     padding = "same" if rng.random() < 0.75 else "valid"
-    height, width = max(height, (kernel[0] - 1) * dilation[0] + 1), max(width, (kernel[1] - 1) * dilation[1] + 1)
+    height, width = (
+        max(height, (kernel[0] - 1) * dilation[0] + 1),
+        max(width, (kernel[1] - 1) * dilation[1] + 1),
+    )
     activation = str(rng.choice(ACTIVATIONS))
-    return shapes.conv_2d(height, width, in_channels, out_channels, kernel, stride, dilation, padding, activation, dtype)
+    return shapes.conv_2d(
+        height, width, in_channels, out_channels, kernel, stride, dilation, padding, activation, dtype
+    )
 
 
 def _draw_depthwise(rng: Rng, dtype: str) -> Layer:
@@ -86,7 +120,9 @@ def _draw_depthwise(rng: Rng, dtype: str) -> Layer:
     padding = "same" if rng.random() < 0.75 else "valid"
     height, width = max(height, kernel[0]), max(width, kernel[1])
     activation = str(rng.choice(ACTIVATIONS))
-    return shapes.depthwise_conv_2d(height, width, _channels(rng), kernel, stride, (1, 1), padding, activation, dtype)
+    return shapes.depthwise_conv_2d(
+        height, width, _channels(rng), kernel, stride, (1, 1), padding, activation, dtype
+    )
 
 
 def _draw_fully_connected(rng: Rng, dtype: str) -> Layer:
@@ -147,8 +183,16 @@ def _draw_pool(op: str) -> Draw:
         kind = rng.random()
         if op == "average_pool_2d" and kind < 0.35:  # the global pooling of many networks
             height, width = min(height, 32), min(width, 32)
-            return shapes.pool_2d(op, height, width, _channels(rng), (height, width), (height, width), "valid", dtype)
-        kernel = (2, 2) if kind < 0.65 else (3, 3) if kind < 0.9 else (int(rng.integers(1, 6)), int(rng.integers(1, 6)))
+            return shapes.pool_2d(
+                op, height, width, _channels(rng), (height, width), (height, width), "valid", dtype
+            )
+        kernel = (
+            (2, 2)
+            if kind < 0.65
+            else (3, 3)
+            if kind < 0.9
+            else (int(rng.integers(1, 6)), int(rng.integers(1, 6)))
+        )
         stride = kernel if kind < 0.65 else (2, 2) if kind < 0.8 else (1, 1)
         padding = "same" if rng.random() < 0.5 else "valid"
         height, width = max(height, kernel[0]), max(width, kernel[1])
@@ -171,7 +215,9 @@ def _draw_pad(rng: Rng, dtype: str) -> Layer:
     height, width = _plane(rng)
     before, after = (int(v) for v in rng.integers(0, 4, 2))
     after = max(after, 1 - before)
-    return shapes.pad((1, height, width, _channels(rng, 1024)), ((0, 0), (before, after), (before, after), (0, 0)), dtype)
+    return shapes.pad(
+        (1, height, width, _channels(rng, 1024)), ((0, 0), (before, after), (before, after), (0, 0)), dtype
+    )
 
 
 def _draw_concatenation(rng: Rng, dtype: str) -> Layer:
@@ -199,7 +245,9 @@ def _draw_resize(op: str) -> Draw:
         height, width = _plane(rng, 80)
         scale = int(rng.choice([2, 2, 2, 3, 4]))
         if rng.random() < 0.25:
-            return shapes.resize(op, height, width, _channels(rng, 512), _side(rng, 160), _side(rng, 160), dtype)
+            return shapes.resize(
+                op, height, width, _channels(rng, 512), _side(rng, 160), _side(rng, 160), dtype
+            )
         return shapes.resize(op, height, width, _channels(rng, 512), height * scale, width * scale, dtype)
 
     return draw
@@ -208,7 +256,9 @@ def _draw_resize(op: str) -> Draw:
 def _draw_transpose_conv(rng: Rng, dtype: str) -> Layer:
     height, width = _plane(rng, 64)
     kernel = int(rng.choice([2, 3, 4]))
-    return shapes.transpose_conv(height, width, _channels(rng, 512), _channels(rng, 512), (kernel, kernel), (2, 2), "same", dtype)
+    return shapes.transpose_conv(
+        height, width, _channels(rng, 512), _channels(rng, 512), (kernel, kernel), (2, 2), "same", dtype
+    )
 
 
 def _draw_batch_matmul(rng: Rng, dtype: str) -> Layer:
@@ -231,15 +281,30 @@ def _draw_dequantize(rng: Rng, dtype: str) -> Layer:
     return shapes.unary("dequantize", _draw_map(rng), "int8", "float32")
 
 
-_UNARY_FLOAT = ("relu", "relu6", "logistic", "tanh", "hard_swish", "elu", "gelu", "exp", "rsqrt", "square", "leaky_relu", "neg", "abs", "sqrt")
+_UNARY_FLOAT = (
+    "relu",
+    "relu6",
+    "logistic",
+    "tanh",
+    "hard_swish",
+    "elu",
+    "gelu",
+    "exp",
+    "rsqrt",
+    "square",
+    "leaky_relu",
+    "neg",
+    "abs",
+    "sqrt",
+)
 _UNARY_INT8 = ("relu", "relu6", "logistic", "tanh", "hard_swish", "leaky_relu")
 
 # How many probes of each operator the full plan holds, by dtype. What networks spend their time in gets most.
 _CATALOGUE: dict[str, dict[str, tuple[int, Draw]]] = {
     "float32": {
-        "conv_2d": (560, _draw_conv),
+        "conv_2d": (700, _draw_conv),
         "depthwise_conv_2d": (420, _draw_depthwise),
-        "fully_connected": (200, _draw_fully_connected),
+        "fully_connected": (260, _draw_fully_connected),
         "add": (150, _draw_binary("add")),
         "mul": (150, _draw_binary("mul")),
         "sub": (50, _draw_binary("sub")),
@@ -259,7 +324,7 @@ _CATALOGUE: dict[str, dict[str, tuple[int, Draw]]] = {
         **{op: (45 if op in ("relu", "relu6", "logistic", "hard_swish", "tanh") else 25, _draw_unary(op)) for op in _UNARY_FLOAT},
     },
     "int8": {
-        "conv_2d": (480, _draw_conv),
+        "conv_2d": (520, _draw_conv),
         "depthwise_conv_2d": (360, _draw_depthwise),
         "fully_connected": (160, _draw_fully_connected),
         "add": (120, _draw_binary("add")),
@@ -284,6 +349,8 @@ _CATALOGUE: dict[str, dict[str, tuple[int, Draw]]] = {
 }  # fmt: skip
 
 DTYPES = tuple(_CATALOGUE)
+NETWORKS = 40
+"""Small whole networks per dtype, against which sums of layers are calibrated."""
 
 
 def operators(dtype: str | None = None) -> list[str]:
@@ -298,9 +365,9 @@ def draw_layer(op: str, dtype: str, rng: Rng) -> Layer:
     while True:
         layer = draw(rng, dtype)
         sizes = [t.size for t in (*layer.activations, *layer.outputs)]
-        if min(sizes) >= 1 and layer.outputs[0].size >= MIN_ELEMENTS and max(sizes) <= MAX_ELEMENTS:
-            if layer.macs <= MAX_MACS and layer.parameters <= MAX_WEIGHTS:
-                return layer
+        fits = min(sizes) >= 1 and layer.outputs[0].size >= MIN_ELEMENTS and max(sizes) <= MAX_ELEMENTS
+        if fits and layer.macs <= MAX_MACS and layer.parameters <= MAX_WEIGHTS:
+            return layer
 
 
 def sweeps(dtype: str) -> dict[str, list[Layer]]:
@@ -330,7 +397,9 @@ def _pairs(dtype: str, rng: Rng, count: int) -> list[Probe]:
         depthwise = shapes.depthwise_conv_2d(height + 2, height + 2, channels, **inside)  # type: ignore[arg-type]
         probes += [Probe("pair", (padded, conv)), Probe("pair", (padded, depthwise))]
         gate = shapes.unary("logistic", shape, dtype)
-        probes.append(Probe("pair", (gate, shapes.binary("mul", shape, shape, dtype=dtype)), ((-1,), (-1, 0))))
+        probes.append(
+            Probe("pair", (gate, shapes.binary("mul", shape, shape, dtype=dtype)), ((-1,), (-1, 0)))
+        )
     return probes
 
 
@@ -341,7 +410,10 @@ def _chains() -> list[Probe]:
 
 
 def plan_probes(
-    dtypes: Sequence[str] = ("float32", "int8"), ops: Sequence[str] | None = None, seed: int = 0, scale: float = 1.0
+    dtypes: Sequence[str] = ("float32", "int8"),
+    ops: Sequence[str] | None = None,
+    seed: int = 0,
+    scale: float = 1.0,
 ) -> list[Probe]:
     """The probes of a full profile, in an order in which every prefix is a fair sample.
 
@@ -384,11 +456,16 @@ def plan_probes(
             swept = steps.get(op, [])
             order = rng.permutation(len(swept))
             for rows in (layers, [swept[i] for i in order]):
-                placed += [((i + 0.5) / len(rows), number, Probe("layer", (layer,))) for i, layer in enumerate(rows)]
+                placed += [
+                    ((i + 0.5) / len(rows), number, Probe("layer", (layer,))) for i, layer in enumerate(rows)
+                ]
         if not ops and dtype in ("float32", "int8"):
             rng = np.random.default_rng([seed, DTYPES.index(dtype), 999])
             pairs = _pairs(dtype, rng, 8)
-            placed += [((i + 0.5) / len(pairs), 900, probe) for i, probe in enumerate(pairs)]
+            networks = [draw_network(rng, dtype) for _ in range(NETWORKS)]
+            placed += [
+                ((i + 0.5) / len(rows), 900, p) for rows in (pairs, networks) for i, p in enumerate(rows)
+            ]
     if not ops and "float32" in names:
         chains = _chains()
         placed += [((i + 0.5) / len(chains), 901, probe) for i, probe in enumerate(chains)]

@@ -127,7 +127,12 @@ def transpose_conv(
 
 
 def fully_connected(
-    inputs: int, outputs: int, rows: int = 1, activation: str = "none", dtype: str = "float32", bias: bool = True
+    inputs: int,
+    outputs: int,
+    rows: int = 1,
+    activation: str = "none",
+    dtype: str = "float32",
+    bias: bool = True,
 ) -> Layer:
     """A fully connected layer over ``[rows, inputs]``."""
     data = data_dtype(dtype)
@@ -159,7 +164,12 @@ def pool_2d(
 
 
 def binary(
-    op: str, left: Shape, right: Shape, activation: str = "none", dtype: str = "float32", constant: bool = False
+    op: str,
+    left: Shape,
+    right: Shape,
+    activation: str = "none",
+    dtype: str = "float32",
+    constant: bool = False,
 ) -> Layer:
     """An elementwise operator of two operands with broadcasting; `constant` says that the right one is stored."""
     rank = max(len(left), len(right))
@@ -178,7 +188,9 @@ def unary(op: str, shape: Shape, dtype: str = "float32", out_dtype: str | None =
     return Layer(op, (Tensor(shape, dtype),), (Tensor(shape, out_dtype or dtype),), params)
 
 
-def reduce(op: str, shape: Shape, axes: Sequence[int], keep_dims: bool = False, dtype: str = "float32") -> Layer:
+def reduce(
+    op: str, shape: Shape, axes: Sequence[int], keep_dims: bool = False, dtype: str = "float32"
+) -> Layer:
     """A reduction (``mean``, ``sum``, ``reduce_max``) of `shape` over `axes`."""
     wanted = {axis % len(shape) for axis in axes}
     out = tuple(1 if i in wanted else n for i, n in enumerate(shape) if keep_dims or i not in wanted)
@@ -242,7 +254,9 @@ def resize(
     )
 
 
-def batch_matmul(batch: Shape, rows: int, inner: int, columns: int, adj_y: bool = False, dtype: str = "float32") -> Layer:
+def batch_matmul(
+    batch: Shape, rows: int, inner: int, columns: int, adj_y: bool = False, dtype: str = "float32"
+) -> Layer:
     """``[*batch, rows, inner] @ [*batch, inner, columns]``; with `adj_y` the right operand is stored transposed."""
     right = (*batch, columns, inner) if adj_y else (*batch, inner, columns)
     return Layer(
@@ -269,7 +283,12 @@ def lstm(steps: int, features: int, units: int, batch: int = 1) -> Layer:
 
 
 def _window_output(
-    height: int, width: int, kernel: tuple[int, int], stride: tuple[int, int], dilation: tuple[int, int], padding: str
+    height: int,
+    width: int,
+    kernel: tuple[int, int],
+    stride: tuple[int, int],
+    dilation: tuple[int, int],
+    padding: str,
 ) -> tuple[int, int]:
     return (
         conv_output(height, kernel[0], stride[0], dilation[0], padding),
@@ -278,7 +297,11 @@ def _window_output(
 
 
 def _window_params(
-    kernel: tuple[int, int], stride: tuple[int, int], dilation: tuple[int, int] | None, padding: str, activation: str
+    kernel: tuple[int, int],
+    stride: tuple[int, int],
+    dilation: tuple[int, int] | None,
+    padding: str,
+    activation: str,
 ) -> dict[str, Param]:
     params: dict[str, Param] = {
         "kernel_height": kernel[0], "kernel_width": kernel[1], "stride_height": stride[0], "stride_width": stride[1],

@@ -1,1 +1,32 @@
 """From measured layers to a readable model of execution time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from timemodel.advice import advise
+    from timemodel.fitting import fit_profile
+    from timemodel.model import TimeModel
+    from timemodel.prediction import LayerPrediction, NetworkPrediction
+    from timemodel.tree import TimeTreeRegressor
+
+__all__ = ["LayerPrediction", "NetworkPrediction", "TimeModel", "TimeTreeRegressor", "advise", "fit_profile"]
+
+_HOMES = {
+    "LayerPrediction": "timemodel.prediction",
+    "NetworkPrediction": "timemodel.prediction",
+    "TimeModel": "timemodel.model",
+    "TimeTreeRegressor": "timemodel.tree",
+    "advise": "timemodel.advice",
+    "fit_profile": "timemodel.fitting",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for: scikit-learn takes a second that ``edgetime --help`` must not."""
+    import importlib
+
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,152 @@
+"""`TimeModel`: what `edgetime fit` learned of a device, and the file it is kept in."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from profiler.errors import TimeModelError, UsageError
+from profiler.files import write_json
+from profiler.layer import Layer
+from profiler.network import Network
+from timemodel.operator_model import OperatorError
+from timemodel.prediction import NetworkPrediction
+from timemodel.setting_model import FALLBACK, SettingModel
+
+FORMAT = "edgetime.timemodel"
+VERSION = 1
+
+
+class TimeModel:
+    """The time model of one device, under one or several settings.
+
+    Parameters
+    ----------
+    device
+        The device's name.
+    settings
+        By name; the first one is used where none is asked for.
+    """
+
+    def __init__(self, device: str, settings: Mapping[str, SettingModel]) -> None:
+        if not settings:
+            raise TimeModelError("A time model needs at least one setting.")
+        self.device = device
+        self.settings = dict(settings)
+
+    def setting(self, name: str | None = None) -> SettingModel:
+        """The model of setting `name`, by default the first.
+
+        Raises
+        ------
+        UsageError
+            There is no such setting.
+        """
+        if name is None:
+            return next(iter(self.settings.values()))
+        if name not in self.settings:
+            raise UsageError(f"No setting {name!r} in this time model: it knows {'; '.join(self.settings)}.")
+        return self.settings[name]
+
+    @property
+    def threads(self) -> int:
+        """Threads of the first setting."""
+        return self.setting().threads
+
+    @property
+    def errors(self) -> list[OperatorError]:
+        """Cross-validated error per operator and dtype, the first setting's."""
+        return [model.error for (op, _), model in sorted(self.setting().operators.items()) if op != FALLBACK]
+
+    def predict(self, network: Network, setting: str | None = None) -> NetworkPrediction:
+        """Predict one inference of `network`: see `SettingModel.predict`."""
+        return self.setting(setting).predict(network, self.device)
+
+    def predict_total_ms(self, network: Network, setting: str | None = None) -> float:
+        """Time in ms of one inference of `network`, without what `predict` works out besides."""
+        return self.setting(setting).predict_total_ms(network)
+
+    def predict_layers_ms(self, layers: Sequence[Layer], setting: str | None = None) -> np.ndarray:
+        """Times ``[n]`` in ms of `layers` on their own, in one batch."""
+        return self.setting(setting).predict_layers_ms(layers)
+
+    def explain(self, op: str | None = None, setting: str | None = None) -> list[str]:
+        """The rules in words, one text per operator and dtype; see `timemodel.explanation`."""
+        from timemodel.explanation import explain
+
+        return explain(self.setting(setting), op)
+
+    def operators(self, setting: str | None = None) -> list[tuple[str, str]]:
+        """What was measured: (operator, dtype)."""
+        return [key for key in sorted(self.setting(setting).operators) if key[0] != FALLBACK]
+
+    def staircase(self, op: str, dtype: str = "float32", setting: str | None = None) -> dict[str, Any] | None:
+        """Measured points and the model's line over the output width; None where no sweep was measured."""
+        from timemodel.explanation import staircase
+
+        return staircase(self.setting(setting), op, dtype)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        settings = {key: model.to_dict() for key, model in self.settings.items()}
+        return {"format": FORMAT, "version": VERSION, "device": self.device, "settings": settings}
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write as JSON, whole or not at all."""
+        write_json(path, self.to_dict(), indent=None)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> TimeModel:
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        TimeModelError
+            The file is missing, damaged, or of another version of edgetime.
+        """
+        file = Path(path)
+        try:
+            value = json.loads(file.read_text("utf-8"))
+        except FileNotFoundError as error:
+            raise UsageError(f"There is no time model {file}: make one with 'edgetime fit'.") from error
+        except IsADirectoryError as error:
+            raise UsageError(
+                f"{file} is a folder: name the .timemodel.json file that 'edgetime fit' wrote."
+            ) from error
+        except OSError as error:
+            raise TimeModelError(
+                f"Cannot read {file} ({error.strerror}): check that you may read it."
+            ) from error
+        except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+            raise TimeModelError(
+                f"{file} is damaged or no time model: make it anew with 'edgetime fit'."
+            ) from error
+        if not isinstance(value, dict) or value.get("format") != FORMAT:
+            raise TimeModelError(
+                f"{file} is no time model: name the .timemodel.json file that 'edgetime fit' wrote."
+            )
+        if value.get("version") != VERSION:
+            raise TimeModelError(
+                f"{file} has format version {value.get('version')}, this edgetime reads version {VERSION}: "
+                "make it anew with 'edgetime fit'."
+            )
+        try:
+            settings = {
+                str(key): SettingModel.from_dict(str(key), row) for key, row in value["settings"].items()
+            }
+            return cls(str(value["device"]), settings)
+        except (
+            KeyError,
+            TypeError,
+            ValueError,
+            AttributeError,
+            IndexError,
+            OverflowError,
+            RecursionError,
+        ) as error:
+            raise TimeModelError(f"{file} is damaged ({error}): make it anew with 'edgetime fit'.") from error

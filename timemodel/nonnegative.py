@@ -1,0 +1,66 @@
+"""Least squares with non-negative coefficients: exact for one problem, and fast for thousands of small ones at once."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.optimize import nnls
+
+
+def solve(gram: np.ndarray, moment: np.ndarray) -> np.ndarray:
+    """Minimise ``b' gram b - 2 moment' b`` over ``b >= 0``, exactly.
+
+    Parameters
+    ----------
+    gram : ndarray [p, p]
+        ``A' A``, symmetric and positive semidefinite.
+    moment : ndarray [p]
+        ``A' t``.
+
+    Returns
+    -------
+    ndarray [p]
+    """
+    values, vectors = np.linalg.eigh(gram)
+    keep = values > max(values[-1], 0.0) * 1e-12
+    if not keep.any():
+        return np.zeros(len(moment))
+    root = np.sqrt(values[keep])
+    return nnls((vectors[:, keep] * root).T, (vectors[:, keep].T @ moment) / root, maxiter=50 * len(moment))[
+        0
+    ]
+
+
+def solve_many(gram: np.ndarray, moment: np.ndarray, start: np.ndarray, sweeps: int = 40) -> np.ndarray:
+    """Approximate `solve` for many problems at once, by cyclic coordinate descent from `start`.
+
+    Parameters
+    ----------
+    gram : ndarray [n, p, p]
+    moment : ndarray [n, p]
+    start : ndarray [n, p] or [p]
+        Non-negative.
+
+    Returns
+    -------
+    ndarray [n, p]
+    """
+    b = np.array(np.broadcast_to(start, moment.shape), dtype=np.float64)
+    diagonal = np.einsum("njj->nj", gram)
+    floor = 1e-12 * diagonal.max(axis=1, keepdims=True)
+    usable = diagonal > floor
+    inverse = np.where(usable, 1.0 / np.where(usable, diagonal, 1.0), 0.0)
+    columns = [np.ascontiguousarray(gram[:, :, j]) for j in range(gram.shape[1])]
+    slack = moment - np.einsum("njk,nk->nj", gram, b)
+    for _ in range(sweeps):
+        for j, column in enumerate(columns):
+            new = np.maximum(0.0, b[:, j] + slack[:, j] * inverse[:, j])
+            step = new - b[:, j]
+            b[:, j] = new
+            slack -= column * step[:, None]
+    return b
+
+
+def loss(gram: np.ndarray, moment: np.ndarray, total: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Squared error ``|A b - t|^2`` of many problems, from their moments; `total` is ``t' t``."""
+    quadratic = np.einsum("nj,njk,nk->n", b, gram, b)
+    return np.maximum(0.0, quadratic - 2.0 * np.einsum("nj,nj->n", b, moment) + total)

@@ -1,0 +1,269 @@
+"""`OperatorModel`: how long one operator takes in one arithmetic, as a tree over readable features."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from profiler.layer import Layer
+from timemodel import nonnegative
+from timemodel.features import Family, Geometry, family_of
+from timemodel.geometry import geometry
+from timemodel.sweep import Sweep, find_sweeps
+from timemodel.tree import Node, TimeTreeRegressor
+
+MIN_PROBES = 8
+"""Fewer measured layers than this make no model: the operator then counts as not covered."""
+
+
+@dataclass(frozen=True)
+class OperatorError:
+    """How far an operator's model is off on layers that it did not learn from."""
+
+    op: str
+    dtype: str
+    probes: int
+    leaves: int
+    mean_error: float
+    median_error: float
+    p90_error: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON values; errors are shares (0.05 is 5%)."""
+        return dict(self.__dict__)
+
+
+@dataclass
+class OperatorModel:
+    """The time of one call of an operator, the runtime's overhead of a call included.
+
+    Parameters
+    ----------
+    tiles
+        Sizes of tile (and of cache) that fit the device best, by axis.
+    tree
+        Works in ms on `matrix`'s columns.
+    low, high
+        Quantiles of measured by predicted time on layers that the tree had not seen: 90% lie between them.
+    bounds
+        Smallest and largest value of each cost in training, ``[2, costs]``.
+    """
+
+    op: str
+    dtype: str
+    tiles: dict[str, int]
+    tree: TimeTreeRegressor
+    low: float
+    high: float
+    bounds: np.ndarray
+    error: OperatorError
+    sweeps: list[Sweep]
+
+    @property
+    def family(self) -> Family:
+        """The features that the tree knows."""
+        return family_of(self.op)
+
+    def matrix(self, array: np.ndarray) -> np.ndarray:
+        """Features ``[n, costs + sizes]`` of a `geometry` array."""
+        return feature_matrix(self.family, array, self.tiles)[0]
+
+    def names(self) -> tuple[list[str], list[str]]:
+        """Names of costs and of sizes, in the order of `matrix`'s columns."""
+        _, costs, sizes = feature_matrix(self.family, np.ones((1, _columns())), self.tiles)
+        return costs, sizes
+
+    def predict_ms(self, array: np.ndarray) -> np.ndarray:
+        """Times ``[n]`` in ms of the layers of a `geometry` array."""
+        return np.maximum(self.tree.predict_rows(self.matrix(array)), 0.0)
+
+    def stretch(self, array: np.ndarray) -> np.ndarray:
+        """How far beyond the measured sizes each layer lies: 1 inside, 2 where a cost is twice the largest measured."""
+        matrix = self.matrix(array)[:, : self.bounds.shape[1]]
+        over = matrix / np.maximum(self.bounds[1], 1e-12)
+        return np.maximum(1.0, over.max(axis=1, initial=1.0))
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return {
+            "op": self.op,
+            "dtype": self.dtype,
+            "tiles": self.tiles,
+            "low": self.low,
+            "high": self.high,
+            "costs": self.names()[0],
+            "sizes": self.names()[1],
+            "bounds": self.bounds.tolist(),
+            "error": self.error.to_dict(),
+            "scale_ms": self.tree.scale_,
+            "nodes": [_node_to_dict(node) for node in self.tree.nodes_],
+            "sweeps": [sweep.to_dict() for sweep in self.sweeps],
+        }
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> OperatorModel:
+        """Read what `to_dict` wrote.
+
+        Raises
+        ------
+        ValueError
+            It does not hang together.
+        """
+        costs, sizes = list(value["costs"]), list(value["sizes"])
+        nodes = [_node_from_dict(node, len(costs)) for node in value["nodes"]]
+        tree = TimeTreeRegressor(range(len(costs)), range(len(costs), len(costs) + len(sizes)))
+        tree.restore(nodes, float(value["scale_ms"]), len(costs) + len(sizes))
+        model = cls(
+            op=str(value["op"]),
+            dtype=str(value["dtype"]),
+            tiles={str(k): int(v) for k, v in value["tiles"].items()},
+            tree=tree,
+            low=float(value["low"]),
+            high=float(value["high"]),
+            bounds=np.array(value["bounds"], dtype=np.float64),
+            error=OperatorError(**value["error"]),
+            sweeps=[Sweep.from_dict(sweep) for sweep in value["sweeps"]],
+        )
+        if model.names() != (costs, sizes):
+            raise ValueError(f"the features of {model.op} are not those that this edgetime knows")
+        return model
+
+
+def _columns() -> int:
+    from timemodel.geometry import COLUMNS
+
+    return len(COLUMNS)
+
+
+def feature_matrix(
+    family: Family, array: np.ndarray, tiles: Mapping[str, int]
+) -> tuple[np.ndarray, list[str], list[str]]:
+    """Costs and sizes of a `geometry` array side by side, and their names."""
+    g = Geometry(array)
+    costs, sizes = family.costs(g, tiles), family.sizes(g, tiles)
+    return np.column_stack([*costs.values(), *sizes.values()]), list(costs), list(sizes)
+
+
+def find_tiles(family: Family, array: np.ndarray, times: np.ndarray) -> dict[str, int]:
+    """The tile and cache sizes under which one linear model of costs fits best; the first of equals."""
+    best: tuple[float, dict[str, int]] | None = None
+    for sizes in itertools.product(*family.tiles.values()):
+        tiles = dict(zip(family.tiles, sizes, strict=True))
+        costs = family.costs(Geometry(array), tiles)
+        rows = np.column_stack([np.ones(len(times)), *costs.values()]) / times[:, None]
+        norm = np.sqrt(np.mean(rows**2, axis=0))
+        rows /= np.where(norm > 0, norm, 1.0)
+        fitted = rows @ nonnegative.solve(rows.T @ rows, rows.sum(axis=0))
+        error = float(np.minimum(np.abs(fitted - 1.0), 0.5).mean())
+        if best is None or error < best[0] * (1 - 1e-6):
+            best = error, tiles
+    return best[1] if best else {}
+
+
+def fit_operator(
+    op: str, dtype: str, layers: Sequence[Layer], times_ms: np.ndarray, seed: int = 0
+) -> OperatorModel:
+    """Learn the times of `op` from measured `layers`.
+
+    Parameters
+    ----------
+    layers
+        At least `MIN_PROBES`.
+    times_ms : ndarray [len(layers)]
+        Above 0.
+    seed
+        Draws the folds of cross-validation.
+    """
+    family = family_of(op)
+    array = geometry(layers)
+    tiles = find_tiles(family, array, times_ms)
+    matrix, costs, sizes = feature_matrix(family, array, tiles)
+    tree = TimeTreeRegressor(
+        range(len(costs)),
+        range(len(costs), len(costs) + len(sizes)),
+        min_samples_leaf=min(12, max(5, len(layers) // 6)),
+    )
+    tree.set_params(random_state=seed, cv=min(4, len(layers) // 4))
+    tree.fit(matrix, times_ms)
+    held_out = np.where(np.isfinite(tree.held_out_), tree.held_out_, tree.predict_rows(matrix))
+    held_out = np.maximum(held_out, 0.02 * times_ms)
+    error = np.abs(held_out - times_ms) / times_ms
+    low, high = conformal_bounds(times_ms / held_out)
+    return OperatorModel(
+        op=op,
+        dtype=dtype,
+        tiles=tiles,
+        tree=tree,
+        low=low,
+        high=high,
+        bounds=np.stack([matrix[:, : len(costs)].min(axis=0), matrix[:, : len(costs)].max(axis=0)]),
+        error=OperatorError(
+            op,
+            dtype,
+            len(layers),
+            tree.n_leaves_,
+            float(error.mean()),
+            float(np.median(error)),
+            float(np.quantile(error, 0.9)),
+        ),
+        sweeps=find_sweeps(layers, times_ms),
+    )
+
+
+def conformal_bounds(ratios: np.ndarray, share: float = 0.9) -> tuple[float, float]:
+    """Factors between which `share` of unseen ratios lie, by split conformal prediction.
+
+    Parameters
+    ----------
+    ratios : ndarray [n]
+        Measured by predicted, of items that the prediction had not learned from.
+
+    Returns
+    -------
+    (low, high)
+        With too few ratios for the quantile, the extremes widened by a quarter.
+    """
+    ordered = np.sort(ratios)
+    n = len(ordered)
+    tail = (1 - share) / 2
+    below = int(np.floor(tail * (n + 1)))
+    if below < 1:
+        return float(ordered[0] / 1.25), float(ordered[-1] * 1.25)
+    return float(ordered[below - 1]), float(ordered[n - below])
+
+
+def _node_to_dict(node: Node) -> dict[str, Any]:
+    value: dict[str, Any] = {
+        "samples": node.samples,
+        "loss": node.loss,
+        "coefficients": node.coefficients.tolist(),
+    }
+    if node.feature >= 0:
+        value |= {"feature": node.feature, "left": node.left, "right": node.right, "gain": node.gain}
+        value |= {"modulus": node.modulus} if node.modulus else {"threshold": node.threshold}
+    return value
+
+
+def _node_from_dict(value: Mapping[str, Any], costs: int) -> Node:
+    coefficients = np.array(value["coefficients"], dtype=np.float64)
+    if (
+        coefficients.shape != (costs + 1,)
+        or not np.all(np.isfinite(coefficients))
+        or np.any(coefficients < 0)
+    ):
+        raise ValueError("a leaf has a wrong number of coefficients, or one that is negative")
+    return Node(
+        feature=int(value.get("feature", -1)),
+        threshold=float(value.get("threshold", 0.0)),
+        modulus=int(value.get("modulus", 0)),
+        left=int(value.get("left", -1)),
+        right=int(value.get("right", -1)),
+        coefficients=coefficients,
+        samples=int(value["samples"]),
+        loss=float(value["loss"]),
+        gain=float(value.get("gain", 0.0)),
+    )

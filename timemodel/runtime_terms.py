@@ -1,0 +1,169 @@
+"""What a runtime adds to the sum of layers, or takes off it: fusion, weights that do not fit in the cache, the call itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from profiler.network import Network
+
+PATTERNS = (("pad", "conv_2d"), ("pad", "depthwise_conv_2d"), ("logistic", "mul"))
+"""Neighbours that some runtimes run as one operator. Which of them this one does is learned from pair probes."""
+
+FUSED_BELOW, APART_ABOVE = 0.35, 0.65
+
+
+def pattern_name(first: str, second: str) -> str:
+    """How a pair is called in files: ``pad+conv_2d``."""
+    return f"{first}+{second}"
+
+
+def find_pairs(network: Network) -> list[tuple[str, int, int]]:
+    """Occurrences of `PATTERNS` in `network`: (pattern, position of the first layer, position of the second)."""
+    if len(network.edges) != len(network.layers):
+        return []
+    readers: dict[int, list[int]] = {}
+    for position, edge in enumerate(network.edges):
+        for tensor in edge.inputs:
+            readers.setdefault(tensor, []).append(position)
+    kept = set(network.outputs)
+    found = []
+    for position, (layer, edge) in enumerate(zip(network.layers, network.edges, strict=True)):
+        if layer.op not in ("pad", "logistic") or not edge.outputs or edge.outputs[0] in kept:
+            continue
+        users = readers.get(edge.outputs[0], [])
+        if len(users) != 1:
+            continue
+        second = network.layers[users[0]]
+        if (layer.op, second.op) not in PATTERNS:
+            continue
+        if layer.op == "logistic" and edge.inputs[0] not in network.edges[users[0]].inputs:
+            continue  # A gate on something else: only x * sigmoid(x) is one operator.
+        if layer.op == "pad" and second.params.get("padding") != "valid":
+            continue
+        found.append((pattern_name(layer.op, second.op), position, users[0]))
+    return found
+
+
+def fused_share(pair_ms: np.ndarray, first_ms: np.ndarray, second_ms: np.ndarray) -> float:
+    """Share of the first operator's time that remains when the second one follows it.
+
+    Parameters
+    ----------
+    pair_ms, first_ms, second_ms : ndarray [n]
+        Measured time of the pair, and predicted times of its two operators alone.
+
+    Returns
+    -------
+    float
+        0 where the runtime fuses the pair, 1 where it does not; values in between are kept, as partly saved work.
+    """
+    weight = 1.0 / pair_ms
+    first, rest = first_ms * weight, (pair_ms - second_ms) * weight
+    total = float(first @ first)
+    share = float(np.clip(first @ rest / total, 0.0, 1.0)) if total > 0 else 1.0
+    return 0.0 if share < FUSED_BELOW else 1.0 if share > APART_ABOVE else share
+
+
+@dataclass(frozen=True)
+class WeightTraffic:
+    """Extra time per byte of weights by how many bytes of weights one inference walks through.
+
+    `extra_ms_per_mb` belongs to `footprint_mb`, both rising; in between the logarithm is interpolated.
+    """
+
+    footprint_mb: tuple[float, ...] = ()
+    extra_ms_per_mb: tuple[float, ...] = ()
+
+    def per_mb(self, footprint_mb: np.ndarray) -> np.ndarray:
+        """Extra ms per MB at each footprint ``[n]``; 0 below the smallest one measured."""
+        if not self.footprint_mb:
+            return np.zeros_like(np.asarray(footprint_mb, dtype=np.float64))
+        known = np.log2(self.footprint_mb)
+        at = np.log2(np.maximum(footprint_mb, 1e-9))
+        return np.interp(at, known, self.extra_ms_per_mb, left=0.0)
+
+    def extra_ms(self, weight_bytes: np.ndarray, network_bytes: float) -> np.ndarray:
+        """Extra time ``[n]`` of layers with `weight_bytes` in a network that holds `network_bytes` of weights.
+
+        What a layer pays alone, when its own weights overflow the cache, was measured with it and is not counted again.
+        """
+        own = np.asarray(weight_bytes, dtype=np.float64) / 1e6
+        whole = self.per_mb(np.full(len(own), network_bytes / 1e6))
+        return own * np.maximum(0.0, whole - self.per_mb(own))
+
+    @classmethod
+    def from_chains(
+        cls, weight_mb: Sequence[float], counts: Sequence[int], times_ms: Sequence[float]
+    ) -> WeightTraffic:
+        """Learn from chains of `counts` equal layers with `weight_mb` of weights each, timed as a whole."""
+        rows = sorted(zip(counts, weight_mb, times_ms, strict=True))
+        if len(rows) < 2:
+            return cls()
+        alone = rows[0][2] / rows[0][0]
+        footprint, extra = [], []
+        highest = 0.0
+        for count, size, time in rows:
+            highest = max(highest, (time / count - alone) / size)
+            footprint.append(count * size)
+            extra.append(highest)
+        return cls(tuple(footprint), tuple(extra))
+
+
+@dataclass
+class RuntimeTerms:
+    """What holds between layers under one setting.
+
+    Parameters
+    ----------
+    overhead_ms
+        A call of a network that does next to nothing.
+    remaining
+        By dtype and pattern: see `fused_share`.
+    weights
+        See `WeightTraffic`.
+    together
+        By dtype: measured time of small whole networks by the sum of their layers (median).
+    low, high
+        By dtype: between these factors 90% of such networks lie, after `together`.
+    """
+
+    overhead_ms: float = 0.0
+    remaining: dict[str, dict[str, float]] = field(default_factory=dict)
+    weights: WeightTraffic = field(default_factory=WeightTraffic)
+    together: dict[str, float] = field(default_factory=dict)
+    low: dict[str, float] = field(default_factory=dict)
+    high: dict[str, float] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return {
+            "overhead_ms": self.overhead_ms,
+            "remaining": self.remaining,
+            "weights": {
+                "footprint_mb": list(self.weights.footprint_mb),
+                "extra_ms_per_mb": list(self.weights.extra_ms_per_mb),
+            },
+            "together": self.together,
+            "low": self.low,
+            "high": self.high,
+        }
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> RuntimeTerms:
+        """Read what `to_dict` wrote."""
+        weights = value["weights"]
+        return cls(
+            overhead_ms=float(value["overhead_ms"]),
+            remaining={d: {p: float(s) for p, s in row.items()} for d, row in value["remaining"].items()},
+            weights=WeightTraffic(
+                tuple(float(v) for v in weights["footprint_mb"]),
+                tuple(float(v) for v in weights["extra_ms_per_mb"]),
+            ),
+            together={d: float(v) for d, v in value["together"].items()},
+            low={d: float(v) for d, v in value["low"].items()},
+            high={d: float(v) for d, v in value["high"].items()},
+        )

@@ -1,0 +1,209 @@
+"""`SettingModel`: everything learned about one device under one setting, and the arithmetic of prediction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from profiler.layer import Layer
+from profiler.memory import peak_memory_bytes
+from profiler.network import Network
+from timemodel.geometry import geometry
+from timemodel.operator_model import OperatorModel
+from timemodel.prediction import LayerPrediction, NetworkPrediction
+from timemodel.runtime_terms import RuntimeTerms, find_pairs
+
+FALLBACK = "*"
+"""Operator name of the models that stand in for operators that were never measured."""
+
+_SAME_WORK = {"squeeze": "reshape", "expand_dims": "reshape", "padv2": "pad"}
+"""Operators that runtimes run as another one."""
+
+_FALLBACK_LOW, _FALLBACK_HIGH = 0.2, 5.0
+
+
+@dataclass(frozen=True)
+class LayerTimes:
+    """Times of several layers: arrays ``[n]`` of ms, and whether each comes from a measured operator."""
+
+    predicted_ms: np.ndarray
+    low_ms: np.ndarray
+    high_ms: np.ndarray
+    covered: np.ndarray
+
+
+class SettingModel:
+    """Trees and terms of one setting.
+
+    Parameters
+    ----------
+    key
+        The setting's name, such as ``ai-edge-litert 2.3.0, xnnpack, 1 thread``.
+    setting
+        The same in parts (runtime, version, kernels, threads).
+    operators
+        By (operator, dtype); the operator `FALLBACK` is the declared estimate of what was never measured.
+    """
+
+    def __init__(
+        self,
+        key: str,
+        setting: Mapping[str, Any],
+        fingerprint: Mapping[str, Any],
+        operators: Mapping[tuple[str, str], OperatorModel],
+        terms: RuntimeTerms,
+    ) -> None:
+        self.key = key
+        self.setting = dict(setting)
+        self.fingerprint = dict(fingerprint)
+        self.operators = dict(operators)
+        self.terms = terms
+        self._found: dict[tuple[str, str], tuple[OperatorModel | None, bool]] = {}
+
+    @property
+    def threads(self) -> int:
+        """Threads that were used."""
+        return int(self.setting.get("threads", 1))
+
+    def find(self, op: str, dtype: str) -> tuple[OperatorModel | None, bool]:
+        """The model that predicts `op` in `dtype`, and whether it was measured for just that."""
+        known = self._found.get((op, dtype))
+        if known is None:
+            known = self._found[op, dtype] = self._find(op, dtype)
+        return known
+
+    def _find(self, op: str, dtype: str) -> tuple[OperatorModel | None, bool]:
+        op = _SAME_WORK.get(op, op)
+        model = self.operators.get((op, dtype))
+        if model is not None:
+            return model, op != FALLBACK
+        # Declared fallback: the same operator in another arithmetic, else what bytes and multiplications cost on average.
+        others = [other for other in ("float32", "int8", "dynamic_int8") if other != dtype]
+        for name, kinds in ((op, others), (FALLBACK, [dtype, *others])):
+            for kind in kinds:
+                if (name, kind) in self.operators:
+                    return self.operators[name, kind], False
+        return None, False
+
+    def layer_times(self, layers: Sequence[Layer]) -> LayerTimes:
+        """Times of `layers` on their own, without the call's overhead; loops count every round."""
+        n = len(layers)
+        times, low, high = np.zeros(n), np.zeros(n), np.zeros(n)
+        covered = np.ones(n, dtype=bool)
+        if not n:
+            return LayerTimes(times, low, high, covered)
+        array = geometry(layers)
+        groups: dict[tuple[str, str], list[int]] = {}
+        for i, layer in enumerate(layers):
+            if layer.activations or not layer.inputs:
+                groups.setdefault((layer.op, layer.dtype), []).append(i)
+            # What reads constants only (float16 weights, say) is worked out once, when the file is loaded.
+        overhead = self.terms.overhead_ms
+        for (op, dtype), members in groups.items():
+            model, measured = self.find(op, dtype)
+            at = np.array(members)
+            covered[at] = measured
+            if model is None:
+                continue
+            rows = array[at]
+            raw = model.predict_ms(rows)
+            stretch = model.stretch(rows) ** 0.5
+            times[at] = np.maximum(raw - overhead, 0.0)
+            below, above = (model.low, model.high) if measured else (_FALLBACK_LOW, _FALLBACK_HIGH)
+            low[at] = np.maximum(raw * below / stretch - overhead, 0.0)
+            high[at] = np.maximum(raw * above * stretch - overhead, 0.0)
+        repeat = np.array([layer.repeat for layer in layers], dtype=np.float64)
+        return LayerTimes(
+            times * repeat, np.minimum(low, times) * repeat, np.maximum(high, times) * repeat, covered
+        )
+
+    def predict_layers_ms(self, layers: Sequence[Layer]) -> np.ndarray:
+        """Times ``[n]`` in ms of `layers` on their own; see `layer_times`."""
+        return self.layer_times(layers).predicted_ms
+
+    def in_network_ms(self, network: Network) -> LayerTimes:
+        """Times of the layers of `network` as they run there: fused neighbours and weights beyond the cache included."""
+        alone = self.layer_times(network.layers)
+        factor = np.ones(len(network.layers))
+        for pattern, first, second in find_pairs(network):
+            shares = self.terms.remaining.get(network.layers[second].dtype, {})
+            factor[first] = shares.get(pattern, 1.0)
+        repeats = np.array([layer.repeat for layer in network.layers], dtype=np.float64)
+        weights = np.array([layer.weight_bytes for layer in network.layers], dtype=np.float64)
+        extra = self.terms.weights.extra_ms(weights, float(network.weight_bytes)) * np.minimum(repeats, 1.0)
+        together = np.array([self.terms.together.get(layer.dtype, 1.0) for layer in network.layers])
+        predicted = (alone.predicted_ms * factor + extra) * together
+        return LayerTimes(
+            predicted,
+            (alone.low_ms * factor + extra) * together,
+            (alone.high_ms * factor + extra) * together,
+            alone.covered,
+        )
+
+    def predict_total_ms(self, network: Network) -> float:
+        """Time of one inference in ms."""
+        return float(self.in_network_ms(network).predicted_ms.sum()) + self.terms.overhead_ms
+
+    def predict(self, network: Network, device: str) -> NetworkPrediction:
+        """Time of one inference, per layer and in total, with its interval and coverage.
+
+        The interval joins two sources: what small whole networks were off by when the model was calibrated, which all layers
+        share, and what each layer is off by on its own, which partly averages out.
+        """
+        times = self.in_network_ms(network)
+        total = float(times.predicted_ms.sum()) + self.terms.overhead_ms
+        dtype = network.dtype
+        low, high = self.terms.low.get(dtype, 0.8), self.terms.high.get(dtype, 1.25)
+        below = float(np.hypot(total * (1 - low), np.linalg.norm(times.predicted_ms - times.low_ms)))
+        above = float(np.hypot(total * (high - 1), np.linalg.norm(times.high_ms - times.predicted_ms)))
+        known = float(times.predicted_ms[times.covered].sum()) + self.terms.overhead_ms
+        uncovered = {layer.op for layer, seen in zip(network.layers, times.covered, strict=True) if not seen}
+        layers = tuple(
+            LayerPrediction(
+                layer.index,
+                layer.op,
+                layer.name,
+                layer.macs * layer.repeat,
+                float(middle),
+                float(lower),
+                float(upper),
+                bool(seen),
+            )
+            for layer, middle, lower, upper, seen in zip(
+                network.layers, times.predicted_ms, times.low_ms, times.high_ms, times.covered, strict=True
+            )
+        )
+        return NetworkPrediction(
+            network=network.name,
+            device=device,
+            dtype=dtype,
+            threads=self.threads,
+            predicted_ms=total,
+            low_ms=max(total - below, 0.0),
+            high_ms=total + above,
+            coverage=known / total if total > 0 else 1.0,
+            uncovered=tuple(sorted(uncovered)),
+            peak_memory_bytes=peak_memory_bytes(network) if network.edges else 0,
+            layers=layers,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return {
+            "setting": self.setting,
+            "fingerprint": self.fingerprint,
+            "terms": self.terms.to_dict(),
+            "operators": [model.to_dict() for _, model in sorted(self.operators.items())],
+        }
+
+    @classmethod
+    def from_dict(cls, key: str, value: Mapping[str, Any]) -> SettingModel:
+        """Read what `to_dict` wrote."""
+        models = [OperatorModel.from_dict(row) for row in value["operators"]]
+        operators = {(model.op, model.dtype): model for model in models}
+        return cls(
+            key, value["setting"], value["fingerprint"], operators, RuntimeTerms.from_dict(value["terms"])
+        )
