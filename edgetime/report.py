@@ -132,12 +132,12 @@ def write_explanation(model: TimeModel, output: str | os.PathLike[str], op: str 
 
 def describe_device(model: TimeModel) -> str:
     """Device and settings in one line."""
-    return "; ".join([model.device, *(str(setting) for setting in model.settings)])
+    return "; ".join([model.device, *model.settings])
 
 
 def staircases(model: TimeModel, op: str | None = None) -> list[dict[str, Any]]:
     """Charts of the operators that have measured widths, the usual ones first."""
-    known = [key for key in model.operators if op in (None, key[0])]
+    known = [key for key in model.operators() if op in (None, key[0])]
     known.sort(
         key=lambda key: (key[0] not in FIRST_OPS, FIRST_OPS.index(key[0]) if key[0] in FIRST_OPS else 0, key)
     )

@@ -87,15 +87,18 @@ class Terminal:
 
     def note(self, text: str) -> None:
         """Tell what is being done, on stderr."""
-        self._errors.print(Text(text))
+        self._tell(Text(text))
 
     def warn(self, text: str) -> None:
         """Tell what the user should know before trusting the result, on stderr."""
-        self._errors.print(Text.assemble(("warning: ", "yellow"), text))
+        self._tell(Text.assemble(("warning: ", "yellow"), text))
 
     def complain(self, text: str) -> None:
         """Tell of a failure that does not end the run (one bad file of a batch), on stderr."""
-        self._errors.print(Text.assemble(("edgetime: ", "red"), text), soft_wrap=True)
+        self._tell(Text.assemble(("edgetime: ", "red"), text))
+
+    def _tell(self, text: Text) -> None:
+        self._errors.print(text, soft_wrap=not self._errors.is_terminal)
 
     @contextlib.contextmanager
     def progress(self, title: str) -> Iterator[ProgressCallback]:

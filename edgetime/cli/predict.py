@@ -50,12 +50,9 @@ def command(
     with Terminal(json) as out:
         paths = files.expand(networks)
         shape = files.parse_shapes(input_shape or [])
-        predictor = Predictor.load(model)
-        if measure:
-            predictor.measure_on(target)
         shown = layers or (views.Layers.top if len(paths) == 1 else views.Layers.none)
         results, failed = [], 0
-        with out.progress("Predict") as progress:
+        with Predictor.load(model, target, measure) as predictor, out.progress("Predict") as progress:
             for done, path in enumerate(paths):
                 progress(done / len(paths), path.name)
                 try:
@@ -70,8 +67,9 @@ def command(
                     out.warn(warning)
                 out.json(result)
                 results.append(result)
+            progress(1.0, "")
         if len(paths) > 1 and shown is views.Layers.none and results:
-            out.show(views.batch(results))
+            out.show(*views.batch(results))
         else:
             for result in results:
                 out.show(*views.prediction(result, shown))

@@ -32,12 +32,7 @@ def prediction(result: Mapping[str, Any], layers: Layers) -> list[RenderableType
     parts.append(f"{result['network']}, {result['dtype']}, on {result['device']}, {threads}")
     parts.append("  " + total(result))
     parts.append("  " + ", ".join(costs(result)))
-    if result["uncovered"]:
-        parts.append(
-            f"  Never measured on this device, so only estimated: {', '.join(result['uncovered'])} "
-            f"({units.percent(1 - result['coverage'])} of the predicted time)"
-        )
-    return parts
+    return [*parts, *(f"  {line}" for line in estimated(result))]
 
 
 def total(result: Mapping[str, Any]) -> str:
@@ -80,7 +75,7 @@ def layer_table(result: Mapping[str, Any], layers: Layers) -> RenderableType:
         line = [
             row["index"],
             row["op"] if row["covered"] else f"{row['op']} (estimated)",
-            row["name"],
+            short_name(row["name"]),
             units.count(row["macs"]) if row["macs"] else "",
             units.ms(row["predicted_ms"]),
             units.percent(row["predicted_ms"] / whole, 0),
@@ -89,20 +84,43 @@ def layer_table(result: Mapping[str, Any], layers: Layers) -> RenderableType:
     return table(columns, cells, title)
 
 
-def batch(results: Sequence[Mapping[str, Any]]) -> RenderableType:
-    """One row per network."""
+def batch(results: Sequence[Mapping[str, Any]]) -> list[RenderableType]:
+    """One row per network; then what was only estimated."""
     measured = any(result["measured_ms"] is not None for result in results)
-    columns = ["network", "dtype", "predicted", "low", "high"] + (["measured", "off"] if measured else [])
-    columns += ["coverage", "estimated only"]
+    columns = [
+        "network",
+        "dtype",
+        "predicted",
+        *(["measured", "off"] if measured else ["90% interval"]),
+        "coverage",
+    ]
     rows = []
     for result in results:
-        row = [result["network"], result["dtype"]]
-        row += [units.ms(result[key]) for key in ("predicted_ms", "low_ms", "high_ms")]
+        predicted = result["predicted_ms"]
         if measured:
-            off = units.difference(result["predicted_ms"], result["measured_ms"])
-            row += [units.ms(result["measured_ms"]), off]
-        rows.append([*row, units.percent(result["coverage"]), ", ".join(result["uncovered"])])
-    return table(columns, rows)
+            more = [units.ms(result["measured_ms"]), units.difference(predicted, result["measured_ms"])]
+        else:
+            more = [f"{units.ms(result['low_ms'])} to {units.ms(result['high_ms'])}"]
+        coverage = units.percent(result["coverage"])
+        rows.append([result["network"], result["dtype"], units.ms(predicted), *more, coverage])
+    return [table(columns, rows), *(line for result in results for line in estimated(result))]
+
+
+def estimated(result: Mapping[str, Any]) -> list[str]:
+    """Name the operators that the model never measured, if any."""
+    if not result["uncovered"]:
+        return []
+    share = units.percent(1 - result["coverage"])
+    names = ", ".join(result["uncovered"])
+    return [
+        f"{result['network']}: never measured on this device, so only estimated: {names} ({share} of the time)"
+    ]
+
+
+def short_name(name: str, most: int = 36) -> str:
+    """A layer's name for a table: of names that the converter joined the first, and of that the end."""
+    first = name.split(";")[0]
+    return first if len(first) <= most else f"…{first[1 - most :]}"
 
 
 def fit_table(errors: Sequence[Mapping[str, Any]]) -> RenderableType:

@@ -1,0 +1,133 @@
+"""Predicting networks, and measuring them beside it: what ``edgetime predict`` and the demo do."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from edgetime import networks
+from edgetime.fingerprints import differences
+from profiler.errors import UsageError
+from profiler.target import Target, open_target
+
+if TYPE_CHECKING:
+    from timemodel.model import TimeModel
+    from timemodel.setting_model import SettingModel
+
+
+class Predictor:
+    """A time model and, where wanted, a target to measure on. A context manager: it closes the target.
+
+    Parameters
+    ----------
+    time_model
+        Of the device in question.
+    target
+        Which of the model's settings to predict, and where to measure: ``local:threads=2`` and so on. None
+        takes the model's first setting and this machine.
+    measure
+        Whether to run each network as well.
+
+    Raises
+    ------
+    UsageError
+        There is no such target.
+    """
+
+    def __init__(self, time_model: TimeModel, target: str | None = None, measure: bool = False) -> None:
+        self.time_model = time_model
+        self.setting = time_model.setting()
+        self._target: Target | None = None
+        if target is not None:
+            self._target = open_target(target)
+            self.setting = _matching(time_model, self._target)
+        elif measure:
+            self._target = open_target(default_target(self.setting))
+        self._measure = measure
+        self._told: set[str] = set()
+
+    @classmethod
+    def load(
+        cls, path: str | os.PathLike[str], target: str | None = None, measure: bool = False
+    ) -> Predictor:
+        """Make one from the file of a time model."""
+        from timemodel import TimeModel
+
+        return cls(TimeModel.load(path), target, measure)
+
+    def __enter__(self) -> Predictor:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._target is not None:
+            self._target.close()
+
+    def predict(
+        self, path: str | os.PathLike[str], input_shape: networks.InputShape | None = None
+    ) -> tuple[dict[str, Any], list[str]]:
+        """Predict (and measure) the network in `path`.
+
+        Returns
+        -------
+        result : dict
+            The object that ``edgetime predict --json`` prints.
+        warnings : list of str
+            What to know before trusting it; each is told once.
+
+        Raises
+        ------
+        EdgetimeError
+            The file cannot be read, or cannot be run where it is to be measured.
+        """
+        from profiler.measurement import measure_network
+
+        read = networks.read(path, input_shape)
+        prediction = self.time_model.predict(read.network, setting=self.setting.key)
+        warnings = []
+        if read.network.assumed_batch:
+            warnings.append("Networks that leave the batch open are taken at batch 1.")
+        measurement = None
+        if self._measure and self._target is not None:
+            measurement = measure_network(read.tflite, self._target, input_shape=input_shape)
+            warnings += self._device_warnings(measurement.fingerprint, measurement.threads)
+            if measurement.disturbed:
+                warnings.append(
+                    f"Other work slowed the device down while {Path(path).name} was measured: measure again."
+                )
+            if measurement.layer_note:
+                warnings.append(f"{Path(path).name}: {measurement.layer_note}.")
+        new = [warning for warning in warnings if warning not in self._told]
+        self._told.update(new)
+        return prediction.to_dict(measurement), new
+
+    def _device_warnings(self, fingerprint: dict[str, Any], threads: int) -> list[str]:
+        assert self._target is not None
+        then = {**self.setting.fingerprint, **self.setting.setting}
+        now = {**fingerprint, "threads": threads, "kernels": getattr(self._target, "kernels", None)}
+        return [
+            f"Not as when this device was profiled: {difference}." for difference in differences(then, now)
+        ]
+
+
+def default_target(setting: SettingModel) -> str:
+    """This machine under the setting that a time model was measured under."""
+    parts = [f"{key}={setting.setting[key]}" for key in ("threads", "kernels") if key in setting.setting]
+    return "local" + (":" + ",".join(parts) if parts else "")
+
+
+def _matching(time_model: TimeModel, target: Target) -> SettingModel:
+    """The model's setting with the threads and kernels of `target`; else its first: then the device is compared."""
+    wanted = {key: getattr(target, key, None) for key in ("threads", "kernels")}
+    for setting in time_model.settings.values():
+        if all(setting.setting.get(key, value) == value for key, value in wanted.items()):
+            return setting
+    known = "; ".join(time_model.settings)
+    asked = ", ".join(f"{key}={value}" for key, value in wanted.items())
+    raise UsageError(
+        f"The time model knows no setting with {asked} (only {known}): profile it into the same file, "
+        "then run 'edgetime fit' again."
+    )
