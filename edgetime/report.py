@@ -106,8 +106,6 @@ def page_of(found: Found, title: str) -> Page:
     page = Page(title)
     for model in found.models:
         page.text(describe_device(model), soft=True)
-    for result in found.results:
-        _compression(page, result)
     for model in found.models:
         _staircases(page, model)
     if found.predictions:
@@ -189,7 +187,7 @@ def _predicted(page: Page, predictions: Sequence[Mapping[str, Any]]) -> None:
                 p["network"],
                 p["dtype"],
                 units.ms(p["predicted_ms"]),
-                f"{units.ms(p['low_ms'])} to {units.ms(p['high_ms'])}",
+                units.interval(p["low_ms"], p["high_ms"]),
                 units.ms(p.get("measured_ms")),
                 units.difference(p["predicted_ms"], p.get("measured_ms")),
                 units.percent(p["coverage"]),

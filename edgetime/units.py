@@ -48,3 +48,9 @@ def percent(fraction: float | None, digits: int = 1) -> str:
 def difference(predicted: float, measured: float | None) -> str:
     """How far `predicted` is from `measured`: ``+3.4%``."""
     return "-" if not measured else f"{100 * (predicted / measured - 1):+.1f}%"
+
+
+def interval(low: float, high: float) -> str:
+    """``0.0085 to 0.0168 ms``; both units where they differ."""
+    first, last = ms(low), ms(high)
+    return f"{first.split()[0] if first.split()[1] == last.split()[1] else first} to {last}"

@@ -65,6 +65,12 @@ class Terminal:
         """Whether stdout carries JSON only."""
         return self._as_json
 
+    @property
+    def width(self) -> int | None:
+        """Columns of the terminal that results go to; None for a pipe or a file, whose lines are not broken."""
+        out = Console(file=self._results)
+        return out.width if out.is_terminal or os.environ.get("COLUMNS") else None
+
     def show(self, *results: RenderableType) -> None:
         """Print results, such as text or a `table`, on stdout; with ``--json`` nothing."""
         if self._as_json:

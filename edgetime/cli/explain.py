@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from edgetime.cli import views
 from edgetime.cli.console import JsonOption, Terminal
 from edgetime.cli.options import ModelArgument
 
@@ -36,7 +37,7 @@ def command(
         loaded = TimeModel.load(model)
         texts = loaded.explain(op)
         out.json({"device": loaded.device, "rules": texts})
-        out.show("\n\n".join(texts))
+        out.show("\n\n".join(views.rules(text, out.width) for text in texts))
         if html is not None:
             write_explanation(loaded, html, op)
             out.note(f"Plots: {html}")

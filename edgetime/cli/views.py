@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Any
@@ -37,8 +38,8 @@ def prediction(result: Mapping[str, Any], layers: Layers) -> list[RenderableType
 
 def total(result: Mapping[str, Any]) -> str:
     """``predicted 1.91 ms (1.80 ms to 2.04 ms), measured 1.95 ms (…)``."""
-    low, high = units.ms(result["low_ms"]), units.ms(result["high_ms"])
-    text = f"predicted {units.ms(result['predicted_ms'])} ({low} to {high})"
+    sure = units.interval(result["low_ms"], result["high_ms"])
+    text = f"predicted {units.ms(result['predicted_ms'])} (90% interval {sure})"
     if result["measured_ms"] is not None:
         off = units.difference(result["predicted_ms"], result["measured_ms"])
         text += f", measured {units.ms(result['measured_ms'])} (prediction {off})"
@@ -100,7 +101,7 @@ def batch(results: Sequence[Mapping[str, Any]]) -> list[RenderableType]:
         if measured:
             more = [units.ms(result["measured_ms"]), units.difference(predicted, result["measured_ms"])]
         else:
-            more = [f"{units.ms(result['low_ms'])} to {units.ms(result['high_ms'])}"]
+            more = [units.interval(result["low_ms"], result["high_ms"])]
         coverage = units.percent(result["coverage"])
         rows.append([result["network"], result["dtype"], units.ms(predicted), *more, coverage])
     return [table(columns, rows), *(line for result in results for line in estimated(result))]
@@ -139,3 +140,14 @@ def fit_table(errors: Sequence[Mapping[str, Any]]) -> RenderableType:
         for error in sorted(errors, key=lambda error: (-error["probes"], error["op"], error["dtype"]))
     ]
     return table(columns, rows, "Error on layers that the model did not learn from (cross-validation)")
+
+
+def rules(text: str, width: int | None) -> str:
+    """A time model's rules with long lines broken at `width`, so that what continues a line stands further in."""
+    if width is None:
+        return text
+    lines = []
+    for line in text.splitlines():
+        indent = line[: len(line) - len(line.lstrip())]
+        lines += textwrap.wrap(line, width, subsequent_indent=indent + "    ", break_on_hyphens=False) or [""]
+    return "\n".join(lines)
