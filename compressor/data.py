@@ -58,8 +58,8 @@ class Data:
 
     @property
     def is_classification(self) -> bool:
-        """Whether `y` holds class numbers and accuracy is what counts."""
-        return self.loss is None and self.metric is None
+        """Whether `y` holds class numbers, so that cross-entropy is the loss."""
+        return self.loss is None
 
     @property
     def classes(self) -> int:
@@ -68,6 +68,16 @@ class Data:
             return 0
         labels = [y for y in (self.y, self.y_val, self.y_test) if y is not None and y.size]
         return 1 + max(int(y.max()) for y in labels)
+
+    def held_out(self) -> tuple[str, npt.NDArray, npt.NDArray]:
+        """Rows to judge a finished network on, with what they are called.
+
+        The validation rows where there are any, else the test rows, else the training rows: ``(name, x, y)``.
+        """
+        for name, x, y in (("validation", self.x_val, self.y_val), ("test", self.x_test, self.y_test)):
+            if x is not None and y is not None:
+                return name, x, y
+        return "training", self.x, self.y
 
     def with_validation(self, share: float = 0.2, seed: int = 0) -> Data:
         """Split validation rows off the training rows; where there are some already, nothing changes.

@@ -110,7 +110,8 @@ def fault(
     limit = RELATIVE_LIMITS[quantize]
     if comparison.relative_difference <= limit:
         return None
-    return f"differs from the original by {comparison.relative_difference:.1%} of its variation (limit {limit:.1%})"
+    part = comparison.relative_difference
+    return f"differs from the original by {part:.1%} of its variation (limit {limit:.1%})"
 
 
 def _chooses(outputs: npt.NDArray) -> bool:

@@ -82,15 +82,9 @@ def check_rows(known: Data | Rows | None, specs: Specs, output_units: int | None
         count = len(next(iter(rows.values())))
         return CheckRows(rows, None, None, f"{count} rows without labels", typical=True)
     check_fits(known, next(iter(specs.values()))[0][1:], output_units)
-    parts = (
-        ("validation", known.x_val, known.y_val),
-        ("test", known.x_test, known.y_test),
-        ("training", known.x, known.y),
-    )
-    part, x, y = next((name, x, y) for name, x, y in parts if x is not None)
+    part, x, y = known.held_out()
     picked = np.unique(np.linspace(0, len(x) - 1, min(CHECK_ROWS, len(x))).round().astype(int))
     rows = calibration_rows(x[picked], specs, CHECK_ROWS)
-    assert y is not None
     judged = known.is_classification or known.metric is not None
     return CheckRows(
         rows,
