@@ -31,7 +31,7 @@ def analyse(network: Network) -> Analysis:
     for tensor in network.outputs:
         for size in analysis.sizes.get(tensor, ()):
             analysis.variables.freeze(size, "the network puts it out")
-    for layer, edge in zip(network.layers, network.edges, strict=True):
+    for layer, edge in zip(network.layers, network.edges, strict=False):
         # Weights that are unpacked on loading have the axes of what they are unpacked to.
         if layer.op in ("dequantize", "densify") and layer.inputs and layer.inputs[0].constant:
             made = analysis.sizes.get(edge.outputs[0])
