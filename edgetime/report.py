@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from timemodel import TimeModel
 
 FIRST_OPS = ("conv_2d", "depthwise_conv_2d", "fully_connected")
-"""Operators whose staircases come first."""
+FIRST_DTYPES = ("float32", "int8")
+"""What staircases come first."""
 
 MOST_STAIRCASES = 12
 
@@ -136,15 +137,21 @@ def describe_device(model: TimeModel) -> str:
 def staircases(model: TimeModel, op: str | None = None) -> list[dict[str, Any]]:
     """Charts of the operators that have measured widths, the usual ones first."""
     known = [key for key in model.operators() if op in (None, key[0])]
-    known.sort(
-        key=lambda key: (key[0] not in FIRST_OPS, FIRST_OPS.index(key[0]) if key[0] in FIRST_OPS else 0, key)
-    )
+    known.sort(key=_usual_first)
     shown = []
     for name, dtype in known:
         steps = model.staircase(name, dtype)
         if steps is not None and len(steps["x_line"]) > 1:
             shown.append(charts.staircase(steps))
     return shown
+
+
+def _usual_first(key: tuple[str, str]) -> tuple[int, int]:
+    op, dtype = key
+    return (
+        FIRST_OPS.index(op) if op in FIRST_OPS else len(FIRST_OPS),
+        FIRST_DTYPES.index(dtype) if dtype in FIRST_DTYPES else len(FIRST_DTYPES),
+    )
 
 
 def _staircases(page: Page, model: TimeModel, op: str | None = None) -> None:
