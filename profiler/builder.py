@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Any
 
 import flatbuffers
 import numpy as np
@@ -297,7 +298,7 @@ def _options(b: flatbuffers.Builder, layer: Layer) -> tuple[int, int]:
     if layer.op not in OPTION_TYPES:
         return 0, 0
     kind, fields = OPTION_TYPES[layer.op]
-    params = dict(layer.params)
+    params: dict[str, Any] = dict(layer.params)
     if layer.op == "fully_connected" and layer.dtype == "dynamic_int8":
         params["asymmetric_quantize_inputs"] = True
     vectors = {f.slot: _int32s(b, params[f.name]) for f in fields if f.type == "ints" and f.name in params}

@@ -76,9 +76,9 @@ def _window(rng: Rng) -> tuple[int, int]:
     kind = rng.random()
     if kind < 0.55:
         return 3, 3
-    if kind < 0.72:
+    if kind < 0.7:
         return 5, 5
-    if kind < 0.82:
+    if kind < 0.83:
         return 7, 7
     if kind < 0.88:
         return 2, 2
@@ -150,9 +150,14 @@ def _draw_binary(op: str) -> Draw:
         right: tuple[int, ...] = left
         if kind < 0.5:
             pass
-        elif kind < 0.68:
+        elif kind < 0.7:
+            if len(left) == 4 and rng.random() < 0.3:  # images on their way in
+                channels = int(rng.choice([1, 3, 3, 4]))
+                left = (*left[:3], channels)
             right, constant = (channels,), True
-        elif kind < 0.78:
+        elif kind < 0.8:
+            if len(left) == 4 and rng.random() < 0.3:
+                left = (*left[:3], 3)
             right, constant = (), True
         elif len(left) == 4 and kind < 0.96:
             right = (1, 1, 1, channels)
@@ -404,9 +409,13 @@ def _pairs(dtype: str, rng: Rng, count: int) -> list[Probe]:
 
 
 def _chains() -> list[Probe]:
-    """Equal convolutions in a row whose weights take 1 to 96 MB together, and one alone to compare with."""
-    layer = shapes.conv_2d(4, 4, 512, 512, (1, 1))
-    return [Probe("chain", (layer,) * n) for n in (1, 4, 8, 16, 32, 64, 96)]
+    """Equal layers in a row whose weights take up to 100 MB together, and one alone to compare with.
+
+    Convolutions and fully connected layers walk through their weights in different ways.
+    """
+    conv, dense = shapes.conv_2d(7, 7, 256, 256, (1, 1)), shapes.fully_connected(512, 512)
+    chains = [Probe("chain", (conv,) * n) for n in (1, 8, 16, 32, 64, 128, 256, 384)]
+    return chains + [Probe("chain", (dense,) * n) for n in (1, 4, 8, 16, 32, 64, 96)]
 
 
 def plan_probes(

@@ -254,13 +254,12 @@ def explain_runtime(model: SettingModel) -> str:
                 lines.append(f"  {dtype}: {first} before {second} costs its full time (not fused)")
             else:
                 lines.append(f"  {dtype}: {first} before {second} costs {share:.0%} of its time")
-    weights = terms.weights
-    if weights.footprint_mb:
+    for op, traffic in sorted(terms.weights.items()):
         rows = [
             f"{mb:.3g} MB: {extra * 1e3:.0f} us"
-            for mb, extra in zip(weights.footprint_mb, weights.extra_ms_per_mb, strict=True)
+            for mb, extra in zip(traffic.footprint_mb, traffic.extra_ms_per_mb, strict=True)
         ]
-        lines.append(f"  weights, extra per MB by how many the whole network has: {', '.join(rows)}")
+        lines.append(f"  weights of {op}, extra per MB by how many the whole network has: {', '.join(rows)}")
     for dtype, factor in sorted(terms.together.items()):
         lines.append(
             f"  {dtype}: small whole networks take {factor:.2f} times the sum of their layers, 90% of them between "

@@ -320,9 +320,9 @@ class Family:
     tiles: Mapping[str, tuple[int, ...]]
 
 
-_WIDE = (1, 4, 8, 16, 24, 32, 48, 64)
-_TALL = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 16)
-_CACHE = {"cache": (2**18, 2**19, 2**20, 2**21, 2**22, 2**23)}
+_WIDE: tuple[int, ...] = (1, 4, 8, 16, 24, 32, 48, 64)
+_TALL: tuple[int, ...] = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 16)
+_CACHE: dict[str, tuple[int, ...]] = {"cache": (2**18, 2**19, 2**20, 2**21, 2**22, 2**23)}
 
 _BINARY_OPS = ("add", "mul", "sub", "div", "maximum", "minimum", "squared_difference", "pow", "prelu")
 _COPY_OPS = ("concatenation", "reshape", "pad", "transpose", "strided_slice", "split", "gather", "slice")

@@ -101,18 +101,21 @@ def fit_terms(operators: dict[tuple[str, str], OperatorModel], measured: Sequenc
     for probe, time in by_kind.get("pair", []):
         alone = model.predict_layers_ms(probe.layers)
         for pattern, first, second in find_pairs(probe.network):
-            row = (time - terms.overhead_ms, float(alone[first]), float(alone[second]))
-            if row[0] > 0:
-                pairs.setdefault((probe.layers[second].dtype, pattern), []).append(row)
-    for (dtype, pattern), rows in pairs.items():
-        pair, first_ms, second_ms = np.array(rows).T
+            times = (time - terms.overhead_ms, float(alone[first]), float(alone[second]))
+            if times[0] > 0:
+                pairs.setdefault((probe.layers[second].dtype, pattern), []).append(times)
+    for (dtype, pattern), triples in pairs.items():
+        pair, first_ms, second_ms = np.array(triples).T
         terms.remaining.setdefault(dtype, {})[pattern] = fused_share(pair, first_ms, second_ms)
-    chains = by_kind.get("chain", [])
-    terms.weights = WeightTraffic.from_chains(
-        [probe.layers[0].weight_bytes / 1e6 for probe, _ in chains],
-        [len(probe.layers) for probe, _ in chains],
-        [time for _, time in chains],
-    )
+    chains: dict[str, list[Measured]] = {}
+    for row in by_kind.get("chain", []):
+        chains.setdefault(row[0].layers[0].op, []).append(row)
+    for op, rows in chains.items():
+        terms.weights[op] = WeightTraffic.from_chains(
+            [probe.layers[0].weight_bytes / 1e6 for probe, _ in rows],
+            [len(probe.layers) for probe, _ in rows],
+            [time for _, time in rows],
+        )
     ratios: dict[str, list[float]] = {}
     for probe, time in by_kind.get("network", []):
         predicted = model.predict_total_ms(probe.network)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -80,15 +80,15 @@ def geometry_row(layer: Layer) -> tuple[float, ...]:
     first = data[0] if data else inputs[0] if inputs else layer.outputs[0]
     out = layer.outputs[0] if layer.outputs else first
     i, o = _sizes(first.shape), _sizes(out.shape)
-    p = layer.params
+    p: Mapping[str, Any] = layer.params
     inner = float(o.channels)
     if layer.op == "concatenation" and isinstance(p.get("axis"), int):
-        axis = int(p["axis"]) % max(1, len(out.shape))  # type: ignore[arg-type]
+        axis = int(p["axis"]) % max(1, len(out.shape))
         inner = 1.0
         for size in out.shape[axis:]:
             inner *= size
     elif layer.op == "transpose" and isinstance(p.get("perm"), tuple):
-        inner = _kept_run(first.shape, p["perm"])  # type: ignore[arg-type]
+        inner = _kept_run(first.shape, p["perm"])
     elif layer.op in ("mean", "sum", "reduce_max"):
         inner = float(first.shape[-1]) if first.shape else 1.0
     weights = layer.weights
@@ -99,6 +99,10 @@ def geometry_row(layer: Layer) -> tuple[float, ...]:
         if layer.op == "fully_connected" and len(inputs) > 1 and len(inputs[1].shape) == 2:
             i = _Sizes(1, rows, 1, inputs[1].shape[1])
     weight_bytes = layer.weight_bytes
+    if layer.op == "conv_2d" and len(inputs) > 1 and len(inputs[1].shape) == 4:
+        i = i._replace(channels=inputs[1].shape[3])  # In groups, each output sees its group's channels only.
+        if i.channels == 1:
+            i = i._replace(channels=first.shape[-1] if out.shape[-1] == first.shape[-1] else 1)
     if layer.op == "batch_matmul" and len(inputs) > 1:
         weight_bytes = inputs[1].nbytes
         i = i._replace(channels=layer.macs // max(1, out.size))
@@ -133,6 +137,3 @@ def geometry(layers: Sequence[Layer]) -> np.ndarray:
             layer.__dict__["_geometry"] = row
         rows.append(row)
     return np.array(rows, dtype=np.float64).reshape(len(rows), len(COLUMNS))
-
-
-Expression = Callable[[dict[str, np.ndarray]], np.ndarray]

@@ -112,6 +112,20 @@ class WeightTraffic:
             extra.append(highest)
         return cls(tuple(footprint), tuple(extra))
 
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return {"footprint_mb": list(self.footprint_mb), "extra_ms_per_mb": list(self.extra_ms_per_mb)}
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> WeightTraffic:
+        """Read what `to_dict` wrote."""
+        footprint, extra = (
+            tuple(float(v) for v in value[name]) for name in ("footprint_mb", "extra_ms_per_mb")
+        )
+        if len(footprint) != len(extra):
+            raise ValueError("the weights' footprints and extra times differ in number")
+        return cls(footprint, extra)
+
 
 @dataclass
 class RuntimeTerms:
@@ -124,7 +138,7 @@ class RuntimeTerms:
     remaining
         By dtype and pattern: see `fused_share`.
     weights
-        See `WeightTraffic`.
+        By operator: see `WeightTraffic`. Operators that are not named go by ``conv_2d``.
     together
         By dtype: measured time of small whole networks by the sum of their layers (median).
     low, high
@@ -133,20 +147,21 @@ class RuntimeTerms:
 
     overhead_ms: float = 0.0
     remaining: dict[str, dict[str, float]] = field(default_factory=dict)
-    weights: WeightTraffic = field(default_factory=WeightTraffic)
+    weights: dict[str, WeightTraffic] = field(default_factory=dict)
     together: dict[str, float] = field(default_factory=dict)
     low: dict[str, float] = field(default_factory=dict)
     high: dict[str, float] = field(default_factory=dict)
+
+    def traffic(self, op: str) -> WeightTraffic:
+        """What weights beyond the cache cost `op`."""
+        return self.weights.get(op) or self.weights.get("conv_2d") or WeightTraffic()
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values."""
         return {
             "overhead_ms": self.overhead_ms,
             "remaining": self.remaining,
-            "weights": {
-                "footprint_mb": list(self.weights.footprint_mb),
-                "extra_ms_per_mb": list(self.weights.extra_ms_per_mb),
-            },
+            "weights": {op: traffic.to_dict() for op, traffic in self.weights.items()},
             "together": self.together,
             "low": self.low,
             "high": self.high,
@@ -155,14 +170,10 @@ class RuntimeTerms:
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> RuntimeTerms:
         """Read what `to_dict` wrote."""
-        weights = value["weights"]
         return cls(
             overhead_ms=float(value["overhead_ms"]),
             remaining={d: {p: float(s) for p, s in row.items()} for d, row in value["remaining"].items()},
-            weights=WeightTraffic(
-                tuple(float(v) for v in weights["footprint_mb"]),
-                tuple(float(v) for v in weights["extra_ms_per_mb"]),
-            ),
+            weights={op: WeightTraffic.from_dict(row) for op, row in value["weights"].items()},
             together={d: float(v) for d, v in value["together"].items()},
             low={d: float(v) for d, v in value["low"].items()},
             high={d: float(v) for d, v in value["high"].items()},

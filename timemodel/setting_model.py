@@ -22,6 +22,20 @@ FALLBACK = "*"
 _SAME_WORK = {"squeeze": "reshape", "expand_dims": "reshape", "padv2": "pad"}
 """Operators that runtimes run as another one."""
 
+GROUPED = "conv_2d:grouped"
+"""Convolutions in groups: another kernel than the dense one, and not measured."""
+
+
+def kernel_of(layer: Layer) -> str:
+    """The operator whose kernel runs `layer`: a convolution with as many groups as channels is a depthwise one."""
+    if layer.op != "conv_2d" or len(layer.inputs) < 2 or len(layer.inputs[1].shape) != 4:
+        return layer.op
+    depth, channels = layer.inputs[1].shape[3], layer.inputs[0].shape[-1]
+    if depth == channels:
+        return layer.op
+    return "depthwise_conv_2d" if depth == 1 else GROUPED
+
+
 _FALLBACK_LOW, _FALLBACK_HIGH = 0.2, 5.0
 
 
@@ -82,7 +96,8 @@ class SettingModel:
             return model, op != FALLBACK
         # Declared fallback: the same operator in another arithmetic, else what bytes and multiplications cost on average.
         others = [other for other in ("float32", "int8", "dynamic_int8") if other != dtype]
-        for name, kinds in ((op, others), (FALLBACK, [dtype, *others])):
+        same = [dtype, *others] if op == GROUPED else others
+        for name, kinds in ((op.partition(":")[0], same), (FALLBACK, [dtype, *others])):
             for kind in kinds:
                 if (name, kind) in self.operators:
                     return self.operators[name, kind], False
@@ -99,7 +114,7 @@ class SettingModel:
         groups: dict[tuple[str, str], list[int]] = {}
         for i, layer in enumerate(layers):
             if layer.activations or not layer.inputs:
-                groups.setdefault((layer.op, layer.dtype), []).append(i)
+                groups.setdefault((kernel_of(layer), layer.dtype), []).append(i)
             # What reads constants only (float16 weights, say) is worked out once, when the file is loaded.
         overhead = self.terms.overhead_ms
         for (op, dtype), members in groups.items():
@@ -131,9 +146,7 @@ class SettingModel:
         for pattern, first, second in find_pairs(network):
             shares = self.terms.remaining.get(network.layers[second].dtype, {})
             factor[first] = shares.get(pattern, 1.0)
-        repeats = np.array([layer.repeat for layer in network.layers], dtype=np.float64)
-        weights = np.array([layer.weight_bytes for layer in network.layers], dtype=np.float64)
-        extra = self.terms.weights.extra_ms(weights, float(network.weight_bytes)) * np.minimum(repeats, 1.0)
+        extra = self._cold_ms(network)
         together = np.array([self.terms.together.get(layer.dtype, 1.0) for layer in network.layers])
         predicted = (alone.predicted_ms * factor + extra) * together
         return LayerTimes(
@@ -142,6 +155,25 @@ class SettingModel:
             (alone.high_ms * factor + extra) * together,
             alone.covered,
         )
+
+    def _cold_ms(self, network: Network) -> np.ndarray:
+        """Extra time ``[n]`` of layers whose weights, or the network's inputs, left the cache since the last inference."""
+        extra = np.zeros(len(network.layers))
+        groups: dict[str, list[int]] = {}
+        for position, layer in enumerate(network.layers):
+            if layer.weight_bytes:
+                groups.setdefault(layer.op if layer.op in self.terms.weights else "", []).append(position)
+        footprint = float(network.weight_bytes)
+        for op, members in groups.items():
+            sizes = np.array([network.layers[i].weight_bytes for i in members])
+            extra[members] = self.terms.traffic(op).extra_ms(sizes, footprint)
+        inputs = set(network.inputs)
+        for position, edge in enumerate(network.edges):
+            read = sum(network.tensors[i].nbytes for i in edge.inputs if i in inputs)
+            if read:
+                extra[position] += float(self.terms.traffic("").extra_ms(np.array([read]), footprint)[0])
+                inputs -= set(edge.inputs)
+        return extra
 
     def predict_total_ms(self, network: Network) -> float:
         """Time of one inference in ms."""

@@ -264,7 +264,9 @@ class _Growth:
         """Moments with the pull towards the parent's coefficients put in as extra samples."""
         diagonal = np.einsum("...jj->...j", gram)
         samples = np.maximum(np.asarray(samples, dtype=np.float64)[..., None], 1.0)
-        pull = self.tree.shrinkage / samples * diagonal
+        # A cost that hardly occurs among the samples says little of its price: there the parent's stands.
+        floor = 0.02 * diagonal.max(axis=-1, keepdims=True)
+        pull = self.tree.shrinkage / samples * (diagonal + floor)
         shrunk = gram.copy()
         np.einsum("...jj->...j", shrunk)[...] += pull
         return shrunk, moment + pull * parent
