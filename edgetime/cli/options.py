@@ -35,3 +35,20 @@ def split_names(text: str) -> tuple[str, ...]:
     if not names:
         raise UsageError(f"'{text}' holds no name: write names with commas, such as float32,int8.")
     return names
+
+
+def parse_settings(text: str) -> list[tuple[str, int]]:
+    """``xnnpack:1,builtin:2`` as pairs of kernels and threads; without a number one thread.
+
+    Raises
+    ------
+    UsageError
+        The threads are no number. Unknown kernels are found later.
+    """
+    settings = []
+    for name in split_names(text):
+        kernels, _, threads = name.partition(":")
+        if not (threads or "1").isdecimal():
+            raise UsageError(f"'{name}' is no setting: write kernels and threads, such as xnnpack:2.")
+        settings.append((kernels, int(threads or "1")))
+    return settings

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -257,3 +259,47 @@ def test_report_shows_what_a_folder_holds(time_model_file: Path, networks_folder
     assert "A made-up processor, 4 cores" in html
     assert "conv.tflite" in html
     assert "broken.jsonl cannot be read" in html
+
+
+# --- bundle and import ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_a_bundle_goes_to_a_board_and_its_results_come_back(tmp_path: Path):
+    """The board is another process that has the two files and nothing else of edgetime."""
+    board = tmp_path / "board"
+    board.mkdir()
+    bundle = run(
+        "bundle",
+        "-o",
+        board / "probes.zip",
+        "--ops",
+        "softmax",
+        "--dtype",
+        "float32",
+        "--passes",
+        1,
+        "--json",
+    )
+    assert json.loads(bundle.stdout)["probes"] > 10
+    command = [sys.executable, "-I", "agent.py", "probes.zip", "-o", "out.jsonl"]
+    done = subprocess.run(command, cwd=board, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    profile = tmp_path / "board.db"
+    first = json.loads(run("import", board / "out.jsonl", "-o", profile, "--json").stdout)
+    assert first["imported"] > 10
+    again = json.loads(run("import", board / "out.jsonl", "-o", profile, "--json").stdout)
+    assert (again["imported"], again["known"]) == (0, first["imported"])
+    fitted = json.loads(run("fit", profile, "-o", tmp_path / "m.json", "--json").stdout)
+    assert {error["op"] for error in fitted["errors"]} == {"softmax"}
+
+
+def test_bundle_and_import_arguments(tmp_path: Path):
+    zipped = tmp_path / "p.zip"
+    assert "no setting" in fails(2, "bundle", "-o", zipped, "--settings", "xnnpack:two")
+    assert "'gpu'" in fails(2, "bundle", "-o", zipped, "--settings", "gpu:1")
+    assert "passes" in fails(2, "bundle", "-o", zipped, "--passes", 0)
+    assert not zipped.exists()
+    assert "Cannot read" in fails(2, "import", tmp_path / "none.jsonl", "-o", tmp_path / "d.db")
+    (tmp_path / "x.jsonl").write_text("hello\n")
+    assert "x.jsonl" in fails(1, "import", tmp_path / "x.jsonl", "-o", tmp_path / "d.db")

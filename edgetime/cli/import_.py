@@ -1,0 +1,44 @@
+"""``edgetime import``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edgetime.cli.console import JsonOption, Terminal
+from edgetime.cli.failures import keeping
+
+
+def command(
+    results: Annotated[Path, typer.Argument(metavar="OUT.jsonl", help="What agent.py wrote on the board.")],
+    output: Annotated[
+        Path,
+        typer.Option("-o", "--output", metavar="DEVICE.db", help="The profile; results are added to it."),
+    ],
+    json: JsonOption = False,
+) -> None:
+    """Read what agent.py measured on a board into a profile.
+
+    Results can be imported again and again as the board goes on measuring: each counts once.
+
+    Example:
+
+    \b
+    $ edgetime import out.jsonl -o board.db
+    $ edgetime fit board.db -o board.timemodel.json
+    """
+    from profiler.bundle import import_results
+
+    with Terminal(json) as out, keeping(output):
+        with out.progress("Import") as progress:
+            summary = import_results(results, output, progress)
+        for problem in summary.problems:
+            out.warn(problem)
+        out.json(summary.to_dict())
+        known = f", {summary.known:,} were there already" if summary.known else ""
+        out.show(
+            f"{summary.device}: {summary.imported:,} measurements imported into {summary.path}{known}",
+            f"Next: edgetime fit {output} -o {output.with_suffix('.timemodel.json')}",
+        )
