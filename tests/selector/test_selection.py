@@ -1,0 +1,185 @@
+"""Selecting between real files with a time model whose answers are known."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from compressor.export_run import TfliteRunner
+from edgetime.cli import app
+from profiler.errors import BudgetError, DataError, ModelFileError, UsageError
+from profiler.layer import Layer, Tensor
+from profiler.probe import Probe
+from selector.policy import load_policy
+from selector.selection import select
+from timemodel.prediction import NetworkPrediction
+
+
+class PerThousandMacs:
+    """A time model that charges 1 ms per thousand multiply-accumulates, give or take a tenth."""
+
+    device = "abacus"
+
+    def predict(self, network):
+        ms = network.macs / 1000
+        unknown = ("mystery",) if network.macs > 500 else ()
+        return NetworkPrediction(
+            network.name,
+            self.device,
+            network.dtype,
+            1,
+            ms,
+            0.9 * ms,
+            1.1 * ms,
+            1 - len(unknown) / 4,
+            unknown,
+            64,
+            (),
+        )
+
+
+def dense(units):
+    """A single fully connected layer from 16 numbers to `units`."""
+    layer = Layer(
+        "fully_connected",
+        (Tensor((1, 16)), Tensor((units, 16), constant=True), Tensor((units,), constant=True)),
+        (Tensor((1, units)),),
+        {"activation": "none"},
+    )
+    return Probe("layer", (layer,))
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """Three networks of 4, 10 and 40 outputs and data whose labels are what the second one answers."""
+    folder = tmp_path_factory.mktemp("nets")
+    for units in (4, 10, 40):
+        (folder / f"dense{units}.tflite").write_bytes(dense(units).build())
+    x = np.random.default_rng(0).normal(size=(60, 16)).astype(np.float32)
+    answers = TfliteRunner(folder / "dense10.tflite").predict(x).argmax(axis=1)
+    np.savez(folder / "d.npz", x=x[:5], y=answers[:5], x_val=x, y_val=answers)
+    np.savez(folder / "right.npz", x=x, y=answers)
+    return folder
+
+
+def names(selection):
+    return [candidate.path.name for candidate in selection.candidates]
+
+
+def test_ranks_by_predicted_time_and_runs_nothing_without_data(files, monkeypatch):
+    monkeypatch.setattr("compressor.export_run.TfliteRunner.__init__", None)  # running would fail
+    found = select(PerThousandMacs(), [files / f"dense{n}.tflite" for n in (40, 4, 10)])
+    assert names(found) == ["dense4.tflite", "dense10.tflite", "dense40.tflite"]
+    assert [c.predicted_ms for c in found.candidates] == pytest.approx([0.064, 0.16, 0.64])
+    assert [c.high_ms for c in found.candidates] == pytest.approx([0.0704, 0.176, 0.704])
+    assert [c.accuracy for c in found.candidates] == [None] * 3
+    assert found.recommended.path.name == "dense4.tflite"
+    assert found.judged_on == ""
+    assert found.candidates[2].uncovered == ("mystery",)
+    assert found.candidates[0].file_bytes == (files / "dense4.tflite").stat().st_size
+
+
+def test_accuracy_comes_from_running_each_network(files):
+    found = select(
+        PerThousandMacs(), [files / "dense10.tflite", files / "dense40.tflite"], files / "right.npz"
+    )
+    assert found.candidates[0].accuracy == 1.0
+    assert found.candidates[1].accuracy < 0.5
+    assert found.on_front == (True, False)
+    assert found.recommended.path.name == "dense10.tflite"
+    assert found.judged_on == f"60 training rows of {files / 'right.npz'}"
+
+
+def test_judges_on_validation_rows_where_there_are_some(files):
+    found = select(PerThousandMacs(), [files / "dense10.tflite"], files / "d.npz")
+    assert found.judged_on.startswith("60 validation rows")
+
+
+def test_budget_picks_marks_and_refuses(files):
+    paths = [files / "dense4.tflite", files / "dense10.tflite", files / "dense40.tflite"]
+    found = select(PerThousandMacs(), paths[1:], files / "right.npz", budget_ms=0.17)
+    assert found.recommended.path.name == "dense10.tflite"
+    rows = found.to_dict()["candidates"]
+    assert [row["within_budget"] for row in rows] == [True, False]
+    assert [row["crosses_budget"] for row in rows] == [True, False]
+    with pytest.raises(BudgetError, match=r"dense4\.tflite with 0\.064 ms"):
+        select(PerThousandMacs(), paths, budget_ms=0.05)
+    with pytest.raises(UsageError, match="0 ms"):
+        select(PerThousandMacs(), paths, budget_ms=0)
+    with pytest.raises(UsageError, match="at least one"):
+        select(PerThousandMacs(), [])
+
+
+def test_says_what_does_not_fit(files, tmp_path):
+    np.savez(tmp_path / "wide.npz", x=np.zeros((3, 17)), y=[0, 1, 2])
+    with pytest.raises(DataError, match=r"\(17,\).*dense4\.tflite takes \(16,\)"):
+        select(PerThousandMacs(), [files / "dense4.tflite"], tmp_path / "wide.npz")
+    with pytest.raises(DataError, match="4 classes"):
+        select(PerThousandMacs(), [files / "dense4.tflite"], files / "right.npz")
+    (tmp_path / "cut.tflite").write_bytes((files / "dense4.tflite").read_bytes()[:300])
+    with pytest.raises(ModelFileError, match=r"cut\.tflite"):
+        select(PerThousandMacs(), [tmp_path / "cut.tflite"])
+
+
+def test_policy_names_the_recommended_network(files, tmp_path):
+    found = select(
+        PerThousandMacs(), [files / "dense40.tflite", files / "dense10.tflite"], files / "right.npz"
+    )
+    found.policy.save(tmp_path / "policy.json")
+    policy = load_policy(tmp_path / "policy.json")
+    assert policy.network.resolve() == found.recommended.path.resolve()
+    assert [row["predicted_ms"] for row in policy.candidates] == [c.predicted_ms for c in found.candidates]
+
+
+def run_verb(capsys, *arguments):
+    with pytest.raises(SystemExit) as ended:
+        app([str(argument) for argument in arguments])
+    captured = capsys.readouterr()
+    return ended.value.code, captured.out, captured.err
+
+
+def test_verb_prints_only_json_and_writes_the_policy(files, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("selector.selection._loaded", lambda path: PerThousandMacs())
+    arguments = ("select", "--time-model", "t.json", "--data", files / "right.npz", "--budget-ms", "0.2")
+    nets = (files / "dense10.tflite", files / "dense40.tflite")
+    status, out, err = run_verb(capsys, *arguments, *nets, "-o", tmp_path / "p.json", "--json")
+    assert status == 0
+    value = json.loads(out)
+    assert value["recommended"] == str(nets[0])
+    assert [row["on_front"] for row in value["candidates"]] == [True, False]
+    assert "mystery" in err
+    assert load_policy(tmp_path / "p.json").budget_ms == 0.2
+    status, out, err = run_verb(capsys, *arguments, *nets)
+    assert status == 0
+    assert "recommended" in out
+    assert "over the budget" in out
+    assert "abacus" in out
+
+
+def test_verb_fails_in_one_sentence(files, capsys, monkeypatch):
+    monkeypatch.setattr("selector.selection._loaded", lambda path: PerThousandMacs())
+    status, out, err = run_verb(
+        capsys, "select", "--time-model", "t.json", files / "dense4.tflite", "--budget-ms", "0"
+    )
+    assert (status, out) == (2, "")
+    assert "budget of 0 ms" in err
+    status, _, err = run_verb(
+        capsys, "select", "--time-model", "t.json", files / "dense4.tflite", "--budget-ms", "0.01"
+    )
+    assert status == 1
+    assert "nearest is" in err
+
+
+def test_selecting_imports_no_tensorflow(files):
+    code = (
+        "import sys\n"
+        "import selector.selection, selector.policy, edgetime.cli.select\n"
+        "from compressor.export_run import TfliteRunner\n"
+        f"TfliteRunner({str(files / 'dense4.tflite')!r}).predict([[0.0] * 16])\n"
+        "assert not {'tensorflow', 'keras', 'optuna'} & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
