@@ -12,7 +12,7 @@ from typing import Any
 DTYPE_BYTES: Mapping[str, float] = {
     "float32": 4, "float16": 2, "bfloat16": 2, "float64": 8, "int64": 8, "uint64": 8, "int32": 4, "uint32": 4,
     "int16": 2, "uint16": 2, "int8": 1, "uint8": 1, "bool": 1, "int4": 0.5, "uint4": 0.5, "int2": 0.25, "complex64": 8,
-    "complex128": 16, "string": 16, "resource": 0, "variant": 0,
+    "complex128": 16, "string": 16, "resource": 0, "variant": 0, "float8_e4m3fn": 1, "float8_e5m2": 1,
 }  # fmt: skip
 """Bytes that one element takes, by TFLite's type names."""
 
@@ -54,8 +54,9 @@ class Layer:
         Results.
     params
         What TFLite stores as the operator's options, under these names: ``kernel_height``, ``kernel_width``,
-        ``stride_height``, ``stride_width``, ``dilation_height``, ``dilation_width``, ``padding`` (``same``/``valid``),
-        ``activation`` (``none``, ``relu``, ``relu6``, …), ``depth_multiplier``, ``axis`` and so on.
+        ``stride_height``, ``stride_width``, ``dilation_height``, ``dilation_width``, ``padding``
+        (``same``/``valid``), ``activation`` (``none``, ``relu``, ``relu6``, …), ``depth_multiplier``,
+        ``axis`` and so on.
     name, index
         The first output tensor's name and the position in the file; neither takes part in comparison.
     repeat
@@ -84,7 +85,8 @@ class Layer:
     def dtype(self) -> str:
         """The arithmetic: ``float32``, ``int8``, ``int16``, or ``dynamic_int8`` (float data, integer weights)."""
         if self.op == "quantize":
-            # Requantisation (integer to integer) is other work than quantising floats: it goes by its input's type.
+            # Requantisation (integer to integer) is other work than quantising floats: it goes by its
+            # input's type.
             source = self.inputs[0].dtype if self.inputs else "float32"
             return source if source != "float32" else self.outputs[0].dtype
         data = self.activations or self.inputs or self.outputs
@@ -131,7 +133,7 @@ class Layer:
         value: dict[str, Any] = {
             "op": self.op,
             "inputs": [[list(t.shape), t.dtype, int(t.constant)] for t in self.inputs],
-            "outputs": [[list(t.shape), t.dtype] for t in self.outputs],
+            "outputs": [[list(t.shape), t.dtype, *([1] if t.constant else [])] for t in self.outputs],
             "params": {k: list(v) if isinstance(v, tuple) else v for k, v in sorted(self.params.items())},
         }
         if self.repeat != 1:
@@ -144,7 +146,7 @@ class Layer:
         return cls(
             op=value["op"],
             inputs=tuple(Tensor(tuple(s), d, bool(c)) for s, d, c in value["inputs"]),
-            outputs=tuple(Tensor(tuple(s), d) for s, d in value["outputs"]),
+            outputs=tuple(Tensor(tuple(s), d, bool(c)) for s, d, *c in value["outputs"]),
             params={k: tuple(v) if isinstance(v, list) else v for k, v in value["params"].items()},
             name=name,
             index=index,
@@ -153,7 +155,15 @@ class Layer:
 
 
 WEIGHTED = frozenset(
-    {"conv_2d", "depthwise_conv_2d", "fully_connected", "transpose_conv", "conv_3d", "batch_matmul", "unidirectional_sequence_lstm"}
+    {
+        "conv_2d",
+        "depthwise_conv_2d",
+        "fully_connected",
+        "transpose_conv",
+        "conv_3d",
+        "batch_matmul",
+        "unidirectional_sequence_lstm",
+    }
 )
 """Operators that multiply by weights, so that integer weights with float data mean dynamic-range arithmetic."""
 
@@ -165,14 +175,20 @@ def count_macs(layer: Layer) -> int:
     out = layer.outputs[0]
     if layer.op in ("conv_2d", "fully_connected", "conv_3d") and len(layer.inputs) > 1:
         weight = layer.inputs[1]
-        return out.size * (weight.size // weight.shape[0]) if weight.shape and weight.shape[0] else 0
+        # A 3-D convolution stores its output channels last, the others first.
+        channels = weight.shape[-1 if layer.op == "conv_3d" else 0] if weight.shape else 0
+        return out.size * (weight.size // channels) if channels else 0
     if layer.op == "depthwise_conv_2d" and len(layer.inputs) > 1 and len(layer.inputs[1].shape) == 4:
         return out.size * layer.inputs[1].shape[1] * layer.inputs[1].shape[2]
     if layer.op == "transpose_conv" and len(layer.inputs) > 2 and len(layer.inputs[1].shape) == 4:
         weight, data = layer.inputs[1], layer.inputs[2]
         return data.size * weight.shape[0] * weight.shape[1] * weight.shape[2]
     if layer.op == "batch_matmul" and len(layer.inputs) > 1 and layer.inputs[0].shape:
-        inner = layer.inputs[0].shape[-2 if layer.params.get("adj_x") else -1] if len(layer.inputs[0].shape) > 1 else 1
+        inner = (
+            layer.inputs[0].shape[-2 if layer.params.get("adj_x") else -1]
+            if len(layer.inputs[0].shape) > 1
+            else 1
+        )
         return out.size * inner
     if layer.op == "unidirectional_sequence_lstm" and len(layer.inputs[0].shape) == 3:
         shape = layer.inputs[0].shape

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import errno
+import json
+import math
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from profiler import files
+from profiler.errors import EdgetimeError, UsageError
+from profiler.files import replacing, write_bytes, write_json, write_text
+
+
+def test_contents_arrive_and_nothing_else_stays(tmp_path):
+    path = tmp_path / "new" / "folder" / "a.txt"
+    write_text(path, "größe\n")
+    assert path.read_bytes() == "größe\n".encode()
+    write_bytes(path, b"again")
+    assert path.read_bytes() == b"again"
+    write_json(path, {"a": [1, 2]})
+    assert json.loads(path.read_text()) == {"a": [1, 2]}
+    assert os.listdir(path.parent) == ["a.txt"]
+
+
+def test_failure_leaves_the_old_file_and_no_other(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+
+    def fail() -> None:
+        with replacing(path) as temporary:
+            temporary.write_text("half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail()
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_temporary_file_keeps_the_suffix_and_lies_beside(tmp_path):
+    with replacing(tmp_path / "net.keras") as temporary:
+        assert temporary.suffix == ".keras"
+        assert temporary.parent == tmp_path
+
+
+def test_others_may_read_it_as_they_may_any_new_file(tmp_path):
+    plain = tmp_path / "plain"
+    plain.write_text("x")
+    write_text(tmp_path / "a", "x")
+    assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == stat.S_IMODE(plain.stat().st_mode)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_json_without_not_a_number(tmp_path, value):
+    with pytest.raises(ValueError, match="JSON"):
+        write_json(tmp_path / "a.json", {"x": value})
+    assert not os.listdir(tmp_path)
+
+
+def test_folder_in_the_way_is_the_callers_mistake(tmp_path):
+    with pytest.raises(UsageError, match="is a folder"):
+        write_text(tmp_path, "x")
+
+
+def test_file_where_a_folder_should_be(tmp_path):
+    (tmp_path / "a").write_text("x")
+    with pytest.raises(EdgetimeError, match="Cannot write"):
+        write_text(tmp_path / "a" / "b", "x")
+
+
+def test_full_disk_says_so_and_leaves_nothing(tmp_path, monkeypatch):
+    def full(_path: Path, _data: bytes) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(files.Path, "write_bytes", full)
+    with pytest.raises(EdgetimeError, match=r"No disk space left to write .*a\.txt: free some"):
+        write_text(tmp_path / "a.txt", "x")
+    assert not os.listdir(tmp_path)
