@@ -205,8 +205,8 @@ class _Run:
         mean = float(np.mean([float(loss) for loss in losses]))
         if not math.isfinite(mean):
             raise TrainingError(
-                f"Fine-tuning diverged: the loss became {mean} in epoch {self._epoch + 1} at a learning rate of "
-                f"{self._schedule.learning_rate:g}; try a tenth of it, and check that inputs are scaled."
+                f"Fine-tuning diverged: the loss became {mean} in epoch {self._epoch + 1} at a learning rate "
+                f"of {self._schedule.learning_rate:g}; try a tenth of it, and check that inputs are scaled."
             )
         return len(losses) == self._steps
 

@@ -161,8 +161,17 @@ def _products(
     size = min(batch_size, len(x))
     for _ in range(batches):
         rows = rng.choice(len(x), size, replace=False)
-        values = dict(zip(wanted, gradients(x[rows], y[rows]), strict=True))
-        yield lambda layer, variable, values=values: values[layer, variable].numpy()
+        yield _Products(dict(zip(wanted, gradients(x[rows], y[rows]), strict=True)))
+
+
+class _Products:
+    """``weight * gradient`` of one batch, by layer and variable name."""
+
+    def __init__(self, values: Mapping[tuple[str, str], Any]) -> None:
+        self._values = values
+
+    def __call__(self, layer: str, variable: str) -> NDArray[Any]:
+        return np.asarray(self._values[layer, variable])
 
 
 def _others(rank: int, axis: int) -> tuple[int, ...]:

@@ -20,7 +20,7 @@ Ladders = Mapping[str, Sequence[int]]
 """Per group the widths that are worth having, ascending; the full width is the last."""
 
 _SAME = 1e-9
-_HALVINGS = 24
+_LEAST_KEPT = 1e-6
 
 
 class Times(Protocol):
@@ -83,7 +83,7 @@ def ladders(times: Times, full: Widths, most: int = 24) -> dict[str, list[int]]:
 
 
 def fitted(
-    times: Times, full: Widths, shares: Mapping[str, float], budget_ms: float
+    times: Times, full: Widths, shares: Mapping[str, float], budget_ms: float, halvings: int = 24
 ) -> dict[str, int] | None:
     """The widest widths in these proportions within a budget; None where even width 1 is over it."""
     low, high = 0.0, 1.0 / min(shares.values(), default=1.0)
@@ -95,7 +95,7 @@ def fitted(
         return None
     if times(at(high)) <= budget_ms:
         return at(high)
-    for _ in range(_HALVINGS):
+    for _ in range(halvings):
         middle = (low + high) / 2
         low, high = (middle, high) if times(at(middle)) <= budget_ms else (low, middle)
     return at(low)
@@ -133,7 +133,7 @@ def filled(
     Parameters
     ----------
     importance
-        Comparable between groups; each group's most important channels are taken first.
+        Each group's channels sum to 1; its most important ones are taken first. See `kept_value`.
     """
     kept = {name: _kept(values) for name, values in importance.items()}
     current = descended(times, widths, steps)
@@ -191,17 +191,24 @@ def fastest(times: Times, full: Widths, steps: Ladders) -> dict[str, int]:
     return descended(times, dict.fromkeys(full, 1), steps)
 
 
-def kept_share(importance: Importance, widths: Widths) -> float:
-    """The share of all importance that the most important channels at these widths hold, from 0 to 1."""
-    total = sum(float(values.sum()) for values in importance.values())
-    if total <= 0:
-        return sum(widths.values()) / max(1, sum(map(len, importance.values())))
-    return sum(float(_kept(values)[widths[name]]) for name, values in importance.items()) / total
+def kept_value(importance: Importance, widths: Widths) -> float:
+    """How much of a network is left: the mean over groups of the logarithm of what each keeps; 0 where all
+    is.
+
+    The logarithm, because groups stand in series: what one has lost no other can make up for.
+
+    Parameters
+    ----------
+    importance
+        Each group's channels sum to 1 (`compressor.importance.normalised`).
+    """
+    return float(np.mean([_kept(values)[widths[name]] for name, values in importance.items()]))
 
 
 def _kept(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Importance of the w most important channels, for w = 0, 1, … [width + 1]."""
-    return np.concatenate([[0.0], np.cumsum(np.sort(values)[::-1])])
+    """Logarithm of the importance of the w most important channels, for w = 0, 1, … [width + 1]."""
+    kept = np.concatenate([[0.0], np.cumsum(np.sort(values)[::-1])])
+    return np.log(np.maximum(kept, _LEAST_KEPT))
 
 
 def _last_of(values: NDArray[np.float64], wanted: float) -> int:

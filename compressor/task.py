@@ -126,8 +126,8 @@ def task_of(model: Any, data: Data) -> Task:
         return Task("values", data)
     if len(shape) != 2:
         raise DataError(
-            f"Model {model.name!r} gives outputs of shape {list(shape[1:])} per row, not one number per class: "
-            "give a Python data file that defines `loss` and `metric`."
+            f"Model {model.name!r} gives outputs of shape {list(shape[1:])} per row, not one number per "
+            "class: give a Python data file that defines `loss` and `metric`."
         )
     outputs = np.asarray(model(data.x[:64], training=False))
     if not np.isfinite(outputs).all():

@@ -46,6 +46,11 @@ class PredictedTime:
         self._exact: dict[tuple[tuple[str, int], ...], float] = {}
         self._factor = 1.0
 
+    @property
+    def cheap(self) -> bool:
+        """Whether a candidate costs microseconds, and not a conversion."""
+        return isinstance(self._lowering, LearnedLowering)
+
     def __call__(self, widths: Widths) -> float:
         """Predicted time in ms."""
         return float(self.many([widths])[0])
@@ -69,7 +74,7 @@ class PredictedTime:
         new = list(dict.fromkeys(layer for row in rows for layer in row if layer not in known))
         if new:
             known.update(zip(new, map(float, self._time_model.predict_layers_ms(new)), strict=True))
-        return np.array([sum(known[layer] * layer.repeat for layer in row) for row in rows]) * self._factor
+        return np.array([sum(known[layer] for layer in row) for row in rows]) * self._factor
 
     def exact(self, widths: Widths) -> float:
         """What the time model says of the whole network, in ms."""

@@ -1,0 +1,50 @@
+"""``uniform``: every group to the same share of its width. The baseline that each other method must beat."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from compressor.methods.base import SearchMethod, SearchProblem
+from compressor.steps import scaled
+from profiler.errors import UsageError
+
+
+class UniformWidth(SearchMethod):
+    """Cuts all groups by one multiplier.
+
+    Parameters
+    ----------
+    grid
+        Multipliers are tried in steps of ``1 / grid``.
+
+    Notes ----- Under a budget the widest multiplier within it is taken; predicted time need not rise with the
+    multiplier, so all are looked at. Under a limit on the score the narrowest multiplier that keeps it is
+    found by halving, and of all wider ones the fastest is taken: the baseline may use the staircase as far as
+    one number lets it.
+    """
+
+    name: ClassVar[str] = "uniform"
+
+    def __init__(self, grid: int = 64) -> None:
+        if grid < 2:
+            raise UsageError(f"grid must be 2 or more, not {grid}.")
+        self.grid = grid
+
+    def search(self, problem: SearchProblem) -> None:
+        """See `SearchMethod.search`."""
+        candidates = [scaled(problem.full, step / self.grid) for step in range(1, self.grid + 1)]
+        if problem.goal.budget_ms is not None:
+            within = [c for c in candidates if problem.times.exact(c) <= problem.goal.budget_ms]
+            problem.try_widths(within[-1] if within else min(candidates, key=problem.times.exact))
+            return
+        low, high = -1, len(candidates) - 1  # the full width keeps its score
+        while high - low > 1:
+            middle = (low + high) // 2
+            if problem.goal.met_by(problem.try_widths(candidates[middle])):
+                high = middle
+            else:
+                low = middle
+        wider = sorted(candidates[high:], key=problem.times.exact)
+        for candidate in wider:
+            if problem.goal.met_by(problem.try_widths(candidate)):
+                return
