@@ -32,6 +32,10 @@ import zipfile
 from collections.abc import Callable
 from typing import Any, BinaryIO, Dict  # noqa: UP035 (Dict: this file runs on Python 3.7)
 
+if __name__ == "__main__" and os.path.abspath(sys.path[0]) == os.path.dirname(os.path.abspath(__file__)):
+    # Run as a program, this file has its folder searched first: nothing there may pass for a module of others.
+    del sys.path[0]
+
 import numpy as np
 
 PROTOCOL = 1

@@ -23,7 +23,7 @@ KERNELS = agent.KERNELS
 
 # The agent's source comes over standard input: the board needs no file of ours.
 _BOOTSTRAP = (
-    "import sys;b=sys.stdin.buffer;g={'__name__':'agent'};"
+    "import sys;sys.path=[p for p in sys.path if p];b=sys.stdin.buffer;g={'__name__':'agent'};"
     "exec(compile(b.read(int(b.readline())),'agent.py','exec'),g);g['serve_standard_streams']()"
 )
 _START_S = 120.0
