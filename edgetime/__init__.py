@@ -17,16 +17,20 @@ from typing import Any
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Advice": "timemodel.advice",
+    "BudgetError": "profiler.errors",
     "Data": "compressor.data",
     "EdgetimeError": "profiler.errors",
     "Layer": "profiler.layer",
     "LayerPrediction": "timemodel.prediction",
+    "Measurement": "profiler.measurement",
     "Network": "profiler.network",
     "NetworkPrediction": "timemodel.prediction",
     "Tensor": "profiler.layer",
-    "advise": "edgetime.facade",
-    "compress": "edgetime.facade",
-    "export": "edgetime.facade",
+    "TimeModel": "timemodel.model",
+    "advise": "timemodel.advice",
+    "compress": "compressor.compression",
+    "export": "compressor.export",
     "fit": "edgetime.facade",
     "load_data": "compressor.data",
     "load_time_model": "edgetime.facade",
@@ -34,9 +38,9 @@ _HOMES = {
     "open_target": "profiler.target",
     "predict": "edgetime.facade",
     "profile": "edgetime.facade",
-    "read_network": "edgetime.facade",
-    "select": "edgetime.facade",
-    "write_report": "edgetime.facade",
+    "read_network": "profiler.tflite_reader",
+    "select": "selector.selection",
+    "write_report": "edgetime.report",
 }
 """Where each public name lives; `__getattr__` imports it from there."""
 

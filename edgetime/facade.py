@@ -36,6 +36,13 @@ def profile(
     return measure_probes(place, output, minutes=minutes, progress=progress, **options)
 
 
+def fit(profile: PathLike, progress: ProgressCallback = silent) -> TimeModel:
+    """Learn a device's time model from its profile; see `timemodel.fitting.fit_profile`."""
+    from timemodel.fitting import fit_profile
+
+    return fit_profile(profile, progress)
+
+
 def load_time_model(path: PathLike) -> TimeModel:
     """Read what `edgetime fit` or `TimeModel.save` wrote.
 
