@@ -9,6 +9,7 @@ import typer
 from edgetime import units
 from edgetime.cli.console import JsonOption, Terminal, table
 from edgetime.cli.options import InputShapeOption, ModelArgument, NetworkArgument
+from edgetime.cli.views import short_name
 
 
 def command(
@@ -39,7 +40,7 @@ def command(
         read = files.read(network, files.parse_shapes(input_shape or []))
         advice = advise(time_model, read.network, most_steps=most)
         out.json(advice.to_dict())
-        rows = advice.rows()
+        rows = [{**row, "name": short_name(row["name"])} for row in advice.rows()]
         if rows:
             out.show(table(list(rows[0]), [list(row.values()) for row in rows]), "")
         out.show(f"{advice.network}: predicted {units.ms(advice.predicted_ms)} on {time_model.device}")
@@ -47,7 +48,7 @@ def command(
             number, option = advice.top[0]
             group = advice.groups[number]
             out.show(
-                f"What saves most in one step: {group.name} from {group.width} to {option.width} channels, "
+                f"What saves most in one step: {short_name(group.name)} from {group.width} to {option.width} channels, "
                 f"{units.ms(option.saving_ms)} less ({units.percent(option.saving_share)})."
             )
         else:
