@@ -111,17 +111,23 @@ def _branches(net: _Stitch, rng: Rng, channels: int, stride: int) -> None:
 _BLOCKS = (_plain, _residual, _bottleneck, _bottleneck, _separable, _separable, _gated, _branches)
 
 
-def draw_network(rng: Rng, dtype: str, max_macs: int = 60_000_000) -> Probe:
-    """One random network of 5 to 40 layers, from its stem to its softmax."""
+def draw_network(rng: Rng, dtype: str, heavy: bool = False) -> Probe:
+    """One random network of 5 to 40 layers, from its stem to its softmax.
+
+    A `heavy` one has the 4 to 60 MB of weights (as float32) that large networks have, most of it in late, wide layers.
+    """
     while True:
         side = int(rng.choice([24, 32, 32, 48, 64, 96, 128]))
-        width = int(rng.choice([8, 12, 16, 16, 24, 32]))
+        width = int(rng.choice([48, 64, 96] if heavy else [8, 12, 16, 16, 24, 32]))
         net = _Stitch((1, side, side, int(rng.choice([1, 3, 3]))), dtype)
-        net.conv(width, 3, int(rng.integers(1, 3)), "relu")
+        net.conv(width, 3, 2 if heavy else int(rng.integers(1, 3)), "relu")
         kinds = rng.choice(len(_BLOCKS), size=2)
         for _ in range(int(rng.integers(2, 8))):
-            stride = 2 if net.shape[1] >= 8 and rng.random() < 0.45 else 1
-            width = min(512, int(width * float(rng.choice([1.5, 2.0])))) if stride == 2 else width
+            stride = 2 if net.shape[1] >= 8 and rng.random() < (0.7 if heavy else 0.45) else 1
+            grown = stride == 2 or (heavy and rng.random() < 0.5)
+            width = (
+                min(1024 if heavy else 512, int(width * float(rng.choice([1.5, 2.0])))) if grown else width
+            )
             if rng.random() < 0.2:
                 width += int(rng.integers(-3, 4))
             _BLOCKS[int(rng.choice(kinds))](net, rng, max(4, width), stride)
@@ -129,5 +135,7 @@ def draw_network(rng: Rng, dtype: str, max_macs: int = 60_000_000) -> Probe:
         classes = int(rng.choice([2, 5, 10, 12, 100, 1000]))
         net.add(shapes.fully_connected(net.shape[-1], classes, dtype=dtype))
         net.add(shapes.unary("softmax", net.shape, dtype))
-        if sum(layer.macs for layer in net.layers) <= max_macs:
+        macs, weights = sum(layer.macs for layer in net.layers), sum(layer.parameters for layer in net.layers)
+        fits = macs <= 400_000_000 and 1_000_000 <= weights <= 15_000_000 if heavy else macs <= 60_000_000
+        if fits:
             return Probe("network", tuple(net.layers), tuple(net.wiring))

@@ -356,6 +356,8 @@ _CATALOGUE: dict[str, dict[str, tuple[int, Draw]]] = {
 DTYPES = tuple(_CATALOGUE)
 NETWORKS = 40
 """Small whole networks per dtype, against which sums of layers are calibrated."""
+HEAVY_NETWORKS = 14
+"""Networks whose weights do not fit in the cache, likewise."""
 
 
 def operators(dtype: str | None = None) -> list[str]:
@@ -413,9 +415,25 @@ def _chains() -> list[Probe]:
 
     Convolutions and fully connected layers walk through their weights in different ways.
     """
-    conv, dense = shapes.conv_2d(7, 7, 256, 256, (1, 1)), shapes.fully_connected(512, 512)
-    chains = [Probe("chain", (conv,) * n) for n in (1, 8, 16, 32, 64, 128, 256, 384)]
-    return chains + [Probe("chain", (dense,) * n) for n in (1, 4, 8, 16, 32, 64, 96)]
+    chains = []
+    for layer, counts in (
+        (shapes.conv_2d(7, 7, 256, 256, (1, 1)), (1, 8, 16, 32, 64, 128, 256)),
+        (shapes.conv_2d(3, 3, 480, 480, (1, 1)), (1, 4, 8, 16, 32, 64)),
+        (shapes.conv_2d(5, 5, 128, 192), (2, 4, 10, 20, 40, 80)),
+        (shapes.fully_connected(512, 512), (1, 4, 8, 16, 32, 64, 96)),
+        (shapes.fully_connected(960, 640), (2, 4, 6, 12, 24, 40)),
+    ):
+        # A chain ends on what it starts with, or its layers would not be equal.
+        square = layer.outputs[0].shape == layer.activations[0].shape
+        back = (
+            layer
+            if square
+            else shapes.conv_2d(5, 5, 192, 128)
+            if layer.op == "conv_2d"
+            else shapes.fully_connected(640, 960)
+        )
+        chains += [Probe("chain", ((layer, back) * n)[:n] if not square else (layer,) * n) for n in counts]
+    return chains
 
 
 def plan_probes(
@@ -472,11 +490,15 @@ def plan_probes(
             rng = np.random.default_rng([seed, DTYPES.index(dtype), 999])
             pairs = _pairs(dtype, rng, 8)
             networks = [draw_network(rng, dtype) for _ in range(NETWORKS)]
+            networks += [draw_network(rng, dtype, heavy=True) for _ in range(HEAVY_NETWORKS)]
+            networks = [networks[i] for i in rng.permutation(len(networks))]
             placed += [
                 ((i + 0.5) / len(rows), 900, p) for rows in (pairs, networks) for i, p in enumerate(rows)
             ]
     if not ops and "float32" in names:
         chains = _chains()
-        placed += [((i + 0.5) / len(chains), 901, probe) for i, probe in enumerate(chains)]
+        # Shuffled, so that a slow spell of the device does not look like an effect of the weights.
+        order = np.random.default_rng([seed, 998]).permutation(len(chains))
+        placed += [((i + 0.5) / len(chains), 901, chains[j]) for i, j in enumerate(order)]
     placed.sort(key=lambda row: row[:2])
     return list(dict.fromkeys(probe for _, _, probe in placed))

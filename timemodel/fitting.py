@@ -10,6 +10,7 @@ import numpy as np
 from profiler.combine import ProbeTime
 from profiler.errors import ProfileError
 from profiler.layer import Layer
+from profiler.network import Network
 from profiler.probe import Probe
 from profiler.progress import ProgressCallback, silent
 from profiler.store import Profile
@@ -107,23 +108,45 @@ def fit_terms(operators: dict[tuple[str, str], OperatorModel], measured: Sequenc
     for (dtype, pattern), triples in pairs.items():
         pair, first_ms, second_ms = np.array(triples).T
         terms.remaining.setdefault(dtype, {})[pattern] = fused_share(pair, first_ms, second_ms)
-    chains: dict[str, list[Measured]] = {}
-    for row in by_kind.get("chain", []):
-        chains.setdefault(row[0].layers[0].op, []).append(row)
-    for op, rows in chains.items():
-        terms.weights[op] = WeightTraffic.from_chains(
-            [probe.layers[0].weight_bytes / 1e6 for probe, _ in rows],
-            [len(probe.layers) for probe, _ in rows],
-            [time for _, time in rows],
-        )
-    ratios: dict[str, list[float]] = {}
-    for probe, time in by_kind.get("network", []):
-        predicted = model.predict_total_ms(probe.network)
-        if predicted > 0:
-            ratios.setdefault(probe.network.dtype, []).append(time / predicted)
-    for dtype, values in ratios.items():
-        if len(values) >= MIN_PROBES:
-            middle = float(np.median(values))
-            terms.together[dtype] = middle
-            terms.low[dtype], terms.high[dtype] = conformal_bounds(np.array(values) / middle)
+    chains: dict[str, dict[Layer, list[tuple[float, int, float]]]] = {}
+    for probe, time in by_kind.get("chain", []):
+        layer = probe.layers[0]
+        megabytes = sum(one.weight_bytes for one in probe.layers) / 1e6
+        chains.setdefault(layer.op, {}).setdefault(layer, []).append((megabytes, len(probe.layers), time))
+    for op, kinds in chains.items():
+        terms.weights[op] = WeightTraffic.from_chains(list(kinds.values()))
+    calibrate(model, [(probe.network, time) for probe, time in by_kind.get("network", [])])
     return terms
+
+
+WEIGHT_SCALES = np.linspace(0.0, 1.5, 16)
+
+
+def calibrate(model: SettingModel, networks: Sequence[tuple[Network, float]]) -> None:
+    """Fit what layers cost together, and the network's interval, to whole networks that no tree has learned from.
+
+    Chains walk through their weights with next to no work in between; networks hide some of that. So the price of
+    weights is scaled first, to what leaves the least error over the networks, and then the sum as a whole, per dtype.
+    """
+    terms, chains = model.terms, model.terms.weights
+    by_dtype: dict[str, list[tuple[Network, float]]] = {}
+    for network, time in networks:
+        by_dtype.setdefault(network.dtype, []).append((network, time))
+    by_dtype = {dtype: rows for dtype, rows in by_dtype.items() if len(rows) >= MIN_PROBES}
+    if not by_dtype:
+        return
+    best: tuple[float, dict[str, np.ndarray]] | None = None
+    for scale in WEIGHT_SCALES if chains else [1.0]:
+        terms.weights = {op: traffic.scaled(float(scale)) for op, traffic in chains.items()}
+        logs = {
+            dtype: np.log([time / model.predict_total_ms(network) for network, time in rows])
+            for dtype, rows in by_dtype.items()
+        }
+        error = float(np.mean(np.concatenate([np.abs(row - np.median(row)) for row in logs.values()])))
+        if best is None or error < best[0] * (1 - 1e-9):
+            best, chosen = (error, logs), terms.weights
+    assert best is not None
+    terms.weights = chosen
+    for dtype, row in best[1].items():
+        terms.together[dtype] = float(np.exp(np.median(row)))
+        terms.low[dtype], terms.high[dtype] = conformal_bounds(np.exp(row - np.median(row)))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from sklearn.isotonic import IsotonicRegression
 
 from profiler.network import Network
 
@@ -96,21 +97,33 @@ class WeightTraffic:
         return own * np.maximum(0.0, whole - self.per_mb(own))
 
     @classmethod
-    def from_chains(
-        cls, weight_mb: Sequence[float], counts: Sequence[int], times_ms: Sequence[float]
-    ) -> WeightTraffic:
-        """Learn from chains of `counts` equal layers with `weight_mb` of weights each, timed as a whole."""
-        rows = sorted(zip(counts, weight_mb, times_ms, strict=True))
-        if len(rows) < 2:
+    def from_chains(cls, chains: Sequence[Sequence[tuple[float, int, float]]]) -> WeightTraffic:
+        """Learn from chains of layers, as rows of (MB of weights in all, number of layers, time of the whole in ms).
+
+        Each of `chains` is one kind of layer at several lengths. What a layer takes in a long chain beyond what it takes in
+        the shortest is the price of its weights; over all kinds that price is made to rise with the footprint by isotonic
+        regression, so that one disturbed measurement does not lift all that are longer.
+        """
+        points: list[tuple[float, float]] = []
+        for rows in chains:
+            ordered = sorted(rows)
+            if len(ordered) < 2:
+                continue
+            least_mb, least, time = ordered[0]
+            points.append((least_mb, 0.0))
+            for mb, count, whole in ordered[1:]:
+                points.append((mb, max(0.0, (whole / count - time / least) / (mb / count))))
+        if not points:
             return cls()
-        alone = rows[0][2] / rows[0][0]
-        footprint, extra = [], []
-        highest = 0.0
-        for count, size, time in rows:
-            highest = max(highest, (time / count - alone) / size)
-            footprint.append(count * size)
-            extra.append(highest)
-        return cls(tuple(footprint), tuple(extra))
+        points.sort()
+        footprint, extra = np.array(points).T
+        fitted = IsotonicRegression(y_min=0.0).fit(np.log2(footprint), extra)
+        at = np.unique(footprint)
+        return cls(tuple(at.tolist()), tuple(fitted.predict(np.log2(at)).tolist()))
+
+    def scaled(self, factor: float) -> WeightTraffic:
+        """The same, `factor` times as dear."""
+        return WeightTraffic(self.footprint_mb, tuple(factor * extra for extra in self.extra_ms_per_mb))
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values."""
