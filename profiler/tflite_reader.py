@@ -93,14 +93,16 @@ def _read(
     try:
         model = read_model(Buffer(data))
         main = model.graphs[0]
-        assumed_batch = False
+        assumed_batch = guessed = False
         if input_shape is not None:
             _apply(main, runtime_shapes(source, shown, _given_shapes(main, input_shape, shown)))
         else:
             assumed_batch = _close_batch(main, shown)
-            if _needs_runtime(main):
-                _apply(main, runtime_shapes(source, shown, {}))
-        return _Assembly(model).network(name or shown, len(data), assumed_batch)
+            guessed = _resolve_open_shapes(main, source, shown)
+        assembly = _Assembly(model)
+        if guessed:
+            assembly.note("shapes", "shapes that depend on data were taken as the file has them")
+        return assembly.network(name or shown, len(data), assumed_batch)
     except FlatbufferError as error:
         raise ModelFileError(f"{shown} is damaged ({error}): export or copy it again.") from None
 
@@ -142,16 +144,33 @@ def _close_batch(main: RawGraph, shown: str) -> bool:
     return assumed
 
 
-def _needs_runtime(main: RawGraph) -> bool:
-    """Whether stored shapes are mere placeholders: open inside the graph, or contradicting each other."""
+def _resolve_open_shapes(main: RawGraph, source: Path | bytes, shown: str) -> bool:
+    """Ask the runtime where stored shapes may be mere placeholders; whether they had to be taken as they are."""
+    contradiction = _contradicts_itself(main)
+    if not contradiction and not _is_open_inside(main):
+        return False
+    try:
+        _apply(main, runtime_shapes(source, shown, {}))
+    except ModelFileError:
+        # No runtime, or one that lacks an operator. Placeholders that fit together are good enough.
+        if contradiction:
+            raise
+        return True
+    return False
+
+
+def _is_open_inside(main: RawGraph) -> bool:
+    """Whether layers leave dimensions open beyond the batch."""
+    outputs = (main.tensors[i] for operator in main.operators for i in operator.outputs)
+    return any(min((*tensor.signature[1:], *tensor.shape), default=0) < 0 for tensor in outputs)
+
+
+def _contradicts_itself(main: RawGraph) -> bool:
+    """Whether a change of shape would have to make or lose elements: the open batch was not 1 there."""
     for operator in main.operators:
-        for index in operator.outputs:
-            tensor = main.tensors[index]
-            if any(n < 0 for n in tensor.signature[1:]) or any(n < 0 for n in tensor.shape):
-                return True
         if operator.op == "reshape" and operator.inputs and operator.inputs[0] >= 0 and operator.outputs:
             before, after = main.tensors[operator.inputs[0]], main.tensors[operator.outputs[0]]
-            if after.signature and min(after.signature) < 0 and _size(before.shape) != _size(after.shape):
+            if min(after.signature, default=0) < 0 and _size(before.shape) != _size(after.shape):
                 return True
     return False
 
@@ -306,17 +325,17 @@ class _Assembly:
                 if turns is not None
                 else f"{layer.name}: unknown, taken as 1"
             )
-            self._note("loops", note)
+            self.note("loops", note)
             turns = 1 if turns is None else turns
             self._walk(condition, layer.repeat * (turns + 1), callers)
             if turns:
                 self._walk(body, layer.repeat * turns, callers)
         elif op == "if":
             taken = max(called, key=lambda number: self._work(number))
-            self._note("branches", f"{layer.name}: the branch of more work is taken")
+            self.note("branches", f"{layer.name}: the branch of more work is taken")
             self._walk(taken, layer.repeat, callers)
         elif op == "call_once":
-            self._note("once", f"{layer.name or op}: runs at the first inference only")
+            self.note("once", f"{layer.name or op}: runs at the first inference only")
         elif called:
             self._walk(called[0], layer.repeat, callers)
 
@@ -344,5 +363,5 @@ class _Assembly:
         tensors: list[RawTensor] = graph.tensors
         return sum(_size(tensors[i].shape) for operator in graph.operators for i in operator.outputs)
 
-    def _note(self, key: str, text: str) -> None:
+    def note(self, key: str, text: str) -> None:
         self._notes.setdefault(key, []).append(text)

@@ -234,12 +234,29 @@ def test_placeholder_shapes_inside_are_asked_of_the_runtime(convert):
     import keras
 
     inputs = keras.Input((6, 4))
-    x = keras.layers.TimeDistributed(keras.layers.Conv1D(3, 1))(keras.layers.Reshape((2, 3, 4))(inputs))
-    network = read_network(convert(keras.Model(inputs, x)))
-    assert network.layers[-1].outputs[0].shape == (1, 2, 3, 3)
-    for layer in network.layers:
-        if layer.op == "reshape":
-            assert layer.inputs[0].size == layer.outputs[0].size
+    flat = keras.layers.Dense(5)(keras.ops.reshape(inputs, (-1, 4)))
+    data = convert(keras.Model(inputs, keras.ops.reshape(flat, (-1, 30))))
+    dense = next(layer for layer in read_network(data).layers if layer.op == "fully_connected")
+    # The file says 1 x 4, because that dimension is as open as the batch.
+    assert dense.inputs[0].shape == (6, 4)
+    assert dense.macs == 6 * 4 * 5
+
+
+def test_open_dimension_inside_that_fits_needs_no_runtime(convert, monkeypatch):
+    import keras
+
+    data = convert(keras.Model(inputs := keras.Input((6, 4)), keras.ops.transpose(inputs, (1, 0, 2)) * 2.0))
+    asked = read_network(data)
+
+    def refuse(*_args):
+        raise ModelFileError("no runtime here")
+
+    monkeypatch.setattr(tflite_reader, "runtime_shapes", refuse)
+    network = read_network(data)
+    assert network == asked
+    assert next(la for la in network.layers if la.op == "transpose").outputs[0].shape == (6, 1, 4)
+    assert "shapes" in network.metadata
+    assert "shapes" not in asked.metadata
 
 
 def test_runtime_that_crashes_is_an_error_and_not_the_end(monkeypatch, open_network):
