@@ -1,0 +1,136 @@
+"""The folder of one compression: what was asked, what was tried, what is finished. Killing it loses no
+trial."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from compressor.data import Data
+from compressor.methods.base import Trial
+from profiler.errors import EdgetimeError, UsageError
+from profiler.files import write_json
+
+_RUN, _TRIALS, _SEEDS = "run.json", "trials.jsonl", "seeds.json"
+
+
+class Workspace:
+    """A folder that a search writes into and goes on from.
+
+    Parameters
+    ----------
+    folder
+        Made where it is missing.
+    request
+        What decides the outcome, as plain JSON values; a folder of another request is not gone on with.
+    resume
+        Go on with what is there. Else the folder must be empty of earlier work.
+
+    Raises
+    ------
+    UsageError
+        There is earlier work and `resume` is not set, or it belongs to another request.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], request: Mapping[str, Any], resume: bool) -> None:
+        self.folder = Path(folder)
+        if self.folder.exists() and not self.folder.is_dir():
+            raise UsageError(f"{self.folder} is a file: name a folder to write to.")
+        earlier = _read_json(self.folder / _RUN)
+        plain = json.loads(json.dumps(request))
+        if earlier is not None and not resume:
+            raise UsageError(
+                f"{self.folder} holds an earlier compression: go on with it by --resume, or name another folder."
+            )
+        if earlier is not None and earlier != plain:
+            changed = sorted(key for key in {*earlier, *plain} if earlier.get(key) != plain.get(key))
+            raise UsageError(
+                f"{self.folder} was begun with another {', '.join(changed)}: "
+                "give the same as then, or name another folder."
+            )
+        write_json(self.folder / _RUN, plain)
+
+    def path(self, *parts: str) -> Path:
+        """A file in the folder; its parent is made."""
+        path = self.folder.joinpath(*parts)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def trials(self) -> list[Trial]:
+        """The finished trials of an earlier run; a last line that was cut off by a crash is left out."""
+        path = self.folder / _TRIALS
+        if not path.exists():
+            return []
+        found = []
+        for line in path.read_text("utf-8").splitlines():
+            try:
+                found.append(Trial.from_dict(json.loads(line)))
+            except (ValueError, KeyError, TypeError, AttributeError):
+                continue
+        return found
+
+    def add_trial(self, trial: Trial) -> None:
+        """Keep a finished trial, on disk before anything else happens."""
+        path = self.folder / _TRIALS
+        try:
+            torn = path.exists() and path.stat().st_size > 0 and not path.read_bytes().endswith(b"\n")
+            with path.open("a", encoding="utf-8") as file:
+                file.write(("\n" if torn else "") + json.dumps(trial.to_dict(), allow_nan=False) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise EdgetimeError(
+                f"Cannot write {path} ({error.strerror}): free some space and use --resume."
+            ) from error
+
+    def finished_seeds(self) -> dict[str, Any]:
+        """What `finish_seed` kept."""
+        return _read_json(self.folder / _SEEDS) or {}
+
+    def finish_seed(self, key: str, value: Mapping[str, Any]) -> None:
+        """Keep that a fine-tuning is finished, and what it reached."""
+        write_json(self.folder / _SEEDS, {**self.finished_seeds(), key: dict(value)})
+
+    def clear_checkpoints(self) -> None:
+        """Remove what only unfinished work needs."""
+        shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)
+
+
+def file_digest(path: str | os.PathLike[str]) -> str:
+    """A short fingerprint of a file's content."""
+    with Path(path).open("rb") as file:
+        return (
+            hashlib.file_digest(file, "sha256").hexdigest()[:16]
+            if hasattr(hashlib, "file_digest")
+            else _digest(file.read())
+        )
+
+
+def data_digest(data: Data) -> str:
+    """A short fingerprint of a data set's rows."""
+    total = hashlib.sha256()
+    for name in ("x", "y", "x_val", "y_val", "x_test", "y_test", "groups"):
+        value = getattr(data, name)
+        if value is not None:
+            total.update(f"{name}{value.shape}{value.dtype}".encode())
+            total.update(np.ascontiguousarray(value).tobytes())
+    return total.hexdigest()[:16]
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
+def _read_json(path: Path) -> dict[str, Any] | None:
+    try:
+        value = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    return value if isinstance(value, dict) else None

@@ -1,0 +1,117 @@
+"""``edgetime compress``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edgetime.cli.console import JsonOption, Terminal, table
+
+
+def command(
+    network: Annotated[Path, typer.Argument(metavar="NET.keras", help="The trained Keras network.")],
+    data: Annotated[
+        Path,
+        typer.Option(
+            metavar="D.npz|D.py",
+            help="Rows x and labels y, perhaps x_val, y_val, x_test, y_test and groups; or a Python file, which "
+            "is run, with load() and perhaps loss, metric(model, data) and augment.",
+        ),
+    ],
+    time_model: Annotated[
+        Path,
+        typer.Option(metavar="MODEL.timemodel.json", help="The device's time model, from 'edgetime fit'."),
+    ],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="DIR", help="Folder for everything that is made.")
+    ],
+    budget_ms: Annotated[
+        float | None, typer.Option(metavar="MS", help="Predicted time that the network may take.")
+    ] = None,
+    max_accuracy_drop: Annotated[
+        float | None,
+        typer.Option(metavar="POINTS", help="In place of a budget: the least time at this loss of accuracy."),
+    ] = None,
+    method: Annotated[str, typer.Option(help="How widths are chosen: optuna or uniform.")] = "optuna",
+    quantize: Annotated[str, typer.Option(help="Arithmetic of the result: none or int8.")] = "none",
+    calibration: Annotated[
+        Path | None,
+        typer.Option(metavar="C.npz", help="Typical inputs for int8; default: the training rows."),
+    ] = None,
+    target: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TARGET", help="Where to measure; default: this machine, if the model is of it."
+        ),
+    ] = None,
+    setting: Annotated[
+        str | None, typer.Option(help="Which of the time model's settings; default: its first.")
+    ] = None,
+    importance: Annotated[
+        str, typer.Option(help="Which channels stay: by taylor or by magnitude.")
+    ] = "taylor",
+    seed: Annotated[int, typer.Option(min=0, help="First seed.")] = 0,
+    seeds: Annotated[int, typer.Option(min=1, help="Fine-tunings of the winner, for the spread.")] = 3,
+    minutes: Annotated[
+        float | None, typer.Option(metavar="M", help="Wall time for all of it; default: what it takes.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with an interrupted run in DIR.", show_default=False)
+    ] = False,
+    measure: Annotated[
+        bool, typer.Option("--measure/--no-measure", help="Measure before and after in turns.")
+    ] = True,
+    json: JsonOption = False,
+) -> None:
+    """Make a network faster on a device: remove channels where that saves time, fine-tune, run and compare.
+
+    DIR gets compressed.keras, compressed.tflite, original.tflite and result.json. Validation rows are split
+    off the training rows, test rows are looked at once, on the finished files. A run that was stopped goes on
+    with --resume.
+
+    Example:
+
+    \b $ edgetime compress digits.keras --data digits.npz --time-model pc.timemodel.json --budget-ms 0.02 -o
+    small $ edgetime compress digits.keras --data digits.npz --time-model pc.timemodel.json
+    --max-accuracy-drop 1 -o small
+    """
+    from compressor.pipeline import compress
+    from edgetime.cli.failures import StoppedError
+
+    with Terminal(json) as out:
+        try:
+            with out.progress("Compress") as progress:
+                result = compress(
+                    network,
+                    data,
+                    time_model,
+                    output,
+                    budget_ms=budget_ms,
+                    max_accuracy_drop=max_accuracy_drop,
+                    method=method,
+                    quantize=quantize,
+                    calibration=calibration,
+                    target=target,
+                    setting=setting,
+                    importance=importance,
+                    seed=seed,
+                    seeds=seeds,
+                    minutes=minutes,
+                    resume=resume,
+                    measure=measure,
+                    progress=progress,
+                )
+        except KeyboardInterrupt as stop:
+            raise StoppedError(
+                f"Stopped; what was finished is kept in {output}: give the same command with --resume to go on."
+            ) from stop
+        for note in result.notes:
+            out.warn(note)
+        rows = result.rows()
+        out.show(table(list(rows[0]), [list(row.values()) for row in rows]))
+        widths = [[w.layer, w.before, w.after] for w in result.widths if w.group]
+        out.show("", table(["layer", "width before", "after"], widths))
+        out.show("", f"Written to {output}: {result.after.keras}, {result.after.tflite}, result.json")
+        out.json(result.to_dict())
