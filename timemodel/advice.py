@@ -13,7 +13,7 @@ import numpy as np
 from profiler.errors import UsageError
 from profiler.layer import Layer
 from profiler.network import Network
-from profiler.widths import WidthGroup, Widths, analyse_widths
+from profiler.widths import Widths, analyse_widths
 
 _FREE_TOLERANCE = 0.001
 _EDGE = 2.0
@@ -21,11 +21,15 @@ _EVERY_WIDTH_UP_TO = 64
 _BATCH_LAYERS = 50_000
 
 
-class LayerTimes(Protocol):
+class LayerTimer(Protocol):
     """The part of a time model that advice needs."""
 
-    def predict_layers_ms(self, layers: Sequence[Layer]) -> np.ndarray:
-        """Predicted time of each layer in ms, array ``[len(layers)]``."""
+    def predict_layers_ms(self, layers: Sequence[Layer], setting: str | None = None) -> np.ndarray:
+        """Times ``[n]`` in ms of `layers` on their own; what stands in a loop counts every round."""
+        ...
+
+    def predict_total_ms(self, network: Network, setting: str | None = None) -> float:
+        """Time in ms of one inference of `network`."""
         ...
 
 
@@ -124,13 +128,14 @@ class Advice:
 
 
 def _texts(options: Sequence[WidthOption]) -> str:
-    return ", ".join(f"{option.width} ({-100 * option.saving_share:+.1f}%)" for option in options)
+    # Adding 0 turns -0.0 into 0.0, which reads better.
+    return ", ".join(f"{o.width} ({round(-100 * o.saving_share, 1) + 0:+.1f}%)" for o in options)
 
 
 def advise(
-    time_model: LayerTimes,
+    time_model: LayerTimer,
     network: Network,
-    setting: Any = None,
+    setting: str | None = None,
     min_saving: float = 0.02,
     most_steps: int = 4,
 ) -> Advice:
@@ -166,37 +171,37 @@ def advise(
             f"min_saving must be in [0, 1) and most_steps at least 1, not {min_saving} and {most_steps}."
         )
     widths = analyse_widths(network)
-    now_ms = _layer_ms(time_model, network.layers, setting)
-    times = np.array([layer.repeat for layer in network.layers]) * now_ms
-    total_ms = _network_ms(time_model, network, setting, float(times.sum()))
+    times = np.asarray(time_model.predict_layers_ms(network.layers, setting=setting), dtype=float)
+    total_ms = time_model.predict_total_ms(network, setting=setting)
     staircases = _staircases(time_model, widths, times, setting)
-    groups = tuple(
-        _group_advice(
-            network,
-            group,
-            float(times[list(group.layers)].sum()),
-            total_ms,
-            staircases.get(group.id, {}),
-            min_saving,
-            most_steps,
+    groups = []
+    for group in widths.groups:
+        group_ms, staircase = float(times[list(group.layers)].sum()), staircases.get(group.id, {})
+
+        def option(width: int, number: int = group.id) -> WidthOption:
+            changed_ms = time_model.predict_total_ms(widths.with_widths({number: width}), setting=setting)
+            saving_ms = total_ms - changed_ms
+            return WidthOption(width, changed_ms, saving_ms, saving_ms / total_ms if total_ms > 0 else 0.0)
+
+        wider = [option(w) for w in _free_widths(group.width, group_ms, staircase)]
+        steps = _steps_down(group.width, group_ms, staircase, min_saving)[:most_steps]
+        narrower = [option(w) for w in steps]
+        slack = _FREE_TOLERANCE * group_ms
+        groups.append(
+            GroupAdvice(
+                group.id,
+                group.name,
+                tuple(network.layers[p].index for p in group.producers),
+                group.width,
+                group_ms,
+                tuple(o for o in wider if o.saving_ms >= -slack),
+                tuple(o for o in narrower if o.saving_ms > 0),
+                group.frozen,
+            )
         )
-        for group in widths.groups
-    )
-    nearest = [(g.group, option) for g in groups for option in (*g.narrower[:1], *g.wider[:1])]
+    nearest = [(g.group, o) for g in groups for o in (*g.narrower[:1], *g.wider[:1])]
     top = sorted((c for c in nearest if c[1].saving_ms > 0), key=lambda change: -change[1].saving_ms)
-    return Advice(network.name, total_ms, groups, tuple(top), _notes(network, widths))
-
-
-def _layer_ms(time_model: LayerTimes, layers: Sequence[Layer], setting: Any) -> np.ndarray:
-    if setting is None:
-        return np.asarray(time_model.predict_layers_ms(layers), dtype=float)
-    return np.asarray(time_model.predict_layers_ms(layers, setting=setting), dtype=float)  # type: ignore[call-arg]
-
-
-def _network_ms(time_model: Any, network: Network, setting: Any, layers_ms: float) -> float:
-    """The network's time as `predict` says it; of a model that only knows layers, their sum."""
-    predict = getattr(time_model, "predict", None)
-    return layers_ms if predict is None else float(predict(network, setting=setting).predicted_ms)
+    return Advice(network.name, total_ms, tuple(groups), tuple(top), _notes(network, widths))
 
 
 def candidate_widths(width: int) -> list[int]:
@@ -220,7 +225,7 @@ def candidate_widths(width: int) -> list[int]:
 
 
 def _staircases(
-    time_model: LayerTimes, widths: Widths, times: np.ndarray, setting: Any
+    time_model: LayerTimer, widths: Widths, times: np.ndarray, setting: str | None
 ) -> dict[int, dict[int, float]]:
     """Per free group and candidate width: how much longer than now the network would take, in ms."""
     questions: list[tuple[int, int, float]] = []
@@ -229,7 +234,7 @@ def _staircases(
     result: dict[int, dict[int, float]] = {}
 
     def answer() -> None:
-        predicted = _layer_ms(time_model, layers, setting) * np.array([layer.repeat for layer in layers])
+        predicted = np.asarray(time_model.predict_layers_ms(layers, setting=setting), dtype=float)
         start = 0
         for (group, width, old_ms), end in zip(questions, ends, strict=True):
             result.setdefault(group, {})[width] = float(predicted[start:end].sum()) - old_ms
@@ -251,31 +256,6 @@ def _staircases(
     if layers:
         answer()
     return result
-
-
-def _group_advice(
-    network: Network,
-    group: WidthGroup,
-    group_ms: float,
-    total_ms: float,
-    staircase: Mapping[int, float],
-    min_saving: float,
-    most_steps: int,
-) -> GroupAdvice:
-    def option(width: int) -> WidthOption:
-        saving = -staircase[width]
-        return WidthOption(width, total_ms - saving, saving, saving / total_ms if total_ms else 0.0)
-
-    return GroupAdvice(
-        group.id,
-        group.name,
-        tuple(network.layers[p].index for p in group.producers),
-        group.width,
-        group_ms,
-        tuple(option(w) for w in _free_widths(group.width, group_ms, staircase)),
-        tuple(option(w) for w in _steps_down(group.width, group_ms, staircase, min_saving)[:most_steps]),
-        group.frozen,
-    )
 
 
 def _free_widths(width: int, group_ms: float, staircase: Mapping[int, float]) -> list[int]:

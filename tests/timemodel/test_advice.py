@@ -23,9 +23,12 @@ class Staircase:
         self.cost = cost
         self.asked = 0
 
-    def predict_layers_ms(self, layers: Sequence[Layer]) -> np.ndarray:
+    def predict_layers_ms(self, layers: Sequence[Layer], setting: str | None = None) -> np.ndarray:
         self.asked += len(layers)
-        return np.array([self.cost(layer.outputs[0].shape[-1]) for layer in layers])
+        return np.array([self.cost(layer.outputs[0].shape[-1]) * layer.repeat for layer in layers])
+
+    def predict_total_ms(self, network: Network, setting: str | None = None) -> float:
+        return float(Staircase.predict_layers_ms(self, network.layers).sum())
 
 
 def network(*widths: int, unknown_after: int = -1) -> Network:
@@ -89,11 +92,14 @@ def test_time_that_falls_evenly_offers_widths_that_save_enough():
 def test_consumers_count_too():
     """A layer whose own time is flat is still worth narrowing where its consumer likes fewer inputs."""
 
-    class ByInputs:
-        def predict_layers_ms(self, layers):
+    class ByInputs(Staircase):
+        def predict_layers_ms(self, layers, setting=None):
             return np.array([math.ceil(layer.inputs[0].shape[-1] / 8) for layer in layers], float)
 
-    group = advise(ByInputs(), network(4, 24, 5)).groups[0]
+        def predict_total_ms(self, network, setting=None):
+            return float(self.predict_layers_ms(network.layers).sum())
+
+    group = advise(ByInputs(sixteens), network(4, 24, 5)).groups[0]
     assert [(o.width, o.saving_ms) for o in group.narrower] == [(16, 1), (8, 2)]
 
 
@@ -130,24 +136,36 @@ def test_layers_in_loops_weigh_as_often_as_they_run():
     assert advice.groups[0].narrower[0].saving_ms == 7
 
 
-def test_whole_network_time_is_the_models_own():
-    class WithOverhead(Staircase):
-        def predict(self, network, setting=None):
-            assert setting == "threads=2"
-            return type("P", (), {"predicted_ms": 100.0})()
+def test_reported_times_are_those_of_the_whole_network():
+    class WithWeights(Staircase):
+        """Weights cost as well, which no layer on its own can tell."""
 
         def predict_layers_ms(self, layers, setting=None):
             assert setting == "threads=2"
             return super().predict_layers_ms(layers)
 
-    advice = advise(WithOverhead(sixteens), network(10, 60, 5), setting="threads=2")
-    assert advice.predicted_ms == 100
-    assert advice.groups[0].narrower[0].predicted_ms == 99
-    assert advice.groups[0].narrower[0].saving_share == 0.01
+        def predict_total_ms(self, network, setting=None):
+            assert setting == "threads=2"
+            return super().predict_total_ms(network) + network.weight_bytes / 1000
+
+    made = network(10, 60, 5)
+    advice = advise(WithWeights(sixteens), made, setting="threads=2")
+    assert made.weight_bytes == 4 * 60 * 15
+    assert advice.predicted_ms == pytest.approx(5 + 3.6)
+    assert advice.groups[0].narrower[0].predicted_ms == pytest.approx(4 + 4 * 48 * 15 / 1000)
+    # The wider layer would be free, were it not for its weights.
+    assert advice.groups[0].wider == ()
 
 
-def test_only_layers_that_change_are_asked_for():
-    model = Staircase(sixteens)
+def test_only_layers_that_change_are_searched():
+    class Counting(Staircase):
+        def predict_total_ms(self, network, setting=None):
+            before = self.asked
+            total = super().predict_total_ms(network)
+            self.asked = before
+            return total
+
+    model = Counting(sixteens)
     advise(model, network(10, *[20] * 30, 5))
     # 30 groups at 39 other widths, two layers each, and all layers once.
     assert model.asked == 31 + 30 * 39 * 2
