@@ -230,7 +230,7 @@ def conformal_bounds(ratios: np.ndarray, share: float = 0.9) -> tuple[float, flo
     ordered = np.sort(ratios)
     n = len(ordered)
     tail = (1 - share) / 2
-    below = int(np.floor(tail * (n + 1)))
+    below = int(np.floor(tail * (n + 1) + 1e-9))
     if below < 1:
         return float(ordered[0] / 1.25), float(ordered[-1] * 1.25)
     return float(ordered[below - 1]), float(ordered[n - below])

@@ -1,0 +1,25 @@
+import pytest
+from made_up_device import OVERHEAD_MS, probe_ms
+
+from profiler.probe import Probe
+from profiler.sampler import plan_probes
+from profiler.shapes import unary
+from timemodel.fitting import fit_setting
+from timemodel.model import TimeModel
+from timemodel.setting_model import SettingModel
+
+KEY = "made-up 1.0, xnnpack, 1 thread"
+
+
+@pytest.fixture(scope="session")
+def measured():
+    probes = [p for p in plan_probes(("float32",), scale=0.35) if p.layers[0].op not in ("softmax", "gelu")]
+    empty = (Probe("empty", (unary("relu", (1, 1)),)), OVERHEAD_MS)
+    return [empty, *((probe, probe_ms(probe)) for probe in probes)]
+
+
+@pytest.fixture(scope="session")
+def time_model(measured):
+    operators, terms = fit_setting(measured)
+    setting = {"runtime": "made-up", "version": "1.0", "kernels": "xnnpack", "threads": 1}
+    return TimeModel("paper, 1 core", {KEY: SettingModel(KEY, setting, {"cpu": "paper"}, operators, terms)})

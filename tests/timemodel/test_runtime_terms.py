@@ -1,0 +1,93 @@
+import numpy as np
+import pytest
+
+from profiler import shapes
+from profiler.layer import Layer
+from profiler.network import Edge, Network
+from profiler.probe import Probe
+from timemodel.operator_model import conformal_bounds
+from timemodel.runtime_terms import RuntimeTerms, WeightTraffic, find_pairs, fused_share
+
+SHAPE = (1, 8, 8, 4)
+
+
+def test_a_pad_is_paired_with_its_convolution():
+    pad = shapes.pad(SHAPE, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    conv = shapes.conv_2d(10, 10, 4, 4, padding="valid")
+    assert find_pairs(Probe("pair", (pad, conv)).network) == [("pad+conv_2d", 0, 1)]
+
+
+def test_a_pad_that_something_else_reads_too_is_not_fused():
+    pad = shapes.pad(SHAPE, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    conv = shapes.conv_2d(10, 10, 4, 4, padding="valid")
+    other = shapes.unary("relu", (1, 10, 10, 4))
+    assert find_pairs(Probe("network", (pad, conv, other), ((-1,), (0,), (0,))).network) == []
+
+
+def test_a_gate_on_another_tensor_is_not_a_swish():
+    gate, product = shapes.unary("logistic", SHAPE), shapes.binary("mul", SHAPE, SHAPE)
+    assert find_pairs(Probe("pair", (gate, product), ((-1,), (-1, 0))).network) == [("logistic+mul", 0, 1)]
+    assert find_pairs(Probe("pair", (gate, product), ((-1,), (-2, 0))).network) == []
+
+
+def test_layers_without_edges_have_no_pairs():
+    assert find_pairs(Network("n", (shapes.unary("relu", SHAPE),))) == []
+
+
+@pytest.mark.parametrize(("remains", "share"), [(0.0, 0.0), (0.1, 0.0), (0.5, 0.5), (0.9, 1.0), (1.4, 1.0)])
+def test_share_of_the_first_operator_that_remains(remains, share):
+    first, second = np.array([1.0, 2.0]), np.array([3.0, 1.0])
+    assert fused_share(second + remains * first, first, second) == pytest.approx(share)
+
+
+def test_weights_cost_by_footprint():
+    # One layer of 1 MB takes 1 ms alone, 1.5 ms each in a chain of 8: 0.5 ms per MB at 8 MB, none at 1 MB.
+    traffic = WeightTraffic.from_chains([[(1.0, 1, 1.0), (8.0, 8, 12.0)]])
+    assert traffic.per_mb(np.array([0.5, 1.0, 8.0, 100.0])).tolist() == [0.0, 0.0, 0.5, 0.5]
+    # Half way up in the logarithm: a third of the way from 1 to 8 MB is 2 MB.
+    assert traffic.per_mb(np.array([2.0]))[0] == pytest.approx(0.5 / 3)
+    # A layer of 2 MB alone already pays for 2 MB.
+    assert traffic.extra_ms(np.array([2e6]), 8e6)[0] == pytest.approx(2 * (0.5 - 0.5 / 3))
+
+
+def test_one_disturbed_chain_does_not_lift_the_longer_ones():
+    chain = [(1.0, 1, 1.0), (4.0, 4, 4 * 3.0), (8.0, 8, 8 * 1.2), (16.0, 16, 16 * 1.2), (32.0, 32, 32 * 1.2)]
+    assert WeightTraffic.from_chains([chain]).per_mb(np.array([32.0]))[0] < 1.0
+
+
+def test_no_chains_no_price():
+    assert WeightTraffic.from_chains([]).extra_ms(np.array([1e9]), 1e9).tolist() == [0.0]
+
+
+def test_terms_survive_json():
+    terms = RuntimeTerms(0.1, {"int8": {"pad+conv_2d": 0.5}}, {"conv_2d": WeightTraffic((1.0, 2.0), (0.0, 3.0))})
+    terms.together["int8"], terms.low["int8"], terms.high["int8"] = 1.1, 0.9, 1.2
+    assert RuntimeTerms.from_dict(terms.to_dict()) == terms
+
+
+def test_conformal_bounds_leave_out_a_twentieth_on_each_side():
+    ratios = np.arange(1, 40) / 20  # 39 of them: the 2nd smallest and the 2nd largest bound 90%
+    assert conformal_bounds(ratios) == (2 / 20, 38 / 20)
+
+
+def test_few_ratios_are_widened():
+    assert conformal_bounds(np.array([1.0, 2.0])) == (0.8, 2.5)
+
+
+def test_bounds_hold_on_unseen_draws():
+    rng = np.random.default_rng(0)
+    inside = []
+    for _ in range(300):
+        low, high = conformal_bounds(rng.lognormal(0, 0.3, 60))
+        inside.append(low <= rng.lognormal(0, 0.3) <= high)
+    assert 0.85 <= np.mean(inside) <= 0.95
+
+
+def test_edges_of_probes_are_wired_as_said():
+    relu = shapes.unary("relu", SHAPE)
+    add = shapes.binary("add", SHAPE, SHAPE)
+    network = Probe("network", (relu, add), ((-1,), (-1, 0))).network
+    assert network.edges == (Edge((0,), (1,)), Edge((0, 1), (2,)))
+    assert network.inputs == (0,)
+    assert network.outputs == (2,)
+    assert isinstance(network.layers[0], Layer)
