@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from profiler.layer import Layer
 from profiler.network import Network
 
-OPERATOR, RUN_ENDS = 2, 32
+OPERATOR, DELEGATED, RUN_ENDS = 2, 8, 32
 CONTROL = frozenset({"while", "if", "call", "call_once", "stablehlo_while", "stablehlo_composite"})
 """Operators whose time includes that of the subgraphs that they run."""
 
