@@ -132,21 +132,23 @@ def calibrate(model: SettingModel, networks: Sequence[tuple[Network, float]]) ->
     by_dtype: dict[str, list[tuple[Network, float]]] = {}
     for network, time in networks:
         by_dtype.setdefault(network.dtype, []).append((network, time))
-    by_dtype = {dtype: rows for dtype, rows in by_dtype.items() if len(rows) >= MIN_PROBES}
-    if not by_dtype:
+    parts = {}
+    for dtype, rows in by_dtype.items():
+        if len(rows) >= MIN_PROBES:
+            cold = np.array([model.cold_ms(network).sum() for network, _ in rows])
+            rest = np.array([model.predict_total_ms(network) for network, _ in rows]) - cold
+            parts[dtype] = np.array([time for _, time in rows]), rest, cold
+    if not parts:
         return
-    best: tuple[float, dict[str, np.ndarray]] | None = None
-    for scale in WEIGHT_SCALES if chains else [1.0]:
-        terms.weights = {op: traffic.scaled(float(scale)) for op, traffic in chains.items()}
-        logs = {
-            dtype: np.log([time / model.predict_total_ms(network) for network, time in rows])
-            for dtype, rows in by_dtype.items()
-        }
-        error = float(np.mean(np.concatenate([np.abs(row - np.median(row)) for row in logs.values()])))
-        if best is None or error < best[0] * (1 - 1e-9):
-            best, chosen = (error, logs), terms.weights
-    assert best is not None
-    terms.weights = chosen
-    for dtype, row in best[1].items():
+
+    def logs(scale: float) -> dict[str, np.ndarray]:
+        return {dtype: np.log(time / (rest + scale * cold)) for dtype, (time, rest, cold) in parts.items()}
+
+    def error(scale: float) -> float:
+        return float(np.mean(np.concatenate([np.abs(row - np.median(row)) for row in logs(scale).values()])))
+
+    scale = float(min(WEIGHT_SCALES, key=error))
+    terms.weights = {op: traffic.scaled(scale) for op, traffic in chains.items()}
+    for dtype, row in logs(scale).items():
         terms.together[dtype] = float(np.exp(np.median(row)))
         terms.low[dtype], terms.high[dtype] = conformal_bounds(np.exp(row - np.median(row)))

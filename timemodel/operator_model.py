@@ -148,9 +148,13 @@ def feature_matrix(
     return np.column_stack([*costs.values(), *sizes.values()]), list(costs), list(sizes)
 
 
+_AS_GOOD = 1.03
+"""Tiles whose error is within this factor of the least are as good; of those the smallest are taken."""
+
+
 def find_tiles(family: Family, array: np.ndarray, times: np.ndarray) -> dict[str, int]:
-    """The tile and cache sizes under which one linear model of costs fits best; the first of equals."""
-    best: tuple[float, dict[str, int]] | None = None
+    """The tile and cache sizes under which one linear model of costs fits best; of those as good, the smallest."""
+    tried: list[tuple[float, dict[str, int]]] = []
     for sizes in itertools.product(*family.tiles.values()):
         tiles = dict(zip(family.tiles, sizes, strict=True))
         costs = family.costs(Geometry(array), tiles)
@@ -158,10 +162,9 @@ def find_tiles(family: Family, array: np.ndarray, times: np.ndarray) -> dict[str
         norm = np.sqrt(np.mean(rows**2, axis=0))
         rows /= np.where(norm > 0, norm, 1.0)
         fitted = rows @ nonnegative.solve(rows.T @ rows, rows.sum(axis=0))
-        error = float(np.minimum(np.abs(fitted - 1.0), 0.5).mean())
-        if best is None or error < best[0] * (1 - 1e-6):
-            best = error, tiles
-    return best[1] if best else {}
+        tried.append((float(np.minimum(np.abs(fitted - 1.0), 0.5).mean()), tiles))
+    least = min(error for error, _ in tried)
+    return next(tiles for error, tiles in tried if error <= least * _AS_GOOD + 1e-12)
 
 
 def fit_operator(

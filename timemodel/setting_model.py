@@ -146,7 +146,7 @@ class SettingModel:
         for pattern, first, second in find_pairs(network):
             shares = self.terms.remaining.get(network.layers[second].dtype, {})
             factor[first] = shares.get(pattern, 1.0)
-        extra = self._cold_ms(network)
+        extra = self.cold_ms(network)
         together = np.array([self.terms.together.get(layer.dtype, 1.0) for layer in network.layers])
         predicted = (alone.predicted_ms * factor + extra) * together
         return LayerTimes(
@@ -156,7 +156,7 @@ class SettingModel:
             alone.covered,
         )
 
-    def _cold_ms(self, network: Network) -> np.ndarray:
+    def cold_ms(self, network: Network) -> np.ndarray:
         """Extra time ``[n]`` of layers whose weights, or the network's inputs, left the cache since the last inference."""
         extra = np.zeros(len(network.layers))
         groups: dict[str, list[int]] = {}
