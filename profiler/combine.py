@@ -107,7 +107,7 @@ def combine(rows: list[Timing]) -> list[ProbeTime]:
             continue
         calm = any(not row.disturbed for row, _ in good)
         low = "p20_us" if first.kind == "network" else "min_us"
-        values = sorted(float(getattr(row, low) or row.p20_us) / factor for row, factor in good)
+        values = sorted(float(getattr(row, low) or row.p20_us or 0.0) / factor for row, factor in good)
         time = values[0]
         spread = (values[-1] - values[0]) / time if time > 0 else 0.0
         times.append(ProbeTime(first.setting, key, first.kind, time, spread, len(values), not calm, None))
