@@ -7,14 +7,16 @@ from collections.abc import Callable, Sequence
 from profiler.width_axes import Axis, Segment, Size, scaled
 from profiler.width_reshape import reshape
 from profiler.width_step import Step
+from profiler.width_weights import (
+    batch_matmul,
+    convolution,
+    depthwise,
+    fully_connected,
+    lookup,
+    lstm,
+)
 
 Rule = Callable[[Step], None]
-
-
-def _number(step: Step, name: str) -> int:
-    """A parameter that is a whole number; 0 where there is none."""
-    value = step.layer.params.get(name)
-    return value if isinstance(value, int) else 0
 
 
 def _same(step: Step) -> None:
@@ -23,76 +25,6 @@ def _same(step: Step) -> None:
 
 def _nothing(step: Step) -> None:
     """The result's shape does not depend on the operands' (shape, rank)."""
-
-
-def _convolution(step: Step) -> None:
-    data, weights = (2, 1) if step.layer.op == "transpose_conv" else (0, 1)
-    if step.inputs <= max(data, weights) or not step.constant(weights):
-        return step.freeze_all()
-    sizes = step.read(data)
-    shape = step.shape(weights)
-    places = [step.freeze(s) for s in sizes[:-1]]
-    three_d = step.layer.op == "conv_3d"
-    inside, outside = (shape[-2], shape[-1]) if three_d else (shape[-1], shape[0])
-    if inside != step.measure(sizes[-1]) or len(sizes) != len(shape):
-        # A grouped convolution: what may change depends on how the groups are cut.
-        return step.freeze_all()
-    chosen = step.choose(outside)
-    kernel = shape[:-2] if three_d else shape[1:-1]
-    step.give(weights, [*kernel, sizes[-1], chosen] if three_d else [chosen, *kernel, sizes[-1]])
-    step.give(3 if data == 2 else 2, [chosen])
-    step.write([places[0], *step.out_shape()[1:-1], chosen])
-
-
-def _depthwise(step: Step) -> None:
-    if step.inputs < 2 or not step.constant(1) or len(step.shape(0)) != 4 or len(step.shape(1)) != 4:
-        return step.freeze_all()
-    sizes, shape = step.read(0), step.shape(1)
-    places = [step.freeze(s) for s in sizes[:-1]]
-    before, after = step.measure(sizes[3]), shape[3]
-    if isinstance(sizes[3], int) and before == 1:
-        out = step.choose(after)
-    elif before and after % before == 0:
-        out = scaled(sizes[3], inner=after // before)
-    else:
-        return step.freeze_all()
-    step.give(1, [*shape[:3], out])
-    step.give(2, [out])
-    step.write([places[0], *step.out_shape()[1:3], out])
-
-
-def _fully_connected(step: Step) -> None:
-    if step.inputs < 2 or not step.constant(1) or len(step.shape(1)) != 2:
-        return step.freeze_all()
-    units, features = step.shape(1)
-    sizes = step.read(0)
-    inner = _flattened(step, sizes, features)
-    if inner is None:
-        return step.freeze_all()
-    for size in sizes[:-1] if step.layer.params.get("keep_num_dims") else ():
-        step.freeze(size)
-    chosen = step.choose(units)
-    step.give(1, [chosen, inner])
-    step.give(2, [chosen])
-    step.write([*step.out_shape()[:-1], chosen])
-
-
-def _flattened(step: Step, sizes: list[Size], features: int) -> Size | None:
-    """The last axes, taken together, that hold `features` elements; the others must be fixed."""
-    total: Size = 1
-    for place in range(len(sizes) - 1, -1, -1):
-        size = sizes[place]
-        if isinstance(total, int):
-            total = scaled(size, inner=total)
-        elif isinstance(size, int):
-            total = scaled(total, outer=size)
-        else:
-            return None
-        if step.measure(total) == features:
-            for other in sizes[:place]:
-                step.freeze(other)
-            return total
-    return None
 
 
 def _elementwise(step: Step) -> None:
@@ -228,7 +160,7 @@ def _slice(step: Step) -> None:
     sizes = step.read(0)
     params = step.layer.params
     begin, strides = params.get("begin"), params.get("strides")
-    begin_mask, shrink_mask = _number(step, "begin_mask"), _number(step, "shrink_axis_mask")
+    begin_mask, shrink_mask = step.number("begin_mask"), step.number("shrink_axis_mask")
     if params.get("ellipsis_mask") or params.get("new_axis_mask") or not isinstance(begin, tuple):
         return step.freeze_all()
     kept: list[Size] = []
@@ -277,74 +209,8 @@ def _unpack(step: Step) -> None:
         step.write([*sizes[:axis], *sizes[axis + 1 :]], slot)
 
 
-def _lookup(step: Step) -> None:
-    """Rows of a table by number; a stored table's row length is free to choose."""
-    table, numbers = (1, 0) if step.layer.op == "embedding_lookup" else (0, 1)
-    if step.inputs < 2 or step.layer.params.get("batch_dims"):
-        return step.freeze_all()
-    axis = _number(step, "axis")
-    sizes, indices = step.read(table), step.read(numbers)
-    if step.constant(table) and axis == 0 and len(sizes) == 2 and not step.constant(numbers):
-        chosen = step.choose(step.shape(table)[1])
-        step.give(table, [step.shape(table)[0], chosen])
-        step.write([*indices, chosen])
-        return None
-    if axis >= len(sizes) or not isinstance(sizes[axis], int):
-        return step.freeze_all()
-    step.write([*sizes[:axis], *indices, *sizes[axis + 1 :]])
-    return None
-
-
-def _batch_matmul(step: Step) -> None:
-    if step.inputs != 2 or len(step.shape(0)) < 2 or len(step.shape(1)) < 2:
-        return step.freeze_all()
-    left, right = step.read(0), step.read(1)
-    if step.layer.params.get("adj_x"):
-        left[-2:] = left[:-3:-1]
-    transposed = bool(step.layer.params.get("adj_y"))
-    if transposed:
-        right[-2:] = right[:-3:-1]
-    result: list[Size] = list(step.out_shape())
-    for place in range(3, len(result) + 1):
-        for sizes in (left, right):
-            if place <= len(sizes) and not isinstance(sizes[-place], int):
-                same = step.measure(sizes[-place]) == result[-place]
-                result[-place] = (
-                    step.unify(result[-place], sizes[-place]) if same else step.freeze(sizes[-place])
-                )
-    if step.constant(1) and all(isinstance(s, int) for s in right[:-2]):
-        columns = step.choose(step.measure(right[-1]))
-        step.give(1, [*right[:-2], columns, left[-1]] if transposed else [*right[:-2], left[-1], columns])
-        step.write([*result[:-2], left[-2], columns])
-        return None
-    step.unify(left[-1], right[-2])
-    step.write([*result[:-2], left[-2], right[-1]])
-    return None
-
-
-def _lstm(step: Step) -> None:
-    """A whole LSTM without peepholes and the like: 4 matrices each for input and state, 4 biases, 2
-    states."""
-    extras = ("coupled_gates", "peephole", "projection", "layer_norm", "diagonal_recurrent_tensors")
-    if step.inputs != 15 or any(step.layer.params.get(name) for name in extras):
-        return step.freeze_all()
-    sizes = step.read(0)
-    units = step.choose(step.out_shape()[-1])
-    places = [step.freeze(s) for s in sizes[:-1]]
-    for slot in range(1, 5):
-        step.give(slot, [units, sizes[-1]])
-    for slot in range(5, 9):
-        step.give(slot, [units, units])
-    for slot in range(9, 13):
-        step.give(slot, [units])
-    for slot in range(13, 15):
-        step.give(slot, [*step.shape(slot)[:-1], units])
-    step.write([*places, units])
-    return None
-
-
 def _space_to_depth(step: Step) -> None:
-    sizes, block = step.read(0), _number(step, "block_size")
+    sizes, block = step.read(0), step.number("block_size")
     for size in sizes[:-1]:
         step.freeze(size)
     if step.layer.op == "space_to_depth":
@@ -388,9 +254,9 @@ _BY_RULE: tuple[tuple[Rule, str], ...] = (
         "log_softmax l2_normalization local_response_normalization cumsum reverse_v2 fake_quant zeros_like",
     ),
     (_nothing, "shape rank"),
-    (_convolution, "conv_2d conv_3d transpose_conv"),
-    (_depthwise, "depthwise_conv_2d"),
-    (_fully_connected, "fully_connected"),
+    (convolution, "conv_2d conv_3d transpose_conv"),
+    (depthwise, "depthwise_conv_2d"),
+    (fully_connected, "fully_connected"),
     (
         _elementwise,
         "add sub mul div maximum minimum squared_difference pow floor_div floor_mod add_n prelu atan2",
@@ -410,9 +276,9 @@ _BY_RULE: tuple[tuple[Rule, str], ...] = (
     (_slice, "slice strided_slice"),
     (_pack, "pack"),
     (_unpack, "unpack"),
-    (_lookup, "gather embedding_lookup"),
-    (_batch_matmul, "batch_matmul"),
-    (_lstm, "unidirectional_sequence_lstm"),
+    (lookup, "gather embedding_lookup"),
+    (batch_matmul, "batch_matmul"),
+    (lstm, "unidirectional_sequence_lstm"),
     (_space_to_depth, "space_to_depth depth_to_space"),
     (_tile, "tile"),
     (_broadcast_to, "broadcast_to"),

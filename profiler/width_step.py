@@ -64,6 +64,11 @@ class Step:
         """Number of results."""
         return len(self._writes)
 
+    def number(self, name: str) -> int:
+        """A parameter that is a whole number; 0 where there is none."""
+        value = self.layer.params.get(name)
+        return value if isinstance(value, int) else 0
+
     def shape(self, slot: int) -> tuple[int, ...]:
         """Shape of an operand in the network as it is."""
         return self.layer.inputs[slot].shape
