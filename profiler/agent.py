@@ -33,7 +33,8 @@ from collections.abc import Callable
 from typing import Any, BinaryIO, Dict  # noqa: UP035 (Dict: this file runs on Python 3.7)
 
 if __name__ == "__main__" and os.path.abspath(sys.path[0]) == os.path.dirname(os.path.abspath(__file__)):
-    # Run as a program, this file has its folder searched first: nothing there may pass for a module of others.
+    # Run as a program, this file has its folder searched first: nothing there may pass for a module of
+    # others.
     del sys.path[0]
 
 import numpy as np
@@ -53,6 +54,7 @@ WARM_UP_S = 0.0005
 SAMPLE_S = 40e-6
 SAMPLING_S = 0.003
 MIN_SAMPLES, MAX_SAMPLES = 7, 100
+SLOW_S = 0.2
 CANARY_S = 0.0003
 FLOOR_RISE = 1.0002
 SETTLED, UNSETTLED = 0.02, 0.06
@@ -94,25 +96,28 @@ def unsettled(samples_us: list[float]) -> float:
 
 
 def sample_us(
-    invoke: Callable[[], Any], seconds: float = SAMPLING_S, warm_up_s: float = WARM_UP_S
+    invoke: Callable[[], Any],
+    seconds: float = SAMPLING_S,
+    warm_up_s: float = WARM_UP_S,
+    least: int = MIN_SAMPLES,
 ) -> list[float]:
     """Time `invoke` by repetition, in microseconds per call, one value per sample.
 
     One sample is as many calls as last at least 40 us, so that the clock and the loop weigh little. Sampling
     takes half of `seconds` where the low end of the times has settled by then, up to `seconds` where it has
-    not; at least 7 samples (5 or 3 of what takes over 1 or 10 ms) and at most 100.
+    not; at least 7 samples (5, 3 or 1 of what takes over 1, 10 or 200 ms) and at most 100.
     """
     clock = time.perf_counter
     begin = clock()
     best = math.inf
     warm_ups = 0
-    while warm_ups < 2 or clock() - begin < warm_up_s:
+    while warm_ups < (2 if best < SLOW_S or warm_ups == 0 else 1) or clock() - begin < warm_up_s:
         before = clock()
         invoke()
         best = min(best, clock() - before)
         warm_ups += 1
     inner = max(1, math.ceil(SAMPLE_S / max(best, 1e-8)))
-    least = MIN_SAMPLES if best < 1e-3 else 5 if best < 1e-2 else 3
+    least = min(least, MIN_SAMPLES if best < 1e-3 else 5 if best < 1e-2 else 3 if best < SLOW_S else 1)
     scale = 1e6 / inner
     samples: list[float] = []
     begin = clock()
@@ -335,7 +340,7 @@ class Agent:
         """Time of a small fixed computation: how fast the device is at this moment (0: no canary)."""
         if self.canary is None:
             return 0.0
-        time_us = min(sample_us(self.canary.invoke, seconds=CANARY_S, warm_up_s=CANARY_S / 10))
+        time_us = min(sample_us(self.canary.invoke, seconds=CANARY_S, warm_up_s=CANARY_S / 10, least=3))
         # The floor follows a device that slows down for good (heat), but not one that is busy for a second.
         self.canary_floor_us = min(time_us, self.canary_floor_us * FLOOR_RISE)
         return time_us
@@ -391,8 +396,9 @@ class Agent:
     def time_runs(self, invoke: Callable[[], Any], seconds: float) -> Values:
         """Time single runs for `seconds`, at least 5, in slices of about 20 ms with the canary between them.
 
-        Slices in which something else slowed the device down are left out as long as a quarter of them, and 5
-        runs, remain; `disturbed` says that they did not. Runs shorter than 40 us are timed in groups.
+        Slices in which something else slowed the device down are left out as long as 5 runs remain; where
+        less than a quarter remains, it goes on for up to 2.5 times as long. `disturbed` says that even that
+        did not help. Runs shorter than 40 us are timed in groups.
         """
         clock = time.perf_counter
         warm = sample_us(invoke, seconds=min(0.02, seconds / 10), warm_up_s=min(0.05, seconds / 10))
@@ -400,10 +406,11 @@ class Agent:
         inner = max(1, math.ceil(SAMPLE_S / typical))
         per_slice = max(1, math.ceil(SLICE_S / (typical * inner)))
         slices: list[tuple[float, list[float]]] = []
+        quiet: list[tuple[float, list[float]]] = []
+        calm = False
         before = self.canary_us()
-        runs = 0
         begin = clock()
-        while runs < 5 or clock() - begin < seconds:
+        while len(slices) * per_slice < 5 or clock() - begin < (seconds if calm else 2.5 * seconds):
             times = []
             for _ in range(per_slice):
                 start = clock()
@@ -412,13 +419,13 @@ class Agent:
                 times.append((clock() - start) * 1e6 / inner)
             after = self.canary_us()
             slices.append((max(before, after), times))
-            runs += len(times)
             before = after
-        quiet = [times for canary, times in slices if self.slowdown(canary) <= SLOWDOWN]
-        kept = [run for times in quiet for run in times]
-        enough = len(kept) >= 5 and 4 * len(quiet) >= len(slices)
-        result = summarise_us(kept if enough else [run for _, times in slices for run in times])
-        result.update(disturbed=not enough, runs=runs)
+            if clock() - begin >= seconds or len(slices) % 10 == 0:
+                quiet = [piece for piece in slices if self.slowdown(piece[0]) <= SLOWDOWN]
+                calm = 4 * len(quiet) >= len(slices)
+        kept = quiet if len(quiet) * per_slice >= 5 else slices
+        result = summarise_us([run for _, times in kept for run in times])
+        result.update(disturbed=not calm, runs=len(slices) * per_slice)
         result["canary_us"] = float(np.median([canary for canary, _ in slices])) or None
         return result
 
@@ -490,9 +497,23 @@ class LayerProfiler:
         subgraph `graph`. 4 and 8 are a delegate's own operators, counted from 0 in each part of the subgraph
         that it took over. 32 ends a run of the subgraph.
         """
-        mode = {"xnnpack": "delegate", "builtin": "builtin"}.get(kernels)
-        if mode is None:
+        count = f"num_threads = {threads}\n"
+        # Before 2.2 there was no name for XNNPACK, which is what one gets anyway.
+        modes = {"xnnpack": ('kernel_mode = "delegate"\n', ""), "builtin": ('kernel_mode = "builtin"\n',)}
+        if kernels not in modes:
             raise AgentError("LiteRT's profiler cannot run the reference kernels")
+        trouble = AgentError("not tried")
+        for mode in modes[kernels]:
+            try:
+                return self.profile_with(content, mode + count, seconds, shapes)
+            except AgentError as error:
+                trouble = error
+        raise trouble
+
+    def profile_with(
+        self, content: bytes, options_text: str, seconds: float, shapes: list[list[int]]
+    ) -> Values:
+        """Run a network under the profiler with some options for its kernels."""
         made: list[tuple[str, ctypes.c_void_p]] = []
         held = ctypes.create_string_buffer(content, len(content))
         try:
@@ -503,7 +524,7 @@ class LayerProfiler:
             made.append(("LiteRtDestroyOptions", options))
             self.call("LiteRtSetOptionsHardwareAccelerators", options, ctypes.c_int(self.CPU))
             self.add_options(options, b"runtime_options_string", "enable_profiling = true\n")
-            self.add_options(options, b"xnnpack", f'kernel_mode = "{mode}"\nnum_threads = {threads}\n')
+            self.add_options(options, b"xnnpack", options_text)
             compiled = self.make("LiteRtCreateCompiledModel", self.environment, model, options)
             made.append(("LiteRtDestroyCompiledModel", compiled))
             inputs = self.buffers(model, compiled, "Input", made, list(shapes))

@@ -28,6 +28,7 @@ _BOOTSTRAP = (
 )
 _START_S = 120.0
 _LONGEST_PROBE_S = 60.0
+_SLOWEST_LINK = 1e5  # bytes per second
 _DEATHS_IN_A_ROW = 3
 
 
@@ -203,6 +204,7 @@ class AgentTarget(Target):
             self._chatter = None
 
     def _measure(self, request: dict[str, Any], content: bytes, timeout_s: float) -> dict[str, Any]:
+        timeout_s += len(content) / _SLOWEST_LINK
         reason = told = ""
         for _ in range(2):
             connection = self._connected()
@@ -253,7 +255,9 @@ class AgentTarget(Target):
         if answer.get("protocol") != agent.PROTOCOL:
             raise TargetError(f"The agent on {self.name} belongs to another version of edgetime.")
         self._fingerprint = dict(answer["fingerprint"])
-        self._checked({"do": "configure", "threads": self.threads, "kernels": self.kernels}, canary())
+        self._checked(
+            {"do": "configure", "threads": self.threads, "kernels": self.kernels}, canary(self.kernels)
+        )
 
     def _checked(self, request: dict[str, Any], content: bytes = b"") -> dict[str, Any]:
         assert self._connection is not None
@@ -339,12 +343,13 @@ class SshTarget(AgentTarget):
         return f"check that 'ssh {self.address}' logs in, that its {self.python} has numpy and LiteRT."
 
 
-def canary() -> bytes:
+def canary(kernels: str = KERNELS[0]) -> bytes:
     """Return the fixed network that agents time beside everything else; profiles of one format share it."""
     from profiler.probe import Probe
     from profiler.shapes import conv_2d
 
-    return Probe("layer", (conv_2d(16, 16, 16, 16),)).build(seed=0)
+    size, channels = (8, 8) if kernels == "reference" else (16, 16)
+    return Probe("layer", (conv_2d(size, size, channels, channels),)).build(seed=0)
 
 
 _OPTIONS = ("threads", "kernels", "python")
