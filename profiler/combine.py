@@ -87,10 +87,9 @@ def drift(canaries_us: np.ndarray, window: int = 101) -> np.ndarray:
 def combine(rows: list[Timing]) -> list[ProbeTime]:
     """One time per probe from all its measurements under one setting, in the order of measuring.
 
-    What else goes on in the device only adds time, so the fastest measurement counts, divided by the device's drift:
-    of a layer its fastest sample, of a whole network, whose runs are what users see, the 20th percentile. This predicts
-    layers not measured better than medians do (held-out error of convolutions 6.9% against 9.5% on a calm machine,
-    12% against 13% on a busy one).
+    What else goes on in the device only adds time, so the fastest sample counts, divided by the device's drift. This
+    predicts layers not measured better than medians do (held-out error of convolutions 6.9% against 9.5% on a calm
+    machine, 12% against 13% on a busy one).
     """
     canaries = np.array([np.nan if row.canary_us is None else row.canary_us for row in rows])
     slowness = drift(canaries)
@@ -106,8 +105,7 @@ def combine(rows: list[Timing]) -> list[ProbeTime]:
             times.append(ProbeTime(first.setting, key, first.kind, None, 0.0, 0, False, error))
             continue
         calm = any(not row.disturbed for row, _ in good)
-        low = "p20_us" if first.kind == "network" else "min_us"
-        values = sorted(float(getattr(row, low) or row.p20_us or 0.0) / factor for row, factor in good)
+        values = sorted(float(row.min_us or row.p20_us or 0.0) / factor for row, factor in good)
         time = values[0]
         spread = (values[-1] - values[0]) / time if time > 0 else 0.0
         times.append(ProbeTime(first.setting, key, first.kind, time, spread, len(values), not calm, None))

@@ -46,17 +46,12 @@ def test_one_row_per_probe_in_the_order_of_measuring() -> None:
     assert [(row.probe_key, row.passes) for row in rows] == [("b", 2), ("a", 1)]
 
 
-def test_layers_count_by_their_fastest_sample() -> None:
+def test_the_fastest_sample_counts() -> None:
     (row,) = combine([timing(p20_us=value) for value in (30.0, 10.0, 11.0, 90.0)])
     assert row.time_us == 10.0
     assert row.passes == 4
     (row,) = combine([timing(min_us=9.0, disturbed=True), timing(min_us=10.0)])
     assert (row.time_us, row.disturbed, row.passes) == (9.0, False, 2)
-
-
-def test_networks_count_by_the_low_end_of_their_fastest_measurement() -> None:
-    (row,) = combine([timing(kind="network", p20_us=value, min_us=1.0) for value in (12.0, 10.0, 90.0)])
-    assert row.time_us == 10.0
 
 
 def test_failures_are_told_and_do_not_hide_times() -> None:
