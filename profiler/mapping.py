@@ -187,7 +187,9 @@ def layer_times_us(network: Network, events: Sequence[Event], total_us: float) -
         Empty where no event belongs to an operator.
     """
     times = operator_times(network, events)
-    return scale_to_total(network, times.fill(total_us), total_us) if times.known_us else {}
+    if not times.known_us:
+        return {}
+    return dict(sorted(scale_to_total(network, times.fill(total_us), total_us).items()))
 
 
 def scale_to_total(network: Network, times_us: Mapping[int, float], total_us: float) -> dict[int, float]:
