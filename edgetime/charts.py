@@ -1,9 +1,9 @@
 """Plots as plain values: what `edgetime.page` draws with plotly.js.
 
 A chart is a dict with ``title``, ``caption``, ``x_title``, ``y_title``, ``log`` (both axes) and ``series``; a
-series has ``name``, ``x``, ``y``, ``kind`` (``points``, ``line``, ``steps``), ``color`` (a name in the page's
-style) and may have ``text`` (one per point), ``dash``, ``width``, ``size`` and ``quiet`` (not in the legend).
-With ``y_free`` the height need not start at 0.
+series has ``name``, ``x``, ``y``, ``kind`` (``points``, ``line``, ``steps``, ``bars``), ``color`` (a name in the
+page's style) and may have ``text`` (one per point), ``dash``, ``width``, ``size`` and ``quiet`` (not in the
+legend). With ``y_free`` the height need not start at 0.
 """
 
 from __future__ import annotations

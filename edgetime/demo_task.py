@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from profiler.progress import ProgressCallback, silent
+
 WIDTHS = (16, 16, 24, 24, 40)
 """Filters of the network's five convolutions."""
 
@@ -67,7 +69,13 @@ def build_network(widths: Sequence[int] = WIDTHS) -> Any:
     return keras.Model(source, layers.Dense(10, activation="softmax", name="digit")(x), name="digits")
 
 
-def train_network(digits: Digits, widths: Sequence[int] = WIDTHS, epochs: int = 30, seed: int = 0) -> Any:
+def train_network(
+    digits: Digits,
+    widths: Sequence[int] = WIDTHS,
+    epochs: int = 30,
+    seed: int = 0,
+    progress: ProgressCallback = silent,
+) -> Any:
     """Train the network from scratch: Adam, its rate falling along a cosine.
 
     Returns
@@ -82,5 +90,8 @@ def train_network(digits: Digits, widths: Sequence[int] = WIDTHS, epochs: int = 
     steps = epochs * -(-len(digits.x) // 32)
     rate = keras.optimizers.schedules.CosineDecay(3e-3, steps)
     model.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy", metrics=["accuracy"])
-    model.fit(digits.x, digits.y, batch_size=32, epochs=epochs, verbose=0)
+    told = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: progress((epoch + 1) / epochs, f"epoch {epoch + 1} of {epochs}")
+    )
+    model.fit(digits.x, digits.y, batch_size=32, epochs=epochs, verbose=0, callbacks=[told])
     return model

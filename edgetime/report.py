@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgetime import __version__, charts, units
+from edgetime import __version__, charts, report_compression, units
 from edgetime.page import Page
 from profiler.errors import EdgetimeError, UsageError
 from profiler.files import write_text
@@ -23,6 +23,8 @@ FIRST_DTYPES = ("float32", "int8")
 
 MOST_STAIRCASES = 12
 
+PLURALS = {"piece of advice": "pieces of advice"}
+
 
 @dataclass
 class Found:
@@ -31,6 +33,7 @@ class Found:
     models: list[TimeModel] = field(default_factory=list)
     predictions: list[dict[str, Any]] = field(default_factory=list)
     results: list[dict[str, Any]] = field(default_factory=list)
+    advice: list[dict[str, Any]] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
 
     def names(self) -> list[str]:
@@ -39,8 +42,13 @@ class Found:
             (len(self.models), "time model"),
             (len(self.predictions), "predicted network"),
             (len(self.results), "compression"),
+            (len(self.advice), "piece of advice"),
         )
-        return [f"{count} {name}{'' if count == 1 else 's'}" for count, name in counts if count]
+        return [
+            f"{count} {name if count == 1 else PLURALS.get(name, name + 's')}"
+            for count, name in counts
+            if count
+        ]
 
 
 def write_report(
@@ -60,7 +68,7 @@ def write_report(
         wrong = f" ({'; '.join(found.unreadable)})" if found.unreadable else ""
         raise UsageError(
             f"{place} holds nothing to report{wrong}: put time models (.timemodel.json), predictions (.jsonl, "
-            "from 'predict --json') or a compression's folder there."
+            "from 'predict --json'), advice (advice.json) or a compression's folder there."
         )
     write_text(output, page_of(found, title or f"edgetime: {place.resolve().name}").render())
     return shown
@@ -79,6 +87,8 @@ def collect(folder: Path) -> Found:
                 found.models.append(TimeModel.load(file))
             elif file.suffix == ".jsonl":
                 found.predictions += list(_predictions(file))
+            elif file.name == "advice.json":
+                found.advice.append(_advice(file))
             elif file.name == "result.json":
                 found.results.append(_result(file))
         except EdgetimeError as error:
@@ -97,8 +107,15 @@ def _predictions(file: Path) -> Iterator[dict[str, Any]]:
 
 def _result(file: Path) -> dict[str, Any]:
     value = json.loads(file.read_text("utf-8"))
-    if not isinstance(value, dict):
+    if not report_compression.is_result(value):
         raise ValueError("it is no result of 'edgetime compress'")
+    return dict(value)
+
+
+def _advice(file: Path) -> dict[str, Any]:
+    value = json.loads(file.read_text("utf-8"))
+    if not isinstance(value, dict) or not {"network", "predicted_ms", "groups"} <= set(value):
+        raise ValueError("it is not what 'edgetime advise --json' prints")
     return value
 
 
@@ -107,8 +124,13 @@ def page_of(found: Found, title: str) -> Page:
     page = Page(title)
     for model in found.models:
         page.text(describe_device(model), soft=True)
+    if found.results:
+        page.tiles(report_compression.headline(found.results))
+        report_compression.add_to(page, found.results)
     for model in found.models:
         _staircases(page, model)
+    for advice in found.advice:
+        _advised(page, advice)
     if found.predictions:
         _predicted(page, found.predictions)
     for model in found.models:
@@ -182,6 +204,31 @@ def _rules(page: Page, model: TimeModel, op: str | None = None) -> None:
     )
     page.text("Errors are of layers that the model did not learn from (cross-validation).", soft=True)
     page.folded("The rules in words", "\n\n".join(model.explain(op)))
+
+
+def _advised(page: Page, advice: Mapping[str, Any]) -> None:
+    """Widths that cost less or no more, per group of layers that change together."""
+
+    def options(found: Sequence[Mapping[str, Any]]) -> str:
+        return ", ".join(f"{o['width']} ({units.percent(-o['saving_share'])})" for o in found[:3]) or "-"
+
+    page.section(
+        f"Widths that this device likes: {advice['network']}",
+        f"Predicted {units.ms(advice['predicted_ms'])}. In brackets: what the whole network would take more or less.",
+    )
+    page.table(
+        ["first layer", "channels", "no slower", "faster", "why not"],
+        [
+            [
+                g["name"].split(";")[0],
+                str(g["width"]),
+                options(g["wider"]),
+                options(g["narrower"]),
+                g["fixed"],
+            ]
+            for g in advice["groups"]
+        ],
+    )
 
 
 def _predicted(page: Page, predictions: Sequence[Mapping[str, Any]]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -38,8 +39,22 @@ class Stages:
         settings: Mapping[str, Any],
         outputs: Sequence[str],
         work: Callable[[], None],
+        scratch: Sequence[str] = (),
     ) -> bool:
         """Do `work`, which writes the files `outputs` in the folder, unless that stage is finished.
+
+        Parameters
+        ----------
+        name
+            Of the stage.
+        settings
+            Plain JSON values that decide the outcome.
+        outputs
+            Names of the files that `work` leaves.
+        work
+            May go on with what an interrupted call of it left.
+        scratch
+            Files and folders that `work` goes on with. They are removed where they come from other settings.
 
         Returns
         -------
@@ -48,14 +63,29 @@ class Stages:
         """
         key = _digest({"name": name, "settings": dict(settings), "before": self._before})
         kept = self._record.get(name, {})
-        finished = kept.get("key") == key and kept.get("files") == self._sizes(outputs)
+        finished = (
+            kept.get("key") == key and bool(kept.get("files")) and kept["files"] == self._sizes(outputs)
+        )
         if not finished:
+            if kept.get("key") != key:
+                self._remove(scratch)
+            # The stage is begun, not finished: a crash from here on leaves it so.
+            self._keep(name, {"key": key, "files": {}})
             work()
-            # Written after the work, so that a crash during it leaves the stage unfinished.
-            self._record[name] = {"key": key, "files": self._sizes(outputs)}
-            write_json(self.folder / RECORD, self._record)
+            self._keep(name, {"key": key, "files": self._sizes(outputs)})
         self._before = _digest({"key": key, "files": self._record[name]["files"]})
         return not finished
+
+    def _keep(self, name: str, state: dict[str, Any]) -> None:
+        self._record[name] = state
+        write_json(self.folder / RECORD, self._record)
+
+    def _remove(self, names: Sequence[str]) -> None:
+        for path in (self.folder / name for name in names):
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
 
     def _sizes(self, outputs: Sequence[str]) -> dict[str, list[int]]:
         """Size and time of change of each output that exists."""

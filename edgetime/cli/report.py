@@ -23,7 +23,7 @@ def command(
     """Make one web page of what a folder holds: staircases, predicted against measured, before and after.
 
     The page needs no network and can be mailed as it is. It shows every .db, .timemodel.json, .jsonl (what
-    'predict --json' printed) and result.json in DIR and the folders in it.
+    'predict --json' printed), advice.json and result.json in DIR and the folders in it.
 
     Example:
 

@@ -65,3 +65,29 @@ def test_a_damaged_record_means_doing_everything_again(work: Work, damage: str):
     work.run({})
     (work.folder / "stages.json").write_text(damage)
     assert work.run({}) == ["first", "second"]
+
+
+def test_unfinished_work_is_gone_on_with_only_under_the_same_settings(tmp_path: Path):
+    def begin(settings: dict) -> None:
+        def work() -> None:
+            (tmp_path / "scratch").mkdir(exist_ok=True)
+            (tmp_path / "scratch" / "half.txt").touch()
+            raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            Stages(tmp_path).run("only", settings, ["out.txt"], work, scratch=["scratch"])
+
+    def half_is_there(settings: dict) -> bool:
+        seen = []
+
+        def work() -> None:
+            seen.append((tmp_path / "scratch" / "half.txt").exists())
+            (tmp_path / "out.txt").touch()
+
+        assert Stages(tmp_path).run("only", settings, ["out.txt"], work, scratch=["scratch"])
+        return seen[0]
+
+    begin({"a": 1})
+    assert half_is_there({"a": 1})
+    begin({"a": 2})
+    assert not half_is_there({"a": 3})

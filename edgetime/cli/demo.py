@@ -1,0 +1,59 @@
+"""``edgetime demo``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edgetime import units
+from edgetime.cli.console import JsonOption, Terminal, table
+from edgetime.cli.failures import keeping
+
+
+def command(
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for everything that is made.")] = Path(
+        "demo-out"
+    ),
+    minutes: Annotated[float, typer.Option(metavar="M", help="Time for profiling this machine.")] = 2.0,
+    seed: Annotated[int, typer.Option(min=0, help="Of everything random.")] = 0,
+    json: JsonOption = False,
+) -> None:
+    """Show the whole story on this machine, in under 8 minutes.
+
+    Profiles this machine, learns its time model, trains a network that reads scanned digits (they come with
+    scikit-learn), advises on its widths, compresses it to less than half the time, exports it as int8, and
+    measures everything that was predicted. A run that was stopped goes on where it was.
+
+    Example:
+
+    \b
+    $ edgetime demo --out demo-out
+    """
+    from compressor.export_quiet import require
+    from edgetime.demo import Demo
+
+    require("tensorflow")
+    with Terminal(json) as terminal, keeping(out):
+        summary = Demo(out, terminal, minutes, seed).run()
+        terminal.json(summary)
+        columns = ["network", "accuracy", "predicted", "measured", "memory", "file"]
+        rows = [
+            [
+                row["network"],
+                units.percent(row["accuracy"]),
+                units.ms(row["predicted_ms"]),
+                units.ms(row["measured_ms"]),
+                units.size(row["peak_memory_bytes"]),
+                units.size(row["file_bytes"]),
+            ]
+            for row in summary["networks"]
+        ]
+        terminal.show("", table(columns, rows), "")
+        if summary["speedup_measured"]:
+            terminal.show(
+                f"Compressed: {summary['speedup_measured']:.2f} times as fast (measured in turns), "
+                f"{-summary['drop_points']:+.2f} points of accuracy."
+            )
+        terminal.show(f"Everything in pictures: {summary['report']}")

@@ -1,0 +1,276 @@
+"""``edgetime demo``: the whole story on this machine, on digits that come with scikit-learn."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+from edgetime import units
+from edgetime.stages import Stages
+from profiler.errors import BudgetError
+from profiler.files import replacing, write_json, write_text
+from profiler.progress import ProgressCallback
+
+BUDGET_SHARE = 0.42
+"""Budget of the compression, as a share of the original's predicted time: aims at more than twice as fast."""
+
+TEST_FILES = {
+    "original": "original.tflite",
+    "uniform width": "uniform/compressed.tflite",
+    "compressed": "compressed/compressed.tflite",
+    "compressed, int8": "compressed_int8.tflite",
+}
+"""The networks of the last table, by what they are."""
+
+
+class Listener(Protocol):
+    """Who is told of the demo as it goes: `edgetime.cli.console.Terminal` is one."""
+
+    def note(self, text: str) -> None:
+        """Tell a sentence."""
+
+    def progress(self, title: str) -> contextlib.AbstractContextManager[ProgressCallback]:
+        """Show progress of one stage."""
+
+
+class Demo:
+    """One run of the demo. Stages that are finished are skipped when it is run again in the same folder.
+
+    Parameters
+    ----------
+    folder
+        Where everything is kept.
+    listener
+        Told of every stage.
+    minutes
+        For profiling this machine.
+    seed
+        Of everything random.
+    """
+
+    def __init__(
+        self, folder: str | os.PathLike[str], listener: Listener, minutes: float = 2.0, seed: int = 0
+    ) -> None:
+        self.folder = Path(folder)
+        self.listener = listener
+        self.minutes = minutes
+        self.seed = seed
+
+    def run(self) -> dict[str, Any]:
+        """Do what is not done yet.
+
+        Returns
+        -------
+        summary : dict
+            ``report``, ``speedup_measured``, ``drop_points`` and ``networks``: rows of the last table.
+        """
+        stages = Stages(self.folder)
+
+        def stage(
+            name: str, outputs: list[str], work: Callable[[ProgressCallback], None], **settings: Any
+        ) -> None:
+            scratch = settings.pop("scratch", ())
+
+            def shown() -> None:
+                with self.listener.progress(name) as progress:
+                    work(progress)
+
+            if not stages.run(name, settings, outputs, shown, scratch):
+                self.listener.note(f"{name}: done before")
+
+        stage("Profile this machine", ["here.db"], self._profile, minutes=self.minutes)
+        stage("Learn its time model", ["here.timemodel.json"], self._fit)
+        self._tell_model()
+        stage(
+            "Train a network",
+            ["original.keras", "original.tflite", "digits.npz"],
+            self._train,
+            seed=self.seed,
+        )
+        stage("Advise", ["advice.json"], self._advise)
+        self._tell_advice()
+        stage(
+            "Compress it",
+            ["compressed/result.json", "compressed/compressed.keras", "compressed/compressed.tflite"],
+            self._compress,
+            seed=self.seed,
+            share=BUDGET_SHARE,
+            scratch=["compressed"],
+        )
+        stage(
+            "Cut it evenly, to compare",
+            ["uniform/result.json", "uniform/compressed.tflite"],
+            self._cut_evenly,
+            seed=self.seed,
+            scratch=["uniform"],
+        )
+        stage("Export as int8", ["compressed_int8.tflite"], self._export)
+        stage("Choose", ["selection.json", "policy.json"], self._select)
+        stage("Predict and measure", ["predictions.jsonl"], self._measure)
+        return self._summary()
+
+    # --- Stages -----------------------------------------------------------------------------------------------
+
+    def _profile(self, progress: ProgressCallback) -> None:
+        from profiler.profiling import profile
+        from profiler.target import open_target
+
+        profile(open_target("local"), self.folder / "here.db", minutes=self.minutes, progress=progress)
+
+    def _fit(self, progress: ProgressCallback) -> None:
+        from timemodel.fitting import fit_profile
+
+        fit_profile(self.folder / "here.db", progress).save(self.folder / "here.timemodel.json")
+
+    def _train(self, progress: ProgressCallback) -> None:
+        from compressor.export import export
+        from compressor.export_quiet import tensorflow
+        from edgetime.demo_task import load_digits, train_network
+
+        progress(0.0, "starting TensorFlow")
+        tensorflow()
+        digits = load_digits(self.seed)
+        digits.save(self.folder / "digits.npz")
+        model = train_network(digits, seed=self.seed, progress=lambda done, note: progress(0.95 * done, note))
+        with replacing(self.folder / "original.keras") as temporary:
+            model.save(temporary)
+        export(model, self.folder / "original.tflite", check_data=self.folder / "digits.npz")
+
+    def _advise(self, progress: ProgressCallback) -> None:
+        from profiler.tflite_reader import read_network
+        from timemodel.advice import advise
+
+        network = read_network(self.folder / "original.tflite")
+        write_json(self.folder / "advice.json", advise(self._model(), network).to_dict())
+
+    def _compress(self, progress: ProgressCallback) -> None:
+        from compressor.pipeline import compress
+        from profiler.tflite_reader import read_network
+
+        model = self._model()
+        budget_ms = BUDGET_SHARE * model.predict_total_ms(read_network(self.folder / "original.tflite"))
+        compress(
+            self.folder / "original.keras",
+            self.folder / "digits.npz",
+            model,
+            self.folder / "compressed",
+            budget_ms=budget_ms,
+            minutes=2.0,
+            seed=self.seed,
+            resume=True,
+            progress=progress,
+        )
+
+    def _cut_evenly(self, progress: ProgressCallback) -> None:
+        """The baseline: one width multiplier for all layers, down to the accuracy of the compressed network."""
+        from compressor.pipeline import compress
+
+        before, after = self._result("compressed")["before"], self._result("compressed")["after"]
+        drop = max(0.0, 100 * (before["validation_score"] - after["validation_score"]))
+        # Where no narrower network keeps that accuracy, the one that came nearest stands for the baseline.
+        with contextlib.suppress(BudgetError):
+            compress(
+                self.folder / "original.keras",
+                self.folder / "digits.npz",
+                self._model(),
+                self.folder / "uniform",
+                max_accuracy_drop=drop,
+                method="uniform",
+                minutes=1.5,
+                seed=self.seed,
+                resume=True,
+                progress=progress,
+            )
+
+    def _export(self, progress: ProgressCallback) -> None:
+        from compressor.export import export
+
+        digits = self.folder / "digits.npz"
+        export(
+            self.folder / "compressed" / "compressed.keras",
+            self.folder / "compressed_int8.tflite",
+            "int8",
+            calibration=digits,
+            check_data=digits,
+            progress=progress,
+        )
+
+    def _select(self, progress: ProgressCallback) -> None:
+        from selector.selection import select
+
+        files = [self.folder / name for name in TEST_FILES.values()]
+        chosen = select(self._model(), files, self.folder / "digits.npz", progress=progress)
+        write_json(self.folder / "selection.json", chosen.to_dict())
+        chosen.policy.save(self.folder / "policy.json")
+
+    def _measure(self, progress: ProgressCallback) -> None:
+        from edgetime.prediction import Predictor
+
+        lines = []
+        with Predictor(self._model(), measure=True) as predictor:
+            for index, (what, file) in enumerate(TEST_FILES.items()):
+                progress(index / len(TEST_FILES), file)
+                result, warnings = predictor.predict(self.folder / file)
+                for warning in warnings:
+                    self.listener.note(warning)
+                lines.append(json.dumps({**result, "network": what}))
+        write_text(self.folder / "predictions.jsonl", "\n".join(lines) + "\n")
+
+    # --- Telling ----------------------------------------------------------------------------------------------
+
+    def _model(self) -> Any:
+        from timemodel.model import TimeModel
+
+        return TimeModel.load(self.folder / "here.timemodel.json")
+
+    def _result(self, name: str) -> dict[str, Any]:
+        return dict(json.loads((self.folder / name / "result.json").read_text("utf-8")))
+
+    def _tell_model(self) -> None:
+        text = self._model().explain("conv_2d")
+        convolution = next((rules for rules in text if rules.startswith("conv_2d float32")), text[0])
+        self.listener.note("\n".join(convolution.splitlines()[:4]))
+
+    def _tell_advice(self) -> None:
+        advice = json.loads((self.folder / "advice.json").read_text("utf-8"))
+        self.listener.note(f"The network takes {units.ms(advice['predicted_ms'])} (predicted).")
+        for change in advice["top"][:3]:
+            saved = units.percent(change["saving_share"])
+            self.listener.note(
+                f"  {change['name']}: {change['width']} channels, not {change['from_width']}: {saved} less"
+            )
+
+    def _summary(self) -> dict[str, Any]:
+        from edgetime.report import write_report
+
+        report = self.folder / "report.html"
+        write_report(self.folder, report, "edgetime: digits on this machine")
+        compressed = self._result("compressed")
+        accuracy = {
+            str(row["path"]): row["accuracy"]
+            for row in json.loads((self.folder / "selection.json").read_text("utf-8"))["candidates"]
+        }
+        networks = []
+        for line in (self.folder / "predictions.jsonl").read_text("utf-8").splitlines():
+            row = json.loads(line)
+            file = self.folder / TEST_FILES[row["network"]]
+            networks.append(
+                {
+                    **{
+                        key: row[key]
+                        for key in ("network", "predicted_ms", "measured_ms", "peak_memory_bytes")
+                    },
+                    "accuracy": accuracy.get(str(file)),
+                    "file_bytes": file.stat().st_size,
+                }
+            )
+        return {
+            "report": str(report),
+            "speedup_measured": compressed["speedup_measured"],
+            "drop_points": compressed["drop_points"],
+            "networks": networks,
+        }
