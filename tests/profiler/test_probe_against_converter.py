@@ -1,0 +1,343 @@
+"""Each probe against what TensorFlow's converter makes of the same layer.
+
+TensorFlow writes the layer; its file is read. The operator must be the one that the probe has, with equal shapes and
+parameters. Then the probe gets the weights and scales of that file, and both files run on the same input: same outputs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from compressor.export_quiet import quiet
+from profiler import shapes
+from profiler.builder import encode, lay_out
+from profiler.probe import Probe
+from profiler.sampler import operators
+from profiler.tflite_reader import read_network
+
+tf = pytest.importorskip("tensorflow")
+interpreter = pytest.importorskip("ai_edge_litert.interpreter")
+
+MAP = (1, 9, 11, 12)
+RNG = np.random.default_rng(5)
+
+
+def weights(*shape):
+    return tf.constant(RNG.normal(size=shape).astype(np.float32) * 0.3)
+
+
+ACTIVATIONS = {"none": tf.identity, "relu": tf.nn.relu, "relu6": tf.nn.relu6}
+
+
+def conv(kernel=(3, 3), stride=(1, 1), dilation=(1, 1), padding="same", activation="relu", out=20):
+    kernels, bias = weights(*kernel, 12, out), weights(out)
+
+    def layer(x):
+        y = tf.nn.conv2d(x, kernels, stride, padding.upper(), dilations=dilation)
+        return ACTIVATIONS[activation](y + bias)
+
+    return lambda dtype: shapes.conv_2d(
+        9, 11, 12, out, kernel, stride, dilation, padding, activation, dtype
+    ), layer
+
+
+def depthwise(kernel=(3, 3), stride=1, padding="same", activation="none"):
+    kernels, bias = weights(*kernel, 12, 1), weights(12)
+
+    def layer(x):
+        y = tf.nn.depthwise_conv2d(x, kernels, (1, stride, stride, 1), padding.upper())
+        return ACTIVATIONS[activation](y + bias)
+
+    return (
+        lambda dtype: shapes.depthwise_conv_2d(
+            9, 11, 12, kernel, (stride, stride), (1, 1), padding, activation, dtype
+        ),
+        layer,
+    )
+
+
+def dense(activation="none", rows=1):
+    kernel, bias = weights(30, 17), weights(17)
+    return (
+        lambda dtype: shapes.fully_connected(30, 17, rows, activation, dtype),
+        lambda x: ACTIVATIONS[activation](tf.matmul(x, kernel) + bias),
+    )
+
+
+def pool(op, kernel, stride, padding):
+    function = tf.nn.avg_pool2d if op == "average_pool_2d" else tf.nn.max_pool2d
+    return (
+        lambda dtype: shapes.pool_2d(op, 9, 11, 12, kernel, stride, padding, dtype),
+        lambda x: function(x, kernel, stride, padding.upper()),
+    )
+
+
+def unary(op, function, shape=MAP):
+    return lambda dtype: shapes.unary(op, shape, dtype), function
+
+
+def binary(op, function, right=MAP, activation="none", constant=False):
+    layer = lambda dtype: shapes.binary(op, MAP, right, activation, dtype, constant)  # noqa: E731
+    if constant:
+        stored = weights(*right)
+        return layer, lambda x: ACTIVATIONS[activation](function(x, stored))
+    return layer, lambda x, y: ACTIVATIONS[activation](function(x, y))
+
+
+def transposed_conv():
+    kernels, bias = weights(3, 3, 7, 12), weights(7)
+    return (
+        lambda dtype: shapes.transpose_conv(9, 11, 12, 7, (3, 3), (2, 2), "same", dtype),
+        lambda x: tf.nn.conv2d_transpose(x, kernels, (1, 18, 22, 7), 2, "SAME") + bias,
+    )
+
+
+PADDINGS = ((0, 0), (1, 2), (0, 3), (0, 0))
+
+
+def fused_lstm():
+    kernel, recurrent, bias = weights(4, 24), weights(6, 24), weights(24)
+
+    # By these attributes the converter knows a function for an LSTM, as tf.keras 2 marked it.
+    marks = {
+        "api_implements": "lstm_0",
+        "api_preferred_device": "CPU",
+        "time_major": False,
+        "go_backwards": False,
+    }
+
+    @tf.function(experimental_attributes=marks)
+    def standard_lstm(x, h, c, kernel, recurrent, bias):
+        steps = []
+        for step in range(5):
+            z = tf.matmul(x[:, step], kernel) + tf.matmul(h, recurrent) + bias
+            i, f, g, o = tf.split(z, 4, axis=1)
+            c = tf.sigmoid(f) * c + tf.sigmoid(i) * tf.tanh(g)
+            h = tf.sigmoid(o) * tf.tanh(c)
+            steps.append(h)
+        return h, tf.stack(steps, axis=1), h, c, tf.constant(1.0)
+
+    def layer(x):
+        zeros = tf.zeros((1, 6))
+        return standard_lstm(x, zeros, zeros, kernel, recurrent, bias)[1]
+
+    return lambda dtype: shapes.lstm(5, 4, 6), layer
+
+
+# Operator -> cases, each the probe's layer by its dtype and the function that TensorFlow converts.
+CASES = {
+    "conv_2d": [
+        conv(),
+        conv((1, 1), activation="none"),
+        conv((5, 3), (2, 2), padding="valid", activation="relu6"),
+        conv(dilation=(2, 2), activation="none"),
+    ],
+    "depthwise_conv_2d": [depthwise(), depthwise((5, 5), 2, "valid", "relu6")],
+    "fully_connected": [dense(), dense("relu", rows=4)],
+    "transpose_conv": [transposed_conv()],
+    "add": [
+        binary("add", tf.add),
+        binary("add", tf.add, activation="relu"),
+        binary("add", tf.add, (1, 1, 1, 12)),
+        binary("add", tf.add, (12,), constant=True),
+    ],
+    "mul": [
+        binary("mul", tf.multiply),
+        binary("mul", tf.multiply, (1, 1, 1, 12)),
+        binary("mul", tf.multiply, (12,), constant=True),
+    ],
+    "sub": [binary("sub", tf.subtract), binary("sub", tf.subtract, (1, 1, 1, 12))],
+    "average_pool_2d": [
+        pool("average_pool_2d", (2, 2), (2, 2), "valid"),
+        pool("average_pool_2d", (3, 3), (1, 1), "same"),
+    ],
+    "max_pool_2d": [
+        pool("max_pool_2d", (2, 2), (2, 2), "valid"),
+        pool("max_pool_2d", (3, 2), (2, 1), "same"),
+    ],
+    "mean": [
+        (
+            lambda dtype: shapes.reduce("mean", MAP, (1, 2), False, dtype),
+            lambda x: tf.reduce_mean(x, (1, 2)),
+        ),
+        (
+            lambda dtype: shapes.reduce("mean", MAP, (1, 2), True, dtype),
+            lambda x: tf.reduce_mean(x, (1, 2), keepdims=True),
+        ),
+        (
+            lambda dtype: shapes.reduce("mean", (1, 7, 5), (1,), False, dtype),
+            lambda x: tf.reduce_mean(x, [1]),
+        ),
+    ],
+    "softmax": [unary("softmax", tf.nn.softmax, (3, 40))],
+    "pad": [(lambda dtype: shapes.pad(MAP, PADDINGS, dtype), lambda x: tf.pad(x, PADDINGS))],
+    "concatenation": [
+        (
+            lambda dtype: shapes.concatenation([MAP, (1, 9, 11, 5)], 3, dtype),
+            lambda x, y: tf.concat([x, y], 3),
+        )
+    ],
+    "reshape": [(lambda dtype: shapes.reshape(MAP, (1, 1188), dtype), lambda x: tf.reshape(x, (1, 1188)))],
+    "transpose": [
+        (
+            lambda dtype: shapes.transpose(MAP, (0, 3, 1, 2), dtype),
+            lambda x: tf.transpose(x, (0, 3, 1, 2)),
+        )
+    ],
+    "resize_bilinear": [
+        (
+            lambda dtype: shapes.resize("resize_bilinear", 9, 11, 12, 18, 22, dtype),
+            lambda x: tf.image.resize(x, (18, 22), "bilinear"),
+        )
+    ],
+    "resize_nearest_neighbor": [
+        (
+            lambda dtype: shapes.resize("resize_nearest_neighbor", 9, 11, 12, 18, 22, dtype),
+            lambda x: tf.image.resize(x, (18, 22), "nearest"),
+        )
+    ],
+    "batch_matmul": [
+        (
+            lambda dtype: shapes.batch_matmul((1, 4), 6, 8, 5, False, dtype),
+            tf.matmul,
+        ),
+        (
+            lambda dtype: shapes.batch_matmul((1, 4), 6, 8, 5, True, dtype),
+            lambda x, y: tf.matmul(x, y, transpose_b=True),
+        ),
+    ],
+    "unidirectional_sequence_lstm": [fused_lstm()],
+    "logistic": [unary("logistic", tf.sigmoid)],
+    "tanh": [unary("tanh", tf.tanh)],
+    "relu": [unary("relu", tf.nn.relu)],
+    "relu6": [unary("relu6", tf.nn.relu6)],
+    "elu": [unary("elu", tf.nn.elu)],
+    "gelu": [unary("gelu", lambda x: tf.nn.gelu(x))],
+    "exp": [unary("exp", tf.exp)],
+    "rsqrt": [unary("rsqrt", tf.math.rsqrt)],
+    "sqrt": [unary("sqrt", tf.sqrt)],
+    "square": [unary("square", tf.square)],
+    "leaky_relu": [
+        (
+            lambda dtype: replace(shapes.unary("leaky_relu", MAP, dtype), params={"alpha": 0.25}),
+            lambda x: tf.nn.leaky_relu(x, 0.25),
+        )
+    ],
+    "neg": [unary("neg", tf.negative)],
+    "abs": [unary("abs", tf.abs)],
+    "hard_swish": [unary("hard_swish", lambda x: x * tf.nn.relu6(x + 3.0) * (1 / 6))],
+    "quantize": [unary("relu", tf.nn.relu)],
+    "dequantize": [unary("relu", tf.nn.relu)],
+}
+
+COVERED = [(op, dtype) for dtype in ("float32", "int8") for op in operators(dtype)]
+
+
+def convert(function, layer, dtype):
+    """The `.tflite` that TensorFlow's converter makes of `function` on inputs like those of `layer`."""
+    specs = [tf.TensorSpec(t.shape, tf.float32, f"input_{k}") for k, t in enumerate(layer.activations)]
+    rows = [[RNG.normal(size=t.shape).astype(np.float32) for t in layer.activations] for _ in range(20)]
+    with quiet():
+        module = tf.Module()
+        traced = tf.function(function).get_concrete_function(*specs)
+        converter = tf.lite.TFLiteConverter.from_concrete_functions([traced], module)
+        if dtype == "int8":
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+            converter.representative_dataset = lambda: iter(rows)
+            converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        return converter.convert()
+
+
+class Loaded:
+    """A file in an interpreter that keeps all tensors, so that single operators can be looked at."""
+
+    def __init__(self, content, kernels):
+        resolver = getattr(interpreter.OpResolverType, kernels)
+        self.runner = interpreter.Interpreter(
+            model_content=content,
+            experimental_op_resolver_type=resolver,
+            experimental_preserve_all_tensors=kernels != "AUTO",
+        )
+        self.runner.allocate_tensors()
+        self.details = {detail["index"]: detail for detail in self.runner.get_tensor_details()}
+
+    def operands(self, op):
+        """Tensor numbers (inputs, outputs) of the only operator `op`."""
+        (found,) = (d for d in self.runner._get_ops_details() if d["op_name"].lower() == op)
+        return [i for i in found["inputs"] if i >= 0], list(found["outputs"])
+
+    def run(self, inputs):
+        details = sorted(self.runner.get_input_details(), key=lambda detail: detail["name"])
+        for detail, value in zip(details, inputs, strict=True):
+            self.runner.set_tensor(detail["index"], value)
+        self.runner.invoke()
+
+    def __getitem__(self, index):
+        return np.array(self.runner.get_tensor(index))
+
+
+def copy_constants_and_scales(plan, converted, inputs, outputs):
+    """Give the probe the weights and scales of the converter's file."""
+    operands = [i for i in plan.operators[0].inputs if i >= 0]
+    for here, there in zip([*operands, *plan.operators[0].outputs], [*inputs, *outputs], strict=True):
+        tensor, quantization = plan.tensors[here], converted.details[there]["quantization_parameters"]
+        if tensor.data is not None:
+            tensor.data = converted[there]
+        tensor.scales = tuple(float(s) for s in quantization["scales"])
+        tensor.zero_points = tuple(int(z) for z in quantization["zero_points"])
+        tensor.axis = int(quantization["quantized_dimension"])
+
+
+def check(case, op, dtype):
+    make_layer, function = case
+    arithmetic = dtype if op not in ("quantize", "dequantize") else "int8"
+    content = convert(function, make_layer("float32"), arithmetic)
+    (read,) = (layer for layer in read_network(content).layers if layer.op == op)
+    wanted = make_layer(dtype)
+    if op in ("quantize", "dequantize"):
+        pair = ("float32", "int8") if op == "quantize" else ("int8", "float32")
+        wanted = shapes.unary(op, wanted.inputs[0].shape, *pair)
+
+    # The same layer: shapes, types, constants and parameters.
+    assert [(t.shape, t.dtype, t.constant) for t in wanted.inputs] == [
+        (t.shape, t.dtype, t.constant) for t in read.inputs
+    ]
+    assert [(t.shape, t.dtype) for t in wanted.outputs] == [(t.shape, t.dtype) for t in read.outputs]
+    common = {name: value for name, value in wanted.params.items() if name in read.params}
+    assert common == {name: read.params[name] for name in common}
+    assert wanted.macs == read.macs
+
+    # The same outputs from the same weights and inputs.
+    values = [RNG.normal(size=t.shape).astype(np.float32) for t in make_layer("float32").activations]
+    if op in ("rsqrt", "sqrt"):
+        values = [np.abs(value) + 0.1 for value in values]
+    for kernels in ("BUILTIN_WITHOUT_DEFAULT_DELEGATES", "BUILTIN_REF"):
+        if (op, kernels) == ("elu", "BUILTIN_REF"):
+            continue  # there is no reference kernel of that version
+        converted = Loaded(content, kernels)
+        inputs, outputs = converted.operands(op)
+        plan = lay_out(Probe("layer", (wanted,)))
+        copy_constants_and_scales(plan, converted, inputs, outputs)
+        converted.run(values)
+        data = [converted[i] for i, t in zip(inputs, read.inputs, strict=True) if not t.constant]
+        expected = converted[outputs[0]]
+        # The same kernels: equal to the bit. What the runtime takes by default (XNNPACK): equal but for rounding.
+        for probed, exact in ((Loaded(encode(plan), kernels), True), (Loaded(encode(plan), "AUTO"), False)):
+            probed.run(data)
+            found = probed[probed.runner.get_output_details()[0]["index"]]
+            assert found.dtype == expected.dtype
+            assert len(np.unique(found)) > 4
+            if exact:
+                np.testing.assert_array_equal(found, expected)
+                continue
+            tolerance = {"atol": 1, "rtol": 0} if found.dtype == np.int8 else {"atol": 1e-5, "rtol": 1e-4}
+            np.testing.assert_allclose(found.astype(np.float64), expected.astype(np.float64), **tolerance)
+
+
+@pytest.mark.parametrize(("op", "dtype"), COVERED, ids=[f"{op}-{dtype}" for op, dtype in COVERED])
+def test_probe_gives_what_the_converters_file_gives(op, dtype):
+    for case in CASES[op]:
+        check(case, op, dtype)
