@@ -82,7 +82,8 @@ class Finals:
         outcomes.sort(key=lambda item: (-item[1], item[2]))
         best = replace(winner, score=outcomes[0][1], loss=outcomes[0][2])
         paths = tuple(self._path(winner, seed) for seed, _, _ in outcomes)
-        return Chosen(best, paths, tuple(score for _, score, _ in outcomes), self._goal.met_by(best))
+        met = self._goal.met_by(best) and best.predicted_ms < self._prepared.original.predicted_ms
+        return Chosen(best, paths, tuple(score for _, score, _ in outcomes), met)
 
     def _contenders(self, trials: Sequence[Trial]) -> list[Trial]:
         """The best trials; under a limit on the score also slower ones, in case that the fastest fail."""

@@ -6,6 +6,7 @@ import contextlib
 import json
 import math
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -33,6 +34,8 @@ class Schedule:
         At most so many passes over the training data.
     batch_size
         Rows per step.
+    most_rows
+        An epoch looks at no more rows than this, other ones each time; None for all.
     learning_rate
         Adam's, at the start; it falls to 0 along a cosine over `epochs`.
     patience
@@ -44,6 +47,7 @@ class Schedule:
 
     epochs: int = 30
     batch_size: int = 32
+    most_rows: int | None = None
     learning_rate: float = 2e-3
     patience: int = 10
     temperature: float = 3.0
@@ -53,6 +57,8 @@ class Schedule:
         for name in ("epochs", "batch_size", "patience"):
             if getattr(self, name) < 1:
                 raise UsageError(f"{name} must be 1 or more, not {getattr(self, name)}.")
+        if self.most_rows is not None and self.most_rows < 1:
+            raise UsageError(f"most_rows must be 1 or more, not {self.most_rows}.")
         for name in ("learning_rate", "temperature"):
             if not getattr(self, name) > 0:
                 raise UsageError(f"{name} must be above 0, not {getattr(self, name)}.")
@@ -66,12 +72,16 @@ class TrainingError(EdgetimeError):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a training run reached: the best validation score, whose weights the model now has."""
+    """What a training run reached: the best validation score, whose weights the model now has.
+
+    `complete` is False where the deadline ended it.
+    """
 
     score: float
     loss: float
     epochs: int
     seconds: float
+    complete: bool = True
 
 
 class FineTuner:
@@ -159,7 +169,7 @@ class _Run:
         data = tuner._task.data
         self._rows, self._labels, self._augment = data.x, data.y, data.augment
         self._batch = min(schedule.batch_size, len(data.x))
-        self._steps = max(1, len(data.x) // self._batch)
+        self._steps = max(1, min(len(data.x), schedule.most_rows or len(data.x)) // self._batch)
         rate = keras.optimizers.schedules.CosineDecay(schedule.learning_rate, schedule.epochs * self._steps)
         self._optimizer = keras.optimizers.Adam(rate)
         self._optimizer.build(model.trainable_variables)
@@ -176,19 +186,18 @@ class _Run:
         started = time.monotonic()
         if not self._restore():
             self._judge()
-        while self._epoch < self._schedule.epochs and time.monotonic() < self._deadline:
+        complete = True
+        while complete and self._epoch < self._schedule.epochs:
             if self._epoch - self._best_epoch >= self._schedule.patience:
                 break
-            finished = self._train_epoch()
-            self._epoch += 1
+            complete = time.monotonic() < self._deadline and self._train_epoch()
+            self._epoch += complete
             self._judge()
-            if not finished:
-                break
             if time.monotonic() - self._saved > _SAVE_EVERY_S:
                 self._save()
         self._save()
         self._model.set_weights(self._best_weights)
-        return Outcome(self._best[0], -self._best[1], self._epoch, time.monotonic() - started)
+        return Outcome(self._best[0], -self._best[1], self._epoch, time.monotonic() - started, complete)
 
     def _train_epoch(self) -> bool:
         """Run one pass over the rows; False where the time ran out within it."""
@@ -273,7 +282,7 @@ class _Run:
         try:
             with np.load(self._checkpoint, allow_pickle=False) as stored:
                 arrays = {name: stored[name] for name in stored.files}
-        except (OSError, ValueError, EOFError):
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile):
             return False
         if str(arrays.get("signature")) != self._signature():
             return False
@@ -315,16 +324,27 @@ def outputs_of(model: Any, x: NDArray[Any]) -> NDArray[Any]:
     return make_predict(model)(x)
 
 
+def _all_layers(model: Any) -> Iterator[Any]:
+    """Every layer, those inside of models inside included, each before what it stands in."""
+    for layer in model.layers:
+        if hasattr(layer, "layers"):
+            yield from _all_layers(layer)
+        yield layer
+
+
 @contextlib.contextmanager
 def _in_training_shape(model: Any) -> Iterator[None]:
     """Let every layer learn, and let batch normalisation follow the cut network within a few steps.
 
     With Keras' usual momentum of 0.99 its statistics would lag behind for hundreds of steps.
     """
-    flags = [(layer, layer.trainable) for layer in model.layers]
-    momenta = [(layer, layer.momentum) for layer in model.layers if hasattr(layer, "momentum")]
+    layers = list(_all_layers(model))
+    flags = [(layer, layer.trainable) for layer in layers]
+    momenta = [(layer, layer.momentum) for layer in layers if hasattr(layer, "momentum")]
     try:
-        model.trainable = True
+        # Innermost first, each by itself: Keras does not hand a flag down that the model has already.
+        for layer in layers:
+            layer.trainable = True
         for layer, momentum in momenta:
             layer.momentum = min(momentum, _QUICK_MOMENTUM)
         yield

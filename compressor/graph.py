@@ -174,6 +174,12 @@ class ChannelGraph:
                 totals[unit[0]] = totals.get(unit[0], 0) + n
         return WidthForm(constant, tuple((g, n // self.groups[g].width) for g, n in sorted(totals.items())))
 
+    @cached_property
+    def readers(self) -> tuple[Axis, ...]:
+        """The axes of weights that read removable channels: without these entries a channel carries
+        nothing."""
+        return tuple(a for a in self.axes if a.role == "in" and (self._numbers[a.atoms] >= 0).any())
+
     def kept(self, keep: Mapping[str, Iterable[int]]) -> NDArray[np.bool_]:
         """For each atom whether it stays, where group ``g`` keeps the positions ``keep[g]`` (all where it is
         not named).

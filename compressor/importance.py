@@ -60,10 +60,9 @@ def taylor_importance(
         One function for each batch: from layer and variable name to ``weight * gradient`` of that weight.
     """
     totals, batches = _zeros(graph), 0
-    readers = [axis for axis in graph.axes if axis.role == "in"]
     for product in products:
         changes = _zeros(graph)
-        for axis in readers:
+        for axis in graph.readers:
             value = np.asarray(product(axis.layer, axis.variable), dtype=np.float64)
             _add(changes, graph.add_up(axis.atoms, value.sum(axis=_others(value.ndim, axis.axis))))
         _add(totals, {name: change**2 for name, change in changes.items()})
@@ -130,7 +129,7 @@ def measure_importance(
     weights = weights_of(model)
     if measure == "magnitude":
         return magnitude_importance(graph, weights)
-    wanted = sorted({(axis.layer, axis.variable) for axis in graph.axes if axis.role == "in"})
+    wanted = sorted({(axis.layer, axis.variable) for axis in graph.readers})
     return taylor_importance(graph, _products(model, wanted, x, y, loss, seed, batches, batch_size))
 
 

@@ -25,7 +25,7 @@ class Options:
         Of rows that are split off where the data has none.
     """
 
-    search: Schedule = field(default_factory=lambda: Schedule(epochs=6, learning_rate=3e-3))
+    search: Schedule = field(default_factory=lambda: Schedule(epochs=6, most_rows=4000, learning_rate=3e-3))
     final: Schedule = field(default_factory=lambda: Schedule(epochs=30, learning_rate=2e-3, patience=12))
     finalists: int = 2
     validation_share: float = 0.2

@@ -131,6 +131,7 @@ def compress(
     prepared = prepare(model, rows, time_model, quantize, calibration, setting, importance, seed, options,
                        lambda done, note: progress(0.1 * done, note))  # fmt: skip
     goal = _goal(prepared, budget_ms, max_accuracy_drop)
+    workspace.begin()
     best = _search(
         searcher, prepared, workspace, goal, seed, options, _split_time(started, deadline), progress
     )
@@ -204,6 +205,7 @@ def _search(
 ) -> list[Trial]:
     """Run the method; all trials, best first."""
     evaluator = prepared.evaluator(options.search, seed)
+    evaluator.deadline = deadline
     problem = SearchProblem(
         groups=prepared.graph.groups,
         importance=prepared.importance,

@@ -16,7 +16,7 @@ from compressor.finetune import FineTuner, Schedule, TrainingError
 from compressor.graph import ChannelGraph, Widths, build_graph
 from compressor.importance import Importance, measure_importance, normalised, strongest
 from compressor.lowering import ConvertingLowering, Lowering, LoweringError, learn_lowering
-from compressor.methods.base import Trial
+from compressor.methods.base import SearchOverError, Trial
 from compressor.options import Options
 from compressor.surgery import cut
 from compressor.task import Task, task_of
@@ -74,19 +74,38 @@ class Prepared:
 
 
 class Evaluator:
-    """Judges candidates; `last` is the network that was trained last."""
+    """Judges candidates by a short fine-tuning.
+
+    Attributes
+    ----------
+    last
+        The network that was trained last.
+    deadline
+        A candidate that is not done by then is not judged.
+    """
 
     def __init__(self, prepared: Prepared, schedule: Schedule, seed: int) -> None:
         self._prepared, self._schedule, self._seed = prepared, schedule, seed
+        self._first = True
         self.last: Any = None
+        self.deadline = math.inf
 
     def __call__(self, widths: Widths) -> tuple[float, float]:
-        """Validation score and loss after a short fine-tuning; -inf and inf where it diverged."""
+        """Validation score and loss after a short fine-tuning; -inf and inf where it diverged.
+
+        Raises
+        ------
+        SearchOverError
+            The time was used up before it was done.
+        """
         self.last = self._prepared.build(widths)
         try:
-            outcome = self._prepared.tuner.fit(self.last, self._schedule, self._seed)
+            outcome = self._prepared.tuner.fit(self.last, self._schedule, self._seed, deadline=self.deadline)
         except TrainingError:
             return -math.inf, math.inf
+        if not outcome.complete and not self._first:
+            raise SearchOverError
+        self._first = False
         return outcome.score, outcome.loss
 
 

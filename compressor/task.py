@@ -88,13 +88,12 @@ class Task:
         import tensorflow as tf
 
         if self.head == "softmax":
-            return tf.math.log(tf.maximum(outputs, _LEAST_PROBABILITY))
+            return tf.math.log(outputs + _LEAST_PROBABILITY)
         if self.head == "logits":
             return tf.nn.log_softmax(outputs)
         logit = tf.reshape(outputs, [-1, 1])
         if self.head == "sigmoid":
-            p = tf.clip_by_value(logit, _LEAST_PROBABILITY, 1 - _LEAST_PROBABILITY)
-            return tf.math.log(tf.concat([1 - p, p], axis=-1))
+            return tf.math.log(tf.concat([1 - logit, logit], axis=-1) + _LEAST_PROBABILITY)
         return tf.concat([-tf.nn.softplus(logit), -tf.nn.softplus(-logit)], axis=-1)
 
     def _own_loss(self, y: Any, outputs: Any) -> Any:

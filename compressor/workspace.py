@@ -55,7 +55,11 @@ class Workspace:
                 f"{self.folder} was begun with another {', '.join(changed)}: "
                 "give the same as then, or name another folder."
             )
-        write_json(self.folder / _RUN, plain)
+        self._request = plain
+
+    def begin(self) -> None:
+        """Make the folder, and write down what was asked."""
+        write_json(self.folder / _RUN, self._request)
 
     def path(self, *parts: str) -> Path:
         """A file in the folder; its parent is made."""

@@ -19,6 +19,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "Advice": "timemodel.advice",
     "BudgetError": "profiler.errors",
+    "CompressionResult": "compressor.result",
     "Data": "compressor.data",
     "EdgetimeError": "profiler.errors",
     "Layer": "profiler.layer",
@@ -29,7 +30,7 @@ _HOMES = {
     "Tensor": "profiler.layer",
     "TimeModel": "timemodel.model",
     "advise": "timemodel.advice",
-    "compress": "compressor.compression",
+    "compress": "compressor.pipeline",
     "export": "compressor.export",
     "fit": "edgetime.facade",
     "load_data": "compressor.data",

@@ -8,11 +8,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 from compressor.graph import Group, Widths
 from compressor.importance import Importance
-from compressor.timing import PredictedTime
+from compressor.steps import Times
 from profiler.errors import UsageError
 from profiler.progress import ProgressCallback, silent
 
@@ -94,6 +94,17 @@ class Goal:
         return (0.0, trial.score, -trial.predicted_ms)
 
 
+class CandidateTimes(Times, Protocol):
+    """Predicted time of candidates (`compressor.timing.PredictedTime` has it)."""
+
+    @property
+    def cheap(self) -> bool:
+        """Whether thousands can be looked at."""
+
+    def exact(self, widths: Widths) -> float:
+        """What the time model says of the whole network, in ms."""
+
+
 class SearchOverError(Exception):
     """The time for searching is used up; `run` stops the method there. It never reaches the user."""
 
@@ -132,7 +143,7 @@ class SearchProblem:
 
     groups: Mapping[str, Group]
     importance: Importance
-    times: PredictedTime
+    times: CandidateTimes
     evaluate: Callable[[Widths], tuple[float, float]]
     goal: Goal
     original: Trial

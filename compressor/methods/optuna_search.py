@@ -75,7 +75,7 @@ class _Search:
         if problem.times.cheap:
             self._steps = ladders(problem.times, problem.full, method.rungs)
         self._study = self._open_study()
-        self._asked = 0
+        self._asked = len(self._study.trials)
         for finished in self._study.trials:
             widths = finished.user_attrs.get("widths")
             if widths is not None:
@@ -96,19 +96,18 @@ class _Search:
     def _within(self, budget_ms: float) -> None:
         """Look for the best score within a time: the best proposals first, then what Optuna makes of them."""
         first = self._proposals(budget_ms, max(1, self._method.trials // 2))
-        for shares in first:
+        for shares in first[self._asked :]:
             self._ask(budget_ms, shares)
         while not self._enough():
             self._ask(budget_ms)
 
     def _least_time(self, least_ms: float) -> None:
-        """Look for the least time at a score, halving (on the scale of ratios) between hopeless and good
-        enough."""
+        """Look for the least time at a score by halving, on the scale of ratios.
+
+        After an interruption the same steps are taken again; what was tried is only looked up.
+        """
         problem = self._problem
         low, high = least_ms / _CLOSE, problem.original.predicted_ms
-        for trial in problem.trials:  # of an earlier run
-            if problem.goal.met_by(trial):
-                high = min(high, trial.predicted_ms)
         while high / low > _CLOSE and not self._enough():
             level_ms = math.sqrt(low * high)
             proposals = self._proposals(level_ms, self._method.tries)
@@ -124,8 +123,7 @@ class _Search:
                 high = min(level_ms, met.predicted_ms)
 
     def _enough(self) -> bool:
-        """Whether all trials are used up; those of an earlier run count, what is merely looked up does
-        not."""
+        """Whether all trials are used up, those of an earlier run included."""
         return len(self._problem.trials) >= self._method.trials or self._asked >= 4 * self._method.trials
 
     def _ask(self, time_ms: float, shares: Mapping[str, float] | None = None) -> Trial | None:

@@ -32,12 +32,12 @@ class UniformWidth(SearchMethod):
 
     def search(self, problem: SearchProblem) -> None:
         """See `SearchMethod.search`."""
-        candidates = [scaled(problem.full, step / self.grid) for step in range(1, self.grid + 1)]
+        candidates = [scaled(problem.full, step / self.grid) for step in range(1, self.grid)]
         if problem.goal.budget_ms is not None:
             within = [c for c in candidates if problem.times.exact(c) <= problem.goal.budget_ms]
             problem.try_widths(within[-1] if within else min(candidates, key=problem.times.exact))
             return
-        low, high = -1, len(candidates) - 1  # the full width keeps its score
+        low, high = -1, len(candidates)  # beyond the last stands the network as it is
         while high - low > 1:
             middle = (low + high) // 2
             if problem.goal.met_by(problem.try_widths(candidates[middle])):

@@ -1,0 +1,111 @@
+import math
+
+import pytest
+
+from compressor.methods import METHODS, get_method
+from compressor.methods.base import Goal, Trial
+from compressor.methods.optuna_search import OptunaSearch
+from compressor.methods.uniform import UniformWidth
+from compressor.testing.methods import TILE, WIDTHS, CoarseTimes, StaircaseTimes, check_method, make_problem
+from profiler.errors import UsageError
+
+
+@pytest.mark.parametrize("name", sorted(METHODS))
+def test_every_method_passes_the_suite(name, tmp_path):
+    check_method(lambda: get_method(name), tmp_path)
+
+
+def test_unknown_methods_and_options_are_named():
+    with pytest.raises(UsageError, match="no method 'magic': choose one of optuna, uniform"):
+        get_method("magic")
+    with pytest.raises(UsageError, match="trials must be 1 or more, not 0"):
+        OptunaSearch(trials=0)
+    with pytest.raises(UsageError, match="grid"):
+        UniformWidth(grid=1)
+
+
+def test_a_goal_is_either_a_time_or_a_score():
+    with pytest.raises(UsageError, match="either"):
+        Goal()
+    with pytest.raises(UsageError, match="either"):
+        Goal(budget_ms=1.0, least_score=0.5)
+
+
+def test_ranking_under_a_budget():
+    goal = Goal(budget_ms=1.0)
+    good = Trial({"a": 1}, 0.9, 0.8, 0.5)
+    better = Trial({"a": 2}, 1.0, 0.8, 0.4)
+    over = Trial({"a": 3}, 1.1, 0.99, 0.1)
+    far = Trial({"a": 4}, 2.0, 0.99, 0.1)
+    diverged = Trial({"a": 5}, 0.5, -math.inf, math.inf)
+    ranked = sorted([far, good, over, better], key=goal.rank, reverse=True)
+    assert ranked == [better, good, over, far]
+    assert not goal.met_by(diverged)
+
+
+def test_ranking_under_a_limit_on_the_score():
+    goal = Goal(least_score=0.9)
+    fast = Trial({"a": 1}, 0.5, 0.9, 0.5)
+    slow = Trial({"a": 2}, 1.0, 0.99, 0.1)
+    bad = Trial({"a": 3}, 0.1, 0.89, 0.5)
+    worse = Trial({"a": 4}, 0.1, 0.5, 0.5)
+    assert sorted([worse, slow, bad, fast], key=goal.rank, reverse=True) == [fast, slow, bad, worse]
+
+
+def test_trials_survive_json_where_training_diverged():
+    for trial in (Trial({"a": 3}, 0.5, 0.25, 1.5), Trial({"a": 3}, 0.5, -math.inf, math.inf)):
+        assert Trial.from_dict(trial.to_dict()) == trial
+
+
+def test_uniform_takes_the_widest_multiplier_within_the_budget():
+    problem = make_problem(Goal(budget_ms=0.03))
+    (trial,) = UniformWidth().run(problem)
+    shares = [trial.widths[name] / full for name, full in WIDTHS.items()]
+    assert max(shares) - min(shares) < 0.05
+    times = problem.times
+    wider = {
+        name: width + max(1, full // 32)
+        for (name, full), width in zip(WIDTHS.items(), trial.widths.values(), strict=True)
+    }
+    assert times(trial.widths) <= 0.03 < times(wider)
+
+
+def test_optuna_beats_one_multiplier_on_a_staircase():
+    for goal in (Goal(budget_ms=0.4 * StaircaseTimes()(WIDTHS)), Goal(least_score=0.93)):
+        uniform = UniformWidth().run(make_problem(goal))[0]
+        searched = OptunaSearch().run(make_problem(goal))[0]
+        assert goal.rank(searched) > goal.rank(uniform)
+
+
+def test_optuna_stands_on_the_edges_of_steps():
+    problem = make_problem(Goal(budget_ms=0.4 * StaircaseTimes()(WIDTHS)))
+    best = OptunaSearch().run(problem)[0]
+    # The last group feeds nothing, so that all channels of a tile but the last are free.
+    assert best.widths["c"] % TILE == 0 or best.widths["c"] == WIDTHS["c"]
+
+
+def test_optuna_manages_where_times_are_expensive():
+    problem = make_problem(Goal(budget_ms=0.03))
+    problem.times = CoarseTimes()
+    assert problem.goal.met_by(OptunaSearch(trials=4).run(problem)[0])
+
+
+def test_an_interrupted_search_goes_on(tmp_path):
+    goal = Goal(budget_ms=0.03)
+    first = make_problem(goal, tmp_path)
+    evaluate, finished = first.evaluate, []
+
+    def interrupted(widths):
+        if len(finished) == 3:
+            raise KeyboardInterrupt
+        finished.append(1)
+        return evaluate(widths)
+
+    first.evaluate = interrupted
+    with pytest.raises(KeyboardInterrupt):
+        OptunaSearch(trials=8).run(first)
+    second = make_problem(goal, tmp_path, known=first.trials)
+    trials = OptunaSearch(trials=8).run(second)
+    assert len(first.trials) == 3
+    assert len(trials) == 8
+    assert len(second.evaluate.asked) == 5
