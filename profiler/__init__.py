@@ -17,7 +17,7 @@ _HOMES = {
     "ProbeTime": "profiler.combine",
     "Profile": "profiler.store",
     "ProfileSummary": "profiler.profiling",
-    "Setting": "profiler.target",
+    "Setting": "profiler.setting",
     "SshTarget": "profiler.target",
     "Target": "profiler.target",
     "Tensor": "profiler.layer",

@@ -140,7 +140,7 @@ def _slots(layer: Layer, operands: list[int]) -> list[int]:
 
 
 @lru_cache(maxsize=4)
-def _pool(kind: str, seed: int) -> np.ndarray:
+def weight_pool(kind: str, seed: int) -> np.ndarray:
     """Random numbers to cut weights from: drawing them anew for each probe would cost more than all the rest."""
     rng = np.random.default_rng(seed)
     if kind == "int8":
@@ -152,7 +152,7 @@ def _random(shape: tuple[int, ...], dtype: str, seed: int) -> np.ndarray:
     size = int(np.prod(shape, dtype=np.int64))
     if dtype in ("int32", "int64"):
         return np.zeros(shape, dtype)
-    pool = _pool("int8" if dtype in ("int8", "uint8", "int16") else "float", seed)
+    pool = weight_pool("int8" if dtype in ("int8", "uint8", "int16") else "float", seed)
     numbers = pool[:size] if size <= pool.size else np.resize(pool, size)
     return numbers.reshape(shape).astype(dtype, copy=False)
 

@@ -20,8 +20,9 @@ from profiler.files import replacing, write_bytes
 from profiler.probe import Probe
 from profiler.profiling import EMPTY_EVERY, empty_probe
 from profiler.progress import ProgressCallback, silent
+from profiler.setting import Setting
 from profiler.store import Profile
-from profiler.target import KERNELS, Setting, canary
+from profiler.target import KERNELS, canary
 
 _AGENT_MARK = b'"""The agent: the one file that runs on the device and measures there.'
 _SHORTEST_CUT = 1024
@@ -159,9 +160,9 @@ def _with_empty(probes: Sequence[Probe]) -> Iterator[Probe]:
 
 def _pools() -> list[bytes]:
     """Return the random numbers that the builder cuts weights from."""
-    from profiler.builder import _pool
+    from profiler.builder import weight_pool
 
-    return [np.ascontiguousarray(_pool(kind, 0)).tobytes() for kind in ("float", "int8")]
+    return [np.ascontiguousarray(weight_pool(kind, 0)).tobytes() for kind in ("float", "int8")]
 
 
 def cut_out(content: bytes, pools: Sequence[bytes]) -> tuple[bytes, list[list[int]]]:

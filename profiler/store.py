@@ -16,7 +16,7 @@ import numpy as np
 
 from profiler.combine import ProbeTime, Timing, combine
 from profiler.errors import ProfileError, UsageError
-from profiler.target import Setting, device_name
+from profiler.setting import Setting, device_name
 
 APPLICATION_ID = 0x45_54_50_46  # "ETPF"
 SCHEMA_VERSION = 1
