@@ -3,7 +3,7 @@
 A chart is a dict with ``title``, ``caption``, ``x_title``, ``y_title``, ``log`` (both axes) and ``series``; a
 series has ``name``, ``x``, ``y``, ``kind`` (``points``, ``line``, ``steps``, ``bars``), ``color`` (a name in the
 page's style) and may have ``text`` (one per point), ``dash``, ``width``, ``size`` and ``quiet`` (not in the
-legend). With ``y_free`` the height need not start at 0.
+legend). The height starts at 0 unless ``y_range`` says otherwise.
 """
 
 from __future__ import annotations
@@ -91,7 +91,8 @@ def predicted_against_measured(
 
 def trade_off(groups: Mapping[str, Sequence[Mapping[str, Any]]], title: str, caption: str) -> dict[str, Any]:
     """Accuracy over time; a group is a series of points with ``name``, ``ms`` and ``accuracy`` (a share)."""
-    colors = ["model", "third", "points", "good"]
+    colors = ["points", "third", "model", "good"]
+    accuracies = [100 * float(p["accuracy"]) for points in groups.values() for p in points]
     series = [
         {
             "name": group,
@@ -110,7 +111,8 @@ def trade_off(groups: Mapping[str, Sequence[Mapping[str, Any]]], title: str, cap
         "x_title": "ms",
         "y_title": "accuracy, %",
         "log": False,
-        "y_free": True,
+        # At least two points high, so that differences of a few rows look as small as they are.
+        "y_range": [min(accuracies) - 1, min(max(accuracies) + 1, 100.5)],
         "series": series,
     }
 

@@ -240,8 +240,9 @@ class Demo:
         self.listener.note(f"The network takes {units.ms(advice['predicted_ms'])} (predicted).")
         for change in advice["top"][:3]:
             saved = units.percent(change["saving_share"])
+            name = change["name"].split(";")[0]
             self.listener.note(
-                f"  {change['name']}: {change['width']} channels, not {change['from_width']}: {saved} less"
+                f"  {name}: {change['width']} channels, not {change['from_width']}: {saved} less"
             )
 
     def _summary(self) -> dict[str, Any]:
@@ -251,7 +252,7 @@ class Demo:
         write_report(self.folder, report, "edgetime: digits on this machine")
         compressed = self._result("compressed")
         accuracy = {
-            str(row["path"]): row["accuracy"]
+            str(row["network"]): row["accuracy"]
             for row in json.loads((self.folder / "selection.json").read_text("utf-8"))["candidates"]
         }
         networks = []

@@ -10,6 +10,8 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
+from edgetime import units
+
 _MARKS = ("{{title}}", "{{body}}", "{{figures}}", "{{plotly}}")
 
 
@@ -45,12 +47,23 @@ class Page:
         )
         self._parts.append(f'<div class="tiles">{cells}</div>')
 
-    def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]], strong: int | None = None) -> None:
-        """Add a table; columns after the first stand right where all their cells start with a number."""
-        right = [
-            index > 0 and all(str(row[index])[:1] in "+-–0123456789" for row in rows if str(row[index]))
-            for index in range(len(columns))
-        ]
+    def table(
+        self,
+        columns: Sequence[str],
+        rows: Sequence[Sequence[str]],
+        strong: int | None = None,
+        folded: str = "",
+    ) -> None:
+        """Add a table; columns of quantities stand right.
+
+        Parameters
+        ----------
+        strong
+            The row that counts most.
+        folded
+            Where given, the table opens with a click on these words.
+        """
+        right = [all(units.is_quantity(str(row[index])) for row in rows) for index in range(len(columns))]
         head = "".join(_cell("th", column, right[index]) for index, column in enumerate(columns))
         body = "".join(
             f"<tr{' class=strong' if number == strong else ''}>"
@@ -58,9 +71,11 @@ class Page:
             + "</tr>"
             for number, row in enumerate(rows)
         )
-        self._parts.append(
-            f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
-        )
+        table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        block = f'<div class="scroll">{table}</div>'
+        if folded:
+            block = f"<details><summary>{html.escape(folded)}</summary>{block}</details>"
+        self._parts.append(block)
 
     def folded(self, summary: str, text: str) -> None:
         """Add preformatted text that opens with a click."""

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
+_NUMBER = r"[-+~<>≤±]*[\d.,]+[a-zA-Z%]?( [a-zA-Z]{1,2})?"
+_QUANTITY = re.compile(rf"({_NUMBER}(( ±| to) {_NUMBER})?|-)?")
+
 
 def ms(value: float | None) -> str:
     """A time with three significant digits: ``0.0432 ms``, ``1.91 ms``, ``123 ms``, ``4.57 s``."""
@@ -54,3 +59,8 @@ def interval(low: float, high: float) -> str:
     """``0.0085 to 0.0168 ms``; both units where they differ."""
     first, last = ms(low), ms(high)
     return f"{first.split()[0] if first.split()[1] == last.split()[1] else first} to {last}"
+
+
+def is_quantity(text: str) -> bool:
+    """Whether `text` reads as a quantity: ``12``, ``+3.4%``, ``1.91 ms``, ``99.5% ± 0.2``, ``1 to 2 ms``, ``-``."""
+    return _QUANTITY.fullmatch(text.strip()) is not None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json as json_text
 import os
-import re
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -17,6 +16,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from edgetime import units
 from profiler.progress import ProgressCallback
 
 JsonOption = Annotated[
@@ -161,14 +161,15 @@ class _Lines:
         self._told = now
         spent = now - self._start
         left = f", about {clock(spent * (1 - fraction) / fraction)} left" if fraction > 0.01 else ""
-        self._console.print(Text(f"{self._title}: {100 * fraction:.0f}%{left}{f' ({note})' if note else ''}"))
+        line = f"{self._title}: {100 * fraction:.0f}%{left}{f' ({note})' if note else ''}"
+        self._console.print(Text(line), soft_wrap=True)
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str | None = None) -> Table:
     """A table whose columns that hold only numbers stand right; long words are folded, never cut."""
     grid = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
     for index, column in enumerate(columns):
-        numbers = all(_is_number(row[index]) for row in rows)
+        numbers = all(units.is_quantity(str(row[index])) for row in rows)
         grid.add_column(
             column,
             justify="right" if numbers else "left",
@@ -186,11 +187,6 @@ def clock(seconds: float) -> str:
     whole = max(0, round(seconds))
     hours, rest = divmod(whole, 3600)
     return f"{hours}:{rest // 60:02d}:{rest % 60:02d}" if hours else f"{rest // 60}:{rest % 60:02d}"
-
-
-def _is_number(cell: Any) -> bool:
-    """Whether `cell` reads as a quantity, such as ``12``, ``+3.4%``, ``1.91 ms``, ``-`` or nothing."""
-    return re.fullmatch(r"[-+~<>≤±]*([\d.,]+[a-zA-Z%]?( [a-zA-Z]{1,2})?)?", str(cell).strip()) is not None
 
 
 def _escaped(text: str) -> str:

@@ -44,3 +44,23 @@ def test_percent():
     assert units.percent(0.997) == "99.7%"
     assert units.percent(0.5, 0) == "50%"
     assert units.percent(None) == "-"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["12", "1,234", "+3.4%", "1.91 ms", "2.4x", "111k", "99.51% ± 0.21", "0.0362 to 0.0696 ms", "-", ""],
+)
+def test_quantities(text):
+    assert units.is_quantity(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["float32", "conv_2d", "15 (-2.2%), 14 (-4.4%)", "x.tflite", "-c", "3x3 kernel"]
+)
+def test_no_quantities(text):
+    assert not units.is_quantity(text)
+
+
+def test_an_interval_says_its_unit_once():
+    assert units.interval(0.0362, 0.0696) == "0.0362 to 0.0696 ms"
+    assert units.interval(9000, 12000) == "9000 ms to 12 s"
