@@ -1,0 +1,68 @@
+"""The demo, with less profiling and training than people get, from end to end and once more."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from edgetime.demo import TEST_FILES, Demo
+from profiler.progress import ProgressCallback
+
+
+class Listener:
+    """Remembers what it was told."""
+
+    def __init__(self):
+        self.notes: list[str] = []
+        self.stages: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+    @contextlib.contextmanager
+    def progress(self, title: str) -> Iterator[ProgressCallback]:
+        self.stages.append(title)
+        yield lambda fraction, note: None
+
+
+@pytest.mark.slow
+def test_the_whole_story_and_that_it_is_not_told_twice(tmp_path: Path):
+    def demo(listener: Listener) -> Demo:
+        few = {"epochs": 5, "compress_minutes": 0.8, "baseline_minutes": 0.6}
+        return Demo(tmp_path / "out", listener, minutes=0.3, **few)
+
+    first = Listener()
+    summary = demo(first).run()
+    assert len(first.stages) == 9
+
+    names = [row["network"] for row in summary["networks"]]
+    assert names == list(TEST_FILES)
+    rows = dict(zip(names, summary["networks"], strict=True))
+    for row in rows.values():
+        assert row["measured_ms"] > 0
+        assert row["predicted_ms"] > 0
+        assert 0 <= row["accuracy"] <= 1
+    assert rows["original"]["accuracy"] > 0.8
+    assert rows["compressed"]["predicted_ms"] < 0.5 * rows["original"]["predicted_ms"]
+    assert rows["compressed"]["file_bytes"] < rows["original"]["file_bytes"]
+
+    html = Path(summary["report"]).read_text()
+    for words in (
+        "Before and after",
+        "Staircases",
+        "Predicted against measured",
+        "cut evenly",
+        "conv_2d float32",
+    ):
+        assert words in html
+    selection = json.loads((tmp_path / "out" / "selection.json").read_text())
+    assert len(selection["candidates"]) == len(TEST_FILES)
+
+    second = Listener()
+    assert demo(second).run() == summary
+    assert second.stages == []
+    assert sum("done before" in note for note in second.notes) == 9
