@@ -1,0 +1,292 @@
+"""`compress` from file to file, on a task and a device that need no profile."""
+
+import json
+from functools import partial
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from compressor import Data, Options, Schedule, compress, preparation, reporting
+from compressor.export_run import TfliteRunner
+from compressor.finetune import FineTuner
+from compressor.methods.base import SearchMethod
+from compressor.methods.optuna_search import OptunaSearch
+from compressor.result import CompressionResult
+from compressor.task import task_of
+from compressor.testing.device import FormulaTimeModel
+from profiler.errors import BudgetError, DataError, ModelFileError, UsageError
+from profiler.target import device_name, open_target
+
+OPTIONS = Options(
+    search=Schedule(epochs=2, batch_size=16, learning_rate=5e-3),
+    final=Schedule(epochs=3, batch_size=16, learning_rate=5e-3),
+    finalists=1,
+)
+SHORT = OptunaSearch(trials=3, proxy_trials=8)
+
+
+HURRIED = Options(
+    search=Schedule(epochs=1, batch_size=16, learning_rate=1e-6),
+    final=Schedule(epochs=1, batch_size=16, learning_rate=1e-6),
+)
+
+
+class OneChannel(SearchMethod):
+    """Leaves one channel of each group."""
+
+    name = "one"
+
+    def search(self, problem):
+        problem.try_widths(dict.fromkeys(problem.full, 1))
+
+
+def bars(rows, seed):
+    """Pictures of 8x8 noisy pixels with a bar: lying, standing or slanting."""
+    rng = np.random.default_rng(seed)
+    y = np.arange(rows) % 3
+    x = rng.normal(scale=0.3, size=(rows, 8, 8, 1)).astype("float32")
+    for row, kind in enumerate(y):
+        place = rng.integers(1, 7)
+        if kind == 0:
+            x[row, place] += 1
+        elif kind == 1:
+            x[row, :, place] += 1
+        else:
+            x[row, np.arange(8), (np.arange(8) + place) % 8] += 1
+    return x, y.astype("int64")
+
+
+@pytest.fixture(scope="module")
+def task(tmp_path_factory):
+    """A trained network's file and its data."""
+    folder = tmp_path_factory.mktemp("task")
+    x, y = bars(240, 0)
+    x_test, y_test = bars(60, 1)
+    keras.utils.set_random_seed(0)
+    source = keras.Input((8, 8, 1))
+    h = layers.ReLU()(layers.BatchNormalization()(layers.Conv2D(12, 3, padding="same", name="first")(source)))
+    h = layers.MaxPooling2D()(h)
+    h = layers.ReLU()(layers.BatchNormalization()(layers.Conv2D(20, 3, padding="same", name="second")(h)))
+    h = layers.GlobalMaxPooling2D()(h)
+    model = keras.Model(source, layers.Dense(3, activation="softmax", name="head")(h), name="bars")
+    data = Data(x=x, y=y, x_test=x_test, y_test=y_test)
+    split = data.with_validation(0.2, 0)
+    FineTuner(task_of(model, split)).fit(
+        model, Schedule(epochs=6, batch_size=16, learning_rate=0.01, alpha=0.0)
+    )
+    model.save(folder / "bars.keras")
+    return folder / "bars.keras", data
+
+
+def run(task, out, **changes):
+    path, data = task
+    asked = {"options": OPTIONS, "method": SHORT, "seeds": 2, "measure": False, **changes}
+    return compress(path, asked.pop("data", data), asked.pop("time_model", FormulaTimeModel()), out, **asked)
+
+
+def original_ms(task):
+    from compressor.export_convert import to_tflite_bytes
+    from profiler.tflite_reader import read_network
+
+    return FormulaTimeModel().predict(read_network(to_tflite_bytes(str(task[0])))).predicted_ms
+
+
+@pytest.fixture(scope="module")
+def finished(task, tmp_path_factory):
+    """A finished run with a budget of 45%, measured on this machine."""
+    out = tmp_path_factory.mktemp("finished") / "out"
+    with open_target("local") as here, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            reporting, "measure_in_turns", partial(reporting.measure_in_turns, rounds=2, seconds=0.05)
+        )
+        model = FormulaTimeModel(device_name(here.hello()))
+        notes = []
+        result = run(
+            task, out, time_model=model, budget_ms=0.45 * original_ms(task), measure=True,
+            progress=lambda done, note: notes.append(done),
+        )  # fmt: skip
+    return result, notes
+
+
+def test_the_result_is_within_the_budget_and_says_so(task, finished):
+    result, _ = finished
+    assert result.met
+    assert result.after.predicted_ms <= result.budget_ms
+    assert result.before.predicted_ms == pytest.approx(original_ms(task))
+    assert result.speedup_predicted > 2
+    assert result.after.parameters < result.before.parameters
+    assert result.after.macs < result.before.macs
+    assert result.after.file_bytes < result.before.file_bytes
+    assert {w.layer: w.before for w in result.widths} == {"first": 12, "second": 20, "head": 3}
+    assert any(w.after < w.before for w in result.widths)
+    assert next(w.after for w in result.widths if w.layer == "head") == 3
+    assert len(result.after.scores) == result.seeds == 2
+    assert result.after.score_spread is not None
+    assert len(result.trials) == 3
+
+
+def test_the_files_are_what_the_result_says(task, finished):
+    result, _ = finished
+    _, data = task
+    runner = TfliteRunner(f"{result.folder}/{result.after.tflite}")
+    outputs = runner.predict(data.x_test)
+    assert float(np.mean(outputs.argmax(axis=1) == data.y_test)) == pytest.approx(result.after.score)
+    model = keras.saving.load_model(f"{result.folder}/{result.after.keras}")
+    assert model.count_params() == result.after.parameters
+    np.testing.assert_allclose(model.predict(data.x_test, verbose=0), outputs, atol=1e-4)
+    before = TfliteRunner(f"{result.folder}/{result.before.tflite}").predict(data.x_test)
+    assert float(np.mean(before.argmax(axis=1) == data.y_test)) == pytest.approx(result.before.score)
+
+
+def test_both_networks_were_measured(finished):
+    result, _ = finished
+    assert result.before.measured_ms > 0
+    assert result.after.measured_p90_ms >= result.after.measured_ms > 0
+    assert result.speedup_measured == pytest.approx(result.before.measured_ms / result.after.measured_ms)
+    assert result.speedup_low <= result.speedup_high
+
+
+def test_the_result_is_read_back_as_it_was(finished):
+    result, _ = finished
+    assert CompressionResult.load(result.folder) == result
+    value = json.loads(Path(result.folder, "result.json").read_text())
+    assert value["speedup_predicted"] == pytest.approx(result.speedup_predicted)
+    table = result.rows()
+    assert [row["what"] for row in table][:3] == ["accuracy (test)", "measured", "predicted"]
+    assert all({"what", "before", "after", "change"} <= set(row) for row in table)
+
+
+def test_progress_goes_from_nothing_to_all(finished):
+    _, progress = finished
+    assert progress[0] == 0.0
+    assert progress[-1] == 1.0
+    assert progress == sorted(progress)
+
+
+def test_a_finished_run_is_not_done_again(task, finished, monkeypatch):
+    result, _ = finished
+
+    def never(*args, **options):
+        raise AssertionError("trained again")
+
+    monkeypatch.setattr(preparation.FineTuner, "fit", never)
+    with pytest.raises(UsageError, match="go on with it by --resume"):
+        run(task, result.folder, budget_ms=result.budget_ms)
+    again = run(task, result.folder, budget_ms=result.budget_ms, resume=True)
+    assert again.widths == result.widths
+    assert again.after.scores == result.after.scores
+    with pytest.raises(UsageError, match="begun with another seed"):
+        run(task, result.folder, budget_ms=result.budget_ms, resume=True, seed=5)
+
+
+def test_an_interrupted_run_goes_on_where_it_stopped(task, tmp_path, monkeypatch):
+    fit, calls = preparation.FineTuner.fit, []
+
+    def stopping(self, *args, **options):
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        calls.append(1)
+        return fit(self, *args, **options)
+
+    budget = 0.5 * original_ms(task)
+    with monkeypatch.context() as patch:
+        patch.setattr(preparation.FineTuner, "fit", stopping)
+        with pytest.raises(KeyboardInterrupt):
+            run(task, tmp_path, budget_ms=budget)
+    assert len((tmp_path / "trials.jsonl").read_text().splitlines()) == 2
+    kept = keras.saving.load_model(tmp_path / "best_so_far.keras")
+    assert kept.count_params() < keras.saving.load_model(task[0]).count_params()
+    calls.clear()
+    monkeypatch.setattr(preparation.FineTuner, "fit", lambda *a, **o: calls.append(1) or fit(*a, **o))
+    result = run(task, tmp_path, budget_ms=budget, resume=True)
+    assert len(calls) == 1 + 2  # the third trial, and two seeds of the winner
+    assert len(result.trials) == 3
+
+
+def test_a_limit_on_the_accuracy_by_one_multiplier(task, tmp_path):
+    result = run(task, tmp_path, max_accuracy_drop=30.0, method="uniform", seeds=1)
+    assert result.met
+    assert result.method == "uniform"
+    assert result.after.validation_score >= 0.6
+    shares = [w.after / w.before for w in result.widths if w.group]
+    assert max(shares) - min(shares) < 0.15
+    assert result.after.predicted_ms < result.before.predicted_ms
+
+
+def test_an_int8_result_beside_the_quantised_original(task, tmp_path):
+    result = run(task, tmp_path, budget_ms=0.35 * original_ms(task), quantize="int8", seeds=1)
+    assert result.quantized is not None
+    assert result.quantized.file_bytes < result.before.file_bytes
+    assert result.after.predicted_ms <= result.budget_ms
+    assert result.after.quantize == "int8"
+    types = {
+        d["dtype"].__name__
+        for d in TfliteRunner(tmp_path / result.after.tflite)._interpreter.get_tensor_details()
+    }
+    assert "int8" in types
+    assert "int8" in result.rows()[0]
+
+
+def test_a_budget_that_cannot_be_met_leaves_the_nearest_network(task, tmp_path):
+    with pytest.raises(
+        BudgetError, match=r"No network within 1e-05 ms was found: the nearest takes .* over\)"
+    ):
+        run(task, tmp_path, budget_ms=1e-5, seeds=1)
+    result = CompressionResult.load(tmp_path)
+    assert not result.met
+    assert (tmp_path / result.after.tflite).exists()
+    assert all(w.after <= 8 for w in result.widths if w.group)
+
+
+def test_an_accuracy_that_cannot_be_kept_leaves_the_nearest_network(task, tmp_path):
+    with pytest.raises(BudgetError, match="No faster network within 1 points was found: the nearest loses"):
+        run(task, tmp_path, max_accuracy_drop=1.0, seeds=1, method=OneChannel(), options=HURRIED)
+    assert not CompressionResult.load(tmp_path).met
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "words"),
+    [
+        ({}, UsageError, "Give one of --budget-ms and --max-accuracy-drop"),
+        ({"budget_ms": 1.0, "max_accuracy_drop": 1.0}, UsageError, "Give one of"),
+        ({"budget_ms": 0.0}, UsageError, "--budget-ms must be above 0, not 0"),
+        ({"budget_ms": float("nan")}, UsageError, "--budget-ms must be above 0"),
+        ({"max_accuracy_drop": -1.0}, UsageError, "0 to 100 points"),
+        ({"budget_ms": 1.0, "quantize": "int3"}, UsageError, "choose none or int8"),
+        ({"budget_ms": 1.0, "seeds": 0}, UsageError, "--seeds is 1 to 100"),
+        ({"budget_ms": 1.0, "minutes": -1.0}, UsageError, "--minutes must be above 0"),
+        ({"budget_ms": 1.0, "method": "magic"}, UsageError, "no method 'magic'"),
+        ({"budget_ms": 1.0, "importance": "luck"}, UsageError, "no importance 'luck'"),
+        ({"budget_ms": 100.0}, UsageError, "takes .* ms already"),
+        ({"budget_ms": 0.001, "minutes": 1e-9}, BudgetError, "give more --minutes"),
+    ],
+)
+def test_what_cannot_be_is_one_sentence(task, tmp_path, changes, error, words):
+    with pytest.raises(error, match=words):
+        run(task, tmp_path / "out", **changes)
+    assert not (tmp_path / "out" / "result.json").exists()
+
+
+def test_data_that_does_not_fit_is_named(task, tmp_path):
+    path, data = task
+    x, y = data.x, data.y
+    with pytest.raises(DataError, match="class 7"):
+        run((path, Data(x=x, y=np.where(y == 1, 7, y))), tmp_path, budget_ms=0.001)
+    with pytest.raises(DataError, match="rows of x have shape"):
+        run((path, Data(x=x[:, :4], y=y)), tmp_path, budget_ms=0.001)
+    with pytest.raises(DataError, match="is nan"):
+        run((path, Data(x=np.where(x == x.max(), np.nan, x), y=y)), tmp_path, budget_ms=0.001)
+    with pytest.raises(ModelFileError, match="does not exist"):
+        run((tmp_path / "none.keras", data), tmp_path, budget_ms=0.001)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_network_without_anything_to_cut_is_named(task, tmp_path):
+    source = keras.Input((8, 8, 1))
+    x = layers.Dense(3, activation="softmax")(layers.Flatten()(source))
+    keras.Model(source, x).save(tmp_path / "flat.keras")
+    with pytest.raises(UsageError, match=r"flat\.keras has no channels that can be removed"):
+        run((tmp_path / "flat.keras", task[1]), tmp_path / "out", budget_ms=0.001)

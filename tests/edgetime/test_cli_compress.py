@@ -1,0 +1,118 @@
+"""``edgetime compress`` as it is typed, on a made-up device."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from edgetime.cli import app
+
+
+@pytest.fixture(scope="module")
+def task(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with ``net.keras`` and ``data.npz``: is the left or the right half brighter?"""
+    import keras
+    from keras import layers
+
+    folder = tmp_path_factory.mktemp("task")
+    rng = np.random.default_rng(0)
+    y = np.arange(160) % 2
+    x = rng.normal(scale=0.5, size=(160, 8, 8, 1)).astype("float32")
+    x[y == 0, :, :4] += 1
+    x[y == 1, :, 4:] += 1
+    np.savez(folder / "data.npz", x=x, y=y)
+    keras.utils.set_random_seed(0)
+    source = keras.Input((8, 8, 1))
+    h = layers.ReLU()(layers.BatchNormalization()(layers.Conv2D(40, 3, padding="same", name="conv")(source)))
+    h = layers.Flatten()(layers.MaxPooling2D(4)(h))
+    model = keras.Model(source, layers.Dense(2, activation="softmax", name="side")(h))
+    model.compile("adam", "sparse_categorical_crossentropy")
+    model.fit(x, y, epochs=8, batch_size=16, verbose=0)
+    model.save(folder / "net.keras")
+    return folder
+
+
+def arguments(task: Path, time_model: Path, out: Path, *more: object) -> list[str]:
+    common = [
+        "compress",
+        task / "net.keras",
+        "--data",
+        task / "data.npz",
+        "--time-model",
+        time_model,
+        "-o",
+        out,
+    ]
+    return [str(a) for a in (*common, "--method", "uniform", "--seeds", 1, *more)]
+
+
+def test_a_table_or_json_and_the_files(task: Path, time_model_file: Path, tmp_path: Path):
+    out = tmp_path / "out"
+    asked = arguments(task, time_model_file, out, "--max-accuracy-drop", 20)
+    shown = CliRunner().invoke(app, asked)
+    assert shown.exit_code == 0, shown.output
+    for words in ("accuracy (test)", "not measured", "conv", f"Written to {out}"):
+        assert words in shown.stdout
+    assert "Nothing was measured: the time model is of A made-up processor, 4 cores" in " ".join(
+        shown.stderr.split()
+    )
+    again = CliRunner().invoke(app, [*asked, "--resume", "--json"])
+    assert again.exit_code == 0
+    value = json.loads(again.stdout)
+    assert value["met"] is True
+    assert value["after"]["parameters"] < value["before"]["parameters"]
+    assert {path.name for path in out.iterdir()} >= {
+        "compressed.keras",
+        "compressed.tflite",
+        "original.tflite",
+    }
+
+
+def test_killed_at_any_moment_it_goes_on(task: Path, time_model_file: Path, tmp_path: Path):
+    out = tmp_path / "out"
+    asked = arguments(task, time_model_file, out, "--max-accuracy-drop", 20, "--json")
+    command = [sys.executable, "-c", "from edgetime.cli import main; main()", *asked]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    trials = out / "trials.jsonl"
+    limit = time.monotonic() + 300
+    while time.monotonic() < limit and process.poll() is None and not trials.exists():
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    kept = trials.read_text().splitlines()
+    assert kept
+    refused = CliRunner().invoke(app, asked)
+    assert refused.exit_code == 2
+    assert "--resume" in refused.stderr
+    resumed = CliRunner().invoke(app, [*asked, "--resume"])
+    assert resumed.exit_code == 0, resumed.stderr
+    assert trials.read_text().splitlines()[: len(kept)] == kept
+
+
+@pytest.mark.parametrize(
+    ("more", "status", "words"),
+    [
+        ([], 2, "Give one of --budget-ms and --max-accuracy-drop"),
+        (["--budget-ms", 0], 2, "--budget-ms must be above 0, not 0"),
+        (["--budget-ms", 1, "--quantize", "int4"], 2, "choose none or int8"),
+        (["--budget-ms", 1000], 2, "within the budget of 1000 ms: give a smaller one"),
+        (["--budget-ms", 1e-6], 1, "No network within 1e-06 ms was found: the nearest takes"),
+    ],
+)
+def test_bad_input_is_one_sentence(
+    task: Path, time_model_file: Path, tmp_path: Path, more: list[object], status: int, words: str
+):
+    result = CliRunner().invoke(app, arguments(task, time_model_file, tmp_path / "out", *more))
+    assert result.exit_code == status, result.output
+    told = [line for line in result.stderr.splitlines() if line.startswith("edgetime: ")]
+    assert len(told) == 1
+    assert words in told[0]
+    assert result.stdout == ""
