@@ -23,6 +23,9 @@ FIRST_DTYPES = ("float32", "int8")
 
 MOST_STAIRCASES = 12
 
+LEAST_MS = 0.001
+"""The runtime's profiler counts whole microseconds."""
+
 PLURALS = {"piece of advice": "pieces of advice"}
 
 
@@ -189,7 +192,7 @@ def _staircases(page: Page, model: TimeModel, op: str | None = None) -> None:
 def _rules(page: Page, model: TimeModel, op: str | None = None) -> None:
     page.section("What the time model has learned")
     page.table(
-        ["operator", "number type", "measured layers", "typical error", "90% are within"],
+        ["operator", "number type", "measured layers", "median error", "90% are within"],
         [
             [
                 e["op"],
@@ -201,6 +204,7 @@ def _rules(page: Page, model: TimeModel, op: str | None = None) -> None:
             for e in (error.to_dict() for error in model.errors)
             if op in (None, e["op"])
         ],
+        folded="Error of every operator",
     )
     page.text("Errors are of layers that the model did not learn from (cross-validation).", soft=True)
     page.folded("The rules in words", "\n\n".join(model.explain(op)))
@@ -256,12 +260,12 @@ def _predicted(page: Page, predictions: Sequence[Mapping[str, Any]]) -> None:
         figures.append(charts.predicted_against_measured(points, "Whole networks", caption))
     for p in measured:
         layers = [
-            {**row, "name": f"{row['op']} {row['name']}".strip()}
+            {**row, "name": f"{row['op']} {row['name'].split(';')[0]}".strip()}
             for row in p["layers"]
-            if row.get("measured_ms")
+            if (row.get("measured_ms") or 0) >= LEAST_MS
         ]
         if layers:
-            caption = f"{len(layers)} layers; those under a microsecond cannot be measured."
+            caption = f"The {len(layers)} layers of a microsecond or more."
             figures.append(charts.predicted_against_measured(layers, f"Layers of {p['network']}", caption))
     if figures:
         page.figures(figures[:5])
