@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import os
 import sys
 from collections.abc import Iterator, MutableMapping, Sequence
@@ -45,7 +46,7 @@ class _LazyVerbs(MutableMapping[str, Any]):
                 raise KeyError(verb)
             module = importlib.import_module(f"{__name__}.{VERBS[verb]}")
             holder = typer.Typer(add_completion=False, rich_markup_mode="rich")
-            holder.command(verb)(module.command)
+            holder.command(verb, help=_help_text(module.command))(module.command)
             self._made[verb] = typer.main.get_command(holder)
         return self._made[verb]
 
@@ -60,6 +61,15 @@ class _LazyVerbs(MutableMapping[str, Any]):
 
     def __len__(self) -> int:
         return len(VERBS)
+
+
+def _help_text(command: Any) -> str:
+    """The docstring with each paragraph on one line, except those that begin with a line ``\\b``."""
+    paragraphs = (inspect.getdoc(command) or "").split("\n\n")
+    return "\n\n".join(
+        text.removeprefix("\b\n") if text.startswith("\b") else " ".join(text.split("\n"))
+        for text in paragraphs
+    )
 
 
 class VerbGroup(typer.core.TyperGroup):

@@ -73,9 +73,9 @@ def command(
 
     Example:
 
-    \b $ edgetime compress digits.keras --data digits.npz --time-model pc.timemodel.json --budget-ms 0.02 -o
-    small $ edgetime compress digits.keras --data digits.npz --time-model pc.timemodel.json
-    --max-accuracy-drop 1 -o small
+    \b
+    $ edgetime compress digits.keras --data digits.npz --time-model pc.timemodel.json --budget-ms 0.02 -o small
+    $ edgetime compress digits.keras --data digits.npz --time-model pc.timemodel.json --max-accuracy-drop 1 -o small
     """
     from compressor.pipeline import compress
     from edgetime.cli.failures import StoppedError

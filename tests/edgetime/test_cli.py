@@ -303,3 +303,13 @@ def test_bundle_and_import_arguments(tmp_path: Path):
     assert "Cannot read" in fails(2, "import", tmp_path / "none.jsonl", "-o", tmp_path / "d.db")
     (tmp_path / "x.jsonl").write_text("hello\n")
     assert "x.jsonl" in fails(1, "import", tmp_path / "x.jsonl", "-o", tmp_path / "d.db")
+
+
+# --- documentation ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_the_page_on_the_command_line_is_up_to_date(repository: Path):
+    from docs.generate import page
+
+    assert (repository / "docs" / "command-line.md").read_text("utf-8") == page(), "run 'make docs'"
