@@ -12,13 +12,13 @@ import numpy as np
 
 from compressor.export_check import Comparison, accuracy, compare, fault
 from compressor.export_convert import CALIBRATED, check_options, to_tflite_bytes
-from compressor.export_freeze import Specs, is_recurrent
-from compressor.export_load import InputShape, input_specs, load_keras
+from compressor.export_freeze import Specs, argument_names, is_recurrent
+from compressor.export_load import InputShape, in_float32, input_specs, load_keras
 from compressor.export_quiet import quiet
 from compressor.export_rows import CheckRows, Inputs, check_rows, load_known
 from compressor.export_run import TfliteRunner
 from compressor.export_types import TypeReport, read_types
-from profiler.errors import EdgetimeError, UsageError
+from profiler.errors import EdgetimeError, ModelFileError, UsageError
 from profiler.files import replacing
 from profiler.progress import ProgressCallback, silent
 
@@ -140,7 +140,7 @@ def export(
     progress(0.0, "reading the model")
     is_file = isinstance(model, (str, os.PathLike))
     name = str(model) if is_file else "The Keras model"
-    net = load_keras(model) if is_file else model
+    net = in_float32(load_keras(model) if is_file else model)
     specs = input_specs(net, input_shape)
     known = None if calibration is None else load_known(calibration, specs)
     rows = check_rows(known if check_data is None else load_known(check_data, specs), specs, _classes(net))
@@ -156,17 +156,19 @@ def export(
     with replacing(target) as temporary:
         temporary.write_bytes(content)
         progress(0.5, "running the file")
-        runner = TfliteRunner(temporary.read_bytes(), name=str(target))
-        _check_types_of_io(runner, specs, io)
-        comparison = compare_networks(net, runner, rows)
+        try:
+            runner = TfliteRunner(temporary.read_bytes(), name=str(target))
+            _check_types_of_io(runner, specs, io)
+            comparison = compare_networks(net, runner, rows)
+        except ModelFileError as error:
+            raise EdgetimeError(
+                f"{name} {_in_mode(quantize)} does not run: {str(error).rsplit(':', 1)[0]}; try another --quantize."
+            ) from error
         problem = fault(comparison, quantize, max_drop, min_agreement, rows.typical)
         if problem and not allow_drop:
             raise EdgetimeError(
-                f"{name} {'in float32' if quantize == 'none' else f'with --quantize {quantize}'} "
-                f"{problem}, on "
-                f"{rows.description}: try another --quantize or more typical calibration data, or "
-                "accept it with "
-                "--allow-drop."
+                f"{name} {_in_mode(quantize)} {problem}, on {rows.description}: try another --quantize or more "
+                "typical calibration data, or accept it with --allow-drop."
             )
     progress(1.0, "done")
     notes = _notes(net, quantize, types, problem, rows)
@@ -179,7 +181,7 @@ def compare_networks(model: Any, runner: TfliteRunner, rows: CheckRows) -> Compa
     ordered = list(inputs.values())
     with quiet():
         before = model.predict(ordered[0] if len(ordered) == 1 else dict(inputs), verbose=0)
-    after = runner.predict(_by_position(inputs, runner))
+    after = runner.predict(_as_file_names(inputs, runner))
     import keras
 
     comparison = compare(keras.tree.flatten(before), after)
@@ -196,12 +198,16 @@ def compare_networks(model: Any, runner: TfliteRunner, rows: CheckRows) -> Compa
     return replace(comparison, accuracy_before=scores[0], accuracy_after=scores[1])
 
 
-def _by_position(inputs: Any, runner: TfliteRunner) -> Any:
-    """Inputs under the names that the file has for them, should it have changed any."""
-    names = list(runner.input_shapes)
+def _as_file_names(inputs: Any, runner: TfliteRunner) -> Any:
+    """Inputs under the names that the file has for them."""
     if len(inputs) == 1:
-        return {names[0]: next(iter(inputs.values()))}
-    return inputs
+        return {next(iter(runner.input_shapes)): next(iter(inputs.values()))}
+    names = argument_names(inputs)
+    return {names[name]: rows for name, rows in inputs.items()}
+
+
+def _in_mode(quantize: str) -> str:
+    return "in float32" if quantize == "none" else f"with --quantize {quantize}"
 
 
 def _classes(model: Any) -> int | None:

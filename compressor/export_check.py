@@ -121,5 +121,6 @@ def _chooses(outputs: npt.NDArray) -> bool:
 
 def _relative(before: npt.NDArray, after: npt.NDArray) -> float:
     gap = float(np.sqrt(np.mean((before - after) ** 2)))
-    spread = float(before.std()) or float(np.abs(before).mean())
+    # Outputs that hardly vary (an untrained softmax) are compared with their size: their variation is rounding.
+    spread = max(float(before.std()), 0.01 * float(np.sqrt(np.mean(before**2))))
     return gap / spread if spread else gap

@@ -27,8 +27,9 @@ import numpy as np
 import numpy.typing as npt
 
 from compressor.data import Data
-from compressor.export_freeze import Specs, freeze, has_loop, is_recurrent
-from compressor.export_load import InputShape, input_specs, load_keras
+from compressor.export_freeze import Specs, argument_names, freeze, has_loop, is_recurrent
+from compressor.export_graph import with_own_biases
+from compressor.export_load import InputShape, in_float32, input_specs, load_keras
 from compressor.export_quiet import last_complaint, quiet, require, tensorflow
 from compressor.export_types import read_types
 from profiler.errors import DataError, EdgetimeError, UsageError
@@ -90,6 +91,7 @@ def to_tflite_bytes(
         name, model = str(model), load_keras(model)
     else:
         name = f"The model '{getattr(model, 'name', 'model')}'"
+    model = in_float32(model)
     specs = input_specs(model, input_shape)
     rows = calibration_rows(calibration, specs) if quantize in CALIBRATED and calibration is not None else {}
     tensorflow()
@@ -172,6 +174,8 @@ def _convert(model: Any, specs: Specs, quantize: str, rows: Rows, io: str) -> by
             f"--quantize {quantize} cannot be done on this network: a loop remains that cannot be unrolled; "
             "use --quantize dynamic, which keeps activations in float32."
         )
+    if quantize == "int16":
+        function = with_own_biases(function)
     converted = _with_tensorflow(function, quantize, rows, io)
     if quantize == "dynamic" and not read_types(converted, quantize).quantized:
         return _dynamic_with_ai_edge_quantizer(_with_tensorflow(function, "none", rows, io))
@@ -203,9 +207,10 @@ def _with_tensorflow(function: Any, quantize: str, rows: Rows, io: str) -> bytes
 
 
 def _one_by_one(rows: Rows) -> Iterator[dict[str, npt.NDArray]]:
+    names = argument_names(rows)
     count = len(next(iter(rows.values())))
     for index in range(count):
-        yield {name: array[index : index + 1] for name, array in rows.items()}
+        yield {names[name]: array[index : index + 1] for name, array in rows.items()}
 
 
 def _dynamic_with_ai_edge_quantizer(converted: bytes) -> bytes:

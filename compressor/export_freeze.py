@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from compressor.export_graph import without_gradients
 from compressor.export_quiet import tensorflow
 from profiler.errors import UsageError
 
@@ -35,9 +37,10 @@ def freeze(model: Any, specs: Specs, unroll: bool = False) -> Any:
         A recurrent layer carries its state from one call to the next.
 
     Notes
-    ----- Keras' own ``model.export(format="litert")`` leaves the batch open, on which recurrent layers fail
-    and which puts shape arithmetic in front of each reshape; and from a function around a Keras 3 model the
-    converter does not freeze the weights. Both are settled here.
+    -----
+    Keras' own ``model.export(format="litert")`` leaves the batch open, on which recurrent layers fail and which
+    puts shape arithmetic in front of each reshape; and from a function around a Keras 3 model the converter
+    does not freeze the weights. Both are settled here.
     """
     tf = tensorflow()
     import keras
@@ -52,14 +55,30 @@ def freeze(model: Any, specs: Specs, unroll: bool = False) -> Any:
             "build the network with stateful=False."
         )
 
+    names = argument_names(specs)
+
     def infer(**tensors: Any) -> Any:
-        outputs = model(_as_called(model, [tensors[name] for name in specs]), training=False)
+        outputs = model(_as_called(model, [tensors[name] for name in names.values()]), training=False)
         return {f"o{index:04d}": tensor for index, tensor in enumerate(keras.tree.flatten(outputs))}
 
-    signature = {name: tf.TensorSpec(shape, dtype, name=name) for name, (shape, dtype) in specs.items()}
+    signature = {
+        names[name]: tf.TensorSpec(shape, dtype, name=names[name]) for name, (shape, dtype) in specs.items()
+    }
     with _unrolled(model) if unroll else contextlib.nullcontext():
         traced = tf.function(infer, autograph=False).get_concrete_function(**signature)
-        return convert_variables_to_constants_v2(traced, lower_control_flow=False)
+        return without_gradients(convert_variables_to_constants_v2(traced, lower_control_flow=False))
+
+
+def argument_names(names: Iterable[str]) -> dict[str, str]:
+    """What each input is called in the file: its own name, as far as TensorFlow takes that for an argument."""
+    taken: dict[str, str] = {}
+    for name in names:
+        plain = re.sub(r"\W", "_", name, flags=re.ASCII)
+        plain = plain if re.match(r"[A-Za-z]", plain) else f"input_{plain}"
+        while plain in taken.values():
+            plain += "_"
+        taken[name] = plain
+    return taken
 
 
 def is_recurrent(model: Any) -> bool:

@@ -16,6 +16,10 @@ InputShape = Sequence[int] | Mapping[str, Sequence[int]]
 """Shape of the only input, or of each input by its name; the batch stands first."""
 
 
+_HALF = frozenset({"float16", "bfloat16"})
+_HALF_NAMES = ("float16", "bfloat16", "mixed_float16", "mixed_bfloat16")
+
+
 def load_keras(path: str | os.PathLike[str]) -> Any:
     """Read a ``.keras`` file with Keras' safe mode on, for inference (not compiled).
 
@@ -75,6 +79,45 @@ def input_specs(model: Any, input_shape: InputShape | None = None) -> dict[str, 
         dtype = tensor.dtype if isinstance(tensor.dtype, str) else tensor.dtype.name
         specs[tensor.name] = ((1, *shape[1:]), dtype)
     return specs
+
+
+def in_float32(model: Any) -> Any:
+    """The same model computing in float32, as TFLite does; the model itself where it does so already.
+
+    Raises
+    ------
+    ModelFileError
+        The model mixes precisions and cannot be built anew in one.
+    """
+    layers = model._flatten_layers() if hasattr(model, "_flatten_layers") else []
+    if all(getattr(layer, "compute_dtype", None) not in _HALF for layer in layers):
+        return model
+    import keras
+
+    try:
+        with quiet():
+            config = keras.saving.serialize_keras_object(model)
+            config.pop("compile_config", None)
+            copy = keras.saving.deserialize_keras_object(_full_precision(config), safe_mode=True)
+            copy.set_weights(model.get_weights())
+    except Exception as error:  # whatever its layers raise
+        raise ModelFileError(
+            f"The model '{model.name}' computes in half precision and cannot be built anew in float32 "
+            f"({type(error).__name__}): set the dtype policy 'float32' and save it again."
+        ) from error
+    return copy
+
+
+def _full_precision(config: Any) -> Any:
+    """A model's configuration with every half precision replaced by float32."""
+    if isinstance(config, dict):
+        return {
+            key: "float32" if value in _HALF_NAMES and key in ("dtype", "name") else _full_precision(value)
+            for key, value in config.items()
+        }
+    if isinstance(config, (list, tuple)):
+        return type(config)(_full_precision(value) for value in config)
+    return config
 
 
 def _given_shapes(names: Sequence[str], given: InputShape | None) -> dict[str, tuple[Any, ...]]:

@@ -84,11 +84,9 @@ def last_complaint(chatter: str, error: BaseException, limit: int = 240) -> str:
     can act on.
     """
     text = f"{chatter}\n{error}"
-    operators = sorted(
-        set(re.findall(r"'(tf\.\w+)' op", text)) | set(re.findall(r"^\s+tf\.(\w+)\(", text, re.M))
-    )
+    operators = sorted({*re.findall(r"'tf\.(\w+)' op", text), *re.findall(r"^\s+tf\.(\w+)\(", text, re.M)})
     if operators:
-        return f"it has no TFLite form of {', '.join(operators)}"
+        return f"TFLite has no {', '.join(operators)}"
     lines = [line.strip() for line in re.sub(r"loc\(.*?\)\)*:?", "", str(error)).splitlines() if line.strip()]
     first = lines[0] if lines else type(error).__name__
     return first if len(first) <= limit else f"{first[:limit]}…"

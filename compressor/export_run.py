@@ -90,7 +90,7 @@ class TfliteRunner:
                 if taken < batch:
                     part = np.concatenate([part, np.repeat(part[-1:], batch - taken, axis=0)])
                 self._interpreter.set_tensor(detail["index"], part.reshape(detail["shape"]))
-            self._interpreter.invoke()
+            self._invoke()
             for kept, detail in zip(collected, self._outputs.values(), strict=True):
                 value = _as_real(self._interpreter.get_tensor(detail["index"]), detail)
                 kept.append(value[:taken] if value.shape[:1] == (batch,) else value[None])
@@ -100,6 +100,13 @@ class TfliteRunner:
     def __call__(self, x: npt.ArrayLike | Mapping[str, npt.ArrayLike], training: bool = False) -> Any:
         """The same as `predict`, as Keras models allow."""
         return self.predict(x)
+
+    def _invoke(self) -> None:
+        try:
+            self._interpreter.invoke()
+        except (ValueError, RuntimeError) as error:
+            detail = " ".join(str(error).split())[:200]
+            raise ModelFileError(f"LiteRT fails on {self.name} ({detail}): export it again.") from error
 
     def _batched(self) -> bool:
         return all(len(detail["shape"]) > 0 for detail in self._inputs.values())
