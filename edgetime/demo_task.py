@@ -18,16 +18,19 @@ from profiler.progress import ProgressCallback, silent
 WIDTHS = (16, 16, 24, 24, 40)
 """Filters of the network's five convolutions."""
 
-TEST_ROWS = 540
-"""Digits that are held back for the test."""
+TEST_ROWS, VALIDATION_ROWS = 540, 257
+"""Digits that are held back for the test, and for choosing; 1,000 are left to train on."""
 
 
 @dataclass(frozen=True)
 class Digits:
-    """Training and test rows: `x` float32 [rows, 8, 8, 1] from 0 to 1, `y` int64 [rows]."""
+    """Rows to train on, to choose by and to test with: `x` float32 [rows, 8, 8, 1] from 0 to 1, `y` int64
+    [rows]."""
 
     x: npt.NDArray[np.float32]
     y: npt.NDArray[np.int64]
+    x_val: npt.NDArray[np.float32]
+    y_val: npt.NDArray[np.int64]
     x_test: npt.NDArray[np.float32]
     y_test: npt.NDArray[np.int64]
 
@@ -36,11 +39,11 @@ class Digits:
         from profiler.files import replacing
 
         with replacing(path) as temporary, temporary.open("wb") as file:
-            np.savez_compressed(file, x=self.x, y=self.y, x_test=self.x_test, y_test=self.y_test)
+            np.savez_compressed(file, **{name: getattr(self, name) for name in self.__dataclass_fields__})
 
 
 def load_digits(seed: int = 0) -> Digits:
-    """The digits, `TEST_ROWS` of them held back, the same share of each class."""
+    """The digits in three parts, each with the same share of every class; the seed decides which go where."""
     from sklearn.datasets import load_digits as load
     from sklearn.model_selection import train_test_split
 
@@ -48,7 +51,8 @@ def load_digits(seed: int = 0) -> Digits:
     x = (bunch.images / 16.0).astype(np.float32)[..., None]
     y = bunch.target.astype(np.int64)
     x, x_test, y, y_test = train_test_split(x, y, test_size=TEST_ROWS, stratify=y, random_state=seed)
-    return Digits(x, y, x_test, y_test)
+    x, x_val, y, y_val = train_test_split(x, y, test_size=VALIDATION_ROWS, stratify=y, random_state=seed)
+    return Digits(x, y, x_val, y_val, x_test, y_test)
 
 
 def build_network(widths: Sequence[int] = WIDTHS) -> Any:
@@ -81,7 +85,7 @@ def train_network(
     Returns
     -------
     keras.Model
-        After the last epoch; the test rows are not looked at.
+        After the last epoch; only the training rows are looked at.
     """
     import keras
 
