@@ -125,7 +125,9 @@ def test_light_install_profiles_fits_and_predicts(
 def test_light_install_says_what_a_keras_file_needs(
     light: Path, clean_environment: dict[str, str], tmp_path: Path
 ):
-    (tmp_path / "net.keras").write_bytes(b"PK")
+    with zipfile.ZipFile(tmp_path / "net.keras", "w") as archive:
+        for name in ("metadata.json", "config.json", "model.weights.h5"):
+            archive.writestr(name, "{}")
     command = [str(light / "edgetime"), "export", "net.keras", "-o", "net.tflite"]
     result = subprocess.run(command, capture_output=True, text=True, env=clean_environment, cwd=tmp_path)
     assert result.returncode == 1
@@ -135,18 +137,7 @@ def test_light_install_says_what_a_keras_file_needs(
 
 def small_network() -> bytes:
     """One convolution as a ``.tflite`` file."""
-    from profiler.layer import Layer, Tensor
     from profiler.probe import Probe
+    from profiler.shapes import conv_2d
 
-    params = {"kernel_height": 3, "kernel_width": 3, "stride_height": 1, "stride_width": 1, "padding": "same"}
-    layer = Layer(
-        op="conv_2d",
-        inputs=(
-            Tensor((1, 16, 16, 8)),
-            Tensor((16, 3, 3, 8), constant=True),
-            Tensor((16,), constant=True),
-        ),
-        outputs=(Tensor((1, 16, 16, 16)),),
-        params={**params, "dilation_height": 1, "dilation_width": 1, "activation": "relu"},
-    )
-    return Probe(layer).build()
+    return Probe("layer", (conv_2d(16, 16, 8, 16, activation="relu"),)).build()
