@@ -42,14 +42,27 @@ class Chosen:
 
 
 class Finals:
-    """Fine-tunes the best candidates in full. Finished ones are kept and not done again."""
+    """Fine-tunes the best candidates in full. Finished ones are kept and not done again.
+
+    Parameters
+    ----------
+    epoch_seconds
+        What an epoch takes, where it is known: schedules are shortened to fit the time that is left.
+    """
 
     def __init__(
-        self, prepared: Prepared, workspace: Workspace, goal: Goal, options: Options, seed: int, seeds: int
+        self,
+        prepared: Prepared,
+        workspace: Workspace,
+        goal: Goal,
+        options: Options,
+        seed: int,
+        seeds: int,
+        epoch_seconds: float = 0.0,
     ) -> None:
         self._prepared, self._workspace, self._goal = prepared, workspace, goal
         self._options, self._seed, self._seeds = options, seed, seeds
-        self._epoch_seconds = 0.0
+        self._epoch_seconds = epoch_seconds
 
     def run(self, trials: Sequence[Trial], deadline: float, progress: ProgressCallback) -> Chosen:
         """Choose among the best trials and train the winner with every seed.

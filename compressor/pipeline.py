@@ -15,10 +15,10 @@ from compressor.finals import Finals
 from compressor.methods import get_method
 from compressor.methods.base import Goal, SearchMethod, SearchProblem, Trial
 from compressor.options import Options
-from compressor.preparation import Prepared, prepare, save_model
+from compressor.preparation import Evaluator, Prepared, prepare, save_model
 from compressor.reporting import make_result
 from compressor.result import CompressionResult
-from compressor.workspace import Workspace, data_digest, file_digest
+from compressor.workspace import Workspace, data_digest, file_digest, json_digest
 from profiler.errors import BudgetError, UsageError
 from profiler.progress import ProgressCallback, silent
 from profiler.target import Target
@@ -118,6 +118,7 @@ def compress(
     request = {
         "model": file_digest(model),
         "data": data_digest(rows),
+        "time_model": json_digest(time_model.to_dict()) if hasattr(time_model, "to_dict") else None,
         "budget": budget_ms,
         "max_accuracy_drop": max_accuracy_drop,
         "method": searcher.name,
@@ -132,14 +133,14 @@ def compress(
                        lambda done, note: progress(0.1 * done, note))  # fmt: skip
     goal = _goal(prepared, budget_ms, max_accuracy_drop)
     workspace.begin()
-    best = _search(
-        searcher, prepared, workspace, goal, seed, options, _split_time(started, deadline), progress
-    )
+    evaluator = prepared.evaluator(options.search, seed)
+    evaluator.deadline = started + _SEARCH_SHARE * (deadline - started) if minutes else math.inf
+    best = _search(searcher, prepared, workspace, goal, evaluator, seed, progress)
     if not best:
         raise BudgetError(
             "The time was used up before the first candidate was finished: give more --minutes."
         )
-    finals = Finals(prepared, workspace, goal, options, seed, seeds)
+    finals = Finals(prepared, workspace, goal, options, seed, seeds, evaluator.epoch_seconds)
     chosen = finals.run(best, deadline - _RESERVE_SHARE * (deadline - started) if minutes else math.inf,
                         lambda done, note: progress(0.6 + 0.3 * done, note))  # fmt: skip
     result = make_result(prepared, workspace, chosen, best, searcher.name, budget_ms, max_accuracy_drop, seed,
@@ -188,24 +189,17 @@ def _goal(prepared: Prepared, budget_ms: float | None, drop: float | None) -> Go
     return Goal(budget_ms=budget_ms)
 
 
-def _split_time(started: float, deadline: float) -> float:
-    """When the search must end so that fine-tuning and measuring have their share."""
-    return started + _SEARCH_SHARE * (deadline - started) if math.isfinite(deadline) else math.inf
-
-
 def _search(
     searcher: SearchMethod,
     prepared: Prepared,
     workspace: Workspace,
     goal: Goal,
+    evaluator: Evaluator,
     seed: int,
-    options: Options,
-    deadline: float,
     progress: ProgressCallback,
 ) -> list[Trial]:
     """Run the method; all trials, best first."""
-    evaluator = prepared.evaluator(options.search, seed)
-    evaluator.deadline = deadline
+    deadline = evaluator.deadline
     problem = SearchProblem(
         groups=prepared.graph.groups,
         importance=prepared.importance,

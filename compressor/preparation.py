@@ -82,6 +82,8 @@ class Evaluator:
         The network that was trained last.
     deadline
         A candidate that is not done by then is not judged.
+    epoch_seconds
+        What an epoch over all training rows takes, by the last candidate; 0 before there is one.
     """
 
     def __init__(self, prepared: Prepared, schedule: Schedule, seed: int) -> None:
@@ -89,6 +91,7 @@ class Evaluator:
         self._first = True
         self.last: Any = None
         self.deadline = math.inf
+        self.epoch_seconds = 0.0
 
     def __call__(self, widths: Widths) -> tuple[float, float]:
         """Validation score and loss after a short fine-tuning; -inf and inf where it diverged.
@@ -103,6 +106,10 @@ class Evaluator:
             outcome = self._prepared.tuner.fit(self.last, self._schedule, self._seed, deadline=self.deadline)
         except TrainingError:
             return -math.inf, math.inf
+        if outcome.epochs:
+            rows = len(self._prepared.task.data.x)
+            seen = min(rows, self._schedule.most_rows or rows)
+            self.epoch_seconds = outcome.seconds / outcome.epochs * rows / seen
         if not outcome.complete and not self._first:
             raise SearchOverError
         self._first = False
@@ -137,6 +144,7 @@ def prepare(
     if not graph.groups:
         reasons = "; ".join(f"{f.layer}: {f.reason}" for f in graph.frozen)
         raise UsageError(f"{name} has no channels that can be removed{f' ({reasons})' if reasons else ''}.")
+    given = data
     data = data.with_test(options.test_share, seed).with_validation(options.validation_share, seed)
     task = Task(task.head, data)
     tuner = FineTuner(task, model)
@@ -155,6 +163,7 @@ def prepare(
     times.calibrate(graph.widths)
     score, loss = tuner.evaluate(model)
     original = Trial(graph.widths, times.exact(graph.widths), score, loss)
+    notes += _splits(given)
     notes += [f"Left alone: {f.layer} ({f.reason})." for f in graph.frozen]
     uncovered = bound.predict(times.network(graph.widths)).uncovered
     if uncovered:
@@ -179,6 +188,18 @@ def converter(quantize: str, calibration: Any) -> Callable[[Any], Network]:
         return read_network(to_tflite_bytes(model, quantize, rows), name=model.name)
 
     return convert
+
+
+def _splits(given: Data) -> list[str]:
+    """What to know where rows were split off: they are only a fair judge of a network that never saw them."""
+    parts = [name for name, rows in (("test", given.x_test), ("validation", given.x_val)) if rows is None]
+    if not parts:
+        return []
+    names = " and ".join("x_test" if part == "test" else "x_val" for part in parts)
+    return [
+        f"{' and '.join(parts).capitalize()} rows were split off the training rows: if the network was trained on "
+        f"them, scores on them flatter it; give {names} that it never saw."
+    ]
 
 
 def _lowering(

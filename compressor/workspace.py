@@ -109,12 +109,12 @@ class Workspace:
 
 def file_digest(path: str | os.PathLike[str]) -> str:
     """A short fingerprint of a file's content."""
-    with Path(path).open("rb") as file:
-        return (
-            hashlib.file_digest(file, "sha256").hexdigest()[:16]
-            if hasattr(hashlib, "file_digest")
-            else _digest(file.read())
-        )
+    return _digest(Path(path).read_bytes())
+
+
+def json_digest(value: Any) -> str:
+    """A short fingerprint of JSON values."""
+    return _digest(json.dumps(value, sort_keys=True).encode())
 
 
 def data_digest(data: Data) -> str:
