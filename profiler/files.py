@@ -26,6 +26,9 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     target = Path(path)
     if target.is_dir():
         raise UsageError(f"{target} is a folder: name a file to write to.")
+    if target.exists() and not target.is_file():
+        # Renaming over it would put an ordinary file in the place of, say, /dev/null.
+        raise UsageError(f"{target} is no ordinary file: name a file to write to.")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=target.suffix, dir=target.parent)

@@ -79,3 +79,11 @@ def test_full_disk_says_so_and_leaves_nothing(tmp_path, monkeypatch):
     with pytest.raises(EdgetimeError, match=r"No disk space left to write .*a\.txt: free some"):
         write_text(tmp_path / "a.txt", "x")
     assert not os.listdir(tmp_path)
+
+
+def test_what_is_no_ordinary_file_is_left_alone(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(UsageError, match="no ordinary file"):
+        write_text(pipe, "x")
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
