@@ -43,10 +43,11 @@ def recommend(candidates: Sequence[Candidate], budget_ms: float | None = None) -
     if not fitting:
         nearest = min(candidates, key=lambda candidate: candidate.predicted_ms)
         assert budget_ms is not None
-        over = 100 * (nearest.predicted_ms / budget_ms - 1)
+        ratio = nearest.predicted_ms / budget_ms
+        over = f"{100 * (ratio - 1):.1f}% over" if ratio < 2 else f"{ratio:.3g} times that"
         raise BudgetError(
             f"No network is predicted to take at most {budget_ms:g} ms; nearest is {nearest.path} with "
-            f"{nearest.predicted_ms:.3g} ms ({over:.1f}% over): raise the budget, or make it faster with "
+            f"{nearest.predicted_ms:.3g} ms ({over}): raise the budget, or make it faster with "
             "'edgetime compress'."
         )
     return max(fitting, key=lambda candidate: (_worth(candidate), -candidate.predicted_ms))

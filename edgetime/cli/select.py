@@ -12,6 +12,7 @@ from edgetime import units
 from edgetime.cli.console import JsonOption, Terminal, table
 
 if TYPE_CHECKING:
+    from selector.candidate import Candidate
     from selector.selection import Selection
 
 
@@ -49,8 +50,8 @@ def command(
     """Choose between networks by their predicted time on a device.
 
     Of the networks whose predicted time is within the budget the most accurate is recommended, without --data
-    the fastest. Times are never measured here: a network whose interval crosses the budget is marked, and
-    'edgetime predict --measure' settles it.
+    the fastest. "front" marks those that no other beats in both. Times are never measured here: "may exceed"
+    and "may fit" mark networks whose interval crosses the budget, and 'edgetime predict --measure' settles it.
 
     Example:
 
@@ -87,29 +88,32 @@ def command(
 
 
 def _shown(found: Selection) -> list[RenderableType]:
-    rows = []
-    for candidate, on_front in zip(found.candidates, found.on_front, strict=True):
-        marks = ["recommended"] if candidate is found.recommended else []
-        marks += ["front"] if on_front and found.judged_on else []
-        if candidate.crosses(found.budget_ms):
-            marks.append("interval crosses the budget")
-        elif not candidate.fits(found.budget_ms):
-            marks.append("over the budget")
-        rows.append(
-            [
-                candidate.path,
-                units.ms(candidate.predicted_ms),
-                f"{units.ms(candidate.low_ms)} to {units.ms(candidate.high_ms)}",
-                units.percent(candidate.coverage),
-                units.percent(candidate.accuracy),
-                units.size(candidate.file_bytes),
-                ", ".join(marks),
-            ]
-        )
-    columns = ["network", "predicted", "interval", "coverage", "accuracy", "file", ""]
-    judged = (
-        f"accuracy on {found.judged_on}"
-        if found.judged_on
-        else "no --data: nothing was run, the fastest is recommended"
-    )
-    return [table(columns, rows), "", f"Times predicted for {found.device}; {judged}"]
+    columns = {
+        "network": [str(c.path) for c in found.candidates],
+        "predicted": [units.ms(c.predicted_ms) for c in found.candidates],
+        "interval": [f"{units.ms(c.low_ms)} to {units.ms(c.high_ms)}" for c in found.candidates],
+        "covered": [units.percent(c.coverage) for c in found.candidates],
+        "accuracy": [units.percent(c.accuracy) for c in found.candidates],
+        "file": [units.size(c.file_bytes) for c in found.candidates],
+        "": [", ".join(_marks(found, c, on)) for c, on in zip(found.candidates, found.on_front, strict=True)],
+    }
+    if all(candidate.coverage > 0.9995 for candidate in found.candidates):
+        del columns["covered"]
+    if not found.judged_on:
+        del columns["accuracy"]
+    rows = list(zip(*columns.values(), strict=True))
+    judged = f"accuracy on {found.judged_on}" if found.judged_on else "nothing was run, so the fastest is it"
+    return [table(list(columns), rows), "", f"Times predicted for {found.device}; {judged}"]
+
+
+def _marks(found: Selection, candidate: Candidate, on_front: bool) -> list[str]:
+    """What is to be said of one candidate, in few words."""
+    marks = ["recommended"] if candidate is found.recommended else []
+    if on_front and found.judged_on:
+        marks.append("front")
+    fits, crosses = candidate.fits(found.budget_ms), candidate.crosses(found.budget_ms)
+    if crosses:
+        marks.append("may exceed" if fits else "may fit")
+    elif not fits:
+        marks.append("too slow")
+    return marks
