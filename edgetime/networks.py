@@ -105,5 +105,6 @@ def read(path: str | os.PathLike[str], input_shape: InputShape | None = None) ->
         )
     from compressor.export import to_tflite_bytes
 
-    converted = to_tflite_bytes(file)
-    return ReadNetwork(read_network(converted, input_shape, name=file.name), converted)
+    # The shape is needed before the conversion: afterwards nothing is open any more.
+    converted = to_tflite_bytes(file, input_shape=input_shape)
+    return ReadNetwork(read_network(converted, name=file.name), converted)
