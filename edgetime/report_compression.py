@@ -33,7 +33,7 @@ def headline(results: Sequence[Result]) -> list[tuple[str, str]]:
     tiles.append((f"{before['predicted_ms'] / after['predicted_ms']:.1f}x", "as fast, predicted"))
     lost = before["score"] - after["mean_score"]
     if best["score_name"] == "accuracy":
-        tiles.append((f"{-100 * lost:+.2f} points", f"accuracy, to {units.percent(after['mean_score'])}"))
+        tiles.append((units.points(-100 * lost), f"accuracy, to {units.percent(after['mean_score'])}"))
     else:
         tiles.append((f"{-lost:+.3g}", f"{best['score_name']}, to {after['mean_score']:.4g}"))
     tiles.append((units.percent(after["file_bytes"] / before["file_bytes"], 0), "of the file size"))

@@ -50,6 +50,11 @@ def percent(fraction: float | None, digits: int = 1) -> str:
     return "-" if fraction is None else f"{100 * fraction:.{digits}f}%"
 
 
+def points(value: float) -> str:
+    """A change of accuracy in hundredths: ``-0.12 points``; never ``-0.00``."""
+    return f"{round(value, 2) + 0.0:+.2f} points"
+
+
 def difference(predicted: float, measured: float | None) -> str:
     """How far `predicted` is from `measured`: ``+3.4%``."""
     return "-" if not measured else f"{100 * (predicted / measured - 1):+.1f}%"

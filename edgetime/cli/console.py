@@ -136,7 +136,9 @@ class _Bar:
         self._progress.start()
         return self
 
-    def __exit__(self, *error: object) -> None:
+    def __exit__(self, kind: object, *error: object) -> None:
+        if kind is None:
+            self._progress.update(self._task, completed=1.0)
         self._progress.update(self._task, note="")
         self._progress.stop()
 

@@ -54,6 +54,6 @@ def command(
         if summary["speedup_measured"]:
             terminal.show(
                 f"Compressed: {summary['speedup_measured']:.2f} times as fast (measured in turns), "
-                f"{-summary['drop_points']:+.2f} points of accuracy."
+                f"accuracy {units.points(-summary['drop_points'])}."
             )
         terminal.show(f"Everything in pictures: {summary['report']}")

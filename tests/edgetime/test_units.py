@@ -64,3 +64,8 @@ def test_no_quantities(text):
 def test_an_interval_says_its_unit_once():
     assert units.interval(0.0362, 0.0696) == "0.0362 to 0.0696 ms"
     assert units.interval(9000, 12000) == "9000 ms to 12 s"
+
+
+def test_points_have_a_sign_but_zero_is_not_negative():
+    assert units.points(-0.123) == "-0.12 points"
+    assert units.points(-0.001) == "+0.00 points"
