@@ -17,6 +17,8 @@ from compressor.workspace import Workspace
 from profiler.progress import ProgressCallback
 
 _LEAST_EPOCHS = 2
+_NEAR = 0.01
+_MOST_RETREATS = 4
 
 
 @dataclass(frozen=True)
@@ -71,24 +73,24 @@ class Finals:
         on the score they are trained from the fastest on until one keeps the score.
         """
         contenders = self._contenders(trials)
-        runs = len(contenders) + self._seeds - 1
+        runs = min(len(contenders), self._options.finalists + 1) + self._seeds - 1
         done = 0
         tried: list[Trial] = []
         for trial in contenders:
-            progress(done / runs, f"fine-tuning {trial.predicted_ms:.4g} ms")
-            outcome = self._train(trial, self._seed, self._share(deadline, runs - done))
+            progress(min(1.0, done / runs), f"fine-tuning {trial.predicted_ms:.4g} ms")
+            outcome = self._train(trial, self._seed, self._share(deadline, max(self._seeds, runs - done)))
             done += 1
             tried.append(replace(trial, score=outcome.score, loss=outcome.loss))
             if self._goal.least_score is not None and self._goal.met_by(tried[-1]):
                 break
-            if tried and time.monotonic() >= deadline:
+            if time.monotonic() >= deadline:
                 break
         winner = max(tried, key=self._goal.rank)
         outcomes = [(self._seed, winner.score, winner.loss)]
         for seed in range(self._seed + 1, self._seed + self._seeds):
             if time.monotonic() >= deadline and not self._finished(winner, seed):
                 break
-            progress(done / runs, f"fine-tuning {winner.predicted_ms:.4g} ms, seed {seed}")
+            progress(min(1.0, done / runs), f"fine-tuning {winner.predicted_ms:.4g} ms, seed {seed}")
             outcome = self._train(winner, seed, self._share(deadline, self._seed + self._seeds - seed))
             done += 1
             outcomes.append((seed, outcome.score, outcome.loss))
@@ -99,11 +101,20 @@ class Finals:
         return Chosen(best, paths, tuple(score for _, score, _ in outcomes), met)
 
     def _contenders(self, trials: Sequence[Trial]) -> list[Trial]:
-        """The best trials; under a limit on the score also slower ones, in case that the fastest fail."""
+        """The trials to train in full, the most wanted first.
+
+        Under a limit on the score also faster ones that missed it narrowly, since full fine-tuning may lift
+        them over it, and slower ones, in case that the fast ones fail.
+        """
         met = [trial for trial in trials if self._goal.met_by(trial)]
-        return (met or list(trials))[: self._options.finalists if self._goal.least_score is None else None][
-            :6
+        least = self._goal.least_score
+        if least is None or not met:
+            return (met or list(trials))[: self._options.finalists]
+        near = [
+            t for t in trials if least - _NEAR <= t.score < least and t.predicted_ms < met[0].predicted_ms
         ]
+        near = sorted(near, key=lambda trial: -trial.score)[: self._options.finalists]
+        return sorted(near, key=lambda trial: trial.predicted_ms) + met[:_MOST_RETREATS]
 
     def _share(self, deadline: float, left: int) -> float:
         """When the next run must end so that all that are left get the same time."""

@@ -1,0 +1,130 @@
+from pathlib import Path
+
+import pytest
+
+from compressor.finals import Finals
+from compressor.finetune import Outcome, TrainingError
+from compressor.methods.base import Goal, Trial
+from compressor.options import Options
+from compressor.workspace import Workspace
+
+ORIGINAL = Trial({"a": 10}, 1.0, 0.95, 0.1)
+
+
+class Network:
+    def __init__(self, width):
+        self.width = width
+
+    def save(self, path):
+        Path(path).write_text(str(self.width))
+
+
+class Pretended:
+    """Trains nothing: the score of full fine-tuning is looked up by width and seed."""
+
+    original = ORIGINAL
+
+    def __init__(self, scores):
+        self.scores = scores
+        self.trained = []
+        self.tuner = self
+
+    def build(self, widths):
+        return Network(widths["a"])
+
+    def fit(self, network, schedule, seed, checkpoint, deadline):
+        self.trained.append((network.width, seed))
+        score = self.scores[network.width]
+        if isinstance(score, Exception):
+            self.scores[network.width] = 0.5
+            raise score
+        return Outcome(score + 0.001 * seed, 1 - score, schedule.epochs, 1.0)
+
+
+def finals(prepared, goal, folder, seeds=1, finalists=2):
+    workspace = Workspace(folder, {}, resume=True)
+    return Finals(prepared, workspace, goal, Options(finalists=finalists), 0, seeds)
+
+
+def trial(width, ms, score):
+    return Trial({"a": width}, ms, score, 0.1)
+
+
+def run(made, trials):
+    return made.run(sorted(trials, key=made._goal.rank, reverse=True), float("inf"), lambda done, note: None)
+
+
+def test_under_a_budget_full_training_decides_between_the_first_few(tmp_path):
+    prepared = Pretended({5: 0.90, 4: 0.93, 3: 0.99})
+    chosen = run(
+        finals(prepared, Goal(budget_ms=0.5), tmp_path),
+        [trial(5, 0.5, 0.8), trial(4, 0.4, 0.7), trial(3, 0.3, 0.6)],
+    )
+    assert prepared.trained == [(5, 0), (4, 0)]
+    assert chosen.trial.widths == {"a": 4}
+    assert chosen.met
+
+
+def test_the_winner_gets_every_seed_and_the_best_comes_first(tmp_path):
+    prepared = Pretended({5: 0.90})
+    chosen = run(finals(prepared, Goal(budget_ms=0.5), tmp_path, seeds=3), [trial(5, 0.5, 0.8)])
+    assert prepared.trained == [(5, 0), (5, 1), (5, 2)]
+    assert chosen.scores == pytest.approx((0.902, 0.901, 0.9))
+    assert chosen.networks[0].name == "5_seed2.keras"
+    assert all(path.read_text() == "5" for path in chosen.networks)
+
+
+def test_a_narrow_miss_may_be_lifted_over_the_limit(tmp_path):
+    prepared = Pretended({5: 0.95, 4: 0.92, 3: 0.99})
+    chosen = run(
+        finals(prepared, Goal(least_score=0.9), tmp_path),
+        [trial(5, 0.5, 0.91), trial(4, 0.4, 0.895), trial(3, 0.3, 0.5)],
+    )
+    assert chosen.trial.widths == {"a": 4}
+    assert prepared.trained == [(4, 0)]
+
+
+def test_where_the_fast_one_fails_the_next_is_taken(tmp_path):
+    prepared = Pretended({5: 0.95, 4: 0.85})
+    chosen = run(
+        finals(prepared, Goal(least_score=0.9), tmp_path), [trial(5, 0.5, 0.91), trial(4, 0.4, 0.92)]
+    )
+    assert chosen.trial.widths == {"a": 5}
+    assert chosen.met
+
+
+def test_no_faster_than_the_original_is_not_met(tmp_path):
+    prepared = Pretended({10: 0.95})
+    assert not run(finals(prepared, Goal(least_score=0.9), tmp_path), [trial(10, 1.0, 0.95)]).met
+
+
+def test_a_seed_that_diverges_is_trained_again_more_gently(tmp_path):
+    prepared = Pretended({5: TrainingError("diverged")})
+    assert run(finals(prepared, Goal(budget_ms=1.0), tmp_path), [trial(5, 0.5, 0.8)]).trial.score == 0.5
+    assert prepared.trained == [(5, 0), (5, 0)]
+
+
+def test_finished_seeds_are_not_trained_again(tmp_path):
+    for expected in ([(5, 0), (5, 1)], []):
+        prepared = Pretended({5: 0.9})
+        chosen = run(finals(prepared, Goal(budget_ms=0.5), tmp_path, seeds=2), [trial(5, 0.5, 0.8)])
+        assert prepared.trained == expected
+        assert chosen.scores == pytest.approx((0.901, 0.9))
+
+
+def test_schedules_are_shortened_to_the_time_that_is_left(tmp_path, monkeypatch):
+    epochs = []
+
+    class Timed(Pretended):
+        def fit(self, network, schedule, *rest):
+            epochs.append(schedule.epochs)
+            return super().fit(network, schedule, *rest)
+
+    monkeypatch.setattr("compressor.finals.time.monotonic", lambda: 100.0)
+    prepared = Timed({5: 0.9})
+    made = Finals(
+        prepared, Workspace(tmp_path, {}, True), Goal(budget_ms=1.0), Options(), 0, 2, epoch_seconds=2.0
+    )
+    made.run([trial(5, 0.5, 0.8)], 132.0, lambda done, note: None)
+    # 32 s for two runs; the second one by what the first said of itself (1 s for all epochs).
+    assert epochs == [8, 30]
