@@ -12,6 +12,8 @@ def ms(value: float | None) -> str:
     """A time with three significant digits: ``0.0432 ms``, ``1.91 ms``, ``123 ms``, ``4.57 s``."""
     if value is None:
         return "-"
+    if abs(value) < 0.00005:
+        return "<0.0001 ms" if value else "0 ms"
     if abs(value) >= 10_000:
         return f"{value / 1000:.3g} s" if abs(value) < 1e6 else f"{value / 1000:.0f} s"
     if abs(value) >= 100:
