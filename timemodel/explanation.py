@@ -2,61 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from profiler.errors import UsageError
-from timemodel.geometry import ACTIVATION_CODES, geometry
+from timemodel.geometry import geometry
 from timemodel.operator_model import OperatorModel
+from timemodel.rules import SCREEN_ROWS, number, rows_of, rules_in_words, size_in_words
 from timemodel.setting_model import FALLBACK, SettingModel
 from timemodel.sweep import Sweep, width_of
 
-MAX_TERMS = 3
-"""Costs that a leaf names: the ones that make up most of its time."""
-
-_RULES_PER_SCREEN = 14
 _STEP = 0.04
 """Relative change from one width to the next that counts as a step."""
-
-_UNITS: dict[str, tuple[float, str]] = {
-    "tiled_macs": (1e6, "million MACs, rounded up to whole tiles"),
-    "half_tiled_macs": (1e6, "million MACs, rounded up to half tiles"),
-    "macs": (1e6, "million MACs"),
-    "tiles": (1e3, "thousand tiles"),
-    "tile_taps": (1e3, "thousand tile-taps"),
-    "pixel_tiles": (1e3, "thousand pixel tiles"),
-    "pixels": (1e3, "thousand pixels"),
-    "pixel_taps": (1e3, "thousand pixel-taps"),
-    "rows": (1e3, "thousand rows"),
-    "runs": (1e3, "thousand runs"),
-    "run_tiles": (1e3, "thousand run tiles"),
-    "elements": (1e6, "million elements"),
-    "in_bytes": (1e6, "MB read"),
-    "out_bytes": (1e6, "MB written"),
-    "weight_bytes": (1e6, "MB of weights"),
-    "total_bytes": (1e6, "MB moved"),
-    "bytes_beyond_cache": (1e6, "MB beyond the cache"),
-    "data_bytes_beyond_cache": (1e6, "MB of data beyond the cache"),
-    "weight_bytes_beyond_cache": (1e6, "MB of weights beyond the cache"),
-    "steps": (1.0, "step"),
-    "step_units": (1e3, "thousand step-units"),
-    "step_tiles": (1e3, "thousand step tiles"),
-    "inputs": (1.0, "input"),
-}
-_FLAGS = {
-    "pointwise": ("1x1 with stride 1", "any other kernel or stride"),
-    "same_shape": ("operands of one shape", "one operand repeated"),
-    "per_channel": ("one value per channel", "not one value per channel"),
-    "scalar": ("a single value as operand", "no single value as operand"),
-    "stored_operand": ("a stored operand", "both operands computed"),
-    "same_padding": ("padding 'same'", "padding 'valid'"),
-    "non_overlapping": ("windows side by side", "windows that overlap or leave gaps"),
-    "keeps_channels": ("channels kept", "channels reduced"),
-}
-_BYTES = frozenset({"weight_bytes", "in_bytes", "out_bytes", "total_bytes"})
-_ACTIVATIONS = {code: name for name, code in ACTIVATION_CODES.items()}
 
 
 def explain(model: SettingModel, op: str | None = None) -> list[str]:
@@ -87,11 +46,7 @@ def explain_operator(model: OperatorModel) -> str:
     if tiles:
         lines.append(f"  {tiles}")
     lines += [f"  {sentence}" for sentence in steps_in_words(model)]
-    rules = list(_rules(model))
-    shown = rules if len(rules) <= _RULES_PER_SCREEN else _heaviest(rules)
-    lines += [f"  {condition}: {cost}" for _, condition, cost in shown]
-    if len(shown) < len(rules):
-        lines.append(f"  ({len(rules) - len(shown)} rarer cases more)")
+    lines += rules_in_words(model, SCREEN_ROWS - rows_of(lines))
     return "\n".join(lines)
 
 
@@ -101,7 +56,7 @@ def _tiles(model: OperatorModel) -> str:
     text = f"works in tiles of {' x '.join(parts)}" if parts else ""
     cache = model.tiles.get("cache")
     if cache:
-        text += ("; " if text else "") + f"data beyond {_size(cache)} costs extra"
+        text += ("; " if text else "") + f"data beyond {size_in_words(cache)} costs extra"
     return text
 
 
@@ -142,109 +97,10 @@ def _describe(sweep: Sweep) -> str:
     return f"{window}{shape}"
 
 
-def _rules(model: OperatorModel) -> Iterator[tuple[int, str, str]]:
-    """(samples, condition, cost) of each leaf, in the order of the tree."""
-    costs, sizes = model.names()
-    names = costs + sizes
-    nodes = model.tree.nodes_
-
-    def walk(at: int, path: list[tuple[str, str, float]]) -> Iterator[tuple[int, str, str]]:
-        node = nodes[at]
-        if node.feature < 0:
-            yield node.samples, _condition(path), _cost(model, costs, node.coefficients)
-            return
-        name = names[node.feature]
-        if node.modulus:
-            sides = [("multiple", float(node.modulus)), ("no multiple", float(node.modulus))]
-        else:
-            sides = [("<=", node.threshold), (">", node.threshold)]
-        for (relation, value), child in zip(sides, (node.left, node.right), strict=True):
-            yield from walk(child, [*path, (name, relation, value)])
-
-    return walk(0, [])
-
-
-def _condition(path: list[tuple[str, str, float]]) -> str:
-    if not path:
-        return "always"
-    low: dict[str, float] = {}
-    high: dict[str, float] = {}
-    words: dict[str, list[str]] = {}
-    for name, relation, value in path:
-        words.setdefault(name, [])
-        if relation == "<=":
-            high[name] = min(value, high.get(name, np.inf))
-        elif relation == ">":
-            low[name] = max(value, low.get(name, -np.inf))
-        else:
-            words[name].append(f"{_human(name)} {relation} of {value:g}")
-    parts = []
-    for name, extra in words.items():
-        if name in low or name in high:
-            parts.append(_range(name, low.get(name), high.get(name)))
-        parts += extra
-    return "where " + ", ".join(parts)
-
-
-def _range(name: str, low: float | None, high: float | None) -> str:
-    if name in _FLAGS:
-        return _FLAGS[name][0] if low is not None else _FLAGS[name][1]
-    if name == "activation":
-        inside = [
-            n
-            for code, n in _ACTIVATIONS.items()
-            if (low is None or code > low) and (high is None or code <= high)
-        ]
-        return f"activation {' or '.join(n for n in inside if n in ('none', 'relu', 'relu6')) or 'other'}"
-    show = _size if name in _BYTES else _whole
-    if low is None:
-        assert high is not None
-        return f"{_human(name)} up to {show(high)}"
-    if high is None:
-        return f"{_human(name)} above {show(low)}"
-    return f"{_human(name)} above {show(low)} up to {show(high)}"
-
-
-def _human(name: str) -> str:
-    return name.replace("_", " ")
-
-
-def _whole(value: float) -> str:
-    return f"{np.floor(value):,.0f}" if value >= 2 else f"{value:.3g}"
-
-
-def _size(value: float) -> str:
-    return f"{value / 2**20:.3g} MiB" if value >= 2**20 else f"{value / 1024:.3g} KiB"
-
-
-def _cost(model: OperatorModel, costs: list[str], coefficients: np.ndarray) -> str:
-    """The leaf's formula in ms: its constant, then the costs that weigh most over the measured range."""
-    scaled = coefficients * model.tree.scale_
-    typical = np.sqrt(np.maximum(model.bounds[0], 1.0) * np.maximum(model.bounds[1], 1.0))
-    order = np.argsort(-scaled[1:] * typical, kind="stable")
-    parts = [f"{_number(scaled[0])} ms"] if scaled[0] > 0 else []
-    for i in order[:MAX_TERMS]:
-        if scaled[1 + i] > 0:
-            unit, words = _UNITS.get(costs[i], (1.0, _human(costs[i])))
-            parts.append(f"{_number(scaled[1 + i] * unit)} ms per {words}")
-    rest = sum(scaled[1 + i] > 0 for i in order[MAX_TERMS:])
-    text = " + ".join(parts) or "no time"
-    return text + (f" + {rest} smaller" if rest else "")
-
-
-def _number(value: float) -> str:
-    return f"{value:.2g}" if value < 100 else f"{value:.0f}"
-
-
-def _heaviest(rules: list[tuple[int, str, str]]) -> list[tuple[int, str, str]]:
-    least = sorted((samples for samples, _, _ in rules), reverse=True)[_RULES_PER_SCREEN - 1]
-    return [rule for rule in rules if rule[0] >= least][:_RULES_PER_SCREEN]
-
-
 def explain_runtime(model: SettingModel) -> str:
     """What the runtime adds to the sum of layers, in words."""
     terms = model.terms
-    lines = [f"runtime ({model.key}): a call costs {_number(terms.overhead_ms * 1e3)} us"]
+    lines = [f"runtime ({model.key}): a call costs {number(terms.overhead_ms * 1e3)} us"]
     for dtype, shares in sorted(terms.remaining.items()):
         for pattern, share in sorted(shares.items()):
             first, second = pattern.split("+")
