@@ -196,12 +196,28 @@ def _given_shapes(main: RawGraph, given: InputShape, shown: str) -> dict[int, tu
             raise UsageError(f"{shown} has no input {key!r}, only {', '.join(names)}: name one of them.")
         tensor = main.tensors[names[key]]
         pattern = tensor.signature or tensor.shape
-        if len(pattern) != len(shape) or min(shape, default=1) < 1:
+        if not _fits(shape, pattern):
             raise UsageError(
                 f"Input shape {list(shape)} does not fit input {key!r} of {shown}, {list(pattern)}."
             )
         shapes[names[key]] = shape
     return shapes
+
+
+def _fits(shape: tuple[int, ...], pattern: tuple[int, ...]) -> bool:
+    """Whether an input of `pattern` (open dimensions are -1) can be given as `shape`.
+
+    The runtime would take nearly anything and compute nonsense, such as a dense layer on half of its inputs. Channels are
+    what weights are made for; height, width and steps of a network of fixed shape may be tried at other sizes.
+    """
+    if len(pattern) != len(shape) or min(shape, default=1) < 1:
+        return False
+    closed = min(pattern, default=0) >= 0
+    last = len(pattern) - 1
+    return all(
+        axis == 0 or wanted < 0 or wanted == given or (closed and axis < last)
+        for axis, (wanted, given) in enumerate(zip(pattern, shape, strict=True))
+    )
 
 
 def _plain(name: str) -> str:

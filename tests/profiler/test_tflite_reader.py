@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from profiler import tflite_reader
 from profiler.errors import ModelFileError, UsageError
 from profiler.memory import peak_memory_bytes
+from profiler.probe import Probe
+from profiler.shapes import conv_2d
 from profiler.tflite_reader import read_network
 from profiler.tflite_schema import ACTIVATIONS, OPERATORS, OPTION_TYPES, TENSOR_TYPES
 from profiler.widths import width_groups
@@ -225,9 +227,30 @@ def test_input_shape_that_does_not_fit_is_the_callers_mistake(open_network, shap
         read_network(open_network, shape)
 
 
-def test_shape_that_the_runtime_refuses_is_one_sentence(open_network):
+def test_dense_layers_are_not_read_with_another_number_of_inputs(convert):
+    import keras
+
+    data = convert(keras.Sequential([keras.Input((12,)), keras.layers.Dense(3)]))
+    # The runtime itself raises no objection to either.
+    for shape in ((1, 2), (1, 24)):
+        with pytest.raises(UsageError, match=r"does not fit"):
+            read_network(data, shape)
+    assert read_network(data, (4, 12)).layers[0].inputs[0].shape == (4, 12)
+
+
+def test_a_network_of_fixed_shape_can_be_read_at_another_height_and_width():
+    data = Probe("any", (conv_2d(8, 8, 3, 4),)).build()
+    assert read_network(data, (1, 9, 7, 3)).layers[0].inputs[0].shape == (1, 9, 7, 3)
+
+
+def test_shape_that_the_runtime_refuses_is_one_sentence(convert):
+    import keras
+
+    inputs = keras.Input((None, None, 3))
+    flat = keras.layers.Reshape((12,))(inputs)
+    data = convert(keras.Model(inputs, keras.layers.Dense(2)(flat)))
     with pytest.raises(ModelFileError, match=r"cannot work out the shapes .*--input-shape"):
-        read_network(open_network, (1, 8, 8, 5))
+        read_network(data, (1, 5, 5, 3))
 
 
 def test_placeholder_shapes_inside_are_asked_of_the_runtime(convert):
