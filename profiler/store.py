@@ -153,7 +153,7 @@ class Profile:
 
     def close(self) -> None:
         """Close the file; what is left is one file."""
-        with contextlib.suppress(sqlite3.Error):
+        with contextlib.suppress(sqlite3.Error, UnicodeDecodeError):
             # Refused while another process reads; the log then stays beside the file and nothing is lost.
             self._connection.execute("PRAGMA journal_mode = DELETE")
         self._connection.close()
@@ -322,7 +322,11 @@ def _clear_sentences(path: Path) -> Iterator[None]:
         if isinstance(error, sqlite3.ProgrammingError):
             raise
         raise ProfileError(_explain(path, error)) from error
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+    ) as error:  # Bad JSON, or text that is no UTF-8, SQLite's own included
         raise ProfileError(
             f"{path} is damaged (a value in it cannot be read): profile the device again."
         ) from error
