@@ -274,13 +274,3 @@ def test_the_file_says_what_it_is(path: Path) -> None:
     content = path.read_bytes()
     assert content.startswith(b"SQLite format 3\0")
     assert int.from_bytes(content[68:72], "big") == APPLICATION_ID
-
-
-def test_a_schema_that_is_no_text_is_damage_too(path: Path) -> None:
-    # SQLite quotes the damaged schema in its message, which then is no UTF-8: Python raises UnicodeDecodeError.
-    filled(path)
-    content = path.read_bytes()
-    assert b"CREATE TABLE measurements" in content
-    path.write_bytes(content.replace(b"CREATE TABLE measurements", b"CREATE TABLX \x80easurements"))
-    with pytest.raises(ProfileError, match="damaged"):
-        Profile.open(path)
