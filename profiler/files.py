@@ -68,4 +68,6 @@ def write_json(path: str | os.PathLike[str], value: Any, indent: int | None = 1)
 def _cannot_write(path: Path, error: OSError) -> EdgetimeError:
     if error.errno == errno.ENOSPC:
         return EdgetimeError(f"No disk space left to write {path}: free some and run the same command again.")
-    return EdgetimeError(f"Cannot write {path} ({error.strerror or error}): choose a place that you may write to.")
+    return EdgetimeError(
+        f"Cannot write {path} ({error.strerror or error}): choose a place that you may write to."
+    )

@@ -30,7 +30,12 @@ def test_every_operator_can_be_written_read_back_and_run(op, dtype):
     layer = draw_layer(op, dtype, np.random.default_rng(7))
     content = build_probe(Probe("layer", (layer,)))
     (read,) = read_network(content).layers
-    assert (read.op, read.outputs, read.macs, read.dtype) == (layer.op, layer.outputs, layer.macs, layer.dtype)
+    assert (read.op, read.outputs, read.macs, read.dtype) == (
+        layer.op,
+        layer.outputs,
+        layer.macs,
+        layer.dtype,
+    )
     assert [t.shape for t in read.inputs] == [t.shape for t in layer.inputs]
     given = {k: v for k, v in layer.params.items() if k in read.params}
     assert {k: read.params[k] for k in given} == given

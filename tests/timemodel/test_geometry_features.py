@@ -29,7 +29,11 @@ def test_tiles_cover_the_size():
 
 def test_a_fully_connected_layer_counts_rows():
     layer = shapes.fully_connected(10, 20, rows=7)
-    assert (column(layer, "in_channels"), column(layer, "out_channels"), column(layer, "out_height")) == (10, 20, 7)
+    assert (column(layer, "in_channels"), column(layer, "out_channels"), column(layer, "out_height")) == (
+        10,
+        20,
+        7,
+    )
 
 
 @pytest.mark.parametrize(

@@ -33,4 +33,6 @@ def test_many_at_once_come_to_the_exact_solution(seed):
     squares = np.einsum("ni,ni->n", t, t)
     assert np.all(many >= 0)
     best = nonnegative.loss(gram, moment, squares, exact)
-    assert np.allclose(nonnegative.loss(gram, moment, squares, many), best, rtol=1e-3, atol=1e-6 * squares.max())
+    assert np.allclose(
+        nonnegative.loss(gram, moment, squares, many), best, rtol=1e-3, atol=1e-6 * squares.max()
+    )

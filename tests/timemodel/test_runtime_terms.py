@@ -60,7 +60,9 @@ def test_no_chains_no_price():
 
 
 def test_terms_survive_json():
-    terms = RuntimeTerms(0.1, {"int8": {"pad+conv_2d": 0.5}}, {"conv_2d": WeightTraffic((1.0, 2.0), (0.0, 3.0))})
+    terms = RuntimeTerms(
+        0.1, {"int8": {"pad+conv_2d": 0.5}}, {"conv_2d": WeightTraffic((1.0, 2.0), (0.0, 3.0))}
+    )
     terms.together["int8"], terms.low["int8"], terms.high["int8"] = 1.1, 0.9, 1.2
     assert RuntimeTerms.from_dict(terms.to_dict()) == terms
 

@@ -94,7 +94,9 @@ def test_slow_rows_are_found_though_relative_error_stops_at_one():
     taps = rng.choice([4.0, 9.0, 25.0, 35.0, 49.0], 400, p=[0.2, 0.5, 0.2, 0.05, 0.05])
     work = rng.uniform(100, 10000, 400)
     y = work * taps * np.where(taps > 25, 20.0, 1.0)
-    tree = TimeTreeRegressor(leaf_features=[0], split_features=[1]).fit(np.column_stack([work * taps, taps]), y)
+    tree = TimeTreeRegressor(leaf_features=[0], split_features=[1]).fit(
+        np.column_stack([work * taps, taps]), y
+    )
     assert tree.nodes_[0].feature == 1
     assert 25 <= tree.nodes_[0].threshold < 35
 
