@@ -14,7 +14,7 @@ from compressor.methods.base import Goal, Trial
 from compressor.options import Options
 from compressor.preparation import Prepared, save_model
 from compressor.workspace import Workspace
-from profiler.progress import ProgressCallback
+from profiler.progress import ProgressCallback, silent
 
 _LEAST_EPOCHS = 2
 _NEAR = 0.01
@@ -65,40 +65,51 @@ class Finals:
         self._prepared, self._workspace, self._goal = prepared, workspace, goal
         self._options, self._seed, self._seeds = options, seed, seeds
         self._epoch_seconds = epoch_seconds
+        self._runs, self._done = seeds, 0
+        self._deadline = math.inf
+        self._progress: ProgressCallback = silent
 
     def run(self, trials: Sequence[Trial], deadline: float, progress: ProgressCallback) -> Chosen:
         """Choose among the best trials and train the winner with every seed.
 
         Under a budget the first few are trained in full, and the one with the best score wins. Under a limit
-        on the score they are trained from the fastest on until one keeps the score.
+        on the score they are trained from the fastest on until the mean over one's seeds keeps it: a single
+        lucky seed does not.
         """
         contenders = self._contenders(trials)
-        runs = min(len(contenders), self._options.finalists + 1) + self._seeds - 1
-        done = 0
-        tried: list[Trial] = []
+        self._runs = min(len(contenders), self._options.finalists + 1) + self._seeds - 1
+        self._deadline, self._progress = deadline, progress
+        least = self._goal.least_score
+        firsts: list[tuple[float, Trial]] = []
+        failed: list[Chosen] = []
         for trial in contenders:
-            progress(min(1.0, done / runs), f"fine-tuning {trial.predicted_ms:.4g} ms")
-            outcome = self._train(trial, self._seed, self._share(deadline, max(self._seeds, runs - done)))
-            done += 1
-            tried.append(replace(trial, score=outcome.score, loss=outcome.loss))
-            if self._goal.least_score is not None and self._goal.met_by(tried[-1]):
+            if firsts and not self._has_time(trial, self._seed):
                 break
-            if time.monotonic() >= deadline:
-                break
-        winner = max(tried, key=self._goal.rank)
-        outcomes = [(self._seed, winner.score, winner.loss)]
-        for seed in range(self._seed + 1, self._seed + self._seeds):
-            if time.monotonic() >= deadline and not self._finished(winner, seed):
-                break
-            progress(min(1.0, done / runs), f"fine-tuning {winner.predicted_ms:.4g} ms, seed {seed}")
-            outcome = self._train(winner, seed, self._share(deadline, self._seed + self._seeds - seed))
-            done += 1
-            outcomes.append((seed, outcome.score, outcome.loss))
-        outcomes.sort(key=lambda item: (-item[1], item[2]))
-        best = replace(winner, score=outcomes[0][1], loss=outcomes[0][2])
-        paths = tuple(self._path(winner, seed) for seed, _, _ in outcomes)
-        met = self._goal.met_by(best) and best.predicted_ms < self._prepared.original.predicted_ms
-        return Chosen(best, paths, tuple(score for _, score, _ in outcomes), met)
+            firsts.append((self._train(trial, self._seed).score, trial))
+            if least is not None and firsts[-1][0] >= least:
+                chosen = self._with_all_seeds(trial)
+                if chosen.met:
+                    return chosen
+                failed.append(chosen)
+        if failed:
+            return max(failed, key=lambda chosen: sum(chosen.scores) / len(chosen.scores))
+        return self._with_all_seeds(max(firsts, key=lambda first: first[0])[1])
+
+    def _with_all_seeds(self, trial: Trial) -> Chosen:
+        """Train a candidate with every seed that there is time for; the best on validation comes first."""
+        outcomes: list[tuple[int, Outcome]] = []
+        for seed in range(self._seed, self._seed + self._seeds):
+            if not outcomes or self._has_time(trial, seed):
+                outcomes.append((seed, self._train(trial, seed)))
+        outcomes.sort(key=lambda item: (-item[1].score, item[1].loss))
+        scores = tuple(outcome.score for _, outcome in outcomes)
+        mean = replace(trial, score=sum(scores) / len(scores), loss=outcomes[0][1].loss)
+        met = self._goal.met_by(mean) and trial.predicted_ms < self._prepared.original.predicted_ms
+        best = replace(trial, score=scores[0], loss=outcomes[0][1].loss)
+        return Chosen(best, tuple(self._path(trial, seed) for seed, _ in outcomes), scores, met)
+
+    def _has_time(self, trial: Trial, seed: int) -> bool:
+        return time.monotonic() < self._deadline or self._finished(trial, seed) is not None
 
     def _contenders(self, trials: Sequence[Trial]) -> list[Trial]:
         """The trials to train in full, the most wanted first.
@@ -116,16 +127,21 @@ class Finals:
         near = sorted(near, key=lambda trial: -trial.score)[: self._options.finalists]
         return sorted(near, key=lambda trial: trial.predicted_ms) + met[:_MOST_RETREATS]
 
-    def _share(self, deadline: float, left: int) -> float:
+    def _share(self) -> float:
         """When the next run must end so that all that are left get the same time."""
+        if not math.isfinite(self._deadline):
+            return math.inf
         now = time.monotonic()
-        return now + max(0.0, deadline - now) / max(1, left) if math.isfinite(deadline) else math.inf
+        return now + max(0.0, self._deadline - now) / max(self._seeds, self._runs - self._done)
 
-    def _train(self, trial: Trial, seed: int, deadline: float) -> Outcome:
+    def _train(self, trial: Trial, seed: int) -> Outcome:
         finished = self._finished(trial, seed)
         if finished is not None:
             return Outcome(finished["score"], finished["loss"], finished["epochs"], finished["seconds"])
-        schedule = self._options.final
+        self._progress(
+            min(1.0, self._done / self._runs), f"fine-tuning {trial.predicted_ms:.4g} ms, seed {seed}"
+        )
+        schedule, deadline = self._options.final, self._share()
         if self._epoch_seconds and math.isfinite(deadline):
             fits = int((deadline - time.monotonic()) / self._epoch_seconds)
             schedule = replace(schedule, epochs=max(_LEAST_EPOCHS, min(schedule.epochs, fits)))
@@ -138,6 +154,7 @@ class Finals:
             network = self._prepared.build(trial.widths)
             gentle = replace(schedule, learning_rate=schedule.learning_rate / 10)
             outcome = self._prepared.tuner.fit(network, gentle, seed, checkpoint, deadline)
+        self._done += 1
         if outcome.epochs:
             self._epoch_seconds = outcome.seconds / outcome.epochs
         save_model(network, self._path(trial, seed))

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -91,6 +92,30 @@ def test_where_the_fast_one_fails_the_next_is_taken(tmp_path):
     )
     assert chosen.trial.widths == {"a": 5}
     assert chosen.met
+
+
+def test_one_lucky_seed_does_not_keep_a_score(tmp_path):
+    class Lucky(Pretended):
+        def fit(self, network, schedule, seed, *rest):
+            outcome = super().fit(network, schedule, seed, *rest)
+            return replace(outcome, score=0.5) if network.width == 4 and seed else outcome
+
+    prepared = Lucky({5: 0.95, 4: 0.95})
+    chosen = run(
+        finals(prepared, Goal(least_score=0.9), tmp_path, seeds=2), [trial(5, 0.5, 0.91), trial(4, 0.4, 0.92)]
+    )
+    assert prepared.trained == [(4, 0), (4, 1), (5, 0), (5, 1)]
+    assert chosen.trial.widths == {"a": 5}
+    assert chosen.met
+
+
+def test_where_all_fail_the_nearest_is_kept(tmp_path):
+    prepared = Pretended({5: 0.7, 4: 0.6})
+    chosen = run(
+        finals(prepared, Goal(least_score=0.9), tmp_path, seeds=2), [trial(5, 0.5, 0.91), trial(4, 0.4, 0.92)]
+    )
+    assert not chosen.met
+    assert chosen.trial.widths == {"a": 5}
 
 
 def test_no_faster_than_the_original_is_not_met(tmp_path):
