@@ -1,0 +1,65 @@
+"""Predictor: which setting is predicted, and what is said of the device."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from edgetime.fingerprints import differences
+from edgetime.prediction import Predictor, default_target
+from profiler.errors import UsageError
+from timemodel.model import TimeModel
+
+
+@pytest.fixture
+def two_settings(time_model_file: Path) -> TimeModel:
+    model = TimeModel.load(time_model_file)
+    other = TimeModel.load(time_model_file).setting()
+    other.key = "ai-edge-litert 2.3.0, builtin, 2 threads"
+    other.setting = {**other.setting, "kernels": "builtin", "threads": 2}
+    return TimeModel(model.device, {**model.settings, other.key: other})
+
+
+def test_a_target_chooses_the_setting(two_settings: TimeModel):
+    assert Predictor(two_settings).setting.threads == 1
+    assert Predictor(two_settings, "local:threads=2,kernels=builtin").setting.threads == 2
+    with pytest.raises(UsageError, match="no setting with threads=2, kernels=xnnpack"):
+        Predictor(two_settings, "local:threads=2")
+
+
+def test_measuring_is_done_as_the_model_was_measured(two_settings: TimeModel):
+    first, second = two_settings.settings.values()
+    assert default_target(first) == "local:threads=1,kernels=xnnpack"
+    assert default_target(second) == "local:threads=2,kernels=builtin"
+
+
+def test_an_open_batch_is_told_once(time_model_file: Path, shared_data: Path):
+    with Predictor.load(time_model_file) as predictor:
+        net = shared_data / "models" / "pretrainedResnet.tflite"
+        assert predictor.predict(net)[1] == ["Networks that leave the batch open are taken at batch 1."]
+        assert predictor.predict(net)[1] == []
+
+
+def test_differences_are_named():
+    then = {
+        "governor": "performance",
+        "threads": 1,
+        "version": "2.3.0",
+        "python": "3.11",
+        "memory_bytes": 1000,
+    }
+    now = {"governor": "powersave", "threads": 2, "version": "2.4.0", "python": "3.12", "memory_bytes": 990}
+    assert differences(then, now) == [
+        "frequency governor was performance, is powersave",
+        "runtime's version was 2.3.0, is 2.4.0",
+        "number of threads was 1, is 2",
+    ]
+
+
+def test_what_only_one_side_knows_is_no_difference():
+    assert differences({"governor": None, "cpu": "a"}, {"governor": "performance"}) == []
+
+
+def test_much_less_memory_is_a_difference():
+    assert differences({"memory_bytes": 1000}, {"memory_bytes": 500}) == ["memory (bytes) was 1000, is 500"]
