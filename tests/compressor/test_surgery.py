@@ -109,7 +109,9 @@ def test_masked_equals_removed_on_generated_networks(stem, blocks, flat, hidden,
     smaller = assert_law_holds(model, keep)
     widths = {name: len(kept) for name, kept in keep.items()}
     assert smaller.count_params() == build_graph(model).parameters(widths)
-    assert build_graph(smaller).widths == widths
+    # A convolution in groups of which one is left is an ordinary one: its width may then be cut as well.
+    found = build_graph(smaller).widths
+    assert {name: found[name] for name in widths} == widths
     assert smaller.output_shape == model.output_shape
 
 
