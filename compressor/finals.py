@@ -42,6 +42,11 @@ class Chosen:
     scores: tuple[float, ...]
     met: bool
 
+    @property
+    def mean_score(self) -> float:
+        """Validation score, mean over seeds."""
+        return sum(self.scores) / len(self.scores)
+
 
 class Finals:
     """Fine-tunes the best candidates in full. Finished ones are kept and not done again.
@@ -92,7 +97,7 @@ class Finals:
                     return chosen
                 failed.append(chosen)
         if failed:
-            return max(failed, key=lambda chosen: sum(chosen.scores) / len(chosen.scores))
+            return max(failed, key=lambda chosen: chosen.mean_score)
         return self._with_all_seeds(max(firsts, key=lambda first: first[0])[1])
 
     def _with_all_seeds(self, trial: Trial) -> Chosen:

@@ -186,7 +186,7 @@ def _facts(
         score=scores[name],
         scores=tuple(scores[key] for key in scores if key.startswith("seed")) if cut else (scores[name],),
         validation_score=(
-            chosen.trial.score if cut else prepared.original.score if name == "original" else None
+            chosen.mean_score if cut else prepared.original.score if name == "original" else None
         ),
         predicted_ms=float(prediction.predicted_ms),
         low_ms=float(prediction.low_ms),

@@ -32,7 +32,7 @@ class NetworkFacts:
     scores
         Of every seed's file on the test rows; one where there are no seeds.
     validation_score
-        On the validation rows, of the Keras network.
+        On the validation rows, of the Keras network; mean over seeds.
     predicted_ms, low_ms, high_ms
         Predicted time and its 90% interval.
     measured_ms, measured_p90_ms
