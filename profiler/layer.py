@@ -6,8 +6,28 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from functools import cached_property
+else:
+
+    class cached_property:  # noqa: N801 (stands for the one of functools)
+        """``functools.cached_property`` without its lock, which before Python 3.12 cost more than what is kept."""
+
+        def __init__(self, work):
+            self.work = work
+            self.__doc__ = work.__doc__
+
+        def __set_name__(self, owner, name):
+            self.name = name
+
+        def __get__(self, instance, owner=None):
+            if instance is None:
+                return self
+            value = instance.__dict__[self.name] = self.work(instance)
+            return value
+
 
 DTYPE_BYTES: Mapping[str, float] = {
     "float32": 4, "float16": 2, "bfloat16": 2, "float64": 8, "int64": 8, "uint64": 8, "int32": 4, "uint32": 4,
@@ -89,10 +109,17 @@ class Layer:
             # input's type.
             source = self.inputs[0].dtype if self.inputs else "float32"
             return source if source != "float32" else self.outputs[0].dtype
-        data = self.activations or self.inputs or self.outputs
-        first = data[0].dtype if data else "float32"
-        if first == "float32" and self.op in WEIGHTED and any(t.dtype in QUANTIZED for t in self.weights):
-            return "dynamic_int8"
+        first = "float32"
+        for tensor in (*self.outputs[:1], *self.inputs[:1]):
+            first = tensor.dtype
+        for tensor in self.inputs:
+            if not tensor.constant:
+                first = tensor.dtype
+                break
+        if first == "float32" and self.op in WEIGHTED:
+            for tensor in self.inputs:
+                if tensor.constant and tensor.dtype in QUANTIZED:
+                    return "dynamic_int8"
         return first
 
     @cached_property

@@ -11,7 +11,7 @@ import numpy as np
 from profiler.layer import Layer
 from profiler.memory import peak_memory_bytes
 from profiler.network import Network
-from timemodel.geometry import geometry
+from timemodel.geometry import POSITION, geometry
 from timemodel.operator_model import OperatorModel
 from timemodel.prediction import LayerPrediction, NetworkPrediction
 from timemodel.runtime_terms import RuntimeTerms, find_pairs
@@ -112,8 +112,9 @@ class SettingModel:
             return LayerTimes(times, low, high, covered)
         array = geometry(layers)
         groups: dict[tuple[str, str], list[int]] = {}
+        computed = array[:, POSITION["inputs"]] > 0
         for i, layer in enumerate(layers):
-            if layer.activations or not layer.inputs:
+            if computed[i] or not layer.inputs:
                 groups.setdefault((kernel_of(layer), layer.dtype), []).append(i)
             # What reads constants only (float16 weights, say) is worked out once, when the file is loaded.
         overhead = self.terms.overhead_ms
