@@ -32,7 +32,7 @@ class Listener:
 @pytest.mark.slow
 def test_the_whole_story_and_that_it_is_not_told_twice(tmp_path: Path):
     def demo(listener: Listener) -> Demo:
-        few = {"epochs": 12, "compress_minutes": 0.8, "baseline_minutes": 0.6}
+        few = {"epochs": 30, "compress_minutes": 0.8, "baseline_minutes": 0.6}
         return Demo(tmp_path / "out", listener, minutes=0.3, **few)
 
     first = Listener()
