@@ -1,127 +1,135 @@
-"""Predicted against measured time of whole networks, beside what FLOPs and black boxes predict from the same probes.
+"""Predicted against measured time of whole networks, beside what FLOPs, nn-Meter's way and black boxes predict.
 
-    python -m benchmarks.time_model --work DIR [--minutes 3] [--all] [--rounds 3]
+    python -m benchmarks.time_model --work DIR [--settings xnnpack1,int8] [--only-report]
 
-Profiles this machine into DIR (or takes the profile that is there), fits, converts the networks once, measures every one
-in several rounds and prints the table. All predictors learn from the same probes and get the same whole-network terms.
+For each setting: profiles this machine (3 minutes; float32 and int8 together), measures every network in several rounds,
+fits edgetime and all baselines to the same probes, and prints the tables. Everything is kept in DIR as soon as it is
+made, so the same command goes on where it was stopped; --only-report computes the tables again from what is there with
+the present code.
+
+A network's measured time is the median over rounds of the round's median, each scaled by how slow the machine then
+was (canary, relative to its usual level); rounds that other work disturbed are left out where others remain. The noise
+floor is the error of predicting one half of the rounds by the other half in the same way.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestRegressor
 
-from benchmarks.networks import APPLICATIONS, NAMED, application_file, public_files
-from profiler.measurement import measure_network
+from benchmarks import networks as catalogue
+from benchmarks.time_model_baselines import BASELINES, Measured, fit_baseline, fit_nn_meter
+from benchmarks.time_model_report import (
+    OURS,
+    Score,
+    network_records,
+    network_rows,
+    score_records,
+    scores,
+    show_networks,
+    show_scores,
+    warnings,
+    write_csv,
+)
+from benchmarks.time_model_rounds import (
+    MEASURED,
+    Rounds,
+    canary_level_us,
+    compare_estimates,
+    measure,
+    still_open,
+)
+from profiler.combine import Timing
+from profiler.errors import EdgetimeError
 from profiler.network import Network
 from profiler.profiling import profile
 from profiler.store import Profile
 from profiler.target import open_target
 from profiler.tflite_reader import read_network
-from timemodel import nonnegative
-from timemodel.features import family_of
-from timemodel.fitting import calibrate, fit_setting, usable
-from timemodel.geometry import POSITION, geometry
-from timemodel.operator_model import feature_matrix, find_tiles
-from timemodel.setting_model import FALLBACK, SettingModel
-
-Fit = Callable[[str, np.ndarray, np.ndarray], Callable[[np.ndarray], np.ndarray]]
-"""(operator, geometry, times in ms) -> predictor of times from a geometry."""
+from timemodel.fitting import fit_setting, usable
+from timemodel.setting_model import SettingModel
 
 
-class BlackBox:
-    """A predictor in the place of an operator's tree."""
+@dataclass(frozen=True)
+class Case:
+    """One setting: how the target is opened, which networks run there, which profile it is learned from."""
 
-    low, high = 0.5, 2.0
-
-    def __init__(self, predict: Callable[[np.ndarray], np.ndarray]) -> None:
-        self.predict_ms = predict
-
-    def stretch(self, array: np.ndarray) -> np.ndarray:
-        """Nothing is said of extrapolation."""
-        return np.ones(len(array))
+    options: str
+    dtype: str
+    profile: str
+    profiled: tuple[str, ...]
 
 
-def linear(columns: list[str]) -> Fit:
-    """Non-negative linear in some columns of the geometry, by relative error."""
-    at = [POSITION[name] for name in columns]
-
-    def fit(op: str, array: np.ndarray, times: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-        def table(rows: np.ndarray) -> np.ndarray:
-            return np.column_stack([np.ones(len(rows)), rows[:, at]])
-
-        scaled = table(array) / times[:, None]
-        norm = np.sqrt(np.mean(scaled**2, axis=0))
-        norm = np.where(norm > 0, norm, 1.0)
-        scaled /= norm
-        solution = nonnegative.solve(scaled.T @ scaled, scaled.sum(axis=0)) / norm
-        return lambda rows: table(rows) @ solution
-
-    return fit
-
-
-def black_box(make: Callable[[], Any]) -> Fit:
-    """A regressor of log time on our own features, tiles and all."""
-
-    def fit(op: str, array: np.ndarray, times: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-        family = family_of(op)
-        tiles = find_tiles(family, array, times)
-
-        def table(rows: np.ndarray) -> np.ndarray:
-            return np.log1p(feature_matrix(family, rows, tiles)[0])
-
-        model = make().fit(table(array), np.log(times))
-        return lambda rows: np.exp(model.predict(table(rows)))
-
-    return fit
-
-
-BASELINES: dict[str, Fit] = {
-    "FLOPs": linear(["macs"]),
-    "FLOPs+bytes": linear(["macs", "in_bytes", "out_bytes", "weight_bytes"]),
-    "random forest": black_box(lambda: RandomForestRegressor(100, min_samples_leaf=2, random_state=0)),
-    "boosted trees": black_box(
-        lambda: HistGradientBoostingRegressor(
-            max_iter=300, learning_rate=0.06, max_leaf_nodes=15, min_samples_leaf=4
-        )
-    ),
+BOTH = ("float32", "int8")
+CASES = {
+    "xnnpack1": Case("", "float32", "xnnpack1", BOTH),
+    "int8": Case("", "int8", "xnnpack1", BOTH),
+    "xnnpack2": Case("threads=2", "float32", "xnnpack2", ("float32",)),
+    "builtin": Case("kernels=builtin", "float32", "builtin", ("float32",)),
+    "tflite-runtime": Case("python={python}", "float32", "tflite-runtime", ("float32",)),
 }
+"""By name, as in --settings."""
 
 
-def learn(db: Path) -> dict[str, SettingModel]:
+def target_spec(base: str, options: str) -> str:
+    """`base` with a case's options, in the way `open_target` reads them."""
+    if not options:
+        return base
+    if base.startswith("ssh://"):
+        return f"{base}{'&' if '?' in base else '?'}{options}"
+    return f"{base}{',' if ':' in base else ':'}{options}"
+
+
+def minutes_spent(rows: Sequence[Timing], pause_s: float = 30.0) -> float:
+    """Minutes in which a profile was measured; gaps of more than `pause_s` are between two calls."""
+    at = np.sort([row.at for row in rows])
+    steps = np.diff(at)
+    return float(steps[steps < pause_s].sum() / 60)
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What was learned from one profile: by predictor its model, and what it took."""
+
+    models: dict[str, SettingModel]
+    measured: Measured
+    minutes: float
+    canary_us: float
+
+    def probes(self, dtype: str) -> int:
+        """Probes of a dtype, of all kinds."""
+        return sum(probe.dtype == dtype for probe, _ in self.measured)
+
+
+def learn(db: Path, say: Callable[[str], None]) -> Learned:
     """Our model and every baseline, from one profile."""
     with Profile.open(db) as store:
         key, setting = next(iter(store.settings.items()))
+        raw = store.raw(key)
         measured = usable(store.measurements(key))
+    begin = time.perf_counter()
     operators, terms = fit_setting(measured)
-    models = {"edgetime": SettingModel(key, setting.to_dict(), {}, operators, terms)}
-    groups: dict[tuple[str, str], list[tuple[Any, float]]] = {}
-    for probe, time_ms in measured:
-        if probe.kind == "layer":
-            layer = probe.layers[0]
-            groups.setdefault((layer.op, layer.dtype), []).append((layer, time_ms))
-    networks = [(probe.network, time_ms) for probe, time_ms in measured if probe.kind == "network"]
-    for name, fit in BASELINES.items():
-        boxes: dict[tuple[str, str], Any] = {k: m for k, m in operators.items() if k[0] == FALLBACK}
-        for (op, dtype), rows in groups.items():
-            if (op, dtype) in operators:
-                array = geometry([layer for layer, _ in rows])
-                boxes[op, dtype] = BlackBox(fit(op, array, np.array([time_ms for _, time_ms in rows])))
-        own = type(terms)(terms.overhead_ms, terms.remaining, dict(terms.weights))
-        models[name] = SettingModel(key, setting.to_dict(), {}, boxes, own)
-        calibrate(models[name], networks)
-    return models
+    ours = SettingModel(key, setting.to_dict(), {}, operators, terms)
+    say(f"{db.name}: {len(measured):,} probes, edgetime fitted in {time.perf_counter() - begin:.0f} s")
+    models = {OURS: ours}
+    for name in ("FLOPs", "FLOPs+bytes"):
+        models[name] = fit_baseline(name, ours, measured)
+    models["nn-Meter"], models["nn-Meter + our terms"] = fit_nn_meter(ours, measured)
+    for name in BASELINES:
+        if name not in models:
+            models[name] = fit_baseline(name, ours, measured)
+    canaries = [row.canary_us for row in raw if row.canary_us]
+    say(f"{db.name}: all fitted in {time.perf_counter() - begin:.0f} s")
+    return Learned(models, measured, minutes_spent(raw), float(np.median(canaries)) if canaries else 0.0)
 
 
-def speed(model: SettingModel, networks: list[Network]) -> None:
+def speed(model: SettingModel, networks: Sequence[Network]) -> str:
     """How fast predicting is, once the model is loaded."""
     sixty = min(networks, key=lambda network: abs(len(network.layers) - 60))
     model.predict(sixty, "")
@@ -130,7 +138,7 @@ def speed(model: SettingModel, networks: list[Network]) -> None:
         begin = time.perf_counter()
         model.predict(sixty, "")
         times.append(time.perf_counter() - begin)
-    print(f"\npredict, {len(sixty.layers)} layers already read: {1e3 * np.median(times):.2f} ms")
+    lines = [f"predict, {len(sixty.layers)} layers already read: {1e3 * np.median(times):.3f} ms"]
     layers = [layer for network in networks for layer in network.layers]
     # Copies of their own: what predicting works out of a layer is kept on it, and shared ones would look faster.
     layers = [dataclasses.replace(layers[i % len(layers)]) for i in range(100_000)]
@@ -138,74 +146,222 @@ def speed(model: SettingModel, networks: list[Network]) -> None:
         begin = time.perf_counter()
         model.predict_layers_ms(layers)
         rate = len(layers) / (time.perf_counter() - begin)
-        print(f"batch of {len(layers):,} layers, {what}: {rate:,.0f} layers/s")
+        lines.append(f"batch of {len(layers):,} layers, {what}: {rate:,.0f} layers/s")
+    return "\n".join(lines)
 
 
-def main() -> None:
-    """Run the benchmark."""
+class Benchmark:
+    """One run: what is in the work folder, and what is still to do."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.options = options
+        self.work: Path = options.work
+        self.networks: Path = options.networks or self.work / "networks"
+        self.results: Path = options.results or self.work
+        self.cases = [name for name in options.settings if self.possible(name)]
+        self.profiles = {name: self.work / f"{name}.db" for name in (CASES[c].profile for c in CASES)}
+        self.given = dict(part.partition("=")[::2] for part in options.profile)
+        self.profiles |= {name: Path(path) for name, path in self.given.items()}
+        self.until = time.monotonic() + options.stop_after
+        self.rounds = Rounds(self.work / "rounds.jsonl")
+        self.learned: dict[str, Learned] = {}
+
+    def possible(self, name: str) -> bool:
+        """Whether a setting can be had here."""
+        if (
+            name == "tflite-runtime"
+            and not self.options.tflite_runtime_python
+            and not self.options.only_report
+        ):
+            print("tflite-runtime: not run (it needs --tflite-runtime-python)")
+            return False
+        return True
+
+    def spec(self, name: str) -> str:
+        """The target of a setting."""
+        options = CASES[name].options.format(python=self.options.tflite_runtime_python)
+        return target_spec(self.options.target, options)
+
+    def files(self, name: str) -> list[Path]:
+        """Networks that are measured under a setting."""
+        dtype = CASES[name].dtype
+        files, missing = catalogue.network_files(self.networks, dtype, self.options.only)
+        for network, reason in missing.items():
+            self.tell_once(f"left out: {network}: {reason}")
+        return files
+
+    def tell_once(self, line: str) -> None:
+        """Print what was not said before."""
+        told = self.__dict__.setdefault("_told", set())
+        if line not in told:
+            told.add(line)
+            print(line, flush=True)
+
+    def out_of_time(self) -> bool:
+        """Whether --stop-after is over."""
+        return time.monotonic() >= self.until
+
+    def profile(self) -> None:
+        """Profile what was not, or not for long enough; a profile that was named is taken as it is."""
+        for case in (CASES[name] for name in self.cases):
+            db = self.profiles[case.profile]
+            if case.profile in self.given or self.out_of_time():
+                continue
+            left = self.options.minutes
+            if db.exists():
+                with Profile.open(db) as store:
+                    left -= minutes_spent(store.raw())
+            # Starting the agent and building the first probes takes part of the time, but leaves no rows.
+            if left > 0.1 * self.options.minutes:
+                name = next(name for name in self.cases if CASES[name].profile == case.profile)
+                print(
+                    profile(open_target(self.spec(name)), db, minutes=left, dtypes=case.profiled), flush=True
+                )
+
+    def measure(self) -> int:
+        """Measure all networks, round by round over all settings; return how many measurements are still open."""
+        files = {name: self.files(name) for name in self.cases}
+        for number in range(1, self.options.rounds + 1):
+            for name in self.cases:
+                todo = still_open(self.rounds, name, files[name], number)
+                if not todo or self.out_of_time():
+                    continue
+                with open_target(self.spec(name)) as target:
+                    measure(
+                        target, name, todo, self.rounds, self.options.seconds, self.until,
+                        lambda line: print(line, flush=True),
+                    )  # fmt: skip
+        return sum(
+            len(still_open(self.rounds, name, files[name], self.options.rounds)) for name in self.cases
+        )
+
+    def learned_from(self, db: Path) -> Learned:
+        """What is learned from a profile; once, where two settings share it."""
+        if str(db) not in self.learned:
+            self.learned[str(db)] = learn(db, lambda line: print(line, flush=True))
+        return self.learned[str(db)]
+
+    def report(self) -> None:
+        """Print all tables and write them as CSV."""
+        records, table, said = [], [], []
+        for name in self.cases:
+            rounds = self.rounds.of(name)
+            db = self.profiles[CASES[name].profile]
+            if not rounds or not db.exists():
+                print(f"{name}: not run (no {'measured networks' if db.exists() else 'profile'} yet)")
+                continue
+            learned = self.learned_from(db)
+            known = {path.stem: path for path in self.files(name)}
+            kept = {
+                network: [row for row in rows if row.file_bytes == known[network].stat().st_size]
+                for network, rows in rounds.items()
+                if network in known
+            }
+            stale = [network for network, rows in kept.items() if len(rows) < len(rounds[network])]
+            if stale:
+                said.append(
+                    f"{name}: rounds of another file of that name are left out: {', '.join(sorted(stale))}"
+                )
+            runtimes = {row.runtime for rows in kept.values() for row in rows}
+            if runtimes != {learned.models[OURS].key}:
+                raise EdgetimeError(
+                    f"{db} was measured under {learned.models[OURS].key!r}, the networks under "
+                    f"{', '.join(sorted(runtimes))}: name the profile that belongs to them."
+                )
+            read = {network: read_network(known[network]) for network, rows in kept.items() if rows}
+            rows = network_rows(learned.models, read, kept)
+            mine = scores(name, rows, learned.probes(CASES[name].dtype), learned.minutes)
+            level = canary_level_us(row for some in kept.values() for row in some)
+            print(
+                f"\n=== {name}: {learned.models[OURS].key}, {CASES[name].dtype}; canary while measuring / while "
+                f"profiling: {level / (learned.canary_us or level):.3f}"
+            )
+            print(show_networks(rows) + "\n")
+            print(show_scores(mine))
+            for network, some in kept.items():
+                if some and some[-1].error:
+                    print(f"  cannot run: {network}: {some[-1].error}"[:118])
+            if self.options.estimates:
+                print(f"\nerror of one half of the rounds by the other, by definition (in use: {MEASURED}):")
+                for what, errors in compare_estimates(kept).items():
+                    print(f"  {what:34s} mean {errors['mean']:6.2%}   90th percentile {errors['p90']:6.2%}")
+            said += warnings(name, rows, mine)
+            records += network_records(name, rows)
+            table += mine
+        self.finish(records, table, said)
+
+    def finish(self, records: list[dict], table: list[Score], said: list[str]) -> None:
+        """The summary of all settings, the warnings, and the files."""
+        if not table:
+            return
+        print("\n=== all settings\n" + show_scores(table))
+        for line in said:
+            print("warning: " + line)
+        self.results.mkdir(parents=True, exist_ok=True)
+        write_csv(self.results / "time_model.csv", score_records(table))
+        write_csv(self.results / "time_model_networks.csv", records)
+        print(f"\n{self.results / 'time_model.csv'}, {self.results / 'time_model_networks.csv'}")
+        if "xnnpack1" in self.cases and str(self.profiles["xnnpack1"]) in self.learned:
+            files = self.files("xnnpack1")
+            print(
+                "\n"
+                + speed(
+                    self.learned_from(self.profiles["xnnpack1"]).models[OURS], [*map(read_network, files)]
+                )
+            )
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument(
-        "--work", type=Path, required=True, help="folder for the profile, the networks and the results"
-    )
-    parser.add_argument("--minutes", type=float, default=3.0, help="of profiling, all dtypes together")
-    parser.add_argument(
-        "--all", action="store_true", help="more architectures than the four that are always in"
-    )
-    parser.add_argument("--rounds", type=int, default=4, help="times that every network is measured")
-    parser.add_argument("--seconds", type=float, default=1.0, help="of running per network and round")
-    parser.add_argument("--target", default="local")
-    args = parser.parse_args()
-    args.work.mkdir(parents=True, exist_ok=True)
-    db = args.work / "device.db"
-    if not db.exists():
-        print(profile(open_target(args.target), db, minutes=args.minutes))
-    models = learn(db)
-    files = public_files() + [application_file(n, args.work) for n in (APPLICATIONS if args.all else NAMED)]
-    if not public_files():
-        print("The shared data folder is not there: its files are left out.")
-    networks = {path.stem: read_network(path) for path in files}
-    rounds: dict[str, list[float]] = {name: [] for name in networks}
-    with open_target(args.target) as target:
-        for _ in range(args.rounds):
-            for path in files:
-                result = measure_network(path, target, per_layer=False, seconds=args.seconds)
-                rounds[path.stem].append(result.measured_ms)
-    rows = []
-    for name, network in networks.items():
-        # Other work on the machine only adds time, so the calmest round counts; the noise column shows the others.
-        measured = min(rounds[name])
-        ours = models["edgetime"].predict(network, "")
-        row: dict[str, Any] = {
-            "network": name, "layers": len(network.layers), "measured_ms": measured,
-            "noise": (max(rounds[name]) - min(rounds[name])) / measured, "low_ms": ours.low_ms, "high_ms": ours.high_ms,
-            "coverage": ours.coverage, "uncovered": list(ours.uncovered),
-        }  # fmt: skip
-        row |= {key: model.predict_total_ms(network) for key, model in models.items()}
-        rows.append(row)
-    show(rows, list(models))
-    speed(models["edgetime"], list(networks.values()))
-    (args.work / "time_model.json").write_text(json.dumps(rows, indent=1))
+    add = parser.add_argument
+    add("--work", type=Path, required=True, help="folder for profiles, measured rounds, networks and results")
+    add("--settings", default=",".join(CASES), help=f"of {', '.join(CASES)}; default: all that can be had")
+    add("--minutes", type=float, default=3.0, help="of profiling per setting, xnnpack1 and int8 together")
+    add("--rounds", type=int, default=4, help="times that every network is measured")
+    add("--seconds", type=float, default=0.7, help="of running per network and round")
+    add("--networks", type=Path, help="folder of the converted networks; default: DIR/networks")
+    add("--only", default="", help="names of networks, with commas between; default: all")
+    add("--profile", action="append", default=[], metavar="SETTING=FILE", help="take this profile as it is")
+    add("--tflite-runtime-python", metavar="PATH", help="an interpreter that has tflite-runtime 2.14")
+    add("--target", default="local", help="local, or ssh://user@host")
+    add("--results", type=Path, help="folder for the CSV files; default: DIR")
+    add("--stop-after", type=float, default=float("inf"), metavar="SECONDS", help="the same command goes on")
+    add("--estimates", action="store_true", help="compare definitions of the measured time")
+    part = parser.add_mutually_exclusive_group()
+    part.add_argument("--only-measure", action="store_true", help="what is converted; no profile, no report")
+    part.add_argument("--only-report", action="store_true", help="from what is stored, with the present code")
+    options = parser.parse_args(arguments)
+    options.settings = options.settings.split(",")
+    options.only = [name for name in options.only.split(",") if name]
+    unknown = [name for name in options.settings if name not in CASES]
+    if unknown:
+        parser.error(f"no such setting: {', '.join(unknown)}; there are {', '.join(CASES)}")
+    wrong = [p for p in options.profile if p.partition("=")[0] not in {c.profile for c in CASES.values()}]
+    if wrong:
+        parser.error(f"--profile {wrong[0]}: write SETTING=FILE")
+    return options
 
 
-def show(rows: list[dict[str, Any]], predictors: list[str]) -> None:
-    """Print the table and its summary."""
-    print(f"\n{'network':24s}{'measured':>10s}{'noise':>7s}{'predicted':>10s}  {'90% interval':20s}", end="")
-    print("".join(f"{name:>15s}" for name in predictors) + "  not covered")
-    for row in rows:
-        interval = f"{row['low_ms']:.3g} to {row['high_ms']:.3g}"
-        inside = " " if row["low_ms"] <= row["measured_ms"] <= row["high_ms"] else "!"
-        line = f"{row['network']:24s}{row['measured_ms']:10.4g}{row['noise']:7.0%}{row['edgetime']:10.4g}  {interval:19s}{inside}"
-        errors = "".join(f"{row[name] / row['measured_ms'] - 1:+15.1%}" for name in predictors)
-        print(line + errors + ("  " + ", ".join(row["uncovered"]) if row["uncovered"] else ""))
-    print(f"\n{'':24s}{'mean error':>12s}{'median':>9s}{'within 5%':>11s}{'within 10%':>12s}")
-    for name in predictors:
-        error = np.array([abs(row[name] / row["measured_ms"] - 1) for row in rows])
-        line = f"{name:24s}{error.mean():12.1%}{np.median(error):9.1%}{np.mean(error <= 0.05):11.0%}"
-        print(line + f"{np.mean(error <= 0.1):12.0%}")
-    inside = np.mean([row["low_ms"] <= row["measured_ms"] <= row["high_ms"] for row in rows])
-    print(f"inside the 90% interval: {inside:.0%} of {len(rows)}")
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the benchmark."""
+    options = parse(arguments)
+    options.work.mkdir(parents=True, exist_ok=True)
+    run = Benchmark(options)
+    if not options.only_report:
+        wanted = [name for name in options.only if name in catalogue.names()] or None
+        if not options.only_measure and (not options.only or wanted):
+            catalogue.convert(run.networks, wanted or (), lambda line: print(line, flush=True))
+        if not options.only_measure:
+            run.profile()
+        left = run.measure()
+        if left:
+            print(f"{left} measurements are still open: the same command goes on.")
+        if options.only_measure or left:
+            return
+    run.report()
 
 
 if __name__ == "__main__":

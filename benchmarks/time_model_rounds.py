@@ -1,0 +1,217 @@
+"""Measured rounds of whole networks: kept as they are made, and what is taken for a network's time.
+
+A *round* is one measurement of one network: loaded anew, run for a second or so, in slices with the canary between them,
+as `profiler.measurement.measure_network` does it. All networks are measured once per round before the next round begins,
+so that a slow quarter of an hour does not hit one network alone.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import statistics
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from profiler.target import Target
+from profiler.tflite_reader import read_network
+
+_FIELDS = ("median_us", "p20_us", "p90_us", "min_us", "canary_us", "load_ms", "first_ms")
+
+
+@dataclass(frozen=True)
+class Round:
+    """One network, measured once; times as the agent gave them, `error` where the runtime cannot run it."""
+
+    setting: str
+    network: str
+    number: int
+    at: float
+    runtime: str
+    file_bytes: int
+    median_us: float | None = None
+    p20_us: float | None = None
+    p90_us: float | None = None
+    min_us: float | None = None
+    canary_us: float | None = None
+    load_ms: float | None = None
+    first_ms: float | None = None
+    samples: int = 0
+    disturbed: bool = False
+    error: str | None = None
+
+
+class Rounds:
+    """A file of JSON lines, one per `Round`; a line that was cut off when the power went is left out."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.rows: list[Round] = []
+        if path.exists():
+            for line in path.read_text(encoding="utf-8").splitlines():
+                try:
+                    self.rows.append(Round(**json.loads(line)))
+                except (ValueError, TypeError):
+                    continue
+
+    def add(self, row: Round) -> None:
+        """Keep one more, on disk before this returns."""
+        self.rows.append(row)
+        with self.path.open("a+b") as file:
+            if file.tell():
+                file.seek(-1, os.SEEK_END)
+                # After a line that was cut off, begin a new one.
+                if file.read(1) != b"\n":
+                    file.write(b"\n")
+            file.write(json.dumps(asdict(row)).encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def of(self, setting: str) -> dict[str, list[Round]]:
+        """Rounds of a setting by network, in the order of their numbers."""
+        found: dict[str, list[Round]] = {}
+        for row in sorted((row for row in self.rows if row.setting == setting), key=lambda row: row.number):
+            found.setdefault(row.network, []).append(row)
+        return found
+
+
+def still_open(rows: Rounds, setting: str, files: Sequence[Path], rounds: int) -> list[tuple[int, Path]]:
+    """What is still to be measured, round by round: not what was, nor what the runtime cannot run."""
+    done = {(row.network, row.number) for row in rows.rows if row.setting == setting}
+    broken = {row.network for row in rows.rows if row.setting == setting and row.error}
+    return [
+        (number, path)
+        for number in range(rounds)
+        for path in files
+        if (path.stem, number) not in done and path.stem not in broken
+    ]
+
+
+def measure(
+    target: Target,
+    setting: str,
+    todo: Iterable[tuple[int, Path]],
+    rows: Rounds,
+    seconds: float,
+    until: float = float("inf"),
+    say: Callable[[str], None] = lambda line: None,
+) -> int:
+    """Measure what `still_open` names and keep each as soon as it is made, until `until` (by `time.monotonic`).
+
+    Returns
+    -------
+    int
+        How many were measured.
+    """
+    count = 0
+    for number, path in todo:
+        if time.monotonic() >= until:
+            break
+        content = path.read_bytes()
+        network = read_network(content)
+        answer = target.measure_network(content, seconds, [network.tensors[i].shape for i in network.inputs])
+        rows.add(to_round(setting, path.stem, number, target.setting.key, len(content), answer))
+        count += 1
+        row = rows.rows[-1]
+        say(
+            f"{setting} round {number + 1}: {path.stem} "
+            + (row.error or f"{(row.median_us or 0) / 1e3:.4g} ms{' (disturbed)' if row.disturbed else ''}")
+        )
+    return count
+
+
+def to_round(
+    setting: str, network: str, number: int, runtime: str, file_bytes: int, answer: Mapping[str, Any]
+) -> Round:
+    """An agent's answer as a `Round`."""
+    common = (setting, network, number, time.time(), runtime, file_bytes)
+    if "error" in answer:
+        return Round(*common, error=str(answer["error"])[:300])
+    times = {name: float(answer[name]) for name in _FIELDS if answer.get(name) is not None}
+    return Round(
+        *common, **times, samples=int(answer.get("samples", 0)), disturbed=bool(answer.get("disturbed"))
+    )
+
+
+# --- What is taken for a network's time -----------------------------------------------------------------------
+
+Estimate = Callable[[Sequence[Round], float], float]
+"""From some rounds of one network, and the canary's level in us, to its time in ms."""
+
+
+def _over_rounds(name: str, by_canary: bool, combine: Callable[[list[float]], float]) -> Estimate:
+    def estimate(rows: Sequence[Round], level_us: float) -> float:
+        values = []
+        for row in calm(rows):
+            factor = level_us / row.canary_us if by_canary and row.canary_us else 1.0
+            values.append(float(getattr(row, name)) * factor / 1e3)
+        return combine(values)
+
+    return estimate
+
+
+def calm(rows: Sequence[Round]) -> list[Round]:
+    """Rounds that nothing else disturbed; all of them, where there is no such one."""
+    usable = [row for row in rows if row.error is None and row.median_us]
+    return [row for row in usable if not row.disturbed] or usable
+
+
+ESTIMATES: dict[str, Estimate] = {
+    f"{how} of {name[:-3]}s{' by canary' if by_canary else ''}": _over_rounds(name, by_canary, combine)
+    for name in ("median_us", "p20_us", "min_us")
+    for by_canary in (False, True)
+    for how, combine in (("median", statistics.median), ("least", min))
+}
+"""Definitions that were compared; `MEASURED` names the one in use."""
+
+MEASURED = "median of medians by canary"
+
+
+def canary_level_us(rows: Iterable[Round]) -> float:
+    """The canary at its usual: the median of all calm rounds of a setting."""
+    known = [row.canary_us for row in calm(list(rows)) if row.canary_us]
+    return float(statistics.median(known)) if known else 1.0
+
+
+def halves(count: int, most: int = 50) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
+    """Ways to split `count` rounds into two halves (of an odd number one is left out), each pair once."""
+    half = count // 2
+    splits = []
+    for first in itertools.combinations(range(count), half):
+        rest = [i for i in range(count) if i not in first]
+        for second in itertools.combinations(rest, half):
+            if first < second:
+                splits.append((first, second))
+    step = max(1, len(splits) // most)
+    return splits[::step]
+
+
+def noise_errors(rows: Sequence[Round], level_us: float, estimate: Estimate) -> list[float]:
+    """Errors of predicting one half of a network's rounds by the other half, over all ways to split them.
+
+    What is left when the predictor is the network itself: no model can be expected to do better. Halves are
+    noisier than all rounds together, so this is a little more than what the measured value is off by.
+    """
+    usable = calm(rows)
+    errors = []
+    for first, second in halves(len(usable)):
+        one, other = (estimate([usable[i] for i in half], level_us) for half in (first, second))
+        errors += [abs(one / other - 1), abs(other / one - 1)]
+    return errors
+
+
+def compare_estimates(by_network: Mapping[str, Sequence[Round]]) -> dict[str, dict[str, float]]:
+    """How repeatable each definition in `ESTIMATES` is: mean and 90th percentile of `noise_errors`."""
+    level = canary_level_us(row for rows in by_network.values() for row in rows)
+    table = {}
+    for name, estimate in ESTIMATES.items():
+        errors = [np.mean(e) for rows in by_network.values() if (e := noise_errors(rows, level, estimate))]
+        if errors:
+            table[name] = {"mean": float(np.mean(errors)), "p90": float(np.quantile(errors, 0.9))}
+    return table
