@@ -12,6 +12,7 @@ import numpy as np
 
 from profiler.errors import UsageError
 from profiler.layer import Layer, Tensor
+from profiler.moves import stored_values
 from profiler.probe import Probe
 from profiler.tflite_schema import ACTIVATION_CODES, OPERATOR_CODES, OPTION_TYPES, TENSOR_TYPE_CODES
 
@@ -20,9 +21,20 @@ _LSTM_INPUT_SLOTS = 24
 
 # Scales are those of a well-behaved network. Time does not depend on them, but runtimes refuse extreme ratios.
 _SCALE, _WEIGHT_SCALE = 0.05, 0.01
-_FIXED_OUTPUT = {"softmax": (1 / 256, -128), "logistic": (1 / 256, -128), "tanh": (1 / 128, 0)}
+_FIXED_OUTPUT = {
+    "int8": {
+        "softmax": (1 / 256, -128), "log_softmax": (16 / 256, 127), "logistic": (1 / 256, -128), "tanh": (1 / 128, 0),
+        "l2_normalization": (1 / 128, 0),
+    },
+    "int16": {"softmax": (1 / 32768, 0), "logistic": (1 / 32768, 0), "tanh": (1 / 32768, 0)},
+}  # fmt: skip
 _KEEPS_SCALE = frozenset(
-    {"average_pool_2d", "max_pool_2d", "reshape", "pad", "concatenation", "transpose", "resize_bilinear", "resize_nearest_neighbor"}
+    {
+        "average_pool_2d", "max_pool_2d", "reshape", "pad", "mirror_pad", "concatenation", "transpose", "resize_bilinear",
+        "resize_nearest_neighbor", "split", "unpack", "pack", "strided_slice", "slice", "gather", "tile", "broadcast_to",
+        "space_to_batch_nd", "batch_to_space_nd", "space_to_depth", "depth_to_space", "reverse_v2", "reduce_max", "reduce_min",
+        "maximum", "minimum", "select_v2", "topk_v2", "cumsum",
+    }
 )  # fmt: skip
 
 
@@ -120,11 +132,12 @@ def _activation(tensor: Tensor, name: str, scale: float = _SCALE, zero_point: in
 
 def _result(layer: Layer, tensor: Tensor, plan: ModelPlan, operands: list[int], name: str) -> TensorPlan:
     if layer.op in _KEEPS_SCALE:
-        first = plan.tensors[operands[0]]
-        if first.scales:
+        first = next((plan.tensors[i] for i in operands if plan.tensors[i].scales), None)
+        if first:
             return _activation(tensor, name, first.scales[0], first.zero_points[0])
-    if tensor.dtype == "int8" and layer.op in _FIXED_OUTPUT:
-        return _activation(tensor, name, *_FIXED_OUTPUT[layer.op])
+    fixed = _FIXED_OUTPUT.get(tensor.dtype, {}).get(layer.op)
+    if fixed:
+        return _activation(tensor, name, *fixed)
     return _activation(tensor, name)
 
 
@@ -158,6 +171,9 @@ def _random(shape: tuple[int, ...], dtype: str, seed: int) -> np.ndarray:
 
 
 def _constant(layer: Layer, slot: int, tensor: Tensor, seed: int, name: str) -> TensorPlan:
+    values = stored_values(layer, slot)
+    if values is not None and tensor.dtype in ("int32", "int64"):
+        return TensorPlan(name, tensor.shape, tensor.dtype, values)
     known = _KNOWN_CONSTANTS.get((layer.op, slot))
     if known is not None:
         return TensorPlan(
@@ -165,11 +181,13 @@ def _constant(layer: Layer, slot: int, tensor: Tensor, seed: int, name: str) -> 
         )
     if layer.op == "unidirectional_sequence_lstm" and slot >= 13:
         return TensorPlan(name, tensor.shape, tensor.dtype, variable=True)
-    made = TensorPlan(name, tensor.shape, tensor.dtype, _random(tensor.shape, tensor.dtype, seed))
-    if tensor.dtype in ("int8", "int32", "int64"):
+    data = _random(tensor.shape, tensor.dtype, seed) if values is None else values
+    made = TensorPlan(name, tensor.shape, tensor.dtype, data)
+    weighted = layer.op in ("conv_2d", "depthwise_conv_2d", "fully_connected", "transpose_conv")
+    integers = ("int8", "int16", "int32", "int64") if weighted else ("int8", "int16")
+    if tensor.dtype in integers:
         axis = {"depthwise_conv_2d": 3}.get(layer.op, 0)
-        weighted = layer.op in ("conv_2d", "depthwise_conv_2d", "fully_connected", "transpose_conv")
-        bias = tensor.dtype != "int8"
+        bias = tensor.dtype not in ("int8", "int16")
         channels = (tensor.shape[0] if bias else tensor.shape[axis]) if weighted else 1
         scale = _SCALE * _WEIGHT_SCALE if bias else _WEIGHT_SCALE if weighted else _SCALE
         made.scales, made.zero_points = (scale,) * channels, (0,) * channels
@@ -201,7 +219,8 @@ def encode(plan: ModelPlan) -> bytes:
     """Write `plan` as a `.tflite` file."""
     stored = sum(t.data.nbytes for t in plan.tensors if t.data is not None)
     b = flatbuffers.Builder(stored + 4096 + 512 * len(plan.tensors))
-    codes = list(dict.fromkeys(_operator_code(o.layer.op) for o in plan.operators))
+    names = list(dict.fromkeys(o.layer.op for o in plan.operators))
+    codes = [_operator_code(name) for name in names]
     buffers = [_buffer(b, None)]
     places = []
     for tensor in plan.tensors:
@@ -211,16 +230,16 @@ def encode(plan: ModelPlan) -> bytes:
     tensors = [_tensor(b, tensor, place) for tensor, place in zip(plan.tensors, places, strict=True)]
     operators = [_operator(b, o, codes.index(_operator_code(o.layer.op))) for o in plan.operators]
     parts = [_offsets(b, tensors), _int32s(b, plan.inputs), _int32s(b, plan.outputs), _offsets(b, operators)]
-    name = b.CreateString("main")
+    title = b.CreateString("main")
     b.StartObject(5)
-    for slot, offset in enumerate([*parts, name]):
+    for slot, offset in enumerate([*parts, title]):
         b.PrependUOffsetTRelativeSlot(slot, offset, 0)
     graph = b.EndObject()
     code_offsets = []
-    for code in codes:
+    for name, code in zip(names, codes, strict=True):
         b.StartObject(4)
         b.PrependInt8Slot(0, min(code, 127), 0)
-        b.PrependInt32Slot(2, _OPERATOR_VERSION, 1)
+        b.PrependInt32Slot(2, _OPERATOR_VERSION.get(name, 1), 1)
         b.PrependInt32Slot(3, code, 0)
         code_offsets.append(b.EndObject())
     vectors = {1: _offsets(b, code_offsets), 2: _offsets(b, [graph]), 4: _offsets(b, buffers)}
@@ -234,7 +253,7 @@ def encode(plan: ModelPlan) -> bytes:
 
 
 # Runtimes pick kernels by the operator's type and operands; the version only says how old a runtime may be.
-_OPERATOR_VERSION = 1
+_OPERATOR_VERSION = {"broadcast_to": 2}
 
 
 def _operator_code(op: str) -> int:

@@ -1,349 +1,166 @@
-"""One random layer of an operator, of a size that real networks use or an odd one in between."""
+"""What can be measured: how many probes each operator gets, and what draws them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-import numpy as np
-
-from profiler import shapes
+from profiler import draws_elementwise as elementwise
+from profiler import draws_moving as moving
+from profiler import draws_reducing as reducing
+from profiler import draws_weighted as weighted
+from profiler.draw_sizes import Draw, Rng
 from profiler.layer import Layer
 
-Rng = np.random.Generator
-Draw = Callable[[Rng, str], Layer]
+__all__ = ["CATALOGUE", "DTYPES", "Draw", "Rng", "draw_layer", "operators"]
 
 MAX_MACS = 400_000_000
 MAX_WEIGHTS = 6_000_000
 MAX_ELEMENTS = 1_700_000
 MIN_ELEMENTS = 8
+_INDICES = ("int32", "int64", "bool")
 
-SIDES = (4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 224)
-CHANNELS = (
-    8,
-    16,
-    24,
-    32,
-    40,
-    48,
-    64,
-    80,
-    96,
-    112,
-    128,
-    144,
-    160,
-    192,
-    240,
-    256,
-    320,
-    384,
-    480,
-    512,
-    640,
-    768,
-    960,
-    1024,
-    1280,
-    2048,
-)
-ACTIVATIONS = ("none", "relu", "relu6")
-
-
-def _side(rng: Rng, largest: int = 224) -> int:
-    if rng.random() < 0.65:
-        return int(rng.choice([s for s in SIDES if s <= largest]))
-    return round(float(np.exp(rng.uniform(0.0, np.log(largest)))))
-
-
-def _channels(rng: Rng, largest: int = 2048) -> int:
-    kind = rng.random()
-    if kind < 0.45:
-        return int(rng.choice([c for c in CHANNELS if c <= largest]))
-    smallest = 1 if kind > 0.94 else min(6, largest)
-    value = float(np.exp(rng.uniform(np.log(smallest), np.log(largest))))
-    if kind < 0.65:  # next to a multiple of eight, where steps are
-        return int(np.clip(8 * round(value / 8) + rng.integers(-1, 2), 1, largest))
-    return max(1, round(value))
-
-
-def _window(rng: Rng) -> tuple[int, int]:
-    kind = rng.random()
-    if kind < 0.55:
-        return 3, 3
-    if kind < 0.7:
-        return 5, 5
-    if kind < 0.83:
-        return 7, 7
-    if kind < 0.88:
-        return 2, 2
-    if kind < 0.94:
-        return 1, int(rng.integers(2, 10))
-    return int(rng.integers(2, 11)), int(rng.integers(1, 6))
-
-
-def _plane(rng: Rng, largest: int = 224) -> tuple[int, int]:
-    height = _side(rng, largest)
-    return (height, height) if rng.random() < 0.8 else (height, _side(rng, largest))
-
-
-def _draw_conv(rng: Rng, dtype: str) -> Layer:
-    pointwise = rng.random() < 0.5
-    kernel = (1, 1) if pointwise else _window(rng)
-    height, width = _plane(rng)
-    stem = not pointwise and rng.random() < 0.12
-    in_channels = int(rng.choice([1, 2, 3, 4])) if stem else _channels(rng)
-    out_channels = _channels(rng, 128 if stem else 2048)
-    strided = rng.random() < (0.1 if pointwise else 0.25)
-    stride = (2, 2) if strided else (1, 1)
-    dilation = (2, 2) if not pointwise and not strided and rng.random() < 0.04 else (1, 1)
-    padding = "same" if rng.random() < 0.75 else "valid"
-    height, width = (
-        max(height, (kernel[0] - 1) * dilation[0] + 1),
-        max(width, (kernel[1] - 1) * dilation[1] + 1),
-    )
-    activation = str(rng.choice(ACTIVATIONS))
-    return shapes.conv_2d(
-        height, width, in_channels, out_channels, kernel, stride, dilation, padding, activation, dtype
-    )
-
-
-def _draw_depthwise(rng: Rng, dtype: str) -> Layer:
-    kernel = _window(rng)
-    height, width = _plane(rng, 160)
-    stride = (2, 2) if rng.random() < 0.3 else (1, 1)
-    padding = "same" if rng.random() < 0.75 else "valid"
-    height, width = max(height, kernel[0]), max(width, kernel[1])
-    activation = str(rng.choice(ACTIVATIONS))
-    return shapes.depthwise_conv_2d(
-        height, width, _channels(rng), kernel, stride, (1, 1), padding, activation, dtype
-    )
-
-
-def _draw_fully_connected(rng: Rng, dtype: str) -> Layer:
-    rows = 1 if rng.random() < 0.7 else int(np.exp(rng.uniform(0, np.log(256))))
-    activation = str(rng.choice(["none", "none", "relu"]))
-    return shapes.fully_connected(_channels(rng, 4096), _channels(rng, 4096), rows, activation, dtype)
-
-
-def _draw_map(rng: Rng) -> tuple[int, ...]:
-    kind = rng.random()
-    if kind < 0.12:
-        return 1, _channels(rng, 4096)
-    if kind < 0.2:
-        return 1, int(np.exp(rng.uniform(0, np.log(512)))), _channels(rng, 1024)
-    height, width = _plane(rng)
-    return 1, height, width, _channels(rng)
-
-
-def _draw_binary(op: str) -> Draw:
-    def draw(rng: Rng, dtype: str) -> Layer:
-        left = _draw_map(rng)
-        channels = left[-1]
-        kind = rng.random()
-        constant = False
-        right: tuple[int, ...] = left
-        if kind < 0.5:
-            pass
-        elif kind < 0.7:
-            if len(left) == 4 and rng.random() < 0.3:  # images on their way in
-                channels = int(rng.choice([1, 3, 3, 4]))
-                left = (*left[:3], channels)
-            right, constant = (channels,), True
-        elif kind < 0.8:
-            if len(left) == 4 and rng.random() < 0.3:
-                left = (*left[:3], 3)
-            right, constant = (), True
-        elif len(left) == 4 and kind < 0.96:
-            right = (1, 1, 1, channels)
-        activation = "none"
-        if op not in shapes.WITHOUT_ACTIVATION and rng.random() < 0.25:
-            activation = str(rng.choice(["relu", "relu6"]))
-        return shapes.binary(op, left, right, activation, dtype, constant)
-
-    return draw
-
-
-def _draw_unary(op: str) -> Draw:
-    def draw(rng: Rng, dtype: str) -> Layer:
-        return shapes.unary(op, _draw_map(rng), dtype)
-
-    return draw
-
-
-def _draw_softmax(rng: Rng, dtype: str) -> Layer:
-    rows = 1 if rng.random() < 0.5 else int(np.exp(rng.uniform(0, np.log(2000))))
-    columns = max(2, round(float(np.exp(rng.uniform(0.5, np.log(2000))))))
-    return shapes.unary("softmax", (rows, columns), dtype)
-
-
-def _draw_pool(op: str) -> Draw:
-    def draw(rng: Rng, dtype: str) -> Layer:
-        height, width = _plane(rng, 128)
-        kind = rng.random()
-        if op == "average_pool_2d" and kind < 0.35:  # the global pooling of many networks
-            height, width = min(height, 32), min(width, 32)
-            return shapes.pool_2d(
-                op, height, width, _channels(rng), (height, width), (height, width), "valid", dtype
-            )
-        kernel = (
-            (2, 2)
-            if kind < 0.65
-            else (3, 3)
-            if kind < 0.9
-            else (int(rng.integers(1, 6)), int(rng.integers(1, 6)))
-        )
-        stride = kernel if kind < 0.65 else (2, 2) if kind < 0.8 else (1, 1)
-        padding = "same" if rng.random() < 0.5 else "valid"
-        height, width = max(height, kernel[0]), max(width, kernel[1])
-        return shapes.pool_2d(op, height, width, _channels(rng, 1024), kernel, stride, padding, dtype)
-
-    return draw
-
-
-def _draw_mean(rng: Rng, dtype: str) -> Layer:
-    kind = rng.random()
-    if kind < 0.8:
-        height, width = _plane(rng, 112)
-        return shapes.reduce("mean", (1, height, width, _channels(rng)), (1, 2), rng.random() < 0.5, dtype)
-    steps = max(2, int(np.exp(rng.uniform(0, np.log(256)))))
-    axis = 1 if kind < 0.9 else 2
-    return shapes.reduce("mean", (1, steps, _channels(rng, 1024)), (axis,), axis == 2, dtype)
-
-
-def _draw_pad(rng: Rng, dtype: str) -> Layer:
-    height, width = _plane(rng)
-    before, after = (int(v) for v in rng.integers(0, 4, 2))
-    after = max(after, 1 - before)
-    return shapes.pad(
-        (1, height, width, _channels(rng, 1024)), ((0, 0), (before, after), (before, after), (0, 0)), dtype
-    )
-
-
-def _draw_concatenation(rng: Rng, dtype: str) -> Layer:
-    height, width = _plane(rng, 112)
-    count = int(rng.choice([2, 2, 2, 3, 4, 4, 5, 6]))
-    parts = [(1, height, width, _channels(rng, 512)) for _ in range(count)]
-    return shapes.concatenation(parts, 3, dtype)
-
-
-def _draw_reshape(rng: Rng, dtype: str) -> Layer:
-    shape = _draw_map(rng)
-    return shapes.reshape(shape, (1, int(np.prod(shape))), dtype)
-
-
-def _draw_transpose(rng: Rng, dtype: str) -> Layer:
-    if rng.random() < 0.5:
-        height, width = _plane(rng, 64)
-        return shapes.transpose((1, height, width, _channels(rng, 512)), (0, 3, 1, 2), dtype)
-    steps, heads = int(np.exp(rng.uniform(1, np.log(256)))), int(rng.choice([1, 2, 4, 8]))
-    return shapes.transpose((1, steps, heads, int(rng.choice([8, 16, 32, 64]))), (0, 2, 1, 3), dtype)
-
-
-def _draw_resize(op: str) -> Draw:
-    def draw(rng: Rng, dtype: str) -> Layer:
-        height, width = _plane(rng, 80)
-        scale = int(rng.choice([2, 2, 2, 3, 4]))
-        if rng.random() < 0.25:
-            return shapes.resize(
-                op, height, width, _channels(rng, 512), _side(rng, 160), _side(rng, 160), dtype
-            )
-        return shapes.resize(op, height, width, _channels(rng, 512), height * scale, width * scale, dtype)
-
-    return draw
-
-
-def _draw_transpose_conv(rng: Rng, dtype: str) -> Layer:
-    height, width = _plane(rng, 64)
-    kernel = int(rng.choice([2, 3, 4]))
-    return shapes.transpose_conv(
-        height, width, _channels(rng, 512), _channels(rng, 512), (kernel, kernel), (2, 2), "same", dtype
-    )
-
-
-def _draw_batch_matmul(rng: Rng, dtype: str) -> Layer:
-    heads = int(rng.choice([1, 2, 4, 8]))
-    rows, columns = (int(np.exp(rng.uniform(1, np.log(256)))) for _ in range(2))
-    inner = int(rng.choice([8, 16, 32, 64, 128]))
-    return shapes.batch_matmul((1, heads), rows, inner, columns, bool(rng.random() < 0.5), dtype)
-
-
-def _draw_lstm(rng: Rng, dtype: str) -> Layer:
-    steps, features, units = (int(np.exp(rng.uniform(np.log(2), np.log(m)))) for m in (64, 160, 160))
-    return shapes.lstm(steps, features, units)
-
-
-def _draw_quantize(rng: Rng, dtype: str) -> Layer:
-    return shapes.unary("quantize", _draw_map(rng), "float32", "int8")
-
-
-def _draw_dequantize(rng: Rng, dtype: str) -> Layer:
-    return shapes.unary("dequantize", _draw_map(rng), "int8", "float32")
-
-
-_UNARY_FLOAT = (
-    "relu",
-    "relu6",
-    "logistic",
-    "tanh",
-    "hard_swish",
-    "elu",
-    "gelu",
-    "exp",
-    "rsqrt",
-    "square",
-    "leaky_relu",
-    "neg",
-    "abs",
-    "sqrt",
-)
-_UNARY_INT8 = ("relu", "relu6", "logistic", "tanh", "hard_swish", "leaky_relu")
+_UNARY_FLOAT = {
+    **dict.fromkeys(("relu", "relu6", "logistic", "hard_swish", "tanh"), 45),
+    **dict.fromkeys(("elu", "gelu", "exp", "rsqrt", "square", "leaky_relu", "neg", "abs", "sqrt"), 28),
+    **dict.fromkeys(("log", "sin", "cos", "floor", "relu_n1_to_1"), 25),
+}
+_UNARY_INTEGER = ("relu", "relu6", "logistic", "tanh", "leaky_relu")
 
 # How many probes of each operator the full plan holds, by dtype. What networks spend their time in gets most.
 CATALOGUE: dict[str, dict[str, tuple[int, Draw]]] = {
     "float32": {
-        "conv_2d": (700, _draw_conv),
-        "depthwise_conv_2d": (420, _draw_depthwise),
-        "fully_connected": (260, _draw_fully_connected),
-        "add": (150, _draw_binary("add")),
-        "mul": (150, _draw_binary("mul")),
-        "sub": (50, _draw_binary("sub")),
-        "average_pool_2d": (100, _draw_pool("average_pool_2d")),
-        "max_pool_2d": (80, _draw_pool("max_pool_2d")),
-        "mean": (90, _draw_mean),
-        "softmax": (60, _draw_softmax),
-        "pad": (60, _draw_pad),
-        "concatenation": (90, _draw_concatenation),
-        "reshape": (30, _draw_reshape),
-        "transpose": (50, _draw_transpose),
-        "resize_bilinear": (60, _draw_resize("resize_bilinear")),
-        "resize_nearest_neighbor": (30, _draw_resize("resize_nearest_neighbor")),
-        "transpose_conv": (50, _draw_transpose_conv),
-        "batch_matmul": (60, _draw_batch_matmul),
-        "unidirectional_sequence_lstm": (40, _draw_lstm),
-        **{op: (45 if op in ("relu", "relu6", "logistic", "hard_swish", "tanh") else 25, _draw_unary(op)) for op in _UNARY_FLOAT},
+        "conv_2d": (740, weighted.conv),
+        "depthwise_conv_2d": (440, weighted.depthwise),
+        "fully_connected": (260, weighted.fully_connected),
+        "add": (165, elementwise.binary("add")),
+        "mul": (165, elementwise.binary("mul")),
+        "sub": (60, elementwise.binary("sub")),
+        "average_pool_2d": (100, reducing.pool("average_pool_2d")),
+        "max_pool_2d": (80, reducing.pool("max_pool_2d")),
+        "mean": (100, reducing.reduction("mean")),
+        "softmax": (60, reducing.softmax("softmax")),
+        "pad": (60, moving.pad("pad")),
+        "concatenation": (90, moving.concatenation),
+        "reshape": (30, moving.reshape),
+        "transpose": (70, moving.transpose),
+        "resize_bilinear": (60, reducing.resize("resize_bilinear")),
+        "resize_nearest_neighbor": (30, reducing.resize("resize_nearest_neighbor")),
+        "transpose_conv": (60, weighted.transpose_conv),
+        "batch_matmul": (80, weighted.batch_matmul),
+        "unidirectional_sequence_lstm": (40, weighted.lstm),
+        **{op: (count, elementwise.unary(op)) for op, count in _UNARY_FLOAT.items()},
+        "conv_2d:grouped": (60, weighted.grouped),
+        "div": (40, elementwise.binary("div")),
+        "maximum": (35, elementwise.binary("maximum")),
+        "squared_difference": (40, elementwise.binary("squared_difference")),
+        "pow": (30, elementwise.binary("pow")),
+        "prelu": (30, elementwise.prelu),
+        "greater": (30, elementwise.compare("greater")),
+        "select_v2": (30, elementwise.select),
+        "cast": (25, elementwise.cast),
+        "sum": (40, reducing.reduction("sum")),
+        "reduce_max": (40, reducing.reduction("reduce_max")),
+        "arg_max": (30, reducing.arg_max),
+        "log_softmax": (25, reducing.softmax("log_softmax")),
+        "cumsum": (25, reducing.cumsum),
+        "topk_v2": (25, reducing.top_k),
+        "strided_slice": (50, moving.strided_slice),
+        "slice": (30, moving.slice_),
+        "split": (40, moving.split),
+        "unpack": (25, moving.unpack),
+        "pack": (25, moving.pack),
+        "gather": (40, moving.gather),
+        "tile": (30, moving.tile),
+        "broadcast_to": (25, moving.broadcast_to),
+        "mirror_pad": (25, moving.pad("mirror_pad")),
+        "reverse_v2": (25, moving.reverse),
+        "one_hot": (25, moving.one_hot),
+        "space_to_depth": (25, moving.blocks("space_to_depth")),
+        "depth_to_space": (25, moving.blocks("depth_to_space")),
+        "space_to_batch_nd": (25, moving.blocks("space_to_batch_nd")),
+        "batch_to_space_nd": (25, moving.blocks("batch_to_space_nd")),
     },
     "int8": {
-        "conv_2d": (520, _draw_conv),
-        "depthwise_conv_2d": (360, _draw_depthwise),
-        "fully_connected": (160, _draw_fully_connected),
-        "add": (120, _draw_binary("add")),
-        "mul": (110, _draw_binary("mul")),
-        "average_pool_2d": (80, _draw_pool("average_pool_2d")),
-        "max_pool_2d": (60, _draw_pool("max_pool_2d")),
-        "mean": (70, _draw_mean),
-        "softmax": (40, _draw_softmax),
-        "pad": (50, _draw_pad),
-        "concatenation": (70, _draw_concatenation),
-        "reshape": (25, _draw_reshape),
-        "resize_bilinear": (50, _draw_resize("resize_bilinear")),
-        "quantize": (50, _draw_quantize),
-        "dequantize": (50, _draw_dequantize),
-        **{op: (35, _draw_unary(op)) for op in _UNARY_INT8},
+        "conv_2d": (540, weighted.conv),
+        "depthwise_conv_2d": (370, weighted.depthwise),
+        "fully_connected": (160, weighted.fully_connected),
+        "add": (130, elementwise.binary("add")),
+        "mul": (120, elementwise.binary("mul")),
+        "average_pool_2d": (80, reducing.pool("average_pool_2d")),
+        "max_pool_2d": (60, reducing.pool("max_pool_2d")),
+        "mean": (80, reducing.reduction("mean")),
+        "softmax": (40, reducing.softmax("softmax")),
+        "pad": (50, moving.pad("pad")),
+        "concatenation": (70, moving.concatenation),
+        "reshape": (25, moving.reshape),
+        "resize_bilinear": (50, reducing.resize("resize_bilinear")),
+        "quantize": (60, elementwise.quantize),
+        "dequantize": (50, elementwise.dequantize),
+        **{op: (35, elementwise.unary(op)) for op in (*_UNARY_INTEGER, "hard_swish")},
+        "conv_2d:grouped": (40, weighted.grouped),
+        "transpose_conv": (40, weighted.transpose_conv),
+        "batch_matmul": (50, weighted.batch_matmul),
+        "transpose": (50, moving.transpose),
+        "resize_nearest_neighbor": (25, reducing.resize("resize_nearest_neighbor")),
+        "sub": (50, elementwise.binary("sub")),
+        "maximum": (30, elementwise.binary("maximum")),
+        "prelu": (25, elementwise.prelu),
+        "sum": (30, reducing.reduction("sum")),
+        "reduce_max": (30, reducing.reduction("reduce_max")),
+        "strided_slice": (40, moving.strided_slice),
+        "split": (35, moving.split),
+        "unpack": (25, moving.unpack),
+        "pack": (25, moving.pack),
+        "gather": (30, moving.gather),
+        "tile": (25, moving.tile),
     },
     "dynamic_int8": {
-        "conv_2d": (160, _draw_conv),
-        "depthwise_conv_2d": (60, _draw_depthwise),
-        "fully_connected": (120, _draw_fully_connected),
+        "conv_2d": (160, weighted.conv),
+        "depthwise_conv_2d": (60, weighted.depthwise),
+        "fully_connected": (120, weighted.fully_connected),
+        "transpose_conv": (25, weighted.transpose_conv),
+    },
+    "int32": {
+        "add": (20, elementwise.index_binary("add")),
+        "less": (25, elementwise.compare("less")),
+        "logical_and": (20, elementwise.logical("logical_and")),
+        "cast": (30, elementwise.cast),
+        "strided_slice": (15, moving.strided_slice),
+        "pack": (15, moving.pack),
+        "gather": (15, moving.gather),
+        "shape": (12, moving.shape_of),
+    },
+    "int16": {
+        "conv_2d": (260, weighted.conv),
+        "depthwise_conv_2d": (160, weighted.depthwise),
+        "fully_connected": (130, weighted.fully_connected),
+        "add": (80, elementwise.binary("add")),
+        "mul": (80, elementwise.binary("mul")),
+        "average_pool_2d": (50, reducing.pool("average_pool_2d")),
+        "max_pool_2d": (40, reducing.pool("max_pool_2d")),
+        "mean": (60, reducing.reduction("mean")),
+        "softmax": (30, reducing.softmax("softmax")),
+        "pad": (40, moving.pad("pad")),
+        "concatenation": (40, moving.concatenation),
+        "reshape": (25, moving.reshape),
+        "resize_bilinear": (30, reducing.resize("resize_bilinear")),
+        "resize_nearest_neighbor": (25, reducing.resize("resize_nearest_neighbor")),
+        "quantize": (40, elementwise.quantize),
+        "dequantize": (30, elementwise.dequantize),
+        **{op: (30, elementwise.unary(op)) for op in _UNARY_INTEGER},
+        "conv_2d:grouped": (30, weighted.grouped),
+        "transpose_conv": (30, weighted.transpose_conv),
+        "batch_matmul": (40, weighted.batch_matmul),
+        "transpose": (40, moving.transpose),
+        "sub": (30, elementwise.binary("sub")),
+        "maximum": (25, elementwise.binary("maximum")),
+        "prelu": (25, elementwise.prelu),
+        "sum": (25, reducing.reduction("sum")),
+        "reduce_max": (30, reducing.reduction("reduce_max")),
+        "strided_slice": (30, moving.strided_slice),
+        "split": (25, moving.split),
+        "unpack": (25, moving.unpack),
+        "pack": (25, moving.pack),
+        "gather": (25, moving.gather),
+        "tile": (25, moving.tile),
     },
 }  # fmt: skip
 
@@ -362,6 +179,7 @@ def draw_layer(op: str, dtype: str, rng: Rng) -> Layer:
     while True:
         layer = draw(rng, dtype)
         sizes = [t.size for t in (*layer.activations, *layer.outputs)]
-        fits = min(sizes) >= 1 and layer.outputs[0].size >= MIN_ELEMENTS and max(sizes) <= MAX_ELEMENTS
+        least = 1 if dtype in _INDICES or layer.outputs[0].dtype in _INDICES else MIN_ELEMENTS
+        fits = min(sizes) >= 1 and layer.outputs[0].size >= least and max(sizes) <= MAX_ELEMENTS
         if fits and layer.macs <= MAX_MACS and layer.parameters <= MAX_WEIGHTS:
             return layer

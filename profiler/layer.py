@@ -109,6 +109,8 @@ class Layer:
             # input's type.
             source = self.inputs[0].dtype if self.inputs else "float32"
             return source if source != "float32" else self.outputs[0].dtype
+        if self.op in BY_RESULT and self.outputs:
+            return self.outputs[0].dtype
         first = "float32"
         for tensor in (*self.outputs[:1], *self.inputs[:1]):
             first = tensor.dtype
@@ -193,6 +195,12 @@ WEIGHTED = frozenset(
     }
 )
 """Operators that multiply by weights, so that integer weights with float data mean dynamic-range arithmetic."""
+
+
+BY_RESULT = frozenset(
+    {"gather", "gather_nd", "embedding_lookup", "one_hot", "select", "select_v2", "fill", "where", "range"}
+)
+"""Operators whose operands include indices or masks: their arithmetic is that of the result."""
 
 
 def count_macs(layer: Layer) -> int:

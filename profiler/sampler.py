@@ -26,6 +26,8 @@ HEAVY_NETWORKS = 14
 
 def sweeps(dtype: str) -> dict[str, list[Layer]]:
     """Layers that differ in one size only, by operator: what shows the steps of the staircase one by one."""
+    if dtype not in ("float32", "int8", "int16", "dynamic_int8"):
+        return {}
     channels = [*range(1, 41), *range(44, 73, 4), 47, 63, 65, 71, 80, 81, 96, 97, 112, 128, 129]
     rows = {
         "conv_2d": [shapes.conv_2d(32, 32, 32, c, dtype=dtype) for c in channels]
@@ -94,7 +96,8 @@ def plan_probes(
     Parameters
     ----------
     dtypes
-        Any of `DTYPES`; ``float32`` brings ``dynamic_int8`` along, since float networks with integer weights are common.
+        Any of `DTYPES`; ``float32`` brings ``dynamic_int8`` along, since float networks with integer weights are common,
+        and all bring ``int32``, what networks do with indices and masks.
     ops
         Only these operators; None means all.
     seed
@@ -115,6 +118,8 @@ def plan_probes(
         raise UsageError(f"No dtype to profile: choose from {', '.join(DTYPES)}.")
     if "float32" in names and "dynamic_int8" not in names:
         names.append("dynamic_int8")
+    if "int32" not in names:
+        names.append("int32")
     known = {op for dtype in names for op in CATALOGUE[dtype]}
     for op in ops or ():
         if op not in known:

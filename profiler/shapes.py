@@ -6,6 +6,7 @@ They serve the sampler, tests and tables of measurements; a network's own layers
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from profiler.layer import Layer, Param, Tensor
 
@@ -61,6 +62,26 @@ def conv_2d(
         (Tensor((batch, *out, out_channels), data),),
         _window_params(kernel, stride, dilation, padding, activation),
     )
+
+
+def grouped_conv_2d(
+    height: int,
+    width: int,
+    groups: int,
+    in_channels: int,
+    out_channels: int,
+    kernel: tuple[int, int] = (3, 3),
+    stride: tuple[int, int] = (1, 1),
+    padding: str = "same",
+    activation: str = "none",
+    dtype: str = "float32",
+) -> Layer:
+    """A convolution in `groups`, each of which sees ``in_channels / groups`` channels."""
+    dense = conv_2d(
+        height, width, in_channels // groups, out_channels, kernel, stride, (1, 1), padding, activation, dtype
+    )
+    data = Tensor((1, height, width, in_channels), data_dtype(dtype))
+    return replace(dense, inputs=(data, *dense.inputs[1:]))
 
 
 def depthwise_conv_2d(
@@ -176,16 +197,32 @@ def binary(
     a, b = (1,) * (rank - len(left)) + left, (1,) * (rank - len(right)) + right
     out = tuple(max(x, y) for x, y in zip(a, b, strict=True))
     params: dict[str, Param] = {} if op in WITHOUT_ACTIVATION else {"activation": activation}
+    if dtype == "int16" and op in ("add", "sub"):
+        params["pot_scale_int16"] = False
     return Layer(op, (Tensor(left, dtype), Tensor(right, dtype, constant)), (Tensor(out, dtype),), params)
 
 
-WITHOUT_ACTIVATION = frozenset({"maximum", "minimum", "squared_difference", "pow", "floor_div"})
+WITHOUT_ACTIVATION = frozenset(
+    {"maximum", "minimum", "squared_difference", "pow", "floor_div", "floor_mod", "prelu"}
+)
+
+
+def compare(op: str, left: Shape, right: Shape, dtype: str = "float32", constant: bool = False) -> Layer:
+    """A comparison (``less`` …) or, of ``bool``, a logical operator; `right` is shaped like `left` or a single number."""
+    return Layer(op, (Tensor(left, dtype), Tensor(right, dtype, constant)), (Tensor(left, "bool"),))
 
 
 def unary(op: str, shape: Shape, dtype: str = "float32", out_dtype: str | None = None) -> Layer:
     """An elementwise operator of one operand, among them ``quantize``, ``dequantize`` and ``softmax``."""
-    params: dict[str, Param] = {"beta": 1.0} if op == "softmax" else {}
+    params = _UNARY_PARAMS.get(op, {})
     return Layer(op, (Tensor(shape, dtype),), (Tensor(shape, out_dtype or dtype),), params)
+
+
+_UNARY_PARAMS: dict[str, dict[str, Param]] = {
+    "softmax": {"beta": 1.0},
+    "leaky_relu": {"alpha": 0.25},
+    "gelu": {"approximate": False},
+}
 
 
 def reduce(
@@ -202,15 +239,17 @@ def reduce(
     )
 
 
-def pad(shape: Shape, paddings: Sequence[tuple[int, int]], dtype: str = "float32") -> Layer:
-    """Zero padding of `shape` by (before, after) per axis."""
+def pad(shape: Shape, paddings: Sequence[tuple[int, int]], dtype: str = "float32", op: str = "pad") -> Layer:
+    """Padding of `shape` by (before, after) per axis: with zeros (``pad``) or mirrored (``mirror_pad``)."""
     out = tuple(n + a + b for n, (a, b) in zip(shape, paddings, strict=True))
-    flat = tuple(v for pair in paddings for v in pair)
+    params: dict[str, Param] = {"paddings": tuple(v for pair in paddings for v in pair)}
+    if op == "mirror_pad":
+        params["mode"] = 0
     return Layer(
-        "pad",
+        op,
         (Tensor(shape, dtype), Tensor((len(shape), 2), "int32", True)),
         (Tensor(out, dtype),),
-        {"paddings": flat},
+        params,
     )
 
 
@@ -267,10 +306,11 @@ def batch_matmul(
     )
 
 
-def lstm(steps: int, features: int, units: int, batch: int = 1) -> Layer:
+def lstm(steps: int, features: int, units: int, batch: int = 1, dtype: str = "float32") -> Layer:
     """``unidirectional_sequence_lstm`` without peepholes or projection, over ``[batch, steps, features]``."""
-    gates = tuple(Tensor((units, features), "float32", True) for _ in range(4))
-    gates += tuple(Tensor((units, units), "float32", True) for _ in range(4))
+    stored = weight_dtype(dtype)
+    gates = tuple(Tensor((units, features), stored, True) for _ in range(4))
+    gates += tuple(Tensor((units, units), stored, True) for _ in range(4))
     gates += tuple(Tensor((units,), "float32", True) for _ in range(4))
     # The two states come last; they are variables of the runtime, neither stored nor computed by another layer.
     states = (Tensor((batch, units), "float32", True), Tensor((batch, units), "float32", True))

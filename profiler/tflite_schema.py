@@ -222,7 +222,7 @@ OPTION_TYPES: dict[str, tuple[int, tuple[OptionField, ...]]] = {
     "dequantize": (38, ()),
     "maximum": (39, ()),
     "minimum": (39, ()),
-    "arg_max": (40, ()),
+    "arg_max": (40, (_quiet(0, "byte", "output_type"),)),
     "less": (41, ()),
     "neg": (42, ()),
     "padv2": (43, ()),
@@ -239,9 +239,9 @@ OPTION_TYPES: dict[str, tuple[int, tuple[OptionField, ...]]] = {
     "expand_dims": (52, ()),
     "equal": (53, ()),
     "not_equal": (54, ()),
-    "shape": (55, ()),
+    "shape": (55, (_quiet(0, "byte", "output_type"),)),
     "pow": (56, ()),
-    "arg_min": (57, ()),
+    "arg_min": (57, (_quiet(0, "byte", "output_type"),)),
     "fake_quant": (
         58,
         (
