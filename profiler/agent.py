@@ -220,6 +220,7 @@ def fingerprint(distribution: str, version: str) -> Values:
         "kernel": platform.release(),
         "python": platform.python_version(),
         "numpy": np.__version__,
+        "executable": sys.executable,
         "runtime": distribution,
         "version": version,
     }
@@ -229,7 +230,13 @@ class Model:
     """One loaded network, ready to be invoked on random data."""
 
     def __init__(
-        self, runtime: Any, content: bytes, threads: int, kernels: str, shapes: list[list[int]] | None = None
+        self,
+        runtime: Any,
+        content: bytes,
+        threads: int,
+        kernels: str,
+        shapes: list[list[int]] | None = None,
+        prepare: Callable[[Any], None] | None = None,
     ) -> None:
         begin = time.perf_counter()
         options: Values = {}
@@ -238,6 +245,8 @@ class Model:
             name = "BUILTIN_REF" if kernels == "reference" else "BUILTIN_WITHOUT_DEFAULT_DELEGATES"
             options["experimental_op_resolver_type"] = getattr(resolvers, name)
         self.interpreter = runtime.Interpreter(model_content=content, num_threads=threads, **options)
+        if prepare is not None:
+            prepare(self.interpreter)
         for detail, shape in itertools.zip_longest(self.interpreter.get_input_details(), shapes or []):
             if detail is not None and shape is not None and detail["shape"].tolist() != shape:
                 self.interpreter.resize_tensor_input(detail["index"], shape)
@@ -289,7 +298,7 @@ class Agent:
         self.runtime, self.distribution, self.version = load_runtime()
         self.threads = 1
         self.kernels = "xnnpack"
-        self.layer_profiler: LayerProfiler | None = None
+        self.layer_profiler: LayerProfiler | InterpreterProfiler | None = None
         self.canary: Model | None = None
         self.canary_floor_us = math.inf
 
@@ -387,9 +396,10 @@ class Agent:
         return result
 
     def profile_layers(self, request: Values, blob: bytes) -> Values:
-        """Time the operators of a network: the events of LiteRT's profiler, or an error that says why not."""
+        """Time the operators of a network: the events of the runtime's profiler, or an error that says why not."""
         if self.layer_profiler is None:
-            self.layer_profiler = LayerProfiler()
+            interpreted = self.distribution == "tflite-runtime"
+            self.layer_profiler = InterpreterProfiler(self.runtime) if interpreted else LayerProfiler()
         seconds, shapes = float(request.get("seconds", 1.0)), request.get("shapes") or []
         return self.layer_profiler.profile(blob, self.threads, self.kernels, seconds, shapes)
 
@@ -627,19 +637,150 @@ class LayerProfiler:
             self.call("LiteRtGetProfilerEvents", profiler, size, events)
             self.call("LiteRtResetProfiler", profiler)
             runs.append(found[np.isin(found["type"], (self.OPERATOR, *self.DELEGATED, self.RUN_ENDS))])
-        usual = max(
-            {len(found) for found in runs}, key=lambda size: sum(len(found) == size for found in runs)
-        )
-        runs = [found for found in runs if len(found) == usual]
-        times = np.stack([found["elapsed_us"] for found in runs]).astype(float)
-        times[:, runs[0]["type"] == self.RUN_ENDS] = 0.0
-        quiet = np.argsort(times.sum(axis=1))[: (len(runs) + 1) // 2]
+        runs, times = quieter_half(runs, self.RUN_ENDS)
         rows = []
-        for event, mean_us in zip(runs[0], times[quiet].mean(axis=0).tolist()):  # noqa: B905 (Python 3.7)
+        for event, mean_us in zip(runs[0], times):  # noqa: B905 (Python 3.7)
             tag = ctypes.string_at(int(event["tag"])).decode("utf-8", "replace") if event["tag"] else ""
             node = int(event["node"]) if event["node"] < 2**31 else -1
             rows.append([tag, int(event["type"]), node, int(event["graph"]), round(mean_us, 3)])
         return {"events": rows, "runs": len(runs)}
+
+
+def quieter_half(runs: list[np.ndarray], run_ends: int) -> tuple[list[np.ndarray], list[float]]:
+    """Runs with the usual number of events, and the mean time of each event over the quicker half of them.
+
+    A run is an array with the fields ``type`` and ``elapsed_us``; an event of type `run_ends` takes no time.
+    """
+    usual = max({len(found) for found in runs}, key=lambda size: sum(len(found) == size for found in runs))
+    runs = [found for found in runs if len(found) == usual]
+    times = np.stack([found["elapsed_us"] for found in runs]).astype(float)
+    times[:, runs[0]["type"] == run_ends] = 0.0
+    quiet = np.argsort(times.sum(axis=1))[: (len(runs) + 1) // 2]
+    return runs, times[quiet].mean(axis=0).tolist()
+
+
+class InterpreterProfiler:
+    """Times per operator from an interpreter that lets one set a profiler: tflite-runtime's.
+
+    Python's interface does not offer it, but the library exports ``tflite::Interpreter::SetProfiler``. What it
+    wants is a C++ object with virtual functions; the object made here consists of a table of Python functions.
+    """
+
+    SYMBOLS = (
+        "_ZN6tflite4impl11Interpreter11SetProfilerEPNS_8ProfilerE",
+        "_ZN6tflite11Interpreter11SetProfilerEPNS_8ProfilerE",
+    )
+    EVENT = np.dtype([("type", "<i4"), ("elapsed_us", "<f8")])
+    KINDS = frozenset((LayerProfiler.OPERATOR, *LayerProfiler.DELEGATED, LayerProfiler.RUN_ENDS))
+
+    def __init__(self, runtime: Any) -> None:
+        self.runtime = runtime
+        package = sys.modules.get("tflite_runtime")
+        folder = os.path.dirname(getattr(package, "__file__", None) or "")
+        names = [name for name in sorted(os.listdir(folder or ".")) if "interpreter_wrapper" in name]
+        paths = [os.path.join(folder, name) for name in names if name.endswith(".so")]
+        if package is None or not paths:
+            raise AgentError("this runtime has no profiler that Python could reach")
+        library = ctypes.CDLL(paths[0])
+        found = [getattr(library, name) for name in self.SYMBOLS if hasattr(library, name)]
+        if not found:
+            raise AgentError("this runtime does not let one set a profiler")
+        self.set_profiler = found[0]
+        self.set_profiler.restype = None
+        self.set_profiler.argtypes = [ctypes.c_void_p, ctypes.c_void_p]
+        self.rows: list[list[Any]] = []
+        self.make_object()
+        self.span_us = self.price_us()
+
+    def make_object(self) -> None:
+        """Make the C++ object: a pointer to its table of functions, in the order of ``tflite::Profiler``."""
+        pointer, number, event = ctypes.c_void_p, ctypes.c_int64, ctypes.c_uint32
+        make = ctypes.CFUNCTYPE
+        ending = make(None, pointer)  # the two destructors: the object stays ours, so neither is ever called
+        self.begin = make(event, pointer, pointer, ctypes.c_int, number, number)(self.event_begins)
+        self.end = make(None, pointer, event)(self.event_ends)
+        self.functions = (
+            ending(lambda this: None),
+            ending(lambda this: None),
+            self.begin,
+            make(None, pointer, event, number, number)(self.event_ends),
+            self.end,
+            make(None, pointer, pointer, ctypes.c_int, ctypes.c_uint64, number, number)(self.event_told),
+            make(None, pointer, pointer, ctypes.c_int, pointer)(lambda this, tag, kind, data: None),
+        )
+        addresses = [ctypes.cast(function, pointer) for function in self.functions]
+        self.table = (pointer * len(addresses))(*addresses)
+        self.object = (pointer * 1)(ctypes.cast(self.table, pointer))
+
+    # Rows are [tag, type, node, graph, us]; `us` holds the clock's value while an event lasts.
+
+    def event_begins(
+        self,
+        this: int,
+        tag: int,
+        kind: int,
+        node: int,
+        graph: int,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> int:
+        """An event begins; its number is asked for again when it ends."""
+        row = [tag, kind, node, graph, 0.0]
+        self.rows.append(row)
+        row[4] = clock()
+        return len(self.rows)
+
+    def event_ends(
+        self, this: int, event: int, *metadata: int, clock: Callable[[], float] = time.perf_counter
+    ) -> None:
+        """The event ends that `event_begins` numbered so."""
+        now = clock()
+        if 0 < event <= len(self.rows):
+            row = self.rows[event - 1]
+            row[4] = (now - row[4]) * 1e6
+            row[0] = ctypes.string_at(row[0]) if row[0] else b""
+
+    def event_told(self, this: int, tag: int, kind: int, elapsed_us: int, node: int, graph: int) -> None:
+        """A delegate tells of an operator that it ran; the text of `tag` is gone when this returns."""
+        self.rows.append([ctypes.string_at(tag) if tag else b"", kind, node, graph, float(elapsed_us)])
+
+    def price_us(self) -> float:
+        """What measuring adds to the time of an operator: the way from one of our functions to the other."""
+        prices = []
+        for _ in range(200):
+            self.rows.clear()
+            self.end(None, self.begin(None, None, LayerProfiler.OPERATOR, 0, 0))
+            prices.append(float(self.rows[0][4]))
+        self.rows.clear()
+        return min(prices)
+
+    def profile(
+        self, content: bytes, threads: int, kernels: str, seconds: float, shapes: list[list[int]]
+    ) -> Values:
+        """Run a network under the profiler; the answer is that of `LayerProfiler.profile`."""
+
+        def prepare(interpreter: Any) -> None:
+            self.set_profiler(interpreter._native_handle(), ctypes.addressof(self.object))
+
+        model = Model(self.runtime, content, threads, kernels, shapes, prepare)
+        for _ in range(3):
+            model.invoke()
+        runs: list[np.ndarray] = []
+        rows: list[list[Any]] = []
+        gc.disable()
+        begin = time.perf_counter()
+        while len(runs) < 5 or (time.perf_counter() - begin < seconds and len(runs) < 200):
+            self.rows.clear()
+            model.invoke()
+            rows = [row for row in self.rows if row[1] in self.KINDS]
+            runs.append(np.array([(row[1], row[4]) for row in rows], self.EVENT))
+        self.rows.clear()
+        runs, times = quieter_half(runs, LayerProfiler.RUN_ENDS)
+        events = []
+        for row, mean_us in zip(rows, times):  # noqa: B905 (Python 3.7)
+            price_us = self.span_us if row[1] == LayerProfiler.OPERATOR else 0.0
+            text = row[0].decode("utf-8", "replace")
+            events.append([text, row[1], row[2], row[3], round(max(mean_us - price_us, 0.0), 3)])
+        return {"events": events, "runs": len(runs)}
 
 
 def same_where_known(sizes: list[int], shape: list[int]) -> bool:

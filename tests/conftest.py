@@ -35,3 +35,12 @@ def shared_data() -> Path:
 def repository() -> Path:
     """The checkout's root."""
     return ROOT
+
+
+@pytest.fixture(scope="session")
+def tflite_runtime() -> str:
+    """A Python that has tflite-runtime (``$EDGETIME_TFLITE_RUNTIME``); else the test is skipped."""
+    python = os.environ.get("EDGETIME_TFLITE_RUNTIME")
+    if not python:
+        pytest.skip("needs a Python with tflite-runtime (name it with EDGETIME_TFLITE_RUNTIME)")
+    return python

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import ast
+import ctypes
 import io
 import json
 import math
@@ -17,9 +18,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from profiler import agent
+from profiler.measurement import measure_network
 from profiler.probe import Probe
 from profiler.shapes import binary, conv_2d, unary
-from profiler.target import canary
+from profiler.target import LocalTarget, canary
+from profiler.tflite_reader import read_network
 
 SOURCE = Path(agent.__file__)
 SMALL = Probe("layer", (conv_2d(4, 4, 3, 5),))
@@ -274,6 +277,84 @@ def test_no_profile_of_reference_kernels() -> None:
     measuring = agent.Agent()
     measuring.answer({"do": "configure", "kernels": "reference"}, b"")
     assert "reference" in measuring.answer({"do": "layers"}, SMALL.build())["error"]
+
+
+class HandMade(agent.InterpreterProfiler):
+    """Without a runtime: what C++ would call is called through the same table of functions."""
+
+    def __init__(self) -> None:
+        self.rows = []
+        self.make_object()
+
+
+def test_a_hand_made_profiler_is_called_as_the_runtime_calls_it() -> None:
+    profiler = HandMade()
+    assert profiler.object[0] == ctypes.addressof(profiler.table)
+    integer, event = ctypes.c_int64, ctypes.c_uint32
+    begin = ctypes.CFUNCTYPE(event, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int, integer, integer)
+    end = ctypes.CFUNCTYPE(None, ctypes.c_void_p, event)
+    told = ctypes.CFUNCTYPE(
+        None, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int, ctypes.c_uint64, integer, integer
+    )
+    functions = profiler.table
+    this, name = ctypes.addressof(profiler.object), ctypes.create_string_buffer(b"Add (ND, F32)")
+    outer = begin(functions[2])(this, b"WHILE", 2, 7, 0)
+    inner = begin(functions[2])(this, b"ADD", 2, 3, 1)
+    end(functions[4])(this, inner)
+    told(functions[5])(this, name, 8, 12, 0, 1)
+    name.value = b"gone by now"
+    end(functions[4])(this, outer)
+    end(functions[4])(this, 99)  # of an earlier run
+    rows = profiler.rows
+    assert [row[:4] for row in rows] == [[b"WHILE", 2, 7, 0], [b"ADD", 2, 3, 1], [b"Add (ND, F32)", 8, 0, 1]]
+    assert rows[2][4] == 12.0
+    assert rows[0][4] > rows[1][4] > 0
+
+
+def test_what_measuring_adds_is_known() -> None:
+    profiler = HandMade()
+    assert 0 < profiler.price_us() < 1000
+    assert profiler.rows == []
+
+
+def test_events_are_averaged_over_the_quicker_half() -> None:
+    kinds = np.dtype([("type", "<i4"), ("elapsed_us", "<f8")])
+    runs = [np.array([(2, us), (2, 10.0), (32, 1e9)], kinds) for us in (4.0, 2.0, 90.0, 95.0)]
+    odd = np.array([(2, 1.0)], kinds)  # a run of another number of events
+    kept, times = agent.quieter_half([*runs, odd], run_ends=32)
+    assert len(kept) == 4
+    assert times == [3.0, 10.0, 0.0]
+
+
+@pytest.mark.parametrize("kernels", ["builtin", "reference", "xnnpack"])
+def test_tflite_runtime_tells_of_its_operators(kernels: str, tflite_runtime: str) -> None:
+    layers = (conv_2d(8, 8, 4, 8), unary("logistic", (1, 8, 8, 8)), binary("add", (1, 8, 8, 8), (1, 8, 8, 8)))
+    content = Probe("pair", layers).build()
+    with LocalTarget(kernels=kernels, python=tflite_runtime) as target:
+        assert target.hello()["runtime"] == "tflite-runtime"
+        for _ in range(3):
+            answer = target.profile_layers(content, 0.02)
+            events = [event for event in answer["events"] if event[1] in (2, 8)]
+    if kernels == "xnnpack":
+        assert [event[1:4] for event in events] == [[8, 0, 0], [8, 1, 0], [8, 2, 0]]
+        assert [event[0].partition(" ")[0] for event in events] == ["Convolution", "Sigmoid", "Add"]
+    else:
+        assert [event[:4] for event in events] == [
+            ["CONV_2D", 2, 0, 0],
+            ["LOGISTIC", 2, 1, 0],
+            ["ADD", 2, 2, 0],
+        ]
+        assert events[0][4] > 0
+
+
+def test_tflite_runtime_gives_every_layer_its_time(tflite_runtime: str, mobile_network: bytes) -> None:
+    network = read_network(mobile_network)
+    with LocalTarget(python=tflite_runtime) as target:
+        measured = measure_network(mobile_network, target, seconds=0.1)
+    assert measured.layer_source == "profiler"
+    assert set(measured.layer_ms) == {layer.index for layer in network.layers}
+    assert all(measured.layer_ms[layer.index] > 0 for layer in network.layers if layer.macs)
+    assert sum(measured.layer_ms.values()) == pytest.approx(measured.measured_ms)
 
 
 def test_open_dimensions_are_recognised() -> None:
