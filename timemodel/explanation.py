@@ -12,14 +12,26 @@ from timemodel.geometry import geometry
 from timemodel.operator_model import OperatorModel
 from timemodel.rules import SCREEN_ROWS, number, rows_of, rules_in_words, size_in_words
 from timemodel.setting_model import FALLBACK, SettingModel
-from timemodel.sweep import Sweep, width_of
+from timemodel.statements import Statement, statements
+from timemodel.sweep import width_of
 
-_STEP = 0.04
-"""Relative change from one width to the next that counts as a step."""
+_TREE_ROWS = 11
+"""Rows of a screen that are kept for the tree."""
+
+_EVERYTHING = 10**9
 
 
-def explain(model: SettingModel, op: str | None = None) -> list[str]:
+def explain(
+    model: SettingModel, op: str | None = None, found: Sequence[Statement] | None = None
+) -> list[str]:
     """One text per operator and dtype, at most a screen each, then one on what the runtime adds.
+
+    Parameters
+    ----------
+    op
+        Only this operator, and then everything about it, however long.
+    found
+        The setting's statements, where they are known already.
 
     Raises
     ------
@@ -31,12 +43,30 @@ def explain(model: SettingModel, op: str | None = None) -> list[str]:
     if not chosen:
         names = ", ".join(sorted({name for name, _ in known}))
         raise UsageError(f"This time model has no operator {op!r}: choose from {names}.")
-    texts = [explain_operator(model.operators[key]) for key in chosen]
+    said = statements(model, op) if found is None else found
+    texts = [
+        explain_operator(
+            model.operators[key],
+            [s for s in said if (s.op, s.dtype) == key],
+            rows=None if op else SCREEN_ROWS,
+        )
+        for key in chosen
+    ]
     return texts if op else [*texts, explain_runtime(model)]
 
 
-def explain_operator(model: OperatorModel) -> str:
-    """Rules of one operator in words."""
+def explain_operator(
+    model: OperatorModel, found: Sequence[Statement] = (), rows: int | None = SCREEN_ROWS
+) -> str:
+    """Statements and rules of one operator in words.
+
+    Parameters
+    ----------
+    found
+        The operator's statements, what weighs most first.
+    rows
+        Rows of `SCREEN_COLUMNS` columns that there is room for; None for as many as it takes.
+    """
     error = model.error
     lines = [
         f"{model.op} {model.dtype}: {error.probes} layers measured; on layers not learned from the model is off by "
@@ -45,8 +75,13 @@ def explain_operator(model: OperatorModel) -> str:
     tiles = _tiles(model)
     if tiles:
         lines.append(f"  {tiles}")
-    lines += [f"  {sentence}" for sentence in steps_in_words(model)]
-    lines += rules_in_words(model, SCREEN_ROWS - rows_of(lines))
+    for position, statement in enumerate(found):
+        sentence = f"  {statement.kind}: {statement.backed}"
+        if rows is not None and rows_of([*lines, sentence]) > rows - _TREE_ROWS:
+            lines.append(f"  ({len(found) - position} more with --op {model.op})")
+            break
+        lines.append(sentence)
+    lines += rules_in_words(model, _EVERYTHING if rows is None else rows - rows_of(lines))
     return "\n".join(lines)
 
 
@@ -58,43 +93,6 @@ def _tiles(model: OperatorModel) -> str:
     if cache:
         text += ("; " if text else "") + f"data beyond {size_in_words(cache)} costs extra"
     return text
-
-
-def steps_in_words(model: OperatorModel) -> list[str]:
-    """What the model says of widths, read off its own line at the layer of the widest sweep."""
-    if not model.sweeps:
-        return []
-    sweep = model.sweeps[0]
-    widths = np.arange(1, 129)
-    times = model.predict_ms(geometry(sweep.at(widths.tolist())))
-    change = np.diff(times) / times[:-1]
-    up = widths[1:][change > _STEP]
-    down = [int(w) for w in widths[1:][change < -_STEP]]
-    sentences = []
-    if len(up):
-        gaps = np.diff(up)
-        regular = len(gaps) and np.all(gaps == gaps[0])
-        where = f"every {gaps[0]} channels, first at {up[0]}" if regular else "at " + _short(up.tolist())
-        sentences.append(f"on {_describe(sweep)}, a step up {where}")
-    if down:
-        dear = [f"{w - 1} costs {times[w - 2] / times[w - 1] - 1:.0%} more than {w}" for w in down[:3]]
-        sentences.append(f"likes {_short(down)} channels: {', '.join(dear)}")
-    return sentences
-
-
-def _short(numbers: Sequence[int], most: int = 8) -> str:
-    text = ", ".join(str(n) for n in numbers[:most])
-    return text + (", …" if len(numbers) > most else "")
-
-
-def _describe(sweep: Sweep) -> str:
-    layer = sweep.layer
-    shape = "x".join(str(n) for n in layer.activations[0].shape[1:])
-    if layer.op == "depthwise_conv_2d":
-        shape = "x".join(str(n) for n in layer.activations[0].shape[1:3])
-    kernel = layer.params.get("kernel_height")
-    window = f"{kernel}x{layer.params['kernel_width']} on " if kernel else ""
-    return f"{window}{shape}"
 
 
 def explain_runtime(model: SettingModel) -> str:

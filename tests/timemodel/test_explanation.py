@@ -14,7 +14,8 @@ def test_says_where_the_steps_are(time_model):
     text = time_model.explain("conv_2d")[-1]
     assert text.startswith("conv_2d float32: ")
     assert "tiles of 16 output channels" in text
-    assert "every 16 channels, first at 17" in text
+    assert "likes: output channels in multiples of 16: 17 costs " in text
+    assert "layers measured; in one measured pair " in text
     assert "ms per million MACs" in text
 
 
