@@ -138,13 +138,13 @@ def show_networks(rows: Sequence[Row]) -> str:
     """One line per network, at most 120 columns wide."""
     if not rows:
         return "no network was measured"
-    heads = "".join(f"{SHORT.get(name, name[:6]):>7s}" for name in rows[0].predicted)
+    heads = "".join(f"{SHORT.get(name, name[:5]):>6s}" for name in rows[0].predicted)
     lines = [f"{'network':25s}{'ms':>8s}{'noise':>7s}{'predicted and 90% interval':>27s} {heads}"]
     for row in rows:
         interval = (
             f"{row.predicted[OURS]:.3g} [{row.low_ms:.3g}, {row.high_ms:.3g}]{' ' if row.inside else '!'}"
         )
-        errors = "".join(_percent(row.error(name), 7) for name in row.predicted)
+        errors = "".join(_percent(row.error(name), 6) for name in row.predicted)
         lines.append(
             f"{row.network[:25]:25s}{row.measured_ms:8.4g}{row.noise:7.1%}{interval:>27s} {errors}".rstrip()
         )

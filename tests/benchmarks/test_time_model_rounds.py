@@ -1,0 +1,179 @@
+"""Measured rounds: kept as they are made, resumed, and combined into one time."""
+
+import json
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benchmarks.time_model_rounds import (
+    ESTIMATES,
+    MEASURED,
+    Round,
+    Rounds,
+    calm,
+    canary_level_us,
+    compare_estimates,
+    halves,
+    measure,
+    noise_errors,
+    still_open,
+    to_round,
+)
+from profiler.probe import Probe
+from profiler.shapes import conv_2d
+
+ANSWER = {
+    "median_us": 2000.0, "p20_us": 1900.0, "p90_us": 2500.0, "min_us": 1800.0, "canary_us": 10.0, "load_ms": 1.0,
+    "first_ms": 3.0, "samples": 50, "disturbed": False,
+}  # fmt: skip
+
+
+def a_round(median_us, canary_us=10.0, number=0, disturbed=False, network="net", **more):
+    answer = {**ANSWER, "median_us": median_us, "canary_us": canary_us, "disturbed": disturbed, **more}
+    return to_round("one", network, number, "runtime 1", 100, answer)
+
+
+def test_measured_time_is_the_median_of_rounds_each_scaled_by_its_canary():
+    # The second round ran on a machine that was 10% slower, and took 10% longer.
+    rows = [a_round(2000.0), a_round(2200.0, canary_us=11.0), a_round(2100.0)]
+    assert ESTIMATES[MEASURED](rows, 10.0) == pytest.approx(2.0)
+    assert ESTIMATES["median of medians"](rows, 10.0) == pytest.approx(2.1)
+    assert ESTIMATES["least of mins"](rows, 10.0) == pytest.approx(1.8)
+
+
+def test_disturbed_rounds_count_only_where_there_are_no_others():
+    rows = [a_round(2000.0), a_round(9000.0, disturbed=True)]
+    assert calm(rows) == rows[:1]
+    assert calm(rows[1:]) == rows[1:]
+    assert (
+        canary_level_us([a_round(1.0, 10.0), a_round(1.0, 12.0), a_round(1.0, 99.0, disturbed=True)]) == 11.0
+    )
+
+
+def test_halves_of_four_rounds():
+    assert halves(4) == [((0, 1), (2, 3)), ((0, 2), (1, 3)), ((0, 3), (1, 2))]
+    assert halves(1) == []
+    assert halves(3) == [((0,), (1,)), ((0,), (2,)), ((1,), (2,))]
+
+
+@given(st.integers(2, 8))
+def test_halves_are_disjoint_equal_and_few(count):
+    splits = halves(count)
+    assert 1 <= len(splits) <= 100
+    for first, second in splits:
+        assert len(first) == len(second) == count // 2
+        assert not set(first) & set(second)
+
+
+def test_noise_floor_by_hand():
+    # Two rounds: 2.0 and 2.2 ms. Predicting one by the other is off by 1/11 one way and 1/10 the other.
+    errors = noise_errors([a_round(2000.0), a_round(2200.0)], 10.0, ESTIMATES["median of medians"])
+    assert sorted(errors) == pytest.approx([1 / 11, 1 / 10])
+    assert noise_errors([a_round(2000.0)], 10.0, ESTIMATES[MEASURED]) == []
+
+
+@given(st.lists(st.floats(100, 1e6), min_size=2, max_size=6), st.floats(0.5, 2.0))
+def test_noise_does_not_depend_on_units(medians, factor):
+    rows = [a_round(median) for median in medians]
+    scaled = [a_round(median * factor) for median in medians]
+    for name in ("median of medians", MEASURED):
+        one, other = (noise_errors(r, 10.0, ESTIMATES[name]) for r in (rows, scaled))
+        assert one == pytest.approx(other, rel=1e-6, abs=1e-9)
+
+
+def test_comparing_definitions_finds_that_the_canary_helps_on_a_machine_that_drifts():
+    speeds = [1.0, 1.1, 1.2, 0.9]
+    rows = {
+        name: [a_round(us * speed, 10.0 * speed, number, network=name) for number, speed in enumerate(speeds)]
+        for name, us in (("a", 500.0), ("b", 9000.0))
+    }
+    table = compare_estimates(rows)
+    assert set(table) == set(ESTIMATES)
+    assert table[MEASURED]["mean"] == pytest.approx(0.0, abs=1e-9)
+    assert table["median of medians"]["mean"] > 0.05
+
+
+class MadeUpTarget:
+    """Answers at once; cannot run networks whose file has an even number of bytes, if told so."""
+
+    class setting:  # noqa: N801
+        key = "runtime 1"
+
+    def __init__(self, broken=()):
+        self.broken = broken
+        self.asked = []
+
+    def measure_network(self, content, seconds, shapes):
+        self.asked.append((len(content), seconds, tuple(map(tuple, shapes))))
+        return {"error": "no such operator"} if len(content) in self.broken else dict(ANSWER)
+
+
+@pytest.fixture
+def files(tmp_path):
+    paths = []
+    for width in (8, 24):
+        path = tmp_path / f"net{width}.tflite"
+        path.write_bytes(Probe("layer", (conv_2d(4, 4, 3, width),)).build())
+        paths.append(path)
+    return paths
+
+
+def test_rounds_are_kept_and_resumed(tmp_path, files):
+    kept = Rounds(tmp_path / "rounds.jsonl")
+    todo = still_open(kept, "one", files, 2)
+    assert [(number, path.stem) for number, path in todo] == [
+        (0, "net8"), (0, "net24"), (1, "net8"), (1, "net24"),
+    ]  # fmt: skip
+    target = MadeUpTarget()
+    assert measure(target, "one", todo[:3], kept, 0.5) == 3
+    assert target.asked[0] == (files[0].stat().st_size, 0.5, ((1, 4, 4, 3),))
+
+    again = Rounds(tmp_path / "rounds.jsonl")
+    assert again.rows == kept.rows
+    assert [(number, path.stem) for number, path in still_open(again, "one", files, 2)] == [(1, "net24")]
+    assert len(still_open(again, "two", files, 2)) == 4
+    assert [row.number for row in again.of("one")["net8"]] == [0, 1]
+
+
+def test_what_cannot_run_is_told_and_not_tried_again(tmp_path, files):
+    kept = Rounds(tmp_path / "rounds.jsonl")
+    lines = []
+    broken = MadeUpTarget(broken=[files[0].stat().st_size])
+    measure(broken, "one", still_open(kept, "one", files, 1), kept, 0.5, say=lines.append)
+    assert "no such operator" in lines[0]
+    assert "2 ms" in lines[1]
+    assert [path.stem for _, path in still_open(kept, "one", files, 3)] == ["net24", "net24"]
+
+
+def test_nothing_is_measured_after_the_time_is_up(tmp_path, files):
+    kept = Rounds(tmp_path / "rounds.jsonl")
+    target = MadeUpTarget()
+    assert measure(target, "one", still_open(kept, "one", files, 2), kept, 0.5, until=0.0) == 0
+    assert target.asked == []
+    assert kept.rows == []
+
+
+def test_a_line_that_was_cut_off_costs_only_itself(tmp_path):
+    path = tmp_path / "rounds.jsonl"
+    kept = Rounds(path)
+    kept.add(a_round(2000.0))
+    kept.add(a_round(2100.0, number=1))
+    path.write_bytes(path.read_bytes()[:-20])
+    again = Rounds(path)
+    assert [row.number for row in again.rows] == [0]
+    again.add(a_round(2200.0, number=1))
+    final = Rounds(path)
+    assert [row.median_us for row in final.rows] == [2000.0, 2200.0]
+
+
+def test_answers_become_rounds():
+    row = to_round("one", "net", 3, "runtime 1", 77, {"error": "x" * 500})
+    assert row.error == "x" * 300
+    assert row.median_us is None
+    row = to_round("one", "net", 3, "runtime 1", 77, {**ANSWER, "canary_us": None, "other": 1})
+    assert row.canary_us is None
+    assert (row.samples, row.median_us, row.file_bytes) == (50, 2000.0, 77)
+    assert Round(**json.loads(json.dumps(row.__dict__))) == row
+    assert not math.isnan(ESTIMATES[MEASURED]([row], 10.0))
