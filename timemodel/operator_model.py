@@ -11,6 +11,7 @@ import numpy as np
 
 from profiler.layer import Layer
 from timemodel import nonnegative
+from timemodel.compiled import BLOCK_ROWS
 from timemodel.features import Family, Geometry, family_of
 from timemodel.geometry import geometry
 from timemodel.sweep import Sweep, find_sweeps
@@ -77,15 +78,31 @@ class OperatorModel:
         _, costs, sizes = feature_matrix(self.family, np.ones((1, _columns())), self.tiles)
         return costs, sizes
 
+    def columns(self, array: np.ndarray) -> list[np.ndarray]:
+        """`matrix`, column by column: what predicting needs, without laying it out in one piece."""
+        g = Geometry(np.asfortranarray(array))
+        return [*self.family.costs(g, self.tiles).values(), *self.family.sizes(g, self.tiles).values()]
+
     def predict_ms(self, array: np.ndarray) -> np.ndarray:
         """Times ``[n]`` in ms of the layers of a `geometry` array."""
-        return np.maximum(self.tree.predict_rows(self.matrix(array)), 0.0)
+        blocks = [array[at : at + BLOCK_ROWS] for at in range(0, len(array), BLOCK_ROWS)]
+        times = [self.tree.compiled.predict(self.columns(block)) for block in blocks]
+        return np.maximum(np.concatenate(times) if times else np.zeros(0), 0.0)
 
     def stretch(self, array: np.ndarray) -> np.ndarray:
         """How far beyond the measured sizes each layer lies: 1 inside, 2 where a cost is twice the largest measured."""
-        matrix = self.matrix(array)[:, : self.bounds.shape[1]]
-        over = matrix / np.maximum(self.bounds[1], 1e-12)
-        return np.maximum(1.0, over.max(axis=1, initial=1.0))
+        return self._stretch(self.columns(array))
+
+    def times(self, array: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """`predict_ms` and `stretch` at the price of one."""
+        columns = self.columns(array)
+        return np.maximum(self.tree.compiled.predict(columns), 0.0), self._stretch(columns)
+
+    def _stretch(self, columns: Sequence[np.ndarray]) -> np.ndarray:
+        over = np.ones(len(columns[0]))
+        for column, largest in zip(columns, self.bounds[1].tolist(), strict=False):
+            np.maximum(over, column / max(largest, 1e-12), out=over)
+        return over
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values."""

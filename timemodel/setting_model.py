@@ -12,29 +12,13 @@ from profiler.layer import Layer
 from profiler.memory import peak_memory_bytes
 from profiler.network import Network
 from timemodel.geometry import POSITION, geometry
+from timemodel.kernels import GROUPED, kernel_of, stand_ins
 from timemodel.operator_model import OperatorModel
 from timemodel.prediction import LayerPrediction, NetworkPrediction
 from timemodel.runtime_terms import RuntimeTerms, find_pairs
 
 FALLBACK = "*"
 """Operator name of the models that stand in for operators that were never measured."""
-
-_SAME_WORK = {"squeeze": "reshape", "expand_dims": "reshape", "padv2": "pad"}
-"""Operators that runtimes run as another one."""
-
-GROUPED = "conv_2d:grouped"
-"""Convolutions in groups: another kernel than the dense one, and not measured."""
-
-
-def kernel_of(layer: Layer) -> str:
-    """The operator whose kernel runs `layer`: a convolution with as many groups as channels is a depthwise one."""
-    if layer.op != "conv_2d" or len(layer.inputs) < 2 or len(layer.inputs[1].shape) != 4:
-        return layer.op
-    depth, channels = layer.inputs[1].shape[3], layer.inputs[0].shape[-1]
-    if depth == channels:
-        return layer.op
-    return "depthwise_conv_2d" if depth == 1 else GROUPED
-
 
 _FALLBACK_LOW, _FALLBACK_HIGH = 0.2, 5.0
 
@@ -90,17 +74,17 @@ class SettingModel:
         return known
 
     def _find(self, op: str, dtype: str) -> tuple[OperatorModel | None, bool]:
-        op = _SAME_WORK.get(op, op)
-        model = self.operators.get((op, dtype))
-        if model is not None:
-            return model, op != FALLBACK
+        for name in stand_ins(op, dtype):
+            if name in self.operators:
+                return self.operators[name], op != FALLBACK
         # Declared fallback: the same operator in another arithmetic, else what bytes and multiplications cost on average.
-        others = [other for other in ("float32", "int8", "dynamic_int8") if other != dtype]
+        others = [other for other in ("float32", "int8", "dynamic_int8", "int16") if other != dtype]
         same = [dtype, *others] if op == GROUPED else others
-        for name, kinds in ((op.partition(":")[0], same), (FALLBACK, [dtype, *others])):
+        for base, kinds in ((op.partition(":")[0], same), (FALLBACK, [dtype, *others])):
             for kind in kinds:
-                if (name, kind) in self.operators:
-                    return self.operators[name, kind], False
+                for name in stand_ins(base, kind):
+                    if name in self.operators:
+                        return self.operators[name], False
         return None, False
 
     def layer_times(self, layers: Sequence[Layer]) -> LayerTimes:

@@ -17,6 +17,7 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from timemodel import nonnegative
+from timemodel.compiled import CompiledTree
 
 
 @dataclass
@@ -157,38 +158,19 @@ class TimeTreeRegressor(RegressorMixin, BaseEstimator):
 
     def predict_rows(self, X: np.ndarray) -> np.ndarray:
         """`predict` without the checks, for callers that made `X` themselves."""
-        rows = self.apply_rows(X)
-        values = np.einsum("ij,ij->i", X[:, self.leaf_columns_], self._slopes[rows]) + self._intercepts[rows]
-        return values * self.scale_
+        return self.compiled.predict(list(np.asfortranarray(X).T))
 
     def apply_rows(self, X: np.ndarray) -> np.ndarray:
         """Index of the leaf in `nodes_` that each row of `X` falls into, ``[n]``."""
-        at = np.zeros(len(X), dtype=np.intp)
-        for _ in range(self._depth):
-            feature = self._feature[at]
-            inner = feature >= 0
-            value = X[np.arange(len(X)), np.maximum(feature, 0)]
-            modulus = self._modulus[at]
-            multiple = np.mod(value, np.maximum(modulus, 1)) == 0
-            left = np.where(modulus > 0, multiple, value <= self._threshold[at])
-            at = np.where(inner, np.where(left, self._left[at], self._right[at]), at)
-        return at
+        return self.compiled.leaves(list(np.asfortranarray(X).T))
+
+    @property
+    def compiled(self) -> CompiledTree:
+        """What predicts, without the checks of `predict`."""
+        return self._compiled
 
     def _compile(self) -> None:
-        """Lay the nodes out as arrays, for `apply_rows`."""
-        nodes = self.nodes_
-        self._feature = np.array([n.feature for n in nodes], dtype=np.intp)
-        self._threshold = np.array([n.threshold for n in nodes])
-        self._modulus = np.array([n.modulus for n in nodes], dtype=np.float64)
-        self._left = np.array([n.left for n in nodes], dtype=np.intp)
-        self._right = np.array([n.right for n in nodes], dtype=np.intp)
-        table = np.array([n.coefficients for n in nodes])
-        self._intercepts, self._slopes = table[:, 0], table[:, 1:]
-        depth = np.zeros(len(nodes), dtype=int)
-        for i, node in enumerate(nodes):
-            if node.feature >= 0:
-                depth[node.left] = depth[node.right] = depth[i] + 1
-        self._depth = int(depth.max())
+        self._compiled = CompiledTree(self.nodes_, [int(i) for i in self.leaf_columns_], self.scale_)
 
     def _columns(self, chosen: Sequence[int] | None) -> list[int]:
         return list(range(self.n_features_in_)) if chosen is None else [int(i) for i in chosen]
