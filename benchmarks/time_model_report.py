@@ -134,6 +134,11 @@ def _percent(value: float, width: int) -> str:
     return f"{text if abs(value) < 10 else '>10x':>{width}s}"
 
 
+def _share(value: float, width: int, digits: int = 0) -> str:
+    text = f"{value:.{digits}%}" if value < 10 else ">10x"
+    return f"{text:>{width}s}"
+
+
 def show_networks(rows: Sequence[Row]) -> str:
     """One line per network, at most 120 columns wide."""
     if not rows:
@@ -168,8 +173,8 @@ def show_scores(table: Sequence[Score]) -> str:
             lines.append("")
         inside = "" if row.inside_90 is None else f"{row.inside_90:.0%}"
         lines.append(
-            f"{row.setting if row.setting != before else '':15s}{row.predictor:22s}{row.networks:5d}{row.mean_error:8.1%}"
-            f"{row.median_error:8.1%}{row.worst_error:8.0%}{row.within_5:11.0%}{row.within_10:12.0%}{inside:>8s}"
+            f"{row.setting if row.setting != before else '':15s}{row.predictor:22s}{row.networks:5d}{_share(row.mean_error, 8, 1)}"
+            f"{_share(row.median_error, 8, 1)}{_share(row.worst_error, 8)}{row.within_5:11.0%}{row.within_10:12.0%}{inside:>8s}"
             f"{row.probes:8,d}{row.minutes:9.1f}"
         )
         before = row.setting
