@@ -28,6 +28,8 @@ _FIXED_OUTPUT = {
     },
     "int16": {"softmax": (1 / 32768, 0), "logistic": (1 / 32768, 0), "tanh": (1 / 32768, 0)},
 }  # fmt: skip
+_POSITIVE = frozenset({"rsqrt", "sqrt", "log"})
+"""Operators that integer kernels refuse below 0."""
 _KEEPS_SCALE = frozenset(
     {
         "average_pool_2d", "max_pool_2d", "reshape", "pad", "mirror_pad", "concatenation", "transpose", "resize_bilinear",
@@ -99,7 +101,9 @@ def lay_out(probe: Probe, seed: int = 0) -> ModelPlan:
                 operands.append(results[source])
             else:
                 if source not in inputs:
-                    inputs[source] = _add(plan, _activation(tensor, f"input_{-1 - source}"))
+                    lowest = -128 if layer.op in _POSITIVE and tensor.dtype == "int8" else 0
+                    name = f"input_{-1 - source}"
+                    inputs[source] = _add(plan, _activation(tensor, name, zero_point=lowest))
                 operands.append(inputs[source])
         made = [
             _add(plan, _result(layer, tensor, plan, operands, f"output_{number}_{slot}"))

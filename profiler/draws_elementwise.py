@@ -102,7 +102,7 @@ def logical(op: str) -> Draw:
 
 def select(rng: Rng, dtype: str) -> Layer:
     """One of two operands per element, the second often a stored number (masked attention)."""
-    shape = sizes.feature_map(rng)
+    shape = (1, sizes.scaled(rng, 2, 4096)) if dtype == "int32" else sizes.feature_map(rng)
     kind = rng.random()
     mask, constant = (shape, True) if kind < 0.5 else (shape, False)
     if len(shape) == 4 and kind > 0.7:

@@ -35,6 +35,8 @@ def concatenation(rng: Rng, dtype: str) -> Layer:
     """Maps joined along their channels; now and then vectors, or sequences along their steps."""
     kind = rng.random()
     count = int(rng.choice([2, 2, 2, 3, 4, 4, 5, 6]))
+    if dtype == "int32":
+        return shapes.concatenation([(sizes.scaled(rng, 1, 64),) for _ in range(count)], 0, dtype)
     if kind < 0.1:
         return shapes.concatenation([(1, sizes.channels(rng, 1024)) for _ in range(count)], 1, dtype)
     if kind < 0.2:
@@ -49,7 +51,7 @@ def concatenation(rng: Rng, dtype: str) -> Layer:
 
 def reshape(rng: Rng, dtype: str) -> Layer:
     """The same elements as one row."""
-    shape = sizes.feature_map(rng)
+    shape = (sizes.scaled(rng, 1, 4096), 1) if dtype == "int32" else sizes.feature_map(rng)
     return shapes.reshape(shape, (1, int(np.prod(shape))), dtype)
 
 

@@ -30,6 +30,7 @@ from timemodel.kernel_features import (
     matrix_costs,
     matrix_sizes,
 )
+from timemodel.kernels import GROUPED
 
 __all__ = ["FAMILIES", "Columns", "Family", "Geometry", "family_of", "tiled"]
 
@@ -68,7 +69,12 @@ def _unary_costs(g: Geometry, tiles: Tiles) -> Table:
 
 
 def _unary_sizes(g: Geometry, tiles: Tiles) -> Table:
-    return {"elements": g.out_elements, "total_bytes": g.in_bytes + g.out_bytes, "channels": g.inner}
+    return {
+        "elements": g.out_elements,
+        "total_bytes": g.in_bytes + g.out_bytes,
+        "channels": g.inner,
+        "approximate": g.variant,
+    }
 
 
 def _softmax_costs(g: Geometry, tiles: Tiles) -> Table:
@@ -127,25 +133,33 @@ def _reduce_sizes(g: Geometry, tiles: Tiles) -> Table:
         "channels": g.inner,
         "pixels": g.in_height * g.in_width,
         "elements": g.in_elements,
-        "keeps_channels": (g.out_channels == g.in_channels).astype(float),
+        "results": g.out_elements,
+        "along_channels": g.along_last,
         "in_bytes": g.in_bytes,
     }
+
+
+def _parts(g: Geometry) -> np.ndarray:
+    """Tensors that are joined, or that one is cut into."""
+    return np.maximum(g.inputs, 1) + g.results - 1
 
 
 def _copy_costs(g: Geometry, tiles: Tiles) -> Table:
     runs = g.out_elements / np.maximum(g.inner, 1)
     return {
         "elements": g.out_elements,
-        "runs": runs * np.maximum(g.inputs, 1),
+        "runs": runs,
+        "joined_runs": runs * np.maximum(g.inputs, 1),
+        "short_runs": runs * np.minimum(g.inner, 16),
         "out_bytes": g.out_bytes,
-        "inputs": g.inputs,
+        "parts": _parts(g),
         "bytes_beyond_cache": np.maximum(0.0, g.in_bytes + g.out_bytes - tiles["cache"]),
     }
 
 
 def _copy_sizes(g: Geometry, tiles: Tiles) -> Table:
     return {
-        "inputs": g.inputs,
+        "parts": _parts(g),
         "run_length": g.inner,
         "runs": g.out_elements / np.maximum(g.inner, 1),
         "out_bytes": g.out_bytes,
@@ -166,6 +180,44 @@ def _resize_costs(g: Geometry, tiles: Tiles) -> Table:
 
 def _resize_sizes(g: Geometry, tiles: Tiles) -> Table:
     return {"channels": g.out_channels, "pixels": pixels(g), "out_bytes": g.out_bytes}
+
+
+def _grouped_costs(g: Geometry, tiles: Tiles) -> Table:
+    """Each group is a small convolution of its own."""
+    taps, outputs = g.kernel_height * g.kernel_width, pixels(g)
+    columns = g.groups * tiled(g.out_channels / g.groups, tiles["out_channels"])
+    return {
+        "group_pixels": g.groups * outputs,
+        "tiles": columns * outputs,
+        "tile_taps": columns * outputs * taps,
+        "tiled_macs": columns * tiles["out_channels"] * outputs * taps * g.in_channels,
+        "macs": g.macs,
+        "in_bytes": g.in_bytes,
+        "out_bytes": g.out_bytes,
+        "weight_bytes": g.weight_bytes,
+    }
+
+
+def _grouped_sizes(g: Geometry, tiles: Tiles) -> Table:
+    return {
+        "groups": g.groups,
+        "out_channels_of_group": g.out_channels / g.groups,
+        "in_channels_of_group": g.in_channels,
+        "pixels": pixels(g),
+        "kernel_taps": g.kernel_height * g.kernel_width,
+        "stride": g.stride_height * g.stride_width,
+        "out_bytes": g.out_bytes,
+    }
+
+
+def _loop_costs(g: Geometry, tiles: Tiles) -> Table:
+    """What turning takes: the loop's tensors are copied into its body and back, whatever is done there."""
+    carried = g.in_bytes + g.weight_bytes
+    return {"rounds": g.rounds, "round_tensors": g.rounds * g.results, "round_bytes": g.rounds * carried}
+
+
+def _loop_sizes(g: Geometry, tiles: Tiles) -> Table:
+    return {"rounds": g.rounds, "tensors": g.results, "carried_bytes": g.in_bytes + g.weight_bytes}
 
 
 def _recurrent_costs(g: Geometry, tiles: Tiles) -> Table:
@@ -200,8 +252,16 @@ def _generic_sizes(g: Geometry, tiles: Tiles) -> Table:
     return {"macs": g.macs, "elements": g.out_elements, "channels": g.out_channels, "pixels": pixels(g)}
 
 
-_BINARY_OPS = ("add", "mul", "sub", "div", "maximum", "minimum", "squared_difference", "pow", "prelu")
-_COPY_OPS = ("concatenation", "reshape", "pad", "transpose", "strided_slice", "split", "gather", "slice")
+_BINARY_OPS = (
+    "add", "mul", "sub", "div", "maximum", "minimum", "squared_difference", "pow", "prelu", "floor_div", "floor_mod",
+    "greater", "less", "equal", "logical_and", "select_v2",
+)  # fmt: skip
+_COPY_OPS = (
+    "concatenation", "reshape", "pad", "mirror_pad", "transpose", "strided_slice", "slice", "split", "unpack", "pack",
+    "gather", "tile", "broadcast_to", "reverse_v2", "one_hot", "space_to_depth", "depth_to_space", "space_to_batch_nd",
+    "batch_to_space_nd", "fill", "range", "shape",
+)  # fmt: skip
+_REDUCE_OPS = ("mean", "sum", "reduce_max", "arg_max", "cumsum", "topk_v2", "l2_normalization")
 FAMILIES = (
     Family("convolution", ("conv_2d", "transpose_conv"), conv_costs, conv_sizes, MATRIX_TILES),
     Family("depthwise", ("depthwise_conv_2d",), depthwise_costs, depthwise_sizes, WIDE_TILES),
@@ -209,7 +269,9 @@ FAMILIES = (
     Family("binary", _BINARY_OPS, _binary_costs, _binary_sizes, CACHE),
     Family("softmax", ("softmax", "log_softmax"), _softmax_costs, _softmax_sizes, {}),
     Family("pooling", ("average_pool_2d", "max_pool_2d"), _pool_costs, _pool_sizes, WIDE_TILES),
-    Family("reduction", ("mean", "sum", "reduce_max"), _reduce_costs, _reduce_sizes, {"inner": WIDE} | CACHE),
+    Family("grouped", (GROUPED,), _grouped_costs, _grouped_sizes, {"out_channels": WIDE}),
+    Family("loop", ("while",), _loop_costs, _loop_sizes, {}),
+    Family("reduction", _REDUCE_OPS, _reduce_costs, _reduce_sizes, {"inner": WIDE} | CACHE),
     Family("copy", _COPY_OPS, _copy_costs, _copy_sizes, CACHE),
     Family(
         "resize", ("resize_bilinear", "resize_nearest_neighbor"), _resize_costs, _resize_sizes, WIDE_TILES

@@ -14,6 +14,7 @@ from profiler.network import Network
 from profiler.probe import Probe
 from profiler.progress import ProgressCallback, silent
 from profiler.store import Profile
+from timemodel.kernels import kernel_of
 from timemodel.model import TimeModel
 from timemodel.operator_model import MIN_PROBES, OperatorModel, conformal_bounds, fit_operator
 from timemodel.runtime_terms import RuntimeTerms, WeightTraffic, find_pairs, fused_share
@@ -71,7 +72,7 @@ def fit_setting(
     for probe, time in measured:
         if probe.kind == "layer":
             layer = probe.layers[0]
-            groups.setdefault((layer.op, layer.dtype), []).append((layer, time))
+            groups.setdefault((kernel_of(layer), layer.dtype), []).append((layer, time))
     for dtype in {dtype for _, dtype in groups}:
         rows = [row for (_, kind), group in groups.items() if kind == dtype for row in group]
         groups[FALLBACK, dtype] = rows

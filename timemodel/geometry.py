@@ -10,17 +10,20 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from profiler.layer import DTYPE_BYTES, Layer, Tensor
+from timemodel.runs import RUNS, along_last
 
 COLUMNS = (
     "batch", "in_height", "in_width", "in_channels", "out_height", "out_width", "out_channels", "kernel_height",
     "kernel_width", "stride_height", "stride_width", "dilation_height", "dilation_width", "same_padding", "activation",
     "inputs", "in_elements", "second_elements", "out_elements", "parameters", "macs", "in_bytes", "out_bytes", "weight_bytes",
-    "inner", "broadcast",
+    "inner", "broadcast", "groups", "results", "along_last", "variant", "rounds",
 )  # fmt: skip
 """Names of the columns of `geometry`.
 
-``inner`` is the number of elements that lie together in what an operator walks over: the last axis, or for a
-concatenation what all axes from the joined one on hold. ``broadcast`` is one of `BROADCAST_CODES`.
+``inner`` is the number of elements that lie together in what an operator walks over: the result's last axis, or what
+`timemodel.runs` says. ``broadcast`` is one of `BROADCAST_CODES`. ``groups`` are those of a convolution, ``results`` the number of
+result tensors; ``along_last`` says whether a reduction is over the last axis, ``variant`` whether an operator's other form is
+meant (approximate gelu, transposed right operand); ``rounds`` are those of a loop.
 """
 
 _PACKED = Struct(f"={len(COLUMNS)}d")
@@ -73,85 +76,83 @@ def _broadcast(layer: Layer) -> int:
 
 
 _ELEMENTWISE = frozenset(
-    {"add", "mul", "sub", "div", "maximum", "minimum", "squared_difference", "pow", "floor_div", "prelu"}
-)
-
-
-def _totals(tensors: Sequence[Tensor], constant: bool | None = None) -> tuple[int, int, int]:
-    """Number, elements and bytes of `tensors`, or of those that are `constant` or not.
-
-    One pass and no list: this is what most of the time of a large batch goes into.
-    """
-    count = elements = n_bytes = 0
-    for tensor in tensors:
-        if constant is None or tensor.constant == constant:
-            size = prod(tensor.shape)
-            count += 1
-            elements += size
-            n_bytes += ceil(size * DTYPE_BYTES.get(tensor.dtype, 4))
-    return count, elements, n_bytes
+    {
+        "add", "mul", "sub", "div", "maximum", "minimum", "squared_difference", "pow", "floor_div", "floor_mod", "prelu",
+        "greater", "greater_equal", "less", "less_equal", "equal", "not_equal", "logical_and", "logical_or", "select",
+        "select_v2",
+    }
+)  # fmt: skip
 
 
 def geometry_row(layer: Layer) -> tuple[float, ...]:
     """The numbers of one layer, in the order of `COLUMNS`."""
-    inputs = layer.inputs
-    # A transposed convolution's first operand is its output shape, so take what other layers produce.
-    first = inputs[0] if inputs else layer.outputs[0]
-    for tensor in inputs:
-        if not tensor.constant:
-            first = tensor
-            break
-    out = layer.outputs[0] if layer.outputs else first
-    i, o = _sizes(first.shape), _sizes(out.shape)
+    op, inputs = layer.op, layer.inputs
     p: Mapping[str, Any] = layer.params
-    inner = float(o.channels)
-    if layer.op == "concatenation" and isinstance(p.get("axis"), int):
-        axis = int(p["axis"]) % max(1, len(out.shape))
-        inner = 1.0
-        for size in out.shape[axis:]:
-            inner *= size
-    elif layer.op == "transpose" and isinstance(p.get("perm"), tuple):
-        inner = _kept_run(first.shape, p["perm"])
-    elif layer.op in ("mean", "sum", "reduce_max"):
-        inner = float(first.shape[-1]) if first.shape else 1.0
-    op = layer.op
-    if op in ("fully_connected", "batch_matmul"):
-        # Every axis but the last is a row: [rows, in] -> [rows, out].
-        rows = out.size // max(1, o.channels)
-        i, o = _Sizes(1, rows, 1, i.channels), _Sizes(1, rows, 1, o.channels)
-        if op == "fully_connected" and len(inputs) > 1 and len(inputs[1].shape) == 2:
-            i = _Sizes(1, rows, 1, inputs[1].shape[1])
-    computed, in_elements, in_bytes = _totals(inputs, constant=False)
-    _, out_elements, out_bytes = _totals(layer.outputs)
-    _, parameters, weight_bytes = _totals(inputs, constant=True)
-    if op == "conv_2d" and len(inputs) > 1 and len(inputs[1].shape) == 4:
-        # In groups, each output sees its group's channels only.
-        channels = inputs[1].shape[3]
-        if channels == 1 and out.shape[-1] == first.shape[-1]:
-            channels = first.shape[-1]
-        i = _Sizes(i.batch, i.height, i.width, channels)
-    if op == "batch_matmul" and len(inputs) > 1:
-        weight_bytes = inputs[1].nbytes
-        i = i._replace(channels=layer.macs // max(1, out.size))
+    # A transposed convolution's first operand is its output shape, so take what other layers produce.
+    first: Tensor | None = None
+    computed = in_elements = in_bytes = parameters = weight_bytes = second = 0
+    # One pass and no lists: this is what most of the time of a large batch of new layers goes into.
+    for position, tensor in enumerate(inputs):
+        size = prod(tensor.shape)
+        n_bytes = ceil(size * DTYPE_BYTES.get(tensor.dtype, 4))
+        if tensor.constant:
+            parameters += size
+            weight_bytes += n_bytes
+        else:
+            if first is None:
+                first = tensor
+            computed += 1
+            in_elements += size
+            in_bytes += n_bytes
+        if position == 1:
+            second = size
+    if first is None:
+        first = inputs[0] if inputs else layer.outputs[0]
+    out_elements = out_bytes = 0
+    for tensor in layer.outputs:
+        size = prod(tensor.shape)
+        out_elements += size
+        out_bytes += ceil(size * DTYPE_BYTES.get(tensor.dtype, 4))
+    out = layer.outputs[0] if layer.outputs else first
+    batch, in_height, in_width, in_channels = _sizes(first.shape)
+    _, out_height, out_width, out_channels = _sizes(out.shape)
+    inner = float(out_channels)
+    macs = layer.macs
+    groups, along = 1.0, 1.0
+    weight = inputs[1].shape if len(inputs) > 1 else ()
+    if op in _RESHAPED:
+        if op == "conv_2d":
+            if len(weight) == 4:
+                # In groups, each output sees its group's channels only.
+                grouped = weight[3] != 1 or out.shape[-1] != first.shape[-1]
+                in_channels = weight[3] if grouped else first.shape[-1]
+                groups = first.shape[-1] / max(1, in_channels)
+        elif op in ("fully_connected", "batch_matmul"):
+            # Every axis but the last is a row: [rows, in] -> [rows, out].
+            batch = in_width = out_width = 1
+            in_height = out_height = out.size // max(1, out_channels)
+            if op == "fully_connected" and len(weight) == 2:
+                in_channels = weight[1]
+            elif op == "batch_matmul" and len(inputs) > 1:
+                weight_bytes = inputs[1].nbytes
+                in_channels = macs // max(1, out.size)
+        else:
+            inner = float(RUNS[op](layer, first, out))
+            along = float(along_last(layer, first))
+    get = p.get
     return (
-        i.batch, i.height, i.width, i.channels, o.height, o.width, o.channels,
-        p.get("kernel_height", 1), p.get("kernel_width", 1), p.get("stride_height", 1), p.get("stride_width", 1),
-        p.get("dilation_height", 1), p.get("dilation_width", 1), 1.0 if p.get("padding") == "same" else 0.0,
-        ACTIVATION_CODES.get(str(p.get("activation", "none")), 0),
-        computed, in_elements, inputs[1].size if len(inputs) > 1 else 0, out_elements,
-        parameters, layer.macs, in_bytes, out_bytes, weight_bytes,
+        batch, in_height, in_width, in_channels, out_height, out_width, out_channels,
+        get("kernel_height", 1), get("kernel_width", 1), get("stride_height", 1), get("stride_width", 1),
+        get("dilation_height", 1), get("dilation_width", 1), 1.0 if get("padding") == "same" else 0.0,
+        ACTIVATION_CODES.get(str(get("activation", "none")), 0),
+        computed, in_elements, second, out_elements, parameters, macs, in_bytes, out_bytes, weight_bytes,
         inner, float(_broadcast(layer)) if op in _ELEMENTWISE else 0.0,
+        groups, len(layer.outputs), along, 1.0 if get("approximate") or get("adj_y") else 0.0, get("rounds", 1),
     )  # fmt: skip
 
 
-def _kept_run(shape: Sequence[int], perm: Sequence[int]) -> float:
-    """Elements that a transposition moves in one piece."""
-    run = 1.0
-    for axis in range(len(perm) - 1, -1, -1):
-        if perm[axis] != axis:
-            break
-        run *= shape[axis]
-    return run
+_RESHAPED = frozenset({"conv_2d", "fully_connected", "batch_matmul", *RUNS})
+"""Operators whose sizes are read in a way of their own."""
 
 
 def geometry(layers: Sequence[Layer]) -> np.ndarray:

@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from profiler import shapes
+from profiler.agent import random_values
 from profiler.blocks import draw_network
 from profiler.builder import build_probe, encode, lay_out
 from profiler.errors import UsageError
@@ -18,14 +19,14 @@ PAIRS = [(op, dtype) for dtype in DTYPES for op in operators(dtype)]
 
 
 def run(content, kernels="AUTO"):
-    """Load and run a file on zeros; returns its first output."""
+    """Load and run a file on an agent's input values; returns its first output."""
     resolver = getattr(interpreter.OpResolverType, kernels)
     runner = interpreter.Interpreter(
         model_content=content, num_threads=1, experimental_op_resolver_type=resolver
     )
     runner.allocate_tensors()
     for detail in runner.get_input_details():
-        runner.set_tensor(detail["index"], np.zeros(detail["shape"], detail["dtype"]))
+        runner.set_tensor(detail["index"], random_values(tuple(detail["shape"]), np.dtype(detail["dtype"])))
     runner.invoke()
     return runner.get_tensor(runner.get_output_details()[0]["index"])
 

@@ -1,10 +1,14 @@
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from profiler import shapes
+from profiler import moves, shapes
+from profiler.draws import CATALOGUE, draw_layer
 from profiler.layer import Layer, Tensor
 from timemodel.features import Geometry, family_of, tiled
 from timemodel.geometry import geometry
+from timemodel.runs import shared_run
 
 
 def column(layer, name):
@@ -12,7 +16,11 @@ def column(layer, name):
 
 
 def costs(layer, **tiles):
-    family = family_of(layer.op)
+    return family_costs(layer.op, layer, **tiles)
+
+
+def family_costs(op, layer, **tiles):
+    family = family_of(op)
     chosen = {axis: 1 for axis in family.tiles} | {"cache": 2**20} | tiles
     return {name: values[0] for name, values in family.costs(Geometry(geometry([layer])), chosen).items()}
 
@@ -66,3 +74,68 @@ def test_bytes_beyond_the_cache_start_at_the_cache_size():
 def test_unknown_operators_have_features_too():
     layer = Layer("custom:Mine", (Tensor((1, 4)),), (Tensor((1, 4)),))
     assert costs(layer)["elements"] == 4
+
+
+@pytest.mark.parametrize(
+    ("layer", "run"),
+    [
+        (shapes.concatenation([(1, 4, 5), (1, 4, 3)], 2), 8),
+        (moves.split((1, 4, 6), 1, 2), 12),
+        (moves.unpack((3, 4, 6), 1), 6),
+        (moves.pack(3, (4, 6), 1), 6),
+        (moves.gather((10, 6), (1, 4), table=True), 6),
+        (moves.gather((1, 8, 4, 6), (2,), 1, stored=True), 24),
+        (shapes.pad((1, 4, 5, 6), ((0, 0), (1, 1), (2, 0), (0, 0))), 5 * 6),
+        (shapes.pad((1, 4, 5, 6), ((0, 0), (1, 1), (0, 0), (0, 0))), 4 * 5 * 6),
+        (moves.tile((1, 1, 1, 6), (1, 4, 4, 1)), 6),
+        (moves.broadcast_to((1, 4, 1, 6), (1, 4, 4, 6)), 6),
+        (moves.strided_slice((1, 8, 8, 6), ((0, 1, 1), (1, 6, 1), (1, 5, 1), (0, 6, 1))), 5 * 6),
+        (moves.strided_slice((1, 8, 8, 6), ((0, 1, 1), (0, 4, 2), (0, 4, 2), (0, 6, 1))), 6),
+        (moves.strided_slice((1, 8, 6), ((0, 1, 1), (7, 1, 1), (0, 6, 1)), (1,)), 6),
+        (moves.strided_slice((1, 8, 6), ((0, 1, 1), (0, 8, 1), (2, 3, 1))), 3),
+        (moves.slice_((1, 8, 6), 1, 2, 4), 24),
+        (shapes.reduce("sum", (1, 8, 6), (1,)), 6),
+    ],
+)
+def test_runs_are_what_lies_together(layer, run):
+    assert column(layer, "inner") == run
+
+
+@given(
+    st.lists(st.integers(1, 5), min_size=1, max_size=4),
+    st.lists(st.integers(1, 5), min_size=1, max_size=4),
+)
+def test_a_shared_run_fits_into_both_shapes(before, after):
+    run = shared_run(before, after)
+    assert run <= min(np.prod(before), np.prod(after))
+    assert shared_run(before, before) == np.prod(before)
+    assert shared_run(before, after) == shared_run(after, before)
+
+
+@pytest.mark.parametrize(("axes", "expected"), [((1, 2), 0), ((3,), 1), ((1, 3), 1)])
+def test_reductions_over_channels_are_told_from_others(axes, expected):
+    assert column(shapes.reduce("mean", (1, 4, 4, 8), axes), "along_last") == expected
+
+
+def test_groups_and_results_are_counted():
+    assert column(shapes.grouped_conv_2d(8, 8, 4, 16, 32), "groups") == 4
+    assert column(shapes.conv_2d(8, 8, 16, 32), "groups") == 1
+    assert column(moves.split((1, 8), 1, 4), "results") == 4
+
+
+def test_a_grouped_convolution_pads_the_channels_of_each_group_to_whole_tiles():
+    layers = [shapes.grouped_conv_2d(8, 8, 4, 16, c) for c in (4 * 5, 4 * 8)]
+    work = [family_costs("conv_2d:grouped", layer, out_channels=8)["tiled_macs"] for layer in layers]
+    assert work[0] == work[1] == 4 * 8 * 64 * 9 * 4
+
+
+@pytest.mark.parametrize("dtype", CATALOGUE)
+def test_every_operator_that_is_probed_has_features_that_are_numbers(dtype):
+    generic = family_of("custom:nothing")
+    for op in CATALOGUE[dtype]:
+        family = family_of(op)
+        assert family is not generic, op
+        layers = [draw_layer(op, dtype, np.random.default_rng(seed)) for seed in range(3)]
+        for layer in layers:
+            for values in family_costs(op, layer).values():
+                assert np.isfinite(values) and values >= 0
