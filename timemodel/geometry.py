@@ -155,13 +155,16 @@ _RESHAPED = frozenset({"conv_2d", "fully_connected", "batch_matmul", *RUNS})
 """Operators whose sizes are read in a way of their own."""
 
 
+def packed_row(layer: Layer) -> bytes:
+    """`geometry_row` as the bytes of its numbers, kept on the layer."""
+    kept = layer.__dict__
+    row = kept.get("_geometry")
+    if row is None:
+        row = kept["_geometry"] = _PACKED.pack(*geometry_row(layer))
+    return row
+
+
 def geometry(layers: Sequence[Layer]) -> np.ndarray:
     """Float array ``[len(layers), len(COLUMNS)]``; rows are kept on the layers, so asking again is cheap."""
-    rows = []
-    for layer in layers:
-        kept = layer.__dict__
-        row = kept.get("_geometry")
-        if row is None:
-            row = kept["_geometry"] = _PACKED.pack(*geometry_row(layer))
-        rows.append(row)
-    return np.frombuffer(bytearray().join(rows), dtype=np.float64).reshape(len(rows), len(COLUMNS))
+    rows = bytearray().join([packed_row(layer) for layer in layers])
+    return np.frombuffer(rows, dtype=np.float64).reshape(len(layers), len(COLUMNS))

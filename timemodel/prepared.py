@@ -1,0 +1,59 @@
+"""Layers as a time model takes them in: rows of numbers and the kind of work, kept on each layer for the next time."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from profiler.layer import Layer
+from timemodel.geometry import COLUMNS, packed_row
+from timemodel.kernels import kernel_of
+
+Prepared = tuple[str, bytes, int]
+"""Kind, packed geometry row and repeat of a layer."""
+
+NO_WORK = ""
+"""Kind of what reads constants only (float16 weights, say): it is worked out once, when the file is loaded."""
+
+
+def kind_of(layer: Layer) -> str:
+    """Kernel and arithmetic in one word, such as ``conv_2d int8``; see `split_kind`."""
+    if layer.inputs and all(tensor.constant for tensor in layer.inputs):
+        return NO_WORK
+    return sys.intern(f"{kernel_of(layer)} {layer.dtype}")
+
+
+def split_kind(kind: str) -> tuple[str, str]:
+    """The kernel and the arithmetic of a kind other than `NO_WORK`."""
+    kernel, _, dtype = kind.rpartition(" ")
+    return kernel, dtype
+
+
+def prepare(layers: Sequence[Layer]) -> list[Prepared]:
+    """Kind, packed geometry row and repeat of each layer."""
+    found = []
+    for layer in layers:
+        kept = layer.__dict__
+        row: Prepared | None = kept.get("_prepared")
+        if row is None:
+            row = kept["_prepared"] = (kind_of(layer), packed_row(layer), layer.repeat)
+        found.append(row)
+    return found
+
+
+def unpack(rows: Sequence[bytes]) -> np.ndarray:
+    """Packed rows as a `geometry` array."""
+    return np.frombuffer(b"".join(rows), dtype=np.float64).reshape(len(rows), len(COLUMNS))
+
+
+def members(kinds: Iterable[str]) -> dict[str, list[int]]:
+    """Positions of each kind."""
+    groups: dict[str, list[int]] = {}
+    for i, kind in enumerate(kinds):
+        if kind in groups:
+            groups[kind].append(i)
+        else:
+            groups[kind] = [i]
+    return groups
