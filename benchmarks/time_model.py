@@ -8,8 +8,8 @@ made, so the same command goes on where it was stopped; --only-report computes t
 the present code.
 
 A network's measured time is the median over rounds of the round's median, each scaled by how slow the machine then
-was (canary, relative to its usual level); rounds that other work disturbed are left out where others remain. The noise
-floor is the error of predicting one half of the rounds by the other half in the same way.
+was (canary, relative to its level on a calm machine); rounds that other work disturbed are left out and made up for. The
+noise floor is the error of predicting one half of the rounds by the other half in the same way.
 """
 
 from __future__ import annotations

@@ -19,6 +19,7 @@ from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestRegresso
 from sklearn.neural_network import MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
 
 from profiler.layer import Layer
 from profiler.probe import Probe
@@ -84,7 +85,10 @@ def black_box(make: Callable[[int], Any]) -> Fit:
             return np.log1p(feature_matrix(family, rows, tiles)[0])
 
         logs = np.log(times)
-        model = make(len(times)).fit(table(array), logs)
+        with threadpool_limits(
+            1
+        ):  # Hundreds of small fits: waiting for each other would take most of the time.
+            model = make(len(times)).fit(table(array), logs)
         least, most = logs.min() - BEYOND, logs.max() + BEYOND
         return lambda rows: np.exp(np.clip(model.predict(table(rows)), least, most))
 
@@ -196,7 +200,7 @@ def nn_meter_features(op: str, array: np.ndarray) -> np.ndarray:
 
 def nn_meter_forest(features: int) -> RandomForestRegressor:
     """The forest that nn-Meter publishes for convolutions on CPUs: of times as they are, in ms."""
-    return RandomForestRegressor(320, max_depth=70, max_features=min(6, features), random_state=10, n_jobs=2)
+    return RandomForestRegressor(320, max_depth=70, max_features=min(6, features), random_state=10)
 
 
 def fit_kernel(op: str, layers: Sequence[Layer], times: np.ndarray) -> BlackBox:

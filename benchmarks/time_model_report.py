@@ -11,7 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.time_model_rounds import ESTIMATES, MEASURED, Round, canary_level_us, noise_errors
+from benchmarks.time_model_rounds import (
+    ESTIMATES,
+    MEASURED,
+    Round,
+    calm,
+    canary_level_us,
+    noise_errors,
+    usable,
+)
 from profiler.files import write_text
 from profiler.network import Network
 from timemodel.setting_model import SettingModel
@@ -31,8 +39,8 @@ SHORT = {
 class Row:
     """One network under one setting.
 
-    `noise` is the mean error of predicting one half of its rounds by the other half; `predicted` has the times
-    by predictor, `low_ms` and `high_ms` are ours.
+    `noise` is the mean error of predicting one half of its calm rounds by the other half, `rounds` their number;
+    `predicted` has the times by predictor, `low_ms` and `high_ms` are ours.
     """
 
     network: str
@@ -40,7 +48,6 @@ class Row:
     measured_ms: float
     noise: float
     rounds: int
-    disturbed: int
     low_ms: float
     high_ms: float
     coverage: float
@@ -84,19 +91,18 @@ def network_rows(
     estimate = ESTIMATES[MEASURED]
     table = []
     for name, network in networks.items():
-        usable = [row for row in rounds.get(name, ()) if row.error is None]
-        if not usable:
+        known = usable(rounds.get(name, ()))
+        if not known:
             continue
-        noise = noise_errors(usable, level, estimate)
+        noise = noise_errors(known, level, estimate)
         ours = models[OURS].predict(network, "")
         table.append(
             Row(
                 network=name,
                 layers=len(network.layers),
-                measured_ms=estimate(usable, level),
+                measured_ms=estimate(known, level),
                 noise=float(np.mean(noise)) if noise else float("nan"),
-                rounds=len(usable),
-                disturbed=sum(row.disturbed for row in usable),
+                rounds=len(calm(known, level)),
                 low_ms=ours.low_ms,
                 high_ms=ours.high_ms,
                 coverage=ours.coverage,
@@ -197,9 +203,12 @@ def warnings(setting: str, rows: Sequence[Row], table: Sequence[Score]) -> list[
         found.append(
             f"{setting}: measured again, these differ by more than {TOO_NOISY:.0%}: {', '.join(noisy)}."
         )
-    disturbed = [row.network for row in rows if 2 * row.disturbed > row.rounds]
+    disturbed = [row.network for row in rows if row.rounds == 0]
     if disturbed:
-        found.append(f"{setting}: disturbed in most rounds: {', '.join(disturbed)}.")
+        found.append(
+            f"{setting}: disturbed whenever they were measured, so that their fastest run counts: "
+            f"{', '.join(disturbed)}."
+        )
     return found
 
 

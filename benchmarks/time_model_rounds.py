@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import os
 import statistics
 import time
@@ -21,6 +22,9 @@ import numpy as np
 
 from profiler.target import Target
 from profiler.tflite_reader import read_network
+
+SLOWDOWN = 0.07
+"""A round whose canary is slower than its level by more than this share is not calm."""
 
 _FIELDS = ("median_us", "p20_us", "p90_us", "min_us", "canary_us", "load_ms", "first_ms")
 
@@ -45,6 +49,17 @@ class Round:
     samples: int = 0
     disturbed: bool = False
     error: str | None = None
+
+    def is_calm(self, level_us: float) -> bool:
+        """Whether nothing else disturbed it, by the agent's word and by the canary's level in its setting.
+
+        An agent that is started on a busy machine knows it no other way; so its word is not enough.
+        """
+        return (
+            self.error is None
+            and not self.disturbed
+            and (self.canary_us is None or self.canary_us <= (1 + SLOWDOWN) * level_us)
+        )
 
 
 class Rounds:
@@ -82,15 +97,22 @@ class Rounds:
 
 
 def still_open(rows: Rounds, setting: str, files: Sequence[Path], rounds: int) -> list[tuple[int, Path]]:
-    """What is still to be measured, round by round: not what was, nor what the runtime cannot run."""
-    done = {(row.network, row.number) for row in rows.rows if row.setting == setting}
-    broken = {row.network for row in rows.rows if row.setting == setting and row.error}
-    return [
-        (number, path)
-        for number in range(rounds)
-        for path in files
-        if (path.stem, number) not in done and path.stem not in broken
-    ]
+    """What is still to be measured for `rounds` calm rounds of every network: (number of the measurement, file).
+
+    Round by round. What was disturbed is measured again, until a network was measured twice as often as it should be;
+    what the runtime cannot run is not.
+    """
+    done = rows.of(setting)
+    level = canary_level_us(row for some in done.values() for row in some)
+    found = []
+    for number in range(rounds):
+        for path in files:
+            before = done.get(path.stem, [])
+            quiet = sum(row.is_calm(level) for row in before)
+            attempt = len(before) + number - quiet
+            if quiet <= number and attempt < 2 * rounds and not any(row.error for row in before):
+                found.append((attempt, path))
+    return found
 
 
 def measure(
@@ -147,19 +169,24 @@ Estimate = Callable[[Sequence[Round], float], float]
 
 def _over_rounds(name: str, by_canary: bool, combine: Callable[[list[float]], float]) -> Estimate:
     def estimate(rows: Sequence[Round], level_us: float) -> float:
-        values = []
-        for row in calm(rows):
-            factor = level_us / row.canary_us if by_canary and row.canary_us else 1.0
-            values.append(float(getattr(row, name)) * factor / 1e3)
-        return combine(values)
+        quiet = calm(rows, level_us)
+        if not quiet:
+            # How long other work took cannot be told from the canary: the run that met least of it counts.
+            return min(float(row.min_us or math.inf) for row in usable(rows)) / 1e3
+        scale = [level_us / row.canary_us if by_canary and row.canary_us else 1.0 for row in quiet]
+        return combine([float(getattr(row, name)) * f / 1e3 for row, f in zip(quiet, scale, strict=True)])
 
     return estimate
 
 
-def calm(rows: Sequence[Round]) -> list[Round]:
-    """Rounds that nothing else disturbed; all of them, where there is no such one."""
-    usable = [row for row in rows if row.error is None and row.median_us]
-    return [row for row in usable if not row.disturbed] or usable
+def usable(rows: Iterable[Round]) -> list[Round]:
+    """Rounds that gave a time."""
+    return [row for row in rows if row.error is None and row.median_us]
+
+
+def calm(rows: Iterable[Round], level_us: float) -> list[Round]:
+    """Rounds that nothing else disturbed."""
+    return [row for row in usable(rows) if row.is_calm(level_us)]
 
 
 ESTIMATES: dict[str, Estimate] = {
@@ -174,9 +201,9 @@ MEASURED = "median of medians by canary"
 
 
 def canary_level_us(rows: Iterable[Round]) -> float:
-    """The canary at its usual: the median of all calm rounds of a setting."""
-    known = [row.canary_us for row in calm(list(rows)) if row.canary_us]
-    return float(statistics.median(known)) if known else 1.0
+    """The canary of a calm machine: the lower quartile over all rounds of a setting; 1 where there are none."""
+    known = [row.canary_us for row in usable(rows) if row.canary_us and not row.disturbed]
+    return float(np.quantile(known, 0.25)) if known else 1.0
 
 
 def halves(count: int, most: int = 50) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
@@ -198,10 +225,10 @@ def noise_errors(rows: Sequence[Round], level_us: float, estimate: Estimate) -> 
     What is left when the predictor is the network itself: no model can be expected to do better. Halves are
     noisier than all rounds together, so this is a little more than what the measured value is off by.
     """
-    usable = calm(rows)
+    quiet = calm(rows, level_us)
     errors = []
-    for first, second in halves(len(usable)):
-        one, other = (estimate([usable[i] for i in half], level_us) for half in (first, second))
+    for first, second in halves(len(quiet)):
+        one, other = (estimate([quiet[i] for i in half], level_us) for half in (first, second))
         errors += [abs(one / other - 1), abs(other / one - 1)]
     return errors
 

@@ -26,7 +26,6 @@ def a_row(network="net", measured_ms=2.0, ours=2.0, flops=4.0, noise=0.01, **mor
     values = {
         "layers": 5,
         "rounds": 4,
-        "disturbed": 0,
         "low_ms": 1.9,
         "high_ms": 2.1,
         "coverage": 1.0,
@@ -65,13 +64,14 @@ def test_one_round_gives_no_noise_floor_and_says_so():
 
 
 def test_warning_where_the_machine_was_too_busy():
-    rows = [a_row("calm"), a_row("wild", noise=0.3, disturbed=3)]
+    rows = [a_row("calm"), a_row("wild", noise=0.3, rounds=0)]
     found = warnings("one", rows, scores("one", rows, 10, 1.0))
     assert len(found) == 3
     assert "noise floor is 15.5%" in found[0]
     assert "wild" in found[1]
     assert "calm" not in found[1]
-    assert "disturbed in most rounds: wild" in found[2]
+    assert found[2].startswith("one: disturbed whenever")
+    assert found[2].endswith("counts: wild.")
     assert warnings("one", ROWS, scores("one", ROWS, 10, 1.0)) == []
 
 
