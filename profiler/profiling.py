@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from profiler.errors import EdgetimeError, UsageError
+from profiler.observing import observe
 from profiler.probe import Probe
 from profiler.progress import ProgressCallback, silent
 from profiler.store import Profile
@@ -18,6 +19,8 @@ from profiler.target import Target
 MAX_PASSES = 5
 REDO_SHARE = 0.3
 """Redoing what was disturbed takes at most this share of the time that the pass itself took."""
+LOOKING_SHARE = 0.05
+"""Share of the time for looking at what the runtime makes of probes; see `profiler.observing`."""
 EMPTY_EVERY = 100
 """The overhead of a call is measured once per this many probes."""
 _CHUNK = 16
@@ -115,6 +118,8 @@ def profile(
         fingerprint = target.hello()
         setting = target.setting
         store.register(setting, fingerprint)
+        progress(0.0, "looking at what the runtime makes of operators")
+        observe(target, store, setting.key, probes, begin + LOOKING_SHARE * 60 * minutes)
         run = _Run(target, store, setting.key, probes, begin, begin + 60 * minutes, max_passes, progress)
         run.measure()
         least = run.counts_by_probe()

@@ -11,9 +11,10 @@ import numpy as np
 
 from profiler import shapes
 from profiler.blocks import draw_network
-from profiler.draws import CATALOGUE, DTYPES, Rng, draw_layer, operators
+from profiler.draws import CATALOGUE, DTYPES, draw_layer, operators
 from profiler.errors import UsageError
 from profiler.layer import Layer
+from profiler.pairs import plan_pairs
 from profiler.probe import Probe
 
 __all__ = ["DTYPES", "draw_layer", "operators", "plan_probes", "sweeps"]
@@ -37,26 +38,6 @@ def sweeps(dtype: str) -> dict[str, list[Layer]]:
     if dtype != "dynamic_int8":
         rows["depthwise_conv_2d"] = [shapes.depthwise_conv_2d(32, 32, c, dtype=dtype) for c in channels]
     return rows
-
-
-def _pairs(dtype: str, rng: Rng, count: int) -> list[Probe]:
-    """Operators in a row that runtimes are known to fuse or to split; what this one does is learned from their times."""
-    probes = []
-    for _ in range(count):
-        height, channels = int(rng.choice([14, 16, 28, 32, 56])), int(rng.choice([16, 24, 32, 64, 96]))
-        shape = (1, height, height, channels)
-        padding = ((0, 0), (1, 1), (1, 1), (0, 0))
-        padded = shapes.pad(shape, padding, dtype)
-        stride = (2, 2) if rng.random() < 0.5 else (1, 1)
-        inside = {"stride": stride, "padding": "valid", "activation": "relu", "dtype": dtype}
-        conv = shapes.conv_2d(height + 2, height + 2, channels, channels, **inside)  # type: ignore[arg-type]
-        depthwise = shapes.depthwise_conv_2d(height + 2, height + 2, channels, **inside)  # type: ignore[arg-type]
-        probes += [Probe("pair", (padded, conv)), Probe("pair", (padded, depthwise))]
-        gate = shapes.unary("logistic", shape, dtype)
-        probes.append(
-            Probe("pair", (gate, shapes.binary("mul", shape, shape, dtype=dtype)), ((-1,), (-1, 0)))
-        )
-    return probes
 
 
 def _chains() -> list[Probe]:
@@ -140,7 +121,7 @@ def plan_probes(
                 ]
         if not ops and dtype in ("float32", "int8"):
             rng = np.random.default_rng([seed, DTYPES.index(dtype), 999])
-            pairs = _pairs(dtype, rng, 8)
+            pairs = plan_pairs(dtype)
             networks = [draw_network(rng, dtype) for _ in range(NETWORKS)]
             networks += [draw_network(rng, dtype, heavy=True) for _ in range(HEAVY_NETWORKS)]
             networks = [networks[i] for i in rng.permutation(len(networks))]

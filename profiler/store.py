@@ -7,7 +7,7 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -19,10 +19,17 @@ from profiler.errors import ProfileError, UsageError
 from profiler.setting import Setting, device_name
 
 APPLICATION_ID = 0x45_54_50_46  # "ETPF"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+READ_VERSIONS = (1, 2)
+"""Format 1 had no `graphs`; it is read as it is, and brought up to date when it is added to."""
 IDENTITY = ("machine", "cpu", "cores")
 """What makes two fingerprints the same device; anything else may change from day to day."""
 
+_GRAPHS = (
+    "CREATE TABLE graphs ("
+    "setting INTEGER NOT NULL REFERENCES settings (id), probe INTEGER NOT NULL REFERENCES probes (id), "
+    "events TEXT NOT NULL, UNIQUE (setting, probe))"
+)
 _SCHEMA = (
     "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL)",
     "CREATE TABLE settings ("
@@ -34,6 +41,7 @@ _SCHEMA = (
     "at REAL NOT NULL, median_us REAL, min_us REAL, p20_us REAL, spread REAL, samples INTEGER, "
     "build_ms REAL, canary_us REAL, disturbed INTEGER NOT NULL, error TEXT, "
     "UNIQUE (setting, probe, pass, attempt))",
+    _GRAPHS,
 )
 _COLUMNS = (
     "setting, probe, pass, attempt, at, median_us, min_us, p20_us, spread, samples, build_ms, canary_us"
@@ -115,6 +123,9 @@ class Profile:
                 connection.execute("BEGIN EXCLUSIVE")
                 if new:
                     profile._create()
+                elif profile._version() == 1:
+                    connection.execute(_GRAPHS)
+                    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
                 connection.execute("COMMIT")
             except BaseException:
                 connection.close()
@@ -141,15 +152,19 @@ class Profile:
             raise ProfileError(
                 f"{self.path} is no profile of edgetime: name a file that 'edgetime profile' wrote."
             )
-        found = self._connection.execute("PRAGMA user_version").fetchone()[0]
-        if found != SCHEMA_VERSION:
+        found = self._version()
+        if found not in READ_VERSIONS:
             raise ProfileError(
                 f"{self.path} has profile format {found}, this edgetime reads format {SCHEMA_VERSION}: "
                 "use the edgetime that wrote it, or profile the device again."
             )
+        graphs = ", graphs" if found > 1 else ""
         self._connection.execute(
-            "SELECT count(*) FROM measurements, settings, probes, meta WHERE 0"
+            f"SELECT count(*) FROM measurements, settings, probes, meta{graphs} WHERE 0"
         ).fetchone()
+
+    def _version(self) -> int:
+        return int(self._connection.execute("PRAGMA user_version").fetchone()[0])
 
     def close(self) -> None:
         """Close the file; what is left is one file."""
@@ -254,6 +269,40 @@ class Profile:
             at = _finite(result.get("at")) or time.time()
             row = (*which, attempt, at, *values, int(bool(result.get("disturbed"))), error)
             self._connection.execute(_INSERT, row)
+
+    def add_events(
+        self, setting: str, probe_key: str, kind: str, events: Sequence[tuple[str, int]] | None
+    ) -> None:
+        """Store what the runtime made of a probe: the operators that it ran, as (name, type of event).
+
+        None says that its profiler could not tell. What was stored before is replaced.
+        """
+        value = json.dumps(None if events is None else [[str(name), int(kind)] for name, kind in events])
+        with _clear_sentences(self.path), self._transaction():
+            self._connection.execute(
+                "INSERT OR IGNORE INTO probes (key, kind) VALUES (?, ?)", (probe_key, kind)
+            )
+            self._connection.execute(
+                "INSERT OR REPLACE INTO graphs SELECT s.id, p.id, ? FROM settings s, probes p "
+                "WHERE s.key = ? AND p.key = ?",
+                (value, setting, probe_key),
+            )
+
+    def events(self, setting: str) -> dict[str, list[tuple[str, int]] | None]:
+        """What the runtime made of probes under `setting`, by probe key: see `add_events`."""
+        query = (
+            "SELECT p.key, g.events FROM graphs g JOIN probes p ON p.id = g.probe "
+            "JOIN settings s ON s.id = g.setting WHERE s.key = ?"
+        )
+        with _clear_sentences(self.path):
+            if self._version() == 1:
+                return {}
+            rows = self._connection.execute(query, (setting,)).fetchall()
+            found: dict[str, list[tuple[str, int]] | None] = {}
+            for key, text in rows:
+                value = json.loads(text)
+                found[key] = None if value is None else [(str(name), int(kind)) for name, kind in value]
+            return found
 
     def counts(self, setting: str) -> dict[tuple[str, int], int]:
         """Number of attempts by probe key and pass."""

@@ -2,10 +2,13 @@
 
 import math
 
+from profiler.neighbours import find_neighbours
 from profiler.probe import Probe
-from timemodel.runtime_terms import find_pairs
 
 OVERHEAD_MS = 0.0005
+FUSED = frozenset({"pad+conv_2d", "pad+depthwise_conv_2d", "logistic+mul", "conv_2d+relu", "add+relu6"})
+HALVED = frozenset({"mul_const+add_const"})
+"""Neighbours of which this device runs the one inside the other, or at half its price."""
 
 
 def layer_ms(layer):
@@ -22,8 +25,11 @@ def layer_ms(layer):
 
 
 def probe_ms(probe: Probe):
-    """Pads before convolutions are free, and weights cost 0.05 ms per MB once there are more than 4 MB of them."""
-    fused = {first for _, first, _ in find_pairs(probe.network)}
-    total = OVERHEAD_MS + sum(layer_ms(layer) for i, layer in enumerate(probe.layers) if i not in fused)
+    """`FUSED` and `HALVED` neighbours, and 0.05 ms per MB of weights once there are more than 4 MB of them."""
+    factors = {}
+    for pair in find_neighbours(probe.network):
+        share = 0.0 if pair.pattern in FUSED else 0.5 if pair.pattern in HALVED else 1.0
+        factors[pair.absorbed] = min(factors.get(pair.absorbed, 1.0), share)
+    total = OVERHEAD_MS + sum(layer_ms(layer) * factors.get(i, 1.0) for i, layer in enumerate(probe.layers))
     megabytes = probe.network.weight_bytes / 1e6
     return total + (0.05 * megabytes if megabytes > 4 and len(probe.layers) > 1 else 0.0)

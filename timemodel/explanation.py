@@ -9,6 +9,7 @@ import numpy as np
 
 from profiler.errors import UsageError
 from timemodel.geometry import geometry
+from timemodel.graph_rules import graph_in_words
 from timemodel.operator_model import OperatorModel
 from timemodel.rules import SCREEN_ROWS, number, rows_of, rules_in_words, size_in_words
 from timemodel.setting_model import FALLBACK, SettingModel
@@ -99,15 +100,7 @@ def explain_runtime(model: SettingModel) -> str:
     """What the runtime adds to the sum of layers, in words."""
     terms = model.terms
     lines = [f"runtime ({model.key}): a call costs {number(terms.overhead_ms * 1e3)} us"]
-    for dtype, shares in sorted(terms.remaining.items()):
-        for pattern, share in sorted(shares.items()):
-            first, second = pattern.split("+")
-            if share == 0:
-                lines.append(f"  {dtype}: {first} before {second} is free (the runtime fuses them)")
-            elif share == 1:
-                lines.append(f"  {dtype}: {first} before {second} costs its full time (not fused)")
-            else:
-                lines.append(f"  {dtype}: {first} before {second} costs {share:.0%} of its time")
+    lines += [f"  {sentence}" for sentence in graph_in_words(terms.graph_rules)]
     for op, traffic in sorted(terms.weights.items()):
         rows = [
             f"{mb:.3g} MB: {extra * 1e3:.0f} us"

@@ -14,10 +14,11 @@ from profiler.network import Network
 from profiler.probe import Probe
 from profiler.progress import ProgressCallback, silent
 from profiler.store import Profile
+from timemodel.graph_rules import Events, learn_rules, remaining
 from timemodel.kernels import kernel_of
 from timemodel.model import TimeModel
 from timemodel.operator_model import MIN_PROBES, OperatorModel, conformal_bounds, fit_operator
-from timemodel.runtime_terms import RuntimeTerms, WeightTraffic, find_pairs, fused_share
+from timemodel.runtime_terms import RuntimeTerms, WeightTraffic
 from timemodel.setting_model import FALLBACK, SettingModel
 
 Measured = tuple[Probe, float]
@@ -37,11 +38,16 @@ def fit_profile(
     with Profile.open(path) as profile:
         device = profile.device
         rows = {
-            key: (setting.to_dict(), profile.fingerprint_of(key), profile.measurements(key))
+            key: (
+                setting.to_dict(),
+                profile.fingerprint_of(key),
+                profile.measurements(key),
+                profile.events(key),
+            )
             for key, setting in profile.settings.items()
         }
     settings = {}
-    for number, (key, (setting, fingerprint, times)) in enumerate(rows.items()):
+    for number, (key, (setting, fingerprint, times, events)) in enumerate(rows.items()):
 
         def part(fraction: float, note: str, number: int = number) -> None:
             progress((number + fraction) / len(rows), note)
@@ -49,7 +55,7 @@ def fit_profile(
         measured = usable(times)
         if not any(probe.kind == "layer" for probe, _ in measured):
             continue
-        operators, terms = fit_setting(measured, part, seed)
+        operators, terms = fit_setting(measured, part, seed, events)
         if operators:
             settings[key] = SettingModel(key, setting, fingerprint, operators, terms)
     if not settings:
@@ -65,7 +71,10 @@ def usable(times: Sequence[ProbeTime]) -> list[Measured]:
 
 
 def fit_setting(
-    measured: Sequence[Measured], progress: ProgressCallback = silent, seed: int = 0
+    measured: Sequence[Measured],
+    progress: ProgressCallback = silent,
+    seed: int = 0,
+    events: Events | None = None,
 ) -> tuple[dict[tuple[str, str], OperatorModel], RuntimeTerms]:
     """Trees of all operators, then what holds between them, from the probes of one setting."""
     groups: dict[tuple[str, str], list[tuple[Layer, float]]] = {}
@@ -86,10 +95,14 @@ def fit_setting(
             layers, times = [layer for layer, _ in group], np.array([time for _, time in group])
             operators[op, dtype] = fit_operator(op, dtype, layers, times, seed)
     progress(1.0, "runtime")
-    return operators, fit_terms(operators, measured)
+    return operators, fit_terms(operators, measured, events)
 
 
-def fit_terms(operators: dict[tuple[str, str], OperatorModel], measured: Sequence[Measured]) -> RuntimeTerms:
+def fit_terms(
+    operators: dict[tuple[str, str], OperatorModel],
+    measured: Sequence[Measured],
+    events: Events | None = None,
+) -> RuntimeTerms:
     """What the runtime adds: from empty, pair, chain and network probes, in this order, each knowing the one before."""
     by_kind: dict[str, list[Measured]] = {}
     for row in measured:
@@ -99,16 +112,8 @@ def fit_terms(operators: dict[tuple[str, str], OperatorModel], measured: Sequenc
     if empty:
         terms.overhead_ms = float(np.median(empty))
     model = SettingModel("", {}, {}, operators, terms)
-    pairs: dict[tuple[str, str], list[tuple[float, float, float]]] = {}
-    for probe, time in by_kind.get("pair", []):
-        alone = model.predict_layers_ms(probe.layers)
-        for pattern, first, second in find_pairs(probe.network):
-            times = (time - terms.overhead_ms, float(alone[first]), float(alone[second]))
-            if times[0] > 0:
-                pairs.setdefault((probe.layers[second].dtype, pattern), []).append(times)
-    for (dtype, pattern), triples in pairs.items():
-        pair, first_ms, second_ms = np.array(triples).T
-        terms.remaining.setdefault(dtype, {})[pattern] = fused_share(pair, first_ms, second_ms)
+    terms.graph_rules = learn_rules(measured, terms.overhead_ms, model.predict_layers_ms, events)
+    terms.remaining = remaining(terms.graph_rules)
     chains: dict[str, dict[Layer, list[tuple[float, int, float]]]] = {}
     for probe, time in by_kind.get("chain", []):
         layer = probe.layers[0]

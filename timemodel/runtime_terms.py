@@ -9,64 +9,17 @@ from typing import Any
 import numpy as np
 from sklearn.isotonic import IsotonicRegression
 
+from profiler.neighbours import find_neighbours
 from profiler.network import Network
-
-PATTERNS = (("pad", "conv_2d"), ("pad", "depthwise_conv_2d"), ("logistic", "mul"))
-"""Neighbours that some runtimes run as one operator. Which of them this one does is learned from pair probes."""
-
-FUSED_BELOW, APART_ABOVE = 0.35, 0.65
-
-
-def pattern_name(first: str, second: str) -> str:
-    """How a pair is called in files: ``pad+conv_2d``."""
-    return f"{first}+{second}"
+from timemodel.graph_rules import GraphRule, from_remaining
 
 
 def find_pairs(network: Network) -> list[tuple[str, int, int]]:
-    """Occurrences of `PATTERNS` in `network`: (pattern, position of the first layer, position of the second)."""
-    if len(network.edges) != len(network.layers):
-        return []
-    readers: dict[int, list[int]] = {}
-    for position, edge in enumerate(network.edges):
-        for tensor in edge.inputs:
-            readers.setdefault(tensor, []).append(position)
-    kept = set(network.outputs)
-    found = []
-    for position, (layer, edge) in enumerate(zip(network.layers, network.edges, strict=True)):
-        if layer.op not in ("pad", "logistic") or not edge.outputs or edge.outputs[0] in kept:
-            continue
-        users = readers.get(edge.outputs[0], [])
-        if len(users) != 1:
-            continue
-        second = network.layers[users[0]]
-        if (layer.op, second.op) not in PATTERNS:
-            continue
-        if layer.op == "logistic" and edge.inputs[0] not in network.edges[users[0]].inputs:
-            continue  # A gate on something else: only x * sigmoid(x) is one operator.
-        if layer.op == "pad" and second.params.get("padding") != "valid":
-            continue
-        found.append((pattern_name(layer.op, second.op), position, users[0]))
-    return found
-
-
-def fused_share(pair_ms: np.ndarray, first_ms: np.ndarray, second_ms: np.ndarray) -> float:
-    """Share of the first operator's time that remains when the second one follows it.
-
-    Parameters
-    ----------
-    pair_ms, first_ms, second_ms : ndarray [n]
-        Measured time of the pair, and predicted times of its two operators alone.
-
-    Returns
-    -------
-    float
-        0 where the runtime fuses the pair, 1 where it does not; values in between are kept, as partly saved work.
-    """
-    weight = 1.0 / pair_ms
-    first, rest = first_ms * weight, (pair_ms - second_ms) * weight
-    total = float(first @ first)
-    share = float(np.clip(first @ rest / total, 0.0, 1.0)) if total > 0 else 1.0
-    return 0.0 if share < FUSED_BELOW else 1.0 if share > APART_ABOVE else share
+    """Neighbours that a runtime may run as one: (pattern, position of the one that is absorbed, of the other)."""
+    return [
+        (pair.pattern, pair.absorbed, pair.first + pair.second - pair.absorbed)
+        for pair in find_neighbours(network)
+    ]
 
 
 @dataclass(frozen=True)
@@ -149,13 +102,15 @@ class RuntimeTerms:
     overhead_ms
         A call of a network that does next to nothing.
     remaining
-        By dtype and pattern: see `fused_share`.
+        By dtype and pattern: the share of the absorbed operator's time that remains, from `graph_rules`.
     weights
         By operator: see `WeightTraffic`. Operators that are not named go by ``conv_2d``.
     together
         By dtype: measured time of small whole networks by the sum of their layers (median).
     low, high
         By dtype: between these factors 90% of such networks lie, after `together`.
+    graph_rules
+        What the runtime does to graphs, with the evidence.
     """
 
     overhead_ms: float = 0.0
@@ -164,6 +119,7 @@ class RuntimeTerms:
     together: dict[str, float] = field(default_factory=dict)
     low: dict[str, float] = field(default_factory=dict)
     high: dict[str, float] = field(default_factory=dict)
+    graph_rules: list[GraphRule] = field(default_factory=list)
 
     def traffic(self, op: str) -> WeightTraffic:
         """What weights beyond the cache cost `op`."""
@@ -178,16 +134,22 @@ class RuntimeTerms:
             "together": self.together,
             "low": self.low,
             "high": self.high,
+            "graph_rules": [rule.to_dict() for rule in self.graph_rules],
         }
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> RuntimeTerms:
         """Read what `to_dict` wrote."""
+        remaining = {d: {p: float(s) for p, s in row.items()} for d, row in value["remaining"].items()}
+        rules = value.get("graph_rules")
         return cls(
             overhead_ms=float(value["overhead_ms"]),
-            remaining={d: {p: float(s) for p, s in row.items()} for d, row in value["remaining"].items()},
+            remaining=remaining,
             weights={op: WeightTraffic.from_dict(row) for op, row in value["weights"].items()},
             together={d: float(v) for d, v in value["together"].items()},
             low={d: float(v) for d, v in value["low"].items()},
             high={d: float(v) for d, v in value["high"].items()},
+            graph_rules=from_remaining(remaining)
+            if rules is None
+            else [GraphRule.from_dict(row) for row in rules],
         )

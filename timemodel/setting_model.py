@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,26 +11,18 @@ import numpy as np
 from profiler.layer import Layer
 from profiler.memory import peak_memory_bytes
 from profiler.network import Network
-from timemodel.geometry import POSITION, geometry
+from timemodel.graph_rules import factors
 from timemodel.kernels import GROUPED, kernel_of, stand_ins
+from timemodel.layer_times import Find, LayerTimer, LayerTimes
+from timemodel.memo import NetworkMemo
 from timemodel.operator_model import OperatorModel
 from timemodel.prediction import LayerPrediction, NetworkPrediction
-from timemodel.runtime_terms import RuntimeTerms, find_pairs
+from timemodel.runtime_terms import RuntimeTerms
+
+__all__ = ["FALLBACK", "LayerTimes", "SettingModel", "kernel_of"]
 
 FALLBACK = "*"
 """Operator name of the models that stand in for operators that were never measured."""
-
-_FALLBACK_LOW, _FALLBACK_HIGH = 0.2, 5.0
-
-
-@dataclass(frozen=True)
-class LayerTimes:
-    """Times of several layers: arrays ``[n]`` of ms, and whether each comes from a measured operator."""
-
-    predicted_ms: np.ndarray
-    low_ms: np.ndarray
-    high_ms: np.ndarray
-    covered: np.ndarray
 
 
 class SettingModel:
@@ -60,6 +52,9 @@ class SettingModel:
         self.operators = dict(operators)
         self.terms = terms
         self._found: dict[tuple[str, str], tuple[OperatorModel | None, bool]] = {}
+        self._found_for: tuple[list[int], list[Any]] = ([], [])
+        self._timer = LayerTimer()
+        self._results = NetworkMemo()
 
     @property
     def threads(self) -> int:
@@ -89,48 +84,31 @@ class SettingModel:
 
     def layer_times(self, layers: Sequence[Layer]) -> LayerTimes:
         """Times of `layers` on their own, without the call's overhead; loops count every round."""
-        n = len(layers)
-        times, low, high = np.zeros(n), np.zeros(n), np.zeros(n)
-        covered = np.ones(n, dtype=bool)
-        if not n:
-            return LayerTimes(times, low, high, covered)
-        array = geometry(layers)
-        groups: dict[tuple[str, str], list[int]] = {}
-        computed = array[:, POSITION["inputs"]] > 0
-        for i, layer in enumerate(layers):
-            if computed[i] or not layer.inputs:
-                groups.setdefault((kernel_of(layer), layer.dtype), []).append(i)
-            # What reads constants only (float16 weights, say) is worked out once, when the file is loaded.
-        overhead = self.terms.overhead_ms
-        for (op, dtype), members in groups.items():
-            model, measured = self.find(op, dtype)
-            at = np.array(members)
-            covered[at] = measured
-            if model is None:
-                continue
-            rows = array[at]
-            raw = model.predict_ms(rows)
-            stretch = model.stretch(rows) ** 0.5
-            times[at] = np.maximum(raw - overhead, 0.0)
-            below, above = (model.low, model.high) if measured else (_FALLBACK_LOW, _FALLBACK_HIGH)
-            low[at] = np.maximum(raw * below / stretch - overhead, 0.0)
-            high[at] = np.maximum(raw * above * stretch - overhead, 0.0)
-        repeat = np.array([layer.repeat for layer in layers], dtype=np.float64)
-        return LayerTimes(
-            times * repeat, np.minimum(low, times) * repeat, np.maximum(high, times) * repeat, covered
-        )
+        return self._timer.times(layers, self._finder(), self.terms.overhead_ms)
 
     def predict_layers_ms(self, layers: Sequence[Layer]) -> np.ndarray:
         """Times ``[n]`` in ms of `layers` on their own; see `layer_times`."""
-        return self.layer_times(layers).predicted_ms
+        return self._timer.predicted_ms(layers, self._finder(), self.terms.overhead_ms)
+
+    def predict_rows(self, op: str, dtype: str, rows: np.ndarray) -> np.ndarray:
+        """Times ``[n]`` in ms of layers of one kind, given as `geometry` rows: the way for batches of millions."""
+        model, _ = self.find(op, dtype)
+        if model is None:
+            return np.zeros(len(rows))
+        return np.maximum(model.predict_ms(rows) - self.terms.overhead_ms, 0.0)
+
+    def _finder(self) -> Find:
+        """`find`, with its choices dropped where operators were exchanged."""
+        models = list(self.operators.values())
+        if list(map(id, models)) != self._found_for[0]:
+            # The models are held besides their numbers, so that these cannot pass on to others.
+            self._found, self._found_for = {}, (list(map(id, models)), models)
+        return self.find
 
     def in_network_ms(self, network: Network) -> LayerTimes:
         """Times of the layers of `network` as they run there: fused neighbours and weights beyond the cache included."""
         alone = self.layer_times(network.layers)
-        factor = np.ones(len(network.layers))
-        for pattern, first, second in find_pairs(network):
-            shares = self.terms.remaining.get(network.layers[second].dtype, {})
-            factor[first] = shares.get(pattern, 1.0)
+        factor = factors(network, self.terms.remaining)
         extra = self.cold_ms(network)
         together = np.array([self.terms.together.get(layer.dtype, 1.0) for layer in network.layers])
         predicted = (alone.predicted_ms * factor + extra) * together
@@ -162,7 +140,19 @@ class SettingModel:
 
     def predict_total_ms(self, network: Network) -> float:
         """Time of one inference in ms."""
-        return float(self.in_network_ms(network).predicted_ms.sum()) + self.terms.overhead_ms
+        state = self._state()
+        known: float | None = self._results.get(network, "total", state)
+        if known is None:
+            known = float(self.in_network_ms(network).predicted_ms.sum()) + self.terms.overhead_ms
+            self._results.put(network, "total", state, known)
+        return known
+
+    def _state(self) -> Any:
+        """All that predictions follow from, to compare: what is kept of networks holds only for the same."""
+        self._finder()
+        own = [value for name, value in self.__dict__.items() if name != "operators" and name[0] != "_"]
+        intervals = [(model.low, model.high, id(getattr(model, "tree", None))) for model in self._found_for[1]]
+        return self._found_for[0], intervals, pickle.dumps(own)
 
     def predict(self, network: Network, device: str) -> NetworkPrediction:
         """Time of one inference, per layer and in total, with its interval and coverage.
@@ -170,6 +160,14 @@ class SettingModel:
         The interval joins two sources: what small whole networks were off by when the model was calibrated, which all layers
         share, and what each layer is off by on its own, which partly averages out.
         """
+        state = self._state()
+        known: NetworkPrediction | None = self._results.get(network, device, state)
+        if known is None:
+            known = self._predict(network, device)
+            self._results.put(network, device, state, known)
+        return known
+
+    def _predict(self, network: Network, device: str) -> NetworkPrediction:
         times = self.in_network_ms(network)
         total = float(times.predicted_ms.sum()) + self.terms.overhead_ms
         dtype = network.dtype

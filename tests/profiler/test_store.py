@@ -182,6 +182,44 @@ def test_another_version(path: Path, version: int) -> None:
     both(path, f"profile format {version}, this edgetime reads format {SCHEMA_VERSION}")
 
 
+def as_version_1(path: Path) -> Path:
+    with sqlite3.connect(filled(path)) as raw:
+        raw.execute("DROP TABLE graphs")
+        raw.execute("PRAGMA user_version = 1")
+    raw.close()
+    return path
+
+
+def test_a_profile_of_format_1_is_read_as_it_is(path: Path) -> None:
+    before = as_version_1(path).read_bytes()
+    with Profile.open(path) as store:
+        assert len(store.measurements()) == 1
+        assert store.events(SETTING.key) == {}
+    assert path.read_bytes() == before
+
+
+def test_a_profile_of_format_1_is_brought_up_to_date_when_it_is_added_to(path: Path) -> None:
+    with Profile.append(as_version_1(path)) as store:
+        store.add_events(SETTING.key, PROBE.key, PROBE.kind, [("CONV_2D", 2)])
+    with Profile.open(path) as store:
+        assert len(store.measurements()) == 1
+        assert store.events(SETTING.key) == {PROBE.key: [("CONV_2D", 2)]}
+
+
+def test_what_the_runtime_made_of_probes_is_kept_by_setting(path: Path) -> None:
+    other = Setting("ai-edge-litert", "2.3.0", "builtin")
+    with Profile.append(filled(path)) as store:
+        store.register(other, FINGERPRINT)
+        store.add_events(SETTING.key, PROBE.key, PROBE.kind, None)
+        store.add_events(SETTING.key, PROBE.key, PROBE.kind, [("Convolution", 8), ("Clamp", 8)])
+        store.add_events(other.key, "never measured", "pair", None)
+    with Profile.open(path) as store:
+        assert store.events(SETTING.key) == {PROBE.key: [("Convolution", 8), ("Clamp", 8)]}
+        assert store.events(other.key) == {"never measured": None}
+        assert store.events("no such setting") == {}
+        assert len(store.measurements()) == 1
+
+
 def test_a_profile_that_lacks_a_table(path: Path) -> None:
     filled(path)
     with sqlite3.connect(path) as raw:

@@ -5,8 +5,9 @@ from profiler import shapes
 from profiler.layer import Layer
 from profiler.network import Edge, Network
 from profiler.probe import Probe
+from timemodel.graph_rules import APART, FUSED, PARTLY, GraphRule
 from timemodel.operator_model import conformal_bounds
-from timemodel.runtime_terms import RuntimeTerms, WeightTraffic, find_pairs, fused_share
+from timemodel.runtime_terms import RuntimeTerms, WeightTraffic, find_pairs
 
 SHAPE = (1, 8, 8, 4)
 
@@ -34,12 +35,6 @@ def test_layers_without_edges_have_no_pairs():
     assert find_pairs(Network("n", (shapes.unary("relu", SHAPE),))) == []
 
 
-@pytest.mark.parametrize(("remains", "share"), [(0.0, 0.0), (0.1, 0.0), (0.5, 0.5), (0.9, 1.0), (1.4, 1.0)])
-def test_share_of_the_first_operator_that_remains(remains, share):
-    first, second = np.array([1.0, 2.0]), np.array([3.0, 1.0])
-    assert fused_share(second + remains * first, first, second) == pytest.approx(share)
-
-
 def test_weights_cost_by_footprint():
     # One layer of 1 MB takes 1 ms alone, 1.5 ms each in a chain of 8: 0.5 ms per MB at 8 MB, none at 1 MB.
     traffic = WeightTraffic.from_chains([[(1.0, 1, 1.0), (8.0, 8, 12.0)]])
@@ -64,7 +59,18 @@ def test_terms_survive_json():
         0.1, {"int8": {"pad+conv_2d": 0.5}}, {"conv_2d": WeightTraffic((1.0, 2.0), (0.0, 3.0))}
     )
     terms.together["int8"], terms.low["int8"], terms.high["int8"] = 1.1, 0.9, 1.2
+    terms.graph_rules = [GraphRule("int8", "pad+conv_2d", PARTLY, 0.5, 8, True)]
     assert RuntimeTerms.from_dict(terms.to_dict()) == terms
+
+
+def test_terms_of_before_there_were_rules_are_read():
+    value = RuntimeTerms(0.1, {"int8": {"pad+conv_2d": 0.0, "logistic+mul": 1.0}}).to_dict()
+    del value["graph_rules"]
+    rules = RuntimeTerms.from_dict(value).graph_rules
+    assert [(rule.dtype, rule.pattern, rule.happens) for rule in rules] == [
+        ("int8", "pad+conv_2d", FUSED),
+        ("int8", "logistic+mul", APART),
+    ]
 
 
 def test_conformal_bounds_leave_out_a_twentieth_on_each_side():

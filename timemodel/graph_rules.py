@@ -1,0 +1,350 @@
+"""What a runtime does to the graph of a network, as rules that were learned: fused, split, run outside a delegate.
+
+Two kinds of evidence go into a rule. The runtime's profiler says which operators ran, and by whose kernels
+(`profiler.observing`); where it is there, it decides whether a pair runs as one. Times of the pair and of its two
+operators alone, measured in the same profile, say what the pair saves, and decide where there is no profiler.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from profiler.layer import Layer
+from profiler.mapping import OPERATOR
+from profiler.neighbours import ABSORBED, find_neighbours, role
+from profiler.network import Network
+from profiler.probe import Probe
+
+FUSED, PARTLY, APART, SPLIT, OUTSIDE = "fused", "partly", "apart", "split", "outside"
+HAPPENS = (FUSED, PARTLY, APART, SPLIT, OUTSIDE)
+
+FUSED_BELOW, APART_ABOVE = 0.35, 0.65
+"""Of the absorbed operator's time: below the first the rest is noise, above the second there is nothing to apply."""
+_NOISE = 0.03
+"""Relative error of one measured time, where one measurement is compared with others."""
+_SURE = 2.0
+_COSTS_MORE = 1.15
+_FEWEST = 3
+
+Events = Mapping[str, Sequence[tuple[str, int]] | None]
+"""By probe key: see `profiler.store.Profile.events`."""
+
+
+@dataclass(frozen=True)
+class GraphRule:
+    """One thing that a runtime does to graphs.
+
+    Parameters
+    ----------
+    dtype
+        The arithmetic for which it holds.
+    pattern
+        Neighbours, such as ``pad+conv_2d`` (see `profiler.neighbours`); for `SPLIT` and `OUTSIDE` one operator.
+    happens
+        `FUSED`: the two run as one. `PARTLY`: the pair takes less than its parts. `APART`: it takes as much. `SPLIT`:
+        an activation fused into the operator runs as an operator of its own. `OUTSIDE`: the delegate leaves the
+        operator to the runtime's own kernels.
+    share
+        Of neighbours: the share of the absorbed operator's time that remains. Of `SPLIT`: the operator's time with an
+        activation by its time without. Of `OUTSIDE`: the share of the layers looked at.
+    probes
+        How many probes say so.
+    seen
+        Whether the runtime's profiler said so; else only times did.
+    """
+
+    dtype: str
+    pattern: str
+    happens: str
+    share: float
+    probes: int
+    seen: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> GraphRule:
+        """Read what `to_dict` wrote."""
+        happens, share = str(value["happens"]), float(value["share"])
+        if happens not in HAPPENS or not 0 <= share < float("inf"):
+            raise ValueError(f"a rule of the graph says {happens!r} with share {share}")
+        return cls(
+            str(value["dtype"]),
+            str(value["pattern"]),
+            happens,
+            share,
+            int(value["probes"]),
+            bool(value["seen"]),
+        )
+
+
+def learn_rules(
+    measured: Sequence[tuple[Probe, float]],
+    overhead_ms: float,
+    alone_ms: Callable[[Sequence[Layer]], np.ndarray],
+    events: Events | None = None,
+) -> list[GraphRule]:
+    """Rules from the probes of one setting.
+
+    Parameters
+    ----------
+    measured
+        Probes with their times in ms; pairs and layers are used.
+    overhead_ms
+        What a call costs, part of every time.
+    alone_ms
+        Predicted times in ms of layers without the call's cost, for operators of pairs that were not measured alone.
+    events
+        What the runtime made of some of the probes; None where it has no profiler.
+    """
+    events = events or {}
+    return [
+        *_neighbours(measured, overhead_ms, alone_ms, events),
+        *_splits(measured, overhead_ms, events),
+        *_outside(events),
+    ]
+
+
+def remaining(rules: Sequence[GraphRule]) -> dict[str, dict[str, float]]:
+    """By dtype and pattern: the share of the absorbed operator's time that remains."""
+    found: dict[str, dict[str, float]] = {}
+    for rule in rules:
+        if rule.happens in (FUSED, PARTLY, APART):
+            found.setdefault(rule.dtype, {})[rule.pattern] = rule.share
+    return found
+
+
+def from_remaining(shares: Mapping[str, Mapping[str, float]]) -> list[GraphRule]:
+    """Rules from the shares alone, which is all that older time models hold."""
+    return [
+        GraphRule(dtype, pattern, FUSED if share == 0 else APART if share == 1 else PARTLY, share, 0)
+        for dtype, row in shares.items()
+        for pattern, share in row.items()
+    ]
+
+
+def factors(network: Network, shares: Mapping[str, Mapping[str, float]]) -> np.ndarray:
+    """Factors ``[n]`` on the times of the layers of `network`, from `remaining`."""
+    found = np.ones(len(network.layers))
+    for pair in find_neighbours(network):
+        share = shares.get(network.layers[pair.second].dtype, {}).get(pair.pattern)
+        if share is not None:
+            found[pair.absorbed] = min(found[pair.absorbed], share)
+    return found
+
+
+# --- Neighbours ---------------------------------------------------------------------------------------------
+
+
+def _neighbours(
+    measured: Sequence[tuple[Probe, float]],
+    overhead_ms: float,
+    alone_ms: Callable[[Sequence[Layer]], np.ndarray],
+    events: Events,
+) -> list[GraphRule]:
+    known = {probe.layers[0]: time for probe, time in measured if probe.kind == "layer"}
+    rows: dict[tuple[str, str], list[tuple[float, float, float]]] = {}
+    seen: dict[tuple[str, str], list[bool]] = {}
+    for probe, time in measured:
+        if probe.kind != "pair":
+            continue
+        found = find_neighbours(probe.network)
+        if len(found) != 1:
+            continue
+        pair = found[0]
+        key = probe.layers[pair.second].dtype, pair.pattern
+        predicted = None
+        times = []
+        for position, layer in enumerate(probe.layers):
+            if layer in known:
+                times.append(known[layer] - overhead_ms)
+                continue
+            predicted = alone_ms(probe.layers) if predicted is None else predicted
+            times.append(float(predicted[position]))
+        absorbed = times[pair.absorbed]
+        if time > overhead_ms and absorbed > 0:
+            rows.setdefault(key, []).append((time - overhead_ms, absorbed, sum(times) - absorbed))
+        ran = events.get(probe.key)
+        if ran is not None:
+            seen.setdefault(key, []).append(ran_as_one(probe, ran))
+    rules = []
+    for (dtype, pattern), triples in sorted(rows.items()):
+        as_one = seen.get((dtype, pattern))
+        fused = None if as_one is None else 2 * sum(as_one) > len(as_one)
+        pair_ms, absorbed_ms, other_ms = np.array(triples).T
+        share = remaining_share(pair_ms, absorbed_ms, other_ms, fused)
+        happens = FUSED if share == 0 or fused else APART if share == 1 else PARTLY
+        rules.append(GraphRule(dtype, pattern, happens, share, len(triples), fused is not None))
+    return rules
+
+
+_INSERTED = frozenset({"Static Reshape", "Static Expand Dims", "Copy"})
+_MOVES = frozenset({"reshape", "concatenation", "transpose"})
+
+
+def ran_as_one(probe: Probe, events: Sequence[tuple[str, int]]) -> bool:
+    """Whether the two operators of a pair ran as one, by the operators that the runtime ran."""
+    moves = any(layer.op in _MOVES for layer in probe.layers)
+    return len([name for name, _ in events if moves or name not in _INSERTED]) < len(probe.layers)
+
+
+def remaining_share(
+    pair_ms: np.ndarray, absorbed_ms: np.ndarray, other_ms: np.ndarray, fused: bool | None = None
+) -> float:
+    """Share of the absorbed operator's time that remains when it stands beside the other one.
+
+    Parameters
+    ----------
+    pair_ms, absorbed_ms, other_ms : ndarray [n]
+        Times of the pair and of its two operators alone, by size.
+    fused
+        What the runtime's profiler says: the two ran as one, or did not. None: there is none.
+
+    Returns
+    -------
+    float
+        0 where the pair runs as one, 1 where it does not or where the times are too noisy to say that it does;
+        values in between are kept, as partly saved work.
+    """
+    if fused is False:
+        return 1.0
+    shares = (pair_ms - other_ms) / absorbed_ms
+    noise = _NOISE * np.sqrt(pair_ms**2 + absorbed_ms**2 + other_ms**2) / absorbed_ms
+    # Sizes at which the absorbed operator is hardly more than noise of the rest say nothing.
+    tells = noise <= 2 * noise.min()
+    share = float(np.median(shares[tells]))
+    unsure = float(_SURE * np.median(noise[tells]) / np.sqrt(np.count_nonzero(tells)))
+    if np.count_nonzero(tells) >= _FEWEST:
+        # The sizes disagree more than measuring alone would make them.
+        spread = float(np.median(np.abs(shares[tells] - share))) * 1.48
+        unsure = max(unsure, _SURE * spread / np.sqrt(np.count_nonzero(tells)))
+    if fused:
+        return share if FUSED_BELOW <= share <= 1 and share - unsure > 0 else 0.0 if share < 1 else 1.0
+    if len(shares) < _FEWEST or share + unsure >= 1 or share > APART_ABOVE:
+        return 1.0
+    return 0.0 if share < FUSED_BELOW else share
+
+
+# --- Activations and fallbacks ------------------------------------------------------------------------------
+
+
+def _splits(measured: Sequence[tuple[Probe, float]], overhead_ms: float, events: Events) -> list[GraphRule]:
+    """Operators that take longer with an activation than without: the same layers, measured both ways."""
+    layers = {probe.layers[0]: (probe, time) for probe, time in measured if probe.kind == "layer"}
+    ratios: dict[tuple[str, str], list[float]] = {}
+    seen: dict[tuple[str, str], list[bool]] = {}
+    for layer, (probe, time) in layers.items():
+        if layer.params.get("activation", "none") == "none":
+            continue
+        plain = Layer(layer.op, layer.inputs, layer.outputs, {**layer.params, "activation": "none"})
+        if plain not in layers or layers[plain][1] <= overhead_ms:
+            continue
+        key = layer.dtype, role(layer)
+        ratios.setdefault(key, []).append((time - overhead_ms) / (layers[plain][1] - overhead_ms))
+        ran, ran_plain = events.get(probe.key), events.get(layers[plain][0].key)
+        if ran is not None and ran_plain is not None:
+            seen.setdefault(key, []).append(len(ran) > len(ran_plain))
+    rules = []
+    for (dtype, name), values in sorted(ratios.items()):
+        ratio, by_events = float(np.median(values)), seen.get((dtype, name))
+        if by_events:
+            is_split = any(by_events)
+        else:
+            above = float(np.mean(np.array(values) > 1.0))
+            is_split = len(values) >= _FEWEST and ratio > _COSTS_MORE and above >= 0.75
+        if is_split:
+            rules.append(GraphRule(dtype, name, SPLIT, max(ratio, 0.0), len(values), bool(by_events)))
+    return rules
+
+
+def _outside(events: Events) -> list[GraphRule]:
+    """Operators that a delegate left to the runtime's own kernels; none where there is no delegate at all."""
+    counts: dict[tuple[str, str], list[bool]] = {}
+    for key, ran in events.items():
+        probe = Probe.from_key(key)
+        if ran and probe.kind == "layer":
+            layer = probe.layers[0]
+            counts.setdefault((layer.dtype, layer.op), []).append(any(kind == OPERATOR for _, kind in ran))
+    if all(all(row) for row in counts.values()):
+        return []
+    return [
+        GraphRule(dtype, op, OUTSIDE, float(np.mean(row)), len(row), True)
+        for (dtype, op), row in sorted(counts.items())
+        if any(row)
+    ]
+
+
+# --- In words -----------------------------------------------------------------------------------------------
+
+_WORDS = {"conv_2d": "convolution", "depthwise_conv_2d": "depthwise convolution", "max_pool_2d": "max pooling",
+          "average_pool_2d": "average pooling", "fully_connected": "fully connected layer"}  # fmt: skip
+
+
+def _called(name: str) -> str:
+    """An operator in words, with its article."""
+    op, constant, _ = name.partition("_const")
+    text = _WORDS.get(op, op.upper())
+    article = "an" if text[0] in "aeiouAEIOU" else "a"
+    return f"{article} {text}{' of a constant' if constant else ''}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    called = [_called(name) for name in names]
+    return called[0] if len(called) == 1 else f"{', '.join(called[:-1])} or {called[-1]}"
+
+
+def graph_in_words(rules: Sequence[GraphRule]) -> list[str]:
+    """What the runtime does to graphs, one sentence per kind of thing, without what it leaves alone."""
+    lines = []
+    for dtype in dict.fromkeys(rule.dtype for rule in rules):
+        mine = [rule for rule in rules if rule.dtype == dtype]
+        lines += [f"{dtype}: {sentence}" for sentence in (*_pair_sentences(mine), *_single_sentences(mine))]
+    return lines
+
+
+def _pair_sentences(rules: Sequence[GraphRule]) -> list[str]:
+    groups: dict[tuple[str, str, int], list[str]] = {}
+    for rule in rules:
+        if rule.happens not in (FUSED, PARTLY) or rule.share == 1:
+            continue
+        absorbed = ABSORBED.get(rule.pattern, 0)
+        names = rule.pattern.split("+")
+        effect = (
+            "costs nothing: it runs inside it" if rule.share == 0 else f"costs {rule.share:.0%} of its time"
+        )
+        groups.setdefault((names[absorbed], effect, absorbed), []).append(names[1 - absorbed])
+    sentences = []
+    for (name, effect, absorbed), others in groups.items():
+        text = f"{_called(name)} {'after' if absorbed else 'before'} {_listed(others)} {effect}"
+        sentences.append(text[0].upper() + text[1:])
+    apart = sum(rule.happens == APART or (rule.happens == FUSED and rule.share == 1) for rule in rules)
+    if apart:
+        cost = (
+            "kind of neighbours costs what it costs"
+            if apart == 1
+            else "kinds of neighbours cost what they cost"
+        )
+        sentences.append(f"{apart} other {cost} alone")
+    return sentences
+
+
+def _single_sentences(rules: Sequence[GraphRule]) -> list[str]:
+    sentences = []
+    for rule in rules:
+        if rule.happens == SPLIT:
+            text = f"{_called(rule.pattern)} with a fused activation takes {rule.share:.1f} times one without"
+            reason = ": the activation runs on its own" if rule.seen else ""
+            sentences.append(text[0].upper() + text[1:] + reason)
+    outside = [rule.pattern for rule in rules if rule.happens == OUTSIDE and rule.share == 1]
+    some = [rule.pattern for rule in rules if rule.happens == OUTSIDE and rule.share < 1]
+    if outside:
+        sentences.append(f"Runs outside XNNPACK, by the built-in kernels: {', '.join(outside)}")
+    if some:
+        sentences.append(f"In some cases too: {', '.join(some)}")
+    return sentences
