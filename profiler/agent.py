@@ -333,7 +333,9 @@ class Agent:
         if threads < 1:
             raise AgentError(f"threads must be at least 1, not {threads}.")
         self.threads, self.kernels = threads, kernels
-        self.canary = self.load(blob) if blob else None
+        # One thread, whatever the setting: how long a few microseconds of work take on several depends on whether
+        # they are awake, which says nothing of the device's speed (and nothing of what is measured beside it).
+        self.canary = Model(self.runtime, blob, 1, self.kernels) if blob else None
         self.canary_floor_us = math.inf
         if self.canary is not None:
             sample_us(self.canary.invoke, warm_up_s=0.02)

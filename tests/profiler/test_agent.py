@@ -188,6 +188,24 @@ def test_times_a_probe(kernels: str) -> None:
     assert answer["tries"] <= agent.TRIES
 
 
+def test_the_canary_runs_on_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+
+    class Recorded(agent.Model):
+        def __init__(self, runtime: object, content: bytes, threads: int, *rest: object) -> None:
+            made.append(threads)
+            super().__init__(runtime, content, threads, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(agent, "Model", Recorded)
+    measuring = agent.Agent()
+    assert measuring.answer({"do": "configure", "threads": 2}, canary()) == {
+        "threads": 2,
+        "kernels": "xnnpack",
+    }
+    assert "error" not in measuring.answer({"do": "time"}, SMALL.build())
+    assert made == [1, 2]
+
+
 def test_works_without_a_canary() -> None:
     measuring = agent.Agent()
     answer = measuring.answer({"do": "time"}, SMALL.build())
