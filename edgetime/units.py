@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
+import math
 import re
+
+_LEAST_MS = 1e-6
+"""A nanosecond: nothing shorter is measured."""
 
 _NUMBER = r"[-+~<>≤±]*[\d.,]+[a-zA-Z%]?( [a-zA-Z]{1,2})?"
 _QUANTITY = re.compile(rf"({_NUMBER}(( ±| to) {_NUMBER})?|-)?")
 
 
 def ms(value: float | None) -> str:
-    """A time with three significant digits: ``0.0432 ms``, ``1.91 ms``, ``123 ms``, ``4.57 s``."""
+    """A time with three significant digits down to nanoseconds: ``0.0432 ms``, ``1.91 ms``, ``123 ms``, ``4.57 s``."""
     if value is None:
         return "-"
-    if abs(value) < 0.00005:
-        return "<0.0001 ms" if value else "0 ms"
+    if abs(value) < _LEAST_MS:
+        return f"<{_LEAST_MS:.6f} ms" if value else "0 ms"
     if abs(value) >= 10_000:
         return f"{value / 1000:.3g} s" if abs(value) < 1e6 else f"{value / 1000:.0f} s"
     if abs(value) >= 100:
         return f"{value:.0f} ms"
-    if abs(value) >= 10:
-        return f"{value:.1f} ms"
-    if abs(value) >= 1:
-        return f"{value:.2f} ms"
-    return f"{value:.3f} ms" if abs(value) >= 0.0995 else f"{value:.4f} ms"
+    # Rounding first, so that 0.09996 gets the digits of 0.1.
+    digits = 2 - math.floor(math.log10(float(f"{abs(value):.3g}")))
+    return f"{value:.{min(digits, 6)}f} ms"
 
 
 def size(value: float | None) -> str:

@@ -4,25 +4,39 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
 from itertools import pairwise
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from profiler.errors import UsageError
 from profiler.layer import Layer
 from profiler.network import Network
-from profiler.widths import Widths, analyse_widths
+from profiler.widths import WidthGroup, Widths, analyse_widths
+from timemodel.advice_types import Advice, GroupAdvice, Together, WidthOption
+from timemodel.precision import number_types
+
+__all__ = ["Advice", "GroupAdvice", "LayerTimer", "Together", "WidthOption", "advise", "candidate_widths"]
 
 _FREE_TOLERANCE = 0.001
+_FREE_AT_MOST = 0.01
+"""What is free costs at most this share of the layers concerned, and less than the model's error."""
+
+_WIDER_BY = 1.05
+"""A width that is free but hardly wider is not worth a word."""
+
+_TOGETHER = 3
 _EDGE = 2.0
 _EVERY_WIDTH_UP_TO = 64
 _BATCH_LAYERS = 50_000
 
 
 class LayerTimer(Protocol):
-    """The part of a time model that advice needs."""
+    """The part of a time model that advice needs.
+
+    Where it has ``change_error_ms(before, after, setting)`` as well (see `TimeModel`), changes that save less than that
+    are not suggested; without it its times are taken to be exact.
+    """
 
     def predict_layers_ms(self, layers: Sequence[Layer], setting: str | None = None) -> np.ndarray:
         """Times ``[n]`` in ms of `layers` on their own; what stands in a loop counts every round."""
@@ -31,105 +45,6 @@ class LayerTimer(Protocol):
     def predict_total_ms(self, network: Network, setting: str | None = None) -> float:
         """Time in ms of one inference of `network`."""
         ...
-
-
-@dataclass(frozen=True)
-class WidthOption:
-    """Another width, and what the whole network would take with it.
-
-    `saving_ms` is what it would take less than now (negative: more), `saving_share` the same as a share of
-    now.
-    """
-
-    width: int
-    predicted_ms: float
-    saving_ms: float
-    saving_share: float
-
-
-@dataclass(frozen=True)
-class GroupAdvice:
-    """What can be done about one group of channels that change together.
-
-    Parameters
-    ----------
-    group, name
-        `WidthGroup.id` and the name of its first layer.
-    layers
-        `Layer.index` of the layers that put these channels out.
-    width
-        How many there are now.
-    group_ms
-        Predicted time now of all layers that change with the width, in ms; consumers included.
-    wider
-        Larger widths that cost no more: the fastest one if it is faster than now, and the widest.
-    narrower
-        Smaller widths that cost less, nearest first: each is the widest one of a step of the staircase.
-    fixed
-        Why the width cannot change; empty where it can.
-    """
-
-    group: int
-    name: str
-    layers: tuple[int, ...]
-    width: int
-    group_ms: float
-    wider: tuple[WidthOption, ...] = ()
-    narrower: tuple[WidthOption, ...] = ()
-    fixed: str = ""
-
-
-@dataclass(frozen=True)
-class Advice:
-    """Advice on one network; see `advise`.
-
-    `top` has the nearest worthwhile change of each group, most saving first, as (group, option).
-    """
-
-    network: str
-    predicted_ms: float
-    groups: tuple[GroupAdvice, ...]
-    top: tuple[tuple[int, WidthOption], ...]
-    notes: tuple[str, ...] = ()
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values, for ``advise --json``."""
-        return {
-            "network": self.network,
-            "predicted_ms": self.predicted_ms,
-            "groups": [asdict(group) for group in self.groups],
-            "top": [
-                {
-                    "group": number,
-                    "name": self.groups[number].name,
-                    "layers": list(self.groups[number].layers),
-                    "from_width": self.groups[number].width,
-                    **asdict(option),
-                }
-                for number, option in self.top
-            ],
-            "notes": list(self.notes),
-        }
-
-    def rows(self) -> list[dict[str, str]]:
-        """One row of text per group, in the order of the network; the keys are a table's headings."""
-        return [
-            {
-                "layer": ", ".join(str(i) for i in group.layers[:4]) + ("…" if len(group.layers) > 4 else ""),
-                "name": group.name,
-                "width": str(group.width),
-                "ms": f"{group.group_ms:.4g}",
-                "no slower": _texts(group.wider),
-                "faster": _texts(group.narrower),
-                "fixed": group.fixed,
-            }
-            for group in self.groups
-        ]
-
-
-def _texts(options: Sequence[WidthOption]) -> str:
-    # Adding 0 turns -0.0 into 0.0, which reads better.
-    return ", ".join(f"{o.width} ({round(-100 * o.saving_share, 1) + 0:+.1f}%)" for o in options)
 
 
 def advise(
@@ -142,7 +57,8 @@ def advise(
     """Look for widths of `network` that its device likes better.
 
     Each group of coupled channels is tried at widths from 1 to twice what it has, the others staying as they
-    are; what counts is the whole network's time, since a layer's consumers change with it.
+    are; what counts is the whole network's time, since a layer's consumers change with it. A change is only
+    suggested if it saves more than the model may be wrong about it: see `timemodel.paired`.
 
     Parameters
     ----------
@@ -174,19 +90,19 @@ def advise(
     times = np.asarray(time_model.predict_layers_ms(network.layers, setting=setting), dtype=float)
     total_ms = time_model.predict_total_ms(network, setting=setting)
     staircases = _staircases(time_model, widths, times, setting)
-    groups = []
+    changes = _Changes(time_model, widths, setting, total_ms)
+    groups, doubtful = [], []
     for group in widths.groups:
         group_ms, staircase = float(times[list(group.layers)].sum()), staircases.get(group.id, {})
-
-        def option(width: int, number: int = group.id) -> WidthOption:
-            changed_ms = time_model.predict_total_ms(widths.with_widths({number: width}), setting=setting)
-            saving_ms = total_ms - changed_ms
-            return WidthOption(width, changed_ms, saving_ms, saving_ms / total_ms if total_ms > 0 else 0.0)
-
-        wider = [option(w) for w in _free_widths(group.width, group_ms, staircase)]
-        steps = _steps_down(group.width, group_ms, staircase, min_saving)[:most_steps]
-        narrower = [option(w) for w in steps]
-        slack = _FREE_TOLERANCE * group_ms
+        narrower: list[WidthOption] = []
+        for width in _steps_down(group.width, group_ms, staircase, min_saving):
+            option = changes.option(group, width)
+            if option.sure:
+                narrower.append(option)
+            elif option.saving_ms > 0:
+                doubtful.append((group.id, option))
+            if len(narrower) == most_steps:
+                break
         groups.append(
             GroupAdvice(
                 group.id,
@@ -194,14 +110,79 @@ def advise(
                 tuple(network.layers[p].index for p in group.producers),
                 group.width,
                 group_ms,
-                tuple(o for o in wider if o.saving_ms >= -slack),
-                tuple(o for o in narrower if o.saving_ms > 0),
+                _wider(group, group_ms, staircase, changes),
+                tuple(narrower),
                 group.frozen,
             )
         )
-    nearest = [(g.group, o) for g in groups for o in (*g.narrower[:1], *g.wider[:1])]
-    top = sorted((c for c in nearest if c[1].saving_ms > 0), key=lambda change: -change[1].saving_ms)
-    return Advice(network.name, total_ms, tuple(groups), tuple(top), _notes(network, widths))
+    nearest = [(g.group, o) for g in groups for o in (*g.narrower[:1], *g.wider[:1]) if o.sure]
+    best: dict[int, WidthOption] = {}
+    for number, option in sorted(nearest, key=lambda change: -change[1].saving_ms):
+        best.setdefault(number, option)
+    top = tuple(best.items())
+    return Advice(
+        network.name,
+        total_ms,
+        tuple(groups),
+        top,
+        _notes(network, widths),
+        changes.together([(number, option.width) for number, option in top[:_TOGETHER]]),
+        max(doubtful, key=lambda change: change[1].saving_ms, default=None) if not top else None,
+        number_types(time_model, network, setting),
+    )
+
+
+class _Changes:
+    """What changes of one network would save, and how sure that is."""
+
+    def __init__(self, time_model: LayerTimer, widths: Widths, setting: str | None, total_ms: float) -> None:
+        self._time_model, self._widths, self._setting, self._total_ms = time_model, widths, setting, total_ms
+
+    def _saving(self, widths: Mapping[int, int]) -> tuple[float, float, float, float]:
+        changed_ms = self._time_model.predict_total_ms(
+            self._widths.with_widths(widths), setting=self._setting
+        )
+        saving_ms = self._total_ms - changed_ms
+        share = saving_ms / self._total_ms if self._total_ms > 0 else 0.0
+        return changed_ms, saving_ms, share, self.error_ms(widths)
+
+    def error_ms(self, widths: Mapping[int, int]) -> float:
+        """By how much (90%) the saving of other widths may be off; 0 where the timer knows no error."""
+        known = getattr(self._time_model, "change_error_ms", None)
+        if known is None:
+            return 0.0
+        changed = self._widths.changed_layers(widths)
+        before = [self._widths.network.layers[position] for position in changed]
+        return float(known(before, list(changed.values()), setting=self._setting))
+
+    def option(self, group: WidthGroup, width: int) -> WidthOption:
+        """One group at another width."""
+        return WidthOption(width, *self._saving({group.id: width}))
+
+    def together(self, changes: Sequence[tuple[int, int]]) -> Together | None:
+        """Several groups at other widths."""
+        return Together(tuple(changes), *self._saving(dict(changes))) if len(changes) > 1 else None
+
+
+def _wider(
+    group: WidthGroup, group_ms: float, staircase: Mapping[int, float], changes: _Changes
+) -> tuple[WidthOption, ...]:
+    """Larger widths: the fastest if it is surely faster than now, then the widest that costs nothing to speak of."""
+    above = {w: more for w, more in staircase.items() if w > group.width and more <= _FREE_AT_MOST * group_ms}
+    found: list[WidthOption] = []
+    if above:
+        fastest = changes.option(group, min(above, key=lambda w: (above[w], -w)))
+        found += [fastest] if fastest.sure else []
+    # From the widest down, until one is free: its error is asked for only here.
+    for width in sorted(above, reverse=True):
+        if width < _WIDER_BY * group.width:
+            break
+        option = changes.option(group, width)
+        slack = max(_FREE_TOLERANCE * group_ms, min(option.error_ms, _FREE_AT_MOST * group_ms))
+        if option.saving_ms >= -slack:
+            found += [option] if all(o.width != width for o in found) else []
+            break
+    return tuple(found)
 
 
 def candidate_widths(width: int) -> list[int]:
@@ -256,17 +237,6 @@ def _staircases(
     if layers:
         answer()
     return result
-
-
-def _free_widths(width: int, group_ms: float, staircase: Mapping[int, float]) -> list[int]:
-    """Larger widths that cost no more: the fastest, if faster than now, and the widest."""
-    slack = _FREE_TOLERANCE * group_ms
-    free = [w for w, more in staircase.items() if w > width and more <= slack]
-    if not free:
-        return []
-    fastest = min(free, key=lambda w: (staircase[w], -w))
-    chosen = [fastest] if staircase[fastest] < -slack else []
-    return list(dict.fromkeys([*chosen, max(free)]))
 
 
 def _steps_down(width: int, group_ms: float, staircase: Mapping[int, float], min_saving: float) -> list[int]:

@@ -75,6 +75,14 @@ class TimeModel:
         """Times ``[n]`` in ms of `layers` on their own, in one batch."""
         return self.setting(setting).predict_layers_ms(layers)
 
+    def change_error_ms(
+        self, before: Sequence[Layer], after: Sequence[Layer], setting: str | None = None
+    ) -> float:
+        """By how much (90%) the predicted saving of changing layers may be off; see `timemodel.paired`."""
+        from timemodel.paired import errors_of
+
+        return errors_of(self.setting(setting)).change_ms(before, after)
+
     def explain(self, op: str | None = None, setting: str | None = None) -> list[str]:
         """The rules in words, one text per operator and dtype; see `timemodel.explanation`."""
         from timemodel.explanation import explain

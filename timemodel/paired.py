@@ -54,6 +54,15 @@ def pair_error(model: OperatorModel) -> float:
     return float(np.clip(max(error, model.error.median_error), 0.005, max(single_error(model), 0.005)))
 
 
+def errors_of(model: SettingModel) -> PairedErrors:
+    """The errors of differences under one setting; worked out once per model."""
+    kept = model.__dict__
+    if "_paired_errors" not in kept:
+        kept["_paired_errors"] = PairedErrors(model)
+    found: PairedErrors = kept["_paired_errors"]
+    return found
+
+
 class PairedErrors:
     """Errors of differences under one setting; what is worked out per operator is kept."""
 

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from edgetime import units
 from edgetime.cli.console import JsonOption, Terminal, table
-from edgetime.cli.options import InputShapeOption, ModelArgument, NetworkArgument
+from edgetime.cli.options import InputShapeOption, ModelArgument, NetworkArgument, SettingOption, find_setting
 from edgetime.cli.views import short_name
+
+if TYPE_CHECKING:
+    from timemodel.advice_types import Advice, Together, WidthOption
+    from timemodel.precision import NumberType
+
+_FIRST = 3
+"""Changes that stand on top."""
+
+_OPERATORS = 4
+"""Operators that are named where a number type is slower or faster."""
 
 
 def command(
@@ -18,13 +28,15 @@ def command(
     most: Annotated[
         int, typer.Option("--most", min=1, metavar="N", help="At most so many narrower widths per layer.")
     ] = 3,
+    setting: SettingOption = None,
     input_shape: InputShapeOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Say per layer which widths cost less or no more on a device, and what each change would save.
+    """Say which changes of a network save time on a device, and how much: widths per layer, and its number type.
 
-    Layers whose channels go together (through additions, say) change together and share a row. Percentages
-    are of the whole network's predicted time.
+    Layers whose channels go together (through additions, say) change together and share a row. Only changes that save
+    more than the model may be wrong about them are shown; "free" widths cost no more than now. Percentages are of the
+    whole network's predicted time, predicted on the changed network.
 
     Example:
 
@@ -37,21 +49,86 @@ def command(
 
     with Terminal(json) as out:
         time_model = TimeModel.load(model)
+        key = find_setting(time_model.settings, setting)
         read = files.read(network, files.parse_shapes(input_shape or []))
-        advice = advise(time_model, read.network, most_steps=most)
-        out.json(advice.to_dict())
+        advice = advise(time_model, read.network, setting=key, most_steps=most)
+        out.json({**advice.to_dict(), "device": time_model.device, "setting": key})
+        where = f"{time_model.device}; {key}"
+        out.show(f"{advice.network}: predicted {units.ms(advice.predicted_ms)} on {where}", "")
+        out.show(*first(advice), "")
+        for kind in advice.number_types:
+            out.show(*number_type(kind))
+        if advice.number_types:
+            out.show("")
         rows = [{**row, "name": short_name(row["name"])} for row in advice.rows()]
         if rows:
-            out.show(table(list(rows[0]), [list(row.values()) for row in rows]), "")
-        out.show(f"{advice.network}: predicted {units.ms(advice.predicted_ms)} on {time_model.device}")
-        if advice.top:
-            number, option = advice.top[0]
-            group = advice.groups[number]
-            out.show(
-                f"What saves most in one step: {short_name(group.name)} from {group.width} to {option.width} channels, "
-                f"{units.ms(option.saving_ms)} less ({units.percent(option.saving_share)})."
-            )
-        else:
-            out.show("No other width would make it faster.")
+            out.show(table(list(rows[0]), [list(row.values()) for row in rows]))
+        fixed = [group for group in advice.groups if group.fixed]
+        if fixed:
+            reasons = "; ".join(dict.fromkeys(group.fixed for group in fixed))
+            out.show(f"{len(fixed)} of {len(advice.groups)} widths cannot change: {reasons}.")
         for note in advice.notes:
             out.note(note)
+
+
+def first(advice: Advice) -> list[str]:
+    """What saves most, in a few lines; or that nothing does."""
+    if not advice.top:
+        if advice.unsure is None:
+            return ["No other width would make it faster."]
+        number, option = advice.unsure
+        return [
+            f"No change saves more than the model's error: the best, {_change(advice, number, option)}, would save "
+            f"{units.percent(option.saving_share)}, and the model is only sure to within {_percent_of(advice, option)}."
+        ]
+    shown = advice.top[:_FIRST]
+    lines = ["What saves most:" if len(shown) > 1 else "What saves time:"]
+    for place, (number, option) in enumerate(shown, 1):
+        lines.append(f"  {place}. {_change(advice, number, option)}: {_saved(advice, option)}")
+    if advice.together is not None:
+        both = "both" if len(advice.together.changes) == 2 else f"all {len(advice.together.changes)}"
+        lines.append(f"  {both} together: {_saved(advice, advice.together)}")
+    lines.append(
+        "  ± is the model's error of such a change (90%); what saves less than that is not suggested."
+    )
+    return lines
+
+
+def number_type(kind: NumberType) -> list[str]:
+    """What another number type would bring as a whole, and which operators are slower or faster in it."""
+    if abs(kind.saving_ms) <= kind.error_ms:
+        verdict = f"no surely different time ({units.ms(kind.predicted_ms)}, ± {units.ms(kind.error_ms)})"
+    else:
+        how = "faster" if kind.saving_ms > 0 else "slower"
+        verdict = f"{how}, {units.ms(kind.predicted_ms)} ({-100 * kind.saving_share:+.0f}%)"
+    lines = [f"In {kind.dtype} as a whole: {verdict}."]
+    for word, rows in (
+        ("slower", [row for row in kind.operators if row.slower]),
+        ("faster", [row for row in kind.operators if row.faster]),
+    ):
+        if rows:
+            named = [
+                f"{row.op} {units.ms(row.now_ms)} -> {units.ms(row.other_ms)}{'' if row.measured else ' (estimated)'}"
+                for row in rows[:_OPERATORS]
+            ]
+            more = f" and {len(rows) - _OPERATORS} more" if len(rows) > _OPERATORS else ""
+            lines.append(f"  {word} there: {', '.join(named)}{more}")
+    unknown = [row.op for row in kind.operators if not row.measured]
+    if unknown:
+        lines.append(f"  not measured in {kind.dtype}, so only estimated: {', '.join(unknown)}")
+    return lines
+
+
+def _change(advice: Advice, number: int, option: WidthOption) -> str:
+    group = advice.groups[number]
+    others = len(group.layers) - 1
+    coupled = f" (with {others} coupled layer{'s' if others > 1 else ''})" if others else ""
+    return f"{short_name(group.name)}{coupled} {group.width} -> {option.width} channels"
+
+
+def _saved(advice: Advice, option: WidthOption | Together) -> str:
+    return f"{units.ms(option.saving_ms)} less ({units.percent(option.saving_share)} ± {_percent_of(advice, option)})"
+
+
+def _percent_of(advice: Advice, option: WidthOption | Together) -> str:
+    return units.percent(option.error_ms / advice.predicted_ms if advice.predicted_ms > 0 else 0.0)

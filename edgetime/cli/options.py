@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -21,6 +22,35 @@ InputShapeOption = Annotated[
         metavar="[NAME=]N,H,W,C", help="Input shape, for files that leave more than the batch open."
     ),
 ]
+
+
+SettingOption = Annotated[
+    str | None,
+    typer.Option(
+        "--setting",
+        metavar="NAME",
+        help="Which of the time model's settings, or a part of its name that no other has, such as 'builtin'; "
+        "default: the first.",
+    ),
+]
+
+
+def find_setting(known: Iterable[str], wanted: str | None) -> str:
+    """The setting that `wanted` names, in full or by a part that only one has; None means the first.
+
+    Raises
+    ------
+    UsageError
+        None or several are called so.
+    """
+    names = list(known)
+    if wanted is None or wanted in names:
+        return names[0] if wanted is None else wanted
+    found = [name for name in names if wanted.lower() in name.lower()]
+    if len(found) != 1:
+        what = "No setting of this time model is" if not found else f"{len(found)} settings are"
+        raise UsageError(f"{what} called {wanted!r}: choose from {'; '.join(found or names)}.")
+    return found[0]
 
 
 def split_names(text: str) -> tuple[str, ...]:
