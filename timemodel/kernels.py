@@ -21,6 +21,7 @@ SAME_WORK = {
     "relu_0_to_1": "relu_n1_to_1",
     **dict.fromkeys(("reduce_min", "reduce_prod", "reduce_any", "reduce_all"), "reduce_max"),
     "arg_min": "arg_max",
+    "stablehlo_while": "while",
     "embedding_lookup": "gather",
     "gather_nd": "gather",
 }

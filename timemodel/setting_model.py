@@ -161,10 +161,10 @@ class SettingModel:
         share, and what each layer is off by on its own, which partly averages out.
         """
         state = self._state()
-        known: NetworkPrediction | None = self._results.get(network, device, state)
+        known: NetworkPrediction | None = self._results.get(network, f"on {device}", state)
         if known is None:
             known = self._predict(network, device)
-            self._results.put(network, device, state, known)
+            self._results.put(network, f"on {device}", state, known)
         return known
 
     def _predict(self, network: Network, device: str) -> NetworkPrediction:
