@@ -11,11 +11,13 @@ appears twice: as published, and with our whole-network terms on top.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestRegressor
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -110,7 +112,11 @@ def boosted(probes: int) -> Any:
 def neural(probes: int) -> Any:
     """A small neural network."""
     network = MLPRegressor(
-        (64, 64) if probes >= 100 else (16,), solver="lbfgs", alpha=0.3, max_iter=400, random_state=0
+        hidden_layer_sizes=(64, 64) if probes >= 100 else (16,),
+        solver="lbfgs",
+        alpha=0.3,
+        max_iter=400,
+        random_state=0,
     )
     return make_pipeline(StandardScaler(), network)
 
