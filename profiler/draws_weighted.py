@@ -124,6 +124,14 @@ def batch_matmul(rng: Rng, dtype: str) -> Layer:
     return shapes.batch_matmul((1, heads), rows, inner, columns, bool(rng.random() < 0.5), dtype)
 
 
+def loop(rng: Rng, dtype: str) -> Layer:
+    """The turning of a recurrent layer: its sequence, its results, one or two states."""
+    steps, features, units = sizes.scaled(rng, 2, 128), sizes.scaled(rng, 2, 256), sizes.scaled(rng, 4, 256)
+    results = (steps, 1, units) if rng.random() < 0.5 else (1, 1, units)
+    states = [(1, units)] * int(rng.integers(1, 5))
+    return shapes.loop(steps, [results, *states, (steps, 1, features)])
+
+
 def lstm(rng: Rng, dtype: str) -> Layer:
     """A fused LSTM over a sequence."""
     steps, features, units = (int(np.exp(rng.uniform(np.log(2), np.log(m)))) for m in (64, 160, 160))

@@ -198,9 +198,9 @@ WEIGHTED = frozenset(
 
 
 BY_RESULT = frozenset(
-    {"gather", "gather_nd", "embedding_lookup", "one_hot", "select", "select_v2", "fill", "where", "range"}
+    {"gather", "gather_nd", "embedding_lookup", "one_hot", "select", "select_v2", "fill", "where", "range", "while"}
 )
-"""Operators whose operands include indices or masks: their arithmetic is that of the result."""
+"""Operators whose operands include indices or masks: their arithmetic is that of the result, a loop's that of its counter."""
 
 
 def count_macs(layer: Layer) -> int:

@@ -47,16 +47,30 @@ def strided_slice(
     shape: Shape, ranges: Sequence[Range], dropped: Sequence[int] = (), dtype: str = "float32"
 ) -> Layer:
     """A part of `shape`; the axes in `dropped`, of which one position is taken, vanish."""
+    # As converters write it: what begins at the beginning or goes on to the end is masked, and its number left at 0.
+    kept = [axis not in dropped for axis in range(len(shape))]
+    from_start = [inside and first == 0 for inside, (first, _, _) in zip(kept, ranges, strict=True)]
+    to_end = [
+        inside and first + count * step >= n
+        for inside, n, (first, count, step) in zip(kept, shape, ranges, strict=True)
+    ]
     begin = tuple(first for first, _, _ in ranges)
     strides = tuple(step for _, _, step in ranges)
-    end = tuple(first + (count - 1) * step + 1 for first, count, step in ranges)
+    end = tuple(
+        0 if masked else first + (count - 1) * step + 1
+        for masked, (first, count, step) in zip(to_end, ranges, strict=True)
+    )
     out = tuple(n for axis, (_, n, _) in enumerate(ranges) if axis not in dropped)
     params: dict[str, Param] = {
-        "begin": begin, "end": end, "strides": strides, "begin_mask": 0, "end_mask": 0, "ellipsis_mask": 0,
-        "new_axis_mask": 0, "shrink_axis_mask": sum(1 << axis for axis in dropped),
+        "begin": begin, "end": end, "strides": strides, "begin_mask": _bits(from_start), "end_mask": _bits(to_end),
+        "ellipsis_mask": 0, "new_axis_mask": 0, "shrink_axis_mask": _bits([not inside for inside in kept]),
     }  # fmt: skip
     operands = (Tensor(shape, dtype), *(_indices(len(shape)) for _ in range(3)))
     return Layer("strided_slice", operands, (Tensor(out, dtype),), params)
+
+
+def _bits(flags: Sequence[bool]) -> int:
+    return sum(1 << position for position, flag in enumerate(flags) if flag)
 
 
 def slice_(shape: Shape, axis: int, begin: int, size: int, dtype: str = "float32") -> Layer:

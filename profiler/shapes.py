@@ -322,6 +322,14 @@ def lstm(steps: int, features: int, units: int, batch: int = 1, dtype: str = "fl
     )
 
 
+def loop(rounds: int, state: Sequence[Shape], dtype: str = "float32") -> Layer:
+    """A ``while`` of `rounds` that carries a counter and tensors of the shapes in `state`, which its body hands through."""
+    carried = tuple(Tensor(shape, dtype) for shape in state)
+    counter = Tensor((), "int32")
+    params: dict[str, Param] = {"condition_subgraph": 1, "body_subgraph": 2, "rounds": rounds}
+    return Layer("while", (Tensor((), "int32", True), *carried), (counter, *carried), params)
+
+
 def _window_output(
     height: int,
     width: int,

@@ -20,6 +20,7 @@ InputShape = Sequence[int] | Mapping[str, Sequence[int]]
 
 _IDENTIFIER = b"TFL3"
 _MOST_LAYERS = 200_000
+_LOOPS = frozenset({"while", "stablehlo_while"})
 _MADE_ON_LOADING = frozenset({"dequantize", "densify"})
 _FOREIGN = (
     (b"PK\x03\x04", "a Keras or zip file", "export it with `edgetime export` and give the .tflite"),
@@ -312,6 +313,9 @@ class _Assembly:
             params = self._params.get((number, position))
             if params is None:
                 params = operator_params(self._model, graph, operator)
+                if operator.op in _LOOPS:
+                    turns = trip_count(self._model, graph, operator, *self._called(operator.op, params))
+                    params |= {} if turns is None else {"rounds": turns}
                 self._params[number, position] = params
             inputs = tuple(first + i for i in operator.inputs if i >= 0)
             outputs = tuple(first + i for i in operator.outputs)
@@ -333,16 +337,16 @@ class _Assembly:
     def _follow(self, layer: Layer, graph: RawGraph, operator: RawOperator, callers: tuple[int, ...]) -> None:
         """Append the layers of the subgraphs that `operator` calls."""
         op, called = operator.op, self._called(operator.op, layer.params)
-        if op in ("while", "stablehlo_while"):
+        if op in _LOOPS:
             condition, body = called
-            turns = trip_count(self._model, graph, operator, condition, body)
+            known = layer.params.get("rounds")
+            turns = known if isinstance(known, int) else 1
             note = (
                 f"{layer.name} turns {turns} times"
-                if turns is not None
+                if known is not None
                 else f"{layer.name}: unknown, taken as 1"
             )
             self.note("loops", note)
-            turns = 1 if turns is None else turns
             self._walk(condition, layer.repeat * (turns + 1), callers)
             if turns:
                 self._walk(body, layer.repeat * turns, callers)

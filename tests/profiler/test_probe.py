@@ -35,7 +35,7 @@ def run(content, kernels="AUTO"):
 def test_every_operator_can_be_written_read_back_and_run(op, dtype):
     layer = draw_layer(op, dtype, np.random.default_rng(7))
     content = build_probe(Probe("layer", (layer,)))
-    (read,) = read_network(content).layers
+    read = read_network(content).layers[0]
     assert (read.op, read.outputs, read.macs, read.dtype) == (
         layer.op,
         layer.outputs,
@@ -136,3 +136,10 @@ def test_weights_are_cut_from_one_pool():
     layer = shapes.conv_2d(8, 8, 64, 64)
     first, second = (lay_out(Probe("layer", (layer,))).tensors[1].data for _ in range(2))
     assert first.base is second.base
+
+
+def test_a_loop_turns_as_often_as_it_says():
+    loop, *inside = read_network(build_probe(Probe("layer", (shapes.loop(7, [(1, 4)]),)))).layers
+    assert (loop.op, loop.params["rounds"]) == ("while", 7)
+    assert [(layer.op, layer.repeat) for layer in inside] == [("less", 8), ("add", 7)]
+    assert run(build_probe(Probe("layer", (loop,)))) == 7

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from compressor.export_quiet import quiet
-from profiler import shapes
+from profiler import moves, shapes
 from profiler.builder import encode, lay_out
+from profiler.layer import Layer, Tensor
 from profiler.probe import Probe
 from profiler.sampler import operators
 from profiler.tflite_reader import read_network
@@ -85,6 +86,48 @@ def binary(op, function, right=MAP, activation="none", constant=False):
         stored = weights(*right)
         return layer, lambda x: ACTIVATIONS[activation](function(x, stored))
     return layer, lambda x, y: ACTIVATIONS[activation](function(x, y))
+
+
+def grouped_conv():
+    kernels, bias = weights(3, 3, 4, 18), weights(18)
+    return (
+        lambda dtype: shapes.grouped_conv_2d(9, 11, 3, 12, 18, (3, 3), activation="relu", dtype=dtype),
+        lambda x: tf.nn.relu(tf.nn.conv2d(x, kernels, 1, "SAME") + bias),
+    )
+
+
+def reduction(op, function):
+    return [
+        (lambda dtype: shapes.reduce(op, MAP, (1, 2), False, dtype), lambda x: function(x, (1, 2))),
+        (
+            lambda dtype: shapes.reduce(op, MAP, (3,), True, dtype),
+            lambda x: function(x, [3], keepdims=True),
+        ),
+    ]
+
+
+def selected():
+    def layer(dtype):
+        mask, other = Tensor(MAP, "bool"), Tensor((), dtype, True)
+        return Layer("select_v2", (mask, Tensor(MAP, dtype), other), (Tensor(MAP, dtype),))
+
+    return layer, lambda mask, x: tf.where(mask, x, tf.constant(-3.0))
+
+
+def embedding():
+    table = weights(40, 6)
+    return (
+        lambda dtype: moves.gather((40, 6), (1, 9), 0, dtype, table=True),
+        lambda indices: tf.gather(table, indices),
+    )
+
+
+def slopes():
+    slope = weights(1, 1, 12)
+    return (
+        lambda dtype: shapes.binary("prelu", MAP, (1, 1, 12), dtype=dtype, constant=True),
+        lambda x: tf.nn.relu(x) + -slope * tf.nn.relu(-x),
+    )
 
 
 def transposed_conv():
@@ -227,27 +270,132 @@ CASES = {
         )
     ],
     "neg": [unary("neg", tf.negative)],
+    "conv_2d:grouped": [grouped_conv()],
+    "div": [binary("div", tf.divide)],
+    "maximum": [binary("maximum", tf.maximum), binary("maximum", tf.maximum, (12,), constant=True)],
+    "squared_difference": [binary("squared_difference", tf.math.squared_difference, (1, 9, 11, 1))],
+    "pow": [binary("pow", tf.pow)],
+    "prelu": [slopes()],
+    "greater": [(lambda dtype: shapes.compare("greater", MAP, MAP, dtype), tf.greater)],
+    "select_v2": [selected()],
+    "cast": [
+        (lambda dtype: shapes.unary("cast", MAP, "float32", "int32"), lambda x: tf.cast(9 * x, tf.int32))
+    ],
+    "sum": reduction("sum", tf.reduce_sum),
+    "reduce_max": reduction("reduce_max", tf.reduce_max),
+    "arg_max": [(lambda dtype: moves.arg_max(MAP, dtype), lambda x: tf.argmax(x, -1))],
+    "log_softmax": [unary("log_softmax", tf.nn.log_softmax, (3, 40))],
+    "cumsum": [(lambda dtype: moves.cumsum((1, 9, 6), 1, dtype), lambda x: tf.cumsum(x, 1))],
+    "topk_v2": [(lambda dtype: moves.top_k(5, 40, 4, dtype), lambda x: tf.math.top_k(x, 4))],
+    "strided_slice": [
+        (
+            lambda dtype: moves.strided_slice((1, 9, 6), ((0, 1, 1), (8, 1, 1), (0, 6, 1)), (1,), dtype),
+            lambda x: x[:, 8, :],
+        ),
+        (
+            lambda dtype: moves.strided_slice(MAP, ((0, 1, 1), (0, 5, 2), (1, 5, 2), (0, 12, 1)), (), dtype),
+            lambda x: x[:, ::2, 1::2, :],
+        ),
+    ],
+    "slice": [
+        (lambda dtype: moves.slice_((1, 9, 6), 1, 2, 4, dtype), lambda x: tf.slice(x, (0, 2, 0), (1, 4, 6)))
+    ],
+    "split": [(lambda dtype: moves.split((1, 24), 1, 4, dtype), lambda x: tf.split(x, 4, axis=1))],
+    "unpack": [(lambda dtype: moves.unpack((5, 1, 8), 0, dtype), lambda x: tf.unstack(x, axis=0))],
+    "pack": [(lambda dtype: moves.pack(2, (1, 8), 1, dtype), lambda x, y: tf.stack([x, y], axis=1))],
+    "gather": [
+        embedding(),
+        (lambda dtype: moves.gather((7, 1, 8), (), 0, dtype), lambda x, i: tf.gather(x, i, axis=0)),
+    ],
+    "tile": [
+        (lambda dtype: moves.tile((1, 1, 1, 6), (1, 3, 2, 1), dtype), lambda x: tf.tile(x, (1, 3, 2, 1)))
+    ],
+    "broadcast_to": [
+        (
+            lambda dtype: moves.broadcast_to((1, 9, 1, 6), (1, 9, 4, 6), dtype),
+            lambda x: tf.broadcast_to(x, (1, 9, 4, 6)),
+        )
+    ],
+    "mirror_pad": [
+        (
+            lambda dtype: shapes.pad(MAP, PADDINGS, dtype, "mirror_pad"),
+            lambda x: tf.pad(x, PADDINGS, "REFLECT"),
+        )
+    ],
+    "reverse_v2": [(lambda dtype: moves.reverse(MAP, 2, dtype), lambda x: tf.reverse(x, [2]))],
+    "one_hot": [(lambda dtype: moves.one_hot((1, 9), 7, dtype), lambda i: tf.one_hot(i, 7))],
+    "space_to_depth": [
+        (lambda dtype: moves.space_to_depth(8, 6, 5, 2, dtype), lambda x: tf.nn.space_to_depth(x, 2))
+    ],
+    "depth_to_space": [
+        (lambda dtype: moves.depth_to_space(8, 6, 20, 2, dtype), lambda x: tf.nn.depth_to_space(x, 2))
+    ],
+    "space_to_batch_nd": [
+        (
+            lambda dtype: moves.space_to_batch_nd(8, 6, 5, 2, dtype),
+            lambda x: tf.space_to_batch(x, (2, 2), ((0, 0), (0, 0))),
+        )
+    ],
+    "batch_to_space_nd": [
+        (
+            lambda dtype: moves.batch_to_space_nd(4, 3, 5, 2, dtype),
+            lambda x: tf.batch_to_space(x, (2, 2), ((0, 0), (0, 0))),
+        )
+    ],
+    "log": [unary("log", tf.math.log)],
+    "sin": [unary("sin", tf.sin)],
+    "cos": [unary("cos", tf.cos)],
+    "floor": [unary("floor", lambda x: tf.floor(9 * x))],
+    "relu_n1_to_1": [unary("relu_n1_to_1", lambda x: tf.clip_by_value(x, -1.0, 1.0))],
     "abs": [unary("abs", tf.abs)],
     "hard_swish": [unary("hard_swish", lambda x: x * tf.nn.relu6(x + 3.0) * (1 / 6))],
     "quantize": [unary("relu", tf.nn.relu)],
     "dequantize": [unary("relu", tf.nn.relu)],
 }
 
+OF_16_BITS = (
+    "conv_2d", "depthwise_conv_2d", "fully_connected", "transpose_conv", "conv_2d:grouped", "batch_matmul", "add", "mul", "sub",
+    "mean", "softmax", "logistic", "tanh", "average_pool_2d", "concatenation", "pad", "strided_slice", "split", "leaky_relu",
+    "quantize", "dequantize",
+)  # fmt: skip
 COVERED = [(op, dtype) for dtype in ("float32", "int8") for op in operators(dtype)]
+COVERED += [(op, "int16") for op in OF_16_BITS]
 
 
-def convert(function, layer, dtype):
+def typical(op, tensor):
+    """Inputs for which `op` is defined; indices are in range."""
+    values = RNG.normal(size=tensor.shape).astype(np.float32)
+    if tensor.dtype == "int32":
+        return RNG.integers(0, 7, tensor.shape).astype(np.int32)
+    if tensor.dtype == "bool":
+        return values > 0
+    return np.abs(values) + np.float32(0.1) if op in POSITIVE else values
+
+
+WITHOUT_REFERENCE = {"elu", "tile", "depth_to_space", "sum"}
+"""No reference kernel of the version that the converter writes, or (integer sums) one that answers -1 to all."""
+POSITIVE = {"rsqrt", "sqrt", "log", "pow", "div"}
+FEW_VALUES = {"one_hot": 2, "greater": 2}
+INTEGER_OPS = {
+    "int8": tf.lite.OpsSet.TFLITE_BUILTINS_INT8,
+    "int16": tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8,
+}
+
+
+def convert(function, layer, dtype, op=""):
     """The `.tflite` that TensorFlow's converter makes of `function` on inputs like those of `layer`."""
-    specs = [tf.TensorSpec(t.shape, tf.float32, f"input_{k}") for k, t in enumerate(layer.activations)]
-    rows = [[RNG.normal(size=t.shape).astype(np.float32) for t in layer.activations] for _ in range(20)]
+    specs = [
+        tf.TensorSpec(t.shape, tf.as_dtype(t.dtype), f"input_{k}") for k, t in enumerate(layer.activations)
+    ]
+    rows = [{f"input_{k}": typical(op, t) for k, t in enumerate(layer.activations)} for _ in range(20)]
     with quiet():
         module = tf.Module()
         traced = tf.function(function).get_concrete_function(*specs)
         converter = tf.lite.TFLiteConverter.from_concrete_functions([traced], module)
-        if dtype == "int8":
+        if dtype in INTEGER_OPS:
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
             converter.representative_dataset = lambda: iter(rows)
-            converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+            converter.target_spec.supported_ops = [INTEGER_OPS[dtype]]
         return converter.convert()
 
 
@@ -270,7 +418,10 @@ class Loaded:
         return [i for i in found["inputs"] if i >= 0], list(found["outputs"])
 
     def run(self, inputs):
-        details = sorted(self.runner.get_input_details(), key=lambda detail: detail["name"])
+        details = sorted(
+            self.runner.get_input_details(),
+            key=lambda detail: detail["name"].removeprefix("serving_default_"),
+        )
         for detail, value in zip(details, inputs, strict=True):
             self.runner.set_tensor(detail["index"], value)
         self.runner.invoke()
@@ -293,12 +444,12 @@ def copy_constants_and_scales(plan, converted, inputs, outputs):
 
 def check(case, op, dtype):
     make_layer, function = case
-    arithmetic = dtype if op not in ("quantize", "dequantize") else "int8"
-    content = convert(function, make_layer("float32"), arithmetic)
+    content = convert(function, make_layer("float32"), dtype, op)
+    op = op.partition(":")[0]
     (read,) = (layer for layer in read_network(content).layers if layer.op == op)
     wanted = make_layer(dtype)
     if op in ("quantize", "dequantize"):
-        pair = ("float32", "int8") if op == "quantize" else ("int8", "float32")
+        pair = ("float32", dtype) if op == "quantize" else (dtype, "float32")
         wanted = shapes.unary(op, wanted.inputs[0].shape, *pair)
 
     # The same layer: shapes, types, constants and parameters.
@@ -311,12 +462,10 @@ def check(case, op, dtype):
     assert wanted.macs == read.macs
 
     # The same outputs from the same weights and inputs.
-    values = [RNG.normal(size=t.shape).astype(np.float32) for t in make_layer("float32").activations]
-    if op in ("rsqrt", "sqrt"):
-        values = [np.abs(value) + 0.1 for value in values]
+    values = [typical(op, t) for t in make_layer("float32").activations]
     for kernels in ("BUILTIN_WITHOUT_DEFAULT_DELEGATES", "BUILTIN_REF"):
-        if (op, kernels) == ("elu", "BUILTIN_REF"):
-            continue  # there is no reference kernel of that version
+        if kernels == "BUILTIN_REF" and op in WITHOUT_REFERENCE:
+            continue
         converted = Loaded(content, kernels)
         inputs, outputs = converted.operands(op)
         plan = lay_out(Probe("layer", (wanted,)))
@@ -329,11 +478,11 @@ def check(case, op, dtype):
             probed.run(data)
             found = probed[probed.runner.get_output_details()[0]["index"]]
             assert found.dtype == expected.dtype
-            assert len(np.unique(found)) > 4
+            assert len(np.unique(found)) >= FEW_VALUES.get(op, 5)
             if exact:
                 np.testing.assert_array_equal(found, expected)
                 continue
-            tolerance = {"atol": 1, "rtol": 0} if found.dtype == np.int8 else {"atol": 1e-5, "rtol": 1e-4}
+            tolerance = {"atol": 1, "rtol": 0} if found.dtype.kind == "i" else {"atol": 1e-5, "rtol": 1e-4}
             np.testing.assert_allclose(found.astype(np.float64), expected.astype(np.float64), **tolerance)
 
 
