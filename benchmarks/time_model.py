@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import networks as catalogue
-from benchmarks.time_model_baselines import BASELINES, Measured, fit_baseline, fit_nn_meter
+from benchmarks.time_model_baselines import BASELINES, NN_METER, Measured, fit_baseline, fit_nn_meter
 from benchmarks.time_model_report import (
     OURS,
     Score,
@@ -65,6 +65,9 @@ class Case:
     profile: str
     profiled: tuple[str, ...]
 
+
+PREDICTORS = (OURS, "FLOPs", "FLOPs+bytes", NN_METER[0], "random forest", "boosted trees", "neural network")
+"""As in --predictors; nn-Meter counts for both of its rows."""
 
 BOTH = ("float32", "int8")
 CASES = {
@@ -107,25 +110,28 @@ class Learned:
         return sum(probe.dtype == dtype for probe, _ in self.measured)
 
 
-def learn(db: Path, say: Callable[[str], None]) -> Learned:
-    """Our model and every baseline, from one profile."""
+def learn(db: Path, predictors: Sequence[str], say: Callable[[str], None]) -> Learned:
+    """Our model and those of `PREDICTORS` that are asked for, from one profile."""
     with Profile.open(db) as store:
         key, setting = next(iter(store.settings.items()))
         raw = store.raw(key)
         measured = usable(store.measurements(key))
-    begin = time.perf_counter()
+    begin = time.process_time()
     operators, terms = fit_setting(measured)
     ours = SettingModel(key, setting.to_dict(), {}, operators, terms)
-    say(f"{db.name}: {len(measured):,} probes, edgetime fitted in {time.perf_counter() - begin:.0f} s")
     models = {OURS: ours}
-    for name in ("FLOPs", "FLOPs+bytes"):
-        models[name] = fit_baseline(name, ours, measured)
-    models["nn-Meter"], models["nn-Meter + our terms"] = fit_nn_meter(ours, measured)
-    for name in BASELINES:
-        if name not in models:
+    took = [f"{OURS} {time.process_time() - begin:.0f} s"]
+    for name in predictors:
+        begin = time.process_time()
+        if name in BASELINES:
             models[name] = fit_baseline(name, ours, measured)
+        elif name == NN_METER[0]:
+            models |= dict(zip(NN_METER, fit_nn_meter(ours, measured), strict=True))
+        else:
+            continue
+        took.append(f"{name} {time.process_time() - begin:.0f} s")
+    say(f"{db.name}: {len(measured):,} probes; fitted, in seconds of processor: {', '.join(took)}")
     canaries = [row.canary_us for row in raw if row.canary_us]
-    say(f"{db.name}: all fitted in {time.perf_counter() - begin:.0f} s")
     return Learned(models, measured, minutes_spent(raw), float(np.median(canaries)) if canaries else 0.0)
 
 
@@ -238,7 +244,7 @@ class Benchmark:
     def learned_from(self, db: Path) -> Learned:
         """What is learned from a profile; once, where two settings share it."""
         if str(db) not in self.learned:
-            self.learned[str(db)] = learn(db, lambda line: print(line, flush=True))
+            self.learned[str(db)] = learn(db, self.options.predictors, lambda line: print(line, flush=True))
         return self.learned[str(db)]
 
     def report(self) -> None:
@@ -326,6 +332,11 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add("--only", default="", help="names of networks, with commas between; default: all")
     add("--profile", action="append", default=[], metavar="SETTING=FILE", help="take this profile as it is")
     add("--tflite-runtime-python", metavar="PATH", help="an interpreter that has tflite-runtime 2.14")
+    add(
+        "--predictors",
+        default=",".join(PREDICTORS),
+        help="what to compare; default: all; edgetime is always in",
+    )
     add("--target", default="local", help="local, or ssh://user@host")
     add("--results", type=Path, help="folder for the CSV files; default: DIR")
     add("--stop-after", type=float, default=float("inf"), metavar="SECONDS", help="the same command goes on")
@@ -335,6 +346,10 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     part.add_argument("--only-report", action="store_true", help="from what is stored, with the present code")
     options = parser.parse_args(arguments)
     options.settings = options.settings.split(",")
+    options.predictors = options.predictors.split(",")
+    strange = [name for name in options.predictors if name not in PREDICTORS]
+    if strange:
+        parser.error(f"no such predictor: {', '.join(strange)}; there are {', '.join(PREDICTORS)}")
     options.only = [name for name in options.only.split(",") if name]
     unknown = [name for name in options.settings if name not in CASES]
     if unknown:

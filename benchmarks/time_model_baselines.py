@@ -87,9 +87,10 @@ def black_box(make: Callable[[int], Any]) -> Fit:
             return np.log1p(feature_matrix(family, rows, tiles)[0])
 
         logs = np.log(times)
-        with threadpool_limits(
-            1
-        ):  # Hundreds of small fits: waiting for each other would take most of the time.
+        # Hundreds of small fits: threads that wait for each other would take most of the time. That a network
+        # stops at its last iteration is what keeps it from learning the noise.
+        with threadpool_limits(1), warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
             model = make(len(times)).fit(table(array), logs)
         least, most = logs.min() - BEYOND, logs.max() + BEYOND
         return lambda rows: np.exp(np.clip(model.predict(table(rows)), least, most))
@@ -120,6 +121,8 @@ def neural(probes: int) -> Any:
     )
     return make_pipeline(StandardScaler(), network)
 
+
+NN_METER = ("nn-Meter", "nn-Meter + our terms")
 
 BASELINES: dict[str, Fit] = {
     "FLOPs": linear(["macs"]),

@@ -140,7 +140,12 @@ def test_command_line(capsys):
     assert options.settings == ["xnnpack1", "int8"]
     assert options.only == ["a", "b"]
     assert CASES["xnnpack1"].profile == CASES["int8"].profile
-    for wrong in (["--settings", "gpu"], ["--profile", "gpu=x.db"], ["--only-measure", "--only-report"]):
+    for wrong in (
+        ["--settings", "gpu"],
+        ["--predictors", "oracle"],
+        ["--profile", "gpu=x.db"],
+        ["--only-measure", "--only-report"],
+    ):
         with pytest.raises(SystemExit) as stop:
             parse(["--work", "x", *wrong])
         assert stop.value.code == 2
