@@ -86,21 +86,25 @@ def find_neighbours(network: Network) -> list[Neighbours]:
 def _search(network: Network) -> list[Neighbours]:
     if len(network.edges) != len(network.layers):
         return []
-    readers: dict[int, list[int]] = {}
+    # The one layer that reads a tensor, or -1 where there are several.
+    reader: dict[int, int] = {}
     for position, edge in enumerate(network.edges):
-        for tensor in dict.fromkeys(edge.inputs):
-            readers.setdefault(tensor, []).append(position)
-    kept = set(network.outputs)
+        for tensor in edge.inputs:
+            reader[tensor] = position if reader.get(tensor, position) == position else -1
+    for tensor in network.outputs:
+        reader[tensor] = -1
+    roles: dict[int, str] = {}
     found = []
-    for position, (layer, edge) in enumerate(zip(network.layers, network.edges, strict=True)):
-        if len(edge.outputs) != 1 or edge.outputs[0] in kept:
+    for position, edge in enumerate(network.edges):
+        user = reader.get(edge.outputs[0], -1) if len(edge.outputs) == 1 else -1
+        if user < 0:
             continue
-        users = readers.get(edge.outputs[0], [])
-        if len(users) != 1:
-            continue
-        pattern = f"{role(layer)}+{role(network.layers[users[0]])}"
-        if pattern in ABSORBED and _fits(network, position, users[0]):
-            found.append(Neighbours(pattern, position, users[0]))
+        for one in (position, user):
+            if one not in roles:
+                roles[one] = role(network.layers[one])
+        pattern = f"{roles[position]}+{roles[user]}"
+        if pattern in ABSORBED and _fits(network, position, user):
+            found.append(Neighbours(pattern, position, user))
     return found
 
 

@@ -68,8 +68,10 @@ class Network:
         if self.tensors:
             # A float16 file's weights appear twice: as they are stored, and as the runtime unpacks them when
             # it loads.
-            made = set(self.variables).union(*(edge.outputs for edge in self.edges))
-            return sum(t.nbytes for i, t in enumerate(self.tensors) if t.constant and i not in made)
+            made = set(self.variables)
+            for edge in self.edges:
+                made.update(edge.outputs)
+            return sum([t.nbytes for i, t in enumerate(self.tensors) if t.constant and i not in made])
         return sum(layer.weight_bytes for layer in self.layers)
 
     @cached_property

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from math import ceil, prod
 from struct import Struct
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -30,30 +30,17 @@ _PACKED = Struct(f"={len(COLUMNS)}d")
 """A kept row: bytes give the garbage collector nothing to walk, which numbers in tuples would, in large batches."""
 
 POSITION = {name: i for i, name in enumerate(COLUMNS)}
-ACTIVATION_CODES = {"none": 0, "relu": 1, "relu6": 2, "relu_n1_to_1": 3, "tanh": 4, "sign_bit": 5}
+ACTIVATION_CODES = {"none": 0, "relu": 1, "relu6": 2, "relu_n1_to_1": 3, "tanh": 4, "sign_bit": 5, "sigmoid": 6}
 BROADCAST_CODES = {"none": 0, "scalar": 1, "channels": 2, "spatial": 3, "other": 4}
 
 
-class _Sizes(NamedTuple):
-    batch: int
-    height: int
-    width: int
-    channels: int
-
-
-def _sizes(shape: Sequence[int]) -> _Sizes:
+def _sizes(shape: Sequence[int]) -> Sequence[int]:
     """Any shape as [batch, height, width, channels]: what is missing is 1, what is more goes into the batch."""
     if len(shape) == 4:
-        return _Sizes(*shape)
-    if not shape:
-        return _Sizes(1, 1, 1, 1)
+        return shape
     if len(shape) < 4:
-        padded = (1,) * (4 - len(shape)) + tuple(shape)
-        return _Sizes(*padded)
-    batch = 1
-    for size in shape[:-3]:
-        batch *= size
-    return _Sizes(batch, *shape[-3:])
+        return (*(1,) * (4 - len(shape)), *shape)
+    return (prod(shape[:-3]), *shape[-3:])
 
 
 def _broadcast(layer: Layer) -> int:
@@ -86,7 +73,7 @@ _ELEMENTWISE = frozenset(
 
 def geometry_row(layer: Layer) -> tuple[float, ...]:
     """The numbers of one layer, in the order of `COLUMNS`."""
-    op, inputs = layer.op, layer.inputs
+    op, inputs, element = layer.op, layer.inputs, DTYPE_BYTES.get
     p: Mapping[str, Any] = layer.params
     # A transposed convolution's first operand is its output shape, so take what other layers produce.
     first: Tensor | None = None
@@ -94,7 +81,7 @@ def geometry_row(layer: Layer) -> tuple[float, ...]:
     # One pass and no lists: this is what most of the time of a large batch of new layers goes into.
     for position, tensor in enumerate(inputs):
         size = prod(tensor.shape)
-        n_bytes = ceil(size * DTYPE_BYTES.get(tensor.dtype, 4))
+        n_bytes = ceil(size * element(tensor.dtype, 4))
         if tensor.constant:
             parameters += size
             weight_bytes += n_bytes
@@ -112,7 +99,7 @@ def geometry_row(layer: Layer) -> tuple[float, ...]:
     for tensor in layer.outputs:
         size = prod(tensor.shape)
         out_elements += size
-        out_bytes += ceil(size * DTYPE_BYTES.get(tensor.dtype, 4))
+        out_bytes += ceil(size * element(tensor.dtype, 4))
     out = layer.outputs[0] if layer.outputs else first
     batch, in_height, in_width, in_channels = _sizes(first.shape)
     _, out_height, out_width, out_channels = _sizes(out.shape)
@@ -146,7 +133,7 @@ def geometry_row(layer: Layer) -> tuple[float, ...]:
         get("dilation_height", 1), get("dilation_width", 1), 1.0 if get("padding") == "same" else 0.0,
         ACTIVATION_CODES.get(str(get("activation", "none")), 0),
         computed, in_elements, second, out_elements, parameters, macs, in_bytes, out_bytes, weight_bytes,
-        inner, float(_broadcast(layer)) if op in _ELEMENTWISE else 0.0,
+        inner, _broadcast(layer) if op in _ELEMENTWISE else 0,
         groups, len(layer.outputs), along, 1.0 if get("approximate") or get("adj_y") else 0.0, get("rounds", 1),
     )  # fmt: skip
 

@@ -53,6 +53,7 @@ class SettingModel:
         self.terms = terms
         self._found: dict[tuple[str, str], tuple[OperatorModel | None, bool]] = {}
         self._found_for: tuple[list[int], list[Any]] = ([], [])
+        self._exchanged = object()
         self._timer = LayerTimer()
         self._results = NetworkMemo()
 
@@ -103,6 +104,7 @@ class SettingModel:
         if list(map(id, models)) != self._found_for[0]:
             # The models are held besides their numbers, so that these cannot pass on to others.
             self._found, self._found_for = {}, (list(map(id, models)), models)
+            self._exchanged = object()
         return self.find
 
     def in_network_ms(self, network: Network) -> LayerTimes:
@@ -130,12 +132,15 @@ class SettingModel:
         for op, members in groups.items():
             sizes = np.array([network.layers[i].weight_bytes for i in members])
             extra[members] = self.terms.traffic(op).extra_ms(sizes, footprint)
-        inputs = set(network.inputs)
+        inputs, reads = set(network.inputs), {}
         for position, edge in enumerate(network.edges):
-            read = sum(network.tensors[i].nbytes for i in edge.inputs if i in inputs)
-            if read:
-                extra[position] += float(self.terms.traffic("").extra_ms(np.array([read]), footprint)[0])
+            if not inputs:
+                break
+            if not inputs.isdisjoint(edge.inputs):
+                reads[position] = sum(network.tensors[i].nbytes for i in edge.inputs if i in inputs)
                 inputs -= set(edge.inputs)
+        if reads:
+            extra[list(reads)] += self.terms.traffic("").extra_ms(np.array(list(reads.values())), footprint)
         return extra
 
     def predict_total_ms(self, network: Network) -> float:
@@ -151,8 +156,8 @@ class SettingModel:
         """All that predictions follow from, to compare: what is kept of networks holds only for the same."""
         self._finder()
         own = [value for name, value in self.__dict__.items() if name != "operators" and name[0] != "_"]
-        intervals = [(model.low, model.high, id(getattr(model, "tree", None))) for model in self._found_for[1]]
-        return self._found_for[0], intervals, pickle.dumps(own)
+        trees = [(model.low, model.high, getattr(model, "tree", None)) for model in self._found_for[1]]
+        return self._exchanged, trees, pickle.dumps(own)
 
     def predict(self, network: Network, device: str) -> NetworkPrediction:
         """Time of one inference, per layer and in total, with its interval and coverage.

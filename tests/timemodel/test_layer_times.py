@@ -1,12 +1,15 @@
 import copy
 import dataclasses
+import gc
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
 from profiler import shapes
 from profiler.layer import Layer, Tensor
+from profiler.probe import Probe
 from timemodel import layer_times, memo
 from timemodel.geometry import geometry
 from timemodel.prepared import NO_WORK, kind_of, prepare, split_kind, unpack
@@ -106,3 +109,95 @@ def test_models_can_be_copied_and_sent(setting):
     expected = columns(setting.layer_times(layers))
     for other in (copy.deepcopy(setting), pickle.loads(pickle.dumps(setting))):
         assert np.array_equal(columns(other.layer_times(layers)), expected)
+
+
+# ---- whole networks
+
+
+def sixty(width=8):
+    layers = [shapes.conv_2d(8, 8, 8, width), shapes.conv_2d(8, 8, width, 8)] * 3
+    return Probe("network", tuple(dataclasses.replace(x, index=i) for i, x in enumerate(layers))).network
+
+
+def test_a_network_asked_for_again_is_not_worked_out_again(setting, monkeypatch):
+    network = sixty()
+    first, total = setting.predict(network, "d"), setting.predict_total_ms(network)
+    assert total == pytest.approx(first.predicted_ms)
+    monkeypatch.setattr(SettingModel, "in_network_ms", None)
+    assert setting.predict(network, "d") is first
+    assert setting.predict_total_ms(network) == total
+
+
+def test_an_equal_network_of_another_name_gets_its_own_result(setting):
+    one, other = sixty(), dataclasses.replace(sixty(), name="other")
+    assert setting.predict(one, "d").network == "network"
+    assert setting.predict(other, "d").network == "other"
+    assert setting.predict(one, "elsewhere").device == "elsewhere"
+
+
+def change_terms(setting):
+    setting.terms.together["float32"] = 2 * setting.terms.together.get("float32", 1.0)
+
+
+def change_overhead(setting):
+    setting.terms.overhead_ms += 1.0
+
+
+def change_model(setting):
+    model = setting.operators["conv_2d", "float32"]
+    tree = copy.deepcopy(model.tree)
+    tree.restore(tree.nodes_, tree.scale_ * 3, tree.n_features_in_)
+    setting.operators["conv_2d", "float32"] = dataclasses.replace(model, tree=tree)
+
+
+def drop_model(setting):
+    del setting.operators["conv_2d", "float32"]
+
+
+@pytest.mark.parametrize("change", [change_terms, change_overhead, change_model, drop_model])
+def test_nothing_is_remembered_of_a_model_that_changed(setting, change):
+    network = sixty()
+    before, total = setting.predict(network, "d"), setting.predict_total_ms(network)
+    change(setting)
+    fresh = SettingModel(setting.key, setting.setting, setting.fingerprint, setting.operators, setting.terms)
+    assert setting.predict_total_ms(network) != total
+    assert setting.predict_total_ms(network) == fresh.predict_total_ms(network)
+    assert setting.predict(network, "d") == fresh.predict(network, "d")
+    assert setting.predict(network, "d") != before
+
+
+def test_a_search_over_many_networks_keeps_none_of_them(setting):
+    for width in range(1, 400):
+        setting.predict_total_ms(sixty(width))
+    gc.collect()
+    assert len(setting._results) == 0
+
+
+def test_networks_that_live_on_are_kept_up_to_a_bound(setting, monkeypatch):
+    monkeypatch.setattr(memo, "MOST_NETWORKS", 5)
+    alive = [sixty(width) for width in range(1, 12)]
+    totals = [setting.predict_total_ms(network) for network in alive]
+    assert len(setting._results) == 5
+    assert [setting.predict_total_ms(network) for network in alive] == totals
+
+
+def test_several_threads_get_what_one_gets(setting, monkeypatch):
+    monkeypatch.setattr(memo, "MOST_LAYERS", 8)
+    monkeypatch.setattr(memo, "MOST_NETWORKS", 3)
+    networks = [sixty(width) for width in range(1, 30)] * 4
+    expected = [
+        SettingModel("", {}, {}, setting.operators, setting.terms).predict_total_ms(network)
+        for network in networks
+    ]
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(setting.predict_total_ms, networks)) == expected
+
+
+def test_two_changed_layers_are_all_that_is_worked_out(setting, monkeypatch):
+    setting.predict_total_ms(sixty(8))
+    asked = []
+    model = setting.operators["conv_2d", "float32"]
+    times = type(model).times
+    monkeypatch.setattr(type(model), "times", lambda self, rows: asked.append(len(rows)) or times(self, rows))
+    setting.predict_total_ms(sixty(9))
+    assert asked == [2]
