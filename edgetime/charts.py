@@ -1,7 +1,8 @@
 """Plots as plain values: what `edgetime.page` draws with plotly.js.
 
 A chart is a dict with ``title``, ``caption``, ``x_title``, ``y_title``, ``log`` (both axes) and ``series``; a
-series has ``name``, ``x``, ``y``, ``kind`` (``points``, ``line``, ``steps``, ``bars``), ``color`` (a name in the
+series has ``name``, ``x``, ``y``, ``kind`` (``points``, ``line``, ``steps``, ``bars``, or ``band`` from ``low`` to ``y``),
+``color`` (a name in the
 page's style) and may have ``text`` (one per point), ``dash``, ``width``, ``size`` and ``quiet`` (not in the
 legend). The height starts at 0 unless ``y_range`` says otherwise.
 """
@@ -9,9 +10,12 @@ legend). The height starts at 0 unless ``y_range`` says otherwise.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edgetime import units
+
+if TYPE_CHECKING:
+    from timemodel.dependence import Dependence, Staircase
 
 
 def staircase(steps: Mapping[str, Any]) -> dict[str, Any]:
@@ -45,6 +49,60 @@ def staircase(steps: Mapping[str, Any]) -> dict[str, Any]:
         "log": False,
         "series": [one for one in series if one["x"]],
     }
+
+
+def measured_staircase(steps: Staircase, title: str, x_title: str) -> dict[str, Any]:
+    """Measured points, the model's line, and between which times 90% of layers lie."""
+    chart = staircase(
+        {
+            "x": steps.x, "measured_ms": steps.measured_ms, "x_line": steps.x_line, "predicted_ms": steps.predicted_ms,
+            "title": title, "x_title": x_title,
+        }
+    )  # fmt: skip
+    band = {
+        "name": "90% interval",
+        "x": _numbers(steps.x_line),
+        "y": _numbers(steps.high_ms),
+        "low": _numbers(steps.low_ms),
+        "kind": "band",
+        "color": "model",
+    }
+    return {**chart, "caption": steps.layer, "series": [band, *chart["series"]]}
+
+
+def dependence(found: Dependence) -> dict[str, Any]:
+    """What one size does to the time of ordinary layers, relative to a usual value."""
+    words = found.axis.replace("_", " ")
+    text = [f"{words} {value}: {y:.2f} times" for value, y in zip(found.values, found.middle, strict=True)]
+    chart = {
+        "title": words,
+        "caption": f"{words} {found.usual} is 1; median and range of {found.layers} ordinary layers",
+        "x_title": words,
+        "y_title": "times",
+        "log": False,
+    }
+    if all(isinstance(value, int) for value in found.values) and len(found.values) > _FEW:
+        x = _numbers(found.values)
+        band = {"name": "range", "x": x, "y": list(found.high), "low": list(found.low), "kind": "band"}
+        line = {"name": "median", "x": x, "y": list(found.middle), "kind": "line", "text": text}
+        series = [{**one, "color": "model", "quiet": True} for one in (band, line)]
+    else:
+        names = [str(value) for value in found.values]
+        series = [
+            {
+                "name": "median",
+                "x": names,
+                "y": list(found.middle),
+                "kind": "bars",
+                "color": "model",
+                "text": text,
+            }
+        ]
+    return {**chart, "series": series}
+
+
+_FEW = 6
+"""Of so few values each gets a bar."""
 
 
 def predicted_against_measured(

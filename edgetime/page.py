@@ -8,11 +8,45 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
-from typing import Any
+from typing import Any, Protocol
 
 from edgetime import units
 
 _MARKS = ("{{title}}", "{{body}}", "{{figures}}", "{{plotly}}")
+
+
+class TreeNode(Protocol):
+    """What `Page.tree` draws; see `timemodel.rules.Branch`."""
+
+    @property
+    def condition(self) -> str:
+        """What holds here of the parent's question."""
+        ...
+
+    @property
+    def question(self) -> str:
+        """What is asked here; empty in a leaf."""
+        ...
+
+    @property
+    def formula(self) -> str:
+        """What a leaf costs."""
+        ...
+
+    @property
+    def layers(self) -> int:
+        """Measured layers that came here."""
+        ...
+
+    @property
+    def node(self) -> int:
+        """Its number."""
+        ...
+
+    @property
+    def children(self) -> Sequence[TreeNode]:
+        """Two, or none in a leaf."""
+        ...
 
 
 @dataclass
@@ -83,8 +117,35 @@ class Page:
             f"<details><summary>{html.escape(summary)}</summary><pre>{html.escape(text)}</pre></details>"
         )
 
-    def figures(self, figures: Sequence[Mapping[str, Any]]) -> None:
-        """Add plots side by side, as `edgetime.charts` makes them."""
+    def open(self, summary: str, unfolded: bool = False) -> None:
+        """Begin a part that opens with a click on `summary`, up to `close`."""
+        self._parts.append(
+            f'<details class="part"{" open" if unfolded else ""}><summary>{html.escape(summary)}</summary>'
+        )
+
+    def close(self) -> None:
+        """End what `open` began."""
+        self._parts.append("</details>")
+
+    def heading(self, title: str) -> None:
+        """A small heading within a section."""
+        self._parts.append(f"<h3>{html.escape(title)}</h3>")
+
+    def points(self, rows: Sequence[tuple[str, str, str]]) -> None:
+        """Add a list; each row is a kind (``likes``, ``avoid``), a sentence and what backs it."""
+        cells = "".join(
+            f'<li class="{html.escape(kind)}"><b>{html.escape(kind)}</b> {html.escape(text)} '
+            f'<span class="soft">{html.escape(backing)}</span></li>'
+            for kind, text, backing in rows
+        )
+        self._parts.append(f'<ul class="points">{cells}</ul>')
+
+    def tree(self, root: TreeNode) -> None:
+        """Draw a tree, the root on top, children further in."""
+        self._parts.append(f'<div class="scroll"><ul class="tree">{_branch(root)}</ul></div>')
+
+    def figures(self, figures: Sequence[Mapping[str, Any]], small: bool = False) -> None:
+        """Add plots side by side, as `edgetime.charts` makes them; `small` ones closer together."""
         blocks = []
         for figure in figures:
             identity = f"figure-{len(self._figures)}"
@@ -94,7 +155,7 @@ class Page:
                 f"<figcaption>{html.escape(figure.get('caption', ''))}</figcaption>"
                 f'<div class="plot" id="{identity}"></div></figure>'
             )
-        self._parts.append(f'<div class="figures">{"".join(blocks)}</div>')
+        self._parts.append(f'<div class="figures{" small" if small else ""}">{"".join(blocks)}</div>')
 
     def footer(self, text: str) -> None:
         """Add the last line."""
@@ -112,6 +173,15 @@ class Page:
             before, rest = rest.split(mark, 1)
             pieces += [before, value]
         return "".join([*pieces, rest])
+
+
+def _branch(node: TreeNode) -> str:
+    condition = f'<span class="condition">{html.escape(node.condition)}</span> ' if node.condition else ""
+    count = f'<span class="soft">{node.layers:,} layers</span>'
+    if not node.children:
+        return f'<li>{condition}{count}<div class="leaf">leaf {node.node}: {html.escape(node.formula)}</div></li>'
+    children = "".join(map(_branch, node.children))
+    return f"<li>{condition}<code>{html.escape(node.question)}</code> {count}<ul>{children}</ul></li>"
 
 
 def _cell(tag: str, text: str, right: bool) -> str:

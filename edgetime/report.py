@@ -144,16 +144,6 @@ def page_of(found: Found, title: str) -> Page:
     return page
 
 
-def write_explanation(model: TimeModel, output: str | os.PathLike[str], op: str | None = None) -> None:
-    """Write a page with the staircases and rules of a time model, of one operator or all."""
-    page = Page("What the time model has learned")
-    page.text(describe_device(model), soft=True)
-    _staircases(page, model, op)
-    _rules(page, model, op)
-    page.footer(f"Made by edgetime {__version__}.")
-    write_text(output, page.render())
-
-
 def describe_device(model: TimeModel) -> str:
     """Device and settings in one line."""
     return "; ".join([model.device, *model.settings])

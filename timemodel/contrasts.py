@@ -113,14 +113,16 @@ _CONTRASTS: Mapping[str, tuple[Contrast, ...]] = {
     "transpose_conv": (*_kernels(2, 4),),
     "softmax": (
         Contrast(
-            "many short rows (100 of 10)",
+            "a batch of 100 short rows (of 10)",
             "one row of 1000",
             {"rows": 100, "columns": 10},
             {"rows": 1, "columns": 1000},
             "element",
         ),
     ),
-    "concatenation": (Contrast("six parts", "two of the same size together", {"inputs": 6}, {"inputs": 2}),),
+    "concatenation": (
+        Contrast("joining six parts", "two of the same size together", {"inputs": 6}, {"inputs": 2}),
+    ),
     "mean": (_odd("channels", "channels", ""), *_few("channels", "channels", (3,), "")),
 }
 for _op in ("average_pool_2d", "max_pool_2d"):

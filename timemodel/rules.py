@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -71,6 +72,51 @@ _NAMES = {
 }
 _BYTES = frozenset({"weight_bytes", "in_bytes", "out_bytes", "total_bytes"})
 _ACTIVATIONS = {code: name for name, code in ACTIVATION_CODES.items()}
+
+
+@dataclass(frozen=True)
+class Branch:
+    """A node of a tree for drawing.
+
+    Parameters
+    ----------
+    condition
+        What holds here of its parent's question; empty at the root.
+    question
+        What is asked here, such as ``kernel_taps <= 26``; empty in a leaf.
+    formula
+        What a leaf costs; empty elsewhere.
+    layers
+        Measured layers that came here.
+    node
+        Position in the tree's list of nodes.
+    """
+
+    condition: str
+    question: str
+    formula: str
+    layers: int
+    node: int
+    children: tuple[Branch, ...] = ()
+
+
+def drawing(model: OperatorModel) -> Branch:
+    """The whole tree of `model`, root first."""
+    from timemodel.evidence import split_text
+
+    costs, sizes = model.names()
+    nodes = model.tree.nodes_
+
+    def branch(at: int, condition: str) -> Branch:
+        node = nodes[at]
+        if node.feature < 0:
+            return Branch(condition, "", _cost(model, costs, node.coefficients), node.samples, at)
+        sides = zip(_children(node), _sides((costs + sizes)[node.feature], node), strict=True)
+        return Branch(
+            condition, split_text(model, at), "", node.samples, at, tuple(branch(child, words) for child, words in sides)
+        )  # fmt: skip
+
+    return branch(0, "")
 
 
 def rules_in_words(model: OperatorModel, rows: int = SCREEN_ROWS) -> list[str]:

@@ -299,7 +299,7 @@ _WEIGHT = {"conv_2d": 4.0, "depthwise_conv_2d": 3.0, "fully_connected": 3.0, "ad
 
 _LARGEST = 3.0
 _TOPICS = (
-    ("widths", 3.0),
+    ("widths", 4.0),
     ("one channel less", 2.0),
     ("float32", 1.5),
     ("having", 0.3),

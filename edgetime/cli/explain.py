@@ -9,35 +9,71 @@ import typer
 
 from edgetime.cli import views
 from edgetime.cli.console import JsonOption, Terminal
-from edgetime.cli.options import ModelArgument
+from edgetime.cli.options import ModelArgument, SettingOption, find_setting
+
+_SCREEN_ROWS = 24
+"""Of a terminal whose height is not known; and of taller ones too, so that the summary stays one."""
 
 
 def command(
     model: ModelArgument,
     op: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Only this operator, such as conv_2d; default: all.")
+        str | None,
+        typer.Option(metavar="NAME", help="Only this operator, such as conv_2d, and everything about it."),
     ] = None,
+    setting: SettingOption = None,
     html: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write a page with plots of the staircases as well.")
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write a page as well: measured points, staircases, what each size does, trees and tables.",
+        ),
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Say in words what a device's time model has learned.
+    """Say what a device likes, what to avoid on it, and how sure that is; then each operator's tree in words.
+
+    Every sentence names the split or leaf of the tree that it comes from, and is only printed if the model's own
+    predictions confirm it by more than the model's error.
 
     Example:
 
     \b
-    $ edgetime explain here.timemodel.json --op conv_2d
-    $ edgetime explain here.timemodel.json --html staircases.html
+    $ edgetime explain here.timemodel.json
+    $ edgetime explain here.timemodel.json --op conv_2d --html page.html
     """
-    from edgetime.report import write_explanation
     from timemodel import TimeModel
+    from timemodel.explanation import explain
+    from timemodel.statements import statements
+    from timemodel.summary import summary
 
     with Terminal(json) as out:
         loaded = TimeModel.load(model)
-        texts = loaded.explain(op)
-        out.json({"device": loaded.device, "rules": texts})
+        key = find_setting(loaded.settings, setting)
+        chosen = loaded.setting(key)
+        texts = explain(chosen, op, found := statements(chosen, op))
+        out.json(
+            {
+                "device": loaded.device,
+                "setting": key,
+                "settings": list(loaded.settings),
+                "statements": [statement.to_dict() for statement in found],
+                "rules": texts,
+            }
+        )
+        head = [f"{loaded.device}; {key}"]
+        others = [name for name in loaded.settings if name != key]
+        if others:
+            head.append(f"Also known, with --setting: {'; '.join(others)}")
+        out.show(*head)
+        if op is None:
+            width = out.width
+            used = sum(views.rows_of(line, width) for line in head)
+            lines = summary(chosen, found, width or views.WIDE, _SCREEN_ROWS - 2 - used)
+            out.show(*(views.rules(line, width) for line in lines), "")
         out.show("\n\n".join(views.rules(text, out.width) for text in texts))
         if html is not None:
-            write_explanation(loaded, html, op)
-            out.note(f"Plots: {html}")
+            from edgetime.report_explanation import write_explanation
+
+            write_explanation(loaded, html, op, key)
+            out.note(f"Page: {html}")

@@ -142,12 +142,22 @@ def fit_table(errors: Sequence[Mapping[str, Any]]) -> RenderableType:
     return table(columns, rows, "Error on layers that the model did not learn from (cross-validation)")
 
 
+WIDE = 120
+"""Columns that a summary is made for where the output is no terminal."""
+
+
 def rules(text: str, width: int | None) -> str:
     """A time model's rules with long lines broken at `width`, so that what continues a line stands further in."""
+    return "\n".join(row for line in text.splitlines() for row in _rows(line, width))
+
+
+def rows_of(line: str, width: int | None) -> int:
+    """Rows that `line` takes at `width` columns."""
+    return len(_rows(line, width))
+
+
+def _rows(line: str, width: int | None) -> list[str]:
     if width is None:
-        return text
-    lines = []
-    for line in text.splitlines():
-        indent = line[: len(line) - len(line.lstrip())]
-        lines += textwrap.wrap(line, width, subsequent_indent=indent + "    ", break_on_hyphens=False) or [""]
-    return "\n".join(lines)
+        return [line]
+    indent = line[: len(line) - len(line.lstrip())]
+    return textwrap.wrap(line, width, subsequent_indent=indent + "    ", break_on_hyphens=False) or [""]

@@ -228,7 +228,8 @@ def test_wider_and_free_is_shown_as_free_and_wider_and_faster_as_a_saving():
     free = advise(Unsure(sixteens, 0.01), network(10, 50, 5)).groups[0]
     assert [(o.width, o.sure) for o in free.wider] == [(64, False)]
     faster = advise(
-        Unsure(lambda w: 9.7 if 16 < w < 32 else 7.2 if w == 32 else w / 4, 0.02), network(4, 31, 2)
+        Unsure(lambda w: 9.7 if 16 < w < 32 else 7.2 if w == 32 else w if w > 32 else w / 4, 0.02),
+        network(4, 31, 2),
     )
     assert [(o.width, o.sure) for o in faster.groups[0].wider] == [(32, True)]
     assert faster.top[0][1].width == 16
