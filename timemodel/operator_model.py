@@ -15,6 +15,7 @@ from timemodel.compiled import BLOCK_ROWS
 from timemodel.features import Family, Geometry, family_of
 from timemodel.geometry import geometry
 from timemodel.sweep import Sweep, find_sweeps
+from timemodel.table_features import parallel_family
 from timemodel.tree import Node, TimeTreeRegressor
 
 MIN_PROBES = 8
@@ -52,6 +53,8 @@ class OperatorModel:
         Quantiles of measured by predicted time on layers that the tree had not seen: 90% lie between them.
     bounds
         Smallest and largest value of each cost in training, ``[2, costs]``.
+    parallel
+        The features are those of devices that work many tiles at once; see `timemodel.table_features`.
     """
 
     op: str
@@ -63,11 +66,12 @@ class OperatorModel:
     bounds: np.ndarray
     error: OperatorError
     sweeps: list[Sweep]
+    parallel: bool = False
 
     @property
     def family(self) -> Family:
         """The features that the tree knows."""
-        return family_of(self.op)
+        return (parallel_family(self.op) if self.parallel else None) or family_of(self.op)
 
     def matrix(self, array: np.ndarray) -> np.ndarray:
         """Features ``[n, costs + sizes]`` of a `geometry` array."""
@@ -119,6 +123,7 @@ class OperatorModel:
             "scale_ms": self.tree.scale_,
             "nodes": [_node_to_dict(node) for node in self.tree.nodes_],
             "sweeps": [sweep.to_dict() for sweep in self.sweeps],
+            **({"parallel": True} if self.parallel else {}),
         }
 
     @classmethod
@@ -144,6 +149,7 @@ class OperatorModel:
             bounds=np.array(value["bounds"], dtype=np.float64),
             error=OperatorError(**value["error"]),
             sweeps=[Sweep.from_dict(sweep) for sweep in value["sweeps"]],
+            parallel=value.get("parallel", False) is True,
         )
         if model.names() != (costs, sizes):
             raise ValueError(f"the features of {model.op} are not those that this edgetime knows")

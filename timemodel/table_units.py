@@ -1,0 +1,116 @@
+"""Times that look a thousand times too long or too short: units mixed up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from profiler.layer import Layer
+from timemodel import nonnegative
+
+THOUSAND = float(np.log(1000.0))
+_TOLERANCE = float(np.log(3.5))
+_GAP = float(np.log(4.0))
+
+TOO_SHORT_MS = 1e-5
+"""No call of a layer takes less than ten nanoseconds."""
+
+TOO_FAST = 3e14
+"""No device multiplies faster than this, per second, layer by layer."""
+
+TOO_LONG_MS = 2000.0
+"""Nobody measures tables of layers that take seconds each."""
+
+SLOWEST_START_MS = 20.0
+"""No device that multiplies `FAST` and more per second needs so long to start a layer."""
+
+FAST = 1e8
+LARGE_BYTES = 4e6
+"""A layer with so much data runs on nothing that multiplies less than `FAST` per second."""
+
+
+@dataclass(frozen=True)
+class Suspicion:
+    """Why times look wrong, and the unit that would make them plausible (None where units look mixed)."""
+
+    reason: str
+    unit: str | None
+    rows: tuple[int, ...] = ()
+
+
+def suspect(layers: Sequence[Layer], times_ms: np.ndarray) -> Suspicion | None:
+    """What is implausible about `times_ms` of `layers` if they are milliseconds; None where nothing is.
+
+    Parameters
+    ----------
+    layers
+        One per row.
+    times_ms : ndarray [n]
+        Above 0.
+    """
+    macs = np.array([layer.macs for layer in layers], dtype=np.float64)
+    moved = np.array(
+        [layer.input_bytes + layer.output_bytes + layer.weight_bytes for layer in layers], dtype=np.float64
+    )
+    mixed = _mixed(macs, moved, times_ms)
+    if mixed is not None:
+        return mixed
+    rate = macs / times_ms * 1e3
+    busy = macs > 0
+    if float(np.quantile(times_ms, 0.05)) < TOO_SHORT_MS:
+        return Suspicion(f"the shortest layers take {times_ms.min() * 1e6:.2g} nanoseconds", "s")
+    if busy.any() and float(np.median(rate[busy])) > TOO_FAST:
+        return Suspicion(f"layers multiply {np.median(rate[busy]):.1e} times per second", "s")
+    middle = float(np.median(times_ms))
+    if middle > TOO_LONG_MS:
+        return Suspicion(f"half of the layers take more than {middle / 1e3:.1f} seconds", "us")
+    if not busy.any():
+        return None
+    best = float(np.quantile(rate[busy], 0.95))
+    large = busy & (moved > LARGE_BYTES)
+    if large.any() and float(np.median(rate[large])) < FAST:
+        return Suspicion(
+            f"layers with megabytes of data multiply only {np.median(rate[large]):.1e} times per second", "us"
+        )
+    # What remains when even a thirtieth of the best speed is granted is what every layer waits before it starts.
+    start = float(np.min(times_ms[busy] - macs[busy] / best * 30e3))
+    if best > FAST and start > SLOWEST_START_MS:
+        return Suspicion(f"even the smallest layers take more than {start:.0f} ms", "us")
+    return None
+
+
+def _mixed(macs: np.ndarray, moved: np.ndarray, times_ms: np.ndarray) -> Suspicion | None:
+    """Two heaps of rows a thousandfold apart, when times are held against the work they were taken for."""
+    if len(times_ms) < 8:
+        return None
+    work = np.column_stack([np.ones(len(macs)), macs, moved])
+    logs = np.log(times_ms)
+    # The larger heap should rule the line, so rows far from it lose their say round by round.
+    weight = np.ones(len(logs))
+    residual = logs - np.median(logs)
+    for _ in range(8):
+        rows = work / times_ms[:, None]
+        norm = np.sqrt(np.mean(rows**2, axis=0))
+        rows = rows / np.where(norm > 0, norm, 1.0)
+        gram, moment = (rows * weight[:, None]).T @ rows, rows.T @ weight
+        fitted = np.maximum(rows @ nonnegative.solve(gram, moment), 1e-12)
+        residual = -np.log(fitted)
+        residual -= np.median(residual)
+        weight = 1.0 / (1.0 + (residual / _GAP) ** 2)
+    order = np.argsort(residual)
+    ordered = residual[order]
+    gaps = np.diff(ordered)
+    at = int(np.argmax(gaps))
+    apart = float(np.median(ordered[at + 1 :]) - np.median(ordered[: at + 1]))
+    if gaps[at] < _GAP or abs(apart - THOUSAND) > _TOLERANCE:
+        return None
+    low, high = order[: at + 1], order[at + 1 :]
+    few = low if len(low) <= len(high) else high
+    than = "shorter" if few is low else "longer"
+    return Suspicion(
+        f"{len(few)} of {len(logs)} rows take about a thousand times {than} than the rest for their work",
+        None,
+        tuple(sorted(int(i) for i in few)),
+    )
