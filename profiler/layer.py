@@ -155,7 +155,16 @@ class Layer:
         return json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"))
 
     def __hash__(self) -> int:
-        return hash(self.key)
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        # Parameters may hold what has no hash; equal layers have equal operands, which tells most others apart.
+        return hash((self.op, self.inputs, self.outputs, self.repeat))
+
+    def __getstate__(self) -> dict[str, Any]:
+        # What is kept besides is cheap to work out again, and hashes differ from process to process.
+        return {name: self.__dict__[name] for name in self.__dataclass_fields__}
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values, without name and index; `from_dict` reads it back."""
@@ -198,7 +207,18 @@ WEIGHTED = frozenset(
 
 
 BY_RESULT = frozenset(
-    {"gather", "gather_nd", "embedding_lookup", "one_hot", "select", "select_v2", "fill", "where", "range", "while"}
+    {
+        "gather",
+        "gather_nd",
+        "embedding_lookup",
+        "one_hot",
+        "select",
+        "select_v2",
+        "fill",
+        "where",
+        "range",
+        "while",
+    }
 )
 """Operators whose operands include indices or masks: their arithmetic is that of the result, a loop's that of its counter."""
 

@@ -1,7 +1,13 @@
 from __future__ import annotations
 
+import dataclasses
 import json
+import os
+import pickle
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -163,3 +169,19 @@ def test_json_and_back_is_the_same_layer(layer):
     assert back == layer
     assert back.key == layer.key
     assert Layer.from_dict(layer.to_dict(), name="n", index=3).index == 3
+
+
+def test_layers_that_were_sent_to_another_process_equal_those_made_there():
+    # Texts hash differently in each process, so nothing that follows from a hash may travel along.
+    layer = Layer("relu", (Tensor((1, 4)),), (Tensor((1, 4)),), {"axis": (1, 2)})
+    assert hash(layer) == hash(dataclasses.replace(layer))
+    code = (
+        "import pickle, sys; from profiler.layer import Layer, Tensor; "
+        "layer = pickle.load(sys.stdin.buffer); "
+        "print({layer: 'found'}.get(Layer('relu', (Tensor((1, 4)),), (Tensor((1, 4)),), {'axis': (1, 2)})))"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code], input=pickle.dumps(layer), capture_output=True, check=True,
+        env={**os.environ, "PYTHONHASHSEED": "12345"}, cwd=Path(__file__).parents[2],
+    )  # fmt: skip
+    assert ran.stdout.split() == [b"found"]
