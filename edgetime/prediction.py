@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import platform
+import sys
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from edgetime import networks
 from edgetime.fingerprints import differences
+from profiler import agent
 from profiler.errors import UsageError
 from profiler.target import Target, open_target
 
@@ -29,18 +33,28 @@ class Predictor:
         takes the model's first setting and this machine.
     measure
         Whether to run each network as well.
+    setting
+        Name of the setting to predict, whatever the target; None goes by `target`.
 
     Raises
     ------
     UsageError
-        There is no such target.
+        There is no such target or setting.
     """
 
-    def __init__(self, time_model: TimeModel, target: str | None = None, measure: bool = False) -> None:
+    def __init__(
+        self,
+        time_model: TimeModel,
+        target: str | None = None,
+        measure: bool = False,
+        setting: str | None = None,
+    ) -> None:
         self.time_model = time_model
-        self.setting = time_model.setting()
+        self.setting = time_model.setting(setting)
         self._target: Target | None = None
-        if target is not None:
+        if target is not None and setting is not None:
+            self._target = open_target(target)
+        elif target is not None:
             self._target = open_target(target)
             self.setting = _matching(time_model, self._target)
         elif measure:
@@ -50,12 +64,16 @@ class Predictor:
 
     @classmethod
     def load(
-        cls, path: str | os.PathLike[str], target: str | None = None, measure: bool = False
+        cls,
+        path: str | os.PathLike[str],
+        target: str | None = None,
+        measure: bool = False,
+        setting: str | None = None,
     ) -> Predictor:
         """Make one from the file of a time model."""
         from timemodel import TimeModel
 
-        return cls(TimeModel.load(path), target, measure)
+        return cls(TimeModel.load(path), target, measure, setting)
 
     def __enter__(self) -> Predictor:
         return self
@@ -102,7 +120,7 @@ class Predictor:
                 warnings.append(f"{Path(path).name}: {measurement.layer_note}.")
         new = [warning for warning in warnings if warning not in self._told]
         self._told.update(new)
-        return prediction.to_dict(measurement), new
+        return {**prediction.to_dict(measurement), "setting": self.setting.key}, new
 
     def _device_warnings(self, fingerprint: dict[str, Any], threads: int) -> list[str]:
         assert self._target is not None
@@ -114,20 +132,50 @@ class Predictor:
 
 
 def default_target(setting: SettingModel) -> str:
-    """This machine under the setting that a time model was measured under."""
+    """This machine under the setting that a time model was measured under, with the runtime that it was measured with.
+
+    That is another Python's where the profile was made here with one that is still there.
+    """
     parts = [f"{key}={setting.setting[key]}" for key in ("threads", "kernels") if key in setting.setting]
+    python = setting.fingerprint.get("executable")
+    if isinstance(python, str) and python != sys.executable and "," not in python:
+        here = {"machine": platform.machine(), "cpu": agent.cpu_model(), "cores": os.cpu_count() or 1}
+        if all(setting.fingerprint.get(key) == value for key, value in here.items()) and os.path.exists(
+            python
+        ):
+            parts.append(f"python={python}")
     return "local" + (":" + ",".join(parts) if parts else "")
 
 
 def _matching(time_model: TimeModel, target: Target) -> SettingModel:
-    """The model's setting with the threads and kernels of `target`; else its first: then the device is compared."""
-    wanted = {key: getattr(target, key, None) for key in ("threads", "kernels")}
-    for setting in time_model.settings.values():
-        if all(setting.setting.get(key, value) == value for key, value in wanted.items()):
-            return setting
+    """The model's setting that is `target`'s, by threads and kernels, and by runtime where that leaves a choice.
+
+    Only then, or where the target is another Python, is the device asked.
+    """
+    wanted: dict[str, Any] = {key: getattr(target, key, None) for key in ("threads", "kernels")}
+    found = _alike(time_model.settings.values(), wanted)
+    if len(found) > 1 or (found and getattr(target, "python", sys.executable) != sys.executable):
+        here = target.setting.to_dict()
+        # Another version of the same runtime will do: what differs is told when something is measured.
+        for keys in (("runtime", "version"), ("runtime",)):
+            same = _alike(found, {key: here[key] for key in keys})
+            if same:
+                return same[0]
+        found = []
+        wanted |= {key: here[key] for key in ("runtime", "version")}
+    if found:
+        return found[0]
     known = "; ".join(time_model.settings)
     asked = ", ".join(f"{key}={value}" for key, value in wanted.items())
     raise UsageError(
         f"The time model knows no setting with {asked} (only {known}): profile it into the same file, "
         "then run 'edgetime fit' again."
     )
+
+
+def _alike(settings: Iterable[SettingModel], wanted: Mapping[str, Any]) -> list[SettingModel]:
+    return [
+        setting
+        for setting in settings
+        if all(setting.setting.get(key, value) == value for key, value in wanted.items())
+    ]

@@ -20,6 +20,8 @@ from profiler.network import Network
 from profiler.probe import Probe
 
 FUSED, PARTLY, APART, SPLIT, OUTSIDE = "fused", "partly", "apart", "split", "outside"
+EVERYTHING = "*"
+"""Pattern of a rule that holds for all operators of its dtype."""
 HAPPENS = (FUSED, PARTLY, APART, SPLIT, OUTSIDE)
 
 FUSED_BELOW, APART_ABOVE = 0.35, 0.65
@@ -171,12 +173,13 @@ def _neighbours(
         if time > overhead_ms and absorbed > 0:
             rows.setdefault(key, []).append((time - overhead_ms, absorbed, sum(times) - absorbed))
         ran = events.get(probe.key)
-        if ran is not None:
-            seen.setdefault(key, []).append(ran_as_one(probe, ran))
+        as_one = None if ran is None else ran_as_one(probe, ran)
+        if as_one is not None:
+            seen.setdefault(key, []).append(as_one)
     rules = []
     for (dtype, pattern), triples in sorted(rows.items()):
-        as_one = seen.get((dtype, pattern))
-        fused = None if as_one is None else 2 * sum(as_one) > len(as_one)
+        votes = seen.get((dtype, pattern))
+        fused = None if votes is None else 2 * sum(votes) > len(votes)
         pair_ms, absorbed_ms, other_ms = np.array(triples).T
         share = remaining_share(pair_ms, absorbed_ms, other_ms, fused)
         happens = FUSED if share == 0 or fused else APART if share == 1 else PARTLY
@@ -186,12 +189,14 @@ def _neighbours(
 
 _INSERTED = frozenset({"Static Reshape", "Static Expand Dims", "Copy"})
 _MOVES = frozenset({"reshape", "concatenation", "transpose"})
+"""Operators whose event does not say whether they copy anything: there, times decide."""
 
 
-def ran_as_one(probe: Probe, events: Sequence[tuple[str, int]]) -> bool:
-    """Whether the two operators of a pair ran as one, by the operators that the runtime ran."""
-    moves = any(layer.op in _MOVES for layer in probe.layers)
-    return len([name for name, _ in events if moves or name not in _INSERTED]) < len(probe.layers)
+def ran_as_one(probe: Probe, events: Sequence[tuple[str, int]]) -> bool | None:
+    """Whether the two operators of a pair ran as one, by the operators that the runtime ran; None: these do not say."""
+    if any(layer.op in _MOVES for layer in probe.layers):
+        return None
+    return len([name for name, _ in events if name not in _INSERTED]) < len(probe.layers)
 
 
 def remaining_share(
@@ -273,6 +278,11 @@ def _outside(events: Events) -> list[GraphRule]:
             counts.setdefault((layer.dtype, layer.op), []).append(any(kind == OPERATOR for _, kind in ran))
     if all(all(row) for row in counts.values()):
         return []
+    for dtype in {dtype for dtype, _ in counts}:
+        mine = [row for (kind, _), row in counts.items() if kind == dtype]
+        if len(mine) >= _FEWEST and all(all(row) for row in mine):
+            counts = {key: row for key, row in counts.items() if key[0] != dtype}
+            counts[dtype, EVERYTHING] = [True] * sum(len(row) for row in mine)
     return [
         GraphRule(dtype, op, OUTSIDE, float(np.mean(row)), len(row), True)
         for (dtype, op), row in sorted(counts.items())
@@ -343,7 +353,9 @@ def _single_sentences(rules: Sequence[GraphRule]) -> list[str]:
             sentences.append(text[0].upper() + text[1:] + reason)
     outside = [rule.pattern for rule in rules if rule.happens == OUTSIDE and rule.share == 1]
     some = [rule.pattern for rule in rules if rule.happens == OUTSIDE and rule.share < 1]
-    if outside:
+    if outside == [EVERYTHING]:
+        sentences.append("Every operator runs outside XNNPACK, by the built-in kernels")
+    elif outside:
         sentences.append(f"Runs outside XNNPACK, by the built-in kernels: {', '.join(outside)}")
     if some:
         sentences.append(f"In some cases too: {', '.join(some)}")

@@ -7,21 +7,49 @@ from typing import Annotated
 
 import typer
 
+from edgetime.cli import tables
 from edgetime.cli.console import JsonOption, Terminal
 from edgetime.cli.views import fit_table
+from profiler.errors import UsageError
 
 
 def command(
-    profile: Annotated[
-        Path, typer.Argument(metavar="DEVICE.db", help="The profile that 'edgetime profile' wrote.")
-    ],
     output: Annotated[
         Path,
         typer.Option("-o", "--output", metavar="MODEL.timemodel.json", help="Where to write the time model."),
     ],
+    profile: Annotated[
+        Path | None, typer.Argument(metavar="[DEVICE.db]", help="The profile that 'edgetime profile' wrote.")
+    ] = None,
+    table: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="T.csv",
+            help="A table of measured layers (.csv, .csv.gz) in place of a profile; repeatable.",
+        ),
+    ] = None,
+    networks: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="LAYERS",
+            help="The table holds times of whole networks; their layers are in this file (.jsonl, .jsonl.gz) "
+            "or folder of .tflite files.",
+        ),
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Whose times to take from a table of several devices.")
+    ] = None,
+    time_unit: tables.TimeUnitOption = None,
+    like: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="OTHER.timemodel.json",
+            help="Keep the splits of this time model and fit its leaves to the table: for few measurements.",
+        ),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Learn a device's time model from its profile.
+    """Learn a device's time model from its profile, or from a table of measurements that you have.
 
     Prints per operator how far the model is off on layers that it did not learn from (cross-validation).
 
@@ -29,13 +57,32 @@ def command(
 
     \b
     $ edgetime fit here.db -o here.timemodel.json
+    $ edgetime fit --table conv.csv --table dense.csv -o gpu.timemodel.json
+    $ edgetime fit --table totals.csv --networks layers.jsonl --device Pixel_3 -o pixel3.timemodel.json
     """
     from timemodel import fit_profile
 
     with Terminal(json) as out:
+        if (profile is None) == (not table):
+            raise UsageError("Name either a profile (DEVICE.db) or a table (--table T.csv) to learn from.")
+        if table:
+            unit = time_unit.value if time_unit is not None else None
+            if networks is None:
+                tables.fit(table, output, device, unit, like, out)
+            elif len(table) > 1 or like is not None:
+                raise UsageError("With --networks there is one --table and no --like: leave the others out.")
+            else:
+                tables.fit_totals(table[0], networks, output, device, unit, out)
+            return
+        if networks is not None or device is not None or time_unit is not None or like is not None:
+            raise UsageError("--networks, --device, --time-unit and --like go with --table: add it.")
+        assert profile is not None
         with out.progress("Fit") as progress:
             model = fit_profile(profile, progress=progress)
         model.save(output)
         errors = [error.to_dict() for error in model.errors]
-        out.json({"time_model": str(output), "device": model.device, "errors": errors})
+        names = list(model.settings)
+        out.json({"time_model": str(output), "device": model.device, "settings": names, "errors": errors})
         out.show(fit_table(errors), f"Time model of {model.device}: {output}")
+        if len(names) > 1:
+            out.note(f"Settings: {'; '.join(names)}; the table is the first one's.")

@@ -7,16 +7,17 @@ from typing import Annotated
 
 import typer
 
-from edgetime.cli import views
+from edgetime.cli import tables, views
 from edgetime.cli.console import JsonOption, Terminal
-from edgetime.cli.options import InputShapeOption, ModelArgument
+from edgetime.cli.options import InputShapeOption, ModelArgument, SettingOption, find_setting
 
 
 def command(
     model: ModelArgument,
     networks: Annotated[
-        list[Path], typer.Argument(metavar="NET…", help="Network files (.tflite, .keras) or folders of them.")
-    ],
+        list[Path] | None,
+        typer.Argument(metavar="[NET…]", help="Network files (.tflite, .keras) or folders of them."),
+    ] = None,
     measure: Annotated[
         bool, typer.Option("--measure", help="Run each network as well and compare.", show_default=False)
     ] = False,
@@ -26,10 +27,27 @@ def command(
             metavar="TARGET", help="Where to measure; default: where the model's profile was measured."
         ),
     ] = None,
+    setting: SettingOption = None,
     input_shape: InputShapeOption = None,
     layers: Annotated[
         views.Layers | None,
         typer.Option(help="Which layers to list; default: top for one network, none for several."),
+    ] = None,
+    table: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="T.csv", help="Predict the layers of a table (.csv, .csv.gz) in place of networks."
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o", "--output", metavar="P.csv", help="With --table: where to write its rows with predictions."
+        ),
+    ] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="With --table: whose rows to take from one of several devices."),
     ] = None,
     json: JsonOption = False,
 ) -> None:
@@ -41,18 +59,35 @@ def command(
 
     \b
     $ edgetime predict pi4.timemodel.json net.tflite --measure
+    $ edgetime predict pi4.timemodel.json net.tflite --setting "2 threads"
     $ edgetime predict pi4.timemodel.json models/ --json > predictions.jsonl
+    $ edgetime predict gpu.timemodel.json --table layers.csv -o predicted.csv
     """
     from edgetime import networks as files
     from edgetime.prediction import Predictor
-    from profiler.errors import EdgetimeError
+    from profiler.errors import EdgetimeError, UsageError
+    from timemodel import TimeModel
 
     with Terminal(json) as out:
+        if (not networks) == (table is None):
+            raise UsageError("Name either networks or a table (--table T.csv) to predict.")
+        if table is not None:
+            if output is None or measure or target is not None:
+                raise UsageError(
+                    "With --table name a file for the predictions (-o P.csv); tables are not measured."
+                )
+            tables.predict(model, table, output, setting, device, out)
+            return
+        if output is not None or device is not None:
+            raise UsageError("-o and --device go with --table: leave them out, or use --json for a file.")
+        assert networks is not None
         paths = files.expand(networks)
         shape = files.parse_shapes(input_shape or [])
         shown = layers or (views.Layers.top if len(paths) == 1 else views.Layers.none)
         results, failed = [], 0
-        with Predictor.load(model, target, measure) as predictor, out.progress("Predict") as progress:
+        known = TimeModel.load(model)
+        key = find_setting(known.settings, setting) if setting is not None else None
+        with Predictor(known, target, measure, key) as predictor, out.progress("Predict") as progress:
             for done, path in enumerate(paths):
                 progress(done / len(paths), path.name)
                 try:
@@ -68,6 +103,9 @@ def command(
                 out.json(result)
                 results.append(result)
             progress(1.0, "")
+        others = [name for name in known.settings if name != predictor.setting.key]
+        if others:
+            out.note(f"Setting: {predictor.setting.key}. Also known, with --setting: {'; '.join(others)}")
         if len(paths) > 1 and shown is views.Layers.none and results:
             out.show(*views.batch(results))
         else:

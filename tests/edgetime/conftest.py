@@ -22,7 +22,7 @@ FINGERPRINT = {"machine": "x86_64", "cpu": "A made-up processor", "cores": 4, "g
 
 def made_up_us(layer: Layer) -> float:
     """Time with a staircase of 16 output channels."""
-    width = layer.outputs[0].shape[-1]
+    width = (layer.outputs[0].shape or (1,))[-1]
     steps = math.ceil(width / 16) * 16 / width
     return 1.0 + 2e-5 * layer.macs * steps + 1e-4 * (layer.input_bytes + layer.output_bytes)
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import platform
+import sys
 from pathlib import Path
 
 import pytest
 
 from edgetime.fingerprints import differences
-from edgetime.prediction import Predictor, default_target
+from edgetime.prediction import Predictor, _matching, default_target
+from profiler import agent
 from profiler.errors import UsageError
+from profiler.target import LocalTarget, Setting
 from timemodel.model import TimeModel
 
 
@@ -32,6 +37,50 @@ def test_measuring_is_done_as_the_model_was_measured(two_settings: TimeModel):
     first, second = two_settings.settings.values()
     assert default_target(first) == "local:threads=1,kernels=xnnpack"
     assert default_target(second) == "local:threads=2,kernels=builtin"
+
+
+class Asked(LocalTarget):
+    """Another Python, whose runtime is known without starting it."""
+
+    def __init__(self, runtime: str, version: str, python: str = "elsewhere") -> None:
+        super().__init__()
+        self.python = python
+        self.answer = Setting(runtime, version)
+
+    @property
+    def setting(self) -> Setting:
+        return self.answer
+
+
+def test_two_runtimes_are_told_apart_by_asking_the_device(two_settings: TimeModel):
+    first, second = two_settings.settings.values()
+    second.setting = {**first.setting, "runtime": "tflite-runtime", "version": "2.14.0"}
+    assert _matching(two_settings, Asked("tflite-runtime", "2.14.0")) is second
+    assert _matching(two_settings, Asked("tflite-runtime", "2.13.0")) is second
+    assert _matching(two_settings, Asked("ai-edge-litert", "2.3.0", sys.executable)) is first
+    with pytest.raises(UsageError, match=r"runtime=tensorflow, version=2.21.0 \(only ai-edge"):
+        _matching(two_settings, Asked("tensorflow", "2.21.0"))
+
+
+def test_one_setting_needs_no_question(time_model_file: Path):
+    class Silent(LocalTarget):
+        def hello(self) -> dict:
+            raise AssertionError("the device was asked")
+
+    model = TimeModel.load(time_model_file)
+    assert _matching(model, Silent()) is model.setting()
+
+
+def test_the_python_of_a_profile_made_here_is_found_again(two_settings: TimeModel, tmp_path: Path):
+    setting = two_settings.setting()
+    python = tmp_path / "python"
+    here = {"machine": platform.machine(), "cpu": agent.cpu_model(), "cores": os.cpu_count() or 1}
+    setting.fingerprint = {**here, "executable": str(python)}
+    assert default_target(setting) == "local:threads=1,kernels=xnnpack"  # gone meanwhile
+    python.touch()
+    assert default_target(setting) == f"local:threads=1,kernels=xnnpack,python={python}"
+    setting.fingerprint = {**setting.fingerprint, "cpu": "of a board"}
+    assert default_target(setting) == "local:threads=1,kernels=xnnpack"
 
 
 def test_an_open_batch_is_told_once(time_model_file: Path, shared_data: Path):

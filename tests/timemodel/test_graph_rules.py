@@ -80,7 +80,7 @@ def test_operators_that_ran_are_counted_without_what_the_runtime_inserts():
     assert ran_as_one(dense, [("Static Reshape", 8), ("Fully Connected", 8)])
     moved = shapes.reshape(SHAPE, (1, 64, 16))
     swap = shapes.transpose((1, 64, 16), (0, 2, 1))
-    assert not ran_as_one(Probe("pair", (moved, swap)), [("Static Reshape", 8), ("Transpose", 8)])
+    assert ran_as_one(Probe("pair", (moved, swap)), [("Static Reshape", 8), ("Transpose", 8)]) is None
 
 
 def test_events_make_rules():
@@ -95,7 +95,10 @@ def test_events_make_rules():
             clamps = layer.op == "add" and layer.params["activation"] != "none"
             events[probe.key] = [(layer.op, kind), *([("Clamp", 8)] if clamps else [])]
     rules = rules_on_paper(0.02, 5, events)
-    assert all(rule.seen for rule in rules)
+    moves = {"reshape", "transpose", "concatenation"}
+    assert all(
+        rule.seen != bool(moves & set(rule.pattern.split("+"))) for rule in rules if "+" in rule.pattern
+    )
     found = {(rule.pattern, rule.happens) for rule in rules if rule.happens != graph_rules.APART}
     expected = {(pattern, graph_rules.FUSED) for pattern in FUSED}
     expected |= {("add", graph_rules.SPLIT), ("gelu", graph_rules.OUTSIDE), ("mean", graph_rules.OUTSIDE)}
@@ -108,6 +111,15 @@ def test_without_a_delegate_nothing_is_outside_of_it():
     probe = Probe("layer", (CONV,))
     assert learn_rules([], 0.0, nothing_predicted, {probe.key: [("CONV_2D", 2)]}) == []
     assert learn_rules([], 0.0, nothing_predicted, {probe.key: None}) == []
+
+
+def test_a_dtype_that_a_delegate_leaves_alone_altogether():
+    ops = ("relu", "tanh", "logistic")
+    events = {Probe("layer", (shapes.unary(op, SHAPE),)).key: [(op, 8)] for op in ops}
+    events |= {Probe("layer", (shapes.unary(op, SHAPE, "int8"),)).key: [(op, 2)] for op in ops}
+    (rule,) = learn_rules([], 0.0, nothing_predicted, events)
+    assert (rule.dtype, rule.pattern, rule.share, rule.probes) == ("int8", graph_rules.EVERYTHING, 1.0, 3)
+    assert graph_in_words([rule]) == ["int8: Every operator runs outside XNNPACK, by the built-in kernels"]
 
 
 def test_a_dear_activation_is_found_by_its_time():
