@@ -106,13 +106,19 @@ class MadeUpTarget:
     class setting:  # noqa: N801
         key = "runtime 1"
 
-    def __init__(self, broken=()):
+    def __init__(self, broken=(), canaries_us=()):
         self.broken = broken
+        self.canaries_us = list(canaries_us)
         self.asked = []
+        self.closed_after = []
+
+    def close(self):
+        self.closed_after.append(len(self.asked))
 
     def measure_network(self, content, seconds, shapes):
         self.asked.append((len(content), seconds, tuple(map(tuple, shapes))))
-        return {"error": "no such operator"} if len(content) in self.broken else dict(ANSWER)
+        canary = {"canary_us": self.canaries_us.pop(0)} if self.canaries_us else {}
+        return {"error": "no such operator"} if len(content) in self.broken else dict(ANSWER, **canary)
 
 
 @pytest.fixture
@@ -163,6 +169,14 @@ def test_disturbed_rounds_are_made_up_for_but_not_for_ever(tmp_path, files):
     assert still_open(kept, "one", one, 4) == [(3, one[0]), (4, one[0]), (5, one[0])]
     kept.add(a_round(2000.0, network="net8", number=3, disturbed=True))
     assert still_open(kept, "one", one, 2) == []
+
+
+def test_agent_starts_anew_after_a_round_that_was_not_calm(tmp_path, files):
+    kept = Rounds(tmp_path / "rounds.jsonl")
+    target = MadeUpTarget(canaries_us=[6.8, 12.0, 6.9, 11.9])
+    measure(target, "one", still_open(kept, "one", files, 2), kept, 0.5)
+    assert target.closed_after == [2, 4]
+    assert [number for number, _ in still_open(kept, "one", files, 2)] == [2, 3]
 
 
 def test_nothing_is_measured_after_the_time_is_up(tmp_path, files):
