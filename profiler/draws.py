@@ -125,6 +125,7 @@ CATALOGUE: dict[str, dict[str, tuple[int, Draw]]] = {
         "fully_connected": (120, weighted.fully_connected),
         "transpose_conv": (25, weighted.transpose_conv),
         "conv_2d:grouped": (25, weighted.grouped),
+        "unidirectional_sequence_lstm": (25, weighted.lstm),
     },
     "int32": {
         "add": (20, elementwise.index_binary("add")),

@@ -139,6 +139,31 @@ def _reduce_sizes(g: Geometry, tiles: Tiles) -> Table:
     }
 
 
+def _transpose_costs(g: Geometry, tiles: Tiles) -> Table:
+    """Squares are turned block by block; what stays together is copied."""
+    block = tiles["block"]
+    squares = g.out_elements / np.maximum(g.in_channels * g.out_channels, 1)
+    blocks = squares * tiled(g.in_channels, block) * tiled(g.out_channels, block)
+    return {
+        "elements": g.out_elements,
+        "runs": g.out_elements / np.maximum(g.inner, 1),
+        "blocks": blocks,
+        "rows_read": g.in_elements / np.maximum(g.in_channels, 1),
+        "out_bytes": g.out_bytes,
+        "bytes_beyond_cache": np.maximum(0.0, g.in_bytes + g.out_bytes - tiles["cache"]),
+    }
+
+
+def _transpose_sizes(g: Geometry, tiles: Tiles) -> Table:
+    return {
+        "run_length": g.inner,
+        "in_channels": g.in_channels,
+        "out_channels": g.out_channels,
+        "images": g.batch,
+        "out_bytes": g.out_bytes,
+    }
+
+
 def _parts(g: Geometry) -> np.ndarray:
     """Tensors that are joined, or that one is cut into."""
     return np.maximum(g.inputs, 1) + g.results - 1
@@ -151,6 +176,9 @@ def _copy_costs(g: Geometry, tiles: Tiles) -> Table:
         "runs": runs,
         "joined_runs": runs * np.maximum(g.inputs, 1),
         "short_runs": runs * np.minimum(g.inner, 16),
+        "rows_read": g.in_elements / np.maximum(g.in_channels, 1),
+        "runs_read": g.in_elements / np.maximum(g.inner, 1),
+        "odd_elements": g.out_elements * g.variant,
         "out_bytes": g.out_bytes,
         "parts": _parts(g),
         "bytes_beyond_cache": np.maximum(0.0, g.in_bytes + g.out_bytes - tiles["cache"]),
@@ -164,6 +192,7 @@ def _copy_sizes(g: Geometry, tiles: Tiles) -> Table:
         "runs": g.out_elements / np.maximum(g.inner, 1),
         "out_bytes": g.out_bytes,
         "in_channels": g.in_channels,
+        "odd": g.variant,
     }
 
 
@@ -257,7 +286,7 @@ _BINARY_OPS = (
     "greater", "less", "equal", "logical_and", "select_v2",
 )  # fmt: skip
 _COPY_OPS = (
-    "concatenation", "reshape", "pad", "mirror_pad", "transpose", "strided_slice", "slice", "split", "unpack", "pack",
+    "concatenation", "reshape", "pad", "mirror_pad", "strided_slice", "slice", "split", "unpack", "pack",
     "gather", "tile", "broadcast_to", "reverse_v2", "one_hot", "space_to_depth", "depth_to_space", "space_to_batch_nd",
     "batch_to_space_nd", "fill", "range", "shape",
 )  # fmt: skip
@@ -272,6 +301,9 @@ FAMILIES = (
     Family("grouped", (GROUPED,), _grouped_costs, _grouped_sizes, {"out_channels": WIDE}),
     Family("loop", ("while",), _loop_costs, _loop_sizes, {}),
     Family("reduction", _REDUCE_OPS, _reduce_costs, _reduce_sizes, {"inner": WIDE} | CACHE),
+    Family(
+        "transpose", ("transpose",), _transpose_costs, _transpose_sizes, {"block": (1, 4, 8, 16, 32)} | CACHE
+    ),
     Family("copy", _COPY_OPS, _copy_costs, _copy_sizes, CACHE),
     Family(
         "resize", ("resize_bilinear", "resize_nearest_neighbor"), _resize_costs, _resize_sizes, WIDE_TILES

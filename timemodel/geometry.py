@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from profiler.layer import DTYPE_BYTES, Layer, Tensor
-from timemodel.runs import RUNS, along_last
+from timemodel.runs import RUNS, along_last, picks_out
 
 COLUMNS = (
     "batch", "in_height", "in_width", "in_channels", "out_height", "out_width", "out_channels", "kernel_height",
@@ -23,14 +23,22 @@ COLUMNS = (
 ``inner`` is the number of elements that lie together in what an operator walks over: the result's last axis, or what
 `timemodel.runs` says. ``broadcast`` is one of `BROADCAST_CODES`. ``groups`` are those of a convolution, ``results`` the number of
 result tensors; ``along_last`` says whether a reduction is over the last axis, ``variant`` whether an operator's other form is
-meant (approximate gelu, transposed right operand); ``rounds`` are those of a loop.
+meant (approximate gelu, transposed right operand, a slice that drops axes or leaves gaps); ``rounds`` are those of a loop.
 """
 
 _PACKED = Struct(f"={len(COLUMNS)}d")
 """A kept row: bytes give the garbage collector nothing to walk, which numbers in tuples would, in large batches."""
 
 POSITION = {name: i for i, name in enumerate(COLUMNS)}
-ACTIVATION_CODES = {"none": 0, "relu": 1, "relu6": 2, "relu_n1_to_1": 3, "tanh": 4, "sign_bit": 5, "sigmoid": 6}
+ACTIVATION_CODES = {
+    "none": 0,
+    "relu": 1,
+    "relu6": 2,
+    "relu_n1_to_1": 3,
+    "tanh": 4,
+    "sign_bit": 5,
+    "sigmoid": 6,
+}
 BROADCAST_CODES = {"none": 0, "scalar": 1, "channels": 2, "spatial": 3, "other": 4}
 
 
@@ -105,7 +113,7 @@ def geometry_row(layer: Layer) -> tuple[float, ...]:
     _, out_height, out_width, out_channels = _sizes(out.shape)
     inner = float(out_channels)
     macs = layer.macs
-    groups, along = 1.0, 1.0
+    groups, along, variant = 1.0, 1.0, False
     weight = inputs[1].shape if len(inputs) > 1 else ()
     if op in _RESHAPED:
         if op == "conv_2d":
@@ -126,6 +134,7 @@ def geometry_row(layer: Layer) -> tuple[float, ...]:
         else:
             inner = float(RUNS[op](layer, first, out))
             along = float(along_last(layer, first))
+            variant = op == "strided_slice" and picks_out(layer)
     get = p.get
     return (
         batch, in_height, in_width, in_channels, out_height, out_width, out_channels,
@@ -134,7 +143,7 @@ def geometry_row(layer: Layer) -> tuple[float, ...]:
         ACTIVATION_CODES.get(str(get("activation", "none")), 0),
         computed, in_elements, second, out_elements, parameters, macs, in_bytes, out_bytes, weight_bytes,
         inner, _broadcast(layer) if op in _ELEMENTWISE else 0,
-        groups, len(layer.outputs), along, 1.0 if get("approximate") or get("adj_y") else 0.0, get("rounds", 1),
+        groups, len(layer.outputs), along, 1.0 if variant or get("approximate") or get("adj_y") else 0.0, get("rounds", 1),
     )  # fmt: skip
 
 

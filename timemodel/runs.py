@@ -115,3 +115,10 @@ def along_last(layer: Layer, first: Tensor) -> bool:
         return rank - 1 in axes
     axis = layer.params.get("axis")
     return not isinstance(axis, int) or axis % max(1, rank) == rank - 1
+
+
+def picks_out(layer: Layer) -> bool:
+    """Whether a slice leaves gaps between what it takes or drops axes: runtimes copy such slices element by element."""
+    strides = layer.params.get("strides")
+    gaps = isinstance(strides, tuple) and any(step != 1 for step in strides)
+    return gaps or bool(layer.params.get("shrink_axis_mask"))

@@ -139,3 +139,23 @@ def test_every_operator_that_is_probed_has_features_that_are_numbers(dtype):
         for layer in layers:
             for values in family_costs(op, layer).values():
                 assert np.isfinite(values) and values >= 0
+
+
+@pytest.mark.parametrize(
+    ("ranges", "dropped", "odd"),
+    [
+        (((0, 1, 1), (1, 4, 1), (0, 6, 1)), (), 0),
+        (((0, 1, 1), (0, 4, 2), (0, 6, 1)), (), 1),
+        (((0, 1, 1), (7, 1, 1), (0, 6, 1)), (1,), 1),
+    ],
+)
+def test_slices_with_gaps_or_fewer_axes_are_copied_element_by_element(ranges, dropped, odd):
+    layer = moves.strided_slice((1, 8, 6), ranges, dropped)
+    assert column(layer, "variant") == odd
+    assert costs(layer)["odd_elements"] == odd * layer.outputs[0].size
+
+
+def test_shuffled_channels_are_turned_in_blocks():
+    whole = costs(shapes.transpose((1, 2, 2, 8, 16), (0, 1, 2, 4, 3)), block=8)
+    assert whole["blocks"] == 4 * 1 * 2
+    assert whole["elements"] == 4 * 8 * 16
