@@ -19,6 +19,7 @@ from timemodel.feature_table import (
     Geometry,
     Table,
     Tiles,
+    beyond,
     pixels,
     tiled,
 )
@@ -43,7 +44,7 @@ def _binary_costs(g: Geometry, tiles: Tiles) -> Table:
         "run_tiles": runs * tiled(np.maximum(g.inner, 1), 64),
         "in_bytes": g.in_bytes,
         "out_bytes": g.out_bytes,
-        "bytes_beyond_cache": np.maximum(0.0, g.in_bytes + g.out_bytes - tiles["cache"]),
+        **beyond(g.in_bytes + g.out_bytes, tiles),
     }
 
 
@@ -64,7 +65,7 @@ def _unary_costs(g: Geometry, tiles: Tiles) -> Table:
     return {
         "elements": g.out_elements,
         "total_bytes": g.in_bytes + g.out_bytes,
-        "bytes_beyond_cache": np.maximum(0.0, g.in_bytes + g.out_bytes - tiles["cache"]),
+        **beyond(g.in_bytes + g.out_bytes, tiles),
     }
 
 
@@ -74,6 +75,7 @@ def _unary_sizes(g: Geometry, tiles: Tiles) -> Table:
         "total_bytes": g.in_bytes + g.out_bytes,
         "channels": g.inner,
         "approximate": g.variant,
+        "bytes_read_per_element": g.in_bytes / np.maximum(g.in_elements, 1),
     }
 
 
@@ -99,7 +101,7 @@ def _pool_costs(g: Geometry, tiles: Tiles) -> Table:
         "tile_taps": calls * taps,
         "in_bytes": g.in_bytes,
         "out_bytes": g.out_bytes,
-        "bytes_beyond_cache": np.maximum(0.0, g.in_bytes + g.out_bytes - tiles["cache"]),
+        **beyond(g.in_bytes + g.out_bytes, tiles),
     }
 
 
@@ -124,7 +126,7 @@ def _reduce_costs(g: Geometry, tiles: Tiles) -> Table:
         "tiles": rows * tiled(g.inner, tiles["inner"]),
         "rows": rows,
         "out_bytes": g.out_bytes,
-        "bytes_beyond_cache": np.maximum(0.0, g.in_bytes - tiles["cache"]),
+        **beyond(g.in_bytes, tiles),
     }
 
 
@@ -150,7 +152,7 @@ def _transpose_costs(g: Geometry, tiles: Tiles) -> Table:
         "blocks": blocks,
         "rows_read": g.in_elements / np.maximum(g.in_channels, 1),
         "out_bytes": g.out_bytes,
-        "bytes_beyond_cache": np.maximum(0.0, g.in_bytes + g.out_bytes - tiles["cache"]),
+        **beyond(g.in_bytes + g.out_bytes, tiles),
     }
 
 
@@ -181,7 +183,7 @@ def _copy_costs(g: Geometry, tiles: Tiles) -> Table:
         "odd_elements": g.out_elements * g.variant,
         "out_bytes": g.out_bytes,
         "parts": _parts(g),
-        "bytes_beyond_cache": np.maximum(0.0, g.in_bytes + g.out_bytes - tiles["cache"]),
+        **beyond(g.in_bytes + g.out_bytes, tiles),
     }
 
 
