@@ -39,9 +39,20 @@ _FEW = 1500
 
 
 def fit_tables(
-    tables: Sequence[LayerTable], device: str, progress: ProgressCallback = silent, seed: int = 0
+    tables: Sequence[LayerTable],
+    device: str,
+    progress: ProgressCallback = silent,
+    seed: int = 0,
+    structure: SettingModel | None = None,
 ) -> tuple[TimeModel, list[str]]:
     """Learn a device's time model from tables of its layers.
+
+    Parameters
+    ----------
+    device
+        Its name.
+    structure
+        Another device's model: where it knows an operator, its splits and tiles are kept and only leaves are fitted.
 
     Returns
     -------
@@ -77,7 +88,11 @@ def fit_tables(
             )
             continue
         chosen = [layers[i] for i in members]
-        operators[op, dtype] = fit_table_operator(op, dtype, chosen, times_ms[members], seed)
+        known = structure.operators.get((op, dtype)) if structure is not None else None
+        if known is not None:
+            operators[op, dtype] = fit_leaves(known, chosen, times_ms[members], seed)
+        else:
+            operators[op, dtype] = fit_table_operator(op, dtype, chosen, times_ms[members], seed)
     if not operators:
         raise DataError(
             f"{tables[0].path} holds fewer than {MIN_PROBES} layers of any operator: add measurements."
@@ -136,6 +151,23 @@ def fit_table_operator(
     matrix = feature_matrix(family, array, tiles)[0]
     tree = refit(grow(family, tiles, array, times_ms), matrix, times_ms)
     return described(op, dtype, layers, times_ms, tree, tiles, held_out, family is parallel)
+
+
+def fit_leaves(
+    structure: OperatorModel, layers: Sequence[Layer], times_ms: np.ndarray, seed: int = 0
+) -> OperatorModel:
+    """The splits and tiles of `structure`, which another device taught, with leaves fitted to these `layers`."""
+    matrix = structure.matrix(geometry(layers))
+    folds = np.random.default_rng(seed).permutation(len(layers)) % FOLDS
+    held_out = np.empty(len(layers))
+    for fold in range(FOLDS):
+        inside = folds != fold
+        tree = refit(structure.tree, matrix[inside], times_ms[inside])
+        held_out[~inside] = np.maximum(tree.predict_rows(matrix[~inside]), 0.0)
+    tree = refit(structure.tree, matrix, times_ms)
+    return described(
+        structure.op, structure.dtype, layers, times_ms, tree, structure.tiles, held_out, structure.parallel
+    )
 
 
 def described(

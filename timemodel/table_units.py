@@ -17,8 +17,8 @@ _GAP = float(np.log(4.0))
 TOO_SHORT_MS = 1e-5
 """No call of a layer takes less than ten nanoseconds."""
 
-TOO_FAST = 3e14
-"""No device multiplies faster than this, per second, layer by layer."""
+TOO_FAST = 1.5e14
+"""No device multiplies faster than this, per second, in half of its layers, or four times faster in its best."""
 
 TOO_LONG_MS = 2000.0
 """Nobody measures tables of layers that take seconds each."""
@@ -29,6 +29,12 @@ SLOWEST_START_MS = 20.0
 FAST = 1e8
 LARGE_BYTES = 4e6
 """A layer with so much data runs on nothing that multiplies less than `FAST` per second."""
+
+SLOWEST_BYTES = 2e8
+"""Nor on anything that reads less than this per second, where reading is most of the work."""
+
+FASTEST_BYTES = 1.2e13
+"""No memory, and hardly a cache, delivers more than this per second in half of the layers, or four times more in the best."""
 
 
 @dataclass(frozen=True)
@@ -61,15 +67,25 @@ def suspect(layers: Sequence[Layer], times_ms: np.ndarray) -> Suspicion | None:
     busy = macs > 0
     if float(np.quantile(times_ms, 0.05)) < TOO_SHORT_MS:
         return Suspicion(f"the shortest layers take {times_ms.min() * 1e6:.2g} nanoseconds", "s")
-    if busy.any() and float(np.median(rate[busy])) > TOO_FAST:
+    if busy.any() and _beyond(rate[busy], TOO_FAST):
         return Suspicion(f"layers multiply {np.median(rate[busy]):.1e} times per second", "s")
+    speed = moved / times_ms * 1e3
+    large = moved > LARGE_BYTES
+    heavy = speed[large] if large.any() else speed
+    if _beyond(heavy, FASTEST_BYTES):
+        return Suspicion(f"layers move {np.median(heavy):.1e} bytes per second", "s")
     middle = float(np.median(times_ms))
     if middle > TOO_LONG_MS:
         return Suspicion(f"half of the layers take more than {middle / 1e3:.1f} seconds", "us")
     if not busy.any():
         return None
     best = float(np.quantile(rate[busy], 0.95))
-    large = busy & (moved > LARGE_BYTES)
+    large &= busy
+    if large.any() and float(np.quantile(speed[large], 0.95)) < SLOWEST_BYTES:
+        return Suspicion(
+            f"layers with megabytes of data move at most {np.quantile(speed[large], 0.95):.1e} bytes per second",
+            "us",
+        )
     if large.any() and float(np.median(rate[large])) < FAST:
         return Suspicion(
             f"layers with megabytes of data multiply only {np.median(rate[large]):.1e} times per second", "us"
@@ -79,6 +95,10 @@ def suspect(layers: Sequence[Layer], times_ms: np.ndarray) -> Suspicion | None:
     if best > FAST and start > SLOWEST_START_MS:
         return Suspicion(f"even the smallest layers take more than {start:.0f} ms", "us")
     return None
+
+
+def _beyond(rates: np.ndarray, most: float) -> bool:
+    return bool(np.median(rates) > most or np.quantile(rates, 0.95) > 4 * most)
 
 
 def _mixed(macs: np.ndarray, moved: np.ndarray, times_ms: np.ndarray) -> Suspicion | None:

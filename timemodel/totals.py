@@ -56,14 +56,14 @@ def likeness(array: np.ndarray) -> np.ndarray:
             np.log2(np.maximum(pixels, 1)),
             np.sqrt(column["kernel_height"] * column["kernel_width"]),
             np.sqrt(column["stride_height"] * column["stride_width"]),
-            _misfit(column["in_channels"]) / MISFIT_LENGTH,
-            _misfit(column["out_channels"]) / MISFIT_LENGTH,
+            misfit(column["in_channels"]) / MISFIT_LENGTH,
+            misfit(column["out_channels"]) / MISFIT_LENGTH,
             column["activation"] > 0,
         ]
     )
 
 
-def _misfit(channels: np.ndarray) -> np.ndarray:
+def misfit(channels: np.ndarray) -> np.ndarray:
     """0 for multiples of 8, 1 of 4, 1.5 of 2, 2 for odd numbers."""
     whole = [np.mod(channels, k) == 0 for k in (8, 4, 2)]
     return np.select(whole, [0.0, 1.0, 1.5], 2.0)

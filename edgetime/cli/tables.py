@@ -1,0 +1,204 @@
+"""What ``edgetime fit`` and ``edgetime predict`` do with tables."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from edgetime.cli.console import Terminal, table
+from edgetime.cli.views import fit_table
+from profiler.errors import UsageError
+
+if TYPE_CHECKING:
+    from timemodel.model import TimeModel
+    from timemodel.table import LayerTable
+
+
+class TimeUnit(str, Enum):
+    """Units that a table's times may be in."""
+
+    ms = "ms"
+    us = "us"
+    s = "s"
+
+
+TimeUnitOption = Annotated[
+    TimeUnit | None,
+    typer.Option("--time-unit", help="Unit of the table's times; default: what the column's name says."),
+]
+
+
+def checked_unit(read: LayerTable, again: Any, out: Terminal) -> LayerTable:
+    """`read`, or `again` in the unit that the user answers with where its times are in doubt.
+
+    Raises
+    ------
+    DataError
+        The times are in doubt, and nobody is there to ask.
+    """
+    from timemodel.table import UNITS, checked
+
+    doubt = read.suspicion()
+    if doubt is None:
+        return read
+    if doubt.unit is None or not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return checked(read, None)
+    out.warn(f"{read.doubt(doubt)}.")
+    choices = "/".join(UNITS)
+    unit = ""
+    while unit not in UNITS:
+        unit = typer.prompt(f"Which unit are the times in? [{choices}]", default=doubt.unit, err=True).strip()
+    return again(unit)
+
+
+def fit(
+    tables: Sequence[Path],
+    output: Path,
+    device: str | None,
+    unit: str | None,
+    like: Path | None,
+    out: Terminal,
+) -> None:
+    """Learn a time model from tables of layers, and show how far it is off."""
+    from timemodel.model import TimeModel
+    from timemodel.table import read_table
+    from timemodel.table_fit import fit_tables
+
+    structure = TimeModel.load(like).setting() if like is not None else None
+    read = []
+    for path in tables:
+
+        def again(answer: str | None, path: Path = path) -> LayerTable:
+            return read_table(path, unit=answer, device=device)
+
+        one = again(unit)
+        for note in one.notes:
+            out.note(note)
+        read.append(one if unit else checked_unit(one, again, out))
+    name = device or _device_of(read)
+    with out.progress("Fit") as progress:
+        model, notes = fit_tables(read, name, progress, structure=structure)
+    model.save(output)
+    for note in notes:
+        out.note(note)
+    _fitted(model, output, out)
+
+
+def _device_of(tables: Sequence[LayerTable]) -> str:
+    """The device that a table names, else the first file's name."""
+    records = tables[0].table.records
+    return records[0].cells.get("device") or tables[0].path.name.removesuffix(".gz").removesuffix(".csv")
+
+
+def _fitted(model: TimeModel, output: Path, out: Terminal) -> None:
+    errors = [error.to_dict() for error in model.errors]
+    out.json(
+        {
+            "time_model": str(output),
+            "device": model.device,
+            "settings": list(model.settings),
+            "errors": errors,
+        }
+    )
+    out.show(fit_table(errors), f"Time model of {model.device}: {output}")
+
+
+def fit_totals(
+    totals: Path, networks: Path, output: Path, device: str | None, unit: str | None, out: Terminal
+) -> None:
+    """Learn time models from times of whole networks: of one device, or of all into a folder."""
+    from timemodel.totals_fit import fit_totals_table
+    from timemodel.totals_table import read_totals
+
+    read = read_totals(totals, networks, unit)
+    for note in read.notes:
+        out.note(note)
+    names = {name: _plain(name, totals) for name in read.devices}
+    if device is not None:
+        chosen = [column for column, name in names.items() if device in (column, name)]
+        if not chosen:
+            known = ", ".join(read.devices[:8]) + (", …" if len(read.devices) > 8 else "")
+            raise UsageError(f"{totals} has no device {device!r}: choose one of {known}.")
+    elif output.is_dir() or len(read.devices) == 1:
+        chosen = list(read.devices)
+    else:
+        raise UsageError(
+            f"{totals} has {len(read.devices)} devices: choose one with --device (such as {read.devices[0]}), "
+            "or name an existing folder to write them all to."
+        )
+    with out.progress("Fit") as progress:
+        fits = fit_totals_table(read, chosen, f"totals {totals.name}", progress)
+    rows = []
+    for column, found in fits.items():
+        model = found.model
+        model.device = names[column]
+        path = output / f"{names[column]}.timemodel.json" if output.is_dir() else output
+        model.save(path)
+        out.json(
+            {
+                "time_model": str(path), "device": model.device, "networks": found.networks,
+                "mean_error": found.mean_error, "within_10": found.within_10,
+            }
+        )  # fmt: skip
+        rows.append(
+            [model.device, found.networks, f"{found.mean_error:.1%}", f"{found.within_10:.0%}", str(path)]
+        )
+    columns = ["device", "networks", "mean error", "within 10%", "time model"]
+    out.show(table(columns, rows, "On networks that the model did not learn from"))
+
+
+def _plain(column: str, totals: Path) -> str:
+    """A device's name: its column's, unless that only names the unit."""
+    if column.removeprefix("time_") in ("ms", "us", "s"):
+        return totals.name.removesuffix(".gz").removesuffix(".csv")
+    return column.replace("/", "_").replace("\\", "_")
+
+
+def predict(
+    model: Path, path: Path, output: Path, setting: str | None, device: str | None, out: Terminal
+) -> None:
+    """Add predictions to the rows of a table, and compare them with its times where it has them."""
+    import numpy as np
+
+    from edgetime.cli.options import find_setting
+    from timemodel.model import TimeModel
+    from timemodel.table import TIME_COLUMNS, read_table, write_predictions
+
+    known = TimeModel.load(model)
+    chosen = known.setting(find_setting(known.settings, setting) if setting is not None else None)
+    read = read_table(path, times=False, device=device)
+    for note in read.notes:
+        out.note(note)
+    times = chosen.layer_times(read.layers)
+    write_predictions(output, read.table, times.predicted_ms, times.low_ms, times.high_ms)
+    missing = sorted({layer.op for layer, seen in zip(read.layers, times.covered, strict=True) if not seen})
+    if missing:
+        rows = int(np.sum(~times.covered))
+        out.warn(
+            f"{rows} of {len(read.layers)} rows are rough estimates: the time model has not measured {', '.join(missing)}."
+        )
+    result: dict[str, Any] = {
+        "table": str(path), "predictions": str(output), "device": known.device, "rows": len(read.layers),
+        "uncovered": missing, "mean_error": None, "median_error": None, "within_10": None,
+    }  # fmt: skip
+    text = f"{len(read.layers)} rows: {output}"
+    if any(name in read.table.columns for name in TIME_COLUMNS):
+        measured = read_table(path, device=device).times_ms
+        assert measured is not None
+        off = np.abs(times.predicted_ms / measured - 1.0)
+        inside = np.mean((times.low_ms <= measured) & (measured <= times.high_ms))
+        result |= {
+            "mean_error": float(off.mean()), "median_error": float(np.median(off)),
+            "within_10": float(np.mean(off <= 0.1)), "inside": float(inside),
+        }  # fmt: skip
+        text += (
+            f"\nOff from the measured times by {off.mean():.1%} (mean), {np.median(off):.1%} (median); "
+            f"{np.mean(off <= 0.1):.0%} within 10%, {inside:.0%} inside low_ms to high_ms"
+        )
+    out.json(result)
+    out.show(text)
