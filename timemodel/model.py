@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from profiler.errors import TimeModelError, UsageError
-from profiler.files import write_json
 from profiler.layer import Layer
 from profiler.network import Network
+from timemodel import model_file
+from timemodel.checking import table, text
 from timemodel.operator_model import OperatorError
 from timemodel.prediction import NetworkPrediction
 from timemodel.setting_model import FALLBACK, SettingModel
-
-FORMAT = "edgetime.timemodel"
-VERSION = 1
 
 
 class TimeModel:
@@ -102,11 +98,16 @@ class TimeModel:
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values."""
         settings = {key: model.to_dict() for key, model in self.settings.items()}
-        return {"format": FORMAT, "version": VERSION, "device": self.device, "settings": settings}
+        return {
+            "format": model_file.FORMAT,
+            "version": model_file.VERSION,
+            "device": self.device,
+            "settings": settings,
+        }
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write as JSON, whole or not at all."""
-        write_json(path, self.to_dict(), indent=None)
+        model_file.write(path, self.to_dict())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> TimeModel:
@@ -115,46 +116,27 @@ class TimeModel:
         Raises
         ------
         TimeModelError
-            The file is missing, damaged, or of another version of edgetime.
+            The file is missing, damaged, was edited, or is of another version of edgetime.
         """
-        file = Path(path)
+        value = model_file.read(path)
         try:
-            value = json.loads(file.read_text("utf-8"))
-        except FileNotFoundError as error:
-            raise UsageError(f"There is no time model {file}: make one with 'edgetime fit'.") from error
-        except IsADirectoryError as error:
-            raise UsageError(
-                f"{file} is a folder: name the .timemodel.json file that 'edgetime fit' wrote."
-            ) from error
-        except OSError as error:
-            raise TimeModelError(
-                f"Cannot read {file} ({error.strerror}): check that you may read it."
-            ) from error
-        except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-            raise TimeModelError(
-                f"{file} is damaged or no time model: make it anew with 'edgetime fit'."
-            ) from error
-        if not isinstance(value, dict) or value.get("format") != FORMAT:
-            raise TimeModelError(
-                f"{file} is no time model: name the .timemodel.json file that 'edgetime fit' wrote."
-            )
-        if value.get("version") != VERSION:
-            raise TimeModelError(
-                f"{file} has format version {value.get('version')}, this edgetime reads version {VERSION}: "
-                "make it anew with 'edgetime fit'."
-            )
-        try:
-            settings = {
-                str(key): SettingModel.from_dict(str(key), row) for key, row in value["settings"].items()
-            }
-            return cls(str(value["device"]), settings)
+            rows = table(value["settings"], "its list of settings")
+            if not rows:
+                raise ValueError("it holds no setting")
+            settings = {key: SettingModel.from_dict(key, table(row, key)) for key, row in rows.items()}
+            model = cls(text(value["device"], "the device's name"), settings)
         except (
             KeyError,
             TypeError,
             ValueError,
             AttributeError,
             IndexError,
-            OverflowError,
+            ArithmeticError,
             RecursionError,
         ) as error:
-            raise TimeModelError(f"{file} is damaged ({error}): make it anew with 'edgetime fit'.") from error
+            reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
+            raise TimeModelError(
+                f"{path} is damaged ({reason}): make it anew with 'edgetime fit'."
+            ) from error
+        model_file.check_unchanged(path, value)
+        return model

@@ -11,7 +11,9 @@ import numpy as np
 
 from profiler.layer import Layer
 from timemodel import nonnegative
+from timemodel.checking import MOST, items, number, table, text, whole
 from timemodel.compiled import BLOCK_ROWS
+from timemodel.feature_table import CACHE
 from timemodel.features import Family, Geometry, family_of
 from timemodel.geometry import geometry
 from timemodel.sweep import Sweep, find_sweeps
@@ -37,6 +39,20 @@ class OperatorError:
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values; errors are shares (0.05 is 5%)."""
         return dict(self.__dict__)
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> OperatorError:
+        """Read what `to_dict` wrote."""
+        return cls(
+            op=text(value["op"], "its error's operator"),
+            dtype=text(value["dtype"], "its error's dtype"),
+            probes=whole(value["probes"], "its number of probes"),
+            leaves=whole(value["leaves"], "its number of leaves", least=1),
+            **{
+                name: number(value[name], f"its {name.replace('_', ' ')}")
+                for name in ("mean_error", "median_error", "p90_error")
+            },
+        )
 
 
 @dataclass
@@ -135,24 +151,55 @@ class OperatorModel:
         ValueError
             It does not hang together.
         """
-        costs, sizes = list(value["costs"]), list(value["sizes"])
-        nodes = [_node_from_dict(node, len(costs)) for node in value["nodes"]]
+        op, dtype = text(value["op"], "an operator's name"), text(value["dtype"], "an operator's dtype")
+        try:
+            return cls._read(op, dtype, value)
+        except KeyError as error:
+            raise ValueError(f"{op} {dtype} lacks {error}") from error
+        except ValueError as error:
+            raise ValueError(f"{op} {dtype}: {error}") from error
+
+    @classmethod
+    def _read(cls, op: str, dtype: str, value: Mapping[str, Any]) -> OperatorModel:
+        costs = [text(name, "a cost's name") for name in items(value["costs"], "its list of costs")]
+        sizes = [text(name, "a size's name") for name in items(value["sizes"], "its list of sizes")]
+        nodes = [_node_from_dict(node, len(costs)) for node in items(value["nodes"], "its list of nodes")]
         tree = TimeTreeRegressor(range(len(costs)), range(len(costs), len(costs) + len(sizes)))
-        tree.restore(nodes, float(value["scale_ms"]), len(costs) + len(sizes))
+        tree.restore(nodes, number(value["scale_ms"], "its unit of time"), len(costs) + len(sizes))
+        bounds = [
+            [number(bound, "a bound of its costs") for bound in items(row, "a row of bounds")]
+            for row in items(value["bounds"], "its list of bounds")
+        ]
+        if [len(row) for row in bounds] != [len(costs)] * 2:
+            raise ValueError("its bounds are not two per cost")
+        if any(low > high for low, high in zip(*bounds, strict=True)):
+            raise ValueError("a lower bound of its costs lies above the upper one")
+        tiles = table(value["tiles"], "its tiles")
+        low, high = (
+            number(value["low"], "its low factor"),
+            number(value["high"], "its high factor", above=True),
+        )
+        if low > high:
+            raise ValueError(f"its low factor {low} lies above its high factor {high}")
         model = cls(
-            op=str(value["op"]),
-            dtype=str(value["dtype"]),
-            tiles={str(k): int(v) for k, v in value["tiles"].items()},
+            op=op,
+            dtype=dtype,
+            tiles={axis: whole(size, f"its tile of {axis}", least=1) for axis, size in tiles.items()},
             tree=tree,
-            low=float(value["low"]),
-            high=float(value["high"]),
-            bounds=np.array(value["bounds"], dtype=np.float64),
-            error=OperatorError(**value["error"]),
-            sweeps=[Sweep.from_dict(sweep) for sweep in value["sweeps"]],
+            low=low,
+            high=high,
+            bounds=np.array(bounds),
+            error=OperatorError.from_dict(table(value["error"], "its error")),
+            sweeps=[
+                Sweep.from_dict(table(sweep, "a sweep"))
+                for sweep in items(value["sweeps"], "its list of sweeps")
+            ],
             parallel=value.get("parallel", False) is True,
         )
+        if set(model.tiles) != set(model.family.tiles):
+            raise ValueError(f"its tiles are not of {' and '.join(model.family.tiles) or 'nothing'}")
         if model.names() != (costs, sizes):
-            raise ValueError(f"the features of {model.op} are not those that this edgetime knows")
+            raise ValueError("its features are not those that this edgetime knows")
         return model
 
 
@@ -176,18 +223,32 @@ _AS_GOOD = 1.03
 
 
 def find_tiles(family: Family, array: np.ndarray, times: np.ndarray) -> dict[str, int]:
-    """The tile and cache sizes under which one linear model of costs fits best; of those as good, the smallest."""
+    """The tile and cache sizes under which one linear model of costs fits best; of those as good, the smallest.
+
+    Tiles first, with caches of middling size, then the caches: what is cut into tiles shows whatever the caches are.
+    """
+    tiles = {axis: sizes[len(sizes) // 2] for axis, sizes in family.tiles.items()}
+    for axes in ([axis for axis in tiles if axis not in CACHE], [axis for axis in tiles if axis in CACHE]):
+        if axes:
+            tiles = _best_tiles(family, array, times, tiles, axes)
+    return tiles
+
+
+def _best_tiles(
+    family: Family, array: np.ndarray, times: np.ndarray, tiles: Mapping[str, int], axes: Sequence[str]
+) -> dict[str, int]:
+    """`tiles` with the sizes along `axes` exchanged for those that fit best."""
     tried: list[tuple[float, dict[str, int]]] = []
-    for sizes in itertools.product(*family.tiles.values()):
-        tiles = dict(zip(family.tiles, sizes, strict=True))
-        costs = family.costs(Geometry(array), tiles)
+    for sizes in itertools.product(*(family.tiles[axis] for axis in axes)):
+        chosen = {**tiles, **dict(zip(axes, sizes, strict=True))}
+        costs = family.costs(Geometry(array), chosen)
         rows = np.column_stack([np.ones(len(times)), *costs.values()]) / times[:, None]
         norm = np.sqrt(np.mean(rows**2, axis=0))
         rows /= np.where(norm > 0, norm, 1.0)
         fitted = rows @ nonnegative.solve(rows.T @ rows, rows.sum(axis=0))
-        tried.append((float(np.minimum(np.abs(fitted - 1.0), 0.5).mean()), tiles))
+        tried.append((float(np.minimum(np.abs(fitted - 1.0), 0.5).mean()), chosen))
     least = min(error for error, _ in tried)
-    return next(tiles for error, tiles in tried if error <= least * _AS_GOOD + 1e-12)
+    return next(found for error, found in tried if error <= least * _AS_GOOD + 1e-12)
 
 
 def fit_operator(
@@ -274,22 +335,26 @@ def _node_to_dict(node: Node) -> dict[str, Any]:
     return value
 
 
-def _node_from_dict(value: Mapping[str, Any], costs: int) -> Node:
-    coefficients = np.array(value["coefficients"], dtype=np.float64)
-    if (
-        coefficients.shape != (costs + 1,)
-        or not np.all(np.isfinite(coefficients))
-        or np.any(coefficients < 0)
-    ):
-        raise ValueError("a leaf has a wrong number of coefficients, or one that is negative")
-    return Node(
-        feature=int(value.get("feature", -1)),
-        threshold=float(value.get("threshold", 0.0)),
-        modulus=int(value.get("modulus", 0)),
-        left=int(value.get("left", -1)),
-        right=int(value.get("right", -1)),
-        coefficients=coefficients,
-        samples=int(value["samples"]),
-        loss=float(value["loss"]),
-        gain=float(value.get("gain", 0.0)),
+def _node_from_dict(value: Any, costs: int) -> Node:
+    value = table(value, "a node")
+    coefficients = [number(c, "a coefficient") for c in items(value["coefficients"], "a node's coefficients")]
+    if len(coefficients) != costs + 1:
+        raise ValueError(f"a node has {len(coefficients)} coefficients in place of {costs + 1}")
+    node = Node(
+        coefficients=np.array(coefficients),
+        samples=whole(value["samples"], "a node's number of samples"),
+        loss=number(value["loss"], "a node's loss"),
     )
+    if "feature" in value:
+        if ("modulus" in value) == ("threshold" in value):
+            raise ValueError("a node asks for both a threshold and a multiple, or for neither")
+        node.feature = whole(value["feature"], "a node's feature")
+        node.left, node.right = (whole(value[side], f"a node's {side} branch") for side in ("left", "right"))
+        node.gain = number(value["gain"], "a node's gain", least=-MOST)
+        if "modulus" in value:
+            node.modulus = whole(value["modulus"], "a node's modulus", least=1)
+        else:
+            node.threshold = number(value["threshold"], "a node's threshold", least=-MOST)
+    elif not {"threshold", "modulus", "left", "right", "gain"}.isdisjoint(value):
+        raise ValueError("a node has branches but asks about no feature")
+    return node

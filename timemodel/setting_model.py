@@ -11,6 +11,7 @@ import numpy as np
 from profiler.layer import Layer
 from profiler.memory import peak_memory_bytes
 from profiler.network import Network
+from timemodel.checking import items, number, numbers_of, table, whole
 from timemodel.graph_rules import factors
 from timemodel.kernels import GROUPED, kernel_of, stand_ins
 from timemodel.layer_times import Find, LayerTimer, LayerTimes
@@ -108,10 +109,10 @@ class SettingModel:
         return self.find
 
     def in_network_ms(self, network: Network) -> LayerTimes:
-        """Times of the layers of `network` as they run there: fused neighbours and weights beyond the cache included."""
+        """Times of the layers of `network` as they run there: fused neighbours and data beyond the cache included."""
         alone = self.layer_times(network.layers)
         factor = factors(network, self.terms.remaining)
-        extra = self.cold_ms(network)
+        extra = self.terms.traffic.extra_ms(network, alone.predicted_ms * factor)
         together = np.array([self.terms.together.get(layer.dtype, 1.0) for layer in network.layers])
         predicted = (alone.predicted_ms * factor + extra) * together
         return LayerTimes(
@@ -120,28 +121,6 @@ class SettingModel:
             (alone.high_ms * factor + extra) * together,
             alone.covered,
         )
-
-    def cold_ms(self, network: Network) -> np.ndarray:
-        """Extra time ``[n]`` of layers whose weights, or the network's inputs, left the cache since the last inference."""
-        extra = np.zeros(len(network.layers))
-        groups: dict[str, list[int]] = {}
-        for position, layer in enumerate(network.layers):
-            if layer.weight_bytes:
-                groups.setdefault(layer.op if layer.op in self.terms.weights else "", []).append(position)
-        footprint = float(network.weight_bytes)
-        for op, members in groups.items():
-            sizes = np.array([network.layers[i].weight_bytes for i in members])
-            extra[members] = self.terms.traffic(op).extra_ms(sizes, footprint)
-        inputs, reads = set(network.inputs), {}
-        for position, edge in enumerate(network.edges):
-            if not inputs:
-                break
-            if not inputs.isdisjoint(edge.inputs):
-                reads[position] = sum(network.tensors[i].nbytes for i in edge.inputs if i in inputs)
-                inputs -= set(edge.inputs)
-        if reads:
-            extra[list(reads)] += self.terms.traffic("").extra_ms(np.array(list(reads.values())), footprint)
-        return extra
 
     def predict_total_ms(self, network: Network) -> float:
         """Time of one inference in ms."""
@@ -221,9 +200,24 @@ class SettingModel:
 
     @classmethod
     def from_dict(cls, key: str, value: Mapping[str, Any]) -> SettingModel:
-        """Read what `to_dict` wrote."""
-        models = [OperatorModel.from_dict(row) for row in value["operators"]]
+        """Read what `to_dict` wrote.
+
+        Raises
+        ------
+        ValueError
+            It does not hang together.
+        """
+        models = [
+            OperatorModel.from_dict(table(row, "an operator"))
+            for row in items(value["operators"], "its operators")
+        ]
         operators = {(model.op, model.dtype): model for model in models}
-        return cls(
-            key, value["setting"], value["fingerprint"], operators, RuntimeTerms.from_dict(value["terms"])
-        )
+        if len(operators) != len(models):
+            raise ValueError("an operator is there twice")
+        for name, found in numbers_of(value["terms"], "terms"):
+            number(found, name)
+        setting = table(value["setting"], "its setting")
+        whole(setting.get("threads", 1), "its number of threads", least=1)
+        terms = RuntimeTerms.from_dict(table(value["terms"], "its terms"))
+        fingerprint = table(value["fingerprint"], "its fingerprint")
+        return cls(key, setting, fingerprint, operators, terms)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from profiler.layer import Layer, Tensor
+from timemodel.checking import number, whole
 
 MIN_POINTS = 8
 
@@ -30,7 +31,14 @@ class Sweep:
     def from_dict(cls, value: Mapping[str, Any]) -> Sweep:
         """Read what `to_dict` wrote."""
         layer = Layer.from_dict(value["layer"])
-        return cls(layer, tuple(int(w) for w in value["widths"]), tuple(float(t) for t in value["times_ms"]))
+        shapes = [tensor.shape for tensor in (*layer.inputs, *layer.outputs)]
+        if not layer.outputs or not all(isinstance(n, int) and n > 0 for shape in shapes for n in shape):
+            raise ValueError("the layer of a sweep has no sizes")
+        widths = tuple(whole(width, "a width of a sweep", least=1) for width in value["widths"])
+        times = tuple(number(time, "a time of a sweep", above=True) for time in value["times_ms"])
+        if len(widths) != len(times):
+            raise ValueError("a sweep has more widths than times, or fewer")
+        return cls(layer, widths, times)
 
     def at(self, widths: Sequence[int]) -> list[Layer]:
         """The layer at each of `widths`."""
