@@ -106,19 +106,21 @@ def _mixed(macs: np.ndarray, moved: np.ndarray, times_ms: np.ndarray) -> Suspici
     if len(times_ms) < 8:
         return None
     work = np.column_stack([np.ones(len(macs)), macs, moved])
-    logs = np.log(times_ms)
-    # The larger heap should rule the line, so rows far from it lose their say round by round.
-    weight = np.ones(len(logs))
-    residual = logs - np.median(logs)
-    for _ in range(8):
-        rows = work / times_ms[:, None]
+    # Least squares in logarithms, by reweighting: a few rows a thousand times off must not rule the line.
+    fitted = np.full(len(times_ms), float(np.median(times_ms)))
+    residual = np.log(times_ms / fitted)
+    for _ in range(12):
+        excess = np.expm1(residual)
+        slope = np.where(np.abs(excess) > 1e-6, residual / np.where(excess == 0, 1.0, excess), 1.0)
+        weight = slope**2 / (1.0 + (residual / _GAP) ** 2)
+        rows = work / fitted[:, None]
         norm = np.sqrt(np.mean(rows**2, axis=0))
         rows = rows / np.where(norm > 0, norm, 1.0)
-        gram, moment = (rows * weight[:, None]).T @ rows, rows.T @ weight
-        fitted = np.maximum(rows @ nonnegative.solve(gram, moment), 1e-12)
-        residual = -np.log(fitted)
-        residual -= np.median(residual)
-        weight = 1.0 / (1.0 + (residual / _GAP) ** 2)
+        gram, moment = (rows * weight[:, None]).T @ rows, rows.T @ (weight * times_ms / fitted)
+        fitted = np.maximum(rows @ nonnegative.solve(gram, moment) * fitted, 1e-12)
+        residual = np.log(times_ms / fitted)
+        middle = float(np.median(residual))
+        residual, fitted = residual - middle, fitted * np.exp(middle)
     order = np.argsort(residual)
     ordered = residual[order]
     gaps = np.diff(ordered)
@@ -130,7 +132,7 @@ def _mixed(macs: np.ndarray, moved: np.ndarray, times_ms: np.ndarray) -> Suspici
     few = low if len(low) <= len(high) else high
     than = "shorter" if few is low else "longer"
     return Suspicion(
-        f"{len(few)} of {len(logs)} rows take about a thousand times {than} than the rest for their work",
+        f"{len(few)} of {len(residual)} rows take about a thousand times {than} than the rest for their work",
         None,
         tuple(sorted(int(i) for i in few)),
     )
