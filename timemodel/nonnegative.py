@@ -20,6 +20,14 @@ def solve(gram: np.ndarray, moment: np.ndarray) -> np.ndarray:
     -------
     ndarray [p]
     """
+    diagonal = np.diagonal(gram)
+    used = diagonal > 1e-12 * diagonal.max(initial=0.0)
+    if not used.all():
+        # A column of zeros may have any coefficient, and rounding would give it a huge one.
+        found = np.zeros(len(moment))
+        if used.any():
+            found[used] = solve(gram[np.ix_(used, used)], moment[used])
+        return found
     values, vectors = np.linalg.eigh(gram)
     keep = values > max(values[-1], 0.0) * 1e-12
     if not keep.any():

@@ -36,3 +36,12 @@ def test_many_at_once_come_to_the_exact_solution(seed):
     assert np.allclose(
         nonnegative.loss(gram, moment, squares, many), best, rtol=1e-3, atol=1e-6 * squares.max()
     )
+
+
+def test_columns_that_are_zero_but_for_rounding_get_no_coefficient():
+    rng = np.random.default_rng(0)
+    rows = np.column_stack([np.ones(10), rng.uniform(1, 2, 10), np.full(10, 1e-17), rng.uniform(1, 2, 10)])
+    goal = rows @ [1.0, 2.0, 0.0, 3.0]
+    found = nonnegative.solve(rows.T @ rows, rows.T @ goal)
+    assert found[2] == 0
+    np.testing.assert_allclose(found[[0, 1, 3]], [1, 2, 3], rtol=1e-6)
