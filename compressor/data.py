@@ -14,7 +14,7 @@ import numpy.typing as npt
 from compressor.data_checks import as_float32, as_input, as_labels, check_finite, format_shape
 from compressor.data_files import EXAMPLE, read_arrays, read_python
 from compressor.data_split import split_rows
-from profiler.errors import DataError
+from profiler.errors import DataError, missing
 
 _KEYS = ("x", "y", "x_val", "y_val", "x_test", "y_test", "groups")
 
@@ -130,8 +130,8 @@ def load_data(path: str | os.PathLike[str]) -> Data:
     if file.is_dir():
         raise DataError(f"{file} is a folder: name a .npz file with x and y, or a Python file with load().")
     if not file.exists():
-        raise DataError(
-            f"{file} does not exist: name a .npz file with x and y, or a Python file with load()."
+        raise missing(
+            DataError(f"{file} does not exist: name a .npz file with x and y, or a Python file with load().")
         )
     data = _from_fields(read_python(file), file) if file.suffix == ".py" else _from_arrays(file)
     return check_data(data)

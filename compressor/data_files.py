@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from profiler.errors import DataError
+from profiler.errors import DataError, missing
 
 EXAMPLE = "np.savez('data.npz', x=x, y=y)"
 
@@ -35,7 +35,7 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, npt.NDArray]:
         with stored:
             return {name: stored[name] for name in stored.files}
     except FileNotFoundError as error:
-        raise DataError(f"{file} does not exist: name a .npz file with x and y.") from error
+        raise missing(DataError(f"{file} does not exist: name a .npz file with x and y.")) from error
     except DataError:
         raise
     except (Exception, MemoryError) as error:  # numpy, zipfile and zlib raise what they like on damaged files

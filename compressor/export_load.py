@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from compressor.export_quiet import quiet, tensorflow
-from profiler.errors import ModelFileError, UsageError
+from profiler.errors import ModelFileError, UsageError, missing
 
 InputShape = Sequence[int] | Mapping[str, Sequence[int]]
 """Shape of the only input, or of each input by its name; the batch stands first."""
@@ -141,7 +141,7 @@ def _refuse_other_files(file: Path) -> None:
     if file.is_dir():
         raise ModelFileError(f"{file} is a folder: save the model with model.save('net.keras').")
     if not file.exists():
-        raise ModelFileError(f"{file} does not exist: check the name.")
+        raise missing(ModelFileError(f"{file} does not exist: check the name."))
     try:
         with open(file, "rb") as stream:
             start = stream.read(8)

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from compressor.export_quiet import quiet
-from profiler.errors import DataError, EdgetimeError, ModelFileError
+from profiler.errors import DataError, EdgetimeError, ModelFileError, missing
 
 
 class TfliteRunner:
@@ -158,7 +158,7 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except FileNotFoundError:
-        raise ModelFileError(f"{path} does not exist: check the name.") from None
+        raise missing(ModelFileError(f"{path} does not exist: check the name.")) from None
     except OSError as error:
         raise ModelFileError(f"Cannot read {path} ({error.strerror or error}).") from error
 

@@ -239,10 +239,11 @@ def _told(problem: SearchProblem) -> str:
 def _missed(result: CompressionResult, prepared: Prepared, trial: Trial) -> str:
     where = f"it is saved in {result.folder}"
     if result.budget_ms is not None:
-        over = 100 * (trial.predicted_ms / result.budget_ms - 1)
+        ratio = trial.predicted_ms / result.budget_ms
+        over = f"{100 * (ratio - 1):.0f}% over" if ratio < 2 else f"{ratio:,.3g} times that"
         return (
             f"No network within {result.budget_ms:g} ms was found: the nearest takes {trial.predicted_ms:.4g} ms "
-            f"(predicted, {over:.0f}% over) and has {result.after.mean_score:.1%} {result.score_name}; {where}."
+            f"(predicted, {over}) and has {result.after.mean_score:.1%} {result.score_name}; {where}."
         )
     lost = 100 * (prepared.original.score - (result.after.validation_score or 0.0))
     return (

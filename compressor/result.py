@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from profiler.errors import DataError
+from profiler.errors import DataError, missing
 from profiler.files import write_json
 
 RESULT_FILE = "result.json"
@@ -197,8 +197,8 @@ class CompressionResult:
             value["folder"] = str(Path(folder))
             return cls(**value)
         except FileNotFoundError as error:
-            raise DataError(
-                f"{path} does not exist: name the folder that 'edgetime compress' wrote."
+            raise missing(
+                DataError(f"{path} does not exist: name the folder that 'edgetime compress' wrote.")
             ) from error
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise DataError(

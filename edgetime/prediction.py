@@ -120,7 +120,13 @@ class Predictor:
                 warnings.append(f"{Path(path).name}: {measurement.layer_note}.")
         new = [warning for warning in warnings if warning not in self._told]
         self._told.update(new)
-        return {**prediction.to_dict(measurement), "setting": self.setting.key}, new
+        result = {**prediction.to_dict(measurement), "setting": self.setting.key}
+        result["measured_in"] = {op: self._number_types(op) for op in prediction.uncovered}
+        return result, new
+
+    def _number_types(self, op: str) -> list[str]:
+        """Number types that an operator was measured in."""
+        return sorted(dtype for name, dtype in self.setting.operators if name == op)
 
     def _device_warnings(self, fingerprint: dict[str, Any], threads: int) -> list[str]:
         assert self._target is not None

@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from profiler.files import write_json
+from profiler.errors import EdgetimeError
+from profiler.files import check_writable, write_json
 
 RECORD = "stages.json"
 
@@ -29,7 +30,14 @@ class Stages:
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = Path(folder)
-        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise EdgetimeError(
+                f"Cannot make the folder {self.folder} ({error.strerror or error}): choose a place that you may "
+                "write to."
+            ) from error
+        check_writable(self.folder / RECORD)
         self._record = _read(self.folder / RECORD)
         self._before = ""
 

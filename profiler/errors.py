@@ -19,6 +19,12 @@ class UsageError(EdgetimeError):
     exit_code = 2
 
 
+def missing(error: EdgetimeError) -> EdgetimeError:
+    """`error` as a bad argument (exit status 2): the file that it names is not there, whatever kind of file it is."""
+    error.exit_code = UsageError.exit_code
+    return error
+
+
 class ModelFileError(EdgetimeError):
     """A network file is damaged, is not TFLite, or holds what edgetime cannot read."""
 

@@ -49,6 +49,27 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
             temporary.unlink()
 
 
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """See before long work whether its result can be written to `path`.
+
+    Raises
+    ------
+    EdgetimeError
+        As `replacing` would.
+    """
+    target = Path(path)
+    existed = target.parent.exists()
+    with contextlib.suppress(_OnlyAskingError), replacing(target):
+        raise _OnlyAskingError
+    if not existed:
+        with contextlib.suppress(OSError):
+            target.parent.rmdir()
+
+
+class _OnlyAskingError(Exception):
+    """Leaves `replacing` without a file."""
+
+
 def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
     """Write `data` to `path`, whole or not at all."""
     with replacing(path) as temporary:

@@ -156,7 +156,8 @@ def _layers_ms(
         if any(times_us.values()):
             return {index: time_us / 1e3 for index, time_us in times_us.items()}, "profiler", ""
         answer = {"error": "the profiler recorded no operator"}
-    reason = str(answer["error"])
+    # The agent names the kind of error, which is its own matter.
+    reason = str(answer["error"]).removeprefix("AgentError: ")
     times_us, missing = time_alone_us(network, target)
     if not times_us:
         return {}, "", f"no times per operator: {reason}"

@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from profiler.errors import EdgetimeError, UsageError
@@ -62,6 +63,13 @@ class ProfileSummary:
         )
 
 
+def _opened(target: Target, db_path: str | os.PathLike[str]) -> Profile:
+    """The profile to add to; a device that cannot be reached leaves no empty one behind."""
+    if Path(db_path).parent.is_dir() and not Path(db_path).exists():
+        target.hello()
+    return Profile.append(db_path)
+
+
 def profile(
     target: Target,
     db_path: str | os.PathLike[str],
@@ -114,7 +122,7 @@ def profile(
     if not probes:
         raise UsageError("There is nothing to measure: name at least one dtype and operator.")
     progress(0.0, "starting the agent")
-    with target, Profile.append(db_path) as store:
+    with target, _opened(target, db_path) as store:
         fingerprint = target.hello()
         setting = target.setting
         store.register(setting, fingerprint)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from profiler.combine import ProbeTime, Timing, combine
-from profiler.errors import ProfileError, UsageError
+from profiler.errors import ProfileError, UsageError, missing
 from profiler.setting import Setting, device_name
 
 APPLICATION_ID = 0x45_54_50_46  # "ETPF"
@@ -80,8 +80,8 @@ class Profile:
         if path.is_dir():
             raise UsageError(f"{path} is a folder: name a profile, such as DEVICE.db.")
         if not path.exists():
-            raise ProfileError(
-                f"There is no profile {path}: make one with 'edgetime profile local -o {path}'."
+            raise missing(
+                ProfileError(f"There is no profile {path}: make one with 'edgetime profile local -o {path}'.")
             )
         with _clear_sentences(path):
             connection = sqlite3.connect(path, timeout=5.0, isolation_level=None)

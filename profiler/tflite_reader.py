@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from profiler.errors import ModelFileError, UsageError
+from profiler.errors import ModelFileError, UsageError, missing
 from profiler.flatbuffer import Buffer, FlatbufferError, Readable
 from profiler.layer import Layer, Tensor
 from profiler.network import Edge, Network
@@ -75,7 +75,7 @@ def read_network(
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             return _read(data, path, shown, input_shape, name or path.name)
     except FileNotFoundError:
-        raise ModelFileError(f"{shown} does not exist: check the name.") from None
+        raise missing(ModelFileError(f"{shown} does not exist: check the name.")) from None
     except OSError as error:
         raise ModelFileError(f"Cannot read {shown} ({error.strerror or error}).") from error
     except ValueError as error:

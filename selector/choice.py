@@ -44,7 +44,13 @@ def recommend(candidates: Sequence[Candidate], budget_ms: float | None = None) -
         nearest = min(candidates, key=lambda candidate: candidate.predicted_ms)
         assert budget_ms is not None
         ratio = nearest.predicted_ms / budget_ms
-        over = f"{100 * (ratio - 1):.1f}% over" if ratio < 2 else f"{ratio:.3g} times that"
+        over = (
+            f"{100 * (ratio - 1):.1f}% over"
+            if ratio < 2
+            else f"{ratio:,.0f} times that"
+            if ratio >= 100
+            else f"{ratio:.3g} times that"
+        )
         raise BudgetError(
             f"No network is predicted to take at most {budget_ms:g} ms; nearest is {nearest.path} with "
             f"{nearest.predicted_ms:.3g} ms ({over}): raise the budget, or make it faster with "

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from profiler.errors import EdgetimeError, ModelFileError
+from profiler.errors import EdgetimeError, ModelFileError, missing
 from profiler.files import write_json
 
 FORMAT = "edgetime-policy"
@@ -75,7 +75,9 @@ def load_policy(path: str | os.PathLike[str]) -> StaticPolicy:
     try:
         value = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise EdgetimeError(f"{file} does not exist: write it with 'edgetime select … -o {file}'.") from None
+        raise missing(
+            EdgetimeError(f"{file} does not exist: write it with 'edgetime select … -o {file}'.")
+        ) from None
     except (OSError, ValueError) as error:
         raise EdgetimeError(f"{file} is no policy ({error}): write it with 'edgetime select'.") from error
     if not isinstance(value, dict) or value.get("format") != FORMAT:

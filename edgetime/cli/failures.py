@@ -82,7 +82,8 @@ def describe(error: BaseException) -> tuple[str, int]:
 
 def _usage(error: Any) -> str:
     """Typer's own complaint about arguments, on one line, with the place to look."""
-    message = " ".join(error.format_message().split())
+    # Checks of values say so; the sentence is better without.
+    message = " ".join(error.format_message().split()).replace(": Value error, ", ": ")
     context = getattr(error, "ctx", None)
     if not message or type(error).__name__ == "NoArgsIsHelpError":
         # The help text itself is the message.

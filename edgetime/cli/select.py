@@ -78,7 +78,7 @@ def command(
         for candidate in found.candidates:
             if candidate.uncovered:
                 out.warn(
-                    f"{candidate.path}: {', '.join(candidate.uncovered)} never measured on this device, "
+                    f"{candidate.path}: {', '.join(candidate.uncovered)} not measured on this device in its number type, "
                     f"so only estimated ({units.percent(1 - candidate.coverage)} of the predicted time)."
                 )
         out.json({**found.to_dict(), "policy": None if output is None else str(output)})

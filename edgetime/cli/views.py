@@ -108,14 +108,23 @@ def batch(results: Sequence[Mapping[str, Any]]) -> list[RenderableType]:
 
 
 def estimated(result: Mapping[str, Any]) -> list[str]:
-    """Name the operators that the model never measured, if any."""
+    """Name the operators that the model never measured in the network's number type, if any."""
     if not result["uncovered"]:
         return []
     share = units.percent(1 - result["coverage"])
-    names = ", ".join(result["uncovered"])
-    return [
-        f"{result['network']}: never measured on this device, so only estimated: {names} ({share} of the time)"
-    ]
+    known: Mapping[str, Sequence[str]] = result.get("measured_in", {})
+    reasons: dict[str, list[str]] = {}
+    for op in result["uncovered"]:
+        kinds = known.get(op, ())
+        if not kinds:
+            reason = "never measured on this device"
+        elif result["dtype"] in kinds:
+            reason = "not measured in this form"
+        else:
+            reason = f"measured in {' and '.join(kinds)} only"
+        reasons.setdefault(reason, []).append(op)
+    said = "; ".join(f"{reason}: {', '.join(ops)}" for reason, ops in reasons.items())
+    return [f"{result['network']}: only estimated ({share} of the time), because {said}"]
 
 
 def short_name(name: str, most: int = 36) -> str:

@@ -80,7 +80,7 @@ def test_explain_says_the_rules_and_plots_staircases(time_model_file: Path, tmp_
     assert "ms per" in shown
     html = page.read_text()
     assert "plotly.js v" in html
-    assert '"title": "conv_2d float32' in html
+    assert '"title": "time over width"' in html
     rules = json.loads(run("explain", time_model_file, "--json").stdout)["rules"]
     assert len(rules) >= 5
 
@@ -113,7 +113,7 @@ def test_predict_is_about_right(time_model_file: Path, networks_folder: Path, tr
 def test_predict_for_people(time_model_file: Path, networks_folder: Path):
     shown = run("predict", time_model_file, networks_folder / "dense.tflite").stdout
     assert "tanh (estimated)" in shown
-    assert "never measured on this device, so only estimated: tanh" in shown
+    assert "of the time), because never measured on this device: tanh" in shown
     assert "peak memory" in shown
     batch = run("predict", time_model_file, networks_folder).stdout
     assert "conv.tflite" in batch
@@ -158,7 +158,8 @@ def test_advise(time_model_file: Path, networks_folder: Path):
     assert group["narrower"][0]["saving_ms"] > 0
     shown = run("advise", time_model_file, networks_folder / "conv.tflite").stdout
     assert "17" in shown
-    assert "What saves most in one step" in shown
+    assert "17 -> 16 channels: " in shown
+    assert "± is the model's error of such a change" in shown
 
 
 # --- bad input --------------------------------------------------------------------------------------------------------
@@ -203,7 +204,7 @@ def test_options_that_make_no_sense(time_model_file: Path, networks_folder: Path
 
 def test_profiles_that_are_none(tmp_path: Path):
     out = tmp_path / "m.timemodel.json"
-    assert "There is no profile" in fails(1, "fit", tmp_path / "none.db", "-o", out)
+    assert "There is no profile" in fails(2, "fit", tmp_path / "none.db", "-o", out)
     (tmp_path / "text.db").write_text("hello, this is no profile")
     assert "text.db" in fails(1, "fit", tmp_path / "text.db", "-o", out)
     assert not out.exists()
