@@ -11,6 +11,7 @@ from edgetime.cli import tables
 from edgetime.cli.console import JsonOption, Terminal
 from edgetime.cli.views import fit_table
 from profiler.errors import UsageError
+from profiler.files import check_writable
 
 
 def command(
@@ -63,6 +64,8 @@ def command(
     from timemodel import fit_profile
 
     with Terminal(json) as out:
+        # Minutes of work must not end on a folder that cannot be written to.
+        check_writable(output)
         if (profile is None) == (not table):
             raise UsageError("Name either a profile (DEVICE.db) or a table (--table T.csv) to learn from.")
         if table:
