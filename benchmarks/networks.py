@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.own_networks import LOOPS, OWN
+from benchmarks.own_networks import OWN
 
 Application = tuple[str, int] | tuple[str, int, dict[str, Any]]
 
@@ -58,6 +59,14 @@ PUBLIC: dict[str, tuple[str, ...]] = {
     "int8": ("pretrainedResnet_quant", "person_detect"),
 }
 """Files in the shared data folder, by dtype."""
+
+_LOOP = "int8 arithmetic needs the loop unrolled: see the unrolled ones"
+FLOAT_ONLY = {
+    "lstm_loop": _LOOP,
+    "gru_loop": _LOOP,
+    "vgg16": "TensorFlow's int8 conversion of 138 million weights takes more than 17 GB of memory",
+}
+"""Networks that get no int8 file, and why."""
 
 CALIBRATION_ROWS = 4
 """Random rows that int8 ranges are found on: times do not depend on how well they fit."""
@@ -175,8 +184,8 @@ def convert_one(name: str, folder: Path) -> None:
         path = network_file(name, folder, dtype)
         if path.exists() or failure_file(path).exists():
             continue
-        if dtype == "int8" and name in LOOPS:
-            write_text(failure_file(path), "int8 arithmetic needs the loop unrolled: see the unrolled ones\n")
+        if dtype == "int8" and name in FLOAT_ONLY:
+            write_text(failure_file(path), FLOAT_ONLY[name] + "\n")
             continue
         if model is None:
             model = build(name)
@@ -206,8 +215,9 @@ def convert(folder: Path, wanted: Iterable[str] = (), say: Callable[[str], None]
             path = network_file(name, folder, dtype)
             reason = failure_file(path)
             if not path.exists() and not reason.exists():
-                last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-                reason.write_text(f"the converter ended with status {done.returncode} ({last[:200]})\n")
+                last = (done.stderr.strip().splitlines() or ["no message"])[-1][:200]
+                why = "killed, perhaps for want of memory" if done.returncode == -signal.SIGKILL else last
+                reason.write_text(f"the converter ended with status {done.returncode} ({why})\n")
             say(f"{path.stem}: " + ("converted" if path.exists() else reason.read_text().strip()))
 
 

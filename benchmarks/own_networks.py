@@ -261,6 +261,3 @@ OWN: dict[str, Make] = {
     "shuffle_net_160": shuffle_net,
 }
 """By name; `benchmarks.networks` converts them."""
-
-LOOPS = frozenset({"lstm_loop", "gru_loop"})
-"""Networks with a loop: integer arithmetic needs them unrolled, which `_unrolled` ones are already."""
