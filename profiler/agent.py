@@ -59,6 +59,7 @@ CANARY_S = 0.0003
 FLOOR_RISE = 1.0002
 SETTLED, UNSETTLED = 0.02, 0.06
 SLOWDOWN = 0.07
+CROWDED = 1.5
 SLICE_S = 0.02
 TRIES = 2
 
@@ -301,6 +302,8 @@ class Agent:
         self.layer_profiler: LayerProfiler | InterpreterProfiler | None = None
         self.canary: Model | None = None
         self.canary_floor_us = math.inf
+        self.crowd: Model | None = None
+        self.crowd_floor_us = math.inf
 
     def answer(self, request: Values, blob: bytes) -> Values:
         """Do what `request` asks; whatever goes wrong becomes ``{"error": …}``."""
@@ -336,11 +339,13 @@ class Agent:
         # One thread, whatever the setting: how long a few microseconds of work take on several depends on whether
         # they are awake, which says nothing of the device's speed (and nothing of what is measured beside it).
         self.canary = Model(self.runtime, blob, 1, self.kernels) if blob else None
-        self.canary_floor_us = math.inf
+        self.crowd = self.load(blob) if blob and threads > 1 else None
+        self.canary_floor_us = self.crowd_floor_us = math.inf
         if self.canary is not None:
             sample_us(self.canary.invoke, warm_up_s=0.02)
             for _ in range(20):
                 self.canary_us()
+                self.crowd_us()
         return {"threads": threads, "kernels": kernels}
 
     def load(self, content: bytes, shapes: list[list[int]] | None = None) -> Model:
@@ -356,6 +361,18 @@ class Agent:
         self.canary_floor_us = min(time_us, self.canary_floor_us * FLOOR_RISE)
         return time_us
 
+    def crowd_us(self) -> float:
+        """Time of the same on all threads of the setting, which shows whether something else takes their cores."""
+        if self.crowd is None:
+            return 0.0
+        time_us = min(sample_us(self.crowd.invoke, seconds=CANARY_S, warm_up_s=CANARY_S / 10, least=3))
+        self.crowd_floor_us = min(time_us, self.crowd_floor_us * FLOOR_RISE)
+        return time_us
+
+    def crowded(self, *times_us: float) -> bool:
+        """Whether the threads lacked cores at all of these moments; a single thread cannot tell."""
+        return self.crowd is not None and min(times_us) > CROWDED * self.crowd_floor_us
+
     def slowdown(self, *canaries_us: float) -> float:
         """How much slower than at its best the device was at the faster of these moments: 0.1 is 10%."""
         return min(canaries_us) / self.canary_floor_us - 1 if self.canary is not None else 0.0
@@ -370,16 +387,18 @@ class Agent:
         seconds = float(request.get("seconds", SAMPLING_S))
         attempts: list[tuple[float, list[float]]] = []
         gc.disable()
-        canaries = [self.canary_us()]
+        canaries, crowds = [self.canary_us()], [self.crowd_us()]
         while True:
             samples = sample_us(model.invoke, seconds)
             canaries.append(self.canary_us())
+            crowds.append(self.crowd_us())
             attempts.append((unsettled(samples), samples))
             if attempts[-1][0] <= UNSETTLED or len(attempts) == TRIES:
                 break
         doubt, samples = min(attempts)
         result = summarise_us(samples)
-        result["disturbed"] = doubt > UNSETTLED or self.slowdown(*canaries) > SLOWDOWN
+        slow = self.slowdown(*canaries) > SLOWDOWN or self.crowded(*crowds)
+        result["disturbed"] = doubt > UNSETTLED or slow
         result["canary_us"] = min(canaries) or None
         result["build_ms"] = model.build_ms
         result["tries"] = len(attempts)
@@ -419,8 +438,9 @@ class Agent:
         per_slice = max(1, math.ceil(SLICE_S / (typical * inner)))
         slices: list[tuple[float, list[float]]] = []
         quiet: list[tuple[float, list[float]]] = []
+        crowded: set[int] = set()
         calm = False
-        before = self.canary_us()
+        before, crowd_before = self.canary_us(), self.crowd_us()
         begin = clock()
         while len(slices) * per_slice < 5 or clock() - begin < (seconds if calm else 2.5 * seconds):
             times = []
@@ -429,11 +449,17 @@ class Agent:
                 for _ in itertools.repeat(None, inner):
                     invoke()
                 times.append((clock() - start) * 1e6 / inner)
-            after = self.canary_us()
+            after, crowd_after = self.canary_us(), self.crowd_us()
+            if self.crowded(max(crowd_before, crowd_after)):
+                crowded.add(len(slices))
             slices.append((max(before, after), times))
-            before = after
+            before, crowd_before = after, crowd_after
             if clock() - begin >= seconds or len(slices) % 10 == 0:
-                quiet = [piece for piece in slices if self.slowdown(piece[0]) <= SLOWDOWN]
+                quiet = [
+                    piece
+                    for number, piece in enumerate(slices)
+                    if self.slowdown(piece[0]) <= SLOWDOWN and number not in crowded
+                ]
                 calm = 4 * len(quiet) >= len(slices)
         kept = quiet if len(quiet) * per_slice >= 5 else slices
         result = summarise_us([run for _, times in kept for run in times])

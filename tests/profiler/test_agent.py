@@ -203,7 +203,23 @@ def test_the_canary_runs_on_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
         "kernels": "xnnpack",
     }
     assert "error" not in measuring.answer({"do": "time"}, SMALL.build())
-    assert made == [1, 2]
+    assert made == [1, 2, 2]
+
+
+def test_threads_that_lack_cores_are_told_by_a_canary_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    measuring = agent.Agent()
+    measuring.answer({"do": "configure", "threads": 2}, canary())
+    measuring.crowd_floor_us = 10.0
+    assert measuring.crowded(16.0)
+    assert not measuring.crowded(16.0, 11.0)
+    monkeypatch.setattr(measuring, "canary_us", lambda: measuring.canary_floor_us)
+    monkeypatch.setattr(measuring, "crowd_us", lambda: 20.0)
+    assert measuring.answer({"do": "time"}, SMALL.build())["disturbed"]
+    assert measuring.answer({"do": "network", "seconds": 0.05}, SMALL.build())["disturbed"]
+    alone = agent.Agent()
+    alone.answer({"do": "configure"}, canary())
+    assert alone.crowd_us() == 0.0
+    assert not alone.crowded(0.0)
 
 
 def test_works_without_a_canary() -> None:
