@@ -7,9 +7,9 @@ fits edgetime and all baselines to the same probes, and prints the tables. Every
 made, so the same command goes on where it was stopped; --only-report computes the tables again from what is there with
 the present code.
 
-A network's measured time is the median over rounds of the round's median, each scaled by how slow the machine then
-was (canary, relative to its level on a calm machine); rounds that other work disturbed are left out and made up for. The
-noise floor is the error of predicting one half of the rounds by the other half in the same way.
+A network's measured time is the median of its runs in the calmest of its rounds. Rounds that other work disturbed (told
+by the canary, and by runs that differ) are left out and made up for. The noise floor is the error of predicting one
+half of the calm rounds by the other half in the same way.
 """
 
 from __future__ import annotations

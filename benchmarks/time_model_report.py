@@ -206,7 +206,7 @@ def warnings(setting: str, rows: Sequence[Row], table: Sequence[Score]) -> list[
     disturbed = [row.network for row in rows if row.rounds == 0]
     if disturbed:
         found.append(
-            f"{setting}: disturbed whenever they were measured, so that their fastest run counts: "
+            f"{setting}: disturbed whenever they were measured, so that the fastest fifth of runs counts: "
             f"{', '.join(disturbed)}."
         )
     return found
