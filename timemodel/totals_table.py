@@ -127,13 +127,14 @@ def _check_units(table: Csv, names: Sequence[str], devices: Sequence[str], times
             "as if units were mixed",
             ask, column=devices[column],
         )  # fmt: skip
-    middle = float(np.median(expected))
-    far = np.abs(expected - middle)
-    if far.max() > np.log(_MIXED):
-        column = int(np.argmax(far))
+    order = np.argsort(expected)
+    gaps = np.diff(expected[order])
+    if len(gaps) and gaps.max() > np.log(_MIXED):
+        above = order[int(np.argmax(gaps)) + 1]
         raise table.fail(
-            f"its times are about {np.exp(far[column]):.0f} times off those of the other devices, as if units were mixed",
-            ask, column=devices[column],
+            f"its times are more than {np.exp(gaps.max()):.0f} times those of {devices[order[int(np.argmax(gaps))]]}, "
+            "as if units were mixed",
+            ask, column=devices[above],
         )  # fmt: skip
 
 
