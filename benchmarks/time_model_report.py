@@ -150,15 +150,15 @@ def show_networks(rows: Sequence[Row]) -> str:
     if not rows:
         return "no network was measured"
     heads = "".join(f"{SHORT.get(name, name[:5]):>6s}" for name in rows[0].predicted)
-    lines = [f"{'network':25s}{'ms':>8s}{'noise':>7s}{'predicted and 90% interval':>27s} {heads}"]
+    lines = [f"{'network':26s}{'ms':>8s}{'noise':>6s}{'predicted and 90% interval':>28s} {heads}"]
     for row in rows:
         interval = (
             f"{row.predicted[OURS]:.3g} [{row.low_ms:.3g}, {row.high_ms:.3g}]{' ' if row.inside else '!'}"
         )
+        noise = f"{row.noise:.1%}" if np.isfinite(row.noise) else "-"
         errors = "".join(_percent(row.error(name), 6) for name in row.predicted)
-        lines.append(
-            f"{row.network[:25]:25s}{row.measured_ms:8.4g}{row.noise:7.1%}{interval:>27s} {errors}".rstrip()
-        )
+        name = row.network.removesuffix("_int8")[:26]
+        lines.append(f"{name:26s}{row.measured_ms:8.4g}{noise:>6s}{interval:>28s} {errors}".rstrip())
     notes = [
         f"  not covered: {row.network}: {', '.join(row.uncovered)} ({1 - row.coverage:.1%} of the time)"[:118]
         for row in rows
