@@ -160,7 +160,7 @@ PREDICTORS: dict[str, Predictor] = {
     "random forest, pooled phones": black_box(forest, True),
     "boosted trees, pooled phones": black_box(boosted, True),
 }
-SLOW = ("edgetime, prices, each phone alone", "random forest, per phone", "boosted trees, per phone")
+SLOW = ("edgetime, prices, each phone alone",)
 
 
 def floor(devices: Sequence[str], times: np.ndarray) -> list[dict[str, object]]:
@@ -198,7 +198,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--seeds", type=int, default=1, help="how often folds are drawn")
-    parser.add_argument("--fast", action="store_true", help="leave out what takes minutes")
+    parser.add_argument("--fast", action="store_true", help="leave out what takes longest")
     parser.add_argument("--data", type=Path, help="folder with latency_ms.csv.gz and networks.jsonl.gz")
     args = parser.parse_args()
     folder = args.data or (shared_data() or Path("shared/data")) / "latency" / "phones"

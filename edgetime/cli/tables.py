@@ -46,7 +46,7 @@ def checked_unit(read: LayerTable, again: Any, out: Terminal) -> LayerTable:
     doubt = read.suspicion()
     if doubt is None:
         return read
-    if doubt.unit is None or not (sys.stdin.isatty() and sys.stderr.isatty()):
+    if doubt.unit is None or not _asks():
         return checked(read, None)
     out.warn(f"{read.doubt(doubt)}.")
     choices = "/".join(UNITS)
@@ -54,6 +54,11 @@ def checked_unit(read: LayerTable, again: Any, out: Terminal) -> LayerTable:
     while unit not in UNITS:
         unit = typer.prompt(f"Which unit are the times in? [{choices}]", default=doubt.unit, err=True).strip()
     return again(unit)
+
+
+def _asks() -> bool:
+    """Whether somebody sits at a terminal who can answer."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
 
 
 def fit(
