@@ -67,7 +67,7 @@ def _kind(layer: Layer) -> tuple[str, str]:
 
 
 def observe(target: Target, store: Profile, setting: str, probes: Sequence[Probe], until: float) -> int:
-    """Look at probes that were not looked at before, until the clock (`time.monotonic`) says `until`.
+    """Look at probes that were not looked at before, until the clock (`time.monotonic`) says `until`; at pairs in any case.
 
     Returns
     -------
@@ -78,7 +78,11 @@ def observe(target: Target, store: Profile, setting: str, probes: Sequence[Probe
     looked = failed = 0
     waiting = batches([probe for probe in worth_a_look(probes) if probe.key not in known])
     while waiting:
-        if time.monotonic() >= until or failed >= (_GIVE_UP_AFTER if looked else _GIVE_UP_EARLY):
+        # Pairs are few, and what they show matters most: time that is up does not cut them off.
+        pairs = len(waiting[0]) > 1 and waiting[0][0].kind == "pair"
+        if time.monotonic() >= until and not pairs:
+            break
+        if failed >= (_GIVE_UP_AFTER if looked else _GIVE_UP_EARLY):
             break
         batch = waiting.pop(0)
         seen = look(target, batch)

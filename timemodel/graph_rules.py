@@ -152,7 +152,6 @@ def _neighbours(
 ) -> list[GraphRule]:
     known = {probe.layers[0]: time for probe, time in measured if probe.kind == "layer"}
     rows: dict[tuple[str, str], list[tuple[float, float, float]]] = {}
-    seen: dict[tuple[str, str], list[bool]] = {}
     for probe, time in measured:
         if probe.kind != "pair":
             continue
@@ -172,19 +171,32 @@ def _neighbours(
         absorbed = times[pair.absorbed]
         if time > overhead_ms and absorbed > 0:
             rows.setdefault(key, []).append((time - overhead_ms, absorbed, sum(times) - absorbed))
-        ran = events.get(probe.key)
-        as_one = None if ran is None else ran_as_one(probe, ran)
-        if as_one is not None:
-            seen.setdefault(key, []).append(as_one)
+    seen = _seen(events)
     rules = []
-    for (dtype, pattern), triples in sorted(rows.items()):
+    for dtype, pattern in sorted({*rows, *seen}):
         votes = seen.get((dtype, pattern))
         fused = None if votes is None else 2 * sum(votes) > len(votes)
-        pair_ms, absorbed_ms, other_ms = np.array(triples).T
-        share = remaining_share(pair_ms, absorbed_ms, other_ms, fused)
+        triples = rows.get((dtype, pattern), [])
+        if triples:
+            pair_ms, absorbed_ms, other_ms = np.array(triples).T
+            share = remaining_share(pair_ms, absorbed_ms, other_ms, fused)
+        else:  # not timed yet: what runs as one is most often free
+            share = 0.0 if fused else 1.0
         happens = FUSED if share == 0 or fused else APART if share == 1 else PARTLY
         rules.append(GraphRule(dtype, pattern, happens, share, len(triples), fused is not None))
     return rules
+
+
+def _seen(events: Events) -> dict[tuple[str, str], list[bool]]:
+    """By dtype and pattern: whether the pairs that were looked at ran as one."""
+    seen: dict[tuple[str, str], list[bool]] = {}
+    for key, ran in events.items():
+        probe = Probe.from_key(key)
+        found = find_neighbours(probe.network) if ran and probe.kind == "pair" else []
+        as_one = ran_as_one(probe, ran) if ran and len(found) == 1 else None
+        if as_one is not None:
+            seen.setdefault((probe.layers[found[0].second].dtype, found[0].pattern), []).append(as_one)
+    return seen
 
 
 _INSERTED = frozenset({"Static Reshape", "Static Expand Dims", "Copy"})

@@ -173,10 +173,14 @@ def test_a_runtime_without_a_profiler_is_given_up_soon(store: Profile) -> None:
     assert target.closed == 0
 
 
-def test_time_that_is_up_ends_it(store: Profile) -> None:
+def test_time_that_is_up_ends_it_after_the_pairs(store: Profile) -> None:
     target = Scripted()
-    assert observed(target, store, PROBES, seconds=-1.0) == 0
+    assert observed(target, store, PROBES[2:], seconds=-1.0) == 0
     assert target.asked == 0
+    many = [*plan_pairs("float32"), *PROBES]
+    assert 0 < observed(target, store, many, seconds=-1.0) < len(worth_a_look(many))
+    seen = store.events(target.setting.key)
+    assert {probe.key for probe in worth_a_look(many) if probe.kind == "pair"} <= set(seen)
 
 
 # --- For real -----------------------------------------------------------------------------------------------

@@ -107,6 +107,19 @@ def test_events_make_rules():
     assert outside == {"gelu": 1.0, "mean": 0.5}
 
 
+def test_a_pair_that_was_seen_but_not_timed_yet():
+    pair, apart = (
+        Probe("pair", (PAD, CONV)),
+        Probe("pair", (CONV, shapes.unary("tanh", CONV.outputs[0].shape))),
+    )
+    events = {pair.key: [("Convolution", 8)], apart.key: [("Convolution", 8), ("TanH", 8)]}
+    rules = learn_rules([], 0.0, nothing_predicted, events)
+    assert [(rule.pattern, rule.happens, rule.share, rule.probes) for rule in rules] == [
+        ("conv_2d+tanh", graph_rules.APART, 1.0, 0),
+        ("pad+conv_2d", graph_rules.FUSED, 0.0, 0),
+    ]
+
+
 def test_without_a_delegate_nothing_is_outside_of_it():
     probe = Probe("layer", (CONV,))
     assert learn_rules([], 0.0, nothing_predicted, {probe.key: [("CONV_2D", 2)]}) == []
