@@ -9,14 +9,17 @@ import typer
 from edgetime import units
 from edgetime.cli.console import JsonOption, Terminal, table
 from edgetime.cli.options import InputShapeOption, ModelArgument, NetworkArgument, SettingOption, find_setting
-from edgetime.cli.views import short_name
+from edgetime.cli.views import rules, short_name
 
 if TYPE_CHECKING:
     from timemodel.advice_types import Advice, Together, WidthOption
-    from timemodel.precision import NumberType
+    from timemodel.precision import NumberType, OperatorInType
 
 _FIRST = 3
 """Changes that stand on top."""
+
+_WORTH = 0.01
+"""Share of the network's time that an operator must gain or lose to be named."""
 
 _OPERATORS = 4
 """Operators that are named where a number type is slower or faster."""
@@ -55,12 +58,14 @@ def command(
         out.json({**advice.to_dict(), "device": time_model.device, "setting": key})
         where = f"{time_model.device}; {key}"
         out.show(f"{advice.network}: predicted {units.ms(advice.predicted_ms)} on {where}", "")
-        out.show(*first(advice), "")
+        out.show(*(rules(line, out.width) for line in first(advice)), "")
         for kind in advice.number_types:
-            out.show(*number_type(kind))
+            out.show(*(rules(line, out.width) for line in number_type(kind)))
         if advice.number_types:
             out.show("")
-        rows = [{**row, "name": short_name(row["name"])} for row in advice.rows()]
+        rows = [{**row, "name": label(row["name"])} for row in advice.rows()]
+        if not any(row["wider"] for row in rows):
+            rows = [{key: text for key, text in row.items() if key != "wider"} for row in rows]
         if rows:
             out.show(table(list(rows[0]), [list(row.values()) for row in rows]))
         fixed = [group for group in advice.groups if group.fixed]
@@ -103,8 +108,8 @@ def number_type(kind: NumberType) -> list[str]:
         verdict = f"{how}, {units.ms(kind.predicted_ms)} ({-100 * kind.saving_share:+.0f}%)"
     lines = [f"In {kind.dtype} as a whole: {verdict}."]
     for word, rows in (
-        ("slower", [row for row in kind.operators if row.slower]),
-        ("faster", [row for row in kind.operators if row.faster]),
+        ("slower", [row for row in kind.operators if row.slower and _counts(row, kind)]),
+        ("faster", [row for row in kind.operators if row.faster and _counts(row, kind)]),
     ):
         if rows:
             named = [
@@ -119,11 +124,22 @@ def number_type(kind: NumberType) -> list[str]:
     return lines
 
 
+def _counts(row: OperatorInType, kind: NumberType) -> bool:
+    """Whether an operator's difference is worth a word in a network of this time."""
+    return abs(row.now_ms - row.other_ms) >= _WORTH * (kind.predicted_ms + kind.saving_ms)
+
+
+def label(name: str) -> str:
+    """A layer's name in few letters: of ``model/activation_3/Relu;…`` the part before the operator's own."""
+    parts = [part for part in name.split(";")[0].split("/") if part]
+    return short_name(parts[-2] if len(parts) > 1 else name, 28)
+
+
 def _change(advice: Advice, number: int, option: WidthOption) -> str:
     group = advice.groups[number]
     others = len(group.layers) - 1
     coupled = f" (with {others} coupled layer{'s' if others > 1 else ''})" if others else ""
-    return f"{short_name(group.name)}{coupled} {group.width} -> {option.width} channels"
+    return f"{label(group.name)}{coupled} {group.width} -> {option.width} channels"
 
 
 def _saved(advice: Advice, option: WidthOption | Together) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 from pathlib import Path
@@ -11,12 +12,15 @@ from typer.testing import CliRunner
 
 from edgetime import charts
 from edgetime.cli import app
+from edgetime.cli.advise import first, label, number_type
 from edgetime.cli.options import find_setting
 from edgetime.page import Page
 from edgetime.report_explanation import explanation_page
 from profiler.errors import UsageError
 from timemodel import TimeModel
+from timemodel.advice_types import Advice, GroupAdvice, WidthOption
 from timemodel.dependence import dependences, staircases
+from timemodel.precision import NumberType, OperatorInType
 from timemodel.rules import Branch, drawing
 
 
@@ -147,11 +151,12 @@ def test_json_carries_the_statements(time_model_file: Path):
 
 
 def test_settings_are_named_and_chosen(time_model_file: Path, networks_folder: Path, tmp_path: Path):
-    value = json.loads(time_model_file.read_text())
-    (name,) = value["settings"]
-    value["settings"][name.replace("xnnpack", "builtin")] = value["settings"][name]
+    loaded = TimeModel.load(time_model_file)
+    (name, setting), *_ = loaded.settings.items()
+    other = copy.copy(setting)
+    other.key = name.replace("xnnpack", "builtin")
     both = tmp_path / "both.timemodel.json"
-    both.write_text(json.dumps(value))
+    TimeModel(loaded.device, {name: setting, other.key: other}).save(both)
     shown = run("explain", both, "--op", "conv_2d", columns=200).splitlines()
     assert "xnnpack" in shown[0]
     assert shown[1].startswith("Also known, with --setting: ")
@@ -162,6 +167,47 @@ def test_settings_are_named_and_chosen(time_model_file: Path, networks_folder: P
     )
     net = networks_folder / "conv.tflite"
     assert "builtin" in run("advise", both, net, "--setting", "BuiltIn", columns=200).splitlines()[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "short"),
+    [
+        ("model/activation_3/Relu;model/bn/x", "activation_3"),
+        ("MobilenetV1/MobilenetV1/Conv2d_2_pointwise/Relu6", "Conv2d_2_pointwise"),
+        ("conv", "conv"),
+        ("", ""),
+    ],
+)
+def test_layers_have_short_names(name: str, short: str):
+    assert label(name) == short
+
+
+def test_number_types_in_words():
+    rows = (
+        OperatorInType("relu", 2, 0.1, 0.9, 0.05, True),
+        OperatorInType("conv_2d", 3, 1.0, 0.4, 0.1, True),
+        OperatorInType("tanh", 1, 0.0001, 0.0002, 0.00001, False),
+    )
+    slower = number_type(NumberType("int8", 1.3, -0.2, -0.18, 0.1, rows))
+    assert slower[0] == "In int8 as a whole: slower, 1.30 ms (+18%)."
+    assert slower[1] == "  slower there: relu 0.100 ms -> 0.900 ms"
+    assert slower[2] == "  faster there: conv_2d 1.00 ms -> 0.400 ms"
+    assert slower[3] == "  not measured in int8, so only estimated: tanh"
+    assert "no surely different time" in number_type(NumberType("int8", 1.3, -0.2, -0.18, 0.3, rows))[0]
+
+
+def test_advice_says_what_saves_most_or_that_nothing_surely_does():
+    group = GroupAdvice(0, "a/conv/Relu", (3, 5), 31, 1.0)
+    faster = WidthOption(32, 0.74, 0.26, 0.26, 0.02)
+    lines = first(Advice("n", 1.0, (group,), ((0, faster),)))
+    assert lines[1] == "  1. conv (with 1 coupled layer) 31 -> 32 channels: 0.260 ms less (26.0% ± 2.0%)"
+    doubtful = WidthOption(30, 0.99, 0.01, 0.01, 0.05)
+    (line,) = first(Advice("n", 1.0, (group,), (), unsure=(0, doubtful)))
+    assert line.startswith(
+        "No change saves more than the model's error: the best, conv (with 1 coupled layer) 31 -> 30"
+    )
+    assert "1.0%, and the model is only sure to within 5.0%" in line
+    assert first(Advice("n", 1.0, (group,), ())) == ["No other width would make it faster."]
 
 
 def test_parts_of_settings_names():
