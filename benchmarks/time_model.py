@@ -52,7 +52,7 @@ from profiler.profiling import profile
 from profiler.store import Profile
 from profiler.target import open_target
 from profiler.tflite_reader import read_network
-from timemodel.fitting import fit_setting, usable
+from timemodel.fitting import fit_profile, usable
 from timemodel.setting_model import SettingModel
 
 
@@ -113,12 +113,11 @@ class Learned:
 def learn(db: Path, predictors: Sequence[str], say: Callable[[str], None]) -> Learned:
     """Our model and those of `PREDICTORS` that are asked for, from one profile."""
     with Profile.open(db) as store:
-        key, setting = next(iter(store.settings.items()))
+        key = next(iter(store.settings))
         raw = store.raw(key)
         measured = usable(store.measurements(key))
     begin = time.process_time()
-    operators, terms = fit_setting(measured)
-    ours = SettingModel(key, setting.to_dict(), {}, operators, terms)
+    ours = fit_profile(db).setting(key)
     models = {OURS: ours}
     took = [f"{OURS} {time.process_time() - begin:.0f} s"]
     for name in predictors:

@@ -11,6 +11,7 @@ appears twice: as published, and with our whole-network terms on top.
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -24,14 +25,15 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from profiler.layer import Layer
+from profiler.neighbours import find_neighbours
 from profiler.probe import Probe
 from timemodel import nonnegative
 from timemodel.features import family_of
 from timemodel.fitting import calibrate
 from timemodel.geometry import POSITION, geometry
 from timemodel.operator_model import MIN_PROBES, feature_matrix, find_tiles
-from timemodel.runtime_terms import RuntimeTerms, find_pairs
-from timemodel.setting_model import FALLBACK, LayerTimes, SettingModel, kernel_of
+from timemodel.runtime_terms import RuntimeTerms
+from timemodel.setting_model import FALLBACK, SettingModel, kernel_of
 
 Predict = Callable[[np.ndarray], np.ndarray]
 Fit = Callable[[str, np.ndarray, np.ndarray], Predict]
@@ -134,12 +136,12 @@ BASELINES: dict[str, Fit] = {
 
 
 def by_operator(measured: Measured) -> dict[tuple[str, str], tuple[list[Layer], np.ndarray]]:
-    """Layers that were measured alone, and their times, by operator and dtype."""
+    """Layers that were measured alone, and their times, by kernel and dtype, as edgetime's trees are fitted."""
     groups: dict[tuple[str, str], list[tuple[Layer, float]]] = {}
     for probe, time_ms in measured:
         if probe.kind == "layer":
             layer = probe.layers[0]
-            groups.setdefault((layer.op, layer.dtype), []).append((layer, time_ms))
+            groups.setdefault((kernel_of(layer), layer.dtype), []).append((layer, time_ms))
     return {
         key: ([layer for layer, _ in rows], np.array([time_ms for _, time_ms in rows]))
         for key, rows in groups.items()
@@ -147,15 +149,12 @@ def by_operator(measured: Measured) -> dict[tuple[str, str], tuple[list[Layer], 
 
 
 def with_terms(
-    ours: SettingModel,
-    operators: Mapping[tuple[str, str], Any],
-    measured: Measured,
-    kind: type = SettingModel,
+    ours: SettingModel, operators: Mapping[tuple[str, str], Any], measured: Measured
 ) -> SettingModel:
     """Other operators' models under our whole-network terms, calibrated anew for them."""
-    terms = RuntimeTerms.from_dict(ours.terms.to_dict())
+    terms = copy.deepcopy(ours.terms)
     terms.together, terms.low, terms.high = {}, {}, {}
-    model: SettingModel = kind(ours.key, ours.setting, ours.fingerprint, operators, terms)
+    model = SettingModel(ours.key, ours.setting, ours.fingerprint, operators, terms)
     calibrate(model, [(probe.network, time_ms) for probe, time_ms in measured if probe.kind == "network"])
     return model
 
@@ -204,7 +203,7 @@ def nn_meter_features(op: str, array: np.ndarray) -> np.ndarray:
         "PARAMS": column["parameters"],
         "INPUTS": column["inputs"],
     }
-    return np.column_stack([known[name] for name in _SIZES.get(op, _UNIT)])
+    return np.column_stack([known[name] for name in _SIZES.get(op.partition(":")[0], _UNIT)])
 
 
 def nn_meter_forest(features: int) -> RandomForestRegressor:
@@ -219,43 +218,24 @@ def fit_kernel(op: str, layers: Sequence[Layer], times: np.ndarray) -> BlackBox:
     return BlackBox(lambda rows: model.predict(nn_meter_features(op, rows)))
 
 
-class KernelSum(SettingModel):
-    """Kernels added up: a convolution with its activation is one kernel, and so is what fusion makes one."""
-
-    def layer_times(self, layers: Sequence[Layer]) -> LayerTimes:
-        """As for `SettingModel`; an operator without a kernel takes the mean of what was measured, not our fallback."""
-        times = np.zeros(len(layers))
-        covered = np.zeros(len(layers), dtype=bool)
-        groups: dict[tuple[str, str], list[int]] = {}
-        for i, layer in enumerate(layers):
-            if layer.activations or not layer.inputs:
-                groups.setdefault((kernel_of(layer).partition(":")[0], layer.dtype), []).append(i)
-        for (op, dtype), at in groups.items():
-            box, known = self.find(op, dtype)
-            covered[at] = known
-            if box is not None:
-                raw = box.predict_ms(geometry([layers[i] for i in at]))
-                times[at] = np.maximum(raw - self.terms.overhead_ms, 0.0)
-        times *= np.array([layer.repeat for layer in layers], dtype=float)
-        return LayerTimes(times, times, times, covered)
-
-
-def fused_patterns(measured: Measured, overhead_ms: float, kernels: KernelSum) -> dict[str, dict[str, float]]:
-    """By dtype and pattern 0 where nn-Meter's test finds two operators fused, else 1.
+def fused_patterns(
+    measured: Measured, overhead_ms: float, kernels: SettingModel
+) -> dict[str, dict[str, float]]:
+    """By dtype and pattern 0 where nn-Meter's test finds two operators fused, else 1: what remains of the absorbed one.
 
     The test: two operators are one kernel where together they take less than the sum by more than `FUSES` of the faster.
-    The faster one of our pairs is the one that disappears.
     """
     saved: dict[tuple[str, str], list[float]] = {}
     for probe, time_ms in measured:
         if probe.kind != "pair":
             continue
-        alone = kernels.layer_times(probe.layers).predicted_ms
-        for pattern, first, second in find_pairs(probe.network):
-            faster = min(alone[first], alone[second])
+        alone = kernels.predict_layers_ms(probe.layers)
+        for pair in find_neighbours(probe.network):
+            first, second = float(alone[pair.first]), float(alone[pair.second])
+            faster = min(first, second)
             if faster > 0:
-                share = (alone[first] + alone[second] - (time_ms - overhead_ms)) / faster
-                saved.setdefault((probe.layers[second].dtype, pattern), []).append(float(share))
+                key = probe.layers[pair.second].dtype, pair.pattern
+                saved.setdefault(key, []).append((first + second - (time_ms - overhead_ms)) / faster)
     found: dict[str, dict[str, float]] = {}
     for (dtype, pattern), shares in saved.items():
         found.setdefault(dtype, {})[pattern] = 0.0 if np.median(shares) > FUSES else 1.0
@@ -269,6 +249,6 @@ def fit_nn_meter(ours: SettingModel, measured: Measured) -> tuple[SettingModel, 
         if len(layers) >= MIN_PROBES:
             boxes[op, dtype] = fit_kernel(op, layers, times)
     overhead_ms = ours.terms.overhead_ms
-    plain = KernelSum(ours.key, ours.setting, {}, boxes, RuntimeTerms(overhead_ms))
+    plain = SettingModel(ours.key, ours.setting, ours.fingerprint, boxes, RuntimeTerms(overhead_ms))
     plain.terms.remaining = fused_patterns(measured, overhead_ms, plain)
-    return plain, with_terms(ours, boxes, measured, KernelSum)
+    return plain, with_terms(ours, boxes, measured)
