@@ -35,9 +35,8 @@ def peak_memory_bytes(network: Network, alignment: int = ALIGNMENT) -> int:
     """Bytes of the arena that holds the network's activations: inputs, outputs and all that lies between.
 
     This is the runtime's own plan (`plan_arena`), and so what its interpreter takes for activations. Not
-    counted are the weights (`Network.weight_bytes`), scratch that some kernels ask for (patches of a
-    convolution in the built-in kernels) and what XNNPACK keeps for itself: repacked weights, and a workspace
-    that it plans in much the same way. On a microcontroller (TFLite Micro, `alignment` 16) it is the larger
+    counted are the weights (`Network.weight_bytes`) and what kernels keep besides: see
+    `profiler.footprint`. On a microcontroller (TFLite Micro, `alignment` 16) it is the larger
     part of the tensor arena.
 
     Each subgraph that a loop or a branch calls has an arena of its own; they are added up. A network without
@@ -49,9 +48,27 @@ def peak_memory_bytes(network: Network, alignment: int = ALIGNMENT) -> int:
             for layer in network.layers
         )
         return max(sizes, default=0)
+    return arena_bytes(network, alignment=alignment)
+
+
+def arena_bytes(
+    network: Network, scratch: Mapping[int, Sequence[int]] | None = None, alignment: int = ALIGNMENT
+) -> int:
+    """`peak_memory_bytes` of a network with edges, with the `scratch` of kernels placed in it: see `plan_arena`."""
     graphs = dict.fromkeys(edge.graph for edge in network.edges)
     kept = sum(_aligned(network.tensors[i].nbytes, alignment) for i in network.variables)
-    return kept + sum(_extent(plan_arena(network, alignment, graph)) for graph in graphs)
+    return kept + sum(_extent(plan_arena(network, alignment, graph, scratch)) for graph in graphs)
+
+
+def workspace_bytes(network: Network) -> int:
+    """Bytes of inputs and outputs, and beside them of a workspace for all that lies between: XNNPACK's way."""
+    ends = set(network.inputs) | set(network.outputs)
+    total = sum(_aligned(network.tensors[i].nbytes, ALIGNMENT) for i in ends)
+    for graph in dict.fromkeys(edge.graph for edge in network.edges):
+        blocks = _lifetimes(network, _steps(network, graph), graph)
+        between = sorted((block for block in blocks if block.tensor not in ends), key=_order)
+        total += _extent(_place(between, ALIGNMENT))
+    return total
 
 
 def plan_arena(

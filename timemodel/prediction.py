@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from profiler.footprint import Footprint
+
 
 @dataclass(frozen=True)
 class LayerPrediction:
@@ -34,7 +36,8 @@ class NetworkPrediction:
     """Predicted time of one network: the sum of its layers plus what the runtime adds.
 
     `coverage` is the share of `predicted_ms` that comes from operators that the model has measured; `uncovered` names the
-    others. `low_ms` and `high_ms` bound 90% of networks.
+    others. `low_ms` and `high_ms` bound 90% of networks. `peak_memory_bytes` is the arena that holds the activations,
+    `memory` all that the runtime takes; None where it is not known what lives at the same time.
     """
 
     network: str
@@ -48,6 +51,7 @@ class NetworkPrediction:
     uncovered: tuple[str, ...]
     peak_memory_bytes: int
     layers: tuple[LayerPrediction, ...]
+    memory: Footprint | None = None
 
     def to_dict(self, measurement: Any = None) -> dict[str, Any]:
         """The line that ``predict --json`` prints; `measurement` is a `profiler.Measurement` or None."""
@@ -63,5 +67,6 @@ class NetworkPrediction:
             "measured_p90_ms": getattr(measurement, "measured_p90_ms", None),
             "load_ms": getattr(measurement, "load_ms", None), "first_ms": getattr(measurement, "first_ms", None),
             "threads": self.threads, "coverage": self.coverage, "uncovered": list(self.uncovered),
-            "peak_memory_bytes": self.peak_memory_bytes, "layers": rows,
+            "peak_memory_bytes": self.peak_memory_bytes,
+            "memory": self.memory.to_dict() if self.memory else None, "layers": rows,
         }  # fmt: skip

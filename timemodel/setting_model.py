@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from profiler.footprint import footprint
 from profiler.layer import Layer
-from profiler.memory import peak_memory_bytes
 from profiler.network import Network
 from timemodel.checking import items, number, numbers_of, table, whole
 from timemodel.graph_rules import factors
-from timemodel.kernels import GROUPED, kernel_of, stand_ins
+from timemodel.kernels import kernel_of, stand_ins
 from timemodel.layer_times import Find, LayerTimer, LayerTimes
 from timemodel.memo import NetworkMemo
 from timemodel.operator_model import OperatorModel
@@ -76,7 +76,7 @@ class SettingModel:
                 return self.operators[name], op != FALLBACK
         # Declared fallback: the same operator in another arithmetic, else what bytes and multiplications cost on average.
         others = [other for other in ("float32", "int8", "dynamic_int8", "int16") if other != dtype]
-        same = [dtype, *others] if op == GROUPED else others
+        same = [dtype, *others] if ":" in op else others
         for base, kinds in ((op.partition(":")[0], same), (FALLBACK, [dtype, *others])):
             for kind in kinds:
                 for name in stand_ins(base, kind):
@@ -175,6 +175,8 @@ class SettingModel:
                 network.layers, times.predicted_ms, times.low_ms, times.high_ms, times.covered, strict=True
             )
         )
+        # A table of layers tells nothing of what lives at the same time.
+        memory = footprint(network, str(self.setting.get("kernels", "xnnpack"))) if network.edges else None
         return NetworkPrediction(
             network=network.name,
             device=device,
@@ -185,7 +187,8 @@ class SettingModel:
             high_ms=total + above,
             coverage=known / total if total > 0 else 1.0,
             uncovered=tuple(sorted(uncovered)),
-            peak_memory_bytes=peak_memory_bytes(network) if network.edges else 0,
+            peak_memory_bytes=memory.activation_bytes if memory else 0,
+            memory=memory,
             layers=layers,
         )
 
