@@ -62,10 +62,12 @@ def command(
     $ edgetime fit --table totals.csv --networks layers.jsonl --device Pixel_3 -o pixel3.timemodel.json
     """
     from timemodel import fit_profile
+    from timemodel.profile_checks import notes_on
 
     with Terminal(json) as out:
         # Minutes of work must not end on a folder that cannot be written to.
-        check_writable(output)
+        if networks is None or not output.is_dir():
+            check_writable(output)
         if (profile is None) == (not table):
             raise UsageError("Name either a profile (DEVICE.db) or a table (--table T.csv) to learn from.")
         if table:
@@ -85,7 +87,12 @@ def command(
         model.save(output)
         errors = [error.to_dict() for error in model.errors]
         names = list(model.settings)
-        out.json({"time_model": str(output), "device": model.device, "settings": names, "errors": errors})
+        notes = notes_on(profile, model)
+        for note in notes:
+            out.warn(note)
+        out.json(
+            {"time_model": str(output), "device": model.device, "settings": names, "errors": errors, "notes": notes}
+        )
         out.show(fit_table(errors), f"Time model of {model.device}: {output}")
         if len(names) > 1:
             out.note(f"Settings: {'; '.join(names)}; the table is the first one's.")
