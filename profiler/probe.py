@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -80,7 +80,11 @@ class Probe:
             edges.append(Edge(tuple(operands), made))
         used = {i for edge in edges for i in edge.inputs}
         outputs = tuple(i for edge in edges for i in edge.outputs if i not in used)
-        return Network(self.kind, self.layers, tuple(edges), tuple(tensors), tuple(inputs.values()), outputs)
+        # Equal layers are one object here, but in a network each has a number of its own.
+        layers = tuple(
+            layer if layer.index == i else replace(layer, index=i) for i, layer in enumerate(self.layers)
+        )
+        return Network(self.kind, layers, tuple(edges), tuple(tensors), tuple(inputs.values()), outputs)
 
     @cached_property
     def dtype(self) -> str:

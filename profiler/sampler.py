@@ -11,7 +11,8 @@ import numpy as np
 
 from profiler import shapes
 from profiler.blocks import draw_network
-from profiler.draws import CATALOGUE, DTYPES, draw_layer, operators
+from profiler.context import chains, fans, parts, rows_of_nothing, slow
+from profiler.draws import CATALOGUE, DTYPES, Rng, draw_layer, operators
 from profiler.errors import UsageError
 from profiler.layer import Layer
 from profiler.pairs import plan_pairs
@@ -40,30 +41,49 @@ def sweeps(dtype: str) -> dict[str, list[Layer]]:
     return rows
 
 
-def _chains() -> list[Probe]:
-    """Equal layers in a row whose weights take up to 100 MB together, and one alone to compare with.
+def large(dtype: str, rng: Rng) -> list[Layer]:
+    """Layers of sizes that only large networks have: beyond the draws' bounds, a few of each operator that matters.
 
-    Convolutions and fully connected layers walk through their weights in different ways.
+    A prediction far outside what was measured would have nothing to go by.
     """
-    chains = []
-    for layer, counts in (
-        (shapes.conv_2d(7, 7, 256, 256, (1, 1)), (1, 8, 16, 32, 64, 128, 256)),
-        (shapes.conv_2d(3, 3, 480, 480, (1, 1)), (1, 4, 8, 16, 32, 64)),
-        (shapes.conv_2d(5, 5, 128, 192), (2, 4, 10, 20, 40, 80)),
-        (shapes.fully_connected(512, 512), (1, 4, 8, 16, 32, 64, 96)),
-        (shapes.fully_connected(960, 640), (2, 4, 6, 12, 24, 40)),
+    layers = []
+    for side, inside, outside in (
+        (224, 64, 64),
+        (224, 3, 64),
+        (150, 32, 64),
+        (112, 128, 128),
+        (56, 256, 256),
+        (28, 512, 512),
     ):
-        # A chain ends on what it starts with, or its layers would not be equal.
-        square = layer.outputs[0].shape == layer.activations[0].shape
-        back = (
-            layer
-            if square
-            else shapes.conv_2d(5, 5, 192, 128)
-            if layer.op == "conv_2d"
-            else shapes.fully_connected(640, 960)
+        jitter = int(rng.integers(-2, 3))
+        layers.append(
+            shapes.conv_2d(side + jitter, side + jitter, inside, outside, activation="relu", dtype=dtype)
         )
-        chains += [Probe("chain", ((layer, back) * n)[:n] if not square else (layer,) * n) for n in counts]
-    return chains
+    for side, inside, outside in (
+        (147, 128, 128),
+        (112, 96, 192),
+        (74, 256, 256),
+        (160, 16, 96),
+        (10, 1536, 2048),
+        (37, 728, 728),
+    ):
+        jitter = int(rng.integers(-2, 3))
+        layers.append(shapes.conv_2d(side + jitter, side + jitter, inside, outside, (1, 1), dtype=dtype))
+    for side, channels in ((147, 128), (112, 192), (74, 728), (224, 32), (150, 64)):
+        jitter = int(rng.integers(-2, 3))
+        if dtype != "dynamic_int8":
+            layers.append(shapes.depthwise_conv_2d(side + jitter, side + jitter, channels, dtype=dtype))
+    for inside, outside in ((4096, 4096), (8192, 2048), (9216, 4096), (2048, 6000)):
+        layers.append(shapes.fully_connected(inside + int(rng.integers(-9, 10)), outside, dtype=dtype))
+    if dtype in ("float32", "int8"):
+        for side, channels in ((112, 256), (147, 128), (224, 64), (80, 512)):
+            shape = (1, side, side, channels)
+            layers += [shapes.binary(op, shape, shape, dtype=dtype) for op in ("add", "mul")]
+            layers.append(shapes.pool_2d("max_pool_2d", side, side, channels, (2, 2), (2, 2), "valid", dtype))
+            layers.append(shapes.unary("relu", shape, dtype))
+            layers.append(shapes.concatenation([(1, side, side, channels // 2)] * 2, 3, dtype))
+            layers.append(shapes.pad(shape, ((0, 0), (1, 1), (1, 1), (0, 0)), dtype))
+    return layers
 
 
 def plan_probes(
@@ -125,13 +145,21 @@ def plan_probes(
             networks = [draw_network(rng, dtype) for _ in range(NETWORKS)]
             networks += [draw_network(rng, dtype, heavy=True) for _ in range(HEAVY_NETWORKS)]
             networks = [networks[i] for i in rng.permutation(len(networks))]
+            alone = parts(networks)
             placed += [
-                ((i + 0.5) / len(rows), 900, p) for rows in (pairs, networks) for i, p in enumerate(rows)
+                ((i + 0.5) / len(rows), 900, p)
+                for rows in (pairs, networks, alone)
+                for i, p in enumerate(rows)
             ]
+        if not ops and dtype in ("float32", "int8", "dynamic_int8"):
+            big = large(dtype, np.random.default_rng([seed, DTYPES.index(dtype), 997]))
+            kept = [layer for layer in big if layer.op in CATALOGUE[dtype]]
+            placed += [((i + 0.5) / len(kept), 902, Probe("layer", (layer,))) for i, layer in enumerate(kept)]
     if not ops and "float32" in names:
-        chains = _chains()
+        together = [*rows_of_nothing(), *chains(), *fans(), *slow()]
+        together += parts(together)
         # Shuffled, so that a slow spell of the device does not look like an effect of the weights.
-        order = np.random.default_rng([seed, 998]).permutation(len(chains))
-        placed += [((i + 0.5) / len(chains), 901, chains[j]) for i, j in enumerate(order)]
+        order = np.random.default_rng([seed, 998]).permutation(len(together))
+        placed += [((i + 0.5) / len(together), 901, together[j]) for i, j in enumerate(order)]
     placed.sort(key=lambda row: row[:2])
     return list(dict.fromkeys(probe for _, _, probe in placed))

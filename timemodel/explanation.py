@@ -15,6 +15,7 @@ from timemodel.rules import SCREEN_ROWS, number, rows_of, rules_in_words, size_i
 from timemodel.setting_model import FALLBACK, SettingModel
 from timemodel.statements import Statement, statements
 from timemodel.sweep import width_of
+from timemodel.traffic import traffic_in_words
 
 _TREE_ROWS = 11
 """Rows of a screen that are kept for the tree."""
@@ -101,12 +102,7 @@ def explain_runtime(model: SettingModel) -> str:
     terms = model.terms
     lines = [f"runtime ({model.key}): a call costs {number(terms.overhead_ms * 1e3)} us"]
     lines += [f"  {sentence}" for sentence in graph_in_words(terms.graph_rules)]
-    for op, traffic in sorted(terms.weights.items()):
-        rows = [
-            f"{mb:.3g} MB: {extra * 1e3:.0f} us"
-            for mb, extra in zip(traffic.footprint_mb, traffic.extra_ms_per_mb, strict=True)
-        ]
-        lines.append(f"  weights of {op}, extra per MB by how many the whole network has: {', '.join(rows)}")
+    lines += [f"  {sentence}" for sentence in traffic_in_words(terms.traffic)]
     for dtype, factor in sorted(terms.together.items()):
         lines.append(
             f"  {dtype}: small whole networks take {factor:.2f} times the sum of their layers, 90% of them between "

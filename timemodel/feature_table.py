@@ -50,6 +50,18 @@ class Family:
 
 WIDE: tuple[int, ...] = (1, 4, 8, 16, 24, 32, 48, 64)
 TALL: tuple[int, ...] = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 16)
-CACHE: dict[str, tuple[int, ...]] = {"cache": (2**18, 2**19, 2**20, 2**21, 2**22, 2**23)}
+CACHE: dict[str, tuple[int, ...]] = {
+    "cache": (2**18, 2**19, 2**20, 2**21),
+    "outer": (2**22, 2**23, 2**24, 2**25),
+}
+"""Bytes from which on data costs more: the near cache, and the last one before memory."""
 WIDE_TILES: Mapping[str, tuple[int, ...]] = {"out_channels": WIDE} | CACHE
 MATRIX_TILES: Mapping[str, tuple[int, ...]] = {"out_channels": WIDE, "pixels": TALL} | CACHE
+
+
+def beyond(nbytes: np.ndarray, tiles: Tiles, what: str = "") -> Table:
+    """Bytes that do not fit in the near cache, and in the last one: ``[n]`` by name, `what` in front."""
+    return {
+        f"{what}bytes_beyond_cache": np.maximum(0.0, nbytes - tiles["cache"]),
+        f"{what}bytes_beyond_outer": np.maximum(0.0, nbytes - tiles["outer"]),
+    }

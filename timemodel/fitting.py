@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from profiler.combine import ProbeTime
 from profiler.errors import ProfileError
@@ -14,12 +15,14 @@ from profiler.network import Network
 from profiler.probe import Probe
 from profiler.progress import ProgressCallback, silent
 from profiler.store import Profile
-from timemodel.graph_rules import Events, learn_rules, remaining
+from timemodel.graph_rules import Events, factors, learn_rules, remaining
 from timemodel.kernels import kernel_of
 from timemodel.model import TimeModel
 from timemodel.operator_model import MIN_PROBES, OperatorModel, conformal_bounds, fit_operator
-from timemodel.runtime_terms import RuntimeTerms, WeightTraffic
+from timemodel.profile_checks import check_one_device
+from timemodel.runtime_terms import RuntimeTerms
 from timemodel.setting_model import FALLBACK, SettingModel
+from timemodel.traffic import Traffic
 
 Measured = tuple[Probe, float]
 """A probe and its time in ms."""
@@ -36,6 +39,7 @@ def fit_profile(
         The profile is damaged, of another version, empty, or holds too little to learn from.
     """
     with Profile.open(path) as profile:
+        check_one_device(path, profile)
         device = profile.device
         rows = {
             key: (
@@ -77,6 +81,14 @@ def fit_setting(
     events: Events | None = None,
 ) -> tuple[dict[tuple[str, str], OperatorModel], RuntimeTerms]:
     """Trees of all operators, then what holds between them, from the probes of one setting."""
+    # Many small solves: threads of the linear algebra library would wait for each other more than they help.
+    with threadpool_limits(1):
+        return _fit_setting(measured, progress, seed, events)
+
+
+def _fit_setting(
+    measured: Sequence[Measured], progress: ProgressCallback, seed: int, events: Events | None
+) -> tuple[dict[tuple[str, str], OperatorModel], RuntimeTerms]:
     groups: dict[tuple[str, str], list[tuple[Layer, float]]] = {}
     for probe, time in measured:
         if probe.kind == "layer":
@@ -110,51 +122,63 @@ def fit_terms(
     terms = RuntimeTerms()
     empty = [time for _, time in by_kind.get("empty", [])]
     if empty:
-        terms.overhead_ms = float(np.median(empty))
+        # A network that does next to nothing still runs one operator, and every layer measured alone pays for its own.
+        terms.overhead_ms = max(0.0, float(np.median(empty)) - one_more_operator_ms(by_kind.get("chain", [])))
     model = SettingModel("", {}, {}, operators, terms)
     terms.graph_rules = learn_rules(measured, terms.overhead_ms, model.predict_layers_ms, events)
     terms.remaining = remaining(terms.graph_rules)
-    chains: dict[str, dict[Layer, list[tuple[float, int, float]]]] = {}
-    for probe, time in by_kind.get("chain", []):
-        layer = probe.layers[0]
-        megabytes = sum(one.weight_bytes for one in probe.layers) / 1e6
-        chains.setdefault(layer.op, {}).setdefault(layer, []).append((megabytes, len(probe.layers), time))
-    for op, kinds in chains.items():
-        terms.weights[op] = WeightTraffic.from_chains(list(kinds.values()))
+    whole = [*by_kind.get("chain", []), *by_kind.get("network", [])]
+    alone = [*by_kind.get("layer", []), *by_kind.get("part", [])]
+    terms.traffic = learn_traffic(model, whole, alone)
     calibrate(model, [(probe.network, time) for probe, time in by_kind.get("network", [])])
     return terms
 
 
-WEIGHT_SCALES = np.linspace(0.0, 1.5, 16)
+def one_more_operator_ms(chains: Sequence[Measured]) -> float:
+    """What one more operator costs that has next to no work: the slope over rows of such ones; 0 where there are none."""
+    rows = [
+        (len(probe.layers), time)
+        for probe, time in chains
+        if not probe.wiring
+        and all(layer.macs == 0 and layer.output_bytes <= _NOTHING_BYTES for layer in probe.layers)
+    ]
+    if len({count for count, _ in rows}) < 2:
+        return 0.0
+    counts, times = np.array(rows).T
+    return max(0.0, float(np.polyfit(counts, times, 1, w=1.0 / times)[0]))
+
+
+_NOTHING_BYTES = 64
+
+
+def learn_traffic(model: SettingModel, whole: Sequence[Measured], alone: Sequence[Measured]) -> Traffic:
+    """What bytes from afar cost: from chains and networks, and from what each of their layers took `alone`.
+
+    Only what was measured to the last layer counts: a few percent that a tree is off would be taken for traffic.
+    """
+    overhead = model.terms.overhead_ms
+    known = {probe.layers[0]: max(time - overhead, 0.0) for probe, time in alone}
+    networks, layers_ms, times = [], [], []
+    for probe, time in whole:
+        if all(layer in known for layer in probe.layers):
+            network = probe.network
+            networks.append(network)
+            times.append(time)
+            layers_ms.append(
+                np.array([known[layer] for layer in probe.layers]) * factors(network, model.terms.remaining)
+            )
+    return Traffic.fit(networks, layers_ms, np.array(times), overhead) if networks else Traffic.free()
 
 
 def calibrate(model: SettingModel, networks: Sequence[tuple[Network, float]]) -> None:
-    """Fit what layers cost together, and the network's interval, to whole networks that no tree has learned from.
-
-    Chains walk through their weights with next to no work in between; networks hide some of that. So the price of
-    weights is scaled first, to what leaves the least error over the networks, and then the sum as a whole, per dtype.
-    """
-    terms, chains = model.terms, model.terms.weights
-    by_dtype: dict[str, list[tuple[Network, float]]] = {}
+    """Fit what layers cost together, and the network's interval, to whole networks that no tree has learned from."""
+    terms = model.terms
+    by_dtype: dict[str, list[float]] = {}
     for network, time in networks:
-        by_dtype.setdefault(network.dtype, []).append((network, time))
-    parts = {}
-    for dtype, rows in by_dtype.items():
-        if len(rows) >= MIN_PROBES:
-            cold = np.array([model.cold_ms(network).sum() for network, _ in rows])
-            rest = np.array([model.predict_total_ms(network) for network, _ in rows]) - cold
-            parts[dtype] = np.array([time for _, time in rows]), rest, cold
-    if not parts:
-        return
-
-    def logs(scale: float) -> dict[str, np.ndarray]:
-        return {dtype: np.log(time / (rest + scale * cold)) for dtype, (time, rest, cold) in parts.items()}
-
-    def error(scale: float) -> float:
-        return float(np.mean(np.concatenate([np.abs(row - np.median(row)) for row in logs(scale).values()])))
-
-    scale = float(min(WEIGHT_SCALES, key=error))
-    terms.weights = {op: traffic.scaled(scale) for op, traffic in chains.items()}
-    for dtype, row in logs(scale).items():
-        terms.together[dtype] = float(np.exp(np.median(row)))
-        terms.low[dtype], terms.high[dtype] = conformal_bounds(np.exp(row - np.median(row)))
+        ratio = np.log(time / model.predict_total_ms(network))
+        by_dtype.setdefault(network.dtype, []).append(float(ratio))
+    for dtype, ratios in by_dtype.items():
+        if len(ratios) >= MIN_PROBES:
+            middle = float(np.median(ratios))
+            terms.together[dtype] = float(np.exp(middle))
+            terms.low[dtype], terms.high[dtype] = conformal_bounds(np.exp(np.array(ratios) - middle))

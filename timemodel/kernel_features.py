@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from timemodel.feature_table import Geometry, Table, Tiles, pixels, tiled
+from timemodel.feature_table import Geometry, Table, Tiles, beyond, pixels, tiled
 
 
 def conv_costs(g: Geometry, tiles: Tiles) -> Table:
@@ -23,8 +23,8 @@ def conv_costs(g: Geometry, tiles: Tiles) -> Table:
         "in_bytes": g.in_bytes,
         "out_bytes": g.out_bytes,
         "weight_bytes": g.weight_bytes,
-        "data_bytes_beyond_cache": np.maximum(0.0, g.in_bytes + g.out_bytes - tiles["cache"]),
-        "weight_bytes_beyond_cache": np.maximum(0.0, g.weight_bytes - tiles["cache"]),
+        **beyond(g.in_bytes + g.out_bytes, tiles, "data_"),
+        **beyond(g.weight_bytes, tiles, "weight_"),
     }
 
 
@@ -58,11 +58,13 @@ def depthwise_costs(g: Geometry, tiles: Tiles) -> Table:
         "pixel_taps": outputs * taps,
         "tiles": calls,
         "tile_taps": calls * taps,
+        "macs": g.macs,
+        "channels": g.out_channels,
         "rows": g.batch * g.out_height,
         "in_bytes": g.in_bytes,
         "out_bytes": g.out_bytes,
         "weight_bytes": g.weight_bytes,
-        "data_bytes_beyond_cache": np.maximum(0.0, g.in_bytes + g.out_bytes - tiles["cache"]),
+        **beyond(g.in_bytes + g.out_bytes, tiles, "data_"),
     }
 
 
@@ -98,7 +100,7 @@ def matrix_costs(g: Geometry, tiles: Tiles) -> Table:
         "in_bytes": g.in_bytes,
         "out_bytes": g.out_bytes,
         "weight_bytes": g.weight_bytes,
-        "weight_bytes_beyond_cache": np.maximum(0.0, g.weight_bytes - tiles["cache"]),
+        **beyond(g.weight_bytes, tiles, "weight_"),
     }
 
 

@@ -6,6 +6,8 @@ from profiler.layer import Layer
 
 GROUPED = "conv_2d:grouped"
 """Convolutions in groups: another kernel than the dense one."""
+MULTIPLIED = "depthwise_conv_2d:multiplied"
+"""Depthwise convolutions with several outputs per channel: runtimes run them as convolutions in groups."""
 
 SAME_WORK = {
     "squeeze": "reshape",
@@ -43,6 +45,8 @@ def stand_ins(op: str, dtype: str) -> tuple[tuple[str, str], ...]:
 
 def kernel_of(layer: Layer) -> str:
     """The operator whose kernel runs `layer`: a convolution with as many groups as channels is a depthwise one."""
+    if layer.op == "depthwise_conv_2d" and layer.params.get("depth_multiplier", 1) != 1:
+        return MULTIPLIED
     if layer.op != "conv_2d" or len(layer.inputs) < 2 or len(layer.inputs[1].shape) != 4:
         return layer.op
     depth, channels = layer.inputs[1].shape[3], layer.inputs[0].shape[-1]

@@ -19,6 +19,9 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from timemodel import nonnegative
 from timemodel.compiled import CompiledTree
 
+_ROUNDS = 4
+_USUAL_ERROR, _TOLERATED = 0.01, 3.0
+
 
 @dataclass
 class Node:
@@ -373,12 +376,22 @@ class _Growth:
         for at, members in self.members.items():
             node = self.nodes[at]
             rows, goal = self.rows[members], self.goal[members]
-            fitted = rows @ node.coefficients * np.sign(goal)
-            # sqrt(1 / (y * f)) instead of 1 / y, within bounds that keep one outlier from ruling the leaf.
-            weight = np.sqrt(np.clip(fitted, 0.5, 2.0)) ** -1
-            rows, goal = rows * weight[:, None], goal * weight
-            gram, moment = self._shrunk(rows.T @ rows, rows.T @ goal, node.coefficients, len(members))
-            node.coefficients = nonnegative.solve(gram, moment)
+            for _ in range(_ROUNDS):
+                fitted = rows @ node.coefficients * np.sign(goal)
+                # sqrt(1 / (y * f)) instead of 1 / y, within bounds that keep one outlier from ruling the leaf.
+                weight = np.sqrt(np.clip(fitted, 0.5, 2.0)) ** -1
+                # Rows that the leaf is not about (another kernel, a disturbed measurement) are weighted down: one that is
+                # predicted ten times too long would otherwise pull as hard as a hundred that are off by its whole time.
+                error = np.abs(np.log(np.clip(fitted, 0.02, 50.0)))
+                usual = max(float(np.median(error)), _USUAL_ERROR)
+                weight = weight / np.sqrt(
+                    np.maximum(1.0, error / (_TOLERATED * usual)) * np.maximum(1.0, fitted)
+                )
+                weighted = rows * weight[:, None]
+                gram, moment = self._shrunk(
+                    weighted.T @ weighted, weighted.T @ (goal * weight), node.coefficients, len(members)
+                )
+                node.coefficients = nonnegative.solve(gram, moment)
         for node in self.nodes:
             node.coefficients = node.coefficients / self.norm / self.column_scale
         return self.nodes

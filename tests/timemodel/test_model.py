@@ -30,7 +30,7 @@ def test_a_network_is_its_layers_and_one_call(time_model):
     assert prediction.predicted_ms == pytest.approx(
         sum(layer.predicted_ms for layer in prediction.layers) + time_model.setting().terms.overhead_ms
     )
-    assert time_model.setting().terms.overhead_ms == OVERHEAD_MS
+    assert time_model.setting().terms.overhead_ms == pytest.approx(OVERHEAD_MS, rel=0.05)
     assert prediction.low_ms <= prediction.predicted_ms <= prediction.high_ms
     assert prediction.coverage == 1.0
 

@@ -1,5 +1,6 @@
+import json
+
 import numpy as np
-import pytest
 
 from profiler import shapes
 from profiler.layer import Layer
@@ -7,7 +8,8 @@ from profiler.network import Edge, Network
 from profiler.probe import Probe
 from timemodel.graph_rules import APART, FUSED, PARTLY, GraphRule
 from timemodel.operator_model import conformal_bounds
-from timemodel.runtime_terms import RuntimeTerms, WeightTraffic, find_pairs
+from timemodel.runtime_terms import RuntimeTerms, find_pairs
+from timemodel.traffic import Traffic
 
 SHAPE = (1, 8, 8, 4)
 
@@ -35,32 +37,14 @@ def test_layers_without_edges_have_no_pairs():
     assert find_pairs(Network("n", (shapes.unary("relu", SHAPE),))) == []
 
 
-def test_weights_cost_by_footprint():
-    # One layer of 1 MB takes 1 ms alone, 1.5 ms each in a chain of 8: 0.5 ms per MB at 8 MB, none at 1 MB.
-    traffic = WeightTraffic.from_chains([[(1.0, 1, 1.0), (8.0, 8, 12.0)]])
-    assert traffic.per_mb(np.array([0.5, 1.0, 8.0, 100.0])).tolist() == [0.0, 0.0, 0.5, 0.5]
-    # Half way up in the logarithm: a third of the way from 1 to 8 MB is 2 MB.
-    assert traffic.per_mb(np.array([2.0]))[0] == pytest.approx(0.5 / 3)
-    # A layer of 2 MB alone already pays for 2 MB.
-    assert traffic.extra_ms(np.array([2e6]), 8e6)[0] == pytest.approx(2 * (0.5 - 0.5 / 3))
-
-
-def test_one_disturbed_chain_does_not_lift_the_longer_ones():
-    chain = [(1.0, 1, 1.0), (4.0, 4, 4 * 3.0), (8.0, 8, 8 * 1.2), (16.0, 16, 16 * 1.2), (32.0, 32, 32 * 1.2)]
-    assert WeightTraffic.from_chains([chain]).per_mb(np.array([32.0]))[0] < 1.0
-
-
-def test_no_chains_no_price():
-    assert WeightTraffic.from_chains([]).extra_ms(np.array([1e9]), 1e9).tolist() == [0.0]
-
-
 def test_terms_survive_json():
-    terms = RuntimeTerms(
-        0.1, {"int8": {"pad+conv_2d": 0.5}}, {"conv_2d": WeightTraffic((1.0, 2.0), (0.0, 3.0))}
-    )
+    prices = np.linspace(0.0, 1.0, 30).reshape(3, 10)
+    terms = RuntimeTerms(0.1, {"int8": {"pad+conv_2d": 0.5}}, Traffic(prices, 4.0))
     terms.together["int8"], terms.low["int8"], terms.high["int8"] = 1.1, 0.9, 1.2
     terms.graph_rules = [GraphRule("int8", "pad+conv_2d", PARTLY, 0.5, 8, True)]
-    assert RuntimeTerms.from_dict(terms.to_dict()) == terms
+    read = RuntimeTerms.from_dict(json.loads(json.dumps(terms.to_dict())))
+    assert read.to_dict() == terms.to_dict()
+    assert np.array_equal(read.traffic.prices_ms_per_mb, prices)
 
 
 def test_terms_of_before_there_were_rules_are_read():

@@ -139,7 +139,7 @@ def test_every_statement_is_confirmed_by_the_model_itself(time_model):
 
 def test_a_call_is_no_cost_of_the_layer(time_model):
     """One call's overhead belongs to the network: small layers must not look dear for it."""
-    assert time_model.setting().terms.overhead_ms == OVERHEAD_MS
+    assert time_model.setting().terms.overhead_ms == pytest.approx(OVERHEAD_MS, rel=0.05)
     assert not [s for s in statements(time_model.setting()) if s.evidence.rule == "call" and s.effect > 3]
 
 
