@@ -111,11 +111,11 @@ def batches(model: SettingModel, layers: Sequence[Layer], count: int) -> None:
     by_op: dict[tuple[str, str], list[Layer]] = {}
     for layer in layers:
         by_op.setdefault((layer.op, layer.dtype), []).append(layer)
+    known = {key: group for key, group in by_op.items() if key in model.operators}
+    chosen = dict(sorted(known.items(), key=lambda item: -len(item[1]))[:6])
     total = 0.0
     rows = 0
-    for (op, dtype), group in sorted(by_op.items(), key=lambda item: -len(item[1]))[:6]:
-        if (op, dtype) not in model.operators:
-            continue
+    for (op, dtype), group in chosen.items():
         array = np.resize(geometry(group), (count, geometry(group).shape[1]))
         taken = seconds(lambda op=op, dtype=dtype, array=array: model.predict_rows(op, dtype, array), 3)  # type: ignore[misc]
         leaves = model.operators[op, dtype].tree.n_leaves_
@@ -124,16 +124,21 @@ def batches(model: SettingModel, layers: Sequence[Layer], count: int) -> None:
         )
         total, rows = total + taken, rows + count
     print(f"  arrays, features included, {'all of these':28s} {'':10s} {rows / total:12,.0f}")
-    few = min(count, 200_000)
-    objects = [dataclasses.replace(layers[i % len(layers)]) for i in range(few)]
-    gc.collect()
+    usual = [layer for group in chosen.values() for layer in group]
+    for what, mix in (("these kinds", usual), (f"{len(by_op)} kinds", layers)):
+        few = min(count, 200_000)
+        objects = [dataclasses.replace(mix[i % len(mix)]) for i in range(few)]
+        gc.collect()
+        first = seconds(lambda objects=objects: model.predict_layers_ms(objects))  # type: ignore[misc]
+        again = seconds(lambda objects=objects: model.predict_layers_ms(objects), 5)  # type: ignore[misc]
+        print(f"  {few:,} layer objects of {what + ', never seen before':39s} {few / first:12,.0f}")
+        print(f"  {'the same objects again':68s} {few / again:12,.0f}")
+    begin = time.process_time()
+    for layer in layers[:5000]:
+        dataclasses.replace(layer)
     print(
-        f"  layer objects never seen before ({few:,}) {'':19s} {few / seconds(lambda: model.predict_layers_ms(objects)):12,.0f}"
+        f"  {'(making such an object, without its shapes)':68s} {5000 / (time.process_time() - begin):12,.0f}"
     )
-    again = seconds(lambda: model.predict_layers_ms(objects), 3)
-    print(f"  the same objects again {'':37s} {few / again:12,.0f}")
-    making = seconds(lambda: [dataclasses.replace(layer) for layer in objects[:20_000]])
-    print(f"  (making such objects, without their shapes {'':17s} {20_000 / making:12,.0f})")
 
 
 def one_network(model: SettingModel) -> None:

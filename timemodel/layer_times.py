@@ -87,7 +87,9 @@ class LayerTimer:
                 if model is not None:
                     rows = array if len(positions) == len(array) else array[positions]
                     found[positions] = np.maximum(model.predict_ms(rows) - overhead_ms, 0.0)
-            values[at : at + BLOCK_ROWS] = found * np.array(repeats, dtype=np.float64)
+            values[at : at + BLOCK_ROWS] = found
+            if set(repeats) != {1}:
+                values[at : at + BLOCK_ROWS] *= np.array(repeats, dtype=np.float64)
         return values
 
     def _remembered(

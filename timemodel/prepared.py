@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -33,14 +34,18 @@ def split_kind(kind: str) -> tuple[str, str]:
 
 def prepare(layers: Sequence[Layer]) -> list[Prepared]:
     """Kind, packed geometry row and repeat of each layer."""
-    found = []
-    for layer in layers:
-        kept = layer.__dict__
-        row: Prepared | None = kept.get("_prepared")
-        if row is None:
-            row = kept["_prepared"] = (kind_of(layer), packed_row(layer), layer.repeat)
-        found.append(row)
-    return found
+    try:
+        return [layer.__dict__["_prepared"] for layer in layers]
+    except KeyError:
+        return [_prepared(layer) for layer in layers]
+
+
+def _prepared(layer: Layer) -> Prepared:
+    kept = layer.__dict__
+    row: Prepared | None = kept.get("_prepared")
+    if row is None:
+        row = kept["_prepared"] = (kind_of(layer), packed_row(layer), layer.repeat)
+    return row
 
 
 def unpack(rows: Sequence[bytes]) -> np.ndarray:
@@ -50,10 +55,7 @@ def unpack(rows: Sequence[bytes]) -> np.ndarray:
 
 def members(kinds: Iterable[str]) -> dict[str, list[int]]:
     """Positions of each kind."""
-    groups: dict[str, list[int]] = {}
+    groups: defaultdict[str, list[int]] = defaultdict(list)
     for i, kind in enumerate(kinds):
-        if kind in groups:
-            groups[kind].append(i)
-        else:
-            groups[kind] = [i]
+        groups[kind].append(i)
     return groups
