@@ -91,7 +91,13 @@ def command(
         for note in notes:
             out.warn(note)
         out.json(
-            {"time_model": str(output), "device": model.device, "settings": names, "errors": errors, "notes": notes}
+            {
+                "time_model": str(output),
+                "device": model.device,
+                "settings": names,
+                "errors": errors,
+                "notes": notes,
+            }
         )
         out.show(fit_table(errors), f"Time model of {model.device}: {output}")
         if len(names) > 1:
