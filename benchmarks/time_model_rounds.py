@@ -209,18 +209,16 @@ ESTIMATES: dict[str, Estimate] = {
 MEASURED = "least of medians"
 """The median of runs, as `edgetime predict --measure` says it, in the calmest round: other work only adds time.
 
-Over 47 networks and 2 to 4 rounds on a shared machine, half of the calm rounds predicted the other half with an error of
-2.6% (XNNPACK), 0.8% (int8), 1.3% (built-in) and 1.9% (tflite-runtime); medians over rounds did with 2.7%, 0.8%, 1.3%
-and 1.9%, and scaled by the canary with 3.6%, 0.8%, 1.5% and 1.8%: the machine's clock does not drift while it is
-calm, and the canary's own noise is as large.
+Over 51 networks and 4 rounds on a shared machine, half of the calm rounds predicted the other half with an error of
+2.6% (float32, XNNPACK, median 0.7%) and 0.8% (int8). Medians over rounds did with 2.7% and 0.8%; scaled by the canary, with
+3.6% and 0.8%: while it is calm the machine does not drift, and the canary's own noise is all that scaling adds.
 """
 
 
 def canary_level_us(rows: Iterable[Round]) -> float:
     """The canary of a calm machine: the 5th percentile over all rounds of a setting; 1 where there are none.
 
-    A low one, because most rounds may be off: with two threads, whole processes were seen in which the second thread
-    wakes up too late for small networks (canary 12.0 us in place of 6.8, as with one thread).
+    A low one: on a busy machine most rounds may be off.
     """
     known = [row.canary_us for row in usable(rows) if row.canary_us and not row.disturbed]
     return float(np.quantile(known, 0.05, method="lower")) if known else 1.0
