@@ -66,9 +66,11 @@ def lay_out(probe: Probe, seed: int = 0) -> ModelPlan:
                 operands.append(results[source])
             else:
                 if source not in inputs:
-                    lowest = -128 if layer.op in _POSITIVE and tensor.dtype == "int8" else 0
+                    zero = 0
+                    if tensor.dtype == "int8":
+                        zero = -128 if layer.op in _POSITIVE else _ZERO_POINT.get(layer.op, 0)
                     name = f"input_{-1 - source}"
-                    inputs[source] = _add(plan, _activation(tensor, name, zero_point=lowest))
+                    inputs[source] = _add(plan, _activation(tensor, name, zero_point=zero))
                 operands.append(inputs[source])
         made = [
             _add(plan, _result(layer, tensor, plan, operands, f"output_{number}_{slot}"))
@@ -107,6 +109,10 @@ def _step(loop: Layer, layer: Layer, number: int) -> ModelPlan:
 def _add(plan: ModelPlan, tensor: TensorPlan) -> int:
     plan.tensors.append(tensor)
     return len(plan.tensors) - 1
+
+
+_ZERO_POINT = {"batch_matmul": 3}
+"""Where kernels differ by the zero point: XNNPACK multiplies int8 matrices only where it is 0, which in networks it is not."""
 
 
 def _activation(tensor: Tensor, name: str, scale: float = _SCALE, zero_point: int = 0) -> TensorPlan:

@@ -42,6 +42,22 @@ def rows_of_nothing() -> list[Probe]:
     return [Probe("chain", (layer,) * count) for count in (1, 16, 64, 256)]
 
 
+def reshapes(dtype: str) -> list[Probe]:
+    """Reshapes between other operators: alone they copy from input to output, inside a network most runtimes copy nothing."""
+    found = []
+    for shape in ((1, 14, 14, 64), (1, 28, 28, 64), (1, 28, 28, 192), (1, 56, 56, 64)):
+        flat = (1, shape[1] * shape[2] * shape[3])
+        op = "neg" if dtype == "float32" else "logistic"
+        steps = (
+            shapes.unary(op, shape, dtype),
+            shapes.reshape(shape, flat, dtype),
+            shapes.unary(op, flat, dtype),
+            shapes.reshape(flat, shape, dtype),
+        )
+        found.append(Probe("chain", steps * 3 + steps[:1]))
+    return found
+
+
 def fans() -> list[Probe]:
     """Activations that are written one after the other, then read again in the same order."""
     found = []

@@ -11,7 +11,7 @@ import numpy as np
 
 from profiler import shapes
 from profiler.blocks import draw_network
-from profiler.context import chains, fans, parts, rows_of_nothing, slow
+from profiler.context import chains, fans, parts, reshapes, rows_of_nothing, slow
 from profiler.draws import CATALOGUE, DTYPES, Rng, draw_layer, operators
 from profiler.errors import UsageError
 from profiler.layer import Layer
@@ -157,6 +157,7 @@ def plan_probes(
             placed += [((i + 0.5) / len(kept), 902, Probe("layer", (layer,))) for i, layer in enumerate(kept)]
     if not ops and "float32" in names:
         together = [*rows_of_nothing(), *chains(), *fans(), *slow()]
+        together += [probe for dtype in names if dtype in ("float32", "int8") for probe in reshapes(dtype)]
         together += parts(together)
         # Shuffled, so that a slow spell of the device does not look like an effect of the weights.
         order = np.random.default_rng([seed, 998]).permutation(len(together))

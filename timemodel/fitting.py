@@ -15,7 +15,7 @@ from profiler.network import Network
 from profiler.probe import Probe
 from profiler.progress import ProgressCallback, silent
 from profiler.store import Profile
-from timemodel.graph_rules import Events, factors, learn_rules, remaining
+from timemodel.graph_rules import Events, factors, kept, learn_rules, remaining
 from timemodel.kernels import kernel_of
 from timemodel.model import TimeModel
 from timemodel.operator_model import MIN_PROBES, OperatorModel, conformal_bounds, fit_operator
@@ -126,7 +126,7 @@ def fit_terms(
         terms.overhead_ms = max(0.0, float(np.median(empty)) - one_more_operator_ms(by_kind.get("chain", [])))
     model = SettingModel("", {}, {}, operators, terms)
     terms.graph_rules = learn_rules(measured, terms.overhead_ms, model.predict_layers_ms, events)
-    terms.remaining = remaining(terms.graph_rules)
+    terms.remaining, terms.kept = remaining(terms.graph_rules), kept(terms.graph_rules)
     whole = [*by_kind.get("chain", []), *by_kind.get("network", [])]
     alone = [*by_kind.get("layer", []), *by_kind.get("part", [])]
     terms.traffic = learn_traffic(model, whole, alone)
@@ -165,7 +165,7 @@ def learn_traffic(model: SettingModel, whole: Sequence[Measured], alone: Sequenc
             networks.append(network)
             times.append(time)
             layers_ms.append(
-                np.array([known[layer] for layer in probe.layers]) * factors(network, model.terms.remaining)
+                np.array([known[layer] for layer in probe.layers]) * factors(network, model.terms.remaining, model.terms.kept)
             )
     return Traffic.fit(networks, layers_ms, np.array(times), overhead) if networks else Traffic.free()
 

@@ -65,6 +65,7 @@ class GraphRule:
     share: float
     probes: int
     seen: bool = False
+    other: float = 1.0
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values."""
@@ -76,6 +77,9 @@ class GraphRule:
         happens, share = str(value["happens"]), float(value["share"])
         if happens not in HAPPENS or not 0 <= share < float("inf"):
             raise ValueError(f"a rule of the graph says {happens!r} with share {share}")
+        other = float(value.get("other", 1.0))
+        if not 0 <= other <= 1:
+            raise ValueError(f"a rule of the graph leaves {other} of an operator's time")
         return cls(
             str(value["dtype"]),
             str(value["pattern"]),
@@ -83,6 +87,7 @@ class GraphRule:
             share,
             int(value["probes"]),
             bool(value["seen"]),
+            other,
         )
 
 
@@ -110,6 +115,7 @@ def learn_rules(
         *_neighbours(measured, overhead_ms, alone_ms, events),
         *_splits(measured, overhead_ms, events),
         *_outside(events),
+        *learn_inside(measured, overhead_ms),
     ]
 
 
@@ -122,6 +128,15 @@ def remaining(rules: Sequence[GraphRule]) -> dict[str, dict[str, float]]:
     return found
 
 
+def kept(rules: Sequence[GraphRule]) -> dict[str, dict[str, float]]:
+    """By dtype and pattern: the share of the other operator's time that the two take as one, where that is less than all."""
+    found: dict[str, dict[str, float]] = {}
+    for rule in rules:
+        if rule.other < 1:
+            found.setdefault(rule.dtype, {})[rule.pattern] = rule.other
+    return found
+
+
 def from_remaining(shares: Mapping[str, Mapping[str, float]]) -> list[GraphRule]:
     """Rules from the shares alone, which is all that older time models hold."""
     return [
@@ -131,14 +146,60 @@ def from_remaining(shares: Mapping[str, Mapping[str, float]]) -> list[GraphRule]
     ]
 
 
-def factors(network: Network, shares: Mapping[str, Mapping[str, float]]) -> np.ndarray:
-    """Factors ``[n]`` on the times of the layers of `network`, from `remaining`."""
+def factors(
+    network: Network,
+    shares: Mapping[str, Mapping[str, float]],
+    others: Mapping[str, Mapping[str, float]] | None = None,
+) -> np.ndarray:
+    """Factors ``[n]`` on the times of the layers of `network`, from `remaining` and `kept`.
+
+    The pattern `INSIDE` is of single operators: those that only rename data, between two others.
+    """
     found = np.ones(len(network.layers))
     for pair in find_neighbours(network):
-        share = shares.get(network.layers[pair.second].dtype, {}).get(pair.pattern)
+        dtype = network.layers[pair.second].dtype
+        share = shares.get(dtype, {}).get(pair.pattern)
         if share is not None:
             found[pair.absorbed] = min(found[pair.absorbed], share)
+        other = (others or {}).get(dtype, {}).get(pair.pattern)
+        if other is not None:
+            position = pair.first + pair.second - pair.absorbed
+            found[position] = min(found[position], other)
+    ends = {*network.inputs, *network.outputs}
+    for position, (layer, edge) in enumerate(zip(network.layers, network.edges, strict=False)):
+        if layer.op in RENAMES and ends.isdisjoint((*edge.inputs[:1], *edge.outputs)):
+            found[position] = min(found[position], shares.get(layer.dtype, {}).get(INSIDE, 1.0))
     return found
+
+
+RENAMES = frozenset({"reshape", "squeeze", "expand_dims", "bitcast"})
+"""Operators that give the same data another shape."""
+INSIDE = "reshape inside"
+
+
+def learn_inside(measured: Sequence[tuple[Probe, float]], overhead_ms: float) -> list[GraphRule]:
+    """What reshapes between other operators cost, as a share of what they cost alone; from chains that hold some."""
+    alone = {probe.layers[0]: time - overhead_ms for probe, time in measured if len(probe.layers) == 1}
+    shares: dict[str, list[float]] = {}
+    for probe, time in measured:
+        layers = probe.layers
+        if (
+            probe.kind != "chain"
+            or not any(layer.op in RENAMES for layer in layers)
+            or not alone.keys() >= {*layers}
+        ):
+            continue
+        renaming = sum(alone[layer] for layer in layers if layer.op in RENAMES)
+        rest = sum(alone[layer] for layer in layers if layer.op not in RENAMES)
+        if renaming > 0:
+            shares.setdefault(layers[0].dtype, []).append((time - overhead_ms - rest) / renaming)
+    rules = []
+    for dtype, found in sorted(shares.items()):
+        share = float(np.clip(np.median(found), 0.0, 1.0))
+        share = 0.0 if share < FUSED_BELOW else 1.0 if share > APART_ABOVE else share
+        happens = FUSED if share == 0 else APART if share == 1 else PARTLY
+        rules.append(GraphRule(dtype, INSIDE, happens, share, len(found)))
+    return rules
 
 
 # --- Neighbours ---------------------------------------------------------------------------------------------
@@ -183,7 +244,8 @@ def _neighbours(
         else:  # not timed yet: what runs as one is most often free
             share = 0.0 if fused else 1.0
         happens = FUSED if share == 0 or fused else APART if share == 1 else PARTLY
-        rules.append(GraphRule(dtype, pattern, happens, share, len(triples), fused is not None))
+        other = other_share(pair_ms, other_ms) if triples and fused and share == 0 else 1.0
+        rules.append(GraphRule(dtype, pattern, happens, share, len(triples), fused is not None, other))
     return rules
 
 
@@ -246,6 +308,20 @@ def remaining_share(
     if len(shares) < _FEWEST or share + unsure >= 1 or share > APART_ABOVE:
         return 1.0
     return 0.0 if share < FUSED_BELOW else share
+
+
+def other_share(pair_ms: np.ndarray, other_ms: np.ndarray) -> float:
+    """Share of the other operator's time that the pair takes as one: less than 1 where the two together are a cheaper kernel.
+
+    x * sigmoid(x) of 8 bit is a table of 256 values, and no longer a product.
+    """
+    if len(pair_ms) < _FEWEST:
+        return 1.0
+    ratio = pair_ms / other_ms
+    return float(np.median(ratio)) if float(np.quantile(ratio, 0.75)) < _CHEAPER else 1.0
+
+
+_CHEAPER = 0.9
 
 
 # --- Activations and fallbacks ------------------------------------------------------------------------------
@@ -333,7 +409,7 @@ def graph_in_words(rules: Sequence[GraphRule]) -> list[str]:
 def _pair_sentences(rules: Sequence[GraphRule]) -> list[str]:
     groups: dict[tuple[str, str, int], list[str]] = {}
     for rule in rules:
-        if rule.happens not in (FUSED, PARTLY) or rule.share == 1:
+        if rule.happens not in (FUSED, PARTLY) or rule.share == 1 or rule.pattern == INSIDE:
             continue
         absorbed = ABSORBED.get(rule.pattern, 0)
         names = rule.pattern.split("+")
@@ -359,6 +435,15 @@ def _pair_sentences(rules: Sequence[GraphRule]) -> list[str]:
 def _single_sentences(rules: Sequence[GraphRule]) -> list[str]:
     sentences = []
     for rule in rules:
+        if rule.pattern == INSIDE and rule.share < 1:
+            costs = "costs nothing" if rule.share == 0 else f"costs {rule.share:.0%} of what it costs alone"
+            sentences.append(f"A RESHAPE between two other operators {costs}")
+        if rule.other < 1:
+            names = rule.pattern.split("+")
+            names = [_called(name) for name in names]
+            sentences.append(
+                f"{names[0][0].upper()}{names[0][1:]} and {names[1]} as one take {rule.other:.0%} of the second's time alone"
+            )
         if rule.happens == SPLIT:
             text = f"{_called(rule.pattern)} with a fused activation takes {rule.share:.1f} times one without"
             reason = ": the activation runs on its own" if rule.seen else ""

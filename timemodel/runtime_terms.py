@@ -30,6 +30,8 @@ class RuntimeTerms:
         A call of a network that does next to nothing.
     remaining
         By dtype and pattern: the share of the absorbed operator's time that remains, from `graph_rules`.
+    kept
+        By dtype and pattern: the share of the other operator's time that both take where they run as one.
     traffic
         What it costs that data left the cache.
     together
@@ -47,12 +49,14 @@ class RuntimeTerms:
     low: dict[str, float] = field(default_factory=dict)
     high: dict[str, float] = field(default_factory=dict)
     graph_rules: list[GraphRule] = field(default_factory=list)
+    kept: dict[str, dict[str, float]] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values."""
         return {
             "overhead_ms": self.overhead_ms,
             "remaining": self.remaining,
+            "kept": self.kept,
             "traffic": self.traffic.to_dict(),
             "together": self.together,
             "low": self.low,
@@ -68,6 +72,7 @@ class RuntimeTerms:
         return cls(
             overhead_ms=float(value["overhead_ms"]),
             remaining=remaining,
+            kept={d: {p: float(s) for p, s in row.items()} for d, row in value.get("kept", {}).items()},
             traffic=Traffic.from_dict(value["traffic"]),
             together={d: float(v) for d, v in value["together"].items()},
             low={d: float(v) for d, v in value["low"].items()},

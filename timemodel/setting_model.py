@@ -111,7 +111,7 @@ class SettingModel:
     def in_network_ms(self, network: Network) -> LayerTimes:
         """Times of the layers of `network` as they run there: fused neighbours and data beyond the cache included."""
         alone = self.layer_times(network.layers)
-        factor = factors(network, self.terms.remaining)
+        factor = factors(network, self.terms.remaining, self.terms.kept)
         extra = self.terms.traffic.extra_ms(network, alone.predicted_ms * factor)
         together = np.array([self.terms.together.get(layer.dtype, 1.0) for layer in network.layers])
         predicted = (alone.predicted_ms * factor + extra) * together

@@ -20,7 +20,7 @@ from timemodel.reuse import CLASSES, DATA, Reuse, elapsed_ms, reuse
 
 KNOTS_MB = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0)
 """Distances at which the price may begin to rise; it has risen at twice the distance."""
-FORGETTING_MB_PER_MS = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0)
+FORGETTING_MB_PER_MS = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 """Rates to choose from at which others push data out of the cache."""
 
 _KNOTS = np.log2(np.array(KNOTS_MB) * 1e6)

@@ -182,3 +182,37 @@ def test_rules_in_words():
         "int8: Runs outside XNNPACK, by the built-in kernels: relu",
         "int8: In some cases too: concatenation",
     ]
+
+
+def test_reshapes_between_others_are_learned_from_chains():
+    from profiler.context import parts, reshapes
+    from timemodel.graph_rules import INSIDE, factors, learn_inside
+
+    chains = reshapes("float32")
+    alone = [(probe, 0.5 + (2.0 if probe.layers[0].op == "reshape" else 1.0)) for probe in parts(chains)]
+    # Six reshapes and seven others each: inside, a reshape takes nothing.
+    (free,) = learn_inside([*alone, *((probe, 0.5 + 7.0) for probe in chains)], 0.5)
+    assert (free.pattern, free.happens, free.share) == (INSIDE, "fused", 0.0)
+    (apart,) = learn_inside([*alone, *((probe, 0.5 + 7.0 + 12.0) for probe in chains)], 0.5)
+    assert (apart.happens, apart.share) == ("apart", 1.0)
+    assert learn_inside(alone, 0.5) == []
+    network = chains[0].network
+    free_of = factors(network, {"float32": {INSIDE: 0.0}})
+    assert [layer.op == "reshape" for layer in network.layers] == [factor == 0 for factor in free_of]
+
+
+def test_a_reshape_at_the_end_of_a_network_is_not_inside():
+    from profiler import shapes
+    from timemodel.graph_rules import INSIDE, factors
+
+    layers = shapes.unary("neg", (1, 4, 4, 2)), shapes.reshape((1, 4, 4, 2), (1, 32))
+    assert factors(Probe("network", layers).network, {"float32": {INSIDE: 0.0}}).tolist() == [1.0, 1.0]
+
+
+def test_two_that_run_as_one_cheaper_kernel_keep_a_share_of_the_other():
+    from timemodel.graph_rules import other_share
+
+    other = np.array([2.0, 4.0, 8.0, 16.0])
+    assert other_share(0.6 * other, other) == pytest.approx(0.6)
+    assert other_share(0.97 * other, other) == 1.0
+    assert other_share(0.6 * other[:1], other[:1]) == 1.0
