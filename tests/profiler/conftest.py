@@ -60,10 +60,30 @@ def mobile_network(convert: Callable[..., bytes]) -> bytes:
 
 @pytest.fixture(scope="session")
 def efficient_network(convert: Callable[..., bytes]) -> bytes:
-    """EfficientNetB0 with random weights, for 32 x 32 images: squeeze-and-excite, swish, computed shapes."""
+    """What EfficientNet is made of, two blocks of it: rescaling, swish, squeeze-and-excite, computed shapes, residual."""
     import keras
+    from keras import layers
 
-    return convert(keras.applications.EfficientNetB0(weights=None, input_shape=(32, 32, 3)))
+    keras.utils.set_random_seed(2)
+    inputs = keras.Input((32, 32, 3))
+    x = layers.Normalization(mean=[0.4, 0.5, 0.6], variance=[0.2, 0.2, 0.3])(
+        layers.Rescaling(1 / 255)(inputs)
+    )
+    x = layers.Conv2D(8, 3, strides=2, padding="same", use_bias=False)(x)
+    for stride in (2, 1):
+        y = layers.BatchNormalization()(layers.Conv2D(24, 1, use_bias=False)(x))
+        y = layers.Activation("swish")(y)
+        y = layers.ZeroPadding2D(((0, 1), (0, 1)))(y) if stride == 2 else y
+        y = layers.DepthwiseConv2D(
+            3, strides=stride, padding="valid" if stride == 2 else "same", use_bias=False
+        )(y)
+        y = layers.Activation("swish")(layers.BatchNormalization()(y))
+        gate = layers.Reshape((1, 1, 24))(layers.GlobalAveragePooling2D()(y))
+        gate = layers.Conv2D(24, 1, activation="sigmoid")(layers.Conv2D(2, 1, activation="swish")(gate))
+        y = layers.Conv2D(8, 1, use_bias=False)(layers.Multiply()([y, gate]))
+        x = y if stride == 2 else layers.Add()([x, y])
+    x = layers.Dense(5, activation="softmax")(layers.GlobalAveragePooling2D()(x))
+    return convert(keras.Model(inputs, x))
 
 
 @pytest.fixture(scope="session")

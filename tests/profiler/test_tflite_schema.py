@@ -45,6 +45,8 @@ def schema_attribute(op: str, field: OptionField) -> str:
     """What the schema's generated code calls one of our fields."""
     if field.name == "subgraph":
         return SUBGRAPHS[op]
+    if (op, field.name) == ("shape", "output_type"):
+        return "outType"
     camel = "".join(part if i == 0 else part.capitalize() for i, part in enumerate(field.name.split("_")))
     return SCHEMA_NAMES.get(field.name, camel)
 
