@@ -30,7 +30,9 @@ def chains() -> list[Probe]:
         (shapes.conv_2d(7, 7, 128, 128, (1, 1)), (8, 16, 32, 64, 128)),
         (shapes.conv_2d(7, 7, 256, 256, (1, 1)), (4, 8, 16, 32, 64, 128, 256)),
         (shapes.conv_2d(3, 3, 480, 480, (1, 1)), (4, 8, 16, 32, 64)),
+        (shapes.conv_2d(14, 14, 128, 128, (1, 1)), (64, 256)),
         (shapes.conv_2d(5, 5, 160, 160), (2, 4, 10, 20, 40, 80)),
+        (shapes.conv_2d(10, 10, 96, 96), (8, 32, 64)),
     ):
         found += [Probe("chain", (layer,) * count) for count in counts]
     return found

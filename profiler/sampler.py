@@ -41,6 +41,16 @@ def sweeps(dtype: str) -> dict[str, list[Layer]]:
     return rows
 
 
+def pictures(dtype: str) -> list[Layer]:
+    """What networks do to the pictures that they are given: operators with a constant, in three channels."""
+    return [
+        shapes.binary(op, (1, side, side, 3), other, dtype=dtype, constant=True)
+        for op in ("add", "mul", "sub")
+        for side in (48, 80, 96, 128, 160, 192, 224, 256)
+        for other in ((), (3,), (1, 1, 1, 3))
+    ]
+
+
 def large(dtype: str, rng: Rng) -> list[Layer]:
     """Layers of sizes that only large networks have: beyond the draws' bounds, a few of each operator that matters.
 
@@ -153,6 +163,7 @@ def plan_probes(
             ]
         if not ops and dtype in ("float32", "int8", "dynamic_int8"):
             big = large(dtype, np.random.default_rng([seed, DTYPES.index(dtype), 997]))
+            big += pictures(dtype) if dtype in ("float32", "int8") else []
             kept = [layer for layer in big if layer.op in CATALOGUE[dtype]]
             placed += [((i + 0.5) / len(kept), 902, Probe("layer", (layer,))) for i, layer in enumerate(kept)]
     if not ops and "float32" in names:

@@ -89,6 +89,7 @@ def fit_setting(
 def _fit_setting(
     measured: Sequence[Measured], progress: ProgressCallback, seed: int, events: Events | None
 ) -> tuple[dict[tuple[str, str], OperatorModel], RuntimeTerms]:
+    overhead = call_ms(measured)
     groups: dict[tuple[str, str], list[tuple[Layer, float]]] = {}
     for probe, time in measured:
         if probe.kind == "layer":
@@ -105,7 +106,7 @@ def _fit_setting(
         done += len(group)
         if len(group) >= MIN_PROBES:
             layers, times = [layer for layer, _ in group], np.array([time for _, time in group])
-            operators[op, dtype] = fit_operator(op, dtype, layers, times, seed)
+            operators[op, dtype] = fit_operator(op, dtype, layers, times, seed, overhead)
     progress(1.0, "runtime")
     return operators, fit_terms(operators, measured, events)
 
@@ -120,10 +121,7 @@ def fit_terms(
     for row in measured:
         by_kind.setdefault(row[0].kind, []).append(row)
     terms = RuntimeTerms()
-    empty = [time for _, time in by_kind.get("empty", [])]
-    if empty:
-        # A network that does next to nothing still runs one operator, and every layer measured alone pays for its own.
-        terms.overhead_ms = max(0.0, float(np.median(empty)) - one_more_operator_ms(by_kind.get("chain", [])))
+    terms.overhead_ms = call_ms(measured)
     model = SettingModel("", {}, {}, operators, terms)
     terms.graph_rules = learn_rules(measured, terms.overhead_ms, model.predict_layers_ms, events)
     terms.remaining, terms.kept = remaining(terms.graph_rules), kept(terms.graph_rules)
@@ -132,6 +130,18 @@ def fit_terms(
     terms.traffic = learn_traffic(model, whole, alone)
     calibrate(model, [(probe.network, time) for probe, time in by_kind.get("network", [])])
     return terms
+
+
+def call_ms(measured: Sequence[Measured]) -> float:
+    """What a call costs beside the operators that it runs; 0 where it was not measured.
+
+    A network that does next to nothing still runs one operator, and every layer measured alone pays for its own.
+    """
+    empty = [time for probe, time in measured if probe.kind == "empty"]
+    if not empty:
+        return 0.0
+    chains = [(probe, time) for probe, time in measured if probe.kind == "chain"]
+    return max(0.0, float(np.median(empty)) - one_more_operator_ms(chains))
 
 
 def one_more_operator_ms(chains: Sequence[Measured]) -> float:
@@ -165,7 +175,8 @@ def learn_traffic(model: SettingModel, whole: Sequence[Measured], alone: Sequenc
             networks.append(network)
             times.append(time)
             layers_ms.append(
-                np.array([known[layer] for layer in probe.layers]) * factors(network, model.terms.remaining, model.terms.kept)
+                np.array([known[layer] for layer in probe.layers])
+                * factors(network, model.terms.remaining, model.terms.kept)
             )
     return Traffic.fit(networks, layers_ms, np.array(times), overhead) if networks else Traffic.free()
 

@@ -20,6 +20,7 @@ from timemodel.sweep import Sweep, find_sweeps
 from timemodel.table_features import parallel_family
 from timemodel.tree import Node, TimeTreeRegressor
 
+_OF_OVERHEAD = 0.9
 MIN_PROBES = 8
 """Fewer measured layers than this make no model: the operator then counts as not covered."""
 
@@ -252,7 +253,12 @@ def _best_tiles(
 
 
 def fit_operator(
-    op: str, dtype: str, layers: Sequence[Layer], times_ms: np.ndarray, seed: int = 0
+    op: str,
+    dtype: str,
+    layers: Sequence[Layer],
+    times_ms: np.ndarray,
+    seed: int = 0,
+    overhead_ms: float = 0.0,
 ) -> OperatorModel:
     """Learn the times of `op` from measured `layers`.
 
@@ -264,6 +270,8 @@ def fit_operator(
         Above 0.
     seed
         Draws the folds of cross-validation.
+    overhead_ms
+        What a call costs, part of every time.
     """
     family = family_of(op)
     array = geometry(layers)
@@ -274,7 +282,8 @@ def fit_operator(
         range(len(costs), len(costs) + len(sizes)),
         min_samples_leaf=min(12, max(5, len(layers) // 6)),
     )
-    tree.set_params(random_state=seed, cv=min(4, len(layers) // 4))
+    # Most of the overhead, not all: what remains of the smallest times is theirs and not noise.
+    tree.set_params(random_state=seed, cv=min(4, len(layers) // 4), offset=_OF_OVERHEAD * overhead_ms)
     tree.fit(matrix, times_ms)
     held_out = np.where(np.isfinite(tree.held_out_), tree.held_out_, tree.predict_rows(matrix))
     held_out = np.maximum(held_out, 0.02 * times_ms)

@@ -16,9 +16,12 @@ import numpy as np
 from profiler.memory import plan_arena
 from profiler.network import Network
 
-VECTOR, MATRIX, DATA = 0, 1, 2
-"""Classes of access: weights that meet few rows of input, weights that meet many, activations."""
-CLASSES = ("vector weights", "matrix weights", "activations")
+VECTOR, MATRIX, WINDOW, DATA = 0, 1, 2, 3
+"""Classes of access: weights that meet few rows of input, weights that meet many, weights of windows, activations.
+
+The more is computed with a weight, the more of its way is hidden: a 3x3 convolution waits less per byte than a 1x1.
+"""
+CLASSES = ("vector weights", "matrix weights", "window weights", "activations")
 
 _FEW_ROWS = 4
 
@@ -32,7 +35,7 @@ class Reuse:
     layer
         Position of the layer that reads or writes.
     kind
-        `VECTOR`, `MATRIX` or `DATA`.
+        `VECTOR`, `MATRIX`, `WINDOW` or `DATA`.
     nbytes
         How much.
     walked
@@ -127,7 +130,8 @@ def _reuse(network: Network) -> Reuse:
             if inference and layer.weight_bytes:
                 out = layer.outputs[0]
                 few = out.size <= _FEW_ROWS * (out.shape[-1] if out.shape else 1)
-                kind = VECTOR if few else MATRIX
+                window = any(layer.params.get(name, 1) != 1 for name in ("kernel_height", "kernel_width"))
+                kind = VECTOR if few else WINDOW if window else MATRIX
                 rows.append((position, kind, float(layer.weight_bytes), whole, own, position - count))
             for begin, end in (*reads, *writes):
                 if inference:

@@ -8,15 +8,17 @@ work of a convolution by Fourier transform.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 
 from timemodel.feature_table import Family, Geometry, Table, Tiles, pixels, tiled
 
 _SIDE = 32
 _TALL = 128
-_BYTES = 4.0
+_WIDTHS = (32, 64, 128)
+_WAVES = (8, 30, 120)
+_ROW_TILES = (8, 16, 32, 64)
+_WAVE_WIDTHS = (256, 512, 1024, 2048, 4096)
+"""Tiles, and outputs, of one wave. How many units a device has, and how wide its tiles are, is not known: a leaf takes what fits."""
 
 
 def _biased(g: Geometry) -> np.ndarray:
@@ -25,19 +27,18 @@ def _biased(g: Geometry) -> np.ndarray:
 
 def conv_costs(g: Geometry, tiles: Tiles) -> Table:
     """Costs of a convolution on a parallel device, arrays ``[n]`` by name."""
-    wide, waves = tiles["out_channels"], tiles["wave"]
     outputs, taps = pixels(g), g.kernel_height * g.kernel_width
     product = taps * g.in_channels
     rows = tiled(outputs, _TALL)
-    blocks = rows * tiled(g.out_channels, wide)
-    whole = rows * _TALL * product
     side = (g.in_height + g.kernel_height - 1) * (g.in_width + g.kernel_width - 1)
     images = g.batch * g.in_channels + g.batch * g.out_channels + g.in_channels * g.out_channels
-    return {
-        "macs": g.macs,
-        "tiled_macs": whole * tiled(g.out_channels, wide) * wide,
-        "narrow_tiled_macs": whole * tiled(g.out_channels, _SIDE) * _SIDE,
-        "wave_products": tiled(blocks, waves) * product,
+    costs = {"macs": g.macs, "macs_by_8_products": outputs * g.out_channels * tiled(product, 8) * 8}
+    for wide in _WIDTHS:
+        costs[f"macs_by_{wide}_channels"] = rows * _TALL * product * tiled(g.out_channels, wide) * wide
+    blocks = rows * tiled(g.out_channels, 2 * _SIDE)
+    for wave in _WAVES:
+        costs[f"wave_{wave}_tiles_products"] = tiled(blocks, wave) * product
+    return costs | {
         "products_per_output": product,
         "unfolded": outputs * product,
         "transformed": images * side * np.log2(side + 1),
@@ -54,7 +55,7 @@ def conv_costs(g: Geometry, tiles: Tiles) -> Table:
 def conv_sizes(g: Geometry, tiles: Tiles) -> Table:
     """Sizes of a convolution on a parallel device, arrays ``[n]`` by name."""
     outputs, taps = pixels(g), g.kernel_height * g.kernel_width
-    blocks = tiled(outputs, _TALL) * tiled(g.out_channels, tiles["out_channels"])
+    blocks = tiled(outputs, _TALL) * tiled(g.out_channels, _SIDE)
     return {
         "out_channels": g.out_channels,
         "in_channels": g.in_channels,
@@ -78,13 +79,13 @@ def conv_sizes(g: Geometry, tiles: Tiles) -> Table:
 
 def matrix_costs(g: Geometry, tiles: Tiles) -> Table:
     """Costs of a product of matrices on a parallel device, arrays ``[n]`` by name."""
-    wide, tall, waves = tiles["out_channels"], tiles["rows"], tiles["wave"]
     rows = g.batch * g.out_height * g.out_width
-    blocks = tiled(g.out_channels, wide) * tiled(rows, tall)
-    return {
-        "macs": g.macs,
-        "tiled_macs": blocks * wide * tall * g.in_channels,
-        "wave_products": tiled(blocks, waves) * g.in_channels,
+    costs = {"macs": g.macs}
+    for tall in _ROW_TILES:
+        costs[f"macs_by_{tall}_rows"] = tiled(rows, tall) * tall * g.in_channels * g.out_channels
+    for wave in _WAVE_WIDTHS:
+        costs[f"wave_{wave}_products"] = tiled(g.out_channels, wave) * g.in_channels
+    return costs | {
         "products_per_output": g.in_channels,
         "outputs": g.out_channels,
         "in_bytes": g.in_bytes,
@@ -102,7 +103,7 @@ def matrix_sizes(g: Geometry, tiles: Tiles) -> Table:
         "in_channels": g.in_channels,
         "rows": rows,
         "macs": g.macs,
-        "blocks": tiled(g.out_channels, tiles["out_channels"]) * tiled(rows, tiles["rows"]),
+        "blocks": tiled(g.out_channels, _SIDE) * tiled(rows, _SIDE),
         "in_bytes": g.in_bytes,
         "out_bytes": g.out_bytes,
         "weight_bytes": g.weight_bytes,
@@ -110,17 +111,9 @@ def matrix_sizes(g: Geometry, tiles: Tiles) -> Table:
     }
 
 
-WAVES = (8, 16, 30, 60, 120)
-CONV_TILES: Mapping[str, tuple[int, ...]] = {"out_channels": (32, 64, 128), "wave": WAVES}
-MATRIX_TILES: Mapping[str, tuple[int, ...]] = {
-    "out_channels": (32, 64, 128),
-    "rows": (1, 8, 16, 32, 64),
-    "wave": WAVES,
-}
-
 PARALLEL_FAMILIES = (
-    Family("parallel convolution", ("conv_2d",), conv_costs, conv_sizes, CONV_TILES),
-    Family("parallel matrix", ("fully_connected",), matrix_costs, matrix_sizes, MATRIX_TILES),
+    Family("parallel convolution", ("conv_2d",), conv_costs, conv_sizes, {}),
+    Family("parallel matrix", ("fully_connected",), matrix_costs, matrix_sizes, {}),
 )
 
 

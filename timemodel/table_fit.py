@@ -24,6 +24,7 @@ from timemodel.operator_model import (
 from timemodel.refit import refit
 from timemodel.runtime_terms import RuntimeTerms
 from timemodel.setting_model import FALLBACK, SettingModel, kernel_of
+from timemodel.shared_tree import grow_shared
 from timemodel.sweep import find_sweeps
 from timemodel.table import LayerTable
 from timemodel.table_features import parallel_family
@@ -170,6 +171,36 @@ def fit_leaves(
     )
 
 
+def fit_structure(
+    op: str, dtype: str, devices: Sequence[tuple[Sequence[Layer], np.ndarray]]
+) -> OperatorModel:
+    """Splits that several devices have in common, for `fit_leaves` on another one.
+
+    Parameters
+    ----------
+    devices : sequence of (layers, times_ms)
+        Each with enough rows to learn from. Their tiles, if the operator's features have any, are those of the first.
+
+    Returns
+    -------
+    OperatorModel
+        Its leaves are the first device's.
+    """
+    parallel = parallel_family(op)
+    family = parallel or family_of(op)
+    arrays = [geometry(layers) for layers, _ in devices]
+    first_layers, first_ms = devices[0]
+    tiles = _tiles(family, arrays[0], first_ms, 0)
+    tables = [feature_matrix(family, array, tiles) for array in arrays]
+    matrix, costs, _ = tables[0]
+    splits = grow_shared(
+        [(table[0], times) for table, (_, times) in zip(tables, devices, strict=True)], len(costs), MAX_LEAVES
+    )
+    tree = refit(splits, matrix, first_ms)
+    fitted = np.maximum(tree.predict_rows(matrix), 0.0)
+    return described(op, dtype, list(first_layers), first_ms, tree, tiles, fitted, parallel is not None)
+
+
 def described(
     op: str,
     dtype: str,
@@ -216,6 +247,7 @@ def grow(
         max_leaves=MAX_LEAVES,
         min_samples_leaf=min(25, max(5, n // 6 if n < 72 else max(12, n // 100))),
         min_gain=0.003 if n < _FEW else 0.0005,
+        thresholds=24 if n < _FEW else 64,
         cv=min(4, n // 4) if n < _FEW else 0,
     )
     return tree.fit(matrix, times_ms)

@@ -105,22 +105,7 @@ def _mixed(macs: np.ndarray, moved: np.ndarray, times_ms: np.ndarray) -> Suspici
     """Two heaps of rows a thousandfold apart, when times are held against the work they were taken for."""
     if len(times_ms) < 8:
         return None
-    work = np.column_stack([np.ones(len(macs)), macs, moved])
-    # Least squares in logarithms, by reweighting: a few rows a thousand times off must not rule the line.
-    fitted = np.full(len(times_ms), float(np.median(times_ms)))
-    residual = np.log(times_ms / fitted)
-    for _ in range(12):
-        excess = np.expm1(residual)
-        slope = np.where(np.abs(excess) > 1e-6, residual / np.where(excess == 0, 1.0, excess), 1.0)
-        weight = slope**2 / (1.0 + (residual / _GAP) ** 2)
-        rows = work / fitted[:, None]
-        norm = np.sqrt(np.mean(rows**2, axis=0))
-        rows = rows / np.where(norm > 0, norm, 1.0)
-        gram, moment = (rows * weight[:, None]).T @ rows, rows.T @ (weight * times_ms / fitted)
-        fitted = np.maximum(rows @ nonnegative.solve(gram, moment) * fitted, 1e-12)
-        residual = np.log(times_ms / fitted)
-        middle = float(np.median(residual))
-        residual, fitted = residual - middle, fitted * np.exp(middle)
+    residual = _against_work(np.column_stack([np.ones(len(macs)), macs, moved]), times_ms)
     order = np.argsort(residual)
     ordered = residual[order]
     gaps = np.diff(ordered)
@@ -136,3 +121,39 @@ def _mixed(macs: np.ndarray, moved: np.ndarray, times_ms: np.ndarray) -> Suspici
         None,
         tuple(sorted(int(i) for i in few)),
     )
+
+
+def _against_work(work: np.ndarray, times_ms: np.ndarray) -> np.ndarray:
+    """Logarithms ``[n]`` of times by what most rows take for the work they do (sums of the columns of `work` ``[n, k]``).
+
+    Rows a thousand times off are drawn towards whichever heap a fit begins at, so several beginnings are tried: the time
+    of each kind of work alone, with prices that are usual, low and high. The fit that agrees with most rows counts.
+    """
+    best, least = np.zeros(len(times_ms)), np.inf
+    for column in work.T:
+        if not np.all(column > 0):
+            continue
+        for price in np.quantile(times_ms / column, (0.5, 0.2, 0.8)):
+            residual = _robust_residual(work, times_ms, column * price)
+            loss = float(np.log1p((residual / _GAP) ** 2).sum())
+            if loss < least:
+                best, least = residual, loss
+    return best
+
+
+def _robust_residual(work: np.ndarray, times_ms: np.ndarray, fitted: np.ndarray) -> np.ndarray:
+    """Least squares in logarithms, by reweighting, from `fitted` on: a few rows a thousand times off do not rule the line."""
+    residual = np.log(times_ms / fitted)
+    for _ in range(12):
+        excess = np.expm1(residual)
+        slope = np.where(np.abs(excess) > 1e-6, residual / np.where(excess == 0, 1.0, excess), 1.0)
+        weight = slope**2 / (1.0 + (residual / _GAP) ** 2)
+        rows = work / fitted[:, None]
+        norm = np.sqrt(np.mean(rows**2, axis=0))
+        rows = rows / np.where(norm > 0, norm, 1.0)
+        gram, moment = (rows * weight[:, None]).T @ rows, rows.T @ (weight * times_ms / fitted)
+        fitted = np.maximum(rows @ nonnegative.solve(gram, moment) * fitted, 1e-12)
+        residual = np.log(times_ms / fitted)
+        middle = float(np.median(residual))
+        residual, fitted = residual - middle, fitted * np.exp(middle)
+    return residual

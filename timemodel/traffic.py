@@ -1,9 +1,9 @@
 """What it costs that weights and activations left the cache: the part of a network's time that no layer alone shows.
 
-Three rising curves of price by distance (weights that meet few rows of input, weights that meet many, activations) are
-learned from chains, fans and small whole networks; see `profiler.context` for the probes and `timemodel.reuse` for what a
-network touches when. Distance is bytes walked over since the last touch, and beside them what others on the device walked
-over meanwhile: a cache that is shared with neighbours forgets by time, too.
+Rising curves of price by distance (weights that meet few rows of input, weights that meet many, weights of windows,
+activations) are learned from chains, fans and small whole networks: see `profiler.context` for the probes and
+`timemodel.reuse` for what a network touches when. Distance is bytes walked over since the last touch, and beside them what
+others on the device walked over meanwhile: a cache that is shared with neighbours forgets by time, too.
 """
 
 from __future__ import annotations
@@ -183,7 +183,7 @@ def _robust(rows: np.ndarray, goal: np.ndarray) -> tuple[np.ndarray, float]:
             part.T @ part + _NOISE**2 * np.eye(rows.shape[1]), part.T @ (goal * weight)
         )
         residual = np.abs(goal - rows @ solution)
-        typical = max(float(np.median(residual)), 1e-3)
+        typical = max(float(np.median(residual)), _NOISE)
         weight = 1.0 / np.sqrt(np.maximum(1.0, residual / (2.0 * typical)))
     error = float(np.minimum(np.abs(goal - rows @ solution), 0.1).mean())
     return solution, error

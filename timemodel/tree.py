@@ -21,6 +21,7 @@ from timemodel.compiled import CompiledTree
 
 _ROUNDS = 4
 _USUAL_ERROR, _TOLERATED = 0.01, 3.0
+_LEAST_NET = 0.05
 
 
 @dataclass
@@ -67,6 +68,9 @@ class TimeTreeRegressor(RegressorMixin, BaseEstimator):
         Folds that choose the number of leaves; 0 keeps all that `min_gain` allowed.
     random_state : int
         Draws the folds.
+    offset : float
+        Part of every `y` that has nothing to do with `X`, such as the cost of a call: errors are relative to what is beyond it,
+        so that what is small beside it is told apart, too.
 
     Attributes
     ----------
@@ -97,6 +101,7 @@ class TimeTreeRegressor(RegressorMixin, BaseEstimator):
         shrinkage: float = 0.5,
         cv: int = 4,
         random_state: int = 0,
+        offset: float = 0.0,
     ) -> None:
         self.leaf_features = leaf_features
         self.split_features = split_features
@@ -109,6 +114,7 @@ class TimeTreeRegressor(RegressorMixin, BaseEstimator):
         self.shrinkage = shrinkage
         self.cv = cv
         self.random_state = random_state
+        self.offset = offset
 
     def fit(self, X: Any, y: Any) -> TimeTreeRegressor:
         """Learn from rows `X` ``[n, features]`` and times `y` ``[n]`` in any unit."""
@@ -116,7 +122,9 @@ class TimeTreeRegressor(RegressorMixin, BaseEstimator):
         y = np.asarray(y, dtype=np.float64)
         size = np.median(np.abs(y[y != 0])) if np.any(y != 0) else 1.0
         self.scale_ = float(size)
-        target = y / self.scale_
+        # Times that hardly exceed the offset hold more noise than time.
+        net = np.maximum(y - self.offset, _LEAST_NET * np.abs(y)) if self.offset else y
+        target = net / self.scale_
         leaf = self._columns(self.leaf_features)
         growth = _Growth(self, X, target, leaf)
         wanted = self.max_leaves
@@ -125,6 +133,9 @@ class TimeTreeRegressor(RegressorMixin, BaseEstimator):
             wanted = self._choose_leaves(X, target, leaf)
         growth.grow(wanted)
         self.nodes_ = growth.finish()
+        for node in self.nodes_:
+            node.coefficients[0] += self.offset / self.scale_
+        self.held_out_ += self.offset
         self.n_leaves_ = sum(node.feature < 0 for node in self.nodes_)
         self.leaf_columns_ = np.asarray(leaf)
         self._compile()

@@ -70,7 +70,10 @@ def test_a_tree_without_splits_always_holds():
 
 def test_the_runtime_has_its_own_paragraph(time_model):
     last = time_model.explain()[-1]
-    assert "float32: A PAD before a convolution or a depthwise convolution costs nothing: it runs inside it" in last
+    assert (
+        "float32: A PAD before a convolution or a depthwise convolution costs nothing: it runs inside it"
+        in last
+    )
     assert "float32: A LOGISTIC before a MUL costs nothing: it runs inside it" in last
     assert "outside XNNPACK" not in last
 

@@ -138,7 +138,8 @@ def test_every_operator_that_is_probed_has_features_that_are_numbers(dtype):
         layers = [draw_layer(op, dtype, np.random.default_rng(seed)) for seed in range(3)]
         for layer in layers:
             for values in family_costs(op, layer).values():
-                assert np.isfinite(values) and values >= 0
+                assert np.isfinite(values)
+                assert values >= 0
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from profiler import shapes
 from profiler.network import Network
 from profiler.probe import Probe
-from timemodel.reuse import DATA, MATRIX, VECTOR, _Arena, elapsed_ms, reuse
+from timemodel.reuse import DATA, MATRIX, VECTOR, WINDOW, _Arena, elapsed_ms, reuse
 
 KB = 1024
 
@@ -29,11 +29,14 @@ def test_weights_come_round_once_per_inference():
     assert found.alone[stored].tolist() == [dense.weight_bytes + 2 * 64 * 4] * 3
 
 
-def test_many_rows_of_input_make_weights_a_matrix():
-    network = Probe("network", (shapes.conv_2d(8, 8, 4, 4),)).network
-    kinds = reuse(network).kind.tolist()
-    assert MATRIX in kinds
-    assert VECTOR not in kinds
+def test_what_is_done_with_weights_makes_their_class():
+    def kinds(*layers):
+        return {int(kind) for kind in reuse(Probe("network", layers).network).kind} - {DATA}
+
+    assert kinds(shapes.fully_connected(16, 16)) == {VECTOR}
+    assert kinds(shapes.fully_connected(16, 16, 9)) == {MATRIX}
+    assert kinds(shapes.conv_2d(8, 8, 4, 4, (1, 1))) == {MATRIX}
+    assert kinds(shapes.conv_2d(8, 8, 4, 4)) == {WINDOW}
 
 
 def test_what_the_layer_before_wrote_is_near_and_a_skip_is_far():

@@ -38,7 +38,7 @@ def test_layers_without_edges_have_no_pairs():
 
 
 def test_terms_survive_json():
-    prices = np.linspace(0.0, 1.0, 30).reshape(3, 10)
+    prices = np.linspace(0.0, 1.0, 40).reshape(4, 10)
     terms = RuntimeTerms(0.1, {"int8": {"pad+conv_2d": 0.5}}, Traffic(prices, 4.0))
     terms.together["int8"], terms.low["int8"], terms.high["int8"] = 1.1, 0.9, 1.2
     terms.graph_rules = [GraphRule("int8", "pad+conv_2d", PARTLY, 0.5, 8, True)]

@@ -44,7 +44,7 @@ def learn(price, rate=0.0, noise=0.0):
 def steps(**where):
     price = np.zeros((len(CLASSES), len(KNOTS_MB)))
     for name, (knot, value) in where.items():
-        price[{"vector": 0, "matrix": 1, "data": 2}[name], KNOTS_MB.index(knot)] = value
+        price[{"vector": 0, "matrix": 1, "window": 2, "data": 3}[name], KNOTS_MB.index(knot)] = value
     return price
 
 
@@ -63,12 +63,15 @@ def test_extra_time_by_hand():
 
 
 def test_prices_that_were_planted_are_found():
-    found, _ = learn(steps(vector=(8.0, 0.03), matrix=(8.0, 0.03), data=(4.0, 0.05)), noise=0.003)
+    found, _ = learn(
+        steps(vector=(8.0, 0.03), matrix=(8.0, 0.03), window=(8.0, 0.02), data=(4.0, 0.05)), noise=0.003
+    )
     at = np.array([2.0, 40.0])
-    vector, matrix, data = found.price_ms_per_mb(at)
+    vector, matrix, window, data = found.price_ms_per_mb(at)
     assert vector[0] < 0.003
     assert vector[1] == pytest.approx(0.03, rel=0.25)
     assert matrix[1] == pytest.approx(0.03, rel=0.4)
+    assert window[1] == pytest.approx(0.02, rel=0.4)
     assert data[1] == pytest.approx(0.05, rel=0.4)
 
 
