@@ -5,17 +5,20 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from profiler.advising import Adviser, Consultation
 from profiler.errors import EdgetimeError, UsageError
 from profiler.observing import observe
 from profiler.probe import Probe
+from profiler.profile_summary import ProfileSummary
 from profiler.progress import ProgressCallback, silent
 from profiler.store import Profile
 from profiler.target import Target
+
+__all__ = ["MAX_PASSES", "ProfileSummary", "empty_probe", "profile"]
 
 MAX_PASSES = 5
 REDO_SHARE = 0.3
@@ -24,43 +27,10 @@ LOOKING_SHARE = 0.05
 """Share of the time for looking at what the runtime makes of probes; see `profiler.observing`."""
 EMPTY_EVERY = 100
 """The overhead of a call is measured once per this many probes."""
+PATIENCE, WORTH_IT = 2, 0.97
+"""With all passes done, advice is followed until the error did not fall below this share of the least so often in a row."""
 _CHUNK = 16
 _KEEP_BYTES, _KEEP_LARGEST = 64 << 20, 32 << 10
-
-
-@dataclass(frozen=True)
-class ProfileSummary:
-    """What one call of `profile` did.
-
-    `measured` and `failed` (the runtime could not run the probe) count this call; `probes` is the number
-    planned, `passes_complete` how often the profile now holds all of them, `covered` the share of them that
-    it holds at least once.
-    """
-
-    path: str
-    device: str
-    setting: str
-    probes: int
-    measured: int
-    failed: int
-    disturbed: int
-    passes_complete: int
-    covered: float
-    minutes: float
-
-    def to_dict(self) -> dict[str, Any]:
-        """As plain JSON values."""
-        return asdict(self)
-
-    def __str__(self) -> str:
-        state = f"{self.passes_complete} complete pass{'' if self.passes_complete == 1 else 'es'}"
-        if self.covered < 1:
-            state = f"{self.covered:.0%} of the first pass (the same command goes on from here)"
-        failed = f", {self.failed} not supported by the runtime" if self.failed else ""
-        return (
-            f"{self.device}; {self.setting}: {self.measured:,} measurements of {self.probes:,} probes in "
-            f"{self.minutes:.1f} min{failed}; {state}, in {self.path}"
-        )
 
 
 def _opened(target: Target, db_path: str | os.PathLike[str]) -> Profile:
@@ -82,6 +52,8 @@ def profile(
     probes: Sequence[Probe] | None = None,
     max_passes: int = MAX_PASSES,
     begin: float | None = None,
+    adviser: Adviser | None = None,
+    goal: float | None = None,
 ) -> ProfileSummary:
     """Measure probes on `target` into the profile at `db_path`, and go on from where it stopped.
 
@@ -102,6 +74,11 @@ def profile(
         Probes to measure in place of planned ones, in an order in which every prefix is a good sample.
     begin
         When the command began, by `time.monotonic`; now, if None.
+    adviser
+        Asked after the first pass, and now and then later, whether this is enough and what to measure next, such as
+        `timemodel.sampling.advise_probes`. What it advises is measured first, and in all passes.
+    goal
+        The error that the adviser aims at, to be told of; it judges by itself.
 
     Raises
     ------
@@ -126,23 +103,48 @@ def profile(
         fingerprint = target.hello()
         setting = target.setting
         store.register(setting, fingerprint)
+        advised = relevant(store.advised(setting.key), probes) if adviser is not None else []
         progress(0.0, "looking at what the runtime makes of operators")
         observe(target, store, setting.key, probes, begin + LOOKING_SHARE * 60 * minutes)
-        run = _Run(target, store, setting.key, probes, begin, begin + 60 * minutes, max_passes, progress)
-        run.measure()
+        deadline = begin + 60 * minutes
+        consultation = Consultation(adviser, store, setting.key, begin, deadline)
+        run = _Run(
+            target, store, setting.key, probes, advised, begin, deadline, max_passes, consultation, progress
+        )
+        stopped = run.measure()
         least = run.counts_by_probe()
+        latest = consultation.latest
         return ProfileSummary(
             path=str(db_path),
             device=store.device,
             setting=setting.key,
-            probes=len(probes),
+            probes=len(run.probes),
             measured=run.measured,
             failed=len(run.failed),
             disturbed=run.still_disturbed,
             passes_complete=min(least),
             covered=sum(count > 0 for count in least) / len(least),
             minutes=(time.monotonic() - begin) / 60,
+            stopped=stopped,
+            error=latest.error if latest else None,
+            interval=latest.interval if latest else None,
+            error_of=latest.of if latest else "networks",
+            goal=goal,
+            budget_minutes=minutes,
+            advised=len(run.probes) - len(probes),
+            problem=consultation.problem,
         )
+
+
+def relevant(advised: Sequence[Probe], planned: Sequence[Probe]) -> list[Probe]:
+    """What of `advised` belongs to what is `planned` now: of its operators and number types, and not in it."""
+    known = {probe.key for probe in planned}
+    kinds = {(layer.op, layer.dtype) for probe in planned for layer in probe.layers}
+    return [
+        probe
+        for probe in dict.fromkeys(advised)
+        if probe.key not in known and all((layer.op, layer.dtype) in kinds for layer in probe.layers)
+    ]
 
 
 def empty_probe() -> Probe:
@@ -160,19 +162,24 @@ class _Run:
         target: Target,
         store: Profile,
         setting: str,
-        probes: Sequence[Probe],
+        planned: Sequence[Probe],
+        advised: Sequence[Probe],
         begin: float,
         deadline: float,
         passes: int,
+        consultation: Consultation,
         progress: ProgressCallback,
     ) -> None:
         self.target = target
         self.store = store
         self.setting = setting
-        self.probes = probes
+        self.planned = planned
+        # What was advised earlier comes first: it matters most.
+        self.probes = [*advised, *planned]
         self.begin = begin
         self.deadline = deadline
         self.passes = passes
+        self.consultation = consultation
         self.progress = progress
         self.counts = store.counts(setting)
         self.failed = {row.probe_key for row in store.raw(setting) if row.error is not None}
@@ -182,40 +189,99 @@ class _Run:
         )
         self.measured = 0
         self.still_disturbed = 0
+        self.told = 0.0
         self._built: dict[str, bytes] = {}
         self._built_bytes = 0
 
-    def measure(self) -> None:
-        """Measure until everything is done or the time is up."""
-        for number in range(self.passes):
-            if self.out_of_time():
-                return
-            since = time.monotonic()
-            disturbed: list[Probe] = []
-            todo = [probe for probe in self.probes if self.is_open(probe, number)]
-            for position, (probe, content) in enumerate(self.build(todo)):
-                if position % EMPTY_EVERY == 0:
-                    self.measure_empty()
-                result = self.measure_one(probe, content, number)
-                if result.get("disturbed"):
-                    disturbed.append(probe)
-                self.tell(number, len(self.probes) - len(todo) + position + 1)
-                if self.out_of_time():
-                    return
-            self.redo(disturbed, number, since)
+    def measure(self) -> str:
+        """Measure until the goal is reached, everything is done or the time is up; says which, as `ProfileSummary.stopped`."""
+        try:
+            for number in range(self.passes):
+                self.measure_pass(list(self.probes), number)
+            self.follow_advice()
+        except _StoppedError as stop:
+            return str(stop)
+        return "complete"
 
-    def redo(self, disturbed: list[Probe], number: int, since: float) -> None:
+    def follow_advice(self) -> None:
+        """Once all is measured and there is time left: ask and measure, as long as that makes the error less."""
+        least, patience = math.inf, PATIENCE
+        while True:
+            # What was advised in the course of a pass has missed those before it.
+            for number in range(1, self.passes):
+                self.measure_pass(list(self.probes), number)
+            if not (self.consultation.possible and patience):
+                return
+            before = len(self.probes)
+            self.ask()
+            latest = self.consultation.latest
+            if latest is None or len(self.probes) == before:
+                return
+            patience = PATIENCE if latest.error < WORTH_IT * least else patience - 1
+            least = min(least, latest.error)
+
+    def ask(self) -> float:
+        """Ask the adviser, and measure for the first time what it advises; returns the seconds that this took.
+
+        Raises
+        ------
+        _StoppedError
+            The goal is reached, or the time is up.
+        """
+        since = time.monotonic()
+        advice = self.consultation.ask(lambda note: self.tell_clock(f"learning what to measure next: {note}"))
+        if advice is not None and advice.done:
+            raise _StoppedError("goal")
+        if advice is not None:
+            known = {probe.key for probe in self.probes}
+            new = [probe for probe in relevant(advice.probes, self.planned) if probe.key not in known]
+            if new:
+                self.store.add_advised(self.setting, new)
+                self.probes += new
+                self.measure_pass(new, 0)
+        return time.monotonic() - since
+
+    def measure_pass(self, probes: Sequence[Probe], number: int) -> None:
+        """Measure once all of `probes` that pass `number` has not measured yet, then again what was disturbed.
+
+        Raises
+        ------
+        _StoppedError
+            The goal is reached, or the time is up.
+        """
+        self.check_time()
+        since = time.monotonic()
+        disturbed: list[Probe] = []
+        todo = [probe for probe in probes if self.is_open(probe, number)]
+        total, position = len(probes), len(probes) - len(todo)
+        for measured, (probe, content) in enumerate(self.build(todo)):
+            # Later passes take in what is advised meanwhile.
+            if number and self.consultation.due:
+                before = len(self.probes)
+                since += self.ask()
+                todo += [new for new in self.probes[before:] if self.is_open(new, number)]
+                total += len(self.probes) - before
+            if measured % EMPTY_EVERY == 0:
+                self.measure_empty()
+            result = self.measure_one(probe, content, number)
+            if result.get("disturbed"):
+                disturbed.append(probe)
+            self.tell(number, position + measured + 1, total)
+            self.check_time()
+        self.redo(disturbed, number, since, total)
+
+    def redo(self, disturbed: list[Probe], number: int, since: float, total: int) -> None:
         """Measure once more what was disturbed in pass `number`, within its share of the time."""
         until = time.monotonic() + REDO_SHARE * (time.monotonic() - since)
+        count = len(disturbed)
         for position, (probe, content) in enumerate(self.build(disturbed)):
             if self.out_of_time() or time.monotonic() > until:
-                self.still_disturbed += len(disturbed) - position
+                self.still_disturbed += count - position
+                self.check_time()
                 return
             result = self.measure_one(probe, content, number)
             self.still_disturbed += bool(result.get("disturbed"))
-            self.tell(
-                number, len(self.probes), f", again {position + 1:,} of {len(disturbed):,} disturbed ones"
-            )
+            self.tell(number, total, total, f", again {position + 1:,} of {count:,} disturbed ones")
 
     def measure_one(self, probe: Probe, content: bytes | EdgetimeError, number: int) -> dict[str, Any]:
         """Measure `probe` and store the result."""
@@ -240,11 +306,13 @@ class _Run:
         """Whether to measure `probe` in pass `number`: not a second time, and not what cannot be run."""
         return (probe.key, number) not in self.counts and not (number and probe.key in self.failed)
 
-    def build(self, probes: Iterable[Probe]) -> Iterator[tuple[Probe, bytes | EdgetimeError]]:
-        """Build probes a few at a time while the agent idles: building beside it would disturb it."""
-        rest = list(probes)
+    def build(self, rest: list[Probe]) -> Iterator[tuple[Probe, bytes | EdgetimeError]]:
+        """Build probes a few at a time while the agent idles: building beside it would disturb it.
+
+        They are taken out of `rest`, to which more may be added meanwhile.
+        """
         while rest:
-            chunk, rest = rest[:_CHUNK], rest[_CHUNK:]
+            chunk, rest[:_CHUNK] = rest[:_CHUNK], []
             yield from [(probe, self.content_of(probe)) for probe in chunk]
 
     def content_of(self, probe: Probe) -> bytes | EdgetimeError:
@@ -274,9 +342,22 @@ class _Run:
         """Whether the time is up."""
         return time.monotonic() >= self.deadline
 
-    def tell(self, number: int, done: int, more: str = "") -> None:
+    def check_time(self) -> None:
+        """Stop where the time is up."""
+        if self.out_of_time():
+            raise _StoppedError("budget")
+
+    def tell(self, number: int, done: int, total: int, more: str = "") -> None:
         """Report progress: by the clock or by what is done, whichever is further."""
+        work = (number + done / total) / self.passes
+        self.tell_clock(f"pass {number + 1}: {done:,} of {total:,} probes{more}", work)
+
+    def tell_clock(self, note: str, work: float = 0.0) -> None:
+        """Report progress by the clock, or by `work` where that is further; it never goes back."""
         clock = (time.monotonic() - self.begin) / (self.deadline - self.begin)
-        work = (number + done / len(self.probes)) / self.passes
-        note = f"pass {number + 1}: {done:,} of {len(self.probes):,} probes{more}"
-        self.progress(min(1.0, max(clock, work)), note)
+        self.told = min(1.0, max(self.told, clock, work))
+        self.progress(self.told, note)
+
+
+class _StoppedError(Exception):
+    """The end of measuring before all is done: ``goal`` or ``budget``."""

@@ -16,6 +16,7 @@ import numpy as np
 
 from profiler.combine import ProbeTime, Timing, combine
 from profiler.errors import ProfileError, UsageError, missing
+from profiler.probe import Probe
 from profiler.setting import Setting, device_name
 
 APPLICATION_ID = 0x45_54_50_46  # "ETPF"
@@ -303,6 +304,17 @@ class Profile:
                 value = json.loads(text)
                 found[key] = None if value is None else [(str(name), int(kind)) for name, kind in value]
             return found
+
+    def add_advised(self, setting: str, probes: Sequence[Probe]) -> None:
+        """Keep that these probes were advised under `setting`, so that going on measures them too."""
+        with _clear_sentences(self.path), self._transaction():
+            keys = [probe.key for probe in (*self.advised(setting), *probes)]
+            self._set_meta(f"advised {setting}", list(dict.fromkeys(keys)))
+
+    def advised(self, setting: str) -> list[Probe]:
+        """The probes that were advised under `setting`, see `profiler.advising`."""
+        with _clear_sentences(self.path):
+            return [Probe.from_key(key) for key in self._meta(f"advised {setting}") or ()]
 
     def counts(self, setting: str) -> dict[tuple[str, int], int]:
         """Number of attempts by probe key and pass."""
