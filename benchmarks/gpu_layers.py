@@ -3,10 +3,10 @@
     python -m benchmarks.gpu_layers [--seeds 1] [--fast]
 
 Data: ``latency/gpu_layers`` of the shared data folder: about 9,400 convolutions and as many dense layers per GPU. Rows are split
-80/20 at random; nothing is chosen on the 20%. "unseen GPU" takes the splits and tiles of the tree from the training rows of the
-*other* GPUs (their times divided by each one's median) and fits only the leaves' coefficients to the training rows of the GPU
-in question. The black boxes get log times, and either the table's own columns ("raw") or all of edgetime's features, tiles and
-waves included ("same features"), of the family that edgetime chose on its training rows.
+80/20 at random; nothing is chosen on the 20%. "unseen GPU" takes the splits of the tree from the training rows of the *other*
+GPUs, which each have leaves of their own, and fits only the leaves' coefficients to the training rows of the GPU in question.
+The black boxes get log times, and either the table's own columns ("raw") or all of edgetime's features, tiles and waves
+included ("same features"), of the family that edgetime chose on its training rows.
 """
 
 from __future__ import annotations
@@ -24,9 +24,8 @@ from benchmarks.networks import shared_data
 from benchmarks.phones import RESULTS, write_rows
 from profiler.layer import Layer
 from timemodel.geometry import COLUMNS, geometry
-from timemodel.operator_model import OperatorModel
 from timemodel.table import read_table
-from timemodel.table_fit import MAX_LEAVES, fit_leaves, fit_table_operator
+from timemodel.table_fit import MAX_LEAVES, fit_leaves, fit_structure, fit_table_operator
 
 OPERATORS = {"conv": "conv_2d", "dense": "fully_connected"}
 RAW = (
@@ -85,13 +84,6 @@ class Gpu:
         return [self.layers[i] for i in rows]
 
 
-def structure_of(others: list[Gpu], op: str, seed: int) -> OperatorModel:
-    """One tree for the training rows of several GPUs, each GPU's times divided by their median."""
-    layers = [layer for gpu in others for layer in gpu.chosen(gpu.train)]
-    times = np.concatenate([gpu.times[gpu.train] / np.median(gpu.times[gpu.train]) for gpu in others])
-    return fit_table_operator(op, "float32", layers, times, seed)
-
-
 def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(
@@ -127,7 +119,8 @@ def compare(
         ("edgetime", model.tree.n_leaves_, model.predict_ms(array[test]))
     ]
     if others:
-        moved = fit_leaves(structure_of(others, op, seed), gpu.chosen(train), times[train], seed)
+        known = [(other.chosen(other.train), other.times[other.train]) for other in others]
+        moved = fit_leaves(fit_structure(op, "float32", known), gpu.chosen(train), times[train], seed)
         found.append(("edgetime, unseen GPU", moved.tree.n_leaves_, moved.predict_ms(array[test])))
     raw = array[:, [COLUMNS.index(name) for name in RAW]]
     for what, table in (("same features", model.matrix(array)), ("raw", raw)):

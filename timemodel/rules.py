@@ -10,6 +10,7 @@ import numpy as np
 
 from timemodel.geometry import ACTIVATION_CODES
 from timemodel.operator_model import OperatorModel
+from timemodel.table_features import UNITS as PARALLEL_UNITS
 from timemodel.tree import Node
 
 SCREEN_ROWS = 23
@@ -49,6 +50,7 @@ _UNITS: dict[str, tuple[float, str]] = {
     "step_units": (1e3, "thousand step-units"),
     "step_tiles": (1e3, "thousand step tiles"),
     "inputs": (1.0, "input"),
+    **PARALLEL_UNITS,
 }
 _FLAGS = {
     "pointwise": ("1x1 with stride 1", "any other kernel or stride"),

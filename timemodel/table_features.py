@@ -18,7 +18,7 @@ _WIDTHS = (32, 64, 128)
 _WAVES = (8, 30, 120)
 _ROW_TILES = (8, 16, 32, 64)
 _WAVE_WIDTHS = (256, 512, 1024, 2048, 4096)
-"""Tiles, and outputs, of one wave. How many units a device has, and how wide its tiles are, is not known: a leaf takes what fits."""
+"""Tiles, and outputs, of one wave. How many units a device has, and how wide its tiles are, is not known: leaves take what fits."""
 
 
 def _biased(g: Geometry) -> np.ndarray:
@@ -110,6 +110,23 @@ def matrix_sizes(g: Geometry, tiles: Tiles) -> Table:
         "activation": g.activation,
     }
 
+
+UNITS: dict[str, tuple[float, str]] = {
+    "products_per_output": (1e3, "thousand products per output"),
+    "unfolded": (1e6, "million unfolded inputs"),
+    "transformed": (1e6, "million transformed inputs (Fourier)"),
+    "transform_products": (1e6, "million products of transforms (Fourier)"),
+    "macs_by_8_products": (1e6, "million MACs (products in eights)"),
+    "bias_elements": (1e6, "million elements with bias"),
+    "activated_elements": (1e6, "million elements with activation"),
+    "padded_elements": (1e6, "million padded inputs"),
+    "outputs": (1e3, "thousand outputs"),
+    **{f"macs_by_{n}_channels": (1e6, f"million MACs (in tiles of {n} channels)") for n in _WIDTHS},
+    **{f"macs_by_{n}_rows": (1e6, f"million MACs (in tiles of {n} rows)") for n in _ROW_TILES},
+    **{f"wave_{n}_tiles_products": (1e3, f"thousand products in waves of {n} tiles") for n in _WAVES},
+    **{f"wave_{n}_products": (1e3, f"thousand products in waves of {n} outputs") for n in _WAVE_WIDTHS},
+}
+"""How costs are told: in how many at a time, and their words."""
 
 PARALLEL_FAMILIES = (
     Family("parallel convolution", ("conv_2d",), conv_costs, conv_sizes, {}),
