@@ -111,10 +111,13 @@ def _mixed(macs: np.ndarray, moved: np.ndarray, times_ms: np.ndarray) -> Suspici
     gaps = np.diff(ordered)
     at = int(np.argmax(gaps))
     apart = float(np.median(ordered[at + 1 :]) - np.median(ordered[: at + 1]))
-    if gaps[at] < _GAP or abs(apart - THOUSAND) > _TOLERANCE:
-        return None
     low, high = order[: at + 1], order[at + 1 :]
-    few = low if len(low) <= len(high) else high
+    few, most = (low, high) if len(low) <= len(high) else (high, low)
+    spread = float(np.std(residual[most]))
+    # The middle of a few rows is nearer to or further from the rest by chance.
+    tolerance = _TOLERANCE + spread / np.sqrt(len(few))
+    if gaps[at] < max(_GAP, 2 * spread) or abs(apart - THOUSAND) > tolerance:
+        return None
     than = "shorter" if few is low else "longer"
     return Suspicion(
         f"{len(few)} of {len(residual)} rows take about a thousand times {than} than the rest for their work",
@@ -126,19 +129,39 @@ def _mixed(macs: np.ndarray, moved: np.ndarray, times_ms: np.ndarray) -> Suspici
 def _against_work(work: np.ndarray, times_ms: np.ndarray) -> np.ndarray:
     """Logarithms ``[n]`` of times by what most rows take for the work they do (sums of the columns of `work` ``[n, k]``).
 
-    Rows a thousand times off are drawn towards whichever heap a fit begins at, so several beginnings are tried: the time
-    of each kind of work alone, with prices that are usual, low and high. The fit that agrees with most rows counts.
+    Rows a thousand times off draw the line towards whichever heap it begins at, or between two equal heaps. So several
+    beginnings are tried, the time of each kind of work alone, and each once more with the lower heap put a thousand times
+    higher. The line that agrees with most rows counts, wherever its own heap lies.
     """
     best, least = np.zeros(len(times_ms)), np.inf
     for column in work.T:
         if not np.all(column > 0):
             continue
-        for price in np.quantile(times_ms / column, (0.5, 0.2, 0.8)):
-            residual = _robust_residual(work, times_ms, column * price)
-            loss = float(np.log1p((residual / _GAP) ** 2).sum())
+        plain = _robust_residual(work, times_ms, column * np.median(times_ms / column))
+        together = _put_together(work, times_ms, plain)
+        for residual, shifted in ((plain, plain), together):
+            loss = float(np.log1p((shifted / _GAP) ** 2).sum())
             if loss < least:
                 best, least = residual, loss
     return best
+
+
+def _put_together(
+    work: np.ndarray, times_ms: np.ndarray, residual: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Residuals of times and of shifted times against a line through two heaps, of which the lower was shifted."""
+    order = np.sort(residual)
+    sums, count = np.cumsum(order)[:-1], np.arange(1, len(order))
+    # Two heaps are parted where their means are furthest from each other, by their sizes.
+    apart = ((order.sum() - sums) / (len(order) - count) - sums / count) ** 2 * count * (len(order) - count)
+    at = int(np.argmax(apart))
+    low = residual <= order[at]
+    for _ in range(4):
+        whole = np.where(low, times_ms * 1e3, times_ms)
+        shifted = _robust_residual(work, whole, whole * np.exp(-residual - THOUSAND * low))
+        residual = shifted - THOUSAND * low
+        low = residual < -THOUSAND / 2
+    return residual, shifted
 
 
 def _robust_residual(work: np.ndarray, times_ms: np.ndarray, fitted: np.ndarray) -> np.ndarray:
