@@ -13,7 +13,7 @@ from profiler.errors import TimeModelError, UsageError
 from profiler.files import write_json
 
 FORMAT = "edgetime.timemodel"
-VERSION = 1
+VERSION = 2
 
 
 def checksum(value: Mapping[str, Any]) -> str:
