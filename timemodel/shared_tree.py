@@ -49,8 +49,9 @@ class _Group:
         gram[:, a, b] = gram[:, b, a] = sums[:, : len(a)]
         moment, count = sums[:, len(a) : -1], sums[:, -1]
         diagonal = np.einsum("njj->nj", gram)
+        # The root has no parent to lean on.
         pull = (
-            _SHRINKAGE
+            (_SHRINKAGE if parent.any() else 0.0)
             / np.maximum(count, 1.0)[:, None]
             * (diagonal + 0.02 * diagonal.max(axis=1, keepdims=True))
         )
@@ -105,6 +106,7 @@ def grow_shared(
     root = _fitted(parts, [np.arange(len(g.X)) for g in parts], [np.zeros(costs + 1) for _ in parts])
     nodes: list[Node] = [_node(root, parts)]
     leaves: dict[int, _Open] = {0: root}
+    rows_weight = sum(g.weight * len(g.X) for g in parts)
     while len(leaves) < max_leaves:
         for open_ in leaves.values():
             if not open_.searched:
@@ -112,7 +114,8 @@ def grow_shared(
                 open_.searched = True
         total = sum(open_.loss for open_ in leaves.values())
         ready = [(open_.split[0], -at) for at, open_ in leaves.items() if open_.split is not None]
-        if not ready or max(ready)[0] < min_gain * total:
+        # What rounding leaves of an exact fit is nothing to split.
+        if not ready or total <= 1e-9 * rows_weight or max(ready)[0] < min_gain * total:
             break
         at = -max(ready)[1]
         parent = leaves.pop(at)
