@@ -312,8 +312,10 @@ def test_verb_keeps_stdout_and_stderr_clean(trained, digits, tmp_path):
     assert value["checked_on"] == "100 training rows of d.npz"
     assert value["constants"]["int8"] >= 3
     assert (tmp_path / "net.tflite").stat().st_size == value["file_bytes"]
+    # Which operators the quantiser leaves in float32 depends on the weights; that is told, too.
+    ours = ("Export: ", "warning: Recurrent", "that.", "warning: These operators stayed in float32: ")
     for line in done.stderr.splitlines():
-        assert line.startswith(("Export: ", "warning: Recurrent", "that.")), done.stderr
+        assert line.startswith(ours), done.stderr
 
 
 def test_verb_fails_in_one_sentence(trained, tmp_path, capsys):
