@@ -132,10 +132,9 @@ class Demo:
     # --- Stages -----------------------------------------------------------------------------------------------
 
     def _profile(self, progress: ProgressCallback) -> None:
-        from profiler.profiling import profile
-        from profiler.target import open_target
+        from edgetime.facade import profile
 
-        profile(open_target("local"), self.folder / "here.db", minutes=self.minutes, progress=progress)
+        profile("local", self.folder / "here.db", minutes=self.minutes, progress=progress)
 
     def _fit(self, progress: ProgressCallback) -> None:
         from timemodel.fitting import fit_profile

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from profiler.errors import UsageError
 from profiler.network import Network
 from profiler.progress import ProgressCallback, silent
 
 if TYPE_CHECKING:
+    from profiler.advising import Advice, Events
+    from profiler.combine import ProbeTime
     from profiler.measurement import Measurement
     from profiler.profiling import ProfileSummary
     from profiler.target import Target
@@ -23,17 +27,35 @@ def profile(
     output: PathLike,
     minutes: float = 3.0,
     progress: ProgressCallback = silent,
+    *,
+    goal: float = 0.03,
     **options: Any,
 ) -> ProfileSummary:
     """Measure layers on `target`, such as ``"local"``, into the profile `output`.
 
-    See `profiler.profiling.profile`, which gets the `options`.
+    Ends early once networks are predicted with a mean error of at most `goal` (0: never); else layers are added where
+    that makes it less. See `timemodel.sampling`, and `profiler.profiling.profile`, which gets the `options`.
     """
+    if not 0 <= goal < 1:
+        raise UsageError(f"goal must be a share below 1, such as 0.03 for 3%, not {goal}.")
     from profiler.profiling import profile as measure_probes
     from profiler.target import open_target
 
     place = open_target(target) if isinstance(target, str) else target
-    return measure_probes(place, output, minutes=minutes, progress=progress, **options)
+
+    def adviser(times: Sequence[ProbeTime], events: Events, told: ProgressCallback) -> Advice:
+        # Loaded when it is asked: what learns takes a while to load, and short runs never ask.
+        from timemodel.sampling import advise_probes
+
+        return advise_probes(times, events, told, goal=goal, seed=options.get("seed", 0))
+
+    return measure_probes(
+        place,
+        output,
+        minutes=minutes,
+        progress=progress,
+        **{"adviser": adviser, "goal": goal, **options},
+    )
 
 
 def fit(profile: PathLike, progress: ProgressCallback = silent) -> TimeModel:

@@ -22,6 +22,9 @@ LEAST_LEFT_S = 25.0
 SHARE = 0.2
 """An answer that would take more than this share of all the time is given up: slow boards fit slowly."""
 
+INTERVAL_PER_ERROR = 5 / 3
+"""The interval may be so many times the goal for the mean error: 3% on average, and 90% of networks within 5%."""
+
 
 @dataclass(frozen=True)
 class Advice:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from profiler.advising import INTERVAL_PER_ERROR
+
 
 @dataclass(frozen=True)
 class ProfileSummary:
@@ -59,7 +61,10 @@ class ProfileSummary:
         return "\n".join(lines)
 
     def _judgement(self, error: float, interval: float) -> str:
-        goal = "" if self.goal is None else f" (goal {100 * self.goal:.3g}%)"
+        goal = within = ""
+        if self.goal is not None:
+            goal = f" (goal {100 * self.goal:.3g}%)"
+            within = f" (goal {100 * self.goal * INTERVAL_PER_ERROR:.3g}%)"
         more = f", {self.advised:,} probes were added where it matters" if self.advised else ""
         after = f"{self.minutes:.1f} of {self.budget_minutes:g} minutes"
         end = {
@@ -67,4 +72,7 @@ class ProfileSummary:
             "budget": f"all {self.budget_minutes:g} minutes used",
             "complete": f"nothing more to measure after {after}",
         }[self.stopped]
-        return f"Cross-validated error {100 * error:.1f}%{goal}, 90% of {self.error_of} within ±{100 * interval:.1f}%{more}: {end}."
+        return (
+            f"Cross-validated error {100 * error:.1f}%{goal}, 90% of {self.error_of} within "
+            f"±{100 * interval:.1f}%{within} at the last check{more}: {end}."
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
@@ -65,6 +66,24 @@ def split_names(text: str) -> tuple[str, ...]:
     if not names:
         raise UsageError(f"'{text}' holds no name: write names with commas, such as float32,int8.")
     return names
+
+
+def parse_share(text: str, option: str) -> float:
+    """``3%`` or ``0.03`` as 0.03.
+
+    Raises
+    ------
+    UsageError
+        It is no number, below 0, or 1 and more: then percent may be meant.
+    """
+    number = text.strip().removesuffix("%")
+    try:
+        share = float(number) / (100 if text.strip().endswith("%") else 1)
+    except ValueError:
+        share = math.nan
+    if not 0 <= share < 1:
+        raise UsageError(f"{option} must be a share below 1, such as 0.03 or 3%, not {text!r}.")
+    return share
 
 
 def parse_settings(text: str) -> list[tuple[str, int]]:

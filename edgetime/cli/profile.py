@@ -10,7 +10,7 @@ import typer
 
 from edgetime.cli.console import JsonOption, Terminal
 from edgetime.cli.failures import keeping
-from edgetime.cli.options import split_names
+from edgetime.cli.options import parse_share, split_names
 
 
 def command(
@@ -29,6 +29,13 @@ def command(
         str | None,
         typer.Option(metavar="NAMES", help="Only these operators, such as conv_2d,add; default: all."),
     ] = None,
+    goal: Annotated[
+        str,
+        typer.Option(
+            metavar="ERROR",
+            help="Stop once networks are predicted this well on average, such as 3% or 0.03; 0: use all minutes.",
+        ),
+    ] = "3%",
     json: JsonOption = False,
 ) -> None:
     """Measure how long layers take on a device and keep that in a profile.
@@ -36,14 +43,20 @@ def command(
     Nothing that was measured is ever lost: the same command goes on where an earlier one stopped, and more
     minutes measure more.
 
+    After the first pass over all layers, cross-validation says how well the time model predicts networks. If that
+    is within --goal, this is the end; else more layers are measured where it matters most, until the minutes are
+    used. 90% of networks must be within 5/3 of the goal.
+
     Example:
 
     \b
     $ edgetime profile local -o here.db --minutes 3
+    $ edgetime profile local -o here.db --minutes 10 --goal 2%
     $ edgetime profile local:threads=2 -o here.db --dtype float32
     """
     begin = time.monotonic()
-    from profiler.profiling import profile
+    wanted = parse_share(goal, "--goal")
+    from edgetime.facade import profile
     from profiler.target import open_target
 
     place = open_target(target)
@@ -56,6 +69,7 @@ def command(
                 dtypes=split_names(dtype),
                 ops=split_names(ops) if ops is not None else None,
                 progress=progress,
+                goal=wanted,
                 begin=begin,
             )
         out.json(summary.to_dict())

@@ -110,7 +110,7 @@ def test_stops_when_the_goal_is_reached(tmp_path: Path, clock: Clock):
     assert summary.passes_complete == 1
     last = str(summary).splitlines()[-1]
     assert last.startswith(
-        "Cross-validated error 2.4% (goal 3%), 90% of networks within ±4.0%: stopped after "
+        "Cross-validated error 2.4% (goal 3%), 90% of networks within ±4.0% (goal 5%) at the last check: "
     )
     assert "of 5 minutes" in last
     assert summary.to_dict()["stopped"] == "goal"
