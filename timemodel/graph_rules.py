@@ -304,7 +304,10 @@ def remaining_share(
         spread = float(np.median(np.abs(shares[tells] - share))) * 1.48
         unsure = max(unsure, _SURE * spread / np.sqrt(np.count_nonzero(tells)))
     if fused:
-        return share if FUSED_BELOW <= share <= 1 and share - unsure > 0 else 0.0 if share < 1 else 1.0
+        if share >= 1:
+            # Seen to run as one, yet timed as if not: believed only where the times leave no doubt.
+            return 1.0 if share - unsure > APART_ABOVE else 0.0
+        return share if share >= FUSED_BELOW and share - unsure > 0 else 0.0
     if len(shares) < _FEWEST or share + unsure >= 1 or share > APART_ABOVE:
         return 1.0
     return 0.0 if share < FUSED_BELOW else share

@@ -85,12 +85,18 @@ def test_every_setting_is_learned_predicted_and_measured(here: TimeModel, networ
 
 
 def test_each_setting_has_graph_rules_of_its_own(here: TimeModel) -> None:
-    texts = {key: here.explain(setting=key)[-1] for key in here.settings}
+    # What the runtime's profiler saw: on two threads of a busy machine the times alone say little.
+    for pattern in ("conv_2d+relu", "pad+conv_2d", "pad+depthwise_conv_2d"):
+        happens = [
+            next(r.happens for r in model.terms.graph_rules if (r.dtype, r.pattern) == ("float32", pattern))
+            for model in here.settings.values()
+        ]
+        assert happens == ["fused", "fused", "apart"]
+    texts = [here.explain(setting=key)[-1] for key in here.settings]
     fused = "float32: A PAD before a convolution or a depthwise convolution costs nothing: it runs inside it"
-    assert [fused in text for text in texts.values()] == [True, True, False]
-    assert ["int8: Runs outside XNNPACK" in text for text in texts.values()] == [True, True, False]
-    shares = [model.terms.remaining["float32"]["conv_2d+relu"] for model in here.settings.values()]
-    assert shares == [0.0, 0.0, 1.0]
+    assert fused in texts[0]
+    assert fused not in texts[2]
+    assert ["int8: Runs outside XNNPACK" in text for text in texts] == [True, True, False]
 
 
 def test_without_a_choice_the_first_setting_is_taken_and_named(here: TimeModel, network: Path) -> None:
