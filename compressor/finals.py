@@ -150,13 +150,13 @@ class Finals:
         if self._epoch_seconds and math.isfinite(deadline):
             fits = int((deadline - time.monotonic()) / self._epoch_seconds)
             schedule = replace(schedule, epochs=max(_LEAST_EPOCHS, min(schedule.epochs, fits)))
-        network = self._prepared.build(trial.widths)
+        network = self._prepared.network_of(trial.candidate, self._workspace.folder)
         checkpoint = self._workspace.path("checkpoints", f"{self._key(trial, seed)}.npz")
         try:
             outcome = self._prepared.tuner.fit(network, schedule, seed, checkpoint, deadline)
         except TrainingError:
             # Some seeds of a bold schedule diverge; a gentler one of the same length is tried once.
-            network = self._prepared.build(trial.widths)
+            network = self._prepared.network_of(trial.candidate, self._workspace.folder)
             gentle = replace(schedule, learning_rate=schedule.learning_rate / 10)
             outcome = self._prepared.tuner.fit(network, gentle, seed, checkpoint, deadline)
         self._done += 1
@@ -175,8 +175,6 @@ class Finals:
 
     def _key(self, trial: Trial, seed: int) -> str:
         widths = "-".join(str(width) for width in trial.widths.values())
-        if len(widths) > 60:
-            import hashlib
-
-            widths = hashlib.sha256(widths.encode()).hexdigest()[:16]
+        if len(widths) > 60 or trial.keep is not None or trial.network is not None:
+            widths = trial.candidate.key
         return f"{widths}_seed{seed}"

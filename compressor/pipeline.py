@@ -46,6 +46,7 @@ def compress(
     minutes: float | None = None,
     resume: bool = False,
     measure: bool = True,
+    steer: str = "time",
     options: Options | None = None,
     progress: ProgressCallback = silent,
 ) -> CompressionResult:
@@ -90,6 +91,9 @@ def compress(
         Go on with an interrupted run in `out`.
     measure
         Whether to measure at the end.
+    steer
+        What stands for time in the search: ``time`` as predicted, or ``flops`` in its place, to see what knowing the
+        time is worth.
 
     Returns
     -------
@@ -124,16 +128,17 @@ def compress(
         "method": searcher.name,
         "quantize": quantize,
         "importance": importance,
+        "steer": steer,
         "seed": seed,
         "setting": setting,
         "options": options.to_dict(),
     }
     workspace = Workspace(out, request, resume)
     prepared = prepare(model, rows, time_model, quantize, calibration, setting, importance, seed, options,
-                       lambda done, note: progress(0.1 * done, note))  # fmt: skip
+                       lambda done, note: progress(0.1 * done, note), steer)  # fmt: skip
     goal = _goal(prepared, budget_ms, max_accuracy_drop)
     workspace.begin()
-    evaluator = prepared.evaluator(options.search, seed)
+    evaluator = prepared.evaluator(options.search, seed, workspace.folder)
     evaluator.deadline = started + _SEARCH_SHARE * (deadline - started) if minutes else math.inf
     best = _search(searcher, prepared, workspace, goal, evaluator, seed, progress)
     if not best:
@@ -200,10 +205,13 @@ def _search(
 ) -> list[Trial]:
     """Run the method; all trials, best first."""
     deadline = evaluator.deadline
+    cost, budget = prepared.cost_of(goal)
     problem = SearchProblem(
         groups=prepared.graph.groups,
         importance=prepared.importance,
-        times=prepared.times,
+        cost=cost,
+        budget=budget,
+        costs=prepared.costs,
         evaluate=evaluator,
         goal=goal,
         original=prepared.original,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from compressor.costs import STEERINGS, CandidateCost, Costs, NetworkCost, flops_cost, steering_cost
 from compressor.data import Data
 from compressor.export_convert import to_tflite_bytes
 from compressor.export_load import load_keras
@@ -16,13 +17,14 @@ from compressor.finetune import FineTuner, Schedule, TrainingError
 from compressor.graph import ChannelGraph, Widths, build_graph
 from compressor.importance import Importance, measure_importance, normalised, strongest
 from compressor.lowering import ConvertingLowering, Lowering, LoweringError, learn_lowering
-from compressor.methods.base import SearchOverError, Trial
+from compressor.methods.base import Candidate, Goal, SearchOverError, Trial
 from compressor.options import Options
 from compressor.surgery import cut
 from compressor.task import Task, task_of
 from compressor.timing import PredictedTime
 from profiler import files
 from profiler.errors import UsageError
+from profiler.memory import peak_memory_bytes
 from profiler.network import Network
 from profiler.progress import ProgressCallback
 from profiler.tflite_reader import read_network
@@ -40,6 +42,8 @@ class Prepared:
         What is learned and how; `tuner` learns from the original.
     times
         Predicted time at any widths, for the file that will be exported.
+    steering
+        What stands for time in the search; `times`, unless another was asked for.
     original
         The network as it is, as a trial: its score is on validation rows.
     float_network
@@ -57,6 +61,7 @@ class Prepared:
     tuner: FineTuner
     importance: Importance
     times: PredictedTime
+    steering: CandidateCost
     time_model: Any
     original: Trial
     float_network: Network
@@ -68,9 +73,64 @@ class Prepared:
         """The original cut to these widths: its most important channels, with their weights."""
         return cut(self.model, strongest(self.importance, widths), self.graph)
 
-    def evaluator(self, schedule: Schedule, seed: int) -> Evaluator:
-        """What judges candidates by a short fine-tuning."""
-        return Evaluator(self, schedule, seed)
+    def network_of(self, candidate: Candidate, folder: Path | None) -> Any:
+        """The network to train for a candidate, as it is before that.
+
+        Parameters
+        ----------
+        folder
+            Where `Candidate.network` is.
+        """
+        if candidate.network is not None and folder is not None and (folder / candidate.network).exists():
+            return load_keras(folder / candidate.network)
+        if candidate.keep is not None:
+            return cut(self.model, candidate.keep, self.graph)
+        return self.build(candidate.widths)
+
+    def costs(self, widths: Widths) -> Costs:
+        """All that the file at these widths costs."""
+        network = self.times.network(widths)
+        prediction = self.time_model.predict(network)
+        steered = None if self.steering is self.times else float(self.steering.exact(widths))
+        return Costs(
+            float(self.times.exact(widths)),
+            network.file_bytes,
+            _memory_bytes(network),
+            getattr(prediction, "energy_mj", None),
+            steered,
+        )
+
+    def cost_of(self, goal: Goal) -> tuple[CandidateCost, float | None]:
+        """The one cost of a search with this goal, and the budget of it.
+
+        Raises
+        ------
+        UsageError
+            The goal is about energy and the time model knows none.
+        """
+        cheap = self.times.cheap
+        sizes: dict[str, CandidateCost] = {
+            "time": self.steering,
+            "size": NetworkCost(self.times.network, lambda network: network.file_bytes, cheap),
+            "memory": NetworkCost(self.times.network, _memory_bytes, cheap),
+            "energy": NetworkCost(self.times.network, self._energy_mj, cheap),
+        }
+        if "energy" in (goal.objective, *goal.limits):
+            self._energy_mj(self.times.network(self.graph.widths))
+        return steering_cost(goal.objective, sizes, goal.limits)
+
+    def _energy_mj(self, network: Network) -> float:
+        energy = getattr(self.time_model.predict(network), "energy_mj", None)
+        if energy is None:
+            raise UsageError(
+                f"The time model of {self.time_model.device} knows no energy: leave the limit on energy out, "
+                "or use a device whose profile has it."
+            )
+        return float(energy)
+
+    def evaluator(self, schedule: Schedule, seed: int, folder: Path | None = None) -> Evaluator:
+        """What judges candidates by a short fine-tuning; `folder` is where their networks are."""
+        return Evaluator(self, schedule, seed, folder)
 
 
 class Evaluator:
@@ -86,22 +146,24 @@ class Evaluator:
         What an epoch over all training rows takes, by the last candidate; 0 before there is one.
     """
 
-    def __init__(self, prepared: Prepared, schedule: Schedule, seed: int) -> None:
-        self._prepared, self._schedule, self._seed = prepared, schedule, seed
+    def __init__(self, prepared: Prepared, schedule: Schedule, seed: int, folder: Path | None = None) -> None:
+        self._prepared, self._schedule, self._seed, self._folder = prepared, schedule, seed, folder
         self._first = True
         self.last: Any = None
         self.deadline = math.inf
         self.epoch_seconds = 0.0
 
-    def __call__(self, widths: Widths) -> tuple[float, float]:
+    def __call__(self, candidate: Candidate) -> tuple[float, float]:
         """Validation score and loss after a short fine-tuning; -inf and inf where it diverged.
+
+        A network that the candidate brings along (`Candidate.model`) is trained on, as it is.
 
         Raises
         ------
         SearchOverError
             The time was used up before it was done.
         """
-        self.last = self._prepared.build(widths)
+        self.last = candidate.model or self._prepared.network_of(candidate, self._folder)
         try:
             outcome = self._prepared.tuner.fit(self.last, self._schedule, self._seed, deadline=self.deadline)
         except TrainingError:
@@ -127,8 +189,14 @@ def prepare(
     seed: int,
     options: Options,
     progress: ProgressCallback,
+    steer: str = "time",
 ) -> Prepared:
     """Load, check, split, convert and measure importance.
+
+    Parameters
+    ----------
+    steer
+        What stands for time in the search, one of `STEERINGS`.
 
     Raises
     ------
@@ -162,15 +230,19 @@ def prepare(
     times = PredictedTime(bound, lowering)
     times.calibrate(graph.widths)
     score, loss = tuner.evaluate(model)
-    original = Trial(graph.widths, times.exact(graph.widths), score, loss)
+    steering = _steering(steer, times, graph.widths)
+    whole = times.network(graph.widths)
+    steered = None if steering is times else float(steering.exact(graph.widths))
+    costs = Costs(times.exact(graph.widths), whole.file_bytes, _memory_bytes(whole), None, steered)
+    original = Trial(graph.widths, costs.predicted_ms, score, loss, costs)
     notes += _splits(given)
     notes += [f"Left alone: {f.layer} ({f.reason})." for f in graph.frozen]
     uncovered = bound.predict(times.network(graph.widths)).uncovered
     if uncovered:
         notes.append(f"The time model never measured {', '.join(uncovered)}: their times are estimates.")
     return Prepared(
-        name, model, graph, task, tuner, normalised(channels), times, bound, original, float_network, quantize,
-        rows, tuple(notes),
+        name, model, graph, task, tuner, normalised(channels), times, steering, bound, original, float_network,
+        quantize, rows, tuple(notes),
     )  # fmt: skip
 
 
@@ -200,6 +272,16 @@ def _splits(given: Data) -> list[str]:
         f"{' and '.join(parts).capitalize()} rows were split off the training rows: if the network was trained on "
         f"them, scores on them flatter it; give {names} that it never saw."
     ]
+
+
+def _steering(steer: str, times: PredictedTime, full: Widths) -> CandidateCost:
+    if steer not in STEERINGS:
+        raise UsageError(f"--steer is one of {', '.join(STEERINGS)}, not {steer!r}.")
+    return flops_cost(times, full) if steer == "flops" else times
+
+
+def _memory_bytes(network: Network) -> int:
+    return int(peak_memory_bytes(network) or 0)
 
 
 def _lowering(

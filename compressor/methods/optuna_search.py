@@ -72,8 +72,8 @@ class _Search:
         self._method, self._problem = method, problem
         self._importance = normalised(problem.importance)
         self._steps: Ladders = {}
-        if problem.times.cheap:
-            self._steps = ladders(problem.times, problem.full, method.rungs)
+        if problem.cost.cheap:
+            self._steps = ladders(problem.cost, problem.full, method.rungs)
         self._study = self._open_study()
         self._asked = len(self._study.trials)
         for finished in self._study.trials:
@@ -83,15 +83,15 @@ class _Search:
 
     def go(self) -> None:
         problem = self._problem
-        least = fastest(problem.times, problem.full, self._steps)
-        if problem.goal.budget_ms is not None:
-            budget_ms = problem.goal.budget_ms
-            if problem.times.exact(least) > budget_ms:
+        least = fastest(problem.cost, problem.full, self._steps)
+        if problem.budget is not None:
+            budget = problem.budget
+            if problem.cost.exact(least) > budget:
                 problem.try_widths(least)  # the nearest there is
             else:
-                self._within(budget_ms)
+                self._within(budget)
         else:
-            self._least_time(problem.times.exact(least))
+            self._least_time(problem.cost.exact(least))
 
     def _within(self, budget_ms: float) -> None:
         """Look for the best score within a time: the best proposals first, then what Optuna makes of them."""
@@ -107,20 +107,20 @@ class _Search:
         After an interruption the same steps are taken again; what was tried is only looked up.
         """
         problem = self._problem
-        low, high = least_ms / _CLOSE, problem.original.predicted_ms
+        low, high = least_ms / _CLOSE, problem.cost.exact(problem.full)
         while high / low > _CLOSE and not self._enough():
             level_ms = math.sqrt(low * high)
             proposals = self._proposals(level_ms, self._method.tries)
             met: Trial | None = None
             for shares in proposals:
                 asked = self._ask(level_ms, shares)
-                if asked is not None and problem.goal.met_by(asked):
+                if asked is not None and asked.score >= problem.least_score:
                     met = asked
                     break
             if met is None:
                 low = level_ms
             else:
-                high = min(level_ms, met.predicted_ms)
+                high = min(level_ms, problem.cost.exact(met.widths))
 
     def _enough(self) -> bool:
         """Whether all trials are used up, those of an earlier run included."""
@@ -151,10 +151,10 @@ class _Search:
     def _candidate(self, time_ms: float, shares: Mapping[str, float]) -> dict[str, int] | None:
         """The widest network in these proportions within a time, on the edges of its steps."""
         problem = self._problem
-        widths = fitted(problem.times, problem.full, shares, time_ms, 24 if problem.times.cheap else 6)
+        widths = fitted(problem.cost, problem.full, shares, time_ms, 24 if problem.cost.cheap else 6)
         if widths is None or not self._steps:
             return widths
-        return filled(problem.times, widths, self._steps, self._importance, time_ms)
+        return filled(problem.cost, widths, self._steps, self._importance, time_ms)
 
     def _proposals(self, time_ms: float, count: int) -> list[dict[str, float]]:
         """The `count` best shares by kept importance: greedy ones, even ones, and those of a study in
@@ -173,7 +173,7 @@ class _Search:
 
         starts: list[Widths | None] = [self._candidate(time_ms, dict.fromkeys(full, 1.0))]
         if self._steps:
-            starts.append(narrowed(self._problem.times, self._steps, self._importance, time_ms))
+            starts.append(narrowed(self._problem.cost, self._steps, self._importance, time_ms))
         for start in starts:
             judge(start)
         if self._steps:

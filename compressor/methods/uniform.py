@@ -33,18 +33,19 @@ class UniformWidth(SearchMethod):
     def search(self, problem: SearchProblem) -> None:
         """See `SearchMethod.search`."""
         candidates = [scaled(problem.full, step / self.grid) for step in range(1, self.grid)]
-        if problem.goal.budget_ms is not None:
-            within = [c for c in candidates if problem.times.exact(c) <= problem.goal.budget_ms]
-            problem.try_widths(within[-1] if within else min(candidates, key=problem.times.exact))
+        cost, budget = problem.cost.exact, problem.budget
+        if budget is not None:
+            within = [c for c in candidates if cost(c) <= budget]
+            problem.try_widths(within[-1] if within else min(candidates, key=cost))
             return
         low, high = -1, len(candidates)  # beyond the last stands the network as it is
         while high - low > 1:
             middle = (low + high) // 2
-            if problem.goal.met_by(problem.try_widths(candidates[middle])):
+            if problem.try_widths(candidates[middle]).score >= problem.least_score:
                 high = middle
             else:
                 low = middle
-        wider = sorted(candidates[high:], key=problem.times.exact)
+        wider = sorted(candidates[high:], key=cost)
         for candidate in wider:
-            if problem.goal.met_by(problem.try_widths(candidate)):
+            if problem.try_widths(candidate).score >= problem.least_score:
                 return

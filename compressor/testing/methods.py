@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compressor.graph import Group, Widths
-from compressor.methods.base import Goal, SearchMethod, SearchProblem, Trial
+from compressor.methods.base import Candidate, Costs, Goal, SearchMethod, SearchProblem, Trial
 
 WIDTHS = {"a": 24, "b": 48, "c": 40}
 TILE = 16
@@ -71,10 +71,10 @@ class Counting:
         self._judge = judge
         self.asked: list[tuple[int, ...]] = []
 
-    def __call__(self, widths: Widths) -> tuple[float, float]:
+    def __call__(self, candidate: Candidate) -> tuple[float, float]:
         """Judge, and remember."""
-        self.asked.append(tuple(widths.values()))
-        return self._judge(widths)
+        self.asked.append(tuple(candidate.widths.values()))
+        return self._judge(candidate.widths)
 
 
 def make_problem(
@@ -87,7 +87,9 @@ def make_problem(
     return SearchProblem(
         groups=groups,
         importance=importance,
-        times=times,
+        cost=times,
+        budget=goal.budget_ms,
+        costs=lambda widths: Costs(times.exact(widths)),
         evaluate=Counting(),
         goal=goal,
         original=Trial(dict(WIDTHS), times(WIDTHS), 1.0, 0.0),
@@ -143,9 +145,9 @@ def check_deadline(make: Callable[[], SearchMethod], goal: Goal) -> None:
     problem = make_problem(goal)
     counting = problem.evaluate
 
-    def slow(widths: Widths) -> tuple[float, float]:
+    def slow(candidate: Candidate) -> tuple[float, float]:
         problem.deadline = time.monotonic() - 1
-        return counting(widths)
+        return counting(candidate)
 
     problem.evaluate = slow
     assert len(make().run(problem)) == 1, "it went on after the deadline, or lost what it had"
@@ -167,7 +169,7 @@ def check_out_of_reach(make: Callable[[], SearchMethod]) -> None:
     assert best[0].predicted_ms < 0.2 * problem.original.predicted_ms, "far from the nearest there is"
     problem = make_problem(Goal(least_score=2.0))
     assert make().run(problem), "nothing was tried"
-    diverging = replace(make_problem(Goal(budget_ms=1.0)), evaluate=lambda widths: (-math.inf, math.inf))
+    diverging = replace(make_problem(Goal(budget_ms=1.0)), evaluate=lambda candidate: (-math.inf, math.inf))
     assert make().run(diverging), "diverging candidates are no reason to give up"
 
 

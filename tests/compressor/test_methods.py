@@ -2,6 +2,7 @@ import math
 
 import pytest
 
+from compressor.costs import Costs, NetworkCost, steering_cost
 from compressor.methods import METHODS, get_method
 from compressor.methods.base import Goal, Trial
 from compressor.methods.optuna_search import OptunaSearch
@@ -24,11 +25,45 @@ def test_unknown_methods_and_options_are_named():
         UniformWidth(grid=1)
 
 
-def test_a_goal_is_either_a_time_or_a_score():
-    with pytest.raises(UsageError, match="either"):
+def test_a_goal_needs_something_to_hold_it():
+    with pytest.raises(UsageError, match="Give a budget"):
         Goal()
-    with pytest.raises(UsageError, match="either"):
-        Goal(budget_ms=1.0, least_score=0.5)
+    with pytest.raises(UsageError, match="make size as small as possible, give an accuracy"):
+        Goal(budget_ms=1.0, objective="size")
+    with pytest.raises(UsageError, match="no objective 'beauty': choose one of score, time"):
+        Goal(budget_ms=1.0, objective="beauty")
+
+
+def test_limits_are_combined():
+    goal = Goal(budget_ms=1.0, most_bytes=1000, least_score=0.9, objective="size")
+    fits = Trial({"a": 1}, 0.9, 0.91, 0.5, Costs(0.9, 900))
+    smaller = Trial({"a": 2}, 1.0, 0.95, 0.5, Costs(1.0, 800))
+    slow = Trial({"a": 3}, 1.1, 0.99, 0.5, Costs(1.1, 500))
+    big = Trial({"a": 4}, 0.5, 0.99, 0.5, Costs(0.5, 1500))
+    poor = Trial({"a": 5}, 0.5, 0.89, 0.5, Costs(0.5, 100))
+    assert sorted([big, poor, slow, fits, smaller], key=goal.rank, reverse=True) == [
+        smaller,
+        fits,
+        poor,
+        slow,
+        big,
+    ]
+    assert [goal.excess(t) for t in (fits, slow, big)] == [0.0, pytest.approx(0.1), pytest.approx(0.5)]
+
+
+def test_one_budget_stands_for_several_limits():
+    times = StaircaseTimes()
+    parameters = NetworkCost(lambda widths: widths, lambda widths: sum(widths.values()))
+    cost, budget = steering_cost("score", {"size": parameters, "time": times}, {"size": 56, "time": 0.03})
+    assert budget == 0.03
+    half = {name: width // 2 for name, width in WIDTHS.items()}
+    assert parameters(half) == 56
+    assert cost(half) == cost.exact(half) == pytest.approx(max(times(half), 0.03))
+    assert cost.moves(half, "a", [12, 24]) == pytest.approx([cost({**half, "a": n}) for n in (12, 24)])
+    small, none = steering_cost("time", {"size": parameters, "time": times}, {"size": 56})
+    assert none is None
+    assert small(half) == times(half)
+    assert small.many([WIDTHS])[0] == pytest.approx(times(WIDTHS) * 2**3)
 
 
 def test_ranking_under_a_budget():
@@ -62,7 +97,7 @@ def test_uniform_takes_the_widest_multiplier_within_the_budget():
     (trial,) = UniformWidth().run(problem)
     shares = [trial.widths[name] / full for name, full in WIDTHS.items()]
     assert max(shares) - min(shares) < 0.05
-    times = problem.times
+    times = problem.cost
     wider = {
         name: width + max(1, full // 32)
         for (name, full), width in zip(WIDTHS.items(), trial.widths.values(), strict=True)
@@ -86,7 +121,7 @@ def test_optuna_stands_on_the_edges_of_steps():
 
 def test_optuna_manages_where_times_are_expensive():
     problem = make_problem(Goal(budget_ms=0.03))
-    problem.times = CoarseTimes()
+    problem.cost = CoarseTimes()
     assert problem.goal.met_by(OptunaSearch(trials=4).run(problem)[0])
 
 
