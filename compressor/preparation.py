@@ -108,16 +108,25 @@ class Prepared:
         UsageError
             The goal is about energy and the time model knows none.
         """
+        return steering_cost(goal.objective, self.single_costs(goal), goal.limits)
+
+    def single_costs(self, goal: Goal) -> dict[str, CandidateCost]:
+        """Every cost that a goal can limit, by name.
+
+        Raises
+        ------
+        UsageError
+            The goal is about energy and the time model knows none.
+        """
         cheap = self.times.cheap
-        sizes: dict[str, CandidateCost] = {
+        if "energy" in (goal.objective, *goal.limits):
+            self._energy_mj(self.times.network(self.graph.widths))
+        return {
             "time": self.steering,
             "size": NetworkCost(self.times.network, lambda network: network.file_bytes, cheap),
             "memory": NetworkCost(self.times.network, _memory_bytes, cheap),
             "energy": NetworkCost(self.times.network, self._energy_mj, cheap),
         }
-        if "energy" in (goal.objective, *goal.limits):
-            self._energy_mj(self.times.network(self.graph.widths))
-        return steering_cost(goal.objective, sizes, goal.limits)
 
     def _energy_mj(self, network: Network) -> float:
         energy = getattr(self.time_model.predict(network), "energy_mj", None)
@@ -233,7 +242,8 @@ def prepare(
     steering = _steering(steer, times, graph.widths)
     whole = times.network(graph.widths)
     steered = None if steering is times else float(steering.exact(graph.widths))
-    costs = Costs(times.exact(graph.widths), whole.file_bytes, _memory_bytes(whole), None, steered)
+    energy_mj = getattr(bound.predict(whole), "energy_mj", None)
+    costs = Costs(times.exact(graph.widths), whole.file_bytes, _memory_bytes(whole), energy_mj, steered)
     original = Trial(graph.widths, costs.predicted_ms, score, loss, costs)
     notes += _splits(given)
     notes += [f"Left alone: {f.layer} ({f.reason})." for f in graph.frozen]

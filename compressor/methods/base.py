@@ -183,6 +183,11 @@ class Goal:
         }
         return {name: limit for name, limit in limits.items() if limit is not None}
 
+    def cost(self, trial: Trial) -> float:
+        """The cost that is made small; of goals that raise the score the time."""
+        name = "time" if self.objective == "score" else self.objective
+        return float(_COSTS[name](trial.costs) or 0.0)
+
     def excess(self, trial: Trial) -> float:
         """How far a candidate is over its limits on costs: 0 within all, 0.1 where one is passed by 10%."""
         over = [(_COSTS[name](trial.costs) or 0.0) / limit - 1 for name, limit in self.limits.items()]
