@@ -153,6 +153,11 @@ class ChannelGraph:
             numbers[root] = offsets[name] + position
         return numbers[self._roots]
 
+    def positions(self, atoms: Atoms) -> Atoms:
+        """The number of each of these channels among the removable ones of all groups in order; -1 where it
+        always stays."""
+        return self._numbers[atoms]
+
     def add_up(self, atoms: Atoms, values: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
         """Sum values [len(atoms)] by the channel that each stands for; per group [width]."""
         numbers = self._numbers[atoms]
