@@ -251,6 +251,11 @@ class SearchProblem:
         Trials of an earlier run: they are not tried again.
     on_trial
         Called with each new trial.
+    on_adopted
+        Called with each trial that another process, or an earlier run, has finished.
+    on_epoch
+        Called while a candidate is trained: epochs done, epochs in all, best validation score so far. What it
+        raises ends the training and comes out of `try_widths`.
     context
         A `compressor.preparation.Prepared`: the model, its graph and its task, for methods that train.
     """
@@ -268,6 +273,8 @@ class SearchProblem:
     folder: Path | None = None
     known: list[Trial] = field(default_factory=list)
     on_trial: Callable[[Trial], None] = lambda trial: None
+    on_adopted: Callable[[Trial], None] = lambda trial: None
+    on_epoch: Callable[[int, int, float], None] = lambda epoch, epochs, score: None
     progress: ProgressCallback = silent
     context: Any = None
     trials: list[Trial] = field(default_factory=list)
@@ -349,6 +356,12 @@ class SearchProblem:
         self.trials.append(trial)
         self.on_trial(trial)
         return trial
+
+    def adopt(self, trial: Trial) -> None:
+        """Take a trial that another process finished, unless it is there already."""
+        if self.find(trial.candidate) is None:
+            self.trials.append(trial)
+            self.on_adopted(trial)
 
     def best(self) -> list[Trial]:
         """Everything that was tried, best first."""
