@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -41,3 +42,9 @@ class Options:
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values."""
         return asdict(self)
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> Options:
+        """Read what `to_dict` wrote."""
+        schedules = {name: Schedule(**value[name]) for name in ("search", "final")}
+        return cls(**{**value, **schedules})

@@ -43,7 +43,7 @@ class Workspace:
         self.folder = Path(folder)
         if self.folder.exists() and not self.folder.is_dir():
             raise UsageError(f"{self.folder} is a file: name a folder to write to.")
-        earlier = _read_json(self.folder / _RUN)
+        earlier = read_json(self.folder / _RUN)
         plain = json.loads(json.dumps(request))
         if earlier is not None and not resume:
             raise UsageError(
@@ -96,7 +96,7 @@ class Workspace:
 
     def finished_seeds(self) -> dict[str, Any]:
         """What `finish_seed` kept."""
-        return _read_json(self.folder / _SEEDS) or {}
+        return read_json(self.folder / _SEEDS) or {}
 
     def finish_seed(self, key: str, value: Mapping[str, Any]) -> None:
         """Keep that a fine-tuning is finished, and what it reached."""
@@ -132,7 +132,8 @@ def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:16]
 
 
-def _read_json(path: Path) -> dict[str, Any] | None:
+def read_json(path: Path) -> dict[str, Any] | None:
+    """The values in a file; None where it is missing or damaged."""
     try:
         value = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):
