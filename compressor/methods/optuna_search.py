@@ -2,230 +2,290 @@
 
 from __future__ import annotations
 
-import logging
 import math
-import warnings
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from compressor.graph import Widths
-from compressor.importance import normalised
+from compressor.costs import Costs
 from compressor.methods.base import SearchMethod, SearchProblem, Trial
-from compressor.steps import Ladders, fastest, filled, fitted, kept_value, ladders, narrowed
+from compressor.methods.levels import CLOSE
+from compressor.methods.optuna_policy import Past, Step, is_hopeless, next_least, next_within, rung_of
+from compressor.methods.optuna_proposals import WORST, Proposer, distribution, parameter, sampler, suggested
+from compressor.methods.optuna_study import LEVEL, SharedStudy
 from profiler.errors import UsageError
 
-_NARROWEST = 0.05
-_CLOSE = 1.06
 _LOSS_WEIGHT = 0.1
-_WORST = -1e3
+_ASK_FACTOR = 4
+_WAIT_S = 0.5
+_NEAR = 1.3
+
+_COSTS = {
+    "time": lambda costs: costs.time_ms,
+    "size": lambda costs: costs.size_bytes,
+    "memory": lambda costs: costs.memory_bytes,
+    "energy": lambda costs: costs.energy_mj,
+}
 
 
 class OptunaSearch(SearchMethod):
     """Tree-structured Parzen estimators over the proportions of groups, along the staircase of predicted
-    time.
+    time: score up, time and size (or whatever the goal limits) down.
 
-    A proposal says only how the groups' shares relate. It is then made as wide as the time allows, moved to a
-    local minimum of predicted time, and what is left of the time is spent where a millisecond buys most
-    importance: so every candidate makes full use of the device. Many proposals are judged by the importance
-    that they keep; the best of them, and what Optuna proposes from there, by a short fine-tuning.
+    A proposal says how the groups' shares relate, and the cost to stay within. It is then made as wide as
+    that allows, moved to a local minimum of predicted time, and what is left of the time is spent where a
+    millisecond buys most importance: so every candidate makes full use of the device. First come proposals
+    that keep most importance; then two of three trials aim at the goal and the third anywhere at the Pareto
+    front. A trial that is clearly dominated after the first part of its training is stopped there.
+
+    Many processes can take part in one search: each runs this same method on the same storage.
 
     Parameters
     ----------
     trials
-        Candidates that are fine-tuned.
+        Candidates that are fine-tuned, those stopped early included.
     proxy_trials
         Proposals judged by kept importance, for each amount of time that is looked at.
     tries
         Under a limit on the score: candidates that may fail before an amount of time is given up.
     rungs
         Widths per group that are looked at.
+    storage
+        URL of a database for the study; default: a journal in the search's folder.
+    study
+        What the study is called there.
+    leads
+        Whether this process answers for the search; others help until it is over.
+    about
+        Plain JSON values about the search, for processes that want to help.
+    beat_s, grace_s
+        Seconds between signs of life, and without any after which a process on another machine counts as
+        gone.
     """
 
     name: ClassVar[str] = "optuna"
 
-    def __init__(self, trials: int = 16, proxy_trials: int = 60, tries: int = 2, rungs: int = 24) -> None:
-        for key, value in (
-            ("trials", trials),
-            ("proxy_trials", proxy_trials),
-            ("tries", tries),
-            ("rungs", rungs),
-        ):
+    def __init__(
+        self,
+        trials: int = 16,
+        proxy_trials: int = 60,
+        tries: int = 2,
+        rungs: int = 24,
+        storage: str | None = None,
+        study: str = "widths",
+        leads: bool = True,
+        about: Mapping[str, Any] | None = None,
+        beat_s: float = 10.0,
+        grace_s: float = 60.0,
+    ) -> None:
+        counts = {"trials": trials, "proxy_trials": proxy_trials, "tries": tries, "rungs": rungs}
+        for key, value in counts.items():
             if value < 1:
                 raise UsageError(f"{key} must be 1 or more, not {value}.")
         self.trials = trials
         self.proxy_trials = proxy_trials
         self.tries = tries
         self.rungs = rungs
+        self.storage = storage
+        self.study = study
+        self.leads = leads
+        self.about = about
+        self.beat_s = beat_s
+        self.grace_s = grace_s
 
     def search(self, problem: SearchProblem) -> None:
         """See `SearchMethod.search`."""
         if not problem.groups:
             problem.try_widths({})
             return
-        _Search(self, problem).go()
+        problem.check_time()
+        search = _Search(self, problem)
+        if problem.budget is not None and search.least > problem.budget:
+            if self.leads:
+                problem.try_widths(search.proposer.fastest())  # the nearest there is
+            return
+        search.go()
+
+
+class _StoppedEarlyError(Exception):
+    """A trial is not worth going on with."""
 
 
 class _Search:
-    """One search: the problem, its ladders and the study that is kept on disk."""
+    """One process's part in one search."""
 
     def __init__(self, method: OptunaSearch, problem: SearchProblem) -> None:
         self._method, self._problem = method, problem
-        self._importance = normalised(problem.importance)
-        self._steps: Ladders = {}
-        if problem.cost.cheap:
-            self._steps = ladders(problem.cost, problem.full, method.rungs)
-        self._study = self._open_study()
-        self._asked = len(self._study.trials)
-        for finished in self._study.trials:
-            widths = finished.user_attrs.get("widths")
-            if widths is not None:
-                problem.try_widths(widths)
+        self.proposer = Proposer(problem, method.proxy_trials, method.rungs)
+        self.least = problem.cost.exact(self.proposer.fastest())
+        whole = problem.cost.exact(problem.full)
+        self._range = self.least / CLOSE, max(self.least, whole if problem.budget is None else problem.budget)
+        self._objectives = _objectives(problem)
+        self._costs: tuple[float, ...] = ()
+        self._rung_score: float | None = None
 
     def go(self) -> None:
-        problem = self._problem
-        least = fastest(problem.cost, problem.full, self._steps)
-        if problem.budget is not None:
-            budget = problem.budget
-            if problem.cost.exact(least) > budget:
-                problem.try_widths(least)  # the nearest there is
-            else:
-                self._within(budget)
-        else:
-            self._least_time(problem.cost.exact(least))
-
-    def _within(self, budget_ms: float) -> None:
-        """Look for the best score within a time: the best proposals first, then what Optuna makes of them."""
-        first = self._proposals(budget_ms, max(1, self._method.trials // 2))
-        for shares in first[self._asked :]:
-            self._ask(budget_ms, shares)
-        while not self._enough():
-            self._ask(budget_ms)
-
-    def _least_time(self, least_ms: float) -> None:
-        """Look for the least time at a score by halving, on the scale of ratios.
-
-        After an interruption the same steps are taken again; what was tried is only looked up.
-        """
-        problem = self._problem
-        low, high = least_ms / _CLOSE, problem.cost.exact(problem.full)
-        while high / low > _CLOSE and not self._enough():
-            level_ms = math.sqrt(low * high)
-            proposals = self._proposals(level_ms, self._method.tries)
-            met: Trial | None = None
-            for shares in proposals:
-                asked = self._ask(level_ms, shares)
-                if asked is not None and asked.score >= problem.least_score:
-                    met = asked
-                    break
-            if met is None:
-                low = level_ms
-            else:
-                high = min(level_ms, problem.cost.exact(met.widths))
-
-    def _enough(self) -> bool:
-        """Whether all trials are used up, those of an earlier run included."""
-        return len(self._problem.trials) >= self._method.trials or self._asked >= 4 * self._method.trials
-
-    def _ask(self, time_ms: float, shares: Mapping[str, float] | None = None) -> Trial | None:
-        """Fine-tune one candidate of about this time: a given one, or one that Optuna proposes."""
-        if shares is not None:
-            self._study.enqueue_trial({_parameter(name): share for name, share in shares.items()})
-        asked = self._study.ask()
-        self._asked += 1
-        widths = self._candidate(time_ms, self._suggested(asked))
-        if widths is None:
-            self._study.tell(asked, _WORST)
-            return None
-        trial = self._problem.try_widths(widths)
-        asked.set_user_attr("widths", trial.widths)
-        asked.set_user_attr("predicted_ms", trial.predicted_ms)
-        self._study.tell(asked, _merit(trial))
-        return trial
-
-    def _suggested(self, asked: Any) -> dict[str, float]:
-        return {
-            name: asked.suggest_float(_parameter(name), _NARROWEST, 1.0, log=True)
-            for name in self._problem.full
-        }
-
-    def _candidate(self, time_ms: float, shares: Mapping[str, float]) -> dict[str, int] | None:
-        """The widest network in these proportions within a time, on the edges of its steps."""
-        problem = self._problem
-        widths = fitted(problem.cost, problem.full, shares, time_ms, 24 if problem.cost.cheap else 6)
-        if widths is None or not self._steps:
-            return widths
-        return filled(problem.cost, widths, self._steps, self._importance, time_ms)
-
-    def _proposals(self, time_ms: float, count: int) -> list[dict[str, float]]:
-        """The `count` best shares by kept importance: greedy ones, even ones, and those of a study in
-        memory."""
-        import optuna
-
-        full = self._problem.full
-        found: dict[tuple[int, ...], tuple[float, dict[str, int]]] = {}
-
-        def judge(widths: Widths | None) -> float:
-            if widths is None:
-                return _WORST
-            value = kept_value(self._importance, widths)
-            found[tuple(widths.values())] = value, dict(widths)
-            return value
-
-        starts: list[Widths | None] = [self._candidate(time_ms, dict.fromkeys(full, 1.0))]
-        if self._steps:
-            starts.append(narrowed(self._problem.cost, self._steps, self._importance, time_ms))
-        for start in starts:
-            judge(start)
-        if self._steps:
-            study = optuna.create_study(direction="maximize", sampler=self._sampler(0))
-            for start in starts:
-                if start is not None:
-                    study.enqueue_trial(
-                        {_parameter(n): max(_NARROWEST, w / full[n]) for n, w in start.items()}
-                    )
-            for _ in range(self._method.proxy_trials):
-                asked = study.ask()
-                study.tell(asked, judge(self._candidate(time_ms, self._suggested(asked))))
-        best = sorted(found.values(), key=lambda item: -item[0])[:count]
-        return [
-            {name: max(_NARROWEST, width / full[name]) for name, width in widths.items()}
-            for _, widths in best
-        ]
-
-    def _open_study(self) -> Any:
-        import optuna
-
-        optuna.logging.set_verbosity(logging.WARNING)
-        storage = None
-        if self._problem.folder is not None:
-            from optuna.storages import JournalStorage
-            from optuna.storages.journal import JournalFileBackend
-
-            storage = JournalStorage(JournalFileBackend(str(self._problem.folder / "optuna.journal")))
-        study = optuna.create_study(
-            storage=storage, study_name="widths", direction="maximize", load_if_exists=True
+        """Take part until the study is complete."""
+        method, problem = self._method, self._problem
+        self._study = SharedStudy(
+            method.storage,
+            problem.folder,
+            method.study,
+            ["maximize"] + ["minimize"] * len(self._objectives),
+            method.leads,
+            method.about,
+            method.beat_s,
+            method.grace_s,
         )
-        for unfinished in study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
-            study.tell(unfinished.number, state=optuna.trial.TrialState.FAIL)
-        study.sampler = self._sampler(len(study.trials))
-        return study
+        before, problem.on_epoch = problem.on_epoch, self._watch
+        over = False
+        try:
+            past = self._study.past()
+            self._study.study.sampler = sampler(problem.seed + len(past))
+            self._bring_known(past)
+            while self._turn():
+                pass
+            over = True
+        finally:
+            problem.on_epoch = before
+            self._study.close(over or time.monotonic() >= problem.deadline)
 
-    def _sampler(self, offset: int) -> Any:
+    def _bring_known(self, past: Sequence[Past]) -> None:
+        """Put into the study what was finished without it, such as where its storage was lost."""
+        there = [one.widths for one in past if one.state == "finished"]
+        for trial in self._problem.known:
+            if set(trial.widths) != set(self._problem.full) or trial.keep or trial.network:
+                continue
+            if trial.widths not in there:
+                level = min(max(self._problem.cost.exact(trial.widths), self._range[0]), self._range[1])
+                shares = self.proposer.shares(trial.widths)
+                params = {LEVEL: level, **{parameter(name): share for name, share in shares.items()}}
+                kinds = {LEVEL: self._levels(), **{parameter(name): distribution() for name in shares}}
+                costs = self._told(trial.costs)
+                cost = self._problem.cost.exact(trial.widths)
+                self._study.add(params, kinds, trial, (_merit(trial), *costs), cost, costs)
+
+    def _turn(self) -> bool:
+        """One trial, or a while of waiting; False where there is nothing left to do."""
+        problem, study, trials = self._problem, self._study, self._method.trials
+        study.check_over()
+        study.heal()
+        past = study.past()
+        self._collect(past)
+        done = sum(one.state in ("finished", "pruned") for one in past)
+        running = sum(one.state == "running" for one in past)
+        exhausted = len(past) >= _ASK_FACTOR * trials
+        if done + running >= trials or exhausted:
+            if not running:
+                return False
+            problem.check_time()
+            time.sleep(_WAIT_S)  # others' trials may have to be done again
+            return True
+        problem.check_time()
+        step = self._next(past)
+        shares = None if step.level is None else self._shares(step, past)
+        self._try(study.ask(step.kind, step.level, shares))
+        return True
+
+    def _next(self, past: Sequence[Past]) -> Step:
+        problem, method = self._problem, self._method
+        if problem.budget is not None:
+            step = next_within(past, method.trials, problem.budget)
+        else:
+            step = next_least(
+                past, self.least, self._range[1], problem.least_score,
+                lambda level: len(self.proposer.best(level, method.tries)), CLOSE,
+            )  # fmt: skip
+        if step.level is None:
+            return step
+        return Step(step.kind, min(max(step.level, self._range[0]), self._range[1]), step.attempt)
+
+    def _shares(self, step: Step, past: Sequence[Past]) -> Mapping[str, float] | None:
+        assert step.level is not None
+        if step.kind == "propose":
+            best = self._proposals(step.level, past)
+            if step.attempt < len(best):
+                return best[step.attempt]
+        seen = []
+        for one in past:
+            if one.shares and step.level / _NEAR <= one.level <= step.level * _NEAR:
+                if one.trial is not None:
+                    seen.append((one.shares, _merit(one.trial)))
+                else:
+                    seen.append((one.shares, WORST))
+        return self.proposer.promising(seen, self._problem.seed + len(past))
+
+    def _proposals(self, level: float, past: Sequence[Past]) -> list[dict[str, float]]:
+        if self._problem.budget is None:
+            return self.proposer.best(level, self._method.tries)
+        best = self.proposer.best(level, max(1, self._method.trials // 2))
+        tried = [one.widths for one in past if one.widths is not None]
+        return [shares for shares in best if self.proposer.widths(level, shares) not in tried]
+
+    def _try(self, asked: Any) -> None:
+        """Make widths of what was asked for, and fine-tune them."""
+        problem, study = self._problem, self._study
+        with_level = asked.suggest_float(LEVEL, *self._range, log=True)
+        widths = self.proposer.widths(with_level, suggested(asked, problem.full))
+        past = study.past()
+        before = [one for one in past if one.number < asked.number and one.state != "void"]
+        if len(before) >= self._method.trials:
+            study.drop(asked)
+            return
+        if widths is None:
+            study.void(asked, "narrower than one channel")
+            return
+        same = [one for one in past if one.widths == widths and one.number != asked.number]
+        for one in same:
+            if one.state in ("finished", "pruned"):
+                study.void(asked, "tried before", one.trial)
+                return
+        self._costs = self._told(problem.costs(widths))
+        if not study.claim(asked, widths, problem.cost.exact(widths), self._costs):
+            study.void(asked, "being tried")
+            return
+        self._rung_score = None
+        try:
+            trial = problem.try_widths(widths)
+        except _StoppedEarlyError:
+            study.prune(asked, self._rung_score or 0.0)
+            return
+        study.tell(asked, trial, (_merit(trial), *self._costs), self._rung_score)
+
+    def _watch(self, epoch: int, epochs: int, score: float) -> None:
+        """Look at a trial in training once, and stop it where it is clearly dominated."""
+        if epoch == rung_of(epochs) > 0 and self._rung_score is None:
+            self._rung_score = score
+            if is_hopeless(score, self._costs, self._study.past()):
+                raise _StoppedEarlyError
+
+    def _collect(self, past: Sequence[Past]) -> None:
+        """Take what other processes, or earlier runs, have finished."""
+        for one in past:
+            if one.state == "finished" and one.trial is not None:
+                self._problem.adopt(one.trial)
+
+    def _told(self, costs: Costs) -> tuple[float, ...]:
+        return tuple(float(_COSTS[name](costs) or 0.0) for name in self._objectives)
+
+    def _levels(self) -> Any:
         import optuna
 
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            return optuna.samplers.TPESampler(
-                seed=self._problem.seed + offset, multivariate=True, n_startup_trials=5
-            )
+        return optuna.distributions.FloatDistribution(*self._range, log=True)
 
 
-def _parameter(group: str) -> str:
-    return f"share:{group}"
+def _objectives(problem: SearchProblem) -> list[str]:
+    """The costs that are made small: those that the goal names, else time and size, where they are known."""
+    goal = problem.goal
+    named = {name for name in (goal.objective, *goal.limits) if name != "score"}
+    if named <= {"time"}:
+        named = {"time", "size"}
+    whole = problem.costs(problem.full)
+    return [name for name in _COSTS if name in named and _COSTS[name](whole)]
 
 
 def _merit(trial: Trial) -> float:
     """What Optuna raises: the score, and of near-equal ones the lower loss."""
     if not math.isfinite(trial.score):
-        return _WORST
+        return WORST
     return trial.score - _LOSS_WEIGHT * min(trial.loss, 10.0)
