@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,12 @@ from compressor.data import Data, check_data, load_data
 from compressor.export_load import load_keras
 from compressor.export_quiet import require, tensorflow
 from compressor.finals import Finals
-from compressor.methods import get_method
 from compressor.methods.base import Goal, SearchMethod, SearchProblem, Trial
 from compressor.options import Options
 from compressor.preparation import Evaluator, Prepared, prepare, save_model
 from compressor.reporting import make_result
 from compressor.result import CompressionResult
+from compressor.sharing import Sharing
 from compressor.workspace import Workspace, data_digest, file_digest, json_digest
 from profiler.errors import BudgetError, UsageError
 from profiler.progress import ProgressCallback, silent
@@ -47,6 +48,9 @@ def compress(
     resume: bool = False,
     measure: bool = True,
     steer: str = "time",
+    storage: str | None = None,
+    workers: int = 1,
+    trials: int | None = None,
     options: Options | None = None,
     progress: ProgressCallback = silent,
 ) -> CompressionResult:
@@ -94,6 +98,13 @@ def compress(
     steer
         What stands for time in the search: ``time`` as predicted, or ``flops`` in its place, to see what knowing the
         time is worth.
+    storage
+        URL of a database for the study, so that other machines can take part (`compressor.joining.join`); default: a
+        journal in `out`. Methods: ``optuna``.
+    workers
+        Processes on this machine that take part, this one included.
+    trials
+        Candidates that are looked at; default: the method's own number.
 
     Returns
     -------
@@ -111,11 +122,13 @@ def compress(
     started = time.monotonic()
     _check(budget_ms, max_accuracy_drop, quantize, seeds, minutes)
     deadline = started + 60 * minutes if minutes else math.inf
-    searcher = get_method(method) if isinstance(method, str) else method
     require("optuna")
+    sharing = Sharing(storage, workers, trials)
+    searcher = sharing.method(method, steer)
     progress(0.0, "loading")
-    tensorflow()
+    sharing.limit_threads(tensorflow())
     rows = check_data(data) if isinstance(data, Data) else load_data(data)
+    files = {"model": model, "data": data, "time_model": time_model, "calibration": calibration}
     time_model = _loaded(time_model)
     if not Path(model).exists():
         load_keras(model)  # says what is wrong
@@ -140,7 +153,9 @@ def compress(
     workspace.begin()
     evaluator = prepared.evaluator(options.search, seed, workspace.folder)
     evaluator.deadline = started + _SEARCH_SHARE * (deadline - started) if minutes else math.inf
-    best = _search(searcher, prepared, workspace, goal, evaluator, seed, progress)
+    with sharing.searching(searcher, workspace.folder, files, request, goal) as shared:
+        best = _search(shared, prepared, workspace, goal, evaluator, seed, progress)
+    prepared = replace(prepared, notes=(*prepared.notes, *sharing.notes))
     if not best:
         raise BudgetError(
             "The time was used up before the first candidate was finished: give more --minutes."
@@ -228,12 +243,19 @@ def _search(
         if problem.best()[0] is trial:
             save_model(evaluator.last, workspace.path("best_so_far.keras"))
         spent = time.monotonic() - started
-        share = spent / (deadline - started) if math.isfinite(deadline) else 1 - 0.85 ** len(problem.trials)
+        share = spent / (deadline - started) if math.isfinite(deadline) else 0.0
+        share = max(share, _share_done(searcher, len(problem.trials)))
         progress(0.1 + 0.5 * min(1.0, share), _told(problem))
 
-    problem.on_trial = finished
+    problem.on_trial, problem.on_adopted = finished, workspace.add_trial
+    evaluator.on_epoch = lambda epoch, epochs, score: problem.on_epoch(epoch, epochs, score)
     progress(0.1, "searching")
     return searcher.run(problem)
+
+
+def _share_done(searcher: SearchMethod, tried: int) -> float:
+    wanted = getattr(searcher, "trials", None)
+    return tried / wanted if wanted else 1 - 0.85**tried
 
 
 def _told(problem: SearchProblem) -> str:
