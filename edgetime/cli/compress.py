@@ -8,25 +8,29 @@ from typing import Annotated
 import typer
 
 from edgetime.cli.console import JsonOption, Terminal, table
+from profiler.errors import UsageError
 
 
 def command(
-    network: Annotated[Path, typer.Argument(metavar="NET.keras", help="The trained Keras network.")],
+    network: Annotated[
+        Path | None, typer.Argument(metavar="NET.keras", help="The trained Keras network.", show_default=False)
+    ] = None,
     data: Annotated[
-        Path,
+        Path | None,
         typer.Option(
             metavar="D.npz|D.py",
             help="Rows x and labels y, perhaps x_val, y_val, x_test, y_test and groups; or a Python file, which "
             "is run, with load() and perhaps loss, metric(model, data) and augment.",
         ),
-    ],
+    ] = None,
     time_model: Annotated[
-        Path,
+        Path | None,
         typer.Option(metavar="MODEL.timemodel.json", help="The device's time model, from 'edgetime fit'."),
-    ],
+    ] = None,
     output: Annotated[
-        Path, typer.Option("-o", "--output", metavar="DIR", help="Folder for everything that is made.")
-    ],
+        Path | None,
+        typer.Option("-o", "--output", metavar="DIR", help="Folder for everything that is made."),
+    ] = None,
     budget_ms: Annotated[
         float | None, typer.Option(metavar="MS", help="Predicted time that the network may take.")
     ] = None,
@@ -52,6 +56,29 @@ def command(
     importance: Annotated[
         str, typer.Option(help="Which channels stay: by taylor or by magnitude.")
     ] = "taylor",
+    trials: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Candidates that --method optuna looks at; default: 16."),
+    ] = None,
+    workers: Annotated[
+        int, typer.Option(metavar="N", help="Processes on this machine that search together (optuna).")
+    ] = 1,
+    storage: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Database of the search, for other machines: sqlite:///FILE or postgresql://USER@HOST/DATABASE; "
+            "default: a journal in DIR.",
+        ),
+    ] = None,
+    join: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR|URL",
+            help="Help with a search that was begun elsewhere: its folder, or the URL of its storage (then name the "
+            "same files again).",
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="First seed.")] = 0,
     seeds: Annotated[int, typer.Option(min=1, help="Fine-tunings of the winner, for the spread.")] = 3,
     minutes: Annotated[
@@ -76,7 +103,17 @@ def command(
     \b
     $ edgetime compress digits.keras --data digits.npz --time-model pc.timemodel.json --budget-ms 0.02 -o small
     $ edgetime compress digits.keras --data digits.npz --time-model pc.timemodel.json --max-accuracy-drop 1 -o small
+    $ edgetime compress --join small
     """
+    if join is not None:
+        from edgetime.cli.compress_join import join_search
+
+        join_search(join, network, data, time_model, calibration, storage, minutes, json)
+        return
+    if network is None or data is None or time_model is None or output is None:
+        named = {"NET.keras": network, "--data": data, "--time-model": time_model, "-o": output}
+        lacking = [name for name, value in named.items() if value is None]
+        raise UsageError(f"Missing {' and '.join(lacking)} (see 'edgetime compress --help').")
     from compressor.pipeline import compress
     from edgetime.cli.failures import StoppedError
 
@@ -96,6 +133,9 @@ def command(
                     target=target,
                     setting=setting,
                     importance=importance,
+                    storage=storage,
+                    workers=workers,
+                    trials=trials,
                     seed=seed,
                     seeds=seeds,
                     minutes=minutes,
