@@ -13,7 +13,8 @@ from profiler.errors import UsageError
 
 def command(
     network: Annotated[
-        Path | None, typer.Argument(metavar="NET.keras", help="The trained Keras network.", show_default=False)
+        Path | None,
+        typer.Argument(metavar="NET.keras", help="The trained Keras network.", show_default=False),
     ] = None,
     data: Annotated[
         Path | None,
