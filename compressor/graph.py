@@ -10,93 +10,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from compressor.rules import RULES, Atoms, Frozen
-from compressor.topology import Node, Shape, TensorKey, Topology, read_topology
+from compressor.graph_records import Axis, Count, FrozenLayer, Group, Rescale, Statistics, WidthForm, Widths
+from compressor.graph_units import find_groups, tied
+from compressor.rules import RULES, Atoms, Frozen, Outputs, Recorder
+from compressor.topology import Call, TensorKey, Topology, Variables, read_topology
 from profiler.errors import UsageError
 
-Widths = Mapping[str, int]
-"""How many units of each group there are, by `Group.id`."""
-
-Variables = tuple[tuple[str, tuple[int, ...]], ...]
-"""Name and shape of each weight of a layer."""
-
-
-@dataclass(frozen=True)
-class Axis:
-    """One axis of one weight and the channels that stand along it. `role` is ``in``, ``out`` or ``scale``."""
-
-    layer: str
-    variable: str
-    axis: int
-    atoms: Atoms
-    role: str
-
-
-@dataclass(frozen=True)
-class Count:
-    """A value in a layer's configuration (or one position of it) that is a number of channels."""
-
-    layer: str
-    key: str
-    position: int | None
-    atoms: Atoms
-
-
-@dataclass(frozen=True)
-class Group:
-    """Channels that can be removed one by one, each at every layer that it runs through.
-
-    Attributes
-    ----------
-    id
-        The name of the first layer that makes them (with ``#2`` and so on where that layer makes several
-        groups).
-    width
-        How many there are.
-    producers
-        The layers whose widths count them.
-    layers
-        All layers with weights that stand for them.
-    """
-
-    id: str
-    width: int
-    producers: tuple[str, ...]
-    layers: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class FrozenLayer:
-    """A layer whose channels are left alone, and why."""
-
-    layer: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class WidthForm:
-    """A number of channels as a linear form in the widths of groups: ``constant + sum(times[g] *
-    width[g])``."""
-
-    constant: int
-    times: tuple[tuple[str, int], ...]
-
-    @property
-    def primitive(self) -> WidthForm:
-        """The least form that this one is a multiple of: that of one position of a flattened tensor."""
-        divisor = math.gcd(self.constant, *(factor for _, factor in self.times)) or 1
-        return WidthForm(self.constant // divisor, tuple((g, n // divisor) for g, n in self.times))
-
-    def __call__(self, widths: Widths) -> int:
-        """The number of channels at these widths."""
-        return self.constant + sum(factor * widths[group] for group, factor in self.times)
+__all__ = [
+    "Axis", "ChannelGraph", "Count", "FrozenLayer", "Group", "Rescale", "Statistics", "WidthForm", "Widths",
+    "build_graph",
+]  # fmt: skip
 
 
 class ChannelGraph:
@@ -114,6 +43,8 @@ class ChannelGraph:
         Every axis of a weight that stands for channels.
     counts
         Every configuration value that counts channels.
+    rescales, statistics
+        What else changes with the number of channels.
     """
 
     def __init__(
@@ -121,63 +52,57 @@ class ChannelGraph:
         axes: Sequence[Axis],
         counts: Sequence[Count],
         roots: Atoms,
-        unit_of: Mapping[int, tuple[str, int]],
         groups: Sequence[Group],
+        units: Sequence[Atoms],
         frozen: Sequence[FrozenLayer],
         variables: Mapping[str, Variables],
         tensors: Iterable[Atoms],
+        rescales: Sequence[Rescale] = (),
+        statistics: Sequence[Statistics] = (),
     ) -> None:
         self.axes = tuple(axes)
         self.counts = tuple(counts)
+        self.rescales = tuple(rescales)
+        self.statistics = tuple(statistics)
         self.groups = {group.id: group for group in groups}
         self.frozen = tuple(frozen)
-        self._roots = roots
-        self._unit_of = dict(unit_of)
         self._variables = dict(variables)
         self._tensors = tuple(tensors)
+        self._names = tuple(self.groups)
+        self._ends = np.cumsum([group.width for group in groups], dtype=np.int64)
+        # For each atom the number of its unit among those of all groups in order; -1 where it stays.
+        numbers = np.full(len(roots), -1, dtype=np.int64)
+        for found, end in zip(units, self._ends.tolist(), strict=True):
+            numbers[found] = np.arange(end - len(found), end)
+        self._numbers = numbers[roots]
 
     @property
     def widths(self) -> dict[str, int]:
         """The widths that the model has now."""
         return {group.id: group.width for group in self.groups.values()}
 
-    @cached_property
-    def _numbers(self) -> Atoms:
-        """For each atom the number of its unit among those of all groups in order; -1 where it stays."""
-        first, offsets = 0, {}
-        for group in self.groups.values():
-            offsets[group.id] = first
-            first += group.width
-        numbers = np.full(len(self._roots), -1, dtype=np.int64)
-        for root, (name, position) in self._unit_of.items():
-            numbers[root] = offsets[name] + position
-        return numbers[self._roots]
-
     def positions(self, atoms: Atoms) -> Atoms:
         """The number of each of these channels among the removable ones of all groups in order; -1 where it
         always stays."""
-        return self._numbers[atoms]
+        return np.asarray(self._numbers[atoms])
 
     def add_up(self, atoms: Atoms, values: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
         """Sum values [len(atoms)] by the channel that each stands for; per group [width]."""
+        if not self.groups:
+            return {}
         numbers = self._numbers[atoms]
-        total = sum(group.width for group in self.groups.values())
-        sums = np.bincount(numbers[numbers >= 0], np.asarray(values)[numbers >= 0], minlength=total)
-        ends = np.cumsum([group.width for group in self.groups.values()])
-        return dict(zip(self.groups, np.split(sums, ends[:-1]), strict=True)) if self.groups else {}
+        chosen = numbers >= 0
+        sums = np.bincount(numbers[chosen], np.asarray(values)[chosen], minlength=int(self._ends[-1]))
+        return dict(zip(self.groups, np.split(sums, self._ends[:-1]), strict=True))
 
     def form(self, atoms: Atoms) -> WidthForm:
         """How the number of these channels follows from the groups' widths."""
-        roots, times = np.unique(self._roots[atoms], return_counts=True)
-        totals: dict[str, int] = {}
-        constant = 0
-        for root, n in zip(roots.tolist(), times.tolist(), strict=True):
-            unit = self._unit_of.get(root)
-            if unit is None:
-                constant += n
-            else:
-                totals[unit[0]] = totals.get(unit[0], 0) + n
-        return WidthForm(constant, tuple((g, n // self.groups[g].width) for g, n in sorted(totals.items())))
+        numbers = self._numbers[atoms]
+        held = numbers[numbers >= 0]
+        found, times = np.unique(np.searchsorted(self._ends, held, side="right"), return_counts=True)
+        names = [self._names[index] for index in found.tolist()]
+        factors = [n // self.groups[g].width for g, n in zip(names, times.tolist(), strict=True)]
+        return WidthForm(len(numbers) - len(held), tuple(sorted(zip(names, factors, strict=True))))
 
     @cached_property
     def readers(self) -> tuple[Axis, ...]:
@@ -194,23 +119,23 @@ class ChannelGraph:
         UsageError
             A group or a position does not exist, or nothing of a group would be left.
         """
-        chosen = {}
+        units = np.ones(int(self._ends[-1]) + 1 if len(self._ends) else 1, dtype=bool)
         for name, positions in keep.items():
             group = self.groups.get(name)
             if group is None:
                 raise UsageError(
                     f"There is no group of channels {name!r}: there are {', '.join(self.groups) or 'none'}."
                 )
-            chosen[name] = {int(p) for p in positions}
-            if not chosen[name] or min(chosen[name]) < 0 or max(chosen[name]) >= group.width:
+            chosen = np.fromiter((int(p) for p in positions), dtype=np.int64)
+            if not len(chosen) or chosen.min() < 0 or chosen.max() >= group.width:
                 raise UsageError(
                     f"Group {name!r} has channels 0 to {group.width - 1}: keep one of them or more."
                 )
-        stays = np.ones(len(self._roots), dtype=bool)
-        for root, (name, position) in self._unit_of.items():
-            if name in chosen and position not in chosen[name]:
-                stays[root] = False
-        return stays[self._roots]
+            end = int(self._ends[self._names.index(name)])
+            units[end - group.width : end] = False
+            units[end - group.width + chosen] = True
+        # What stays in any case has the number -1: the last place, which is true.
+        return np.asarray(units[self._numbers])
 
     def parameters(self, widths: Widths) -> int:
         """How many weights the model has at these widths."""
@@ -231,15 +156,20 @@ class ChannelGraph:
 
     @cached_property
     def forms(self) -> tuple[WidthForm, ...]:
-        """The widths of all tensors of the model that are not fixed, up to constant factors, each once."""
-        return tuple(dict.fromkeys(f.primitive for f in map(self.form, self._tensors) if f.times))
+        """The widths of all tensors of the model that are not fixed, up to constant factors, each once.
+
+        Those of weights and of values in configurations are among them: inside a recurrent layer or an
+        attention there are tensors that no other layer sees.
+        """
+        atoms = [*self._tensors, *(a.atoms for a in self.axes), *(c.atoms for c in self.counts)]
+        return tuple(dict.fromkeys(f.primitive for f in map(self.form, atoms) if f.times))
 
 
 def build_graph(model: Any) -> ChannelGraph:
     """Find the groups of channels of a Sequential or Functional Keras 3 model.
 
-    Layers without a rule, layers that are called twice and models inside the model are frozen whole: nothing
-    that flows into or out of them changes width. The model's own inputs and outputs never do.
+    Layers without a rule are frozen whole: nothing that flows into or out of them changes width. The model's
+    own inputs and outputs never do. A layer that is used twice has the same channels both times.
 
     Raises
     ------
@@ -257,126 +187,180 @@ class _Builder:
         self.channels: dict[TensorKey, Atoms] = {}
         self.axes: list[Axis] = []
         self.counts: list[Count] = []
-        self.frozen: list[FrozenLayer] = []
-        self.parent: list[int] = []
-        self.fixed: list[Atoms] = []
+        self.rescales: list[Rescale] = []
+        self.statistics_over: list[Statistics] = []
+        self.frozen: dict[str, FrozenLayer] = {}
+        self.atoms = 0
+        self.pairs: list[tuple[Atoms, Atoms]] = []
+        self.held: list[Atoms] = []
+        # What the first use of each layer wrote down, and how much of it this use has written again.
+        self.written: dict[str, list[tuple[tuple[Any, ...], Atoms]]] = {}
+        self.turn = 0
 
     # What rules call.
 
     def fresh(self, count: int) -> Atoms:
-        atoms = np.arange(len(self.parent), len(self.parent) + count, dtype=np.int64)
-        self.parent.extend(atoms.tolist())
+        atoms = np.arange(self.atoms, self.atoms + count, dtype=np.int64)
+        self.atoms += count
+        return atoms
+
+    def fixed(self, count: int) -> Atoms:
+        atoms = self.fresh(count)
+        self.freeze(atoms)
         return atoms
 
     def unite(self, first: Atoms, second: Atoms) -> None:
-        for a, b in zip(first.tolist(), second.tolist(), strict=True):
-            low, high = sorted((self._root(a), self._root(b)))
-            self.parent[high] = low
+        if first.shape != second.shape:
+            raise Frozen("what meets in it differs in width")
+        self.pairs.append((first, second))
 
     def freeze(self, atoms: Atoms) -> None:
-        self.fixed.append(atoms)
+        self.held.append(atoms)
 
-    def axis(self, node: Node, variable: str, axis: int, atoms: Atoms, role: str) -> None:
-        rank = len(dict(node.variables)[variable])
-        self.axes.append(Axis(node.name, variable, axis % rank, atoms, role))
+    def removable(self, atoms: Atoms) -> bool:
+        roots = self._roots()
+        stays = np.zeros(self.atoms, dtype=bool)
+        stays[roots[_joined(self.held)]] = True
+        return not stays[roots[atoms]].all()
 
-    def count(self, node: Node, key: str, atoms: Atoms, position: int | None = None) -> None:
-        self.counts.append(Count(node.name, key, position, atoms))
+    def axis(self, call: Call, variable: str, axis: int, atoms: Atoms, role: str) -> None:
+        shape = call.variables.get(variable)
+        if shape is None or len(shape) < axis + 1 or shape[axis] != len(atoms):
+            raise Frozen(f"its weight {variable} has another shape than expected")
+        name = call.aliases.get(variable, variable)
+        axis %= len(shape)
+        if self._first_time(call, ("axis", name, axis, role), atoms):
+            self.axes.append(Axis(call.name, name, axis, atoms, role))
+
+    def count(self, call: Call, key: str, atoms: Atoms, position: int | None = None, label: str = "") -> None:
+        if self._first_time(call, ("count", *call.path, key, position), atoms):
+            self.counts.append(Count(call.name, key, position, atoms, call.path, label))
+
+    def rescale(self, call: Call, variable: str, atoms: Atoms, power: float) -> None:
+        name = call.aliases.get(variable, variable)
+        if self._first_time(call, ("rescale", name), atoms):
+            self.rescales.append(Rescale(call.name, name, atoms, power))
+
+    def statistics(self, call: Call, atoms: Atoms) -> None:
+        if self._first_time(call, ("statistics", *call.path), atoms):
+            self.statistics_over.append(Statistics(call.name, atoms, call.path))
+
+    def remark(self, call: Call, reason: str) -> None:
+        self.frozen.setdefault(call.name, FrozenLayer(call.name, reason))
+
+    def _first_time(self, call: Call, what: tuple[Any, ...], atoms: Atoms) -> bool:
+        """Whether this is the layer's first use; else its channels are those of the first."""
+        written = self.written[call.name]
+        if not call.index:
+            written.append((what, atoms))
+            return True
+        if self.turn >= len(written) or written[self.turn][0] != what:
+            raise Frozen("its uses differ")
+        self.unite(written[self.turn][1], atoms)
+        self.turn += 1
+        return False
 
     # The walk.
 
     def build(self) -> ChannelGraph:
-        for key in self.topology.inputs:
-            self._leave_alone(key)
-        for node in self.topology.nodes:
-            self._visit(node)
+        for call in self.topology.calls:
+            self._visit(call)
         for key in self.topology.outputs:
-            self.freeze(self.channels.get(key, np.empty(0, np.int64)))
-        roots = np.array([self._root(atom) for atom in range(len(self.parent))], dtype=np.int64)
-        unit_of, groups = self._groups(roots)
-        variables = {node.name: node.variables for node in self.topology.nodes}
+            self.freeze(self._of(key))
+        roots = self._roots()
+        stays = np.zeros(self.atoms, dtype=bool)
+        stays[_joined(self.held)] = True
+        groups, units = find_groups(self.axes, self.counts, roots, stays)
         return ChannelGraph(
             self.axes,
             self.counts,
             roots,
-            unit_of,
             groups,
-            self.frozen,
-            variables,
+            units,
+            list(self.frozen.values()),
+            {node.name: node.variables for node in self.topology.nodes},
             self.channels.values(),
+            self.rescales,
+            self.statistics_over,
         )
 
-    def _visit(self, node: Node) -> None:
-        if node.kind == "InputLayer":
-            self._leave_alone(TensorKey(node.name))
+    def _visit(self, call: Call) -> None:
+        if call.kind == "InputLayer" and not call.inputs:
+            self._leave_alone(TensorKey(call.name, call.index))
             return
-        state = len(self.axes), len(self.counts)
+        records: tuple[list[Any], ...] = (self.axes, self.counts, self.rescales, self.statistics_over)
+        sizes = [len(record) for record in records]
+        self.turn = 0
+        self.written.setdefault(call.name, [])
         try:
-            if len(node.inputs) != 1:
-                raise Frozen("it is called in more than one place")
-            rule = RULES.get(node.kind)
-            if rule is None:
-                raise Frozen(_unknown(node.kind))
-            shapes = [self.topology.shapes.get(key, ()) for key in node.inputs[0]]
-            if any(
-                not shape or shape[-1] is None or key not in self.channels
-                for key, shape in zip(node.inputs[0], shapes, strict=True)
-            ):
-                raise Frozen("the width of what it reads is not known")
-            inputs = [self.channels[key] for key in node.inputs[0]]
-            self.channels[TensorKey(node.name)] = rule(node, inputs, shapes, self)
+            outputs = self._passed(call)
         except Frozen as reason:
-            del self.axes[state[0] :], self.counts[state[1] :]
-            self.frozen.append(FrozenLayer(node.name, str(reason)))
-            for key in (key for call in node.inputs for key in call):
-                self.freeze(self.channels.get(key, np.empty(0, np.int64)))
-            outputs = {key for key in self.topology.shapes if key.layer == node.name}
-            for key in outputs | {key for key in self.topology.outputs if key.layer == node.name}:
-                self._leave_alone(key)
+            for record, size in zip(records, sizes, strict=True):
+                del record[size:]
+            if not call.index:
+                self.written[call.name].clear()
+            self._freeze(call, str(reason))
+            return
+        for index, atoms in enumerate(outputs if isinstance(outputs, tuple) else (outputs,)):
+            self.channels[TensorKey(call.name, call.index, index)] = atoms
+
+    def _passed(self, call: Call) -> Any:
+        if call.name in self.frozen and call.index and not self.written[call.name]:
+            raise Frozen(self.frozen[call.name].reason)
+        rule = RULES.get(call.kind)
+        if call.kind == "InputLayer":
+            rule = _inner_input
+        if rule is None:
+            raise Frozen(_unknown(call.kind))
+        if call.config.get("lora_rank"):
+            raise Frozen("low-rank adaptation is switched on")
+        if call.config.get("quantization_config") or "Quantized" in str(call.config.get("dtype")):
+            raise Frozen("its weights are quantised")
+        if any(
+            len(shape) < 2 or shape[-1] is None or key not in self.channels
+            for key, shape in zip(call.inputs, call.input_shapes, strict=True)
+        ):
+            raise Frozen("the width of what it reads is not known")
+        if not call.inputs:
+            raise Frozen("it reads no tensor of the network")
+        return rule(call, [self.channels[key] for key in call.inputs], self)
+
+    def _freeze(self, call: Call, reason: str) -> None:
+        """Leave a layer whole, with all that flows into and out of it."""
+        inputs = [self._of(key) for key in call.inputs]
+        known = call.kind in RULES and not call.node.variables
+        if not known or any(len(atoms) and self.removable(atoms) for atoms in inputs):
+            self.frozen.setdefault(call.name, FrozenLayer(call.name, reason))
+        if call.index:
+            inputs += [atoms for _, atoms in self.written[call.name]]
+        for atoms in inputs:
+            self.freeze(atoms)
+        for index in {*call.output_shapes, 0}:
+            self._leave_alone(TensorKey(call.name, call.index, index))
+
+    def _of(self, key: TensorKey) -> Atoms:
+        return self.channels.get(key, np.empty(0, np.int64))
 
     def _leave_alone(self, key: TensorKey) -> None:
         """Give a tensor channels that cannot be removed."""
-        shape: Shape = self.topology.shapes.get(key, ())
+        shape = self.topology.shapes.get(key, ())
         if len(shape) > 1 and shape[-1] is not None and key not in self.channels:
-            self.channels[key] = self.fresh(shape[-1])
-            self.freeze(self.channels[key])
+            self.channels[key] = self.fixed(shape[-1])
 
-    def _root(self, atom: int) -> int:
-        while self.parent[atom] != atom:
-            self.parent[atom] = self.parent[self.parent[atom]]
-            atom = self.parent[atom]
-        return atom
+    def _roots(self) -> Atoms:
+        return tied(self.atoms, _joined([a for a, _ in self.pairs]), _joined([b for _, b in self.pairs]))
 
-    def _groups(self, roots: Atoms) -> tuple[dict[int, tuple[str, int]], list[Group]]:
-        """Units that occur equally often at every place form a group; those that nothing counts are not
-        removable."""
-        fixed = {int(r) for atoms in self.fixed for r in roots[atoms]}
-        places: dict[int, list[tuple[int, int]]] = {}
-        for place, atoms in enumerate([i.atoms for i in self.axes] + [i.atoms for i in self.counts]):
-            found, times = np.unique(roots[atoms], return_counts=True)
-            for root, n in zip(found.tolist(), times.tolist(), strict=True):
-                if root not in fixed:
-                    places.setdefault(root, []).append((place, n))
-        by_signature: dict[tuple[tuple[int, int], ...], list[int]] = {}
-        for root in sorted(places):
-            by_signature.setdefault(tuple(places[root]), []).append(root)
-        unit_of: dict[int, tuple[str, int]] = {}
-        groups: list[Group] = []
-        names: dict[str, int] = {}
-        for signature, members in by_signature.items():
-            made = [
-                self.counts[place - len(self.axes)].layer for place, _ in signature if place >= len(self.axes)
-            ]
-            touched = [self.axes[place].layer for place, _ in signature if place < len(self.axes)]
-            if not made:
-                continue
-            names[made[0]] = names.get(made[0], 0) + 1
-            name = made[0] if names[made[0]] == 1 else f"{made[0]}#{names[made[0]]}"
-            groups.append(
-                Group(name, len(members), tuple(dict.fromkeys(made)), tuple(dict.fromkeys(touched)))
-            )
-            unit_of.update((root, (name, position)) for position, root in enumerate(members))
-        return unit_of, groups
+
+def _inner_input(call: Call, inputs: Sequence[Atoms], recorder: Recorder) -> Outputs:
+    """Where a model inside the model begins: it says how many channels it expects."""
+    shape = call.config.get("batch_shape")
+    if isinstance(shape, (list, tuple)):
+        recorder.count(call, "batch_shape", inputs[0], position=len(shape) - 1)
+    return inputs[0]
+
+
+def _joined(parts: Sequence[Atoms]) -> Atoms:
+    return np.concatenate([part.ravel() for part in parts]) if parts else np.empty(0, np.int64)
 
 
 def _unknown(kind: str) -> str:

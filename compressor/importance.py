@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compressor.graph import ChannelGraph
+from compressor.topology import layers_of, weight_names
 from profiler.errors import UsageError
 
 Importance = Mapping[str, NDArray[np.float64]]
@@ -23,7 +24,7 @@ Importance = Mapping[str, NDArray[np.float64]]
 
 MEASURES = ("taylor", "magnitude")
 
-_MATTERS = ("kernel", "depthwise_kernel", "pointwise_kernel", "gamma", "embeddings")
+_MATTERS = ("kernel", "recurrent_kernel", "depthwise_kernel", "pointwise_kernel", "gamma", "embeddings")
 
 
 def magnitude_importance(
@@ -38,7 +39,7 @@ def magnitude_importance(
     """
     totals, counts = _zeros(graph), _zeros(graph)
     for axis in graph.axes:
-        if axis.variable not in _MATTERS:
+        if axis.variable.split("/")[-1] not in _MATTERS:
             continue
         value = np.asarray(weights[axis.layer, axis.variable], dtype=np.float64)
         norms = np.sqrt((value**2).sum(axis=_others(value.ndim, axis.axis)))
@@ -96,11 +97,11 @@ def strongest(importance: Importance, widths: Mapping[str, int]) -> dict[str, li
 
 
 def weights_of(model: Any) -> dict[tuple[str, str], NDArray[Any]]:
-    """The weights of a Keras model by layer and variable name."""
+    """The weights of a Keras model by layer and variable name (`topology.weight_names`)."""
     return {
-        (layer.name, variable.name): value
-        for layer in model.layers
-        for variable, value in zip(layer.weights, layer.get_weights(), strict=True)
+        (name, variable): value
+        for name, layer in layers_of(model)
+        for variable, value in zip(weight_names(layer), layer.get_weights(), strict=True)
     }
 
 
@@ -145,7 +146,11 @@ def _products(
 ) -> Iterable[Callable[[str, str], NDArray[Any]]]:
     import tensorflow as tf
 
-    variables = {(layer.name, v.name): v.value for layer in model.layers for v in layer.weights}
+    variables = {
+        (name, variable): weight.value
+        for name, layer in layers_of(model)
+        for variable, weight in zip(weight_names(layer), layer.weights, strict=True)
+    }
     sources = [variables[key] for key in wanted]
 
     @tf.function(reduce_retracing=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -9,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compressor.graph import Axis, ChannelGraph, Count, Widths, build_graph
+from compressor.masking import over_those_left
+from compressor.topology import configuration, kind_of, layers_of, weight_names
 from profiler.errors import UsageError
 
 Keep = Mapping[str, Iterable[int]]
@@ -36,20 +39,26 @@ def cut(model: Any, keep: Keep, graph: ChannelGraph | None = None) -> Any:
     Raises
     ------
     UsageError
-        A group or channel does not exist, or nothing of a group would be left.
+        A group or channel does not exist, nothing of a group would be left, or Keras cannot rebuild the
+        model from its own configuration.
     """
     graph = graph or build_graph(model)
     stays = graph.kept(keep)
     smaller = _rebuilt(model, graph, lambda count: int(stays[count.atoms].sum()))
     axes = _axes_by_variable(graph)
-    for layer in model.layers:
-        values = []
-        for variable, value in zip(layer.weights, layer.get_weights(), strict=True):
-            for item in axes.get((layer.name, variable.name), ()):
-                value = np.compress(stays[item.atoms], value, axis=item.axis)
-            values.append(value)
-        if values:
-            smaller.get_layer(layer.name).set_weights(values)
+    scales = {
+        (item.layer, item.variable): float(stays[item.atoms].mean()) ** item.power for item in graph.rescales
+    }
+
+    def inherited(layer: str, variable: str, value: NDArray[Any]) -> NDArray[Any]:
+        for item in axes.get((layer, variable), ()):
+            chosen = stays[item.atoms]
+            if not chosen.all():
+                value = np.compress(chosen, value, axis=item.axis)
+        scale = scales.get((layer, variable), 1.0)
+        return value if scale == 1 else (value * scale).astype(value.dtype)
+
+    _fill(smaller, model, inherited)
     return smaller
 
 
@@ -57,21 +66,28 @@ def masked(model: Any, keep: Keep, graph: ChannelGraph | None = None) -> Any:
     """A copy of the model, of the same shape, in which nothing reads the channels that are not kept.
 
     The entries that would read them (the ``in`` axes of weights) are zero: so a channel carries nothing even
-    where a bias, a normalisation or an activation would make something of zero.
+    where a bias, a normalisation or an activation would make something of zero. Layers that divide by a mean
+    or a deviation over channels (layer normalisation) take it over those that are kept: that no weight can
+    say, so in this copy, as long as it is not saved, those layers compute in another way.
     """
     graph = graph or build_graph(model)
     stays = graph.kept(keep)
     copy = _rebuilt(model, graph, lambda count: len(count.atoms))
     axes = _axes_by_variable(graph)
-    for layer in model.layers:
-        values = []
-        for variable, value in zip(layer.weights, layer.get_weights(), strict=True):
-            for item in axes.get((layer.name, variable.name), ()):
-                if item.role == "in":
-                    value = value * along(stays[item.atoms], item.axis, value.ndim)
-            values.append(value)
-        if values:
-            copy.get_layer(layer.name).set_weights(values)
+
+    def silenced(layer: str, variable: str, value: NDArray[Any]) -> NDArray[Any]:
+        for item in axes.get((layer, variable), ()):
+            if item.role == "in":
+                value = value * along(stays[item.atoms], item.axis, value.ndim)
+        return value
+
+    _fill(copy, model, silenced)
+    found = dict(layers_of(copy))
+    for item in graph.statistics:
+        layer = found[item.layer]
+        for name in item.path[::2]:
+            layer = getattr(layer, name)
+        over_those_left(layer, stays[item.atoms])
     return copy
 
 
@@ -91,8 +107,7 @@ def resize(model: Any, widths: Widths, graph: ChannelGraph | None = None) -> Any
     if any(width < 1 for width in full.values()):
         raise UsageError("Widths must be 1 or more.")
     other = _rebuilt(model, graph, lambda count: graph.form(count.atoms)(full))
-    for layer in model.layers:
-        new = other.get_layer(layer.name)
+    for (_, new), (_, layer) in zip(layers_of(other), layers_of(model), strict=True):
         values = [
             _repeated(value, tuple(variable.shape))
             for variable, value in zip(new.weights, layer.get_weights(), strict=True)
@@ -100,6 +115,15 @@ def resize(model: Any, widths: Widths, graph: ChannelGraph | None = None) -> Any
         if values:
             new.set_weights(values)
     return other
+
+
+def _fill(other: Any, model: Any, value_of: Callable[[str, str, NDArray[Any]], NDArray[Any]]) -> None:
+    """Give each weight of `other` what ``value_of(layer, variable, value)`` makes of that of `model`."""
+    new = dict(layers_of(other))
+    for name, layer in layers_of(model):
+        if layer.weights:
+            pairs = zip(weight_names(layer), layer.get_weights(), strict=True)
+            new[name].set_weights([value_of(name, variable, value) for variable, value in pairs])
 
 
 def _repeated(value: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
@@ -125,20 +149,47 @@ def _axes_by_variable(graph: ChannelGraph) -> dict[tuple[str, str], list[Axis]]:
 
 def _rebuilt(model: Any, graph: ChannelGraph, number: Callable[[Count], int]) -> Any:
     """Make the model anew from its configuration, with `number` of channels wherever channels are counted."""
-    import keras
-
-    config = model.get_config()
-    entries = {}
-    for entry in config["layers"]:
-        entry.pop("build_config", None)  # it holds the old shapes
-        entries[entry.get("name") or entry["config"]["name"]] = entry["config"]
+    config = configuration(model)
+    entries: dict[str, Any] = {}
+    _collect(config, "", entries)
     for item in graph.counts:
-        target: Any = entries[item.layer]
+        target = entries[item.layer]
+        for key in item.path:
+            target = target[key]
         if item.position is None:
             target[item.key] = number(item)
         else:
             values = list(target[item.key])
             values[item.position] = number(item)
             target[item.key] = values
-    kind = keras.Sequential if "input_layers" not in config else keras.Model
-    return kind.from_config(config)
+    return _from_config(model, config)
+
+
+def _collect(config: dict[str, Any], prefix: str, entries: dict[str, Any]) -> None:
+    """The configuration of each layer by its address, those of models inside included."""
+    for entry in config["layers"]:
+        for key in ("build_config", "compile_config"):  # they hold the old shapes
+            entry.pop(key, None)
+        own = entry["config"]
+        name = prefix + (entry.get("name") or own.get("name") or own["config"]["name"])
+        entries[name] = own
+        if kind_of(entry) in ("Functional", "Sequential") and "layers" in own:
+            _collect(own, f"{name}/", entries)
+
+
+def _from_config(model: Any, config: dict[str, Any]) -> Any:
+    import keras
+
+    # Classes that the model was made with, wherever their definitions stand.
+    own = {type(layer).__name__: type(layer) for _, layer in layers_of(model)}
+    own = {name: found for name, found in own.items() if not found.__module__.startswith("keras.")}
+    try:
+        with keras.saving.custom_object_scope(own) if own else contextlib.nullcontext():
+            if "input_layers" in config:
+                return keras.Model.from_config(config)
+            # Keras' own way builds the model again after each layer that it adds.
+            layers = [keras.saving.deserialize_keras_object(entry) for entry in config["layers"]]
+            return keras.Sequential(layers, trainable=config.get("trainable", True), name=config["name"])
+    except (TypeError, ValueError) as reason:
+        first = str(reason).strip().splitlines()[0] if str(reason).strip() else type(reason).__name__
+        raise UsageError(f"Keras cannot rebuild model {model.name!r}: {first[:200]}") from reason

@@ -6,20 +6,25 @@ from typing import Any
 
 import numpy as np
 
+from compressor.topology import layers_of
+
 
 def stirred(model: Any, seed: int = 0) -> Any:
     """Give every weight a random value: no bias of 0, no gamma of 1, no variance below 0.5."""
     rng = np.random.default_rng(seed)
-    for layer in model.layers:
+    for _, layer in layers_of(model):
         values = []
         for variable, value in zip(layer.weights, layer.get_weights(), strict=True):
-            if variable.name == "moving_variance":
+            if not np.issubdtype(value.dtype, np.floating):
+                values.append(value)
+            elif variable.name == "moving_variance":
                 values.append(rng.uniform(0.5, 1.5, value.shape).astype("float32"))
             elif value.ndim <= 1:
                 values.append(rng.normal(0.2, 0.5, value.shape).astype("float32"))
             else:
                 values.append(value + rng.normal(0, 0.05, value.shape).astype("float32"))
-        layer.set_weights(values)
+        if values:
+            layer.set_weights(values)
     return model
 
 
@@ -95,3 +100,61 @@ def resnet() -> Any:
             x = layers.ReLU()(layers.Add()([x, y]))
     x = layers.GlobalAveragePooling2D()(x)
     return stirred(keras.Model(source, layers.Dense(5, activation="softmax", name="head")(x)))
+
+
+def recurrent_network(steps: int = 4) -> Any:
+    """DeepSense in small: convolutions for each of two sensors, merging convolutions, two GRU layers."""
+    import keras
+    from keras import layers
+
+    sources, parts = [], []
+    for sensor in ("acceleration", "rotation"):
+        source = keras.Input((steps, 4, 3), name=sensor)
+        x = layers.Conv2D(5, (1, 3), activation="relu", name=f"{sensor}_1")(source)
+        x = layers.Conv2D(4, (1, 2), activation="relu", name=f"{sensor}_2")(x)
+        sources.append(source)
+        parts.append(layers.Reshape((steps, 1, 4))(x))
+    x = layers.Concatenate(axis=2)(parts)
+    x = layers.Conv2D(6, (1, 2), padding="same", activation="relu", name="merge_1")(x)
+    x = layers.Conv2D(5, (1, 2), padding="same", activation="relu", name="merge_2")(x)
+    x = layers.Reshape((steps, 10))(x)
+    x = layers.GRU(7, return_sequences=True, name="gru_1")(x)
+    x = layers.GRU(6, return_sequences=True, name="gru_2")(x)
+    x = layers.GlobalAveragePooling1D()(x)
+    return stirred(keras.Model(sources, layers.Dense(4, activation="softmax", name="head")(x)))
+
+
+def attention_network(steps: int = 5) -> Any:
+    """A small transformer: an embedding of patches, one block of attention and one of dense layers."""
+    import keras
+    from keras import layers
+
+    source = keras.Input((steps, 6))
+    x = layers.Dense(8, name="embed")(source)
+    y = layers.LayerNormalization(name="norm_1")(x)
+    y = layers.MultiHeadAttention(3, 4, value_dim=5, name="attention")(y, y)
+    x = layers.Add()([x, y])
+    y = layers.LayerNormalization(name="norm_2")(x)
+    y = layers.Dense(11, activation="gelu", name="wide")(y)
+    x = layers.Add()([x, layers.Dense(8, name="narrow")(y)])
+    x = layers.GlobalAveragePooling1D()(layers.LayerNormalization(name="norm_3")(x))
+    return stirred(keras.Model(source, layers.Dense(4, activation="softmax", name="head")(x)))
+
+
+def transfer_network() -> Any:
+    """A backbone, which is a model of its own, below a head."""
+    import keras
+    from keras import layers
+
+    inner = keras.Input((8, 8, 3))
+    x = layers.Conv2D(6, 3, padding="same", name="stem")(inner)
+    x = layers.ReLU()(layers.BatchNormalization()(x))
+    x = layers.Add()([x, layers.Conv2D(6, 1, name="side")(x)])
+    backbone = keras.Model(inner, layers.Conv2D(7, 3, name="last")(x), name="backbone")
+    source = keras.Input((8, 8, 3))
+    x = backbone(layers.Rescaling(1 / 128, -1)(source))
+    x = layers.GlobalAveragePooling2D()(x)
+    top = keras.Sequential(
+        [layers.Dense(5, activation="relu", name="hidden"), layers.Dropout(0.2)], name="top"
+    )
+    return stirred(keras.Model(source, layers.Dense(3, name="head")(top(x))))

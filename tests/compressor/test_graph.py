@@ -71,11 +71,10 @@ class Doubling(layers.Layer):
     ("layer", "reason"),
     [
         (Doubling(name="odd"), "custom layer Doubling"),
-        (layers.GroupNormalization(2, name="odd"), "no rule for GroupNormalization"),
-        (layers.Conv2D(4, 1, groups=2, name="odd"), "a convolution in 2 groups"),
+        (layers.BatchNormalization(axis=1, name="odd"), "it normalises another axis than the last"),
         (layers.Lambda(lambda x: x + 1, name="odd"), "no rule for Lambda"),
-        (keras.Sequential([layers.Conv2D(4, 1)], name="odd"), "a model inside the model"),
         (layers.Permute((1, 3, 2), name="odd"), "it moves channels out of the last axis"),
+        (layers.TimeDistributed(Doubling(), name="odd"), "no rule for custom layer Doubling inside it"),
     ],
 )
 def test_what_is_not_understood_is_frozen_whole_and_named(layer, reason):
@@ -88,14 +87,24 @@ def test_what_is_not_understood_is_frozen_whole_and_named(layer, reason):
     assert [(f.layer, f.reason) for f in graph.frozen] == [("odd", reason)]
 
 
-def test_a_layer_that_is_called_twice_is_frozen():
+def test_a_layer_that_is_called_twice_has_the_same_channels_both_times():
     source = keras.Input((4, 4, 2))
     shared = layers.Conv2D(4, 3, padding="same", name="shared")
     x = layers.Conv2D(4, 1, name="before")(source)
     x = layers.Conv2D(3, 1, name="after")(shared(shared(x)))
     graph = build_graph(keras.Model(source, layers.Conv2D(2, 1)(x)))
-    assert graph.widths == {"after": 3}
-    assert graph.frozen[0].reason == "it is called in more than one place"
+    assert graph.widths == {"before": 4, "after": 3}
+    assert graph.groups["before"].producers == ("before", "shared")
+    assert graph.frozen == ()
+
+
+def test_a_layer_that_reads_the_input_the_second_time_keeps_its_width():
+    first, second = keras.Input((5,)), keras.Input((3,))
+    shared = layers.Dense(4, name="shared")
+    x = layers.Dense(5, name="free")(layers.Dense(6, name="wide")(second))
+    x = layers.Add()([shared(first), shared(x)])
+    graph = build_graph(keras.Model([first, second], layers.Dense(2)(x)))
+    assert graph.widths == {"wide": 6, "shared": 4}
 
 
 def test_a_softmax_over_channels_keeps_them():

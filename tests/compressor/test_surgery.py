@@ -7,13 +7,28 @@ from keras import layers
 
 from compressor.graph import build_graph
 from compressor.surgery import along, cut, masked, resize
-from compressor.testing.networks import plain_network, residual_network, resnet, stirred
+from compressor.testing.networks import (
+    attention_network,
+    plain_network,
+    recurrent_network,
+    residual_network,
+    resnet,
+    stirred,
+    transfer_network,
+)
+from compressor.topology import layers_of, weight_names
 
 
 def outputs_of(model, seed=0):
-    shape = [n or 6 for n in model.input_shape[1:]]
-    x = np.random.default_rng(seed).normal(size=(3, *shape)).astype("float32")
-    return np.asarray(model(x, training=False))
+    """All outputs for random inputs, one under the other."""
+    rng = np.random.default_rng(seed)
+    rows = [rng.normal(size=(3, *[n or 6 for n in source.shape[1:]])) for source in model.inputs]
+    rows = [
+        np.abs(x * 3).astype("int32") if "int" in source.dtype else x.astype("float32")
+        for x, source in zip(rows, model.inputs, strict=True)
+    ]
+    found = model(rows if len(rows) > 1 else rows[0], training=False)
+    return np.concatenate([np.ravel(y) for y in keras.tree.flatten(found)])
 
 
 def assert_law_holds(model, keep):
@@ -27,9 +42,9 @@ def assert_law_holds(model, keep):
     for axis in graph.axes:
         if axis.role == "in" or stays[axis.atoms].all():
             continue
-        layer = silenced.get_layer(axis.layer)
+        layer = dict(layers_of(silenced))[axis.layer]
         values = layer.get_weights()
-        position = [v.name for v in layer.weights].index(axis.variable)
+        position = weight_names(layer).index(axis.variable)
         noise = rng.uniform(0.5, 2.0, values[position].shape)
         gone = along(~stays[axis.atoms], axis.axis, noise.ndim)
         values[position] = np.where(gone, noise, values[position]).astype("float32")
@@ -115,7 +130,10 @@ def test_masked_equals_removed_on_generated_networks(stem, blocks, flat, hidden,
     assert smaller.output_shape == model.output_shape
 
 
-@pytest.mark.parametrize("make", [plain_network, residual_network, resnet])
+@pytest.mark.parametrize(
+    "make",
+    [plain_network, residual_network, resnet, recurrent_network, attention_network, transfer_network],
+)
 def test_masked_equals_removed_on_known_networks(make):
     model = make()
     assert_law_holds(model, some_of_each(model, seed=3))
