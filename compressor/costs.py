@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from compressor.graph import Widths
 from profiler.network import Network
 
-STEERINGS = ("time", "flops")
+STEERINGS = ("time", "flops", "measured")
 """What can stand for time in a search, as in ``--steer``."""
 
 

@@ -17,6 +17,7 @@ from compressor.finetune import FineTuner, Schedule, TrainingError
 from compressor.graph import ChannelGraph, Widths, build_graph
 from compressor.importance import Importance, measure_importance, normalised, strongest
 from compressor.lowering import ConvertingLowering, Lowering, LoweringError, learn_lowering
+from compressor.measured_cost import MeasuredCost, place_of
 from compressor.methods.base import Candidate, Goal, SearchOverError, Trial
 from compressor.options import Options
 from compressor.surgery import cut
@@ -27,6 +28,7 @@ from profiler.errors import UsageError
 from profiler.memory import peak_memory_bytes
 from profiler.network import Network
 from profiler.progress import ProgressCallback
+from profiler.target import Target
 from profiler.tflite_reader import read_network
 
 
@@ -52,6 +54,8 @@ class Prepared:
         From a Keras model to the bytes of the file.
     notes
         What the user should know.
+    measure
+        Of importance: ``taylor`` or ``magnitude``.
     """
 
     name: str
@@ -68,6 +72,13 @@ class Prepared:
     quantize: str
     calibration: Any
     notes: tuple[str, ...]
+    measure: str = "taylor"
+
+    def importance_of(self, model: Any, graph: ChannelGraph, seed: int) -> Importance:
+        """Importance of the channels of a network that was cut from the original, by the measure of this one;
+        each group's sum to 1."""
+        data, loss = self.task.data, self.task.loss
+        return normalised(measure_importance(model, graph, self.measure, data.x, data.y, loss, seed))
 
     def build(self, widths: Widths) -> Any:
         """The original cut to these widths: its most important channels, with their weights."""
@@ -199,6 +210,8 @@ def prepare(
     options: Options,
     progress: ProgressCallback,
     steer: str = "time",
+    target: str | Target | None = None,
+    records: Path | None = None,
 ) -> Prepared:
     """Load, check, split, convert and measure importance.
 
@@ -206,6 +219,8 @@ def prepare(
     ----------
     steer
         What stands for time in the search, one of `STEERINGS`.
+    target, records
+        Where candidates are measured, and the file that keeps what was measured; for ``measured``.
 
     Raises
     ------
@@ -239,7 +254,13 @@ def prepare(
     times = PredictedTime(bound, lowering)
     times.calibrate(graph.widths)
     score, loss = tuner.evaluate(model)
-    steering = _steering(steer, times, graph.widths)
+    if steer == "measured":
+        progress(0.8, "measuring the original")
+        steering: CandidateCost = MeasuredCost(
+            model, graph, lambda made: _content(made, quantize, rows), place_of(bound, target), records
+        )
+    else:
+        steering = _steering(steer, times, graph.widths)
     whole = times.network(graph.widths)
     steered = None if steering is times else float(steering.exact(graph.widths))
     energy_mj = getattr(bound.predict(whole), "energy_mj", None)
@@ -252,7 +273,7 @@ def prepare(
         notes.append(f"The time model never measured {', '.join(uncovered)}: their times are estimates.")
     return Prepared(
         name, model, graph, task, tuner, normalised(channels), times, steering, bound, original, float_network,
-        quantize, rows, tuple(notes),
+        quantize, rows, tuple(notes), importance,
     )  # fmt: skip
 
 
@@ -264,12 +285,16 @@ def save_model(model: Any, path: Path) -> None:
 
 def converter(quantize: str, calibration: Any) -> Callable[[Any], Network]:
     """From a Keras model to the network in the file that it is exported to."""
-    rows = calibration if quantize != "none" else None
 
     def convert(model: Any) -> Network:
-        return read_network(to_tflite_bytes(model, quantize, rows), name=model.name)
+        return read_network(_content(model, quantize, calibration), name=model.name)
 
     return convert
+
+
+def _content(model: Any, quantize: str, calibration: Any) -> bytes:
+    """The file that a model is exported to."""
+    return to_tflite_bytes(model, quantize, calibration if quantize != "none" else None)
 
 
 def _splits(given: Data) -> list[str]:

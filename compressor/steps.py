@@ -7,7 +7,7 @@ The one to the least predicted time among wider ones is FastDeepIoT's (Yao et al
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -31,6 +31,13 @@ class Times(Protocol):
 
     def moves(self, widths: Widths, group: str, options: Sequence[int]) -> NDArray[np.float64]:
         """In ms, where one group takes each of several widths [n]."""
+
+
+class ExactTimes(Times, Protocol):
+    """Times that are estimates, with the number that counts besides."""
+
+    def exact(self, widths: Widths) -> float:
+        """In ms."""
 
 
 def scaled(full: Widths, shares: Mapping[str, float] | float) -> dict[str, int]:
@@ -80,6 +87,56 @@ def ladders(times: Times, full: Widths, most: int = 24) -> dict[str, list[int]]:
         column_ms = times.moves(full, name, range(1, width + 1))
         found[name] = thinned(ladder(column_ms), column_ms, most)
     return found
+
+
+def coarse_ladders(full: Widths, most: int = 6) -> dict[str, list[int]]:
+    """Evenly spaced widths per group, for costs that are too expensive to find their steps.
+
+    >>> coarse_ladders({"a": 12, "b": 2}, 4)
+    {'a': [3, 6, 9, 12], 'b': [1, 2]}
+    """
+    return {
+        name: sorted({max(1, round(width * step / most)) for step in range(1, most + 1)})
+        for name, width in full.items()
+    }
+
+
+def lowered(widths: Widths, steps: Ladders) -> dict[str, int]:
+    """Each group on its nearest rung at or below its width; on its lowest one where there is none below."""
+    return {
+        name: max((rung for rung in rungs if rung <= widths[name]), default=rungs[0])
+        for name, rungs in steps.items()
+    }
+
+
+def exactly_within(
+    cost: ExactTimes, budget_ms: float, propose: Callable[[float], Widths | None], tries: int = 5
+) -> dict[str, int] | None:
+    """What a method proposes by estimates, so that the number that counts is within a budget and uses it.
+
+    Estimates may be off by a few percent. What they are off by where a proposal lies corrects the budget that
+    the next one is made for.
+
+    Parameters
+    ----------
+    propose
+        From a budget by estimates to widths, or None where there are none.
+    """
+    aim_ms, best, best_ms = budget_ms, None, 0.0
+    for _ in range(tries):
+        widths = propose(aim_ms)
+        if widths is None:
+            break
+        exact_ms = cost.exact(widths)
+        if best_ms < exact_ms <= budget_ms:
+            best, best_ms = dict(widths), exact_ms
+        corrected_ms = budget_ms * cost(widths) / exact_ms
+        if exact_ms > budget_ms:
+            corrected_ms = min(corrected_ms, 0.98 * aim_ms)
+        elif corrected_ms <= aim_ms * 1.005:
+            break
+        aim_ms = corrected_ms
+    return best
 
 
 def fitted(
@@ -135,7 +192,7 @@ def filled(
     importance
         Each group's channels sum to 1; its most important ones are taken first. See `kept_value`.
     """
-    kept = {name: _kept(values) for name, values in importance.items()}
+    kept = {name: kept_values(values) for name, values in importance.items()}
     current = descended(times, widths, steps)
     while True:
         now = times(current)
@@ -163,7 +220,7 @@ def narrowed(times: Times, steps: Ladders, importance: Importance, budget_ms: fl
     dict or None
         None where the narrowest rungs are over the budget.
     """
-    kept = {name: _kept(values) for name, values in importance.items()}
+    kept = {name: kept_values(values) for name, values in importance.items()}
     current = {name: rungs[-1] for name, rungs in steps.items()}
     now = times(current)
     while now > budget_ms:
@@ -202,10 +259,10 @@ def kept_value(importance: Importance, widths: Widths) -> float:
     importance
         Each group's channels sum to 1 (`compressor.importance.normalised`).
     """
-    return float(np.mean([_kept(values)[widths[name]] for name, values in importance.items()]))
+    return float(np.mean([kept_values(values)[widths[name]] for name, values in importance.items()]))
 
 
-def _kept(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def kept_values(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Logarithm of the importance of the w most important channels, for w = 0, 1, … [width + 1]."""
     kept = np.concatenate([[0.0], np.cumsum(np.sort(values)[::-1])])
     return np.log(np.maximum(kept, _LEAST_KEPT))

@@ -11,8 +11,12 @@ if TYPE_CHECKING:
     from compressor.methods.base import SearchMethod
 
 METHODS = {
+    "importance": ("compressor.methods.group_importance", "GroupImportance"),
+    "knapsack": ("compressor.methods.knapsack", "Knapsack"),
+    "netadapt": ("compressor.methods.netadapt", "NetAdapt"),
     "optuna": ("compressor.methods.optuna_search", "OptunaSearch"),
     "uniform": ("compressor.methods.uniform", "UniformWidth"),
+    "uniform-snapped": ("compressor.methods.uniform_snapped", "UniformSnapped"),
 }
 """By name: the module and the class. Modules are imported when asked for."""
 

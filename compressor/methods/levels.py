@@ -6,13 +6,14 @@ import math
 from collections.abc import Callable
 
 from compressor.graph import Widths
-from compressor.methods.base import SearchProblem, Trial
+from compressor.methods.base import Candidate, SearchProblem, Trial
 
 CLOSE = 1.06
 """Costs nearer to each other than this ratio are not told apart."""
 
-Propose = Callable[[float, int], Widths | None]
-"""(cost to stay within, attempt from 0) -> widths, or None where the method has none (left)."""
+Propose = Callable[[float, int], Widths | Candidate | None]
+"""(cost to stay within, attempt from 0) -> widths, or a candidate that says which channels stay; None where
+the method has none (left)."""
 
 
 def search_levels(
@@ -34,13 +35,13 @@ def search_levels(
     """
     if problem.budget is not None:
         for attempt in range(tries):
-            widths = propose(problem.budget, attempt)
-            if widths is None:
+            proposed = propose(problem.budget, attempt)
+            if proposed is None:
                 break
-            problem.try_widths(widths)
+            _try(problem, proposed)
         if not problem.trials:
-            widths = propose(least * (1 + 1e-9), 0)
-            problem.try_widths(dict.fromkeys(problem.full, 1) if widths is None else widths)
+            nearest = propose(least * (1 + 1e-9), 0)
+            _try(problem, dict.fromkeys(problem.full, 1) if nearest is None else nearest)
         return
     low, high = least / close, problem.cost.exact(problem.full)
     while high / low > close:
@@ -56,10 +57,16 @@ def search_levels(
 
 def _first_met(problem: SearchProblem, propose: Propose, level: float, tries: int) -> Trial | None:
     for attempt in range(tries):
-        widths = propose(level, attempt)
-        if widths is None:
+        proposed = propose(level, attempt)
+        if proposed is None:
             return None
-        trial = problem.try_widths(widths)
+        trial = _try(problem, proposed)
         if trial.score >= problem.least_score:
             return trial
     return None
+
+
+def _try(problem: SearchProblem, proposed: Widths | Candidate) -> Trial:
+    if isinstance(proposed, Candidate):
+        return problem.try_widths(proposed.widths, proposed.keep, proposed.model, proposed.network)
+    return problem.try_widths(proposed)

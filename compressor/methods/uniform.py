@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from typing import ClassVar
 
 from compressor.methods.base import SearchMethod, SearchProblem
@@ -20,7 +21,8 @@ class UniformWidth(SearchMethod):
     Notes ----- Under a budget the widest multiplier within it is taken; predicted time need not rise with the
     multiplier, so all are looked at. Under a limit on the score the narrowest multiplier that keeps it is
     found by halving, and of all wider ones the fastest is taken: the baseline may use the staircase as far as
-    one number lets it.
+    one number lets it. Where looking at a cost is expensive (a conversion, a measurement) the widest within a
+    budget is found by halving too, and of wider ones only the narrowest is tried.
     """
 
     name: ClassVar[str] = "uniform"
@@ -34,9 +36,13 @@ class UniformWidth(SearchMethod):
         """See `SearchMethod.search`."""
         candidates = [scaled(problem.full, step / self.grid) for step in range(1, self.grid)]
         cost, budget = problem.cost.exact, problem.budget
-        if budget is not None:
+        if budget is not None and problem.cost.cheap:
             within = [c for c in candidates if cost(c) <= budget]
             problem.try_widths(within[-1] if within else min(candidates, key=cost))
+            return
+        if budget is not None:
+            first_over = bisect_right(candidates, budget, key=cost)
+            problem.try_widths(candidates[max(0, first_over - 1)])
             return
         low, high = -1, len(candidates)  # beyond the last stands the network as it is
         while high - low > 1:
@@ -45,7 +51,7 @@ class UniformWidth(SearchMethod):
                 high = middle
             else:
                 low = middle
-        wider = sorted(candidates[high:], key=cost)
+        wider = sorted(candidates[high:], key=cost) if problem.cost.cheap else candidates[high : high + 1]
         for candidate in wider:
             if problem.try_widths(candidate).score >= problem.least_score:
                 return

@@ -1,0 +1,252 @@
+"""What search methods are tried on: a task that is a formula, on a device that is a staircase."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compressor.costs import CandidateCost, Costs, NetworkCost, steering_cost
+from compressor.graph import Group, Widths
+from compressor.importance import Importance
+from compressor.methods.base import Candidate, Goal, SearchProblem, Trial
+
+WIDTHS = {"a": 24, "b": 48, "c": 40}
+TWELVE = dict(zip("abcdefghijkl", (24, 1, 16, 2, 48, 3, 32, 8, 40, 5, 64, 20), strict=True))
+TILE = 16
+MOST_CANDIDATES = 400
+
+Judge = Callable[[Candidate], tuple[float, float]]
+
+
+def _check_widths(full: Widths, widths: Widths) -> None:
+    assert set(widths) == set(full), f"{sorted(widths)} are not the groups {sorted(full)}"
+    wrong = {name: width for name, width in widths.items() if not 1 <= width <= full[name]}
+    assert not wrong, f"impossible widths {wrong}: each is 1 to {dict(full)}"
+
+
+class StaircaseTimes:
+    """A device whose layers work in tiles: 17 output channels cost as much as 32, each input channel its
+    share.
+
+    The groups stand one behind the other. An AssertionError tells who asks about widths that do not exist.
+    """
+
+    cheap = True
+    tile = TILE
+
+    def __init__(self, full: Widths = WIDTHS) -> None:
+        self._full = dict(full)
+
+    def __call__(self, widths: Widths) -> float:
+        """In ms."""
+        _check_widths(self._full, widths)
+        total, before = 0.0, 1
+        for name in self._full:
+            total += 0.001 + 1e-5 * before * self.tile * math.ceil(widths[name] / self.tile)
+            before = widths[name]
+        return total
+
+    def exact(self, widths: Widths) -> float:
+        """In ms."""
+        return self(widths)
+
+    def moves(self, widths: Widths, group: str, options: Sequence[int]) -> NDArray[np.float64]:
+        """In ms, where one group takes each of several widths [n]."""
+        return np.array([self({**widths, group: option}) for option in options])
+
+    def many(self, candidates: Sequence[Widths]) -> NDArray[np.float64]:
+        """In ms, of several at once [n]."""
+        return np.array([self(widths) for widths in candidates])
+
+
+class CoarseTimes(StaircaseTimes):
+    """The same device where looking at a candidate is expensive
+    (`compressor.lowering.ConvertingLowering`)."""
+
+    cheap = False
+
+
+class SmoothTimes(StaircaseTimes):
+    """A device without any steps, such as one that counts multiplications: every channel saves something."""
+
+    tile = 1
+
+
+class SmoothJudge:
+    """A task on which every group matters, the first ones most: score and loss follow from the widths."""
+
+    def __init__(self, full: Widths = WIDTHS) -> None:
+        self._full = dict(full)
+        raw = {name: math.sqrt(0.4**place) + 0.1 for place, name in enumerate(full)}
+        if len(full) == 3:
+            raw = dict(zip(full, (0.5, 0.3, 0.2), strict=True))
+        self._weights = {name: weight / sum(raw.values()) for name, weight in raw.items()}
+
+    def __call__(self, candidate: Candidate) -> tuple[float, float]:
+        """Score and loss."""
+        loss = sum(
+            weight * (1 - candidate.widths[name] / self._full[name]) ** 2
+            for name, weight in self._weights.items()
+        )
+        return 1 - loss, loss
+
+
+def smooth_score(widths: Widths) -> tuple[float, float]:
+    """Score and loss of `SmoothJudge` for `WIDTHS`."""
+    return SmoothJudge()(Candidate(dict(widths)))
+
+
+class Counting:
+    """A judge that remembers what it was asked, and ends a search that does not end.
+
+    Attributes
+    ----------
+    candidates
+        Without the networks that they brought along.
+    """
+
+    def __init__(self, judge: Judge) -> None:
+        self._judge = judge
+        self.candidates: list[Candidate] = []
+
+    @property
+    def asked(self) -> list[tuple[int, ...]]:
+        """The widths."""
+        return [tuple(candidate.widths.values()) for candidate in self.candidates]
+
+    def __call__(self, candidate: Candidate) -> tuple[float, float]:
+        """Judge, and remember."""
+        assert len(self.candidates) < MOST_CANDIDATES, f"{MOST_CANDIDATES} candidates and no end"
+        self.candidates.append(Candidate(candidate.widths, candidate.keep, candidate.network))
+        return self._judge(candidate)
+
+
+@dataclass(frozen=True)
+class Workbench:
+    """A network, a task and a device to make searches of.
+
+    Attributes
+    ----------
+    times, flops
+        What candidates take; and a cost that knows nothing of the staircase, in the same unit.
+    others
+        ``size`` and ``memory``.
+    judge
+        From a candidate to its score and loss, at once.
+    inspect
+        Looks at each candidate that is asked about, with the search's folder; raises AssertionError.
+    context
+        For methods that train.
+    real
+        A judge that really trains, for the search's folder; None where there is nothing to train.
+    """
+
+    groups: Mapping[str, Group]
+    importance: Importance
+    times: CandidateCost
+    flops: CandidateCost
+    others: Mapping[str, CandidateCost]
+    judge: Judge
+    inspect: Callable[[Candidate, Path | None], None] = lambda candidate, folder: None
+    context: Any = None
+    real: Callable[[Path], Judge] | None = field(default=None, repr=False)
+
+    @property
+    def full(self) -> dict[str, int]:
+        """The widths of the network as it is."""
+        return {group.id: group.width for group in self.groups.values()}
+
+    def between(self, share: float, cost: str = "time") -> float:
+        """A cost between that of one channel per group (0) and that of the network as it is (1)."""
+        function = {"time": self.times, "flops": self.flops, **self.others}[cost]
+        least, whole = function.exact(dict.fromkeys(self.groups, 1)), function.exact(self.full)
+        return least + share * (whole - least)
+
+    def problem(
+        self,
+        goal: Goal,
+        folder: Path | None = None,
+        known: Sequence[Trial] = (),
+        seed: int = 0,
+        steer: str = "time",
+        judge: Judge | None = None,
+    ) -> SearchProblem:
+        """A search; its `SearchProblem.evaluate` is a `Counting`.
+
+        Parameters
+        ----------
+        steer
+            ``time`` or ``flops``.
+        judge
+            In place of the bench's own.
+        """
+        chosen = self.times if steer == "time" else self.flops
+        cost, budget = steering_cost(goal.objective, {"time": chosen, **self.others}, goal.limits)
+        judged = self.judge if judge is None else judge
+
+        def costs(widths: Widths) -> Costs:
+            steered = None if steer == "time" else chosen.exact(widths)
+            size, memory = (int(self.others[name].exact(widths)) for name in ("size", "memory"))
+            return Costs(self.times.exact(widths), size, memory, None, steered)
+
+        def evaluate(candidate: Candidate) -> tuple[float, float]:
+            _check_widths(self.full, candidate.widths)
+            self.inspect(candidate, folder)
+            return judged(candidate)
+
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+        whole = costs(self.full)
+        return SearchProblem(
+            groups=self.groups,
+            importance=self.importance,
+            cost=cost,
+            budget=budget,
+            costs=costs,
+            evaluate=Counting(evaluate),
+            goal=goal,
+            original=Trial(self.full, whole.predicted_ms, 1.0, 0.0, whole),
+            seed=seed,
+            folder=folder,
+            known=list(known),
+            context=self.context,
+        )
+
+
+def synthetic(full: Widths = WIDTHS) -> Workbench:
+    """A chain of groups of these widths, with everything about it a formula."""
+    names = list(full)
+
+    def parameters(widths: Widths) -> float:
+        kernels = sum(9 * widths[before] * widths[after] for before, after in pairwise(names))
+        return float(kernels + sum(widths.values()))
+
+    def activations(widths: Widths) -> float:
+        together = [widths[before] + widths[after] for before, after in pairwise(names)]
+        return float(64 * max([widths[names[0]], *together]))
+
+    return Workbench(
+        groups={name: Group(name, width, (name,), (name,)) for name, width in full.items()},
+        importance={name: np.linspace(2, 1, width) / (1.5 * width) for name, width in full.items()},
+        times=StaircaseTimes(full),
+        flops=SmoothTimes(full),
+        others={
+            "size": NetworkCost(lambda widths: widths, parameters),  # type: ignore[arg-type, return-value]
+            "memory": NetworkCost(lambda widths: widths, activations),  # type: ignore[arg-type, return-value]
+        },
+        judge=SmoothJudge(full),
+    )
+
+
+def make_problem(
+    goal: Goal, folder: Path | None = None, known: Sequence[Trial] = (), seed: int = 0
+) -> SearchProblem:
+    """A search on the synthetic bench of three groups."""
+    return synthetic().problem(goal, folder, known, seed)
