@@ -9,21 +9,27 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from compressor.export_load import load_keras
 from compressor.finetune import Outcome, TrainingError
 from compressor.methods.base import Goal, Trial
 from compressor.options import Options
 from compressor.preparation import Prepared, save_model
 from compressor.workspace import Workspace
+from profiler import files
 from profiler.progress import ProgressCallback, silent
 
 _LEAST_EPOCHS = 2
 _NEAR = 0.01
 _MOST_RETREATS = 4
+_RETREAT_BY = 1.04
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """The widths that were chosen, and the networks trained for them.
+    """Widths that were trained in full, and the networks of every seed.
 
     Attributes
     ----------
@@ -35,17 +41,28 @@ class Chosen:
         Validation score of each.
     met
         Whether the goal is reached.
+    error
+        Standard error of the mean score less the original's (`compressor.margin`).
+    sure
+        Whether it is reached even if the mean score is by that error too high.
     """
 
     trial: Trial
     networks: tuple[Path, ...]
     scores: tuple[float, ...]
     met: bool
+    error: float = 0.0
+    sure: bool = True
 
     @property
     def mean_score(self) -> float:
         """Validation score, mean over seeds."""
         return sum(self.scores) / len(self.scores)
+
+    @property
+    def low_score(self) -> float:
+        """The mean score less its error: what the choice is made by where a score must be kept."""
+        return self.mean_score - self.error
 
 
 class Finals:
@@ -71,6 +88,7 @@ class Finals:
         self._options, self._seed, self._seeds = options, seed, seeds
         self._epoch_seconds = epoch_seconds
         self._runs, self._done = seeds, 0
+        self._left = seeds
         self._deadline = math.inf
         self._progress: ProgressCallback = silent
 
@@ -78,40 +96,66 @@ class Finals:
         """Choose among the best trials and train the winner with every seed.
 
         Under a budget the first few are trained in full, and the one with the best score wins. Under a limit
-        on the score they are trained from the fastest on until the mean over one's seeds keeps it: a single
-        lucky seed does not.
+        on the score they are trained from the fastest on until one keeps it by a margin: neither a lucky seed nor
+        a lucky draw of validation rows decides. Where none does, the one that comes nearest is taken.
         """
         contenders = self._contenders(trials)
         self._runs = min(len(contenders), self._options.finalists + 1) + self._seeds - 1
         self._deadline, self._progress = deadline, progress
-        least = self._goal.least_score
-        firsts: list[tuple[float, Trial]] = []
-        failed: list[Chosen] = []
-        for trial in contenders:
-            if firsts and not self._has_time(trial, self._seed):
+        keeps = self._goal.least_score is not None
+        tried: list[Chosen] = []
+        for position, trial in enumerate(contenders):
+            if tried and not self._has_time(trial, self._seed):
                 break
-            firsts.append((self._train(trial, self._seed).score, trial))
-            if least is not None and firsts[-1][0] >= least:
-                chosen = self._with_all_seeds(trial)
-                if chosen.met:
-                    return chosen
-                failed.append(chosen)
-        if failed:
-            return max(failed, key=lambda chosen: chosen.mean_score)
-        return self._with_all_seeds(max(firsts, key=lambda first: first[0])[1])
+            self._left = max(self._seeds, self._runs - position)
+            first = self._with_seeds(trial, 1)
+            if keeps and first.sure and self._seeds > 1:
+                first = self._with_seeds(trial, self._seeds)
+            if keeps and first.sure:
+                return first
+            tried.append(first)
+        return self._with_seeds(max(tried, key=self._standing).trial, self._seeds)
 
-    def _with_all_seeds(self, trial: Trial) -> Chosen:
-        """Train a candidate with every seed that there is time for; the best on validation comes first."""
+    def one(self, trial: Trial, deadline: float, progress: ProgressCallback) -> Chosen | None:
+        """Train one more candidate, with one seed; None where there is no time for it."""
+        self._runs, self._done, self._left = 1, 0, 1
+        self._deadline, self._progress = deadline, progress
+        return self._with_seeds(trial, 1) if self._has_time(trial, self._seed) else None
+
+    def is_trained(self, trial: Trial) -> bool:
+        """Whether a candidate was trained in full with one seed at least."""
+        return self._finished(trial, self._seed) is not None
+
+    def _standing(self, chosen: Chosen) -> tuple[float, ...]:
+        """What is compared where nobody was sure to reach the goal; the largest wins."""
+        if self._goal.least_score is None:
+            return float(chosen.met), chosen.mean_score, -chosen.trial.loss
+        return float(chosen.met), chosen.low_score, -chosen.trial.loss
+
+    def _with_seeds(self, trial: Trial, seeds: int) -> Chosen:
+        """Train a candidate with as many seeds as there is time for; the best on validation comes first."""
         outcomes: list[tuple[int, Outcome]] = []
-        for seed in range(self._seed, self._seed + self._seeds):
+        for seed in range(self._seed, self._seed + seeds):
+            if seeds > 1:
+                self._left = self._seed + seeds - seed
             if not outcomes or self._has_time(trial, seed):
                 outcomes.append((seed, self._train(trial, seed)))
         outcomes.sort(key=lambda item: (-item[1].score, item[1].loss))
         scores = tuple(outcome.score for _, outcome in outcomes)
+        error = 0.0
+        if self._goal.least_score is not None:
+            error = self._prepared.score_error([self._outputs(trial, seed) for seed, _ in outcomes])
         mean = replace(trial, score=sum(scores) / len(scores), loss=outcomes[0][1].loss)
-        met = self._goal.met_by(mean) and trial.predicted_ms < self._prepared.original.predicted_ms
+        met = self._goal.met_by(mean) and self._gains(trial)
         best = replace(trial, score=scores[0], loss=outcomes[0][1].loss)
-        return Chosen(best, tuple(self._path(trial, seed) for seed, _ in outcomes), scores, met)
+        networks = tuple(self._path(trial, seed) for seed, _ in outcomes)
+        sure = met and self._goal.met_by(replace(mean, score=mean.score - error))
+        return Chosen(best, networks, scores, met, error, sure)
+
+    def _gains(self, trial: Trial) -> bool:
+        """Whether a candidate is cheaper than the original, where something is to be made small."""
+        goal = self._goal
+        return goal.objective == "score" or goal.cost(trial) < goal.cost(self._prepared.original)
 
     def _has_time(self, trial: Trial, seed: int) -> bool:
         return time.monotonic() < self._deadline or self._finished(trial, seed) is not None
@@ -119,25 +163,32 @@ class Finals:
     def _contenders(self, trials: Sequence[Trial]) -> list[Trial]:
         """The trials to train in full, the most wanted first.
 
-        Under a limit on the score also faster ones that missed it narrowly, since full fine-tuning may lift
-        them over it, and slower ones, in case that the fast ones fail.
+        Under a limit on the score also cheaper ones that missed it narrowly, since full fine-tuning may lift
+        them over it, and dearer ones, a step apart, in case that the cheap ones fail.
         """
-        met = [trial for trial in trials if self._goal.met_by(trial)]
-        least = self._goal.least_score
+        goal = self._goal
+        met = [trial for trial in trials if goal.met_by(trial)]
+        least = goal.least_score
         if least is None or not met:
             return (met or list(trials))[: self._options.finalists]
         near = [
-            t for t in trials if least - _NEAR <= t.score < least and t.predicted_ms < met[0].predicted_ms
+            t
+            for t in trials
+            if least - _NEAR <= t.score < least and goal.excess(t) == 0 and goal.cost(t) < goal.cost(met[0])
         ]
         near = sorted(near, key=lambda trial: -trial.score)[: self._options.finalists]
-        return sorted(near, key=lambda trial: trial.predicted_ms) + met[:_MOST_RETREATS]
+        retreats = met[:1]
+        for trial in met[1:]:
+            if goal.cost(trial) >= _RETREAT_BY * goal.cost(retreats[-1]):
+                retreats.append(trial)
+        return sorted(near, key=goal.cost) + retreats[:_MOST_RETREATS]
 
     def _share(self) -> float:
         """When the next run must end so that all that are left get the same time."""
         if not math.isfinite(self._deadline):
             return math.inf
         now = time.monotonic()
-        return now + max(0.0, self._deadline - now) / max(self._seeds, self._runs - self._done)
+        return now + max(0.0, self._deadline - now) / self._left
 
     def _train(self, trial: Trial, seed: int) -> Outcome:
         finished = self._finished(trial, seed)
@@ -163,8 +214,28 @@ class Finals:
         if outcome.epochs:
             self._epoch_seconds = outcome.seconds / outcome.epochs
         save_model(network, self._path(trial, seed))
+        self._keep_outputs(trial, seed, network)
         self._workspace.finish_seed(self._key(trial, seed), outcome.__dict__)
         return outcome
+
+    def _outputs(self, trial: Trial, seed: int) -> NDArray[Any]:
+        """A finished network's outputs on the validation rows."""
+        try:
+            with self._outputs_path(trial, seed).open("rb") as file:
+                return np.asarray(np.load(file, allow_pickle=False))
+        except (OSError, ValueError, EOFError):
+            return self._keep_outputs(trial, seed, load_keras(self._path(trial, seed)))
+
+    def _keep_outputs(self, trial: Trial, seed: int, network: Any) -> NDArray[Any]:
+        if self._goal.least_score is None:
+            return np.zeros(0)
+        outputs = np.asarray(self._prepared.tuner.validation_outputs(network))
+        with files.replacing(self._outputs_path(trial, seed)) as temporary, temporary.open("wb") as file:
+            np.save(file, outputs)
+        return outputs
+
+    def _outputs_path(self, trial: Trial, seed: int) -> Path:
+        return self._path(trial, seed).with_suffix(".npy")
 
     def _finished(self, trial: Trial, seed: int) -> dict[str, Any] | None:
         kept = self._workspace.finished_seeds().get(self._key(trial, seed))

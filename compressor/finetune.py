@@ -99,6 +99,7 @@ class FineTuner:
         self._task = task
         self._teacher = teacher
         self._wanted: NDArray[Any] | None = None
+        self._answered: NDArray[Any] | None = None
         data = task.data
         if data.x_val is None or data.y_val is None:
             raise ValueError("the data has no validation rows")
@@ -136,6 +137,14 @@ class FineTuner:
     def evaluate(self, model: Any) -> tuple[float, float]:
         """Score and loss of a model on the validation rows."""
         return self._evaluate(outputs_of(model, self._validation[0]))
+
+    def validation_outputs(self, model: Any) -> NDArray[Any]:
+        """A model's outputs on the validation rows [rows, ...]; the original's are worked out once."""
+        if model is not self._teacher:
+            return outputs_of(model, self._validation[0])
+        if self._answered is None:
+            self._answered = outputs_of(model, self._validation[0])
+        return self._answered
 
     def _evaluate(self, outputs: NDArray[Any]) -> tuple[float, float]:
         x, y = self._validation

@@ -12,20 +12,25 @@ from typing import Any
 from compressor.data import Data, check_data, load_data
 from compressor.export_load import load_keras
 from compressor.export_quiet import require, tensorflow
-from compressor.finals import Finals
+from compressor.finals import Chosen, Finals
+from compressor.front import POINTS, check_points, train_points
+from compressor.limits import Limits, check_goal, missed
+from compressor.measured_cost import MeasuredCost
 from compressor.methods.base import Goal, SearchMethod, SearchProblem, Trial
 from compressor.options import Options
 from compressor.preparation import Evaluator, Prepared, prepare, save_model
-from compressor.reporting import make_result
+from compressor.reporting import Request, make_result
 from compressor.result import CompressionResult
 from compressor.sharing import Sharing
 from compressor.workspace import Workspace, data_digest, file_digest, json_digest
 from profiler.errors import BudgetError, UsageError
-from profiler.progress import ProgressCallback, silent
+from profiler.progress import ProgressCallback, silent, within
 from profiler.target import Target
 
 _SEARCH_SHARE = 0.55
 _RESERVE_SHARE = 0.12
+_WINNER_SHARE = 0.8
+"""Of the time for full fine-tuning; the rest is for the other points of the front."""
 
 
 def compress(
@@ -36,6 +41,11 @@ def compress(
     *,
     budget_ms: float | None = None,
     max_accuracy_drop: float | None = None,
+    max_size_kb: float | None = None,
+    max_memory_kb: float | None = None,
+    max_energy_mj: float | None = None,
+    minimize: str | None = None,
+    points: int = POINTS,
     method: str | SearchMethod = "optuna",
     quantize: str = "none",
     calibration: Any = None,
@@ -72,9 +82,11 @@ def compress(
         A `timemodel.TimeModel` or its file.
     out
         The folder for everything that is made.
-    budget_ms, max_accuracy_drop
-        One of them: the predicted time to stay within, or how many points of validation accuracy (hundredths
-        of the score) may be lost for the least time.
+    budget_ms, max_accuracy_drop, max_size_kb, max_memory_kb, max_energy_mj, minimize
+        What is wanted, in any combination: see `compressor.limits.Limits`. Without a limit on the loss of accuracy the
+        best score within the other limits is looked for; with one the least time (or what `minimize` names).
+    points
+        Networks to train in full along the front of accuracy against time, the winner included.
     method
         A name from `compressor.methods.METHODS`, or a method.
     quantize
@@ -96,8 +108,8 @@ def compress(
     measure
         Whether to measure at the end.
     steer
-        What stands for time in the search: ``time`` as predicted, or ``flops`` in its place, to see what knowing the
-        time is worth.
+        What stands for time in the search: ``time`` as predicted; or in its place ``flops``, to see what knowing the
+        time is worth, or ``measured``: each candidate is run on the target, seconds each. The budget is of that.
     storage
         URL of a database for the study, so that other machines can take part (`compressor.joining.join`); default: a
         journal in `out`. Methods: ``optuna``.
@@ -114,13 +126,17 @@ def compress(
     Raises
     ------
     BudgetError
-        The goal was not reached; the nearest network is saved and the message says by how much it misses.
+        The goal cannot be reached, which is said before any training; or it was not reached: then the nearest network
+        is saved, and the message says by how much it misses.
     UsageError, DataError, ModelFileError
         What was given cannot be used; one sentence says why.
     """
     options = options or Options()
     started = time.monotonic()
-    _check(budget_ms, max_accuracy_drop, quantize, seeds, minutes)
+    limits = Limits(budget_ms, max_accuracy_drop, max_size_kb, max_memory_kb, max_energy_mj, minimize)
+    limits.check()
+    check_points(points)
+    _check(quantize, seeds, minutes)
     deadline = started + 60 * minutes if minutes else math.inf
     require("optuna")
     sharing = Sharing(storage, workers, trials)
@@ -136,8 +152,7 @@ def compress(
         "model": file_digest(model),
         "data": data_digest(rows),
         "time_model": json_digest(time_model.to_dict()) if hasattr(time_model, "to_dict") else None,
-        "budget": budget_ms,
-        "max_accuracy_drop": max_accuracy_drop,
+        **limits.asked(),
         "method": searcher.name,
         "quantize": quantize,
         "importance": importance,
@@ -148,40 +163,55 @@ def compress(
     }
     workspace = Workspace(out, request, resume)
     prepared = prepare(model, rows, time_model, quantize, calibration, setting, importance, seed, options,
-                       lambda done, note: progress(0.1 * done, note), steer)  # fmt: skip
-    goal = _goal(prepared, budget_ms, max_accuracy_drop)
-    workspace.begin()
-    evaluator = prepared.evaluator(options.search, seed, workspace.folder)
-    evaluator.deadline = started + _SEARCH_SHARE * (deadline - started) if minutes else math.inf
-    with sharing.searching(searcher, workspace.folder, files, request, goal) as shared:
-        best = _search(shared, prepared, workspace, goal, evaluator, seed, progress)
-    prepared = replace(prepared, notes=(*prepared.notes, *sharing.notes))
-    if not best:
-        raise BudgetError(
-            "The time was used up before the first candidate was finished: give more --minutes."
-        )
-    finals = Finals(prepared, workspace, goal, options, seed, seeds, evaluator.epoch_seconds)
-    chosen = finals.run(best, deadline - _RESERVE_SHARE * (deadline - started) if minutes else math.inf,
-                        lambda done, note: progress(0.6 + 0.3 * done, note))  # fmt: skip
-    result = make_result(prepared, workspace, chosen, best, searcher.name, budget_ms, max_accuracy_drop, seed,
-                         target, measure, started, lambda done, note: progress(0.9 + 0.1 * done, note))  # fmt: skip
-    result.save()
-    workspace.clear_checkpoints()
-    progress(1.0, "done")
+                       lambda done, note: progress(0.1 * done, note), steer, target,
+                       workspace.folder / "measured.jsonl")  # fmt: skip
+    goal = limits.goal(prepared.original)
+    check_goal(prepared, goal)
+    with workspace.kept():
+        workspace.begin()
+        evaluator = prepared.evaluator(options.search, seed, workspace.folder)
+        evaluator.deadline = started + _SEARCH_SHARE * (deadline - started) if minutes else math.inf
+        with sharing.searching(searcher, workspace.folder, files, request, goal) as shared:
+            best = _search(shared, prepared, workspace, goal, evaluator, seed, progress)
+        prepared = replace(prepared, notes=(*prepared.notes, *sharing.notes))
+        if not best:
+            raise BudgetError(
+                "The time was used up before the first candidate was finished: give more --minutes."
+            )
+        finals = Finals(prepared, workspace, goal, options, seed, seeds, evaluator.epoch_seconds)
+        finals_end = deadline - _RESERVE_SHARE * (deadline - started) if minutes else math.inf
+        trained = _train(finals, prepared, best, points, finals_end, within(progress, 0.6, 0.9))
+        wanted = Request(limits, goal, searcher.name, seed, target, measure, started, deadline)
+        result = make_result(prepared, workspace, trained, best, wanted, within(progress, 0.9, 1.0))
+        result.save()
+        workspace.clear_checkpoints()
+        progress(1.0, "done")
     if not result.met:
-        raise BudgetError(_missed(result, prepared, chosen.trial))
+        chosen = trained[0]
+        told = f"{result.after.mean_score:.1%} {result.score_name}"
+        raise BudgetError(
+            missed(goal, chosen.trial, prepared.original, chosen.mean_score, told, result.folder)
+        )
     return result
 
 
-def _check(
-    budget_ms: float | None, drop: float | None, quantize: str, seeds: int, minutes: float | None
-) -> None:
-    if (budget_ms is None) == (drop is None):
-        raise UsageError("Give one of --budget-ms and --max-accuracy-drop.")
-    if budget_ms is not None and not (math.isfinite(budget_ms) and budget_ms > 0):
-        raise UsageError(f"--budget-ms must be above 0, not {budget_ms:g}.")
-    if drop is not None and not 0 <= drop <= 100:
-        raise UsageError(f"--max-accuracy-drop is 0 to 100 points, not {drop:g}.")
+def _train(
+    finals: Finals,
+    prepared: Prepared,
+    trials: list[Trial],
+    points: int,
+    deadline: float,
+    progress: ProgressCallback,
+) -> list[Chosen]:
+    """The winner with all seeds, then the other points of the front."""
+    now = time.monotonic()
+    share = _WINNER_SHARE if points > 1 else 1.0
+    winners_end = now + share * (deadline - now) if math.isfinite(deadline) else math.inf
+    winner = finals.run(trials, winners_end, within(progress, 0.0, share))
+    return train_points(prepared, finals, trials, winner, points, deadline, within(progress, share, 1.0))
+
+
+def _check(quantize: str, seeds: int, minutes: float | None) -> None:
     if quantize not in ("none", "int8"):
         raise UsageError(f"--quantize {quantize} does not go with compress: choose none or int8.")
     if not 1 <= seeds <= 100:
@@ -196,17 +226,6 @@ def _loaded(time_model: Any) -> Any:
     from timemodel.model import TimeModel
 
     return TimeModel.load(time_model)
-
-
-def _goal(prepared: Prepared, budget_ms: float | None, drop: float | None) -> Goal:
-    if budget_ms is None:
-        return Goal(least_score=prepared.original.score - (drop or 0.0) / 100)
-    if budget_ms >= prepared.original.predicted_ms:
-        raise UsageError(
-            f"{prepared.name} takes {prepared.original.predicted_ms:.4g} ms already (predicted), within the budget "
-            f"of {budget_ms:g} ms: give a smaller one."
-        )
-    return Goal(budget_ms=budget_ms)
 
 
 def _search(
@@ -250,7 +269,11 @@ def _search(
     problem.on_trial, problem.on_adopted = finished, workspace.add_trial
     evaluator.on_epoch = lambda epoch, epochs, score: problem.on_epoch(epoch, epochs, score)
     progress(0.1, "searching")
-    return searcher.run(problem)
+    try:
+        return searcher.run(problem)
+    finally:
+        if isinstance(prepared.steering, MeasuredCost):
+            prepared.steering.close()  # the finalists are measured later, on a target that is opened for them
 
 
 def _share_done(searcher: SearchMethod, tried: int) -> float:
@@ -263,20 +286,4 @@ def _told(problem: SearchProblem) -> str:
     return (
         f"{len(problem.trials)} candidates, best {best.predicted_ms:.4g} ms with "
         f"{best.score:.4g} (original {problem.original.predicted_ms:.4g} ms, {problem.original.score:.4g})"
-    )
-
-
-def _missed(result: CompressionResult, prepared: Prepared, trial: Trial) -> str:
-    where = f"it is saved in {result.folder}"
-    if result.budget_ms is not None:
-        ratio = trial.predicted_ms / result.budget_ms
-        over = f"{100 * (ratio - 1):.0f}% over" if ratio < 2 else f"{ratio:,.3g} times that"
-        return (
-            f"No network within {result.budget_ms:g} ms was found: the nearest takes {trial.predicted_ms:.4g} ms "
-            f"(predicted, {over}) and has {result.after.mean_score:.1%} {result.score_name}; {where}."
-        )
-    lost = 100 * (prepared.original.score - (result.after.validation_score or 0.0))
-    return (
-        f"No faster network within {result.max_accuracy_drop:g} points was found: the nearest loses {lost:.2f} points "
-        f"on validation rows at {trial.predicted_ms:.4g} ms (predicted); {where}."
     )

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from numpy.typing import NDArray
 
 from compressor.costs import STEERINGS, CandidateCost, Costs, NetworkCost, flops_cost, steering_cost
 from compressor.data import Data
@@ -17,6 +19,7 @@ from compressor.finetune import FineTuner, Schedule, TrainingError
 from compressor.graph import ChannelGraph, Widths, build_graph
 from compressor.importance import Importance, measure_importance, normalised, strongest
 from compressor.lowering import ConvertingLowering, Lowering, LoweringError, learn_lowering
+from compressor.margin import standard_error
 from compressor.measured_cost import MeasuredCost, place_of
 from compressor.methods.base import Candidate, Goal, SearchOverError, Trial
 from compressor.options import Options
@@ -98,6 +101,30 @@ class Prepared:
             return cut(self.model, candidate.keep, self.graph)
         return self.build(candidate.widths)
 
+    def score_error(self, outputs: Sequence[NDArray[Any]]) -> float:
+        """Standard error of what networks score more than the original, from their outputs on validation rows.
+
+        See `compressor.margin.standard_error`.
+        """
+        x, y = self.validation_rows
+        return standard_error(self.task, outputs, self.tuner.validation_outputs(self.model), x, y)
+
+    @property
+    def validation_rows(self) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Inputs and labels to choose by."""
+        data = self.task.data
+        assert data.x_val is not None
+        assert data.y_val is not None
+        return data.x_val, data.y_val
+
+    @property
+    def test_rows(self) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Inputs and labels that are looked at once."""
+        data = self.task.data
+        assert data.x_test is not None
+        assert data.y_test is not None
+        return data.x_test, data.y_test
+
     def costs(self, widths: Widths) -> Costs:
         """All that the file at these widths costs."""
         network = self.times.network(widths)
@@ -164,6 +191,8 @@ class Evaluator:
         A candidate that is not done by then is not judged.
     epoch_seconds
         What an epoch over all training rows takes, by the last candidate; 0 before there is one.
+    on_epoch
+        As `SearchProblem.on_epoch`.
     """
 
     def __init__(self, prepared: Prepared, schedule: Schedule, seed: int, folder: Path | None = None) -> None:
@@ -172,6 +201,7 @@ class Evaluator:
         self.last: Any = None
         self.deadline = math.inf
         self.epoch_seconds = 0.0
+        self.on_epoch: Callable[[int, int, float], None] = lambda epoch, epochs, score: None
 
     def __call__(self, candidate: Candidate) -> tuple[float, float]:
         """Validation score and loss after a short fine-tuning; -inf and inf where it diverged.
@@ -185,7 +215,9 @@ class Evaluator:
         """
         self.last = candidate.model or self._prepared.network_of(candidate, self._folder)
         try:
-            outcome = self._prepared.tuner.fit(self.last, self._schedule, self._seed, deadline=self.deadline)
+            outcome = self._prepared.tuner.fit(
+                self.last, self._schedule, self._seed, deadline=self.deadline, on_epoch=self._tell_epoch
+            )
         except TrainingError:
             return -math.inf, math.inf
         if outcome.epochs:
@@ -196,6 +228,9 @@ class Evaluator:
             raise SearchOverError
         self._first = False
         return outcome.score, outcome.loss
+
+    def _tell_epoch(self, epoch: int, score: float) -> None:
+        self.on_epoch(epoch, self._schedule.epochs, score)
 
 
 def prepare(

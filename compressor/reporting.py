@@ -1,75 +1,118 @@
-"""From the chosen networks to the result: export, one look at the test rows, times in turns."""
+"""From the trained networks to the result: export, one look at the test rows, times in turns."""
 
 from __future__ import annotations
 
-import contextlib
-import shutil
+import math
 import time
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from compressor.export import export
 from compressor.finals import Chosen
-from compressor.methods.base import Trial
+from compressor.front import on_front
+from compressor.layer_changes import LayerChange, layer_changes, timed
+from compressor.limits import Limits
+from compressor.methods.base import Goal, Trial
+from compressor.point_files import WINNER, PointFiles, write_files
 from compressor.preparation import Prepared
-from compressor.result import CompressionResult, LayerWidth, NetworkFacts
-from compressor.verification import Turns, file_score, measure_in_turns, target_of
+from compressor.remarks import remarks
+from compressor.result import CompressionResult, LayerWidth, NetworkFacts, Point
+from compressor.verification import (
+    Turns,
+    file_score,
+    layers_ms,
+    measure_in_turns,
+    seconds_a_turn,
+    target_of,
+)
 from compressor.workspace import Workspace
 from profiler.errors import TargetError
-from profiler.progress import ProgressCallback
+from profiler.memory import peak_memory_bytes
+from profiler.progress import ProgressCallback, within
 from profiler.target import Target
 from profiler.tflite_reader import read_network
 
 _WIDTH_KEYS = ("filters", "units")
 
 
+@dataclass(frozen=True)
+class Request:
+    """What a run was asked for, beyond what `Prepared` knows.
+
+    Attributes
+    ----------
+    limits, goal
+        What was asked, and the goal that followed from it.
+    method
+        Its name.
+    target
+        Where to measure; None for this machine.
+    started, deadline
+        On the clock of `time.monotonic`.
+    """
+
+    limits: Limits
+    goal: Goal
+    method: str
+    seed: int
+    target: str | Target | None
+    measure: bool
+    started: float
+    deadline: float = math.inf
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """Times in turns, and per layer; None and empty where nothing was measured."""
+
+    turns: Turns | None = None
+    layers: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
+
+
 def make_result(
     prepared: Prepared,
     workspace: Workspace,
-    chosen: Chosen,
+    points: Sequence[Chosen],
     trials: Sequence[Trial],
-    method: str,
-    budget_ms: float | None,
-    max_accuracy_drop: float | None,
-    seed: int,
-    target: str | Target | None,
-    measure: bool,
-    started: float,
+    request: Request,
     progress: ProgressCallback,
 ) -> CompressionResult:
-    """Export the original and every seed's network, run them all, and put the figures side by side."""
-    progress(0.0, "exporting")
+    """Export the original and every network that was trained, run them all, and put the figures side by side.
+
+    Parameters
+    ----------
+    points
+        The winner first.
+    """
     notes = list(prepared.notes)
-    files, keras_files = _export(prepared, workspace, chosen, notes)
-    progress(0.4, "running on test rows")
-    scores = _scores(prepared, files)
-    turns = None
-    if measure:
-        timed = {name: path for name, path in files.items() if not name.startswith("seed") or name == "seed0"}
-        turns = _measure(prepared, timed, target, notes, progress)
+    files = write_files(prepared, workspace, points, notes, within(progress, 0.0, 0.4))
+    progress(0.4, "running on validation and test rows")
+    test = _scores(prepared, files.tflite, prepared.test_rows)
+    validation = _scores(prepared, files.tflite, prepared.validation_rows)
+    measured = _measure(prepared, files, request, notes, within(progress, 0.5, 0.98))
     facts = {
-        name: _facts(prepared, workspace, name, files, keras_files, scores, chosen, turns)
-        for name in ("original", "quantized", "seed0")
-        if name in files
+        name: _facts(prepared, workspace, files, name, points[0], test, validation, measured.turns)
+        for name in ("original", "quantized", WINNER)
+        if name in files.tflite
     }
-    before, after = facts["original"], facts["seed0"]
-    ratio = turns.ratio("original", "seed0") if turns else None
-    setting = prepared.time_model.setting()
+    shown = _points(prepared, workspace, files, points, test, validation, measured.turns)
+    before, after = facts["original"], facts[WINNER]
+    ratio = measured.turns.ratio("original", WINNER) if measured.turns else None
+    chosen = points[0]
     result = CompressionResult(
         folder=str(workspace.folder),
-        method=method,
+        method=request.method,
         device=prepared.time_model.device,
-        setting=str(getattr(setting, "key", "")),
+        setting=str(getattr(prepared.time_model.setting(), "key", "")),
         quantize=prepared.quantize,
-        seed=seed,
+        seed=request.seed,
         seeds=len(chosen.networks),
-        budget_ms=budget_ms,
-        max_accuracy_drop=max_accuracy_drop,
+        budget_ms=request.limits.budget_ms,
+        max_accuracy_drop=request.limits.max_accuracy_drop,
         met=chosen.met,
         score_name=prepared.task.score_name,
-        test_rows=len(_test_rows(prepared)[0]),
+        test_rows=len(prepared.test_rows[0]),
         before=before,
         quantized=facts.get("quantized"),
         after=after,
@@ -78,11 +121,15 @@ def make_result(
         speedup_high=ratio[2] if ratio else None,
         widths=layer_widths(prepared, chosen.trial),
         frozen=tuple({"layer": f.layer, "reason": f.reason} for f in prepared.graph.frozen),
-        trials=tuple(trial.to_dict() for trial in trials),
-        seconds=time.monotonic() - started,
-        notes=(),
+        trials=tuple(_without_channels(trial) for trial in trials),
+        seconds=time.monotonic() - request.started,
+        points=_marked(shown, facts, validation),
+        layers=_layers(prepared, files, measured),
+        validation_rows=len(prepared.validation_rows[0]),
+        limits={name: value for name, value in asdict(request.limits).items() if value is not None},
     )
-    return replace(result, notes=(*notes, *_remarks(result)))
+    said = remarks(result, request.goal, chosen, prepared.original.score)
+    return replace(result, notes=(*notes, *said))
 
 
 def layer_widths(prepared: Prepared, trial: Trial) -> tuple[LayerWidth, ...]:
@@ -97,120 +144,142 @@ def layer_widths(prepared: Prepared, trial: Trial) -> tuple[LayerWidth, ...]:
     return tuple(rows)
 
 
-def _export(
-    prepared: Prepared, workspace: Workspace, chosen: Chosen, notes: list[str]
-) -> tuple[dict[str, Path], dict[str, Path]]:
-    """Write every `.tflite`: the original, the quantised original, one per seed (``seed0`` is the best)."""
-    from compressor.export_load import load_keras
-
-    data, quantize = prepared.task.data, prepared.quantize
-    held = data if prepared.task.is_classification or data.metric is not None else data.x[:200]
-    files = {"original": workspace.path("original.tflite")}
-    keras_files: dict[str, Path] = {}
-    options: dict[str, Any] = {"check_data": held, "allow_drop": True}
-    export(prepared.model, files["original"], **options)
-    if quantize != "none":
-        files["quantized"] = workspace.path(f"original_{quantize}.tflite")
-        found = export(prepared.model, files["quantized"], quantize, prepared.calibration, **options)
-        notes += [f"The original as {quantize}: {note}" for note in found.notes]
-    for rank, path in enumerate(chosen.networks):
-        name = f"seed{rank}"
-        files[name] = workspace.path("compressed.tflite") if rank == 0 else path.with_suffix(".tflite")
-        keras_files[name] = workspace.path("compressed.keras") if rank == 0 else path
-        calibration = prepared.calibration if quantize != "none" else None
-        found = export(load_keras(path), files[name], quantize, calibration, **options)
-        if rank == 0:
-            shutil.copyfile(path, keras_files[name])
-            notes += list(found.notes)
-    with contextlib.suppress(OSError):
-        workspace.path("best_so_far.keras").unlink()
-    return files, keras_files
+def _without_channels(trial: Trial) -> dict[str, Any]:
+    """A trial for the record; which channels it keeps stands in ``trials.jsonl``."""
+    return {name: value for name, value in trial.to_dict().items() if name != "keep"}
 
 
-def _test_rows(prepared: Prepared) -> tuple[Any, Any]:
-    data = prepared.task.data
-    assert data.x_test is not None
-    assert data.y_test is not None
-    return data.x_test, data.y_test
-
-
-def _scores(prepared: Prepared, files: dict[str, Path]) -> dict[str, float]:
-    """The one look at the test rows."""
-    x, y = _test_rows(prepared)
+def _scores(prepared: Prepared, files: Mapping[str, Path], rows: tuple[Any, Any]) -> dict[str, float]:
+    """The score of every file; on the test rows this is the one look at them."""
+    x, y = rows
     return {name: file_score(prepared.task, path, x, y) for name, path in files.items()}
 
 
 def _measure(
-    prepared: Prepared,
-    files: dict[str, Path],
-    named: str | Target | None,
-    notes: list[str],
-    progress: ProgressCallback,
-) -> Turns | None:
-    target, reason = target_of(prepared.time_model, named)
+    prepared: Prepared, files: PointFiles, request: Request, notes: list[str], progress: ProgressCallback
+) -> _Measured:
+    """All networks in turns, then the layers of the two that are compared."""
+    if not request.measure:
+        return _Measured()
+    target, reason = target_of(prepared.time_model, request.target)
     if target is None:
         notes.append(reason)
-        return None
+        return _Measured()
+    shown = {name: files.tflite[name] for name in files.shown()}
+    seconds = seconds_a_turn(len(shown), request.deadline - time.monotonic())
     try:
-        turns = measure_in_turns(files, target, progress=lambda done, note: progress(0.5 + 0.5 * done, note))
+        turns = measure_in_turns(shown, target, seconds=seconds, progress=within(progress, 0.0, 0.9))
+        progress(0.9, "measuring layers")
+        layers = layers_ms({name: files.tflite[name] for name in (files.base, WINNER)}, target, 2 * seconds)
     except TargetError as error:
         notes.append(f"Nothing was measured: {error}")
-        return None
+        return _Measured()
     finally:
-        if not isinstance(named, Target):
+        if not isinstance(request.target, Target):
             target.close()
     if turns.disturbed:
         notes.append("Other work slowed the device down while it measured: times may be too high.")
-    return turns
+    return _Measured(turns, layers)
 
 
 def _facts(
     prepared: Prepared,
     workspace: Workspace,
+    files: PointFiles,
     name: str,
-    files: dict[str, Path],
-    keras_files: dict[str, Path],
-    scores: dict[str, float],
     chosen: Chosen,
+    test: Mapping[str, float],
+    validation: Mapping[str, float],
     turns: Turns | None,
 ) -> NetworkFacts:
-    path = files[name]
+    path = files.tflite[name]
     network = read_network(path)
     prediction = prepared.time_model.predict(network)
-    cut = name.startswith("seed")
-    widths = chosen.trial.widths if cut else prepared.graph.widths
+    cut = name == WINNER
+    judged = {WINNER: chosen.mean_score, "original": prepared.original.score}
     return NetworkFacts(
         tflite=str(path.relative_to(workspace.folder)),
-        keras=str(keras_files[name].relative_to(workspace.folder)) if name in keras_files else None,
+        keras=str(files.keras[name].relative_to(workspace.folder)) if name in files.keras else None,
         quantize=prepared.quantize if name != "original" else "none",
-        score=scores[name],
-        scores=tuple(scores[key] for key in scores if key.startswith("seed")) if cut else (scores[name],),
-        validation_score=(
-            chosen.mean_score if cut else prepared.original.score if name == "original" else None
-        ),
+        score=test[name],
+        scores=tuple(test[key] for key in files.seeds(0)) if cut else (test[name],),
+        validation_score=judged.get(name, validation[name]),
         predicted_ms=float(prediction.predicted_ms),
         low_ms=float(prediction.low_ms),
         high_ms=float(prediction.high_ms),
         measured_ms=turns.median_ms(name) if turns else None,
         measured_p90_ms=turns.median_p90_ms(name) if turns else None,
-        parameters=prepared.graph.parameters(widths),
+        parameters=prepared.graph.parameters(chosen.trial.widths if cut else prepared.graph.widths),
         macs=network.macs,
         file_bytes=path.stat().st_size,
+        peak_memory_bytes=int(peak_memory_bytes(network) or 0),
+        energy_mj=getattr(prediction, "energy_mj", None),
     )
 
 
-def _remarks(result: CompressionResult) -> list[str]:
-    """What a reader of the figures should notice."""
-    remarks = []
-    drop = result.max_accuracy_drop
-    if drop is not None and result.drop_points > drop:
-        remarks.append(
-            f"On the test rows {result.drop_points:.2f} points were lost, more than the {drop:g} that were allowed "
-            "on validation rows."
+def _points(
+    prepared: Prepared,
+    workspace: Workspace,
+    files: PointFiles,
+    points: Sequence[Chosen],
+    test: Mapping[str, float],
+    validation: Mapping[str, float],
+    turns: Turns | None,
+) -> list[Point]:
+    """The figures of every point, fastest first; which are on the front is marked later."""
+    rows = []
+    for number, point in enumerate(points):
+        name, seeds = f"point{number}.seed0", files.seeds(number)
+        facts = _facts(prepared, workspace, files, name, point, test, validation, turns)
+        keras_file, tflite = files.places[number]
+        rows.append(
+            Point(
+                keras=str(keras_file.relative_to(workspace.folder)),
+                tflite=str(tflite.relative_to(workspace.folder)),
+                chosen=number == 0,
+                widths={row.layer: row.after for row in layer_widths(prepared, point.trial) if row.group},
+                validation_score=_mean(validation[seed] for seed in seeds),
+                score=_mean(test[seed] for seed in seeds),
+                seeds=len(seeds),
+                predicted_ms=facts.predicted_ms,
+                low_ms=facts.low_ms,
+                high_ms=facts.high_ms,
+                measured_ms=facts.measured_ms,
+                measured_p90_ms=facts.measured_p90_ms,
+                size_bytes=facts.file_bytes,
+                peak_memory_bytes=facts.peak_memory_bytes,
+                energy_mj=facts.energy_mj,
+                parameters=prepared.graph.parameters(point.trial.widths),
+                macs=facts.macs,
+                on_front=True,
+            )
         )
-    measured = result.after.measured_ms
-    if result.budget_ms is not None and measured is not None and measured > result.budget_ms:
-        remarks.append(f"It was measured at {measured:.4g} ms, above the budget of {result.budget_ms:g} ms.")
-    if result.speedup_measured is not None and result.speedup_measured < 1:
-        remarks.append("It was measured to be slower than the original.")
-    return remarks
+    return sorted(rows, key=lambda row: row.time_ms)
+
+
+def _mean(values: Any) -> float:
+    found = list(values)
+    return float(sum(found) / len(found))
+
+
+def _marked(
+    points: Sequence[Point], facts: Mapping[str, NetworkFacts], validation: Mapping[str, float]
+) -> tuple[Point, ...]:
+    """The points with which of them are on the front; the original and the quantised original compete."""
+    others = [(facts[name], validation[name]) for name in ("original", "quantized") if name in facts]
+    times = [point.time_ms for point in points]
+    times += [f.predicted_ms if f.measured_ms is None else f.measured_ms for f, _ in others]
+    scores = [point.validation_score for point in points] + [score for _, score in others]
+    return tuple(
+        replace(point, on_front=mark) for point, mark in zip(points, on_front(times, scores), strict=False)
+    )
+
+
+def _layers(prepared: Prepared, files: PointFiles, measured: _Measured) -> tuple[LayerChange, ...]:
+    """What each layer gave back: the original in the same arithmetic against the compressed network."""
+    base = files.base
+    before, after = (
+        timed(prepared.time_model, read_network(files.tflite[name]), measured.layers.get(name))
+        for name in (base, WINNER)
+    )
+    return layer_changes(prepared.time_model, before, after, [layer.name for layer in prepared.model.layers])

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from compressor.layer_changes import LayerChange
 from profiler.errors import DataError, missing
 from profiler.files import write_json
 
@@ -39,6 +40,10 @@ class NetworkFacts:
         Medians over rounds in which the networks took turns; None where nothing was measured.
     parameters, macs, file_bytes
         Weights, multiply-accumulates of one inference, size of the file.
+    peak_memory_bytes
+        The activations at their peak, as the runtime plans them.
+    energy_mj
+        Of one inference; None where the device's model has none.
     """
 
     tflite: str
@@ -55,6 +60,8 @@ class NetworkFacts:
     parameters: int
     macs: int
     file_bytes: int
+    peak_memory_bytes: int = 0
+    energy_mj: float | None = None
 
     @property
     def mean_score(self) -> float:
@@ -85,6 +92,57 @@ class LayerWidth:
     group: str
     before: int
     after: int
+
+
+@dataclass(frozen=True)
+class Point:
+    """One network of the front: accuracy against time.
+
+    Attributes
+    ----------
+    keras, tflite
+        Its files.
+    chosen
+        Whether it is the one that the result is about (`CompressionResult.after`).
+    widths
+        By layer.
+    validation_score
+        Of the file on the validation rows, mean over seeds: by this and the time points are compared.
+    score
+        Of the file on the test rows, mean over seeds.
+    seeds
+        Trainings that these are the mean of.
+    predicted_ms, low_ms, high_ms, measured_ms, measured_p90_ms
+        As in `NetworkFacts`.
+    size_bytes, peak_memory_bytes, energy_mj, parameters, macs
+        What else it takes.
+    on_front
+        Whether no other point, nor the original, is as fast and as good and in one of both better.
+    """
+
+    keras: str
+    tflite: str
+    chosen: bool
+    widths: dict[str, int]
+    validation_score: float
+    score: float
+    seeds: int
+    predicted_ms: float
+    low_ms: float
+    high_ms: float
+    measured_ms: float | None
+    measured_p90_ms: float | None
+    size_bytes: int
+    peak_memory_bytes: int
+    energy_mj: float | None
+    parameters: int
+    macs: int
+    on_front: bool
+
+    @property
+    def time_ms(self) -> float:
+        """Measured, else predicted."""
+        return self.predicted_ms if self.measured_ms is None else self.measured_ms
 
 
 @dataclass(frozen=True)
@@ -119,6 +177,15 @@ class CompressionResult:
         Candidates that were tried.
     notes
         What the reader should know.
+    points
+        The networks along the front, fastest first.
+    layers
+        What each layer of the file gave back, and why; the last row belongs to no layer. Their `saved_ms` sum up to
+        the difference of predicted times of the original (as quantised as the result) and the compressed network.
+    limits
+        All that was asked for, by the names of `compressor.limits.Limits`.
+    test_rows, validation_rows
+        How many rows scores are of.
     """
 
     folder: str
@@ -144,6 +211,10 @@ class CompressionResult:
     trials: tuple[dict[str, Any], ...]
     seconds: float
     notes: tuple[str, ...] = field(default_factory=tuple)
+    points: tuple[Point, ...] = ()
+    layers: tuple[LayerChange, ...] = ()
+    limits: dict[str, Any] = field(default_factory=dict)
+    validation_rows: int = 0
 
     @property
     def speedup_predicted(self) -> float:
@@ -168,6 +239,8 @@ class CompressionResult:
             "frozen": list(self.frozen),
             "trials": list(self.trials),
             "notes": list(self.notes),
+            "points": [asdict(point) for point in self.points],
+            "layers": [layer.to_dict() for layer in self.layers],
         }
 
     def save(self) -> Path:
@@ -192,6 +265,8 @@ class CompressionResult:
                 value.pop(name)
             value.update({name: _facts(value[name]) for name in ("before", "quantized", "after")})
             value["widths"] = tuple(LayerWidth(**row) for row in value["widths"])
+            value["points"] = tuple(Point(**row) for row in value.get("points", ()))
+            value["layers"] = tuple(LayerChange(**row) for row in value.get("layers", ()))
             for name in ("frozen", "trials", "notes"):
                 value[name] = tuple(value[name])
             value["folder"] = str(Path(folder))
@@ -241,7 +316,30 @@ class CompressionResult:
                 each(lambda f: f"{f.file_bytes / 1e3:,.1f} kB"),
                 _percent(after.file_bytes, before.file_bytes),
             ),
+            *self._more_rows(row, each),
         ]
+
+    def _more_rows(self, row: Any, each: Any) -> list[dict[str, str]]:
+        """Peak memory and energy, where they are known."""
+        before, after = self.before, self.after
+        rows = []
+        if before.peak_memory_bytes and after.peak_memory_bytes:
+            rows.append(
+                row(
+                    "peak memory",
+                    each(lambda f: f"{f.peak_memory_bytes / 1e3:,.1f} kB"),
+                    _percent(after.peak_memory_bytes, before.peak_memory_bytes),
+                )
+            )
+        if before.energy_mj and after.energy_mj:
+            rows.append(
+                row(
+                    "energy",
+                    each(lambda f: "-" if f.energy_mj is None else f"{f.energy_mj:.4g} mJ"),
+                    _percent(after.energy_mj, before.energy_mj),
+                )
+            )
+        return rows
 
     def _score_text(self, facts: NetworkFacts) -> str:
         share = self.score_name == "accuracy"
@@ -255,7 +353,7 @@ class CompressionResult:
 def _facts(value: dict[str, Any] | None) -> NetworkFacts | None:
     if value is None:
         return None
-    own = {key: value[key] for key in NetworkFacts.__dataclass_fields__}
+    own = {key: value[key] for key in NetworkFacts.__dataclass_fields__ if key in value}
     return NetworkFacts(**{**own, "scores": tuple(own["scores"])})
 
 

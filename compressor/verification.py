@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +13,15 @@ from numpy.typing import NDArray
 
 from compressor.export_run import TfliteRunner
 from compressor.task import Task
+from profiler.errors import TargetError
 from profiler.measurement import measure_network
 from profiler.progress import ProgressCallback, silent
 from profiler.target import Target, device_name, open_target
 
 ROUNDS = 6
 SECONDS_A_TURN = 0.4
+_LEAST_TURN_S = 0.1
+_OF_TIME_LEFT = 0.6
 
 
 def file_score(task: Task, path: Path, x: NDArray[Any], y: NDArray[Any]) -> float:
@@ -72,6 +76,20 @@ def measure_in_turns(
             tails[name].append(found.measured_p90_ms)
             disturbed += found.disturbed
     return Turns(times, tails, disturbed * 2 > rounds * len(files))
+
+
+def seconds_a_turn(networks: int, left_s: float) -> float:
+    """How long a network runs each time so that all turns fit in what time is left; never so short as to say nothing."""
+    return float(np.clip(_OF_TIME_LEFT * left_s / (ROUNDS * max(1, networks)), _LEAST_TURN_S, SECONDS_A_TURN))
+
+
+def layers_ms(files: Mapping[str, Path], target: Target, seconds: float = 1.0) -> dict[str, dict[int, float]]:
+    """Measured time of each layer of each network in ms, by `Layer.index`; nothing where the target cannot say."""
+    found: dict[str, dict[int, float]] = {}
+    for name, path in files.items():
+        with contextlib.suppress(TargetError):
+            found[name] = measure_network(path, target, per_layer=True, seconds=seconds).layer_ms
+    return found
 
 
 def target_of(time_model: Any, named: str | Target | None) -> tuple[Target | None, str]:

@@ -3,11 +3,14 @@ trial."""
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
 import json
 import os
+import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +64,27 @@ class Workspace:
         """Make the folder, and write down what was asked."""
         write_json(self.folder / _RUN, self._request)
 
+    @contextlib.contextmanager
+    def kept(self) -> Iterator[None]:
+        """Say in one sentence that the folder cannot be written to any more, and that nothing finished is lost.
+
+        Raises
+        ------
+        EdgetimeError
+            In place of whatever the operating system, Keras or HDF5 said of a full or missing disk.
+        """
+        try:
+            yield
+        except (OSError, RuntimeError, EdgetimeError) as error:
+            cause = error.__cause__ if isinstance(error, EdgetimeError) else error
+            reason = _disk_trouble(cause, self.folder)
+            if reason is None:
+                raise
+            raise EdgetimeError(
+                f"Cannot write to {self.folder} ({reason}): what was finished is kept; mend that and give the same "
+                "command with --resume."
+            ) from cause
+
     def path(self, *parts: str) -> Path:
         """A file in the folder; its parent is made."""
         path = self.folder.joinpath(*parts)
@@ -83,16 +107,11 @@ class Workspace:
     def add_trial(self, trial: Trial) -> None:
         """Keep a finished trial, on disk before anything else happens."""
         path = self.folder / _TRIALS
-        try:
-            torn = path.exists() and path.stat().st_size > 0 and not path.read_bytes().endswith(b"\n")
-            with path.open("a", encoding="utf-8") as file:
-                file.write(("\n" if torn else "") + json.dumps(trial.to_dict(), allow_nan=False) + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as error:
-            raise EdgetimeError(
-                f"Cannot write {path} ({error.strerror}): free some space and use --resume."
-            ) from error
+        torn = path.exists() and path.stat().st_size > 0 and not path.read_bytes().endswith(b"\n")
+        with path.open("a", encoding="utf-8") as file:
+            file.write(("\n" if torn else "") + json.dumps(trial.to_dict(), allow_nan=False) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
 
     def finished_seeds(self) -> dict[str, Any]:
         """What `finish_seed` kept."""
@@ -105,6 +124,37 @@ class Workspace:
     def clear_checkpoints(self) -> None:
         """Remove what only unfinished work needs."""
         shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)
+
+
+_TROUBLE = {
+    errno.ENOSPC: "no disk space left",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EFBIG: "files may not become larger",
+    errno.EIO: "the disk failed",
+    errno.EROFS: "it is read-only",
+    errno.ENOENT: "it is no longer there",
+    errno.ENOTDIR: "it is no longer a folder",
+    errno.ESTALE: "it is no longer there",
+    errno.EACCES: "permission denied",
+    errno.EPERM: "permission denied",
+}
+
+
+_ALSO_OF_OTHERS = (errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM)
+
+
+def _disk_trouble(error: BaseException | None, folder: Path) -> str | None:
+    """What is wrong with the disk that `folder` is on, if that is what an error is about.
+
+    HDF5 wraps the operating system's error number into its text: ``… errno = 28, error message = …``.
+    """
+    if isinstance(error, OSError) and error.errno in _TROUBLE:
+        ours = folder in Path(str(error.filename)).parents or Path(str(error.filename)) == folder
+        return _TROUBLE[error.errno] if ours or error.errno not in _ALSO_OF_OTHERS else None
+    if not isinstance(error, (OSError, RuntimeError)):
+        return None
+    found = re.search(r"errno = (\d+)", str(error))
+    return _TROUBLE.get(int(found[1])) if found else None
 
 
 def file_digest(path: str | os.PathLike[str]) -> str:

@@ -4,7 +4,9 @@ A chart is a dict with ``title``, ``caption``, ``x_title``, ``y_title``, ``log``
 series has ``name``, ``x``, ``y``, ``kind`` (``points``, ``line``, ``steps``, ``bars``, or ``band`` from ``low`` to ``y``),
 ``color`` (a name in the
 page's style) and may have ``text`` (one per point), ``dash``, ``width``, ``size`` and ``quiet`` (not in the
-legend). The height starts at 0 unless ``y_range`` says otherwise.
+legend); ``hbars`` are bars that lie, with names in ``y``. Points may have a ``symbol`` of plotly's, ``error_x`` and
+``error_y`` (``plus`` and ``minus``, each one per point). The height starts at 0 unless ``y_range`` says otherwise; a chart
+may have a ``height`` in pixels.
 """
 
 from __future__ import annotations

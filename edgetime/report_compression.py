@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from edgetime import charts, units
+from edgetime import charts, charts_compression, units
 from edgetime.page import Page
 
 METHODS = {"uniform": "cut evenly (one width multiplier)", "optuna": "compressed"}
@@ -80,6 +80,92 @@ def _add_group(page: Page, group: Sequence[Result]) -> None:
         page.figures([charts.trade_off(groups, "Accuracy over measured time", caption), _width_chart(last)])
     for note in last.get("notes", ()):
         page.text(note, soft=True)
+    for result in reversed(group):
+        _add_details(page, result, METHODS.get(str(result["method"]), str(result["method"])), len(group) > 1)
+
+
+def _add_details(page: Page, result: Result, name: str, several: bool) -> None:
+    """The front and the layers of one result; of several all but the last are closed at first."""
+    layers = [row for row in result.get("layers") or () if row["op"]]
+    if not charts_compression.has_front(result) and not layers:
+        return
+    if several:
+        page.open(f"Front and layers: {name}")
+    if charts_compression.has_front(result):
+        page.heading("Front")
+        page.figures([charts_compression.front(result)])
+        _front_table(page, result)
+    if layers:
+        page.heading("What the layers gave back, and why")
+        page.figures([charts_compression.given_back(result)])
+        _layer_table(page, result)
+    if several:
+        page.close()
+
+
+def _front_table(page: Page, result: Result) -> None:
+    energy = any(point["energy_mj"] is not None for point in result["points"])
+    columns = ["network", "measured", "predicted", "validation", "test", "file", "peak memory"]
+    rows = []
+    for point in result["points"]:
+        cells = [
+            point["keras"],
+            units.ms(point["measured_ms"]),
+            units.ms(point["predicted_ms"]),
+            _score(result, point["validation_score"]),
+            _score(result, point["score"]),
+            units.size(point["size_bytes"]),
+            units.size(point["peak_memory_bytes"]),
+        ]
+        cells += (
+            [f"{point['energy_mj']:.3g} mJ"] if energy and point["energy_mj"] is not None else [""] * energy
+        )
+        state = "on the front" if point["on_front"] else "beaten by others"
+        rows.append([*cells, f"chosen, {state}" if point["chosen"] else state])
+    strong = next((i for i, point in enumerate(result["points"]) if point["chosen"]), None)
+    page.table([*columns, *(["energy"] if energy else []), ""], rows, strong=strong)
+
+
+def _layer_table(page: Page, result: Result) -> None:
+    measured = any(charts_compression.measured_saving(row) is not None for row in result["layers"])
+    columns = [
+        "layer",
+        "channels",
+        "before",
+        "after",
+        "gives back",
+        *(["measured"] if measured else []),
+        "why",
+    ]
+    rows = []
+    for row in result["layers"]:
+        if not row["op"] and not row["before_ms"] and not row["saved_ms"]:
+            continue
+        more = [units.ms(charts_compression.measured_saving(row))] if measured else []
+        backed = f" ({row['evidence']})" if row["evidence"] else ""
+        rows.append(
+            [
+                row["name"].split(";")[0].split("/")[-1] + (f" ({row['op']})" if row["op"] else ""),
+                _channels(row),
+                units.ms(row["before_ms"]),
+                units.ms(row["after_ms"]),
+                units.ms(row["saved_ms"]),
+                *more,
+                row["reason"] + backed,
+            ]
+        )
+    sums = [sum(row[key] for row in result["layers"]) for key in ("before_ms", "after_ms", "saved_ms")]
+    rows.append(["in all", "", *map(units.ms, sums), *([""] if measured else []), ""])
+    page.table(columns, rows, strong=len(rows) - 1)
+
+
+def _channels(row: Mapping[str, Any]) -> str:
+    known = [str(row[key]) for key in ("channels_before", "channels_after") if row[key] is not None]
+    return " → ".join(dict.fromkeys(known))
+
+
+def _score(result: Result, value: float) -> str:
+    return units.percent(value, 2) if result["score_name"] == "accuracy" else f"{value:.4g}"
 
 
 def _row(name: str, result: Result, facts: Mapping[str, Any]) -> list[str]:

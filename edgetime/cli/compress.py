@@ -7,8 +7,11 @@ from typing import Annotated
 
 import typer
 
-from edgetime.cli.console import JsonOption, Terminal, table
-from profiler.errors import UsageError
+from compressor.methods import METHODS
+from edgetime.cli.console import JsonOption, Terminal
+from profiler.errors import EdgetimeError, UsageError
+
+REPORT = "report.html"
 
 
 def command(
@@ -37,9 +40,33 @@ def command(
     ] = None,
     max_accuracy_drop: Annotated[
         float | None,
-        typer.Option(metavar="POINTS", help="In place of a budget: the least time at this loss of accuracy."),
+        typer.Option(
+            metavar="POINTS",
+            help="Hundredths of validation accuracy that may be lost; then the least time is looked for.",
+        ),
     ] = None,
-    method: Annotated[str, typer.Option(help="How widths are chosen: optuna or uniform.")] = "optuna",
+    max_size_kb: Annotated[
+        float | None, typer.Option(metavar="KB", help="What the .tflite file may take (1 kB is 1,000 bytes).")
+    ] = None,
+    max_memory_kb: Annotated[
+        float | None, typer.Option(metavar="KB", help="What the activations may take at their peak.")
+    ] = None,
+    max_energy_mj: Annotated[
+        float | None,
+        typer.Option(
+            metavar="MJ", help="Millijoules of an inference, where the device's model knows energy."
+        ),
+    ] = None,
+    minimize: Annotated[
+        str | None,
+        typer.Option(
+            metavar="time|size|memory|energy",
+            help="With --max-accuracy-drop: what is made small in place of time.",
+        ),
+    ] = None,
+    method: Annotated[
+        str, typer.Option(metavar="NAME", help=f"How widths are chosen: {', '.join(sorted(METHODS))}.")
+    ] = "optuna",
     quantize: Annotated[str, typer.Option(help="Arithmetic of the result: none or int8.")] = "none",
     calibration: Annotated[
         Path | None,
@@ -57,6 +84,14 @@ def command(
     importance: Annotated[
         str, typer.Option(help="Which channels stay: by taylor or by magnitude.")
     ] = "taylor",
+    steer: Annotated[
+        str,
+        typer.Option(
+            metavar="time|flops|measured",
+            help="What stands for time in the search: predicted time, multiplications (to compare), or times that "
+            "are measured on the target, which takes seconds for each candidate.",
+        ),
+    ] = "time",
     trials: Annotated[
         int | None,
         typer.Option(metavar="N", help="Candidates that --method optuna looks at; default: 16."),
@@ -82,6 +117,13 @@ def command(
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="First seed.")] = 0,
     seeds: Annotated[int, typer.Option(min=1, help="Fine-tunings of the winner, for the spread.")] = 3,
+    points: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            help="Networks to train in full along the front of accuracy and time; fewer if --minutes end.",
+        ),
+    ] = 4,
     minutes: Annotated[
         float | None, typer.Option(metavar="M", help="Wall time for all of it; default: what it takes.")
     ] = None,
@@ -95,9 +137,12 @@ def command(
 ) -> None:
     """Make a network faster on a device: remove channels where that saves time, fine-tune, run and compare.
 
-    DIR gets compressed.keras, compressed.tflite, original.tflite and result.json. Validation rows are split
-    off the training rows, test rows are looked at once, on the finished files. A run that was stopped goes on
-    with --resume.
+    Give a budget of time (or of size, memory, energy), an accuracy to keep, or several of these together: the best
+    accuracy within the budgets, or with --max-accuracy-drop the least time.
+
+    DIR gets compressed.keras, compressed.tflite, original.tflite, points/ (further networks, faster and slower),
+    result.json and report.html. Validation rows are split off the training rows, test rows are looked at once, on
+    the finished files. A run that was stopped goes on with --resume.
 
     Example:
 
@@ -116,6 +161,8 @@ def command(
         lacking = [name for name, value in named.items() if value is None]
         raise UsageError(f"Missing {' and '.join(lacking)} (see 'edgetime compress --help').")
     from compressor.pipeline import compress
+    from compressor.result import RESULT_FILE
+    from edgetime.cli.compression import tables
     from edgetime.cli.failures import StoppedError
 
     with Terminal(json) as out:
@@ -128,12 +175,18 @@ def command(
                     output,
                     budget_ms=budget_ms,
                     max_accuracy_drop=max_accuracy_drop,
+                    max_size_kb=max_size_kb,
+                    max_memory_kb=max_memory_kb,
+                    max_energy_mj=max_energy_mj,
+                    minimize=minimize,
+                    points=points,
                     method=method,
                     quantize=quantize,
                     calibration=calibration,
                     target=target,
                     setting=setting,
                     importance=importance,
+                    steer=steer,
                     storage=storage,
                     workers=workers,
                     trials=trials,
@@ -150,9 +203,20 @@ def command(
             ) from stop
         for note in result.notes:
             out.warn(note)
-        rows = result.rows()
-        out.show(table(list(rows[0]), [list(row.values()) for row in rows]))
-        widths = [[w.layer, w.before, w.after] for w in result.widths if w.group]
-        out.show("", table(["layer", "width before", "after"], widths))
-        out.show("", f"Written to {output}: {result.after.keras}, {result.after.tflite}, result.json")
+        out.show(*tables(result))
+        written = [result.after.keras, result.after.tflite, "points", RESULT_FILE]
+        written += [REPORT] if _report(output, out) else []
+        out.show("", f"Written to {output}: {', '.join(str(name) for name in written)}")
         out.json(result.to_dict())
+
+
+def _report(folder: Path, out: Terminal) -> bool:
+    """Write the page on a finished compression; that it cannot be written is no reason to lose the rest."""
+    from edgetime.report import write_report
+
+    try:
+        write_report(folder, folder / REPORT, f"edgetime compress: {folder.resolve().name}")
+    except (EdgetimeError, OSError) as error:
+        out.warn(f"No {REPORT}: {error}")
+        return False
+    return True

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from compressor.costs import Costs
 from compressor.finals import Finals
 from compressor.finetune import Outcome, TrainingError
 from compressor.methods.base import Goal, Trial
@@ -29,6 +30,13 @@ class Pretended:
         self.scores = scores
         self.trained = []
         self.tuner = self
+        self.error = 0.0
+
+    def validation_outputs(self, network):
+        return [[network.width]]
+
+    def score_error(self, outputs):
+        return self.error
 
     def network_of(self, candidate, folder):
         return Network(candidate.widths["a"])
@@ -109,6 +117,44 @@ def test_one_lucky_seed_does_not_keep_a_score(tmp_path):
     assert chosen.met
 
 
+def test_a_score_that_may_be_luck_is_left_for_a_slower_one(tmp_path):
+    prepared = Pretended({5: 0.95, 4: 0.905})
+    prepared.error = 0.01
+    chosen = run(
+        finals(prepared, Goal(least_score=0.9), tmp_path), [trial(5, 0.5, 0.91), trial(4, 0.4, 0.92)]
+    )
+    assert chosen.trial.widths == {"a": 5}
+    assert chosen.sure
+
+
+def test_where_none_is_sure_the_best_of_those_that_keep_it_is_taken_with_every_seed(tmp_path):
+    prepared = Pretended({5: 0.904, 4: 0.905})
+    prepared.error = 0.01
+    chosen = run(
+        finals(prepared, Goal(least_score=0.9), tmp_path, seeds=2), [trial(5, 0.5, 0.91), trial(4, 0.4, 0.92)]
+    )
+    assert prepared.trained == [(4, 0), (5, 0), (4, 1)]
+    assert (chosen.met, chosen.sure) == (True, False)
+    assert chosen.low_score == pytest.approx(0.8955)
+
+
+def test_slower_ones_in_reserve_are_a_step_apart(tmp_path):
+    prepared = Pretended(dict.fromkeys(range(1, 9), 0.1))
+    tried = [trial(8 - i, 0.5 * 1.02**i, 0.95) for i in range(8)]
+    run(finals(prepared, Goal(least_score=0.9), tmp_path), tried)
+    assert [width for width, _ in prepared.trained] == [8, 6, 4, 2]
+
+
+def test_by_size_the_smaller_one_counts(tmp_path):
+    prepared = Pretended({5: 0.95, 4: 0.95})
+    prepared.original = replace(ORIGINAL, costs=Costs(1.0, size_bytes=1000))
+    small = replace(trial(5, 0.9, 0.91), costs=Costs(0.9, size_bytes=100))
+    fast = replace(trial(4, 0.1, 0.91), costs=Costs(0.1, size_bytes=1000))
+    goal = Goal(least_score=0.9, objective="size")
+    assert run(finals(prepared, goal, tmp_path), [fast, small]).trial.widths == {"a": 5}
+    assert not run(finals(prepared, goal, tmp_path / "b"), [fast]).met
+
+
 def test_where_all_fail_the_nearest_is_kept(tmp_path):
     prepared = Pretended({5: 0.7, 4: 0.6})
     chosen = run(
@@ -151,5 +197,5 @@ def test_schedules_are_shortened_to_the_time_that_is_left(tmp_path, monkeypatch)
         prepared, Workspace(tmp_path, {}, True), Goal(budget_ms=1.0), Options(), 0, 2, epoch_seconds=2.0
     )
     made.run([trial(5, 0.5, 0.8)], 132.0, lambda done, note: None)
-    # 32 s for two runs; the second one by what the first said of itself (1 s for all epochs).
+    # 32 s for two runs; the second one by what the first said of itself (1 s for an epoch of eight).
     assert epochs == [8, 30]

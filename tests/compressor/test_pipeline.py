@@ -2,6 +2,7 @@
 
 import json
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 import keras
@@ -83,7 +84,7 @@ def task(tmp_path_factory):
 
 def run(task, out, **changes):
     path, data = task
-    asked = {"options": OPTIONS, "method": SHORT, "seeds": 2, "measure": False, **changes}
+    asked = {"options": OPTIONS, "method": SHORT, "seeds": 2, "points": 1, "measure": False, **changes}
     return compress(path, asked.pop("data", data), asked.pop("time_model", FormulaTimeModel()), out, **asked)
 
 
@@ -105,7 +106,7 @@ def finished(task, tmp_path_factory):
         model = FormulaTimeModel(device_name(here.hello()))
         notes = []
         result = run(
-            task, out, time_model=model, budget_ms=0.45 * original_ms(task), measure=True,
+            task, out, time_model=model, budget_ms=0.45 * original_ms(task), measure=True, points=3,
             progress=lambda done, note: notes.append(done),
         )  # fmt: skip
     return result, notes
@@ -157,6 +158,49 @@ def test_the_result_is_read_back_as_it_was(finished):
     table = result.rows()
     assert [row["what"] for row in table][:3] == ["accuracy (test)", "measured", "predicted"]
     assert all({"what", "before", "after", "change"} <= set(row) for row in table)
+
+
+def test_points_lie_along_the_front(task, finished):
+    result, _ = finished
+    folder = Path(result.folder)
+    assert 1 < len(result.points) <= 3
+    assert sum(point.chosen for point in result.points) == 1
+    times = [point.measured_ms for point in result.points]
+    assert times == sorted(times)
+    predicted = sorted(point.predicted_ms for point in result.points)
+    assert all(later > 1.05 * earlier for earlier, later in pairwise(predicted))
+    _, data = task
+    for point in result.points:
+        assert keras.saving.load_model(folder / point.keras).count_params() == point.parameters
+        outputs = TfliteRunner(folder / point.tflite).predict(data.x_test)
+        right = float(np.mean(outputs.argmax(axis=1) == data.y_test))
+        assert right == pytest.approx(point.score) or point.seeds > 1
+        assert point.size_bytes == (folder / point.tflite).stat().st_size
+        assert set(point.widths) == {"first", "second"}
+    chosen = next(point for point in result.points if point.chosen)
+    assert chosen.score == pytest.approx(result.after.mean_score)
+    assert (folder / chosen.tflite).read_bytes() == (folder / result.after.tflite).read_bytes()
+    better = [
+        other
+        for other in result.points
+        if other.time_ms <= chosen.time_ms and other.validation_score >= chosen.validation_score
+    ]
+    assert chosen.on_front or len(better) > 1 or result.before.measured_ms <= chosen.measured_ms
+    assert len(list((folder / "points").iterdir())) == 2 * len(result.points)
+
+
+def test_what_layers_gave_back_adds_up(finished):
+    result, _ = finished
+    saved = sum(row.saved_ms for row in result.layers)
+    assert saved == pytest.approx(result.before.predicted_ms - result.after.predicted_ms)
+    assert [row.name for row in result.layers][-1] == "the call and memory traffic"
+    rows = {row.name: row for row in result.layers}
+    widths = {row.layer: row for row in result.widths}
+    for name in ("first", "second"):
+        assert rows[name].channels_before == widths[name].before
+        assert rows[name].channels_after == widths[name].after
+        assert f"{widths[name].before} -> {widths[name].after}" in rows[name].reason
+    assert any(row.measured_before_ms is not None for row in result.layers)
 
 
 def test_progress_goes_from_nothing_to_all(finished):
@@ -230,15 +274,57 @@ def test_an_int8_result_beside_the_quantised_original(task, tmp_path):
     assert "int8" in result.rows()[0]
 
 
-def test_a_budget_that_cannot_be_met_leaves_the_nearest_network(task, tmp_path):
+@pytest.mark.parametrize(
+    ("limit", "words"),
+    [
+        (
+            {"budget_ms": 1e-5},
+            r"within 1e-05 ms can .* the fastest takes .* times that\), the network as it is .* ms",
+        ),
+        (
+            {"max_size_kb": 0.1, "max_accuracy_drop": 5.0},
+            r"within 0.1 kB can .* the smallest takes .* kB \(pred",
+        ),
+        (
+            {"max_memory_kb": 0.01, "budget_ms": 0.002},
+            r"within 0.01 kB of memory can .* the one of least memory",
+        ),
+    ],
+)
+def test_a_limit_below_all_that_can_be_reached_is_told_before_any_training(
+    task, tmp_path, monkeypatch, limit, words
+):
+    monkeypatch.setattr(preparation.FineTuner, "fit", lambda *a, **o: pytest.fail("trained"))
+    with pytest.raises(BudgetError, match=words):
+        run(task, tmp_path / "out", **limit)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_goal_that_was_missed_leaves_the_nearest_network(task, tmp_path):
+    class TooWide(SearchMethod):
+        name = "wide"
+
+        def search(self, problem):
+            problem.try_widths({name: width - 1 for name, width in problem.full.items()})
+
+    budget = 0.5 * original_ms(task)
     with pytest.raises(
-        BudgetError, match=r"No network within 1e-05 ms was found: the nearest takes .* times that\)"
+        BudgetError, match=r"No network within .* was found: the nearest takes .* \(predicted, .* over\)"
     ):
-        run(task, tmp_path, budget_ms=1e-5, seeds=1)
+        run(task, tmp_path, budget_ms=budget, seeds=1, method=TooWide(), options=HURRIED)
     result = CompressionResult.load(tmp_path)
     assert not result.met
     assert (tmp_path / result.after.tflite).exists()
-    assert all(w.after <= 8 for w in result.widths if w.group)
+
+
+def test_limits_of_all_kinds_at_once(task, tmp_path):
+    whole = run(
+        task, tmp_path / "a", max_accuracy_drop=40.0, budget_ms=0.8 * original_ms(task), max_size_kb=10.0
+    )
+    assert whole.met
+    assert whole.after.predicted_ms <= whole.budget_ms
+    assert whole.after.file_bytes <= 10_000
+    assert whole.limits == {"max_accuracy_drop": 40.0, "budget_ms": whole.budget_ms, "max_size_kb": 10.0}
 
 
 def test_an_accuracy_that_cannot_be_kept_leaves_the_nearest_network(task, tmp_path):
@@ -250,8 +336,23 @@ def test_an_accuracy_that_cannot_be_kept_leaves_the_nearest_network(task, tmp_pa
 @pytest.mark.parametrize(
     ("changes", "error", "words"),
     [
-        ({}, UsageError, "Give one of --budget-ms and --max-accuracy-drop"),
-        ({"budget_ms": 1.0, "max_accuracy_drop": 1.0}, UsageError, "Give one of"),
+        ({}, UsageError, "Give what the network may take .* or how much accuracy it may lose"),
+        ({"minimize": "size"}, UsageError, "Give what the network may take"),
+        ({"minimize": "size", "budget_ms": 1.0}, UsageError, "--minimize size needs an accuracy to keep"),
+        (
+            {"minimize": "luck", "max_accuracy_drop": 1.0},
+            UsageError,
+            "one of time, size, memory, energy, not 'luck'",
+        ),
+        ({"max_size_kb": -1.0}, UsageError, "--max-size-kb must be above 0, not -1"),
+        ({"max_memory_kb": 0.0}, UsageError, "--max-memory-kb must be above 0"),
+        ({"max_energy_mj": 1.0}, UsageError, "time model of a formula knows no energy"),
+        (
+            {"max_size_kb": 1000.0},
+            UsageError,
+            r"takes .* kB already \(predicted\), within the limit of 1000 kB",
+        ),
+        ({"points": 0, "budget_ms": 1.0}, UsageError, "--points is 1 to 100, not 0"),
         ({"budget_ms": 0.0}, UsageError, "--budget-ms must be above 0, not 0"),
         ({"budget_ms": float("nan")}, UsageError, "--budget-ms must be above 0"),
         ({"max_accuracy_drop": -1.0}, UsageError, "0 to 100 points"),
@@ -260,7 +361,11 @@ def test_an_accuracy_that_cannot_be_kept_leaves_the_nearest_network(task, tmp_pa
         ({"budget_ms": 1.0, "minutes": -1.0}, UsageError, "--minutes must be above 0"),
         ({"budget_ms": 1.0, "method": "magic"}, UsageError, "no method 'magic'"),
         ({"budget_ms": 1.0, "importance": "luck"}, UsageError, "no importance 'luck'"),
-        ({"budget_ms": 100.0}, UsageError, "takes .* ms already"),
+        (
+            {"budget_ms": 100.0},
+            UsageError,
+            r"takes .* ms already \(predicted\), within the budget of 100 ms: give a smaller",
+        ),
         ({"budget_ms": 0.001, "minutes": 1e-9}, BudgetError, "give more --minutes"),
     ],
 )

@@ -1,0 +1,71 @@
+"""How sure a difference of scores is that was seen on few rows.
+
+Of many candidates the one that looks best on the validation rows is partly the luckiest (the winner's curse). So a
+limit on the score has to be kept by a margin: the standard error of the difference to the original, which is seen on
+the same rows, so that rows that are hard for both do not count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compressor.task import Task
+
+DRAWS = 400
+_DRAWS_OF_METRICS = 60
+"""A metric of the user's own may take long."""
+
+
+def standard_error(
+    task: Task,
+    outputs: Sequence[NDArray[Any]],
+    original: NDArray[Any],
+    x: NDArray[Any],
+    y: NDArray[Any],
+    seed: int = 0,
+) -> float:
+    """Standard error of the mean score of some networks less that of the original, by paired bootstrap.
+
+    Parameters
+    ----------
+    outputs
+        Of each network (seeds of one candidate) on the rows; each [rows, ...].
+    original
+        The original's outputs on the same rows.
+    seed
+        Of the draws: rows, and where there are several networks these too, are drawn anew with repetition.
+
+    Returns
+    -------
+    float
+        At least one row's worth (1 / rows): that no row differs, on so few, does not mean that none ever would.
+    """
+    rng = np.random.default_rng(seed)
+    rows = len(y)
+    if task.is_classification and task.data.metric is None:
+        right = np.array([task.answers(one) == y for one in outputs], dtype=np.float64)
+        gains = right - (task.answers(original) == y)
+        drawn = [_drawn(gains, rng) for _ in range(DRAWS)]
+    else:
+        drawn = []
+        for _ in range(_DRAWS_OF_METRICS):
+            chosen = rng.integers(rows, size=rows)
+            nets = rng.integers(len(outputs), size=len(outputs))
+            scores = {
+                int(n): task.score(outputs[n][chosen], x[chosen], y[chosen]) for n in set(nets.tolist())
+            }
+            mean = float(np.mean([scores[int(n)] for n in nets]))
+            drawn.append(mean - task.score(original[chosen], x[chosen], y[chosen]))
+    spread = float(np.std(drawn))
+    least = 1.0 / rows if task.is_classification and task.data.metric is None else 0.0
+    return max(spread, least)
+
+
+def _drawn(gains: NDArray[np.float64], rng: np.random.Generator) -> float:
+    """The mean gain over networks and rows that were drawn with repetition; gains [networks, rows]."""
+    nets, rows = gains.shape
+    return float(gains[rng.integers(nets, size=nets)][:, rng.integers(rows, size=rows)].mean())
