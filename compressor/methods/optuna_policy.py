@@ -143,9 +143,9 @@ def next_least(
             open_levels.append((level, len(asked)))
     open_levels = [(level, asked) for level, asked in open_levels if level > low]
     if high / low > close:
-        for level, asked in open_levels:
-            if asked < count(level):
-                return Step("propose", level, asked)
+        for level, tried in open_levels:
+            if tried < count(level):
+                return Step("propose", level, tried)
         edges = [low, *(level for level, _ in open_levels), high]
         gap = max(itertools.pairwise(edges), key=lambda pair: pair[1] / pair[0])
         if gap[1] / gap[0] > close:

@@ -131,7 +131,7 @@ class _Search:
             method.storage,
             problem.folder,
             method.study,
-            ["maximize"] + ["minimize"] * len(self._objectives),
+            len(self._objectives),
             method.leads,
             method.about,
             method.beat_s,

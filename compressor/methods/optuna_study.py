@@ -39,8 +39,8 @@ class SharedStudy:
     ----------
     url, folder, name
         Where it is: a database, else a journal in the folder, else in memory; and what it is called there.
-    directions
-        ``maximize`` or ``minimize``, per objective.
+    costs
+        How many costs are made small, beside the score that is made large.
     leads
         Whether this process answers for the whole: it makes the study, and ends it for the others.
     about
@@ -59,13 +59,14 @@ class SharedStudy:
         url: str | None,
         folder: Path | None,
         name: str,
-        directions: Sequence[str],
+        costs: int,
         leads: bool = True,
         about: Mapping[str, Any] | None = None,
         beat_s: float = 10.0,
         grace_s: float = 60.0,
     ) -> None:
         import optuna
+        from optuna.study import StudyDirection
 
         self.where = url or ("memory" if folder is None else str(folder / JOURNAL))
         self._leads, self._beat_s = leads, beat_s
@@ -76,7 +77,10 @@ class SharedStudy:
         self._raw = open_storage(url, folder)
         with telling(self.where, "cannot be used"):
             self.study = optuna.create_study(
-                storage=self._raw, study_name=name, directions=list(directions), load_if_exists=True
+                storage=self._raw,
+                study_name=name,
+                directions=[StudyDirection.MAXIMIZE, *([StudyDirection.MINIMIZE] * costs)],
+                load_if_exists=True,
             )
             if leads and (about is not None or _OVER in self.study.user_attrs):
                 self.study.set_user_attr(_OVER, False)
@@ -209,7 +213,7 @@ class SharedStudy:
                     continue
                 signed = one.user_attrs.get("owner")
                 owner = None if signed is None else Owner.from_dict(signed)
-                if owner == self._owner:
+                if signed is not None and owner == self._owner:
                     gone = signed.get("token") not in _live
                 else:
                     gone = self._pulse.gone(one.number, owner, one.user_attrs.get("beat"))
