@@ -86,7 +86,7 @@ def derived(prepared: Prepared, winner: Trial, ratio: float) -> Trial | None:
     # Where each look is a measurement on the device, what was predicted serves.
     cost = prepared.steering if prepared.steering.cheap else prepared.times
     shares = {name: max(1, winner.widths[name]) / full[name] for name in full}
-    limit = ratio * cost.exact(winner.widths)
+    limit = ratio * cost.exact(winner.widths) * (1 + 1e-9)
     widths: Widths | None = fitted(cost, full, shares, limit, 24 if cost.cheap else _HALVINGS)
     if widths is not None and cost.cheap:
         widths = filled(cost, widths, ladders(cost, full), prepared.importance, limit)
