@@ -366,7 +366,7 @@ def test_an_accuracy_that_cannot_be_kept_leaves_the_nearest_network(task, tmp_pa
             UsageError,
             r"takes .* ms already \(predicted\), within the budget of 100 ms: give a smaller",
         ),
-        ({"budget_ms": 0.001, "minutes": 1e-9}, BudgetError, "give more --minutes"),
+        ({"budget_ms": 0.003, "minutes": 1e-9}, BudgetError, "give more --minutes"),
     ],
 )
 def test_what_cannot_be_is_one_sentence(task, tmp_path, changes, error, words):
