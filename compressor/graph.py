@@ -8,6 +8,7 @@ form a *group*, whose width can be chosen freely.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
@@ -16,15 +17,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from compressor.graph_records import Axis, Count, FrozenLayer, Group, Rescale, Statistics, WidthForm, Widths
+from compressor.graph_records import (
+    Axis,
+    Count,
+    FrozenLayer,
+    Group,
+    ProductForm,
+    Rescale,
+    SizeForm,
+    Statistics,
+    WidthForm,
+    Widths,
+)
 from compressor.graph_units import find_groups, tied
 from compressor.rules import RULES, Atoms, Frozen, Outputs, Recorder
 from compressor.topology import Call, TensorKey, Topology, Variables, read_topology
 from profiler.errors import UsageError
 
 __all__ = [
-    "Axis", "ChannelGraph", "Count", "FrozenLayer", "Group", "Rescale", "Statistics", "WidthForm", "Widths",
-    "build_graph",
+    "Axis", "ChannelGraph", "Count", "FrozenLayer", "Group", "ProductForm", "Rescale", "SizeForm", "Statistics",
+    "WidthForm", "Widths", "build_graph",
 ]  # fmt: skip
 
 
@@ -163,6 +175,17 @@ class ChannelGraph:
         """
         atoms = [*self._tensors, *(a.atoms for a in self.axes), *(c.atoms for c in self.counts)]
         return tuple(dict.fromkeys(f.primitive for f in map(self.form, atoms) if f.times))
+
+    @cached_property
+    def products(self) -> tuple[ProductForm, ...]:
+        """Sizes that are products of two widths of one layer: inside an attention."""
+        by_layer: dict[str, dict[WidthForm, None]] = {}
+        for count in self.counts:
+            if count.label:
+                form = self.form(count.atoms).primitive
+                by_layer.setdefault(count.layer, {})[form] = None
+        pairs = (pair for forms in by_layer.values() for pair in itertools.combinations(forms, 2))
+        return tuple(dict.fromkeys(ProductForm(a, b) for a, b in pairs if a.times or b.times))
 
 
 def build_graph(model: Any) -> ChannelGraph:

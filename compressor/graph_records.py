@@ -110,3 +110,24 @@ class WidthForm:
     def __call__(self, widths: Widths) -> int:
         """The number of channels at these widths."""
         return self.constant + sum(factor * widths[group] for group, factor in self.times)
+
+
+@dataclass(frozen=True)
+class ProductForm:
+    """The number of places of a tensor in which two numbers of channels meet: heads times their width."""
+
+    first: WidthForm
+    second: WidthForm
+
+    @property
+    def times(self) -> tuple[tuple[str, int], ...]:
+        """The groups that have a say in it, as in `WidthForm`."""
+        return self.first.times + self.second.times
+
+    def __call__(self, widths: Widths) -> int:
+        """The product at these widths."""
+        return self.first(widths) * self.second(widths)
+
+
+SizeForm = WidthForm | ProductForm
+"""How a size follows from the widths."""

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from compressor.graph import ChannelGraph, WidthForm, Widths
+from compressor.graph import ChannelGraph, SizeForm, Widths
 from compressor.surgery import resize
 from profiler.layer import Layer, Param, Tensor
 from profiler.network import Network
@@ -39,49 +39,103 @@ class LoweringError(Exception):
 
 
 class LearnedLowering:
-    """The converted network with every dimension as a form in the widths. Made by `learn_lowering`."""
+    """The converted network with every dimension as a form in the widths. Made by `learn_lowering`.
 
-    def __init__(self, base: Network, layers: Sequence[_LayerForm], forms: Sequence[WidthForm]) -> None:
+    Layers that are alike at all widths (the steps of an unrolled recurrent layer) are worked out once.
+    """
+
+    def __init__(self, base: Network, layers: Sequence[_LayerForm], forms: Sequence[SizeForm]) -> None:
         self._base = base
-        self._layers = tuple(layers)
         self._forms = tuple(forms)
-        self._made: list[dict[tuple[int, ...], Layer]] = [{} for _ in layers]
-        self._reach: dict[str, list[int]] = {}
-        for position, item in enumerate(self._layers):
-            for name in {name for i in item.used for name, _ in self._forms[i].times}:
-                self._reach.setdefault(name, []).append(position)
+        kinds: dict[Any, _Kind] = {}
+        for position, item in enumerate(layers):
+            kinds.setdefault(item.identity, _Kind(item)).add(position, base.layers[position])
+        self._kinds = tuple(kinds.values())
+        self._reach: dict[str, list[_Kind]] = {}
+        for kind in self._kinds:
+            for name in {name for i in kind.form.used for name, _ in self._forms[i].times}:
+                self._reach.setdefault(name, []).append(kind)
+        self._patches = _patches(base, layers)
 
     def layers(self, widths: Widths) -> tuple[Layer, ...]:
-        """The layers at these widths; equal ones are the same object from call to call."""
+        """The layers at these widths, with their names; the same objects from call to call."""
         sizes = [form(widths) for form in self._forms]
-        return tuple(self._layer(position, sizes) for position in range(len(self._layers)))
+        found: list[Any] = [None] * len(self._base.layers)
+        for kind in self._kinds:
+            for position, layer in zip(kind.positions, kind.layers(sizes), strict=True):
+                found[position] = layer
+        return tuple(found)
 
-    def reached(self, widths: Widths, group: str) -> tuple[Layer, ...]:
-        """Only the layers that the width of one group has a say in, at these widths."""
+    def counted(self, widths: Widths) -> list[tuple[Layer, int]]:
+        """The different layers at these widths, each with how many there are of it."""
         sizes = [form(widths) for form in self._forms]
-        return tuple(self._layer(position, sizes) for position in self._reach.get(group, ()))
+        return [(kind.layer(sizes), len(kind.positions)) for kind in self._kinds]
 
-    def _layer(self, position: int, sizes: Sequence[int]) -> Layer:
-        item, made = self._layers[position], self._made[position]
-        key = tuple(sizes[i] for i in item.used)
-        layer = made.get(key)
-        if layer is None:
-            layer = made[key] = item.at(sizes)
-        return layer
+    def reached(self, widths: Widths, group: str) -> list[tuple[Layer, int]]:
+        """As `counted`, only the layers that the width of one group has a say in."""
+        sizes = [form(widths) for form in self._forms]
+        return [(kind.layer(sizes), len(kind.positions)) for kind in self._reach.get(group, ())]
 
     def network(self, widths: Widths) -> Network:
         """The network at these widths."""
         layers = self.layers(widths)
         tensors = list(self._base.tensors)
-        for layer, edge in zip(layers, self._base.edges, strict=False):
-            for position, tensor in zip(
-                (*edge.inputs, *edge.outputs), (*layer.inputs, *layer.outputs), strict=True
-            ):
-                tensors[position] = tensor
-        before = sum(t.nbytes for t in self._base.tensors if t.constant)
-        after = sum(t.nbytes for t in tensors if t.constant)
-        size = max(0, self._base.file_bytes + after - before)
+        growth = 0
+        for place, position, operand in self._patches:
+            layer = layers[position]
+            split = len(layer.inputs)
+            tensor = layer.inputs[operand] if operand < split else layer.outputs[operand - split]
+            if tensor.constant:
+                growth += tensor.nbytes - tensors[place].nbytes
+            tensors[place] = tensor
+        size = max(0, self._base.file_bytes + growth)
         return replace(self._base, layers=layers, tensors=tuple(tensors), file_bytes=size)
+
+
+class _Kind:
+    """Layers that are alike at all widths."""
+
+    def __init__(self, form: _LayerForm) -> None:
+        self.form = form
+        self.positions: list[int] = []
+        self._names: list[tuple[str, int]] = []
+        self._made: dict[tuple[int, ...], tuple[Layer, ...]] = {}
+
+    def add(self, position: int, layer: Layer) -> None:
+        self.positions.append(position)
+        self._names.append((layer.name, layer.index))
+
+    def layer(self, sizes: Sequence[int]) -> Layer:
+        """The first of them."""
+        return self.layers(sizes)[0]
+
+    def layers(self, sizes: Sequence[int]) -> tuple[Layer, ...]:
+        """All of them, which differ only in their names."""
+        key = tuple([sizes[i] for i in self.form.used])
+        found = self._made.get(key)
+        if found is None:
+            first = self.form.at(sizes)
+            hash(first)  # kept in the layer, and so in those that are made of it
+            found = self._made[key] = tuple(_named(first, *name) for name in self._names)
+        return found
+
+
+def _named(layer: Layer, name: str, index: int) -> Layer:
+    """The layer under another name, with all that was worked out for it."""
+    twin = object.__new__(Layer)
+    twin.__dict__.update(layer.__dict__)
+    twin.__dict__.update(name=name, index=index)
+    return twin
+
+
+def _patches(base: Network, layers: Sequence[_LayerForm]) -> list[tuple[int, int, int]]:
+    """Which tensors of the network change with the widths, and a layer and operand that shows how."""
+    found: dict[int, tuple[int, int, int]] = {}
+    for position, (item, edge) in enumerate(zip(layers, base.edges, strict=False)):
+        for operand, place in enumerate((*edge.inputs, *edge.outputs)):
+            if operand in item.changing:
+                found.setdefault(place, (place, position, operand))
+    return list(found.values())
 
 
 class ConvertingLowering:
@@ -121,7 +175,7 @@ def learn_lowering(
     examples = example_widths(graph, seed)
     networks = [base, *(convert(resize(model, widths, graph)) for widths in examples)]
     all_widths = [graph.widths, *examples]
-    forms = list(graph.forms)
+    forms: list[SizeForm] = [*graph.forms, *graph.products]
     solver = _Solver(forms, [[form(widths) for widths in all_widths] for form in forms])
     if len({tuple((layer.op, layer.repeat) for layer in network.layers) for network in networks}) > 1:
         raise LoweringError("the converter makes other layers at other widths")
@@ -145,6 +199,7 @@ def example_widths(graph: ChannelGraph, seed: int = 0, count: int = 2) -> list[d
         No such widths were found (a model of hundreds of very narrow groups).
     """
     rng = np.random.default_rng(seed)
+    forms: list[SizeForm] = [*graph.forms, *graph.products]
     for turn in range(_TRIES):
         most = _MOST * (1 + turn // 20)
         examples = [
@@ -154,8 +209,8 @@ def example_widths(graph: ChannelGraph, seed: int = 0, count: int = 2) -> list[d
             }
             for _ in range(count)
         ]
-        proportions = {_proportions([f(w) for w in (graph.widths, *examples)]) for f in graph.forms}
-        if len(proportions) == len(graph.forms) and (Fraction(1),) * count not in proportions:
+        proportions = {_proportions([f(w) for w in (graph.widths, *examples)]) for f in forms}
+        if len(proportions) == len(forms) and (Fraction(1),) * count not in proportions:
             return examples
     raise LoweringError("no widths tell all groups apart")
 
@@ -168,6 +223,15 @@ class _LayerForm:
         sizes = [s for shape in shapes for s in shape]
         sizes += [s for value in params.values() for s in value]
         self.used = tuple(sorted({s[0] for s in sizes if isinstance(s, tuple)}))
+        self.changing = frozenset(
+            i for i, shape in enumerate(shapes) if any(isinstance(s, tuple) for s in shape)
+        )
+        # What tells layers apart that are not alike at all widths.
+        self.identity = (
+            layer.key,
+            tuple(map(tuple, shapes)),
+            tuple((k, tuple(v)) for k, v in params.items()),
+        )
 
     def at(self, sizes: Sequence[int]) -> Layer:
         """The layer where form i has the value ``sizes[i]``."""
@@ -197,7 +261,7 @@ def _value(size: _Size, sizes: Sequence[int]) -> int:
 class _Solver:
     """Finds the form that takes given values in the examples, up to a constant factor (a flattened size)."""
 
-    def __init__(self, forms: Sequence[WidthForm], values: Sequence[Sequence[int]]) -> None:
+    def __init__(self, forms: Sequence[SizeForm], values: Sequence[Sequence[int]]) -> None:
         self._first = [row[0] for row in values]
         self._by_proportions = {_proportions(row): index for index, row in enumerate(values)}
 

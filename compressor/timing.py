@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -34,7 +35,9 @@ class PredictedTime:
     lowering
         From widths to the TFLite network.
 
-    Notes ----- The times of layers are kept, so that a candidate costs only what is new in it. What the time
+    Notes
+    -----
+    The times of layers are kept, so that a candidate costs only what is new in it. What the time
     model adds for the network as a whole (fusion, caches, calls) is not a sum over layers: `exact` asks for
     it; calling the object takes it in proportion, from where the network last was asked for exactly nearby.
     """
@@ -69,12 +72,12 @@ class PredictedTime:
         rest = self(widths) - self._sums([lowering.reached(widths, group)])[0]
         return rest + self._sums([lowering.reached(candidate, group) for candidate in candidates])
 
-    def _sums(self, rows: Sequence[Sequence[Layer]]) -> NDArray[np.float64]:
+    def _sums(self, rows: Sequence[Sequence[tuple[Layer, int]]]) -> NDArray[np.float64]:
         known = self._layer_ms
-        new = list(dict.fromkeys(layer for row in rows for layer in row if layer not in known))
+        new = list(dict.fromkeys(layer for row in rows for layer, _ in row if layer not in known))
         if new:
             known.update(zip(new, map(float, self._time_model.predict_layers_ms(new)), strict=True))
-        return np.array([sum(known[layer] for layer in row) for row in rows]) * self._factor
+        return np.array([sum([known[layer] * n for layer, n in row]) for row in rows]) * self._factor
 
     def exact(self, widths: Widths) -> float:
         """What the time model says of the whole network, in ms."""
@@ -93,7 +96,8 @@ class PredictedTime:
         """The TFLite network at these widths."""
         return self._lowering.network(widths)
 
-    def _layers(self, widths: Widths) -> tuple[Layer, ...]:
+    def _layers(self, widths: Widths) -> list[tuple[Layer, int]]:
+        """The different layers, each with how many there are of it."""
         if isinstance(self._lowering, LearnedLowering):
-            return self._lowering.layers(widths)
-        return self._lowering.network(widths).layers
+            return self._lowering.counted(widths)
+        return list(Counter(self._lowering.network(widths).layers).items())
