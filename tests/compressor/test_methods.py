@@ -10,7 +10,6 @@ from compressor.methods.uniform import UniformWidth
 from compressor.testing.methods import TILE, WIDTHS, CoarseTimes, StaircaseTimes, check_method, make_problem
 from profiler.errors import UsageError
 
-
 FEW = {"optuna": {"trials": 6, "proxy_trials": 10}}
 """Options of methods that would take long."""
 
@@ -21,7 +20,9 @@ def test_every_method_passes_the_suite(name, tmp_path):
 
 
 def test_unknown_methods_and_options_are_named():
-    with pytest.raises(UsageError, match=r"no method 'magic': choose one of .*optuna, uniform, uniform-snapped"):
+    with pytest.raises(
+        UsageError, match=r"no method 'magic': choose one of .*optuna, uniform, uniform-snapped"
+    ):
         get_method("magic")
     with pytest.raises(UsageError, match="trials must be 1 or more, not 0"):
         OptunaSearch(trials=0)
