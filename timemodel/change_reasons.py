@@ -25,6 +25,7 @@ from timemodel.sweep import width_of, with_width
 SAME = 0.06
 """Widths of a tile whose predicted times differ by less cost the same."""
 
+_STEEP = 1.5
 _MOST = 0.6
 _NOTICED = 0.2
 _NO_DIFFERENCE = 0.01
@@ -175,7 +176,9 @@ def _step(model: OperatorModel, layer: Layer, before: int, after: int, call_ms: 
         return _fewer(before, after)
     steps = math.ceil(before / tile) - math.ceil(after / tile)
     high = math.ceil(before / tile) * tile
-    same = f"{high - tile + 1} to {high} cost the same"
+    least, most, _ = _tile_ms(model, layer, high, tile, call_ms)
+    alike = "the same" if least >= (1 - SAME) * most else "nearly the same"
+    same = f"{high - tile + 1} to {high} cost {alike}"
     if steps == 0:
         return f"within one tile of {tile} ({same})"
     count = f"{abs(steps)} tile{'s' if abs(steps) > 1 else ''} of {tile} {'less' if steps > 0 else 'more'}"
@@ -183,18 +186,25 @@ def _step(model: OperatorModel, layer: Layer, before: int, after: int, call_ms: 
 
 
 def flat_tile(model: OperatorModel, layer: Layer, width: int, call_ms: float = 0.0) -> int:
-    """The tile of output channels within which `layer` costs the same at `width`; 0 where every channel counts.
+    """The tile of output channels in which `layer` is as wide as `width`; 0 where every channel counts.
 
-    The device's tile as it was fitted, or half of it: runtimes have a narrower kernel for what is left over.
-    `call_ms` is what a call costs, whatever the width; it is left out.
+    The device's tile as it was fitted, or half of it (runtimes have a narrower kernel for what is left over), provided that
+    one channel beyond it costs more than all channels within it. `call_ms` is what a call costs, whatever the width; it is
+    left out.
     """
     tile = model.tiles.get("out_channels", 1)
     for size in dict.fromkeys((tile, tile // 2)):
-        if size < 2:
-            continue
-        high = math.ceil(width / size) * size
-        widths = sorted({high - size + 1, high - size // 2, high})
-        times = np.maximum(model.predict_ms(geometry([with_width(layer, w) for w in widths])) - call_ms, 0.0)
-        if times.min() >= (1 - SAME) * times.max():
-            return size
+        if size >= 2:
+            least, most, beyond = _tile_ms(model, layer, math.ceil(width / size) * size, size, call_ms)
+            if beyond - most > max(_STEEP * (most - least), SAME * most):
+                return size
     return 0
+
+
+def _tile_ms(
+    model: OperatorModel, layer: Layer, high: int, size: int, call_ms: float
+) -> tuple[float, float, float]:
+    """Predicted time of `layer` in ms at the first and the last width of the tile that ends at `high`, and one beyond."""
+    layers = [with_width(layer, width) for width in (high - size + 1, high, high + 1)]
+    times = np.maximum(model.predict_ms(geometry(layers)) - call_ms, 0.0)
+    return float(times[0]), float(times[1]), float(times[2])
