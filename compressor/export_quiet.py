@@ -65,7 +65,8 @@ def tensorflow() -> Any:
         require("tensorflow")
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         with quiet():
-            importlib.import_module("tensorflow")
+            # Its logger keeps the stream of when it was made, which here is closed later; it has nothing to say.
+            importlib.import_module("tensorflow").get_logger().setLevel("ERROR")
     return sys.modules["tensorflow"]
 
 

@@ -22,6 +22,7 @@ from profiler import files
 from profiler.progress import ProgressCallback, silent
 
 _LEAST_EPOCHS = 2
+_GOOD_PART = 0.5
 _NEAR = 0.01
 _MOST_RETREATS = 4
 _RETREAT_BY = 1.04
@@ -99,9 +100,9 @@ class Finals:
         on the score they are trained from the fastest on until one keeps it by a margin: neither a lucky seed nor
         a lucky draw of validation rows decides. Where none does, the one that comes nearest is taken.
         """
+        self._deadline, self._progress = deadline, progress
         contenders = self._contenders(trials)
         self._runs = min(len(contenders), self._options.finalists + 1) + self._seeds - 1
-        self._deadline, self._progress = deadline, progress
         keeps = self._goal.least_score is not None
         tried: list[Chosen] = []
         for position, trial in enumerate(contenders):
@@ -120,7 +121,10 @@ class Finals:
         """Train one more candidate, with one seed; None where there is no time for it."""
         self._runs, self._done, self._left = 1, 0, 1
         self._deadline, self._progress = deadline, progress
-        return self._with_seeds(trial, 1) if self._has_time(trial, self._seed) else None
+        if not self._has_time(trial, self._seed):
+            return None
+        found = self._with_seeds(trial, 1)
+        return found if self.is_trained(trial) else None
 
     def is_trained(self, trial: Trial) -> bool:
         """Whether a candidate was trained in full with one seed at least."""
@@ -139,7 +143,9 @@ class Finals:
             if seeds > 1:
                 self._left = self._seed + seeds - seed
             if not outcomes or self._has_time(trial, seed):
-                outcomes.append((seed, self._train(trial, seed)))
+                outcome = self._train(trial, seed)
+                if not outcomes or self._finished(trial, seed) is not None:
+                    outcomes.append((seed, outcome))
         outcomes.sort(key=lambda item: (-item[1].score, item[1].loss))
         scores = tuple(outcome.score for _, outcome in outcomes)
         error = 0.0
@@ -158,13 +164,17 @@ class Finals:
         return goal.objective == "score" or goal.cost(trial) < goal.cost(self._prepared.original)
 
     def _has_time(self, trial: Trial, seed: int) -> bool:
-        return time.monotonic() < self._deadline or self._finished(trial, seed) is not None
+        """Whether it is worth beginning: a network cut and hardly trained says nothing of its widths."""
+        if self._finished(trial, seed) is not None:
+            return True
+        return time.monotonic() + _LEAST_EPOCHS * self._epoch_seconds < self._deadline
 
     def _contenders(self, trials: Sequence[Trial]) -> list[Trial]:
         """The trials to train in full, the most wanted first.
 
         Under a limit on the score also cheaper ones that missed it narrowly, since full fine-tuning may lift
-        them over it, and dearer ones, a step apart, in case that the cheap ones fail.
+        them over it, and dearer ones, a step apart, in case that the cheap ones fail. Where time is short, so few
+        that each can be trained for a good part of its schedule.
         """
         goal = self._goal
         met = [trial for trial in trials if goal.met_by(trial)]
@@ -181,7 +191,16 @@ class Finals:
         for trial in met[1:]:
             if goal.cost(trial) >= _RETREAT_BY * goal.cost(retreats[-1]):
                 retreats.append(trial)
-        return sorted(near, key=goal.cost) + retreats[:_MOST_RETREATS]
+        wanted = sorted(near, key=goal.cost) + retreats[:_MOST_RETREATS]
+        room = self._room() - (self._seeds - 1)
+        return wanted if len(wanted) <= room else retreats[: max(2, int(min(room, _MOST_RETREATS)))]
+
+    def _room(self) -> float:
+        """How many networks can be trained for half of the full schedule in the time that is left."""
+        if not self._epoch_seconds:
+            return math.inf
+        left = max(0.0, self._deadline - time.monotonic())
+        return left / (_GOOD_PART * self._options.final.epochs * self._epoch_seconds)
 
     def _share(self) -> float:
         """When the next run must end so that all that are left get the same time."""
@@ -197,7 +216,8 @@ class Finals:
         self._progress(
             min(1.0, self._done / self._runs), f"fine-tuning {trial.predicted_ms:.4g} ms, seed {seed}"
         )
-        schedule, deadline = self._options.final, self._share()
+        least = time.monotonic() + _LEAST_EPOCHS * self._epoch_seconds
+        schedule, deadline = self._options.final, max(self._share(), min(least, self._deadline))
         if self._epoch_seconds and math.isfinite(deadline):
             fits = int((deadline - time.monotonic()) / self._epoch_seconds)
             schedule = replace(schedule, epochs=max(_LEAST_EPOCHS, min(schedule.epochs, fits)))
@@ -215,7 +235,8 @@ class Finals:
             self._epoch_seconds = outcome.seconds / outcome.epochs
         save_model(network, self._path(trial, seed))
         self._keep_outputs(trial, seed, network)
-        self._workspace.finish_seed(self._key(trial, seed), outcome.__dict__)
+        if outcome.complete or outcome.epochs:
+            self._workspace.finish_seed(self._key(trial, seed), outcome.__dict__)
         return outcome
 
     def _outputs(self, trial: Trial, seed: int) -> NDArray[Any]:

@@ -9,6 +9,7 @@ from compressor.finetune import Outcome, TrainingError
 from compressor.methods.base import Goal, Trial
 from compressor.options import Options
 from compressor.workspace import Workspace
+from profiler.progress import silent
 
 ORIGINAL = Trial({"a": 10}, 1.0, 0.95, 0.1)
 
@@ -199,3 +200,40 @@ def test_schedules_are_shortened_to_the_time_that_is_left(tmp_path, monkeypatch)
     made.run([trial(5, 0.5, 0.8)], 132.0, lambda done, note: None)
     # 32 s for two runs; the second one by what the first said of itself (1 s for an epoch of eight).
     assert epochs == [8, 30]
+
+
+def test_a_network_that_time_left_untrained_does_not_count(tmp_path):
+    class Stopped(Pretended):
+        def fit(self, network, schedule, seed, *rest):
+            outcome = super().fit(network, schedule, seed, *rest)
+            return outcome if len(self.trained) == 1 else replace(outcome, epochs=0, complete=False)
+
+    prepared = Stopped({5: 0.9, 4: 0.9})
+    made = finals(prepared, Goal(budget_ms=0.5), tmp_path, seeds=3, finalists=1)
+    chosen = run(made, [trial(5, 0.5, 0.8)])
+    assert len(chosen.scores) == 1
+    assert made.one(trial(4, 0.4, 0.8), float("inf"), lambda done, note: None) is None
+    # Where there is more time, it is trained after all.
+    again = Pretended({5: 0.9})
+    run(finals(again, Goal(budget_ms=0.5), tmp_path, seeds=3, finalists=1), [trial(5, 0.5, 0.8)])
+    assert again.trained == [(5, 1), (5, 2)]
+
+
+def test_where_time_is_short_few_are_trained_for_longer(tmp_path, monkeypatch):
+    monkeypatch.setattr("compressor.finals.time.monotonic", lambda: 100.0)
+    trials = [trial(9 - i, 0.5 * 1.1**i, 0.95) for i in range(4)] + [trial(1, 0.1, 0.895)]
+    for seconds, expected in ((1000.0, [1, 9, 8, 7, 6]), (40.0, [9, 8])):
+        prepared = Pretended(dict.fromkeys(range(1, 10), 0.1))
+        made = finals(prepared, Goal(least_score=0.9), tmp_path / str(seconds))
+        made._epoch_seconds = 1.0
+        ranked = sorted(trials, key=made._goal.rank, reverse=True)
+        made.run(ranked, 100.0 + seconds, lambda done, note: None)
+        assert [width for width, _ in prepared.trained] == expected
+
+
+def test_nothing_is_begun_that_cannot_be_trained_at_all(tmp_path, monkeypatch):
+    monkeypatch.setattr("compressor.finals.time.monotonic", lambda: 100.0)
+    made = finals(Pretended({5: 0.9}), Goal(budget_ms=0.5), tmp_path)
+    made._epoch_seconds = 2.0
+    assert made.one(trial(5, 0.5, 0.8), 103.0, silent) is None
+    assert made.one(trial(5, 0.5, 0.8), 105.0, silent) is not None
