@@ -1,0 +1,122 @@
+"""How long everything is trained: parameters of the benchmark, the same for all methods, said in the report."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from compressor.finetune import Schedule
+from compressor.options import Options
+
+DROP_POINTS = 0.5
+"""Points of validation accuracy that a method may lose for the least time, and of test accuracy for "the same"."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The training of one task.
+
+    Attributes
+    ----------
+    original
+        Of the network before anything is cut, of each width of its sweep, and of the winner's widths from
+        scratch. Nothing teaches here, so `alpha` is 0.
+    search
+        Of a candidate.
+    final
+        Of a finalist.
+    finalists
+        Candidates that are trained in full before one is chosen.
+    methods
+        Constructor arguments of search methods, by name; those that a method does not have are left out.
+    minutes
+        Most minutes for one method on one network; a bound against the unforeseen, not the schedule.
+    """
+
+    original: Schedule
+    search: Schedule
+    final: Schedule
+    finalists: int = 1
+    methods: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    minutes: float = 12.0
+
+    def options(self) -> Options:
+        """As `compress` takes them."""
+        return Options(search=self.search, final=self.final, finalists=self.finalists)
+
+    def arguments(self, method: str) -> dict[str, Any]:
+        """Arguments for a method of `compressor.methods`."""
+        return dict(self.methods.get(method, {}))
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return {**asdict(self), "methods": {name: dict(value) for name, value in self.methods.items()}}
+
+
+def _learn(epochs: int, rate: float, batch: int = 64) -> Schedule:
+    return Schedule(epochs=epochs, batch_size=batch, learning_rate=rate, patience=epochs, alpha=0.0)
+
+
+METHOD_ARGUMENTS: dict[str, dict[str, Any]] = {
+    "optuna": {"trials": 10},
+}
+"""For all tasks: where a method would look at more candidates than the others, it looks at about as many."""
+
+PLANS: dict[str, Plan] = {
+    "motion": Plan(
+        original=_learn(25, 3e-3),
+        search=Schedule(epochs=2, batch_size=32, most_rows=1500, learning_rate=3e-3),
+        final=Schedule(epochs=6, batch_size=32, learning_rate=2e-3, patience=6),
+        methods=METHOD_ARGUMENTS,
+    ),
+    "sound": Plan(
+        original=_learn(50, 3e-3),
+        search=Schedule(epochs=3, batch_size=32, most_rows=1000, learning_rate=3e-3),
+        final=Schedule(epochs=10, batch_size=32, learning_rate=2e-3, patience=10),
+        methods=METHOD_ARGUMENTS,
+    ),
+    "image": Plan(
+        original=_learn(20, 3e-3),
+        search=Schedule(epochs=1, batch_size=64, most_rows=4000, learning_rate=2e-3),
+        final=Schedule(epochs=3, batch_size=64, learning_rate=2e-3, patience=3),
+        methods=METHOD_ARGUMENTS,
+    ),
+}
+PLANS["image-mobile"] = replace(PLANS["image"], original=_learn(25, 3e-3))
+PLANS["sound-attention"] = replace(PLANS["sound"], original=_learn(60, 2e-3))
+
+SHORTENED = (
+    "DeepIoT's authors train a compressor for 33 steps of 500 iterations and then fine-tune; here every method, "
+    "DeepIoT and FastDeepIoT alike, has the schedules below."
+)
+
+
+def shortened(plan: Plan, factor: float) -> Plan:
+    """The plan with so many times the epochs, at least one: to try things out."""
+
+    def scaled(schedule: Schedule) -> Schedule:
+        epochs = max(1, round(factor * schedule.epochs))
+        return replace(schedule, epochs=epochs, patience=max(1, min(schedule.patience, epochs)))
+
+    return replace(plan, original=scaled(plan.original), search=scaled(plan.search), final=scaled(plan.final))
+
+
+def accepted(kind: Any, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Those arguments that a constructor has."""
+    known = inspect.signature(kind).parameters
+    return {name: value for name, value in arguments.items() if name in known}
+
+
+def told(name: str, plan: Plan) -> str:
+    """The plan in one line."""
+
+    def line(schedule: Schedule) -> str:
+        rows = f" of {schedule.most_rows:,} rows" if schedule.most_rows else ""
+        return f"{schedule.epochs} epochs{rows}, rate {schedule.learning_rate:g}, batch {schedule.batch_size}"
+
+    return (
+        f"{name}: original {line(plan.original)}; candidates {line(plan.search)}; "
+        f"{plan.finalists} finalist{'s' * (plan.finalists != 1)} {line(plan.final)}, distilled"
+    )

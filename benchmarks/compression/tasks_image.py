@@ -1,0 +1,139 @@
+"""Images: CIFAR-10 in 18,000 training, 2,000 validation and 10,000 test images; a VGG-like network."""
+
+from __future__ import annotations
+
+import functools
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.compression.tasks import Rows, Split, Task, channels
+from profiler.errors import DataError
+from profiler.files import replacing
+
+FILE = "cifar10.zip"
+CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+VALIDATION_SHARE = 0.1
+SHIFT = 3
+
+
+def decode(archive: Path) -> dict[str, NDArray[Any]]:
+    """All images of the archive: ``x_train`` uint8 [n, 32, 32, 3], ``y_train`` [n], and the same for test."""
+    import tensorflow as tf
+
+    arrays: dict[str, NDArray[Any]] = {}
+    with zipfile.ZipFile(archive) as stored:
+        names = sorted(name for name in stored.namelist() if name.endswith(".jpg"))
+        for part in ("train", "test"):
+            images, labels = [], []
+            for name in names:
+                folder, kind, _ = name.split("/")[-3:]
+                if folder == part:
+                    images.append(tf.io.decode_jpeg(stored.read(name), channels=3).numpy())
+                    labels.append(CLASSES.index(kind))
+            if not images:
+                raise DataError(f"{archive} holds no {part} images: fetch it again.")
+            arrays[f"x_{part}"], arrays[f"y_{part}"] = np.stack(images), np.array(labels, np.int64)
+    return arrays
+
+
+def cached(folder: Path, work: Path) -> dict[str, NDArray[Any]]:
+    """The decoded images; decoding is done once and kept in `work`."""
+    path = work / "data" / "cifar10.npz"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        arrays = decode(folder / FILE)
+        with replacing(path) as temporary, temporary.open("wb") as file:
+            np.savez(file, **arrays)
+    with np.load(path, allow_pickle=False) as stored:
+        return {name: stored[name] for name in stored.files}
+
+
+def load(folder: Path, work: Path, seed: int) -> Split:
+    """A seed's split: the same share of each class is held out of the training images for validation."""
+    arrays = cached(folder, work)
+    labels = arrays["y_train"]
+    generator = np.random.default_rng([seed, 7])
+    held = np.zeros(len(labels), bool)
+    for label in np.unique(labels):
+        members = generator.permutation(np.flatnonzero(labels == label))
+        held[members[: round(VALIDATION_SHARE * len(members))]] = True
+    train = _rows(arrays["x_train"], labels, 0)
+    return Split(train.at(~held), train.at(held), _rows(arrays["x_test"], arrays["y_test"], len(labels)))
+
+
+def _rows(images: NDArray[np.uint8], labels: NDArray[np.int64], first: int) -> Rows:
+    numbers = first + np.arange(len(labels))
+    return Rows((images.astype(np.float32) - 127.5) / 64, labels, numbers, numbers)
+
+
+def augment(x: NDArray[Any], generator: np.random.Generator | None = None) -> NDArray[Any]:
+    """Half of the images mirrored, all shifted by up to `SHIFT` pixels, borders repeated."""
+    generator = generator or _generator()
+    count, height, width = x.shape[:3]
+    padded = np.pad(x, ((0, 0), (SHIFT, SHIFT), (SHIFT, SHIFT), (0, 0)), mode="edge")
+    rows = generator.integers(0, 2 * SHIFT + 1, (count, 1)) + np.arange(height)
+    columns = generator.integers(0, 2 * SHIFT + 1, (count, 1)) + np.arange(width)
+    mirrored = generator.random(count) < 0.5
+    columns[mirrored] = columns[mirrored, ::-1]
+    return padded[np.arange(count)[:, None, None], rows[:, :, None], columns[:, None, :]]
+
+
+@functools.cache
+def _generator() -> np.random.Generator:
+    return np.random.default_rng(5)
+
+
+def network(width: float = 1.0) -> Any:
+    """Six convolutions of 3x3 with batch normalisation in three stages, mean over the image, a dense layer."""
+    import keras
+    from keras import layers
+
+    inputs = x = keras.Input((32, 32, 3), name="image")
+    for stage, base in enumerate((32, 64, 96)):
+        for number in (0, 1):
+            x = layers.Conv2D(channels(width, base), 3, strides=1 + number, padding="same", use_bias=False,
+                              name=f"conv{stage}{number}")(x)  # fmt: skip
+            x = layers.BatchNormalization(name=f"norm{stage}{number}")(x)
+            x = layers.ReLU(name=f"relu{stage}{number}")(x)
+    x = layers.GlobalAveragePooling2D(name="mean")(x)
+    return keras.Model(inputs, layers.Dense(10, activation="softmax", name="answer")(x), name="image")
+
+
+def mobile_network(width: float = 1.0) -> Any:
+    """Inverted residuals as in MobileNetV2."""
+    import keras
+    from keras import layers
+
+    def convolution(x: Any, filters: int, kernel: int, strides: int, name: str, active: bool = True) -> Any:
+        x = layers.Conv2D(filters, kernel, strides=strides, padding="same", use_bias=False, name=name)(x)
+        x = layers.BatchNormalization(name=f"{name}_norm")(x)
+        return layers.ReLU(6.0, name=f"{name}_relu")(x) if active else x
+
+    inputs = keras.Input((32, 32, 3), name="image")
+    x = convolution(inputs, channels(width, 32), 3, 2, "stem")
+    for number, (base, strides) in enumerate(((24, 1), (24, 1), (48, 2), (48, 1), (64, 2), (64, 1))):
+        before, name = x, f"block{number}"
+        x = convolution(x, 4 * x.shape[-1], 1, 1, f"{name}_expand")
+        x = layers.DepthwiseConv2D(3, strides=strides, padding="same", use_bias=False, name=f"{name}_depth")(
+            x
+        )
+        x = layers.BatchNormalization(name=f"{name}_depth_norm")(x)
+        x = layers.ReLU(6.0, name=f"{name}_depth_relu")(x)
+        x = convolution(x, channels(width, base), 1, 1, f"{name}_project", active=False)
+        if strides == 1 and before.shape[-1] == x.shape[-1]:
+            x = layers.Add(name=f"{name}_add")([before, x])
+    x = convolution(x, channels(width, 128), 1, 1, "head")
+    x = layers.GlobalAveragePooling2D(name="mean")(x)
+    return keras.Model(inputs, layers.Dense(10, activation="softmax", name="answer")(x), name="image_mobile")
+
+
+TASKS = {
+    "image": Task("image", (FILE,), 10, False, load, network, augment,
+                  "CIFAR-10, 18,000 training images; VGG-like, six 3x3 convolutions"),
+    "image-mobile": Task("image-mobile", (FILE,), 10, False, load, mobile_network, augment,
+                         "CIFAR-10, 18,000 training images; MobileNetV2-like, six inverted residuals"),
+}  # fmt: skip

@@ -1,0 +1,182 @@
+"""Sound: spoken digits as log-mel pictures; one speaker is the test, another one the validation."""
+
+from __future__ import annotations
+
+import functools
+import io
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.io import wavfile
+
+from benchmarks.compression.tasks import Rows, Split, Task, channels
+from profiler.errors import DataError
+from profiler.files import replacing
+
+FILE = "fsdd.zip"
+RATE_HZ = 8000
+MELS = 32
+FRAMES = 32
+WINDOW = 400
+HOP = 200
+TRANSFORM = 512
+LOWEST_HZ = 60.0
+
+
+def mel_filters(mels: int = MELS, bins: int = TRANSFORM // 2 + 1, rate_hz: float = RATE_HZ) -> NDArray[Any]:
+    """Triangles that overlap by half, evenly spaced in mel from `LOWEST_HZ` to half the rate [mels, bins]."""
+
+    def mel(hertz: Any) -> Any:
+        return 2595 * np.log10(1 + np.asarray(hertz) / 700)
+
+    edges_mel = np.linspace(mel(LOWEST_HZ), mel(rate_hz / 2), mels + 2)
+    edges = 700 * (10 ** (edges_mel / 2595) - 1)
+    at = np.linspace(0, rate_hz / 2, bins)
+    rising = (at - edges[:-2, None]) / (edges[1:-1] - edges[:-2])[:, None]
+    falling = (edges[2:, None] - at) / (edges[2:] - edges[1:-1])[:, None]
+    return np.maximum(0, np.minimum(rising, falling))
+
+
+def log_mel(samples: NDArray[Any]) -> NDArray[np.float32]:
+    """The log-mel picture of a recording [FRAMES, MELS, 1]: its middle 0.8 s, mean 0 and deviation 1."""
+    wanted = (FRAMES - 1) * HOP + WINDOW
+    samples = samples.astype(np.float64)
+    short = max(0, wanted - len(samples))
+    samples = np.pad(samples, (short // 2, short - short // 2))
+    first = (len(samples) - wanted) // 2
+    samples = samples[first : first + wanted]
+    starts = HOP * np.arange(FRAMES)
+    frames = samples[starts[:, None] + np.arange(WINDOW)] * np.hanning(WINDOW)
+    power = np.abs(np.fft.rfft(frames, TRANSFORM)) ** 2
+    loud = power @ _filters().T
+    # What is 60 dB below the loudest is silence, whatever the microphone hummed.
+    picture = np.log(np.maximum(loud, 1e-6 * max(float(loud.max()), 1e-12)))
+    return ((picture - picture.mean()) / (picture.std() + 1e-6)).astype(np.float32)[..., None]
+
+
+@functools.cache
+def _filters() -> NDArray[Any]:
+    return mel_filters()
+
+
+def read(archive: Path) -> dict[str, NDArray[Any]]:
+    """All recordings: ``x`` [n, FRAMES, MELS, 1], ``y`` [n] the digit, ``speaker`` [n], ``recording`` [n]."""
+    pictures, digits, speakers, names = [], [], [], []
+    with zipfile.ZipFile(archive) as stored:
+        for name in sorted(n for n in stored.namelist() if n.endswith(".wav")):
+            rate, samples = wavfile.read(io.BytesIO(stored.read(name)))
+            if rate != RATE_HZ:
+                raise DataError(f"{archive}: {name} has {rate} samples a second, not {RATE_HZ}.")
+            digit, speaker, _ = Path(name).stem.split("_")
+            pictures.append(log_mel(samples))
+            digits.append(int(digit))
+            speakers.append(speaker)
+            names.append(Path(name).stem)
+    if not names:
+        raise DataError(f"{archive} holds no recordings: fetch it again.")
+    return {
+        "x": np.stack(pictures),
+        "y": np.array(digits, np.int64),
+        "speaker": np.array(speakers),
+        "recording": np.array(names),
+    }
+
+
+def cached(folder: Path, work: Path) -> dict[str, NDArray[Any]]:
+    """The pictures; they are computed once and kept in `work`."""
+    path = work / "data" / "fsdd.npz"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        arrays = read(folder / FILE)
+        with replacing(path) as temporary, temporary.open("wb") as file:
+            np.savez(file, **arrays)
+    with np.load(path, allow_pickle=False) as stored:
+        return {name: stored[name] for name in stored.files}
+
+
+def load(folder: Path, work: Path, seed: int) -> Split:
+    """A seed's split: with each seed another speaker is the test, and another one the validation."""
+    arrays = cached(folder, work)
+    speakers = np.unique(arrays["speaker"])
+    rows = Rows(arrays["x"], arrays["y"], arrays["speaker"], arrays["recording"])
+    test = speakers[seed % len(speakers)]
+    held = speakers[(seed + len(speakers) // 2) % len(speakers)]
+    return Split(
+        rows.at((rows.cluster != test) & (rows.cluster != held)),
+        rows.at(rows.cluster == held),
+        rows.at(rows.cluster == test),
+    )
+
+
+def augment(x: NDArray[Any], generator: np.random.Generator | None = None) -> NDArray[Any]:
+    """Shifted by up to 4 frames and 2 bands, a stretch of time or bands flattened, a little noise."""
+    generator = generator or _generator()
+    count, frames, bands = x.shape[:3]
+    later = np.clip(generator.integers(-4, 5, (count, 1)) + np.arange(frames), 0, frames - 1)
+    higher = np.clip(generator.integers(-2, 3, (count, 1)) + np.arange(bands), 0, bands - 1)
+    moved = x[np.arange(count)[:, None, None], later[:, :, None], higher[:, None, :]]
+    for axis, length in ((1, frames), (2, bands)):
+        first = generator.integers(0, length, (count, 1))
+        width = generator.integers(0, 5, (count, 1))
+        at = np.arange(length)
+        hidden = (at >= first) & (at < first + width)
+        hidden = hidden[:, :, None, None] if axis == 1 else hidden[:, None, :, None]
+        moved = np.where(hidden, moved.mean(axis=(1, 2), keepdims=True), moved)
+    noise = generator.standard_normal(moved.shape, dtype=np.float32)
+    return (moved + 0.15 * noise).astype(np.float32)
+
+
+@functools.cache
+def _generator() -> np.random.Generator:
+    return np.random.default_rng(6)
+
+
+def network(width: float = 1.0) -> Any:
+    """Five convolutions of 3x3 with batch normalisation, mean over time and bands, a dense layer."""
+    import keras
+    from keras import layers
+
+    inputs = x = keras.Input((FRAMES, MELS, 1), name="log_mel")
+    for number, (base, strides) in enumerate(((32, 1), (32, 2), (64, 2), (64, 1), (64, 2))):
+        x = layers.Conv2D(channels(width, base), 3, strides=strides, padding="same", use_bias=False,
+                          name=f"conv{number}")(x)  # fmt: skip
+        x = layers.BatchNormalization(name=f"norm{number}")(x)
+        x = layers.ReLU(name=f"relu{number}")(x)
+    x = layers.GlobalAveragePooling2D(name="mean")(x)
+    x = layers.Dropout(0.2, name="drop")(x)
+    return keras.Model(inputs, layers.Dense(10, activation="softmax", name="answer")(x), name="sound")
+
+
+def attention_network(width: float = 1.0) -> Any:
+    """Two transformer blocks over 16 pieces of time; heads and inner widths can be cut."""
+    import keras
+    from keras import layers
+
+    size = channels(width, 48)
+    inputs = keras.Input((FRAMES, MELS, 1), name="log_mel")
+    x = layers.Conv2D(size, (3, 3), strides=(2, 2), padding="same", activation="relu", name="stem")(inputs)
+    x = layers.Conv2D(size, (3, MELS // 2), strides=(1, 1), padding="valid", activation="relu",
+                      name="bands")(x)  # fmt: skip
+    x = layers.Reshape((x.shape[1], size), name="pieces")(x)
+    for number in (0, 1):
+        name = f"block{number}"
+        y = layers.LayerNormalization(name=f"{name}_norm0")(x)
+        y = layers.MultiHeadAttention(4, channels(width, 12), name=f"{name}_attention")(y, y)
+        x = layers.Add(name=f"{name}_add0")([x, y])
+        y = layers.LayerNormalization(name=f"{name}_norm1")(x)
+        y = layers.Dense(channels(width, 128), activation="relu", name=f"{name}_wide")(y)
+        y = layers.Dense(size, name=f"{name}_narrow")(y)
+        x = layers.Add(name=f"{name}_add1")([x, y])
+    x = layers.GlobalAveragePooling1D(name="mean")(x)
+    return keras.Model(inputs, layers.Dense(10, activation="softmax", name="answer")(x), name="sound_attn")
+
+
+TASKS = {
+    "sound": Task("sound", (FILE,), 10, True, load, network, augment,
+                  "spoken digits, 2,000 training recordings of four speakers; five 3x3 convolutions"),
+    "sound-attention": Task("sound-attention", (FILE,), 10, True, load, attention_network, augment,
+                            "spoken digits, 2,000 training recordings of four speakers; two transformer blocks"),
+}  # fmt: skip
