@@ -51,7 +51,7 @@ def arguments(task: Path, time_model: Path, out: Path, *more: object) -> list[st
         "-o",
         out,
     ]
-    return [str(a) for a in (*common, "--method", "uniform", "--seeds", 1, *more)]
+    return [str(a) for a in (*common, "--method", "uniform", "--seeds", 1, "--points", 1, *more)]
 
 
 def test_a_table_or_json_and_the_files(task: Path, time_model_file: Path, tmp_path: Path):
@@ -59,8 +59,17 @@ def test_a_table_or_json_and_the_files(task: Path, time_model_file: Path, tmp_pa
     asked = arguments(task, time_model_file, out, "--max-accuracy-drop", 20)
     shown = CliRunner().invoke(app, asked)
     assert shown.exit_code == 0, shown.output
-    for words in ("accuracy (test)", "not measured", "conv", f"Written to {out}"):
+    for words in (
+        "accuracy (test)",
+        "not measured",
+        "conv",
+        "gives back",
+        "output channels 40",
+        f"Written to {out}",
+    ):
         assert words in shown.stdout
+    page = (out / "report.html").read_text()
+    assert "What the layers gave back, and why" in page
     assert "Nothing was measured: the time model is of A made-up processor, 4 cores" in " ".join(
         shown.stderr.split()
     )
@@ -100,11 +109,21 @@ def test_killed_at_any_moment_it_goes_on(task: Path, time_model_file: Path, tmp_
 @pytest.mark.parametrize(
     ("more", "status", "words"),
     [
-        ([], 2, "Give one of --budget-ms and --max-accuracy-drop"),
+        ([], 2, "Give what the network may take (--budget-ms"),
+        (
+            ["--max-accuracy-drop", 1, "--minimize", "luck"],
+            2,
+            "--minimize is one of time, size, memory, energy",
+        ),
+        (["--max-energy-mj", 1], 2, "knows no energy"),
         (["--budget-ms", 0], 2, "--budget-ms must be above 0, not 0"),
         (["--budget-ms", 1, "--quantize", "int4"], 2, "choose none or int8"),
-        (["--budget-ms", 1000], 2, "within the budget of 1000 ms: give a smaller one"),
-        (["--budget-ms", 1e-6], 1, "No network within 1e-06 ms was found: the nearest takes"),
+        (["--budget-ms", 1000], 2, "within the budget of 1000 ms: give a smaller limit"),
+        (
+            ["--budget-ms", 1e-6],
+            1,
+            "No network within 1e-06 ms can be made of net.keras by removing channels",
+        ),
     ],
 )
 def test_bad_input_is_one_sentence(
@@ -116,3 +135,48 @@ def test_bad_input_is_one_sentence(
     assert len(told) == 1
     assert words in told[0]
     assert result.stdout == ""
+
+
+def test_every_method_is_named_in_the_help():
+    from compressor.methods import METHODS
+
+    shown = CliRunner().invoke(app, ["compress", "--help"], env={"COLUMNS": "200", "TERMINAL_WIDTH": "200"})
+    text = " ".join(shown.stdout.replace("│", " ").split())
+    assert f"How widths are chosen: {', '.join(sorted(METHODS))}." in text
+
+
+def test_tables_fit_eighty_columns(task: Path, time_model_file: Path, tmp_path: Path):
+    asked = arguments(task, time_model_file, tmp_path / "o", "--max-accuracy-drop", 20, "--points", 3)
+    shown = CliRunner().invoke(app, asked, env={"COLUMNS": "80"})
+    assert shown.exit_code == 0, shown.stderr
+    table, _, last = shown.stdout.rpartition("Written to")
+    assert max(len(line) for line in table.splitlines()) <= 80
+    assert "report.html" in last
+    assert "Front of accuracy against time" in table
+    for name in ("points/01.keras", "original", "chosen", "in all"):
+        assert name in table
+    value = json.loads((tmp_path / "o" / "result.json").read_text())
+    assert len(value["points"]) > 1
+    assert all((tmp_path / "o" / point["tflite"]).is_file() for point in value["points"])
+
+
+def test_killed_while_points_are_trained_it_goes_on(task: Path, time_model_file: Path, tmp_path: Path):
+    out = tmp_path / "out"
+    asked = arguments(task, time_model_file, out, "--max-accuracy-drop", 20, "--points", 3, "--no-measure")
+    command = [sys.executable, "-c", "from edgetime.cli import main; main()", *asked]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    seeds, limit = out / "seeds.json", time.monotonic() + 300
+    while time.monotonic() < limit and process.poll() is None and not seeds.exists():
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (out / "result.json").exists()
+    done = list(json.loads(seeds.read_text()))
+    written = {name: (out / "seeds" / f"{name}.keras").stat().st_mtime_ns for name in done}
+    trials = (out / "trials.jsonl").read_text()
+    resumed = CliRunner().invoke(app, [*asked, "--resume"])
+    assert resumed.exit_code == 0, resumed.stderr
+    # What was trained was not trained again, neither in the search nor in full.
+    assert (out / "trials.jsonl").read_text() == trials
+    assert {name: (out / "seeds" / f"{name}.keras").stat().st_mtime_ns for name in done} == written
+    assert len(json.loads(seeds.read_text())) > len(done)
