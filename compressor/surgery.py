@@ -150,6 +150,7 @@ def _axes_by_variable(graph: ChannelGraph) -> dict[tuple[str, str], list[Axis]]:
 def _rebuilt(model: Any, graph: ChannelGraph, number: Callable[[Count], int]) -> Any:
     """Make the model anew from its configuration, with `number` of channels wherever channels are counted."""
     config = configuration(model)
+    _forget_shapes(config)
     entries: dict[str, Any] = {}
     _collect(config, "", entries)
     for item in graph.counts:
@@ -165,11 +166,22 @@ def _rebuilt(model: Any, graph: ChannelGraph, number: Callable[[Count], int]) ->
     return _from_config(model, config)
 
 
+def _forget_shapes(value: Any) -> None:
+    """Drop what holds the old shapes, also of layers inside wrappers."""
+    if isinstance(value, dict):
+        if "class_name" in value and "config" in value:
+            for key in ("build_config", "compile_config"):
+                value.pop(key, None)
+        for item in value.values():
+            _forget_shapes(item)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            _forget_shapes(item)
+
+
 def _collect(config: dict[str, Any], prefix: str, entries: dict[str, Any]) -> None:
     """The configuration of each layer by its address, those of models inside included."""
     for entry in config["layers"]:
-        for key in ("build_config", "compile_config"):  # they hold the old shapes
-            entry.pop(key, None)
         own = entry["config"]
         name = prefix + (entry.get("name") or own.get("name") or own["config"]["name"])
         entries[name] = own

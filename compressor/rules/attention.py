@@ -126,6 +126,6 @@ def _luong(call: Call, inputs: Sequence[Atoms], recorder: Recorder) -> Outputs:
 
 RULES: Mapping[str, Rule] = {
     **each("MultiHeadAttention", _multi_head),
-    **each("GroupedQueryAttention", _grouped_query),
+    **each("GroupQueryAttention GroupedQueryAttention", _grouped_query),
     **each("Attention AdditiveAttention", _luong),
 }

@@ -91,6 +91,8 @@ def _bidirectional(call: Call, inputs: Sequence[Atoms], recorder: Recorder) -> O
         _refuse_state(inner)
         both.append(_cell(inner, kind, inputs[0], states, recorder))
     forward, backward = both
+    # Keras takes both to be as wide as the forward one.
+    recorder.unite(forward[0], backward[0])
     mode = call.config["merge_mode"]
     outputs: tuple[Atoms, ...]
     if mode == "concat":
@@ -98,7 +100,6 @@ def _bidirectional(call: Call, inputs: Sequence[Atoms], recorder: Recorder) -> O
     elif mode is None:
         outputs = (forward[0], backward[0])
     else:
-        recorder.unite(forward[0], backward[0])
         outputs = (forward[0],)
     if call.config["layer"]["config"].get("return_state"):
         outputs += forward[1:] + backward[1:]

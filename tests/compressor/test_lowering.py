@@ -1,3 +1,5 @@
+from collections import Counter
+
 import keras
 import numpy as np
 import pytest
@@ -9,7 +11,13 @@ from compressor.importance import strongest
 from compressor.lowering import ConvertingLowering, LoweringError, example_widths, learn_lowering
 from compressor.surgery import cut
 from compressor.testing.device import FormulaTimeModel
-from compressor.testing.networks import plain_network, residual_network, stirred
+from compressor.testing.networks import (
+    attention_network,
+    plain_network,
+    recurrent_network,
+    residual_network,
+    stirred,
+)
 from compressor.timing import PredictedTime
 from profiler.layer import Layer, Tensor
 from profiler.network import Network
@@ -23,17 +31,35 @@ def random_cut(model, graph, seed):
     return widths, cut(model, keep, graph)
 
 
-@pytest.mark.parametrize(("make", "quantize"), [(plain_network, "none"), (residual_network, "int8")])
+def rows_for(model):
+    rng = np.random.default_rng(0)
+    rows = {s.name: rng.normal(size=(4, *s.shape[1:])).astype("float32") for s in model.inputs}
+    return rows if len(rows) > 1 else next(iter(rows.values()))
+
+
+@pytest.mark.parametrize(
+    ("make", "quantize"),
+    [
+        (plain_network, "none"),
+        (residual_network, "int8"),
+        (attention_network, "none"),
+        pytest.param(attention_network, "int8", marks=pytest.mark.slow),
+        pytest.param(recurrent_network, "none", marks=pytest.mark.slow),
+        (recurrent_network, "int8"),
+    ],
+)
 def test_layers_are_those_that_the_converter_writes(make, quantize):
-    model = make()
+    model = make(2) if make is recurrent_network else make()
     graph = build_graph(model)
-    rows = np.random.default_rng(0).normal(size=(8, *model.input_shape[1:])).astype("float32")
+    rows = rows_for(model)
 
     def convert(network):
         return read_network(to_tflite_bytes(network, quantize, rows if quantize == "int8" else None))
 
     lowering = learn_lowering(model, graph, convert)
-    assert lowering.network(graph.widths).layers == convert(model).layers
+    base = convert(model)
+    assert lowering.network(graph.widths).layers == base.layers
+    assert [layer.name for layer in lowering.network(graph.widths).layers] == [x.name for x in base.layers]
     for seed in (0, 1):
         widths, smaller = random_cut(model, graph, seed)
         written, known = convert(smaller), lowering.network(widths)
@@ -96,6 +122,24 @@ def test_a_dimension_that_follows_from_no_width_is_noticed():
 
     with pytest.raises(LoweringError, match="follows from no width"):
         learn_lowering(model, build_graph(model), padded)
+
+
+def test_repeated_layers_are_counted():
+    model = recurrent_network(3)
+    graph = build_graph(model)
+
+    def convert(network):
+        return read_network(to_tflite_bytes(network, "int8", rows_for(model)))
+
+    lowering = learn_lowering(model, graph, convert)
+    widths = {**graph.widths, "gru_1": 3}
+    counted, found = lowering.counted(widths), lowering.layers(widths)
+    assert sum(count for _, count in counted) == len(found)
+    assert len(counted) < len(found)
+    whole = Counter(found)
+    for layer, count in counted:
+        whole[layer] -= count
+    assert not any(whole.values())
 
 
 def test_examples_tell_all_widths_apart():
