@@ -67,6 +67,22 @@ class Task:
         labels = tf.cast(tf.reshape(y, [-1, *([1] * (len(log_p.shape) - 2))]), tf.int32)
         return -tf.reduce_mean(tf.gather(log_p, labels, axis=-1, batch_dims=1))
 
+    def losses(self, y: Any, outputs: Any) -> Any:
+        """Loss of each row (a TensorFlow tensor [rows])."""
+        import tensorflow as tf
+
+        if self.is_classification and self.data.loss is None:
+            log_p = self._log_probabilities(outputs)
+            labels = tf.cast(tf.reshape(y, [-1, *([1] * (len(log_p.shape) - 2))]), tf.int32)
+            found = -tf.gather(log_p, labels, axis=-1, batch_dims=1)
+            return tf.reduce_mean(tf.reshape(found, [tf.shape(outputs)[0], -1]), axis=1)
+
+        def one(row: Any) -> Any:
+            # A loss of one's own may add rows up: it sees them one by one.
+            return tf.reduce_mean(self._own_loss(row[0][None], row[1][None]))
+
+        return tf.map_fn(one, (tf.convert_to_tensor(y), outputs), fn_output_signature=outputs.dtype)
+
     def distance(self, outputs: Any, wanted: Any, temperature: float) -> Any:
         """How far outputs are from those of the original (a TensorFlow scalar).
 

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from compressor.methods.base import SearchMethod
 
 METHODS = {
+    "deepiot": ("compressor.methods.deepiot", "DeepIoT"),
+    "fastdeepiot": ("compressor.methods.fastdeepiot", "FastDeepIoT"),
     "importance": ("compressor.methods.group_importance", "GroupImportance"),
     "knapsack": ("compressor.methods.knapsack", "Knapsack"),
     "netadapt": ("compressor.methods.netadapt", "NetAdapt"),

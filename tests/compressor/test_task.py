@@ -1,6 +1,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import layers
 
 from compressor.data import Data
@@ -38,6 +39,7 @@ def test_all_heads_mean_the_same_by_the_same_numbers():
         assert float(task.loss(y, outputs)) == pytest.approx(expected, rel=1e-5), head
         assert task.answers(outputs).tolist() == [0, 1, 0], head
         assert task.score(outputs, ROWS[:3], y) == pytest.approx(2 / 3), head
+        np.testing.assert_allclose(task.losses(y, outputs), -np.log([0.8, 0.9, 0.4]), rtol=1e-5)
         assert float(task.distance(outputs, outputs, 2.0)) == pytest.approx(0, abs=1e-6), head
     teacher = Task("logits", data(np.arange(12) % 2))
     assert float(teacher.distance(np.log(both), np.log(both[::-1]), 1.0)) > 0.05
@@ -70,6 +72,13 @@ def test_a_loss_alone_scores_by_minus_the_loss():
     own = data(np.ones((12, 2), "float32"), loss="mse")
     task = task_of(network(2, None), own)
     assert task.score(np.zeros((12, 2), "float32"), own.x, own.y) == pytest.approx(-1.0)
+
+
+@pytest.mark.parametrize("loss", ["mse", lambda y, outputs: tf.reduce_sum((y - outputs) ** 2) / 2])
+def test_a_loss_of_ones_own_by_row(loss):
+    task = Task("values", data(np.zeros((12, 2), "float32"), loss=loss))
+    outputs = tf.constant([[1.0, 3.0], [0.0, 2.0]])
+    np.testing.assert_allclose(task.losses(np.zeros((2, 2), "float32"), outputs), [5.0, 2.0])
 
 
 def test_labels_beyond_the_head_are_named():

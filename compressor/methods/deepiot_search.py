@@ -1,0 +1,333 @@
+"""The search of DeepIoT and FastDeepIoT: training in turns, the threshold, and the candidates beside it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import time
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compressor.methods.base import SearchProblem, Trial
+from profiler import files
+
+if TYPE_CHECKING:
+    from compressor.methods.deepiot import DeepIoT, Kept, Steering
+    from compressor.methods.deepiot_training import Training
+
+_SAVE_EVERY_S = 15.0
+_CHUNK = 25
+_CHANGED = 0.95
+_CLOSE = 1.06
+_REFINEMENTS = 4
+_TRAINING_SHARE = 0.6
+_LAST_SHARE = 0.2
+_HURRIED = 0.7
+_RARELY = 8  # steps of the threshold between looks at the slopes of an expensive cost
+
+
+@dataclass
+class _State:
+    """Where a search stands.
+
+    Attributes
+    ----------
+    step, done
+        Steps of the threshold that are finished, and iterations of the next one.
+    threshold
+        Of now.
+    weight
+        Of what `Steering.slopes` says.
+    last, good, missed
+        The cost of the candidate that was tried last, of the least one that kept the score, and of the first
+        one that missed it; 0 where there was none.
+    refining
+        The score was missed: what is left is to look between.
+    finished
+        Nothing is left to do.
+    """
+
+    step: int = 0
+    done: int = 0
+    threshold: float = 0.0
+    weight: float = 1.0
+    last: float = 0.0
+    good: float = 0.0
+    missed: float = 0.0
+    refining: bool = False
+    finished: bool = False
+
+
+class Trajectory:
+    """One search: the critic and the compressor on their way, and the candidates beside it.
+
+    Parameters
+    ----------
+    method
+        Says how; see `DeepIoT`.
+    steering
+        What the search is steered by beside the loss.
+    problem
+        With a `compressor.preparation.Prepared` as its context.
+    """
+
+    def __init__(self, method: DeepIoT, steering: Steering, problem: SearchProblem) -> None:
+        self._method, self._steering, self._problem = method, steering, problem
+        self._state = _State(weight=steering.start)
+        self._slope_of: dict[str, float] | None = None
+        self._seconds = 0.0  # of an iteration
+        self._saved = self._started = time.monotonic()
+        self._training: Training
+
+    def go(self) -> None:
+        """Search."""
+        problem = self._problem
+        for trial in problem.known:
+            problem.find(trial.candidate)
+        if not problem.groups:
+            problem.try_widths({})
+            return
+        least = self._steering.least()
+        if problem.budget is not None and problem.cost.exact(least) > problem.budget:
+            problem.try_widths(least)  # the nearest there is
+            return
+        stored = self._stored()
+        if stored is not None and stored[0].finished and problem.trials:
+            return
+        problem.check_time()
+        self._begin(stored)
+        while not self._state.finished:
+            self._train()
+            if self._is_late():
+                self._hurry()
+                return
+            self._judge()
+            if not self._state.finished:
+                self._raise_threshold()
+            self._save()
+        if not problem.trials:
+            problem.try_widths(least)
+
+    def proposal(self, threshold: float) -> Kept:
+        """The channels that a threshold leaves; of each group one or more."""
+        p = self._by_group(self._training.probabilities)
+        keep = {}
+        for name, values in p.items():
+            keep[name] = np.flatnonzero(values >= min(threshold, values.max())).tolist()
+        return self._steering.settled(keep, p)
+
+    # Training.
+
+    def _begin(self, stored: tuple[_State, dict[str, NDArray[Any]]] | None) -> None:
+        from compressor.methods.deepiot_training import Training
+
+        self._training = Training(self._problem.context, self._method.rates, self._problem.seed)
+        self._state.last = self._problem.cost.exact(self._problem.full)
+        if stored is not None and self._training.restore(stored[1]):
+            self._state = stored[0]
+
+    def _train(self) -> None:
+        """The iterations of a step of the threshold that are left."""
+        state, slopes = self._state, self._slopes()
+        while state.done < self._planned():
+            if self._is_late():
+                return
+            self._problem.check_time()
+            count = min(_CHUNK, self._planned() - state.done)
+            started = time.monotonic()
+            self._training.run(count, state.threshold, slopes)
+            if self._training.iteration > count:  # the first ones compile
+                self._seconds = (time.monotonic() - started) / count
+            state.done += count
+            if self._problem.cost.cheap:
+                slopes = self._slopes()
+            if time.monotonic() - self._saved > _SAVE_EVERY_S:
+                self._save()
+        self._tell()
+
+    def _planned(self) -> int:
+        """Iterations of a step: fewer where the time would not do for all steps and the candidates."""
+        whole, left = self._method.iterations, self._problem.deadline - time.monotonic()
+        if not math.isfinite(left) or not self._seconds:
+            return whole if not math.isfinite(left) else min(whole, 2 * _CHUNK)
+        steps = max(1, self._method.steps + 1 - self._state.step)
+        return max(1, min(whole, self._state.done + int(_TRAINING_SHARE * left / steps / self._seconds)))
+
+    def _is_late(self) -> bool:
+        """Whether what time is left will do for a single candidate, and there is none yet."""
+        deadline, now = self._problem.deadline, time.monotonic()
+        if not math.isfinite(deadline) or self._problem.trials:
+            return False
+        return now < deadline and deadline - now < _LAST_SHARE * (deadline - self._started)
+
+    def _hurry(self) -> None:
+        """Try one candidate with what is known by now."""
+        problem = self._problem
+        budget = problem.budget or _HURRIED * problem.cost.exact(problem.full)
+        self._try(self._threshold_within(budget))
+
+    def _slopes(self) -> NDArray[np.float64]:
+        """What `Steering.slopes` says, times the weight [channels]."""
+        if self._problem.cost.cheap or self._state.step % _RARELY == 0 or self._slope_of is None:
+            self._slope_of = self._steering.slopes(self._drawn_with())
+        slopes = [np.full(g.width, self._slope_of.get(g.id, 0.0)) for g in self._problem.groups.values()]
+        return self._state.weight * np.concatenate(slopes)
+
+    def _drawn_with(self) -> dict[str, NDArray[np.float64]]:
+        """The probabilities that masks are drawn with."""
+        p = self._training.probabilities
+        return self._by_group(np.where(p < self._state.threshold, p / 2, p))
+
+    def _by_group(self, values: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+        groups = list(self._problem.groups.values())
+        ends = np.cumsum([group.width for group in groups])[:-1]
+        return dict(zip((group.id for group in groups), np.split(values, ends), strict=True))
+
+    def _tell(self) -> None:
+        steps = self._method.steps + 1
+        share = min(0.95, self._state.step / steps)
+        cost = self._cost(self._state.threshold)
+        self._problem.progress(share, f"threshold {self._state.threshold:.3f}, cost {cost:.4g} ms")
+
+    # The threshold.
+
+    def _raise_threshold(self) -> None:
+        state, method = self._state, self._method
+        state.step += 1
+        state.done = 0
+        state.weight = self._steering.raised(state.weight, self._drawn_with())
+        if state.step <= method.steps:
+            state.threshold = method.final_threshold * state.step / method.steps
+            return
+        now = self._cost(state.threshold)
+        state.threshold = max(state.threshold, self._threshold_within((1 - method.shrink) * now))
+        if self._cost(state.threshold) >= now:
+            state.finished = True
+
+    def _threshold_within(self, cost: float) -> float:
+        """The lowest threshold that leaves no more than a cost; where none does, that of least cost."""
+        values = np.unique(self._training.probabilities)
+        low, high = -1, len(values) - 1  # at the last one a single channel of each group is left
+        while high - low > 1:
+            middle = (low + high) // 2
+            if self._cost(float(values[middle])) <= cost:
+                high = middle
+            else:
+                low = middle
+        return float(values[high])
+
+    def _cost(self, threshold: float) -> float:
+        return self._problem.cost.exact(_widths(self.proposal(threshold)))
+
+    # Candidates.
+
+    def _judge(self) -> None:
+        """Try a candidate where it is time to."""
+        problem, state = self._problem, self._state
+        if problem.budget is None:
+            if not state.refining:
+                self._walk()
+            if state.refining:
+                self._refine()
+                state.finished = True
+        elif self._cost(state.threshold) <= problem.budget:
+            self._try(self._threshold_within(problem.budget))
+            state.finished = True
+
+    def _walk(self) -> None:
+        """Under a limit on the score: try the network wherever it became cheaper, until the score is missed;
+        then look between."""
+        problem, state = self._problem, self._state
+        cost = self._cost(state.threshold)
+        if cost > _CHANGED * state.last:
+            return
+        trial = self._try(state.threshold)
+        state.last = cost
+        if trial.score >= problem.least_score:
+            state.good = cost
+        else:
+            clear = trial.score < problem.least_score - self._method.margin
+            again = state.missed > 0
+            state.missed = state.missed or cost
+            state.refining = clear or again
+
+    def _refine(self) -> None:
+        """Halve between the cheapest candidate that kept the score and the next one that missed it."""
+        problem, state = self._problem, self._state
+        high = state.good or problem.cost.exact(problem.full)
+        low = min(state.missed, high)
+        if state.good and state.good < state.missed:
+            low = state.last
+        for _ in range(_REFINEMENTS):
+            if high / low <= _CLOSE:
+                break
+            level = math.sqrt(low * high)
+            threshold = self._threshold_within(level)
+            cost = self._cost(threshold)
+            if cost <= low:  # a step of the staircase: nothing lies between
+                low = level
+                continue
+            if self._try(threshold).score >= problem.least_score:
+                high = cost
+            else:
+                low = level
+
+    def _try(self, threshold: float) -> Trial:
+        """Fine-tune the critic with the channels that a threshold leaves."""
+        problem = self._problem
+        keep = self.proposal(threshold)
+        widths = _widths(keep)
+        for trial in problem.trials:
+            if trial.widths == widths:
+                return trial
+        self._save()
+        digest = hashlib.sha256(json.dumps(keep).encode()).hexdigest()[:8]
+        named = None if problem.folder is None else f"candidates/{self._state.step:03d}-{digest}.keras"
+        model = self._training.network(keep, self._state.threshold)
+        return problem.try_widths(widths, keep, model, named)
+
+    # What is kept on disk.
+
+    @property
+    def _file(self) -> Path | None:
+        folder = self._problem.folder
+        return None if folder is None else folder / f"{self._method.name}.npz"
+
+    def _save(self) -> None:
+        """Write the state, whole or not at all."""
+        self._saved = time.monotonic()
+        if self._file is None:
+            return
+        state = json.dumps([self._signature(), asdict(self._state)])
+        with files.replacing(self._file) as temporary, temporary.open("wb") as file:
+            arrays: dict[str, Any] = {"state": np.array(state), **self._training.arrays()}
+            np.savez(file, **arrays)
+
+    def _stored(self) -> tuple[_State, dict[str, NDArray[Any]]] | None:
+        """Where an earlier run of the same search stopped."""
+        if self._file is None or not self._file.exists():
+            return None
+        try:
+            with np.load(self._file, allow_pickle=False) as stored:
+                arrays = {name: stored[name] for name in stored.files}
+            signature, state = json.loads(str(arrays["state"]))
+            return (_State(**state), arrays) if signature == self._signature() else None
+        except (OSError, ValueError, EOFError, KeyError, TypeError, zipfile.BadZipFile):
+            return None
+
+    def _signature(self) -> str:
+        """What decides how a search goes on."""
+        return json.dumps(
+            [{**vars(self._method), "rates": None}, self._problem.budget, str(self._problem.goal)]
+        )
+
+
+def _widths(keep: Mapping[str, Sequence[int]]) -> dict[str, int]:
+    return {name: len(positions) for name, positions in keep.items()}
