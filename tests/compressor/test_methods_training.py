@@ -12,7 +12,11 @@ from compressor.steps import scaled
 from compressor.testing.keras_task import bars, bars_network, bars_prepared, check_candidate, keras_bench
 from compressor.testing.methods import CHECKS, Case, check_method
 
-FEW = {"netadapt": {"share": 0.25, "candidates": 2, "rows": 32}}
+FEW = {
+    "deepiot": {"iterations": 1, "steps": 3, "batch_size": 16},
+    "fastdeepiot": {"iterations": 1, "steps": 3, "batch_size": 16},
+    "netadapt": {"share": 0.25, "candidates": 1, "rows": 32},
+}
 """Options of methods that train, so that they take seconds."""
 
 TRAINING = sorted(name for name in METHODS if get_method(name).trains)
