@@ -77,7 +77,8 @@ class MeasuredCost:
         full = {**self._graph.widths, **widths}
         key = tuple(full[name] for name in self._graph.groups)
         if key not in self._known:
-            row = {"widths": {name: full[name] for name in self._graph.groups}, **self._measure(full)}
+            named = {name: full[name] for name in self._graph.groups}
+            row = {"target": self._target.name, "widths": named, **self._measure(full)}
             self._write(row)
             self._remember(row)
         return self._known[key]
@@ -116,14 +117,15 @@ class MeasuredCost:
         self._known[key] = float(row["measured_ms"]) * scale
 
     def _read(self) -> list[dict[str, Any]]:
-        """The measurements of an earlier run of this model; a torn last line is left out."""
+        """The measurements of an earlier run of this model on this target; a torn last line is left out."""
         if self._records is None or not self._records.exists():
             return []
         found = []
         for line in self._records.read_text("utf-8").splitlines():
             try:
                 row = json.loads(line)
-                if set(row["widths"]) == set(self._graph.groups) and float(row["measured_ms"]) > 0:
+                same = row["target"] == self._target.name and set(row["widths"]) == set(self._graph.groups)
+                if same and float(row["measured_ms"]) > 0:
                     found.append(row)
             except (ValueError, KeyError, TypeError):
                 continue

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compressor.costs import NetworkCost, flops_cost
+from compressor.export_quiet import tensorflow
 from compressor.graph import build_graph
 from compressor.methods.base import Candidate
 from compressor.testing.device import FormulaTimeModel
@@ -67,6 +68,7 @@ def bars_network(widths: Mapping[str, int] = WIDTHS) -> Any:
 @functools.cache
 def bars_prepared() -> Any:
     """The trained network, taken apart: a `compressor.preparation.Prepared`, made once per process."""
+    tensorflow()
     import keras
 
     from compressor.data import Data

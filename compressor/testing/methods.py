@@ -6,20 +6,20 @@ tasks; one that trains the network (`SearchMethod.trains`) on a tiny real Keras 
 
 >>> from compressor.methods.base import SearchMethod
 >>> from compressor.steps import scaled
->>> class Halving(SearchMethod):
-...     name = "halving"
+>>> class Shrinking(SearchMethod):
+...     name = "shrinking"
 ...
 ...     def search(self, problem):
-...         widths = problem.full
-...         while max(widths.values()) > 1:
-...             widths = scaled(widths, 0.5)
-...             trial = problem.try_widths(widths)
-...             if problem.budget is None and trial.score < problem.least_score:
-...                 return
-...             if problem.budget is not None and problem.cost.exact(widths) <= problem.budget:
+...         for step in range(1, 32):
+...             widths = scaled(problem.full, 1 - step / 32)
+...             if problem.budget is None:
+...                 if problem.try_widths(widths).score < problem.least_score:
+...                     return
+...             elif problem.cost.exact(widths) <= problem.budget or step == 31:
+...                 problem.try_widths(widths)
 ...                 return
 >>> import tempfile, pathlib
->>> check_method(Halving, pathlib.Path(tempfile.mkdtemp()) / "records")
+>>> check_method(Shrinking, pathlib.Path(tempfile.mkdtemp()))
 
 In a project of your own this is one test::
 
@@ -190,9 +190,8 @@ def check_resume(case: Case) -> None:
     for name, goal in case.goals.items():
         whole = case.finished(name)
         trials = len(_keys(whole))
-        for kill in sorted({1, 2, trials // 2 + 1, trials} & set(range(1, trials + 1))):
-            if case.trains and kill == 1 and trials > 1:
-                continue
+        middle = trials // 2 + 1
+        for kill in sorted(({middle} if case.trains else {1, 2, middle, trials}) & {*range(1, trials + 1)}):
             folder = case.folder / f"{name}_killed_{kill}"
             first = case.bench.problem(goal, folder)
             first.evaluate = _killed(first.evaluate, kill)

@@ -4,7 +4,9 @@ import json
 
 import pytest
 
+from compressor import Options, Schedule, compress
 from compressor.measured_cost import MeasuredCost, place_of
+from compressor.methods.uniform import UniformWidth
 from compressor.preparation import converter
 from compressor.testing.device import FormulaTimeModel
 from compressor.testing.keras_task import bars_prepared
@@ -103,6 +105,15 @@ def test_an_interrupted_search_does_not_measure_again(contents, tmp_path):
     ]  # fmt: skip
 
 
+def test_what_another_device_measured_does_not_count(contents, tmp_path):
+    records = tmp_path / "measured.jsonl"
+    cost_on(Bench(), contents, records)(FULL)
+    other = Bench()
+    other.name = "another bench"
+    cost_on(other, contents, records)(FULL)
+    assert other.runs == 1
+
+
 def test_a_device_that_became_slower_is_no_slower_network(contents):
     steady, slowing = cost_on(Bench(), contents), cost_on(Bench(canaries=[10.0, 15.0]), contents)
     assert slowing(FULL) == pytest.approx(steady(FULL))
@@ -136,3 +147,35 @@ def test_without_a_device_nothing_is_measured():
         place_of(FormulaTimeModel("another machine"), None)
     bench = Bench()
     assert place_of(FormulaTimeModel(), bench) is bench
+
+
+def compress_on(bench, folder, tmp_path, **changes):
+    prepared = bars_prepared()
+    path = tmp_path / "bars.keras"
+    if not path.exists():
+        prepared.model.save(path)
+    short = Schedule(epochs=1, batch_size=16)
+    asked = {"budget_ms": 1e-3 * prepared.float_network.macs / 1e3 * 0.4, **changes}
+    return compress(
+        path, prepared.task.data, FormulaTimeModel(), folder, method=UniformWidth(grid=8), steer="measured",
+        target=bench, measure=False, seeds=1, points=1, options=Options(short, short, finalists=1), **asked,
+    )  # fmt: skip
+
+
+def test_compression_by_measured_times_keeps_to_a_measured_budget(tmp_path):
+    bench = Bench()
+    result = compress_on(bench, tmp_path / "out", tmp_path)
+    assert result.met
+    assert bench.closed
+    # The original, and halving a grid of 8: not all of its widths.
+    assert bench.runs <= 5
+    rows = [json.loads(line) for line in (tmp_path / "out" / "measured.jsonl").read_text().splitlines()]
+    assert len(rows) == bench.runs
+    again = Bench()
+    assert compress_on(again, tmp_path / "out", tmp_path, resume=True).met
+    assert again.runs == 0
+
+
+def test_a_budget_above_the_measured_time_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="already"):
+        compress_on(Bench(), tmp_path / "out", tmp_path, budget_ms=1e3)

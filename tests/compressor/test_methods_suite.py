@@ -1,9 +1,14 @@
 """The suite for search methods finds what is wrong: one faulty method for each check."""
 
+import doctest
 import time
 
+import numpy as np
 import pytest
 
+import compressor.methods.group_importance
+import compressor.steps
+import compressor.testing.methods
 from compressor.methods.base import SearchMethod, SearchOverError
 from compressor.methods.uniform import UniformWidth
 from compressor.steps import scaled
@@ -246,6 +251,15 @@ def test_a_check_is_named_and_can_be_left_out(tmp_path):
     if hasattr(caught.value, "__notes__"):
         assert "'diverging'" in caught.value.__notes__[0]
     check_method(Fragile, tmp_path / "2", leave_out=("diverging",))
+
+
+@pytest.mark.parametrize(
+    "module", [compressor.testing.methods, compressor.steps, compressor.methods.group_importance]
+)
+def test_examples_in_the_text_hold(module):
+    outcome = doctest.testmod(module, extraglobs={"np": np})
+    assert outcome.attempted
+    assert not outcome.failed
 
 
 def test_benches_of_other_sizes():
