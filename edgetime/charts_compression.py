@@ -43,9 +43,9 @@ def front(result: Result) -> dict[str, Any]:
             for p, symbol in zip(originals, ("square", "diamond"), strict=False)
         ),
     ]
-    shown = [_height(p, share) for p in (*points, *originals)]
+    shown = [end for p in (*points, *originals) for end in _ends(p, result)]
     span = max(shown) - min(shown)
-    room = max(1.0 if share else 0.05 * abs(max(shown)), 0.35 * span)
+    room = max(0.2 if share else 0.05 * abs(max(shown)), 0.1 * span)
     top = max(shown) + room
     measured = any(p["measured_ms"] is not None for p in points)
     bars = "bars reach to the 90th percentile" if measured else "bars are 90% intervals"
@@ -124,6 +124,15 @@ def _height(point: Mapping[str, Any], share: bool) -> float:
     return float(point["validation_score"]) * (100 if share else 1)
 
 
+def _ends(point: Mapping[str, Any], result: Result) -> list[float]:
+    """From where to where a point reaches, with the interval of its score."""
+    share, rows = result["score_name"] == "accuracy", int(result.get("validation_rows") or 0)
+    middle = _height(point, share)
+    if not share or not rows:
+        return [middle]
+    return [middle, *(100 * end for end in interval(point["validation_score"], rows))]
+
+
 def _originals(result: Result) -> list[dict[str, Any]]:
     """The original and the quantised original, as points."""
     found = []
@@ -186,10 +195,10 @@ def _marks(
         "error_x": _across(points),
     }
     if share and rows:
-        ends = [interval(p["validation_score"], rows) for p in points]
+        ends = [_ends(p, result) for p in points]
         series["error_y"] = {
-            "plus": [100 * high - _height(p, share) for p, (_, high) in zip(points, ends, strict=True)],
-            "minus": [_height(p, share) - 100 * low for p, (low, _) in zip(points, ends, strict=True)],
+            "plus": [high - middle for middle, _, high in ends],
+            "minus": [middle - low for middle, low, _ in ends],
         }
     return series
 

@@ -6,7 +6,6 @@ this very layer.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -25,7 +24,10 @@ from timemodel.sweep import width_of, with_width
 SAME = 0.06
 """Widths of a tile whose predicted times differ by less cost the same."""
 
-_STEEP = 1.5
+_STEEP = 3.0
+"""A step is one channel that costs so many times what channels cost on average."""
+_BEYOND = 130
+"""How far beyond a width the end of its step is looked for: twice the widest tile."""
 _MOST = 0.6
 _NOTICED = 0.2
 _NO_DIFFERENCE = 0.01
@@ -171,40 +173,52 @@ def _fewer(before: int, after: int) -> str:
 
 def _step(model: OperatorModel, layer: Layer, before: int, after: int, call_ms: float) -> str:
     """Which step of the staircase over its output width a layer goes down."""
-    tile = flat_tile(model, layer, before, call_ms)
-    if not tile:
+    wide = max(before, after)
+    times = widths_ms(model, layer, wide + _BEYOND, call_ms)
+    steps = steps_of(times)
+    if not steps:
         return _fewer(before, after)
-    steps = math.ceil(before / tile) - math.ceil(after / tile)
-    high = math.ceil(before / tile) * tile
-    least, most, _ = _tile_ms(model, layer, high, tile, call_ms)
-    alike = "the same" if least >= (1 - SAME) * most else "nearly the same"
-    same = f"{high - tile + 1} to {high} cost {alike}"
-    if steps == 0:
-        return f"within one tile of {tile} ({same})"
-    count = f"{abs(steps)} tile{'s' if abs(steps) > 1 else ''} of {tile} {'less' if steps > 0 else 'more'}"
-    return f"{count} ({same})"
+    low, high = tread(steps, before, len(times))
+    alike = (
+        "the same"
+        if times[low - 1 : high].min() >= (1 - SAME) * times[low - 1 : high].max()
+        else "nearly the same"
+    )
+    same = f" ({low} to {high} cost {alike})" if high < len(times) else ""
+    down = [at for at in steps if min(before, after) < at <= wide]
+    if not down:
+        return f"within one tile of {high - low + 1}{same}"
+    sizes = {1 + last - first for first, last in (tread(steps, at, len(times)) for at in down)}
+    direction = "less" if after < before else "more"
+    count = len(down)
+    if len(sizes) == 1:
+        return f"{count} tile{'s' if count > 1 else ''} of {sizes.pop()} {direction}{same}"
+    return f"{count} steps {'down' if after < before else 'up'}{same}"
 
 
-def flat_tile(model: OperatorModel, layer: Layer, width: int, call_ms: float = 0.0) -> int:
-    """The tile of output channels in which `layer` is as wide as `width`; 0 where every channel counts.
+def widths_ms(model: OperatorModel, layer: Layer, most: int, call_ms: float = 0.0) -> np.ndarray:
+    """Predicted time ``[most]`` of `layer` in ms with 1, 2, … output channels, without what a call costs."""
+    layers = [with_width(layer, width) for width in range(1, most + 1)]
+    return np.maximum(model.predict_ms(geometry(layers)) - call_ms, 0.0)
 
-    The device's tile as it was fitted, or half of it (runtimes have a narrower kernel for what is left over), provided that
-    one channel beyond it costs more than all channels within it. `call_ms` is what a call costs, whatever the width; it is
-    left out.
+
+def steps_of(times_ms: np.ndarray) -> list[int]:
+    """The widths at which a step begins: one channel more than before costs as much as several on average.
+
+    Parameters
+    ----------
+    times_ms
+        At widths 1, 2, … [n].
+
+    >>> steps_of(np.array([1.0] * 8 + [2.0] * 8 + [3.0]))
+    [9, 17]
     """
-    tile = model.tiles.get("out_channels", 1)
-    for size in dict.fromkeys((tile, tile // 2)):
-        if size >= 2:
-            least, most, beyond = _tile_ms(model, layer, math.ceil(width / size) * size, size, call_ms)
-            if beyond - most > max(_STEEP * (most - least), SAME * most):
-                return size
-    return 0
+    widths = np.arange(2, len(times_ms) + 1)
+    jumps = np.diff(times_ms) >= _STEEP * times_ms[1:] / widths
+    return [int(width) for width in widths[jumps & (times_ms[1:] > 0)]]
 
 
-def _tile_ms(
-    model: OperatorModel, layer: Layer, high: int, size: int, call_ms: float
-) -> tuple[float, float, float]:
-    """Predicted time of `layer` in ms at the first and the last width of the tile that ends at `high`, and one beyond."""
-    layers = [with_width(layer, width) for width in (high - size + 1, high, high + 1)]
-    times = np.maximum(model.predict_ms(geometry(layers)) - call_ms, 0.0)
-    return float(times[0]), float(times[1]), float(times[2])
+def tread(steps: Sequence[int], width: int, most: int) -> tuple[int, int]:
+    """The first and the last width of the step that `width` stands on; the last is `most` where no step follows."""
+    low = max((at for at in steps if at <= width), default=1)
+    return low, min((at - 1 for at in steps if at > width), default=most)

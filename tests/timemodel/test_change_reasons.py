@@ -7,7 +7,7 @@ import pytest
 
 from profiler.network import Network
 from profiler.shapes import conv_2d, fully_connected, unary
-from timemodel.change_reasons import flat_tile, reason, traffic_ms
+from timemodel.change_reasons import reason, steps_of, traffic_ms, tread, widths_ms
 from timemodel.traffic import Traffic
 
 
@@ -21,10 +21,16 @@ def told(setting, old, new, nearer_ms=0.0):
     return reason(setting, old, new, float(was), float(was - now), nearer_ms)
 
 
-def test_the_tile_within_which_widths_cost_the_same(setting):
-    model = setting.operators["conv_2d", "float32"]
-    assert flat_tile(model, conv_2d(16, 16, 32, 40), 40, setting.terms.overhead_ms) == 16
-    assert flat_tile(setting.operators["fully_connected", "float32"], fully_connected(256, 200), 200) == 0
+def test_steps_are_read_off_the_models_own_line(setting):
+    times = widths_ms(
+        setting.operators["conv_2d", "float32"], conv_2d(16, 16, 32, 40), 60, setting.terms.overhead_ms
+    )
+    assert steps_of(times) == [17, 33, 49]
+    assert steps_of(np.arange(1.0, 100.0)) == []
+    assert steps_of(np.array([1.0] * 16 + [2.0] * 16 + [4.0] * 32 + [6.0])) == [17, 33, 65]
+    assert tread([17, 33, 65], 40, 100) == (33, 64)
+    assert tread([17, 33, 65], 7, 100) == (1, 16)
+    assert tread([17], 17, 100) == (17, 100)
 
 
 def test_fewer_tiles_of_output_channels(setting):
