@@ -158,7 +158,12 @@ class _Way:
         self._records = Records(
             problem.folder,
             "netadapt",
-            {**method.__dict__, "seed": problem.seed, "budget": problem.budget, "least": problem.goal.least_score},
+            {
+                **method.__dict__,
+                "seed": problem.seed,
+                "budget": problem.budget,
+                "least": problem.goal.least_score,
+            },
         )
         self.points += [Point(**row) for row in self._records.read()]
 
