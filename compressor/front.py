@@ -50,7 +50,7 @@ def targets(winner_ms: float, original_ms: float, count: int) -> list[float]:
     About two thirds of them between the winner and the original, evenly by ratio; the others faster than the
     winner, each by 30%. Where the winner is nearly as slow as the original, all are faster.
     """
-    faster = max(1, count // 3) if count else 0
+    faster = count // 3
     slower = count - faster
     room = math.log(original_ms / winner_ms) if winner_ms < original_ms else 0.0
     slower = min(slower, max(0, math.floor(room / math.log(_NEAR)) - 1))
