@@ -16,7 +16,7 @@ from typing import Any
 
 from benchmarks.compression.cells import ORIGINAL, QUANTIZED, SCRATCH, Cell, Store
 from benchmarks.compression.originals import data_of, export_and_test, make_original, train_alone
-from benchmarks.compression.schedules import DROP_POINTS, Plan, accepted
+from benchmarks.compression.schedules import DROP_POINTS, Plan
 from benchmarks.compression.settings import SETTINGS, model_path
 from benchmarks.compression.tasks import Split, get_task
 from profiler.errors import BudgetError, EdgetimeError
@@ -142,8 +142,7 @@ def _search(job: Job, store: Store) -> dict[str, Any]:
     cell, plan = job.cell, job.plan
     task, split, folder = get_task(cell.task), split_of(job), store.folder(cell)
     data = data_of(split, task)
-    searcher = get_method(cell.method)
-    searcher = type(searcher)(**accepted(type(searcher), plan.arguments(cell.method)))
+    searcher = get_method(cell.method, **plan.arguments(cell.method))
     began, used = time.monotonic(), time.process_time()
     earlier = _read(folder / "spent.json")
     out = folder / "run"
