@@ -171,7 +171,8 @@ def _explained(file: Path, error: Exception) -> ModelFileError:
         return ModelFileError(
             f"{file} uses '{unknown[1]}', whose code is not in the file: build the model from Keras' "
             "own layers, "
-            "pass the model itself to edgetime.export in Python, or, for 'edgetime compress', register the layer in the Python data file."
+            "pass the model itself to edgetime.export in Python, or, for 'edgetime compress', register the layer in "
+            "the Python data file."
         )
     detail = text if len(text) <= 200 else f"{text[:200]}…"
     return ModelFileError(

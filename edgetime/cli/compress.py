@@ -9,7 +9,7 @@ import typer
 
 from compressor.methods import METHODS
 from edgetime.cli.console import JsonOption, Terminal
-from profiler.errors import EdgetimeError, UsageError
+from profiler.errors import BudgetError, EdgetimeError, UsageError
 
 REPORT = "report.html"
 
@@ -201,6 +201,10 @@ def command(
             raise StoppedError(
                 f"Stopped; what was finished is kept in {output}: give the same command with --resume to go on."
             ) from stop
+        except BudgetError:
+            if (output / RESULT_FILE).exists():
+                _report(output, out)  # what came nearest is worth a look
+            raise
         for note in result.notes:
             out.warn(note)
         out.show(*tables(result))

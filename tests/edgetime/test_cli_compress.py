@@ -180,3 +180,34 @@ def test_killed_while_points_are_trained_it_goes_on(task: Path, time_model_file:
     assert (out / "trials.jsonl").read_text() == trials
     assert {name: (out / "seeds" / f"{name}.keras").stat().st_mtime_ns for name in done} == written
     assert len(json.loads(seeds.read_text())) > len(done)
+
+
+def test_a_stopped_run_says_how_to_go_on(task: Path, time_model_file: Path, tmp_path: Path, monkeypatch):
+    def stopped(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("compressor.pipeline.compress", stopped)
+    shown = CliRunner().invoke(app, arguments(task, time_model_file, tmp_path / "o", "--budget-ms", 1))
+    assert shown.exit_code == 1
+    assert f"Stopped; what was finished is kept in {tmp_path / 'o'}" in shown.stderr.replace("\n", " ")
+    assert "--resume" in shown.stderr
+
+
+def test_a_goal_that_was_missed_still_has_its_page(
+    task: Path, time_model_file: Path, tmp_path: Path, monkeypatch
+):
+    from profiler.errors import BudgetError
+    from profiler.files import write_json
+
+    def missed(network, data, time_model, out, **options):
+        facts = {"mean_score": 0.9, "score": 0.9, "predicted_ms": 1.5, "measured_ms": None, "parameters": 7}
+        facts |= {"macs": 70, "file_bytes": 700}
+        value = {"method": "uniform", "device": "d", "quantize": "none", "score_name": "accuracy", "seeds": 1}
+        value |= {"test_rows": 5, "widths": [], "before": facts, "after": facts, "notes": ["Missed by 50%."]}
+        write_json(out / "result.json", value)
+        raise BudgetError("No network within 1 ms was found.")
+
+    monkeypatch.setattr("compressor.pipeline.compress", missed)
+    shown = CliRunner().invoke(app, arguments(task, time_model_file, tmp_path / "o", "--budget-ms", 1))
+    assert shown.exit_code == 1
+    assert "Missed by 50%." in (tmp_path / "o" / "report.html").read_text()
