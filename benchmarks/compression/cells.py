@@ -17,8 +17,7 @@ ORIGINAL, QUANTIZED, SCRATCH = "original", "int8", "scratch"
 FLOPS = ":flops"
 
 TIERS: tuple[tuple[str, ...], ...] = (
-    (ORIGINAL, QUANTIZED),
-    ("uniform", "uniform-snapped", "deepiot", "fastdeepiot", "optuna", "knapsack"),
+    (ORIGINAL, QUANTIZED, "uniform", "uniform-snapped", "deepiot", "fastdeepiot", "optuna", "knapsack"),
     ("fastdeepiot:flops", "optuna:flops", "knapsack:flops"),
     ("importance", "netadapt"),
     (SCRATCH,),
