@@ -210,6 +210,7 @@ class Demo:
                 self.folder / "uniform",
                 max_accuracy_drop=drop,
                 method="uniform",
+                points=1,
                 minutes=self.baseline_minutes,
                 seed=self.seed,
                 resume=True,
