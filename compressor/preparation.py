@@ -15,7 +15,7 @@ from compressor.costs import STEERINGS, CandidateCost, Costs, NetworkCost, flops
 from compressor.data import Data
 from compressor.export_convert import to_tflite_bytes
 from compressor.export_load import load_keras
-from compressor.finetune import FineTuner, Schedule, TrainingError
+from compressor.finetune import FineTuner, Schedule, TrainingError, let_go
 from compressor.graph import ChannelGraph, Widths, build_graph
 from compressor.importance import Importance, measure_importance, normalised, strongest
 from compressor.lowering import ConvertingLowering, Lowering, LoweringError, learn_lowering
@@ -213,6 +213,8 @@ class Evaluator:
         SearchOverError
             The time was used up before it was done.
         """
+        self.last = None
+        let_go()
         self.last = candidate.model or self._prepared.network_of(candidate, self._folder)
         try:
             outcome = self._prepared.tuner.fit(
