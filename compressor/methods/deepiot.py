@@ -16,9 +16,12 @@ Otherwise here: the steps of the threshold are shorter (`iterations` in place of
 their channels the first one's weights are looked at. Masks act where channels are read, so that what is
 removed and what is masked by 0 are the same; of layers other than convolutions, dense and recurrent ones all
 samples of a batch share one mask. The batches and the details of the summary are ours. Where a budget lies
-within the last step of the threshold, the threshold goes just so far that it is met; where the last threshold
-is too low for it, it rises on, as far each time as takes a share `shrink` of the cost away. The multiplication
-by p becomes part of the weights that fine-tuning goes on from, and fine-tuning is that of every other method.
+within a step of the threshold, the threshold goes just so far that it is met. Where the last threshold is too
+low for it, the search goes on: each further step takes a share `shrink` of the cost away, by narrowing all
+groups by the same factor, the least likely channels first, and what has gone is not drawn any more. (On small
+networks all probabilities come close to 1. Thresholds among them would take whole layers away: halved and
+still half alive in training, these are missed only once they are cut.) The multiplication by p becomes part
+of the weights that fine-tuning goes on from, and fine-tuning is that of every other method.
 """
 
 from __future__ import annotations
@@ -89,7 +92,7 @@ class DeepIoT(SearchMethod):
     steps, final_threshold
         The threshold rises from 0 to `final_threshold` in so many steps.
     shrink
-        Beyond that: the share of the cost that a further step takes away.
+        Beyond the last threshold: the share of the cost that a further step takes away.
     margin
         Under a limit on the score: a score that misses it by no more than this is no reason to stop yet.
     rates

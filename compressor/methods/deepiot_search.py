@@ -19,7 +19,7 @@ from compressor.methods.base import SearchProblem, Trial
 from profiler import files
 
 if TYPE_CHECKING:
-    from compressor.methods.deepiot import DeepIoT, Kept, Steering
+    from compressor.methods.deepiot import ByGroup, DeepIoT, Kept, Steering
     from compressor.methods.deepiot_training import Training
 
 _SAVE_EVERY_S = 15.0
@@ -30,6 +30,7 @@ _REFINEMENTS = 4
 _TRAINING_SHARE = 0.6
 _LAST_SHARE = 0.2
 _HURRIED = 0.7
+_SHARES = 256  # steps in which groups are narrowed beyond the last threshold
 _RARELY = 8  # steps of the threshold between looks at the slopes of an expensive cost
 
 
@@ -41,8 +42,8 @@ class _State:
     ----------
     step, done
         Steps of the threshold that are finished, and iterations of the next one.
-    threshold
-        Of now.
+    level
+        The threshold of now; for what is beyond the last one see `Trajectory.proposal`.
     weight
         Of what `Steering.slopes` says.
     last, good, missed
@@ -56,7 +57,7 @@ class _State:
 
     step: int = 0
     done: int = 0
-    threshold: float = 0.0
+    level: float = 0.0
     weight: float = 1.0
     last: float = 0.0
     good: float = 0.0
@@ -110,18 +111,22 @@ class Trajectory:
                 return
             self._judge()
             if not self._state.finished:
-                self._raise_threshold()
+                self._raise_level()
             self._save()
         if not problem.trials:
             problem.try_widths(least)
 
-    def proposal(self, threshold: float) -> Kept:
-        """The channels that a threshold leaves; of each group one or more."""
+    def proposal(self, level: float) -> Kept:
+        """The channels that are left at a level; of each group one or more.
+
+        Parameters
+        ----------
+        level
+            A threshold; beyond the last one, what exceeds that is the share of its channels that each group
+            loses on top.
+        """
         p = self._by_group(self._training.probabilities)
-        keep = {}
-        for name, values in p.items():
-            keep[name] = np.flatnonzero(values >= min(threshold, values.max())).tolist()
-        return self._steering.settled(keep, p)
+        return self._steering.settled(_left(p, level, self._method.final_threshold), p)
 
     # Training.
 
@@ -135,19 +140,20 @@ class Trajectory:
 
     def _train(self) -> None:
         """The iterations of a step of the threshold that are left."""
-        state, slopes = self._state, self._slopes()
+        state, slopes, alive = self._state, self._slopes(), self._alive()
         while state.done < self._planned():
             if self._is_late():
                 return
             self._problem.check_time()
             count = min(_CHUNK, self._planned() - state.done)
             started = time.monotonic()
-            self._training.run(count, state.threshold, slopes)
+            self._training.run(count, min(state.level, self._method.final_threshold), slopes, alive)
             if self._training.iteration > count:  # the first ones compile
                 self._seconds = (time.monotonic() - started) / count
             state.done += count
             if self._problem.cost.cheap:
                 slopes = self._slopes()
+            alive = self._alive()
             if time.monotonic() - self._saved > _SAVE_EVERY_S:
                 self._save()
         self._tell()
@@ -171,7 +177,7 @@ class Trajectory:
         """Try one candidate with what is known by now."""
         problem = self._problem
         budget = problem.budget or _HURRIED * problem.cost.exact(problem.full)
-        self._try(self._threshold_within(budget))
+        self._try(self._level_within(budget))
 
     def _slopes(self) -> NDArray[np.float64]:
         """What `Steering.slopes` says, times the weight [channels]."""
@@ -180,10 +186,21 @@ class Trajectory:
         slopes = [np.full(g.width, self._slope_of.get(g.id, 0.0)) for g in self._problem.groups.values()]
         return self._state.weight * np.concatenate(slopes)
 
+    def _alive(self) -> NDArray[np.float64]:
+        """Which channels are drawn at all: beyond the last threshold those alone that are left [channels]."""
+        groups = self._problem.groups.values()
+        if self._state.level <= self._method.final_threshold:
+            return np.ones(sum(group.width for group in groups))
+        keep = self.proposal(self._state.level)
+        return np.concatenate([np.isin(np.arange(group.width), keep[group.id]) for group in groups]).astype(
+            float
+        )
+
     def _drawn_with(self) -> dict[str, NDArray[np.float64]]:
         """The probabilities that masks are drawn with."""
         p = self._training.probabilities
-        return self._by_group(np.where(p < self._state.threshold, p / 2, p))
+        threshold = min(self._state.level, self._method.final_threshold)
+        return self._by_group(np.where(p < threshold, p / 2, p) * self._alive())
 
     def _by_group(self, values: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
         groups = list(self._problem.groups.values())
@@ -193,38 +210,41 @@ class Trajectory:
     def _tell(self) -> None:
         steps = self._method.steps + 1
         share = min(0.95, self._state.step / steps)
-        cost = self._cost(self._state.threshold)
-        self._problem.progress(share, f"threshold {self._state.threshold:.3f}, cost {cost:.4g} ms")
+        cost = self._cost(self._state.level)
+        threshold = min(self._state.level, self._method.final_threshold)
+        self._problem.progress(share, f"threshold {threshold:.3f}, cost {cost:.4g} ms")
 
     # The threshold.
 
-    def _raise_threshold(self) -> None:
+    def _raise_level(self) -> None:
         state, method = self._state, self._method
         state.step += 1
         state.done = 0
         state.weight = self._steering.raised(state.weight, self._drawn_with())
         if state.step <= method.steps:
-            state.threshold = method.final_threshold * state.step / method.steps
+            state.level = method.final_threshold * state.step / method.steps
             return
-        now = self._cost(state.threshold)
-        state.threshold = max(state.threshold, self._threshold_within((1 - method.shrink) * now))
-        if self._cost(state.threshold) >= now:
+        now = self._cost(state.level)
+        state.level = max(state.level, self._level_within((1 - method.shrink) * now))
+        if self._cost(state.level) >= now:
             state.finished = True
 
-    def _threshold_within(self, cost: float) -> float:
-        """The lowest threshold that leaves no more than a cost; where none does, that of least cost."""
-        values = np.unique(self._training.probabilities)
-        low, high = -1, len(values) - 1  # at the last one a single channel of each group is left
+    def _level_within(self, cost: float) -> float:
+        """The lowest level that leaves no more than a cost; where none does, the last one."""
+        p, final = np.unique(self._training.probabilities), self._method.final_threshold
+        beyond = final + np.arange(1, _SHARES + 1) / _SHARES
+        levels = np.concatenate([p[p < final], [final], beyond])
+        low, high = -1, len(levels) - 1
         while high - low > 1:
             middle = (low + high) // 2
-            if self._cost(float(values[middle])) <= cost:
+            if self._cost(float(levels[middle])) <= cost:
                 high = middle
             else:
                 low = middle
-        return float(values[high])
+        return float(levels[high])
 
-    def _cost(self, threshold: float) -> float:
-        return self._problem.cost.exact(_widths(self.proposal(threshold)))
+    def _cost(self, level: float) -> float:
+        return self._problem.cost.exact(_widths(self.proposal(level)))
 
     # Candidates.
 
@@ -237,18 +257,18 @@ class Trajectory:
             if state.refining:
                 self._refine()
                 state.finished = True
-        elif self._cost(state.threshold) <= problem.budget:
-            self._try(self._threshold_within(problem.budget))
+        elif self._cost(state.level) <= problem.budget:
+            self._try(self._level_within(problem.budget))
             state.finished = True
 
     def _walk(self) -> None:
         """Under a limit on the score: try the network wherever it became cheaper, until the score is missed;
         then look between."""
         problem, state = self._problem, self._state
-        cost = self._cost(state.threshold)
+        cost = self._cost(state.level)
         if cost > _CHANGED * state.last:
             return
-        trial = self._try(state.threshold)
+        trial = self._try(state.level)
         state.last = cost
         if trial.score >= problem.least_score:
             state.good = cost
@@ -268,21 +288,21 @@ class Trajectory:
         for _ in range(_REFINEMENTS):
             if high / low <= _CLOSE:
                 break
-            level = math.sqrt(low * high)
-            threshold = self._threshold_within(level)
-            cost = self._cost(threshold)
+            middle = math.sqrt(low * high)
+            level = self._level_within(middle)
+            cost = self._cost(level)
             if cost <= low:  # a step of the staircase: nothing lies between
-                low = level
+                low = middle
                 continue
-            if self._try(threshold).score >= problem.least_score:
+            if self._try(level).score >= problem.least_score:
                 high = cost
             else:
-                low = level
+                low = middle
 
-    def _try(self, threshold: float) -> Trial:
-        """Fine-tune the critic with the channels that a threshold leaves."""
+    def _try(self, level: float) -> Trial:
+        """Fine-tune the critic with the channels that a level leaves."""
         problem = self._problem
-        keep = self.proposal(threshold)
+        keep = self.proposal(level)
         widths = _widths(keep)
         for trial in problem.trials:
             if trial.widths == widths:
@@ -290,7 +310,7 @@ class Trajectory:
         self._save()
         digest = hashlib.sha256(json.dumps(keep).encode()).hexdigest()[:8]
         named = None if problem.folder is None else f"candidates/{self._state.step:03d}-{digest}.keras"
-        model = self._training.network(keep, self._state.threshold)
+        model = self._training.network(keep, min(self._state.level, self._method.final_threshold))
         return problem.try_widths(widths, keep, model, named)
 
     # What is kept on disk.
@@ -327,6 +347,17 @@ class Trajectory:
         return json.dumps(
             [{**vars(self._method), "rates": None}, self._problem.budget, str(self._problem.goal)]
         )
+
+
+def _left(p: ByGroup, level: float, final: float) -> Kept:
+    """The channels at or above a threshold; beyond the last one a share less of each group, the likeliest."""
+    keep = {}
+    for name, values in p.items():
+        count = max(1, int((values >= min(level, final)).sum()))
+        if level > final:
+            count = max(1, round(count * (1 - (level - final))))
+        keep[name] = sorted(np.argsort(-values, kind="stable")[:count].tolist())
+    return keep
 
 
 def _widths(keep: Mapping[str, Sequence[int]]) -> dict[str, int]:

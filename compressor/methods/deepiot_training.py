@@ -67,7 +67,13 @@ class Training:
         self._step = tf.function(self._both, reduce_retracing=True)
         self._probabilities = tf.function(lambda: self._keep(self._views()))
 
-    def run(self, iterations: int, threshold: float, slopes: NDArray[np.float64]) -> None:
+    def run(
+        self,
+        iterations: int,
+        threshold: float,
+        slopes: NDArray[np.float64],
+        alive: NDArray[np.float64] | None = None,
+    ) -> None:
         """Train for some iterations: in each a step of the critic, then one of the compressor.
 
         Parameters
@@ -76,6 +82,8 @@ class Training:
             Probabilities below it are halved.
         slopes
             What a channel's probability adds to the compressor's loss [channels].
+        alive
+            0 for channels that are never drawn, 1 for all others [channels].
 
         Raises
         ------
@@ -91,6 +99,7 @@ class Training:
                 seeds,
                 tf.constant(threshold, tf.float32),
                 tf.constant(slopes, tf.float32),
+                tf.constant(np.ones(self._twin.channels) if alive is None else alive, tf.float32),
             )
             self.iteration += 1
         if loss is not None and not math.isfinite(float(loss)):
@@ -158,14 +167,22 @@ class Training:
         return tf.constant(rows), tf.constant(data.y[chosen])
 
     def _both(
-        self, rows: Any, labels: Any, others: Any, other_labels: Any, seeds: Any, threshold: Any, slopes: Any
+        self,
+        rows: Any,
+        labels: Any,
+        others: Any,
+        other_labels: Any,
+        seeds: Any,
+        threshold: Any,
+        slopes: Any,
+        alive: Any,
     ) -> Any:
-        loss = self._critic_step(rows, labels, seeds[0], threshold)
-        self._compressor_step(others, other_labels, seeds[1], threshold, slopes)
+        loss = self._critic_step(rows, labels, seeds[0], threshold, alive)
+        self._compressor_step(others, other_labels, seeds[1], threshold, slopes, alive)
         return loss
 
-    def _critic_step(self, rows: Any, labels: Any, seed: Any, threshold: Any) -> Any:
-        masks = self._drawn(thresholded(self._keep(self._views()), threshold), rows, seed)
+    def _critic_step(self, rows: Any, labels: Any, seed: Any, threshold: Any, alive: Any) -> Any:
+        masks = self._drawn(alive * thresholded(self._keep(self._views()), threshold), rows, seed)
         with tf.GradientTape() as tape:
             loss = self._task.loss(labels, self._twin(rows, masks, training=True))
             if self._twin.model.losses:
@@ -180,11 +197,13 @@ class Training:
         self._critic.apply(gradients, self._weights)
         return loss
 
-    def _compressor_step(self, rows: Any, labels: Any, seed: Any, threshold: Any, slopes: Any) -> None:
+    def _compressor_step(
+        self, rows: Any, labels: Any, seed: Any, threshold: Any, slopes: Any, alive: Any
+    ) -> None:
         matrices = self._views()
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(self._keep.variables)
-            p = thresholded(self._keep(matrices), threshold)
+            p = alive * thresholded(self._keep(matrices), threshold)
             with tape.stop_recording():
                 masks = self._drawn(p, rows, seed)
                 losses = self._task.losses(labels, self._twin(rows, masks, training=False))

@@ -28,9 +28,10 @@ class Scripted:
         self.asked = []
         Scripted.made.append(self)
 
-    def run(self, iterations, threshold, slopes):
+    def run(self, iterations, threshold, slopes, alive):
         self.iteration += iterations
         self.asked.append((iterations, threshold, slopes.copy()))
+        self.alive = alive
 
     @property
     def probabilities(self):
@@ -168,9 +169,9 @@ def test_with_little_time_steps_are_shorter(monkeypatch):
     problem = make_problem(Goal(budget_ms=0.3 * WHOLE))
     run = Scripted.run
 
-    def slow(self, iterations, threshold, slopes):
+    def slow(self, iterations, threshold, slopes, alive):
         time.sleep(0.004 * iterations)
-        run(self, iterations, threshold, slopes)
+        run(self, iterations, threshold, slopes, alive)
 
     monkeypatch.setattr(Scripted, "run", slow)
     problem.deadline = time.monotonic() + 3.0
@@ -186,9 +187,9 @@ def test_with_hardly_any_time_a_candidate_is_tried_all_the_same(monkeypatch, goa
 
     run = Scripted.run
 
-    def slow(self, iterations, threshold, slopes):
+    def slow(self, iterations, threshold, slopes, alive):
         time.sleep(0.05)
-        run(self, iterations, threshold, slopes)
+        run(self, iterations, threshold, slopes, alive)
 
     monkeypatch.setattr(Scripted, "run", slow)
     problem = make_problem(goal)
