@@ -52,6 +52,8 @@ class Past:
         The number that steers the search.
     costs
         In the order of the study's objectives.
+    begun
+        Whether its training has begun.
     """
 
     number: int
@@ -64,6 +66,7 @@ class Past:
     rung_score: float | None = None
     cost: float = math.inf
     costs: tuple[float, ...] = ()
+    begun: bool = False
 
     @property
     def is_judged(self) -> bool:

@@ -19,6 +19,8 @@ WORST = -1e3
 """The merit of what cannot be, or diverged."""
 
 _PREFIX = "share:"
+_CORRECTIONS = 8
+_CORRECTION_SLACK = 0.999
 
 Shares = Mapping[str, float]
 
@@ -58,11 +60,18 @@ class Proposer:
 
     def widths(self, level: float, shares: Shares) -> dict[str, int] | None:
         """The widest network in these proportions within a cost, on the edges of its steps; None for none."""
-        problem = self._problem
-        widths = fitted(problem.cost, problem.full, shares, level, 24 if problem.cost.cheap else 6)
-        if widths is None or not self.steps:
-            return widths
-        return filled(problem.cost, widths, self.steps, self._importance, level)
+        problem, aim = self._problem, level
+        for _ in range(_CORRECTIONS):
+            widths = fitted(problem.cost, problem.full, shares, aim, 24 if problem.cost.cheap else 6)
+            if widths is None or not self.steps:
+                return widths
+            widths = filled(problem.cost, widths, self.steps, self._importance, aim)
+            exact = problem.cost.exact(widths)
+            if exact <= level:
+                break
+            # The fast estimate is too low for this network: aim as much lower.
+            aim *= level / exact * _CORRECTION_SLACK
+        return widths
 
     def shares(self, widths: Widths) -> dict[str, float]:
         """The proportions of widths, none narrower than is proposed."""

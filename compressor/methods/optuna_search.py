@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from compressor.costs import Costs
-from compressor.methods.base import SearchMethod, SearchProblem, Trial
+from compressor.methods.base import SearchMethod, SearchOverError, SearchProblem, Trial
 from compressor.methods.levels import CLOSE
 from compressor.methods.optuna_policy import Past, Step, is_hopeless, next_least, next_within, rung_of
 from compressor.methods.optuna_proposals import WORST, Proposer, distribution, parameter, sampler, suggested
@@ -168,11 +168,15 @@ class _Search:
     def _turn(self) -> bool:
         """One trial, or a while of waiting; False where there is nothing left to do."""
         problem, study, trials = self._problem, self._study, self._method.trials
-        study.check_over()
+        try:
+            study.check_over()
+        except SearchOverError:
+            self._collect(study.past())  # the last trials may have ended since
+            raise
         study.heal()
         past = study.past()
         self._collect(past)
-        done = sum(one.state in ("finished", "pruned") for one in past)
+        done = _distinct(one for one in past if one.state in ("finished", "pruned"))
         running = sum(one.state == "running" for one in past)
         exhausted = len(past) >= _ASK_FACTOR * trials
         if done + running >= trials or exhausted:
@@ -229,7 +233,7 @@ class _Search:
         widths = self.proposer.widths(with_level, suggested(asked, problem.full))
         past = study.past()
         before = [one for one in past if one.number < asked.number and one.state != "void"]
-        if len(before) >= self._method.trials:
+        if _distinct(before) >= self._method.trials:
             study.drop(asked)
             return
         if widths is None:
@@ -282,6 +286,11 @@ def _objectives(problem: SearchProblem) -> list[str]:
         named = {"time", "size"}
     whole = problem.costs(problem.full)
     return [name for name in _COSTS if name in named and _COSTS[name](whole)]
+
+
+def _distinct(past: Iterable[Past]) -> int:
+    """How many networks trials are about: two processes may, rarely, have tried the same one."""
+    return len({tuple(sorted((one.widths or {}).items())) or one.number for one in past})
 
 
 def _merit(trial: Trial) -> float:

@@ -117,6 +117,7 @@ class SharedStudy:
                     attributes.get("rung"),
                     float(attributes.get("cost", math.inf)),
                     tuple(attributes.get("costs", ())),
+                    bool(attributes.get("begun", False)),
                 )
             )
         return found
@@ -144,15 +145,25 @@ class SharedStudy:
         return asked
 
     def claim(self, asked: Any, widths: Widths, cost: float, costs: Sequence[float]) -> bool:
-        """Say which widths a trial is about; False where another process was first to say the same."""
+        """Say which widths a trial is about; False where another process was first to say the same.
+
+        Of two that say so at the very same time, the later trial yields. One that was asked for earlier but took
+        longer to choose its widths yields to one that has begun.
+        """
         with telling(self.where):
             asked.set_user_attr("cost", cost)
             asked.set_user_attr("costs", list(costs))
             asked.set_user_attr("widths", dict(widths))
-        return not any(
-            one.state == "running" and one.number < asked.number and one.widths == dict(widths)
-            for one in self.past()
-        )
+        for one in self.past():
+            if one.number == asked.number or one.widths != dict(widths):
+                continue
+            if one.state in ("finished", "pruned") or (
+                one.state == "running" and (one.begun or one.number < asked.number)
+            ):
+                return False
+        with telling(self.where):
+            asked.set_user_attr("begun", True)
+        return True
 
     def tell(self, asked: Any, trial: Trial, values: Sequence[float], rung_score: float | None) -> None:
         """A trial is finished."""
