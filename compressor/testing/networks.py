@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from compressor.surgery import Keep, masked
 from compressor.topology import layers_of
 
 
@@ -25,6 +26,37 @@ def stirred(model: Any, seed: int = 0) -> Any:
                 values.append(value + rng.normal(0, 0.05, value.shape).astype("float32"))
         if values:
             layer.set_weights(values)
+    return model
+
+
+def awake(model: Any, rows: Any, keep: Keep | None = None) -> Any:
+    """Let batch normalisations take their statistics from `rows`, so that what goes in is seen to come out.
+
+    With random statistics a deep network answers every input with the same numbers, which would make any
+    comparison of outputs worthless.
+
+    Parameters
+    ----------
+    rows
+        Inputs.
+    keep
+        Which channels stay in the networks that are to be compared. The statistics are then those of `rows` on
+        their way through what stays: by those of the whole network, one that has lost much of itself would
+        again answer every input with the same.
+    """
+    through = model if keep is None else masked(model, keep)
+    found = {
+        name: layer for name, layer in layers_of(through) if type(layer).__name__ == "BatchNormalization"
+    }
+    momenta = {name: layer.momentum for name, layer in found.items()}
+    for layer in found.values():
+        layer.momentum = 0.0
+    through(rows, training=True)
+    own = dict(layers_of(model))
+    for name, layer in found.items():
+        layer.momentum = momenta[name]
+        own[name].moving_mean.assign(layer.moving_mean)
+        own[name].moving_variance.assign(layer.moving_variance)
     return model
 
 

@@ -10,6 +10,7 @@ from compressor.surgery import cut, masked, resize
 from compressor.testing.law import assert_law_holds, outputs_of, some_of_each
 from compressor.testing.networks import (
     attention_network,
+    awake,
     plain_network,
     recurrent_network,
     residual_network,
@@ -98,16 +99,24 @@ def test_masked_equals_removed_on_known_networks(make):
 
 @pytest.mark.parametrize("family", ["MobileNetV2", "MobileNetV3Small"])
 def test_masked_equals_removed_on_published_families(family):
+    keras.utils.set_random_seed(0)
     options = {"alpha": 0.35} if family == "MobileNetV2" else {}
-    model = stirred(getattr(keras.applications, family)((32, 32, 3), weights=None, classes=5, **options))
+    make = getattr(keras.applications, family)
+    model = stirred(make((32, 32, 3), weights=None, classes=5, classifier_activation=None, **options))
+    images = np.random.default_rng(0).uniform(0, 255, (6, 32, 32, 3)).astype("float32")
     graph = build_graph(model)
     assert graph.frozen == ()
     keep = some_of_each(model, seed=5)
+    awake(model, images, keep)
     silenced, smaller = masked(model, keep, graph), cut(model, keep, graph)
     assert smaller.count_params() < 0.8 * model.count_params()
-    expected = outputs_of(silenced)
-    assert np.abs(expected - outputs_of(model)).max() > 1e-3
-    np.testing.assert_allclose(outputs_of(smaller), expected, rtol=1e-3, atol=1e-5)
+    expected = np.asarray(silenced(images, training=False))
+    found = np.asarray(smaller(images, training=False))
+    # Weighed by what differs from image to image: networks that look at nothing would agree as well.
+    between = np.abs(expected - expected[:1]).max()
+    assert between > 0.05 * np.abs(expected).max()
+    assert np.abs(expected - np.asarray(model(images, training=False))).max() > 0.1 * between
+    assert np.abs(found - expected).max() < 1e-3 * between
 
 
 def test_what_is_kept_keeps_its_weights():

@@ -9,8 +9,8 @@ from keras import layers, ops
 
 from compressor.graph import build_graph
 from compressor.surgery import cut, masked
-from compressor.testing.law import assert_law_holds, outputs_of, some_of_each
-from compressor.testing.networks import stirred
+from compressor.testing.law import assert_law_holds, some_of_each
+from compressor.testing.networks import awake, stirred
 from compressor.topology import layers_of
 from profiler.errors import UsageError
 
@@ -173,14 +173,20 @@ def test_a_layer_that_cannot_be_rebuilt_is_told_in_a_sentence():
 @pytest.mark.slow
 @pytest.mark.parametrize("family", ["MobileNet", "ResNet50", "EfficientNetB0", "ConvNeXtTiny", "DenseNet121"])
 def test_masked_equals_removed_on_more_published_families(family):
+    keras.utils.set_random_seed(0)
     make = getattr(keras.applications, family)
     model = stirred(make(input_shape=(32, 32, 3), weights=None, classes=5, classifier_activation=None))
+    images = np.random.default_rng(0).uniform(0, 255, (6, 32, 32, 3)).astype("float32")
     graph = build_graph(model)
     assert graph.frozen == ()
     keep = {name: range(0, group.width, 2) for name, group in graph.groups.items()}
+    awake(model, images, keep)
     smaller = cut(model, keep, graph)
     assert smaller.count_params() < 0.4 * model.count_params()
-    expected = outputs_of(masked(model, keep, graph))
-    scale = np.abs(expected).max()
-    np.testing.assert_allclose(outputs_of(smaller) / scale, expected / scale, atol=1e-4)
+    expected = np.asarray(masked(model, keep, graph)(images, training=False))
+    found = np.asarray(smaller(images, training=False))
+    # Weighed by what differs from image to image: networks that look at nothing would agree as well.
+    between = np.abs(expected - expected[:1]).max()
+    assert between > 1e-3 * np.abs(expected).max()
+    assert np.abs(found - expected).max() < 1e-3 * between
     assert dict(layers_of(smaller)).keys() == dict(layers_of(model)).keys()
