@@ -100,6 +100,7 @@ class FineTuner:
         self._teacher = teacher
         self._wanted: NDArray[Any] | None = None
         self._answered: NDArray[Any] | None = None
+        self._teach: Callable[[NDArray[Any]], NDArray[Any]] | None = None
         data = task.data
         if data.x_val is None or data.y_val is None:
             raise ValueError("the data has no validation rows")
@@ -156,6 +157,12 @@ class FineTuner:
         if self._wanted is None:
             self._wanted = outputs_of(self._teacher, self._task.data.x)
         return self._wanted
+
+    def _teachers_answers(self, rows: NDArray[Any]) -> NDArray[Any]:
+        """The original's outputs for rows that were never seen before."""
+        if self._teach is None:
+            self._teach = make_predict(self._teacher)
+        return self._teach(rows)
 
 
 class _Run:
@@ -233,7 +240,7 @@ class _Run:
             return np.zeros((len(rows), 1), np.float32)
         if self._augment is None:
             return self._tuner._teachers_outputs()[chosen]
-        return np.asarray(self._tuner._teacher(rows, training=False))
+        return self._tuner._teachers_answers(rows)
 
     def _make_step(self) -> Callable[[Any, Any, Any], Any]:
         import tensorflow as tf
@@ -242,7 +249,7 @@ class _Run:
         variables = model.trainable_variables
         distils = self._distils
 
-        @tf.function(reduce_retracing=True)
+        @tf.function(reduce_retracing=True, autograph=False)  # as Keras' own trainer
         def step(rows: Any, labels: Any, wanted: Any) -> Any:
             with tf.GradientTape() as tape:
                 outputs = model(rows, training=True)
@@ -337,7 +344,7 @@ def make_predict(model: Any) -> Callable[[NDArray[Any]], NDArray[Any]]:
     """A function from rows to outputs that is traced once."""
     import tensorflow as tf
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)  # as Keras' own trainer
     def call(rows: Any) -> Any:
         return model(rows, training=False)
 

@@ -153,7 +153,7 @@ def _products(
     }
     sources = [variables[key] for key in wanted]
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)
     def gradients(rows: Any, labels: Any) -> Any:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(sources)

@@ -64,8 +64,8 @@ class Training:
         self._known: NDArray[np.float64] | None = None
         self.iteration = 0
         self._epoch: tuple[int, NDArray[np.int64]] = (-1, np.empty(0, np.int64))
-        self._step = tf.function(self._both, reduce_retracing=True)
-        self._probabilities = tf.function(lambda: self._keep(self._views()))
+        self._step = tf.function(self._both, reduce_retracing=True, autograph=False)
+        self._probabilities = tf.function(lambda: self._keep(self._views()), autograph=False)
 
     def run(
         self,
