@@ -1,6 +1,7 @@
 """A process of a shared search on the synthetic task: ``python -m scale_worker SETTINGS.json NAME``.
 
-A candidate takes `seconds`. Who begins or finishes one says so in ``begun.txt`` and ``done.txt``.
+A candidate takes `seconds`, and longer while there is a file ``NAME.held`` in the folder. Who begins or finishes one
+says so in ``begun.txt`` and ``done.txt``.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ def main(settings_file: str, name: str) -> int:
         widths = "-".join(map(str, candidate.widths.values()))
         say("begun.txt", widths)
         time.sleep(settings["seconds"])
+        while (folder / f"{name}.held").exists():
+            time.sleep(0.01)
         score = judge(candidate)
         say("done.txt", widths)
         return score

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -54,6 +54,8 @@ class Past:
         In the order of the study's objectives.
     begun
         Whether its training has begun.
+    yielded
+        Whether it is void because another trial was about the same widths, and began first.
     """
 
     number: int
@@ -67,6 +69,7 @@ class Past:
     cost: float = math.inf
     costs: tuple[float, ...] = ()
     begun: bool = False
+    yielded: bool = False
 
     @property
     def is_judged(self) -> bool:
@@ -95,6 +98,21 @@ class Step:
     kind: str
     level: float | None = None
     attempt: int = 0
+
+
+def settled(past: Sequence[Past]) -> list[Past]:
+    """The same trials, but those that yielded to another say what came of that one, or that it runs."""
+    found = []
+    for one in past:
+        if one.yielded:
+            same = [other for other in past if other is not one and other.widths == one.widths]
+            ended = [other.trial for other in same if other.state == "finished"]
+            if ended:
+                one = replace(one, trial=ended[0])
+            elif any(other.state == "running" for other in same):
+                one = replace(one, state="running")
+        found.append(one)
+    return found
 
 
 def next_within(past: Sequence[Past], trials: int, budget: float) -> Step:

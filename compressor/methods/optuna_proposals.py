@@ -60,18 +60,21 @@ class Proposer:
 
     def widths(self, level: float, shares: Shares) -> dict[str, int] | None:
         """The widest network in these proportions within a cost, on the edges of its steps; None for none."""
-        problem, aim = self._problem, level
+        cost, aim = self._problem.cost, level
         for _ in range(_CORRECTIONS):
-            widths = fitted(problem.cost, problem.full, shares, aim, 24 if problem.cost.cheap else 6)
-            if widths is None or not self.steps:
-                return widths
-            widths = filled(problem.cost, widths, self.steps, self._importance, aim)
-            exact = problem.cost.exact(widths)
-            if exact <= level:
+            widths = fitted(cost, self._problem.full, shares, aim, 24 if cost.cheap else 6)
+            if widths is None:
                 break
+            if self.steps:
+                widths = filled(cost, widths, self.steps, self._importance, aim)
+            exact = cost.exact(widths)
+            if exact <= level:
+                return widths
             # The fast estimate is too low for this network: aim as much lower.
-            aim *= level / exact * _CORRECTION_SLACK
-        return widths
+            aim = min(aim, cost(widths)) * level / exact * _CORRECTION_SLACK
+        # One channel each is not always the fastest there is.
+        fastest = self.fastest()
+        return fastest if cost.exact(fastest) <= level else None
 
     def shares(self, widths: Widths) -> dict[str, float]:
         """The proportions of widths, none narrower than is proposed."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,9 +11,18 @@ from typing import Any, ClassVar
 from compressor.costs import Costs
 from compressor.methods.base import SearchMethod, SearchOverError, SearchProblem, Trial
 from compressor.methods.levels import CLOSE
-from compressor.methods.optuna_policy import Past, Step, is_hopeless, next_least, next_within, rung_of
+from compressor.methods.optuna_policy import (
+    Past,
+    Step,
+    is_hopeless,
+    next_least,
+    next_within,
+    rung_of,
+    settled,
+)
 from compressor.methods.optuna_proposals import WORST, Proposer, distribution, parameter, sampler, suggested
-from compressor.methods.optuna_study import LEVEL, SharedStudy
+from compressor.methods.optuna_storage import StorageError
+from compressor.methods.optuna_study import BEING_TRIED, LEVEL, SharedStudy
 from profiler.errors import UsageError
 
 _LOSS_WEIGHT = 0.1
@@ -119,7 +129,7 @@ class _Search:
         self.proposer = Proposer(problem, method.proxy_trials, method.rungs)
         self.least = problem.cost.exact(self.proposer.fastest())
         whole = problem.cost.exact(problem.full)
-        self._range = self.least / CLOSE, max(self.least, whole if problem.budget is None else problem.budget)
+        self._range = self.least, max(self.least, whole if problem.budget is None else problem.budget)
         self._objectives = _objectives(problem)
         self._costs: tuple[float, ...] = ()
         self._rung_score: float | None = None
@@ -146,9 +156,16 @@ class _Search:
             while self._turn():
                 pass
             over = True
+        except SearchOverError:
+            with contextlib.suppress(StorageError):
+                self._collect(self._study.past())  # what others finished during the last trial
+            raise
         finally:
             problem.on_epoch = before
             self._study.close(over or time.monotonic() >= problem.deadline)
+        if method.leads and not problem.trials:
+            # No proposal came to anything: at least there is one network to go on with.
+            problem.try_widths(problem.full if problem.budget is None else self.proposer.fastest())
 
     def _bring_known(self, past: Sequence[Past]) -> None:
         """Put into the study what was finished without it, such as where its storage was lost."""
@@ -168,28 +185,38 @@ class _Search:
     def _turn(self) -> bool:
         """One trial, or a while of waiting; False where there is nothing left to do."""
         problem, study, trials = self._problem, self._study, self._method.trials
-        try:
-            study.check_over()
-        except SearchOverError:
-            self._collect(study.past())  # the last trials may have ended since
-            raise
+        study.check_over()
         study.heal()
         past = study.past()
         self._collect(past)
         done = _distinct(one for one in past if one.state in ("finished", "pruned"))
         running = sum(one.state == "running" for one in past)
-        exhausted = len(past) >= _ASK_FACTOR * trials
-        if done + running >= trials or exhausted:
+        if done + running >= trials or self._exhausted(past):
             if not running:
                 return False
             problem.check_time()
             time.sleep(_WAIT_S)  # others' trials may have to be done again
             return True
         problem.check_time()
+        past = settled(past)
         step = self._next(past)
         shares = None if step.level is None else self._shares(step, past)
-        self._try(study.ask(step.kind, step.level, shares))
+        asked = study.ask(step.kind, step.level, shares)
+        try:
+            self._try(asked)
+        except study.given_up:
+            study.forget()
         return True
+
+    def _exhausted(self, past: Sequence[Past]) -> bool:
+        """Whether asking on promises no network that was not tried.
+
+        Trials that yielded to a running one say nothing about that once all have ended; nor does anything as long as
+        trials wait whose process was lost.
+        """
+        running = any(one.state == "running" for one in past)
+        asked = sum(running or not one.yielded for one in past)
+        return asked >= _ASK_FACTOR * self._method.trials and not self._study.waiting()
 
     def _next(self, past: Sequence[Past]) -> Step:
         problem, method = self._problem, self._method
@@ -213,17 +240,14 @@ class _Search:
         seen = []
         for one in past:
             if one.shares and step.level / _NEAR <= one.level <= step.level * _NEAR:
-                if one.trial is not None:
-                    seen.append((one.shares, _merit(one.trial)))
-                else:
-                    seen.append((one.shares, WORST))
+                seen.append((one.shares, WORST if one.trial is None else _merit(one.trial)))
         return self.proposer.promising(seen, self._problem.seed + len(past))
 
     def _proposals(self, level: float, past: Sequence[Past]) -> list[dict[str, float]]:
         if self._problem.budget is None:
             return self.proposer.best(level, self._method.tries)
         best = self.proposer.best(level, max(1, self._method.trials // 2))
-        tried = [one.widths for one in past if one.widths is not None]
+        tried = [one.widths for one in past if one.widths is not None and one.state != "void"]
         return [shares for shares in best if self.proposer.widths(level, shares) not in tried]
 
     def _try(self, asked: Any) -> None:
@@ -246,7 +270,7 @@ class _Search:
                 return
         self._costs = self._told(problem.costs(widths))
         if not study.claim(asked, widths, problem.cost.exact(widths), self._costs):
-            study.void(asked, "being tried")
+            study.void(asked, BEING_TRIED)
             return
         self._rung_score = None
         try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import math
 import threading
+import time
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -27,8 +28,13 @@ LEVEL = "level"
 ABOUT = "edgetime"
 """The attribute of a study that says what it is about."""
 
+BEING_TRIED = "being tried"
+"""Why a trial is void that yielded to another one about the same widths."""
+
 _OVER = "over"
 _MOST_RETRIES = 3
+_DECIDE_S = 5.0
+_LOOK_S = 0.02
 _live: set[str] = set()
 
 
@@ -48,6 +54,11 @@ class SharedStudy:
     beat_s, grace_s
         Seconds between beats, and without one after which a process on another machine counts as gone.
 
+    Attributes
+    ----------
+    given_up
+        The error of whoever goes on with a trial that others gave up, as this process seemed to be gone.
+
     Raises
     ------
     StorageError
@@ -66,8 +77,10 @@ class SharedStudy:
         grace_s: float = 60.0,
     ) -> None:
         import optuna
+        from optuna.exceptions import UpdateFinishedTrialError
         from optuna.study import StudyDirection
 
+        self.given_up = UpdateFinishedTrialError
         self.where = url or ("memory" if folder is None else str(folder / JOURNAL))
         self._leads, self._beat_s = leads, beat_s
         self._pulse = Pulse(grace_s)
@@ -118,6 +131,7 @@ class SharedStudy:
                     float(attributes.get("cost", math.inf)),
                     tuple(attributes.get("costs", ())),
                     bool(attributes.get("begun", False)),
+                    attributes.get("void") == BEING_TRIED,
                 )
             )
         return found
@@ -148,22 +162,36 @@ class SharedStudy:
         """Say which widths a trial is about; False where another process was first to say the same.
 
         Of two that say so at the very same time, the later trial yields. One that was asked for earlier but took
-        longer to choose its widths yields to one that has begun.
+        longer to choose its widths yields to one that has begun. So whoever has begun looks again: an earlier one may
+        have said the same just before, and begins or yields at once.
         """
         with telling(self.where):
             asked.set_user_attr("cost", cost)
             asked.set_user_attr("costs", list(costs))
             asked.set_user_attr("widths", dict(widths))
-        for one in self.past():
-            if one.number == asked.number or one.widths != dict(widths):
-                continue
-            if one.state in ("finished", "pruned") or (
-                one.state == "running" and (one.begun or one.number < asked.number)
-            ):
-                return False
+        rivals = self._rivals(asked, widths)
+        if any(one.state != "running" or one.begun or one.number < asked.number for one in rivals):
+            return False
         with telling(self.where):
             asked.set_user_attr("begun", True)
-        return True
+        until = time.monotonic() + _DECIDE_S
+        while True:
+            rivals = self._rivals(asked, widths)
+            earlier = [one for one in rivals if one.number < asked.number]
+            if any(one.state != "running" for one in rivals) or any(one.begun for one in earlier):
+                return False
+            if not earlier or time.monotonic() > until:
+                return True
+            time.sleep(_LOOK_S)
+
+    def _rivals(self, asked: Any, widths: Widths) -> list[Past]:
+        """Other trials about the same widths, but for the one that this is the retry of."""
+        own = (asked.number, asked.user_attrs.get("again"))
+        return [
+            one
+            for one in self.past()
+            if one.number not in own and one.widths == dict(widths) and one.state != "void"
+        ]
 
     def tell(self, asked: Any, trial: Trial, values: Sequence[float], rung_score: float | None) -> None:
         """A trial is finished."""
@@ -183,10 +211,13 @@ class SharedStudy:
         self._end(asked, kept, state=optuna.trial.TrialState.FAIL)
 
     def drop(self, asked: Any) -> None:
-        """A trial too many: as if it had never been."""
+        """A trial too many: as if it had never been. One whose process was lost goes back to where it waited."""
         import optuna
 
-        self._end(asked, {}, state=optuna.trial.TrialState.FAIL)
+        if "retry" in asked.user_attrs:
+            self.release()
+        else:
+            self._end(asked, {}, state=optuna.trial.TrialState.FAIL)
 
     def release(self) -> None:
         """Give back the trial that this process has taken up, for another one or a later run."""
@@ -194,6 +225,10 @@ class SharedStudy:
         if asked is not None:
             with contextlib.suppress(Exception):
                 self._requeue(self.study.trials[asked.number], 0)
+
+    def forget(self) -> None:
+        """Others gave up the trial that this process has taken up."""
+        self._asked = None
 
     def add(
         self, params: Mapping[str, float], distributions: Mapping[str, Any], trial: Trial,
@@ -280,21 +315,35 @@ class SharedStudy:
         self._asked = None
 
     def _requeue(self, one: Any, lost: int) -> int:
-        """Give up a running trial and queue it again; of several processes one does."""
+        """Give up a running trial and queue it again; of several processes one does.
+
+        It is queued first: else another process could take its place between the two.
+        """
         import optuna
 
         again = int(one.user_attrs.get("retry", 0)) + lost
         kept = {key: one.user_attrs[key] for key in ("kind",) if key in one.user_attrs}
-        storage = self.study._storage
+        storage, mark = self.study._storage, uuid.uuid4().hex
+        if again <= _MOST_RETRIES and one.params:
+            told = {**kept, "retry": again, "again": one.number, "mark": mark}
+            self.study.enqueue_trial(dict(one.params), user_attrs=told)
         try:
             if again > _MOST_RETRIES:
                 storage.set_trial_user_attr(one._trial_id, "void", "its processes ended too often")
             storage.set_trial_state_values(one._trial_id, optuna.trial.TrialState.FAIL)
-        except optuna.exceptions.UpdateFinishedTrialError:
+        except self.given_up:
+            self._withdraw(mark)
             return 0
-        if again <= _MOST_RETRIES and one.params:
-            self.study.enqueue_trial(dict(one.params), user_attrs={**kept, "retry": again})
         return 1
+
+    def _withdraw(self, mark: str) -> None:
+        """Take back a trial that was queued, unless somebody has taken it up."""
+        import optuna
+
+        for one in self.study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.WAITING,)):
+            if one.user_attrs.get("mark") == mark:
+                with contextlib.suppress(self.given_up):
+                    self.study._storage.set_trial_state_values(one._trial_id, optuna.trial.TrialState.FAIL)
 
     def _beat(self) -> None:
         count = 0

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from compressor.methods.base import Trial
-from compressor.methods.optuna_policy import Past, is_hopeless, next_least, next_within, rung_of
+from compressor.methods.optuna_policy import Past, is_hopeless, next_least, next_within, rung_of, settled
 
 CLOSE = 1.06
 
@@ -83,6 +83,28 @@ def test_once_halved_it_aims_below_what_was_found():
     _, step = search_least(30.0)
     assert step.kind == "aim"
     assert 30.0 / CLOSE**2 <= step.level <= 30.0 * 1.001
+
+
+def test_a_trial_that_yielded_says_what_came_of_the_other():
+    won = finished(0, 2.0, 0.95)
+    yielded = Past(1, "void", "propose", 3.0, {}, won.widths, yielded=True)
+    going = Past(2, "running", "aim", 2.0, {}, won.widths)
+    stopped = Past(3, "pruned", "aim", 2.0, {}, won.widths)
+    after = settled([won, yielded])[1]
+    assert (after.trial, after.state, after.level) == (won.trial, "void", 3.0)
+    assert settled([yielded, going])[0].state == "running"
+    assert settled([yielded, stopped])[0] == yielded
+    assert settled([yielded]) == [yielded]
+    other = Past(4, "void", "propose", 3.0, {}, won.widths)
+    assert settled([won, other]) == [won, other]
+
+
+def test_a_cost_is_not_given_up_for_what_another_process_still_tries():
+    first = next_least([], 1.0, 100.0, 0.9, lambda level: 1, CLOSE)
+    going = Past(0, "running", "aim", 1.0, {}, {"a": 7})
+    yielded = Past(1, "void", "propose", first.level, {}, {"a": 7}, yielded=True)
+    step = next_least(settled([going, yielded]), 1.0, 100.0, 0.9, lambda level: 1, CLOSE)
+    assert step.level < first.level  # the wider gap of ratios lies below: 1/CLOSE to 10
 
 
 FOUR = [finished(i, 1.0, score, rung, (1.0, 50.0)) for i, (score, rung) in enumerate(

@@ -6,10 +6,11 @@ from collections import Counter
 import optuna
 import pytest
 
-from compressor.methods.base import Goal, Trial
+from compressor.methods.base import Goal, SearchOverError, Trial
+from compressor.methods.optuna_proposals import Proposer
 from compressor.methods.optuna_search import OptunaSearch
 from compressor.methods.optuna_storage import open_storage
-from compressor.methods.optuna_study import SharedStudy
+from compressor.methods.optuna_study import BEING_TRIED, SharedStudy
 from compressor.ownership import Owner
 from compressor.testing.workbench import WIDTHS, StaircaseTimes, make_problem, synthetic
 
@@ -170,31 +171,76 @@ def test_many_trials_end_though_there_are_few_widths(goal):
     assert len(problem.evaluate.asked) <= 12
 
 
-def shared(folder, leads=False):
-    return SharedStudy(None, folder, "widths", 1, leads)
+def voids(folder, count, reason):
+    """Leave a study with so many trials that came to nothing."""
+    study = SharedStudy(None, folder, "widths", 2)
+    for number in range(count):
+        asked = study.ask("aim", 0.02, dict.fromkeys(WIDTHS, 0.5 + 0.1 * number))
+        asked.suggest_float("level", 0.01, 0.03, log=True)
+        for name in WIDTHS:
+            asked.suggest_float(f"share:{name}", 0.05, 1.0, log=True)
+        if reason == BEING_TRIED:
+            assert study.claim(asked, {"a": 1, "b": 1, "c": number + 1}, 0.02, (0.02, 1.0))
+        study.void(asked, reason)
+    return study
 
 
-def test_of_two_who_choose_the_same_network_one_begins(tmp_path):
-    first, second = shared(tmp_path, True), shared(tmp_path)
-    widths = {"a": 3}
-    early, late = first.ask("aim", 1.0, {"a": 0.5}), second.ask("aim", 1.0, {"a": 0.6})
-    # The later trial has begun by the time that the earlier one has chosen.
-    assert second.claim(late, widths, 1.0, (1.0,))
-    assert not first.claim(early, widths, 1.0, (1.0,))
-    first.void(early, "being tried")
-    second.tell(late, Trial(widths, 1.0, 0.9, 0.1), (0.9, 1.0), None)
-    # Nor is one begun that has ended since.
-    again = first.ask("aim", 1.0, {"a": 0.7})
-    assert not first.claim(again, widths, 1.0, (1.0,))
-    first.close()
-    second.close()
+def test_where_no_proposal_comes_to_anything_one_network_is_there_to_go_on_with(monkeypatch):
+    monkeypatch.setattr(Proposer, "widths", lambda self, level, shares: None)
+    within, least = make_problem(GOAL), make_problem(Goal(least_score=0.9))
+    OptunaSearch(trials=2).run(within)
+    OptunaSearch(trials=2).run(least)
+    assert [trial.predicted_ms <= 0.03 for trial in within.trials] == [True]
+    assert [trial.widths for trial in least.trials] == [WIDTHS]
 
 
-def test_the_later_of_two_yields_before_either_begins(tmp_path):
-    first, second = shared(tmp_path, True), shared(tmp_path)
-    early, late = first.ask("aim", 1.0, {"a": 0.5}), second.ask("aim", 1.0, {"a": 0.6})
-    early.set_user_attr("widths", {"a": 3})
-    assert not second.claim(late, {"a": 3}, 1.0, (1.0,))
-    assert first.claim(early, {"a": 3}, 1.0, (1.0,))
-    first.close()
-    second.close()
+def test_a_lost_trial_is_tried_though_much_came_to_nothing(tmp_path):
+    study = voids(tmp_path, 4, "tried before")
+    lost = study.ask("aim", 0.02, dict.fromkeys(WIDTHS, 0.5))
+    lost.suggest_float("level", 0.01, 0.03, log=True)
+    study.close()
+    states = [trial.state.name for trial in study_in(tmp_path).trials]
+    assert states == ["FAIL"] * 5 + ["WAITING"]
+    problem = make_problem(GOAL, tmp_path)
+    OptunaSearch(trials=1).run(problem)
+    assert len(problem.evaluate.asked) == 1
+
+
+def test_trials_that_yielded_do_not_end_a_search(tmp_path):
+    voids(tmp_path, 4, BEING_TRIED).close()
+    problem = make_problem(GOAL, tmp_path)
+    OptunaSearch(trials=1).run(problem)
+    assert len(problem.evaluate.asked) == 1
+
+
+def test_what_others_finish_during_the_last_trial_counts(tmp_path):
+    problem = make_problem(GOAL, tmp_path)
+
+    def until_the_deadline(candidate):
+        helper = make_problem(GOAL, tmp_path, seed=1)
+        helper.on_trial = lambda trial: setattr(helper, "deadline", 0.0)
+        OptunaSearch(trials=5, leads=False).run(helper)
+        told.extend(helper.trials)
+        raise SearchOverError
+
+    told = []
+    problem.evaluate = until_the_deadline
+    assert OptunaSearch(trials=5).run(problem) == told
+    assert len(told) == 1
+
+
+def test_a_trial_that_others_gave_up_meanwhile_costs_nothing(tmp_path):
+    """As where a machine was asleep for longer than the others waited."""
+    problem = make_problem(GOAL, tmp_path)
+    costs, given_up = problem.costs, []
+
+    def sleepy(widths):
+        if not given_up and (tmp_path / "optuna.journal").exists():
+            study = study_in(tmp_path)
+            given_up.extend(trial for trial in study.trials if trial.state.name == "RUNNING")
+            study.tell(given_up[0].number, state=optuna.trial.TrialState.FAIL)
+        return costs(widths)
+
+    problem.costs = sleepy
+    assert len(OptunaSearch(trials=3).run(problem)) == 3
+    assert len(given_up) == 1
