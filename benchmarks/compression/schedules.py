@@ -71,20 +71,20 @@ METHOD_ARGUMENTS: dict[str, dict[str, Any]] = {
 PLANS: dict[str, Plan] = {
     "motion": Plan(
         original=_learn(25, 3e-3),
-        search=Schedule(epochs=1, batch_size=64, most_rows=2000, learning_rate=3e-3),
-        final=Schedule(epochs=4, batch_size=64, learning_rate=2e-3, patience=4),
+        search=Schedule(epochs=5, batch_size=64, learning_rate=3e-3),
+        final=Schedule(epochs=12, batch_size=64, learning_rate=2e-3, patience=12),
         methods=METHOD_ARGUMENTS,
     ),
     "sound": Plan(
         original=_learn(50, 3e-3),
-        search=Schedule(epochs=2, batch_size=64, most_rows=1000, learning_rate=3e-3),
-        final=Schedule(epochs=8, batch_size=64, learning_rate=2e-3, patience=8),
+        search=Schedule(epochs=5, batch_size=64, learning_rate=3e-3),
+        final=Schedule(epochs=15, batch_size=64, learning_rate=2e-3, patience=15),
         methods=METHOD_ARGUMENTS,
     ),
     "image": Plan(
         original=_learn(20, 3e-3),
-        search=Schedule(epochs=1, batch_size=64, most_rows=3000, learning_rate=2e-3),
-        final=Schedule(epochs=2, batch_size=64, most_rows=9000, learning_rate=2e-3, patience=2),
+        search=Schedule(epochs=2, batch_size=64, most_rows=6000, learning_rate=2e-3),
+        final=Schedule(epochs=4, batch_size=64, most_rows=12000, learning_rate=2e-3, patience=4),
         methods=METHOD_ARGUMENTS,
     ),
 }
