@@ -5,11 +5,16 @@ step must lower the cost by a set share. For every group that can do so alone th
 proposed, by the importance of the network as it has become; each proposal is trained for a moment, and the
 one with the best score goes on. The cost is whatever steers: predicted time, times measured on the device, or
 multiplications.
+
+Under a budget nothing is tried before the end of the way down. Where time will not do for it, one network is tried
+in its last part all the same: as narrow in each group as the way has come, and all by one factor narrower.
 """
 
 from __future__ import annotations
 
 import math
+import time
+from bisect import bisect_right
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
@@ -18,14 +23,16 @@ import numpy as np
 from compressor.finetune import Schedule, TrainingError
 from compressor.graph import build_graph
 from compressor.importance import Importance, strongest
-from compressor.methods.base import Candidate, SearchMethod, SearchProblem, Trial
+from compressor.methods.base import Candidate, SearchMethod, SearchOverError, SearchProblem, Trial
 from compressor.methods.records import Records
-from compressor.steps import kept_values
+from compressor.steps import kept_values, scaled
 from compressor.surgery import cut
 from profiler.errors import UsageError
 
 _RELAXATIONS = 5
 _LEAST_STEP = 1e-6
+_LAST_SHARE = 0.2
+_FACTORS = 64
 
 
 @dataclass(frozen=True)
@@ -107,6 +114,15 @@ class NetAdapt(SearchMethod):
 
     def search(self, problem: SearchProblem) -> None:
         """See `SearchMethod.search`."""
+        try:
+            self._search(problem)
+        except SearchOverError:
+            # What an earlier run tried counts, though there was no time to come to it again.
+            for trial in problem.known:
+                problem.find(trial.candidate)
+            raise
+
+    def _search(self, problem: SearchProblem) -> None:
         way = _Way(self, self._schedule(), problem)
         if problem.budget is not None:
             while way.points[-1].cost > problem.budget and way.go_on():
@@ -152,6 +168,7 @@ class _Way:
         self._method, self._schedule, self._problem = method, schedule, problem
         self._prepared = problem.context
         self._cost = problem.cost
+        self._started, self._slowest = time.monotonic(), 0.0
         self._models: dict[str, Any] = {}
         keep = {name: list(range(width)) for name, width in problem.full.items()}
         self.points = [Point(problem.full, keep, problem.cost.exact(problem.full), None)]
@@ -170,13 +187,13 @@ class _Way:
     def go_on(self) -> bool:
         """Take one step; False where there is none to take."""
         problem, last = self._problem, self.points[-1]
-        problem.check_time()
+        self._check_time()
         model = self._model(last)
         graph = build_graph(model)
         importance = self._prepared.importance_of(model, graph, problem.seed)
         best: tuple[float, float, int, Any] | None = None
         for order, (name, width) in enumerate(self._proposals(last, importance)):
-            problem.check_time()
+            self._check_time()
             chosen = strongest(importance, {**last.widths, name: width})
             smaller = cut(model, chosen, graph)
             score, loss = self._trained(smaller)
@@ -202,6 +219,26 @@ class _Way:
         problem.check_time()
         # A copy: judging trains what it is given, and the way goes on from here.
         return problem.try_widths(point.widths, point.keep, cut(self._model(point), {}), point.network)
+
+    def _check_time(self) -> None:
+        """End the search where no time is left; where little is and nothing was tried, try one network first."""
+        problem = self._problem
+        problem.check_time()
+        left = problem.deadline - time.monotonic()
+        needed = max(self._slowest, _LAST_SHARE * (problem.deadline - self._started))
+        if math.isfinite(left) and left < needed and not problem.trials:
+            problem.try_widths(self._narrowed())
+
+    def _narrowed(self) -> dict[str, int]:
+        """The last network's widths times one factor, the widest within what the search aims at."""
+        problem, full = self._problem, self._problem.full
+        aim = problem.budget or self.points[0].cost / self._method.close
+        shares = {name: width / full[name] for name, width in self.points[-1].widths.items()}
+        rows = [
+            scaled(full, {name: share * factor / _FACTORS for name, share in shares.items()})
+            for factor in range(1, _FACTORS + 1)
+        ]
+        return rows[max(0, bisect_right(rows, aim, key=self._cost.exact) - 1)]
 
     def _proposals(self, last: Point, importance: Importance) -> list[tuple[str, int]]:
         """Group and width of what is worth training, the cheapest in importance first."""
@@ -233,7 +270,7 @@ class _Way:
 
     def _savings(self, last: Point, worths: dict[str, Any]) -> dict[str, tuple[list[int], Any]]:
         """Per group the widths below its own, and what each saves."""
-        problem, method = self._problem, self._method
+        method = self._method
         found: dict[str, tuple[list[int], Any]] = {}
         if self._cost.cheap:
             fast = self._cost(last.widths)
@@ -246,7 +283,7 @@ class _Way:
         # Each look is a conversion and perhaps a measurement: few widths of the groups that matter least.
         losses = {n: worths[n][w] - worths[n][math.ceil(w * 0.75)] for n, w in last.widths.items() if w > 1}
         for name in sorted(losses, key=lambda name: float(losses[name]))[: 2 * method.candidates]:
-            problem.check_time()
+            self._check_time()
             options = sorted({math.ceil(last.widths[name] * share) for share in (0.5, 0.75, 0.875)})
             options = [option for option in options if option < last.widths[name]]
             costs = [self._cost.exact({**last.widths, name: option}) for option in options]
@@ -254,10 +291,13 @@ class _Way:
         return {name: column for name, column in found.items() if column[0]}
 
     def _trained(self, model: Any) -> tuple[float, float]:
+        started = time.monotonic()
         try:
             outcome = self._prepared.tuner.fit(model, self._schedule, self._problem.seed + len(self.points))
         except TrainingError:
             return -math.inf, math.inf
+        finally:
+            self._slowest = max(self._slowest, time.monotonic() - started)
         return outcome.score, outcome.loss
 
     def _keep(self, point: Point, model: Any) -> None:

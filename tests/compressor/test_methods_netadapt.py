@@ -161,6 +161,77 @@ def test_expensive_costs_are_looked_at_rarely():
     assert len(problem.cost.looks) <= 10 * (1 + len(tuner.trained))
 
 
+class Clock:
+    """Time passes only in training: a second for each network."""
+
+    def __init__(self, monkeypatch):
+        self.now = 100.0
+        for module in ("base", "netadapt"):
+            monkeypatch.setattr(
+                f"compressor.methods.{module}.time", SimpleNamespace(monotonic=lambda: self.now)
+            )
+
+    def tuner(self):
+        clock = self
+
+        class Slow(Tuner):
+            def fit(self, model, schedule, seed):
+                clock.now += 1
+                return super().fit(model, schedule, seed)
+
+        return Slow(first=1, second=1, third=1)
+
+
+@pytest.mark.parametrize("share", [0.3, None])
+@pytest.mark.parametrize("seconds", [2.5, 10.5])
+def test_before_time_is_up_one_network_is_tried_all_the_same(monkeypatch, share, seconds):
+    clock = Clock(monkeypatch)
+    problem = problem_with(clock.tuner(), Goal(least_score=0.9) if share is None else budget(share))
+    problem.deadline = clock.now + seconds
+    (trial,) = NetAdapt(share=0.01, candidates=4).run(problem)
+    whole = problem.cost.exact(problem.full)
+    if problem.budget is None:
+        assert 0.7 * whole < trial.predicted_ms <= whole / 1.12
+    else:
+        assert problem.goal.met_by(trial)
+        # The widest: a sixteenth more of each group is over the budget.
+        wider = {name: width + max(1, width // 16) for name, width in trial.widths.items()}
+        assert problem.cost.exact(wider) > problem.budget
+    assert len(problem.context.tuner.trained) == seconds + 0.5
+
+
+def test_the_network_that_is_tried_in_a_hurry_is_narrow_where_the_way_has_come(monkeypatch):
+    clock = Clock(monkeypatch)
+    tuner = clock.tuner()
+    tuner.weights = {"first": 1.0, "second": 0.0, "third": 1.0}
+    problem = problem_with(tuner, budget(0.3, "flops"), steer="flops")
+    problem.deadline = clock.now + 9.5
+    (trial,) = NetAdapt(share=0.15, decay=1.0, candidates=3).run(problem)
+    shares = {name: width / problem.full[name] for name, width in trial.widths.items()}
+    assert shares["second"] < 0.8 * shares["first"]
+
+
+def test_where_there_is_time_nothing_is_tried_in_a_hurry(monkeypatch):
+    expected = NetAdapt().run(problem_with(Tuner(first=1, second=1, third=1), budget(0.5)))
+    clock = Clock(monkeypatch)
+    problem = problem_with(clock.tuner(), budget(0.5))
+    problem.deadline = clock.now + 1000.0
+    assert NetAdapt().run(problem) == expected
+
+
+def test_what_an_earlier_run_tried_is_there_where_no_time_is_left(monkeypatch, tmp_path):
+    clock = Clock(monkeypatch)
+    problem = problem_with(clock.tuner(), budget(0.3), tmp_path)
+    problem.deadline = clock.now + 2.5
+    tried = NetAdapt(share=0.01).run(problem)
+    again = problem_with(clock.tuner(), budget(0.3), tmp_path, known=tried)
+    again.deadline = clock.now - 1.0
+    assert NetAdapt(share=0.01).run(again) == tried
+    none = problem_with(clock.tuner(), budget(0.3))
+    none.deadline = clock.now - 1.0
+    assert NetAdapt().run(none) == []
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
