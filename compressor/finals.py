@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from compressor.export_load import load_keras
 from compressor.finetune import Outcome, TrainingError
+from compressor.limits import shown_ms
 from compressor.methods.base import Goal, Trial
 from compressor.options import Options
 from compressor.preparation import Prepared, save_model
@@ -73,6 +74,8 @@ class Finals:
     ----------
     epoch_seconds
         What an epoch takes, where it is known: schedules are shortened to fit the time that is left.
+    steer
+        What stands for time, one of `compressor.costs.STEERINGS`; by that candidates are compared.
     """
 
     def __init__(
@@ -84,10 +87,11 @@ class Finals:
         seed: int,
         seeds: int,
         epoch_seconds: float = 0.0,
+        steer: str = "time",
     ) -> None:
         self._prepared, self._workspace, self._goal = prepared, workspace, goal
         self._options, self._seed, self._seeds = options, seed, seeds
-        self._epoch_seconds = epoch_seconds
+        self._epoch_seconds, self._steer = epoch_seconds, steer
         self._runs, self._done = seeds, 0
         self._left = seeds
         self._deadline = math.inf
@@ -214,7 +218,8 @@ class Finals:
         if finished is not None:
             return Outcome(finished["score"], finished["loss"], finished["epochs"], finished["seconds"])
         self._progress(
-            min(1.0, self._done / self._runs), f"fine-tuning {trial.predicted_ms:.4g} ms, seed {seed}"
+            min(1.0, self._done / self._runs),
+            f"fine-tuning {shown_ms(trial, self._steer):.4g} ms, seed {seed}",
         )
         least = time.monotonic() + _LEAST_EPOCHS * self._epoch_seconds
         schedule, deadline = self._options.final, max(self._share(), min(least, self._deadline))

@@ -29,7 +29,7 @@ class Limits:
     Parameters
     ----------
     budget_ms
-        Predicted time that the network may take.
+        Time that the network may take: predicted, or what stands for it (``--steer``).
     max_accuracy_drop
         Points of validation accuracy (hundredths of the score) that may be lost.
     max_size_kb, max_memory_kb
@@ -118,8 +118,32 @@ _LEAST_NAMES = {
 }
 
 
-def check_goal(prepared: Prepared, goal: Goal) -> None:
+def shown_ms(trial: Trial, steer: str) -> float:
+    """The time of a candidate that users read: measured where measured times steer, else predicted.
+
+    Multiplications that stand for time are on its scale and yet no time: they are never shown alone.
+    """
+    return trial.costs.time_ms if steer == "measured" else trial.predicted_ms
+
+
+def budget_notes(goal: Goal, trial: Trial, steer: str) -> tuple[str, ...]:
+    """What to know of a winner that is within its budget of multiplications and not within that of predicted time."""
+    budget = goal.budget_ms
+    if steer != "flops" or budget is None or not trial.costs.time_ms <= budget < trial.predicted_ms:
+        return ()
+    return (
+        f"The budget of {in_words('time', budget)} was compared with multiplications (--steer flops): the network is "
+        f"predicted to take {in_words('time', trial.predicted_ms)}, {over_in_words(trial.predicted_ms, budget)}.",
+    )
+
+
+def check_goal(prepared: Prepared, goal: Goal, steer: str = "time") -> None:
     """See before any training whether there is anything to do, and whether it can be done.
+
+    Parameters
+    ----------
+    steer
+        What stands for time, one of `compressor.costs.STEERINGS`.
 
     Raises
     ------
@@ -131,15 +155,18 @@ def check_goal(prepared: Prepared, goal: Goal) -> None:
     costs = prepared.single_costs(goal)
     full = prepared.graph.widths
     if goal.objective == "score" and goal.excess(prepared.original) == 0:
-        raise UsageError(f"{prepared.name} {_already(goal, prepared.original)}: give a smaller limit.")
+        raise UsageError(f"{prepared.name} {_already(goal, prepared.original, steer)}: give a smaller limit.")
     for name, limit in goal.limits.items():
         widths = least_widths(costs[name], full, name)
         least = None if widths is None else costs[name].exact(widths)
         if least is not None and least > limit:
             now = costs[name].exact(full)
+            fewest = name == "time" and steer == "flops"
+            predicted_ms = prepared.times.exact(widths) if fewest and widths is not None else None
             raise BudgetError(
                 f"No network within {in_words(name, limit)} can be made of {prepared.name} by removing channels: the "
-                f"{_LEAST_NAMES[name]} takes {in_words(name, least)} (predicted, {over_in_words(least, limit)}), "
+                f"{'one of fewest multiplications' if fewest else _LEAST_NAMES[name]} "
+                f"takes {_over(name, least, limit, steer, predicted_ms)}, "
                 f"the network as it is {in_words(name, now)}; give more than {in_words(name, least)}."
             )
 
@@ -158,7 +185,15 @@ def least_widths(cost: CandidateCost, full: Widths, name: str = "time") -> dict[
     return min((ones, found), key=cost.exact)
 
 
-def missed(goal: Goal, trial: Trial, original: Trial, mean_score: float, score_text: str, folder: str) -> str:
+def missed(
+    goal: Goal,
+    trial: Trial,
+    original: Trial,
+    mean_score: float,
+    score_text: str,
+    folder: str,
+    steer: str = "time",
+) -> str:
     """The sentence on a goal that was not reached, and what came nearest.
 
     Parameters
@@ -169,6 +204,8 @@ def missed(goal: Goal, trial: Trial, original: Trial, mean_score: float, score_t
         Its validation score after full fine-tuning.
     score_text
         Its score on the test rows, in words.
+    steer
+        What stood for time, one of `compressor.costs.STEERINGS`.
     """
     where = f"it is saved in {folder}"
     costs = cost_values(trial)
@@ -178,8 +215,7 @@ def missed(goal: Goal, trial: Trial, original: Trial, mean_score: float, score_t
     short = goal.least_score is not None and mean_score < goal.least_score
     if over:
         takes = " and ".join(
-            f"{in_words(name, costs[name] or 0.0)} (predicted, {over_in_words(costs[name] or 0.0, limit)})"
-            for name, limit in over.items()
+            _over(name, costs[name] or 0.0, limit, steer, trial.predicted_ms) for name, limit in over.items()
         )
         lost = f", loses {points:.2f} points on validation rows" if short else ""
         return f"No network within {wanted} was found: the nearest takes {takes}{lost} and has {score_text}; {where}."
@@ -188,7 +224,7 @@ def missed(goal: Goal, trial: Trial, original: Trial, mean_score: float, score_t
     better = {"time": "faster", "size": "smaller"}.get(goal.objective, "better")
     return (
         f"No {better} network within {allowed:.3g} points{within} was found: the nearest loses {points:.2f} points "
-        f"on validation rows at {trial.predicted_ms:.4g} ms (predicted); {where}."
+        f"on validation rows at {shown_ms(trial, steer):.4g} ms ({_known_by('time', steer)}); {where}."
     )
 
 
@@ -200,10 +236,30 @@ def cost_values(trial: Trial) -> Mapping[str, float | None]:
     }  # fmt: skip
 
 
-def _already(goal: Goal, original: Trial) -> str:
+def _known_by(name: str, steer: str) -> str:
+    """How a cost is known: no device has yet run a network whose times are predicted."""
+    return "measured" if name == "time" and steer == "measured" else "predicted"
+
+
+def _over(name: str, value: float, limit: float, steer: str, predicted_ms: float | None) -> str:
+    """A cost beyond its limit, how it is known and how far it is beyond: ``0.6 ms (predicted, 20% over)``."""
+    over = over_in_words(value, limit)
+    if name == "time" and steer == "flops":
+        predicted = "" if predicted_ms is None else f"; predicted {in_words(name, predicted_ms)}"
+        return f"{in_words(name, value)} (by its multiplications, {over}{predicted})"
+    return f"{in_words(name, value)} ({_known_by(name, steer)}, {over})"
+
+
+def _already(goal: Goal, original: Trial, steer: str) -> str:
     costs = cost_values(original)
-    takes = " and ".join(in_words(name, costs[name] or 0.0) for name in goal.limits)
+    ways = {name: _known_by(name, steer) for name in goal.limits}
+    if len(set(ways.values())) > 1:
+        takes = " and ".join(f"{in_words(name, costs[name] or 0.0)} ({way})" for name, way in ways.items())
+        takes += " already"
+    else:
+        takes = " and ".join(in_words(name, costs[name] or 0.0) for name in ways)
+        takes += f" already ({next(iter(ways.values()))})"
     limits = " and ".join(in_words(name, limit) for name, limit in goal.limits.items())
     one = len(goal.limits) == 1
     budget = "the budget" if one and "time" in goal.limits else "the limit" if one else "the limits"
-    return f"takes {takes} already (predicted), within {budget} of {limits}"
+    return f"takes {takes}, within {budget} of {limits}"

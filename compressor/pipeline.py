@@ -14,7 +14,7 @@ from compressor.export_load import load_keras
 from compressor.export_quiet import require, tensorflow
 from compressor.finals import Chosen, Finals
 from compressor.front import POINTS, check_points, train_points
-from compressor.limits import Limits, check_goal, missed
+from compressor.limits import Limits, budget_notes, check_goal, missed, shown_ms
 from compressor.measured_cost import MeasuredCost
 from compressor.methods.base import Goal, SearchMethod, SearchProblem, Trial
 from compressor.options import Options
@@ -166,21 +166,24 @@ def compress(
                        lambda done, note: progress(0.1 * done, note), steer, target,
                        workspace.folder / "measured.jsonl")  # fmt: skip
     goal = limits.goal(prepared.original)
-    check_goal(prepared, goal)
+    check_goal(prepared, goal, steer)
     with workspace.kept():
         workspace.begin()
         evaluator = prepared.evaluator(options.search, seed, workspace.folder)
         evaluator.deadline = started + _SEARCH_SHARE * (deadline - started) if minutes else math.inf
         with sharing.searching(searcher, workspace.folder, files, request, goal) as shared:
-            best = _search(shared, prepared, workspace, goal, evaluator, seed, progress)
+            best = _search(shared, prepared, workspace, goal, evaluator, seed, steer, progress)
         prepared = replace(prepared, notes=(*prepared.notes, *sharing.notes))
         if not best:
             raise BudgetError(
-                "The time was used up before the first candidate was finished: give more --minutes."
+                "The time was used up before the first candidate was finished: give more --minutes, and --resume to "
+                "go on from there."
             )
-        finals = Finals(prepared, workspace, goal, options, seed, seeds, evaluator.epoch_seconds)
+        finals = Finals(prepared, workspace, goal, options, seed, seeds, evaluator.epoch_seconds, steer)
         finals_end = deadline - _RESERVE_SHARE * (deadline - started) if minutes else math.inf
         trained = _train(finals, prepared, best, points, finals_end, within(progress, 0.6, 0.9))
+        notes = budget_notes(goal, trained[0].trial, steer)
+        prepared = replace(prepared, notes=(*prepared.notes, *notes))
         wanted = Request(limits, goal, searcher.name, seed, target, measure, started, deadline)
         result = make_result(prepared, workspace, trained, best, wanted, within(progress, 0.9, 1.0))
         result.save()
@@ -190,7 +193,7 @@ def compress(
         chosen = trained[0]
         told = f"{result.after.mean_score:.1%} {result.score_name}"
         raise BudgetError(
-            missed(goal, chosen.trial, prepared.original, chosen.mean_score, told, result.folder)
+            missed(goal, chosen.trial, prepared.original, chosen.mean_score, told, result.folder, steer)
         )
     return result
 
@@ -235,6 +238,7 @@ def _search(
     goal: Goal,
     evaluator: Evaluator,
     seed: int,
+    steer: str,
     progress: ProgressCallback,
 ) -> list[Trial]:
     """Run the method; all trials, best first."""
@@ -264,7 +268,7 @@ def _search(
         spent = time.monotonic() - started
         share = spent / (deadline - started) if math.isfinite(deadline) else 0.0
         share = max(share, _share_done(searcher, len(problem.trials)))
-        progress(0.1 + 0.5 * min(1.0, share), _told(problem))
+        progress(0.1 + 0.5 * min(1.0, share), _told(problem, steer))
 
     problem.on_trial, problem.on_adopted = finished, workspace.add_trial
     evaluator.on_epoch = lambda epoch, epochs, score: problem.on_epoch(epoch, epochs, score)
@@ -281,9 +285,9 @@ def _share_done(searcher: SearchMethod, tried: int) -> float:
     return tried / wanted if wanted else 1 - 0.85**tried
 
 
-def _told(problem: SearchProblem) -> str:
-    best = problem.best()[0]
+def _told(problem: SearchProblem, steer: str) -> str:
+    best, original = problem.best()[0], problem.original
     return (
-        f"{len(problem.trials)} candidates, best {best.predicted_ms:.4g} ms with "
-        f"{best.score:.4g} (original {problem.original.predicted_ms:.4g} ms, {problem.original.score:.4g})"
+        f"{len(problem.trials)} candidates, best {shown_ms(best, steer):.4g} ms with "
+        f"{best.score:.4g} (original {shown_ms(original, steer):.4g} ms, {original.score:.4g})"
     )

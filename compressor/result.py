@@ -158,7 +158,7 @@ class CompressionResult:
     budget_ms, max_accuracy_drop
         What was asked for; one of them is None.
     met
-        Whether it was reached (by predicted time, or by validation score).
+        Whether it was reached (by predicted time or what stood for it in the search, and by validation score).
     score_name
         ``accuracy``, or ``score`` where the data file has a metric of its own.
     before

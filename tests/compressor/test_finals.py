@@ -64,6 +64,11 @@ def run(made, trials):
     return made.run(sorted(trials, key=made._goal.rank, reverse=True), float("inf"), lambda done, note: None)
 
 
+def measured(width, predicted_ms, measured_ms, score):
+    """A candidate whose time is one that was measured."""
+    return replace(trial(width, predicted_ms, score), costs=Costs(predicted_ms, steered_ms=measured_ms))
+
+
 def test_under_a_budget_full_training_decides_between_the_first_few(tmp_path):
     prepared = Pretended({5: 0.90, 4: 0.93, 3: 0.99})
     chosen = run(
@@ -237,3 +242,29 @@ def test_nothing_is_begun_that_cannot_be_trained_at_all(tmp_path, monkeypatch):
     made._epoch_seconds = 2.0
     assert made.one(trial(5, 0.5, 0.8), 103.0, silent) is None
     assert made.one(trial(5, 0.5, 0.8), 105.0, silent) is not None
+
+
+def test_measured_times_are_compared_with_the_budget_and_told(tmp_path):
+    prepared = Pretended({5: 0.99, 4: 0.9})
+    notes = []
+    workspace = Workspace(tmp_path, {}, resume=True)
+    goal = Goal(budget_ms=0.5)
+    made = Finals(prepared, workspace, goal, Options(finalists=2), 0, 1, steer="measured")
+    tried = [measured(5, 0.4, 0.6, 0.9), measured(4, 0.7, 0.45, 0.8)]
+    chosen = made.run(
+        sorted(tried, key=goal.rank, reverse=True), float("inf"), lambda _, note: notes.append(note)
+    )
+    assert chosen.trial.widths == {"a": 4}
+    assert chosen.met
+    assert notes == ["fine-tuning 0.45 ms, seed 0"]
+    over = run(finals(Pretended({5: 0.99}), goal, tmp_path / "over"), [measured(5, 0.4, 0.6, 0.9)])
+    assert not over.met
+
+
+def test_measured_times_decide_which_is_faster_and_whether_anything_was_gained(tmp_path):
+    goal = Goal(least_score=0.9)
+    prepared = Pretended({5: 0.95, 4: 0.95})
+    prepared.original = replace(ORIGINAL, costs=Costs(1.0, steered_ms=2.0))
+    slow, fast = measured(5, 0.3, 1.9, 0.95), measured(4, 0.9, 1.5, 0.95)
+    assert run(finals(prepared, goal, tmp_path), [slow, fast]).trial.widths == {"a": 4}
+    assert not run(finals(prepared, goal, tmp_path / "b"), [measured(5, 0.3, 2.1, 0.95)]).met

@@ -6,9 +6,18 @@ from types import SimpleNamespace
 import pytest
 
 from compressor.costs import Costs
-from compressor.limits import Limits, check_goal, in_words, least_widths, missed, over_in_words
+from compressor.limits import (
+    Limits,
+    budget_notes,
+    check_goal,
+    in_words,
+    least_widths,
+    missed,
+    over_in_words,
+    shown_ms,
+)
 from compressor.methods.base import Goal, Trial
-from compressor.testing.methods import WIDTHS, CoarseTimes, StaircaseTimes
+from compressor.testing.methods import WIDTHS, CoarseTimes, SmoothTimes, StaircaseTimes
 from profiler.errors import BudgetError, UsageError
 
 TIMES = StaircaseTimes()
@@ -27,10 +36,12 @@ class Weights:
     exact = __call__
 
 
-def prepared(times=TIMES):
+def prepared(times=TIMES, original=ORIGINAL):
     costs = {"time": times, "size": Weights(), "memory": Weights(), "energy": Weights()}
     graph = SimpleNamespace(widths=dict(WIDTHS))
-    return SimpleNamespace(name="net.keras", graph=graph, original=ORIGINAL, single_costs=lambda goal: costs)
+    return SimpleNamespace(
+        name="net.keras", graph=graph, original=original, times=TIMES, single_costs=lambda goal: costs
+    )
 
 
 def test_the_goal_follows_from_what_is_asked_and_what_the_network_is():
@@ -111,3 +122,62 @@ def test_what_was_missed_and_by_how_much():
     assert text.startswith("No faster network within 1 points was found: the nearest loses 5.00 points")
     text = missed(Goal(least_score=0.94, most_bytes=2000, objective="size"), near, ORIGINAL, 0.9, "x", "out")
     assert "3 kB (predicted, 50% over), loses 5.00 points on validation rows" in text
+
+
+def steered(predicted_ms, steered_ms, size_bytes=3000):
+    return Trial({"a": 1}, predicted_ms, 0.9, 0.1, Costs(predicted_ms, size_bytes, steered_ms=steered_ms))
+
+
+def test_measured_times_are_compared_and_called_measured():
+    original = steered(1.0, 2.0)
+    case = prepared(CoarseTimes(), original)
+    check_goal(case, Goal(budget_ms=1.5), "measured")  # predicted to be within it, and measured above it
+    with pytest.raises(
+        UsageError, match=r"takes 2 ms already \(measured\), within the budget of 2.5 ms: give a smaller"
+    ):
+        check_goal(case, Goal(budget_ms=2.5), "measured")
+    with pytest.raises(
+        UsageError,
+        match=r"takes 2 ms \(measured\) and 3 kB \(predicted\) already, within the limits of 2.5 ms and",
+    ):
+        check_goal(case, Goal(budget_ms=2.5, most_bytes=4000), "measured")
+    near = steered(0.4, 0.6)
+    text = missed(
+        Goal(budget_ms=0.5, most_bytes=2000), near, original, 0.9, "90.0% accuracy", "out", "measured"
+    )
+    assert "takes 0.6 ms (measured, 20% over) and 3 kB (predicted, 50% over) and has" in text
+    text = missed(Goal(least_score=0.94), near, original, 0.9, "x", "out", "measured")
+    assert "at 0.6 ms (measured)" in text
+    assert "predicted" not in text
+    assert shown_ms(near, "measured") == 0.6
+
+
+def test_multiplications_that_stand_for_time_are_compared_and_never_taken_for_it():
+    flops = SmoothTimes()
+    least = flops(least_widths(flops, WIDTHS))
+    check_goal(prepared(flops), Goal(budget_ms=1.001 * least), "flops")
+    predicted = TIMES(dict.fromkeys(WIDTHS, 1))
+    assert predicted > least
+    with pytest.raises(
+        BudgetError,
+        match=rf"the one of fewest multiplications takes {least:.4g} ms \(by its multiplications, 25% over; "
+        rf"predicted {predicted:.4g} ms\)",
+    ):
+        check_goal(prepared(flops), Goal(budget_ms=0.8 * least), "flops")
+    near = steered(0.7, 0.6)
+    text = missed(Goal(budget_ms=0.5), near, ORIGINAL, 0.9, "x", "out", "flops")
+    assert "takes 0.6 ms (by its multiplications, 20% over; predicted 0.7 ms) and has x" in text
+    text = missed(Goal(least_score=0.94), near, ORIGINAL, 0.9, "x", "out", "flops")
+    assert "at 0.7 ms (predicted)" in text
+    assert shown_ms(near, "flops") == 0.7
+
+
+def test_a_budget_that_only_multiplications_keep_is_told():
+    goal = Goal(budget_ms=0.65)
+    (note,) = budget_notes(goal, steered(0.7, 0.6), "flops")
+    assert "budget of 0.65 ms was compared with multiplications" in note
+    assert note.endswith("predicted to take 0.7 ms, 8% over.")
+    assert budget_notes(goal, steered(0.6, 0.6), "flops") == ()
+    assert budget_notes(goal, steered(0.7, 0.68), "flops") == ()  # missed: that is an error of its own
+    assert budget_notes(goal, steered(0.7, 0.6), "measured") == ()
+    assert budget_notes(Goal(least_score=0.9), steered(0.7, 0.6), "flops") == ()

@@ -317,6 +317,14 @@ def test_a_goal_that_was_missed_leaves_the_nearest_network(task, tmp_path):
     assert (tmp_path / result.after.tflite).exists()
 
 
+def test_a_budget_of_multiplications_is_not_taken_for_one_of_time(task, tmp_path):
+    budget = 0.5 * original_ms(task)
+    result = run(task, tmp_path, budget_ms=budget, seeds=1, method="uniform", steer="flops", options=HURRIED)
+    assert result.met
+    assert result.after.predicted_ms > budget
+    assert any(f"predicted to take {result.after.predicted_ms:.4g} ms" in note for note in result.notes)
+
+
 def test_limits_of_all_kinds_at_once(task, tmp_path):
     whole = run(
         task, tmp_path / "a", max_accuracy_drop=40.0, budget_ms=0.8 * original_ms(task), max_size_kb=10.0
@@ -366,7 +374,7 @@ def test_an_accuracy_that_cannot_be_kept_leaves_the_nearest_network(task, tmp_pa
             UsageError,
             r"takes .* ms already \(predicted\), within the budget of 100 ms: give a smaller",
         ),
-        ({"budget_ms": 0.003, "minutes": 1e-9}, BudgetError, "give more --minutes"),
+        ({"budget_ms": 0.003, "minutes": 1e-9}, BudgetError, "give more --minutes, and --resume to go on"),
     ],
 )
 def test_what_cannot_be_is_one_sentence(task, tmp_path, changes, error, words):
