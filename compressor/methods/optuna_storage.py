@@ -108,13 +108,26 @@ def open_storage(url: str | None, folder: Path | None) -> Any:
     try:
         with telling(url, "cannot be reached"), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return optuna.storages.RDBStorage(
+            storage = optuna.storages.RDBStorage(
                 url, engine_kwargs={"connect_args": connect, "pool_pre_ping": True}
             )
+            if url.startswith("sqlite"):
+                _one_at_a_time(storage.engine)
+            return storage
     except ImportError as error:
         raise MissingExtraError(
             f'A study in {shown_url(url)} needs a driver that is not installed: pip install "edgetime[postgres]".'
         ) from error
+
+
+def _one_at_a_time(engine: Any) -> None:
+    """Let a transaction have an SQLite file to itself from its beginning.
+
+    SQLite knows no locked rows: else two processes that look at the same waiting trial both take it up.
+    """
+    from sqlalchemy import event
+
+    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
 
 
 @contextlib.contextmanager

@@ -1,13 +1,17 @@
+import contextlib
 import multiprocessing
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import optuna
 import pytest
+from optuna.storages._rdb.models import TrialModel
 
 from compressor.methods.optuna_journal import open_journal
 from compressor.methods.optuna_storage import (
@@ -133,3 +137,25 @@ def test_on_another_machine_beats_decide():
     assert not pulse.gone(8, None, None, now=122.0)
     assert pulse.gone(8, None, None, now=183.0)
     assert not pulse.gone(9, Owner.current(), None, now=1e9)
+
+
+def test_of_two_who_look_at_a_waiting_trial_in_sqlite_one_takes_it_up(tmp_path, monkeypatch):
+    url = f"sqlite:///{tmp_path / 'study.db'}"
+    storages = [open_storage(url, None) for _ in range(2)]
+    study = optuna.create_study(storage=storages[0], study_name="s")
+    study.enqueue_trial({"x": 1.0})
+    (waiting,) = study.get_trials()
+    both, find = threading.Barrier(2), TrialModel.find_or_raise_by_id
+
+    def found(*args, **kept):
+        row = find(*args, **kept)
+        with contextlib.suppress(threading.BrokenBarrierError):
+            both.wait(0.5)  # until the other one has looked as well, if it can
+        return row
+
+    def take_up(storage):
+        return storage.set_trial_state_values(waiting._trial_id, optuna.trial.TrialState.RUNNING)
+
+    monkeypatch.setattr(TrialModel, "find_or_raise_by_id", found)
+    with ThreadPoolExecutor(2) as pool:
+        assert sorted(pool.map(take_up, storages)) == [False, True]
