@@ -9,10 +9,10 @@ drawn half as often, and is gone in the network that is fine-tuned. Widths come 
 As in the paper and its authors' code: the compressor (bilinear summary, LSTM of 64 units, linear layer and
 sigmoid, one mask for layers that share their channels), the mask ``floor(p + U)``, the multiplication by p at
 inference, the loss and its baseline (moving averages with a decay of 0.9, the deviation not below 1), both
-optimisers and their rates, the L2 penalty, the threshold's way (0 to 0.825 in 33 steps), halving below it,
-and the initial probabilities.
+optimisers, the L2 penalty, the threshold's way (0 to 0.825 in 33 steps) and halving below it.
 
-Otherwise here: the steps of the threshold are shorter (`iterations` in place of 500). Of layers that share
+Otherwise here: the steps of the threshold are shorter (`iterations` in place of 500), at higher rates and with the
+original as the critic's teacher (`compressor.methods.deepiot_rates`). Of layers that share
 their channels the first one's weights are looked at. Masks act where channels are read, so that what is
 removed and what is masked by 0 are the same; of layers other than convolutions, dense and recurrent ones all
 samples of a batch share one mask. The batches and the details of the summary are ours. Where a budget lies
@@ -94,7 +94,9 @@ class DeepIoT(SearchMethod):
     shrink
         Beyond the last threshold: the share of the cost that a further step takes away.
     margin
-        Under a limit on the score: a score that misses it by no more than this is no reason to stop yet.
+        Under a limit on the score the walk ends after so many candidates in a row that miss it: two, or four where
+        they miss it by no more than this. (Scores are seen on few rows; a walk that ends at the first unlucky one
+        ends far too early.)
     rates
         Other values than the defaults of `compressor.methods.deepiot_rates.Rates`, by name.
     """
@@ -104,7 +106,7 @@ class DeepIoT(SearchMethod):
 
     def __init__(
         self,
-        iterations: int = 100,
+        iterations: int = 25,
         steps: int = 33,
         final_threshold: float = 0.825,
         shrink: float = 0.15,

@@ -31,6 +31,7 @@ _TRAINING_SHARE = 0.6
 _LAST_SHARE = 0.2
 _HURRIED = 0.7
 _SHARES = 256  # steps in which groups are narrowed beyond the last threshold
+_MOST_MISSES = 4
 _RARELY = 8  # steps of the threshold between looks at the slopes of an expensive cost
 
 
@@ -62,6 +63,7 @@ class _State:
     last: float = 0.0
     good: float = 0.0
     missed: float = 0.0
+    misses: int = 0
     refining: bool = False
     finished: bool = False
 
@@ -271,20 +273,18 @@ class Trajectory:
         trial = self._try(state.level)
         state.last = cost
         if trial.score >= problem.least_score:
-            state.good = cost
+            state.good, state.missed, state.misses = cost, 0.0, 0
         else:
             clear = trial.score < problem.least_score - self._method.margin
-            again = state.missed > 0
             state.missed = state.missed or cost
-            state.refining = clear or again
+            state.misses += 2 if clear else 1
+            state.refining = state.misses >= _MOST_MISSES
 
     def _refine(self) -> None:
         """Halve between the cheapest candidate that kept the score and the next one that missed it."""
         problem, state = self._problem, self._state
         high = state.good or problem.cost.exact(problem.full)
         low = min(state.missed, high)
-        if state.good and state.good < state.missed:
-            low = state.last
         for _ in range(_REFINEMENTS):
             if high / low <= _CLOSE:
                 break

@@ -183,8 +183,14 @@ class Training:
 
     def _critic_step(self, rows: Any, labels: Any, seed: Any, threshold: Any, alive: Any) -> Any:
         masks = self._drawn(alive * thresholded(self._keep(self._views()), threshold), rows, seed)
+        alpha = self._rates.alpha
+        wanted = self._model(rows, training=False) if alpha else None
         with tf.GradientTape() as tape:
-            loss = self._task.loss(labels, self._twin(rows, masks, training=True))
+            outputs = self._twin(rows, masks, training=True)
+            loss = self._task.loss(labels, outputs)
+            if alpha:
+                near = self._task.distance(outputs, wanted, self._rates.temperature)
+                loss = alpha * near + (1 - alpha) * loss
             if self._twin.model.losses:
                 loss += tf.add_n(self._twin.model.losses)
             matrices = [w.value for w in self._weights if len(w.shape) > 1]

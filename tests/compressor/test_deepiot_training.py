@@ -56,7 +56,7 @@ NO_SLOPES = np.zeros(ALL)
 
 
 def test_channels_of_noise_become_less_likely_than_useful_ones():
-    training = Training(prepared(), Rates(batch_size=128, compressor_rate=1e-2), seed=0)
+    training = Training(prepared(), Rates(batch_size=128, critic_rate=1e-4, alpha=0.0), seed=0)
     np.testing.assert_allclose(training.probabilities, 0.8, atol=0.05)
     training.run(400, 0.0, NO_SLOPES)
     p = training.probabilities
@@ -105,6 +105,17 @@ def test_the_critic_learns_under_masks():
     whole = training.network({"copy": list(range(ALL))}, 0.0)
     assert np.mean(np.argmax(whole(data.x), axis=1) == data.y) > 0.9
     np.testing.assert_array_equal(model.get_layer("head").get_weights()[0], 0)  # the original is not touched
+
+
+@pytest.mark.parametrize(("alpha", "agrees"), [(1.0, True), (0.0, False)])
+def test_the_original_teaches_the_critic(alpha, agrees):
+    data = copying_task()
+    wrong = Data(x=data.x, y=1 - data.y)
+    rates = Rates(critic_rate=1e-2, compressor_rate=1e-6, alpha=alpha)
+    training = Training(prepared(copying_network(), wrong), rates, seed=0)
+    training.run(60, 0.0, NO_SLOPES)
+    whole = training.network({"copy": list(range(ALL))}, 0.0)
+    assert (np.mean(np.argmax(whole(data.x), axis=1) == data.y) > 0.9) == agrees
 
 
 def test_the_networks_of_candidates_are_the_critic_with_probabilities_multiplied_in():
