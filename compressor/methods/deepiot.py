@@ -94,7 +94,7 @@ class DeepIoT(SearchMethod):
     shrink
         Beyond the last threshold: the share of the cost that a further step takes away.
     margin
-        Under a limit on the score the walk ends after so many candidates in a row that miss it: two, or four where
+        Under a limit on the score the walk ends after so many candidates in a row that miss it: two, or six where
         they miss it by no more than this. (Scores are seen on few rows; a walk that ends at the first unlucky one
         ends far too early.)
     rates
@@ -110,7 +110,7 @@ class DeepIoT(SearchMethod):
         steps: int = 33,
         final_threshold: float = 0.825,
         shrink: float = 0.15,
-        margin: float = 0.005,
+        margin: float = 0.01,
         **rates: float,
     ) -> None:
         for key, number in (("iterations", iterations), ("steps", steps)):

@@ -31,7 +31,7 @@ _TRAINING_SHARE = 0.6
 _LAST_SHARE = 0.2
 _HURRIED = 0.7
 _SHARES = 256  # steps in which groups are narrowed beyond the last threshold
-_MOST_MISSES = 4
+_MOST_MISSES, _CLEAR_MISS = 6, 3
 _RARELY = 8  # steps of the threshold between looks at the slopes of an expensive cost
 
 
@@ -277,7 +277,7 @@ class Trajectory:
         else:
             clear = trial.score < problem.least_score - self._method.margin
             state.missed = state.missed or cost
-            state.misses += 2 if clear else 1
+            state.misses += _CLEAR_MISS if clear else 1
             state.refining = state.misses >= _MOST_MISSES
 
     def _refine(self) -> None:

@@ -106,7 +106,7 @@ def test_under_a_limit_on_the_score_it_walks_down_and_looks_between():
     assert len(problem.trials) <= 12
 
 
-@pytest.mark.parametrize(("unlucky", "below", "ends"), [(3, 0.004, False), (4, 0.004, True), (2, 0.05, True)])
+@pytest.mark.parametrize(("unlucky", "below", "ends"), [(5, 0.004, False), (6, 0.004, True), (2, 0.05, True)])
 def test_one_unlucky_score_does_not_end_the_walk(unlucky, below, ends):
     problem = make_problem(Goal(least_score=0.6))
     judge, seen = problem.evaluate, []
