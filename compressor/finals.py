@@ -102,7 +102,8 @@ class Finals:
 
         Under a budget the first few are trained in full, and the one with the best score wins. Under a limit
         on the score they are trained from the fastest on until one keeps it by a margin: neither a lucky seed nor
-        a lucky draw of validation rows decides. Where none does, the one that comes nearest is taken.
+        a lucky draw of validation rows decides. Where none does, the one that comes nearest is taken, or the cheapest
+        that keeps it and is not told apart from that by its error.
         """
         self._deadline, self._progress = deadline, progress
         contenders = self._contenders(trials)
@@ -119,7 +120,7 @@ class Finals:
             if keeps and first.sure:
                 return first
             tried.append(first)
-        return self._with_seeds(max(tried, key=self._standing).trial, self._seeds)
+        return self._with_seeds(self._nearest(tried).trial, self._seeds)
 
     def one(self, trial: Trial, deadline: float, progress: ProgressCallback) -> Chosen | None:
         """Train one more candidate, with one seed; None where there is no time for it."""
@@ -133,6 +134,15 @@ class Finals:
     def is_trained(self, trial: Trial) -> bool:
         """Whether a candidate was trained in full with one seed at least."""
         return self._finished(trial, self._seed) is not None
+
+    def _nearest(self, tried: Sequence[Chosen]) -> Chosen:
+        """Of those of which none is sure the best; under a limit on the score by the rule of one standard error
+        (Breiman et al., 1984): on few rows the best score is luck, the cost is not."""
+        best = max(tried, key=self._standing)
+        if self._goal.least_score is None or not best.met:
+            return best
+        alike = [one for one in tried if one.met and one.mean_score >= best.mean_score - best.error]
+        return min(alike, key=lambda one: self._goal.cost(one.trial))
 
     def _standing(self, chosen: Chosen) -> tuple[float, ...]:
         """What is compared where nobody was sure to reach the goal; the largest wins."""

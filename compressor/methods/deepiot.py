@@ -109,7 +109,7 @@ class DeepIoT(SearchMethod):
         iterations: int = 25,
         steps: int = 33,
         final_threshold: float = 0.825,
-        shrink: float = 0.15,
+        shrink: float = 0.2,
         margin: float = 0.01,
         **rates: float,
     ) -> None:

@@ -144,6 +144,19 @@ def test_where_none_is_sure_the_best_of_those_that_keep_it_is_taken_with_every_s
     assert chosen.low_score == pytest.approx(0.8955)
 
 
+@pytest.mark.parametrize(("slow", "fast", "taken"), [(0.907, 0.905, 4), (0.907, 0.899, 5)])
+def test_where_none_is_sure_the_cheapest_that_is_not_told_apart_from_the_best_is_taken(
+    tmp_path, slow, fast, taken
+):
+    prepared = Pretended({5: slow, 4: fast})
+    prepared.error = 0.01
+    chosen = run(
+        finals(prepared, Goal(least_score=0.9), tmp_path), [trial(5, 0.5, 0.91), trial(4, 0.4, 0.92)]
+    )
+    assert chosen.trial.widths == {"a": taken}
+    assert (chosen.met, chosen.sure) == (True, False)
+
+
 def test_slower_ones_in_reserve_are_a_step_apart(tmp_path):
     prepared = Pretended(dict.fromkeys(range(1, 9), 0.1))
     tried = [trial(8 - i, 0.5 * 1.02**i, 0.95) for i in range(8)]
