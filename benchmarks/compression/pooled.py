@@ -104,8 +104,8 @@ class Table:
                 self._rows[key] = Row(row.task, row.setting, row.name, row.made, row.errors, found)
 
     def row(self, task: str, setting: str, name: str) -> Row:
-        """One row."""
-        return self._rows[task, setting, name]
+        """One row; one without cells where it was not asked for."""
+        return self._rows.get((task, setting, name), Row(task, setting, name))
 
     def rows(self, task: str, setting: str) -> list[Row]:
         """The rows of one table, in the order of `names`."""
