@@ -229,7 +229,8 @@ class Trajectory:
         now = self._cost(state.level)
         state.level = max(state.level, self._level_within((1 - method.shrink) * now))
         if self._cost(state.level) >= now:
-            state.finished = True
+            state.refining = state.missed > 0  # it fell too far to be missed more often
+            state.finished = not state.refining
 
     def _level_within(self, cost: float) -> float:
         """The lowest level that leaves no more than a cost; where none does, the last one."""

@@ -106,6 +106,13 @@ def test_under_a_limit_on_the_score_it_walks_down_and_looks_between():
     assert len(problem.trials) <= 12
 
 
+def test_a_walk_that_falls_all_the_way_at_once_looks_between():
+    problem = make_problem(Goal(least_score=0.9))
+    best = few(DeepIoT, steps=1, final_threshold=0.99).run(problem)
+    assert problem.goal.met_by(best[0])
+    assert best[0].predicted_ms < 0.9 * WHOLE
+
+
 @pytest.mark.parametrize(("unlucky", "below", "ends"), [(4, 0.004, False), (2, 0.05, True)])
 def test_one_unlucky_score_does_not_end_the_walk(unlucky, below, ends):
     problem = make_problem(Goal(least_score=0.4))
