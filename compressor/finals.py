@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,8 @@ _GOOD_PART = 0.5
 _NEAR = 0.01
 _MOST_RETREATS = 4
 _RETREAT_BY = 1.04
+_WIDER = (1.3, 1.7, 2.2)
+"""What a network may cost, times the nearest, where no finalist keeps the score."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,10 @@ class Finals:
         What an epoch takes, where it is known: schedules are shortened to fit the time that is left.
     steer
         What stands for time, one of `compressor.costs.STEERINGS`; by that candidates are compared.
+    luck
+        By how much candidates may have missed a limit on the score in the search (`compressor.margin.luck`).
+    widened
+        A candidate in the proportions of another one that costs so many times as much; None where there is none.
     """
 
     def __init__(
@@ -88,8 +94,11 @@ class Finals:
         seeds: int,
         epoch_seconds: float = 0.0,
         steer: str = "time",
+        luck: float = 0.0,
+        widened: Callable[[Trial, float], Trial | None] = lambda trial, ratio: None,
     ) -> None:
         self._prepared, self._workspace, self._goal = prepared, workspace, goal
+        self._luck, self._widened = luck, widened
         self._options, self._seed, self._seeds = options, seed, seeds
         self._epoch_seconds, self._steer = epoch_seconds, steer
         self._runs, self._done = seeds, 0
@@ -120,7 +129,23 @@ class Finals:
             if keeps and first.sure:
                 return first
             tried.append(first)
+        if keeps and not any(one.met for one in tried):
+            tried += self._wider(max(tried, key=self._standing).trial)
         return self._with_seeds(self._nearest(tried).trial, self._seeds)
+
+    def _wider(self, trial: Trial) -> list[Chosen]:
+        """Where no finalist keeps the score: dearer networks in the proportions of the nearest, until one does."""
+        found: list[Chosen] = []
+        for ratio in _WIDER:
+            wider = self._widened(trial, ratio)
+            if wider is None or self._goal.cost(wider) >= self._goal.cost(self._prepared.original):
+                break
+            if self._goal.excess(wider) > 0 or not self._has_time(wider, self._seed):
+                break
+            found.append(self._with_seeds(wider, 1))
+            if found[-1].met:
+                break
+        return found
 
     def one(self, trial: Trial, deadline: float, progress: ProgressCallback) -> Chosen | None:
         """Train one more candidate, with one seed; None where there is no time for it."""
@@ -190,24 +215,25 @@ class Finals:
         them over it, and dearer ones, a step apart, in case that the cheap ones fail. Where time is short, so few
         that each can be trained for a good part of its schedule.
         """
-        goal = self._goal
-        met = [trial for trial in trials if goal.met_by(trial)]
-        least = goal.least_score
-        if least is None or not met:
+        goal, least = self._goal, self._goal.least_score
+        searched = goal.eased(self._luck)
+        met = [trial for trial in trials if searched.met_by(trial)]
+        if least is None or searched.least_score is None or not met:
             return (met or list(trials))[: self._options.finalists]
-        near = [
-            t
-            for t in trials
-            if least - _NEAR <= t.score < least and goal.excess(t) == 0 and goal.cost(t) < goal.cost(met[0])
-        ]
+        lowest, cheapest = min(least - _NEAR, searched.least_score), goal.cost(met[0])
+        near = [t for t in trials if not searched.met_by(t) and t.score >= lowest and goal.excess(t) == 0]
+        near = [t for t in near if goal.cost(t) < cheapest]
         near = sorted(near, key=lambda trial: -trial.score)[: self._options.finalists]
-        retreats = met[:1]
+        apart = met[:1]
         for trial in met[1:]:
-            if goal.cost(trial) >= _RETREAT_BY * goal.cost(retreats[-1]):
-                retreats.append(trial)
-        wanted = sorted(near, key=goal.cost) + retreats[:_MOST_RETREATS]
+            if goal.cost(trial) >= _RETREAT_BY * goal.cost(apart[-1]):
+                apart.append(trial)
+        retreats = _spread(apart, [goal.met_by(trial) for trial in apart], _MOST_RETREATS)
+        wanted = sorted(near, key=goal.cost) + retreats
         room = self._room() - (self._seeds - 1)
-        return wanted if len(wanted) <= room else retreats[: max(2, int(min(room, _MOST_RETREATS)))]
+        if len(wanted) <= room:
+            return wanted
+        return _spread(apart, [goal.met_by(trial) for trial in apart], max(2, int(min(room, _MOST_RETREATS))))
 
     def _room(self) -> float:
         """How many networks can be trained for half of the full schedule in the time that is left."""
@@ -285,3 +311,23 @@ class Finals:
         if len(widths) > 60 or trial.keep is not None or trial.network is not None:
             widths = trial.candidate.key
         return f"{widths}_seed{seed}"
+
+
+def _spread(trials: Sequence[Trial], keeps: Sequence[bool], most: int) -> list[Trial]:
+    """Some of the trials, the cheapest first: evenly up to the first that keeps the limit, then the next ones.
+
+    Those before it miss the limit by no more than luck, and are worth a try. Whatever comes of them, there is one to
+    fall back on.
+
+    Parameters
+    ----------
+    trials
+        From the cheapest on [n].
+    keeps
+        Whether each keeps the limit [n].
+    """
+    safe = keeps.index(True) if True in keeps else 0
+    before = min(safe, most - 1)
+    chosen = [round(i * safe / before) for i in range(before)] if before else []
+    chosen += range(safe, len(trials))
+    return [trials[i] for i in chosen[:most]]

@@ -7,6 +7,7 @@ the same rows, so that rows that are hard for both do not count.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,6 +19,29 @@ from compressor.task import Task
 DRAWS = 400
 _DRAWS_OF_METRICS = 60
 """A metric of the user's own may take long."""
+
+
+def luck(task: Task, score: float) -> float:
+    """By how much a network may miss a limit on the score in the search and yet not be told apart from one that keeps it.
+
+    The standard error of the original's own accuracy on the validation rows. A search by halving that turns away
+    whatever misses the limit by one unlucky row ends far from where it could: so candidates are held to the limit less
+    this, and finalists, trained in full, to the limit with its margin.
+
+    Parameters
+    ----------
+    score
+        The original's on the validation rows.
+
+    Returns
+    -------
+    float
+        0 where the score is no share of rows (a metric of the user's own, regression).
+    """
+    if not task.is_classification or task.data.metric is not None or task.data.y_val is None:
+        return 0.0
+    rows = len(task.data.y_val)
+    return max(1.0 / rows, math.sqrt(max(0.0, score * (1 - score)) / rows))
 
 
 def standard_error(

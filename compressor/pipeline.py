@@ -13,8 +13,9 @@ from compressor.data import Data, check_data, load_data
 from compressor.export_load import load_keras
 from compressor.export_quiet import require, tensorflow
 from compressor.finals import Chosen, Finals
-from compressor.front import POINTS, check_points, train_points
+from compressor.front import POINTS, check_points, derived, train_points
 from compressor.limits import Limits, budget_notes, check_goal, missed, shown_ms
+from compressor.margin import luck
 from compressor.measured_cost import MeasuredCost
 from compressor.methods.base import Goal, SearchMethod, SearchProblem, Trial
 from compressor.options import Options
@@ -171,15 +172,20 @@ def compress(
         workspace.begin()
         evaluator = prepared.evaluator(options.search, seed, workspace.folder)
         evaluator.deadline = started + _SEARCH_SHARE * (deadline - started) if minutes else math.inf
-        with sharing.searching(searcher, workspace.folder, files, request, goal) as shared:
-            best = _search(shared, prepared, workspace, goal, evaluator, seed, steer, progress)
+        missable = luck(prepared.task, prepared.original.score)
+        searched = goal.eased(missable)
+        with sharing.searching(searcher, workspace.folder, files, request, searched) as shared:
+            best = _search(shared, prepared, workspace, searched, evaluator, seed, steer, progress)
         prepared = replace(prepared, notes=(*prepared.notes, *sharing.notes))
         if not best:
             raise BudgetError(
                 "The time was used up before the first candidate was finished: give more --minutes, and --resume to "
                 "go on from there."
             )
-        finals = Finals(prepared, workspace, goal, options, seed, seeds, evaluator.epoch_seconds, steer)
+        finals = Finals(
+            prepared, workspace, goal, options, seed, seeds, evaluator.epoch_seconds, steer, missable,
+            lambda trial, ratio: _widened(prepared, trial, ratio),
+        )  # fmt: skip
         finals_end = deadline - _RESERVE_SHARE * (deadline - started) if minutes else math.inf
         trained = _train(finals, prepared, best, points, finals_end, within(progress, 0.6, 0.9))
         notes = budget_notes(goal, trained[0].trial, steer)
@@ -196,6 +202,12 @@ def compress(
             missed(goal, chosen.trial, prepared.original, chosen.mean_score, told, result.folder, steer)
         )
     return result
+
+
+def _widened(prepared: Prepared, trial: Trial, ratio: float) -> Trial | None:
+    """A candidate in the same proportions that costs so many times as much, with all its costs."""
+    found = derived(prepared, trial, ratio)
+    return None if found is None else replace(found, costs=prepared.costs(found.widths))
 
 
 def _train(

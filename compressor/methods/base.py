@@ -183,6 +183,10 @@ class Goal:
         }
         return {name: limit for name, limit in limits.items() if limit is not None}
 
+    def eased(self, by: float) -> Goal:
+        """The same with a limit on the score that is lower by so much."""
+        return self if self.least_score is None else replace(self, least_score=self.least_score - by)
+
     def cost(self, trial: Trial) -> float:
         """The cost that is made small; of goals that raise the score the time."""
         name = "time" if self.objective == "score" else self.objective

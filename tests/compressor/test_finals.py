@@ -281,3 +281,57 @@ def test_measured_times_decide_which_is_faster_and_whether_anything_was_gained(t
     slow, fast = measured(5, 0.3, 1.9, 0.95), measured(4, 0.9, 1.5, 0.95)
     assert run(finals(prepared, goal, tmp_path), [slow, fast]).trial.widths == {"a": 4}
     assert not run(finals(prepared, goal, tmp_path / "b"), [measured(5, 0.3, 2.1, 0.95)]).met
+
+
+def contenders(trials, luck, finalists=2):
+    prepared = Pretended({})
+    made = Finals(prepared, None, Goal(least_score=0.9), Options(finalists=finalists), 0, 1, luck=luck)
+    return [t.widths["a"] for t in made._contenders(trials)]
+
+
+def test_those_that_miss_by_luck_are_tried_with_one_to_fall_back_on():
+    # From 9 down each is a tenth faster; 3 and 4 are too low even for luck, 5 to 7 miss the limit by luck alone.
+    scores = {3: 0.85, 4: 0.87, 5: 0.885, 6: 0.89, 7: 0.895, 8: 0.91, 9: 0.92, 10: 0.93}
+    trials = [trial(width, width / 10, score) for width, score in scores.items()]
+    trials.sort(key=Goal(least_score=0.88).rank, reverse=True)
+    assert contenders(trials, luck=0.02) == [5, 6, 7, 8]
+    assert contenders([t for t in trials if t.widths["a"] != 7], luck=0.02) == [5, 6, 8, 9]
+    assert contenders([t for t in trials if t.widths["a"] not in (5, 6, 7)], luck=0.02) == [8, 9, 10]
+
+
+def test_many_that_miss_by_luck_do_not_crowd_out_the_one_to_fall_back_on():
+    trials = [trial(width, width / 100, 0.89 if width < 40 else 0.91) for width in range(10, 60, 2)]
+    assert contenders(trials, luck=0.02) == [10, 20, 30, 40]
+
+
+def test_without_luck_near_misses_are_lifted_and_retreats_follow():
+    trials = [trial(8, 0.8, 0.91), trial(9, 0.9, 0.92), trial(7, 0.7, 0.895), trial(6, 0.6, 0.85)]
+    assert contenders(trials, luck=0.0) == [7, 8, 9]
+
+
+def widening(scores, folder, goal=None):
+    prepared = Pretended(scores)
+    workspace = Workspace(folder, {}, resume=True)
+    made = Finals(
+        prepared, workspace, goal or Goal(least_score=0.9), Options(finalists=1), 0, 1,
+        widened=lambda one, ratio: trial(round(one.widths["a"] * ratio), one.predicted_ms * ratio, 0.0),
+    )  # fmt: skip
+    return prepared, made
+
+
+def test_where_no_finalist_keeps_the_score_wider_ones_are_trained_until_one_does(tmp_path):
+    prepared, made = widening({10: 0.85, 13: 0.88, 17: 0.93, 22: 0.95}, tmp_path)
+    chosen = run(made, [trial(10, 0.3, 0.92)])
+    assert prepared.trained == [(10, 0), (13, 0), (17, 0)]
+    assert chosen.trial.widths == {"a": 17}
+    assert chosen.met
+
+
+def test_nothing_is_widened_to_the_cost_of_the_original_or_beyond_a_limit(tmp_path):
+    prepared, made = widening({10: 0.85, 13: 0.88, 17: 0.93}, tmp_path / "a")
+    chosen = run(made, [trial(10, 0.6, 0.92)])  # 1.7 times that is more than the original's
+    assert prepared.trained == [(10, 0), (13, 0)]
+    assert (chosen.trial.widths, chosen.met) == ({"a": 13}, False)
+    prepared, made = widening({10: 0.85}, tmp_path / "b", Goal(least_score=0.9, budget_ms=0.35))
+    assert not run(made, [trial(10, 0.3, 0.92)]).met
+    assert prepared.trained == [(10, 0)]

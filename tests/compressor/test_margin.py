@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from compressor.data import Data
-from compressor.margin import standard_error
+from compressor.margin import luck, standard_error
+from compressor.methods.base import Goal
 from compressor.task import Task
 
 
@@ -57,3 +58,17 @@ def test_a_metric_of_ones_own_is_drawn_too():
         standard_error(plain, outputs, original, x, y), rel=0.35
     )
     assert standard_error(kind, [original], original, x, y) == 0.0
+
+
+def test_luck_is_the_standard_error_of_the_originals_accuracy():
+    assert luck(task(400)[0], 0.9) == pytest.approx(0.015)  # sqrt(0.9 * 0.1 / 400)
+    assert luck(task(400)[0], 1.0) == pytest.approx(1 / 400)  # one row is always luck
+
+
+def test_a_metric_of_the_users_own_knows_none():
+    assert luck(task(400, lambda model, rows: 0.5)[0], 0.9) == 0.0
+
+
+def test_a_goal_is_eased_by_it_where_it_is_about_the_score():
+    assert Goal(least_score=0.9).eased(0.015).least_score == pytest.approx(0.885)
+    assert Goal(budget_ms=1.0).eased(0.015) == Goal(budget_ms=1.0)
