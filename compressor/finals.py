@@ -228,12 +228,12 @@ class Finals:
         for trial in met[1:]:
             if goal.cost(trial) >= _RETREAT_BY * goal.cost(apart[-1]):
                 apart.append(trial)
-        retreats = _spread(apart, [goal.met_by(trial) for trial in apart], _MOST_RETREATS)
-        wanted = sorted(near, key=goal.cost) + retreats
+        keeps = [goal.met_by(trial) for trial in apart]
+        wanted = sorted(near, key=goal.cost) + _spread(apart, keeps, _MOST_RETREATS)
         room = self._room() - (self._seeds - 1)
         if len(wanted) <= room:
             return wanted
-        return _spread(apart, [goal.met_by(trial) for trial in apart], max(2, int(min(room, _MOST_RETREATS))))
+        return _spread(apart, keeps, max(2, int(min(room, _MOST_RETREATS))))
 
     def _room(self) -> float:
         """How many networks can be trained for half of the full schedule in the time that is left."""

@@ -144,7 +144,7 @@ class FineTuner:
         if model is not self._teacher:
             return outputs_of(model, self._validation[0])
         if self._answered is None:
-            self._answered = outputs_of(model, self._validation[0])
+            self._answered = self._teachers_answers(self._validation[0])
         return self._answered
 
     def _evaluate(self, outputs: NDArray[Any]) -> tuple[float, float]:
@@ -155,11 +155,11 @@ class FineTuner:
     def _teachers_outputs(self) -> NDArray[Any]:
         """The original's outputs for all training rows, computed once."""
         if self._wanted is None:
-            self._wanted = outputs_of(self._teacher, self._task.data.x)
+            self._wanted = self._teachers_answers(self._task.data.x)
         return self._wanted
 
     def _teachers_answers(self, rows: NDArray[Any]) -> NDArray[Any]:
-        """The original's outputs for rows that were never seen before."""
+        """The original's outputs for any rows; it is traced once."""
         if self._teach is None:
             self._teach = make_predict(self._teacher)
         return self._teach(rows)

@@ -92,7 +92,9 @@ def derived(prepared: Prepared, winner: Trial, ratio: float) -> Trial | None:
         widths = filled(cost, widths, ladders(cost, full), prepared.importance, limit)
     if widths is None or widths == full:
         return None
-    return Trial(dict(widths), prepared.times.exact(widths), -math.inf, math.inf)
+    return Trial(
+        dict(widths), prepared.times.exact(widths), -math.inf, math.inf, costs=prepared.costs(widths)
+    )
 
 
 def train_points(

@@ -6,6 +6,7 @@ import math
 import os
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -184,7 +185,7 @@ def compress(
             )
         finals = Finals(
             prepared, workspace, goal, options, seed, seeds, evaluator.epoch_seconds, steer, missable,
-            lambda trial, ratio: _widened(prepared, trial, ratio),
+            partial(derived, prepared),
         )  # fmt: skip
         finals_end = deadline - _RESERVE_SHARE * (deadline - started) if minutes else math.inf
         trained = _train(finals, prepared, best, points, finals_end, within(progress, 0.6, 0.9))
@@ -202,12 +203,6 @@ def compress(
             missed(goal, chosen.trial, prepared.original, chosen.mean_score, told, result.folder, steer)
         )
     return result
-
-
-def _widened(prepared: Prepared, trial: Trial, ratio: float) -> Trial | None:
-    """A candidate in the same proportions that costs so many times as much, with all its costs."""
-    found = derived(prepared, trial, ratio)
-    return None if found is None else replace(found, costs=prepared.costs(found.widths))
 
 
 def _train(

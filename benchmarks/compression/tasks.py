@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from profiler.errors import DataError
+from profiler.files import replacing
 
 
 @dataclass(frozen=True)
@@ -126,6 +127,17 @@ TASKS = ("motion", "sound", "image")
 
 EXTRA_TASKS = ("image-mobile", "sound-attention")
 """With --full: a MobileNet-like network for images and a transformer-like one for sound."""
+
+
+def decoded_once(path: Path, decode: Callable[[], Mapping[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
+    """The arrays in a file, made and kept there the first time."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        arrays = decode()
+        with replacing(path) as temporary, temporary.open("wb") as file:
+            np.savez(file, **arrays)
+    with np.load(path, allow_pickle=False) as stored:
+        return {name: stored[name] for name in stored.files}
 
 
 def get_task(name: str) -> Task:

@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.compression.tasks import Rows, Split, Task, channels
+from benchmarks.compression.tasks import Rows, Split, Task, channels, decoded_once
 from profiler.errors import DataError
-from profiler.files import replacing
 
 FILE = "cifar10.zip"
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -42,14 +41,7 @@ def decode(archive: Path) -> dict[str, NDArray[Any]]:
 
 def cached(folder: Path, work: Path) -> dict[str, NDArray[Any]]:
     """The decoded images; decoding is done once and kept in `work`."""
-    path = work / "data" / "cifar10.npz"
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        arrays = decode(folder / FILE)
-        with replacing(path) as temporary, temporary.open("wb") as file:
-            np.savez(file, **arrays)
-    with np.load(path, allow_pickle=False) as stored:
-        return {name: stored[name] for name in stored.files}
+    return decoded_once(work / "data" / "cifar10.npz", lambda: decode(folder / FILE))
 
 
 def load(folder: Path, work: Path, seed: int) -> Split:

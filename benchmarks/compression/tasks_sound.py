@@ -12,9 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.io import wavfile
 
-from benchmarks.compression.tasks import Rows, Split, Task, channels
+from benchmarks.compression.tasks import Rows, Split, Task, channels, decoded_once
 from profiler.errors import DataError
-from profiler.files import replacing
 
 FILE = "fsdd.zip"
 RATE_HZ = 8000
@@ -87,14 +86,7 @@ def read(archive: Path) -> dict[str, NDArray[Any]]:
 
 def cached(folder: Path, work: Path) -> dict[str, NDArray[Any]]:
     """The pictures; they are computed once and kept in `work`."""
-    path = work / "data" / "fsdd.npz"
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        arrays = read(folder / FILE)
-        with replacing(path) as temporary, temporary.open("wb") as file:
-            np.savez(file, **arrays)
-    with np.load(path, allow_pickle=False) as stored:
-        return {name: stored[name] for name in stored.files}
+    return decoded_once(work / "data" / "fsdd.npz", lambda: read(folder / FILE))
 
 
 def load(folder: Path, work: Path, seed: int) -> Split:

@@ -50,6 +50,8 @@ class _State:
     last, good, missed
         The cost of the candidate that was tried last, of the least one that kept the score, and of the first
         one that missed it; 0 where there was none.
+    misses
+        What has missed the score in a row, a clear miss counting for more.
     refining
         The score was missed: what is left is to look between.
     finished
@@ -149,7 +151,7 @@ class Trajectory:
             self._problem.check_time()
             count = min(_CHUNK, self._planned() - state.done)
             started = time.monotonic()
-            self._training.run(count, min(state.level, self._method.final_threshold), slopes, alive)
+            self._training.run(count, self._threshold, slopes, alive)
             if self._training.iteration > count:  # the first ones compile
                 self._seconds = (time.monotonic() - started) / count
             state.done += count
@@ -201,8 +203,7 @@ class Trajectory:
     def _drawn_with(self) -> dict[str, NDArray[np.float64]]:
         """The probabilities that masks are drawn with."""
         p = self._training.probabilities
-        threshold = min(self._state.level, self._method.final_threshold)
-        return self._by_group(np.where(p < threshold, p / 2, p) * self._alive())
+        return self._by_group(np.where(p < self._threshold, p / 2, p) * self._alive())
 
     def _by_group(self, values: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
         groups = list(self._problem.groups.values())
@@ -213,10 +214,14 @@ class Trajectory:
         steps = self._method.steps + 1
         share = min(0.95, self._state.step / steps)
         cost = self._cost(self._state.level)
-        threshold = min(self._state.level, self._method.final_threshold)
-        self._problem.progress(share, f"threshold {threshold:.3f}, cost {cost:.4g} ms")
+        self._problem.progress(share, f"threshold {self._threshold:.3f}, cost {cost:.4g} ms")
 
     # The threshold.
+
+    @property
+    def _threshold(self) -> float:
+        """Below it probabilities are halved."""
+        return min(self._state.level, self._method.final_threshold)
 
     def _raise_level(self) -> None:
         state, method = self._state, self._method
@@ -311,7 +316,7 @@ class Trajectory:
         self._save()
         digest = hashlib.sha256(json.dumps(keep).encode()).hexdigest()[:8]
         named = None if problem.folder is None else f"candidates/{self._state.step:03d}-{digest}.keras"
-        model = self._training.network(keep, min(self._state.level, self._method.final_threshold))
+        model = self._training.network(keep, self._threshold)
         return problem.try_widths(widths, keep, model, named)
 
     # What is kept on disk.

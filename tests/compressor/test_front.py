@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from compressor.costs import Costs
 from compressor.finals import Chosen
 from compressor.front import check_points, nearest, on_front, targets, train_points
 from compressor.methods.base import Trial
@@ -95,6 +96,7 @@ def points(most, count, trials=()):
         graph=graph,
         steering=times,
         times=times,
+        costs=lambda widths: Costs(times.exact(widths)),
         importance={"a": np.ones(80) / 80},
         original=trial(80, 8.0, 1.0),
     )
