@@ -30,6 +30,12 @@ _RETREAT_BY = 1.04
 _WIDER = (1.3, 1.7, 2.2)
 """What a network may cost, times the nearest, where no finalist keeps the score."""
 
+_NARROWER = 0.7
+_REFINED = 3
+_CLOSE = 0.85
+"""Cheaper networks in the chosen one's proportions: the first step down, how many are trained at most, and how near
+in cost to the next one that failed is near enough."""
+
 
 @dataclass(frozen=True)
 class Chosen:
@@ -110,9 +116,9 @@ class Finals:
         """Choose among the best trials and train the winner with every seed.
 
         Under a budget the first few are trained in full, and the one with the best score wins. Under a limit
-        on the score they are trained from the fastest on until one keeps it by a margin: neither a lucky seed nor
-        a lucky draw of validation rows decides. Where none does, the one that comes nearest is taken, or the cheapest
-        that keeps it and is not told apart from that by its error.
+        on the score they are trained from the fastest on until one keeps it by a margin, then cheaper ones in the
+        proportions of the chosen one: few epochs tell the search little of what a network reaches. Of all that were
+        trained the cheapest is taken that keeps the score and is not told apart from the best by its error.
         """
         self._deadline, self._progress = deadline, progress
         contenders = self._contenders(trials)
@@ -126,12 +132,41 @@ class Finals:
             first = self._with_seeds(trial, 1)
             if keeps and first.sure and self._seeds > 1:
                 first = self._with_seeds(trial, self._seeds)
-            if keeps and first.sure:
-                return first
             tried.append(first)
+            if keeps and first.sure:
+                break
         if keeps and not any(one.met for one in tried):
             tried += self._wider(max(tried, key=self._standing).trial)
-        return self._with_seeds(self._nearest(tried).trial, self._seeds)
+        if keeps:
+            tried = self._narrowed(tried)
+        return self._confirmed(tried)
+
+    def _confirmed(self, tried: Sequence[Chosen]) -> Chosen:
+        """The nearest with all seeds; another one where that shows that its first seed was lucky."""
+        left, confirmed = list(tried), []
+        while left:
+            nearest = self._nearest(left)
+            left.remove(nearest)
+            confirmed.append(self._with_seeds(nearest.trial, self._seeds))
+            if confirmed[-1].met or not nearest.met:
+                break
+        return self._nearest(confirmed)
+
+    def _narrowed(self, tried: list[Chosen]) -> list[Chosen]:
+        """With cheaper networks than the nearest, in its proportions: below all that were tried, then in between."""
+        for done in range(_REFINED):
+            nearest = self._nearest(tried)
+            cost = self._goal.cost(nearest.trial)
+            below = [c for one in tried if (c := self._goal.cost(one.trial)) < cost]
+            ratio = math.sqrt(max(below) / cost) if below else _NARROWER
+            if not nearest.met or ratio > _CLOSE or self._room() < self._seeds + 1:
+                break
+            narrower = self._widened(nearest.trial, ratio)
+            if narrower is None or self._goal.excess(narrower) > 0:
+                break
+            self._left = self._seeds + _REFINED - done
+            tried = [*tried, self._with_seeds(narrower, 1)]
+        return tried
 
     def _wider(self, trial: Trial) -> list[Chosen]:
         """Where no finalist keeps the score: dearer networks in the proportions of the nearest, until one does."""

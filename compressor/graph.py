@@ -31,7 +31,8 @@ from compressor.graph_records import (
 )
 from compressor.graph_units import find_groups, tied
 from compressor.rules import RULES, Atoms, Frozen, Outputs, Recorder
-from compressor.topology import Call, TensorKey, Topology, Variables, read_topology
+from compressor.tensor_keys import TensorKey
+from compressor.topology import Call, Topology, Variables, read_topology
 from profiler.errors import UsageError
 
 __all__ = [

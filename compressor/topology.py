@@ -11,21 +11,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from compressor.tensor_keys import TensorKey, histories, leaves, tensor_keys, with_keys
 from profiler.errors import UsageError
 
 Shape = tuple[int | None, ...]
 
 Variables = tuple[tuple[str, tuple[int, ...]], ...]
 """Name and shape of each weight of a layer."""
-
-
-@dataclass(frozen=True)
-class TensorKey:
-    """One result of one call of one layer."""
-
-    layer: str
-    call: int = 0
-    index: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -272,7 +264,7 @@ class _Reader:
         def key_of(history: Any) -> TensorKey:
             return results[history[0], history[1]](history[2])
 
-        for index, (name, _, _) in enumerate(_leaves(config["input_layers"])):
+        for index, (name, _, _) in enumerate(leaves(config["input_layers"])):
             source = None if sources is None else sources[index]
             key = self._input(entries[name], prefix + name, source)
             self._shape(key, model.inputs[index].shape)
@@ -282,22 +274,22 @@ class _Reader:
             later = []
             for entry, index in waiting:
                 node = entry["inbound_nodes"][index]
-                histories = list(_histories((node["args"], node["kwargs"])))
+                read = list(histories((node["args"], node["kwargs"])))
                 first_come = index and (entry["name"], index - 1) not in results
-                if first_come or any((h[0], h[1]) not in results for h, _ in histories):
+                if first_come or any((h[0], h[1]) not in results for h, _ in read):
                     later.append((entry, index))
                     continue
-                for history, shape in histories:
+                for history, shape in read:
                     self._shape(key_of(history), shape)
-                arguments = _with_keys(node["args"], key_of)
-                keywords = _with_keys(node["kwargs"], key_of)
+                arguments = with_keys(node["args"], key_of)
+                keywords = with_keys(node["kwargs"], key_of)
                 layer = layers.get(entry["name"])
                 results[entry["name"], index] = self._use(entry, prefix, layer, arguments, keywords)
             if len(later) == len(waiting):
                 raise UsageError(f"Model {model.name!r} cannot be taken apart: its layers form a ring.")
             waiting = later
         outputs = []
-        for (name, call, index), tensor in zip(_leaves(config["output_layers"]), model.outputs, strict=True):
+        for (name, call, index), tensor in zip(leaves(config["output_layers"]), model.outputs, strict=True):
             # Keras counts the uses of a Functional model from 1 here, and only here.
             first = 1 if entries[name]["class_name"] == "Functional" else 0
             outputs.append(results[name, call - first](index))
@@ -350,7 +342,7 @@ class _Reader:
     def _call(self, node: Node, arguments: tuple[Any, ...], keywords: Mapping[str, Any]) -> int:
         index = self._counts.get(node.name, 0)
         self._counts[node.name] = index + 1
-        inputs = tuple(_tensor_keys((arguments, keywords)))
+        inputs = tuple(tensor_keys((arguments, keywords)))
         self._calls.append(Call(node, index, arguments, keywords, inputs))
         return index
 
@@ -376,8 +368,8 @@ def _sources(config: Mapping[str, Any], arguments: Any, keywords: Any) -> list[T
         if set(structure) != set(value):
             return None
         value = [value[name] for name in sorted(structure)]
-    found = list(_tensor_keys(value))
-    expected = 1 if structure is None else len(list(_leaves(structure)))
+    found = list(tensor_keys(value))
+    expected = 1 if structure is None else len(list(leaves(structure)))
     return found if len(found) == expected else None
 
 
@@ -387,48 +379,3 @@ def _output_shapes(layer: Any) -> list[Shape]:
     except (AttributeError, ValueError):
         return []
     return [tuple(t.shape) for t in (outputs if isinstance(outputs, (list, tuple)) else [outputs])]
-
-
-def _leaves(value: Any) -> Iterator[tuple[str, int, int]]:
-    """Keras writes one tensor as ``[name, call, index]`` and several as a list (or a dict) of those.
-
-    In the order of ``keras.tree.flatten``, which sorts the names of a dictionary.
-    """
-    if isinstance(value, dict):
-        for name in sorted(value):
-            yield from _leaves(value[name])
-    elif len(value) == 3 and isinstance(value[0], str):
-        yield value[0], value[1], value[2]
-    else:
-        for item in value:
-            yield from _leaves(item)
-
-
-def _is_tensor(value: Any) -> bool:
-    return isinstance(value, dict) and value.get("class_name") == "__keras_tensor__"
-
-
-def _histories(value: Any) -> Iterator[tuple[Any, Any]]:
-    if _is_tensor(value):
-        yield value["config"]["keras_history"], value["config"]["shape"]
-    elif isinstance(value, (dict, list, tuple)):
-        for item in value.values() if isinstance(value, dict) else value:
-            yield from _histories(item)
-
-
-def _with_keys(value: Any, key_of: Callable[[Any], TensorKey]) -> Any:
-    if _is_tensor(value):
-        return key_of(value["config"]["keras_history"])
-    if isinstance(value, dict):
-        return {name: _with_keys(item, key_of) for name, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return tuple(_with_keys(item, key_of) for item in value)
-    return value
-
-
-def _tensor_keys(value: Any) -> Iterator[TensorKey]:
-    if isinstance(value, TensorKey):
-        yield value
-    elif isinstance(value, (Mapping, tuple, list)):
-        for item in value.values() if isinstance(value, Mapping) else value:
-            yield from _tensor_keys(item)

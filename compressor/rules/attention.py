@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from compressor.rules.base import Atoms, Frozen, Outputs, Recorder, Rule, each
-from compressor.topology import Call, TensorKey
+from compressor.tensor_keys import TensorKey
+from compressor.topology import Call
 
 _PARAMETERS = ("query", "value", "key")
 

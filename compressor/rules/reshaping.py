@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from compressor.rules.base import Atoms, Frozen, Outputs, Recorder, Rule, each, passed, require_channels_last
-from compressor.topology import Call, TensorKey
+from compressor.tensor_keys import TensorKey
+from compressor.topology import Call
 
 _UNKNOWN = 2  # stands for a length that Keras leaves open
 _MOST = 20_000_000

@@ -335,3 +335,48 @@ def test_nothing_is_widened_to_the_cost_of_the_original_or_beyond_a_limit(tmp_pa
     prepared, made = widening({10: 0.85}, tmp_path / "b", Goal(least_score=0.9, budget_ms=0.35))
     assert not run(made, [trial(10, 0.3, 0.92)]).met
     assert prepared.trained == [(10, 0)]
+
+
+def test_of_those_that_keep_it_the_cheapest_is_taken_that_is_not_told_apart_from_a_sure_one(tmp_path):
+    prepared = Pretended({4: 0.935, 5: 0.95})
+    prepared.error = 0.04
+    made = finals(prepared, Goal(least_score=0.9), tmp_path)
+    chosen = run(made, [trial(5, 0.5, 0.91), trial(4, 0.4, 0.92)])
+    assert prepared.trained == [(4, 0), (5, 0)]
+    assert (chosen.trial.widths, chosen.met, chosen.sure) == ({"a": 4}, True, False)
+
+
+def test_cheaper_ones_are_trained_below_the_chosen_one_and_then_in_between(tmp_path):
+    prepared, made = widening({20: 0.95, 14: 0.95, 10: 0.85, 12: 0.94}, tmp_path)
+    prepared.error = 0.02
+    chosen = run(made, [trial(20, 0.5, 0.92)])
+    assert prepared.trained == [(20, 0), (14, 0), (10, 0), (12, 0)]
+    assert chosen.trial.widths == {"a": 12}
+    assert chosen.met
+
+
+def test_nothing_is_narrowed_that_failed_a_step_below_or_under_a_budget(tmp_path):
+    prepared, made = widening({10: 0.95, 9: 0.85}, tmp_path / "a")
+    assert run(made, [trial(10, 0.5, 0.92), trial(9, 0.45, 0.91)]).trial.widths == {"a": 10}
+    assert prepared.trained == [(9, 0), (10, 0)]
+    prepared, made = widening({10: 0.95}, tmp_path / "b", Goal(budget_ms=0.6))
+    assert run(made, [trial(10, 0.5, 0.92)]).met
+    assert prepared.trained == [(10, 0)]
+
+
+def test_where_other_seeds_show_that_a_narrower_one_was_lucky_another_is_taken(tmp_path):
+    class Lucky(Pretended):
+        def fit(self, network, schedule, seed, *rest):
+            outcome = super().fit(network, schedule, seed, *rest)
+            return replace(outcome, score=0.5) if network.width < 20 and seed else outcome
+
+    prepared = Lucky({20: 0.95, 14: 0.95, 10: 0.85, 12: 0.85})
+    prepared.error = 0.01
+    workspace = Workspace(tmp_path, {}, resume=True)
+    made = Finals(
+        prepared, workspace, Goal(least_score=0.9), Options(finalists=1), 0, 2,
+        widened=lambda one, ratio: trial(round(one.widths["a"] * ratio), one.predicted_ms * ratio, 0.0),
+    )  # fmt: skip
+    chosen = run(made, [trial(20, 0.5, 0.92)])
+    assert prepared.trained == [(20, 0), (20, 1), (14, 0), (10, 0), (12, 0), (14, 1)]
+    assert (chosen.trial.widths, chosen.met, len(chosen.scores)) == ({"a": 20}, True, 2)
