@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from compressor.export_load import load_keras
 from compressor.finetune import Outcome, TrainingError
 from compressor.limits import shown_ms
+from compressor.margin import levelled
 from compressor.methods.base import Goal, Trial
 from compressor.options import Options
 from compressor.preparation import Prepared, save_model
@@ -118,7 +119,7 @@ class Finals:
         Under a budget the first few are trained in full, and the one with the best score wins. Under a limit
         on the score they are trained from the fastest on until one keeps it by a margin, then cheaper ones in the
         proportions of the chosen one: few epochs tell the search little of what a network reaches. Of all that were
-        trained the cheapest is taken that keeps the score and is not told apart from the best by its error.
+        trained the cheapest is taken that keeps the score, also where its neighbours in cost have a say.
         """
         self._deadline, self._progress = deadline, progress
         contenders = self._contenders(trials)
@@ -196,13 +197,20 @@ class Finals:
         return self._finished(trial, self._seed) is not None
 
     def _nearest(self, tried: Sequence[Chosen]) -> Chosen:
-        """Of those of which none is sure the best; under a limit on the score by the rule of one standard error
-        (Breiman et al., 1984): on few rows the best score is luck, the cost is not."""
-        best = max(tried, key=self._standing)
-        if self._goal.least_score is None or not best.met:
+        """The best; under a limit on the score the cheapest that keeps it and is no lucky draw.
+
+        On few rows a score is partly luck, the cost is not: scores are drawn halfway to those of the neighbours in cost
+        (`compressor.margin.levelled`). Of too few for that the cheapest is taken that is not told apart from the best
+        (the rule of one standard error; Breiman et al., 1984).
+        """
+        best, least = max(tried, key=self._standing), self._goal.least_score
+        if least is None or not best.met:
             return best
+        costs = [self._goal.cost(one.trial) for one in tried]
+        scores = levelled([one.mean_score for one in tried], costs, [one.error for one in tried], least)
+        kept = [one for one, score in zip(tried, scores or (), strict=False) if one.met and score >= least]
         alike = [one for one in tried if one.met and one.mean_score >= best.mean_score - best.error]
-        return min(alike, key=lambda one: self._goal.cost(one.trial))
+        return min(kept or alike, key=lambda one: self._goal.cost(one.trial))
 
     def _standing(self, chosen: Chosen) -> tuple[float, ...]:
         """What is compared where nobody was sure to reach the goal; the largest wins."""

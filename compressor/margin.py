@@ -20,6 +20,9 @@ DRAWS = 400
 _DRAWS_OF_METRICS = 60
 """A metric of the user's own may take long."""
 
+_FAR = 3.0
+_POINTS_OF_A_LINE = 3
+
 
 def luck(task: Task, score: float) -> float:
     """By how much a network may miss a limit on the score in the search and yet not be told apart from one that keeps it.
@@ -42,6 +45,42 @@ def luck(task: Task, score: float) -> float:
         return 0.0
     rows = len(task.data.y_val)
     return max(1.0 / rows, math.sqrt(max(0.0, score * (1 - score)) / rows))
+
+
+def levelled(
+    scores: Sequence[float], costs: Sequence[float], errors: Sequence[float], least: float
+) -> list[float] | None:
+    """Scores of networks of different costs, each drawn halfway to the line through all of them.
+
+    Score rises slowly with cost, and what one network has above its neighbours on both sides is about as much luck of
+    rows as it is the network's own. The line is that of least squares of the score over the logarithm of the cost; it
+    never falls. Networks further from the limit than three errors say nothing of what happens there: those with so
+    little capacity that the score collapses are on another line.
+
+    Parameters
+    ----------
+    scores, costs, errors
+        Of each network [n]; errors are standard errors of the scores.
+    least
+        The limit on the score.
+
+    Returns
+    -------
+    list of float
+        [n]; None where fewer than three networks are near the limit.
+
+    >>> [round(score, 3) for score in levelled([0.90, 0.93, 0.92], [1.0, 2.0, 4.0], [0.01] * 3, 0.91)]
+    [0.903, 0.923, 0.923]
+    """
+    y, x = np.asarray(scores, np.float64), np.log(np.asarray(costs, np.float64))
+    near = np.abs(y - least) <= _FAR * np.asarray(errors, np.float64)
+    if near.sum() < _POINTS_OF_A_LINE or np.ptp(x[near]) == 0:
+        return None
+    dx = x[near] - x[near].mean()
+    slope = max(0.0, float(dx @ y[near] / (dx @ dx)))
+    line = y[near].mean() + slope * (x - x[near].mean())
+    drawn: list[float] = np.where(near, (y + line) / 2, y).tolist()
+    return drawn
 
 
 def standard_error(

@@ -380,3 +380,19 @@ def test_where_other_seeds_show_that_a_narrower_one_was_lucky_another_is_taken(t
     chosen = run(made, [trial(20, 0.5, 0.92)])
     assert prepared.trained == [(20, 0), (20, 1), (14, 0), (10, 0), (12, 0), (14, 1)]
     assert (chosen.trial.widths, chosen.met, len(chosen.scores)) == ({"a": 20}, True, 2)
+
+
+@pytest.mark.parametrize(("scores", "taken"), [
+    ({6: 0.901, 7: 0.888, 8: 0.889, 9: 0.897, 10: 0.915}, 10),  # 6 keeps 0.9, but its neighbours say that it is luck
+    ({6: 0.888, 7: 0.9035, 9: 0.908, 10: 0.918}, 7),  # more than an error below 10, yet on the line
+])  # fmt: skip
+def test_neighbours_in_cost_have_a_say_in_what_a_score_is_worth(tmp_path, scores, taken):
+    prepared = Pretended(scores)
+    prepared.error = 0.012
+    workspace = Workspace(tmp_path, {}, resume=True)
+    made = Finals(prepared, workspace, Goal(least_score=0.9), Options(finalists=4), 0, 1, luck=0.02)
+    tried = [trial(width, width / 20, 0.895 if width < 10 else 0.91) for width in scores]
+    ranked = sorted(tried, key=Goal(least_score=0.88).rank, reverse=True)
+    chosen = made.run(ranked, float("inf"), silent)
+    assert chosen.trial.widths == {"a": taken}
+    assert chosen.met

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from compressor.data import Data
-from compressor.margin import luck, standard_error
+from compressor.margin import levelled, luck, standard_error
 from compressor.methods.base import Goal
 from compressor.task import Task
 
@@ -72,3 +72,25 @@ def test_a_metric_of_the_users_own_knows_none():
 def test_a_goal_is_eased_by_it_where_it_is_about_the_score():
     assert Goal(least_score=0.9).eased(0.015).least_score == pytest.approx(0.885)
     assert Goal(budget_ms=1.0).eased(0.015) == Goal(budget_ms=1.0)
+
+
+def test_scores_are_drawn_halfway_to_the_line_over_the_logarithm_of_the_cost():
+    # Over costs 1, 2, 4 the line through 0.90, 0.93, 0.92 rises by 0.01 a doubling: 0.9067, 0.9167, 0.9267.
+    drawn = levelled([0.90, 0.93, 0.92], [1.0, 2.0, 4.0], [0.01] * 3, 0.91)
+    assert drawn == pytest.approx([0.9033, 0.9233, 0.9233], abs=1e-4)
+
+
+def test_the_line_never_falls():
+    assert levelled([0.93, 0.92, 0.91], [1.0, 2.0, 3.0], [0.01] * 3, 0.92) == pytest.approx(
+        [0.925, 0.92, 0.915]
+    )
+
+
+def test_networks_far_from_the_limit_have_no_say_and_too_few_draw_no_line():
+    costs, errors = [1.0, 2.0, 3.0, 4.0], [0.01] * 4
+    near = levelled([0.92, 0.93, 0.94], costs[1:], errors[1:], 0.93)
+    with_one_collapsed = levelled([0.50, 0.92, 0.93, 0.94], costs, errors, 0.93)
+    assert near is not None
+    assert with_one_collapsed == pytest.approx([0.50, *near])
+    assert levelled([0.50, 0.92, 0.93], costs[:3], errors[:3], 0.93) is None
+    assert levelled([0.92, 0.93, 0.93], [2.0] * 3, errors[:3], 0.93) is None
