@@ -23,6 +23,8 @@ WINDOW = 400
 HOP = 200
 TRANSFORM = 512
 LOWEST_HZ = 60.0
+GAIN_KNOTS = 5
+VOICES = 2
 
 
 def mel_filters(mels: int = MELS, bins: int = TRANSFORM // 2 + 1, rate_hz: float = RATE_HZ) -> NDArray[Any]:
@@ -90,7 +92,11 @@ def cached(folder: Path, work: Path) -> dict[str, NDArray[Any]]:
 
 
 def load(folder: Path, work: Path, seed: int) -> Split:
-    """A seed's split: with each seed another speaker is the test, and another one the validation."""
+    """A seed's split: with each seed another speaker is the test, and another one the validation.
+
+    One speaker is few: a digit that he says in a way of his own is right or wrong fifty times at once. So the validation
+    holds each of his recordings also as `VOICES` other people might have said it.
+    """
     arrays = cached(folder, work)
     speakers = np.unique(arrays["speaker"])
     rows = Rows(arrays["x"], arrays["y"], arrays["speaker"], arrays["recording"])
@@ -98,27 +104,48 @@ def load(folder: Path, work: Path, seed: int) -> Split:
     held = speakers[(seed + len(speakers) // 2) % len(speakers)]
     return Split(
         rows.at((rows.cluster != test) & (rows.cluster != held)),
-        rows.at(rows.cluster == held),
+        _in_other_voices(rows.at(rows.cluster == held), seed),
         rows.at(rows.cluster == test),
     )
 
 
+def _in_other_voices(rows: Rows, seed: int) -> Rows:
+    generator = np.random.default_rng([seed, 11])
+    pictures = [rows.x, *(augment(rows.x, generator) for _ in range(VOICES))]
+    again = [np.concatenate([values] * len(pictures)) for values in (rows.y, rows.cluster, rows.unit)]
+    return Rows(np.concatenate(pictures), *again)
+
+
 def augment(x: NDArray[Any], generator: np.random.Generator | None = None) -> NDArray[Any]:
-    """Shifted by up to 4 frames and 2 bands, a stretch of time or bands flattened, a little noise."""
+    """As other people might have said it: at another pace, a longer or shorter vocal tract, another microphone.
+
+    Time stretched by up to 15% and shifted by up to 4 frames, bands warped by up to 15% and shifted by up to 1.5, a
+    gain that changes smoothly over the bands, a stretch of time and one of bands flattened, a little noise.
+    """
     generator = generator or _generator()
     count, frames, bands = x.shape[:3]
-    later = np.clip(generator.integers(-4, 5, (count, 1)) + np.arange(frames), 0, frames - 1)
-    higher = np.clip(generator.integers(-2, 3, (count, 1)) + np.arange(bands), 0, bands - 1)
-    moved = x[np.arange(count)[:, None, None], later[:, :, None], higher[:, None, :]]
+    middle = (frames - 1) / 2
+    pace = np.exp(generator.uniform(-0.15, 0.15, (count, 1)))
+    times = middle + pace * (np.arange(frames) - middle) + generator.uniform(-4, 4, (count, 1))
+    tract = np.exp(generator.uniform(-0.15, 0.15, (count, 1)))
+    pitches = tract * np.arange(bands) + generator.uniform(-1.5, 1.5, (count, 1))
+    moved = _between(times, frames) @ x[..., 0] @ _between(pitches, bands).transpose(0, 2, 1)
+    knots = 0.3 * generator.standard_normal((count, 1, GAIN_KNOTS), dtype=np.float32)
+    moved = moved + knots @ _between(np.linspace(0, GAIN_KNOTS - 1, bands)[None], GAIN_KNOTS)[0].T
+    silence = moved.mean(axis=(1, 2), keepdims=True)
     for axis, length in ((1, frames), (2, bands)):
         first = generator.integers(0, length, (count, 1))
-        width = generator.integers(0, 5, (count, 1))
-        at = np.arange(length)
-        hidden = (at >= first) & (at < first + width)
-        hidden = hidden[:, :, None, None] if axis == 1 else hidden[:, None, :, None]
-        moved = np.where(hidden, moved.mean(axis=(1, 2), keepdims=True), moved)
-    noise = generator.standard_normal(moved.shape, dtype=np.float32)
-    return (moved + 0.15 * noise).astype(np.float32)
+        width = generator.integers(0, 6, (count, 1))
+        hidden = (np.arange(length) >= first) & (np.arange(length) < first + width)
+        moved = np.where(np.expand_dims(hidden, 3 - axis), silence, moved)
+    loud = 0.15 * generator.uniform(0, 1, (count, 1, 1)).astype(np.float32)
+    return (moved + loud * generator.standard_normal(moved.shape, dtype=np.float32))[..., None]
+
+
+def _between(places: NDArray[Any], length: int) -> NDArray[np.float32]:
+    """Matrices that read a line of `length` values at fractional places [count, n], each [n, length]."""
+    places = np.clip(places, 0, length - 1)
+    return np.maximum(0, 1 - np.abs(places[..., None] - np.arange(length))).astype(np.float32)
 
 
 @functools.cache

@@ -73,6 +73,12 @@ def test_short_recordings_are_padded():
     assert np.isfinite(tasks_sound.log_mel(np.zeros(9000))).all()
 
 
+def test_pictures_are_read_between_their_rows_and_no_further_than_their_edges():
+    line = np.array([1.0, 3.0, 5.0])
+    read = tasks_sound._between(np.array([[0.0, 1.0, 1.5, -2.0, 9.0]]), 3)
+    assert np.allclose(read[0] @ line, [1.0, 3.0, 4.0, 1.0, 5.0])
+
+
 @pytest.mark.parametrize("module", [tasks_image, tasks_sound, tasks_motion])
 def test_augmenting_keeps_shape_and_type_and_depends_on_the_generator(module):
     shape = {tasks_image: (32, 32, 3), tasks_sound: (32, 32, 1), tasks_motion: (64, 12, 1)}[module]
@@ -101,6 +107,8 @@ def test_speakers_take_turns_at_being_the_test(tmp_path):
     assert [set(s.test.cluster) for s in splits] == [{"a"}, {"b"}, {"c"}, {"d"}]
     assert [set(s.validation.cluster) for s in splits] == [{"c"}, {"d"}, {"a"}, {"b"}]
     assert list(splits[0].test.y) == [0, 1]
+    assert list(splits[0].validation.y) == [0, 1] * (1 + tasks_sound.VOICES)
+    assert len(set(splits[0].validation.unit)) == 2
     assert (tmp_path / "data" / "fsdd.npz").exists()
 
 
