@@ -77,10 +77,15 @@ def nearest(trials: Sequence[Trial], time_ms: float, taken: Sequence[Trial]) -> 
     return max(near, key=lambda trial: (trial.score, -trial.loss), default=None)
 
 
-def derived(prepared: Prepared, winner: Trial, ratio: float) -> Trial | None:
+def derived(prepared: Prepared, winner: Trial, ratio: float, on_edges: bool = True) -> Trial | None:
     """A candidate in the winner's proportions that costs `ratio` times what it does; None where there is none.
 
-    As methods make them: the widest network within that cost, on the edges of the staircase.
+    The widest network within that cost.
+
+    Parameters
+    ----------
+    on_edges
+        Whether its widths are moved to the edges of the staircase, as `SearchMethod.on_edges` says of a method's own.
     """
     full = prepared.graph.widths
     # Where each look is a measurement on the device, what was predicted serves.
@@ -88,7 +93,7 @@ def derived(prepared: Prepared, winner: Trial, ratio: float) -> Trial | None:
     shares = {name: max(1, winner.widths[name]) / full[name] for name in full}
     limit = ratio * cost.exact(winner.widths) * (1 + 1e-9)
     widths: Widths | None = fitted(cost, full, shares, limit, 24 if cost.cheap else _HALVINGS)
-    if widths is not None and cost.cheap:
+    if widths is not None and cost.cheap and on_edges:
         widths = filled(cost, widths, ladders(cost, full), prepared.importance, limit)
     if widths is None or widths == full:
         return None
@@ -105,6 +110,7 @@ def train_points(
     count: int,
     deadline: float,
     progress: ProgressCallback,
+    on_edges: bool = True,
 ) -> list[Chosen]:
     """Train further networks along the front in full, one seed each, as many as there is time for.
 
@@ -119,7 +125,7 @@ def train_points(
     for position, time_ms in enumerate(wanted):
         taken = [point.trial for point in points]
         trial = nearest(trials, time_ms, taken) or derived(
-            prepared, winner.trial, time_ms / winner.trial.predicted_ms
+            prepared, winner.trial, time_ms / winner.trial.predicted_ms, on_edges
         )
         if trial is None or any(trial.candidate == other.candidate for other in taken):
             continue

@@ -185,10 +185,12 @@ def compress(
             )
         finals = Finals(
             prepared, workspace, goal, options, seed, seeds, evaluator.epoch_seconds, steer, missable,
-            partial(derived, prepared),
+            partial(derived, prepared, on_edges=searcher.on_edges),
         )  # fmt: skip
         finals_end = deadline - _RESERVE_SHARE * (deadline - started) if minutes else math.inf
-        trained = _train(finals, prepared, best, points, finals_end, within(progress, 0.6, 0.9))
+        trained = _train(
+            finals, prepared, best, points, finals_end, within(progress, 0.6, 0.9), searcher.on_edges
+        )
         notes = budget_notes(goal, trained[0].trial, steer)
         prepared = replace(prepared, notes=(*prepared.notes, *notes))
         wanted = Request(limits, goal, searcher.name, seed, target, measure, started, deadline)
@@ -212,13 +214,15 @@ def _train(
     points: int,
     deadline: float,
     progress: ProgressCallback,
+    on_edges: bool,
 ) -> list[Chosen]:
     """The winner with all seeds, then the other points of the front."""
     now = time.monotonic()
     share = _WINNER_SHARE if points > 1 else 1.0
     winners_end = now + share * (deadline - now) if math.isfinite(deadline) else math.inf
     winner = finals.run(trials, winners_end, within(progress, 0.0, share))
-    return train_points(prepared, finals, trials, winner, points, deadline, within(progress, share, 1.0))
+    told = within(progress, share, 1.0)
+    return train_points(prepared, finals, trials, winner, points, deadline, told, on_edges)
 
 
 def _check(quantize: str, seeds: int, minutes: float | None) -> None:

@@ -382,6 +382,12 @@ class SearchMethod(ABC):
     trains: ClassVar[bool] = False
     """Whether it trains the network itself, so that `SearchProblem.context` must be there."""
 
+    on_edges: ClassVar[bool] = True
+    """Whether it knows the staircase: networks in the proportions of its own are then moved to the edges too.
+
+    A baseline that does not know it must not be handed it after the search.
+    """
+
     @abstractmethod
     def search(self, problem: SearchProblem) -> None:
         """Try candidates with `SearchProblem.try_widths` until the method is done with it.

@@ -102,6 +102,7 @@ class DeepIoT(SearchMethod):
     """
 
     name: ClassVar[str] = "deepiot"
+    on_edges: ClassVar[bool] = False
     trains: ClassVar[bool] = True
 
     def __init__(

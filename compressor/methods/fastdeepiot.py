@@ -53,6 +53,7 @@ class FastDeepIoT(DeepIoT):
     """
 
     name: ClassVar[str] = "fastdeepiot"
+    on_edges: ClassVar[bool] = True
 
     def __init__(
         self,

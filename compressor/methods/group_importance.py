@@ -50,6 +50,7 @@ class GroupImportance(SearchMethod):
     """
 
     name: ClassVar[str] = "importance"
+    on_edges: ClassVar[bool] = False
 
     def __init__(self, rounds: int = 1) -> None:
         if rounds < 1:

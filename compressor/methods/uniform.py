@@ -26,6 +26,7 @@ class UniformWidth(SearchMethod):
     """
 
     name: ClassVar[str] = "uniform"
+    on_edges: ClassVar[bool] = False
 
     def __init__(self, grid: int = 64) -> None:
         if grid < 2:

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from compressor.costs import Costs
 from compressor.finals import Chosen
-from compressor.front import check_points, nearest, on_front, targets, train_points
+from compressor.front import check_points, derived, nearest, on_front, targets, train_points
+from compressor.methods import METHODS, get_method
 from compressor.methods.base import Trial
 from profiler.errors import UsageError
 from profiler.progress import silent
@@ -123,6 +124,36 @@ def test_fewer_points_where_time_runs_out():
     assert len(found) == 2
     assert len(asked) == 1
     assert len(points(9, 1)[0]) == 1
+
+
+class Tiles:
+    """A device that works in tiles of eight channels, 0.8 ms each."""
+
+    cheap = True
+
+    def __call__(self, widths):
+        return 0.8 * sum(-(-width // 8) for width in widths.values())
+
+    exact = __call__
+
+    def moves(self, widths, group, options):
+        return np.array([self({**widths, group: option}) for option in options])
+
+
+@pytest.mark.parametrize(("on_edges", "widths"), [(True, {"a": 8, "b": 16}), (False, {"a": 4, "b": 16})])
+def test_a_method_that_knows_no_staircase_is_not_handed_its_edges(on_edges, widths):
+    # 5 and 20 channels are 1 and 3 tiles. For 3 in all b must be 16, and a 4 in proportion; 8 cost the same.
+    times, full = Tiles(), {"a": 80, "b": 80}
+    prepared = SimpleNamespace(
+        graph=SimpleNamespace(widths=full), steering=times, times=times,
+        costs=lambda widths: Costs(times.exact(widths)), importance={name: np.ones(80) / 80 for name in full},
+    )  # fmt: skip
+    found = derived(prepared, Trial({"a": 5, "b": 20}, 3.2, 0.9, 0.1), 0.75, on_edges)
+    assert found.widths == widths
+
+
+def test_only_the_baselines_know_no_staircase():
+    assert {name for name in METHODS if not get_method(name).on_edges} == {"uniform", "importance", "deepiot"}
 
 
 def test_a_number_of_points_that_cannot_be():
