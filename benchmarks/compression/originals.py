@@ -33,12 +33,27 @@ def data_of(split: Split, task: Task) -> Data:
 
 
 def train_alone(
-    model: Any, data: Data, schedule: Schedule, seed: int, checkpoint: Path | None = None
+    model: Any, data: Data, schedule: Schedule, seed: int, checkpoint: Path | None = None, last: bool = False
 ) -> tuple[float, float]:
-    """Train on labels alone; accuracy on validation rows, and seconds."""
+    """Train on labels alone; accuracy on validation rows, and seconds.
+
+    Parameters
+    ----------
+    last
+        Whether the last epoch's weights are kept, in place of those that did best on validation.
+    """
     began = time.monotonic()
-    outcome = FineTuner(Learning("softmax", data)).fit(model, schedule, seed, checkpoint)
-    return outcome.score, max(outcome.seconds, time.monotonic() - began)
+    tuner = FineTuner(Learning("softmax", data))
+    now: list[Any] = []
+
+    def ended(epoch: int, best: float) -> None:
+        now[:] = model.get_weights()
+
+    outcome = tuner.fit(model, schedule, seed, checkpoint, on_epoch=ended)
+    if last and now:
+        model.set_weights(now)
+    score = tuner.evaluate(model)[0] if last else outcome.score
+    return score, max(outcome.seconds, time.monotonic() - began)
 
 
 @dataclass(frozen=True)
@@ -87,7 +102,9 @@ def make_original(
     if not original.keras.exists():
         keras.utils.set_random_seed(1000 + seed)
         model = task.network(width)
-        score, seconds = train_alone(model, data, plan.original, seed, folder / "checkpoint.npz")
+        score, seconds = train_alone(
+            model, data, plan.original, seed, folder / "checkpoint.npz", plan.last_epoch
+        )
         facts = {"validation": score, "seconds": seconds, "parameters": int(model.count_params())}
         write_json(folder / "training.json", facts)
         with replacing(original.keras) as temporary:

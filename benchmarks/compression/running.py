@@ -236,7 +236,9 @@ def _scratch(job: Job, store: Store) -> dict[str, Any]:
     cut = load_keras(job.work / facts["network"])
     keras.utils.set_random_seed(2000 + cell.seed)
     model = type(cut).from_config(cut.get_config())
-    score, seconds = train_alone(model, data, job.plan.original, cell.seed, folder / "checkpoint.npz")
+    score, seconds = train_alone(
+        model, data, job.plan.original, cell.seed, folder / "checkpoint.npz", job.plan.last_epoch
+    )
     with replacing(folder / "net.keras") as temporary:
         model.save(temporary)
     (folder / "checkpoint.npz").unlink(missing_ok=True)

@@ -30,6 +30,10 @@ class Plan:
         Candidates that are trained in full before one is chosen.
     methods
         Constructor arguments of search methods, by name.
+    last_epoch
+        Whether the original is what the last epoch left, in place of the epoch that did best on validation: where scores
+        on validation swing from epoch to epoch by more than may be lost, the best of many is a score that no network
+        keeps, the original no more than others.
     minutes
         Most minutes for one method on one network; a bound against the unforeseen, not the schedule.
     """
@@ -40,6 +44,7 @@ class Plan:
     finalists: int = 1
     methods: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     minutes: float = 12.0
+    last_epoch: bool = False
 
     def options(self) -> Options:
         """As `compress` takes them."""
@@ -80,6 +85,7 @@ PLANS: dict[str, Plan] = {
         search=Schedule(epochs=5, batch_size=64, learning_rate=3e-3),
         final=Schedule(epochs=15, batch_size=64, learning_rate=2e-3, patience=15),
         methods=METHOD_ARGUMENTS,
+        last_epoch=True,
     ),
     "image": Plan(
         original=_learn(20, 3e-3),
@@ -116,7 +122,8 @@ def told(name: str, plan: Plan) -> str:
         rows = f" of {schedule.most_rows:,} rows" if schedule.most_rows else ""
         return f"{schedule.epochs} epochs{rows}, rate {schedule.learning_rate:g}, batch {schedule.batch_size}"
 
+    last = ", the last one's weights" if plan.last_epoch else ""
     return (
-        f"{name}: original {line(plan.original)}; candidates {line(plan.search)}; "
+        f"{name}: original {line(plan.original)}{last}; candidates {line(plan.search)}; "
         f"{plan.finalists} finalist{'s' * (plan.finalists != 1)} {line(plan.final)}, distilled"
     )
