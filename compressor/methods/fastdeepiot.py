@@ -6,11 +6,12 @@ included, is the same.
 - The compressor's loss gets ``lambda * log(T / T0)``: T is the predicted time of the network at the expected
   widths (the sums of the probabilities that masks are drawn with), T0 that of the original. Lambda grows with
   each step of the threshold while T is over the budget.
-- Wherever a threshold has left some channels, widths are moved to a local minimum of predicted time: the
+- Wherever a threshold has left some channels, widths are moved to a local minimum of predicted time. Upwards: the
   group that gains most takes the width of least time between its own and the original's, until time falls no
-  more. What is restored that way are the channels with the largest product of keep probability and Taylor
-  importance; their weights are those that the critic trained on. So the lowest threshold within a budget is
-  found with the moves already made.
+  more. And downwards: groups give up what stands on a step that they hardly use, and the time that this saves is
+  spent where a millisecond buys most (`compressor.steps.exchanged`). What a channel is worth is the product of keep
+  probability and Taylor importance; the weights of those restored are what the critic trained on. So the lowest
+  threshold within a budget is found with the moves already made.
 
 How ``log T`` gets its gradient is ours: drawing masks tells little about it (each sample's time is noise of
 all groups at once), and the staircase is flat almost everywhere. So its slope is taken by each group's width,
@@ -32,7 +33,7 @@ from numpy.typing import NDArray
 from compressor.importance import normalised
 from compressor.methods.base import SearchProblem
 from compressor.methods.deepiot import ByGroup, DeepIoT, Kept, Steering
-from compressor.steps import Ladders, descended, fastest, ladders
+from compressor.steps import Ladders, exchanged, fastest, ladders
 from profiler.errors import UsageError
 
 
@@ -108,13 +109,11 @@ class TimeSteering(Steering):
         return fastest(self._problem.cost, self._problem.full, self._ladders)
 
     def settled(self, keep: Kept, p: ByGroup) -> Kept:
-        """See `Steering.settled`: widened to a local minimum of the cost."""
-        widths = {name: len(positions) for name, positions in keep.items()}
-        wider = descended(self._problem.cost, widths, self._ladders)
-        return {
-            name: _restored(positions, wider[name], p[name] * self._taylor[name])
-            for name, positions in keep.items()
-        }
+        """See `Steering.settled`: moved to a local minimum of the cost."""
+        cost, widths = self._problem.cost, {name: len(positions) for name, positions in keep.items()}
+        value = {name: p[name] * self._taylor[name] for name in keep}
+        moved = exchanged(cost, widths, self._ladders, normalised(value)) if self._ladders else widths
+        return {name: _resized(positions, moved[name], value[name]) for name, positions in keep.items()}
 
     def slopes(self, p: ByGroup) -> dict[str, float]:
         """See `Steering.slopes`: the slope of the logarithm of the cost by each group's width."""
@@ -140,8 +139,9 @@ def expected(p: ByGroup) -> dict[str, int]:
     return {name: max(1, round(float(values.sum()))) for name, values in p.items()}
 
 
-def _restored(kept: list[int], width: int, value: NDArray[np.float64]) -> list[int]:
-    """`kept` and the most valuable others, ascending."""
-    there = set(kept)
-    others = [position for position in np.argsort(-value, kind="stable").tolist() if position not in there]
-    return sorted(kept + others[: width - len(kept)])
+def _resized(kept: list[int], width: int, value: NDArray[np.float64]) -> list[int]:
+    """The most valuable of `kept`, or these and the most valuable others, ascending."""
+    order, there = np.argsort(-value, kind="stable").tolist(), set(kept)
+    ranked = [position for position in order if position in there]
+    ranked += [position for position in order if position not in there]
+    return sorted(ranked[:width])

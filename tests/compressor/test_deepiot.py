@@ -264,6 +264,19 @@ def test_a_local_minimum_restores_what_is_worth_most():
     )
 
 
+def test_a_step_that_is_hardly_used_is_given_up_where_its_time_buys_more_elsewhere():
+    problem, moves = steering(Goal(budget_ms=WHOLE))
+    keep = {"a": list(range(17)), "b": list(range(33)), "c": list(range(8))}
+    p = {name: np.full(width, 0.5) for name, width in WIDTHS.items()}
+    p["b"][3] = 0.01
+    settled = moves.settled(keep, p)
+    assert settled["a"] == list(range(24))
+    assert settled["b"] == [0, 1, 2, *range(4, 33)]  # the thirty-third took a tile for itself
+    assert settled["c"] == list(range(16))
+    widths = {name: len(positions) for name, positions in settled.items()}
+    assert problem.cost(widths) < problem.cost({name: len(positions) for name, positions in keep.items()})
+
+
 def test_the_slope_sees_the_staircase_from_afar():
     problem, steered = steering(Goal(budget_ms=WHOLE), window=0.25)
     p = {name: np.full(width, 0.5) for name, width in WIDTHS.items()}
