@@ -88,7 +88,8 @@ class Finals:
     luck
         By how much candidates may have missed a limit on the score in the search (`compressor.margin.luck`).
     widened
-        A candidate in the proportions of another one that costs so many times as much; None where there is none.
+        A candidate in the proportions of another one whose cost by the goal is about so many times as high; None where
+        there is none.
     """
 
     def __init__(
@@ -123,8 +124,8 @@ class Finals:
         """
         self._deadline, self._progress = deadline, progress
         contenders = self._contenders(trials)
-        self._runs = min(len(contenders), self._options.finalists + 1) + self._seeds - 1
         keeps = self._goal.least_score is not None
+        self._runs = min(len(contenders), self._options.finalists + 1) + self._seeds - 1 + _REFINED * keeps
         tried: list[Chosen] = []
         for position, trial in enumerate(contenders):
             if tried and not self._has_time(trial, self._seed):
@@ -144,12 +145,15 @@ class Finals:
 
     def _confirmed(self, tried: Sequence[Chosen]) -> Chosen:
         """The nearest with all seeds; another one where that shows that its first seed was lucky."""
-        left, confirmed = list(tried), []
+        left = list(tried)
+        confirmed: list[Chosen] = []
         while left:
             nearest = self._nearest(left)
+            if confirmed and not nearest.met:
+                break
             left.remove(nearest)
             confirmed.append(self._with_seeds(nearest.trial, self._seeds))
-            if confirmed[-1].met or not nearest.met:
+            if confirmed[-1].met:
                 break
         return self._nearest(confirmed)
 
@@ -158,12 +162,18 @@ class Finals:
         for done in range(_REFINED):
             nearest = self._nearest(tried)
             cost = self._goal.cost(nearest.trial)
-            below = [c for one in tried if (c := self._goal.cost(one.trial)) < cost]
-            ratio = math.sqrt(max(below) / cost) if below else _NARROWER
-            if not nearest.met or ratio > _CLOSE or self._room() < self._seeds + 1:
+            below = max((c for one in tried if (c := self._goal.cost(one.trial)) < cost), default=0.0)
+            ratio = math.sqrt(below / cost) if below else _NARROWER
+            narrower = self._widened(nearest.trial, ratio) if nearest.met and ratio <= _CLOSE else None
+            if (
+                narrower is None
+                or not below < self._goal.cost(narrower) < cost
+                or self._goal.excess(narrower)
+            ):
                 break
-            narrower = self._widened(nearest.trial, ratio)
-            if narrower is None or self._goal.excess(narrower) > 0:
+            if not self.is_trained(narrower) and not (
+                self._room() > self._seeds and self._has_time(narrower, self._seed)
+            ):
                 break
             self._left = self._seeds + _REFINED - done
             tried = [*tried, self._with_seeds(narrower, 1)]
@@ -210,7 +220,7 @@ class Finals:
         scores = levelled([one.mean_score for one in tried], costs, [one.error for one in tried], least)
         kept = [one for one, score in zip(tried, scores or (), strict=False) if one.met and score >= least]
         alike = [one for one in tried if one.met and one.mean_score >= best.mean_score - best.error]
-        return min(kept or alike, key=lambda one: self._goal.cost(one.trial))
+        return min(kept or alike or [best], key=lambda one: self._goal.cost(one.trial))
 
     def _standing(self, chosen: Chosen) -> tuple[float, ...]:
         """What is compared where nobody was sure to reach the goal; the largest wins."""

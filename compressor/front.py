@@ -13,6 +13,7 @@ from profiler.errors import UsageError
 from profiler.progress import ProgressCallback
 
 if TYPE_CHECKING:
+    from compressor.costs import CandidateCost
     from compressor.graph import Widths
     from compressor.preparation import Prepared
 
@@ -77,7 +78,13 @@ def nearest(trials: Sequence[Trial], time_ms: float, taken: Sequence[Trial]) -> 
     return max(near, key=lambda trial: (trial.score, -trial.loss), default=None)
 
 
-def derived(prepared: Prepared, winner: Trial, ratio: float, on_edges: bool = True) -> Trial | None:
+def derived(
+    prepared: Prepared,
+    winner: Trial,
+    ratio: float,
+    on_edges: bool = True,
+    by: CandidateCost | None = None,
+) -> Trial | None:
     """A candidate in the winner's proportions that costs `ratio` times what it does; None where there is none.
 
     The widest network within that cost.
@@ -86,10 +93,13 @@ def derived(prepared: Prepared, winner: Trial, ratio: float, on_edges: bool = Tr
     ----------
     on_edges
         Whether its widths are moved to the edges of the staircase, as `SearchMethod.on_edges` says of a method's own.
+    by
+        The cost that is meant; default: what stands for time.
     """
     full = prepared.graph.widths
     # Where each look is a measurement on the device, what was predicted serves.
-    cost = prepared.steering if prepared.steering.cheap else prepared.times
+    by = prepared.steering if by is None else by
+    cost = by if by.cheap else prepared.times
     shares = {name: max(1, winner.widths[name]) / full[name] for name in full}
     limit = ratio * cost.exact(winner.widths) * (1 + 1e-9)
     widths: Widths | None = fitted(cost, full, shares, limit, 24 if cost.cheap else _HALVINGS)

@@ -67,14 +67,15 @@ def levelled(
     Returns
     -------
     list of float
-        [n]; None where fewer than three networks are near the limit.
+        [n]; None where networks of fewer than three costs are near the limit.
 
     >>> [round(score, 3) for score in levelled([0.90, 0.93, 0.92], [1.0, 2.0, 4.0], [0.01] * 3, 0.91)]
     [0.903, 0.923, 0.923]
     """
-    y, x = np.asarray(scores, np.float64), np.log(np.asarray(costs, np.float64))
-    near = np.abs(y - least) <= _FAR * np.asarray(errors, np.float64)
-    if near.sum() < _POINTS_OF_A_LINE or np.ptp(x[near]) == 0:
+    y, spent = np.asarray(scores, np.float64), np.asarray(costs, np.float64)
+    near = (np.abs(y - least) <= _FAR * np.asarray(errors, np.float64)) & np.isfinite(spent) & (spent > 0)
+    x = np.log(np.where(near, spent, 1.0))
+    if len(np.unique(x[near])) < _POINTS_OF_A_LINE:
         return None
     dx = x[near] - x[near].mean()
     slope = max(0.0, float(dx @ y[near] / (dx @ dx)))
@@ -123,7 +124,7 @@ def standard_error(
             }
             mean = float(np.mean([scores[int(n)] for n in nets]))
             drawn.append(mean - task.score(original[chosen], x[chosen], y[chosen]))
-    spread = float(np.std(drawn))
+    spread = float(np.nanstd(drawn)) if np.isfinite(drawn).any() else 0.0  # some metrics need every class
     least = 1.0 / rows if task.is_classification and task.data.metric is None else 0.0
     return max(spread, least)
 

@@ -185,7 +185,7 @@ def compress(
             )
         finals = Finals(
             prepared, workspace, goal, options, seed, seeds, evaluator.epoch_seconds, steer, missable,
-            partial(derived, prepared, on_edges=searcher.on_edges),
+            partial(derived, prepared, on_edges=searcher.on_edges, by=prepared.single_costs(goal)[goal.cost_name]),
         )  # fmt: skip
         finals_end = deadline - _RESERVE_SHARE * (deadline - started) if minutes else math.inf
         trained = _train(

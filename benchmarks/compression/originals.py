@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from benchmarks.compression.answers import Answers, answers_of
 from benchmarks.compression.schedules import Plan
 from benchmarks.compression.tasks import Rows, Split, Task
@@ -50,7 +52,10 @@ def train_alone(
         now[:] = model.get_weights()
 
     outcome = tuner.fit(model, schedule, seed, checkpoint, on_epoch=ended)
-    if last and now:
+    if last and not now and checkpoint is not None:  # killed after its last epoch
+        with np.load(checkpoint, allow_pickle=False) as stored:
+            now = [stored[f"now{i}"] for i in range(len(model.get_weights()))]
+    if last:
         model.set_weights(now)
     score = tuner.evaluate(model)[0] if last else outcome.score
     return score, max(outcome.seconds, time.monotonic() - began)

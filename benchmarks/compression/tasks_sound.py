@@ -95,7 +95,8 @@ def load(folder: Path, work: Path, seed: int) -> Split:
     """A seed's split: with each seed another speaker is the test, and another one the validation.
 
     One speaker is few: a digit that he says in a way of his own is right or wrong fifty times at once. So the validation
-    holds each of his recordings also as `VOICES` other people might have said it.
+    holds each of his recordings also as `VOICES` other people might have said it. The margins of `compress` count these
+    copies as rows of their own, and are too narrow for that.
     """
     arrays = cached(folder, work)
     speakers = np.unique(arrays["speaker"])

@@ -187,10 +187,14 @@ class Goal:
         """The same with a limit on the score that is lower by so much."""
         return self if self.least_score is None else replace(self, least_score=self.least_score - by)
 
-    def cost(self, trial: Trial) -> float:
+    @property
+    def cost_name(self) -> str:
         """The cost that is made small; of goals that raise the score the time."""
-        name = "time" if self.objective == "score" else self.objective
-        return float(_COSTS[name](trial.costs) or 0.0)
+        return "time" if self.objective == "score" else self.objective
+
+    def cost(self, trial: Trial) -> float:
+        """What a candidate has of the cost that is made small."""
+        return float(_COSTS[self.cost_name](trial.costs) or 0.0)
 
     def excess(self, trial: Trial) -> float:
         """How far a candidate is over its limits on costs: 0 within all, 0.1 where one is passed by 10%."""

@@ -90,6 +90,8 @@ class Trajectory:
         self._seconds = 0.0  # of an iteration
         self._saved = self._started = time.monotonic()
         self._training: Training
+        self._proposals: dict[float, Kept] = {}
+        self._proposed_after = -1
 
     def go(self) -> None:
         """Search."""
@@ -129,8 +131,13 @@ class Trajectory:
             A threshold; beyond the last one, what exceeds that is the share of its channels that each group
             loses on top.
         """
-        p = self._by_group(self._training.probabilities)
-        return self._steering.settled(_left(p, level, self._method.final_threshold), p)
+        if self._proposed_after != self._training.iteration:
+            self._proposals, self._proposed_after = {}, self._training.iteration
+        if level not in self._proposals:
+            p = self._by_group(self._training.probabilities)
+            left = _left(p, level, self._method.final_threshold)
+            self._proposals[level] = self._steering.settled(left, p)
+        return self._proposals[level]
 
     # Training.
 

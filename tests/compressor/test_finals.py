@@ -356,9 +356,9 @@ def test_cheaper_ones_are_trained_below_the_chosen_one_and_then_in_between(tmp_p
 
 
 def test_nothing_is_narrowed_that_failed_a_step_below_or_under_a_budget(tmp_path):
-    prepared, made = widening({10: 0.95, 9: 0.85}, tmp_path / "a")
-    assert run(made, [trial(10, 0.5, 0.92), trial(9, 0.45, 0.91)]).trial.widths == {"a": 10}
-    assert prepared.trained == [(9, 0), (10, 0)]
+    prepared, made = widening({100: 0.95, 90: 0.85}, tmp_path / "a")
+    assert run(made, [trial(100, 0.5, 0.92), trial(90, 0.45, 0.91)]).trial.widths == {"a": 100}
+    assert prepared.trained == [(90, 0), (100, 0)]
     prepared, made = widening({10: 0.95}, tmp_path / "b", Goal(budget_ms=0.6))
     assert run(made, [trial(10, 0.5, 0.92)]).met
     assert prepared.trained == [(10, 0)]
@@ -396,3 +396,36 @@ def test_neighbours_in_cost_have_a_say_in_what_a_score_is_worth(tmp_path, scores
     chosen = made.run(ranked, float("inf"), silent)
     assert chosen.trial.widths == {"a": taken}
     assert chosen.met
+
+
+def test_where_no_network_lies_between_nothing_is_counted_twice(tmp_path):
+    # Half as wide is all there is below 16, and it loses too much to be taken for more than luck.
+    prepared = Pretended({16: 0.93, 8: 0.905})
+    prepared.error = 0.012
+    asked = []
+
+    def widened(one, ratio):
+        asked.append(ratio)
+        return trial(8, 0.3, 0.0)
+
+    workspace = Workspace(tmp_path, {}, resume=True)
+    made = Finals(prepared, workspace, Goal(least_score=0.9), Options(finalists=1), 0, 1, widened=widened)
+    chosen = run(made, [trial(16, 0.6, 0.92)])
+    assert chosen.trial.widths == {"a": 16}
+    assert len(asked) == 2
+
+
+def test_an_error_that_is_not_known_ends_nothing(tmp_path):
+    prepared, made = widening({20: 0.95, 14: 0.94, 10: 0.8, 12: 0.8, 17: 0.8}, tmp_path)
+    prepared.error = float("nan")
+    assert run(made, [trial(20, 0.5, 0.92)]).met
+
+
+def test_a_network_that_was_trained_before_counts_though_time_is_short(tmp_path, monkeypatch):
+    scores = {20: 0.95, 14: 0.95, 10: 0.85, 12: 0.85}
+    _, made = widening(scores, tmp_path)
+    assert run(made, [trial(20, 0.5, 0.92)]).trial.widths == {"a": 14}
+    again, made = widening(scores, tmp_path)
+    monkeypatch.setattr(made, "_room", lambda: 0.0)
+    assert run(made, [trial(20, 0.5, 0.92)]).trial.widths == {"a": 14}
+    assert again.trained == []

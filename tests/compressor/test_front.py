@@ -152,6 +152,29 @@ def test_a_method_that_knows_no_staircase_is_not_handed_its_edges(on_edges, widt
     assert found.widths == widths
 
 
+class Squared(Linear):
+    """Weights between two layers of one width."""
+
+    def __call__(self, widths):
+        return float(widths["a"] ** 2)
+
+    exact = __call__
+
+    def moves(self, widths, group, options):
+        return np.array(options, float) ** 2
+
+
+def test_what_costs_so_many_times_as_much_is_said_of_the_cost_that_is_meant():
+    times = Linear()
+    prepared = SimpleNamespace(
+        graph=SimpleNamespace(widths={"a": 80}), steering=times, times=times,
+        costs=lambda widths: Costs(times.exact(widths)), importance={"a": np.ones(80) / 80},
+    )  # fmt: skip
+    winner = trial(10, 1.0, 0.9)
+    assert derived(prepared, winner, 0.7).widths == {"a": 7}
+    assert derived(prepared, winner, 0.7, by=Squared()).widths == {"a": 8}
+
+
 def test_only_the_baselines_know_no_staircase():
     assert {name for name in METHODS if not get_method(name).on_edges} == {"uniform", "importance", "deepiot"}
 

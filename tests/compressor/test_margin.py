@@ -93,4 +93,12 @@ def test_networks_far_from_the_limit_have_no_say_and_too_few_draw_no_line():
     assert near is not None
     assert with_one_collapsed == pytest.approx([0.50, *near])
     assert levelled([0.50, 0.92, 0.93], costs[:3], errors[:3], 0.93) is None
-    assert levelled([0.92, 0.93, 0.93], [2.0] * 3, errors[:3], 0.93) is None
+    assert levelled([0.92, 0.93, 0.93], [2.0, 2.0, 3.0], errors[:3], 0.93) is None
+    assert levelled([0.92, 0.93, 0.94], [0.0, 1.0, float("inf")], errors[:3], 0.93) is None
+
+
+def test_draws_without_a_class_that_a_metric_needs_do_not_count():
+    kind, x, _ = task(40, metric=lambda model, rows: float("nan") if len(set(rows[1])) < 2 else 0.5)
+    alike = np.concatenate([np.zeros(39, int), [1]])
+    kind = Task("softmax", Data(x=x, y=alike, x_val=x, y_val=alike, metric=kind.data.metric))
+    assert standard_error(kind, [answers(alike, ())], answers(alike, ()), x, alike) == 0.0
