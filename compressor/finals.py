@@ -165,15 +165,11 @@ class Finals:
             below = max((c for one in tried if (c := self._goal.cost(one.trial)) < cost), default=0.0)
             ratio = math.sqrt(below / cost) if below else _NARROWER
             narrower = self._widened(nearest.trial, ratio) if nearest.met and ratio <= _CLOSE else None
-            if (
-                narrower is None
-                or not below < self._goal.cost(narrower) < cost
-                or self._goal.excess(narrower)
-            ):
+            if narrower is None or self._goal.excess(narrower) > 0:
                 break
-            if not self.is_trained(narrower) and not (
-                self._room() > self._seeds and self._has_time(narrower, self._seed)
-            ):
+            between = below < self._goal.cost(narrower) < cost
+            spare = self.is_trained(narrower) or self._room() > self._seeds
+            if not (between and spare and self._has_time(narrower, self._seed)):
                 break
             self._left = self._seeds + _REFINED - done
             tried = [*tried, self._with_seeds(narrower, 1)]

@@ -114,6 +114,7 @@ class FineTuner:
         checkpoint: Path | None = None,
         deadline: float = math.inf,
         on_epoch: Callable[[int, float], None] = lambda epoch, score: None,
+        last: bool = False,
     ) -> Outcome:
         """Train `model` in place and leave it with the weights of the epoch that did best on validation.
 
@@ -125,6 +126,8 @@ class FineTuner:
             Written every 20 s and at the end; a run that finds it goes on from there.
         deadline
             On the clock of `time.monotonic`: training stops there with what it has.
+        last
+            Whether the last epoch's weights are kept instead, and their score and loss told.
 
         Raises
         ------
@@ -133,7 +136,7 @@ class FineTuner:
         """
         with _in_training_shape(model):
             run = _Run(self, model, schedule, seed, checkpoint, deadline, on_epoch)
-            return run.go()
+            return run.go(last)
 
     def evaluate(self, model: Any) -> tuple[float, float]:
         """Score and loss of a model on the validation rows."""
@@ -198,7 +201,7 @@ class _Run:
         self._step = self._make_step()
         self._predict = make_predict(model)
 
-    def go(self) -> Outcome:
+    def go(self, last: bool) -> Outcome:
         started = time.monotonic()
         if not self._restore():
             self._judge()
@@ -212,8 +215,12 @@ class _Run:
             if time.monotonic() - self._saved > _SAVE_EVERY_S:
                 self._save()
         self._save()
-        self._model.set_weights(self._best_weights)
-        return Outcome(self._best[0], -self._best[1], self._epoch, time.monotonic() - started, complete)
+        if last:
+            score, loss = self._tuner.evaluate(self._model)
+        else:
+            score, loss = self._best[0], -self._best[1]
+            self._model.set_weights(self._best_weights)
+        return Outcome(score, loss, self._epoch, time.monotonic() - started, complete)
 
     def _train_epoch(self) -> bool:
         """Run one pass over the rows; False where the time ran out within it."""

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from benchmarks.compression.answers import Answers, answers_of
 from benchmarks.compression.schedules import Plan
 from benchmarks.compression.tasks import Rows, Split, Task
@@ -45,20 +43,8 @@ def train_alone(
         Whether the last epoch's weights are kept, in place of those that did best on validation.
     """
     began = time.monotonic()
-    tuner = FineTuner(Learning("softmax", data))
-    now: list[Any] = []
-
-    def ended(epoch: int, best: float) -> None:
-        now[:] = model.get_weights()
-
-    outcome = tuner.fit(model, schedule, seed, checkpoint, on_epoch=ended)
-    if last and not now and checkpoint is not None:  # killed after its last epoch
-        with np.load(checkpoint, allow_pickle=False) as stored:
-            now = [stored[f"now{i}"] for i in range(len(model.get_weights()))]
-    if last:
-        model.set_weights(now)
-    score = tuner.evaluate(model)[0] if last else outcome.score
-    return score, max(outcome.seconds, time.monotonic() - began)
+    outcome = FineTuner(Learning("softmax", data)).fit(model, schedule, seed, checkpoint, last=last)
+    return outcome.score, max(outcome.seconds, time.monotonic() - began)
 
 
 @dataclass(frozen=True)
