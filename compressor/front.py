@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from compressor.finals import Chosen, Finals
@@ -120,9 +120,14 @@ def train_points(
     count: int,
     deadline: float,
     progress: ProgressCallback,
-    on_edges: bool = True,
+    alike: Callable[[Trial, float], Trial | None],
 ) -> list[Chosen]:
     """Train further networks along the front in full, one seed each, as many as there is time for.
+
+    Parameters
+    ----------
+    alike
+        A candidate in a trial's proportions at so many times its cost, as `derived` makes.
 
     Returns
     -------
@@ -134,9 +139,7 @@ def train_points(
     wanted = targets(winner.trial.predicted_ms, original_ms, count - 1)
     for position, time_ms in enumerate(wanted):
         taken = [point.trial for point in points]
-        trial = nearest(trials, time_ms, taken) or derived(
-            prepared, winner.trial, time_ms / winner.trial.predicted_ms, on_edges
-        )
+        trial = nearest(trials, time_ms, taken) or alike(winner.trial, time_ms / winner.trial.predicted_ms)
         if trial is None or any(trial.candidate == other.candidate for other in taken):
             continue
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -183,14 +184,13 @@ def compress(
                 "The time was used up before the first candidate was finished: give more --minutes, and --resume to "
                 "go on from there."
             )
+        alike = partial(derived, prepared, on_edges=searcher.on_edges)
         finals = Finals(
             prepared, workspace, goal, options, seed, seeds, evaluator.epoch_seconds, steer, missable,
-            partial(derived, prepared, on_edges=searcher.on_edges, by=prepared.single_costs(goal)[goal.cost_name]),
+            partial(alike, by=prepared.single_costs(goal)[goal.cost_name]),
         )  # fmt: skip
         finals_end = deadline - _RESERVE_SHARE * (deadline - started) if minutes else math.inf
-        trained = _train(
-            finals, prepared, best, points, finals_end, within(progress, 0.6, 0.9), searcher.on_edges
-        )
+        trained = _train(finals, prepared, best, points, finals_end, within(progress, 0.6, 0.9), alike)
         notes = budget_notes(goal, trained[0].trial, steer)
         prepared = replace(prepared, notes=(*prepared.notes, *notes))
         wanted = Request(limits, goal, searcher.name, seed, target, measure, started, deadline)
@@ -214,7 +214,7 @@ def _train(
     points: int,
     deadline: float,
     progress: ProgressCallback,
-    on_edges: bool,
+    alike: Callable[[Trial, float], Trial | None],
 ) -> list[Chosen]:
     """The winner with all seeds, then the other points of the front."""
     now = time.monotonic()
@@ -222,7 +222,7 @@ def _train(
     winners_end = now + share * (deadline - now) if math.isfinite(deadline) else math.inf
     winner = finals.run(trials, winners_end, within(progress, 0.0, share))
     told = within(progress, share, 1.0)
-    return train_points(prepared, finals, trials, winner, points, deadline, told, on_edges)
+    return train_points(prepared, finals, trials, winner, points, deadline, told, alike)
 
 
 def _check(quantize: str, seeds: int, minutes: float | None) -> None:

@@ -1,6 +1,7 @@
 """Points along the front: which are beaten, at which times they are looked for, and what is trained."""
 
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -103,7 +104,9 @@ def points(most, count, trials=()):
     )
     winner = Chosen(trial(10, 1.0, 0.9), (Path("w.keras"),), (0.9,), True)
     finals = Trained(most)
-    found = train_points(prepared, finals, list(trials), winner, count, float("inf"), silent)
+    found = train_points(
+        prepared, finals, list(trials), winner, count, float("inf"), silent, partial(derived, prepared)
+    )
     return found, finals.asked
 
 
