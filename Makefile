@@ -36,7 +36,8 @@ lint: install
 bench: install
 	@if [ -z "$(NAME)" ]; then \
 		echo "Name a benchmark, as in 'make bench NAME=time_model'. There are:" >&2; \
-		ls benchmarks/*.py 2>/dev/null | sed -n 's|benchmarks/\([a-z].*\)\.py|  \1|p' >&2; exit 2; fi
+		grep -l '__main__' benchmarks/*.py benchmarks/*/__main__.py | sed -n 's|/__main__||; s|benchmarks/\([a-z].*\)\.py|  \1|p' | sort >&2; \
+		exit 2; fi
 	$(BIN)/python -m benchmarks.$(NAME) $(ARGS)
 
 docs: install

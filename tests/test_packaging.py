@@ -141,3 +141,13 @@ def small_network() -> bytes:
     from profiler.shapes import conv_2d
 
     return Probe("layer", (conv_2d(16, 16, 8, 16, activation="relu"),)).build()
+
+
+def test_make_bench_names_every_benchmark_that_can_be_run(repository: Path):
+    told = subprocess.run(
+        ["make", "-o", ".venv/.installed", "bench", "NAME="], cwd=repository, capture_output=True, text=True
+    )
+    assert told.returncode == 2
+    named = told.stderr.split()
+    assert {"compression", "demo", "surgery", "time_model"} <= set(named)
+    assert "own_networks" not in named

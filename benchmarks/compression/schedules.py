@@ -88,10 +88,11 @@ PLANS: dict[str, Plan] = {
         last_epoch=True,
     ),
     "image": Plan(
-        original=_learn(20, 3e-3),
-        search=Schedule(epochs=2, batch_size=64, most_rows=6000, learning_rate=2e-3),
-        final=Schedule(epochs=4, batch_size=64, most_rows=12000, learning_rate=2e-3, patience=4),
+        original=_learn(24, 3e-3),
+        search=Schedule(epochs=2, batch_size=64, most_rows=9000, learning_rate=2e-3),
+        final=Schedule(epochs=6, batch_size=64, learning_rate=2e-3, patience=6),
         methods=METHOD_ARGUMENTS,
+        minutes=15.0,
     ),
 }
 PLANS["image-mobile"] = replace(PLANS["image"], original=_learn(25, 3e-3))
