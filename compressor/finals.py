@@ -27,6 +27,7 @@ _LEAST_EPOCHS = 2
 _GOOD_PART = 0.5
 _NEAR = 0.01
 _MOST_RETREATS = 4
+_SECOND_CHANCES = 2
 _RETREAT_BY = 1.04
 _WIDER = (1.3, 1.7, 2.2)
 """What a network may cost, times the nearest, where no finalist keeps the score."""
@@ -206,8 +207,8 @@ class Finals:
         """The best; under a limit on the score the cheapest that keeps it and is no lucky draw.
 
         On few rows a score is partly luck, the cost is not: scores are drawn halfway to those of the neighbours in cost
-        (`compressor.margin.levelled`). Of too few for that the cheapest is taken that is not told apart from the best
-        (the rule of one standard error; Breiman et al., 1984).
+        (`compressor.margin.levelled`). Of too few for that the cheapest is taken that surely keeps the limit, or is not
+        told apart from the best (the rule of one standard error; Breiman et al., 1984).
         """
         best, least = max(tried, key=self._standing), self._goal.least_score
         if least is None or not best.met:
@@ -215,7 +216,8 @@ class Finals:
         costs = [self._goal.cost(one.trial) for one in tried]
         scores = levelled([one.mean_score for one in tried], costs, [one.error for one in tried], least)
         kept = [one for one, score in zip(tried, scores or (), strict=False) if one.met and score >= least]
-        alike = [one for one in tried if one.met and one.mean_score >= best.mean_score - best.error]
+        enough = best.mean_score - best.error
+        alike = [one for one in tried if one.met and (one.sure or one.mean_score >= enough)]
         return min(kept or alike or [best], key=lambda one: self._goal.cost(one.trial))
 
     def _standing(self, chosen: Chosen) -> tuple[float, ...]:
@@ -267,7 +269,9 @@ class Finals:
         goal, least = self._goal, self._goal.least_score
         searched = goal.eased(self._luck)
         met = [trial for trial in trials if searched.met_by(trial)]
-        if least is None or searched.least_score is None or not met:
+        if least is not None and not met:
+            return self._least_bad(trials)
+        if least is None or searched.least_score is None:
             return (met or list(trials))[: self._options.finalists]
         lowest, cheapest = min(least - _NEAR, searched.least_score), goal.cost(met[0])
         near = [t for t in trials if not searched.met_by(t) and t.score >= lowest and goal.excess(t) == 0]
@@ -283,6 +287,17 @@ class Finals:
         if len(wanted) <= room:
             return wanted
         return _spread(apart, keeps, max(2, int(min(room, _MOST_RETREATS))))
+
+    def _least_bad(self, trials: Sequence[Trial]) -> list[Trial]:
+        """Of trials that all missed the limit on the score: the best, and after them those that chance put behind."""
+        first = list(trials[: self._options.finalists])
+        alike = [
+            trial
+            for trial in trials[self._options.finalists :]
+            if trial.score >= first[0].score - self._luck and self._goal.excess(trial) == 0
+        ]
+        room = max(0, int(min(self._room() - len(first) - (self._seeds - 1), _SECOND_CHANCES)))
+        return first + sorted(alike, key=lambda trial: -trial.score)[:room]
 
     def _room(self) -> float:
         """How many networks can be trained for half of the full schedule in the time that is left."""

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from edgetime import units
+from edgetime import layer_rows, units
 
 Result = Mapping[str, Any]
 """The content of a ``result.json`` of `edgetime compress`."""
@@ -63,10 +63,10 @@ def front(result: Result) -> dict[str, Any]:
 
 def given_back(result: Result) -> dict[str, Any]:
     """Bars of the time that each layer gave back, predicted and where it is known measured."""
-    rows = [row for row in result["layers"] if row["op"]]
+    rows = layer_rows.gathered(row for row in result["layers"] if row["op"])
     top = sorted(rows, key=lambda row: -abs(row["saved_ms"]))[:MOST_LAYERS]
     shown = [row for row in rows if row in top]
-    names = _distinct([row["name"].split(";")[0].split("/")[-1] for row in shown])
+    names = _distinct([row["name"].split(";")[0].split("/")[-1] + layer_rows.times(row) for row in shown])
     series = [
         {
             "name": "predicted",

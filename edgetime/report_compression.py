@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from edgetime import charts, charts_compression, units
+from edgetime import charts, charts_compression, layer_rows, units
 from edgetime.page import Page
 
 METHODS = {"uniform": "cut evenly (one width multiplier)", "optuna": "compressed"}
@@ -138,14 +138,14 @@ def _layer_table(page: Page, result: Result) -> None:
         "why",
     ]
     rows = []
-    for row in result["layers"]:
+    for row in layer_rows.gathered(result["layers"]):
         if not row["op"] and not row["before_ms"] and not row["saved_ms"]:
             continue
         more = [units.ms(charts_compression.measured_saving(row))] if measured else []
         backed = f" ({row['evidence']})" if row["evidence"] else ""
         rows.append(
             [
-                row["name"].split(";")[0].split("/")[-1] + (f" ({row['op']})" if row["op"] else ""),
+                _layer_name(row),
                 _channels(row),
                 units.ms(row["before_ms"]),
                 units.ms(row["after_ms"]),
@@ -157,6 +157,11 @@ def _layer_table(page: Page, result: Result) -> None:
     sums = [sum(row[key] for row in result["layers"]) for key in ("before_ms", "after_ms", "saved_ms")]
     rows.append(["in all", "", *map(units.ms, sums), *([""] if measured else []), ""])
     page.table(columns, rows, strong=len(rows) - 1)
+
+
+def _layer_name(row: layer_rows.Row) -> str:
+    op = f" ({row['op']})" if row["op"] else ""
+    return row["name"].split(";")[0].split("/")[-1] + op + layer_rows.times(row)
 
 
 def _channels(row: Mapping[str, Any]) -> str:

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING
 
 from rich.console import RenderableType
 
-from edgetime import units
+from edgetime import layer_rows, units
 from edgetime.cli.console import table
 from edgetime.cli.views import short_name
 
 if TYPE_CHECKING:
-    from compressor.layer_changes import LayerChange
     from compressor.result import CompressionResult, Point
 
 TOP = 8
@@ -75,12 +74,14 @@ def score(result: CompressionResult, value: float) -> str:
 def layers(result: CompressionResult) -> RenderableType:
     """What the layers gave back and why: those that gave most, then the rest in one row."""
     whole = sum(row.before_ms for row in result.layers)
-    ordered = sorted((row for row in result.layers if row.op), key=lambda row: -abs(row.saved_ms))
-    top = [row for row in ordered[:TOP] if abs(row.saved_ms) >= _LEAST_SHARE * whole]
-    rest = [row for row in result.layers if row not in top]
-    rows = [_layer(row) for row in sorted(top, key=result.layers.index)]
+    found = layer_rows.gathered(row.to_dict() for row in result.layers)
+    ordered = sorted((row for row in found if row["op"]), key=lambda row: -abs(row["saved_ms"]))
+    top = [row for row in ordered[:TOP] if abs(row["saved_ms"]) >= _LEAST_SHARE * whole]
+    rest = [row for row in found if row not in top]
+    rows = [_layer(row) for row in found if row in top]
     if rest:
-        rows.append([f"{len(rest)} others", "", units.ms(sum(row.saved_ms for row in rest)), ""])
+        count = sum(row["count"] for row in rest)
+        rows.append([f"{count} others", "", units.ms(sum(row["saved_ms"] for row in rest)), ""])
     saved = sum(row.saved_ms for row in result.layers)
     rows.append(
         ["in all", "", units.ms(saved), f"{units.percent(saved / whole if whole else 0.0)} of what it took"]
@@ -88,12 +89,13 @@ def layers(result: CompressionResult) -> RenderableType:
     return table(["layer", "channels", "gives back", "why"], rows, "Time that layers gave back (predicted)")
 
 
-def _layer(row: LayerChange) -> list[str]:
-    return [short_name(row.name, _NAME), widths(row), units.ms(row.saved_ms), row.reason]
+def _layer(row: layer_rows.Row) -> list[str]:
+    name = f"{short_name(row['name'], _NAME)}{layer_rows.times(row)}"
+    return [name, widths(row), units.ms(row["saved_ms"]), row["reason"]]
 
 
-def widths(row: LayerChange) -> str:
+def widths(row: layer_rows.Row) -> str:
     """``40 -> 32``, or the one number where both are the same."""
-    found: Sequence[int | None] = (row.channels_before, row.channels_after)
+    found: Sequence[int | None] = (row["channels_before"], row["channels_after"])
     known = [str(n) for n in found if n is not None]
     return " -> ".join(dict.fromkeys(known))

@@ -183,6 +183,18 @@ def test_where_all_fail_the_nearest_is_kept(tmp_path):
     assert chosen.trial.widths == {"a": 5}
 
 
+def test_where_all_miss_the_limit_in_the_search_those_that_are_as_good_get_a_chance(tmp_path):
+    # 8 scored best after few epochs, 6 is not told apart from it and keeps the limit when trained in full; 5 is told
+    # apart, and of 7 there is no need.
+    prepared = Pretended({8: 0.898, 6: 0.901, 7: 0.93, 5: 0.95})
+    workspace = Workspace(tmp_path, {}, resume=True)
+    made = Finals(prepared, workspace, Goal(least_score=0.9), Options(finalists=1), 0, 1, luck=0.01)
+    tried = [trial(8, 0.8, 0.88), trial(6, 0.6, 0.875), trial(7, 0.7, 0.872), trial(5, 0.5, 0.86)]
+    chosen = run(made, tried)
+    assert prepared.trained == [(8, 0), (6, 0)]
+    assert (chosen.trial.widths, chosen.met) == ({"a": 6}, True)
+
+
 def test_no_faster_than_the_original_is_not_met(tmp_path):
     prepared = Pretended({10: 0.95})
     assert not run(finals(prepared, Goal(least_score=0.9), tmp_path), [trial(10, 1.0, 0.95)]).met
@@ -344,6 +356,15 @@ def test_of_those_that_keep_it_the_cheapest_is_taken_that_is_not_told_apart_from
     chosen = run(made, [trial(5, 0.5, 0.91), trial(4, 0.4, 0.92)])
     assert prepared.trained == [(4, 0), (5, 0)]
     assert (chosen.trial.widths, chosen.met, chosen.sure) == ({"a": 4}, True, False)
+
+
+def test_a_cheaper_one_that_surely_keeps_the_score_is_taken_though_a_dearer_one_is_far_above(tmp_path):
+    # Told apart from the best by far, and yet above the limit by more than its error: more is not asked.
+    prepared, made = widening({4: 0.905, 10: 0.97, 7: 0.93, 6: 0.915}, tmp_path)
+    prepared.error = 0.008
+    chosen = run(made, [trial(4, 0.4, 0.905), trial(10, 0.9, 0.95)])
+    assert prepared.trained == [(4, 0), (10, 0), (7, 0), (6, 0)]
+    assert (chosen.trial.widths, chosen.sure) == ({"a": 6}, True)
 
 
 def test_cheaper_ones_are_trained_below_the_chosen_one_and_then_in_between(tmp_path):

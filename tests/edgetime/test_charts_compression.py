@@ -45,7 +45,7 @@ def result(**more):
         "speedup_measured": 4.0, "widths": [{"layer": "conv", "group": "g", "before": 8, "after": 4}],
         "trials": [{"predicted_ms": 0.7, "score": 0.5}, {"predicted_ms": 0.8, "score": None}],
         "points": [point(0.5, 0.9, chosen=True), point(0.8, 0.85, on_front=False), point(1.0, 0.95)],
-        "layers": [layer("conv", "conv_2d", 0.3), layer("conv", "conv_2d", -0.1), layer("rest", "", 0.01)],
+        "layers": [layer("conv", "conv_2d", 0.3), layer("conv", "add", -0.1), layer("rest", "", 0.01)],
     }  # fmt: skip
     return {**value, **more}
 

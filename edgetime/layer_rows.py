@@ -1,0 +1,42 @@
+"""Rows of what layers gave back, those of one layer that say the same in one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+_SAME = ("name", "op", "channels_before", "channels_after", "reason", "evidence")
+_SUMMED = ("before_ms", "after_ms", "saved_ms", "measured_before_ms", "measured_after_ms")
+
+Row = Mapping[str, Any]
+"""One of the ``layers`` of a ``result.json``, of which `gathered` adds the ``count``."""
+
+
+def gathered(rows: Iterable[Row]) -> list[dict[str, Any]]:
+    """Operators of one layer that changed alike and for the same reason in one row, their times summed.
+
+    A recurrent layer is written out step by step: hundreds of operators that would bury all else.
+
+    Returns
+    -------
+    list of dict
+        In the order of each one's first operator, with their number as ``count``; a measured time is None where one of
+        them has none.
+    """
+    groups: dict[tuple[Any, ...], list[Row]] = {}
+    for row in rows:
+        groups.setdefault(tuple(row.get(key) for key in _SAME), []).append(row)
+    return [{**group[0], "count": len(group)} | _sums(group) for group in groups.values()]
+
+
+def times(row: Row) -> str:
+    """How many operators a row stands for, to write behind its name; empty for one."""
+    return f" ×{row['count']}" if row.get("count", 1) > 1 else ""
+
+
+def _sums(group: list[Row]) -> dict[str, float | None]:
+    found: dict[str, float | None] = {}
+    for key in _SUMMED:
+        values = [row.get(key) for row in group]
+        found[key] = None if None in values else sum(float(value) for value in values if value is not None)
+    return found

@@ -1,0 +1,52 @@
+"""Operators of one layer that say the same are one row."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from compressor.layer_changes import LayerChange
+from edgetime.layer_rows import gathered, times
+
+
+def change(name="gru", op="add", saved=0.1, reason="fewer bytes", **more):
+    known = {"index_before": 0, "index_after": 0, "channels_before": 64, "channels_after": 16}
+    return LayerChange(
+        name, op, **known, before_ms=1.0, after_ms=1.0 - saved, saved_ms=saved, reason=reason, **more
+    ).to_dict()
+
+
+def test_steps_of_an_unrolled_layer_become_one_row_with_their_sum():
+    rows = [change(), change(op="mul", saved=0.5), change(), change(), change(reason="a tile less")]
+    found = gathered(rows)
+    assert [(row["op"], row["count"], times(row)) for row in found] == [
+        ("add", 3, " ×3"),
+        ("mul", 1, ""),
+        ("add", 1, ""),
+    ]
+    assert found[0]["saved_ms"] == pytest.approx(0.3)
+    assert found[0]["before_ms"] == 3.0
+
+
+def test_a_measured_time_that_one_operator_lacks_is_not_known_of_all():
+    measured = change(measured_before_ms=2.0, measured_after_ms=1.0)
+    both = gathered([measured, measured])[0]
+    assert (both["measured_before_ms"], both["measured_after_ms"]) == (4.0, 2.0)
+    assert gathered([measured, change()])[0]["measured_before_ms"] is None
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from(("add", "mul")), st.floats(-1, 1)), max_size=30)
+)
+def test_no_operator_and_no_time_is_lost(given_rows):
+    rows = [change(name, op, saved) for name, op, saved in given_rows]
+    found = gathered(rows)
+    assert Counter({(row["name"], row["op"]): row["count"] for row in found}) == Counter(
+        (row["name"], row["op"]) for row in rows
+    )
+    assert sum(row["saved_ms"] for row in found) == pytest.approx(
+        sum(row["saved_ms"] for row in rows), abs=1e-9
+    )
