@@ -119,14 +119,16 @@ class Finals:
         """Choose among the best trials and train the winner with every seed.
 
         Under a budget the first few are trained in full, and the one with the best score wins. Under a limit
-        on the score they are trained from the fastest on until one keeps it by a margin, then cheaper ones in the
-        proportions of the chosen one: few epochs tell the search little of what a network reaches. Of all that were
-        trained the cheapest is taken that keeps the score, also where its neighbours in cost have a say.
+        on the score they are trained from the fastest on (from the best on, where the search found none that keeps it)
+        until one keeps it by a margin, then cheaper ones in the proportions of the chosen one: few epochs tell the
+        search little of what a network reaches. Of all that were trained the cheapest is taken that keeps the score,
+        also where its neighbours in cost have a say.
         """
         self._deadline, self._progress = deadline, progress
         contenders = self._contenders(trials)
         keeps = self._goal.least_score is not None
-        self._runs = min(len(contenders), self._options.finalists + 1) + self._seeds - 1 + _REFINED * keeps
+        likely = min(len(contenders), self._options.finalists + _SECOND_CHANCES)
+        self._runs = likely + self._seeds - 1 + _REFINED * keeps
         tried: list[Chosen] = []
         for position, trial in enumerate(contenders):
             if tried and not self._has_time(trial, self._seed):
@@ -145,18 +147,16 @@ class Finals:
         return self._confirmed(tried)
 
     def _confirmed(self, tried: Sequence[Chosen]) -> Chosen:
-        """The nearest with all seeds; another one where that shows that its first seed was lucky."""
-        left = list(tried)
-        confirmed: list[Chosen] = []
-        while left:
-            nearest = self._nearest(left)
+        """The nearest with all seeds, which may show that its first one was lucky: then another may be nearest."""
+        known, confirmed = list(tried), list[Chosen]()
+        while True:
+            nearest = self._nearest(known)
+            if any(nearest is one for one in confirmed):
+                return nearest
             if confirmed and not nearest.met:
-                break
-            left.remove(nearest)
+                return self._nearest(confirmed)
             confirmed.append(self._with_seeds(nearest.trial, self._seeds))
-            if confirmed[-1].met:
-                break
-        return self._nearest(confirmed)
+            known = [confirmed[-1] if one is nearest else one for one in known]
 
     def _narrowed(self, tried: list[Chosen]) -> list[Chosen]:
         """With cheaper networks than the nearest, in its proportions: below all that were tried, then in between."""
@@ -207,8 +207,8 @@ class Finals:
         """The best; under a limit on the score the cheapest that keeps it and is no lucky draw.
 
         On few rows a score is partly luck, the cost is not: scores are drawn halfway to those of the neighbours in cost
-        (`compressor.margin.levelled`). Of too few for that the cheapest is taken that surely keeps the limit, or is not
-        told apart from the best (the rule of one standard error; Breiman et al., 1984).
+        (`compressor.margin.levelled`). Of too few for that, or if none goes on keeping the limit, the cheapest is taken
+        that surely keeps it, or is not told apart from the best (the rule of one standard error; Breiman et al., 1984).
         """
         best, least = max(tried, key=self._standing), self._goal.least_score
         if least is None or not best.met:
@@ -290,14 +290,20 @@ class Finals:
 
     def _least_bad(self, trials: Sequence[Trial]) -> list[Trial]:
         """Of trials that all missed the limit on the score: the best, and after them those that chance put behind."""
-        first = list(trials[: self._options.finalists])
-        alike = [
-            trial
-            for trial in trials[self._options.finalists :]
-            if trial.score >= first[0].score - self._luck and self._goal.excess(trial) == 0
-        ]
-        room = max(0, int(min(self._room() - len(first) - (self._seeds - 1), _SECOND_CHANCES)))
-        return first + sorted(alike, key=lambda trial: -trial.score)[:room]
+        taken = list(trials[: self._options.finalists])
+        least = taken[0].score - self._luck
+        # Wider ones are the likelier cure: one run is left for them.
+        room = min(self._room() - len(taken) - self._seeds, _SECOND_CHANCES)
+        for trial in sorted(trials[len(taken) :], key=lambda trial: -trial.score):
+            if room < 1 or not trial.score >= least or not math.isfinite(trial.score):
+                break
+            cost = self._goal.cost(trial)
+            costs = [(cost, self._goal.cost(one)) for one in taken]
+            apart = all(max(pair) >= _RETREAT_BY * min(pair) for pair in costs)
+            if apart and self._goal.excess(trial) == 0:
+                taken.append(trial)
+                room -= 1
+        return taken
 
     def _room(self) -> float:
         """How many networks can be trained for half of the full schedule in the time that is left."""

@@ -21,7 +21,7 @@ class Options:
     final
         Of the fine-tuning that finalists get.
     finalists
-        Candidates that are fine-tuned in full before one is chosen.
+        Candidates that are fine-tuned in full before one is chosen; under a limit on the score more where it takes more.
     validation_share, test_share
         Of rows that are split off where the data has none.
     """

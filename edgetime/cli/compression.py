@@ -90,7 +90,8 @@ def layers(result: CompressionResult) -> RenderableType:
 
 
 def _layer(row: layer_rows.Row) -> list[str]:
-    name = f"{short_name(row['name'], _NAME)}{layer_rows.times(row)}"
+    several = f"\n{row['op']}{layer_rows.times(row)}" if row["count"] > 1 else ""
+    name = short_name(row["name"], _NAME) + several
     return [name, widths(row), units.ms(row["saved_ms"]), row["reason"]]
 
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import io
 from collections import Counter
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
 from compressor.layer_changes import LayerChange
+from edgetime import charts_compression, report_compression
+from edgetime.cli import compression
 from edgetime.layer_rows import gathered, times
+from edgetime.page import Page
 
 
 def change(name="gru", op="add", saved=0.1, reason="fewer bytes", **more):
@@ -50,3 +56,27 @@ def test_no_operator_and_no_time_is_lost(given_rows):
     assert sum(row["saved_ms"] for row in found) == pytest.approx(
         sum(row["saved_ms"] for row in rows), abs=1e-9
     )
+
+
+def shown(renderable, width=80):
+    console = Console(file=io.StringIO(), width=width)
+    console.print(renderable)
+    return console.file.getvalue()
+
+
+def test_the_terminal_the_page_and_the_chart_say_how_many_operators_a_row_stands_for():
+    reason = "output units 192 -> 48: 9 tiles of 16 less (177 to 192 cost the same), most of it"
+    rows = [change("gated_recurrent_unit_1", "fully_connected", 0.1, reason)] * 27 + [
+        change("mean", "mean", 0.4)
+    ]
+    result = SimpleNamespace(layers=[LayerChange(**row) for row in rows])
+    text = shown(compression.layers(result))
+    assert "fully_connected ×27" in text
+    assert max(map(len, text.splitlines())) <= 80
+    assert "2.70 ms" in text
+    (bars,) = charts_compression.given_back({"layers": rows})["series"]
+    assert bars["y"] == ["gated_recurrent_unit_1 ×27", "mean"]
+    assert bars["x"] == [pytest.approx(2.7), 0.4]
+    page = Page("t")
+    report_compression._layer_table(page, {"layers": rows})
+    assert "gated_recurrent_unit_1 (fully_connected) ×27" in page.render()
