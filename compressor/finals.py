@@ -159,22 +159,41 @@ class Finals:
             known = [confirmed[-1] if one is nearest else one for one in known]
 
     def _narrowed(self, tried: list[Chosen]) -> list[Chosen]:
-        """With cheaper networks than the nearest, in its proportions: below all that were tried, then in between."""
+        """With cheaper networks than the nearest, in its proportions: below it, then between it and what surely failed.
+
+        One that missed the limit by no more than its error does not bar the way down: it may have had bad luck.
+        """
         for done in range(_REFINED):
             nearest = self._nearest(tried)
             cost = self._goal.cost(nearest.trial)
-            below = max((c for one in tried if (c := self._goal.cost(one.trial)) < cost), default=0.0)
+            below = max(
+                (c for one in tried if self._failed(one) and (c := self._cost(one)) < cost), default=0.0
+            )
             ratio = math.sqrt(below / cost) if below else _NARROWER
             narrower = self._widened(nearest.trial, ratio) if nearest.met and ratio <= _CLOSE else None
             if narrower is None or self._goal.excess(narrower) > 0:
                 break
             between = below < self._goal.cost(narrower) < cost
+            between &= self._is_apart(narrower, [one.trial for one in tried])
             spare = self.is_trained(narrower) or self._room() > self._seeds
             if not (between and spare and self._has_time(narrower, self._seed)):
                 break
             self._left = self._seeds + _REFINED - done
             tried = [*tried, self._with_seeds(narrower, 1)]
         return tried
+
+    def _failed(self, one: Chosen) -> bool:
+        """Whether a network misses the limit on the score by more than its error."""
+        least = self._goal.least_score
+        return least is not None and not one.mean_score + one.error >= least
+
+    def _cost(self, one: Chosen) -> float:
+        return self._goal.cost(one.trial)
+
+    def _is_apart(self, trial: Trial, others: Sequence[Trial]) -> bool:
+        """Whether a candidate costs so much more or less than each other one that training it tells something new."""
+        costs = [(self._goal.cost(trial), self._goal.cost(other)) for other in others]
+        return all(max(pair) >= _RETREAT_BY * min(pair) for pair in costs)
 
     def _wider(self, trial: Trial) -> list[Chosen]:
         """Where no finalist keeps the score: dearer networks in the proportions of the nearest, until one does."""
@@ -297,10 +316,7 @@ class Finals:
         for trial in sorted(trials[len(taken) :], key=lambda trial: -trial.score):
             if room < 1 or not trial.score >= least or not math.isfinite(trial.score):
                 break
-            cost = self._goal.cost(trial)
-            costs = [(cost, self._goal.cost(one)) for one in taken]
-            apart = all(max(pair) >= _RETREAT_BY * min(pair) for pair in costs)
-            if apart and self._goal.excess(trial) == 0:
+            if self._is_apart(trial, taken) and self._goal.excess(trial) == 0:
                 taken.append(trial)
                 room -= 1
         return taken
