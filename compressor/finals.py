@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from compressor.contenders import SECOND_CHANCES, contenders, is_apart
 from compressor.export_load import load_keras
 from compressor.finetune import Outcome, TrainingError
 from compressor.limits import shown_ms
@@ -25,10 +26,6 @@ from profiler.progress import ProgressCallback, silent
 
 _LEAST_EPOCHS = 2
 _GOOD_PART = 0.5
-_NEAR = 0.01
-_MOST_RETREATS = 4
-_SECOND_CHANCES = 2
-_RETREAT_BY = 1.04
 _WIDER = (1.3, 1.7, 2.2)
 """What a network may cost, times the nearest, where no finalist keeps the score."""
 
@@ -125,12 +122,13 @@ class Finals:
         also where its neighbours in cost have a say.
         """
         self._deadline, self._progress = deadline, progress
-        contenders = self._contenders(trials)
+        room = self._room() - (self._seeds - 1)
+        wanted = contenders(trials, self._goal, self._options.finalists, self._luck, room)
         keeps = self._goal.least_score is not None
-        likely = min(len(contenders), self._options.finalists + _SECOND_CHANCES)
+        likely = min(len(wanted), self._options.finalists + SECOND_CHANCES)
         self._runs = likely + self._seeds - 1 + _REFINED * keeps
         tried: list[Chosen] = []
-        for position, trial in enumerate(contenders):
+        for position, trial in enumerate(wanted):
             if tried and not self._has_time(trial, self._seed):
                 break
             self._left = max(self._seeds, self._runs - position)
@@ -174,7 +172,7 @@ class Finals:
             if narrower is None or self._goal.excess(narrower) > 0:
                 break
             between = below < self._goal.cost(narrower) < cost
-            between &= self._is_apart(narrower, [one.trial for one in tried])
+            between &= is_apart(narrower, [one.trial for one in tried], self._goal)
             spare = self.is_trained(narrower) or self._room() > self._seeds
             if not (between and spare and self._has_time(narrower, self._seed)):
                 break
@@ -189,11 +187,6 @@ class Finals:
 
     def _cost(self, one: Chosen) -> float:
         return self._goal.cost(one.trial)
-
-    def _is_apart(self, trial: Trial, others: Sequence[Trial]) -> bool:
-        """Whether a candidate costs so much more or less than each other one that training it tells something new."""
-        costs = [(self._goal.cost(trial), self._goal.cost(other)) for other in others]
-        return all(max(pair) >= _RETREAT_BY * min(pair) for pair in costs)
 
     def _wider(self, trial: Trial) -> list[Chosen]:
         """Where no finalist keeps the score: dearer networks in the proportions of the nearest, until one does."""
@@ -278,49 +271,6 @@ class Finals:
             return True
         return time.monotonic() + _LEAST_EPOCHS * self._epoch_seconds < self._deadline
 
-    def _contenders(self, trials: Sequence[Trial]) -> list[Trial]:
-        """The trials to train in full, the most wanted first.
-
-        Under a limit on the score also cheaper ones that missed it narrowly, since full fine-tuning may lift
-        them over it, and dearer ones, a step apart, in case that the cheap ones fail. Where time is short, so few
-        that each can be trained for a good part of its schedule.
-        """
-        goal, least = self._goal, self._goal.least_score
-        searched = goal.eased(self._luck)
-        met = [trial for trial in trials if searched.met_by(trial)]
-        if least is not None and not met:
-            return self._least_bad(trials)
-        if least is None or searched.least_score is None:
-            return (met or list(trials))[: self._options.finalists]
-        lowest, cheapest = min(least - _NEAR, searched.least_score), goal.cost(met[0])
-        near = [t for t in trials if not searched.met_by(t) and t.score >= lowest and goal.excess(t) == 0]
-        near = [t for t in near if goal.cost(t) < cheapest]
-        near = sorted(near, key=lambda trial: -trial.score)[: self._options.finalists]
-        apart = met[:1]
-        for trial in met[1:]:
-            if goal.cost(trial) >= _RETREAT_BY * goal.cost(apart[-1]):
-                apart.append(trial)
-        keeps = [goal.met_by(trial) for trial in apart]
-        wanted = sorted(near, key=goal.cost) + _spread(apart, keeps, _MOST_RETREATS)
-        room = self._room() - (self._seeds - 1)
-        if len(wanted) <= room:
-            return wanted
-        return _spread(apart, keeps, max(2, int(min(room, _MOST_RETREATS))))
-
-    def _least_bad(self, trials: Sequence[Trial]) -> list[Trial]:
-        """Of trials that all missed the limit on the score: the best, and after them those that chance put behind."""
-        taken = list(trials[: self._options.finalists])
-        least = taken[0].score - self._luck
-        # Wider ones are the likelier cure: one run is left for them.
-        room = min(self._room() - len(taken) - self._seeds, _SECOND_CHANCES)
-        for trial in sorted(trials[len(taken) :], key=lambda trial: -trial.score):
-            if room < 1 or not trial.score >= least or not math.isfinite(trial.score):
-                break
-            if self._is_apart(trial, taken) and self._goal.excess(trial) == 0:
-                taken.append(trial)
-                room -= 1
-        return taken
-
     def _room(self) -> float:
         """How many networks can be trained for half of the full schedule in the time that is left."""
         if not self._epoch_seconds:
@@ -397,23 +347,3 @@ class Finals:
         if len(widths) > 60 or trial.keep is not None or trial.network is not None:
             widths = trial.candidate.key
         return f"{widths}_seed{seed}"
-
-
-def _spread(trials: Sequence[Trial], keeps: Sequence[bool], most: int) -> list[Trial]:
-    """Some of the trials, the cheapest first: evenly up to the first that keeps the limit, then the next ones.
-
-    Those before it miss the limit by no more than luck, and are worth a try. Whatever comes of them, there is one to
-    fall back on.
-
-    Parameters
-    ----------
-    trials
-        From the cheapest on [n].
-    keeps
-        Whether each keeps the limit [n].
-    """
-    safe = keeps.index(True) if True in keeps else 0
-    before = min(safe, most - 1)
-    chosen = [round(i * safe / before) for i in range(before)] if before else []
-    chosen += range(safe, len(trials))
-    return [trials[i] for i in chosen[:most]]

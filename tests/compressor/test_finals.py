@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from compressor.contenders import contenders
 from compressor.costs import Costs
 from compressor.finals import Finals
 from compressor.finetune import Outcome, TrainingError
@@ -208,7 +209,20 @@ def test_where_all_miss_the_limit_in_the_search_those_that_are_as_good_get_a_cha
 )
 def test_where_all_miss_the_limit_few_more_are_tried(scores, luck, taken):
     trials = [trial(width, width / (100 if 80 in scores else 10), score) for width, score in scores.items()]
-    assert contenders(trials, luck, finalists=1) == taken
+    assert chosen_contenders(trials, luck, finalists=1) == taken
+
+
+def test_second_chances_are_few_where_time_is_short_and_keep_the_other_limits():
+    trials = [trial(8, 0.8, 0.87), trial(7, 0.7, 0.865), trial(6, 0.6, 0.862)]
+
+    def found(room, finalists=1, **limits):
+        goal = Goal(least_score=0.9, **limits)
+        return [t.widths["a"] for t in contenders(trials, goal, finalists, 0.02, room)]
+
+    assert found(1) == found(2) == [8]  # one run is left for wider networks
+    assert found(3) == [8, 7]
+    assert found(10, finalists=2) == [8, 7, 6]
+    assert found(10, budget_ms=0.65) == [8, 6]
 
 
 def test_no_faster_than_the_original_is_not_met(tmp_path):
@@ -311,10 +325,9 @@ def test_measured_times_decide_which_is_faster_and_whether_anything_was_gained(t
     assert not run(finals(prepared, goal, tmp_path / "b"), [measured(5, 0.3, 2.1, 0.95)]).met
 
 
-def contenders(trials, luck, finalists=2):
-    prepared = Pretended({})
-    made = Finals(prepared, None, Goal(least_score=0.9), Options(finalists=finalists), 0, 1, luck=luck)
-    return [t.widths["a"] for t in made._contenders(trials)]
+def chosen_contenders(trials, luck, finalists=2):
+    found = contenders(trials, Goal(least_score=0.9), finalists, luck, math.inf)
+    return [t.widths["a"] for t in found]
 
 
 def test_those_that_miss_by_luck_are_tried_with_one_to_fall_back_on():
@@ -322,19 +335,19 @@ def test_those_that_miss_by_luck_are_tried_with_one_to_fall_back_on():
     scores = {3: 0.85, 4: 0.87, 5: 0.885, 6: 0.89, 7: 0.895, 8: 0.91, 9: 0.92, 10: 0.93}
     trials = [trial(width, width / 10, score) for width, score in scores.items()]
     trials.sort(key=Goal(least_score=0.88).rank, reverse=True)
-    assert contenders(trials, luck=0.02) == [5, 6, 7, 8]
-    assert contenders([t for t in trials if t.widths["a"] != 7], luck=0.02) == [5, 6, 8, 9]
-    assert contenders([t for t in trials if t.widths["a"] not in (5, 6, 7)], luck=0.02) == [8, 9, 10]
+    assert chosen_contenders(trials, luck=0.02) == [5, 6, 7, 8]
+    assert chosen_contenders([t for t in trials if t.widths["a"] != 7], luck=0.02) == [5, 6, 8, 9]
+    assert chosen_contenders([t for t in trials if t.widths["a"] not in (5, 6, 7)], luck=0.02) == [8, 9, 10]
 
 
 def test_many_that_miss_by_luck_do_not_crowd_out_the_one_to_fall_back_on():
     trials = [trial(width, width / 100, 0.89 if width < 40 else 0.91) for width in range(10, 60, 2)]
-    assert contenders(trials, luck=0.02) == [10, 20, 30, 40]
+    assert chosen_contenders(trials, luck=0.02) == [10, 20, 30, 40]
 
 
 def test_without_luck_near_misses_are_lifted_and_retreats_follow():
     trials = [trial(8, 0.8, 0.91), trial(9, 0.9, 0.92), trial(7, 0.7, 0.895), trial(6, 0.6, 0.85)]
-    assert contenders(trials, luck=0.0) == [7, 8, 9]
+    assert chosen_contenders(trials, luck=0.0) == [7, 8, 9]
 
 
 def widening(scores, folder, goal=None):
