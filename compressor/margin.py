@@ -54,7 +54,7 @@ def levelled(
 
     Score rises slowly with cost, and what one network has above its neighbours on both sides is about as much luck of
     rows as it is the network's own. The line is that of least squares of the score over the logarithm of the cost; it
-    never falls. Networks further from the limit than three errors say nothing of what happens there: those with so
+    never falls. Networks that miss the limit by more than three errors say nothing of what happens there: those with so
     little capacity that the score collapses are on another line.
 
     Parameters
@@ -67,13 +67,13 @@ def levelled(
     Returns
     -------
     list of float
-        [n]; None where networks of fewer than three costs are near the limit.
+        [n]; None where networks of fewer than three costs are near the limit or above it.
 
     >>> [round(score, 3) for score in levelled([0.90, 0.93, 0.92], [1.0, 2.0, 4.0], [0.01] * 3, 0.91)]
     [0.903, 0.923, 0.923]
     """
     y, spent = np.asarray(scores, np.float64), np.asarray(costs, np.float64)
-    near = (np.abs(y - least) <= _FAR * np.asarray(errors, np.float64)) & np.isfinite(spent) & (spent > 0)
+    near = (y >= least - _FAR * np.asarray(errors, np.float64)) & np.isfinite(spent) & (spent > 0)
     x = np.log(np.where(near, spent, 1.0))
     if len(np.unique(x[near])) < _POINTS_OF_A_LINE:
         return None

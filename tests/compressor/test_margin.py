@@ -102,3 +102,11 @@ def test_draws_without_a_class_that_a_metric_needs_do_not_count():
     alike = np.concatenate([np.zeros(39, int), [1]])
     kind = Task("softmax", Data(x=x, y=alike, x_val=x, y_val=alike, metric=kind.data.metric))
     assert standard_error(kind, [answers(alike, ())], answers(alike, ()), x, alike) == 0.0
+
+
+def test_networks_far_above_the_limit_are_on_the_line_too():
+    # Without the third there would be no line, and one unlucky neighbour would leave the dearest as the only choice.
+    drawn = levelled([0.8487, 0.8413, 0.8687], [0.0549, 0.0645, 0.0922], [0.008] * 3, 0.8423)
+    assert drawn is not None
+    assert drawn[0] > 0.8423
+    assert drawn[0] == pytest.approx(0.8457, abs=1e-4)  # its own 0.8487, the line 0.8427
