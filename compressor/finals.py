@@ -138,11 +138,15 @@ class Finals:
             tried.append(first)
             if keeps and first.sure:
                 break
-        if keeps and not any(one.met for one in tried):
+        lost = keeps and not any(one.met for one in tried)
+        if lost:
             tried += self._wider(max(tried, key=self._standing).trial)
         if keeps:
             tried = self._narrowed(tried)
-        return self._confirmed(tried)
+        chosen = self._confirmed(tried)
+        if keeps and not (lost or chosen.met):  # its first seed was lucky, and so were those of all others
+            chosen = self._confirmed([*tried, *self._wider(chosen.trial)])
+        return chosen
 
     def _confirmed(self, tried: Sequence[Chosen]) -> Chosen:
         """The nearest with all seeds, which may show that its first one was lucky: then another may be nearest."""
@@ -151,7 +155,7 @@ class Finals:
             nearest = self._nearest(known)
             if any(nearest is one for one in confirmed):
                 return nearest
-            if confirmed and not nearest.met:
+            if confirmed and self._failed(nearest):
                 return self._nearest(confirmed)
             confirmed.append(self._with_seeds(nearest.trial, self._seeds))
             known = [confirmed[-1] if one is nearest else one for one in known]
@@ -163,27 +167,33 @@ class Finals:
         """
         for done in range(_REFINED):
             nearest = self._nearest(tried)
-            cost = self._goal.cost(nearest.trial)
-            below = max(
-                (c for one in tried if self._failed(one) and (c := self._cost(one)) < cost), default=0.0
-            )
-            ratio = math.sqrt(below / cost) if below else _NARROWER
-            narrower = self._widened(nearest.trial, ratio) if nearest.met and ratio <= _CLOSE else None
+            narrower = self._narrower(nearest, tried) if nearest.met else None
             if narrower is None or self._goal.excess(narrower) > 0:
                 break
-            between = below < self._goal.cost(narrower) < cost
-            between &= is_apart(narrower, [one.trial for one in tried], self._goal)
             spare = self.is_trained(narrower) or self._room() > self._seeds
-            if not (between and spare and self._has_time(narrower, self._seed)):
+            if not (spare and self._has_time(narrower, self._seed)):
                 break
             self._left = self._seeds + _REFINED - done
             tried = [*tried, self._with_seeds(narrower, 1)]
         return tried
 
+    def _narrower(self, nearest: Chosen, tried: Sequence[Chosen]) -> Trial | None:
+        """The next cheaper network to try: bounded by what surely failed, else by the next cheaper one; None for none."""
+        cost = self._cost(nearest)
+        cheaper = [one for one in tried if self._cost(one) < cost]
+        for bars in ([one for one in cheaper if self._failed(one)], cheaper):
+            below = max((self._cost(one) for one in bars), default=0.0)
+            ratio = math.sqrt(below / cost) if below else _NARROWER
+            found = self._widened(nearest.trial, ratio) if ratio <= _CLOSE else None
+            between = found is not None and below < self._goal.cost(found) < cost
+            if found is not None and between and is_apart(found, [one.trial for one in tried], self._goal):
+                return found
+        return None
+
     def _failed(self, one: Chosen) -> bool:
         """Whether a network misses the limit on the score by more than its error."""
         least = self._goal.least_score
-        return least is not None and not one.mean_score + one.error >= least
+        return not one.met and least is not None and not one.mean_score + one.error >= least
 
     def _cost(self, one: Chosen) -> float:
         return self._goal.cost(one.trial)
@@ -191,12 +201,13 @@ class Finals:
     def _wider(self, trial: Trial) -> list[Chosen]:
         """Where no finalist keeps the score: dearer networks in the proportions of the nearest, until one does."""
         found: list[Chosen] = []
-        for ratio in _WIDER:
+        for position, ratio in enumerate(_WIDER):
             wider = self._widened(trial, ratio)
             if wider is None or self._goal.cost(wider) >= self._goal.cost(self._prepared.original):
                 break
             if self._goal.excess(wider) > 0 or not self._has_time(wider, self._seed):
                 break
+            self._left = self._seeds + len(_WIDER) - position
             found.append(self._with_seeds(wider, 1))
             if found[-1].met:
                 break

@@ -86,7 +86,7 @@ def test_the_line_never_falls():
     )
 
 
-def test_networks_far_from_the_limit_have_no_say_and_too_few_draw_no_line():
+def test_networks_far_below_the_limit_have_no_say_and_too_few_draw_no_line():
     costs, errors = [1.0, 2.0, 3.0, 4.0], [0.01] * 4
     near = levelled([0.92, 0.93, 0.94], costs[1:], errors[1:], 0.93)
     with_one_collapsed = levelled([0.50, 0.92, 0.93, 0.94], costs, errors, 0.93)
