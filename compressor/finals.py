@@ -150,7 +150,8 @@ class Finals:
 
     def _confirmed(self, tried: Sequence[Chosen]) -> Chosen:
         """The nearest with all seeds, which may show that its first one was lucky: then another may be nearest."""
-        known, confirmed = list(tried), list[Chosen]()
+        known = list(tried)
+        confirmed: list[Chosen] = []
         while True:
             nearest = self._nearest(known)
             if any(nearest is one for one in confirmed):
@@ -181,8 +182,9 @@ class Finals:
         """The next cheaper network to try: bounded by what surely failed, else by the next cheaper one; None for none."""
         cost = self._cost(nearest)
         cheaper = [one for one in tried if self._cost(one) < cost]
-        for bars in ([one for one in cheaper if self._failed(one)], cheaper):
-            below = max((self._cost(one) for one in bars), default=0.0)
+        bars = [one for one in cheaper if self._failed(one)], cheaper
+        floors = [max(map(self._cost, barring), default=0.0) for barring in bars]
+        for below in dict.fromkeys(floors):  # where both are the same it is asked for once
             ratio = math.sqrt(below / cost) if below else _NARROWER
             found = self._widened(nearest.trial, ratio) if ratio <= _CLOSE else None
             between = found is not None and below < self._goal.cost(found) < cost
@@ -236,12 +238,12 @@ class Finals:
         best, least = max(tried, key=self._standing), self._goal.least_score
         if least is None or not best.met:
             return best
-        costs = [self._goal.cost(one.trial) for one in tried]
+        costs = [self._cost(one) for one in tried]
         scores = levelled([one.mean_score for one in tried], costs, [one.error for one in tried], least)
         kept = [one for one, score in zip(tried, scores or (), strict=False) if one.met and score >= least]
         enough = best.mean_score - best.error
         alike = [one for one in tried if one.met and (one.sure or one.mean_score >= enough)]
-        return min(kept or alike or [best], key=lambda one: self._goal.cost(one.trial))
+        return min(kept or alike or [best], key=self._cost)
 
     def _standing(self, chosen: Chosen) -> tuple[float, ...]:
         """What is compared where nobody was sure to reach the goal; the largest wins."""
