@@ -1,6 +1,6 @@
 """Compression on three real tasks: what each method reaches at the same accuracy, by measured time.
 
-    python -m benchmarks.compression --work DIR [--profile xnnpack=DEVICE.db] [--only motion/int8 …] [--minutes 60]
+    python -m benchmarks.compression --work DIR [--profile xnnpack=DEVICE.db] [--only motion/int8 …] [--minutes 360]
 
 Trains one network per task (image, sound, motion) and seed, after showing by a sweep of its width that it is not a bloated
 one; compresses it by every method for every setting through `edgetime.compress`; runs the exported files on test rows that
@@ -8,7 +8,8 @@ nothing else has seen; measures them in turns with the original; prints the tabl
 
 One cell (task, setting, seed, row) is made at a time, and everything is kept in DIR as soon as it is made: the same command
 goes on where it was stopped or killed. Cells that were not run print "not run". --only-report prints the tables from what is
-there. With the defaults about 6 hours on two cores.
+there. No cell is begun after six hours (--minutes); all cells take about a day, so the first ones are those that tell
+most: the sweep, then one seed of every task, then the next seed.
 """
 
 from __future__ import annotations
@@ -25,13 +26,13 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
-from benchmarks.compression import costs, records, report, sweep
+from benchmarks.compression import costs, records, report, sweep, versions, where
 from benchmarks.compression.cells import ORIGINAL, QUANTIZED, ROWS, Cell, Store, all_cells
 from benchmarks.compression.measuring import Turns
 from benchmarks.compression.pooled import Table
 from benchmarks.compression.running import Job, run, watch_parent
 from benchmarks.compression.schedules import PLANS, SHORTENED, Plan, shortened, told
-from benchmarks.compression.settings import DEFAULT_SETTINGS, SETTINGS, learn
+from benchmarks.compression.settings import DEFAULT_SETTINGS, SETTINGS, learn, model_path
 from benchmarks.compression.tasks import EXTRA_TASKS, TASKS
 from profiler.errors import DataError, EdgetimeError, UsageError
 from profiler.files import write_json
@@ -71,7 +72,12 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         "--again", nargs="+", default=[], metavar="PART", help="cells to run anew, named likewise"
     )
     parser.add_argument(
-        "--minutes", "--stop-after", dest="minutes", type=float, help="begin no cell after so many minutes"
+        "--minutes",
+        "--stop-after",
+        dest="minutes",
+        type=float,
+        default=360.0,
+        help="begin no cell after so many minutes; default: 360",
     )
     parser.add_argument("--rounds", type=int, default=6, help="rounds of measuring")
     parser.add_argument("--seconds", type=float, default=0.3, help="of one file in one round")
@@ -129,7 +135,7 @@ class Benchmark:
         self.options = options
         self.store = Store(options.work)
         self.turns = Turns(options.work / "turns.jsonl")
-        self.until = time.monotonic() + 60 * options.minutes if options.minutes else float("inf")
+        self.until = time.monotonic() + 60 * options.minutes
         self.plans: dict[str, Plan] = {
             task: PLANS[task] if options.schedule == 1 else shortened(PLANS[task], options.schedule)
             for task in options.tasks
@@ -178,10 +184,16 @@ class Benchmark:
                 found.append(cell)
         return found
 
+    def learn(self) -> None:
+        """The time models, and what they say of the narrowest networks."""
+        options = self.options
+        for setting in options.settings:
+            learn(options.work, setting, options.profiles, options.profile_minutes, say)
+            for task in options.tasks:
+                where.make_narrowest(options.work, task, setting)
+
     def run(self) -> None:
         """Run what is still to do, until time is up."""
-        for setting in self.options.settings:
-            learn(self.options.work, setting, self.options.profiles, self.options.profile_minutes, say)
         todo = self.todo()
         if self.options.again:
             for cell in todo:
@@ -284,34 +296,38 @@ class Benchmark:
             )
         )
         say("\n".join(report.report_lines(table)))
+        say("\n".join([*versions.lines(table), "", *where.lines(table)]))
         say("\n".join(["", "== Cost", *costs.lines(options.work)]))
         folder = options.results or options.work
         records.write_csv(folder / "compression.csv", records.cell_records(table))
         records.write_csv(folder / "compression_rows.csv", records.row_records(table))
         records.write_csv(folder / "compression_ratios.csv", records.comparison_records(table))
         records.write_csv(folder / "compression_turns.csv", records.turn_records(table))
+        records.write_csv(folder / "compression_where.csv", where.records(table))
         records.write_csv(folder / "compression_sweep.csv", sweep.records(options.work, options.tasks))
         records.write_csv(folder / "compression_costs.csv", costs.records(options.work))
 
-    def extras(self) -> None:
-        """The sweep and the costs, after the cells of the default rows: they change no comparison."""
-        if not self.options.no_sweep and not self.options.only:
-            for task in self.options.tasks:
-                for width in sweep.todo(self.options.work, task):
-                    if time.monotonic() >= self.until:
-                        return
-                    job = self.job(Cell(task, self.options.settings[0], 0, ORIGINAL))
-                    say(f"sweep: {task} x{width:g}: {outcome(self._in_child(sweep.run, job, width))}")
-        if not self.options.no_costs and not self.options.only:
-            for name in costs.todo(self.options.work):
+    def sweep(self) -> None:
+        """The originals at other widths: a bloated one would make any compression look good."""
+        if self.options.no_sweep or self.options.only:
+            return
+        for task in self.options.tasks:
+            for width in sweep.todo(self.options.work, task):
                 if time.monotonic() >= self.until:
                     return
-                model = (
-                    self.options.work.resolve()
-                    / f"{SETTINGS[self.options.settings[0]].profile}.timemodel.json"
-                )
-                self._close()  # a process of its own, so that its memory can be told
-                say(f"cost: {name}: {self._in_child(costs.run, name, self.options.work.resolve(), model)}")
+                job = self.job(Cell(task, self.options.settings[0], 0, ORIGINAL))
+                say(f"sweep: {task} x{width:g}: {outcome(self._in_child(sweep.run, job, width))}")
+
+    def costs(self) -> None:
+        """What compression itself costs, each in a process of its own so that its memory can be told."""
+        if self.options.no_costs or self.options.only:
+            return
+        model = model_path(self.options.work.resolve(), self.options.settings[0])
+        for name in costs.todo(self.options.work):
+            if time.monotonic() >= self.until:
+                return
+            self._close()
+            say(f"cost: {name}: {self._in_child(costs.run, name, self.options.work.resolve(), model)}")
         self._close()
 
 
@@ -335,8 +351,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             benchmark.check()
             options.work.mkdir(parents=True, exist_ok=True)
             if not options.only_measure:
+                benchmark.learn()
+                benchmark.sweep()
                 benchmark.run()
-                benchmark.extras()
+                benchmark.costs()
             if not options.no_measure:
                 benchmark.measure()
         benchmark.report()

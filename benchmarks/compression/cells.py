@@ -21,21 +21,25 @@ TIERS: tuple[tuple[str, ...], ...] = (
     ("fastdeepiot:flops", "optuna:flops", "knapsack:flops"),
     ("importance", "netadapt"),
     (SCRATCH,),
-    ("importance:flops", "netadapt:flops", "uniform:flops"),
+    ("importance:flops", "netadapt:flops", "netadapt:measured", "uniform:flops"),
 )
-"""What tells most comes first, so that a run that is stopped early has that."""
+"""What tells most comes first, so that a run that is stopped early has that.
+
+Snapping uniform widths to steps of FLOPs is missing: FLOPs have no steps, so it is ``uniform:flops``.
+"""
 
 ROWS = tuple(name for tier in TIERS for name in tier)
-OURS = ("fastdeepiot", "optuna", "uniform-snapped")
-"""Rows that count as edgetime's own; all other methods are baselines to beat, NetAdapt and the knapsack on predicted
-time included."""
+OURS = ("fastdeepiot", "optuna")
+"""Rows that count as edgetime's own; all other methods are baselines to beat, NetAdapt, the knapsack and snapped uniform
+widths included, although these choose by edgetime's predicted time as well."""
 
 
 @dataclass(frozen=True)
 class Cell:
     """One network that is made: a task, a setting, a seed, and how.
 
-    `name` is a method, perhaps with ``:flops`` behind it, or one of `ORIGINAL`, `QUANTIZED`, `SCRATCH`.
+    `name` is a method, perhaps with ``:flops`` or ``:measured`` behind it for what steers it in place of predicted time, or
+    one of `ORIGINAL`, `QUANTIZED`, `SCRATCH`.
     """
 
     task: str
@@ -46,12 +50,12 @@ class Cell:
     @property
     def method(self) -> str:
         """The name in `compressor.methods.METHODS`."""
-        return self.name.removesuffix(FLOPS)
+        return self.name.partition(":")[0]
 
     @property
     def steer(self) -> str:
         """As `compress` takes it."""
-        return "flops" if self.name.endswith(FLOPS) else "time"
+        return self.name.partition(":")[2] or "time"
 
     @property
     def is_search(self) -> bool:
@@ -75,13 +79,13 @@ class Cell:
 def all_cells(
     tasks: Sequence[str], settings: Sequence[str], seeds: int, rows: Iterable[str] = ROWS
 ) -> list[Cell]:
-    """All cells in the order in which they are run."""
+    """All cells in the order in which they are run: one seed of every task before the next seed."""
     wanted = set(rows)
     return [
         Cell(task, setting, seed, name)
         for tier in TIERS
-        for task in tasks
         for seed in range(seeds)
+        for task in tasks
         for setting in settings
         for name in tier
         if name in wanted

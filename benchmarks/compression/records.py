@@ -50,6 +50,7 @@ def cell_records(table: Table) -> list[dict[str, Any]]:
                             "search_s": facts.get("seconds"),
                             "cpu_s": facts.get("cpu_seconds"),
                             "trials": facts.get("trials"),
+                            "code": " ".join(facts.get("code") or ["unknown"]),
                             "widths": " ".join(f"{k}={v}" for k, v in (facts.get("widths") or {}).items()),
                         }
                     )
@@ -87,7 +88,7 @@ def comparison_records(table: Table) -> list[dict[str, Any]]:
             **({"ratio": item.time.ratio, "low": item.time.low, "high": item.time.high, "seeds": item.time.seeds}
                if item.time else {}),
             **({"points": item.accuracy.points, "points_low": item.accuracy.low, "points_high": item.accuracy.high,
-                "same_accuracy": item.fair} if item.accuracy else {}),
+                "accuracy": item.verdict} if item.accuracy else {}),
         }
         for question, items in groups.items() for item in items
     ]  # fmt: skip

@@ -84,18 +84,17 @@ class Comparison:
     accuracy: Difference | None
 
     @property
-    def fair(self) -> bool:
-        """Whether neither is surely less accurate than the other by more than the margin."""
-        found = self.accuracy
-        return found is not None and found.low <= DROP_POINTS and found.high >= -DROP_POINTS
+    def verdict(self) -> str:
+        """Whether the first is as accurate as the other, as rows are judged against the original."""
+        return "" if self.accuracy is None else self.accuracy.verdict(DROP_POINTS)
 
     def line(self) -> str:
-        """As text; where accuracies differ beyond the margin that is said."""
+        """As text; with what is known of their accuracies."""
         start = f"{self.task:16s}{self.setting:16s}{self.one:18s} against {self.other:19s}"
         if self.time is None or self.accuracy is None:
             return start + NOT_RUN
         told = f"{self.time.text():>25s}  {self.time.seeds} seeds; accuracy {points_apart(self.accuracy)}"
-        return start + told + ("" if self.fair else "  (!) accuracies differ beyond the margin")
+        return f"{start}{told} {self.verdict}"
 
 
 def points_apart(found: Difference) -> str:
@@ -204,7 +203,8 @@ def report_lines(table: Table) -> list[str]:
     lines += [
         "'same': not worse than the original by more than "
         f"{DROP_POINTS:g} point (5th percentile of a paired bootstrap over test rows, by subject, speaker or image, seeds "
-        "pooled); 'worse': surely worse by more; else undecided. 'of original': measured time of the file over that of "
+        "pooled); 'worse': surely worse by more (95th percentile); else undecided; intervals of points are those two "
+        "percentiles, 90%. 'of original': measured time of the file over that of "
         "the float32 original in the same round, less 1, with 95% interval over seeds and rounds. 'kept': seeds in which "
         "the accuracy was kept on validation.",
         "",

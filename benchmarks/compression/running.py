@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.compression import versions
 from benchmarks.compression.cells import ORIGINAL, QUANTIZED, SCRATCH, Cell, Store
 from benchmarks.compression.originals import data_of, export_and_test, make_original, train_alone
 from benchmarks.compression.schedules import DROP_POINTS, Plan
@@ -60,6 +61,7 @@ def run(job: Job) -> dict[str, Any]:
     store = Store(job.work)
     store.folder(job.cell).mkdir(parents=True, exist_ok=True)
     began, used = time.monotonic(), time.process_time()
+    seen = versions.remember(store.folder(job.cell))
     try:
         facts = _run(job, store)
     except EdgetimeError as error:
@@ -74,6 +76,7 @@ def run(job: Job) -> dict[str, Any]:
         "setting": job.cell.setting,
         "seed": job.cell.seed,
         "cell": job.cell.name,
+        "code": seen,
     }
     store.finish(job.cell, facts)
     _forget()
@@ -154,7 +157,7 @@ def _search(job: Job, store: Store) -> dict[str, Any]:
             _time_model(model_path(job.work, cell.setting)), out, max_accuracy_drop=DROP_POINTS, method=searcher,
             quantize=setting.quantize, seed=cell.seed, seeds=1, points=1, minutes=plan.minutes,
             resume=(out / "run.json").exists(), measure=False, steer=cell.steer, options=plan.options(),
-            progress=_Spent(folder / "spent.json", earlier, began),
+            target=setting.target if cell.steer == "measured" else None, progress=_Spent(folder / "spent.json", earlier, began),
         )  # fmt: skip
     except BudgetError:
         from compressor.result import CompressionResult
@@ -246,8 +249,10 @@ def _scratch(job: Job, store: Store) -> dict[str, Any]:
     for stale in (folder / f"{mode}.tflite", folder / f"{mode}.npz"):
         stale.unlink(missing_ok=True)
     file, _ = export_and_test(folder / "net.keras", folder, mode, split.test, data, task)
+    whole = _read(store.original(cell.task, cell.seed) / "training.json")
+    met = score >= float(whole["validation"]) - DROP_POINTS / 100
     return {
-        **predicted(job, file), "met": True, "validation": score, "parameters": int(model.count_params()),
+        **predicted(job, file), "met": met, "validation": score, "parameters": int(model.count_params()),
         "seconds": seconds, "trials": 0, "widths": facts["widths"], "winner": best.name,
     }  # fmt: skip
 

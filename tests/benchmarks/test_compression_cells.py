@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from benchmarks.compression import __main__ as command
-from benchmarks.compression import report
+from benchmarks.compression import records, report, versions, where
 from benchmarks.compression.answers import Answers
 from benchmarks.compression.cells import ROWS, TIERS, Cell, Store, all_cells
 from benchmarks.compression.measuring import Turn, Turns, digest
@@ -23,9 +23,20 @@ def test_every_row_is_in_one_tier_and_every_cell_comes_once():
     assert all_cells(["motion"], ["float32"], 1, ["scratch", "uniform"])[-1].name == "scratch"
 
 
+def test_one_seed_of_every_task_comes_before_the_next_seed():
+    first = [cell for cell in all_cells(["motion", "sound"], ["float32"], 2) if cell.name == "original"]
+    assert [(cell.task, cell.seed) for cell in first] == [
+        ("motion", 0),
+        ("sound", 0),
+        ("motion", 1),
+        ("sound", 1),
+    ]
+
+
 def test_cells_know_what_they_steer_by_and_their_names():
     cell = Cell("motion", "int8", 1, "optuna:flops")
     assert (cell.method, cell.steer, cell.is_search) == ("optuna", "flops", True)
+    assert Cell("motion", "int8", 1, "netadapt:measured").steer == "measured"
     assert cell.matches([])
     assert cell.matches(["sound", "int8/motion"])
     assert not cell.matches(["motion/float32"])
@@ -91,10 +102,26 @@ def test_verdicts_and_the_strongest_baseline(table):
     assert rival.name == "fastdeepiot:flops", "uniform is faster, but worse"
     (item,) = report.against_strongest(table)
     assert item.time.ratio == pytest.approx(0.4 / 0.6)
-    assert item.fair
+    assert item.verdict == "same"
     assert "1 of 1 tasks" in report.goal_line([item])
     unfair = report.comparison(table, "motion", "float32", "uniform", "deepiot")
-    assert "(!) accuracies differ" in unfair.line()
+    assert unfair.verdict == "worse"
+    assert unfair.line().endswith("] worse")
+
+
+def test_a_ratio_is_never_of_the_same_accuracy_where_chance_leaves_that_open(tmp_path):
+    store, turns = Store(tmp_path), Turns(tmp_path / "turns.jsonl")
+    cells = [Cell("motion", "float32", 0, name) for name in ("original", "deepiot", "fastdeepiot")]
+    for cell, wrong in zip(cells, (0, 0, 1), strict=True):
+        made(store, cell, wrong=wrong)  # one of 200 rows: half a point, give or take as much
+    measured(store, turns, cells, (1.0, 0.8, 0.4))
+    table = Table(store, turns, ["motion"], ["float32"], 1, [cell.name for cell in cells])
+    (item,) = report.against_deepiot(table)
+    assert item.verdict == "undecided"
+    (record,) = [
+        r for r in records.comparison_records(table) if r["one"] == "fastdeepiot" and r["other"] == "deepiot"
+    ][:1]
+    assert record["accuracy"] == "undecided"
 
 
 def test_the_report_shows_everything_and_what_was_not_run(table):
@@ -182,3 +209,59 @@ def test_missing_data_and_other_schedules_are_said(tmp_path, capsys):
         == 2
     )
     assert "begun with another" in capsys.readouterr().err
+
+
+def test_a_cell_tells_which_versions_of_the_code_made_it(tmp_path, monkeypatch):
+    new, old = tmp_path / "new", tmp_path / "old"
+    for folder in (new, old):
+        folder.mkdir()
+    (old / "run.json").write_text("{}")
+    monkeypatch.setattr(versions, "mark", lambda: "first")
+    assert versions.remember(new) == ["first"]
+    assert versions.remember(old) == ["unknown", "first"]
+    monkeypatch.setattr(versions, "mark", lambda: "second")
+    assert versions.remember(new) == ["first", "second"]
+    assert versions.remember(new) == ["first", "second"]
+    (new / "code.json").write_text("[torn")
+    assert versions.remember(new) == ["unknown", "second"]
+
+
+def test_cells_of_different_versions_in_one_table_are_told(table):
+    assert versions.lines(table) == []
+    cell = Cell("motion", "float32", 0, "deepiot")
+    table.store.finish(cell, {**table.store.facts(cell), "code": ["abc"]})
+    again = Table(table.store, table.turns, table.tasks, table.settings, 2, table.names)
+    (line,) = versions.lines(again)
+    assert "unknown: 9, abc: 1" in line
+
+
+class _Layer:
+    def __init__(self, op, ms):
+        self.op, self.predicted_ms = op, ms
+
+
+class _Predicted:
+    def __init__(self, whole, *layers):
+        self.predicted_ms, self.layers = whole, [_Layer(*layer) for layer in layers]
+
+
+def test_times_by_operator_add_up_to_the_whole_with_the_runtime_apart():
+    one = _Predicted(1.0, ("conv_2d", 0.6), ("conv_2d", 0.2), ("add", 0.1))
+    two = _Predicted(0.6, ("conv_2d", 0.5))
+    found = where.by_operator([one, two])
+    assert found["conv_2d"] == pytest.approx((1.5, 0.65))
+    assert found["add"] == pytest.approx((0.5, 0.05))
+    assert found[where.RUNTIME] == pytest.approx((0, 0.1))
+    assert sum(ms for _, ms in found.values()) == pytest.approx(0.8)
+
+
+def test_operators_that_take_little_in_every_network_are_shown_together():
+    columns = {
+        "original": {"conv_2d": (2, 0.9), "add": (3, 0.02), "mul": (1, 0.03), where.RUNTIME: (0, 0.001)},
+        "narrow": {"conv_2d": (2, 0.1), "add": (3, 0.02), "mul": (1, 0.001), where.RUNTIME: (0, 0.001)},
+    }
+    found = where.gathered(columns)
+    assert found["original"]["add"] == (3, 0.02), "much of the narrow one"
+    assert found["original"][where.OTHERS] == (1, 0.03)
+    assert where.OTHERS in found["narrow"]
+    assert "mul" not in found["narrow"]
