@@ -191,6 +191,9 @@ class Evaluator:
         A candidate that is not done by then is not judged.
     epoch_seconds
         What an epoch over all training rows takes, by the last candidate; 0 before there is one.
+    judges_first
+        Whether the first candidate is judged even where the time was used up before it was done, so that a search has
+        something to go on with.
     on_epoch
         As `SearchProblem.on_epoch`.
     """
@@ -200,6 +203,7 @@ class Evaluator:
         self._first = True
         self.last: Any = None
         self.deadline = math.inf
+        self.judges_first = True
         self.epoch_seconds = 0.0
         self.on_epoch: Callable[[int, int, float], None] = lambda epoch, epochs, score: None
 
@@ -226,7 +230,7 @@ class Evaluator:
             rows = len(self._prepared.task.data.x)
             seen = min(rows, self._schedule.most_rows or rows)
             self.epoch_seconds = outcome.seconds / outcome.epochs * rows / seen
-        if not outcome.complete and not self._first:
+        if not outcome.complete and not (self._first and self.judges_first):
             raise SearchOverError
         self._first = False
         return outcome.score, outcome.loss

@@ -28,10 +28,12 @@ LEVEL = "level"
 ABOUT = "edgetime"
 """The attribute of a study that says what it is about."""
 
+OVER = "over"
+"""The attribute of a study that says whether the leading process has ended it."""
+
 BEING_TRIED = "being tried"
 """Why a trial is void that yielded to another one about the same widths."""
 
-_OVER = "over"
 _MOST_RETRIES = 3
 _DECIDE_S = 5.0
 _LOOK_S = 0.02
@@ -95,8 +97,8 @@ class SharedStudy:
                 directions=[StudyDirection.MAXIMIZE, *([StudyDirection.MINIMIZE] * costs)],
                 load_if_exists=True,
             )
-            if leads and (about is not None or _OVER in self.study.user_attrs):
-                self.study.set_user_attr(_OVER, False)
+            if leads and (about is not None or OVER in self.study.user_attrs):
+                self.study.set_user_attr(OVER, False)
             if leads and about is not None:
                 self.study.set_user_attr(ABOUT, dict(about))
         _live.add(self._token)
@@ -277,7 +279,7 @@ class SharedStudy:
         """
         if not self._leads:
             with telling(self.where):
-                if self.study.user_attrs.get(_OVER):
+                if self.study.user_attrs.get(OVER):
                     raise SearchOverError
 
     def close(self, over: bool = False) -> None:
@@ -293,7 +295,7 @@ class SharedStudy:
         _live.discard(self._token)
         with contextlib.suppress(Exception):
             if over and self._leads:
-                self.study.set_user_attr(_OVER, True)
+                self.study.set_user_attr(OVER, True)
         if self._heart is not None:
             self._heart.join(timeout=1.0)
         with contextlib.suppress(Exception):

@@ -15,6 +15,7 @@ REPORT = "report.html"
 
 
 def command(
+    context: typer.Context,
     network: Annotated[
         Path | None,
         typer.Argument(metavar="NET.keras", help="The trained Keras network.", show_default=False),
@@ -54,7 +55,7 @@ def command(
     max_energy_mj: Annotated[
         float | None,
         typer.Option(
-            metavar="MJ", help="Millijoules of an inference, where the device's model knows energy."
+            metavar="MJ", help="Millijoules of an inference; needs a device whose profile has energy."
         ),
     ] = None,
     minimize: Annotated[
@@ -152,8 +153,9 @@ def command(
     $ edgetime compress --join small
     """
     if join is not None:
-        from edgetime.cli.compress_join import join_search
+        from edgetime.cli.compress_join import check_options, join_search
 
+        check_options(context)
         join_search(join, network, data, time_model, calibration, storage, minutes, json)
         return
     if network is None or data is None or time_model is None or output is None:

@@ -3,9 +3,48 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
+
+import typer
 
 from edgetime.cli.console import Terminal
 from edgetime.cli.failures import StoppedError
+from profiler.errors import UsageError
+
+_TOGETHER = frozenset(
+    {"network", "data", "time_model", "calibration", "storage", "minutes", "join", "json", "help"}
+)
+"""What says where the search and its files are, and how long to help; all else was said where it was begun."""
+
+
+def check_options(context: typer.Context) -> None:
+    """That nothing was given beside ``--join`` that would be ignored, be it the default.
+
+    Raises
+    ------
+    UsageError
+        Something was.
+    """
+    names = [_typed(one, context) for one in context.command.params if _is_stranger(one, context)]
+    if not names:
+        return
+    listed = f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]
+    do, them = ("do", "them") if len(names) > 1 else ("does", "it")
+    mend = "; for more processes give the command several times" if "--workers" in names else ""
+    raise UsageError(
+        f"{listed} {do} not go with --join, which helps with a search as it was begun: leave {them} out{mend}."
+    )
+
+
+def _is_stranger(option: Any, context: typer.Context) -> bool:
+    source = context.get_parameter_source(option.name)
+    return option.name not in _TOGETHER and source is not None and source.name == "COMMANDLINE"
+
+
+def _typed(option: Any, context: typer.Context) -> str:
+    """An option as it was typed, such as ``--no-measure``; of several names the first."""
+    off = option.secondary_opts if context.params[option.name] is False else ()
+    return str((*off, *option.opts)[0])
 
 
 def join_search(
