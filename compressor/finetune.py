@@ -87,6 +87,11 @@ class Outcome:
 class FineTuner:
     """Trains networks on one data set, with the original's outputs as an example.
 
+    `keras.distillation.Distiller` (as of Keras 3.15) is not used: it asks the teacher at every step, where here its
+    outputs are computed once for all candidates of a search; it marks the teacher as not trainable for good, takes
+    for logits what comes out of a softmax, and trains by `Model.fit`, in which a deadline within an epoch and a
+    checkpoint with the best weights so far would be callbacks of our own all the same.
+
     Parameters
     ----------
     task

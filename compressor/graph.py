@@ -30,6 +30,7 @@ from compressor.graph_records import (
     Widths,
 )
 from compressor.graph_units import find_groups, tied
+from compressor.holds import Holds, joined
 from compressor.rules import RULES, Atoms, Frozen, Outputs, Recorder
 from compressor.tensor_keys import TensorKey
 from compressor.topology import Call, Topology, Variables, read_topology
@@ -216,7 +217,7 @@ class _Builder:
         self.frozen: dict[str, FrozenLayer] = {}
         self.atoms = 0
         self.pairs: list[tuple[Atoms, Atoms]] = []
-        self.held: list[Atoms] = []
+        self.holds = Holds()
         # What the first use of each layer wrote down, and how much of it this use has written again.
         self.written: dict[str, list[tuple[tuple[Any, ...], Atoms]]] = {}
         self.turn = 0
@@ -239,13 +240,14 @@ class _Builder:
         self.pairs.append((first, second))
 
     def freeze(self, atoms: Atoms) -> None:
-        self.held.append(atoms)
+        self.holds.add(atoms)
+
+    def hold(self, call: Call, atoms: Atoms, reason: str) -> None:
+        self.holds.named.append((FrozenLayer(call.name, reason), atoms))
 
     def removable(self, atoms: Atoms) -> bool:
         roots = self._roots()
-        stays = np.zeros(self.atoms, dtype=bool)
-        stays[roots[_joined(self.held)]] = True
-        return not stays[roots[atoms]].all()
+        return not self.holds.stays(roots)[roots[atoms]].all()
 
     def axis(self, call: Call, variable: str, axis: int, atoms: Atoms, role: str) -> None:
         shape = call.variables.get(variable)
@@ -292,16 +294,16 @@ class _Builder:
         for key in self.topology.outputs:
             self.freeze(self._of(key))
         roots = self._roots()
-        stays = np.zeros(self.atoms, dtype=bool)
-        stays[_joined(self.held)] = True
-        groups, units = find_groups(self.axes, self.counts, roots, stays)
+        groups, units = find_groups(self.axes, self.counts, roots, self.holds.stays(roots))
+        for layer in self.holds.told(roots):
+            self.frozen.setdefault(layer.layer, layer)
         return ChannelGraph(
             self.axes,
             self.counts,
             roots,
             groups,
             units,
-            list(self.frozen.values()),
+            [self.frozen[node.name] for node in self.topology.nodes if node.name in self.frozen],
             {node.name: node.variables for node in self.topology.nodes},
             self.channels.values(),
             self.rescales,
@@ -312,7 +314,9 @@ class _Builder:
         if call.kind == "InputLayer" and not call.inputs:
             self._leave_alone(TensorKey(call.name, call.index))
             return
-        records: tuple[list[Any], ...] = (self.axes, self.counts, self.rescales, self.statistics_over)
+        records: tuple[list[Any], ...] = (
+            self.axes, self.counts, self.rescales, self.statistics_over, self.holds.named,
+        )  # fmt: skip
         sizes = [len(record) for record in records]
         self.turn = 0
         self.written.setdefault(call.name, [])
@@ -340,14 +344,15 @@ class _Builder:
             raise Frozen("low-rank adaptation is switched on")
         if call.config.get("quantization_config") or "Quantized" in str(call.config.get("dtype")):
             raise Frozen("its weights are quantised")
-        if any(
+        if not call.inputs:
+            raise Frozen("it reads no tensor of the network")
+        # What an embedding reads are positions: how many there are says nothing about its width.
+        if call.kind != "Embedding" and any(
             len(shape) < 2 or shape[-1] is None or key not in self.channels
             for key, shape in zip(call.inputs, call.input_shapes, strict=True)
         ):
             raise Frozen("the width of what it reads is not known")
-        if not call.inputs:
-            raise Frozen("it reads no tensor of the network")
-        return rule(call, [self.channels[key] for key in call.inputs], self)
+        return rule(call, [self._of(key) for key in call.inputs], self)
 
     def _freeze(self, call: Call, reason: str) -> None:
         """Leave a layer whole, with all that flows into and out of it."""
@@ -372,7 +377,7 @@ class _Builder:
             self.channels[key] = self.fixed(shape[-1])
 
     def _roots(self) -> Atoms:
-        return tied(self.atoms, _joined([a for a, _ in self.pairs]), _joined([b for _, b in self.pairs]))
+        return tied(self.atoms, joined([a for a, _ in self.pairs]), joined([b for _, b in self.pairs]))
 
 
 def _inner_input(call: Call, inputs: Sequence[Atoms], recorder: Recorder) -> Outputs:
@@ -381,10 +386,6 @@ def _inner_input(call: Call, inputs: Sequence[Atoms], recorder: Recorder) -> Out
     if isinstance(shape, (list, tuple)):
         recorder.count(call, "batch_shape", inputs[0], position=len(shape) - 1)
     return inputs[0]
-
-
-def _joined(parts: Sequence[Atoms]) -> Atoms:
-    return np.concatenate([part.ravel() for part in parts]) if parts else np.empty(0, np.int64)
 
 
 def _unknown(kind: str) -> str:

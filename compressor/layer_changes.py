@@ -118,12 +118,12 @@ def layer_changes(
     Parameters
     ----------
     keras_names
-        Names of the model's layers: files call a layer by several of them.
+        Addresses of the model's layers (`compressor.topology.layers_of`): files call a layer by several of them.
     """
-    setting = _trees(time_model)
+    setting, ranks = _trees(time_model), _ranks(keras_names)
     rows = []
     for one, two in aligned(before.network.layers, after.network.layers):
-        rows.append(_row(setting, before, after, one, two, keras_names))
+        rows.append(_row(setting, before, after, one, two, ranks))
     rest_before = before.total_ms - float(before.layers_ms.sum())
     rest_after = after.total_ms - float(after.layers_ms.sum())
     rows.append(
@@ -159,7 +159,7 @@ def _row(
     after: Timed,
     one: int | None,
     two: int | None,
-    names: Sequence[str],
+    ranks: _Ranks,
 ) -> LayerChange:
     old = None if one is None else before.network.layers[one]
     new = None if two is None else after.network.layers[two]
@@ -173,7 +173,7 @@ def _row(
         nearer = float(before.traffic_ms[one] - after.traffic_ms[two])
         why = reason(setting, old, new, was, was - now, nearer)
     return LayerChange(
-        name=name_of(layer, names),
+        name=_name(layer, ranks),
         op=layer.op,
         index_before=old.index if old else None,
         index_after=new.index if new else None,
@@ -190,15 +190,47 @@ def _row(
 
 
 def name_of(layer: Layer, keras_names: Sequence[str]) -> str:
-    """What to call a layer: the Keras layer that does the work, else the file's name for it.
+    """What to call a layer: the address of the Keras layer that does the work, else the file's name for it.
 
     The converter joins the names of all that it fused, such as ``net/relu1_1/Relu;…;net/conv1_1/convolution``: of
-    the Keras layers in it the first in the model's order is meant, since what follows was fused into it.
+    the Keras layers in it the first in the model's order is meant, since what follows was fused into it. Each of
+    these names is that of the network, then a layer's address, with a number behind each part, then what the layer
+    does: so ``net/backbone_1/conv1_1/convolution`` is ``backbone/conv1``, and no ``conv1`` of the network's own.
     """
-    parts = {part for name in layer.name.split(";") for part in name.split("/")}
-    parts |= {part.rpartition("_")[0] for part in parts if part.rpartition("_")[2].isdigit()}
-    found = [name for name in keras_names if name in parts]
-    return found[0] if found else layer.name.split(";")[0]
+    return _name(layer, _ranks(keras_names))
+
+
+_Ranks = dict[tuple[str, ...], int]
+"""Places in the model's order, by the parts of the address."""
+
+
+def _ranks(addresses: Sequence[str]) -> _Ranks:
+    """Of layers, and behind them of the models inside the model that they stand in, innermost first."""
+    layers = [tuple(address.split("/")) for address in addresses]
+    depth = max(map(len, layers), default=0)
+    models = [layer[:length] for length in range(depth - 1, 0, -1) for layer in layers if length < len(layer)]
+    return {parts: rank for rank, parts in enumerate(dict.fromkeys([*layers, *models]))}
+
+
+def _name(layer: Layer, ranks: _Ranks) -> str:
+    found = [_address(name.split("/"), ranks) for name in layer.name.split(";")]
+    best = min((parts for parts in found if parts), key=ranks.__getitem__, default=())
+    return "/".join(best) or layer.name.split(";")[0]
+
+
+def _address(parts: Sequence[str], ranks: _Ranks) -> tuple[str, ...]:
+    """The innermost address in one name: right behind the network's name, else as far in front as there is one."""
+    for start in sorted(range(len(parts)), key=lambda start: (start != 1, start)):
+        best: tuple[str, ...] = ()
+        reached: list[tuple[str, ...]] = [()]
+        for part in parts[start:]:
+            bare, _, number = part.rpartition("_")
+            spellings = (part, bare) if number.isdigit() else (part,)
+            reached = [(*way, one) for way in reached for one in spellings if (*way, one) in ranks]
+            best = min(reached, key=ranks.__getitem__, default=best)
+        if best:
+            return best
+    return ()
 
 
 def _channels(layer: Layer | None) -> int | None:

@@ -20,7 +20,7 @@ expectations does at inference can be folded into the weights (`folded`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -93,6 +93,7 @@ def masked_twin(model: Any, graph: ChannelGraph) -> MaskedTwin:
     """
     switch, plan = _Switch(), _Plan(model, graph)
     addresses = {id(layer): name for name, layer in layers_of(model)}
+    copied: dict[int, str] = {}  # a layer of a model inside may have the name of one outside
 
     def made(layer: Any) -> Any:
         copy = layer.__class__.from_config(layer.get_config())
@@ -102,12 +103,14 @@ def masked_twin(model: Any, graph: ChannelGraph) -> MaskedTwin:
         if name in plan.in_weights:
             _switch_weights(copy, switch, plan.in_weights[name])
         if name in plan.statistics:
-            _switch_statistics(copy, switch, plan.statistics[name])
+            _switch_statistics(_inside(copy, plan.statistics[name][0]), switch, plan.statistics[name][1])
+        copied[id(copy)] = name
         return copy
 
     def called(layer: Any, *values: Any, **options: Any) -> Any:
-        if layer.name in plan.at_input:
-            values = (_ChannelMask(switch, plan.at_input[layer.name])(values[0]), *values[1:])
+        name = copied.get(id(layer), "")
+        if name in plan.at_input:
+            values = (_ChannelMask(switch, plan.at_input[name])(values[0]), *values[1:])
         return layer(*values, **options)
 
     functional = (
@@ -144,6 +147,13 @@ def folded(weights: LayerWeights, model: Any, graph: ChannelGraph, scale: NDArra
     return result
 
 
+def _inside(layer: Any, path: Sequence[str]) -> Any:
+    """The layer that a wrapper stands around; `path` as in `compressor.graph_records.Count`."""
+    for name in path[::2]:
+        layer = getattr(layer, name)
+    return layer
+
+
 class _Plan:
     """Where masks act, by the address of the layer: at its input, in its state, in its weights; with the
     numbers of the channels there."""
@@ -154,7 +164,7 @@ class _Plan:
         self.at_input: dict[str, NDArray[np.int64]] = {}
         self.in_state: dict[str, NDArray[np.int64]] = {}
         self.in_weights: dict[str, list[tuple[int, int, NDArray[np.int64]]]] = {}
-        self.statistics: dict[str, NDArray[np.int64]] = {}
+        self.statistics: dict[str, tuple[tuple[str, ...], NDArray[np.int64]]] = {}
         for axis in graph.readers:
             name, layer, numbers = axis.layer, layers[axis.layer], graph.positions(axis.atoms)
             kind = "" if "/" in name else type(layer).__name__
@@ -167,8 +177,7 @@ class _Plan:
                 self.in_weights.setdefault(name, []).append((index, axis.axis, numbers))
                 self.shared[numbers[numbers >= 0]] = True
         for item in graph.statistics:
-            if not item.path:
-                self.statistics[item.layer] = graph.positions(item.atoms)
+            self.statistics[item.layer] = item.path, graph.positions(item.atoms)
 
 
 class _Switch:

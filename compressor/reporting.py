@@ -18,6 +18,7 @@ from compressor.point_files import WINNER, PointFiles, write_files
 from compressor.preparation import Prepared
 from compressor.remarks import remarks
 from compressor.result import CompressionResult, LayerWidth, NetworkFacts, Point
+from compressor.topology import layers_of
 from compressor.verification import (
     Turns,
     file_score,
@@ -33,7 +34,11 @@ from profiler.progress import ProgressCallback, within
 from profiler.target import Target
 from profiler.tflite_reader import read_network
 
-_WIDTH_KEYS = ("filters", "units")
+_REPEATED_KEYS = frozenset({"groups", "target_shape", "newshape", "shape", "batch_shape", "projection_dim"})
+"""Counts that only say again how wide something is that another layer made."""
+
+_LABELS = {"num_query_heads": "query_heads"}
+"""Where a group's own label would stand for two counts of one layer."""
 
 
 @dataclass(frozen=True)
@@ -133,15 +138,22 @@ def make_result(
 
 
 def layer_widths(prepared: Prepared, trial: Trial) -> tuple[LayerWidth, ...]:
-    """The width of every layer that has one of its own, before and after."""
+    """The width of every layer that has one of its own, before and after.
+
+    What else can be chosen inside a layer stands under its name with what it is behind it, as in the names of
+    groups: ``attention.heads``, ``attention.key_width``.
+    """
     graph = prepared.graph
     rows = []
     for count in graph.counts:
-        if count.key in _WIDTH_KEYS:
+        if count.key not in _REPEATED_KEYS:
             form = graph.form(count.atoms)
             group = form.times[0][0] if form.times else ""
-            rows.append(LayerWidth(count.layer, group, form(graph.widths), form(trial.widths)))
-    return tuple(rows)
+            label = _LABELS.get(count.key, count.label)
+            name = f"{count.layer}.{label}" if label else count.layer
+            rows.append(LayerWidth(name, group, form(graph.widths), form(trial.widths)))
+    # The two layers of a bidirectional one say the same.
+    return tuple(dict.fromkeys(rows))
 
 
 def _without_channels(trial: Trial) -> dict[str, Any]:
@@ -282,4 +294,4 @@ def _layers(prepared: Prepared, files: PointFiles, measured: _Measured) -> tuple
         timed(prepared.time_model, read_network(files.tflite[name]), measured.layers.get(name))
         for name in (base, WINNER)
     )
-    return layer_changes(prepared.time_model, before, after, [layer.name for layer in prepared.model.layers])
+    return layer_changes(prepared.time_model, before, after, [name for name, _ in layers_of(prepared.model)])

@@ -86,7 +86,16 @@ class NetworkFacts:
 
 @dataclass(frozen=True)
 class LayerWidth:
-    """The width of one layer before and after."""
+    """The width of one layer before and after.
+
+    Attributes
+    ----------
+    layer
+        Its address (``backbone/conv1``); for what can be chosen inside a layer with what it is behind it, as in
+        `compressor.graph.Group` (``attention.heads``).
+    group
+        The group that it is a width of; empty where it is fixed.
+    """
 
     layer: str
     group: str
@@ -105,7 +114,7 @@ class Point:
     chosen
         Whether it is the one that the result is about (`CompressionResult.after`).
     widths
-        By layer.
+        What can be chosen, by the names of `LayerWidth`.
     validation_score
         Of the file on the validation rows, mean over seeds: by this and the time points are compared.
     score

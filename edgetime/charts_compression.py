@@ -66,7 +66,8 @@ def given_back(result: Result) -> dict[str, Any]:
     rows = layer_rows.gathered(row for row in result["layers"] if row["op"])
     top = sorted(rows, key=lambda row: -abs(row["saved_ms"]))[:MOST_LAYERS]
     shown = [row for row in rows if row in top]
-    names = _distinct([row["name"].split(";")[0].split("/")[-1] + layer_rows.times(row) for row in shown])
+    short = layer_rows.short_names(rows)
+    names = _distinct([short[row["name"]] + layer_rows.times(row) for row in shown])
     series = [
         {
             "name": "predicted",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -27,6 +28,21 @@ def gathered(rows: Iterable[Row]) -> list[dict[str, Any]]:
     for row in rows:
         groups.setdefault(tuple(row.get(key) for key in _SAME), []).append(row)
     return [{**group[0], "count": len(group)} | _sums(group) for group in groups.values()]
+
+
+def short_names(rows: Iterable[Row]) -> dict[str, str]:
+    """For the name of each row as little of its end as tells the layer from all others.
+
+    Two models inside a model may each have a ``conv1``: those are ``left/conv1`` and ``right/conv1``. Of names that
+    the converter joined the first counts.
+    """
+    parts = {name: name.split(";")[0].split("/") for name in dict.fromkeys(row["name"] for row in rows)}
+    counts = Counter("/".join(part[-n:]) for part in parts.values() for n in range(1, len(part) + 1))
+    found = {}
+    for name, part in parts.items():
+        ends = ["/".join(part[-n:]) for n in range(1, len(part) + 1)]
+        found[name] = next((end for end in ends if counts[end] == 1), ends[-1])
+    return found
 
 
 def times(row: Row) -> str:

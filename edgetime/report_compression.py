@@ -138,6 +138,7 @@ def _layer_table(page: Page, result: Result) -> None:
         "why",
     ]
     rows = []
+    short = layer_rows.short_names(result["layers"])
     for row in layer_rows.gathered(result["layers"]):
         if not row["op"] and not row["before_ms"] and not row["saved_ms"]:
             continue
@@ -145,7 +146,7 @@ def _layer_table(page: Page, result: Result) -> None:
         backed = f" ({row['evidence']})" if row["evidence"] else ""
         rows.append(
             [
-                _layer_name(row),
+                _layer_name(row, short),
                 _channels(row),
                 units.ms(row["before_ms"]),
                 units.ms(row["after_ms"]),
@@ -159,9 +160,9 @@ def _layer_table(page: Page, result: Result) -> None:
     page.table(columns, rows, strong=len(rows) - 1)
 
 
-def _layer_name(row: layer_rows.Row) -> str:
+def _layer_name(row: layer_rows.Row, short: Mapping[str, str]) -> str:
     op = f" ({row['op']})" if row["op"] else ""
-    return row["name"].split(";")[0].split("/")[-1] + op + layer_rows.times(row)
+    return short[row["name"]] + op + layer_rows.times(row)
 
 
 def _channels(row: Mapping[str, Any]) -> str:
@@ -200,7 +201,7 @@ def _width_chart(result: Result) -> dict[str, Any]:
     names = [row["layer"] for row in widths]
     return {
         "title": "Widths",
-        "caption": "Channels of each layer, before and after.",
+        "caption": "Channels of each layer (and heads and widths inside attention), before and after.",
         "x_title": "",
         "y_title": "channels",
         "log": False,

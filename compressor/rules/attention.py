@@ -101,7 +101,7 @@ def _arguments(call: Call, inputs: Sequence[Atoms], recorder: Recorder) -> dict[
             if name in _PARAMETERS:
                 read[name] = by_key[value]
             else:
-                recorder.freeze(by_key[value])
+                recorder.hold(call, by_key[value], "its mask says which positions count")
     if "query" not in read or "value" not in read or len(call.arguments) > len(_PARAMETERS):
         raise Frozen("what it attends to is not known")
     read.setdefault("key", read["value"])

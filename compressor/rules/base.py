@@ -56,6 +56,12 @@ class Recorder(Protocol):
         """Say that the layer divides by a statistic over all of these: it is then over those that are
         left."""
 
+    def hold(self, call: Call, atoms: Atoms, reason: str) -> None:
+        """Say that none of these can go because of what this layer does.
+
+        It is named for it where some of them could go otherwise: what a network puts out stays in any case.
+        """
+
     def remark(self, call: Call, reason: str) -> None:
         """Name a layer that keeps its channels, though others may pass through it."""
 
@@ -77,6 +83,9 @@ ELEMENTWISE = frozenset(
 """Activations that look at one number at a time, so that a channel never sees another."""
 
 
+_OVER_CHANNELS = frozenset({"softmax", "log_softmax", "sparsemax", "glu"})
+
+
 def activation_name(value: Any) -> str | None:
     """The built-in name of a serialised activation; None where it is not built in."""
     if value is None:
@@ -92,6 +101,16 @@ def activation_name(value: Any) -> str | None:
 def is_elementwise(value: Any) -> bool:
     """Whether a serialised activation looks at one number at a time."""
     return activation_name(value) in ELEMENTWISE
+
+
+def activated(call: Call, recorder: Recorder, atoms: Atoms, keys: Sequence[str] = ("activation",)) -> None:
+    """Hold channels that an activation does not look at one by one, or that nobody knows about."""
+    for key in keys:
+        value = call.config.get(key)
+        if not is_elementwise(value):
+            name = activation_name(value)
+            mixes = name in _OVER_CHANNELS
+            recorder.hold(call, atoms, f"a {name} over all channels" if mixes else "an activation of its own")
 
 
 def require_channels_last(call: Call) -> None:
@@ -111,8 +130,7 @@ def made(call: Call, recorder: Recorder, out: Atoms, key: str, bias: str = "bias
     recorder.count(call, key, out)
     if bias in call.variables:
         recorder.axis(call, bias, -1, out, "out")
-    if not is_elementwise(call.config.get("activation")):
-        recorder.freeze(out)
+    activated(call, recorder, out)
     return out
 
 
@@ -122,10 +140,14 @@ def passed(call: Call, inputs: Sequence[Atoms], recorder: Recorder) -> Outputs:
     return inputs[0]
 
 
-def mixed(call: Call, inputs: Sequence[Atoms], recorder: Recorder) -> Outputs:
-    """Each channel's result depends on all of them, so none can go (softmax)."""
-    recorder.freeze(inputs[0])
-    return inputs[0]
+def held(reason: str) -> Rule:
+    """A rule by which none of what a layer reads can go, and all of it goes on."""
+
+    def rule(call: Call, inputs: Sequence[Atoms], recorder: Recorder) -> Outputs:
+        recorder.hold(call, inputs[0], reason)
+        return inputs[0]
+
+    return rule
 
 
 def each(names: str, rule: Rule) -> dict[str, Rule]:

@@ -13,32 +13,29 @@ from compressor.rules.base import (
     Outputs,
     Recorder,
     Rule,
+    activated,
     activation_name,
     by_rank,
     each,
-    is_elementwise,
-    mixed,
     passed,
 )
 from compressor.topology import Call
 
 
 def _activation(call: Call, inputs: Sequence[Atoms], recorder: Recorder) -> Outputs:
-    value = call.config.get("activation")
-    if activation_name(value) is None:
+    if activation_name(call.config.get("activation")) is None:
         raise Frozen("an activation of its own")
-    if not is_elementwise(value):
-        recorder.freeze(inputs[0])
+    activated(call, recorder, inputs[0])
     return inputs[0]
 
 
 def _softmax(call: Call, inputs: Sequence[Atoms], recorder: Recorder) -> Outputs:
     if len(inputs) > 1:
-        recorder.freeze(inputs[1])
+        recorder.hold(call, inputs[1], "its mask says which positions count")
     axes, rank = call.config.get("axis", -1), len(call.input_shapes[0])
     axes = axes if isinstance(axes, (list, tuple)) else [axes]
     if any(axis in (-1, rank - 1) for axis in axes):
-        return mixed(call, inputs, recorder)
+        recorder.hold(call, inputs[0], "a softmax over all channels")
     return inputs[0]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from compressor.rules.base import Atoms, Frozen, Outputs, Recorder, Rule, each, mixed, normalised_axes
+from compressor.rules.base import Atoms, Frozen, Outputs, Recorder, Rule, each, held, normalised_axes
 from compressor.topology import Call
 
 
@@ -52,12 +52,6 @@ def _group_norm(call: Call, inputs: Sequence[Atoms], recorder: Recorder) -> Outp
     return source
 
 
-def _normalization(call: Call, inputs: Sequence[Atoms], recorder: Recorder) -> Outputs:
-    """Scales each channel by numbers that stand in its configuration as well."""
-    recorder.freeze(inputs[0])
-    return inputs[0]
-
-
 def _prelu(call: Call, inputs: Sequence[Atoms], recorder: Recorder) -> Outputs:
     _weights(call, inputs[0], recorder)
     return inputs[0]
@@ -74,8 +68,9 @@ RULES: Mapping[str, Rule] = {
     **each("BatchNormalization", _batch_norm),
     **each("LayerNormalization RMSNormalization", _layer_norm),
     **each("GroupNormalization", _group_norm),
-    **each("Normalization", _normalization),
-    **each("UnitNormalization", mixed),
+    # Its numbers stand in its configuration as well.
+    **each("Normalization", held("it scales each channel by a number of its own")),
+    **each("UnitNormalization", held("it divides by the norm over all channels")),
     **each("PReLU", _prelu),
     **each("applications.LayerScale", _layer_scale),
 }

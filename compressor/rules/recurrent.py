@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from compressor.rules.base import Atoms, Frozen, Outputs, Recorder, Rule, each, is_elementwise
+from compressor.rules.base import Atoms, Frozen, Outputs, Recorder, Rule, activated, each
 from compressor.topology import Call, kind_of
 
 _GATES = {"SimpleRNN": 1, "GRU": 3, "LSTM": 4, "ConvLSTM1D": 4, "ConvLSTM2D": 4, "ConvLSTM3D": 4}
@@ -35,8 +35,7 @@ def _cell(
     recorder.axis(call, "recurrent_kernel", -1, every, "out")
     if "bias" in call.variables:
         recorder.axis(call, "bias", -1, every, "out")
-    if not all(is_elementwise(config.get(name)) for name in ("activation", "recurrent_activation")):
-        recorder.freeze(out)
+    activated(call, recorder, out, ("activation", "recurrent_activation"))
     for state in states:
         recorder.unite(out, state)
     return (out,) * (1 + _STATES[kind])

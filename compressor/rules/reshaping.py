@@ -13,7 +13,17 @@ from typing import Any
 
 import numpy as np
 
-from compressor.rules.base import Atoms, Frozen, Outputs, Recorder, Rule, each, passed, require_channels_last
+from compressor.rules.base import (
+    Atoms,
+    Frozen,
+    Outputs,
+    Recorder,
+    Rule,
+    each,
+    held,
+    passed,
+    require_channels_last,
+)
 from compressor.tensor_keys import TensorKey
 from compressor.topology import Call
 
@@ -57,12 +67,6 @@ def _reshape(call: Call, inputs: Sequence[Atoms], recorder: Recorder) -> Outputs
 def _permute(call: Call, inputs: Sequence[Atoms], recorder: Recorder) -> Outputs:
     if tuple(call.config["dims"])[-1] != len(call.config["dims"]):
         raise Frozen("it moves channels out of the last axis")
-    return inputs[0]
-
-
-def _masking(call: Call, inputs: Sequence[Atoms], recorder: Recorder) -> Outputs:
-    """Steps are skipped where all channels have one value, so none may be missing."""
-    recorder.freeze(inputs[0])
     return inputs[0]
 
 
@@ -176,7 +180,7 @@ RULES: Mapping[str, Rule] = {
     **each("Flatten Reshape ops.Reshape", _reshape),
     **each("Permute", _permute),
     **each("RepeatVector", passed),
-    **each("Masking", _masking),
+    **each("Masking", held("it skips steps by all channels together")),
     **each("Concatenate ops.Concatenate", _concatenate),
     **each("ops.Stack", _stacked),
     "ops.Transpose": _moving(lambda a, c: np.transpose(a, _axis(c, "axes"))),

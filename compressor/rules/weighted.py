@@ -12,9 +12,9 @@ from compressor.rules.base import (
     Outputs,
     Recorder,
     Rule,
+    activated,
     by_rank,
     each,
-    is_elementwise,
     made,
     require_channels_last,
 )
@@ -52,8 +52,7 @@ def _depthwise(call: Call, inputs: Sequence[Atoms], recorder: Recorder) -> Outpu
     recorder.axis(call, "kernel", -2, inputs[0], "scale")
     if "bias" in call.variables:
         recorder.axis(call, "bias", 0, out, "scale")
-    if not is_elementwise(call.config.get("activation")):
-        recorder.freeze(out)
+    activated(call, recorder, out)
     return out
 
 
@@ -92,12 +91,13 @@ def _einsum_dense(call: Call, inputs: Sequence[Atoms], recorder: Recorder) -> Ou
     shape = call.config["output_shape"]
     many = isinstance(shape, (list, tuple))
     recorder.count(call, "output_shape", out, len(shape) - 1 if many else None)
-    if not is_elementwise(call.config.get("activation")):
-        recorder.freeze(out)
+    activated(call, recorder, out)
     return out
 
 
 def _embedding(call: Call, inputs: Sequence[Atoms], recorder: Recorder) -> Outputs:
+    """What it reads are numbers of rows, one at each position: there are no channels in it that could go."""
+    recorder.hold(call, inputs[0], "it reads positions")
     out = recorder.fresh(call.config["output_dim"])
     recorder.axis(call, "embeddings", 1, out, "out")
     recorder.count(call, "output_dim", out)

@@ -24,6 +24,7 @@ class FormulaPrediction:
     low_ms: float
     high_ms: float
     uncovered: tuple[str, ...] = ()
+    energy_mj: float | None = None
 
 
 @dataclass(frozen=True)
@@ -41,10 +42,13 @@ class FormulaTimeModel:
     ----------
     device
         What it is called.
+    mj_per_mac
+        Energy of a multiply-accumulate, and of a byte that is moved; None where no energy is known.
     """
 
-    def __init__(self, device: str = "a formula") -> None:
+    def __init__(self, device: str = "a formula", mj_per_mac: float | None = None) -> None:
         self.device = device
+        self._mj_per_mac = mj_per_mac
 
     def setting(self, name: str | None = None) -> FormulaSetting:
         """The only setting."""
@@ -57,10 +61,19 @@ class FormulaTimeModel:
     def predict(self, network: Network) -> FormulaPrediction:
         """The sum of the layers, and a tenth for the call."""
         total = 1.1 * float(self.predict_layers_ms(network.layers).sum())
-        return FormulaPrediction(total, 0.9 * total, 1.1 * total)
+        return FormulaPrediction(total, 0.9 * total, 1.1 * total, energy_mj=self._energy_mj(network))
+
+    def _energy_mj(self, network: Network) -> float | None:
+        if self._mj_per_mac is None:
+            return None
+        return self._mj_per_mac * sum(layer.macs + _moved(layer) for layer in network.layers)
+
+
+def _moved(layer: Layer) -> int:
+    return sum(tensor.nbytes for tensor in (*layer.inputs, *layer.outputs))
 
 
 def _layer_ms(layer: Layer) -> float:
-    moved = sum(tensor.nbytes for tensor in (*layer.inputs, *layer.outputs))
+    moved = _moved(layer)
     width = layer.outputs[0].shape[-1] if layer.outputs and layer.outputs[0].shape else 1
     return 1e-4 + 1e-8 * moved + 1e-7 * layer.macs / width * _TILE * math.ceil(width / _TILE)

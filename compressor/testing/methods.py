@@ -261,7 +261,7 @@ def check_diverging(case: Case) -> None:
 
 
 def check_limits(case: Case) -> None:
-    """Limits on time, size and memory are met together, whichever is the narrow one."""
+    """Limits on time, size, memory and energy are met, together too, whichever is the narrow one."""
     bench = case.bench
     wanted = [Goal(budget_ms=bench.between(0.7), most_bytes=bench.between(0.35, "size"))]
     if not case.trains:
@@ -271,6 +271,10 @@ def check_limits(case: Case) -> None:
             Goal(least_score=0.9, most_bytes=bench.between(0.75, "size")),
             Goal(least_score=0.9, objective="size"),
         ]
+        if "energy" in bench.others:
+            wanted.append(
+                Goal(least_score=0.9, most_energy_mj=bench.between(0.75, "energy"), objective="energy")
+            )
     for goal in wanted:
         best = case.run(bench.problem(goal))[0]
         assert goal.met_by(best), f"{goal} was not met: {best}"

@@ -137,7 +137,7 @@ class Workbench:
     times, flops
         What candidates take; and a cost that knows nothing of the staircase, in the same unit.
     others
-        ``size`` and ``memory``.
+        ``size`` and ``memory``; and ``energy``, where the device knows it.
     judge
         From a candidate to its score and loss, at once.
     inspect
@@ -194,7 +194,8 @@ class Workbench:
         def costs(widths: Widths) -> Costs:
             steered = None if steer == "time" else chosen.exact(widths)
             size, memory = (int(self.others[name].exact(widths)) for name in ("size", "memory"))
-            return Costs(self.times.exact(widths), size, memory, None, steered)
+            energy_mj = self.others["energy"].exact(widths) if "energy" in self.others else None
+            return Costs(self.times.exact(widths), size, memory, energy_mj, steered)
 
         def evaluate(candidate: Candidate) -> tuple[float, float]:
             _check_widths(self.full, candidate.widths)
@@ -232,6 +233,9 @@ def synthetic(full: Widths = WIDTHS) -> Workbench:
         together = [widths[before] + widths[after] for before, after in pairwise(names)]
         return float(64 * max([widths[names[0]], *together]))
 
+    def energy_mj(widths: Widths) -> float:
+        return 1e-6 * (parameters(widths) + activations(widths))
+
     return Workbench(
         groups={name: Group(name, width, (name,), (name,)) for name, width in full.items()},
         importance={name: np.linspace(2, 1, width) / (1.5 * width) for name, width in full.items()},
@@ -240,6 +244,7 @@ def synthetic(full: Widths = WIDTHS) -> Workbench:
         others={
             "size": NetworkCost(lambda widths: widths, parameters),  # type: ignore[arg-type, return-value]
             "memory": NetworkCost(lambda widths: widths, activations),  # type: ignore[arg-type, return-value]
+            "energy": NetworkCost(lambda widths: widths, energy_mj),  # type: ignore[arg-type, return-value]
         },
         judge=SmoothJudge(full),
     )

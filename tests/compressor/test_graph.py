@@ -1,7 +1,7 @@
 import keras
 import numpy as np
 import pytest
-from keras import layers
+from keras import layers, ops
 
 from compressor.graph import build_graph
 from compressor.testing.networks import plain_network, residual_network
@@ -111,6 +111,100 @@ def test_a_softmax_over_channels_keeps_them():
     source = keras.Input((4,))
     x = layers.Dense(5, activation="softmax", name="mixture")(layers.Dense(3, name="free")(source))
     assert build_graph(keras.Model(source, layers.Dense(2)(x))).widths == {"free": 3}
+
+
+def rolled(x):
+    """An activation that nobody knows: each channel becomes its neighbour."""
+    return ops.roll(x, 1, axis=-1)
+
+
+OF_ITS_OWN, OVER_ALL = "an activation of its own", "a softmax over all channels"
+
+
+@pytest.mark.parametrize(
+    ("layer", "reason"),
+    [
+        (layers.Dense(4, activation=rolled, name="odd"), OF_ITS_OWN),
+        (layers.Dense(4, activation="softmax", name="odd"), OVER_ALL),
+        (layers.Conv1D(4, 1, activation="log_softmax", name="odd"), "a log_softmax over all channels"),
+        (layers.GRU(4, return_sequences=True, recurrent_activation="softmax", name="odd"), OVER_ALL),
+        (layers.TimeDistributed(layers.Dense(4, activation=rolled), name="odd"), OF_ITS_OWN),
+        (layers.EinsumDense("abc,cd->abd", (None, 4), activation=rolled, name="odd"), OF_ITS_OWN),
+    ],
+)
+def test_what_makes_channels_and_mixes_them_is_left_whole_and_named(layer, reason):
+    source = keras.Input((5, 2))
+    x = layers.Dense(6, name="after")(layer(layers.Dense(3, name="before")(source)))
+    graph = build_graph(keras.Model(source, layers.Dense(2)(x)))
+    assert graph.widths == {"before": 3, "after": 6}
+    assert [(f.layer, f.reason) for f in graph.frozen] == [("odd", reason)]
+
+
+@pytest.mark.parametrize(
+    ("layer", "reason"),
+    [
+        (layers.Activation(rolled, name="odd"), OF_ITS_OWN),
+        (layers.Activation("softmax", name="odd"), OVER_ALL),
+        (layers.Softmax(name="odd"), OVER_ALL),
+        (layers.UnitNormalization(name="odd"), "it divides by the norm over all channels"),
+        (layers.DepthwiseConv1D(1, activation="softmax", name="odd"), OVER_ALL),
+        (
+            layers.Normalization(mean=[0.1] * 3, variance=[2.0] * 3, name="odd"),
+            "it scales each channel by a number of its own",
+        ),
+        (layers.Masking(name="odd"), "it skips steps by all channels together"),
+    ],
+)
+def test_what_looks_at_all_channels_it_reads_is_named(layer, reason):
+    source = keras.Input((5, 2))
+    x = layer(layers.Dense(3, name="before")(layers.Dense(4, name="free")(source)))
+    graph = build_graph(keras.Model(source, layers.Dense(2)(layers.Dense(6, name="after")(x))))
+    assert graph.widths == {"free": 4, "after": 6}
+    assert [(f.layer, f.reason) for f in graph.frozen] == [("odd", reason)]
+
+
+@pytest.mark.parametrize("layer", [layers.Softmax(), layers.UnitNormalization(), layers.Masking()])
+def test_what_reads_the_networks_own_input_is_no_news(layer):
+    source = keras.Input((5, 2))
+    x = layers.Dense(3, name="free")(layer(source))
+    graph = build_graph(keras.Model(source, layers.Dense(2)(x)))
+    assert graph.widths == {"free": 3}
+    assert graph.frozen == ()
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        [layers.Dense(3, activation="softmax")],
+        [layers.Dense(3, activation=rolled)],
+        [layers.Dense(3), layers.Softmax()],
+        [layers.Dense(3), layers.Activation("softmax"), layers.Reshape((1, 3))],
+        [layers.Dense(3, activation="softmax"), layers.Dropout(0.1), layers.Softmax()],
+    ],
+)
+def test_what_a_network_puts_out_stays_and_is_no_news(last):
+    source = keras.Input((5,))
+    model = keras.Model(source, keras.Sequential(last)(layers.Dense(4, name="free")(source)))
+    graph = build_graph(model)
+    assert graph.widths == {"free": 4}
+    assert graph.frozen == ()
+
+
+def test_layers_left_whole_are_named_in_the_networks_order():
+    source = keras.Input((5,))
+    x = layers.Dense(4, activation="softmax", name="first")(source)
+    x = layers.Dense(4, activation=rolled, name="third")(Doubling(name="second")(layers.Dense(4)(x)))
+    graph = build_graph(keras.Model(source, layers.Dense(2)(x)))
+    assert [f.layer for f in graph.frozen] == ["first", "second", "third"]
+
+
+def test_channels_that_an_embedding_takes_for_positions_stay():
+    source = keras.Input((5,))
+    x = layers.Dense(4, activation="relu", name="positions")(layers.Dense(3, name="free")(source))
+    x = layers.Flatten()(layers.Embedding(20, 6, name="table")(x))
+    graph = build_graph(keras.Model(source, layers.Dense(2)(x)))
+    assert graph.widths == {"free": 3, "table": 6}
+    assert [(f.layer, f.reason) for f in graph.frozen] == [("table", "it reads positions")]
 
 
 def test_subclassed_and_unbuilt_models_are_refused():

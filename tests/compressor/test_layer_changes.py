@@ -78,6 +78,30 @@ def test_names_that_keras_does_not_know_are_the_files_own():
     assert name_of(layer, ["z", "y"]) == "z"
 
 
+INSIDE = ["conv", "left/conv", "left/relu", "right/conv", "right/deep/conv", "add_1", "norm", "head"]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("net_1/left_1/conv_1/convolution", "left/conv"),
+        ("net_1/left_1/relu_1/Relu;net_1/left_1/conv_1/convolution", "left/conv"),
+        ("net_1/right_3/conv_1/convolution", "right/conv"),
+        ("net_1/right_1/deep_1/conv_1/convolution", "right/deep/conv"),
+        ("net_1/conv_1/convolution", "conv"),
+        # An operation that stands in a model inside the model and is no layer.
+        ("net_1/right_1/deep_1/mul", "right/deep"),
+        ("net_1/right_1/mul", "right"),
+        # What a layer does may be called as another layer is, and so may the network.
+        ("net_1/norm_1/add_1", "norm"),
+        ("head_1/conv_1/convolution", "conv"),
+        ("PartitionedCall:01", "PartitionedCall:01"),
+    ],
+)
+def test_layers_of_models_inside_are_called_by_their_addresses(name, expected):
+    assert name_of(named(conv_2d(8, 8, 3, 4), name, 0), INSIDE) == expected
+
+
 def test_times_of_the_prediction_are_taken_where_it_has_layers():
     @dataclass
     class Row:

@@ -27,11 +27,47 @@ def recurrent_network(kind, **options):
     return stirred(keras.Model(source, layers.Dense(3, name="head")(x)))
 
 
+def wrapped_network():
+    """A cell of its own, both directions, and the same layers at every step."""
+    source = keras.Input((4, 3))
+    x = layers.TimeDistributed(layers.Dense(5, activation="relu"), name="steps")(source)
+    x = layers.TimeDistributed(layers.LayerNormalization(), name="norm_of_steps")(x)
+    x = layers.Bidirectional(layers.GRU(4, return_sequences=True), name="both")(x)
+    x = layers.RNN(layers.LSTMCell(5), name="cell")(x)
+    return stirred(keras.Model(source, layers.Dense(3, name="head")(x)))
+
+
+def shared_network():
+    """A layer that is used twice, and a layer inside of another with the name of one outside."""
+    source = keras.Input((4,))
+    x = layers.Dense(6, activation="relu", name="first")(source)
+    shared = layers.Dense(6, activation="tanh", name="shared")
+    x = shared(shared(x))
+    inner = keras.Input((6,))
+    y = layers.Dense(5, activation="relu", name="wide")(inner)
+    namesake = keras.Model(inner, layers.Dense(7, name="first")(y), name="inside")
+    x = layers.Dense(3, name="wide")(namesake(x))
+    return stirred(keras.Model(source, layers.Dense(2, name="head")(x)))
+
+
+def upsampling_network():
+    """From a vector to a picture."""
+    source = keras.Input((3,))
+    x = layers.Dense(2 * 2 * 6, activation="relu", name="start")(source)
+    x = layers.Reshape((2, 2, 6))(x)
+    x = layers.Conv2DTranspose(5, 3, strides=2, padding="same", activation="relu", name="up_1")(x)
+    x = layers.Conv2DTranspose(4, 3, strides=2, padding="same", name="up_2")(x)
+    return stirred(keras.Model(source, layers.Conv2D(1, 1, name="picture")(x)))
+
+
 NETWORKS = {
     "attention": attention_network,
     "a model inside": transfer_network,
     "plain": plain_network,
+    "reshape and transposed convolutions": upsampling_network,
     "residual": residual_network,
+    "shared": shared_network,
+    "wrapped": wrapped_network,
     "gru": lambda: recurrent_network("GRU"),
     "gru, reset before": lambda: recurrent_network("GRU", reset_after=False),
     "gru without bias": lambda: recurrent_network("GRU", use_bias=False),
@@ -120,7 +156,8 @@ def test_only_what_is_read_inside_of_layers_shares_a_mask(case):
     groups = list(graph.groups)
     ends = np.cumsum(list(graph.widths.values()))
     shared = {name for name, part in zip(groups, np.split(twin.shared, ends[:-1]), strict=True) if part.any()}
-    assert shared <= {n for n in groups if "attention" in n or "embed" in n or "/" in n}
+    inside = {"steps", "both", "cell", "first"}  # read by a wrapper's layer or by one of a model inside
+    assert shared <= {n for n in groups if "attention" in n or "embed" in n or "/" in n or n in inside}
 
 
 def test_masks_have_gradients_and_one_trace_does(case):

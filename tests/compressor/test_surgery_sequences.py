@@ -21,6 +21,9 @@ def recurrent(x, kind, width, name):
     if kind == "bidirectional":
         mode = ("concat", "sum", "mul", "ave")[width % 4]
         return layers.Bidirectional(layers.GRU(width, return_sequences=True), merge_mode=mode, name=name)(x)
+    if kind == "bidirectional_apart":
+        both = layers.Bidirectional(layers.GRU(width, return_sequences=True), merge_mode=None, name=name)(x)
+        return layers.Subtract()(both)
     if kind == "bidirectional_lstm":
         return layers.Bidirectional(layers.LSTM(width, return_sequences=True), name=name)(x)
     if kind == "cell":
@@ -75,7 +78,8 @@ def other(x, kind, width, name):
 
 
 RECURRENT = (
-    "lstm", "gru", "gru_before", "simple", "backwards", "bidirectional", "bidirectional_lstm", "cell", "states",
+    "lstm", "gru", "gru_before", "simple", "backwards", "bidirectional", "bidirectional_lstm", "bidirectional_apart",
+    "cell", "states",
 )  # fmt: skip
 OTHERS = (
     "attention", "grouped_attention", "layer_norm", "rms_norm", "group_norm", "time_distributed", "shared",
@@ -135,6 +139,21 @@ def test_layers_inside_others_take_the_new_width_of_what_they_read(kind):
     model = sequence_network([("lstm", 4), (kind, 2)], last=False)
     smaller = assert_law_holds(model, {"stem": [1], "lstm0": [0, 3]})
     assert build_graph(smaller).widths["lstm0"] == 2
+
+
+@pytest.mark.parametrize("steps", [5, None])
+def test_an_embedding_is_cut_however_many_steps_there_are(steps):
+    source = keras.Input((steps,), dtype="int32")
+    x = layers.Embedding(20, 8, name="table")(source)
+    x = layers.LSTM(6, return_sequences=True, name="reader")(x)
+    x = layers.GlobalAveragePooling1D()(x)
+    model = stirred(keras.Model(source, layers.Dense(2, name="head")(x)))
+    graph = build_graph(model)
+    assert graph.widths == {"table": 8, "reader": 6}
+    assert graph.frozen == ()
+    smaller = assert_law_holds(model, {"table": [0, 3, 7], "reader": [1, 2]})
+    assert smaller.get_layer("table").embeddings.shape == (20, 3)
+    assert smaller.input_shape == (None, steps)
 
 
 def test_a_custom_layer_is_left_whole_and_named():

@@ -14,7 +14,7 @@ from rich.console import Console
 from compressor.layer_changes import LayerChange
 from edgetime import charts_compression, report_compression
 from edgetime.cli import compression
-from edgetime.layer_rows import gathered, times
+from edgetime.layer_rows import gathered, short_names, times
 from edgetime.page import Page
 
 
@@ -56,6 +56,20 @@ def test_no_operator_and_no_time_is_lost(given_rows):
     assert sum(row["saved_ms"] for row in found) == pytest.approx(
         sum(row["saved_ms"] for row in rows), abs=1e-9
     )
+
+
+def test_layers_of_models_inside_are_told_apart_by_as_much_of_their_name_as_it_takes():
+    names = ["conv", "left/conv", "right/conv", "left/dense", "a/b/x", "c/b/x", "net/act/Tanh;net/relu/Relu"]
+    rows = [change(name) for name in names]
+    assert list(short_names(rows).values()) == [
+        "conv", "left/conv", "right/conv", "dense", "a/b/x", "c/b/x", "Tanh",
+    ]  # fmt: skip
+    assert len(gathered(rows)) == len(names)
+    (bars,) = charts_compression.given_back({"layers": rows})["series"]
+    assert {"left/conv", "right/conv", "dense"} <= set(bars["y"])
+    page = Page("t")
+    report_compression._layer_table(page, {"layers": rows})
+    assert "right/conv (add)" in page.render()
 
 
 def shown(renderable, width=80):
