@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -31,7 +32,7 @@ from compressor.graph_records import (
 )
 from compressor.graph_units import find_groups, tied
 from compressor.holds import Holds, joined
-from compressor.rules import RULES, Atoms, Frozen, Outputs, Recorder
+from compressor.rules import RULES, Atoms, Frozen, Outputs, Recorder, recurrent
 from compressor.tensor_keys import TensorKey
 from compressor.topology import Call, Topology, Variables, read_topology
 from profiler.errors import UsageError
@@ -346,6 +347,7 @@ class _Builder:
             raise Frozen("its weights are quantised")
         if not call.inputs:
             raise Frozen("it reads no tensor of the network")
+        call = self._without_mask(call)
         # What an embedding reads are positions: how many there are says nothing about its width.
         if call.kind != "Embedding" and any(
             len(shape) < 2 or shape[-1] is None or key not in self.channels
@@ -353,6 +355,15 @@ class _Builder:
         ):
             raise Frozen("the width of what it reads is not known")
         return rule(call, [self._of(key) for key in call.inputs], self)
+
+    def _without_mask(self, call: Call) -> Call:
+        """A recurrent layer without its mask, which says what steps count: all of that stays, and it has no channels."""
+        mask = call.keywords.get("mask")
+        if call.kind not in recurrent.RULES or not isinstance(mask, TensorKey):
+            return call
+        self.freeze(self._of(mask))
+        kept = [(k, s) for k, s in zip(call.inputs, call.input_shapes, strict=True) if k != mask]
+        return replace(call, inputs=tuple(k for k, _ in kept), input_shapes=tuple(s for _, s in kept))
 
     def _freeze(self, call: Call, reason: str) -> None:
         """Leave a layer whole, with all that flows into and out of it."""

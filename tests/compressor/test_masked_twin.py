@@ -50,6 +50,14 @@ def shared_network():
     return stirred(keras.Model(source, layers.Dense(2, name="head")(x)))
 
 
+def masking_network():
+    """Words, of which the first is no word: the states of both directions skip it."""
+    source = keras.Input((5,), dtype="int32")
+    x = layers.Embedding(20, 8, mask_zero=True, name="table")(source)
+    x = layers.Bidirectional(layers.GRU(4, return_sequences=True), name="both")(x)
+    return stirred(keras.Model(source, layers.Dense(3, name="head")(layers.LSTM(5, name="last")(x))))
+
+
 def upsampling_network():
     """From a vector to a picture."""
     source = keras.Input((3,))
@@ -63,6 +71,7 @@ def upsampling_network():
 NETWORKS = {
     "attention": attention_network,
     "a model inside": transfer_network,
+    "masking": masking_network,
     "plain": plain_network,
     "reshape and transposed convolutions": upsampling_network,
     "residual": residual_network,
@@ -156,7 +165,8 @@ def test_only_what_is_read_inside_of_layers_shares_a_mask(case):
     groups = list(graph.groups)
     ends = np.cumsum(list(graph.widths.values()))
     shared = {name for name, part in zip(groups, np.split(twin.shared, ends[:-1]), strict=True) if part.any()}
-    inside = {"steps", "both", "cell", "first"}  # read by a wrapper's layer or by one of a model inside
+    # Read by a wrapper's layer or by one of a model inside.
+    inside = {"steps", "both", "cell", "first", "table"}
     assert shared <= {n for n in groups if "attention" in n or "embed" in n or "/" in n or n in inside}
 
 

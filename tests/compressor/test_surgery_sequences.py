@@ -141,6 +141,26 @@ def test_layers_inside_others_take_the_new_width_of_what_they_read(kind):
     assert build_graph(smaller).widths["lstm0"] == 2
 
 
+@pytest.mark.parametrize("kind", ["gru", "bidirectional", "cell"])
+@pytest.mark.parametrize("steps", [5, None])
+def test_recurrent_layers_behind_an_embedding_that_masks_are_cut(steps, kind):
+    source = keras.Input((steps,), dtype="int32")
+    x = layers.Embedding(20, 8, mask_zero=True, name="table")(source)
+    x = recurrent(x, kind, 6, "reader")
+    x = layers.GRU(5, name="last")(x)
+    model = stirred(keras.Model(source, layers.Dense(2, name="head")(x)))
+    graph = build_graph(model)
+    assert graph.frozen == ()
+    assert graph.widths["table"] == 8
+    assert graph.widths["last"] == 5
+    assert len(graph.widths) > 2
+    rows = np.array([[3, 1, 0, 0, 2], [4, 0, 5, 6, 0]], np.int32)
+    keep = {name: list(range(0, width, 2)) for name, width in graph.widths.items()}
+    smaller = assert_law_holds(model, keep)
+    expected = masked(model, keep, graph).predict(rows, verbose=0)
+    np.testing.assert_allclose(smaller.predict(rows, verbose=0), expected, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("steps", [5, None])
 def test_an_embedding_is_cut_however_many_steps_there_are(steps):
     source = keras.Input((steps,), dtype="int32")
