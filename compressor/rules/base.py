@@ -86,6 +86,10 @@ ELEMENTWISE = frozenset(
 _OVER_CHANNELS = frozenset({"softmax", "log_softmax", "sparsemax", "glu"})
 
 
+_LAYERS = {"ReLU": "relu", "LeakyReLU": "leaky_relu", "ELU": "elu"}
+"""Layers without weights that may stand where an activation is asked for, and the function of each."""
+
+
 def activation_name(value: Any) -> str | None:
     """The built-in name of a serialised activation; None where it is not built in."""
     if value is None:
@@ -94,6 +98,8 @@ def activation_name(value: Any) -> str | None:
         return value
     if isinstance(value, dict) and not str(value.get("registered_name") or "").count(">"):
         inner = value.get("config")
+        if value.get("module") == "keras.layers":
+            return _LAYERS.get(str(value.get("class_name")))
         return inner if isinstance(inner, str) else None
     return None
 

@@ -227,3 +227,12 @@ def test_wrong_groups_and_channels_are_named():
     with pytest.raises(UsageError, match="one of them or more"):
         graph.kept({"a": []})
     assert np.all(graph.kept({}))
+
+
+def test_a_layer_that_stands_for_an_activation_is_one_unless_it_has_weights():
+    source = keras.Input((4,))
+    x = layers.Dense(8, activation=layers.LeakyReLU(negative_slope=0.1), name="leaky")(source)
+    x = layers.Dense(6, activation=layers.PReLU(), name="learned")(x)
+    graph = build_graph(keras.Model(source, layers.Dense(2)(x)))
+    assert graph.widths == {"leaky": 8}
+    assert [(f.layer, f.reason) for f in graph.frozen] == [("learned", OF_ITS_OWN)]
