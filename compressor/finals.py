@@ -27,7 +27,9 @@ from profiler.progress import ProgressCallback, silent
 _LEAST_EPOCHS = 2
 _GOOD_PART = 0.5
 _WIDER = (1.3, 1.7, 2.2)
-"""What a network may cost, times the nearest, where no finalist keeps the score."""
+_LEAST_WIDER = 1.02
+"""What a network may cost, times the nearest, where no finalist keeps the score; nearer to the cost of the original than
+these go, halfway there as long as that is a step."""
 
 _NARROWER = 0.7
 _REFINED = 3
@@ -203,9 +205,10 @@ class Finals:
     def _wider(self, trial: Trial) -> list[Chosen]:
         """Where no finalist keeps the score: dearer networks in the proportions of the nearest, until one does."""
         found: list[Chosen] = []
-        for position, ratio in enumerate(_WIDER):
+        whole = self._goal.cost(self._prepared.original)
+        for position, ratio in enumerate(_wider_ratios(whole / self._goal.cost(trial))):
             wider = self._widened(trial, ratio)
-            if wider is None or self._goal.cost(wider) >= self._goal.cost(self._prepared.original):
+            if wider is None or self._goal.cost(wider) >= whole:
                 break
             if self._goal.excess(wider) > 0 or not self._has_time(wider, self._seed):
                 break
@@ -360,3 +363,19 @@ class Finals:
         if len(widths) > 60 or trial.keep is not None or trial.network is not None:
             widths = trial.candidate.key
         return f"{widths}_seed{seed}"
+
+
+def _wider_ratios(room: float) -> list[float]:
+    """What wider networks are to cost, times the one that missed the limit, where the original costs `room` times as much.
+
+    >>> [round(ratio, 2) for ratio in _wider_ratios(1.2)]
+    [1.1, 1.15, 1.17]
+    """
+    ratios = [ratio for ratio in _WIDER if ratio < room]
+    while len(ratios) < len(_WIDER):
+        last = ratios[-1] if ratios else 1.0
+        halfway = math.sqrt(last * room)
+        if halfway < _LEAST_WIDER * last:
+            break
+        ratios.append(halfway)
+    return ratios

@@ -1,3 +1,4 @@
+import itertools
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -6,7 +7,7 @@ import pytest
 
 from compressor.contenders import contenders
 from compressor.costs import Costs
-from compressor.finals import Finals
+from compressor.finals import Finals, _wider_ratios
 from compressor.finetune import Outcome, TrainingError
 from compressor.methods.base import Goal, Trial
 from compressor.options import Options
@@ -366,11 +367,27 @@ def test_where_no_finalist_keeps_the_score_wider_ones_are_trained_until_one_does
     assert chosen.met
 
 
+def test_where_the_original_costs_little_more_what_lies_between_is_trained(tmp_path):
+    prepared, made = widening({100: 0.85, 112: 0.88, 118: 0.93}, tmp_path)
+    chosen = run(made, [trial(100, 0.8, 0.92)])  # 1.3 times that is more than the original's
+    assert prepared.trained == [(100, 0), (112, 0), (118, 0)]
+    assert (chosen.trial.widths, chosen.met) == ({"a": 118}, True)
+
+
+@pytest.mark.parametrize("room", [1.0, 1.01, 1.05, 1.2, 1.31, 1.6, 1.75, 2.3, 50.0])
+def test_wider_ones_rise_by_a_step_at_least_and_stay_below_the_original(room):
+    ratios = _wider_ratios(room)
+    assert len(ratios) <= 3
+    assert all(ratio < room for ratio in ratios)
+    assert all(after >= 1.02 * before for before, after in itertools.pairwise([1.0, *ratios]))
+    assert bool(ratios) == (room > 1.02**2)
+
+
 def test_nothing_is_widened_to_the_cost_of_the_original_or_beyond_a_limit(tmp_path):
-    prepared, made = widening({10: 0.85, 13: 0.88, 17: 0.93}, tmp_path / "a")
-    chosen = run(made, [trial(10, 0.6, 0.92)])  # 1.7 times that is more than the original's
-    assert prepared.trained == [(10, 0), (13, 0)]
-    assert (chosen.trial.widths, chosen.met) == ({"a": 13}, False)
+    prepared, made = widening({100: 0.85}, tmp_path / "a")
+    chosen = run(made, [trial(100, 0.98, 0.92)])
+    assert prepared.trained == [(100, 0)]
+    assert (chosen.trial.widths, chosen.met) == ({"a": 100}, False)
     prepared, made = widening({10: 0.85}, tmp_path / "b", Goal(least_score=0.9, budget_ms=0.35))
     assert not run(made, [trial(10, 0.3, 0.92)]).met
     assert prepared.trained == [(10, 0)]
