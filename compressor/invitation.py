@@ -12,9 +12,8 @@ from compressor.data import load_data
 from compressor.methods.optuna_storage import (
     JOURNAL,
     checked_url,
-    open_storage,
+    reading,
     shown_url,
-    telling,
     with_password,
     without_password,
 )
@@ -108,15 +107,11 @@ def check_going(invitation: Invitation) -> None:
     assert folder is not None
     if url is None and not (folder / JOURNAL).exists():
         return
-    opened = open_storage(url, folder)
-    with telling(url or str(folder / JOURNAL), "cannot be read"):
+    with reading(url, folder) as storage:
         try:
-            about = opened.get_study_user_attrs(opened.get_study_id_from_name(invitation.study))
+            about = storage.get_study_user_attrs(storage.get_study_id_from_name(invitation.study))
         except KeyError:
             about = {}
-        opened.remove_session()
-        if url is not None:
-            opened.engine.dispose()
     if about.get(OVER):
         raise UsageError(
             f"The search in {folder} is over: there is nothing left to join; to go on with it, give the command "
@@ -167,11 +162,8 @@ def from_storage(url: str, given: Mapping[str, str | None]) -> Invitation:
             _check_there(name, path, given=True)
     url = checked_url(url)
     shown = shown_url(url)
-    opened = open_storage(url, None)
-    with telling(url, "cannot be read"):
-        found = [one for one in optuna.get_all_study_summaries(opened) if ABOUT in one.user_attrs]
-        opened.remove_session()
-        opened.engine.dispose()
+    with reading(url, None) as storage:
+        found = [one for one in optuna.get_all_study_summaries(storage) if ABOUT in one.user_attrs]
     going = [one for one in found if not one.user_attrs.get(OVER)]
     if not going:
         ended = " (those that were are over)" if found else ""

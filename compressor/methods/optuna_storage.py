@@ -131,6 +131,19 @@ def _one_at_a_time(engine: Any) -> None:
 
 
 @contextlib.contextmanager
+def reading(url: str | None, folder: Path | None) -> Iterator[Any]:
+    """A storage as `open_storage` gives it, to be read once: closed again, and what goes wrong is one sentence."""
+    opened = open_storage(url, folder)
+    with telling(url or str((folder or Path()) / JOURNAL), "cannot be read"):
+        try:
+            yield opened
+        finally:
+            opened.remove_session()
+            if url is not None:
+                opened.engine.dispose()
+
+
+@contextlib.contextmanager
 def telling(where: str, what: str = "went away") -> Iterator[None]:
     """Turn what goes wrong with a storage into one sentence.
 

@@ -422,7 +422,7 @@ def test_the_password_that_a_folder_does_not_tell_is_named_or_in_the_environment
         opened.append(url)
         raise StorageError("It cannot be reached.")
 
-    monkeypatch.setattr("compressor.invitation.open_storage", unreachable)
+    monkeypatch.setattr("compressor.methods.optuna_storage.open_storage", unreachable)
     for given in ({}, {"storage": secret}, {STORAGE: secret}, {STORAGE: secret.replace("9/", "8/")}):
         monkeypatch.setenv(STORAGE, given.get(STORAGE, ""))
         with pytest.raises(StorageError):
