@@ -15,6 +15,7 @@ import typer.main
 
 from edgetime import __version__
 from edgetime.cli import failures
+from edgetime.cli.outputs import keeping_inputs
 
 VERBS = {
     "demo": "demo",
@@ -46,7 +47,7 @@ class _LazyVerbs(MutableMapping[str, Any]):
                 raise KeyError(verb)
             module = importlib.import_module(f"{__name__}.{VERBS[verb]}")
             holder = typer.Typer(add_completion=False, rich_markup_mode="rich")
-            holder.command(verb, help=_help_text(module.command))(module.command)
+            holder.command(verb, help=_help_text(module.command))(keeping_inputs(module.command))
             self._made[verb] = typer.main.get_command(holder)
         return self._made[verb]
 
