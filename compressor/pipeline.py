@@ -25,6 +25,7 @@ from compressor.preparation import Evaluator, Prepared, prepare, save_model
 from compressor.reporting import Request, make_result
 from compressor.result import CompressionResult
 from compressor.sharing import Sharing
+from compressor.verification import check_target
 from compressor.workspace import Workspace, data_digest, file_digest, json_digest
 from profiler.errors import BudgetError, UsageError
 from profiler.progress import ProgressCallback, silent, within
@@ -149,6 +150,8 @@ def compress(
     rows = check_data(data) if isinstance(data, Data) else load_data(data)
     files = {"model": model, "data": data, "time_model": time_model, "calibration": calibration}
     time_model = _loaded(time_model)
+    if measure:
+        check_target(time_model.setting(setting), target)
     if not Path(model).exists():
         load_keras(model)  # says what is wrong
     request = {

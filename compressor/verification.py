@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from compressor.export_run import TfliteRunner
 from compressor.task import Task
+from profiler.default_target import default_target
 from profiler.errors import TargetError
 from profiler.measurement import measure_network
 from profiler.progress import ProgressCallback, silent
@@ -95,20 +96,40 @@ def layers_ms(files: Mapping[str, Path], target: Target, seconds: float = 1.0) -
 def target_of(time_model: Any, named: str | Target | None) -> tuple[Target | None, str]:
     """Where to measure, and why not where nothing can be measured.
 
-    By default this machine under the setting of the time model, provided that it is the device of the model.
+    By default this machine under the setting of the time model, provided that it is the device of the model and has
+    its runtime.
     """
     if isinstance(named, Target):
         return named, ""
     if named is not None:
         return open_target(named), ""
-    setting = getattr(time_model.setting(), "setting", {})
-    parts = [f"{key}={setting[key]}" for key in ("threads", "kernels") if key in setting]
-    target = open_target("local" + (":" + ",".join(parts) if parts else ""))
-    here = device_name(target.hello())
+    setting = time_model.setting()
+    target = open_target(default_target(setting))
+    fingerprint = target.hello()
+    here = device_name(fingerprint)
     if here != time_model.device:
         target.close()
         return None, (
             f"Nothing was measured: the time model is of {time_model.device}, this is {here}; "
             "name the device with --target."
         )
+    runtime = (setting.setting or {}).get("runtime", fingerprint["runtime"])
+    if runtime != fingerprint["runtime"]:
+        target.close()
+        return None, (
+            f"Nothing was measured: the time model is of {runtime}, this Python has {fingerprint['runtime']}; "
+            "name a Python that has it with --target local:python=PATH."
+        )
     return target, ""
+
+
+def check_target(setting: Any, named: str | Target | None) -> None:
+    """See before any work that `target_of` will take what is named, or the default of a time model's setting.
+
+    Raises
+    ------
+    UsageError
+        It will not.
+    """
+    if not isinstance(named, Target):
+        open_target(default_target(setting) if named is None else named)

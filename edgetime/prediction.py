@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgetime import networks
 from edgetime.fingerprints import differences
-from profiler import agent
+from profiler.default_target import default_target
 from profiler.errors import UsageError
 from profiler.target import Target, open_target
 
@@ -135,22 +134,6 @@ class Predictor:
         return [
             f"Not as when this device was profiled: {difference}." for difference in differences(then, now)
         ]
-
-
-def default_target(setting: SettingModel) -> str:
-    """This machine under the setting that a time model was measured under, with the runtime that it was measured with.
-
-    That is another Python's where the profile was made here with one that is still there.
-    """
-    parts = [f"{key}={setting.setting[key]}" for key in ("threads", "kernels") if key in setting.setting]
-    python = setting.fingerprint.get("executable")
-    if isinstance(python, str) and python != sys.executable and "," not in python:
-        here = {"machine": platform.machine(), "cpu": agent.cpu_model(), "cores": os.cpu_count() or 1}
-        if all(setting.fingerprint.get(key) == value for key, value in here.items()) and os.path.exists(
-            python
-        ):
-            parts.append(f"python={python}")
-    return "local" + (":" + ",".join(parts) if parts else "")
 
 
 def _matching(time_model: TimeModel, target: Target) -> SettingModel:

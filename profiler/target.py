@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 from urllib.parse import unquote
 
 from profiler import agent
+from profiler.default_target import note_python
 from profiler.errors import TargetError, UsageError
 from profiler.setting import Setting, device_name
 
@@ -279,6 +280,10 @@ class LocalTarget(AgentTarget):
     def command(self) -> tuple[list[str], bytes]:
         """Run the agent's file."""
         return [self.python, str(Path(agent.__file__).resolve()), "--serve"], b""
+
+    def _start(self) -> None:
+        super()._start()
+        note_python(self.python, self._fingerprint)
 
 
 class SshTarget(AgentTarget):

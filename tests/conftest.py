@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,10 @@ from hypothesis import HealthCheck, settings
 # Before anything imports TensorFlow, which is talkative.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+
+# No test reads or writes the user's own settings, nor does a process that it starts.
+_SETTINGS = tempfile.TemporaryDirectory(prefix="edgetime-tests-")
+os.environ["EDGETIME_CONFIG_DIR"] = _SETTINGS.name
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -33,6 +33,7 @@ class FormulaSetting:
 
     key: str = "formula"
     setting: Any = None
+    fingerprint: Any = None
 
 
 class FormulaTimeModel:

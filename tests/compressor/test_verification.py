@@ -1,3 +1,5 @@
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -6,8 +8,10 @@ from keras import layers
 from compressor.data import Data
 from compressor.export_convert import to_tflite_bytes
 from compressor.task import task_of
-from compressor.testing.device import FormulaTimeModel
-from compressor.verification import Turns, file_score, measure_in_turns, target_of
+from compressor.testing.device import FormulaSetting, FormulaTimeModel
+from compressor.verification import Turns, check_target, file_score, measure_in_turns, target_of
+from profiler.default_target import note_python
+from profiler.errors import UsageError
 from profiler.target import device_name, open_target
 
 
@@ -62,3 +66,43 @@ def test_this_machine_is_only_taken_for_the_device_of_its_own_time_model():
     target.close()
     named, _ = target_of(FormulaTimeModel("a phone"), "ssh://pi@nowhere")
     assert named.name == "ssh://pi@nowhere"
+
+
+def test_another_python_of_the_time_model_measures_compressed_networks_too(tmp_path, monkeypatch):
+    monkeypatch.setenv("EDGETIME_CONFIG_DIR", str(tmp_path / "settings"))
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\n: > {tmp_path}/started\nexec {sys.executable} "$@"\n')
+    python.chmod(0o700)
+    with open_target("local") as here:
+        fingerprint = here.hello()
+    model = FormulaTimeModel(device_name(fingerprint))
+    setting = FormulaSetting(
+        setting={"threads": 1, "kernels": "xnnpack"}, fingerprint={**fingerprint, "executable": str(python)}
+    )
+    monkeypatch.setattr(model, "setting", lambda name=None: setting)
+    with pytest.raises(UsageError, match="because a file says so"):
+        target_of(model, None)
+    with pytest.raises(UsageError, match="because a file says so"):
+        check_target(setting, None)
+    assert not (tmp_path / "started").exists()
+    note_python(str(python), setting.fingerprint)
+    target, _ = target_of(model, None)
+    assert target.python == str(python)
+    assert (tmp_path / "started").exists()
+    target.close()
+
+
+def test_another_runtime_than_the_time_models_is_told_and_not_measured(monkeypatch):
+    with open_target("local") as here:
+        model = FormulaTimeModel(device_name(here.hello()))
+    monkeypatch.setattr(
+        model, "setting", lambda name=None: FormulaSetting(setting={"runtime": "tflite-micro"})
+    )
+    target, reason = target_of(model, None)
+    assert target is None
+    assert "the time model is of tflite-micro, this Python has " in reason
+
+
+def test_a_target_that_does_not_exist_is_told_before_any_work():
+    with pytest.raises(UsageError, match="Unknown target 'nix'"):
+        check_target(FormulaSetting(), "nix")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -12,6 +14,8 @@ import pytest
 from typer.testing import CliRunner
 
 from edgetime.cli import VERBS, app
+from profiler import agent
+from timemodel import TimeModel
 
 KEYS = {
     "network", "device", "dtype", "predicted_ms", "low_ms", "high_ms", "measured_ms", "measured_p90_ms", "load_ms",
@@ -133,6 +137,25 @@ def test_one_bad_file_does_not_lose_the_others(time_model_file: Path, networks_f
     ]
     assert "bad.tflite" in result.stderr
     assert "1 of 3 networks could not be predicted" in result.stderr
+
+
+def test_predict_starts_no_program_because_a_time_model_names_it(
+    time_model_file: Path, networks_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("EDGETIME_CONFIG_DIR", str(tmp_path / "settings"))
+    program = tmp_path / "program"
+    program.write_text(f'#!/bin/sh\n: > {tmp_path}/started\nexec {sys.executable} "$@"\n')
+    program.chmod(0o700)
+    changed = TimeModel.load(time_model_file)
+    here = {"machine": platform.machine(), "cpu": agent.cpu_model(), "cores": os.cpu_count() or 1}
+    changed.setting().fingerprint = {**here, "executable": str(program)}
+    model = tmp_path / "m.timemodel.json"
+    changed.save(model)
+    told = fails(2, "predict", model, networks_folder / "conv.tflite", "--measure")
+    assert f"--target local:python={program}" in told
+    assert not (tmp_path / "started").exists()
+    run("predict", model, networks_folder / "conv.tflite", "--measure", "--target", f"local:python={program}")
+    assert (tmp_path / "started").exists()
 
 
 @pytest.mark.slow

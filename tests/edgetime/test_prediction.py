@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from edgetime.fingerprints import differences
-from edgetime.prediction import Predictor, _matching, default_target
+from edgetime.prediction import Predictor, _matching
 from profiler import agent
+from profiler.default_target import default_target, note_python
 from profiler.errors import UsageError
 from profiler.target import LocalTarget, Setting
 from timemodel.model import TimeModel
@@ -77,7 +78,8 @@ def test_the_python_of_a_profile_made_here_is_found_again(two_settings: TimeMode
     here = {"machine": platform.machine(), "cpu": agent.cpu_model(), "cores": os.cpu_count() or 1}
     setting.fingerprint = {**here, "executable": str(python)}
     assert default_target(setting) == "local:threads=1,kernels=xnnpack"  # gone meanwhile
-    python.touch()
+    python.touch(0o700)
+    note_python(str(python), setting.fingerprint)
     assert default_target(setting) == f"local:threads=1,kernels=xnnpack,python={python}"
     setting.fingerprint = {**setting.fingerprint, "cpu": "of a board"}
     assert default_target(setting) == "local:threads=1,kernels=xnnpack"

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgetime.prediction import Predictor, default_target
+from edgetime.prediction import Predictor
+from profiler.default_target import default_target
 from profiler.draws import draw_layer
 from profiler.errors import UsageError
 from profiler.pairs import plan_pairs
