@@ -131,6 +131,14 @@ def test_labels_and_values_that_do_not_fit(plain, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_target_that_does_not_exist_is_refused_before_any_training(plain, tmp_path, monkeypatch):
+    trained = fits(monkeypatch)
+    with pytest.raises(UsageError, match="Unknown target 'nix'"):
+        run(plain, rows(), tmp_path / "out", measure=True, target="nix")
+    assert not trained
+    assert not (tmp_path / "out").exists()
+
+
 def fits(monkeypatch):
     """Counts trainings from now on."""
     fit, calls = preparation.FineTuner.fit, []
