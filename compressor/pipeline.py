@@ -278,7 +278,12 @@ def _search(
     started = time.monotonic()
 
     def finished(trial: Trial) -> None:
-        keep_trained(workspace.folder, trial, evaluator.last, problem.trials)
+        try:
+            # Before the trial counts as finished: what is killed in between is tried again.
+            keep_trained(workspace.folder, trial, evaluator.last, problem.trials)
+        except Exception:
+            workspace.add_trial(trial)  # on a full disk there may be room for a line
+            raise
         workspace.add_trial(trial)
         if problem.best()[0] is trial:
             save_model(evaluator.last, workspace.path("best_so_far.keras"))

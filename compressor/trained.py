@@ -19,13 +19,13 @@ FOLDER = "trained"
 MOST = 64
 
 
-def keep_trained(folder: Path, trial: Trial, network: Any, others: Sequence[Trial] = ()) -> None:
+def keep_trained(folder: Path, trial: Trial, network: Any, trials: Sequence[Trial] = ()) -> None:
     """Keep the network of a trial after its short fine-tuning, unless that diverged.
 
     Parameters
     ----------
-    others
-        The trials before it. Of more than `MOST` networks those are removed that are least likely to be wanted: of
+    trials
+        All trials so far, this one included. Of more than `MOST` networks those are removed that are least likely to be wanted: of
         the lowest score, where another trial is as fast and better.
     """
     if not math.isfinite(trial.score):
@@ -33,7 +33,7 @@ def keep_trained(folder: Path, trial: Trial, network: Any, others: Sequence[Tria
     path = _path(folder, trial.candidate)
     path.parent.mkdir(parents=True, exist_ok=True)
     save_model(network, path)
-    kept = [one for one in (*others, trial) if _path(folder, one.candidate).exists()]
+    kept = [one for one in trials if _path(folder, one.candidate).exists()]
     if len(kept) > MOST:
         beaten = [one for one in kept if any(_is_better(other, one) for other in kept)]
         _path(folder, min(beaten or kept, key=lambda one: one.score).candidate).unlink(missing_ok=True)

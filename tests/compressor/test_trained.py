@@ -40,5 +40,5 @@ def test_of_many_those_go_that_others_beat_in_time_and_score(tmp_path, monkeypat
     fast = Trial({"a": 1}, 1.0, 0.1, 0.1)
     trials = [fast, *(Trial({"a": n}, 2.0, 0.1 * n, 0.1) for n in (4, 3, 5, 6))]
     for position, trial in enumerate(trials):
-        keep_trained(tmp_path, trial, Small(), trials[:position])
+        keep_trained(tmp_path, trial, Small(), trials[: position + 1])
     assert kept(tmp_path, trials) == [1, 5, 6]
