@@ -20,6 +20,7 @@ from compressor.margin import levelled
 from compressor.methods.base import Goal, Trial
 from compressor.options import Options
 from compressor.preparation import Prepared, save_model
+from compressor.trained import trained_network
 from compressor.workspace import Workspace
 from profiler import files
 from profiler.progress import ProgressCallback, silent
@@ -314,13 +315,13 @@ class Finals:
         if self._epoch_seconds and math.isfinite(deadline):
             fits = int((deadline - time.monotonic()) / self._epoch_seconds)
             schedule = replace(schedule, epochs=max(_LEAST_EPOCHS, min(schedule.epochs, fits)))
-        network = self._prepared.network_of(trial.candidate, self._workspace.folder)
+        network = self._network(trial)
         checkpoint = self._workspace.path("checkpoints", f"{self._key(trial, seed)}.npz")
         try:
             outcome = self._prepared.tuner.fit(network, schedule, seed, checkpoint, deadline)
         except TrainingError:
             # Some seeds of a bold schedule diverge; a gentler one of the same length is tried once.
-            network = self._prepared.network_of(trial.candidate, self._workspace.folder)
+            network = self._network(trial)
             gentle = replace(schedule, learning_rate=schedule.learning_rate / 10)
             outcome = self._prepared.tuner.fit(network, gentle, seed, checkpoint, deadline)
         self._done += 1
@@ -331,6 +332,12 @@ class Finals:
         if outcome.complete or outcome.epochs:
             self._workspace.finish_seed(self._key(trial, seed), outcome.__dict__)
         return outcome
+
+    def _network(self, trial: Trial) -> Any:
+        """The network to train: as the search left it, so that what is handed over is never worse than that."""
+        folder, candidate = self._workspace.folder, trial.candidate
+        trained = trained_network(folder, candidate)
+        return self._prepared.network_of(candidate, folder) if trained is None else trained
 
     def _outputs(self, trial: Trial, seed: int) -> NDArray[Any]:
         """A finished network's outputs on the validation rows."""

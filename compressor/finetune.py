@@ -39,7 +39,8 @@ class Schedule:
     learning_rate
         Adam's, at the start; it falls to 0 along a cosine over `epochs`.
     patience
-        Stop after so many epochs without a better validation score.
+        Stop after so many epochs without a better validation score than those before them; that of the network as it
+        was does not count, since the first steps of a trained one may lead away from what it knows.
     temperature, alpha
         Distillation: a share `alpha` of the loss is the distance to the original's outputs, softened by
         `temperature` (Hinton et al., 2015); the rest is the loss on labels.
@@ -199,7 +200,7 @@ class _Run:
         self._optimizer.build(model.trainable_variables)
         self._epoch = 0
         self._best = (-math.inf, -math.inf)
-        self._best_epoch = 0
+        self._best_trained, self._best_epoch = self._best, 0
         self._best_weights: list[NDArray[Any]] = []
         self._saved = time.monotonic()
         self._distils = tuner._teacher is not None and schedule.alpha > 0
@@ -281,8 +282,10 @@ class _Run:
         score, loss = self._tuner._evaluate(self._predict(self._tuner._validation[0]))
         standing = (score if math.isfinite(score) else -math.inf, -loss if math.isfinite(loss) else -math.inf)
         if not self._best_weights or standing > self._best:
-            self._best, self._best_epoch = standing, self._epoch
+            self._best = standing
             self._best_weights = [np.array(w) for w in self._model.get_weights()]
+        if self._epoch and standing > self._best_trained:
+            self._best_trained, self._best_epoch = standing, self._epoch
         self._on_epoch(self._epoch, self._best[0])
 
     def _signature(self) -> str:
@@ -294,7 +297,9 @@ class _Run:
             return
         arrays: dict[str, Any] = {
             "signature": np.array(self._signature()),
-            "state": np.array([self._epoch, self._best_epoch, *self._best], dtype=np.float64),
+            "state": np.array(
+                [self._epoch, self._best_epoch, *self._best, *self._best_trained], dtype=np.float64
+            ),
         }
         arrays.update({f"now{i}": w for i, w in enumerate(self._model.get_weights())})
         arrays.update({f"best{i}": w for i, w in enumerate(self._best_weights)})
@@ -319,8 +324,9 @@ class _Run:
         self._best_weights = [arrays[f"best{i}"] for i in range(count)]
         for i, variable in enumerate(self._optimizer.variables):
             variable.assign(arrays[f"optimizer{i}"])
-        epoch, best_epoch, score, loss = arrays["state"].tolist()
-        self._epoch, self._best_epoch, self._best = int(epoch), int(best_epoch), (score, loss)
+        epoch, best_epoch, *standings = arrays["state"].tolist()
+        self._epoch, self._best_epoch = int(epoch), int(best_epoch)
+        self._best, self._best_trained = tuple(standings[:2]), tuple(standings[2:])
         return True
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import sys
@@ -25,6 +26,7 @@ from compressor.methods.base import Goal, SearchProblem, Trial
 from compressor.options import Options
 from compressor.preparation import prepare
 from compressor.sharing import FILES
+from compressor.trained import keep_trained
 from compressor.workers import end_with_parent
 from profiler.errors import EdgetimeError, UsageError
 from profiler.progress import ProgressCallback, silent
@@ -147,6 +149,10 @@ def _take_part(
     evaluator.on_epoch = lambda epoch, epochs, score: problem.on_epoch(epoch, epochs, score)
 
     def finished(trial: Trial) -> None:
+        if invitation.folder is not None:
+            # Who may only read the folder helps all the same.
+            with contextlib.suppress(EdgetimeError, OSError):
+                keep_trained(invitation.folder, trial, evaluator.last)
         mine.append(trial)
         progress(0.1 + 0.9 * min(1.0, len(problem.trials) / wanted), f"{len(mine)} candidates tried here")
 

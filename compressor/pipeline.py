@@ -25,9 +25,11 @@ from compressor.preparation import Evaluator, Prepared, prepare, save_model
 from compressor.reporting import Request, make_result
 from compressor.result import CompressionResult
 from compressor.sharing import Sharing
+from compressor.trained import keep_trained
 from compressor.verification import check_target
 from compressor.workspace import Workspace, data_digest, file_digest, json_digest
 from profiler.errors import BudgetError, UsageError
+from profiler.locks import owned
 from profiler.progress import ProgressCallback, silent, within
 from profiler.target import Target
 
@@ -132,6 +134,8 @@ def compress(
     BudgetError
         The goal cannot be reached, which is said before any training; or it was not reached: then the nearest network
         is saved, and the message says by how much it misses.
+    EdgetimeError
+        Another process works on `out`.
     UsageError, DataError, ModelFileError
         What was given cannot be used; one sentence says why.
     """
@@ -167,46 +171,47 @@ def compress(
         "setting": setting,
         "options": options.to_dict(),
     }
-    workspace = Workspace(out, request, resume)
-    prepared = prepare(model, rows, time_model, quantize, calibration, setting, importance, seed, options,
-                       lambda done, note: progress(0.1 * done, note), steer, target,
-                       workspace.folder / "measured.jsonl")  # fmt: skip
-    goal = limits.goal(prepared.original)
-    check_goal(prepared, goal, steer)
-    with workspace.kept():
-        workspace.begin()
-        evaluator = prepared.evaluator(options.search, seed, workspace.folder)
-        evaluator.deadline = started + _SEARCH_SHARE * (deadline - started) if minutes else math.inf
-        missable = luck(prepared.task, prepared.original.score)
-        searched = goal.eased(missable)
-        with sharing.searching(searcher, workspace.folder, files, request, searched) as shared:
-            best = _search(shared, prepared, workspace, searched, evaluator, seed, steer, progress)
-        prepared = replace(prepared, notes=(*prepared.notes, *sharing.notes))
-        if not best:
+    with owned(out, "-o"):
+        workspace = Workspace(out, request, resume)
+        prepared = prepare(model, rows, time_model, quantize, calibration, setting, importance, seed, options,
+                           lambda done, note: progress(0.1 * done, note), steer, target,
+                           workspace.folder / "measured.jsonl")  # fmt: skip
+        goal = limits.goal(prepared.original)
+        check_goal(prepared, goal, steer)
+        with workspace.kept():
+            workspace.begin()
+            evaluator = prepared.evaluator(options.search, seed, workspace.folder)
+            evaluator.deadline = started + _SEARCH_SHARE * (deadline - started) if minutes else math.inf
+            missable = luck(prepared.task, prepared.original.score)
+            searched = goal.eased(missable)
+            with sharing.searching(searcher, workspace.folder, files, request, searched) as shared:
+                best = _search(shared, prepared, workspace, searched, evaluator, seed, steer, progress)
+            prepared = replace(prepared, notes=(*prepared.notes, *sharing.notes))
+            if not best:
+                raise BudgetError(
+                    "The time was used up before the first candidate was finished: give more --minutes, and --resume to "
+                    "go on from there."
+                )
+            alike = partial(derived, prepared, on_edges=searcher.on_edges)
+            finals = Finals(
+                prepared, workspace, goal, options, seed, seeds, evaluator.epoch_seconds, steer, missable,
+                partial(alike, by=prepared.single_costs(goal)[goal.cost_name]),
+            )  # fmt: skip
+            finals_end = deadline - _RESERVE_SHARE * (deadline - started) if minutes else math.inf
+            trained = _train(finals, prepared, best, points, finals_end, within(progress, 0.6, 0.9), alike)
+            notes = budget_notes(goal, trained[0].trial, steer)
+            prepared = replace(prepared, notes=(*prepared.notes, *notes))
+            wanted = Request(limits, goal, searcher.name, seed, target, measure, started, deadline)
+            result = make_result(prepared, workspace, trained, best, wanted, within(progress, 0.9, 1.0))
+            result.save()
+            workspace.clear_checkpoints()
+            progress(1.0, "done")
+        if not result.met:
+            chosen = trained[0]
+            told = f"{result.after.mean_score:.1%} {result.score_name}"
             raise BudgetError(
-                "The time was used up before the first candidate was finished: give more --minutes, and --resume to "
-                "go on from there."
+                missed(goal, chosen.trial, prepared.original, chosen.mean_score, told, result.folder, steer)
             )
-        alike = partial(derived, prepared, on_edges=searcher.on_edges)
-        finals = Finals(
-            prepared, workspace, goal, options, seed, seeds, evaluator.epoch_seconds, steer, missable,
-            partial(alike, by=prepared.single_costs(goal)[goal.cost_name]),
-        )  # fmt: skip
-        finals_end = deadline - _RESERVE_SHARE * (deadline - started) if minutes else math.inf
-        trained = _train(finals, prepared, best, points, finals_end, within(progress, 0.6, 0.9), alike)
-        notes = budget_notes(goal, trained[0].trial, steer)
-        prepared = replace(prepared, notes=(*prepared.notes, *notes))
-        wanted = Request(limits, goal, searcher.name, seed, target, measure, started, deadline)
-        result = make_result(prepared, workspace, trained, best, wanted, within(progress, 0.9, 1.0))
-        result.save()
-        workspace.clear_checkpoints()
-        progress(1.0, "done")
-    if not result.met:
-        chosen = trained[0]
-        told = f"{result.after.mean_score:.1%} {result.score_name}"
-        raise BudgetError(
-            missed(goal, chosen.trial, prepared.original, chosen.mean_score, told, result.folder, steer)
-        )
     return result
 
 
@@ -276,6 +281,12 @@ def _search(
     started = time.monotonic()
 
     def finished(trial: Trial) -> None:
+        try:
+            # Before the trial counts as finished: what is killed in between is tried again.
+            keep_trained(workspace.folder, trial, evaluator.last, problem.trials)
+        except Exception:
+            workspace.add_trial(trial)  # on a full disk there may be room for a line
+            raise
         workspace.add_trial(trial)
         if problem.best()[0] is trial:
             save_model(evaluator.last, workspace.path("best_so_far.keras"))

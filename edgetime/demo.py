@@ -13,6 +13,7 @@ from edgetime import units
 from edgetime.stages import Stages
 from profiler.errors import BudgetError
 from profiler.files import replacing, write_json, write_text
+from profiler.locks import owned
 from profiler.progress import ProgressCallback
 
 BUDGET_SHARE = 0.42
@@ -82,8 +83,18 @@ class Demo:
         -------
         summary : dict
             ``report``, ``speedup_measured``, ``drop_points`` and ``networks``: rows of the last table.
+
+        Raises
+        ------
+        EdgetimeError
+            Another process works on the folder.
         """
-        stages = Stages(self.folder)
+        with owned(self.folder, "--out"):
+            self._run_stages(Stages(self.folder))
+            return self._summary()
+
+    def _run_stages(self, stages: Stages) -> None:
+        """Do what is not done yet, all but the summary."""
 
         def stage(
             name: str, outputs: list[str], work: Callable[[ProgressCallback], None], **settings: Any
@@ -127,7 +138,6 @@ class Demo:
         stage("Export as int8", ["compressed_int8.tflite"], self._export)
         stage("Choose", ["selection.json", "policy.json"], self._select)
         stage("Predict and measure", ["predictions.jsonl"], self._measure)
-        return self._summary()
 
     # --- Stages -----------------------------------------------------------------------------------------------
 

@@ -200,7 +200,7 @@ class _Spent:
 
 def _tidy(out: Path) -> None:
     """Remove networks of candidates: hundreds of cells would fill a disk."""
-    for name in ("candidates", "checkpoints", "seeds"):
+    for name in ("candidates", "checkpoints", "seeds", "trained"):
         shutil.rmtree(out / name, ignore_errors=True)
 
 

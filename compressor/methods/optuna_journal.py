@@ -10,39 +10,9 @@ from typing import Any, cast
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
+from profiler.locks import AVAILABLE, KernelLock
 
 _LOOK_BACK_BYTES = 1 << 20
-
-
-class KernelLock:
-    """A lock that the kernel gives up when its holder ends, however it ends.
-
-    Optuna's own locks are files that a killed holder leaves behind, for half a minute.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._file: Any = None
-
-    def acquire(self) -> bool:
-        """Wait for the lock."""
-        file = self._path.open("a")
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX)
-        except BaseException:
-            file.close()
-            raise
-        self._file = file
-        return True
-
-    def release(self) -> None:
-        """Give it up."""
-        file, self._file = self._file, None
-        file.close()
 
 
 class MendingJournal(JournalFileBackend):
@@ -50,7 +20,8 @@ class MendingJournal(JournalFileBackend):
 
     def __init__(self, path: Path) -> None:
         lock_path = path.with_name(path.name + ".lock")
-        lock = JournalFileOpenLock(str(path)) if fcntl is None else KernelLock(lock_path)
+        # Optuna's own locks are files that a killed holder leaves behind, for half a minute.
+        lock = KernelLock(lock_path) if AVAILABLE else JournalFileOpenLock(str(path))
         super().__init__(str(path), cast(Any, _Mended(lock, path)))
 
 

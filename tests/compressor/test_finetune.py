@@ -1,5 +1,6 @@
 import math
 import time
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -89,6 +90,19 @@ def test_it_stops_where_nothing_gets_better(blobs):
     frozen[0].set_weights([np.ones(6), np.zeros(6), np.zeros(6), np.ones(6)])
     outcome = FineTuner(task_of(model, blobs)).fit(model, patient)
     assert outcome.epochs < 50
+
+
+def test_a_network_that_was_trained_before_is_given_time_to_find_a_better_place(blobs, monkeypatch):
+    """The first steps at a high learning rate lead away from what it knew: that is not yet the end."""
+    scores = iter([(0.9, 0.1), (0.5, 0.5), (0.6, 0.4), (0.7, 0.3), (0.8, 0.2)])
+    model = network()
+    tuner = FineTuner(task_of(model, blobs))
+    monkeypatch.setattr(tuner, "_evaluate", lambda outputs: next(scores))
+    before = model.get_weights()
+    outcome = tuner.fit(model, replace(SCHEDULE, patience=2))
+    assert (outcome.epochs, outcome.score) == (4, 0.9)
+    for kept, first in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(kept, first)
 
 
 def test_a_deadline_ends_training_with_what_there_is(blobs):

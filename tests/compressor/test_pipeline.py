@@ -1,6 +1,8 @@
 """`compress` from file to file, on a task and a device that need no profile."""
 
 import json
+import os
+import platform
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -10,7 +12,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from compressor import Data, Options, Schedule, compress, preparation, reporting
+from compressor import Data, Options, Schedule, compress, pipeline, preparation, reporting, trained
 from compressor.export_run import TfliteRunner
 from compressor.finetune import FineTuner
 from compressor.methods.base import SearchMethod
@@ -18,7 +20,8 @@ from compressor.methods.optuna_search import OptunaSearch
 from compressor.result import CompressionResult
 from compressor.task import task_of
 from compressor.testing.device import FormulaTimeModel
-from profiler.errors import BudgetError, DataError, ModelFileError, UsageError
+from profiler.errors import BudgetError, DataError, EdgetimeError, ModelFileError, UsageError
+from profiler.locks import OWNER_FILE
 from profiler.target import device_name, open_target
 
 OPTIONS = Options(
@@ -248,6 +251,106 @@ def test_an_interrupted_run_goes_on_where_it_stopped(task, tmp_path, monkeypatch
     result = run(task, tmp_path, budget_ms=budget, resume=True)
     assert len(calls) == 1 + 2  # the third trial, and two seeds of the winner
     assert len(result.trials) == 3
+
+
+class Halves(SearchMethod):
+    """Tries two networks: of half and of three quarters of the channels."""
+
+    name = "halves"
+
+    def search(self, problem):
+        for share in (0.5, 0.75):
+            problem.try_widths({name: int(share * width) for name, width in problem.full.items()})
+
+
+LEARNED = Options(
+    search=Schedule(epochs=4, batch_size=16, learning_rate=5e-3), final=HURRIED.final, finalists=2
+)
+
+
+def search_scores(folder):
+    """What each candidate scored in the search, by its widths."""
+    trials = [json.loads(line) for line in (folder / "trials.jsonl").read_text().splitlines()]
+    return {"-".join(str(width) for width in trial["widths"].values()): trial["score"] for trial in trials}
+
+
+def test_full_training_that_teaches_nothing_hands_over_what_the_search_had(task, tmp_path):
+    budget = 0.9 * original_ms(task)
+    run(task, tmp_path, budget_ms=budget, method=Halves(), points=3, options=LEARNED)
+    searched = search_scores(tmp_path)
+    seeds = json.loads((tmp_path / "seeds.json").read_text())
+    reached = {key: outcome["score"] for key, outcome in seeds.items() if key.split("_")[0] in searched}
+    assert {key.split("_")[0] for key in reached} == set(searched)
+    for key, score in reached.items():
+        assert score >= searched[key.split("_")[0]]
+
+
+def test_where_time_ends_before_the_first_epoch_the_network_of_the_search_is_handed_over(
+    task, tmp_path, monkeypatch
+):
+    fit = preparation.FineTuner.fit
+
+    def late(self, model, schedule, seed=0, checkpoint=None, deadline=float("inf"), **options):
+        deadline = deadline if checkpoint is None else 0.0  # only full training has a checkpoint
+        return fit(self, model, schedule, seed, checkpoint, deadline, **options)
+
+    monkeypatch.setattr(preparation.FineTuner, "fit", late)
+    result = run(task, tmp_path, budget_ms=0.9 * original_ms(task), method=Halves(), options=LEARNED)
+    assert result.met
+    assert result.after.validation_score == max(search_scores(tmp_path).values())
+
+
+def test_training_goes_on_from_the_original_where_the_network_of_the_search_cannot_be_read(
+    task, tmp_path, monkeypatch
+):
+    keep = pipeline.keep_trained
+
+    def spoiled(folder, *rest):
+        keep(folder, *rest)
+        for path in (folder / trained.FOLDER).iterdir():
+            path.write_bytes(b"no network")
+
+    monkeypatch.setattr(pipeline, "keep_trained", spoiled)
+    assert run(task, tmp_path, budget_ms=0.9 * original_ms(task), method=Halves(), seeds=1).met
+
+
+@pytest.mark.parametrize("searching", [False, True])
+def test_a_folder_in_use_is_refused_and_left_alone(task, tmp_path, monkeypatch, searching):
+    """Whether the other run has begun just now, or has tried something already."""
+    out, told = tmp_path / "out", []
+
+    def second():
+        with pytest.raises(EdgetimeError) as refused:
+            run(task, out, budget_ms=0.9 * original_ms(task), method=Halves(), seeds=1, resume=True)
+        told.append(str(refused.value))
+        assert refused.value.exit_code == 1
+
+    def preparing(*args, **options):
+        with monkeypatch.context() as patch:
+            patch.setattr(pipeline, "prepare", prepare)
+            second()
+        return prepare(*args, **options)
+
+    class Long(Halves):
+        def search(self, problem):
+            super().search(problem)
+            second()
+
+    prepare = pipeline.prepare
+    if not searching:
+        monkeypatch.setattr(pipeline, "prepare", preparing)
+    result = run(
+        task,
+        out,
+        budget_ms=0.9 * original_ms(task),
+        method=Long() if searching else Halves(),
+        seeds=1,
+    )
+    assert result.met
+    assert told[0].startswith(f"{out} is in use by process {os.getpid()} on {platform.node()} since ")
+    assert told[0].endswith("name another folder by -o, wait until that process has ended, or stop it.")
+    assert len((out / "trials.jsonl").read_text().splitlines()) == 2
+    assert not (out / OWNER_FILE).exists()
 
 
 def test_a_limit_on_the_accuracy_by_one_multiplier(task, tmp_path):

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from edgetime.demo import TEST_FILES, Demo
+from profiler.errors import EdgetimeError
 from profiler.progress import ProgressCallback
 
 
@@ -27,6 +28,25 @@ class Listener:
     def progress(self, title: str) -> Iterator[ProgressCallback]:
         self.stages.append(title)
         yield lambda fraction, note: None
+
+
+def test_a_second_demo_in_the_same_folder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    begun: list[int] = []
+
+    def profile(self: Demo, progress: ProgressCallback) -> None:
+        begun.append(1)
+        if len(begun) == 1:
+            with pytest.raises(
+                EdgetimeError, match=r"out is in use by process \d+ on .*another folder by --out"
+            ):
+                Demo(tmp_path / "out", Listener()).run()
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Demo, "_profile", profile)
+    for _ in range(2):  # what failed has given the folder up
+        with pytest.raises(ZeroDivisionError):
+            Demo(tmp_path / "out", Listener()).run()
+    assert len(begun) == 2
 
 
 @pytest.mark.slow
