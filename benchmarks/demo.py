@@ -14,10 +14,14 @@ from pathlib import Path
 import numpy as np
 
 from compressor.export import to_tflite_bytes
-from compressor.result import CompressionResult
-from edgetime.demo_task import WIDTHS, load_digits, train_network
+from compressor.pipeline.result import CompressionResult
+from edgetime.demo import (
+    WIDTHS,
+    load_digits,
+    train_network,
+)
+from profiler.devices import open_target
 from profiler.measurement import measure_network
-from profiler.target import open_target
 
 FACTORS = (0.25, 0.375, 0.5, 0.75, 1.0, 1.5, 2.0)
 

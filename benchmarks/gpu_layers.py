@@ -22,10 +22,15 @@ from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestRegresso
 
 from benchmarks.networks import shared_data
 from benchmarks.phones import RESULTS, write_rows
-from profiler.layer import Layer
-from timemodel.geometry import COLUMNS, geometry
-from timemodel.table import read_table
-from timemodel.table_fit import MAX_LEAVES, fit_leaves, fit_structure, fit_table_operator
+from profiler.network import Layer
+from timemodel.features import COLUMNS, geometry
+from timemodel.fitting.tables import (
+    MAX_LEAVES,
+    fit_leaves,
+    fit_structure,
+    fit_table_operator,
+    read_table,
+)
 
 OPERATORS = {"conv": "conv_2d", "dense": "fully_connected"}
 RAW = (

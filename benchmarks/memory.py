@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 
 from profiler.errors import EdgetimeError
-from profiler.footprint import Footprint, footprint
-from profiler.tflite_reader import read_network
+from profiler.network import Footprint, footprint
+from profiler.tflite import read_network
 
 OBSERVER = """
 import ctypes, json, sys

@@ -22,12 +22,16 @@ import numpy as np
 from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestRegressor
 
 from benchmarks.networks import shared_data
-from profiler.layer import Layer
-from timemodel import nonnegative
-from timemodel.geometry import geometry
-from timemodel.totals import fit_prices, misfit, rough_costs
-from timemodel.totals_fit import fit_totals
-from timemodel.totals_table import read_totals
+from profiler.network import Layer
+from timemodel.features import geometry
+from timemodel.fitting.totals import (
+    fit_prices,
+    fit_totals,
+    misfit,
+    read_totals,
+    rough_costs,
+)
+from timemodel.tree import nonnegative
 
 RESULTS = Path(__file__).parent / "results"
 FOLDS = 10

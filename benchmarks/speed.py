@@ -20,15 +20,24 @@ from pathlib import Path
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from profiler.layer import Layer
-from profiler.network import Network
-from profiler.probe import Probe
-from profiler.sampler import plan_probes
-from profiler.shapes import binary, conv_2d, depthwise_conv_2d, fully_connected, reduce, unary
-from profiler.store import Profile
-from timemodel.fitting import Measured, fit_setting, usable
-from timemodel.geometry import geometry
-from timemodel.setting_model import FALLBACK, SettingModel
+from profiler.measurement import Profile
+from profiler.network import Layer, Network
+from profiler.operators import (
+    binary,
+    conv_2d,
+    depthwise_conv_2d,
+    fully_connected,
+    reduce,
+    unary,
+)
+from profiler.probes import Probe, plan_probes
+from timemodel.features import geometry
+from timemodel.fitting import (
+    Measured,
+    fit_setting,
+    usable,
+)
+from timemodel.model import FALLBACK, SettingModel
 
 DTYPE = "float32"
 ROUNDS = 5

@@ -14,11 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
-from profiler.draws import draw_layer
+from profiler.operators import draw_layer
+from timemodel.features import geometry
 from timemodel.fitting import fit_profile
-from timemodel.geometry import geometry
-from timemodel.operator_model import OperatorModel
-from timemodel.setting_model import FALLBACK, SettingModel
+from timemodel.model import FALLBACK, OperatorModel, SettingModel
 
 UNSEEN = 300
 NEAR = 0.25

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
+from profiler.devices import Target, open_target
 from profiler.files import write_text
-from profiler.layer import Layer
-from profiler.probe import Probe
-from profiler.shapes import conv_2d
-from profiler.target import Target, open_target
+from profiler.network import Layer
+from profiler.operators import conv_2d
+from profiler.probes import Probe
 
 SIDE, IN_CHANNELS, WIDEST = 32, 32, 96
 PASSES = 9

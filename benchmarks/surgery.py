@@ -39,9 +39,8 @@ def measure(name: str, pixels: int, convert: bool = True) -> dict[str, Any]:
     """One row of the table."""
     import keras
 
-    from compressor.export_convert import to_tflite_bytes
-    from compressor.graph import build_graph
-    from compressor.surgery import cut, masked
+    from compressor.export import to_tflite_bytes
+    from compressor.graph import build_graph, cut, masked
     from compressor.testing.networks import awake, stirred
 
     keras.backend.clear_session()

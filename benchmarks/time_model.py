@@ -45,15 +45,13 @@ from benchmarks.time_model_rounds import (
     measure,
     still_open,
 )
-from profiler.combine import Timing
+from profiler.devices import open_target
 from profiler.errors import EdgetimeError
+from profiler.measurement import Profile, Timing, profile
 from profiler.network import Network
-from profiler.profiling import profile
-from profiler.store import Profile
-from profiler.target import open_target
-from profiler.tflite_reader import read_network
+from profiler.tflite import read_network
 from timemodel.fitting import fit_profile, usable
-from timemodel.setting_model import SettingModel
+from timemodel.model import SettingModel
 
 
 @dataclass(frozen=True)

@@ -24,16 +24,20 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-from profiler.layer import Layer
-from profiler.neighbours import find_neighbours
-from profiler.probe import Probe
-from timemodel import nonnegative
-from timemodel.features import family_of
+from profiler.network import Layer, find_neighbours
+from profiler.probes import Probe
+from timemodel.features import POSITION, family_of, geometry
 from timemodel.fitting import calibrate
-from timemodel.geometry import POSITION, geometry
-from timemodel.operator_model import MIN_PROBES, feature_matrix, find_tiles
-from timemodel.runtime_terms import RuntimeTerms
-from timemodel.setting_model import FALLBACK, SettingModel, kernel_of
+from timemodel.model import (
+    FALLBACK,
+    MIN_PROBES,
+    SettingModel,
+    feature_matrix,
+    find_tiles,
+    kernel_of,
+)
+from timemodel.runtime import RuntimeTerms
+from timemodel.tree import nonnegative
 
 Predict = Callable[[np.ndarray], np.ndarray]
 Fit = Callable[[str, np.ndarray, np.ndarray], Predict]

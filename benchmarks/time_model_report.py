@@ -22,7 +22,7 @@ from benchmarks.time_model_rounds import (
 )
 from profiler.files import write_text
 from profiler.network import Network
-from timemodel.setting_model import SettingModel
+from timemodel.model import SettingModel
 
 OURS = "edgetime"
 FLOOR = "noise floor"

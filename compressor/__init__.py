@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from compressor.data import Data, load_data
     from compressor.export import ExportResult, export
-    from compressor.finetune import Schedule
-    from compressor.graph import ChannelGraph, build_graph
-    from compressor.options import Options
+    from compressor.graph import ChannelGraph, build_graph, cut
     from compressor.pipeline import compress
-    from compressor.result import CompressionResult
-    from compressor.surgery import cut
+    from compressor.pipeline.result import CompressionResult
+    from compressor.training import Options, Schedule
 
 __all__ = [
     "ChannelGraph",
@@ -30,17 +28,17 @@ __all__ = [
 ]
 
 _HOMES = {
-    "ChannelGraph": "compressor.graph",
-    "CompressionResult": "compressor.result",
-    "Data": "compressor.data",
-    "ExportResult": "compressor.export",
-    "Options": "compressor.options",
-    "Schedule": "compressor.finetune",
-    "build_graph": "compressor.graph",
-    "compress": "compressor.pipeline",
-    "cut": "compressor.surgery",
-    "export": "compressor.export",
-    "load_data": "compressor.data",
+    "ChannelGraph": "compressor.graph.builder",
+    "CompressionResult": "compressor.pipeline.result.compression_result",
+    "Data": "compressor.data.loading",
+    "ExportResult": "compressor.export.exporter",
+    "Options": "compressor.training.options",
+    "Schedule": "compressor.training.finetuning",
+    "build_graph": "compressor.graph.builder",
+    "compress": "compressor.pipeline.compression",
+    "cut": "compressor.graph.surgery",
+    "export": "compressor.export.exporter",
+    "load_data": "compressor.data.loading",
 }
 
 

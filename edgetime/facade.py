@@ -11,13 +11,10 @@ from profiler.network import Network
 from profiler.progress import ProgressCallback, silent
 
 if TYPE_CHECKING:
-    from profiler.advising import Advice, Events
-    from profiler.combine import ProbeTime
-    from profiler.measurement import Measurement
-    from profiler.profiling import ProfileSummary
-    from profiler.target import Target
+    from profiler.devices import Target
+    from profiler.measurement import Advice, Events, Measurement, ProbeTime, ProfileSummary
     from timemodel import TimeModel
-    from timemodel.prediction import NetworkPrediction
+    from timemodel.model import NetworkPrediction
 
 PathLike = str | os.PathLike[str]
 
@@ -34,18 +31,18 @@ def profile(
     """Measure layers on `target`, such as ``"local"``, into the profile `output`.
 
     Ends early once networks are predicted with a mean error of at most `goal` (0: never); else layers are added where
-    that makes it less. See `timemodel.sampling`, and `profiler.profiling.profile`, which gets the `options`.
+    that makes it less. See `timemodel.fitting.next_probes`, and `profiler.measurement.profiling.profile`, which gets the `options`.
     """
     if not 0 <= goal < 1:
         raise UsageError(f"goal must be a share below 1, such as 0.03 for 3%, not {goal}.")
-    from profiler.profiling import profile as measure_probes
-    from profiler.target import open_target
+    from profiler.devices import open_target
+    from profiler.measurement import profile as measure_probes
 
     place = open_target(target) if isinstance(target, str) else target
 
     def adviser(times: Sequence[ProbeTime], events: Events, told: ProgressCallback) -> Advice:
         # Loaded when it is asked: what learns takes a while to load, and short runs never ask.
-        from timemodel.sampling import advise_probes
+        from timemodel.fitting import advise_probes
 
         return advise_probes(times, events, told, goal=goal, seed=options.get("seed", 0))
 
@@ -59,7 +56,7 @@ def profile(
 
 
 def fit(profile: PathLike, progress: ProgressCallback = silent) -> TimeModel:
-    """Learn a device's time model from its profile; see `timemodel.fitting.fit_profile`."""
+    """Learn a device's time model from its profile; see `timemodel.fitting.profile.fit_profile`."""
     from timemodel.fitting import fit_profile
 
     return fit_profile(profile, progress)
@@ -105,9 +102,9 @@ def predict(
 
 
 def measure(network: PathLike | bytes, target: str | Target = "local", seconds: float = 2.0) -> Measurement:
-    """Run `network` on `target`; see `profiler.measurement.measure_network`."""
+    """Run `network` on `target`; see `profiler.measurement.whole_network.measure_network`."""
+    from profiler.devices import open_target
     from profiler.measurement import measure_network
-    from profiler.target import open_target
 
     with open_target(target) if isinstance(target, str) else target as place:
         return measure_network(network, place, seconds=seconds)

@@ -92,7 +92,7 @@ def read(path: str | os.PathLike[str], input_shape: InputShape | None = None) ->
     MissingExtraError
         A Keras model, and TensorFlow is not installed.
     """
-    from profiler.tflite_reader import read_network
+    from profiler.tflite import read_network
 
     file = Path(path)
     if file.suffix != ".keras":

@@ -11,13 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from edgetime import networks
 from edgetime.fingerprints import differences
-from profiler.default_target import default_target
+from profiler.devices import Target, default_target, open_target
 from profiler.errors import UsageError
-from profiler.target import Target, open_target
 
 if TYPE_CHECKING:
-    from timemodel.model import TimeModel
-    from timemodel.setting_model import SettingModel
+    from timemodel.model import SettingModel, TimeModel
 
 
 class Predictor:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from edgetime.demo_task import load_digits, train_network
+from edgetime.demo import load_digits, train_network
 
 
 def main(folder: Path) -> None:

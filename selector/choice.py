@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from profiler.errors import BudgetError, UsageError
-from selector.candidate import Candidate
+from selector.candidates import Candidate
 
 
 def check_budget(budget_ms: float | None) -> None:

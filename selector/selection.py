@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 from profiler.errors import DataError, UsageError
 from profiler.network import Network
 from profiler.progress import ProgressCallback, silent
-from profiler.tflite_reader import read_network
-from selector.candidate import Candidate, front
+from profiler.tflite import read_network
+from selector.candidates import Candidate, front
 from selector.choice import check_budget, recommend
-from selector.policy import StaticPolicy
-from timemodel.prediction import NetworkPrediction
+from selector.policies import StaticPolicy
+from timemodel.model import NetworkPrediction
 
 if TYPE_CHECKING:
     from compressor.data import Data
@@ -178,8 +178,7 @@ def _predicted(
 
 def _accuracy(path: Path, data: Data) -> float:
     from compressor.data import check_fits
-    from compressor.export_check import accuracy
-    from compressor.export_run import TfliteRunner
+    from compressor.export import TfliteRunner, accuracy
 
     runner = TfliteRunner(path)
     _, x, y = data.held_out()

@@ -2,8 +2,8 @@
 
 import math
 
-from profiler.neighbours import find_neighbours
-from profiler.probe import Probe
+from profiler.network import find_neighbours
+from profiler.probes import Probe
 
 OVERHEAD_MS = 0.0005
 FUSED = frozenset({"pad+conv_2d", "pad+depthwise_conv_2d", "logistic+mul", "conv_2d+relu", "add+relu6"})

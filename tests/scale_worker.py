@@ -12,10 +12,10 @@ import sys
 import time
 from pathlib import Path
 
-from compressor.methods.base import Goal
-from compressor.methods.optuna_search import OptunaSearch
+from compressor.pipeline.shared import end_with_parent
+from compressor.search import Goal
+from compressor.search.optuna import OptunaSearch
 from compressor.testing.workbench import make_problem
-from compressor.workers import end_with_parent
 from profiler.errors import EdgetimeError
 
 

@@ -63,7 +63,7 @@ def test_wheel_holds_all_packages_and_what_they_read(wheel: Path):
     )
     assert {f"{package}/py.typed" for package in PACKAGES} <= names
     assert "edgetime/page.html" in names
-    assert "profiler/agent.py" in names
+    assert "profiler/devices/agent.py" in names
     assert any(name.endswith("licenses/LICENSE") for name in names)
     required = [line for line in metadata.splitlines() if line.startswith("Requires-Dist")]
     assert any("tensorflow" in line and "compress" in line for line in required)
@@ -137,8 +137,8 @@ def test_light_install_says_what_a_keras_file_needs(
 
 def small_network() -> bytes:
     """One convolution as a ``.tflite`` file."""
-    from profiler.probe import Probe
-    from profiler.shapes import conv_2d
+    from profiler.operators import conv_2d
+    from profiler.probes import Probe
 
     return Probe("layer", (conv_2d(16, 16, 8, 16, activation="relu"),)).build()
 

@@ -5,21 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from timemodel.advice import advise
+    from timemodel.advise import advise
     from timemodel.fitting import fit_profile
-    from timemodel.model import TimeModel
-    from timemodel.prediction import LayerPrediction, NetworkPrediction
+    from timemodel.model import LayerPrediction, NetworkPrediction, TimeModel
     from timemodel.tree import TimeTreeRegressor
 
 __all__ = ["LayerPrediction", "NetworkPrediction", "TimeModel", "TimeTreeRegressor", "advise", "fit_profile"]
 
 _HOMES = {
-    "LayerPrediction": "timemodel.prediction",
-    "NetworkPrediction": "timemodel.prediction",
-    "TimeModel": "timemodel.model",
-    "TimeTreeRegressor": "timemodel.tree",
-    "advise": "timemodel.advice",
-    "fit_profile": "timemodel.fitting",
+    "LayerPrediction": "timemodel.model.prediction",
+    "NetworkPrediction": "timemodel.model.prediction",
+    "TimeModel": "timemodel.model.time_model",
+    "TimeTreeRegressor": "timemodel.tree.regressor",
+    "advise": "timemodel.advise.advice",
+    "fit_profile": "timemodel.fitting.profile",
 }
 
 

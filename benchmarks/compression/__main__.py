@@ -34,9 +34,13 @@ from benchmarks.compression.running import Job, run, watch_parent
 from benchmarks.compression.schedules import PLANS, SHORTENED, Plan, shortened, told
 from benchmarks.compression.settings import DEFAULT_SETTINGS, SETTINGS, learn, model_path
 from benchmarks.compression.tasks import EXTRA_TASKS, TASKS
-from profiler.errors import DataError, EdgetimeError, UsageError
+from profiler.devices import open_target
+from profiler.errors import (
+    DataError,
+    EdgetimeError,
+    UsageError,
+)
 from profiler.files import write_json
-from profiler.target import open_target
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT.parent / "shared" / "data" / "tasks"

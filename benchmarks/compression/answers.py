@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.compression.tasks import Rows
-from compressor.export_run import TfliteRunner
+from compressor.export import TfliteRunner
 from profiler.files import replacing
 
 _FIELDS = ("said", "label", "cluster", "unit")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.compression.answers import Answers
-from compressor.methods import METHODS
+from compressor.search import METHODS
 from profiler.files import write_json
 
 ORIGINAL, QUANTIZED, SCRATCH = "original", "int8", "scratch"
@@ -49,7 +49,7 @@ class Cell:
 
     @property
     def method(self) -> str:
-        """The name in `compressor.methods.METHODS`."""
+        """The name in `compressor.search.registry.METHODS`."""
         return self.name.partition(":")[0]
 
     @property

@@ -46,9 +46,14 @@ def surgery(work: Path, time_model: Path) -> dict[str, Any]:
 
 def search(work: Path, time_model: Path) -> dict[str, Any]:
     """``optuna`` with `TRIALS` candidates on the demo's digits network; 200 rows of short training each."""
-    from compressor import Data, Options, Schedule, compress
-    from compressor.methods import get_method
-    from edgetime.demo_task import load_digits, train_network
+    from compressor import (
+        Data,
+        Options,
+        Schedule,
+        compress,
+    )
+    from compressor.search import get_method
+    from edgetime.demo import load_digits, train_network
 
     digits = load_digits()
     folder = work / "costs" / "digits"
@@ -65,7 +70,7 @@ def search(work: Path, time_model: Path) -> dict[str, Any]:
                           method=get_method("optuna", trials=TRIALS), seeds=1, measure=False, options=options)  # fmt: skip
         trials = len(result.trials)
     except BudgetError:
-        from compressor.result import CompressionResult
+        from compressor.pipeline.result import CompressionResult
 
         trials = len(CompressionResult.load(folder / "run").trials)
     return {

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from compressor.verification import measure_in_turns
-from profiler.target import Target
+from compressor.export import measure_in_turns
+from profiler.devices import Target
 
 ORIGINAL = "original"
 

@@ -13,8 +13,8 @@ from benchmarks.compression.schedules import Plan
 from benchmarks.compression.tasks import Rows, Split, Task
 from compressor.data import Data
 from compressor.export import export
-from compressor.finetune import FineTuner, Schedule
-from compressor.task import Task as Learning
+from compressor.training import FineTuner, Schedule
+from compressor.training import Task as Learning
 from profiler.files import replacing, write_json
 
 SWEEP = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0)

@@ -22,7 +22,7 @@ from benchmarks.compression.settings import SETTINGS, model_path
 from benchmarks.compression.tasks import Split, get_task
 from profiler.errors import BudgetError, EdgetimeError
 from profiler.files import replacing, write_json
-from profiler.tflite_reader import read_network
+from profiler.tflite import read_network
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ def _original(job: Job, store: Store) -> dict[str, Any]:
 def _search(job: Job, store: Store) -> dict[str, Any]:
     """The cell as a user would make it: by `compress`, with the validation rows and never the test rows."""
     from compressor import compress
-    from compressor.methods import get_method
+    from compressor.search import get_method
 
     cell, plan = job.cell, job.plan
     task, split, folder = get_task(cell.task), split_of(job), store.folder(cell)
@@ -160,7 +160,7 @@ def _search(job: Job, store: Store) -> dict[str, Any]:
             target=setting.target if cell.steer == "measured" else None, progress=_Spent(folder / "spent.json", earlier, began),
         )  # fmt: skip
     except BudgetError:
-        from compressor.result import CompressionResult
+        from compressor.pipeline.result import CompressionResult
 
         if not (out / "result.json").exists():
             raise
@@ -224,7 +224,7 @@ def _scratch(job: Job, store: Store) -> dict[str, Any]:
     """The winner's widths with new weights, trained as long as the original was."""
     import keras
 
-    from compressor.export_load import load_keras
+    from compressor.export import load_keras
 
     cell = job.cell
     best = winner(store, cell)

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from compressor.finetune import Schedule
-from compressor.options import Options
+from compressor.training import Options, Schedule
 
 DROP_POINTS = 0.5
 """Points of validation accuracy that a method may lose for the least time, and of test accuracy for "the same"."""
@@ -51,7 +50,7 @@ class Plan:
         return Options(search=self.search, final=self.final, finalists=self.finalists)
 
     def arguments(self, method: str) -> dict[str, Any]:
-        """Arguments for a method of `compressor.methods`."""
+        """Arguments for a method of `compressor.search.registry`."""
         return dict(self.methods.get(method, {}))
 
     def to_dict(self) -> dict[str, Any]:

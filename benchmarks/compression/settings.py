@@ -6,9 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from profiler.profiling import profile
-from profiler.store import Profile
-from profiler.target import open_target
+from profiler.devices import open_target
+from profiler.measurement import Profile, profile
 from timemodel.fitting import fit_profile
 from timemodel.model import TimeModel
 

@@ -34,9 +34,8 @@ def todo(work: Path, task: str) -> list[float]:
 
 def run(job: Job, width: float) -> dict[str, Any]:
     """Train one width with the first seed; what it reached on validation rows and its predicted time."""
-    from compressor.export_convert import to_tflite_bytes
-    from compressor.export_load import load_keras
-    from profiler.tflite_reader import read_network
+    from compressor.export import load_keras, to_tflite_bytes
+    from profiler.tflite import read_network
     from timemodel.model import TimeModel
 
     task, folder = get_task(job.cell.task), _folder(job.work, job.cell.task, width)

@@ -14,7 +14,7 @@ from benchmarks.compression.report import strongest
 from benchmarks.compression.settings import SETTINGS, model_path
 from benchmarks.compression.tasks import get_task
 from profiler.files import replacing
-from profiler.tflite_reader import read_network
+from profiler.tflite import read_network
 from timemodel.model import TimeModel
 
 NARROWEST = "4 channels"
@@ -37,7 +37,7 @@ def make_narrowest(work: Path, task: str, setting: str) -> None:
     path = narrowest_file(work, task, setting)
     if path.exists():
         return
-    from compressor.export_convert import to_tflite_bytes
+    from compressor.export import to_tflite_bytes
 
     model, mode = get_task(task).network(0.0), SETTINGS[setting].quantize
     rows = np.random.default_rng(0).normal(size=(16, *model.input_shape[1:])).astype(np.float32)

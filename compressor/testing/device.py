@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from profiler.layer import Layer
-from profiler.network import Network
+from profiler.network import Layer, Network
 
 _TILE = 8
 

@@ -16,11 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compressor.costs import NetworkCost, flops_cost
-from compressor.export_quiet import tensorflow
+from compressor.export import tensorflow
 from compressor.graph import build_graph
-from compressor.methods.base import Candidate
+from compressor.search import Candidate
 from compressor.testing.device import FormulaTimeModel
-from compressor.testing.workbench import Judge, SmoothJudge, Workbench
+from compressor.testing.workbench import (
+    Judge,
+    SmoothJudge,
+    Workbench,
+)
 
 WIDTHS = {"first": 12, "second": 16, "third": 16}
 ROWS = 120
@@ -67,15 +71,13 @@ def bars_network(widths: Mapping[str, int] = WIDTHS) -> Any:
 
 @functools.cache
 def bars_prepared() -> Any:
-    """The trained network, taken apart: a `compressor.preparation.Prepared`, made once per process."""
+    """The trained network, taken apart: a `compressor.pipeline.prepare.preparation.Prepared`, made once per process."""
     tensorflow()
     import keras
 
     from compressor.data import Data
-    from compressor.finetune import FineTuner, Schedule
-    from compressor.options import Options
-    from compressor.preparation import prepare
-    from compressor.task import task_of
+    from compressor.pipeline.prepare import prepare
+    from compressor.training import FineTuner, Options, Schedule, task_of
 
     (x, y), (x_val, y_val), (x_test, y_test) = bars(ROWS, 0), bars(48, 1), bars(24, 2)
     data = Data(x=x, y=y, x_val=x_val, y_val=y_val, x_test=x_test, y_test=y_test)
@@ -145,7 +147,7 @@ def check_candidate(candidate: Candidate, folder: Path | None) -> None:
     if candidate.network is not None:
         assert not Path(candidate.network).is_absolute(), "a network is named within the search's folder"
         if folder is not None:
-            from compressor.export_load import load_keras
+            from compressor.export import load_keras
 
             path = folder / candidate.network
             assert path.exists(), f"{candidate.network} is not in the folder of the search"
@@ -160,13 +162,13 @@ def _check_positions(name: str, positions: Sequence[int], width: int, full: int)
 
 
 def _memory_goal() -> Any:
-    from compressor.methods.base import Goal
+    from compressor.search import Goal
 
     return Goal(most_memory_bytes=1.0)
 
 
 def _real(folder: Path) -> Judge:
-    from compressor.finetune import Schedule
+    from compressor.training import Schedule
 
     evaluator: Judge = bars_prepared().evaluator(Schedule(epochs=2, batch_size=16), 0, folder)
     return evaluator

@@ -6,9 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from compressor.graph import build_graph
-from compressor.surgery import Keep, along, cut, masked
-from compressor.topology import layers_of, weight_names
+from compressor.graph import (
+    Keep,
+    along,
+    build_graph,
+    cut,
+    masked,
+)
+from compressor.graph.topology import layers_of, weight_names
 
 
 def outputs_of(model: Any, seed: int = 0) -> Any:

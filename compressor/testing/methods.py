@@ -4,8 +4,8 @@ A method that only chooses widths is put through it without TensorFlow and witho
 tasks; one that trains the network (`SearchMethod.trains`) on a tiny real Keras task
 (`compressor.testing.keras_task`), where the whole suite takes a minute: give it few steps.
 
->>> from compressor.methods.base import SearchMethod
->>> from compressor.steps import scaled
+>>> from compressor.search.base import SearchMethod
+>>> from compressor.costs.staircase import scaled
 >>> class Shrinking(SearchMethod):
 ...     name = "shrinking"
 ...
@@ -42,7 +42,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from compressor.graph import build_graph
-from compressor.methods.base import Candidate, Goal, SearchMethod, SearchProblem, Trial
+from compressor.search import (
+    Candidate,
+    Goal,
+    SearchMethod,
+    SearchProblem,
+    Trial,
+)
 from compressor.testing.workbench import (
     TILE,
     TWELVE,

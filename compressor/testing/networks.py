@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from compressor.surgery import Keep, masked
-from compressor.topology import layers_of
+from compressor.graph import Keep, masked
+from compressor.graph.topology import layers_of
 
 
 def stirred(model: Any, seed: int = 0) -> Any:

@@ -12,10 +12,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from compressor.costs import CandidateCost, Costs, NetworkCost, steering_cost
+from compressor.costs import (
+    CandidateCost,
+    Costs,
+    NetworkCost,
+    steering_cost,
+)
 from compressor.graph import Group, Widths
-from compressor.importance import Importance
-from compressor.methods.base import Candidate, Goal, SearchProblem, Trial
+from compressor.search import (
+    Candidate,
+    Goal,
+    SearchProblem,
+    Trial,
+)
+from compressor.training import Importance
 
 WIDTHS = {"a": 24, "b": 48, "c": 40}
 TWELVE = dict(zip("abcdefghijkl", (24, 1, 16, 2, 48, 3, 32, 8, 40, 5, 64, 20), strict=True))
@@ -68,7 +78,7 @@ class StaircaseTimes:
 
 class CoarseTimes(StaircaseTimes):
     """The same device where looking at a candidate is expensive
-    (`compressor.lowering.ConvertingLowering`)."""
+    (`compressor.costs.lowering.ConvertingLowering`)."""
 
     cheap = False
 

@@ -14,8 +14,7 @@ import typer.core
 import typer.main
 
 from edgetime import __version__
-from edgetime.cli import failures
-from edgetime.cli.outputs import keeping_inputs
+from edgetime.terminal import failures, keeping_inputs
 
 VERBS = {
     "demo": "demo",

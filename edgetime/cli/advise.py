@@ -7,13 +7,27 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edgetime import units
-from edgetime.cli.console import JsonOption, Terminal, table
-from edgetime.cli.options import InputShapeOption, ModelArgument, NetworkArgument, SettingOption, find_setting
-from edgetime.cli.views import rules, short_name
+from edgetime.terminal import (
+    InputShapeOption,
+    JsonOption,
+    ModelArgument,
+    NetworkArgument,
+    SettingOption,
+    Terminal,
+    find_setting,
+    rules,
+    short_name,
+    table,
+)
 
 if TYPE_CHECKING:
-    from timemodel.advice_types import Advice, Together, WidthOption
-    from timemodel.precision import NumberType, OperatorInType
+    from timemodel.advise import (
+        Advice,
+        NumberType,
+        OperatorInType,
+        Together,
+        WidthOption,
+    )
 
 _FIRST = 3
 """Changes that stand on top."""
@@ -48,7 +62,7 @@ def command(
     """
     from edgetime import networks as files
     from timemodel import TimeModel
-    from timemodel.advice import advise
+    from timemodel.advise import advise
 
     with Terminal(json) as out:
         time_model = TimeModel.load(model)

@@ -7,8 +7,7 @@ from typing import Annotated
 
 import typer
 
-from edgetime.cli.console import JsonOption, Terminal
-from edgetime.cli.options import parse_settings, split_names
+from edgetime.terminal import JsonOption, Terminal, parse_settings, split_names
 
 
 def command(
@@ -44,8 +43,8 @@ def command(
     board$ python3 agent.py probes.zip -o out.jsonl
     $ edgetime import out.jsonl -o board.db
     """
-    from profiler.bundle import write_bundle
-    from profiler.sampler import plan_probes
+    from profiler.measurement import write_bundle
+    from profiler.probes import plan_probes
 
     with Terminal(json) as out:
         probes = plan_probes(split_names(dtype), split_names(ops) if ops is not None else None)

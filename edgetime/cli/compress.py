@@ -7,9 +7,13 @@ from typing import Annotated
 
 import typer
 
-from compressor.methods import METHODS
-from edgetime.cli.console import JsonOption, Terminal
-from profiler.errors import BudgetError, EdgetimeError, UsageError
+from compressor.search import METHODS
+from edgetime.terminal import JsonOption, Terminal
+from profiler.errors import (
+    BudgetError,
+    EdgetimeError,
+    UsageError,
+)
 
 REPORT = "report.html"
 
@@ -163,9 +167,8 @@ def command(
         lacking = [name for name, value in named.items() if value is None]
         raise UsageError(f"Missing {' and '.join(lacking)} (see 'edgetime compress --help').")
     from compressor.pipeline import compress
-    from compressor.result import RESULT_FILE
-    from edgetime.cli.compression import tables
-    from edgetime.cli.failures import StoppedError
+    from compressor.pipeline.result import RESULT_FILE
+    from edgetime.terminal import StoppedError, tables
 
     with Terminal(json) as out:
         try:

@@ -7,8 +7,7 @@ from typing import Any
 
 import typer
 
-from edgetime.cli.console import Terminal
-from edgetime.cli.failures import StoppedError
+from edgetime.terminal import StoppedError, Terminal
 from profiler.errors import UsageError
 
 _TOGETHER = frozenset(
@@ -58,7 +57,7 @@ def join_search(
     json: bool,
 ) -> None:
     """Take part in the search at `where` until it is over, and tell what was done."""
-    from compressor.joining import join
+    from compressor.pipeline.shared import join
 
     with Terminal(json) as out:
         try:

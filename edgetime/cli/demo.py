@@ -8,8 +8,12 @@ from typing import Annotated
 import typer
 
 from edgetime import units
-from edgetime.cli.console import JsonOption, Terminal, table
-from edgetime.cli.failures import keeping
+from edgetime.terminal import (
+    JsonOption,
+    Terminal,
+    keeping,
+    table,
+)
 
 
 def command(
@@ -31,7 +35,7 @@ def command(
     \b
     $ edgetime demo --out demo-out
     """
-    from compressor.export_quiet import require
+    from compressor.export import require
     from edgetime.demo import Demo
 
     require("tensorflow")

@@ -7,9 +7,14 @@ from typing import Annotated
 
 import typer
 
-from edgetime.cli import views
-from edgetime.cli.console import JsonOption, Terminal
-from edgetime.cli.options import ModelArgument, SettingOption, find_setting
+from edgetime.terminal import (
+    JsonOption,
+    ModelArgument,
+    SettingOption,
+    Terminal,
+    find_setting,
+    views,
+)
 
 _SCREEN_ROWS = 24
 """Of a terminal whose height is not known; and of taller ones too, so that the summary stays one."""
@@ -43,9 +48,7 @@ def command(
     $ edgetime explain here.timemodel.json --op conv_2d --html page.html
     """
     from timemodel import TimeModel
-    from timemodel.explanation import explain
-    from timemodel.statements import statements
-    from timemodel.summary import summary
+    from timemodel.explain import explain, statements, summary
 
     with Terminal(json) as out:
         loaded = TimeModel.load(model)
@@ -73,7 +76,7 @@ def command(
             out.show(*(views.rules(line, width) for line in lines), "")
         out.show("\n\n".join(views.rules(text, out.width) for text in texts))
         if html is not None:
-            from edgetime.report_explanation import write_explanation
+            from edgetime.report import write_explanation
 
             write_explanation(loaded, html, op, key)
             out.note(f"Page: {html}")

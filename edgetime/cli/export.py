@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from edgetime import units
-from edgetime.cli.console import JsonOption, Terminal
+from edgetime.terminal import JsonOption, Terminal
 
 
 class Quantize(str, Enum):

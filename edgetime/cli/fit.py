@@ -8,8 +8,7 @@ from typing import Annotated
 import typer
 
 from edgetime.cli import tables
-from edgetime.cli.console import JsonOption, Terminal
-from edgetime.cli.views import fit_table
+from edgetime.terminal import JsonOption, Terminal, fit_table
 from profiler.errors import UsageError
 from profiler.files import check_writable
 
@@ -62,7 +61,7 @@ def command(
     $ edgetime fit --table totals.csv --networks layers.jsonl --device Pixel_3 -o pixel3.timemodel.json
     """
     from timemodel import fit_profile
-    from timemodel.profile_checks import notes_on
+    from timemodel.fitting import notes_on
 
     with Terminal(json) as out:
         # Minutes of work must not end on a folder that cannot be written to.

@@ -7,8 +7,7 @@ from typing import Annotated
 
 import typer
 
-from edgetime.cli.console import JsonOption, Terminal
-from edgetime.cli.failures import keeping
+from edgetime.terminal import JsonOption, Terminal, keeping
 
 
 def command(
@@ -29,7 +28,7 @@ def command(
     $ edgetime import out.jsonl -o board.db
     $ edgetime fit board.db -o board.timemodel.json
     """
-    from profiler.bundle import import_results
+    from profiler.measurement import import_results
 
     with Terminal(json) as out, keeping(output):
         with out.progress("Import") as progress:

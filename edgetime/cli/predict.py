@@ -7,9 +7,16 @@ from typing import Annotated
 
 import typer
 
-from edgetime.cli import tables, views
-from edgetime.cli.console import JsonOption, Terminal
-from edgetime.cli.options import InputShapeOption, ModelArgument, SettingOption, find_setting
+from edgetime.cli import tables
+from edgetime.terminal import (
+    InputShapeOption,
+    JsonOption,
+    ModelArgument,
+    SettingOption,
+    Terminal,
+    find_setting,
+    views,
+)
 
 
 def command(

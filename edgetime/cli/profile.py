@@ -8,9 +8,7 @@ from typing import Annotated
 
 import typer
 
-from edgetime.cli.console import JsonOption, Terminal
-from edgetime.cli.failures import keeping
-from edgetime.cli.options import parse_share, split_names
+from edgetime.terminal import JsonOption, Terminal, keeping, parse_share, split_names
 
 
 def command(
@@ -57,7 +55,7 @@ def command(
     begin = time.monotonic()
     wanted = parse_share(goal, "--goal")
     from edgetime.facade import profile
-    from profiler.target import open_target
+    from profiler.devices import open_target
 
     place = open_target(target)
     with Terminal(json) as out, keeping(output):

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from edgetime.cli.console import JsonOption, Terminal
+from edgetime.terminal import JsonOption, Terminal
 
 
 def command(

@@ -9,10 +9,14 @@ import typer
 from rich.console import RenderableType
 
 from edgetime import units
-from edgetime.cli.console import JsonOption, Terminal, table
+from edgetime.terminal import (
+    JsonOption,
+    Terminal,
+    table,
+)
 
 if TYPE_CHECKING:
-    from selector.candidate import Candidate
+    from selector.candidates import Candidate
     from selector.selection import Selection
 
 

@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edgetime.cli.console import Terminal, table
-from edgetime.cli.views import fit_table
+from edgetime.terminal import Terminal, fit_table, table
 from profiler.errors import UsageError
 
 if TYPE_CHECKING:
+    from timemodel.fitting.tables import LayerTable
     from timemodel.model import TimeModel
-    from timemodel.table import LayerTable
 
 
 class TimeUnit(str, Enum):
@@ -41,7 +40,7 @@ def checked_unit(read: LayerTable, again: Any, out: Terminal) -> LayerTable:
     DataError
         The times are in doubt, and nobody is there to ask.
     """
-    from timemodel.table import UNITS, checked
+    from timemodel.fitting.tables import UNITS, checked
 
     doubt = read.suspicion()
     if doubt is None:
@@ -70,9 +69,8 @@ def fit(
     out: Terminal,
 ) -> None:
     """Learn a time model from tables of layers, and show how far it is off."""
+    from timemodel.fitting.tables import fit_tables, read_table
     from timemodel.model import TimeModel
-    from timemodel.table import read_table
-    from timemodel.table_fit import fit_tables
 
     structure = TimeModel.load(like).setting() if like is not None else None
     read = []
@@ -117,8 +115,7 @@ def fit_totals(
     totals: Path, networks: Path, output: Path, device: str | None, unit: str | None, out: Terminal
 ) -> None:
     """Learn time models from times of whole networks: of one device, or of all into a folder."""
-    from timemodel.totals_fit import fit_totals_table
-    from timemodel.totals_table import read_totals
+    from timemodel.fitting.totals import fit_totals_table, read_totals
 
     read = read_totals(totals, networks, unit)
     for note in read.notes:
@@ -170,9 +167,13 @@ def predict(
     """Add predictions to the rows of a table, and compare them with its times where it has them."""
     import numpy as np
 
-    from edgetime.cli.options import find_setting
+    from edgetime.terminal import find_setting
+    from timemodel.fitting.tables import (
+        TIME_COLUMNS,
+        read_table,
+        write_predictions,
+    )
     from timemodel.model import TimeModel
-    from timemodel.table import TIME_COLUMNS, read_table, write_predictions
 
     known = TimeModel.load(model)
     chosen = known.setting(find_setting(known.settings, setting) if setting is not None else None)

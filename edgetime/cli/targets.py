@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from edgetime.cli.console import JsonOption, Terminal, table
+from edgetime.terminal import (
+    JsonOption,
+    Terminal,
+    table,
+)
 
 
 def command(json: JsonOption = False) -> None:
@@ -13,7 +17,7 @@ def command(json: JsonOption = False) -> None:
     \b
     $ edgetime targets
     """
-    from profiler.target import list_targets
+    from profiler.devices import list_targets
 
     with Terminal(json) as out:
         rows = list_targets()

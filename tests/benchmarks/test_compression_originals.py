@@ -7,7 +7,7 @@ import pytest
 from benchmarks.compression.originals import train_alone
 from benchmarks.compression.schedules import PLANS, told
 from compressor.data import Data
-from compressor.finetune import Schedule
+from compressor.training import Schedule
 
 
 @pytest.mark.parametrize(("last", "score"), [(False, 1.0), (True, 0.0)])

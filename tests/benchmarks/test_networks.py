@@ -18,7 +18,7 @@ from benchmarks.networks import (
 )
 from benchmarks.own_networks import OWN
 from profiler.network import Network
-from profiler.tflite_reader import read_network
+from profiler.tflite import read_network
 
 
 def test_there_are_enough_networks_of_all_kinds():

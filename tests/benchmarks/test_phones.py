@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from benchmarks.phones import FOLDS, PREDICTORS, cross_validated, floor, whole_network
-from profiler.shapes import conv_2d, depthwise_conv_2d
+from profiler.operators import conv_2d, depthwise_conv_2d
 
 
 def networks(count):

@@ -1,10 +1,9 @@
 import numpy as np
 
 from benchmarks.stability import compare, difference, shared_gain
-from profiler import shapes
-from timemodel.operator_model import fit_operator
-from timemodel.runtime_terms import RuntimeTerms
-from timemodel.setting_model import SettingModel
+from profiler.operators import constructors as shapes
+from timemodel.model import SettingModel, fit_operator
+from timemodel.runtime import RuntimeTerms
 
 WIDTHS = [8 * n for n in range(1, 31)]
 

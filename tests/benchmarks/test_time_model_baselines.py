@@ -17,14 +17,19 @@ from benchmarks.time_model_baselines import (
     neural,
     nn_meter_features,
 )
-from profiler.layer import Layer, Tensor
-from profiler.network import Network
-from profiler.probe import Probe
-from profiler.shapes import binary, conv_2d, fully_connected, pad, unary
+from profiler.network import Layer, Network, Tensor
+from profiler.operators import (
+    binary,
+    conv_2d,
+    fully_connected,
+    pad,
+    unary,
+)
+from profiler.probes import Probe
+from timemodel.features import geometry
 from timemodel.fitting import fit_setting
-from timemodel.geometry import geometry
-from timemodel.runtime_terms import RuntimeTerms
-from timemodel.setting_model import FALLBACK, SettingModel
+from timemodel.model import FALLBACK, SettingModel
+from timemodel.runtime import RuntimeTerms
 
 
 def conv_layers(count=150, seed=0):

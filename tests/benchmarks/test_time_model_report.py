@@ -18,8 +18,8 @@ from benchmarks.time_model_report import (
     warnings,
     write_csv,
 )
-from profiler.combine import Timing
-from profiler.target import open_target
+from profiler.devices import open_target
+from profiler.measurement import Timing
 
 
 def a_row(network="net", measured_ms=2.0, ours=2.0, flops=4.0, noise=0.01, **more):

@@ -21,8 +21,8 @@ from benchmarks.time_model_rounds import (
     still_open,
     to_round,
 )
-from profiler.probe import Probe
-from profiler.shapes import conv_2d
+from profiler.operators import conv_2d
+from profiler.probes import Probe
 
 ANSWER = {
     "median_us": 2000.0, "p20_us": 1980.0, "p90_us": 2500.0, "min_us": 1960.0, "canary_us": 10.0, "load_ms": 1.0,

@@ -8,13 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from profiler.layer import Layer
-from profiler.probe import Probe
-from profiler.profiling import empty_probe
-from profiler.sampler import plan_probes
-from profiler.shapes import conv_2d, fully_connected, unary
-from profiler.store import Profile
-from profiler.target import Setting
+from profiler.devices import Setting
+from profiler.measurement import Profile, empty_probe
+from profiler.network import Layer
+from profiler.operators import (
+    conv_2d,
+    fully_connected,
+    unary,
+)
+from profiler.probes import Probe, plan_probes
 
 OPS = ("conv_2d", "fully_connected", "add", "mean", "softmax")
 FINGERPRINT = {"machine": "x86_64", "cpu": "A made-up processor", "cores": 4, "governor": "performance"}

@@ -11,11 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from compressor.layer_changes import LayerChange
-from edgetime import charts_compression, report_compression
-from edgetime.cli import compression
-from edgetime.layer_rows import gathered, short_names, times
-from edgetime.page import Page
+from compressor.pipeline.result import LayerChange
+from edgetime.layer_rows import (
+    gathered,
+    short_names,
+    times,
+)
+from edgetime.report import Page
+from edgetime.report import compression as report_compression
+from edgetime.report import compression_charts as charts_compression
+from edgetime.terminal import compression
 
 
 def change(name="gru", op="add", saved=0.1, reason="fewer bytes", **more):

@@ -11,10 +11,8 @@ import pytest
 
 from edgetime.fingerprints import differences
 from edgetime.prediction import Predictor, _matching
-from profiler import agent
-from profiler.default_target import default_target, note_python
+from profiler.devices import LocalTarget, Setting, agent, default_target, note_python
 from profiler.errors import UsageError
-from profiler.target import LocalTarget, Setting
 from timemodel.model import TimeModel
 
 

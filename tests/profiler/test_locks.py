@@ -9,7 +9,11 @@ import pytest
 
 from profiler import locks
 from profiler.errors import EdgetimeError
-from profiler.locks import OWNER_FILE, KernelLock, owned
+from profiler.locks import (
+    OWNER_FILE,
+    KernelLock,
+    owned,
+)
 
 HOLDS = """
 import sys, time

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from profiler.errors import BudgetError, UsageError
-from selector.candidate import Candidate, front
+from selector.candidates import Candidate, front
 from selector.choice import recommend
 
 

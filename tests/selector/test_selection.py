@@ -9,14 +9,19 @@ import sys
 import numpy as np
 import pytest
 
-from compressor.export_run import TfliteRunner
+from compressor.export import TfliteRunner
 from edgetime.cli import app
-from profiler.errors import BudgetError, DataError, ModelFileError, UsageError
-from profiler.layer import Layer, Tensor
-from profiler.probe import Probe
-from selector.policy import load_policy
+from profiler.errors import (
+    BudgetError,
+    DataError,
+    ModelFileError,
+    UsageError,
+)
+from profiler.network import Layer, Tensor
+from profiler.probes import Probe
+from selector.policies import load_policy
 from selector.selection import select
-from timemodel.prediction import NetworkPrediction
+from timemodel.model import NetworkPrediction
 
 
 class PerThousandMacs:
@@ -71,7 +76,7 @@ def names(selection):
 
 
 def test_ranks_by_predicted_time_and_runs_nothing_without_data(files, monkeypatch):
-    monkeypatch.setattr("compressor.export_run.TfliteRunner.__init__", None)  # running would fail
+    monkeypatch.setattr("compressor.export.running.TfliteRunner.__init__", None)  # running would fail
     found = select(PerThousandMacs(), [files / f"dense{n}.tflite" for n in (40, 4, 10)])
     assert names(found) == ["dense4.tflite", "dense10.tflite", "dense40.tflite"]
     assert [c.predicted_ms for c in found.candidates] == pytest.approx([0.064, 0.16, 0.64])
@@ -177,8 +182,8 @@ def test_verb_fails_in_one_sentence(files, capsys, monkeypatch):
 def test_selecting_imports_no_tensorflow(files):
     code = (
         "import sys\n"
-        "import selector.selection, selector.policy, edgetime.cli.select\n"
-        "from compressor.export_run import TfliteRunner\n"
+        "import selector.selection, selector.policies.static, edgetime.cli.select\n"
+        "from compressor.export.running import TfliteRunner\n"
         f"TfliteRunner({str(files / 'dense4.tflite')!r}).predict([[0.0] * 16])\n"
         "assert not {'tensorflow', 'keras', 'optuna'} & set(sys.modules)\n"
     )

@@ -1,12 +1,10 @@
 import pytest
 from made_up_device import probe_ms
 
-from profiler.probe import Probe
-from profiler.sampler import plan_probes
-from profiler.shapes import unary
+from profiler.operators import unary
+from profiler.probes import Probe, plan_probes
 from timemodel.fitting import fit_setting
-from timemodel.model import TimeModel
-from timemodel.setting_model import SettingModel
+from timemodel.model import SettingModel, TimeModel
 
 KEY = "made-up 1.0, xnnpack, 1 thread"
 

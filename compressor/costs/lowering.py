@@ -1,0 +1,311 @@
+"""The TFLite network that a Keras model becomes, at any widths, without converting it each time.
+
+What the converter makes of a model (what it folds, fuses and inserts) depends on the model's structure and
+not on its widths. So it is not predicted but learned: the model is converted as it is, and once more at two
+other sets of widths; every dimension in the file that changes between them is then a known linear form in
+the widths. This holds for whatever the converter does, and for quantised files as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from fractions import Fraction
+from typing import Any, Protocol
+
+import numpy as np
+
+from compressor.graph import (
+    ChannelGraph,
+    SizeForm,
+    Widths,
+    resize,
+)
+from profiler.network import (
+    Layer,
+    Network,
+    Param,
+    Tensor,
+)
+
+Convert = Callable[[Any], Network]
+"""From a Keras model to the network in the file that it becomes."""
+
+_TRIES = 200
+_LEAST, _MOST = 3, 64
+
+
+class Lowering(Protocol):
+    """What candidates are looked at through before any is built."""
+
+    def network(self, widths: Widths) -> Network:
+        """The TFLite network of the model at these widths."""
+
+
+class LoweringError(Exception):
+    """The structure of the converted network depends on its widths; it never reaches the user."""
+
+
+class LearnedLowering:
+    """The converted network with every dimension as a form in the widths. Made by `learn_lowering`.
+
+    Layers that are alike at all widths (the steps of an unrolled recurrent layer) are worked out once.
+    """
+
+    def __init__(self, base: Network, layers: Sequence[_LayerForm], forms: Sequence[SizeForm]) -> None:
+        self._base = base
+        self._forms = tuple(forms)
+        kinds: dict[Any, _Kind] = {}
+        for position, item in enumerate(layers):
+            kinds.setdefault(item.identity, _Kind(item)).add(position, base.layers[position])
+        self._kinds = tuple(kinds.values())
+        self._reach: dict[str, list[_Kind]] = {}
+        for kind in self._kinds:
+            for name in {name for i in kind.form.used for name, _ in self._forms[i].times}:
+                self._reach.setdefault(name, []).append(kind)
+        self._patches = _patches(base, layers)
+
+    def layers(self, widths: Widths) -> tuple[Layer, ...]:
+        """The layers at these widths, with their names; the same objects from call to call."""
+        sizes = [form(widths) for form in self._forms]
+        found: list[Any] = [None] * len(self._base.layers)
+        for kind in self._kinds:
+            for position, layer in zip(kind.positions, kind.layers(sizes), strict=True):
+                found[position] = layer
+        return tuple(found)
+
+    def counted(self, widths: Widths) -> list[tuple[Layer, int]]:
+        """The different layers at these widths, each with how many there are of it."""
+        sizes = [form(widths) for form in self._forms]
+        return [(kind.layer(sizes), len(kind.positions)) for kind in self._kinds]
+
+    def reached(self, widths: Widths, group: str) -> list[tuple[Layer, int]]:
+        """As `counted`, only the layers that the width of one group has a say in."""
+        sizes = [form(widths) for form in self._forms]
+        return [(kind.layer(sizes), len(kind.positions)) for kind in self._reach.get(group, ())]
+
+    def network(self, widths: Widths) -> Network:
+        """The network at these widths."""
+        layers = self.layers(widths)
+        tensors = list(self._base.tensors)
+        growth = 0
+        for place, position, operand in self._patches:
+            layer = layers[position]
+            split = len(layer.inputs)
+            tensor = layer.inputs[operand] if operand < split else layer.outputs[operand - split]
+            if tensor.constant:
+                growth += tensor.nbytes - tensors[place].nbytes
+            tensors[place] = tensor
+        size = max(0, self._base.file_bytes + growth)
+        return replace(self._base, layers=layers, tensors=tuple(tensors), file_bytes=size)
+
+
+class _Kind:
+    """Layers that are alike at all widths."""
+
+    def __init__(self, form: _LayerForm) -> None:
+        self.form = form
+        self.positions: list[int] = []
+        self._names: list[tuple[str, int]] = []
+        self._made: dict[tuple[int, ...], tuple[Layer, ...]] = {}
+
+    def add(self, position: int, layer: Layer) -> None:
+        self.positions.append(position)
+        self._names.append((layer.name, layer.index))
+
+    def layer(self, sizes: Sequence[int]) -> Layer:
+        """The first of them."""
+        return self.layers(sizes)[0]
+
+    def layers(self, sizes: Sequence[int]) -> tuple[Layer, ...]:
+        """All of them, which differ only in their names."""
+        key = tuple([sizes[i] for i in self.form.used])
+        found = self._made.get(key)
+        if found is None:
+            first = self.form.at(sizes)
+            hash(first)  # kept in the layer, and so in those that are made of it
+            found = self._made[key] = tuple(_named(first, *name) for name in self._names)
+        return found
+
+
+def _named(layer: Layer, name: str, index: int) -> Layer:
+    """The layer under another name, with all that was worked out for it."""
+    twin = object.__new__(Layer)
+    twin.__dict__.update(layer.__dict__)
+    twin.__dict__.update(name=name, index=index)
+    return twin
+
+
+def _patches(base: Network, layers: Sequence[_LayerForm]) -> list[tuple[int, int, int]]:
+    """Which tensors of the network change with the widths, and a layer and operand that shows how."""
+    found: dict[int, tuple[int, int, int]] = {}
+    for position, (item, edge) in enumerate(zip(layers, base.edges, strict=False)):
+        for operand, place in enumerate((*edge.inputs, *edge.outputs)):
+            if operand in item.changing:
+                found.setdefault(place, (place, position, operand))
+    return list(found.values())
+
+
+class ConvertingLowering:
+    """Converts the model anew at each set of widths: slow, and right whatever the converter does."""
+
+    def __init__(self, model: Any, graph: ChannelGraph, convert: Convert) -> None:
+        self._model, self._graph, self._convert = model, graph, convert
+        self._made: dict[tuple[int, ...], Network] = {}
+
+    def network(self, widths: Widths) -> Network:
+        """The network at these widths."""
+        full = {**self._graph.widths, **widths}
+        key = tuple(full[name] for name in self._graph.groups)
+        if key not in self._made:
+            self._made[key] = self._convert(resize(self._model, full, self._graph))
+        return self._made[key]
+
+
+def learn_lowering(
+    model: Any, graph: ChannelGraph, convert: Convert, base: Network | None = None, seed: int = 0
+) -> LearnedLowering:
+    """Convert the model at three sets of widths and learn how the file's dimensions follow from them.
+
+    Parameters
+    ----------
+    convert
+        Writes and reads the file; a second or so each time.
+    base
+        The converted model as it is, where it is at hand.
+
+    Raises
+    ------
+    LoweringError
+        The files differ in more than dimensions (then `ConvertingLowering` serves).
+    """
+    base = convert(model) if base is None else base
+    examples = example_widths(graph, seed)
+    networks = [base, *(convert(resize(model, widths, graph)) for widths in examples)]
+    all_widths = [graph.widths, *examples]
+    forms: list[SizeForm] = [*graph.forms, *graph.products]
+    solver = _Solver(forms, [[form(widths) for widths in all_widths] for form in forms])
+    if len({tuple((layer.op, layer.repeat) for layer in network.layers) for network in networks}) > 1:
+        raise LoweringError("the converter makes other layers at other widths")
+    layers = [_learn_layer(versions, solver) for versions in zip(*(n.layers for n in networks), strict=True)]
+    learned = LearnedLowering(base, layers, forms)
+    for network, widths in zip(networks, all_widths, strict=True):
+        if learned.layers(widths) != network.layers:
+            raise LoweringError("the converter's layers do not follow from the widths")
+    return learned
+
+
+def example_widths(graph: ChannelGraph, seed: int = 0, count: int = 2) -> list[dict[str, int]]:
+    """Widths at which no two tensors of the model could be taken for each other.
+
+    Every form in the widths takes values whose proportions (to its value in the model as it is) are its own
+    and are not 1.
+
+    Raises
+    ------
+    LoweringError
+        No such widths were found (a model of hundreds of very narrow groups).
+    """
+    rng = np.random.default_rng(seed)
+    forms: list[SizeForm] = [*graph.forms, *graph.products]
+    for turn in range(_TRIES):
+        most = _MOST * (1 + turn // 20)
+        examples = [
+            {
+                name: int(rng.integers(_LEAST, max(most, width // 2) + 1))
+                for name, width in graph.widths.items()
+            }
+            for _ in range(count)
+        ]
+        proportions = {_proportions([f(w) for w in (graph.widths, *examples)]) for f in forms}
+        if len(proportions) == len(forms) and (Fraction(1),) * count not in proportions:
+            return examples
+    raise LoweringError("no widths tell all groups apart")
+
+
+class _LayerForm:
+    """One layer whose dimensions are numbers, or ``(form, factor)``."""
+
+    def __init__(self, layer: Layer, shapes: Sequence[Sequence[_Size]], params: Mapping[str, Any]) -> None:
+        self._layer, self._shapes, self._params = layer, shapes, params
+        sizes = [s for shape in shapes for s in shape]
+        sizes += [s for value in params.values() for s in value]
+        self.used = tuple(sorted({s[0] for s in sizes if isinstance(s, tuple)}))
+        self.changing = frozenset(
+            i for i, shape in enumerate(shapes) if any(isinstance(s, tuple) for s in shape)
+        )
+        # What tells layers apart that are not alike at all widths.
+        self.identity = (
+            layer.key,
+            tuple(map(tuple, shapes)),
+            tuple((k, tuple(v)) for k, v in params.items()),
+        )
+
+    def at(self, sizes: Sequence[int]) -> Layer:
+        """The layer where form i has the value ``sizes[i]``."""
+        layer = self._layer
+        if not self.used:
+            return layer
+        shapes = [tuple(_value(s, sizes) for s in shape) for shape in self._shapes]
+        operands = [
+            Tensor(shape, old.dtype, old.constant)
+            for shape, old in zip(shapes, (*layer.inputs, *layer.outputs), strict=True)
+        ]
+        params: dict[str, Param] = dict(layer.params)
+        for key, value in self._params.items():
+            made = tuple(_value(s, sizes) for s in value)
+            params[key] = made if isinstance(layer.params[key], tuple) else made[0]
+        split = len(layer.inputs)
+        return replace(layer, inputs=tuple(operands[:split]), outputs=tuple(operands[split:]), params=params)
+
+
+_Size = int | tuple[int, Fraction]
+
+
+def _value(size: _Size, sizes: Sequence[int]) -> int:
+    return size if isinstance(size, int) else int(sizes[size[0]] * size[1])
+
+
+class _Solver:
+    """Finds the form that takes given values in the examples, up to a constant factor (a flattened size)."""
+
+    def __init__(self, forms: Sequence[SizeForm], values: Sequence[Sequence[int]]) -> None:
+        self._first = [row[0] for row in values]
+        self._by_proportions = {_proportions(row): index for index, row in enumerate(values)}
+
+    def size(self, values: Sequence[int]) -> _Size:
+        if len(set(values)) == 1:
+            return values[0]
+        index = self._by_proportions.get(_proportions(values)) if values[0] > 0 else None
+        if index is None:
+            raise LoweringError(f"a dimension of {', '.join(map(str, values))} follows from no width")
+        return index, Fraction(values[0], self._first[index])
+
+
+def _proportions(values: Sequence[int]) -> tuple[Fraction, ...]:
+    return tuple(Fraction(value, values[0]) for value in values[1:])
+
+
+def _learn_layer(versions: Sequence[Layer], solver: _Solver) -> _LayerForm:
+    first = versions[0]
+    operands = [(*layer.inputs, *layer.outputs) for layer in versions]
+    kinds = {tuple((len(t.shape), t.dtype, t.constant) for t in row) for row in operands}
+    if len(kinds) > 1 or len({tuple(sorted(layer.params)) for layer in versions}) > 1:
+        raise LoweringError(f"{first.op} differs in more than its dimensions")
+    shapes = [
+        [solver.size(sizes) for sizes in zip(*(t.shape for t in same), strict=True)]
+        for same in zip(*operands, strict=True)
+    ]
+    params = {}
+    for key in first.params:
+        values = [layer.params[key] for layer in versions]
+        if any(value != values[0] for value in values):
+            params[key] = [solver.size(sizes) for sizes in zip(*(_numbers(v) for v in values), strict=True)]
+    return _LayerForm(first, shapes, params)
+
+
+def _numbers(value: Param) -> tuple[int, ...]:
+    numbers = value if isinstance(value, tuple) else (value,)
+    if not all(isinstance(n, int) for n in numbers):
+        raise LoweringError("a parameter that is no number differs")
+    return tuple(int(n) for n in numbers)

@@ -1,0 +1,218 @@
+"""Removing channels from a Keras model for good: a smaller model with the weights of what was kept."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compressor.graph.builder import (
+    Axis,
+    ChannelGraph,
+    Count,
+    Widths,
+    build_graph,
+)
+from compressor.graph.masking import over_those_left
+from compressor.graph.topology import (
+    configuration,
+    kind_of,
+    layers_of,
+    weight_names,
+)
+from profiler.errors import UsageError
+
+Keep = Mapping[str, Iterable[int]]
+"""The positions that stay of each group, by `Group.id`; a group that is not named stays whole."""
+
+
+def cut(model: Any, keep: Keep, graph: ChannelGraph | None = None) -> Any:
+    """A new model with only the kept channels, everything else inherited: the given one is not touched.
+
+    Parameters
+    ----------
+    model
+        A Sequential or Functional `keras.Model`.
+    keep
+        Which channels stay, such as ``{"conv1": [0, 2, 5]}``.
+    graph
+        `build_graph(model)`, where it is at hand.
+
+    Returns
+    -------
+    keras.Model
+        It computes what the given one computes where the removed channels carry nothing (`masked`), and is
+        not compiled.
+
+    Raises
+    ------
+    UsageError
+        A group or channel does not exist, nothing of a group would be left, or Keras cannot rebuild the
+        model from its own configuration.
+    """
+    graph = graph or build_graph(model)
+    stays = graph.kept(keep)
+    smaller = _rebuilt(model, graph, lambda count: int(stays[count.atoms].sum()))
+    axes = _axes_by_variable(graph)
+    scales = {
+        (item.layer, item.variable): float(stays[item.atoms].mean()) ** item.power for item in graph.rescales
+    }
+
+    def inherited(layer: str, variable: str, value: NDArray[Any]) -> NDArray[Any]:
+        for item in axes.get((layer, variable), ()):
+            chosen = stays[item.atoms]
+            if not chosen.all():
+                value = np.compress(chosen, value, axis=item.axis)
+        scale = scales.get((layer, variable), 1.0)
+        return value if scale == 1 else (value * scale).astype(value.dtype)
+
+    _fill(smaller, model, inherited)
+    return smaller
+
+
+def masked(model: Any, keep: Keep, graph: ChannelGraph | None = None) -> Any:
+    """A copy of the model, of the same shape, in which nothing reads the channels that are not kept.
+
+    The entries that would read them (the ``in`` axes of weights) are zero: so a channel carries nothing even
+    where a bias, a normalisation or an activation would make something of zero. Layers that divide by a mean
+    or a deviation over channels (layer normalisation) take it over those that are kept: that no weight can
+    say, so in this copy, as long as it is not saved, those layers compute in another way.
+    """
+    graph = graph or build_graph(model)
+    stays = graph.kept(keep)
+    copy = _rebuilt(model, graph, lambda count: len(count.atoms))
+    axes = _axes_by_variable(graph)
+
+    def silenced(layer: str, variable: str, value: NDArray[Any]) -> NDArray[Any]:
+        for item in axes.get((layer, variable), ()):
+            if item.role == "in":
+                value = value * along(stays[item.atoms], item.axis, value.ndim)
+        return value
+
+    _fill(copy, model, silenced)
+    found = dict(layers_of(copy))
+    for item in graph.statistics:
+        layer = found[item.layer]
+        for name in item.path[::2]:
+            layer = getattr(layer, name)
+        over_those_left(layer, stays[item.atoms])
+    return copy
+
+
+def resize(model: Any, widths: Widths, graph: ChannelGraph | None = None) -> Any:
+    """A model of the same structure at other widths, smaller or larger, to look at its shapes.
+
+    Weights fill the new shapes by repetition. They make no sense as a network, but what a converter looks at
+    stays: a bias of zeros is one of zeros, different weights differ.
+
+    Raises
+    ------
+    UsageError
+        A width is below 1.
+    """
+    graph = graph or build_graph(model)
+    full = {**graph.widths, **widths}
+    if any(width < 1 for width in full.values()):
+        raise UsageError("Widths must be 1 or more.")
+    other = _rebuilt(model, graph, lambda count: graph.form(count.atoms)(full))
+    for (_, new), (_, layer) in zip(layers_of(other), layers_of(model), strict=True):
+        values = [
+            _repeated(value, tuple(variable.shape))
+            for variable, value in zip(new.weights, layer.get_weights(), strict=True)
+        ]
+        if values:
+            new.set_weights(values)
+    return other
+
+
+def _fill(other: Any, model: Any, value_of: Callable[[str, str, NDArray[Any]], NDArray[Any]]) -> None:
+    """Give each weight of `other` what ``value_of(layer, variable, value)`` makes of that of `model`."""
+    new = dict(layers_of(other))
+    for name, layer in layers_of(model):
+        if layer.weights:
+            pairs = zip(weight_names(layer), layer.get_weights(), strict=True)
+            new[name].set_weights([value_of(name, variable, value) for variable, value in pairs])
+
+
+def _repeated(value: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    for axis, size in enumerate(shape):
+        if value.shape[axis] != size:
+            value = np.take(value, np.arange(size) % value.shape[axis], axis=axis)
+    return value
+
+
+def along(values: NDArray[Any], axis: int, rank: int) -> NDArray[Any]:
+    """Shape a vector so that it multiplies an array of `rank` dimensions along `axis`."""
+    shape = [1] * rank
+    shape[axis] = -1
+    return values.reshape(shape)
+
+
+def _axes_by_variable(graph: ChannelGraph) -> dict[tuple[str, str], list[Axis]]:
+    found: dict[tuple[str, str], list[Axis]] = {}
+    for item in graph.axes:
+        found.setdefault((item.layer, item.variable), []).append(item)
+    return found
+
+
+def _rebuilt(model: Any, graph: ChannelGraph, number: Callable[[Count], int]) -> Any:
+    """Make the model anew from its configuration, with `number` of channels wherever channels are counted."""
+    config = configuration(model)
+    _forget_shapes(config)
+    entries: dict[str, Any] = {}
+    _collect(config, "", entries)
+    for item in graph.counts:
+        target = entries[item.layer]
+        for key in item.path:
+            target = target[key]
+        if item.position is None:
+            target[item.key] = number(item)
+        else:
+            values = list(target[item.key])
+            values[item.position] = number(item)
+            target[item.key] = values
+    return _from_config(model, config)
+
+
+def _forget_shapes(value: Any) -> None:
+    """Drop what holds the old shapes, also of layers inside wrappers."""
+    if isinstance(value, dict):
+        if "class_name" in value and "config" in value:
+            for key in ("build_config", "compile_config"):
+                value.pop(key, None)
+        for item in value.values():
+            _forget_shapes(item)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            _forget_shapes(item)
+
+
+def _collect(config: dict[str, Any], prefix: str, entries: dict[str, Any]) -> None:
+    """The configuration of each layer by its address, those of models inside included."""
+    for entry in config["layers"]:
+        own = entry["config"]
+        name = prefix + (entry.get("name") or own.get("name") or own["config"]["name"])
+        entries[name] = own
+        if kind_of(entry) in ("Functional", "Sequential") and "layers" in own:
+            _collect(own, f"{name}/", entries)
+
+
+def _from_config(model: Any, config: dict[str, Any]) -> Any:
+    import keras
+
+    # Classes that the model was made with, wherever their definitions stand.
+    own = {type(layer).__name__: type(layer) for _, layer in layers_of(model)}
+    own = {name: found for name, found in own.items() if not found.__module__.startswith("keras.")}
+    try:
+        with keras.saving.custom_object_scope(own) if own else contextlib.nullcontext():
+            if "input_layers" in config:
+                return keras.Model.from_config(config)
+            # Keras' own way builds the model again after each layer that it adds.
+            layers = [keras.saving.deserialize_keras_object(entry) for entry in config["layers"]]
+            return keras.Sequential(layers, trainable=config.get("trainable", True), name=config["name"])
+    except (TypeError, ValueError) as reason:
+        first = str(reason).strip().splitlines()[0] if str(reason).strip() else type(reason).__name__
+        raise UsageError(f"Keras cannot rebuild model {model.name!r}: {first[:200]}") from reason

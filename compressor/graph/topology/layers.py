@@ -1,0 +1,387 @@
+"""The layers of a Keras model and what flows between them, read from the model's own configuration.
+
+A configuration is what Keras saves and rebuilds a model from, so what is read here is exactly what surgery
+can write back. Models inside the model (a backbone) are read through: their layers stand in the same list,
+under names such as ``backbone/conv1``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from compressor.graph.topology.tensor_keys import (
+    TensorKey,
+    histories,
+    leaves,
+    tensor_keys,
+    with_keys,
+)
+from profiler.errors import UsageError
+
+Shape = tuple[int | None, ...]
+
+Variables = tuple[tuple[str, tuple[int, ...]], ...]
+"""Name and shape of each weight of a layer."""
+
+
+@dataclass(frozen=True, eq=False)
+class Node:
+    """One layer (or operation such as ``x + y``) of a model.
+
+    Attributes
+    ----------
+    name
+        Its address: the names of the models that it stands in, then its own, with ``/`` between.
+    kind
+        The built-in class, such as ``Conv2D``; with ``ops.`` before it where it is an operation and not a
+        layer, with ``applications.`` where it comes with Keras' published networks; ``custom:NAME`` for
+        everything that Keras does not bring along.
+    config
+        What Keras writes of it.
+    variables
+        Of its weights in the order of ``layer.get_weights()``; see `weight_names`.
+    """
+
+    name: str
+    kind: str
+    config: Mapping[str, Any]
+    variables: Variables = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Call:
+    """One use of a layer. A layer that is used twice has two.
+
+    Attributes
+    ----------
+    arguments, keywords
+        What it is called with, a `TensorKey` in place of each tensor.
+    inputs, input_shapes
+        All tensors among the arguments, in order, and their shapes with batch.
+    output_shapes
+        Of those results that are used, by index; empty where Keras does not say.
+    path, aliases
+        Of a layer inside a wrapper: the keys to go down in the wrapper's configuration, and what its weights
+        are called among the wrapper's.
+    """
+
+    node: Node
+    index: int = 0
+    arguments: tuple[Any, ...] = ()
+    keywords: Mapping[str, Any] = field(default_factory=dict)
+    inputs: tuple[TensorKey, ...] = ()
+    input_shapes: tuple[Shape, ...] = ()
+    output_shapes: Mapping[int, Shape] = field(default_factory=dict)
+    path: tuple[str, ...] = ()
+    aliases: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The layer's address."""
+        return self.node.name
+
+    @property
+    def kind(self) -> str:
+        """The layer's kind."""
+        return self.node.kind
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """The layer's configuration."""
+        return self.node.config
+
+    @property
+    def variables(self) -> dict[str, tuple[int, ...]]:
+        """Shapes of the layer's weights by name."""
+        return dict(self.node.variables)
+
+    def inner(self, key: str, variables: Mapping[str, tuple[str, tuple[int, ...]]], **changes: Any) -> Call:
+        """The call of a layer that stands in this one's configuration under `key`.
+
+        `variables` says for each of its weights what it is called here, and its shape.
+        """
+        entry = self.config[key]
+        plain = tuple((name, shape) for name, (_, shape) in variables.items())
+        aliases = {name: self.aliases.get(full, full) for name, (full, _) in variables.items()}
+        node = Node(self.name, kind_of(entry), entry["config"], plain)
+        return replace(self, node=node, path=(*self.path, key, "config"), aliases=aliases, **changes)
+
+
+@dataclass(frozen=True)
+class Topology:
+    """A model as calls of layers in an order in which each follows what it reads.
+
+    Attributes
+    ----------
+    shapes
+        Of the tensors that something reads, and of the model's outputs; with batch.
+    """
+
+    calls: tuple[Call, ...]
+    inputs: tuple[TensorKey, ...]
+    outputs: tuple[TensorKey, ...]
+    shapes: dict[TensorKey, Shape]
+
+    @property
+    def nodes(self) -> tuple[Node, ...]:
+        """Each layer once, in the order of their first calls."""
+        return tuple({call.name: call.node for call in self.calls}.values())
+
+
+def read_topology(model: Any) -> Topology:
+    """Read the layers of a Sequential or Functional Keras 3 model.
+
+    Raises
+    ------
+    UsageError
+        The model is neither (a subclassed model), it has never been built, or a layer of it does not say how
+        it is to be rebuilt.
+    """
+    reader = _Reader()
+    outputs = reader.read(model, configuration(model), "", None)
+    return reader.finish(outputs)
+
+
+def configuration(model: Any) -> dict[str, Any]:
+    """What Keras would rebuild the model from, a copy of its own.
+
+    Raises
+    ------
+    UsageError
+        As `read_topology`.
+    """
+    name = getattr(model, "name", type(model).__name__)
+    try:
+        config = model.get_config()
+    except NotImplementedError as reason:
+        if getattr(model, "layers", None) and hasattr(model, "_operations"):
+            text = " ".join(str(reason).split()) or "a layer has no get_config"
+            raise UsageError(f"Model {name!r} cannot be taken apart: {text[:200]}") from reason
+        config = {}
+    if "layers" not in config:
+        raise UsageError(
+            f"Model {name!r} is a subclassed model, whose layers cannot be told apart: rebuild it with "
+            "keras.Sequential or keras.Model(inputs, outputs)."
+        )
+    try:
+        built = model.built and bool(model.inputs)
+    except AttributeError:
+        built = False
+    if not built:
+        raise UsageError(
+            f"Model {name!r} has no input shape yet: give its first layer one, or call it once, then save it."
+        )
+    return dict(config)
+
+
+def layers_of(model: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """All layers of a model with their addresses (`Node.name`), those of models inside it included."""
+    for layer in model.layers:
+        name = prefix + layer.name
+        if is_model(layer):
+            yield from layers_of(layer, f"{name}/")
+        else:
+            yield name, layer
+
+
+def weight_names(layer: Any) -> list[str]:
+    """A name for each weight of a layer, in the order of ``layer.weights``.
+
+    Its own name where the layer has no second one of that name, else as much of its path as tells it apart
+    (``query/kernel``).
+    """
+    variables = layer.weights
+    names = [str(v.name) for v in variables]
+    if len(set(names)) == len(names):
+        return names
+    paths = [str(getattr(v, "path", v.name)).split("/") for v in variables]
+    for depth in range(2, max(map(len, paths)) + 1):
+        names = ["/".join(path[-depth:]) for path in paths]
+        if len(set(names)) == len(names):
+            return names
+    return [f"{name}#{index}" for index, name in enumerate(names)]
+
+
+def is_model(layer: Any) -> bool:
+    """Whether a layer is a model that is read through."""
+    return kind_of_class(type(layer)) in ("Functional", "Sequential")
+
+
+def kind_of_class(found: type) -> str:
+    """The name of a class of Keras' own; empty for others."""
+    return found.__name__ if found.__module__.split(".")[0] == "keras" else ""
+
+
+def kind_of(entry: Mapping[str, Any]) -> str:
+    """`Node.kind` of what Keras wrote of a layer."""
+    module, name = str(entry.get("module") or ""), str(entry["class_name"])
+    if ">" in str(entry.get("registered_name") or ""):
+        return f"custom:{name}"
+    if module.startswith("keras.src.ops"):
+        return f"ops.{name}"
+    if module.startswith("keras.src.applications"):
+        return f"applications.{name}"
+    if module == "keras" or module.startswith(("keras.layers", "keras.src.models")):
+        return name
+    return f"custom:{name}"
+
+
+class _Reader:
+    """Walks configurations, the inner ones where they are called, and numbers the calls of each layer."""
+
+    def __init__(self) -> None:
+        self._nodes: dict[str, Node] = {}
+        self._counts: dict[str, int] = {}
+        self._calls: list[Call] = []
+        self._inputs: list[TensorKey] = []
+        self._shapes: dict[TensorKey, Shape] = {}
+
+    def finish(self, outputs: list[TensorKey]) -> Topology:
+        by_call: dict[tuple[str, int], dict[int, Shape]] = {}
+        for key, shape in self._shapes.items():
+            by_call.setdefault((key.layer, key.call), {})[key.index] = shape
+        calls = tuple(
+            replace(
+                call,
+                input_shapes=tuple(self._shapes.get(key, ()) for key in call.inputs),
+                output_shapes=by_call.get((call.name, call.index), {}),
+            )
+            for call in self._calls
+        )
+        return Topology(calls, tuple(self._inputs), tuple(outputs), self._shapes)
+
+    def read(
+        self, model: Any, config: Mapping[str, Any], prefix: str, sources: list[TensorKey] | None
+    ) -> list[TensorKey]:
+        """Write down one use of a model that reads `sources`; the keys of its outputs."""
+        if "input_layers" in config:
+            return self._functional(model, config, prefix, sources)
+        return self._sequential(model, config, prefix, sources)
+
+    def _functional(
+        self, model: Any, config: Mapping[str, Any], prefix: str, sources: list[TensorKey] | None
+    ) -> list[TensorKey]:
+        layers = {layer.name: layer for layer in model.layers}
+        entries = {entry["name"]: entry for entry in config["layers"]}
+        results: dict[tuple[str, int], Callable[[int], TensorKey]] = {}
+
+        def key_of(history: Any) -> TensorKey:
+            return results[history[0], history[1]](history[2])
+
+        for index, (name, _, _) in enumerate(leaves(config["input_layers"])):
+            source = None if sources is None else sources[index]
+            key = self._input(entries[name], prefix + name, source)
+            self._shape(key, model.inputs[index].shape)
+            results[name, 0] = _always(key)
+        waiting = [(e, i) for e in config["layers"] for i in range(len(e["inbound_nodes"]))]
+        while waiting:
+            later = []
+            for entry, index in waiting:
+                node = entry["inbound_nodes"][index]
+                read = list(histories((node["args"], node["kwargs"])))
+                first_come = index and (entry["name"], index - 1) not in results
+                if first_come or any((h[0], h[1]) not in results for h, _ in read):
+                    later.append((entry, index))
+                    continue
+                for history, shape in read:
+                    self._shape(key_of(history), shape)
+                arguments = with_keys(node["args"], key_of)
+                keywords = with_keys(node["kwargs"], key_of)
+                layer = layers.get(entry["name"])
+                results[entry["name"], index] = self._use(entry, prefix, layer, arguments, keywords)
+            if len(later) == len(waiting):
+                raise UsageError(f"Model {model.name!r} cannot be taken apart: its layers form a ring.")
+            waiting = later
+        outputs = []
+        for (name, call, index), tensor in zip(leaves(config["output_layers"]), model.outputs, strict=True):
+            # Keras counts the uses of a Functional model from 1 here, and only here.
+            first = 1 if entries[name]["class_name"] == "Functional" else 0
+            outputs.append(results[name, call - first](index))
+            self._shape(outputs[-1], tensor.shape)
+        return outputs
+
+    def _sequential(
+        self, model: Any, config: Mapping[str, Any], prefix: str, sources: list[TensorKey] | None
+    ) -> list[TensorKey]:
+        layers = {layer.name: layer for layer in model.layers}
+        entries = list(config["layers"])
+        first = entries.pop(0) if entries and entries[0]["class_name"] == "InputLayer" else None
+        first = first or {"class_name": "InputLayer", "module": "keras.layers", "config": {"name": "input"}}
+        key = self._input(first, prefix + first["config"]["name"], None if sources is None else sources[0])
+        self._shape(key, model.inputs[0].shape)
+        for entry in entries:
+            name = entry["config"].get("name") or entry["config"]["config"]["name"]
+            key = self._use({**entry, "name": name}, prefix, layers[name], (key,), {})(0)
+            for index, shape in enumerate(_output_shapes(layers[name])):
+                self._shape(replace(key, index=index), shape)
+        self._shape(key, model.outputs[0].shape)
+        return [key]
+
+    def _use(
+        self, entry: Mapping[str, Any], prefix: str, layer: Any, arguments: Any, keywords: Any
+    ) -> Callable[[int], TensorKey]:
+        """Write down one use of a layer or of a model inside; the keys of its results by index."""
+        name = prefix + entry["name"]
+        if layer is not None and is_model(layer):
+            sources = _sources(entry["config"], arguments, keywords)
+            if sources is not None:
+                inner = self.read(layer, entry["config"], f"{name}/", sources)
+                return lambda index: inner[index]
+        if name not in self._nodes:
+            variables: Variables = ()
+            if layer is not None:
+                shapes = [tuple(int(n) for n in v.shape) for v in layer.weights]
+                variables = tuple(zip(weight_names(layer), shapes, strict=True))
+            self._nodes[name] = Node(name, kind_of(entry), entry["config"], variables)
+        call = self._call(self._nodes[name], tuple(arguments), dict(keywords))
+        return lambda index: TensorKey(name, call, index)
+
+    def _input(self, entry: Mapping[str, Any], name: str, source: TensorKey | None) -> TensorKey:
+        node = self._nodes.setdefault(name, Node(name, "InputLayer", entry["config"]))
+        call = self._call(node, () if source is None else (source,), {})
+        if source is None:
+            self._inputs.append(TensorKey(name, call))
+        return TensorKey(name, call)
+
+    def _call(self, node: Node, arguments: tuple[Any, ...], keywords: Mapping[str, Any]) -> int:
+        index = self._counts.get(node.name, 0)
+        self._counts[node.name] = index + 1
+        inputs = tuple(tensor_keys((arguments, keywords)))
+        self._calls.append(Call(node, index, arguments, keywords, inputs))
+        return index
+
+    def _shape(self, key: TensorKey, shape: Any) -> None:
+        """Keep the shape of which most is known."""
+        found = tuple(shape)
+        known = self._shapes.get(key, ())
+        if not known or found.count(None) < known.count(None):
+            self._shapes[key] = found
+
+
+def _always(key: TensorKey) -> Callable[[int], TensorKey]:
+    return lambda index: key
+
+
+def _sources(config: Mapping[str, Any], arguments: Any, keywords: Any) -> list[TensorKey] | None:
+    """What an inner model reads, in the order of its inputs; None where that cannot be said."""
+    value = arguments[0] if arguments else keywords.get("inputs")
+    structure = config.get("input_layers")
+    if isinstance(value, Mapping) != isinstance(structure, dict):
+        return None
+    if isinstance(structure, dict):
+        if set(structure) != set(value):
+            return None
+        value = [value[name] for name in sorted(structure)]
+    found = list(tensor_keys(value))
+    expected = 1 if structure is None else len(list(leaves(structure)))
+    return found if len(found) == expected else None
+
+
+def _output_shapes(layer: Any) -> list[Shape]:
+    try:
+        outputs = layer.output
+    except (AttributeError, ValueError):
+        return []
+    return [tuple(t.shape) for t in (outputs if isinstance(outputs, (list, tuple)) else [outputs])]

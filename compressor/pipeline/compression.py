@@ -1,0 +1,346 @@
+"""`compress`: from a trained Keras model and a time model to a faster network, proven by running it."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from compressor.costs import MeasuredCost
+from compressor.data import (
+    Data,
+    check_data,
+    load_data,
+)
+from compressor.export import check_target, load_keras, require, tensorflow
+from compressor.pipeline.final import (
+    POINTS,
+    Chosen,
+    Finals,
+    check_points,
+    derived,
+    train_points,
+)
+from compressor.pipeline.prepare import (
+    Evaluator,
+    Limits,
+    Prepared,
+    Workspace,
+    budget_notes,
+    check_goal,
+    data_digest,
+    file_digest,
+    json_digest,
+    keep_trained,
+    luck,
+    missed,
+    prepare,
+    save_model,
+    shown_ms,
+)
+from compressor.pipeline.result import CompressionResult, Request, make_result
+from compressor.pipeline.shared import Sharing
+from compressor.search import (
+    Goal,
+    SearchMethod,
+    SearchProblem,
+    Trial,
+)
+from compressor.training import Options
+from profiler.devices import Target
+from profiler.errors import BudgetError, UsageError
+from profiler.locks import owned
+from profiler.progress import (
+    ProgressCallback,
+    silent,
+    within,
+)
+
+_SEARCH_SHARE = 0.55
+_RESERVE_SHARE = 0.12
+_WINNER_SHARE = 0.8
+"""Of the time for full fine-tuning; the rest is for the other points of the front."""
+
+
+def compress(
+    model: str | os.PathLike[str],
+    data: Data | str | os.PathLike[str],
+    time_model: Any,
+    out: str | os.PathLike[str],
+    *,
+    budget_ms: float | None = None,
+    max_accuracy_drop: float | None = None,
+    max_size_kb: float | None = None,
+    max_memory_kb: float | None = None,
+    max_energy_mj: float | None = None,
+    minimize: str | None = None,
+    points: int = POINTS,
+    method: str | SearchMethod = "optuna",
+    quantize: str = "none",
+    calibration: Any = None,
+    target: str | Target | None = None,
+    setting: str | None = None,
+    importance: str = "taylor",
+    seed: int = 0,
+    seeds: int = 3,
+    minutes: float | None = None,
+    resume: bool = False,
+    measure: bool = True,
+    steer: str = "time",
+    storage: str | None = None,
+    workers: int = 1,
+    trials: int | None = None,
+    options: Options | None = None,
+    progress: ProgressCallback = silent,
+) -> CompressionResult:
+    """Make a network faster on a device by removing channels, and show by running it what that came to.
+
+    The widths are searched by predicted time; the channels that matter least are removed for good; the
+    network is fine-tuned with the original as its teacher, exported, run on the test rows and timed against
+    the original.
+
+    Parameters
+    ----------
+    model
+        A ``.keras`` file: a Sequential or Functional network with one input and one output.
+    data
+        Training rows, and validation and test rows where there are any (else they are split off first: by
+        `Data.groups`, or the same share of each class); or a file that `load_data` reads. The test rows are
+        looked at once, when everything is decided.
+    time_model
+        A `timemodel.TimeModel` or its file.
+    out
+        The folder for everything that is made.
+    budget_ms, max_accuracy_drop, max_size_kb, max_memory_kb, max_energy_mj, minimize
+        What is wanted, in any combination: see `compressor.pipeline.prepare.limits.Limits`. Without a limit on the loss of accuracy the
+        best score within the other limits is looked for; with one the least time (or what `minimize` names).
+    points
+        Networks to train in full along the front of accuracy against time, the winner included.
+    method
+        A name from `compressor.search.registry.METHODS`, or a method.
+    quantize
+        ``none`` or ``int8``: what is exported, and what times are predicted for.
+    calibration
+        Typical inputs for ``int8``; default: the training rows.
+    target
+        Where networks are measured; default: this machine, where it is the time model's device.
+    setting
+        Which of the time model's settings; default: its first.
+    importance
+        ``taylor`` or ``magnitude``: which channels stay.
+    seed, seeds
+        The first seed, and how many fine-tunings the winner gets.
+    minutes
+        Wall time for all of it; None for as long as it takes.
+    resume
+        Go on with an interrupted run in `out`.
+    measure
+        Whether to measure at the end.
+    steer
+        What stands for time in the search: ``time`` as predicted; or in its place ``flops``, to see what knowing the
+        time is worth, or ``measured``: each candidate is run on the target, seconds each. The budget is of that.
+    storage
+        URL of a database for the study, so that other machines can take part (`compressor.pipeline.shared.joining.join`); default: a
+        journal in `out`. Methods: ``optuna``.
+    workers
+        Processes on this machine that take part, this one included.
+    trials
+        Candidates that are looked at; default: the method's own number.
+
+    Returns
+    -------
+    CompressionResult
+        Also written as ``result.json`` in `out`.
+
+    Raises
+    ------
+    BudgetError
+        The goal cannot be reached, which is said before any training; or it was not reached: then the nearest network
+        is saved, and the message says by how much it misses.
+    EdgetimeError
+        Another process works on `out`.
+    UsageError, DataError, ModelFileError
+        What was given cannot be used; one sentence says why.
+    """
+    options = options or Options()
+    started = time.monotonic()
+    limits = Limits(budget_ms, max_accuracy_drop, max_size_kb, max_memory_kb, max_energy_mj, minimize)
+    limits.check()
+    check_points(points)
+    _check(quantize, seeds, minutes)
+    deadline = started + 60 * minutes if minutes else math.inf
+    require("optuna")
+    sharing = Sharing(storage, workers, trials)
+    searcher = sharing.method(method, steer)
+    progress(0.0, "loading")
+    sharing.limit_threads(tensorflow())
+    rows = check_data(data) if isinstance(data, Data) else load_data(data)
+    files = {"model": model, "data": data, "time_model": time_model, "calibration": calibration}
+    time_model = _loaded(time_model)
+    if measure:
+        check_target(time_model.setting(setting), target)
+    if not Path(model).exists():
+        load_keras(model)  # says what is wrong
+    request = {
+        "model": file_digest(model),
+        "data": data_digest(rows),
+        "time_model": json_digest(time_model.to_dict()) if hasattr(time_model, "to_dict") else None,
+        **limits.asked(),
+        "method": searcher.name,
+        "quantize": quantize,
+        "importance": importance,
+        "steer": steer,
+        "seed": seed,
+        "setting": setting,
+        "options": options.to_dict(),
+    }
+    with owned(out, "-o"):
+        workspace = Workspace(out, request, resume)
+        prepared = prepare(model, rows, time_model, quantize, calibration, setting, importance, seed, options,
+                           lambda done, note: progress(0.1 * done, note), steer, target,
+                           workspace.folder / "measured.jsonl")  # fmt: skip
+        goal = limits.goal(prepared.original)
+        check_goal(prepared, goal, steer)
+        with workspace.kept():
+            workspace.begin()
+            evaluator = prepared.evaluator(options.search, seed, workspace.folder)
+            evaluator.deadline = started + _SEARCH_SHARE * (deadline - started) if minutes else math.inf
+            missable = luck(prepared.task, prepared.original.score)
+            searched = goal.eased(missable)
+            with sharing.searching(searcher, workspace.folder, files, request, searched) as shared:
+                best = _search(shared, prepared, workspace, searched, evaluator, seed, steer, progress)
+            prepared = replace(prepared, notes=(*prepared.notes, *sharing.notes))
+            if not best:
+                raise BudgetError(
+                    "The time was used up before the first candidate was finished: give more --minutes, and --resume to "
+                    "go on from there."
+                )
+            alike = partial(derived, prepared, on_edges=searcher.on_edges)
+            finals = Finals(
+                prepared, workspace, goal, options, seed, seeds, evaluator.epoch_seconds, steer, missable,
+                partial(alike, by=prepared.single_costs(goal)[goal.cost_name]),
+            )  # fmt: skip
+            finals_end = deadline - _RESERVE_SHARE * (deadline - started) if minutes else math.inf
+            trained = _train(finals, prepared, best, points, finals_end, within(progress, 0.6, 0.9), alike)
+            notes = budget_notes(goal, trained[0].trial, steer)
+            prepared = replace(prepared, notes=(*prepared.notes, *notes))
+            wanted = Request(limits, goal, searcher.name, seed, target, measure, started, deadline)
+            result = make_result(prepared, workspace, trained, best, wanted, within(progress, 0.9, 1.0))
+            result.save()
+            workspace.clear_checkpoints()
+            progress(1.0, "done")
+        if not result.met:
+            chosen = trained[0]
+            told = f"{result.after.mean_score:.1%} {result.score_name}"
+            raise BudgetError(
+                missed(goal, chosen.trial, prepared.original, chosen.mean_score, told, result.folder, steer)
+            )
+    return result
+
+
+def _train(
+    finals: Finals,
+    prepared: Prepared,
+    trials: list[Trial],
+    points: int,
+    deadline: float,
+    progress: ProgressCallback,
+    alike: Callable[[Trial, float], Trial | None],
+) -> list[Chosen]:
+    """The winner with all seeds, then the other points of the front."""
+    now = time.monotonic()
+    share = _WINNER_SHARE if points > 1 else 1.0
+    winners_end = now + share * (deadline - now) if math.isfinite(deadline) else math.inf
+    winner = finals.run(trials, winners_end, within(progress, 0.0, share))
+    told = within(progress, share, 1.0)
+    return train_points(prepared, finals, trials, winner, points, deadline, told, alike)
+
+
+def _check(quantize: str, seeds: int, minutes: float | None) -> None:
+    if quantize not in ("none", "int8"):
+        raise UsageError(f"--quantize {quantize} does not go with compress: choose none or int8.")
+    if not 1 <= seeds <= 100:
+        raise UsageError(f"--seeds is 1 to 100, not {seeds}.")
+    if minutes is not None and not (math.isfinite(minutes) and minutes > 0):
+        raise UsageError(f"--minutes must be above 0, not {minutes:g}.")
+
+
+def _loaded(time_model: Any) -> Any:
+    if not isinstance(time_model, (str, os.PathLike)):
+        return time_model
+    from timemodel.model import TimeModel
+
+    return TimeModel.load(time_model)
+
+
+def _search(
+    searcher: SearchMethod,
+    prepared: Prepared,
+    workspace: Workspace,
+    goal: Goal,
+    evaluator: Evaluator,
+    seed: int,
+    steer: str,
+    progress: ProgressCallback,
+) -> list[Trial]:
+    """Run the method; all trials, best first."""
+    deadline = evaluator.deadline
+    cost, budget = prepared.cost_of(goal)
+    problem = SearchProblem(
+        groups=prepared.graph.groups,
+        importance=prepared.importance,
+        cost=cost,
+        budget=budget,
+        costs=prepared.costs,
+        evaluate=evaluator,
+        goal=goal,
+        original=prepared.original,
+        seed=seed,
+        deadline=deadline,
+        folder=workspace.folder,
+        known=workspace.trials(),
+        context=prepared,
+    )
+    started = time.monotonic()
+
+    def finished(trial: Trial) -> None:
+        try:
+            # Before the trial counts as finished: what is killed in between is tried again.
+            keep_trained(workspace.folder, trial, evaluator.last, problem.trials)
+        except Exception:
+            workspace.add_trial(trial)  # on a full disk there may be room for a line
+            raise
+        workspace.add_trial(trial)
+        if problem.best()[0] is trial:
+            save_model(evaluator.last, workspace.path("best_so_far.keras"))
+        spent = time.monotonic() - started
+        share = spent / (deadline - started) if math.isfinite(deadline) else 0.0
+        share = max(share, _share_done(searcher, len(problem.trials)))
+        progress(0.1 + 0.5 * min(1.0, share), _told(problem, steer))
+
+    problem.on_trial, problem.on_adopted = finished, workspace.add_trial
+    evaluator.on_epoch = lambda epoch, epochs, score: problem.on_epoch(epoch, epochs, score)
+    progress(0.1, "searching")
+    try:
+        return searcher.run(problem)
+    finally:
+        if isinstance(prepared.steering, MeasuredCost):
+            prepared.steering.close()  # the finalists are measured later, on a target that is opened for them
+
+
+def _share_done(searcher: SearchMethod, tried: int) -> float:
+    wanted = getattr(searcher, "trials", None)
+    return tried / wanted if wanted else 1 - 0.85**tried
+
+
+def _told(problem: SearchProblem, steer: str) -> str:
+    best, original = problem.best()[0], problem.original
+    return (
+        f"{len(problem.trials)} candidates, best {shown_ms(best, steer):.4g} ms with "
+        f"{best.score:.4g} (original {shown_ms(original, steer):.4g} ms, {original.score:.4g})"
+    )

@@ -1,0 +1,44 @@
+"""What a compression begins with: its goal, its folder, and everything made from the user's files."""
+
+from __future__ import annotations
+
+from compressor.pipeline.prepare.limits import (
+    Limits,
+    budget_notes,
+    check_goal,
+    in_words,
+    least_widths,
+    missed,
+    over_in_words,
+    shown_ms,
+)
+from compressor.pipeline.prepare.preparation import Evaluator, Prepared, converter, prepare, save_model
+from compressor.pipeline.prepare.tolerance import levelled, luck, standard_error
+from compressor.pipeline.prepare.trained_candidates import keep_trained, trained_network
+from compressor.pipeline.prepare.workspace import Workspace, data_digest, file_digest, json_digest, read_json
+
+__all__ = [
+    "Evaluator",
+    "Limits",
+    "Prepared",
+    "Workspace",
+    "budget_notes",
+    "check_goal",
+    "converter",
+    "data_digest",
+    "file_digest",
+    "in_words",
+    "json_digest",
+    "keep_trained",
+    "least_widths",
+    "levelled",
+    "luck",
+    "missed",
+    "over_in_words",
+    "prepare",
+    "read_json",
+    "save_model",
+    "shown_ms",
+    "standard_error",
+    "trained_network",
+]

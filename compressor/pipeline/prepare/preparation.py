@@ -1,0 +1,419 @@
+"""Everything a search needs, made from the files that the user named."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from compressor.costs import (
+    STEERINGS,
+    CandidateCost,
+    ConvertingLowering,
+    Costs,
+    Lowering,
+    LoweringError,
+    MeasuredCost,
+    NetworkCost,
+    PredictedTime,
+    flops_cost,
+    learn_lowering,
+    place_of,
+    steering_cost,
+)
+from compressor.data import Data
+from compressor.export import load_keras, to_tflite_bytes
+from compressor.graph import (
+    ChannelGraph,
+    Widths,
+    build_graph,
+    cut,
+)
+from compressor.pipeline.prepare.tolerance import standard_error
+from compressor.search import (
+    Candidate,
+    Goal,
+    SearchOverError,
+    Trial,
+)
+from compressor.training import (
+    FineTuner,
+    Importance,
+    Options,
+    Schedule,
+    Task,
+    TrainingError,
+    let_go,
+    measure_importance,
+    normalised,
+    strongest,
+    task_of,
+)
+from profiler import files
+from profiler.devices import Target
+from profiler.errors import UsageError
+from profiler.network import Network, peak_memory_bytes
+from profiler.progress import ProgressCallback
+from profiler.tflite import read_network
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The original network, taken apart.
+
+    Attributes
+    ----------
+    name
+        The model's file.
+    task, tuner
+        What is learned and how; `tuner` learns from the original.
+    times
+        Predicted time at any widths, for the file that will be exported.
+    steering
+        What stands for time in the search; `times`, unless another was asked for.
+    original
+        The network as it is, as a trial: its score is on validation rows.
+    float_network
+        Of the float32 original.
+    convert
+        From a Keras model to the bytes of the file.
+    notes
+        What the user should know.
+    measure
+        Of importance: ``taylor`` or ``magnitude``.
+    """
+
+    name: str
+    model: Any
+    graph: ChannelGraph
+    task: Task
+    tuner: FineTuner
+    importance: Importance
+    times: PredictedTime
+    steering: CandidateCost
+    time_model: Any
+    original: Trial
+    float_network: Network
+    quantize: str
+    calibration: Any
+    notes: tuple[str, ...]
+    measure: str = "taylor"
+
+    def importance_of(self, model: Any, graph: ChannelGraph, seed: int) -> Importance:
+        """Importance of the channels of a network that was cut from the original, by the measure of this one;
+        each group's sum to 1."""
+        data, loss = self.task.data, self.task.loss
+        return normalised(measure_importance(model, graph, self.measure, data.x, data.y, loss, seed))
+
+    def build(self, widths: Widths) -> Any:
+        """The original cut to these widths: its most important channels, with their weights."""
+        return cut(self.model, strongest(self.importance, widths), self.graph)
+
+    def network_of(self, candidate: Candidate, folder: Path | None) -> Any:
+        """The network to train for a candidate, as it is before that.
+
+        Parameters
+        ----------
+        folder
+            Where `Candidate.network` is.
+        """
+        if candidate.network is not None and folder is not None and (folder / candidate.network).exists():
+            return load_keras(folder / candidate.network)
+        if candidate.keep is not None:
+            return cut(self.model, candidate.keep, self.graph)
+        return self.build(candidate.widths)
+
+    def score_error(self, outputs: Sequence[NDArray[Any]]) -> float:
+        """Standard error of what networks score more than the original, from their outputs on validation rows.
+
+        See `compressor.pipeline.prepare.tolerance.standard_error`.
+        """
+        x, y = self.validation_rows
+        return standard_error(self.task, outputs, self.tuner.validation_outputs(self.model), x, y)
+
+    @property
+    def validation_rows(self) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Inputs and labels to choose by."""
+        data = self.task.data
+        assert data.x_val is not None
+        assert data.y_val is not None
+        return data.x_val, data.y_val
+
+    @property
+    def test_rows(self) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Inputs and labels that are looked at once."""
+        data = self.task.data
+        assert data.x_test is not None
+        assert data.y_test is not None
+        return data.x_test, data.y_test
+
+    def costs(self, widths: Widths) -> Costs:
+        """All that the file at these widths costs."""
+        network = self.times.network(widths)
+        prediction = self.time_model.predict(network)
+        steered = None if self.steering is self.times else float(self.steering.exact(widths))
+        return Costs(
+            float(self.times.exact(widths)),
+            network.file_bytes,
+            _memory_bytes(network),
+            getattr(prediction, "energy_mj", None),
+            steered,
+        )
+
+    def cost_of(self, goal: Goal) -> tuple[CandidateCost, float | None]:
+        """The one cost of a search with this goal, and the budget of it.
+
+        Raises
+        ------
+        UsageError
+            The goal is about energy and the time model knows none.
+        """
+        return steering_cost(goal.objective, self.single_costs(goal), goal.limits)
+
+    def single_costs(self, goal: Goal) -> dict[str, CandidateCost]:
+        """Every cost that a goal can limit, by name.
+
+        Raises
+        ------
+        UsageError
+            The goal is about energy and the time model knows none.
+        """
+        cheap = self.times.cheap
+        if "energy" in (goal.objective, *goal.limits):
+            self._energy_mj(self.times.network(self.graph.widths))
+        return {
+            "time": self.steering,
+            "size": NetworkCost(self.times.network, lambda network: network.file_bytes, cheap),
+            "memory": NetworkCost(self.times.network, _memory_bytes, cheap),
+            "energy": NetworkCost(self.times.network, self._energy_mj, cheap),
+        }
+
+    def _energy_mj(self, network: Network) -> float:
+        energy = getattr(self.time_model.predict(network), "energy_mj", None)
+        if energy is None:
+            raise UsageError(
+                f"The time model of {self.time_model.device} knows no energy: leave the limit on energy out, "
+                "or use a device whose profile has it."
+            )
+        return float(energy)
+
+    def evaluator(self, schedule: Schedule, seed: int, folder: Path | None = None) -> Evaluator:
+        """What judges candidates by a short fine-tuning; `folder` is where their networks are."""
+        return Evaluator(self, schedule, seed, folder)
+
+
+class Evaluator:
+    """Judges candidates by a short fine-tuning.
+
+    Attributes
+    ----------
+    last
+        The network that was trained last.
+    deadline
+        A candidate that is not done by then is not judged.
+    epoch_seconds
+        What an epoch over all training rows takes, by the last candidate; 0 before there is one.
+    judges_first
+        Whether the first candidate is judged even where the time was used up before it was done, so that a search has
+        something to go on with.
+    on_epoch
+        As `SearchProblem.on_epoch`.
+    """
+
+    def __init__(self, prepared: Prepared, schedule: Schedule, seed: int, folder: Path | None = None) -> None:
+        self._prepared, self._schedule, self._seed, self._folder = prepared, schedule, seed, folder
+        self._first = True
+        self.last: Any = None
+        self.deadline = math.inf
+        self.judges_first = True
+        self.epoch_seconds = 0.0
+        self.on_epoch: Callable[[int, int, float], None] = lambda epoch, epochs, score: None
+
+    def __call__(self, candidate: Candidate) -> tuple[float, float]:
+        """Validation score and loss after a short fine-tuning; -inf and inf where it diverged.
+
+        A network that the candidate brings along (`Candidate.model`) is trained on, as it is.
+
+        Raises
+        ------
+        SearchOverError
+            The time was used up before it was done.
+        """
+        self.last = None
+        let_go()
+        self.last = candidate.model or self._prepared.network_of(candidate, self._folder)
+        try:
+            outcome = self._prepared.tuner.fit(
+                self.last, self._schedule, self._seed, deadline=self.deadline, on_epoch=self._tell_epoch
+            )
+        except TrainingError:
+            return -math.inf, math.inf
+        if outcome.epochs:
+            rows = len(self._prepared.task.data.x)
+            seen = min(rows, self._schedule.most_rows or rows)
+            self.epoch_seconds = outcome.seconds / outcome.epochs * rows / seen
+        if not outcome.complete and not (self._first and self.judges_first):
+            raise SearchOverError
+        self._first = False
+        return outcome.score, outcome.loss
+
+    def _tell_epoch(self, epoch: int, score: float) -> None:
+        self.on_epoch(epoch, self._schedule.epochs, score)
+
+
+def prepare(
+    path: str | os.PathLike[str],
+    data: Data,
+    time_model: Any,
+    quantize: str,
+    calibration: Any,
+    setting: str | None,
+    importance: str,
+    seed: int,
+    options: Options,
+    progress: ProgressCallback,
+    steer: str = "time",
+    target: str | Target | None = None,
+    records: Path | None = None,
+) -> Prepared:
+    """Load, check, split, convert and measure importance.
+
+    Parameters
+    ----------
+    steer
+        What stands for time in the search, one of `STEERINGS`.
+    target, records
+        Where candidates are measured, and the file that keeps what was measured; for ``measured``.
+
+    Raises
+    ------
+    UsageError
+        The model has nothing that can be cut, or is none that can be taken apart.
+    DataError
+        The data does not fit it.
+    """
+    name = Path(path).name
+    model = load_keras(path)
+    graph = build_graph(model)
+    task = task_of(model, data)
+    if not graph.groups:
+        reasons = "; ".join(f"{f.layer}: {f.reason}" for f in graph.frozen)
+        raise UsageError(f"{name} has no channels that can be removed{f' ({reasons})' if reasons else ''}.")
+    given = data
+    data = data.with_test(options.test_share, seed).with_validation(options.validation_share, seed)
+    task = Task(task.head, data)
+    tuner = FineTuner(task, model)
+    progress(0.2, "measuring importance")
+    if importance == "taylor" or importance == "magnitude":
+        channels = measure_importance(model, graph, importance, data.x, data.y, task.loss, seed)
+    else:
+        raise UsageError(f"There is no importance {importance!r}: choose taylor or magnitude.")
+    rows = data.x if calibration is None else calibration
+    convert = converter(quantize, rows)
+    progress(0.4, "converting")
+    float_network = read_network(to_tflite_bytes(model), name=name)
+    lowering, notes = _lowering(model, graph, convert, float_network if quantize == "none" else None, seed)
+    bound = _Setting(time_model, setting)
+    times = PredictedTime(bound, lowering)
+    times.calibrate(graph.widths)
+    score, loss = tuner.evaluate(model)
+    if steer == "measured":
+        progress(0.8, "measuring the original")
+        steering: CandidateCost = MeasuredCost(
+            model, graph, lambda made: _content(made, quantize, rows), place_of(bound, target), records
+        )
+    else:
+        steering = _steering(steer, times, graph.widths)
+    whole = times.network(graph.widths)
+    steered = None if steering is times else float(steering.exact(graph.widths))
+    energy_mj = getattr(bound.predict(whole), "energy_mj", None)
+    costs = Costs(times.exact(graph.widths), whole.file_bytes, _memory_bytes(whole), energy_mj, steered)
+    original = Trial(graph.widths, costs.predicted_ms, score, loss, costs)
+    notes += _splits(given)
+    notes += [f"Left alone: {f.layer} ({f.reason})." for f in graph.frozen]
+    uncovered = bound.predict(times.network(graph.widths)).uncovered
+    if uncovered:
+        notes.append(f"The time model never measured {', '.join(uncovered)}: their times are estimates.")
+    return Prepared(
+        name, model, graph, task, tuner, normalised(channels), times, steering, bound, original, float_network,
+        quantize, rows, tuple(notes), importance,
+    )  # fmt: skip
+
+
+def save_model(model: Any, path: Path) -> None:
+    """Write a ``.keras`` file, whole or not at all."""
+    with files.replacing(path) as temporary:
+        model.save(temporary)
+
+
+def converter(quantize: str, calibration: Any) -> Callable[[Any], Network]:
+    """From a Keras model to the network in the file that it is exported to."""
+
+    def convert(model: Any) -> Network:
+        return read_network(_content(model, quantize, calibration), name=model.name)
+
+    return convert
+
+
+def _content(model: Any, quantize: str, calibration: Any) -> bytes:
+    """The file that a model is exported to."""
+    return to_tflite_bytes(model, quantize, calibration if quantize != "none" else None)
+
+
+def _splits(given: Data) -> list[str]:
+    """What to know where rows were split off: they are only a fair judge of a network that never saw them."""
+    parts = [name for name, rows in (("test", given.x_test), ("validation", given.x_val)) if rows is None]
+    if not parts:
+        return []
+    names = " and ".join("x_test" if part == "test" else "x_val" for part in parts)
+    return [
+        f"{' and '.join(parts).capitalize()} rows were split off the training rows: if the network was trained on "
+        f"them, scores on them flatter it; give {names} that it never saw."
+    ]
+
+
+def _steering(steer: str, times: PredictedTime, full: Widths) -> CandidateCost:
+    if steer not in STEERINGS:
+        raise UsageError(f"--steer is one of {', '.join(STEERINGS)}, not {steer!r}.")
+    return flops_cost(times, full) if steer == "flops" else times
+
+
+def _memory_bytes(network: Network) -> int:
+    return int(peak_memory_bytes(network) or 0)
+
+
+def _lowering(
+    model: Any, graph: ChannelGraph, convert: Callable[[Any], Network], base: Network | None, seed: int
+) -> tuple[Lowering, list[str]]:
+    try:
+        return learn_lowering(model, graph, convert, base, seed), []
+    except LoweringError as reason:
+        note = f"Every candidate is converted to know its time, which is slower, because {reason}."
+        return ConvertingLowering(model, graph, convert), [note]
+
+
+class _Setting:
+    """A time model with one of its settings chosen."""
+
+    def __init__(self, time_model: Any, setting: str | None) -> None:
+        self._time_model = time_model
+        self._options = {} if setting is None else {"setting": setting}
+        self.device = time_model.device
+        self.name = setting
+
+    def setting(self) -> Any:
+        """The setting's own model."""
+        return self._time_model.setting(self.name)
+
+    def predict_layers_ms(self, layers: Any) -> Any:
+        """As `timemodel.TimeModel.predict_layers_ms`."""
+        return self._time_model.predict_layers_ms(layers, **self._options)
+
+    def predict(self, network: Network) -> Any:
+        """As `timemodel.TimeModel.predict`."""
+        return self._time_model.predict(network, **self._options)

@@ -1,0 +1,191 @@
+"""The folder of one compression: what was asked, what was tried, what is finished. Killing it loses no
+trial."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from compressor.data import Data
+from compressor.search import Trial
+from profiler.errors import EdgetimeError, UsageError
+from profiler.files import write_json
+
+_RUN, _TRIALS, _SEEDS = "run.json", "trials.jsonl", "seeds.json"
+
+
+class Workspace:
+    """A folder that a search writes into and goes on from.
+
+    Parameters
+    ----------
+    folder
+        Made where it is missing.
+    request
+        What decides the outcome, as plain JSON values; a folder of another request is not gone on with.
+    resume
+        Go on with what is there. Else the folder must be empty of earlier work.
+
+    Raises
+    ------
+    UsageError
+        There is earlier work and `resume` is not set, or it belongs to another request.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], request: Mapping[str, Any], resume: bool) -> None:
+        self.folder = Path(folder)
+        if self.folder.exists() and not self.folder.is_dir():
+            raise UsageError(f"{self.folder} is a file: name a folder to write to.")
+        earlier = read_json(self.folder / _RUN)
+        plain = json.loads(json.dumps(request))
+        if earlier is not None and not resume:
+            raise UsageError(
+                f"{self.folder} holds an earlier compression: go on with it by --resume, or name another folder."
+            )
+        if earlier is not None and earlier != plain:
+            changed = sorted(key for key in {*earlier, *plain} if earlier.get(key) != plain.get(key))
+            raise UsageError(
+                f"{self.folder} was begun with another {', '.join(changed)}: "
+                "give the same as then, or name another folder."
+            )
+        self._request = plain
+
+    def begin(self) -> None:
+        """Make the folder, and write down what was asked."""
+        write_json(self.folder / _RUN, self._request)
+
+    @contextlib.contextmanager
+    def kept(self) -> Iterator[None]:
+        """Say in one sentence that the folder cannot be written to any more, and that nothing finished is lost.
+
+        Raises
+        ------
+        EdgetimeError
+            In place of whatever the operating system, Keras or HDF5 said of a full or missing disk.
+        """
+        try:
+            yield
+        except (OSError, RuntimeError, EdgetimeError) as error:
+            cause = error.__cause__ if isinstance(error, EdgetimeError) else error
+            reason = _disk_trouble(cause, self.folder)
+            if reason is None:
+                raise
+            raise EdgetimeError(
+                f"Cannot write to {self.folder} ({reason}): what was finished is kept; mend that and give the same "
+                "command with --resume."
+            ) from cause
+
+    def path(self, *parts: str) -> Path:
+        """A file in the folder; its parent is made."""
+        path = self.folder.joinpath(*parts)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def trials(self) -> list[Trial]:
+        """The finished trials of an earlier run; a last line that was cut off by a crash is left out."""
+        path = self.folder / _TRIALS
+        if not path.exists():
+            return []
+        found = []
+        for line in path.read_text("utf-8").splitlines():
+            try:
+                found.append(Trial.from_dict(json.loads(line)))
+            except (ValueError, KeyError, TypeError, AttributeError):
+                continue
+        return found
+
+    def add_trial(self, trial: Trial) -> None:
+        """Keep a finished trial, on disk before anything else happens."""
+        path = self.folder / _TRIALS
+        torn = path.exists() and path.stat().st_size > 0 and not path.read_bytes().endswith(b"\n")
+        with path.open("a", encoding="utf-8") as file:
+            file.write(("\n" if torn else "") + json.dumps(trial.to_dict(), allow_nan=False) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def finished_seeds(self) -> dict[str, Any]:
+        """What `finish_seed` kept."""
+        return read_json(self.folder / _SEEDS) or {}
+
+    def finish_seed(self, key: str, value: Mapping[str, Any]) -> None:
+        """Keep that a fine-tuning is finished, and what it reached."""
+        write_json(self.folder / _SEEDS, {**self.finished_seeds(), key: dict(value)})
+
+    def clear_checkpoints(self) -> None:
+        """Remove what only unfinished work needs."""
+        shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)
+
+
+_TROUBLE = {
+    errno.ENOSPC: "no disk space left",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EFBIG: "files may not become larger",
+    errno.EIO: "the disk failed",
+    errno.EROFS: "it is read-only",
+    errno.ENOENT: "it is no longer there",
+    errno.ENOTDIR: "it is no longer a folder",
+    errno.ESTALE: "it is no longer there",
+    errno.EACCES: "permission denied",
+    errno.EPERM: "permission denied",
+}
+
+
+_ALSO_OF_OTHERS = (errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM)
+
+
+def _disk_trouble(error: BaseException | None, folder: Path) -> str | None:
+    """What is wrong with the disk that `folder` is on, if that is what an error is about.
+
+    HDF5 wraps the operating system's error number into its text: ``… errno = 28, error message = …``.
+    """
+    if isinstance(error, OSError) and error.errno in _TROUBLE:
+        ours = folder in Path(str(error.filename)).parents or Path(str(error.filename)) == folder
+        return _TROUBLE[error.errno] if ours or error.errno not in _ALSO_OF_OTHERS else None
+    if not isinstance(error, (OSError, RuntimeError)):
+        return None
+    found = re.search(r"errno = (\d+)", str(error))
+    return _TROUBLE.get(int(found[1])) if found else None
+
+
+def file_digest(path: str | os.PathLike[str]) -> str:
+    """A short fingerprint of a file's content."""
+    return _digest(Path(path).read_bytes())
+
+
+def json_digest(value: Any) -> str:
+    """A short fingerprint of JSON values."""
+    return _digest(json.dumps(value, sort_keys=True).encode())
+
+
+def data_digest(data: Data) -> str:
+    """A short fingerprint of a data set's rows."""
+    total = hashlib.sha256()
+    for name in ("x", "y", "x_val", "y_val", "x_test", "y_test", "groups"):
+        value = getattr(data, name)
+        if value is not None:
+            total.update(f"{name}{value.shape}{value.dtype}".encode())
+            total.update(np.ascontiguousarray(value).tobytes())
+    return total.hexdigest()[:16]
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """The values in a file; None where it is missing or damaged."""
+    try:
+        value = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    return value if isinstance(value, dict) else None

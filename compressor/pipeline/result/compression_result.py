@@ -1,0 +1,374 @@
+"""What a compression came to: before and after, side by side."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from compressor.pipeline.result.given_back import LayerChange
+from profiler.errors import DataError, missing
+from profiler.files import write_json
+
+RESULT_FILE = "result.json"
+
+
+@dataclass(frozen=True)
+class NetworkFacts:
+    """One network: what it takes and how good it is.
+
+    Attributes
+    ----------
+    tflite, keras
+        Its files; `keras` is None where there is none (a quantised original).
+    quantize
+        Arithmetic of the file.
+    score
+        Of this file on the test rows: accuracy from 0 to 1, or the data file's own metric.
+    scores
+        Of every seed's file on the test rows; one where there are no seeds.
+    validation_score
+        On the validation rows, of the Keras network; mean over seeds.
+    predicted_ms, low_ms, high_ms
+        Predicted time and its 90% interval.
+    measured_ms, measured_p90_ms
+        Medians over rounds in which the networks took turns; None where nothing was measured.
+    parameters, macs, file_bytes
+        Weights, multiply-accumulates of one inference, size of the file.
+    peak_memory_bytes
+        The activations at their peak, as the runtime plans them.
+    energy_mj
+        Of one inference; None where the device's model has none.
+    """
+
+    tflite: str
+    keras: str | None
+    quantize: str
+    score: float
+    scores: tuple[float, ...]
+    validation_score: float | None
+    predicted_ms: float
+    low_ms: float
+    high_ms: float
+    measured_ms: float | None
+    measured_p90_ms: float | None
+    parameters: int
+    macs: int
+    file_bytes: int
+    peak_memory_bytes: int = 0
+    energy_mj: float | None = None
+
+    @property
+    def mean_score(self) -> float:
+        """Mean over seeds."""
+        return float(np.mean(self.scores))
+
+    @property
+    def score_spread(self) -> float | None:
+        """Standard deviation over seeds; None for a single one."""
+        return float(np.std(self.scores, ddof=1)) if len(self.scores) > 1 else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        spread = self.score_spread
+        return {
+            **asdict(self),
+            "scores": list(self.scores),
+            "mean_score": self.mean_score,
+            "score_spread": spread,
+        }
+
+
+@dataclass(frozen=True)
+class LayerWidth:
+    """The width of one layer before and after.
+
+    Attributes
+    ----------
+    layer
+        Its address (``backbone/conv1``); for what can be chosen inside a layer with what it is behind it, as in
+        `compressor.graph.builder.Group` (``attention.heads``).
+    group
+        The group that it is a width of; empty where it is fixed.
+    """
+
+    layer: str
+    group: str
+    before: int
+    after: int
+
+
+@dataclass(frozen=True)
+class Point:
+    """One network of the front: accuracy against time.
+
+    Attributes
+    ----------
+    keras, tflite
+        Its files.
+    chosen
+        Whether it is the one that the result is about (`CompressionResult.after`).
+    widths
+        What can be chosen, by the names of `LayerWidth`.
+    validation_score
+        Of the file on the validation rows, mean over seeds: by this and the time points are compared.
+    score
+        Of the file on the test rows, mean over seeds.
+    seeds
+        Trainings that these are the mean of.
+    predicted_ms, low_ms, high_ms, measured_ms, measured_p90_ms
+        As in `NetworkFacts`.
+    size_bytes, peak_memory_bytes, energy_mj, parameters, macs
+        What else it takes.
+    on_front
+        Whether no other point, nor the original, is as fast and as good and in one of both better.
+    """
+
+    keras: str
+    tflite: str
+    chosen: bool
+    widths: dict[str, int]
+    validation_score: float
+    score: float
+    seeds: int
+    predicted_ms: float
+    low_ms: float
+    high_ms: float
+    measured_ms: float | None
+    measured_p90_ms: float | None
+    size_bytes: int
+    peak_memory_bytes: int
+    energy_mj: float | None
+    parameters: int
+    macs: int
+    on_front: bool
+
+    @property
+    def time_ms(self) -> float:
+        """Measured, else predicted."""
+        return self.predicted_ms if self.measured_ms is None else self.measured_ms
+
+
+@dataclass(frozen=True)
+class CompressionResult:
+    """What `compress` returns and writes as ``result.json``.
+
+    Attributes
+    ----------
+    folder
+        Where all files are; the files named in `before`, `after` and `quantized` are relative to it.
+    method, device, setting, quantize, seed, seeds
+        How it was done.
+    budget_ms, max_accuracy_drop
+        What was asked for; one of them is None.
+    met
+        Whether it was reached (by predicted time or what stood for it in the search, and by validation score).
+    score_name
+        ``accuracy``, or ``score`` where the data file has a metric of its own.
+    before
+        The original in float32.
+    quantized
+        The original quantised and not cut; None without ``--quantize``.
+    after
+        The compressed network: the seed that did best on validation.
+    speedup_measured, speedup_low, speedup_high
+        Ratio of the medians of before and after, and its range over rounds; None where nothing was measured.
+    widths
+        Every layer that has a width.
+    frozen
+        Layers that were left alone, and why.
+    trials
+        Candidates that were tried.
+    notes
+        What the reader should know.
+    points
+        The networks along the front, fastest first.
+    layers
+        What each layer of the file gave back, and why; the last row belongs to no layer. Their `saved_ms` sum up to
+        the difference of predicted times of the original (as quantised as the result) and the compressed network.
+    limits
+        All that was asked for, by the names of `compressor.pipeline.prepare.limits.Limits`.
+    test_rows, validation_rows
+        How many rows scores are of.
+    """
+
+    folder: str
+    method: str
+    device: str
+    setting: str
+    quantize: str
+    seed: int
+    seeds: int
+    budget_ms: float | None
+    max_accuracy_drop: float | None
+    met: bool
+    score_name: str
+    test_rows: int
+    before: NetworkFacts
+    quantized: NetworkFacts | None
+    after: NetworkFacts
+    speedup_measured: float | None
+    speedup_low: float | None
+    speedup_high: float | None
+    widths: tuple[LayerWidth, ...]
+    frozen: tuple[dict[str, str], ...]
+    trials: tuple[dict[str, Any], ...]
+    seconds: float
+    notes: tuple[str, ...] = field(default_factory=tuple)
+    points: tuple[Point, ...] = ()
+    layers: tuple[LayerChange, ...] = ()
+    limits: dict[str, Any] = field(default_factory=dict)
+    validation_rows: int = 0
+
+    @property
+    def speedup_predicted(self) -> float:
+        """Predicted time before over after."""
+        return self.before.predicted_ms / self.after.predicted_ms if self.after.predicted_ms > 0 else math.inf
+
+    @property
+    def drop_points(self) -> float:
+        """Score lost on the test rows, mean over seeds, in hundredths (points of accuracy)."""
+        return 100 * (self.before.score - self.after.mean_score)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return {
+            **asdict(self),
+            "before": self.before.to_dict(),
+            "quantized": self.quantized.to_dict() if self.quantized else None,
+            "after": self.after.to_dict(),
+            "speedup_predicted": self.speedup_predicted,
+            "drop_points": self.drop_points,
+            "widths": [asdict(width) for width in self.widths],
+            "frozen": list(self.frozen),
+            "trials": list(self.trials),
+            "notes": list(self.notes),
+            "points": [asdict(point) for point in self.points],
+            "layers": [layer.to_dict() for layer in self.layers],
+        }
+
+    def save(self) -> Path:
+        """Write ``result.json`` into the folder."""
+        path = Path(self.folder) / RESULT_FILE
+        write_json(path, self.to_dict())
+        return path
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> CompressionResult:
+        """Read the ``result.json`` of a folder.
+
+        Raises
+        ------
+        DataError
+            It is missing or damaged.
+        """
+        path = Path(folder) / RESULT_FILE
+        try:
+            value = json.loads(path.read_text("utf-8"))
+            for name in ("speedup_predicted", "drop_points"):
+                value.pop(name)
+            value.update({name: _facts(value[name]) for name in ("before", "quantized", "after")})
+            value["widths"] = tuple(LayerWidth(**row) for row in value["widths"])
+            value["points"] = tuple(Point(**row) for row in value.get("points", ()))
+            value["layers"] = tuple(LayerChange(**row) for row in value.get("layers", ()))
+            for name in ("frozen", "trials", "notes"):
+                value[name] = tuple(value[name])
+            value["folder"] = str(Path(folder))
+            return cls(**value)
+        except FileNotFoundError as error:
+            raise missing(
+                DataError(f"{path} does not exist: name the folder that 'edgetime compress' wrote.")
+            ) from error
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise DataError(
+                f"{path} is damaged: run 'edgetime compress' with --resume to write it anew."
+            ) from error
+
+    def rows(self) -> list[dict[str, str]]:
+        """A table of before and after in text: ``what``, ``before``, [``quantized``,] ``after``,
+        ``change``."""
+        networks = {
+            "before": self.before,
+            **({self.quantize: self.quantized} if self.quantized else {}),
+            "after": self.after,
+        }
+
+        def row(what: str, texts: dict[str, str], change: str) -> dict[str, str]:
+            return {"what": what, **texts, "change": change}
+
+        def each(text: Any) -> dict[str, str]:
+            return {name: text(facts) for name, facts in networks.items()}
+
+        ratio = self.speedup_measured
+        after, before = self.after, self.before
+        return [
+            row(f"{self.score_name} (test)", each(self._score_text), f"{-self.drop_points:+.2f} points"),
+            row(
+                "measured",
+                each(lambda f: _ms(f.measured_ms)),
+                f"{ratio:.2f}x faster" if ratio else "not measured",
+            ),
+            row("predicted", each(lambda f: _ms(f.predicted_ms)), f"{self.speedup_predicted:.2f}x faster"),
+            row(
+                "parameters",
+                each(lambda f: f"{f.parameters:,}"),
+                _percent(after.parameters, before.parameters),
+            ),
+            row("multiplications", each(lambda f: f"{f.macs:,}"), _percent(after.macs, before.macs)),
+            row(
+                "file",
+                each(lambda f: f"{f.file_bytes / 1e3:,.1f} kB"),
+                _percent(after.file_bytes, before.file_bytes),
+            ),
+            *self._more_rows(row, each),
+        ]
+
+    def _more_rows(self, row: Any, each: Any) -> list[dict[str, str]]:
+        """Peak memory and energy, where they are known."""
+        before, after = self.before, self.after
+        rows = []
+        if before.peak_memory_bytes and after.peak_memory_bytes:
+            rows.append(
+                row(
+                    "peak memory",
+                    each(lambda f: f"{f.peak_memory_bytes / 1e3:,.1f} kB"),
+                    _percent(after.peak_memory_bytes, before.peak_memory_bytes),
+                )
+            )
+        if before.energy_mj and after.energy_mj:
+            rows.append(
+                row(
+                    "energy",
+                    each(lambda f: "-" if f.energy_mj is None else f"{f.energy_mj:.4g} mJ"),
+                    _percent(after.energy_mj, before.energy_mj),
+                )
+            )
+        return rows
+
+    def _score_text(self, facts: NetworkFacts) -> str:
+        share = self.score_name == "accuracy"
+        text = f"{facts.mean_score:.2%}" if share else f"{facts.mean_score:.4g}"
+        spread = facts.score_spread
+        if spread is None:
+            return text
+        return f"{text} ± {100 * spread:.2f}" if share else f"{text} ± {spread:.2g}"
+
+
+def _facts(value: dict[str, Any] | None) -> NetworkFacts | None:
+    if value is None:
+        return None
+    own = {key: value[key] for key in NetworkFacts.__dataclass_fields__ if key in value}
+    return NetworkFacts(**{**own, "scores": tuple(own["scores"])})
+
+
+def _ms(time_ms: float | None) -> str:
+    return "-" if time_ms is None else f"{time_ms:.4g} ms"
+
+
+def _percent(after: float, before: float) -> str:
+    return f"{100 * (after / before - 1):+.0f}%" if before else "-"

@@ -1,0 +1,123 @@
+"""Writing the networks of a result: the original, the winner, and the other points of the front."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from compressor.export import export, load_keras
+from compressor.pipeline.final import Chosen
+from compressor.pipeline.prepare import Prepared, Workspace
+from profiler import files
+from profiler.progress import ProgressCallback
+
+WINNER = "point0.seed0"
+
+_FOLDER = "points"
+
+
+@dataclass
+class PointFiles:
+    """What was written: ``original``, ``quantized``, and the seeds of every point as ``point0.seed0``.
+
+    The first point is the winner, and ``seed0`` the best of a point's seeds.
+
+    Attributes
+    ----------
+    tflite, keras
+        By name; the originals have no ``.keras``.
+    places
+        The files in ``points/`` of each point; the fastest by prediction is 01.
+    """
+
+    tflite: dict[str, Path] = field(default_factory=dict)
+    keras: dict[str, Path] = field(default_factory=dict)
+    places: list[tuple[Path, Path]] = field(default_factory=list)
+
+    @property
+    def base(self) -> str:
+        """The file that layers are compared with: the original in the same arithmetic."""
+        return "quantized" if "quantized" in self.tflite else "original"
+
+    def seeds(self, point: int) -> list[str]:
+        """Names of one point's files, the best first."""
+        return [name for name in self.tflite if name.startswith(f"point{point}.")]
+
+    def shown(self) -> list[str]:
+        """Names of the files that stand for a network: not the further seeds."""
+        return [name for name in self.tflite if "." not in name or name.endswith(".seed0")]
+
+
+def write_files(
+    prepared: Prepared,
+    workspace: Workspace,
+    points: Sequence[Chosen],
+    notes: list[str],
+    progress: ProgressCallback,
+) -> PointFiles:
+    """Export the original, the quantised original, and every seed of every point.
+
+    Parameters
+    ----------
+    points
+        The winner first; its files are ``compressed.keras`` and ``compressed.tflite``, too.
+    notes
+        What the exports have to say of the original and the winner is added.
+    """
+    data, quantize = prepared.task.data, prepared.quantize
+    held = data if prepared.task.is_classification or data.metric is not None else data.x[:200]
+    options: dict[str, Any] = {"check_data": held, "allow_drop": True}
+    calibration = prepared.calibration if quantize != "none" else None
+    made = PointFiles({"original": workspace.path("original.tflite")}, {}, _places(workspace, points))
+    progress(0.0, "exporting")
+    export(prepared.model, made.tflite["original"], **options)
+    if quantize != "none":
+        made.tflite["quantized"] = workspace.path(f"original_{quantize}.tflite")
+        found = export(prepared.model, made.tflite["quantized"], quantize, calibration, **options)
+        notes += [f"The original as {quantize}: {note}" for note in found.notes]
+    total, done = sum(len(point.networks) for point in points), 0
+    for number, point in enumerate(points):
+        for rank, path in enumerate(point.networks):
+            progress(done / total, f"exporting network {done + 1} of {total}")
+            name = f"point{number}.seed{rank}"
+            keras_file, tflite = (path, path.with_suffix(".tflite")) if rank else made.places[number]
+            if not rank:
+                _copy(path, keras_file)
+            found = export(load_keras(path), tflite, quantize, calibration, **options)
+            made.keras[name], made.tflite[name] = keras_file, tflite
+            done += 1
+            if name == WINNER:
+                notes += list(found.notes)
+                made.keras[name] = workspace.path("compressed.keras")
+                made.tflite[name] = workspace.path("compressed.tflite")
+                _copy(keras_file, made.keras[name])
+                _copy(tflite, made.tflite[name])
+    _tidy(workspace, made)
+    return made
+
+
+def _places(workspace: Workspace, points: Sequence[Chosen]) -> list[tuple[Path, Path]]:
+    order = sorted(range(len(points)), key=lambda i: points[i].trial.predicted_ms)
+    names = [f"{order.index(number) + 1:02d}" for number in range(len(points))]
+    return [
+        (workspace.path(_FOLDER, f"{name}.keras"), workspace.path(_FOLDER, f"{name}.tflite"))
+        for name in names
+    ]
+
+
+def _copy(source: Path, target: Path) -> None:
+    with files.replacing(target) as temporary:
+        shutil.copyfile(source, temporary)
+
+
+def _tidy(workspace: Workspace, made: PointFiles) -> None:
+    """Remove what earlier runs left that this one has not: points beyond the last, the best so far."""
+    kept = {path for place in made.places for path in place}
+    old = [path for path in workspace.path(_FOLDER).glob("[0-9]*.*") if path not in kept]
+    for path in [*old, workspace.path("best_so_far.keras")]:
+        with contextlib.suppress(OSError):
+            path.unlink()

@@ -1,0 +1,177 @@
+"""A search that several processes and machines take part in: what is written down for those who join."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from compressor.pipeline.prepare import file_digest, read_json
+from compressor.pipeline.shared.workers import (
+    Workers,
+    cores,
+    thread_limits,
+)
+from compressor.search import Goal, SearchMethod, get_method
+from profiler.errors import UsageError
+from profiler.files import write_json
+
+STUDY = "study.json"
+"""In the folder of a search: what it is about, and where its study and its files are."""
+
+STORAGE = "EDGETIME_STORAGE"
+"""The environment variable for a storage's URL with its password, which is never written down."""
+
+FILES = ("model", "data", "time_model", "calibration")
+
+_PREPARE = ("quantize", "setting", "importance", "seed", "steer", "options")
+_MOST_WORKERS = 256
+
+
+@dataclass
+class Sharing:
+    """How a search is shared.
+
+    Parameters
+    ----------
+    storage
+        URL of a database for the study; None for a journal in the output folder.
+    workers
+        Processes on this machine, this one included.
+    trials
+        Candidates that are looked at; None for the method's own number.
+
+    Raises
+    ------
+    UsageError
+        A number is none that can be.
+    """
+
+    storage: str | None = None
+    workers: int = 1
+    trials: int | None = None
+    notes: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.workers <= _MOST_WORKERS:
+            raise UsageError(f"--workers is 1 to {_MOST_WORKERS}, not {self.workers}.")
+        if self.trials is not None and self.trials < 1:
+            raise UsageError(f"--trials must be 1 or more, not {self.trials}.")
+
+    def method(self, method: str | SearchMethod, steer: str = "time") -> SearchMethod:
+        """The method, with what was asked of it.
+
+        Parameters
+        ----------
+        steer
+            What stands for time: measurements on the target cannot be shared, they would disturb each other.
+
+        Raises
+        ------
+        UsageError
+            It cannot be shared, or knows no number of trials.
+        StorageError
+            The storage cannot be reached.
+        """
+        found = get_method(method) if isinstance(method, str) else method
+        asked = {"--storage": self.storage, "--trials": self.trials}
+        named = [name for name, value in asked.items() if value is not None]
+        named += ["--workers"] * (self.workers > 1)
+        if found.name == "optuna":
+            from compressor.search.optuna import checked_url, open_storage
+
+            if self.trials is not None:
+                found.trials = self.trials  # type: ignore[attr-defined]
+            if self.storage is not None:
+                self.storage = checked_url(self.storage)
+                open_storage(self.storage, None)  # says at once where that cannot be
+        elif named:
+            goes = "go" if len(named) > 1 else "goes"
+            raise UsageError(f"{' and '.join(named)} {goes} with --method optuna, not with {found.name}.")
+        if steer == "measured" and (self.workers > 1 or self.storage is not None):
+            raise UsageError(
+                "--steer measured goes with one process: several that measure at once disturb each other."
+            )
+        return found
+
+    def limit_threads(self, tensorflow: Any) -> None:
+        """Let this process's TensorFlow use its share of the cores, where it has not begun to compute yet."""
+        if self.workers > 1:
+            with contextlib.suppress(RuntimeError):
+                tensorflow.config.threading.set_intra_op_parallelism_threads(max(1, cores() // self.workers))
+                tensorflow.config.threading.set_inter_op_parallelism_threads(1)
+
+    @contextlib.contextmanager
+    def searching(
+        self,
+        method: SearchMethod,
+        folder: Path,
+        files: Mapping[str, Any],
+        request: Mapping[str, Any],
+        goal: Goal,
+    ) -> Iterator[SearchMethod]:
+        """Write down what is searched and start the workers; at the end they are stopped.
+
+        Parameters
+        ----------
+        files
+            By the names in `FILES`: paths, or objects, which no other process can read.
+        request
+            What decides the outcome: the digests of the files, and the arguments of
+            `compressor.pipeline.prepare.preparation.prepare` beyond those.
+
+        Raises
+        ------
+        UsageError
+            There are to be workers, and something is no file.
+        """
+        if method.name != "optuna":
+            yield method
+            return
+        from compressor.search.optuna import OptunaSearch, without_password
+
+        assert isinstance(method, OptunaSearch)
+        paths = {name: _absolute(files.get(name)) for name in FILES}
+        unnamed = [name for name in FILES if paths[name] is None and files.get(name) is not None]
+        if self.workers > 1 and unnamed:
+            raise UsageError(
+                f"With workers the {' and the '.join(unnamed)} must be a file that they can read."
+            )
+        shown = None if self.storage is None else without_password(self.storage)
+        earlier = read_json(folder / STUDY) or {}
+        same_place = earlier.get("storage") == shown
+        about = {
+            "format": 1,
+            "digests": {
+                **{name: request[name] for name in FILES[:3]},
+                "calibration": _file_digest(paths["calibration"]),
+            },
+            "prepare": {name: request[name] for name in _PREPARE},
+            "goal": asdict(goal),
+            "method": {name: getattr(method, name) for name in ("trials", "proxy_trials", "tries", "rungs")},
+        }
+        shared = OptunaSearch(
+            method.trials, method.proxy_trials, method.tries, method.rungs, self.storage,
+            earlier["study"] if same_place and "study" in earlier else f"edgetime-{uuid.uuid4().hex[:12]}",
+            about=about, beat_s=method.beat_s, grace_s=method.grace_s,
+        )  # fmt: skip
+        write_json(folder / STUDY, {"study": shared.study, "storage": shown, "files": paths, **about})
+        secret = {} if self.storage is None else {STORAGE: self.storage}
+        limits = thread_limits(self.workers) if self.workers > 1 else {}
+        with Workers(folder, self.workers - 1, {**limits, **secret}) as workers:
+            try:
+                yield shared
+            finally:
+                self.notes += workers.lost()
+
+
+def _absolute(value: Any) -> str | None:
+    return os.path.abspath(value) if isinstance(value, (str, os.PathLike)) else None
+
+
+def _file_digest(path: str | None) -> str | None:
+    return None if path is None else file_digest(path)

@@ -1,0 +1,157 @@
+"""``fastdeepiot``: DeepIoT steered by predicted time (Yao et al., SenSys 2018).
+
+Two things are added to `compressor.search.deepiot.method`; everything else, its schedule and its fine-tuning
+included, is the same.
+
+- The compressor's loss gets ``lambda * log(T / T0)``: T is the predicted time of the network at the expected
+  widths (the sums of the probabilities that masks are drawn with), T0 that of the original. Lambda grows with
+  each step of the threshold while T is over the budget.
+- Wherever a threshold has left some channels, widths are moved to a local minimum of predicted time. Upwards: the
+  group that gains most takes the width of least time between its own and the original's, until time falls no
+  more. And downwards: groups give up what stands on a step that they hardly use, and the time that this saves is
+  spent where a millisecond buys most (`compressor.costs.staircase.exchanged`). What a channel is worth is the product of keep
+  probability and Taylor importance; the weights of those restored are what the critic trained on. So the lowest
+  threshold within a budget is found with the moves already made.
+
+How ``log T`` gets its gradient is ours: drawing masks tells little about it (each sample's time is noise of
+all groups at once), and the staircase is flat almost everywhere. So its slope is taken by each group's width,
+as a difference over a `window` around the expected one, at least as wide as masks scatter: that is the slope
+of the staircase seen from so far away. Every channel of a group is pushed by its group's slope.
+
+Predicted time is `SearchProblem.cost`: with ``--steer flops`` multiplications stand in its place, and
+nothing else changes.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compressor.costs import (
+    Ladders,
+    exchanged,
+    fastest,
+    ladders,
+)
+from compressor.search.base import SearchProblem
+from compressor.search.deepiot.method import (
+    ByGroup,
+    DeepIoT,
+    Kept,
+    Steering,
+)
+from compressor.training import normalised
+from profiler.errors import UsageError
+
+
+class FastDeepIoT(DeepIoT):
+    """DeepIoT with predicted time in its loss and moves to local minima of predicted time.
+
+    Parameters
+    ----------
+    pressure, growth
+        Lambda at the start, and by what factor it grows in a step of the threshold while the expected time is
+        over the budget.
+    window
+        Half the width of the window in which the slope of time is taken, as a share of a group's channels.
+    rungs
+        Widths per group that the moves look at.
+    options
+        Those of `DeepIoT`.
+    """
+
+    name: ClassVar[str] = "fastdeepiot"
+    on_edges: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        pressure: float = 0.5,
+        growth: float = 1.1,
+        window: float = 0.125,
+        rungs: int = 48,
+        **options: float,
+    ) -> None:
+        super().__init__(**options)  # type: ignore[arg-type]
+        if not pressure >= 0:
+            raise UsageError(f"pressure must be 0 or more, not {pressure}.")
+        if not growth >= 1:
+            raise UsageError(f"growth must be 1 or more, not {growth}.")
+        if not 0 < window <= 1:
+            raise UsageError(f"window must be above 0 and at most 1, not {window}.")
+        if rungs < 2:
+            raise UsageError(f"rungs must be 2 or more, not {rungs}.")
+        self.pressure = pressure
+        self.growth = growth
+        self.window = window
+        self.rungs = rungs
+
+    def steering(self, problem: SearchProblem) -> Steering:
+        """See `DeepIoT.steering`."""
+        return TimeSteering(problem, self)
+
+
+class TimeSteering(Steering):
+    """The cost in the compressor's loss, and moves to its local minima.
+
+    Parameters
+    ----------
+    problem
+        The search.
+    method
+        Its `FastDeepIoT`.
+    """
+
+    def __init__(self, problem: SearchProblem, method: FastDeepIoT) -> None:
+        super().__init__(problem)
+        self._method = method
+        self.start = method.pressure
+        # Without a cheap cost no moves: each look at a candidate takes a conversion.
+        self._ladders: Ladders = {}
+        if problem.cost.cheap:
+            self._ladders = ladders(problem.cost, problem.full, method.rungs)
+        self._taylor = normalised(problem.importance)
+
+    def least(self) -> dict[str, int]:
+        """See `Steering.least`."""
+        return fastest(self._problem.cost, self._problem.full, self._ladders)
+
+    def settled(self, keep: Kept, p: ByGroup) -> Kept:
+        """See `Steering.settled`: moved to a local minimum of the cost."""
+        cost, widths = self._problem.cost, {name: len(positions) for name, positions in keep.items()}
+        value = {name: p[name] * self._taylor[name] for name in keep}
+        moved = exchanged(cost, widths, self._ladders, normalised(value)) if self._ladders else widths
+        return {name: _resized(positions, moved[name], value[name]) for name, positions in keep.items()}
+
+    def slopes(self, p: ByGroup) -> dict[str, float]:
+        """See `Steering.slopes`: the slope of the logarithm of the cost by each group's width."""
+        widths, found = expected(p), {}
+        for name, values in p.items():
+            scatter = float(np.sqrt((values * (1 - values)).sum()))
+            reach = max(1, round(max(self._method.window * len(values), scatter)))
+            low, high = max(1, widths[name] - reach), min(len(values), widths[name] + reach)
+            if low < high:
+                least, most = self._problem.cost.moves(widths, name, [low, high])
+                found[name] = math.log(most / least) / (high - low)
+        return found
+
+    def raised(self, weight: float, p: ByGroup) -> float:
+        """See `Steering.raised`: lambda grows while the expected cost is over the budget."""
+        budget = self._problem.budget
+        met = budget is not None and self._problem.cost(expected(p)) <= budget
+        return weight if met else self._method.growth * weight
+
+
+def expected(p: ByGroup) -> dict[str, int]:
+    """The expected widths, one or more."""
+    return {name: max(1, round(float(values.sum()))) for name, values in p.items()}
+
+
+def _resized(kept: list[int], width: int, value: NDArray[np.float64]) -> list[int]:
+    """The most valuable of `kept`, or these and the most valuable others, ascending."""
+    order, there = np.argsort(-value, kind="stable").tolist(), set(kept)
+    ranked = [position for position in order if position in there]
+    ranked += [position for position in order if position not in there]
+    return sorted(ranked[:width])

@@ -1,0 +1,48 @@
+"""The rates at which DeepIoT learns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Rates:
+    """How the two networks learn.
+
+    The paper's code has 500 iterations for each step of the threshold, critic_rate 1e-4, compressor_rate 1e-3,
+    recurrent_keep 0.5 and no distillation. With a twentieth of the iterations these hardly leave where they began;
+    so the rates here are ten times those and more, recurrent layers begin like all others, and the original
+    teaches the critic as it does in fine-tuning.
+
+    Parameters
+    ----------
+    batch_size
+        Rows in a step of either.
+    critic_rate, critic_beta_1, critic_beta_2
+        Of Adam, for the network that is compressed.
+    l2
+        Times half the sum of its squared weights, biases and scales left out, is added to its loss.
+    compressor_rate
+        Of RMSProp, for the compressor.
+    decay
+        Of the moving averages of the loss and of its deviation.
+    units
+        Of the compressor.
+    alpha, temperature
+        Of distillation in the critic's training, as in `compressor.training.finetuning.Schedule`.
+    keep, recurrent_keep
+        The probabilities that channels begin with, those of recurrent layers apart.
+    """
+
+    batch_size: int = 64
+    critic_rate: float = 3e-3
+    critic_beta_1: float = 0.5
+    critic_beta_2: float = 0.9
+    l2: float = 5e-4
+    compressor_rate: float = 1e-2
+    decay: float = 0.9
+    units: int = 64
+    alpha: float = 0.7
+    temperature: float = 3.0
+    keep: float = 0.8
+    recurrent_keep: float = 0.8

@@ -1,0 +1,382 @@
+"""The search of DeepIoT and FastDeepIoT: training in turns, the threshold, and the candidates beside it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import time
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compressor.search.base import SearchProblem, Trial
+from profiler import files
+
+if TYPE_CHECKING:
+    from compressor.search.deepiot.method import (
+        ByGroup,
+        DeepIoT,
+        Kept,
+        Steering,
+    )
+    from compressor.search.deepiot.training import Training
+
+_SAVE_EVERY_S = 15.0
+_CHUNK = 25
+_CHANGED = 0.85
+_CLOSE = 1.06
+_REFINEMENTS = 4
+_TRAINING_SHARE = 0.6
+_LAST_SHARE = 0.2
+_HURRIED = 0.7
+_SHARES = 256  # steps in which groups are narrowed beyond the last threshold
+_MOST_MISSES, _CLEAR_MISS = 6, 3
+_RARELY = 8  # steps of the threshold between looks at the slopes of an expensive cost
+
+
+@dataclass
+class _State:
+    """Where a search stands.
+
+    Attributes
+    ----------
+    step, done
+        Steps of the threshold that are finished, and iterations of the next one.
+    level
+        The threshold of now; for what is beyond the last one see `Trajectory.proposal`.
+    weight
+        Of what `Steering.slopes` says.
+    last, good, missed
+        The cost of the candidate that was tried last, of the least one that kept the score, and of the first
+        one that missed it; 0 where there was none.
+    misses
+        What has missed the score in a row, a clear miss counting for more.
+    refining
+        The score was missed: what is left is to look between.
+    finished
+        Nothing is left to do.
+    """
+
+    step: int = 0
+    done: int = 0
+    level: float = 0.0
+    weight: float = 1.0
+    last: float = 0.0
+    good: float = 0.0
+    missed: float = 0.0
+    misses: int = 0
+    refining: bool = False
+    finished: bool = False
+
+
+class Trajectory:
+    """One search: the critic and the compressor on their way, and the candidates beside it.
+
+    Parameters
+    ----------
+    method
+        Says how; see `DeepIoT`.
+    steering
+        What the search is steered by beside the loss.
+    problem
+        With a `compressor.pipeline.prepare.preparation.Prepared` as its context.
+    """
+
+    def __init__(self, method: DeepIoT, steering: Steering, problem: SearchProblem) -> None:
+        self._method, self._steering, self._problem = method, steering, problem
+        self._state = _State(weight=steering.start)
+        self._slope_of: dict[str, float] | None = None
+        self._seconds = 0.0  # of an iteration
+        self._saved = self._started = time.monotonic()
+        self._training: Training
+        self._proposals: dict[float, Kept] = {}
+        self._proposed_after = -1
+
+    def go(self) -> None:
+        """Search."""
+        problem = self._problem
+        for trial in problem.known:
+            problem.find(trial.candidate)
+        if not problem.groups:
+            problem.try_widths({})
+            return
+        least = self._steering.least()
+        if problem.budget is not None and problem.cost.exact(least) > problem.budget:
+            problem.try_widths(least)  # the nearest there is
+            return
+        stored = self._stored()
+        if stored is not None and stored[0].finished and problem.trials:
+            return
+        problem.check_time()
+        self._begin(stored)
+        while not self._state.finished:
+            self._train()
+            if self._is_late():
+                self._hurry()
+                return
+            self._judge()
+            if not self._state.finished:
+                self._raise_level()
+            self._save()
+        if not problem.trials:
+            problem.try_widths(least)
+
+    def proposal(self, level: float) -> Kept:
+        """The channels that are left at a level; of each group one or more.
+
+        Parameters
+        ----------
+        level
+            A threshold; beyond the last one, what exceeds that is the share of its channels that each group
+            loses on top.
+        """
+        if self._proposed_after != self._training.iteration:
+            self._proposals, self._proposed_after = {}, self._training.iteration
+        if level not in self._proposals:
+            p = self._by_group(self._training.probabilities)
+            left = _left(p, level, self._method.final_threshold)
+            self._proposals[level] = self._steering.settled(left, p)
+        return self._proposals[level]
+
+    # Training.
+
+    def _begin(self, stored: tuple[_State, dict[str, NDArray[Any]]] | None) -> None:
+        from compressor.search.deepiot.training import Training
+
+        self._training = Training(self._problem.context, self._method.rates, self._problem.seed)
+        self._state.last = self._problem.cost.exact(self._problem.full)
+        if stored is not None and self._training.restore(stored[1]):
+            self._state = stored[0]
+
+    def _train(self) -> None:
+        """The iterations of a step of the threshold that are left."""
+        state, slopes, alive = self._state, self._slopes(), self._alive()
+        while state.done < self._planned():
+            if self._is_late():
+                return
+            self._problem.check_time()
+            count = min(_CHUNK, self._planned() - state.done)
+            started = time.monotonic()
+            self._training.run(count, self._threshold, slopes, alive)
+            if self._training.iteration > count:  # the first ones compile
+                self._seconds = (time.monotonic() - started) / count
+            state.done += count
+            if self._problem.cost.cheap:
+                slopes = self._slopes()
+            alive = self._alive()
+            if time.monotonic() - self._saved > _SAVE_EVERY_S:
+                self._save()
+        self._tell()
+
+    def _planned(self) -> int:
+        """Iterations of a step: fewer where the time would not do for all steps and the candidates."""
+        whole, left = self._method.iterations, self._problem.deadline - time.monotonic()
+        if not math.isfinite(left) or not self._seconds:
+            return whole if not math.isfinite(left) else min(whole, 2 * _CHUNK)
+        steps = max(1, self._method.steps + 1 - self._state.step)
+        return max(1, min(whole, self._state.done + int(_TRAINING_SHARE * left / steps / self._seconds)))
+
+    def _is_late(self) -> bool:
+        """Whether what time is left will do for a single candidate, and there is none yet."""
+        deadline, now = self._problem.deadline, time.monotonic()
+        if not math.isfinite(deadline) or self._problem.trials:
+            return False
+        return now < deadline and deadline - now < _LAST_SHARE * (deadline - self._started)
+
+    def _hurry(self) -> None:
+        """Try one candidate with what is known by now."""
+        problem = self._problem
+        budget = problem.budget or _HURRIED * problem.cost.exact(problem.full)
+        self._try(self._level_within(budget))
+
+    def _slopes(self) -> NDArray[np.float64]:
+        """What `Steering.slopes` says, times the weight [channels]."""
+        if self._problem.cost.cheap or self._state.step % _RARELY == 0 or self._slope_of is None:
+            self._slope_of = self._steering.slopes(self._drawn_with())
+        slopes = [np.full(g.width, self._slope_of.get(g.id, 0.0)) for g in self._problem.groups.values()]
+        return self._state.weight * np.concatenate(slopes)
+
+    def _alive(self) -> NDArray[np.float64]:
+        """Which channels are drawn at all: beyond the last threshold those alone that are left [channels]."""
+        groups = self._problem.groups.values()
+        if self._state.level <= self._method.final_threshold:
+            return np.ones(sum(group.width for group in groups))
+        keep = self.proposal(self._state.level)
+        return np.concatenate([np.isin(np.arange(group.width), keep[group.id]) for group in groups]).astype(
+            float
+        )
+
+    def _drawn_with(self) -> dict[str, NDArray[np.float64]]:
+        """The probabilities that masks are drawn with."""
+        p = self._training.probabilities
+        return self._by_group(np.where(p < self._threshold, p / 2, p) * self._alive())
+
+    def _by_group(self, values: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+        groups = list(self._problem.groups.values())
+        ends = np.cumsum([group.width for group in groups])[:-1]
+        return dict(zip((group.id for group in groups), np.split(values, ends), strict=True))
+
+    def _tell(self) -> None:
+        steps = self._method.steps + 1
+        share = min(0.95, self._state.step / steps)
+        cost = self._cost(self._state.level)
+        self._problem.progress(share, f"threshold {self._threshold:.3f}, cost {cost:.4g} ms")
+
+    # The threshold.
+
+    @property
+    def _threshold(self) -> float:
+        """Below it probabilities are halved."""
+        return min(self._state.level, self._method.final_threshold)
+
+    def _raise_level(self) -> None:
+        state, method = self._state, self._method
+        state.step += 1
+        state.done = 0
+        state.weight = self._steering.raised(state.weight, self._drawn_with())
+        if state.step <= method.steps:
+            state.level = method.final_threshold * state.step / method.steps
+            return
+        now = self._cost(state.level)
+        state.level = max(state.level, self._level_within((1 - method.shrink) * now))
+        if self._cost(state.level) >= now:
+            state.refining = state.missed > 0  # it fell too far to be missed more often
+            state.finished = not state.refining
+
+    def _level_within(self, cost: float) -> float:
+        """The lowest level that leaves no more than a cost; where none does, the last one."""
+        p, final = np.unique(self._training.probabilities), self._method.final_threshold
+        beyond = final + np.arange(1, _SHARES + 1) / _SHARES
+        levels = np.concatenate([p[p < final], [final], beyond])
+        low, high = -1, len(levels) - 1
+        while high - low > 1:
+            middle = (low + high) // 2
+            if self._cost(float(levels[middle])) <= cost:
+                high = middle
+            else:
+                low = middle
+        return float(levels[high])
+
+    def _cost(self, level: float) -> float:
+        return self._problem.cost.exact(_widths(self.proposal(level)))
+
+    # Candidates.
+
+    def _judge(self) -> None:
+        """Try a candidate where it is time to."""
+        problem, state = self._problem, self._state
+        if problem.budget is None:
+            if not state.refining:
+                self._walk()
+            if state.refining:
+                self._refine()
+                state.finished = True
+        elif self._cost(state.level) <= problem.budget:
+            self._try(self._level_within(problem.budget))
+            state.finished = True
+
+    def _walk(self) -> None:
+        """Under a limit on the score: try the network wherever it became cheaper, until the score is missed;
+        then look between."""
+        problem, state = self._problem, self._state
+        cost = self._cost(state.level)
+        if cost > _CHANGED * state.last:
+            return
+        trial = self._try(state.level)
+        state.last = cost
+        if trial.score >= problem.least_score:
+            state.good, state.missed, state.misses = cost, 0.0, 0
+        else:
+            clear = trial.score < problem.least_score - self._method.margin
+            state.missed = state.missed or cost
+            state.misses += _CLEAR_MISS if clear else 1
+            state.refining = state.misses >= _MOST_MISSES
+
+    def _refine(self) -> None:
+        """Halve between the cheapest candidate that kept the score and the next one that missed it."""
+        problem, state = self._problem, self._state
+        high = state.good or problem.cost.exact(problem.full)
+        low = min(state.missed, high)
+        for _ in range(_REFINEMENTS):
+            if high / low <= _CLOSE:
+                break
+            middle = math.sqrt(low * high)
+            level = self._level_within(middle)
+            cost = self._cost(level)
+            if cost <= low:  # a step of the staircase: nothing lies between
+                low = middle
+                continue
+            if self._try(level).score >= problem.least_score:
+                high = cost
+            else:
+                low = middle
+
+    def _try(self, level: float) -> Trial:
+        """Fine-tune the critic with the channels that a level leaves."""
+        problem = self._problem
+        keep = self.proposal(level)
+        widths = _widths(keep)
+        for trial in problem.trials:
+            if trial.widths == widths:
+                return trial
+        self._save()
+        digest = hashlib.sha256(json.dumps(keep).encode()).hexdigest()[:8]
+        named = None if problem.folder is None else f"candidates/{self._state.step:03d}-{digest}.keras"
+        model = self._training.network(keep, self._threshold)
+        return problem.try_widths(widths, keep, model, named)
+
+    # What is kept on disk.
+
+    @property
+    def _file(self) -> Path | None:
+        folder = self._problem.folder
+        return None if folder is None else folder / f"{self._method.name}.npz"
+
+    def _save(self) -> None:
+        """Write the state, whole or not at all."""
+        self._saved = time.monotonic()
+        if self._file is None:
+            return
+        state = json.dumps([self._signature(), asdict(self._state)])
+        with files.replacing(self._file) as temporary, temporary.open("wb") as file:
+            arrays: dict[str, Any] = {"state": np.array(state), **self._training.arrays()}
+            np.savez(file, **arrays)
+
+    def _stored(self) -> tuple[_State, dict[str, NDArray[Any]]] | None:
+        """Where an earlier run of the same search stopped."""
+        if self._file is None or not self._file.exists():
+            return None
+        try:
+            with np.load(self._file, allow_pickle=False) as stored:
+                arrays = {name: stored[name] for name in stored.files}
+            signature, state = json.loads(str(arrays["state"]))
+            return (_State(**state), arrays) if signature == self._signature() else None
+        except (OSError, ValueError, EOFError, KeyError, TypeError, zipfile.BadZipFile):
+            return None
+
+    def _signature(self) -> str:
+        """What decides how a search goes on."""
+        return json.dumps(
+            [{**vars(self._method), "rates": None}, self._problem.budget, str(self._problem.goal)]
+        )
+
+
+def _left(p: ByGroup, level: float, final: float) -> Kept:
+    """The channels at or above a threshold; beyond the last one a share less of each group, the likeliest."""
+    keep = {}
+    for name, values in p.items():
+        count = max(1, int((values >= min(level, final)).sum()))
+        if level > final:
+            count = max(1, round(count * (1 - (level - final))))
+        keep[name] = sorted(np.argsort(-values, kind="stable")[:count].tolist())
+    return keep
+
+
+def _widths(keep: Mapping[str, Sequence[int]]) -> dict[str, int]:
+    return {name: len(positions) for name, positions in keep.items()}

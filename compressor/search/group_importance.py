@@ -1,0 +1,129 @@
+"""``importance``: all channels of all groups in one ranking; the least important ones go.
+
+As DepGraph does it (Fang et al., CVPR 2023, "DepGraph: Towards Any Structural Pruning"): channels that hang
+together are ranked as one, by an importance that is divided by the mean of its group, so that groups can be
+compared. The ranking knows nothing of the device: that is the point of it as a baseline.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, ClassVar
+
+import numpy as np
+
+from compressor.graph import Widths, build_graph, cut
+from compressor.search.base import (
+    Candidate,
+    SearchMethod,
+    SearchProblem,
+)
+from compressor.search.levels import search_levels
+from compressor.training import Importance
+from profiler.errors import UsageError
+
+Ranking = list[tuple[str, int]]
+"""Group and position of channels in the original, the least important first."""
+
+
+def ranking(importance: Importance) -> Ranking:
+    """The channels that may go, in that order: each group's most important one stays.
+
+    >>> ranking({"a": np.array([1.0, 3.0]), "b": np.array([5.0, 4.0, 0.0])})
+    [('b', 2), ('a', 0), ('b', 1)]
+    """
+    rows = []
+    for place, (name, values) in enumerate(importance.items()):
+        mean = float(np.mean(values))
+        scaled = values / mean if mean > 0 else np.ones(len(values))
+        # Of equals the later channel goes first, as `compressor.training.importance.strongest` keeps the earlier one.
+        order = np.lexsort((-np.arange(len(values)), values))[:-1]
+        rows += [(float(scaled[p]), rank, place, name, int(p)) for rank, p in enumerate(order)]
+    return [(name, position) for _, _, _, name, position in sorted(rows)]
+
+
+class GroupImportance(SearchMethod):
+    """Removes channels in the order of their importance over the whole network, until the cost is met.
+
+    Parameters
+    ----------
+    rounds
+        1 ranks once. More: the cost falls in so many equal ratios, and after each the importance of what is
+        left is measured anew (where the problem has the network: `SearchProblem.context`).
+    """
+
+    name: ClassVar[str] = "importance"
+    on_edges: ClassVar[bool] = False
+
+    def __init__(self, rounds: int = 1) -> None:
+        if rounds < 1:
+            raise UsageError(f"rounds must be 1 or more, not {rounds}.")
+        self.rounds = rounds
+
+    def search(self, problem: SearchProblem) -> None:
+        """See `SearchMethod.search`."""
+        rounds = self.rounds if problem.context is not None else 1
+        order = ranking(problem.importance)
+        least = problem.cost.exact(dict.fromkeys(problem.full, 1))
+
+        def propose(cost: float, attempt: int) -> Candidate | dict[str, int] | None:
+            if rounds > 1:
+                return _in_rounds(problem, cost, rounds)
+            gone = removed(problem, problem.full, order, cost)
+            return None if gone is None else remaining(problem.full, order[:gone])
+
+        search_levels(problem, propose, least)
+
+
+def remaining(widths: Widths, gone: Ranking) -> dict[str, int]:
+    """Widths without some channels."""
+    left = dict(widths)
+    for name, _ in gone:
+        left[name] -= 1
+    return left
+
+
+def removed(problem: SearchProblem, widths: Widths, order: Ranking, cost: float) -> int | None:
+    """How many of the least important channels must go for a cost; None where all of them are not enough.
+
+    Found by halving, then the number that counts decides: where the cost falls in steps or even rises, the
+    first crossing that halving meets.
+    """
+    low, high = -1, len(order)
+    if problem.cost.exact(remaining(widths, order)) > cost:
+        return None
+    while high - low > 1:
+        middle = (low + high) // 2
+        if problem.cost(remaining(widths, order[:middle])) <= cost:
+            high = middle
+        else:
+            low = middle
+    step = max(1, len(order) // 200)
+    while problem.cost.exact(remaining(widths, order[:high])) > cost:
+        high = min(len(order), high + step)
+    return high
+
+
+def _in_rounds(problem: SearchProblem, cost: float, rounds: int) -> Candidate | None:
+    """Prune little by little, with the importance of what is left."""
+    prepared = problem.context
+    keep = {name: list(range(width)) for name, width in problem.full.items()}
+    importance: dict[str, Any] = {name: np.asarray(values) for name, values in problem.importance.items()}
+    whole = problem.cost.exact(problem.full)
+    for turn in range(1, rounds + 1):
+        problem.check_time()
+        level = cost if turn == rounds else whole * math.exp(turn / rounds * math.log(cost / whole))
+        widths = {name: len(positions) for name, positions in keep.items()}
+        order = ranking(importance)
+        gone = removed(problem, widths, order, level)
+        if gone is None:
+            return None
+        out = set(order[:gone])
+        keep = {
+            name: [p for i, p in enumerate(positions) if (name, i) not in out]
+            for name, positions in keep.items()
+        }
+        if turn < rounds:
+            model = cut(prepared.model, keep, prepared.graph)
+            importance = prepared.importance_of(model, build_graph(model), problem.seed)
+    return Candidate({name: len(positions) for name, positions in keep.items()}, keep)

@@ -1,0 +1,329 @@
+"""``netadapt``: cut a little, train a little, take what hurts least, again and again.
+
+NetAdapt (Yang et al., ECCV 2018, "Platform-Aware Neural Network Adaptation for Mobile Applications"): each
+step must lower the cost by a set share. For every group that can do so alone the widest width that does it is
+proposed, by the importance of the network as it has become; each proposal is trained for a moment, and the
+one with the best score goes on. The cost is whatever steers: predicted time, times measured on the device, or
+multiplications.
+
+Under a budget nothing is tried before the end of the way down. Where time will not do for it, one network is tried
+in its last part all the same: as narrow in each group as the way has come, and all by one factor narrower.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from bisect import bisect_right
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from compressor.costs import kept_values, scaled
+from compressor.graph import build_graph, cut
+from compressor.search.base import (
+    Candidate,
+    SearchMethod,
+    SearchOverError,
+    SearchProblem,
+    Trial,
+)
+from compressor.search.records import Records
+from compressor.training import Importance, Schedule, TrainingError, strongest
+from profiler.errors import UsageError
+
+_RELAXATIONS = 5
+_LEAST_STEP = 1e-6
+_LAST_SHARE = 0.2
+_FACTORS = 64
+
+
+@dataclass(frozen=True)
+class Point:
+    """A network on the way down.
+
+    Attributes
+    ----------
+    keep
+        Its channels, by position in the original.
+    cost
+        The number that counts.
+    """
+
+    widths: dict[str, int]
+    keep: dict[str, list[int]]
+    cost: float
+    network: str | None
+
+
+class NetAdapt(SearchMethod):
+    """Goes down in cost step by step, always by the group that costs the least score.
+
+    Parameters
+    ----------
+    share, decay
+        The first step lowers the cost by this share of the original's, each later one by `decay` times the
+        one before.
+    candidates
+        At most so many groups are trained and compared in a step: those that lose least importance for what
+        they save.
+    rows, epochs, learning_rate
+        Of the training of each proposal.
+    close
+        Where a score is to be kept, networks on the way down are tried (fine-tuned as every method's
+        candidates are) whenever the cost has fallen by this ratio.
+    patience
+        So many of them in a row may miss the score before the way down ends.
+    options
+        Widths per group that are looked at in a step.
+    """
+
+    name: ClassVar[str] = "netadapt"
+    trains: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        share: float = 0.05,
+        decay: float = 0.98,
+        candidates: int = 4,
+        rows: int = 1000,
+        epochs: int = 1,
+        learning_rate: float = 1e-3,
+        close: float = 1.12,
+        patience: int = 2,
+        options: int = 64,
+    ) -> None:
+        for key, value in (("share", share), ("decay", decay)):
+            if not 0 < value <= 1:
+                raise UsageError(f"{key} must be above 0 and at most 1, not {value}.")
+        for key, count in (("candidates", candidates), ("patience", patience), ("options", options)):
+            if count < 1:
+                raise UsageError(f"{key} must be 1 or more, not {count}.")
+        if not close > 1:
+            raise UsageError(f"close must be above 1, not {close}.")
+        self.share = share
+        self.decay = decay
+        self.candidates = candidates
+        self.rows = rows
+        self.epochs = epochs
+        self.learning_rate = learning_rate
+        self.close = close
+        self.patience = patience
+        self.options = options
+        self._schedule()  # says what is wrong with it
+
+    def _schedule(self) -> Schedule:
+        return Schedule(epochs=self.epochs, most_rows=self.rows, learning_rate=self.learning_rate)
+
+    def search(self, problem: SearchProblem) -> None:
+        """See `SearchMethod.search`."""
+        try:
+            self._search(problem)
+        except SearchOverError:
+            # What an earlier run tried counts, though there was no time to come to it again.
+            for trial in problem.known:
+                problem.find(trial.candidate)
+            raise
+
+    def _search(self, problem: SearchProblem) -> None:
+        way = _Way(self, self._schedule(), problem)
+        if problem.budget is not None:
+            while way.points[-1].cost > problem.budget and way.go_on():
+                pass
+            way.attempt(len(way.points) - 1)
+            return
+        met = self._down(way, problem)
+        if met is not None:
+            low, high = met
+            while high - low > 1:  # between a network that keeps the score and a smaller one that does not
+                middle = (low + high) // 2
+                if way.attempt(middle).score >= problem.least_score:
+                    low = middle
+                else:
+                    high = middle
+
+    def _down(self, way: _Way, problem: SearchProblem) -> tuple[int, int] | None:
+        """Go down until the score is lost; the places between which it is, None where it never was."""
+        last, tried, first_miss, misses = 0, way.points[0].cost, None, 0
+        place = 0
+        while misses < self.patience:
+            further = way.go_on() if place + 1 == len(way.points) else True
+            place += further
+            if further and tried / way.points[place].cost < self.close:
+                continue
+            if not further and place == 0:
+                way.attempt(0)
+                return None
+            tried = way.points[place].cost
+            if way.attempt(place).score >= problem.least_score:
+                last, first_miss, misses = place, None, 0
+            else:
+                first_miss, misses = place if first_miss is None else first_miss, misses + 1
+            if not further:
+                break
+        return None if first_miss is None else (last, first_miss)
+
+
+class _Way:
+    """The networks from the original on down, with the last one's weights; kept on disk as it goes."""
+
+    def __init__(self, method: NetAdapt, schedule: Schedule, problem: SearchProblem) -> None:
+        self._method, self._schedule, self._problem = method, schedule, problem
+        self._prepared = problem.context
+        self._cost = problem.cost
+        self._started, self._slowest = time.monotonic(), 0.0
+        self._models: dict[str, Any] = {}
+        keep = {name: list(range(width)) for name, width in problem.full.items()}
+        self.points = [Point(problem.full, keep, problem.cost.exact(problem.full), None)]
+        self._records = Records(
+            problem.folder,
+            "netadapt",
+            {
+                **method.__dict__,
+                "seed": problem.seed,
+                "budget": problem.budget,
+                "least": problem.goal.least_score,
+            },
+        )
+        self.points += [Point(**row) for row in self._records.read()]
+
+    def go_on(self) -> bool:
+        """Take one step; False where there is none to take."""
+        problem, last = self._problem, self.points[-1]
+        self._check_time()
+        model = self._model(last)
+        graph = build_graph(model)
+        importance = self._prepared.importance_of(model, graph, problem.seed)
+        best: tuple[float, float, int, Any] | None = None
+        for order, (name, width) in enumerate(self._proposals(last, importance)):
+            self._check_time()
+            chosen = strongest(importance, {**last.widths, name: width})
+            smaller = cut(model, chosen, graph)
+            score, loss = self._trained(smaller)
+            if best is None or (score, -loss, -order) > best[:3]:
+                keep = {g: [last.keep[g][p] for p in positions] for g, positions in chosen.items()}
+                best = score, -loss, -order, (smaller, keep)
+        if best is None:
+            return False
+        smaller, keep = best[3]
+        widths = {name: len(positions) for name, positions in keep.items()}
+        network = f"netadapt/{len(self.points):03}.keras"
+        point = Point(widths, keep, self._cost.exact(widths), network)
+        self._keep(point, smaller)
+        problem.progress(0.0, f"netadapt: step {len(self.points) - 1}, {point.cost:.4g} ms")
+        return True
+
+    def attempt(self, place: int) -> Trial:
+        """Try one of the networks as a candidate."""
+        point, problem = self.points[place], self._problem
+        known = problem.find(Candidate(point.widths, point.keep, point.network))
+        if known is not None:
+            return known
+        problem.check_time()
+        # A copy: judging trains what it is given, and the way goes on from here.
+        return problem.try_widths(point.widths, point.keep, cut(self._model(point), {}), point.network)
+
+    def _check_time(self) -> None:
+        """End the search where no time is left; where little is and nothing was tried, try one network first."""
+        problem = self._problem
+        problem.check_time()
+        left = problem.deadline - time.monotonic()
+        needed = max(self._slowest, _LAST_SHARE * (problem.deadline - self._started))
+        if math.isfinite(left) and left < needed and not problem.trials:
+            problem.try_widths(self._narrowed())
+
+    def _narrowed(self) -> dict[str, int]:
+        """The last network's widths times one factor, the widest within what the search aims at."""
+        problem, full = self._problem, self._problem.full
+        aim = problem.budget or self.points[0].cost / self._method.close
+        shares = {name: width / full[name] for name, width in self.points[-1].widths.items()}
+        rows = [
+            scaled(full, {name: share * factor / _FACTORS for name, share in shares.items()})
+            for factor in range(1, _FACTORS + 1)
+        ]
+        return rows[max(0, bisect_right(rows, aim, key=self._cost.exact) - 1)]
+
+    def _proposals(self, last: Point, importance: Importance) -> list[tuple[str, int]]:
+        """Group and width of what is worth training, the cheapest in importance first."""
+        problem, method = self._problem, self._method
+        whole = self.points[0].cost
+        step = whole * method.share * method.decay ** (len(self.points) - 1)
+        if problem.budget is not None:
+            step = max(min(step, last.cost - problem.budget), _LEAST_STEP * whole)
+        worths = {name: kept_values(np.asarray(values)) for name, values in importance.items()}
+        columns = self._savings(last, worths)
+        if not columns:
+            return []
+        most = max(float(saved.max()) for _, saved in columns.values())
+        if most <= _LEAST_STEP * whole:
+            return []
+        for _ in range(_RELAXATIONS):
+            if most >= step:
+                break
+            step /= 2
+        step = min(step, most)
+        rows = []
+        for name, (options, saved) in columns.items():
+            enough = np.flatnonzero(saved >= step * (1 - 1e-9))
+            if len(enough):
+                place = int(enough[-1])
+                lost = float(worths[name][last.widths[name]] - worths[name][options[place]])
+                rows.append((lost / float(saved[place]), name, options[place]))
+        return [(name, width) for _, name, width in sorted(rows)[: method.candidates]]
+
+    def _savings(self, last: Point, worths: dict[str, Any]) -> dict[str, tuple[list[int], Any]]:
+        """Per group the widths below its own, and what each saves."""
+        method = self._method
+        found: dict[str, tuple[list[int], Any]] = {}
+        if self._cost.cheap:
+            fast = self._cost(last.widths)
+            for name, width in last.widths.items():
+                options = _spread(width, method.options)
+                if options:
+                    saved = fast - self._cost.moves(last.widths, name, options)
+                    found[name] = options, saved * (last.cost / fast)
+            return found
+        # Each look is a conversion and perhaps a measurement: few widths of the groups that matter least.
+        losses = {n: worths[n][w] - worths[n][math.ceil(w * 0.75)] for n, w in last.widths.items() if w > 1}
+        for name in sorted(losses, key=lambda name: float(losses[name]))[: 2 * method.candidates]:
+            self._check_time()
+            options = sorted({math.ceil(last.widths[name] * share) for share in (0.5, 0.75, 0.875)})
+            options = [option for option in options if option < last.widths[name]]
+            costs = [self._cost.exact({**last.widths, name: option}) for option in options]
+            found[name] = options, last.cost - np.array(costs)
+        return {name: column for name, column in found.items() if column[0]}
+
+    def _trained(self, model: Any) -> tuple[float, float]:
+        started = time.monotonic()
+        try:
+            outcome = self._prepared.tuner.fit(model, self._schedule, self._problem.seed + len(self.points))
+        except TrainingError:
+            return -math.inf, math.inf
+        finally:
+            self._slowest = max(self._slowest, time.monotonic() - started)
+        return outcome.score, outcome.loss
+
+    def _keep(self, point: Point, model: Any) -> None:
+        assert point.network is not None
+        self._models = (
+            {point.network: model} if self._records.on_disk else {**self._models, point.network: model}
+        )
+        self._records.add(asdict(point), model, point.network)
+        self.points.append(point)
+
+    def _model(self, point: Point) -> Any:
+        if point.network is None:
+            return self._prepared.model
+        if point.network not in self._models:
+            self._models = {point.network: self._records.load(point.network)}
+        return self._models[point.network]
+
+
+def _spread(width: int, most: int) -> list[int]:
+    """Widths below this one, at most so many: all, or evenly spaced."""
+    return (
+        sorted(set(np.linspace(1, width - 1, min(most, width - 1)).round().astype(int).tolist()))
+        if width > 1
+        else []
+    )

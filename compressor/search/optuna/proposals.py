@@ -1,0 +1,172 @@
+"""From the proportions of groups to widths on the edges of a device's steps, and which proportions promise
+most."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from compressor.costs import (
+    Ladders,
+    fastest,
+    filled,
+    fitted,
+    kept_value,
+    ladders,
+    narrowed,
+)
+from compressor.graph import Widths
+from compressor.search.base import SearchProblem
+from compressor.training import normalised
+
+NARROWEST = 0.05
+"""The least share that is proposed, in proportion to the others."""
+
+WORST = -1e3
+"""The merit of what cannot be, or diverged."""
+
+_PREFIX = "share:"
+_CORRECTIONS = 8
+_CORRECTION_SLACK = 0.999
+
+Shares = Mapping[str, float]
+
+
+def parameter(group: str) -> str:
+    """What a group's share is called in a study."""
+    return f"{_PREFIX}{group}"
+
+
+def shares_in(params: Mapping[str, Any]) -> dict[str, float]:
+    """The shares among a trial's parameters."""
+    return {name[len(_PREFIX) :]: value for name, value in params.items() if name.startswith(_PREFIX)}
+
+
+class Proposer:
+    """Proposals for one problem.
+
+    Parameters
+    ----------
+    proxy_trials
+        Proposals judged by kept importance, for each level of cost.
+    rungs
+        Widths per group that are looked at.
+    """
+
+    def __init__(self, problem: SearchProblem, proxy_trials: int, rungs: int) -> None:
+        self._problem, self._proxy_trials = problem, proxy_trials
+        self._importance = normalised(problem.importance)
+        self.steps: Ladders = {}
+        if problem.cost.cheap:
+            self.steps = ladders(problem.cost, problem.full, rungs)
+        self._known: dict[tuple[float, int], list[dict[str, float]]] = {}
+
+    def fastest(self) -> dict[str, int]:
+        """The widths of least cost."""
+        return fastest(self._problem.cost, self._problem.full, self.steps)
+
+    def widths(self, level: float, shares: Shares) -> dict[str, int] | None:
+        """The widest network in these proportions within a cost, on the edges of its steps; None for none."""
+        cost, aim = self._problem.cost, level
+        for _ in range(_CORRECTIONS):
+            widths = fitted(cost, self._problem.full, shares, aim, 24 if cost.cheap else 6)
+            if widths is None:
+                break
+            if self.steps:
+                widths = filled(cost, widths, self.steps, self._importance, aim)
+            exact = cost.exact(widths)
+            if exact <= level:
+                return widths
+            # The fast estimate is too low for this network: aim as much lower.
+            aim = min(aim, cost(widths)) * level / exact * _CORRECTION_SLACK
+        # One channel each is not always the fastest there is.
+        fastest = self.fastest()
+        return fastest if cost.exact(fastest) <= level else None
+
+    def shares(self, widths: Widths) -> dict[str, float]:
+        """The proportions of widths, none narrower than is proposed."""
+        full = self._problem.full
+        return {name: max(NARROWEST, width / full[name]) for name, width in widths.items()}
+
+    def best(self, level: float, count: int) -> list[dict[str, float]]:
+        """The `count` best shares by kept importance: greedy ones, even ones, and those of a study in memory."""
+        if (level, count) not in self._known:
+            self._known[level, count] = self._search(level, count)
+        return self._known[level, count]
+
+    def _search(self, level: float, count: int) -> list[dict[str, float]]:
+        import optuna
+
+        found: dict[tuple[int, ...], tuple[float, dict[str, int]]] = {}
+
+        def judge(widths: Widths | None) -> float:
+            if widths is None:
+                return WORST
+            value = kept_value(self._importance, widths)
+            found[tuple(widths.values())] = value, dict(widths)
+            return value
+
+        starts: list[Widths | None] = [self.widths(level, dict.fromkeys(self._problem.full, 1.0))]
+        if self.steps:
+            starts.append(narrowed(self._problem.cost, self.steps, self._importance, level))
+        for start in starts:
+            judge(start)
+        if self.steps:
+            study = optuna.create_study(direction="maximize", sampler=sampler(self._problem.seed))
+            for start in starts:
+                if start is not None:
+                    study.enqueue_trial(_named(self.shares(start)))
+            for _ in range(self._proxy_trials):
+                asked = study.ask()
+                study.tell(asked, judge(self.widths(level, suggested(asked, self._problem.full))))
+        best = sorted(found.values(), key=lambda item: -item[0])[:count]
+        return [self.shares(widths) for _, widths in best]
+
+    def promising(self, seen: Sequence[tuple[Shares, float]], seed: int) -> dict[str, float]:
+        """Shares that promise a better score, by those that were tried: Optuna's choice in a study of its own.
+
+        Parameters
+        ----------
+        seen
+            Shares at about the level that is looked at, and the merit of each.
+        """
+        import optuna
+
+        study = optuna.create_study(direction="maximize", sampler=sampler(seed))
+        kinds = {parameter(name): distribution() for name in self._problem.full}
+        study.add_trials(
+            [
+                optuna.trial.create_trial(params=_named(shares), distributions=kinds, value=merit)
+                for shares, merit in seen
+                if set(shares) == set(self._problem.full)
+            ]
+        )
+        return suggested(study.ask(), self._problem.full)
+
+
+def suggested(asked: Any, groups: Widths) -> dict[str, float]:
+    """The shares that a study suggests for a trial."""
+    return {name: asked.suggest_float(parameter(name), NARROWEST, 1.0, log=True) for name in groups}
+
+
+def distribution() -> Any:
+    """Of a share."""
+    import optuna
+
+    return optuna.distributions.FloatDistribution(NARROWEST, 1.0, log=True)
+
+
+def sampler(seed: int) -> Any:
+    """Tree-structured Parzen estimators; trials that still run count as bad, so that processes keep apart."""
+    import optuna
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return optuna.samplers.TPESampler(
+            seed=seed, multivariate=True, n_startup_trials=5, constant_liar=True
+        )
+
+
+def _named(shares: Shares) -> dict[str, float]:
+    return {parameter(name): share for name, share in shares.items()}

@@ -1,0 +1,340 @@
+"""``optuna``: Optuna searches the proportions of widths; predicted time decides how wide they can be."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, ClassVar
+
+from compressor.costs import Costs
+from compressor.search.base import (
+    SearchMethod,
+    SearchOverError,
+    SearchProblem,
+    Trial,
+)
+from compressor.search.levels import CLOSE
+from compressor.search.optuna.policy import (
+    Past,
+    Step,
+    is_hopeless,
+    next_least,
+    next_within,
+    rung_of,
+    settled,
+)
+from compressor.search.optuna.proposals import (
+    WORST,
+    Proposer,
+    distribution,
+    parameter,
+    sampler,
+    suggested,
+)
+from compressor.search.optuna.storage import StorageError
+from compressor.search.optuna.study import (
+    BEING_TRIED,
+    LEVEL,
+    SharedStudy,
+)
+from profiler.errors import UsageError
+
+_LOSS_WEIGHT = 0.1
+_ASK_FACTOR = 4
+_WAIT_S = 0.5
+_NEAR = 1.3
+
+_COSTS = {
+    "time": lambda costs: costs.time_ms,
+    "size": lambda costs: costs.size_bytes,
+    "memory": lambda costs: costs.memory_bytes,
+    "energy": lambda costs: costs.energy_mj,
+}
+
+
+class OptunaSearch(SearchMethod):
+    """Tree-structured Parzen estimators over the proportions of groups, along the staircase of predicted
+    time: score up, time and size (or whatever the goal limits) down.
+
+    A proposal says how the groups' shares relate, and the cost to stay within. It is then made as wide as
+    that allows, moved to a local minimum of predicted time, and what is left of the time is spent where a
+    millisecond buys most importance: so every candidate makes full use of the device. First come proposals
+    that keep most importance; then two of three trials aim at the goal and the third anywhere at the Pareto
+    front. A trial that is clearly dominated after the first part of its training is stopped there.
+
+    Many processes can take part in one search: each runs this same method on the same storage.
+
+    Parameters
+    ----------
+    trials
+        Candidates that are fine-tuned, those stopped early included.
+    proxy_trials
+        Proposals judged by kept importance, for each amount of time that is looked at.
+    tries
+        Under a limit on the score: candidates that may fail before an amount of time is given up.
+    rungs
+        Widths per group that are looked at.
+    storage
+        URL of a database for the study; default: a journal in the search's folder.
+    study
+        What the study is called there.
+    leads
+        Whether this process answers for the search; others help until it is over.
+    about
+        Plain JSON values about the search, for processes that want to help.
+    beat_s, grace_s
+        Seconds between signs of life, and without any after which a process on another machine counts as
+        gone.
+    """
+
+    name: ClassVar[str] = "optuna"
+
+    def __init__(
+        self,
+        trials: int = 16,
+        proxy_trials: int = 60,
+        tries: int = 2,
+        rungs: int = 24,
+        storage: str | None = None,
+        study: str = "widths",
+        leads: bool = True,
+        about: Mapping[str, Any] | None = None,
+        beat_s: float = 10.0,
+        grace_s: float = 60.0,
+    ) -> None:
+        counts = {"trials": trials, "proxy_trials": proxy_trials, "tries": tries, "rungs": rungs}
+        for key, value in counts.items():
+            if value < 1:
+                raise UsageError(f"{key} must be 1 or more, not {value}.")
+        self.trials = trials
+        self.proxy_trials = proxy_trials
+        self.tries = tries
+        self.rungs = rungs
+        self.storage = storage
+        self.study = study
+        self.leads = leads
+        self.about = about
+        self.beat_s = beat_s
+        self.grace_s = grace_s
+
+    def search(self, problem: SearchProblem) -> None:
+        """See `SearchMethod.search`."""
+        if not problem.groups:
+            problem.try_widths({})
+            return
+        problem.check_time()
+        search = _Search(self, problem)
+        if problem.budget is not None and search.least > problem.budget:
+            if self.leads:
+                problem.try_widths(search.proposer.fastest())  # the nearest there is
+            return
+        search.go()
+
+
+class _StoppedEarlyError(Exception):
+    """A trial is not worth going on with."""
+
+
+class _Search:
+    """One process's part in one search."""
+
+    def __init__(self, method: OptunaSearch, problem: SearchProblem) -> None:
+        self._method, self._problem = method, problem
+        self.proposer = Proposer(problem, method.proxy_trials, method.rungs)
+        self.least = problem.cost.exact(self.proposer.fastest())
+        whole = problem.cost.exact(problem.full)
+        self._range = self.least, max(self.least, whole if problem.budget is None else problem.budget)
+        self._objectives = _objectives(problem)
+        self._costs: tuple[float, ...] = ()
+        self._rung_score: float | None = None
+
+    def go(self) -> None:
+        """Take part until the study is complete."""
+        method, problem = self._method, self._problem
+        self._study = SharedStudy(
+            method.storage,
+            problem.folder,
+            method.study,
+            len(self._objectives),
+            method.leads,
+            method.about,
+            method.beat_s,
+            method.grace_s,
+        )
+        before, problem.on_epoch = problem.on_epoch, self._watch
+        over = False
+        try:
+            past = self._study.past()
+            self._study.study.sampler = sampler(problem.seed + len(past))
+            self._bring_known(past)
+            while self._turn():
+                pass
+            over = True
+        except SearchOverError:
+            with contextlib.suppress(StorageError):
+                self._collect(self._study.past())  # what others finished during the last trial
+            raise
+        finally:
+            problem.on_epoch = before
+            self._study.close(over or time.monotonic() >= problem.deadline)
+        if method.leads and not problem.trials:
+            # No proposal came to anything: at least there is one network to go on with.
+            problem.try_widths(problem.full if problem.budget is None else self.proposer.fastest())
+
+    def _bring_known(self, past: Sequence[Past]) -> None:
+        """Put into the study what was finished without it, such as where its storage was lost."""
+        there = [one.widths for one in past if one.state == "finished"]
+        for trial in self._problem.known:
+            if set(trial.widths) != set(self._problem.full) or trial.keep or trial.network:
+                continue
+            if trial.widths not in there:
+                level = min(max(self._problem.cost.exact(trial.widths), self._range[0]), self._range[1])
+                shares = self.proposer.shares(trial.widths)
+                params = {LEVEL: level, **{parameter(name): share for name, share in shares.items()}}
+                kinds = {LEVEL: self._levels(), **{parameter(name): distribution() for name in shares}}
+                costs = self._told(trial.costs)
+                cost = self._problem.cost.exact(trial.widths)
+                self._study.add(params, kinds, trial, (_merit(trial), *costs), cost, costs)
+
+    def _turn(self) -> bool:
+        """One trial, or a while of waiting; False where there is nothing left to do."""
+        problem, study, trials = self._problem, self._study, self._method.trials
+        study.check_over()
+        study.heal()
+        past = study.past()
+        self._collect(past)
+        done = _distinct(one for one in past if one.state in ("finished", "pruned"))
+        running = sum(one.state == "running" for one in past)
+        if done + running >= trials or self._exhausted(past):
+            if not running:
+                return False
+            problem.check_time()
+            time.sleep(_WAIT_S)  # others' trials may have to be done again
+            return True
+        problem.check_time()
+        past = settled(past)
+        step = self._next(past)
+        shares = None if step.level is None else self._shares(step, past)
+        asked = study.ask(step.kind, step.level, shares)
+        try:
+            self._try(asked)
+        except study.given_up:
+            study.forget()
+        return True
+
+    def _exhausted(self, past: Sequence[Past]) -> bool:
+        """Whether asking on promises no network that was not tried.
+
+        Trials that yielded to a running one say nothing about that once all have ended; nor does anything as long as
+        trials wait whose process was lost.
+        """
+        running = any(one.state == "running" for one in past)
+        asked = sum(running or not one.yielded for one in past)
+        return asked >= _ASK_FACTOR * self._method.trials and not self._study.waiting()
+
+    def _next(self, past: Sequence[Past]) -> Step:
+        problem, method = self._problem, self._method
+        if problem.budget is not None:
+            step = next_within(past, method.trials, problem.budget)
+        else:
+            step = next_least(
+                past, self.least, self._range[1], problem.least_score,
+                lambda level: len(self.proposer.best(level, method.tries)), CLOSE,
+            )  # fmt: skip
+        if step.level is None:
+            return step
+        return Step(step.kind, min(max(step.level, self._range[0]), self._range[1]), step.attempt)
+
+    def _shares(self, step: Step, past: Sequence[Past]) -> Mapping[str, float] | None:
+        assert step.level is not None
+        if step.kind == "propose":
+            best = self._proposals(step.level, past)
+            if step.attempt < len(best):
+                return best[step.attempt]
+        seen = []
+        for one in past:
+            if one.shares and step.level / _NEAR <= one.level <= step.level * _NEAR:
+                seen.append((one.shares, WORST if one.trial is None else _merit(one.trial)))
+        return self.proposer.promising(seen, self._problem.seed + len(past))
+
+    def _proposals(self, level: float, past: Sequence[Past]) -> list[dict[str, float]]:
+        if self._problem.budget is None:
+            return self.proposer.best(level, self._method.tries)
+        best = self.proposer.best(level, max(1, self._method.trials // 2))
+        tried = [one.widths for one in past if one.widths is not None and one.state != "void"]
+        return [shares for shares in best if self.proposer.widths(level, shares) not in tried]
+
+    def _try(self, asked: Any) -> None:
+        """Make widths of what was asked for, and fine-tune them."""
+        problem, study = self._problem, self._study
+        with_level = asked.suggest_float(LEVEL, *self._range, log=True)
+        widths = self.proposer.widths(with_level, suggested(asked, problem.full))
+        past = study.past()
+        before = [one for one in past if one.number < asked.number and one.state != "void"]
+        if _distinct(before) >= self._method.trials:
+            study.drop(asked)
+            return
+        if widths is None:
+            study.void(asked, "narrower than one channel")
+            return
+        same = [one for one in past if one.widths == widths and one.number != asked.number]
+        for one in same:
+            if one.state in ("finished", "pruned"):
+                study.void(asked, "tried before", one.trial)
+                return
+        self._costs = self._told(problem.costs(widths))
+        if not study.claim(asked, widths, problem.cost.exact(widths), self._costs):
+            study.void(asked, BEING_TRIED)
+            return
+        self._rung_score = None
+        try:
+            trial = problem.try_widths(widths)
+        except _StoppedEarlyError:
+            study.prune(asked, self._rung_score or 0.0)
+            return
+        study.tell(asked, trial, (_merit(trial), *self._costs), self._rung_score)
+
+    def _watch(self, epoch: int, epochs: int, score: float) -> None:
+        """Look at a trial in training once, and stop it where it is clearly dominated."""
+        if epoch == rung_of(epochs) > 0 and self._rung_score is None:
+            self._rung_score = score
+            if is_hopeless(score, self._costs, self._study.past()):
+                raise _StoppedEarlyError
+
+    def _collect(self, past: Sequence[Past]) -> None:
+        """Take what other processes, or earlier runs, have finished."""
+        for one in past:
+            if one.state == "finished" and one.trial is not None:
+                self._problem.adopt(one.trial)
+
+    def _told(self, costs: Costs) -> tuple[float, ...]:
+        return tuple(float(_COSTS[name](costs) or 0.0) for name in self._objectives)
+
+    def _levels(self) -> Any:
+        import optuna
+
+        return optuna.distributions.FloatDistribution(*self._range, log=True)
+
+
+def _objectives(problem: SearchProblem) -> list[str]:
+    """The costs that are made small: those that the goal names, else time and size, where they are known."""
+    goal = problem.goal
+    named = {name for name in (goal.objective, *goal.limits) if name != "score"}
+    if named <= {"time"}:
+        named = {"time", "size"}
+    whole = problem.costs(problem.full)
+    return [name for name in _COSTS if name in named and _COSTS[name](whole)]
+
+
+def _distinct(past: Iterable[Past]) -> int:
+    """How many networks trials are about: two processes may, rarely, have tried the same one."""
+    return len({tuple(sorted((one.widths or {}).items())) or one.number for one in past})
+
+
+def _merit(trial: Trial) -> float:
+    """What Optuna raises: the score, and of near-equal ones the lower loss."""
+    if not math.isfinite(trial.score):
+        return WORST
+    return trial.score - _LOSS_WEIGHT * min(trial.loss, 10.0)

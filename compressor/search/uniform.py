@@ -1,0 +1,58 @@
+"""``uniform``: every group to the same share of its width. The baseline that each other method must beat."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from typing import ClassVar
+
+from compressor.costs import scaled
+from compressor.search.base import SearchMethod, SearchProblem
+from profiler.errors import UsageError
+
+
+class UniformWidth(SearchMethod):
+    """Cuts all groups by one multiplier.
+
+    Parameters
+    ----------
+    grid
+        Multipliers are tried in steps of ``1 / grid``.
+
+    Notes ----- Under a budget the widest multiplier within it is taken; predicted time need not rise with the
+    multiplier, so all are looked at. Under a limit on the score the narrowest multiplier that keeps it is
+    found by halving, and of all wider ones the fastest is taken: the baseline may use the staircase as far as
+    one number lets it. Where looking at a cost is expensive (a conversion, a measurement) the widest within a
+    budget is found by halving too, and of wider ones only the narrowest is tried.
+    """
+
+    name: ClassVar[str] = "uniform"
+    on_edges: ClassVar[bool] = False
+
+    def __init__(self, grid: int = 64) -> None:
+        if grid < 2:
+            raise UsageError(f"grid must be 2 or more, not {grid}.")
+        self.grid = grid
+
+    def search(self, problem: SearchProblem) -> None:
+        """See `SearchMethod.search`."""
+        candidates = [scaled(problem.full, step / self.grid) for step in range(1, self.grid)]
+        cost, budget = problem.cost.exact, problem.budget
+        if budget is not None and problem.cost.cheap:
+            within = [c for c in candidates if cost(c) <= budget]
+            problem.try_widths(within[-1] if within else min(candidates, key=cost))
+            return
+        if budget is not None:
+            first_over = bisect_right(candidates, budget, key=cost)
+            problem.try_widths(candidates[max(0, first_over - 1)])
+            return
+        low, high = -1, len(candidates)  # beyond the last stands the network as it is
+        while high - low > 1:
+            middle = (low + high) // 2
+            if problem.try_widths(candidates[middle]).score >= problem.least_score:
+                high = middle
+            else:
+                low = middle
+        wider = sorted(candidates[high:], key=cost) if problem.cost.cheap else candidates[high : high + 1]
+        for candidate in wider:
+            if problem.try_widths(candidate).score >= problem.least_score:
+                return

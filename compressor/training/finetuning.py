@@ -1,0 +1,417 @@
+"""Training a cut network until it answers as well as the original again."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compressor.training.task import Task
+from profiler import files
+from profiler.errors import EdgetimeError, UsageError
+
+_EVALUATION_BATCH = 256
+_QUICK_MOMENTUM = 0.9
+_SAVE_EVERY_S = 20.0
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How a network is trained.
+
+    Parameters
+    ----------
+    epochs
+        At most so many passes over the training data.
+    batch_size
+        Rows per step.
+    most_rows
+        An epoch looks at no more rows than this, other ones each time; None for all.
+    learning_rate
+        Adam's, at the start; it falls to 0 along a cosine over `epochs`.
+    patience
+        Stop after so many epochs without a better validation score than those before them; that of the network as it
+        was does not count, since the first steps of a trained one may lead away from what it knows.
+    temperature, alpha
+        Distillation: a share `alpha` of the loss is the distance to the original's outputs, softened by
+        `temperature` (Hinton et al., 2015); the rest is the loss on labels.
+    """
+
+    epochs: int = 30
+    batch_size: int = 32
+    most_rows: int | None = None
+    learning_rate: float = 2e-3
+    patience: int = 10
+    temperature: float = 3.0
+    alpha: float = 0.7
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "patience"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"{name} must be 1 or more, not {getattr(self, name)}.")
+        if self.most_rows is not None and self.most_rows < 1:
+            raise UsageError(f"most_rows must be 1 or more, not {self.most_rows}.")
+        for name in ("learning_rate", "temperature"):
+            if not getattr(self, name) > 0:
+                raise UsageError(f"{name} must be above 0, not {getattr(self, name)}.")
+        if not 0 <= self.alpha <= 1:
+            raise UsageError(f"alpha must be between 0 and 1, not {self.alpha}.")
+
+
+class TrainingError(EdgetimeError):
+    """Training diverged."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a training run reached: the best validation score, whose weights the model now has.
+
+    `complete` is False where the deadline ended it.
+    """
+
+    score: float
+    loss: float
+    epochs: int
+    seconds: float
+    complete: bool = True
+
+
+class FineTuner:
+    """Trains networks on one data set, with the original's outputs as an example.
+
+    `keras.distillation.Distiller` (as of Keras 3.15) is not used: it asks the teacher at every step, where here its
+    outputs are computed once for all candidates of a search; it marks the teacher as not trainable for good, takes
+    for logits what comes out of a softmax, and trains by `Model.fit`, in which a deadline within an epoch and a
+    checkpoint with the best weights so far would be callbacks of our own all the same.
+
+    Parameters
+    ----------
+    task
+        The loss and the score; its data must have validation rows.
+    teacher
+        The original network, or None to learn from labels alone.
+    """
+
+    def __init__(self, task: Task, teacher: Any = None) -> None:
+        self._task = task
+        self._teacher = teacher
+        self._wanted: NDArray[Any] | None = None
+        self._answered: NDArray[Any] | None = None
+        self._teach: Callable[[NDArray[Any]], NDArray[Any]] | None = None
+        data = task.data
+        if data.x_val is None or data.y_val is None:
+            raise ValueError("the data has no validation rows")
+        self._validation = data.x_val, data.y_val
+
+    def fit(
+        self,
+        model: Any,
+        schedule: Schedule,
+        seed: int = 0,
+        checkpoint: Path | None = None,
+        deadline: float = math.inf,
+        on_epoch: Callable[[int, float], None] = lambda epoch, score: None,
+        last: bool = False,
+    ) -> Outcome:
+        """Train `model` in place and leave it with the weights of the epoch that did best on validation.
+
+        Parameters
+        ----------
+        seed
+            Of the order of rows; the same seed gives the same run.
+        checkpoint
+            Written every 20 s and at the end; a run that finds it goes on from there.
+        deadline
+            On the clock of `time.monotonic`: training stops there with what it has.
+        last
+            Whether the last epoch's weights are kept instead, and their score and loss told.
+
+        Raises
+        ------
+        TrainingError
+            The loss became NaN or infinite.
+        """
+        with _in_training_shape(model):
+            run = _Run(self, model, schedule, seed, checkpoint, deadline, on_epoch)
+            return run.go(last)
+
+    def evaluate(self, model: Any) -> tuple[float, float]:
+        """Score and loss of a model on the validation rows."""
+        return self._evaluate(outputs_of(model, self._validation[0]))
+
+    def validation_outputs(self, model: Any) -> NDArray[Any]:
+        """A model's outputs on the validation rows [rows, ...]; the original's are worked out once."""
+        if model is not self._teacher:
+            return outputs_of(model, self._validation[0])
+        if self._answered is None:
+            self._answered = self._teachers_answers(self._validation[0])
+        return self._answered
+
+    def _evaluate(self, outputs: NDArray[Any]) -> tuple[float, float]:
+        x, y = self._validation
+        loss = float(self._task.loss(y, outputs))
+        return self._task.score(outputs, x, y), loss
+
+    def _teachers_outputs(self) -> NDArray[Any]:
+        """The original's outputs for all training rows, computed once."""
+        if self._wanted is None:
+            self._wanted = self._teachers_answers(self._task.data.x)
+        return self._wanted
+
+    def _teachers_answers(self, rows: NDArray[Any]) -> NDArray[Any]:
+        """The original's outputs for any rows; it is traced once."""
+        if self._teach is None:
+            self._teach = make_predict(self._teacher)
+        return self._teach(rows)
+
+
+class _Run:
+    """One training run."""
+
+    def __init__(
+        self,
+        tuner: FineTuner,
+        model: Any,
+        schedule: Schedule,
+        seed: int,
+        checkpoint: Path | None,
+        deadline: float,
+        on_epoch: Callable[[int, float], None],
+    ) -> None:
+        import keras
+
+        self._tuner, self._model, self._schedule = tuner, model, schedule
+        self._seed, self._checkpoint, self._deadline, self._on_epoch = seed, checkpoint, deadline, on_epoch
+        data = tuner._task.data
+        self._rows, self._labels, self._augment = data.x, data.y, data.augment
+        self._batch = min(schedule.batch_size, len(data.x))
+        self._steps = max(1, min(len(data.x), schedule.most_rows or len(data.x)) // self._batch)
+        rate = keras.optimizers.schedules.CosineDecay(schedule.learning_rate, schedule.epochs * self._steps)
+        self._optimizer = _adam(rate)
+        self._optimizer.build(model.trainable_variables)
+        self._epoch = 0
+        self._best = (-math.inf, -math.inf)
+        self._best_trained, self._best_epoch = self._best, 0
+        self._best_weights: list[NDArray[Any]] = []
+        self._saved = time.monotonic()
+        self._distils = tuner._teacher is not None and schedule.alpha > 0
+        self._step = self._make_step()
+        self._predict = make_predict(model)
+
+    def go(self, last: bool) -> Outcome:
+        started = time.monotonic()
+        if not self._restore():
+            self._judge()
+        complete = True
+        while complete and self._epoch < self._schedule.epochs:
+            if self._epoch - self._best_epoch >= self._schedule.patience:
+                break
+            complete = time.monotonic() < self._deadline and self._train_epoch()
+            self._epoch += complete
+            self._judge()
+            if time.monotonic() - self._saved > _SAVE_EVERY_S:
+                self._save()
+        self._save()
+        if last:
+            score, loss = self._tuner.evaluate(self._model)
+        else:
+            score, loss = self._best[0], -self._best[1]
+            self._model.set_weights(self._best_weights)
+        return Outcome(score, loss, self._epoch, time.monotonic() - started, complete)
+
+    def _train_epoch(self) -> bool:
+        """Run one pass over the rows; False where the time ran out within it."""
+        order = np.random.default_rng([self._seed, self._epoch]).permutation(len(self._rows))
+        losses = []
+        for step in range(self._steps):
+            chosen = order[step * self._batch : (step + 1) * self._batch]
+            rows = self._rows[chosen]
+            if self._augment is not None:
+                rows = np.asarray(self._augment(rows)).astype(rows.dtype, copy=False)
+            losses.append(self._step(rows, self._labels[chosen], self._wanted_outputs(rows, chosen)))
+            if time.monotonic() > self._deadline:
+                break
+        mean = float(np.mean([float(loss) for loss in losses]))
+        if not math.isfinite(mean):
+            raise TrainingError(
+                f"Fine-tuning diverged: the loss became {mean} in epoch {self._epoch + 1} at a learning rate "
+                f"of {self._schedule.learning_rate:g}; try a tenth of it, and check that inputs are scaled."
+            )
+        return len(losses) == self._steps
+
+    def _wanted_outputs(self, rows: NDArray[Any], chosen: NDArray[np.int64]) -> NDArray[Any]:
+        if not self._distils:
+            return np.zeros((len(rows), 1), np.float32)
+        if self._augment is None:
+            return self._tuner._teachers_outputs()[chosen]
+        return self._tuner._teachers_answers(rows)
+
+    def _make_step(self) -> Callable[[Any, Any, Any], Any]:
+        import tensorflow as tf
+
+        task, model, optimizer, schedule = self._tuner._task, self._model, self._optimizer, self._schedule
+        variables = model.trainable_variables
+        distils = self._distils
+
+        @tf.function(reduce_retracing=True, autograph=False)  # as Keras' own trainer
+        def step(rows: Any, labels: Any, wanted: Any) -> Any:
+            with tf.GradientTape() as tape:
+                outputs = model(rows, training=True)
+                loss = task.loss(labels, outputs)
+                if distils:
+                    near = task.distance(outputs, wanted, schedule.temperature)
+                    loss = schedule.alpha * near + (1 - schedule.alpha) * loss
+                if model.losses:
+                    loss += tf.add_n(model.losses)
+            optimizer.apply(tape.gradient(loss, [v.value for v in variables]), variables)
+            return loss
+
+        return step
+
+    def _judge(self) -> None:
+        """Score the model as it is; keep its weights if it never did better."""
+        score, loss = self._tuner._evaluate(self._predict(self._tuner._validation[0]))
+        standing = (score if math.isfinite(score) else -math.inf, -loss if math.isfinite(loss) else -math.inf)
+        if not self._best_weights or standing > self._best:
+            self._best = standing
+            self._best_weights = [np.array(w) for w in self._model.get_weights()]
+        if self._epoch and standing > self._best_trained:
+            self._best_trained, self._best_epoch = standing, self._epoch
+        self._on_epoch(self._epoch, self._best[0])
+
+    def _signature(self) -> str:
+        shapes = [list(w.shape) for w in self._model.get_weights()]
+        return json.dumps([shapes, asdict(self._schedule), self._seed, len(self._rows)])
+
+    def _save(self) -> None:
+        if self._checkpoint is None:
+            return
+        arrays: dict[str, Any] = {
+            "signature": np.array(self._signature()),
+            "state": np.array(
+                [self._epoch, self._best_epoch, *self._best, *self._best_trained], dtype=np.float64
+            ),
+        }
+        arrays.update({f"now{i}": w for i, w in enumerate(self._model.get_weights())})
+        arrays.update({f"best{i}": w for i, w in enumerate(self._best_weights)})
+        arrays.update({f"optimizer{i}": np.asarray(v) for i, v in enumerate(self._optimizer.variables)})
+        with files.replacing(self._checkpoint) as temporary, temporary.open("wb") as file:
+            np.savez(file, **arrays)
+        self._saved = time.monotonic()
+
+    def _restore(self) -> bool:
+        """Go on from the checkpoint, where there is one of the same run."""
+        if self._checkpoint is None or not self._checkpoint.exists():
+            return False
+        try:
+            with np.load(self._checkpoint, allow_pickle=False) as stored:
+                arrays = {name: stored[name] for name in stored.files}
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+            return False
+        if str(arrays.get("signature")) != self._signature():
+            return False
+        count = len(self._model.get_weights())
+        self._model.set_weights([arrays[f"now{i}"] for i in range(count)])
+        self._best_weights = [arrays[f"best{i}"] for i in range(count)]
+        for i, variable in enumerate(self._optimizer.variables):
+            variable.assign(arrays[f"optimizer{i}"])
+        epoch, best_epoch, *standings = arrays["state"].tolist()
+        self._epoch, self._best_epoch = int(epoch), int(best_epoch)
+        self._best, self._best_trained = tuple(standings[:2]), tuple(standings[2:])
+        return True
+
+
+def let_go() -> None:
+    """Give back the memory of networks that nobody holds any more: thousands may be trained in one process."""
+    import gc
+
+    gc.collect()
+    # TensorFlow keeps every kernel that it ever made, and a network of new shapes needs new ones.
+    with contextlib.suppress(ImportError, AttributeError):
+        from tensorflow.python.eager import context
+
+        context.context().clear_kernel_cache()
+
+
+def _adam(rate: Any) -> Any:
+    """Keras' Adam, updated variable by variable.
+
+    Keras' own way on TensorFlow goes through a distribution strategy, which never lets go of the graph that was
+    traced: some 9 MB for each candidate of a search.
+    """
+    import keras
+
+    class Adam(keras.optimizers.Adam):
+        def _backend_update_step(self, grads: Any, trainable_variables: Any, learning_rate: Any) -> None:
+            for gradient, variable in zip(grads, trainable_variables, strict=True):
+                self.update_step(gradient, variable, learning_rate)
+
+    return Adam(rate)
+
+
+def make_predict(model: Any) -> Callable[[NDArray[Any]], NDArray[Any]]:
+    """A function from rows to outputs that is traced once."""
+    import tensorflow as tf
+
+    @tf.function(reduce_retracing=True, autograph=False)  # as Keras' own trainer
+    def call(rows: Any) -> Any:
+        return model(rows, training=False)
+
+    def predict(x: NDArray[Any]) -> NDArray[Any]:
+        size = min(_EVALUATION_BATCH, len(x))
+        parts = []
+        for start in range(0, len(x), size):
+            rows = x[start : start + size]
+            missing = size - len(rows)
+            if missing:  # keep one shape, so that nothing is traced again
+                rows = np.concatenate([rows, np.repeat(rows[-1:], missing, axis=0)])
+            outputs = call(rows).numpy()
+            parts.append(outputs[: size - missing])
+        return np.concatenate(parts)
+
+    return predict
+
+
+def outputs_of(model: Any, x: NDArray[Any]) -> NDArray[Any]:
+    """A model's outputs for all rows [rows, ...]."""
+    return make_predict(model)(x)
+
+
+def _all_layers(model: Any) -> Iterator[Any]:
+    """Every layer, those inside of models inside included, each before what it stands in."""
+    for layer in model.layers:
+        if hasattr(layer, "layers"):
+            yield from _all_layers(layer)
+        yield layer
+
+
+@contextlib.contextmanager
+def _in_training_shape(model: Any) -> Iterator[None]:
+    """Let every layer learn, and let batch normalisation follow the cut network within a few steps.
+
+    With Keras' usual momentum of 0.99 its statistics would lag behind for hundreds of steps.
+    """
+    layers = list(_all_layers(model))
+    flags = [(layer, layer.trainable) for layer in layers]
+    momenta = [(layer, layer.momentum) for layer in layers if hasattr(layer, "momentum")]
+    try:
+        # Innermost first, each by itself: Keras does not hand a flag down that the model has already.
+        for layer in layers:
+            layer.trainable = True
+        for layer, momentum in momenta:
+            layer.momentum = min(momentum, _QUICK_MOMENTUM)
+        yield
+    finally:
+        for layer, flag in flags:
+            layer.trainable = flag
+        for layer, momentum in momenta:
+            layer.momentum = momentum

@@ -1,0 +1,191 @@
+"""How much each channel matters: which ones to keep where only some can stay.
+
+Two measures. ``magnitude``: the L2 norm of all weights that stand for a channel, over every layer that it
+runs through, each weight scaled so that its channels' mean is 1 (as DepGraph, Fang et al., CVPR 2023).
+``taylor``: the expected square of the change in loss, to first order, when nothing reads the channel any more
+(Molchanov et al., CVPR 2019, "Importance Estimation for Neural Network Pruning", applied to where channels
+are read: there it is exact for channels that run through a batch normalisation as well).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compressor.graph import ChannelGraph
+from compressor.graph.topology import layers_of, weight_names
+from profiler.errors import UsageError
+
+Importance = Mapping[str, NDArray[np.float64]]
+"""Per group one number for each channel [width], not negative, larger where it matters more."""
+
+MEASURES = ("taylor", "magnitude")
+
+_MATTERS = ("kernel", "recurrent_kernel", "depthwise_kernel", "pointwise_kernel", "gamma", "embeddings")
+
+
+def magnitude_importance(
+    graph: ChannelGraph, weights: Mapping[tuple[str, str], NDArray[Any]]
+) -> dict[str, NDArray[np.float64]]:
+    """Root of the mean square of the scaled norms of a channel's weights.
+
+    Parameters
+    ----------
+    weights
+        By layer and variable name (`weights_of`).
+    """
+    totals, counts = _zeros(graph), _zeros(graph)
+    for axis in graph.axes:
+        if axis.variable.split("/")[-1] not in _MATTERS:
+            continue
+        value = np.asarray(weights[axis.layer, axis.variable], dtype=np.float64)
+        norms = np.sqrt((value**2).sum(axis=_others(value.ndim, axis.axis)))
+        if norms.mean() > 0:
+            _add(totals, graph.add_up(axis.atoms, (norms / norms.mean()) ** 2))
+            _add(counts, graph.add_up(axis.atoms, np.ones(len(norms))))
+    return {name: np.sqrt(totals[name] / np.maximum(counts[name], 1)) for name in totals}
+
+
+def taylor_importance(
+    graph: ChannelGraph,
+    products: Iterable[Callable[[str, str], NDArray[Any]]],
+) -> dict[str, NDArray[np.float64]]:
+    """Mean over batches of the squared sum of ``weight * gradient`` over the entries that read a channel.
+
+    Parameters
+    ----------
+    products
+        One function for each batch: from layer and variable name to ``weight * gradient`` of that weight.
+    """
+    totals, batches = _zeros(graph), 0
+    for product in products:
+        changes = _zeros(graph)
+        for axis in graph.readers:
+            value = np.asarray(product(axis.layer, axis.variable), dtype=np.float64)
+            _add(changes, graph.add_up(axis.atoms, value.sum(axis=_others(value.ndim, axis.axis))))
+        _add(totals, {name: change**2 for name, change in changes.items()})
+        batches += 1
+    return {name: total / max(1, batches) for name, total in totals.items()}
+
+
+def normalised(importance: Importance) -> dict[str, NDArray[np.float64]]:
+    """Scaled so that each group's channels sum to 1; a group without any is spread evenly."""
+    found = {}
+    for name, values in importance.items():
+        total = values.sum()
+        found[name] = values / total if total > 0 else np.full(len(values), 1 / len(values))
+    return found
+
+
+def strongest(importance: Importance, widths: Mapping[str, int]) -> dict[str, list[int]]:
+    """The positions of the ``widths[g]`` most important channels of each group, in their old order.
+
+    Of equals the earlier one stays, so that fewer channels are always a part of more.
+    """
+    chosen = {}
+    for name, width in widths.items():
+        values = importance[name]
+        if not 1 <= width <= len(values):
+            raise UsageError(
+                f"Group {name!r} has {len(values)} channels: keep 1 to {len(values)}, not {width}."
+            )
+        chosen[name] = sorted(np.argsort(-values, kind="stable")[:width].tolist())
+    return chosen
+
+
+def weights_of(model: Any) -> dict[tuple[str, str], NDArray[Any]]:
+    """The weights of a Keras model by layer and variable name (`topology.weight_names`)."""
+    return {
+        (name, variable): value
+        for name, layer in layers_of(model)
+        for variable, value in zip(weight_names(layer), layer.get_weights(), strict=True)
+    }
+
+
+def measure_importance(
+    model: Any,
+    graph: ChannelGraph,
+    measure: str,
+    x: NDArray[Any],
+    y: NDArray[Any],
+    loss: Callable[[Any, Any], Any],
+    seed: int = 0,
+    batches: int = 32,
+    batch_size: int = 32,
+) -> dict[str, NDArray[np.float64]]:
+    """Importance of each channel of a model by one of `MEASURES`.
+
+    Parameters
+    ----------
+    x, y
+        Training data [rows, ...]; ``magnitude`` does not look at them.
+    loss
+        ``loss(y, output) -> per-batch scalar`` of TensorFlow tensors.
+    """
+    if measure not in MEASURES:
+        raise UsageError(f"There is no importance {measure!r}: choose one of {', '.join(MEASURES)}.")
+    weights = weights_of(model)
+    if measure == "magnitude":
+        return magnitude_importance(graph, weights)
+    wanted = sorted({(axis.layer, axis.variable) for axis in graph.readers})
+    return taylor_importance(graph, _products(model, wanted, x, y, loss, seed, batches, batch_size))
+
+
+def _products(
+    model: Any,
+    wanted: list[tuple[str, str]],
+    x: NDArray[Any],
+    y: NDArray[Any],
+    loss: Callable[[Any, Any], Any],
+    seed: int,
+    batches: int,
+    batch_size: int,
+) -> Iterable[Callable[[str, str], NDArray[Any]]]:
+    import tensorflow as tf
+
+    variables = {
+        (name, variable): weight.value
+        for name, layer in layers_of(model)
+        for variable, weight in zip(weight_names(layer), layer.weights, strict=True)
+    }
+    sources = [variables[key] for key in wanted]
+
+    @tf.function(reduce_retracing=True, autograph=False)
+    def gradients(rows: Any, labels: Any) -> Any:
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(sources)
+            value = loss(labels, model(rows, training=False))
+        found = tape.gradient(value, sources, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        return [w * g for w, g in zip(sources, found, strict=True)]
+
+    rng = np.random.default_rng(seed)
+    size = min(batch_size, len(x))
+    for _ in range(batches):
+        rows = rng.choice(len(x), size, replace=False)
+        yield _Products(dict(zip(wanted, gradients(x[rows], y[rows]), strict=True)))
+
+
+class _Products:
+    """``weight * gradient`` of one batch, by layer and variable name."""
+
+    def __init__(self, values: Mapping[tuple[str, str], Any]) -> None:
+        self._values = values
+
+    def __call__(self, layer: str, variable: str) -> NDArray[Any]:
+        return np.asarray(self._values[layer, variable])
+
+
+def _others(rank: int, axis: int) -> tuple[int, ...]:
+    return tuple(i for i in range(rank) if i != axis)
+
+
+def _zeros(graph: ChannelGraph) -> dict[str, NDArray[np.float64]]:
+    return {name: np.zeros(group.width) for name, group in graph.groups.items()}
+
+
+def _add(totals: dict[str, NDArray[np.float64]], more: Importance) -> None:
+    for name, values in more.items():
+        totals[name] += values

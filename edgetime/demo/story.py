@@ -1,0 +1,320 @@
+"""``edgetime demo``: the whole story on this machine, on digits that come with scikit-learn."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+from edgetime import units
+from edgetime.demo.stages import Stages
+from profiler.errors import BudgetError
+from profiler.files import (
+    replacing,
+    write_json,
+    write_text,
+)
+from profiler.locks import owned
+from profiler.progress import ProgressCallback
+
+BUDGET_SHARE = 0.42
+"""Budget of the compression, as a share of the original's predicted time: aims at more than twice as fast."""
+
+TEST_FILES = {
+    "original": "original.tflite",
+    "uniform width": "uniform/compressed.tflite",
+    "compressed": "compressed/compressed.tflite",
+    "compressed, int8": "compressed_int8.tflite",
+}
+"""The networks of the last table, by what they are."""
+
+
+class Listener(Protocol):
+    """Who is told of the demo as it goes: `edgetime.terminal.console.Terminal` is one."""
+
+    def note(self, text: str) -> None:
+        """Tell a sentence."""
+
+    def progress(self, title: str) -> contextlib.AbstractContextManager[ProgressCallback]:
+        """Show progress of one stage."""
+
+
+class Demo:
+    """One run of the demo. Stages that are finished are skipped when it is run again in the same folder.
+
+    Parameters
+    ----------
+    folder
+        Where everything is kept.
+    listener
+        Told of every stage.
+    minutes
+        For profiling this machine.
+    seed
+        Of everything random.
+    epochs
+        For training the original network.
+    compress_minutes, baseline_minutes
+        At most so long for the compression, and for the cut by one multiplier that it is compared with.
+    """
+
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        listener: Listener,
+        minutes: float = 2.0,
+        seed: int = 0,
+        *,
+        epochs: int = 30,
+        compress_minutes: float = 2.0,
+        baseline_minutes: float = 1.25,
+    ) -> None:
+        self.folder = Path(folder)
+        self.listener = listener
+        self.minutes = minutes
+        self.seed = seed
+        self.epochs = epochs
+        self.compress_minutes = compress_minutes
+        self.baseline_minutes = baseline_minutes
+
+    def run(self) -> dict[str, Any]:
+        """Do what is not done yet.
+
+        Returns
+        -------
+        summary : dict
+            ``report``, ``speedup_measured``, ``drop_points`` and ``networks``: rows of the last table.
+
+        Raises
+        ------
+        EdgetimeError
+            Another process works on the folder.
+        """
+        with owned(self.folder, "--out"):
+            self._run_stages(Stages(self.folder))
+            return self._summary()
+
+    def _run_stages(self, stages: Stages) -> None:
+        """Do what is not done yet, all but the summary."""
+
+        def stage(
+            name: str, outputs: list[str], work: Callable[[ProgressCallback], None], **settings: Any
+        ) -> None:
+            scratch = settings.pop("scratch", ())
+
+            def shown() -> None:
+                with self.listener.progress(name) as progress:
+                    work(progress)
+
+            if not stages.run(name, settings, outputs, shown, scratch):
+                self.listener.note(f"{name}: done before")
+
+        stage("Profile this machine", ["here.db"], self._profile, minutes=self.minutes)
+        stage("Learn its time model", ["here.timemodel.json"], self._fit)
+        self._tell_model()
+        stage(
+            "Train a network",
+            ["original.keras", "original.tflite", "digits.npz"],
+            self._train,
+            seed=self.seed,
+            epochs=self.epochs,
+        )
+        stage("Advise", ["advice.json"], self._advise)
+        self._tell_advice()
+        stage(
+            "Compress it",
+            ["compressed/result.json", "compressed/compressed.keras", "compressed/compressed.tflite"],
+            self._compress,
+            seed=self.seed,
+            share=BUDGET_SHARE,
+            scratch=["compressed"],
+        )
+        stage(
+            "Cut it evenly, to compare",
+            ["uniform/result.json", "uniform/compressed.tflite"],
+            self._cut_evenly,
+            seed=self.seed,
+            scratch=["uniform"],
+        )
+        stage("Export as int8", ["compressed_int8.tflite"], self._export)
+        stage("Choose", ["selection.json", "policy.json"], self._select)
+        stage("Predict and measure", ["predictions.jsonl"], self._measure)
+
+    # --- Stages -----------------------------------------------------------------------------------------------
+
+    def _profile(self, progress: ProgressCallback) -> None:
+        from edgetime.facade import profile
+
+        profile("local", self.folder / "here.db", minutes=self.minutes, progress=progress)
+
+    def _fit(self, progress: ProgressCallback) -> None:
+        from timemodel.fitting import fit_profile
+
+        fit_profile(self.folder / "here.db", progress).save(self.folder / "here.timemodel.json")
+
+    def _train(self, progress: ProgressCallback) -> None:
+        from compressor.export import export, tensorflow
+        from edgetime.demo.task import load_digits, train_network
+
+        progress(0.0, "starting TensorFlow")
+        tensorflow()
+        digits = load_digits(self.seed)
+        digits.save(self.folder / "digits.npz")
+        model = train_network(
+            digits,
+            epochs=self.epochs,
+            seed=self.seed,
+            progress=lambda done, note: progress(0.95 * done, note),
+        )
+        with replacing(self.folder / "original.keras") as temporary:
+            model.save(temporary)
+        export(model, self.folder / "original.tflite", check_data=self.folder / "digits.npz")
+
+    def _advise(self, progress: ProgressCallback) -> None:
+        from profiler.tflite import read_network
+        from timemodel.advise import advise
+
+        network = read_network(self.folder / "original.tflite")
+        write_json(self.folder / "advice.json", advise(self._model(), network).to_dict())
+
+    def _compress(self, progress: ProgressCallback) -> None:
+        from compressor.pipeline import compress
+        from profiler.tflite import read_network
+
+        model = self._model()
+        budget_ms = BUDGET_SHARE * model.predict_total_ms(read_network(self.folder / "original.tflite"))
+        with self._nearest_will_do("compressed"):
+            compress(
+                self.folder / "original.keras",
+                self.folder / "digits.npz",
+                model,
+                self.folder / "compressed",
+                budget_ms=budget_ms,
+                minutes=self.compress_minutes,
+                seed=self.seed,
+                resume=True,
+                progress=progress,
+            )
+
+    @contextlib.contextmanager
+    def _nearest_will_do(self, name: str) -> Iterator[None]:
+        """Go on with what came nearest where a goal was missed, and say so: there is still a story to tell."""
+        try:
+            yield
+        except BudgetError as error:
+            if not (self.folder / name / "result.json").exists():
+                raise
+            self.listener.note(str(error))
+
+    def _cut_evenly(self, progress: ProgressCallback) -> None:
+        """The baseline: one width multiplier for all layers, down to the accuracy of the compressed network."""
+        from compressor.pipeline import compress
+
+        before, after = self._result("compressed")["before"], self._result("compressed")["after"]
+        drop = max(0.0, 100 * (before["validation_score"] - after["validation_score"]))
+        with self._nearest_will_do("uniform"):
+            compress(
+                self.folder / "original.keras",
+                self.folder / "digits.npz",
+                self._model(),
+                self.folder / "uniform",
+                max_accuracy_drop=drop,
+                method="uniform",
+                points=1,
+                minutes=self.baseline_minutes,
+                seed=self.seed,
+                resume=True,
+                progress=progress,
+            )
+
+    def _export(self, progress: ProgressCallback) -> None:
+        from compressor.export import export
+
+        digits = self.folder / "digits.npz"
+        export(
+            self.folder / "compressed" / "compressed.keras",
+            self.folder / "compressed_int8.tflite",
+            "int8",
+            calibration=digits,
+            check_data=digits,
+            # The last table shows what int8 costs in accuracy; a point lost is no reason to end the story here.
+            allow_drop=True,
+            progress=progress,
+        )
+
+    def _select(self, progress: ProgressCallback) -> None:
+        from selector.selection import select
+
+        files = [self.folder / name for name in TEST_FILES.values()]
+        chosen = select(self._model(), files, self.folder / "digits.npz", progress=progress)
+        write_json(self.folder / "selection.json", chosen.to_dict())
+        chosen.policy.save(self.folder / "policy.json")
+
+    def _measure(self, progress: ProgressCallback) -> None:
+        """Run every network: on this machine for its time, on the test digits for its accuracy."""
+        import numpy as np
+
+        from compressor.data import load_data
+        from compressor.export import TfliteRunner
+        from edgetime.prediction import Predictor
+
+        digits = load_data(self.folder / "digits.npz")
+        assert digits.x_test is not None
+        lines = []
+        with Predictor(self._model(), measure=True) as predictor:
+            for index, (what, file) in enumerate(TEST_FILES.items()):
+                progress(index / len(TEST_FILES), file)
+                result, warnings = predictor.predict(self.folder / file)
+                for warning in warnings:
+                    self.listener.note(warning)
+                answers = np.asarray(TfliteRunner(self.folder / file).predict(digits.x_test)).argmax(axis=-1)
+                accuracy = float(np.mean(answers == digits.y_test))
+                lines.append(json.dumps({**result, "network": what, "accuracy": accuracy}))
+        write_text(self.folder / "predictions.jsonl", "\n".join(lines) + "\n")
+
+    # --- Telling ----------------------------------------------------------------------------------------------
+
+    def _model(self) -> Any:
+        from timemodel.model import TimeModel
+
+        return TimeModel.load(self.folder / "here.timemodel.json")
+
+    def _result(self, name: str) -> dict[str, Any]:
+        return dict(json.loads((self.folder / name / "result.json").read_text("utf-8")))
+
+    def _tell_model(self) -> None:
+        text = self._model().explain("conv_2d")
+        convolution = next((rules for rules in text if rules.startswith("conv_2d float32")), text[0])
+        self.listener.note("\n".join(convolution.splitlines()[:4]))
+
+    def _tell_advice(self) -> None:
+        advice = json.loads((self.folder / "advice.json").read_text("utf-8"))
+        self.listener.note(f"The network takes {units.ms(advice['predicted_ms'])} (predicted).")
+        for change in advice["top"][:3]:
+            saved = units.percent(change["saving_share"])
+            name = change["name"].split(";")[0]
+            self.listener.note(
+                f"  {name}: {change['width']} channels, not {change['from_width']}: {saved} less"
+            )
+
+    def _summary(self) -> dict[str, Any]:
+        from edgetime.report import write_report
+
+        report = self.folder / "report.html"
+        write_report(self.folder, report, "edgetime: digits on this machine")
+        compressed = self._result("compressed")
+        networks = []
+        for line in (self.folder / "predictions.jsonl").read_text("utf-8").splitlines():
+            row = json.loads(line)
+            size = (self.folder / TEST_FILES[row["network"]]).stat().st_size
+            keys = ("network", "accuracy", "predicted_ms", "measured_ms", "peak_memory_bytes")
+            networks.append({**{key: row[key] for key in keys}, "file_bytes": size})
+        return {
+            "report": str(report),
+            "speedup_measured": compressed["speedup_measured"],
+            "drop_points": compressed["drop_points"],
+            "networks": networks,
+        }

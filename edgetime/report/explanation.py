@@ -1,0 +1,135 @@
+"""The page that ``edgetime explain --html`` writes: what one setting's time model says of a device."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from edgetime import __version__, units
+from edgetime.report import charts
+from edgetime.report.page import Page
+from profiler.files import write_text
+
+if TYPE_CHECKING:
+    from timemodel import TimeModel
+    from timemodel.explain import Statement
+    from timemodel.model import OperatorModel
+
+FIRST_OPS = ("conv_2d", "depthwise_conv_2d", "fully_connected")
+FIRST_DTYPES = ("float32", "int8")
+"""What comes first on the page."""
+
+_SENTENCES = 12
+"""Sentences on top of the page, of each kind."""
+
+
+def write_explanation(
+    model: TimeModel, output: str | os.PathLike[str], op: str | None = None, setting: str | None = None
+) -> None:
+    """Write the page, of one operator or all.
+
+    Parameters
+    ----------
+    setting
+        Which of the model's settings; default: the first.
+    """
+    write_text(output, explanation_page(model, op, setting).render())
+
+
+def explanation_page(model: TimeModel, op: str | None = None, setting: str | None = None) -> Page:
+    """Put the page together; see `write_explanation`."""
+    from timemodel.explain import explain_runtime, how_sure, statements
+
+    chosen = model.setting(setting)
+    found = statements(chosen, op)
+    known = sorted((key for key in model.operators(setting) if op in (None, key[0])), key=_usual_first)
+    models = [chosen.operators[key] for key in known]
+    page = Page(f"What {model.device} likes" + (f": {op}" if op else ""))
+    page.text(f"Setting: {chosen.key}", soft=True)
+    others = [name for name in model.settings if name != chosen.key]
+    if others:
+        page.text(f"The time model also knows: {'; '.join(others)}.", soft=True)
+    for kind, title in (("likes", "Likes"), ("avoid", "Avoid")):
+        rows = [s for s in found if s.kind == kind]
+        if rows:
+            page.section(title)
+            page.points([_point(s, named=True) for s in rows[:_SENTENCES]])
+            if len(rows) > _SENTENCES:
+                page.open(f"{len(rows) - _SENTENCES} more")
+                page.points([_point(s, named=True) for s in rows[_SENTENCES:]])
+                page.close()
+    if not found:
+        page.section("Likes and avoid", "Nothing stands out by more than the model's error.")
+    page.section("How sure")
+    for dtype in dict.fromkeys(key[1] for key in known):
+        page.text(
+            f"{dtype}: {how_sure([one for one in models if one.dtype == dtype])}, on layers not learned from."
+        )
+    _errors(page, models)
+    page.section(
+        "Operators",
+        "Of each: what it likes, its time over the width and over other sizes, and its tree. Dots were measured.",
+    )
+    for number, one in enumerate(models):
+        own = [s for s in found if (s.op, s.dtype) == (one.op, one.dtype)]
+        _operator(page, one, own, unfolded=bool(op) or number == 0)
+    if op is None:
+        page.section("What the runtime adds")
+        page.folded("In words", explain_runtime(chosen))
+    page.footer(
+        f"Made by edgetime {__version__}. A sentence stands here only if the model's own predictions confirm it."
+    )
+    return page
+
+
+def _operator(page: Page, model: OperatorModel, found: Sequence[Statement], unfolded: bool) -> None:
+    from timemodel.explain import dependences, drawing, staircases
+
+    error = model.error
+    page.open(
+        f"{model.op} {model.dtype}: {error.probes:,} layers measured, {units.percent(error.median_error)} off",
+        unfolded,
+    )
+    if found:
+        page.points([_point(s, named=False) for s in found])
+    width = "channels" if model.op == "depthwise_conv_2d" else "output channels"
+    steps = [charts.measured_staircase(one, "time over width", width) for one in staircases(model)]
+    if steps:
+        page.figures(steps)
+    lines = [charts.dependence(one) for one in dependences(model)]
+    if lines:
+        page.heading("What each size does, all else equal")
+        page.figures(lines, small=True)
+    page.heading(f"Tree of {error.leaves} {'leaves' if error.leaves > 1 else 'leaf'}")
+    page.tree(drawing(model))
+    page.close()
+
+
+def _errors(page: Page, models: Sequence[OperatorModel]) -> None:
+    page.table(
+        ["operator", "number type", "measured layers", "leaves", "median error", "90% are within", "interval"],
+        [
+            [
+                one.op, one.dtype, f"{one.error.probes:,}", str(one.error.leaves), units.percent(one.error.median_error),
+                units.percent(one.error.p90_error), f"{100 * (one.low - 1):+.0f}% to {100 * (one.high - 1):+.0f}%",
+            ]
+            for one in models
+        ],
+        folded="Error of every operator",
+    )  # fmt: skip
+
+
+def _point(statement: Statement, named: bool) -> tuple[str, str, str]:
+    name = f"{statement.op} {statement.dtype}: " if named else ""
+    seen = "" if statement.measured is None else f"; measured on one layer: {statement.measured:.2f} times"
+    return statement.kind, name + statement.text, f"{statement.evidence.text}{seen}"
+
+
+def _usual_first(key: tuple[str, str]) -> tuple[int, int, str]:
+    op, dtype = key
+    return (
+        FIRST_OPS.index(op) if op in FIRST_OPS else len(FIRST_OPS),
+        FIRST_DTYPES.index(dtype) if dtype in FIRST_DTYPES else len(FIRST_DTYPES),
+        op,
+    )

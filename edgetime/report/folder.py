@@ -1,0 +1,263 @@
+"""``report.html``: what a folder of results says, on one page."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgetime import __version__, units
+from edgetime.report import charts
+from edgetime.report import compression as report_compression
+from edgetime.report.page import Page
+from profiler.errors import EdgetimeError, UsageError
+from profiler.files import write_text
+
+if TYPE_CHECKING:
+    from timemodel import TimeModel
+
+FIRST_OPS = ("conv_2d", "depthwise_conv_2d", "fully_connected")
+FIRST_DTYPES = ("float32", "int8")
+"""What staircases come first."""
+
+MOST_STAIRCASES = 12
+
+LEAST_MS = 0.001
+"""The runtime's profiler counts whole microseconds."""
+
+PLURALS = {"piece of advice": "pieces of advice"}
+
+
+@dataclass
+class Found:
+    """What a folder holds that can be shown."""
+
+    models: list[TimeModel] = field(default_factory=list)
+    predictions: list[dict[str, Any]] = field(default_factory=list)
+    results: list[dict[str, Any]] = field(default_factory=list)
+    advice: list[dict[str, Any]] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
+
+    def names(self) -> list[str]:
+        """What was found, in a few words each."""
+        counts = (
+            (len(self.models), "time model"),
+            (len(self.predictions), "predicted network"),
+            (len(self.results), "compression"),
+            (len(self.advice), "piece of advice"),
+        )
+        return [
+            f"{count} {name if count == 1 else PLURALS.get(name, name + 's')}"
+            for count, name in counts
+            if count
+        ]
+
+
+def write_report(
+    folder: str | os.PathLike[str], output: str | os.PathLike[str], title: str = ""
+) -> list[str]:
+    """Write the page for `folder` to `output`; returns what it shows, in a few words each.
+
+    Raises
+    ------
+    UsageError
+        There is no such folder, or nothing in it to show.
+    """
+    place = Path(folder)
+    found = collect(place)
+    shown = found.names()
+    if not shown:
+        wrong = f" ({'; '.join(found.unreadable)})" if found.unreadable else ""
+        raise UsageError(
+            f"{place} holds nothing to report{wrong}: put time models (.timemodel.json), predictions (.jsonl, "
+            "from 'predict --json'), advice (advice.json) or a compression's folder there."
+        )
+    write_text(output, page_of(found, title or f"edgetime: {place.resolve().name}").render())
+    return shown
+
+
+def collect(folder: Path) -> Found:
+    """Read everything in `folder` and below it that the page can show; what is damaged is named."""
+    from timemodel import TimeModel
+
+    if not folder.is_dir():
+        raise UsageError(f"{folder} is no folder: name one that holds results.")
+    found = Found()
+    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+        try:
+            if file.name.endswith(".timemodel.json"):
+                found.models.append(TimeModel.load(file))
+            elif file.suffix == ".jsonl":
+                found.predictions += list(_predictions(file))
+            elif file.name == "advice.json":
+                found.advice.append(_advice(file))
+            elif file.name == "result.json":
+                found.results.append(_result(file))
+        except EdgetimeError as error:
+            found.unreadable.append(str(error))
+        except (ValueError, OSError) as error:
+            found.unreadable.append(f"{file} cannot be read ({error})")
+    return found
+
+
+def _predictions(file: Path) -> Iterator[dict[str, Any]]:
+    for line in file.read_text("utf-8").splitlines():
+        value = json.loads(line) if line.strip() else None
+        if isinstance(value, dict) and {"network", "predicted_ms", "layers"} <= set(value):
+            yield value
+
+
+def _result(file: Path) -> dict[str, Any]:
+    value = json.loads(file.read_text("utf-8"))
+    if not report_compression.is_result(value):
+        raise ValueError("it is no result of 'edgetime compress'")
+    return dict(value)
+
+
+def _advice(file: Path) -> dict[str, Any]:
+    value = json.loads(file.read_text("utf-8"))
+    if not isinstance(value, dict) or not {"network", "predicted_ms", "groups"} <= set(value):
+        raise ValueError("it is not what 'edgetime advise --json' prints")
+    return value
+
+
+def page_of(found: Found, title: str) -> Page:
+    """Put the page together."""
+    page = Page(title)
+    for model in found.models:
+        page.text(describe_device(model), soft=True)
+    if found.results:
+        page.tiles(report_compression.headline(found.results))
+        report_compression.add_to(page, found.results)
+    for model in found.models:
+        _staircases(page, model)
+    for advice in found.advice:
+        _advised(page, advice)
+    if found.predictions:
+        _predicted(page, found.predictions)
+    for model in found.models:
+        _rules(page, model)
+    for reason in found.unreadable:
+        page.text(f"Left out: {reason}", soft=True)
+    page.footer(f"Made by edgetime {__version__}. All times are of the device named above.")
+    return page
+
+
+def describe_device(model: TimeModel) -> str:
+    """Device and settings in one line."""
+    return "; ".join([model.device, *model.settings])
+
+
+def staircases(model: TimeModel, op: str | None = None) -> list[dict[str, Any]]:
+    """Charts of the operators that have measured widths, the usual ones first."""
+    known = [key for key in model.operators() if op in (None, key[0])]
+    known.sort(key=_usual_first)
+    shown = []
+    for name, dtype in known:
+        steps = model.staircase(name, dtype)
+        if steps is not None and len(steps["x_line"]) > 1:
+            shown.append(charts.staircase(steps))
+    return shown
+
+
+def _usual_first(key: tuple[str, str]) -> tuple[int, int]:
+    op, dtype = key
+    return (
+        FIRST_OPS.index(op) if op in FIRST_OPS else len(FIRST_OPS),
+        FIRST_DTYPES.index(dtype) if dtype in FIRST_DTYPES else len(FIRST_DTYPES),
+    )
+
+
+def _staircases(page: Page, model: TimeModel, op: str | None = None) -> None:
+    figures = staircases(model, op)
+    if figures:
+        page.section(
+            "Staircases",
+            "How a layer's time depends on one width, all else equal. Dots were measured, the line is the model.",
+        )
+        page.figures(figures[:MOST_STAIRCASES])
+
+
+def _rules(page: Page, model: TimeModel, op: str | None = None) -> None:
+    page.section("What the time model has learned")
+    page.table(
+        ["operator", "number type", "measured layers", "median error", "90% are within"],
+        [
+            [
+                e["op"],
+                e["dtype"],
+                f"{e['probes']:,}",
+                units.percent(e["median_error"]),
+                units.percent(e["p90_error"]),
+            ]
+            for e in (error.to_dict() for error in model.errors)
+            if op in (None, e["op"])
+        ],
+        folded="Error of every operator",
+    )
+    page.text("Errors are of layers that the model did not learn from (cross-validation).", soft=True)
+    page.folded("The rules in words", "\n\n".join(model.explain(op)))
+
+
+def _advised(page: Page, advice: Mapping[str, Any]) -> None:
+    """Widths that cost less or no more, per group of layers that change together."""
+
+    def options(found: Sequence[Mapping[str, Any]]) -> str:
+        return ", ".join(f"{o['width']} ({units.percent(-o['saving_share'])})" for o in found[:3]) or "-"
+
+    page.section(
+        f"Widths that this device likes: {advice['network']}",
+        f"Predicted {units.ms(advice['predicted_ms'])}. In brackets: what the whole network would take more or less.",
+    )
+    page.table(
+        ["first layer", "channels", "no slower", "faster", "why not"],
+        [
+            [
+                g["name"].split(";")[0],
+                str(g["width"]),
+                options(g["wider"]),
+                options(g["narrower"]),
+                g["fixed"],
+            ]
+            for g in advice["groups"]
+        ],
+    )
+
+
+def _predicted(page: Page, predictions: Sequence[Mapping[str, Any]]) -> None:
+    measured = [p for p in predictions if p.get("measured_ms")]
+    page.section("Predicted against measured" if measured else "Predictions")
+    page.table(
+        ["network", "number type", "predicted", "90% interval", "measured", "off", "coverage"],
+        [
+            [
+                p["network"],
+                p["dtype"],
+                units.ms(p["predicted_ms"]),
+                units.interval(p["low_ms"], p["high_ms"]),
+                units.ms(p.get("measured_ms")),
+                units.difference(p["predicted_ms"], p.get("measured_ms")),
+                units.percent(p["coverage"]),
+            ]
+            for p in predictions
+        ],
+    )
+    figures = []
+    if measured:
+        points = [{**p, "name": p["network"]} for p in measured]
+        caption = "Each point is a network that the model had not seen."
+        figures.append(charts.predicted_against_measured(points, "Whole networks", caption))
+    for p in measured:
+        layers = [
+            {**row, "name": f"{row['op']} {row['name'].split(';')[0]}".strip()}
+            for row in p["layers"]
+            if (row.get("measured_ms") or 0) >= LEAST_MS
+        ]
+        if layers:
+            caption = f"The {len(layers)} layers of a microsecond or more."
+            figures.append(charts.predicted_against_measured(layers, f"Layers of {p['network']}", caption))
+    if figures:
+        page.figures(figures[:5])

@@ -1,0 +1,203 @@
+"""A self-contained HTML page of tables and plots: no network, light and dark, phone and desktop."""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import resources
+from typing import Any, Protocol
+
+from edgetime import units
+
+_MARKS = ("{{title}}", "{{body}}", "{{figures}}", "{{plotly}}")
+
+
+class TreeNode(Protocol):
+    """What `Page.tree` draws; see `timemodel.explain.tree_in_words.Branch`."""
+
+    @property
+    def condition(self) -> str:
+        """What holds here of the parent's question."""
+        ...
+
+    @property
+    def question(self) -> str:
+        """What is asked here; empty in a leaf."""
+        ...
+
+    @property
+    def formula(self) -> str:
+        """What a leaf costs."""
+        ...
+
+    @property
+    def layers(self) -> int:
+        """Measured layers that came here."""
+        ...
+
+    @property
+    def node(self) -> int:
+        """Its number."""
+        ...
+
+    @property
+    def children(self) -> Sequence[TreeNode]:
+        """Two, or none in a leaf."""
+        ...
+
+
+@dataclass
+class Page:
+    """A page that is put together from top to bottom; all text is escaped.
+
+    Parameters
+    ----------
+    title
+        The page's first heading.
+    """
+
+    title: str
+    _parts: list[str] = field(default_factory=list)
+    _figures: list[dict[str, Any]] = field(default_factory=list)
+
+    def section(self, title: str, *paragraphs: str) -> None:
+        """Start a section."""
+        self._parts.append(f"<h2>{html.escape(title)}</h2>")
+        self.text(*paragraphs)
+
+    def text(self, *paragraphs: str, soft: bool = False) -> None:
+        """Add paragraphs; `soft` ones stand back."""
+        style = ' class="soft"' if soft else ""
+        self._parts.extend(f"<p{style}>{html.escape(paragraph)}</p>" for paragraph in paragraphs)
+
+    def tiles(self, tiles: Sequence[tuple[str, str]]) -> None:
+        """Add the figures to remember: pairs of a number and what it says."""
+        cells = "".join(
+            f'<div class="tile"><b>{html.escape(number)}</b><span>{html.escape(label)}</span></div>'
+            for number, label in tiles
+        )
+        self._parts.append(f'<div class="tiles">{cells}</div>')
+
+    def table(
+        self,
+        columns: Sequence[str],
+        rows: Sequence[Sequence[str]],
+        strong: int | None = None,
+        folded: str = "",
+    ) -> None:
+        """Add a table; columns of quantities stand right.
+
+        Parameters
+        ----------
+        strong
+            The row that counts most.
+        folded
+            Where given, the table opens with a click on these words.
+        """
+        right = [all(units.is_quantity(str(row[index])) for row in rows) for index in range(len(columns))]
+        head = "".join(_cell("th", column, right[index]) for index, column in enumerate(columns))
+        body = "".join(
+            f"<tr{' class=strong' if number == strong else ''}>"
+            + "".join(_cell("td", cell, right[index]) for index, cell in enumerate(row))
+            + "</tr>"
+            for number, row in enumerate(rows)
+        )
+        table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        block = f'<div class="scroll">{table}</div>'
+        if folded:
+            block = f"<details><summary>{html.escape(folded)}</summary>{block}</details>"
+        self._parts.append(block)
+
+    def folded(self, summary: str, text: str) -> None:
+        """Add preformatted text that opens with a click."""
+        self._parts.append(
+            f"<details><summary>{html.escape(summary)}</summary><pre>{html.escape(text)}</pre></details>"
+        )
+
+    def open(self, summary: str, unfolded: bool = False) -> None:
+        """Begin a part that opens with a click on `summary`, up to `close`."""
+        self._parts.append(
+            f'<details class="part"{" open" if unfolded else ""}><summary>{html.escape(summary)}</summary>'
+        )
+
+    def close(self) -> None:
+        """End what `open` began."""
+        self._parts.append("</details>")
+
+    def heading(self, title: str) -> None:
+        """A small heading within a section."""
+        self._parts.append(f"<h3>{html.escape(title)}</h3>")
+
+    def points(self, rows: Sequence[tuple[str, str, str]]) -> None:
+        """Add a list; each row is a kind (``likes``, ``avoid``), a sentence and what backs it."""
+        cells = "".join(
+            f'<li class="{html.escape(kind)}"><b>{html.escape(kind)}</b> {html.escape(text)} '
+            f'<span class="soft">{html.escape(backing)}</span></li>'
+            for kind, text, backing in rows
+        )
+        self._parts.append(f'<ul class="points">{cells}</ul>')
+
+    def tree(self, root: TreeNode) -> None:
+        """Draw a tree, the root on top, children further in."""
+        self._parts.append(f'<div class="scroll"><ul class="tree">{_branch(root)}</ul></div>')
+
+    def figures(self, figures: Sequence[Mapping[str, Any]], small: bool = False) -> None:
+        """Add plots side by side, as `edgetime.report.charts` makes them; `small` ones closer together."""
+        blocks = []
+        for figure in figures:
+            identity = f"figure-{len(self._figures)}"
+            self._figures.append({**figure, "id": identity})
+            blocks.append(
+                f"<figure><h3>{html.escape(figure['title'])}</h3>"
+                f"<figcaption>{html.escape(figure.get('caption', ''))}</figcaption>"
+                f'<div class="plot" id="{identity}"{_height(figure)}></div></figure>'
+            )
+        self._parts.append(f'<div class="figures{" small" if small else ""}">{"".join(blocks)}</div>')
+
+    def footer(self, text: str) -> None:
+        """Add the last line."""
+        self._parts.append(f"<footer>{html.escape(text)}</footer>")
+
+    def render(self) -> str:
+        """The whole page as HTML."""
+        # Characters that could end the script element are escaped: names come from files.
+        figures = json.dumps(self._figures, allow_nan=False).replace("<", "\\u003c").replace("&", "\\u0026")
+        heading = f"<h1>{html.escape(self.title)}</h1>"
+        values = (html.escape(self.title), heading + "\n".join(self._parts), figures, _plotly())
+        rest, pieces = _template(), []
+        # In one pass from left to right, so that nothing in a value is taken for a mark.
+        for mark, value in zip(_MARKS, values, strict=True):
+            before, rest = rest.split(mark, 1)
+            pieces += [before, value]
+        return "".join([*pieces, rest])
+
+
+def _height(figure: Mapping[str, Any]) -> str:
+    """The style of a plot that says how high it is, in pixels."""
+    return f' style="height: {int(figure["height"])}px"' if "height" in figure else ""
+
+
+def _branch(node: TreeNode) -> str:
+    condition = f'<span class="condition">{html.escape(node.condition)}</span> ' if node.condition else ""
+    count = f'<span class="soft">{node.layers:,} layers</span>'
+    if not node.children:
+        return f'<li>{condition}{count}<div class="leaf">leaf {node.node}: {html.escape(node.formula)}</div></li>'
+    children = "".join(map(_branch, node.children))
+    return f"<li>{condition}<code>{html.escape(node.question)}</code> {count}<ul>{children}</ul></li>"
+
+
+def _cell(tag: str, text: str, right: bool) -> str:
+    return f"<{tag}{' class=number' if right else ''}>{html.escape(str(text))}</{tag}>"
+
+
+@cache
+def _template() -> str:
+    return resources.files("edgetime").joinpath("page.html").read_text("utf-8")
+
+
+@cache
+def _plotly() -> str:
+    return resources.files("plotly").joinpath("package_data", "plotly.min.js").read_text("utf-8")

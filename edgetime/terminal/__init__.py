@@ -1,0 +1,45 @@
+"""What verbs share: progress, tables, options, failures in one sentence."""
+
+from __future__ import annotations
+
+from edgetime.terminal import failures, views
+from edgetime.terminal.compression import tables
+from edgetime.terminal.console import JsonOption, Terminal, clock, table
+from edgetime.terminal.failures import StoppedError, keeping
+from edgetime.terminal.options import (
+    InputShapeOption,
+    ModelArgument,
+    NetworkArgument,
+    SettingOption,
+    find_setting,
+    parse_settings,
+    parse_share,
+    split_names,
+)
+from edgetime.terminal.outputs import OUTPUTS, keeping_inputs
+from edgetime.terminal.views import fit_table, rules, short_name
+
+__all__ = [
+    "OUTPUTS",
+    "InputShapeOption",
+    "JsonOption",
+    "ModelArgument",
+    "NetworkArgument",
+    "SettingOption",
+    "StoppedError",
+    "Terminal",
+    "clock",
+    "failures",
+    "find_setting",
+    "fit_table",
+    "keeping",
+    "keeping_inputs",
+    "parse_settings",
+    "parse_share",
+    "rules",
+    "short_name",
+    "split_names",
+    "table",
+    "tables",
+    "views",
+]

@@ -1,0 +1,172 @@
+"""How predictions look in a terminal."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from typing import Any
+
+from rich.console import RenderableType
+
+from edgetime import units
+from edgetime.terminal.console import table
+
+TOP = 10
+"""Layers that ``--layers top`` shows."""
+
+
+class Layers(str, Enum):
+    """Which layers of a network are listed."""
+
+    all = "all"
+    top = "top"
+    none = "none"
+
+
+def prediction(result: Mapping[str, Any], layers: Layers) -> list[RenderableType]:
+    """A network's predicted (and measured) time for a terminal; `result` is a line of ``predict --json``."""
+    parts: list[RenderableType] = []
+    if layers is not Layers.none and result["layers"]:
+        parts += [layer_table(result, layers), ""]
+    threads = f"{result['threads']} thread{'s' if result['threads'] != 1 else ''}"
+    parts.append(f"{result['network']}, {result['dtype']}, on {result['device']}, {threads}")
+    parts.append("  " + total(result))
+    parts.append("  " + ", ".join(costs(result)))
+    return [*parts, *(f"  {line}" for line in estimated(result))]
+
+
+def total(result: Mapping[str, Any]) -> str:
+    """``predicted 1.91 ms (1.80 ms to 2.04 ms), measured 1.95 ms (…)``."""
+    sure = units.interval(result["low_ms"], result["high_ms"])
+    text = f"predicted {units.ms(result['predicted_ms'])} (90% interval {sure})"
+    if result["measured_ms"] is not None:
+        off = units.difference(result["predicted_ms"], result["measured_ms"])
+        text += f", measured {units.ms(result['measured_ms'])} (prediction {off})"
+    return text
+
+
+def costs(result: Mapping[str, Any]) -> list[str]:
+    """What else running the network costs, each as a few words."""
+    words = [f"{units.percent(result['coverage'])} of it from measured operators"]
+    if result["peak_memory_bytes"]:
+        words.append(f"peak memory {units.size(result['peak_memory_bytes'])}")
+    for key, name in (
+        ("measured_p90_ms", "90th percentile"),
+        ("load_ms", "loading"),
+        ("first_ms", "first run"),
+    ):
+        if result[key] is not None:
+            words.append(f"{name} {units.ms(result[key])}")
+    return words
+
+
+def layer_table(result: Mapping[str, Any], layers: Layers) -> RenderableType:
+    """One row per layer; `Layers.top` takes the longest, longest first."""
+    rows: Sequence[Mapping[str, Any]] = result["layers"]
+    title = None
+    if layers is Layers.top and len(rows) > TOP:
+        title = f"The {TOP} longest of {len(rows)} layers (--layers all shows every one)"
+        rows = sorted(rows, key=lambda row: -row["predicted_ms"])[:TOP]
+    whole = sum(row["predicted_ms"] for row in result["layers"]) or 1.0
+    measured = any(row["measured_ms"] is not None for row in rows)
+    columns = ["#", "operator", "name", "MACs", "predicted", "share"] + (["measured"] if measured else [])
+    cells = []
+    for row in rows:
+        line = [
+            row["index"],
+            row["op"] if row["covered"] else f"{row['op']} (estimated)",
+            short_name(row["name"]),
+            units.count(row["macs"]) if row["macs"] else "",
+            units.ms(row["predicted_ms"]),
+            units.percent(row["predicted_ms"] / whole, 0),
+        ]
+        cells.append(line + ([units.ms(row["measured_ms"])] if measured else []))
+    return table(columns, cells, title)
+
+
+def batch(results: Sequence[Mapping[str, Any]]) -> list[RenderableType]:
+    """One row per network; then what was only estimated."""
+    measured = any(result["measured_ms"] is not None for result in results)
+    columns = [
+        "network",
+        "dtype",
+        "predicted",
+        *(["measured", "off"] if measured else ["90% interval"]),
+        "coverage",
+    ]
+    rows = []
+    for result in results:
+        predicted = result["predicted_ms"]
+        if measured:
+            more = [units.ms(result["measured_ms"]), units.difference(predicted, result["measured_ms"])]
+        else:
+            more = [units.interval(result["low_ms"], result["high_ms"])]
+        coverage = units.percent(result["coverage"])
+        rows.append([result["network"], result["dtype"], units.ms(predicted), *more, coverage])
+    return [table(columns, rows), *(line for result in results for line in estimated(result))]
+
+
+def estimated(result: Mapping[str, Any]) -> list[str]:
+    """Name the operators that the model never measured in the network's number type, if any."""
+    if not result["uncovered"]:
+        return []
+    share = units.percent(1 - result["coverage"])
+    known: Mapping[str, Sequence[str]] = result.get("measured_in", {})
+    reasons: dict[str, list[str]] = {}
+    for op in result["uncovered"]:
+        kinds = known.get(op, ())
+        if not kinds:
+            reason = "never measured on this device"
+        elif result["dtype"] in kinds:
+            reason = "not measured in this form"
+        else:
+            reason = f"measured in {' and '.join(kinds)} only"
+        reasons.setdefault(reason, []).append(op)
+    said = "; ".join(f"{reason}: {', '.join(ops)}" for reason, ops in reasons.items())
+    return [f"{result['network']}: only estimated ({share} of the time), because {said}"]
+
+
+def short_name(name: str, most: int = 36) -> str:
+    """A layer's name for a table: of names that the converter joined the first, and of that the end."""
+    first = name.split(";")[0]
+    return first if len(first) <= most else f"…{first[1 - most :]}"
+
+
+def fit_table(errors: Sequence[Mapping[str, Any]]) -> RenderableType:
+    """Cross-validated error per operator, the most measured first."""
+    columns = ["operator", "dtype", "layers", "leaves", "mean error", "median", "90% within"]
+    rows = [
+        [
+            error["op"],
+            error["dtype"],
+            f"{error['probes']:,}",
+            error["leaves"],
+            units.percent(error["mean_error"]),
+            units.percent(error["median_error"]),
+            units.percent(error["p90_error"]),
+        ]
+        for error in sorted(errors, key=lambda error: (-error["probes"], error["op"], error["dtype"]))
+    ]
+    return table(columns, rows, "Error on layers that the model did not learn from (cross-validation)")
+
+
+WIDE = 120
+"""Columns that a summary is made for where the output is no terminal."""
+
+
+def rules(text: str, width: int | None) -> str:
+    """A time model's rules with long lines broken at `width`, so that what continues a line stands further in."""
+    return "\n".join(row for line in text.splitlines() for row in _rows(line, width))
+
+
+def rows_of(line: str, width: int | None) -> int:
+    """Rows that `line` takes at `width` columns."""
+    return len(_rows(line, width))
+
+
+def _rows(line: str, width: int | None) -> list[str]:
+    if width is None:
+        return [line]
+    indent = line[: len(line) - len(line.lstrip())]
+    return textwrap.wrap(line, width, subsequent_indent=indent + "    ", break_on_hyphens=False) or [""]

@@ -1,0 +1,198 @@
+"""Looking at what a runtime makes of probes: which operators it ran, and by whose kernels.
+
+Times say how much a pair of operators saves; the runtime's own profiler says whether they ran as one at all, and
+which operators a delegate such as XNNPACK left to the built-in kernels.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from profiler.devices import Target
+from profiler.errors import EdgetimeError
+from profiler.measurement.events import (
+    DELEGATED,
+    OPERATOR,
+    Event,
+)
+from profiler.measurement.store import Profile
+from profiler.measurement.whole_network import read_events
+from profiler.network import Layer
+from profiler.operators import unary
+from profiler.probes import Probe
+
+Row = tuple[str, int]
+"""An operator that ran: its name, and the type of its event (`OPERATOR`, or a delegate's)."""
+
+LOOKS = 4
+"""How many layers of one operator and dtype are looked at: some fall back in part of the cases only."""
+_GIVE_UP_AFTER, _GIVE_UP_EARLY = 12, 3
+"""Failures in a row; fewer do where nothing worked yet, for then the runtime has no profiler."""
+_BATCH, _BATCH_BYTES = 32, 16 << 20
+_MARKER, _MARKER_EVENT = unary("ceil", (1, 1)), "Ceiling"
+_SHORT_S = 1e-6
+"""The fewest runs: nothing is timed here."""
+_KINDS = (OPERATOR, 4, DELEGATED)
+
+
+def worth_a_look(probes: Sequence[Probe]) -> list[Probe]:
+    """The probes to look at: one pair of each kind with its operators alone, then some of every operator.
+
+    In an order in which every prefix is a good choice.
+    """
+    chosen: dict[str, Probe] = {}
+    parts: dict[str, Probe] = {}
+    kinds: set[tuple[tuple[str, str], ...]] = set()
+    for probe in probes:
+        kind = tuple(_kind(layer) for layer in probe.layers)
+        if probe.kind == "pair" and kind not in kinds:
+            kinds.add(kind)
+            parts |= {alone.key: alone for layer in probe.layers for alone in [Probe("layer", (layer,))]}
+            chosen[probe.key] = probe
+    chosen |= parts
+    rounds: list[dict[tuple[tuple[str, str], str], Probe]] = [{} for _ in range(LOOKS)]
+    seen: dict[tuple[str, str], int] = {}
+    for probe in probes:
+        if probe.kind == "layer":
+            layer = probe.layers[0]
+            activation = str(layer.params.get("activation", "none"))
+            number = seen.get(_kind(layer), 0)
+            if number < LOOKS and probe.key not in chosen:
+                seen[_kind(layer)] = number + 1
+                rounds[number][_kind(layer), activation] = probe
+    for row in rounds:
+        chosen |= {probe.key: probe for probe in row.values()}
+    return list(chosen.values())
+
+
+def _kind(layer: Layer) -> tuple[str, str]:
+    return layer.op, layer.dtype
+
+
+def observe(target: Target, store: Profile, setting: str, probes: Sequence[Probe], until: float) -> int:
+    """Look at probes that were not looked at before, until the clock (`time.monotonic`) says `until`; at pairs in any case.
+
+    Returns
+    -------
+    int
+        How many; 0 where the target's runtime has no profiler.
+    """
+    known = store.events(setting)
+    looked = failed = 0
+    waiting = batches([probe for probe in worth_a_look(probes) if probe.key not in known])
+    while waiting:
+        # Pairs are few, and what they show matters most: time that is up does not cut them off.
+        pairs = len(waiting[0]) > 1 and waiting[0][0].kind == "pair"
+        if time.monotonic() >= until and not pairs:
+            break
+        if failed >= (_GIVE_UP_AFTER if looked else _GIVE_UP_EARLY):
+            break
+        batch = waiting.pop(0)
+        seen = look(target, batch)
+        if seen is None and len(batch) > 1:
+            # One of them cannot run, or the events do not tell them apart: half of them at a time, later.
+            half = len(batch) // 2
+            waiting += [batch[:half], batch[half:]]
+        elif seen is None:
+            failed += 1
+            store.add_events(setting, batch[0].key, batch[0].kind, None)
+        else:
+            failed = 0
+            looked += len(batch)
+            for probe, events in zip(batch, seen, strict=True):
+                store.add_events(setting, probe.key, probe.kind, events)
+    if looked:
+        target.close()  # what the profiler brought into the agent's process must not disturb what is timed
+    return looked
+
+
+def batches(probes: Sequence[Probe]) -> list[list[Probe]]:
+    """Split `probes` into groups that are small enough to run as one network.
+
+    A runtime may take a tenth of a second to get its profiler ready, however little there is to run.
+    """
+    groups: list[list[Probe]] = []
+    room = 0
+    for probe in probes:
+        size = sum(layer.input_bytes + layer.output_bytes + layer.weight_bytes for layer in probe.layers)
+        if not groups or len(groups[-1]) == _BATCH or size > room:
+            groups.append([])
+            room = _BATCH_BYTES
+        groups[-1].append(probe)
+        room -= size
+    return groups
+
+
+def look(target: Target, batch: Sequence[Probe]) -> list[list[Row]] | None:
+    """The events of each probe of a batch; None where they could not be had."""
+    together = joined(batch)
+    try:
+        answer = target.profile_layers(together.build(), _SHORT_S)
+        if "error" in answer:
+            return None
+        events = read_events(answer.get("events", ()))
+    except EdgetimeError:
+        return None
+    return told_apart(batch, [event for event in events if event.type in _KINDS])
+
+
+def joined(batch: Sequence[Probe]) -> Probe:
+    """All probes of a batch as one network of separate parts, with a marker before each."""
+    if len(batch) == 1:
+        return batch[0]
+    layers: list[Layer] = []
+    wiring: list[tuple[int, ...]] = []
+    inputs = 0
+    for probe in batch:
+        inputs += 1
+        layers.append(_MARKER)
+        wiring.append((-inputs,))
+        begin, lowest = len(layers), 0
+        for layer, sources in zip(probe.layers, probe.sources, strict=True):
+            layers.append(layer)
+            wiring.append(tuple(begin + source if source >= 0 else source - inputs for source in sources))
+            lowest = min(lowest, *sources) if sources else lowest
+        inputs -= lowest
+    return Probe("network", tuple(layers), tuple(wiring))
+
+
+def told_apart(batch: Sequence[Probe], events: Sequence[Event]) -> list[list[Row]] | None:
+    """The events of each probe of a batch that ran as one network; None where that cannot be told.
+
+    The runtime's own kernels say their operator's number. What a delegate ran comes in the order of the
+    operators, as long as these wait for nothing that the runtime's own kernels make.
+    """
+    if len(batch) == 1:
+        return [[(event.name, event.type) for event in events]]
+    numbers: list[range] = []
+    for probe in batch:
+        begin = numbers[-1].stop + 1 if numbers else 1
+        numbers.append(range(begin, begin + len(probe.layers)))
+    own = {event.node: event for event in events if event.type == OPERATOR}
+    parts: list[list[Event]] = []
+    for event in events:
+        if event.type != OPERATOR:
+            if not parts or event.node <= parts[-1][-1].node:
+                parts.append([])
+            parts[-1].append(event)
+    found: list[list[Row]] = []
+    if not all(number.start - 1 in own for number in numbers):
+        if not parts or [event.name for event in parts[0]].count(_MARKER_EVENT) != len(batch):
+            return None
+        for event in parts[0]:
+            if event.name == _MARKER_EVENT:
+                found.append([])
+            elif found:
+                found[-1].append((event.name, event.type))
+    else:
+        found = [[] for _ in batch]
+    for rows, probe, mine in zip(found, batch, numbers, strict=True):
+        outside = [number in own for number in mine]
+        if any(outside):
+            # Nothing is fused across the border between a delegate and the runtime's own kernels.
+            rows[:] = [
+                (own[number].name, OPERATOR) if number in own else (layer.op, DELEGATED)
+                for number, layer in zip(mine, probe.layers, strict=True)
+            ]
+    return found

@@ -1,0 +1,414 @@
+"""The profile: an SQLite file with one row per measurement, of one device under one or several settings."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sqlite3
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from profiler.devices import Setting, device_name
+from profiler.errors import (
+    ProfileError,
+    UsageError,
+    missing,
+)
+from profiler.measurement.combining import (
+    ProbeTime,
+    Timing,
+    combine,
+)
+from profiler.probes import Probe
+
+APPLICATION_ID = 0x45_54_50_46  # "ETPF"
+SCHEMA_VERSION = 2
+READ_VERSIONS = (1, 2)
+"""Format 1 had no `graphs`; it is read as it is, and brought up to date when it is added to."""
+IDENTITY = ("machine", "cpu", "cores")
+"""What makes two fingerprints the same device; anything else may change from day to day."""
+
+_GRAPHS = (
+    "CREATE TABLE graphs ("
+    "setting INTEGER NOT NULL REFERENCES settings (id), probe INTEGER NOT NULL REFERENCES probes (id), "
+    "events TEXT NOT NULL, UNIQUE (setting, probe))"
+)
+_SCHEMA = (
+    "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL)",
+    "CREATE TABLE settings ("
+    "id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, value TEXT NOT NULL, fingerprint TEXT NOT NULL)",
+    "CREATE TABLE probes (id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, kind TEXT NOT NULL)",
+    "CREATE TABLE measurements ("
+    "id INTEGER PRIMARY KEY, setting INTEGER NOT NULL REFERENCES settings (id), "
+    "probe INTEGER NOT NULL REFERENCES probes (id), pass INTEGER NOT NULL, attempt INTEGER NOT NULL, "
+    "at REAL NOT NULL, median_us REAL, min_us REAL, p20_us REAL, spread REAL, samples INTEGER, "
+    "build_ms REAL, canary_us REAL, disturbed INTEGER NOT NULL, error TEXT, "
+    "UNIQUE (setting, probe, pass, attempt))",
+    _GRAPHS,
+)
+_COLUMNS = (
+    "setting, probe, pass, attempt, at, median_us, min_us, p20_us, spread, samples, build_ms, canary_us"
+)
+_INSERT = f"INSERT INTO measurements ({_COLUMNS}, disturbed, error) VALUES ({', '.join('?' * 14)})"
+_SELECT = (
+    "SELECT s.key, p.key, p.kind, m.pass, m.attempt, m.at, m.median_us, m.min_us, m.p20_us, m.spread, "
+    "m.samples, m.build_ms, m.canary_us, m.disturbed, m.error "
+    "FROM measurements m JOIN probes p ON p.id = m.probe JOIN settings s ON s.id = m.setting "
+    "WHERE ?1 IS NULL OR s.key = ?1 ORDER BY m.id"
+)
+_NUMBERS = ("median_us", "min_us", "p20_us", "spread", "samples", "build_ms", "canary_us")
+
+
+class Profile:
+    """A profile file. A context manager; use `open` to make one.
+
+    Every measurement is on its way to the disk before `add` returns: a process that is killed loses the one
+    in flight.
+    """
+
+    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+        self.path = path
+        self._connection = connection
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str]) -> Profile:
+        """Open a profile that exists, to read it.
+
+        Raises
+        ------
+        ProfileError
+            There is none, it is damaged, or another version of edgetime wrote it.
+        """
+        path = Path(path)
+        if path.is_dir():
+            raise UsageError(f"{path} is a folder: name a profile, such as DEVICE.db.")
+        if not path.exists():
+            raise missing(
+                ProfileError(f"There is no profile {path}: make one with 'edgetime profile local -o {path}'.")
+            )
+        with _clear_sentences(path):
+            connection = sqlite3.connect(path, timeout=5.0, isolation_level=None)
+            profile = cls(path, connection)
+            try:
+                profile._check_format()
+            except BaseException:
+                connection.close()
+                raise
+        return profile
+
+    @classmethod
+    def append(cls, path: str | os.PathLike[str]) -> Profile:
+        """Open a profile to add to it; made where there is none. No other process may use it meanwhile.
+
+        Raises
+        ------
+        ProfileError
+            As for `open`, or the profile is in use.
+        """
+        path = Path(path)
+        if path.is_dir():
+            raise UsageError(f"{path} is a folder: name a profile, such as DEVICE.db.")
+        if not path.parent.is_dir():
+            raise UsageError(f"There is no folder {path.parent} to write {path.name} to: make it first.")
+        with _clear_sentences(path):
+            connection = sqlite3.connect(path, timeout=1.0, isolation_level=None)
+            profile = cls(path, connection)
+            try:
+                # A second writer would disturb what the first one measures.
+                connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+                new = not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+                if not new:
+                    profile._check_format()
+                # The write-ahead log makes a commit cheap and survives kill -9; `close` folds it into the
+                # file.
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.execute("PRAGMA synchronous = NORMAL")
+                connection.execute("BEGIN EXCLUSIVE")
+                if new:
+                    profile._create()
+                elif profile._version() == 1:
+                    connection.execute(_GRAPHS)
+                    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+                connection.execute("COMMIT")
+            except BaseException:
+                connection.close()
+                raise
+        return profile
+
+    def _create(self) -> None:
+        from importlib.metadata import PackageNotFoundError, version
+
+        self._connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        self._connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        for statement in _SCHEMA:
+            self._connection.execute(statement)
+        try:
+            edgetime = version("edgetime")
+        except PackageNotFoundError:
+            edgetime = "unknown"
+        self._set_meta("edgetime", edgetime)
+        self._set_meta("created", time.time())
+
+    def _check_format(self) -> None:
+        application = self._connection.execute("PRAGMA application_id").fetchone()[0]
+        if application != APPLICATION_ID:
+            raise ProfileError(
+                f"{self.path} is no profile of edgetime: name a file that 'edgetime profile' wrote."
+            )
+        found = self._version()
+        if found not in READ_VERSIONS:
+            raise ProfileError(
+                f"{self.path} has profile format {found}, this edgetime reads format {SCHEMA_VERSION}: "
+                "use the edgetime that wrote it, or profile the device again."
+            )
+        graphs = ", graphs" if found > 1 else ""
+        self._connection.execute(
+            f"SELECT count(*) FROM measurements, settings, probes, meta{graphs} WHERE 0"
+        ).fetchone()
+
+    def _version(self) -> int:
+        return int(self._connection.execute("PRAGMA user_version").fetchone()[0])
+
+    def close(self) -> None:
+        """Close the file; what is left is one file."""
+        with contextlib.suppress(sqlite3.Error, UnicodeDecodeError):
+            # Refused while another process reads; the log then stays beside the file and nothing is lost.
+            self._connection.execute("PRAGMA journal_mode = DELETE")
+        self._connection.close()
+
+    def __enter__(self) -> Profile:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # --- Who measured ---------------------------------------------------------------------------------------
+
+    def _meta(self, key: str) -> Any:
+        with _clear_sentences(self.path):
+            row = self._connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        return None if row is None else json.loads(row[0])
+
+    def _set_meta(self, key: str, value: Any) -> None:
+        self._connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, json.dumps(value)))
+
+    @property
+    def device(self) -> str:
+        """The device's name, by its processor; empty while nothing was measured."""
+        return str(self._meta("device") or "")
+
+    @property
+    def fingerprint(self) -> dict[str, Any]:
+        """The device's fingerprint when it was first measured."""
+        return dict(self._meta("fingerprint") or {})
+
+    @property
+    def edgetime_version(self) -> str:
+        """The version of edgetime that made the file."""
+        return str(self._meta("edgetime") or "")
+
+    @property
+    def settings(self) -> dict[str, Setting]:
+        """The settings that were measured, by key."""
+        with _clear_sentences(self.path):
+            rows = self._connection.execute("SELECT key, value FROM settings ORDER BY id").fetchall()
+            return {key: Setting.from_dict(json.loads(value)) for key, value in rows}
+
+    def fingerprint_of(self, setting: str) -> dict[str, Any]:
+        """The device's fingerprint when `setting` was first measured."""
+        with _clear_sentences(self.path):
+            row = self._connection.execute(
+                "SELECT fingerprint FROM settings WHERE key = ?", (setting,)
+            ).fetchone()
+            return {} if row is None else dict(json.loads(row[0]))
+
+    def register(self, setting: Setting, fingerprint: Mapping[str, Any]) -> None:
+        """Say that measurements under `setting` follow, made on the device of `fingerprint`.
+
+        Raises
+        ------
+        ProfileError
+            The profile belongs to another device.
+        """
+        known = self.fingerprint
+        differing = [key for key in IDENTITY if known and known.get(key) != fingerprint.get(key)]
+        if differing:
+            key = differing[0]
+            there, here = known.get(key), fingerprint.get(key)
+            raise ProfileError(
+                f"{self.path} belongs to another device (its {key} is {there!r}, this one's is {here!r}): "
+                "give each device a file of its own."
+            )
+        with _clear_sentences(self.path), self._transaction():
+            if not known:
+                self._set_meta("device", device_name(fingerprint))
+                self._set_meta("fingerprint", dict(fingerprint))
+            self._connection.execute(
+                "INSERT OR IGNORE INTO settings (key, value, fingerprint) VALUES (?, ?, ?)",
+                (setting.key, json.dumps(setting.to_dict()), json.dumps(dict(fingerprint))),
+            )
+
+    # --- Measurements ---------------------------------------------------------------------------------------
+
+    def add(
+        self, setting: str, probe_key: str, kind: str, pass_number: int, result: Mapping[str, Any]
+    ) -> None:
+        """Store an agent's answer for one probe; one measured before in this pass gets another attempt."""
+        error = result.get("error")
+        values = [None if error else _finite(result.get(name)) for name in _NUMBERS]
+        if not error and (values[0] is None or values[1] is None or values[2] is None):
+            error = "The agent's answer lacks its times."
+        error = None if error is None else str(error)
+        with _clear_sentences(self.path), self._transaction():
+            self._connection.execute(
+                "INSERT OR IGNORE INTO probes (key, kind) VALUES (?, ?)", (probe_key, kind)
+            )
+            find = "SELECT (SELECT id FROM settings WHERE key = ?), (SELECT id FROM probes WHERE key = ?)"
+            which = (*self._connection.execute(find, (setting, probe_key)).fetchone(), pass_number)
+            find = "SELECT count(*) FROM measurements WHERE setting = ? AND probe = ? AND pass = ?"
+            attempt = self._connection.execute(find, which).fetchone()[0]
+            at = _finite(result.get("at")) or time.time()
+            row = (*which, attempt, at, *values, int(bool(result.get("disturbed"))), error)
+            self._connection.execute(_INSERT, row)
+
+    def add_events(
+        self, setting: str, probe_key: str, kind: str, events: Sequence[tuple[str, int]] | None
+    ) -> None:
+        """Store what the runtime made of a probe: the operators that it ran, as (name, type of event).
+
+        None says that its profiler could not tell. What was stored before is replaced.
+        """
+        value = json.dumps(None if events is None else [[str(name), int(kind)] for name, kind in events])
+        with _clear_sentences(self.path), self._transaction():
+            self._connection.execute(
+                "INSERT OR IGNORE INTO probes (key, kind) VALUES (?, ?)", (probe_key, kind)
+            )
+            self._connection.execute(
+                "INSERT OR REPLACE INTO graphs SELECT s.id, p.id, ? FROM settings s, probes p "
+                "WHERE s.key = ? AND p.key = ?",
+                (value, setting, probe_key),
+            )
+
+    def events(self, setting: str) -> dict[str, list[tuple[str, int]] | None]:
+        """What the runtime made of probes under `setting`, by probe key: see `add_events`."""
+        query = (
+            "SELECT p.key, g.events FROM graphs g JOIN probes p ON p.id = g.probe "
+            "JOIN settings s ON s.id = g.setting WHERE s.key = ?"
+        )
+        with _clear_sentences(self.path):
+            if self._version() == 1:
+                return {}
+            rows = self._connection.execute(query, (setting,)).fetchall()
+            found: dict[str, list[tuple[str, int]] | None] = {}
+            for key, text in rows:
+                value = json.loads(text)
+                found[key] = None if value is None else [(str(name), int(kind)) for name, kind in value]
+            return found
+
+    def add_advised(self, setting: str, probes: Sequence[Probe]) -> None:
+        """Keep that these probes were advised under `setting`, so that going on measures them too."""
+        with _clear_sentences(self.path), self._transaction():
+            keys = [probe.key for probe in (*self.advised(setting), *probes)]
+            self._set_meta(f"advised {setting}", list(dict.fromkeys(keys)))
+
+    def advised(self, setting: str) -> list[Probe]:
+        """The probes that were advised under `setting`, see `profiler.measurement.consultation`."""
+        with _clear_sentences(self.path):
+            return [Probe.from_key(key) for key in self._meta(f"advised {setting}") or ()]
+
+    def counts(self, setting: str) -> dict[tuple[str, int], int]:
+        """Number of attempts by probe key and pass."""
+        query = (
+            "SELECT p.key, m.pass, count(*) FROM measurements m JOIN probes p ON p.id = m.probe "
+            "JOIN settings s ON s.id = m.setting WHERE s.key = ? GROUP BY m.probe, m.pass"
+        )
+        with _clear_sentences(self.path):
+            return {
+                (key, number): count for key, number, count in self._connection.execute(query, (setting,))
+            }
+
+    def __len__(self) -> int:
+        with _clear_sentences(self.path):
+            return int(self._connection.execute("SELECT count(*) FROM measurements").fetchone()[0])
+
+    def raw(self, setting: str | None = None) -> list[Timing]:
+        """All measurements in the order in which they were made, of all settings or one."""
+        with _clear_sentences(self.path):
+            rows = self._connection.execute(_SELECT, (setting,)).fetchall()
+        return [Timing(*(*row[:13], bool(row[13]), row[14])) for row in rows]
+
+    def measurements(self, setting: str | None = None) -> list[ProbeTime]:
+        """One row per setting and probe, by `combine`.
+
+        Raises
+        ------
+        ProfileError
+            The profile is empty.
+        """
+        rows = self.raw(setting)
+        if not rows:
+            raise ProfileError(
+                f"{self.path} holds no measurements{f' under {setting!r}' if setting else ''}: "
+                f"run 'edgetime profile local -o {self.path}'."
+            )
+        times: list[ProbeTime] = []
+        for key in dict.fromkeys(row.setting for row in rows):
+            times += combine([row for row in rows if row.setting == key])
+        return times
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            with contextlib.suppress(sqlite3.Error):
+                self._connection.execute("ROLLBACK")
+            raise
+        self._connection.execute("COMMIT")
+
+
+def _finite(value: Any) -> float | None:
+    if isinstance(value, (int, float)) and np.isfinite(value) and value >= 0:
+        return float(value)
+    return None
+
+
+@contextlib.contextmanager
+def _clear_sentences(path: Path) -> Iterator[None]:
+    """Turn SQLite's errors into sentences that name the file and the mend."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        if isinstance(error, sqlite3.ProgrammingError):
+            raise
+        raise ProfileError(_explain(path, error)) from error
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+    ) as error:  # Bad JSON, or text that is no UTF-8, SQLite's own included
+        raise ProfileError(
+            f"{path} is damaged (a value in it cannot be read): profile the device again."
+        ) from error
+
+
+def _explain(path: Path, error: sqlite3.Error) -> str:
+    text = str(error)
+    if "locked" in text or "busy" in text:
+        return f"{path} is in use by another edgetime: wait until that has finished."
+    if "full" in text:
+        return f"No disk space left to write {path}: free some, then run the same command again."
+    if "readonly" in text or "read-only" in text or "unable to open" in text:
+        return f"Cannot write {path} ({text}): choose a place that you may write to."
+    if "not a database" in text:
+        return f"{path} is no profile of edgetime: name a file that 'edgetime profile' wrote."
+    return f"{path} is damaged ({text}): profile the device again, into another file."

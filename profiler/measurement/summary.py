@@ -1,0 +1,78 @@
+"""`ProfileSummary`: what a run of profiling did, for people and for machines."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from profiler.measurement.consultation import INTERVAL_PER_ERROR
+
+
+@dataclass(frozen=True)
+class ProfileSummary:
+    """What one call of `profile` did.
+
+    `measured` and `failed` (the runtime could not run the probe) count this call; `probes` is the number
+    planned, `passes_complete` how often the profile now holds all of them, `covered` the share of them that
+    it holds at least once.
+
+    `stopped` says why it ended: ``goal`` (the adviser said that this is enough), ``budget`` (the time was used) or
+    ``complete`` (there was nothing left to measure). `error` and `interval` are the adviser's last ones, None where
+    it was not asked: mean relative error, and within what share 90% of `error_of` (networks, or layers where there
+    are none) are. `advised` is how many probes there are on its advice; `problem` says why it gave none.
+    """
+
+    path: str
+    device: str
+    setting: str
+    probes: int
+    measured: int
+    failed: int
+    disturbed: int
+    passes_complete: int
+    covered: float
+    minutes: float
+    stopped: str = "complete"
+    error: float | None = None
+    interval: float | None = None
+    error_of: str = "networks"
+    goal: float | None = None
+    budget_minutes: float = 0.0
+    advised: int = 0
+    problem: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        state = f"{self.passes_complete} complete pass{'' if self.passes_complete == 1 else 'es'}"
+        if self.covered < 1:
+            state = f"{self.covered:.0%} of the first pass (the same command goes on from here)"
+        failed = f", {self.failed} not supported by the runtime" if self.failed else ""
+        lines = [
+            f"{self.device}; {self.setting}: {self.measured:,} measurements of {self.probes:,} probes in "
+            f"{self.minutes:.1f} min{failed}; {state}, in {self.path}"
+        ]
+        if self.error is not None and self.interval is not None:
+            lines.append(self._judgement(self.error, self.interval))
+        if self.problem:
+            lines.append(f"The plan was measured without advice: {self.problem}.")
+        return "\n".join(lines)
+
+    def _judgement(self, error: float, interval: float) -> str:
+        goal = within = ""
+        if self.goal is not None:
+            goal = f" (goal {100 * self.goal:.3g}%)"
+            within = f" (goal {100 * self.goal * INTERVAL_PER_ERROR:.3g}%)"
+        more = f", {self.advised:,} probes were added where it matters" if self.advised else ""
+        after = f"{self.minutes:.1f} of {self.budget_minutes:g} minutes"
+        end = {
+            "goal": f"stopped after {after} (--goal 0 uses all of them)",
+            "budget": f"all {self.budget_minutes:g} minutes used",
+            "complete": f"nothing more to measure after {after}",
+        }[self.stopped]
+        return (
+            f"Cross-validated error {100 * error:.1f}%{goal}, 90% of {self.error_of} within "
+            f"±{100 * interval:.1f}%{within} at the last check{more}: {end}."
+        )

@@ -1,0 +1,83 @@
+"""`Network`: the layers of one file in execution order, and how they hang together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from profiler.network.layer import Layer, Tensor
+
+
+@dataclass(frozen=True)
+class Edge:
+    """The tensors that one layer reads and writes, as positions in `Network.tensors`.
+
+    `graph` is 0 for layers of the main graph, else the subgraph of the file (a loop's body, a branch) that
+    it stands in.
+    """
+
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    graph: int = 0
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network as the runtime sees it.
+
+    Parameters
+    ----------
+    name
+        Where it came from: a file's name, mostly.
+    layers
+        In execution order. Layers inside a loop's body follow the loop's own layer, with `Layer.repeat` set.
+        `Layer.index` counts the file's operators, those of the main graph first.
+    edges
+        One per layer, or empty where only a bag of layers is known (a table).
+    tensors
+        All tensors of the main graph, then those of subgraphs that it calls; `edges`, `inputs`, `outputs`
+        and `variables` point into it.
+    inputs, outputs
+        Tensors of the main graph that the caller fills and reads.
+    variables
+        Tensors that the runtime keeps from one run to the next, such as an LSTM's states. Like weights they
+        are marked as constant, because no layer computes them; the file holds no values for them.
+    assumed_batch
+        True where the file leaves the batch open and 1 was taken.
+    """
+
+    name: str
+    layers: tuple[Layer, ...]
+    edges: tuple[Edge, ...] = ()
+    tensors: tuple[Tensor, ...] = ()
+    inputs: tuple[int, ...] = ()
+    outputs: tuple[int, ...] = ()
+    file_bytes: int = 0
+    assumed_batch: bool = False
+    metadata: dict[str, str] = field(default_factory=dict, compare=False)
+    variables: tuple[int, ...] = ()
+
+    @cached_property
+    def macs(self) -> int:
+        """Multiply-accumulates of one inference."""
+        return sum(layer.macs * layer.repeat for layer in self.layers)
+
+    @cached_property
+    def weight_bytes(self) -> int:
+        """Bytes of all weights that the file stores, each counted once."""
+        if self.tensors:
+            # A float16 file's weights appear twice: as they are stored, and as the runtime unpacks them when
+            # it loads.
+            made = set(self.variables)
+            for edge in self.edges:
+                made.update(edge.outputs)
+            return sum([t.nbytes for i, t in enumerate(self.tensors) if t.constant and i not in made])
+        return sum(layer.weight_bytes for layer in self.layers)
+
+    @cached_property
+    def dtype(self) -> str:
+        """The type that most multiply-accumulates (else most layers) are done in."""
+        totals: dict[str, float] = {}
+        for layer in self.layers:
+            totals[layer.dtype] = totals.get(layer.dtype, 0.0) + layer.macs * layer.repeat + 1e-6
+        return max(totals, key=lambda dtype: totals[dtype]) if totals else "float32"

@@ -1,0 +1,68 @@
+"""A layer, or a network, in another number type: what it would be if it were quantised, or were not."""
+
+from __future__ import annotations
+
+from profiler.network import (
+    WEIGHTED,
+    Layer,
+    Network,
+    Tensor,
+)
+from profiler.operators.constructors import (
+    bias_dtype,
+    data_dtype,
+    weight_dtype,
+)
+
+NUMBER_TYPES = ("float32", "dynamic_int8", "int8", "int16")
+_BRIDGES = frozenset({"quantize", "dequantize"})
+"""What stands between number types and has nothing to do where there is one only."""
+
+
+def with_dtype(layer: Layer, dtype: str) -> Layer | None:
+    """`layer` in the arithmetic `dtype`; None where it has none of its own (indices) or is a bridge between types.
+
+    Data becomes `dtype` (float32 for ``dynamic_int8``), weights what that arithmetic stores, and a bias what it adds.
+    """
+    if layer.op in _BRIDGES:
+        return None
+    if layer.dtype not in NUMBER_TYPES or layer.dtype == dtype:
+        return layer
+    data = data_dtype(layer.dtype)
+    matrices = max((len(t.shape) for t in layer.inputs if t.constant), default=0)
+
+    def changed(tensor: Tensor) -> Tensor:
+        if layer.op in WEIGHTED and tensor.constant and tensor.dtype in _STORED:
+            bias = len(tensor.shape) == 1 and matrices > 1
+            return Tensor(tensor.shape, bias_dtype(dtype) if bias else weight_dtype(dtype), True)
+        if tensor.dtype == data:
+            return Tensor(tensor.shape, data_dtype(dtype), tensor.constant)
+        return tensor
+
+    if dtype == "dynamic_int8" and layer.op not in WEIGHTED:
+        return with_dtype(layer, "float32")
+    inputs, outputs = tuple(map(changed, layer.inputs)), tuple(map(changed, layer.outputs))
+    if layer.op == "transpose_conv":
+        inputs = (layer.inputs[0], *inputs[1:])
+    return Layer(layer.op, inputs, outputs, layer.params, layer.name, layer.index, layer.repeat)
+
+
+_STORED = frozenset({"float32", "float16", "int8", "uint8", "int4", "int32", "int64"})
+
+
+def network_with_dtype(network: Network, dtype: str) -> Network:
+    """`network` with all layers in `dtype`; what only changes number types is left out."""
+    kept = [(i, changed) for i, layer in enumerate(network.layers) if (changed := with_dtype(layer, dtype))]
+    edges = tuple(network.edges[i] for i, _ in kept) if network.edges else ()
+    tensors = list(network.tensors)
+    for (_, layer), edge in zip(kept, edges, strict=False):
+        for index, tensor in zip(edge.outputs, layer.outputs, strict=False):
+            tensors[index] = tensor
+        # A layer's operands are its edge's, in order; where they are not (copies) the old tensors stay.
+        if len(edge.inputs) == len(layer.inputs):
+            for index, tensor in zip(edge.inputs, layer.inputs, strict=True):
+                tensors[index] = tensor
+    return Network(
+        network.name, tuple(layer for _, layer in kept), edges, tuple(tensors), network.inputs, network.outputs,
+        network.file_bytes, network.assumed_batch, network.metadata, network.variables,
+    )  # fmt: skip

@@ -1,0 +1,119 @@
+"""Probes that show what layers cost in company: far from where their weights and inputs were last read.
+
+Chains walk through many weights between two readings of the same ones. Fans write several activations before they read
+the first of them again. Timed alone, the same layers find everything in the nearest cache.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from profiler.network import Layer
+from profiler.operators import constructors as shapes
+from profiler.probes.probe import Probe
+
+PART = "part"
+"""Kind of a probe that times one layer of a chain, fan or network alone, to compare with; no tree learns from it."""
+
+
+def chains() -> list[Probe]:
+    """Equal layers in a row whose weights take from a few KB to 100 MB together.
+
+    Convolutions and fully connected layers walk through their weights in different ways.
+    """
+    found = []
+    for layer, counts in (
+        (shapes.fully_connected(128, 128), (4, 8, 16, 32, 64, 128)),
+        (shapes.fully_connected(256, 256), (4, 8, 16, 32, 64)),
+        (shapes.fully_connected(512, 512), (2, 4, 8, 16, 32, 64, 96)),
+        (shapes.conv_2d(8, 8, 64, 64, (1, 1)), (8, 16, 32, 64, 128)),
+        (shapes.conv_2d(7, 7, 128, 128, (1, 1)), (8, 16, 32, 64, 128)),
+        (shapes.conv_2d(7, 7, 256, 256, (1, 1)), (4, 8, 16, 32, 64, 128, 256)),
+        (shapes.conv_2d(3, 3, 480, 480, (1, 1)), (4, 8, 16, 32, 64)),
+        (shapes.conv_2d(14, 14, 128, 128, (1, 1)), (64, 256)),
+        (shapes.conv_2d(5, 5, 160, 160), (2, 4, 10, 20, 40, 80)),
+        (shapes.conv_2d(10, 10, 96, 96), (8, 32, 64)),
+    ):
+        found += [Probe("chain", (layer,) * count) for count in counts]
+    return found
+
+
+def rows_of_nothing() -> list[Probe]:
+    """Operators with next to no work in a row: what running one more operator costs."""
+    layer = shapes.unary("neg", (1, 8))
+    return [Probe("chain", (layer,) * count) for count in (1, 16, 64, 256)]
+
+
+def reshapes(dtype: str) -> list[Probe]:
+    """Reshapes between other operators: alone they copy from input to output, inside a network most runtimes copy nothing."""
+    found = []
+    for shape in ((1, 14, 14, 64), (1, 28, 28, 64), (1, 28, 28, 192), (1, 56, 56, 64)):
+        flat = (1, shape[1] * shape[2] * shape[3])
+        op = "neg" if dtype == "float32" else "logistic"
+        steps = (
+            shapes.unary(op, shape, dtype),
+            shapes.reshape(shape, flat, dtype),
+            shapes.unary(op, flat, dtype),
+            shapes.reshape(flat, shape, dtype),
+        )
+        found.append(Probe("chain", steps * 3 + steps[:1]))
+    return found
+
+
+def fans() -> list[Probe]:
+    """Activations that are written one after the other, then read again in the same order."""
+    found = []
+    for side, channels, counts in (
+        (16, 32, (4, 8, 16, 32)),
+        (16, 128, (2, 4, 8, 16, 32)),
+        (28, 160, (2, 4, 8, 16, 32)),
+        (56, 160, (2, 4, 8, 16)),
+        (80, 160, (2, 4, 8)),
+    ):
+        found += [_fan((1, side, side, channels), count) for count in counts]
+    return found
+
+
+def _fan(shape: tuple[int, ...], count: int) -> Probe:
+    """`count` activations of `shape`, each made of the one before, then added up from the first on."""
+    step, join = shapes.unary("neg", shape), shapes.binary("add", shape, shape)
+    wiring: list[tuple[int, ...]] = [(-1,), *((i,) for i in range(count))]
+    total = 0
+    for i in range(1, count + 1):
+        wiring.append((total, i))
+        total = len(wiring) - 1
+    return Probe("chain", (step,) * (count + 1) + (join,) * count, tuple(wiring))
+
+
+def slow() -> list[Probe]:
+    """Weights and activations that wait: between two readings of them a few layers work on little data for milliseconds.
+
+    A cache that is shared with others forgets meanwhile, however few bytes the network itself has touched.
+    """
+    work = shapes.conv_2d(28, 28, 64, 64)
+    found = []
+    for layer, count in (
+        (shapes.fully_connected(512, 512), 4),
+        (shapes.fully_connected(512, 512), 12),
+        (shapes.conv_2d(7, 7, 256, 256, (1, 1)), 16),
+        (shapes.conv_2d(7, 7, 256, 256, (1, 1)), 48),
+        (shapes.unary("neg", (1, 28, 28, 320)), 4),
+    ):
+        for times in (2, 8, 24):
+            found.append(_beside(layer, count, work, times))
+    return found
+
+
+def _beside(layer: Layer, count: int, work: Layer, times: int) -> Probe:
+    """A chain of `count` layers and one of `times` work layers, each with an input of its own, run one after the other."""
+    wiring: list[tuple[int, ...]] = [(-1,), *((i,) for i in range(count - 1))]
+    wiring += [(-2,), *((count + i,) for i in range(times - 1))]
+    return Probe("chain", (layer,) * count + (work,) * times, tuple(wiring))
+
+
+def parts(probes: Iterable[Probe]) -> list[Probe]:
+    """Every layer of `probes` as a probe of its own, each once."""
+    layers: dict[Layer, None] = {}
+    for probe in probes:
+        layers.update(dict.fromkeys(probe.layers))
+    return [Probe(PART, (layer,)) for layer in layers]

@@ -1,0 +1,190 @@
+"""Which layers to measure: sizes that real networks use, odd sizes between them, and sweeps across single steps.
+
+The plan is a list in which every prefix is a fair sample of the whole: a profile that stops early has seen every operator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from profiler.errors import UsageError
+from profiler.network import Layer
+from profiler.operators import (
+    CATALOGUE,
+    DTYPES,
+    Rng,
+    draw_layer,
+    operators,
+)
+from profiler.operators import constructors as shapes
+from profiler.probes.blocks import draw_network
+from profiler.probes.context import (
+    chains,
+    fans,
+    parts,
+    reshapes,
+    rows_of_nothing,
+    slow,
+)
+from profiler.probes.pairs import plan_pairs
+from profiler.probes.probe import Probe
+
+__all__ = ["DTYPES", "draw_layer", "operators", "plan_probes", "sweeps"]
+
+NETWORKS = 40
+"""Small whole networks per dtype, against which sums of layers are calibrated."""
+HEAVY_NETWORKS = 14
+"""Networks whose weights do not fit in the cache, likewise."""
+
+
+def sweeps(dtype: str) -> dict[str, list[Layer]]:
+    """Layers that differ in one size only, by operator: what shows the steps of the staircase one by one."""
+    if dtype not in ("float32", "int8", "int16", "dynamic_int8"):
+        return {}
+    channels = [*range(1, 41), *range(44, 73, 4), 47, 63, 65, 71, 80, 81, 96, 97, 112, 128, 129]
+    rows = {
+        "conv_2d": [shapes.conv_2d(32, 32, 32, c, dtype=dtype) for c in channels]
+        + [shapes.conv_2d(16, 16, c, 64, (1, 1), dtype=dtype) for c in channels[::2]],
+        "fully_connected": [shapes.fully_connected(512, 4 * c, dtype=dtype) for c in channels[::2]],
+    }
+    if dtype != "dynamic_int8":
+        rows["depthwise_conv_2d"] = [shapes.depthwise_conv_2d(32, 32, c, dtype=dtype) for c in channels]
+    return rows
+
+
+def pictures(dtype: str) -> list[Layer]:
+    """What networks do to the pictures that they are given: operators with a constant, in three channels."""
+    return [
+        shapes.binary(op, (1, side, side, 3), other, dtype=dtype, constant=True)
+        for op in ("add", "mul", "sub")
+        for side in (48, 80, 96, 128, 160, 192, 224, 256)
+        for other in ((), (3,), (1, 1, 1, 3))
+    ]
+
+
+def large(dtype: str, rng: Rng) -> list[Layer]:
+    """Layers of sizes that only large networks have: beyond the draws' bounds, a few of each operator that matters.
+
+    A prediction far outside what was measured would have nothing to go by.
+    """
+    layers = []
+    for side, inside, outside in (
+        (224, 64, 64),
+        (224, 3, 64),
+        (150, 32, 64),
+        (112, 128, 128),
+        (56, 256, 256),
+        (28, 512, 512),
+    ):
+        jitter = int(rng.integers(-2, 3))
+        layers.append(
+            shapes.conv_2d(side + jitter, side + jitter, inside, outside, activation="relu", dtype=dtype)
+        )
+    for side, inside, outside in (
+        (147, 128, 128),
+        (112, 96, 192),
+        (74, 256, 256),
+        (160, 16, 96),
+        (10, 1536, 2048),
+        (37, 728, 728),
+    ):
+        jitter = int(rng.integers(-2, 3))
+        layers.append(shapes.conv_2d(side + jitter, side + jitter, inside, outside, (1, 1), dtype=dtype))
+    for side, channels in ((147, 128), (112, 192), (74, 728), (224, 32), (150, 64)):
+        jitter = int(rng.integers(-2, 3))
+        if dtype != "dynamic_int8":
+            layers.append(shapes.depthwise_conv_2d(side + jitter, side + jitter, channels, dtype=dtype))
+    for inside, outside in ((4096, 4096), (8192, 2048), (9216, 4096), (2048, 6000)):
+        layers.append(shapes.fully_connected(inside + int(rng.integers(-9, 10)), outside, dtype=dtype))
+    if dtype in ("float32", "int8"):
+        for side, channels in ((112, 256), (147, 128), (224, 64), (80, 512)):
+            shape = (1, side, side, channels)
+            layers += [shapes.binary(op, shape, shape, dtype=dtype) for op in ("add", "mul")]
+            layers.append(shapes.pool_2d("max_pool_2d", side, side, channels, (2, 2), (2, 2), "valid", dtype))
+            layers.append(shapes.unary("relu", shape, dtype))
+            layers.append(shapes.concatenation([(1, side, side, channels // 2)] * 2, 3, dtype))
+            layers.append(shapes.pad(shape, ((0, 0), (1, 1), (1, 1), (0, 0)), dtype))
+    return layers
+
+
+def plan_probes(
+    dtypes: Sequence[str] = ("float32", "int8"),
+    ops: Sequence[str] | None = None,
+    seed: int = 0,
+    scale: float = 1.0,
+) -> list[Probe]:
+    """The probes of a full profile, in an order in which every prefix is a fair sample.
+
+    Parameters
+    ----------
+    dtypes
+        Any of `DTYPES`; ``float32`` brings ``dynamic_int8`` along, since float networks with integer weights are common,
+        and all bring ``int32``, what networks do with indices and masks.
+    ops
+        Only these operators; None means all.
+    seed
+        Draws other sizes of the same distribution.
+    scale
+        Multiplies the number of random probes of each operator.
+
+    Raises
+    ------
+    UsageError
+        An unknown dtype or operator.
+    """
+    names = list(dict.fromkeys(dtypes))
+    for dtype in names:
+        if dtype not in CATALOGUE:
+            raise UsageError(f"Unknown dtype {dtype!r}: choose from {', '.join(DTYPES)}.")
+    if not names:
+        raise UsageError(f"No dtype to profile: choose from {', '.join(DTYPES)}.")
+    if "float32" in names and "dynamic_int8" not in names:
+        names.append("dynamic_int8")
+    if "int32" not in names:
+        names.append("int32")
+    known = {op for dtype in names for op in CATALOGUE[dtype]}
+    for op in ops or ():
+        if op not in known:
+            raise UsageError(f"No probe for operator {op!r}: choose from {', '.join(sorted(known))}.")
+    placed: list[tuple[float, int, Probe]] = []
+    for dtype in names:
+        steps = sweeps(dtype)
+        for number, (op, (count, _)) in enumerate(CATALOGUE[dtype].items()):
+            if ops and op not in ops:
+                continue
+            rng = np.random.default_rng([seed, DTYPES.index(dtype), number])
+            layers = [draw_layer(op, dtype, rng) for _ in range(max(1, round(count * scale)))]
+            swept = steps.get(op, [])
+            order = rng.permutation(len(swept))
+            for rows in (layers, [swept[i] for i in order]):
+                placed += [
+                    ((i + 0.5) / len(rows), number, Probe("layer", (layer,))) for i, layer in enumerate(rows)
+                ]
+        if not ops and dtype in ("float32", "int8"):
+            rng = np.random.default_rng([seed, DTYPES.index(dtype), 999])
+            pairs = plan_pairs(dtype)
+            networks = [draw_network(rng, dtype) for _ in range(NETWORKS)]
+            networks += [draw_network(rng, dtype, heavy=True) for _ in range(HEAVY_NETWORKS)]
+            networks = [networks[i] for i in rng.permutation(len(networks))]
+            alone = parts(networks)
+            placed += [
+                ((i + 0.5) / len(rows), 900, p)
+                for rows in (pairs, networks, alone)
+                for i, p in enumerate(rows)
+            ]
+        if not ops and dtype in ("float32", "int8", "dynamic_int8"):
+            big = large(dtype, np.random.default_rng([seed, DTYPES.index(dtype), 997]))
+            big += pictures(dtype) if dtype in ("float32", "int8") else []
+            kept = [layer for layer in big if layer.op in CATALOGUE[dtype]]
+            placed += [((i + 0.5) / len(kept), 902, Probe("layer", (layer,))) for i, layer in enumerate(kept)]
+    if not ops and "float32" in names:
+        together = [*rows_of_nothing(), *chains(), *fans(), *slow()]
+        together += [probe for dtype in names if dtype in ("float32", "int8") for probe in reshapes(dtype)]
+        together += parts(together)
+        # Shuffled, so that a slow spell of the device does not look like an effect of the weights.
+        order = np.random.default_rng([seed, 998]).permutation(len(together))
+        placed += [((i + 0.5) / len(together), 901, together[j]) for i, j in enumerate(order)]
+    placed.sort(key=lambda row: row[:2])
+    return list(dict.fromkeys(probe for _, _, probe in placed))

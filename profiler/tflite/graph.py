@@ -1,0 +1,216 @@
+"""What a `.tflite` file stores, as plain values: subgraphs, tensors, operators and where constants lie.
+
+Everything is checked against the file; nothing is interpreted yet. `tflite_params` says what operators mean
+by it.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+from profiler.tflite.flatbuffer import (
+    Buffer,
+    FlatbufferError,
+    Table,
+)
+from profiler.tflite.schema import OPERATORS, TENSOR_TYPES
+
+_SCHEMA_VERSION = 3
+_MOST_DIMENSIONS = 32
+_MOST_CONSTANT_VALUES = 4096
+_INTEGERS = {"int32": "i", "int64": "q", "uint32": "I", "int16": "h", "int8": "b", "uint8": "B"}
+_BITS = {"int4": 4, "uint4": 4, "int2": 2, "float8_e4m3fn": 8, "float8_e5m2": 8}
+_BYTES = {
+    "float32": 4, "float16": 2, "bfloat16": 2, "float64": 8, "int64": 8, "uint64": 8, "int32": 4, "uint32": 4,
+    "int16": 2, "uint16": 2, "int8": 1, "uint8": 1, "bool": 1, "complex64": 8, "complex128": 16,
+}  # fmt: skip
+
+
+@dataclass(slots=True)
+class RawTensor:
+    """One tensor as the file has it.
+
+    Parameters
+    ----------
+    shape
+        The stored dimensions.
+    signature
+        The same with -1 where a dimension is open; empty where all are known.
+    stored
+        Its values lie in this file or in another one beside it.
+    data
+        First byte and length of its values in this file; (0, 0) where there are none.
+    variable
+        The runtime keeps it from one run to the next.
+    sparse
+        Its values are stored in a sparse format, so `data` does not follow from `shape`.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    signature: tuple[int, ...]
+    dtype: str
+    stored: bool
+    data: tuple[int, int]
+    variable: bool
+    sparse: bool
+    external: bool
+
+
+@dataclass(slots=True)
+class RawOperator:
+    """One operator as the file has it; -1 in `inputs` is an absent operand."""
+
+    op: str
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    options_type: int
+    options: Table | None
+    options_2_type: int
+    options_2: Table | None
+
+
+@dataclass(slots=True)
+class RawGraph:
+    """One subgraph: tensors, and operators in execution order that name them by position."""
+
+    tensors: list[RawTensor]
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    operators: list[RawOperator]
+
+
+@dataclass(slots=True)
+class RawModel:
+    """All subgraphs of a file; the first is the one that runs."""
+
+    buffer: Buffer
+    graphs: list[RawGraph]
+    description: str
+
+    def integers(self, tensor: RawTensor) -> tuple[int, ...] | None:
+        """Values of a small constant of integers; None where it is anything else."""
+        start, length = tensor.data
+        code = _INTEGERS.get(tensor.dtype)
+        if code is None or tensor.sparse or not length:
+            return None
+        count = length // struct.calcsize(f"<{code}")
+        if count > _MOST_CONSTANT_VALUES:
+            return None
+        self.buffer.spend(count)
+        return struct.unpack_from(f"<{count}{code}", self.buffer.data, start)
+
+
+def read_model(buffer: Buffer) -> RawModel:
+    """Read everything but the weights' values.
+
+    Raises
+    ------
+    FlatbufferError
+        Something in the file leads nowhere or contradicts itself; the message says what.
+    """
+    root = buffer.root()
+    version = root.uint32(0)
+    if version != _SCHEMA_VERSION:
+        raise FlatbufferError(f"its format has version {version}, where {_SCHEMA_VERSION} is known")
+    codes = [_operator_name(table) for table in root.tables(1)]
+    spans = [_span(buffer, table) for table in root.tables(4)]
+    graphs = [_graph(table, codes, spans) for table in root.tables(2)]
+    if not graphs:
+        raise FlatbufferError("it holds no graph")
+    return RawModel(buffer, graphs, root.string(3))
+
+
+def _operator_name(table: Table) -> str:
+    # Numbers above 126 did not fit into the first field, which is still written for old readers.
+    code = max(table.int8(0), table.int32(3))
+    if not 0 <= code < len(OPERATORS):
+        return f"builtin_{code}"
+    name = OPERATORS[code]
+    if name != "custom":
+        return name
+    return f"custom:{table.string(1) or 'unnamed'}"
+
+
+def _span(buffer: Buffer, table: Table) -> tuple[int, int]:
+    """Where one buffer's bytes lie. Large files keep them behind the flatbuffer, at an absolute offset."""
+    offset, size = table.uint64(1), table.uint64(2)
+    if offset > 1 and size:
+        if offset + size > buffer.size:
+            raise FlatbufferError("weights lie past its end, so it was cut off")
+        return offset, size
+    return table.raw(0)
+
+
+def _graph(table: Table, codes: list[str], spans: list[tuple[int, int]]) -> RawGraph:
+    tensors = [_tensor(t, spans) for t in table.tables(0)]
+    graph = RawGraph(
+        tensors,
+        _indices(table.numbers(1), len(tensors), "an input"),
+        _indices(table.numbers(2), len(tensors), "an output"),
+        [_operator(o, codes, len(tensors)) for o in table.tables(3)],
+    )
+    return graph
+
+
+def _indices(values: tuple[int, ...], count: int, what: str, lowest: int = 0) -> tuple[int, ...]:
+    for value in values:
+        if not lowest <= value < count:
+            raise FlatbufferError(f"{what} refers to tensor {value} of {count}")
+    return values
+
+
+def _operator(table: Table, codes: list[str], tensors: int) -> RawOperator:
+    code = table.uint32(0)
+    if code >= len(codes):
+        raise FlatbufferError(f"an operator has code {code} of {len(codes)}")
+    op = codes[code]
+    return RawOperator(
+        op,
+        _indices(table.numbers(1), tensors, f"an operand of {op}", lowest=-1),
+        _indices(table.numbers(2), tensors, f"a result of {op}"),
+        table.uint8(3),
+        table.table(4),
+        table.uint8(11),
+        table.table(12),
+    )
+
+
+def _tensor(table: Table, spans: list[tuple[int, int]]) -> RawTensor:
+    name = table.string(3)
+    shape, signature = table.numbers(0), table.numbers(7)
+    code, place = table.int8(1), table.uint32(2)
+    if not 0 <= code < len(TENSOR_TYPES):
+        raise FlatbufferError(f"tensor {name!r} has the unknown type {code}")
+    if place >= max(len(spans), 1):
+        raise FlatbufferError(f"tensor {name!r} has buffer {place} of {len(spans)}")
+    if len(shape) > _MOST_DIMENSIONS or (signature and len(signature) != len(shape)):
+        raise FlatbufferError(f"tensor {name!r} has a shape that makes no sense")
+    if min(shape, default=0) < -1 or min(signature, default=0) < -1:
+        raise FlatbufferError(f"tensor {name!r} has a negative dimension")
+    external, sparse = table.uint32(10) != 0, table.has(6)
+    data = spans[place] if spans else (0, 0)
+    dtype = TENSOR_TYPES[code]
+    if data[1] and not sparse:
+        _check_bytes(name, shape, dtype, data[1])
+    return RawTensor(
+        name, shape, signature, dtype, external or data[1] > 0, data, table.boolean(5), sparse, external
+    )
+
+
+def _check_bytes(name: str, shape: tuple[int, ...], dtype: str, length: int) -> None:
+    """Refuse a constant whose values are not as many as its shape says: the runtime does too."""
+    size = 1
+    for dimension in shape:
+        size *= dimension
+    if dtype in _BYTES:
+        expected = size * _BYTES[dtype]
+    elif dtype in _BITS:
+        expected = -(-size * _BITS[dtype] // 8)
+    else:
+        return
+    if length != expected:
+        raise FlatbufferError(
+            f"tensor {name!r} of shape {list(shape)} has {length} bytes instead of {expected}"
+        )

@@ -1,0 +1,400 @@
+"""Reading a `.tflite` file into a `Network`, without TensorFlow and without a runtime."""
+
+from __future__ import annotations
+
+import mmap
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from profiler.errors import (
+    ModelFileError,
+    UsageError,
+    missing,
+)
+from profiler.network import Edge, Layer, Network, Tensor
+from profiler.tflite.flatbuffer import (
+    Buffer,
+    FlatbufferError,
+    Readable,
+)
+from profiler.tflite.graph import (
+    RawGraph,
+    RawModel,
+    RawOperator,
+    RawTensor,
+    read_model,
+)
+from profiler.tflite.loops import trip_count
+from profiler.tflite.parameters import operator_params
+from profiler.tflite.shapes_from_runtime import runtime_shapes
+
+InputShape = Sequence[int] | Mapping[str, Sequence[int]]
+
+_IDENTIFIER = b"TFL3"
+_MOST_LAYERS = 200_000
+_LOOPS = frozenset({"while", "stablehlo_while"})
+_MADE_ON_LOADING = frozenset({"dequantize", "densify"})
+_FOREIGN = (
+    (b"PK\x03\x04", "a Keras or zip file", "export it with `edgetime export` and give the .tflite"),
+    (b"\x89HDF", "an HDF5 file (old Keras)", "load and save it as .keras, then use `edgetime export`"),
+)
+
+
+def read_network(
+    source: str | os.PathLike[str] | bytes,
+    input_shape: InputShape | None = None,
+    name: str | None = None,
+) -> Network:
+    """Read a `.tflite` file.
+
+    Weights are not read, so a file of 100 MB takes no longer than its number of layers asks for.
+
+    Parameters
+    ----------
+    source
+        The file, or its bytes.
+    input_shape
+        Shape for a network with open dimensions: of its only input, or of each input by its name. All other
+        shapes then come from the runtime, which must be installed.
+    name
+        What to call the network; by default the file's name.
+
+    Returns
+    -------
+    Network
+        Main graph first; what it calls (loops, branches) stands behind the calling layer, see `Layer.repeat`.
+        Where the file leaves the batch open it is taken as 1 and `Network.assumed_batch` is set.
+        ``metadata`` says under ``loops``, ``branches``, ``once``, ``sparse`` and ``external`` what could not
+        be taken at face value.
+
+    Raises
+    ------
+    ModelFileError
+        The file is missing, damaged, no TFLite, or leaves dimensions other than the batch open.
+    UsageError
+        `input_shape` does not fit the network's inputs.
+    """
+    if isinstance(source, bytes):
+        return _read(source, source, name or "the network", input_shape)
+    path = Path(source)
+    shown = str(path)
+    try:
+        if path.is_dir():
+            raise ModelFileError(f"{shown} is a folder: name a .tflite file in it.")
+        size = path.stat().st_size
+        if not size:
+            raise ModelFileError(f"{shown} is empty: export or copy it again.")
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            return _read(data, path, shown, input_shape, name or path.name)
+    except FileNotFoundError:
+        raise missing(ModelFileError(f"{shown} does not exist: check the name.")) from None
+    except OSError as error:
+        raise ModelFileError(f"Cannot read {shown} ({error.strerror or error}).") from error
+    except ValueError as error:
+        # A path with a null byte, or a file that shrank while it was being opened.
+        raise ModelFileError(f"Cannot read {shown!r} ({error}).") from error
+
+
+def _read(
+    data: Readable,
+    source: Path | bytes,
+    shown: str,
+    input_shape: InputShape | None,
+    name: str | None = None,
+) -> Network:
+    _refuse_foreign(data, shown)
+    try:
+        model = read_model(Buffer(data))
+        main = model.graphs[0]
+        assumed_batch = guessed = False
+        if input_shape is not None:
+            _apply(main, runtime_shapes(source, shown, _given_shapes(main, input_shape, shown)))
+        else:
+            assumed_batch = _close_batch(main, shown)
+            guessed = _resolve_open_shapes(main, source, shown)
+        assembly = _Assembly(model)
+        if guessed:
+            assembly.note("shapes", "shapes that depend on data were taken as the file has them")
+        return assembly.network(name or shown, len(data), assumed_batch)
+    except FlatbufferError as error:
+        raise ModelFileError(f"{shown} is damaged ({error}): export or copy it again.") from None
+
+
+def _refuse_foreign(data: Readable, shown: str) -> None:
+    if not len(data):
+        raise ModelFileError(f"{shown} is empty: export or copy it again.")
+    if bytes(data[4:8]) == _IDENTIFIER:
+        return
+    for magic, what, mend in _FOREIGN:
+        if bytes(data[: len(magic)]) == magic:
+            raise ModelFileError(f"{shown} is {what} and not TFLite: {mend}.")
+    if shown.endswith(".lct"):
+        raise ModelFileError(f"{shown} is packed: `edgetime unpack` makes a .tflite of it.")
+    raise ModelFileError(
+        f"{shown} is not a TFLite file: give one that `edgetime export` or a converter wrote."
+    )
+
+
+def _close_batch(main: RawGraph, shown: str) -> bool:
+    """Take open batches as 1; whether there were any."""
+    assumed = False
+    for index in main.inputs:
+        tensor = main.tensors[index]
+        open_axes = [i for i, n in enumerate(tensor.signature or tensor.shape) if n < 0]
+        if not open_axes:
+            continue
+        if open_axes != [0]:
+            shape = list(tensor.signature or tensor.shape)
+            example = ",".join(str(n) if n > 0 else "1" if i == 0 else "N" for i, n in enumerate(shape))
+            raise ModelFileError(
+                f"{shown} leaves dimensions of input {_plain(tensor.name)!r} open ({shape}): "
+                f"give them with --input-shape, such as {example}."
+            )
+        assumed = True
+    for tensor in main.tensors:
+        if tensor.shape and tensor.shape[0] < 0:
+            tensor.shape = (1, *tensor.shape[1:])
+    return assumed
+
+
+def _resolve_open_shapes(main: RawGraph, source: Path | bytes, shown: str) -> bool:
+    """Ask the runtime where stored shapes may be mere placeholders; whether they had to be taken as they are."""
+    contradiction = _contradicts_itself(main)
+    if not contradiction and not _is_open_inside(main):
+        return False
+    try:
+        _apply(main, runtime_shapes(source, shown, {}))
+    except ModelFileError:
+        # No runtime, or one that lacks an operator. Placeholders that fit together are good enough.
+        if contradiction:
+            raise
+        return True
+    return False
+
+
+def _is_open_inside(main: RawGraph) -> bool:
+    """Whether layers leave dimensions open beyond the batch."""
+    outputs = (main.tensors[i] for operator in main.operators for i in operator.outputs)
+    return any(min((*tensor.signature[1:], *tensor.shape), default=0) < 0 for tensor in outputs)
+
+
+def _contradicts_itself(main: RawGraph) -> bool:
+    """Whether a change of shape would have to make or lose elements: the open batch was not 1 there."""
+    for operator in main.operators:
+        if operator.op == "reshape" and operator.inputs and operator.inputs[0] >= 0 and operator.outputs:
+            before, after = main.tensors[operator.inputs[0]], main.tensors[operator.outputs[0]]
+            if min(after.signature, default=0) < 0 and _size(before.shape) != _size(after.shape):
+                return True
+    return False
+
+
+def _size(shape: tuple[int, ...]) -> int:
+    size = 1
+    for n in shape:
+        size *= n
+    return size
+
+
+def _given_shapes(main: RawGraph, given: InputShape, shown: str) -> dict[int, tuple[int, ...]]:
+    names = {_plain(main.tensors[i].name): i for i in main.inputs}
+    if isinstance(given, Mapping):
+        wanted = {_plain(key): tuple(int(n) for n in shape) for key, shape in given.items()}
+    elif len(main.inputs) == 1:
+        wanted = {next(iter(names)): tuple(int(n) for n in given)}
+    else:
+        raise UsageError(f"{shown} has the inputs {', '.join(names)}: give a shape for each by its name.")
+    shapes: dict[int, tuple[int, ...]] = {}
+    for key, shape in wanted.items():
+        if key not in names:
+            raise UsageError(f"{shown} has no input {key!r}, only {', '.join(names)}: name one of them.")
+        tensor = main.tensors[names[key]]
+        pattern = tensor.signature or tensor.shape
+        if not _fits(shape, pattern):
+            raise UsageError(
+                f"Input shape {list(shape)} does not fit input {key!r} of {shown}, {list(pattern)}."
+            )
+        shapes[names[key]] = shape
+    return shapes
+
+
+def _fits(shape: tuple[int, ...], pattern: tuple[int, ...]) -> bool:
+    """Whether an input of `pattern` (open dimensions are -1) can be given as `shape`.
+
+    The runtime would take nearly anything and compute nonsense, such as a dense layer on half of its inputs. Channels are
+    what weights are made for; height, width and steps of a network of fixed shape may be tried at other sizes.
+    """
+    if len(pattern) != len(shape) or min(shape, default=1) < 1:
+        return False
+    closed = min(pattern, default=0) >= 0
+    last = len(pattern) - 1
+    return all(
+        axis == 0 or wanted < 0 or wanted == given or (closed and axis < last)
+        for axis, (wanted, given) in enumerate(zip(pattern, shape, strict=True))
+    )
+
+
+def _plain(name: str) -> str:
+    """An input's name as its author knows it."""
+    name = name.removeprefix("serving_default_")
+    return name.split(":")[0]
+
+
+def _apply(main: RawGraph, shapes: Mapping[int, tuple[int, ...]]) -> None:
+    for index, tensor in enumerate(main.tensors):
+        if not tensor.stored:
+            tensor.shape = shapes.get(index, tensor.shape)
+
+
+class _Assembly:
+    """Layers, edges and tensors of a model, gathered in execution order."""
+
+    def __init__(self, model: RawModel) -> None:
+        self._model = model
+        self._layers: list[Layer] = []
+        self._edges: list[Edge] = []
+        self._tensors: list[Tensor] = []
+        self._variables: list[int] = []
+        self._first_tensor: dict[int, int] = {}
+        self._first_index: list[int] = []
+        self._params: dict[tuple[int, int], dict] = {}
+        self._notes: dict[str, list[str]] = {}
+        count = 0
+        for graph in model.graphs:
+            self._first_index.append(count)
+            count += len(graph.operators)
+
+    def network(self, name: str, file_bytes: int, assumed_batch: bool) -> Network:
+        self._add_tensors(0)
+        self._walk(0, 1, ())
+        main = self._model.graphs[0]
+        for key, tensors in (("sparse", "sparse"), ("external", "external")):
+            found = [t.name for g in self._model.graphs for t in g.tensors if getattr(t, tensors)]
+            if found:
+                self._notes[key] = found
+        metadata = {key: "; ".join(dict.fromkeys(notes)) for key, notes in self._notes.items()}
+        if self._model.description:
+            metadata["description"] = self._model.description
+        return Network(
+            name=name,
+            layers=tuple(self._layers),
+            edges=tuple(self._edges),
+            tensors=tuple(self._tensors),
+            inputs=main.inputs,
+            outputs=main.outputs,
+            file_bytes=file_bytes,
+            assumed_batch=assumed_batch,
+            metadata=metadata,
+            variables=tuple(self._variables),
+        )
+
+    def _add_tensors(self, number: int) -> int:
+        """Position of the graph's first tensor among all."""
+        first = self._first_tensor.get(number)
+        if first is not None:
+            return first
+        graph = self._model.graphs[number]
+        first = self._first_tensor[number] = len(self._tensors)
+        for position, raw in enumerate(graph.tensors):
+            if any(n < 0 for n in raw.shape):
+                # Loops' bodies keep open batches that the main graph's inputs no longer tell of.
+                raw.shape = tuple(1 if n < 0 else n for n in raw.shape)
+            self._tensors.append(Tensor(raw.shape, raw.dtype, raw.stored or raw.variable))
+            if raw.variable and not raw.stored:
+                self._variables.append(first + position)
+        for operator in graph.operators:
+            self._mark_made_on_loading(graph, operator, first)
+        return first
+
+    def _mark_made_on_loading(self, graph: RawGraph, operator: RawOperator, first: int) -> None:
+        """Weights that the runtime unpacks once count as constants for the layers that use them."""
+        if operator.op not in _MADE_ON_LOADING or len(operator.inputs) != 1 or len(operator.outputs) != 1:
+            return
+        source, made = operator.inputs[0], operator.outputs[0]
+        if source >= 0 and graph.tensors[source].stored:
+            tensor = self._tensors[first + made]
+            self._tensors[first + made] = Tensor(tensor.shape, tensor.dtype, True)
+
+    def _walk(self, number: int, repeat: int, callers: tuple[int, ...]) -> None:
+        if number in callers:
+            raise FlatbufferError("a subgraph calls itself")
+        graph = self._model.graphs[number]
+        first = self._add_tensors(number)
+        for position, operator in enumerate(graph.operators):
+            if len(self._layers) >= _MOST_LAYERS:
+                raise FlatbufferError(f"its subgraphs unroll to more than {_MOST_LAYERS} layers")
+            params = self._params.get((number, position))
+            if params is None:
+                params = operator_params(self._model, graph, operator)
+                if operator.op in _LOOPS:
+                    turns = trip_count(self._model, graph, operator, *self._called(operator.op, params))
+                    params |= {} if turns is None else {"rounds": turns}
+                self._params[number, position] = params
+            inputs = tuple(first + i for i in operator.inputs if i >= 0)
+            outputs = tuple(first + i for i in operator.outputs)
+            name = graph.tensors[operator.outputs[0]].name if operator.outputs else ""
+            tensors = self._tensors
+            layer = Layer(
+                operator.op,
+                tuple(tensors[i] for i in inputs),
+                tuple(tensors[i] for i in outputs),
+                params,
+                name,
+                self._first_index[number] + position,
+                repeat,
+            )
+            self._layers.append(layer)
+            self._edges.append(Edge(inputs, outputs, number))
+            self._follow(layer, graph, operator, (*callers, number))
+
+    def _follow(self, layer: Layer, graph: RawGraph, operator: RawOperator, callers: tuple[int, ...]) -> None:
+        """Append the layers of the subgraphs that `operator` calls."""
+        op, called = operator.op, self._called(operator.op, layer.params)
+        if op in _LOOPS:
+            condition, body = called
+            known = layer.params.get("rounds")
+            turns = known if isinstance(known, int) else 1
+            note = (
+                f"{layer.name} turns {turns} times"
+                if known is not None
+                else f"{layer.name}: unknown, taken as 1"
+            )
+            self.note("loops", note)
+            self._walk(condition, layer.repeat * (turns + 1), callers)
+            if turns:
+                self._walk(body, layer.repeat * turns, callers)
+        elif op == "if":
+            taken = max(called, key=lambda number: self._work(number))
+            self.note("branches", f"{layer.name}: the branch of more work is taken")
+            self._walk(taken, layer.repeat, callers)
+        elif op == "call_once":
+            self.note("once", f"{layer.name or op}: runs at the first inference only")
+        elif called:
+            self._walk(called[0], layer.repeat, callers)
+
+    def _called(self, op: str, params: Mapping[str, object]) -> tuple[int, ...]:
+        names = {
+            "while": ("condition_subgraph", "body_subgraph"),
+            "stablehlo_while": ("condition_subgraph", "body_subgraph"),
+            "if": ("then_subgraph", "else_subgraph"),
+            "call": ("subgraph",),
+            "call_once": ("subgraph",),
+            "stablehlo_composite": ("subgraph",),
+        }.get(op, ())
+        called = tuple(int(str(params[name])) for name in names)
+        for number in called:
+            if not 0 <= number < len(self._model.graphs):
+                raise FlatbufferError(
+                    f"an operator {op} calls subgraph {number} of {len(self._model.graphs)}"
+                )
+        return called
+
+    def _work(self, number: int) -> int:
+        """Elements that a subgraph computes: enough to tell a branch that works from one that does
+        nothing."""
+        graph = self._model.graphs[number]
+        tensors: list[RawTensor] = graph.tensors
+        return sum(_size(tensors[i].shape) for operator in graph.operators for i in operator.outputs)
+
+    def note(self, key: str, text: str) -> None:
+        self._notes.setdefault(key, []).append(text)

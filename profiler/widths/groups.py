@@ -1,0 +1,301 @@
+"""Which widths of a network can change, which go together, and what the network is with other ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from profiler.errors import UsageError
+from profiler.network import (
+    Edge,
+    Layer,
+    Network,
+    Param,
+    Tensor,
+)
+from profiler.widths.analysis import analyse
+from profiler.widths.axes import Size
+
+_Formula = tuple[int, tuple[tuple[int, int], ...]]
+"""A size as constant + sum of factor x width: the constant, and (group, factor) pairs."""
+
+
+@dataclass(frozen=True)
+class WidthGroup:
+    """Channels that can only change together.
+
+    Parameters
+    ----------
+    id
+        Position in the list that `width_groups` gives.
+    width
+        How many channels there are now.
+    producers
+        Positions in `Network.layers` of the layers whose output channels these are: convolutions and the
+        like.
+    layers
+        Positions of all layers that change with the width, producers included.
+    name
+        Name of the first producer.
+    frozen
+        Why the width cannot change; empty where it can.
+    """
+
+    id: int
+    width: int
+    producers: tuple[int, ...]
+    layers: tuple[int, ...]
+    name: str
+    frozen: str = ""
+
+    @property
+    def free(self) -> bool:
+        """Whether the width can change."""
+        return not self.frozen
+
+
+class Widths:
+    """The analysis of one network, worked out once and used for any number of widths.
+
+    Parameters
+    ----------
+    network
+        As `read_network` gives it. A network without edges has no groups.
+
+    Attributes
+    ----------
+    groups : tuple of WidthGroup
+        In the order of their first producers.
+    refused : dict
+        Positions in `Network.layers` of layers that let nothing change that reaches them, with the reason.
+
+    Notes
+    -----
+    Convolutions, fully connected layers, stored embeddings and LSTMs choose their output channels. Depthwise
+    convolutions, pooling, activations, normalisation by constants and the like hand channels on; elementwise
+    operators of two layers tie them; concatenation puts them side by side; flattening multiplies them. What
+    the network takes in and puts out is fixed, and an operator that is not known fixes all that reaches it.
+    """
+
+    def __init__(self, network: Network) -> None:
+        self.network = network
+        self._analysis = analyse(network)
+        self.refused = dict(self._analysis.refused)
+        self._leaf_group: dict[int, int] = {}
+        producers = self._find_groups()
+        self._formulas: dict[int, tuple[int | _Formula, ...]] = {}
+        self._tensors_of: list[list[int]] = [[] for _ in producers]
+        for tensor, sizes in self._analysis.sizes.items():
+            formulas = tuple(self._formula(s) for s in sizes)
+            groups = {g for f in formulas if not isinstance(f, int) for g, _ in f[1]}
+            if groups:
+                self._formulas[tensor] = formulas
+                for group in groups:
+                    self._tensors_of[group].append(tensor)
+        self._originals = [
+            network.tensors[self._analysis.copies.get(i, i)]
+            for i in range(len(network.tensors) + len(self._analysis.copies))
+        ]
+        self._layers_of = self._find_layers()
+        self.groups = tuple(
+            self._group(number, leaf, positions) for number, (leaf, positions) in enumerate(producers)
+        )
+
+    def _find_groups(self) -> list[tuple[int, list[int]]]:
+        """Each unbound width that some layer chooses, with the layers that do."""
+        variables = self._analysis.variables
+        found: dict[int, list[int]] = {}
+        for position, size in self._analysis.defining.items():
+            resolved = variables.resolve(size)
+            for segment in () if isinstance(resolved, int) else resolved.segments:
+                positions = found.setdefault(segment.variable, [])
+                if position not in positions:
+                    positions.append(position)
+        self._leaf_group = {leaf: number for number, leaf in enumerate(found)}
+        return list(found.items())
+
+    def _formula(self, size: Size) -> int | _Formula:
+        variables = self._analysis.variables
+        resolved = variables.resolve(size)
+        if isinstance(resolved, int):
+            return resolved
+        constant, factors = 0, dict[int, int]()
+        for variable, multiplier in resolved.segments:
+            group = self._leaf_group.get(variable)
+            factor = resolved.times * multiplier
+            if group is None:
+                constant += factor * variables.width(variable)
+            else:
+                factors[group] = factors.get(group, 0) + factor
+        return (constant, tuple(factors.items())) if factors else constant
+
+    def _find_layers(self) -> list[list[int]]:
+        """Per group the positions of the layers that it reaches."""
+        users: dict[int, list[int]] = {}
+        for position, edge in enumerate(self.network.edges):
+            for tensor in {*self._analysis.reads[position], *edge.outputs}:
+                users.setdefault(tensor, []).append(position)
+        return [
+            sorted({p for tensor in tensors for p in users.get(tensor, ())}) for tensors in self._tensors_of
+        ]
+
+    def _group(self, number: int, leaf: int, producers: list[int]) -> WidthGroup:
+        variables = self._analysis.variables
+        return WidthGroup(
+            number,
+            variables.width(leaf),
+            tuple(producers),
+            tuple(self._layers_of[number]),
+            self.network.layers[producers[0]].name,
+            variables.frozen(leaf),
+        )
+
+    def changed_layers(self, widths: Mapping[int, int]) -> dict[int, Layer]:
+        """Layers that other widths change, by position in `Network.layers`.
+
+        Parameters
+        ----------
+        widths
+            New width per group; groups that are missing keep theirs.
+
+        Raises
+        ------
+        UsageError
+            A group is unknown or frozen, or a width is below 1.
+        """
+        return self._layers(self._tensors(widths), widths)
+
+    def with_widths(self, widths: Mapping[int, int]) -> Network:
+        """The whole network with other widths; parameters and errors as for `changed_layers`."""
+        network = self.network
+        made = self._tensors(widths)
+        if not made:
+            return network
+        layers = list(network.layers)
+        for position, layer in self._layers(made, widths).items():
+            layers[position] = layer
+        tensors = list(network.tensors)
+        for index, tensor in made.items():
+            if index < len(tensors):
+                tensors[index] = tensor
+        edges = self._edges(tensors, made)
+        result = Network(
+            network.name, tuple(layers), edges, tuple(tensors), network.inputs, network.outputs,
+            network.file_bytes, network.assumed_batch, network.metadata, network.variables,
+        )  # fmt: skip
+        result.__dict__["file_bytes"] = network.file_bytes + result.weight_bytes - network.weight_bytes
+        return result
+
+    def _tensors(self, widths: Mapping[int, int]) -> dict[int, Tensor]:
+        """Tensors that change, copies included."""
+        affected: dict[int, None] = {}
+        values = [group.width for group in self.groups]
+        for group, width in widths.items():
+            self._check(group, width)
+            if width != values[group]:
+                values[group] = width
+                affected.update(dict.fromkeys(self._tensors_of[group]))
+        made = {}
+        for index in affected:
+            old = self._originals[index]
+            shape = tuple(
+                f if isinstance(f, int) else f[0] + sum(values[g] * factor for g, factor in f[1])
+                for f in self._formulas[index]
+            )
+            made[index] = Tensor(shape, old.dtype, old.constant)
+        return made
+
+    def _check(self, group: int, width: int) -> None:
+        if not 0 <= group < len(self.groups):
+            raise UsageError(
+                f"{self.network.name} has no width group {group}, only 0 to {len(self.groups) - 1}."
+            )
+        if width < 1:
+            raise UsageError(
+                f"Width {width} of group {group} ({self.groups[group].name}) must be at least 1."
+            )
+        if self.groups[group].frozen and width != self.groups[group].width:
+            found = self.groups[group]
+            raise UsageError(f"The width of group {group} ({found.name}) cannot change: {found.frozen}.")
+
+    def _layers(self, made: Mapping[int, Tensor], widths: Mapping[int, int]) -> dict[int, Layer]:
+        network, reads, originals = self.network, self._analysis.reads, self._originals
+        positions = {p for group in widths for p in self._layers_of[group]} if made else ()
+        changed = {}
+        for position in sorted(positions):
+            old, edge = network.layers[position], network.edges[position]
+            inputs = tuple(made.get(i) or originals[i] for i in reads[position])
+            outputs = tuple(made.get(i) or originals[i] for i in edge.outputs)
+            params = _PARAMS[old.op](old, inputs, outputs) if old.op in _PARAMS else old.params
+            changed[position] = Layer(old.op, inputs, outputs, params, old.name, old.index, old.repeat)
+        return changed
+
+    def _edges(self, tensors: list[Tensor], made: Mapping[int, Tensor]) -> tuple[Edge, ...]:
+        """Edges of the new network. A vector that layers shared and that they now need in different sizes is
+        stored twice."""
+        copies = self._analysis.copies
+        new_places: dict[int, int] = {}
+        for copy, original in copies.items():
+            tensor = made.get(copy) or self._originals[copy]
+            if tensor != tensors[original]:
+                new_places[copy] = len(tensors)
+                tensors.append(tensor)
+        if not new_places:
+            return self.network.edges
+        edges = list(self.network.edges)
+        for position, edge in enumerate(edges):
+            reads = self._analysis.reads[position]
+            if any(i in new_places for i in reads):
+                inputs = tuple(new_places.get(i, copies.get(i, i)) for i in reads)
+                edges[position] = Edge(inputs, edge.outputs, edge.graph)
+        return tuple(edges)
+
+
+def _reshape_params(old: Layer, inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...]) -> dict[str, Param]:
+    return {**old.params, "new_shape": outputs[0].shape}
+
+
+def _depthwise_params(
+    old: Layer, inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...]
+) -> dict[str, Param]:
+    return {**old.params, "depth_multiplier": outputs[0].shape[-1] // inputs[0].shape[-1]}
+
+
+def _slice_params(old: Layer, inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...]) -> dict[str, Param]:
+    """Where a slice begins and ends moves with the axis that it cuts."""
+    params = dict(old.params)
+    before, after = old.inputs[0].shape, inputs[0].shape
+    for name in ("begin", "size", "end"):
+        values = params.get(name)
+        if isinstance(values, tuple):
+            params[name] = tuple(
+                value * after[i] // before[i] if i < len(before) and 0 <= value <= before[i] != 0 else value
+                for i, value in enumerate(values)
+            )
+    return params
+
+
+_PARAMS = {
+    "reshape": _reshape_params,
+    "depthwise_conv_2d": _depthwise_params,
+    "slice": _slice_params,
+    "strided_slice": _slice_params,
+}
+
+
+def analyse_widths(network: Network) -> Widths:
+    """The analysis of `network`; kept on it, so asking again is cheap."""
+    widths = network.__dict__.get("_widths")
+    if widths is None:
+        widths = network.__dict__["_widths"] = Widths(network)
+    return widths
+
+
+def width_groups(network: Network) -> list[WidthGroup]:
+    """Groups of channels of `network` that can only change together, frozen ones included; see `Widths`."""
+    return list(analyse_widths(network).groups)
+
+
+def with_widths(network: Network, widths: Mapping[int, int]) -> Network:
+    """`network` with other widths, by `WidthGroup.id`; see `Widths.with_widths`."""
+    return analyse_widths(network).with_widths(widths)

@@ -1,0 +1,194 @@
+"""Points along the front: which are beaten, at which times they are looked for, and what is trained."""
+
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from compressor.costs import Costs
+from compressor.pipeline.final import (
+    Chosen,
+    check_points,
+    derived,
+    nearest,
+    on_front,
+    targets,
+    train_points,
+)
+from compressor.search import METHODS, Trial, get_method
+from profiler.errors import UsageError
+from profiler.progress import silent
+
+numbers = st.integers(1, 6).map(float)
+
+
+def test_what_is_beaten_in_both_is_off_the_front():
+    assert on_front([1.0, 2.0, 3.0, 2.0], [0.5, 0.9, 0.9, 0.4]) == [True, True, False, False]
+    assert on_front([1.0, 1.0], [0.5, 0.5]) == [True, True]
+    assert on_front([1.0, 1.0], [0.5, 0.6]) == [False, True]
+
+
+@given(st.lists(st.tuples(numbers, numbers), min_size=1, max_size=8))
+def test_the_front_is_never_empty_and_beats_everything_off_it(pairs):
+    marks = on_front([t for t, _ in pairs], [s for _, s in pairs])
+    front = [pair for pair, mark in zip(pairs, marks, strict=True) if mark]
+    assert front
+    for (time, score), mark in zip(pairs, marks, strict=True):
+        beaten = any(t <= time and s >= score and (t, s) != (time, score) for t, s in front)
+        assert mark is not beaten
+
+
+def test_most_are_looked_for_between_the_winner_and_the_original():
+    found = targets(1.0, 8.0, 3)
+    assert found == pytest.approx([2.0, 0.7, 4.0])
+    assert targets(1.0, 8.0, 0) == []
+
+
+@given(st.floats(0.01, 1.0), st.integers(1, 12))
+def test_where_the_winner_is_nearly_as_slow_all_are_faster(share, count):
+    found = targets(share, 1.0, count)
+    assert len(found) == count
+    assert all(time_ms < 1.0 for time_ms in found)
+    assert all(abs(np.log(time_ms / share)) > np.log(1.05) for time_ms in found)
+
+
+def trial(width, ms, score):
+    return Trial({"a": width}, ms, score, 0.1)
+
+
+def test_the_best_trial_near_a_time_that_no_other_beats():
+    trials = [trial(5, 1.0, 0.9), trial(6, 1.05, 0.8), trial(4, 0.98, 0.85), trial(9, 2.0, 0.95)]
+    assert nearest(trials, 1.02, []).widths == {"a": 5}
+    assert nearest(trials, 1.02, [trials[0]]).widths == {"a": 4}
+    assert nearest(trials, 1.5, []) is None
+    assert nearest([trial(5, 1.0, float("-inf"))], 1.0, []) is None
+
+
+class Linear:
+    """A device that takes a tenth of a millisecond per channel."""
+
+    cheap = True
+
+    def __call__(self, widths):
+        return 0.1 * widths["a"]
+
+    exact = __call__
+
+    def moves(self, widths, group, options):
+        return 0.1 * np.array(options)
+
+
+@dataclass
+class Trained:
+    """Stands for `Finals`: remembers what it was asked to train; there is time for `most`."""
+
+    most: int
+    asked: list = field(default_factory=list)
+
+    def one(self, trial, deadline, progress):
+        if len(self.asked) == self.most:
+            return None
+        self.asked.append(trial)
+        return Chosen(trial, (Path("x.keras"),), (0.5,), True)
+
+
+def points(most, count, trials=()):
+    times = Linear()
+    graph = SimpleNamespace(widths={"a": 80})
+    prepared = SimpleNamespace(
+        graph=graph,
+        steering=times,
+        times=times,
+        costs=lambda widths: Costs(times.exact(widths)),
+        importance={"a": np.ones(80) / 80},
+        original=trial(80, 8.0, 1.0),
+    )
+    winner = Chosen(trial(10, 1.0, 0.9), (Path("w.keras"),), (0.9,), True)
+    finals = Trained(most)
+    found = train_points(
+        prepared, finals, list(trials), winner, count, float("inf"), silent, partial(derived, prepared)
+    )
+    return found, finals.asked
+
+
+def test_where_no_trial_is_near_a_network_in_the_winners_proportions_is_made():
+    found, asked = points(9, 4)
+    assert [point.trial.widths["a"] for point in found] == [10, 20, 7, 40]
+    assert asked == [point.trial for point in found[1:]]
+
+
+def test_trials_are_taken_where_they_are_near():
+    tried = trial(21, 2.1, 0.95)
+    found, _ = points(9, 4, [tried])
+    assert tried in [point.trial for point in found]
+
+
+def test_fewer_points_where_time_runs_out():
+    found, asked = points(1, 5)
+    assert len(found) == 2
+    assert len(asked) == 1
+    assert len(points(9, 1)[0]) == 1
+
+
+class Tiles:
+    """A device that works in tiles of eight channels, 0.8 ms each."""
+
+    cheap = True
+
+    def __call__(self, widths):
+        return 0.8 * sum(-(-width // 8) for width in widths.values())
+
+    exact = __call__
+
+    def moves(self, widths, group, options):
+        return np.array([self({**widths, group: option}) for option in options])
+
+
+@pytest.mark.parametrize(("on_edges", "widths"), [(True, {"a": 8, "b": 16}), (False, {"a": 4, "b": 16})])
+def test_a_method_that_knows_no_staircase_is_not_handed_its_edges(on_edges, widths):
+    # 5 and 20 channels are 1 and 3 tiles. For 3 in all b must be 16, and a 4 in proportion; 8 cost the same.
+    times, full = Tiles(), {"a": 80, "b": 80}
+    prepared = SimpleNamespace(
+        graph=SimpleNamespace(widths=full), steering=times, times=times,
+        costs=lambda widths: Costs(times.exact(widths)), importance={name: np.ones(80) / 80 for name in full},
+    )  # fmt: skip
+    found = derived(prepared, Trial({"a": 5, "b": 20}, 3.2, 0.9, 0.1), 0.75, on_edges)
+    assert found.widths == widths
+
+
+class Squared(Linear):
+    """Weights between two layers of one width."""
+
+    def __call__(self, widths):
+        return float(widths["a"] ** 2)
+
+    exact = __call__
+
+    def moves(self, widths, group, options):
+        return np.array(options, float) ** 2
+
+
+def test_what_costs_so_many_times_as_much_is_said_of_the_cost_that_is_meant():
+    times = Linear()
+    prepared = SimpleNamespace(
+        graph=SimpleNamespace(widths={"a": 80}), steering=times, times=times,
+        costs=lambda widths: Costs(times.exact(widths)), importance={"a": np.ones(80) / 80},
+    )  # fmt: skip
+    winner = trial(10, 1.0, 0.9)
+    assert derived(prepared, winner, 0.7).widths == {"a": 7}
+    assert derived(prepared, winner, 0.7, by=Squared()).widths == {"a": 8}
+
+
+def test_only_the_baselines_know_no_staircase():
+    assert {name for name in METHODS if not get_method(name).on_edges} == {"uniform", "importance", "deepiot"}
+
+
+def test_a_number_of_points_that_cannot_be():
+    check_points(1)
+    with pytest.raises(UsageError, match="--points is 1 to 100, not 0"):
+        check_points(0)

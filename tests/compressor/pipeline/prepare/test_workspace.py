@@ -1,0 +1,72 @@
+import json
+import math
+
+import numpy as np
+import pytest
+
+from compressor.data import Data
+from compressor.pipeline.prepare import (
+    Workspace,
+    data_digest,
+    file_digest,
+)
+from compressor.search import Trial
+from profiler.errors import UsageError
+
+TRIALS = [Trial({"a": 3}, 0.5, 0.9, 0.1), Trial({"a": 2}, 0.4, -math.inf, math.inf)]
+
+
+def test_trials_outlive_the_process(tmp_path):
+    workspace = Workspace(tmp_path / "run", {"budget": 1.0}, resume=False)
+    workspace.begin()
+    for trial in TRIALS:
+        workspace.add_trial(trial)
+    again = Workspace(tmp_path / "run", {"budget": 1.0}, resume=True)
+    assert again.trials() == TRIALS
+
+
+def test_a_line_that_a_crash_cut_off_costs_only_itself(tmp_path):
+    workspace = Workspace(tmp_path, {}, resume=False)
+    workspace.begin()
+    workspace.add_trial(TRIALS[0])
+    with (tmp_path / "trials.jsonl").open("a") as file:
+        file.write('{"widths": {"a": 1}, "predi')
+    workspace.add_trial(TRIALS[1])
+    assert workspace.trials() == TRIALS
+
+
+def test_earlier_work_is_never_overwritten_by_accident(tmp_path):
+    Workspace(tmp_path, {"budget": 1.0}, resume=False).begin()
+    with pytest.raises(UsageError, match="go on with it by --resume"):
+        Workspace(tmp_path, {"budget": 1.0}, resume=False)
+    with pytest.raises(UsageError, match="begun with another budget, seed"):
+        Workspace(tmp_path, {"budget": 2.0, "seed": 1}, resume=True)
+
+
+def test_nothing_is_written_before_the_work_begins(tmp_path):
+    Workspace(tmp_path / "run", {}, resume=True)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_file_in_the_folders_place_is_named(tmp_path):
+    (tmp_path / "run").write_text("x")
+    with pytest.raises(UsageError, match="is a file"):
+        Workspace(tmp_path / "run", {}, resume=False)
+
+
+def test_finished_seeds_are_kept(tmp_path):
+    workspace = Workspace(tmp_path, {}, resume=False)
+    workspace.finish_seed("4-5_seed0", {"score": 0.5})
+    workspace.finish_seed("4-5_seed1", {"score": 0.6})
+    assert workspace.finished_seeds() == {"4-5_seed0": {"score": 0.5}, "4-5_seed1": {"score": 0.6}}
+    assert json.loads((tmp_path / "seeds.json").read_text()) == workspace.finished_seeds()
+
+
+def test_digests_tell_contents_apart(tmp_path):
+    x, y = np.zeros((4, 2), np.float32), np.arange(4)
+    assert data_digest(Data(x=x, y=y)) == data_digest(Data(x=x.copy(), y=y))
+    assert data_digest(Data(x=x, y=y)) != data_digest(Data(x=x, y=y[::-1]))
+    assert data_digest(Data(x=x, y=y)) != data_digest(Data(x=x, y=y, x_val=x, y_val=y))
+    (tmp_path / "a").write_bytes(b"1")
+    (tmp_path / "b").write_bytes(b"2")
+    assert file_digest(tmp_path / "a") != file_digest(tmp_path / "b")

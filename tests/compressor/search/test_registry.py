@@ -1,0 +1,160 @@
+import math
+
+import pytest
+
+from compressor.costs import (
+    Costs,
+    NetworkCost,
+    steering_cost,
+)
+from compressor.search import METHODS, Goal, Trial, UniformWidth, get_method
+from compressor.search.optuna import OptunaSearch
+from compressor.testing.methods import (
+    TILE,
+    WIDTHS,
+    CoarseTimes,
+    StaircaseTimes,
+    check_method,
+    make_problem,
+)
+from profiler.errors import UsageError
+
+FEW = {"optuna": {"trials": 6, "proxy_trials": 10}}
+"""Options of methods that would take long."""
+
+
+@pytest.mark.parametrize("name", sorted(name for name in METHODS if not get_method(name).trains))
+def test_every_method_passes_the_suite(name, tmp_path):
+    check_method(lambda: get_method(name, **FEW.get(name, {})), tmp_path)
+
+
+def test_unknown_methods_and_options_are_named():
+    with pytest.raises(
+        UsageError, match=r"no method 'magic': choose one of .*optuna, uniform, uniform-snapped"
+    ):
+        get_method("magic")
+    with pytest.raises(UsageError, match="trials must be 1 or more, not 0"):
+        OptunaSearch(trials=0)
+    with pytest.raises(UsageError, match="grid"):
+        UniformWidth(grid=1)
+
+
+def test_a_goal_needs_something_to_hold_it():
+    with pytest.raises(UsageError, match="Give a budget"):
+        Goal()
+    with pytest.raises(UsageError, match="make size as small as possible, give an accuracy"):
+        Goal(budget_ms=1.0, objective="size")
+    with pytest.raises(UsageError, match="no objective 'beauty': choose one of score, time"):
+        Goal(budget_ms=1.0, objective="beauty")
+
+
+def test_limits_are_combined():
+    goal = Goal(budget_ms=1.0, most_bytes=1000, least_score=0.9, objective="size")
+    fits = Trial({"a": 1}, 0.9, 0.91, 0.5, Costs(0.9, 900))
+    smaller = Trial({"a": 2}, 1.0, 0.95, 0.5, Costs(1.0, 800))
+    slow = Trial({"a": 3}, 1.1, 0.99, 0.5, Costs(1.1, 500))
+    big = Trial({"a": 4}, 0.5, 0.99, 0.5, Costs(0.5, 1500))
+    poor = Trial({"a": 5}, 0.5, 0.89, 0.5, Costs(0.5, 100))
+    assert sorted([big, poor, slow, fits, smaller], key=goal.rank, reverse=True) == [
+        smaller,
+        fits,
+        poor,
+        slow,
+        big,
+    ]
+    assert [goal.excess(t) for t in (fits, slow, big)] == [0.0, pytest.approx(0.1), pytest.approx(0.5)]
+
+
+def test_one_budget_stands_for_several_limits():
+    times = StaircaseTimes()
+    parameters = NetworkCost(lambda widths: widths, lambda widths: sum(widths.values()))
+    cost, budget = steering_cost("score", {"size": parameters, "time": times}, {"size": 56, "time": 0.03})
+    assert budget == 0.03
+    half = {name: width // 2 for name, width in WIDTHS.items()}
+    assert parameters(half) == 56
+    assert cost(half) == cost.exact(half) == pytest.approx(max(times(half), 0.03))
+    assert cost.moves(half, "a", [12, 24]) == pytest.approx([cost({**half, "a": n}) for n in (12, 24)])
+    small, none = steering_cost("time", {"size": parameters, "time": times}, {"size": 56})
+    assert none is None
+    assert small(half) == times(half)
+    assert small.many([WIDTHS])[0] == pytest.approx(times(WIDTHS) * 2**3)
+
+
+def test_ranking_under_a_budget():
+    goal = Goal(budget_ms=1.0)
+    good = Trial({"a": 1}, 0.9, 0.8, 0.5)
+    better = Trial({"a": 2}, 1.0, 0.8, 0.4)
+    over = Trial({"a": 3}, 1.1, 0.99, 0.1)
+    far = Trial({"a": 4}, 2.0, 0.99, 0.1)
+    diverged = Trial({"a": 5}, 0.5, -math.inf, math.inf)
+    ranked = sorted([far, good, over, better], key=goal.rank, reverse=True)
+    assert ranked == [better, good, over, far]
+    assert not goal.met_by(diverged)
+
+
+def test_ranking_under_a_limit_on_the_score():
+    goal = Goal(least_score=0.9)
+    fast = Trial({"a": 1}, 0.5, 0.9, 0.5)
+    slow = Trial({"a": 2}, 1.0, 0.99, 0.1)
+    bad = Trial({"a": 3}, 0.1, 0.89, 0.5)
+    worse = Trial({"a": 4}, 0.1, 0.5, 0.5)
+    assert sorted([worse, slow, bad, fast], key=goal.rank, reverse=True) == [fast, slow, bad, worse]
+
+
+def test_trials_survive_json_where_training_diverged():
+    for trial in (Trial({"a": 3}, 0.5, 0.25, 1.5), Trial({"a": 3}, 0.5, -math.inf, math.inf)):
+        assert Trial.from_dict(trial.to_dict()) == trial
+
+
+def test_uniform_takes_the_widest_multiplier_within_the_budget():
+    problem = make_problem(Goal(budget_ms=0.03))
+    (trial,) = UniformWidth().run(problem)
+    shares = [trial.widths[name] / full for name, full in WIDTHS.items()]
+    assert max(shares) - min(shares) < 0.05
+    times = problem.cost
+    wider = {
+        name: width + max(1, full // 32)
+        for (name, full), width in zip(WIDTHS.items(), trial.widths.values(), strict=True)
+    }
+    assert times(trial.widths) <= 0.03 < times(wider)
+
+
+def test_optuna_beats_one_multiplier_on_a_staircase():
+    for goal in (Goal(budget_ms=0.4 * StaircaseTimes()(WIDTHS)), Goal(least_score=0.93)):
+        uniform = UniformWidth().run(make_problem(goal))[0]
+        searched = OptunaSearch().run(make_problem(goal))[0]
+        assert goal.rank(searched) > goal.rank(uniform)
+
+
+def test_optuna_stands_on_the_edges_of_steps():
+    problem = make_problem(Goal(budget_ms=0.4 * StaircaseTimes()(WIDTHS)))
+    best = OptunaSearch().run(problem)[0]
+    # The last group feeds nothing, so that all channels of a tile but the last are free.
+    assert best.widths["c"] % TILE == 0 or best.widths["c"] == WIDTHS["c"]
+
+
+def test_optuna_manages_where_times_are_expensive():
+    problem = make_problem(Goal(budget_ms=0.03))
+    problem.cost = CoarseTimes()
+    assert problem.goal.met_by(OptunaSearch(trials=4).run(problem)[0])
+
+
+def test_an_interrupted_search_goes_on(tmp_path):
+    goal = Goal(budget_ms=0.03)
+    first = make_problem(goal, tmp_path)
+    evaluate, finished = first.evaluate, []
+
+    def interrupted(widths):
+        if len(finished) == 3:
+            raise KeyboardInterrupt
+        finished.append(1)
+        return evaluate(widths)
+
+    first.evaluate = interrupted
+    with pytest.raises(KeyboardInterrupt):
+        OptunaSearch(trials=8).run(first)
+    second = make_problem(goal, tmp_path, known=first.trials)
+    trials = OptunaSearch(trials=8).run(second)
+    assert len(first.trials) == 3
+    assert len(trials) == 8
+    assert len(second.evaluate.asked) == 5

@@ -1,0 +1,81 @@
+"""One multiplier, as it is and snapped to the steps of the cost."""
+
+import numpy as np
+import pytest
+
+from compressor.costs import kept_value
+from compressor.search import Goal, UniformSnapped, UniformWidth
+from compressor.testing.methods import (
+    TILE,
+    WIDTHS,
+    CoarseTimes,
+    StaircaseTimes,
+    make_problem,
+    synthetic,
+)
+from compressor.training import normalised
+from profiler.errors import UsageError
+
+EVEN = normalised({name: np.ones(width) for name, width in WIDTHS.items()})
+
+
+def test_snapped_widths_stand_on_steps():
+    times = StaircaseTimes()
+    problem = make_problem(Goal(budget_ms=0.5 * times(WIDTHS)))
+    (trial,) = UniformSnapped().run(problem)
+    # The last group feeds nothing: all channels of a tile but the last are free.
+    assert trial.widths["c"] % TILE == 0
+    for name, full in WIDTHS.items():
+        wider = {**trial.widths, name: min(full, trial.widths[name] + 1)}
+        assert wider == trial.widths or times(wider) > trial.predicted_ms
+
+
+@pytest.mark.parametrize("share", [0.15, 0.3, 0.45, 0.6, 0.9])
+def test_snapped_never_keeps_less_than_plain(share):
+    budget = Goal(budget_ms=share * StaircaseTimes()(WIDTHS))
+    plain = UniformWidth().run(make_problem(budget))[0]
+    snapped = UniformSnapped().run(make_problem(budget))[0]
+    assert budget.met_by(snapped)
+    assert kept_value(EVEN, snapped.widths) >= kept_value(EVEN, plain.widths)
+
+
+def test_snapped_does_better_at_the_same_score():
+    goal = Goal(least_score=0.93)
+    plain = UniformWidth().run(make_problem(goal))[0]
+    snapped = UniformSnapped().run(make_problem(goal))[0]
+    assert goal.rank(snapped) > goal.rank(plain)
+
+
+def test_snapped_without_steps_is_plain():
+    bench = synthetic()
+    goal = Goal(budget_ms=bench.between(0.5, "flops"))
+    snapped = UniformSnapped().run(bench.problem(goal, steer="flops"))[0]
+    shares = [snapped.widths[name] / full for name, full in WIDTHS.items()]
+    assert max(shares) - min(shares) < 0.12
+
+
+class Counted(CoarseTimes):
+    def __init__(self):
+        super().__init__()
+        self.looks = set()
+
+    def __call__(self, widths):
+        self.looks.add(tuple(widths.values()))
+        return super().__call__(widths)
+
+
+@pytest.mark.parametrize("method", [UniformWidth, UniformSnapped])
+def test_expensive_costs_are_looked_at_rarely(method):
+    for goal in (Goal(budget_ms=0.03), Goal(least_score=0.9)):
+        problem = make_problem(goal)
+        problem.cost = Counted()
+        best = method().run(problem)[0]
+        assert goal.met_by(best)
+        assert len(problem.cost.looks) < 40
+
+
+def test_options_are_checked():
+    with pytest.raises(UsageError, match="grid must be 2 or more, not 1"):
+        UniformSnapped(grid=1)
+    with pytest.raises(UsageError, match="rungs must be 1 or more, not 0"):
+        UniformSnapped(rungs=0)

@@ -1,0 +1,213 @@
+"""``edgetime compress`` as it is typed, on a made-up device."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from edgetime.cli import app
+
+
+@pytest.fixture(scope="module")
+def task(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with ``net.keras`` and ``data.npz``: is the left or the right half brighter?"""
+    import keras
+    from keras import layers
+
+    folder = tmp_path_factory.mktemp("task")
+    rng = np.random.default_rng(0)
+    y = np.arange(160) % 2
+    x = rng.normal(scale=0.5, size=(160, 8, 8, 1)).astype("float32")
+    x[y == 0, :, :4] += 1
+    x[y == 1, :, 4:] += 1
+    np.savez(folder / "data.npz", x=x, y=y)
+    keras.utils.set_random_seed(0)
+    source = keras.Input((8, 8, 1))
+    h = layers.ReLU()(layers.BatchNormalization()(layers.Conv2D(40, 3, padding="same", name="conv")(source)))
+    h = layers.Flatten()(layers.MaxPooling2D(4)(h))
+    model = keras.Model(source, layers.Dense(2, activation="softmax", name="side")(h))
+    model.compile("adam", "sparse_categorical_crossentropy")
+    model.fit(x, y, epochs=8, batch_size=16, verbose=0)
+    model.save(folder / "net.keras")
+    return folder
+
+
+def arguments(task: Path, time_model: Path, out: Path, *more: object) -> list[str]:
+    common = [
+        "compress",
+        task / "net.keras",
+        "--data",
+        task / "data.npz",
+        "--time-model",
+        time_model,
+        "-o",
+        out,
+    ]
+    return [str(a) for a in (*common, "--method", "uniform", "--seeds", 1, "--points", 1, *more)]
+
+
+def test_a_table_or_json_and_the_files(task: Path, time_model_file: Path, tmp_path: Path):
+    out = tmp_path / "out"
+    asked = arguments(task, time_model_file, out, "--max-accuracy-drop", 20)
+    shown = CliRunner().invoke(app, asked)
+    assert shown.exit_code == 0, shown.output
+    for words in (
+        "accuracy (test)",
+        "not measured",
+        "conv",
+        "gives back",
+        "output channels 40",
+        f"Written to {out}",
+    ):
+        assert words in shown.stdout
+    page = (out / "report.html").read_text()
+    assert "What the layers gave back, and why" in page
+    assert "Nothing was measured: the time model is of A made-up processor, 4 cores" in " ".join(
+        shown.stderr.split()
+    )
+    again = CliRunner().invoke(app, [*asked, "--resume", "--json"])
+    assert again.exit_code == 0
+    value = json.loads(again.stdout)
+    assert value["met"] is True
+    assert value["after"]["parameters"] < value["before"]["parameters"]
+    assert {path.name for path in out.iterdir()} >= {
+        "compressed.keras",
+        "compressed.tflite",
+        "original.tflite",
+    }
+
+
+def test_killed_at_any_moment_it_goes_on(task: Path, time_model_file: Path, tmp_path: Path):
+    out = tmp_path / "out"
+    asked = arguments(task, time_model_file, out, "--max-accuracy-drop", 20, "--json")
+    command = [sys.executable, "-c", "from edgetime.cli import main; main()", *asked]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    trials = out / "trials.jsonl"
+    limit = time.monotonic() + 300
+    while time.monotonic() < limit and process.poll() is None and not trials.exists():
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    kept = trials.read_text().splitlines()
+    assert kept
+    refused = CliRunner().invoke(app, asked)
+    assert refused.exit_code == 2
+    assert "--resume" in refused.stderr
+    resumed = CliRunner().invoke(app, [*asked, "--resume"])
+    assert resumed.exit_code == 0, resumed.stderr
+    assert trials.read_text().splitlines()[: len(kept)] == kept
+
+
+@pytest.mark.parametrize(
+    ("more", "status", "words"),
+    [
+        ([], 2, "Give what the network may take (--budget-ms"),
+        (
+            ["--max-accuracy-drop", 1, "--minimize", "luck"],
+            2,
+            "--minimize is one of time, size, memory, energy",
+        ),
+        (["--max-energy-mj", 1], 2, "knows no energy"),
+        (["--budget-ms", 0], 2, "--budget-ms must be above 0, not 0"),
+        (["--budget-ms", 1, "--quantize", "int4"], 2, "choose none or int8"),
+        (["--budget-ms", 1000], 2, "within the budget of 1000 ms: give a smaller limit"),
+        (
+            ["--budget-ms", 1e-6],
+            1,
+            "No network within 1e-06 ms can be made of net.keras by removing channels",
+        ),
+    ],
+)
+def test_bad_input_is_one_sentence(
+    task: Path, time_model_file: Path, tmp_path: Path, more: list[object], status: int, words: str
+):
+    result = CliRunner().invoke(app, arguments(task, time_model_file, tmp_path / "out", *more))
+    assert result.exit_code == status, result.output
+    told = [line for line in result.stderr.splitlines() if line.startswith("edgetime: ")]
+    assert len(told) == 1
+    assert words in told[0]
+    assert result.stdout == ""
+
+
+def test_every_method_is_named_in_the_help():
+    from compressor.search import METHODS
+
+    shown = CliRunner().invoke(app, ["compress", "--help"], env={"COLUMNS": "200", "TERMINAL_WIDTH": "200"})
+    text = " ".join(shown.stdout.replace("│", " ").split())
+    assert f"How widths are chosen: {', '.join(sorted(METHODS))}." in text
+
+
+def test_tables_fit_eighty_columns(task: Path, time_model_file: Path, tmp_path: Path):
+    asked = arguments(task, time_model_file, tmp_path / "o", "--max-accuracy-drop", 20, "--points", 3)
+    shown = CliRunner().invoke(app, asked, env={"COLUMNS": "80"})
+    assert shown.exit_code == 0, shown.stderr
+    table, _, last = shown.stdout.rpartition("Written to")
+    assert max(len(line) for line in table.splitlines()) <= 80
+    assert "report.html" in last
+    assert "Front of accuracy against time" in table
+    for name in ("points/01.keras", "original", "chosen", "in all"):
+        assert name in table
+    value = json.loads((tmp_path / "o" / "result.json").read_text())
+    assert len(value["points"]) > 1
+    assert all((tmp_path / "o" / point["tflite"]).is_file() for point in value["points"])
+
+
+def test_killed_while_points_are_trained_it_goes_on(task: Path, time_model_file: Path, tmp_path: Path):
+    out = tmp_path / "out"
+    asked = arguments(task, time_model_file, out, "--max-accuracy-drop", 20, "--points", 3, "--no-measure")
+    command = [sys.executable, "-c", "from edgetime.cli import main; main()", *asked]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    seeds, limit = out / "seeds.json", time.monotonic() + 300
+    while time.monotonic() < limit and process.poll() is None and not seeds.exists():
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (out / "result.json").exists()
+    done = list(json.loads(seeds.read_text()))
+    written = {name: (out / "seeds" / f"{name}.keras").stat().st_mtime_ns for name in done}
+    trials = (out / "trials.jsonl").read_text()
+    resumed = CliRunner().invoke(app, [*asked, "--resume"])
+    assert resumed.exit_code == 0, resumed.stderr
+    # What was trained was not trained again, neither in the search nor in full.
+    assert (out / "trials.jsonl").read_text() == trials
+    assert {name: (out / "seeds" / f"{name}.keras").stat().st_mtime_ns for name in done} == written
+    assert len(json.loads(seeds.read_text())) > len(done)
+
+
+def test_a_stopped_run_says_how_to_go_on(task: Path, time_model_file: Path, tmp_path: Path, monkeypatch):
+    def stopped(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("compressor.pipeline.compression.compress", stopped)
+    shown = CliRunner().invoke(app, arguments(task, time_model_file, tmp_path / "o", "--budget-ms", 1))
+    assert shown.exit_code == 1
+    assert f"Stopped; what was finished is kept in {tmp_path / 'o'}" in shown.stderr.replace("\n", " ")
+    assert "--resume" in shown.stderr
+
+
+def test_a_goal_that_was_missed_still_has_its_page(
+    task: Path, time_model_file: Path, tmp_path: Path, monkeypatch
+):
+    from profiler.errors import BudgetError
+    from profiler.files import write_json
+
+    def missed(network, data, time_model, out, **options):
+        facts = {"mean_score": 0.9, "score": 0.9, "predicted_ms": 1.5, "measured_ms": None, "parameters": 7}
+        facts |= {"macs": 70, "file_bytes": 700}
+        value = {"method": "uniform", "device": "d", "quantize": "none", "score_name": "accuracy", "seeds": 1}
+        value |= {"test_rows": 5, "widths": [], "before": facts, "after": facts, "notes": ["Missed by 50%."]}
+        write_json(out / "result.json", value)
+        raise BudgetError("No network within 1 ms was found.")
+
+    monkeypatch.setattr("compressor.pipeline.compression.compress", missed)
+    shown = CliRunner().invoke(app, arguments(task, time_model_file, tmp_path / "o", "--budget-ms", 1))
+    assert shown.exit_code == 1
+    assert "Missed by 50%." in (tmp_path / "o" / "report.html").read_text()

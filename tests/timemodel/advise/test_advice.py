@@ -1,0 +1,317 @@
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from profiler.errors import UsageError
+from profiler.network import Edge, Layer, Network, Tensor
+from timemodel.advise import (
+    Advice,
+    advise,
+    candidate_widths,
+)
+
+
+class Staircase:
+    """A device whose layers cost what a function of their output channels says."""
+
+    def __init__(self, cost: Callable[[int], float]) -> None:
+        self.cost = cost
+        self.asked = 0
+
+    def predict_layers_ms(self, layers: Sequence[Layer], setting: str | None = None) -> np.ndarray:
+        self.asked += len(layers)
+        return np.array([self.cost(layer.outputs[0].shape[-1]) * layer.repeat for layer in layers])
+
+    def predict_total_ms(self, network: Network, setting: str | None = None) -> float:
+        return float(Staircase.predict_layers_ms(self, network.layers).sum())
+
+
+def network(*widths: int, unknown_after: int = -1) -> Network:
+    """Fully connected layers of the given widths; the first is the input's."""
+    tensors, layers, edges = [Tensor((1, widths[0]))], [], []
+    last = 0
+    for n, (before, after) in enumerate(pairwise(widths)):
+        tensors += [Tensor((after, before), constant=True), Tensor((1, after))]
+        edge = Edge((last, len(tensors) - 2), (len(tensors) - 1,))
+        last = edge.outputs[0]
+        layers.append(("fully_connected", edge))
+        if n == unknown_after:
+            tensors.append(Tensor((1, after)))
+            layers.append(("custom:Fancy", Edge((last,), (len(tensors) - 1,))))
+            last = len(tensors) - 1
+    edges = tuple(edge for _, edge in layers)
+    made = tuple(
+        Layer(op, tuple(tensors[i] for i in e.inputs), (tensors[e.outputs[0]],), {}, f"layer{n}", n)
+        for n, (op, e) in enumerate(layers)
+    )
+    return Network("net", made, edges, tuple(tensors), (0,), (last,))
+
+
+def sixteens(width: int) -> float:
+    return float(math.ceil(width / 16))
+
+
+def test_edges_of_the_staircase_are_found():
+    advice = advise(Staircase(sixteens), network(10, 60, 5))
+    group = advice.groups[0]
+    assert (group.width, group.layers, group.group_ms) == (60, (0,), 5.0)
+    assert [o.width for o in group.narrower] == [48, 32, 16]
+    assert [o.saving_ms for o in group.narrower] == [1, 2, 3]
+    assert [o.predicted_ms for o in group.narrower] == [4, 3, 2]
+    assert [o.width for o in group.wider] == [64]
+    assert group.wider[0].saving_ms == 0
+    assert advice.predicted_ms == 5
+
+
+def test_width_on_an_edge_has_nothing_free_above():
+    assert advise(Staircase(sixteens), network(10, 64, 5)).groups[0].wider == ()
+
+
+def test_wider_layer_that_is_faster_is_found():
+    # As measured on a real machine: 17 to 31 channels take longer than 32.
+    def cost(width: int) -> float:
+        return 48 if width <= 16 else 97 if width < 32 else 72 if width == 32 else 145
+
+    group = advise(Staircase(cost), network(4, 24, 2)).groups[0]
+    assert [(o.width, o.saving_ms) for o in group.wider] == [(32, 25)]
+    assert [o.width for o in group.narrower] == [16]
+
+
+def test_time_that_falls_evenly_offers_widths_that_save_enough():
+    group = advise(Staircase(lambda width: width / 10), network(10, 50, 5), min_saving=0.1).groups[0]
+    # 5.5 ms are at stake (50 channels and 5 behind), so each step saves at least 0.55 ms: 6 channels.
+    assert [o.width for o in group.narrower] == [44, 38, 32, 26]
+    assert group.wider == ()
+
+
+def test_consumers_count_too():
+    """A layer whose own time is flat is still worth narrowing where its consumer likes fewer inputs."""
+
+    class ByInputs(Staircase):
+        def predict_layers_ms(self, layers, setting=None):
+            return np.array([math.ceil(layer.inputs[0].shape[-1] / 8) for layer in layers], float)
+
+        def predict_total_ms(self, network, setting=None):
+            return float(self.predict_layers_ms(network.layers).sum())
+
+    group = advise(ByInputs(sixteens), network(4, 24, 5)).groups[0]
+    assert [(o.width, o.saving_ms) for o in group.narrower] == [(16, 1), (8, 2)]
+
+
+def test_what_cannot_change_says_why():
+    advice = advise(Staircase(sixteens), network(10, 60, 20, 5, unknown_after=1))
+    free, unknown, last = advice.groups
+    assert not free.fixed
+    assert "custom:Fancy" in unknown.fixed
+    assert "puts it out" in last.fixed
+    assert unknown.narrower == unknown.wider == ()
+    assert any("custom:Fancy" in note for note in advice.notes)
+
+
+def test_top_is_sorted_by_saving():
+    def cost(width: int) -> float:
+        return {100: 50.0, 60: 10.0}.get(width, min(width, 40) / 4)
+
+    advice = advise(Staircase(cost), network(10, 60, 100, 7))
+    savings = [option.saving_ms for _, option in advice.top]
+    assert savings == sorted(savings, reverse=True)
+    assert advice.top[0][0] == 1
+    assert all(saving > 0 for saving in savings)
+
+
+def test_layers_in_loops_weigh_as_often_as_they_run():
+    made = network(10, 60, 5)
+    repeated = tuple(
+        Layer(la.op, la.inputs, la.outputs, la.params, la.name, la.index, repeat=7) for la in made.layers
+    )
+    advice = advise(
+        Staircase(sixteens), Network("net", repeated, made.edges, made.tensors, (0,), made.outputs)
+    )
+    assert advice.predicted_ms == 35
+    assert advice.groups[0].narrower[0].saving_ms == 7
+
+
+def test_reported_times_are_those_of_the_whole_network():
+    class WithWeights(Staircase):
+        """Weights cost as well, which no layer on its own can tell."""
+
+        def predict_layers_ms(self, layers, setting=None):
+            assert setting == "threads=2"
+            return super().predict_layers_ms(layers)
+
+        def predict_total_ms(self, network, setting=None):
+            assert setting == "threads=2"
+            return super().predict_total_ms(network) + network.weight_bytes / 1000
+
+    made = network(10, 60, 5)
+    advice = advise(WithWeights(sixteens), made, setting="threads=2")
+    assert made.weight_bytes == 4 * 60 * 15
+    assert advice.predicted_ms == pytest.approx(5 + 3.6)
+    assert advice.groups[0].narrower[0].predicted_ms == pytest.approx(4 + 4 * 48 * 15 / 1000)
+    # The wider layer would be free, were it not for its weights.
+    assert advice.groups[0].wider == ()
+
+
+def test_only_layers_that_change_are_searched():
+    class Counting(Staircase):
+        def predict_total_ms(self, network, setting=None):
+            before = self.asked
+            total = super().predict_total_ms(network)
+            self.asked = before
+            return total
+
+    model = Counting(sixteens)
+    advise(model, network(10, *[20] * 30, 5))
+    # 30 groups at 39 other widths, two layers each, and all layers once.
+    assert model.asked == 31 + 30 * 39 * 2
+
+
+def test_dictionary_is_json_and_rows_are_text():
+    advice = advise(Staircase(sixteens), network(10, 60, 20, 5))
+    value = json.loads(json.dumps(advice.to_dict(), allow_nan=False))
+    assert value["groups"][0]["narrower"][0]["width"] == 48
+    assert value["top"][0]["from_width"] == 60
+    assert set(value["top"][0]) >= {"group", "name", "layers", "width", "saving_ms", "predicted_ms"}
+    rows = advice.rows()
+    assert len(rows) == 2, "what cannot change is no row"
+    assert rows[0]["narrower"].startswith("48 (-14.3%)")
+    assert rows[0]["wider"] == "64 (free)"
+    assert all(isinstance(text, str) for row in rows for text in row.values())
+
+
+class Unsure(Staircase):
+    """A staircase that is known to within `share` of what the changed layers take."""
+
+    def __init__(self, cost, share: float) -> None:
+        super().__init__(cost)
+        self.share = share
+
+    def change_error_ms(self, before, after, setting=None):
+        return self.share * float(Staircase.predict_layers_ms(self, before).sum())
+
+
+def test_what_saves_less_than_the_error_is_not_suggested():
+    """At 60 channels a step saves 1 ms of 5: worth saying where the model is off by 10%, but not by 30%."""
+    sure = advise(Unsure(sixteens, 0.1), network(10, 60, 5))
+    assert [o.width for o in sure.groups[0].narrower] == [48, 32, 16]
+    assert sure.groups[0].narrower[0].error_ms == pytest.approx(0.5)
+    unsure = advise(Unsure(sixteens, 0.3), network(10, 60, 5))
+    assert [o.width for o in unsure.groups[0].narrower] == [32, 16]
+
+
+def test_where_nothing_is_sure_the_best_is_named_as_such():
+    advice = advise(Unsure(sixteens, 2.0), network(10, 60, 5))
+    assert advice.top == ()
+    assert advice.together is None
+    assert advice.unsure is not None
+    number, option = advice.unsure
+    assert (number, option.width, option.sure) == (0, 16, False)
+    assert advice.to_dict()["unsure"]["from_width"] == 60
+
+
+def test_a_width_within_the_noise_is_not_suggested_as_wider_either():
+    """1,025 channels 0.3% faster than 1,024: an edge of a tree, not of the device."""
+
+    def cost(width: int) -> float:
+        return 100 * math.ceil(width / 16) - (0.3 if width == 1025 else 0) if width < 1026 else 2 * width**1.5
+
+    group = advise(Unsure(cost, 0.02), network(10, 1024, 5)).groups[0]
+    assert group.wider == ()
+
+
+def test_wider_and_free_is_shown_as_free_and_wider_and_faster_as_a_saving():
+    free = advise(Unsure(sixteens, 0.01), network(10, 50, 5)).groups[0]
+    assert [(o.width, o.sure) for o in free.wider] == [(64, False)]
+    faster = advise(
+        Unsure(lambda w: 9.7 if 16 < w < 32 else 7.2 if w == 32 else w if w > 32 else w / 4, 0.02),
+        network(4, 31, 2),
+    )
+    assert [(o.width, o.sure) for o in faster.groups[0].wider] == [(32, True)]
+    assert faster.top[0][1].width == 16
+    assert "32 (-" in faster.rows()[0]["wider"]
+
+
+def test_the_first_three_together_are_predicted_on_the_changed_network():
+    def cost(width: int) -> float:
+        return math.ceil(width / 16) ** 2
+
+    made = network(4, 60, 50, 40, 30, 3)
+    advice = advise(Staircase(cost), made)
+    assert advice.together is not None
+    assert len(advice.together.changes) == 3
+    from profiler.widths import with_widths
+
+    changed = with_widths(made, dict(advice.together.changes))
+    assert advice.together.predicted_ms == pytest.approx(Staircase(cost).predict_total_ms(changed))
+    assert advice.together.saving_ms == pytest.approx(advice.predicted_ms - advice.together.predicted_ms)
+
+
+def test_a_model_learned_from_measurements_suggests_its_planted_steps_and_no_others(time_model):
+    """Convolutions in tiles of 16: 17 channels pay for 32, 256 are on a step."""
+    from profiler.operators import constructors as shapes
+    from profiler.probes import Probe
+
+    layers = (shapes.conv_2d(8, 8, 32, 17), shapes.conv_2d(8, 8, 17, 256), shapes.conv_2d(8, 8, 256, 10))
+    advice = advise(time_model, Probe("network", layers).network)
+    odd, even, last = advice.groups
+    assert odd.narrower[0].width == 16
+    assert odd.wider == (), "its consumer pays for every channel"
+    assert all(option.width % 16 == 0 for option in even.narrower)
+    assert even.wider == ()
+    assert last.fixed
+    assert all(option.saving_ms > option.error_ms > 0 for _, option in advice.top)
+
+
+def test_table_of_layers_is_refused():
+    with pytest.raises(UsageError, match="without connections"):
+        advise(Staircase(sixteens), Network("table", network(10, 5).layers))
+
+
+@pytest.mark.parametrize("options", [{"min_saving": 1.0}, {"min_saving": -0.1}, {"most_steps": 0}])
+def test_senseless_parameters_are_refused(options):
+    with pytest.raises(UsageError, match="min_saving"):
+        advise(Staircase(sixteens), network(10, 5), **options)
+
+
+@given(st.integers(1, 5000))
+def test_candidates_cover_every_small_width_and_the_edges_of_large_ones(width):
+    found = candidate_widths(width)
+    assert found == sorted(set(found))
+    assert {1, width, 2 * width} <= set(found) | {2 * width}
+    assert found[-1] <= 2 * width
+    assert set(range(1, min(64, 2 * width) + 1)) <= set(found)
+    step = max(8, 8 * 2 ** math.ceil(math.log(max(width, 65) / 64, 4)))
+    for multiple in range(64, width, step):
+        assert {multiple, multiple + 1} <= set(found)
+    assert len(found) <= 64 + 200 * math.log2(2 + width / 64)
+
+
+@given(
+    st.lists(st.integers(1, 90), min_size=3, max_size=5),
+    st.lists(st.floats(0.1, 10), min_size=200, max_size=200),
+)
+def test_what_is_said_of_a_change_is_what_the_model_says_of_the_changed_network(widths, costs):
+    from profiler.widths import with_widths
+
+    model, made = Staircase(lambda width: costs[width]), network(*widths)
+    advice: Advice = advise(model, made)
+    for group in advice.groups:
+        for option in (*group.narrower, *group.wider):
+            changed = with_widths(made, {group.group: option.width})
+            total = model.predict_layers_ms(changed.layers).sum()
+            assert option.predicted_ms == pytest.approx(total)
+            assert option.saving_ms == pytest.approx(advice.predicted_ms - total, abs=1e-9)
+        for option in group.narrower:
+            assert option.width < group.width
+            assert option.saving_ms > 0
+        for option in group.wider:
+            assert option.width > group.width
+            assert option.saving_ms >= -0.001 * group.group_ms

@@ -1,0 +1,95 @@
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from profiler.errors import UsageError
+from timemodel.explain import explain_operator, rows_of
+from timemodel.model import OperatorError, OperatorModel
+from timemodel.tree import Node
+
+
+def test_says_where_the_steps_are(time_model):
+    text = time_model.explain("conv_2d")[-1]
+    assert text.startswith("conv_2d float32: ")
+    assert "tiles of 16 output channels" in text
+    assert "likes: output channels in multiples of 16: 17 costs " in text
+    assert "layers measured; in one measured pair " in text
+    assert "ms per million MACs" in text
+
+
+def test_no_more_than_a_screen_per_operator(time_model):
+    assert all(rows_of(text.splitlines(), 80) <= 23 for text in time_model.explain())
+
+
+def deep_model(depth: int) -> OperatorModel:
+    """Softmax whose tree splits again and again; each split gains less than the one above it."""
+    nodes = []
+    for level in range(depth):
+        below = len(nodes) + 1
+        nodes += [
+            Node(
+                feature=0, threshold=1000.0 / (level + 1), left=below + 1, right=below, gain=1.0 / (level + 1)
+            ),
+            Node(samples=10),
+        ]
+    nodes.append(Node(samples=10))
+    error = OperatorError("softmax", "float32", 100, depth + 1, 0.1, 0.05, 0.2)
+    model = OperatorModel("softmax", "float32", {}, None, 0.9, 1.1, None, error, [])
+    costs, _ = model.names()
+    for index, node in enumerate(nodes):
+        node.coefficients = np.full(len(costs) + 1, 1e-6 * (index + 1))
+    model.bounds = np.array([np.ones(len(costs)), np.full(len(costs), 1e6)])
+    model.tree = SimpleNamespace(nodes_=nodes, scale_=1.0)
+    return model
+
+
+def test_every_split_is_shown_where_there_is_room():
+    lines = explain_operator(deep_model(3)).splitlines()
+    assert sum(" up to " in line for line in lines) == 3
+    assert sum(" above " in line for line in lines) == 3
+    assert not any("left out" in line for line in lines)
+
+
+def test_a_large_tree_keeps_its_weightiest_splits_and_says_how_many_it_left_out():
+    lines = explain_operator(deep_model(40)).splitlines()
+    assert 15 < rows_of(lines, 80) <= 23
+    shown = sum(" up to " in line for line in lines)
+    assert shown > 3
+    assert "up to 1,000" in "\n".join(lines)
+    assert lines[-1].strip() == f"({40 - shown} finer splits left out: the file has them)"
+    # Where a split is left out its node's own cost stands: the node above it is the weakest one shown.
+    deepest = next(line for line in lines if f"up to {1000 // shown}" in line)
+    assert f"{1e-3 * (2 * shown + 1):.2g} us" in deepest
+
+
+def test_a_tree_without_splits_always_holds():
+    assert any(line.startswith("  always: 0.001 us") for line in explain_operator(deep_model(0)).splitlines())
+
+
+def test_the_runtime_has_its_own_paragraph(time_model):
+    last = time_model.explain()[-1]
+    assert (
+        "float32: A PAD before a convolution or a depthwise convolution costs nothing: it runs inside it"
+        in last
+    )
+    assert "float32: A LOGISTIC before a MUL costs nothing: it runs inside it" in last
+    assert "outside XNNPACK" not in last
+
+
+def test_an_unknown_operator_is_answered_with_the_known_ones(time_model):
+    with pytest.raises(UsageError, match=r"choose from .*conv_2d"):
+        time_model.explain("svdf")
+
+
+def test_staircase_has_points_and_the_line(time_model):
+    steps = time_model.staircase("conv_2d")
+    assert len(steps["x"]) == len(steps["measured_ms"]) >= 30
+    line = dict(zip(steps["x_line"], steps["predicted_ms"], strict=True))
+    assert line[17] > 1.2 * line[16]
+    assert line[32] == pytest.approx(line[17], rel=0.1)
+
+
+def test_no_sweep_no_staircase(time_model):
+    assert time_model.staircase("mean") is None
+    assert time_model.staircase("conv_2d", "int8") is None

@@ -1,0 +1,129 @@
+"""Where in a tree the difference between two layers comes from: a split that parts them, or a cost in their leaf."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from profiler.network import Layer
+from timemodel.features import geometry
+from timemodel.model import OperatorModel
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a statement rests on.
+
+    Parameters
+    ----------
+    kind
+        ``split``: two children of a node price the layers differently; ``leaf``: one price list, more of a cost.
+    node
+        Position in `TimeTreeRegressor.nodes_`.
+    rule
+        The split, such as ``kernel_taps <= 26``; or the cost, such as ``tile_taps``, that makes the difference.
+    layers
+        Measured layers that the split's dearer side, or the leaf, was fitted to.
+    """
+
+    kind: str
+    node: int
+    rule: str
+    layers: int
+
+    @property
+    def text(self) -> str:
+        """``from split kernel_taps <= 26, 37 layers measured``."""
+        return f"from {self.short} measured"
+
+    @property
+    def short(self) -> str:
+        """``split kernel_taps <= 26, 37 layers``."""
+        name = f"split {self.rule}" if self.kind == "split" else f"leaf {self.node}: {self.rule}"
+        return f"{name}, {self.layers:,} layer{'s' if self.layers != 1 else ''}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return {
+            "kind": self.kind,
+            "node": self.node,
+            "rule": self.rule,
+            "layers": self.layers,
+            "text": self.text,
+        }
+
+
+def split_text(model: OperatorModel, at: int) -> str:
+    """The question that inner node `at` asks: ``kernel_taps <= 26`` or ``out_channels mod 16 == 0``."""
+    node = model.tree.nodes_[at]
+    costs, sizes = model.names()
+    name = (costs + sizes)[node.feature]
+    if node.modulus:
+        return f"{name} mod {node.modulus} == 0"
+    threshold = np.floor(node.threshold) if node.threshold >= 2 else node.threshold
+    return f"{name} <= {threshold:g}" if abs(threshold) < 1e6 else f"{name} <= {threshold:,.0f}"
+
+
+def paths(model: OperatorModel, matrix: np.ndarray) -> list[list[int]]:
+    """Nodes from the root to the leaf of each row of `matrix`."""
+    nodes = model.tree.nodes_
+    parents = {
+        child: at for at, node in enumerate(nodes) if node.feature >= 0 for child in (node.left, node.right)
+    }
+    found = []
+    for leaf in model.tree.apply_rows(matrix).tolist():
+        path = [int(leaf)]
+        while path[-1] in parents:
+            path.append(parents[path[-1]])
+        found.append(path[::-1])
+    return found
+
+
+def why(
+    model: OperatorModel,
+    pairs: Sequence[tuple[Layer, Layer]],
+    works: Sequence[float],
+    overhead_ms: float = 0.0,
+) -> Evidence:
+    """What makes the second layer of most `pairs` cost other than `works` times the first.
+
+    The first layer's price list is applied to the second layer: where that explains most of the difference the leaf's
+    cost is named that grows (or shrinks) most beyond the work, else the split at which the two layers part.
+    """
+    matrix = model.matrix(geometry([layer for pair in pairs for layer in pair]))
+    nodes = model.tree.nodes_
+    costs = model.names()[0]
+    free = overhead_ms / model.tree.scale_
+    routes = paths(model, matrix)
+    votes: Counter[tuple[str, int, str, int]] = Counter()
+    for i, work in enumerate(works):
+        first, second = matrix[2 * i], matrix[2 * i + 1]
+        path, other = routes[2 * i], routes[2 * i + 1]
+        here = nodes[path[-1]].coefficients
+        there = nodes[other[-1]].coefficients
+        n = len(here) - 1
+        parts = here[1:] * first[:n], here[1:] * second[:n]
+        was, moved = here[0] - free + parts[0].sum(), here[0] - free + parts[1].sum()
+        now = there[0] - free + (there[1:] * second[:n]).sum()
+        before = max(was, 1e-300) * work
+        effect, by_cost = np.log(max(now, 1e-300) / before), np.log(max(moved, 1e-300) / before)
+        if path[-1] != other[-1] and abs(effect - by_cost) > abs(by_cost):
+            parting = _parting(path, other)
+            child = other[other.index(parting) + 1]
+            votes["split", parting, split_text(model, parting), nodes[child].samples] += 1
+            continue
+        beyond = parts[1] - work * parts[0]
+        constant = (here[0] - free) * (1 - work)
+        largest = int(np.argmax(beyond * np.sign(effect)))
+        name = "call" if constant * np.sign(effect) > beyond[largest] * np.sign(effect) else costs[largest]
+        votes["leaf", path[-1], name, nodes[path[-1]].samples] += 1
+    return Evidence(*votes.most_common(1)[0][0])
+
+
+def _parting(path: Sequence[int], other: Sequence[int]) -> int:
+    """The last node that two paths share."""
+    return [a for a, b in zip(path, other, strict=False) if a == b][-1]

@@ -1,0 +1,255 @@
+"""An operator's tree in words: as many of its splits as a screen holds, the weightiest kept."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from timemodel.features import ACTIVATION_CODES
+from timemodel.features import UNITS as PARALLEL_UNITS
+from timemodel.model import OperatorModel
+from timemodel.tree import Node
+
+SCREEN_ROWS = 23
+"""Rows of a terminal of 80x24 that are left above the prompt."""
+
+SCREEN_COLUMNS = 80
+HANGING = "    "
+"""What a broken line goes on with, behind its own indent."""
+
+_MAX_TERMS = 2
+"""Costs that a leaf names: the ones that make up most of its time."""
+
+_UNITS: dict[str, tuple[float, str]] = {
+    "tiled_macs": (1e6, "million MACs (in whole tiles)"),
+    "half_tiled_macs": (1e6, "million MACs (in half tiles)"),
+    "macs": (1e6, "million MACs"),
+    "tiles": (1e3, "thousand tiles"),
+    "tile_taps": (1e3, "thousand tile-taps"),
+    "pixel_tiles": (1e3, "thousand pixel tiles"),
+    "pixels": (1e3, "thousand pixels"),
+    "pixel_taps": (1e3, "thousand pixel-taps"),
+    "rows": (1e3, "thousand rows"),
+    "runs": (1e3, "thousand runs"),
+    "run_tiles": (1e3, "thousand run tiles"),
+    "elements": (1e6, "million elements"),
+    "in_bytes": (1e6, "MB read"),
+    "out_bytes": (1e6, "MB written"),
+    "weight_bytes": (1e6, "MB of weights"),
+    "total_bytes": (1e6, "MB moved"),
+    "bytes_beyond_cache": (1e6, "MB beyond the cache"),
+    "data_bytes_beyond_cache": (1e6, "MB of data beyond the cache"),
+    "weight_bytes_beyond_cache": (1e6, "MB of weights beyond the cache"),
+    "bytes_beyond_outer": (1e6, "MB beyond the last cache"),
+    "data_bytes_beyond_outer": (1e6, "MB of data beyond the last cache"),
+    "weight_bytes_beyond_outer": (1e6, "MB of weights beyond the last cache"),
+    "steps": (1.0, "step"),
+    "step_units": (1e3, "thousand step-units"),
+    "step_tiles": (1e3, "thousand step tiles"),
+    "inputs": (1.0, "input"),
+    **PARALLEL_UNITS,
+}
+_FLAGS = {
+    "pointwise": ("1x1 with stride 1", "any other kernel or stride"),
+    "same_shape": ("operands of one shape", "one operand repeated"),
+    "per_channel": ("one value per channel", "not one value per channel"),
+    "scalar": ("a single value as operand", "no single value as operand"),
+    "stored_operand": ("a stored operand", "both operands computed"),
+    "same_padding": ("padding 'same'", "padding 'valid'"),
+    "non_overlapping": ("windows side by side", "windows that overlap or leave gaps"),
+    "keeps_channels": ("channels kept", "channels reduced"),
+}
+_NAMES = {
+    "out_channels": "output channels",
+    "in_channels": "input channels",
+    "out_channel_half_tiles": "half tiles of output channels",
+    "in_bytes": "input",
+    "out_bytes": "output",
+    "weight_bytes": "weights",
+    "total_bytes": "data",
+    "pixels": "output pixels",
+    "kernel_taps": "kernel height times width",
+    "stride": "stride height times width",
+    "dilation": "dilation height times width",
+}
+_BYTES = frozenset({"weight_bytes", "in_bytes", "out_bytes", "total_bytes"})
+_ACTIVATIONS = {code: name for name, code in ACTIVATION_CODES.items()}
+
+
+@dataclass(frozen=True)
+class Branch:
+    """A node of a tree for drawing.
+
+    Parameters
+    ----------
+    condition
+        What holds here of its parent's question; empty at the root.
+    question
+        What is asked here, such as ``kernel_taps <= 26``; empty in a leaf.
+    formula
+        What a leaf costs; empty elsewhere.
+    layers
+        Measured layers that came here.
+    node
+        Position in the tree's list of nodes.
+    """
+
+    condition: str
+    question: str
+    formula: str
+    layers: int
+    node: int
+    children: tuple[Branch, ...] = ()
+
+
+def drawing(model: OperatorModel) -> Branch:
+    """The whole tree of `model`, root first."""
+    from timemodel.explain.evidence import split_text
+
+    costs, sizes = model.names()
+    nodes = model.tree.nodes_
+
+    def branch(at: int, condition: str) -> Branch:
+        node = nodes[at]
+        if node.feature < 0:
+            return Branch(condition, "", _cost(model, costs, node.coefficients), node.samples, at)
+        sides = zip(_children(node), _sides((costs + sizes)[node.feature], node), strict=True)
+        return Branch(
+            condition, split_text(model, at), "", node.samples, at, tuple(branch(child, words) for child, words in sides)
+        )  # fmt: skip
+
+    return branch(0, "")
+
+
+def rules_in_words(model: OperatorModel, rows: int = SCREEN_ROWS) -> list[str]:
+    """The tree of `model`, one line per node, children further in than their parent.
+
+    Parameters
+    ----------
+    rows
+        Rows of `SCREEN_COLUMNS` columns that there is room for. Where the tree is larger its weakest splits are
+        left out, one by one: what stands in their place is their node's own fit.
+    """
+    nodes = model.tree.nodes_
+    closed: set[int] = set()
+    while True:
+        lines = [*_written(model, closed), *_left_out(nodes, closed)]
+        ends = [
+            i
+            for i in _inner(nodes, closed)
+            if not any(_is_split(nodes, closed, c) for c in _children(nodes[i]))
+        ]
+        if not ends or rows_of(lines) <= rows:
+            return lines
+        closed.add(min(ends, key=lambda i: nodes[i].gain))
+
+
+def rows_of(lines: Sequence[str], columns: int = SCREEN_COLUMNS) -> int:
+    """Rows that `lines` take on a terminal of `columns` columns."""
+    return sum(len(broken(line, columns)) for line in lines)
+
+
+def broken(line: str, columns: int) -> list[str]:
+    """`line` broken between words into rows of at most `columns`; what continues stands further in."""
+    indent = line[: len(line) - len(line.lstrip())]
+    return textwrap.wrap(line, columns, subsequent_indent=indent + HANGING, break_on_hyphens=False) or [""]
+
+
+def size_in_words(n_bytes: float) -> str:
+    """``2.5 MiB`` or ``12 KiB``."""
+    return f"{n_bytes / 2**20:.3g} MiB" if n_bytes >= 2**20 else f"{n_bytes / 1024:.3g} KiB"
+
+
+def number(value: float) -> str:
+    """Two significant digits, no exponents for large numbers."""
+    return f"{value:.2g}" if value < 100 else f"{value:.0f}"
+
+
+def _children(node: Node) -> tuple[int, int]:
+    return node.left, node.right
+
+
+def _is_split(nodes: Sequence[Node], closed: set[int], at: int) -> bool:
+    return nodes[at].feature >= 0 and at not in closed
+
+
+def _inner(nodes: Sequence[Node], closed: set[int]) -> Iterator[int]:
+    """Nodes whose split is shown."""
+    pending = [0]
+    while pending:
+        at = pending.pop()
+        if _is_split(nodes, closed, at):
+            yield at
+            pending += _children(nodes[at])
+
+
+def _left_out(nodes: Sequence[Node], closed: set[int]) -> list[str]:
+    if not closed:
+        return []
+    return [
+        f"  ({len(closed)} finer {'split' if len(closed) == 1 else 'splits'} left out: the file has them)"
+    ]
+
+
+def _written(model: OperatorModel, closed: set[int]) -> Iterator[str]:
+    costs, sizes = model.names()
+    names = costs + sizes
+    nodes = model.tree.nodes_
+
+    def walk(at: int, condition: str, depth: int) -> Iterator[str]:
+        node = nodes[at]
+        indent = "  " * depth
+        if not _is_split(nodes, closed, at):
+            yield f"{indent}{condition}: {_cost(model, costs, node.coefficients)}"
+            return
+        if condition:
+            yield f"{indent}{condition}:"
+        for child, words in zip(_children(node), _sides(names[node.feature], node), strict=True):
+            yield from walk(child, words, depth + bool(condition))
+
+    root = "" if _is_split(nodes, closed, 0) else "always"
+    yield from walk(0, root, 1)
+
+
+def _sides(name: str, node: Node) -> tuple[str, str]:
+    """What holds on the left and on the right of a split."""
+    if node.modulus:
+        return f"{_human(name)} a multiple of {node.modulus}", f"{_human(name)} no multiple of {node.modulus}"
+    if name in _FLAGS:
+        yes, no = _FLAGS[name]
+        return no, yes
+    if name == "activation":
+        return _activations(node.threshold, below=True), _activations(node.threshold, below=False)
+    value = size_in_words(node.threshold) if name in _BYTES else _whole(node.threshold)
+    return f"{_human(name)} up to {value}", f"{_human(name)} above {value}"
+
+
+def _activations(threshold: float, below: bool) -> str:
+    inside = [name for code, name in _ACTIVATIONS.items() if (code <= threshold) == below]
+    return f"activation {' or '.join(n for n in inside if n in ('none', 'relu', 'relu6')) or 'other'}"
+
+
+def _human(name: str) -> str:
+    return _NAMES.get(name, name.replace("_", " "))
+
+
+def _whole(value: float) -> str:
+    return f"{np.floor(value):,.0f}" if value >= 2 else f"{value:.3g}"
+
+
+def _cost(model: OperatorModel, costs: list[str], coefficients: np.ndarray) -> str:
+    """A leaf's formula: its constant, then the costs that weigh most over the measured range."""
+    scaled = coefficients * model.tree.scale_
+    typical = np.sqrt(np.maximum(model.bounds[0], 1.0) * np.maximum(model.bounds[1], 1.0))
+    order = np.argsort(-scaled[1:] * typical, kind="stable")
+    parts = [f"{number(scaled[0] * 1e3)} us"] if scaled[0] > 0 else []
+    for i in order[:_MAX_TERMS]:
+        if scaled[1 + i] > 0:
+            unit, words = _UNITS.get(costs[i], (1.0, _human(costs[i])))
+            parts.append(f"{number(scaled[1 + i] * unit)} ms per {words}")
+    rest = sum(scaled[1 + i] > 0 for i in order[_MAX_TERMS:])
+    text = " + ".join(parts) or "no time"
+    return text + (f" + {rest} smaller" if rest else "")

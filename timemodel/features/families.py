@@ -1,0 +1,332 @@
+"""What time can depend on: readable features of a layer, by family of operators.
+
+Leaves are linear in *costs* (work that takes time: padded multiply-accumulates, tiles, bytes, calls); inner nodes ask about
+*sizes* (channels, pixels, kernel). Kernels work in tiles: 33 output channels in tiles of 32 are as much work as 64. How large the
+tiles are on a device is not known beforehand; `timemodel.model.operator_model` finds it by fitting.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from timemodel.features.kernels import GROUPED
+from timemodel.features.products import (
+    conv_costs,
+    conv_sizes,
+    depthwise_costs,
+    depthwise_sizes,
+    matrix_costs,
+    matrix_sizes,
+)
+from timemodel.features.table import (
+    CACHE,
+    MATRIX_TILES,
+    WIDE,
+    WIDE_TILES,
+    Columns,
+    Family,
+    Geometry,
+    Table,
+    Tiles,
+    beyond,
+    pixels,
+    tiled,
+)
+
+__all__ = ["FAMILIES", "Columns", "Family", "Geometry", "family_of", "tiled"]
+
+
+def _binary_costs(g: Geometry, tiles: Tiles) -> Table:
+    runs = np.where(g.broadcast == 2, g.out_elements / np.maximum(g.inner, 1), 1.0)
+    return {
+        "elements": g.out_elements,
+        "runs": runs,
+        "run_tiles": runs * tiled(np.maximum(g.inner, 1), 64),
+        "in_bytes": g.in_bytes,
+        "out_bytes": g.out_bytes,
+        **beyond(g.in_bytes + g.out_bytes, tiles),
+    }
+
+
+def _binary_sizes(g: Geometry, tiles: Tiles) -> Table:
+    return {
+        "elements": g.out_elements,
+        "channels": g.inner,
+        "same_shape": (g.broadcast == 0).astype(float),
+        "per_channel": (g.broadcast == 2).astype(float),
+        "scalar": (g.broadcast == 1).astype(float),
+        "stored_operand": (g.inputs == 1).astype(float),
+        "activation": (g.activation > 0).astype(float),
+        "total_bytes": g.in_bytes + g.out_bytes,
+    }
+
+
+def _unary_costs(g: Geometry, tiles: Tiles) -> Table:
+    return {
+        "elements": g.out_elements,
+        "total_bytes": g.in_bytes + g.out_bytes,
+        **beyond(g.in_bytes + g.out_bytes, tiles),
+    }
+
+
+def _unary_sizes(g: Geometry, tiles: Tiles) -> Table:
+    return {
+        "elements": g.out_elements,
+        "total_bytes": g.in_bytes + g.out_bytes,
+        "channels": g.inner,
+        "approximate": g.variant,
+        "bytes_read_per_element": g.in_bytes / np.maximum(g.in_elements, 1),
+    }
+
+
+def _softmax_costs(g: Geometry, tiles: Tiles) -> Table:
+    return {"elements": g.out_elements, "rows": g.out_elements / np.maximum(g.inner, 1)}
+
+
+def _softmax_sizes(g: Geometry, tiles: Tiles) -> Table:
+    return {
+        "elements": g.out_elements,
+        "row_length": g.inner,
+        "rows": g.out_elements / np.maximum(g.inner, 1),
+    }
+
+
+def _pool_costs(g: Geometry, tiles: Tiles) -> Table:
+    outputs, taps = pixels(g), g.kernel_height * g.kernel_width
+    calls = tiled(g.out_channels, tiles["out_channels"]) * outputs
+    return {
+        "pixels": outputs,
+        "pixel_taps": outputs * taps,
+        "tiles": calls,
+        "tile_taps": calls * taps,
+        "in_bytes": g.in_bytes,
+        "out_bytes": g.out_bytes,
+        **beyond(g.in_bytes + g.out_bytes, tiles),
+    }
+
+
+def _pool_sizes(g: Geometry, tiles: Tiles) -> Table:
+    return {
+        "channels": g.out_channels,
+        "pixels": pixels(g),
+        "kernel_taps": g.kernel_height * g.kernel_width,
+        "stride": g.stride_height * g.stride_width,
+        "same_padding": g.same_padding,
+        "non_overlapping": ((g.kernel_height == g.stride_height) & (g.kernel_width == g.stride_width)).astype(
+            float
+        ),
+        "in_bytes": g.in_bytes,
+    }
+
+
+def _reduce_costs(g: Geometry, tiles: Tiles) -> Table:
+    rows = g.in_elements / np.maximum(g.inner, 1)
+    return {
+        "elements": g.in_elements,
+        "tiles": rows * tiled(g.inner, tiles["inner"]),
+        "rows": rows,
+        "out_bytes": g.out_bytes,
+        **beyond(g.in_bytes, tiles),
+    }
+
+
+def _reduce_sizes(g: Geometry, tiles: Tiles) -> Table:
+    return {
+        "channels": g.inner,
+        "pixels": g.in_height * g.in_width,
+        "elements": g.in_elements,
+        "results": g.out_elements,
+        "along_channels": g.along_last,
+        "in_bytes": g.in_bytes,
+    }
+
+
+def _transpose_costs(g: Geometry, tiles: Tiles) -> Table:
+    """Squares are turned block by block; what stays together is copied."""
+    block = tiles["block"]
+    squares = g.out_elements / np.maximum(g.in_channels * g.out_channels, 1)
+    blocks = squares * tiled(g.in_channels, block) * tiled(g.out_channels, block)
+    return {
+        "elements": g.out_elements,
+        "runs": g.out_elements / np.maximum(g.inner, 1),
+        "blocks": blocks,
+        "rows_read": g.in_elements / np.maximum(g.in_channels, 1),
+        "out_bytes": g.out_bytes,
+        **beyond(g.in_bytes + g.out_bytes, tiles),
+    }
+
+
+def _transpose_sizes(g: Geometry, tiles: Tiles) -> Table:
+    return {
+        "run_length": g.inner,
+        "in_channels": g.in_channels,
+        "out_channels": g.out_channels,
+        "images": g.batch,
+        "out_bytes": g.out_bytes,
+    }
+
+
+def _parts(g: Geometry) -> np.ndarray:
+    """Tensors that are joined, or that one is cut into."""
+    return np.maximum(g.inputs, 1) + g.results - 1
+
+
+def _copy_costs(g: Geometry, tiles: Tiles) -> Table:
+    runs = g.out_elements / np.maximum(g.inner, 1)
+    return {
+        "elements": g.out_elements,
+        "runs": runs,
+        "joined_runs": runs * np.maximum(g.inputs, 1),
+        "short_runs": runs * np.minimum(g.inner, 16),
+        "rows_read": g.in_elements / np.maximum(g.in_channels, 1),
+        "runs_read": g.in_elements / np.maximum(g.inner, 1),
+        "odd_elements": g.out_elements * g.variant,
+        "out_bytes": g.out_bytes,
+        "parts": _parts(g),
+        **beyond(g.in_bytes + g.out_bytes, tiles),
+    }
+
+
+def _copy_sizes(g: Geometry, tiles: Tiles) -> Table:
+    return {
+        "parts": _parts(g),
+        "run_length": g.inner,
+        "runs": g.out_elements / np.maximum(g.inner, 1),
+        "out_bytes": g.out_bytes,
+        "in_channels": g.in_channels,
+        "odd": g.variant,
+    }
+
+
+def _resize_costs(g: Geometry, tiles: Tiles) -> Table:
+    outputs = pixels(g)
+    return {
+        "pixels": outputs,
+        "tiles": outputs * tiled(g.out_channels, tiles["out_channels"]),
+        "rows": g.out_height,
+        "in_bytes": g.in_bytes,
+        "out_bytes": g.out_bytes,
+    }
+
+
+def _resize_sizes(g: Geometry, tiles: Tiles) -> Table:
+    return {"channels": g.out_channels, "pixels": pixels(g), "out_bytes": g.out_bytes}
+
+
+def _grouped_costs(g: Geometry, tiles: Tiles) -> Table:
+    """Each group is a small convolution of its own."""
+    taps, outputs = g.kernel_height * g.kernel_width, pixels(g)
+    columns = g.groups * tiled(g.out_channels / g.groups, tiles["out_channels"])
+    return {
+        "group_pixels": g.groups * outputs,
+        "tiles": columns * outputs,
+        "tile_taps": columns * outputs * taps,
+        "tiled_macs": columns * tiles["out_channels"] * outputs * taps * g.in_channels,
+        "macs": g.macs,
+        "in_bytes": g.in_bytes,
+        "out_bytes": g.out_bytes,
+        "weight_bytes": g.weight_bytes,
+    }
+
+
+def _grouped_sizes(g: Geometry, tiles: Tiles) -> Table:
+    return {
+        "groups": g.groups,
+        "out_channels_of_group": g.out_channels / g.groups,
+        "in_channels_of_group": g.in_channels,
+        "pixels": pixels(g),
+        "kernel_taps": g.kernel_height * g.kernel_width,
+        "stride": g.stride_height * g.stride_width,
+        "out_bytes": g.out_bytes,
+    }
+
+
+def _loop_costs(g: Geometry, tiles: Tiles) -> Table:
+    """What turning takes: the loop's tensors are copied into its body and back, whatever is done there."""
+    carried = g.in_bytes + g.weight_bytes
+    return {"rounds": g.rounds, "round_tensors": g.rounds * g.results, "round_bytes": g.rounds * carried}
+
+
+def _loop_sizes(g: Geometry, tiles: Tiles) -> Table:
+    return {"rounds": g.rounds, "tensors": g.results, "carried_bytes": g.in_bytes + g.weight_bytes}
+
+
+def _recurrent_costs(g: Geometry, tiles: Tiles) -> Table:
+    steps = g.out_elements / np.maximum(g.out_channels, 1)
+    return {
+        "steps": steps,
+        "step_units": steps * g.out_channels,
+        "macs": g.macs,
+        "weight_bytes": g.weight_bytes,
+        "step_tiles": steps * tiled(g.out_channels, tiles["out_channels"]),
+    }
+
+
+def _recurrent_sizes(g: Geometry, tiles: Tiles) -> Table:
+    return {
+        "units": g.out_channels,
+        "features": g.in_channels,
+        "steps": g.out_elements / np.maximum(g.out_channels, 1),
+        "weight_bytes": g.weight_bytes,
+    }
+
+
+def _generic_costs(g: Geometry, tiles: Tiles) -> Table:
+    return {
+        "macs": g.macs,
+        "total_bytes": g.in_bytes + g.out_bytes + g.weight_bytes,
+        "elements": g.out_elements,
+    }
+
+
+def _generic_sizes(g: Geometry, tiles: Tiles) -> Table:
+    return {"macs": g.macs, "elements": g.out_elements, "channels": g.out_channels, "pixels": pixels(g)}
+
+
+_BINARY_OPS = (
+    "add", "mul", "sub", "div", "maximum", "minimum", "squared_difference", "pow", "prelu", "floor_div", "floor_mod",
+    "greater", "less", "equal", "logical_and", "select_v2",
+)  # fmt: skip
+_COPY_OPS = (
+    "concatenation", "reshape", "pad", "mirror_pad", "strided_slice", "slice", "split", "unpack", "pack",
+    "gather", "tile", "broadcast_to", "reverse_v2", "one_hot", "space_to_depth", "depth_to_space", "space_to_batch_nd",
+    "batch_to_space_nd", "fill", "range", "shape",
+)  # fmt: skip
+_REDUCE_OPS = ("mean", "sum", "reduce_max", "arg_max", "cumsum", "topk_v2", "l2_normalization")
+FAMILIES = (
+    Family("convolution", ("conv_2d", "transpose_conv"), conv_costs, conv_sizes, MATRIX_TILES),
+    Family("depthwise", ("depthwise_conv_2d",), depthwise_costs, depthwise_sizes, WIDE_TILES),
+    Family("matrix", ("fully_connected", "batch_matmul"), matrix_costs, matrix_sizes, MATRIX_TILES),
+    Family("binary", _BINARY_OPS, _binary_costs, _binary_sizes, CACHE),
+    Family("softmax", ("softmax", "log_softmax"), _softmax_costs, _softmax_sizes, {}),
+    Family("pooling", ("average_pool_2d", "max_pool_2d"), _pool_costs, _pool_sizes, WIDE_TILES),
+    Family("grouped", (GROUPED,), _grouped_costs, _grouped_sizes, {"out_channels": WIDE}),
+    Family("loop", ("while",), _loop_costs, _loop_sizes, {}),
+    Family("reduction", _REDUCE_OPS, _reduce_costs, _reduce_sizes, {"inner": WIDE} | CACHE),
+    Family(
+        "transpose", ("transpose",), _transpose_costs, _transpose_sizes, {"block": (1, 4, 8, 16, 32)} | CACHE
+    ),
+    Family("copy", _COPY_OPS, _copy_costs, _copy_sizes, CACHE),
+    Family(
+        "resize", ("resize_bilinear", "resize_nearest_neighbor"), _resize_costs, _resize_sizes, WIDE_TILES
+    ),
+    Family("recurrent", ("unidirectional_sequence_lstm",), _recurrent_costs, _recurrent_sizes, WIDE_TILES),
+    Family("generic", (), _generic_costs, _generic_sizes, {}),
+)
+
+_UNARY = Family("unary", (), _unary_costs, _unary_sizes, CACHE)
+_UNARY_OPS = frozenset(
+    {
+        "relu", "relu6", "relu_n1_to_1", "relu_0_to_1", "logistic", "tanh", "hard_swish", "elu", "gelu", "exp", "log",
+        "sqrt", "rsqrt", "square", "abs", "neg", "leaky_relu", "sin", "cos", "floor", "ceil", "round", "quantize",
+        "dequantize", "cast",
+    }
+)  # fmt: skip
+_BY_OP = {op: family for family in FAMILIES for op in family.ops}
+
+
+def family_of(op: str) -> Family:
+    """The family whose features describe `op`; operators of no family share the generic features."""
+    if op in _UNARY_OPS:
+        return _UNARY
+    return _BY_OP.get(op, FAMILIES[-1])

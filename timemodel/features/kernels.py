@@ -1,0 +1,55 @@
+"""Which kernel runs a layer: operators of one name can be different work, and of different names the same."""
+
+from __future__ import annotations
+
+from profiler.network import Layer
+
+GROUPED = "conv_2d:grouped"
+"""Convolutions in groups: another kernel than the dense one."""
+MULTIPLIED = "depthwise_conv_2d:multiplied"
+"""Depthwise convolutions with several outputs per channel: runtimes run them as convolutions in groups."""
+
+SAME_WORK = {
+    "squeeze": "reshape",
+    "expand_dims": "reshape",
+    "bitcast": "reshape",
+    "padv2": "pad",
+    "minimum": "maximum",
+    **dict.fromkeys(("greater_equal", "less", "less_equal", "equal", "not_equal"), "greater"),
+    **dict.fromkeys(("logical_or", "logical_not"), "logical_and"),
+    "select": "select_v2",
+    "split_v": "split",
+    **dict.fromkeys(("ceil", "round", "sign"), "floor"),
+    "relu_0_to_1": "relu_n1_to_1",
+    **dict.fromkeys(("reduce_min", "reduce_prod", "reduce_any", "reduce_all"), "reduce_max"),
+    "arg_min": "arg_max",
+    "stablehlo_while": "while",
+    "embedding_lookup": "gather",
+    "gather_nd": "gather",
+}
+"""Operators that runtimes run in the same loop as another one, which is measured in their place."""
+
+_SAME_WORK_ON_INDICES = {"sub": "add", "mul": "add", "maximum": "add", "minimum": "add"}
+SAME_TYPE = {"int64": "int32", "bool": "int32", "uint32": "int32"}
+"""Types of indices and masks, of which one is measured for all."""
+
+
+def stand_ins(op: str, dtype: str) -> tuple[tuple[str, str], ...]:
+    """Names (operator, dtype) under which the work of `op` may have been measured, best first."""
+    kind = SAME_TYPE.get(dtype, dtype)
+    names = [op, SAME_WORK.get(op, op)]
+    if kind == "int32":
+        names.append(_SAME_WORK_ON_INDICES.get(op, op))
+    return tuple(dict.fromkeys((name, type_) for type_ in (dtype, kind) for name in names))
+
+
+def kernel_of(layer: Layer) -> str:
+    """The operator whose kernel runs `layer`: a convolution with as many groups as channels is a depthwise one."""
+    if layer.op == "depthwise_conv_2d" and layer.params.get("depth_multiplier", 1) != 1:
+        return MULTIPLIED
+    if layer.op != "conv_2d" or len(layer.inputs) < 2 or len(layer.inputs[1].shape) != 4:
+        return layer.op
+    depth, channels = layer.inputs[1].shape[3], layer.inputs[0].shape[-1]
+    if depth == channels:
+        return layer.op
+    return "depthwise_conv_2d" if depth == 1 else GROUPED

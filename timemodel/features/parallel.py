@@ -1,0 +1,146 @@
+"""Features of devices that run many tiles at once, such as GPUs: what tables of layers are fitted with where it fits better.
+
+A GPU works a convolution or a product of matrices off in tiles of its result, as many at a time as it has room for, and takes
+one of several algorithms by the layer's sizes. So beside multiplications in whole tiles there are *waves* (rounds in which all
+units are busy), the length of a dot product (what one tile takes on its own), the unfolded input of a convolution, and the
+work of a convolution by Fourier transform.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from timemodel.features.table import (
+    Family,
+    Geometry,
+    Table,
+    Tiles,
+    pixels,
+    tiled,
+)
+
+_SIDE = 32
+_TALL = 128
+_WIDTHS = (32, 64, 128)
+_WAVES = (8, 30, 120)
+_ROW_TILES = (8, 16, 32, 64)
+_WAVE_WIDTHS = (256, 512, 1024, 2048, 4096)
+"""Tiles, and outputs, of one wave. How many units a device has, and how wide its tiles are, is not known: leaves take what fits."""
+
+
+def _biased(g: Geometry) -> np.ndarray:
+    return (g.parameters > g.out_channels * g.in_channels * g.kernel_height * g.kernel_width).astype(float)
+
+
+def conv_costs(g: Geometry, tiles: Tiles) -> Table:
+    """Costs of a convolution on a parallel device, arrays ``[n]`` by name."""
+    outputs, taps = pixels(g), g.kernel_height * g.kernel_width
+    product = taps * g.in_channels
+    rows = tiled(outputs, _TALL)
+    side = (g.in_height + g.kernel_height - 1) * (g.in_width + g.kernel_width - 1)
+    images = g.batch * g.in_channels + g.batch * g.out_channels + g.in_channels * g.out_channels
+    costs = {"macs": g.macs, "macs_by_8_products": outputs * g.out_channels * tiled(product, 8) * 8}
+    for wide in _WIDTHS:
+        costs[f"macs_by_{wide}_channels"] = rows * _TALL * product * tiled(g.out_channels, wide) * wide
+    blocks = rows * tiled(g.out_channels, 2 * _SIDE)
+    for wave in _WAVES:
+        costs[f"wave_{wave}_tiles_products"] = tiled(blocks, wave) * product
+    return costs | {
+        "products_per_output": product,
+        "unfolded": outputs * product,
+        "transformed": images * side * np.log2(side + 1),
+        "transform_products": g.batch * g.in_channels * g.out_channels * side,
+        "in_bytes": g.in_bytes,
+        "out_bytes": g.out_bytes,
+        "weight_bytes": g.weight_bytes,
+        "bias_elements": _biased(g) * g.out_elements,
+        "activated_elements": (g.activation > 0) * g.out_elements,
+        "padded_elements": g.same_padding * (taps > 1) * g.in_elements,
+    }
+
+
+def conv_sizes(g: Geometry, tiles: Tiles) -> Table:
+    """Sizes of a convolution on a parallel device, arrays ``[n]`` by name."""
+    outputs, taps = pixels(g), g.kernel_height * g.kernel_width
+    blocks = tiled(outputs, _TALL) * tiled(g.out_channels, _SIDE)
+    return {
+        "out_channels": g.out_channels,
+        "in_channels": g.in_channels,
+        "batch": g.batch,
+        "pixels": outputs,
+        "out_width": g.out_width,
+        "in_width": g.in_width,
+        "kernel_taps": taps,
+        "products_per_output": taps * g.in_channels,
+        "stride": g.stride_height * g.stride_width,
+        "same_padding": g.same_padding,
+        "macs": g.macs,
+        "blocks": blocks,
+        "in_bytes": g.in_bytes,
+        "out_bytes": g.out_bytes,
+        "weight_bytes": g.weight_bytes,
+        "channel_products": g.in_channels * g.out_channels,
+        "activation": g.activation,
+    }
+
+
+def matrix_costs(g: Geometry, tiles: Tiles) -> Table:
+    """Costs of a product of matrices on a parallel device, arrays ``[n]`` by name."""
+    rows = g.batch * g.out_height * g.out_width
+    costs = {"macs": g.macs}
+    for tall in _ROW_TILES:
+        costs[f"macs_by_{tall}_rows"] = tiled(rows, tall) * tall * g.in_channels * g.out_channels
+    for wave in _WAVE_WIDTHS:
+        costs[f"wave_{wave}_products"] = tiled(g.out_channels, wave) * g.in_channels
+    return costs | {
+        "products_per_output": g.in_channels,
+        "outputs": g.out_channels,
+        "in_bytes": g.in_bytes,
+        "out_bytes": g.out_bytes,
+        "weight_bytes": g.weight_bytes,
+        "activated_elements": (g.activation > 0) * g.out_elements,
+    }
+
+
+def matrix_sizes(g: Geometry, tiles: Tiles) -> Table:
+    """Sizes of a product of matrices on a parallel device, arrays ``[n]`` by name."""
+    rows = g.batch * g.out_height * g.out_width
+    return {
+        "out_channels": g.out_channels,
+        "in_channels": g.in_channels,
+        "rows": rows,
+        "macs": g.macs,
+        "blocks": tiled(g.out_channels, _SIDE) * tiled(rows, _SIDE),
+        "in_bytes": g.in_bytes,
+        "out_bytes": g.out_bytes,
+        "weight_bytes": g.weight_bytes,
+        "activation": g.activation,
+    }
+
+
+UNITS: dict[str, tuple[float, str]] = {
+    "products_per_output": (1e3, "thousand products per output"),
+    "unfolded": (1e6, "million unfolded inputs"),
+    "transformed": (1e6, "million transformed inputs (Fourier)"),
+    "transform_products": (1e6, "million products of transforms (Fourier)"),
+    "macs_by_8_products": (1e6, "million MACs (products in eights)"),
+    "bias_elements": (1e6, "million elements with bias"),
+    "activated_elements": (1e6, "million elements with activation"),
+    "padded_elements": (1e6, "million padded inputs"),
+    "outputs": (1e3, "thousand outputs"),
+    **{f"macs_by_{n}_channels": (1e6, f"million MACs (in tiles of {n} channels)") for n in _WIDTHS},
+    **{f"macs_by_{n}_rows": (1e6, f"million MACs (in tiles of {n} rows)") for n in _ROW_TILES},
+    **{f"wave_{n}_tiles_products": (1e3, f"thousand products in waves of {n} tiles") for n in _WAVES},
+    **{f"wave_{n}_products": (1e3, f"thousand products in waves of {n} outputs") for n in _WAVE_WIDTHS},
+}
+"""How costs are told: in how many at a time, and their words."""
+
+PARALLEL_FAMILIES = (
+    Family("parallel convolution", ("conv_2d",), conv_costs, conv_sizes, {}),
+    Family("parallel matrix", ("fully_connected",), matrix_costs, matrix_sizes, {}),
+)
+
+
+def parallel_family(op: str) -> Family | None:
+    """The family that describes `op` on a device that works many tiles at once; None where the usual one does."""
+    return next((family for family in PARALLEL_FAMILIES if op in family.ops), None)

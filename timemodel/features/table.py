@@ -1,0 +1,67 @@
+"""What features are made with: columns of a geometry by name, tiles, and families of operators."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from timemodel.features.columns import POSITION
+
+Columns = Mapping[str, np.ndarray]
+Tiles = Mapping[str, int]
+Table = dict[str, np.ndarray]
+
+
+class Geometry:
+    """Columns of a `geometry` array by name: ``g.out_channels`` is ``[n]``."""
+
+    def __init__(self, array: np.ndarray) -> None:
+        self.array = array
+
+    def __getattr__(self, name: str) -> np.ndarray:
+        try:
+            return self.array[:, POSITION[name]]
+        except KeyError:
+            raise AttributeError(name) from None
+
+
+def tiled(size: np.ndarray, tile: int) -> np.ndarray:
+    """Number of tiles that cover `size`: ``ceil(size / tile)``."""
+    return np.ceil(size / tile)
+
+
+def pixels(g: Geometry) -> np.ndarray:
+    """Output positions, all images of the batch together."""
+    return g.batch * g.out_height * g.out_width
+
+
+@dataclass(frozen=True)
+class Family:
+    """Operators that share features. `tiles` holds, per tiled axis, the sizes to choose from."""
+
+    name: str
+    ops: tuple[str, ...]
+    costs: Callable[[Geometry, Tiles], Table]
+    sizes: Callable[[Geometry, Tiles], Table]
+    tiles: Mapping[str, tuple[int, ...]]
+
+
+WIDE: tuple[int, ...] = (1, 4, 8, 16, 24, 32, 48, 64)
+TALL: tuple[int, ...] = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 16)
+CACHE: dict[str, tuple[int, ...]] = {
+    "cache": (2**18, 2**19, 2**20, 2**21),
+    "outer": (2**22, 2**23, 2**24, 2**25),
+}
+"""Bytes from which on data costs more: the near cache, and the last one before memory."""
+WIDE_TILES: Mapping[str, tuple[int, ...]] = {"out_channels": WIDE} | CACHE
+MATRIX_TILES: Mapping[str, tuple[int, ...]] = {"out_channels": WIDE, "pixels": TALL} | CACHE
+
+
+def beyond(nbytes: np.ndarray, tiles: Tiles, what: str = "") -> Table:
+    """Bytes that do not fit in the near cache, and in the last one: ``[n]`` by name, `what` in front."""
+    return {
+        f"{what}bytes_beyond_cache": np.maximum(0.0, nbytes - tiles["cache"]),
+        f"{what}bytes_beyond_outer": np.maximum(0.0, nbytes - tiles["outer"]),
+    }

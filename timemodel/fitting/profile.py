@@ -1,0 +1,205 @@
+"""From a profile to a time model."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from profiler.errors import ProfileError
+from profiler.measurement import ProbeTime, Profile
+from profiler.network import Layer, Network
+from profiler.probes import Probe
+from profiler.progress import ProgressCallback, silent
+from timemodel.features import kernel_of
+from timemodel.fitting.checks import check_one_device
+from timemodel.model import (
+    FALLBACK,
+    MIN_PROBES,
+    OperatorModel,
+    SettingModel,
+    TimeModel,
+    conformal_bounds,
+    fit_operator,
+)
+from timemodel.runtime import (
+    Events,
+    RuntimeTerms,
+    Traffic,
+    factors,
+    kept,
+    learn_rules,
+    remaining,
+)
+
+Measured = tuple[Probe, float]
+"""A probe and its time in ms."""
+
+
+def fit_profile(
+    path: str | os.PathLike[str], progress: ProgressCallback = silent, seed: int = 0
+) -> TimeModel:
+    """Learn the time model of the device that the profile at `path` was measured on.
+
+    Raises
+    ------
+    ProfileError
+        The profile is damaged, of another version, empty, or holds too little to learn from.
+    """
+    with Profile.open(path) as profile:
+        check_one_device(path, profile)
+        device = profile.device
+        rows = {
+            key: (
+                setting.to_dict(),
+                profile.fingerprint_of(key),
+                profile.measurements(key),
+                profile.events(key),
+            )
+            for key, setting in profile.settings.items()
+        }
+    settings = {}
+    for number, (key, (setting, fingerprint, times, events)) in enumerate(rows.items()):
+
+        def part(fraction: float, note: str, number: int = number) -> None:
+            progress((number + fraction) / len(rows), note)
+
+        measured = usable(times)
+        if not any(probe.kind == "layer" for probe, _ in measured):
+            continue
+        operators, terms = fit_setting(measured, part, seed, events)
+        if operators:
+            settings[key] = SettingModel(key, setting, fingerprint, operators, terms)
+    if not settings:
+        raise ProfileError(
+            f"{path} holds too few measurements to learn from: run 'edgetime profile' on it again to go on measuring."
+        )
+    return TimeModel(device, settings)
+
+
+def usable(times: Sequence[ProbeTime]) -> list[Measured]:
+    """Probes that the runtime could run, with their times in ms."""
+    return [(row.probe, row.time_us / 1e3) for row in times if row.time_us is not None and row.time_us > 0]
+
+
+def fit_setting(
+    measured: Sequence[Measured],
+    progress: ProgressCallback = silent,
+    seed: int = 0,
+    events: Events | None = None,
+) -> tuple[dict[tuple[str, str], OperatorModel], RuntimeTerms]:
+    """Trees of all operators, then what holds between them, from the probes of one setting."""
+    # Many small solves: threads of the linear algebra library would wait for each other more than they help.
+    with threadpool_limits(1):
+        return _fit_setting(measured, progress, seed, events)
+
+
+def _fit_setting(
+    measured: Sequence[Measured], progress: ProgressCallback, seed: int, events: Events | None
+) -> tuple[dict[tuple[str, str], OperatorModel], RuntimeTerms]:
+    overhead = call_ms(measured)
+    groups: dict[tuple[str, str], list[tuple[Layer, float]]] = {}
+    for probe, time in measured:
+        if probe.kind == "layer":
+            layer = probe.layers[0]
+            groups.setdefault((kernel_of(layer), layer.dtype), []).append((layer, time))
+    for dtype in {dtype for _, dtype in groups}:
+        rows = [row for (_, kind), group in groups.items() if kind == dtype for row in group]
+        groups[FALLBACK, dtype] = rows
+    operators = {}
+    weight = sum(len(group) for group in groups.values())
+    done = 0
+    for (op, dtype), group in groups.items():
+        progress(done / weight, f"{'all operators' if op == FALLBACK else op} {dtype}")
+        done += len(group)
+        if len(group) >= MIN_PROBES:
+            layers, times = [layer for layer, _ in group], np.array([time for _, time in group])
+            operators[op, dtype] = fit_operator(op, dtype, layers, times, seed, overhead)
+    progress(1.0, "runtime")
+    return operators, fit_terms(operators, measured, events)
+
+
+def fit_terms(
+    operators: dict[tuple[str, str], OperatorModel],
+    measured: Sequence[Measured],
+    events: Events | None = None,
+) -> RuntimeTerms:
+    """What the runtime adds: from empty, pair, chain and network probes, in this order, each knowing the one before."""
+    by_kind: dict[str, list[Measured]] = {}
+    for row in measured:
+        by_kind.setdefault(row[0].kind, []).append(row)
+    terms = RuntimeTerms()
+    terms.overhead_ms = call_ms(measured)
+    model = SettingModel("", {}, {}, operators, terms)
+    terms.graph_rules = learn_rules(measured, terms.overhead_ms, model.predict_layers_ms, events)
+    terms.remaining, terms.kept = remaining(terms.graph_rules), kept(terms.graph_rules)
+    whole = [*by_kind.get("chain", []), *by_kind.get("network", [])]
+    alone = [*by_kind.get("layer", []), *by_kind.get("part", [])]
+    terms.traffic = learn_traffic(model, whole, alone)
+    calibrate(model, [(probe.network, time) for probe, time in by_kind.get("network", [])])
+    return terms
+
+
+def call_ms(measured: Sequence[Measured]) -> float:
+    """What a call costs beside the operators that it runs; 0 where it was not measured.
+
+    A network that does next to nothing still runs one operator, and every layer measured alone pays for its own.
+    """
+    empty = [time for probe, time in measured if probe.kind == "empty"]
+    if not empty:
+        return 0.0
+    chains = [(probe, time) for probe, time in measured if probe.kind == "chain"]
+    return max(0.0, float(np.median(empty)) - one_more_operator_ms(chains))
+
+
+def one_more_operator_ms(chains: Sequence[Measured]) -> float:
+    """What one more operator costs that has next to no work: the slope over rows of such ones; 0 where there are none."""
+    rows = [
+        (len(probe.layers), time)
+        for probe, time in chains
+        if not probe.wiring
+        and all(layer.macs == 0 and layer.output_bytes <= _NOTHING_BYTES for layer in probe.layers)
+    ]
+    if len({count for count, _ in rows}) < 2:
+        return 0.0
+    counts, times = np.array(rows).T
+    return max(0.0, float(np.polyfit(counts, times, 1, w=1.0 / times)[0]))
+
+
+_NOTHING_BYTES = 64
+
+
+def learn_traffic(model: SettingModel, whole: Sequence[Measured], alone: Sequence[Measured]) -> Traffic:
+    """What bytes from afar cost: from chains and networks, and from what each of their layers took `alone`.
+
+    Only what was measured to the last layer counts: a few percent that a tree is off would be taken for traffic.
+    """
+    overhead = model.terms.overhead_ms
+    known = {probe.layers[0]: max(time - overhead, 0.0) for probe, time in alone}
+    networks, layers_ms, times = [], [], []
+    for probe, time in whole:
+        if all(layer in known for layer in probe.layers):
+            network = probe.network
+            networks.append(network)
+            times.append(time)
+            layers_ms.append(
+                np.array([known[layer] for layer in probe.layers])
+                * factors(network, model.terms.remaining, model.terms.kept)
+            )
+    return Traffic.fit(networks, layers_ms, np.array(times), overhead) if networks else Traffic.free()
+
+
+def calibrate(model: SettingModel, networks: Sequence[tuple[Network, float]]) -> None:
+    """Fit what layers cost together, and the network's interval, to whole networks that no tree has learned from."""
+    terms = model.terms
+    by_dtype: dict[str, list[float]] = {}
+    for network, time in networks:
+        ratio = np.log(time / model.predict_total_ms(network))
+        by_dtype.setdefault(network.dtype, []).append(float(ratio))
+    for dtype, ratios in by_dtype.items():
+        if len(ratios) >= MIN_PROBES:
+            middle = float(np.median(ratios))
+            terms.together[dtype] = float(np.exp(middle))
+            terms.low[dtype], terms.high[dtype] = conformal_bounds(np.exp(np.array(ratios) - middle))

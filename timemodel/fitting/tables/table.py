@@ -1,0 +1,251 @@
+"""Tables of layer measurements: reading them, and writing predictions beside their rows."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from profiler.errors import DataError, UsageError
+from profiler.files import write_bytes
+from profiler.network import Layer
+from timemodel.fitting.tables.csv_files import Csv, read_csv
+from timemodel.fitting.tables.layers import COLUMNS, Reader
+from timemodel.fitting.tables.time_units import Suspicion, suspect
+
+UNITS: Mapping[str, float] = {"ms": 1.0, "us": 1e-3, "s": 1e3}
+"""Milliseconds in each unit of time that a table may be in."""
+
+TIME_COLUMNS = tuple(f"time_{unit}" for unit in UNITS)
+SPREAD_COLUMNS = tuple(f"time_std_{unit}" for unit in UNITS)
+PREDICTED = ("predicted_ms", "low_ms", "high_ms")
+
+MIXED = 300.0
+"""Times of the same layer that differ by more than this are no two measurements of the same thing."""
+
+
+@dataclass(frozen=True)
+class LayerTable:
+    """A table's rows as layers.
+
+    Parameters
+    ----------
+    layers
+        One per line of the table.
+    times_ms : ndarray [n] or None
+        None where the table has no times.
+    notes
+        What was taken for granted, one sentence each.
+    """
+
+    table: Csv
+    layers: tuple[Layer, ...]
+    times_ms: np.ndarray | None
+    notes: tuple[str, ...]
+
+    @property
+    def path(self) -> Path:
+        """Where it was read from."""
+        return self.table.path
+
+    def suspicion(self) -> Suspicion | None:
+        """Why the unit of the times is in doubt, if it is."""
+        if self.times_ms is None:
+            return None
+        found = suspect(self.layers, self.times_ms)
+        return found or self._disagreement()
+
+    def _disagreement(self) -> Suspicion | None:
+        assert self.times_ms is not None
+        for members in _same(self.layers).values():
+            times = self.times_ms[members]
+            if times.max() > MIXED * times.min():
+                line = self.table.records[members[int(np.argmax(times))]].line
+                other = self.table.records[members[int(np.argmin(times))]].line
+                return Suspicion(
+                    f"lines {other} and {line} give the same layer {times.min():.4g} and {times.max():.4g}",
+                    None,
+                    tuple(members),
+                )
+        return None
+
+    def doubt(self, suspicion: Suspicion) -> str:
+        """`suspicion` as a sentence's beginning, with the first lines that it is about."""
+        where = ""
+        if suspicion.rows:
+            lines = [self.table.records[i].line for i in suspicion.rows[:5]]
+            more = ", …" if len(suspicion.rows) > len(lines) else ""
+            where = f" (line{'s' if len(suspicion.rows) > 1 else ''} {', '.join(map(str, lines))}{more})"
+        unit = time_column(self.table)
+        guess = f", as if it were {_WORDS[suspicion.unit]}" if suspicion.unit else ", as if units were mixed"
+        return f"{self.path}, column {unit}: {suspicion.reason}{where}{guess}"
+
+    def distinct(self) -> tuple[list[Layer], np.ndarray, list[str]]:
+        """Every layer once with its time, and what was said more than once.
+
+        A line that repeats another, time and all, counts once. A layer that was measured several times counts once with
+        the median of its times.
+        """
+        assert self.times_ms is not None
+        groups = _same(self.layers)
+        times = np.empty(len(groups))
+        repeated = differing = 0
+        widest = 1.0
+        for number, members in enumerate(groups.values()):
+            own = np.unique(self.times_ms[members])
+            repeated += len(members) - len(own)
+            differing += len(own) > 1
+            widest = max(widest, float(own[-1] / own[0]))
+            times[number] = np.median(own)
+        notes = []
+        if repeated:
+            notes.append(
+                f"{self.path}: {_count(repeated, 'line repeats', 'lines repeat')} an earlier one, time and all: counted once."
+            )
+        if differing:
+            notes.append(
+                f"{self.path}: {_count(differing, 'layer was', 'layers were')} measured more than once, up to "
+                f"{widest - 1:.0%} apart: the median of each counts."
+            )
+        return list(groups), times, notes
+
+
+def _count(number: int, one: str, many: str) -> str:
+    return f"{number} {one if number == 1 else many}"
+
+
+_WORDS = {"us": "microseconds", "s": "seconds", "ms": "milliseconds"}
+
+
+def _same(layers: Sequence[Layer]) -> dict[Layer, list[int]]:
+    groups: dict[Layer, list[int]] = {}
+    for i, layer in enumerate(layers):
+        groups.setdefault(layer, []).append(i)
+    return groups
+
+
+def read_table(
+    path: str | os.PathLike[str], times: bool = True, unit: str | None = None, device: str | None = None
+) -> LayerTable:
+    """Read a table of layers, CSV or CSV packed with gzip, in the columns of `COLUMNS`.
+
+    Parameters
+    ----------
+    times
+        Whether every line must have its time.
+    unit
+        Of the time column, whatever its name says: ``ms``, ``us`` or ``s``; None goes by its name.
+    device
+        In a table with a column ``device``: whose lines to take.
+
+    Raises
+    ------
+    UsageError
+        There is no such file, or the table holds several devices and none is chosen.
+    DataError
+        What is wrong with it, with line and column.
+    """
+    table = chosen_device(read_csv(path, "table of layers"), device)
+    if "op" not in table.columns:
+        raise table.fail("there is no column op", "name TFLite's operator in it, such as conv_2d", 1)
+    column = time_column(table, unit) if times else None
+    reader = Reader(table)
+    layers = tuple(reader.layer(record) for record in table.records)
+    values = None
+    if column is not None:
+        factor = UNITS[unit or column.removeprefix("time_")]
+        values = np.array([table.time(record, column) for record in table.records]) * factor
+    notes = [
+        f"{table.path}: where {name} is not given it is taken as {value}."
+        for name, value in reader.taken.items()
+    ]
+    unused = sorted(
+        set(table.columns) - set(COLUMNS) - {"time", "device", *TIME_COLUMNS, *SPREAD_COLUMNS, *PREDICTED}
+    )
+    if unused:
+        notes.append(f"{table.path}: not used: column{'s' if len(unused) > 1 else ''} {', '.join(unused)}.")
+    return LayerTable(table, layers, values, tuple(notes))
+
+
+def chosen_device(table: Csv, device: str | None) -> Csv:
+    """The lines of `device` in a table that has a column of that name; `table` itself where it has none."""
+    if "device" not in table.columns:
+        return table
+    names = list(dict.fromkeys(record.cells["device"] for record in table.records))
+    if device is None and len(names) > 1:
+        raise UsageError(
+            f"{table.path} holds {len(names)} devices: choose one with --device ({', '.join(names[:6])}"
+            f"{', …' if len(names) > 6 else ''})."
+        )
+    wanted = device if device is not None else names[0]
+    rows = tuple(record for record in table.records if record.cells["device"] == wanted)
+    if not rows:
+        raise UsageError(f"{table.path} holds no device {wanted!r}: choose one of {', '.join(names[:10])}.")
+    return Csv(table.path, table.columns, rows)
+
+
+def time_column(table: Csv, unit: str | None = None) -> str:
+    """The column that holds the times.
+
+    Raises
+    ------
+    DataError
+        There is none, there are several, or its unit is not said.
+    """
+    found = [name for name in (*TIME_COLUMNS, "time") if name in table.columns]
+    if not found:
+        raise table.fail("there is no column time_ms", "add the measured times", 1)
+    if len(found) > 1:
+        raise table.fail(f"columns {' and '.join(found)} both hold times", "remove one", 1)
+    if found[0] == "time" and unit is None:
+        raise table.fail(
+            "the unit of column time is not said", "name it time_ms or give --time-unit ms|us|s", 1
+        )
+    return found[0]
+
+
+def write_predictions(
+    path: str | os.PathLike[str],
+    table: Csv,
+    predicted_ms: np.ndarray,
+    low_ms: np.ndarray,
+    high_ms: np.ndarray,
+) -> None:
+    """Write the rows of `table` with `PREDICTED` columns added, whole or not at all; a name in .gz is packed.
+
+    Raises
+    ------
+    UsageError
+        It would overwrite the table itself.
+    """
+    target = Path(path)
+    if target.exists() and table.path.exists() and os.path.samefile(target, table.path):
+        raise UsageError(f"{target} is the table itself: write the predictions to another file.")
+    columns = [name for name in table.columns if name not in PREDICTED]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([*columns, *PREDICTED])
+    for record, *values in zip(table.records, predicted_ms, low_ms, high_ms, strict=True):
+        writer.writerow([*(record.cells[c] for c in columns), *(f"{value:.6g}" for value in values)])
+    data = text.getvalue().encode("utf-8")
+    write_bytes(target, gzip.compress(data, mtime=0) if target.suffix == ".gz" else data)
+
+
+def checked(table: LayerTable, unit: str | None) -> LayerTable:
+    """`table`, unless its times are in doubt and no `unit` was given.
+
+    Raises
+    ------
+    DataError
+        With the option that settles it.
+    """
+    suspicion = table.suspicion() if unit is None else None
+    if suspicion is None:
+        return table
+    raise DataError(f"{table.doubt(suspicion)}: say which it is with --time-unit ms|us|s.")

@@ -1,0 +1,276 @@
+"""Reading times of whole networks, and the layers that they are made of."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from profiler.errors import DataError, UsageError
+from profiler.network import (
+    Layer,
+    Param,
+    Tensor,
+)
+from profiler.tflite import read_network
+from timemodel.fitting.tables import TIME_COLUMNS, UNITS, Csv, read_csv
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Times of networks on devices.
+
+    Parameters
+    ----------
+    names
+        Of the networks.
+    networks
+        The layers of each.
+    devices
+        Names of the columns.
+    times_ms : ndarray [networks, devices]
+        NaN where a cell was empty.
+    notes
+        What was taken for granted, one sentence each.
+    """
+
+    names: tuple[str, ...]
+    networks: tuple[tuple[Layer, ...], ...]
+    devices: tuple[str, ...]
+    times_ms: np.ndarray
+    notes: tuple[str, ...] = ()
+
+
+def read_totals(
+    path: str | os.PathLike[str], networks: str | os.PathLike[str], unit: str | None = None
+) -> Totals:
+    """Read a table with a column ``network`` and one column of times per device, and the networks' layers.
+
+    Parameters
+    ----------
+    path
+        CSV, plain or gzipped. A cell may be empty where a device did not run a network.
+    networks
+        A JSON-lines file, plain or gzipped, see `read_layers`, or a folder of ``.tflite`` files named as in the table.
+    unit
+        Of the times: ``ms`` (the default), ``us`` or ``s``.
+
+    Raises
+    ------
+    UsageError
+        There is no such file.
+    DataError
+        What is wrong with it, with line and column.
+    """
+    table = read_csv(path, "table of totals")
+    if "network" not in table.columns:
+        raise table.fail("there is no column network", "name the networks in it", 1)
+    devices = [name for name in table.columns if name != "network"]
+    if not devices:
+        raise table.fail("there is no column of times", "add one per device", 1)
+    layers, notes = read_layers(networks, [record.cells["network"] for record in table.records])
+    names: dict[str, int] = {}
+    rows: list[list[float]] = []
+    repeated = 0
+    for record in table.records:
+        name = record.cells["network"]
+        if name not in layers:
+            raise table.fail(f"{networks} has no network {name!r}", "add its layers", record.line, "network")
+        row = [table.time(record, d) if record.cells[d] else np.nan for d in devices]
+        if name in names:
+            if not np.array_equal(rows[names[name]], row, equal_nan=True):
+                raise table.fail(
+                    f"network {name!r} stands in the table twice with different times",
+                    "keep one line, or give the second measurement a column of its own",
+                    record.line, "network",
+                )  # fmt: skip
+            repeated += 1
+            continue
+        names[name] = len(rows)
+        rows.append(row)
+    if repeated:
+        notes.append(f"{table.path}: {repeated} lines repeat an earlier one, times and all: counted once.")
+    times = np.array(rows) * _factors(table, devices, unit)
+    empty = [d for d, column in zip(devices, times.T, strict=True) if not np.isfinite(column).any()]
+    if empty:
+        raise table.fail("there is no time in it", "take the column out", column=empty[0])
+    if unit is None:
+        _check_units(table, list(names), devices, times)
+    return Totals(tuple(names), tuple(layers[name] for name in names), tuple(devices), times, tuple(notes))
+
+
+def _factors(table: Csv, devices: Sequence[str], unit: str | None) -> np.ndarray:
+    if unit is not None:
+        return np.full(len(devices), UNITS[unit])
+    return np.array([UNITS[d.removeprefix("time_")] if d in TIME_COLUMNS else 1.0 for d in devices])
+
+
+_MIXED = 150.0
+
+
+def _check_units(table: Csv, names: Sequence[str], devices: Sequence[str], times: np.ndarray) -> None:
+    """Refuse tables in which a cell or a column is about a thousand times off."""
+    logs = np.log(times)
+    ask = "say with --time-unit ms|us|s what all of it is in, or mend it"
+    expected = np.nanmedian(logs, axis=0)
+    residual = logs - expected
+    residual -= np.nanmedian(residual, axis=1)[:, None] if times.shape[1] > 2 else 0.0
+    worst = np.nanmax(np.abs(residual)) if np.isfinite(residual).any() else 0.0
+    if worst > np.log(_MIXED):
+        row, column = np.argwhere(np.abs(residual) == worst)[0]
+        raise table.fail(
+            f"{times[row, column]:.4g} ms of network {names[row]} is about {np.exp(worst):.0f} times off the rest of its column, "
+            "as if units were mixed",
+            ask, column=devices[column],
+        )  # fmt: skip
+    order = np.argsort(expected)
+    gaps = np.diff(expected[order])
+    if len(gaps) and gaps.max() > np.log(_MIXED):
+        above = order[int(np.argmax(gaps)) + 1]
+        raise table.fail(
+            f"its times are more than {np.exp(gaps.max()):.0f} times those of {devices[order[int(np.argmax(gaps))]]}, "
+            "as if units were mixed",
+            ask, column=devices[above],
+        )  # fmt: skip
+
+
+def read_layers(
+    path: str | os.PathLike[str], wanted: Sequence[str] = ()
+) -> tuple[dict[str, tuple[Layer, ...]], list[str]]:
+    """Layers of networks by name, and what was taken for granted.
+
+    Parameters
+    ----------
+    path
+        A folder of ``.tflite`` files, or a file with one JSON object per line: ``{"network": …, "layers": [{"op": …,
+        "in_hw": …, "out_hw": …, "in_channels": …, "out_channels": …, "kernel": …, "stride": …}, …]}``, in the order
+        in which they run. Heights and widths that differ are ``in_height``, ``in_width`` and so on. An activation
+        right behind a layer that can do it itself is taken as done by it, as TFLite does; a 1x1 convolution of a single
+        pixel is taken as fully connected.
+    wanted
+        Names to look for in a folder.
+    """
+    place = Path(path)
+    if place.is_dir():
+        files = {name: place / f"{name}.tflite" for name in wanted if (place / f"{name}.tflite").is_file()}
+        return {name: tuple(read_network(file).layers) for name, file in files.items()}, []
+    found: dict[str, tuple[Layer, ...]] = {}
+    for number, line in enumerate(_lines(place), 1):
+        if not line.strip():
+            continue
+        where = f"{place}, line {number}"
+        try:
+            value = json.loads(line)
+        except (json.JSONDecodeError, RecursionError) as error:
+            raise DataError(f"{where}: this is no JSON; write one object per line.") from error
+        if not isinstance(value, dict) or "network" not in value or not isinstance(value.get("layers"), list):
+            raise DataError(f'{where}: write {{"network": NAME, "layers": […]}}.')
+        name = str(value["network"])
+        if name in found:
+            raise DataError(f"{where}: network {name!r} stands in it twice; keep one.")
+        layers: list[Layer] = []
+        for position, row in enumerate(value["layers"], 1):
+            _append(layers, row, f"{where}, layer {position}")
+        if not layers:
+            raise DataError(f"{where}: network {name!r} has no layers; list them.")
+        found[name] = tuple(replace(layer, index=i) for i, layer in enumerate(layers))
+    if not found:
+        raise DataError(f"{place} is empty: write one network per line, with its layers.")
+    return found, []
+
+
+def _lines(place: Path) -> list[str]:
+    try:
+        data = place.read_bytes()
+        if data[:2] == b"\x1f\x8b":
+            data = gzip.decompress(data)
+        return data.decode("utf-8-sig").splitlines()
+    except FileNotFoundError as error:
+        raise UsageError(
+            f"There is no file {place}: name the networks' layers (.jsonl) or a folder."
+        ) from error
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise DataError(f"{place} is a damaged gzip file: copy it anew.") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{place} is no UTF-8 text: save it as such.") from error
+    except OSError as error:
+        raise DataError(f"Cannot read {place} ({error.strerror}): check that you may read it.") from error
+
+
+_ACTIVATIONS = frozenset({"relu", "relu6", "relu_n1_to_1"})
+_OPS = frozenset({"conv_2d", "depthwise_conv_2d", "fully_connected", "add", "mul", "pool_2d", *_ACTIVATIONS})
+_MOST = 2**24
+
+
+def _append(layers: list[Layer], row: Any, where: str) -> None:
+    """Add the layer that `row` describes to `layers`, or fuse it into the last one."""
+    if not isinstance(row, Mapping) or not isinstance(row.get("op"), str):
+        raise DataError(f"{where}: write an object with op, sizes and channels.")
+    op = row["op"]
+
+    def size(name: str, short: str = "", default: int | None = None) -> int:
+        value = row.get(name, row.get(short, default))
+        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= _MOST:
+            what = "is missing" if value is None else f"is {value!r}, which is no size"
+            raise DataError(f"{where}: {short or name} {what}; write a whole number above 0.")
+        return value
+
+    batch = size("batch", default=1)
+    before = (batch, size("in_height", "in_hw", 1), size("in_width", "in_hw", 1), size("in_channels"))
+    after = (batch, size("out_height", "out_hw", before[1]), size("out_width", "out_hw", before[2]),
+             size("out_channels", default=before[3]))  # fmt: skip
+    source, result = Tensor(before), Tensor(after)
+    if op in _ACTIVATIONS:
+        last = layers[-1] if layers else None
+        if last is not None and last.params.get("activation") == "none" and _same_result(last, result):
+            layers[-1] = replace(last, params={**last.params, "activation": op})
+        else:
+            layers.append(Layer(op, (source,), (result,)))
+        return
+    if op in ("add", "mul"):
+        layers.append(Layer(op, (source, source), (result,), {"activation": "none"}))
+        return
+    if op == "fully_connected" or (
+        op == "conv_2d" and before[1:3] == (1, 1) == after[1:3] and row.get("kernel", 1) == 1
+    ):
+        into, out = before[3], after[3]
+        operands = (Tensor((batch, into)), Tensor((out, into), constant=True), Tensor((out,), constant=True))
+        layers.append(Layer("fully_connected", operands, (Tensor((batch, out)),), {"activation": "none"}))
+        return
+    if op not in ("conv_2d", "depthwise_conv_2d", "pool_2d", "average_pool_2d", "max_pool_2d"):
+        raise DataError(
+            f"{where}: {op!r} is no operator that totals can hold; take one of {', '.join(sorted(_OPS))}."
+        )
+    kernel = size("kernel_height", "kernel"), size("kernel_width", "kernel")
+    stride = size("stride_height", "stride", 1), size("stride_width", "stride", 1)
+    same = all(-(-n // s) == o for n, s, o in zip(before[1:3], stride, after[1:3], strict=True))
+    params: dict[str, Param] = {
+        "kernel_height": kernel[0], "kernel_width": kernel[1], "stride_height": stride[0], "stride_width": stride[1],
+        "dilation_height": 1, "dilation_width": 1, "padding": "same" if same else "valid", "activation": "none",
+    }  # fmt: skip
+    if "pool" in op:
+        if op == "pool_2d":
+            # A window as large as the image is the average before the last layers, smaller ones take the largest.
+            op = "average_pool_2d" if kernel == before[1:3] else "max_pool_2d"
+        layers.append(Layer(op, (source,), (result,), params))
+        return
+    channels = before[3]
+    weights = (after[3], *kernel, channels) if op == "conv_2d" else (1, *kernel, after[3])
+    if op == "depthwise_conv_2d":
+        params["depth_multiplier"] = max(1, after[3] // channels)
+    operands = (source, Tensor(weights, constant=True), Tensor((after[3],), constant=True))
+    layers.append(Layer(op, operands, (result,), params))
+
+
+def _same_result(layer: Layer, result: Tensor) -> bool:
+    shape = layer.outputs[0].shape
+    if len(shape) == 2:
+        shape = (shape[0], 1, 1, shape[1])
+    return shape == result.shape

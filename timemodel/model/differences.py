@@ -1,0 +1,109 @@
+"""How sure a time model is of a *difference*: of one layer against a like one, of a network against a changed one.
+
+Errors of like layers go together: a convolution of 33 channels is misjudged much as one of 32. So a difference is
+known better than either time, and how much better is read off the measured sweeps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from profiler.network import Layer
+from timemodel.features import geometry
+from timemodel.model.operator_model import OperatorModel
+
+if TYPE_CHECKING:
+    from timemodel.model.setting_model import SettingModel
+
+SHARE = 0.9
+"""Share of differences that lie within the error, as of single times."""
+
+UNKNOWN = 1.0
+"""Relative error of a layer that the model never measured: any difference of such layers may be wrong."""
+
+_MOST = 1.0
+
+
+def single_error(model: OperatorModel) -> float:
+    """Half the width, relative, of the 90% interval of one layer that the model did not learn from."""
+    return float(min(max(model.high - 1.0, 1.0 - model.low, 0.01), _MOST))
+
+
+def pair_error(model: OperatorModel) -> float:
+    """Relative error (90%) of the ratio of two like layers.
+
+    From all pairs of measured widths of one layer that lie within a factor of two: how far the ratio of measured times is
+    from the ratio of predicted ones. The sweeps are few layers and the model has seen them, so it is never taken to be
+    less than the median error on layers that it has not seen. Without a sweep it is the error of a single time.
+    """
+    found = []
+    for sweep in model.sweeps:
+        widths = np.array(sweep.widths)
+        off = np.log(sweep.times_ms) - np.log(
+            np.maximum(model.predict_ms(geometry(sweep.at(sweep.widths))), 1e-12)
+        )
+        one, two = np.triu_indices(len(widths), 1)
+        near = widths[two] <= 2 * widths[one]
+        found.append(np.abs(off[two] - off[one])[near])
+    if not found or not sum(map(len, found)):
+        return single_error(model)
+    error = float(np.expm1(np.quantile(np.concatenate(found), SHARE)))
+    return float(np.clip(max(error, model.error.median_error), 0.005, max(single_error(model), 0.005)))
+
+
+def errors_of(model: SettingModel) -> PairedErrors:
+    """The errors of differences under one setting; worked out once per model."""
+    kept = model.__dict__
+    if "_paired_errors" not in kept:
+        kept["_paired_errors"] = PairedErrors(model)
+    found: PairedErrors = kept["_paired_errors"]
+    return found
+
+
+class PairedErrors:
+    """Errors of differences under one setting; what is worked out per operator is kept."""
+
+    def __init__(self, model: SettingModel) -> None:
+        self._model = model
+        self._known: dict[tuple[str, str], tuple[float, float]] = {}
+
+    def of(self, layer: Layer) -> tuple[float, float]:
+        """Relative errors (90%) for `layer`: of a single time, and of the ratio of two like layers."""
+        from timemodel.model.setting_model import kernel_of
+
+        key = (kernel_of(layer), layer.dtype)
+        if key not in self._known:
+            model, measured = self._model.find(*key)
+            if model is None or not measured:
+                self._known[key] = (UNKNOWN, UNKNOWN)
+            else:
+                self._known[key] = (single_error(model), pair_error(model))
+        return self._known[key]
+
+    def change_ms(self, before: Sequence[Layer], after: Sequence[Layer]) -> float:
+        """By how much (90%) the predicted saving of a change may be off, in ms.
+
+        Parameters
+        ----------
+        before, after
+            The same layers, now and changed, in the same order; what stays as it is may be among them.
+
+        Notes
+        -----
+        Per layer two errors are joined: of the price (the single error, on what is saved), and of the ratio (the paired
+        error, on what remains). Equal layers are equally wrong, so theirs add up; different ones partly average out.
+        """
+        kinds: dict[tuple[Layer, Layer], float] = {}
+        for old, new in zip(before, after, strict=True):
+            if old is not new and old != new:
+                kinds[old, new] = kinds.get((old, new), 0.0) + 1.0
+        if not kinds:
+            return 0.0
+        olds, news = [old for old, _ in kinds], [new for _, new in kinds]
+        was, now = self._model.predict_layers_ms(olds), self._model.predict_layers_ms(news)
+        errors = np.array([self.of(layer) for layer in news])
+        per_layer = np.hypot(errors[:, 0] * (was - now), errors[:, 1] * now)
+        return float(np.linalg.norm(per_layer * np.array(list(kinds.values()))))

@@ -1,0 +1,72 @@
+"""What a time model says of a network: plain values with read-only properties."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from profiler.network import Footprint
+
+
+@dataclass(frozen=True)
+class LayerPrediction:
+    """Predicted time of one layer. `covered` is False where the model never measured the operator and fell back."""
+
+    index: int
+    op: str
+    name: str
+    macs: int
+    predicted_ms: float
+    low_ms: float
+    high_ms: float
+    covered: bool
+    measured_ms: float | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The object that stands in ``layers`` of ``predict --json``."""
+        return {
+            "index": self.index, "op": self.op, "name": self.name, "macs": self.macs, "predicted_ms": self.predicted_ms,
+            "low_ms": self.low_ms, "high_ms": self.high_ms, "measured_ms": self.measured_ms, "covered": self.covered,
+        }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class NetworkPrediction:
+    """Predicted time of one network: the sum of its layers plus what the runtime adds.
+
+    `coverage` is the share of `predicted_ms` that comes from operators that the model has measured; `uncovered` names the
+    others. `low_ms` and `high_ms` bound 90% of networks. `peak_memory_bytes` is the arena that holds the activations,
+    `memory` all that the runtime takes; None where it is not known what lives at the same time.
+    """
+
+    network: str
+    device: str
+    dtype: str
+    threads: int
+    predicted_ms: float
+    low_ms: float
+    high_ms: float
+    coverage: float
+    uncovered: tuple[str, ...]
+    peak_memory_bytes: int
+    layers: tuple[LayerPrediction, ...]
+    memory: Footprint | None = None
+
+    def to_dict(self, measurement: Any = None) -> dict[str, Any]:
+        """The line that ``predict --json`` prints; `measurement` is a `profiler.Measurement` or None."""
+        layers: Sequence[LayerPrediction] = self.layers
+        measured = dict(getattr(measurement, "layer_ms", None) or {})
+        rows = [layer.to_dict() for layer in layers]
+        for row in rows:
+            row["measured_ms"] = measured.get(row["index"], row["measured_ms"])
+        return {
+            "network": self.network, "device": self.device, "dtype": self.dtype, "predicted_ms": self.predicted_ms,
+            "low_ms": self.low_ms, "high_ms": self.high_ms,
+            "measured_ms": getattr(measurement, "measured_ms", None),
+            "measured_p90_ms": getattr(measurement, "measured_p90_ms", None),
+            "load_ms": getattr(measurement, "load_ms", None), "first_ms": getattr(measurement, "first_ms", None),
+            "threads": self.threads, "coverage": self.coverage, "uncovered": list(self.uncovered),
+            "peak_memory_bytes": self.peak_memory_bytes,
+            "memory": self.memory.to_dict() if self.memory else None, "layers": rows,
+        }  # fmt: skip

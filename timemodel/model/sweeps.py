@@ -1,0 +1,91 @@
+"""Sweeps: measured layers that differ in their width only, which show the steps of the staircase one by one."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from profiler.network import Layer, Tensor
+from timemodel.model.checking import number, whole
+
+MIN_POINTS = 8
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Measured times of `layer` at several output widths."""
+
+    layer: Layer
+    widths: tuple[int, ...]
+    times_ms: tuple[float, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return {"layer": self.layer.to_dict(), "widths": list(self.widths), "times_ms": list(self.times_ms)}
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> Sweep:
+        """Read what `to_dict` wrote."""
+        layer = Layer.from_dict(value["layer"])
+        shapes = [tensor.shape for tensor in (*layer.inputs, *layer.outputs)]
+        if not layer.outputs or not all(isinstance(n, int) and n > 0 for shape in shapes for n in shape):
+            raise ValueError("the layer of a sweep has no sizes")
+        widths = tuple(whole(width, "a width of a sweep", least=1) for width in value["widths"])
+        times = tuple(number(time, "a time of a sweep", above=True) for time in value["times_ms"])
+        if len(widths) != len(times):
+            raise ValueError("a sweep has more widths than times, or fewer")
+        return cls(layer, widths, times)
+
+    def at(self, widths: Sequence[int]) -> list[Layer]:
+        """The layer at each of `widths`."""
+        return [with_width(self.layer, width) for width in widths]
+
+
+def width_of(layer: Layer) -> int:
+    """Output channels (or units) of `layer`."""
+    return layer.outputs[0].shape[-1]
+
+
+def with_width(layer: Layer, width: int) -> Layer:
+    """`layer` with `width` output channels, everything else as it is.
+
+    Raises
+    ------
+    KeyError
+        An operator that has no width of its own.
+    """
+    if layer.op not in ("conv_2d", "fully_connected", "depthwise_conv_2d"):
+        raise KeyError(layer.op)
+    inputs = list(layer.inputs)
+    weight = inputs[1].shape
+    if layer.op == "depthwise_conv_2d":
+        inputs[0] = dataclasses.replace(inputs[0], shape=(*inputs[0].shape[:-1], width))
+        inputs[1] = dataclasses.replace(inputs[1], shape=(*weight[:-1], width))
+    else:
+        inputs[1] = dataclasses.replace(inputs[1], shape=(width, *weight[1:]))
+    if len(inputs) > 2:
+        inputs[2] = dataclasses.replace(inputs[2], shape=(width,))
+    out = layer.outputs[0]
+    return dataclasses.replace(
+        layer, inputs=tuple(inputs), outputs=(Tensor((*out.shape[:-1], width), out.dtype),)
+    )
+
+
+def find_sweeps(layers: Sequence[Layer], times_ms: np.ndarray) -> list[Sweep]:
+    """Groups of at least `MIN_POINTS` layers that differ in width only, the largest group first."""
+    groups: dict[str, list[int]] = {}
+    for i, layer in enumerate(layers):
+        if layer.op in ("conv_2d", "fully_connected", "depthwise_conv_2d") and len(layer.inputs) > 1:
+            groups.setdefault(with_width(layer, 1).key, []).append(i)
+    found = []
+    for members in groups.values():
+        by_width = {width_of(layers[i]): i for i in members}
+        if len(by_width) >= MIN_POINTS:
+            widths = tuple(sorted(by_width))
+            times = tuple(float(times_ms[by_width[w]]) for w in widths)
+            found.append(Sweep(layers[by_width[widths[0]]], widths, times))
+    return sorted(found, key=lambda sweep: -len(sweep.widths))

@@ -1,0 +1,211 @@
+"""What it costs that weights and activations left the cache: the part of a network's time that no layer alone shows.
+
+Rising curves of price by distance (weights that meet few rows of input, weights that meet many, weights of windows,
+activations) are learned from chains, fans and small whole networks: see `profiler.probes.context` for the probes and
+`timemodel.runtime.reuse_distance` for what a network touches when. Distance is bytes walked over since the last touch, and beside them what
+others on the device walked over meanwhile: a cache that is shared with neighbours forgets by time, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from profiler.network import Network
+from timemodel.runtime.reuse_distance import (
+    CLASSES,
+    DATA,
+    Reuse,
+    elapsed_ms,
+    reuse,
+)
+from timemodel.tree import nonnegative
+
+KNOTS_MB = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0)
+"""Distances at which the price may begin to rise; it has risen at twice the distance."""
+FORGETTING_MB_PER_MS = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
+"""Rates to choose from at which others push data out of the cache."""
+
+_KNOTS = np.log2(np.array(KNOTS_MB) * 1e6)
+_STEPS = len(KNOTS_MB)
+_NOISE = 0.01
+"""Relative error that times have anyhow: prices that explain less are not believed."""
+_LONG_MS = 1.0
+
+
+def risen(distance_bytes: np.ndarray) -> np.ndarray:
+    """How far each step of price is climbed at each distance: ``[..., knots]`` from 0 (before the knot) to 1 (at twice it)."""
+    logs = np.log2(np.maximum(np.asarray(distance_bytes, dtype=np.float64), 1.0))
+    return np.clip(logs[..., None] - _KNOTS, 0.0, 1.0)
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """Prices of bytes from afar.
+
+    Parameters
+    ----------
+    prices_ms_per_mb : ndarray [classes, knots]
+        What each step of `KNOTS_MB` adds for each of `timemodel.runtime.reuse_distance.CLASSES`; 0 or more.
+    forgetting_mb_per_ms
+        Distance that passes by itself.
+    """
+
+    prices_ms_per_mb: np.ndarray
+    forgetting_mb_per_ms: float = 0.0
+
+    @classmethod
+    def free(cls) -> Traffic:
+        """Nothing costs anything: what holds until it is learned."""
+        return cls(np.zeros((len(CLASSES), _STEPS)))
+
+    def extra_ms(self, network: Network, layers_ms: np.ndarray) -> np.ndarray:
+        """Extra time ``[layers]`` in ms over `layers_ms`, what the layers take alone."""
+        accesses = reuse(network) if self.prices_ms_per_mb.any() else None
+        if accesses is None:
+            return np.zeros(len(network.layers))
+        climbed = _climbed(accesses, layers_ms, self.forgetting_mb_per_ms)
+        each = np.einsum("ak,ak->a", climbed, self.prices_ms_per_mb[accesses.kind])
+        return np.bincount(accesses.layer, weights=each, minlength=len(network.layers))
+
+    def price_ms_per_mb(self, distance_mb: np.ndarray) -> np.ndarray:
+        """Prices ``[classes, n]`` at distances ``[n]``, in ms per MB over the nearest cache."""
+        return self.prices_ms_per_mb @ risen(np.asarray(distance_mb) * 1e6).T
+
+    @classmethod
+    def fit(
+        cls,
+        networks: Sequence[Network],
+        layers_ms: Sequence[np.ndarray],
+        time_ms: np.ndarray,
+        overhead_ms: float,
+    ) -> Traffic:
+        """Learn from whole networks.
+
+        Parameters
+        ----------
+        networks
+            Chains, fans and networks, at least one.
+        layers_ms : sequence of ndarray
+            What their layers take alone.
+        time_ms : ndarray [n]
+            What the networks take.
+        overhead_ms
+            A call of a network that does next to nothing.
+
+        Notes
+        -----
+        Non-negative least squares of the relative error, reweighted so that a network whose layers are predicted badly (or
+        that was disturbed) does not set the prices, with a small pull to 0: a price needs evidence. The rate of forgetting
+        is the one of least error.
+        """
+        time_ms = np.asarray(time_ms, dtype=np.float64)
+        alone = np.array([float(layers.sum()) for layers in layers_ms]) + overhead_ms
+        goal = (time_ms - alone) / time_ms
+        # What lasts long meets every interruption, what is short is timed between them: that is no price of bytes.
+        lasting = (1.0 - np.exp(-alone / _LONG_MS))[:, None]
+        usual = _usual_price(networks, time_ms - alone)
+        found: list[tuple[float, Traffic]] = []
+        for rate in FORGETTING_MB_PER_MS if usual > 0 else ():
+            rows = np.array(
+                [_totals(network, layers, rate) for network, layers in zip(networks, layers_ms, strict=True)]
+            )
+            rows = np.hstack([rows * usual / time_ms[:, None], lasting])
+            solution, error = _robust(rows, goal)
+            prices = (solution[:-1] * usual).reshape(len(CLASSES), _STEPS)
+            found.append((error, cls(prices, rate)))
+        if not found:
+            return cls.free()
+        least = min(error for error, _ in found)
+        # Of rates that are as good the smallest is taken: on a device of one's own nothing is forgotten.
+        return next(traffic for error, traffic in found if error <= 1.01 * least)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return {
+            "distance_mb": list(KNOTS_MB),
+            "forgetting_mb_per_ms": self.forgetting_mb_per_ms,
+            "prices_ms_per_mb": dict(zip(CLASSES, self.prices_ms_per_mb.tolist(), strict=True)),
+        }
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> Traffic:
+        """Read what `to_dict` wrote.
+
+        Raises
+        ------
+        ValueError
+            The prices are negative, not finite, or belong to other distances.
+        """
+        if [float(v) for v in value["distance_mb"]] != list(KNOTS_MB):
+            raise ValueError("prices of memory traffic belong to other distances than this edgetime knows")
+        prices = np.array([[float(v) for v in value["prices_ms_per_mb"][name]] for name in CLASSES])
+        rate = float(value["forgetting_mb_per_ms"])
+        if prices.shape != (len(CLASSES), _STEPS) or not np.all(np.isfinite(prices)) or np.any(prices < 0):
+            raise ValueError(f"prices of memory traffic must be {_STEPS} numbers, 0 or more")
+        if not (np.isfinite(rate) and rate >= 0):
+            raise ValueError("forgetting_mb_per_ms must be a number, 0 or more")
+        return cls(prices, rate)
+
+
+def _climbed(accesses: Reuse, layers_ms: np.ndarray, rate: float) -> np.ndarray:
+    """MB ``[accesses, knots]`` that climb each step of price, beyond what they climb when the layer is timed alone."""
+    far = accesses.walked + rate * 1e6 * elapsed_ms(accesses, layers_ms)
+    near = accesses.alone + rate * 1e6 * layers_ms[accesses.layer]
+    return np.maximum(risen(far) - risen(near), 0.0) * (accesses.nbytes[:, None] / 1e6)
+
+
+def _totals(network: Network, layers_ms: np.ndarray, rate: float) -> np.ndarray:
+    """`_climbed` summed over a network, classes one after the other: ``[classes * knots]``."""
+    totals = np.zeros((DATA + 1, _STEPS))
+    accesses = reuse(network)
+    if accesses is not None:
+        np.add.at(totals, accesses.kind, _climbed(accesses, layers_ms, rate))
+    return totals.ravel()
+
+
+def _usual_price(networks: Sequence[Network], extra_ms: np.ndarray) -> float:
+    """Roughly what a MB from afar costs on this device: 90th percentile of extra time per MB of weights."""
+    weights = np.array([network.weight_bytes / 1e6 for network in networks])
+    heavy = weights >= 1.0
+    if not heavy.any():
+        return 0.0
+    return max(0.0, float(np.quantile(extra_ms[heavy] / weights[heavy], 0.9)))
+
+
+def _robust(rows: np.ndarray, goal: np.ndarray) -> tuple[np.ndarray, float]:
+    """Non-negative coefficients of ``rows @ x ~ goal`` that are about 1 where the data do not say otherwise smaller.
+
+    Outliers are weighted down. Returns the mean error, too, of which each row counts up to 0.1.
+    """
+    weight = np.ones(len(goal))
+    solution = np.zeros(rows.shape[1])
+    for _ in range(6):
+        part = rows * weight[:, None]
+        solution = nonnegative.solve(
+            part.T @ part + _NOISE**2 * np.eye(rows.shape[1]), part.T @ (goal * weight)
+        )
+        residual = np.abs(goal - rows @ solution)
+        typical = max(float(np.median(residual)), _NOISE)
+        weight = 1.0 / np.sqrt(np.maximum(1.0, residual / (2.0 * typical)))
+    error = float(np.minimum(np.abs(goal - rows @ solution), 0.1).mean())
+    return solution, error
+
+
+def traffic_in_words(traffic: Traffic) -> list[str]:
+    """What data beyond the cache costs, a sentence per class of access."""
+    distances = np.array([1.0, 4.0, 16.0, 64.0])
+    sentences = []
+    for name, prices in zip(CLASSES, traffic.price_ms_per_mb(2 * distances), strict=True):
+        rows = [
+            f"{mb:g} MB ago: {price * 1e3:.3g} us"
+            for mb, price in zip(2 * distances, prices, strict=True)
+            if price > 0
+        ]
+        sentences.append(f"{name} last touched … cost extra per MB: {', '.join(rows) if rows else 'nothing'}")
+    if traffic.forgetting_mb_per_ms:
+        sentences.append(f"others push {traffic.forgetting_mb_per_ms:g} MB out of the shared cache per ms")
+    return sentences

@@ -1,0 +1,174 @@
+"""How long ago, and how many bytes ago, a network last touched what each of its layers reads and writes.
+
+A layer that is timed alone, again and again, finds all its data where the last call left it. In a network the weights come
+round once per inference, a skip connection reads what was written many layers ago, and the first layers write where the last
+inference has not been for milliseconds. What lies in between decides how far away (L1, L2, L3, memory) the bytes are.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from profiler.network import Network, plan_arena
+
+VECTOR, MATRIX, WINDOW, DATA = 0, 1, 2, 3
+"""Classes of access: weights that meet few rows of input, weights that meet many, weights of windows, activations.
+
+The more is computed with a weight, the more of its way is hidden: a 3x3 convolution waits less per byte than a 1x1.
+"""
+CLASSES = ("vector weights", "matrix weights", "window weights", "activations")
+
+_FEW_ROWS = 4
+
+
+@dataclass(frozen=True)
+class Reuse:
+    """All accesses of one inference in steady state, as arrays ``[accesses]``.
+
+    Attributes
+    ----------
+    layer
+        Position of the layer that reads or writes.
+    kind
+        `VECTOR`, `MATRIX`, `WINDOW` or `DATA`.
+    nbytes
+        How much.
+    walked
+        Bytes of other things touched since these were touched last.
+    alone
+        The same where the layer is timed alone: all that it touches.
+    since
+        Position of the layer that touched them last; less than 0 where that was in the inference before (-1 is its last layer).
+    """
+
+    layer: np.ndarray
+    kind: np.ndarray
+    nbytes: np.ndarray
+    walked: np.ndarray
+    alone: np.ndarray
+    since: np.ndarray
+
+
+class _Arena:
+    """Who touched which part of the arena last: disjoint segments in order."""
+
+    def __init__(self) -> None:
+        self.starts: list[int] = []
+        self.ends: list[int] = []
+        self.who: list[int] = []
+
+    def last(self, begin: int, end: int) -> list[tuple[int, int]]:
+        """(who, bytes) of the segments under ``[begin, end)``."""
+        found = []
+        i = max(0, bisect_right(self.starts, begin) - 1)
+        while i < len(self.starts) and self.starts[i] < end:
+            shared = min(end, self.ends[i]) - max(begin, self.starts[i])
+            if shared > 0:
+                found.append((self.who[i], shared))
+            i += 1
+        return found
+
+    def touch(self, begin: int, end: int, who: int) -> None:
+        """Mark ``[begin, end)``; what it covers is cut away from others."""
+        first = max(0, bisect_right(self.starts, begin) - 1)
+        kept: list[tuple[int, int, int]] = []
+        i = first
+        while i < len(self.starts) and self.starts[i] < end:
+            start, stop, owner = self.starts[i], self.ends[i], self.who[i]
+            if start < begin:
+                kept.append((start, min(stop, begin), owner))
+            if stop > end:
+                kept.append((max(start, end), stop, owner))
+            i += 1
+        segments = sorted([*kept, (begin, end, who)])
+        self.starts[first:i] = [s for s, _, _ in segments]
+        self.ends[first:i] = [e for _, e, _ in segments]
+        self.who[first:i] = [w for _, _, w in segments]
+
+
+def reuse(network: Network) -> Reuse | None:
+    """The accesses of `network`; None where it is a bag of layers (a table), which says nothing of reuse.
+
+    Layers of loops and branches are left out: what runs many times finds its data where the last round left it. Kept on the
+    network for the next time.
+    """
+    kept: dict[str, Any] = network.__dict__
+    if "_reuse" not in kept:
+        kept["_reuse"] = _reuse(network) if network.layers and network.edges else None
+    known: Reuse | None = kept["_reuse"]
+    return known
+
+
+def _reuse(network: Network) -> Reuse:
+    tensors, count = network.tensors, len(network.layers)
+    place = {block.tensor: (block.offset, block.offset + block.nbytes) for block in plan_arena(network)}
+    arena_bytes = max((end for _, end in place.values()), default=0)
+    whole = float(network.weight_bytes + arena_bytes)
+    # What each layer touches for the first time in a while: its weights and outputs.
+    steps: list[tuple[int, list[tuple[int, int]], list[tuple[int, int]], float]] = []
+    walked = np.zeros(count + 1)
+    for position, (layer, edge) in enumerate(zip(network.layers, network.edges, strict=True)):
+        computed = [i for i in edge.inputs if i >= 0 and not tensors[i].constant]
+        fresh = 0.0
+        if computed and edge.graph == 0 and layer.repeat == 1:
+            reads = [place[i] for i in computed if i in place]
+            writes = [place[i] for i in edge.outputs if i in place]
+            own = float(sum(tensors[i].nbytes for i in (*computed, *edge.outputs)) + layer.weight_bytes)
+            steps.append((position, reads, writes, own))
+            fresh = float(sum(tensors[i].nbytes for i in edge.outputs) + layer.weight_bytes)
+        walked[position + 1] = walked[position] + fresh
+    rows: list[tuple[int, int, float, float, float, int]] = []
+    arena = _Arena()
+    for inference in (0, 1):
+        for position, reads, writes, own in steps:
+            layer = network.layers[position]
+            if inference and layer.weight_bytes:
+                out = layer.outputs[0]
+                few = out.size <= _FEW_ROWS * (out.shape[-1] if out.shape else 1)
+                window = any(layer.params.get(name, 1) != 1 for name in ("kernel_height", "kernel_width"))
+                kind = VECTOR if few else WINDOW if window else MATRIX
+                rows.append((position, kind, float(layer.weight_bytes), whole, own, position - count))
+            for begin, end in (*reads, *writes):
+                if inference:
+                    for who, shared in arena.last(begin, end):
+                        since = who - count
+                        between = (
+                            walked[position] - walked[since]
+                            if since >= 0
+                            else walked[position] + walked[count] - walked[who]
+                        )
+                        rows.append(
+                            (position, DATA, float(shared), min(float(between) + shared, whole), own, since)
+                        )
+            for begin, end in (*reads, *writes):
+                if end > begin:
+                    arena.touch(begin, end, position + inference * count)
+    table = np.array(rows, dtype=np.float64).reshape(-1, 6)
+    return Reuse(
+        table[:, 0].astype(np.intp),
+        table[:, 1].astype(np.intp),
+        table[:, 2],
+        table[:, 3],
+        table[:, 4],
+        table[:, 5].astype(np.intp),
+    )
+
+
+def elapsed_ms(accesses: Reuse, layers_ms: np.ndarray) -> np.ndarray:
+    """Time ``[accesses]`` from the end of the layer that touched the bytes last to the beginning of this one.
+
+    Parameters
+    ----------
+    layers_ms : ndarray [layers]
+        What each layer takes.
+    """
+    count = len(layers_ms)
+    clock = np.concatenate([[0.0], np.cumsum(layers_ms)])
+    before = clock[accesses.layer]
+    since = accesses.since
+    after = np.where(since >= 0, clock[since % count + 1], clock[since % count + 1] - clock[-1])
+    return np.maximum(before - after, 0.0)

@@ -1,0 +1,101 @@
+"""Leaves of a known tree fitted anew: the same splits, other measurements.
+
+The splits of an operator's tree say in which regimes its kernels work; what the work costs in each is another number on
+every device. So a structure that was found once, on other devices or from other times, can be kept and its leaves fitted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from timemodel.tree import nonnegative
+from timemodel.tree.regressor import Node, TimeTreeRegressor
+
+_ROUNDS = 6
+_LEAST_RESIDUAL = 0.02
+
+
+def refit(
+    tree: TimeTreeRegressor,
+    X: np.ndarray,
+    y: np.ndarray,
+    shrinkage: float = 0.5,
+    rounds: int = _ROUNDS,
+) -> TimeTreeRegressor:
+    """A tree with the splits of `tree` and leaves fitted to other rows, to least mean relative error.
+
+    Parameters
+    ----------
+    tree
+        Fitted.
+    X : ndarray [n, features]
+        In the columns that `tree` was fitted to.
+    y : ndarray [n]
+        Times above 0, in any unit.
+    shrinkage
+        Pull of a leaf's coefficients towards its parent's, in samples: leaves that few rows reach lean on it.
+    rounds
+        Rounds of reweighting that turn squared relative error into absolute; 0 keeps it squared.
+
+    Returns
+    -------
+    TimeTreeRegressor
+        A new one; `tree` stays as it is.
+    """
+    columns = np.asarray(tree.leaf_columns_)
+    scale = float(np.median(y))
+    goal = y / scale
+    raw = np.column_stack([np.ones(len(X)), X[:, columns]])
+    weight = 1.0 / goal
+    norm = np.sqrt(np.mean((raw * weight[:, None]) ** 2, axis=0))
+    norm = np.where(norm > 0, norm, 1.0)
+    nodes = [replace(node) for node in tree.nodes_]
+    pending: list[tuple[int, np.ndarray, np.ndarray | None]] = [(0, np.arange(len(X)), None)]
+    while pending:
+        at, members, parent = pending.pop()
+        node = nodes[at]
+        node.samples = len(members)
+        fitted = _fit(raw[members] / norm, goal[members], parent, shrinkage, rounds)
+        rows = raw[members] / norm * weight[members, None]
+        node.loss = float(np.sum((rows @ fitted - goal[members] * weight[members]) ** 2))
+        node.coefficients = fitted / norm
+        if node.feature >= 0:
+            value = X[members, node.feature]
+            left = np.mod(value, node.modulus) == 0 if node.modulus else value <= node.threshold
+            pending += [(node.left, members[left], fitted), (node.right, members[~left], fitted)]
+    return rebuilt(tree, nodes, scale)
+
+
+def rebuilt(tree: TimeTreeRegressor, nodes: Sequence[Node], scale: float) -> TimeTreeRegressor:
+    """A fitted tree of `nodes` with the parameters of `tree`."""
+    new = TimeTreeRegressor(**tree.get_params())
+    new.restore(list(nodes), scale, tree.n_features_in_)
+    return new
+
+
+def _fit(
+    rows: np.ndarray, goal: np.ndarray, parent: np.ndarray | None, shrinkage: float, rounds: int
+) -> np.ndarray:
+    """Non-negative coefficients of least relative error, pulled to `parent`."""
+    if not len(rows):
+        return np.zeros(rows.shape[1]) if parent is None else parent
+    prior = np.zeros(rows.shape[1]) if parent is None else parent
+    relative = rows / goal[:, None]
+    # Ones for the reweighting to start from: plain squared relative error.
+    weight = np.ones(len(goal))
+    solution = prior
+    for _ in range(rounds + 1):
+        gram = (relative * weight[:, None]).T @ relative
+        moment = relative.T @ weight
+        diagonal = np.diag(gram)
+        pull = np.zeros(len(diagonal))
+        if parent is not None:
+            pull = shrinkage / len(goal) * (diagonal + 0.02 * diagonal.max())
+        solution = nonnegative.solve(gram + np.diag(pull), moment + pull * prior)
+        residual = np.abs(relative @ solution - 1.0)
+        weight = 1.0 / np.maximum(residual, _LEAST_RESIDUAL)
+        weight /= weight.mean()
+    return solution
