@@ -1,7 +1,7 @@
 """Measured rounds of whole networks: kept as they are made, and what is taken for a network's time.
 
 A *round* is one measurement of one network: loaded anew, run for a second or so, in slices with the canary between them,
-as `profiler.measurement.whole_network.measure_network` does it. All networks are measured once per round before the next round begins,
+as `profiler.measurement.measure_network` does it. All networks are measured once per round before the next round begins,
 so that a slow quarter of an hour does not hit one network alone.
 """
 

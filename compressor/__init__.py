@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from compressor.data import Data, load_data
-    from compressor.export import ExportResult, export
+    from compressor.export import ExportResult
     from compressor.graph import ChannelGraph, build_graph, cut
     from compressor.pipeline import compress
     from compressor.pipeline.result import CompressionResult
@@ -23,22 +23,20 @@ __all__ = [
     "build_graph",
     "compress",
     "cut",
-    "export",
     "load_data",
 ]
 
 _HOMES = {
-    "ChannelGraph": "compressor.graph.builder",
-    "CompressionResult": "compressor.pipeline.result.compression_result",
-    "Data": "compressor.data.loading",
-    "ExportResult": "compressor.export.exporter",
-    "Options": "compressor.training.options",
-    "Schedule": "compressor.training.finetuning",
-    "build_graph": "compressor.graph.builder",
-    "compress": "compressor.pipeline.compression",
-    "cut": "compressor.graph.surgery",
-    "export": "compressor.export.exporter",
-    "load_data": "compressor.data.loading",
+    "ChannelGraph": "compressor.graph",
+    "CompressionResult": "compressor.pipeline.result",
+    "Data": "compressor.data",
+    "ExportResult": "compressor.export",
+    "Options": "compressor.training",
+    "Schedule": "compressor.training",
+    "build_graph": "compressor.graph",
+    "compress": "compressor.pipeline",
+    "cut": "compressor.graph",
+    "load_data": "compressor.data",
 }
 
 

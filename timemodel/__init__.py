@@ -5,20 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from timemodel.advise import advise
     from timemodel.fitting import fit_profile
     from timemodel.model import LayerPrediction, NetworkPrediction, TimeModel
     from timemodel.tree import TimeTreeRegressor
 
-__all__ = ["LayerPrediction", "NetworkPrediction", "TimeModel", "TimeTreeRegressor", "advise", "fit_profile"]
+__all__ = ["LayerPrediction", "NetworkPrediction", "TimeModel", "TimeTreeRegressor", "fit_profile"]
 
 _HOMES = {
-    "LayerPrediction": "timemodel.model.prediction",
-    "NetworkPrediction": "timemodel.model.prediction",
-    "TimeModel": "timemodel.model.time_model",
-    "TimeTreeRegressor": "timemodel.tree.regressor",
-    "advise": "timemodel.advise.advice",
-    "fit_profile": "timemodel.fitting.profile",
+    "LayerPrediction": "timemodel.model",
+    "NetworkPrediction": "timemodel.model",
+    "TimeModel": "timemodel.model",
+    "TimeTreeRegressor": "timemodel.tree",
+    "fit_profile": "timemodel.fitting",
 }
 
 

@@ -117,7 +117,7 @@ def compress(
     out
         The folder for everything that is made.
     budget_ms, max_accuracy_drop, max_size_kb, max_memory_kb, max_energy_mj, minimize
-        What is wanted, in any combination: see `compressor.pipeline.prepare.limits.Limits`. Without a limit on the loss of accuracy the
+        What is wanted, in any combination: see `compressor.pipeline.prepare.Limits`. Without a limit on the loss of accuracy the
         best score within the other limits is looked for; with one the least time (or what `minimize` names).
     points
         Networks to train in full along the front of accuracy against time, the winner included.
@@ -145,7 +145,7 @@ def compress(
         What stands for time in the search: ``time`` as predicted; or in its place ``flops``, to see what knowing the
         time is worth, or ``measured``: each candidate is run on the target, seconds each. The budget is of that.
     storage
-        URL of a database for the study, so that other machines can take part (`compressor.pipeline.shared.joining.join`); default: a
+        URL of a database for the study, so that other machines can take part (`compressor.pipeline.shared.join`); default: a
         journal in `out`. Methods: ``optuna``.
     workers
         Processes on this machine that take part, this one included.

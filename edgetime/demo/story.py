@@ -286,7 +286,9 @@ class Demo:
         return dict(json.loads((self.folder / name / "result.json").read_text("utf-8")))
 
     def _tell_model(self) -> None:
-        text = self._model().explain("conv_2d")
+        from timemodel.explain import explain
+
+        text = explain(self._model().setting(), "conv_2d")
         convolution = next((rules for rules in text if rules.startswith("conv_2d float32")), text[0])
         self.listener.note("\n".join(convolution.splitlines()[:4]))
 

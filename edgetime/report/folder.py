@@ -153,11 +153,13 @@ def describe_device(model: TimeModel) -> str:
 
 def staircases(model: TimeModel, op: str | None = None) -> list[dict[str, Any]]:
     """Charts of the operators that have measured widths, the usual ones first."""
+    from timemodel.explain import staircase
+
     known = [key for key in model.operators() if op in (None, key[0])]
     known.sort(key=_usual_first)
     shown = []
     for name, dtype in known:
-        steps = model.staircase(name, dtype)
+        steps = staircase(model.setting(), name, dtype)
         if steps is not None and len(steps["x_line"]) > 1:
             shown.append(charts.staircase(steps))
     return shown
@@ -182,6 +184,8 @@ def _staircases(page: Page, model: TimeModel, op: str | None = None) -> None:
 
 
 def _rules(page: Page, model: TimeModel, op: str | None = None) -> None:
+    from timemodel.explain import explain
+
     page.section("What the time model has learned")
     page.table(
         ["operator", "number type", "measured layers", "median error", "90% are within"],
@@ -199,7 +203,7 @@ def _rules(page: Page, model: TimeModel, op: str | None = None) -> None:
         folded="Error of every operator",
     )
     page.text("Errors are of layers that the model did not learn from (cross-validation).", soft=True)
-    page.folded("The rules in words", "\n\n".join(model.explain(op)))
+    page.folded("The rules in words", "\n\n".join(explain(model.setting(), op)))
 
 
 def _advised(page: Page, advice: Mapping[str, Any]) -> None:

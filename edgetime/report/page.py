@@ -195,7 +195,7 @@ def _cell(tag: str, text: str, right: bool) -> str:
 
 @cache
 def _template() -> str:
-    return resources.files("edgetime").joinpath("page.html").read_text("utf-8")
+    return resources.files("edgetime.report").joinpath("page.html").read_text("utf-8")
 
 
 @cache

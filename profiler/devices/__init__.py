@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from profiler.devices import agent
 from profiler.devices.agent import random_values
-from profiler.devices.default_target import default_target, note_python
+from profiler.devices.default import default_target, note_python
 from profiler.devices.setting import Setting, device_name
 from profiler.devices.target import (
     KERNELS,

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 from urllib.parse import unquote
 
 from profiler.devices import agent
-from profiler.devices.default_target import note_python
+from profiler.devices.default import note_python
 from profiler.devices.setting import Setting, device_name
 from profiler.errors import TargetError, UsageError
 

@@ -50,7 +50,7 @@ def _ask(path: Path, name: str, inputs: Mapping[int, tuple[int, ...]]) -> Shapes
         {"path": str(path.resolve()), "inputs": {str(k): list(v) for k, v in inputs.items()}}
     )
     code = "from profiler.tflite.shapes_from_runtime import main; main()"
-    root = str(Path(__file__).resolve().parent.parent)
+    root = str(Path(__file__).resolve().parents[2])
     environment = os.environ | {
         "PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
     }

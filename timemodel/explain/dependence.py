@@ -56,7 +56,7 @@ class Staircase:
 
 
 def dependences(model: OperatorModel) -> list[Dependence]:
-    """One line per size of `timemodel.explain.reference_layers`; values of which no layer lies within the measured sizes are left out."""
+    """One line per size of the reference layers; values of which no layer lies within the measured sizes are left out."""
     recipe = recipe_of(model.op)
     if recipe is None:
         return []

@@ -29,7 +29,7 @@ COLUMNS = (
 """Names of the columns of `geometry`.
 
 ``inner`` is the number of elements that lie together in what an operator walks over: the result's last axis, or what
-`timemodel.features.runs` says. ``broadcast`` is one of `BROADCAST_CODES`. ``groups`` are those of a convolution, ``results`` the number of
+`runs` says. ``broadcast`` is one of `BROADCAST_CODES`. ``groups`` are those of a convolution, ``results`` the number of
 result tensors; ``along_last`` says whether a reduction is over the last axis, ``variant`` whether an operator's other form is
 meant (approximate gelu, transposed right operand, a slice that drops axes or leaves gaps); ``rounds`` are those of a loop.
 """

@@ -12,6 +12,7 @@ from profiler.errors import TimeModelError, UsageError
 from profiler.network import Layer, Network
 from timemodel.model import file as model_file
 from timemodel.model.checking import table, text
+from timemodel.model.differences import errors_of
 from timemodel.model.operator_model import OperatorError
 from timemodel.model.prediction import NetworkPrediction
 from timemodel.model.setting_model import FALLBACK, SettingModel
@@ -74,25 +75,11 @@ class TimeModel:
         self, before: Sequence[Layer], after: Sequence[Layer], setting: str | None = None
     ) -> float:
         """By how much (90%) the predicted saving of changing layers may be off; see `timemodel.model.differences`."""
-        from timemodel.model.differences import errors_of
-
         return errors_of(self.setting(setting)).change_ms(before, after)
-
-    def explain(self, op: str | None = None, setting: str | None = None) -> list[str]:
-        """The rules in words, one text per operator and dtype; see `timemodel.explain.explanation`."""
-        from timemodel.explain import explain
-
-        return explain(self.setting(setting), op)
 
     def operators(self, setting: str | None = None) -> list[tuple[str, str]]:
         """What was measured: (operator, dtype)."""
         return [key for key in sorted(self.setting(setting).operators) if key[0] != FALLBACK]
-
-    def staircase(self, op: str, dtype: str = "float32", setting: str | None = None) -> dict[str, Any] | None:
-        """Measured points and the model's line over the output width; None where no sweep was measured."""
-        from timemodel.explain import staircase
-
-        return staircase(self.setting(setting), op, dtype)
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values."""

@@ -2,7 +2,7 @@
 
 Rising curves of price by distance (weights that meet few rows of input, weights that meet many, weights of windows,
 activations) are learned from chains, fans and small whole networks: see `profiler.probes.context` for the probes and
-`timemodel.runtime.reuse_distance` for what a network touches when. Distance is bytes walked over since the last touch, and beside them what
+`reuse_distance` for what a network touches when. Distance is bytes walked over since the last touch, and beside them what
 others on the device walked over meanwhile: a cache that is shared with neighbours forgets by time, too.
 """
 

@@ -235,7 +235,7 @@ class Finals:
         """The best; under a limit on the score the cheapest that keeps it and is no lucky draw.
 
         On few rows a score is partly luck, the cost is not: scores are drawn halfway to those of the neighbours in cost
-        (`compressor.pipeline.prepare.tolerance.levelled`). Of too few for that, or if none goes on keeping the limit, the cheapest is taken
+        (`compressor.pipeline.prepare.levelled`). Of too few for that, or if none goes on keeping the limit, the cheapest is taken
         that surely keeps it, or is not told apart from the best (the rule of one standard error; Breiman et al., 1984).
         """
         best, least = max(tried, key=self._standing), self._goal.least_score

@@ -67,7 +67,7 @@ class Workers:
 
     def __enter__(self) -> Workers:
         logs = self._folder / LOGS
-        packages = str(Path(__file__).resolve().parents[1])
+        packages = str(Path(__file__).resolve().parents[3])
         path = os.pathsep.join(filter(None, [packages, os.environ.get("PYTHONPATH")]))
         environment = {**os.environ, "PYTHONPATH": path, **self._extra, PARENT: str(os.getpid())}
         try:

@@ -186,7 +186,7 @@ def test_a_stopped_run_says_how_to_go_on(task: Path, time_model_file: Path, tmp_
     def stopped(*arguments, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("compressor.pipeline.compression.compress", stopped)
+    monkeypatch.setattr("compressor.pipeline.compress", stopped)
     shown = CliRunner().invoke(app, arguments(task, time_model_file, tmp_path / "o", "--budget-ms", 1))
     assert shown.exit_code == 1
     assert f"Stopped; what was finished is kept in {tmp_path / 'o'}" in shown.stderr.replace("\n", " ")
@@ -207,7 +207,7 @@ def test_a_goal_that_was_missed_still_has_its_page(
         write_json(out / "result.json", value)
         raise BudgetError("No network within 1 ms was found.")
 
-    monkeypatch.setattr("compressor.pipeline.compression.compress", missed)
+    monkeypatch.setattr("compressor.pipeline.compress", missed)
     shown = CliRunner().invoke(app, arguments(task, time_model_file, tmp_path / "o", "--budget-ms", 1))
     assert shown.exit_code == 1
     assert "Missed by 50%." in (tmp_path / "o" / "report.html").read_text()

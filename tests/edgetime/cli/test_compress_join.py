@@ -74,7 +74,7 @@ def test_what_goes_with_it_is_handed_on(monkeypatch: pytest.MonkeyPatch):
         given.update(options, where=where)
         return Joined("a study", 3, 7)
 
-    monkeypatch.setattr("compressor.pipeline.shared.joining.join", join)
+    monkeypatch.setattr("compressor.pipeline.shared.join", join)
     files = ("net.keras", "--data", "d.npz", "--time-model", "m.timemodel.json", "--calibration", "c.npz")
     status, shown, _ = asked("--join", "out", *files, "--storage", "sqlite:///s.db", "--minutes", 5, "--json")
     assert status == 0
@@ -104,7 +104,7 @@ def test_stopping_it_says_what_becomes_of_the_candidate(monkeypatch: pytest.Monk
     def stopped(*arguments, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("compressor.pipeline.shared.joining.join", stopped)
+    monkeypatch.setattr("compressor.pipeline.shared.join", stopped)
     status, _, told = asked("--join", "out")
     assert status == 1
     assert "Stopped; the candidate that was at work is left to the others" in told

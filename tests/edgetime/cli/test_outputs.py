@@ -9,11 +9,11 @@ import typing
 from pathlib import Path
 
 import pytest
-from tests.edgetime.test_cli import fails, run
 from typer.models import OptionInfo
 
 from edgetime.cli import VERBS
 from edgetime.terminal import OUTPUTS
+from tests.edgetime.cli.test_verbs import fails, run
 
 INPUTS = {
     "fit": {"profile", "table", "networks", "like"},

@@ -47,7 +47,7 @@ class PaperTarget(Target):
 def paper(monkeypatch: pytest.MonkeyPatch) -> None:
     """`local` is the device on paper, with a short plan of which 40 convolutions are all."""
     monkeypatch.setattr(target, "open_target", lambda spec: PaperTarget())
-    monkeypatch.setattr("profiler.probes.plan.plan_probes", lambda *arguments: list(PROBES))
+    monkeypatch.setattr("profiler.probes.plan_probes", lambda *arguments: list(PROBES))
     monkeypatch.setattr(profiling, "MAX_PASSES", 1)
 
 

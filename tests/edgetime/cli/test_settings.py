@@ -19,6 +19,7 @@ from profiler.operators import (
 )
 from profiler.probes import Probe, plan_pairs
 from timemodel import fit_profile
+from timemodel.explain import explain
 from timemodel.model import TimeModel
 
 SETTINGS = {
@@ -94,7 +95,7 @@ def test_each_setting_has_graph_rules_of_its_own(here: TimeModel) -> None:
             for model in here.settings.values()
         ]
         assert happens == ["fused", "fused", "apart"]
-    texts = [here.explain(setting=key)[-1] for key in here.settings]
+    texts = [explain(here.setting(key))[-1] for key in here.settings]
     fused = "float32: A PAD before a convolution or a depthwise convolution costs nothing: it runs inside it"
     assert fused in texts[0]
     assert fused not in texts[2]

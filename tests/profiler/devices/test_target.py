@@ -35,7 +35,7 @@ class FragileTarget(AgentTarget):
         self.starts = starts
 
     def command(self) -> tuple[list[str], bytes]:
-        root = str(Path(agent.__file__).resolve().parent.parent)
+        root = str(Path(agent.__file__).resolve().parent.parent.parent)
         code = f"""
 import os, sys
 sys.path.insert(0, {root!r})

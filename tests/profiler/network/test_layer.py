@@ -186,6 +186,6 @@ def test_layers_that_were_sent_to_another_process_equal_those_made_there():
     )
     ran = subprocess.run(
         [sys.executable, "-c", code], input=pickle.dumps(layer), capture_output=True, check=True,
-        env={**os.environ, "PYTHONHASHSEED": "12345"}, cwd=Path(__file__).parents[2],
+        env={**os.environ, "PYTHONHASHSEED": "12345"}, cwd=Path(__file__).parents[3],
     )  # fmt: skip
     assert ran.stdout.split() == [b"found"]

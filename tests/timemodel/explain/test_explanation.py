@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from profiler.errors import UsageError
-from timemodel.explain import explain_operator, rows_of
+from timemodel.explain import explain, explain_operator, rows_of, staircase
 from timemodel.model import OperatorError, OperatorModel
 from timemodel.tree import Node
 
 
 def test_says_where_the_steps_are(time_model):
-    text = time_model.explain("conv_2d")[-1]
+    text = explain(time_model.setting(), "conv_2d")[-1]
     assert text.startswith("conv_2d float32: ")
     assert "tiles of 16 output channels" in text
     assert "likes: output channels in multiples of 16: 17 costs " in text
@@ -19,7 +19,7 @@ def test_says_where_the_steps_are(time_model):
 
 
 def test_no_more_than_a_screen_per_operator(time_model):
-    assert all(rows_of(text.splitlines(), 80) <= 23 for text in time_model.explain())
+    assert all(rows_of(text.splitlines(), 80) <= 23 for text in explain(time_model.setting()))
 
 
 def deep_model(depth: int) -> OperatorModel:
@@ -68,7 +68,7 @@ def test_a_tree_without_splits_always_holds():
 
 
 def test_the_runtime_has_its_own_paragraph(time_model):
-    last = time_model.explain()[-1]
+    last = explain(time_model.setting())[-1]
     assert (
         "float32: A PAD before a convolution or a depthwise convolution costs nothing: it runs inside it"
         in last
@@ -79,11 +79,11 @@ def test_the_runtime_has_its_own_paragraph(time_model):
 
 def test_an_unknown_operator_is_answered_with_the_known_ones(time_model):
     with pytest.raises(UsageError, match=r"choose from .*conv_2d"):
-        time_model.explain("svdf")
+        explain(time_model.setting(), "svdf")
 
 
 def test_staircase_has_points_and_the_line(time_model):
-    steps = time_model.staircase("conv_2d")
+    steps = staircase(time_model.setting(), "conv_2d")
     assert len(steps["x"]) == len(steps["measured_ms"]) >= 30
     line = dict(zip(steps["x_line"], steps["predicted_ms"], strict=True))
     assert line[17] > 1.2 * line[16]
@@ -91,5 +91,5 @@ def test_staircase_has_points_and_the_line(time_model):
 
 
 def test_no_sweep_no_staircase(time_model):
-    assert time_model.staircase("mean") is None
-    assert time_model.staircase("conv_2d", "int8") is None
+    assert staircase(time_model.setting(), "mean") is None
+    assert staircase(time_model.setting(), "conv_2d", "int8") is None

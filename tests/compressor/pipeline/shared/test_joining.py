@@ -40,7 +40,7 @@ from profiler.probes import Probe
 from timemodel.fitting import fit_setting
 from timemodel.model import SettingModel, TimeModel
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[4]
 BRIEF = Schedule(epochs=1, batch_size=16, learning_rate=5e-3)
 OPTIONS = Options(search=BRIEF, final=BRIEF, finalists=1)
 NAMES = {"model": "net.keras", "data": "data.npz", "time_model": "pc.timemodel.json"}

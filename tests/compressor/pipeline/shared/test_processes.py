@@ -14,7 +14,7 @@ from postgres_server import postgres_server
 
 from compressor.search.optuna import open_storage
 
-TESTS = Path(__file__).resolve().parents[1]
+TESTS = Path(__file__).resolve().parents[3]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), str(TESTS.parent)])}
 
 

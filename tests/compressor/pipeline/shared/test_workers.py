@@ -16,7 +16,7 @@ from compressor.pipeline.shared import (
     thread_limits,
 )
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[4]
 
 NAPPING = """
 import os, pathlib, sys, time

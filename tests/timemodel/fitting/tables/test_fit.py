@@ -11,6 +11,7 @@ from profiler.operators import (
     fully_connected,
     unary,
 )
+from timemodel.explain import explain
 from timemodel.features import geometry
 from timemodel.fitting.tables import (
     MAX_LEAVES,
@@ -108,7 +109,7 @@ def test_fit_save_load_and_predict(tmp_path, parallel):
     assert not seen.covered[120:].any()
     assert (seen.low_ms <= seen.predicted_ms).all()
     assert (seen.predicted_ms <= seen.high_ms).all()
-    assert again.explain()
+    assert explain(again.setting())
 
 
 def test_parallel_features_are_explained_in_words(parallel):

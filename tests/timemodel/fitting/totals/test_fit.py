@@ -8,6 +8,7 @@ import pytest
 
 from profiler.errors import DataError, UsageError
 from profiler.operators import conv_2d, depthwise_conv_2d
+from timemodel.explain import explain
 from timemodel.fitting.totals import (
     Totals,
     common_profile,
@@ -125,7 +126,7 @@ def test_the_time_model_is_saved_explained_and_sure_of_itself(made_up, tmp_path)
     model = TimeModel.load(path)
     assert model.device == "b"
     assert {op for op, _ in model.operators()} == {"conv_2d", "depthwise_conv_2d"}
-    assert model.explain()
+    assert explain(model.setting())
     predicted = model.predict_layers_ms(list(networks[0])).sum()
     assert predicted == pytest.approx(fit_totals(networks, times).networks_ms(networks[:1])[0, 1])
     terms = model.setting().terms
