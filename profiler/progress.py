@@ -12,6 +12,6 @@ def silent(fraction: float, note: str) -> None:
     """Listen to nothing."""
 
 
-def within(progress: ProgressCallback, start: float, end: float) -> ProgressCallback:
+def sub_progress(progress: ProgressCallback, start: float, end: float) -> ProgressCallback:
     """A callback for a part of the work: its 0 to 1 become `start` to `end` of `progress`."""
     return lambda fraction, note: progress(start + (end - start) * min(max(fraction, 0.0), 1.0), note)

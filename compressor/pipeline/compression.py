@@ -58,7 +58,7 @@ from profiler.locks import owned
 from profiler.progress import (
     ProgressCallback,
     silent,
-    within,
+    sub_progress,
 )
 
 _SEARCH_SHARE = 0.55
@@ -226,11 +226,13 @@ def compress(
                 partial(alike, by=prepared.single_costs(goal)[goal.cost_name]),
             )  # fmt: skip
             finals_end = deadline - _RESERVE_SHARE * (deadline - started) if minutes else math.inf
-            trained = _train(finals, prepared, best, points, finals_end, within(progress, 0.6, 0.9), alike)
+            trained = _train(
+                finals, prepared, best, points, finals_end, sub_progress(progress, 0.6, 0.9), alike
+            )
             notes = budget_notes(goal, trained[0].trial, steer)
             prepared = replace(prepared, notes=(*prepared.notes, *notes))
             wanted = Request(limits, goal, searcher.name, seed, target, measure, started, deadline)
-            result = make_result(prepared, workspace, trained, best, wanted, within(progress, 0.9, 1.0))
+            result = make_result(prepared, workspace, trained, best, wanted, sub_progress(progress, 0.9, 1.0))
             result.save()
             workspace.clear_checkpoints()
             progress(1.0, "done")
@@ -256,8 +258,8 @@ def _train(
     now = time.monotonic()
     share = _WINNER_SHARE if points > 1 else 1.0
     winners_end = now + share * (deadline - now) if math.isfinite(deadline) else math.inf
-    winner = finals.run(trials, winners_end, within(progress, 0.0, share))
-    told = within(progress, share, 1.0)
+    winner = finals.run(trials, winners_end, sub_progress(progress, 0.0, share))
+    told = sub_progress(progress, share, 1.0)
     return train_points(prepared, finals, trials, winner, points, deadline, told, alike)
 
 

@@ -41,7 +41,7 @@ from compressor.search import Goal, Trial
 from profiler.devices import Target
 from profiler.errors import TargetError
 from profiler.network import peak_memory_bytes
-from profiler.progress import ProgressCallback, within
+from profiler.progress import ProgressCallback, sub_progress
 from profiler.tflite import read_network
 
 _REPEATED_KEYS = frozenset({"groups", "target_shape", "newshape", "shape", "batch_shape", "projection_dim"})
@@ -101,11 +101,11 @@ def make_result(
         The winner first.
     """
     notes = list(prepared.notes)
-    files = write_files(prepared, workspace, points, notes, within(progress, 0.0, 0.4))
+    files = write_files(prepared, workspace, points, notes, sub_progress(progress, 0.0, 0.4))
     progress(0.4, "running on validation and test rows")
     test = _scores(prepared, files.tflite, prepared.test_rows)
     validation = _scores(prepared, files.tflite, prepared.validation_rows)
-    measured = _measure(prepared, files, request, notes, within(progress, 0.5, 0.98))
+    measured = _measure(prepared, files, request, notes, sub_progress(progress, 0.5, 0.98))
     facts = {
         name: _facts(prepared, workspace, files, name, points[0], test, validation, measured.turns)
         for name in ("original", "quantized", WINNER)
@@ -190,7 +190,7 @@ def _measure(
     shown = {name: files.tflite[name] for name in files.shown()}
     seconds = seconds_a_turn(len(shown), request.deadline - time.monotonic())
     try:
-        turns = measure_in_turns(shown, target, seconds=seconds, progress=within(progress, 0.0, 0.9))
+        turns = measure_in_turns(shown, target, seconds=seconds, progress=sub_progress(progress, 0.0, 0.9))
         progress(0.9, "measuring layers")
         layers = layers_ms({name: files.tflite[name] for name in (files.base, WINNER)}, target, 2 * seconds)
     except TargetError as error:
