@@ -14,7 +14,6 @@ from profiler.network import Layer, Network
 from profiler.widths import (
     WidthGroup,
     Widths,
-    analyse_widths,
 )
 from timemodel.advise.precision import number_types
 from timemodel.advise.results import (
@@ -94,7 +93,7 @@ def advise(
         raise UsageError(
             f"min_saving must be in [0, 1) and most_steps at least 1, not {min_saving} and {most_steps}."
         )
-    widths = analyse_widths(network)
+    widths = Widths(network)
     times = np.asarray(time_model.predict_layers_ms(network.layers, setting=setting), dtype=float)
     total_ms = time_model.predict_total_ms(network, setting=setting)
     staircases = _staircases(time_model, widths, times, setting)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from profiler.network import Layer
-from profiler.operators import with_dtype
+from profiler.operators import operator, operators, with_dtype
 from timemodel.explain.comparisons import contrasts_of, elements
 from timemodel.explain.evidence import Evidence, why
 from timemodel.explain.preferred_widths import (
@@ -17,7 +17,6 @@ from timemodel.explain.preferred_widths import (
     times,
     width_findings,
 )
-from timemodel.explain.reference_layers import UNARY_OPS, recipe_of
 from timemodel.features import geometry
 from timemodel.model import FALLBACK, OperatorModel, SettingModel, single_error
 
@@ -213,7 +212,7 @@ def _in_leaf(model: OperatorModel, layers: Sequence[Layer]) -> Evidence:
 def _number_types(model: SettingModel, op: str, dtype: str) -> list[Statement]:
     """How an operator in another number type compares with float32."""
     base, other = model.operators.get((op, "float32")), model.operators[op, dtype]
-    recipe = recipe_of(op)
+    recipe = operator(op).reference
     if dtype == "float32" or base is None or recipe is None:
         return []
     layers = recipe.layers(op, "float32")
@@ -233,16 +232,16 @@ def _in_float(effect: float) -> str:
 
 def _against_others(model: SettingModel, op: str, dtype: str) -> list[Statement]:
     """How much dearer an elementwise operator is than the cheapest, and a depthwise convolution than an ordinary one."""
-    recipe = recipe_of(op)
+    recipe = operator(op).reference
     if recipe is None:
         return []
-    if op in UNARY_OPS:
+    if operator(op).features == "unary":
         usual, per = _cheapest(model, dtype), ""
     elif op == "depthwise_conv_2d":
         usual, per = "conv_2d", " per MAC"
     else:
         return []
-    other = recipe_of(usual)
+    other = operator(usual).reference
     if usual == op or other is None or (usual, dtype) not in model.operators:
         return []
     cases = list(zip(other.layers(usual, dtype), recipe.layers(op, dtype), strict=True))
@@ -255,13 +254,18 @@ def _against_others(model: SettingModel, op: str, dtype: str) -> list[Statement]
     return [found] if found and found.effect > 1.5 else []
 
 
+def _unary_operators() -> list[str]:
+    """Elementwise operators of one operand of which ordinary layers are known."""
+    return [entry.name for entry in operators() if entry.features == "unary" and entry.reference]
+
+
 def _cheapest(model: SettingModel, dtype: str) -> str:
     """The elementwise operator of one operand that takes least on ordinary layers; "" where none was measured."""
-    recipe = recipe_of("relu")
+    recipe = operator("relu").reference
     assert recipe is not None
     times = {
         op: float(model.operators[op, dtype].predict_ms(geometry(recipe.layers(op, dtype))).sum())
-        for op in UNARY_OPS
+        for op in _unary_operators()
         if (op, dtype) in model.operators and op not in ("quantize", "dequantize")
     }
     return min(times, key=lambda op: times[op], default="")
@@ -269,7 +273,7 @@ def _cheapest(model: SettingModel, dtype: str) -> str:
 
 def _beyond_cache(model: OperatorModel, setting: str, overhead_ms: float) -> Statement | None:
     """Whether data that does not fit in the cache costs more per element."""
-    recipe, cache = recipe_of(model.op), model.tiles.get("cache")
+    recipe, cache = operator(model.op).reference, model.tiles.get("cache")
     if recipe is None or not cache or "side" not in recipe.axes or "channels" not in recipe.axes:
         return None
     cases = []

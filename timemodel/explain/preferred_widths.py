@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from profiler.network import Layer
-from timemodel.explain.reference_layers import recipe_of
+from profiler.operators import operator
 from timemodel.features import geometry
 from timemodel.model import OperatorModel, pair_error, with_width
 
@@ -138,7 +138,7 @@ def staircases(model: OperatorModel, overhead_ms: float = 0.0) -> Lines | None:
     """
     if not model.sweeps:
         return None
-    recipe = recipe_of(model.op)
+    recipe = operator(model.op).reference
     layers = [sweep.layer for sweep in model.sweeps]
     if recipe is not None:
         layers += recipe.layers(model.op, model.dtype)
