@@ -25,8 +25,8 @@ from profiler.operators.registry import (
     strides,
 )
 from profiler.operators.sizes import (
-    ON_MAPS,
     REFERENCE_SIDES,
+    REFERENCE_WIDTHS,
     both_ways,
     reference_maps,
     window_output,
@@ -147,7 +147,7 @@ register_operator(
             _reference_depthwise,
             reference_maps((8, 128), (14, 96), (16, 64), (28, 64), (32, 32), kernel=3),
             {
-                **ON_MAPS,
+                "channels": REFERENCE_WIDTHS,
                 "side": REFERENCE_SIDES[2:],
                 "kernel": (2, 3, 4, 5, 7),
                 "stride": (1, 2),
