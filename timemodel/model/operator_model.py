@@ -27,7 +27,7 @@ from timemodel.model.checking import (
     whole,
 )
 from timemodel.model.sweeps import Sweep, find_sweeps
-from timemodel.tree import BLOCK_ROWS, TreeNode, TimeTreeRegressor, nonnegative
+from timemodel.tree import BLOCK_ROWS, TimeTreeRegressor, TreeNode, nonnegative
 
 _OF_OVERHEAD = 0.9
 MIN_PROBES = 8

@@ -11,4 +11,4 @@ from timemodel.tree.node import TreeNode
 from timemodel.tree.refitting import refit
 from timemodel.tree.regressor import TimeTreeRegressor
 
-__all__ = ["BLOCK_ROWS", "TreeNode", "TimeTreeRegressor", "nonnegative", "refit"]
+__all__ = ["BLOCK_ROWS", "TimeTreeRegressor", "TreeNode", "nonnegative", "refit"]

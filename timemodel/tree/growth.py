@@ -80,7 +80,9 @@ class Growth:
     def _add(self, members: np.ndarray, coefficients: np.ndarray, gain: float = 0.0) -> int:
         residual = self.rows[members] @ coefficients - self.goal[members]
         self.nodes.append(
-            TreeNode(coefficients=coefficients, samples=len(members), loss=float(residual @ residual), gain=gain)
+            TreeNode(
+                coefficients=coefficients, samples=len(members), loss=float(residual @ residual), gain=gain
+            )
         )
         at = len(self.nodes) - 1
         self.members[at] = members

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from timemodel.tree import TreeNode, TimeTreeRegressor, nonnegative
+from timemodel.tree import TimeTreeRegressor, TreeNode, nonnegative
 
 _SHRINKAGE = 0.5
 _THRESHOLDS = 48
