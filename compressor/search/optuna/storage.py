@@ -116,7 +116,7 @@ def open_storage(url: str | None, folder: Path | None, beat_s: int = 10, grace_s
             return open_database(str(url), beat_s, grace_s)
     except ImportError as error:
         raise MissingExtraError(
-            f'A study in {shown_place(url, folder)} needs a driver that is not installed: pip install '
+            f"A study in {shown_place(url, folder)} needs a driver that is not installed: pip install "
             '"edgetime[postgres]".'
         ) from error
 

@@ -111,7 +111,9 @@ class SharedStudy:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # that heartbeats go with `Study.optimize`: see `working_on`
                 asked = self.study.ask()
-            asked.set_user_attr("process", f"{platform.node()}:{os.getpid()}")  # for people who look at the study
+            asked.set_user_attr(
+                "process", f"{platform.node()}:{os.getpid()}"
+            )  # for people who look at the study
             if "kind" not in asked.user_attrs:
                 asked.set_user_attr("kind", "front")
             if "begun" in asked.user_attrs:  # by a process that ended
