@@ -8,7 +8,7 @@ from timemodel.explain import explain
 from timemodel.explain.explanation import explain_operator
 from timemodel.explain.tree_in_words import rows_of
 from timemodel.model import OperatorError, OperatorModel
-from timemodel.tree import Node
+from timemodel.tree import TreeNode
 
 
 def test_says_where_the_steps_are(time_model):
@@ -30,12 +30,12 @@ def deep_model(depth: int) -> OperatorModel:
     for level in range(depth):
         below = len(nodes) + 1
         nodes += [
-            Node(
+            TreeNode(
                 feature=0, threshold=1000.0 / (level + 1), left=below + 1, right=below, gain=1.0 / (level + 1)
             ),
-            Node(samples=10),
+            TreeNode(samples=10),
         ]
-    nodes.append(Node(samples=10))
+    nodes.append(TreeNode(samples=10))
     error = OperatorError("softmax", "float32", 100, depth + 1, 0.1, 0.05, 0.2)
     model = OperatorModel("softmax", "float32", {}, None, 0.9, 1.1, None, error, [])
     costs, _ = model.names()
