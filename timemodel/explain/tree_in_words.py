@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from timemodel.explain.evidence import split_text
 from timemodel.features import ACTIVATION_CODES
 from timemodel.features import UNITS as PARALLEL_UNITS
 from timemodel.model import OperatorModel
@@ -107,8 +108,6 @@ class Branch:
 
 def drawing(model: OperatorModel) -> Branch:
     """The whole tree of `model`, root first."""
-    from timemodel.explain.evidence import split_text
-
     costs, sizes = model.names()
     nodes = model.tree.nodes_
 
