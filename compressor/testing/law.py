@@ -39,13 +39,13 @@ def assert_law_holds(model: Any, keep: Keep) -> Any:
     # They really carry nothing: whatever the removed channels' own weights are, the outputs stay the same.
     stays, rng = graph.kept(keep), np.random.default_rng(1)
     for axis in graph.axes:
-        if axis.role == "in" or stays[axis.atoms].all():
+        if axis.role == "in" or stays[axis.channels].all():
             continue
         layer = dict(layers_of(silenced))[axis.layer]
         values = layer.get_weights()
         position = weight_names(layer).index(axis.variable)
         noise = rng.uniform(0.5, 2.0, values[position].shape)
-        gone = along(~stays[axis.atoms], axis.axis, noise.ndim)
+        gone = along(~stays[axis.channels], axis.axis, noise.ndim)
         values[position] = np.where(gone, noise, values[position]).astype("float32")
         layer.set_weights(values)
     np.testing.assert_allclose(outputs_of(silenced), expected, rtol=1e-4, atol=1e-5)
