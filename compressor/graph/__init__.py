@@ -9,7 +9,7 @@ from compressor.graph.builder import build_graph
 from compressor.graph.channel_graph import ChannelGraph
 from compressor.graph.masking import normalise_masked
 from compressor.graph.records import ChannelAxis, Group, SizeForm, Widths
-from compressor.graph.rules import Frozen, register_rule
+from compressor.graph.rules import Frozen, load_rules, register_rule
 from compressor.graph.surgery import Keep, along, cut, inside, masked, resize
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "build_graph",
     "cut",
     "inside",
+    "load_rules",
     "masked",
     "normalise_masked",
     "register_rule",

@@ -17,7 +17,17 @@ from numpy.typing import NDArray
 
 from compressor.graph.channel_graph import ChannelGraph
 from compressor.graph.records import ChannelAxis, Count, FrozenLayer, Rescale, Statistics
-from compressor.graph.rules import RECURRENT, ChannelIds, Frozen, Outputs, Recorder, Rule, in_words, rule_of
+from compressor.graph.rules import (
+    RECURRENT,
+    ChannelIds,
+    Frozen,
+    Outputs,
+    Recorder,
+    Rule,
+    in_words,
+    load_rules,
+    rule_of,
+)
 from compressor.graph.topology import Call, TensorKey, Topology, read_topology
 from compressor.graph.units import find_groups, joined, tied
 from profiler.errors import UsageError
@@ -34,6 +44,7 @@ def build_graph(model: Any) -> ChannelGraph:
     UsageError
         The model is subclassed or was never built.
     """
+    load_rules()
     return _Builder(read_topology(model)).build()
 
 

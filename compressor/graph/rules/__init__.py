@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from compressor.graph.rules.base import ChannelIds, Frozen, Outputs, Recorder, Rule, in_words
 from compressor.graph.rules.recurrent import RULES as RECURRENT
-from compressor.graph.rules.registry import register_rule, rule_of
+from compressor.graph.rules.registry import load_rules, register_rule, rule_of
 
 __all__ = [
     "RECURRENT",
@@ -18,6 +18,7 @@ __all__ = [
     "Recorder",
     "Rule",
     "in_words",
+    "load_rules",
     "register_rule",
     "rule_of",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 
 from compressor.graph.rules import (
@@ -15,6 +16,7 @@ from compressor.graph.rules import (
 )
 from compressor.graph.rules.base import Rule
 from profiler.errors import UsageError
+from profiler.plugins import load_plugins
 
 RULES: Mapping[str, Rule] = {
     **weighted.RULES,
@@ -82,6 +84,13 @@ def register_rule(layer: type | str, rule: Rule) -> None:
             f"The layer {name} has a rule already, from {whose}: register one rule for each layer, or rename the layer."
         )
     _registered[kind] = rule
+
+
+@functools.cache
+def load_rules() -> tuple[str, ...]:
+    """Register the rules of installed packages, once; one sentence for each that was left out."""
+    taken = [*RULES, *(kind.removeprefix("custom:") for kind in _registered)]
+    return tuple(load_plugins("edgetime.rules", register_rule, taken))
 
 
 def rule_of(kind: str) -> Rule | None:
