@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from compressor.search.base import Trial
+from compressor.search.trial import Trial
 
 RUNGS = 3
 """A trial is looked at once, after one part in so many of its training."""

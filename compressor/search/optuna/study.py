@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from compressor.graph import Widths
-from compressor.search.base import SearchOverError, Trial
+from compressor.search.base import SearchOverError
 from compressor.search.optuna.ownership import Owner, Pulse
 from compressor.search.optuna.policy import Past
 from compressor.search.optuna.proposals import (
@@ -29,6 +29,7 @@ from compressor.search.optuna.storage import (
     open_storage,
     telling,
 )
+from compressor.search.trial import Trial
 
 LEVEL = "level"
 """The parameter that says which cost a trial stays within."""
@@ -247,7 +248,7 @@ class SharedStudy:
         """Put in a trial that was finished before there was this study."""
         import optuna
 
-        attributes = {"kind": "known", "widths": trial.widths, "trial": trial.to_dict()}
+        attributes = {"kind": "known", "widths": dict(trial.widths), "trial": trial.to_dict()}
         with telling(self.where):
             self.study.add_trial(
                 optuna.trial.create_trial(

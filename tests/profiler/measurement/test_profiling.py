@@ -221,7 +221,7 @@ SCRIPT = """
 import sys
 from profiler.probes.probe import Probe
 from profiler.measurement.profiling import profile
-from profiler.operators.constructors import conv_2d
+from profiler.operators import conv_2d
 from profiler.devices import open_target
 
 probes = [Probe("layer", (conv_2d(4, 4, 3, channels),)) for channels in range(1, 121)]
