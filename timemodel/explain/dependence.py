@@ -10,9 +10,7 @@ import numpy as np
 
 from profiler.operators import operator
 from timemodel.features import geometry
-from timemodel.model import OperatorModel, Sweep
-
-_MOST_POINTS = 600
+from timemodel.model import OperatorModel
 
 
 @dataclass(frozen=True)
@@ -40,19 +38,6 @@ class Dependence:
     high: tuple[float, ...]
     usual: Any
     layers: int
-
-
-@dataclass(frozen=True)
-class Staircase:
-    """Measured points of one sweep and the model's line with its interval, times in ms."""
-
-    layer: str
-    x: tuple[int, ...]
-    measured_ms: tuple[float, ...]
-    x_line: tuple[int, ...]
-    predicted_ms: tuple[float, ...]
-    low_ms: tuple[float, ...]
-    high_ms: tuple[float, ...]
 
 
 def dependences(model: OperatorModel) -> list[Dependence]:
@@ -85,37 +70,6 @@ def dependences(model: OperatorModel) -> list[Dependence]:
             )
         )  # fmt: skip
     return found
-
-
-def staircases(model: OperatorModel) -> list[Staircase]:
-    """Every measured sweep of `model`, the one with most points first."""
-    found = []
-    for sweep in model.sweeps:
-        line = list(range(1, max(sweep.widths) + 1))
-        if len(line) > _MOST_POINTS:
-            spread = np.linspace(1, max(sweep.widths), _MOST_POINTS).astype(int).tolist()
-            line = sorted({*spread, *sweep.widths})
-        predicted = model.predict_ms(geometry(sweep.at(line)))
-        found.append(
-            Staircase(
-                describe(sweep), sweep.widths, sweep.times_ms, tuple(line), _tuple(predicted),
-                _tuple(predicted * model.low), _tuple(predicted * model.high),
-            )
-        )  # fmt: skip
-    return found
-
-
-def describe(sweep: Sweep) -> str:
-    """The layer that a sweep varies, without its width: ``3x3, stride 1, on 32x32x32``."""
-    layer = sweep.layer
-    shape = layer.activations[0].shape[1:]
-    if layer.op == "depthwise_conv_2d":
-        shape = shape[:-1]
-    text = "x".join(map(str, shape))
-    kernel = layer.params.get("kernel_height")
-    if kernel is None:
-        return f"{text} inputs"
-    return f"{kernel}x{layer.params['kernel_width']}, stride {layer.params['stride_height']}, on {text}"
 
 
 def _usual(axis: str, values: Sequence[Any], bases: Sequence[Any]) -> Any:

@@ -16,7 +16,7 @@ from timemodel.model import OperatorModel
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a statement rests on.
+    """What a finding rests on.
 
     Parameters
     ----------
@@ -122,6 +122,17 @@ def why(
         name = "call" if constant * np.sign(effect) > beyond[largest] * np.sign(effect) else costs[largest]
         votes["leaf", path[-1], name, nodes[path[-1]].samples] += 1
     return Evidence(*votes.most_common(1)[0][0])
+
+
+def main_cost(model: OperatorModel, layers: Sequence[Layer]) -> Evidence:
+    """The leaf that prices most of `layers`, and the cost that makes up most of it."""
+    matrix = model.matrix(geometry(layers))
+    leaves = model.tree.apply_rows(matrix)
+    leaf = int(np.bincount(leaves).argmax())
+    node = model.tree.nodes_[leaf]
+    parts = (node.coefficients[1:] * matrix[leaves == leaf][:, : len(node.coefficients) - 1]).mean(axis=0)
+    name = "call" if node.coefficients[0] > parts.max() else model.names()[0][int(parts.argmax())]
+    return Evidence("leaf", leaf, name, node.samples)
 
 
 def _parting(path: Sequence[int], other: Sequence[int]) -> int:

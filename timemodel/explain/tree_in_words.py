@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from timemodel.explain.evidence import split_text
 from timemodel.features import ACTIVATION_CODES
 from timemodel.features import UNITS as PARALLEL_UNITS
 from timemodel.model import OperatorModel
-from timemodel.tree import Node
+from timemodel.tree import TreeNode
 
 SCREEN_ROWS = 23
 """Rows of a terminal of 80x24 that are left above the prompt."""
@@ -107,8 +108,6 @@ class Branch:
 
 def drawing(model: OperatorModel) -> Branch:
     """The whole tree of `model`, root first."""
-    from timemodel.explain.evidence import split_text
-
     costs, sizes = model.names()
     nodes = model.tree.nodes_
 
@@ -168,15 +167,15 @@ def number(value: float) -> str:
     return f"{value:.2g}" if value < 100 else f"{value:.0f}"
 
 
-def _children(node: Node) -> tuple[int, int]:
+def _children(node: TreeNode) -> tuple[int, int]:
     return node.left, node.right
 
 
-def _is_split(nodes: Sequence[Node], closed: set[int], at: int) -> bool:
+def _is_split(nodes: Sequence[TreeNode], closed: set[int], at: int) -> bool:
     return nodes[at].feature >= 0 and at not in closed
 
 
-def _inner(nodes: Sequence[Node], closed: set[int]) -> Iterator[int]:
+def _inner(nodes: Sequence[TreeNode], closed: set[int]) -> Iterator[int]:
     """Nodes whose split is shown."""
     pending = [0]
     while pending:
@@ -186,7 +185,7 @@ def _inner(nodes: Sequence[Node], closed: set[int]) -> Iterator[int]:
             pending += _children(nodes[at])
 
 
-def _left_out(nodes: Sequence[Node], closed: set[int]) -> list[str]:
+def _left_out(nodes: Sequence[TreeNode], closed: set[int]) -> list[str]:
     if not closed:
         return []
     return [
@@ -214,7 +213,7 @@ def _written(model: OperatorModel, closed: set[int]) -> Iterator[str]:
     yield from walk(0, root, 1)
 
 
-def _sides(name: str, node: Node) -> tuple[str, str]:
+def _sides(name: str, node: TreeNode) -> tuple[str, str]:
     """What holds on the left and on the right of a split."""
     if node.modulus:
         return f"{_human(name)} a multiple of {node.modulus}", f"{_human(name)} no multiple of {node.modulus}"

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from profiler import operators
-from profiler.devices import random_values
+from profiler.devices.agent import random_values
 from profiler.errors import UsageError
 from profiler.network import Layer, Tensor
 from profiler.operators import DTYPES, draw_layer
