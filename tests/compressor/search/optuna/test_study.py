@@ -4,6 +4,7 @@ import threading
 
 import pytest
 
+from compressor.costs import Configuration, Costs
 from compressor.search import Trial
 from compressor.search.optuna import Owner, SharedStudy
 
@@ -49,7 +50,7 @@ def test_of_two_who_choose_the_same_network_one_begins(two):
     assert second.claim(late, widths, 1.0, (1.0,))
     assert not first.claim(early, widths, 1.0, (1.0,))
     first.void(early, "being tried")
-    second.tell(late, Trial(widths, 1.0, 0.9, 0.1), (0.9, 1.0), None)
+    second.tell(late, Trial(Configuration(widths), Costs(1.0), 0.9, 0.1), (0.9, 1.0), None)
     # Nor is one begun that has ended since.
     again = first.ask("aim", 1.0, {"a": 0.7})
     assert not first.claim(again, widths, 1.0, (1.0,))
