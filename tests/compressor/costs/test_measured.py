@@ -104,9 +104,8 @@ def test_an_interrupted_search_does_not_measure_again(contents, tmp_path):
     second(FULL.with_widths({"third": 4}))
     third = cost_on(Bench(), contents, records)
     assert third(FULL.with_widths({"third": 4})) == second(FULL.with_widths({"third": 4}))
-    assert [json.loads(line)["configuration"]["widths"]["third"] for line in records.read_text().splitlines() if "canary" in line] == [
-        16, 16, 4,
-    ]  # fmt: skip
+    rows = [json.loads(line) for line in records.read_text().splitlines() if "canary" in line]
+    assert [row["configuration"]["widths"]["third"] for row in rows] == [16, 16, 4]
 
 
 def test_what_another_device_measured_does_not_count(contents, tmp_path):

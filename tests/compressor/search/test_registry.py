@@ -1,3 +1,4 @@
+import json
 import math
 
 import pytest
@@ -101,11 +102,12 @@ def test_ranking_under_a_limit_on_the_score():
 
 
 def test_trials_survive_json_where_training_diverged():
-    for trial in (
-        Trial(Configuration({"a": 3}), Costs(0.5), 0.25, 1.5),
-        Trial(Configuration({"a": 3}), Costs(0.5), -math.inf, math.inf),
-    ):
-        assert Trial.from_dict(trial.to_dict()) == trial
+    learned = Trial(
+        Configuration({"a": 3}), Costs(0.5, 900, 80, 0.1, 0.4), 0.25, 1.5, {"a": [0, 2, 5]}, "n.keras"
+    )
+    diverged = Trial(Configuration({"a": 3}), Costs(0.5), -math.inf, math.inf)
+    for trial in (learned, diverged):
+        assert Trial.from_dict(json.loads(json.dumps(trial.to_dict()))) == trial
 
 
 def test_uniform_takes_the_widest_multiplier_within_the_budget():
