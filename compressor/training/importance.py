@@ -44,8 +44,8 @@ def magnitude_importance(
         value = np.asarray(weights[axis.layer, axis.variable], dtype=np.float64)
         norms = np.sqrt((value**2).sum(axis=_others(value.ndim, axis.axis)))
         if norms.mean() > 0:
-            _add(totals, graph.add_up(axis.atoms, (norms / norms.mean()) ** 2))
-            _add(counts, graph.add_up(axis.atoms, np.ones(len(norms))))
+            _add(totals, graph.add_up(axis.channels, (norms / norms.mean()) ** 2))
+            _add(counts, graph.add_up(axis.channels, np.ones(len(norms))))
     return {name: np.sqrt(totals[name] / np.maximum(counts[name], 1)) for name in totals}
 
 
@@ -65,7 +65,7 @@ def taylor_importance(
         changes = _zeros(graph)
         for axis in graph.readers:
             value = np.asarray(product(axis.layer, axis.variable), dtype=np.float64)
-            _add(changes, graph.add_up(axis.atoms, value.sum(axis=_others(value.ndim, axis.axis))))
+            _add(changes, graph.add_up(axis.channels, value.sum(axis=_others(value.ndim, axis.axis))))
         _add(totals, {name: change**2 for name, change in changes.items()})
         batches += 1
     return {name: total / max(1, batches) for name, total in totals.items()}

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 
-from profiler.widths.axes import (
+from profiler.axes.layer_step import Step
+from profiler.axes.variables import (
     Axis,
     Segment,
     Size,
     scaled,
 )
-from profiler.widths.step import Step
 
 
 def reshape(step: Step) -> None:

@@ -33,6 +33,7 @@ from compressor.graph import (
     Widths,
     build_graph,
     cut,
+    load_rules,
 )
 from compressor.pipeline.prepare.tolerance import standard_error
 from compressor.search import (
@@ -334,7 +335,7 @@ def prepare(
     energy_mj = getattr(bound.predict(whole), "energy_mj", None)
     costs = Costs(times.exact(graph.widths), whole.file_bytes, _memory_bytes(whole), energy_mj, steered)
     original = Trial(graph.widths, costs.predicted_ms, score, loss, costs)
-    notes += _splits(given)
+    notes += [*_splits(given), *load_rules()]
     notes += [f"Left alone: {f.layer} ({f.reason})." for f in graph.frozen]
     uncovered = bound.predict(times.network(graph.widths)).uncovered
     if uncovered:
