@@ -63,12 +63,12 @@ def dependences(model: OperatorModel) -> list[Dependence]:
         if len(kept) < 2:
             continue
         table = table[:, kept]
+        middle, low, high = (
+            tuple(line.tolist()) for line in (np.median(table, axis=0), table.min(axis=0), table.max(axis=0))
+        )
         found.append(
-            Dependence(
-                axis, tuple(values[int(i)] for i in kept), _tuple(np.median(table, axis=0)), _tuple(table.min(axis=0)),
-                _tuple(table.max(axis=0)), usual, len(rows),
-            )
-        )  # fmt: skip
+            Dependence(axis, tuple(values[int(i)] for i in kept), middle, low, high, usual, len(rows))
+        )
     return found
 
 
@@ -81,7 +81,3 @@ def _usual(axis: str, values: Sequence[Any], bases: Sequence[Any]) -> Any:
     own = [base[axis] for base in bases if axis in base]
     common = max(set(own), key=own.count) if own else values[0]
     return common if common in values else min(values, key=lambda value: abs(value - common))
-
-
-def _tuple(values: np.ndarray) -> tuple[float, ...]:
-    return tuple(float(value) for value in values)
