@@ -5,8 +5,7 @@ May import `profiler.network` and the schema in `profiler.tflite`.
 
 from __future__ import annotations
 
-from profiler.operators import constructors
-from profiler.operators.constructors import (
+from profiler.operators.convolution import (
     binary,
     concatenation,
     conv_2d,
@@ -17,8 +16,8 @@ from profiler.operators.constructors import (
     reshape,
     unary,
 )
-from profiler.operators.data_movement import stored_values
-from profiler.operators.draws import (
+from profiler.operators.number_type import network_with_dtype, with_dtype
+from profiler.operators.registry import (
     CATALOGUE,
     DTYPES,
     MAX_ELEMENTS,
@@ -28,7 +27,7 @@ from profiler.operators.draws import (
     draw_layer,
     operators,
 )
-from profiler.operators.number_type import network_with_dtype, with_dtype
+from profiler.operators.slicing import stored_values
 
 __all__ = [
     "CATALOGUE",
@@ -39,7 +38,6 @@ __all__ = [
     "Rng",
     "binary",
     "concatenation",
-    "constructors",
     "conv_2d",
     "depthwise_conv_2d",
     "draw_layer",

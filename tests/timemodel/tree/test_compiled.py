@@ -3,15 +3,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from timemodel.tree import BLOCK_ROWS, CompiledTree, Node
+from timemodel.tree.compiled import BLOCK_ROWS, CompiledTree
+from timemodel.tree.node import TreeNode
 
 
 def leaf(*coefficients):
-    return Node(coefficients=np.array(coefficients, dtype=float))
+    return TreeNode(coefficients=np.array(coefficients, dtype=float))
 
 
 def split(feature, left, right, threshold=0.0, modulus=0):
-    return Node(feature, threshold, modulus, left, right, np.zeros(3))
+    return TreeNode(feature, threshold, modulus, left, right, np.zeros(3))
 
 
 # Column 0 up to 10: 1 + 2 x0. Else, column 1 a multiple of 4: 5; else 3 x1.
@@ -80,7 +81,7 @@ def test_groups_of_rows_go_where_each_goes_alone(nodes, seed):
 
 
 def test_a_batch_of_several_blocks_is_each_layers_time(time_model):
-    from profiler.operators import constructors as shapes
+    from profiler.operators import convolution as shapes
     from timemodel.features import geometry
 
     layers = [shapes.conv_2d(9, 9, 3 + i, 8 + i) for i in range(7)]

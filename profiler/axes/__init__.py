@@ -1,0 +1,1 @@
+"""What an operator says of the widths of its inputs and outputs."""
