@@ -77,11 +77,10 @@ def test_a_further_dimension_is_a_part_of_a_configuration():
 @pytest.mark.parametrize("name", ["importance", "knapsack", "optuna", "uniform", "uniform-snapped"])
 def test_methods_search_widths_unchanged_where_there_is_a_further_dimension(name):
     options = {"trials": 3, "proxy_trials": 5} if name == "optuna" else {}
-    full = Configuration(WIDTHS, bits={"a": 4, "b": 8, "c": 4})
+    full = Configuration(WIDTHS, bits=dict.fromkeys(WIDTHS, 4))
     bench = synthetic()
     plain, wider = (bench.problem(Goal(budget_ms=0.4 * StaircaseTimes()(bench.full))) for _ in range(2))
-    share = 16 / 24
-    wider.cost, wider.budget = BitTimes(), share * plain.budget
+    wider.cost, wider.budget = BitTimes(), plain.budget / 2
     wider.original = Trial(full, replace(plain.original.costs), 1.0, 0.0)
     assert get_method(name, **options).run(plain)
     found = get_method(name, **options).run(wider)
