@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from compressor.costs import CandidateCost, Configuration, Costs
+from compressor.export import save_keras
 from compressor.graph import Group
 from compressor.search.goal import Goal
-from compressor.search.records import save_network
 from compressor.search.trial import Candidate, Kept, Trial
 from compressor.training import Importance
 from profiler.progress import ProgressCallback, silent
@@ -148,7 +148,7 @@ class SearchProblem:
             return known
         self.check_time()
         if model is not None and network is not None and self.folder is not None:
-            save_network(model, self.folder / network)
+            save_keras(model, self.folder / network)
         score, loss = self.evaluate(candidate)
         trial = Trial(configuration, self.costs(configuration), score, loss, kept, network)
         self.trials.append(trial)
