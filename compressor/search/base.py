@@ -12,9 +12,9 @@ from typing import Any, ClassVar
 
 from compressor.costs import CandidateCost, Configuration, Costs
 from compressor.export import save_keras
-from compressor.graph import Group
+from compressor.graph import Group, Keep
 from compressor.search.goal import Goal
-from compressor.search.trial import Candidate, Kept, Trial
+from compressor.search.trial import Candidate, Trial
 from compressor.training import Importance
 from profiler.progress import ProgressCallback, silent
 
@@ -120,7 +120,7 @@ class SearchProblem:
     def try_configuration(
         self,
         configuration: Configuration,
-        keep: Kept | None = None,
+        keep: Keep | None = None,
         model: Any = None,
         network: str | None = None,
     ) -> Trial:
