@@ -50,16 +50,16 @@ class Proposer:
     ----------
     proxy_trials
         Proposals judged by kept importance, for each level of cost.
-    rungs
+    candidate_widths
         Widths per group that are looked at.
     """
 
-    def __init__(self, problem: SearchProblem, proxy_trials: int, rungs: int) -> None:
+    def __init__(self, problem: SearchProblem, proxy_trials: int, candidate_widths: int) -> None:
         self._problem, self._proxy_trials = problem, proxy_trials
         self._importance = normalised(problem.importance)
         self.steps: Ladders = {}
         if problem.cost.cheap:
-            self.steps = ladders(problem.cost, problem.full, rungs)
+            self.steps = ladders(problem.cost, problem.full, candidate_widths)
         self._known: dict[tuple[float, int], list[dict[str, float]]] = {}
 
     def fastest(self) -> dict[str, int]:

@@ -63,7 +63,7 @@ class OptunaSearch(SearchMethod):
         Proposals judged by kept importance, for each amount of time that is looked at.
     tries
         Under a limit on the score: candidates that may fail before an amount of time is given up.
-    rungs
+    candidate_widths
         Widths per group that are looked at.
     storage
         URL of a database for the study; default: an SQLite file in the search's folder.
@@ -85,7 +85,7 @@ class OptunaSearch(SearchMethod):
         trials: int = 16,
         proxy_trials: int = 60,
         tries: int = 2,
-        rungs: int = 24,
+        candidate_widths: int = 24,
         storage: str | None = None,
         study: str = "widths",
         leads: bool = True,
@@ -93,14 +93,14 @@ class OptunaSearch(SearchMethod):
         beat_s: int = 10,
         grace_s: int = 60,
     ) -> None:
-        counts = {"trials": trials, "proxy_trials": proxy_trials, "tries": tries, "rungs": rungs}
+        counts = {"trials": trials, "proxy_trials": proxy_trials, "tries": tries, "candidate_widths": candidate_widths}
         for key, value in counts.items():
             if value < 1:
                 raise UsageError(f"{key} must be 1 or more, not {value}.")
         self.trials = trials
         self.proxy_trials = proxy_trials
         self.tries = tries
-        self.rungs = rungs
+        self.candidate_widths = candidate_widths
         self.storage = storage
         self.study = study
         self.leads = leads
@@ -131,7 +131,7 @@ class _Search:
 
     def __init__(self, method: OptunaSearch, problem: SearchProblem) -> None:
         self._method, self._problem = method, problem
-        self.proposer = Proposer(problem, method.proxy_trials, method.rungs)
+        self.proposer = Proposer(problem, method.proxy_trials, method.candidate_widths)
         self.least = problem.cost.exact(self.proposer.fastest())
         whole = problem.cost.exact(problem.full)
         self._range = self.least, max(self.least, whole if problem.budget is None else problem.budget)
