@@ -22,7 +22,7 @@ from profiler.measurement import (
     told_apart,
     worth_a_look,
 )
-from profiler.operators import convolution as shapes
+from profiler.operators import constructors as shapes
 from profiler.probes import Probe, pattern_of, plan_pairs
 
 SHAPE = (1, 8, 8, 16)

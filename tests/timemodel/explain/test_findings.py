@@ -11,7 +11,7 @@ import pytest
 from made_up_device import OVERHEAD_MS, layer_ms
 
 from profiler.network import Layer
-from profiler.operators import convolution as shapes
+from profiler.operators import constructors as shapes
 from profiler.operators import draw_layer
 from profiler.probes import sweeps
 from timemodel.explain import Finding, findings, summary
