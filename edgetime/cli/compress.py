@@ -109,7 +109,7 @@ def command(
         typer.Option(
             metavar="URL",
             help="Database of the search, for other machines: sqlite:///FILE or postgresql://USER@HOST/DATABASE; "
-            "default: a journal in DIR.",
+            "default: a file in DIR.",
         ),
     ] = None,
     join: Annotated[

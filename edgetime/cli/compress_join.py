@@ -10,7 +10,7 @@ import typer
 from edgetime.terminal import StoppedError, Terminal
 from profiler.errors import UsageError
 
-_TOGETHER = frozenset(
+_ALLOWED = frozenset(
     {"network", "data", "time_model", "calibration", "storage", "minutes", "join", "json", "help"}
 )
 """What says where the search and its files are, and how long to help; all else was said where it was begun."""
@@ -24,7 +24,7 @@ def check_options(context: typer.Context) -> None:
     UsageError
         Something was.
     """
-    names = [_typed(one, context) for one in context.command.params if _is_stranger(one, context)]
+    names = [_typed(one, context) for one in context.command.params if _is_refused(one, context)]
     if not names:
         return
     listed = f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]
@@ -35,9 +35,9 @@ def check_options(context: typer.Context) -> None:
     )
 
 
-def _is_stranger(option: Any, context: typer.Context) -> bool:
+def _is_refused(option: Any, context: typer.Context) -> bool:
     source = context.get_parameter_source(option.name)
-    return option.name not in _TOGETHER and source is not None and source.name == "COMMANDLINE"
+    return option.name not in _ALLOWED and source is not None and source.name == "COMMANDLINE"
 
 
 def _typed(option: Any, context: typer.Context) -> str:
@@ -56,7 +56,7 @@ def join_search(
     minutes: float | None,
     json: bool,
 ) -> None:
-    """Take part in the search at `where` until it is over, and tell what was done."""
+    """Take part in the search at `where` until it is over, and say what was done."""
     from compressor.pipeline.shared import join
 
     with Terminal(json) as out:
