@@ -93,7 +93,12 @@ class OptunaSearch(SearchMethod):
         beat_s: int = 10,
         grace_s: int = 60,
     ) -> None:
-        counts = {"trials": trials, "proxy_trials": proxy_trials, "tries": tries, "candidate_widths": candidate_widths}
+        counts = {
+            "trials": trials,
+            "proxy_trials": proxy_trials,
+            "tries": tries,
+            "candidate_widths": candidate_widths,
+        }
         for key, value in counts.items():
             if value < 1:
                 raise UsageError(f"{key} must be 1 or more, not {value}.")

@@ -165,6 +165,7 @@ def test_a_storage_that_goes_away_is_reported_and_nothing_is_lost(tmp_path, serv
     assert first.returncode == 1
     reported = [line for line in errors.splitlines() if line.startswith("edgetime: ")]
     assert len(reported) == 1
+    assert "Traceback" not in errors
     assert "went away" in reported[0]
     assert f"127.0.0.1:{server.port}" in reported[0]
     assert "--resume" in reported[0]
