@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,7 @@ _ALLOWED = frozenset(
 
 
 def check_options(context: typer.Context) -> None:
-    """That nothing was given beside ``--join`` that would be ignored, be it the default.
-
-    Raises
-    ------
-    UsageError
-        Something was.
-    """
+    """Refuse what was given beside ``--join`` and would be ignored, be it the default."""
     names = [_typed(one, context) for one in context.command.params if _is_refused(one, context)]
     if not names:
         return
@@ -79,4 +74,4 @@ def join_search(
         out.show(
             f"{joined.tried} candidates tried here, {joined.trials} in all: the result is made where it was begun."
         )
-        out.json(joined.to_dict())
+        out.json(asdict(joined))

@@ -10,7 +10,6 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from compressor.export import require, tensorflow
 from compressor.pipeline.prepare import keep_trained, prepare
@@ -48,10 +47,6 @@ class Joined:
     study: str
     tried: int
     trials: int
-
-    def to_dict(self) -> dict[str, Any]:
-        """As plain JSON values."""
-        return {"study": self.study, "tried": self.tried, "trials": self.trials}
 
 
 def join(
