@@ -26,7 +26,7 @@ STORAGE = "EDGETIME_STORAGE"
 FILES = ("model", "data", "time_model", "calibration")
 
 _PREPARE = ("quantize", "setting", "importance", "seed", "steer", "options")
-_METHOD = ("trials", "proxy_trials", "tries", "candidate_widths", "beat_s", "grace_s")
+_METHOD = ("trials", "proxy_trials", "tries", "options", "beat_s", "grace_s")
 _MOST_WORKERS = 256
 
 

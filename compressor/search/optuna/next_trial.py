@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from compressor.search.base import Trial
+from compressor.search.trial import Trial
 
 _EARLY_PART = 3
 _LEAST_FINISHED = 4

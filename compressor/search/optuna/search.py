@@ -9,12 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from compressor.costs import Costs
-from compressor.search.base import (
-    SearchMethod,
-    SearchOverError,
-    SearchProblem,
-    Trial,
-)
+from compressor.search.base import SearchMethod, SearchOverError, SearchProblem
 from compressor.search.levels import CLOSE
 from compressor.search.optuna.next_trial import (
     NextTrial,
@@ -28,19 +23,13 @@ from compressor.search.optuna.next_trial import (
 from compressor.search.optuna.proposals import WORST, Proposer, distribution, parameter, sampler, suggested
 from compressor.search.optuna.storage import StorageError
 from compressor.search.optuna.study import BEING_TRIED, LEVEL, SharedStudy
+from compressor.search.trial import Trial
 from profiler.errors import UsageError
 
 _LOSS_WEIGHT = 0.1
 _ASK_FACTOR = 4
 _WAIT_S = 0.5
 _NEAR = 1.3
-
-_COSTS = {
-    "time": lambda costs: costs.time_ms,
-    "size": lambda costs: costs.size_bytes,
-    "memory": lambda costs: costs.memory_bytes,
-    "energy": lambda costs: costs.energy_mj,
-}
 
 
 class OptunaSearch(SearchMethod):
@@ -63,7 +52,7 @@ class OptunaSearch(SearchMethod):
         Proposals judged by kept importance, for each amount of time that is looked at.
     tries
         Under a limit on the score: candidates that may fail before an amount of time is given up.
-    candidate_widths
+    options
         Widths per group that are looked at.
     storage
         URL of a database for the study; default: an SQLite file in the search's folder.
@@ -85,7 +74,7 @@ class OptunaSearch(SearchMethod):
         trials: int = 16,
         proxy_trials: int = 60,
         tries: int = 2,
-        candidate_widths: int = 24,
+        options: int = 24,
         storage: str | None = None,
         study: str = "widths",
         leads: bool = True,
@@ -93,19 +82,14 @@ class OptunaSearch(SearchMethod):
         beat_s: int = 10,
         grace_s: int = 60,
     ) -> None:
-        counts = {
-            "trials": trials,
-            "proxy_trials": proxy_trials,
-            "tries": tries,
-            "candidate_widths": candidate_widths,
-        }
+        counts = {"trials": trials, "proxy_trials": proxy_trials, "tries": tries, "options": options}
         for key, value in counts.items():
             if value < 1:
                 raise UsageError(f"{key} must be 1 or more, not {value}.")
         self.trials = trials
         self.proxy_trials = proxy_trials
         self.tries = tries
-        self.candidate_widths = candidate_widths
+        self.options = options
         self.storage = storage
         self.study = study
         self.leads = leads
@@ -116,13 +100,13 @@ class OptunaSearch(SearchMethod):
     def search(self, problem: SearchProblem) -> None:
         """See `SearchMethod.search`."""
         if not problem.groups:
-            problem.try_widths({})
+            problem.try_configuration(problem.full)
             return
         problem.check_time()
         search = _Search(self, problem)
         if problem.budget is not None and search.least > problem.budget:
             if self.leads:
-                problem.try_widths(search.proposer.fastest())  # the nearest there is
+                problem.try_configuration(search.proposer.fastest())  # the nearest there is
             return
         search.go()
 
@@ -136,7 +120,7 @@ class _Search:
 
     def __init__(self, method: OptunaSearch, problem: SearchProblem) -> None:
         self._method, self._problem = method, problem
-        self.proposer = Proposer(problem, method.proxy_trials, method.candidate_widths)
+        self.proposer = Proposer(problem, method.proxy_trials, method.options)
         self.least = problem.cost.exact(self.proposer.fastest())
         whole = problem.cost.exact(problem.full)
         self._range = self.least, max(self.least, whole if problem.budget is None else problem.budget)
@@ -175,21 +159,24 @@ class _Search:
             self._study.close(over or time.monotonic() >= problem.deadline)
         if method.leads and not problem.trials:
             # No proposal came to anything: at least there is one network to go on with.
-            problem.try_widths(problem.full if problem.budget is None else self.proposer.fastest())
+            least = problem.full if problem.budget is None else self.proposer.fastest()
+            problem.try_configuration(least)
 
     def _bring_known(self, past: Sequence[StudyTrial]) -> None:
         """Put into the study what was finished without it, such as where its storage was lost."""
         there = [one.widths for one in past if one.state == "finished"]
         for trial in self._problem.known:
-            if set(trial.widths) != set(self._problem.full) or trial.keep or trial.network:
+            if set(trial.widths) != set(self._problem.full.widths) or trial.keep or trial.network:
                 continue
             if trial.widths not in there:
-                level = min(max(self._problem.cost.exact(trial.widths), self._range[0]), self._range[1])
-                shares = self.proposer.shares(trial.widths)
+                level = min(
+                    max(self._problem.cost.exact(trial.configuration), self._range[0]), self._range[1]
+                )
+                shares = self.proposer.shares(trial.configuration)
                 params = {LEVEL: level, **{parameter(name): share for name, share in shares.items()}}
                 kinds = {LEVEL: self._levels(), **{parameter(name): distribution() for name in shares}}
                 costs = self._objective_costs(trial.costs)
-                cost = self._problem.cost.exact(trial.widths)
+                cost = self._problem.cost.exact(trial.configuration)
                 self._study.add(params, kinds, trial, (_merit(trial), *costs), cost, costs)
 
     def _turn(self) -> bool:
@@ -256,33 +243,38 @@ class _Search:
             return self.proposer.best(level, self._method.tries)
         best = self.proposer.best(level, max(1, self._method.trials // 2))
         tried = [one.widths for one in past if one.widths is not None and one.state != "void"]
-        return [shares for shares in best if self.proposer.widths(level, shares) not in tried]
+        return [shares for shares in best if self._widths(level, shares) not in tried]
+
+    def _widths(self, level: float, shares: Mapping[str, float]) -> Mapping[str, int] | None:
+        found = self.proposer.configuration(level, shares)
+        return None if found is None else found.widths
 
     def _try(self, asked: Any) -> None:
-        """Make widths of what was asked for, and fine-tune them."""
+        """Make a configuration of what was asked for, and fine-tune it."""
         problem, study = self._problem, self._study
         with_level = asked.suggest_float(LEVEL, *self._range, log=True)
-        widths = self.proposer.widths(with_level, suggested(asked, problem.full))
+        configuration = self.proposer.configuration(with_level, suggested(asked, problem.full.widths))
         past = study.trials()
         before = [one for one in past if one.number < asked.number and one.state != "void"]
         if _distinct(before) >= self._method.trials:
             study.void(asked)  # too many were asked for at once
             return
-        if widths is None:
+        if configuration is None:
             study.void(asked, "narrower than one channel")
             return
-        same = [one for one in past if one.widths == widths and one.number != asked.number]
+        same = [one for one in past if one.widths == configuration.widths and one.number != asked.number]
         for one in same:
             if one.state in ("finished", "pruned"):
                 study.void(asked, "tried before", one.trial)
                 return
-        self._costs = self._objective_costs(problem.costs(widths))
-        if not study.claim(asked, widths, problem.cost.exact(widths), self._costs):
+        self._costs = self._objective_costs(problem.costs(configuration))
+        exact = problem.cost.exact(configuration)
+        if not study.claim(asked, configuration.widths, exact, self._costs):
             study.void(asked, BEING_TRIED)
             return
         self._early_score = None
         try:
-            trial = problem.try_widths(widths)
+            trial = problem.try_configuration(configuration)
         except _StoppedEarlyError:
             study.prune(asked, self._early_score or 0.0)
             return
@@ -302,7 +294,7 @@ class _Search:
                 self._problem.adopt(one.trial)
 
     def _objective_costs(self, costs: Costs) -> tuple[float, ...]:
-        return tuple(float(_COSTS[name](costs) or 0.0) for name in self._objectives)
+        return tuple(float(costs.by_name[name] or 0.0) for name in self._objectives)
 
     def _levels(self) -> Any:
         import optuna
@@ -316,8 +308,8 @@ def _objectives(problem: SearchProblem) -> list[str]:
     named = {name for name in (goal.objective, *goal.limits) if name != "score"}
     if named <= {"time"}:
         named = {"time", "size"}
-    whole = problem.costs(problem.full)
-    return [name for name in _COSTS if name in named and _COSTS[name](whole)]
+    whole = problem.costs(problem.full).by_name
+    return [name for name in whole if name in named and whole[name]]
 
 
 def _distinct(past: Iterable[StudyTrial]) -> int:

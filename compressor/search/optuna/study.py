@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from compressor.graph import Widths
-from compressor.search.base import SearchOverError, Trial
+from compressor.search.base import SearchOverError
 from compressor.search.optuna.next_trial import StudyTrial
 from compressor.search.optuna.proposals import Shares, parameter, shares_in
 from compressor.search.optuna.storage import close_storage, open_storage, reporting
+from compressor.search.trial import Trial
 
 LEVEL = "level"
 """The parameter that says which cost a trial stays within."""
@@ -224,7 +225,7 @@ class SharedStudy:
         """Put in a trial that was finished before there was this study."""
         import optuna
 
-        attributes = {"kind": "known", "widths": trial.widths, "trial": trial.to_dict()}
+        attributes = {"kind": "known", "widths": dict(trial.widths), "trial": trial.to_dict()}
         with reporting(*self._place):
             self.study.add_trial(
                 optuna.trial.create_trial(
