@@ -111,16 +111,15 @@ def _take_part(
     tensorflow()
     rows, device = checked_files(specification, paths)
     settings = specification.about["prepare"]
+    options = Options.from_dict(settings["options"])
     prepared = prepare(
         str(paths["model"]), rows, device, settings["quantize"], paths["calibration"], settings["setting"],
-        settings["importance"], settings["seed"], Options.from_dict(settings["options"]),
+        settings["importance"], settings["seed"], options,
         lambda done, note: progress(0.1 * done, note), settings["steer"],
     )  # fmt: skip
     goal = Goal(**specification.about["goal"])
     cost, budget = prepared.cost_of(goal)
-    evaluator = prepared.evaluator(
-        Options.from_dict(settings["options"]).search, settings["seed"], specification.folder
-    )
+    evaluator = prepared.evaluator(options.search, settings["seed"], specification.folder)
     evaluator.deadline = started + 60 * minutes if minutes else math.inf
     evaluator.judges_first = False  # what is not done here is left to the others
     wanted = int(specification.about["method"]["trials"])

@@ -141,6 +141,7 @@ class Sharing:
             raise UsageError(
                 f"With workers the {' and the '.join(unnamed)} must be a file that they can read."
             )
+        calibration = paths["calibration"]
         shown = None if self.storage is None else without_password(self.storage)
         earlier = read_json(folder / STUDY) or {}
         same_place = earlier.get("storage") == shown
@@ -148,7 +149,7 @@ class Sharing:
             "format": 1,
             "digests": {
                 **{name: request[name] for name in FILES[:3]},
-                "calibration": _file_digest(paths["calibration"]),
+                "calibration": None if calibration is None else file_digest(calibration),
             },
             "prepare": {name: request[name] for name in _PREPARE},
             "goal": asdict(goal),
@@ -174,7 +175,3 @@ class Sharing:
 
 def _absolute(value: Any) -> str | None:
     return os.path.abspath(value) if isinstance(value, (str, os.PathLike)) else None
-
-
-def _file_digest(path: str | None) -> str | None:
-    return None if path is None else file_digest(path)

@@ -36,12 +36,10 @@ def thread_limits(workers: int) -> dict[str, str]:
 
 
 class Workers:
-    """Processes that run a module of this package; a context, at whose end they are stopped.
+    """Processes that join the search in a folder; a context, at whose end they are stopped.
 
     Parameters
     ----------
-    folder
-        Of the search: they join it, and what they print is kept there.
     count
         How many; 0 for none.
     extra

@@ -61,11 +61,6 @@ class StudyTrial:
     begun: bool = False
     yielded: bool = False
 
-    @property
-    def is_judged(self) -> bool:
-        """Whether it says something about its level: it was tried, now or before, or cannot be."""
-        return self.state != "running"
-
     def meets(self, least_score: float) -> bool:
         """Whether it keeps the score."""
         return self.trial is not None and self.trial.score >= least_score
@@ -147,7 +142,7 @@ def next_least(
     open_levels = []
     for level in levels:
         asked = [one for one in halvings if _same(one.level, level)]
-        missed = [one for one in asked if one.is_judged and not one.meets(least_score)]
+        missed = [one for one in asked if one.state != "running" and not one.meets(least_score)]
         if len(missed) >= count(level):
             low = max(low, level)
         else:
