@@ -5,14 +5,8 @@ from keras import layers
 
 from compressor.graph import build_graph
 from compressor.testing.networks import residual_network
-from compressor.training import (
-    magnitude_importance,
-    measure_importance,
-    normalised,
-    strongest,
-    taylor_importance,
-    weights_of,
-)
+from compressor.training import measure_importance, normalised, strongest
+from compressor.training.importance import magnitude_importance, taylor_importance, weights_of
 from profiler.errors import UsageError
 
 
