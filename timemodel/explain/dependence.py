@@ -15,7 +15,7 @@ from timemodel.model import OperatorModel
 
 @dataclass(frozen=True)
 class Dependence:
-    """How the time of ordinary layers depends on one size.
+    """How the time of reference layers depends on one size.
 
     Parameters
     ----------
@@ -42,15 +42,15 @@ class Dependence:
 
 def dependences(model: OperatorModel) -> list[Dependence]:
     """One line per size of the reference layers; values of which no layer lies within the measured sizes are left out."""
-    recipe = operator(model.op).reference
-    if recipe is None:
+    reference = operator(model.op).reference
+    if reference is None:
         return []
     found = []
-    for axis, values in recipe.axes.items():
-        usual = _usual(axis, values, recipe.bases)
+    for axis, values in reference.axes.items():
+        usual = _usual(axis, values, reference.bases)
         rows = []
-        for base in recipe.bases:
-            layers = [recipe.build(model.op, model.dtype, {**base, axis: v}) for v in (usual, *values)]
+        for base in reference.bases:
+            layers = [reference.build(model.op, model.dtype, {**base, axis: v}) for v in (usual, *values)]
             array = geometry(layers)
             times = model.predict_ms(array)
             times[model.stretch(array) > 1.0] = np.nan
@@ -63,12 +63,12 @@ def dependences(model: OperatorModel) -> list[Dependence]:
         if len(kept) < 2:
             continue
         table = table[:, kept]
+        middle, low, high = (
+            tuple(line.tolist()) for line in (np.median(table, axis=0), table.min(axis=0), table.max(axis=0))
+        )
         found.append(
-            Dependence(
-                axis, tuple(values[int(i)] for i in kept), _tuple(np.median(table, axis=0)), _tuple(table.min(axis=0)),
-                _tuple(table.max(axis=0)), usual, len(rows),
-            )
-        )  # fmt: skip
+            Dependence(axis, tuple(values[int(i)] for i in kept), middle, low, high, usual, len(rows))
+        )
     return found
 
 
@@ -81,7 +81,3 @@ def _usual(axis: str, values: Sequence[Any], bases: Sequence[Any]) -> Any:
     own = [base[axis] for base in bases if axis in base]
     common = max(set(own), key=own.count) if own else values[0]
     return common if common in values else min(values, key=lambda value: abs(value - common))
-
-
-def _tuple(values: np.ndarray) -> tuple[float, ...]:
-    return tuple(float(value) for value in values)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -21,13 +21,13 @@ class Evidence:
     Parameters
     ----------
     kind
-        ``split``: two children of a node price the layers differently; ``leaf``: one price list, more of a cost.
+        ``split``: two children of a node price the layers differently; ``leaf``: one leaf, more of a cost.
     node
         Position in `TimeTreeRegressor.nodes_`.
     rule
         The split, such as ``kernel_taps <= 26``; or the cost, such as ``tile_taps``, that makes the difference.
     layers
-        Measured layers that the split's dearer side, or the leaf, was fitted to.
+        Measured layers that the split's slower side, or the leaf, was fitted to.
     """
 
     kind: str
@@ -48,13 +48,7 @@ class Evidence:
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values."""
-        return {
-            "kind": self.kind,
-            "node": self.node,
-            "rule": self.rule,
-            "layers": self.layers,
-            "text": self.text,
-        }
+        return {**asdict(self), "text": self.text}
 
 
 def split_text(model: OperatorModel, at: int) -> str:
@@ -68,21 +62,6 @@ def split_text(model: OperatorModel, at: int) -> str:
     return f"{name} <= {threshold:g}" if abs(threshold) < 1e6 else f"{name} <= {threshold:,.0f}"
 
 
-def paths(model: OperatorModel, matrix: np.ndarray) -> list[list[int]]:
-    """Nodes from the root to the leaf of each row of `matrix`."""
-    nodes = model.tree.nodes_
-    parents = {
-        child: at for at, node in enumerate(nodes) if node.feature >= 0 for child in (node.left, node.right)
-    }
-    found = []
-    for leaf in model.tree.apply_rows(matrix).tolist():
-        path = [int(leaf)]
-        while path[-1] in parents:
-            path.append(parents[path[-1]])
-        found.append(path[::-1])
-    return found
-
-
 def why(
     model: OperatorModel,
     pairs: Sequence[tuple[Layer, Layer]],
@@ -91,14 +70,14 @@ def why(
 ) -> Evidence:
     """What makes the second layer of most `pairs` cost other than `works` times the first.
 
-    The first layer's price list is applied to the second layer: where that explains most of the difference the leaf's
-    cost is named that grows (or shrinks) most beyond the work, else the split at which the two layers part.
+    The second layer is priced by the first one's leaf: where that explains most of the difference, the evidence is the
+    cost of that leaf that grows (or shrinks) most beyond the work, else the split at which the two layers part.
     """
     matrix = model.matrix(geometry([layer for pair in pairs for layer in pair]))
     nodes = model.tree.nodes_
     costs = model.names()[0]
     free = overhead_ms / model.tree.scale_
-    routes = paths(model, matrix)
+    routes = _paths(model, matrix)
     votes: Counter[tuple[str, int, str, int]] = Counter()
     for i, work in enumerate(works):
         first, second = matrix[2 * i], matrix[2 * i + 1]
@@ -112,7 +91,7 @@ def why(
         before = max(was, 1e-300) * work
         effect, by_cost = np.log(max(now, 1e-300) / before), np.log(max(moved, 1e-300) / before)
         if path[-1] != other[-1] and abs(effect - by_cost) > abs(by_cost):
-            parting = _parting(path, other)
+            parting = [a for a, b in zip(path, other, strict=False) if a == b][-1]
             child = other[other.index(parting) + 1]
             votes["split", parting, split_text(model, parting), nodes[child].samples] += 1
             continue
@@ -135,6 +114,16 @@ def main_cost(model: OperatorModel, layers: Sequence[Layer]) -> Evidence:
     return Evidence("leaf", leaf, name, node.samples)
 
 
-def _parting(path: Sequence[int], other: Sequence[int]) -> int:
-    """The last node that two paths share."""
-    return [a for a, b in zip(path, other, strict=False) if a == b][-1]
+def _paths(model: OperatorModel, matrix: np.ndarray) -> list[list[int]]:
+    """Nodes from the root to the leaf of each row of `matrix`."""
+    nodes = model.tree.nodes_
+    parents = {
+        child: at for at, node in enumerate(nodes) if node.feature >= 0 for child in (node.left, node.right)
+    }
+    found = []
+    for leaf in model.tree.apply_rows(matrix).tolist():
+        path = [int(leaf)]
+        while path[-1] in parents:
+            path.append(parents[path[-1]])
+        found.append(path[::-1])
+    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from profiler.errors import UsageError
@@ -19,8 +20,6 @@ from timemodel.runtime import graph_in_words, traffic_in_words
 
 _TREE_ROWS = 11
 """Rows of a screen that are kept for the tree."""
-
-_EVERYTHING = 10**9
 
 
 def explain(model: SettingModel, op: str | None = None, found: Sequence[Finding] | None = None) -> list[str]:
@@ -43,21 +42,20 @@ def explain(model: SettingModel, op: str | None = None, found: Sequence[Finding]
     if not chosen:
         names = ", ".join(sorted({name for name, _ in known}))
         raise UsageError(f"This time model has no operator {op!r}: choose from {names}.")
-    known_findings = findings(model, op) if found is None else found
+    if found is None:
+        found = findings(model, op)
     texts = [
         explain_operator(
             model.operators[key],
-            [one for one in known_findings if (one.op, one.dtype) == key],
-            rows=None if op else SCREEN_ROWS,
+            [one for one in found if (one.op, one.dtype) == key],
+            rows=math.inf if op else SCREEN_ROWS,
         )
         for key in chosen
     ]
     return texts if op else [*texts, explain_runtime(model)]
 
 
-def explain_operator(
-    model: OperatorModel, found: Sequence[Finding] = (), rows: int | None = SCREEN_ROWS
-) -> str:
+def explain_operator(model: OperatorModel, found: Sequence[Finding] = (), rows: float = SCREEN_ROWS) -> str:
     """Findings and rules of one operator in words.
 
     Parameters
@@ -65,7 +63,7 @@ def explain_operator(
     found
         The operator's findings, what weighs most first.
     rows
-        Rows of `SCREEN_COLUMNS` columns that there is room for; None for as many as it takes.
+        Rows of `SCREEN_COLUMNS` columns that there is room for.
     """
     error = model.error
     lines = [
@@ -77,11 +75,11 @@ def explain_operator(
         lines.append(f"  {tiles}")
     for position, finding in enumerate(found):
         sentence = f"  {finding.kind}: {finding.backed}"
-        if rows is not None and rows_of([*lines, sentence]) > rows - _TREE_ROWS:
+        if rows_of([*lines, sentence]) > rows - _TREE_ROWS:
             lines.append(f"  ({len(found) - position} more with --op {model.op})")
             break
         lines.append(sentence)
-    lines += rules_in_words(model, _EVERYTHING if rows is None else rows - rows_of(lines))
+    lines += rules_in_words(model, rows - rows_of(lines))
     return "\n".join(lines)
 
 

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import zip_longest
 
 from timemodel.explain.finding import AVOID, LIKES, Finding
-from timemodel.explain.tree_in_words import (
-    SCREEN_COLUMNS,
-    SCREEN_ROWS,
-    rows_of,
-)
+from timemodel.explain.tree_in_words import SCREEN_COLUMNS, SCREEN_ROWS, rows_of
 from timemodel.model import FALLBACK, OperatorModel, SettingModel
 
 _FIRST = ("float32", "int8")
@@ -54,8 +51,7 @@ def _written(model: SettingModel, chosen: dict[str, list[Finding]]) -> list[str]
         known = [row for (op, kind), row in model.operators.items() if kind == dtype and op != FALLBACK]
         lines.append(f"{dtype}: {how_sure(known)}")
         for kind in (LIKES, AVOID):
-            same = [finding for finding in found if finding.kind == kind]
-            lines += [f"  {kind} {finding.short}" for finding in same]
+            lines += [f"  {kind} {finding.short}" for finding in found if finding.kind == kind]
         if not found:
             lines.append("  nothing stands out by more than the model's error")
     return lines
@@ -71,10 +67,9 @@ def _turns(found: Sequence[Finding]) -> Iterator[Finding]:
         (later if key in seen else first).append(finding)
         seen.add(key)
     for group in (first, later):
-        sides = [[s for s in group if s.kind == kind] for kind in (LIKES, AVOID)]
-        for number in range(max(map(len, sides), default=0)):
-            for side in sides:
-                yield from side[number : number + 1]
+        sides = ([one for one in group if one.kind == kind] for kind in (LIKES, AVOID))
+        for turn in zip_longest(*sides):
+            yield from (finding for finding in turn if finding is not None)
 
 
 def _order(dtype: str) -> tuple[int, str]:

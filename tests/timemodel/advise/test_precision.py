@@ -69,7 +69,7 @@ class Model:
 
 @pytest.fixture(scope="module")
 def model() -> Model:
-    operators = {}
+    learned = {}
     for dtype in ("float32", "int8"):
         sizes = [(a, b) for a in (16, 40, 64, 128, 200, 400) for b in (8, 24, 64, 100, 200, 500)]
         for op, layers in (
@@ -77,8 +77,8 @@ def model() -> Model:
             ("relu", [operators.unary("relu", (a, b), dtype) for a, b in sizes]),
         ):
             times = np.array([device_ms(layer) for layer in layers])
-            operators[op, dtype] = fit_operator(op, dtype, layers, times)
-    return Model(SettingModel("paper", {}, {}, operators, RuntimeTerms()))
+            learned[op, dtype] = fit_operator(op, dtype, layers, times)
+    return Model(SettingModel("paper", {}, {}, learned, RuntimeTerms()))
 
 
 def network(*layers: Layer) -> Network:
