@@ -18,13 +18,12 @@ from timemodel.model.operator_model import (
 )
 from timemodel.model.prediction import LayerPrediction, NetworkPrediction
 from timemodel.model.setting_model import FALLBACK, SettingModel, kernel_of
-from timemodel.model.sweeps import WITH_WIDTH, Sweep, find_sweeps, width_of, with_width
+from timemodel.model.sweeps import Sweep, find_sweeps, width_of, with_width
 from timemodel.model.time_model import TimeModel
 
 __all__ = [
     "FALLBACK",
     "MIN_PROBES",
-    "WITH_WIDTH",
     "ChangeErrors",
     "LayerPrediction",
     "NetworkPrediction",

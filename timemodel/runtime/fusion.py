@@ -20,6 +20,7 @@ from profiler.network import (
     Network,
     pattern_name,
 )
+from profiler.operators import operator
 from profiler.probes import Probe
 
 FUSED, PARTLY, APART, SPLIT, OUTSIDE = "fused", "partly", "apart", "split", "outside"
@@ -386,14 +387,11 @@ def _outside(events: Events) -> list[GraphRule]:
 
 # --- In words -----------------------------------------------------------------------------------------------
 
-_WORDS = {"conv_2d": "convolution", "depthwise_conv_2d": "depthwise convolution", "max_pool_2d": "max pooling",
-          "average_pool_2d": "average pooling", "fully_connected": "fully connected layer"}  # fmt: skip
-
 
 def _called(name: str) -> str:
     """An operator in words, with its article."""
     op, constant, _ = name.partition("_const")
-    text = _WORDS.get(op, op.upper())
+    text = operator(op).words or op.upper()
     article = "an" if text[0] in "aeiouAEIOU" else "a"
     return f"{article} {text}{' of a constant' if constant else ''}"
 

@@ -31,8 +31,8 @@ def model():
     for dtype, op in wanted:
         layers = [draw_layer(op, dtype, np.random.default_rng(seed)) for seed in range(12)]
         measured += [(Probe("layer", (layer,)), 1e-3 + 1e-6 * layer.output_bytes) for layer in layers]
-    operators, terms = fit_setting(measured)
-    return SettingModel("made up", {}, {}, operators, terms)
+    fitted, terms = fit_setting(measured)
+    return SettingModel("made up", {}, {}, fitted, terms)
 
 
 def test_the_dense_grouped_and_depthwise_kernels_are_told_apart():

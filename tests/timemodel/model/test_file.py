@@ -32,12 +32,12 @@ def small():
         (Probe("layer", (x,)), layer_ms(x) * (3 if x.op == "conv_2d" and x.outputs[0].shape[-1] > 32 else 1))
         for x in layers
     ]
-    operators, terms = fit_setting(measured)
+    fitted, terms = fit_setting(measured)
     terms.together, terms.low, terms.high = {"float32": 1.1}, {"float32": 0.9}, {"float32": 1.2}
     terms.remaining = {"float32": {"pad+conv_2d": 0.5}}
     setting = {"runtime": "made-up", "threads": 1}
     return TimeModel(
-        "paper", {"made-up": SettingModel("made-up", setting, {"cpu": "x"}, operators, terms)}
+        "paper", {"made-up": SettingModel("made-up", setting, {"cpu": "x"}, fitted, terms)}
     ).to_dict()
 
 
@@ -49,8 +49,8 @@ def load(value, folder):
 
 def conv(value):
     """The convolution's part of a time model."""
-    operators = value["settings"]["made-up"]["operators"]
-    return next(row for row in operators if row["op"] == "conv_2d")
+    rows = value["settings"]["made-up"]["operators"]
+    return next(row for row in rows if row["op"] == "conv_2d")
 
 
 def test_the_small_model_has_a_split_and_loads(small, tmp_path):
