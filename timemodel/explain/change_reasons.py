@@ -15,7 +15,6 @@ from profiler.network import Layer, Network
 from timemodel.explain.evidence import why
 from timemodel.features import geometry, kernel_of
 from timemodel.model import OperatorModel, SettingModel, width_of, with_width
-from timemodel.runtime import factors
 
 SAME = 0.06
 """Widths of a tile whose predicted times differ by less cost the same."""
@@ -49,11 +48,9 @@ class Reason:
 def traffic_ms(setting: SettingModel, network: Network) -> np.ndarray:
     """The part ``[layers]`` of each layer's predicted time in ms that is its data coming from beyond the cache."""
     whole = setting.in_network_ms(network).predicted_ms
-    together = np.array([setting.terms.together.get(layer.dtype, 1.0) for layer in network.layers])
+    calibration = np.array([setting.terms.calibration.get(layer.dtype, 1.0) for layer in network.layers])
     alone = setting.layer_times(network.layers).predicted_ms
-    return np.maximum(
-        whole - alone * factors(network, setting.terms.remaining, setting.terms.kept) * together, 0.0
-    )
+    return np.maximum(whole - alone * setting.terms.fusion_shares.factors(network) * calibration, 0.0)
 
 
 def reason(

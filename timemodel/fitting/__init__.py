@@ -5,34 +5,16 @@ May import `timemodel.model` and below.
 
 from __future__ import annotations
 
-from timemodel.fitting.checks import notes_on, thin_operators
-from timemodel.fitting.next_probes import advise_probes, allot, choose_layers, time_shares
-from timemodel.fitting.profile import (
-    Measured,
-    calibrate,
-    fit_profile,
-    fit_setting,
-    learn_traffic,
-    one_more_operator_ms,
-    usable,
-)
-from timemodel.fitting.steps import Step, around_steps, suspected_steps
+from timemodel.fitting.checks import notes_on
+from timemodel.fitting.next_probes import advise_probes
+from timemodel.fitting.profile import Measured, calibrated, fit_profile, fit_setting, usable
 
 __all__ = [
     "Measured",
-    "Step",
     "advise_probes",
-    "allot",
-    "around_steps",
-    "calibrate",
-    "choose_layers",
+    "calibrated",
     "fit_profile",
     "fit_setting",
-    "learn_traffic",
     "notes_on",
-    "one_more_operator_ms",
-    "suspected_steps",
-    "thin_operators",
-    "time_shares",
     "usable",
 ]

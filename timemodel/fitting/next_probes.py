@@ -11,12 +11,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from profiler.measurement import (
-    INTERVAL_PER_ERROR,
-    Advice,
-    Events,
-    ProbeTime,
-)
+from profiler.measurement import INTERVAL_PER_ERROR, Advice, Events, ProbeTime
 from profiler.network import Layer
 from profiler.operators import (
     CATALOGUE,
@@ -29,12 +24,7 @@ from profiler.operators import (
 from profiler.probes import Probe
 from profiler.progress import ProgressCallback, silent
 from timemodel.features import geometry, kernel_of
-from timemodel.fitting.profile import (
-    Measured,
-    fit_setting,
-    fit_terms,
-    usable,
-)
+from timemodel.fitting.profile import Measured, fit_setting, fit_terms, usable
 from timemodel.fitting.steps import around_steps, suspected_steps
 from timemodel.model import FALLBACK, MIN_PROBES, OperatorModel, SettingModel
 
@@ -217,7 +207,7 @@ def _judge_networks(
     errors: dict[str, list[float]] = {}
     for fold in range(FOLDS if len(networks) >= MIN_PROBES else 0):
         others = [row for row, number in zip(networks, folds, strict=True) if number != fold]
-        terms = fit_terms(dict(operators), [*rest, *others], events)
+        terms = fit_terms(operators, [*rest, *others], events)
         model = SettingModel("", {}, {}, operators, terms)
         for (probe, time), number in zip(networks, folds, strict=True):
             if number == fold:

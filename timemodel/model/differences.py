@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from profiler.network import Layer
-from timemodel.features import geometry
+from timemodel.features import geometry, kernel_of
 from timemodel.model.operator_model import OperatorModel
 
 if TYPE_CHECKING:
@@ -72,8 +72,6 @@ class PairedErrors:
 
     def of(self, layer: Layer) -> tuple[float, float]:
         """Relative errors (90%) for `layer`: of a single time, and of the ratio of two like layers."""
-        from timemodel.model.setting_model import kernel_of
-
         key = (kernel_of(layer), layer.dtype)
         if key not in self._known:
             model, measured = self._model.find(*key)

@@ -18,7 +18,7 @@ from timemodel.explain import (
     tread,
     widths_ms,
 )
-from timemodel.runtime import Traffic
+from timemodel.runtime import CacheTraffic
 
 
 @pytest.fixture(scope="module")
@@ -97,5 +97,5 @@ def test_traffic_is_what_data_from_beyond_the_cache_adds(setting):
     layers = tuple(conv_2d(8, 8, 256, 256) for _ in range(3))
     network = Network("bag", layers)
     np.testing.assert_allclose(traffic_ms(setting, network), 0.0, atol=1e-12)
-    assert isinstance(setting.terms.traffic, Traffic)
+    assert isinstance(setting.terms.cache_traffic, CacheTraffic)
     assert replace(network, name="x").layers == layers

@@ -24,13 +24,8 @@ from timemodel.explain import (
     summary,
     why,
 )
-from timemodel.model import (
-    PairedErrors,
-    SettingModel,
-    fit_operator,
-    pair_error,
-    single_error,
-)
+from timemodel.model import SettingModel, fit_operator, pair_error, single_error
+from timemodel.model.differences import PairedErrors
 from timemodel.runtime import RuntimeTerms
 
 

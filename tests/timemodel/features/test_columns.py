@@ -7,13 +7,9 @@ from profiler.network import Layer, Tensor
 from profiler.operators import CATALOGUE, draw_layer
 from profiler.operators import constructors as shapes
 from profiler.operators import data_movement as moves
-from timemodel.features import (
-    Geometry,
-    family_of,
-    geometry,
-    shared_run,
-    tiled,
-)
+from timemodel.features import Geometry, family_of, geometry
+from timemodel.features.runs import shared_run
+from timemodel.features.table import tiled
 
 
 def column(layer, name):

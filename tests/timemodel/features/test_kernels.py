@@ -6,12 +6,8 @@ from profiler.operators import CATALOGUE, draw_layer
 from profiler.operators import constructors as shapes
 from profiler.operators import data_movement as moves
 from profiler.probes import Probe
-from timemodel.features import (
-    SAME_TYPE,
-    SAME_WORK,
-    kernel_of,
-    stand_ins,
-)
+from timemodel.features import kernel_of, stand_ins
+from timemodel.features.kernels import SAME_TYPE, SAME_WORK
 from timemodel.fitting import fit_setting
 from timemodel.model import SettingModel
 from timemodel.runtime import RuntimeTerms

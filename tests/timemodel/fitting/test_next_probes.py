@@ -15,15 +15,9 @@ from profiler.operators import (
     fully_connected,
 )
 from profiler.probes import Probe, plan_probes
-from timemodel.fitting import (
-    Step,
-    advise_probes,
-    allot,
-    around_steps,
-    choose_layers,
-    suspected_steps,
-    time_shares,
-)
+from timemodel.fitting import advise_probes
+from timemodel.fitting.next_probes import allot, choose_layers, time_shares
+from timemodel.fitting.steps import Step, around_steps, suspected_steps
 from timemodel.model import SettingModel, fit_operator
 
 

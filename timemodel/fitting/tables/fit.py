@@ -9,22 +9,18 @@ import numpy as np
 from profiler.errors import DataError
 from profiler.network import Layer
 from profiler.progress import ProgressCallback, silent
-from timemodel.features import Family, family_of, geometry, parallel_family
-from timemodel.fitting.tables.shared_tree import grow_shared
+from timemodel.features import Family, family_of, geometry, kernel_of, parallel_family
 from timemodel.fitting.tables.table import LayerTable
 from timemodel.model import (
     FALLBACK,
     MIN_PROBES,
-    OperatorError,
     OperatorModel,
     SettingModel,
     TimeModel,
-    conformal_bounds,
+    describe,
     feature_matrix,
-    find_sweeps,
     find_tiles,
     fit_operator,
-    kernel_of,
 )
 from timemodel.runtime import RuntimeTerms
 from timemodel.tree import TimeTreeRegressor, refit
@@ -69,10 +65,10 @@ def fit_tables(
     times: list[float] = []
     notes: list[str] = []
     for table in tables:
-        own, own_times, told = table.distinct()
+        own, own_times, reported = table.distinct()
         layers += own
         times += own_times.tolist()
-        notes += told
+        notes += reported
     groups: dict[tuple[str, str], list[int]] = {}
     for i, layer in enumerate(layers):
         groups.setdefault((kernel_of(layer), layer.dtype), []).append(i)
@@ -141,7 +137,7 @@ def fit_table_operator(
     folds = np.random.default_rng(seed).permutation(len(layers)) % FOLDS
     best: tuple[float, Family, dict[str, int], np.ndarray] | None = None
     for family in candidates:
-        tiles = _tiles(family, array, times_ms, seed)
+        tiles = sampled_tiles(family, array, times_ms, seed)
         held_out = _held_out(family, tiles, array, times_ms, folds)
         error = float(np.minimum(np.abs(held_out / times_ms - 1.0), 0.5).mean())
         if best is None or error < best[0]:
@@ -150,7 +146,7 @@ def fit_table_operator(
     _, family, tiles, held_out = best
     matrix = feature_matrix(family, array, tiles)[0]
     tree = refit(grow(family, tiles, array, times_ms), matrix, times_ms)
-    return described(op, dtype, layers, times_ms, tree, tiles, held_out, family is parallel)
+    return describe(op, dtype, layers, times_ms, tree, tiles, held_out, family is parallel)
 
 
 def fit_leaves(
@@ -165,73 +161,9 @@ def fit_leaves(
         tree = refit(structure.tree, matrix[inside], times_ms[inside])
         held_out[~inside] = np.maximum(tree.predict_rows(matrix[~inside]), 0.0)
     tree = refit(structure.tree, matrix, times_ms)
-    return described(
+    return describe(
         structure.op, structure.dtype, layers, times_ms, tree, structure.tiles, held_out, structure.parallel
     )
-
-
-def fit_structure(
-    op: str, dtype: str, devices: Sequence[tuple[Sequence[Layer], np.ndarray]]
-) -> OperatorModel:
-    """Splits that several devices have in common, for `fit_leaves` on another one.
-
-    Parameters
-    ----------
-    devices : sequence of (layers, times_ms)
-        Each with enough rows to learn from. Their tiles, if the operator's features have any, are those of the first.
-
-    Returns
-    -------
-    OperatorModel
-        Its leaves are the first device's.
-    """
-    parallel = parallel_family(op)
-    family = parallel or family_of(op)
-    arrays = [geometry(layers) for layers, _ in devices]
-    first_layers, first_ms = devices[0]
-    tiles = _tiles(family, arrays[0], first_ms, 0)
-    tables = [feature_matrix(family, array, tiles) for array in arrays]
-    matrix, costs, _ = tables[0]
-    splits = grow_shared(
-        [(table[0], times) for table, (_, times) in zip(tables, devices, strict=True)], len(costs), MAX_LEAVES
-    )
-    tree = refit(splits, matrix, first_ms)
-    fitted = np.maximum(tree.predict_rows(matrix), 0.0)
-    return described(op, dtype, list(first_layers), first_ms, tree, tiles, fitted, parallel is not None)
-
-
-def described(
-    op: str,
-    dtype: str,
-    layers: Sequence[Layer],
-    times_ms: np.ndarray,
-    tree: TimeTreeRegressor,
-    tiles: dict[str, int],
-    held_out: np.ndarray,
-    parallel: bool,
-) -> OperatorModel:
-    """`tree` with all that goes with it: how far it is off, its interval and its range.
-
-    Parameters
-    ----------
-    held_out : ndarray [len(layers)]
-        What trees that had not seen a row predicted for it.
-    """
-    model = OperatorModel(
-        op, dtype, dict(tiles), tree, 1.0, 1.0, np.zeros((2, 0)),
-        OperatorError(op, dtype, len(layers), tree.n_leaves_, 0.0, 0.0, 0.0),
-        find_sweeps(layers, times_ms), parallel,
-    )  # fmt: skip
-    costs = model.matrix(geometry(layers))[:, : len(model.names()[0])]
-    model.bounds = np.stack([costs.min(axis=0), costs.max(axis=0)])
-    held_out = np.maximum(held_out, 0.02 * times_ms)
-    error = np.abs(held_out - times_ms) / times_ms
-    model.low, model.high = conformal_bounds(times_ms / held_out)
-    model.error = OperatorError(
-        op, dtype, len(layers), tree.n_leaves_,
-        float(error.mean()), float(np.median(error)), float(np.quantile(error, 0.9)),
-    )  # fmt: skip
-    return model
 
 
 def grow(
@@ -252,7 +184,8 @@ def grow(
     return tree.fit(matrix, times_ms)
 
 
-def _tiles(family: Family, array: np.ndarray, times_ms: np.ndarray, seed: int) -> dict[str, int]:
+def sampled_tiles(family: Family, array: np.ndarray, times_ms: np.ndarray, seed: int = 0) -> dict[str, int]:
+    """`find_tiles` with so many rows as tell the tiles apart."""
     sample = np.random.default_rng(seed).permutation(len(times_ms))[:_SAMPLE]
     return find_tiles(family, array[sample], times_ms[sample])
 

@@ -16,7 +16,7 @@ from profiler.errors import DataError
 from profiler.network import Layer
 from profiler.progress import ProgressCallback, silent
 from timemodel.features import Family, family_of, geometry
-from timemodel.fitting.tables import described, table_model
+from timemodel.fitting.tables import table_model
 from timemodel.fitting.totals.prices import fit_prices
 from timemodel.fitting.totals.table import Totals
 from timemodel.model import (
@@ -25,6 +25,7 @@ from timemodel.model import (
     OperatorModel,
     TimeModel,
     conformal_bounds,
+    describe,
     feature_matrix,
     find_tiles,
 )
@@ -92,9 +93,7 @@ class TotalsModel:
             unseen, seen = structure.tree.held_out_, structure.tree.predict_rows(structure.matrix)
             drift = np.where(np.isfinite(unseen) & (seen > 0), unseen / np.where(seen > 0, seen, 1.0), 1.0)
             fitted = np.maximum(tree.predict_rows(structure.matrix) * drift, 0.0)
-            models[op, dtype] = described(
-                op, dtype, structure.layers, prices, tree, structure.tiles, fitted, False
-            )
+            models[op, dtype] = describe(op, dtype, structure.layers, prices, tree, structure.tiles, fitted)
         return models
 
 
