@@ -211,7 +211,7 @@ def compress(
             evaluator = prepared.evaluator(options.search, seed, workspace.folder)
             evaluator.deadline = started + _SEARCH_SHARE * (deadline - started) if minutes else math.inf
             missable = luck(prepared.task, prepared.original.score)
-            searched = goal.eased(missable)
+            searched = goal.relaxed(missable)
             with sharing.searching(searcher, workspace.folder, files, request, searched) as shared:
                 best = _search(shared, prepared, workspace, searched, evaluator, seed, steer, progress)
             prepared = replace(prepared, notes=(*prepared.notes, *sharing.notes))

@@ -1,6 +1,6 @@
 """From a profile to a time model, and what to measure next.
 
-May import `timemodel.model` and below.
+May import `timemodel.staircases` and below.
 """
 
 from __future__ import annotations

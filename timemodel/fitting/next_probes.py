@@ -25,8 +25,8 @@ from profiler.probes import Probe
 from profiler.progress import ProgressCallback, silent
 from timemodel.features import geometry, kernel_of
 from timemodel.fitting.profile import Measured, fit_setting, fit_terms, usable
-from timemodel.fitting.steps import around_steps, suspected_steps
 from timemodel.model import FALLBACK, MIN_PROBES, OperatorModel, SettingModel
+from timemodel.staircases import around_steps, suspected_steps
 
 Kind = tuple[str, str]
 """Operator, as `kernel_of` names it, and number type."""

@@ -5,19 +5,21 @@ May import the rooms of features, tree and runtime.
 
 from __future__ import annotations
 
-from timemodel.model.differences import errors_of, pair_error, single_error
+from timemodel.model.differences import ChangeErrors, pair_error, single_error
 from timemodel.model.file import signed
 from timemodel.model.layer_times import FALLBACK
 from timemodel.model.operator_fit import MIN_PROBES, conformal_bounds, describe, find_tiles, fit_operator
 from timemodel.model.operator_model import OperatorModel, feature_matrix
 from timemodel.model.prediction import LayerPrediction, NetworkPrediction, NetworkPredictor
 from timemodel.model.setting_model import SettingModel
-from timemodel.model.sweeps import Sweep, width_of, with_width
+from timemodel.model.sweeps import WITH_WIDTH, Sweep, width_of, with_width
 from timemodel.model.time_model import TimeModel
 
 __all__ = [
     "FALLBACK",
     "MIN_PROBES",
+    "WITH_WIDTH",
+    "ChangeErrors",
     "LayerPrediction",
     "NetworkPrediction",
     "NetworkPredictor",
@@ -27,7 +29,6 @@ __all__ = [
     "TimeModel",
     "conformal_bounds",
     "describe",
-    "errors_of",
     "feature_matrix",
     "find_tiles",
     "fit_operator",

@@ -32,7 +32,7 @@ def contenders(trials: Sequence[Trial], goal: Goal, finalists: int, luck: float,
     room
         How many networks there is time for.
     """
-    least, searched = goal.least_score, goal.eased(luck)
+    least, searched = goal.least_score, goal.relaxed(luck)
     met = [trial for trial in trials if searched.met_by(trial)]
     if least is None or searched.least_score is None:
         return (met or list(trials))[:finalists]
