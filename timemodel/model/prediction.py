@@ -84,8 +84,8 @@ class NetworkPrediction:
 class NetworkPredictor(Protocol):
     """Anything that predicts networks on one device, such as a `timemodel.TimeModel`.
 
-    `setting` is the name of one of its settings everywhere, by default its first. Where it has
-    ``change_error_ms(before, after, setting)`` as well, it says how far a predicted saving may be off.
+    `setting` is the name of one of its settings everywhere, by default its first. Where it has ``change_errors(setting)`` as
+    well (see `TimeModel`), advice rests on how far predicted savings may be off; else its times are taken to be exact.
     """
 
     @property
