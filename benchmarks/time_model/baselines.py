@@ -26,8 +26,8 @@ from threadpoolctl import threadpool_limits
 
 from profiler.network import Layer
 from profiler.probes import Probe
-from timemodel.features import POSITION, family_of, geometry, kernel_of
-from timemodel.fitting import calibrated
+from timemodel.features import POSITION, family_of, geometry
+from timemodel.fitting import by_operator, calibrated
 from timemodel.model import (
     FALLBACK,
     MIN_PROBES,
@@ -138,19 +138,6 @@ BASELINES: dict[str, Fit] = {
 }
 
 
-def by_operator(measured: Measured) -> dict[tuple[str, str], tuple[list[Layer], np.ndarray]]:
-    """Layers that were measured alone, and their times, by kernel and dtype, as edgetime's trees are fitted."""
-    groups: dict[tuple[str, str], list[tuple[Layer, float]]] = {}
-    for probe, time_ms in measured:
-        if probe.kind == "layer":
-            layer = probe.layers[0]
-            groups.setdefault((kernel_of(layer), layer.dtype), []).append((layer, time_ms))
-    return {
-        key: ([layer for layer, _ in rows], np.array([time_ms for _, time_ms in rows]))
-        for key, rows in groups.items()
-    }
-
-
 def with_terms(
     ours: SettingModel, operators: Mapping[tuple[str, str], Any], measured: Measured
 ) -> SettingModel:
@@ -163,9 +150,10 @@ def with_terms(
 def fit_baseline(name: str, ours: SettingModel, measured: Measured) -> SettingModel:
     """One of `BASELINES` for every operator that edgetime has a tree for; the declared fallback is shared."""
     boxes: dict[tuple[str, str], Any] = {k: m for k, m in ours.operators.items() if k[0] == FALLBACK}
-    for (op, dtype), (layers, times) in by_operator(measured).items():
-        if len(layers) >= MIN_PROBES:
-            boxes[op, dtype] = BlackBox(BASELINES[name](op, geometry(layers), times))
+    for (op, dtype), rows in by_operator(measured).items():
+        if len(rows) >= MIN_PROBES:
+            layers, times = zip(*rows, strict=True)
+            boxes[op, dtype] = BlackBox(BASELINES[name](op, geometry(layers), np.array(times)))
     return with_terms(ours, boxes, measured)
 
 
@@ -244,9 +232,10 @@ def fused_patterns(measured: Measured, overhead_ms: float, kernels: SettingModel
 def fit_nn_meter(ours: SettingModel, measured: Measured) -> tuple[SettingModel, SettingModel]:
     """nn-Meter as published (kernels added up), and the same forests under our whole-network terms."""
     boxes: dict[tuple[str, str], Any] = {k: m for k, m in ours.operators.items() if k[0] == FALLBACK}
-    for (op, dtype), (layers, times) in by_operator(measured).items():
-        if len(layers) >= MIN_PROBES:
-            boxes[op, dtype] = fit_kernel(op, layers, times)
+    for (op, dtype), rows in by_operator(measured).items():
+        if len(rows) >= MIN_PROBES:
+            layers, times = zip(*rows, strict=True)
+            boxes[op, dtype] = fit_kernel(op, layers, np.array(times))
     overhead_ms = ours.terms.overhead_ms
     plain = SettingModel(ours.key, ours.setting, ours.fingerprint, boxes, RuntimeTerms(overhead_ms))
     rules = fused_patterns(measured, overhead_ms, plain)

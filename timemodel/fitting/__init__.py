@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from timemodel.fitting.checks import notes_on
 from timemodel.fitting.next_probes import advise_probes
-from timemodel.fitting.profile import Measured, calibrated, fit_profile, fit_setting, usable
+from timemodel.fitting.profile import Measured, by_operator, calibrated, fit_profile, fit_setting, usable
 
 __all__ = [
     "Measured",
     "advise_probes",
+    "by_operator",
     "calibrated",
     "fit_profile",
     "fit_setting",

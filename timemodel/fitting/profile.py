@@ -44,27 +44,27 @@ def fit_profile(
     with Profile.open(path) as profile:
         check_one_device(path, profile)
         device = profile.device
-        rows = {
-            key: (
-                setting.to_dict(),
+        rows = [
+            (
+                key,
+                setting,
                 profile.fingerprint_of(key),
-                profile.measurements(key),
+                usable(profile.measurements(key)),
                 profile.events(key),
             )
             for key, setting in profile.settings.items()
-        }
+        ]
     settings = {}
-    for number, (key, (setting, fingerprint, times, events)) in enumerate(rows.items()):
+    for number, (key, setting, fingerprint, measured, events) in enumerate(rows):
 
         def part(fraction: float, note: str, number: int = number) -> None:
             progress((number + fraction) / len(rows), note)
 
-        measured = usable(times)
         if not any(probe.kind == "layer" for probe, _ in measured):
             continue
         operators, terms = fit_setting(measured, part, seed, events)
         if operators:
-            settings[key] = SettingModel(key, setting, fingerprint, operators, terms)
+            settings[key] = SettingModel(key, setting.to_dict(), fingerprint, operators, terms)
     if not settings:
         raise ProfileError(
             f"{path} holds too few measurements to learn from: run 'edgetime profile' on it again to go on measuring."
@@ -77,6 +77,16 @@ def usable(times: Sequence[ProbeTime]) -> list[Measured]:
     return [(row.probe, row.time_us / 1e3) for row in times if row.time_us is not None and row.time_us > 0]
 
 
+def by_operator(measured: Sequence[Measured]) -> dict[tuple[str, str], list[tuple[Layer, float]]]:
+    """Layers that were measured alone, and their times, by operator and dtype."""
+    groups: dict[tuple[str, str], list[tuple[Layer, float]]] = {}
+    for probe, time in measured:
+        if probe.kind == "layer":
+            layer = probe.layers[0]
+            groups.setdefault((kernel_of(layer), layer.dtype), []).append((layer, time))
+    return groups
+
+
 def fit_setting(
     measured: Sequence[Measured],
     progress: ProgressCallback = silent,
@@ -84,34 +94,25 @@ def fit_setting(
     events: Events | None = None,
 ) -> tuple[dict[tuple[str, str], OperatorModel], RuntimeTerms]:
     """Trees of all operators, then what holds between them, from the probes of one setting."""
-    # Many small solves: threads of the linear algebra library would wait for each other more than they help.
-    with threadpool_limits(1):
-        return _fit_setting(measured, progress, seed, events)
-
-
-def _fit_setting(
-    measured: Sequence[Measured], progress: ProgressCallback, seed: int, events: Events | None
-) -> tuple[dict[tuple[str, str], OperatorModel], RuntimeTerms]:
     overhead = call_ms(measured)
-    groups: dict[tuple[str, str], list[tuple[Layer, float]]] = {}
-    for probe, time in measured:
-        if probe.kind == "layer":
-            layer = probe.layers[0]
-            groups.setdefault((kernel_of(layer), layer.dtype), []).append((layer, time))
+    groups = by_operator(measured)
     for dtype in {dtype for _, dtype in groups}:
-        rows = [row for (_, kind), group in groups.items() if kind == dtype for row in group]
-        groups[FALLBACK, dtype] = rows
+        groups[FALLBACK, dtype] = [
+            row for (_, kind), group in groups.items() if kind == dtype for row in group
+        ]
     operators = {}
     weight = sum(len(group) for group in groups.values())
     done = 0
-    for (op, dtype), group in groups.items():
-        progress(done / weight, f"{'all operators' if op == FALLBACK else op} {dtype}")
-        done += len(group)
-        if len(group) >= MIN_PROBES:
-            layers, times = [layer for layer, _ in group], np.array([time for _, time in group])
-            operators[op, dtype] = fit_operator(op, dtype, layers, times, seed, overhead)
-    progress(1.0, "runtime")
-    return operators, fit_terms(operators, measured, events)
+    # Many small solves: threads of the linear algebra library would wait for each other more than they help.
+    with threadpool_limits(1):
+        for (op, dtype), group in groups.items():
+            progress(done / weight, f"{'all operators' if op == FALLBACK else op} {dtype}")
+            done += len(group)
+            if len(group) >= MIN_PROBES:
+                layers, times = zip(*group, strict=True)
+                operators[op, dtype] = fit_operator(op, dtype, layers, np.array(times), seed, overhead)
+        progress(1.0, "runtime")
+        return operators, fit_terms(operators, measured, events)
 
 
 def fit_terms(

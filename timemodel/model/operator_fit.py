@@ -9,7 +9,7 @@ import numpy as np
 
 from profiler.network import Layer
 from timemodel.features import CACHE, Family, Geometry, family_of, geometry, parallel_family
-from timemodel.model.operator_model import OperatorError, OperatorModel, feature_matrix
+from timemodel.model.operator_model import OperatorError, OperatorModel, feature_matrix, unfitted_tree
 from timemodel.model.sweeps import find_sweeps
 from timemodel.tree import TimeTreeRegressor, nonnegative
 
@@ -75,14 +75,15 @@ def fit_operator(
     array = geometry(layers)
     tiles = find_tiles(family, array, times_ms)
     matrix, costs, sizes = feature_matrix(family, array, tiles)
-    tree = TimeTreeRegressor(
-        range(len(costs)),
-        range(len(costs), len(costs) + len(sizes)),
+    tree = unfitted_tree(
+        costs,
+        sizes,
         min_samples_leaf=min(12, max(5, len(layers) // 6)),
-    )
-    # Most of the overhead, not all: what remains of the smallest times is theirs and not noise.
-    tree.set_params(random_state=seed, cv=min(4, len(layers) // 4), offset=_OF_OVERHEAD * overhead_ms)
-    tree.fit(matrix, times_ms)
+        random_state=seed,
+        cv=min(4, len(layers) // 4),
+        # Most of the overhead, not all: what remains of the smallest times is theirs and not noise.
+        offset=_OF_OVERHEAD * overhead_ms,
+    ).fit(matrix, times_ms)
     held_out = np.where(np.isfinite(tree.held_out_), tree.held_out_, tree.predict_rows(matrix))
     return describe(op, dtype, layers, times_ms, tree, tiles, held_out)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -151,7 +151,7 @@ class OperatorModel:
         costs = [text(name, "a cost's name") for name in items(value["costs"], "its list of costs")]
         sizes = [text(name, "a size's name") for name in items(value["sizes"], "its list of sizes")]
         nodes = [_node_from_dict(node, len(costs)) for node in items(value["nodes"], "its list of nodes")]
-        tree = TimeTreeRegressor(range(len(costs)), range(len(costs), len(costs) + len(sizes)))
+        tree = unfitted_tree(costs, sizes)
         tree.restore(nodes, number(value["scale_ms"], "its unit of time"), len(costs) + len(sizes))
         bounds = [
             [number(bound, "a bound of its costs") for bound in items(row, "a row of bounds")]
@@ -197,6 +197,12 @@ def feature_matrix(
     g = Geometry(array)
     costs, sizes = family.costs(g, tiles), family.sizes(g, tiles)
     return np.column_stack([*costs.values(), *sizes.values()]), list(costs), list(sizes)
+
+
+def unfitted_tree(costs: Sequence[str], sizes: Sequence[str], **options: Any) -> TimeTreeRegressor:
+    """A tree over `feature_matrix`: leaves are linear in costs, splits ask about sizes."""
+    at = len(costs)
+    return TimeTreeRegressor(range(at), range(at, at + len(sizes)), **options)
 
 
 def _node_to_dict(node: TreeNode) -> dict[str, Any]:

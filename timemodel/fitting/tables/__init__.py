@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from timemodel.fitting.tables.csv_files import Csv, read_csv
+from timemodel.fitting.tables.csv_files import Csv, read_csv, read_text
 from timemodel.fitting.tables.fit import (
     MAX_LEAVES,
     fit_leaves,
@@ -32,6 +32,7 @@ __all__ = [
     "fit_tables",
     "read_csv",
     "read_table",
+    "read_text",
     "sampled_tiles",
     "table_model",
     "write_predictions",

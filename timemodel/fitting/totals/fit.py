@@ -28,6 +28,7 @@ from timemodel.model import (
     describe,
     feature_matrix,
     find_tiles,
+    unfitted_tree,
 )
 from timemodel.runtime import RuntimeTerms
 from timemodel.tree import TimeTreeRegressor, refit
@@ -116,9 +117,9 @@ def fit_totals(networks: Sequence[Sequence[Layer]], times_ms: np.ndarray, seed: 
         tiles = find_tiles(family, array, common[members])
         matrix, costs, sizes = feature_matrix(family, array, tiles)
         few = len(members) < 2 * MIN_PROBES
-        tree = TimeTreeRegressor(
-            range(len(costs)),
-            range(len(costs), len(costs) + len(sizes)),
+        tree = unfitted_tree(
+            costs,
+            sizes,
             max_leaves=1 if few else MAX_LEAVES,
             min_samples_leaf=min(12, max(5, len(members) // 6)),
             cv=0 if few else 4,
