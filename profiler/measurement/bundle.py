@@ -21,9 +21,9 @@ from profiler.errors import (
     UsageError,
 )
 from profiler.files import replacing, write_bytes
-from profiler.measurement.profiling import EMPTY_EVERY, empty_probe
+from profiler.measurement.profiling import EMPTY_EVERY
 from profiler.measurement.store import Profile
-from profiler.probes import Probe
+from profiler.probes import Probe, empty_probe, weight_pool
 from profiler.progress import ProgressCallback, silent
 
 _AGENT_MARK = b'"""The agent: the one file that runs on the device and measures there.'
@@ -162,8 +162,6 @@ def _with_empty(probes: Sequence[Probe]) -> Iterator[Probe]:
 
 def _pools() -> list[bytes]:
     """Return the random numbers that the builder cuts weights from."""
-    from profiler.probes import weight_pool
-
     return [np.ascontiguousarray(weight_pool(kind, 0)).tobytes() for kind in ("float", "int8")]
 
 

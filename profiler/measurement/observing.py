@@ -25,7 +25,7 @@ from profiler.probes import Probe
 Row = tuple[str, int]
 """An operator that ran: its name, and the type of its event (`OPERATOR`, or a delegate's)."""
 
-LOOKS = 4
+PER_OPERATOR = 4
 """How many layers of one operator and dtype are looked at: some fall back in part of the cases only."""
 _GIVE_UP_AFTER, _GIVE_UP_EARLY = 12, 3
 """Failures in a row; fewer do where nothing worked yet, for then the runtime has no profiler."""
@@ -36,7 +36,7 @@ _SHORT_S = 1e-6
 _KINDS = (OPERATOR, 4, DELEGATED)
 
 
-def worth_a_look(probes: Sequence[Probe]) -> list[Probe]:
+def probes_to_observe(probes: Sequence[Probe]) -> list[Probe]:
     """The probes to look at: one pair of each kind with its operators alone, then some of every operator.
 
     In an order in which every prefix is a good choice.
@@ -51,14 +51,14 @@ def worth_a_look(probes: Sequence[Probe]) -> list[Probe]:
             parts |= {alone.key: alone for layer in probe.layers for alone in [Probe("layer", (layer,))]}
             chosen[probe.key] = probe
     chosen |= parts
-    rounds: list[dict[tuple[tuple[str, str], str], Probe]] = [{} for _ in range(LOOKS)]
+    rounds: list[dict[tuple[tuple[str, str], str], Probe]] = [{} for _ in range(PER_OPERATOR)]
     seen: dict[tuple[str, str], int] = {}
     for probe in probes:
         if probe.kind == "layer":
             layer = probe.layers[0]
             activation = str(layer.params.get("activation", "none"))
             number = seen.get(_kind(layer), 0)
-            if number < LOOKS and probe.key not in chosen:
+            if number < PER_OPERATOR and probe.key not in chosen:
                 seen[_kind(layer)] = number + 1
                 rounds[number][_kind(layer), activation] = probe
     for row in rounds:
@@ -80,7 +80,7 @@ def observe(target: Target, store: Profile, setting: str, probes: Sequence[Probe
     """
     known = store.events(setting)
     looked = failed = 0
-    waiting = batches([probe for probe in worth_a_look(probes) if probe.key not in known])
+    waiting = batches([probe for probe in probes_to_observe(probes) if probe.key not in known])
     while waiting:
         # Pairs are few, and what they show matters most: time that is up does not cut them off.
         pairs = len(waiting[0]) > 1 and waiting[0][0].kind == "pair"
@@ -89,7 +89,7 @@ def observe(target: Target, store: Profile, setting: str, probes: Sequence[Probe
         if failed >= (_GIVE_UP_AFTER if looked else _GIVE_UP_EARLY):
             break
         batch = waiting.pop(0)
-        seen = look(target, batch)
+        seen = observe_batch(target, batch)
         if seen is None and len(batch) > 1:
             # One of them cannot run, or the events do not tell them apart: half of them at a time, later.
             half = len(batch) // 2
@@ -124,9 +124,9 @@ def batches(probes: Sequence[Probe]) -> list[list[Probe]]:
     return groups
 
 
-def look(target: Target, batch: Sequence[Probe]) -> list[list[Row]] | None:
+def observe_batch(target: Target, batch: Sequence[Probe]) -> list[list[Row]] | None:
     """The events of each probe of a batch; None where they could not be had."""
-    together = joined(batch)
+    together = join_probes(batch)
     try:
         answer = target.profile_layers(together.build(), _SHORT_S)
         if "error" in answer:
@@ -134,10 +134,10 @@ def look(target: Target, batch: Sequence[Probe]) -> list[list[Row]] | None:
         events = read_events(answer.get("events", ()))
     except EdgetimeError:
         return None
-    return told_apart(batch, [event for event in events if event.type in _KINDS])
+    return split_events(batch, [event for event in events if event.type in _KINDS])
 
 
-def joined(batch: Sequence[Probe]) -> Probe:
+def join_probes(batch: Sequence[Probe]) -> Probe:
     """All probes of a batch as one network of separate parts, with a marker before each."""
     if len(batch) == 1:
         return batch[0]
@@ -157,7 +157,7 @@ def joined(batch: Sequence[Probe]) -> Probe:
     return Probe("network", tuple(layers), tuple(wiring))
 
 
-def told_apart(batch: Sequence[Probe], events: Sequence[Event]) -> list[list[Row]] | None:
+def split_events(batch: Sequence[Probe], events: Sequence[Event]) -> list[list[Row]] | None:
     """The events of each probe of a batch that ran as one network; None where that cannot be told.
 
     The runtime's own kernels say their operator's number. What a delegate ran comes in the order of the

@@ -11,14 +11,12 @@ from typing import Any
 
 from profiler.devices import Target
 from profiler.errors import EdgetimeError, UsageError
-from profiler.measurement.consultation import Adviser, Consultation
+from profiler.measurement.next_probes import Adviser, Consultation
 from profiler.measurement.observing import observe
 from profiler.measurement.store import Profile
 from profiler.measurement.summary import ProfileSummary
-from profiler.probes import Probe
+from profiler.probes import Probe, empty_probe, plan_probes
 from profiler.progress import ProgressCallback, silent
-
-__all__ = ["MAX_PASSES", "ProfileSummary", "empty_probe", "profile"]
 
 MAX_PASSES = 5
 REDO_SHARE = 0.3
@@ -78,7 +76,7 @@ def profile(
         Asked after the first pass, and now and then later, whether this is enough and what to measure next, such as
         `timemodel.fitting.next_probes.advise_probes`. What it advises is measured first, and in all passes.
     goal
-        The error that the adviser aims at, to be told of; it judges by itself.
+        The error that the adviser aims at, for the summary; the adviser judges by itself.
 
     Raises
     ------
@@ -93,8 +91,6 @@ def profile(
     if not (math.isfinite(minutes) and minutes > 0):
         raise UsageError(f"minutes must be above 0, not {minutes}.")
     if probes is None:
-        from profiler.probes import plan_probes
-
         probes = plan_probes(dtypes, ops, seed)
     if not probes:
         raise UsageError("There is nothing to measure: name at least one dtype and operator.")
@@ -147,13 +143,6 @@ def relevant(advised: Sequence[Probe], planned: Sequence[Probe]) -> list[Probe]:
     ]
 
 
-def empty_probe() -> Probe:
-    """Return the probe that does next to nothing: its time is what a call costs."""
-    from profiler.operators import unary
-
-    return Probe("empty", (unary("relu", (1, 1)),))
-
-
 class _Run:
     """One call of `profile`: what is still to do, and by when."""
 
@@ -189,7 +178,7 @@ class _Run:
         )
         self.measured = 0
         self.still_disturbed = 0
-        self.told = 0.0
+        self.reported = 0.0
         self._built: dict[str, bytes] = {}
         self._built_bytes = 0
 
@@ -229,7 +218,9 @@ class _Run:
             The goal is reached, or the time is up.
         """
         since = time.monotonic()
-        advice = self.consultation.ask(lambda note: self.tell_clock(f"learning what to measure next: {note}"))
+        advice = self.consultation.ask(
+            lambda note: self.report_clock(f"learning what to measure next: {note}")
+        )
         if advice is not None and advice.done:
             raise _StoppedError("goal")
         if advice is not None:
@@ -266,7 +257,7 @@ class _Run:
             result = self.measure_one(probe, content, number)
             if result.get("disturbed"):
                 disturbed.append(probe)
-            self.tell(number, position + measured + 1, total)
+            self.report(number, position + measured + 1, total)
             self.check_time()
         self.redo(disturbed, number, since, total)
 
@@ -281,7 +272,7 @@ class _Run:
                 return
             result = self.measure_one(probe, content, number)
             self.still_disturbed += bool(result.get("disturbed"))
-            self.tell(number, total, total, f", again {position + 1:,} of {count:,} disturbed ones")
+            self.report(number, total, total, f", again {position + 1:,} of {count:,} disturbed ones")
 
     def measure_one(self, probe: Probe, content: bytes | EdgetimeError, number: int) -> dict[str, Any]:
         """Measure `probe` and store the result."""
@@ -347,16 +338,16 @@ class _Run:
         if self.out_of_time():
             raise _StoppedError("budget")
 
-    def tell(self, number: int, done: int, total: int, more: str = "") -> None:
+    def report(self, number: int, done: int, total: int, more: str = "") -> None:
         """Report progress: by the clock or by what is done, whichever is further."""
         work = (number + done / total) / self.passes
-        self.tell_clock(f"pass {number + 1}: {done:,} of {total:,} probes{more}", work)
+        self.report_clock(f"pass {number + 1}: {done:,} of {total:,} probes{more}", work)
 
-    def tell_clock(self, note: str, work: float = 0.0) -> None:
+    def report_clock(self, note: str, work: float = 0.0) -> None:
         """Report progress by the clock, or by `work` where that is further; it never goes back."""
         clock = (time.monotonic() - self.begin) / (self.deadline - self.begin)
-        self.told = min(1.0, max(self.told, clock, work))
-        self.progress(self.told, note)
+        self.reported = min(1.0, max(self.reported, clock, work))
+        self.progress(self.reported, note)
 
 
 class _StoppedError(Exception):

@@ -16,7 +16,7 @@ from profiler.measurement.events import (
     layer_times_us,
 )
 from profiler.network import Network
-from profiler.probes import Probe
+from profiler.probes import Probe, empty_probe
 from profiler.progress import ProgressCallback, silent
 from profiler.tflite import read_network
 
@@ -25,7 +25,7 @@ _LONGEST_EVENT_US = 3.6e9
 
 @dataclass(frozen=True)
 class Measurement:
-    """What one network took on one target.
+    """Times of one network on one target.
 
     Parameters
     ----------
@@ -204,8 +204,6 @@ def time_alone_us(network: Network, target: Target) -> tuple[dict[int, float], l
     missing : list
         Names of operators that there is no probe for, or that cannot run alone.
     """
-    from profiler.measurement.profiling import empty_probe
-
     call_us = _alone_us(empty_probe(), target) or 0.0
     known: dict[str, float | None] = {}
     times: dict[int, float] = {}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from profiler.probes.blocks import draw_network
 from profiler.probes.builder import build_probe, encode, lay_out, weight_pool
-from profiler.probes.context import chains, fans, parts, reshapes, rows_of_nothing, slow
+from profiler.probes.context import chains, empty_probe, fans, parts, reshapes, rows_of_nothing, slow
 from profiler.probes.pairs import SIZES, pattern_of, plan_pairs
 from profiler.probes.plan import DTYPES, draw_layer, operators, plan_probes, sweeps
 from profiler.probes.probe import Probe
@@ -20,6 +20,7 @@ __all__ = [
     "chains",
     "draw_layer",
     "draw_network",
+    "empty_probe",
     "encode",
     "fans",
     "lay_out",

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 from profiler.network import Layer
 from profiler.operators import convolution as shapes
+from profiler.operators import unary
 from profiler.probes.probe import Probe
 
 PART = "part"
@@ -117,3 +118,8 @@ def parts(probes: Iterable[Probe]) -> list[Probe]:
     for probe in probes:
         layers.update(dict.fromkeys(probe.layers))
     return [Probe(PART, (layer,)) for layer in layers]
+
+
+def empty_probe() -> Probe:
+    """The probe that does next to nothing: its time is what a call costs."""
+    return Probe("empty", (unary("relu", (1, 1)),))

@@ -13,8 +13,8 @@ import numpy as np
 
 from profiler.measurement import (
     INTERVAL_PER_ERROR,
-    Advice,
     Events,
+    NextProbes,
     ProbeTime,
 )
 from profiler.network import Layer
@@ -59,7 +59,7 @@ def advise_probes(
     goal: float,
     seed: int = 0,
     count: int = COUNT,
-) -> Advice:
+) -> NextProbes:
     """What to measure next under one setting, or that it is enough.
 
     Parameters
@@ -88,7 +88,7 @@ def advise_probes(
         measured = [row for row in measured if row[0].kind != "layer" or _kind(row[0].layers[0]) in wanted]
     operators, terms = fit_setting(measured, progress, seed, events)
     if not any(op != FALLBACK for op, _ in operators):
-        return Advice(False, 1.0, 1.0)
+        return NextProbes(False, 1.0, 1.0)
     progress(1.0, "networks")
     model = SettingModel("", {}, {}, operators, terms)
     shares = time_shares(model, [probe for probe, _ in networks])
@@ -96,7 +96,7 @@ def advise_probes(
     judged = _judge_networks(operators, measured, networks, events, seed)
     error, interval = judged or _judge_layers(operators, shares)
     if error <= goal and interval <= INTERVAL_PER_ERROR * goal:
-        return Advice(True, error, interval, of="networks" if judged else "layers")
+        return NextProbes(True, error, interval, of="networks" if judged else "layers")
     rng = np.random.default_rng([seed, len(times)])
     chosen: list[Layer] = []
     known = {layer for row in times if row.kind == "layer" for layer in row.probe.layers}
@@ -109,7 +109,7 @@ def advise_probes(
     probes = tuple(Probe("layer", (chosen[i],)) for i in rng.permutation(len(chosen)))
     most = max(shares, key=lambda kind: shares[kind] * errors[kind])
     note = f"most to {most[0]} {most[1]}, {errors[most]:.1%} off on unseen layers"
-    return Advice(False, error, interval, probes, note, "networks" if judged else "layers")
+    return NextProbes(False, error, interval, probes, note, "networks" if judged else "layers")
 
 
 def time_shares(model: SettingModel, networks: Sequence[Probe]) -> dict[Kind, float]:

@@ -13,11 +13,8 @@ from hypothesis import strategies as st
 
 from profiler.devices import Setting
 from profiler.errors import ProfileError, UsageError
-from profiler.measurement import (
-    APPLICATION_ID,
-    SCHEMA_VERSION,
-    Profile,
-)
+from profiler.measurement import Profile
+from profiler.measurement.store import APPLICATION_ID, SCHEMA_VERSION
 from profiler.operators import conv_2d
 from profiler.probes import Probe
 

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from made_up_device import probe_ms
 
-from profiler.measurement import ProbeTime, empty_probe
+from profiler.measurement import ProbeTime
 from profiler.operators import (
     conv_2d,
     depthwise_conv_2d,
     fully_connected,
 )
-from profiler.probes import Probe, plan_probes
+from profiler.probes import Probe, empty_probe, plan_probes
 from timemodel.fitting import (
     Step,
     advise_probes,
