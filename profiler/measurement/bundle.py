@@ -25,6 +25,7 @@ from profiler.measurement.profiling import EMPTY_EVERY
 from profiler.measurement.store import Profile
 from profiler.probes import Probe, empty_probe, weight_pool
 from profiler.progress import ProgressCallback, silent
+from profiler.records import Records
 
 _AGENT_MARK = b'"""The agent: the one file that runs on the device and measures there.'
 _SHORTEST_CUT = 1024
@@ -216,38 +217,39 @@ def import_results(
         It holds no measurement that can be read, or the profile belongs to another device.
     """
     results = Path(results)
+    problems: list[str] = []
+
+    def leave_out(number: int, why: object) -> None:
+        problems.append(f"{results}, line {number}: left out, for it is torn or was edited ({why}).")
+
     try:
-        lines = results.read_bytes().split(b"\n")
+        total = results.read_bytes().count(b"\n") + 1
     except OSError as error:
         raise UsageError(
             f"Cannot read {results} ({error.strerror}): name the file that agent.py wrote."
         ) from error
-    fingerprint, settings = _read_header(results, lines[0])
-    problems: list[str] = []
+    lines = Records(results).numbered(leave_out, foreign=True)
+    fingerprint, settings = _read_header(results, *next(lines, (0, None)))
     imported = known = 0
     with Profile.append(db_path) as store:
         for setting in settings:
             store.register(setting, fingerprint)
         before = {(row.setting, row.probe_key, row.pass_number, row.at) for row in store.raw()}
-        for number, raw in enumerate(lines[1:], 2):
-            if not raw.strip():
-                continue
+        for number, line in lines:
             try:
-                line = _read_line(raw, settings)
+                found = _read_line(line, settings)
             except _UNREADABLE as error:
-                problems.append(
-                    f"{results}, line {number}: left out, for it is torn or was edited ({error})."
-                )
+                leave_out(number, error)
                 continue
-            if line is None:
+            if found is None:
                 continue
-            setting, probe, pass_number, result = line
+            setting, probe, pass_number, result = found
             if (setting.key, probe.key, pass_number, result["at"]) in before:
                 known += 1
                 continue
             store.add(setting.key, probe.key, probe.kind, pass_number, result)
             imported += 1
-            progress(number / len(lines), f"{imported:,} measurements")
+            progress(number / total, f"{imported:,} measurements")
         if not imported and not known:
             raise ProfileError(
                 f"{results} holds no measurements that can be read: run agent.py on the board first."
@@ -255,10 +257,11 @@ def import_results(
         return ImportSummary(str(db_path), store.device, imported, known, tuple(problems))
 
 
-def _read_header(results: Path, raw: bytes) -> tuple[dict[str, Any], list[Setting]]:
+def _read_header(results: Path, number: int, header: Any) -> tuple[dict[str, Any], list[Setting]]:
     """Return the device's fingerprint and the settings, from the first line of a file of results."""
     try:
-        header = json.loads(raw)
+        if number != 1:
+            raise ValueError("it is no JSON")
         if header["type"] != "header" or header["protocol"] != agent.PROTOCOL:
             raise ValueError("it is of another version")
         fingerprint = dict(header["fingerprint"])
@@ -275,9 +278,8 @@ def _read_header(results: Path, raw: bytes) -> tuple[dict[str, Any], list[Settin
     return fingerprint, settings
 
 
-def _read_line(raw: bytes, settings: Sequence[Setting]) -> tuple[Setting, Probe, int, dict[str, Any]] | None:
+def _read_line(line: Any, settings: Sequence[Setting]) -> tuple[Setting, Probe, int, dict[str, Any]] | None:
     """Read one line of results; None for one that holds no measurement."""
-    line = json.loads(raw)
     if line["type"] != "time":
         return None
     probe = Probe.from_key(line["key"])
@@ -287,7 +289,7 @@ def _read_line(raw: bytes, settings: Sequence[Setting]) -> tuple[Setting, Probe,
     if not isinstance(number, int) or number < 0 or not isinstance(setting, int) or setting < 0:
         raise ValueError("its pass or setting is no number")
     if not isinstance(line["at"], float) or not math.isfinite(line["at"]):
-        raise ValueError("it says no time")
+        raise ValueError("it has no time of day")
     if "error" not in line:
         for name in ("median_us", "min_us", "p20_us"):
             value = line[name]
