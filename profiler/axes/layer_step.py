@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from profiler.axes.variables import (
+from profiler.network import Layer, Network
+from profiler.widths.axes import (
     Size,
     Sizes,
     Variables,
 )
-from profiler.network import Layer, Network
 
 
 @dataclass

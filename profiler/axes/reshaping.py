@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 
-from profiler.axes.layer_step import Step
-from profiler.axes.variables import (
+from profiler.widths.axes import (
     Axis,
     Segment,
     Size,
     scaled,
 )
+from profiler.widths.step import Step
 
 
 def reshape(step: Step) -> None:

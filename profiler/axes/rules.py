@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from profiler.axes.layer_step import Step
-from profiler.axes.reshaping import reshape
-from profiler.axes.variables import (
+from profiler.widths.axes import (
     Axis,
     Segment,
     Size,
     scaled,
 )
-from profiler.axes.weights import (
+from profiler.widths.reshaping import reshape
+from profiler.widths.step import Step
+from profiler.widths.weights import (
     batch_matmul,
     convolution,
     depthwise,

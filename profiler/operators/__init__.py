@@ -5,7 +5,8 @@ May import `profiler.network` and the schema in `profiler.tflite`.
 
 from __future__ import annotations
 
-from profiler.operators.convolution import (
+from profiler.operators import constructors
+from profiler.operators.constructors import (
     binary,
     concatenation,
     conv_2d,
@@ -16,8 +17,8 @@ from profiler.operators.convolution import (
     reshape,
     unary,
 )
-from profiler.operators.number_type import network_with_dtype, with_dtype
-from profiler.operators.registry import (
+from profiler.operators.data_movement import stored_values
+from profiler.operators.draws import (
     CATALOGUE,
     DTYPES,
     MAX_ELEMENTS,
@@ -27,7 +28,7 @@ from profiler.operators.registry import (
     draw_layer,
     operators,
 )
-from profiler.operators.slicing import stored_values
+from profiler.operators.number_type import network_with_dtype, with_dtype
 
 __all__ = [
     "CATALOGUE",
@@ -38,6 +39,7 @@ __all__ = [
     "Rng",
     "binary",
     "concatenation",
+    "constructors",
     "conv_2d",
     "depthwise_conv_2d",
     "draw_layer",

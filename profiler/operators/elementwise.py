@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from profiler.network import Layer, Tensor
-from profiler.operators import convolution as shapes
-from profiler.operators import drawing as sizes
-from profiler.operators.drawing import Draw, Rng
+from profiler.operators import constructors as shapes
+from profiler.operators import draw_sizes as sizes
+from profiler.operators.draw_sizes import Draw, Rng
 
 
 def binary(op: str) -> Draw:

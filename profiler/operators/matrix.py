@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from profiler.network import Layer
-from profiler.operators import convolution as shapes
-from profiler.operators import drawing as sizes
-from profiler.operators.drawing import Rng
+from profiler.operators import constructors as shapes
+from profiler.operators import draw_sizes as sizes
+from profiler.operators.draw_sizes import Rng
 
 
 def conv(rng: Rng, dtype: str) -> Layer:

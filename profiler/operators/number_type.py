@@ -8,7 +8,7 @@ from profiler.network import (
     Network,
     Tensor,
 )
-from profiler.operators.convolution import (
+from profiler.operators.constructors import (
     bias_dtype,
     data_dtype,
     weight_dtype,

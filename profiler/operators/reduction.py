@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from profiler.network import Layer
-from profiler.operators import convolution as shapes
-from profiler.operators import drawing as sizes
-from profiler.operators import slicing as moves
-from profiler.operators.drawing import Draw, Rng
+from profiler.operators import constructors as shapes
+from profiler.operators import data_movement as moves
+from profiler.operators import draw_sizes as sizes
+from profiler.operators.draw_sizes import Draw, Rng
 
 
 def softmax(op: str) -> Draw:

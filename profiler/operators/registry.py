@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from profiler.network import Layer
-from profiler.operators import elementwise
-from profiler.operators import joining as moving
-from profiler.operators import matrix as weighted
-from profiler.operators import reduction as reducing
-from profiler.operators.drawing import Draw, Rng
+from profiler.operators import draws_elementwise as elementwise
+from profiler.operators import draws_moving as moving
+from profiler.operators import draws_reducing as reducing
+from profiler.operators import draws_weighted as weighted
+from profiler.operators.draw_sizes import Draw, Rng
 
 __all__ = ["CATALOGUE", "DTYPES", "Draw", "Rng", "draw_layer", "operators"]
 

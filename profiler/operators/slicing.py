@@ -1,6 +1,6 @@
 """Layers that move elements without computing, or look for them: constructors that work out shapes, one per operator.
 
-`profiler.operators.convolution` has the others.
+`profiler.operators.constructors` has the others.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from profiler.network import (
     Param,
     Tensor,
 )
-from profiler.operators.convolution import Shape
+from profiler.operators.constructors import Shape
 from profiler.tflite import TENSOR_TYPE_CODES
 
 Range = tuple[int, int, int]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from profiler.network import Layer
-from profiler.operators import convolution as shapes
+from profiler.operators import constructors as shapes
 from profiler.probes.probe import Probe
 
 Rng = np.random.Generator

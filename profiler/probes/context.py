@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from profiler.network import Layer
-from profiler.operators import convolution as shapes
+from profiler.operators import constructors as shapes
 from profiler.operators import unary
 from profiler.probes.probe import Probe
 

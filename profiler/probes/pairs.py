@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from profiler.network import ACTIVATIONS, FUSION_PATTERNS, Layer
-from profiler.operators import convolution as shapes
+from profiler.operators import constructors as shapes
 from profiler.probes.probe import Probe
 
 SIZES = ((14, 64), (28, 32), (7, 192), (56, 24))

@@ -18,7 +18,7 @@ from profiler.operators import (
     draw_layer,
     operators,
 )
-from profiler.operators import convolution as shapes
+from profiler.operators import constructors as shapes
 from profiler.probes.blocks import draw_network
 from profiler.probes.context import (
     chains,

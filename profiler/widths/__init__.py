@@ -5,10 +5,10 @@ May import `profiler.network`.
 
 from __future__ import annotations
 
-from profiler.axes.layer_step import Analysis, Step
-from profiler.axes.reshaping import reshape
-from profiler.axes.variables import Axis, Segment, Size, Variables, scaled
+from profiler.widths.axes import Axis, Segment, Size, Variables, scaled
 from profiler.widths.groups import WidthGroup, Widths, analyse_widths, width_groups, with_widths
+from profiler.widths.reshaping import reshape
+from profiler.widths.step import Analysis, Step
 
 __all__ = [
     "Analysis",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from profiler.axes.layer_step import Analysis, Step
-from profiler.axes.rules import RULES
 from profiler.network import Network
+from profiler.widths.rules import RULES
+from profiler.widths.step import Analysis, Step
 
 
 def analyse(network: Network) -> Analysis:

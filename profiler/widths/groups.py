@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from profiler.axes.variables import Size
 from profiler.errors import UsageError
 from profiler.network import (
     Edge,
@@ -15,6 +14,7 @@ from profiler.network import (
     Tensor,
 )
 from profiler.widths.analysis import analyse
+from profiler.widths.axes import Size
 
 _Formula = tuple[int, tuple[tuple[int, int], ...]]
 """A size as constant + sum of factor x width: the constant, and (group, factor) pairs."""

@@ -1,7 +1,7 @@
 import numpy as np
 
 from benchmarks.stability import compare, difference, shared_gain
-from profiler.operators import convolution as shapes
+from profiler.operators import constructors as shapes
 from timemodel.model import SettingModel, fit_operator
 from timemodel.runtime import RuntimeTerms
 

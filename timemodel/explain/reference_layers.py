@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from profiler.network import Layer
-from profiler.operators import convolution as shapes
+from profiler.operators import constructors as shapes
 
 Sizes = Mapping[str, Any]
 

@@ -29,7 +29,7 @@ from compressor.costs import (
 )
 from compressor.data import Data
 from compressor.export import load_keras, to_tflite_bytes
-from compressor.graph import ChannelGraph, build_graph, cut
+from compressor.graph import ChannelGraph, build_graph, cut, load_rules
 from compressor.pipeline.prepare.tolerance import standard_error
 from compressor.search import (
     Candidate,
@@ -331,7 +331,7 @@ def prepare(
     energy_mj = getattr(bound.predict(whole), "energy_mj", None)
     costs = Costs(times.exact(full), whole.file_bytes, _memory_bytes(whole), energy_mj, steered)
     original = Trial(full, costs, score, loss)
-    notes += _splits(given)
+    notes += [*_splits(given), *load_rules()]
     notes += [f"Left alone: {f.layer} ({f.reason})." for f in graph.frozen]
     uncovered = bound.predict(whole).uncovered
     if uncovered:

@@ -6,7 +6,7 @@ from typer.testing import CliRunner
 from edgetime.cli import app
 from profiler.devices import Setting
 from profiler.measurement import Profile
-from profiler.operators import convolution as shapes
+from profiler.operators import constructors as shapes
 from profiler.probes import Probe
 
 FINGERPRINT = {"machine": "paper", "cpu": "Paper 1", "cores": 2, "runtime": "made-up", "version": "1.0"}

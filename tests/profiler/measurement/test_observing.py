@@ -21,7 +21,7 @@ from profiler.measurement.observing import (
     probes_to_observe,
     split_events,
 )
-from profiler.operators import convolution as shapes
+from profiler.operators import constructors as shapes
 from profiler.probes import Probe, pattern_of, plan_pairs
 
 SHAPE = (1, 8, 8, 16)

@@ -9,7 +9,7 @@ from profiler.network import (
     Network,
     pattern_name,
 )
-from profiler.operators import convolution as shapes
+from profiler.operators import constructors as shapes
 from profiler.probes import (
     SIZES,
     Probe,

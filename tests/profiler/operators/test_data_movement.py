@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from profiler.network import Layer, Tensor
-from profiler.operators import convolution as shapes
-from profiler.operators import slicing as moves
+from profiler.operators import constructors as shapes
+from profiler.operators import data_movement as moves
 from profiler.probes import Probe, encode, lay_out
 
 interpreter = pytest.importorskip("ai_edge_litert.interpreter")

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from profiler.devices.agent import random_values
 from profiler.errors import UsageError
 from profiler.network import Layer, Tensor
-from profiler.operators import convolution as shapes
+from profiler.operators import constructors as shapes
 from profiler.probes import (
     DTYPES,
     Probe,

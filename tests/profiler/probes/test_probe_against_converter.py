@@ -13,8 +13,8 @@ import pytest
 
 from compressor.export import quiet
 from profiler.network import Layer, Tensor
-from profiler.operators import convolution as shapes
-from profiler.operators import slicing as moves
+from profiler.operators import constructors as shapes
+from profiler.operators import data_movement as moves
 from profiler.probes import Probe, encode, lay_out, operators
 from profiler.tflite import read_network
 

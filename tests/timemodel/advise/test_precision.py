@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from profiler.network import Layer, Network
-from profiler.operators import convolution as shapes
+from profiler.operators import constructors as shapes
 from profiler.operators import network_with_dtype, with_dtype
 from profiler.probes import Probe
 from timemodel.advise import number_types

@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 
 from profiler.network import Layer, Tensor
 from profiler.operators import CATALOGUE, draw_layer
-from profiler.operators import convolution as shapes
-from profiler.operators import slicing as moves
+from profiler.operators import constructors as shapes
+from profiler.operators import data_movement as moves
 from timemodel.features import (
     Geometry,
     family_of,

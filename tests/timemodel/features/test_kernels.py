@@ -3,8 +3,8 @@ import pytest
 
 from profiler.network import Layer, Tensor
 from profiler.operators import CATALOGUE, draw_layer
-from profiler.operators import convolution as shapes
-from profiler.operators import slicing as moves
+from profiler.operators import constructors as shapes
+from profiler.operators import data_movement as moves
 from profiler.probes import Probe
 from timemodel.features import (
     SAME_TYPE,

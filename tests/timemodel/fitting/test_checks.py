@@ -8,7 +8,7 @@ from made_up_device import OVERHEAD_MS, layer_ms
 from profiler.devices import Setting
 from profiler.errors import ProfileError
 from profiler.measurement import Profile
-from profiler.operators import convolution as shapes
+from profiler.operators import constructors as shapes
 from profiler.probes import Probe
 from timemodel.fitting import fit_profile, notes_on, thin_operators
 

@@ -8,7 +8,7 @@ import pytest
 from made_up_device import layer_ms
 
 from profiler.errors import TimeModelError, UsageError
-from profiler.operators import convolution as shapes
+from profiler.operators import constructors as shapes
 from profiler.probes import Probe
 from timemodel.fitting import fit_setting
 from timemodel.model import FALLBACK, SettingModel, TimeModel, checksum, signed

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from profiler.network import Layer, Tensor
-from profiler.operators import convolution as shapes
+from profiler.operators import constructors as shapes
 from profiler.probes import Probe
 from timemodel.features import (
     NO_WORK,

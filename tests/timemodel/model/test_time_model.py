@@ -6,7 +6,7 @@ from made_up_device import OVERHEAD_MS, layer_ms, probe_ms
 
 from profiler.errors import UsageError
 from profiler.network import Layer, Network, Tensor
-from profiler.operators import convolution as shapes
+from profiler.operators import constructors as shapes
 from profiler.probes import Probe, draw_network
 from timemodel.explain import explain
 from timemodel.model import TimeModel

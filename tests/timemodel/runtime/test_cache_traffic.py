@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from profiler.operators import convolution as shapes
+from profiler.operators import constructors as shapes
 from profiler.probes import (
     Probe,
     chains,

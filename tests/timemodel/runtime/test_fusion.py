@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from made_up_device import FUSED, HALVED, OVERHEAD_MS, probe_ms
 
-from profiler.operators import convolution as shapes
+from profiler.operators import constructors as shapes
 from profiler.probes import Probe, pattern_of, plan_pairs
 from timemodel.runtime import (
     GraphRule,
@@ -205,7 +205,7 @@ def test_reshapes_between_others_are_learned_from_chains():
 
 
 def test_a_reshape_at_the_end_of_a_network_is_not_inside():
-    from profiler.operators import convolution as shapes
+    from profiler.operators import constructors as shapes
     from timemodel.runtime import INSIDE, factors
 
     layers = shapes.unary("neg", (1, 4, 4, 2)), shapes.reshape((1, 4, 4, 2), (1, 32))

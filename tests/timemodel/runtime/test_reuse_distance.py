@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from profiler.network import Network
-from profiler.operators import convolution as shapes
+from profiler.operators import constructors as shapes
 from profiler.probes import Probe
 from timemodel.runtime import (
     DATA,

@@ -3,7 +3,7 @@ import json
 import numpy as np
 
 from profiler.network import Edge, Layer, Network
-from profiler.operators import convolution as shapes
+from profiler.operators import constructors as shapes
 from profiler.probes import Probe
 from timemodel.model import conformal_bounds
 from timemodel.runtime import (

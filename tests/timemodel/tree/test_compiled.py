@@ -81,7 +81,7 @@ def test_groups_of_rows_go_where_each_goes_alone(nodes, seed):
 
 
 def test_a_batch_of_several_blocks_is_each_layers_time(time_model):
-    from profiler.operators import convolution as shapes
+    from profiler.operators import constructors as shapes
     from timemodel.features import geometry
 
     layers = [shapes.conv_2d(9, 9, 3 + i, 8 + i) for i in range(7)]

@@ -11,7 +11,7 @@ from profiler.network import (
     Param,
     Tensor,
 )
-from profiler.operators import convolution as shapes
+from profiler.operators import constructors as shapes
 from profiler.tflite import OPERATORS
 from timemodel.fitting.tables.csv_files import Csv, Record
 

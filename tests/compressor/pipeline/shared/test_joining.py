@@ -35,7 +35,7 @@ from compressor.pipeline.shared import (
 from compressor.search import Goal
 from compressor.search.optuna import OptunaSearch, StorageError, open_storage
 from profiler.errors import UsageError
-from profiler.operators import convolution as shapes
+from profiler.operators import constructors as shapes
 from profiler.probes import Probe
 from timemodel.fitting import fit_setting
 from timemodel.model import SettingModel, TimeModel

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from profiler.axes.layer_step import Step
-from profiler.axes.variables import Size, scaled
+from profiler.widths.axes import Size, scaled
+from profiler.widths.step import Step
 
 
 def convolution(step: Step) -> None:

@@ -1,1 +1,0 @@
-"""What an operator says of the widths of its inputs and outputs."""
