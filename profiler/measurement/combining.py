@@ -32,10 +32,10 @@ class Timing:
 
 @dataclass(frozen=True)
 class ProbeTime:
-    """What a profile knows of one probe under one setting.
+    """Time of one probe under one setting, from all its measurements.
 
     `time_us` is None where the runtime could not run it; `error` then says why. `spread` is the relative
-    difference between the passes that `time_us` was taken from, `passes` their number.
+    difference between the slowest and the fastest of `passes` measurements.
     """
 
     setting: str
@@ -66,17 +66,15 @@ def drift(canaries_us: np.ndarray, window: int = 101) -> np.ndarray:
     Returns
     -------
     np.ndarray
-        Shape [n]; the 10th percentile is 1: a run that was disturbed half of the time is told by its calm part.
+        Shape [n]; the 10th percentile is 1, so that a run which was disturbed half of the time is judged by its calm part.
     """
     known = np.flatnonzero(np.isfinite(canaries_us) & (canaries_us > 0))
     if known.size == 0:
         return np.ones(len(canaries_us))
     values = canaries_us[known]
-    half = window // 2
-    padded = (
-        np.concatenate([values[:half][::-1], values, values[::-1][:half]]) if values.size > window else values
-    )
     if values.size > window:
+        half = window // 2
+        padded = np.concatenate([values[:half][::-1], values, values[::-1][:half]])
         smooth = np.quantile(np.lib.stride_tricks.sliding_window_view(padded, 2 * half + 1), 0.25, axis=1)
     else:
         smooth = np.full(values.size, np.quantile(values, 0.25))

@@ -1,7 +1,6 @@
-"""Looking at what a runtime makes of probes: which operators it ran, and by whose kernels.
+"""Which operators a runtime ran for a probe, and by whose kernels, as its profiler reports them.
 
-Times say how much a pair of operators saves; the runtime's own profiler says whether they ran as one at all, and
-which operators a delegate such as XNNPACK left to the built-in kernels.
+So it is known which pairs ran as one, and which operators a delegate such as XNNPACK left to the built-in kernels.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ Row = tuple[str, int]
 """An operator that ran: its name, and the type of its event (`OPERATOR`, or a delegate's)."""
 
 PER_OPERATOR = 4
-"""How many layers of one operator and dtype are looked at: some fall back in part of the cases only."""
+"""How many layers of one operator and dtype are observed: some fall back to built-in kernels in part of the cases only."""
 _GIVE_UP_AFTER, _GIVE_UP_EARLY = 12, 3
 """Failures in a row; fewer do where nothing worked yet, for then the runtime has no profiler."""
 _BATCH, _BATCH_BYTES = 32, 16 << 20
@@ -37,10 +36,7 @@ _KINDS = (OPERATOR, 4, DELEGATED)
 
 
 def probes_to_observe(probes: Sequence[Probe]) -> list[Probe]:
-    """The probes to look at: one pair of each kind with its operators alone, then some of every operator.
-
-    In an order in which every prefix is a good choice.
-    """
+    """One pair of each kind with its operators alone, then some of every operator; every prefix is a good choice."""
     chosen: dict[str, Probe] = {}
     parts: dict[str, Probe] = {}
     kinds: set[tuple[tuple[str, str], ...]] = set()
@@ -71,7 +67,7 @@ def _kind(layer: Layer) -> tuple[str, str]:
 
 
 def observe(target: Target, store: Profile, setting: str, probes: Sequence[Probe], until: float) -> int:
-    """Look at probes that were not looked at before, until the clock (`time.monotonic`) says `until`; at pairs in any case.
+    """Observe probes that were not observed before, until `time.monotonic` is `until`; pairs in any case.
 
     Returns
     -------
@@ -79,14 +75,14 @@ def observe(target: Target, store: Profile, setting: str, probes: Sequence[Probe
         How many; 0 where the target's runtime has no profiler.
     """
     known = store.events(setting)
-    looked = failed = 0
+    observed = failed = 0
     waiting = batches([probe for probe in probes_to_observe(probes) if probe.key not in known])
     while waiting:
         # Pairs are few, and what they show matters most: time that is up does not cut them off.
         pairs = len(waiting[0]) > 1 and waiting[0][0].kind == "pair"
         if time.monotonic() >= until and not pairs:
             break
-        if failed >= (_GIVE_UP_AFTER if looked else _GIVE_UP_EARLY):
+        if failed >= (_GIVE_UP_AFTER if observed else _GIVE_UP_EARLY):
             break
         batch = waiting.pop(0)
         seen = observe_batch(target, batch)
@@ -99,12 +95,12 @@ def observe(target: Target, store: Profile, setting: str, probes: Sequence[Probe
             store.add_events(setting, batch[0].key, batch[0].kind, None)
         else:
             failed = 0
-            looked += len(batch)
+            observed += len(batch)
             for probe, events in zip(batch, seen, strict=True):
                 store.add_events(setting, probe.key, probe.kind, events)
-    if looked:
+    if observed:
         target.close()  # what the profiler brought into the agent's process must not disturb what is timed
-    return looked
+    return observed
 
 
 def batches(probes: Sequence[Probe]) -> list[list[Probe]]:

@@ -6,6 +6,7 @@ import math
 import os
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,12 @@ from profiler.progress import ProgressCallback, silent
 MAX_PASSES = 5
 REDO_SHARE = 0.3
 """Redoing what was disturbed takes at most this share of the time that the pass itself took."""
-LOOKING_SHARE = 0.05
-"""Share of the time for looking at what the runtime makes of probes; see `profiler.measurement.observing`."""
+OBSERVING_SHARE = 0.05
+"""Share of the time for `observe`."""
 EMPTY_EVERY = 100
 """The overhead of a call is measured once per this many probes."""
 PATIENCE, WORTH_IT = 2, 0.97
-"""With all passes done, advice is followed until the error did not fall below this share of the least so often in a row."""
+"""With all passes done, advice is followed until so often in a row the error did not fall to this share of the least."""
 _CHUNK = 16
 _KEEP_BYTES, _KEEP_LARGEST = 64 << 20, 32 << 10
 
@@ -101,11 +102,20 @@ def profile(
         store.register(setting, fingerprint)
         advised = relevant(store.advised(setting.key), probes) if adviser is not None else []
         progress(0.0, "looking at what the runtime makes of operators")
-        observe(target, store, setting.key, probes, begin + LOOKING_SHARE * 60 * minutes)
+        observe(target, store, setting.key, probes, begin + OBSERVING_SHARE * 60 * minutes)
         deadline = begin + 60 * minutes
         consultation = Consultation(adviser, store, setting.key, begin, deadline)
         run = _Run(
-            target, store, setting.key, probes, advised, begin, deadline, max_passes, consultation, progress
+            target,
+            store,
+            setting.key,
+            probes,
+            [*advised, *probes],  # what was advised earlier comes first: it matters most
+            begin,
+            deadline,
+            max_passes,
+            consultation,
+            progress,
         )
         stopped = run.measure()
         least = run.counts_by_probe()
@@ -143,35 +153,24 @@ def relevant(advised: Sequence[Probe], planned: Sequence[Probe]) -> list[Probe]:
     ]
 
 
+@dataclass
 class _Run:
-    """One call of `profile`: what is still to do, and by when."""
+    """One call of `profile`: what is still to do, and by when. `probes` are the planned ones and all that were advised."""
 
-    def __init__(
-        self,
-        target: Target,
-        store: Profile,
-        setting: str,
-        planned: Sequence[Probe],
-        advised: Sequence[Probe],
-        begin: float,
-        deadline: float,
-        passes: int,
-        consultation: Consultation,
-        progress: ProgressCallback,
-    ) -> None:
-        self.target = target
-        self.store = store
-        self.setting = setting
-        self.planned = planned
-        # What was advised earlier comes first: it matters most.
-        self.probes = [*advised, *planned]
-        self.begin = begin
-        self.deadline = deadline
-        self.passes = passes
-        self.consultation = consultation
-        self.progress = progress
-        self.counts = store.counts(setting)
-        self.failed = {row.probe_key for row in store.raw(setting) if row.error is not None}
+    target: Target
+    store: Profile
+    setting: str
+    planned: Sequence[Probe]
+    probes: list[Probe]
+    begin: float
+    deadline: float
+    passes: int
+    consultation: Consultation
+    progress: ProgressCallback
+
+    def __post_init__(self) -> None:
+        self.counts = self.store.counts(self.setting)
+        self.failed = {row.probe_key for row in self.store.raw(self.setting) if row.error is not None}
         self.empty = empty_probe()
         self.empty_passes = max(
             (number + 1 for key, number in self.counts if key == self.empty.key), default=0
@@ -183,7 +182,7 @@ class _Run:
         self._built_bytes = 0
 
     def measure(self) -> str:
-        """Measure until the goal is reached, everything is done or the time is up; says which, as `ProfileSummary.stopped`."""
+        """Measure; returns why it ended, as in `ProfileSummary.stopped`."""
         try:
             for number in range(self.passes):
                 self.measure_pass(list(self.probes), number)
@@ -210,13 +209,7 @@ class _Run:
             least = min(least, latest.error)
 
     def ask(self) -> float:
-        """Ask the adviser, and measure for the first time what it advises; returns the seconds that this took.
-
-        Raises
-        ------
-        _StoppedError
-            The goal is reached, or the time is up.
-        """
+        """Ask the adviser, and measure once what it advises; returns the seconds that this took."""
         since = time.monotonic()
         advice = self.consultation.ask(
             lambda note: self.report_clock(f"learning what to measure next: {note}")
@@ -233,13 +226,7 @@ class _Run:
         return time.monotonic() - since
 
     def measure_pass(self, probes: Sequence[Probe], number: int) -> None:
-        """Measure once all of `probes` that pass `number` has not measured yet, then again what was disturbed.
-
-        Raises
-        ------
-        _StoppedError
-            The goal is reached, or the time is up.
-        """
+        """Measure all of `probes` that pass `number` has not measured yet, then again what was disturbed."""
         self.check_time()
         since = time.monotonic()
         disturbed: list[Probe] = []
@@ -262,11 +249,11 @@ class _Run:
         self.redo(disturbed, number, since, total)
 
     def redo(self, disturbed: list[Probe], number: int, since: float, total: int) -> None:
-        """Measure once more what was disturbed in pass `number`, within its share of the time."""
+        """Measure again what was disturbed in a pass, within `REDO_SHARE`."""
         until = time.monotonic() + REDO_SHARE * (time.monotonic() - since)
         count = len(disturbed)
         for position, (probe, content) in enumerate(self.build(disturbed)):
-            if self.out_of_time() or time.monotonic() > until:
+            if time.monotonic() > until or time.monotonic() >= self.deadline:
                 self.still_disturbed += count - position
                 self.check_time()
                 return
@@ -329,13 +316,9 @@ class _Run:
             self.passes if probe.key in self.failed else passes.get(probe.key, 0) for probe in self.probes
         ]
 
-    def out_of_time(self) -> bool:
-        """Whether the time is up."""
-        return time.monotonic() >= self.deadline
-
     def check_time(self) -> None:
         """Stop where the time is up."""
-        if self.out_of_time():
+        if time.monotonic() >= self.deadline:
             raise _StoppedError("budget")
 
     def report(self, number: int, done: int, total: int, more: str = "") -> None:

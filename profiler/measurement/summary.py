@@ -1,4 +1,4 @@
-"""`ProfileSummary`: what a run of profiling did, for people and for machines."""
+"""`ProfileSummary`: what one call of `profile` did."""
 
 from __future__ import annotations
 

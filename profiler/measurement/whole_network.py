@@ -80,11 +80,10 @@ def measure_network(
     input_shape: Any = None,
     progress: ProgressCallback = silent,
 ) -> Measurement:
-    """Run a network on `target` and say how long it takes, in total and by operator.
+    """Measure how long a network takes on `target`, in total and by operator.
 
     The total is the median of runs without profiling; the operators' shares come from runs with the runtime's
-    profiler. Where the runtime has none, or cannot profile this network, its operators are timed one by one
-    as probes.
+    profiler. Where that cannot profile this network, its operators are timed one by one as probes.
 
     Parameters
     ----------
@@ -152,7 +151,7 @@ def _layers_ms(
     seconds: float,
     shapes: Sequence[Sequence[int]],
 ) -> tuple[dict[int, float], str, str]:
-    """Times of the operators, where they come from, and what is to be said about them."""
+    """Times of the operators, `Measurement.layer_source` and `Measurement.layer_note`."""
     answer = target.profile_layers(content, seconds, shapes)
     if "error" not in answer:
         events = read_events(answer.get("events", ()))
@@ -175,13 +174,7 @@ def _layers_ms(
 
 
 def read_events(rows: Sequence[Any]) -> list[Event]:
-    """Check the events that an agent answered with.
-
-    Raises
-    ------
-    TargetError
-        They are something else.
-    """
+    """Check the events that a target answered with."""
     try:
         events = [
             Event(str(tag), int(kind), int(node), int(graph), float(us))
