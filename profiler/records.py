@@ -1,4 +1,4 @@
-"""What long work keeps on disk to go on from: JSON records in a file that only grows, and arrays.
+"""Files that long work goes on from after an interruption: JSON records in a file that only grows, and arrays.
 
 One process at a time may write to a file. A process that is killed loses what it was writing, and nothing else.
 """

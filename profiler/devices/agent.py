@@ -67,7 +67,7 @@ Values = Dict[str, Any]  # noqa: UP006
 
 
 class AgentError(Exception):
-    """What the agent was asked for cannot be done; the message goes to whoever asked."""
+    """A request cannot be fulfilled; the message is the answer."""
 
 
 # --- Arithmetic ---------------------------------------------------------------------------------------------
@@ -89,8 +89,8 @@ def summarise_us(samples_us: list[float]) -> Values:
 def unsettled(samples_us: list[float]) -> float:
     """How far the 20th percentile is above the minimum, relative to it.
 
-    What else goes on in the device only ever makes a sample longer, so the low end of the times is what
-    repeats from one measurement to the next; where even that is wide, the samples say little.
+    Other work on the device only makes samples longer, so the low end of the times repeats from one measurement to
+    the next; where even that is wide, the samples say little.
     """
     low, p20 = min(samples_us), float(np.percentile(samples_us, 20))
     return (p20 - low) / low if low > 0 else 0.0
@@ -496,7 +496,7 @@ class LayerProfiler:
         if ctypes.sizeof(ctypes.c_void_p) != 8:
             raise AgentError("the profiler is only known for 64-bit systems")
         self.library = ctypes.CDLL(paths[0])
-        self.kept: list[Any] = []
+        self.payloads: list[Any] = []
         self.release = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(lambda payload: None)
         self.environment = self.make("LiteRtCreateEnvironment", ctypes.c_int(0), None)
 
@@ -582,7 +582,7 @@ class LayerProfiler:
     def add_options(self, options: ctypes.c_void_p, name: bytes, text: str) -> None:
         """Set runtime options, which LiteRT takes as TOML."""
         payload = ctypes.create_string_buffer(text.encode())
-        self.kept.append(payload)  # LiteRT goes on reading it until the options are destroyed
+        self.payloads.append(payload)  # LiteRT goes on reading it until the options are destroyed
         pointer = ctypes.cast(payload, ctypes.c_void_p)
         opaque = self.make("LiteRtCreateOpaqueOptions", name, pointer, self.release)
         self.call("LiteRtAddOpaqueOptions", options, opaque)
@@ -695,8 +695,8 @@ def quieter_half(runs: list[np.ndarray], run_ends: int) -> tuple[list[np.ndarray
 class InterpreterProfiler:
     """Times per operator from an interpreter that lets one set a profiler: tflite-runtime's.
 
-    Python's interface does not offer it, but the library exports ``tflite::Interpreter::SetProfiler``. What it
-    wants is a C++ object with virtual functions; the object made here consists of a table of Python functions.
+    Python's interface does not offer it, but the library exports ``tflite::Interpreter::SetProfiler``, which takes a
+    C++ object with virtual functions; the object made here consists of a table of Python functions.
     """
 
     SYMBOLS = (
@@ -777,7 +777,7 @@ class InterpreterProfiler:
         self.rows.append([ctypes.string_at(tag) if tag else b"", kind, node, graph, float(elapsed_us)])
 
     def price_us(self) -> float:
-        """What measuring adds to the time of an operator: the way from one of our functions to the other."""
+        """Time that measuring adds to an operator: the way from one of our functions to the other."""
         prices = []
         for _ in range(200):
             self.rows.clear()
@@ -1072,7 +1072,7 @@ class BundleWorker:
 
 
 def read_done(output: str, bundle: str) -> tuple[set[tuple[int, int, int]], set[tuple[int, int]]]:
-    """Find what `output` holds already, as (pass, setting, probe), and which (setting, probe) failed.
+    """Measurements in `output`, as (pass, setting, probe), and each (setting, probe) that failed.
 
     A last line that was torn by a power failure is cut off.
     """
@@ -1094,7 +1094,7 @@ def read_done(output: str, bundle: str) -> tuple[set[tuple[int, int, int]], set[
                     if "error" in line:
                         failed.add((line["setting"], line["probe"]))
             except (ValueError, KeyError, TypeError):
-                continue  # whoever edited the file will hear of it when it is imported
+                continue  # importing the file reports such lines
             if kind == "header" and line.get("bundle") != bundle:
                 raise AgentError(f"{output} holds results of another bundle: name another file after -o.")
         file.truncate(good)

@@ -34,7 +34,7 @@ _UNREADABLE = (ValueError, LookupError, TypeError, AttributeError, RecursionErro
 
 @dataclass(frozen=True)
 class BundleSummary:
-    """What `write_bundle` wrote; `left_out` counts probes that could not be built."""
+    """Result of `write_bundle`; `left_out` counts probes that could not be built."""
 
     path: str
     agent_path: str
@@ -57,7 +57,7 @@ class BundleSummary:
 
 @dataclass(frozen=True)
 class ImportSummary:
-    """What `import_results` found: measurements that are new, already there, and lines that it had to leave out."""
+    """Result of `import_results`: numbers of new and of known measurements, and the lines that were left out."""
 
     path: str
     device: str
@@ -120,7 +120,7 @@ def write_bundle(
             f"{beside} is another program than edgetime's agent: write the bundle into another folder."
         )
     ordered = list(_with_empty(probes))
-    pools = _pools()
+    pools = [np.ascontiguousarray(weight_pool(kind, 0)).tobytes() for kind in ("float", "int8")]
     rows: list[dict[str, Any]] = []
     left_out = 0
     with replacing(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -161,11 +161,6 @@ def _with_empty(probes: Sequence[Probe]) -> Iterator[Probe]:
         yield probe
 
 
-def _pools() -> list[bytes]:
-    """Return the random numbers that the builder cuts weights from."""
-    return [np.ascontiguousarray(weight_pool(kind, 0)).tobytes() for kind in ("float", "int8")]
-
-
 def cut_out(content: bytes, pools: Sequence[bytes]) -> tuple[bytes, list[list[int]]]:
     """Cut the longest prefixes of `pools` out of `content`; `profiler.devices.agent.restore` puts them back.
 
@@ -204,10 +199,10 @@ def cut_out(content: bytes, pools: Sequence[bytes]) -> tuple[bytes, list[list[in
 def import_results(
     results: str | os.PathLike[str], db_path: str | os.PathLike[str], progress: ProgressCallback = silent
 ) -> ImportSummary:
-    """Read what ``agent.py`` measured on a board into a profile.
+    """Read results of ``agent.py`` on a board into a profile.
 
-    Lines that are torn or were edited are left out and named in the summary; what was imported before is not
-    imported twice, so results may be fetched from the board again and again.
+    Lines that are torn or were edited are left out and named in the summary. Measurements are imported once, so
+    results may be fetched from the board again and again.
 
     Raises
     ------

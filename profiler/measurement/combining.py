@@ -61,7 +61,7 @@ def drift(canaries_us: np.ndarray, window: int = 101) -> np.ndarray:
     canaries_us
         Times of the canary in the order of measuring, NaN where there was none; shape [n].
     window
-        Number of neighbours whose lower quartile is taken: a single canary is noisier than what it corrects.
+        Number of measurements around each whose lower quartile is taken: a single canary is noisier than what it corrects.
 
     Returns
     -------
@@ -85,7 +85,7 @@ def drift(canaries_us: np.ndarray, window: int = 101) -> np.ndarray:
 def combine(rows: list[Timing]) -> list[ProbeTime]:
     """One time per probe from all its measurements under one setting, in the order of measuring.
 
-    What else goes on in the device only adds time, so the fastest sample counts, divided by the device's drift. This
+    Other work on the device only adds time, so the fastest sample counts, divided by the device's drift. This
     predicts layers not measured better than medians do (held-out error of convolutions 6.9% against 9.5% on a calm
     machine, 12% against 13% on a busy one).
     """

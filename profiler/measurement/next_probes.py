@@ -43,7 +43,7 @@ class NextProbes:
     note
         A few words on where these probes go.
     of
-        What error and interval are of: ``networks``, or ``layers`` where there were no networks to judge by.
+        ``networks``, or ``layers`` where there were no networks to judge error and interval by.
     """
 
     done: bool
@@ -55,14 +55,14 @@ class NextProbes:
 
 
 Events = Mapping[str, "Sequence[tuple[str, int]] | None"]
-"""What the runtime made of probes, by probe key: see `Profile.add_events`."""
+"""Operators that the runtime ran for probes, by probe key: see `Profile.add_events`."""
 
 Adviser = Callable[[Sequence[ProbeTime], Events, ProgressCallback], NextProbes]
-"""Given the times of one setting and what the runtime made of probes. It calls back often: there it may be stopped."""
+"""Takes the times and the events of one setting. It calls back often: there it may be stopped."""
 
 
 class Consultation:
-    """When to ask an adviser, and what came of it.
+    """Asks an adviser from time to time.
 
     Parameters
     ----------

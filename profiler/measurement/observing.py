@@ -154,7 +154,7 @@ def join_probes(batch: Sequence[Probe]) -> Probe:
 
 
 def split_events(batch: Sequence[Probe], events: Sequence[Event]) -> list[list[Row]] | None:
-    """The events of each probe of a batch that ran as one network; None where that cannot be told.
+    """The events of each probe of a batch that ran as one network; None where they cannot be told apart.
 
     The runtime's own kernels say their operator's number. What a delegate ran comes in the order of the
     operators, as long as these wait for nothing that the runtime's own kernels make.

@@ -101,7 +101,7 @@ def profile(
         setting = target.setting
         store.register(setting, fingerprint)
         advised = relevant(store.advised(setting.key), probes) if adviser is not None else []
-        progress(0.0, "looking at what the runtime makes of operators")
+        progress(0.0, "observing which operators the runtime runs")
         observe(target, store, setting.key, probes, begin + OBSERVING_SHARE * 60 * minutes)
         deadline = begin + 60 * minutes
         consultation = Consultation(adviser, store, setting.key, begin, deadline)
@@ -143,7 +143,7 @@ def profile(
 
 
 def relevant(advised: Sequence[Probe], planned: Sequence[Probe]) -> list[Probe]:
-    """What of `advised` belongs to what is `planned` now: of its operators and number types, and not in it."""
+    """The `advised` probes that are not planned but have operators and number types of the `planned` ones."""
     known = {probe.key for probe in planned}
     kinds = {(layer.op, layer.dtype) for probe in planned for layer in probe.layers}
     return [
@@ -195,7 +195,7 @@ class _Run:
         """Once all is measured and there is time left: ask and measure, as long as that makes the error less."""
         least, patience = math.inf, PATIENCE
         while True:
-            # What was advised in the course of a pass has missed those before it.
+            # Probes that were advised in the course of a pass have missed those before it.
             for number in range(1, self.passes):
                 self.measure_pass(list(self.probes), number)
             if not (self.consultation.possible and patience):

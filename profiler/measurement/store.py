@@ -30,7 +30,7 @@ from profiler.probes import Probe
 APPLICATION_ID = 0x45_54_50_46  # "ETPF"
 SCHEMA_VERSION = 2
 IDENTITY = ("machine", "cpu", "cores")
-"""What makes two fingerprints the same device; anything else may change from day to day."""
+"""Entries of a fingerprint that identify the device; the others may change from day to day."""
 
 _SCHEMA = (
     "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL)",
@@ -280,9 +280,9 @@ class Profile:
     def add_events(
         self, setting: str, probe_key: str, kind: str, events: Sequence[tuple[str, int]] | None
     ) -> None:
-        """Store what the runtime made of a probe: the operators that it ran, as (name, type of event).
+        """Store the operators that the runtime ran for a probe, as (name, type of event), in place of earlier ones.
 
-        None says that its profiler could not tell. What was stored before is replaced.
+        None says that its profiler cannot tell.
         """
         value = json.dumps(None if events is None else [[str(name), int(kind)] for name, kind in events])
         with self._transaction() as connection:
@@ -294,7 +294,7 @@ class Profile:
             )
 
     def events(self, setting: str) -> dict[str, list[tuple[str, int]] | None]:
-        """What the runtime made of probes under `setting`, by probe key: see `add_events`."""
+        """Operators that the runtime ran under `setting`, by probe key: see `add_events`."""
 
         def read(key: str, text: str) -> tuple[str, list[tuple[str, int]] | None]:
             value = json.loads(text)
