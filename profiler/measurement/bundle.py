@@ -71,11 +71,7 @@ class ImportSummary:
 
     def __str__(self) -> str:
         known = f", {self.known:,} were there already" if self.known else ""
-        lines = [
-            f"{self.device}: {self.imported:,} measurements imported into {self.path}{known}",
-            *self.problems,
-        ]
-        return "\n".join(lines)
+        return f"{self.device}: {self.imported:,} measurements imported into {self.path}{known}"
 
 
 def write_bundle(
