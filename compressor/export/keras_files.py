@@ -11,11 +11,13 @@ from typing import Any
 
 from compressor.export.silence import quiet, tensorflow
 from compressor.graph import load_rules
+from compressor.training import input_names
 from profiler.errors import (
     ModelFileError,
     UsageError,
     missing,
 )
+from profiler.files import replacing
 
 InputShape = Sequence[int] | Mapping[str, Sequence[int]]
 """Shape of the only input, or of each input by its name; the batch stands first."""
@@ -49,6 +51,13 @@ def load_keras(path: str | os.PathLike[str]) -> Any:
     return model
 
 
+def save_keras(model: Any, path: Path) -> None:
+    """Write a ``.keras`` file, whole or not at all; its folder is made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as temporary:
+        model.save(temporary)
+
+
 def input_specs(model: Any, input_shape: InputShape | None = None) -> dict[str, tuple[tuple[int, ...], str]]:
     """Shape, batch 1 first, and dtype of each input of a Keras model, by name and in the model's order.
 
@@ -64,26 +73,25 @@ def input_specs(model: Any, input_shape: InputShape | None = None) -> dict[str, 
             "The Keras model has no fixed inputs (it is subclassed, or was never built): "
             "build it from keras.Input, as Sequential and Functional models are."
         )
-    given = _given_shapes([tensor.name for tensor in inputs], input_shape)
+    names = input_names(model)
+    given = _given_shapes(names, input_shape)
     specs = {}
-    for tensor in inputs:
+    for name, tensor in zip(names, inputs, strict=True):
         known = tuple(tensor.shape)
-        shape = given.get(tensor.name, known)
+        shape = given.get(name, known)
         fits = len(shape) == len(known) and all(
             k is None or k == g or i == 0 for i, (k, g) in enumerate(zip(known, shape, strict=True))
         )
         if not fits:
-            raise UsageError(
-                f"Input '{tensor.name}' takes {_shown(known)}, and {_shown(shape)} does not fit."
-            )
+            raise UsageError(f"Input '{name}' takes {_shown(known)}, and {_shown(shape)} does not fit.")
         if any(size is None for size in shape[1:]):
             example = ",".join("1" if i == 0 else str(size or "N") for i, size in enumerate(shape))
             raise UsageError(
-                f"Input '{tensor.name}' leaves more than the batch open, {_shown(known)}: "
+                f"Input '{name}' leaves more than the batch open, {_shown(known)}: "
                 f"say its shape with --input-shape, such as {example}."
             )
         dtype = tensor.dtype if isinstance(tensor.dtype, str) else tensor.dtype.name
-        specs[tensor.name] = ((1, *shape[1:]), dtype)
+        specs[name] = ((1, *shape[1:]), dtype)
     return specs
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from profiler.measurement.bundle import BundleSummary, ImportSummary, import_results, write_bundle
 from profiler.measurement.combining import ProbeTime, Timing
-from profiler.measurement.events import OPERATOR, Event
+from profiler.measurement.events import DELEGATED, OPERATOR, Event, align
 from profiler.measurement.next_probes import INTERVAL_PER_ERROR, Events, NextProbes
 from profiler.measurement.profiling import profile
 from profiler.measurement.store import IDENTITY, Profile
@@ -15,6 +15,7 @@ from profiler.measurement.summary import ProfileSummary
 from profiler.measurement.whole_network import Measurement, measure_network
 
 __all__ = [
+    "DELEGATED",
     "IDENTITY",
     "INTERVAL_PER_ERROR",
     "OPERATOR",
@@ -28,6 +29,7 @@ __all__ = [
     "Profile",
     "ProfileSummary",
     "Timing",
+    "align",
     "import_results",
     "measure_network",
     "profile",

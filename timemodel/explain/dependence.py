@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from timemodel.explain.reference_layers import recipe_of
+from profiler.operators import operator
 from timemodel.features import geometry
 from timemodel.model import OperatorModel
 
 
 @dataclass(frozen=True)
 class Dependence:
-    """How the time of ordinary layers depends on one size.
+    """How the time of reference layers depends on one size.
 
     Parameters
     ----------
@@ -42,15 +42,15 @@ class Dependence:
 
 def dependences(model: OperatorModel) -> list[Dependence]:
     """One line per size of the reference layers; values of which no layer lies within the measured sizes are left out."""
-    recipe = recipe_of(model.op)
-    if recipe is None:
+    reference = operator(model.op).reference
+    if reference is None:
         return []
     found = []
-    for axis, values in recipe.axes.items():
-        usual = _usual(axis, values, recipe.bases)
+    for axis, values in reference.axes.items():
+        usual = _usual(axis, values, reference.bases)
         rows = []
-        for base in recipe.bases:
-            layers = [recipe.build(model.op, model.dtype, {**base, axis: v}) for v in (usual, *values)]
+        for base in reference.bases:
+            layers = [reference.build(model.op, model.dtype, {**base, axis: v}) for v in (usual, *values)]
             array = geometry(layers)
             times = model.predict_ms(array)
             times[model.stretch(array) > 1.0] = np.nan

@@ -7,12 +7,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from profiler.network import Layer
-from profiler.operators import with_dtype
+from profiler.operators import operator, operators, with_dtype
 from timemodel.explain.comparisons import comparisons_of, elements
 from timemodel.explain.evidence import main_cost, why
 from timemodel.explain.finding import AVOID, LIKES, Finding, costs, takes
 from timemodel.explain.preferred_widths import width_findings
-from timemodel.explain.reference_layers import UNARY_OPS, recipe_of
 from timemodel.explain.tree_in_words import size_in_words
 from timemodel.features import geometry
 from timemodel.model import FALLBACK, OperatorModel, SettingModel, single_error
@@ -70,7 +69,7 @@ def _confirmed(
     cases: Sequence[tuple[Layer, Layer]],
     works: Sequence[float],
 ) -> Finding | None:
-    """The finding that the second layer of each case is dearer (or cheaper) for its work than the first.
+    """The finding that the second layer of each case costs more (or less) for its work than the first.
 
     None where the models' predictions do not confirm it: they must differ by more than their error in three of four
     cases, all of sizes that were measured, and in the same direction.
@@ -121,10 +120,10 @@ def _confirmed(
 
 def _number_type(setting: SettingModel, model: OperatorModel) -> Finding | None:
     """How an operator in another number type compares with float32."""
-    base, recipe = setting.operators.get((model.op, "float32")), recipe_of(model.op)
-    if model.dtype == "float32" or base is None or recipe is None:
+    base, reference = setting.operators.get((model.op, "float32")), operator(model.op).reference
+    if model.dtype == "float32" or base is None or reference is None:
         return None
-    layers = recipe.layers(model.op, "float32")
+    layers = reference.layers(model.op, "float32")
     cases = [(layer, changed) for layer in layers if (changed := with_dtype(layer, model.dtype)) is not None]
     return _confirmed(
         setting, base, model, f"{model.dtype} against float32", lambda effect: f"it {takes(effect, 'in float32')}",
@@ -133,34 +132,39 @@ def _number_type(setting: SettingModel, model: OperatorModel) -> Finding | None:
 
 
 def _against_other(setting: SettingModel, model: OperatorModel) -> Finding | None:
-    """How much dearer an elementwise operator is than the cheapest, and a depthwise convolution than an ordinary one."""
-    if model.op in UNARY_OPS:
+    """How much more an elementwise operator costs than the cheapest, and a depthwise convolution than `conv_2d`."""
+    if operator(model.op).features == "unary":
         usual, per = _cheapest(setting, model.dtype), ""
     elif model.op == "depthwise_conv_2d":
         usual, per = "conv_2d", " per MAC"
     else:
         return None
-    recipe, other = recipe_of(model.op), recipe_of(usual)
+    reference, other = operator(model.op).reference, operator(usual).reference
     cheaper = setting.operators.get((usual, model.dtype))
-    if usual == model.op or recipe is None or other is None or cheaper is None:
+    if usual == model.op or reference is None or other is None or cheaper is None:
         return None
-    cases = list(zip(other.layers(usual, model.dtype), recipe.layers(model.op, model.dtype), strict=True))
+    cases = list(zip(other.layers(usual, model.dtype), reference.layers(model.op, model.dtype), strict=True))
     works = [two.macs / one.macs if per else 1.0 for one, two in cases]
     found = _confirmed(
         setting, cheaper, model, f"{model.op} against {usual}", lambda effect: f"it {costs(effect, per, usual)}",
         cases, works,
     )  # fmt: skip
-    # By less than half dearer than another operator, which does something else, is no advice.
+    # Less than half more than another operator, which does something else, is no advice.
     return found if found and found.effect > 1.5 else None
+
+
+def _unary_operators() -> list[str]:
+    """Elementwise operators of one operand of which reference layers are known."""
+    return [entry.name for entry in operators() if entry.features == "unary" and entry.reference]
 
 
 def _cheapest(setting: SettingModel, dtype: str) -> str:
     """The elementwise operator of one operand that takes least on reference layers; "" where none was measured."""
-    recipe = recipe_of("relu")
-    assert recipe is not None
+    reference = operator("relu").reference
+    assert reference is not None
     times = {
-        op: float(setting.operators[op, dtype].predict_ms(geometry(recipe.layers(op, dtype))).sum())
-        for op in UNARY_OPS
+        op: float(setting.operators[op, dtype].predict_ms(geometry(reference.layers(op, dtype))).sum())
+        for op in _unary_operators()
         if (op, dtype) in setting.operators and op not in ("quantize", "dequantize")
     }
     return min(times, key=lambda op: times[op], default="")
@@ -168,15 +172,15 @@ def _cheapest(setting: SettingModel, dtype: str) -> str:
 
 def _beyond_cache(setting: SettingModel, model: OperatorModel) -> Finding | None:
     """Whether data that does not fit in the cache costs more per element."""
-    recipe, cache = recipe_of(model.op), model.tiles.get("cache")
-    if recipe is None or not cache or "side" not in recipe.axes or "channels" not in recipe.axes:
+    reference, cache = operator(model.op).reference, model.tiles.get("cache")
+    if reference is None or not cache or "side" not in reference.axes or "channels" not in reference.axes:
         return None
     cases = []
     for channels in (32, 64, 128):
         small, large = [], []
         for side in range(4, 161):
-            sizes = {**recipe.bases[0], "side": side, "channels": channels}
-            layer = recipe.build(model.op, model.dtype, sizes)
+            sizes = {**reference.bases[0], "side": side, "channels": channels}
+            layer = reference.build(model.op, model.dtype, sizes)
             moved = layer.input_bytes + layer.output_bytes
             if cache / 4 <= moved <= cache / 1.5:
                 small.append(layer)

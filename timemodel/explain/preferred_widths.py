@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from profiler.network import Layer
+from profiler.operators import operator
 from timemodel.explain.evidence import why
 from timemodel.explain.finding import AVOID, LIKES, Finding, costs
-from timemodel.explain.reference_layers import recipe_of
 from timemodel.features import geometry
 from timemodel.model import OperatorModel, SettingModel, pair_error, with_width
 from timemodel.staircases import finer_period, main_period
@@ -90,7 +90,7 @@ class _Lines:
 
 
 def width_findings(setting: SettingModel, model: OperatorModel) -> list[Finding]:
-    """What the model says of widths: multiples it likes, and single widths that are dearer than the next wider one."""
+    """What the model says of widths: multiples it likes, and single widths that cost more than the next wider one."""
     lines = _lines(model, setting.terms.overhead_ms)
     if lines is None:
         return []
@@ -131,12 +131,12 @@ def _lines(model: OperatorModel, overhead_ms: float) -> _Lines | None:
     """
     if not model.sweeps:
         return None
-    recipe = recipe_of(model.op)
+    reference = operator(model.op).reference
     layers = [sweep.layer for sweep in model.sweeps]
-    if recipe is not None:
-        layers += recipe.layers(model.op, model.dtype)
+    if reference is not None:
+        layers += reference.layers(model.op, model.dtype)
         if model.op == "conv_2d":
-            layers += recipe.layers(model.op, model.dtype, kernel=1)
+            layers += reference.layers(model.op, model.dtype, kernel=1)
     kept, rows, errors = [], [], []
     error = pair_error(model)
     for layer in layers:

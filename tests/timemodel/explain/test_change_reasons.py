@@ -12,7 +12,7 @@ from profiler.operators import (
     unary,
 )
 from timemodel.explain import cache_traffic_ms, reason
-from timemodel.runtime import Traffic
+from timemodel.runtime import CacheTraffic
 from timemodel.staircases import step_ends, time_over_width
 
 
@@ -72,10 +72,10 @@ def test_unchanged_layers_may_have_their_data_nearer(setting):
     assert "left the cache" in reason(setting, layer, layer, 1.0, -0.2, -0.2).text
 
 
-def test_wider_is_called_dearer(setting):
+def test_wider_is_called_slower(setting):
     found = explained(setting, conv_2d(16, 16, 32, 16), conv_2d(16, 16, 32, 40))
     assert "2 tiles of 16 more" in found.text
-    assert "dearer" in found.text
+    assert "slower" in found.text
 
 
 def test_without_trees_the_widths_are_compared():
@@ -87,5 +87,5 @@ def test_traffic_is_what_data_from_beyond_the_cache_adds(setting):
     layers = tuple(conv_2d(8, 8, 256, 256) for _ in range(3))
     network = Network("bag", layers)
     np.testing.assert_allclose(cache_traffic_ms(setting, network), 0.0, atol=1e-12)
-    assert isinstance(setting.terms.traffic, Traffic)
+    assert isinstance(setting.terms.cache_traffic, CacheTraffic)
     assert replace(network, name="x").layers == layers

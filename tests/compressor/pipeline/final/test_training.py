@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from compressor.costs import Costs
+from compressor.costs import Configuration, Costs
 from compressor.pipeline.final import Finals, contenders
 from compressor.pipeline.final.training import _wider_ratios
 from compressor.pipeline.prepare import Workspace
@@ -13,7 +13,7 @@ from compressor.search import Goal, Trial
 from compressor.training import Options, Outcome, TrainingError
 from profiler.progress import silent
 
-ORIGINAL = Trial({"a": 10}, 1.0, 0.95, 0.1)
+ORIGINAL = Trial(Configuration({"a": 10}), Costs(1.0), 0.95, 0.1)
 
 
 class Network:
@@ -62,7 +62,7 @@ def finals(prepared, goal, folder, seeds=1, finalists=2):
 
 
 def trial(width, ms, score):
-    return Trial({"a": width}, ms, score, 0.1)
+    return Trial(Configuration({"a": width}), Costs(ms), score, 0.1)
 
 
 def run(made, trials):
@@ -169,7 +169,7 @@ def test_by_size_the_smaller_one_counts(tmp_path):
     prepared.original = replace(ORIGINAL, costs=Costs(1.0, size_bytes=1000))
     small = replace(trial(5, 0.9, 0.91), costs=Costs(0.9, size_bytes=100))
     fast = replace(trial(4, 0.1, 0.91), costs=Costs(0.1, size_bytes=1000))
-    goal = Goal(least_score=0.9, objective="size")
+    goal = Goal(least_score=0.9, minimize="size")
     assert run(finals(prepared, goal, tmp_path), [fast, small]).trial.widths == {"a": 5}
     assert not run(finals(prepared, goal, tmp_path / "b"), [fast]).met
 

@@ -74,8 +74,8 @@ def test_a_metric_of_the_users_own_knows_none():
 
 
 def test_a_goal_is_eased_by_it_where_it_is_about_the_score():
-    assert Goal(least_score=0.9).eased(0.015).least_score == pytest.approx(0.885)
-    assert Goal(budget_ms=1.0).eased(0.015) == Goal(budget_ms=1.0)
+    assert Goal(least_score=0.9).relaxed(0.015).least_score == pytest.approx(0.885)
+    assert Goal(budget_ms=1.0).relaxed(0.015) == Goal(budget_ms=1.0)
 
 
 def test_scores_are_drawn_halfway_to_the_line_over_the_logarithm_of_the_cost():

@@ -4,6 +4,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
+from compressor.costs import Configuration, Costs
 from compressor.search import Trial
 from compressor.search.optuna.next_trial import (
     StudyTrial,
@@ -18,7 +19,7 @@ CLOSE = 1.06
 
 
 def finished(number, level, score, early=None, costs=(1.0,), cost=None):
-    trial = Trial({"a": number + 1}, costs[0], score, 0.1)
+    trial = Trial(Configuration({"a": number + 1}), Costs(costs[0]), score, 0.1)
     return StudyTrial(
         number, "finished", "propose", level, {}, trial.widths, trial, early, level if cost is None else cost, costs
     )  # fmt: skip

@@ -8,6 +8,7 @@ import optuna
 import pytest
 from sqlalchemy import text
 
+from compressor.costs import Configuration, Costs
 from compressor.search import Trial
 from compressor.search.optuna.study import SharedStudy
 
@@ -61,7 +62,7 @@ def test_of_two_who_choose_the_same_network_one_begins(two):
     assert second.claim(late, widths, 1.0, (1.0,))
     assert not first.claim(early, widths, 1.0, (1.0,))
     first.void(early, "being tried")
-    second.finish(late, Trial(widths, 1.0, 0.9, 0.1), (0.9, 1.0), None)
+    second.finish(late, Trial(Configuration(widths), Costs(1.0), 0.9, 0.1), (0.9, 1.0), None)
     # Nor is one begun that has ended since.
     again = first.ask("aim", 1.0, {"a": 0.7})
     assert not first.claim(again, widths, 1.0, (1.0,))
@@ -142,7 +143,7 @@ def test_a_trial_at_work_has_a_heartbeat(two):
         while not heartbeats(second):
             assert time.monotonic() < until, "no heartbeat"
             time.sleep(0.01)
-        first.finish(asked, Trial({"a": 3}, 1.0, 0.9, 0.1), (0.9, 1.0), None)
+        first.finish(asked, Trial(Configuration({"a": 3}), Costs(1.0), 0.9, 0.1), (0.9, 1.0), None)
     silence(second)
     second.retry_lost()
     assert states(first) == ["COMPLETE"]
@@ -201,7 +202,7 @@ def test_work_on_a_trial_that_others_gave_up_ends_quietly(two):
     asked = take_up(first)
     with first.working_on(asked):
         second.study.tell(asked.number, state=optuna.trial.TrialState.FAIL)
-        first.finish(asked, Trial({"a": 3}, 1.0, 0.9, 0.1), (0.9, 1.0), None)
+        first.finish(asked, Trial(Configuration({"a": 3}), Costs(1.0), 0.9, 0.1), (0.9, 1.0), None)
         raise AssertionError("not reached")
     assert states(first) == ["FAIL"]
 
