@@ -183,7 +183,7 @@ class Goal:
         }
         return {name: limit for name, limit in limits.items() if limit is not None}
 
-    def eased(self, by: float) -> Goal:
+    def relaxed(self, by: float) -> Goal:
         """The same with a limit on the score that is lower by so much."""
         return self if self.least_score is None else replace(self, least_score=self.least_score - by)
 

@@ -13,8 +13,8 @@ from compressor.pipeline.prepare.limits import (
     shown_ms,
 )
 from compressor.pipeline.prepare.preparation import Evaluator, Prepared, converter, prepare, save_model
-from compressor.pipeline.prepare.tolerance import levelled, luck, standard_error
-from compressor.pipeline.prepare.trained_candidates import keep_trained, trained_network
+from compressor.pipeline.prepare.tolerance import standard_error, tolerance
+from compressor.pipeline.prepare.trained_candidates import is_trained, keep_trained, trained_network
 from compressor.pipeline.prepare.workspace import Workspace, data_digest, file_digest, json_digest, read_json
 
 __all__ = [
@@ -28,11 +28,10 @@ __all__ = [
     "data_digest",
     "file_digest",
     "in_words",
+    "is_trained",
     "json_digest",
     "keep_trained",
     "least_widths",
-    "levelled",
-    "luck",
     "missed",
     "over_in_words",
     "prepare",
@@ -40,5 +39,6 @@ __all__ = [
     "save_model",
     "shown_ms",
     "standard_error",
+    "tolerance",
     "trained_network",
 ]

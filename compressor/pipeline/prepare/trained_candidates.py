@@ -39,6 +39,11 @@ def keep_trained(folder: Path, trial: Trial, network: Any, trials: Sequence[Tria
         _path(folder, min(beaten or kept, key=lambda one: one.score).candidate).unlink(missing_ok=True)
 
 
+def is_trained(folder: Path, candidate: Candidate) -> bool:
+    """Whether the network of a candidate after its short fine-tuning is there."""
+    return _path(folder, candidate).exists()
+
+
 def trained_network(folder: Path, candidate: Candidate) -> Any:
     """The network of a candidate after its short fine-tuning; None where it is not there or cannot be read."""
     path = _path(folder, candidate)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from compressor.pipeline.result.compression_result import RESULT_FILE, CompressionResult, Point
+from compressor.pipeline.result.compression_result import RESULT_FILE, CompressionResult, FrontPoint
 from compressor.pipeline.result.given_back import (
     REMAINDER,
     LayerChange,
@@ -17,8 +17,8 @@ __all__ = [
     "REMAINDER",
     "RESULT_FILE",
     "CompressionResult",
+    "FrontPoint",
     "LayerChange",
-    "Point",
     "Request",
     "aligned",
     "layer_changes",

@@ -104,7 +104,7 @@ class LayerWidth:
 
 
 @dataclass(frozen=True)
-class Point:
+class FrontPoint:
     """One network of the front: accuracy against time.
 
     Attributes
@@ -220,7 +220,7 @@ class CompressionResult:
     trials: tuple[dict[str, Any], ...]
     seconds: float
     notes: tuple[str, ...] = field(default_factory=tuple)
-    points: tuple[Point, ...] = ()
+    points: tuple[FrontPoint, ...] = ()
     layers: tuple[LayerChange, ...] = ()
     limits: dict[str, Any] = field(default_factory=dict)
     validation_rows: int = 0
@@ -274,7 +274,7 @@ class CompressionResult:
                 value.pop(name)
             value.update({name: _facts(value[name]) for name in ("before", "quantized", "after")})
             value["widths"] = tuple(LayerWidth(**row) for row in value["widths"])
-            value["points"] = tuple(Point(**row) for row in value.get("points", ()))
+            value["points"] = tuple(FrontPoint(**row) for row in value.get("points", ()))
             value["layers"] = tuple(LayerChange(**row) for row in value.get("layers", ()))
             for name in ("frozen", "trials", "notes"):
                 value[name] = tuple(value[name])

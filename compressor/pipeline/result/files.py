@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from compressor.export import export, load_keras
-from compressor.pipeline.final import Chosen
+from compressor.pipeline.final import Finalist
 from compressor.pipeline.prepare import Prepared, Workspace
 from profiler import files
 from profiler.progress import ProgressCallback
@@ -55,7 +55,7 @@ class PointFiles:
 def write_files(
     prepared: Prepared,
     workspace: Workspace,
-    points: Sequence[Chosen],
+    points: Sequence[Finalist],
     notes: list[str],
     progress: ProgressCallback,
 ) -> PointFiles:
@@ -100,7 +100,7 @@ def write_files(
     return made
 
 
-def _places(workspace: Workspace, points: Sequence[Chosen]) -> list[tuple[Path, Path]]:
+def _places(workspace: Workspace, points: Sequence[Finalist]) -> list[tuple[Path, Path]]:
     order = sorted(range(len(points)), key=lambda i: points[i].trial.predicted_ms)
     names = [f"{order.index(number) + 1:02d}" for number in range(len(points))]
     return [

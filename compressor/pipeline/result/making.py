@@ -18,13 +18,13 @@ from compressor.export import (
     target_of,
 )
 from compressor.graph.topology import layers_of
-from compressor.pipeline.final import Chosen, on_front
+from compressor.pipeline.final import Finalist
 from compressor.pipeline.prepare import Limits, Prepared, Workspace
 from compressor.pipeline.result.compression_result import (
     CompressionResult,
+    FrontPoint,
     LayerWidth,
     NetworkFacts,
-    Point,
 )
 from compressor.pipeline.result.files import (
     WINNER,
@@ -36,13 +36,14 @@ from compressor.pipeline.result.given_back import (
     layer_changes,
     timed,
 )
-from compressor.pipeline.result.reader_warnings import remarks
+from compressor.pipeline.result.reader_warnings import reader_warnings
 from compressor.search import Goal, Trial
 from profiler.devices import Target
 from profiler.errors import TargetError
 from profiler.network import peak_memory_bytes
 from profiler.progress import ProgressCallback, sub_progress
 from profiler.tflite import read_network
+from profiler.tradeoff import pareto_front
 
 _REPEATED_KEYS = frozenset({"groups", "target_shape", "newshape", "shape", "batch_shape", "projection_dim"})
 """Counts that only say again how wide something is that another layer made."""
@@ -88,7 +89,7 @@ class _Measured:
 def make_result(
     prepared: Prepared,
     workspace: Workspace,
-    points: Sequence[Chosen],
+    points: Sequence[Finalist],
     trials: Sequence[Trial],
     request: Request,
     progress: ProgressCallback,
@@ -143,8 +144,8 @@ def make_result(
         validation_rows=len(prepared.validation_rows[0]),
         limits={name: value for name, value in asdict(request.limits).items() if value is not None},
     )
-    said = remarks(result, request.goal, chosen, prepared.original.score)
-    return replace(result, notes=(*notes, *said))
+    warnings = reader_warnings(result, request.goal, chosen, prepared.original.score)
+    return replace(result, notes=(*notes, *warnings))
 
 
 def layer_widths(prepared: Prepared, trial: Trial) -> tuple[LayerWidth, ...]:
@@ -209,7 +210,7 @@ def _facts(
     workspace: Workspace,
     files: PointFiles,
     name: str,
-    chosen: Chosen,
+    chosen: Finalist,
     test: Mapping[str, float],
     validation: Mapping[str, float],
     turns: Turns | None,
@@ -243,11 +244,11 @@ def _points(
     prepared: Prepared,
     workspace: Workspace,
     files: PointFiles,
-    points: Sequence[Chosen],
+    points: Sequence[Finalist],
     test: Mapping[str, float],
     validation: Mapping[str, float],
     turns: Turns | None,
-) -> list[Point]:
+) -> list[FrontPoint]:
     """The figures of every point, fastest first; which are on the front is marked later."""
     rows = []
     for number, point in enumerate(points):
@@ -255,7 +256,7 @@ def _points(
         facts = _facts(prepared, workspace, files, name, point, test, validation, turns)
         keras_file, tflite = files.places[number]
         rows.append(
-            Point(
+            FrontPoint(
                 keras=str(keras_file.relative_to(workspace.folder)),
                 tflite=str(tflite.relative_to(workspace.folder)),
                 chosen=number == 0,
@@ -285,15 +286,16 @@ def _mean(values: Any) -> float:
 
 
 def _marked(
-    points: Sequence[Point], facts: Mapping[str, NetworkFacts], validation: Mapping[str, float]
-) -> tuple[Point, ...]:
+    points: Sequence[FrontPoint], facts: Mapping[str, NetworkFacts], validation: Mapping[str, float]
+) -> tuple[FrontPoint, ...]:
     """The points with which of them are on the front; the original and the quantised original compete."""
     others = [(facts[name], validation[name]) for name in ("original", "quantized") if name in facts]
     times = [point.time_ms for point in points]
     times += [f.predicted_ms if f.measured_ms is None else f.measured_ms for f, _ in others]
     scores = [point.validation_score for point in points] + [score for _, score in others]
     return tuple(
-        replace(point, on_front=mark) for point, mark in zip(points, on_front(times, scores), strict=False)
+        replace(point, on_front=mark)
+        for point, mark in zip(points, pareto_front(times, scores), strict=False)
     )
 
 
