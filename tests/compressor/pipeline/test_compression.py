@@ -453,9 +453,18 @@ def test_limits_of_all_kinds_at_once(task, tmp_path):
 
 
 def test_an_accuracy_that_cannot_be_kept_leaves_the_nearest_network(task, tmp_path):
-    with pytest.raises(BudgetError, match="No faster network within 1 points was found: the nearest loses"):
-        run(task, tmp_path, max_accuracy_drop=1.0, seeds=1, method=OneChannel(), options=HURRIED)
+    asked = {"max_accuracy_drop": 1.0, "budget_ms": 0.25 * original_ms(task)}
+    words = r"No faster network within 1 points and .* ms was found: the nearest loses"
+    with pytest.raises(BudgetError, match=words):
+        run(task, tmp_path, **asked, seeds=1, method=OneChannel(), options=HURRIED)
     assert not CompressionResult.load(tmp_path).met
+
+
+def test_an_accuracy_that_the_search_never_kept_may_be_kept_by_a_wider_network(task, tmp_path):
+    result = run(task, tmp_path, max_accuracy_drop=1.0, seeds=1, method=OneChannel(), options=HURRIED)
+    assert result.met
+    assert result.after.predicted_ms < result.before.predicted_ms
+    assert [set(trial["widths"].values()) for trial in result.trials] == [{1}]
 
 
 @pytest.mark.parametrize(
