@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestRegressor
 
-from benchmarks.networks import shared_data
+from benchmarks.networks.catalogue import shared_data
 from benchmarks.phones import RESULTS, write_rows
 from profiler.network import Layer
 from timemodel.features import COLUMNS, geometry

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestRegressor
 
-from benchmarks.networks import shared_data
+from benchmarks.networks.catalogue import shared_data
 from profiler.network import Layer
 from timemodel.features import geometry
 from timemodel.fitting.totals import (

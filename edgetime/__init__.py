@@ -40,6 +40,7 @@ _HOMES = {
     "predict": "edgetime.facade",
     "profile": "edgetime.facade",
     "read_network": "profiler.tflite",
+    "register_target": "profiler.devices",
     "select": "selector.selection",
     "write_report": "edgetime.report",
 }

@@ -28,6 +28,7 @@ _HOMES = {
     "plan_probes": "profiler.probes",
     "profile": "profiler.measurement",
     "read_network": "profiler.tflite",
+    "register_target": "profiler.devices",
     "write_bundle": "profiler.measurement",
 }
 """Where each public name lives; `__getattr__` imports it from there."""

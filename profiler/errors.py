@@ -51,3 +51,7 @@ class BudgetError(EdgetimeError):
 
 class MissingExtraError(EdgetimeError):
     """A verb needs an optional dependency that is not installed."""
+
+
+class EdgetimeWarning(UserWarning):
+    """Something that the user should know and that stops nothing, in a sentence or several, one a line."""

@@ -34,7 +34,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=target.suffix, dir=target.parent)
         os.close(handle)
     except OSError as error:
-        raise _cannot_write(target, error) from error
+        raise cannot_write(target, error) from error
     temporary = Path(name)
     try:
         yield temporary
@@ -43,7 +43,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         os.chmod(temporary, 0o666 & ~umask)
         os.replace(temporary, target)
     except OSError as error:
-        raise _cannot_write(target, error) from error
+        raise cannot_write(target, error) from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
@@ -86,7 +86,8 @@ def write_json(path: str | os.PathLike[str], value: Any, indent: int | None = 1)
     write_text(path, json.dumps(value, indent=indent, allow_nan=False) + "\n")
 
 
-def _cannot_write(path: Path, error: OSError) -> EdgetimeError:
+def cannot_write(path: Path, error: OSError) -> EdgetimeError:
+    """The sentence for a file that the operating system does not let one write."""
     if error.errno == errno.ENOSPC:
         return EdgetimeError(f"No disk space left to write {path}: free some and run the same command again.")
     return EdgetimeError(

@@ -1,4 +1,4 @@
-"""`Candidate`: a network that could be run, with what it costs on a device and what it is worth."""
+"""`NetworkOption`: a network that could be run, with what it costs on a device and what it is worth."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from profiler.tradeoff import pareto_front
 
 
 @dataclass(frozen=True)
-class Candidate:
+class NetworkOption:
     """One network to choose from.
 
     Parameters
@@ -61,7 +61,7 @@ class Candidate:
         }  # fmt: skip
 
 
-def front(candidates: list[Candidate]) -> list[bool]:
+def front(candidates: list[NetworkOption]) -> list[bool]:
     """Mark the candidates that no other one beats in both predicted time and accuracy.
 
     Where the accuracy of any is unknown time alone decides.

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from profiler.errors import DataError, UsageError
+from profiler.errors import BudgetError, DataError, UsageError
 from profiler.network import Network
 from profiler.progress import ProgressCallback, silent
 from profiler.tflite import read_network
-from selector.candidates import Candidate, front
-from selector.choice import check_budget, recommend
+from selector.candidates import NetworkOption, front
 from selector.policies import StaticPolicy
 from timemodel.model import NetworkPrediction
 
@@ -55,9 +55,9 @@ class Selection:
     """
 
     device: str
-    candidates: tuple[Candidate, ...]
+    candidates: tuple[NetworkOption, ...]
     on_front: tuple[bool, ...]
-    recommended: Candidate
+    recommended: NetworkOption
     budget_ms: float | None = None
     judged_on: str = ""
 
@@ -112,7 +112,7 @@ def select(
         validation rows, else the test rows, else the training rows). Without data nothing is run. Times are
         always predicted.
     budget_ms
-        Longest *predicted* time that is accepted; see `selector.choice.recommend`.
+        Longest *predicted* time that is accepted; see `recommend`.
     input_shape
         For files that leave more than the batch open.
 
@@ -158,12 +158,66 @@ def select(
     )
 
 
+def check_budget(budget_ms: float | None) -> None:
+    """Refuse budgets that no network can meet.
+
+    Raises
+    ------
+    UsageError
+        The budget is not a positive number.
+    """
+    if budget_ms is not None and not (budget_ms > 0 and math.isfinite(budget_ms)):
+        raise UsageError(f"A budget of {budget_ms:g} ms cannot be met: give a time above 0.")
+
+
+def recommend(candidates: Sequence[NetworkOption], budget_ms: float | None = None) -> NetworkOption:
+    """The network to run.
+
+    Among those whose *predicted* time is within the budget the most accurate one, of equally accurate ones
+    the fastest; where accuracy is not known the fastest. The prediction itself decides, not the upper end
+    of its interval: that end bounds 90% of networks and would throw away most that fit. Who must not be
+    late measures those that `NetworkOption.crosses` marks.
+
+    Raises
+    ------
+    UsageError
+        The budget is not positive, or there is nothing to choose from.
+    BudgetError
+        No network meets the budget; the message names the nearest.
+    """
+    check_budget(budget_ms)
+    if not candidates:
+        raise UsageError("There is no network to choose from: name at least one .tflite file.")
+    fitting = [candidate for candidate in candidates if candidate.fits(budget_ms)]
+    if not fitting:
+        nearest = min(candidates, key=lambda candidate: candidate.predicted_ms)
+        assert budget_ms is not None
+        ratio = nearest.predicted_ms / budget_ms
+        over = (
+            f"{100 * (ratio - 1):.1f}% over"
+            if ratio < 2
+            else f"{ratio:,.0f} times that"
+            if ratio >= 100
+            else f"{ratio:.3g} times that"
+        )
+        raise BudgetError(
+            f"No network is predicted to take at most {budget_ms:g} ms; nearest is {nearest.path} with "
+            f"{nearest.predicted_ms:.3g} ms ({over}): raise the budget, or make it faster with "
+            "'edgetime compress'."
+        )
+    return max(fitting, key=lambda candidate: (_worth(candidate), -candidate.predicted_ms))
+
+
+def _worth(candidate: NetworkOption) -> float:
+    return -math.inf if candidate.accuracy is None else candidate.accuracy
+
+
 def _predicted(
     model: Predictor, path: Path, input_shape: Sequence[int] | Mapping[str, Sequence[int]] | None
-) -> Candidate:
+) -> NetworkOption:
     network = read_network(path, input_shape)
     prediction = model.predict(network)
-    return Candidate(
+    return NetworkOption(
         path=path,
         predicted_ms=prediction.predicted_ms,
         low_ms=prediction.low_ms,

@@ -2,7 +2,6 @@
 
 import math
 
-from profiler.network import find_neighbours
 from profiler.probes import Probe
 
 OVERHEAD_MS = 0.0005
@@ -27,7 +26,7 @@ def layer_ms(layer):
 def probe_ms(probe: Probe):
     """`FUSED` and `HALVED` neighbours, and 0.05 ms per MB of weights once there are more than 4 MB of them."""
     factors = {}
-    for pair in find_neighbours(probe.network):
+    for pair in probe.network.fusion_matches:
         share = 0.0 if pair.pattern in FUSED else 0.5 if pair.pattern in HALVED else 1.0
         factors[pair.absorbed] = min(factors.get(pair.absorbed, 1.0), share)
     total = OVERHEAD_MS + sum(layer_ms(layer) * factors.get(i, 1.0) for i, layer in enumerate(probe.layers))

@@ -19,6 +19,9 @@ MOST_LINES = 400
 LONG = {"profiler/devices/agent.py": "the one file that goes to a board"}
 """Files that may be longer, and why."""
 
+WIDE = {"edgetime.cli": "one module per verb"}
+"""Rooms that may have more files, and why."""
+
 
 def files() -> list[Path]:
     return [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
@@ -68,7 +71,8 @@ def test_a_room_says_what_it_is_for_and_its_public_names_are_there(room: str):
 
 @pytest.mark.parametrize("room", ROOMS)
 def test_a_room_has_few_files_and_is_at_most_two_levels_deep(room: str):
-    assert len(list(MODULES[room].parent.glob("*.py"))) <= MOST_FILES + 1
+    if room not in WIDE:
+        assert len(list(MODULES[room].parent.glob("*.py"))) <= MOST_FILES + 1
     assert room.count(".") <= 2
 
 

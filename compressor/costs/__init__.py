@@ -1,75 +1,61 @@
-"""What a network of given widths costs: predicted or measured time, size, memory, energy; moves on the staircase.
+"""What a configuration costs: predicted or measured time, size, memory, energy; moves on the staircase.
 
 May import `compressor.export` and below.
 """
 
 from __future__ import annotations
 
-from compressor.costs.lowering import (
-    ConvertingLowering,
-    Lowering,
-    LoweringError,
-    example_widths,
-    learn_lowering,
-)
+from compressor.costs.configuration import Configuration
+from compressor.costs.lowering import ConvertingLowering, Lowering, LoweringError, learn_lowering
 from compressor.costs.measured import MeasuredCost, place_of
-from compressor.costs.network_cost import (
-    STEERINGS,
-    CandidateCost,
-    Costs,
-    NetworkCost,
-    flops_cost,
-    steering_cost,
-)
-from compressor.costs.predicted_time import PredictedTime
+from compressor.costs.network_cost import STEERINGS, CandidateCost, Costs, NetworkCost, steering_cost
+from compressor.costs.predicted_time import PredictedTime, flops_cost
 from compressor.costs.staircase import (
-    Ladders,
-    coarse_ladders,
-    descended,
-    exactly_within,
-    exchanged,
+    CandidateWidths,
+    candidate_widths,
+    even_widths,
+    exchange_widths,
     fastest,
-    filled,
-    fitted,
+    fill_budget,
+    fit_exactly,
     kept_value,
     kept_values,
-    ladder,
-    ladders,
-    lowered,
-    narrowed,
+    narrowest,
+    round_down,
+    scale_to,
     scaled,
-    thinned,
+    shrink_to,
+    widen_free,
 )
 
 __all__ = [
     "STEERINGS",
     "CandidateCost",
+    "CandidateWidths",
+    "Configuration",
     "ConvertingLowering",
     "Costs",
-    "Ladders",
     "Lowering",
     "LoweringError",
     "MeasuredCost",
     "NetworkCost",
     "PredictedTime",
-    "coarse_ladders",
-    "descended",
-    "exactly_within",
-    "example_widths",
-    "exchanged",
+    "candidate_widths",
+    "even_widths",
+    "exchange_widths",
     "fastest",
-    "filled",
-    "fitted",
+    "fill_budget",
+    "fit_exactly",
     "flops_cost",
     "kept_value",
     "kept_values",
-    "ladder",
-    "ladders",
     "learn_lowering",
-    "lowered",
-    "narrowed",
+    "narrowest",
     "place_of",
+    "round_down",
+    "scale_to",
     "scaled",
+    "shrink_to",
     "steering_cost",
-    "thinned",
+    "widen_free",
 ]

@@ -1,4 +1,4 @@
-"""The TFLite network that a Keras model becomes, at any widths, without converting it each time.
+"""The TFLite network that a Keras model becomes at any configuration, without converting it each time.
 
 What the converter makes of a model (what it folds, fuses and inserts) depends on the model's structure and
 not on its widths. So it is not predicted but learned: the model is converted as it is, and once more at two
@@ -15,18 +15,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from compressor.graph import (
-    ChannelGraph,
-    SizeForm,
-    Widths,
-    resize,
-)
-from profiler.network import (
-    Layer,
-    Network,
-    Param,
-    Tensor,
-)
+from compressor.costs.configuration import Configuration
+from compressor.graph import ChannelGraph, SizeForm, resize
+from profiler.network import Layer, Network, Param, Tensor
 
 Convert = Callable[[Any], Network]
 """From a Keras model to the network in the file that it becomes."""
@@ -36,10 +27,10 @@ _LEAST, _MOST = 3, 64
 
 
 class Lowering(Protocol):
-    """What candidates are looked at through before any is built."""
+    """The network that a configuration becomes, before anything is built."""
 
-    def network(self, widths: Widths) -> Network:
-        """The TFLite network of the model at these widths."""
+    def network(self, configuration: Configuration) -> Network:
+        """The TFLite network of the model at this configuration."""
 
 
 class LoweringError(Exception):
@@ -59,34 +50,36 @@ class LearnedLowering:
         for position, item in enumerate(layers):
             kinds.setdefault(item.identity, _Kind(item)).add(position, base.layers[position])
         self._kinds = tuple(kinds.values())
-        self._reach: dict[str, list[_Kind]] = {}
+        self._kinds_of: dict[str, list[_Kind]] = {}
         for kind in self._kinds:
             for name in {name for i in kind.form.used for name, _ in self._forms[i].times}:
-                self._reach.setdefault(name, []).append(kind)
+                self._kinds_of.setdefault(name, []).append(kind)
         self._patches = _patches(base, layers)
 
-    def layers(self, widths: Widths) -> tuple[Layer, ...]:
-        """The layers at these widths, with their names; the same objects from call to call."""
-        sizes = [form(widths) for form in self._forms]
+    def layers(self, configuration: Configuration) -> tuple[Layer, ...]:
+        """The layers with their names; the same objects from call to call."""
+        sizes = self._sizes(configuration)
         found: list[Any] = [None] * len(self._base.layers)
         for kind in self._kinds:
             for position, layer in zip(kind.positions, kind.layers(sizes), strict=True):
                 found[position] = layer
         return tuple(found)
 
-    def counted(self, widths: Widths) -> list[tuple[Layer, int]]:
-        """The different layers at these widths, each with how many there are of it."""
-        sizes = [form(widths) for form in self._forms]
-        return [(kind.layer(sizes), len(kind.positions)) for kind in self._kinds]
+    def counted(self, configuration: Configuration, group: str | None = None) -> list[tuple[Layer, int]]:
+        """The different layers, each with how many there are of it.
 
-    def reached(self, widths: Widths, group: str) -> list[tuple[Layer, int]]:
-        """As `counted`, only the layers that the width of one group has a say in."""
-        sizes = [form(widths) for form in self._forms]
-        return [(kind.layer(sizes), len(kind.positions)) for kind in self._reach.get(group, ())]
+        Parameters
+        ----------
+        group
+            Only layers that the width of this group changes; default: all.
+        """
+        sizes = self._sizes(configuration)
+        kinds = self._kinds if group is None else self._kinds_of.get(group, ())
+        return [(kind.layers(sizes)[0], len(kind.positions)) for kind in kinds]
 
-    def network(self, widths: Widths) -> Network:
-        """The network at these widths."""
-        layers = self.layers(widths)
+    def network(self, configuration: Configuration) -> Network:
+        """The network at this configuration."""
+        layers = self.layers(configuration)
         tensors = list(self._base.tensors)
         growth = 0
         for place, position, operand in self._patches:
@@ -99,9 +92,12 @@ class LearnedLowering:
         size = max(0, self._base.file_bytes + growth)
         return replace(self._base, layers=layers, tensors=tuple(tensors), file_bytes=size)
 
+    def _sizes(self, configuration: Configuration) -> list[int]:
+        return [form(configuration.widths) for form in self._forms]
+
 
 class _Kind:
-    """Layers that are alike at all widths."""
+    """Layers that are alike at all widths but for their names."""
 
     def __init__(self, form: _LayerForm) -> None:
         self.form = form
@@ -113,27 +109,15 @@ class _Kind:
         self.positions.append(position)
         self._names.append((layer.name, layer.index))
 
-    def layer(self, sizes: Sequence[int]) -> Layer:
-        """The first of them."""
-        return self.layers(sizes)[0]
-
     def layers(self, sizes: Sequence[int]) -> tuple[Layer, ...]:
-        """All of them, which differ only in their names."""
+        """All of them where form i has the value ``sizes[i]``."""
         key = tuple([sizes[i] for i in self.form.used])
         found = self._made.get(key)
         if found is None:
-            first = self.form.at(sizes)
-            hash(first)  # kept in the layer, and so in those that are made of it
-            found = self._made[key] = tuple(_named(first, *name) for name in self._names)
+            made = self.form.at(sizes)
+            found = tuple(replace(made, name=name, index=index) for name, index in self._names)
+            self._made[key] = found
         return found
-
-
-def _named(layer: Layer, name: str, index: int) -> Layer:
-    """The layer under another name, with all that was worked out for it."""
-    twin = object.__new__(Layer)
-    twin.__dict__.update(layer.__dict__)
-    twin.__dict__.update(name=name, index=index)
-    return twin
 
 
 def _patches(base: Network, layers: Sequence[_LayerForm]) -> list[tuple[int, int, int]]:
@@ -147,19 +131,18 @@ def _patches(base: Network, layers: Sequence[_LayerForm]) -> list[tuple[int, int
 
 
 class ConvertingLowering:
-    """Converts the model anew at each set of widths: slow, and right whatever the converter does."""
+    """Converts the model anew at each configuration: slow, and right whatever the converter does."""
 
     def __init__(self, model: Any, graph: ChannelGraph, convert: Convert) -> None:
         self._model, self._graph, self._convert = model, graph, convert
-        self._made: dict[tuple[int, ...], Network] = {}
+        self._made: dict[Configuration, Network] = {}
 
-    def network(self, widths: Widths) -> Network:
-        """The network at these widths."""
-        full = {**self._graph.widths, **widths}
-        key = tuple(full[name] for name in self._graph.groups)
-        if key not in self._made:
-            self._made[key] = self._convert(resize(self._model, full, self._graph))
-        return self._made[key]
+    def network(self, configuration: Configuration) -> Network:
+        """The network at this configuration."""
+        if configuration not in self._made:
+            resized = resize(self._model, configuration.widths, self._graph)
+            self._made[configuration] = self._convert(resized)
+        return self._made[configuration]
 
 
 def learn_lowering(
@@ -190,7 +173,7 @@ def learn_lowering(
     layers = [_learn_layer(versions, solver) for versions in zip(*(n.layers for n in networks), strict=True)]
     learned = LearnedLowering(base, layers, forms)
     for network, widths in zip(networks, all_widths, strict=True):
-        if learned.layers(widths) != network.layers:
+        if learned.layers(Configuration(widths)) != network.layers:
             raise LoweringError("the converter's layers do not follow from the widths")
     return learned
 

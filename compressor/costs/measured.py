@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from compressor.costs.configuration import Configuration
+from compressor.costs.network_cost import CandidateCost
 from compressor.export import target_of
-from compressor.graph import ChannelGraph, Widths, resize
+from compressor.graph import ChannelGraph, resize
 from profiler.devices import Target
 from profiler.errors import EdgetimeError, UsageError
 from profiler.measurement import measure_network
@@ -25,11 +24,11 @@ Export = Callable[[Any], bytes]
 """From a Keras model to the file that it becomes."""
 
 
-class MeasuredCost:
-    """Measured time of a model at any widths, in ms (a `compressor.costs.network_cost.CandidateCost`).
+class MeasuredCost(CandidateCost):
+    """Measured time of a model at any configuration, in ms.
 
     The model is resized (its weights make no sense, its shapes do), exported as compression will export it,
-    and run on the target. Each set of widths is measured once: what was measured is kept in a file, so that
+    and run on the target. Each configuration is measured once: what was measured is kept in a file, so that
     an interrupted search does not measure it again.
 
     Parameters
@@ -52,8 +51,6 @@ class MeasuredCost:
     A measurement that was disturbed is made again, up to three times in all; the quickest counts.
     """
 
-    cheap = False
-
     def __init__(
         self,
         model: Any,
@@ -65,39 +62,35 @@ class MeasuredCost:
     ) -> None:
         self._model, self._graph, self._export = model, graph, export
         self._target, self._records, self._seconds = target, records, seconds
-        self._known: dict[tuple[int, ...], float] = {}
+        self._known: dict[Configuration, float] = {}
         self._canary_us: float | None = None
         self.measured = 0
         for row in self._read():
             self._remember(row)
 
-    def __call__(self, widths: Widths) -> float:
+    @property
+    def cheap(self) -> bool:
+        """Never: each look is a measurement."""
+        return False
+
+    def exact(self, configuration: Configuration) -> float:
         """Measured time in ms."""
-        full = {**self._graph.widths, **widths}
-        key = tuple(full[name] for name in self._graph.groups)
-        if key not in self._known:
-            named = {name: full[name] for name in self._graph.groups}
-            row = {"target": self._target.name, "widths": named, **self._measure(full)}
+        if configuration not in self._known:
+            row = {
+                "target": self._target.name,
+                "configuration": configuration.to_dict(),
+                **self._measure(configuration),
+            }
             self._write(row)
             self._remember(row)
-        return self._known[key]
-
-    exact = __call__
-
-    def moves(self, widths: Widths, group: str, options: Sequence[int]) -> NDArray[np.float64]:
-        """Measured times in ms where one group takes each of several widths [n]."""
-        return self.many([{**widths, group: option} for option in options])
-
-    def many(self, candidates: Sequence[Widths]) -> NDArray[np.float64]:
-        """Measured times of several candidates in ms [n]."""
-        return np.array([self(widths) for widths in candidates])
+        return self._known[configuration]
 
     def close(self) -> None:
         """Free the target; what is asked for later opens it again."""
         self._target.close()
 
-    def _measure(self, widths: Widths) -> dict[str, Any]:
-        content = self._export(resize(self._model, widths, self._graph))
+    def _measure(self, configuration: Configuration) -> dict[str, Any]:
+        content = self._export(resize(self._model, configuration.widths, self._graph))
         rows = []
         for _ in range(_TRIES):
             found = measure_network(content, self._target, per_layer=False, seconds=self._seconds)
@@ -112,8 +105,7 @@ class MeasuredCost:
         if self._canary_us is None:
             self._canary_us = canary_us
         scale = self._canary_us / canary_us if self._canary_us and canary_us else 1.0
-        key = tuple(int(row["widths"][name]) for name in self._graph.groups)
-        self._known[key] = float(row["measured_ms"]) * scale
+        self._known[Configuration.from_dict(row["configuration"])] = float(row["measured_ms"]) * scale
 
     def _read(self) -> list[dict[str, Any]]:
         """The measurements of an earlier run of this model on this target; a torn last line is left out."""
@@ -123,7 +115,8 @@ class MeasuredCost:
         for line in self._records.read_text("utf-8").splitlines():
             try:
                 row = json.loads(line)
-                same = row["target"] == self._target.name and set(row["widths"]) == set(self._graph.groups)
+                widths = Configuration.from_dict(row["configuration"]).widths
+                same = row["target"] == self._target.name and set(widths) == set(self._graph.groups)
                 if same and float(row["measured_ms"]) > 0:
                     found.append(row)
             except (ValueError, KeyError, TypeError):

@@ -1,21 +1,20 @@
 """What a network costs on a device, and the one number by which a search is steered.
 
-A search method sees a single cost, in ms, and perhaps a budget of it. Here that number is made of what the
-user asked for: predicted time as it is; multiplications in its place, scaled so that the original costs what
-it takes (to show what knowing the time is worth); or, where sizes and memory are limited as well, whatever
-is nearest its limit.
+A search method sees a single cost, in ms, and perhaps a budget of it. That number is made of what the user asked
+for: predicted time as it is; multiplications in its place, scaled so that the original costs what it takes (to
+show what knowing the time is worth); or, where sizes and memory are limited as well, whatever is nearest its limit.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from compressor.graph import Widths
+from compressor.costs.configuration import Configuration
 from profiler.network import Network
 
 STEERINGS = ("time", "flops", "measured")
@@ -51,34 +50,54 @@ class Costs:
         """The time that candidates are compared by."""
         return self.predicted_ms if self.steered_ms is None else self.steered_ms
 
+    @property
+    def by_name(self) -> dict[str, float | None]:
+        """The costs that can be limited, by the names of their limits."""
+        return {
+            "time": self.time_ms,
+            "size": self.size_bytes,
+            "memory": self.memory_bytes,
+            "energy": self.energy_mj,
+        }
 
-class CandidateCost(Protocol):
-    """The number that steers a search (`compressor.costs.predicted_time.PredictedTime` is one), in ms."""
+
+class CandidateCost(ABC):
+    """The number that steers a search, in ms.
+
+    A subclass says `exact` and `cheap`. One that has faster estimates than the exact number overrides `many`, too.
+    """
 
     @property
+    @abstractmethod
     def cheap(self) -> bool:
         """Whether thousands of candidates can be looked at."""
 
-    def __call__(self, widths: Widths) -> float:
-        """A fast estimate."""
-
-    def exact(self, widths: Widths) -> float:
+    @abstractmethod
+    def exact(self, configuration: Configuration) -> float:
         """The number that counts."""
 
-    def moves(self, widths: Widths, group: str, options: Sequence[int]) -> NDArray[np.float64]:
-        """Fast estimates where one group takes each of several widths [n]."""
-
-    def many(self, candidates: Sequence[Widths]) -> NDArray[np.float64]:
+    def many(self, configurations: Sequence[Configuration]) -> NDArray[np.float64]:
         """Fast estimates of several candidates [n]."""
+        return np.array([self.exact(configuration) for configuration in configurations])
+
+    def __call__(self, configuration: Configuration) -> float:
+        """A fast estimate."""
+        return float(self.many([configuration])[0])
+
+    def by_width(
+        self, configuration: Configuration, group: str, widths: Sequence[int]
+    ) -> NDArray[np.float64]:
+        """Fast estimates where one group takes each of several widths [n]."""
+        return self.many([configuration.with_widths({group: width}) for width in widths])
 
 
-class NetworkCost:
-    """A cost that is computed from the network at given widths; each set of widths is asked for once.
+class NetworkCost(CandidateCost):
+    """A cost that is computed from the network; each configuration is asked for once.
 
     Parameters
     ----------
     network
-        From widths to the TFLite network.
+        From a configuration to the TFLite network.
     number
         From the network to its cost.
     cheap
@@ -86,46 +105,57 @@ class NetworkCost:
     """
 
     def __init__(
-        self, network: Callable[[Widths], Network], number: Callable[[Network], float], cheap: bool = True
+        self,
+        network: Callable[[Configuration], Network],
+        number: Callable[[Network], float],
+        cheap: bool = True,
     ) -> None:
-        self._network, self._number = network, number
-        self.cheap = cheap
-        self._known: dict[tuple[tuple[str, int], ...], float] = {}
+        self._network, self._number, self._cheap = network, number, cheap
+        self._known: dict[Configuration, float] = {}
 
-    def __call__(self, widths: Widths) -> float:
-        """The cost."""
-        key = tuple(sorted(widths.items()))
-        if key not in self._known:
-            self._known[key] = float(self._number(self._network(widths)))
-        return self._known[key]
+    @property
+    def cheap(self) -> bool:
+        """See `CandidateCost.cheap`."""
+        return self._cheap
 
-    exact = __call__
-
-    def moves(self, widths: Widths, group: str, options: Sequence[int]) -> NDArray[np.float64]:
-        """Costs where one group takes each of several widths [n]."""
-        return self.many([{**widths, group: option} for option in options])
-
-    def many(self, candidates: Sequence[Widths]) -> NDArray[np.float64]:
-        """Costs of several candidates [n]."""
-        return np.array([self(widths) for widths in candidates])
+    def exact(self, configuration: Configuration) -> float:
+        """See `CandidateCost.exact`."""
+        if configuration not in self._known:
+            self._known[configuration] = float(self._number(self._network(configuration)))
+        return self._known[configuration]
 
 
-def flops_cost(times: Any, full: Widths) -> NetworkCost:
-    """Multiply-accumulates, scaled so that the network as it is costs its predicted time.
+class _JointCost(CandidateCost):
+    """One number made of the numbers of several costs."""
 
-    Parameters
-    ----------
-    times
-        A `compressor.costs.predicted_time.PredictedTime`.
-    full
-        The widths of the network as it is.
-    """
-    whole = times.network(full)
-    scale = times.exact(full) / max(1, whole.macs)
-    return NetworkCost(times.network, lambda network: scale * network.macs, times.cheap)
+    def __init__(self, costs: Sequence[CandidateCost]) -> None:
+        self._costs = tuple(costs)
+
+    @property
+    def cheap(self) -> bool:
+        """Whether all of them are cheap."""
+        return all(cost.cheap for cost in self._costs)
+
+    def exact(self, configuration: Configuration) -> float:
+        """See `CandidateCost.exact`."""
+        return float(self._joined(np.array([[cost.exact(configuration)] for cost in self._costs]))[0])
+
+    def many(self, configurations: Sequence[Configuration]) -> NDArray[np.float64]:
+        """See `CandidateCost.many`."""
+        return self._joined(np.array([cost.many(configurations) for cost in self._costs]))
+
+    def by_width(
+        self, configuration: Configuration, group: str, widths: Sequence[int]
+    ) -> NDArray[np.float64]:
+        """See `CandidateCost.by_width`."""
+        return self._joined(np.array([cost.by_width(configuration, group, widths) for cost in self._costs]))
+
+    @abstractmethod
+    def _joined(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """From the values of each cost [costs, n] to one number each [n]."""
 
 
-class NearestLimit:
+class NearestLimitCost(_JointCost):
     """The cost that comes nearest to its limit, on the scale of the first one.
 
     So one budget stands for several limits: ``max(cost_i / limit_i) * limit_0 <= limit_0``.
@@ -137,34 +167,14 @@ class NearestLimit:
     """
 
     def __init__(self, costs: Sequence[tuple[CandidateCost, float]]) -> None:
-        self._costs = tuple(costs)
-        self._unit = costs[0][1]
+        super().__init__([cost for cost, _ in costs])
+        self._limits = np.array([[limit] for _, limit in costs])
 
-    @property
-    def cheap(self) -> bool:
-        """Whether all of them are cheap."""
-        return all(cost.cheap for cost, _ in self._costs)
-
-    def __call__(self, widths: Widths) -> float:
-        """A fast estimate."""
-        return self._unit * max(cost(widths) / limit for cost, limit in self._costs)
-
-    def exact(self, widths: Widths) -> float:
-        """The number that counts."""
-        return self._unit * max(cost.exact(widths) / limit for cost, limit in self._costs)
-
-    def moves(self, widths: Widths, group: str, options: Sequence[int]) -> NDArray[np.float64]:
-        """Fast estimates where one group takes each of several widths [n]."""
-        rows = [cost.moves(widths, group, options) / limit for cost, limit in self._costs]
-        return self._unit * np.max(rows, axis=0)
-
-    def many(self, candidates: Sequence[Widths]) -> NDArray[np.float64]:
-        """Fast estimates of several candidates [n]."""
-        rows = [cost.many(candidates) / limit for cost, limit in self._costs]
-        return self._unit * np.max(rows, axis=0)
+    def _joined(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.asarray(self._limits[0] * np.max(values / self._limits, axis=0))
 
 
-class Within:
+class PenalisedCost(_JointCost):
     """A cost that is to be small, where others have limits: beyond one it grows by how far beyond.
 
     Parameters
@@ -178,41 +188,12 @@ class Within:
     STEEPNESS = 3.0
 
     def __init__(self, cost: CandidateCost, limits: Sequence[tuple[CandidateCost, float]]) -> None:
-        self._cost, self._limits = cost, tuple(limits)
+        super().__init__([cost, *(other for other, _ in limits)])
+        self._limits = np.array([[limit] for _, limit in limits])
 
-    @property
-    def cheap(self) -> bool:
-        """Whether all of them are cheap."""
-        return self._cost.cheap and all(cost.cheap for cost, _ in self._limits)
-
-    def __call__(self, widths: Widths) -> float:
-        """A fast estimate."""
-        over = max((cost(widths) / limit for cost, limit in self._limits), default=1.0)
-        return self._cost(widths) * max(1.0, over) ** self.STEEPNESS
-
-    def exact(self, widths: Widths) -> float:
-        """The number that counts."""
-        over = max((cost.exact(widths) / limit for cost, limit in self._limits), default=1.0)
-        return self._cost.exact(widths) * max(1.0, over) ** self.STEEPNESS
-
-    def moves(self, widths: Widths, group: str, options: Sequence[int]) -> NDArray[np.float64]:
-        """Fast estimates where one group takes each of several widths [n]."""
-        return self._penalised(
-            self._cost.moves(widths, group, options),
-            [cost.moves(widths, group, options) / limit for cost, limit in self._limits],
-        )
-
-    def many(self, candidates: Sequence[Widths]) -> NDArray[np.float64]:
-        """Fast estimates of several candidates [n]."""
-        return self._penalised(
-            self._cost.many(candidates), [cost.many(candidates) / limit for cost, limit in self._limits]
-        )
-
-    def _penalised(
-        self, values: NDArray[np.float64], shares: Sequence[NDArray[np.float64]]
-    ) -> NDArray[np.float64]:
-        over = np.max([np.ones_like(values), *shares], axis=0)
-        return np.asarray(values * over**self.STEEPNESS)
+    def _joined(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        over = np.max(values[1:] / self._limits, axis=0)
+        return np.asarray(values[0] * np.maximum(1.0, over) ** self.STEEPNESS)
 
 
 def steering_cost(
@@ -234,7 +215,7 @@ def steering_cost(
         if len(pairs) == 1:
             return next(iter(pairs.values()))
         ordered = sorted(pairs, key=lambda name: name != "time")
-        nearest = NearestLimit([pairs[name] for name in ordered])
+        nearest = NearestLimitCost([pairs[name] for name in ordered])
         return nearest, pairs[ordered[0]][1]
     others = [pair for name, pair in pairs.items() if name != objective]
-    return (Within(costs[objective], others) if others else costs[objective]), None
+    return (PenalisedCost(costs[objective], others) if others else costs[objective]), None

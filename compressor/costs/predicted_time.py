@@ -9,12 +9,13 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from compressor.costs.configuration import Configuration
 from compressor.costs.lowering import LearnedLowering, Lowering
-from compressor.graph import Widths
+from compressor.costs.network_cost import CandidateCost, NetworkCost
 from profiler.network import Layer, Network
 
 
-class LayerTimes(Protocol):
+class CandidateTimeModel(Protocol):
     """The part of a time model that a search needs (`timemodel.TimeModel` has it)."""
 
     def predict_layers_ms(self, layers: Sequence[Layer]) -> NDArray[np.float64]:
@@ -24,28 +25,28 @@ class LayerTimes(Protocol):
         """The prediction for a network; its ``predicted_ms`` counts here."""
 
 
-class PredictedTime:
-    """Predicted time of a model at any widths.
+class PredictedTime(CandidateCost):
+    """Predicted time of a model at any configuration, in ms.
 
     Parameters
     ----------
     time_model
         Of the device that the search is for.
     lowering
-        From widths to the TFLite network.
+        From a configuration to the TFLite network.
 
     Notes
     -----
     The times of layers are kept, so that a candidate costs only what is new in it. What the time
     model adds for the network as a whole (fusion, caches, calls) is not a sum over layers: `exact` asks for
-    it; calling the object takes it in proportion, from where the network last was asked for exactly nearby.
+    it; estimates take it in proportion, as `calibrate` found it.
     """
 
-    def __init__(self, time_model: LayerTimes, lowering: Lowering) -> None:
+    def __init__(self, time_model: CandidateTimeModel, lowering: Lowering) -> None:
         self._time_model = time_model
         self._lowering = lowering
         self._layer_ms: dict[Layer, float] = {}
-        self._exact: dict[tuple[tuple[str, int], ...], float] = {}
+        self._exact: dict[Configuration, float] = {}
         self._factor = 1.0
 
     @property
@@ -53,23 +54,37 @@ class PredictedTime:
         """Whether a candidate costs microseconds, and not a conversion."""
         return isinstance(self._lowering, LearnedLowering)
 
-    def __call__(self, widths: Widths) -> float:
-        """Predicted time in ms."""
-        return float(self.many([widths])[0])
+    def exact(self, configuration: Configuration) -> float:
+        """What the time model says of the whole network, in ms."""
+        if configuration not in self._exact:
+            prediction = self._time_model.predict(self.network(configuration))
+            self._exact[configuration] = float(prediction.predicted_ms)
+        return self._exact[configuration]
 
-    def many(self, candidates: Sequence[Widths]) -> NDArray[np.float64]:
-        """Predicted time in ms of each of several candidates [n], at the price of one call of the time
-        model."""
-        return self._sums([self._layers(widths) for widths in candidates])
+    def many(self, configurations: Sequence[Configuration]) -> NDArray[np.float64]:
+        """Predicted times in ms [n], at the price of one call of the time model."""
+        return self._sums([self._layers(configuration) for configuration in configurations])
 
-    def moves(self, widths: Widths, group: str, options: Sequence[int]) -> NDArray[np.float64]:
+    def by_width(
+        self, configuration: Configuration, group: str, widths: Sequence[int]
+    ) -> NDArray[np.float64]:
         """Predicted time in ms where one group takes each of several widths [n], the others as they are."""
-        candidates = [{**widths, group: option} for option in options]
-        if not isinstance(self._lowering, LearnedLowering):
-            return self.many(candidates)
         lowering = self._lowering
-        rest = self(widths) - self._sums([lowering.reached(widths, group)])[0]
-        return rest + self._sums([lowering.reached(candidate, group) for candidate in candidates])
+        if not isinstance(lowering, LearnedLowering):
+            return super().by_width(configuration, group, widths)
+        rest = self(configuration) - self._sums([lowering.counted(configuration, group)])[0]
+        moved = [configuration.with_widths({group: width}) for width in widths]
+        return rest + self._sums([lowering.counted(one, group) for one in moved])
+
+    def calibrate(self, configuration: Configuration) -> None:
+        """Make the fast times agree with the exact one at this configuration."""
+        fast = self(configuration)
+        if fast > 0:
+            self._factor *= self.exact(configuration) / fast
+
+    def network(self, configuration: Configuration) -> Network:
+        """The TFLite network at this configuration."""
+        return self._lowering.network(configuration)
 
     def _sums(self, rows: Sequence[Sequence[tuple[Layer, int]]]) -> NDArray[np.float64]:
         known = self._layer_ms
@@ -78,25 +93,15 @@ class PredictedTime:
             known.update(zip(new, map(float, self._time_model.predict_layers_ms(new)), strict=True))
         return np.array([sum([known[layer] * n for layer, n in row]) for row in rows]) * self._factor
 
-    def exact(self, widths: Widths) -> float:
-        """What the time model says of the whole network, in ms."""
-        key = tuple(sorted(widths.items()))
-        if key not in self._exact:
-            self._exact[key] = float(self._time_model.predict(self.network(widths)).predicted_ms)
-        return self._exact[key]
-
-    def calibrate(self, widths: Widths) -> None:
-        """Make the fast times agree with the exact one at these widths."""
-        fast = self(widths)
-        if fast > 0:
-            self._factor *= self.exact(widths) / fast
-
-    def network(self, widths: Widths) -> Network:
-        """The TFLite network at these widths."""
-        return self._lowering.network(widths)
-
-    def _layers(self, widths: Widths) -> list[tuple[Layer, int]]:
+    def _layers(self, configuration: Configuration) -> list[tuple[Layer, int]]:
         """The different layers, each with how many there are of it."""
         if isinstance(self._lowering, LearnedLowering):
-            return self._lowering.counted(widths)
-        return list(Counter(self._lowering.network(widths).layers).items())
+            return self._lowering.counted(configuration)
+        return list(Counter(self._lowering.network(configuration).layers).items())
+
+
+def flops_cost(times: PredictedTime, full: Configuration) -> NetworkCost:
+    """Multiply-accumulates, scaled so that the network as it is (`full`) costs its predicted time."""
+    whole = times.network(full)
+    scale = times.exact(full) / max(1, whole.macs)
+    return NetworkCost(times.network, lambda network: scale * network.macs, times.cheap)

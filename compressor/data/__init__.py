@@ -5,8 +5,26 @@ Imports no other room of the compressor.
 
 from __future__ import annotations
 
+from compressor.data.dataset import Data, check_data, check_fits
 from compressor.data.files import read_arrays
-from compressor.data.loading import Data, check_data, check_fits, load_data, load_inputs
+from compressor.data.loading import load_data, load_inputs
+from compressor.data.rows import Rows, arranged, each, evenly, joined, named, row_count, take
 from compressor.data.split import split_rows
 
-__all__ = ["Data", "check_data", "check_fits", "load_data", "load_inputs", "read_arrays", "split_rows"]
+__all__ = [
+    "Data",
+    "Rows",
+    "arranged",
+    "check_data",
+    "check_fits",
+    "each",
+    "evenly",
+    "joined",
+    "load_data",
+    "load_inputs",
+    "named",
+    "read_arrays",
+    "row_count",
+    "split_rows",
+    "take",
+]

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from compressor.data.rows import Rows, each, joined
 from profiler.errors import DataError, missing
 
 EXAMPLE = "np.savez('data.npz', x=x, y=y)"
@@ -57,7 +58,7 @@ def read_python(file: Path) -> dict[str, Any]:
     -------
     dict
         ``x``, ``y`` and where given ``x_val``, ``y_val``, ``x_test``, ``y_test``, ``loss``, ``metric``,
-        ``augment``; nothing is checked yet but that the functions can be called.
+        ``augment``, ``loss_weights``; nothing is checked yet but that the functions can be called.
 
     Raises
     ------
@@ -88,9 +89,12 @@ def read_python(file: Path) -> dict[str, Any]:
             raise
         except Exception as error:
             raise _raised(file, f"the {name} data of load()", error) from error
-    extras = {key: getattr(module, key, None) for key in ("loss", "metric", "augment")}
+    extras = {key: getattr(module, key, None) for key in ("loss", "metric", "augment", "loss_weights")}
     for key in ("metric", "augment"):
-        if extras[key] is not None and not callable(extras[key]):
+        functions = (
+            extras[key].values() if key == "metric" and isinstance(extras[key], dict) else [extras[key]]
+        )
+        if extras[key] is not None and not all(map(callable, functions)):
             raise DataError(f"{file}: `{key}` is not a function: define it with def, or leave it out.")
     return named | extras
 
@@ -121,7 +125,7 @@ def _raised(file: Path, what: str, error: BaseException) -> DataError:
     return DataError(f"{file}: {what} failed{at} with {type(error).__name__}: {error}. Mend that file.")
 
 
-def _as_pair(part: Any, name: str, file: Path) -> tuple[npt.NDArray, npt.NDArray]:
+def _as_pair(part: Any, name: str, file: Path) -> tuple[Rows, Rows]:
     """(x, y) as arrays, from a pair or by reading a finite tf.data.Dataset to its end."""
     if hasattr(part, "as_numpy_iterator"):
         return _read_dataset(part, name, file)
@@ -129,23 +133,27 @@ def _as_pair(part: Any, name: str, file: Path) -> tuple[npt.NDArray, npt.NDArray
         raise DataError(
             f"{file}: the {name} data of load() is no (x, y) and no tf.data.Dataset: return one of them."
         )
-    return np.asarray(part[0]), np.asarray(part[1])
+    return each(part[0], np.asarray), each(part[1], np.asarray)
 
 
-def _read_dataset(dataset: Any, name: str, file: Path) -> tuple[npt.NDArray, npt.NDArray]:
+def _read_dataset(dataset: Any, name: str, file: Path) -> tuple[Rows, Rows]:
     if int(dataset.cardinality()) == -1:  # tf.data.INFINITE_CARDINALITY
         raise DataError(f"{file}: the {name} dataset never ends: take repeat() out of it.")
-    xs, ys = [], []
+    xs: list[Rows] = []
+    ys: list[Rows] = []
     for element in dataset.as_numpy_iterator():
-        if not isinstance(element, tuple) or len(element) < 2 or isinstance(element[0], (dict, tuple)):
-            raise DataError(f"{file}: the {name} dataset must give pairs (x, y) of arrays.")
+        if not isinstance(element, tuple) or len(element) < 2 or isinstance(element[0], tuple):
+            raise DataError(
+                f"{file}: the {name} dataset must give pairs (x, y) of arrays, or of dictionaries of arrays by name."
+            )
         # As `Model.fit` does, take what has a scalar label for a single row and everything else for a batch.
-        single = np.ndim(element[1]) == 0
-        xs.append(np.asarray(element[0])[None] if single else np.asarray(element[0]))
-        ys.append(np.asarray(element[1])[None] if single else np.asarray(element[1]))
+        label = next(iter(element[1].values())) if isinstance(element[1], dict) else element[1]
+        single = np.ndim(label) == 0
+        for found, rows in ((xs, element[0]), (ys, element[1])):
+            found.append(each(rows, lambda a: np.asarray(a)[None]) if single else each(rows, np.asarray))
     if not xs:
         raise DataError(f"{file}: the {name} dataset is empty: give it rows.")
-    return np.concatenate(xs), np.concatenate(ys)
+    return joined(xs), joined(ys)
 
 
 def _starts_like_zip(file: Path) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from compressor.export.silence import quiet, tensorflow
+from compressor.graph import load_rules
 from profiler.errors import (
     ModelFileError,
     UsageError,
@@ -39,6 +40,7 @@ def load_keras(path: str | os.PathLike[str]) -> Any:
     tensorflow()
     import keras
 
+    load_rules()  # their packages register the layers' classes with Keras
     try:
         with quiet():
             model = keras.saving.load_model(file, compile=False, safe_mode=True)
@@ -174,9 +176,8 @@ def _explained(file: Path, error: Exception) -> ModelFileError:
     if unknown:
         return ModelFileError(
             f"{file} uses '{unknown[1]}', whose code is not in the file: build the model from Keras' "
-            "own layers, "
-            "pass the model itself to edgetime.export in Python, or, for 'edgetime compress', register the layer in "
-            "the Python data file."
+            "own layers, pass the model itself to edgetime.export in Python, or, for 'edgetime compress', register the "
+            "layer in the Python data file."
         )
     detail = text if len(text) <= 200 else f"{text[:200]}…"
     return ModelFileError(

@@ -1,206 +1,36 @@
 """Which channels of a Keras model must go or stay together.
 
 The idea is that of DepGraph (Fang et al., CVPR 2023, "Towards Any Structural Pruning"), written with one
-number per channel: every layer that makes channels makes fresh *atoms*, every layer that ties channels unites
+number per channel, its *id*: every layer that makes channels makes new ids, every layer that ties channels unites
 theirs, and a *unit* is what ends up tied: the least that can be removed. Units that occur at the same places
 form a *group*, whose width can be chosen freely.
 """
 
 from __future__ import annotations
 
-import itertools
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from compressor.graph.frozen import Holds, joined
-from compressor.graph.records import (
-    Axis,
-    Count,
-    FrozenLayer,
-    Group,
-    ProductForm,
-    Rescale,
-    SizeForm,
-    Statistics,
-    WidthForm,
-    Widths,
-)
+from compressor.graph.channel_graph import ChannelGraph
+from compressor.graph.records import ChannelAxis, Count, FrozenLayer, Rescale, Statistics
 from compressor.graph.rules import (
-    RULES,
-    Atoms,
+    RECURRENT,
+    ChannelIds,
     Frozen,
     Outputs,
     Recorder,
-    recurrent,
+    Rule,
+    in_words,
+    load_rules,
+    rule_of,
 )
-from compressor.graph.topology import (
-    Call,
-    TensorKey,
-    Topology,
-    Variables,
-    read_topology,
-)
-from compressor.graph.units import find_groups, tied
+from compressor.graph.topology import Call, TensorKey, Topology, read_topology
+from compressor.graph.units import find_groups, joined, tied
 from profiler.errors import UsageError
-
-__all__ = [
-    "Axis", "ChannelGraph", "Count", "FrozenLayer", "Group", "ProductForm", "Rescale", "SizeForm", "Statistics",
-    "WidthForm", "Widths", "build_graph",
-]  # fmt: skip
-
-
-class ChannelGraph:
-    """The groups of a model, and where in it each of their channels stands.
-
-    Made by `build_graph`. Groups are in the order in which the network makes them.
-
-    Attributes
-    ----------
-    groups
-        By id.
-    frozen
-        Layers that were not understood.
-    axes
-        Every axis of a weight that stands for channels.
-    counts
-        Every configuration value that counts channels.
-    rescales, statistics
-        What else changes with the number of channels.
-    """
-
-    def __init__(
-        self,
-        axes: Sequence[Axis],
-        counts: Sequence[Count],
-        roots: Atoms,
-        groups: Sequence[Group],
-        units: Sequence[Atoms],
-        frozen: Sequence[FrozenLayer],
-        variables: Mapping[str, Variables],
-        tensors: Iterable[Atoms],
-        rescales: Sequence[Rescale] = (),
-        statistics: Sequence[Statistics] = (),
-    ) -> None:
-        self.axes = tuple(axes)
-        self.counts = tuple(counts)
-        self.rescales = tuple(rescales)
-        self.statistics = tuple(statistics)
-        self.groups = {group.id: group for group in groups}
-        self.frozen = tuple(frozen)
-        self._variables = dict(variables)
-        self._tensors = tuple(tensors)
-        self._names = tuple(self.groups)
-        self._ends = np.cumsum([group.width for group in groups], dtype=np.int64)
-        # For each atom the number of its unit among those of all groups in order; -1 where it stays.
-        numbers = np.full(len(roots), -1, dtype=np.int64)
-        for found, end in zip(units, self._ends.tolist(), strict=True):
-            numbers[found] = np.arange(end - len(found), end)
-        self._numbers = numbers[roots]
-
-    @property
-    def widths(self) -> dict[str, int]:
-        """The widths that the model has now."""
-        return {group.id: group.width for group in self.groups.values()}
-
-    def positions(self, atoms: Atoms) -> Atoms:
-        """The number of each of these channels among the removable ones of all groups in order; -1 where it
-        always stays."""
-        return np.asarray(self._numbers[atoms])
-
-    def add_up(self, atoms: Atoms, values: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
-        """Sum values [len(atoms)] by the channel that each stands for; per group [width]."""
-        if not self.groups:
-            return {}
-        numbers = self._numbers[atoms]
-        chosen = numbers >= 0
-        sums = np.bincount(numbers[chosen], np.asarray(values)[chosen], minlength=int(self._ends[-1]))
-        return dict(zip(self.groups, np.split(sums, self._ends[:-1]), strict=True))
-
-    def form(self, atoms: Atoms) -> WidthForm:
-        """How the number of these channels follows from the groups' widths."""
-        numbers = self._numbers[atoms]
-        held = numbers[numbers >= 0]
-        found, times = np.unique(np.searchsorted(self._ends, held, side="right"), return_counts=True)
-        names = [self._names[index] for index in found.tolist()]
-        factors = [n // self.groups[g].width for g, n in zip(names, times.tolist(), strict=True)]
-        return WidthForm(len(numbers) - len(held), tuple(sorted(zip(names, factors, strict=True))))
-
-    @cached_property
-    def readers(self) -> tuple[Axis, ...]:
-        """The axes of weights that read removable channels: without these entries a channel carries
-        nothing."""
-        return tuple(a for a in self.axes if a.role == "in" and (self._numbers[a.atoms] >= 0).any())
-
-    def kept(self, keep: Mapping[str, Iterable[int]]) -> NDArray[np.bool_]:
-        """For each atom whether it stays, where group ``g`` keeps the positions ``keep[g]`` (all where it is
-        not named).
-
-        Raises
-        ------
-        UsageError
-            A group or a position does not exist, or nothing of a group would be left.
-        """
-        units = np.ones(int(self._ends[-1]) + 1 if len(self._ends) else 1, dtype=bool)
-        for name, positions in keep.items():
-            group = self.groups.get(name)
-            if group is None:
-                raise UsageError(
-                    f"There is no group of channels {name!r}: there are {', '.join(self.groups) or 'none'}."
-                )
-            chosen = np.fromiter((int(p) for p in positions), dtype=np.int64)
-            if not len(chosen) or chosen.min() < 0 or chosen.max() >= group.width:
-                raise UsageError(
-                    f"Group {name!r} has channels 0 to {group.width - 1}: keep one of them or more."
-                )
-            end = int(self._ends[self._names.index(name)])
-            units[end - group.width : end] = False
-            units[end - group.width + chosen] = True
-        # What stays in any case has the number -1: the last place, which is true.
-        return np.asarray(units[self._numbers])
-
-    def parameters(self, widths: Widths) -> int:
-        """How many weights the model has at these widths."""
-        forms = self._axis_forms
-        total = 0
-        for layer, variables in self._variables.items():
-            for variable, shape in variables:
-                sizes = [
-                    forms[layer, variable, i](widths) if (layer, variable, i) in forms else n
-                    for i, n in enumerate(shape)
-                ]
-                total += math.prod(sizes)
-        return total
-
-    @cached_property
-    def _axis_forms(self) -> dict[tuple[str, str, int], WidthForm]:
-        return {(a.layer, a.variable, a.axis): self.form(a.atoms) for a in self.axes}
-
-    @cached_property
-    def forms(self) -> tuple[WidthForm, ...]:
-        """The widths of all tensors of the model that are not fixed, up to constant factors, each once.
-
-        Those of weights and of values in configurations are among them: inside a recurrent layer or an
-        attention there are tensors that no other layer sees.
-        """
-        atoms = [*self._tensors, *(a.atoms for a in self.axes), *(c.atoms for c in self.counts)]
-        return tuple(dict.fromkeys(f.primitive for f in map(self.form, atoms) if f.times))
-
-    @cached_property
-    def products(self) -> tuple[ProductForm, ...]:
-        """Sizes that are products of two widths of one layer: inside an attention."""
-        by_layer: dict[str, dict[WidthForm, None]] = {}
-        for count in self.counts:
-            if count.label:
-                form = self.form(count.atoms).primitive
-                by_layer.setdefault(count.layer, {})[form] = None
-        pairs = (pair for forms in by_layer.values() for pair in itertools.combinations(forms, 2))
-        return tuple(dict.fromkeys(ProductForm(a, b) for a, b in pairs if a.times or b.times))
 
 
 def build_graph(model: Any) -> ChannelGraph:
@@ -214,88 +44,93 @@ def build_graph(model: Any) -> ChannelGraph:
     UsageError
         The model is subclassed or was never built.
     """
+    load_rules()
     return _Builder(read_topology(model)).build()
 
 
 class _Builder:
-    """Walks a topology once, with `compressor.graph.rules.registry` writing into it."""
+    """Walks a topology once, with the rules writing into it (`compressor.graph.rules.Recorder`)."""
 
     def __init__(self, topology: Topology) -> None:
         self.topology = topology
-        self.channels: dict[TensorKey, Atoms] = {}
-        self.axes: list[Axis] = []
+        self.channels: dict[TensorKey, ChannelIds] = {}
+        self.axes: list[ChannelAxis] = []
         self.counts: list[Count] = []
         self.rescales: list[Rescale] = []
         self.statistics_over: list[Statistics] = []
         self.frozen: dict[str, FrozenLayer] = {}
-        self.atoms = 0
-        self.pairs: list[tuple[Atoms, Atoms]] = []
-        self.holds = Holds()
+        self.ids = 0
+        self.pairs: list[tuple[ChannelIds, ChannelIds]] = []
+        self.must_stay = _FrozenChannels()
         # What the first use of each layer wrote down, and how much of it this use has written again.
-        self.written: dict[str, list[tuple[tuple[Any, ...], Atoms]]] = {}
+        self.written: dict[str, list[tuple[tuple[Any, ...], ChannelIds]]] = {}
         self.turn = 0
 
     # What rules call.
 
-    def fresh(self, count: int) -> Atoms:
-        atoms = np.arange(self.atoms, self.atoms + count, dtype=np.int64)
-        self.atoms += count
-        return atoms
+    def new(self, count: int) -> ChannelIds:
+        channels = np.arange(self.ids, self.ids + count, dtype=np.int64)
+        self.ids += count
+        return channels
 
-    def fixed(self, count: int) -> Atoms:
-        atoms = self.fresh(count)
-        self.freeze(atoms)
-        return atoms
+    def new_frozen(self, count: int) -> ChannelIds:
+        channels = self.new(count)
+        self.freeze(channels)
+        return channels
 
-    def unite(self, first: Atoms, second: Atoms) -> None:
+    def tie(self, first: ChannelIds, second: ChannelIds) -> None:
         if first.shape != second.shape:
             raise Frozen("what meets in it differs in width")
         self.pairs.append((first, second))
 
-    def freeze(self, atoms: Atoms) -> None:
-        self.holds.add(atoms)
+    def freeze(self, channels: ChannelIds) -> None:
+        self.must_stay.add(channels)
 
-    def hold(self, call: Call, atoms: Atoms, reason: str) -> None:
-        self.holds.named.append((FrozenLayer(call.name, reason), atoms))
+    def freeze_for(self, call: Call, channels: ChannelIds, reason: str) -> None:
+        self.must_stay.by_layer.append((FrozenLayer(call.name, reason), channels))
 
-    def removable(self, atoms: Atoms) -> bool:
+    def removable(self, channels: ChannelIds) -> bool:
         roots = self._roots()
-        return not self.holds.stays(roots)[roots[atoms]].all()
+        return not self.must_stay.stays(roots)[roots[channels]].all()
 
-    def axis(self, call: Call, variable: str, axis: int, atoms: Atoms, role: str) -> None:
+    def axis(self, call: Call, variable: str, axis: int, channels: ChannelIds, role: str) -> None:
         shape = call.variables.get(variable)
-        if shape is None or len(shape) < axis + 1 or shape[axis] != len(atoms):
+        if shape is None or len(shape) < axis + 1 or shape[axis] != len(channels):
             raise Frozen(f"its weight {variable} has another shape than expected")
         name = call.aliases.get(variable, variable)
         axis %= len(shape)
-        if self._first_time(call, ("axis", name, axis, role), atoms):
-            self.axes.append(Axis(call.name, name, axis, atoms, role))
+        if self._first_time(call, ("axis", name, axis, role), channels):
+            self.axes.append(ChannelAxis(call.name, name, axis, channels, role))
 
-    def count(self, call: Call, key: str, atoms: Atoms, position: int | None = None, label: str = "") -> None:
-        if self._first_time(call, ("count", *call.path, key, position), atoms):
-            self.counts.append(Count(call.name, key, position, atoms, call.path, label))
+    def count(
+        self, call: Call, key: str, channels: ChannelIds, position: int | None = None, label: str = ""
+    ) -> None:
+        if self._first_time(call, ("count", *call.path, key, position), channels):
+            self.counts.append(Count(call.name, key, position, channels, call.path, label))
 
-    def rescale(self, call: Call, variable: str, atoms: Atoms, power: float) -> None:
+    def rescale(self, call: Call, variable: str, channels: ChannelIds, power: float) -> None:
         name = call.aliases.get(variable, variable)
-        if self._first_time(call, ("rescale", name), atoms):
-            self.rescales.append(Rescale(call.name, name, atoms, power))
+        if self._first_time(call, ("rescale", name), channels):
+            self.rescales.append(Rescale(call.name, name, channels, power))
 
-    def statistics(self, call: Call, atoms: Atoms) -> None:
-        if self._first_time(call, ("statistics", *call.path), atoms):
-            self.statistics_over.append(Statistics(call.name, atoms, call.path))
+    def statistics(self, call: Call, channels: ChannelIds) -> None:
+        if call.kind.startswith("custom:"):
+            raise Frozen("nobody knows how it would take its statistics over some channels only")
+        if self._first_time(call, ("statistics", *call.path), channels):
+            self.statistics_over.append(Statistics(call.name, channels, call.path))
 
-    def remark(self, call: Call, reason: str) -> None:
+    def report(self, call: Call, reason: str) -> None:
         self.frozen.setdefault(call.name, FrozenLayer(call.name, reason))
 
-    def _first_time(self, call: Call, what: tuple[Any, ...], atoms: Atoms) -> bool:
+    def _first_time(self, call: Call, what: tuple[Any, ...], channels: ChannelIds) -> bool:
         """Whether this is the layer's first use; else its channels are those of the first."""
         written = self.written[call.name]
         if not call.index:
-            written.append((what, atoms))
+            written.append((what, channels))
             return True
         if self.turn >= len(written) or written[self.turn][0] != what:
             raise Frozen("its uses differ")
-        self.unite(written[self.turn][1], atoms)
+        self.tie(written[self.turn][1], channels)
         self.turn += 1
         return False
 
@@ -307,8 +142,8 @@ class _Builder:
         for key in self.topology.outputs:
             self.freeze(self._of(key))
         roots = self._roots()
-        groups, units = find_groups(self.axes, self.counts, roots, self.holds.stays(roots))
-        for layer in self.holds.told(roots):
+        groups, units = find_groups(self.axes, self.counts, roots, self.must_stay.stays(roots))
+        for layer in self.must_stay.reported(roots):
             self.frozen.setdefault(layer.layer, layer)
         return ChannelGraph(
             self.axes,
@@ -328,7 +163,7 @@ class _Builder:
             self._leave_alone(TensorKey(call.name, call.index))
             return
         records: tuple[list[Any], ...] = (
-            self.axes, self.counts, self.rescales, self.statistics_over, self.holds.named,
+            self.axes, self.counts, self.rescales, self.statistics_over, self.must_stay.by_layer,
         )  # fmt: skip
         sizes = [len(record) for record in records]
         self.turn = 0
@@ -342,13 +177,13 @@ class _Builder:
                 self.written[call.name].clear()
             self._freeze(call, str(reason))
             return
-        for index, atoms in enumerate(outputs if isinstance(outputs, tuple) else (outputs,)):
-            self.channels[TensorKey(call.name, call.index, index)] = atoms
+        for index, channels in enumerate(outputs if isinstance(outputs, tuple) else (outputs,)):
+            self.channels[TensorKey(call.name, call.index, index)] = channels
 
     def _passed(self, call: Call) -> Any:
         if call.name in self.frozen and call.index and not self.written[call.name]:
             raise Frozen(self.frozen[call.name].reason)
-        rule = RULES.get(call.kind)
+        rule = rule_of(call.kind)
         if call.kind == "InputLayer":
             rule = _inner_input
         if rule is None:
@@ -366,12 +201,17 @@ class _Builder:
             for key, shape in zip(call.inputs, call.input_shapes, strict=True)
         ):
             raise Frozen("the width of what it reads is not known")
-        return rule(call, [self._of(key) for key in call.inputs], self)
+        inputs = [self._of(key) for key in call.inputs]
+        return (
+            _by_a_registered_rule(rule, call, inputs, self)
+            if call.kind.startswith("custom:")
+            else rule(call, inputs, self)
+        )
 
     def _without_mask(self, call: Call) -> Call:
         """A recurrent layer without its mask, which says what steps count: all of that stays, and it has no channels."""
         mask = call.keywords.get("mask")
-        if call.kind not in recurrent.RULES or not isinstance(mask, TensorKey):
+        if call.kind not in RECURRENT or not isinstance(mask, TensorKey):
             return call
         self.freeze(self._of(mask))
         kept = [(k, s) for k, s in zip(call.inputs, call.input_shapes, strict=True) if k != mask]
@@ -380,30 +220,51 @@ class _Builder:
     def _freeze(self, call: Call, reason: str) -> None:
         """Leave a layer whole, with all that flows into and out of it."""
         inputs = [self._of(key) for key in call.inputs]
-        known = call.kind in RULES and not call.node.variables
-        if not known or any(len(atoms) and self.removable(atoms) for atoms in inputs):
+        known = rule_of(call.kind) is not None and not call.node.variables
+        if not known or any(len(channels) and self.removable(channels) for channels in inputs):
             self.frozen.setdefault(call.name, FrozenLayer(call.name, reason))
         if call.index:
-            inputs += [atoms for _, atoms in self.written[call.name]]
-        for atoms in inputs:
-            self.freeze(atoms)
+            inputs += [channels for _, channels in self.written[call.name]]
+        for channels in inputs:
+            self.freeze(channels)
         for index in {*call.output_shapes, 0}:
             self._leave_alone(TensorKey(call.name, call.index, index))
 
-    def _of(self, key: TensorKey) -> Atoms:
+    def _of(self, key: TensorKey) -> ChannelIds:
         return self.channels.get(key, np.empty(0, np.int64))
 
     def _leave_alone(self, key: TensorKey) -> None:
         """Give a tensor channels that cannot be removed."""
         shape = self.topology.shapes.get(key, ())
         if len(shape) > 1 and shape[-1] is not None and key not in self.channels:
-            self.channels[key] = self.fixed(shape[-1])
+            self.channels[key] = self.new_frozen(shape[-1])
 
-    def _roots(self) -> Atoms:
-        return tied(self.atoms, joined([a for a, _ in self.pairs]), joined([b for _, b in self.pairs]))
+    def _roots(self) -> ChannelIds:
+        return tied(self.ids, joined([a for a, _ in self.pairs]), joined([b for _, b in self.pairs]))
 
 
-def _inner_input(call: Call, inputs: Sequence[Atoms], recorder: Recorder) -> Outputs:
+def _by_a_registered_rule(rule: Rule, call: Call, inputs: list[ChannelIds], recorder: Recorder) -> Outputs:
+    """What a user's rule says, checked: its faults are named as such."""
+    layer = f"layer {call.name!r} ({in_words(call.kind)})"
+    try:
+        outputs = rule(call, inputs, recorder)
+    except Frozen:
+        raise
+    except Exception as error:  # a user's code raises whatever it likes
+        raise UsageError(
+            f"The registered rule of {layer} failed with {type(error).__name__}: {error}. Mend that rule."
+        ) from error
+    for index, channels in enumerate(outputs if isinstance(outputs, tuple) else (outputs,)):
+        shape = call.output_shapes.get(index, ())
+        if np.ndim(channels) != 1 or (shape and shape[-1] is not None and len(channels) != shape[-1]):
+            raise UsageError(
+                f"The registered rule of {layer} returns {np.size(channels)} channels for an output of shape "
+                f"{tuple(shape)}: return one id for each position of its last axis."
+            )
+    return outputs
+
+
+def _inner_input(call: Call, inputs: Sequence[ChannelIds], recorder: Recorder) -> Outputs:
     """Where a model inside the model begins: it says how many channels it expects."""
     shape = call.config.get("batch_shape")
     if isinstance(shape, (list, tuple)):
@@ -413,7 +274,49 @@ def _inner_input(call: Call, inputs: Sequence[Atoms], recorder: Recorder) -> Out
 
 def _unknown(kind: str) -> str:
     if kind.startswith("custom:"):
-        return f"custom layer {kind[7:]}"
+        return in_words(kind)
     if kind in ("Functional", "Sequential", "Model"):
         return "a model inside the model"
     return f"no rule for {kind.replace('ops.', 'operation ')}"
+
+
+class _FrozenChannels:
+    """Channels that must stay.
+
+    Attributes
+    ----------
+    by_layer
+        Those that one layer freezes, with its name and why.
+    """
+
+    def __init__(self) -> None:
+        self._always: list[ChannelIds] = []
+        self.by_layer: list[tuple[FrozenLayer, ChannelIds]] = []
+
+    def add(self, channels: ChannelIds) -> None:
+        """These must stay, whatever layers do."""
+        self._always.append(channels)
+
+    def stays(self, roots: ChannelIds) -> NDArray[np.bool_]:
+        """Whether each unit must stay, by the number of its root.
+
+        Parameters
+        ----------
+        roots
+            For each channel its unit (`compressor.graph.units.tied`).
+        """
+        return _marked(roots, [*self._always, *(channels for _, channels in self.by_layer)])
+
+    def reported(self, roots: ChannelIds) -> list[FrozenLayer]:
+        """The layers without which some of what they freeze could go.
+
+        A softmax at the end of a network is none: the network puts these channels out in any case.
+        """
+        anyhow = _marked(roots, self._always)
+        return [layer for layer, channels in self.by_layer if not anyhow[roots[channels]].all()]
+
+
+def _marked(roots: ChannelIds, parts: list[ChannelIds]) -> NDArray[np.bool_]:
+    marks = np.zeros(len(roots), dtype=bool)
+    marks[roots[joined(parts)]] = True
+    return marks

@@ -6,20 +6,20 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from compressor.graph.rules import Atoms
+from compressor.graph.rules import ChannelIds
 
 Widths = Mapping[str, int]
 """How many units of each group there are, by `Group.id`."""
 
 
 @dataclass(frozen=True, eq=False)
-class Axis:
+class ChannelAxis:
     """One axis of one weight and the channels that stand along it. `role` is ``in``, ``out`` or ``scale``."""
 
     layer: str
     variable: str
     axis: int
-    atoms: Atoms
+    channels: ChannelIds
     role: str
 
 
@@ -38,7 +38,7 @@ class Count:
     layer: str
     key: str
     position: int | None
-    atoms: Atoms
+    channels: ChannelIds
     path: tuple[str, ...] = ()
     label: str = ""
 
@@ -49,7 +49,7 @@ class Rescale:
 
     layer: str
     variable: str
-    atoms: Atoms
+    channels: ChannelIds
     power: float
 
 
@@ -58,7 +58,7 @@ class Statistics:
     """A layer that divides by a statistic over these channels. `path` as in `Count`."""
 
     layer: str
-    atoms: Atoms
+    channels: ChannelIds
     path: tuple[str, ...] = ()
 
 

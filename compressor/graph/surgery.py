@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from compressor.graph.builder import (
-    Axis,
-    ChannelGraph,
-    Count,
-    Widths,
-    build_graph,
-)
-from compressor.graph.masking import over_those_left
+from compressor.graph.builder import build_graph
+from compressor.graph.channel_graph import ChannelGraph
+from compressor.graph.masking import normalise_masked
+from compressor.graph.records import ChannelAxis, Count, Widths
 from compressor.graph.topology import (
     configuration,
     kind_of,
@@ -55,15 +52,16 @@ def cut(model: Any, keep: Keep, graph: ChannelGraph | None = None) -> Any:
     """
     graph = graph or build_graph(model)
     stays = graph.kept(keep)
-    smaller = _rebuilt(model, graph, lambda count: int(stays[count.atoms].sum()))
+    smaller = _rebuilt(model, graph, lambda count: int(stays[count.channels].sum()))
     axes = _axes_by_variable(graph)
     scales = {
-        (item.layer, item.variable): float(stays[item.atoms].mean()) ** item.power for item in graph.rescales
+        (item.layer, item.variable): float(stays[item.channels].mean()) ** item.power
+        for item in graph.rescales
     }
 
     def inherited(layer: str, variable: str, value: NDArray[Any]) -> NDArray[Any]:
         for item in axes.get((layer, variable), ()):
-            chosen = stays[item.atoms]
+            chosen = stays[item.channels]
             if not chosen.all():
                 value = np.compress(chosen, value, axis=item.axis)
         scale = scales.get((layer, variable), 1.0)
@@ -83,23 +81,34 @@ def masked(model: Any, keep: Keep, graph: ChannelGraph | None = None) -> Any:
     """
     graph = graph or build_graph(model)
     stays = graph.kept(keep)
-    copy = _rebuilt(model, graph, lambda count: len(count.atoms))
+    copy = _rebuilt(model, graph, lambda count: len(count.channels))
     axes = _axes_by_variable(graph)
 
     def silenced(layer: str, variable: str, value: NDArray[Any]) -> NDArray[Any]:
         for item in axes.get((layer, variable), ()):
             if item.role == "in":
-                value = value * along(stays[item.atoms], item.axis, value.ndim)
+                value = value * along(stays[item.channels], item.axis, value.ndim)
         return value
 
     _fill(copy, model, silenced)
     found = dict(layers_of(copy))
     for item in graph.statistics:
-        layer = found[item.layer]
-        for name in item.path[::2]:
-            layer = getattr(layer, name)
-        over_those_left(layer, stays[item.atoms])
+        kept = stays[item.channels][None].astype("float32")
+        normalise_masked(inside(found[item.layer], item.path), partial(_constant, kept))
     return copy
+
+
+def _constant(kept: NDArray[Any], inputs: Any) -> Any:
+    import tensorflow as tf
+
+    return tf.constant(kept)
+
+
+def inside(layer: Any, path: Sequence[str]) -> Any:
+    """The layer that a wrapper stands around; `path` as in `Count`."""
+    for name in path[::2]:
+        layer = getattr(layer, name)
+    return layer
 
 
 def resize(model: Any, widths: Widths, graph: ChannelGraph | None = None) -> Any:
@@ -117,7 +126,7 @@ def resize(model: Any, widths: Widths, graph: ChannelGraph | None = None) -> Any
     full = {**graph.widths, **widths}
     if any(width < 1 for width in full.values()):
         raise UsageError("Widths must be 1 or more.")
-    other = _rebuilt(model, graph, lambda count: graph.form(count.atoms)(full))
+    other = _rebuilt(model, graph, lambda count: graph.form(count.channels)(full))
     for (_, new), (_, layer) in zip(layers_of(other), layers_of(model), strict=True):
         values = [
             _repeated(value, tuple(variable.shape))
@@ -151,8 +160,8 @@ def along(values: NDArray[Any], axis: int, rank: int) -> NDArray[Any]:
     return values.reshape(shape)
 
 
-def _axes_by_variable(graph: ChannelGraph) -> dict[tuple[str, str], list[Axis]]:
-    found: dict[tuple[str, str], list[Axis]] = {}
+def _axes_by_variable(graph: ChannelGraph) -> dict[tuple[str, str], list[ChannelAxis]]:
+    found: dict[tuple[str, str], list[ChannelAxis]] = {}
     for item in graph.axes:
         found.setdefault((item.layer, item.variable), []).append(item)
     return found

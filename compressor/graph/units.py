@@ -8,15 +8,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compressor.graph.records import (
-    Axis,
+    ChannelAxis,
     Count,
     Group,
 )
-from compressor.graph.rules import Atoms
+from compressor.graph.rules import ChannelIds
 
 
-def tied(count: int, first: Atoms, second: Atoms) -> Atoms:
-    """For each of `count` atoms the least one that it is tied to, where ``first[i]`` and ``second[i]`` are
+def joined(parts: list[ChannelIds]) -> ChannelIds:
+    """All these ids, one behind the other."""
+    return np.concatenate([part.ravel() for part in parts]) if parts else np.empty(0, np.int64)
+
+
+def tied(count: int, first: ChannelIds, second: ChannelIds) -> ChannelIds:
+    """For each of `count` channels the least one that it is tied to, where ``first[i]`` and ``second[i]`` are
     tied.
 
     Roots hook onto smaller roots, all at once, until no tie leads from one to another.
@@ -38,17 +43,17 @@ def tied(count: int, first: Atoms, second: Atoms) -> Atoms:
 
 
 def find_groups(
-    axes: Sequence[Axis], counts: Sequence[Count], roots: Atoms, stays: NDArray[np.bool_]
-) -> tuple[list[Group], list[Atoms]]:
+    axes: Sequence[ChannelAxis], counts: Sequence[Count], roots: ChannelIds, stays: NDArray[np.bool_]
+) -> tuple[list[Group], list[ChannelIds]]:
     """Units that occur equally often at every place form a group; those that nothing counts are not
     removable.
 
     Parameters
     ----------
     roots
-        For each atom its unit (`tied`).
+        For each channel its unit (`tied`).
     stays
-        For each atom whether it must stay.
+        For each channel whether it must stay.
 
     Returns
     -------
@@ -60,8 +65,8 @@ def find_groups(
     free = np.zeros(len(roots), dtype=bool)
     free[roots] = True
     free[roots[stays]] = False
-    everywhere = [*(axis.atoms for axis in axes), *(count.atoms for count in counts)]
-    places = [np.unique(roots[atoms], return_counts=True) for atoms in everywhere]
+    everywhere = [*(axis.channels for axis in axes), *(count.channels for count in counts)]
+    places = [np.unique(roots[channels], return_counts=True) for channels in everywhere]
     # Two sums of 64-bit noise, one term for each place and number of times, stand for the list of places.
     signatures = np.zeros((len(roots), 2), dtype=np.uint64)
     occurs = np.zeros(len(roots), dtype=bool)

@@ -12,13 +12,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from compressor.graph import Widths, build_graph, cut
-from compressor.search.base import (
-    Candidate,
-    SearchMethod,
-    SearchProblem,
-)
+from compressor.costs import Configuration, narrowest
+from compressor.graph import build_graph, cut
+from compressor.search.base import SearchMethod, SearchProblem
 from compressor.search.levels import search_levels
+from compressor.search.trial import Candidate
 from compressor.training import Importance
 from profiler.errors import UsageError
 
@@ -64,9 +62,9 @@ class GroupImportance(SearchMethod):
         """See `SearchMethod.search`."""
         rounds = self.rounds if problem.context is not None else 1
         order = ranking(problem.importance)
-        least = problem.cost.exact(dict.fromkeys(problem.full, 1))
+        least = problem.cost.exact(narrowest(problem.full))
 
-        def propose(cost: float, attempt: int) -> Candidate | dict[str, int] | None:
+        def propose(cost: float, attempt: int) -> Candidate | Configuration | None:
             if rounds > 1:
                 return _in_rounds(problem, cost, rounds)
             gone = removed(problem, problem.full, order, cost)
@@ -75,31 +73,31 @@ class GroupImportance(SearchMethod):
         search_levels(problem, propose, least)
 
 
-def remaining(widths: Widths, gone: Ranking) -> dict[str, int]:
-    """Widths without some channels."""
-    left = dict(widths)
+def remaining(configuration: Configuration, gone: Ranking) -> Configuration:
+    """A configuration without some channels."""
+    left = dict(configuration.widths)
     for name, _ in gone:
         left[name] -= 1
-    return left
+    return configuration.with_widths(left)
 
 
-def removed(problem: SearchProblem, widths: Widths, order: Ranking, cost: float) -> int | None:
+def removed(problem: SearchProblem, configuration: Configuration, order: Ranking, cost: float) -> int | None:
     """How many of the least important channels must go for a cost; None where all of them are not enough.
 
     Found by halving, then the number that counts decides: where the cost falls in steps or even rises, the
     first crossing that halving meets.
     """
     low, high = -1, len(order)
-    if problem.cost.exact(remaining(widths, order)) > cost:
+    if problem.cost.exact(remaining(configuration, order)) > cost:
         return None
     while high - low > 1:
         middle = (low + high) // 2
-        if problem.cost(remaining(widths, order[:middle])) <= cost:
+        if problem.cost(remaining(configuration, order[:middle])) <= cost:
             high = middle
         else:
             low = middle
     step = max(1, len(order) // 200)
-    while problem.cost.exact(remaining(widths, order[:high])) > cost:
+    while problem.cost.exact(remaining(configuration, order[:high])) > cost:
         high = min(len(order), high + step)
     return high
 
@@ -107,15 +105,14 @@ def removed(problem: SearchProblem, widths: Widths, order: Ranking, cost: float)
 def _in_rounds(problem: SearchProblem, cost: float, rounds: int) -> Candidate | None:
     """Prune little by little, with the importance of what is left."""
     prepared = problem.context
-    keep = {name: list(range(width)) for name, width in problem.full.items()}
+    keep = {name: list(range(width)) for name, width in problem.full.widths.items()}
     importance: dict[str, Any] = {name: np.asarray(values) for name, values in problem.importance.items()}
     whole = problem.cost.exact(problem.full)
     for turn in range(1, rounds + 1):
         problem.check_time()
         level = cost if turn == rounds else whole * math.exp(turn / rounds * math.log(cost / whole))
-        widths = {name: len(positions) for name, positions in keep.items()}
         order = ranking(importance)
-        gone = removed(problem, widths, order, level)
+        gone = removed(problem, _with_kept(problem.full, keep), order, level)
         if gone is None:
             return None
         out = set(order[:gone])
@@ -126,4 +123,8 @@ def _in_rounds(problem: SearchProblem, cost: float, rounds: int) -> Candidate | 
         if turn < rounds:
             model = cut(prepared.model, keep, prepared.graph)
             importance = prepared.importance_of(model, build_graph(model), problem.seed)
-    return Candidate({name: len(positions) for name, positions in keep.items()}, keep)
+    return Candidate(_with_kept(problem.full, keep), keep)
+
+
+def _with_kept(full: Configuration, keep: dict[str, list[int]]) -> Configuration:
+    return full.with_widths({name: len(positions) for name, positions in keep.items()})

@@ -6,8 +6,8 @@ time of a layer is looked up by its outputs, with its inputs as they are; here, 
 on the groups at both its ends, times are taken as linear around some widths, the knapsack is filled, and the
 same is done again around what came out, in ever smaller surroundings. What is left is mended by exact times.
 
-Worth is the logarithm of the importance that a group keeps (`compressor.costs.staircase.kept_value`), where HALP adds
-up importances as they are.
+Worth is the logarithm of the importance that a group keeps (`compressor.costs.kept_value`), where HALP adds up
+importances as they are.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from numpy.typing import NDArray
 
 from compressor.costs import (
     CandidateCost,
-    Ladders,
-    coarse_ladders,
-    exactly_within,
+    CandidateWidths,
+    Configuration,
+    candidate_widths,
+    even_widths,
     fastest,
-    filled,
-    fitted,
+    fill_budget,
+    fit_exactly,
     kept_values,
-    ladders,
-    narrowed,
+    scale_to,
     scaled,
+    shrink_to,
 )
-from compressor.graph import Widths
 from compressor.search.base import SearchMethod, SearchProblem
 from compressor.search.levels import search_levels
 from compressor.training import Importance, normalised
@@ -94,7 +94,7 @@ class Knapsack(SearchMethod):
 
     Parameters
     ----------
-    rungs
+    options
         Widths per group that are looked at.
     parts
         Into how many parts time is cut.
@@ -105,24 +105,24 @@ class Knapsack(SearchMethod):
 
     name: ClassVar[str] = "knapsack"
 
-    def __init__(self, rungs: int = 24, parts: int = 2000, exchanges: int = 4000) -> None:
-        for key, value, least in (("rungs", rungs, 1), ("parts", parts, 10), ("exchanges", exchanges, 0)):
+    def __init__(self, options: int = 24, parts: int = 2000, exchanges: int = 4000) -> None:
+        for key, value, least in (("options", options, 1), ("parts", parts, 10), ("exchanges", exchanges, 0)):
             if value < least:
                 raise UsageError(f"{key} must be {least} or more, not {value}.")
-        self.rungs = rungs
+        self.options = options
         self.parts = parts
         self.exchanges = exchanges
 
     def search(self, problem: SearchProblem) -> None:
         """See `SearchMethod.search`."""
         cost, full = problem.cost, problem.full
-        steps = ladders(cost, full, self.rungs) if cost.cheap else coarse_ladders(full)
-        least = fastest(cost, full, steps if cost.cheap else {})
-        filler = Filler(cost, full, steps, problem.importance, self.parts, self.exchanges)
+        candidates = candidate_widths(cost, full, self.options) if cost.cheap else even_widths(full)
+        least = fastest(cost, full, candidates if cost.cheap else {})
+        filler = Filler(cost, full, candidates, problem.importance, self.parts, self.exchanges)
 
-        def propose(level: float, attempt: int) -> dict[str, int] | None:
+        def propose(level: float, attempt: int) -> Configuration | None:
             problem.check_time()
-            return exactly_within(cost, level, filler.within)
+            return fit_exactly(cost, level, filler.within)
 
         search_levels(problem, propose, cost.exact(least))
 
@@ -132,59 +132,63 @@ class Filler:
 
     Parameters
     ----------
-    steps
+    candidates
         The widths that are looked at, per group.
     """
 
     def __init__(
         self,
         cost: CandidateCost,
-        full: Widths,
-        steps: Ladders,
+        full: Configuration,
+        candidates: CandidateWidths,
         importance: Importance,
         parts: int = 2000,
         exchanges: int = 4000,
     ) -> None:
-        self._cost, self._full, self._steps = cost, dict(full), steps
-        self._importance = normalised({name: np.asarray(importance[name]) for name in full})
+        self._cost, self._full, self._candidates = cost, full, candidates
+        self._importance = normalised({name: np.asarray(importance[name]) for name in full.widths})
         self._worth = {name: kept_values(values) for name, values in self._importance.items()}
         self._parts, self._exchanges = parts, exchanges
 
-    def worth(self, widths: Widths) -> float:
+    def worth(self, configuration: Configuration) -> float:
         """Sum over groups of the logarithm of what each keeps."""
-        return sum(float(self._worth[name][width]) for name, width in widths.items())
+        return sum(float(self._worth[name][width]) for name, width in configuration.widths.items())
 
-    def within(self, most: float) -> dict[str, int] | None:
+    def within(self, most: float) -> Configuration | None:
         """The best widths by estimates within a cost; None where there are none."""
         if not self._cost.cheap:
-            start = fitted(self._cost, self._full, dict.fromkeys(self._full, 1.0), most, 6)
-            return None if start is None else self._refilled(start, most, turns=2)
-        found = [self._refilled(start, most) for start in self._starts(most)]
+            start = self._even(most, 6)
+            return None if start is None else self._refill(start, most, turns=2)
+        found = [self._refill(start, most) for start in self._starts(most)]
         if not found:
-            least = fastest(self._cost, self._full, self._steps)
+            least = fastest(self._cost, self._full, self._candidates)
             return least if self._cost(least) <= most else None
-        return self._exchanged(max(found, key=self.worth), most)
+        return self._exchange(max(found, key=self.worth), most)
 
-    def _starts(self, most: float) -> list[dict[str, int]]:
+    def _starts(self, most: float) -> list[Configuration]:
         """Widths to take times around, all within the cost: greedy ones, even ones, and what the times around
         the whole and around the half-wide network give."""
         found = [
-            narrowed(self._cost, self._steps, self._importance, most),
-            fitted(self._cost, self._full, dict.fromkeys(self._full, 1.0), most),
+            shrink_to(self._cost, self._full, self._candidates, self._importance, most),
+            self._even(most, 24),
         ]
+        reach = len(self._full.widths) + max(self._full.widths.values())
         for share in (1.0, 0.5):
-            linear = self._linear(scaled(self._full, share), most, len(self._full) + max(self._full.values()))
-            found.append(None if linear is None else self._mended(linear, most))
-        starts = [start for start in found if start is not None]
-        return list({tuple(start.values()): start for start in starts}.values())
+            linear = self._linear(scaled(self._full, share), most, reach)
+            found.append(None if linear is None else self._mend(linear, most))
+        return list(dict.fromkeys(start for start in found if start is not None))
 
-    def _refilled(self, start: dict[str, int], most: float, turns: int = 40) -> dict[str, int]:
+    def _even(self, most: float, halvings: int) -> Configuration | None:
+        """The widest network within the cost of which all groups have the same share."""
+        return scale_to(self._cost, self._full, dict.fromkeys(self._full.widths, 1.0), most, halvings)
+
+    def _refill(self, start: Configuration, most: float, turns: int = 40) -> Configuration:
         """Fill the knapsack with times around what it holds, until that changes nothing for the better."""
-        current, reach = start, max((len(rungs) for rungs in self._steps.values()), default=1)
+        current, reach = start, max((len(widths) for widths in self._candidates.values()), default=1)
         aim = most
         for _ in range(turns):
             linear = self._linear(current, aim, reach)
-            better = None if linear is None else self._mended(linear, most)
+            better = None if linear is None else self._mend(linear, most)
             if better is not None and self.worth(better) > self.worth(current) + _BETTER:
                 current = better
             elif not self._cost.cheap and linear is not None:
@@ -195,68 +199,67 @@ class Filler:
                 reach = max(1, reach // 2)
         return current
 
-    def _linear(self, around: Widths, most: float, reach: int) -> dict[str, int] | None:
+    def _linear(self, around: Configuration, most: float, reach: int) -> Configuration | None:
         """The best widths, if times were linear around these; each group at most `reach` steps away."""
         now = self._cost(around)
-        options, times = [], []
-        for name, rungs in self._steps.items():
-            place = int(np.searchsorted(rungs, around[name]))
-            near = sorted({*rungs[max(0, place - reach) : place + reach + 1], around[name]})
-            options.append(near)
-            times.append(self._cost.moves(around, name, near) - now)
-        worths = [self._worth[name][near] for name, near in zip(self._steps, options, strict=True)]
+        options: dict[str, list[int]] = {}
+        times = []
+        for name, widths in self._candidates.items():
+            width = around.widths[name]
+            place = int(np.searchsorted(widths, width))
+            options[name] = sorted({*widths[max(0, place - reach) : place + reach + 1], width})
+            times.append(self._cost.by_width(around, name, options[name]) - now)
+        worths = [self._worth[name][near] for name, near in options.items()]
         picked = choose(worths, times, most - now, self._parts)
         if picked is None:
             return None
-        return {
-            name: options[i][option] for i, (name, option) in enumerate(zip(self._steps, picked, strict=True))
-        }
+        return around.with_widths(
+            {name: near[option] for (name, near), option in zip(options.items(), picked, strict=True)}
+        )
 
-    def _mended(self, widths: dict[str, int], most: float) -> dict[str, int] | None:
+    def _mend(self, proposed: Configuration, most: float) -> Configuration | None:
         """Within the cost, and using what is left of it."""
         if not self._cost.cheap:
-            return widths if self._cost(widths) <= most else None
-        if self._cost(widths) > most:
-            below = {
-                name: sorted({widths[name], *(rung for rung in rungs if rung < widths[name])})
-                for name, rungs in self._steps.items()
-            }
-            within = narrowed(self._cost, below, self._importance, most)
-            if within is None:
+            return proposed if self._cost(proposed) <= most else None
+        if self._cost(proposed) > most:
+            shrunk = shrink_to(self._cost, proposed, self._candidates, self._importance, most)
+            if shrunk is None:
                 return None
-            widths = within
-        return filled(self._cost, widths, self._steps, self._importance, most)
+            proposed = shrunk
+        return fill_budget(self._cost, proposed, self._candidates, self._importance, most)
 
-    def _exchanged(self, widths: dict[str, int], most: float) -> dict[str, int]:
+    def _exchange(self, start: Configuration, most: float) -> Configuration:
         """Widen one group with what narrowing another one saves, as long as that is for the better."""
         left = self._exchanges
-        current = widths
+        current = start
+        steps = 4 if len(self._candidates) < 12 else 1
         while left > 0:
-            best: tuple[float, dict[str, int]] | None = None
-            for wider, rungs in self._steps.items():
-                for rung in [r for r in rungs if r > current[wider]][: 4 if len(self._steps) < 12 else 1]:
-                    gain = self._worth[wider][rung] - self._worth[wider][current[wider]]
-                    raised = {**current, wider: rung}
-                    for other in self._steps:
+            best: tuple[float, Configuration] | None = None
+            for name, widths in self._candidates.items():
+                now = current.widths[name]
+                for width in [w for w in widths if w > now][:steps]:
+                    gain = float(self._worth[name][width] - self._worth[name][now])
+                    wider = current.with_widths({name: width})
+                    for other in self._candidates:
                         left -= 1
-                        found = self._paid(raised, other, float(gain), most) if other != wider else None
+                        found = self._pay(wider, other, gain, most) if other != name else None
                         if found is not None and (best is None or found[0] > best[0]):
                             best = found
             if best is None or best[0] <= _BETTER:
                 return current
-            current = filled(self._cost, best[1], self._steps, self._importance, most)
+            current = fill_budget(self._cost, best[1], self._candidates, self._importance, most)
         return current
 
-    def _paid(
-        self, raised: Widths, other: str, gain: float, most: float
-    ) -> tuple[float, dict[str, int]] | None:
-        """The best width of another group at which widths are within the cost; what is gained in all."""
-        worth, now = self._worth[other], raised[other]
-        options = [r for r in self._steps[other] if r < now and gain > worth[now] - worth[r] + _BETTER]
+    def _pay(
+        self, wider: Configuration, other: str, gain: float, most: float
+    ) -> tuple[float, Configuration] | None:
+        """Narrow another group just so far that the cost is met; what is gained in all, and the configuration."""
+        worth, now = self._worth[other], wider.widths[other]
+        options = [w for w in self._candidates[other] if w < now and gain > worth[now] - worth[w] + _BETTER]
         if not options:
             return None
-        within = np.flatnonzero(self._cost.moves(raised, other, options) <= most)
+        within = np.flatnonzero(self._cost.by_width(wider, other, options) <= most)
         if not len(within):
             return None
-        option = options[int(within[-1])]
-        return gain - float(worth[now] - worth[option]), {**raised, other: option}
+        width = options[int(within[-1])]
+        return gain - float(worth[now] - worth[width]), wider.with_widths({other: width})

@@ -5,19 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from compressor.graph import Widths
-from compressor.search.base import (
-    Candidate,
-    SearchProblem,
-    Trial,
-)
+from compressor.costs import Configuration, narrowest
+from compressor.search.base import SearchProblem
+from compressor.search.trial import Candidate, Trial
 
 CLOSE = 1.06
 """Costs nearer to each other than this ratio are not told apart."""
 
-Propose = Callable[[float, int], Widths | Candidate | None]
-"""(cost to stay within, attempt from 0) -> widths, or a candidate that says which channels stay; None where
-the method has none (left)."""
+Propose = Callable[[float, int], Configuration | Candidate | None]
+"""(cost to stay within, attempt from 0) -> a configuration, or a candidate that says which channels stay; None
+where the method has none (left)."""
 
 
 def search_levels(
@@ -45,7 +42,7 @@ def search_levels(
             _try(problem, proposed)
         if not problem.trials:
             nearest = propose(least * (1 + 1e-9), 0)
-            _try(problem, dict.fromkeys(problem.full, 1) if nearest is None else nearest)
+            _try(problem, narrowest(problem.full) if nearest is None else nearest)
         return
     low, high = least / close, problem.cost.exact(problem.full)
     while high / low > close:
@@ -54,9 +51,9 @@ def search_levels(
         if met is None:
             low = level
         else:
-            high = min(level, problem.cost.exact(met.widths))
+            high = min(level, problem.cost.exact(met.configuration))
     if not problem.trials:
-        problem.try_widths(problem.full)
+        problem.try_configuration(problem.full)
 
 
 def _first_met(problem: SearchProblem, propose: Propose, level: float, tries: int) -> Trial | None:
@@ -70,7 +67,6 @@ def _first_met(problem: SearchProblem, propose: Propose, level: float, tries: in
     return None
 
 
-def _try(problem: SearchProblem, proposed: Widths | Candidate) -> Trial:
-    if isinstance(proposed, Candidate):
-        return problem.try_widths(proposed.widths, proposed.keep, proposed.model, proposed.network)
-    return problem.try_widths(proposed)
+def _try(problem: SearchProblem, proposed: Configuration | Candidate) -> Trial:
+    one = Candidate(proposed) if isinstance(proposed, Configuration) else proposed
+    return problem.try_configuration(one.configuration, one.keep, one.model, one.network)

@@ -15,21 +15,16 @@ from __future__ import annotations
 import math
 import time
 from bisect import bisect_right
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
-from compressor.costs import kept_values, scaled
+from compressor.costs import Configuration, kept_values, scaled
 from compressor.graph import build_graph, cut
-from compressor.search.base import (
-    Candidate,
-    SearchMethod,
-    SearchOverError,
-    SearchProblem,
-    Trial,
-)
+from compressor.search.base import SearchMethod, SearchOverError, SearchProblem
 from compressor.search.records import Records
+from compressor.search.trial import Candidate, Trial
 from compressor.training import Importance, Schedule, TrainingError, strongest
 from profiler.errors import UsageError
 
@@ -40,7 +35,7 @@ _FACTORS = 64
 
 
 @dataclass(frozen=True)
-class Point:
+class NetAdaptStep:
     """A network on the way down.
 
     Attributes
@@ -51,7 +46,7 @@ class Point:
         The number that counts.
     """
 
-    widths: dict[str, int]
+    configuration: Configuration
     keep: dict[str, list[int]]
     cost: float
     network: str | None
@@ -129,9 +124,9 @@ class NetAdapt(SearchMethod):
     def _search(self, problem: SearchProblem) -> None:
         way = _Way(self, self._schedule(), problem)
         if problem.budget is not None:
-            while way.points[-1].cost > problem.budget and way.go_on():
+            while way.steps[-1].cost > problem.budget and way.go_on():
                 pass
-            way.attempt(len(way.points) - 1)
+            way.attempt(len(way.steps) - 1)
             return
         met = self._down(way, problem)
         if met is not None:
@@ -145,17 +140,17 @@ class NetAdapt(SearchMethod):
 
     def _down(self, way: _Way, problem: SearchProblem) -> tuple[int, int] | None:
         """Go down until the score is lost; the places between which it is, None where it never was."""
-        last, tried, first_miss, misses = 0, way.points[0].cost, None, 0
+        last, tried, first_miss, misses = 0, way.steps[0].cost, None, 0
         place = 0
         while misses < self.patience:
-            further = way.go_on() if place + 1 == len(way.points) else True
+            further = way.go_on() if place + 1 == len(way.steps) else True
             place += further
-            if further and tried / way.points[place].cost < self.close:
+            if further and tried / way.steps[place].cost < self.close:
                 continue
             if not further and place == 0:
                 way.attempt(0)
                 return None
-            tried = way.points[place].cost
+            tried = way.steps[place].cost
             if way.attempt(place).score >= problem.least_score:
                 last, first_miss, misses = place, None, 0
             else:
@@ -174,8 +169,8 @@ class _Way:
         self._cost = problem.cost
         self._started, self._slowest = time.monotonic(), 0.0
         self._models: dict[str, Any] = {}
-        keep = {name: list(range(width)) for name, width in problem.full.items()}
-        self.points = [Point(problem.full, keep, problem.cost.exact(problem.full), None)]
+        keep = {name: list(range(width)) for name, width in problem.full.widths.items()}
+        self.steps = [NetAdaptStep(problem.full, keep, problem.cost.exact(problem.full), None)]
         self._records = Records(
             problem.folder,
             "netadapt",
@@ -186,11 +181,13 @@ class _Way:
                 "least": problem.goal.least_score,
             },
         )
-        self.points += [Point(**row) for row in self._records.read()]
+        for row in self._records.read():
+            configuration = Configuration.from_dict(row["configuration"])
+            self.steps.append(NetAdaptStep(configuration, row["keep"], row["cost"], row["network"]))
 
     def go_on(self) -> bool:
         """Take one step; False where there is none to take."""
-        problem, last = self._problem, self.points[-1]
+        problem, last = self._problem, self.steps[-1]
         self._check_time()
         model = self._model(last)
         graph = build_graph(model)
@@ -198,7 +195,7 @@ class _Way:
         best: tuple[float, float, int, Any] | None = None
         for order, (name, width) in enumerate(self._proposals(last, importance)):
             self._check_time()
-            chosen = strongest(importance, {**last.widths, name: width})
+            chosen = strongest(importance, {**last.configuration.widths, name: width})
             smaller = cut(model, chosen, graph)
             score, loss = self._trained(smaller)
             if best is None or (score, -loss, -order) > best[:3]:
@@ -207,22 +204,22 @@ class _Way:
         if best is None:
             return False
         smaller, keep = best[3]
-        widths = {name: len(positions) for name, positions in keep.items()}
-        network = f"netadapt/{len(self.points):03}.keras"
-        point = Point(widths, keep, self._cost.exact(widths), network)
-        self._keep(point, smaller)
-        problem.progress(0.0, f"netadapt: step {len(self.points) - 1}, {point.cost:.4g} ms")
+        configuration = problem.full.with_widths({g: len(positions) for g, positions in keep.items()})
+        network = f"netadapt/{len(self.steps):03}.keras"
+        self._keep(NetAdaptStep(configuration, keep, self._cost.exact(configuration), network), smaller)
+        problem.progress(0.0, f"netadapt: step {len(self.steps) - 1}, {self.steps[-1].cost:.4g} ms")
         return True
 
     def attempt(self, place: int) -> Trial:
         """Try one of the networks as a candidate."""
-        point, problem = self.points[place], self._problem
-        known = problem.find(Candidate(point.widths, point.keep, point.network))
+        step, problem = self.steps[place], self._problem
+        known = problem.find(Candidate(step.configuration, step.keep, step.network))
         if known is not None:
             return known
         problem.check_time()
         # A copy: judging trains what it is given, and the way goes on from here.
-        return problem.try_widths(point.widths, point.keep, cut(self._model(point), {}), point.network)
+        copy = cut(self._model(step), {})
+        return problem.try_configuration(step.configuration, step.keep, copy, step.network)
 
     def _check_time(self) -> None:
         """End the search where no time is left; where little is and nothing was tried, try one network first."""
@@ -231,24 +228,25 @@ class _Way:
         left = problem.deadline - time.monotonic()
         needed = max(self._slowest, _LAST_SHARE * (problem.deadline - self._started))
         if math.isfinite(left) and left < needed and not problem.trials:
-            problem.try_widths(self._narrowed())
+            problem.try_configuration(self._hurried())
 
-    def _narrowed(self) -> dict[str, int]:
+    def _hurried(self) -> Configuration:
         """The last network's widths times one factor, the widest within what the search aims at."""
         problem, full = self._problem, self._problem.full
-        aim = problem.budget or self.points[0].cost / self._method.close
-        shares = {name: width / full[name] for name, width in self.points[-1].widths.items()}
+        aim = problem.budget or self.steps[0].cost / self._method.close
+        last = self.steps[-1].configuration.widths
+        shares = {name: width / full.widths[name] for name, width in last.items()}
         rows = [
             scaled(full, {name: share * factor / _FACTORS for name, share in shares.items()})
             for factor in range(1, _FACTORS + 1)
         ]
         return rows[max(0, bisect_right(rows, aim, key=self._cost.exact) - 1)]
 
-    def _proposals(self, last: Point, importance: Importance) -> list[tuple[str, int]]:
+    def _proposals(self, last: NetAdaptStep, importance: Importance) -> list[tuple[str, int]]:
         """Group and width of what is worth training, the cheapest in importance first."""
         problem, method = self._problem, self._method
-        whole = self.points[0].cost
-        step = whole * method.share * method.decay ** (len(self.points) - 1)
+        whole = self.steps[0].cost
+        step = whole * method.share * method.decay ** (len(self.steps) - 1)
         if problem.budget is not None:
             step = max(min(step, last.cost - problem.budget), _LEAST_STEP * whole)
         worths = {name: kept_values(np.asarray(values)) for name, values in importance.items()}
@@ -268,56 +266,58 @@ class _Way:
             enough = np.flatnonzero(saved >= step * (1 - 1e-9))
             if len(enough):
                 place = int(enough[-1])
-                lost = float(worths[name][last.widths[name]] - worths[name][options[place]])
+                width = last.configuration.widths[name]
+                lost = float(worths[name][width] - worths[name][options[place]])
                 rows.append((lost / float(saved[place]), name, options[place]))
         return [(name, width) for _, name, width in sorted(rows)[: method.candidates]]
 
-    def _savings(self, last: Point, worths: dict[str, Any]) -> dict[str, tuple[list[int], Any]]:
+    def _savings(self, last: NetAdaptStep, worths: dict[str, Any]) -> dict[str, tuple[list[int], Any]]:
         """Per group the widths below its own, and what each saves."""
-        method = self._method
+        method, now = self._method, last.configuration
         found: dict[str, tuple[list[int], Any]] = {}
         if self._cost.cheap:
-            fast = self._cost(last.widths)
-            for name, width in last.widths.items():
+            fast = self._cost(now)
+            for name, width in now.widths.items():
                 options = _spread(width, method.options)
                 if options:
-                    saved = fast - self._cost.moves(last.widths, name, options)
+                    saved = fast - self._cost.by_width(now, name, options)
                     found[name] = options, saved * (last.cost / fast)
             return found
         # Each look is a conversion and perhaps a measurement: few widths of the groups that matter least.
-        losses = {n: worths[n][w] - worths[n][math.ceil(w * 0.75)] for n, w in last.widths.items() if w > 1}
+        losses = {n: worths[n][w] - worths[n][math.ceil(w * 0.75)] for n, w in now.widths.items() if w > 1}
         for name in sorted(losses, key=lambda name: float(losses[name]))[: 2 * method.candidates]:
             self._check_time()
-            options = sorted({math.ceil(last.widths[name] * share) for share in (0.5, 0.75, 0.875)})
-            options = [option for option in options if option < last.widths[name]]
-            costs = [self._cost.exact({**last.widths, name: option}) for option in options]
+            options = sorted({math.ceil(now.widths[name] * share) for share in (0.5, 0.75, 0.875)})
+            options = [option for option in options if option < now.widths[name]]
+            costs = [self._cost.exact(now.with_widths({name: option})) for option in options]
             found[name] = options, last.cost - np.array(costs)
         return {name: column for name, column in found.items() if column[0]}
 
     def _trained(self, model: Any) -> tuple[float, float]:
         started = time.monotonic()
         try:
-            outcome = self._prepared.tuner.fit(model, self._schedule, self._problem.seed + len(self.points))
+            outcome = self._prepared.tuner.fit(model, self._schedule, self._problem.seed + len(self.steps))
         except TrainingError:
             return -math.inf, math.inf
         finally:
             self._slowest = max(self._slowest, time.monotonic() - started)
         return outcome.score, outcome.loss
 
-    def _keep(self, point: Point, model: Any) -> None:
-        assert point.network is not None
+    def _keep(self, step: NetAdaptStep, model: Any) -> None:
+        assert step.network is not None
         self._models = (
-            {point.network: model} if self._records.on_disk else {**self._models, point.network: model}
+            {step.network: model} if self._records.on_disk else {**self._models, step.network: model}
         )
-        self._records.add(asdict(point), model, point.network)
-        self.points.append(point)
+        row = {"configuration": step.configuration.to_dict(), "keep": step.keep, "cost": step.cost}
+        self._records.add({**row, "network": step.network}, model, step.network)
+        self.steps.append(step)
 
-    def _model(self, point: Point) -> Any:
-        if point.network is None:
+    def _model(self, step: NetAdaptStep) -> Any:
+        if step.network is None:
             return self._prepared.model
-        if point.network not in self._models:
-            self._models = {point.network: self._records.load(point.network)}
-        return self._models[point.network]
+        if step.network not in self._models:
+            self._models = {step.network: self._records.load(step.network)}
+        return self._models[step.network]
 
 
 def _spread(width: int, most: int) -> list[int]:

@@ -53,10 +53,7 @@ class Records:
         self._rows.append(dict(row))
         if self._folder is None:
             return
-        path = self._folder / network
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with files.replacing(path) as temporary:
-            model.save(temporary)
+        save_network(model, self._folder / network)
         files.write_json(
             self._folder / f"{self._name}.json", {"signature": self._signature, "rows": self._rows}
         )
@@ -67,3 +64,10 @@ class Records:
 
         assert self._folder is not None, "nothing was kept"
         return load_keras(self._folder / network)
+
+
+def save_network(model: Any, path: Path) -> None:
+    """Write a ``.keras`` file, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with files.replacing(path) as temporary:
+        model.save(temporary)

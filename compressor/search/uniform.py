@@ -18,7 +18,9 @@ class UniformWidth(SearchMethod):
     grid
         Multipliers are tried in steps of ``1 / grid``.
 
-    Notes ----- Under a budget the widest multiplier within it is taken; predicted time need not rise with the
+    Notes
+    -----
+    Under a budget the widest multiplier within it is taken; predicted time need not rise with the
     multiplier, so all are looked at. Under a limit on the score the narrowest multiplier that keeps it is
     found by halving, and of all wider ones the fastest is taken: the baseline may use the staircase as far as
     one number lets it. Where looking at a cost is expensive (a conversion, a measurement) the widest within a
@@ -39,20 +41,20 @@ class UniformWidth(SearchMethod):
         cost, budget = problem.cost.exact, problem.budget
         if budget is not None and problem.cost.cheap:
             within = [c for c in candidates if cost(c) <= budget]
-            problem.try_widths(within[-1] if within else min(candidates, key=cost))
+            problem.try_configuration(within[-1] if within else min(candidates, key=cost))
             return
         if budget is not None:
             first_over = bisect_right(candidates, budget, key=cost)
-            problem.try_widths(candidates[max(0, first_over - 1)])
+            problem.try_configuration(candidates[max(0, first_over - 1)])
             return
         low, high = -1, len(candidates)  # beyond the last stands the network as it is
         while high - low > 1:
             middle = (low + high) // 2
-            if problem.try_widths(candidates[middle]).score >= problem.least_score:
+            if problem.try_configuration(candidates[middle]).score >= problem.least_score:
                 high = middle
             else:
                 low = middle
         wider = sorted(candidates[high:], key=cost) if problem.cost.cheap else candidates[high : high + 1]
         for candidate in wider:
-            if problem.try_widths(candidate).score >= problem.least_score:
+            if problem.try_configuration(candidate).score >= problem.least_score:
                 return

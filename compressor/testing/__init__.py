@@ -1,1 +1,7 @@
-"""What a new method, and what the tests of this package, are checked with."""
+"""What a new search method or layer rule is checked with, and what the tests of this package are made of."""
+
+from __future__ import annotations
+
+from compressor.testing.law import check_rule
+
+__all__ = ["check_rule"]

@@ -112,7 +112,7 @@ def keras_bench() -> Workbench:
     it claims, its file must lie in the folder of the search.
     """
     prepared = bars_prepared()
-    full = prepared.graph.widths
+    full = prepared.original.configuration
     sizes = {
         "size": NetworkCost(prepared.times.network, lambda network: network.file_bytes),
         "memory": prepared.cost_of(_memory_goal())[0],
@@ -123,7 +123,7 @@ def keras_bench() -> Workbench:
         times=prepared.times,
         flops=flops_cost(prepared.times, full),
         others=sizes,
-        judge=SmoothJudge(full),
+        judge=SmoothJudge(full.widths),
         inspect=check_candidate,
         context=prepared,
         real=_real,

@@ -1,31 +1,77 @@
-"""The law of surgery, to put any network through: masked and cut networks compute the same."""
+"""The law of surgery, to put any network or layer rule through: masked and cut networks compute the same."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from compressor.graph import (
-    Keep,
-    along,
-    build_graph,
-    cut,
-    masked,
-)
+from compressor.graph import ChannelGraph, Keep, along, build_graph, cut, masked
 from compressor.graph.topology import layers_of, weight_names
+from compressor.testing.networks import stirred
+
+
+def check_rule(layer: Any, input_shape: Sequence[int], seeds: int = 5) -> None:
+    """The suite that a layer rule must pass (`compressor.graph.register_rule`).
+
+    The layer is put between two dense layers. Then random channels are removed: the network without them must compute
+    what the whole one does where nothing reads them, and so must the twin that DeepIoT trains, where they are
+    masked. The weights of removed channels must not matter.
+
+    Parameters
+    ----------
+    layer
+        A fresh layer, whose output has its channels in the last axis.
+    input_shape
+        Of one row of its input, channels last, without the batch.
+    seeds
+        How many random choices of channels are tried.
+
+    Raises
+    ------
+    AssertionError
+        The rule does not say what the layer does; the message says in what respect.
+
+    Examples
+    --------
+    >>> from compressor.testing import check_rule
+    >>> from keras import layers
+    >>> check_rule(layers.Dense(8), (5,))
+    """
+    import keras
+
+    source = keras.Input(tuple(input_shape))
+    x = keras.layers.Dense(input_shape[-1], activation="relu", name="before")(source)
+    found = [keras.layers.Dense(3, name=f"after_{i}")(y) for i, y in enumerate(keras.tree.flatten(layer(x)))]
+    model = stirred(keras.Model(source, found))
+    graph = build_graph(model)
+    reasons = [frozen.reason for frozen in graph.frozen if frozen.layer == layer.name]
+    assert not reasons, f"{layer.name} is frozen: {reasons[0]}"
+    through = [group.id for group in graph.groups.values() if layer.name in group.layers]
+    own = [variable.name for variable in layer.weights]
+    assert through or not own, (
+        f"no channel that can be removed is in a weight of {layer.name} ({', '.join(own)}): the rule must name the "
+        "axes of weights that stand for channels (recorder.axis), and the configuration value that counts those "
+        "that the layer makes (recorder.count)"
+    )
+    for seed in range(seeds):
+        keep = some_of_each(model, seed)
+        try:
+            smaller = assert_law_holds(model, keep)
+        except ValueError as error:  # Keras'
+            raise AssertionError(
+                f"the layer that is made of the smaller configuration has weights of another shape than those that the "
+                f"rule says are left, at {keep}: {error}"
+            ) from error
+        _assert_the_twin_agrees(model, graph, keep, smaller)
 
 
 def outputs_of(model: Any, seed: int = 0) -> Any:
     """All outputs for random inputs, one under the other."""
     import keras
 
-    rng = np.random.default_rng(seed)
-    rows = [rng.normal(size=(3, *[n or 6 for n in source.shape[1:]])) for source in model.inputs]
-    rows = [
-        np.abs(x * 3).astype("int32") if "int" in source.dtype else x.astype("float32")
-        for x, source in zip(rows, model.inputs, strict=True)
-    ]
+    rows = _random_rows(model, seed)
     found = model(rows if len(rows) > 1 else rows[0], training=False)
     return np.concatenate([np.ravel(y) for y in keras.tree.flatten(found)])
 
@@ -35,20 +81,24 @@ def assert_law_holds(model: Any, keep: Keep) -> Any:
     graph = build_graph(model)
     silenced, smaller = masked(model, keep, graph), cut(model, keep, graph)
     expected = outputs_of(silenced)
-    np.testing.assert_allclose(outputs_of(smaller), expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        outputs_of(smaller), expected, rtol=1e-4, atol=1e-5, err_msg=f"cut is not masked at {keep}"
+    )
     # They really carry nothing: whatever the removed channels' own weights are, the outputs stay the same.
     stays, rng = graph.kept(keep), np.random.default_rng(1)
     for axis in graph.axes:
-        if axis.role == "in" or stays[axis.atoms].all():
+        if axis.role == "in" or stays[axis.channels].all():
             continue
         layer = dict(layers_of(silenced))[axis.layer]
         values = layer.get_weights()
         position = weight_names(layer).index(axis.variable)
         noise = rng.uniform(0.5, 2.0, values[position].shape)
-        gone = along(~stays[axis.atoms], axis.axis, noise.ndim)
+        gone = along(~stays[axis.channels], axis.axis, noise.ndim)
         values[position] = np.where(gone, noise, values[position]).astype("float32")
         layer.set_weights(values)
-    np.testing.assert_allclose(outputs_of(silenced), expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        outputs_of(silenced), expected, rtol=1e-4, atol=1e-5, err_msg="weights of removed channels are read"
+    )
     return smaller
 
 
@@ -59,3 +109,27 @@ def some_of_each(model: Any, seed: int) -> dict[str, Any]:
         name: np.sort(rng.choice(group.width, rng.integers(1, group.width + 1), replace=False))
         for name, group in build_graph(model).groups.items()
     }
+
+
+def _random_rows(model: Any, seed: int) -> list[Any]:
+    rng = np.random.default_rng(seed)
+    rows = [rng.normal(size=(3, *[n or 6 for n in source.shape[1:]])) for source in model.inputs]
+    return [
+        np.abs(x * 3).astype("int32") if "int" in source.dtype else x.astype("float32")
+        for x, source in zip(rows, model.inputs, strict=True)
+    ]
+
+
+def _assert_the_twin_agrees(model: Any, graph: ChannelGraph, keep: Keep, smaller: Any) -> None:
+    import keras
+    import tensorflow as tf
+
+    from compressor.search.deepiot import masked_twin
+
+    masks = [np.isin(np.arange(group.width), list(keep[name])) for name, group in graph.groups.items()]
+    together = np.concatenate(masks).astype("float32")[None] if masks else np.zeros((1, 0), np.float32)
+    found = masked_twin(model, graph)(_random_rows(model, 0)[0], tf.constant(together), training=False)
+    outputs = np.concatenate([np.ravel(y) for y in keras.tree.flatten(found)])
+    np.testing.assert_allclose(
+        outputs, outputs_of(smaller), rtol=1e-4, atol=1e-5, err_msg=f"the masked twin is not cut at {keep}"
+    )

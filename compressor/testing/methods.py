@@ -4,19 +4,19 @@ A method that only chooses widths is put through it without TensorFlow and witho
 tasks; one that trains the network (`SearchMethod.trains`) on a tiny real Keras task
 (`compressor.testing.keras_task`), where the whole suite takes a minute: give it few steps.
 
->>> from compressor.search.base import SearchMethod
->>> from compressor.costs.staircase import scaled
+>>> from compressor.search import SearchMethod
+>>> from compressor.costs import scaled
 >>> class Shrinking(SearchMethod):
 ...     name = "shrinking"
 ...
 ...     def search(self, problem):
 ...         for step in range(1, 32):
-...             widths = scaled(problem.full, 1 - step / 32)
+...             smaller = scaled(problem.full, 1 - step / 32)
 ...             if problem.budget is None:
-...                 if problem.try_widths(widths).score < problem.least_score:
+...                 if problem.try_configuration(smaller).score < problem.least_score:
 ...                     return
-...             elif problem.cost.exact(widths) <= problem.budget or step == 31:
-...                 problem.try_widths(widths)
+...             elif problem.cost.exact(smaller) <= problem.budget or step == 31:
+...                 problem.try_configuration(smaller)
 ...                 return
 >>> import tempfile, pathlib
 >>> check_method(Shrinking, pathlib.Path(tempfile.mkdtemp()))
@@ -42,13 +42,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from compressor.graph import build_graph
-from compressor.search import (
-    Candidate,
-    Goal,
-    SearchMethod,
-    SearchProblem,
-    Trial,
-)
+from compressor.search import Candidate, Goal, SearchMethod, SearchProblem, Trial
 from compressor.testing.workbench import (
     TILE,
     TWELVE,
@@ -183,7 +177,7 @@ def check_search(case: Case) -> None:
         asked = _keys(problem)
         assert len(set(asked)) == len(asked), "the same candidate was fine-tuned twice"
         for trial in best:
-            assert list(trial.widths) == list(problem.full), "a group is missing"
+            assert list(trial.widths) == list(problem.full.widths), "a group is missing"
         again = case.bench.problem(goal, case.folder / name, known=best)
         rerun = case.run(again)
         assert rerun, "a finished search forgot everything"
@@ -275,11 +269,11 @@ def check_limits(case: Case) -> None:
             Goal(budget_ms=bench.between(0.4), most_bytes=bench.between(0.9, "size")),
             Goal(most_memory_bytes=bench.between(0.5, "memory")),
             Goal(least_score=0.9, most_bytes=bench.between(0.75, "size")),
-            Goal(least_score=0.9, objective="size"),
+            Goal(least_score=0.9, minimize="size"),
         ]
         if "energy" in bench.others:
             wanted.append(
-                Goal(least_score=0.9, most_energy_mj=bench.between(0.75, "energy"), objective="energy")
+                Goal(least_score=0.9, most_energy_mj=bench.between(0.75, "energy"), minimize="energy")
             )
     for goal in wanted:
         best = case.run(bench.problem(goal))[0]
@@ -296,7 +290,7 @@ def check_steering(case: Case) -> None:
         problem = bench.problem(goal, steer="flops")
         best = case.run(problem)[0]
         assert goal.met_by(best), f"{goal} was not met: {best}"
-        share = problem.cost.exact(best.widths) / problem.cost.exact(problem.full)
+        share = problem.cost.exact(best.configuration) / problem.cost.exact(problem.full)
         assert share < 0.9, "the cost that steers hardly fell"
 
 

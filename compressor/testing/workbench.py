@@ -10,21 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from compressor.costs import (
-    CandidateCost,
-    Costs,
-    NetworkCost,
-    steering_cost,
-)
+from compressor.costs import CandidateCost, Configuration, Costs, narrowest, steering_cost
 from compressor.graph import Group, Widths
-from compressor.search import (
-    Candidate,
-    Goal,
-    SearchProblem,
-    Trial,
-)
+from compressor.search import Candidate, Goal, SearchProblem, Trial
 from compressor.training import Importance
 
 WIDTHS = {"a": 24, "b": 48, "c": 40}
@@ -41,21 +30,26 @@ def _check_widths(full: Widths, widths: Widths) -> None:
     assert not wrong, f"impossible widths {wrong}: each is 1 to {dict(full)}"
 
 
-class StaircaseTimes:
+class StaircaseTimes(CandidateCost):
     """A device whose layers work in tiles: 17 output channels cost as much as 32, each input channel its
     share.
 
     The groups stand one behind the other. An AssertionError tells who asks about widths that do not exist.
     """
 
-    cheap = True
     tile = TILE
 
     def __init__(self, full: Widths = WIDTHS) -> None:
         self._full = dict(full)
 
-    def __call__(self, widths: Widths) -> float:
+    @property
+    def cheap(self) -> bool:
+        """Yes."""
+        return True
+
+    def exact(self, configuration: Configuration) -> float:
         """In ms."""
+        widths = configuration.widths
         _check_widths(self._full, widths)
         total, before = 0.0, 1
         for name in self._full:
@@ -63,30 +57,36 @@ class StaircaseTimes:
             before = widths[name]
         return total
 
-    def exact(self, widths: Widths) -> float:
-        """In ms."""
-        return self(widths)
-
-    def moves(self, widths: Widths, group: str, options: Sequence[int]) -> NDArray[np.float64]:
-        """In ms, where one group takes each of several widths [n]."""
-        return np.array([self({**widths, group: option}) for option in options])
-
-    def many(self, candidates: Sequence[Widths]) -> NDArray[np.float64]:
-        """In ms, of several at once [n]."""
-        return np.array([self(widths) for widths in candidates])
-
 
 class CoarseTimes(StaircaseTimes):
-    """The same device where looking at a candidate is expensive
-    (`compressor.costs.lowering.ConvertingLowering`)."""
+    """The same device where looking at a candidate is expensive (`compressor.costs.ConvertingLowering`)."""
 
-    cheap = False
+    @property
+    def cheap(self) -> bool:
+        """No."""
+        return False
 
 
 class SmoothTimes(StaircaseTimes):
     """A device without any steps, such as one that counts multiplications: every channel saves something."""
 
     tile = 1
+
+
+class _FormulaCost(CandidateCost):
+    """A cost that is a formula in the widths."""
+
+    def __init__(self, formula: Callable[[Widths], float]) -> None:
+        self._formula = formula
+
+    @property
+    def cheap(self) -> bool:
+        """Yes."""
+        return True
+
+    def exact(self, configuration: Configuration) -> float:
+        """What the formula says."""
+        return self._formula(configuration.widths)
 
 
 class SmoothJudge:
@@ -110,7 +110,7 @@ class SmoothJudge:
 
 def smooth_score(widths: Widths) -> tuple[float, float]:
     """Score and loss of `SmoothJudge` for `WIDTHS`."""
-    return SmoothJudge()(Candidate(dict(widths)))
+    return SmoothJudge()(Candidate(Configuration(widths)))
 
 
 class Counting:
@@ -134,7 +134,7 @@ class Counting:
     def __call__(self, candidate: Candidate) -> tuple[float, float]:
         """Judge, and remember."""
         assert len(self.candidates) < MOST_CANDIDATES, f"{MOST_CANDIDATES} candidates and no end"
-        self.candidates.append(Candidate(candidate.widths, candidate.keep, candidate.network))
+        self.candidates.append(Candidate(candidate.configuration, candidate.keep, candidate.network))
         return self._judge(candidate)
 
 
@@ -169,14 +169,14 @@ class Workbench:
     real: Callable[[Path], Judge] | None = field(default=None, repr=False)
 
     @property
-    def full(self) -> dict[str, int]:
-        """The widths of the network as it is."""
-        return {group.id: group.width for group in self.groups.values()}
+    def full(self) -> Configuration:
+        """The network as it is."""
+        return Configuration({group.id: group.width for group in self.groups.values()})
 
     def between(self, share: float, cost: str = "time") -> float:
         """A cost between that of one channel per group (0) and that of the network as it is (1)."""
         function = {"time": self.times, "flops": self.flops, **self.others}[cost]
-        least, whole = function.exact(dict.fromkeys(self.groups, 1)), function.exact(self.full)
+        least, whole = function.exact(narrowest(self.full)), function.exact(self.full)
         return least + share * (whole - least)
 
     def problem(
@@ -201,14 +201,14 @@ class Workbench:
         cost, budget = steering_cost(goal.objective, {"time": chosen, **self.others}, goal.limits)
         judged = self.judge if judge is None else judge
 
-        def costs(widths: Widths) -> Costs:
-            steered = None if steer == "time" else chosen.exact(widths)
-            size, memory = (int(self.others[name].exact(widths)) for name in ("size", "memory"))
-            energy_mj = self.others["energy"].exact(widths) if "energy" in self.others else None
-            return Costs(self.times.exact(widths), size, memory, energy_mj, steered)
+        def costs(configuration: Configuration) -> Costs:
+            steered = None if steer == "time" else chosen.exact(configuration)
+            size, memory = (int(self.others[name].exact(configuration)) for name in ("size", "memory"))
+            energy_mj = self.others["energy"].exact(configuration) if "energy" in self.others else None
+            return Costs(self.times.exact(configuration), size, memory, energy_mj, steered)
 
         def evaluate(candidate: Candidate) -> tuple[float, float]:
-            _check_widths(self.full, candidate.widths)
+            _check_widths(self.full.widths, candidate.widths)
             self.inspect(candidate, folder)
             return judged(candidate)
 
@@ -223,7 +223,7 @@ class Workbench:
             costs=costs,
             evaluate=Counting(evaluate),
             goal=goal,
-            original=Trial(self.full, whole.predicted_ms, 1.0, 0.0, whole),
+            original=Trial(self.full, whole, 1.0, 0.0),
             seed=seed,
             folder=folder,
             known=list(known),
@@ -252,9 +252,9 @@ def synthetic(full: Widths = WIDTHS) -> Workbench:
         times=StaircaseTimes(full),
         flops=SmoothTimes(full),
         others={
-            "size": NetworkCost(lambda widths: widths, parameters),  # type: ignore[arg-type, return-value]
-            "memory": NetworkCost(lambda widths: widths, activations),  # type: ignore[arg-type, return-value]
-            "energy": NetworkCost(lambda widths: widths, energy_mj),  # type: ignore[arg-type, return-value]
+            "size": _FormulaCost(parameters),
+            "memory": _FormulaCost(activations),
+            "energy": _FormulaCost(energy_mj),
         },
         judge=SmoothJudge(full),
     )

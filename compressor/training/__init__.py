@@ -5,20 +5,19 @@ May import the rooms of graph and data.
 
 from __future__ import annotations
 
-from compressor.training.finetuning import FineTuner, Outcome, Schedule, TrainingError, let_go, outputs_of
+from compressor.training.finetuning import FineTuner, Outcome, Schedule, TrainingError, let_go
 from compressor.training.importance import (
     Importance,
-    magnitude_importance,
     measure_importance,
     normalised,
     strongest,
-    taylor_importance,
-    weights_of,
 )
+from compressor.training.model_io import as_called, by_name, input_names, output_names, outputs_of, run
 from compressor.training.options import Options
-from compressor.training.task import Task, task_of
+from compressor.training.task import Answered, Task, task_of
 
 __all__ = [
+    "Answered",
     "FineTuner",
     "Importance",
     "Options",
@@ -26,13 +25,15 @@ __all__ = [
     "Schedule",
     "Task",
     "TrainingError",
+    "as_called",
+    "by_name",
+    "input_names",
     "let_go",
-    "magnitude_importance",
     "measure_importance",
     "normalised",
+    "output_names",
     "outputs_of",
+    "run",
     "strongest",
     "task_of",
-    "taylor_importance",
-    "weights_of",
 ]

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 import time
-import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,11 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from compressor.data import Rows, row_count, take
+from compressor.training.model_io import make_predict, outputs_of, run
 from compressor.training.task import Task
-from profiler import files
 from profiler.errors import EdgetimeError, UsageError
+from profiler.records import read_arrays, write_arrays
 
-_EVALUATION_BATCH = 256
 _QUICK_MOMENTUM = 0.9
 _SAVE_EVERY_S = 20.0
 
@@ -104,9 +103,9 @@ class FineTuner:
     def __init__(self, task: Task, teacher: Any = None) -> None:
         self._task = task
         self._teacher = teacher
-        self._wanted: NDArray[Any] | None = None
-        self._answered: NDArray[Any] | None = None
-        self._teach: Callable[[NDArray[Any]], NDArray[Any]] | None = None
+        self._wanted: Rows | None = None
+        self._answered: Rows | None = None
+        self._teach: Callable[[Rows], Rows] | None = None
         data = task.data
         if data.x_val is None or data.y_val is None:
             raise ValueError("the data has no validation rows")
@@ -133,7 +132,7 @@ class FineTuner:
         deadline
             On the clock of `time.monotonic`: training stops there with what it has.
         last
-            Whether the last epoch's weights are kept instead, and their score and loss told.
+            Whether the last epoch's weights are kept instead, and their score and loss reported.
 
         Raises
         ------
@@ -148,26 +147,26 @@ class FineTuner:
         """Score and loss of a model on the validation rows."""
         return self._evaluate(outputs_of(model, self._validation[0]))
 
-    def validation_outputs(self, model: Any) -> NDArray[Any]:
-        """A model's outputs on the validation rows [rows, ...]; the original's are worked out once."""
+    def validation_outputs(self, model: Any) -> Rows:
+        """A model's outputs on the validation rows; the original's are worked out once."""
         if model is not self._teacher:
             return outputs_of(model, self._validation[0])
         if self._answered is None:
             self._answered = self._teachers_answers(self._validation[0])
         return self._answered
 
-    def _evaluate(self, outputs: NDArray[Any]) -> tuple[float, float]:
+    def _evaluate(self, outputs: Rows) -> tuple[float, float]:
         x, y = self._validation
         loss = float(self._task.loss(y, outputs))
         return self._task.score(outputs, x, y), loss
 
-    def _teachers_outputs(self) -> NDArray[Any]:
+    def _teachers_outputs(self) -> Rows:
         """The original's outputs for all training rows, computed once."""
         if self._wanted is None:
             self._wanted = self._teachers_answers(self._task.data.x)
         return self._wanted
 
-    def _teachers_answers(self, rows: NDArray[Any]) -> NDArray[Any]:
+    def _teachers_answers(self, rows: Rows) -> Rows:
         """The original's outputs for any rows; it is traced once."""
         if self._teach is None:
             self._teach = make_predict(self._teacher)
@@ -191,10 +190,10 @@ class _Run:
 
         self._tuner, self._model, self._schedule = tuner, model, schedule
         self._seed, self._checkpoint, self._deadline, self._on_epoch = seed, checkpoint, deadline, on_epoch
-        data = tuner._task.data
-        self._rows, self._labels, self._augment = data.x, data.y, data.augment
-        self._batch = min(schedule.batch_size, len(data.x))
-        self._steps = max(1, min(len(data.x), schedule.most_rows or len(data.x)) // self._batch)
+        self._data = tuner._task.data
+        rows = self._rows = row_count(self._data.x)
+        self._batch = min(schedule.batch_size, rows)
+        self._steps = max(1, min(rows, schedule.most_rows or rows) // self._batch)
         rate = keras.optimizers.schedules.CosineDecay(schedule.learning_rate, schedule.epochs * self._steps)
         self._optimizer = _adam(rate)
         self._optimizer.build(model.trainable_variables)
@@ -230,14 +229,12 @@ class _Run:
 
     def _train_epoch(self) -> bool:
         """Run one pass over the rows; False where the time ran out within it."""
-        order = np.random.default_rng([self._seed, self._epoch]).permutation(len(self._rows))
+        order = np.random.default_rng([self._seed, self._epoch]).permutation(self._rows)
         losses = []
         for step in range(self._steps):
             chosen = order[step * self._batch : (step + 1) * self._batch]
-            rows = self._rows[chosen]
-            if self._augment is not None:
-                rows = np.asarray(self._augment(rows)).astype(rows.dtype, copy=False)
-            losses.append(self._step(rows, self._labels[chosen], self._wanted_outputs(rows, chosen)))
+            rows = self._data.augmented(take(self._data.x, chosen))
+            losses.append(self._step(rows, take(self._data.y, chosen), self._wanted_outputs(rows, chosen)))
             if time.monotonic() > self._deadline:
                 break
         mean = float(np.mean([float(loss) for loss in losses]))
@@ -248,11 +245,11 @@ class _Run:
             )
         return len(losses) == self._steps
 
-    def _wanted_outputs(self, rows: NDArray[Any], chosen: NDArray[np.int64]) -> NDArray[Any]:
+    def _wanted_outputs(self, rows: Rows, chosen: NDArray[np.int64]) -> Rows:
         if not self._distils:
-            return np.zeros((len(rows), 1), np.float32)
-        if self._augment is None:
-            return self._tuner._teachers_outputs()[chosen]
+            return np.zeros((len(chosen), 1), np.float32)
+        if self._data.augment is None:
+            return take(self._tuner._teachers_outputs(), chosen)
         return self._tuner._teachers_answers(rows)
 
     def _make_step(self) -> Callable[[Any, Any, Any], Any]:
@@ -265,7 +262,7 @@ class _Run:
         @tf.function(reduce_retracing=True, autograph=False)  # as Keras' own trainer
         def step(rows: Any, labels: Any, wanted: Any) -> Any:
             with tf.GradientTape() as tape:
-                outputs = model(rows, training=True)
+                outputs = run(model, rows, training=True)
                 loss = task.loss(labels, outputs)
                 if distils:
                     near = task.distance(outputs, wanted, schedule.temperature)
@@ -288,36 +285,25 @@ class _Run:
             self._best_trained, self._best_epoch = standing, self._epoch
         self._on_epoch(self._epoch, self._best[0])
 
-    def _signature(self) -> str:
+    def _signature(self) -> list[Any]:
         shapes = [list(w.shape) for w in self._model.get_weights()]
-        return json.dumps([shapes, asdict(self._schedule), self._seed, len(self._rows)])
+        return [shapes, asdict(self._schedule), self._seed, self._rows]
 
     def _save(self) -> None:
         if self._checkpoint is None:
             return
-        arrays: dict[str, Any] = {
-            "signature": np.array(self._signature()),
-            "state": np.array(
-                [self._epoch, self._best_epoch, *self._best, *self._best_trained], dtype=np.float64
-            ),
-        }
+        state = [self._epoch, self._best_epoch, *self._best, *self._best_trained]
+        arrays = {"state": np.array(state, dtype=np.float64)}
         arrays.update({f"now{i}": w for i, w in enumerate(self._model.get_weights())})
         arrays.update({f"best{i}": w for i, w in enumerate(self._best_weights)})
         arrays.update({f"optimizer{i}": np.asarray(v) for i, v in enumerate(self._optimizer.variables)})
-        with files.replacing(self._checkpoint) as temporary, temporary.open("wb") as file:
-            np.savez(file, **arrays)
+        write_arrays(self._checkpoint, self._signature(), arrays)
         self._saved = time.monotonic()
 
     def _restore(self) -> bool:
         """Go on from the checkpoint, where there is one of the same run."""
-        if self._checkpoint is None or not self._checkpoint.exists():
-            return False
-        try:
-            with np.load(self._checkpoint, allow_pickle=False) as stored:
-                arrays = {name: stored[name] for name in stored.files}
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile):
-            return False
-        if str(arrays.get("signature")) != self._signature():
+        arrays = None if self._checkpoint is None else read_arrays(self._checkpoint, self._signature())
+        if arrays is None:
             return False
         count = len(self._model.get_weights())
         self._model.set_weights([arrays[f"now{i}"] for i in range(count)])
@@ -356,34 +342,6 @@ def _adam(rate: Any) -> Any:
                 self.update_step(gradient, variable, learning_rate)
 
     return Adam(rate)
-
-
-def make_predict(model: Any) -> Callable[[NDArray[Any]], NDArray[Any]]:
-    """A function from rows to outputs that is traced once."""
-    import tensorflow as tf
-
-    @tf.function(reduce_retracing=True, autograph=False)  # as Keras' own trainer
-    def call(rows: Any) -> Any:
-        return model(rows, training=False)
-
-    def predict(x: NDArray[Any]) -> NDArray[Any]:
-        size = min(_EVALUATION_BATCH, len(x))
-        parts = []
-        for start in range(0, len(x), size):
-            rows = x[start : start + size]
-            missing = size - len(rows)
-            if missing:  # keep one shape, so that nothing is traced again
-                rows = np.concatenate([rows, np.repeat(rows[-1:], missing, axis=0)])
-            outputs = call(rows).numpy()
-            parts.append(outputs[: size - missing])
-        return np.concatenate(parts)
-
-    return predict
-
-
-def outputs_of(model: Any, x: NDArray[Any]) -> NDArray[Any]:
-    """A model's outputs for all rows [rows, ...]."""
-    return make_predict(model)(x)
 
 
 def _all_layers(model: Any) -> Iterator[Any]:

@@ -15,8 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from compressor.data import Rows, row_count, take
 from compressor.graph import ChannelGraph
 from compressor.graph.topology import layers_of, weight_names
+from compressor.training.model_io import run
 from profiler.errors import UsageError
 
 Importance = Mapping[str, NDArray[np.float64]]
@@ -39,33 +41,35 @@ def magnitude_importance(
     """
     totals, counts = _zeros(graph), _zeros(graph)
     for axis in graph.axes:
-        if axis.variable.split("/")[-1] not in _MATTERS:
-            continue
         value = np.asarray(weights[axis.layer, axis.variable], dtype=np.float64)
+        name = axis.variable.split("/")[-1]
+        of_a_custom_layer = value.ndim > 1 and axis.role != "scale" and "bias" not in name
+        if name not in _MATTERS and not of_a_custom_layer:
+            continue
         norms = np.sqrt((value**2).sum(axis=_others(value.ndim, axis.axis)))
         if norms.mean() > 0:
-            _add(totals, graph.add_up(axis.atoms, (norms / norms.mean()) ** 2))
-            _add(counts, graph.add_up(axis.atoms, np.ones(len(norms))))
+            _add(totals, graph.add_up(axis.channels, (norms / norms.mean()) ** 2))
+            _add(counts, graph.add_up(axis.channels, np.ones(len(norms))))
     return {name: np.sqrt(totals[name] / np.maximum(counts[name], 1)) for name in totals}
 
 
 def taylor_importance(
     graph: ChannelGraph,
-    products: Iterable[Callable[[str, str], NDArray[Any]]],
+    products: Iterable[Mapping[tuple[str, str], Any]],
 ) -> dict[str, NDArray[np.float64]]:
     """Mean over batches of the squared sum of ``weight * gradient`` over the entries that read a channel.
 
     Parameters
     ----------
     products
-        One function for each batch: from layer and variable name to ``weight * gradient`` of that weight.
+        For each batch ``weight * gradient`` of each weight, by layer and variable name.
     """
     totals, batches = _zeros(graph), 0
     for product in products:
         changes = _zeros(graph)
         for axis in graph.readers:
-            value = np.asarray(product(axis.layer, axis.variable), dtype=np.float64)
-            _add(changes, graph.add_up(axis.atoms, value.sum(axis=_others(value.ndim, axis.axis))))
+            value = np.asarray(product[axis.layer, axis.variable], dtype=np.float64)
+            _add(changes, graph.add_up(axis.channels, value.sum(axis=_others(value.ndim, axis.axis))))
         _add(totals, {name: change**2 for name, change in changes.items()})
         batches += 1
     return {name: total / max(1, batches) for name, total in totals.items()}
@@ -109,8 +113,8 @@ def measure_importance(
     model: Any,
     graph: ChannelGraph,
     measure: str,
-    x: NDArray[Any],
-    y: NDArray[Any],
+    x: Rows,
+    y: Rows,
     loss: Callable[[Any, Any], Any],
     seed: int = 0,
     batches: int = 32,
@@ -121,7 +125,7 @@ def measure_importance(
     Parameters
     ----------
     x, y
-        Training data [rows, ...]; ``magnitude`` does not look at them.
+        Training data; ``magnitude`` does not look at them.
     loss
         ``loss(y, output) -> per-batch scalar`` of TensorFlow tensors.
     """
@@ -137,13 +141,13 @@ def measure_importance(
 def _products(
     model: Any,
     wanted: list[tuple[str, str]],
-    x: NDArray[Any],
-    y: NDArray[Any],
+    x: Rows,
+    y: Rows,
     loss: Callable[[Any, Any], Any],
     seed: int,
     batches: int,
     batch_size: int,
-) -> Iterable[Callable[[str, str], NDArray[Any]]]:
+) -> Iterable[Mapping[tuple[str, str], Any]]:
     import tensorflow as tf
 
     variables = {
@@ -157,25 +161,15 @@ def _products(
     def gradients(rows: Any, labels: Any) -> Any:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(sources)
-            value = loss(labels, model(rows, training=False))
+            value = loss(labels, run(model, rows))
         found = tape.gradient(value, sources, unconnected_gradients=tf.UnconnectedGradients.ZERO)
         return [w * g for w, g in zip(sources, found, strict=True)]
 
     rng = np.random.default_rng(seed)
-    size = min(batch_size, len(x))
+    count = row_count(x)
     for _ in range(batches):
-        rows = rng.choice(len(x), size, replace=False)
-        yield _Products(dict(zip(wanted, gradients(x[rows], y[rows]), strict=True)))
-
-
-class _Products:
-    """``weight * gradient`` of one batch, by layer and variable name."""
-
-    def __init__(self, values: Mapping[tuple[str, str], Any]) -> None:
-        self._values = values
-
-    def __call__(self, layer: str, variable: str) -> NDArray[Any]:
-        return np.asarray(self._values[layer, variable])
+        chosen = rng.choice(count, min(batch_size, count), replace=False)
+        yield dict(zip(wanted, gradients(take(x, chosen), take(y, chosen)), strict=True))
 
 
 def _others(rank: int, axis: int) -> tuple[int, ...]:

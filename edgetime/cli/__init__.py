@@ -94,7 +94,7 @@ class VerbGroup(typer.core.TyperGroup):
         """Run the command line and leave with status 0, 1 or 2."""
         standalone = extra.pop("standalone_mode", True)
         try:
-            with failures.told():
+            with failures.told(), failures.plain_warnings():
                 status = super().main(args, prog_name or "edgetime", standalone_mode=False, **extra)
         except typer.Exit as ended:
             status = ended.exit_code

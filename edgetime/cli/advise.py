@@ -25,7 +25,7 @@ if TYPE_CHECKING:
         Advice,
         NumberType,
         OperatorInType,
-        Together,
+        Saving,
         WidthOption,
     )
 
@@ -104,9 +104,9 @@ def first(advice: Advice) -> list[str]:
     lines = ["What saves most:" if len(shown) > 1 else "What saves time:"]
     for place, (number, option) in enumerate(shown, 1):
         lines.append(f"  {place}. {_change(advice, number, option)}: {_saved(advice, option)}")
-    if advice.together is not None:
-        both = "both" if len(advice.together.changes) == 2 else f"all {len(advice.together.changes)}"
-        lines.append(f"  {both} together: {_saved(advice, advice.together)}")
+    if advice.combined is not None:
+        both = "both" if len(advice.combined.changes) == 2 else f"all {len(advice.combined.changes)}"
+        lines.append(f"  {both} together: {_saved(advice, advice.combined)}")
     lines.append(
         "  ± is the model's error of such a change (90%); what saves less than that is not suggested."
     )
@@ -156,9 +156,9 @@ def _change(advice: Advice, number: int, option: WidthOption) -> str:
     return f"{label(group.name)}{coupled} {group.width} -> {option.width} channels"
 
 
-def _saved(advice: Advice, option: WidthOption | Together) -> str:
-    return f"{units.ms(option.saving_ms)} less ({units.percent(option.saving_share)} ± {_percent_of(advice, option)})"
+def _saved(advice: Advice, saving: Saving) -> str:
+    return f"{units.ms(saving.saving_ms)} less ({units.percent(saving.saving_share)} ± {_percent_of(advice, saving)})"
 
 
-def _percent_of(advice: Advice, option: WidthOption | Together) -> str:
-    return units.percent(option.error_ms / advice.predicted_ms if advice.predicted_ms > 0 else 0.0)
+def _percent_of(advice: Advice, saving: Saving) -> str:
+    return units.percent(saving.error_ms / advice.predicted_ms if advice.predicted_ms > 0 else 0.0)

@@ -48,19 +48,19 @@ def command(
     $ edgetime explain here.timemodel.json --op conv_2d --html page.html
     """
     from timemodel import TimeModel
-    from timemodel.explain import explain, statements, summary
+    from timemodel.explain import explain, findings, summary
 
     with Terminal(json) as out:
         loaded = TimeModel.load(model)
         key = find_setting(loaded.settings, setting)
         chosen = loaded.setting(key)
-        texts = explain(chosen, op, found := statements(chosen, op))
+        texts = explain(chosen, op, found := findings(chosen, op))
         out.json(
             {
                 "device": loaded.device,
                 "setting": key,
                 "settings": list(loaded.settings),
-                "statements": [statement.to_dict() for statement in found],
+                "findings": [finding.to_dict() for finding in found],
                 "rules": texts,
             }
         )

@@ -11,6 +11,8 @@ import typer
 from edgetime import units
 from edgetime.terminal import JsonOption, Terminal
 
+_CHECK = "When is the file good enough?"
+
 
 class Quantize(str, Enum):
     """Precisions of a `.tflite` file."""
@@ -56,17 +58,31 @@ def command(
             metavar="D.npz",
             help="Data to compare the file with the Keras model on, of the kinds that --calibration takes; "
             "default: what --calibration names, else random inputs.",
+            rich_help_panel=_CHECK,
         ),
     ] = None,
     max_drop: Annotated[
-        float, typer.Option(metavar="POINTS", help="Accuracy that may be lost, in percentage points.")
+        float,
+        typer.Option(
+            metavar="POINTS", help="Accuracy that may be lost, in percentage points.", rich_help_panel=_CHECK
+        ),
     ] = 1.0,
     min_agreement: Annotated[
         float,
-        typer.Option(metavar="SHARE", help="Share of rows that must keep their class, without labels."),
+        typer.Option(
+            metavar="SHARE",
+            help="Share of rows that must keep their class, without labels.",
+            rich_help_panel=_CHECK,
+        ),
     ] = 0.95,
     allow_drop: Annotated[
-        bool, typer.Option("--allow-drop", help="Write the file whatever is lost.", show_default=False)
+        bool,
+        typer.Option(
+            "--allow-drop",
+            help="Write the file whatever is lost.",
+            show_default=False,
+            rich_help_panel=_CHECK,
+        ),
     ] = False,
     input_shape: Annotated[
         list[str] | None,

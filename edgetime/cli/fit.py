@@ -12,6 +12,8 @@ from edgetime.terminal import JsonOption, Terminal, fit_table
 from profiler.errors import UsageError
 from profiler.files import check_writable
 
+_TABLE = "Learn from a table in place of a profile"
+
 
 def command(
     output: Annotated[
@@ -26,6 +28,7 @@ def command(
         typer.Option(
             metavar="T.csv",
             help="A table of measured layers (.csv, .csv.gz) in place of a profile; repeatable.",
+            rich_help_panel=_TABLE,
         ),
     ] = None,
     networks: Annotated[
@@ -34,10 +37,16 @@ def command(
             metavar="LAYERS",
             help="The table holds times of whole networks; their layers are in this file (.jsonl, .jsonl.gz) "
             "or folder of .tflite files.",
+            rich_help_panel=_TABLE,
         ),
     ] = None,
     device: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Whose times to take from a table of several devices.")
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Whose times to take from a table of several devices.",
+            rich_help_panel=_TABLE,
+        ),
     ] = None,
     time_unit: tables.TimeUnitOption = None,
     like: Annotated[
@@ -45,6 +54,7 @@ def command(
         typer.Option(
             metavar="OTHER.timemodel.json",
             help="Keep the splits of this time model and fit its leaves to the table: for few measurements.",
+            rich_help_panel=_TABLE,
         ),
     ] = None,
     json: JsonOption = False,

@@ -18,6 +18,9 @@ from edgetime.terminal import (
     views,
 )
 
+_MEASURE = "Measure as well"
+_TABLE = "Layers of a table in place of networks"
+
 
 def command(
     model: ModelArgument,
@@ -26,12 +29,20 @@ def command(
         typer.Argument(metavar="[NET…]", help="Network files (.tflite, .keras) or folders of them."),
     ] = None,
     measure: Annotated[
-        bool, typer.Option("--measure", help="Run each network as well and compare.", show_default=False)
+        bool,
+        typer.Option(
+            "--measure",
+            help="Run each network as well and compare.",
+            show_default=False,
+            rich_help_panel=_MEASURE,
+        ),
     ] = False,
     target: Annotated[
         str | None,
         typer.Option(
-            metavar="TARGET", help="Where to measure; default: where the model's profile was measured."
+            metavar="TARGET",
+            help="Where to measure; default: where the model's profile was measured.",
+            rich_help_panel=_MEASURE,
         ),
     ] = None,
     setting: SettingOption = None,
@@ -43,18 +54,28 @@ def command(
     table: Annotated[
         Path | None,
         typer.Option(
-            metavar="T.csv", help="Predict the layers of a table (.csv, .csv.gz) in place of networks."
+            metavar="T.csv",
+            help="Predict the layers of a table (.csv, .csv.gz) in place of networks.",
+            rich_help_panel=_TABLE,
         ),
     ] = None,
     output: Annotated[
         Path | None,
         typer.Option(
-            "-o", "--output", metavar="P.csv", help="With --table: where to write its rows with predictions."
+            "-o",
+            "--output",
+            metavar="P.csv",
+            help="With --table: where to write its rows with predictions.",
+            rich_help_panel=_TABLE,
         ),
     ] = None,
     device: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="With --table: whose rows to take from one of several devices."),
+        typer.Option(
+            metavar="NAME",
+            help="With --table: whose rows to take from one of several devices.",
+            rich_help_panel=_TABLE,
+        ),
     ] = None,
     json: JsonOption = False,
 ) -> None:

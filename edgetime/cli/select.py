@@ -16,7 +16,7 @@ from edgetime.terminal import (
 )
 
 if TYPE_CHECKING:
-    from selector.candidates import Candidate
+    from selector.candidates import NetworkOption
     from selector.selection import Selection
 
 
@@ -110,7 +110,7 @@ def _shown(found: Selection) -> list[RenderableType]:
     return [table(list(columns), rows), "", f"Times predicted for {found.device}; {judged}"]
 
 
-def _marks(found: Selection, candidate: Candidate, on_front: bool) -> list[str]:
+def _marks(found: Selection, candidate: NetworkOption, on_front: bool) -> list[str]:
     """What is to be said of one candidate, in few words."""
     marks = ["recommended"] if candidate is found.recommended else []
     if on_front and found.judged_on:

@@ -28,7 +28,11 @@ class TimeUnit(str, Enum):
 
 TimeUnitOption = Annotated[
     TimeUnit | None,
-    typer.Option("--time-unit", help="Unit of the table's times; default: what the column's name says."),
+    typer.Option(
+        "--time-unit",
+        help="Unit of the table's times; default: what the column's name says.",
+        rich_help_panel="Learn from a table in place of a profile",
+    ),
 ]
 
 

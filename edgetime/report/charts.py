@@ -17,59 +17,43 @@ from typing import TYPE_CHECKING, Any
 from edgetime import units
 
 if TYPE_CHECKING:
-    from timemodel.explain import Dependence, Staircase
+    from timemodel.explain import Dependence
+    from timemodel.staircases import Staircase
 
 
-def staircase(steps: Mapping[str, Any]) -> dict[str, Any]:
-    """Measured points and the model's line over one width, from `TimeModel.staircase`."""
-    fixed = ", ".join(
-        f"{key.replace('_', ' ')} {value}" for key, value in dict(steps.get("fixed", {})).items()
-    )
-    measured_x, measured_y = list(steps.get("x", ())), list(steps.get("measured_ms", ()))
-    series = [
-        {
-            "name": "model",
-            "x": _numbers(steps["x_line"]),
-            "y": _numbers(steps["predicted_ms"]),
-            "kind": "line",
-            "color": "model",
-        },
-        {
-            "name": "measured",
-            "x": _numbers(measured_x),
-            "y": _numbers(measured_y),
-            "kind": "points",
-            "color": "points",
-            "text": [f"{x:g}: {units.ms(y)}" for x, y in zip(measured_x, measured_y, strict=True)],
-        },
-    ]
-    return {
-        "title": str(steps["title"]),
-        "caption": fixed,
-        "x_title": str(steps.get("x_title", "output channels")),
-        "y_title": "ms",
-        "log": False,
-        "series": [one for one in series if one["x"]],
-    }
-
-
-def measured_staircase(steps: Staircase, title: str, x_title: str) -> dict[str, Any]:
-    """Measured points, the model's line, and between which times 90% of layers lie."""
-    chart = staircase(
-        {
-            "x": steps.x, "measured_ms": steps.measured_ms, "x_line": steps.x_line, "predicted_ms": steps.predicted_ms,
-            "title": title, "x_title": x_title,
-        }
-    )  # fmt: skip
+def staircase(steps: Staircase, title: str, x_title: str, interval: bool = False) -> dict[str, Any]:
+    """Measured points and the model's line; with `interval` also between which times 90% of layers lie."""
     band = {
         "name": "90% interval",
-        "x": _numbers(steps.x_line),
+        "x": _numbers(steps.line_widths),
         "y": _numbers(steps.high_ms),
         "low": _numbers(steps.low_ms),
         "kind": "band",
         "color": "model",
     }
-    return {**chart, "caption": steps.layer, "series": [band, *chart["series"]]}
+    line = {
+        "name": "model",
+        "x": _numbers(steps.line_widths),
+        "y": _numbers(steps.predicted_ms),
+        "kind": "line",
+        "color": "model",
+    }
+    points = {
+        "name": "measured",
+        "x": _numbers(steps.widths),
+        "y": _numbers(steps.measured_ms),
+        "kind": "points",
+        "color": "points",
+        "text": [f"{x:g}: {units.ms(y)}" for x, y in zip(steps.widths, steps.measured_ms, strict=True)],
+    }
+    return {
+        "title": title,
+        "caption": steps.layer,
+        "x_title": x_title,
+        "y_title": "ms",
+        "log": False,
+        "series": [*([band] if interval else []), line, points],
+    }
 
 
 def dependence(found: Dependence) -> dict[str, Any]:

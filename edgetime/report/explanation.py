@@ -13,7 +13,7 @@ from profiler.files import write_text
 
 if TYPE_CHECKING:
     from timemodel import TimeModel
-    from timemodel.explain import Statement
+    from timemodel.explain import Finding
     from timemodel.model import OperatorModel
 
 FIRST_OPS = ("conv_2d", "depthwise_conv_2d", "fully_connected")
@@ -39,10 +39,10 @@ def write_explanation(
 
 def explanation_page(model: TimeModel, op: str | None = None, setting: str | None = None) -> Page:
     """Put the page together; see `write_explanation`."""
-    from timemodel.explain import explain_runtime, how_sure, statements
+    from timemodel.explain import explain_runtime, findings, how_sure
 
     chosen = model.setting(setting)
-    found = statements(chosen, op)
+    found = findings(chosen, op)
     known = sorted((key for key in model.operators(setting) if op in (None, key[0])), key=_usual_first)
     models = [chosen.operators[key] for key in known]
     page = Page(f"What {model.device} likes" + (f": {op}" if op else ""))
@@ -83,8 +83,9 @@ def explanation_page(model: TimeModel, op: str | None = None, setting: str | Non
     return page
 
 
-def _operator(page: Page, model: OperatorModel, found: Sequence[Statement], unfolded: bool) -> None:
-    from timemodel.explain import dependences, drawing, staircases
+def _operator(page: Page, model: OperatorModel, found: Sequence[Finding], unfolded: bool) -> None:
+    from timemodel.explain import dependences, drawing
+    from timemodel.staircases import staircases
 
     error = model.error
     page.open(
@@ -94,7 +95,7 @@ def _operator(page: Page, model: OperatorModel, found: Sequence[Statement], unfo
     if found:
         page.points([_point(s, named=False) for s in found])
     width = "channels" if model.op == "depthwise_conv_2d" else "output channels"
-    steps = [charts.measured_staircase(one, "time over width", width) for one in staircases(model)]
+    steps = [charts.staircase(one, "time over width", width, interval=True) for one in staircases(model)]
     if steps:
         page.figures(steps)
     lines = [charts.dependence(one) for one in dependences(model)]
@@ -120,10 +121,10 @@ def _errors(page: Page, models: Sequence[OperatorModel]) -> None:
     )  # fmt: skip
 
 
-def _point(statement: Statement, named: bool) -> tuple[str, str, str]:
-    name = f"{statement.op} {statement.dtype}: " if named else ""
-    seen = "" if statement.measured is None else f"; measured on one layer: {statement.measured:.2f} times"
-    return statement.kind, name + statement.text, f"{statement.evidence.text}{seen}"
+def _point(finding: Finding, named: bool) -> tuple[str, str, str]:
+    name = f"{finding.op} {finding.dtype}: " if named else ""
+    seen = "" if finding.measured is None else f"; measured on one layer: {finding.measured:.2f} times"
+    return finding.kind, name + finding.text, f"{finding.evidence.text}{seen}"
 
 
 def _usual_first(key: tuple[str, str]) -> tuple[int, int, str]:

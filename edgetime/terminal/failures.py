@@ -8,13 +8,14 @@ import os
 import signal
 import sys
 import traceback
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
 import typer
 
-from profiler.errors import EdgetimeError
+from profiler.errors import EdgetimeError, EdgetimeWarning
 
 EXTRA_MODULES = frozenset({"tensorflow", "keras", "optuna", "ai_edge_quantizer"})
 """What ``pip install "edgetime[compress]"`` adds."""
@@ -55,6 +56,23 @@ def told() -> Iterator[None]:
         if sentence:
             print(f"edgetime: {sentence}", file=sys.stderr)
         raise typer.Exit(status) from error
+
+
+@contextlib.contextmanager
+def plain_warnings() -> Iterator[None]:
+    """Show edgetime's own warnings as sentences on stderr, without the place in the code that they come from."""
+    show = warnings.showwarning
+
+    def show_plainly(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+        if not issubclass(category, EdgetimeWarning):
+            show(message, category, *place, **more)
+            return
+        for sentence in str(message).split("\n"):
+            print(f"warning: {sentence}", file=sys.stderr)
+
+    with warnings.catch_warnings():
+        warnings.showwarning = show_plainly
+        yield
 
 
 def describe(error: BaseException) -> tuple[str, int]:

@@ -6,19 +6,12 @@ May import `profiler.probes` and below.
 from __future__ import annotations
 
 from profiler.devices import agent
-from profiler.devices.agent import random_values
+from profiler.devices.agent_target import KERNELS, AgentTarget, canary
 from profiler.devices.default import default_target, note_python
-from profiler.devices.setting import Setting, device_name
-from profiler.devices.target import (
-    KERNELS,
-    AgentTarget,
-    LocalTarget,
-    SshTarget,
-    Target,
-    canary,
-    list_targets,
-    open_target,
-)
+from profiler.devices.local import LocalTarget
+from profiler.devices.registry import list_targets, open_target, register_target
+from profiler.devices.ssh import SshTarget
+from profiler.devices.target import Setting, Target, device_name
 
 __all__ = [
     "KERNELS",
@@ -34,5 +27,5 @@ __all__ = [
     "list_targets",
     "note_python",
     "open_target",
-    "random_values",
+    "register_target",
 ]

@@ -1,58 +1,81 @@
-"""Where measurements are made: this machine, or a board over SSH."""
+"""`Target`, a place that measures, and `Setting`, how it runs networks."""
 
 from __future__ import annotations
 
-import contextlib
-import math
-import re
-import shlex
-import shutil
-import sys
-import tempfile
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, BinaryIO
-from urllib.parse import unquote
+from typing import Any, ClassVar
 
-from profiler.devices import agent
-from profiler.devices.default import note_python
-from profiler.devices.setting import Setting, device_name
-from profiler.errors import TargetError, UsageError
+from profiler.errors import UsageError
 
-__all__ = [
-    "KERNELS",
-    "AgentTarget",
-    "LocalTarget",
-    "Setting",
-    "SshTarget",
-    "Target",
-    "canary",
-    "device_name",
-    "list_targets",
-    "open_target",
-]
 
-KERNELS = agent.KERNELS
+@dataclass(frozen=True)
+class Setting:
+    """How a device runs networks: the runtime, its kernels, the number of threads."""
 
-# The agent's source comes over standard input: the board needs no file of ours.
-_BOOTSTRAP = (
-    "import sys;sys.path=[p for p in sys.path if p];b=sys.stdin.buffer;g={'__name__':'agent'};"
-    "exec(compile(b.read(int(b.readline())),'agent.py','exec'),g);g['serve_standard_streams']()"
-)
-_START_S = 120.0
-_LONGEST_PROBE_S = 60.0
-_SLOWEST_LINK = 1e5  # bytes per second
-_DEATHS_IN_A_ROW = 3
+    runtime: str
+    version: str
+    kernels: str = "xnnpack"
+    threads: int = 1
+
+    @property
+    def key(self) -> str:
+        """One line that names the setting, such as ``ai-edge-litert 2.3.0, xnnpack, 1 thread``."""
+        plural = "" if self.threads == 1 else "s"
+        return f"{self.runtime} {self.version}, {self.kernels}, {self.threads} thread{plural}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return {
+            "runtime": self.runtime,
+            "version": self.version,
+            "kernels": self.kernels,
+            "threads": self.threads,
+        }
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> Setting:
+        """Read what `to_dict` wrote."""
+        return cls(str(value["runtime"]), str(value["version"]), str(value["kernels"]), int(value["threads"]))
+
+
+def device_name(fingerprint: Mapping[str, Any]) -> str:
+    """Name a device by its processor and cores, the same under every setting."""
+    cores = int(fingerprint.get("cores", 1))
+    return f"{fingerprint.get('cpu', 'unknown')}, {cores} core{'' if cores == 1 else 's'}"
 
 
 class Target:
     """A place that measures under one setting. A context manager: `close` frees what it holds.
 
-    Subclasses implement `hello`, `time_probe`, `measure_network` and `close`.
+    Subclasses implement `setting`, `hello`, `time_probe` and `measure_network`, and the others where they have
+    more to offer. See `profiler.devices.register_target` for a target of your own, and
+    `profiler.testing.check_target` for the suite that it must pass.
+
+    Attributes
+    ----------
+    name : str
+        What messages call it.
+    specs : dict
+        How a user may write such a target, and what each way offers: rows of ``edgetime targets``.
     """
 
     name: str
+    specs: ClassVar[Mapping[str, str]] = {}
+
+    @classmethod
+    def from_options(cls, options: str) -> Target:
+        """Make a target from what follows ``PREFIX:`` in its specification; the device is not contacted yet.
+
+        Raises
+        ------
+        UsageError
+            An unknown option or value; the message names those that there are.
+        """
+        if options:
+            raise UsageError(f"there are no options, such as {options!r}.")
+        return cls()
 
     @property
     def setting(self) -> Setting:
@@ -66,9 +89,12 @@ class Target:
     def time_probe(self, content: bytes) -> dict[str, Any]:
         """Time one small network given as the bytes of a `.tflite` file.
 
-        Returns ``median_us``, ``min_us``, ``p20_us``, ``spread``, ``samples``, ``canary_us`` and
-        ``disturbed``, or
-        ``error`` where the runtime cannot run it.
+        Returns
+        -------
+        dict
+            ``median_us``, ``min_us``, ``p20_us`` (20th percentile), ``spread`` (interquartile range relative to the
+            median), ``samples``, ``canary_us`` (time of a fixed small network, None where there is none) and
+            ``disturbed`` (something else slowed the device down); or ``error`` where the runtime cannot run it.
 
         Raises
         ------
@@ -94,15 +120,17 @@ class Target:
         Returns
         -------
         dict
-            ``median_us``, ``p90_us``, ``min_us``, ``load_ms``, ``first_ms``, ``samples``, ``canary_us``,
-            ``disturbed``; or ``error``.
+            As for `time_probe`, with ``p90_us``, ``load_ms`` (making it ready) and ``first_ms`` (the first run).
         """
         raise NotImplementedError
 
     def profile_layers(
         self, content: bytes, seconds: float = 1.0, shapes: Sequence[Sequence[int]] = ()
     ) -> dict[str, Any]:
-        """Return the ``events`` of the runtime's profiler, see `profiler.measurement.events`; or ``error``: why not."""
+        """Return one run's ``events`` of the runtime's profiler, or ``error``: why there are none.
+
+        An event is ``[name, type, node, graph, us]``, see `profiler.measurement.Event`.
+        """
         return {"error": f"{self.name} has no profiler"}
 
     def close(self) -> None:
@@ -115,291 +143,3 @@ class Target:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-class AgentTarget(Target):
-    """A target behind an agent process that answers over a pipe."""
-
-    def __init__(self, name: str, threads: int = 1, kernels: str = "xnnpack") -> None:
-        if threads < 1:
-            raise UsageError(f"threads must be at least 1, not {threads}.")
-        if kernels not in KERNELS:
-            raise UsageError(f"Unknown kernels {kernels!r}: choose from {', '.join(KERNELS)}.")
-        self.name = name
-        self.threads = threads
-        self.kernels = kernels
-        self._connection: agent.Connection | None = None
-        self._chatter: BinaryIO | None = None
-        self._fingerprint: dict[str, Any] = {}
-        self._deaths = 0
-
-    def command(self) -> tuple[list[str], bytes]:
-        """Arguments that start the agent, and what to send it first."""
-        raise NotImplementedError
-
-    @property
-    def setting(self) -> Setting:
-        """How this target runs networks."""
-        fingerprint = self.hello()
-        return Setting(fingerprint["runtime"], fingerprint["version"], self.kernels, self.threads)
-
-    def hello(self) -> dict[str, Any]:
-        """Return the device's fingerprint; starts the agent where it does not run."""
-        self._connected()
-        return dict(self._fingerprint)
-
-    def time_probe(self, content: bytes) -> dict[str, Any]:
-        """Time one small network; one that brings the agent down twice is answered with ``error``."""
-        return self._measure({"do": "time"}, content, _LONGEST_PROBE_S)
-
-    def measure_network(
-        self, content: bytes, seconds: float = 2.0, shapes: Sequence[Sequence[int]] = ()
-    ) -> dict[str, Any]:
-        """Measure a whole network."""
-        return self._long("network", content, seconds, shapes)
-
-    def profile_layers(
-        self, content: bytes, seconds: float = 1.0, shapes: Sequence[Sequence[int]] = ()
-    ) -> dict[str, Any]:
-        """Return the events of the runtime's profiler."""
-        return self._long("layers", content, seconds, shapes)
-
-    def _long(
-        self, task: str, content: bytes, seconds: float, shapes: Sequence[Sequence[int]]
-    ) -> dict[str, Any]:
-        if not (math.isfinite(seconds) and seconds > 0):
-            raise UsageError(f"seconds must be above 0, not {seconds}.")
-        request = {"do": task, "seconds": seconds, "shapes": [list(shape) for shape in shapes]}
-        return self._measure(request, content, 300.0 + 20 * seconds)
-
-    def close(self) -> None:
-        """End the agent."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-        if self._chatter is not None:
-            self._chatter.close()
-            self._chatter = None
-
-    def _measure(self, request: dict[str, Any], content: bytes, timeout_s: float) -> dict[str, Any]:
-        timeout_s += len(content) / _SLOWEST_LINK
-        reason = told = ""
-        for _ in range(2):
-            connection = self._connected()
-            try:
-                answer = connection.ask(request, content, timeout_s)
-            except agent.DisconnectedError as error:
-                reason = str(error)
-                timed_out = connection.timed_out
-                told = self._last_words()
-                self.close()
-                if timed_out:
-                    break
-                continue
-            self._deaths = 0
-            return answer
-        self._deaths += 1
-        if self._deaths >= _DEATHS_IN_A_ROW:
-            raise TargetError(
-                f"The agent on {self.name} went down {self._deaths} times in a row ({reason}{told}): "
-                "what was measured is kept; look after the device and run the same command again."
-            )
-        return {"error": f"It brought the agent down: {reason}{told}."}
-
-    def _connected(self) -> agent.Connection:
-        if self._connection is not None:
-            return self._connection
-        try:
-            self._start()
-        except agent.DisconnectedError as error:
-            told = self._last_words()
-            self.close()
-            message = f"The agent on {self.name} does not run ({error}{told}): {self._advice()}"
-            raise TargetError(message) from error
-        except BaseException:
-            self.close()
-            raise
-        assert self._connection is not None
-        return self._connection
-
-    def _start(self) -> None:
-        arguments, preamble = self.command()
-        self._chatter = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as the process)
-        try:
-            self._connection = agent.Connection(arguments, preamble, self._chatter)
-        except OSError as error:
-            raise TargetError(f"Cannot run {arguments[0]} for {self.name}: {error.strerror}.") from error
-        answer = self._checked({"do": "hello"})
-        if answer.get("protocol") != agent.PROTOCOL:
-            raise TargetError(f"The agent on {self.name} belongs to another version of edgetime.")
-        self._fingerprint = dict(answer["fingerprint"])
-        self._checked(
-            {"do": "configure", "threads": self.threads, "kernels": self.kernels}, canary(self.kernels)
-        )
-
-    def _checked(self, request: dict[str, Any], content: bytes = b"") -> dict[str, Any]:
-        assert self._connection is not None
-        answer = self._connection.ask(request, content, _START_S)
-        if "error" in answer:
-            raise TargetError(f"{self.name}: {answer['error']}")
-        return answer
-
-    def _last_words(self) -> str:
-        """Return the end of what the agent wrote to standard error, for a message."""
-        if self._chatter is None:
-            return ""
-        with contextlib.suppress(OSError, ValueError):
-            self._chatter.seek(0)
-            lines = self._chatter.read()[-4000:].decode("utf-8", "replace").split("\n")
-            lines = [line.strip() for line in lines if not line.startswith(("INFO:", "WARNING:"))]
-            lines = [line for line in lines if line]
-            return f"; {lines[-1][:300]}" if lines else ""
-        return ""
-
-    def _advice(self) -> str:
-        return "check that this Python has numpy and ai-edge-litert."
-
-
-class LocalTarget(AgentTarget):
-    """This machine: the agent runs as a process of its own, under this interpreter or another one.
-
-    Parameters
-    ----------
-    threads, kernels
-        The setting; kernels are ``xnnpack``, ``builtin`` or ``reference``.
-    python
-        The interpreter that runs the agent: one with numpy and a LiteRT or tflite-runtime package.
-    """
-
-    def __init__(self, threads: int = 1, kernels: str = "xnnpack", python: str | None = None) -> None:
-        super().__init__("local", threads, kernels)
-        if python is not None and shutil.which(python) is None:
-            raise UsageError(f"There is no Python interpreter {python}: give the path of one after python=.")
-        self.python = python or sys.executable
-
-    def command(self) -> tuple[list[str], bytes]:
-        """Run the agent's file."""
-        return [self.python, str(Path(agent.__file__).resolve()), "--serve"], b""
-
-    def _start(self) -> None:
-        super()._start()
-        note_python(self.python, self._fingerprint)
-
-
-class SshTarget(AgentTarget):
-    """A board that one can log in to: the agent's source is sent over the connection, nothing is left there.
-
-    Parameters
-    ----------
-    host, user, port
-        As for ``ssh``, whose own configuration (keys, host aliases) applies.
-    python
-        The interpreter on the board, with numpy and a LiteRT or tflite-runtime package.
-    """
-
-    def __init__(
-        self,
-        host: str,
-        user: str | None = None,
-        port: int | None = None,
-        threads: int = 1,
-        kernels: str = "xnnpack",
-        python: str = "python3",
-    ) -> None:
-        address = f"{user}@{host}" if user else host
-        super().__init__(f"ssh://{address}{f':{port}' if port else ''}", threads, kernels)
-        self.address = address
-        self.port = port
-        self.python = python
-
-    def command(self) -> tuple[list[str], bytes]:
-        """Run `_BOOTSTRAP` on the board. The far side's shell splits the command, so its parts are quoted."""
-        arguments = ["ssh", "-T", "-o", "ConnectTimeout=20", "-o", "ServerAliveInterval=15"]
-        if self.port:
-            arguments += ["-p", str(self.port)]
-        remote = f"{shlex.quote(self.python)} -c {shlex.quote(_BOOTSTRAP)}"
-        source = Path(agent.__file__).read_bytes()
-        return [*arguments, "--", self.address, remote], b"%d\n" % len(source) + source
-
-    def _advice(self) -> str:
-        return f"check that 'ssh {self.address}' logs in, that its {self.python} has numpy and LiteRT."
-
-
-def canary(kernels: str = KERNELS[0]) -> bytes:
-    """Return the fixed network that agents time beside everything else; profiles of one format share it."""
-    from profiler.operators import conv_2d
-    from profiler.probes import Probe
-
-    size, channels = (8, 8) if kernels == "reference" else (16, 16)
-    return Probe("layer", (conv_2d(size, size, channels, channels),)).build(seed=0)
-
-
-_OPTIONS = ("threads", "kernels", "python")
-_HOST = re.compile(
-    r"(?:(?P<user>[\w.][\w.-]*)@)?(?P<host>[\w.][\w.-]*|\[[0-9a-fA-F:]+\])(?::(?P<port>\d+))?/?"
-)
-
-
-def open_target(spec: str) -> Target:
-    """Make a target from its name: ``local[:threads=N,kernels=K,python=PATH]`` or
-    ``ssh://[user@]host[:port][?…]``.
-
-    The device is not contacted yet.
-
-    Raises
-    ------
-    UsageError
-        An unknown kind of target, option or value; the message names the ones there are.
-    """
-    if spec.startswith("ssh://"):
-        address, _, query = spec[len("ssh://") :].partition("?")
-        match = _HOST.fullmatch(address)
-        if match is None:
-            raise UsageError(f"{spec!r} names no host: write ssh://user@host or ssh://user@host:port.")
-        options = _parse_options(spec, [unquote(part) for part in query.split("&")])
-        port = int(match["port"]) if match["port"] else None
-        if port is not None and not 0 < port < 65536:
-            raise UsageError(f"{spec!r}: the port must be from 1 to 65535.")
-        return SshTarget(match["host"].strip("[]"), match["user"], port, **options)
-    kind, colon, rest = spec.partition(":")
-    if kind == "local":
-        return LocalTarget(**_parse_options(spec, rest.split(",") if colon else []))
-    raise UsageError(
-        f"Unknown target {spec!r}: write local, local:threads=2,kernels=builtin or ssh://user@host; "
-        "'edgetime targets' lists them."
-    )
-
-
-def _parse_options(spec: str, parts: list[str]) -> dict[str, Any]:
-    options: dict[str, Any] = {}
-    for part in parts:
-        if not part:
-            continue
-        name, equals, value = part.partition("=")
-        if name not in _OPTIONS or not equals or not value:
-            raise UsageError(f"{spec!r}: {part!r} is no option; the options are {'=, '.join(_OPTIONS)}=.")
-        if name == "threads":
-            if not value.isascii() or not value.isdigit() or not 0 < int(value) <= 1024:
-                raise UsageError(f"{spec!r}: threads must be a whole number from 1 up, not {value!r}.")
-            options[name] = int(value)
-        else:
-            options[name] = value
-    if options.get("kernels", KERNELS[0]) not in KERNELS:
-        raise UsageError(f"{spec!r}: kernels must be one of {', '.join(KERNELS)}.")
-    return options
-
-
-def list_targets() -> list[dict[str, str]]:
-    """Rows for ``edgetime targets``: how to write a target (``spec``), and what it ``offers``."""
-    local = "profile, predict --measure with times per operator"
-    return [
-        {"spec": "local", "offers": f"this machine, XNNPACK kernels, one thread: {local}"},
-        {"spec": "local:threads=2", "offers": "this machine with more threads"},
-        {"spec": "local:kernels=builtin", "offers": "this machine without XNNPACK"},
-        {"spec": "local:kernels=reference", "offers": "this machine with the plain reference kernels (slow)"},
-        {"spec": "local:python=/path/to/python", "offers": "this machine with the runtime of another Python"},
-        {
-            "spec": "ssh://user@host[:port][?python=/path&threads=2&kernels=builtin]",
-            "offers": "a board over SSH; it needs Python 3.7, numpy, and ai-edge-litert or tflite-runtime",
-        },
-    ]

@@ -6,29 +6,26 @@ Imports no other room of the profiler.
 from __future__ import annotations
 
 from profiler.network.activation_memory import peak_memory_bytes, plan_arena
-from profiler.network.fusion_patterns import ABSORBED, ACTIVATIONS, Neighbours, find_neighbours, role
-from profiler.network.layer import DTYPE_BYTES, WEIGHTED, Layer, Param, Tensor
-from profiler.network.network import Edge, Network
-from profiler.network.process_memory import Footprint, footprint, packed_bytes, patch_bytes, table_bytes
+from profiler.network.fusion_patterns import ACTIVATIONS, FUSION_PATTERNS, FusionMatch, pattern_name
+from profiler.network.layer import DTYPE_BYTES, WEIGHTED, Edge, Layer, Param, Tensor
+from profiler.network.network import Network
+from profiler.network.process_memory import Footprint, footprint, table_bytes
 
 __all__ = [
-    "ABSORBED",
     "ACTIVATIONS",
     "DTYPE_BYTES",
+    "FUSION_PATTERNS",
     "WEIGHTED",
     "Edge",
     "Footprint",
+    "FusionMatch",
     "Layer",
-    "Neighbours",
     "Network",
     "Param",
     "Tensor",
-    "find_neighbours",
     "footprint",
-    "packed_bytes",
-    "patch_bytes",
+    "pattern_name",
     "peak_memory_bytes",
     "plan_arena",
-    "role",
     "table_bytes",
 ]

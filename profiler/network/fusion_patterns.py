@@ -1,15 +1,11 @@
-"""Neighbours in a network that a runtime may run as one operator.
-
-Which of them a runtime does run as one is learned, see `timemodel.runtime.fusion`; this module only says what a pair
-is called and where a network has one.
-"""
+"""Pairs of operators that a runtime may run as one; whether it does is learned, see `timemodel.runtime.fusion`."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from profiler.network.layer import Layer
-from profiler.network.network import Network
+from profiler.network.layer import Edge, Layer
 
 CLAMPS = ("relu", "relu6")
 ACTIVATIONS = (*CLAMPS, "leaky_relu", "logistic", "tanh", "hard_swish", "gelu")
@@ -46,14 +42,14 @@ _INTO_THE_ONE_BEFORE = (
     ("fully_connected", "softmax"),
     ("quantize", "dequantize"),
 )
-ABSORBED = {f"{first}+{second}": 0 for first, second in _INTO_THE_NEXT} | {
+FUSION_PATTERNS = {f"{first}+{second}": 0 for first, second in _INTO_THE_NEXT} | {
     f"{first}+{second}": 1 for first, second in _INTO_THE_ONE_BEFORE
 }
 """By pattern, such as ``pad+conv_2d``: which of the two operators, 0 or 1, costs less where they run as one."""
 
 
 @dataclass(frozen=True)
-class Neighbours:
+class FusionMatch:
     """Two operators in a row; `first` and `second` are positions in the network's list of layers."""
 
     pattern: str
@@ -63,60 +59,50 @@ class Neighbours:
     @property
     def absorbed(self) -> int:
         """Position of the operator that costs less where the two run as one."""
-        return self.second if ABSORBED[self.pattern] else self.first
+        return self.second if FUSION_PATTERNS[self.pattern] else self.first
 
 
-def role(layer: Layer) -> str:
+def pattern_name(layer: Layer) -> str:
     """The operator's name in patterns: ``add_const`` and so on where the other operand is stored in the file."""
     stored = layer.op in _BINARY and any(tensor.constant for tensor in layer.inputs)
     return f"{layer.op}_const" if stored else layer.op
 
 
-def find_neighbours(network: Network) -> list[Neighbours]:
-    """Every pair of `ABSORBED` in `network`, the first of which nothing but the second one reads.
-
-    Found once: the network, which never changes, keeps them.
-    """
-    kept: list[Neighbours] | None = network.__dict__.get("_neighbours")
-    if kept is None:
-        kept = network.__dict__["_neighbours"] = _search(network)
-    return kept
-
-
-def _search(network: Network) -> list[Neighbours]:
-    if len(network.edges) != len(network.layers):
+def find_matches(layers: Sequence[Layer], edges: Sequence[Edge], outputs: Sequence[int]) -> list[FusionMatch]:
+    """Every match of `FUSION_PATTERNS` in a network: pairs the first of which nothing but the second one reads."""
+    if len(edges) != len(layers):
         return []
     # The one layer that reads a tensor, or -1 where there are several.
     reader: dict[int, int] = {}
-    for position, edge in enumerate(network.edges):
+    for position, edge in enumerate(edges):
         for tensor in edge.inputs:
             reader[tensor] = position if reader.get(tensor, position) == position else -1
-    for tensor in network.outputs:
+    for tensor in outputs:
         reader[tensor] = -1
-    roles: dict[int, str] = {}
+    names: dict[int, str] = {}
     found = []
-    for position, edge in enumerate(network.edges):
+    for position, edge in enumerate(edges):
         user = reader.get(edge.outputs[0], -1) if len(edge.outputs) == 1 else -1
         if user < 0:
             continue
         for one in (position, user):
-            if one not in roles:
-                roles[one] = role(network.layers[one])
-        pattern = f"{roles[position]}+{roles[user]}"
-        if pattern in ABSORBED and _fits(network, position, user):
-            found.append(Neighbours(pattern, position, user))
+            if one not in names:
+                names[one] = pattern_name(layers[one])
+        pattern = f"{names[position]}+{names[user]}"
+        if pattern in FUSION_PATTERNS and _fits(layers, edges, position, user):
+            found.append(FusionMatch(pattern, position, user))
     return found
 
 
-def _fits(network: Network, first: int, second: int) -> bool:
+def _fits(layers: Sequence[Layer], edges: Sequence[Edge], first: int, second: int) -> bool:
     """Whether the two could run as one at all."""
-    before, after = network.layers[first], network.layers[second]
-    if network.edges[first].graph != network.edges[second].graph or before.repeat != after.repeat:
+    before, after = layers[first], layers[second]
+    if edges[first].graph != edges[second].graph or before.repeat != after.repeat:
         return False
     if before.op == "pad":
         return after.params.get("padding") == "valid"
     if before.op == "logistic":  # a gate on something else is not one operator: only x * sigmoid(x) is
-        return network.edges[first].inputs[0] in network.edges[second].inputs
+        return edges[first].inputs[0] in edges[second].inputs
     if after.op in CLAMPS:
         return before.params.get("activation", "none") == "none"
     return True

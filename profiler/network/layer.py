@@ -6,28 +6,8 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from functools import cached_property
-else:
-
-    class cached_property:  # noqa: N801 (stands for the one of functools)
-        """``functools.cached_property`` without its lock, which before Python 3.12 cost more than what is kept."""
-
-        def __init__(self, work):
-            self.work = work
-            self.__doc__ = work.__doc__
-
-        def __set_name__(self, owner, name):
-            self.name = name
-
-        def __get__(self, instance, owner=None):
-            if instance is None:
-                return self
-            value = instance.__dict__[self.name] = self.work(instance)
-            return value
-
+from functools import cached_property
+from typing import Any
 
 DTYPE_BYTES: Mapping[str, float] = {
     "float32": 4, "float16": 2, "bfloat16": 2, "float64": 8, "int64": 8, "uint64": 8, "int32": 4, "uint32": 4,
@@ -58,6 +38,19 @@ class Tensor:
     def nbytes(self) -> int:
         """Bytes that the elements take."""
         return math.ceil(self.size * DTYPE_BYTES.get(self.dtype, 4))
+
+
+@dataclass(frozen=True)
+class Edge:
+    """The tensors that one layer reads and writes, as positions in `profiler.network.Network.tensors`.
+
+    `graph` is 0 for layers of the main graph, else the subgraph of the file (a loop's body, a branch) that
+    it stands in.
+    """
+
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    graph: int = 0
 
 
 @dataclass(frozen=True)

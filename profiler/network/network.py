@@ -5,20 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from profiler.network.layer import Layer, Tensor
-
-
-@dataclass(frozen=True)
-class Edge:
-    """The tensors that one layer reads and writes, as positions in `Network.tensors`.
-
-    `graph` is 0 for layers of the main graph, else the subgraph of the file (a loop's body, a branch) that
-    it stands in.
-    """
-
-    inputs: tuple[int, ...]
-    outputs: tuple[int, ...]
-    graph: int = 0
+from profiler.network.fusion_patterns import FusionMatch, find_matches
+from profiler.network.layer import Edge, Layer, Tensor
 
 
 @dataclass(frozen=True)
@@ -81,3 +69,8 @@ class Network:
         for layer in self.layers:
             totals[layer.dtype] = totals.get(layer.dtype, 0.0) + layer.macs * layer.repeat + 1e-6
         return max(totals, key=lambda dtype: totals[dtype]) if totals else "float32"
+
+    @cached_property
+    def fusion_matches(self) -> tuple[FusionMatch, ...]:
+        """Every pair of operators that a runtime may run as one."""
+        return tuple(find_matches(self.layers, self.edges, self.outputs))

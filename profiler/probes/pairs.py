@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from profiler.network import ABSORBED, ACTIVATIONS, Layer
+from profiler.network import ACTIVATIONS, FUSION_PATTERNS, Layer
 from profiler.operators import constructors as shapes
 from profiler.probes.probe import Probe
 
@@ -38,9 +38,7 @@ def plan_pairs(dtype: str) -> list[Probe]:
 
 def pattern_of(probe: Probe) -> str:
     """The pattern that a pair probe shows, empty where it shows none."""
-    from profiler.network import find_neighbours
-
-    found = find_neighbours(probe.network)
+    found = probe.network.fusion_matches
     return found[0].pattern if len(found) == 1 else ""
 
 
@@ -85,7 +83,7 @@ def _producers_and_followers(side: int, channels: int, dtype: str) -> Iterator[t
         "mul_const": constant("mul", shape),
         "max_pool_2d": pool,
     }
-    for pattern in ABSORBED:
+    for pattern in FUSION_PATTERNS:
         first, second = pattern.split("+")
         known = dtype == "float32" or second != "gelu"
         if first in producers and second in ACTIVATIONS and known:

@@ -35,7 +35,7 @@ class StaticPolicy:
     sha256
         Of the file's bytes when it was chosen; empty where unknown.
     candidates
-        What it was chosen from, as `Candidate.to_dict` gives it.
+        What it was chosen from, as `NetworkOption.to_dict` gives it.
     """
 
     network: Path

@@ -1,22 +1,31 @@
 """Which widths and which number type to change in a network, and what that would save.
 
-May import `timemodel.model` and below.
+`advise` returns `Advice`, which holds the other results. May import `timemodel.staircases` and below.
 """
 
 from __future__ import annotations
 
-from timemodel.advise.advice import advise, candidate_widths
-from timemodel.advise.precision import NumberType, OperatorInType, number_types
-from timemodel.advise.results import Advice, GroupAdvice, Together, WidthOption
+from timemodel.advise.advice import NetworkTimer, advise
+from timemodel.advise.precision import number_types
+from timemodel.advise.results import (
+    Advice,
+    CombinedChange,
+    GroupAdvice,
+    NumberType,
+    OperatorInType,
+    Saving,
+    WidthOption,
+)
 
 __all__ = [
     "Advice",
+    "CombinedChange",
     "GroupAdvice",
+    "NetworkTimer",
     "NumberType",
     "OperatorInType",
-    "Together",
+    "Saving",
     "WidthOption",
     "advise",
-    "candidate_widths",
     "number_types",
 ]

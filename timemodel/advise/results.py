@@ -1,4 +1,4 @@
-"""What `timemodel.advise.advice.advise` finds: plain values that print and become JSON."""
+"""What `advise` finds: plain values that print and become JSON."""
 
 from __future__ import annotations
 
@@ -6,27 +6,85 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from timemodel.advise.precision import NumberType
-
 
 @dataclass(frozen=True)
-class WidthOption:
-    """Another width, and what the whole network would take with it.
+class Saving:
+    """What a changed network would take.
 
-    `saving_ms` is what it would take less than now (negative: more), `saving_share` the same as a share of
-    now. `error_ms` is by how much the saving may be off (90%).
+    Parameters
+    ----------
+    predicted_ms
+        Of the whole network.
+    saving_ms, saving_share
+        How much less than now that is (negative: more), and as a share of now.
+    error_ms
+        By how much the saving may be off (90%).
     """
 
-    width: int
     predicted_ms: float
     saving_ms: float
     saving_share: float
-    error_ms: float = 0.0
+    error_ms: float
 
     @property
     def sure(self) -> bool:
         """Whether it saves more than the model may be wrong."""
         return self.saving_ms > self.error_ms
+
+
+@dataclass(frozen=True)
+class WidthOption(Saving):
+    """A network with another `width` of one group of channels."""
+
+    width: int
+
+
+@dataclass(frozen=True)
+class CombinedChange(Saving):
+    """A network with other widths of several groups; `changes` are (group, width)."""
+
+    changes: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True)
+class OperatorInType:
+    """All layers of one operator in a network, now and in another number type, in ms.
+
+    `error_ms` is by how much (90%) the difference may be off, `measured` whether the operator was measured there.
+    """
+
+    op: str
+    layers: int
+    now_ms: float
+    other_ms: float
+    error_ms: float
+    measured: bool
+
+    @property
+    def slower(self) -> bool:
+        """Whether it surely takes longer there."""
+        return self.other_ms - self.now_ms > self.error_ms
+
+    @property
+    def faster(self) -> bool:
+        """Whether it surely takes less there."""
+        return self.now_ms - self.other_ms > self.error_ms
+
+
+@dataclass(frozen=True)
+class NumberType(Saving):
+    """A network in another number type.
+
+    Parameters
+    ----------
+    dtype
+        Such as ``int8``: everything quantised, inputs and outputs too; ``dynamic_int8``: weights only.
+    operators
+        What differs most comes first.
+    """
+
+    dtype: str
+    operators: tuple[OperatorInType, ...]
 
 
 @dataclass(frozen=True)
@@ -64,20 +122,6 @@ class GroupAdvice:
 
 
 @dataclass(frozen=True)
-class Together:
-    """Several changes at once, predicted on the network that has them all.
-
-    `changes` are (group, width); the other fields are those of `WidthOption`.
-    """
-
-    changes: tuple[tuple[int, int], ...]
-    predicted_ms: float
-    saving_ms: float
-    saving_share: float
-    error_ms: float = 0.0
-
-
-@dataclass(frozen=True)
 class Advice:
     """Advice on one network; see `advise`.
 
@@ -86,7 +130,7 @@ class Advice:
     top
         The nearest change of each group that saves more than the model's error, most saving first, as
         (group, option).
-    together
+    combined
         What the first three of `top` save when all are made; None where there are fewer than two.
     unsure
         Where `top` is empty: the change that is predicted to save most, which the model is not sure of.
@@ -99,7 +143,7 @@ class Advice:
     groups: tuple[GroupAdvice, ...]
     top: tuple[tuple[int, WidthOption], ...]
     notes: tuple[str, ...] = ()
-    together: Together | None = None
+    combined: CombinedChange | None = None
     unsure: tuple[int, WidthOption] | None = None
     number_types: tuple[NumberType, ...] = ()
 
@@ -110,7 +154,7 @@ class Advice:
             "predicted_ms": self.predicted_ms,
             "groups": [asdict(group) for group in self.groups],
             "top": [self._change(*change) for change in self.top],
-            "together": None if self.together is None else asdict(self.together),
+            "combined": None if self.combined is None else asdict(self.combined),
             "unsure": None if self.unsure is None else self._change(*self.unsure),
             "number_types": [asdict(kind) for kind in self.number_types],
             "notes": list(self.notes),
@@ -134,7 +178,7 @@ class Advice:
                 "name": group.name,
                 "channels": str(group.width),
                 "narrower": _texts(group.narrower),
-                "wider": ", ".join(_text(o) if o.sure else f"{o.width} (free)" for o in group.wider),
+                "wider": _texts(group.wider),
             }
             for group in self.groups
             if not group.fixed
@@ -142,9 +186,6 @@ class Advice:
 
 
 def _texts(options: Sequence[WidthOption]) -> str:
-    return ", ".join(_text(o) for o in options)
-
-
-def _text(option: WidthOption) -> str:
     # Adding 0 turns -0.0 into 0.0, which reads better.
-    return f"{option.width} ({round(-100 * option.saving_share, 1) + 0:+.1f}%)"
+    shares = [f"{round(-100 * o.saving_share, 1) + 0:+.1f}%" if o.sure else "free" for o in options]
+    return ", ".join(f"{option.width} ({share})" for option, share in zip(options, shares, strict=True))

@@ -1,7 +1,7 @@
-"""Why a layer of other widths takes less time: which step of the staircase, fewer multiplications, nearer data.
+"""Why a layer of other widths takes less time: fewer steps of the staircase, fewer multiplications, nearer data.
 
-The words rest on the tree's own predictions: that widths of one tile cost the same is only said where the model says so for
-this very layer.
+The words rest on the tree's own predictions: that the widths of a step cost the same is only said where the model says
+so for this very layer.
 """
 
 from __future__ import annotations
@@ -11,23 +11,22 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from profiler.network import Layer, Network
+from profiler.network import Layer, Network, Tensor
 from timemodel.explain.evidence import why
 from timemodel.features import geometry, kernel_of
-from timemodel.model import OperatorModel, SettingModel, width_of, with_width
+from timemodel.model import WITH_WIDTH, OperatorModel, SettingModel, width_of, with_width
 from timemodel.runtime import factors
+from timemodel.staircases import step_around, step_ends, time_over_width
 
-SAME = 0.06
-"""Widths of a tile whose predicted times differ by less cost the same."""
+_SAME = 0.06
+"""Widths of a step whose predicted times differ by less cost the same."""
 
-_STEEP = 3.0
-"""A step is one channel that costs so many times what channels cost on average."""
 _BEYOND = 130
 """How far beyond a width the end of its step is looked for: twice the widest tile."""
+
 _MOST = 0.6
 _NOTICED = 0.2
 _NO_DIFFERENCE = 0.01
-_RESIZED = ("conv_2d", "depthwise_conv_2d", "fully_connected")
 
 
 @dataclass(frozen=True)
@@ -46,14 +45,13 @@ class Reason:
     evidence: str = ""
 
 
-def traffic_ms(setting: SettingModel, network: Network) -> np.ndarray:
+def cache_traffic_ms(setting: SettingModel, network: Network) -> np.ndarray:
     """The part ``[layers]`` of each layer's predicted time in ms that is its data coming from beyond the cache."""
     whole = setting.in_network_ms(network).predicted_ms
     together = np.array([setting.terms.together.get(layer.dtype, 1.0) for layer in network.layers])
     alone = setting.layer_times(network.layers).predicted_ms
-    return np.maximum(
-        whole - alone * factors(network, setting.terms.remaining, setting.terms.kept) * together, 0.0
-    )
+    fused = alone * factors(network, setting.terms.remaining, setting.terms.kept)
+    return np.maximum(whole - fused * together, 0.0)
 
 
 def reason(
@@ -75,23 +73,21 @@ def reason(
     was_ms, saved_ms
         What `old` took in its network, and how much of that is gone.
     nearer_ms
-        How much of `saved_ms` is data that no longer comes from beyond the cache (`traffic_ms`).
+        How much of `saved_ms` is data that no longer comes from beyond the cache (`cache_traffic_ms`).
     """
     nearer = abs(nearer_ms) >= _NOTICED * abs(saved_ms) and abs(nearer_ms) > _NO_DIFFERENCE * was_ms
     data = "its data is more often found in the cache" if nearer_ms > 0 else "more of its data left the cache"
     if old == new:
         return Reason(f"unchanged; {data}" if nearer else "unchanged")
-    parts = _changes(old, new)
+    changes = _changes(old, new)
+    widths = ", ".join(f"{name} {a} -> {b}" for name, a, b in changes)
+    text = f"{widths}: {_work(old, new)}" if widths else _work(old, new)
     model = None if setting is None else setting.find(kernel_of(old), old.dtype)[0]
-    if not isinstance(model, OperatorModel):
-        texts = [f"{name} {a} -> {b}" for name, a, b in parts]
-        return Reason(f"{', '.join(texts)}: {_work(old, new)}" if texts else _work(old, new))
-    assert setting is not None
+    if setting is None or not isinstance(model, OperatorModel):
+        return Reason(text)
     call_ms = setting.terms.overhead_ms
-    if old.op in _RESIZED and kernel_of(old) == old.op and len(old.inputs) > 1:
-        text = _of_widths(model, old, new, parts, call_ms)
-    else:
-        text = f"{', '.join(f'{name} {a} -> {b}' for name, a, b in parts)}: {_work(old, new)}"
+    if old.op in WITH_WIDTH and kernel_of(old) == old.op and len(old.inputs) > 1:
+        text = _of_widths(model, old, new, changes, call_ms)
     if nearer:
         text += f"; {data}"
     if abs(saved_ms) <= _NO_DIFFERENCE * was_ms:
@@ -103,30 +99,30 @@ def reason(
 
 
 def _changes(old: Layer, new: Layer) -> list[tuple[str, int, int]]:
-    """What is called how in a layer, before and after; only what differs."""
-    found = []
+    """The widths of a layer that differ: name, before, after."""
     if old.op in ("conv_2d", "fully_connected", "transpose_conv") and len(old.inputs) > 1:
-        noun = "units" if old.op == "fully_connected" else "channels"
-        found.append((f"output {noun}", _last(old.outputs), _last(new.outputs)))
-        found.append(("inputs" if noun == "units" else "input channels", _read(old), _read(new)))
+        names = (
+            ("output units", "inputs")
+            if old.op == "fully_connected"
+            else ("output channels", "input channels")
+        )
     else:
-        found.append(("channels", _last(old.outputs), _last(new.outputs)))
-        found.append(("input channels", _read(old), _read(new)))
-        if found[0][1:] == found[1][1:]:
-            found.pop()
-    return [(name, a, b) for name, a, b in found if a != b]
+        names = ("channels", "input channels")
+    widths = [(_channels(old.outputs), _channels(new.outputs)), (_read(old), _read(new))]
+    if names[0] == "channels" and widths[0] == widths[1]:
+        widths.pop()
+    return [(name, a, b) for name, (a, b) in zip(names, widths, strict=False) if a != b]
 
 
-def _last(tensors: Sequence[object]) -> int:
-    shape = getattr(tensors[0], "shape", ()) if tensors else ()
-    return int(shape[-1]) if shape else 1
+def _channels(tensors: Sequence[Tensor]) -> int:
+    return tensors[0].shape[-1] if tensors and tensors[0].shape else 1
 
 
 def _read(layer: Layer) -> int:
     """Channels (or inputs of a fully connected layer) that a layer reads."""
     if layer.op == "fully_connected" and len(layer.inputs) > 1:
-        return _last(layer.inputs[1:])
-    return _last(layer.activations or layer.inputs)
+        return _channels(layer.inputs[1:])
+    return _channels(layer.activations or layer.inputs)
 
 
 def _bytes(layer: Layer) -> int:
@@ -135,86 +131,53 @@ def _bytes(layer: Layer) -> int:
 
 def _work(old: Layer, new: Layer) -> str:
     """How much less there is to do: ``62% fewer multiplications``."""
-    was, now, what = (
-        (old.macs, new.macs, "multiplications") if old.macs else (_bytes(old), _bytes(new), "bytes to move")
-    )
-    if not was or now == was:
+    if old.macs:
+        return _fewer(old.macs, new.macs, "multiplications")
+    return _fewer(_bytes(old), _bytes(new), "bytes to move")
+
+
+def _fewer(before: int, after: int, what: str = "multiplications") -> str:
+    if not before or after == before:
         return f"as many {what}"
-    share = abs(now / was - 1)
-    return f"{share:.0%} {'fewer' if now < was else 'more'} {what}"
+    return f"{abs(after / before - 1):.0%} {'fewer' if after < before else 'more'} {what}"
 
 
 def _of_widths(
-    model: OperatorModel, old: Layer, new: Layer, parts: Sequence[tuple[str, int, int]], call_ms: float
+    model: OperatorModel, old: Layer, new: Layer, changes: Sequence[tuple[str, int, int]], call_ms: float
 ) -> str:
-    """Output and input widths told apart: first the output becomes narrower, then the input."""
+    """What output and input widths each do: first the output becomes narrower, then the input."""
     narrowed = with_width(old, width_of(new))
     times = model.predict_ms(geometry([old, narrowed, new]))
-    saved = {True: float(times[0] - times[1]), False: float(times[1] - times[2])}
-    whole = sum(saved.values())
+    saved_by_output, saved_by_input = float(times[0] - times[1]), float(times[1] - times[2])
+    saved = saved_by_output + saved_by_input
     texts = []
-    for name, a, b in parts:
-        out = name in ("output channels", "output units", "channels")
-        text = f"{name} {a} -> {b}: {_step(model, old, a, b, call_ms) if out else _fewer(a, b)}"
-        if len(parts) > 1 and whole > 0 and saved[out] >= _MOST * whole:
+    for name, a, b in changes:
+        of_output = name in ("output channels", "output units", "channels")
+        text = f"{name} {a} -> {b}: {_steps(model, old, a, b, call_ms) if of_output else _fewer(a, b)}"
+        part = saved_by_output if of_output else saved_by_input
+        if len(changes) > 1 and saved > 0 and part >= _MOST * saved:
             text += ", most of it"
         texts.append(text)
     return "; ".join(texts) if texts else _work(old, new)
 
 
-def _fewer(before: int, after: int) -> str:
-    share = abs(after / before - 1)
-    return f"{share:.0%} {'fewer' if after < before else 'more'} multiplications"
-
-
-def _step(model: OperatorModel, layer: Layer, before: int, after: int, call_ms: float) -> str:
-    """Which step of the staircase over its output width a layer goes down."""
-    wide = max(before, after)
-    times = widths_ms(model, layer, wide + _BEYOND, call_ms)
-    steps = steps_of(times)
-    if not steps:
+def _steps(model: OperatorModel, layer: Layer, before: int, after: int, call_ms: float) -> str:
+    """Which steps of the staircase over its output width a layer goes down, or up."""
+    narrow, wide = min(before, after), max(before, after)
+    times = time_over_width(model, layer, wide + _BEYOND, call_ms)
+    ends = step_ends(times)
+    if not ends:
         return _fewer(before, after)
-    low, high = tread(steps, before, len(times))
-    alike = (
-        "the same"
-        if times[low - 1 : high].min() >= (1 - SAME) * times[low - 1 : high].max()
-        else "nearly the same"
-    )
-    same = f" ({low} to {high} cost {alike})" if high < len(times) else ""
-    down = [at for at in steps if min(before, after) < at <= wide]
-    if not down:
-        return f"within one tile of {high - low + 1}{same}"
-    sizes = {1 + last - first for first, last in (tread(steps, at, len(times)) for at in down)}
-    direction = "less" if after < before else "more"
-    count = len(down)
-    if len(sizes) == 1:
-        return f"{count} tile{'s' if count > 1 else ''} of {sizes.pop()} {direction}{same}"
-    return f"{count} steps {'down' if after < before else 'up'}{same}"
-
-
-def widths_ms(model: OperatorModel, layer: Layer, most: int, call_ms: float = 0.0) -> np.ndarray:
-    """Predicted time ``[most]`` of `layer` in ms with 1, 2, … output channels, without what a call costs."""
-    layers = [with_width(layer, width) for width in range(1, most + 1)]
-    return np.maximum(model.predict_ms(geometry(layers)) - call_ms, 0.0)
-
-
-def steps_of(times_ms: np.ndarray) -> list[int]:
-    """The widths at which a step begins: one channel more than before costs as much as several on average.
-
-    Parameters
-    ----------
-    times_ms
-        At widths 1, 2, … [n].
-
-    >>> steps_of(np.array([1.0] * 8 + [2.0] * 8 + [3.0]))
-    [9, 17]
-    """
-    widths = np.arange(2, len(times_ms) + 1)
-    jumps = np.diff(times_ms) >= _STEEP * times_ms[1:] / widths
-    return [int(width) for width in widths[jumps & (times_ms[1:] > 0)]]
-
-
-def tread(steps: Sequence[int], width: int, most: int) -> tuple[int, int]:
-    """The first and the last width of the step that `width` stands on; the last is `most` where no step follows."""
-    low = max((at for at in steps if at <= width), default=1)
-    return low, min((at - 1 for at in steps if at > width), default=most)
+    first, last = step_around(ends, before, len(times))
+    on_step = times[first - 1 : last]
+    alike = "the same" if on_step.min() >= (1 - _SAME) * on_step.max() else "nearly the same"
+    same = f" ({first} to {last} cost {alike})" if last < len(times) else ""
+    crossed = [end for end in ends if narrow <= end < wide]
+    if not crossed:
+        return f"within one tile of {last - first + 1}{same}"
+    sizes = {high - low + 1 for low, high in (step_around(ends, end + 1, len(times)) for end in crossed)}
+    count = len(crossed)
+    if len(sizes) > 1:
+        return f"{count} steps {'down' if after < before else 'up'}{same}"
+    tiles = f"{count} tile{'s' if count > 1 else ''} of {sizes.pop()}"
+    return f"{tiles} {'less' if after < before else 'more'}{same}"

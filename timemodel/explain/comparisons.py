@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ from timemodel.explain.reference_layers import recipe_of
 
 
 @dataclass(frozen=True)
-class Contrast:
+class DesignComparison:
     """Two ways to choose one thing, everything else being the same.
 
     Parameters
@@ -31,13 +31,12 @@ class Contrast:
     per: str = ""
 
     def cases(self, op: str, dtype: str) -> list[tuple[Layer, Layer]]:
-        """Pairs (usual, changed) of ordinary layers."""
+        """Pairs (usual, changed) of reference layers."""
         recipe = recipe_of(op)
         if recipe is None:
             return []
-        return list(
-            zip(recipe.layers(op, dtype, **self.usual), recipe.layers(op, dtype, **self.changed), strict=True)
-        )
+        usual, changed = (recipe.layers(op, dtype, **sizes) for sizes in (self.usual, self.changed))
+        return list(zip(usual, changed, strict=True))
 
     def work(self, usual: Layer, changed: Layer) -> float:
         """How much more work the changed layer is."""
@@ -53,66 +52,70 @@ def elements(layer: Layer) -> int:
     return max(tensor.size for tensor in (*layer.activations, *layer.outputs))
 
 
-def _kernels(*others: Any) -> Iterator[Contrast]:
-    for kernel in others:
-        high, wide = (kernel, kernel) if isinstance(kernel, int) else kernel
-        yield Contrast(f"a {high}x{wide} kernel", "a 3x3", {"kernel": kernel}, {"kernel": 3}, "MAC")
+def comparisons_of(op: str) -> tuple[DesignComparison, ...]:
+    """What is worth asking about `op`."""
+    return _COMPARISONS.get(op, ())
 
 
-_FUSED = (
-    Contrast("a fused relu", "no activation", {"activation": "relu"}, {"activation": "none"}),
-    Contrast("a fused relu6", "no activation", {"activation": "relu6"}, {"activation": "none"}),
+def _one(
+    name: str, subject: str, changed: Any, reference: str, usual: Any, per: str = ""
+) -> DesignComparison:
+    """Two values of one size."""
+    return DesignComparison(subject, reference, {name: changed}, {name: usual}, per)
+
+
+def _kernel(side: int) -> DesignComparison:
+    return _one("kernel", f"a {side}x{side} kernel", side, "a 3x3", 3, "MAC")
+
+
+def _few(name: str, words: str, number: int, per: str) -> DesignComparison:
+    noun = words if number > 1 else words.removesuffix("s")
+    return _one(name, f"having {number} {noun}", number, f"32 {words}", 32, per)
+
+
+def _odd(name: str, words: str, per: str) -> DesignComparison:
+    return _one(name, f"an odd number of {words} (33)", 33, "32", 32, per)
+
+
+_STRIDE = _one("stride", "stride 2", 2, "stride 1", 1, "MAC")
+_RELU, _RELU6 = (
+    _one("activation", f"a fused {name}", name, "no activation", "none") for name in ("relu", "relu6")
 )
-
-
-def _few(name: str, words: str, few: tuple[int, ...], per: str) -> Iterator[Contrast]:
-    for number in few:
-        noun = words if number > 1 else words.removesuffix("s")
-        yield Contrast(f"having {number} {noun}", f"32 {words}", {name: number}, {name: 32}, per)
-
-
-def _odd(name: str, words: str, per: str) -> Contrast:
-    return Contrast(f"an odd number of {words} (33)", "32", {name: 33}, {name: 32}, per)
-
-
-_MAPS = (
-    Contrast("a map of 2x2", "one of 16x16", {"side": 2}, {"side": 16}, "MAC"),
-    Contrast("a map of 1x1", "one of 16x16", {"side": 1}, {"side": 16}, "MAC"),
+_POOL = (
+    _one("kernel", "a 3x3 window", 3, "a 2x2", 2),
+    _odd("channels", "channels", "element"),
 )
-_OPERANDS = (
-    Contrast(
-        "one value per channel",
-        "operands of one shape",
-        {"operand": "per channel"},
-        {"operand": "same shape"},
-    ),
-    Contrast(
-        "a single value", "operands of one shape", {"operand": "single value"}, {"operand": "same shape"}
-    ),
+_BINARY = (
+    _one("operand", "one value per channel", "per channel", "operands of one shape", "same shape"),
+    _one("operand", "a single value", "single value", "operands of one shape", "same shape"),
+    _RELU,
+    _RELU6,
+    _odd("channels", "channels", "element"),
+    _few("channels", "channels", 3, "element"),
 )
-_CONTRASTS: Mapping[str, tuple[Contrast, ...]] = {
+_COMPARISONS: Mapping[str, tuple[DesignComparison, ...]] = {
     "conv_2d": (
-        *_kernels(1, 5, 7),
-        Contrast("stride 2", "stride 1", {"stride": 2}, {"stride": 1}, "MAC"),
-        Contrast("dilation 2", "dilation 1", {"dilation": 2}, {"dilation": 1}, "MAC"),
-        *_few("in_channels", "input channels", (1, 3, 8), "MAC"),
+        _kernel(1),
+        _kernel(5),
+        _kernel(7),
+        _STRIDE,
+        _one("dilation", "dilation 2", 2, "dilation 1", 1, "MAC"),
+        *(_few("in_channels", "input channels", number, "MAC") for number in (1, 3, 8)),
         _odd("in_channels", "input channels", "MAC"),
-        *_MAPS,
-        *_FUSED,
+        _one("side", "a map of 2x2", 2, "one of 16x16", 16, "MAC"),
+        _one("side", "a map of 1x1", 1, "one of 16x16", 16, "MAC"),
+        _RELU,
+        _RELU6,
     ),
-    "depthwise_conv_2d": (
-        *_kernels(5, 7),
-        Contrast("stride 2", "stride 1", {"stride": 2}, {"stride": 1}, "MAC"),
-        *_FUSED,
-    ),
+    "depthwise_conv_2d": (_kernel(5), _kernel(7), _STRIDE, _RELU, _RELU6),
     "fully_connected": (
-        Contrast("one row", "16 rows", {"rows": 1}, {"rows": 16}, "MAC"),
+        _one("rows", "one row", 1, "16 rows", 16, "MAC"),
         _odd("in_channels", "input channels", "MAC"),
-        _FUSED[0],
+        _RELU,
     ),
-    "transpose_conv": (*_kernels(2, 4),),
+    "transpose_conv": (_kernel(2), _kernel(4)),
     "softmax": (
-        Contrast(
+        DesignComparison(
             "a batch of 100 short rows (of 10)",
             "one row of 1000",
             {"rows": 100, "columns": 10},
@@ -120,31 +123,11 @@ _CONTRASTS: Mapping[str, tuple[Contrast, ...]] = {
             "element",
         ),
     ),
-    "concatenation": (
-        Contrast("joining six parts", "two of the same size together", {"inputs": 6}, {"inputs": 2}),
+    "concatenation": (_one("inputs", "joining six parts", 6, "two of the same size together", 2),),
+    "mean": (_odd("channels", "channels", ""), _few("channels", "channels", 3, "")),
+    **dict.fromkeys(("average_pool_2d", "max_pool_2d"), _POOL),
+    **dict.fromkeys(
+        ("add", "mul", "sub", "div", "maximum", "minimum", "squared_difference"),
+        _BINARY,
     ),
-    "mean": (_odd("channels", "channels", ""), *_few("channels", "channels", (3,), "")),
 }
-for _op in ("average_pool_2d", "max_pool_2d"):
-    _CONTRASTS = {
-        **_CONTRASTS,
-        _op: (
-            Contrast("a 3x3 window", "a 2x2", {"kernel": 3}, {"kernel": 2}),
-            _odd("channels", "channels", "element"),
-        ),
-    }
-for _op in ("add", "mul", "sub", "div", "maximum", "minimum", "squared_difference"):
-    _CONTRASTS = {
-        **_CONTRASTS,
-        _op: (
-            *_OPERANDS,
-            *_FUSED,
-            _odd("channels", "channels", "element"),
-            *_few("channels", "channels", (3,), "element"),
-        ),
-    }
-
-
-def contrasts_of(op: str) -> tuple[Contrast, ...]:
-    """What is worth asking about `op`."""
-    return _CONTRASTS.get(op, ())

@@ -10,9 +10,7 @@ import numpy as np
 
 from timemodel.explain.reference_layers import recipe_of
 from timemodel.features import geometry
-from timemodel.model import OperatorModel, Sweep
-
-_MOST_POINTS = 600
+from timemodel.model import OperatorModel
 
 
 @dataclass(frozen=True)
@@ -42,19 +40,6 @@ class Dependence:
     layers: int
 
 
-@dataclass(frozen=True)
-class Staircase:
-    """Measured points of one sweep and the model's line with its interval, times in ms."""
-
-    layer: str
-    x: tuple[int, ...]
-    measured_ms: tuple[float, ...]
-    x_line: tuple[int, ...]
-    predicted_ms: tuple[float, ...]
-    low_ms: tuple[float, ...]
-    high_ms: tuple[float, ...]
-
-
 def dependences(model: OperatorModel) -> list[Dependence]:
     """One line per size of the reference layers; values of which no layer lies within the measured sizes are left out."""
     recipe = recipe_of(model.op)
@@ -78,44 +63,13 @@ def dependences(model: OperatorModel) -> list[Dependence]:
         if len(kept) < 2:
             continue
         table = table[:, kept]
+        middle, low, high = (
+            tuple(line.tolist()) for line in (np.median(table, axis=0), table.min(axis=0), table.max(axis=0))
+        )
         found.append(
-            Dependence(
-                axis, tuple(values[int(i)] for i in kept), _tuple(np.median(table, axis=0)), _tuple(table.min(axis=0)),
-                _tuple(table.max(axis=0)), usual, len(rows),
-            )
-        )  # fmt: skip
+            Dependence(axis, tuple(values[int(i)] for i in kept), middle, low, high, usual, len(rows))
+        )
     return found
-
-
-def staircases(model: OperatorModel) -> list[Staircase]:
-    """Every measured sweep of `model`, the one with most points first."""
-    found = []
-    for sweep in model.sweeps:
-        line = list(range(1, max(sweep.widths) + 1))
-        if len(line) > _MOST_POINTS:
-            spread = np.linspace(1, max(sweep.widths), _MOST_POINTS).astype(int).tolist()
-            line = sorted({*spread, *sweep.widths})
-        predicted = model.predict_ms(geometry(sweep.at(line)))
-        found.append(
-            Staircase(
-                describe(sweep), sweep.widths, sweep.times_ms, tuple(line), _tuple(predicted),
-                _tuple(predicted * model.low), _tuple(predicted * model.high),
-            )
-        )  # fmt: skip
-    return found
-
-
-def describe(sweep: Sweep) -> str:
-    """The layer that a sweep varies, without its width: ``3x3, stride 1, on 32x32x32``."""
-    layer = sweep.layer
-    shape = layer.activations[0].shape[1:]
-    if layer.op == "depthwise_conv_2d":
-        shape = shape[:-1]
-    text = "x".join(map(str, shape))
-    kernel = layer.params.get("kernel_height")
-    if kernel is None:
-        return f"{text} inputs"
-    return f"{kernel}x{layer.params['kernel_width']}, stride {layer.params['stride_height']}, on {text}"
 
 
 def _usual(axis: str, values: Sequence[Any], bases: Sequence[Any]) -> Any:
@@ -127,7 +81,3 @@ def _usual(axis: str, values: Sequence[Any], bases: Sequence[Any]) -> Any:
     own = [base[axis] for base in bases if axis in base]
     common = max(set(own), key=own.count) if own else values[0]
     return common if common in values else min(values, key=lambda value: abs(value - common))
-
-
-def _tuple(values: np.ndarray) -> tuple[float, ...]:
-    return tuple(float(value) for value in values)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from timemodel.model import OperatorModel
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a statement rests on.
+    """What a finding rests on.
 
     Parameters
     ----------
@@ -48,13 +48,7 @@ class Evidence:
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values."""
-        return {
-            "kind": self.kind,
-            "node": self.node,
-            "rule": self.rule,
-            "layers": self.layers,
-            "text": self.text,
-        }
+        return {**asdict(self), "text": self.text}
 
 
 def split_text(model: OperatorModel, at: int) -> str:
@@ -66,21 +60,6 @@ def split_text(model: OperatorModel, at: int) -> str:
         return f"{name} mod {node.modulus} == 0"
     threshold = np.floor(node.threshold) if node.threshold >= 2 else node.threshold
     return f"{name} <= {threshold:g}" if abs(threshold) < 1e6 else f"{name} <= {threshold:,.0f}"
-
-
-def paths(model: OperatorModel, matrix: np.ndarray) -> list[list[int]]:
-    """Nodes from the root to the leaf of each row of `matrix`."""
-    nodes = model.tree.nodes_
-    parents = {
-        child: at for at, node in enumerate(nodes) if node.feature >= 0 for child in (node.left, node.right)
-    }
-    found = []
-    for leaf in model.tree.apply_rows(matrix).tolist():
-        path = [int(leaf)]
-        while path[-1] in parents:
-            path.append(parents[path[-1]])
-        found.append(path[::-1])
-    return found
 
 
 def why(
@@ -98,7 +77,7 @@ def why(
     nodes = model.tree.nodes_
     costs = model.names()[0]
     free = overhead_ms / model.tree.scale_
-    routes = paths(model, matrix)
+    routes = _paths(model, matrix)
     votes: Counter[tuple[str, int, str, int]] = Counter()
     for i, work in enumerate(works):
         first, second = matrix[2 * i], matrix[2 * i + 1]
@@ -112,7 +91,7 @@ def why(
         before = max(was, 1e-300) * work
         effect, by_cost = np.log(max(now, 1e-300) / before), np.log(max(moved, 1e-300) / before)
         if path[-1] != other[-1] and abs(effect - by_cost) > abs(by_cost):
-            parting = _parting(path, other)
+            parting = [a for a, b in zip(path, other, strict=False) if a == b][-1]
             child = other[other.index(parting) + 1]
             votes["split", parting, split_text(model, parting), nodes[child].samples] += 1
             continue
@@ -124,6 +103,27 @@ def why(
     return Evidence(*votes.most_common(1)[0][0])
 
 
-def _parting(path: Sequence[int], other: Sequence[int]) -> int:
-    """The last node that two paths share."""
-    return [a for a, b in zip(path, other, strict=False) if a == b][-1]
+def main_cost(model: OperatorModel, layers: Sequence[Layer]) -> Evidence:
+    """The leaf that prices most of `layers`, and the cost that makes up most of it."""
+    matrix = model.matrix(geometry(layers))
+    leaves = model.tree.apply_rows(matrix)
+    leaf = int(np.bincount(leaves).argmax())
+    node = model.tree.nodes_[leaf]
+    parts = (node.coefficients[1:] * matrix[leaves == leaf][:, : len(node.coefficients) - 1]).mean(axis=0)
+    name = "call" if node.coefficients[0] > parts.max() else model.names()[0][int(parts.argmax())]
+    return Evidence("leaf", leaf, name, node.samples)
+
+
+def _paths(model: OperatorModel, matrix: np.ndarray) -> list[list[int]]:
+    """Nodes from the root to the leaf of each row of `matrix`."""
+    nodes = model.tree.nodes_
+    parents = {
+        child: at for at, node in enumerate(nodes) if node.feature >= 0 for child in (node.left, node.right)
+    }
+    found = []
+    for leaf in model.tree.apply_rows(matrix).tolist():
+        path = [int(leaf)]
+        while path[-1] in parents:
+            path.append(parents[path[-1]])
+        found.append(path[::-1])
+    return found

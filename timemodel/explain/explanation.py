@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from typing import Any
-
-import numpy as np
 
 from profiler.errors import UsageError
-from timemodel.explain.findings import Statement, statements
+from timemodel.explain.finding import Finding
+from timemodel.explain.findings import findings
 from timemodel.explain.tree_in_words import (
     SCREEN_ROWS,
     number,
@@ -16,19 +15,14 @@ from timemodel.explain.tree_in_words import (
     rules_in_words,
     size_in_words,
 )
-from timemodel.features import geometry
-from timemodel.model import FALLBACK, OperatorModel, SettingModel, width_of
+from timemodel.model import FALLBACK, OperatorModel, SettingModel
 from timemodel.runtime import graph_in_words, traffic_in_words
 
 _TREE_ROWS = 11
 """Rows of a screen that are kept for the tree."""
 
-_EVERYTHING = 10**9
 
-
-def explain(
-    model: SettingModel, op: str | None = None, found: Sequence[Statement] | None = None
-) -> list[str]:
+def explain(model: SettingModel, op: str | None = None, found: Sequence[Finding] | None = None) -> list[str]:
     """One text per operator and dtype, at most a screen each, then one on what the runtime adds.
 
     Parameters
@@ -36,7 +30,7 @@ def explain(
     op
         Only this operator, and then everything about it, however long.
     found
-        The setting's statements, where they are known already.
+        The setting's findings, where they are known already.
 
     Raises
     ------
@@ -48,29 +42,28 @@ def explain(
     if not chosen:
         names = ", ".join(sorted({name for name, _ in known}))
         raise UsageError(f"This time model has no operator {op!r}: choose from {names}.")
-    said = statements(model, op) if found is None else found
+    if found is None:
+        found = findings(model, op)
     texts = [
         explain_operator(
             model.operators[key],
-            [s for s in said if (s.op, s.dtype) == key],
-            rows=None if op else SCREEN_ROWS,
+            [one for one in found if (one.op, one.dtype) == key],
+            rows=math.inf if op else SCREEN_ROWS,
         )
         for key in chosen
     ]
     return texts if op else [*texts, explain_runtime(model)]
 
 
-def explain_operator(
-    model: OperatorModel, found: Sequence[Statement] = (), rows: int | None = SCREEN_ROWS
-) -> str:
-    """Statements and rules of one operator in words.
+def explain_operator(model: OperatorModel, found: Sequence[Finding] = (), rows: float = SCREEN_ROWS) -> str:
+    """Findings and rules of one operator in words.
 
     Parameters
     ----------
     found
-        The operator's statements, what weighs most first.
+        The operator's findings, what weighs most first.
     rows
-        Rows of `SCREEN_COLUMNS` columns that there is room for; None for as many as it takes.
+        Rows of `SCREEN_COLUMNS` columns that there is room for.
     """
     error = model.error
     lines = [
@@ -80,13 +73,13 @@ def explain_operator(
     tiles = _tiles(model)
     if tiles:
         lines.append(f"  {tiles}")
-    for position, statement in enumerate(found):
-        sentence = f"  {statement.kind}: {statement.backed}"
-        if rows is not None and rows_of([*lines, sentence]) > rows - _TREE_ROWS:
+    for position, finding in enumerate(found):
+        sentence = f"  {finding.kind}: {finding.backed}"
+        if rows_of([*lines, sentence]) > rows - _TREE_ROWS:
             lines.append(f"  ({len(found) - position} more with --op {model.op})")
             break
         lines.append(sentence)
-    lines += rules_in_words(model, _EVERYTHING if rows is None else rows - rows_of(lines))
+    lines += rules_in_words(model, rows - rows_of(lines))
     return "\n".join(lines)
 
 
@@ -112,39 +105,3 @@ def explain_runtime(model: SettingModel) -> str:
             f"{terms.low.get(dtype, 1.0):.2f} and {terms.high.get(dtype, 1.0):.2f} times what is predicted"
         )
     return "\n".join(lines)
-
-
-def staircase(model: SettingModel, op: str, dtype: str = "float32") -> dict[str, Any] | None:
-    """Measured points and the model's line of the widest sweep of `op`; None where there is none.
-
-    Returns
-    -------
-    dict
-        ``x`` and ``measured_ms`` (points), ``x_line`` and ``predicted_ms`` (line), ``fixed`` (what stays the same),
-        ``title``, ``x_title``.
-    """
-    found = model.operators.get((op, dtype))
-    if found is None or not found.sweeps:
-        return None
-    sweep = found.sweeps[0]
-    line = list(range(1, max(sweep.widths) + 1))
-    if len(line) > 600:
-        line = sorted(set(np.linspace(1, max(sweep.widths), 600).astype(int).tolist()) | set(sweep.widths))
-    layer = sweep.layer
-    shape = layer.activations[0].shape[1:]
-    fixed: dict[str, Any] = {"input": "x".join(str(n) for n in shape)}
-    if layer.op == "depthwise_conv_2d":
-        fixed = {"input": "x".join(str(n) for n in shape[:2])}
-    if "kernel_height" in layer.params:
-        fixed["kernel"] = f"{layer.params['kernel_height']}x{layer.params['kernel_width']}"
-        fixed["stride"] = layer.params["stride_height"]
-    assert width_of(layer) >= 1
-    return {
-        "title": f"{op} {dtype}",
-        "x_title": "channels" if op == "depthwise_conv_2d" else "output channels",
-        "fixed": fixed,
-        "x": list(sweep.widths),
-        "measured_ms": list(sweep.times_ms),
-        "x_line": line,
-        "predicted_ms": found.predict_ms(geometry(sweep.at(line))).tolist(),
-    }

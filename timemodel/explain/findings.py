@@ -1,27 +1,21 @@
-"""What a time model says of a device, as statements that its own predictions confirm by more than its error."""
+"""What a time model says of a device, as sentences that its own predictions confirm by more than its error."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from profiler.network import Layer
 from profiler.operators import with_dtype
-from timemodel.explain.comparisons import contrasts_of, elements
-from timemodel.explain.evidence import Evidence, why
-from timemodel.explain.preferred_widths import (
-    TWICE,
-    times,
-    width_findings,
-)
+from timemodel.explain.comparisons import comparisons_of, elements
+from timemodel.explain.evidence import main_cost, why
+from timemodel.explain.finding import AVOID, LIKES, Finding, costs, takes
+from timemodel.explain.preferred_widths import width_findings
 from timemodel.explain.reference_layers import UNARY_OPS, recipe_of
+from timemodel.explain.tree_in_words import size_in_words
 from timemodel.features import geometry
 from timemodel.model import FALLBACK, OperatorModel, SettingModel, single_error
-
-LIKES, AVOID = "likes", "avoid"
 
 MIN_EFFECT = 0.08
 """Differences smaller than this are not worth a line, however sure."""
@@ -32,139 +26,65 @@ _AGREEING = 0.75
 _MIN_CASES = 3
 
 
-@dataclass(frozen=True)
-class Statement:
-    """One sentence about a device.
-
-    Parameters
-    ----------
-    kind
-        ``likes`` or ``avoid``.
-    text
-        A sentence without the operator's name.
-    effect
-        How many times as long the second of each of `layers` takes as the first, per unit of work (median).
-    error
-        The model's error of such a ratio (90%): the effect is beyond it.
-    evidence
-        The leaf or split that it comes from.
-    layers
-        What was compared, as pairs; `works` is how many times as much work each second one is.
-    measured
-        The effect on one layer that was measured both ways, where there is one.
-    """
-
-    kind: str
-    op: str
-    dtype: str
-    setting: str
-    topic: str
-    text: str
-    effect: float
-    error: float
-    evidence: Evidence
-    layers: tuple[tuple[Layer, Layer], ...]
-    works: tuple[float, ...]
-    measured: float | None = None
-
-    @property
-    def backed(self) -> str:
-        """The text with what it comes from, and what was measured."""
-        seen = "" if self.measured is None else f"; in one measured pair {_change(self.measured)}"
-        return f"{self.text} ({self.evidence.text}{seen})"
-
-    @property
-    def sentence(self) -> str:
-        """The same with the operator's name."""
-        return f"{self.op}: {self.backed}"
-
-    @property
-    def short(self) -> str:
-        """The same for a screen that has to hold many."""
-        return f"{self.op}: {self.text} ({self.evidence.short})"
-
-    def to_dict(self) -> dict[str, Any]:
-        """As plain JSON values."""
-        return {
-            "kind": self.kind, "op": self.op, "dtype": self.dtype, "setting": self.setting, "topic": self.topic,
-            "text": self.text, "effect": self.effect, "error": self.error, "evidence": self.evidence.to_dict(),
-            "measured_effect": self.measured, "compared_layers": len(self.layers),
-        }  # fmt: skip
-
-
-def statements(model: SettingModel, op: str | None = None, dtype: str | None = None) -> list[Statement]:
+def findings(model: SettingModel, op: str | None = None, dtype: str | None = None) -> list[Finding]:
     """Everything that can be said under one setting, what weighs most first.
 
     Parameters
     ----------
     op, dtype
-        Only statements about these.
+        Only findings about these.
     """
     known = sorted(key for key in model.operators if key[0] != FALLBACK)
     chosen = [key for key in known if op in (None, key[0]) and dtype in (None, key[1])]
-    found: list[Statement] = []
+    found: list[Finding | None] = []
     for key in chosen:
-        found += _of_operator(model.operators[key], model.key, model.terms.overhead_ms)
-        found += _number_types(model, *key)
-        found += _against_others(model, *key)
-    return sorted(found, key=_rank)
+        one = model.operators[key]
+        found += width_findings(model, one)
+        found += _design_choices(model, one)
+        found += [_beyond_cache(model, one), _number_type(model, one), _against_other(model, one)]
+    return sorted((finding for finding in found if finding is not None), key=_rank)
 
 
-def _of_operator(model: OperatorModel, setting: str, overhead_ms: float) -> list[Statement]:
+def _design_choices(setting: SettingModel, model: OperatorModel) -> list[Finding | None]:
     found = []
-    for finding in width_findings(model, overhead_ms):
-        found.append(
-            Statement(
-                finding.kind, model.op, model.dtype, setting, finding.topic, finding.text, finding.effect,
-                finding.error, why(model, finding.layers, finding.works, overhead_ms), finding.layers, finding.works,
-                finding.measured,
-            )
-        )  # fmt: skip
-    for contrast in contrasts_of(model.op):
-        cases = contrast.cases(model.op, model.dtype)
-        per = f" per {contrast.per}" if contrast.per else ""
+    for choice in comparisons_of(model.op):
+        cases = choice.cases(model.op, model.dtype)
+        works = [choice.work(*case) for case in cases]
+        per = f" per {choice.per}" if choice.per else ""
 
         def words(
-            effect: float, per: str = per, subject: str = contrast.subject, than: str = contrast.reference
+            effect: float, per: str = per, subject: str = choice.subject, than: str = choice.reference
         ) -> str:
             return f"{subject} {costs(effect, per, than)}"
 
-        works = [contrast.work(*case) for case in cases]
-        statement = compare(model, model, setting, contrast.subject, words, cases, works, overhead_ms)
-        found += [statement] if statement else []
-    beyond = _beyond_cache(model, setting, overhead_ms)
-    return [*found, beyond] if beyond else found
+        found.append(_confirmed(setting, model, model, choice.subject, words, cases, works))
+    return found
 
 
-def _change(effect: float) -> str:
-    return times(effect) if effect >= TWICE else f"{abs(effect - 1):.0%} {'more' if effect > 1 else 'less'}"
-
-
-def costs(effect: float, per: str, than: str) -> str:
-    """``costs 3.1 times 3x3 per MAC``, ``costs 44% more per MAC than 3x3``, ``costs 30% less …``."""
-    if effect >= TWICE:
-        return f"costs {times(effect)} {than}{per}"
-    share = effect - 1 if effect > 1 else 1 - effect
-    return f"costs {share:.0%} {'more' if effect > 1 else 'less'}{per} than {than}"
-
-
-def compare(
+def _confirmed(
+    setting: SettingModel,
     first: OperatorModel,
     second: OperatorModel,
-    setting: str,
     topic: str,
     words: Callable[[float], str],
     cases: Sequence[tuple[Layer, Layer]],
     works: Sequence[float],
-    overhead_ms: float,
-) -> Statement | None:
-    """The statement that the second layer of each case is dearer (or cheaper) for its work than the first.
+) -> Finding | None:
+    """The finding that the second layer of each case is dearer (or cheaper) for its work than the first.
 
-    None where the model's predictions do not confirm it: they must differ by more than the model's error in three of
-    four cases, all of sizes that were measured, and in the same direction.
+    None where the models' predictions do not confirm it: they must differ by more than their error in three of four
+    cases, all of sizes that were measured, and in the same direction.
+
+    Parameters
+    ----------
+    first, second
+        What predicts the first and the second layer of each case.
+    words
+        From the effect to the sentence.
     """
     if not cases:
         return None
+    overhead_ms = setting.terms.overhead_ms
     one, two = geometry([a for a, _ in cases]), geometry([b for _, b in cases])
     inside = (first.stretch(one) <= 1.0) & (second.stretch(two) <= 1.0)
     # What a call costs is paid once per network and not once per layer.
@@ -191,83 +111,62 @@ def compare(
     evidence = (
         why(second, layers, works, overhead_ms)
         if first is second
-        else _in_leaf(second, [b for _, b in layers])
+        else main_cost(second, [b for _, b in layers])
     )
-    return Statement(
-        AVOID if effect > 1 else LIKES, second.op, second.dtype, setting, topic, words(effect), effect, error,
+    return Finding(
+        AVOID if effect > 1 else LIKES, second.op, second.dtype, setting.key, topic, words(effect), effect, error,
         evidence, layers, works,
     )  # fmt: skip
 
 
-def _in_leaf(model: OperatorModel, layers: Sequence[Layer]) -> Evidence:
-    """The leaf that prices most of `layers`, and the cost that makes up most of it."""
-    matrix = model.matrix(geometry(layers))
-    leaves = model.tree.apply_rows(matrix)
-    leaf = int(np.bincount(leaves).argmax())
-    node = model.tree.nodes_[leaf]
-    parts = (node.coefficients[1:] * matrix[leaves == leaf][:, : len(node.coefficients) - 1]).mean(axis=0)
-    name = "call" if node.coefficients[0] > parts.max() else model.names()[0][int(parts.argmax())]
-    return Evidence("leaf", leaf, name, node.samples)
-
-
-def _number_types(model: SettingModel, op: str, dtype: str) -> list[Statement]:
+def _number_type(setting: SettingModel, model: OperatorModel) -> Finding | None:
     """How an operator in another number type compares with float32."""
-    base, other = model.operators.get((op, "float32")), model.operators[op, dtype]
-    recipe = recipe_of(op)
-    if dtype == "float32" or base is None or recipe is None:
-        return []
-    layers = recipe.layers(op, "float32")
-    cases = [(layer, changed) for layer in layers if (changed := with_dtype(layer, dtype)) is not None]
-    found = compare(
-        base, other, model.key, f"{dtype} against float32", _in_float, cases, [1.0] * len(cases),
-        model.terms.overhead_ms,
+    base, recipe = setting.operators.get((model.op, "float32")), recipe_of(model.op)
+    if model.dtype == "float32" or base is None or recipe is None:
+        return None
+    layers = recipe.layers(model.op, "float32")
+    cases = [(layer, changed) for layer in layers if (changed := with_dtype(layer, model.dtype)) is not None]
+    return _confirmed(
+        setting, base, model, f"{model.dtype} against float32", lambda effect: f"it {takes(effect, 'in float32')}",
+        cases, [1.0] * len(cases),
     )  # fmt: skip
-    return [found] if found else []
 
 
-def _in_float(effect: float) -> str:
-    if effect >= TWICE:
-        return f"it takes {times(effect)} as long as in float32"
-    return f"it takes {abs(effect - 1):.0%} {'more' if effect > 1 else 'less'} than in float32"
-
-
-def _against_others(model: SettingModel, op: str, dtype: str) -> list[Statement]:
+def _against_other(setting: SettingModel, model: OperatorModel) -> Finding | None:
     """How much dearer an elementwise operator is than the cheapest, and a depthwise convolution than an ordinary one."""
-    recipe = recipe_of(op)
-    if recipe is None:
-        return []
-    if op in UNARY_OPS:
-        usual, per = _cheapest(model, dtype), ""
-    elif op == "depthwise_conv_2d":
+    if model.op in UNARY_OPS:
+        usual, per = _cheapest(setting, model.dtype), ""
+    elif model.op == "depthwise_conv_2d":
         usual, per = "conv_2d", " per MAC"
     else:
-        return []
-    other = recipe_of(usual)
-    if usual == op or other is None or (usual, dtype) not in model.operators:
-        return []
-    cases = list(zip(other.layers(usual, dtype), recipe.layers(op, dtype), strict=True))
+        return None
+    recipe, other = recipe_of(model.op), recipe_of(usual)
+    cheaper = setting.operators.get((usual, model.dtype))
+    if usual == model.op or recipe is None or other is None or cheaper is None:
+        return None
+    cases = list(zip(other.layers(usual, model.dtype), recipe.layers(model.op, model.dtype), strict=True))
     works = [two.macs / one.macs if per else 1.0 for one, two in cases]
-    found = compare(
-        model.operators[usual, dtype], model.operators[op, dtype], model.key, f"{op} against {usual}",
-        lambda e: f"it {costs(e, per, usual)}", cases, works, model.terms.overhead_ms,
+    found = _confirmed(
+        setting, cheaper, model, f"{model.op} against {usual}", lambda effect: f"it {costs(effect, per, usual)}",
+        cases, works,
     )  # fmt: skip
     # By less than half dearer than another operator, which does something else, is no advice.
-    return [found] if found and found.effect > 1.5 else []
+    return found if found and found.effect > 1.5 else None
 
 
-def _cheapest(model: SettingModel, dtype: str) -> str:
-    """The elementwise operator of one operand that takes least on ordinary layers; "" where none was measured."""
+def _cheapest(setting: SettingModel, dtype: str) -> str:
+    """The elementwise operator of one operand that takes least on reference layers; "" where none was measured."""
     recipe = recipe_of("relu")
     assert recipe is not None
     times = {
-        op: float(model.operators[op, dtype].predict_ms(geometry(recipe.layers(op, dtype))).sum())
+        op: float(setting.operators[op, dtype].predict_ms(geometry(recipe.layers(op, dtype))).sum())
         for op in UNARY_OPS
-        if (op, dtype) in model.operators and op not in ("quantize", "dequantize")
+        if (op, dtype) in setting.operators and op not in ("quantize", "dequantize")
     }
     return min(times, key=lambda op: times[op], default="")
 
 
-def _beyond_cache(model: OperatorModel, setting: str, overhead_ms: float) -> Statement | None:
+def _beyond_cache(setting: SettingModel, model: OperatorModel) -> Finding | None:
     """Whether data that does not fit in the cache costs more per element."""
     recipe, cache = recipe_of(model.op), model.tiles.get("cache")
     if recipe is None or not cache or "side" not in recipe.axes or "channels" not in recipe.axes:
@@ -276,9 +175,8 @@ def _beyond_cache(model: OperatorModel, setting: str, overhead_ms: float) -> Sta
     for channels in (32, 64, 128):
         small, large = [], []
         for side in range(4, 161):
-            layer = recipe.build(
-                model.op, model.dtype, {**recipe.bases[0], "side": side, "channels": channels}
-            )
+            sizes = {**recipe.bases[0], "side": side, "channels": channels}
+            layer = recipe.build(model.op, model.dtype, sizes)
             moved = layer.input_bytes + layer.output_bytes
             if cache / 4 <= moved <= cache / 1.5:
                 small.append(layer)
@@ -287,12 +185,11 @@ def _beyond_cache(model: OperatorModel, setting: str, overhead_ms: float) -> Sta
         if small and large:
             cases.append((small[-1], large[0]))
     works = [elements(two) / elements(one) for one, two in cases]
-
-    def words(effect: float) -> str:
-        size = f"{cache / 2**20:.3g} MiB" if cache >= 2**20 else f"{cache / 1024:.3g} KiB"
-        return f"data beyond {size} {costs(effect, ' per element', 'what fits')}"
-
-    found = compare(model, model, setting, "data beyond the cache", words, cases, works, overhead_ms)
+    found = _confirmed(
+        setting, model, model, "data beyond the cache",
+        lambda effect: f"data beyond {size_in_words(cache)} {costs(effect, ' per element', 'what fits')}",
+        cases, works,
+    )  # fmt: skip
     return found if found and found.kind == AVOID else None
 
 
@@ -311,7 +208,7 @@ _TOPICS = (
 """Widths are what a designer is freest to choose; the size of maps and the number of input channels are mostly given."""
 
 
-def _rank(statement: Statement) -> tuple[float, str, str, str]:
-    size = min(abs(float(np.log(statement.effect))), _LARGEST)
-    size *= next((factor for words, factor in _TOPICS if words in statement.topic), 1.0)
-    return -size * _WEIGHT.get(statement.op, 0.8), statement.op, statement.dtype, statement.topic
+def _rank(finding: Finding) -> tuple[float, str, str, str]:
+    size = min(abs(float(np.log(finding.effect))), _LARGEST)
+    size *= next((factor for words, factor in _TOPICS if words in finding.topic), 1.0)
+    return -size * _WEIGHT.get(finding.op, 0.8), finding.op, finding.dtype, finding.topic

@@ -3,28 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import zip_longest
 
-from timemodel.explain.findings import (
-    AVOID,
-    LIKES,
-    Statement,
-)
-from timemodel.explain.tree_in_words import (
-    SCREEN_COLUMNS,
-    SCREEN_ROWS,
-    rows_of,
-)
+from timemodel.explain.finding import AVOID, LIKES, Finding
+from timemodel.explain.tree_in_words import SCREEN_COLUMNS, SCREEN_ROWS, rows_of
 from timemodel.model import FALLBACK, OperatorModel, SettingModel
 
 _FIRST = ("float32", "int8")
 
 
 def summary(
-    model: SettingModel, found: Sequence[Statement], columns: int = SCREEN_COLUMNS, rows: int = SCREEN_ROWS
+    model: SettingModel, found: Sequence[Finding], columns: int = SCREEN_COLUMNS, rows: int = SCREEN_ROWS
 ) -> list[str]:
-    """Lines of a screen of `columns` by `rows`; `found` are the statements of the setting, what weighs most first."""
+    """Lines of a screen of `columns` by `rows`; `found` are the findings of the setting, what weighs most first."""
     dtypes = sorted({dtype for op, dtype in model.operators if op != FALLBACK}, key=_order)
-    chosen: dict[str, list[Statement]] = {dtype: [] for dtype in dtypes}
+    chosen: dict[str, list[Finding]] = {dtype: [] for dtype in dtypes}
     waiting = {dtype: list(_turns([s for s in found if s.dtype == dtype])) for dtype in dtypes}
     lines = _written(model, chosen)
     # The number types that most networks are in get two lines for each of another one.
@@ -52,33 +45,31 @@ def how_sure(models: Sequence[OperatorModel]) -> str:
     return f"{operators}, {layers:,} layers; typically {middle:.1%} off, 90% within {most:.0%}"
 
 
-def _written(model: SettingModel, chosen: dict[str, list[Statement]]) -> list[str]:
+def _written(model: SettingModel, chosen: dict[str, list[Finding]]) -> list[str]:
     lines = []
     for dtype, found in chosen.items():
         known = [row for (op, kind), row in model.operators.items() if kind == dtype and op != FALLBACK]
         lines.append(f"{dtype}: {how_sure(known)}")
         for kind in (LIKES, AVOID):
-            same = [statement for statement in found if statement.kind == kind]
-            lines += [f"  {kind} {statement.short}" for statement in same]
+            lines += [f"  {kind} {finding.short}" for finding in found if finding.kind == kind]
         if not found:
             lines.append("  nothing stands out by more than the model's error")
     return lines
 
 
-def _turns(found: Sequence[Statement]) -> Iterator[Statement]:
+def _turns(found: Sequence[Finding]) -> Iterator[Finding]:
     """What is liked and what to avoid in turns; of each operator and kind the weightiest first, then the others."""
     seen: set[tuple[str, str]] = set()
-    first: list[Statement] = []
-    later: list[Statement] = []
-    for statement in found:
-        key = (statement.kind, statement.op)
-        (later if key in seen else first).append(statement)
+    first: list[Finding] = []
+    later: list[Finding] = []
+    for finding in found:
+        key = (finding.kind, finding.op)
+        (later if key in seen else first).append(finding)
         seen.add(key)
     for group in (first, later):
-        sides = [[s for s in group if s.kind == kind] for kind in (LIKES, AVOID)]
-        for number in range(max(map(len, sides), default=0)):
-            for side in sides:
-                yield from side[number : number + 1]
+        sides = ([one for one in group if one.kind == kind] for kind in (LIKES, AVOID))
+        for turn in zip_longest(*sides):
+            yield from (finding for finding in turn if finding is not None)
 
 
 def _order(dtype: str) -> tuple[int, str]:

@@ -8,16 +8,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from timemodel.explain.evidence import split_text
 from timemodel.features import ACTIVATION_CODES
 from timemodel.features import UNITS as PARALLEL_UNITS
 from timemodel.model import OperatorModel
-from timemodel.tree import Node
+from timemodel.tree import TreeNode
 
 SCREEN_ROWS = 23
 """Rows of a terminal of 80x24 that are left above the prompt."""
 
 SCREEN_COLUMNS = 80
-HANGING = "    "
+_HANGING = "    "
 """What a broken line goes on with, behind its own indent."""
 
 _MAX_TERMS = 2
@@ -107,24 +108,21 @@ class Branch:
 
 def drawing(model: OperatorModel) -> Branch:
     """The whole tree of `model`, root first."""
-    from timemodel.explain.evidence import split_text
-
     costs, sizes = model.names()
-    nodes = model.tree.nodes_
+    names = costs + sizes
 
     def branch(at: int, condition: str) -> Branch:
-        node = nodes[at]
+        node = model.tree.nodes_[at]
         if node.feature < 0:
-            return Branch(condition, "", _cost(model, costs, node.coefficients), node.samples, at)
-        sides = zip(_children(node), _sides((costs + sizes)[node.feature], node), strict=True)
-        return Branch(
-            condition, split_text(model, at), "", node.samples, at, tuple(branch(child, words) for child, words in sides)
-        )  # fmt: skip
+            return Branch(condition, "", _cost(model, node), node.samples, at)
+        sides = zip((node.left, node.right), _sides(names[node.feature], node), strict=True)
+        children = tuple(branch(child, words) for child, words in sides)
+        return Branch(condition, split_text(model, at), "", node.samples, at, children)
 
     return branch(0, "")
 
 
-def rules_in_words(model: OperatorModel, rows: int = SCREEN_ROWS) -> list[str]:
+def rules_in_words(model: OperatorModel, rows: float = SCREEN_ROWS) -> list[str]:
     """The tree of `model`, one line per node, children further in than their parent.
 
     Parameters
@@ -133,29 +131,54 @@ def rules_in_words(model: OperatorModel, rows: int = SCREEN_ROWS) -> list[str]:
         Rows of `SCREEN_COLUMNS` columns that there is room for. Where the tree is larger its weakest splits are
         left out, one by one: what stands in their place is their node's own fit.
     """
-    nodes = model.tree.nodes_
+    root = drawing(model)
     closed: set[int] = set()
+
+    def splits(branch: Branch) -> bool:
+        return bool(branch.children) and branch.node not in closed
+
+    def written(branch: Branch, depth: int = 1) -> Iterator[str]:
+        indent = "  " * depth
+        if not splits(branch):
+            yield f"{indent}{branch.condition or 'always'}: {_cost(model, model.tree.nodes_[branch.node])}"
+            return
+        if branch.condition:
+            yield f"{indent}{branch.condition}:"
+        for child in branch.children:
+            yield from written(child, depth + bool(branch.condition))
+
+    def lowest(branch: Branch) -> Iterator[int]:
+        """Nodes whose split is shown, with no other below."""
+        below = [child for child in branch.children if splits(child)]
+        if splits(branch) and not below:
+            yield branch.node
+        for child in below:
+            yield from lowest(child)
+
     while True:
-        lines = [*_written(model, closed), *_left_out(nodes, closed)]
-        ends = [
-            i
-            for i in _inner(nodes, closed)
-            if not any(_is_split(nodes, closed, c) for c in _children(nodes[i]))
-        ]
+        lines = list(written(root))
+        if closed:
+            finer = f"{len(closed)} finer {'split' if len(closed) == 1 else 'splits'}"
+            lines.append(f"  ({finer} left out: the file has them)")
+        ends = list(lowest(root))
         if not ends or rows_of(lines) <= rows:
             return lines
-        closed.add(min(ends, key=lambda i: nodes[i].gain))
+        closed.add(min(ends, key=lambda at: model.tree.nodes_[at].gain))
 
 
 def rows_of(lines: Sequence[str], columns: int = SCREEN_COLUMNS) -> int:
-    """Rows that `lines` take on a terminal of `columns` columns."""
-    return sum(len(broken(line, columns)) for line in lines)
+    """Rows that `lines` take on a terminal of `columns` columns, broken between words."""
+    return sum(
+        len(
+            textwrap.wrap(line, columns, subsequent_indent=_indent(line) + _HANGING, break_on_hyphens=False)
+            or [""]
+        )
+        for line in lines
+    )
 
 
-def broken(line: str, columns: int) -> list[str]:
-    """`line` broken between words into rows of at most `columns`; what continues stands further in."""
-    indent = line[: len(line) - len(line.lstrip())]
-    return textwrap.wrap(line, columns, subsequent_indent=indent + HANGING, break_on_hyphens=False) or [""]
+def _indent(line: str) -> str:
+    return line[: len(line) - len(line.lstrip())]
 
 
 def size_in_words(n_bytes: float) -> str:
@@ -168,53 +191,7 @@ def number(value: float) -> str:
     return f"{value:.2g}" if value < 100 else f"{value:.0f}"
 
 
-def _children(node: Node) -> tuple[int, int]:
-    return node.left, node.right
-
-
-def _is_split(nodes: Sequence[Node], closed: set[int], at: int) -> bool:
-    return nodes[at].feature >= 0 and at not in closed
-
-
-def _inner(nodes: Sequence[Node], closed: set[int]) -> Iterator[int]:
-    """Nodes whose split is shown."""
-    pending = [0]
-    while pending:
-        at = pending.pop()
-        if _is_split(nodes, closed, at):
-            yield at
-            pending += _children(nodes[at])
-
-
-def _left_out(nodes: Sequence[Node], closed: set[int]) -> list[str]:
-    if not closed:
-        return []
-    return [
-        f"  ({len(closed)} finer {'split' if len(closed) == 1 else 'splits'} left out: the file has them)"
-    ]
-
-
-def _written(model: OperatorModel, closed: set[int]) -> Iterator[str]:
-    costs, sizes = model.names()
-    names = costs + sizes
-    nodes = model.tree.nodes_
-
-    def walk(at: int, condition: str, depth: int) -> Iterator[str]:
-        node = nodes[at]
-        indent = "  " * depth
-        if not _is_split(nodes, closed, at):
-            yield f"{indent}{condition}: {_cost(model, costs, node.coefficients)}"
-            return
-        if condition:
-            yield f"{indent}{condition}:"
-        for child, words in zip(_children(node), _sides(names[node.feature], node), strict=True):
-            yield from walk(child, words, depth + bool(condition))
-
-    root = "" if _is_split(nodes, closed, 0) else "always"
-    yield from walk(0, root, 1)
-
-
-def _sides(name: str, node: Node) -> tuple[str, str]:
+def _sides(name: str, node: TreeNode) -> tuple[str, str]:
     """What holds on the left and on the right of a split."""
     if node.modulus:
         return f"{_human(name)} a multiple of {node.modulus}", f"{_human(name)} no multiple of {node.modulus}"
@@ -240,9 +217,10 @@ def _whole(value: float) -> str:
     return f"{np.floor(value):,.0f}" if value >= 2 else f"{value:.3g}"
 
 
-def _cost(model: OperatorModel, costs: list[str], coefficients: np.ndarray) -> str:
-    """A leaf's formula: its constant, then the costs that weigh most over the measured range."""
-    scaled = coefficients * model.tree.scale_
+def _cost(model: OperatorModel, node: TreeNode) -> str:
+    """A node's formula: its constant, then the costs that weigh most over the measured range."""
+    costs = model.names()[0]
+    scaled = node.coefficients * model.tree.scale_
     typical = np.sqrt(np.maximum(model.bounds[0], 1.0) * np.maximum(model.bounds[1], 1.0))
     order = np.argsort(-scaled[1:] * typical, kind="stable")
     parts = [f"{number(scaled[0] * 1e3)} us"] if scaled[0] > 0 else []

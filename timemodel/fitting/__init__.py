@@ -1,6 +1,6 @@
 """From a profile to a time model, and what to measure next.
 
-May import `timemodel.model` and below.
+May import `timemodel.staircases` and below.
 """
 
 from __future__ import annotations
@@ -16,14 +16,11 @@ from timemodel.fitting.profile import (
     one_more_operator_ms,
     usable,
 )
-from timemodel.fitting.steps import Step, around_steps, suspected_steps
 
 __all__ = [
     "Measured",
-    "Step",
     "advise_probes",
     "allot",
-    "around_steps",
     "calibrate",
     "choose_layers",
     "fit_profile",
@@ -31,7 +28,6 @@ __all__ = [
     "learn_traffic",
     "notes_on",
     "one_more_operator_ms",
-    "suspected_steps",
     "thin_operators",
     "time_shares",
     "usable",

@@ -35,8 +35,8 @@ from timemodel.fitting.profile import (
     fit_terms,
     usable,
 )
-from timemodel.fitting.steps import around_steps, suspected_steps
 from timemodel.model import FALLBACK, MIN_PROBES, OperatorModel, SettingModel
+from timemodel.staircases import around_steps, suspected_steps
 
 Kind = tuple[str, str]
 """Operator, as `kernel_of` names it, and number type."""

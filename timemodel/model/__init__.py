@@ -5,7 +5,7 @@ May import the rooms of features, tree and runtime.
 
 from __future__ import annotations
 
-from timemodel.model.differences import PairedErrors, errors_of, pair_error, single_error
+from timemodel.model.differences import ChangeErrors, pair_error, single_error
 from timemodel.model.file import checksum, signed
 from timemodel.model.operator_model import (
     MIN_PROBES,
@@ -18,23 +18,23 @@ from timemodel.model.operator_model import (
 )
 from timemodel.model.prediction import LayerPrediction, NetworkPrediction
 from timemodel.model.setting_model import FALLBACK, SettingModel, kernel_of
-from timemodel.model.sweeps import Sweep, find_sweeps, width_of, with_width
+from timemodel.model.sweeps import WITH_WIDTH, Sweep, find_sweeps, width_of, with_width
 from timemodel.model.time_model import TimeModel
 
 __all__ = [
     "FALLBACK",
     "MIN_PROBES",
+    "WITH_WIDTH",
+    "ChangeErrors",
     "LayerPrediction",
     "NetworkPrediction",
     "OperatorError",
     "OperatorModel",
-    "PairedErrors",
     "SettingModel",
     "Sweep",
     "TimeModel",
     "checksum",
     "conformal_bounds",
-    "errors_of",
     "feature_matrix",
     "find_sweeps",
     "find_tiles",

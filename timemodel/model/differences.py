@@ -7,16 +7,13 @@ known better than either time, and how much better is read off the measured swee
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from profiler.network import Layer
-from timemodel.features import geometry
+from timemodel.features import geometry, kernel_of
 from timemodel.model.operator_model import OperatorModel
-
-if TYPE_CHECKING:
-    from timemodel.model.setting_model import SettingModel
+from timemodel.model.setting_model import SettingModel
 
 SHARE = 0.9
 """Share of differences that lie within the error, as of single times."""
@@ -35,16 +32,15 @@ def single_error(model: OperatorModel) -> float:
 def pair_error(model: OperatorModel) -> float:
     """Relative error (90%) of the ratio of two like layers.
 
-    From all pairs of measured widths of one layer that lie within a factor of two: how far the ratio of measured times is
-    from the ratio of predicted ones. The sweeps are few layers and the model has seen them, so it is never taken to be
-    less than the median error on layers that it has not seen. Without a sweep it is the error of a single time.
+    How far the ratio of measured times is from that of predicted ones, over all pairs of measured widths within a
+    factor of two. The sweeps are few layers and the model has seen them, so the error is at least the median one on
+    unseen layers. Without a sweep it is the error of a single time.
     """
     found = []
     for sweep in model.sweeps:
         widths = np.array(sweep.widths)
-        off = np.log(sweep.times_ms) - np.log(
-            np.maximum(model.predict_ms(geometry(sweep.at(sweep.widths))), 1e-12)
-        )
+        predicted = np.maximum(model.predict_ms(geometry(sweep.layers)), 1e-12)
+        off = np.log(sweep.times_ms) - np.log(predicted)
         one, two = np.triu_indices(len(widths), 1)
         near = widths[two] <= 2 * widths[one]
         found.append(np.abs(off[two] - off[one])[near])
@@ -54,17 +50,8 @@ def pair_error(model: OperatorModel) -> float:
     return float(np.clip(max(error, model.error.median_error), 0.005, max(single_error(model), 0.005)))
 
 
-def errors_of(model: SettingModel) -> PairedErrors:
-    """The errors of differences under one setting; worked out once per model."""
-    kept = model.__dict__
-    if "_paired_errors" not in kept:
-        kept["_paired_errors"] = PairedErrors(model)
-    found: PairedErrors = kept["_paired_errors"]
-    return found
-
-
-class PairedErrors:
-    """Errors of differences under one setting; what is worked out per operator is kept."""
+class ChangeErrors:
+    """Errors of differences under one setting, as its model is now; what is worked out per operator is kept."""
 
     def __init__(self, model: SettingModel) -> None:
         self._model = model
@@ -72,8 +59,6 @@ class PairedErrors:
 
     def of(self, layer: Layer) -> tuple[float, float]:
         """Relative errors (90%) for `layer`: of a single time, and of the ratio of two like layers."""
-        from timemodel.model.setting_model import kernel_of
-
         key = (kernel_of(layer), layer.dtype)
         if key not in self._known:
             model, measured = self._model.find(*key)

@@ -27,7 +27,7 @@ from timemodel.model.checking import (
     whole,
 )
 from timemodel.model.sweeps import Sweep, find_sweeps
-from timemodel.tree import BLOCK_ROWS, Node, TimeTreeRegressor, nonnegative
+from timemodel.tree import BLOCK_ROWS, TimeTreeRegressor, TreeNode, nonnegative
 
 _OF_OVERHEAD = 0.9
 MIN_PROBES = 8
@@ -341,7 +341,7 @@ def conformal_bounds(ratios: np.ndarray, share: float = 0.9) -> tuple[float, flo
     return float(ordered[below - 1]), float(ordered[n - below])
 
 
-def _node_to_dict(node: Node) -> dict[str, Any]:
+def _node_to_dict(node: TreeNode) -> dict[str, Any]:
     value: dict[str, Any] = {
         "samples": node.samples,
         "loss": node.loss,
@@ -353,12 +353,12 @@ def _node_to_dict(node: Node) -> dict[str, Any]:
     return value
 
 
-def _node_from_dict(value: Any, costs: int) -> Node:
+def _node_from_dict(value: Any, costs: int) -> TreeNode:
     value = table(value, "a node")
     coefficients = [number(c, "a coefficient") for c in items(value["coefficients"], "a node's coefficients")]
     if len(coefficients) != costs + 1:
         raise ValueError(f"a node has {len(coefficients)} coefficients in place of {costs + 1}")
-    node = Node(
+    node = TreeNode(
         coefficients=np.array(coefficients),
         samples=whole(value["samples"], "a node's number of samples"),
         loss=number(value["loss"], "a node's loss"),

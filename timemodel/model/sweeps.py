@@ -14,6 +14,9 @@ from timemodel.model.checking import number, whole
 
 MIN_POINTS = 8
 
+WITH_WIDTH = ("conv_2d", "depthwise_conv_2d", "fully_connected")
+"""Operators with an output width of their own."""
+
 
 @dataclass(frozen=True)
 class Sweep:
@@ -40,9 +43,10 @@ class Sweep:
             raise ValueError("a sweep has more widths than times, or fewer")
         return cls(layer, widths, times)
 
-    def at(self, widths: Sequence[int]) -> list[Layer]:
-        """The layer at each of `widths`."""
-        return [with_width(self.layer, width) for width in widths]
+    @property
+    def layers(self) -> list[Layer]:
+        """What was measured."""
+        return [with_width(self.layer, width) for width in self.widths]
 
 
 def width_of(layer: Layer) -> int:
@@ -58,7 +62,7 @@ def with_width(layer: Layer, width: int) -> Layer:
     KeyError
         An operator that has no width of its own.
     """
-    if layer.op not in ("conv_2d", "fully_connected", "depthwise_conv_2d"):
+    if layer.op not in WITH_WIDTH:
         raise KeyError(layer.op)
     inputs = list(layer.inputs)
     weight = inputs[1].shape
@@ -79,7 +83,7 @@ def find_sweeps(layers: Sequence[Layer], times_ms: np.ndarray) -> list[Sweep]:
     """Groups of at least `MIN_POINTS` layers that differ in width only, the largest group first."""
     groups: dict[str, list[int]] = {}
     for i, layer in enumerate(layers):
-        if layer.op in ("conv_2d", "fully_connected", "depthwise_conv_2d") and len(layer.inputs) > 1:
+        if layer.op in WITH_WIDTH and len(layer.inputs) > 1:
             groups.setdefault(with_width(layer, 1).key, []).append(i)
     found = []
     for members in groups.values():

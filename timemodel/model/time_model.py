@@ -12,7 +12,7 @@ from profiler.errors import TimeModelError, UsageError
 from profiler.network import Layer, Network
 from timemodel.model import file as model_file
 from timemodel.model.checking import table, text
-from timemodel.model.differences import errors_of
+from timemodel.model.differences import ChangeErrors
 from timemodel.model.operator_model import OperatorError
 from timemodel.model.prediction import NetworkPrediction
 from timemodel.model.setting_model import FALLBACK, SettingModel
@@ -71,11 +71,9 @@ class TimeModel:
         """Times ``[n]`` in ms of `layers` on their own, in one batch."""
         return self.setting(setting).predict_layers_ms(layers)
 
-    def change_error_ms(
-        self, before: Sequence[Layer], after: Sequence[Layer], setting: str | None = None
-    ) -> float:
-        """By how much (90%) the predicted saving of changing layers may be off; see `timemodel.model.differences`."""
-        return errors_of(self.setting(setting)).change_ms(before, after)
+    def change_errors(self, setting: str | None = None) -> ChangeErrors:
+        """By how much predicted differences between layers or networks may be off."""
+        return ChangeErrors(self.setting(setting))
 
     def operators(self, setting: str | None = None) -> list[tuple[str, str]]:
         """What was measured: (operator, dtype)."""

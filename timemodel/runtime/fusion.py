@@ -15,11 +15,10 @@ import numpy as np
 
 from profiler.measurement import OPERATOR
 from profiler.network import (
-    ABSORBED,
+    FUSION_PATTERNS,
     Layer,
     Network,
-    find_neighbours,
-    role,
+    pattern_name,
 )
 from profiler.probes import Probe
 
@@ -160,7 +159,7 @@ def factors(
     The pattern `INSIDE` is of single operators: those that only rename data, between two others.
     """
     found = np.ones(len(network.layers))
-    for pair in find_neighbours(network):
+    for pair in network.fusion_matches:
         dtype = network.layers[pair.second].dtype
         share = shares.get(dtype, {}).get(pair.pattern)
         if share is not None:
@@ -220,7 +219,7 @@ def _neighbours(
     for probe, time in measured:
         if probe.kind != "pair":
             continue
-        found = find_neighbours(probe.network)
+        found = probe.network.fusion_matches
         if len(found) != 1:
             continue
         pair = found[0]
@@ -258,7 +257,7 @@ def _seen(events: Events) -> dict[tuple[str, str], list[bool]]:
     seen: dict[tuple[str, str], list[bool]] = {}
     for key, ran in events.items():
         probe = Probe.from_key(key)
-        found = find_neighbours(probe.network) if ran and probe.kind == "pair" else []
+        found = probe.network.fusion_matches if ran and probe.kind == "pair" else []
         as_one = ran_as_one(probe, ran) if ran and len(found) == 1 else None
         if as_one is not None:
             seen.setdefault((probe.layers[found[0].second].dtype, found[0].pattern), []).append(as_one)
@@ -345,7 +344,7 @@ def _splits(measured: Sequence[tuple[Probe, float]], overhead_ms: float, events:
         plain = Layer(layer.op, layer.inputs, layer.outputs, {**layer.params, "activation": "none"})
         if plain not in layers or layers[plain][1] <= overhead_ms:
             continue
-        key = layer.dtype, role(layer)
+        key = layer.dtype, pattern_name(layer)
         ratios.setdefault(key, []).append((time - overhead_ms) / (layers[plain][1] - overhead_ms))
         ran, ran_plain = events.get(probe.key), events.get(layers[plain][0].key)
         if ran is not None and ran_plain is not None:
@@ -418,7 +417,7 @@ def _pair_sentences(rules: Sequence[GraphRule]) -> list[str]:
     for rule in rules:
         if rule.happens not in (FUSED, PARTLY) or rule.share == 1 or rule.pattern == INSIDE:
             continue
-        absorbed = ABSORBED.get(rule.pattern, 0)
+        absorbed = FUSION_PATTERNS.get(rule.pattern, 0)
         names = rule.pattern.split("+")
         effect = (
             "costs nothing: it runs inside it" if rule.share == 0 else f"costs {rule.share:.0%} of its time"

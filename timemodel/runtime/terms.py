@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from profiler.network import Network, find_neighbours
+from profiler.network import Network
 from timemodel.runtime.cache_traffic import Traffic
 from timemodel.runtime.fusion import GraphRule, from_remaining
 
@@ -15,7 +15,7 @@ def find_pairs(network: Network) -> list[tuple[str, int, int]]:
     """Neighbours that a runtime may run as one: (pattern, position of the one that is absorbed, of the other)."""
     return [
         (pair.pattern, pair.absorbed, pair.first + pair.second - pair.absorbed)
-        for pair in find_neighbours(network)
+        for pair in network.fusion_matches
     ]
 
 

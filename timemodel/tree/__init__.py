@@ -6,8 +6,9 @@ Imports no other room.
 from __future__ import annotations
 
 from timemodel.tree import nonnegative
-from timemodel.tree.compiled import BLOCK_ROWS, CompiledTree
+from timemodel.tree.compiled import BLOCK_ROWS
+from timemodel.tree.node import TreeNode
 from timemodel.tree.refitting import refit
-from timemodel.tree.regressor import Node, TimeTreeRegressor
+from timemodel.tree.regressor import TimeTreeRegressor
 
-__all__ = ["BLOCK_ROWS", "CompiledTree", "Node", "TimeTreeRegressor", "nonnegative", "refit"]
+__all__ = ["BLOCK_ROWS", "TimeTreeRegressor", "TreeNode", "nonnegative", "refit"]

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from timemodel.tree.regressor import Node
+from timemodel.tree.node import TreeNode
 
 BLOCK_ROWS = 8192
 """Rows that are worked on at a time: their columns stay in the cache, which makes large batches twice as fast."""
@@ -20,23 +18,22 @@ class CompiledTree:
     Parameters
     ----------
     nodes
-        The root comes first; see `timemodel.tree.regressor.Node`.
+        The root comes first.
     leaf_columns
         Columns that the leaves' coefficients (after the constant) belong to.
     scale
         What leaves' values are multiples of.
     """
 
-    def __init__(self, nodes: Sequence[Node], leaf_columns: Sequence[int], scale: float) -> None:
+    def __init__(self, nodes: Sequence[TreeNode], leaf_columns: Sequence[int], scale: float) -> None:
         self._splits = [
             (node.feature, float(node.modulus), node.threshold, node.left, node.right) for node in nodes
         ]
-        columns = [int(column) for column in leaf_columns]
         self._constants = [float(node.coefficients[0]) * scale for node in nodes]
         # Coefficients of 0 are most of them: leaving them out is what makes leaves cheap.
         self._terms = [
             [
-                (columns[j], float(slope) * scale)
+                (leaf_columns[j], float(slope) * scale)
                 for j, slope in enumerate(node.coefficients[1:])
                 if slope != 0 and node.feature < 0
             ]

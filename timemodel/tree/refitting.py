@@ -6,13 +6,12 @@ every device. So a structure that was found once, on other devices or from other
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from timemodel.tree import nonnegative
-from timemodel.tree.regressor import Node, TimeTreeRegressor
+from timemodel.tree.regressor import TimeTreeRegressor
 
 _ROUNDS = 6
 _LEAST_RESIDUAL = 0.02
@@ -63,16 +62,10 @@ def refit(
         node.loss = float(np.sum((rows @ fitted - goal[members] * weight[members]) ** 2))
         node.coefficients = fitted / norm
         if node.feature >= 0:
-            value = X[members, node.feature]
-            left = np.mod(value, node.modulus) == 0 if node.modulus else value <= node.threshold
+            left = node.goes_left(X[members, node.feature])
             pending += [(node.left, members[left], fitted), (node.right, members[~left], fitted)]
-    return rebuilt(tree, nodes, scale)
-
-
-def rebuilt(tree: TimeTreeRegressor, nodes: Sequence[Node], scale: float) -> TimeTreeRegressor:
-    """A fitted tree of `nodes` with the parameters of `tree`."""
     new = TimeTreeRegressor(**tree.get_params())
-    new.restore(list(nodes), scale, tree.n_features_in_)
+    new.restore(nodes, scale, tree.n_features_in_)
     return new
 
 
@@ -80,9 +73,9 @@ def _fit(
     rows: np.ndarray, goal: np.ndarray, parent: np.ndarray | None, shrinkage: float, rounds: int
 ) -> np.ndarray:
     """Non-negative coefficients of least relative error, pulled to `parent`."""
-    if not len(rows):
-        return np.zeros(rows.shape[1]) if parent is None else parent
     prior = np.zeros(rows.shape[1]) if parent is None else parent
+    if not len(rows):
+        return prior
     relative = rows / goal[:, None]
     # Ones for the reweighting to start from: plain squared relative error.
     weight = np.ones(len(goal))

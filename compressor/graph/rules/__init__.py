@@ -1,9 +1,24 @@
-"""How each Keras layer passes channels on, and which of its weights stand for them."""
+"""How each Keras layer passes channels on, and which of its weights stand for them.
+
+A rule gets the channels of a layer's inputs as arrays of ids and returns those of its outputs. A layer without a rule
+is frozen whole and named. Imports the room of the topology.
+"""
 
 from __future__ import annotations
 
-from compressor.graph.rules import recurrent
-from compressor.graph.rules.base import Atoms
-from compressor.graph.rules.registry import RULES, Frozen, Outputs, Recorder
+from compressor.graph.rules.base import ChannelIds, Frozen, Outputs, Recorder, Rule, in_words
+from compressor.graph.rules.recurrent import RULES as RECURRENT
+from compressor.graph.rules.registry import load_rules, register_rule, rule_of
 
-__all__ = ["RULES", "Atoms", "Frozen", "Outputs", "Recorder", "recurrent"]
+__all__ = [
+    "RECURRENT",
+    "ChannelIds",
+    "Frozen",
+    "Outputs",
+    "Recorder",
+    "Rule",
+    "in_words",
+    "load_rules",
+    "register_rule",
+    "rule_of",
+]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from compressor.graph.rules.base import (
-    Atoms,
+    ChannelIds,
     Frozen,
     Outputs,
     Recorder,
@@ -28,15 +28,15 @@ _PARAMETERS = ("query", "value", "key")
 class _Widths:
     """The channels inside: of query heads, of key and value heads, and of their widths."""
 
-    queries: Atoms
-    heads: Atoms
-    key: Atoms
-    value: Atoms
+    queries: ChannelIds
+    heads: ChannelIds
+    key: ChannelIds
+    value: ChannelIds
 
 
-def _multi_head(call: Call, inputs: Sequence[Atoms], recorder: Recorder) -> Outputs:
+def _multi_head(call: Call, inputs: Sequence[ChannelIds], recorder: Recorder) -> Outputs:
     config = call.config
-    heads, key, value = (recorder.fresh(config[name]) for name in ("num_heads", "key_dim", "value_dim"))
+    heads, key, value = (recorder.new(config[name]) for name in ("num_heads", "key_dim", "value_dim"))
     recorder.count(call, "num_heads", heads, label="heads")
     recorder.count(call, "key_dim", key, label="key_width")
     recorder.count(call, "value_dim", value, label="value_width")
@@ -44,16 +44,16 @@ def _multi_head(call: Call, inputs: Sequence[Atoms], recorder: Recorder) -> Outp
     if isinstance(shape, (list, tuple)) and len(shape) != 1:
         raise Frozen("its output has several axes")
     query = _attention(call, inputs, recorder, _Widths(heads, heads, key, value))
-    out = recorder.fresh(call.variables["attention_output/kernel"][-1])
+    out = recorder.new(call.variables["attention_output/kernel"][-1])
     recorder.count(call, "output_shape", out)
     _output(call, out, recorder)
     return _results(call, out, query, recorder)
 
 
-def _grouped_query(call: Call, inputs: Sequence[Atoms], recorder: Recorder) -> Outputs:
+def _grouped_query(call: Call, inputs: Sequence[ChannelIds], recorder: Recorder) -> Outputs:
     """Query heads that share a key and a value go together; keys and values are equally wide."""
     config = call.config
-    heads, width = recorder.fresh(config["num_key_value_heads"]), recorder.fresh(config["head_dim"])
+    heads, width = recorder.new(config["num_key_value_heads"]), recorder.new(config["head_dim"])
     queries = np.repeat(heads, config["num_query_heads"] // config["num_key_value_heads"])
     recorder.count(call, "num_key_value_heads", heads, label="heads")
     recorder.count(call, "num_query_heads", queries, label="heads")
@@ -63,7 +63,7 @@ def _grouped_query(call: Call, inputs: Sequence[Atoms], recorder: Recorder) -> O
     return _results(call, query, query, recorder)
 
 
-def _attention(call: Call, inputs: Sequence[Atoms], recorder: Recorder, widths: _Widths) -> Atoms:
+def _attention(call: Call, inputs: Sequence[ChannelIds], recorder: Recorder, widths: _Widths) -> ChannelIds:
     """The weights around the scores; the channels of the query."""
     read = _arguments(call, inputs, recorder)
     kernels = [
@@ -91,13 +91,13 @@ def _attention(call: Call, inputs: Sequence[Atoms], recorder: Recorder, widths: 
     return read["query"]
 
 
-def _output(call: Call, out: Atoms, recorder: Recorder) -> None:
+def _output(call: Call, out: ChannelIds, recorder: Recorder) -> None:
     recorder.axis(call, "attention_output/kernel", 2, out, "out")
     if "attention_output/bias" in call.variables:
         recorder.axis(call, "attention_output/bias", 0, out, "out")
 
 
-def _arguments(call: Call, inputs: Sequence[Atoms], recorder: Recorder) -> dict[str, Atoms]:
+def _arguments(call: Call, inputs: Sequence[ChannelIds], recorder: Recorder) -> dict[str, ChannelIds]:
     """Channels of query, value and key; masks keep theirs, which are positions."""
     given = dict(zip(_PARAMETERS, call.arguments, strict=False)) | dict(call.keywords)
     by_key = dict(zip(call.inputs, inputs, strict=True))
@@ -107,25 +107,25 @@ def _arguments(call: Call, inputs: Sequence[Atoms], recorder: Recorder) -> dict[
             if name in _PARAMETERS:
                 read[name] = by_key[value]
             else:
-                recorder.hold(call, by_key[value], "its mask says which positions count")
+                recorder.freeze_for(call, by_key[value], "its mask says which positions count")
     if "query" not in read or "value" not in read or len(call.arguments) > len(_PARAMETERS):
         raise Frozen("what it attends to is not known")
     read.setdefault("key", read["value"])
     return read
 
 
-def _results(call: Call, out: Atoms, query: Atoms, recorder: Recorder) -> Outputs:
+def _results(call: Call, out: ChannelIds, query: ChannelIds, recorder: Recorder) -> Outputs:
     scores = call.output_shapes.get(1, ())
     if scores and scores[-1] is not None:
-        return out, recorder.fixed(scores[-1])
+        return out, recorder.new_frozen(scores[-1])
     return out
 
 
-def _luong(call: Call, inputs: Sequence[Atoms], recorder: Recorder) -> Outputs:
+def _luong(call: Call, inputs: Sequence[ChannelIds], recorder: Recorder) -> Outputs:
     """Scores are sums over all channels of query and key; those of the value pass through."""
     if not isinstance(call.arguments[0], tuple) or len(inputs) not in (2, 3):
         raise Frozen("what it attends to is not known")
-    recorder.remark(call, "its scores are sums over all channels of the query and the key")
+    recorder.report(call, "its scores are sums over all channels of the query and the key")
     recorder.freeze(inputs[0])
     recorder.freeze(inputs[-1] if len(inputs) == 3 else inputs[1])
     return _results(call, inputs[1], inputs[0], recorder)

@@ -10,66 +10,73 @@ from numpy.typing import NDArray
 
 from compressor.graph.topology import Call
 
-Atoms = NDArray[np.int64]
+ChannelIds = NDArray[np.int64]
+"""An id for each channel of a tensor [channels]: positions with the same id are removed together."""
 
 
 class Frozen(Exception):  # noqa: N818 - a rule's way to say no; it never leaves the graph
-    """A rule cannot tell how a layer passes channels on; the message says why."""
+    """Raised by a rule that cannot tell how a layer passes channels on: the layer is left whole.
+
+    The message is the reason that the user reads, such as ``its output has several axes``.
+    """
 
 
 class Recorder(Protocol):
-    """What rules write to: see `compressor.graph.builder`."""
+    """Where a rule writes down what a layer does to channels.
 
-    def fresh(self, count: int) -> Atoms:
-        """`count` channels that did not exist before."""
+    Each channel has an id; the channels of a tensor are the ids along its last axis, an int array [channels].
+    """
 
-    def fixed(self, count: int) -> Atoms:
-        """`count` channels that did not exist before and cannot go."""
+    def new(self, count: int) -> ChannelIds:
+        """Ids of `count` channels that the layer makes."""
 
-    def unite(self, first: Atoms, second: Atoms) -> None:
-        """Say that position i of both go or stay together."""
+    def new_frozen(self, count: int) -> ChannelIds:
+        """Ids of `count` channels that the layer makes and that must stay."""
 
-    def freeze(self, atoms: Atoms) -> None:
-        """Say that none of these can go."""
+    def tie(self, first: ChannelIds, second: ChannelIds) -> None:
+        """Position i of both is kept or removed together."""
 
-    def removable(self, atoms: Atoms) -> bool:
-        """Whether some of these may go, as far as is known by now."""
+    def freeze(self, channels: ChannelIds) -> None:
+        """All of these must stay."""
 
-    def axis(self, call: Call, variable: str, axis: int, atoms: Atoms, role: str) -> None:
-        """Say that an axis of a weight stands for these channels.
+    def freeze_for(self, call: Call, channels: ChannelIds, reason: str) -> None:
+        """All of these must stay because of what this layer does.
 
-        `role` is ``in`` (summed over: without these entries the channel carries nothing), ``out`` (makes the
-        channel) or ``scale`` (acts on it alone).
+        The user is told the reason where some of them could be removed otherwise (the network's outputs never can).
         """
 
-    def count(self, call: Call, key: str, atoms: Atoms, position: int | None = None, label: str = "") -> None:
-        """Say that a configuration value (or one position of it) is the number of these channels.
+    def removable(self, channels: ChannelIds) -> bool:
+        """Whether some of these may be removed, as far as is known by now."""
 
-        `label` tells the groups apart that one layer makes: it stands in their ids.
+    def axis(self, call: Call, variable: str, axis: int, channels: ChannelIds, role: str) -> None:
+        """An axis of a weight has one entry for each of these channels.
+
+        `variable` is the weight's name; `role` is ``in`` (summed over: where these entries are zero the channel is
+        not read), ``out`` (makes the channel) or ``scale`` (acts on it alone).
         """
 
-    def rescale(self, call: Call, variable: str, atoms: Atoms, power: float) -> None:
-        """Say that where a share of these channels stays, a weight is to be multiplied by ``share **
-        power``."""
+    def count(
+        self, call: Call, key: str, channels: ChannelIds, position: int | None = None, label: str = ""
+    ) -> None:
+        """A value of the layer's configuration (or one position of it) is the number of these channels.
 
-    def statistics(self, call: Call, atoms: Atoms) -> None:
-        """Say that the layer divides by a statistic over all of these: it is then over those that are
-        left."""
-
-    def hold(self, call: Call, atoms: Atoms, reason: str) -> None:
-        """Say that none of these can go because of what this layer does.
-
-        It is named for it where some of them could go otherwise: what a network puts out stays in any case.
+        Where a layer makes several groups, `label` tells them apart: it stands in their ids.
         """
 
-    def remark(self, call: Call, reason: str) -> None:
+    def rescale(self, call: Call, variable: str, channels: ChannelIds, power: float) -> None:
+        """Where a share of these channels stays, a weight is to be multiplied by ``share ** power``."""
+
+    def statistics(self, call: Call, channels: ChannelIds) -> None:
+        """The layer, one of Keras' own normalisations, divides by a statistic over all of these."""
+
+    def report(self, call: Call, reason: str) -> None:
         """Name a layer that keeps its channels, though others may pass through it."""
 
 
-Outputs = Atoms | tuple[Atoms, ...]
+Outputs = ChannelIds | tuple[ChannelIds, ...]
 """The channels of a result, or of each of several."""
 
-Rule = Callable[[Call, Sequence[Atoms], Recorder], Outputs]
+Rule = Callable[[Call, Sequence[ChannelIds], Recorder], Outputs]
 """(use of a layer, channels of its inputs, where to write) -> channels of its outputs."""
 
 ELEMENTWISE = frozenset(
@@ -109,14 +116,25 @@ def is_elementwise(value: Any) -> bool:
     return activation_name(value) in ELEMENTWISE
 
 
-def activated(call: Call, recorder: Recorder, atoms: Atoms, keys: Sequence[str] = ("activation",)) -> None:
-    """Hold channels that an activation does not look at one by one, or that nobody knows about."""
+def activated(
+    call: Call, recorder: Recorder, channels: ChannelIds, keys: Sequence[str] = ("activation",)
+) -> None:
+    """Freeze channels that an activation does not look at one by one, or that nobody knows about."""
     for key in keys:
         value = call.config.get(key)
         if not is_elementwise(value):
             name = activation_name(value)
             mixes = name in _OVER_CHANNELS
-            recorder.hold(call, atoms, f"a {name} over all channels" if mixes else "an activation of its own")
+            recorder.freeze_for(
+                call, channels, f"a {name} over all channels" if mixes else "an activation of its own"
+            )
+
+
+def in_words(kind: str, what: str = "layer") -> str:
+    """A kind of layer for a message: ``Dense``, ``custom layer Scaled``."""
+    return (
+        f"custom {what} {kind.split('>')[-1].removeprefix('custom:')}" if kind.startswith("custom:") else kind
+    )
 
 
 def require_channels_last(call: Call) -> None:
@@ -131,7 +149,7 @@ def normalised_axes(call: Call) -> list[int]:
     return sorted(a % rank for a in (axes if isinstance(axes, (list, tuple)) else [axes]))
 
 
-def made(call: Call, recorder: Recorder, out: Atoms, key: str, bias: str = "bias") -> Atoms:
+def made(call: Call, recorder: Recorder, out: ChannelIds, key: str, bias: str = "bias") -> ChannelIds:
     """Register `out` as made by the layer, whose width stands in its configuration under `key`."""
     recorder.count(call, key, out)
     if bias in call.variables:
@@ -140,17 +158,17 @@ def made(call: Call, recorder: Recorder, out: Atoms, key: str, bias: str = "bias
     return out
 
 
-def passed(call: Call, inputs: Sequence[Atoms], recorder: Recorder) -> Outputs:
+def passed(call: Call, inputs: Sequence[ChannelIds], recorder: Recorder) -> Outputs:
     """Each channel goes through by itself."""
     require_channels_last(call)
     return inputs[0]
 
 
-def held(reason: str) -> Rule:
+def freezing(reason: str) -> Rule:
     """A rule by which none of what a layer reads can go, and all of it goes on."""
 
-    def rule(call: Call, inputs: Sequence[Atoms], recorder: Recorder) -> Outputs:
-        recorder.hold(call, inputs[0], reason)
+    def rule(call: Call, inputs: Sequence[ChannelIds], recorder: Recorder) -> Outputs:
+        recorder.freeze_for(call, inputs[0], reason)
         return inputs[0]
 
     return rule

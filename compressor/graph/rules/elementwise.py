@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from compressor.graph.rules.base import (
-    Atoms,
+    ChannelIds,
     Frozen,
     Outputs,
     Recorder,
@@ -22,24 +22,24 @@ from compressor.graph.rules.base import (
 from compressor.graph.topology import Call
 
 
-def _activation(call: Call, inputs: Sequence[Atoms], recorder: Recorder) -> Outputs:
+def _activation(call: Call, inputs: Sequence[ChannelIds], recorder: Recorder) -> Outputs:
     if activation_name(call.config.get("activation")) is None:
         raise Frozen("an activation of its own")
     activated(call, recorder, inputs[0])
     return inputs[0]
 
 
-def _softmax(call: Call, inputs: Sequence[Atoms], recorder: Recorder) -> Outputs:
+def _softmax(call: Call, inputs: Sequence[ChannelIds], recorder: Recorder) -> Outputs:
     if len(inputs) > 1:
-        recorder.hold(call, inputs[1], "its mask says which positions count")
+        recorder.freeze_for(call, inputs[1], "its mask says which positions count")
     axes, rank = call.config.get("axis", -1), len(call.input_shapes[0])
     axes = axes if isinstance(axes, (list, tuple)) else [axes]
     if any(axis in (-1, rank - 1) for axis in axes):
-        recorder.hold(call, inputs[0], "a softmax over all channels")
+        recorder.freeze_for(call, inputs[0], "a softmax over all channels")
     return inputs[0]
 
 
-def _rescaling(call: Call, inputs: Sequence[Atoms], recorder: Recorder) -> Outputs:
+def _rescaling(call: Call, inputs: Sequence[ChannelIds], recorder: Recorder) -> Outputs:
     if any(isinstance(call.config.get(key), (list, tuple, dict)) for key in ("scale", "offset")):
         if recorder.removable(inputs[0]):
             raise Frozen("it scales each channel by a number of its own")
@@ -47,7 +47,7 @@ def _rescaling(call: Call, inputs: Sequence[Atoms], recorder: Recorder) -> Outpu
     return inputs[0]
 
 
-def _merge(call: Call, inputs: Sequence[Atoms], recorder: Recorder) -> Outputs:
+def _merge(call: Call, inputs: Sequence[ChannelIds], recorder: Recorder) -> Outputs:
     """Element by element: what meets must stay together; an axis of one is broadcast and must stay one."""
     last = {_last_size(value) for value in _constants((call.arguments, call.keywords))}
     widest = max(inputs, key=len)
@@ -56,11 +56,11 @@ def _merge(call: Call, inputs: Sequence[Atoms], recorder: Recorder) -> Outputs:
         if recorder.removable(widest) or last - {1, len(widest)}:
             raise Frozen("it takes a constant array")
         recorder.freeze(widest)
-    for atoms in inputs:
-        if len(atoms) == len(widest):
-            recorder.unite(widest, atoms)
-        elif len(atoms) == 1:
-            recorder.freeze(atoms)
+    for channels in inputs:
+        if len(channels) == len(widest):
+            recorder.tie(widest, channels)
+        elif len(channels) == 1:
+            recorder.freeze(channels)
         else:
             raise Frozen("its inputs differ in width")
     return widest
@@ -82,7 +82,7 @@ def _last_size(value: Any) -> int:
     return shape[-1] if shape else 1
 
 
-def _reduced(call: Call, inputs: Sequence[Atoms], recorder: Recorder) -> Outputs:
+def _reduced(call: Call, inputs: Sequence[ChannelIds], recorder: Recorder) -> Outputs:
     """A mean or the like over axes other than that of the channels."""
     axes, rank = call.config.get("axis"), len(call.input_shapes[0])
     axes = axes if isinstance(axes, (list, tuple)) else [axes]
@@ -91,12 +91,12 @@ def _reduced(call: Call, inputs: Sequence[Atoms], recorder: Recorder) -> Outputs
     return inputs[0]
 
 
-def _matmul(call: Call, inputs: Sequence[Atoms], recorder: Recorder) -> Outputs:
+def _matmul(call: Call, inputs: Sequence[ChannelIds], recorder: Recorder) -> Outputs:
     """Sums over all channels of the first; those of the second pass through."""
     if len(inputs) != 2 or len(call.input_shapes[1]) < 3:
         raise Frozen("it multiplies by a constant")
     if recorder.removable(inputs[0]):
-        recorder.remark(call, "it sums over all channels of what it reads first")
+        recorder.report(call, "it sums over all channels of what it reads first")
     recorder.freeze(inputs[0])
     return inputs[1]
 

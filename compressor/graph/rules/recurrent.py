@@ -11,13 +11,14 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from compressor.graph.rules.base import (
-    Atoms,
+    ChannelIds,
     Frozen,
     Outputs,
     Recorder,
     Rule,
     activated,
     each,
+    in_words,
 )
 from compressor.graph.topology import Call, kind_of
 
@@ -27,14 +28,14 @@ _CELLS = {"SimpleRNNCell": "SimpleRNN", "GRUCell": "GRU", "LSTMCell": "LSTM"}
 
 
 def _cell(
-    call: Call, kind: str, source: Atoms, states: Sequence[Atoms], recorder: Recorder
-) -> tuple[Atoms, ...]:
+    call: Call, kind: str, source: ChannelIds, states: Sequence[ChannelIds], recorder: Recorder
+) -> tuple[ChannelIds, ...]:
     """One cell and its weights: the channels of its output and of each state."""
     config, gates = call.config, _GATES[kind]
     if len(states) not in (0, _STATES[kind]):
         raise Frozen("it is given more than its states")
     key = "filters" if kind.startswith("Conv") else "units"
-    out = recorder.fresh(config[key])
+    out = recorder.new(config[key])
     every = np.tile(out, gates)
     recorder.count(call, key, out)
     recorder.axis(call, "kernel", -2, source, "in")
@@ -45,11 +46,11 @@ def _cell(
         recorder.axis(call, "bias", -1, every, "out")
     activated(call, recorder, out, ("activation", "recurrent_activation"))
     for state in states:
-        recorder.unite(out, state)
+        recorder.tie(out, state)
     return (out,) * (1 + _STATES[kind])
 
 
-def _results(call: Call, found: tuple[Atoms, ...]) -> Outputs:
+def _results(call: Call, found: tuple[ChannelIds, ...]) -> Outputs:
     return found if call.config.get("return_state") else found[0]
 
 
@@ -60,17 +61,17 @@ def _refuse_state(call: Call) -> None:
         raise Frozen("channels come first")
 
 
-def _recurrent(call: Call, inputs: Sequence[Atoms], recorder: Recorder) -> Outputs:
+def _recurrent(call: Call, inputs: Sequence[ChannelIds], recorder: Recorder) -> Outputs:
     _refuse_state(call)
     return _results(call, _cell(call, call.kind, inputs[0], inputs[1:], recorder))
 
 
-def _rnn(call: Call, inputs: Sequence[Atoms], recorder: Recorder) -> Outputs:
+def _rnn(call: Call, inputs: Sequence[ChannelIds], recorder: Recorder) -> Outputs:
     """``RNN(cell)`` of a built-in cell."""
     _refuse_state(call)
     kind = kind_of(call.config["cell"])
     if kind not in _CELLS:
-        raise Frozen(f"no rule for {kind.replace('custom:', 'custom cell ')}")
+        raise Frozen(f"no rule for {in_words(kind, 'cell')}")
     cell = _inner(call, "cell", list(call.node.variables))
     return _results(call, _cell(cell, _CELLS[kind], inputs[0], inputs[1:], recorder))
 
@@ -86,22 +87,22 @@ def _inner(call: Call, key: str, variables: list[tuple[str, tuple[int, ...]]]) -
     return call.inner(key, dict(zip(names, mine, strict=True)))
 
 
-def _bidirectional(call: Call, inputs: Sequence[Atoms], recorder: Recorder) -> Outputs:
+def _bidirectional(call: Call, inputs: Sequence[ChannelIds], recorder: Recorder) -> Outputs:
     """Two layers side by side; what they make is put together as `merge_mode` says."""
     variables, half = list(call.node.variables), (len(inputs) - 1) // 2
-    both: list[tuple[Atoms, ...]] = []
+    both: list[tuple[ChannelIds, ...]] = []
     for key, states in (("layer", inputs[1 : 1 + half]), ("backward_layer", inputs[1 + half :])):
         kind = kind_of(call.config[key])
         if kind not in _GATES or kind.startswith("Conv"):
-            raise Frozen(f"no rule for {kind.replace('custom:', 'custom layer ')} inside it")
+            raise Frozen(f"no rule for {in_words(kind)} inside it")
         inner = _inner(call, key, variables)
         _refuse_state(inner)
         both.append(_cell(inner, kind, inputs[0], states, recorder))
     forward, backward = both
     # Keras takes both to be as wide as the forward one.
-    recorder.unite(forward[0], backward[0])
+    recorder.tie(forward[0], backward[0])
     mode = call.config["merge_mode"]
-    outputs: tuple[Atoms, ...]
+    outputs: tuple[ChannelIds, ...]
     if mode == "concat":
         outputs = (np.concatenate([forward[0], backward[0]]),)
     elif mode is None:

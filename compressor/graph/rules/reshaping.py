@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 
 from compressor.graph.rules.base import (
-    Atoms,
+    ChannelIds,
     Frozen,
     Outputs,
     Recorder,
     Rule,
     each,
-    held,
+    freezing,
     passed,
     require_channels_last,
 )
@@ -30,15 +30,15 @@ _UNKNOWN = 2  # stands for a length that Keras leaves open
 _MOST = 20_000_000
 
 
-def spread(call: Call, index: int, atoms: Atoms) -> Atoms:
+def spread(call: Call, index: int, channels: ChannelIds) -> ChannelIds:
     """The input as an array of its channels' numbers, with a batch of 1."""
     shape = [1, *(n if n is not None else _UNKNOWN for n in call.input_shapes[index][1:])]
     if math.prod(shape) > _MOST:
         raise Frozen("it is too large to follow")
-    return np.broadcast_to(atoms, shape)
+    return np.broadcast_to(channels, shape)
 
 
-def in_last_axis(moved: Atoms) -> Atoms:
+def in_last_axis(moved: ChannelIds) -> ChannelIds:
     """The channels of an array that has the same ones everywhere; `Frozen` where it has not."""
     if moved.ndim < 2 or not moved.size:
         raise Frozen("it moves channels out of the last axis")
@@ -48,7 +48,7 @@ def in_last_axis(moved: Atoms) -> Atoms:
     return np.array(rows[0])
 
 
-def _reshape(call: Call, inputs: Sequence[Atoms], recorder: Recorder) -> Outputs:
+def _reshape(call: Call, inputs: Sequence[ChannelIds], recorder: Recorder) -> Outputs:
     require_channels_last(call)
     source, target = call.input_shapes[0][1:], call.output_shapes.get(0, (None, None))[1:]
     if any(n is None for n in (*source, *target)):
@@ -63,31 +63,31 @@ def _reshape(call: Call, inputs: Sequence[Atoms], recorder: Recorder) -> Outputs
     return out
 
 
-def _permute(call: Call, inputs: Sequence[Atoms], recorder: Recorder) -> Outputs:
+def _permute(call: Call, inputs: Sequence[ChannelIds], recorder: Recorder) -> Outputs:
     if tuple(call.config["dims"])[-1] != len(call.config["dims"]):
         raise Frozen("it moves channels out of the last axis")
     return inputs[0]
 
 
-def _concatenate(call: Call, inputs: Sequence[Atoms], recorder: Recorder) -> Outputs:
+def _concatenate(call: Call, inputs: Sequence[ChannelIds], recorder: Recorder) -> Outputs:
     if call.config["axis"] in (-1, len(call.input_shapes[0]) - 1):
         return np.concatenate(inputs)
     return _stacked(call, inputs, recorder)
 
 
-def _stacked(call: Call, inputs: Sequence[Atoms], recorder: Recorder) -> Outputs:
+def _stacked(call: Call, inputs: Sequence[ChannelIds], recorder: Recorder) -> Outputs:
     axis = call.config["axis"]
     if call.kind == "ops.Stack" and axis in (-1, len(call.input_shapes[0])):
         raise Frozen("it moves channels out of the last axis")
-    for atoms in inputs[1:]:
-        recorder.unite(inputs[0], atoms)
+    for channels in inputs[1:]:
+        recorder.tie(inputs[0], channels)
     return inputs[0]
 
 
 def _moving(move: Callable[[Any, Call], Any]) -> Rule:
     """A rule of an operation that `move` does on an array; its last axis must come out as it went in."""
 
-    def rule(call: Call, inputs: Sequence[Atoms], recorder: Recorder) -> Outputs:
+    def rule(call: Call, inputs: Sequence[ChannelIds], recorder: Recorder) -> Outputs:
         array = spread(call, 0, inputs[0])
         try:
             moved = move(array, call)
@@ -105,7 +105,7 @@ def _moving(move: Callable[[Any, Call], Any]) -> Rule:
 def _repeated(move: Callable[[Any, Call], Any]) -> Rule:
     """A rule of an operation that writes channels several times."""
 
-    def rule(call: Call, inputs: Sequence[Atoms], recorder: Recorder) -> Outputs:
+    def rule(call: Call, inputs: Sequence[ChannelIds], recorder: Recorder) -> Outputs:
         try:
             return in_last_axis(move(spread(call, 0, inputs[0]), call))
         except (TypeError, ValueError, IndexError, KeyError) as reason:
@@ -114,7 +114,7 @@ def _repeated(move: Callable[[Any, Call], Any]) -> Rule:
     return rule
 
 
-def _split(call: Call, inputs: Sequence[Atoms], recorder: Recorder) -> Outputs:
+def _split(call: Call, inputs: Sequence[ChannelIds], recorder: Recorder) -> Outputs:
     """Into equal parts of the channels (a gated unit): those at the same place of each part go together."""
     parts, axis = call.config["indices_or_sections"], call.config["axis"]
     if axis not in (-1, len(call.input_shapes[0]) - 1):
@@ -123,11 +123,11 @@ def _split(call: Call, inputs: Sequence[Atoms], recorder: Recorder) -> Outputs:
         raise Frozen("it takes channels apart")
     found = tuple(np.split(inputs[0], parts))
     for part in found[1:]:
-        recorder.unite(found[0], part)
+        recorder.tie(found[0], part)
     return found
 
 
-def _broadcast(call: Call, inputs: Sequence[Atoms], recorder: Recorder) -> Outputs:
+def _broadcast(call: Call, inputs: Sequence[ChannelIds], recorder: Recorder) -> Outputs:
     shape = call.config["shape"]
     if call.input_shapes[0][-1] != shape[-1]:
         raise Frozen("it repeats one channel")
@@ -135,7 +135,7 @@ def _broadcast(call: Call, inputs: Sequence[Atoms], recorder: Recorder) -> Outpu
     return inputs[0]
 
 
-def _pad(call: Call, inputs: Sequence[Atoms], recorder: Recorder) -> Outputs:
+def _pad(call: Call, inputs: Sequence[ChannelIds], recorder: Recorder) -> Outputs:
     width = call.config["pad_width"]
     last = width[-1] if isinstance(width, (list, tuple)) and width else width
     if any(np.ravel(last)):
@@ -179,7 +179,7 @@ RULES: Mapping[str, Rule] = {
     **each("Flatten Reshape ops.Reshape", _reshape),
     **each("Permute", _permute),
     **each("RepeatVector", passed),
-    **each("Masking", held("it skips steps by all channels together")),
+    **each("Masking", freezing("it skips steps by all channels together")),
     **each("Concatenate ops.Concatenate", _concatenate),
     **each("ops.Stack", _stacked),
     "ops.Transpose": _moving(lambda a, c: np.transpose(a, _axis(c, "axes"))),

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from compressor.graph.rules.base import (
-    Atoms,
+    ChannelIds,
     Frozen,
     Outputs,
     Recorder,
@@ -21,10 +21,10 @@ from compressor.graph.rules.base import (
 from compressor.graph.topology import Call
 
 
-def _convolution(call: Call, inputs: Sequence[Atoms], recorder: Recorder) -> Outputs:
+def _convolution(call: Call, inputs: Sequence[ChannelIds], recorder: Recorder) -> Outputs:
     require_channels_last(call)
     source, groups = inputs[0], call.config.get("groups", 1)
-    out = recorder.fresh(call.config["filters"])
+    out = recorder.new(call.config["filters"])
     if groups == 1:
         recorder.axis(call, "kernel", -2, source, "in")
         recorder.axis(call, "kernel", -1, out, "out")
@@ -32,21 +32,21 @@ def _convolution(call: Call, inputs: Sequence[Atoms], recorder: Recorder) -> Out
     # A group of the convolution goes as a whole, with what it reads and what it makes.
     read, written = source.reshape(groups, -1), out.reshape(groups, -1)
     for column in (*read.T[1:], *written.T):
-        recorder.unite(read[:, 0], column)
+        recorder.tie(read[:, 0], column)
     recorder.count(call, "groups", read[:, 0])
     recorder.axis(call, "kernel", -1, out, "scale")
     return made(call, recorder, out, "filters")
 
 
-def _transposed_convolution(call: Call, inputs: Sequence[Atoms], recorder: Recorder) -> Outputs:
+def _transposed_convolution(call: Call, inputs: Sequence[ChannelIds], recorder: Recorder) -> Outputs:
     require_channels_last(call)
-    out = recorder.fresh(call.config["filters"])
+    out = recorder.new(call.config["filters"])
     recorder.axis(call, "kernel", -1, inputs[0], "in")
     recorder.axis(call, "kernel", -2, out, "out")
     return made(call, recorder, out, "filters")
 
 
-def _depthwise(call: Call, inputs: Sequence[Atoms], recorder: Recorder) -> Outputs:
+def _depthwise(call: Call, inputs: Sequence[ChannelIds], recorder: Recorder) -> Outputs:
     require_channels_last(call)
     out = np.repeat(inputs[0], call.config["depth_multiplier"])
     recorder.axis(call, "kernel", -2, inputs[0], "scale")
@@ -56,31 +56,31 @@ def _depthwise(call: Call, inputs: Sequence[Atoms], recorder: Recorder) -> Outpu
     return out
 
 
-def _separable(call: Call, inputs: Sequence[Atoms], recorder: Recorder) -> Outputs:
+def _separable(call: Call, inputs: Sequence[ChannelIds], recorder: Recorder) -> Outputs:
     require_channels_last(call)
     source = inputs[0]
-    out = recorder.fresh(call.config["filters"])
+    out = recorder.new(call.config["filters"])
     recorder.axis(call, "depthwise_kernel", -2, source, "scale")
     recorder.axis(call, "pointwise_kernel", -2, np.repeat(source, call.config["depth_multiplier"]), "in")
     recorder.axis(call, "pointwise_kernel", -1, out, "out")
     return made(call, recorder, out, "filters")
 
 
-def _dense(call: Call, inputs: Sequence[Atoms], recorder: Recorder) -> Outputs:
-    out = recorder.fresh(call.config["units"])
+def _dense(call: Call, inputs: Sequence[ChannelIds], recorder: Recorder) -> Outputs:
+    out = recorder.new(call.config["units"])
     recorder.axis(call, "kernel", 0, inputs[0], "in")
     recorder.axis(call, "kernel", 1, out, "out")
     return made(call, recorder, out, "units")
 
 
-def _einsum_dense(call: Call, inputs: Sequence[Atoms], recorder: Recorder) -> Outputs:
+def _einsum_dense(call: Call, inputs: Sequence[ChannelIds], recorder: Recorder) -> Outputs:
     """The last axis is read and another is made, whatever happens on the axes in front (``abc,cd->abd``)."""
     terms, result = call.config["equation"].replace(" ", "").split("->")
     source, kernel = terms.split(",")
     read, written = source[-1], result[-1]
     if read not in kernel or read in result or written in source:
         raise Frozen("it does more than read and make the last axis")
-    out = recorder.fresh(call.variables["kernel"][kernel.index(written)])
+    out = recorder.new(call.variables["kernel"][kernel.index(written)])
     recorder.axis(call, "kernel", kernel.index(read), inputs[0], "in")
     recorder.axis(call, "kernel", kernel.index(written), out, "out")
     bias = call.config.get("bias_axes") or ""
@@ -95,10 +95,10 @@ def _einsum_dense(call: Call, inputs: Sequence[Atoms], recorder: Recorder) -> Ou
     return out
 
 
-def _embedding(call: Call, inputs: Sequence[Atoms], recorder: Recorder) -> Outputs:
+def _embedding(call: Call, inputs: Sequence[ChannelIds], recorder: Recorder) -> Outputs:
     """What it reads are numbers of rows, one at each position: there are no channels in it that could go."""
-    recorder.hold(call, inputs[0], "it reads positions")
-    out = recorder.fresh(call.config["output_dim"])
+    recorder.freeze_for(call, inputs[0], "it reads positions")
+    out = recorder.new(call.config["output_dim"])
     recorder.axis(call, "embeddings", 1, out, "out")
     recorder.count(call, "output_dim", out)
     return out

@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 
 from compressor.graph.rules.attention import RULES as ATTENTION
 from compressor.graph.rules.base import (
-    Atoms,
+    ChannelIds,
     Frozen,
     Outputs,
     Recorder,
     Rule,
+    in_words,
 )
 from compressor.graph.rules.elementwise import RULES as ELEMENTWISE
 from compressor.graph.rules.normalisation import RULES as NORMALISATION
@@ -21,14 +22,12 @@ from compressor.graph.topology import Call, kind_of
 _INSIDE: Mapping[str, Rule] = {**WEIGHTED, **NORMALISATION, **ELEMENTWISE, **RESHAPING, **ATTENTION}
 
 
-def _time_distributed(call: Call, inputs: Sequence[Atoms], recorder: Recorder) -> Outputs:
+def _time_distributed(call: Call, inputs: Sequence[ChannelIds], recorder: Recorder) -> Outputs:
     """The same layer at every step: what it does to channels, it does without the axis of time."""
     kind = kind_of(call.config["layer"])
     rule = _INSIDE.get(kind)
     if rule is None or (kind == "BatchNormalization" and len(call.input_shapes[0]) < 3):
-        inside = (
-            "a model" if kind in ("Sequential", "Functional") else kind.replace("custom:", "custom layer ")
-        )
+        inside = "a model" if kind in ("Sequential", "Functional") else in_words(kind)
         raise Frozen(f"no rule for {inside} inside it")
     shapes = tuple((shape[0], *shape[2:]) for shape in call.input_shapes)
     results = {index: (shape[0], *shape[2:]) for index, shape in call.output_shapes.items()}

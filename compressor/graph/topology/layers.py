@@ -27,7 +27,7 @@ Variables = tuple[tuple[str, tuple[int, ...]], ...]
 
 
 @dataclass(frozen=True, eq=False)
-class Node:
+class LayerNode:
     """One layer (or operation such as ``x + y``) of a model.
 
     Attributes
@@ -36,8 +36,8 @@ class Node:
         Its address: the names of the models that it stands in, then its own, with ``/`` between.
     kind
         The built-in class, such as ``Conv2D``; with ``ops.`` before it where it is an operation and not a
-        layer, with ``applications.`` where it comes with Keras' published networks; ``custom:NAME`` for
-        everything that Keras does not bring along.
+        layer, with ``applications.`` where it comes with Keras' published networks; ``custom:`` and the name that
+        Keras saves it under for everything else.
     config
         What Keras writes of it.
     variables
@@ -67,7 +67,7 @@ class Call:
         are called among the wrapper's.
     """
 
-    node: Node
+    node: LayerNode
     index: int = 0
     arguments: tuple[Any, ...] = ()
     keywords: Mapping[str, Any] = field(default_factory=dict)
@@ -105,7 +105,7 @@ class Call:
         entry = self.config[key]
         plain = tuple((name, shape) for name, (_, shape) in variables.items())
         aliases = {name: self.aliases.get(full, full) for name, (full, _) in variables.items()}
-        node = Node(self.name, kind_of(entry), entry["config"], plain)
+        node = LayerNode(self.name, kind_of(entry), entry["config"], plain)
         return replace(self, node=node, path=(*self.path, key, "config"), aliases=aliases, **changes)
 
 
@@ -125,7 +125,7 @@ class Topology:
     shapes: dict[TensorKey, Shape]
 
     @property
-    def nodes(self) -> tuple[Node, ...]:
+    def nodes(self) -> tuple[LayerNode, ...]:
         """Each layer once, in the order of their first calls."""
         return tuple({call.name: call.node for call in self.calls}.values())
 
@@ -177,7 +177,7 @@ def configuration(model: Any) -> dict[str, Any]:
 
 
 def layers_of(model: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """All layers of a model with their addresses (`Node.name`), those of models inside it included."""
+    """All layers of a model with their addresses (`LayerNode.name`), those of models inside it included."""
     for layer in model.layers:
         name = prefix + layer.name
         if is_model(layer):
@@ -215,10 +215,11 @@ def kind_of_class(found: type) -> str:
 
 
 def kind_of(entry: Mapping[str, Any]) -> str:
-    """`Node.kind` of what Keras wrote of a layer."""
+    """`LayerNode.kind` of what Keras wrote of a layer."""
     module, name = str(entry.get("module") or ""), str(entry["class_name"])
-    if ">" in str(entry.get("registered_name") or ""):
-        return f"custom:{name}"
+    registered = str(entry.get("registered_name") or "")
+    if ">" in registered:
+        return f"custom:{registered}"
     if module.startswith("keras.src.ops"):
         return f"ops.{name}"
     if module.startswith("keras.src.applications"):
@@ -232,7 +233,7 @@ class _Reader:
     """Walks configurations, the inner ones where they are called, and numbers the calls of each layer."""
 
     def __init__(self) -> None:
-        self._nodes: dict[str, Node] = {}
+        self._nodes: dict[str, LayerNode] = {}
         self._counts: dict[str, int] = {}
         self._calls: list[Call] = []
         self._inputs: list[TensorKey] = []
@@ -334,18 +335,18 @@ class _Reader:
             if layer is not None:
                 shapes = [tuple(int(n) for n in v.shape) for v in layer.weights]
                 variables = tuple(zip(weight_names(layer), shapes, strict=True))
-            self._nodes[name] = Node(name, kind_of(entry), entry["config"], variables)
+            self._nodes[name] = LayerNode(name, kind_of(entry), entry["config"], variables)
         call = self._call(self._nodes[name], tuple(arguments), dict(keywords))
         return lambda index: TensorKey(name, call, index)
 
     def _input(self, entry: Mapping[str, Any], name: str, source: TensorKey | None) -> TensorKey:
-        node = self._nodes.setdefault(name, Node(name, "InputLayer", entry["config"]))
+        node = self._nodes.setdefault(name, LayerNode(name, "InputLayer", entry["config"]))
         call = self._call(node, () if source is None else (source,), {})
         if source is None:
             self._inputs.append(TensorKey(name, call))
         return TensorKey(name, call)
 
-    def _call(self, node: Node, arguments: tuple[Any, ...], keywords: Mapping[str, Any]) -> int:
+    def _call(self, node: LayerNode, arguments: tuple[Any, ...], keywords: Mapping[str, Any]) -> int:
         index = self._counts.get(node.name, 0)
         self._counts[node.name] = index + 1
         inputs = tuple(tensor_keys((arguments, keywords)))

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from compressor.costs import filled, fitted, ladders
+from compressor.costs import candidate_widths, fill_budget, scale_to
 from compressor.pipeline.final.shortlist import CLOSE, STEP, Finalist, front, nearest
 from compressor.pipeline.final.training import FinalTraining
 from compressor.search import Trial
@@ -15,7 +15,6 @@ from profiler.progress import ProgressCallback, sub_progress
 
 if TYPE_CHECKING:
     from compressor.costs import CandidateCost
-    from compressor.graph import Widths
     from compressor.pipeline.prepare import Prepared
 
 POINTS = 4
@@ -59,20 +58,18 @@ def in_proportion(
     by
         The cost that is meant; default: what stands for time.
     """
-    full = prepared.graph.widths
+    full = prepared.original.configuration
     # Where each look is a measurement on the device, what was predicted serves.
     by = prepared.steering if by is None else by
     cost = by if by.cheap else prepared.times
-    shares = {name: max(1, model.widths[name]) / full[name] for name in full}
-    limit = ratio * cost.exact(model.widths) * (1 + 1e-9)
-    widths: Widths | None = fitted(cost, full, shares, limit, 24 if cost.cheap else _HALVINGS)
-    if widths is not None and cost.cheap and on_edges:
-        widths = filled(cost, widths, ladders(cost, full), prepared.importance, limit)
-    if widths is None or widths == full:
+    shares = {name: max(1, model.widths[name]) / width for name, width in full.widths.items()}
+    limit = ratio * cost.exact(model.configuration) * (1 + 1e-9)
+    found = scale_to(cost, full, shares, limit, 24 if cost.cheap else _HALVINGS)
+    if found is not None and cost.cheap and on_edges:
+        found = fill_budget(cost, found, candidate_widths(cost, full), prepared.importance, limit)
+    if found is None or found == full:
         return None
-    return Trial(
-        dict(widths), prepared.times.exact(widths), -math.inf, math.inf, costs=prepared.costs(widths)
-    )
+    return Trial(found, prepared.costs(found), -math.inf, math.inf)
 
 
 def train_points(

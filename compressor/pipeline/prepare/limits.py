@@ -7,20 +7,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from compressor.costs import CandidateCost, fastest, ladders
-from compressor.graph import Widths
-from compressor.search import (
-    OBJECTIVES,
-    Goal,
-    Trial,
-)
+from compressor.costs import CandidateCost, Configuration, candidate_widths, fastest, narrowest
+from compressor.search import MINIMIZE, Goal, Trial
 from profiler.errors import BudgetError, UsageError
 
 if TYPE_CHECKING:
     from compressor.pipeline.prepare.preparation import Prepared
-
-MINIMIZE = tuple(name for name in OBJECTIVES if name != "score")
-"""What ``--minimize`` can name."""
 
 _BYTES = 1000.0
 
@@ -90,7 +82,7 @@ class Limits:
             most_bytes=None if self.max_size_kb is None else _BYTES * self.max_size_kb,
             most_memory_bytes=None if self.max_memory_kb is None else _BYTES * self.max_memory_kb,
             most_energy_mj=self.max_energy_mj,
-            objective=self.minimize or "",
+            minimize=self.minimize,
         )
 
     def asked(self) -> dict[str, Any]:
@@ -156,16 +148,16 @@ def check_goal(prepared: Prepared, goal: Goal, steer: str = "time") -> None:
         A limit is below what the fastest (smallest, …) network takes that can be made by removing channels.
     """
     costs = prepared.single_costs(goal)
-    full = prepared.graph.widths
+    full = prepared.original.configuration
     if goal.objective == "score" and goal.excess(prepared.original) == 0:
         raise UsageError(f"{prepared.name} {_already(goal, prepared.original, steer)}: give a smaller limit.")
     for name, limit in goal.limits.items():
-        widths = least_widths(costs[name], full, name)
-        least = None if widths is None else costs[name].exact(widths)
+        smallest = least_configuration(costs[name], full, name)
+        least = None if smallest is None else costs[name].exact(smallest)
         if least is not None and least > limit:
             now = costs[name].exact(full)
             fewest = name == "time" and steer == "flops"
-            predicted_ms = prepared.times.exact(widths) if fewest and widths is not None else None
+            predicted_ms = prepared.times.exact(smallest) if fewest and smallest is not None else None
             raise BudgetError(
                 f"No network within {in_words(name, limit)} can be made of {prepared.name} by removing channels: the "
                 f"{'one of fewest multiplications' if fewest else _LEAST_NAMES[name]} "
@@ -174,17 +166,17 @@ def check_goal(prepared: Prepared, goal: Goal, steer: str = "time") -> None:
             )
 
 
-def least_widths(cost: CandidateCost, full: Widths, name: str = "time") -> dict[str, int] | None:
-    """The widths of least cost that can be reached; None where looking is too expensive to know before a search.
+def least_configuration(cost: CandidateCost, full: Configuration, name: str = "time") -> Configuration | None:
+    """The configuration of least cost that can be reached; None where looking is too expensive to know before a search.
 
     Time need not fall with every channel that goes: from one channel per group it is followed to a local minimum.
     """
-    ones = dict.fromkeys(full, 1)
+    ones = narrowest(full)
     if not cost.cheap:
         return None
     if name != "time":
         return ones
-    found = fastest(cost, full, ladders(cost, full))
+    found = fastest(cost, full, candidate_widths(cost, full))
     return min((ones, found), key=cost.exact)
 
 

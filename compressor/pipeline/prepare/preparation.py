@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from compressor.costs import (
     STEERINGS,
     CandidateCost,
+    Configuration,
     ConvertingLowering,
     Costs,
     Lowering,
@@ -28,12 +29,7 @@ from compressor.costs import (
 )
 from compressor.data import Data
 from compressor.export import load_keras, to_tflite_bytes
-from compressor.graph import (
-    ChannelGraph,
-    Widths,
-    build_graph,
-    cut,
-)
+from compressor.graph import ChannelGraph, build_graph, cut, load_rules
 from compressor.pipeline.prepare.tolerance import standard_error
 from compressor.search import (
     Candidate,
@@ -110,9 +106,9 @@ class Prepared:
         data, loss = self.task.data, self.task.loss
         return normalised(measure_importance(model, graph, self.measure, data.x, data.y, loss, seed))
 
-    def build(self, widths: Widths) -> Any:
-        """The original cut to these widths: its most important channels, with their weights."""
-        return cut(self.model, strongest(self.importance, widths), self.graph)
+    def build(self, configuration: Configuration) -> Any:
+        """The original cut to a configuration: its most important channels, with their weights."""
+        return cut(self.model, strongest(self.importance, configuration.widths), self.graph)
 
     def network_of(self, candidate: Candidate, folder: Path | None) -> Any:
         """The network to train for a candidate, as it is before that.
@@ -126,7 +122,7 @@ class Prepared:
             return load_keras(folder / candidate.network)
         if candidate.keep is not None:
             return cut(self.model, candidate.keep, self.graph)
-        return self.build(candidate.widths)
+        return self.build(candidate.configuration)
 
     def score_error(self, outputs: Sequence[NDArray[Any]]) -> float:
         """Standard error of what networks score more than the original, from their outputs on validation rows.
@@ -152,13 +148,13 @@ class Prepared:
         assert data.y_test is not None
         return data.x_test, data.y_test
 
-    def costs(self, widths: Widths) -> Costs:
-        """All that the file at these widths costs."""
-        network = self.times.network(widths)
+    def costs(self, configuration: Configuration) -> Costs:
+        """All that the file of a configuration costs."""
+        network = self.times.network(configuration)
         prediction = self.time_model.predict(network)
-        steered = None if self.steering is self.times else float(self.steering.exact(widths))
+        steered = None if self.steering is self.times else float(self.steering.exact(configuration))
         return Costs(
-            float(self.times.exact(widths)),
+            float(self.times.exact(configuration)),
             network.file_bytes,
             _memory_bytes(network),
             getattr(prediction, "energy_mj", None),
@@ -185,7 +181,7 @@ class Prepared:
         """
         cheap = self.times.cheap
         if "energy" in (goal.objective, *goal.limits):
-            self._energy_mj(self.times.network(self.graph.widths))
+            self._energy_mj(self.times.network(self.original.configuration))
         return {
             "time": self.steering,
             "size": NetworkCost(self.times.network, lambda network: network.file_bytes, cheap),
@@ -320,7 +316,8 @@ def prepare(
     lowering, notes = _lowering(model, graph, convert, float_network if quantize == "none" else None, seed)
     bound = _Setting(time_model, setting)
     times = PredictedTime(bound, lowering)
-    times.calibrate(graph.widths)
+    full = Configuration(graph.widths)
+    times.calibrate(full)
     score, loss = tuner.evaluate(model)
     if steer == "measured":
         progress(0.8, "measuring the original")
@@ -328,15 +325,15 @@ def prepare(
             model, graph, lambda made: _content(made, quantize, rows), place_of(bound, target), records
         )
     else:
-        steering = _steering(steer, times, graph.widths)
-    whole = times.network(graph.widths)
-    steered = None if steering is times else float(steering.exact(graph.widths))
+        steering = _steering(steer, times, full)
+    whole = times.network(full)
+    steered = None if steering is times else float(steering.exact(full))
     energy_mj = getattr(bound.predict(whole), "energy_mj", None)
-    costs = Costs(times.exact(graph.widths), whole.file_bytes, _memory_bytes(whole), energy_mj, steered)
-    original = Trial(graph.widths, costs.predicted_ms, score, loss, costs)
-    notes += _splits(given)
+    costs = Costs(times.exact(full), whole.file_bytes, _memory_bytes(whole), energy_mj, steered)
+    original = Trial(full, costs, score, loss)
+    notes += [*_splits(given), *load_rules()]
     notes += [f"Left alone: {f.layer} ({f.reason})." for f in graph.frozen]
-    uncovered = bound.predict(times.network(graph.widths)).uncovered
+    uncovered = bound.predict(whole).uncovered
     if uncovered:
         notes.append(f"The time model never measured {', '.join(uncovered)}: their times are estimates.")
     return Prepared(
@@ -377,7 +374,7 @@ def _splits(given: Data) -> list[str]:
     ]
 
 
-def _steering(steer: str, times: PredictedTime, full: Widths) -> CandidateCost:
+def _steering(steer: str, times: PredictedTime, full: Configuration) -> CandidateCost:
     if steer not in STEERINGS:
         raise UsageError(f"--steer is one of {', '.join(STEERINGS)}, not {steer!r}.")
     return flops_cost(times, full) if steer == "flops" else times

@@ -10,11 +10,7 @@ from typing import Any
 import numpy as np
 
 from profiler.network import Layer, Network
-from timemodel.explain import (
-    Reason,
-    reason,
-    traffic_ms,
-)
+from timemodel.explain import Reason, cache_traffic_ms, reason
 from timemodel.model import SettingModel
 
 REMAINDER = "the call and memory traffic"
@@ -101,7 +97,7 @@ def timed(time_model: Any, network: Network, measured_ms: Mapping[int, float] | 
         [layer.predicted_ms for layer in layers] if layers else time_model.predict_layers_ms(network.layers)
     )
     setting = _trees(time_model)
-    traffic = np.zeros(len(network.layers)) if setting is None else traffic_ms(setting, network)
+    traffic = np.zeros(len(network.layers)) if setting is None else cache_traffic_ms(setting, network)
     return Timed(
         network,
         np.asarray(times, dtype=float),

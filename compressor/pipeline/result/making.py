@@ -158,7 +158,7 @@ def layer_widths(prepared: Prepared, trial: Trial) -> tuple[LayerWidth, ...]:
     rows = []
     for count in graph.counts:
         if count.key not in _REPEATED_KEYS:
-            form = graph.form(count.atoms)
+            form = graph.form(count.channels)
             group = form.times[0][0] if form.times else ""
             label = _LABELS.get(count.key, count.label)
             name = f"{count.layer}.{label}" if label else count.layer

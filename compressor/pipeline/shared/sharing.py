@@ -152,10 +152,12 @@ class Sharing:
             },
             "prepare": {name: request[name] for name in _PREPARE},
             "goal": asdict(goal),
-            "method": {name: getattr(method, name) for name in ("trials", "proxy_trials", "tries", "rungs")},
+            "method": {
+                name: getattr(method, name) for name in ("trials", "proxy_trials", "tries", "options")
+            },
         }
         shared = OptunaSearch(
-            method.trials, method.proxy_trials, method.tries, method.rungs, self.storage,
+            method.trials, method.proxy_trials, method.tries, method.options, self.storage,
             earlier["study"] if same_place and "study" in earlier else f"edgetime-{uuid.uuid4().hex[:12]}",
             about=about, beat_s=method.beat_s, grace_s=method.grace_s,
         )  # fmt: skip

@@ -22,7 +22,7 @@ from compressor.pipeline.shared.sharing import (
 )
 from compressor.search.optuna import (
     ABOUT,
-    JOURNAL,
+    DATABASE,
     OVER,
     checked_url,
     reading,
@@ -115,7 +115,7 @@ def check_going(invitation: Invitation) -> None:
     """
     url, folder = invitation.url, invitation.folder
     assert folder is not None
-    if url is None and not (folder / JOURNAL).exists():
+    if url is None and not (folder / DATABASE).exists():
         return
     with reading(url, folder) as storage:
         try:

@@ -9,7 +9,7 @@ included, is the same.
 - Wherever a threshold has left some channels, widths are moved to a local minimum of predicted time. Upwards: the
   group that gains most takes the width of least time between its own and the original's, until time falls no
   more. And downwards: groups give up what stands on a step that they hardly use, and the time that this saves is
-  spent where a millisecond buys most (`compressor.costs.staircase.exchanged`). What a channel is worth is the product of keep
+  spent where a millisecond buys most (`compressor.costs.exchange_widths`). What a channel is worth is the product of keep
   probability and Taylor importance; the weights of those restored are what the critic trained on. So the lowest
   threshold within a budget is found with the moves already made.
 
@@ -30,12 +30,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from compressor.costs import (
-    Ladders,
-    exchanged,
-    fastest,
-    ladders,
-)
+from compressor.costs import CandidateWidths, Configuration, candidate_widths, exchange_widths, fastest
 from compressor.search.base import SearchProblem
 from compressor.search.deepiot.method import (
     ByGroup,
@@ -57,9 +52,9 @@ class FastDeepIoT(DeepIoT):
         over the budget.
     window
         Half the width of the window in which the slope of time is taken, as a share of a group's channels.
-    rungs
-        Widths per group that the moves look at.
     options
+        Widths per group that the moves look at.
+    others
         Those of `DeepIoT`.
     """
 
@@ -71,22 +66,22 @@ class FastDeepIoT(DeepIoT):
         pressure: float = 0.5,
         growth: float = 1.1,
         window: float = 0.125,
-        rungs: int = 48,
-        **options: float,
+        options: int = 48,
+        **others: float,
     ) -> None:
-        super().__init__(**options)  # type: ignore[arg-type]
+        super().__init__(**others)  # type: ignore[arg-type]
         if not pressure >= 0:
             raise UsageError(f"pressure must be 0 or more, not {pressure}.")
         if not growth >= 1:
             raise UsageError(f"growth must be 1 or more, not {growth}.")
         if not 0 < window <= 1:
             raise UsageError(f"window must be above 0 and at most 1, not {window}.")
-        if rungs < 2:
-            raise UsageError(f"rungs must be 2 or more, not {rungs}.")
+        if options < 2:
+            raise UsageError(f"options must be 2 or more, not {options}.")
         self.pressure = pressure
         self.growth = growth
         self.window = window
-        self.rungs = rungs
+        self.options = options
 
     def steering(self, problem: SearchProblem) -> Steering:
         """See `DeepIoT.steering`."""
@@ -109,44 +104,47 @@ class TimeSteering(Steering):
         self._method = method
         self.start = method.pressure
         # Without a cheap cost no moves: each look at a candidate takes a conversion.
-        self._ladders: Ladders = {}
+        self._candidates: CandidateWidths = {}
         if problem.cost.cheap:
-            self._ladders = ladders(problem.cost, problem.full, method.rungs)
+            self._candidates = candidate_widths(problem.cost, problem.full, method.options)
         self._taylor = normalised(problem.importance)
 
-    def least(self) -> dict[str, int]:
+    def least(self) -> Configuration:
         """See `Steering.least`."""
-        return fastest(self._problem.cost, self._problem.full, self._ladders)
+        return fastest(self._problem.cost, self._problem.full, self._candidates)
 
     def settled(self, keep: Kept, p: ByGroup) -> Kept:
         """See `Steering.settled`: moved to a local minimum of the cost."""
-        cost, widths = self._problem.cost, {name: len(positions) for name, positions in keep.items()}
+        moved = self._problem.full.with_widths({name: len(positions) for name, positions in keep.items()})
         value = {name: p[name] * self._taylor[name] for name in keep}
-        moved = exchanged(cost, widths, self._ladders, normalised(value)) if self._ladders else widths
-        return {name: _resized(positions, moved[name], value[name]) for name, positions in keep.items()}
+        if self._candidates:
+            moved = exchange_widths(self._problem.cost, moved, self._candidates, normalised(value))
+        return {
+            name: _resized(positions, moved.widths[name], value[name]) for name, positions in keep.items()
+        }
 
     def slopes(self, p: ByGroup) -> dict[str, float]:
         """See `Steering.slopes`: the slope of the logarithm of the cost by each group's width."""
-        widths, found = expected(p), {}
+        now, found = expected(self._problem.full, p), {}
         for name, values in p.items():
             scatter = float(np.sqrt((values * (1 - values)).sum()))
             reach = max(1, round(max(self._method.window * len(values), scatter)))
-            low, high = max(1, widths[name] - reach), min(len(values), widths[name] + reach)
+            low, high = max(1, now.widths[name] - reach), min(len(values), now.widths[name] + reach)
             if low < high:
-                least, most = self._problem.cost.moves(widths, name, [low, high])
+                least, most = self._problem.cost.by_width(now, name, [low, high])
                 found[name] = math.log(most / least) / (high - low)
         return found
 
     def raised(self, weight: float, p: ByGroup) -> float:
         """See `Steering.raised`: lambda grows while the expected cost is over the budget."""
         budget = self._problem.budget
-        met = budget is not None and self._problem.cost(expected(p)) <= budget
+        met = budget is not None and self._problem.cost(expected(self._problem.full, p)) <= budget
         return weight if met else self._method.growth * weight
 
 
-def expected(p: ByGroup) -> dict[str, int]:
+def expected(full: Configuration, p: ByGroup) -> Configuration:
     """The expected widths, one or more."""
-    return {name: max(1, round(float(values.sum()))) for name, values in p.items()}
+    return full.with_widths({name: max(1, round(float(values.sum()))) for name, values in p.items()})
 
 
 def _resized(kept: list[int], width: int, value: NDArray[np.float64]) -> list[int]:

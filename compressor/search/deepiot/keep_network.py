@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from compressor.graph import Axis, ChannelGraph
+from compressor.graph import ChannelAxis, ChannelGraph
 
 _LEAST_P = 1e-6
 
@@ -40,7 +40,7 @@ class WeightViews:
         for group in graph.groups.values():
             numbers = range(first, first + group.width)
             first += group.width
-            standing = [axis for axis in graph.axes if np.isin(graph.positions(axis.atoms), numbers).any()]
+            standing = [axis for axis in graph.axes if np.isin(graph.positions(axis.channels), numbers).any()]
             making = [a for a in standing if a.role == "out" and a.layer == group.producers[0]]
             views = []
             for axis in making or [a for a in standing if a.role == "out"] or standing:
@@ -61,10 +61,10 @@ class WeightViews:
 
 
 def _view(
-    axis: Axis, variables: Mapping[tuple[str, str], Any], graph: ChannelGraph, numbers: range
+    axis: ChannelAxis, variables: Mapping[tuple[str, str], Any], graph: ChannelGraph, numbers: range
 ) -> tuple[Any, int, NDArray[np.int64], int]:
     """Where the channels of a group stand along the axis of a weight, ordered by channel."""
-    found = graph.positions(axis.atoms)
+    found = graph.positions(axis.channels)
     places = np.flatnonzero(np.isin(found, numbers))
     order = places[np.argsort(found[places], kind="stable")]
     return variables[axis.layer, axis.variable], axis.axis, order, len(numbers)

@@ -32,6 +32,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from compressor.costs import Configuration, narrowest
 from compressor.search.base import SearchMethod, SearchProblem
 from compressor.search.deepiot.rates import Rates
 from profiler.errors import UsageError
@@ -58,9 +59,9 @@ class Steering:
     def __init__(self, problem: SearchProblem) -> None:
         self._problem = problem
 
-    def least(self) -> dict[str, int]:
-        """The widths of least cost that can be reached."""
-        return dict.fromkeys(self._problem.full, 1)
+    def least(self) -> Configuration:
+        """The configuration of least cost that can be reached."""
+        return narrowest(self._problem.full)
 
     def settled(self, keep: Kept, p: ByGroup) -> Kept:
         """The channels to keep where the threshold leaves those of `keep`."""

@@ -7,7 +7,6 @@ import json
 import math
 import time
 import zipfile
-from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from compressor.search.base import SearchProblem, Trial
+from compressor.costs import Configuration
+from compressor.search.base import SearchProblem
+from compressor.search.trial import Trial
 from profiler import files
 
 if TYPE_CHECKING:
@@ -104,11 +105,11 @@ class Trajectory:
         for trial in problem.known:
             problem.find(trial.candidate)
         if not problem.groups:
-            problem.try_widths({})
+            problem.try_configuration(problem.full)
             return
         least = self._steering.least()
         if problem.budget is not None and problem.cost.exact(least) > problem.budget:
-            problem.try_widths(least)  # the nearest there is
+            problem.try_configuration(least)  # the nearest there is
             return
         stored = self._stored()
         if stored is not None and stored[0].finished and problem.trials:
@@ -125,7 +126,7 @@ class Trajectory:
                 self._raise_level()
             self._save()
         if not problem.trials:
-            problem.try_widths(least)
+            problem.try_configuration(least)
 
     def proposal(self, level: float) -> Kept:
         """The channels that are left at a level; of each group one or more.
@@ -172,7 +173,7 @@ class Trajectory:
             alive = self._alive()
             if time.monotonic() - self._saved > _SAVE_EVERY_S:
                 self._save()
-        self._tell()
+        self._report()
 
     def _planned(self) -> int:
         """Iterations of a step: fewer where the time would not do for all steps and the candidates."""
@@ -222,7 +223,7 @@ class Trajectory:
         ends = np.cumsum([group.width for group in groups])[:-1]
         return dict(zip((group.id for group in groups), np.split(values, ends), strict=True))
 
-    def _tell(self) -> None:
+    def _report(self) -> None:
         steps = self._method.steps + 1
         share = min(0.95, self._state.step / steps)
         cost = self._cost(self._state.level)
@@ -264,7 +265,10 @@ class Trajectory:
         return float(levels[high])
 
     def _cost(self, level: float) -> float:
-        return self._problem.cost.exact(_widths(self.proposal(level)))
+        return self._problem.cost.exact(self._configuration(self.proposal(level)))
+
+    def _configuration(self, keep: Kept) -> Configuration:
+        return self._problem.full.with_widths({name: len(positions) for name, positions in keep.items()})
 
     # Candidates.
 
@@ -321,15 +325,15 @@ class Trajectory:
         """Fine-tune the critic with the channels that a level leaves."""
         problem = self._problem
         keep = self.proposal(level)
-        widths = _widths(keep)
+        configuration = self._configuration(keep)
         for trial in problem.trials:
-            if trial.widths == widths:
+            if trial.configuration == configuration:
                 return trial
         self._save()
         digest = hashlib.sha256(json.dumps(keep).encode()).hexdigest()[:8]
         named = None if problem.folder is None else f"candidates/{self._state.step:03d}-{digest}.keras"
         model = self._training.network(keep, self._threshold)
-        return problem.try_widths(widths, keep, model, named)
+        return problem.try_configuration(configuration, keep, model, named)
 
     # What is kept on disk.
 
@@ -376,7 +380,3 @@ def _left(p: ByGroup, level: float, final: float) -> Kept:
             count = max(1, round(count * (1 - (level - final))))
         keep[name] = sorted(np.argsort(-values, kind="stable")[:count].tolist())
     return keep
-
-
-def _widths(keep: Mapping[str, Sequence[int]]) -> dict[str, int]:
-    return {name: len(positions) for name, positions in keep.items()}

@@ -1,7 +1,7 @@
 """A twin of a model whose channels are switched by a mask for each sample, while it trains.
 
 Masks act where channels are read (the ``in`` axes of weights, `ChannelGraph.readers`), as in
-`compressor.graph.surgery.masked`: a channel whose mask is 0 carries nothing, whatever biases and normalisations
+`compressor.graph.masked`: a channel whose mask is 0 carries nothing, whatever biases and normalisations
 make of it on its way. Three ways to do that, by the kind of reader:
 
 - Convolutions and dense layers: what they read is multiplied by the mask of its channels.
@@ -20,7 +20,8 @@ expectations does at inference can be folded into the weights (`folded`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import keras
@@ -28,11 +29,11 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from compressor.graph import ChannelGraph, along
+from compressor.graph import ChannelGraph, along, inside, normalise_masked
 from compressor.graph.topology import layers_of, weight_names
 
 LayerWeights = Mapping[str, list[NDArray[Any]]]
-"""By the layer's address (`compressor.graph.topology.layers.layers_of`) what its `get_weights` gives."""
+"""By the layer's address (`compressor.graph.topology.layers_of`) what its `get_weights` gives."""
 
 _READ_AT_THE_INPUT = frozenset(
     [f"{kind}{rank}D" for kind in ("Conv", "SeparableConv") for rank in (1, 2, 3)]
@@ -54,7 +55,7 @@ class MaskedTwin:
     shared
         For each whether its mask must be the same for all samples of a batch [channels].
     variables
-        Its weights by the layer's address and the name of the weight, as in `compressor.graph.builder.Axis`.
+        Its weights by the layer's address and the name of the weight, as in `compressor.graph.ChannelAxis`.
     """
 
     def __init__(
@@ -88,7 +89,7 @@ def masked_twin(model: Any, graph: ChannelGraph) -> MaskedTwin:
     model
         A Sequential or Functional `keras.Model`; it is not touched.
     graph
-        `compressor.graph.builder.build_graph(model)`.
+        `compressor.graph.build_graph(model)`.
     """
     switch, plan = _Switch(), _Plan(model, graph)
     addresses = {id(layer): name for name, layer in layers_of(model)}
@@ -102,7 +103,8 @@ def masked_twin(model: Any, graph: ChannelGraph) -> MaskedTwin:
         if name in plan.in_weights:
             _switch_weights(copy, switch, plan.in_weights[name])
         if name in plan.statistics:
-            _switch_statistics(_inside(copy, plan.statistics[name][0]), switch, plan.statistics[name][1])
+            path, numbers = plan.statistics[name]
+            normalise_masked(inside(copy, path), partial(switch.counted, numbers))
         copied[id(copy)] = name
         return copy
 
@@ -140,17 +142,10 @@ def folded(weights: LayerWeights, model: Any, graph: ChannelGraph, scale: NDArra
     result = {name: list(values) for name, values in weights.items()}
     for axis in graph.readers:
         index = weight_names(layers[axis.layer]).index(axis.variable)
-        factor = whole[graph.positions(axis.atoms)]  # -1, what always stays, takes the last one
+        factor = whole[graph.positions(axis.channels)]  # -1, what always stays, takes the last one
         value = result[axis.layer][index]
         result[axis.layer][index] = value * along(factor, axis.axis, value.ndim)
     return result
-
-
-def _inside(layer: Any, path: Sequence[str]) -> Any:
-    """The layer that a wrapper stands around; `path` as in `compressor.graph.records.Count`."""
-    for name in path[::2]:
-        layer = getattr(layer, name)
-    return layer
 
 
 class _Plan:
@@ -165,7 +160,7 @@ class _Plan:
         self.in_weights: dict[str, list[tuple[int, int, NDArray[np.int64]]]] = {}
         self.statistics: dict[str, tuple[tuple[str, ...], NDArray[np.int64]]] = {}
         for axis in graph.readers:
-            name, layer, numbers = axis.layer, layers[axis.layer], graph.positions(axis.atoms)
+            name, layer, numbers = axis.layer, layers[axis.layer], graph.positions(axis.channels)
             kind = "" if "/" in name else type(layer).__name__
             if kind in _RECURRENT and axis.variable == "recurrent_kernel":
                 self.in_state[name] = numbers
@@ -176,7 +171,7 @@ class _Plan:
                 self.in_weights.setdefault(name, []).append((index, axis.axis, numbers))
                 self.shared[numbers[numbers >= 0]] = True
         for item in graph.statistics:
-            self.statistics[item.layer] = item.path, graph.positions(item.atoms)
+            self.statistics[item.layer] = item.path, graph.positions(item.channels)
 
 
 class _Switch:
@@ -189,6 +184,10 @@ class _Switch:
         """The masks of these channels [batch, numbers]; those that always stay (-1) have 1."""
         columns = np.where(numbers < 0, self.value.shape[1] - 1, numbers)
         return tf.cast(tf.gather(self.value, columns, axis=1), like.dtype)
+
+    def counted(self, numbers: NDArray[np.int64], like: Any) -> Any:
+        """1 for those of these channels that are switched on, else 0; None where no masks are given."""
+        return None if self.value is None else tf.cast(self.of(numbers, like) > 0, like.dtype)
 
 
 class _ChannelMask(keras.layers.Layer):
@@ -295,37 +294,5 @@ def _switch_weights(layer: Any, switch: _Switch, axes: list[tuple[int, int, NDAr
             if changed is not None:
                 variable.assign(changed)
         return outputs
-
-    layer.call = call
-
-
-def _switch_statistics(layer: Any, switch: _Switch, numbers: NDArray[np.int64]) -> None:
-    """Let a layer (or group, of one group) normalisation look at the channels alone that are switched on."""
-    plain, kind = layer.call, type(layer).__name__
-
-    def call(inputs: Any) -> Any:
-        if switch.value is None:
-            return plain(inputs)
-        rank = len(inputs.shape)
-        masks = tf.cast(switch.of(numbers, inputs) > 0, inputs.dtype)
-        masks = tf.reshape(masks, [tf.shape(masks)[0], *[1] * (rank - 2), len(numbers)])
-        axes = list(range(1, rank))
-        if kind != "GroupNormalization":
-            given = layer.axis if isinstance(layer.axis, (list, tuple)) else [layer.axis]
-            axes = sorted(axis % rank for axis in given)
-        share = tf.maximum(tf.reduce_mean(masks, axis=-1, keepdims=True), 1 / len(numbers))
-
-        def mean(values: Any) -> Any:
-            return tf.reduce_mean(values * masks, axis=axes, keepdims=True) / share
-
-        centred = inputs if kind == "RMSNormalization" else inputs - mean(inputs)
-        result = centred * tf.math.rsqrt(mean(centred**2) + layer.epsilon)
-        shape = [
-            inputs.shape[i] if i in axes and kind != "GroupNormalization" else 1 for i in range(rank - 1)
-        ]
-        for weight in layer.weights:
-            value = tf.reshape(tf.convert_to_tensor(weight.value), [*shape, len(numbers)])
-            result = result + value if weight.name == "beta" else result * value
-        return result
 
     layer.call = call

@@ -1,49 +1,34 @@
-"""``optuna``: Optuna searches the proportions of widths, alone or in many processes."""
+"""``optuna``: Optuna searches the proportions of widths, alone or in many processes that share a study.
+
+It may import what search methods may: costs, graph, training, and `compressor.search.base`. Only opening a storage
+imports Optuna itself.
+"""
 
 from __future__ import annotations
 
-from compressor.search.optuna.journal import KernelLock, open_journal
-from compressor.search.optuna.ownership import Owner, Pulse
-from compressor.search.optuna.policy import Past, is_hopeless, next_least, next_within, rung_of, settled
-from compressor.search.optuna.proposals import Proposer
 from compressor.search.optuna.search import OptunaSearch
 from compressor.search.optuna.storage import (
-    JOURNAL,
+    DATABASE,
     StorageError,
     checked_url,
     open_storage,
     reading,
     shown_url,
-    telling,
     with_password,
     without_password,
 )
-from compressor.search.optuna.study import ABOUT, BEING_TRIED, OVER, SharedStudy
+from compressor.search.optuna.study import ABOUT, OVER
 
 __all__ = [
     "ABOUT",
-    "BEING_TRIED",
-    "JOURNAL",
+    "DATABASE",
     "OVER",
-    "KernelLock",
     "OptunaSearch",
-    "Owner",
-    "Past",
-    "Proposer",
-    "Pulse",
-    "SharedStudy",
     "StorageError",
     "checked_url",
-    "is_hopeless",
-    "next_least",
-    "next_within",
-    "open_journal",
     "open_storage",
     "reading",
-    "rung_of",
-    "settled",
     "shown_url",
-    "telling",
     "with_password",
     "without_password",
 ]

@@ -4,19 +4,19 @@ most."""
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from compressor.costs import (
-    Ladders,
+    CandidateWidths,
+    Configuration,
+    candidate_widths,
     fastest,
-    filled,
-    fitted,
+    fill_budget,
     kept_value,
-    ladders,
-    narrowed,
+    scale_to,
+    shrink_to,
 )
-from compressor.graph import Widths
 from compressor.search.base import SearchProblem
 from compressor.training import normalised
 
@@ -50,44 +50,44 @@ class Proposer:
     ----------
     proxy_trials
         Proposals judged by kept importance, for each level of cost.
-    rungs
+    options
         Widths per group that are looked at.
     """
 
-    def __init__(self, problem: SearchProblem, proxy_trials: int, rungs: int) -> None:
+    def __init__(self, problem: SearchProblem, proxy_trials: int, options: int) -> None:
         self._problem, self._proxy_trials = problem, proxy_trials
         self._importance = normalised(problem.importance)
-        self.steps: Ladders = {}
+        self._candidates: CandidateWidths = {}
         if problem.cost.cheap:
-            self.steps = ladders(problem.cost, problem.full, rungs)
+            self._candidates = candidate_widths(problem.cost, problem.full, options)
         self._known: dict[tuple[float, int], list[dict[str, float]]] = {}
 
-    def fastest(self) -> dict[str, int]:
-        """The widths of least cost."""
-        return fastest(self._problem.cost, self._problem.full, self.steps)
+    def fastest(self) -> Configuration:
+        """The configuration of least cost."""
+        return fastest(self._problem.cost, self._problem.full, self._candidates)
 
-    def widths(self, level: float, shares: Shares) -> dict[str, int] | None:
+    def configuration(self, level: float, shares: Shares) -> Configuration | None:
         """The widest network in these proportions within a cost, on the edges of its steps; None for none."""
         cost, aim = self._problem.cost, level
         for _ in range(_CORRECTIONS):
-            widths = fitted(cost, self._problem.full, shares, aim, 24 if cost.cheap else 6)
-            if widths is None:
+            found = scale_to(cost, self._problem.full, shares, aim, 24 if cost.cheap else 6)
+            if found is None:
                 break
-            if self.steps:
-                widths = filled(cost, widths, self.steps, self._importance, aim)
-            exact = cost.exact(widths)
+            if self._candidates:
+                found = fill_budget(cost, found, self._candidates, self._importance, aim)
+            exact = cost.exact(found)
             if exact <= level:
-                return widths
+                return found
             # The fast estimate is too low for this network: aim as much lower.
-            aim = min(aim, cost(widths)) * level / exact * _CORRECTION_SLACK
+            aim = min(aim, cost(found)) * level / exact * _CORRECTION_SLACK
         # One channel each is not always the fastest there is.
         fastest = self.fastest()
         return fastest if cost.exact(fastest) <= level else None
 
-    def shares(self, widths: Widths) -> dict[str, float]:
+    def shares(self, configuration: Configuration) -> dict[str, float]:
         """The proportions of widths, none narrower than is proposed."""
-        full = self._problem.full
-        return {name: max(NARROWEST, width / full[name]) for name, width in widths.items()}
+        full = self._problem.full.widths
+        return {name: max(NARROWEST, width / full[name]) for name, width in configuration.widths.items()}
 
     def best(self, level: float, count: int) -> list[dict[str, float]]:
         """The `count` best shares by kept importance: greedy ones, even ones, and those of a study in memory."""
@@ -98,30 +98,30 @@ class Proposer:
     def _search(self, level: float, count: int) -> list[dict[str, float]]:
         import optuna
 
-        found: dict[tuple[int, ...], tuple[float, dict[str, int]]] = {}
+        problem, groups = self._problem, self._problem.full.widths
+        found: dict[Configuration, float] = {}
 
-        def judge(widths: Widths | None) -> float:
-            if widths is None:
+        def judge(configuration: Configuration | None) -> float:
+            if configuration is None:
                 return WORST
-            value = kept_value(self._importance, widths)
-            found[tuple(widths.values())] = value, dict(widths)
-            return value
+            found[configuration] = kept_value(self._importance, configuration)
+            return found[configuration]
 
-        starts: list[Widths | None] = [self.widths(level, dict.fromkeys(self._problem.full, 1.0))]
-        if self.steps:
-            starts.append(narrowed(self._problem.cost, self.steps, self._importance, level))
+        starts = [self.configuration(level, dict.fromkeys(groups, 1.0))]
+        if self._candidates:
+            starts.append(shrink_to(problem.cost, problem.full, self._candidates, self._importance, level))
         for start in starts:
             judge(start)
-        if self.steps:
-            study = optuna.create_study(direction="maximize", sampler=sampler(self._problem.seed))
+        if self._candidates:
+            study = optuna.create_study(direction="maximize", sampler=sampler(problem.seed))
             for start in starts:
                 if start is not None:
                     study.enqueue_trial(_named(self.shares(start)))
             for _ in range(self._proxy_trials):
                 asked = study.ask()
-                study.tell(asked, judge(self.widths(level, suggested(asked, self._problem.full))))
-        best = sorted(found.values(), key=lambda item: -item[0])[:count]
-        return [self.shares(widths) for _, widths in best]
+                study.tell(asked, judge(self.configuration(level, suggested(asked, groups))))
+        best = sorted(found, key=lambda configuration: -found[configuration])[:count]
+        return [self.shares(configuration) for configuration in best]
 
     def promising(self, seen: Sequence[tuple[Shares, float]], seed: int) -> dict[str, float]:
         """Shares that promise a better score, by those that were tried: Optuna's choice in a study of its own.
@@ -134,18 +134,18 @@ class Proposer:
         import optuna
 
         study = optuna.create_study(direction="maximize", sampler=sampler(seed))
-        kinds = {parameter(name): distribution() for name in self._problem.full}
+        kinds = {parameter(name): distribution() for name in self._problem.full.widths}
         study.add_trials(
             [
                 optuna.trial.create_trial(params=_named(shares), distributions=kinds, value=merit)
                 for shares, merit in seen
-                if set(shares) == set(self._problem.full)
+                if set(shares) == set(self._problem.full.widths)
             ]
         )
-        return suggested(study.ask(), self._problem.full)
+        return suggested(study.ask(), self._problem.full.widths)
 
 
-def suggested(asked: Any, groups: Widths) -> dict[str, float]:
+def suggested(asked: Any, groups: Iterable[str]) -> dict[str, float]:
     """The shares that a study suggests for a trial."""
     return {name: asked.suggest_float(parameter(name), NARROWEST, 1.0, log=True) for name in groups}
 

@@ -9,49 +9,27 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from compressor.costs import Costs
-from compressor.search.base import (
-    SearchMethod,
-    SearchOverError,
-    SearchProblem,
-    Trial,
-)
+from compressor.search.base import SearchMethod, SearchOverError, SearchProblem
 from compressor.search.levels import CLOSE
-from compressor.search.optuna.policy import (
-    Past,
-    Step,
+from compressor.search.optuna.next_trial import (
+    NextTrial,
+    StudyTrial,
+    early_epoch,
     is_hopeless,
     next_least,
     next_within,
-    rung_of,
     settled,
 )
-from compressor.search.optuna.proposals import (
-    WORST,
-    Proposer,
-    distribution,
-    parameter,
-    sampler,
-    suggested,
-)
+from compressor.search.optuna.proposals import WORST, Proposer, distribution, parameter, sampler, suggested
 from compressor.search.optuna.storage import StorageError
-from compressor.search.optuna.study import (
-    BEING_TRIED,
-    LEVEL,
-    SharedStudy,
-)
+from compressor.search.optuna.study import BEING_TRIED, LEVEL, SharedStudy
+from compressor.search.trial import Trial
 from profiler.errors import UsageError
 
 _LOSS_WEIGHT = 0.1
 _ASK_FACTOR = 4
 _WAIT_S = 0.5
 _NEAR = 1.3
-
-_COSTS = {
-    "time": lambda costs: costs.time_ms,
-    "size": lambda costs: costs.size_bytes,
-    "memory": lambda costs: costs.memory_bytes,
-    "energy": lambda costs: costs.energy_mj,
-}
 
 
 class OptunaSearch(SearchMethod):
@@ -74,10 +52,10 @@ class OptunaSearch(SearchMethod):
         Proposals judged by kept importance, for each amount of time that is looked at.
     tries
         Under a limit on the score: candidates that may fail before an amount of time is given up.
-    rungs
+    options
         Widths per group that are looked at.
     storage
-        URL of a database for the study; default: a journal in the search's folder.
+        URL of a database for the study; default: an SQLite file in the search's folder.
     study
         What the study is called there.
     leads
@@ -85,8 +63,8 @@ class OptunaSearch(SearchMethod):
     about
         Plain JSON values about the search, for processes that want to help.
     beat_s, grace_s
-        Seconds between signs of life, and without any after which a process on another machine counts as
-        gone.
+        Seconds between heartbeats, and without one after which a process counts as gone: its trial is tried
+        again by another.
     """
 
     name: ClassVar[str] = "optuna"
@@ -96,22 +74,22 @@ class OptunaSearch(SearchMethod):
         trials: int = 16,
         proxy_trials: int = 60,
         tries: int = 2,
-        rungs: int = 24,
+        options: int = 24,
         storage: str | None = None,
         study: str = "widths",
         leads: bool = True,
         about: Mapping[str, Any] | None = None,
-        beat_s: float = 10.0,
-        grace_s: float = 60.0,
+        beat_s: int = 10,
+        grace_s: int = 60,
     ) -> None:
-        counts = {"trials": trials, "proxy_trials": proxy_trials, "tries": tries, "rungs": rungs}
+        counts = {"trials": trials, "proxy_trials": proxy_trials, "tries": tries, "options": options}
         for key, value in counts.items():
             if value < 1:
                 raise UsageError(f"{key} must be 1 or more, not {value}.")
         self.trials = trials
         self.proxy_trials = proxy_trials
         self.tries = tries
-        self.rungs = rungs
+        self.options = options
         self.storage = storage
         self.study = study
         self.leads = leads
@@ -122,13 +100,13 @@ class OptunaSearch(SearchMethod):
     def search(self, problem: SearchProblem) -> None:
         """See `SearchMethod.search`."""
         if not problem.groups:
-            problem.try_widths({})
+            problem.try_configuration(problem.full)
             return
         problem.check_time()
         search = _Search(self, problem)
         if problem.budget is not None and search.least > problem.budget:
             if self.leads:
-                problem.try_widths(search.proposer.fastest())  # the nearest there is
+                problem.try_configuration(search.proposer.fastest())  # the nearest there is
             return
         search.go()
 
@@ -142,13 +120,13 @@ class _Search:
 
     def __init__(self, method: OptunaSearch, problem: SearchProblem) -> None:
         self._method, self._problem = method, problem
-        self.proposer = Proposer(problem, method.proxy_trials, method.rungs)
+        self.proposer = Proposer(problem, method.proxy_trials, method.options)
         self.least = problem.cost.exact(self.proposer.fastest())
         whole = problem.cost.exact(problem.full)
         self._range = self.least, max(self.least, whole if problem.budget is None else problem.budget)
         self._objectives = _objectives(problem)
         self._costs: tuple[float, ...] = ()
-        self._rung_score: float | None = None
+        self._early_score: float | None = None
 
     def go(self) -> None:
         """Take part until the study is complete."""
@@ -166,7 +144,7 @@ class _Search:
         before, problem.on_epoch = problem.on_epoch, self._watch
         over = False
         try:
-            past = self._study.past()
+            past = self._study.trials()
             self._study.study.sampler = sampler(problem.seed + len(past))
             self._bring_known(past)
             while self._turn():
@@ -174,36 +152,39 @@ class _Search:
             over = True
         except SearchOverError:
             with contextlib.suppress(StorageError):
-                self._collect(self._study.past())  # what others finished during the last trial
+                self._collect(self._study.trials())  # what others finished during the last trial
             raise
         finally:
             problem.on_epoch = before
             self._study.close(over or time.monotonic() >= problem.deadline)
         if method.leads and not problem.trials:
             # No proposal came to anything: at least there is one network to go on with.
-            problem.try_widths(problem.full if problem.budget is None else self.proposer.fastest())
+            least = problem.full if problem.budget is None else self.proposer.fastest()
+            problem.try_configuration(least)
 
-    def _bring_known(self, past: Sequence[Past]) -> None:
+    def _bring_known(self, past: Sequence[StudyTrial]) -> None:
         """Put into the study what was finished without it, such as where its storage was lost."""
         there = [one.widths for one in past if one.state == "finished"]
         for trial in self._problem.known:
-            if set(trial.widths) != set(self._problem.full) or trial.keep or trial.network:
+            if set(trial.widths) != set(self._problem.full.widths) or trial.keep or trial.network:
                 continue
             if trial.widths not in there:
-                level = min(max(self._problem.cost.exact(trial.widths), self._range[0]), self._range[1])
-                shares = self.proposer.shares(trial.widths)
+                level = min(
+                    max(self._problem.cost.exact(trial.configuration), self._range[0]), self._range[1]
+                )
+                shares = self.proposer.shares(trial.configuration)
                 params = {LEVEL: level, **{parameter(name): share for name, share in shares.items()}}
                 kinds = {LEVEL: self._levels(), **{parameter(name): distribution() for name in shares}}
-                costs = self._told(trial.costs)
-                cost = self._problem.cost.exact(trial.widths)
+                costs = self._objective_costs(trial.costs)
+                cost = self._problem.cost.exact(trial.configuration)
                 self._study.add(params, kinds, trial, (_merit(trial), *costs), cost, costs)
 
     def _turn(self) -> bool:
         """One trial, or a while of waiting; False where there is nothing left to do."""
         problem, study, trials = self._problem, self._study, self._method.trials
         study.check_over()
-        study.heal()
-        past = study.past()
+        study.retry_lost()
+        past = study.trials()
         self._collect(past)
         done = _distinct(one for one in past if one.state in ("finished", "pruned"))
         running = sum(one.state == "running" for one in past)
@@ -218,13 +199,11 @@ class _Search:
         step = self._next(past)
         shares = None if step.level is None else self._shares(step, past)
         asked = study.ask(step.kind, step.level, shares)
-        try:
+        with study.working_on(asked):
             self._try(asked)
-        except study.given_up:
-            study.forget()
         return True
 
-    def _exhausted(self, past: Sequence[Past]) -> bool:
+    def _exhausted(self, past: Sequence[StudyTrial]) -> bool:
         """Whether asking on promises no network that was not tried.
 
         Trials that yielded to a running one say nothing about that once all have ended; nor does anything as long as
@@ -234,7 +213,7 @@ class _Search:
         asked = sum(running or not one.yielded for one in past)
         return asked >= _ASK_FACTOR * self._method.trials and not self._study.waiting()
 
-    def _next(self, past: Sequence[Past]) -> Step:
+    def _next(self, past: Sequence[StudyTrial]) -> NextTrial:
         problem, method = self._problem, self._method
         if problem.budget is not None:
             step = next_within(past, method.trials, problem.budget)
@@ -245,9 +224,9 @@ class _Search:
             )  # fmt: skip
         if step.level is None:
             return step
-        return Step(step.kind, min(max(step.level, self._range[0]), self._range[1]), step.attempt)
+        return NextTrial(step.kind, min(max(step.level, self._range[0]), self._range[1]), step.attempt)
 
-    def _shares(self, step: Step, past: Sequence[Past]) -> Mapping[str, float] | None:
+    def _shares(self, step: NextTrial, past: Sequence[StudyTrial]) -> Mapping[str, float] | None:
         assert step.level is not None
         if step.kind == "propose":
             best = self._proposals(step.level, past)
@@ -259,58 +238,63 @@ class _Search:
                 seen.append((one.shares, WORST if one.trial is None else _merit(one.trial)))
         return self.proposer.promising(seen, self._problem.seed + len(past))
 
-    def _proposals(self, level: float, past: Sequence[Past]) -> list[dict[str, float]]:
+    def _proposals(self, level: float, past: Sequence[StudyTrial]) -> list[dict[str, float]]:
         if self._problem.budget is None:
             return self.proposer.best(level, self._method.tries)
         best = self.proposer.best(level, max(1, self._method.trials // 2))
         tried = [one.widths for one in past if one.widths is not None and one.state != "void"]
-        return [shares for shares in best if self.proposer.widths(level, shares) not in tried]
+        return [shares for shares in best if self._widths(level, shares) not in tried]
+
+    def _widths(self, level: float, shares: Mapping[str, float]) -> Mapping[str, int] | None:
+        found = self.proposer.configuration(level, shares)
+        return None if found is None else found.widths
 
     def _try(self, asked: Any) -> None:
-        """Make widths of what was asked for, and fine-tune them."""
+        """Make a configuration of what was asked for, and fine-tune it."""
         problem, study = self._problem, self._study
         with_level = asked.suggest_float(LEVEL, *self._range, log=True)
-        widths = self.proposer.widths(with_level, suggested(asked, problem.full))
-        past = study.past()
+        configuration = self.proposer.configuration(with_level, suggested(asked, problem.full.widths))
+        past = study.trials()
         before = [one for one in past if one.number < asked.number and one.state != "void"]
         if _distinct(before) >= self._method.trials:
-            study.drop(asked)
+            study.void(asked)  # too many were asked for at once
             return
-        if widths is None:
+        if configuration is None:
             study.void(asked, "narrower than one channel")
             return
-        same = [one for one in past if one.widths == widths and one.number != asked.number]
+        same = [one for one in past if one.widths == configuration.widths and one.number != asked.number]
         for one in same:
             if one.state in ("finished", "pruned"):
                 study.void(asked, "tried before", one.trial)
                 return
-        self._costs = self._told(problem.costs(widths))
-        if not study.claim(asked, widths, problem.cost.exact(widths), self._costs):
+        self._costs = self._objective_costs(problem.costs(configuration))
+        exact = problem.cost.exact(configuration)
+        if not study.claim(asked, configuration.widths, exact, self._costs):
             study.void(asked, BEING_TRIED)
             return
-        self._rung_score = None
+        self._early_score = None
         try:
-            trial = problem.try_widths(widths)
+            trial = problem.try_configuration(configuration)
         except _StoppedEarlyError:
-            study.prune(asked, self._rung_score or 0.0)
+            study.prune(asked, self._early_score or 0.0)
             return
-        study.tell(asked, trial, (_merit(trial), *self._costs), self._rung_score)
+        study.finish(asked, trial, (_merit(trial), *self._costs), self._early_score)
 
     def _watch(self, epoch: int, epochs: int, score: float) -> None:
         """Look at a trial in training once, and stop it where it is clearly dominated."""
-        if epoch == rung_of(epochs) > 0 and self._rung_score is None:
-            self._rung_score = score
-            if is_hopeless(score, self._costs, self._study.past()):
+        if epoch == early_epoch(epochs) > 0 and self._early_score is None:
+            self._early_score = score
+            if is_hopeless(score, self._costs, self._study.trials()):
                 raise _StoppedEarlyError
 
-    def _collect(self, past: Sequence[Past]) -> None:
+    def _collect(self, past: Sequence[StudyTrial]) -> None:
         """Take what other processes, or earlier runs, have finished."""
         for one in past:
             if one.state == "finished" and one.trial is not None:
                 self._problem.adopt(one.trial)
 
-    def _told(self, costs: Costs) -> tuple[float, ...]:
-        return tuple(float(_COSTS[name](costs) or 0.0) for name in self._objectives)
+    def _objective_costs(self, costs: Costs) -> tuple[float, ...]:
+        return tuple(float(costs.by_name[name] or 0.0) for name in self._objectives)
 
     def _levels(self) -> Any:
         import optuna
@@ -324,11 +308,11 @@ def _objectives(problem: SearchProblem) -> list[str]:
     named = {name for name in (goal.objective, *goal.limits) if name != "score"}
     if named <= {"time"}:
         named = {"time", "size"}
-    whole = problem.costs(problem.full)
-    return [name for name in _COSTS if name in named and _COSTS[name](whole)]
+    whole = problem.costs(problem.full).by_name
+    return [name for name in whole if name in named and whole[name]]
 
 
-def _distinct(past: Iterable[Past]) -> int:
+def _distinct(past: Iterable[StudyTrial]) -> int:
     """How many networks trials are about: two processes may, rarely, have tried the same one."""
     return len({tuple(sorted((one.widths or {}).items())) or one.number for one in past})
 

@@ -1,4 +1,4 @@
-"""Where Optuna keeps a study: a journal in a folder, or a database named by its URL."""
+"""Where Optuna keeps a study: a database in the search's folder, or one that is named by its URL."""
 
 from __future__ import annotations
 
@@ -10,17 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from profiler.errors import (
-    EdgetimeError,
-    MissingExtraError,
-    UsageError,
-)
+from profiler.errors import EdgetimeError, MissingExtraError, UsageError
 
-JOURNAL = "optuna.journal"
-"""The journal's name in the folder of a search."""
+DATABASE = "optuna.db"
+"""The name of the SQLite file in the folder of a search."""
 
-_CONNECT_S = 10
-_BUSY_S = 60
 _SCHEMES = {"postgres": "postgresql+psycopg", "postgresql": "postgresql+psycopg"}
 _KNOWN = ("sqlite", "postgresql")
 
@@ -50,7 +44,7 @@ def checked_url(url: str) -> str:
     if kind not in _KNOWN:
         raise UsageError(
             f"--storage takes sqlite:///FILE or postgresql://USER@HOST/DATABASE, not {shown_url(url)}; "
-            "without it the study is a journal in the output folder."
+            "without it the study is in an SQLite file in the output folder."
         )
     if kind == "sqlite":
         if not parsed.database or parsed.database == ":memory:":
@@ -65,9 +59,8 @@ def without_password(url: str) -> str:
     """The same URL without its password, to be written down."""
     from sqlalchemy.engine import make_url
 
-    parsed = make_url(url)
     # `set` takes None as "leave as it is".
-    parsed = parsed._replace(password=None)
+    parsed = make_url(url)._replace(password=None)
     return parsed.difference_update_query(["password"]).render_as_string(hide_password=False)
 
 
@@ -85,8 +78,20 @@ def shown_url(url: str) -> str:
         return f"{head.split('//')[0]}//…@{tail}" if at else url
 
 
-def open_storage(url: str | None, folder: Path | None) -> Any:
-    """An Optuna storage: of a URL, else a journal in a folder, else in memory.
+def shown_place(url: str | None, folder: Path | None) -> str:
+    """Where a study is, as it may be printed."""
+    if url is not None:
+        return shown_url(url)
+    return "memory" if folder is None else str(folder / DATABASE)
+
+
+def open_storage(url: str | None, folder: Path | None, beat_s: int = 10, grace_s: int = 60) -> Any:
+    """An Optuna storage: of a URL, else in a folder, else in memory.
+
+    Parameters
+    ----------
+    beat_s, grace_s
+        As in `compressor.search.optuna.search.OptunaSearch`.
 
     Raises
     ------
@@ -98,63 +103,50 @@ def open_storage(url: str | None, folder: Path | None) -> Any:
     import optuna
 
     optuna.logging.set_verbosity(logging.ERROR)
-    if url is None:
-        if folder is None:
-            return optuna.storages.InMemoryStorage()
-        from compressor.search.optuna.journal import open_journal
+    if url is None and folder is None:
+        return optuna.storages.InMemoryStorage()
+    from compressor.search.optuna.database import open_database
 
-        with telling(str(folder / JOURNAL), "cannot be used"):
-            return open_journal(folder / JOURNAL)
-    if url.startswith("sqlite"):
-        connect: dict[str, Any] = {"timeout": _BUSY_S}
-    else:
-        connect = {"connect_timeout": _CONNECT_S}
     try:
-        with telling(url, "cannot be reached"), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            storage = optuna.storages.RDBStorage(
-                url, engine_kwargs={"connect_args": connect, "pool_pre_ping": True}
-            )
-            if url.startswith("sqlite"):
-                _one_at_a_time(storage.engine)
-            return storage
+        with reporting(url, folder, "cannot be reached"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # heartbeats and retries are "experimental"
+            if folder is not None and url is None:
+                folder.mkdir(parents=True, exist_ok=True)
+                return open_database(folder / DATABASE, beat_s, grace_s)
+            return open_database(str(url), beat_s, grace_s)
     except ImportError as error:
         raise MissingExtraError(
-            f'A study in {shown_url(url)} needs a driver that is not installed: pip install "edgetime[postgres]".'
+            f"A study in {shown_place(url, folder)} needs a driver that is not installed: pip install "
+            '"edgetime[postgres]".'
         ) from error
 
 
-def _one_at_a_time(engine: Any) -> None:
-    """Let a transaction have an SQLite file to itself from its beginning.
-
-    SQLite knows no locked rows: else two processes that look at the same waiting trial both take it up.
-    """
-    from sqlalchemy import event
-
-    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+def close_storage(storage: Any) -> None:
+    """Close what `open_storage` opened."""
+    storage.remove_session()
+    if hasattr(storage, "engine"):
+        storage.engine.dispose()
 
 
 @contextlib.contextmanager
 def reading(url: str | None, folder: Path | None) -> Iterator[Any]:
-    """A storage as `open_storage` gives it, to be read once: closed again, and what goes wrong is one sentence."""
+    """A storage as `open_storage` gives it, to be read once; what goes wrong is one sentence."""
     opened = open_storage(url, folder)
-    with telling(url or str((folder or Path()) / JOURNAL), "cannot be read"):
+    with reporting(url, folder, "cannot be read"):
         try:
             yield opened
         finally:
-            opened.remove_session()
-            if url is not None:
-                opened.engine.dispose()
+            close_storage(opened)
 
 
 @contextlib.contextmanager
-def telling(where: str, what: str = "went away") -> Iterator[None]:
+def reporting(url: str | None, folder: Path | None, what: str = "went away") -> Iterator[None]:
     """Turn what goes wrong with a storage into one sentence.
 
     Parameters
     ----------
-    where
-        Its URL or file.
+    url, folder
+        Where it is, as for `open_storage`.
     what
         Happened to it.
 
@@ -170,10 +162,9 @@ def telling(where: str, what: str = "went away") -> Iterator[None]:
     except Exception as error:
         if not _of_storage(error):
             raise
-        shown = shown_url(where) if "://" in where else where
         raise StorageError(
-            f"The study's storage {shown} {what}{_reason(error, where)}: see that it is there and may be used, then "
-            "give the same command with --resume; what was tried is kept."
+            f"The study's storage {shown_place(url, folder)} {what}{_reason(error, url or '')}: see that it is there "
+            "and may be used, then give the same command with --resume; what was tried is kept."
         ) from error
 
 
@@ -184,7 +175,7 @@ def _of_storage(error: BaseException) -> bool:
     return isinstance(error, (OSError, StorageInternalError, SQLAlchemyError))
 
 
-def _reason(error: BaseException, where: str) -> str:
+def _reason(error: BaseException, url: str) -> str:
     """What the storage itself said, in one line and without the password."""
     inner: BaseException = error
     while inner.__cause__ is not None and not isinstance(inner, OSError):
@@ -193,17 +184,17 @@ def _reason(error: BaseException, where: str) -> str:
     if not lines:
         return ""
     said = lines[0]
-    secret = _password(where)
+    secret = _password(url)
     if secret:
         said = said.replace(secret, "…")
     return f" ({said[:160].rstrip('.')})"
 
 
-def _password(where: str) -> str:
+def _password(url: str) -> str:
     from sqlalchemy.engine import make_url
 
     try:
-        parsed = make_url(where)
+        parsed = make_url(url)
     except Exception:
         return ""
     query = parsed.query.get("password", "")

@@ -1,34 +1,26 @@
-"""A study that processes share: each asks for a trial, signs it, and tells what came of it.
+"""A study that processes share: each takes up a trial, and reports what came of it.
 
-A process that ends in the middle of a trial, however it ends, leaves it signed and without a beat: another
-one notices, gives it up and puts its parameters first in the queue.
+The trial of a process that ends, however it ends, misses its heartbeats: Optuna gives it up and queues it again.
 """
 
 from __future__ import annotations
 
 import contextlib
 import math
-import threading
+import os
+import platform
 import time
-import uuid
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from compressor.graph import Widths
-from compressor.search.base import SearchOverError, Trial
-from compressor.search.optuna.ownership import Owner, Pulse
-from compressor.search.optuna.policy import Past
-from compressor.search.optuna.proposals import (
-    Shares,
-    parameter,
-    shares_in,
-)
-from compressor.search.optuna.storage import (
-    JOURNAL,
-    open_storage,
-    telling,
-)
+from compressor.search.base import SearchOverError
+from compressor.search.optuna.next_trial import StudyTrial
+from compressor.search.optuna.proposals import Shares, parameter, shares_in
+from compressor.search.optuna.storage import close_storage, open_storage, reporting
+from compressor.search.trial import Trial
 
 LEVEL = "level"
 """The parameter that says which cost a trial stays within."""
@@ -42,10 +34,8 @@ OVER = "over"
 BEING_TRIED = "being tried"
 """Why a trial is void that yielded to another one about the same widths."""
 
-_MOST_RETRIES = 3
 _DECIDE_S = 5.0
 _LOOK_S = 0.02
-_live: set[str] = set()
 
 
 class SharedStudy:
@@ -54,7 +44,7 @@ class SharedStudy:
     Parameters
     ----------
     url, folder, name
-        Where it is: a database, else a journal in the folder, else in memory; and what it is called there.
+        Where it is: a database, else a file in the folder, else in memory; and what it is called there.
     costs
         How many costs are made small, beside the score that is made large.
     leads
@@ -62,12 +52,7 @@ class SharedStudy:
     about
         Plain JSON values for those who join.
     beat_s, grace_s
-        Seconds between beats, and without one after which a process on another machine counts as gone.
-
-    Attributes
-    ----------
-    given_up
-        The error of whoever goes on with a trial that others gave up, as this process seemed to be gone.
+        Seconds between heartbeats, and without one after which a process counts as gone.
 
     Raises
     ------
@@ -83,24 +68,17 @@ class SharedStudy:
         costs: int,
         leads: bool = True,
         about: Mapping[str, Any] | None = None,
-        beat_s: float = 10.0,
-        grace_s: float = 60.0,
+        beat_s: int = 10,
+        grace_s: int = 60,
     ) -> None:
         import optuna
-        from optuna.exceptions import UpdateFinishedTrialError
         from optuna.study import StudyDirection
 
-        self.given_up = UpdateFinishedTrialError
-        self.where = url or ("memory" if folder is None else str(folder / JOURNAL))
-        self._leads, self._beat_s = leads, beat_s
-        self._pulse = Pulse(grace_s)
-        self._owner, self._token = Owner.current(), uuid.uuid4().hex
-        self._asked: Any = None
-        self._stop = threading.Event()
-        self._raw = open_storage(url, folder)
-        with telling(self.where, "cannot be used"):
+        self._place, self._leads = (url, folder), leads
+        self._opened = open_storage(url, folder, beat_s, grace_s)
+        with reporting(*self._place, "cannot be used"):
             self.study = optuna.create_study(
-                storage=self._raw,
+                storage=self._opened,
                 study_name=name,
                 directions=[StudyDirection.MAXIMIZE, *([StudyDirection.MINIMIZE] * costs)],
                 load_if_exists=True,
@@ -109,64 +87,84 @@ class SharedStudy:
                 self.study.set_user_attr(OVER, False)
             if leads and about is not None:
                 self.study.set_user_attr(ABOUT, dict(about))
-        _live.add(self._token)
-        self._heart: threading.Thread | None = None
-        if url is not None or folder is not None:
-            self._heart = threading.Thread(target=self._beat, name="edgetime-beat", daemon=True)
-            self._heart.start()
 
-    def past(self) -> list[Past]:
+    def trials(self) -> list[StudyTrial]:
         """The trials that there are, but for those that wait and those that were given up."""
-        with telling(self.where):
+        with reporting(*self._place):
             frozen = self.study.get_trials(deepcopy=False)
-        found = []
-        for one in frozen:
-            attributes = one.user_attrs
-            state = {"COMPLETE": "finished", "PRUNED": "pruned", "RUNNING": "running"}.get(one.state.name)
-            if one.state.name == "FAIL" and attributes.get("void"):
-                state = "void"
-            if state is None:
-                continue
-            kept = attributes.get("trial")
-            found.append(
-                Past(
-                    one.number,
-                    state,
-                    attributes.get("kind", "front"),
-                    float(one.params.get(LEVEL, math.inf)),
-                    shares_in(one.params),
-                    attributes.get("widths"),
-                    None if kept is None else Trial.from_dict(kept),
-                    attributes.get("rung"),
-                    float(attributes.get("cost", math.inf)),
-                    tuple(attributes.get("costs", ())),
-                    bool(attributes.get("begun", False)),
-                    attributes.get("void") == BEING_TRIED,
-                )
-            )
-        return found
+        return [trial for one in frozen if (trial := _study_trial(one)) is not None]
 
     def waiting(self) -> int:
         """How many trials wait to be taken up."""
         import optuna
 
-        with telling(self.where):
+        with reporting(*self._place):
             states = (optuna.trial.TrialState.WAITING,)
             return len(self.study.get_trials(deepcopy=False, states=states))
 
     def ask(self, kind: str, level: float | None, shares: Shares | None) -> Any:
         """Take up a trial: the one that waits longest, else one with these parameters; the sampler chooses
         what is None."""
-        with telling(self.where):
+        with reporting(*self._place):
             if not self.waiting() and level is not None:
                 params = {} if shares is None else {parameter(name): share for name, share in shares.items()}
                 self.study.enqueue_trial({LEVEL: level, **params}, user_attrs={"kind": kind})
-            asked = self.study.ask()
-            asked.set_user_attr("owner", {**self._owner.to_dict(), "token": self._token})
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # that heartbeats go with `Study.optimize`: see `working_on`
+                asked = self.study.ask()
+            asked.set_user_attr(
+                "process", f"{platform.node()}:{os.getpid()}"
+            )  # for people who look at the study
             if "kind" not in asked.user_attrs:
                 asked.set_user_attr("kind", "front")
-        self._asked = asked
+            if "begun" in asked.user_attrs:  # by a process that ended
+                asked.set_user_attr("begun", False)
         return asked
+
+    @contextlib.contextmanager
+    def working_on(self, asked: Any) -> Iterator[None]:
+        """Keep up the heartbeat of a trial; where the work ends with an error, it goes back into the queue.
+
+        `Study.optimize` would do the first as well, but fails an assertion where another process has given the trial
+        up meanwhile, as after a long sleep of this machine: here the work ends, and the next one can begin.
+        """
+        from optuna.exceptions import UpdateFinishedTrialError
+        from optuna.storages._heartbeat import get_heartbeat_thread
+
+        try:
+            with get_heartbeat_thread(asked._trial_id, self.study._storage):
+                yield
+        except UpdateFinishedTrialError:
+            pass
+        except BaseException:
+            with contextlib.suppress(Exception):
+                self._give_back(asked)
+            raise
+
+    def _give_back(self, asked: Any) -> None:
+        """Queue a trial again for another process or a later run, without counting it as lost."""
+        import optuna
+
+        self.study.tell(asked, state=optuna.trial.TrialState.FAIL)
+        ended = self.study._storage.get_trial(asked._trial_id)
+        if ended.params:
+            self.study.add_trial(
+                optuna.create_trial(
+                    state=optuna.trial.TrialState.WAITING,
+                    params=ended.params,
+                    distributions=ended.distributions,
+                    user_attrs={"kind": ended.user_attrs["kind"]},
+                    system_attrs=ended.system_attrs,
+                )
+            )
+
+    def retry_lost(self) -> None:
+        """Give up trials whose process is gone, and queue them again."""
+        import optuna
+
+        with reporting(*self._place), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it is "experimental"
+            optuna.storages.fail_stale_trials(self.study)
 
     def claim(self, asked: Any, widths: Widths, cost: float, costs: Sequence[float]) -> bool:
         """Say which widths a trial is about; False where another process was first to say the same.
@@ -175,14 +173,14 @@ class SharedStudy:
         longer to choose its widths yields to one that has begun. So whoever has begun looks again: an earlier one may
         have said the same just before, and begins or yields at once.
         """
-        with telling(self.where):
+        with reporting(*self._place):
             asked.set_user_attr("cost", cost)
             asked.set_user_attr("costs", list(costs))
             asked.set_user_attr("widths", dict(widths))
         rivals = self._rivals(asked, widths)
         if any(one.state != "running" or one.begun or one.number < asked.number for one in rivals):
             return False
-        with telling(self.where):
+        with reporting(*self._place):
             asked.set_user_attr("begun", True)
         until = time.monotonic() + _DECIDE_S
         while True:
@@ -194,51 +192,41 @@ class SharedStudy:
                 return True
             time.sleep(_LOOK_S)
 
-    def _rivals(self, asked: Any, widths: Widths) -> list[Past]:
-        """Other trials about the same widths, but for the one that this is the retry of."""
-        own = (asked.number, asked.user_attrs.get("again"))
+    def _rivals(self, asked: Any, widths: Widths) -> list[StudyTrial]:
+        """Other trials about the same widths."""
         return [
             one
-            for one in self.past()
-            if one.number not in own and one.widths == dict(widths) and one.state != "void"
+            for one in self.trials()
+            if one.number != asked.number and one.widths == dict(widths) and one.state != "void"
         ]
 
-    def tell(self, asked: Any, trial: Trial, values: Sequence[float], rung_score: float | None) -> None:
+    def finish(self, asked: Any, trial: Trial, values: Sequence[float], early_score: float | None) -> None:
         """A trial is finished."""
-        self._end(asked, {"trial": trial.to_dict(), "rung": rung_score}, values=list(values))
+        self._end(asked, {"trial": trial.to_dict(), "early_score": early_score}, values=list(values))
 
-    def prune(self, asked: Any, rung_score: float) -> None:
+    def prune(self, asked: Any, early_score: float) -> None:
         """A trial was stopped early."""
         import optuna
 
-        self._end(asked, {"rung": rung_score}, state=optuna.trial.TrialState.PRUNED)
+        self._end(asked, {"early_score": early_score}, state=optuna.trial.TrialState.PRUNED)
 
-    def void(self, asked: Any, reason: str, trial: Trial | None = None) -> None:
-        """There was nothing to train: the widths cannot be, or were tried before (then `trial` is that)."""
+    def void(self, asked: Any, reason: str | None = None, trial: Trial | None = None) -> None:
+        """There was nothing to train: the widths cannot be, or were tried before (then `trial` is that).
+
+        Without a reason it was a trial too many, which is as if it had never been.
+        """
         import optuna
 
-        kept = {"void": reason, **({} if trial is None else {"trial": trial.to_dict()})}
-        self._end(asked, kept, state=optuna.trial.TrialState.FAIL)
+        attributes = {"void": reason, "trial": None if trial is None else trial.to_dict()}
+        self._end(asked, attributes, state=optuna.trial.TrialState.FAIL)
 
-    def drop(self, asked: Any) -> None:
-        """A trial too many: as if it had never been. One whose process was lost goes back to where it waited."""
-        import optuna
-
-        if "retry" in asked.user_attrs:
-            self.release()
-        else:
-            self._end(asked, {}, state=optuna.trial.TrialState.FAIL)
-
-    def release(self) -> None:
-        """Give back the trial that this process has taken up, for another one or a later run."""
-        asked, self._asked = self._asked, None
-        if asked is not None:
-            with contextlib.suppress(Exception):
-                self._requeue(self.study.trials[asked.number], 0)
-
-    def forget(self) -> None:
-        """Others gave up the trial that this process has taken up."""
-        self._asked = None
+    def _end(self, asked: Any, attributes: Mapping[str, Any], **outcome: Any) -> None:
+        with reporting(*self._place):
+            for key, value in attributes.items():
+                if value is not None:
+                    asked.set_user_attr(key, value)
+            # Where others gave the trial up meanwhile, what it found is kept in this search's folder all the same.
+            self.study.tell(asked, skip_if_finished=True, **outcome)
 
     def add(
         self, params: Mapping[str, float], distributions: Mapping[str, Any], trial: Trial,
@@ -247,8 +235,8 @@ class SharedStudy:
         """Put in a trial that was finished before there was this study."""
         import optuna
 
-        attributes = {"kind": "known", "widths": trial.widths, "trial": trial.to_dict()}
-        with telling(self.where):
+        attributes = {"kind": "known", "widths": dict(trial.widths), "trial": trial.to_dict()}
+        with reporting(*self._place):
             self.study.add_trial(
                 optuna.trial.create_trial(
                     params=dict(params),
@@ -257,25 +245,6 @@ class SharedStudy:
                     user_attrs={**attributes, "cost": cost, "costs": list(costs)},
                 )
             )
-
-    def heal(self) -> int:
-        """Give up trials whose process is gone, and queue them again; how many there were."""
-        import optuna
-
-        healed = 0
-        with telling(self.where):
-            for one in self.study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
-                if self._asked is not None and one.number == self._asked.number:
-                    continue
-                signed = one.user_attrs.get("owner")
-                owner = None if signed is None else Owner.from_dict(signed)
-                if signed is not None and owner == self._owner:
-                    gone = signed.get("token") not in _live
-                else:
-                    gone = self._pulse.gone(one.number, owner, one.user_attrs.get("beat"))
-                if gone:
-                    healed += self._requeue(one, 1)
-        return healed
 
     def check_over(self) -> None:
         """End where the leading process has ended the study.
@@ -286,7 +255,7 @@ class SharedStudy:
             That is so.
         """
         if not self._leads:
-            with telling(self.where):
+            with reporting(*self._place):
                 if self.study.user_attrs.get(OVER):
                     raise SearchOverError
 
@@ -298,69 +267,40 @@ class SharedStudy:
         over
             End it for the others as well.
         """
-        self.release()
-        self._stop.set()
-        _live.discard(self._token)
         with contextlib.suppress(Exception):
             if over and self._leads:
                 self.study.set_user_attr(OVER, True)
-        if self._heart is not None:
-            self._heart.join(timeout=1.0)
         with contextlib.suppress(Exception):
-            self._raw.remove_session()
-            self._raw.engine.dispose()
+            close_storage(self._opened)
 
-    def _end(self, asked: Any, attributes: Mapping[str, Any], **told: Any) -> None:
-        from optuna.exceptions import UpdateFinishedTrialError
 
-        with telling(self.where):
-            try:
-                for key, value in attributes.items():
-                    if value is not None:
-                        asked.set_user_attr(key, value)
-                self.study.tell(asked, **told)
-            except (UpdateFinishedTrialError, ValueError):
-                # Others took this process for gone and gave its trial up; what it found is kept in its folder.
-                pass
-        self._asked = None
+def _study_trial(one: Any) -> StudyTrial | None:
+    """What a trial of Optuna's says; None for one that waits or was given up."""
+    attributes = one.user_attrs
+    state = {"COMPLETE": "finished", "PRUNED": "pruned", "RUNNING": "running"}.get(one.state.name)
+    if one.state.name == "FAIL" and (attributes.get("void") or _retried_too_often(one)):
+        state = "void"
+    if state is None:
+        return None
+    kept = attributes.get("trial")
+    return StudyTrial(
+        one.number,
+        state,
+        attributes.get("kind", "front"),
+        float(one.params.get(LEVEL, math.inf)),
+        shares_in(one.params),
+        attributes.get("widths"),
+        None if kept is None else Trial.from_dict(kept),
+        attributes.get("early_score"),
+        float(attributes.get("cost", math.inf)),
+        tuple(attributes.get("costs", ())),
+        bool(attributes.get("begun", False)),
+        attributes.get("void") == BEING_TRIED,
+    )
 
-    def _requeue(self, one: Any, lost: int) -> int:
-        """Give up a running trial and queue it again; of several processes one does.
 
-        It is queued first: else another process could take its place between the two.
-        """
-        import optuna
+def _retried_too_often(one: Any) -> bool:
+    """Whether the processes of a trial ended so often that it is not queued again."""
+    from compressor.search.optuna.database import MOST_RETRIES
 
-        again = int(one.user_attrs.get("retry", 0)) + lost
-        kept = {key: one.user_attrs[key] for key in ("kind",) if key in one.user_attrs}
-        storage, mark = self.study._storage, uuid.uuid4().hex
-        if again <= _MOST_RETRIES and one.params:
-            told = {**kept, "retry": again, "again": one.number, "mark": mark}
-            self.study.enqueue_trial(dict(one.params), user_attrs=told)
-        try:
-            if again > _MOST_RETRIES:
-                storage.set_trial_user_attr(one._trial_id, "void", "its processes ended too often")
-            storage.set_trial_state_values(one._trial_id, optuna.trial.TrialState.FAIL)
-        except self.given_up:
-            self._withdraw(mark)
-            return 0
-        return 1
-
-    def _withdraw(self, mark: str) -> None:
-        """Take back a trial that was queued, unless somebody has taken it up."""
-        import optuna
-
-        for one in self.study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.WAITING,)):
-            if one.user_attrs.get("mark") == mark:
-                with contextlib.suppress(self.given_up):
-                    self.study._storage.set_trial_state_values(one._trial_id, optuna.trial.TrialState.FAIL)
-
-    def _beat(self) -> None:
-        count = 0
-        while not self._stop.wait(self._beat_s):
-            asked = self._asked
-            if asked is not None:
-                count += 1
-                # Whatever goes wrong here the work itself meets as well, and tells.
-                with contextlib.suppress(Exception):
-                    self.study._storage.set_trial_user_attr(asked._trial_id, "beat", count)
+    return len(one.system_attrs.get("retry_history", ())) >= MOST_RETRIES

@@ -41,7 +41,6 @@ def test_reads_npz_as_float32_and_int64(tmp_path, xy):
     np.testing.assert_array_equal(data.y, y)
     np.testing.assert_array_equal(data.y_test, y[:3])
     assert data.x_val is None
-    assert data.classes == 4
     assert data.is_classification
 
 
@@ -138,7 +137,6 @@ def test_reads_a_python_file_with_its_loss_and_metric(tmp_path):
     assert (data.x.shape, data.x_val.shape, data.x_test) == ((6, 3), (2, 3), None)
     assert data.y[-1] == 1
     assert not data.is_classification
-    assert data.classes == 0
     model = type("Model", (), {"predict": lambda self, x: np.zeros(len(x))})()
     assert data.metric(model, (data.x_val, data.y_val)) == pytest.approx(-0.02)
 

@@ -25,7 +25,7 @@ def test_channels_that_meet_in_an_addition_form_one_group():
 
 def test_forms_count_channels_at_any_width():
     graph = build_graph(residual_network())
-    axes = {(a.layer, a.variable, a.axis): graph.form(a.atoms) for a in graph.axes}
+    axes = {(a.layer, a.variable, a.axis): graph.form(a.channels) for a in graph.axes}
     widths = {"stem": 3, "expand": 2, "squeeze": 1, "separable": 4, "last": 5}
     assert axes["depthwise", "bias", 0](widths) == 4
     assert axes["dense_bn", "gamma", 0](widths) == 3 + 4 + 3

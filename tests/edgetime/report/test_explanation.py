@@ -27,7 +27,8 @@ from timemodel.advise import (
     OperatorInType,
     WidthOption,
 )
-from timemodel.explain import Branch, dependences, drawing, staircases
+from timemodel.explain import Branch, dependences, drawing
+from timemodel.staircases import staircases
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +60,7 @@ def test_every_operator_has_its_part(model, html):
     assert html.count("<details") == html.count("</details>")
 
 
-def test_statements_stand_on_the_page_with_their_evidence(html):
+def test_findings_stand_on_the_page_with_their_evidence(html):
     assert "output channels in multiples of 16: 17 costs " in html
     assert re.search(r"from (split|leaf) [^<]+ layers measured", html)
 
@@ -149,11 +150,11 @@ def test_the_summary_comes_first_and_fits_a_screen(time_model_file: Path, column
     assert screen[1].startswith("float32: 5 operators, ")
 
 
-def test_json_carries_the_statements(time_model_file: Path):
+def test_json_carries_the_findings(time_model_file: Path):
     value = json.loads(run("explain", time_model_file, "--json"))
     assert value["setting"] == value["settings"][0]
-    assert {"text", "op", "dtype", "setting", "effect", "evidence"} <= set(value["statements"][0])
-    assert all(one["setting"] == value["setting"] for one in value["statements"])
+    assert {"text", "op", "dtype", "setting", "effect", "evidence"} <= set(value["findings"][0])
+    assert all(one["setting"] == value["setting"] for one in value["findings"])
 
 
 def test_settings_are_named_and_chosen(time_model_file: Path, networks_folder: Path, tmp_path: Path):
@@ -194,20 +195,20 @@ def test_number_types_in_words():
         OperatorInType("conv_2d", 3, 1.0, 0.4, 0.1, True),
         OperatorInType("tanh", 1, 0.0001, 0.0002, 0.00001, False),
     )
-    slower = number_type(NumberType("int8", 1.3, -0.2, -0.18, 0.1, rows))
+    slower = number_type(NumberType(1.3, -0.2, -0.18, 0.1, "int8", rows))
     assert slower[0] == "In int8 as a whole: slower, 1.30 ms (+18%)."
     assert slower[1] == "  slower there: relu 0.100 ms -> 0.900 ms"
     assert slower[2] == "  faster there: conv_2d 1.00 ms -> 0.400 ms"
     assert slower[3] == "  not measured in int8, so only estimated: tanh"
-    assert "no surely different time" in number_type(NumberType("int8", 1.3, -0.2, -0.18, 0.3, rows))[0]
+    assert "no surely different time" in number_type(NumberType(1.3, -0.2, -0.18, 0.3, "int8", rows))[0]
 
 
 def test_advice_says_what_saves_most_or_that_nothing_surely_does():
     group = GroupAdvice(0, "a/conv/Relu", (3, 5), 31, 1.0)
-    faster = WidthOption(32, 0.74, 0.26, 0.26, 0.02)
+    faster = WidthOption(0.74, 0.26, 0.26, 0.02, 32)
     lines = first(Advice("n", 1.0, (group,), ((0, faster),)))
     assert lines[1] == "  1. conv (with 1 coupled layer) 31 -> 32 channels: 0.260 ms less (26.0% ± 2.0%)"
-    doubtful = WidthOption(30, 0.99, 0.01, 0.01, 0.05)
+    doubtful = WidthOption(0.99, 0.01, 0.01, 0.05, 30)
     (line,) = first(Advice("n", 1.0, (group,), (), unsure=(0, doubtful)))
     assert line.startswith(
         "No change saves more than the model's error: the best, conv (with 1 coupled layer) 31 -> 30"

@@ -2,6 +2,7 @@ import json
 import re
 
 from edgetime.report import Page, charts
+from timemodel.staircases import Staircase
 
 
 def figures_of(html: str) -> list[dict]:
@@ -15,16 +16,16 @@ def without_plotly(html: str) -> str:
 
 
 def staircase() -> dict:
-    return charts.staircase(
-        {
-            "x": [16, 32],
-            "measured_ms": [0.05, 0.07],
-            "x_line": [16, 24, 32],
-            "predicted_ms": [0.05, 0.09, 0.07],
-            "fixed": {"kernel_height": 3},
-            "title": "conv_2d float32",
-        }
+    steps = Staircase(
+        "3x3, stride 1, on 8x8x8",
+        (16, 32),
+        (0.05, 0.07),
+        (16, 24, 32),
+        (0.05, 0.09, 0.07),
+        (0.04,) * 3,
+        (0.1,) * 3,
     )
+    return charts.staircase(steps, "conv_2d float32", "output channels")
 
 
 def test_page_needs_no_network():
@@ -69,7 +70,7 @@ def test_marks_of_the_template_in_the_text_stay_text():
 
 def test_staircase_holds_the_points_and_the_line():
     figure = staircase()
-    assert figure["caption"] == "kernel height 3"
+    assert figure["caption"] == "3x3, stride 1, on 8x8x8"
     by_name = {series["name"]: series for series in figure["series"]}
     assert by_name["measured"]["y"] == [0.05, 0.07]
     assert by_name["measured"]["kind"] == "points"

@@ -221,8 +221,8 @@ SCRIPT = """
 import sys
 from profiler.probes.probe import Probe
 from profiler.measurement.profiling import profile
-from profiler.operators.constructors import conv_2d
-from profiler.devices.target import open_target
+from profiler.operators import conv_2d
+from profiler.devices import open_target
 
 probes = [Probe("layer", (conv_2d(4, 4, 3, channels),)) for channels in range(1, 121)]
 summary = profile(open_target("local"), sys.argv[1], minutes=2, probes=probes, max_passes=2)

@@ -3,12 +3,11 @@ from __future__ import annotations
 import pytest
 
 from profiler.network import (
-    ABSORBED,
+    FUSION_PATTERNS,
+    FusionMatch,
     Layer,
-    Neighbours,
     Network,
-    find_neighbours,
-    role,
+    pattern_name,
 )
 from profiler.operators import constructors as shapes
 from profiler.probes import (
@@ -25,27 +24,27 @@ ADD = shapes.binary("add", SHAPE, SHAPE)
 
 
 def found(layers: tuple[Layer, ...], wiring: tuple[tuple[int, ...], ...] = ()) -> list[str]:
-    return [pair.pattern for pair in find_neighbours(Probe("network", layers, wiring).network)]
+    return [pair.pattern for pair in Probe("network", layers, wiring).network.fusion_matches]
 
 
 def test_which_of_the_two_is_absorbed() -> None:
     pad = shapes.pad(SHAPE, ((0, 0), (1, 1), (1, 1), (0, 0)))
     inside = shapes.conv_2d(10, 10, 4, 4, padding="valid")
-    pairs = find_neighbours(Probe("network", (pad, inside, RELU)).network)
-    assert pairs == [Neighbours("pad+conv_2d", 0, 1), Neighbours("conv_2d+relu", 1, 2)]
+    pairs = Probe("network", (pad, inside, RELU)).network.fusion_matches
+    assert pairs == (FusionMatch("pad+conv_2d", 0, 1), FusionMatch("conv_2d+relu", 1, 2))
     assert [pair.absorbed for pair in pairs] == [0, 2]
 
 
 def test_neighbours_are_searched_once() -> None:
     network = Probe("network", (CONV, RELU)).network
-    assert find_neighbours(network) is find_neighbours(network)
+    assert network.fusion_matches is network.fusion_matches
 
 
 def test_an_operand_that_is_stored_makes_another_pattern() -> None:
     stored = shapes.binary("add", SHAPE, (4,), constant=True)
-    assert role(stored) == "add_const"
-    assert role(ADD) == "add"
-    assert role(CONV) == "conv_2d"
+    assert pattern_name(stored) == "add_const"
+    assert pattern_name(ADD) == "add"
+    assert pattern_name(CONV) == "conv_2d"
     assert found((CONV, stored)) == ["conv_2d+add_const"]
     assert found((CONV, ADD), ((-1,), (0, -2))) == ["conv_2d+add"]
 
@@ -59,7 +58,7 @@ def test_what_something_else_reads_or_the_caller_gets_stays() -> None:
     whole = Probe("network", (CONV, RELU)).network
     told = Network("n", whole.layers, whole.edges, whole.tensors, whole.inputs, (*whole.outputs, 3))
     assert whole.edges[0].outputs == (3,)
-    assert find_neighbours(told) == []
+    assert told.fusion_matches == ()
 
 
 def test_a_clamp_after_an_activation_is_another_matter() -> None:
@@ -76,9 +75,7 @@ def test_a_pad_before_a_convolution_that_pads_itself() -> None:
 def test_layers_of_different_graphs_are_no_neighbours() -> None:
     whole = Probe("network", (CONV, RELU)).network
     edges = (whole.edges[0], type(whole.edges[1])(whole.edges[1].inputs, whole.edges[1].outputs, 1))
-    assert (
-        find_neighbours(Network("n", whole.layers, edges, whole.tensors, whole.inputs, whole.outputs)) == []
-    )
+    assert Network("n", whole.layers, edges, whole.tensors, whole.inputs, whole.outputs).fusion_matches == ()
 
 
 @pytest.mark.parametrize("dtype", ["float32", "int8"])
@@ -92,9 +89,9 @@ def test_every_pattern_is_probed_at_every_size_with_its_parts(dtype: str) -> Non
             assert set(probe.layers) <= alone
     assert "" not in count
     assert min(count.values()) >= len(SIZES)
-    missing = set(ABSORBED) - set(count)
+    missing = set(FUSION_PATTERNS) - set(count)
     if dtype == "float32":
-        assert missing == {pattern for pattern in ABSORBED if "quantize" in pattern}
+        assert missing == {pattern for pattern in FUSION_PATTERNS if "quantize" in pattern}
     else:
         assert all({"gelu", "transpose", "batch_matmul"} & set(pattern.split("+")) for pattern in missing)
 

@@ -5,16 +5,8 @@ import numpy as np
 import pytest
 
 from benchmarks.memory import has_allocator_figures, observe
-from profiler.network import (
-    Layer,
-    Network,
-    Tensor,
-    footprint,
-    packed_bytes,
-    patch_bytes,
-    peak_memory_bytes,
-    table_bytes,
-)
+from profiler.network import Layer, Network, Tensor, peak_memory_bytes
+from profiler.network.process_memory import footprint, packed_bytes, patch_bytes, table_bytes
 from profiler.operators import constructors as shapes
 from profiler.probes import Probe, draw_network
 from profiler.tflite import read_network

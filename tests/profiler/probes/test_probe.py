@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from profiler.devices import random_values
+from profiler.devices.agent import random_values
 from profiler.errors import UsageError
 from profiler.network import Layer, Tensor
 from profiler.operators import constructors as shapes

@@ -15,7 +15,6 @@ from profiler.network import Edge, Layer, Network, Tensor
 from timemodel.advise import (
     Advice,
     advise,
-    candidate_widths,
 )
 
 
@@ -194,7 +193,10 @@ class Unsure(Staircase):
         super().__init__(cost)
         self.share = share
 
-    def change_error_ms(self, before, after, setting=None):
+    def change_errors(self, setting=None):
+        return self
+
+    def change_ms(self, before, after):
         return self.share * float(Staircase.predict_layers_ms(self, before).sum())
 
 
@@ -210,7 +212,7 @@ def test_what_saves_less_than_the_error_is_not_suggested():
 def test_where_nothing_is_sure_the_best_is_named_as_such():
     advice = advise(Unsure(sixteens, 2.0), network(10, 60, 5))
     assert advice.top == ()
-    assert advice.together is None
+    assert advice.combined is None
     assert advice.unsure is not None
     number, option = advice.unsure
     assert (number, option.width, option.sure) == (0, 16, False)
@@ -239,19 +241,19 @@ def test_wider_and_free_is_shown_as_free_and_wider_and_faster_as_a_saving():
     assert "32 (-" in faster.rows()[0]["wider"]
 
 
-def test_the_first_three_together_are_predicted_on_the_changed_network():
+def test_the_first_three_combined_are_predicted_on_the_changed_network():
     def cost(width: int) -> float:
         return math.ceil(width / 16) ** 2
 
     made = network(4, 60, 50, 40, 30, 3)
     advice = advise(Staircase(cost), made)
-    assert advice.together is not None
-    assert len(advice.together.changes) == 3
+    assert advice.combined is not None
+    assert len(advice.combined.changes) == 3
     from profiler.widths import with_widths
 
-    changed = with_widths(made, dict(advice.together.changes))
-    assert advice.together.predicted_ms == pytest.approx(Staircase(cost).predict_total_ms(changed))
-    assert advice.together.saving_ms == pytest.approx(advice.predicted_ms - advice.together.predicted_ms)
+    changed = with_widths(made, dict(advice.combined.changes))
+    assert advice.combined.predicted_ms == pytest.approx(Staircase(cost).predict_total_ms(changed))
+    assert advice.combined.saving_ms == pytest.approx(advice.predicted_ms - advice.combined.predicted_ms)
 
 
 def test_a_model_learned_from_measurements_suggests_its_planted_steps_and_no_others(time_model):
@@ -279,19 +281,6 @@ def test_table_of_layers_is_refused():
 def test_senseless_parameters_are_refused(options):
     with pytest.raises(UsageError, match="min_saving"):
         advise(Staircase(sixteens), network(10, 5), **options)
-
-
-@given(st.integers(1, 5000))
-def test_candidates_cover_every_small_width_and_the_edges_of_large_ones(width):
-    found = candidate_widths(width)
-    assert found == sorted(set(found))
-    assert {1, width, 2 * width} <= set(found) | {2 * width}
-    assert found[-1] <= 2 * width
-    assert set(range(1, min(64, 2 * width) + 1)) <= set(found)
-    step = max(8, 8 * 2 ** math.ceil(math.log(max(width, 65) / 64, 4)))
-    for multiple in range(64, width, step):
-        assert {multiple, multiple + 1} <= set(found)
-    assert len(found) <= 64 + 200 * math.log2(2 + width / 64)
 
 
 @given(

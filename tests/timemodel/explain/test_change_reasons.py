@@ -11,14 +11,9 @@ from profiler.operators import (
     fully_connected,
     unary,
 )
-from timemodel.explain import (
-    reason,
-    steps_of,
-    traffic_ms,
-    tread,
-    widths_ms,
-)
+from timemodel.explain import cache_traffic_ms, reason
 from timemodel.runtime import Traffic
+from timemodel.staircases import step_ends, time_over_width
 
 
 @pytest.fixture(scope="module")
@@ -26,33 +21,28 @@ def setting(time_model):
     return time_model.setting()
 
 
-def told(setting, old, new, nearer_ms=0.0):
+def explained(setting, old, new, nearer_ms=0.0):
     was, now = setting.predict_layers_ms([old, new])
     return reason(setting, old, new, float(was), float(was - now), nearer_ms)
 
 
 def test_steps_are_read_off_the_models_own_line(setting):
-    times = widths_ms(
+    times = time_over_width(
         setting.operators["conv_2d", "float32"], conv_2d(16, 16, 32, 40), 60, setting.terms.overhead_ms
     )
-    assert steps_of(times) == [17, 33, 49]
-    assert steps_of(np.arange(1.0, 100.0)) == []
-    assert steps_of(np.array([1.0] * 16 + [2.0] * 16 + [4.0] * 32 + [6.0])) == [17, 33, 65]
-    assert tread([17, 33, 65], 40, 100) == (33, 64)
-    assert tread([17, 33, 65], 7, 100) == (1, 16)
-    assert tread([17], 17, 100) == (17, 100)
+    assert step_ends(times) == [16, 32, 48]
 
 
 def test_fewer_tiles_of_output_channels(setting):
-    found = told(setting, conv_2d(16, 16, 32, 40), conv_2d(16, 16, 32, 16))
+    found = explained(setting, conv_2d(16, 16, 32, 40), conv_2d(16, 16, 32, 16))
     assert found.text == "output channels 40 -> 16: 2 tiles of 16 less (33 to 48 cost nearly the same)"
     assert "measured" in found.evidence
-    found = told(setting, conv_2d(16, 16, 32, 40), conv_2d(16, 16, 32, 32))
+    found = explained(setting, conv_2d(16, 16, 32, 40), conv_2d(16, 16, 32, 32))
     assert found.text.startswith("output channels 40 -> 32: 1 tile of 16 less")
 
 
 def test_within_one_tile_it_makes_no_difference(setting):
-    found = told(setting, conv_2d(16, 16, 32, 48), conv_2d(16, 16, 32, 47))
+    found = explained(setting, conv_2d(16, 16, 32, 48), conv_2d(16, 16, 32, 47))
     assert found.text.startswith(
         "output channels 48 -> 47: within one tile of 16 (33 to 48 cost nearly the same)"
     )
@@ -60,18 +50,18 @@ def test_within_one_tile_it_makes_no_difference(setting):
 
 
 def test_input_channels_are_fewer_multiplications(setting):
-    found = told(setting, conv_2d(16, 16, 64, 32), conv_2d(16, 16, 16, 32))
+    found = explained(setting, conv_2d(16, 16, 64, 32), conv_2d(16, 16, 16, 32))
     assert found.text == "input channels 64 -> 16: 75% fewer multiplications"
-    both = told(setting, conv_2d(16, 16, 64, 40), conv_2d(16, 16, 16, 32))
+    both = explained(setting, conv_2d(16, 16, 64, 40), conv_2d(16, 16, 16, 32))
     assert both.text.startswith("output channels 40 -> 32: 1 tile of 16 less")
     assert both.text.endswith("input channels 64 -> 16: 75% fewer multiplications, most of it")
 
 
 def test_a_matrix_has_units_and_other_operators_bytes(setting):
-    assert told(setting, fully_connected(256, 200), fully_connected(64, 200)).text.startswith(
+    assert explained(setting, fully_connected(256, 200), fully_connected(64, 200)).text.startswith(
         "inputs 256 -> 64: 75% fewer multiplications"
     )
-    found = told(setting, unary("relu", (1, 16, 16, 64)), unary("relu", (1, 16, 16, 32)))
+    found = explained(setting, unary("relu", (1, 16, 16, 64)), unary("relu", (1, 16, 16, 32)))
     assert found.text.startswith("channels 64 -> 32: 50% fewer bytes to move")
 
 
@@ -83,7 +73,7 @@ def test_unchanged_layers_may_have_their_data_nearer(setting):
 
 
 def test_wider_is_called_dearer(setting):
-    found = told(setting, conv_2d(16, 16, 32, 16), conv_2d(16, 16, 32, 40))
+    found = explained(setting, conv_2d(16, 16, 32, 16), conv_2d(16, 16, 32, 40))
     assert "2 tiles of 16 more" in found.text
     assert "dearer" in found.text
 
@@ -96,6 +86,6 @@ def test_without_trees_the_widths_are_compared():
 def test_traffic_is_what_data_from_beyond_the_cache_adds(setting):
     layers = tuple(conv_2d(8, 8, 256, 256) for _ in range(3))
     network = Network("bag", layers)
-    np.testing.assert_allclose(traffic_ms(setting, network), 0.0, atol=1e-12)
+    np.testing.assert_allclose(cache_traffic_ms(setting, network), 0.0, atol=1e-12)
     assert isinstance(setting.terms.traffic, Traffic)
     assert replace(network, name="x").layers == layers

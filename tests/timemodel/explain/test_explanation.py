@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 from profiler.errors import UsageError
-from timemodel.explain import explain, explain_operator, rows_of, staircase
+from timemodel.explain import explain
+from timemodel.explain.explanation import explain_operator
+from timemodel.explain.tree_in_words import rows_of
 from timemodel.model import OperatorError, OperatorModel
-from timemodel.tree import Node
+from timemodel.tree import TreeNode
 
 
 def test_says_where_the_steps_are(time_model):
@@ -28,12 +30,12 @@ def deep_model(depth: int) -> OperatorModel:
     for level in range(depth):
         below = len(nodes) + 1
         nodes += [
-            Node(
+            TreeNode(
                 feature=0, threshold=1000.0 / (level + 1), left=below + 1, right=below, gain=1.0 / (level + 1)
             ),
-            Node(samples=10),
+            TreeNode(samples=10),
         ]
-    nodes.append(Node(samples=10))
+    nodes.append(TreeNode(samples=10))
     error = OperatorError("softmax", "float32", 100, depth + 1, 0.1, 0.05, 0.2)
     model = OperatorModel("softmax", "float32", {}, None, 0.9, 1.1, None, error, [])
     costs, _ = model.names()
@@ -80,16 +82,3 @@ def test_the_runtime_has_its_own_paragraph(time_model):
 def test_an_unknown_operator_is_answered_with_the_known_ones(time_model):
     with pytest.raises(UsageError, match=r"choose from .*conv_2d"):
         explain(time_model.setting(), "svdf")
-
-
-def test_staircase_has_points_and_the_line(time_model):
-    steps = staircase(time_model.setting(), "conv_2d")
-    assert len(steps["x"]) == len(steps["measured_ms"]) >= 30
-    line = dict(zip(steps["x_line"], steps["predicted_ms"], strict=True))
-    assert line[17] > 1.2 * line[16]
-    assert line[32] == pytest.approx(line[17], rel=0.1)
-
-
-def test_no_sweep_no_staircase(time_model):
-    assert staircase(time_model.setting(), "mean") is None
-    assert staircase(time_model.setting(), "conv_2d", "int8") is None

@@ -14,18 +14,11 @@ from profiler.network import Layer
 from profiler.operators import constructors as shapes
 from profiler.operators import draw_layer
 from profiler.probes import sweeps
-from timemodel.explain import (
-    Statement,
-    finer_period,
-    main_period,
-    rows_of,
-    split_text,
-    statements,
-    summary,
-    why,
-)
+from timemodel.explain import Finding, findings, summary
+from timemodel.explain.evidence import split_text, why
+from timemodel.explain.tree_in_words import rows_of
 from timemodel.model import (
-    PairedErrors,
+    ChangeErrors,
     SettingModel,
     fit_operator,
     pair_error,
@@ -60,15 +53,15 @@ def picky() -> SettingModel:
     return SettingModel("picky", {}, {}, models, RuntimeTerms())
 
 
-def said(model: SettingModel, topic: str, op: str, dtype: str = "float32") -> Statement:
-    (found,) = [s for s in statements(model, op, dtype) if s.topic == topic]
+def said(model: SettingModel, topic: str, op: str, dtype: str = "float32") -> Finding:
+    (found,) = [s for s in findings(model, op, dtype) if s.topic == topic]
     return found
 
 
-def true_effect(statement: Statement, device) -> float:
+def true_effect(finding: Finding, device) -> float:
     ratios = [
         device(two) / (device(one) * work)
-        for (one, two), work in zip(statement.layers, statement.works, strict=True)
+        for (one, two), work in zip(finding.layers, finding.works, strict=True)
     ]
     return float(np.median(ratios))
 
@@ -107,63 +100,63 @@ def test_number_types_are_compared(picky):
 
 
 def test_nothing_is_said_that_is_not_so(picky):
-    for statement in statements(picky):
-        effect = true_effect(statement, picky_ms)
-        assert (effect > 1) == (statement.effect > 1), statement.sentence
-        assert effect == pytest.approx(statement.effect, rel=0.3), statement.sentence
-        assert abs(math.log(effect)) > math.log1p(statement.error), statement.sentence
-    topics = {s.topic for s in statements(picky) if s.op == "conv_2d" and s.dtype == "float32"}
+    for finding in findings(picky):
+        effect = true_effect(finding, picky_ms)
+        assert (effect > 1) == (finding.effect > 1), finding.sentence
+        assert effect == pytest.approx(finding.effect, rel=0.3), finding.sentence
+        assert abs(math.log(effect)) > math.log1p(finding.error), finding.sentence
+    topics = {s.topic for s in findings(picky) if s.op == "conv_2d" and s.dtype == "float32"}
     assert topics == {"widths", "one channel less"}
-    assert {s.topic for s in statements(picky) if s.op == "depthwise_conv_2d"} == {
+    assert {s.topic for s in findings(picky) if s.op == "depthwise_conv_2d"} == {
         "widths", "a 7x7 kernel", "depthwise_conv_2d against conv_2d",
     }  # fmt: skip
 
 
 def test_on_a_device_of_plain_tiles_only_its_tiles_are_steps(time_model):
-    found = statements(time_model.setting())
+    found = findings(time_model.setting())
     widths = [s for s in found if s.topic in ("widths", "one channel less")]
     tiles = "output channels in multiples of 16"
     assert sorted((s.op, s.dtype, s.text.split(":")[0]) for s in widths) == [
         ("conv_2d", "dynamic_int8", tiles), ("conv_2d", "float32", tiles),
     ]  # fmt: skip
-    for statement in found:
-        effect = true_effect(statement, layer_ms)
-        assert (effect > 1) == (statement.effect > 1), statement.sentence
-        assert abs(math.log(effect)) > math.log1p(statement.error) / 2, statement.sentence
+    for finding in found:
+        effect = true_effect(finding, layer_ms)
+        assert (effect > 1) == (finding.effect > 1), finding.sentence
+        assert abs(math.log(effect)) > math.log1p(finding.error) / 2, finding.sentence
 
 
-def test_every_statement_is_confirmed_by_the_model_itself(time_model):
+def test_every_finding_is_confirmed_by_the_model_itself(time_model):
     setting = time_model.setting()
-    for statement in statements(setting):
+    for finding in findings(setting):
         logs = [
             math.log(two / (one * work))
             for (one, two), work in (
                 (setting.predict_layers_ms(pair), work)
-                for pair, work in zip(statement.layers, statement.works, strict=True)
+                for pair, work in zip(finding.layers, finding.works, strict=True)
             )
         ]
-        assert math.exp(np.median(logs)) == pytest.approx(statement.effect)
-        assert abs(np.median(logs)) > math.log1p(statement.error)
+        assert math.exp(np.median(logs)) == pytest.approx(finding.effect)
+        assert abs(np.median(logs)) > math.log1p(finding.error)
 
 
 def test_a_call_is_no_cost_of_the_layer(time_model):
     """One call's overhead belongs to the network: small layers must not look dear for it."""
     assert time_model.setting().terms.overhead_ms == pytest.approx(OVERHEAD_MS, rel=0.05)
-    assert not [s for s in statements(time_model.setting()) if s.evidence.rule == "call" and s.effect > 3]
+    assert not [s for s in findings(time_model.setting()) if s.evidence.rule == "call" and s.effect > 3]
 
 
-def test_statements_are_json(picky):
-    for statement in statements(picky):
-        value = json.loads(json.dumps(statement.to_dict(), allow_nan=False))
+def test_findings_are_json(picky):
+    for finding in findings(picky):
+        value = json.loads(json.dumps(finding.to_dict(), allow_nan=False))
         assert {"text", "op", "dtype", "setting", "kind", "effect", "error", "evidence"} <= set(value)
         assert value["evidence"]["text"].startswith("from ")
 
 
 def test_the_summary_fits_a_screen_and_begins_with_what_is_liked(picky):
     for columns, rows in ((80, 21), (120, 21), (80, 10)):
-        lines = summary(picky, statements(picky), columns, rows)
+        lines = summary(picky, findings(picky), columns, rows)
         assert rows_of(lines, columns) <= rows
-    lines = summary(picky, statements(picky))
+    lines = summary(picky, findings(picky))
     assert lines[0].startswith("float32: 2 operators, ")
     assert any("multiples of 32" in line for line in lines)
     assert any("avoid depthwise_conv_2d: a 7x7 kernel" in line for line in lines)
@@ -189,22 +182,6 @@ def test_a_split_reads_as_in_the_file(picky):
     assert any(text.startswith("kernel_taps <= ") for text in texts)
 
 
-@pytest.mark.parametrize(
-    ("up", "period", "finer"),
-    [
-        ({16, 32, 48, 64, 80, 96, 112, 128}, 16, 0),
-        ({16, 32, 64, 96, 128}, 32, 16),
-        ({8, 16, 24, 32, 64, 96, 128}, 32, 8),
-        (set(), 0, 0),
-        ({5, 17, 32}, 0, 0),
-    ],
-)
-def test_periods(up, period, finer):
-    assert main_period(up) == period
-    if period:
-        assert finer_period(up, period) == finer
-
-
 # --- errors of differences --------------------------------------------------------------------------------------------
 
 
@@ -214,7 +191,7 @@ def test_the_difference_of_like_layers_is_known_better_than_either(picky):
 
 
 def test_equal_layers_are_equally_wrong(picky):
-    errors = PairedErrors(picky)
+    errors = ChangeErrors(picky)
     before, after = shapes.conv_2d(16, 16, 64, 64), shapes.conv_2d(16, 16, 64, 32)
     one = errors.change_ms([before], [after])
     assert one > 0
@@ -227,6 +204,6 @@ def test_equal_layers_are_equally_wrong(picky):
 
 def test_what_was_never_measured_is_not_known_at_all(picky):
     before, after = shapes.unary("gelu", (1, 64)), shapes.unary("gelu", (1, 32))
-    assert PairedErrors(picky).of(before) == (1.0, 1.0)
+    assert ChangeErrors(picky).of(before) == (1.0, 1.0)
     # No model and no fallback: the prediction is 0, and so is its error.
-    assert PairedErrors(picky).change_ms([before], [after]) == 0
+    assert ChangeErrors(picky).change_ms([before], [after]) == 0

@@ -11,20 +11,17 @@ from made_up_device import probe_ms
 from profiler.measurement import ProbeTime, empty_probe
 from profiler.operators import (
     conv_2d,
-    depthwise_conv_2d,
     fully_connected,
 )
 from profiler.probes import Probe, plan_probes
 from timemodel.fitting import (
-    Step,
     advise_probes,
     allot,
-    around_steps,
     choose_layers,
-    suspected_steps,
     time_shares,
 )
 from timemodel.model import SettingModel, fit_operator
+from timemodel.staircases import suspected_steps
 
 
 def times_of(probes, time_ms=probe_ms):
@@ -171,23 +168,3 @@ def test_doubtful_leaves_get_more(stepped):
         return choose_layers(model, rows, set(), 200, np.random.default_rng(1))
 
     assert below(chosen(wrong)) > below(chosen(rows)) + 0.1
-
-
-def test_layers_around_a_step():
-    rng = np.random.default_rng(0)
-
-    def widths(layer, step):
-        return [
-            (one.inputs[0].shape[-1], one.outputs[0].shape[-1]) for one in around_steps(layer, [step], rng)
-        ]
-
-    layer = conv_2d(8, 8, 20, 50)
-    assert widths(layer, Step("out", at=25)) == [(20, 24), (20, 25), (20, 26)]
-    assert widths(layer, Step("out", period=16)) == [(20, 47), (20, 48), (20, 49)]
-    assert widths(layer, Step("in", at=1)) == [(1, 50), (2, 50)]
-    assert widths(depthwise_conv_2d(8, 8, 5), Step("out", period=8)) == [(7, 7), (8, 8), (9, 9)]
-    assert widths(fully_connected(100, 10), Step("in", period=64)) == [(127, 10), (128, 10), (129, 10)]
-    assert around_steps(layer, [], rng) == []
-    for one in around_steps(layer, [Step("in", at=33)], rng):
-        assert one.inputs[1].shape == (50, 3, 3, one.inputs[0].shape[-1])
-        assert Probe("layer", (one,)).build()

@@ -3,15 +3,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from timemodel.tree import BLOCK_ROWS, CompiledTree, Node
+from timemodel.tree.compiled import BLOCK_ROWS, CompiledTree
+from timemodel.tree.node import TreeNode
 
 
 def leaf(*coefficients):
-    return Node(coefficients=np.array(coefficients, dtype=float))
+    return TreeNode(coefficients=np.array(coefficients, dtype=float))
 
 
 def split(feature, left, right, threshold=0.0, modulus=0):
-    return Node(feature, threshold, modulus, left, right, np.zeros(3))
+    return TreeNode(feature, threshold, modulus, left, right, np.zeros(3))
 
 
 # Column 0 up to 10: 1 + 2 x0. Else, column 1 a multiple of 4: 5; else 3 x1.

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from timemodel.tree import Node, TimeTreeRegressor, nonnegative
+from timemodel.tree import TimeTreeRegressor, TreeNode, nonnegative
 
 _SHRINKAGE = 0.5
 _THRESHOLDS = 48
@@ -103,7 +103,7 @@ def grow_shared(
     parts = [_Group(X, y, leaf) for X, y in groups]
     features = groups[0][0].shape[1]
     root = _fitted(parts, [np.arange(len(g.X)) for g in parts], [np.zeros(costs + 1) for _ in parts])
-    nodes: list[Node] = [_node(root, parts)]
+    nodes: list[TreeNode] = [_node(root, parts)]
     leaves: dict[int, _Open] = {0: root}
     rows_weight = sum(g.weight * len(g.X) for g in parts)
     while len(leaves) < max_leaves:
@@ -153,9 +153,9 @@ def _fitted(parts: Sequence[_Group], members: list[np.ndarray], parents: list[np
     return _Open(members, coefficients, all_losses)
 
 
-def _node(leaf: _Open, parts: Sequence[_Group]) -> Node:
+def _node(leaf: _Open, parts: Sequence[_Group]) -> TreeNode:
     first = parts[0]
-    return Node(
+    return TreeNode(
         coefficients=leaf.coefficients[0] / first.norm / first.scale,
         samples=sum(len(m) for m in leaf.members),
         loss=leaf.loss,

@@ -1,5 +1,6 @@
-"""What one process does for a search; several are in test_scale_processes."""
+"""What one process does for a search; several are in pipeline/shared/test_processes."""
 
+import contextlib
 import math
 from collections import Counter
 
@@ -11,7 +12,9 @@ from compressor.search import (
     SearchOverError,
     Trial,
 )
-from compressor.search.optuna import BEING_TRIED, OptunaSearch, Owner, Proposer, SharedStudy, open_storage
+from compressor.search.optuna import OptunaSearch, open_storage
+from compressor.search.optuna.proposals import Proposer
+from compressor.search.optuna.study import BEING_TRIED, SharedStudy
 from compressor.testing.workbench import (
     WIDTHS,
     StaircaseTimes,
@@ -49,23 +52,23 @@ def test_the_costs_are_those_that_the_goal_names(tmp_path):
 
 
 def trained(problem, epochs=6):
-    """Let the judge tell its epochs, as training does: from 0.2 below the score at the end, evenly."""
-    judge, told = problem.evaluate, []
+    """Let the judge report its epochs, as training does: from 0.2 below the score at the end, evenly."""
+    judge, reported = problem.evaluate, []
 
     def training(candidate):
         score, loss = judge(candidate)
         for epoch in range(epochs + 1):
-            told.append((tuple(candidate.widths.values()), epoch))
+            reported.append((tuple(candidate.widths.values()), epoch))
             problem.on_epoch(epoch, epochs, score - 0.2 * (1 - epoch / epochs))
         return score, loss
 
     problem.evaluate = training
-    return told
+    return reported
 
 
 def test_poor_trials_are_stopped_after_a_third_and_recorded(tmp_path):
     problem = make_problem(GOAL, tmp_path)
-    told = trained(problem)
+    reported = trained(problem)
     best = OptunaSearch(trials=30).run(problem)
     study = study_in(tmp_path)
     stopped = [trial for trial in study.trials if trial.state.name == "PRUNED"]
@@ -73,8 +76,8 @@ def test_poor_trials_are_stopped_after_a_third_and_recorded(tmp_path):
     assert len(best) + len(stopped) == 30
     for trial in stopped:
         widths = tuple(trial.user_attrs["widths"].values())
-        assert max(epoch for asked, epoch in told if asked == widths) == 2
-        hoped = trial.user_attrs["rung"] + 0.2 * 4 / 6
+        assert max(epoch for asked, epoch in reported if asked == widths) == 2
+        hoped = trial.user_attrs["early_score"] + 0.2 * 4 / 6
         better = [
             t for t in best if t.score > hoped and t.predicted_ms <= 1.02 * trial.user_attrs["costs"][0]
         ]
@@ -104,7 +107,7 @@ def test_more_trials_go_on_where_fewer_ended(tmp_path):
 def test_a_lost_study_is_made_again_from_the_trials(tmp_path):
     first = make_problem(GOAL, tmp_path)
     OptunaSearch(trials=5).run(first)
-    (tmp_path / "optuna.journal").unlink()
+    (tmp_path / "optuna.db").unlink()
     second = make_problem(GOAL, tmp_path, known=first.trials)
     best = OptunaSearch(trials=7).run(second)
     assert len(second.evaluate.asked) == 2
@@ -129,16 +132,12 @@ def test_a_helper_stops_when_the_leading_process_has_ended_the_search(tmp_path):
     assert helper.evaluate.asked == []
 
 
-def test_the_trial_of_a_silent_machine_is_tried_again(tmp_path):
-    """Its process cannot be looked at from here; only its beats can."""
+def test_the_trial_of_a_process_that_is_gone_is_tried_again(tmp_path):
     study = SharedStudy(None, tmp_path, "widths", 2)
     asked = study.ask("propose", 0.02, dict.fromkeys(WIDTHS, 0.5))
-    asked.suggest_float("level", 0.001, 0.03, log=True)
-    asked.set_user_attr("owner", {**Owner("far away", 1).to_dict(), "token": "t"})
-    study._asked = None
     study.close()
     problem = make_problem(GOAL, tmp_path)
-    trials = OptunaSearch(trials=3, grace_s=1.0).run(problem)
+    trials = OptunaSearch(trials=3, beat_s=1, grace_s=1).run(problem)
     states = Counter(trial.state.name for trial in study_in(tmp_path).trials)
     assert len(trials) == states["COMPLETE"] == 3
     assert states["RUNNING"] == 0
@@ -203,6 +202,8 @@ def test_a_lost_trial_is_tried_though_much_came_to_nothing(tmp_path):
     study = voids(tmp_path, 4, "tried before")
     lost = study.ask("aim", 0.02, dict.fromkeys(WIDTHS, 0.5))
     lost.suggest_float("level", 0.01, 0.03, log=True)
+    with contextlib.suppress(KeyboardInterrupt), study.working_on(lost):
+        raise KeyboardInterrupt
     study.close()
     states = [trial.state.name for trial in study_in(tmp_path).trials]
     assert states == ["FAIL"] * 5 + ["WAITING"]
@@ -225,13 +226,13 @@ def test_what_others_finish_during_the_last_trial_counts(tmp_path):
         helper = make_problem(GOAL, tmp_path, seed=1)
         helper.on_trial = lambda trial: setattr(helper, "deadline", 0.0)
         OptunaSearch(trials=5, leads=False).run(helper)
-        told.extend(helper.trials)
+        found.extend(helper.trials)
         raise SearchOverError
 
-    told = []
+    found = []
     problem.evaluate = until_the_deadline
-    assert OptunaSearch(trials=5).run(problem) == told
-    assert len(told) == 1
+    assert OptunaSearch(trials=5).run(problem) == found
+    assert len(found) == 1
 
 
 def test_a_trial_that_others_gave_up_meanwhile_costs_nothing(tmp_path):
@@ -240,7 +241,7 @@ def test_a_trial_that_others_gave_up_meanwhile_costs_nothing(tmp_path):
     costs, given_up = problem.costs, []
 
     def sleepy(widths):
-        if not given_up and (tmp_path / "optuna.journal").exists():
+        if not given_up and (tmp_path / "optuna.db").exists():
             study = study_in(tmp_path)
             given_up.extend(trial for trial in study.trials if trial.state.name == "RUNNING")
             study.tell(given_up[0].number, state=optuna.trial.TrialState.FAIL)

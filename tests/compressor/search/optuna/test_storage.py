@@ -2,26 +2,20 @@ import contextlib
 import multiprocessing
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import optuna
 import pytest
 from optuna.storages._rdb.models import TrialModel
 
-from compressor.search.optuna import (
-    Owner,
-    Pulse,
+from compressor.search.optuna.storage import (
     StorageError,
     checked_url,
-    open_journal,
     open_storage,
+    reporting,
     shown_url,
-    telling,
     with_password,
     without_password,
 )
@@ -38,9 +32,9 @@ def test_urls_get_the_driver_that_comes_along_and_whole_paths():
     "url", ["study.db", "mysql://me:secret@host/db", "redis://:secret@host", "nonsense://", ""]
 )
 def test_other_storages_are_refused_without_printing_passwords(url):
-    with pytest.raises(UsageError, match="sqlite:///FILE or postgresql://USER@HOST/DATABASE") as told:
+    with pytest.raises(UsageError, match="sqlite:///FILE or postgresql://USER@HOST/DATABASE") as refused:
         checked_url(url)
-    assert "secret" not in str(told.value)
+    assert "secret" not in str(refused.value)
 
 
 def test_sqlite_needs_a_file():
@@ -61,9 +55,9 @@ def test_passwords_are_taken_out_and_put_back():
 
 
 def test_a_storage_that_does_not_answer_is_one_sentence():
-    with pytest.raises(StorageError) as told:
+    with pytest.raises(StorageError) as failed:
         open_storage("postgresql+psycopg://me:sesame@127.0.0.1:9/db", None)
-    text = str(told.value)
+    text = str(failed.value)
     assert "127.0.0.1:9/db cannot be reached (" in text
     assert "--resume" in text
     assert "sesame" not in text
@@ -73,71 +67,48 @@ def test_a_storage_that_does_not_answer_is_one_sentence():
 
 
 def test_other_errors_are_not_taken_for_the_storage():
-    with pytest.raises(ZeroDivisionError), telling("sqlite:////a"):
+    with pytest.raises(ZeroDivisionError), reporting("sqlite:////a", None):
         raise ZeroDivisionError
 
 
-def test_a_line_that_a_killed_process_left_unfinished_is_cut_off(tmp_path):
-    path = tmp_path / "journal"
-    study = optuna.create_study(storage=open_journal(path), study_name="s")
+def test_the_folder_of_a_study_may_have_any_name(tmp_path):
+    folder = tmp_path / "50% {done}? #1"
+    study = optuna.create_study(storage=open_storage(None, folder), study_name="s")
     study.tell(study.ask(), 1.0)
-    with path.open("ab") as file:
-        file.write(b'{"op_code":4,"wor')
-    again = optuna.load_study(study_name="s", storage=open_journal(path))
-    again.tell(again.ask(), 2.0)
-    third = optuna.load_study(study_name="s", storage=open_journal(path))
-    assert [trial.value for trial in third.trials] == [1.0, 2.0]
-    assert b'"wor\n' not in path.read_bytes()
+    assert [path.name for path in folder.iterdir()] == ["optuna.db"]
+    again = optuna.load_study(study_name="s", storage=open_storage(None, folder))
+    assert [trial.value for trial in again.trials] == [1.0]
 
 
-def hold(path, held):
-    from compressor.search.optuna import KernelLock
-
-    KernelLock(path).acquire()
-    held.set()
-    time.sleep(600)
+def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match=r"storage .*file/search/optuna\.db cannot be reached \("):
+        open_storage(None, tmp_path / "file" / "search")
 
 
-def test_the_lock_of_a_killed_holder_is_free_at_once(tmp_path):
+def write(folder, writing):
+    storage = open_storage(None, folder)
+    study = optuna.load_study(study_name="s", storage=storage)
+    with storage.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE studies SET study_name = 'half of it'")
+        writing.set()
+        time.sleep(600)
+    study.ask()
+
+
+def test_a_process_that_is_killed_while_it_writes_holds_up_nobody_and_leaves_nothing(tmp_path):
+    study = optuna.create_study(storage=open_storage(None, tmp_path), study_name="s")
+    study.tell(study.ask(), 1.0)
     context = multiprocessing.get_context("spawn")
-    held = context.Event()
-    holder = context.Process(target=hold, args=(tmp_path / "journal.lock", held))
-    holder.start()
-    assert held.wait(60)
-    os.kill(holder.pid, signal.SIGKILL)
-    study = optuna.create_study(storage=open_journal(tmp_path / "journal"))
-    study.tell(study.ask(), 1.0)
-    holder.join()
-    assert not os.path.exists(tmp_path / "journal.lock.lock")
-
-
-def test_a_process_is_seen_to_end():
-    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    mine = Owner.current()
-    stat = Path(f"/proc/{child.pid}/stat").read_text()
-    owner = Owner(mine.machine, child.pid, stat.rpartition(")")[2].split()[19])
-    assert mine.lives() is owner.lives() is True
-    assert Owner.from_dict(owner.to_dict()) == owner
-    # A number that was given out again belongs to another process.
-    assert Owner(owner.machine, owner.process, "1").lives() is False
-    child.kill()
-    while owner.lives():
-        time.sleep(0.01)  # it ends, and waits to be collected
-    child.communicate()
-    assert owner.lives() is False
-    assert Owner("another machine", 1).lives() is None
-
-
-def test_on_another_machine_beats_decide():
-    pulse, far = Pulse(60.0), Owner("another machine", 1)
-    assert not pulse.gone(7, far, 1, now=0.0)
-    assert not pulse.gone(7, far, 1, now=59.0)
-    assert not pulse.gone(7, far, 2, now=61.0)
-    assert not pulse.gone(7, far, 2, now=120.0)
-    assert pulse.gone(7, far, 2, now=122.0)
-    assert not pulse.gone(8, None, None, now=122.0)
-    assert pulse.gone(8, None, None, now=183.0)
-    assert not pulse.gone(9, Owner.current(), None, now=1e9)
+    writing = context.Event()
+    writer = context.Process(target=write, args=(tmp_path, writing))
+    writer.start()
+    assert writing.wait(60)
+    os.kill(writer.pid, signal.SIGKILL)
+    writer.join()
+    study.tell(study.ask(), 2.0)
+    again = optuna.load_study(study_name="s", storage=open_storage(None, tmp_path))
+    assert [trial.value for trial in again.trials] == [1.0, 2.0]
 
 
 def test_of_two_who_look_at_a_waiting_trial_in_sqlite_one_takes_it_up(tmp_path, monkeypatch):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from made_up_device import OVERHEAD_MS, layer_ms, probe_ms
 
-from benchmarks.time_model_baselines import (
+from benchmarks.time_model.baselines import (
     BASELINES,
     BlackBox,
     boosted,

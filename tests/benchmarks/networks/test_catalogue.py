@@ -2,8 +2,8 @@
 
 import pytest
 
-from benchmarks import networks
-from benchmarks.networks import (
+from benchmarks.networks import catalogue as networks
+from benchmarks.networks.catalogue import (
     APPLICATIONS,
     FLOAT_ONLY,
     PUBLIC,
@@ -16,7 +16,7 @@ from benchmarks.networks import (
     network_files,
     public_files,
 )
-from benchmarks.own_networks import OWN
+from benchmarks.networks.own import OWN
 from profiler.network import Network
 from profiler.tflite import read_network
 

@@ -13,20 +13,18 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from compressor.search.base import Trial
+from compressor.search.trial import Trial
 
-RUNGS = 3
-"""A trial is looked at once, after one part in so many of its training."""
-
+_EARLY_PART = 3
 _LEAST_FINISHED = 4
-_TYPICAL_GAIN = 0.9
-_SLACK = 1.02
+_GAIN_QUANTILE = 0.9
+_COST_TOLERANCE = 1.02
 _SAME_LEVEL = 1.001
 _FRONT_EVERY = 3
 
 
 @dataclass(frozen=True)
-class Past:
+class StudyTrial:
     """A trial of the study.
 
     Attributes
@@ -37,7 +35,7 @@ class Past:
         ``finished``, ``pruned``, ``running``, or ``void``: there was nothing to train, as the widths were tried
         before or cannot be.
     kind
-        Why it was asked for, as in `Step`.
+        Why it was asked for, as in `NextTrial`.
     level
         The cost that it was to stay within.
     shares
@@ -46,7 +44,7 @@ class Past:
         None where they are not known yet.
     trial
         What came of it; None unless it is finished, or void and known from before.
-    rung_score
+    early_score
         Its score when it was looked at.
     cost
         The number that steers the search.
@@ -65,7 +63,7 @@ class Past:
     shares: Mapping[str, float]
     widths: Mapping[str, int] | None = None
     trial: Trial | None = None
-    rung_score: float | None = None
+    early_score: float | None = None
     cost: float = math.inf
     costs: tuple[float, ...] = ()
     begun: bool = False
@@ -82,7 +80,7 @@ class Past:
 
 
 @dataclass(frozen=True)
-class Step:
+class NextTrial:
     """What to ask for next.
 
     Attributes
@@ -100,7 +98,7 @@ class Step:
     attempt: int = 0
 
 
-def settled(past: Sequence[Past]) -> list[Past]:
+def settled(past: Sequence[StudyTrial]) -> list[StudyTrial]:
     """The same trials, but those that yielded to another say what came of that one, or that it runs."""
     found = []
     for one in past:
@@ -115,25 +113,25 @@ def settled(past: Sequence[Past]) -> list[Past]:
     return found
 
 
-def next_within(past: Sequence[Past], trials: int, budget: float) -> Step:
+def next_within(past: Sequence[StudyTrial], trials: int, budget: float) -> NextTrial:
     """The next step towards the best score within a budget.
 
     The first half are proposals; then Optuna's own, two of three at the budget and one anywhere below.
     """
     asked, first = len(past), max(1, trials // 2)
     if asked < first:
-        return Step("propose", budget)
+        return NextTrial("propose", budget)
     return _improve(asked - first, budget)
 
 
 def next_least(
-    past: Sequence[Past],
+    past: Sequence[StudyTrial],
     least: float,
     whole: float,
     least_score: float,
     count: Callable[[float], int],
     close: float,
-) -> Step:
+) -> NextTrial:
     """The next step towards the least cost at a score: by halving on the scale of ratios, then below what was
     found.
 
@@ -166,31 +164,32 @@ def next_least(
     if high / low > close:
         for level, tried in open_levels:
             if tried < count(level):
-                return Step("propose", level, tried)
+                return NextTrial("propose", level, tried)
         edges = [low, *(level for level, _ in open_levels), high]
         gap = max(itertools.pairwise(edges), key=lambda pair: pair[1] / pair[0])
         if gap[1] / gap[0] > close:
             level = math.sqrt(gap[0] * gap[1])
             if count(level):
-                return Step("propose", level, 0)
+                return NextTrial("propose", level, 0)
     return _improve(len(past) - len(halvings), high / close)
 
 
-def _improve(done: int, level: float) -> Step:
-    return Step("front") if done % _FRONT_EVERY == _FRONT_EVERY - 1 else Step("aim", level)
+def _improve(done: int, level: float) -> NextTrial:
+    return NextTrial("front") if done % _FRONT_EVERY == _FRONT_EVERY - 1 else NextTrial("aim", level)
 
 
-def rung_of(epochs: int) -> int:
+def early_epoch(epochs: int) -> int:
     """The epoch after which a trial is looked at; 0 for never, where it is too short for that."""
-    return 0 if epochs < 2 else max(1, epochs // RUNGS)
+    return 0 if epochs < 2 else max(1, epochs // _EARLY_PART)
 
 
-def is_hopeless(score: float, costs: Sequence[float], past: Sequence[Past]) -> bool:
+def is_hopeless(score: float, costs: Sequence[float], past: Sequence[StudyTrial]) -> bool:
     """Whether a trial is clearly dominated, so that training on would be a waste.
 
     It is where even with a gain as large as nine in ten finished trials had from here to their end, it
     would score below a finished one that costs no more. So the rule knows no margin of its own: scores may
-    be of any kind. It waits for a few finished trials, and stops no more than half of all.
+    be of any kind. It waits for a few finished trials, and stops no more than half of all. Optuna's pruners
+    cannot stand in for it: they refuse studies of several objectives.
 
     Parameters
     ----------
@@ -200,15 +199,15 @@ def is_hopeless(score: float, costs: Sequence[float], past: Sequence[Past]) -> b
         In the order of the study's objectives.
     """
     finished = [one for one in past if one.state == "finished" and one.trial is not None]
-    looked_at = [one for one in finished if one.rung_score is not None and math.isfinite(one.trial.score)]  # type: ignore[union-attr]
+    looked_at = [one for one in finished if one.early_score is not None and math.isfinite(one.trial.score)]  # type: ignore[union-attr]
     stopped = sum(one.state == "pruned" for one in past)
     if len(looked_at) < _LEAST_FINISHED or stopped >= len(finished):
         return False
-    gains = [one.trial.score - one.rung_score for one in looked_at]  # type: ignore[union-attr,operator]
-    hoped = score + max(0.0, float(np.quantile(gains, _TYPICAL_GAIN)))
+    gains = [one.trial.score - one.early_score for one in looked_at]  # type: ignore[union-attr,operator]
+    hoped = score + max(0.0, float(np.quantile(gains, _GAIN_QUANTILE)))
     return any(
         one.trial.score > hoped  # type: ignore[union-attr]
-        and all(mine <= theirs * _SLACK for mine, theirs in zip(one.costs, costs, strict=True))
+        and all(mine <= theirs * _COST_TOLERANCE for mine, theirs in zip(one.costs, costs, strict=True))
         for one in finished
     )
 

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.own_networks import OWN
+from benchmarks.networks.own import OWN
 
 Application = tuple[str, int] | tuple[str, int, dict[str, Any]]
 
@@ -75,7 +75,7 @@ CALIBRATION_ROWS = 4
 def shared_data() -> Path | None:
     """The folder of public models and measurements, if it is there."""
     place = os.environ.get("EDGETIME_SHARED_DATA")
-    folder = Path(place) if place else Path(__file__).resolve().parents[1].parent / "shared" / "data"
+    folder = Path(place) if place else Path(__file__).resolve().parents[3] / "shared" / "data"
     return folder if folder.is_dir() else None
 
 
@@ -209,7 +209,7 @@ def convert(folder: Path, wanted: Iterable[str] = (), say: Callable[[str], None]
     for name in [name for name in wanted or names() if not complete(name, folder)]:
         command = [sys.executable, "-m", "benchmarks.networks", str(folder), name, "--here"]
         done = subprocess.run(
-            command, cwd=Path(__file__).resolve().parents[1], capture_output=True, text=True, check=False
+            command, cwd=Path(__file__).resolve().parents[2], capture_output=True, text=True, check=False
         )
         for dtype in ("float32", "int8"):
             path = network_file(name, folder, dtype)
@@ -238,7 +238,3 @@ def main() -> None:
             convert_one(name, options.folder)
     else:
         convert(options.folder, options.names, lambda line: print(line, flush=True))
-
-
-if __name__ == "__main__":
-    main()

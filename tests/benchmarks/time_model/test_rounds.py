@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.time_model_rounds import (
+from benchmarks.time_model.rounds import (
     ESTIMATES,
     MEASURED,
     Round,

@@ -1,4 +1,4 @@
-"""Suspected steps of an operator's staircase, and layers around them."""
+"""Steps that an operator's tree suspects, and layers around them to measure."""
 
 from __future__ import annotations
 
@@ -7,19 +7,18 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from profiler.network import Layer
-from timemodel.model import OperatorModel, with_width
+from timemodel.model import WITH_WIDTH, OperatorModel, with_width
 
 _OUT, _IN = "out", "in"
 _AXES = {"out_channels": _OUT, "channels": _OUT, "in_channels": _IN}
 """Sizes that the trees ask about, by the end of a layer at which they change."""
 _SURE = 32
-"""A split is at its step within one of so many channels."""
-_RESIZED = ("conv_2d", "depthwise_conv_2d", "fully_connected")
+"""A split is off its step by at most one of so many channels."""
 
 
 @dataclass(frozen=True)
-class Step:
-    """Where an operator may take a step: from a width of `at` on, or, where `period` is above 0, from its multiples on."""
+class SuspectedStep:
+    """Where an operator's time may jump: at a width of `at`, or, where `period` is above 0, at its multiples."""
 
     axis: str
     at: int = 0
@@ -30,12 +29,12 @@ class Step:
         return max(1, round(width / self.period)) * self.period if self.period else self.at
 
 
-def suspected_steps(model: OperatorModel) -> list[Step]:
-    """What an operator's tree and tiles say about steps in the number of channels; none where it has no width to change.
+def suspected_steps(model: OperatorModel) -> list[SuspectedStep]:
+    """The steps in numbers of channels that an operator's tree and tiles speak of; none where it has no width.
 
     A split at 32.5 means that 33 channels are another case than 32; a tile of 16 that 16, 32, … are full.
     """
-    if model.op not in _RESIZED:
+    if model.op not in WITH_WIDTH:
         return []
     costs, sizes = model.names()
     names = [*costs, *sizes]
@@ -45,17 +44,17 @@ def suspected_steps(model: OperatorModel) -> list[Step]:
         if axis is None or (axis == _IN and model.op == "depthwise_conv_2d"):
             continue
         if node.modulus:
-            steps.append(Step(axis, period=node.modulus))
+            steps.append(SuspectedStep(axis, period=node.modulus))
         elif node.threshold >= 1:
-            steps.append(Step(axis, at=int(np.floor(node.threshold)) + 1))
+            steps.append(SuspectedStep(axis, at=int(np.floor(node.threshold)) + 1))
     if model.tiles.get("out_channels", 1) > 1:
-        steps.append(Step(_OUT, period=model.tiles["out_channels"]))
+        steps.append(SuspectedStep(_OUT, period=model.tiles["out_channels"]))
     return list(dict.fromkeys(steps))
 
 
-def around_steps(layer: Layer, steps: list[Step], rng: np.random.Generator) -> list[Layer]:
+def around_steps(layer: Layer, steps: list[SuspectedStep], rng: np.random.Generator) -> list[Layer]:
     """`layer` with its width just below, at and just above one of `steps`, drawn by `rng`; nothing where that cannot be."""
-    if not steps or layer.op not in _RESIZED or len(layer.inputs) < 2:
+    if not steps or layer.op not in WITH_WIDTH or len(layer.inputs) < 2:
         return []
     step = steps[int(rng.integers(len(steps)))]
     width = layer.outputs[0].shape[-1] if step.axis == _OUT else layer.inputs[0].shape[-1]

@@ -5,8 +5,8 @@ import csv
 import numpy as np
 import pytest
 
-from benchmarks.time_model import CASES, minutes_spent, parse, target_spec
-from benchmarks.time_model_report import (
+from benchmarks.time_model.__main__ import CASES, minutes_spent, parse, target_spec
+from benchmarks.time_model.report import (
     FLOOR,
     OURS,
     Row,

@@ -23,9 +23,9 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import networks as catalogue
-from benchmarks.time_model_baselines import BASELINES, NN_METER, Measured, fit_baseline, fit_nn_meter
-from benchmarks.time_model_report import (
+from benchmarks.networks import catalogue
+from benchmarks.time_model.baselines import BASELINES, NN_METER, Measured, fit_baseline, fit_nn_meter
+from benchmarks.time_model.report import (
     OURS,
     Score,
     network_records,
@@ -37,7 +37,7 @@ from benchmarks.time_model_report import (
     warnings,
     write_csv,
 )
-from benchmarks.time_model_rounds import (
+from benchmarks.time_model.rounds import (
     MEASURED,
     Rounds,
     canary_level_us,

@@ -24,7 +24,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-from profiler.network import Layer, find_neighbours
+from profiler.network import Layer
 from profiler.probes import Probe
 from timemodel.features import POSITION, family_of, geometry
 from timemodel.fitting import calibrate
@@ -234,7 +234,7 @@ def fused_patterns(
         if probe.kind != "pair":
             continue
         alone = kernels.predict_layers_ms(probe.layers)
-        for pair in find_neighbours(probe.network):
+        for pair in probe.network.fusion_matches:
             first, second = float(alone[pair.first]), float(alone[pair.second])
             faster = min(first, second)
             if faster > 0:

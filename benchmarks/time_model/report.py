@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.time_model_rounds import (
+from benchmarks.time_model.rounds import (
     ESTIMATES,
     MEASURED,
     Round,

@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from profiler.errors import BudgetError, UsageError
-from selector.candidates import Candidate, front
-from selector.choice import recommend
+from selector.candidates import NetworkOption, front
+from selector.selection import recommend
 
 
 def candidate(name, predicted_ms, accuracy=None, spread=0.1):
     low, high = predicted_ms * (1 - spread), predicted_ms * (1 + spread)
-    return Candidate(Path(name), predicted_ms, low, high, accuracy=accuracy)
+    return NetworkOption(Path(name), predicted_ms, low, high, accuracy=accuracy)
 
 
 SMALL, MIDDLE, LARGE = (

@@ -1,0 +1,94 @@
+"""What a search chooses about a network."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, ClassVar
+
+
+class Configuration:
+    """What a search chooses about a network: today how many channels each group has.
+
+    A configuration cannot change. Equal ones have the same hash, so they can be keys.
+
+    Parameters
+    ----------
+    widths
+        Channels by group (`compressor.graph.Group.id`).
+    others
+        The choices of further dimensions, by the names in `DIMENSIONS`; what is left out is empty.
+
+    Notes
+    -----
+    A search method starts from `SearchProblem.full` and changes the dimensions that it knows (`with_widths`); it
+    carries all others along. So a further dimension (depth, kernel sizes, resolution, bits per layer) needs three
+    things and no change of any method that does not choose it: its name in `DIMENSIONS` and a property, like
+    `widths`; the cost that reads it (`Lowering.network`); and what applies it to the Keras model (`Prepared.build`).
+
+    Examples
+    --------
+    >>> full = Configuration({"conv": 8, "dense": 10})
+    >>> full.with_widths({"conv": 4}).to_dict()
+    {'widths': {'conv': 4, 'dense': 10}}
+    >>> full.with_widths({"conv": 8}) == full
+    True
+    """
+
+    DIMENSIONS: ClassVar[tuple[str, ...]] = ("widths",)
+
+    __slots__ = ("_choices",)
+
+    def __init__(self, widths: Mapping[str, int], **others: Mapping[str, int]) -> None:
+        given = {"widths": widths, **others}
+        unknown = sorted(given.keys() - set(self.DIMENSIONS))
+        if unknown:
+            raise TypeError(
+                f"A configuration has no {', '.join(unknown)}: it has {', '.join(self.DIMENSIONS)}."
+            )
+        self._choices = {
+            dimension: MappingProxyType(
+                {name: int(value) for name, value in given.get(dimension, {}).items()}
+            )
+            for dimension in self.DIMENSIONS
+        }
+
+    @property
+    def widths(self) -> Mapping[str, int]:
+        """Channels by group."""
+        return self._choices["widths"]
+
+    def with_widths(self, widths: Mapping[str, int]) -> Configuration:
+        """The same with these widths; groups that are not named keep theirs."""
+        return type(self)(**{**self._choices, "widths": {**self.widths, **widths}})
+
+    @property
+    def key(self) -> str:
+        """A short name for files; equal configurations have the same."""
+        return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()[:16]
+
+    def to_dict(self) -> dict[str, dict[str, int]]:
+        """As plain JSON values; further dimensions only where something is chosen."""
+        return {name: dict(values) for name, values in self._choices.items() if values or name == "widths"}
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> Configuration:
+        """Read what `to_dict` wrote.
+
+        Raises
+        ------
+        TypeError
+            It has a dimension that is not known here.
+        """
+        return cls(**value)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Configuration) and self.to_dict() == other.to_dict()
+
+    def __hash__(self) -> int:
+        return hash(tuple(frozenset(values.items()) for values in self._choices.values() if values))
+
+    def __repr__(self) -> str:
+        return f"Configuration({', '.join(f'{name}={values}' for name, values in self.to_dict().items())})"

@@ -1,0 +1,174 @@
+"""The groups of channels of a model, and where in it each of their channels stands."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compressor.graph.records import (
+    ChannelAxis,
+    Count,
+    FrozenLayer,
+    Group,
+    ProductForm,
+    Rescale,
+    Statistics,
+    WidthForm,
+    Widths,
+)
+from compressor.graph.rules import ChannelIds
+from compressor.graph.topology import Variables
+from profiler.errors import UsageError
+
+
+class ChannelGraph:
+    """The groups of a model, and where in it each of their channels stands.
+
+    Made by `build_graph`. Groups are in the order in which the network makes them.
+
+    Attributes
+    ----------
+    groups
+        By id.
+    frozen
+        Layers that were not understood.
+    axes
+        Every axis of a weight that stands for channels.
+    counts
+        Every configuration value that counts channels.
+    rescales, statistics
+        What else changes with the number of channels.
+    """
+
+    def __init__(
+        self,
+        axes: Sequence[ChannelAxis],
+        counts: Sequence[Count],
+        roots: ChannelIds,
+        groups: Sequence[Group],
+        units: Sequence[ChannelIds],
+        frozen: Sequence[FrozenLayer],
+        variables: Mapping[str, Variables],
+        tensors: Iterable[ChannelIds],
+        rescales: Sequence[Rescale] = (),
+        statistics: Sequence[Statistics] = (),
+    ) -> None:
+        self.axes = tuple(axes)
+        self.counts = tuple(counts)
+        self.rescales = tuple(rescales)
+        self.statistics = tuple(statistics)
+        self.groups = {group.id: group for group in groups}
+        self.frozen = tuple(frozen)
+        self._variables = dict(variables)
+        self._tensors = tuple(tensors)
+        self._names = tuple(self.groups)
+        self._ends = np.cumsum([group.width for group in groups], dtype=np.int64)
+        # For each channel the number of its unit among those of all groups in order; -1 where it stays.
+        numbers = np.full(len(roots), -1, dtype=np.int64)
+        for found, end in zip(units, self._ends.tolist(), strict=True):
+            numbers[found] = np.arange(end - len(found), end)
+        self._numbers = numbers[roots]
+
+    @property
+    def widths(self) -> dict[str, int]:
+        """The widths that the model has now."""
+        return {group.id: group.width for group in self.groups.values()}
+
+    def positions(self, channels: ChannelIds) -> ChannelIds:
+        """The number of each of these channels among the removable ones of all groups in order; -1 where it
+        always stays."""
+        return np.asarray(self._numbers[channels])
+
+    def add_up(self, channels: ChannelIds, values: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+        """Sum values [len(channels)] by the channel that each stands for; per group [width]."""
+        if not self.groups:
+            return {}
+        numbers = self._numbers[channels]
+        chosen = numbers >= 0
+        sums = np.bincount(numbers[chosen], np.asarray(values)[chosen], minlength=int(self._ends[-1]))
+        return dict(zip(self.groups, np.split(sums, self._ends[:-1]), strict=True))
+
+    def form(self, channels: ChannelIds) -> WidthForm:
+        """How the number of these channels follows from the groups' widths."""
+        numbers = self._numbers[channels]
+        held = numbers[numbers >= 0]
+        found, times = np.unique(np.searchsorted(self._ends, held, side="right"), return_counts=True)
+        names = [self._names[index] for index in found.tolist()]
+        factors = [n // self.groups[g].width for g, n in zip(names, times.tolist(), strict=True)]
+        return WidthForm(len(numbers) - len(held), tuple(sorted(zip(names, factors, strict=True))))
+
+    @cached_property
+    def readers(self) -> tuple[ChannelAxis, ...]:
+        """The axes of weights that read removable channels: without these entries a channel carries
+        nothing."""
+        return tuple(a for a in self.axes if a.role == "in" and (self._numbers[a.channels] >= 0).any())
+
+    def kept(self, keep: Mapping[str, Iterable[int]]) -> NDArray[np.bool_]:
+        """For each channel whether it stays, where group ``g`` keeps the positions ``keep[g]`` (all where it is
+        not named).
+
+        Raises
+        ------
+        UsageError
+            A group or a position does not exist, or nothing of a group would be left.
+        """
+        units = np.ones(int(self._ends[-1]) + 1 if len(self._ends) else 1, dtype=bool)
+        for name, positions in keep.items():
+            group = self.groups.get(name)
+            if group is None:
+                raise UsageError(
+                    f"There is no group of channels {name!r}: there are {', '.join(self.groups) or 'none'}."
+                )
+            chosen = np.fromiter((int(p) for p in positions), dtype=np.int64)
+            if not len(chosen) or chosen.min() < 0 or chosen.max() >= group.width:
+                raise UsageError(
+                    f"Group {name!r} has channels 0 to {group.width - 1}: keep one of them or more."
+                )
+            end = int(self._ends[self._names.index(name)])
+            units[end - group.width : end] = False
+            units[end - group.width + chosen] = True
+        # What stays in any case has the number -1: the last place, which is true.
+        return np.asarray(units[self._numbers])
+
+    def parameters(self, widths: Widths) -> int:
+        """How many weights the model has at these widths."""
+        forms = self._axis_forms
+        total = 0
+        for layer, variables in self._variables.items():
+            for variable, shape in variables:
+                sizes = [
+                    forms[layer, variable, i](widths) if (layer, variable, i) in forms else n
+                    for i, n in enumerate(shape)
+                ]
+                total += math.prod(sizes)
+        return total
+
+    @cached_property
+    def _axis_forms(self) -> dict[tuple[str, str, int], WidthForm]:
+        return {(a.layer, a.variable, a.axis): self.form(a.channels) for a in self.axes}
+
+    @cached_property
+    def forms(self) -> tuple[WidthForm, ...]:
+        """The widths of all tensors of the model that are not fixed, up to constant factors, each once.
+
+        Those of weights and of values in configurations are among them: inside a recurrent layer or an
+        attention there are tensors that no other layer sees.
+        """
+        channels = [*self._tensors, *(a.channels for a in self.axes), *(c.channels for c in self.counts)]
+        return tuple(dict.fromkeys(f.primitive for f in map(self.form, channels) if f.times))
+
+    @cached_property
+    def products(self) -> tuple[ProductForm, ...]:
+        """Sizes that are products of two widths of one layer: inside an attention."""
+        by_layer: dict[str, dict[WidthForm, None]] = {}
+        for count in self.counts:
+            if count.label:
+                form = self.form(count.channels).primitive
+                by_layer.setdefault(count.layer, {})[form] = None
+        pairs = (pair for forms in by_layer.values() for pair in itertools.combinations(forms, 2))
+        return tuple(dict.fromkeys(ProductForm(a, b) for a, b in pairs if a.times or b.times))

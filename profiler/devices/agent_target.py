@@ -1,0 +1,189 @@
+"""What targets behind an agent process share: starting it, asking it, and starting it again when it dies."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import tempfile
+from collections.abc import Iterable, Sequence
+from typing import Any, BinaryIO
+
+from profiler.devices import agent
+from profiler.devices.target import Setting, Target
+from profiler.errors import TargetError, UsageError
+from profiler.operators import conv_2d
+from profiler.probes import Probe
+
+KERNELS = agent.KERNELS
+
+_START_S = 120.0
+_LONGEST_PROBE_S = 60.0
+_SLOWEST_LINK = 1e5  # bytes per second
+_DEATHS_IN_A_ROW = 3
+
+
+class AgentTarget(Target):
+    """A target behind an agent process that answers over a pipe."""
+
+    def __init__(self, name: str, threads: int = 1, kernels: str = "xnnpack") -> None:
+        if threads < 1:
+            raise UsageError(f"threads must be at least 1, not {threads}.")
+        if kernels not in KERNELS:
+            raise UsageError(f"kernels must be one of {', '.join(KERNELS)}, not {kernels!r}.")
+        self.name = name
+        self.threads = threads
+        self.kernels = kernels
+        self._connection: agent.Connection | None = None
+        self._stderr: BinaryIO | None = None
+        self._fingerprint: dict[str, Any] = {}
+        self._deaths = 0
+
+    def command(self) -> tuple[list[str], bytes]:
+        """Arguments that start the agent, and what to send it first."""
+        raise NotImplementedError
+
+    @property
+    def setting(self) -> Setting:
+        """How this target runs networks."""
+        fingerprint = self.hello()
+        return Setting(fingerprint["runtime"], fingerprint["version"], self.kernels, self.threads)
+
+    def hello(self) -> dict[str, Any]:
+        """Return the device's fingerprint; starts the agent where it does not run."""
+        self._connected()
+        return dict(self._fingerprint)
+
+    def time_probe(self, content: bytes) -> dict[str, Any]:
+        """Time one small network; one that brings the agent down twice is answered with ``error``."""
+        return self._measure({"do": "time"}, content, _LONGEST_PROBE_S)
+
+    def measure_network(
+        self, content: bytes, seconds: float = 2.0, shapes: Sequence[Sequence[int]] = ()
+    ) -> dict[str, Any]:
+        """Measure a whole network."""
+        return self._ask_for("network", content, seconds, shapes)
+
+    def profile_layers(
+        self, content: bytes, seconds: float = 1.0, shapes: Sequence[Sequence[int]] = ()
+    ) -> dict[str, Any]:
+        """Return the events of the runtime's profiler."""
+        return self._ask_for("layers", content, seconds, shapes)
+
+    def _ask_for(
+        self, task: str, content: bytes, seconds: float, shapes: Sequence[Sequence[int]]
+    ) -> dict[str, Any]:
+        if not (math.isfinite(seconds) and seconds > 0):
+            raise UsageError(f"seconds must be above 0, not {seconds}.")
+        request = {"do": task, "seconds": seconds, "shapes": [list(shape) for shape in shapes]}
+        return self._measure(request, content, 300.0 + 20 * seconds)
+
+    def close(self) -> None:
+        """End the agent."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+        if self._stderr is not None:
+            self._stderr.close()
+            self._stderr = None
+
+    def _measure(self, request: dict[str, Any], content: bytes, timeout_s: float) -> dict[str, Any]:
+        timeout_s += len(content) / _SLOWEST_LINK
+        reason = last_words = ""
+        for _ in range(2):
+            connection = self._connected()
+            try:
+                answer = connection.ask(request, content, timeout_s)
+            except agent.DisconnectedError as error:
+                reason = str(error)
+                timed_out = connection.timed_out
+                last_words = self._last_words()
+                self.close()
+                if timed_out:
+                    break
+                continue
+            self._deaths = 0
+            return answer
+        self._deaths += 1
+        if self._deaths >= _DEATHS_IN_A_ROW:
+            raise TargetError(
+                f"The agent on {self.name} went down {self._deaths} times in a row ({reason}{last_words}): "
+                "what was measured is kept; look after the device and run the same command again."
+            )
+        return {"error": f"It brought the agent down: {reason}{last_words}."}
+
+    def _connected(self) -> agent.Connection:
+        if self._connection is not None:
+            return self._connection
+        try:
+            self._start()
+        except agent.DisconnectedError as error:
+            last_words = self._last_words()
+            self.close()
+            message = f"The agent on {self.name} does not run ({error}{last_words}): {self._hint()}"
+            raise TargetError(message) from error
+        except BaseException:
+            self.close()
+            raise
+        assert self._connection is not None
+        return self._connection
+
+    def _start(self) -> None:
+        arguments, preamble = self.command()
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as the process)
+        try:
+            self._connection = agent.Connection(arguments, preamble, self._stderr)
+        except OSError as error:
+            raise TargetError(f"Cannot run {arguments[0]} for {self.name}: {error.strerror}.") from error
+        answer = self._checked({"do": "hello"})
+        if answer.get("protocol") != agent.PROTOCOL:
+            raise TargetError(f"The agent on {self.name} belongs to another version of edgetime.")
+        self._fingerprint = dict(answer["fingerprint"])
+        self._checked(
+            {"do": "configure", "threads": self.threads, "kernels": self.kernels}, canary(self.kernels)
+        )
+
+    def _checked(self, request: dict[str, Any], content: bytes = b"") -> dict[str, Any]:
+        assert self._connection is not None
+        answer = self._connection.ask(request, content, _START_S)
+        if "error" in answer:
+            raise TargetError(f"{self.name}: {answer['error']}")
+        return answer
+
+    def _last_words(self) -> str:
+        """Return the end of what the agent wrote to standard error, for a message."""
+        if self._stderr is None:
+            return ""
+        with contextlib.suppress(OSError, ValueError):
+            self._stderr.seek(0)
+            lines = self._stderr.read()[-4000:].decode("utf-8", "replace").split("\n")
+            lines = [line.strip() for line in lines if not line.startswith(("INFO:", "WARNING:"))]
+            lines = [line for line in lines if line]
+            return f"; {lines[-1][:300]}" if lines else ""
+        return ""
+
+    def _hint(self) -> str:
+        return "check that this Python has numpy and ai-edge-litert."
+
+
+def canary(kernels: str = KERNELS[0]) -> bytes:
+    """Return the fixed network that agents time beside everything else; profiles of one format share it."""
+    size, channels = (8, 8) if kernels == "reference" else (16, 16)
+    return Probe("layer", (conv_2d(size, size, channels, channels),)).build(seed=0)
+
+
+def agent_options(parts: Iterable[str]) -> dict[str, Any]:
+    """Arguments of an `AgentTarget` from parts such as ``threads=2``."""
+    options: dict[str, Any] = {}
+    for part in parts:
+        if not part:
+            continue
+        name, _, value = part.partition("=")
+        if name not in ("threads", "kernels", "python") or not value:
+            raise UsageError(f"{part!r} is no option; the options are threads=, kernels=, python=.")
+        options[name] = value
+    threads = options.get("threads")
+    if threads is not None:
+        if not threads.isascii() or not threads.isdigit() or not 0 < int(threads) <= 1024:
+            raise UsageError(f"threads must be a whole number from 1 up, not {threads!r}.")
+        options["threads"] = int(threads)
+    return options

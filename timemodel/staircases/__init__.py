@@ -1,0 +1,40 @@
+"""Staircases: execution time jumps where one channel more begins another tile.
+
+`steps` is the arithmetic on widths and times: where steps end and which widths that makes worth having; `lines` is time
+over the width of one layer, measured and predicted; `suspected` is what an operator's tree knows of steps. May import
+`timemodel.model` and below.
+"""
+
+from __future__ import annotations
+
+from timemodel.staircases.lines import Staircase, staircases, time_over_width
+from timemodel.staircases.steps import (
+    fastest_width,
+    finer_period,
+    main_period,
+    step_around,
+    step_ends,
+    steps_down,
+    thin_out,
+    undominated_widths,
+    widths_to_try,
+)
+from timemodel.staircases.suspected import SuspectedStep, around_steps, suspected_steps
+
+__all__ = [
+    "Staircase",
+    "SuspectedStep",
+    "around_steps",
+    "fastest_width",
+    "finer_period",
+    "main_period",
+    "staircases",
+    "step_around",
+    "step_ends",
+    "steps_down",
+    "suspected_steps",
+    "thin_out",
+    "time_over_width",
+    "undominated_widths",
+    "widths_to_try",
+]
