@@ -62,7 +62,10 @@ class Configuration:
 
     def with_widths(self, widths: Mapping[str, int]) -> Configuration:
         """The same with these widths; groups that are not named keep theirs."""
-        return type(self)(**{**self._choices, "widths": {**self.widths, **widths}})
+        changed = {name: int(width) for name, width in widths.items()}
+        made = object.__new__(type(self))  # searches ask thousands of times: nothing is checked again
+        made._choices = {**self._choices, "widths": MappingProxyType({**self.widths, **changed})}
+        return made
 
     @property
     def key(self) -> str:

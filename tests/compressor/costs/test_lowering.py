@@ -6,12 +6,13 @@ import pytest
 from keras import layers
 
 from compressor.costs import (
+    Configuration,
     ConvertingLowering,
     LoweringError,
     PredictedTime,
-    example_widths,
     learn_lowering,
 )
+from compressor.costs.lowering import example_widths
 from compressor.export import to_tflite_bytes
 from compressor.graph import build_graph, cut
 from compressor.testing.device import FormulaTimeModel
@@ -61,11 +62,12 @@ def test_layers_are_those_that_the_converter_writes(make, quantize):
 
     lowering = learn_lowering(model, graph, convert)
     base = convert(model)
-    assert lowering.network(graph.widths).layers == base.layers
-    assert [layer.name for layer in lowering.network(graph.widths).layers] == [x.name for x in base.layers]
+    whole = lowering.network(Configuration(graph.widths))
+    assert whole.layers == base.layers
+    assert [layer.name for layer in whole.layers] == [x.name for x in base.layers]
     for seed in (0, 1):
         widths, smaller = random_cut(model, graph, seed)
-        written, known = convert(smaller), lowering.network(widths)
+        written, known = convert(smaller), lowering.network(Configuration(widths))
         assert known.layers == written.layers
         assert known.file_bytes == pytest.approx(written.file_bytes, rel=0.1)
         assert [known.tensors[i] for i in known.outputs] == [written.tensors[i] for i in written.outputs]
@@ -108,9 +110,11 @@ def test_a_structure_that_depends_on_widths_is_noticed_and_each_candidate_conver
         learn_lowering(model, graph, unsteady, seed=odd)
     lowering = ConvertingLowering(model, graph, unsteady)
     counted.clear()
-    assert len(lowering.network({"c0": 3}).layers) == 4
-    assert len(lowering.network({"c0": 4, "c1": 2}).layers) == 3
-    assert lowering.network({"c0": 4, "c1": 2}).layers[1].outputs[0].shape == (1, 4, 4, 2)
+    full = Configuration(graph.widths)
+    narrow = full.with_widths({"c0": 4, "c1": 2})
+    assert len(lowering.network(full.with_widths({"c0": 3})).layers) == 4
+    assert len(lowering.network(narrow).layers) == 3
+    assert lowering.network(narrow).layers[1].outputs[0].shape == (1, 4, 4, 2)
     assert len(counted) == 2
 
 
@@ -135,8 +139,8 @@ def test_repeated_layers_are_counted():
         return read_network(to_tflite_bytes(network, "int8", rows_for(model)))
 
     lowering = learn_lowering(model, graph, convert)
-    widths = {**graph.widths, "gru_1": 3}
-    counted, found = lowering.counted(widths), lowering.layers(widths)
+    configuration = Configuration({**graph.widths, "gru_1": 3})
+    counted, found = lowering.counted(configuration), lowering.layers(configuration)
     assert sum(count for _, count in counted) == len(found)
     assert len(counted) < len(found)
     whole = Counter(found)
@@ -153,16 +157,17 @@ def test_examples_tell_all_widths_apart():
         assert len(values) == len(graph.forms)
 
 
-def test_moves_are_full_predictions_at_a_fraction_of_the_work():
+def test_times_by_width_are_full_predictions_at_a_fraction_of_the_work():
     model = chain(12, 20, 9, 2)
     graph = build_graph(model)
     times = PredictedTime(FormulaTimeModel(), learn_lowering(model, graph, described))
-    times.calibrate(graph.widths)
-    assert times(graph.widths) == pytest.approx(times.exact(graph.widths))
-    base = {**graph.widths, "c0": 5}
+    full = Configuration(graph.widths)
+    times.calibrate(full)
+    assert times(full) == pytest.approx(times.exact(full))
+    base = full.with_widths({"c0": 5})
     options = list(range(1, 21))
-    found = times.moves(base, "c1", options)
-    expected = [times.exact({**base, "c1": option}) for option in options]
+    found = times.by_width(base, "c1", options)
+    expected = [times.exact(base.with_widths({"c1": option})) for option in options]
     np.testing.assert_allclose(found, expected, rtol=1e-9)
     assert times.cheap
 
@@ -179,6 +184,6 @@ def test_the_time_model_is_asked_once_for_each_different_layer():
     graph = build_graph(model)
     times = PredictedTime(Counting(), learn_lowering(model, graph, described))
     for _ in range(3):
-        times.moves(graph.widths, "c0", range(1, 9))
+        times.by_width(Configuration(graph.widths), "c0", range(1, 9))
     # 1 to k channels, k to 8 channels, 8 to 2 channels; from 1 to 8 is among both.
     assert len(asked) == len(set(asked)) == 8 + 8 + 1 - 1

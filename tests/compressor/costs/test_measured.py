@@ -9,16 +9,16 @@ from compressor import (
     Schedule,
     compress,
 )
-from compressor.costs import MeasuredCost, place_of
+from compressor.costs import Configuration, MeasuredCost, place_of
 from compressor.pipeline.prepare import converter
-from compressor.search import UniformWidth
+from compressor.search.uniform import UniformWidth
 from compressor.testing.device import FormulaTimeModel
 from compressor.testing.keras_task import bars_prepared
 from profiler.devices import Setting, Target
 from profiler.errors import TargetError, UsageError
 from profiler.tflite import read_network
 
-FULL = {"first": 12, "second": 16, "third": 16}
+FULL = Configuration({"first": 12, "second": 16, "third": 16})
 
 
 class Bench(Target):
@@ -74,16 +74,16 @@ def cost_on(bench, export, records=None):
     return MeasuredCost(prepared.model, prepared.graph, export, bench, records)
 
 
-def test_each_set_of_widths_is_measured_once(contents):
+def test_each_configuration_is_measured_once(contents):
     bench = Bench()
     cost = cost_on(bench, contents)
     assert not cost.cheap
     whole = cost.exact(FULL)
-    assert cost(FULL) == cost({}) == whole
+    assert cost(FULL) == whole
     assert bench.runs == cost.measured == 1
-    narrow, same = cost.moves(FULL, "second", [8, 16])
+    narrow, same = cost.by_width(FULL, "second", [8, 16])
     assert narrow < same == whole
-    assert cost.many([{**FULL, "second": 8}]).tolist() == [narrow]
+    assert cost.many([FULL.with_widths({"second": 8})]).tolist() == [narrow]
     assert bench.runs == 2
     macs = converter("none", None)(bars_prepared().model).macs
     assert whole == pytest.approx(1e-6 * macs)
@@ -94,19 +94,18 @@ def test_each_set_of_widths_is_measured_once(contents):
 def test_an_interrupted_search_does_not_measure_again(contents, tmp_path):
     records = tmp_path / "run" / "measured.jsonl"
     first = cost_on(Bench(canaries=[10.0, 20.0]), contents, records)
-    whole, narrow = first(FULL), first({**FULL, "first": 4})
+    whole, narrow = first(FULL), first(FULL.with_widths({"first": 4}))
     with records.open("a") as file:
-        file.write('{"widths": {"first": 1, "sec')  # killed while writing
+        file.write('{"configuration": {"widths": {"first": 1, "sec')  # killed while writing
     bench = Bench(canaries=[20.0])
     second = cost_on(bench, contents, records)
-    assert (second(FULL), second({**FULL, "first": 4})) == (whole, narrow)
+    assert (second(FULL), second(FULL.with_widths({"first": 4}))) == (whole, narrow)
     assert bench.runs == 0
-    second({**FULL, "third": 4})
+    second(FULL.with_widths({"third": 4}))
     third = cost_on(Bench(), contents, records)
-    assert third({**FULL, "third": 4}) == second({**FULL, "third": 4})
-    assert [json.loads(line)["widths"]["third"] for line in records.read_text().splitlines() if "canary" in line] == [
-        16, 16, 4,
-    ]  # fmt: skip
+    assert third(FULL.with_widths({"third": 4})) == second(FULL.with_widths({"third": 4}))
+    rows = [json.loads(line) for line in records.read_text().splitlines() if "canary" in line]
+    assert [row["configuration"]["widths"]["third"] for row in rows] == [16, 16, 4]
 
 
 def test_what_another_device_measured_does_not_count(contents, tmp_path):
@@ -121,7 +120,7 @@ def test_what_another_device_measured_does_not_count(contents, tmp_path):
 def test_a_device_that_became_slower_is_no_slower_network(contents):
     steady, slowing = cost_on(Bench(), contents), cost_on(Bench(canaries=[10.0, 15.0]), contents)
     assert slowing(FULL) == pytest.approx(steady(FULL))
-    assert slowing({**FULL, "first": 4}) == pytest.approx(steady({**FULL, "first": 4}))
+    assert slowing(FULL.with_widths({"first": 4})) == pytest.approx(steady(FULL.with_widths({"first": 4})))
 
 
 def test_what_was_disturbed_is_measured_again(contents):

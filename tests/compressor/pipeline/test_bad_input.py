@@ -14,6 +14,7 @@ from compressor import (
     Schedule,
     compress,
 )
+from compressor.costs import scaled
 from compressor.pipeline.final import training as finals
 from compressor.pipeline.prepare import preparation
 from compressor.pipeline.result import files as point_files
@@ -56,7 +57,7 @@ class Two(SearchMethod):
 
     def search(self, problem):
         for share in (2, 4):
-            problem.try_widths({name: max(1, width // share) for name, width in problem.full.items()})
+            problem.try_configuration(scaled(problem.full, 1 / share))
 
 
 def rows(count=60, classes=2):

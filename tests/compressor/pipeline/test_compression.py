@@ -18,6 +18,7 @@ from compressor import (
     Schedule,
     compress,
 )
+from compressor.costs import narrowest, scaled
 from compressor.export import TfliteRunner
 from compressor.pipeline import compression as pipeline
 from compressor.pipeline.prepare import preparation
@@ -58,7 +59,7 @@ class OneChannel(SearchMethod):
     name = "one"
 
     def search(self, problem):
-        problem.try_widths(dict.fromkeys(problem.full, 1))
+        problem.try_configuration(narrowest(problem.full))
 
 
 def bars(rows, seed):
@@ -274,7 +275,7 @@ class Halves(SearchMethod):
 
     def search(self, problem):
         for share in (0.5, 0.75):
-            problem.try_widths({name: int(share * width) for name, width in problem.full.items()})
+            problem.try_configuration(scaled(problem.full, share))
 
 
 LEARNED = Options(
@@ -285,7 +286,10 @@ LEARNED = Options(
 def search_scores(folder):
     """What each candidate scored in the search, by its widths."""
     trials = [json.loads(line) for line in (folder / "trials.jsonl").read_text().splitlines()]
-    return {"-".join(str(width) for width in trial["widths"].values()): trial["score"] for trial in trials}
+    return {
+        "-".join(str(width) for width in trial["configuration"]["widths"].values()): trial["score"]
+        for trial in trials
+    }
 
 
 def test_full_training_that_teaches_nothing_hands_over_what_the_search_had(task, tmp_path):
@@ -422,7 +426,8 @@ def test_a_goal_that_was_missed_leaves_the_nearest_network(task, tmp_path):
         name = "wide"
 
         def search(self, problem):
-            problem.try_widths({name: width - 1 for name, width in problem.full.items()})
+            less = {name: width - 1 for name, width in problem.full.widths.items()}
+            problem.try_configuration(problem.full.with_widths(less))
 
     budget = 0.5 * original_ms(task)
     with pytest.raises(

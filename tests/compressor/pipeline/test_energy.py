@@ -12,9 +12,10 @@ from compressor import (
     Schedule,
     compress,
 )
+from compressor.costs import narrowest
 from compressor.pipeline.prepare import Limits, check_goal
 from compressor.pipeline.result import CompressionResult
-from compressor.search import Goal, UniformWidth
+from compressor.search import Goal, get_method
 from compressor.testing.device import FormulaTimeModel
 from compressor.testing.keras_task import (
     bars,
@@ -33,18 +34,18 @@ def prepared():
     """The bars network on a device whose predictions have energy."""
     found, device = bars_prepared(), FormulaTimeModel(mj_per_mac=MJ_PER_MAC)
     known = replace(found, time_model=device)
-    original = replace(found.original, costs=known.costs(found.graph.widths))
+    original = replace(found.original, costs=known.costs(found.original.configuration))
     return replace(known, original=original)
 
 
 def test_energy_of_a_candidate_is_what_the_prediction_has(prepared):
-    full = prepared.graph.widths
+    full = prepared.original.configuration
     network = prepared.times.network(full)
     expected = prepared.time_model.predict(network).energy_mj
     assert prepared.costs(full).energy_mj == expected > MJ_PER_MAC * network.macs
     cost, budget = prepared.cost_of(Goal(most_energy_mj=0.5))
     assert (cost.exact(full), budget) == (expected, 0.5)
-    assert prepared.costs(dict.fromkeys(full, 1)).energy_mj < expected / 5
+    assert prepared.costs(narrowest(full)).energy_mj < expected / 5
     assert prepared.original.to_dict()["energy_mj"] == expected
 
 
@@ -65,11 +66,10 @@ def test_energy_can_be_what_is_made_small(prepared):
     bench = keras_bench()
     bench = replace(bench, others={**bench.others, "energy": costs["energy"]})
     problem = bench.problem(goal)
-    best = UniformWidth().run(problem)[0]
+    best = get_method("uniform").run(problem)[0]
     assert goal.met_by(best)
-    assert (
-        best.costs.energy_mj == costs["energy"].exact(best.widths) < 0.8 * costs["energy"].exact(bench.full)
-    )
+    energy = costs["energy"]
+    assert best.costs.energy_mj == energy.exact(best.configuration) < 0.8 * energy.exact(bench.full)
     assert best.costs.energy_mj == min(t.costs.energy_mj for t in problem.trials if t.score >= 0.9)
 
 

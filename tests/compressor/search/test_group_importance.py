@@ -5,12 +5,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from compressor.search import (
-    Goal,
-    GroupImportance,
-    ranking,
-    remaining,
-)
+from compressor.costs import Configuration
+from compressor.search import Goal
+from compressor.search.group_importance import GroupImportance, ranking, remaining
 from compressor.testing.keras_task import keras_bench
 from compressor.testing.methods import (
     TILE,
@@ -25,7 +22,7 @@ def test_ranking_in_a_hand_worked_case():
     # Divided by the means 2 and 3: a has 0.5 and 1.5, b has 5/3, 4/3 and 0; the largest of each stays.
     importance = {"a": np.array([1.0, 3.0]), "b": np.array([5.0, 4.0, 0.0])}
     assert ranking(importance) == [("b", 2), ("a", 0), ("b", 1)]
-    assert remaining({"a": 2, "b": 3}, [("b", 2), ("a", 0)]) == {"a": 1, "b": 2}
+    assert remaining(Configuration({"a": 2, "b": 3}), [("b", 2), ("a", 0)]).widths == {"a": 1, "b": 2}
 
 
 def test_ranking_is_the_same_at_any_scale_of_a_group():
@@ -43,9 +40,10 @@ def test_the_least_important_channels_go_until_the_budget_is_met():
     assert trial.keep is None  # the most important ones, as everywhere
     order = ranking(problem.importance)
     gone = sum(full - trial.widths[name] for name, full in WIDTHS.items())
-    assert remaining(WIDTHS, order[:gone]) == trial.widths
+    assert remaining(problem.full, order[:gone]) == trial.configuration
     # No more than needed: with one channel more it would cost too much.
-    assert problem.cost(trial.widths) <= problem.budget < problem.cost(remaining(WIDTHS, order[: gone - 1]))
+    assert problem.cost(trial.configuration) <= problem.budget
+    assert problem.budget < problem.cost(remaining(problem.full, order[: gone - 1]))
 
 
 def test_it_does_not_look_at_the_staircase():
@@ -76,7 +74,7 @@ def test_rounds_rank_what_is_left_anew_and_name_channels_of_the_original():
     )
     problem = bench.problem(Goal(budget_ms=bench.between(0.3)))
     problem.context = prepared
-    problem.importance = {name: np.arange(width, 0.0, -1) for name, width in bench.full.items()}
+    problem.importance = {name: np.arange(width, 0.0, -1) for name, width in bench.full.widths.items()}
     (trial,) = GroupImportance(rounds=2).run(problem)
     assert len(seen) == 1
     kept = trial.keep["third"]
@@ -84,7 +82,7 @@ def test_rounds_rank_what_is_left_anew_and_name_channels_of_the_original():
     # The first round took the last channels, the second one the first ones of the rest.
     assert kept == list(range(after_first - len(kept), after_first))
     assert 0 not in kept
-    assert problem.cost.exact(trial.widths) <= problem.budget
+    assert problem.cost.exact(trial.configuration) <= problem.budget
 
 
 def test_rounds_with_the_real_importance():

@@ -7,17 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from compressor.costs import (
-    kept_value,
-    ladders,
-    narrowed,
-)
-from compressor.search import (
-    Filler,
-    Goal,
-    Knapsack,
-    choose,
-)
+from compressor.costs import Configuration, candidate_widths, kept_value, shrink_to
+from compressor.search import Goal
+from compressor.search.knapsack import Filler, Knapsack, choose
 from compressor.testing.methods import (
     TWELVE,
     CoarseTimes,
@@ -79,33 +71,33 @@ def problem_of(full, seed):
     rng = np.random.default_rng(seed)
     importance = normalised({name: rng.gamma(0.5, size=width) for name, width in full.items()})
     times = StaircaseTimes(full)
-    return times, ladders(times, full, 6), importance
+    return times, candidate_widths(times, Configuration(full), 6), importance
 
 
 @pytest.mark.parametrize("seed", range(8))
 def test_it_is_near_the_best_there_is(seed):
-    full = {"a": 24, "b": 48, "c": 40}
-    times, steps, importance = problem_of(full, seed)
+    full = Configuration({"a": 24, "b": 48, "c": 40})
+    times, candidates, importance = problem_of(full.widths, seed)
     for share in (0.3, 0.5, 0.8):
         most = share * times(full)
-        found = Filler(times, full, steps, importance).within(most)
+        found = Filler(times, full, candidates, importance).within(most)
         assert times(found) <= most
         best = max(
-            kept_value(importance, widths)
-            for combination in itertools.product(*steps.values())
-            if times(widths := dict(zip(full, combination, strict=True))) <= most
+            kept_value(importance, one)
+            for combination in itertools.product(*candidates.values())
+            if times(one := Configuration(dict(zip(full.widths, combination, strict=True)))) <= most
         )
         assert kept_value(importance, found) >= best - 1e-9
 
 
 def test_it_keeps_more_than_greedy_narrowing():
-    gains = []
+    gains, full = [], Configuration(TWELVE)
     for seed in range(3):
-        times, steps, importance = problem_of(TWELVE, seed)
+        times, candidates, importance = problem_of(TWELVE, seed)
         for share in (0.35, 0.6):
-            most = share * times(TWELVE)
-            greedy = narrowed(times, steps, importance, most)
-            found = Filler(times, TWELVE, steps, importance, exchanges=1000).within(most)
+            most = share * times(full)
+            greedy = shrink_to(times, full, candidates, importance, most)
+            found = Filler(times, full, candidates, importance, exchanges=1000).within(most)
             assert times(found) <= most
             gains.append(kept_value(importance, found) - kept_value(importance, greedy))
     assert min(gains) >= 0
@@ -113,10 +105,11 @@ def test_it_keeps_more_than_greedy_narrowing():
 
 
 def test_what_does_not_fit_is_none():
-    times, steps, importance = problem_of({"a": 20, "b": 40}, 0)
-    filler = Filler(times, {"a": 20, "b": 40}, steps, importance)
+    full = Configuration({"a": 20, "b": 40})
+    times, candidates, importance = problem_of(full.widths, 0)
+    filler = Filler(times, full, candidates, importance)
     assert filler.within(1e-6) is None
-    assert filler.within(times({"a": 20, "b": 40})) == {"a": 20, "b": 40}
+    assert filler.within(times(full)) == full
 
 
 def test_it_manages_where_costs_are_expensive():

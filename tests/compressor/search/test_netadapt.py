@@ -5,8 +5,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from compressor.costs import CandidateCost, Configuration
 from compressor.graph import build_graph
-from compressor.search import Goal, NetAdapt
+from compressor.search import Goal
+from compressor.search.netadapt import NetAdapt
 from compressor.testing.keras_task import keras_bench
 from compressor.training import Outcome, TrainingError
 from profiler.errors import UsageError
@@ -48,11 +50,14 @@ def test_the_best_scoring_group_goes_by_the_widest_width_that_saves_enough():
     problem = problem_with(tuner, budget(0.85), steer="flops")
     method = NetAdapt(share=0.05, decay=1.0)
     (trial,) = method.run(problem)
-    full = problem.full
+    full = problem.full.widths
     assert (trial.widths["first"], trial.widths["third"]) == (full["first"], full["third"])
-    cost = problem.cost.exact
     first_step = next(w for w in tuner.trained if w["second"] < full["second"])
-    whole = cost(full)
+    whole = problem.cost.exact(problem.full)
+
+    def cost(widths):
+        return problem.cost.exact(Configuration(widths))
+
     assert cost(first_step) <= 0.95 * whole + 1e-12
     assert cost({**first_step, "second": first_step["second"] + 1}) > 0.95 * whole
     # The channels that matter least are the first ones here; names are those of the original.
@@ -66,7 +71,7 @@ def test_each_step_lowers_the_cost_by_a_decaying_share(tmp_path):
     method = NetAdapt(share=0.2, decay=0.5, candidates=3)
     method.run(problem)
     whole = problem.cost.exact(problem.full)
-    steps = [problem.cost.exact(w) for w in problem.context.tuner.trained]
+    steps = [problem.cost.exact(Configuration(w)) for w in problem.context.tuner.trained]
     assert whole - steps[0] >= 0.2 * whole
     assert len(list((tmp_path / "netadapt").iterdir())) > 2
 
@@ -134,23 +139,15 @@ def test_a_score_to_keep_is_looked_for_between_what_keeps_it_and_what_does_not(t
 def test_expensive_costs_are_looked_at_rarely():
     bench = keras_bench()
 
-    class Expensive:
+    class Expensive(CandidateCost):
         cheap = False
 
         def __init__(self):
             self.looks = set()
 
-        def __call__(self, widths):
-            self.looks.add(tuple(widths.values()))
-            return bench.times(widths)
-
-        exact = __call__
-
-        def moves(self, widths, group, options):
-            return np.array([self({**widths, group: option}) for option in options])
-
-        def many(self, candidates):
-            return np.array([self(widths) for widths in candidates])
+        def exact(self, configuration):
+            self.looks.add(configuration)
+            return bench.times(configuration)
 
     tuner = Tuner(first=1, second=1, third=1)
     problem = problem_with(tuner, budget(0.5, "time"))
@@ -167,7 +164,7 @@ class Clock:
         self.now = 100.0
         for module in ("base", "netadapt"):
             monkeypatch.setattr(
-                f"compressor.search.registry.{module}.time", SimpleNamespace(monotonic=lambda: self.now)
+                f"compressor.search.{module}.time", SimpleNamespace(monotonic=lambda: self.now)
             )
 
     def tuner(self):
@@ -195,7 +192,7 @@ def test_before_time_is_up_one_network_is_tried_all_the_same(monkeypatch, share,
         assert problem.goal.met_by(trial)
         # The widest: a sixteenth more of each group is over the budget.
         wider = {name: width + max(1, width // 16) for name, width in trial.widths.items()}
-        assert problem.cost.exact(wider) > problem.budget
+        assert problem.cost.exact(Configuration(wider)) > problem.budget
     assert len(problem.context.tuner.trained) == seconds + 0.5
 
 
@@ -206,7 +203,7 @@ def test_the_network_that_is_tried_in_a_hurry_is_narrow_where_the_way_has_come(m
     problem = problem_with(tuner, budget(0.3, "flops"), steer="flops")
     problem.deadline = clock.now + 9.5
     (trial,) = NetAdapt(share=0.15, decay=1.0, candidates=3).run(problem)
-    shares = {name: width / problem.full[name] for name, width in trial.widths.items()}
+    shares = {name: width / problem.full.widths[name] for name, width in trial.widths.items()}
     assert shares["second"] < 0.8 * shares["first"]
 
 

@@ -1,14 +1,12 @@
+import json
 import math
 
 import pytest
 
-from compressor.costs import (
-    Costs,
-    NetworkCost,
-    steering_cost,
-)
-from compressor.search import METHODS, Goal, Trial, UniformWidth, get_method
+from compressor.costs import Configuration, Costs, NetworkCost, steering_cost
+from compressor.search import METHODS, Goal, Trial, get_method
 from compressor.search.optuna import OptunaSearch
+from compressor.search.uniform import UniformWidth
 from compressor.testing.methods import (
     TILE,
     WIDTHS,
@@ -43,18 +41,18 @@ def test_a_goal_needs_something_to_hold_it():
     with pytest.raises(UsageError, match="Give a budget"):
         Goal()
     with pytest.raises(UsageError, match="make size as small as possible, give an accuracy"):
-        Goal(budget_ms=1.0, objective="size")
-    with pytest.raises(UsageError, match="no objective 'beauty': choose one of score, time"):
-        Goal(budget_ms=1.0, objective="beauty")
+        Goal(budget_ms=1.0, minimize="size")
+    with pytest.raises(UsageError, match="no cost 'beauty': choose one of time, size"):
+        Goal(budget_ms=1.0, minimize="beauty")
 
 
 def test_limits_are_combined():
-    goal = Goal(budget_ms=1.0, most_bytes=1000, least_score=0.9, objective="size")
-    fits = Trial({"a": 1}, 0.9, 0.91, 0.5, Costs(0.9, 900))
-    smaller = Trial({"a": 2}, 1.0, 0.95, 0.5, Costs(1.0, 800))
-    slow = Trial({"a": 3}, 1.1, 0.99, 0.5, Costs(1.1, 500))
-    big = Trial({"a": 4}, 0.5, 0.99, 0.5, Costs(0.5, 1500))
-    poor = Trial({"a": 5}, 0.5, 0.89, 0.5, Costs(0.5, 100))
+    goal = Goal(budget_ms=1.0, most_bytes=1000, least_score=0.9, minimize="size")
+    fits = Trial(Configuration({"a": 1}), Costs(0.9, 900), 0.91, 0.5)
+    smaller = Trial(Configuration({"a": 2}), Costs(1.0, 800), 0.95, 0.5)
+    slow = Trial(Configuration({"a": 3}), Costs(1.1, 500), 0.99, 0.5)
+    big = Trial(Configuration({"a": 4}), Costs(0.5, 1500), 0.99, 0.5)
+    poor = Trial(Configuration({"a": 5}), Costs(0.5, 100), 0.89, 0.5)
     assert sorted([big, poor, slow, fits, smaller], key=goal.rank, reverse=True) == [
         smaller,
         fits,
@@ -67,26 +65,28 @@ def test_limits_are_combined():
 
 def test_one_budget_stands_for_several_limits():
     times = StaircaseTimes()
-    parameters = NetworkCost(lambda widths: widths, lambda widths: sum(widths.values()))
+    parameters = NetworkCost(lambda configuration: configuration.widths, lambda widths: sum(widths.values()))
     cost, budget = steering_cost("score", {"size": parameters, "time": times}, {"size": 56, "time": 0.03})
     assert budget == 0.03
-    half = {name: width // 2 for name, width in WIDTHS.items()}
+    full = Configuration(WIDTHS)
+    half = full.with_widths({name: width // 2 for name, width in WIDTHS.items()})
     assert parameters(half) == 56
     assert cost(half) == cost.exact(half) == pytest.approx(max(times(half), 0.03))
-    assert cost.moves(half, "a", [12, 24]) == pytest.approx([cost({**half, "a": n}) for n in (12, 24)])
+    moved = [cost(half.with_widths({"a": width})) for width in (12, 24)]
+    assert cost.by_width(half, "a", [12, 24]) == pytest.approx(moved)
     small, none = steering_cost("time", {"size": parameters, "time": times}, {"size": 56})
     assert none is None
     assert small(half) == times(half)
-    assert small.many([WIDTHS])[0] == pytest.approx(times(WIDTHS) * 2**3)
+    assert small.many([full])[0] == pytest.approx(times(full) * 2**3)
 
 
 def test_ranking_under_a_budget():
     goal = Goal(budget_ms=1.0)
-    good = Trial({"a": 1}, 0.9, 0.8, 0.5)
-    better = Trial({"a": 2}, 1.0, 0.8, 0.4)
-    over = Trial({"a": 3}, 1.1, 0.99, 0.1)
-    far = Trial({"a": 4}, 2.0, 0.99, 0.1)
-    diverged = Trial({"a": 5}, 0.5, -math.inf, math.inf)
+    good = Trial(Configuration({"a": 1}), Costs(0.9), 0.8, 0.5)
+    better = Trial(Configuration({"a": 2}), Costs(1.0), 0.8, 0.4)
+    over = Trial(Configuration({"a": 3}), Costs(1.1), 0.99, 0.1)
+    far = Trial(Configuration({"a": 4}), Costs(2.0), 0.99, 0.1)
+    diverged = Trial(Configuration({"a": 5}), Costs(0.5), -math.inf, math.inf)
     ranked = sorted([far, good, over, better], key=goal.rank, reverse=True)
     assert ranked == [better, good, over, far]
     assert not goal.met_by(diverged)
@@ -94,16 +94,20 @@ def test_ranking_under_a_budget():
 
 def test_ranking_under_a_limit_on_the_score():
     goal = Goal(least_score=0.9)
-    fast = Trial({"a": 1}, 0.5, 0.9, 0.5)
-    slow = Trial({"a": 2}, 1.0, 0.99, 0.1)
-    bad = Trial({"a": 3}, 0.1, 0.89, 0.5)
-    worse = Trial({"a": 4}, 0.1, 0.5, 0.5)
+    fast = Trial(Configuration({"a": 1}), Costs(0.5), 0.9, 0.5)
+    slow = Trial(Configuration({"a": 2}), Costs(1.0), 0.99, 0.1)
+    bad = Trial(Configuration({"a": 3}), Costs(0.1), 0.89, 0.5)
+    worse = Trial(Configuration({"a": 4}), Costs(0.1), 0.5, 0.5)
     assert sorted([worse, slow, bad, fast], key=goal.rank, reverse=True) == [fast, slow, bad, worse]
 
 
 def test_trials_survive_json_where_training_diverged():
-    for trial in (Trial({"a": 3}, 0.5, 0.25, 1.5), Trial({"a": 3}, 0.5, -math.inf, math.inf)):
-        assert Trial.from_dict(trial.to_dict()) == trial
+    learned = Trial(
+        Configuration({"a": 3}), Costs(0.5, 900, 80, 0.1, 0.4), 0.25, 1.5, {"a": [0, 2, 5]}, "n.keras"
+    )
+    diverged = Trial(Configuration({"a": 3}), Costs(0.5), -math.inf, math.inf)
+    for trial in (learned, diverged):
+        assert Trial.from_dict(json.loads(json.dumps(trial.to_dict()))) == trial
 
 
 def test_uniform_takes_the_widest_multiplier_within_the_budget():
@@ -116,18 +120,18 @@ def test_uniform_takes_the_widest_multiplier_within_the_budget():
         name: width + max(1, full // 32)
         for (name, full), width in zip(WIDTHS.items(), trial.widths.values(), strict=True)
     }
-    assert times(trial.widths) <= 0.03 < times(wider)
+    assert times(trial.configuration) <= 0.03 < times(Configuration(wider))
 
 
 def test_optuna_beats_one_multiplier_on_a_staircase():
-    for goal in (Goal(budget_ms=0.4 * StaircaseTimes()(WIDTHS)), Goal(least_score=0.93)):
+    for goal in (Goal(budget_ms=0.4 * StaircaseTimes()(Configuration(WIDTHS))), Goal(least_score=0.93)):
         uniform = UniformWidth().run(make_problem(goal))[0]
         searched = OptunaSearch().run(make_problem(goal))[0]
         assert goal.rank(searched) > goal.rank(uniform)
 
 
 def test_optuna_stands_on_the_edges_of_steps():
-    problem = make_problem(Goal(budget_ms=0.4 * StaircaseTimes()(WIDTHS)))
+    problem = make_problem(Goal(budget_ms=0.4 * StaircaseTimes()(Configuration(WIDTHS))))
     best = OptunaSearch().run(problem)[0]
     # The last group feeds nothing, so that all channels of a tile but the last are free.
     assert best.widths["c"] % TILE == 0 or best.widths["c"] == WIDTHS["c"]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from compressor.costs import scaled
+from compressor.costs import Configuration, narrowest, scaled
 from compressor.graph import build_graph
 from compressor.search import (
     METHODS,
@@ -46,18 +46,18 @@ class Shrinking(SearchMethod):
         prepared = problem.context
         for step in range(1, 13, 3):
             problem.check_time()
-            widths = scaled(problem.full, 1 - step / 12)
-            if problem.budget is not None and problem.cost.exact(widths) > problem.budget and step < 10:
+            smaller = scaled(problem.full, 1 - step / 12)
+            if problem.budget is not None and problem.cost.exact(smaller) > problem.budget and step < 10:
                 continue
-            trial = self.attempt(problem, prepared, widths, step)
+            trial = self.attempt(problem, prepared, smaller, step)
             if problem.budget is not None or trial.score < problem.least_score:
                 return
 
-    def attempt(self, problem, prepared, widths, step):
-        keep = strongest(problem.importance, widths)
-        model = prepared.build(widths)
+    def attempt(self, problem, prepared, smaller, step):
+        keep = strongest(problem.importance, smaller.widths)
+        model = prepared.build(smaller)
         prepared.tuner.fit(model, Schedule(epochs=1, batch_size=16, most_rows=16), problem.seed)
-        return problem.try_widths(widths, keep, model, f"candidates/{step}.keras")
+        return problem.try_configuration(smaller, keep, model, f"candidates/{step}.keras")
 
 
 @pytest.mark.parametrize("name", TRAINING)
@@ -73,20 +73,20 @@ def test_a_sound_method_passes(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda widths, keep, model: (widths, keep, bars_network()), "the network has widths"),
-        (lambda widths, keep, model: (widths, {**keep, "first": [0, 1]}, model), "2 channels of 'first'"),
+        (lambda smaller, keep, model: (smaller, keep, bars_network()), "the network has widths"),
+        (lambda smaller, keep, model: (smaller, {**keep, "first": [0, 1]}, model), "2 channels of 'first'"),
         (
-            lambda widths, keep, model: (widths, {**keep, "third": keep["third"][::-1]}, model),
+            lambda smaller, keep, model: (smaller, {**keep, "third": keep["third"][::-1]}, model),
             "not ascending",
         ),
     ],
 )
 def test_found_by_search_networks_that_do_not_fit(change, message, tmp_path):
     class Careless(Shrinking):
-        def attempt(self, problem, prepared, widths, step):
-            keep = strongest(problem.importance, widths)
-            wrong = change(widths, keep, prepared.build(widths))
-            return problem.try_widths(*wrong, f"candidates/{step}.keras")
+        def attempt(self, problem, prepared, smaller, step):
+            keep = strongest(problem.importance, smaller.widths)
+            wrong = change(smaller, keep, prepared.build(smaller))
+            return problem.try_configuration(*wrong, f"candidates/{step}.keras")
 
     with pytest.raises(AssertionError, match=message):
         CHECKS["search"](Case(Careless, tmp_path, keras_bench()))
@@ -94,8 +94,8 @@ def test_found_by_search_networks_that_do_not_fit(change, message, tmp_path):
 
 def test_found_by_training_a_file_of_another_network(tmp_path):
     class Mixing(Shrinking):
-        def attempt(self, problem, prepared, widths, step):
-            trial = super().attempt(problem, prepared, widths, step)
+        def attempt(self, problem, prepared, smaller, step):
+            trial = super().attempt(problem, prepared, smaller, step)
             prepared.model.save(problem.folder / f"candidates/{step}.keras")
             return trial
 
@@ -104,7 +104,9 @@ def test_found_by_training_a_file_of_another_network(tmp_path):
 
 
 def test_a_named_file_must_be_there(tmp_path):
-    candidate = Candidate({"first": 12, "second": 16, "third": 16}, None, "candidates/none.keras")
+    candidate = Candidate(
+        Configuration({"first": 12, "second": 16, "third": 16}), None, "candidates/none.keras"
+    )
     with pytest.raises(AssertionError, match="is not in the folder"):
         check_candidate(candidate, tmp_path)
 
@@ -113,10 +115,11 @@ def test_the_task_is_learned_and_the_device_has_steps():
     prepared = bars_prepared()
     assert prepared.original.score > 0.7
     assert build_graph(prepared.model).widths == {"first": 12, "second": 16, "third": 16}
-    full = prepared.graph.widths
-    assert prepared.times(full | {"second": 9}) > prepared.times(full | {"second": 8}) * 1.05
+    full = prepared.original.configuration
+    nine, eight = (prepared.times(full.with_widths({"second": width})) for width in (9, 8))
+    assert nine > eight * 1.05
     flops = keras_bench().flops
-    steps = np.diff(flops.moves(full, "second", range(6, 12)))
+    steps = np.diff(flops.by_width(full, "second", range(6, 12)))
     assert steps == pytest.approx([steps[0]] * 5)
     x, y = bars(6, 0)
     assert x.shape == (6, 8, 8, 1)
@@ -125,6 +128,6 @@ def test_the_task_is_learned_and_the_device_has_steps():
 
 def test_a_budget_below_the_least_is_missed_by_little():
     bench = keras_bench()
-    assert bench.between(0.0) == pytest.approx(bench.times.exact(dict.fromkeys(bench.full, 1)))
+    assert bench.between(0.0) == pytest.approx(bench.times.exact(narrowest(bench.full)))
     problem = bench.problem(Goal(budget_ms=bench.between(0.5)))
     assert problem.context is bars_prepared()

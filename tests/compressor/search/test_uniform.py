@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
-from compressor.costs import kept_value
-from compressor.search import Goal, UniformSnapped, UniformWidth
+from compressor.costs import Configuration, kept_value
+from compressor.search import Goal
+from compressor.search.uniform import UniformWidth
+from compressor.search.uniform_snapped import UniformSnapped
 from compressor.testing.methods import (
     TILE,
     WIDTHS,
@@ -16,27 +18,28 @@ from compressor.testing.methods import (
 from compressor.training import normalised
 from profiler.errors import UsageError
 
+FULL = Configuration(WIDTHS)
 EVEN = normalised({name: np.ones(width) for name, width in WIDTHS.items()})
 
 
 def test_snapped_widths_stand_on_steps():
     times = StaircaseTimes()
-    problem = make_problem(Goal(budget_ms=0.5 * times(WIDTHS)))
+    problem = make_problem(Goal(budget_ms=0.5 * times(FULL)))
     (trial,) = UniformSnapped().run(problem)
     # The last group feeds nothing: all channels of a tile but the last are free.
     assert trial.widths["c"] % TILE == 0
     for name, full in WIDTHS.items():
         wider = {**trial.widths, name: min(full, trial.widths[name] + 1)}
-        assert wider == trial.widths or times(wider) > trial.predicted_ms
+        assert wider == trial.widths or times(Configuration(wider)) > trial.predicted_ms
 
 
 @pytest.mark.parametrize("share", [0.15, 0.3, 0.45, 0.6, 0.9])
 def test_snapped_never_keeps_less_than_plain(share):
-    budget = Goal(budget_ms=share * StaircaseTimes()(WIDTHS))
+    budget = Goal(budget_ms=share * StaircaseTimes()(FULL))
     plain = UniformWidth().run(make_problem(budget))[0]
     snapped = UniformSnapped().run(make_problem(budget))[0]
     assert budget.met_by(snapped)
-    assert kept_value(EVEN, snapped.widths) >= kept_value(EVEN, plain.widths)
+    assert kept_value(EVEN, snapped.configuration) >= kept_value(EVEN, plain.configuration)
 
 
 def test_snapped_does_better_at_the_same_score():
@@ -59,9 +62,9 @@ class Counted(CoarseTimes):
         super().__init__()
         self.looks = set()
 
-    def __call__(self, widths):
-        self.looks.add(tuple(widths.values()))
-        return super().__call__(widths)
+    def exact(self, configuration):
+        self.looks.add(configuration)
+        return super().exact(configuration)
 
 
 @pytest.mark.parametrize("method", [UniformWidth, UniformSnapped])
@@ -77,5 +80,5 @@ def test_expensive_costs_are_looked_at_rarely(method):
 def test_options_are_checked():
     with pytest.raises(UsageError, match="grid must be 2 or more, not 1"):
         UniformSnapped(grid=1)
-    with pytest.raises(UsageError, match="rungs must be 1 or more, not 0"):
-        UniformSnapped(rungs=0)
+    with pytest.raises(UsageError, match="options must be 1 or more, not 0"):
+        UniformSnapped(options=0)

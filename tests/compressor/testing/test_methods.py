@@ -6,11 +6,13 @@ import time
 import numpy as np
 import pytest
 
+import compressor.costs.configuration
 import compressor.costs.staircase
 import compressor.search.group_importance
 import compressor.testing.methods
-from compressor.costs import scaled
-from compressor.search import SearchMethod, SearchOverError, UniformWidth
+from compressor.costs import Configuration, narrowest, scaled
+from compressor.search import SearchMethod, SearchOverError
+from compressor.search.uniform import UniformWidth
 from compressor.testing.methods import (
     CHECKS,
     TWELVE,
@@ -34,25 +36,25 @@ class Sound(SearchMethod):
 
     def search(self, problem):
         for step in self.steps():
-            widths = self.widths(problem, step)
+            smaller = self.smaller(problem, step)
             if problem.budget is not None:
-                if self.cost(problem, widths) <= problem.budget or step == 31:
-                    self.attempt(problem, widths)
+                if self.cost(problem, smaller) <= problem.budget or step == 31:
+                    self.attempt(problem, smaller)
                     return
-            elif self.attempt(problem, widths).score < problem.least_score:
+            elif self.attempt(problem, smaller).score < problem.least_score:
                 return
 
     def steps(self):
         return range(1, 32)
 
-    def widths(self, problem, step):
+    def smaller(self, problem, step):
         return scaled(problem.full, 1 - step / 32)
 
-    def cost(self, problem, widths):
-        return problem.cost.exact(widths)
+    def cost(self, problem, smaller):
+        return problem.cost.exact(smaller)
 
-    def attempt(self, problem, widths):
-        return problem.try_widths(widths)
+    def attempt(self, problem, smaller):
+        return problem.try_configuration(smaller)
 
 
 def found_by(check, method, tmp_path, message):
@@ -86,7 +88,7 @@ def test_found_by_search_goal_missed(tmp_path):
         def steps(self):
             return [1]
 
-        def cost(self, problem, widths):
+        def cost(self, problem, smaller):
             return 0.0
 
     found_by("search", Wide, tmp_path, "the goal was not met")
@@ -94,16 +96,16 @@ def test_found_by_search_goal_missed(tmp_path):
 
 def test_found_by_search_impossible_widths(tmp_path):
     class Zero(Sound):
-        def attempt(self, problem, widths):
-            return problem.try_widths({**widths, "a": 0})
+        def attempt(self, problem, smaller):
+            return problem.try_configuration(smaller.with_widths({"a": 0}))
 
     class Wider(Sound):
-        def attempt(self, problem, widths):
-            return problem.try_widths({**widths, "a": 25})
+        def attempt(self, problem, smaller):
+            return problem.try_configuration(smaller.with_widths({"a": 25}))
 
     class Forgetful(Sound):
-        def cost(self, problem, widths):
-            return problem.cost.exact({"a": widths["a"]})
+        def cost(self, problem, smaller):
+            return problem.cost.exact(Configuration({"a": smaller.widths["a"]}))
 
     found_by("search", Zero, tmp_path / "0", r"impossible widths \{'a': 0\}")
     found_by("search", Wider, tmp_path / "25", r"impossible widths \{'a': 25\}")
@@ -116,16 +118,16 @@ def test_found_by_search_no_end(tmp_path):
             super().search(problem)
             for a in range(1, 25):
                 for b in range(1, 49):
-                    problem.try_widths({**problem.full, "a": a, "b": b})
+                    problem.try_configuration(problem.full.with_widths({"a": a, "b": b}))
 
     found_by("search", Endless, tmp_path, f"{MOST_CANDIDATES} candidates and no end")
 
 
 def test_found_by_search_not_gone_on_with(tmp_path):
     class Deaf(Sound):
-        def attempt(self, problem, widths):
+        def attempt(self, problem, smaller):
             problem.known.clear()
-            return super().attempt(problem, widths)
+            return super().attempt(problem, smaller)
 
     found_by("search", Deaf, tmp_path, "done again")
 
@@ -134,10 +136,10 @@ def test_found_by_resume_tried_again(tmp_path):
     class Renaming(Sound):
         """Looks its own count up on disk, and so tries everything after a kill."""
 
-        def attempt(self, problem, widths):
+        def attempt(self, problem, smaller):
             if problem.folder is not None and not (problem.folder / "finished").exists():
                 problem.known.clear()
-            return super().attempt(problem, widths)
+            return super().attempt(problem, smaller)
 
         def search(self, problem):
             super().search(problem)
@@ -155,7 +157,7 @@ def test_found_by_resume_worse_end(tmp_path):
             if not problem.known:
                 super().search(problem)
             else:
-                self.attempt(problem, self.widths(problem, 1))
+                self.attempt(problem, self.smaller(problem, 1))
 
     found_by("resume", Hurried, tmp_path, "it ended with")
 
@@ -182,10 +184,10 @@ def test_found_by_same_seed(tmp_path):
     class Restless(Sound):
         turn = 0
 
-        def widths(self, problem, step):
+        def smaller(self, problem, step):
             type(self).turn += 1
-            widths = scaled(problem.full, 1 - step / 32)
-            return {**widths, "c": max(1, widths["c"] - type(self).turn % 5)}
+            smaller = scaled(problem.full, 1 - step / 32)
+            return smaller.with_widths({"c": max(1, smaller.widths["c"] - type(self).turn % 5)})
 
     case = Case(Restless, tmp_path, synthetic())
     with pytest.raises(AssertionError, match="same seed differ"):
@@ -205,8 +207,8 @@ def test_found_by_out_of_reach(tmp_path):
 
 def test_found_by_diverging(tmp_path):
     class Fragile(Sound):
-        def attempt(self, problem, widths):
-            trial = super().attempt(problem, widths)
+        def attempt(self, problem, smaller):
+            trial = super().attempt(problem, smaller)
             assert trial.score > -1, "training diverged"
             return trial
 
@@ -215,12 +217,12 @@ def test_found_by_diverging(tmp_path):
 
 def test_found_by_limits(tmp_path):
     class OnlyTime(Sound):
-        def cost(self, problem, widths):
+        def cost(self, problem, smaller):
             limit = problem.goal.budget_ms
             return (
-                problem.budget * StaircaseTimes(problem.full)(widths) / limit
+                problem.budget * StaircaseTimes(problem.full.widths)(smaller) / limit
                 if limit
-                else super().cost(problem, widths)
+                else super().cost(problem, smaller)
             )
 
     found_by("limits", OnlyTime, tmp_path, "was not met")
@@ -228,11 +230,10 @@ def test_found_by_limits(tmp_path):
 
 def test_found_by_steering(tmp_path):
     class OnlyStaircase(Sound):
-        def cost(self, problem, widths):
-            value = problem.cost.exact(widths)
-            return (
-                StaircaseTimes(problem.full)(widths) / 2.2 if isinstance(problem.cost, SmoothTimes) else value
-            )
+        def cost(self, problem, smaller):
+            value = problem.cost.exact(smaller)
+            staircase = StaircaseTimes(problem.full.widths)
+            return staircase(smaller) / 2.2 if isinstance(problem.cost, SmoothTimes) else value
 
     case = Case(OnlyStaircase, tmp_path, synthetic())
     with pytest.raises(AssertionError, match="was not met"):
@@ -241,9 +242,12 @@ def test_found_by_steering(tmp_path):
 
 def test_found_by_sizes(tmp_path):
     class ThreeGroups(Sound):
-        def widths(self, problem, step):
-            widths = super().widths(problem, step)
-            return {**widths, list(widths)[2]: 16} if len(widths) > 2 else {"a": 1, "b": 1, "c": 1}
+        def smaller(self, problem, step):
+            smaller = super().smaller(problem, step)
+            groups = list(smaller.widths)
+            if len(groups) > 2:
+                return smaller.with_widths({groups[2]: 16})
+            return Configuration({"a": 1, "b": 1, "c": 1})
 
     case = Case(ThreeGroups, tmp_path, synthetic())
     with pytest.raises(AssertionError, match="are not the groups"):
@@ -252,8 +256,8 @@ def test_found_by_sizes(tmp_path):
 
 def test_a_check_is_named_and_can_be_left_out(tmp_path):
     class Fragile(Sound):
-        def attempt(self, problem, widths):
-            trial = super().attempt(problem, widths)
+        def attempt(self, problem, smaller):
+            trial = super().attempt(problem, smaller)
             assert trial.score > -1, "training diverged"
             return trial
 
@@ -265,7 +269,13 @@ def test_a_check_is_named_and_can_be_left_out(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "module", [compressor.testing.methods, compressor.costs.staircase, compressor.search.group_importance]
+    "module",
+    [
+        compressor.testing.methods,
+        compressor.costs.configuration,
+        compressor.costs.staircase,
+        compressor.search.group_importance,
+    ],
 )
 def test_examples_in_the_text_hold(module):
     outcome = doctest.testmod(module, extraglobs={"np": np})
@@ -275,10 +285,10 @@ def test_examples_in_the_text_hold(module):
 
 def test_benches_of_other_sizes():
     bench = synthetic(TWELVE)
-    assert bench.full == TWELVE
-    assert bench.between(0.0) == bench.times.exact(dict.fromkeys(TWELVE, 1))
-    assert bench.between(1.0, "size") == bench.others["size"].exact(TWELVE)
-    assert synthetic().full == WIDTHS
+    assert bench.full.widths == TWELVE
+    assert bench.between(0.0) == bench.times.exact(narrowest(bench.full))
+    assert bench.between(1.0, "size") == bench.others["size"].exact(bench.full)
+    assert synthetic().full.widths == WIDTHS
 
 
 def test_searches_have_no_part_in_each_other(tmp_path):

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compressor.costs import Costs
+from compressor.costs import CandidateCost, Configuration, Costs
 from compressor.pipeline.final import Finalist, check_points, in_proportion, train_points
 from compressor.pipeline.final.points import targets
 from compressor.search import METHODS, Trial, get_method
@@ -33,21 +33,16 @@ def test_where_the_winner_is_nearly_as_slow_all_are_faster(share, count):
 
 
 def trial(width, ms, score):
-    return Trial({"a": width}, ms, score, 0.1)
+    return Trial(Configuration({"a": width}), Costs(ms), score, 0.1)
 
 
-class Linear:
+class Linear(CandidateCost):
     """A device that takes a tenth of a millisecond per channel."""
 
     cheap = True
 
-    def __call__(self, widths):
-        return 0.1 * widths["a"]
-
-    exact = __call__
-
-    def moves(self, widths, group, options):
-        return 0.1 * np.array(options)
+    def exact(self, configuration):
+        return 0.1 * configuration.widths["a"]
 
 
 @dataclass
@@ -66,12 +61,10 @@ class Trained:
 
 def points(most, count, trials=()):
     times = Linear()
-    graph = SimpleNamespace(widths={"a": 80})
     prepared = SimpleNamespace(
-        graph=graph,
         steering=times,
         times=times,
-        costs=lambda widths: Costs(times.exact(widths)),
+        costs=lambda configuration: Costs(times.exact(configuration)),
         importance={"a": np.ones(80) / 80},
         original=trial(80, 8.0, 1.0),
     )
@@ -102,49 +95,41 @@ def test_fewer_points_where_time_runs_out():
     assert len(points(9, 1)[0]) == 1
 
 
-class Tiles:
+class Tiles(CandidateCost):
     """A device that works in tiles of eight channels, 0.8 ms each."""
 
     cheap = True
 
-    def __call__(self, widths):
-        return 0.8 * sum(-(-width // 8) for width in widths.values())
-
-    exact = __call__
-
-    def moves(self, widths, group, options):
-        return np.array([self({**widths, group: option}) for option in options])
+    def exact(self, configuration):
+        return 0.8 * sum(-(-width // 8) for width in configuration.widths.values())
 
 
 @pytest.mark.parametrize(("on_edges", "widths"), [(True, {"a": 8, "b": 16}), (False, {"a": 4, "b": 16})])
 def test_a_method_that_knows_no_staircase_is_not_handed_its_edges(on_edges, widths):
     # 5 and 20 channels are 1 and 3 tiles. For 3 in all b must be 16, and a 4 in proportion; 8 cost the same.
-    times, full = Tiles(), {"a": 80, "b": 80}
+    times, full = Tiles(), Configuration({"a": 80, "b": 80})
     prepared = SimpleNamespace(
-        graph=SimpleNamespace(widths=full), steering=times, times=times,
-        costs=lambda widths: Costs(times.exact(widths)), importance={name: np.ones(80) / 80 for name in full},
+        original=Trial(full, Costs(8.0), 1.0, 0.1), steering=times, times=times,
+        costs=lambda configuration: Costs(times.exact(configuration)), importance={name: np.ones(80) / 80 for name in full.widths},
     )  # fmt: skip
-    found = in_proportion(prepared, Trial({"a": 5, "b": 20}, 3.2, 0.9, 0.1), 0.75, on_edges)
+    found = in_proportion(
+        prepared, Trial(Configuration({"a": 5, "b": 20}), Costs(3.2), 0.9, 0.1), 0.75, on_edges
+    )
     assert found.widths == widths
 
 
 class Squared(Linear):
     """Weights between two layers of one width."""
 
-    def __call__(self, widths):
-        return float(widths["a"] ** 2)
-
-    exact = __call__
-
-    def moves(self, widths, group, options):
-        return np.array(options, float) ** 2
+    def exact(self, configuration):
+        return float(configuration.widths["a"] ** 2)
 
 
 def test_what_costs_so_many_times_as_much_is_said_of_the_cost_that_is_meant():
     times = Linear()
     prepared = SimpleNamespace(
-        graph=SimpleNamespace(widths={"a": 80}), steering=times, times=times,
-        costs=lambda widths: Costs(times.exact(widths)), importance={"a": np.ones(80) / 80},
+        original=trial(80, 8.0, 1.0), steering=times, times=times,
+        costs=lambda configuration: Costs(times.exact(configuration)), importance={"a": np.ones(80) / 80},
     )  # fmt: skip
     winner = trial(10, 1.0, 0.9)
     assert in_proportion(prepared, winner, 0.7).widths == {"a": 7}

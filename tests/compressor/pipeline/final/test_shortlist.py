@@ -9,19 +9,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from compressor.costs import Costs
+from compressor.costs import Configuration, Costs
 from compressor.pipeline.final import Finalist, Shortlist
 from compressor.pipeline.final.shortlist import CLOSE, front, nearest
 from compressor.search import Goal, Trial
 
 LEAST = 0.9
 KEEP = Goal(least_score=LEAST)
-ORIGINAL = Trial({"a": 1000}, 1.0, 0.95, 0.1)
+ORIGINAL = Trial(Configuration({"a": 1000}), Costs(1.0), 0.95, 0.1)
 
 
 def trial(width, score, ms=None):
     """A candidate of so many of the original's 1000 channels, each of a thousandth of its time."""
-    return Trial({"a": width}, width / 1000 if ms is None else ms, score, 0.1)
+    return Trial(Configuration({"a": width}), Costs(width / 1000 if ms is None else ms), score, 0.1)
 
 
 def resized(model, ratio):
@@ -151,7 +151,7 @@ def test_what_passes_another_limit_leads_nowhere():
 
 
 def test_by_size_the_smaller_one_counts():
-    goal = Goal(least_score=LEAST, objective="size")
+    goal = Goal(least_score=LEAST, minimize="size")
     small = replace(trial(500, 0.91), costs=Costs(0.5, size_bytes=100))
     fast = replace(trial(100, 0.91), costs=Costs(0.1, size_bytes=900))
     assert shortlist([fast, small], goal).next([]) == small

@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from compressor.costs import Costs
+from compressor.costs import Configuration, Costs
 from compressor.pipeline.final import FinalTraining
 from compressor.pipeline.prepare import Workspace, keep_trained
 from compressor.search import Goal, Trial
 from compressor.training import Options, Outcome, TrainingError
 from profiler.progress import silent
 
-ORIGINAL = Trial({"a": 10}, 1.0, 0.95, 0.1)
+ORIGINAL = Trial(Configuration({"a": 10}), Costs(1.0), 0.95, 0.1)
 
 
 class Network:
@@ -60,7 +60,7 @@ def training(prepared, goal, folder, seeds=1, finalists=2, **options):
 
 
 def trial(width, ms, score):
-    return Trial({"a": width}, ms, score, 0.1)
+    return Trial(Configuration({"a": width}), Costs(ms), score, 0.1)
 
 
 def run(made, trials, *in_proportion, deadline=math.inf):
@@ -166,7 +166,7 @@ def test_by_size_the_smaller_one_counts(tmp_path):
     prepared.original = replace(ORIGINAL, costs=Costs(1.0, size_bytes=1000))
     small = replace(trial(5, 0.9, 0.91), costs=Costs(0.9, size_bytes=100))
     fast = replace(trial(4, 0.1, 0.91), costs=Costs(0.1, size_bytes=1000))
-    goal = Goal(least_score=0.9, objective="size")
+    goal = Goal(least_score=0.9, minimize="size")
     assert run(training(prepared, goal, tmp_path), [fast, small]).trial.widths == {"a": 5}
     assert not run(training(prepared, goal, tmp_path / "b"), [fast]).met
 

@@ -5,13 +5,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from compressor.costs import Costs
+from compressor.costs import CandidateCost, Configuration, Costs, narrowest
 from compressor.pipeline.prepare import (
     Limits,
     budget_notes,
     check_goal,
     in_words,
-    least_widths,
+    least_configuration,
     missed,
     over_in_words,
     shown_ms,
@@ -26,27 +26,23 @@ from compressor.testing.methods import (
 from profiler.errors import BudgetError, UsageError
 
 TIMES = StaircaseTimes()
-WHOLE = TIMES(WIDTHS)
-ORIGINAL = Trial(dict(WIDTHS), WHOLE, 0.95, 0.1, Costs(WHOLE, 40_000, 8_000))
+FULL = Configuration(WIDTHS)
+WHOLE = TIMES(FULL)
+ORIGINAL = Trial(FULL, Costs(WHOLE, 40_000, 8_000), 0.95, 0.1)
 
 
-class Weights:
+class Weights(CandidateCost):
     """A file of 100 bytes for each channel."""
 
     cheap = True
 
-    def __call__(self, widths):
-        return 100.0 * sum(widths.values())
-
-    exact = __call__
+    def exact(self, configuration):
+        return 100.0 * sum(configuration.widths.values())
 
 
 def prepared(times=TIMES, original=ORIGINAL):
     costs = {"time": times, "size": Weights(), "memory": Weights(), "energy": Weights()}
-    graph = SimpleNamespace(widths=dict(WIDTHS))
-    return SimpleNamespace(
-        name="net.keras", graph=graph, original=original, times=TIMES, single_costs=lambda goal: costs
-    )
+    return SimpleNamespace(name="net.keras", original=original, times=TIMES, single_costs=lambda goal: costs)
 
 
 def test_the_goal_follows_from_what_is_asked_and_what_the_network_is():
@@ -92,8 +88,8 @@ def test_a_network_within_all_limits_is_told_so():
 
 
 def test_what_cannot_be_reached_is_told_with_what_can():
-    least = TIMES(least_widths(TIMES, WIDTHS))
-    assert least <= TIMES(dict.fromkeys(WIDTHS, 1))
+    least = TIMES(least_configuration(TIMES, FULL))
+    assert least <= TIMES(narrowest(FULL))
     check_goal(prepared(), Goal(budget_ms=1.001 * least))
     with pytest.raises(BudgetError, match=rf"the fastest takes {least:.4g} ms \(predicted, 25% over\)"):
         check_goal(prepared(), Goal(budget_ms=0.8 * least))
@@ -104,7 +100,7 @@ def test_what_cannot_be_reached_is_told_with_what_can():
 
 
 def test_what_is_too_dear_to_know_beforehand_is_left_to_the_search():
-    assert least_widths(CoarseTimes(), WIDTHS) is None
+    assert least_configuration(CoarseTimes(), FULL) is None
     check_goal(prepared(CoarseTimes()), Goal(budget_ms=1e-9))
 
 
@@ -118,19 +114,19 @@ def test_amounts_in_words():
 
 
 def test_what_was_missed_and_by_how_much():
-    near = Trial({"a": 1}, 0.6, 0.9, 0.1, Costs(0.6, 3000))
+    near = Trial(Configuration({"a": 1}), Costs(0.6, 3000), 0.9, 0.1)
     text = missed(Goal(budget_ms=0.5, most_bytes=2000), near, ORIGINAL, 0.9, "90.0% accuracy", "out")
     assert "No network within 0.5 ms and 2 kB was found" in text
     assert "0.6 ms (predicted, 20% over) and 3 kB (predicted, 50% over)" in text
     assert text.endswith("has 90.0% accuracy; it is saved in out.")
     text = missed(Goal(least_score=0.94), near, ORIGINAL, 0.9, "", "out")
     assert text.startswith("No faster network within 1 points was found: the nearest loses 5.00 points")
-    text = missed(Goal(least_score=0.94, most_bytes=2000, objective="size"), near, ORIGINAL, 0.9, "x", "out")
+    text = missed(Goal(least_score=0.94, most_bytes=2000, minimize="size"), near, ORIGINAL, 0.9, "x", "out")
     assert "3 kB (predicted, 50% over), loses 5.00 points on validation rows" in text
 
 
 def steered(predicted_ms, steered_ms, size_bytes=3000):
-    return Trial({"a": 1}, predicted_ms, 0.9, 0.1, Costs(predicted_ms, size_bytes, steered_ms=steered_ms))
+    return Trial(Configuration({"a": 1}), Costs(predicted_ms, size_bytes, steered_ms=steered_ms), 0.9, 0.1)
 
 
 def test_measured_times_are_compared_and_called_measured():
@@ -159,9 +155,9 @@ def test_measured_times_are_compared_and_called_measured():
 
 def test_multiplications_that_stand_for_time_are_compared_and_never_taken_for_it():
     flops = SmoothTimes()
-    least = flops(least_widths(flops, WIDTHS))
+    least = flops(least_configuration(flops, FULL))
     check_goal(prepared(flops), Goal(budget_ms=1.001 * least), "flops")
-    predicted = TIMES(dict.fromkeys(WIDTHS, 1))
+    predicted = TIMES(narrowest(FULL))
     assert predicted > least
     with pytest.raises(
         BudgetError,

@@ -4,6 +4,7 @@ import math
 import numpy as np
 import pytest
 
+from compressor.costs import Configuration, Costs
 from compressor.data import Data
 from compressor.pipeline.prepare import (
     Workspace,
@@ -13,7 +14,10 @@ from compressor.pipeline.prepare import (
 from compressor.search import Trial
 from profiler.errors import UsageError
 
-TRIALS = [Trial({"a": 3}, 0.5, 0.9, 0.1), Trial({"a": 2}, 0.4, -math.inf, math.inf)]
+TRIALS = [
+    Trial(Configuration({"a": 3}), Costs(0.5), 0.9, 0.1),
+    Trial(Configuration({"a": 2}), Costs(0.4), -math.inf, math.inf),
+]
 
 
 def test_trials_outlive_the_process(tmp_path):
@@ -30,7 +34,7 @@ def test_a_line_that_a_crash_cut_off_costs_only_itself(tmp_path):
     workspace.begin()
     workspace.add_trial(TRIALS[0])
     with (tmp_path / "trials.jsonl").open("a") as file:
-        file.write('{"widths": {"a": 1}, "predi')
+        file.write('{"configuration": {"widths": {"a": 1}}, "predi')
     workspace.add_trial(TRIALS[1])
     assert workspace.trials() == TRIALS
 

@@ -33,8 +33,8 @@ class FewerHeads(SearchMethod):
     name = "heads"
 
     def search(self, problem):
-        heads = next(name for name in problem.full if name.endswith(".heads"))
-        problem.try_widths({**problem.full, heads: 1})
+        heads = next(name for name in problem.full.widths if name.endswith(".heads"))
+        problem.try_configuration(problem.full.with_widths({heads: 1}))
 
 
 def network_with_a_backbone():

@@ -172,7 +172,7 @@ def check_complete(folder, result, trials, url=None):
     """All that was to be tried was tried once, nothing is left at work, and everything was made of it."""
     assert result.met
     assert len(result.trials) == trials
-    assert len({json.dumps(trial["widths"], sort_keys=True) for trial in result.trials}) == trials
+    assert len({json.dumps(trial["configuration"], sort_keys=True) for trial in result.trials}) == trials
     assert len((folder / "trials.jsonl").read_text().splitlines()) == trials
     study = trials_of(folder, url)
     assert [one.state.name for one in study].count("COMPLETE") == trials

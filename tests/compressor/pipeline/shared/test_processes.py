@@ -109,7 +109,7 @@ def test_a_killed_process_costs_nothing(tmp_path, url):
     finish(third)
     assert second.returncode == -signal.SIGKILL
     assert len(trials) == 7, (search.said("begun.txt"), search.said("done.txt"))
-    widths = ["-".join(map(str, trial["widths"].values())) for trial in trials]
+    widths = ["-".join(map(str, trial["configuration"]["widths"].values())) for trial in trials]
     assert len(set(widths)) == 7
     assert lost in widths
     done = search.said("done.txt")
@@ -150,7 +150,7 @@ def test_stopping_a_process_gives_its_trial_back(tmp_path):
     assert "RUNNING" not in states
     trials = finish(search.start("first"))
     assert len(trials) == 4
-    assert lost in ["-".join(map(str, trial["widths"].values())) for trial in trials]
+    assert lost in ["-".join(map(str, trial["configuration"]["widths"].values())) for trial in trials]
 
 
 @pytest.mark.slow

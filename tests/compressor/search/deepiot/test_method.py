@@ -7,6 +7,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
+from compressor.costs import Configuration
 from compressor.search import Goal, get_method
 from compressor.search.deepiot import (
     DeepIoT,
@@ -24,7 +25,8 @@ from compressor.testing.methods import (
 from profiler.errors import UsageError
 
 TOTAL = sum(WIDTHS.values())
-WHOLE = StaircaseTimes()(WIDTHS)
+FULL = Configuration(WIDTHS)
+WHOLE = StaircaseTimes()(FULL)
 
 
 class Scripted:
@@ -90,7 +92,7 @@ def test_it_stops_as_soon_as_the_budget_holds_and_makes_full_use_of_it():
     for values, name in zip(p, WIDTHS, strict=True):
         if (values < lowest).any() and values[values < lowest].max() == max(v[v < lowest].max() for v in p):
             more = {**trial.widths, name: trial.widths[name] + 1}
-            assert StaircaseTimes()(more) > budget
+            assert StaircaseTimes()(Configuration(more)) > budget
 
 
 def test_beyond_the_last_threshold_the_cost_falls_step_by_step():
@@ -259,6 +261,10 @@ def steering(goal, **options):
     return problem, TimeSteering(problem, FastDeepIoT(**options))
 
 
+def configuration_of(keep):
+    return Configuration({name: len(positions) for name, positions in keep.items()})
+
+
 def test_a_local_minimum_restores_what_is_worth_most():
     problem, moves = steering(Goal(budget_ms=WHOLE))
     keep = {"a": [3], "b": list(range(16)), "c": list(range(10))}
@@ -268,9 +274,7 @@ def test_a_local_minimum_restores_what_is_worth_most():
     assert len(settled["c"]) == TILE
     assert settled["c"][:10] == list(range(10))
     assert settled["c"][10:] == [30, 31, 32, 33, 34, 35]  # more Taylor importance is at the front
-    assert problem.cost({n: len(k) for n, k in settled.items()}) <= problem.cost(
-        {n: len(k) for n, k in keep.items()}
-    )
+    assert problem.cost(configuration_of(settled)) <= problem.cost(configuration_of(keep))
 
 
 def test_a_step_that_is_hardly_used_is_given_up_where_its_time_buys_more_elsewhere():
@@ -282,17 +286,16 @@ def test_a_step_that_is_hardly_used_is_given_up_where_its_time_buys_more_elsewhe
     assert settled["a"] == list(range(24))
     assert settled["b"] == [0, 1, 2, *range(4, 33)]  # the thirty-third took a tile for itself
     assert settled["c"] == list(range(16))
-    widths = {name: len(positions) for name, positions in settled.items()}
-    assert problem.cost(widths) < problem.cost({name: len(positions) for name, positions in keep.items()})
+    assert problem.cost(configuration_of(settled)) < problem.cost(configuration_of(keep))
 
 
 def test_the_slope_sees_the_staircase_from_afar():
     problem, steered = steering(Goal(budget_ms=WHOLE), window=0.25)
     p = {name: np.full(width, 0.5) for name, width in WIDTHS.items()}
-    widths = expected(p)
-    assert widths == {"a": 12, "b": 24, "c": 20}
+    now = expected(FULL, p)
+    assert now.widths == {"a": 12, "b": 24, "c": 20}
     slopes = steered.slopes(p)
-    low, high = (problem.cost({**widths, "b": width}) for width in (12, 36))
+    low, high = (problem.cost(now.with_widths({"b": width})) for width in (12, 36))
     assert slopes["b"] == pytest.approx(math.log(high / low) / 24)
     assert all(slope > 0 for slope in slopes.values())
 

@@ -148,11 +148,9 @@ def test_no_candidate_passes_the_budget_where_fast_estimates_are_too_low():
     class Rough(StaircaseTimes):
         """Whose estimates are a tenth too low for wide networks."""
 
-        def __call__(self, widths):
-            return super().__call__(widths) * (0.9 if widths["b"] > 16 else 1.0)
-
-        def exact(self, widths):
-            return StaircaseTimes.__call__(self, widths)
+        def many(self, configurations):
+            shares = [0.9 if one.widths["b"] > 16 else 1.0 for one in configurations]
+            return super().many(configurations) * shares
 
     problem = make_problem(GOAL)
     problem.cost = Rough()
@@ -190,7 +188,7 @@ def voids(folder, count, reason):
 
 
 def test_where_no_proposal_comes_to_anything_one_network_is_there_to_go_on_with(monkeypatch):
-    monkeypatch.setattr(Proposer, "widths", lambda self, level, shares: None)
+    monkeypatch.setattr(Proposer, "configuration", lambda self, level, shares: None)
     within, least = make_problem(GOAL), make_problem(Goal(least_score=0.9))
     OptunaSearch(trials=2).run(within)
     OptunaSearch(trials=2).run(least)
