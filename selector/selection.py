@@ -154,7 +154,7 @@ def select(
         budget_ms=budget_ms,
         judged_on=""
         if rows is None
-        else f"{len(rows.held_out()[1])} {rows.held_out()[0]} rows of {rows.source}",
+        else f"{_row_count(rows.held_out()[1])} {rows.held_out()[0]} rows of {rows.source}",
     )
 
 
@@ -236,7 +236,7 @@ def _accuracy(path: Path, data: Data) -> float:
 
     runner = TfliteRunner(path)
     _, x, y = data.held_out()
-    if data.metric is not None:
+    if callable(data.metric):
         return float(data.metric(runner, (x, y)))
     if not data.is_classification:
         raise DataError(
@@ -245,8 +245,15 @@ def _accuracy(path: Path, data: Data) -> float:
     outputs = runner.predict(x)
     if isinstance(outputs, list):
         raise DataError(f"{path} has {len(outputs)} outputs: give a Python file with metric(model, (x, y)).")
-    check_fits(data, next(iter(runner.input_shapes.values()))[1:], outputs.shape[-1])
+    if not isinstance(x, Mapping):  # `predict` has checked the shapes of several inputs
+        check_fits(data, next(iter(runner.input_shapes.values()))[1:], outputs.shape[-1])
     return accuracy(outputs, y)
+
+
+def _row_count(rows: Any) -> int:
+    from compressor.data import row_count
+
+    return row_count(rows)
 
 
 def _data(data: Data | PathLike) -> Data:

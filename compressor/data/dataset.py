@@ -177,17 +177,15 @@ def check_fits(
     DataError
         Rows or labels are of other inputs or outputs, have another shape, or a label lies beyond the outputs.
     """
-    shapes = input_shape if isinstance(input_shape, Mapping) else None
-    units = output_units if isinstance(output_units, Mapping) else None
     changes = {}
-    for kind, names in (("x", shapes), ("y", units)):
+    for kind, names in (("x", input_shape), ("y", output_units)):
         for part in _PARTS:
             rows = getattr(data, f"{kind}{part}")
-            if names is not None and rows is not None:
+            if isinstance(names, Mapping) and rows is not None:
                 changes[f"{kind}{part}"] = arranged(rows, list(names), f"{kind}{part}", data.source)
     data = replace(data, **changes)
-    wanted = [tuple(shape) for shape in shapes.values()] if shapes is not None else [tuple(input_shape)]
-    for (name, x), shape in zip(named(data.x, "x").items(), wanted, strict=True):
+    shapes = list(input_shape.values()) if isinstance(input_shape, Mapping) else [input_shape]
+    for (name, x), shape in zip(named(data.x, "x").items(), shapes, strict=True):
         row = x.shape[1:]
         if len(row) != len(shape) or any(w is not None and w != r for w, r in zip(shape, row, strict=True)):
             raise DataError(
@@ -195,13 +193,15 @@ def check_fits(
                 f"but the network takes {format_shape(shape)}: "
                 "reshape x, or name the network that belongs to this data."
             )
-    most = list(units.items()) if units is not None else [("", output_units)]
+    units = output_units if isinstance(output_units, Mapping) else {"": output_units}
     for part in _PARTS:
         y = getattr(data, f"y{part}")
-        labelled = named(y, f"y{part}").items() if y is not None and output_units is not None else ()
-        for (name, labels), (output, count) in zip(labelled, most, strict=bool(labelled)):
-            if count is not None and data.classifies(output):
-                _check_classes(labels, 2 if count == 1 else count, f"{data.source}: {name}")
+        if y is not None and output_units is not None:
+            for (name, labels), (output, count) in zip(
+                named(y, f"y{part}").items(), units.items(), strict=True
+            ):
+                if count is not None and data.classifies(output):
+                    _check_classes(labels, 2 if count == 1 else count, f"{data.source}: {name}")
     return data
 
 

@@ -89,12 +89,13 @@ def read_python(file: Path) -> dict[str, Any]:
             raise
         except Exception as error:
             raise _raised(file, f"the {name} data of load()", error) from error
-    extras = {key: getattr(module, key, None) for key in ("loss", "metric", "augment", "loss_weights")}
+    extras: dict[str, Any] = {
+        key: getattr(module, key, None) for key in ("loss", "metric", "augment", "loss_weights")
+    }
     for key in ("metric", "augment"):
-        functions = (
-            extras[key].values() if key == "metric" and isinstance(extras[key], dict) else [extras[key]]
-        )
-        if extras[key] is not None and not all(map(callable, functions)):
+        value = extras[key]
+        functions = value.values() if key == "metric" and isinstance(value, dict) else [value]
+        if value is not None and not all(map(callable, functions)):
             raise DataError(f"{file}: `{key}` is not a function: define it with def, or leave it out.")
     return named | extras
 

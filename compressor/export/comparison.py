@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from compressor.data import Data, Rows
+from compressor.training import Answered
 
 RELATIVE_LIMITS = {"none": 1e-3, "float16": 0.05, "dynamic": 0.25, "int8": 0.25, "int16": 0.25}
 """By mode: root mean square of the difference over that of the original's variation that is still accepted
@@ -64,6 +68,24 @@ def compare(before: Any, after: Any) -> Comparison:
         mean_difference=float(np.concatenate([gap.ravel() for gap in gaps]).mean()),
         relative_difference=relative,
     )
+
+
+def score_of(data: Data, outputs: Rows, x: Rows, y: Rows) -> float | None:
+    """What outputs score by the data's own metric, else as accuracy; None where they cannot be judged.
+
+    Outputs and labels are by name where there are several: then it is the mean over those that can be judged.
+    """
+    metric = data.metric
+    if callable(metric):
+        return float(metric(Answered(outputs), (x, y)))
+    scores = []
+    for name, labels in (y if isinstance(y, Mapping) else {"": y}).items():
+        found = outputs[name] if name else outputs
+        if metric and name in metric:
+            scores.append(float(metric[name](labels, found)))
+        elif data.classifies(name) and np.ndim(found) == 2:
+            scores.append(accuracy(found, labels))
+    return float(np.mean(scores)) if scores else None
 
 
 def accuracy(outputs: npt.NDArray, labels: npt.NDArray) -> float:

@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from compressor.data import Data
+from compressor.data import Data, evenly
 from compressor.export.freezing import (
     Specs,
     argument_names,
@@ -63,14 +63,14 @@ CALIBRATED = ("int8", "int16")
 CALIBRATION_ROWS = 200
 """Rows that calibration looks at, drawn evenly from all that are given."""
 
-Rows = Mapping[str, npt.NDArray]
+Inputs = Mapping[str, npt.NDArray]
 """Input name -> rows [rows, ...]."""
 
 
 def to_tflite_bytes(
     model: Any,
     quantize: str = "none",
-    calibration: Data | npt.NDArray | Rows | None = None,
+    calibration: Data | npt.NDArray | Inputs | None = None,
     *,
     io: str = "float32",
     input_shape: InputShape | None = None,
@@ -153,8 +153,8 @@ def check_options(quantize: str, io: str, calibrated: bool) -> None:
 
 
 def calibration_rows(
-    calibration: Data | npt.NDArray | Rows, specs: Specs, most: int = CALIBRATION_ROWS
-) -> Rows:
+    calibration: Data | npt.NDArray | Inputs, specs: Specs, most: int = CALIBRATION_ROWS
+) -> Inputs:
     """At most `most` rows of each input, spread evenly over all, checked against the shapes of the inputs.
 
     Raises
@@ -181,12 +181,11 @@ def calibration_rows(
                 f"{source}: rows have shape {rows.shape[1:]}, but input '{name}' takes {shape[1:]}: "
                 "reshape them."
             )
-        picked = np.unique(np.linspace(0, len(rows) - 1, min(most, len(rows))).round().astype(int))
-        chosen[name] = rows[picked].astype(dtype, copy=False)
+        chosen[name] = rows[evenly(rows, most)].astype(dtype, copy=False)
     return chosen
 
 
-def _convert(model: Any, specs: Specs, quantize: str, rows: Rows, io: str) -> bytes:
+def _convert(model: Any, specs: Specs, quantize: str, rows: Inputs, io: str) -> bytes:
     unroll = quantize in CALIBRATED and is_recurrent(model)
     function = freeze(model, specs, unroll)
     if quantize in CALIBRATED and has_loop(function):
@@ -202,7 +201,7 @@ def _convert(model: Any, specs: Specs, quantize: str, rows: Rows, io: str) -> by
     return converted
 
 
-def _with_tensorflow(function: Any, quantize: str, rows: Rows, io: str) -> bytes:
+def _with_tensorflow(function: Any, quantize: str, rows: Inputs, io: str) -> bytes:
     tf = tensorflow()
     # The empty module makes the converter take its current path, which also writes a signature.
     converter = tf.lite.TFLiteConverter.from_concrete_functions([function], tf.Module())
@@ -226,7 +225,7 @@ def _with_tensorflow(function: Any, quantize: str, rows: Rows, io: str) -> bytes
     return converter.convert()
 
 
-def _one_by_one(rows: Rows) -> Iterator[dict[str, npt.NDArray]]:
+def _one_by_one(rows: Inputs) -> Iterator[dict[str, npt.NDArray]]:
     names = argument_names(rows)
     count = len(next(iter(rows.values())))
     for index in range(count):

@@ -8,24 +8,19 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from compressor.data import Rows
 from compressor.export.comparison import (
     Comparison,
-    accuracy,
     compare,
     fault,
+    score_of,
 )
 from compressor.export.conversion import (
     CALIBRATED,
     check_options,
     to_tflite_bytes,
 )
-from compressor.export.freezing import (
-    Specs,
-    argument_names,
-    is_recurrent,
-)
+from compressor.export.freezing import Specs, is_recurrent
 from compressor.export.keras_files import (
     InputShape,
     in_float32,
@@ -34,13 +29,14 @@ from compressor.export.keras_files import (
 )
 from compressor.export.rows import (
     CheckRows,
-    Inputs,
+    Given,
     check_rows,
     load_known,
 )
 from compressor.export.running import TfliteRunner
 from compressor.export.silence import quiet
 from compressor.export.tensor_types import TypeReport, read_types
+from compressor.training import as_called, by_name
 from profiler.errors import (
     EdgetimeError,
     ModelFileError,
@@ -103,10 +99,10 @@ def export(
     model: Any,
     out: str | os.PathLike[str],
     quantize: str = "none",
-    calibration: Inputs | None = None,
+    calibration: Given | None = None,
     *,
     io: str = "float32",
-    check_data: Inputs | None = None,
+    check_data: Given | None = None,
     max_drop: float = 1.0,
     min_agreement: float = 0.95,
     allow_drop: bool = False,
@@ -170,7 +166,7 @@ def export(
     net = in_float32(load_keras(model) if is_file else model)
     specs = input_specs(net, input_shape)
     known = None if calibration is None else load_known(calibration, specs)
-    rows = check_rows(known if check_data is None else load_known(check_data, specs), specs, _classes(net))
+    rows = check_rows(known if check_data is None else load_known(check_data, specs), specs, net)
     progress(0.1, "converting")
     content = to_tflite_bytes(
         net, quantize, known if quantize in CALIBRATED else None, io=io, input_shape=input_shape
@@ -204,43 +200,24 @@ def export(
 
 def compare_networks(model: Any, runner: TfliteRunner, rows: CheckRows) -> Comparison:
     """Run a Keras model and a `.tflite` on the same rows and compare what they answer."""
-    inputs = rows.inputs
-    ordered = list(inputs.values())
-    with quiet():
-        before = model.predict(ordered[0] if len(ordered) == 1 else dict(inputs), verbose=0)
-    after = runner.predict(_as_file_names(inputs, runner))
     import keras
 
-    comparison = compare(keras.tree.flatten(before), after)
-    if rows.labels is None:
+    inputs = dict(rows.inputs)
+    x: Rows = inputs if len(inputs) > 1 else next(iter(inputs.values()))
+    with quiet():
+        before = keras.tree.flatten(model.predict(as_called(model, list(inputs.values())), verbose=0))
+    after = runner.predict(x)
+    after = after if isinstance(after, list) else [after]
+    comparison = compare(before, after)
+    if rows.labels is None or rows.data is None:
         return comparison
-    if rows.metric is not None:
-        pair = (ordered[0], rows.labels)
-        with quiet():
-            scores = float(rows.metric(model, pair)), float(rows.metric(runner, pair))
-    elif np.ndim(before) == 2 and not isinstance(before, (list, dict)):
-        scores = accuracy(before, rows.labels), accuracy(after, rows.labels)
-    else:
-        return comparison
+    with quiet():
+        scores = [score_of(rows.data, by_name(model, found), x, rows.labels) for found in (before, after)]
     return replace(comparison, accuracy_before=scores[0], accuracy_after=scores[1])
-
-
-def _as_file_names(inputs: Any, runner: TfliteRunner) -> Any:
-    """Inputs under the names that the file has for them."""
-    if len(inputs) == 1:
-        return {next(iter(runner.input_shapes)): next(iter(inputs.values()))}
-    names = argument_names(inputs)
-    return {names[name]: rows for name, rows in inputs.items()}
 
 
 def _in_mode(quantize: str) -> str:
     return "in float32" if quantize == "none" else f"with --quantize {quantize}"
-
-
-def _classes(model: Any) -> int | None:
-    """Number of classes that a Keras model tells apart, None where it does not choose between classes."""
-    outputs = getattr(model, "outputs", None) or []
-    return outputs[0].shape[-1] if len(outputs) == 1 and len(outputs[0].shape) == 2 else None
 
 
 def _check_types_of_io(runner: TfliteRunner, specs: Specs, io: str) -> None:

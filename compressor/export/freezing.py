@@ -9,6 +9,7 @@ from typing import Any
 
 from compressor.export.graph_edits import without_gradients
 from compressor.export.silence import tensorflow
+from compressor.training import as_called
 from profiler.errors import UsageError
 
 Specs = Mapping[str, tuple[tuple[int, ...], str]]
@@ -58,7 +59,7 @@ def freeze(model: Any, specs: Specs, unroll: bool = False) -> Any:
     names = argument_names(specs)
 
     def infer(**tensors: Any) -> Any:
-        outputs = model(_as_called(model, [tensors[name] for name in names.values()]), training=False)
+        outputs = model(as_called(model, [tensors[name] for name in names.values()]), training=False)
         return {f"o{index:04d}": tensor for index, tensor in enumerate(keras.tree.flatten(outputs))}
 
     signature = {
@@ -105,16 +106,6 @@ def _unrolled(model: Any) -> Iterator[None]:
     finally:
         for layer, value in zip(layers, before, strict=True):
             layer.unroll = value
-
-
-def _as_called(model: Any, tensors: list[Any]) -> Any:
-    """The inputs in the structure that the model was built with (a tensor, a list, a dictionary)."""
-    structure = getattr(model, "_inputs_struct", None)  # Functional models; Keras 3 has no public name for it
-    if structure is not None:
-        import keras
-
-        return keras.tree.pack_sequence_as(structure, tensors)
-    return tensors[0] if len(tensors) == 1 else tensors
 
 
 def _layers(model: Any) -> list[Any]:

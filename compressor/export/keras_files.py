@@ -11,6 +11,7 @@ from typing import Any
 
 from compressor.export.silence import quiet, tensorflow
 from compressor.graph import load_rules
+from compressor.training import input_names
 from profiler.errors import (
     ModelFileError,
     UsageError,
@@ -64,26 +65,25 @@ def input_specs(model: Any, input_shape: InputShape | None = None) -> dict[str, 
             "The Keras model has no fixed inputs (it is subclassed, or was never built): "
             "build it from keras.Input, as Sequential and Functional models are."
         )
-    given = _given_shapes([tensor.name for tensor in inputs], input_shape)
+    names = input_names(model)
+    given = _given_shapes(names, input_shape)
     specs = {}
-    for tensor in inputs:
+    for name, tensor in zip(names, inputs, strict=True):
         known = tuple(tensor.shape)
-        shape = given.get(tensor.name, known)
+        shape = given.get(name, known)
         fits = len(shape) == len(known) and all(
             k is None or k == g or i == 0 for i, (k, g) in enumerate(zip(known, shape, strict=True))
         )
         if not fits:
-            raise UsageError(
-                f"Input '{tensor.name}' takes {_shown(known)}, and {_shown(shape)} does not fit."
-            )
+            raise UsageError(f"Input '{name}' takes {_shown(known)}, and {_shown(shape)} does not fit.")
         if any(size is None for size in shape[1:]):
             example = ",".join("1" if i == 0 else str(size or "N") for i, size in enumerate(shape))
             raise UsageError(
-                f"Input '{tensor.name}' leaves more than the batch open, {_shown(known)}: "
+                f"Input '{name}' leaves more than the batch open, {_shown(known)}: "
                 f"say its shape with --input-shape, such as {example}."
             )
         dtype = tensor.dtype if isinstance(tensor.dtype, str) else tensor.dtype.name
-        specs[tensor.name] = ((1, *shape[1:]), dtype)
+        specs[name] = ((1, *shape[1:]), dtype)
     return specs
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,15 +11,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from compressor.data import (
-    Data,
-    check_fits,
-    load_data,
-    load_inputs,
-    read_arrays,
-)
-from compressor.export.conversion import Rows, calibration_rows
+from compressor.data import Data, Rows, check_fits, evenly, load_data, load_inputs, read_arrays, take
+from compressor.export.conversion import Inputs, calibration_rows
 from compressor.export.freezing import Specs
+from compressor.training import output_names
 
 CHECK_ROWS = 1000
 """Rows that a file is checked on, drawn evenly from all that are given."""
@@ -27,7 +22,8 @@ CHECK_ROWS = 1000
 RANDOM_ROWS = 32
 """Random rows that a file is checked on where no data is given."""
 
-Inputs = Data | npt.NDArray | Rows | str | os.PathLike[str]
+Given = Data | npt.NDArray | Inputs | str | os.PathLike[str]
+"""What data may be given as: rows of the only input, of each by name, with labels, or the file of these."""
 
 
 @dataclass(frozen=True)
@@ -39,39 +35,39 @@ class CheckRows:
     inputs
         Rows of each input by its name.
     labels
-        What is right for each row [rows, ...]; None where unknown.
-    metric
-        `Data.metric`; None means accuracy.
+        What is right for each row, by output where there are several; None where unknown.
+    data
+        How that is judged: `Data.metric`, or accuracy; None where unknown.
     description
         What rows these are, for messages.
     typical
         Whether they are real data and not random numbers.
     """
 
-    inputs: Rows
-    labels: npt.NDArray | None
-    metric: Callable[[Any, tuple[npt.NDArray, npt.NDArray]], float] | None
+    inputs: Inputs
+    labels: Rows | None
+    data: Data | None
     description: str
     typical: bool
 
 
-def load_known(given: Inputs, specs: Specs) -> Data | Rows:
+def load_known(given: Given, specs: Specs) -> Data | Inputs:
     """Data from a file where a file is named, by the names of a network's inputs; rows as they are."""
     if isinstance(given, (str, os.PathLike)):
         file = Path(given)
         names = list(specs)
         if file.suffix == ".py" or not file.is_file():
             return load_data(file)
-        labelled = (
-            len(names) == 1 and names[0] not in (arrays := read_arrays(file)) and {"x", "y"} <= set(arrays)
-        )
+        arrays = read_arrays(file)
+        kinds = {name.partition(".")[0] for name in arrays}
+        labelled = {"x", "y"} <= kinds and not all(name in arrays for name in names)
         return load_data(file) if labelled else load_inputs(file, names)
     if isinstance(given, (Data, Mapping)):
         return given
     return {next(iter(specs)): np.asarray(given)}
 
 
-def check_rows(known: Data | Rows | None, specs: Specs, output_units: int | None, seed: int = 0) -> CheckRows:
+def check_rows(known: Data | Inputs | None, specs: Specs, model: Any, seed: int = 0) -> CheckRows:
     """The rows to check on: held-out ones where there are any, random ones where there is no data.
 
     Raises
@@ -86,21 +82,37 @@ def check_rows(known: Data | Rows | None, specs: Specs, output_units: int | None
         rows = calibration_rows(known, specs, CHECK_ROWS)
         count = len(next(iter(rows.values())))
         return CheckRows(rows, None, None, f"{count} rows without labels", typical=True)
-    check_fits(known, next(iter(specs.values()))[0][1:], output_units)
+    units = _units(model, known)
+    known = check_fits(known, {name: shape[1:] for name, (shape, _) in specs.items()}, units)
     part, x, y = known.held_out()
-    picked = np.unique(np.linspace(0, len(x) - 1, min(CHECK_ROWS, len(x))).round().astype(int))
-    rows = calibration_rows(x[picked], specs, CHECK_ROWS)
-    judged = known.is_classification or known.metric is not None
+    picked = evenly(x, CHECK_ROWS)
+    rows = calibration_rows(take(x, picked), specs, CHECK_ROWS)
+    judged = units is not None and (known.metric is not None or any(map(known.classifies, units)))
     return CheckRows(
         rows,
-        y[picked] if judged else None,
-        known.metric,
+        take(y, picked) if judged else None,
+        known if judged else None,
         f"{len(picked)} {part} rows of {known.source}",
         typical=True,
     )
 
 
-def _random_rows(specs: Specs, seed: int) -> Rows:
+def _units(model: Any, known: Data) -> dict[str, int | None] | None:
+    """Values per row of each output of a Keras model, None for those that do not choose between classes.
+
+    None for all where the labels are of one output and the model has several: only its inputs count then.
+    """
+    outputs = getattr(model, "outputs", None) or []
+    if len(outputs) != 1 and not isinstance(known.y, Mapping):
+        return None
+    shapes = [tuple(tensor.shape) for tensor in outputs]
+    return {
+        name: shape[-1] if len(shape) == 2 else None
+        for name, shape in zip(output_names(model), shapes, strict=True)
+    }
+
+
+def _random_rows(specs: Specs, seed: int) -> Inputs:
     """Standard normal numbers; for whole numbers 0 and 1, which every table of embeddings has."""
     generator = np.random.default_rng(seed)
     rows = {}

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from compressor.export.freezing import argument_names
 from compressor.export.silence import quiet
 from profiler.errors import (
     DataError,
@@ -74,8 +75,8 @@ class TfliteRunner:
         Parameters
         ----------
         x
-            Rows [rows, ...] of the only input, or of each input by its name. Integer inputs of quantised
-            networks take floats too: they are quantised by the file's own scale.
+            Rows [rows, ...] of the only input, or of each input by its name (in the file, or in the Keras model).
+            Integer inputs of quantised networks take floats too: they are quantised by the file's own scale.
         verbose
             Ignored; Keras models take it.
 
@@ -142,6 +143,10 @@ class TfliteRunner:
                     f"{self.name} has the inputs {', '.join(self._inputs)}: give rows of each by name."
                 )
             x = {next(iter(self._inputs)): x}
+        elif len(x) == 1 == len(self._inputs):
+            x = {next(iter(self._inputs)): next(iter(x.values()))}
+        else:  # the names of a Keras model stand in the file as far as they are identifiers
+            x = {plain: x[given] for given, plain in argument_names(x).items()} | dict(x)
         rows = {}
         for name, detail in self._inputs.items():
             if name not in x:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from compressor.data import Rows
 from compressor.export.running import TfliteRunner
 from compressor.training import Task
 from profiler.devices import (
@@ -29,9 +29,11 @@ _LEAST_TURN_S = 0.1
 _OF_TIME_LEFT = 0.6
 
 
-def file_score(task: Task, path: Path, x: NDArray[Any], y: NDArray[Any]) -> float:
+def file_score(task: Task, path: Path, x: Rows, y: Rows) -> float:
     """The score of a `.tflite` file on rows."""
-    return task.score(np.asarray(TfliteRunner(path).predict(x)), x, y)
+    outputs = TfliteRunner(path).predict(x)
+    several = isinstance(outputs, list)
+    return task.score(dict(zip(task.heads, outputs, strict=True)) if several else np.asarray(outputs), x, y)
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ _EVALUATION_BATCH = 256
 
 
 def input_names(model: Any) -> list[str]:
-    """Names of a model's inputs, in its order."""
-    return [str(tensor.name) for tensor in model.inputs]
+    """Names of a model's inputs, in its order: those of their layers, which a saved or smaller model has too."""
+    return [str(tensor._keras_history.operation.name) for tensor in model.inputs]
 
 
 def output_names(model: Any) -> list[str]:
@@ -79,7 +79,7 @@ def make_predict(model: Any) -> Callable[[Rows], Rows]:
             missing = size - row_count(rows)
             if missing:  # keep one shape, so that nothing is traced again
                 rows = each(rows, lambda a: np.concatenate([a, np.repeat(a[-1:], size - len(a), axis=0)]))
-            outputs = each(call(rows), lambda tensor: tensor.numpy())
+            outputs = each(call(rows), np.asarray)
             parts.append(take(outputs, slice(0, size - missing)))
         return joined(parts)
 

@@ -1,16 +1,16 @@
-"""One layer as the rules of `width_rules` see it: its axes, and what they may say of them."""
+"""One layer as its operator's rule sees it: its axes, and what the rule may say of them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from profiler.network import Layer, Network
-from profiler.widths.axes import (
+from profiler.axes.variables import (
     Size,
     Sizes,
     Variables,
 )
+from profiler.network import Layer, Network
 
 
 @dataclass
@@ -42,7 +42,7 @@ class Analysis:
     refused: dict[int, str] = field(default_factory=dict)
 
 
-class Step:
+class LayerStep:
     """One layer as its rule sees it."""
 
     def __init__(self, analysis: Analysis, position: int) -> None:
@@ -160,3 +160,7 @@ class Step:
     def split(self, size: Size, parts: int) -> Size | None:
         """One of equal parts of a size; None where it cannot be cut so."""
         return self._variables.split_evenly(size, parts)
+
+
+Rule = Callable[[LayerStep], None]
+"""What an operator does to axes of changeable size."""

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 
-from profiler.widths.axes import (
-    Axis,
+from profiler.axes.layer_step import LayerStep
+from profiler.axes.variables import (
     Segment,
     Size,
+    WidthAxis,
     scaled,
 )
-from profiler.widths.step import Step
 
 
-def reshape(step: Step) -> None:
+def reshape_axes(step: LayerStep) -> None:
     """Follow axes through a change of shape: kept, flattened, cut again."""
     before, after = step.read(0), list(step.out_shape())
     if 0 in after or math.prod(after) != math.prod(step.measure(s) for s in before):
@@ -39,7 +39,7 @@ def reshape(step: Step) -> None:
     step.write(result)
 
 
-def _regroup(step: Step, before: list[Size], result: list[Size], start: int, end: int) -> None:
+def _regroup(step: LayerStep, before: list[Size], result: list[Size], start: int, end: int) -> None:
     """Axes of one run of a reshape: `result[start:end]` holds the same elements as `before`."""
     open_places = [p for p, s in enumerate(before) if not isinstance(s, int)]
     targets = [p for p in range(start, end) if result[p] != 1]
@@ -64,19 +64,19 @@ def _regroup(step: Step, before: list[Size], result: list[Size], start: int, end
     result[targets[found[0]]] = found[1]
 
 
-def _unflattened(step: Step, whole: Size, sizes: list[int]) -> tuple[int, Size] | None:
+def _unflattened(step: LayerStep, whole: Size, sizes: list[int]) -> tuple[int, Size] | None:
     """Which of `sizes` an axis that is cut into them goes to, and as what.
 
     Undoing a flattening gives back what was flattened. A plain width that is cut (into heads, or into an
     image) keeps all but the last of its parts.
     """
-    assert isinstance(whole, Axis)
+    assert isinstance(whole, WidthAxis)
     common = math.gcd(*(s.multiplier for s in whole.segments))
     for place, size in enumerate(sizes):
         outer, inner = math.prod(sizes[:place]), math.prod(sizes[place + 1 :])
         if whole.times != outer or common % inner or (outer == 1 and inner == 1):
             continue
-        part = Axis(1, tuple(Segment(s.variable, s.multiplier // inner) for s in whole.segments))
+        part = WidthAxis(1, tuple(Segment(s.variable, s.multiplier // inner) for s in whole.segments))
         if step.measure(part) == size:
             return place, part
     cut = step.split(whole, math.prod(sizes[:-1]))

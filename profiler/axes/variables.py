@@ -14,7 +14,7 @@ class Segment(NamedTuple):
     multiplier: int
 
 
-class Axis(NamedTuple):
+class WidthAxis(NamedTuple):
     """An axis of changeable size: `segments` one after the other, and all of that `times` over.
 
     A concatenation gives several segments, flattening height x width x channels gives times > 1, and a
@@ -25,7 +25,7 @@ class Axis(NamedTuple):
     segments: tuple[Segment, ...]
 
 
-Size = int | Axis
+Size = int | WidthAxis
 Sizes = tuple[Size, ...]
 
 
@@ -45,7 +45,7 @@ class Variables:
         """An axis of one fresh variable; `frozen` says why it cannot change. A size of 0 is just that."""
         if width < 1:
             return width
-        return Axis(1, (Segment(self._fresh(width, frozen), 1),))
+        return WidthAxis(1, (Segment(self._fresh(width, frozen), 1),))
 
     def _fresh(self, width: int, frozen: str = "") -> int:
         self._widths.append(width)
@@ -76,7 +76,7 @@ class Variables:
         segments = tuple(
             Segment(leaf, s.multiplier) for s in size.segments for leaf in self.leaves(s.variable)
         )
-        return Axis(size.times, segments)
+        return WidthAxis(size.times, segments)
 
     def measure(self, size: Size) -> int:
         """The size in the network as it is."""
@@ -107,14 +107,14 @@ class Variables:
         if isinstance(size, int):
             return size // parts if size % parts == 0 else None
         if size.times % parts == 0:
-            return Axis(size.times // parts, size.segments)
+            return WidthAxis(size.times // parts, size.segments)
         count = len(size.segments)
         if (
             size.times == 1
             and count % parts == 0
             and size.segments == size.segments[: count // parts] * parts
         ):
-            return Axis(1, size.segments[: count // parts])
+            return WidthAxis(1, size.segments[: count // parts])
         if size.times != 1 or count != 1 or size.segments[0].multiplier != 1:
             return None
         variable = size.segments[0].variable
@@ -123,7 +123,7 @@ class Variables:
             return None
         part = self._fresh(width // parts)
         self.bind(variable, (part,) * parts)
-        return Axis(1, (Segment(part, 1),))
+        return WidthAxis(1, (Segment(part, 1),))
 
     def unify(self, first: Size, second: Size, reason: str) -> Size:
         """Make two sizes the same for all widths to come; where that cannot be said, freeze both with
@@ -145,10 +145,10 @@ class Variables:
             self.freeze(second, reason)
         return self.resolve(first)
 
-    def _expand(self, axis: Axis) -> Axis | None:
+    def _expand(self, axis: WidthAxis) -> WidthAxis | None:
         if axis.times * len(axis.segments) > _MOST_SEGMENTS:
             return None
-        return Axis(1, axis.segments * axis.times)
+        return WidthAxis(1, axis.segments * axis.times)
 
     def _match(self, first: list[Segment], second: list[Segment]) -> bool:
         """Bind two lists of segments to each other from the left, cutting the longer where they differ."""
@@ -186,4 +186,6 @@ def scaled(size: Size, outer: int = 1, inner: int = 1) -> Size:
     """`size` repeated `outer` times as a whole, and each of its channels `inner` times in a row."""
     if isinstance(size, int):
         return size * outer * inner
-    return Axis(size.times * outer, tuple(Segment(s.variable, s.multiplier * inner) for s in size.segments))
+    return WidthAxis(
+        size.times * outer, tuple(Segment(s.variable, s.multiplier * inner) for s in size.segments)
+    )

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from profiler.network import Layer, Network
+from profiler.operators import operator, operators
 
 OPERATOR, DELEGATED, RUN_ENDS = 2, 8, 32
 CONTROL = frozenset({"while", "if", "call", "call_once", "stablehlo_while", "stablehlo_composite"})
@@ -24,63 +25,6 @@ _RESOLVED_US = 0.3
 _UNRESOLVED_US = (0.02, 0.3)
 """Between these an unresolved event is taken to last, as the total leaves room for."""
 
-_NAMES: Mapping[str, tuple[str, ...]] = {
-    "Add": ("add", "add_n"),
-    "Subtract": ("sub",),
-    "Multiply": ("mul",),
-    "Divide": ("div",),
-    "Maximum": ("maximum",),
-    "Minimum": ("minimum",),
-    "Squared Difference": ("squared_difference",),
-    "Power": ("pow",),
-    "Average Pooling": ("average_pool_2d", "mean"),
-    "Max Pooling": ("max_pool_2d",),
-    "Mean": ("mean", "average_pool_2d"),
-    "Global Average Pooling": ("mean", "average_pool_2d"),
-    "Global Sum Pooling": ("sum",),
-    "Mean Squared": ("mean",),
-    "Sum": ("sum",),
-    "Reduce Max": ("reduce_max",),
-    "Reduce Min": ("reduce_min",),
-    "Softmax": ("softmax",),
-    "Invalid Unary Op": ("quantize", "mul"),  # a table over 256 values, made of several operators in a row
-    "Sigmoid": ("logistic",),
-    "HardSwish": ("hard_swish",),
-    "TanH": ("tanh",),
-    "Clamp": ("relu", "relu6", "relu_n1_to_1", "relu_0_to_1"),
-    "LeakyReLU": ("leaky_relu",),
-    "PReLU": ("prelu",),
-    "ELU": ("elu",),
-    "GELU": ("gelu",),
-    "ApproxGELU": ("gelu",),
-    "Negate": ("neg",),
-    "Abs": ("abs",),
-    "Sign": ("sign",),
-    "Square": ("square",),
-    "Square Root": ("sqrt",),
-    "Reciprocal Square Root": ("rsqrt",),
-    "Exp": ("exp",),
-    "Log": ("log",),
-    "Sine": ("sin",),
-    "Cosine": ("cos",),
-    "Floor": ("floor",),
-    "Ceiling": ("ceil",),
-    "Bankers Rounding": ("round",),
-    "Constant Pad": ("pad", "padv2"),
-    "Concatenate": ("concatenation",),
-    "Transpose": ("transpose",),
-    "Copy": ("concatenation", "split", "reshape", "squeeze", "expand_dims", "pack", "unpack", "split_v"),
-    "Static Reshape": ("reshape", "squeeze", "expand_dims"),
-    "Static Expand Dims": ("expand_dims", "reshape"),
-    "Slice": ("slice", "strided_slice", "split"),
-    "Resize Bilinear": ("resize_bilinear",),
-    "Depth To Space": ("depth_to_space",),
-    "Space To Depth": ("space_to_depth",),
-    "Deconvolution": ("transpose_conv",),
-    "Convert": ("quantize", "dequantize", "cast"),
-    "Batch Matrix Multiply": ("batch_matmul", "fully_connected"),
-    "Dynamic Fully Connected": ("fully_connected", "batch_matmul"),
-}
 _CHEAP_TO_SKIP = {
     "pad": 1.0,
     "padv2": 1.0,
@@ -310,6 +254,7 @@ def align(events: Sequence[Event], layers: Sequence[Layer]) -> list[int | None]:
     if not layers:
         return [None] * len(events)
     rows, columns = len(events), len(layers)
+    known = known_event_names()
     band = 60 + abs(rows - columns)
     costs = [[math.inf] * (columns + 1) for _ in range(rows + 1)]
     moves = [[""] * (columns + 1) for _ in range(rows + 1)]
@@ -319,7 +264,7 @@ def align(events: Sequence[Event], layers: Sequence[Layer]) -> list[int | None]:
         for j in range(max(0, centre - band), min(columns, centre + band) + 1):
             best, move = costs[i][j], moves[i][j]
             if i and j:
-                cost = costs[i - 1][j - 1] + _match_cost(events[i - 1], layers[j - 1])
+                cost = costs[i - 1][j - 1] + _match_cost(events[i - 1], layers[j - 1], known)
                 best, move = min((best, move), (cost, "match"))
             if j:
                 cost = costs[i][j - 1] + _skip_cost(layers[j - 1])
@@ -347,24 +292,23 @@ def align(events: Sequence[Event], layers: Sequence[Layer]) -> list[int | None]:
     return found
 
 
-def _match_cost(event: Event, layer: Layer) -> float:
+def known_event_names() -> frozenset[str]:
+    """What the runtime's profiler calls operators, as far as it is known."""
+    return frozenset(name for entry in operators() for name in entry.events)
+
+
+def _match_cost(event: Event, layer: Layer, known: frozenset[str]) -> float:
     name = event.name
-    if name == "Convolution":
-        depthwise = event.tag.endswith("DWConv")
-        if layer.op == "depthwise_conv_2d":
-            return 0.0 if depthwise else 1.0
-        if layer.op == "conv_2d":
-            return 1.5 if depthwise else 0.0
+    if name == "Convolution" and event.tag.endswith("DWConv"):
+        name = "Convolution DWConv"
+    cost = operator(layer.op).events.get(name)
+    if cost is not None:
+        # Only convolutions of single positions run as a product of matrices.
+        kernel = (layer.params.get("kernel_height", 1), layer.params.get("kernel_width", 1))
+        return 2.0 if name == "Fully Connected" and kernel != (1, 1) else cost
+    if name in known:
         return _NO_MATCH
-    if name == "Fully Connected":
-        if layer.op == "conv_2d":
-            kernel = (layer.params.get("kernel_height", 1), layer.params.get("kernel_width", 1))
-            return 0.0 if kernel == (1, 1) else 2.0
-        return {"fully_connected": 0.0, "batch_matmul": 0.5}.get(layer.op, _NO_MATCH)
-    names = _NAMES.get(name)
-    if names is None:
-        return 0.5 if name.lower().replace(" ", "_") == layer.op else 3.0
-    return 0.1 * names.index(layer.op) if layer.op in names else _NO_MATCH
+    return 0.5 if name.lower().replace(" ", "_") == layer.op else 3.0
 
 
 def _skip_cost(layer: Layer) -> float:

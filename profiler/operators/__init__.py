@@ -1,55 +1,119 @@
-"""All that is known of an operator: how to make a layer of it, which sizes to draw, its number types.
+"""All that is known of an operator in one place, an entry per operator, a file per family.
 
-May import `profiler.network` and the schema in `profiler.tflite`.
+An entry says how layers of the operator are drawn, how a `.tflite` file stores it, what it does to widths, which features
+describe it, what the runtime's profiler calls it, and what ordinary layers of it are. A new operator is one entry in one file:
+see `Operator` and `register_operator`.
+
+May import `profiler.axes` and `profiler.network`.
 """
 
 from __future__ import annotations
 
-from profiler.operators import constructors
-from profiler.operators.constructors import (
-    binary,
-    concatenation,
-    conv_2d,
-    depthwise_conv_2d,
-    fully_connected,
-    pad,
-    reduce,
-    reshape,
-    unary,
-)
-from profiler.operators.data_movement import stored_values
-from profiler.operators.draws import (
-    CATALOGUE,
+from profiler.operators.activation import unary
+from profiler.operators.convolution import conv_2d, grouped_conv_2d, transpose_conv
+from profiler.operators.depthwise import depthwise_conv_2d
+from profiler.operators.elementwise import binary, compare
+from profiler.operators.joining import broadcast_to, concatenation, pack, shape_of, tile
+from profiler.operators.matrix import batch_matmul, fully_connected
+from profiler.operators.number_type import network_with_dtype, with_dtype
+from profiler.operators.pooling import pool_2d, resize
+from profiler.operators.recurrent import loop, lstm
+from profiler.operators.reduction import arg_max, cumsum, reduce, top_k
+from profiler.operators.registry import (
     DTYPES,
     MAX_ELEMENTS,
     MAX_MACS,
     MAX_WEIGHTS,
+    Draw,
+    Draws,
+    FileFormat,
+    Operator,
+    OptionField,
+    Quantization,
+    ReferenceLayers,
     Rng,
+    StoredParam,
+    catalogue,
     draw_layer,
+    drawn,
+    drawn_operators,
+    operator,
     operators,
+    register_operator,
+    stored_values,
 )
-from profiler.operators.number_type import network_with_dtype, with_dtype
+from profiler.operators.reshaping import (
+    batch_to_space_nd,
+    depth_to_space,
+    pad,
+    reshape,
+    reverse,
+    space_to_batch_nd,
+    space_to_depth,
+    transpose,
+)
+from profiler.operators.sizes import window_size
+from profiler.operators.slicing import gather, one_hot, slice_, split, strided_slice, unpack
 
 __all__ = [
-    "CATALOGUE",
     "DTYPES",
     "MAX_ELEMENTS",
     "MAX_MACS",
     "MAX_WEIGHTS",
+    "Draw",
+    "Draws",
+    "FileFormat",
+    "Operator",
+    "OptionField",
+    "Quantization",
+    "ReferenceLayers",
     "Rng",
+    "StoredParam",
+    "arg_max",
+    "batch_matmul",
+    "batch_to_space_nd",
     "binary",
+    "broadcast_to",
+    "catalogue",
+    "compare",
     "concatenation",
-    "constructors",
     "conv_2d",
+    "cumsum",
+    "depth_to_space",
     "depthwise_conv_2d",
     "draw_layer",
+    "drawn",
+    "drawn_operators",
     "fully_connected",
+    "gather",
+    "grouped_conv_2d",
+    "loop",
+    "lstm",
     "network_with_dtype",
+    "one_hot",
+    "operator",
     "operators",
+    "pack",
     "pad",
+    "pool_2d",
     "reduce",
+    "register_operator",
     "reshape",
+    "resize",
+    "reverse",
+    "shape_of",
+    "slice_",
+    "space_to_batch_nd",
+    "space_to_depth",
+    "split",
     "stored_values",
+    "strided_slice",
+    "tile",
+    "top_k",
+    "transpose",
+    "transpose_conv",
     "unary",
+    "unpack",
+    "window_size",
     "with_dtype",
 ]

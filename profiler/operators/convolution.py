@@ -1,43 +1,38 @@
-"""Layers from the sizes that people think in: constructors that work out shapes, one per operator.
-
-They serve the sampler, tests and tables of measurements; a network's own layers come from its file.
-"""
+"""Convolutions: dense, in groups, depthwise and transposed."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
-from profiler.network import (
-    Layer,
-    Param,
-    Tensor,
+from profiler.axes import LayerStep
+from profiler.network import Layer, Tensor
+from profiler.operators import sizes
+from profiler.operators.number_type import bias_dtype, data_dtype, weight_dtype
+from profiler.operators.registry import (
+    PADDING,
+    FileFormat,
+    Operator,
+    OptionField,
+    Quantization,
+    ReferenceLayers,
+    Rng,
+    Sizes,
+    activation,
+    dilations,
+    drawn,
+    number,
+    operator,
+    quiet,
+    register_operator,
+    strides,
 )
-
-Shape = tuple[int, ...]
-
-
-def weight_dtype(dtype: str) -> str:
-    """Type in which weights are stored where the arithmetic is `dtype`."""
-    return {"float32": "float32", "dynamic_int8": "int8", "int8": "int8", "int16": "int8"}[dtype]
-
-
-def data_dtype(dtype: str) -> str:
-    """Type of activations where the arithmetic is `dtype`."""
-    return "float32" if dtype == "dynamic_int8" else dtype
-
-
-def bias_dtype(dtype: str) -> str:
-    """Type of the bias where the arithmetic is `dtype`."""
-    return {"float32": "float32", "dynamic_int8": "float32", "int8": "int32", "int16": "int64"}[dtype]
-
-
-def conv_output(size: int, kernel: int, stride: int, dilation: int, padding: str) -> int:
-    """Output positions along one axis, as TFLite counts them."""
-    if padding == "same":
-        return -(-size // stride)
-    reach = (kernel - 1) * dilation + 1
-    return max(0, -(-(size - reach + 1) // stride))
+from profiler.operators.sizes import (
+    REFERENCE_SIDES,
+    REFERENCE_WIDTHS,
+    both_ways,
+    window_output,
+    window_params,
+)
 
 
 def conv_2d(
@@ -55,7 +50,7 @@ def conv_2d(
 ) -> Layer:
     """A 2-D convolution over ``[batch, height, width, in_channels]``."""
     data = data_dtype(dtype)
-    out = _window_output(height, width, kernel, stride, dilation, padding)
+    out = window_output(height, width, kernel, stride, dilation, padding)
     return Layer(
         "conv_2d",
         (
@@ -64,7 +59,7 @@ def conv_2d(
             Tensor((out_channels,), bias_dtype(dtype), True),
         ),
         (Tensor((batch, *out, out_channels), data),),
-        _window_params(kernel, stride, dilation, padding, activation),
+        window_params(kernel, stride, dilation, padding, activation),
     )
 
 
@@ -88,36 +83,6 @@ def grouped_conv_2d(
     return replace(dense, inputs=(data, *dense.inputs[1:]))
 
 
-def depthwise_conv_2d(
-    height: int,
-    width: int,
-    channels: int,
-    kernel: tuple[int, int] = (3, 3),
-    stride: tuple[int, int] = (1, 1),
-    dilation: tuple[int, int] = (1, 1),
-    padding: str = "same",
-    activation: str = "none",
-    dtype: str = "float32",
-    multiplier: int = 1,
-    batch: int = 1,
-) -> Layer:
-    """A depthwise convolution over ``[batch, height, width, channels]``."""
-    data = data_dtype(dtype)
-    out = _window_output(height, width, kernel, stride, dilation, padding)
-    params = _window_params(kernel, stride, dilation, padding, activation)
-    params["depth_multiplier"] = multiplier
-    return Layer(
-        "depthwise_conv_2d",
-        (
-            Tensor((batch, height, width, channels), data),
-            Tensor((1, *kernel, channels * multiplier), weight_dtype(dtype), True),
-            Tensor((channels * multiplier,), bias_dtype(dtype), True),
-        ),
-        (Tensor((batch, *out, channels * multiplier), data),),
-        params,
-    )
-
-
 def transpose_conv(
     height: int,
     width: int,
@@ -137,7 +102,7 @@ def transpose_conv(
             height * stride[0] + max(kernel[0] - stride[0], 0),
             width * stride[1] + max(kernel[1] - stride[1], 0),
         )
-    params = _window_params(kernel, stride, None, padding, "none")
+    params = window_params(kernel, stride, None, padding, "none")
     return Layer(
         "transpose_conv",
         (
@@ -151,214 +116,189 @@ def transpose_conv(
     )
 
 
-def fully_connected(
-    inputs: int,
-    outputs: int,
-    rows: int = 1,
-    activation: str = "none",
-    dtype: str = "float32",
-    bias: bool = True,
-) -> Layer:
-    """A fully connected layer over ``[rows, inputs]``."""
-    data = data_dtype(dtype)
-    operands = [Tensor((rows, inputs), data), Tensor((outputs, inputs), weight_dtype(dtype), True)]
-    if bias:
-        operands.append(Tensor((outputs,), bias_dtype(dtype), True))
-    params: dict[str, Param] = {"activation": activation}
-    return Layer("fully_connected", tuple(operands), (Tensor((rows, outputs), data),), params)
-
-
-def pool_2d(
-    op: str,
-    height: int,
-    width: int,
-    channels: int,
-    kernel: tuple[int, int] = (2, 2),
-    stride: tuple[int, int] = (2, 2),
-    padding: str = "valid",
-    dtype: str = "float32",
-) -> Layer:
-    """``average_pool_2d`` or ``max_pool_2d`` over ``[1, height, width, channels]``."""
-    out = _window_output(height, width, kernel, stride, (1, 1), padding)
-    return Layer(
-        op,
-        (Tensor((1, height, width, channels), dtype),),
-        (Tensor((1, *out, channels), dtype),),
-        _window_params(kernel, stride, None, padding, "none"),
+def _draw_conv(rng: Rng, dtype: str) -> Layer:
+    """A convolution of a plane or, now and then, of a sequence."""
+    if rng.random() < 0.06:
+        return _draw_conv_1d(rng, dtype)
+    pointwise = rng.random() < 0.5
+    kernel = (1, 1) if pointwise else sizes.window(rng)
+    height, width = sizes.plane(rng)
+    stem = not pointwise and rng.random() < 0.12
+    in_channels = int(rng.choice([1, 2, 3, 4])) if stem else sizes.channels(rng)
+    out_channels = sizes.channels(rng, 128 if stem else 2048)
+    strided = rng.random() < (0.1 if pointwise else 0.25)
+    stride = (2, 2) if strided else (1, 1)
+    dilation = sizes.dilation(rng) if not pointwise and not strided and rng.random() < 0.06 else (1, 1)
+    padding = "same" if rng.random() < 0.75 else "valid"
+    height, width = sizes.at_least(height, width, kernel, dilation)
+    activation = str(rng.choice(sizes.ACTIVATIONS))
+    return conv_2d(
+        height, width, in_channels, out_channels, kernel, stride, dilation, padding, activation, dtype
     )
 
 
-def binary(
-    op: str,
-    left: Shape,
-    right: Shape,
-    activation: str = "none",
-    dtype: str = "float32",
-    constant: bool = False,
-) -> Layer:
-    """An elementwise operator of two operands with broadcasting; `constant` says that the right one is stored."""
-    rank = max(len(left), len(right))
-    a, b = (1,) * (rank - len(left)) + left, (1,) * (rank - len(right)) + right
-    out = tuple(max(x, y) for x, y in zip(a, b, strict=True))
-    params: dict[str, Param] = {} if op in WITHOUT_ACTIVATION else {"activation": activation}
-    if dtype == "int16" and op in ("add", "sub"):
-        params["pot_scale_int16"] = False
-    return Layer(op, (Tensor(left, dtype), Tensor(right, dtype, constant)), (Tensor(out, dtype),), params)
+def _draw_conv_1d(rng: Rng, dtype: str) -> Layer:
+    """What converters make of a 1-D convolution: height 1."""
+    kernel = (1, int(rng.choice([1, 2, 3, 3, 5, 7, 9, 16])))
+    dilation = (1, int(rng.choice([1, 1, 1, 2, 4, 8])))
+    stride = (1, 2) if dilation == (1, 1) and rng.random() < 0.25 else (1, 1)
+    height, width = sizes.at_least(1, sizes.scaled(rng, 8, 4096), kernel, dilation)
+    padding = "same" if rng.random() < 0.5 else "valid"
+    activation = str(rng.choice(sizes.ACTIVATIONS))
+    return conv_2d(
+        height, width, sizes.channels(rng, 512), sizes.channels(rng, 512), kernel, stride, dilation, padding, activation, dtype
+    )  # fmt: skip
 
 
-WITHOUT_ACTIVATION = frozenset(
-    {"maximum", "minimum", "squared_difference", "pow", "floor_div", "floor_mod", "prelu"}
+def _draw_grouped(rng: Rng, dtype: str) -> Layer:
+    """A convolution in groups, each of which sees its own channels only (ResNeXt, ShuffleNet)."""
+    groups = int(rng.choice([2, 2, 3, 4, 4, 8, 16, 32]))
+    per_group, out_per_group = (sizes.scaled(rng, 2, max(2, 512 // groups)) for _ in range(2))
+    kernel = (1, 1) if rng.random() < 0.4 else (3, 3) if rng.random() < 0.8 else (5, 5)
+    height, width = sizes.at_least(*sizes.plane(rng, 112), kernel)
+    stride = (2, 2) if rng.random() < 0.2 else (1, 1)
+    activation = str(rng.choice(sizes.ACTIVATIONS))
+    return grouped_conv_2d(
+        height, width, groups, groups * per_group, groups * out_per_group, kernel, stride, activation=activation, dtype=dtype
+    )  # fmt: skip
+
+
+def _draw_transpose_conv(rng: Rng, dtype: str) -> Layer:
+    """A transposed convolution, as decoders have it: stride as wide as the kernel or half of it."""
+    height, width = sizes.plane(rng, 64)
+    kernel = int(rng.choice([2, 3, 4]))
+    window, stride = (kernel, kernel), (2, 2)
+    if rng.random() < 0.2:
+        height, width, window, stride = 1, sizes.scaled(rng, 4, 512), (1, kernel), (1, 2)
+    elif rng.random() < 0.1:
+        stride = (1, 1)
+    padding = "same" if rng.random() < 0.7 else "valid"
+    return transpose_conv(
+        height, width, sizes.channels(rng, 512), sizes.channels(rng, 512), window, stride, padding, dtype
+    )
+
+
+def _convolution_axes(step: LayerStep) -> None:
+    """A dense convolution chooses its output channels; one in groups fixes all."""
+    data, weights = operator(step.layer.op).file.data_slot, 1
+    if step.inputs <= max(data, weights) or not step.constant(weights):
+        return step.freeze_all()
+    sizes = step.read(data)
+    shape = step.shape(weights)
+    places = [step.freeze(s) for s in sizes[:-1]]
+    three_d = step.layer.op == "conv_3d"
+    inside, outside = (shape[-2], shape[-1]) if three_d else (shape[-1], shape[0])
+    if inside != step.measure(sizes[-1]) or len(sizes) != len(shape):
+        # A grouped convolution: what may change depends on how the groups are cut.
+        return step.freeze_all()
+    chosen = step.choose(outside)
+    kernel = shape[:-2] if three_d else shape[1:-1]
+    step.give(weights, [*kernel, sizes[-1], chosen] if three_d else [chosen, *kernel, sizes[-1]])
+    step.give(3 if data == 2 else 2, [chosen])
+    step.write([places[0], *step.out_shape()[1:-1], chosen])
+
+
+def _reference_conv(op: str, dtype: str, s: Sizes) -> Layer:
+    step, spread = (s.get("stride", 1),) * 2, (s.get("dilation", 1),) * 2
+    return conv_2d(
+        s["side"], s["side"], s["in_channels"], s["out_channels"], both_ways(s.get("kernel", 3)), step, spread,
+        activation=s.get("activation", "none"), dtype=dtype,
+    )  # fmt: skip
+
+
+def _reference_transpose_conv(op: str, dtype: str, s: Sizes) -> Layer:
+    return transpose_conv(
+        s["side"], s["side"], s["in_channels"], s["out_channels"], both_ways(s["kernel"]), dtype=dtype
+    )
+
+
+_KERNEL = ("", "kernel_height", "kernel_width", "")
+_KERNEL_3D = ("kernel_depth", "kernel_height", "kernel_width", "", "")
+_OPTIONS_3D = (
+    PADDING,
+    number(1, "stride_depth"),
+    *strides(2),
+    activation(4),
+    OptionField(5, "int", "dilation_depth", 1),
+    *dilations(6),
 )
+_WINDOW = {"kernel": (1, 2, 3, 4, 5, 7), "stride": (1, 2), "activation": ("none", "relu", "relu6")}
 
-
-def compare(op: str, left: Shape, right: Shape, dtype: str = "float32", constant: bool = False) -> Layer:
-    """A comparison (``less`` …) or, of ``bool``, a logical operator; `right` is shaped like `left` or a single number."""
-    return Layer(op, (Tensor(left, dtype), Tensor(right, dtype, constant)), (Tensor(left, "bool"),))
-
-
-def unary(op: str, shape: Shape, dtype: str = "float32", out_dtype: str | None = None) -> Layer:
-    """An elementwise operator of one operand, among them ``quantize``, ``dequantize`` and ``softmax``."""
-    params = _UNARY_PARAMS.get(op, {})
-    return Layer(op, (Tensor(shape, dtype),), (Tensor(shape, out_dtype or dtype),), params)
-
-
-_UNARY_PARAMS: dict[str, dict[str, Param]] = {
-    "softmax": {"beta": 1.0},
-    "leaky_relu": {"alpha": 0.25},
-    "gelu": {"approximate": False},
-}
-
-
-def reduce(
-    op: str, shape: Shape, axes: Sequence[int], keep_dims: bool = False, dtype: str = "float32"
-) -> Layer:
-    """A reduction (``mean``, ``sum``, ``reduce_max``) of `shape` over `axes`."""
-    wanted = {axis % len(shape) for axis in axes}
-    out = tuple(1 if i in wanted else n for i, n in enumerate(shape) if keep_dims or i not in wanted)
-    return Layer(
-        op,
-        (Tensor(shape, dtype), Tensor((len(wanted),), "int32", True)),
-        (Tensor(out, dtype),),
-        {"axes": tuple(sorted(wanted)), "keep_dims": keep_dims},
+register_operator(
+    Operator(
+        "conv_2d",
+        FileFormat(
+            1,
+            (PADDING, *strides(1), activation(3), *dilations(4), quiet(6, "byte", "quantized_bias_type")),
+            kernel=_KERNEL,
+        ),
+        Quantization(channel_axis=0),
+        drawn(_draw_conv, float32=(740, 0), int8=(540, 0), dynamic_int8=(160, 0), int16=(260, 0)),
+        widths=_convolution_axes,
+        features="convolution",
+        row="convolution",
+        # A 1x1 convolution runs as a fully connected layer, one in as many groups as channels as a depthwise one.
+        events={"Convolution": 0.0, "Convolution DWConv": 1.5, "Fully Connected": 0.0},
+        reference=ReferenceLayers(
+            _reference_conv,
+            [
+                {"side": side, "in_channels": inside, "out_channels": outside, "kernel": 3}
+                for side, inside, outside in (
+                    (8, 128, 128),
+                    (14, 96, 96),
+                    (16, 64, 64),
+                    (28, 48, 64),
+                    (32, 32, 32),
+                )
+            ],
+            {
+                "out_channels": REFERENCE_WIDTHS,
+                "in_channels": REFERENCE_WIDTHS,
+                "side": REFERENCE_SIDES,
+                **_WINDOW,
+            },
+        ),
     )
-
-
-def pad(shape: Shape, paddings: Sequence[tuple[int, int]], dtype: str = "float32", op: str = "pad") -> Layer:
-    """Padding of `shape` by (before, after) per axis: with zeros (``pad``) or mirrored (``mirror_pad``)."""
-    out = tuple(n + a + b for n, (a, b) in zip(shape, paddings, strict=True))
-    params: dict[str, Param] = {"paddings": tuple(v for pair in paddings for v in pair)}
-    if op == "mirror_pad":
-        params["mode"] = 0
-    return Layer(
-        op,
-        (Tensor(shape, dtype), Tensor((len(shape), 2), "int32", True)),
-        (Tensor(out, dtype),),
-        params,
+)
+register_operator(
+    Operator(
+        "conv_2d:grouped",
+        draws=drawn(_draw_grouped, float32=(60, 38), int8=(40, 21), dynamic_int8=(25, 4), int16=(30, 21)),
+        features="grouped",
     )
-
-
-def concatenation(shapes: Sequence[Shape], axis: int = -1, dtype: str = "float32") -> Layer:
-    """Concatenation of `shapes` along `axis`."""
-    axis %= len(shapes[0])
-    out = tuple(sum(s[i] for s in shapes) if i == axis else n for i, n in enumerate(shapes[0]))
-    inputs = tuple(Tensor(s, dtype) for s in shapes)
-    return Layer("concatenation", inputs, (Tensor(out, dtype),), {"axis": axis, "activation": "none"})
-
-
-def reshape(shape: Shape, new_shape: Shape, dtype: str = "float32") -> Layer:
-    """The same elements under another shape."""
-    return Layer(
-        "reshape",
-        (Tensor(shape, dtype), Tensor((len(new_shape),), "int32", True)),
-        (Tensor(new_shape, dtype),),
-        {"new_shape": new_shape},
+)
+register_operator(
+    Operator(
+        "transpose_conv",
+        FileFormat(
+            49,
+            (PADDING, *strides(1), activation(3), quiet(4, "byte", "quantized_bias_type")),
+            computed={0: lambda layer: layer.outputs[0].shape},
+            data_slot=2,
+            kernel=_KERNEL,
+        ),
+        Quantization(channel_axis=0),
+        drawn(_draw_transpose_conv, float32=(60, 16), int8=(40, 22), dynamic_int8=(25, 3), int16=(30, 22)),
+        widths=_convolution_axes,
+        features="convolution",
+        row="transposed",
+        events={"Deconvolution": 0.0},
+        reference=ReferenceLayers(
+            _reference_transpose_conv,
+            [
+                {"side": side, "in_channels": width, "out_channels": width, "kernel": 3}
+                for side, width in ((8, 128), (16, 64), (24, 32))
+            ],
+            {
+                "out_channels": REFERENCE_WIDTHS,
+                "in_channels": REFERENCE_WIDTHS,
+                "side": REFERENCE_SIDES,
+                "kernel": (2, 3, 4),
+            },
+        ),
     )
-
-
-def transpose(shape: Shape, perm: Sequence[int], dtype: str = "float32") -> Layer:
-    """`shape` with its axes in the order of `perm`."""
-    return Layer(
-        "transpose",
-        (Tensor(shape, dtype), Tensor((len(shape),), "int32", True)),
-        (Tensor(tuple(shape[i] for i in perm), dtype),),
-        {"perm": tuple(perm)},
-    )
-
-
-def resize(
-    op: str, height: int, width: int, channels: int, out_height: int, out_width: int, dtype: str = "float32"
-) -> Layer:
-    """``resize_bilinear`` or ``resize_nearest_neighbor`` with half-pixel centres."""
-    return Layer(
-        op,
-        (Tensor((1, height, width, channels), dtype), Tensor((2,), "int32", True)),
-        (Tensor((1, out_height, out_width, channels), dtype),),
-        {"align_corners": False, "half_pixel_centers": True},
-    )
-
-
-def batch_matmul(
-    batch: Shape, rows: int, inner: int, columns: int, adj_y: bool = False, dtype: str = "float32"
-) -> Layer:
-    """``[*batch, rows, inner] @ [*batch, inner, columns]``; with `adj_y` the right operand is stored transposed."""
-    right = (*batch, columns, inner) if adj_y else (*batch, inner, columns)
-    return Layer(
-        "batch_matmul",
-        (Tensor((*batch, rows, inner), dtype), Tensor(right, dtype)),
-        (Tensor((*batch, rows, columns), dtype),),
-        {"adj_x": False, "adj_y": adj_y},
-    )
-
-
-def lstm(steps: int, features: int, units: int, batch: int = 1, dtype: str = "float32") -> Layer:
-    """``unidirectional_sequence_lstm`` without peepholes or projection, over ``[batch, steps, features]``."""
-    stored = weight_dtype(dtype)
-    gates = tuple(Tensor((units, features), stored, True) for _ in range(4))
-    gates += tuple(Tensor((units, units), stored, True) for _ in range(4))
-    gates += tuple(Tensor((units,), "float32", True) for _ in range(4))
-    # The two states come last; they are variables of the runtime, neither stored nor computed by another layer.
-    states = (Tensor((batch, units), "float32", True), Tensor((batch, units), "float32", True))
-    return Layer(
-        "unidirectional_sequence_lstm",
-        (Tensor((batch, steps, features)), *gates, *states),
-        (Tensor((batch, steps, units)),),
-        {"activation": "tanh", "time_major": False},
-    )
-
-
-def loop(rounds: int, state: Sequence[Shape], dtype: str = "float32") -> Layer:
-    """A ``while`` of `rounds` that carries a counter and tensors of the shapes in `state`, which its body hands through."""
-    carried = tuple(Tensor(shape, dtype) for shape in state)
-    counter = Tensor((), "int32")
-    params: dict[str, Param] = {"condition_subgraph": 1, "body_subgraph": 2, "rounds": rounds}
-    return Layer("while", (Tensor((), "int32", True), *carried), (counter, *carried), params)
-
-
-def _window_output(
-    height: int,
-    width: int,
-    kernel: tuple[int, int],
-    stride: tuple[int, int],
-    dilation: tuple[int, int],
-    padding: str,
-) -> tuple[int, int]:
-    return (
-        conv_output(height, kernel[0], stride[0], dilation[0], padding),
-        conv_output(width, kernel[1], stride[1], dilation[1], padding),
-    )
-
-
-def _window_params(
-    kernel: tuple[int, int],
-    stride: tuple[int, int],
-    dilation: tuple[int, int] | None,
-    padding: str,
-    activation: str,
-) -> dict[str, Param]:
-    params: dict[str, Param] = {
-        "kernel_height": kernel[0], "kernel_width": kernel[1], "stride_height": stride[0], "stride_width": stride[1],
-        "padding": padding, "activation": activation,
-    }  # fmt: skip
-    if dilation is not None:
-        params |= {"dilation_height": dilation[0], "dilation_width": dilation[1]}
-    return params
+)
+register_operator(
+    Operator("conv_3d", FileFormat(106, _OPTIONS_3D, kernel=_KERNEL_3D), widths=_convolution_axes)
+)
+register_operator(Operator("conv_3d_transpose", FileFormat(106, _OPTIONS_3D, data_slot=2, kernel=_KERNEL_3D)))

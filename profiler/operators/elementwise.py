@@ -1,16 +1,54 @@
-"""Random layers of what works element by element."""
+"""Operators that work element by element on two or more operands: arithmetic, comparisons, selection."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from profiler.network import Layer, Tensor
-from profiler.operators import constructors as shapes
-from profiler.operators import draw_sizes as sizes
-from profiler.operators.draw_sizes import Draw, Rng
+from profiler.axes import LayerStep, Size
+from profiler.network import Layer, Param, Tensor
+from profiler.operators import sizes
+from profiler.operators.registry import (
+    Draw,
+    FileFormat,
+    Operator,
+    Quantization,
+    ReferenceLayers,
+    Rng,
+    Shape,
+    Sizes,
+    activation,
+    drawn,
+    operator,
+    quiet,
+    register_operator,
+)
+from profiler.operators.sizes import ON_MAPS, REFERENCE_MAPS, map_shape
 
 
-def binary(op: str) -> Draw:
+def binary(
+    op: str,
+    left: Shape,
+    right: Shape,
+    activation: str = "none",
+    dtype: str = "float32",
+    constant: bool = False,
+) -> Layer:
+    """An elementwise operator of two operands with broadcasting; `constant` says that the right one is stored."""
+    rank = max(len(left), len(right))
+    a, b = (1,) * (rank - len(left)) + left, (1,) * (rank - len(right)) + right
+    out = tuple(max(x, y) for x, y in zip(a, b, strict=True))
+    params: dict[str, Param] = {"activation": activation} if operator(op).file.fuses_activation else {}
+    if dtype == "int16" and op in ("add", "sub"):
+        params["pot_scale_int16"] = False
+    return Layer(op, (Tensor(left, dtype), Tensor(right, dtype, constant)), (Tensor(out, dtype),), params)
+
+
+def compare(op: str, left: Shape, right: Shape, dtype: str = "float32", constant: bool = False) -> Layer:
+    """A comparison (``less`` …) or, of ``bool``, a logical operator; `right` is shaped like `left` or a single number."""
+    return Layer(op, (Tensor(left, dtype), Tensor(right, dtype, constant)), (Tensor(left, "bool"),))
+
+
+def _draw_binary(op: str) -> Draw:
     """Two operands: of one shape, or the smaller one repeated per channel, per position, or everywhere."""
 
     def draw(rng: Rng, dtype: str) -> Layer:
@@ -35,9 +73,9 @@ def binary(op: str) -> Draw:
         elif kind < 0.97:  # normalisation of each position
             right = (*left[:-1], 1)
         activation = "none"
-        if op not in shapes.WITHOUT_ACTIVATION and rng.random() < 0.25:
+        if operator(op).file.fuses_activation and rng.random() < 0.25:
             activation = str(rng.choice(["relu", "relu6"]))
-        layer = shapes.binary(op, left, right, activation, dtype, constant)
+        layer = binary(op, left, right, activation, dtype, constant)
         if constant and op in ("sub", "div") and rng.random() < 0.4:  # 1 - x, 1 / x
             return replace(layer, inputs=layer.inputs[::-1])
         return layer
@@ -45,62 +83,48 @@ def binary(op: str) -> Draw:
     return draw
 
 
-def index_binary(op: str) -> Draw:
+def _draw_index_binary(op: str) -> Draw:
     """Arithmetic of counters and indices: mostly a single number."""
 
     def draw(rng: Rng, dtype: str) -> Layer:
         shape = () if rng.random() < 0.3 else (sizes.scaled(rng, 1, 4096),)
         kinds = rng.random()
         right = () if kinds < 0.6 else shape
-        return shapes.binary(op, shape, right, dtype="int32", constant=kinds < 0.8)
+        return binary(op, shape, right, dtype="int32", constant=kinds < 0.8)
 
     return draw
 
 
-def unary(op: str) -> Draw:
-    """One operand."""
-
-    def draw(rng: Rng, dtype: str) -> Layer:
-        layer = shapes.unary(op, sizes.feature_map(rng), dtype)
-        if op == "gelu" and rng.random() < 0.4:
-            return replace(layer, params={"approximate": True})
-        if op == "leaky_relu":
-            return replace(layer, params={"alpha": float(rng.choice([0.125, 0.25]))})
-        return layer
-
-    return draw
-
-
-def prelu(rng: Rng, dtype: str) -> Layer:
+def _draw_prelu(rng: Rng, dtype: str) -> Layer:
     """A leaky ReLU with a learned slope per channel."""
     shape = sizes.feature_map(rng)
     slope = (1,) * (len(shape) - 2) + shape[-1:]
-    return shapes.binary("prelu", shape, slope, dtype=dtype, constant=True)
+    return binary("prelu", shape, slope, dtype=dtype, constant=True)
 
 
-def compare(op: str) -> Draw:
+def _draw_compare(op: str) -> Draw:
     """A comparison with a stored number or another operand."""
 
     def draw(rng: Rng, dtype: str) -> Layer:
         index = dtype == "int32"
-        shape = _index_shape(rng) if index else sizes.feature_map(rng)
+        shape = sizes.index_shape(rng) if index else sizes.feature_map(rng)
         alone = rng.random() < 0.6
-        return shapes.compare(op, shape, () if alone else shape, dtype, constant=alone)
+        return compare(op, shape, () if alone else shape, dtype, constant=alone)
 
     return draw
 
 
-def logical(op: str) -> Draw:
+def _draw_logical(op: str) -> Draw:
     """Two masks."""
 
     def draw(rng: Rng, dtype: str) -> Layer:
-        shape = _index_shape(rng)
-        return shapes.compare(op, shape, shape, "bool")
+        shape = sizes.index_shape(rng)
+        return compare(op, shape, shape, "bool")
 
     return draw
 
 
-def select(rng: Rng, dtype: str) -> Layer:
+def _draw_select(rng: Rng, dtype: str) -> Layer:
     """One of two operands per element, the second often a stored number (masked attention)."""
     shape = (1, sizes.scaled(rng, 2, 4096)) if dtype == "int32" else sizes.feature_map(rng)
     kind = rng.random()
@@ -111,31 +135,221 @@ def select(rng: Rng, dtype: str) -> Layer:
     return Layer("select_v2", (Tensor(mask, "bool"), Tensor(shape, dtype), other), (Tensor(shape, dtype),))
 
 
-def cast(rng: Rng, dtype: str) -> Layer:
-    """Numbers into another type: of indices, masks and floats."""
-    if dtype == "int32":
-        kinds = ("int32", "float32") if rng.random() < 0.7 else ("bool", "float32")
-        return shapes.unary("cast", _index_shape(rng), *kinds)
-    return shapes.unary("cast", sizes.feature_map(rng), "float32", "int32")
+def _elementwise_axes(step: LayerStep) -> None:
+    rank = len(step.out_shape())
+    operands = [(slot, step.read(slot)) for slot in range(step.inputs)]
+    moving = [(slot, axes) for slot, axes in operands if not step.constant(slot)]
+    result: list[Size] = list(step.out_shape())
+    for place in range(1, rank + 1):
+        wide = step.out_shape()[-place]
+        total: Size | None = None
+        for _, axes in moving:
+            if place > len(axes):
+                continue
+            size = axes[-place]
+            if step.measure(size) != wide:
+                step.freeze(size)
+            else:
+                total = size if total is None else step.unify(total, size)
+        if total is None and wide > 1:
+            # Only constants are this long, such as a normalisation's scale: they will follow what they meet
+            # later.
+            total = step.unowned(wide)
+        if wide == 1 and total is not None and any(step.constant(s) for s, _ in operands):
+            step.freeze(total)
+            total = 1
+        result[-place] = wide if total is None else total
+    for slot, axes in operands:
+        if step.constant(slot):
+            given = [
+                result[place - len(axes)] if n == step.out_shape()[place - len(axes)] and n != 1 else n
+                for place, n in enumerate(step.shape(slot))
+            ]
+            if any(not isinstance(s, int) for s in given):
+                step.give(slot, given)
+    step.write(result)
 
 
-def quantize(rng: Rng, dtype: str) -> Layer:
-    """Floats into integers, or integers of one scale into those of another."""
-    source = dtype if rng.random() < 0.4 else "float32"
-    return shapes.unary("quantize", sizes.feature_map(rng), source, dtype)
+def _reference_binary(op: str, dtype: str, s: Sizes) -> Layer:
+    left = map_shape(s)
+    right = {"same shape": left, "per channel": (left[-1],), "single value": ()}[
+        s.get("operand", "same shape")
+    ]
+    return binary(op, left, right, s.get("activation", "none"), dtype, constant=right != left)
 
 
-def dequantize(rng: Rng, dtype: str) -> Layer:
-    """Integers into floats."""
-    return shapes.unary("dequantize", sizes.feature_map(rng), dtype, "float32")
+_REFERENCE = ReferenceLayers(
+    _reference_binary,
+    REFERENCE_MAPS,
+    {
+        **ON_MAPS,
+        "operand": ("same shape", "per channel", "single value"),
+        "activation": ("none", "relu", "relu6"),
+    },
+)
+_ADDED = (activation(0), quiet(1, "bool", "pot_scale_int16", True))
 
-
-def _index_shape(rng: Rng) -> tuple[int, ...]:
-    """Shape of indices and masks: a single one, a sequence, or a square of two sequences."""
-    kind = rng.random()
-    if kind < 0.3:
-        return ()
-    if kind < 0.7:
-        return 1, sizes.scaled(rng, 2, 4096)
-    steps = sizes.scaled(rng, 4, 256)
-    return 1, 1, steps, steps
+register_operator(
+    Operator(
+        "add",
+        FileFormat(11, _ADDED),
+        draws={
+            **drawn(_draw_binary("add"), float32=(165, 3), int8=(130, 3), int16=(80, 3)),
+            **drawn(_draw_index_binary("add"), int32=(20, 0)),
+        },
+        widths=_elementwise_axes,
+        features="binary",
+        row="binary",
+        events={"Add": 0.0},
+        reference=_REFERENCE,
+    )
+)
+register_operator(
+    Operator(
+        "mul",
+        FileFormat(21, (activation(0),)),
+        draws=drawn(_draw_binary("mul"), float32=(165, 4), int8=(120, 4), int16=(80, 4)),
+        widths=_elementwise_axes,
+        features="binary",
+        row="binary",
+        events={"Multiply": 0.0, "Invalid Unary Op": 0.1},
+        reference=_REFERENCE,
+    )
+)
+register_operator(
+    Operator(
+        "sub",
+        FileFormat(28, _ADDED),
+        draws=drawn(_draw_binary("sub"), float32=(60, 5), int8=(50, 26), int16=(30, 25)),
+        widths=_elementwise_axes,
+        features="binary",
+        row="binary",
+        events={"Subtract": 0.0},
+        reference=_REFERENCE,
+    )
+)
+register_operator(
+    Operator(
+        "div",
+        FileFormat(29, (activation(0),)),
+        draws=drawn(_draw_binary("div"), float32=(40, 39)),
+        widths=_elementwise_axes,
+        features="binary",
+        row="binary",
+        events={"Divide": 0.0},
+        reference=_REFERENCE,
+    )
+)
+register_operator(
+    Operator(
+        "maximum",
+        FileFormat(39),
+        Quantization(keeps_scale=True),
+        draws=drawn(_draw_binary("maximum"), float32=(35, 40), int8=(30, 27), int16=(35, 26)),
+        widths=_elementwise_axes,
+        features="binary",
+        row="binary",
+        events={"Maximum": 0.0},
+        reference=_REFERENCE,
+    )
+)
+register_operator(
+    Operator(
+        "minimum",
+        FileFormat(39),
+        Quantization(keeps_scale=True),
+        widths=_elementwise_axes,
+        features="binary",
+        row="binary",
+        events={"Minimum": 0.0},
+        reference=_REFERENCE,
+    )
+)
+register_operator(
+    Operator(
+        "squared_difference",
+        FileFormat(76),
+        draws=drawn(_draw_binary("squared_difference"), float32=(40, 41), int8=(30, 29)),
+        widths=_elementwise_axes,
+        features="binary",
+        row="binary",
+        events={"Squared Difference": 0.0},
+        reference=_REFERENCE,
+    )
+)
+register_operator(
+    Operator(
+        "pow",
+        FileFormat(56),
+        draws=drawn(_draw_binary("pow"), float32=(30, 42)),
+        widths=_elementwise_axes,
+        features="binary",
+        row="binary",
+        events={"Power": 0.0},
+    )
+)
+register_operator(
+    Operator(
+        "prelu",
+        draws=drawn(_draw_prelu, float32=(30, 43), int8=(25, 28), int16=(25, 27)),
+        widths=_elementwise_axes,
+        features="binary",
+        row="binary",
+        events={"PReLU": 0.0},
+    )
+)
+register_operator(
+    Operator(
+        "floor_div",
+        FileFormat(65),
+        widths=_elementwise_axes,
+        features="binary",
+        row="binary",
+    )
+)
+register_operator(
+    Operator(
+        "greater",
+        FileFormat(44),
+        draws=drawn(_draw_compare("greater"), float32=(20, 44), int8=(14, 31), int32=(25, 1)),
+        widths=_elementwise_axes,
+        features="binary",
+    )
+)
+register_operator(
+    Operator(
+        "logical_and",
+        FileFormat(62),
+        draws=drawn(_draw_logical("logical_and"), int32=(20, 2)),
+        widths=_elementwise_axes,
+        features="binary",
+    )
+)
+register_operator(
+    Operator(
+        "select_v2",
+        FileFormat(98),
+        Quantization(keeps_scale=True),
+        draws=drawn(_draw_select, float32=(24, 45), int8=(26, 30), int32=(15, 4), int16=(20, 28)),
+        widths=_elementwise_axes,
+        features="binary",
+    )
+)
+register_operator(
+    Operator(
+        "add_n",
+        widths=_elementwise_axes,
+        events={"Add": 0.1},
+    )
+)
+for _name, _options in (("floor_mod", 72), ("less", 41), ("equal", 53)):
+    register_operator(Operator(_name, FileFormat(_options), widths=_elementwise_axes, features="binary"))
+for _name, _options in (
+    ("greater_equal", 45),
+    ("less_equal", 46),
+    ("not_equal", 54),
+    ("logical_or", 60),
+    ("select", 47),
+    ("atan2", 0),
+):
+    register_operator(Operator(_name, FileFormat(_options), widths=_elementwise_axes))

@@ -1,218 +1,224 @@
-"""Random layers of what moves elements without computing: joins, cuts, repetitions, changes of order."""
+"""Tensors put together or repeated: concatenation, packing, tiling; and tensors made of sizes alone."""
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Sequence
 
-from profiler.network import Layer
-from profiler.operators import constructors as shapes
-from profiler.operators import data_movement as moves
-from profiler.operators import draw_sizes as sizes
-from profiler.operators.draw_sizes import Draw, Rng
-
-
-def pad(op: str) -> Draw:
-    """Rows and columns of zeros, or mirrored ones, around a plane; or steps before a sequence."""
-
-    def draw(rng: Rng, dtype: str) -> Layer:
-        if rng.random() < 0.15:
-            shape = sizes.sequence(rng)
-            before = int(rng.choice([2, 3, 4, 6, 8, 16]))
-            if op == "mirror_pad":
-                before = min(before, shape[1] - 1)
-            return shapes.pad(shape, ((0, 0), (before, 0), (0, 0)), dtype, op)
-        height, width = sizes.plane(rng)
-        before, after = (int(v) for v in rng.integers(0, 4, 2))
-        after = max(after, 1 - before)
-        if op == "mirror_pad":
-            height, width = max(height, 5), max(width, 5)
-        shape4 = (1, height, width, sizes.channels(rng, 1024))
-        return shapes.pad(shape4, ((0, 0), (before, after), (before, after), (0, 0)), dtype, op)
-
-    return draw
+from profiler.axes import LayerStep, Size, joined, no_axes, scaled
+from profiler.network import Layer, Param, Tensor
+from profiler.operators import sizes
+from profiler.operators.registry import (
+    TENSOR_TYPE_INT32,
+    FileFormat,
+    Operator,
+    Quantization,
+    ReferenceLayers,
+    Rng,
+    Shape,
+    Sizes,
+    StoredParam,
+    activation,
+    drawn,
+    number,
+    quiet,
+    register_operator,
+)
+from profiler.operators.sizes import REFERENCE_SIDES, reference_maps
 
 
-def concatenation(rng: Rng, dtype: str) -> Layer:
+def concatenation(shapes: Sequence[Shape], axis: int = -1, dtype: str = "float32") -> Layer:
+    """Concatenation of `shapes` along `axis`."""
+    axis %= len(shapes[0])
+    out = tuple(sum(s[i] for s in shapes) if i == axis else n for i, n in enumerate(shapes[0]))
+    inputs = tuple(Tensor(s, dtype) for s in shapes)
+    return Layer("concatenation", inputs, (Tensor(out, dtype),), {"axis": axis, "activation": "none"})
+
+
+def pack(count: int, shape: Shape, axis: int, dtype: str = "float32") -> Layer:
+    """`count` tensors of `shape` stacked along a new `axis`."""
+    out = (*shape[:axis], count, *shape[axis:])
+    params: dict[str, Param] = {"values_count": count, "axis": axis}
+    return Layer("pack", (Tensor(shape, dtype),) * count, (Tensor(out, dtype),), params)
+
+
+def tile(shape: Shape, multiples: Sequence[int], dtype: str = "float32") -> Layer:
+    """`shape` repeated along each axis."""
+    out = tuple(n * m for n, m in zip(shape, multiples, strict=True))
+    operands = (Tensor(shape, dtype), sizes.indices(len(shape)))
+    return Layer("tile", operands, (Tensor(out, dtype),), {"multiples": tuple(multiples)})
+
+
+def broadcast_to(shape: Shape, out: Shape, dtype: str = "float32") -> Layer:
+    """`shape` repeated up to `out`."""
+    return Layer("broadcast_to", (Tensor(shape, dtype), sizes.indices(len(out))), (Tensor(out, dtype),))
+
+
+def shape_of(shape: Shape, dtype: str = "float32") -> Layer:
+    """The sizes of a tensor, as integers."""
+    params: dict[str, Param] = {"output_type": TENSOR_TYPE_INT32}
+    return Layer("shape", (Tensor(shape, dtype),), (Tensor((len(shape),), "int32"),), params)
+
+
+def _draw_concatenation(rng: Rng, dtype: str) -> Layer:
     """Maps joined along their channels; now and then vectors, or sequences along their steps."""
     kind = rng.random()
     count = int(rng.choice([2, 2, 2, 3, 4, 4, 5, 6]))
     if dtype == "int32":
-        return shapes.concatenation([(sizes.scaled(rng, 1, 64),) for _ in range(count)], 0, dtype)
+        return concatenation([(sizes.scaled(rng, 1, 64),) for _ in range(count)], 0, dtype)
     if kind < 0.1:
-        return shapes.concatenation([(1, sizes.channels(rng, 1024)) for _ in range(count)], 1, dtype)
+        return concatenation([(1, sizes.channels(rng, 1024)) for _ in range(count)], 1, dtype)
     if kind < 0.2:
         features = sizes.channels(rng, 512)
         parts = [(1, sizes.scaled(rng, 1, 256), features) for _ in range(count)]
-        return shapes.concatenation(parts, 1, dtype)
+        return concatenation(parts, 1, dtype)
     height, width = sizes.plane(rng, 112)
-    return shapes.concatenation(
-        [(1, height, width, sizes.channels(rng, 512)) for _ in range(count)], 3, dtype
-    )
+    return concatenation([(1, height, width, sizes.channels(rng, 512)) for _ in range(count)], 3, dtype)
 
 
-def reshape(rng: Rng, dtype: str) -> Layer:
-    """The same elements as one row."""
-    shape = (sizes.scaled(rng, 1, 4096), 1) if dtype == "int32" else sizes.feature_map(rng)
-    return shapes.reshape(shape, (1, int(np.prod(shape))), dtype)
-
-
-def transpose(rng: Rng, dtype: str) -> Layer:
-    """Channels first, heads before steps, a matrix, or shuffled groups of channels."""
-    kind = rng.random()
-    if kind < 0.35:
-        height, width = sizes.plane(rng, 64)
-        perm = (0, 3, 1, 2) if rng.random() < 0.6 else (0, 2, 1, 3)
-        return shapes.transpose((1, height, width, sizes.channels(rng, 512)), perm, dtype)
-    if kind < 0.55:
-        perm3 = (0, 2, 1) if rng.random() < 0.6 else (1, 0, 2)
-        return shapes.transpose(sizes.sequence(rng, 256), perm3, dtype)
-    if kind < 0.65:
-        height, width = sizes.plane(rng, 56)
-        groups = int(rng.choice([2, 3, 4, 8]))
-        return shapes.transpose((1, height, width, groups, sizes.scaled(rng, 2, 128)), (0, 1, 2, 4, 3), dtype)
-    steps, heads = sizes.scaled(rng, 3, 256), int(rng.choice([1, 2, 4, 8]))
-    perm4 = (0, 2, 1, 3) if rng.random() < 0.6 else (0, 2, 3, 1)
-    return shapes.transpose((1, steps, heads, int(rng.choice([8, 16, 32, 64]))), perm4, dtype)
-
-
-def split(rng: Rng, dtype: str) -> Layer:
-    """Equal parts along the last axis (gates, heads) or the steps."""
-    shape = _split_shape(rng)
-    axis = len(shape) - 1 if rng.random() < 0.75 else max(1, len(shape) - 2)
-    parts = int(rng.choice([2, 3, 4, 4]))
-    shape = (*shape[:axis], parts * max(1, shape[axis] // parts), *shape[axis + 1 :])
-    return moves.split(shape, axis, parts, dtype)
-
-
-def _split_shape(rng: Rng) -> tuple[int, ...]:
-    return (1, sizes.scaled(rng, 8, 1024)) if rng.random() < 0.4 else sizes.feature_map(rng)
-
-
-def unpack(rng: Rng, dtype: str) -> Layer:
-    """The steps of a sequence one by one."""
-    steps, features = sizes.scaled(rng, 2, 64), sizes.channels(rng, 512)
-    shape, axis = ((steps, 1, features), 0) if rng.random() < 0.6 else ((1, steps, features), 1)
-    return moves.unpack(shape, axis, dtype)
-
-
-def pack(rng: Rng, dtype: str) -> Layer:
+def _draw_pack(rng: Rng, dtype: str) -> Layer:
     """Steps put together into a sequence; or a few indices."""
     if dtype == "int32":
-        return moves.pack(int(rng.integers(2, 5)), (), 0, dtype)
+        return pack(int(rng.integers(2, 5)), (), 0, dtype)
     axis = int(rng.choice([0, 1]))
-    return moves.pack(sizes.scaled(rng, 2, 64), (1, sizes.channels(rng, 512)), axis, dtype)
+    return pack(sizes.scaled(rng, 2, 64), (1, sizes.channels(rng, 512)), axis, dtype)
 
 
-def strided_slice(rng: Rng, dtype: str) -> Layer:
-    """One step of a sequence, a crop, every second position, or some of the channels."""
-    if dtype == "int32":
-        return moves.strided_slice((4,), ((int(rng.integers(0, 4)), 1, 1),), (0,), dtype)
-    kind = rng.random()
-    if kind < 0.35:
-        shape = sizes.sequence(rng)
-        step = int(rng.integers(0, shape[1]))
-        return moves.strided_slice(shape, ((0, 1, 1), (step, 1, 1), (0, shape[2], 1)), (1,), dtype)
-    if kind < 0.55:
-        shape = sizes.sequence(rng)
-        axis = int(rng.choice([1, 2]))
-        start = int(rng.integers(0, shape[axis]))
-        ranges = [(0, n, 1) for n in shape]
-        ranges[axis] = (start, shape[axis] - start, 1)
-        return moves.strided_slice(shape, ranges, (), dtype)
-    height, width = sizes.plane(rng, 112)
-    channels = sizes.channels(rng, 512)
-    whole = (0, channels, 1)
-    if kind < 0.75:
-        begin = int(rng.integers(0, 3))
-        inside = [
-            (min(begin, n - 1), max(1, n - begin - int(rng.integers(0, 3))), 1) for n in (height, width)
-        ]
-        inside = [(b, min(c, n - b), 1) for (b, c, _), n in zip(inside, (height, width), strict=True)]
-        return moves.strided_slice((1, height, width, channels), ((0, 1, 1), *inside, whole), (), dtype)
-    if kind < 0.85:
-        halves = [(0, -(-n // 2), 2) for n in (height, width)]
-        return moves.strided_slice((1, height, width, channels), ((0, 1, 1), *halves, whole), (), dtype)
-    start = int(rng.integers(0, channels))
-    ranges4 = ((0, 1, 1), (0, height, 1), (0, width, 1), (start, channels - start, 1))
-    return moves.strided_slice((1, height, width, channels), ranges4, (), dtype)
-
-
-def slice_(rng: Rng, dtype: str) -> Layer:
-    """A part along one axis."""
-    shape = sizes.feature_map(rng)
-    axis = int(rng.integers(1, len(shape)))
-    begin = int(rng.integers(0, shape[axis]))
-    return moves.slice_(shape, axis, begin, int(rng.integers(1, shape[axis] - begin + 1)), dtype)
-
-
-def gather(rng: Rng, dtype: str) -> Layer:
-    """Rows of a stored table (embedding), one step of a sequence, or positions of a map."""
-    if dtype == "int32":
-        return moves.gather((sizes.scaled(rng, 1, 64),), (), 0, dtype)
-    kind = rng.random()
-    if kind < 0.5:
-        table = (sizes.scaled(rng, 16, 4000), sizes.channels(rng, 512))
-        return moves.gather(table, (1, sizes.scaled(rng, 1, 512)), 0, dtype, table=True)
-    if kind < 0.75:
-        steps, features = sizes.scaled(rng, 2, 256), sizes.channels(rng, 1024)
-        return moves.gather((steps, 1, features), (), 0, dtype)
-    height, width = sizes.plane(rng, 64)
-    shape = (1, height, width, sizes.channels(rng, 256))
-    return moves.gather(shape, (sizes.scaled(rng, 1, 64),), int(rng.integers(1, 4)), dtype, stored=True)
-
-
-def tile(rng: Rng, dtype: str) -> Layer:
+def _draw_tile(rng: Rng, dtype: str) -> Layer:
     """Repetition: of a vector over a plane, or of rows and columns (upsampling)."""
     kind = rng.random()
     if kind < 0.4:
         height, width = sizes.plane(rng, 64)
-        return moves.tile((1, 1, 1, sizes.channels(rng, 512)), (1, height, width, 1), dtype)
+        return tile((1, 1, 1, sizes.channels(rng, 512)), (1, height, width, 1), dtype)
     if kind < 0.7:
         height, width = sizes.plane(rng, 64)
-        return moves.tile((1, height, 1, width, sizes.channels(rng, 128)), (1, 1, 2, 1, 1), dtype)
+        return tile((1, height, 1, width, sizes.channels(rng, 128)), (1, 1, 2, 1, 1), dtype)
     steps, features = sizes.scaled(rng, 2, 256), sizes.channels(rng, 512)
-    return moves.tile((1, steps, 1, features), (1, 1, int(rng.choice([2, 3, 4])), 1), dtype)
+    return tile((1, steps, 1, features), (1, 1, int(rng.choice([2, 3, 4])), 1), dtype)
 
 
-def broadcast_to(rng: Rng, dtype: str) -> Layer:
+def _draw_broadcast_to(rng: Rng, dtype: str) -> Layer:
     """Repetition up to a given shape."""
     height, width = sizes.plane(rng, 64)
     channels = sizes.channels(rng, 256)
     small = (1, 1, 1, channels) if rng.random() < 0.5 else (1, height, 1, channels)
-    return moves.broadcast_to(small, (1, height, width, channels), dtype)
+    return broadcast_to(small, (1, height, width, channels), dtype)
 
 
-def blocks(op: str) -> Draw:
-    """Positions into channels or batches, or back."""
-
-    def draw(rng: Rng, dtype: str) -> Layer:
-        block = int(rng.choice([2, 2, 2, 3, 4]))
-        height, width = (block * max(1, n // block) for n in sizes.plane(rng, 80))
-        channels = sizes.channels(rng, 256)
-        if op == "depth_to_space":
-            return moves.depth_to_space(
-                height // block, width // block, channels * block * block, block, dtype
-            )
-        if op == "space_to_depth":
-            return moves.space_to_depth(height, width, channels, block, dtype)
-        if op == "space_to_batch_nd":
-            return moves.space_to_batch_nd(height, width, channels, block, dtype)
-        return moves.batch_to_space_nd(height // block, width // block, channels, block, dtype)
-
-    return draw
-
-
-def one_hot(rng: Rng, dtype: str) -> Layer:
-    """Indices as rows with a single one."""
-    return moves.one_hot((1, sizes.scaled(rng, 1, 512)), sizes.scaled(rng, 2, 1024), dtype)
-
-
-def reverse(rng: Rng, dtype: str) -> Layer:
-    """A sequence or a map backwards along one axis."""
-    shape = sizes.feature_map(rng)
-    return moves.reverse(shape, int(rng.integers(1, len(shape))), dtype)
-
-
-def shape_of(rng: Rng, dtype: str) -> Layer:
+def _draw_shape_of(rng: Rng, dtype: str) -> Layer:
     """The sizes of a tensor."""
-    return moves.shape_of(sizes.feature_map(rng), "float32")
+    return shape_of(sizes.feature_map(rng), "float32")
+
+
+def _concatenation_axes(step: LayerStep) -> None:
+    rank, axis = len(step.out_shape()), step.layer.params.get("axis")
+    if not isinstance(axis, int) or any(len(step.shape(i)) != rank for i in range(step.inputs)):
+        return step.freeze_all()
+    operands = [step.read(slot) for slot in range(step.inputs)]
+    result: list[Size] = []
+    for place in range(rank):
+        sizes = [sizes[place] for sizes in operands]
+        if place == axis:
+            result.append(joined(step, sizes))
+            continue
+        total = sizes[0]
+        for size in sizes[1:]:
+            total = step.unify(total, size)
+        result.append(total)
+    step.write(result)
+
+
+def _pack_axes(step: LayerStep) -> None:
+    axis = step.layer.params.get("axis")
+    if not isinstance(axis, int) or not step.inputs:
+        return step.freeze_all()
+    total = step.read(0)
+    for slot in range(1, step.inputs):
+        total = [step.unify(a, b) for a, b in zip(total, step.read(slot), strict=True)]
+    step.write([*total[:axis], step.inputs, *total[axis:]])
+
+
+def _tile_axes(step: LayerStep) -> None:
+    sizes, multiples = step.read(0), step.layer.params.get("multiples")
+    if not isinstance(multiples, tuple) or len(multiples) != len(sizes):
+        return step.freeze_all()
+    step.write([scaled(s, outer=m) for s, m in zip(sizes, multiples, strict=True)])
+
+
+def _broadcast_to_axes(step: LayerStep) -> None:
+    sizes, shape = step.read(0), step.out_shape()
+    result: list[Size] = list(shape)
+    for place in range(1, len(sizes) + 1):
+        if step.measure(sizes[-place]) == shape[-place] != 1:
+            result[-place] = sizes[-place]
+        else:
+            step.freeze(sizes[-place])
+    step.write(result)
+
+
+def _reference_concatenation(op: str, dtype: str, s: Sizes) -> Layer:
+    # The result keeps its size whatever the number of parts.
+    return concatenation([(1, s["side"], s["side"], s["channels"] // s["inputs"])] * s["inputs"], 3, dtype)
+
+
+_KEEPS_SCALE = Quantization(keeps_scale=True)
+
+register_operator(
+    Operator(
+        "concatenation",
+        FileFormat(10, (number(0, "axis"), activation(1)), axis_of_output=True),
+        _KEEPS_SCALE,
+        draws=drawn(_draw_concatenation, float32=(90, 11), int8=(70, 10), int32=(15, 6), int16=(40, 10)),
+        widths=_concatenation_axes,
+        features="copy",
+        row="concatenation",
+        events={"Concatenate": 0.0, "Copy": 0.0},
+        reference=ReferenceLayers(
+            _reference_concatenation,
+            reference_maps((8, 192), (14, 96), (28, 96), inputs=2),
+            {"inputs": (2, 3, 4, 6), "side": REFERENCE_SIDES, "channels": (12, 24, 48, 96, 144, 192, 240)},
+        ),
+    )
+)
+register_operator(
+    Operator(
+        "pack",
+        FileFormat(59, (number(0, "values_count"), number(1, "axis")), axis_of_output=True),
+        _KEEPS_SCALE,
+        draws=drawn(_draw_pack, float32=(18, 57), int8=(18, 46), int32=(15, 8), int16=(25, 37)),
+        widths=_pack_axes,
+        features="copy",
+        events={"Copy": 0.5},
+    )
+)
+register_operator(
+    Operator(
+        "tile",
+        FileFormat(51, stored=(StoredParam(1, "multiples"),)),
+        _KEEPS_SCALE,
+        draws=drawn(_draw_tile, float32=(30, 59), int8=(25, 48), int16=(25, 39)),
+        widths=_tile_axes,
+        features="copy",
+    )
+)
+register_operator(
+    Operator(
+        "broadcast_to",
+        FileFormat(104, computed={1: lambda layer: layer.outputs[0].shape}, version=2),
+        _KEEPS_SCALE,
+        draws=drawn(_draw_broadcast_to, float32=(18, 60)),
+        widths=_broadcast_to_axes,
+        features="copy",
+    )
+)
+register_operator(
+    Operator(
+        "shape",
+        FileFormat(55, (quiet(0, "byte", "output_type"),)),
+        draws=drawn(_draw_shape_of, int32=(12, 10)),
+        widths=no_axes,
+        features="copy",
+    )
+)
+register_operator(Operator("rank", widths=no_axes))
+register_operator(Operator("fill", features="copy"))
+register_operator(Operator("range", features="copy"))

@@ -1,138 +1,208 @@
-"""Random layers of what multiplies by weights or by another matrix: most of the time of most networks."""
+"""Products of matrices: fully connected layers and products of two computed matrices."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from profiler.network import Layer
-from profiler.operators import constructors as shapes
-from profiler.operators import draw_sizes as sizes
-from profiler.operators.draw_sizes import Rng
+from profiler.axes import LayerStep, Size, scaled
+from profiler.network import Layer, Param, Tensor
+from profiler.operators import sizes
+from profiler.operators.number_type import bias_dtype, data_dtype, weight_dtype
+from profiler.operators.registry import (
+    FileFormat,
+    Operator,
+    Quantization,
+    ReferenceLayers,
+    Rng,
+    Shape,
+    Sizes,
+    activation,
+    asymmetric,
+    drawn,
+    flag,
+    quiet,
+    register_operator,
+)
+from profiler.operators.sizes import REFERENCE_SIDES, REFERENCE_WIDTHS
 
 
-def conv(rng: Rng, dtype: str) -> Layer:
-    """A convolution of a plane or, now and then, of a sequence."""
-    if rng.random() < 0.06:
-        return _conv_1d(rng, dtype)
-    pointwise = rng.random() < 0.5
-    kernel = (1, 1) if pointwise else sizes.window(rng)
-    height, width = sizes.plane(rng)
-    stem = not pointwise and rng.random() < 0.12
-    in_channels = int(rng.choice([1, 2, 3, 4])) if stem else sizes.channels(rng)
-    out_channels = sizes.channels(rng, 128 if stem else 2048)
-    strided = rng.random() < (0.1 if pointwise else 0.25)
-    stride = (2, 2) if strided else (1, 1)
-    dilation = _dilation(rng) if not pointwise and not strided and rng.random() < 0.06 else (1, 1)
-    padding = "same" if rng.random() < 0.75 else "valid"
-    height, width = _at_least(height, width, kernel, dilation)
-    activation = str(rng.choice(sizes.ACTIVATIONS))
-    return shapes.conv_2d(
-        height, width, in_channels, out_channels, kernel, stride, dilation, padding, activation, dtype
+def fully_connected(
+    inputs: int,
+    outputs: int,
+    rows: int = 1,
+    activation: str = "none",
+    dtype: str = "float32",
+    bias: bool = True,
+) -> Layer:
+    """A fully connected layer over ``[rows, inputs]``."""
+    data = data_dtype(dtype)
+    operands = [Tensor((rows, inputs), data), Tensor((outputs, inputs), weight_dtype(dtype), True)]
+    if bias:
+        operands.append(Tensor((outputs,), bias_dtype(dtype), True))
+    params: dict[str, Param] = {"activation": activation}
+    return Layer("fully_connected", tuple(operands), (Tensor((rows, outputs), data),), params)
+
+
+def batch_matmul(
+    batch: Shape, rows: int, inner: int, columns: int, adj_y: bool = False, dtype: str = "float32"
+) -> Layer:
+    """``[*batch, rows, inner] @ [*batch, inner, columns]``; with `adj_y` the right operand is stored transposed."""
+    right = (*batch, columns, inner) if adj_y else (*batch, inner, columns)
+    return Layer(
+        "batch_matmul",
+        (Tensor((*batch, rows, inner), dtype), Tensor(right, dtype)),
+        (Tensor((*batch, rows, columns), dtype),),
+        {"adj_x": False, "adj_y": adj_y},
     )
 
 
-def _conv_1d(rng: Rng, dtype: str) -> Layer:
-    """What converters make of a 1-D convolution: height 1."""
-    kernel = (1, int(rng.choice([1, 2, 3, 3, 5, 7, 9, 16])))
-    dilation = (1, int(rng.choice([1, 1, 1, 2, 4, 8])))
-    stride = (1, 2) if dilation == (1, 1) and rng.random() < 0.25 else (1, 1)
-    height, width = _at_least(1, sizes.scaled(rng, 8, 4096), kernel, dilation)
-    padding = "same" if rng.random() < 0.5 else "valid"
-    activation = str(rng.choice(sizes.ACTIVATIONS))
-    return shapes.conv_2d(
-        height, width, sizes.channels(rng, 512), sizes.channels(rng, 512), kernel, stride, dilation, padding, activation, dtype
-    )  # fmt: skip
-
-
-def _dilation(rng: Rng) -> tuple[int, int]:
-    rate = int(rng.choice([2, 2, 2, 3, 4, 6]))
-    return rate, rate
-
-
-def _at_least(
-    height: int, width: int, kernel: tuple[int, int], dilation: tuple[int, int] = (1, 1)
-) -> tuple[int, int]:
-    """A plane that the kernel fits in."""
-    return max(height, (kernel[0] - 1) * dilation[0] + 1), max(width, (kernel[1] - 1) * dilation[1] + 1)
-
-
-def grouped(rng: Rng, dtype: str) -> Layer:
-    """A convolution in groups, each of which sees its own channels only (ResNeXt, ShuffleNet)."""
-    groups = int(rng.choice([2, 2, 3, 4, 4, 8, 16, 32]))
-    per_group, out_per_group = (sizes.scaled(rng, 2, max(2, 512 // groups)) for _ in range(2))
-    kernel = (1, 1) if rng.random() < 0.4 else (3, 3) if rng.random() < 0.8 else (5, 5)
-    height, width = _at_least(*sizes.plane(rng, 112), kernel)
-    stride = (2, 2) if rng.random() < 0.2 else (1, 1)
-    activation = str(rng.choice(sizes.ACTIVATIONS))
-    return shapes.grouped_conv_2d(
-        height, width, groups, groups * per_group, groups * out_per_group, kernel, stride, activation=activation, dtype=dtype
-    )  # fmt: skip
-
-
-def depthwise(rng: Rng, dtype: str) -> Layer:
-    """A depthwise convolution."""
-    kernel = sizes.window(rng)
-    height, width = sizes.plane(rng, 160)
-    stride = (2, 2) if rng.random() < 0.3 else (1, 1)
-    padding = "same" if rng.random() < 0.75 else "valid"
-    activation = str(rng.choice(sizes.ACTIVATIONS))
-    channels, multiplier, dilation = sizes.channels(rng), 1, (1, 1)
-    kind = rng.random()
-    if kind < 0.03:  # what becomes of a convolution over one or a few channels
-        channels, multiplier = int(rng.choice([1, 1, 2, 3, 4, 8])), int(rng.choice([2, 4, 8, 16]))
-    elif kind < 0.07 and stride == (1, 1):
-        dilation = _dilation(rng)
-    elif kind < 0.1:  # of a sequence
-        kernel, stride, height, width = (1, int(rng.integers(2, 16))), (1, 1), 1, sizes.scaled(rng, 8, 2048)
-    height, width = _at_least(height, width, kernel, dilation)
-    return shapes.depthwise_conv_2d(
-        height, width, channels, kernel, stride, dilation, padding, activation, dtype, multiplier
-    )
-
-
-def fully_connected(rng: Rng, dtype: str) -> Layer:
+def _draw_fully_connected(rng: Rng, dtype: str) -> Layer:
     """A product with stored weights, of one row or many."""
     rows = 1 if rng.random() < 0.7 else int(np.exp(rng.uniform(0, np.log(256))))
     activation = str(rng.choice(["none", "none", "relu"]))
-    return shapes.fully_connected(
-        sizes.channels(rng, 4096), sizes.channels(rng, 4096), rows, activation, dtype
-    )
+    return fully_connected(sizes.channels(rng, 4096), sizes.channels(rng, 4096), rows, activation, dtype)
 
 
-def transpose_conv(rng: Rng, dtype: str) -> Layer:
-    """A transposed convolution, as decoders have it: stride as wide as the kernel or half of it."""
-    height, width = sizes.plane(rng, 64)
-    kernel = int(rng.choice([2, 3, 4]))
-    window, stride = (kernel, kernel), (2, 2)
-    if rng.random() < 0.2:
-        height, width, window, stride = 1, sizes.scaled(rng, 4, 512), (1, kernel), (1, 2)
-    elif rng.random() < 0.1:
-        stride = (1, 1)
-    padding = "same" if rng.random() < 0.7 else "valid"
-    return shapes.transpose_conv(
-        height, width, sizes.channels(rng, 512), sizes.channels(rng, 512), window, stride, padding, dtype
-    )
-
-
-def batch_matmul(rng: Rng, dtype: str) -> Layer:
+def _draw_batch_matmul(rng: Rng, dtype: str) -> Layer:
     """A product of two computed matrices, once per attention head."""
     heads = int(rng.choice([1, 2, 4, 8]))
     rows, columns = (int(np.exp(rng.uniform(1, np.log(256)))) for _ in range(2))
     inner = int(rng.choice([8, 16, 32, 64, 128]))
     if rng.random() < 0.4:  # scores by values: the sum runs over the steps
         inner, columns = columns, inner
-    return shapes.batch_matmul((1, heads), rows, inner, columns, bool(rng.random() < 0.5), dtype)
+    return batch_matmul((1, heads), rows, inner, columns, bool(rng.random() < 0.5), dtype)
 
 
-def loop(rng: Rng, dtype: str) -> Layer:
-    """The turning of a recurrent layer: its sequence, its results, one or two states."""
-    steps, features, units = sizes.scaled(rng, 2, 128), sizes.scaled(rng, 2, 256), sizes.scaled(rng, 4, 256)
-    results = (steps, 1, units) if rng.random() < 0.5 else (1, 1, units)
-    states = [(1, units)] * int(rng.integers(1, 5))
-    return shapes.loop(steps, [results, *states, (steps, 1, features)])
+def _fully_connected_axes(step: LayerStep) -> None:
+    """Units are chosen; the last axes of the input, flattened, are what the weights read."""
+    if step.inputs < 2 or not step.constant(1) or len(step.shape(1)) != 2:
+        return step.freeze_all()
+    units, features = step.shape(1)
+    sizes = step.read(0)
+    inner = _flattened(step, sizes, features)
+    if inner is None:
+        return step.freeze_all()
+    for size in sizes[:-1] if step.layer.params.get("keep_num_dims") else ():
+        step.freeze(size)
+    chosen = step.choose(units)
+    step.give(1, [chosen, inner])
+    step.give(2, [chosen])
+    step.write([*step.out_shape()[:-1], chosen])
 
 
-def lstm(rng: Rng, dtype: str) -> Layer:
-    """A fused LSTM over a sequence."""
-    steps, features, units = (int(np.exp(rng.uniform(np.log(2), np.log(m)))) for m in (64, 160, 160))
-    return shapes.lstm(steps, features, units, dtype=dtype)
+def _flattened(step: LayerStep, sizes: list[Size], features: int) -> Size | None:
+    """The last axes, taken together, that hold `features` elements; the others must be fixed."""
+    total: Size = 1
+    for place in range(len(sizes) - 1, -1, -1):
+        size = sizes[place]
+        if isinstance(total, int):
+            total = scaled(size, inner=total)
+        elif isinstance(size, int):
+            total = scaled(total, outer=size)
+        else:
+            return None
+        if step.measure(total) == features:
+            for other in sizes[:place]:
+                step.freeze(other)
+            return total
+    return None
+
+
+def _batch_matmul_axes(step: LayerStep) -> None:
+    """Products of two layers tie what they sum over; stored columns are free to choose."""
+    if step.inputs != 2 or len(step.shape(0)) < 2 or len(step.shape(1)) < 2:
+        return step.freeze_all()
+    left, right = step.read(0), step.read(1)
+    if step.layer.params.get("adj_x"):
+        left[-2:] = left[:-3:-1]
+    transposed = bool(step.layer.params.get("adj_y"))
+    if transposed:
+        right[-2:] = right[:-3:-1]
+    result: list[Size] = list(step.out_shape())
+    for place in range(3, len(result) + 1):
+        for axes in (left, right):
+            if place <= len(axes) and not isinstance(axes[-place], int):
+                same = step.measure(axes[-place]) == result[-place]
+                result[-place] = (
+                    step.unify(result[-place], axes[-place]) if same else step.freeze(axes[-place])
+                )
+    if step.constant(1) and all(isinstance(s, int) for s in right[:-2]):
+        columns = step.choose(step.measure(right[-1]))
+        step.give(1, [*right[:-2], columns, left[-1]] if transposed else [*right[:-2], left[-1], columns])
+        step.write([*result[:-2], left[-2], columns])
+        return None
+    step.unify(left[-1], right[-2])
+    step.write([*result[:-2], left[-2], right[-1]])
+    return None
+
+
+def _reference_fully_connected(op: str, dtype: str, s: Sizes) -> Layer:
+    return fully_connected(
+        s["in_channels"], s["out_channels"], s.get("rows", 1), s.get("activation", "none"), dtype
+    )
+
+
+def _reference_batch_matmul(op: str, dtype: str, s: Sizes) -> Layer:
+    return batch_matmul((1, s["heads"]), s["rows"], s["inner"], s["columns"], dtype=dtype)
+
+
+register_operator(
+    Operator(
+        "fully_connected",
+        FileFormat(
+            8,
+            (
+                activation(0),
+                quiet(1, "byte", "weights_format"),
+                quiet(2, "bool", "keep_num_dims", False),
+                asymmetric(3),
+                quiet(4, "byte", "quantized_bias_type"),
+            ),
+            dynamic_params={"asymmetric_quantize_inputs": True},
+        ),
+        Quantization(channel_axis=0),
+        drawn(_draw_fully_connected, float32=(260, 2), int8=(160, 2), dynamic_int8=(120, 2), int16=(130, 2)),
+        widths=_fully_connected_axes,
+        features="matrix",
+        row="matrix",
+        events={"Fully Connected": 0.0, "Dynamic Fully Connected": 0.0, "Batch Matrix Multiply": 0.1},
+        reference=ReferenceLayers(
+            _reference_fully_connected,
+            [
+                {"in_channels": inside, "out_channels": outside, "rows": 1}
+                for inside, outside in ((64, 64), (256, 128), (512, 128), (512, 512), (1024, 128))
+            ],
+            {
+                "out_channels": (*REFERENCE_WIDTHS, 512, 1024),
+                "in_channels": (*REFERENCE_WIDTHS, 512, 1024),
+                "rows": (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 24, 32, 48, 64),
+                "activation": ("none", "relu"),
+            },
+        ),
+    )
+)
+register_operator(
+    Operator(
+        "batch_matmul",
+        FileFormat(101, (flag(0, "adj_x"), flag(1, "adj_y"), asymmetric(2))),
+        # XNNPACK multiplies int8 matrices only where the zero point is 0, which in networks it is not.
+        Quantization(zero_point=3),
+        drawn(_draw_batch_matmul, float32=(80, 17), int8=(50, 23), int16=(40, 23)),
+        widths=_batch_matmul_axes,
+        features="matrix",
+        events={"Batch Matrix Multiply": 0.0, "Dynamic Fully Connected": 0.1, "Fully Connected": 0.5},
+        reference=ReferenceLayers(
+            _reference_batch_matmul,
+            [
+                {"heads": heads, "rows": rows, "inner": inner, "columns": rows}
+                for heads, rows, inner in ((4, 64, 32), (8, 32, 64), (4, 128, 16))
+            ],
+            {
+                "rows": REFERENCE_SIDES[3:],
+                "inner": (8, 16, 32, 64, 128),
+                "columns": REFERENCE_WIDTHS[5:29],
+                "heads": (1, 2, 4, 8),
+            },
+        ),
+    )
+)

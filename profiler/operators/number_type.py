@@ -8,15 +8,26 @@ from profiler.network import (
     Network,
     Tensor,
 )
-from profiler.operators.constructors import (
-    bias_dtype,
-    data_dtype,
-    weight_dtype,
-)
+from profiler.operators.registry import operator
 
 NUMBER_TYPES = ("float32", "dynamic_int8", "int8", "int16")
 _BRIDGES = frozenset({"quantize", "dequantize"})
 """What stands between number types and has nothing to do where there is one only."""
+
+
+def weight_dtype(dtype: str) -> str:
+    """Type in which weights are stored where the arithmetic is `dtype`."""
+    return {"float32": "float32", "dynamic_int8": "int8", "int8": "int8", "int16": "int8"}[dtype]
+
+
+def data_dtype(dtype: str) -> str:
+    """Type of activations where the arithmetic is `dtype`."""
+    return "float32" if dtype == "dynamic_int8" else dtype
+
+
+def bias_dtype(dtype: str) -> str:
+    """Type of the bias where the arithmetic is `dtype`."""
+    return {"float32": "float32", "dynamic_int8": "float32", "int8": "int32", "int16": "int64"}[dtype]
 
 
 def with_dtype(layer: Layer, dtype: str) -> Layer | None:
@@ -42,8 +53,10 @@ def with_dtype(layer: Layer, dtype: str) -> Layer | None:
     if dtype == "dynamic_int8" and layer.op not in WEIGHTED:
         return with_dtype(layer, "float32")
     inputs, outputs = tuple(map(changed, layer.inputs)), tuple(map(changed, layer.outputs))
-    if layer.op == "transpose_conv":
-        inputs = (layer.inputs[0], *inputs[1:])
+    if layer.op in WEIGHTED:
+        # Operands that follow from shapes are no weights.
+        shapes = operator(layer.op).file.computed
+        inputs = tuple(layer.inputs[i] if i in shapes else tensor for i, tensor in enumerate(inputs))
     return Layer(layer.op, inputs, outputs, layer.params, layer.name, layer.index, layer.repeat)
 
 

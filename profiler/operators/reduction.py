@@ -1,56 +1,73 @@
-"""Random layers of what makes few numbers of many, or works along an axis: reductions, softmax, pooling, resizing."""
+"""Operators that work along an axis: reductions, softmax and other normalisation, running sums."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
 
-from profiler.network import Layer
-from profiler.operators import constructors as shapes
-from profiler.operators import data_movement as moves
-from profiler.operators import draw_sizes as sizes
-from profiler.operators.draw_sizes import Draw, Rng
+from profiler.axes import LayerStep, keep_axes
+from profiler.network import Layer, Param, Tensor
+from profiler.operators import sizes
+from profiler.operators.activation import unary
+from profiler.operators.registry import (
+    AXES,
+    TENSOR_TYPE_INT64,
+    Draw,
+    FileFormat,
+    Operator,
+    Quantization,
+    ReferenceLayers,
+    Rng,
+    Shape,
+    Sizes,
+    StoredParam,
+    activation,
+    drawn,
+    flag,
+    fraction,
+    number,
+    quiet,
+    register_operator,
+)
+from profiler.operators.sizes import ON_MAPS, map_shape, reference_maps
 
 
-def softmax(op: str) -> Draw:
-    """Rows of scores: of one classification, or of every step and head."""
-
-    def draw(rng: Rng, dtype: str) -> Layer:
-        rows = 1 if rng.random() < 0.5 else int(np.exp(rng.uniform(0, np.log(2000))))
-        columns = max(2, round(float(np.exp(rng.uniform(0.5, np.log(2000))))))
-        return shapes.unary(op, (rows, columns), dtype)
-
-    return draw
-
-
-def pool(op: str) -> Draw:
-    """Pooling, for averages also over the whole plane."""
-
-    def draw(rng: Rng, dtype: str) -> Layer:
-        height, width = sizes.plane(rng, 128)
-        kind = rng.random()
-        if op == "average_pool_2d" and kind < 0.35:  # the global pooling of many networks
-            height, width = min(height, 32), min(width, 32)
-            return shapes.pool_2d(
-                op, height, width, sizes.channels(rng), (height, width), (height, width), "valid", dtype
-            )
-        kernel = (
-            (2, 2)
-            if kind < 0.65
-            else (3, 3)
-            if kind < 0.9
-            else (int(rng.integers(1, 6)), int(rng.integers(1, 6)))
-        )
-        stride = kernel if kind < 0.65 else (2, 2) if kind < 0.8 else (1, 1)
-        padding = "same" if rng.random() < 0.5 else "valid"
-        if kind < 0.4 and rng.random() < 0.25:  # of a sequence
-            height, width, kernel, stride = 1, sizes.scaled(rng, 8, 2048), (1, 2), (1, 2)
-        height, width = max(height, kernel[0]), max(width, kernel[1])
-        return shapes.pool_2d(op, height, width, sizes.channels(rng, 1024), kernel, stride, padding, dtype)
-
-    return draw
+def reduce(
+    op: str, shape: Shape, axes: Sequence[int], keep_dims: bool = False, dtype: str = "float32"
+) -> Layer:
+    """A reduction (``mean``, ``sum``, ``reduce_max``) of `shape` over `axes`."""
+    wanted = {axis % len(shape) for axis in axes}
+    out = tuple(1 if i in wanted else n for i, n in enumerate(shape) if keep_dims or i not in wanted)
+    return Layer(
+        op,
+        (Tensor(shape, dtype), Tensor((len(wanted),), "int32", True)),
+        (Tensor(out, dtype),),
+        {"axes": tuple(sorted(wanted)), "keep_dims": keep_dims},
+    )
 
 
-def reduction(op: str) -> Draw:
+def arg_max(shape: Shape, dtype: str = "float32") -> Layer:
+    """Place of the largest along the last axis."""
+    operands = (Tensor(shape, dtype), sizes.indices())
+    params: dict[str, Param] = {"axis": len(shape) - 1, "output_type": TENSOR_TYPE_INT64}
+    return Layer("arg_max", operands, (Tensor(shape[:-1], "int64"),), params)
+
+
+def cumsum(shape: Shape, axis: int, dtype: str = "float32") -> Layer:
+    """Running sums along `axis`."""
+    params: dict[str, Param] = {"axis": axis, "exclusive": False, "reverse": False}
+    return Layer("cumsum", (Tensor(shape, dtype), sizes.indices()), (Tensor(shape, dtype),), params)
+
+
+def top_k(rows: int, columns: int, k: int, dtype: str = "float32") -> Layer:
+    """The `k` largest of each row and their places."""
+    outputs = (Tensor((rows, k), dtype), Tensor((rows, k), "int32"))
+    return Layer("topk_v2", (Tensor((rows, columns), dtype), sizes.indices()), outputs, {"k": k})
+
+
+def _draw_reduction(op: str) -> Draw:
     """Over the plane, over the steps of a sequence, or over the channels (normalisation)."""
 
     def draw(rng: Rng, dtype: str) -> Layer:
@@ -58,50 +75,197 @@ def reduction(op: str) -> Draw:
         if kind < 0.65:
             height, width = sizes.plane(rng, 112)
             shape = (1, height, width, sizes.channels(rng))
-            return shapes.reduce(op, shape, (1, 2), rng.random() < 0.5, dtype)
+            return reduce(op, shape, (1, 2), rng.random() < 0.5, dtype)
         if kind < 0.8:
             height, width = sizes.plane(rng, 64)
-            return shapes.reduce(op, (1, height, width, sizes.channels(rng, 1024)), (3,), True, dtype)
+            return reduce(op, (1, height, width, sizes.channels(rng, 1024)), (3,), True, dtype)
         steps = max(2, int(np.exp(rng.uniform(0, np.log(256)))))
         axis = 1 if kind < 0.88 else 2
         keep = axis == 2 and rng.random() < 0.8
-        return shapes.reduce(op, (1, steps, sizes.channels(rng, 1024)), (axis,), keep, dtype)
+        return reduce(op, (1, steps, sizes.channels(rng, 1024)), (axis,), keep, dtype)
 
     return draw
 
 
-def arg_max(rng: Rng, dtype: str) -> Layer:
+def _draw_softmax(op: str) -> Draw:
+    """Rows of scores: of one classification, or of every step and head."""
+
+    def draw(rng: Rng, dtype: str) -> Layer:
+        rows = 1 if rng.random() < 0.5 else int(np.exp(rng.uniform(0, np.log(2000))))
+        columns = max(2, round(float(np.exp(rng.uniform(0.5, np.log(2000))))))
+        return unary(op, (rows, columns), dtype)
+
+    return draw
+
+
+def _draw_arg_max(rng: Rng, dtype: str) -> Layer:
     """The place of the largest, along the last axis."""
     shape = sizes.feature_map(rng)
     shape = (shape[0], sizes.scaled(rng, 1, 64), *shape[1:]) if len(shape) == 2 else shape
-    return moves.arg_max(shape, dtype)
+    return arg_max(shape, dtype)
 
 
-def cumsum(rng: Rng, dtype: str) -> Layer:
+def _draw_cumsum(rng: Rng, dtype: str) -> Layer:
     """Running sums."""
     shape = sizes.sequence(rng)
-    return moves.cumsum(shape, int(rng.choice([1, 2])), dtype)
+    return cumsum(shape, int(rng.choice([1, 2])), dtype)
 
 
-def top_k(rng: Rng, dtype: str) -> Layer:
+def _draw_top_k(rng: Rng, dtype: str) -> Layer:
     """The largest of each row."""
     columns = sizes.scaled(rng, 8, 4000)
     rows = 1 if rng.random() < 0.6 else sizes.scaled(rng, 1, 200)
-    return moves.top_k(rows, columns, min(columns, int(rng.choice([1, 3, 5, 10, 32]))), dtype)
+    return top_k(rows, columns, min(columns, int(rng.choice([1, 3, 5, 10, 32]))), dtype)
 
 
-def resize(op: str) -> Draw:
-    """Larger planes, mostly by a whole factor."""
+def _reduce_axes(step: LayerStep) -> None:
+    sizes, axes, axis = step.read(0), step.layer.params.get("axes"), step.layer.params.get("axis")
+    if isinstance(axis, int):
+        axes = (axis,)
+    if not isinstance(axes, tuple):
+        return step.freeze_all()
+    keep = bool(step.layer.params.get("keep_dims"))
+    step.write([1 if i in axes else s for i, s in enumerate(sizes) if keep or i not in axes])
 
-    def draw(rng: Rng, dtype: str) -> Layer:
-        height, width = sizes.plane(rng, 80)
-        scale = int(rng.choice([2, 2, 2, 3, 4]))
-        if rng.random() < 0.25:
-            return shapes.resize(
-                op, height, width, sizes.channels(rng, 512), sizes.side(rng, 160), sizes.side(rng, 160), dtype
-            )
-        return shapes.resize(
-            op, height, width, sizes.channels(rng, 512), height * scale, width * scale, dtype
-        )
 
-    return draw
+def _reference_reduce(op: str, dtype: str, s: Sizes) -> Layer:
+    return reduce(op, map_shape(s), (1, 2), dtype=dtype)
+
+
+def _reference_softmax(op: str, dtype: str, s: Sizes) -> Layer:
+    return unary(op, (s["rows"], s["columns"]), dtype)
+
+
+_REDUCER = FileFormat(27, (flag(0, "keep_dims"),), stored=AXES)
+_REDUCED = ReferenceLayers(_reference_reduce, reference_maps((7, 256), (14, 96), (28, 64), (32, 32)), ON_MAPS)
+_SOFTMAX = ReferenceLayers(
+    _reference_softmax,
+    [{"rows": rows, "columns": columns} for rows, columns in ((1, 1000), (16, 100), (64, 64))],
+    {"rows": (1, 2, 4, 8, 16, 32, 64, 128, 256), "columns": (2, 5, 10, 20, 50, 100, 200, 500, 1000)},
+)
+_KEEPS_SCALE = Quantization(keeps_scale=True)
+_ARG = FileFormat(40, (quiet(0, "byte", "output_type"),), stored=(StoredParam(1, "axis", "axis"),))
+
+register_operator(
+    Operator(
+        "mean",
+        _REDUCER,
+        draws=drawn(_draw_reduction("mean"), float32=(100, 8), int8=(80, 7), int16=(60, 7)),
+        widths=_reduce_axes,
+        features="reduction",
+        row="reduction",
+        events={"Mean": 0.0, "Global Average Pooling": 0.0, "Mean Squared": 0.0, "Average Pooling": 0.1},
+        reference=_REDUCED,
+    )
+)
+register_operator(
+    Operator(
+        "sum",
+        _REDUCER,
+        draws=drawn(_draw_reduction("sum"), float32=(40, 47), int8=(30, 41), int16=(35, 32)),
+        widths=_reduce_axes,
+        features="reduction",
+        row="reduction",
+        events={"Sum": 0.0, "Global Sum Pooling": 0.0},
+        reference=_REDUCED,
+    )
+)
+register_operator(
+    Operator(
+        "reduce_max",
+        _REDUCER,
+        _KEEPS_SCALE,
+        draws=drawn(_draw_reduction("reduce_max"), float32=(40, 48), int8=(30, 42), int16=(30, 33)),
+        widths=_reduce_axes,
+        features="reduction",
+        row="reduction",
+        events={"Reduce Max": 0.0},
+        reference=_REDUCED,
+    )
+)
+register_operator(
+    Operator(
+        "reduce_min",
+        _REDUCER,
+        _KEEPS_SCALE,
+        widths=_reduce_axes,
+        row="reduction",
+        events={"Reduce Min": 0.0},
+    )
+)
+for _name in ("reduce_prod", "reduce_any", "reduce_all"):
+    register_operator(Operator(_name, _REDUCER, widths=_reduce_axes))
+register_operator(
+    Operator(
+        "arg_max",
+        _ARG,
+        draws=drawn(_draw_arg_max, float32=(30, 49)),
+        widths=_reduce_axes,
+        features="reduction",
+    )
+)
+register_operator(
+    Operator(
+        "arg_min",
+        replace(_ARG, options=57),
+        widths=_reduce_axes,
+    )
+)
+register_operator(
+    Operator(
+        "softmax",
+        FileFormat(9, (fraction(0, "beta"),), usual_params={"beta": 1.0}),
+        Quantization(fixed={"int8": (1 / 256, -128), "int16": (1 / 32768, 0)}),
+        draws=drawn(_draw_softmax("softmax"), float32=(60, 9), int8=(40, 8), int16=(30, 8)),
+        widths=keep_axes,
+        features="softmax",
+        events={"Softmax": 0.0},
+        reference=_SOFTMAX,
+    )
+)
+register_operator(
+    Operator(
+        "log_softmax",
+        FileFormat(36),
+        Quantization(fixed={"int8": (16 / 256, 127)}),
+        draws=drawn(_draw_softmax("log_softmax"), float32=(20, 50)),
+        widths=keep_axes,
+        features="softmax",
+        reference=_SOFTMAX,
+    )
+)
+register_operator(
+    Operator(
+        "cumsum",
+        FileFormat(102, (flag(0, "exclusive"), flag(1, "reverse")), stored=(StoredParam(1, "axis", "axis"),)),
+        _KEEPS_SCALE,
+        draws=drawn(_draw_cumsum, float32=(25, 51)),
+        widths=keep_axes,
+        features="reduction",
+    )
+)
+register_operator(
+    Operator(
+        "topk_v2",
+        FileFormat(34, stored=(StoredParam(1, "k", "scalar"),)),
+        _KEEPS_SCALE,
+        draws=drawn(_draw_top_k, float32=(25, 52)),
+        features="reduction",
+    )
+)
+register_operator(
+    Operator(
+        "l2_normalization",
+        FileFormat(12, (activation(0),)),
+        Quantization(fixed={"int8": (1 / 128, 0)}),
+        widths=keep_axes,
+        features="reduction",
+    )
+)
+register_operator(
+    Operator(
+        "local_response_normalization",
+        FileFormat(13, (number(0, "radius"), fraction(1, "bias"), fraction(2, "alpha"), fraction(3, "beta"))),
+        widths=keep_axes,
+    )
+)

@@ -1,15 +1,361 @@
-"""What can be measured: how many probes each operator gets, and what draws them."""
+"""`Operator`: all that is known of one operator, and the registry of them."""
 
 from __future__ import annotations
 
-from profiler.network import Layer
-from profiler.operators import draws_elementwise as elementwise
-from profiler.operators import draws_moving as moving
-from profiler.operators import draws_reducing as reducing
-from profiler.operators import draws_weighted as weighted
-from profiler.operators.draw_sizes import Draw, Rng
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
-__all__ = ["CATALOGUE", "DTYPES", "Draw", "Rng", "draw_layer", "operators"]
+import numpy as np
+from numpy.typing import ArrayLike
+
+from profiler.axes import Rule
+from profiler.errors import UsageError
+from profiler.network import Layer, Param, Tensor
+
+DTYPES = ("float32", "int8", "dynamic_int8", "int32", "int16")
+"""Arithmetics that can be probed; ``int32`` is what networks do with indices and masks."""
+
+Rng = np.random.Generator
+Draw = Callable[[Rng, str], Layer]
+"""Makes one random layer of an arithmetic (``float32``, ``int8``, …)."""
+
+Sizes = Mapping[str, Any]
+Resized = Callable[[Layer, tuple[Tensor, ...], tuple[Tensor, ...]], dict[str, Param]]
+"""Parameters of a layer of other widths, from the layer as it is and its new operands and results."""
+
+
+TENSOR_TYPE_INT32, TENSOR_TYPE_INT64 = 2, 4
+"""Numbers of tensor types in the file, for operators that have one among their options."""
+
+
+class OptionField(NamedTuple):
+    """One field of an operator's options table.
+
+    Parameters
+    ----------
+    slot
+        Its number in the table.
+    type
+        ``int`` (32 bit), ``uint`` (32 bit), ``byte``, ``bool``, ``float``, ``ints`` (a vector of ``int``),
+        ``padding`` (a byte that means ``same`` or ``valid``) or ``activation`` (a byte).
+    name
+        The name among `Layer.params`.
+    default
+        What the format means where the field is not stored.
+    quiet
+        Left out of `Layer.params` where it has its default: settings that few files use.
+    """
+
+    slot: int
+    type: str
+    name: str
+    default: int | float | bool = 0
+    quiet: bool = False
+
+
+class StoredParam(NamedTuple):
+    """A stored operand whose values are a parameter; `kind` is ``ints``, ``scalar``, ``axis`` or ``axes``."""
+
+    slot: int
+    name: str
+    kind: str = "ints"
+
+
+Shape = tuple[int, ...]
+Complete = Callable[[dict[str, Param], Sequence[Shape | None], Sequence[Shape]], None]
+"""Adds parameters that follow from the shapes of operands (None where one is absent) and results."""
+
+
+@dataclass(frozen=True)
+class FileFormat:
+    """How an operator is stored.
+
+    Parameters
+    ----------
+    options
+        Number of its table in the union ``BuiltinOptions``; 0 where it has no options that matter.
+    fields
+        Fields of that table.
+    second_union
+        The table stands in ``BuiltinOptions2``; such operators are read only.
+    stored
+        Stored operands that hold parameters.
+    computed
+        By operand: what is stored there when a probe is written, where it follows from the layer.
+    data_slot
+        The operand that axes and kernels refer to.
+    axis_of_output
+        Axes refer to the result.
+    kernel
+        Names of the weights' dimensions (operand 1), empty for those that are no kernel size.
+    complete
+        Adds what follows from shapes.
+    operand_slots
+        Where the layer's operands stand in the file, for operators with optional ones; empty: in order.
+    operand_count
+        How many places there are, where `operand_slots` says which are taken.
+    variables
+        Operands that the runtime keeps from run to run.
+    version
+        The operator's version that probes are written with.
+    dynamic_params
+        Parameters that arithmetic ``dynamic_int8`` adds.
+    usual_params
+        Parameters of an ordinary layer.
+    subgraphs
+        Parameters that name the subgraphs that it runs, in the order of `Layer.params`.
+    made_on_loading
+        Of a stored operand it makes weights once, not in every run.
+    """
+
+    options: int = 0
+    fields: tuple[OptionField, ...] = ()
+    second_union: bool = False
+    stored: tuple[StoredParam, ...] = ()
+    computed: Mapping[int, Callable[[Layer], ArrayLike]] = field(default_factory=dict)
+    data_slot: int = 0
+    axis_of_output: bool = False
+    kernel: tuple[str, ...] = ()
+    complete: Complete | None = None
+    operand_slots: tuple[int, ...] = ()
+    operand_count: int = 0
+    variables: tuple[int, ...] = ()
+    version: int = 1
+    dynamic_params: Mapping[str, Param] = field(default_factory=dict)
+    usual_params: Mapping[str, Param] = field(default_factory=dict)
+    subgraphs: tuple[str, ...] = ()
+    made_on_loading: bool = False
+
+    @property
+    def fuses_activation(self) -> bool:
+        """Whether an activation may be part of the operator."""
+        return any(option.type == "activation" for option in self.fields)
+
+
+PADDING = OptionField(0, "padding", "padding")
+AXES = (StoredParam(1, "axes", "axes"),)
+
+
+def activation(slot: int) -> OptionField:
+    """The activation that is part of an operator."""
+    return OptionField(slot, "activation", "activation")
+
+
+def strides(width_slot: int) -> tuple[OptionField, OptionField]:
+    """Strides of a window, width first."""
+    return (
+        OptionField(width_slot, "int", "stride_width"),
+        OptionField(width_slot + 1, "int", "stride_height"),
+    )
+
+
+def dilations(width_slot: int) -> tuple[OptionField, OptionField]:
+    """Dilations of a kernel, width first."""
+    return (
+        OptionField(width_slot, "int", "dilation_width", 1),
+        OptionField(width_slot + 1, "int", "dilation_height", 1),
+    )
+
+
+def quiet(slot: int, kind: str, name: str, default: int | float | bool = 0) -> OptionField:
+    """A setting that few files use."""
+    return OptionField(slot, kind, name, default, True)
+
+
+def flag(slot: int, name: str, default: bool = False) -> OptionField:
+    """A yes or no."""
+    return OptionField(slot, "bool", name, default)
+
+
+def number(slot: int, name: str) -> OptionField:
+    """A whole number of 32 bits."""
+    return OptionField(slot, "int", name)
+
+
+def fraction(slot: int, name: str) -> OptionField:
+    """A number with a fraction."""
+    return OptionField(slot, "float", name, 0.0)
+
+
+def asymmetric(slot: int) -> OptionField:
+    """Whether dynamic-range arithmetic quantises its inputs with a zero point."""
+    return quiet(slot, "bool", "asymmetric_quantize_inputs", False)
+
+
+@dataclass(frozen=True)
+class Draws:
+    """How many probes of an operator a full profile holds in one arithmetic, and what draws them.
+
+    Parameters
+    ----------
+    stream
+        Number of the random stream, and of the operator's place among probes that are equally far along the plan. It is never
+        given to another operator of the same arithmetic, so that a new operator changes no other's probes. Numbers from 1000
+        on are free for operators that do not come with edgetime.
+    """
+
+    count: int
+    draw: Draw
+    stream: int
+
+
+@dataclass(frozen=True)
+class ReferenceLayers:
+    """Layers of ordinary sizes: what a time model is asked about when it has to explain itself.
+
+    Parameters
+    ----------
+    build
+        Takes operator, dtype and sizes by name.
+    bases
+        Ordinary layers: one value per size.
+    axes
+        Which values of a size are worth looking at, all other sizes staying as in `bases`.
+    """
+
+    build: Callable[[str, str, Sizes], Layer]
+    bases: Sequence[Sizes]
+    axes: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+
+    def layers(self, op: str, dtype: str, **changed: Any) -> list[Layer]:
+        """One layer per base, with the sizes in `changed` in place of the base's own."""
+        return [self.build(op, dtype, {**base, **changed}) for base in self.bases]
+
+
+@dataclass(frozen=True)
+class Quantization:
+    """What a probe of integers needs.
+
+    Parameters
+    ----------
+    keeps_scale
+        The result has the scale of the first operand.
+    fixed
+        By type: scale and zero point that runtimes want of the result.
+    positive
+        Integer kernels refuse inputs below 0.
+    zero_point
+        Zero point of int8 inputs, where kernels differ by it.
+    channel_axis
+        Axis of the weights that has a scale per channel; None where nothing is multiplied by stored weights.
+    """
+
+    keeps_scale: bool = False
+    fixed: Mapping[str, tuple[float, int]] = field(default_factory=dict)
+    positive: bool = False
+    zero_point: int = 0
+    channel_axis: int | None = None
+
+
+@dataclass(frozen=True)
+class Operator:
+    """All that is known of an operator; what is left out is not known.
+
+    Parameters
+    ----------
+    name
+        TFLite's own name in lower case. A kernel that has probes of its own is ``OPERATOR:KERNEL``.
+    file
+        How it is stored in a `.tflite` file.
+    quantization
+        What a probe of integers needs.
+    draws
+        By arithmetic: how many probes of it a profile holds, and what draws them.
+    widths
+        What it does to axes of changeable size; without it everything that reaches the operator is frozen.
+    resized
+        Parameters of a layer of other widths, where they differ.
+    features
+        Name of the family of features that describe it, see `timemodel.features`.
+    row
+        How a row of a table of measurements describes a layer: ``convolution``, ``depthwise``, ``transposed``, ``pooling``,
+        ``matrix``, ``binary``, ``reduction``, ``concatenation``; else one tensor goes in and one comes out.
+    events
+        What the runtime's profiler calls it, with how odd that is: 0 is certain, more is chosen only where nothing else fits.
+    reference
+        Layers of ordinary sizes.
+
+    Examples
+    --------
+    >>> from profiler.operators import operator
+    >>> operator("conv_2d").features
+    'convolution'
+    """
+
+    name: str
+    file: FileFormat = FileFormat()
+    quantization: Quantization = Quantization()
+    draws: Mapping[str, Draws] = field(default_factory=dict)
+    widths: Rule | None = None
+    resized: Resized | None = None
+    features: str = "generic"
+    row: str = ""
+    events: Mapping[str, float] = field(default_factory=dict)
+    reference: ReferenceLayers | None = None
+
+
+_OPERATORS: dict[str, Operator] = {}
+
+
+def register_operator(entry: Operator) -> Operator:
+    """Make `entry` known to drawing, reading, writing, the analysis of widths, features and explanations.
+
+    Raises
+    ------
+    UsageError
+        The name is taken.
+    """
+    if entry.name in _OPERATORS:
+        raise UsageError(f"An operator {entry.name!r} is registered already: give yours another name.")
+    _OPERATORS[entry.name] = entry
+    return entry
+
+
+def operator(name: str) -> Operator:
+    """What is known of the operator `name`: nothing but that name where it is not registered."""
+    return _OPERATORS.get(name) or Operator(name)
+
+
+def operators() -> tuple[Operator, ...]:
+    """All registered operators."""
+    return tuple(_OPERATORS.values())
+
+
+def drawn(draw: Draw, **dtypes: tuple[int, int]) -> dict[str, Draws]:
+    """`Draws` by arithmetic, from (count, stream)."""
+    return {dtype: Draws(count, draw, stream) for dtype, (count, stream) in dtypes.items()}
+
+
+def catalogue(dtype: str) -> dict[str, Draws]:
+    """Operators that can be probed in `dtype`, by name, in the order of their streams."""
+    found = [(entry.name, entry.draws[dtype]) for entry in operators() if dtype in entry.draws]
+    return dict(sorted(found, key=lambda row: row[1].stream))
+
+
+def drawn_operators(dtype: str | None = None) -> list[str]:
+    """Names of operators that can be probed, in `dtype` or in any."""
+    return sorted(entry.name for entry in operators() if (dtype in entry.draws if dtype else entry.draws))
+
+
+def stored_values(layer: Layer, slot: int) -> ArrayLike | None:
+    """What stands in the stored operand `slot` of `layer`, where time or shapes depend on it; else None.
+
+    Raises
+    ------
+    UsageError
+        It is a parameter that `layer` lacks.
+    """
+    stored = operator(layer.op).file
+    if slot in stored.computed:
+        return stored.computed[slot](layer)
+    for place, name, _ in stored.stored:
+        if place == slot:
+            if name not in layer.params:
+                raise UsageError(f"A probe of {layer.op} needs {name!r} among its parameters.")
+            return layer.params[name]
+    return None
+
 
 MAX_MACS = 400_000_000
 MAX_WEIGHTS = 6_000_000
@@ -17,180 +363,10 @@ MAX_ELEMENTS = 1_700_000
 MIN_ELEMENTS = 8
 _INDICES = ("int32", "int64", "bool")
 
-_UNARY_FLOAT = {
-    **dict.fromkeys(("relu", "relu6", "logistic", "hard_swish", "tanh"), 45),
-    **dict.fromkeys(("elu", "gelu", "exp", "rsqrt", "square", "leaky_relu", "neg", "abs", "sqrt"), 24),
-    **dict.fromkeys(("log", "sin", "cos", "floor", "relu_n1_to_1"), 16),
-}
-_UNARY_INTEGER = ("relu", "relu6", "logistic", "tanh", "leaky_relu")
-
-# How many probes of each operator the full plan holds, by dtype. What networks spend their time in gets most.
-CATALOGUE: dict[str, dict[str, tuple[int, Draw]]] = {
-    "float32": {
-        "conv_2d": (740, weighted.conv),
-        "depthwise_conv_2d": (440, weighted.depthwise),
-        "fully_connected": (260, weighted.fully_connected),
-        "add": (165, elementwise.binary("add")),
-        "mul": (165, elementwise.binary("mul")),
-        "sub": (60, elementwise.binary("sub")),
-        "average_pool_2d": (100, reducing.pool("average_pool_2d")),
-        "max_pool_2d": (80, reducing.pool("max_pool_2d")),
-        "mean": (100, reducing.reduction("mean")),
-        "softmax": (60, reducing.softmax("softmax")),
-        "pad": (60, moving.pad("pad")),
-        "concatenation": (90, moving.concatenation),
-        "reshape": (30, moving.reshape),
-        "transpose": (70, moving.transpose),
-        "resize_bilinear": (60, reducing.resize("resize_bilinear")),
-        "resize_nearest_neighbor": (30, reducing.resize("resize_nearest_neighbor")),
-        "transpose_conv": (60, weighted.transpose_conv),
-        "batch_matmul": (80, weighted.batch_matmul),
-        "unidirectional_sequence_lstm": (40, weighted.lstm),
-        **{op: (count, elementwise.unary(op)) for op, count in _UNARY_FLOAT.items()},
-        "conv_2d:grouped": (60, weighted.grouped),
-        "div": (40, elementwise.binary("div")),
-        "maximum": (35, elementwise.binary("maximum")),
-        "squared_difference": (40, elementwise.binary("squared_difference")),
-        "pow": (30, elementwise.binary("pow")),
-        "prelu": (30, elementwise.prelu),
-        "greater": (20, elementwise.compare("greater")),
-        "select_v2": (24, elementwise.select),
-        "cast": (16, elementwise.cast),
-        "sum": (40, reducing.reduction("sum")),
-        "reduce_max": (40, reducing.reduction("reduce_max")),
-        "arg_max": (30, reducing.arg_max),
-        "log_softmax": (20, reducing.softmax("log_softmax")),
-        "cumsum": (25, reducing.cumsum),
-        "topk_v2": (25, reducing.top_k),
-        "strided_slice": (50, moving.strided_slice),
-        "slice": (30, moving.slice_),
-        "split": (40, moving.split),
-        "unpack": (18, moving.unpack),
-        "pack": (18, moving.pack),
-        "gather": (40, moving.gather),
-        "tile": (30, moving.tile),
-        "broadcast_to": (18, moving.broadcast_to),
-        "mirror_pad": (20, moving.pad("mirror_pad")),
-        "reverse_v2": (22, moving.reverse),
-        "one_hot": (16, moving.one_hot),
-        "space_to_depth": (25, moving.blocks("space_to_depth")),
-        "depth_to_space": (25, moving.blocks("depth_to_space")),
-        "space_to_batch_nd": (20, moving.blocks("space_to_batch_nd")),
-        "batch_to_space_nd": (20, moving.blocks("batch_to_space_nd")),
-    },
-    "int8": {
-        "conv_2d": (540, weighted.conv),
-        "depthwise_conv_2d": (370, weighted.depthwise),
-        "fully_connected": (160, weighted.fully_connected),
-        "add": (130, elementwise.binary("add")),
-        "mul": (120, elementwise.binary("mul")),
-        "average_pool_2d": (80, reducing.pool("average_pool_2d")),
-        "max_pool_2d": (60, reducing.pool("max_pool_2d")),
-        "mean": (80, reducing.reduction("mean")),
-        "softmax": (40, reducing.softmax("softmax")),
-        "pad": (50, moving.pad("pad")),
-        "concatenation": (70, moving.concatenation),
-        "reshape": (25, moving.reshape),
-        "resize_bilinear": (50, reducing.resize("resize_bilinear")),
-        "quantize": (60, elementwise.quantize),
-        "dequantize": (50, elementwise.dequantize),
-        **{op: (26, elementwise.unary(op)) for op in (*_UNARY_INTEGER, "hard_swish")},
-        "conv_2d:grouped": (40, weighted.grouped),
-        "transpose_conv": (40, weighted.transpose_conv),
-        "batch_matmul": (50, weighted.batch_matmul),
-        "transpose": (50, moving.transpose),
-        "resize_nearest_neighbor": (18, reducing.resize("resize_nearest_neighbor")),
-        "sub": (50, elementwise.binary("sub")),
-        "maximum": (30, elementwise.binary("maximum")),
-        "prelu": (25, elementwise.prelu),
-        "squared_difference": (30, elementwise.binary("squared_difference")),
-        "select_v2": (26, elementwise.select),
-        "greater": (14, elementwise.compare("greater")),
-        "space_to_depth": (20, moving.blocks("space_to_depth")),
-        "depth_to_space": (20, moving.blocks("depth_to_space")),
-        "gelu": (20, elementwise.unary("gelu")),
-        **{op: (14, elementwise.unary(op)) for op in ("rsqrt", "sqrt", "exp", "log", "abs", "relu_n1_to_1")},
-        "sum": (30, reducing.reduction("sum")),
-        "reduce_max": (30, reducing.reduction("reduce_max")),
-        "strided_slice": (40, moving.strided_slice),
-        "split": (35, moving.split),
-        "unpack": (18, moving.unpack),
-        "pack": (18, moving.pack),
-        "gather": (30, moving.gather),
-        "tile": (25, moving.tile),
-    },
-    "dynamic_int8": {
-        "conv_2d": (160, weighted.conv),
-        "depthwise_conv_2d": (60, weighted.depthwise),
-        "fully_connected": (120, weighted.fully_connected),
-        "transpose_conv": (25, weighted.transpose_conv),
-        "conv_2d:grouped": (25, weighted.grouped),
-        "unidirectional_sequence_lstm": (25, weighted.lstm),
-    },
-    "int32": {
-        "add": (20, elementwise.index_binary("add")),
-        "greater": (25, elementwise.compare("greater")),
-        "logical_and": (20, elementwise.logical("logical_and")),
-        "cast": (30, elementwise.cast),
-        "select_v2": (15, elementwise.select),
-        "reshape": (15, moving.reshape),
-        "concatenation": (15, moving.concatenation),
-        "strided_slice": (15, moving.strided_slice),
-        "pack": (15, moving.pack),
-        "gather": (15, moving.gather),
-        "shape": (12, moving.shape_of),
-        "while": (40, weighted.loop),
-    },
-    "int16": {
-        "conv_2d": (260, weighted.conv),
-        "depthwise_conv_2d": (160, weighted.depthwise),
-        "fully_connected": (130, weighted.fully_connected),
-        "add": (80, elementwise.binary("add")),
-        "mul": (80, elementwise.binary("mul")),
-        "average_pool_2d": (50, reducing.pool("average_pool_2d")),
-        "max_pool_2d": (40, reducing.pool("max_pool_2d")),
-        "mean": (60, reducing.reduction("mean")),
-        "softmax": (30, reducing.softmax("softmax")),
-        "pad": (40, moving.pad("pad")),
-        "concatenation": (40, moving.concatenation),
-        "reshape": (25, moving.reshape),
-        "resize_bilinear": (30, reducing.resize("resize_bilinear")),
-        "resize_nearest_neighbor": (25, reducing.resize("resize_nearest_neighbor")),
-        "quantize": (40, elementwise.quantize),
-        "dequantize": (30, elementwise.dequantize),
-        **{op: (30, elementwise.unary(op)) for op in _UNARY_INTEGER},
-        "conv_2d:grouped": (30, weighted.grouped),
-        "transpose_conv": (30, weighted.transpose_conv),
-        "batch_matmul": (40, weighted.batch_matmul),
-        "transpose": (40, moving.transpose),
-        "sub": (30, elementwise.binary("sub")),
-        "maximum": (35, elementwise.binary("maximum")),
-        "prelu": (25, elementwise.prelu),
-        "select_v2": (20, elementwise.select),
-        **{op: (20, elementwise.unary(op)) for op in ("exp", "log", "abs")},
-        "sum": (35, reducing.reduction("sum")),
-        "reduce_max": (30, reducing.reduction("reduce_max")),
-        "strided_slice": (30, moving.strided_slice),
-        "split": (25, moving.split),
-        "unpack": (25, moving.unpack),
-        "pack": (25, moving.pack),
-        "gather": (25, moving.gather),
-        "tile": (25, moving.tile),
-    },
-}  # fmt: skip
-
-DTYPES = tuple(CATALOGUE)
-
-
-def operators(dtype: str | None = None) -> list[str]:
-    """Operators that can be probed, in `dtype` or in any."""
-    chosen = [dtype] if dtype else DTYPES
-    return sorted({op for name in chosen for op in CATALOGUE[name]})
-
 
 def draw_layer(op: str, dtype: str, rng: Rng) -> Layer:
     """One random layer of `op`, small enough to be measured in milliseconds."""
-    draw = CATALOGUE[dtype][op][1]
+    draw = operator(op).draws[dtype].draw
     while True:
         layer = draw(rng, dtype)
         sizes = [t.size for t in (*layer.activations, *layer.outputs)]

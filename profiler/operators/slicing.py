@@ -1,7 +1,4 @@
-"""Layers that move elements without computing, or look for them: constructors that work out shapes, one per operator.
-
-`profiler.operators.constructors` has the others.
-"""
+"""Parts of tensors: splitting, slices, and what stands at given indices."""
 
 from __future__ import annotations
 
@@ -9,28 +6,32 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from profiler.network import (
-    Layer,
-    Param,
-    Tensor,
+from profiler.axes import LayerStep, Size
+from profiler.network import Layer, Param, Tensor
+from profiler.operators import sizes
+from profiler.operators.registry import (
+    FileFormat,
+    Operator,
+    Quantization,
+    Rng,
+    Shape,
+    StoredParam,
+    drawn,
+    number,
+    operator,
+    quiet,
+    register_operator,
 )
-from profiler.operators.constructors import Shape
-from profiler.tflite import TENSOR_TYPE_CODES
 
 Range = tuple[int, int, int]
 """Where a slice begins, how many it takes, and the distance between them."""
-
-
-def _indices(*shape: int) -> Tensor:
-    """A stored operand of integers."""
-    return Tensor(shape, "int32", True)
 
 
 def split(shape: Shape, axis: int, parts: int, dtype: str = "float32") -> Layer:
     """`parts` equal pieces of `shape` along `axis`."""
     out = Tensor((*shape[:axis], shape[axis] // parts, *shape[axis + 1 :]), dtype)
     params: dict[str, Param] = {"num_splits": parts, "axis": axis}
-    return Layer("split", (_indices(), Tensor(shape, dtype)), (out,) * parts, params)
+    return Layer("split", (sizes.indices(), Tensor(shape, dtype)), (out,) * parts, params)
 
 
 def unpack(shape: Shape, axis: int, dtype: str = "float32") -> Layer:
@@ -38,13 +39,6 @@ def unpack(shape: Shape, axis: int, dtype: str = "float32") -> Layer:
     out = Tensor((*shape[:axis], *shape[axis + 1 :]), dtype)
     params: dict[str, Param] = {"num": shape[axis], "axis": axis}
     return Layer("unpack", (Tensor(shape, dtype),), (out,) * shape[axis], params)
-
-
-def pack(count: int, shape: Shape, axis: int, dtype: str = "float32") -> Layer:
-    """`count` tensors of `shape` stacked along a new `axis`."""
-    out = (*shape[:axis], count, *shape[axis:])
-    params: dict[str, Param] = {"values_count": count, "axis": axis}
-    return Layer("pack", (Tensor(shape, dtype),) * count, (Tensor(out, dtype),), params)
 
 
 def strided_slice(
@@ -69,7 +63,7 @@ def strided_slice(
         "begin": begin, "end": end, "strides": strides, "begin_mask": _bits(from_start), "end_mask": _bits(to_end),
         "ellipsis_mask": 0, "new_axis_mask": 0, "shrink_axis_mask": _bits([not inside for inside in kept]),
     }  # fmt: skip
-    operands = (Tensor(shape, dtype), *(_indices(len(shape)) for _ in range(3)))
+    operands = (Tensor(shape, dtype), *(sizes.indices(len(shape)) for _ in range(3)))
     return Layer("strided_slice", operands, (Tensor(out, dtype),), params)
 
 
@@ -81,7 +75,7 @@ def slice_(shape: Shape, axis: int, begin: int, size: int, dtype: str = "float32
     """`size` positions of `shape` along one axis, from `begin` on."""
     out = (*shape[:axis], size, *shape[axis + 1 :])
     params: dict[str, Param] = {"begin": tuple(begin * (i == axis) for i in range(len(shape))), "size": out}
-    operands = (Tensor(shape, dtype), _indices(len(shape)), _indices(len(shape)))
+    operands = (Tensor(shape, dtype), sizes.indices(len(shape)), sizes.indices(len(shape)))
     return Layer("slice", operands, (Tensor(out, dtype),), params)
 
 
@@ -100,123 +94,293 @@ def gather(
     return Layer("gather", operands, (Tensor(out, dtype),), {"axis": axis})
 
 
-def tile(shape: Shape, multiples: Sequence[int], dtype: str = "float32") -> Layer:
-    """`shape` repeated along each axis."""
-    out = tuple(n * m for n, m in zip(shape, multiples, strict=True))
-    operands = (Tensor(shape, dtype), _indices(len(shape)))
-    return Layer("tile", operands, (Tensor(out, dtype),), {"multiples": tuple(multiples)})
-
-
-def broadcast_to(shape: Shape, out: Shape, dtype: str = "float32") -> Layer:
-    """`shape` repeated up to `out`."""
-    return Layer("broadcast_to", (Tensor(shape, dtype), _indices(len(out))), (Tensor(out, dtype),))
-
-
-def depth_to_space(height: int, width: int, channels: int, block: int, dtype: str = "float32") -> Layer:
-    """Blocks of channels spread over the plane."""
-    out = (1, height * block, width * block, channels // block**2)
-    operand = Tensor((1, height, width, channels), dtype)
-    return Layer("depth_to_space", (operand,), (Tensor(out, dtype),), {"block_size": block})
-
-
-def space_to_depth(height: int, width: int, channels: int, block: int, dtype: str = "float32") -> Layer:
-    """Blocks of the plane stacked into channels."""
-    out = (1, height // block, width // block, channels * block**2)
-    operand = Tensor((1, height, width, channels), dtype)
-    return Layer("space_to_depth", (operand,), (Tensor(out, dtype),), {"block_size": block})
-
-
-def space_to_batch_nd(height: int, width: int, channels: int, block: int, dtype: str = "float32") -> Layer:
-    """Every `block`-th position of the plane into a batch of its own."""
-    out = (block**2, height // block, width // block, channels)
-    params: dict[str, Param] = {"block_shape": (block, block), "paddings": (0, 0, 0, 0)}
-    operands = (Tensor((1, height, width, channels), dtype), _indices(2), _indices(2, 2))
-    return Layer("space_to_batch_nd", operands, (Tensor(out, dtype),), params)
-
-
-def batch_to_space_nd(height: int, width: int, channels: int, block: int, dtype: str = "float32") -> Layer:
-    """The way back from `space_to_batch_nd`; `height` and `width` are those of one batch."""
-    out = (1, height * block, width * block, channels)
-    params: dict[str, Param] = {"block_shape": (block, block), "crops": (0, 0, 0, 0)}
-    operands = (Tensor((block**2, height, width, channels), dtype), _indices(2), _indices(2, 2))
-    return Layer("batch_to_space_nd", operands, (Tensor(out, dtype),), params)
-
-
 def one_hot(indices: Shape, depth: int, dtype: str = "float32") -> Layer:
     """Rows of `depth` with a one where `indices` say."""
-    operands = (Tensor(indices, "int32"), _indices(), Tensor((), dtype, True), Tensor((), dtype, True))
+    operands = (Tensor(indices, "int32"), sizes.indices(), Tensor((), dtype, True), Tensor((), dtype, True))
     return Layer(
         "one_hot", operands, (Tensor((*indices, depth), dtype),), {"axis": len(indices), "depth": depth}
     )
 
 
-def reverse(shape: Shape, axis: int, dtype: str = "float32") -> Layer:
-    """`shape` backwards along `axis`."""
-    return Layer(
-        "reverse_v2", (Tensor(shape, dtype), _indices(1)), (Tensor(shape, dtype),), {"axes": (axis,)}
-    )
+def _draw_split(rng: Rng, dtype: str) -> Layer:
+    """Equal parts along the last axis (gates, heads) or the steps."""
+    shape = _draw_split_shape(rng)
+    axis = len(shape) - 1 if rng.random() < 0.75 else max(1, len(shape) - 2)
+    parts = int(rng.choice([2, 3, 4, 4]))
+    shape = (*shape[:axis], parts * max(1, shape[axis] // parts), *shape[axis + 1 :])
+    return split(shape, axis, parts, dtype)
 
 
-def shape_of(shape: Shape, dtype: str = "float32") -> Layer:
-    """The sizes of a tensor, as integers."""
-    params: dict[str, Param] = {"output_type": TENSOR_TYPE_CODES["int32"]}
-    return Layer("shape", (Tensor(shape, dtype),), (Tensor((len(shape),), "int32"),), params)
+def _draw_split_shape(rng: Rng) -> tuple[int, ...]:
+    return (1, sizes.scaled(rng, 8, 1024)) if rng.random() < 0.4 else sizes.feature_map(rng)
 
 
-def arg_max(shape: Shape, dtype: str = "float32") -> Layer:
-    """Place of the largest along the last axis."""
-    operands = (Tensor(shape, dtype), _indices())
-    params: dict[str, Param] = {"axis": len(shape) - 1, "output_type": TENSOR_TYPE_CODES["int64"]}
-    return Layer("arg_max", operands, (Tensor(shape[:-1], "int64"),), params)
+def _draw_unpack(rng: Rng, dtype: str) -> Layer:
+    """The steps of a sequence one by one."""
+    steps, features = sizes.scaled(rng, 2, 64), sizes.channels(rng, 512)
+    shape, axis = ((steps, 1, features), 0) if rng.random() < 0.6 else ((1, steps, features), 1)
+    return unpack(shape, axis, dtype)
 
 
-def cumsum(shape: Shape, axis: int, dtype: str = "float32") -> Layer:
-    """Running sums along `axis`."""
-    params: dict[str, Param] = {"axis": axis, "exclusive": False, "reverse": False}
-    return Layer("cumsum", (Tensor(shape, dtype), _indices()), (Tensor(shape, dtype),), params)
+def _draw_strided_slice(rng: Rng, dtype: str) -> Layer:
+    """One step of a sequence, a crop, every second position, or some of the channels."""
+    if dtype == "int32":
+        return strided_slice((4,), ((int(rng.integers(0, 4)), 1, 1),), (0,), dtype)
+    kind = rng.random()
+    if kind < 0.35:
+        shape = sizes.sequence(rng)
+        step = int(rng.integers(0, shape[1]))
+        return strided_slice(shape, ((0, 1, 1), (step, 1, 1), (0, shape[2], 1)), (1,), dtype)
+    if kind < 0.55:
+        shape = sizes.sequence(rng)
+        axis = int(rng.choice([1, 2]))
+        start = int(rng.integers(0, shape[axis]))
+        ranges = [(0, n, 1) for n in shape]
+        ranges[axis] = (start, shape[axis] - start, 1)
+        return strided_slice(shape, ranges, (), dtype)
+    height, width = sizes.plane(rng, 112)
+    channels = sizes.channels(rng, 512)
+    whole = (0, channels, 1)
+    if kind < 0.75:
+        begin = int(rng.integers(0, 3))
+        inside = [
+            (min(begin, n - 1), max(1, n - begin - int(rng.integers(0, 3))), 1) for n in (height, width)
+        ]
+        inside = [(b, min(c, n - b), 1) for (b, c, _), n in zip(inside, (height, width), strict=True)]
+        return strided_slice((1, height, width, channels), ((0, 1, 1), *inside, whole), (), dtype)
+    if kind < 0.85:
+        halves = [(0, -(-n // 2), 2) for n in (height, width)]
+        return strided_slice((1, height, width, channels), ((0, 1, 1), *halves, whole), (), dtype)
+    start = int(rng.integers(0, channels))
+    ranges4 = ((0, 1, 1), (0, height, 1), (0, width, 1), (start, channels - start, 1))
+    return strided_slice((1, height, width, channels), ranges4, (), dtype)
 
 
-def top_k(rows: int, columns: int, k: int, dtype: str = "float32") -> Layer:
-    """The `k` largest of each row and their places."""
-    outputs = (Tensor((rows, k), dtype), Tensor((rows, k), "int32"))
-    return Layer("topk_v2", (Tensor((rows, columns), dtype), _indices()), outputs, {"k": k})
+def _draw_slice(rng: Rng, dtype: str) -> Layer:
+    """A part along one axis."""
+    shape = sizes.feature_map(rng)
+    axis = int(rng.integers(1, len(shape)))
+    begin = int(rng.integers(0, shape[axis]))
+    return slice_(shape, axis, begin, int(rng.integers(1, shape[axis] - begin + 1)), dtype)
 
 
-def stored_values(layer: Layer, slot: int) -> np.ndarray | None:
-    """What stands in the stored operand `slot` of one of these layers, where time or shapes depend on it."""
-    op, params = layer.op, layer.params
-    shape = layer.inputs[slot].shape
-    if op == "gather" and slot == 1:
-        length = layer.inputs[0].shape[int(params["axis"])]  # type: ignore[arg-type]
-        return np.arange(int(np.prod(shape)), dtype=np.int32).reshape(shape) % length
-    if op == "broadcast_to" and slot == 1:
-        return np.asarray(layer.outputs[0].shape, np.int32)
-    if op == "one_hot" and slot > 1:
-        return np.asarray(slot == 2, layer.inputs[slot].dtype)
-    name = _STORED.get((op, slot))
-    if name is None or name not in params:
+def _draw_gather(rng: Rng, dtype: str) -> Layer:
+    """Rows of a stored table (embedding), one step of a sequence, or positions of a map."""
+    if dtype == "int32":
+        return gather((sizes.scaled(rng, 1, 64),), (), 0, dtype)
+    kind = rng.random()
+    if kind < 0.5:
+        table = (sizes.scaled(rng, 16, 4000), sizes.channels(rng, 512))
+        return gather(table, (1, sizes.scaled(rng, 1, 512)), 0, dtype, table=True)
+    if kind < 0.75:
+        steps, features = sizes.scaled(rng, 2, 256), sizes.channels(rng, 1024)
+        return gather((steps, 1, features), (), 0, dtype)
+    height, width = sizes.plane(rng, 64)
+    shape = (1, height, width, sizes.channels(rng, 256))
+    return gather(shape, (sizes.scaled(rng, 1, 64),), int(rng.integers(1, 4)), dtype, stored=True)
+
+
+def _draw_one_hot(rng: Rng, dtype: str) -> Layer:
+    """Indices as rows with a single one."""
+    return one_hot((1, sizes.scaled(rng, 1, 512)), sizes.scaled(rng, 2, 1024), dtype)
+
+
+def _split_axes(step: LayerStep) -> None:
+    data = operator(step.layer.op).file.data_slot
+    axis = step.layer.params.get("axis")
+    if not isinstance(axis, int) or step.inputs <= data or not step.outputs:
+        return step.freeze_all()
+    sizes = step.read(data)
+    part: Size | None = None
+    if isinstance(sizes[axis], int):
+        part = step.out_shape()[axis]
+    elif len({step.out_shape(i) for i in range(step.outputs)}) == 1 and step.layer.op == "split":
+        part = step.split(sizes[axis], step.outputs)
+    if part is None:
+        return step.freeze_all()
+    for slot in range(step.outputs):
+        own = step.out_shape(slot)[axis] if isinstance(part, int) else part
+        step.write([own if i == axis else s for i, s in enumerate(sizes)], slot)
+
+
+def _slice_axes(step: LayerStep) -> None:
+    """Slices that leave changeable axes whole, or cut them into equal parts (gates)."""
+    sizes = step.read(0)
+    params = step.layer.params
+    begin, strides = params.get("begin"), params.get("strides")
+    begin_mask, shrink_mask = step.number("begin_mask"), step.number("shrink_axis_mask")
+    if params.get("ellipsis_mask") or params.get("new_axis_mask") or not isinstance(begin, tuple):
+        return step.freeze_all()
+    kept: list[Size] = []
+    for place, size in enumerate(sizes):
+        if shrink_mask >> place & 1:
+            step.freeze(size)
+            continue
+        out = step.out_shape()[len(kept)] if len(kept) < len(step.out_shape()) else -1
+        start = 0 if begin_mask >> place & 1 or place >= len(begin) else begin[place]
+        stride = strides[place] if isinstance(strides, tuple) and place < len(strides) else 1
+        if stride != 1:
+            step.freeze(size)
+        kept.append(_part(step, size, start, out) if stride == 1 else out)
+    step.write(kept)
+
+
+def _part(step: LayerStep, size: Size, start: int, out: int) -> Size:
+    """What a slice of `out` elements from `start` on leaves of an axis: all of it, or one of equal parts."""
+    whole = step.measure(size)
+    if isinstance(size, int) or out == whole:
+        return out if isinstance(size, int) else size
+    if out > 0 and whole % out == 0 and start % out == 0:
+        part = step.split(size, whole // out)
+        if part is not None:
+            return part
+    step.freeze(size)
+    return out
+
+
+def _unpack_axes(step: LayerStep) -> None:
+    axis = step.layer.params.get("axis")
+    sizes = step.read(0)
+    if not isinstance(axis, int) or not isinstance(sizes[axis], int):
+        return step.freeze_all()
+    for slot in range(step.outputs):
+        step.write([*sizes[:axis], *sizes[axis + 1 :]], slot)
+
+
+def _lookup_axes(step: LayerStep) -> None:
+    """Rows of a table by number; a stored table's row length is free to choose."""
+    table, numbers = (1, 0) if step.layer.op == "embedding_lookup" else (0, 1)
+    if step.inputs < 2 or step.layer.params.get("batch_dims"):
+        return step.freeze_all()
+    axis = step.number("axis")
+    sizes, indices = step.read(table), step.read(numbers)
+    if step.constant(table) and axis == 0 and len(sizes) == 2 and not step.constant(numbers):
+        chosen = step.choose(step.shape(table)[1])
+        step.give(table, [step.shape(table)[0], chosen])
+        step.write([*indices, chosen])
         return None
-    return np.asarray(params[name], np.int32).reshape(shape)
+    if axis >= len(sizes) or not isinstance(sizes[axis], int):
+        return step.freeze_all()
+    step.write([*sizes[:axis], *indices, *sizes[axis + 1 :]])
+    return None
 
 
-_STORED = {
-    ("mirror_pad", 1): "paddings",
-    ("split", 0): "axis",
-    ("strided_slice", 1): "begin",
-    ("strided_slice", 2): "end",
-    ("strided_slice", 3): "strides",
-    ("slice", 1): "begin",
-    ("slice", 2): "size",
-    ("tile", 1): "multiples",
-    ("space_to_batch_nd", 1): "block_shape",
-    ("space_to_batch_nd", 2): "paddings",
-    ("batch_to_space_nd", 1): "block_shape",
-    ("batch_to_space_nd", 2): "crops",
-    ("one_hot", 1): "depth",
-    ("reverse_v2", 1): "axes",
-    ("arg_max", 1): "axis",
-    ("arg_min", 1): "axis",
-    ("cumsum", 1): "axis",
-    ("expand_dims", 1): "axis",
-    ("topk_v2", 1): "k",
-}
+def _slice_params(old: Layer, inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...]) -> dict[str, Param]:
+    """Where a slice begins and ends moves with the axis that it cuts."""
+    params = dict(old.params)
+    before, after = old.inputs[0].shape, inputs[0].shape
+    for name in ("begin", "size", "end"):
+        values = params.get(name)
+        if isinstance(values, tuple):
+            params[name] = tuple(
+                value * after[i] // before[i] if i < len(before) and 0 <= value <= before[i] != 0 else value
+                for i, value in enumerate(values)
+            )
+    return params
+
+
+def _gathered(layer: Layer) -> np.ndarray:
+    """Indices in order."""
+    shape, axis = layer.inputs[1].shape, int(layer.params["axis"])  # type: ignore[arg-type]
+    return np.arange(int(np.prod(shape)), dtype=np.int32).reshape(shape) % layer.inputs[0].shape[axis]
+
+
+_KEEPS_SCALE = Quantization(keeps_scale=True)
+
+register_operator(
+    Operator(
+        "split",
+        FileFormat(35, (number(0, "num_splits"),), stored=(StoredParam(0, "axis", "axis"),), data_slot=1),
+        _KEEPS_SCALE,
+        draws=drawn(_draw_split, float32=(40, 55), int8=(35, 44), int16=(25, 35)),
+        widths=_split_axes,
+        features="copy",
+        events={"Copy": 0.1, "Slice": 0.2},
+    )
+)
+register_operator(
+    Operator(
+        "split_v",
+        FileFormat(
+            79, (number(0, "num_splits"),), stored=(StoredParam(1, "sizes"), StoredParam(2, "axis", "axis"))
+        ),
+        widths=_split_axes,
+        events={"Copy": 0.7},
+    )
+)
+register_operator(
+    Operator(
+        "unpack",
+        FileFormat(64, (number(0, "num"), number(1, "axis"))),
+        _KEEPS_SCALE,
+        draws=drawn(_draw_unpack, float32=(18, 56), int8=(18, 45), int16=(25, 36)),
+        widths=_unpack_axes,
+        features="copy",
+        events={"Copy": 0.6},
+    )
+)
+register_operator(
+    Operator(
+        "slice",
+        FileFormat(48, stored=(StoredParam(1, "begin"), StoredParam(2, "size"))),
+        _KEEPS_SCALE,
+        draws=drawn(_draw_slice, float32=(30, 54)),
+        widths=_slice_axes,
+        resized=_slice_params,
+        features="copy",
+        events={"Slice": 0.0},
+    )
+)
+register_operator(
+    Operator(
+        "strided_slice",
+        FileFormat(
+            32,
+            (
+                number(0, "begin_mask"),
+                number(1, "end_mask"),
+                number(2, "ellipsis_mask"),
+                number(3, "new_axis_mask"),
+                number(4, "shrink_axis_mask"),
+                quiet(5, "bool", "offset", False),
+            ),
+            stored=(StoredParam(1, "begin"), StoredParam(2, "end"), StoredParam(3, "strides")),
+        ),
+        _KEEPS_SCALE,
+        draws=drawn(_draw_strided_slice, float32=(50, 53), int8=(40, 43), int32=(15, 7), int16=(30, 34)),
+        widths=_slice_axes,
+        resized=_slice_params,
+        features="copy",
+        events={"Slice": 0.1},
+    )
+)
+register_operator(
+    Operator(
+        "gather",
+        FileFormat(23, (number(0, "axis"), quiet(1, "int", "batch_dims")), computed={1: _gathered}),
+        _KEEPS_SCALE,
+        draws=drawn(_draw_gather, float32=(40, 58), int8=(30, 47), int32=(15, 9), int16=(25, 38)),
+        widths=_lookup_axes,
+        features="copy",
+    )
+)
+register_operator(
+    Operator(
+        "embedding_lookup",
+        widths=_lookup_axes,
+    )
+)
+register_operator(
+    Operator(
+        "one_hot",
+        FileFormat(
+            61,
+            (number(0, "axis"),),
+            stored=(StoredParam(1, "depth", "scalar"),),
+            computed={2: lambda layer: 1, 3: lambda layer: 0},
+            axis_of_output=True,
+        ),
+        draws=drawn(_draw_one_hot, float32=(16, 63)),
+        features="copy",
+    )
+)

@@ -6,24 +6,18 @@ May import the rooms of networks, operators and files.
 from __future__ import annotations
 
 from profiler.probes.blocks import draw_network
-from profiler.probes.builder import build_probe, encode, lay_out, weight_pool
+from profiler.probes.builder import weight_pool
 from profiler.probes.context import chains, fans, parts, reshapes, rows_of_nothing, slow
 from profiler.probes.pairs import SIZES, pattern_of, plan_pairs
-from profiler.probes.plan import DTYPES, draw_layer, operators, plan_probes, sweeps
+from profiler.probes.plan import plan_probes, sweeps
 from profiler.probes.probe import Probe
 
 __all__ = [
-    "DTYPES",
     "SIZES",
     "Probe",
-    "build_probe",
     "chains",
-    "draw_layer",
     "draw_network",
-    "encode",
     "fans",
-    "lay_out",
-    "operators",
     "parts",
     "pattern_of",
     "plan_pairs",

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from profiler import operators
 from profiler.network import Layer
-from profiler.operators import constructors as shapes
 from profiler.probes.probe import Probe
 
 Rng = np.random.Generator
@@ -35,7 +35,7 @@ class _Stitch:
         _, height, width, depth = self.shape
         square, step = (kernel, kernel), (stride, stride)
         return self.add(
-            shapes.conv_2d(
+            operators.conv_2d(
                 height, width, depth, channels, square, step, activation=activation, dtype=self.dtype
             )
         )
@@ -44,13 +44,13 @@ class _Stitch:
         _, height, width, depth = self.shape
         square, step = (kernel, kernel), (stride, stride)
         return self.add(
-            shapes.depthwise_conv_2d(
+            operators.depthwise_conv_2d(
                 height, width, depth, square, step, activation=activation, dtype=self.dtype
             )
         )
 
     def join(self, op: str, left: int, right: int, other: Shape, activation: str = "none") -> int:
-        return self.add(shapes.binary(op, self.shape, other, activation, self.dtype), left, right)
+        return self.add(operators.binary(op, self.shape, other, activation, self.dtype), left, right)
 
 
 def _plain(net: _Stitch, rng: Rng, channels: int, stride: int) -> None:
@@ -59,7 +59,7 @@ def _plain(net: _Stitch, rng: Rng, channels: int, stride: int) -> None:
         stride = 1
     if rng.random() < 0.4 and net.shape[1] >= 4:
         _, height, width, depth = net.shape
-        net.add(shapes.pool_2d("max_pool_2d", height, width, depth, dtype=net.dtype))
+        net.add(operators.pool_2d("max_pool_2d", height, width, depth, dtype=net.dtype))
 
 
 def _residual(net: _Stitch, rng: Rng, channels: int, stride: int) -> None:
@@ -89,13 +89,13 @@ def _separable(net: _Stitch, rng: Rng, channels: int, stride: int) -> None:
 def _gated(net: _Stitch, rng: Rng, channels: int, stride: int) -> None:
     body = net.conv(channels, 3, stride)
     shape = net.shape
-    gate = net.add(shapes.unary("logistic", shape, net.dtype))
+    gate = net.add(operators.unary("logistic", shape, net.dtype))
     swished = net.join("mul", body, gate, shape)
-    net.add(shapes.reduce("mean", shape, (1, 2), True, net.dtype))
+    net.add(operators.reduce("mean", shape, (1, 2), True, net.dtype))
     net.conv(max(4, channels // 4), 1, 1, "relu")
     net.conv(channels, 1)
-    gate = net.add(shapes.unary("logistic", net.shape, net.dtype))
-    net.add(shapes.binary("mul", shape, (1, 1, 1, channels), dtype=net.dtype), swished, gate)
+    gate = net.add(operators.unary("logistic", net.shape, net.dtype))
+    net.add(operators.binary("mul", shape, (1, 1, 1, channels), dtype=net.dtype), swished, gate)
 
 
 def _branches(net: _Stitch, rng: Rng, channels: int, stride: int) -> None:
@@ -105,7 +105,7 @@ def _branches(net: _Stitch, rng: Rng, channels: int, stride: int) -> None:
         net.at, net.shape = start, shape
         outs.append(net.conv(channels // 2 or 1, kernel, stride, "relu"))
         forms.append(net.shape)
-    net.add(shapes.concatenation(forms, 3, net.dtype), *outs)
+    net.add(operators.concatenation(forms, 3, net.dtype), *outs)
 
 
 _BLOCKS = (_plain, _residual, _bottleneck, _bottleneck, _separable, _separable, _gated, _branches)
@@ -131,10 +131,10 @@ def draw_network(rng: Rng, dtype: str, heavy: bool = False) -> Probe:
             if rng.random() < 0.2:
                 width += int(rng.integers(-3, 4))
             _BLOCKS[int(rng.choice(kinds))](net, rng, max(4, width), stride)
-        net.add(shapes.reduce("mean", net.shape, (1, 2), False, dtype))
+        net.add(operators.reduce("mean", net.shape, (1, 2), False, dtype))
         classes = int(rng.choice([2, 5, 10, 12, 100, 1000]))
-        net.add(shapes.fully_connected(net.shape[-1], classes, dtype=dtype))
-        net.add(shapes.unary("softmax", net.shape, dtype))
+        net.add(operators.fully_connected(net.shape[-1], classes, dtype=dtype))
+        net.add(operators.unary("softmax", net.shape, dtype))
         macs, weights = sum(layer.macs for layer in net.layers), sum(layer.parameters for layer in net.layers)
         fits = macs <= 400_000_000 and 1_000_000 <= weights <= 15_000_000 if heavy else macs <= 60_000_000
         if fits:

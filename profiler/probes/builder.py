@@ -2,64 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
 
-from profiler.errors import UsageError
 from profiler.network import Layer, Tensor
-from profiler.operators import stored_values
-from profiler.probes.probe import Probe
+from profiler.operators import operator, stored_values
 from profiler.tflite import (
     ModelPlan,
     OperatorPlan,
     TensorPlan,
-    encode,
 )
-
-__all__ = ["ModelPlan", "TensorPlan", "build_probe", "encode", "lay_out", "weight_pool"]
-
-_LSTM_INPUT_SLOTS = 24
 
 # Scales are those of a well-behaved network. Time does not depend on them, but runtimes refuse extreme ratios.
 _SCALE, _WEIGHT_SCALE = 0.05, 0.01
-_FIXED_OUTPUT = {
-    "int8": {
-        "softmax": (1 / 256, -128), "log_softmax": (16 / 256, 127), "logistic": (1 / 256, -128), "tanh": (1 / 128, 0),
-        "l2_normalization": (1 / 128, 0),
-    },
-    "int16": {"softmax": (1 / 32768, 0), "logistic": (1 / 32768, 0), "tanh": (1 / 32768, 0)},
-}  # fmt: skip
-_POSITIVE = frozenset({"rsqrt", "sqrt", "log"})
-"""Operators that integer kernels refuse below 0."""
-_KEEPS_SCALE = frozenset(
-    {
-        "average_pool_2d", "max_pool_2d", "reshape", "pad", "mirror_pad", "concatenation", "transpose", "resize_bilinear",
-        "resize_nearest_neighbor", "split", "unpack", "pack", "strided_slice", "slice", "gather", "tile", "broadcast_to",
-        "space_to_batch_nd", "batch_to_space_nd", "space_to_depth", "depth_to_space", "reverse_v2", "reduce_max", "reduce_min",
-        "maximum", "minimum", "select_v2", "topk_v2", "cumsum",
-    }
-)  # fmt: skip
 
 
-def build_probe(probe: Probe, seed: int = 0) -> bytes:
-    """The bytes of a `.tflite` file that runs `probe` on random weights drawn from `seed`.
-
-    Raises
-    ------
-    UsageError
-        An operator that edgetime cannot write.
-    """
-    return encode(lay_out(probe, seed))
-
-
-def lay_out(probe: Probe, seed: int = 0) -> ModelPlan:
-    """Tensors and operators of `probe`, with random weights."""
+def lay_out(layers: Sequence[Layer], wiring: Sequence[Sequence[int]], seed: int = 0) -> ModelPlan:
+    """Tensors and operators of `layers`, with random weights; `wiring` holds their sources, see `Probe.sources`."""
     plan = ModelPlan()
     results: list[int] = []
     inputs: dict[int, int] = {}
-    for number, (layer, sources) in enumerate(zip(probe.layers, probe.sources, strict=True)):
+    for number, (layer, sources) in enumerate(zip(layers, wiring, strict=True)):
         operands: list[int] = []
         remaining = iter(sources)
         for slot, tensor in enumerate(layer.inputs):
@@ -73,7 +38,8 @@ def lay_out(probe: Probe, seed: int = 0) -> ModelPlan:
                 if source not in inputs:
                     zero = 0
                     if tensor.dtype == "int8":
-                        zero = -128 if layer.op in _POSITIVE else _ZERO_POINT.get(layer.op, 0)
+                        quantization = operator(layer.op).quantization
+                        zero = -128 if quantization.positive else quantization.zero_point
                     name = f"input_{-1 - source}"
                     inputs[source] = _add(plan, _activation(tensor, name, zero_point=zero))
                 operands.append(inputs[source])
@@ -85,9 +51,9 @@ def lay_out(probe: Probe, seed: int = 0) -> ModelPlan:
         plan.operators.append(OperatorPlan(layer, _slots(layer, operands), made))
         if layer.op == "while":
             plan.called += _loop_graphs(layer)
-    used = {i for operator in plan.operators for i in operator.inputs}
+    used = {i for planned in plan.operators for i in planned.inputs}
     plan.inputs = [inputs[source] for source in sorted(inputs, reverse=True)]
-    plan.outputs = [i for operator in plan.operators for i in operator.outputs if i not in used]
+    plan.outputs = [i for planned in plan.operators for i in planned.outputs if i not in used]
     return plan
 
 
@@ -116,10 +82,6 @@ def _add(plan: ModelPlan, tensor: TensorPlan) -> int:
     return len(plan.tensors) - 1
 
 
-_ZERO_POINT = {"batch_matmul": 3}
-"""Where kernels differ by the zero point: XNNPACK multiplies int8 matrices only where it is 0, which in networks it is not."""
-
-
 def _activation(tensor: Tensor, name: str, scale: float = _SCALE, zero_point: int = 0) -> TensorPlan:
     quantized = tensor.dtype in ("int8", "uint8", "int16")
     return TensorPlan(
@@ -133,11 +95,12 @@ def _activation(tensor: Tensor, name: str, scale: float = _SCALE, zero_point: in
 
 
 def _result(layer: Layer, tensor: Tensor, plan: ModelPlan, operands: list[int], name: str) -> TensorPlan:
-    if layer.op in _KEEPS_SCALE:
+    quantization = operator(layer.op).quantization
+    if quantization.keeps_scale:
         first = next((plan.tensors[i] for i in operands if plan.tensors[i].scales), None)
         if first:
             return _activation(tensor, name, first.scales[0], first.zero_points[0])
-    fixed = _FIXED_OUTPUT.get(tensor.dtype, {}).get(layer.op)
+    fixed = quantization.fixed.get(tensor.dtype)
     if fixed:
         return _activation(tensor, name, *fixed)
     return _activation(tensor, name)
@@ -145,12 +108,12 @@ def _result(layer: Layer, tensor: Tensor, plan: ModelPlan, operands: list[int], 
 
 def _slots(layer: Layer, operands: list[int]) -> list[int]:
     """Operands at the places where TFLite wants them."""
-    if layer.op != "unidirectional_sequence_lstm":
+    stored = operator(layer.op).file
+    if not stored.operand_slots:
         return operands
-    slots = [-1] * _LSTM_INPUT_SLOTS
-    slots[0:9] = operands[0:9]
-    slots[12:16] = operands[9:13]
-    slots[18:20] = operands[13:15]
+    slots = [-1] * stored.operand_count
+    for slot, operand in zip(stored.operand_slots, operands, strict=False):
+        slots[slot] = operand
     return slots
 
 
@@ -173,45 +136,24 @@ def _random(shape: tuple[int, ...], dtype: str, seed: int) -> np.ndarray:
 
 
 def _constant(layer: Layer, slot: int, tensor: Tensor, seed: int, name: str) -> TensorPlan:
+    known = operator(layer.op)
     values = stored_values(layer, slot)
-    if values is not None and tensor.dtype in ("int32", "int64"):
-        return TensorPlan(name, tensor.shape, tensor.dtype, values)
-    known = _KNOWN_CONSTANTS.get((layer.op, slot))
-    if known is not None:
-        return TensorPlan(
-            name, tensor.shape, tensor.dtype, np.asarray(known(layer), tensor.dtype).reshape(tensor.shape)
-        )
-    if layer.op == "unidirectional_sequence_lstm" and slot >= 13:
+    if values is not None:
+        values = np.asarray(values, tensor.dtype).reshape(tensor.shape)
+        if tensor.dtype in ("int32", "int64"):
+            return TensorPlan(name, tensor.shape, tensor.dtype, values)
+    if slot in known.file.variables:
         return TensorPlan(name, tensor.shape, tensor.dtype, variable=True)
     data = _random(tensor.shape, tensor.dtype, seed) if values is None else values
     made = TensorPlan(name, tensor.shape, tensor.dtype, data)
-    weighted = layer.op in ("conv_2d", "depthwise_conv_2d", "fully_connected", "transpose_conv")
+    axis = known.quantization.channel_axis
+    weighted = axis is not None
     integers = ("int8", "int16", "int32", "int64") if weighted else ("int8", "int16")
     if tensor.dtype in integers:
-        axis = {"depthwise_conv_2d": 3}.get(layer.op, 0)
         bias = tensor.dtype not in ("int8", "int16")
-        channels = (tensor.shape[0] if bias else tensor.shape[axis]) if weighted else 1
+        place = 0 if bias or axis is None else axis
+        channels = tensor.shape[place] if weighted else 1
         scale = _SCALE * _WEIGHT_SCALE if bias else _WEIGHT_SCALE if weighted else _SCALE
         made.scales, made.zero_points = (scale,) * channels, (0,) * channels
-        made.axis = 0 if bias or not weighted else axis
+        made.axis = place
     return made
-
-
-_KNOWN_CONSTANTS: dict[tuple[str, int], Callable[[Layer], Sequence[int]]] = {
-    ("pad", 1): lambda layer: _ints(layer, "paddings"),
-    ("mean", 1): lambda layer: _ints(layer, "axes"),
-    ("sum", 1): lambda layer: _ints(layer, "axes"),
-    ("reduce_max", 1): lambda layer: _ints(layer, "axes"),
-    ("reshape", 1): lambda layer: _ints(layer, "new_shape"),
-    ("transpose", 1): lambda layer: _ints(layer, "perm"),
-    ("resize_bilinear", 1): lambda layer: layer.outputs[0].shape[1:3],
-    ("resize_nearest_neighbor", 1): lambda layer: layer.outputs[0].shape[1:3],
-    ("transpose_conv", 0): lambda layer: layer.outputs[0].shape,
-}
-
-
-def _ints(layer: Layer, name: str) -> tuple[int, ...]:
-    value = layer.params.get(name)
-    if not isinstance(value, tuple):
-        raise UsageError(f"A probe of {layer.op} needs {name!r} among its parameters.")
-    return value

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from profiler import operators
 from profiler.network import Layer
-from profiler.operators import constructors as shapes
 from profiler.probes.probe import Probe
 
 PART = "part"
@@ -23,16 +23,16 @@ def chains() -> list[Probe]:
     """
     found = []
     for layer, counts in (
-        (shapes.fully_connected(128, 128), (4, 8, 16, 32, 64, 128)),
-        (shapes.fully_connected(256, 256), (4, 8, 16, 32, 64)),
-        (shapes.fully_connected(512, 512), (2, 4, 8, 16, 32, 64, 96)),
-        (shapes.conv_2d(8, 8, 64, 64, (1, 1)), (8, 16, 32, 64, 128)),
-        (shapes.conv_2d(7, 7, 128, 128, (1, 1)), (8, 16, 32, 64, 128)),
-        (shapes.conv_2d(7, 7, 256, 256, (1, 1)), (4, 8, 16, 32, 64, 128, 256)),
-        (shapes.conv_2d(3, 3, 480, 480, (1, 1)), (4, 8, 16, 32, 64)),
-        (shapes.conv_2d(14, 14, 128, 128, (1, 1)), (64, 256)),
-        (shapes.conv_2d(5, 5, 160, 160), (2, 4, 10, 20, 40, 80)),
-        (shapes.conv_2d(10, 10, 96, 96), (8, 32, 64)),
+        (operators.fully_connected(128, 128), (4, 8, 16, 32, 64, 128)),
+        (operators.fully_connected(256, 256), (4, 8, 16, 32, 64)),
+        (operators.fully_connected(512, 512), (2, 4, 8, 16, 32, 64, 96)),
+        (operators.conv_2d(8, 8, 64, 64, (1, 1)), (8, 16, 32, 64, 128)),
+        (operators.conv_2d(7, 7, 128, 128, (1, 1)), (8, 16, 32, 64, 128)),
+        (operators.conv_2d(7, 7, 256, 256, (1, 1)), (4, 8, 16, 32, 64, 128, 256)),
+        (operators.conv_2d(3, 3, 480, 480, (1, 1)), (4, 8, 16, 32, 64)),
+        (operators.conv_2d(14, 14, 128, 128, (1, 1)), (64, 256)),
+        (operators.conv_2d(5, 5, 160, 160), (2, 4, 10, 20, 40, 80)),
+        (operators.conv_2d(10, 10, 96, 96), (8, 32, 64)),
     ):
         found += [Probe("chain", (layer,) * count) for count in counts]
     return found
@@ -40,7 +40,7 @@ def chains() -> list[Probe]:
 
 def rows_of_nothing() -> list[Probe]:
     """Operators with next to no work in a row: what running one more operator costs."""
-    layer = shapes.unary("neg", (1, 8))
+    layer = operators.unary("neg", (1, 8))
     return [Probe("chain", (layer,) * count) for count in (1, 16, 64, 256)]
 
 
@@ -51,10 +51,10 @@ def reshapes(dtype: str) -> list[Probe]:
         flat = (1, shape[1] * shape[2] * shape[3])
         op = "neg" if dtype == "float32" else "logistic"
         steps = (
-            shapes.unary(op, shape, dtype),
-            shapes.reshape(shape, flat, dtype),
-            shapes.unary(op, flat, dtype),
-            shapes.reshape(flat, shape, dtype),
+            operators.unary(op, shape, dtype),
+            operators.reshape(shape, flat, dtype),
+            operators.unary(op, flat, dtype),
+            operators.reshape(flat, shape, dtype),
         )
         found.append(Probe("chain", steps * 3 + steps[:1]))
     return found
@@ -76,7 +76,7 @@ def fans() -> list[Probe]:
 
 def _fan(shape: tuple[int, ...], count: int) -> Probe:
     """`count` activations of `shape`, each made of the one before, then added up from the first on."""
-    step, join = shapes.unary("neg", shape), shapes.binary("add", shape, shape)
+    step, join = operators.unary("neg", shape), operators.binary("add", shape, shape)
     wiring: list[tuple[int, ...]] = [(-1,), *((i,) for i in range(count))]
     total = 0
     for i in range(1, count + 1):
@@ -90,14 +90,14 @@ def slow() -> list[Probe]:
 
     A cache that is shared with others forgets meanwhile, however few bytes the network itself has touched.
     """
-    work = shapes.conv_2d(28, 28, 64, 64)
+    work = operators.conv_2d(28, 28, 64, 64)
     found = []
     for layer, count in (
-        (shapes.fully_connected(512, 512), 4),
-        (shapes.fully_connected(512, 512), 12),
-        (shapes.conv_2d(7, 7, 256, 256, (1, 1)), 16),
-        (shapes.conv_2d(7, 7, 256, 256, (1, 1)), 48),
-        (shapes.unary("neg", (1, 28, 28, 320)), 4),
+        (operators.fully_connected(512, 512), 4),
+        (operators.fully_connected(512, 512), 12),
+        (operators.conv_2d(7, 7, 256, 256, (1, 1)), 16),
+        (operators.conv_2d(7, 7, 256, 256, (1, 1)), 48),
+        (operators.unary("neg", (1, 28, 28, 320)), 4),
     ):
         for times in (2, 8, 24):
             found.append(_beside(layer, count, work, times))

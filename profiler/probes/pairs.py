@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from profiler import operators
 from profiler.network import ACTIVATIONS, FUSION_PATTERNS, Layer
-from profiler.operators import constructors as shapes
 from profiler.probes.probe import Probe
 
 SIZES = ((14, 64), (28, 32), (7, 192), (56, 24))
@@ -47,7 +47,7 @@ def _pairs(side: int, channels: int, dtype: str) -> Iterator[Pair]:
         residual = len(after.activations) > 1
         yield (before, after), (_sources(before, 0), (0, -9)) if residual else ()
     shape = (1, side, side, channels)
-    swish = shapes.unary("logistic", shape, dtype), shapes.binary("mul", shape, shape, dtype=dtype)
+    swish = operators.unary("logistic", shape, dtype), operators.binary("mul", shape, shape, dtype=dtype)
     yield swish, ((-1,), (-1, 0))
 
 
@@ -58,23 +58,23 @@ def _sources(layer: Layer, begin: int) -> tuple[int, ...]:
 def _producers_and_followers(side: int, channels: int, dtype: str) -> Iterator[tuple[Layer, Layer]]:
     """Neighbours of all patterns but x * sigmoid(x)."""
     shape = (1, side, side, channels)
-    conv = shapes.conv_2d(side, side, _FEW, channels, (1, 1), dtype=dtype)
-    depthwise = shapes.depthwise_conv_2d(side, side, channels, dtype=dtype)
-    dense = shapes.fully_connected(4 * _FEW, 16 * channels, dtype=dtype)
+    conv = operators.conv_2d(side, side, _FEW, channels, (1, 1), dtype=dtype)
+    depthwise = operators.depthwise_conv_2d(side, side, channels, dtype=dtype)
+    dense = operators.fully_connected(4 * _FEW, 16 * channels, dtype=dtype)
     wide = (1, 16 * channels)
-    padded = shapes.pad(shape, _BORDER, dtype)
+    padded = operators.pad(shape, _BORDER, dtype)
     for stride in ((1, 1), (2, 2)):
         inside = (side + 2, side + 2, channels)
-        yield padded, shapes.conv_2d(*inside, _FEW, (3, 3), stride, padding="valid", dtype=dtype)
-        yield padded, shapes.depthwise_conv_2d(*inside, (3, 3), stride, padding="valid", dtype=dtype)
+        yield padded, operators.conv_2d(*inside, _FEW, (3, 3), stride, padding="valid", dtype=dtype)
+        yield padded, operators.depthwise_conv_2d(*inside, (3, 3), stride, padding="valid", dtype=dtype)
     for op in ("max_pool_2d", "average_pool_2d"):
-        yield padded, shapes.pool_2d(op, side + 2, side + 2, channels, (3, 3), (2, 2), "valid", dtype)
+        yield padded, operators.pool_2d(op, side + 2, side + 2, channels, (3, 3), (2, 2), "valid", dtype)
 
     def constant(op: str, over: tuple[int, ...]) -> Layer:
-        return shapes.binary(op, over, (over[-1],), dtype=dtype, constant=True)
+        return operators.binary(op, over, (over[-1],), dtype=dtype, constant=True)
 
-    add = shapes.binary("add", shape, shape, dtype=dtype)
-    pool = shapes.pool_2d("max_pool_2d", 2 * side, 2 * side, channels, (2, 2), (2, 2), "valid", dtype)
+    add = operators.binary("add", shape, shape, dtype=dtype)
+    pool = operators.pool_2d("max_pool_2d", 2 * side, 2 * side, channels, (2, 2), (2, 2), "valid", dtype)
     producers = {
         "conv_2d": conv,
         "depthwise_conv_2d": depthwise,
@@ -87,22 +87,22 @@ def _producers_and_followers(side: int, channels: int, dtype: str) -> Iterator[t
         first, second = pattern.split("+")
         known = dtype == "float32" or second != "gelu"
         if first in producers and second in ACTIVATIONS and known:
-            yield producers[first], shapes.unary(second, shape, dtype)
-    yield dense, shapes.unary("relu", wide, dtype)
+            yield producers[first], operators.unary(second, shape, dtype)
+    yield dense, operators.unary("relu", wide, dtype)
     if dtype == "float32":
-        yield dense, shapes.unary("gelu", wide, dtype)
+        yield dense, operators.unary("gelu", wide, dtype)
     for layer, over in ((conv, shape), (depthwise, shape), (dense, wide)):
-        yield layer, shapes.binary("add", over, over, dtype=dtype)
+        yield layer, operators.binary("add", over, over, dtype=dtype)
         yield layer, constant("add", over)
     yield conv, constant("mul", shape)
     yield depthwise, constant("mul", shape)
     yield constant("mul", shape), constant("add", shape)
-    yield dense, shapes.unary("softmax", wide, dtype)
+    yield dense, operators.unary("softmax", wide, dtype)
     yield from _moving(side, channels, dtype, conv)
     if dtype == "int8":
-        quantize = shapes.unary("quantize", shape, "float32", "int8")
-        dequantize = shapes.unary("dequantize", shape, "int8", "float32")
-        yield quantize, shapes.conv_2d(side, side, channels, _FEW, (1, 1), dtype=dtype)
+        quantize = operators.unary("quantize", shape, "float32", "int8")
+        dequantize = operators.unary("dequantize", shape, "int8", "float32")
+        yield quantize, operators.conv_2d(side, side, channels, _FEW, (1, 1), dtype=dtype)
         yield conv, dequantize
         yield dequantize, quantize
         yield quantize, dequantize
@@ -111,33 +111,33 @@ def _producers_and_followers(side: int, channels: int, dtype: str) -> Iterator[t
 def _moving(side: int, channels: int, dtype: str, conv: Layer) -> Iterator[tuple[Layer, Layer]]:
     """Neighbours one of which only moves data, or sums it up."""
     shape, flat = (1, side, side, channels), side * side * channels
-    mean, kept = (shapes.reduce("mean", shape, (1, 2), keep, dtype) for keep in (False, True))
-    yield mean, shapes.fully_connected(channels, _FEW, dtype=dtype)
-    yield kept, shapes.conv_2d(1, 1, channels, _FEW, (1, 1), dtype=dtype)
-    yield kept, shapes.reshape((1, 1, 1, channels), (1, channels), dtype)
+    mean, kept = (operators.reduce("mean", shape, (1, 2), keep, dtype) for keep in (False, True))
+    yield mean, operators.fully_connected(channels, _FEW, dtype=dtype)
+    yield kept, operators.conv_2d(1, 1, channels, _FEW, (1, 1), dtype=dtype)
+    yield kept, operators.reshape((1, 1, 1, channels), (1, channels), dtype)
     yield conv, kept
-    yield conv, shapes.reshape(shape, (1, side * side, channels), dtype)
-    yield shapes.reshape(shape, (1, flat), dtype), shapes.fully_connected(flat, 1, dtype=dtype)
-    both = shapes.concatenation([shape, shape], 3, dtype)
-    yield both, shapes.conv_2d(side, side, 2 * channels, _FEW, (1, 1), dtype=dtype)
+    yield conv, operators.reshape(shape, (1, side * side, channels), dtype)
+    yield operators.reshape(shape, (1, flat), dtype), operators.fully_connected(flat, 1, dtype=dtype)
+    both = operators.concatenation([shape, shape], 3, dtype)
+    yield both, operators.conv_2d(side, side, 2 * channels, _FEW, (1, 1), dtype=dtype)
     yield conv, both
     steps, heads, inner = side * 2, 4, channels // 4
     if dtype == "float32":
         split = (1, steps, heads, inner)
-        apart = shapes.transpose(split, (0, 2, 1, 3), dtype)
-        yield shapes.reshape((1, steps, heads * inner), split, dtype), apart
-        product = shapes.batch_matmul((1, heads), steps, inner, steps, True, dtype)
+        apart = operators.transpose(split, (0, 2, 1, 3), dtype)
+        yield operators.reshape((1, steps, heads * inner), split, dtype), apart
+        product = operators.batch_matmul((1, heads), steps, inner, steps, True, dtype)
         yield apart, product
-        yield product, shapes.unary("softmax", (1, heads, steps, steps), dtype)
-        joined = shapes.transpose((1, heads, steps, inner), (0, 2, 1, 3), dtype)
-        yield joined, shapes.reshape(split, (1, steps, heads * inner), dtype)
+        yield product, operators.unary("softmax", (1, heads, steps, steps), dtype)
+        joined = operators.transpose((1, heads, steps, inner), (0, 2, 1, 3), dtype)
+        yield joined, operators.reshape(split, (1, steps, heads * inner), dtype)
 
 
 def _with_activation(side: int, channels: int, dtype: str) -> Iterator[Layer]:
     """Operators of the pairs, with an activation fused into them."""
     shape = (1, side, side, channels)
-    yield shapes.conv_2d(side, side, _FEW, channels, (1, 1), activation="relu", dtype=dtype)
-    yield shapes.depthwise_conv_2d(side, side, channels, activation="relu", dtype=dtype)
-    yield shapes.fully_connected(4 * _FEW, 16 * channels, activation="relu", dtype=dtype)
-    yield shapes.binary("add", shape, shape, "relu", dtype)
-    yield shapes.binary("mul", shape, (channels,), "relu", dtype, True)
+    yield operators.conv_2d(side, side, _FEW, channels, (1, 1), activation="relu", dtype=dtype)
+    yield operators.depthwise_conv_2d(side, side, channels, activation="relu", dtype=dtype)
+    yield operators.fully_connected(4 * _FEW, 16 * channels, activation="relu", dtype=dtype)
+    yield operators.binary("add", shape, shape, "relu", dtype)
+    yield operators.binary("mul", shape, (channels,), "relu", dtype, True)

@@ -12,13 +12,19 @@ import numpy as np
 from profiler.errors import UsageError
 from profiler.network import Layer
 from profiler.operators import (
-    CATALOGUE,
     DTYPES,
     Rng,
+    binary,
+    catalogue,
+    concatenation,
+    conv_2d,
+    depthwise_conv_2d,
     draw_layer,
-    operators,
+    fully_connected,
+    pad,
+    pool_2d,
+    unary,
 )
-from profiler.operators import constructors as shapes
 from profiler.probes.blocks import draw_network
 from profiler.probes.context import (
     chains,
@@ -30,8 +36,6 @@ from profiler.probes.context import (
 )
 from profiler.probes.pairs import plan_pairs
 from profiler.probes.probe import Probe
-
-__all__ = ["DTYPES", "draw_layer", "operators", "plan_probes", "sweeps"]
 
 NETWORKS = 40
 """Small whole networks per dtype, against which sums of layers are calibrated."""
@@ -45,19 +49,19 @@ def sweeps(dtype: str) -> dict[str, list[Layer]]:
         return {}
     channels = [*range(1, 41), *range(44, 73, 4), 47, 63, 65, 71, 80, 81, 96, 97, 112, 128, 129]
     rows = {
-        "conv_2d": [shapes.conv_2d(32, 32, 32, c, dtype=dtype) for c in channels]
-        + [shapes.conv_2d(16, 16, c, 64, (1, 1), dtype=dtype) for c in channels[::2]],
-        "fully_connected": [shapes.fully_connected(512, 4 * c, dtype=dtype) for c in channels[::2]],
+        "conv_2d": [conv_2d(32, 32, 32, c, dtype=dtype) for c in channels]
+        + [conv_2d(16, 16, c, 64, (1, 1), dtype=dtype) for c in channels[::2]],
+        "fully_connected": [fully_connected(512, 4 * c, dtype=dtype) for c in channels[::2]],
     }
     if dtype != "dynamic_int8":
-        rows["depthwise_conv_2d"] = [shapes.depthwise_conv_2d(32, 32, c, dtype=dtype) for c in channels]
+        rows["depthwise_conv_2d"] = [depthwise_conv_2d(32, 32, c, dtype=dtype) for c in channels]
     return rows
 
 
 def pictures(dtype: str) -> list[Layer]:
     """What networks do to the pictures that they are given: operators with a constant, in three channels."""
     return [
-        shapes.binary(op, (1, side, side, 3), other, dtype=dtype, constant=True)
+        binary(op, (1, side, side, 3), other, dtype=dtype, constant=True)
         for op in ("add", "mul", "sub")
         for side in (48, 80, 96, 128, 160, 192, 224, 256)
         for other in ((), (3,), (1, 1, 1, 3))
@@ -79,9 +83,7 @@ def large(dtype: str, rng: Rng) -> list[Layer]:
         (28, 512, 512),
     ):
         jitter = int(rng.integers(-2, 3))
-        layers.append(
-            shapes.conv_2d(side + jitter, side + jitter, inside, outside, activation="relu", dtype=dtype)
-        )
+        layers.append(conv_2d(side + jitter, side + jitter, inside, outside, activation="relu", dtype=dtype))
     for side, inside, outside in (
         (147, 128, 128),
         (112, 96, 192),
@@ -91,21 +93,21 @@ def large(dtype: str, rng: Rng) -> list[Layer]:
         (37, 728, 728),
     ):
         jitter = int(rng.integers(-2, 3))
-        layers.append(shapes.conv_2d(side + jitter, side + jitter, inside, outside, (1, 1), dtype=dtype))
+        layers.append(conv_2d(side + jitter, side + jitter, inside, outside, (1, 1), dtype=dtype))
     for side, channels in ((147, 128), (112, 192), (74, 728), (224, 32), (150, 64)):
         jitter = int(rng.integers(-2, 3))
         if dtype != "dynamic_int8":
-            layers.append(shapes.depthwise_conv_2d(side + jitter, side + jitter, channels, dtype=dtype))
+            layers.append(depthwise_conv_2d(side + jitter, side + jitter, channels, dtype=dtype))
     for inside, outside in ((4096, 4096), (8192, 2048), (9216, 4096), (2048, 6000)):
-        layers.append(shapes.fully_connected(inside + int(rng.integers(-9, 10)), outside, dtype=dtype))
+        layers.append(fully_connected(inside + int(rng.integers(-9, 10)), outside, dtype=dtype))
     if dtype in ("float32", "int8"):
         for side, channels in ((112, 256), (147, 128), (224, 64), (80, 512)):
             shape = (1, side, side, channels)
-            layers += [shapes.binary(op, shape, shape, dtype=dtype) for op in ("add", "mul")]
-            layers.append(shapes.pool_2d("max_pool_2d", side, side, channels, (2, 2), (2, 2), "valid", dtype))
-            layers.append(shapes.unary("relu", shape, dtype))
-            layers.append(shapes.concatenation([(1, side, side, channels // 2)] * 2, 3, dtype))
-            layers.append(shapes.pad(shape, ((0, 0), (1, 1), (1, 1), (0, 0)), dtype))
+            layers += [binary(op, shape, shape, dtype=dtype) for op in ("add", "mul")]
+            layers.append(pool_2d("max_pool_2d", side, side, channels, (2, 2), (2, 2), "valid", dtype))
+            layers.append(unary("relu", shape, dtype))
+            layers.append(concatenation([(1, side, side, channels // 2)] * 2, 3, dtype))
+            layers.append(pad(shape, ((0, 0), (1, 1), (1, 1), (0, 0)), dtype))
     return layers
 
 
@@ -136,7 +138,7 @@ def plan_probes(
     """
     names = list(dict.fromkeys(dtypes))
     for dtype in names:
-        if dtype not in CATALOGUE:
+        if dtype not in DTYPES:
             raise UsageError(f"Unknown dtype {dtype!r}: choose from {', '.join(DTYPES)}.")
     if not names:
         raise UsageError(f"No dtype to profile: choose from {', '.join(DTYPES)}.")
@@ -144,23 +146,24 @@ def plan_probes(
         names.append("dynamic_int8")
     if "int32" not in names:
         names.append("int32")
-    known = {op for dtype in names for op in CATALOGUE[dtype]}
+    known = {op for dtype in names for op in catalogue(dtype)}
     for op in ops or ():
         if op not in known:
             raise UsageError(f"No probe for operator {op!r}: choose from {', '.join(sorted(known))}.")
     placed: list[tuple[float, int, Probe]] = []
     for dtype in names:
         steps = sweeps(dtype)
-        for number, (op, (count, _)) in enumerate(CATALOGUE[dtype].items()):
+        for op, draws in catalogue(dtype).items():
             if ops and op not in ops:
                 continue
-            rng = np.random.default_rng([seed, DTYPES.index(dtype), number])
-            layers = [draw_layer(op, dtype, rng) for _ in range(max(1, round(count * scale)))]
+            rng = np.random.default_rng([seed, DTYPES.index(dtype), draws.stream])
+            layers = [draw_layer(op, dtype, rng) for _ in range(max(1, round(draws.count * scale)))]
             swept = steps.get(op, [])
             order = rng.permutation(len(swept))
             for rows in (layers, [swept[i] for i in order]):
                 placed += [
-                    ((i + 0.5) / len(rows), number, Probe("layer", (layer,))) for i, layer in enumerate(rows)
+                    ((i + 0.5) / len(rows), draws.stream, Probe("layer", (layer,)))
+                    for i, layer in enumerate(rows)
                 ]
         if not ops and dtype in ("float32", "int8"):
             rng = np.random.default_rng([seed, DTYPES.index(dtype), 999])
@@ -177,7 +180,8 @@ def plan_probes(
         if not ops and dtype in ("float32", "int8", "dynamic_int8"):
             big = large(dtype, np.random.default_rng([seed, DTYPES.index(dtype), 997]))
             big += pictures(dtype) if dtype in ("float32", "int8") else []
-            kept = [layer for layer in big if layer.op in CATALOGUE[dtype]]
+            probed = catalogue(dtype)
+            kept = [layer for layer in big if layer.op in probed]
             placed += [((i + 0.5) / len(kept), 902, Probe("layer", (layer,))) for i, layer in enumerate(kept)]
     if not ops and "float32" in names:
         together = [*rows_of_nothing(), *chains(), *fans(), *slow()]

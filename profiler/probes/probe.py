@@ -9,6 +9,8 @@ from functools import cached_property
 from typing import Any
 
 from profiler.network import Edge, Layer, Network, Tensor
+from profiler.probes.builder import lay_out
+from profiler.tflite import ModelPlan, encode
 
 KINDS = ("empty", "layer", "pair", "chain", "network")
 
@@ -117,8 +119,16 @@ class Probe:
         """Read what `key` says."""
         return cls.from_dict(json.loads(key))
 
-    def build(self, seed: int = 0) -> bytes:
-        """The probe as the bytes of a `.tflite` file, with random weights drawn from `seed`."""
-        from profiler.probes.builder import build_probe
+    def lay_out(self, seed: int = 0) -> ModelPlan:
+        """Tensors and operators of the probe's file, with random weights drawn from `seed`."""
+        return lay_out(self.layers, self.sources, seed)
 
-        return build_probe(self, seed=seed)
+    def build(self, seed: int = 0) -> bytes:
+        """The probe as the bytes of a `.tflite` file, with random weights drawn from `seed`.
+
+        Raises
+        ------
+        UsageError
+            An operator that edgetime cannot write.
+        """
+        return encode(self.lay_out(seed))

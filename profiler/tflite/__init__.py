@@ -1,6 +1,6 @@
 """Reading and writing `.tflite` files without TensorFlow.
 
-May import `profiler.network`.
+May import `profiler.operators`, whose entries say how operators are stored.
 """
 
 from __future__ import annotations
@@ -12,26 +12,20 @@ from profiler.tflite.reader import read_network
 from profiler.tflite.schema import (
     ACTIVATIONS,
     OPERATORS,
-    OPTION_TYPES,
-    OPTION_TYPES_2,
     TENSOR_TYPE_CODES,
     TENSOR_TYPES,
-    OptionField,
 )
 from profiler.tflite.writer import ModelPlan, OperatorPlan, TensorPlan, encode
 
 __all__ = [
     "ACTIVATIONS",
     "OPERATORS",
-    "OPTION_TYPES",
-    "OPTION_TYPES_2",
     "TENSOR_TYPES",
     "TENSOR_TYPE_CODES",
     "Buffer",
     "FlatbufferError",
     "ModelPlan",
     "OperatorPlan",
-    "OptionField",
     "RawGraph",
     "RawModel",
     "RawOperator",

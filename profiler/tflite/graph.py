@@ -1,6 +1,6 @@
 """What a `.tflite` file stores, as plain values: subgraphs, tensors, operators and where constants lie.
 
-Everything is checked against the file; nothing is interpreted yet. `tflite_params` says what operators mean
+Everything is checked against the file; nothing is interpreted yet. `parameters` says what operators mean
 by it.
 """
 

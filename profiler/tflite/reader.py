@@ -13,6 +13,7 @@ from profiler.errors import (
     missing,
 )
 from profiler.network import Edge, Layer, Network, Tensor
+from profiler.operators import operator
 from profiler.tflite.flatbuffer import (
     Buffer,
     FlatbufferError,
@@ -34,7 +35,6 @@ InputShape = Sequence[int] | Mapping[str, Sequence[int]]
 _IDENTIFIER = b"TFL3"
 _MOST_LAYERS = 200_000
 _LOOPS = frozenset({"while", "stablehlo_while"})
-_MADE_ON_LOADING = frozenset({"dequantize", "densify"})
 _FOREIGN = (
     (b"PK\x03\x04", "a Keras or zip file", "export it with `edgetime export` and give the .tflite"),
     (b"\x89HDF", "an HDF5 file (old Keras)", "load and save it as .keras, then use `edgetime export`"),
@@ -175,15 +175,15 @@ def _resolve_open_shapes(main: RawGraph, source: Path | bytes, shown: str) -> bo
 
 def _is_open_inside(main: RawGraph) -> bool:
     """Whether layers leave dimensions open beyond the batch."""
-    outputs = (main.tensors[i] for operator in main.operators for i in operator.outputs)
+    outputs = (main.tensors[i] for stored in main.operators for i in stored.outputs)
     return any(min((*tensor.signature[1:], *tensor.shape), default=0) < 0 for tensor in outputs)
 
 
 def _contradicts_itself(main: RawGraph) -> bool:
     """Whether a change of shape would have to make or lose elements: the open batch was not 1 there."""
-    for operator in main.operators:
-        if operator.op == "reshape" and operator.inputs and operator.inputs[0] >= 0 and operator.outputs:
-            before, after = main.tensors[operator.inputs[0]], main.tensors[operator.outputs[0]]
+    for stored in main.operators:
+        if stored.op == "reshape" and stored.inputs and stored.inputs[0] >= 0 and stored.outputs:
+            before, after = main.tensors[stored.inputs[0]], main.tensors[stored.outputs[0]]
             if min(after.signature, default=0) < 0 and _size(before.shape) != _size(after.shape):
                 return True
     return False
@@ -302,15 +302,16 @@ class _Assembly:
             self._tensors.append(Tensor(raw.shape, raw.dtype, raw.stored or raw.variable))
             if raw.variable and not raw.stored:
                 self._variables.append(first + position)
-        for operator in graph.operators:
-            self._mark_made_on_loading(graph, operator, first)
+        for stored in graph.operators:
+            self._mark_made_on_loading(graph, stored, first)
         return first
 
-    def _mark_made_on_loading(self, graph: RawGraph, operator: RawOperator, first: int) -> None:
+    def _mark_made_on_loading(self, graph: RawGraph, stored: RawOperator, first: int) -> None:
         """Weights that the runtime unpacks once count as constants for the layers that use them."""
-        if operator.op not in _MADE_ON_LOADING or len(operator.inputs) != 1 or len(operator.outputs) != 1:
+        made_once = operator(stored.op).file.made_on_loading
+        if not made_once or len(stored.inputs) != 1 or len(stored.outputs) != 1:
             return
-        source, made = operator.inputs[0], operator.outputs[0]
+        source, made = stored.inputs[0], stored.outputs[0]
         if source >= 0 and graph.tensors[source].stored:
             tensor = self._tensors[first + made]
             self._tensors[first + made] = Tensor(tensor.shape, tensor.dtype, True)
@@ -320,22 +321,22 @@ class _Assembly:
             raise FlatbufferError("a subgraph calls itself")
         graph = self._model.graphs[number]
         first = self._add_tensors(number)
-        for position, operator in enumerate(graph.operators):
+        for position, stored in enumerate(graph.operators):
             if len(self._layers) >= _MOST_LAYERS:
                 raise FlatbufferError(f"its subgraphs unroll to more than {_MOST_LAYERS} layers")
             params = self._params.get((number, position))
             if params is None:
-                params = operator_params(self._model, graph, operator)
-                if operator.op in _LOOPS:
-                    turns = trip_count(self._model, graph, operator, *self._called(operator.op, params))
+                params = operator_params(self._model, graph, stored)
+                if stored.op in _LOOPS:
+                    turns = trip_count(self._model, graph, stored, *self._called(stored.op, params))
                     params |= {} if turns is None else {"rounds": turns}
                 self._params[number, position] = params
-            inputs = tuple(first + i for i in operator.inputs if i >= 0)
-            outputs = tuple(first + i for i in operator.outputs)
-            name = graph.tensors[operator.outputs[0]].name if operator.outputs else ""
+            inputs = tuple(first + i for i in stored.inputs if i >= 0)
+            outputs = tuple(first + i for i in stored.outputs)
+            name = graph.tensors[stored.outputs[0]].name if stored.outputs else ""
             tensors = self._tensors
             layer = Layer(
-                operator.op,
+                stored.op,
                 tuple(tensors[i] for i in inputs),
                 tuple(tensors[i] for i in outputs),
                 params,
@@ -345,11 +346,11 @@ class _Assembly:
             )
             self._layers.append(layer)
             self._edges.append(Edge(inputs, outputs, number))
-            self._follow(layer, graph, operator, (*callers, number))
+            self._follow(layer, graph, stored, (*callers, number))
 
-    def _follow(self, layer: Layer, graph: RawGraph, operator: RawOperator, callers: tuple[int, ...]) -> None:
-        """Append the layers of the subgraphs that `operator` calls."""
-        op, called = operator.op, self._called(operator.op, layer.params)
+    def _follow(self, layer: Layer, graph: RawGraph, stored: RawOperator, callers: tuple[int, ...]) -> None:
+        """Append the layers of the subgraphs that `stored` calls."""
+        op, called = stored.op, self._called(stored.op, layer.params)
         if op in _LOOPS:
             condition, body = called
             known = layer.params.get("rounds")
@@ -373,14 +374,7 @@ class _Assembly:
             self._walk(called[0], layer.repeat, callers)
 
     def _called(self, op: str, params: Mapping[str, object]) -> tuple[int, ...]:
-        names = {
-            "while": ("condition_subgraph", "body_subgraph"),
-            "stablehlo_while": ("condition_subgraph", "body_subgraph"),
-            "if": ("then_subgraph", "else_subgraph"),
-            "call": ("subgraph",),
-            "call_once": ("subgraph",),
-            "stablehlo_composite": ("subgraph",),
-        }.get(op, ())
+        names = operator(op).file.subgraphs
         called = tuple(int(str(params[name])) for name in names)
         for number in called:
             if not 0 <= number < len(self._model.graphs):
@@ -394,7 +388,7 @@ class _Assembly:
         nothing."""
         graph = self._model.graphs[number]
         tensors: list[RawTensor] = graph.tensors
-        return sum(_size(tensors[i].shape) for operator in graph.operators for i in operator.outputs)
+        return sum(_size(tensors[i].shape) for stored in graph.operators for i in stored.outputs)
 
     def note(self, key: str, text: str) -> None:
         self._notes.setdefault(key, []).append(text)

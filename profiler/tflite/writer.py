@@ -11,12 +11,8 @@ import numpy as np
 
 from profiler.errors import UsageError
 from profiler.network import Layer
-from profiler.tflite.schema import (
-    ACTIVATION_CODES,
-    OPERATOR_CODES,
-    OPTION_TYPES,
-    TENSOR_TYPE_CODES,
-)
+from profiler.operators import operator
+from profiler.tflite.schema import ACTIVATION_CODES, OPERATOR_CODES, TENSOR_TYPE_CODES
 
 SCHEMA_VERSION = 3
 
@@ -72,7 +68,8 @@ def encode(plan: ModelPlan) -> bytes:
     for name, code in zip(names, codes, strict=True):
         b.StartObject(4)
         b.PrependInt8Slot(0, min(code, 127), 0)
-        b.PrependInt32Slot(2, _OPERATOR_VERSION.get(name, 1), 1)
+        # Runtimes pick kernels by type and operands; the version only says how old a runtime may be.
+        b.PrependInt32Slot(2, operator(name).file.version, 1)
         b.PrependInt32Slot(3, code, 0)
         code_offsets.append(b.EndObject())
     vectors = {1: _offsets(b, code_offsets), 2: _offsets(b, graphs), 4: _offsets(b, buffers)}
@@ -100,10 +97,6 @@ def _graph(b: flatbuffers.Builder, plan: ModelPlan, codes: Sequence[int], buffer
     for slot, offset in enumerate([*parts, title]):
         b.PrependUOffsetTRelativeSlot(slot, offset, 0)
     return b.EndObject()
-
-
-# Runtimes pick kernels by the operator's type and operands; the version only says how old a runtime may be.
-_OPERATOR_VERSION = {"broadcast_to": 2}
 
 
 def _operator_code(op: str) -> int:
@@ -149,9 +142,9 @@ def _tensor(b: flatbuffers.Builder, tensor: TensorPlan, buffer: int) -> int:
     return b.EndObject()
 
 
-def _operator(b: flatbuffers.Builder, operator: OperatorPlan, code: int) -> int:
-    inputs, outputs = _int32s(b, operator.inputs), _int32s(b, operator.outputs)
-    kind, options = _options(b, operator.layer)
+def _operator(b: flatbuffers.Builder, planned: OperatorPlan, code: int) -> int:
+    inputs, outputs = _int32s(b, planned.inputs), _int32s(b, planned.outputs)
+    kind, options = _options(b, planned.layer)
     b.StartObject(9)
     b.PrependUint32Slot(0, code, 0)
     b.PrependUOffsetTRelativeSlot(1, inputs, 0)
@@ -164,12 +157,13 @@ def _operator(b: flatbuffers.Builder, operator: OperatorPlan, code: int) -> int:
 
 def _options(b: flatbuffers.Builder, layer: Layer) -> tuple[int, int]:
     """The options table of `layer`: its number in TFLite's union, and where it starts."""
-    if layer.op not in OPTION_TYPES:
+    known = operator(layer.op).file
+    if not known.options or known.second_union:
         return 0, 0
-    kind, fields = OPTION_TYPES[layer.op]
+    fields = known.fields
     params: dict[str, Any] = dict(layer.params)
-    if layer.op == "fully_connected" and layer.dtype == "dynamic_int8":
-        params["asymmetric_quantize_inputs"] = True
+    if layer.dtype == "dynamic_int8":
+        params |= known.dynamic_params
     vectors = {f.slot: _int32s(b, params[f.name]) for f in fields if f.type == "ints" and f.name in params}
     b.StartObject(max((f.slot for f in fields), default=0) + 1)
     for f in fields:
@@ -190,7 +184,7 @@ def _options(b: flatbuffers.Builder, layer: Layer) -> tuple[int, int]:
             b.PrependInt8Slot(f.slot, int(value), int(f.default))
         else:
             b.PrependInt32Slot(f.slot, int(value), int(f.default))
-    return kind, b.EndObject()
+    return known.options, b.EndObject()
 
 
 def _int32s(b: flatbuffers.Builder, values: Sequence[int]) -> int:

@@ -1,27 +1,10 @@
 """Which widths of a `.tflite` network change together, and the network at other widths.
 
-May import `profiler.network`.
+May import `profiler.operators`, whose entries say what operators do to widths, and `profiler.axes`.
 """
 
 from __future__ import annotations
 
-from profiler.widths.axes import Axis, Segment, Size, Variables, scaled
-from profiler.widths.groups import WidthGroup, Widths, analyse_widths, width_groups, with_widths
-from profiler.widths.reshaping import reshape
-from profiler.widths.step import Analysis, Step
+from profiler.widths.groups import WidthGroup, Widths, width_groups, with_widths
 
-__all__ = [
-    "Analysis",
-    "Axis",
-    "Segment",
-    "Size",
-    "Step",
-    "Variables",
-    "WidthGroup",
-    "Widths",
-    "analyse_widths",
-    "reshape",
-    "scaled",
-    "width_groups",
-    "with_widths",
-]
+__all__ = ["WidthGroup", "Widths", "width_groups", "with_widths"]

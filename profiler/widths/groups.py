@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from profiler.axes import Analysis, LayerStep, Size
 from profiler.errors import UsageError
 from profiler.network import (
     Edge,
     Layer,
     Network,
-    Param,
     Tensor,
 )
-from profiler.widths.analysis import analyse
-from profiler.widths.axes import Size
+from profiler.operators import operator
 
 _Formula = tuple[int, tuple[tuple[int, int], ...]]
 """A size as constant + sum of factor x width: the constant, and (group, factor) pairs."""
@@ -79,7 +78,7 @@ class Widths:
 
     def __init__(self, network: Network) -> None:
         self.network = network
-        self._analysis = analyse(network)
+        self._analysis = _analyse(network)
         self.refused = dict(self._analysis.refused)
         self._leaf_group: dict[int, int] = {}
         producers = self._find_groups()
@@ -183,8 +182,7 @@ class Widths:
             network.name, tuple(layers), edges, tuple(tensors), network.inputs, network.outputs,
             network.file_bytes, network.assumed_batch, network.metadata, network.variables,
         )  # fmt: skip
-        result.__dict__["file_bytes"] = network.file_bytes + result.weight_bytes - network.weight_bytes
-        return result
+        return replace(result, file_bytes=network.file_bytes + result.weight_bytes - network.weight_bytes)
 
     def _tensors(self, widths: Mapping[int, int]) -> dict[int, Tensor]:
         """Tensors that change, copies included."""
@@ -226,7 +224,8 @@ class Widths:
             old, edge = network.layers[position], network.edges[position]
             inputs = tuple(made.get(i) or originals[i] for i in reads[position])
             outputs = tuple(made.get(i) or originals[i] for i in edge.outputs)
-            params = _PARAMS[old.op](old, inputs, outputs) if old.op in _PARAMS else old.params
+            resized = operator(old.op).resized
+            params = resized(old, inputs, outputs) if resized else old.params
             changed[position] = Layer(old.op, inputs, outputs, params, old.name, old.index, old.repeat)
         return changed
 
@@ -251,51 +250,44 @@ class Widths:
         return tuple(edges)
 
 
-def _reshape_params(old: Layer, inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...]) -> dict[str, Param]:
-    return {**old.params, "new_shape": outputs[0].shape}
-
-
-def _depthwise_params(
-    old: Layer, inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...]
-) -> dict[str, Param]:
-    return {**old.params, "depth_multiplier": outputs[0].shape[-1] // inputs[0].shape[-1]}
-
-
-def _slice_params(old: Layer, inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...]) -> dict[str, Param]:
-    """Where a slice begins and ends moves with the axis that it cuts."""
-    params = dict(old.params)
-    before, after = old.inputs[0].shape, inputs[0].shape
-    for name in ("begin", "size", "end"):
-        values = params.get(name)
-        if isinstance(values, tuple):
-            params[name] = tuple(
-                value * after[i] // before[i] if i < len(before) and 0 <= value <= before[i] != 0 else value
-                for i, value in enumerate(values)
-            )
-    return params
-
-
-_PARAMS = {
-    "reshape": _reshape_params,
-    "depthwise_conv_2d": _depthwise_params,
-    "slice": _slice_params,
-    "strided_slice": _slice_params,
-}
-
-
-def analyse_widths(network: Network) -> Widths:
-    """The analysis of `network`; kept on it, so asking again is cheap."""
-    widths = network.__dict__.get("_widths")
-    if widths is None:
-        widths = network.__dict__["_widths"] = Widths(network)
-    return widths
+def _analyse(network: Network) -> Analysis:
+    """Walk through the layers of `network` and find out how their widths hang together."""
+    analysis = Analysis(network)
+    for position, edge in enumerate(network.edges):
+        step = LayerStep(analysis, position)
+        rule = operator(step.layer.op).widths
+        if rule is None:
+            step.reason = f"{step.layer.op} {step.layer.name!r} is not understood"
+            step.freeze_all()
+            continue
+        try:
+            rule(step)
+        except (IndexError, ValueError, ZeroDivisionError):
+            # Shapes that an operator cannot have, in a file that no runtime would take.
+            step.freeze_all()
+        if edge.graph:
+            for tensor in edge.outputs:
+                for size in analysis.sizes.pop(tensor, ()):
+                    analysis.variables.freeze(size, "it stands in a loop or branch")
+            chosen = analysis.defining.get(position, 0)
+            analysis.variables.freeze(chosen, "it stands in a loop or branch")
+    for tensor in network.outputs:
+        for size in analysis.sizes.get(tensor, ()):
+            analysis.variables.freeze(size, "the network puts it out")
+    for layer, edge in zip(network.layers, network.edges, strict=False):
+        # Weights that are unpacked on loading have the axes of what they are unpacked to.
+        if operator(layer.op).file.made_on_loading and layer.inputs and layer.inputs[0].constant:
+            made = analysis.sizes.get(edge.outputs[0])
+            if made is not None:
+                analysis.sizes[edge.inputs[0]] = made
+    return analysis
 
 
 def width_groups(network: Network) -> list[WidthGroup]:
     """Groups of channels of `network` that can only change together, frozen ones included; see `Widths`."""
-    return list(analyse_widths(network).groups)
+    return list(Widths(network).groups)
 
 
 def with_widths(network: Network, widths: Mapping[int, int]) -> Network:
     """`network` with other widths, by `WidthGroup.id`; see `Widths.with_widths`."""
-    return analyse_widths(network).with_widths(widths)
+    return Widths(network).with_widths(widths)

@@ -1,7 +1,7 @@
 import numpy as np
 
 from benchmarks.stability import compare, difference, shared_gain
-from profiler.operators import constructors as shapes
+from profiler import operators
 from timemodel.model import SettingModel, fit_operator
 from timemodel.runtime import RuntimeTerms
 
@@ -9,7 +9,7 @@ WIDTHS = [8 * n for n in range(1, 31)]
 
 
 def dense(step):
-    layers = [shapes.fully_connected(inside, outside) for inside in (16, 64, 256) for outside in WIDTHS]
+    layers = [operators.fully_connected(inside, outside) for inside in (16, 64, 256) for outside in WIDTHS]
     times = np.array(
         [1e-3 + layer.macs * (1e-6 if layer.outputs[0].shape[-1] <= step else 4e-6) for layer in layers]
     )

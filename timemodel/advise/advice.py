@@ -10,7 +10,7 @@ import numpy as np
 
 from profiler.errors import UsageError
 from profiler.network import Layer, Network
-from profiler.widths import WidthGroup, Widths, analyse_widths
+from profiler.widths import WidthGroup, Widths
 from timemodel.advise.precision import number_types
 from timemodel.advise.results import Advice, CombinedChange, GroupAdvice, WidthOption
 from timemodel.staircases import fastest_width, steps_down, widths_to_try
@@ -80,7 +80,7 @@ def advise(
         raise UsageError(
             f"min_saving must be in [0, 1) and most_steps at least 1, not {min_saving} and {most_steps}."
         )
-    widths = analyse_widths(network)
+    widths = Widths(network)
     changes = _Changes(time_model, widths, setting)
     groups: list[GroupAdvice] = []
     doubtful: list[tuple[int, WidthOption]] = []

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from profiler.network import Layer
-from timemodel.explain.reference_layers import recipe_of
+from profiler.operators import operator
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class DesignComparison:
     subject, reference
         What is compared with what, in words that follow ``conv_2d:``.
     changed, usual
-        Sizes of `timemodel.explain.reference_layers` that differ on either side.
+        Sizes of reference layers that differ on either side.
     per
         The work that a fair comparison divides by: ``MAC``, ``element`` (see `elements`), or nothing.
     """
@@ -32,7 +32,7 @@ class DesignComparison:
 
     def cases(self, op: str, dtype: str) -> list[tuple[Layer, Layer]]:
         """Pairs (usual, changed) of reference layers."""
-        recipe = recipe_of(op)
+        recipe = operator(op).reference
         if recipe is None:
             return []
         usual, changed = (recipe.layers(op, dtype, **sizes) for sizes in (self.usual, self.changed))

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from timemodel.explain.reference_layers import recipe_of
+from profiler.operators import operator
 from timemodel.features import geometry
 from timemodel.model import OperatorModel
 
@@ -42,7 +42,7 @@ class Dependence:
 
 def dependences(model: OperatorModel) -> list[Dependence]:
     """One line per size of the reference layers; values of which no layer lies within the measured sizes are left out."""
-    recipe = recipe_of(model.op)
+    recipe = operator(model.op).reference
     if recipe is None:
         return []
     found = []

@@ -7,12 +7,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from profiler.network import Layer
-from profiler.operators import with_dtype
+from profiler.operators import operator, operators, with_dtype
 from timemodel.explain.comparisons import comparisons_of, elements
 from timemodel.explain.evidence import main_cost, why
 from timemodel.explain.finding import AVOID, LIKES, Finding, costs, takes
 from timemodel.explain.preferred_widths import width_findings
-from timemodel.explain.reference_layers import UNARY_OPS, recipe_of
 from timemodel.explain.tree_in_words import size_in_words
 from timemodel.features import geometry
 from timemodel.model import FALLBACK, OperatorModel, SettingModel, single_error
@@ -121,7 +120,7 @@ def _confirmed(
 
 def _number_type(setting: SettingModel, model: OperatorModel) -> Finding | None:
     """How an operator in another number type compares with float32."""
-    base, recipe = setting.operators.get((model.op, "float32")), recipe_of(model.op)
+    base, recipe = setting.operators.get((model.op, "float32")), operator(model.op).reference
     if model.dtype == "float32" or base is None or recipe is None:
         return None
     layers = recipe.layers(model.op, "float32")
@@ -134,13 +133,13 @@ def _number_type(setting: SettingModel, model: OperatorModel) -> Finding | None:
 
 def _against_other(setting: SettingModel, model: OperatorModel) -> Finding | None:
     """How much dearer an elementwise operator is than the cheapest, and a depthwise convolution than an ordinary one."""
-    if model.op in UNARY_OPS:
+    if operator(model.op).features == "unary":
         usual, per = _cheapest(setting, model.dtype), ""
     elif model.op == "depthwise_conv_2d":
         usual, per = "conv_2d", " per MAC"
     else:
         return None
-    recipe, other = recipe_of(model.op), recipe_of(usual)
+    recipe, other = operator(model.op).reference, operator(usual).reference
     cheaper = setting.operators.get((usual, model.dtype))
     if usual == model.op or recipe is None or other is None or cheaper is None:
         return None
@@ -154,13 +153,18 @@ def _against_other(setting: SettingModel, model: OperatorModel) -> Finding | Non
     return found if found and found.effect > 1.5 else None
 
 
+def _unary_operators() -> list[str]:
+    """Elementwise operators of one operand of which reference layers are known."""
+    return [entry.name for entry in operators() if entry.features == "unary" and entry.reference]
+
+
 def _cheapest(setting: SettingModel, dtype: str) -> str:
     """The elementwise operator of one operand that takes least on reference layers; "" where none was measured."""
-    recipe = recipe_of("relu")
+    recipe = operator("relu").reference
     assert recipe is not None
     times = {
         op: float(setting.operators[op, dtype].predict_ms(geometry(recipe.layers(op, dtype))).sum())
-        for op in UNARY_OPS
+        for op in _unary_operators()
         if (op, dtype) in setting.operators and op not in ("quantize", "dequantize")
     }
     return min(times, key=lambda op: times[op], default="")
@@ -168,7 +172,7 @@ def _cheapest(setting: SettingModel, dtype: str) -> str:
 
 def _beyond_cache(setting: SettingModel, model: OperatorModel) -> Finding | None:
     """Whether data that does not fit in the cache costs more per element."""
-    recipe, cache = recipe_of(model.op), model.tiles.get("cache")
+    recipe, cache = operator(model.op).reference, model.tiles.get("cache")
     if recipe is None or not cache or "side" not in recipe.axes or "channels" not in recipe.axes:
         return None
     cases = []

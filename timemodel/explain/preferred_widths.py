@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from profiler.network import Layer
+from profiler.operators import operator
 from timemodel.explain.evidence import why
 from timemodel.explain.finding import AVOID, LIKES, Finding, costs
-from timemodel.explain.reference_layers import recipe_of
 from timemodel.features import geometry
 from timemodel.model import OperatorModel, SettingModel, pair_error, with_width
 from timemodel.staircases import finer_period, main_period
@@ -131,7 +131,7 @@ def _lines(model: OperatorModel, overhead_ms: float) -> _Lines | None:
     """
     if not model.sweeps:
         return None
-    recipe = recipe_of(model.op)
+    recipe = operator(model.op).reference
     layers = [sweep.layer for sweep in model.sweeps]
     if recipe is not None:
         layers += recipe.layers(model.op, model.dtype)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from timemodel.features.kernels import GROUPED
+from profiler.operators import operator
 from timemodel.features.products import (
     conv_costs,
     conv_sizes,
@@ -283,50 +283,29 @@ def _generic_sizes(g: Geometry, tiles: Tiles) -> Table:
     return {"macs": g.macs, "elements": g.out_elements, "channels": g.out_channels, "pixels": pixels(g)}
 
 
-_BINARY_OPS = (
-    "add", "mul", "sub", "div", "maximum", "minimum", "squared_difference", "pow", "prelu", "floor_div", "floor_mod",
-    "greater", "less", "equal", "logical_and", "select_v2",
-)  # fmt: skip
-_COPY_OPS = (
-    "concatenation", "reshape", "pad", "mirror_pad", "strided_slice", "slice", "split", "unpack", "pack",
-    "gather", "tile", "broadcast_to", "reverse_v2", "one_hot", "space_to_depth", "depth_to_space", "space_to_batch_nd",
-    "batch_to_space_nd", "fill", "range", "shape",
-)  # fmt: skip
-_REDUCE_OPS = ("mean", "sum", "reduce_max", "arg_max", "cumsum", "topk_v2", "l2_normalization")
-FAMILIES = (
-    Family("convolution", ("conv_2d", "transpose_conv"), conv_costs, conv_sizes, MATRIX_TILES),
-    Family("depthwise", ("depthwise_conv_2d",), depthwise_costs, depthwise_sizes, WIDE_TILES),
-    Family("matrix", ("fully_connected", "batch_matmul"), matrix_costs, matrix_sizes, MATRIX_TILES),
-    Family("binary", _BINARY_OPS, _binary_costs, _binary_sizes, CACHE),
-    Family("softmax", ("softmax", "log_softmax"), _softmax_costs, _softmax_sizes, {}),
-    Family("pooling", ("average_pool_2d", "max_pool_2d"), _pool_costs, _pool_sizes, WIDE_TILES),
-    Family("grouped", (GROUPED,), _grouped_costs, _grouped_sizes, {"out_channels": WIDE}),
-    Family("loop", ("while",), _loop_costs, _loop_sizes, {}),
-    Family("reduction", _REDUCE_OPS, _reduce_costs, _reduce_sizes, {"inner": WIDE} | CACHE),
-    Family(
-        "transpose", ("transpose",), _transpose_costs, _transpose_sizes, {"block": (1, 4, 8, 16, 32)} | CACHE
-    ),
-    Family("copy", _COPY_OPS, _copy_costs, _copy_sizes, CACHE),
-    Family(
-        "resize", ("resize_bilinear", "resize_nearest_neighbor"), _resize_costs, _resize_sizes, WIDE_TILES
-    ),
-    Family("recurrent", ("unidirectional_sequence_lstm",), _recurrent_costs, _recurrent_sizes, WIDE_TILES),
-    Family("generic", (), _generic_costs, _generic_sizes, {}),
-)
-
-_UNARY = Family("unary", (), _unary_costs, _unary_sizes, CACHE)
-_UNARY_OPS = frozenset(
-    {
-        "relu", "relu6", "relu_n1_to_1", "relu_0_to_1", "logistic", "tanh", "hard_swish", "elu", "gelu", "exp", "log",
-        "sqrt", "rsqrt", "square", "abs", "neg", "leaky_relu", "sin", "cos", "floor", "ceil", "round", "quantize",
-        "dequantize", "cast",
-    }
-)  # fmt: skip
-_BY_OP = {op: family for family in FAMILIES for op in family.ops}
+FAMILIES = {
+    family.name: family
+    for family in (
+        Family("convolution", conv_costs, conv_sizes, MATRIX_TILES),
+        Family("depthwise", depthwise_costs, depthwise_sizes, WIDE_TILES),
+        Family("grouped", _grouped_costs, _grouped_sizes, {"out_channels": WIDE}),
+        Family("matrix", matrix_costs, matrix_sizes, MATRIX_TILES),
+        Family("binary", _binary_costs, _binary_sizes, CACHE),
+        Family("unary", _unary_costs, _unary_sizes, CACHE),
+        Family("softmax", _softmax_costs, _softmax_sizes, {}),
+        Family("pooling", _pool_costs, _pool_sizes, WIDE_TILES),
+        Family("loop", _loop_costs, _loop_sizes, {}),
+        Family("reduction", _reduce_costs, _reduce_sizes, {"inner": WIDE} | CACHE),
+        Family("transpose", _transpose_costs, _transpose_sizes, {"block": (1, 4, 8, 16, 32)} | CACHE),
+        Family("copy", _copy_costs, _copy_sizes, CACHE),
+        Family("resize", _resize_costs, _resize_sizes, WIDE_TILES),
+        Family("recurrent", _recurrent_costs, _recurrent_sizes, WIDE_TILES),
+        Family("generic", _generic_costs, _generic_sizes, {}),
+    )
+}
+"""By the name that an operator's entry in `profiler.operators` gives."""
 
 
 def family_of(op: str) -> Family:
     """The family whose features describe `op`; operators of no family share the generic features."""
-    if op in _UNARY_OPS:
-        return _UNARY
-    return _BY_OP.get(op, FAMILIES[-1])
+    return FAMILIES[operator(op).features]

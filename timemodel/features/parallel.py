@@ -135,12 +135,12 @@ UNITS: dict[str, tuple[float, str]] = {
 }
 """How costs are told: in how many at a time, and their words."""
 
-PARALLEL_FAMILIES = (
-    Family("parallel convolution", ("conv_2d",), conv_costs, conv_sizes, {}),
-    Family("parallel matrix", ("fully_connected",), matrix_costs, matrix_sizes, {}),
-)
+PARALLEL_FAMILIES = {
+    "conv_2d": Family("parallel convolution", conv_costs, conv_sizes, {}),
+    "fully_connected": Family("parallel matrix", matrix_costs, matrix_sizes, {}),
+}
 
 
 def parallel_family(op: str) -> Family | None:
     """The family that describes `op` on a device that works many tiles at once; None where the usual one does."""
-    return next((family for family in PARALLEL_FAMILIES if op in family.ops), None)
+    return PARALLEL_FAMILIES.get(op)

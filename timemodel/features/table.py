@@ -39,10 +39,9 @@ def pixels(g: Geometry) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Family:
-    """Operators that share features. `tiles` holds, per tiled axis, the sizes to choose from."""
+    """Features that operators share. `tiles` holds, per tiled axis, the sizes to choose from."""
 
     name: str
-    ops: tuple[str, ...]
     costs: Callable[[Geometry, Tiles], Table]
     sizes: Callable[[Geometry, Tiles], Table]
     tiles: Mapping[str, tuple[int, ...]]

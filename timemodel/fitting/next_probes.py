@@ -19,12 +19,13 @@ from profiler.measurement import (
 )
 from profiler.network import Layer
 from profiler.operators import (
-    CATALOGUE,
     MAX_ELEMENTS,
     MAX_MACS,
     MAX_WEIGHTS,
     Rng,
     draw_layer,
+    drawn_operators,
+    operator,
 )
 from profiler.probes import Probe
 from profiler.progress import ProgressCallback, silent
@@ -126,9 +127,9 @@ def time_shares(model: SettingModel, networks: Sequence[Probe]) -> dict[Kind, fl
                 shares[kind] = shares.get(kind, 0.0) + float(time / times.sum())
     if not networks:
         shares = {
-            (op, dtype): float(CATALOGUE[dtype][op][0])
+            (op, dtype): float(draws[dtype].count)
             for op, dtype in model.operators
-            if op in CATALOGUE.get(dtype, {})
+            if dtype in (draws := operator(op).draws)
         }
     total = sum(shares.values())
     return {kind: share / total for kind, share in shares.items() if share > 0}
@@ -178,9 +179,9 @@ def choose_layers(
 
 def _draw(model: OperatorModel, count: int, rng: Rng) -> list[Layer]:
     """Layers of the operator as networks have them."""
-    catalogue = CATALOGUE.get(model.dtype, {})
-    name = model.op if model.op in catalogue else model.op.partition(":")[0]
-    if name not in catalogue:
+    offered = drawn_operators(model.dtype)
+    name = model.op if model.op in offered else model.op.partition(":")[0]
+    if name not in offered:
         return []
     drawn = [draw_layer(name, model.dtype, rng) for _ in range(count)]
     return [layer for layer in drawn if _kind(layer) == (model.op, model.dtype)]

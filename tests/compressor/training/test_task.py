@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
@@ -91,13 +93,107 @@ def test_rows_of_another_shape_are_named():
         task_of(keras.Sequential([layers.Input((5,)), layers.Dense(2)]), data(np.arange(12) % 2))
 
 
-def test_several_inputs_or_outputs_are_refused():
-    a, b = keras.Input((4,)), keras.Input((4,))
-    x = layers.Add()([a, b])
-    with pytest.raises(UsageError, match="has 2 inputs"):
-        task_of(keras.Model([a, b], x), data(np.arange(12) % 2))
-    with pytest.raises(UsageError, match="has 2 outputs"):
-        task_of(keras.Model(a, [layers.Dense(2)(a), layers.Dense(2)(a)]), data(np.arange(12) % 2))
+def two_by_two(**options):
+    """Two inputs; an output of three classes and one of two numbers."""
+    a, b = keras.Input((4,), name="left"), keras.Input((2,), name="right")
+    x = layers.Concatenate()([a, b])
+    kind = layers.Dense(3, activation="softmax", name="kind")(x)
+    place = layers.Dense(2, name="place")(x)
+    rows = {"right": ROWS[:, :2], "left": ROWS}
+    labels = {"place": np.ones((12, 2), "float32"), "kind": np.arange(12) % 3}
+    return keras.Model([a, b], [kind, place]), Data(
+        x=rows, y=labels, **({"loss": {"place": "mse"}} | options)
+    )
+
+
+def test_rows_and_labels_go_by_the_names_of_inputs_and_outputs():
+    model, both = two_by_two()
+    task = task_of(model, both)
+    assert task.head == {"kind": "softmax", "place": "values"}
+    assert list(task.data.x) == ["left", "right"]
+    assert list(task.data.y) == ["kind", "place"]
+
+
+def test_the_loss_is_a_weighted_sum_over_outputs_and_the_score_a_mean():
+    model, both = two_by_two(loss_weights={"place": 0.25})
+    task = task_of(model, both)
+    x, y = task.data.x, task.data.y
+    outputs = {"kind": np.full((12, 3), 1 / 3, "float32"), "place": np.zeros((12, 2), "float32")}
+    assert float(task.loss(y, outputs)) == pytest.approx(np.log(3) + 0.25, rel=1e-5)
+    np.testing.assert_allclose(
+        task.losses(y, {n: tf.constant(v) for n, v in outputs.items()}), np.log(3) + 0.25, rtol=1e-5
+    )
+    assert task.score(outputs, x, y) == pytest.approx((1 / 3 - 1) / 2)
+    assert float(task.distance(outputs, outputs, 2.0)) == pytest.approx(0, abs=1e-6)
+    assert task.score_name == "score"
+
+
+def test_metrics_are_by_output_or_of_all_outputs():
+    model, both = two_by_two(metric={"place": lambda y, outputs: 0.5})
+    task = task_of(model, both)
+    outputs = {"kind": np.eye(3)[np.arange(12) % 3], "place": np.zeros((12, 2), "float32")}
+    assert task.score(outputs, task.data.x, task.data.y) == pytest.approx(0.75)
+    model, both = two_by_two(
+        metric=lambda model, rows: model.predict(rows[0])["kind"].sum() + rows[1]["place"][0, 0]
+    )
+    task = task_of(model, both)
+    assert task.score(outputs, task.data.x, task.data.y) == pytest.approx(13)
+
+
+def test_where_all_outputs_are_classes_the_share_of_right_answers_is_by_row():
+    task = Task({"a": "softmax", "b": "logit"}, Data(x=ROWS, y={"a": np.zeros(2, int), "b": np.ones(2, int)}))
+    outputs = {"a": np.array([[1, 0], [0, 1]]), "b": np.array([[3.0], [2.0]])}
+    np.testing.assert_array_equal(task.right(outputs, task.data.y), [1.0, 0.5])
+    assert task.score(outputs, task.data.x, task.data.y) == 0.75
+    assert task.score_name == "accuracy"
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        (
+            {"x": ROWS},
+            "x is one array, but the network has the inputs left, right: give .* x.left and x.right",
+        ),
+        ({"x": {"left": ROWS}}, "has x.left, but the network has the inputs left, right"),
+        (
+            {"y": np.arange(12) % 3, "loss": None},
+            "y is one array, but the network has the outputs kind, place",
+        ),
+        ({"loss": "mse"}, "loss is one function, but the network has the outputs kind, place"),
+        ({"loss": {"where": "mse"}}, "loss is by output and names where, but the network has the outputs"),
+        ({"metric": {"where": max}}, "metric is by output and names where"),
+        (
+            {"x": {"left": ROWS, "right": ROWS}},
+            r"rows of x.right have shape \(4\), but the network takes \(2\)",
+        ),
+        (
+            {"y": {"kind": np.full(12, 3), "place": np.ones((12, 2))}},
+            r"y.kind\[0\] is class 3, but the network tells 3",
+        ),
+    ],
+)
+def test_what_does_not_fit_several_inputs_or_outputs_is_named(changes, words):
+    model, both = two_by_two()
+    with pytest.raises(DataError, match=words):
+        task_of(model, replace(both, **changes))
+
+
+def test_a_network_of_one_input_and_output_takes_them_by_name_too():
+    a = keras.Input((4,), name="left")
+    model = keras.Model(a, layers.Dense(2, name="kind")(a))
+    task = task_of(model, Data(x={"left": ROWS}, y={"kind": np.arange(12) % 2}))
+    assert task.head == "logits"
+    assert task.data.x is ROWS
+    with pytest.raises(DataError, match="loss is by output and names kind, but the network has one output"):
+        task_of(model, data(np.ones((12, 2)), loss={"kind": "mse"}))
+
+
+def test_outputs_of_one_name_are_refused():
+    a = keras.Input((4,))
+    half = keras.ops.split(layers.Dense(4, name="kind")(a), 2, axis=-1)
+    with pytest.raises(UsageError, match="several outputs of one name"):
+        task_of(keras.Model(a, half), data(np.arange(12) % 2))
 
 
 def test_maps_of_classes_need_a_loss():

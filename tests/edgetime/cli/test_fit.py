@@ -4,9 +4,9 @@ import pytest
 from typer.testing import CliRunner
 
 from edgetime.cli import app
+from profiler import operators
 from profiler.devices import Setting
 from profiler.measurement import Profile
-from profiler.operators import constructors as shapes
 from profiler.probes import Probe
 
 FINGERPRINT = {"machine": "paper", "cpu": "Paper 1", "cores": 2, "runtime": "made-up", "version": "1.0"}
@@ -16,7 +16,9 @@ FINGERPRINT = {"machine": "paper", "cpu": "Paper 1", "cores": 2, "runtime": "mad
 def profile(tmp_path):
     """Enough convolutions, too few of anything else."""
     path = tmp_path / "d.db"
-    layers = [shapes.conv_2d(8, 8, 4 + i % 9, 8 + i) for i in range(45)] + [shapes.unary("gelu", (1, 8))]
+    layers = [operators.conv_2d(8, 8, 4 + i % 9, 8 + i) for i in range(45)] + [
+        operators.unary("gelu", (1, 8))
+    ]
     with Profile.append(path) as made:
         made.register(Setting("made-up", "1.0"), FINGERPRINT)
         for i, layer in enumerate(layers):

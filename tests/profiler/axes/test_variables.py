@@ -7,27 +7,27 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from profiler.network import Edge, Layer, Network, Tensor
-from profiler.widths import (
+from profiler.axes import (
     Analysis,
-    Axis,
+    LayerStep,
     Segment,
     Size,
-    Step,
     Variables,
-    reshape,
+    WidthAxis,
+    reshape_axes,
     scaled,
 )
+from profiler.network import Edge, Layer, Network, Tensor
 
 
-def _parts(variables: Variables, widths: list[int]) -> Axis:
+def _parts(variables: Variables, widths: list[int]) -> WidthAxis:
     """Several fresh widths, one after the other."""
     segments = []
     for width in widths:
         axis = variables.new(width)
-        assert isinstance(axis, Axis)
+        assert isinstance(axis, WidthAxis)
         segments += axis.segments
-    return Axis(1, tuple(segments))
+    return WidthAxis(1, tuple(segments))
 
 
 def labels(variables: Variables, size: Size) -> list[tuple[int, int]]:
@@ -77,7 +77,7 @@ def test_even_parts_of_a_width():
     axis = variables.new(12)
     part = variables.split_evenly(axis, 3)
     assert variables.measure(part) == 4
-    assert variables.resolve(axis) == Axis(1, part.segments * 3)
+    assert variables.resolve(axis) == WidthAxis(1, part.segments * 3)
     assert variables.split_evenly(axis, 3) == part
     assert variables.split_evenly(axis, 5) is None
 
@@ -143,13 +143,13 @@ def test_reshape_says_of_each_element_which_channel_it_belongs_to(case):
     variables = analysis.variables
     axis = variables.new(before[place])
     analysis.sizes[0] = tuple(axis if i == place else n for i, n in enumerate(before))
-    reshape(Step(analysis, 0))
+    reshape_axes(LayerStep(analysis, 0))
 
     sizes = [variables.resolve(s) for s in analysis.sizes.get(1, after)]
     assert tuple(variables.measure(s) for s in sizes) == after
     open_places = [i for i, s in enumerate(sizes) if not isinstance(s, int)]
     resolved = variables.resolve(axis)
-    assert isinstance(resolved, Axis)
+    assert isinstance(resolved, WidthAxis)
     frozen = all(variables.frozen(s.variable) for s in resolved.segments)
     assert frozen or len(open_places) == 1
     if not open_places:
@@ -171,5 +171,5 @@ def test_flattened_image_and_back():
     channels = variables.new(5)
     flat = scaled(channels, outer=12)
     assert variables.measure(flat) == 60
-    assert flat == Axis(12, (Segment(0, 1),))
+    assert flat == WidthAxis(12, (Segment(0, 1),))
     assert scaled(7, 2, 3) == 42

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from profiler import operators
 from profiler.devices import (
     LocalTarget,
     Setting,
@@ -22,19 +23,18 @@ from profiler.measurement import (
     told_apart,
     worth_a_look,
 )
-from profiler.operators import constructors as shapes
 from profiler.probes import Probe, pattern_of, plan_pairs
 
 SHAPE = (1, 8, 8, 16)
-CONV, RELU = shapes.conv_2d(8, 8, 16, 16), shapes.unary("relu", SHAPE)
+CONV, RELU = operators.conv_2d(8, 8, 16, 16), operators.unary("relu", SHAPE)
 PAIR = Probe("pair", (CONV, RELU))
-ADD = Probe("pair", (CONV, shapes.binary("add", SHAPE, SHAPE)), ((-1,), (0, -2)))
+ADD = Probe("pair", (CONV, operators.binary("add", SHAPE, SHAPE)), ((-1,), (0, -2)))
 ALONE = Probe("layer", (RELU,))
 
 
 def test_a_pair_of_each_kind_comes_first_then_its_parts_then_some_of_each_operator() -> None:
-    others = [Probe("layer", (shapes.unary("tanh", (1, n)),)) for n in range(2, 20)]
-    chosen = worth_a_look([*others, PAIR, Probe("pair", (shapes.conv_2d(4, 4, 2, 16), RELU)), ADD])
+    others = [Probe("layer", (operators.unary("tanh", (1, n)),)) for n in range(2, 20)]
+    chosen = worth_a_look([*others, PAIR, Probe("pair", (operators.conv_2d(4, 4, 2, 16), RELU)), ADD])
     assert chosen[:2] == [PAIR, ADD]
     assert set(chosen[2:5]) == {Probe("layer", (CONV,)), ALONE, Probe("layer", (ADD.layers[1],))}
     assert chosen[5:] == others[:LOOKS]
@@ -154,8 +154,8 @@ def observed(target: Target, store: Profile, probes: list[Probe], seconds: float
 PROBES = [
     PAIR,
     ADD,
-    Probe("layer", (shapes.unary("tanh", SHAPE),)),
-    Probe("layer", (shapes.unary("exp", SHAPE),)),
+    Probe("layer", (operators.unary("tanh", SHAPE),)),
+    Probe("layer", (operators.unary("exp", SHAPE),)),
 ]
 
 
@@ -178,7 +178,7 @@ def test_what_was_looked_at_is_not_looked_at_again(store: Profile) -> None:
 
 def test_a_runtime_without_a_profiler_is_given_up_soon(store: Profile) -> None:
     target = Scripted(none=True)
-    many = [Probe("layer", (shapes.unary("tanh", (1, n)),)) for n in range(1, 5)]
+    many = [Probe("layer", (operators.unary("tanh", (1, n)),)) for n in range(1, 5)]
     assert observed(target, store, [*PROBES, *many]) == 0
     assert target.asked < 25
     assert target.closed == 0

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from profiler import operators
 from profiler.network import (
     FUSION_PATTERNS,
     FusionMatch,
@@ -9,7 +10,6 @@ from profiler.network import (
     Network,
     pattern_name,
 )
-from profiler.operators import constructors as shapes
 from profiler.probes import (
     SIZES,
     Probe,
@@ -18,9 +18,9 @@ from profiler.probes import (
 )
 
 SHAPE = (1, 8, 8, 4)
-CONV = shapes.conv_2d(8, 8, 4, 4)
-RELU = shapes.unary("relu", SHAPE)
-ADD = shapes.binary("add", SHAPE, SHAPE)
+CONV = operators.conv_2d(8, 8, 4, 4)
+RELU = operators.unary("relu", SHAPE)
+ADD = operators.binary("add", SHAPE, SHAPE)
 
 
 def found(layers: tuple[Layer, ...], wiring: tuple[tuple[int, ...], ...] = ()) -> list[str]:
@@ -28,8 +28,8 @@ def found(layers: tuple[Layer, ...], wiring: tuple[tuple[int, ...], ...] = ()) -
 
 
 def test_which_of_the_two_is_absorbed() -> None:
-    pad = shapes.pad(SHAPE, ((0, 0), (1, 1), (1, 1), (0, 0)))
-    inside = shapes.conv_2d(10, 10, 4, 4, padding="valid")
+    pad = operators.pad(SHAPE, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    inside = operators.conv_2d(10, 10, 4, 4, padding="valid")
     pairs = Probe("network", (pad, inside, RELU)).network.fusion_matches
     assert pairs == (FusionMatch("pad+conv_2d", 0, 1), FusionMatch("conv_2d+relu", 1, 2))
     assert [pair.absorbed for pair in pairs] == [0, 2]
@@ -41,7 +41,7 @@ def test_neighbours_are_searched_once() -> None:
 
 
 def test_an_operand_that_is_stored_makes_another_pattern() -> None:
-    stored = shapes.binary("add", SHAPE, (4,), constant=True)
+    stored = operators.binary("add", SHAPE, (4,), constant=True)
     assert pattern_name(stored) == "add_const"
     assert pattern_name(ADD) == "add"
     assert pattern_name(CONV) == "conv_2d"
@@ -62,14 +62,14 @@ def test_what_something_else_reads_or_the_caller_gets_stays() -> None:
 
 
 def test_a_clamp_after_an_activation_is_another_matter() -> None:
-    active = shapes.conv_2d(8, 8, 4, 4, activation="relu6")
+    active = operators.conv_2d(8, 8, 4, 4, activation="relu6")
     assert found((active, RELU)) == []
-    assert found((active, shapes.unary("hard_swish", SHAPE))) == ["conv_2d+hard_swish"]
+    assert found((active, operators.unary("hard_swish", SHAPE))) == ["conv_2d+hard_swish"]
 
 
 def test_a_pad_before_a_convolution_that_pads_itself() -> None:
-    pad = shapes.pad(SHAPE, ((0, 0), (1, 1), (1, 1), (0, 0)))
-    assert found((pad, shapes.conv_2d(10, 10, 4, 4, padding="same"))) == []
+    pad = operators.pad(SHAPE, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    assert found((pad, operators.conv_2d(10, 10, 4, 4, padding="same"))) == []
 
 
 def test_layers_of_different_graphs_are_no_neighbours() -> None:

@@ -5,42 +5,42 @@ import numpy as np
 import pytest
 
 from benchmarks.memory import has_allocator_figures, observe
+from profiler import operators
 from profiler.network import Layer, Network, Tensor, peak_memory_bytes
 from profiler.network.process_memory import footprint, packed_bytes, patch_bytes, table_bytes
-from profiler.operators import constructors as shapes
 from profiler.probes import Probe, draw_network
 from profiler.tflite import read_network
 
 
 def test_patches_are_the_input_once_per_place_under_the_kernel():
     # 10 x 10 outputs, each 3 x 3 x 5 inputs of 4 bytes.
-    assert patch_bytes(shapes.conv_2d(10, 10, 5, 7)) == 100 * 45 * 4
-    assert patch_bytes(shapes.conv_2d(10, 10, 5, 7, dtype="int8")) == 100 * 45
-    assert patch_bytes(shapes.conv_2d(10, 10, 5, 7, (1, 1))) == 0  # is read in place
-    assert patch_bytes(shapes.conv_2d(10, 10, 5, 7, (1, 1), stride=(2, 2))) == 25 * 5 * 4
-    assert patch_bytes(shapes.depthwise_conv_2d(10, 10, 5)) == 0
+    assert patch_bytes(operators.conv_2d(10, 10, 5, 7)) == 100 * 45 * 4
+    assert patch_bytes(operators.conv_2d(10, 10, 5, 7, dtype="int8")) == 100 * 45
+    assert patch_bytes(operators.conv_2d(10, 10, 5, 7, (1, 1))) == 0  # is read in place
+    assert patch_bytes(operators.conv_2d(10, 10, 5, 7, (1, 1), stride=(2, 2))) == 25 * 5 * 4
+    assert patch_bytes(operators.depthwise_conv_2d(10, 10, 5)) == 0
 
 
 def test_weights_are_packed_in_whole_groups_of_channels_with_their_bias():
     # 7 output channels are packed as 32: 45 weights and a bias each.
-    assert packed_bytes(shapes.conv_2d(10, 10, 5, 7)) == 32 * (45 + 1) * 4
+    assert packed_bytes(operators.conv_2d(10, 10, 5, 7)) == 32 * (45 + 1) * 4
     # Integers: 16 at a time, 5 input channels as 8, and bias and scale.
-    assert packed_bytes(shapes.conv_2d(10, 10, 5, 7, dtype="int8")) == 16 * (9 * 8 + 8)
-    assert packed_bytes(shapes.fully_connected(10, 40)) == 64 * (10 + 1) * 4
-    assert packed_bytes(shapes.depthwise_conv_2d(10, 10, 5)) == 32 * (9 + 1) * 4
-    assert packed_bytes(shapes.unary("relu", (1, 10))) == 0
+    assert packed_bytes(operators.conv_2d(10, 10, 5, 7, dtype="int8")) == 16 * (9 * 8 + 8)
+    assert packed_bytes(operators.fully_connected(10, 40)) == 64 * (10 + 1) * 4
+    assert packed_bytes(operators.depthwise_conv_2d(10, 10, 5)) == 32 * (9 + 1) * 4
+    assert packed_bytes(operators.unary("relu", (1, 10))) == 0
 
 
 def test_windows_keep_an_address_for_every_position_under_them():
-    assert table_bytes(shapes.conv_2d(10, 10, 5, 7)) == 8 * 9 * 100
-    assert table_bytes(shapes.conv_2d(10, 10, 5, 7, (1, 1))) == 0
+    assert table_bytes(operators.conv_2d(10, 10, 5, 7)) == 8 * 9 * 100
+    assert table_bytes(operators.conv_2d(10, 10, 5, 7, (1, 1))) == 0
     # A row of 10 windows of 3 x 3, one column further each: 12 columns of 3.
-    assert table_bytes(shapes.depthwise_conv_2d(10, 10, 5)) == 8 * 10 * 36
-    assert table_bytes(shapes.unary("relu", (1, 10))) == 0
+    assert table_bytes(operators.depthwise_conv_2d(10, 10, 5)) == 8 * 10 * 36
+    assert table_bytes(operators.unary("relu", (1, 10))) == 0
 
 
 def test_parts_add_up():
-    network = Probe("network", (shapes.conv_2d(10, 10, 5, 7), shapes.conv_2d(10, 10, 7, 7))).network
+    network = Probe("network", (operators.conv_2d(10, 10, 5, 7), operators.conv_2d(10, 10, 7, 7))).network
     for kernels in ("xnnpack", "builtin"):
         parts = footprint(network, kernels).to_dict()
         assert parts.pop("total_bytes") == sum(parts.values())
@@ -60,7 +60,7 @@ def test_outputs_lie_apart_from_the_workspace_of_xnnpack():
 
 
 def test_patches_of_two_layers_share_their_place():
-    layer = shapes.conv_2d(10, 10, 5, 5)
+    layer = operators.conv_2d(10, 10, 5, 5)
     one = footprint(Probe("network", (layer,)).network, "builtin").scratch_bytes
     two = footprint(Probe("network", (layer, layer)).network, "builtin").scratch_bytes
     assert one > 0
@@ -68,7 +68,7 @@ def test_patches_of_two_layers_share_their_place():
 
 
 def test_a_layer_that_two_loops_run_counts_once():
-    layer = shapes.conv_2d(10, 10, 5, 5)
+    layer = operators.conv_2d(10, 10, 5, 5)
     once, twice = (footprint(Network("n", (layer,) * n), "xnnpack") for n in (1, 2))
     assert twice.weight_bytes == once.weight_bytes
 
@@ -83,14 +83,14 @@ needs_figures = pytest.mark.skipif(
 def generated():
     """Networks of one to some ten megabytes, each with another part as the largest."""
     wide = [
-        shapes.conv_2d(64, 64, 16, 32),
-        shapes.conv_2d(64, 64, 32, 32),
-        shapes.pool_2d("max_pool_2d", 64, 64, 32),
+        operators.conv_2d(64, 64, 16, 32),
+        operators.conv_2d(64, 64, 32, 32),
+        operators.pool_2d("max_pool_2d", 64, 64, 32),
     ]
-    deep = [shapes.conv_2d(4, 4, 256, 512), shapes.conv_2d(4, 4, 512, 256)]
-    mobile = [shapes.conv_2d(48, 48, 24, 96, (1, 1)), shapes.depthwise_conv_2d(48, 48, 96)]
-    mobile += [shapes.conv_2d(48, 48, 96, 24, (1, 1)), shapes.unary("logistic", (1, 48, 48, 24))]
-    dense = [shapes.fully_connected(900, 1000), shapes.fully_connected(1000, 333)]
+    deep = [operators.conv_2d(4, 4, 256, 512), operators.conv_2d(4, 4, 512, 256)]
+    mobile = [operators.conv_2d(48, 48, 24, 96, (1, 1)), operators.depthwise_conv_2d(48, 48, 96)]
+    mobile += [operators.conv_2d(48, 48, 96, 24, (1, 1)), operators.unary("logistic", (1, 48, 48, 24))]
+    dense = [operators.fully_connected(900, 1000), operators.fully_connected(1000, 333)]
     probes = {name: Probe("network", tuple(layers)) for name, layers in
               {"wide": wide, "deep": deep, "mobile": mobile, "dense": dense}.items()}  # fmt: skip
     rng = np.random.default_rng(3)

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
+from profiler import operators
 from profiler.network import Layer, Tensor
-from profiler.operators import constructors as shapes
-from profiler.operators import data_movement as moves
-from profiler.probes import Probe, encode, lay_out
+from profiler.probes import Probe
+from profiler.tflite import encode
 
 interpreter = pytest.importorskip("ai_edge_litert.interpreter")
 
@@ -13,7 +13,7 @@ ROW = np.arange(6, dtype=np.float32)
 
 def run(layer, *values):
     """Outputs of a probe of `layer` on `values`, under the runtime's default kernels."""
-    runner = interpreter.Interpreter(model_content=encode(lay_out(Probe("layer", (layer,)))), num_threads=1)
+    runner = interpreter.Interpreter(model_content=encode(Probe("layer", (layer,)).lay_out()), num_threads=1)
     runner.allocate_tensors()
     for detail, value in zip(runner.get_input_details(), values, strict=True):
         runner.set_tensor(detail["index"], np.asarray(value, detail["dtype"]))
@@ -24,35 +24,35 @@ def run(layer, *values):
 @pytest.mark.parametrize(
     ("layer", "values", "expected"),
     [
-        (moves.split((1, 6), 1, 3), [ROW.reshape(1, 6)], [[[0, 1]], [[2, 3]], [[4, 5]]]),
-        (moves.unpack((2, 3), 0), [ROW.reshape(2, 3)], [[0, 1, 2], [3, 4, 5]]),
-        (moves.pack(2, (3,), 1), [[0, 1, 2], [3, 4, 5]], [[[0, 3], [1, 4], [2, 5]]]),
-        (moves.strided_slice((2, 3), ((1, 1, 1), (0, 2, 2)), (0,)), [ROW.reshape(2, 3)], [[3, 5]]),
-        (moves.slice_((2, 3), 1, 1, 2), [ROW.reshape(2, 3)], [[[1, 2], [4, 5]]]),
-        (moves.gather((2, 3), (), 0), [ROW.reshape(2, 3), 1], [[3, 4, 5]]),
-        (moves.gather((2, 3), (4,), 1, stored=True), [ROW.reshape(2, 3)], [[[0, 1, 2, 0], [3, 4, 5, 3]]]),
-        (moves.tile((1, 2), (2, 2)), [[[0, 1]]], [[[0, 1, 0, 1], [0, 1, 0, 1]]]),
-        (moves.broadcast_to((2, 1), (2, 3)), [[[4], [5]]], [[[4, 4, 4], [5, 5, 5]]]),
-        (moves.one_hot((2,), 3), [[2, 0]], [[[0, 0, 1], [1, 0, 0]]]),
-        (moves.reverse((1, 3), 1), [[[0, 1, 2]]], [[[2, 1, 0]]]),
-        (moves.shape_of((1, 5)), [np.zeros((1, 5))], [[1, 5]]),
-        (moves.arg_max((2, 3)), [[[0, 7, 1], [9, 1, 2]]], [[1, 0]]),
-        (moves.cumsum((1, 3), 1), [[[1, 2, 3]]], [[[1, 3, 6]]]),
-        (moves.top_k(1, 4, 2), [[[3, 9, 1, 5]]], [[[9, 5]], [[1, 3]]]),
-        (moves.space_to_depth(2, 2, 1, 2), [ROW[:4].reshape(1, 2, 2, 1)], [[[[[0, 1, 2, 3]]]]]),
-        (moves.depth_to_space(1, 1, 4, 2), [ROW[:4].reshape(1, 1, 1, 4)], [[[[[0], [1]], [[2], [3]]]]]),
+        (operators.split((1, 6), 1, 3), [ROW.reshape(1, 6)], [[[0, 1]], [[2, 3]], [[4, 5]]]),
+        (operators.unpack((2, 3), 0), [ROW.reshape(2, 3)], [[0, 1, 2], [3, 4, 5]]),
+        (operators.pack(2, (3,), 1), [[0, 1, 2], [3, 4, 5]], [[[0, 3], [1, 4], [2, 5]]]),
+        (operators.strided_slice((2, 3), ((1, 1, 1), (0, 2, 2)), (0,)), [ROW.reshape(2, 3)], [[3, 5]]),
+        (operators.slice_((2, 3), 1, 1, 2), [ROW.reshape(2, 3)], [[[1, 2], [4, 5]]]),
+        (operators.gather((2, 3), (), 0), [ROW.reshape(2, 3), 1], [[3, 4, 5]]),
+        (operators.gather((2, 3), (4,), 1, stored=True), [ROW.reshape(2, 3)], [[[0, 1, 2, 0], [3, 4, 5, 3]]]),
+        (operators.tile((1, 2), (2, 2)), [[[0, 1]]], [[[0, 1, 0, 1], [0, 1, 0, 1]]]),
+        (operators.broadcast_to((2, 1), (2, 3)), [[[4], [5]]], [[[4, 4, 4], [5, 5, 5]]]),
+        (operators.one_hot((2,), 3), [[2, 0]], [[[0, 0, 1], [1, 0, 0]]]),
+        (operators.reverse((1, 3), 1), [[[0, 1, 2]]], [[[2, 1, 0]]]),
+        (operators.shape_of((1, 5)), [np.zeros((1, 5))], [[1, 5]]),
+        (operators.arg_max((2, 3)), [[[0, 7, 1], [9, 1, 2]]], [[1, 0]]),
+        (operators.cumsum((1, 3), 1), [[[1, 2, 3]]], [[[1, 3, 6]]]),
+        (operators.top_k(1, 4, 2), [[[3, 9, 1, 5]]], [[[9, 5]], [[1, 3]]]),
+        (operators.space_to_depth(2, 2, 1, 2), [ROW[:4].reshape(1, 2, 2, 1)], [[[[[0, 1, 2, 3]]]]]),
+        (operators.depth_to_space(1, 1, 4, 2), [ROW[:4].reshape(1, 1, 1, 4)], [[[[[0], [1]], [[2], [3]]]]]),
         (
-            moves.space_to_batch_nd(2, 2, 1, 2),
+            operators.space_to_batch_nd(2, 2, 1, 2),
             [ROW[:4].reshape(1, 2, 2, 1)],
             [[[[[0]]], [[[1]]], [[[2]]], [[[3]]]]],
         ),
         (
-            moves.batch_to_space_nd(1, 1, 1, 2),
+            operators.batch_to_space_nd(1, 1, 1, 2),
             [ROW[:4].reshape(4, 1, 1, 1)],
             [[[[[0], [1]], [[2], [3]]]]],
         ),
-        (shapes.pad((1, 3), ((0, 0), (2, 0)), op="mirror_pad"), [[[0, 1, 2]]], [[[2, 1, 0, 1, 2]]]),
-        (shapes.compare("greater", (3,), (3,)), [[0, 2, 1], [1, 1, 1]], [[False, True, False]]),
+        (operators.pad((1, 3), ((0, 0), (2, 0)), op="mirror_pad"), [[[0, 1, 2]]], [[[2, 1, 0, 1, 2]]]),
+        (operators.compare("greater", (3,), (3,)), [[0, 2, 1], [1, 1, 1]], [[False, True, False]]),
     ],
 )  # fmt: skip
 def test_a_probe_does_what_its_operator_says(layer, values, expected):
@@ -62,8 +62,8 @@ def test_a_probe_does_what_its_operator_says(layer, values, expected):
 
 
 def test_a_grouped_convolution_sees_the_channels_of_its_group():
-    layer = shapes.grouped_conv_2d(1, 1, 2, 4, 2, (1, 1))
-    plan = lay_out(Probe("layer", (layer,)))
+    layer = operators.grouped_conv_2d(1, 1, 2, 4, 2, (1, 1))
+    plan = Probe("layer", (layer,)).lay_out()
     plan.tensors[1].data = np.array([[1, 2], [3, 4]], np.float32).reshape(2, 1, 1, 2)
     plan.tensors[2].data = np.zeros(2, np.float32)
     runner = interpreter.Interpreter(model_content=encode(plan), num_threads=1)
@@ -76,10 +76,10 @@ def test_a_grouped_convolution_sees_the_channels_of_its_group():
 @pytest.mark.parametrize(
     ("layer", "dtype"),
     [
-        (moves.gather((500, 8), (1, 4), table=True), "float32"),
-        (moves.gather((5,), (), dtype="int32"), "int32"),
-        (moves.one_hot((1, 4), 8), "float32"),
-        (shapes.compare("less", (), (), "int32", constant=True), "int32"),
+        (operators.gather((500, 8), (1, 4), table=True), "float32"),
+        (operators.gather((5,), (), dtype="int32"), "int32"),
+        (operators.one_hot((1, 4), 8), "float32"),
+        (operators.compare("less", (), (), "int32", constant=True), "int32"),
         (
             Layer(
                 "select_v2", (Tensor((4,), "bool"), Tensor((4,), "int8"), Tensor((4,), "int8")), (Tensor((4,), "int8"),)

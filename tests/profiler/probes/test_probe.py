@@ -3,27 +3,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from profiler import operators
 from profiler.devices.agent import random_values
 from profiler.errors import UsageError
 from profiler.network import Layer, Tensor
-from profiler.operators import constructors as shapes
+from profiler.operators import DTYPES, draw_layer
 from profiler.probes import (
-    DTYPES,
     Probe,
-    build_probe,
-    draw_layer,
     draw_network,
-    encode,
-    lay_out,
-    operators,
     plan_probes,
     sweeps,
 )
-from profiler.tflite import read_network
+from profiler.tflite import encode, read_network
 
 interpreter = pytest.importorskip("ai_edge_litert.interpreter")
 
-PAIRS = [(op, dtype) for dtype in DTYPES for op in operators(dtype)]
+PAIRS = [(op, dtype) for dtype in DTYPES for op in operators.drawn_operators(dtype)]
 
 
 def run(content, kernels="AUTO"):
@@ -42,7 +37,7 @@ def run(content, kernels="AUTO"):
 @pytest.mark.parametrize(("op", "dtype"), PAIRS, ids=[f"{op}-{dtype}" for op, dtype in PAIRS])
 def test_every_operator_can_be_written_read_back_and_run(op, dtype):
     layer = draw_layer(op, dtype, np.random.default_rng(7))
-    content = build_probe(Probe("layer", (layer,)))
+    content = Probe("layer", (layer,)).build()
     read = read_network(content).layers[0]
     assert (read.op, read.outputs, read.macs, read.dtype) == (
         layer.op,
@@ -120,17 +115,17 @@ def test_what_cannot_be_planned(arguments, says):
 def test_an_operator_that_cannot_be_written_is_named():
     layer = Layer("svdfx", (Tensor((1, 4)),), (Tensor((1, 4)),))
     with pytest.raises(UsageError, match="'svdfx'"):
-        build_probe(Probe("layer", (layer,)))
+        Probe("layer", (layer,)).build()
 
 
 def test_chains_without_wiring_hang_together():
-    relu = shapes.unary("relu", (1, 4))
-    add = shapes.binary("add", (1, 4), (1, 4))
+    relu = operators.unary("relu", (1, 4))
+    add = operators.binary("add", (1, 4), (1, 4))
     assert Probe("chain", (relu, add)).sources == ((-1,), (0, -2))
 
 
 def test_weights_are_what_the_plan_was_given():
-    plan = lay_out(Probe("layer", (shapes.fully_connected(3, 2),)))
+    plan = Probe("layer", (operators.fully_connected(3, 2),)).lay_out()
     plan.tensors[1].data = np.array([[1, 2, 3], [0, 0, 1]], np.float32)
     plan.tensors[2].data = np.array([10, 20], np.float32)
     runner = interpreter.Interpreter(model_content=encode(plan))
@@ -141,13 +136,13 @@ def test_weights_are_what_the_plan_was_given():
 
 
 def test_weights_are_cut_from_one_pool():
-    layer = shapes.conv_2d(8, 8, 64, 64)
-    first, second = (lay_out(Probe("layer", (layer,))).tensors[1].data for _ in range(2))
+    layer = operators.conv_2d(8, 8, 64, 64)
+    first, second = (Probe("layer", (layer,)).lay_out().tensors[1].data for _ in range(2))
     assert first.base is second.base
 
 
 def test_a_loop_turns_as_often_as_it_says():
-    loop, *inside = read_network(build_probe(Probe("layer", (shapes.loop(7, [(1, 4)]),)))).layers
+    loop, *inside = read_network(Probe("layer", (operators.loop(7, [(1, 4)]),)).build()).layers
     assert (loop.op, loop.params["rounds"]) == ("while", 7)
     assert [(layer.op, layer.repeat) for layer in inside] == [("less", 8), ("add", 7)]
-    assert run(build_probe(Probe("layer", (loop,)))) == 7
+    assert run(Probe("layer", (loop,)).build()) == 7

@@ -12,11 +12,10 @@ import numpy as np
 import pytest
 
 from compressor.export import quiet
+from profiler import operators
 from profiler.network import Layer, Tensor
-from profiler.operators import constructors as shapes
-from profiler.operators import data_movement as moves
-from profiler.probes import Probe, encode, lay_out, operators
-from profiler.tflite import read_network
+from profiler.probes import Probe
+from profiler.tflite import encode, read_network
 
 tf = pytest.importorskip("tensorflow")
 interpreter = pytest.importorskip("ai_edge_litert.interpreter")
@@ -39,7 +38,7 @@ def conv(kernel=(3, 3), stride=(1, 1), dilation=(1, 1), padding="same", activati
         y = tf.nn.conv2d(x, kernels, stride, padding.upper(), dilations=dilation)
         return ACTIVATIONS[activation](y + bias)
 
-    return lambda dtype: shapes.conv_2d(
+    return lambda dtype: operators.conv_2d(
         9, 11, 12, out, kernel, stride, dilation, padding, activation, dtype
     ), layer
 
@@ -52,7 +51,7 @@ def depthwise(kernel=(3, 3), stride=1, padding="same", activation="none"):
         return ACTIVATIONS[activation](y + bias)
 
     return (
-        lambda dtype: shapes.depthwise_conv_2d(
+        lambda dtype: operators.depthwise_conv_2d(
             9, 11, 12, kernel, (stride, stride), (1, 1), padding, activation, dtype
         ),
         layer,
@@ -62,7 +61,7 @@ def depthwise(kernel=(3, 3), stride=1, padding="same", activation="none"):
 def dense(activation="none", rows=1):
     kernel, bias = weights(30, 17), weights(17)
     return (
-        lambda dtype: shapes.fully_connected(30, 17, rows, activation, dtype),
+        lambda dtype: operators.fully_connected(30, 17, rows, activation, dtype),
         lambda x: ACTIVATIONS[activation](tf.matmul(x, kernel) + bias),
     )
 
@@ -70,17 +69,17 @@ def dense(activation="none", rows=1):
 def pool(op, kernel, stride, padding):
     function = tf.nn.avg_pool2d if op == "average_pool_2d" else tf.nn.max_pool2d
     return (
-        lambda dtype: shapes.pool_2d(op, 9, 11, 12, kernel, stride, padding, dtype),
+        lambda dtype: operators.pool_2d(op, 9, 11, 12, kernel, stride, padding, dtype),
         lambda x: function(x, kernel, stride, padding.upper()),
     )
 
 
 def unary(op, function, shape=MAP):
-    return lambda dtype: shapes.unary(op, shape, dtype), function
+    return lambda dtype: operators.unary(op, shape, dtype), function
 
 
 def binary(op, function, right=MAP, activation="none", constant=False):
-    layer = lambda dtype: shapes.binary(op, MAP, right, activation, dtype, constant)  # noqa: E731
+    layer = lambda dtype: operators.binary(op, MAP, right, activation, dtype, constant)  # noqa: E731
     if constant:
         stored = weights(*right)
         return layer, lambda x: ACTIVATIONS[activation](function(x, stored))
@@ -90,16 +89,16 @@ def binary(op, function, right=MAP, activation="none", constant=False):
 def grouped_conv():
     kernels, bias = weights(3, 3, 4, 18), weights(18)
     return (
-        lambda dtype: shapes.grouped_conv_2d(9, 11, 3, 12, 18, (3, 3), activation="relu", dtype=dtype),
+        lambda dtype: operators.grouped_conv_2d(9, 11, 3, 12, 18, (3, 3), activation="relu", dtype=dtype),
         lambda x: tf.nn.relu(tf.nn.conv2d(x, kernels, 1, "SAME") + bias),
     )
 
 
 def reduction(op, function):
     return [
-        (lambda dtype: shapes.reduce(op, MAP, (1, 2), False, dtype), lambda x: function(x, (1, 2))),
+        (lambda dtype: operators.reduce(op, MAP, (1, 2), False, dtype), lambda x: function(x, (1, 2))),
         (
-            lambda dtype: shapes.reduce(op, MAP, (3,), True, dtype),
+            lambda dtype: operators.reduce(op, MAP, (3,), True, dtype),
             lambda x: function(x, [3], keepdims=True),
         ),
     ]
@@ -116,7 +115,7 @@ def selected():
 def embedding():
     table = weights(40, 6)
     return (
-        lambda dtype: moves.gather((40, 6), (1, 9), 0, dtype, table=True),
+        lambda dtype: operators.gather((40, 6), (1, 9), 0, dtype, table=True),
         lambda indices: tf.gather(table, indices),
     )
 
@@ -124,7 +123,7 @@ def embedding():
 def slopes():
     slope = weights(1, 1, 12)
     return (
-        lambda dtype: shapes.binary("prelu", MAP, (1, 1, 12), dtype=dtype, constant=True),
+        lambda dtype: operators.binary("prelu", MAP, (1, 1, 12), dtype=dtype, constant=True),
         lambda x: tf.nn.relu(x) + -slope * tf.nn.relu(-x),
     )
 
@@ -132,7 +131,7 @@ def slopes():
 def transposed_conv():
     kernels, bias = weights(3, 3, 7, 12), weights(7)
     return (
-        lambda dtype: shapes.transpose_conv(9, 11, 12, 7, (3, 3), (2, 2), "same", dtype),
+        lambda dtype: operators.transpose_conv(9, 11, 12, 7, (3, 3), (2, 2), "same", dtype),
         lambda x: tf.nn.conv2d_transpose(x, kernels, (1, 18, 22, 7), 2, "SAME") + bias,
     )
 
@@ -166,7 +165,7 @@ def fused_lstm():
         zeros = tf.zeros((1, 6))
         return standard_lstm(x, zeros, zeros, kernel, recurrent, bias)[1]
 
-    return lambda dtype: shapes.lstm(5, 4, 6), layer
+    return lambda dtype: operators.lstm(5, 4, 6), layer
 
 
 # Operator -> cases, each the probe's layer by its dtype and the function that TensorFlow converts.
@@ -202,52 +201,52 @@ CASES = {
     ],
     "mean": [
         (
-            lambda dtype: shapes.reduce("mean", MAP, (1, 2), False, dtype),
+            lambda dtype: operators.reduce("mean", MAP, (1, 2), False, dtype),
             lambda x: tf.reduce_mean(x, (1, 2)),
         ),
         (
-            lambda dtype: shapes.reduce("mean", MAP, (1, 2), True, dtype),
+            lambda dtype: operators.reduce("mean", MAP, (1, 2), True, dtype),
             lambda x: tf.reduce_mean(x, (1, 2), keepdims=True),
         ),
         (
-            lambda dtype: shapes.reduce("mean", (1, 7, 5), (1,), False, dtype),
+            lambda dtype: operators.reduce("mean", (1, 7, 5), (1,), False, dtype),
             lambda x: tf.reduce_mean(x, [1]),
         ),
     ],
     "softmax": [unary("softmax", tf.nn.softmax, (3, 40))],
-    "pad": [(lambda dtype: shapes.pad(MAP, PADDINGS, dtype), lambda x: tf.pad(x, PADDINGS))],
+    "pad": [(lambda dtype: operators.pad(MAP, PADDINGS, dtype), lambda x: tf.pad(x, PADDINGS))],
     "concatenation": [
         (
-            lambda dtype: shapes.concatenation([MAP, (1, 9, 11, 5)], 3, dtype),
+            lambda dtype: operators.concatenation([MAP, (1, 9, 11, 5)], 3, dtype),
             lambda x, y: tf.concat([x, y], 3),
         )
     ],
-    "reshape": [(lambda dtype: shapes.reshape(MAP, (1, 1188), dtype), lambda x: tf.reshape(x, (1, 1188)))],
+    "reshape": [(lambda dtype: operators.reshape(MAP, (1, 1188), dtype), lambda x: tf.reshape(x, (1, 1188)))],
     "transpose": [
         (
-            lambda dtype: shapes.transpose(MAP, (0, 3, 1, 2), dtype),
+            lambda dtype: operators.transpose(MAP, (0, 3, 1, 2), dtype),
             lambda x: tf.transpose(x, (0, 3, 1, 2)),
         )
     ],
     "resize_bilinear": [
         (
-            lambda dtype: shapes.resize("resize_bilinear", 9, 11, 12, 18, 22, dtype),
+            lambda dtype: operators.resize("resize_bilinear", 9, 11, 12, 18, 22, dtype),
             lambda x: tf.image.resize(x, (18, 22), "bilinear"),
         )
     ],
     "resize_nearest_neighbor": [
         (
-            lambda dtype: shapes.resize("resize_nearest_neighbor", 9, 11, 12, 18, 22, dtype),
+            lambda dtype: operators.resize("resize_nearest_neighbor", 9, 11, 12, 18, 22, dtype),
             lambda x: tf.image.resize(x, (18, 22), "nearest"),
         )
     ],
     "batch_matmul": [
         (
-            lambda dtype: shapes.batch_matmul((1, 4), 6, 8, 5, False, dtype),
+            lambda dtype: operators.batch_matmul((1, 4), 6, 8, 5, False, dtype),
             tf.matmul,
         ),
         (
-            lambda dtype: shapes.batch_matmul((1, 4), 6, 8, 5, True, dtype),
+            lambda dtype: operators.batch_matmul((1, 4), 6, 8, 5, True, dtype),
             lambda x, y: tf.matmul(x, y, transpose_b=True),
         ),
     ],
@@ -264,7 +263,7 @@ CASES = {
     "square": [unary("square", tf.square)],
     "leaky_relu": [
         (
-            lambda dtype: replace(shapes.unary("leaky_relu", MAP, dtype), params={"alpha": 0.25}),
+            lambda dtype: replace(operators.unary("leaky_relu", MAP, dtype), params={"alpha": 0.25}),
             lambda x: tf.nn.leaky_relu(x, 0.25),
         )
     ],
@@ -275,69 +274,74 @@ CASES = {
     "squared_difference": [binary("squared_difference", tf.math.squared_difference, (1, 9, 11, 1))],
     "pow": [binary("pow", tf.pow)],
     "prelu": [slopes()],
-    "greater": [(lambda dtype: shapes.compare("greater", MAP, MAP, dtype), tf.greater)],
+    "greater": [(lambda dtype: operators.compare("greater", MAP, MAP, dtype), tf.greater)],
     "select_v2": [selected()],
     "cast": [
-        (lambda dtype: shapes.unary("cast", MAP, "float32", "int32"), lambda x: tf.cast(9 * x, tf.int32))
+        (lambda dtype: operators.unary("cast", MAP, "float32", "int32"), lambda x: tf.cast(9 * x, tf.int32))
     ],
     "sum": reduction("sum", tf.reduce_sum),
     "reduce_max": reduction("reduce_max", tf.reduce_max),
-    "arg_max": [(lambda dtype: moves.arg_max(MAP, dtype), lambda x: tf.argmax(x, -1))],
+    "arg_max": [(lambda dtype: operators.arg_max(MAP, dtype), lambda x: tf.argmax(x, -1))],
     "log_softmax": [unary("log_softmax", tf.nn.log_softmax, (3, 40))],
-    "cumsum": [(lambda dtype: moves.cumsum((1, 9, 6), 1, dtype), lambda x: tf.cumsum(x, 1))],
-    "topk_v2": [(lambda dtype: moves.top_k(5, 40, 4, dtype), lambda x: tf.math.top_k(x, 4))],
+    "cumsum": [(lambda dtype: operators.cumsum((1, 9, 6), 1, dtype), lambda x: tf.cumsum(x, 1))],
+    "topk_v2": [(lambda dtype: operators.top_k(5, 40, 4, dtype), lambda x: tf.math.top_k(x, 4))],
     "strided_slice": [
         (
-            lambda dtype: moves.strided_slice((1, 9, 6), ((0, 1, 1), (8, 1, 1), (0, 6, 1)), (1,), dtype),
+            lambda dtype: operators.strided_slice((1, 9, 6), ((0, 1, 1), (8, 1, 1), (0, 6, 1)), (1,), dtype),
             lambda x: x[:, 8, :],
         ),
         (
-            lambda dtype: moves.strided_slice(MAP, ((0, 1, 1), (0, 5, 2), (1, 5, 2), (0, 12, 1)), (), dtype),
+            lambda dtype: operators.strided_slice(
+                MAP, ((0, 1, 1), (0, 5, 2), (1, 5, 2), (0, 12, 1)), (), dtype
+            ),
             lambda x: x[:, ::2, 1::2, :],
         ),
     ],
     "slice": [
-        (lambda dtype: moves.slice_((1, 9, 6), 1, 2, 4, dtype), lambda x: tf.slice(x, (0, 2, 0), (1, 4, 6)))
+        (
+            lambda dtype: operators.slice_((1, 9, 6), 1, 2, 4, dtype),
+            lambda x: tf.slice(x, (0, 2, 0), (1, 4, 6)),
+        )
     ],
-    "split": [(lambda dtype: moves.split((1, 24), 1, 4, dtype), lambda x: tf.split(x, 4, axis=1))],
-    "unpack": [(lambda dtype: moves.unpack((5, 1, 8), 0, dtype), lambda x: tf.unstack(x, axis=0))],
-    "pack": [(lambda dtype: moves.pack(2, (1, 8), 1, dtype), lambda x, y: tf.stack([x, y], axis=1))],
+    "split": [(lambda dtype: operators.split((1, 24), 1, 4, dtype), lambda x: tf.split(x, 4, axis=1))],
+    "unpack": [(lambda dtype: operators.unpack((5, 1, 8), 0, dtype), lambda x: tf.unstack(x, axis=0))],
+    "pack": [(lambda dtype: operators.pack(2, (1, 8), 1, dtype), lambda x, y: tf.stack([x, y], axis=1))],
     "gather": [
         embedding(),
-        (lambda dtype: moves.gather((7, 1, 8), (), 0, dtype), lambda x, i: tf.gather(x, i, axis=0)),
+        (lambda dtype: operators.gather((7, 1, 8), (), 0, dtype), lambda x, i: tf.gather(x, i, axis=0)),
     ],
     "tile": [
-        (lambda dtype: moves.tile((1, 1, 1, 6), (1, 3, 2, 1), dtype), lambda x: tf.tile(x, (1, 3, 2, 1)))
+        (lambda dtype: operators.tile((1, 1, 1, 6), (1, 3, 2, 1), dtype), lambda x: tf.tile(x, (1, 3, 2, 1)))
     ],
     "broadcast_to": [
         (
-            lambda dtype: moves.broadcast_to((1, 9, 1, 6), (1, 9, 4, 6), dtype),
+            lambda dtype: operators.broadcast_to((1, 9, 1, 6), (1, 9, 4, 6), dtype),
             lambda x: tf.broadcast_to(x, (1, 9, 4, 6)),
         )
     ],
     "mirror_pad": [
         (
-            lambda dtype: shapes.pad(MAP, PADDINGS, dtype, "mirror_pad"),
+            lambda dtype: operators.pad(MAP, PADDINGS, dtype, "mirror_pad"),
             lambda x: tf.pad(x, PADDINGS, "REFLECT"),
         )
     ],
-    "reverse_v2": [(lambda dtype: moves.reverse(MAP, 2, dtype), lambda x: tf.reverse(x, [2]))],
-    "one_hot": [(lambda dtype: moves.one_hot((1, 9), 7, dtype), lambda i: tf.one_hot(i, 7))],
+    "reverse_v2": [(lambda dtype: operators.reverse(MAP, 2, dtype), lambda x: tf.reverse(x, [2]))],
+    "one_hot": [(lambda dtype: operators.one_hot((1, 9), 7, dtype), lambda i: tf.one_hot(i, 7))],
     "space_to_depth": [
-        (lambda dtype: moves.space_to_depth(8, 6, 5, 2, dtype), lambda x: tf.nn.space_to_depth(x, 2))
+        (lambda dtype: operators.space_to_depth(8, 6, 5, 2, dtype), lambda x: tf.nn.space_to_depth(x, 2))
     ],
     "depth_to_space": [
-        (lambda dtype: moves.depth_to_space(8, 6, 20, 2, dtype), lambda x: tf.nn.depth_to_space(x, 2))
+        (lambda dtype: operators.depth_to_space(8, 6, 20, 2, dtype), lambda x: tf.nn.depth_to_space(x, 2))
     ],
     "space_to_batch_nd": [
         (
-            lambda dtype: moves.space_to_batch_nd(8, 6, 5, 2, dtype),
+            lambda dtype: operators.space_to_batch_nd(8, 6, 5, 2, dtype),
             lambda x: tf.space_to_batch(x, (2, 2), ((0, 0), (0, 0))),
         )
     ],
     "batch_to_space_nd": [
         (
-            lambda dtype: moves.batch_to_space_nd(4, 3, 5, 2, dtype),
+            lambda dtype: operators.batch_to_space_nd(4, 3, 5, 2, dtype),
             lambda x: tf.batch_to_space(x, (2, 2), ((0, 0), (0, 0))),
         )
     ],
@@ -357,7 +361,7 @@ OF_16_BITS = (
     "mean", "softmax", "logistic", "tanh", "average_pool_2d", "concatenation", "pad", "strided_slice", "split", "leaky_relu",
     "quantize", "dequantize",
 )  # fmt: skip
-COVERED = [(op, dtype) for dtype in ("float32", "int8") for op in operators(dtype)]
+COVERED = [(op, dtype) for dtype in ("float32", "int8") for op in operators.drawn_operators(dtype)]
 COVERED += [(op, "int16") for op in OF_16_BITS]
 
 
@@ -449,7 +453,7 @@ def check(case, op, dtype):
     wanted = make_layer(dtype)
     if op in ("quantize", "dequantize"):
         pair = ("float32", dtype) if op == "quantize" else (dtype, "float32")
-        wanted = shapes.unary(op, wanted.inputs[0].shape, *pair)
+        wanted = operators.unary(op, wanted.inputs[0].shape, *pair)
 
     # The same layer: shapes, types, constants and parameters.
     assert [(t.shape, t.dtype, t.constant) for t in wanted.inputs] == [
@@ -467,7 +471,7 @@ def check(case, op, dtype):
             continue
         converted = Loaded(content, kernels)
         inputs, outputs = converted.operands(op)
-        plan = lay_out(Probe("layer", (wanted,)))
+        plan = Probe("layer", (wanted,)).lay_out()
         copy_constants_and_scales(plan, converted, inputs, outputs)
         converted.run(values)
         data = [converted[i] for i, t in zip(inputs, read.inputs, strict=True) if not t.constant]

@@ -11,7 +11,7 @@ from profiler.network import Edge, Layer, Network, Tensor
 from profiler.tflite import read_network
 from profiler.widths import (
     WidthGroup,
-    analyse_widths,
+    Widths,
     width_groups,
     with_widths,
 )
@@ -259,7 +259,7 @@ def test_unknown_operator_freezes_what_reaches_it_and_is_named():
     network = chain(INPUT, CONV, ("custom:Fancy", (1, 8, 8, 6), (), {}), MEAN, DENSE)
     group = width_groups(network)[0]
     assert "custom:Fancy" in group.frozen
-    assert 1 in analyse_widths(network).refused
+    assert 1 in Widths(network).refused
 
 
 @pytest.mark.parametrize(("widths", "message"), [({9: 3}, "no width group 9"), ({0: 0}, "at least 1")])

@@ -258,10 +258,14 @@ def test_the_first_three_combined_are_predicted_on_the_changed_network():
 
 def test_a_model_learned_from_measurements_suggests_its_planted_steps_and_no_others(time_model):
     """Convolutions in tiles of 16: 17 channels pay for 32, 256 are on a step."""
-    from profiler.operators import constructors as shapes
+    from profiler import operators
     from profiler.probes import Probe
 
-    layers = (shapes.conv_2d(8, 8, 32, 17), shapes.conv_2d(8, 8, 17, 256), shapes.conv_2d(8, 8, 256, 10))
+    layers = (
+        operators.conv_2d(8, 8, 32, 17),
+        operators.conv_2d(8, 8, 17, 256),
+        operators.conv_2d(8, 8, 256, 10),
+    )
     advice = advise(time_model, Probe("network", layers).network)
     odd, even, last = advice.groups
     assert odd.narrower[0].width == 16

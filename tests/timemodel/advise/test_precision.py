@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from profiler import operators
 from profiler.network import Layer, Network
-from profiler.operators import constructors as shapes
 from profiler.operators import network_with_dtype, with_dtype
 from profiler.probes import Probe
 from timemodel.advise import number_types
@@ -17,27 +17,27 @@ from timemodel.runtime import RuntimeTerms
 @pytest.mark.parametrize("dtype", ["int8", "dynamic_int8", "int16"])
 def test_layers_become_what_they_would_be_and_back(dtype: str):
     for made in (
-        lambda kind: shapes.conv_2d(8, 8, 3, 16, dtype=kind),
-        lambda kind: shapes.depthwise_conv_2d(8, 8, 3, dtype=kind),
-        lambda kind: shapes.fully_connected(16, 4, dtype=kind),
+        lambda kind: operators.conv_2d(8, 8, 3, 16, dtype=kind),
+        lambda kind: operators.depthwise_conv_2d(8, 8, 3, dtype=kind),
+        lambda kind: operators.fully_connected(16, 4, dtype=kind),
     ):
         assert with_dtype(made("float32"), dtype) == made(dtype)
         assert with_dtype(made(dtype), "float32") == made("float32")
 
 
 def test_data_changes_its_type_and_indices_do_not():
-    mean = shapes.reduce("mean", (1, 8, 8, 16), (1, 2))
+    mean = operators.reduce("mean", (1, 8, 8, 16), (1, 2))
     changed = with_dtype(mean, "int8")
-    assert changed == shapes.reduce("mean", (1, 8, 8, 16), (1, 2), dtype="int8")
+    assert changed == operators.reduce("mean", (1, 8, 8, 16), (1, 2), dtype="int8")
     assert with_dtype(mean, "dynamic_int8") == mean
-    assert with_dtype(shapes.transpose_conv(8, 8, 4, 4), "int8").inputs[0].dtype == "int32"
+    assert with_dtype(operators.transpose_conv(8, 8, 4, 4), "int8").inputs[0].dtype == "int32"
 
 
 def test_bridges_between_types_go():
     layers = (
-        shapes.unary("quantize", (1, 16), "float32", "int8"),
-        shapes.fully_connected(16, 4, dtype="int8"),
-        shapes.unary("dequantize", (1, 4), "int8", "float32"),
+        operators.unary("quantize", (1, 16), "float32", "int8"),
+        operators.fully_connected(16, 4, dtype="int8"),
+        operators.unary("dequantize", (1, 4), "int8", "float32"),
     )
     changed = network_with_dtype(Probe("network", layers).network, "float32")
     assert [layer.op for layer in changed.layers] == ["fully_connected"]
@@ -69,16 +69,16 @@ class Model:
 
 @pytest.fixture(scope="module")
 def model() -> Model:
-    operators = {}
+    learned = {}
     for dtype in ("float32", "int8"):
         sizes = [(a, b) for a in (16, 40, 64, 128, 200, 400) for b in (8, 24, 64, 100, 200, 500)]
         for op, layers in (
-            ("fully_connected", [shapes.fully_connected(a, b, dtype=dtype) for a, b in sizes]),
-            ("relu", [shapes.unary("relu", (a, b), dtype) for a, b in sizes]),
+            ("fully_connected", [operators.fully_connected(a, b, dtype=dtype) for a, b in sizes]),
+            ("relu", [operators.unary("relu", (a, b), dtype) for a, b in sizes]),
         ):
             times = np.array([device_ms(layer) for layer in layers])
-            operators[op, dtype] = fit_operator(op, dtype, layers, times)
-    return Model(SettingModel("paper", {}, {}, operators, RuntimeTerms()))
+            learned[op, dtype] = fit_operator(op, dtype, layers, times)
+    return Model(SettingModel("paper", {}, {}, learned, RuntimeTerms()))
 
 
 def network(*layers: Layer) -> Network:
@@ -87,7 +87,9 @@ def network(*layers: Layer) -> Network:
 
 def test_operators_that_are_slower_in_int8_are_named(model):
     mixed = network(
-        shapes.fully_connected(300, 400), shapes.unary("relu", (1, 400)), shapes.fully_connected(400, 10)
+        operators.fully_connected(300, 400),
+        operators.unary("relu", (1, 400)),
+        operators.fully_connected(400, 10),
     )
     (int8,) = number_types(model, mixed)
     assert int8.dtype == "int8"
@@ -106,7 +108,7 @@ def test_operators_that_are_slower_in_int8_are_named(model):
 
 def test_the_other_way_round(model):
     mixed = network_with_dtype(
-        network(shapes.fully_connected(300, 400), shapes.unary("relu", (1, 400))), "int8"
+        network(operators.fully_connected(300, 400), operators.unary("relu", (1, 400))), "int8"
     )
     (floats,) = number_types(model, mixed)
     assert floats.dtype == "float32"
@@ -114,11 +116,11 @@ def test_the_other_way_round(model):
 
 
 def test_what_is_not_measured_there_is_marked(model):
-    mixed = network(shapes.fully_connected(300, 400), shapes.unary("tanh", (1, 400)))
+    mixed = network(operators.fully_connected(300, 400), operators.unary("tanh", (1, 400)))
     (int8,) = number_types(model, mixed)
     assert {row.op: row.measured for row in int8.operators} == {"fully_connected": True, "tanh": False}
 
 
 def test_nothing_is_said_of_types_or_by_models_that_do_not_know(model):
-    assert number_types(object(), network(shapes.fully_connected(8, 8))) == ()
-    assert number_types(model, network(shapes.fully_connected(8, 8, dtype="int16"))) == ()
+    assert number_types(object(), network(operators.fully_connected(8, 8))) == ()
+    assert number_types(model, network(operators.fully_connected(8, 8, dtype="int16"))) == ()

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from made_up_device import OVERHEAD_MS, layer_ms
 
+from profiler import operators
 from profiler.network import Layer
-from profiler.operators import constructors as shapes
 from profiler.operators import draw_layer
 from profiler.probes import sweeps
 from timemodel.explain import Finding, findings, summary
@@ -170,7 +170,7 @@ def test_without_anything_to_say_the_summary_says_so(picky):
 def test_a_split_is_named_only_where_prices_differ(picky):
     """Where one price list explains the difference, the leaf's cost is named, not the split that parts the layers."""
     model = picky.operators["conv_2d", "int8"]
-    pair = (shapes.conv_2d(16, 16, 64, 16, dtype="int8"), shapes.conv_2d(16, 16, 64, 32, dtype="int8"))
+    pair = (operators.conv_2d(16, 16, 64, 16, dtype="int8"), operators.conv_2d(16, 16, 64, 32, dtype="int8"))
     found = why(model, [pair], [1.0])
     assert (found.kind, found.layers > 0) == ("leaf", True)
     assert "tile" in found.rule
@@ -192,18 +192,18 @@ def test_the_difference_of_like_layers_is_known_better_than_either(picky):
 
 def test_equal_layers_are_equally_wrong(picky):
     errors = ChangeErrors(picky)
-    before, after = shapes.conv_2d(16, 16, 64, 64), shapes.conv_2d(16, 16, 64, 32)
+    before, after = operators.conv_2d(16, 16, 64, 64), operators.conv_2d(16, 16, 64, 32)
     one = errors.change_ms([before], [after])
     assert one > 0
     assert errors.change_ms([before] * 4, [after] * 4) == pytest.approx(4 * one)
-    other = shapes.conv_2d(8, 8, 96, 64), shapes.conv_2d(8, 8, 96, 32)
+    other = operators.conv_2d(8, 8, 96, 64), operators.conv_2d(8, 8, 96, 32)
     both = errors.change_ms([before, other[0]], [after, other[1]])
     assert both == pytest.approx(math.hypot(one, errors.change_ms([other[0]], [other[1]])))
     assert errors.change_ms([before, other[0]], [before, other[0]]) == 0
 
 
 def test_what_was_never_measured_is_not_known_at_all(picky):
-    before, after = shapes.unary("gelu", (1, 64)), shapes.unary("gelu", (1, 32))
+    before, after = operators.unary("gelu", (1, 64)), operators.unary("gelu", (1, 32))
     assert ChangeErrors(picky).of(before) == (1.0, 1.0)
     # No model and no fallback: the prediction is 0, and so is its error.
     assert ChangeErrors(picky).change_ms([before], [after]) == 0

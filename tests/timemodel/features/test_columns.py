@@ -3,10 +3,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from profiler import operators
 from profiler.network import Layer, Tensor
-from profiler.operators import CATALOGUE, draw_layer
-from profiler.operators import constructors as shapes
-from profiler.operators import data_movement as moves
+from profiler.operators import DTYPES, catalogue, draw_layer
 from timemodel.features import (
     Geometry,
     family_of,
@@ -31,7 +30,7 @@ def family_costs(op, layer, **tiles):
 
 
 def test_33_channels_in_tiles_of_32_are_as_much_work_as_64():
-    layers = [shapes.conv_2d(8, 8, 16, c) for c in (33, 64)]
+    layers = [operators.conv_2d(8, 8, 16, c) for c in (33, 64)]
     work = [costs(layer, out_channels=32)["tiled_macs"] for layer in layers]
     assert work[0] == work[1] == 64 * 64 * 9 * 16  # pixels x channels in whole tiles x taps x input channels
 
@@ -41,7 +40,7 @@ def test_tiles_cover_the_size():
 
 
 def test_a_fully_connected_layer_counts_rows():
-    layer = shapes.fully_connected(10, 20, rows=7)
+    layer = operators.fully_connected(10, 20, rows=7)
     assert (column(layer, "in_channels"), column(layer, "out_channels"), column(layer, "out_height")) == (
         10,
         20,
@@ -54,11 +53,11 @@ def test_a_fully_connected_layer_counts_rows():
     [((1, 4, 4, 8), 0), ((), 1), ((8,), 2), ((1, 1, 1, 8), 2), ((1, 4, 4, 1), 3), ((1, 4, 1, 8), 4)],
 )
 def test_kinds_of_broadcast(right, code):
-    assert column(shapes.binary("add", (1, 4, 4, 8), right), "broadcast") == code
+    assert column(operators.binary("add", (1, 4, 4, 8), right), "broadcast") == code
 
 
 def test_grouped_convolution_sees_only_the_channels_of_its_group():
-    dense = shapes.conv_2d(8, 8, 16, 32)
+    dense = operators.conv_2d(8, 8, 16, 32)
     weight = Tensor((32, 3, 3, 4), "float32", True)
     grouped = Layer("conv_2d", (dense.inputs[0], weight, dense.inputs[2]), dense.outputs, dense.params)
     assert column(grouped, "in_channels") == 4
@@ -66,12 +65,12 @@ def test_grouped_convolution_sees_only_the_channels_of_its_group():
 
 
 def test_transposition_that_keeps_the_last_axis_moves_long_runs():
-    assert column(shapes.transpose((1, 5, 4, 8), (0, 2, 1, 3)), "inner") == 8
-    assert column(shapes.transpose((1, 5, 4, 8), (0, 3, 1, 2)), "inner") == 1
+    assert column(operators.transpose((1, 5, 4, 8), (0, 2, 1, 3)), "inner") == 8
+    assert column(operators.transpose((1, 5, 4, 8), (0, 3, 1, 2)), "inner") == 1
 
 
 def test_bytes_beyond_the_cache_start_at_the_cache_size():
-    layer = shapes.unary("relu", (1, 64, 64, 32))  # 2 x 512 KiB in and out
+    layer = operators.unary("relu", (1, 64, 64, 32))  # 2 x 512 KiB in and out
     assert costs(layer, cache=2**20)["bytes_beyond_cache"] == 0
     assert costs(layer, cache=2**19)["bytes_beyond_cache"] == 2**19
 
@@ -84,22 +83,22 @@ def test_unknown_operators_have_features_too():
 @pytest.mark.parametrize(
     ("layer", "run"),
     [
-        (shapes.concatenation([(1, 4, 5), (1, 4, 3)], 2), 8),
-        (moves.split((1, 4, 6), 1, 2), 12),
-        (moves.unpack((3, 4, 6), 1), 6),
-        (moves.pack(3, (4, 6), 1), 6),
-        (moves.gather((10, 6), (1, 4), table=True), 6),
-        (moves.gather((1, 8, 4, 6), (2,), 1, stored=True), 24),
-        (shapes.pad((1, 4, 5, 6), ((0, 0), (1, 1), (2, 0), (0, 0))), 5 * 6),
-        (shapes.pad((1, 4, 5, 6), ((0, 0), (1, 1), (0, 0), (0, 0))), 4 * 5 * 6),
-        (moves.tile((1, 1, 1, 6), (1, 4, 4, 1)), 6),
-        (moves.broadcast_to((1, 4, 1, 6), (1, 4, 4, 6)), 6),
-        (moves.strided_slice((1, 8, 8, 6), ((0, 1, 1), (1, 6, 1), (1, 5, 1), (0, 6, 1))), 5 * 6),
-        (moves.strided_slice((1, 8, 8, 6), ((0, 1, 1), (0, 4, 2), (0, 4, 2), (0, 6, 1))), 6),
-        (moves.strided_slice((1, 8, 6), ((0, 1, 1), (7, 1, 1), (0, 6, 1)), (1,)), 6),
-        (moves.strided_slice((1, 8, 6), ((0, 1, 1), (0, 8, 1), (2, 3, 1))), 3),
-        (moves.slice_((1, 8, 6), 1, 2, 4), 24),
-        (shapes.reduce("sum", (1, 8, 6), (1,)), 6),
+        (operators.concatenation([(1, 4, 5), (1, 4, 3)], 2), 8),
+        (operators.split((1, 4, 6), 1, 2), 12),
+        (operators.unpack((3, 4, 6), 1), 6),
+        (operators.pack(3, (4, 6), 1), 6),
+        (operators.gather((10, 6), (1, 4), table=True), 6),
+        (operators.gather((1, 8, 4, 6), (2,), 1, stored=True), 24),
+        (operators.pad((1, 4, 5, 6), ((0, 0), (1, 1), (2, 0), (0, 0))), 5 * 6),
+        (operators.pad((1, 4, 5, 6), ((0, 0), (1, 1), (0, 0), (0, 0))), 4 * 5 * 6),
+        (operators.tile((1, 1, 1, 6), (1, 4, 4, 1)), 6),
+        (operators.broadcast_to((1, 4, 1, 6), (1, 4, 4, 6)), 6),
+        (operators.strided_slice((1, 8, 8, 6), ((0, 1, 1), (1, 6, 1), (1, 5, 1), (0, 6, 1))), 5 * 6),
+        (operators.strided_slice((1, 8, 8, 6), ((0, 1, 1), (0, 4, 2), (0, 4, 2), (0, 6, 1))), 6),
+        (operators.strided_slice((1, 8, 6), ((0, 1, 1), (7, 1, 1), (0, 6, 1)), (1,)), 6),
+        (operators.strided_slice((1, 8, 6), ((0, 1, 1), (0, 8, 1), (2, 3, 1))), 3),
+        (operators.slice_((1, 8, 6), 1, 2, 4), 24),
+        (operators.reduce("sum", (1, 8, 6), (1,)), 6),
     ],
 )
 def test_runs_are_what_lies_together(layer, run):
@@ -119,25 +118,25 @@ def test_a_shared_run_fits_into_both_shapes(before, after):
 
 @pytest.mark.parametrize(("axes", "expected"), [((1, 2), 0), ((3,), 1), ((1, 3), 1)])
 def test_reductions_over_channels_are_told_from_others(axes, expected):
-    assert column(shapes.reduce("mean", (1, 4, 4, 8), axes), "along_last") == expected
+    assert column(operators.reduce("mean", (1, 4, 4, 8), axes), "along_last") == expected
 
 
 def test_groups_and_results_are_counted():
-    assert column(shapes.grouped_conv_2d(8, 8, 4, 16, 32), "groups") == 4
-    assert column(shapes.conv_2d(8, 8, 16, 32), "groups") == 1
-    assert column(moves.split((1, 8), 1, 4), "results") == 4
+    assert column(operators.grouped_conv_2d(8, 8, 4, 16, 32), "groups") == 4
+    assert column(operators.conv_2d(8, 8, 16, 32), "groups") == 1
+    assert column(operators.split((1, 8), 1, 4), "results") == 4
 
 
 def test_a_grouped_convolution_pads_the_channels_of_each_group_to_whole_tiles():
-    layers = [shapes.grouped_conv_2d(8, 8, 4, 16, c) for c in (4 * 5, 4 * 8)]
+    layers = [operators.grouped_conv_2d(8, 8, 4, 16, c) for c in (4 * 5, 4 * 8)]
     work = [family_costs("conv_2d:grouped", layer, out_channels=8)["tiled_macs"] for layer in layers]
     assert work[0] == work[1] == 4 * 8 * 64 * 9 * 4
 
 
-@pytest.mark.parametrize("dtype", CATALOGUE)
+@pytest.mark.parametrize("dtype", DTYPES)
 def test_every_operator_that_is_probed_has_features_that_are_numbers(dtype):
     generic = family_of("custom:nothing")
-    for op in CATALOGUE[dtype]:
+    for op in catalogue(dtype):
         family = family_of(op)
         assert family is not generic, op
         layers = [draw_layer(op, dtype, np.random.default_rng(seed)) for seed in range(3)]
@@ -156,12 +155,12 @@ def test_every_operator_that_is_probed_has_features_that_are_numbers(dtype):
     ],
 )
 def test_slices_with_gaps_or_fewer_axes_are_copied_element_by_element(ranges, dropped, odd):
-    layer = moves.strided_slice((1, 8, 6), ranges, dropped)
+    layer = operators.strided_slice((1, 8, 6), ranges, dropped)
     assert column(layer, "variant") == odd
     assert costs(layer)["odd_elements"] == odd * layer.outputs[0].size
 
 
 def test_shuffled_channels_are_turned_in_blocks():
-    whole = costs(shapes.transpose((1, 2, 2, 8, 16), (0, 1, 2, 4, 3)), block=8)
+    whole = costs(operators.transpose((1, 2, 2, 8, 16), (0, 1, 2, 4, 3)), block=8)
     assert whole["blocks"] == 4 * 1 * 2
     assert whole["elements"] == 4 * 8 * 16

@@ -5,10 +5,10 @@ import sqlite3
 import pytest
 from made_up_device import OVERHEAD_MS, layer_ms
 
+from profiler import operators
 from profiler.devices import Setting
 from profiler.errors import ProfileError
 from profiler.measurement import Profile
-from profiler.operators import constructors as shapes
 from profiler.probes import Probe
 from timemodel.fitting import fit_profile, notes_on, thin_operators
 
@@ -21,7 +21,7 @@ def write(path, layers, fingerprint=PAPER, setting=SETTING, canary_us=lambda i: 
     """A profile of `layers` on a device on paper."""
     with Profile.append(path) as profile:
         profile.register(setting, fingerprint)
-        probes = [Probe("empty", (shapes.unary("relu", (1, 1)),)), *(Probe("layer", (x,)) for x in layers)]
+        probes = [Probe("empty", (operators.unary("relu", (1, 1)),)), *(Probe("layer", (x,)) for x in layers)]
         for i, probe in enumerate(probes):
             time_us = 1e3 * (OVERHEAD_MS + (layer_ms(probe.layers[0]) if i else 0.0))
             times = {"median_us": time_us, "min_us": time_us, "p20_us": time_us, "canary_us": canary_us(i)}
@@ -30,13 +30,13 @@ def write(path, layers, fingerprint=PAPER, setting=SETTING, canary_us=lambda i: 
 
 
 def convolutions(count, dtype="float32"):
-    return [shapes.conv_2d(8, 8, 4 + i % 9, 8 + i, dtype=dtype) for i in range(count)]
+    return [operators.conv_2d(8, 8, 4 + i % 9, 8 + i, dtype=dtype) for i in range(count)]
 
 
 @pytest.fixture(scope="module")
 def profile(tmp_path_factory):
-    layers = [*convolutions(50), *(shapes.unary("gelu", (1, n, 4)) for n in range(1, 6))]
-    layers += [shapes.unary("relu", (1, n, 4)) for n in range(1, 11)]
+    layers = [*convolutions(50), *(operators.unary("gelu", (1, n, 4)) for n in range(1, 6))]
+    layers += [operators.unary("relu", (1, n, 4)) for n in range(1, 11)]
     return write(tmp_path_factory.mktemp("p") / "d.db", layers)
 
 
@@ -60,8 +60,8 @@ def test_fit_names_operators_with_too_few_probes(profile):
 
 def test_what_has_enough_probes_is_not_mentioned(tmp_path):
     ops = [*convolutions(60)]
-    ops += [shapes.depthwise_conv_2d(8, 8, 4 + i) for i in range(60)]
-    ops += [shapes.fully_connected(4 + i, 8) for i in range(60)]
+    ops += [operators.depthwise_conv_2d(8, 8, 4 + i) for i in range(60)]
+    ops += [operators.fully_connected(4 + i, 8) for i in range(60)]
     path = write(tmp_path / "d.db", ops)
     with Profile.open(path) as opened:
         thin = {one.op for one in thin_operators(fit_profile(path), opened)}

@@ -7,22 +7,26 @@ import numpy as np
 import pytest
 from made_up_device import layer_ms
 
+from profiler import operators
 from profiler.errors import TimeModelError, UsageError
-from profiler.operators import constructors as shapes
 from profiler.probes import Probe
 from timemodel.fitting import fit_setting
 from timemodel.model import FALLBACK, SettingModel, TimeModel, checksum, signed
 from timemodel.model import file as model_file
 
-LAYERS = [shapes.conv_2d(8, 8, 8, 8), shapes.unary("relu", (1, 8, 8, 8)), shapes.fully_connected(8, 4)]
-NETWORK = Probe("network", (shapes.conv_2d(8, 8, 8, 8), shapes.unary("relu", (1, 8, 8, 8)))).network
+LAYERS = [
+    operators.conv_2d(8, 8, 8, 8),
+    operators.unary("relu", (1, 8, 8, 8)),
+    operators.fully_connected(8, 4),
+]
+NETWORK = Probe("network", (operators.conv_2d(8, 8, 8, 8), operators.unary("relu", (1, 8, 8, 8)))).network
 
 
 @pytest.fixture(scope="module")
 def small():
     """A time model of few operators, as plain values: small enough to damage it everywhere."""
-    layers = [shapes.conv_2d(8, 8, c, w) for c in (4, 8, 16) for w in range(4, 68, 4)]
-    layers += [shapes.unary("relu", (1, n, n, 8)) for n in range(2, 14)]
+    layers = [operators.conv_2d(8, 8, c, w) for c in (4, 8, 16) for w in range(4, 68, 4)]
+    layers += [operators.unary("relu", (1, n, n, 8)) for n in range(2, 14)]
     # Two prices of a convolution, so that its tree has a split.
     measured = [
         (Probe("layer", (x,)), layer_ms(x) * (3 if x.op == "conv_2d" and x.outputs[0].shape[-1] > 32 else 1))

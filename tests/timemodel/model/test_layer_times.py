@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
+from profiler import operators
 from profiler.network import Layer, Tensor
-from profiler.operators import constructors as shapes
 from profiler.probes import Probe
 from timemodel.features import (
     NO_WORK,
@@ -25,8 +25,8 @@ def mixed(count=40):
     """Layers of several kinds, some of them equal."""
     made = []
     for i in range(count // 4):
-        made += [shapes.conv_2d(8, 8, 4 + i % 7, 8), shapes.unary("relu", (1, 8, 8, 3 + i))]
-        made += [shapes.fully_connected(16 + i, 10), shapes.conv_2d(6, 6, 8, 8 + i % 3, dtype="int8")]
+        made += [operators.conv_2d(8, 8, 4 + i % 7, 8), operators.unary("relu", (1, 8, 8, 3 + i))]
+        made += [operators.fully_connected(16 + i, 10), operators.conv_2d(6, 6, 8, 8 + i % 3, dtype="int8")]
     return made
 
 
@@ -42,7 +42,7 @@ def columns(times):
 
 
 def test_kind_is_kernel_and_arithmetic():
-    assert split_kind(kind_of(shapes.conv_2d(8, 8, 4, 8, dtype="int8"))) == ("conv_2d", "int8")
+    assert split_kind(kind_of(operators.conv_2d(8, 8, 4, 8, dtype="int8"))) == ("conv_2d", "int8")
     made = Layer("custom:My Op", (Tensor((1, 4)),), (Tensor((1, 4)),))
     assert split_kind(kind_of(made)) == ("custom:My Op", "float32")
     constant = Layer("dequantize", (Tensor((4,), "float16", True),), (Tensor((4,)),))
@@ -80,13 +80,13 @@ def test_a_layer_costs_the_same_alone_and_among_others(setting):
 
 
 def test_rows_of_one_kind_are_predicted_as_their_layers(setting):
-    layers = [shapes.conv_2d(8, 8, 4, c) for c in range(1, 40)]
+    layers = [operators.conv_2d(8, 8, 4, c) for c in range(1, 40)]
     rows = setting.predict_rows("conv_2d", "float32", geometry(layers))
     assert np.allclose(rows, setting.predict_layers_ms(layers), rtol=1e-12)
 
 
 def test_another_overhead_interval_or_model_changes_what_is_remembered(setting):
-    layers = [shapes.conv_2d(12, 12, 8, 16)]
+    layers = [operators.conv_2d(12, 12, 8, 16)]
     before = setting.layer_times(layers)
     setting.terms.overhead_ms += 0.0001
     after = setting.layer_times(layers)
@@ -100,7 +100,7 @@ def test_another_overhead_interval_or_model_changes_what_is_remembered(setting):
 
 def test_memory_of_layers_is_bounded(setting, monkeypatch):
     monkeypatch.setattr(memo, "MOST_LAYERS", 10)
-    layers = [shapes.conv_2d(8, 8, 4, c) for c in range(1, 36)]
+    layers = [operators.conv_2d(8, 8, 4, c) for c in range(1, 36)]
     expected = setting.predict_layers_ms(layers)
     kept = setting._timer._kinds["conv_2d float32"].memo
     assert len(kept) <= 10
@@ -120,7 +120,7 @@ def test_models_can_be_copied_and_sent(setting):
 
 
 def sixty(width=8):
-    layers = [shapes.conv_2d(8, 8, 8, width), shapes.conv_2d(8, 8, width, 8)] * 3
+    layers = [operators.conv_2d(8, 8, 8, width), operators.conv_2d(8, 8, width, 8)] * 3
     return Probe("network", tuple(dataclasses.replace(x, index=i) for i, x in enumerate(layers))).network
 
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from made_up_device import OVERHEAD_MS, layer_ms, probe_ms
 
+from profiler import operators
 from profiler.errors import UsageError
 from profiler.network import Layer, Network, Tensor
-from profiler.operators import constructors as shapes
 from profiler.probes import Probe, draw_network
 from timemodel.explain import explain
 from timemodel.model import TimeModel
@@ -17,14 +17,14 @@ def test_finds_the_tiles_of_the_device(time_model):
 
 
 def test_predicts_layers_it_never_saw(time_model):
-    layers = [shapes.conv_2d(20, 20, c, 3 * c) for c in (8, 13, 32)]
-    layers += [shapes.depthwise_conv_2d(20, 20, 24), shapes.binary("add", (1, 9, 9, 70), (1, 9, 9, 70))]
+    layers = [operators.conv_2d(20, 20, c, 3 * c) for c in (8, 13, 32)]
+    layers += [operators.depthwise_conv_2d(20, 20, 24), operators.binary("add", (1, 9, 9, 70), (1, 9, 9, 70))]
     expected = np.array([layer_ms(layer) for layer in layers])
     assert np.allclose(time_model.predict_layers_ms(layers), expected, rtol=0.08)
 
 
 def test_a_network_is_its_layers_and_one_call(time_model):
-    network = Probe("network", (shapes.conv_2d(16, 16, 8, 8), shapes.conv_2d(16, 16, 8, 8))).network
+    network = Probe("network", (operators.conv_2d(16, 16, 8, 8), operators.conv_2d(16, 16, 8, 8))).network
     prediction = time_model.predict(network)
     assert prediction.predicted_ms == pytest.approx(
         sum(layer.predicted_ms for layer in prediction.layers) + time_model.setting().terms.overhead_ms
@@ -55,7 +55,7 @@ def test_the_interval_of_networks_holds_about_as_often_as_it_says(time_model):
 
 def test_an_unknown_operator_is_named_and_never_free(time_model):
     made = Layer("custom:Mine", (Tensor((1, 8, 8, 16)),), (Tensor((1, 8, 8, 16)),))
-    prediction = time_model.predict(Network("n", (shapes.unary("relu", (1, 8, 8, 16)), made)))
+    prediction = time_model.predict(Network("n", (operators.unary("relu", (1, 8, 8, 16)), made)))
     assert prediction.uncovered == ("custom:Mine",)
     assert prediction.layers[1].predicted_ms > 0
     assert not prediction.layers[1].covered
@@ -63,14 +63,14 @@ def test_an_unknown_operator_is_named_and_never_free(time_model):
 
 
 def test_an_operator_in_another_arithmetic_is_estimated_and_named(time_model):
-    prediction = time_model.predict(Network("n", (shapes.conv_2d(8, 8, 16, 16, dtype="int8"),)))
+    prediction = time_model.predict(Network("n", (operators.conv_2d(8, 8, 16, 16, dtype="int8"),)))
     assert prediction.uncovered == ("conv_2d",)
     assert prediction.predicted_ms > 0
 
 
 def test_a_pad_that_the_runtime_fuses_costs_nothing_there_but_something_alone(time_model):
-    pad = shapes.pad((1, 16, 16, 32), ((0, 0), (1, 1), (1, 1), (0, 0)))
-    conv = shapes.conv_2d(18, 18, 32, 32, padding="valid")
+    pad = operators.pad((1, 16, 16, 32), ((0, 0), (1, 1), (1, 1), (0, 0)))
+    conv = operators.conv_2d(18, 18, 32, 32, padding="valid")
     assert time_model.setting().terms.remaining["float32"]["pad+conv_2d"] == 0.0
     assert time_model.predict(Probe("pair", (pad, conv)).network).layers[0].predicted_ms == 0.0
     assert time_model.predict_layers_ms([pad])[0] > 0
@@ -82,7 +82,7 @@ def test_what_only_reads_constants_is_done_at_loading(time_model):
 
 
 def test_a_loop_counts_every_round(time_model):
-    layer = shapes.fully_connected(64, 64)
+    layer = operators.fully_connected(64, 64)
     looped = Layer(layer.op, layer.inputs, layer.outputs, layer.params, repeat=7)
     once, seven = time_model.predict_layers_ms([layer, looped])
     assert seven == pytest.approx(7 * once)
@@ -90,7 +90,7 @@ def test_a_loop_counts_every_round(time_model):
 
 def test_intervals_widen_where_the_model_extrapolates(time_model):
     setting = time_model.setting()
-    inside, outside = shapes.conv_2d(32, 32, 64, 64), shapes.conv_2d(400, 400, 256, 512)
+    inside, outside = operators.conv_2d(32, 32, 64, 64), operators.conv_2d(400, 400, 256, 512)
     times = setting.layer_times([inside, outside])
     width = times.high_ms / times.predicted_ms
     assert width[1] > 1.5 * width[0]

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from profiler.operators import constructors as shapes
+from profiler import operators
 from profiler.probes import (
     Probe,
     chains,
@@ -67,7 +67,7 @@ def test_a_step_of_price_is_climbed_within_a_doubling():
 
 def test_extra_time_by_hand():
     # 16 layers of 1 MB of weights: each alone walks over 1.05 MB, the network over 16.8 MB; 8 MB cost 0.1 ms per MB.
-    dense = shapes.fully_connected(512, 512)
+    dense = operators.fully_connected(512, 512)
     network = Probe("chain", (dense,) * 16).network
     price = steps(vector=(8.0, 0.1))
     extra = Traffic(price).extra_ms(network, np.full(16, 0.05))
@@ -97,8 +97,8 @@ def test_a_cache_that_forgets_is_told_from_a_small_one():
     found, (alone_ms, whole_ms) = learn(steps(vector=(16.0, 0.04), matrix=(16.0, 0.04)), rate=8.0)
     assert found.forgetting_mb_per_ms > 0
     # Not measured: 6 MB of weights and 5 ms of work.
-    work = shapes.conv_2d(28, 28, 64, 64)
-    dense = shapes.fully_connected(768, 512), shapes.fully_connected(512, 768)
+    work = operators.conv_2d(28, 28, 64, 64)
+    dense = operators.fully_connected(768, 512), operators.fully_connected(512, 768)
     layers = dense * 2 + (work,) * 90
     wiring = ((-1,), (0,), (1,), (2,), (-2,), *((i,) for i in range(4, 93)))
     probe = Probe("network", layers, wiring)

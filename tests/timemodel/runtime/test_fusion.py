@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from made_up_device import FUSED, HALVED, OVERHEAD_MS, probe_ms
 
-from profiler.operators import constructors as shapes
+from profiler import operators
 from profiler.probes import Probe, pattern_of, plan_pairs
 from timemodel.runtime import (
     GraphRule,
@@ -16,8 +16,8 @@ from timemodel.runtime import (
 from timemodel.runtime import fusion as graph_rules
 
 SHAPE = (1, 8, 8, 16)
-PAD = shapes.pad(SHAPE, ((0, 0), (1, 1), (1, 1), (0, 0)))
-CONV = shapes.conv_2d(10, 10, 16, 8, padding="valid")
+PAD = operators.pad(SHAPE, ((0, 0), (1, 1), (1, 1), (0, 0)))
+CONV = operators.conv_2d(10, 10, 16, 8, padding="valid")
 
 
 def nothing_predicted(layers):
@@ -75,10 +75,10 @@ def test_operators_that_ran_are_counted_without_what_the_runtime_inserts():
     pair = Probe("pair", (PAD, CONV))
     assert ran_as_one(pair, [("Convolution", 8)])
     assert not ran_as_one(pair, [("Constant Pad", 8), ("Convolution", 8)])
-    dense = Probe("pair", (shapes.fully_connected(4, 4), shapes.unary("relu", (1, 4))))
+    dense = Probe("pair", (operators.fully_connected(4, 4), operators.unary("relu", (1, 4))))
     assert ran_as_one(dense, [("Static Reshape", 8), ("Fully Connected", 8)])
-    moved = shapes.reshape(SHAPE, (1, 64, 16))
-    swap = shapes.transpose((1, 64, 16), (0, 2, 1))
+    moved = operators.reshape(SHAPE, (1, 64, 16))
+    swap = operators.transpose((1, 64, 16), (0, 2, 1))
     assert ran_as_one(Probe("pair", (moved, swap)), [("Static Reshape", 8), ("Transpose", 8)]) is None
 
 
@@ -109,7 +109,7 @@ def test_events_make_rules():
 def test_a_pair_that_was_seen_but_not_timed_yet():
     pair, apart = (
         Probe("pair", (PAD, CONV)),
-        Probe("pair", (CONV, shapes.unary("tanh", CONV.outputs[0].shape))),
+        Probe("pair", (CONV, operators.unary("tanh", CONV.outputs[0].shape))),
     )
     events = {pair.key: [("Convolution", 8)], apart.key: [("Convolution", 8), ("TanH", 8)]}
     rules = learn_rules([], 0.0, nothing_predicted, events)
@@ -127,8 +127,8 @@ def test_without_a_delegate_nothing_is_outside_of_it():
 
 def test_a_dtype_that_a_delegate_leaves_alone_altogether():
     ops = ("relu", "tanh", "logistic")
-    events = {Probe("layer", (shapes.unary(op, SHAPE),)).key: [(op, 8)] for op in ops}
-    events |= {Probe("layer", (shapes.unary(op, SHAPE, "int8"),)).key: [(op, 2)] for op in ops}
+    events = {Probe("layer", (operators.unary(op, SHAPE),)).key: [(op, 8)] for op in ops}
+    events |= {Probe("layer", (operators.unary(op, SHAPE, "int8"),)).key: [(op, 2)] for op in ops}
     (rule,) = learn_rules([], 0.0, nothing_predicted, events)
     assert (rule.dtype, rule.pattern, rule.share, rule.probes) == ("int8", graph_rules.EVERYTHING, 1.0, 3)
     assert graph_in_words([rule]) == ["int8: Every operator runs outside XNNPACK, by the built-in kernels"]
@@ -138,7 +138,7 @@ def test_a_dear_activation_is_found_by_its_time():
     measured = []
     for side in (8, 16, 32, 64):
         shape = (1, side, side, 16)
-        plain, active = (shapes.binary("add", shape, shape, name) for name in ("none", "relu"))
+        plain, active = (operators.binary("add", shape, shape, name) for name in ("none", "relu"))
         measured += [(Probe("layer", (plain,)), 1.0 * side), (Probe("layer", (active,)), 1.6 * side)]
     (rule,) = learn_rules(measured, 0.0, nothing_predicted)
     assert (rule.pattern, rule.happens, rule.seen) == ("add", graph_rules.SPLIT, False)
@@ -147,7 +147,7 @@ def test_a_dear_activation_is_found_by_its_time():
 
 
 def test_factors_go_to_the_operator_that_vanishes():
-    relu = shapes.unary("relu", (1, 8, 8, 8))
+    relu = operators.unary("relu", (1, 8, 8, 8))
     network = Probe("network", (PAD, CONV, relu)).network
     shares = {"float32": {"pad+conv_2d": 0.0, "conv_2d+relu": 0.5, "conv_2d+add": 0.0}}
     assert factors(network, shares).tolist() == [0.0, 1.0, 0.5]
@@ -205,10 +205,10 @@ def test_reshapes_between_others_are_learned_from_chains():
 
 
 def test_a_reshape_at_the_end_of_a_network_is_not_inside():
-    from profiler.operators import constructors as shapes
+    from profiler import operators
     from timemodel.runtime import INSIDE, factors
 
-    layers = shapes.unary("neg", (1, 4, 4, 2)), shapes.reshape((1, 4, 4, 2), (1, 32))
+    layers = operators.unary("neg", (1, 4, 4, 2)), operators.reshape((1, 4, 4, 2), (1, 32))
     assert factors(Probe("network", layers).network, {"float32": {INSIDE: 0.0}}).tolist() == [1.0, 1.0]
 
 

@@ -2,8 +2,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from profiler import operators
 from profiler.network import Network
-from profiler.operators import constructors as shapes
 from profiler.probes import Probe
 from timemodel.runtime import (
     DATA,
@@ -19,11 +19,11 @@ KB = 1024
 
 
 def relu_chain(count, elements=256 * KB):
-    return Probe("network", (shapes.unary("relu", (1, elements // 4)),) * count).network
+    return Probe("network", (operators.unary("relu", (1, elements // 4)),) * count).network
 
 
 def test_weights_come_round_once_per_inference():
-    dense = shapes.fully_connected(64, 64)
+    dense = operators.fully_connected(64, 64)
     network = Probe("network", (dense,) * 3).network
     found = reuse(network)
     stored = found.kind == VECTOR
@@ -41,15 +41,15 @@ def test_what_is_done_with_weights_makes_their_class():
     def kinds(*layers):
         return {int(kind) for kind in reuse(Probe("network", layers).network).kind} - {DATA}
 
-    assert kinds(shapes.fully_connected(16, 16)) == {VECTOR}
-    assert kinds(shapes.fully_connected(16, 16, 9)) == {MATRIX}
-    assert kinds(shapes.conv_2d(8, 8, 4, 4, (1, 1))) == {MATRIX}
-    assert kinds(shapes.conv_2d(8, 8, 4, 4)) == {WINDOW}
+    assert kinds(operators.fully_connected(16, 16)) == {VECTOR}
+    assert kinds(operators.fully_connected(16, 16, 9)) == {MATRIX}
+    assert kinds(operators.conv_2d(8, 8, 4, 4, (1, 1))) == {MATRIX}
+    assert kinds(operators.conv_2d(8, 8, 4, 4)) == {WINDOW}
 
 
 def test_what_the_layer_before_wrote_is_near_and_a_skip_is_far():
     shape = (1, 1024)
-    step, join = shapes.unary("neg", shape), shapes.binary("add", shape, shape)
+    step, join = operators.unary("neg", shape), operators.binary("add", shape, shape)
     # neg, neg, neg, neg, then the first one's output is added to the last one's.
     network = Probe("network", (step,) * 4 + (join,), ((-1,), (0,), (1,), (2,), (0, 3))).network
     found = reuse(network)
@@ -63,7 +63,7 @@ def test_what_the_layer_before_wrote_is_near_and_a_skip_is_far():
 
 
 def test_time_between_touches_wraps_round():
-    dense = shapes.fully_connected(64, 64)
+    dense = operators.fully_connected(64, 64)
     found = reuse(Probe("network", (dense,) * 3).network)
     waited = elapsed_ms(found, np.array([1.0, 2.0, 4.0]))
     # From the end of a layer in one inference to its beginning in the next: all the others.
@@ -72,7 +72,7 @@ def test_time_between_touches_wraps_round():
 
 
 def test_a_table_of_layers_says_nothing():
-    assert reuse(Network("table", (shapes.fully_connected(4, 4),))) is None
+    assert reuse(Network("table", (operators.fully_connected(4, 4),))) is None
 
 
 @given(st.lists(st.tuples(st.integers(0, 60), st.integers(1, 30)), min_size=1, max_size=25))

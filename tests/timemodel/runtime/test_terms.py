@@ -2,8 +2,8 @@ import json
 
 import numpy as np
 
+from profiler import operators
 from profiler.network import Edge, Layer, Network
-from profiler.operators import constructors as shapes
 from profiler.probes import Probe
 from timemodel.model import conformal_bounds
 from timemodel.runtime import (
@@ -20,26 +20,26 @@ SHAPE = (1, 8, 8, 4)
 
 
 def test_a_pad_is_paired_with_its_convolution():
-    pad = shapes.pad(SHAPE, ((0, 0), (1, 1), (1, 1), (0, 0)))
-    conv = shapes.conv_2d(10, 10, 4, 4, padding="valid")
+    pad = operators.pad(SHAPE, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    conv = operators.conv_2d(10, 10, 4, 4, padding="valid")
     assert find_pairs(Probe("pair", (pad, conv)).network) == [("pad+conv_2d", 0, 1)]
 
 
 def test_a_pad_that_something_else_reads_too_is_not_fused():
-    pad = shapes.pad(SHAPE, ((0, 0), (1, 1), (1, 1), (0, 0)))
-    conv = shapes.conv_2d(10, 10, 4, 4, padding="valid")
-    other = shapes.unary("relu", (1, 10, 10, 4))
+    pad = operators.pad(SHAPE, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    conv = operators.conv_2d(10, 10, 4, 4, padding="valid")
+    other = operators.unary("relu", (1, 10, 10, 4))
     assert find_pairs(Probe("network", (pad, conv, other), ((-1,), (0,), (0,))).network) == []
 
 
 def test_a_gate_on_another_tensor_is_not_a_swish():
-    gate, product = shapes.unary("logistic", SHAPE), shapes.binary("mul", SHAPE, SHAPE)
+    gate, product = operators.unary("logistic", SHAPE), operators.binary("mul", SHAPE, SHAPE)
     assert find_pairs(Probe("pair", (gate, product), ((-1,), (-1, 0))).network) == [("logistic+mul", 0, 1)]
     assert find_pairs(Probe("pair", (gate, product), ((-1,), (-2, 0))).network) == []
 
 
 def test_layers_without_edges_have_no_pairs():
-    assert find_pairs(Network("n", (shapes.unary("relu", SHAPE),))) == []
+    assert find_pairs(Network("n", (operators.unary("relu", SHAPE),))) == []
 
 
 def test_terms_survive_json():
@@ -81,8 +81,8 @@ def test_bounds_hold_on_unseen_draws():
 
 
 def test_edges_of_probes_are_wired_as_said():
-    relu = shapes.unary("relu", SHAPE)
-    add = shapes.binary("add", SHAPE, SHAPE)
+    relu = operators.unary("relu", SHAPE)
+    add = operators.binary("add", SHAPE, SHAPE)
     network = Probe("network", (relu, add), ((-1,), (-1, 0))).network
     assert network.edges == (Edge((0,), (1,)), Edge((0, 1), (2,)))
     assert network.inputs == (0,)

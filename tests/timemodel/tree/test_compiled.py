@@ -81,10 +81,10 @@ def test_groups_of_rows_go_where_each_goes_alone(nodes, seed):
 
 
 def test_a_batch_of_several_blocks_is_each_layers_time(time_model):
-    from profiler.operators import constructors as shapes
+    from profiler import operators
     from timemodel.features import geometry
 
-    layers = [shapes.conv_2d(9, 9, 3 + i, 8 + i) for i in range(7)]
+    layers = [operators.conv_2d(9, 9, 3 + i, 8 + i) for i in range(7)]
     alone = time_model.predict_layers_ms(layers)
     rows = np.tile(geometry(layers), (2 * BLOCK_ROWS // 7 + 5, 1))
     model = time_model.setting().operators["conv_2d", "float32"]

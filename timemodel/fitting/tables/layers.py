@@ -11,16 +11,12 @@ from profiler.network import (
     Param,
     Tensor,
 )
-from profiler.operators import constructors as shapes
+from profiler.operators import Operator, operator, window_size
 from profiler.tflite import OPERATORS
 from timemodel.fitting.tables.csv_files import Csv, Record
 
-WINDOWED = frozenset({"conv_2d", "depthwise_conv_2d", "transpose_conv", "average_pool_2d", "max_pool_2d"})
-BINARY = frozenset(
-    {"add", "mul", "sub", "div", "maximum", "minimum", "squared_difference", "pow", "prelu", "floor_div"}
-)
-REDUCING = frozenset({"mean", "sum", "reduce_max", "reduce_min"})
-MULTIPLYING = frozenset({"conv_2d", "depthwise_conv_2d", "transpose_conv", "fully_connected"})
+_WINDOWED = ("convolution", "depthwise", "transposed", "pooling")
+"""Kinds of rows (`Operator.row`) whose operators move a window over a plane."""
 ACTIVATIONS = frozenset({"none", "relu", "relu6", "relu_n1_to_1", "tanh", "sigmoid", "sign_bit"})
 
 DTYPES = {
@@ -80,29 +76,30 @@ class Reader:
             An unknown operator, or a size that is missing or none.
         """
         op = self._op(record)
+        known = operator(op)
         data, stored, bias = DTYPES[self._dtype(record)]
         batch = self._size(record, "batch", 1)
-        if op == "fully_connected":
+        if known.row == "matrix":
             into, out = self._needed(record, "in_channels"), self._needed(record, "out_channels")
             operands = [Tensor((batch, into), data), Tensor((out, into), stored, True)]
             params: dict[str, Param] = {"activation": self._activation(record)}
             return self._multiplying(record, op, operands, Tensor((batch, out), data), bias, params)
         height, width = (self._size(record, f"in_{axis}", 1) for axis in ("height", "width"))
-        if op in WINDOWED:
+        if known.row in _WINDOWED:
             height, width = self._needed(record, "in_height"), self._needed(record, "in_width")
         channels = self._needed(record, "in_channels")
         source = Tensor((batch, height, width, channels), data)
-        if op in WINDOWED:
-            return self._windowed(record, op, source, stored, bias)
-        if op in BINARY:
-            params = {} if op in shapes.WITHOUT_ACTIVATION else {"activation": self._activation(record)}
+        if known.row in _WINDOWED:
+            return self._windowed(record, known, source, stored, bias)
+        if known.row == "binary":
+            params = {"activation": self._activation(record)} if known.file.fuses_activation else {}
             return Layer(op, (source, source), (source,), params)
-        if op in REDUCING:
+        if known.row == "reduction":
             out_sizes = (batch, 1, 1, channels)
             return Layer(
                 op, (source, Tensor((2,), "int32", True)), (Tensor(out_sizes, data),), {"axes": (1, 2)}
             )
-        if op == "concatenation":
+        if known.row == "concatenation":
             total = self._size(record, "out_channels", 2 * channels)
             if total <= channels:
                 raise self.table.fail(
@@ -121,7 +118,7 @@ class Reader:
         )
         return Layer(op, (source,), (Tensor(sizes, data),))
 
-    def _windowed(self, record: Record, op: str, source: Tensor, stored: str, bias: str) -> Layer:
+    def _windowed(self, record: Record, known: Operator, source: Tensor, stored: str, bias: str) -> Layer:
         batch, height, width, channels = source.shape
         kernel = self._needed(record, "kernel_height"), self._needed(record, "kernel_width")
         stride = self._size(record, "stride_height", 1), self._size(record, "stride_width", 1)
@@ -132,7 +129,7 @@ class Reader:
             "kernel_height": kernel[0], "kernel_width": kernel[1], "stride_height": stride[0],
             "stride_width": stride[1], "padding": padding, "activation": activation,
         }  # fmt: skip
-        if op == "transpose_conv":
+        if known.row == "transposed":
             grown = [
                 n * s + (max(k - s, 0) if padding == "valid" else 0)
                 for n, k, s in zip((height, width), kernel, stride, strict=True)
@@ -140,7 +137,7 @@ class Reader:
         else:
             params |= {"dilation_height": dilation[0], "dilation_width": dilation[1]}
             grown = [
-                shapes.conv_output(n, k, s, d, padding)
+                window_size(n, k, s, d, padding)
                 for n, k, s, d in zip((height, width), kernel, stride, dilation, strict=True)
             ]
             if min(grown) < 1:
@@ -149,9 +146,9 @@ class Reader:
                     "check kernel, dilation and padding",
                     record.line,
                 )
-        if op.endswith("pool_2d"):
-            return Layer(op, (source,), (Tensor((batch, *grown, channels), source.dtype),), params)
-        if op == "depthwise_conv_2d":
+        if known.row == "pooling":
+            return Layer(known.name, (source,), (Tensor((batch, *grown, channels), source.dtype),), params)
+        if known.row == "depthwise":
             out = self._size(record, "out_channels", channels)
             self._whole_multiple(record, out, channels, "out_channels")
             params["depth_multiplier"] = out // channels
@@ -164,9 +161,9 @@ class Reader:
             weights = Tensor((out, *kernel, channels // groups), stored, True)
         result = Tensor((batch, *grown, out), source.dtype)
         operands = [source, weights]
-        if op == "transpose_conv":
+        if known.row == "transposed":
             operands = [Tensor((4,), "int32", True), weights, source]
-        return self._multiplying(record, op, operands, result, bias, params)
+        return self._multiplying(record, known.name, operands, result, bias, params)
 
     def _multiplying(
         self,

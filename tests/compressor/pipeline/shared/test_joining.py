@@ -34,8 +34,8 @@ from compressor.pipeline.shared import (
 )
 from compressor.search import Goal
 from compressor.search.optuna import OptunaSearch, StorageError, open_storage
+from profiler import operators
 from profiler.errors import UsageError
-from profiler.operators import constructors as shapes
 from profiler.probes import Probe
 from timemodel.fitting import fit_setting
 from timemodel.model import SettingModel, TimeModel
@@ -51,8 +51,8 @@ def task(tmp_path_factory):
     """A folder with a network, its data and a device's time model; and others of each in ``other``."""
     folder = tmp_path_factory.mktemp("task")
     (folder / "other").mkdir()
-    measured = [shapes.conv_2d(8, 8, c, w) for c in (1, 4, 12) for w in range(2, 34, 2)]
-    measured += [shapes.fully_connected(c, 2) for c in range(1, 25)]
+    measured = [operators.conv_2d(8, 8, c, w) for c in (1, 4, 12) for w in range(2, 34, 2)]
+    measured += [operators.fully_connected(c, 2) for c in range(1, 25)]
     operators, terms = fit_setting([(Probe("layer", (layer,)), layer_ms(layer)) for layer in measured])
     setting = {"runtime": "made-up", "threads": 1}
     rng = np.random.default_rng(0)

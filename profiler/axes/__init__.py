@@ -1,0 +1,27 @@
+"""Axes whose size may change, and the words in which an operator says what it does to them.
+
+May import `profiler.network`. `profiler.operators` has the rules; `profiler.widths` applies them to a network.
+"""
+
+from __future__ import annotations
+
+from profiler.axes.layer_step import Analysis, LayerStep, Rule
+from profiler.axes.reshaping import reshape_axes
+from profiler.axes.rules import joined, keep_axes, keep_channels, no_axes
+from profiler.axes.variables import Segment, Size, Variables, WidthAxis, scaled
+
+__all__ = [
+    "Analysis",
+    "LayerStep",
+    "Rule",
+    "Segment",
+    "Size",
+    "Variables",
+    "WidthAxis",
+    "joined",
+    "keep_axes",
+    "keep_channels",
+    "no_axes",
+    "reshape_axes",
+    "scaled",
+]

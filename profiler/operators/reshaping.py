@@ -1,0 +1,370 @@
+"""Other shapes and orders of the same elements: reshape, transpose, reverse, padding, blocks of the plane."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from profiler.axes import LayerStep, Size, joined, keep_axes, keep_channels, reshape_axes, scaled
+from profiler.network import Layer, Param, Tensor
+from profiler.operators import sizes
+from profiler.operators.registry import (
+    AXES,
+    Draw,
+    FileFormat,
+    Operator,
+    OptionField,
+    Quantization,
+    ReferenceLayers,
+    Rng,
+    Shape,
+    Sizes,
+    StoredParam,
+    drawn,
+    number,
+    register_operator,
+)
+from profiler.operators.sizes import ON_MAPS, REFERENCE_MAPS, map_shape, reference_maps
+
+
+def reshape(shape: Shape, new_shape: Shape, dtype: str = "float32") -> Layer:
+    """The same elements under another shape."""
+    return Layer(
+        "reshape",
+        (Tensor(shape, dtype), Tensor((len(new_shape),), "int32", True)),
+        (Tensor(new_shape, dtype),),
+        {"new_shape": new_shape},
+    )
+
+
+def transpose(shape: Shape, perm: Sequence[int], dtype: str = "float32") -> Layer:
+    """`shape` with its axes in the order of `perm`."""
+    return Layer(
+        "transpose",
+        (Tensor(shape, dtype), Tensor((len(shape),), "int32", True)),
+        (Tensor(tuple(shape[i] for i in perm), dtype),),
+        {"perm": tuple(perm)},
+    )
+
+
+def pad(shape: Shape, paddings: Sequence[tuple[int, int]], dtype: str = "float32", op: str = "pad") -> Layer:
+    """Padding of `shape` by (before, after) per axis: with zeros (``pad``) or mirrored (``mirror_pad``)."""
+    out = tuple(n + a + b for n, (a, b) in zip(shape, paddings, strict=True))
+    params: dict[str, Param] = {"paddings": tuple(v for pair in paddings for v in pair)}
+    if op == "mirror_pad":
+        params["mode"] = 0
+    return Layer(
+        op,
+        (Tensor(shape, dtype), Tensor((len(shape), 2), "int32", True)),
+        (Tensor(out, dtype),),
+        params,
+    )
+
+
+def reverse(shape: Shape, axis: int, dtype: str = "float32") -> Layer:
+    """`shape` backwards along `axis`."""
+    return Layer(
+        "reverse_v2", (Tensor(shape, dtype), sizes.indices(1)), (Tensor(shape, dtype),), {"axes": (axis,)}
+    )
+
+
+def depth_to_space(height: int, width: int, channels: int, block: int, dtype: str = "float32") -> Layer:
+    """Blocks of channels spread over the plane."""
+    out = (1, height * block, width * block, channels // block**2)
+    operand = Tensor((1, height, width, channels), dtype)
+    return Layer("depth_to_space", (operand,), (Tensor(out, dtype),), {"block_size": block})
+
+
+def space_to_depth(height: int, width: int, channels: int, block: int, dtype: str = "float32") -> Layer:
+    """Blocks of the plane stacked into channels."""
+    out = (1, height // block, width // block, channels * block**2)
+    operand = Tensor((1, height, width, channels), dtype)
+    return Layer("space_to_depth", (operand,), (Tensor(out, dtype),), {"block_size": block})
+
+
+def space_to_batch_nd(height: int, width: int, channels: int, block: int, dtype: str = "float32") -> Layer:
+    """Every `block`-th position of the plane into a batch of its own."""
+    out = (block**2, height // block, width // block, channels)
+    params: dict[str, Param] = {"block_shape": (block, block), "paddings": (0, 0, 0, 0)}
+    operands = (Tensor((1, height, width, channels), dtype), sizes.indices(2), sizes.indices(2, 2))
+    return Layer("space_to_batch_nd", operands, (Tensor(out, dtype),), params)
+
+
+def batch_to_space_nd(height: int, width: int, channels: int, block: int, dtype: str = "float32") -> Layer:
+    """The way back from `space_to_batch_nd`; `height` and `width` are those of one batch."""
+    out = (1, height * block, width * block, channels)
+    params: dict[str, Param] = {"block_shape": (block, block), "crops": (0, 0, 0, 0)}
+    operands = (Tensor((block**2, height, width, channels), dtype), sizes.indices(2), sizes.indices(2, 2))
+    return Layer("batch_to_space_nd", operands, (Tensor(out, dtype),), params)
+
+
+def _draw_reshape(rng: Rng, dtype: str) -> Layer:
+    """The same elements as one row."""
+    shape = (sizes.scaled(rng, 1, 4096), 1) if dtype == "int32" else sizes.feature_map(rng)
+    return reshape(shape, (1, int(np.prod(shape))), dtype)
+
+
+def _draw_transpose(rng: Rng, dtype: str) -> Layer:
+    """Channels first, heads before steps, a matrix, or shuffled groups of channels."""
+    kind = rng.random()
+    if kind < 0.35:
+        height, width = sizes.plane(rng, 64)
+        perm = (0, 3, 1, 2) if rng.random() < 0.6 else (0, 2, 1, 3)
+        return transpose((1, height, width, sizes.channels(rng, 512)), perm, dtype)
+    if kind < 0.55:
+        perm3 = (0, 2, 1) if rng.random() < 0.6 else (1, 0, 2)
+        return transpose(sizes.sequence(rng, 256), perm3, dtype)
+    if kind < 0.65:
+        height, width = sizes.plane(rng, 56)
+        groups = int(rng.choice([2, 3, 4, 8]))
+        return transpose((1, height, width, groups, sizes.scaled(rng, 2, 128)), (0, 1, 2, 4, 3), dtype)
+    steps, heads = sizes.scaled(rng, 3, 256), int(rng.choice([1, 2, 4, 8]))
+    perm4 = (0, 2, 1, 3) if rng.random() < 0.6 else (0, 2, 3, 1)
+    return transpose((1, steps, heads, int(rng.choice([8, 16, 32, 64]))), perm4, dtype)
+
+
+def _draw_pad(op: str) -> Draw:
+    """Rows and columns of zeros, or mirrored ones, around a plane; or steps before a sequence."""
+
+    def draw(rng: Rng, dtype: str) -> Layer:
+        if rng.random() < 0.15:
+            shape = sizes.sequence(rng)
+            before = int(rng.choice([2, 3, 4, 6, 8, 16]))
+            if op == "mirror_pad":
+                before = min(before, shape[1] - 1)
+            return pad(shape, ((0, 0), (before, 0), (0, 0)), dtype, op)
+        height, width = sizes.plane(rng)
+        before, after = (int(v) for v in rng.integers(0, 4, 2))
+        after = max(after, 1 - before)
+        if op == "mirror_pad":
+            height, width = max(height, 5), max(width, 5)
+        shape4 = (1, height, width, sizes.channels(rng, 1024))
+        return pad(shape4, ((0, 0), (before, after), (before, after), (0, 0)), dtype, op)
+
+    return draw
+
+
+def _draw_reverse(rng: Rng, dtype: str) -> Layer:
+    """A sequence or a map backwards along one axis."""
+    shape = sizes.feature_map(rng)
+    return reverse(shape, int(rng.integers(1, len(shape))), dtype)
+
+
+def _draw_blocks(op: str) -> Draw:
+    """Positions into channels or batches, or back."""
+
+    def draw(rng: Rng, dtype: str) -> Layer:
+        block = int(rng.choice([2, 2, 2, 3, 4]))
+        height, width = (block * max(1, n // block) for n in sizes.plane(rng, 80))
+        channels = sizes.channels(rng, 256)
+        if op == "depth_to_space":
+            return depth_to_space(height // block, width // block, channels * block * block, block, dtype)
+        if op == "space_to_depth":
+            return space_to_depth(height, width, channels, block, dtype)
+        if op == "space_to_batch_nd":
+            return space_to_batch_nd(height, width, channels, block, dtype)
+        return batch_to_space_nd(height // block, width // block, channels, block, dtype)
+
+    return draw
+
+
+def _transpose_axes(step: LayerStep) -> None:
+    sizes, perm = step.read(0), step.layer.params.get("perm")
+    if not isinstance(perm, tuple) or sorted(perm) != list(range(len(sizes))):
+        return step.freeze_all()
+    step.write([sizes[i] for i in perm])
+
+
+def _pad_axes(step: LayerStep) -> None:
+    sizes, paddings = step.read(0), step.layer.params.get("paddings")
+    if not isinstance(paddings, tuple) or len(paddings) != 2 * len(sizes):
+        return step.freeze_all()
+    result: list[Size] = []
+    for place, size in enumerate(sizes):
+        before, after = paddings[2 * place : 2 * place + 2]
+        if isinstance(size, int) or not (before or after):
+            result.append(step.out_shape()[place] if isinstance(size, int) else size)
+        else:
+            result.append(joined(step, [step.fixed(before, "padding"), size, step.fixed(after, "padding")]))
+    step.write(result)
+
+
+def _block_axes(step: LayerStep) -> None:
+    sizes, block = step.read(0), step.number("block_size")
+    for size in sizes[:-1]:
+        step.freeze(size)
+    if step.layer.op == "space_to_depth":
+        channels: Size | None = scaled(sizes[-1], outer=block * block)
+    else:
+        channels = step.split(sizes[-1], block * block) if block else None
+    if channels is None:
+        return step.freeze_all()
+    step.write([*step.out_shape()[:-1], channels])
+
+
+def _new_shape(params: dict[str, Param], inputs: Sequence[Shape | None], outputs: Sequence[Shape]) -> None:
+    if outputs:
+        params["new_shape"] = outputs[0]
+
+
+def _squeezed(params: dict[str, Param], inputs: Sequence[Shape | None], outputs: Sequence[Shape]) -> None:
+    """Without axes, all of size 1 vanish."""
+    if inputs and inputs[0] is not None and not params.get("axes"):
+        params["axes"] = tuple(i for i, size in enumerate(inputs[0]) if size == 1)
+
+
+def _resized_reshape(old: Layer, inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...]) -> dict[str, Param]:
+    return {**old.params, "new_shape": outputs[0].shape}
+
+
+def _reference_pad(op: str, dtype: str, s: Sizes) -> Layer:
+    return pad(map_shape(s), ((0, 0), (1, 1), (1, 1), (0, 0)), dtype)
+
+
+def _reference_reshape(op: str, dtype: str, s: Sizes) -> Layer:
+    return reshape(map_shape(s), (1, s["side"] ** 2 * s["channels"]), dtype)
+
+
+def _reference_transpose(op: str, dtype: str, s: Sizes) -> Layer:
+    return transpose(map_shape(s), (0, 3, 1, 2), dtype)
+
+
+_KEEPS_SCALE = Quantization(keeps_scale=True)
+_PADDINGS = (StoredParam(1, "paddings"),)
+
+register_operator(
+    Operator(
+        "reshape",
+        FileFormat(
+            17,
+            (OptionField(0, "ints", "new_shape"),),
+            computed={1: lambda layer: layer.outputs[0].shape},
+            complete=_new_shape,
+        ),
+        _KEEPS_SCALE,
+        draws=drawn(_draw_reshape, float32=(30, 12), int8=(25, 11), int32=(15, 5), int16=(25, 11)),
+        widths=reshape_axes,
+        resized=_resized_reshape,
+        features="copy",
+        events={"Static Reshape": 0.0, "Static Expand Dims": 0.1, "Copy": 0.2},
+        reference=ReferenceLayers(_reference_reshape, REFERENCE_MAPS, ON_MAPS),
+    )
+)
+register_operator(
+    Operator(
+        "squeeze",
+        FileFormat(30, (OptionField(0, "ints", "axes"),), complete=_squeezed),
+        widths=reshape_axes,
+        events={"Static Reshape": 0.1, "Copy": 0.3},
+    )
+)
+register_operator(
+    Operator(
+        "expand_dims",
+        FileFormat(52, stored=(StoredParam(1, "axis", "axis"),), axis_of_output=True),
+        widths=reshape_axes,
+        events={"Static Expand Dims": 0.0, "Static Reshape": 0.2, "Copy": 0.4},
+    )
+)
+register_operator(
+    Operator(
+        "transpose",
+        FileFormat(26, stored=(StoredParam(1, "perm"),)),
+        _KEEPS_SCALE,
+        draws=drawn(_draw_transpose, float32=(70, 13), int8=(50, 24), int16=(40, 24)),
+        widths=_transpose_axes,
+        features="transpose",
+        events={"Transpose": 0.0},
+        reference=ReferenceLayers(
+            _reference_transpose, reference_maps((8, 128), (14, 96), (28, 64)), ON_MAPS
+        ),
+    )
+)
+register_operator(
+    Operator(
+        "pad",
+        FileFormat(22, stored=_PADDINGS),
+        _KEEPS_SCALE,
+        draws=drawn(_draw_pad("pad"), float32=(60, 10), int8=(50, 9), int16=(40, 9)),
+        widths=_pad_axes,
+        features="copy",
+        events={"Constant Pad": 0.0},
+        reference=ReferenceLayers(_reference_pad, REFERENCE_MAPS, ON_MAPS),
+    )
+)
+register_operator(
+    Operator(
+        "padv2",
+        FileFormat(43, stored=_PADDINGS),
+        widths=_pad_axes,
+        events={"Constant Pad": 0.1},
+    )
+)
+register_operator(
+    Operator(
+        "mirror_pad",
+        FileFormat(77, (OptionField(0, "byte", "mode"),), stored=_PADDINGS),
+        _KEEPS_SCALE,
+        draws=drawn(_draw_pad("mirror_pad"), float32=(20, 61)),
+        features="copy",
+    )
+)
+register_operator(
+    Operator(
+        "reverse_v2",
+        FileFormat(stored=AXES),
+        _KEEPS_SCALE,
+        draws=drawn(_draw_reverse, float32=(22, 62)),
+        widths=keep_axes,
+        features="copy",
+    )
+)
+register_operator(
+    Operator(
+        "reverse_sequence",
+        FileFormat(87, (number(0, "sequence_axis"), number(1, "batch_axis"))),
+    )
+)
+register_operator(
+    Operator(
+        "space_to_depth",
+        FileFormat(19, (number(0, "block_size"),)),
+        _KEEPS_SCALE,
+        draws=drawn(_draw_blocks("space_to_depth"), float32=(25, 64), int8=(20, 32)),
+        widths=_block_axes,
+        features="copy",
+        events={"Space To Depth": 0.0},
+    )
+)
+register_operator(
+    Operator(
+        "depth_to_space",
+        FileFormat(94, (number(0, "block_size"),)),
+        _KEEPS_SCALE,
+        draws=drawn(_draw_blocks("depth_to_space"), float32=(25, 65), int8=(20, 33)),
+        widths=_block_axes,
+        features="copy",
+        events={"Depth To Space": 0.0},
+    )
+)
+register_operator(
+    Operator(
+        "space_to_batch_nd",
+        FileFormat(25, stored=(StoredParam(1, "block_shape"), StoredParam(2, "paddings"))),
+        _KEEPS_SCALE,
+        draws=drawn(_draw_blocks("space_to_batch_nd"), float32=(20, 66)),
+        widths=keep_channels,
+        features="copy",
+    )
+)
+register_operator(
+    Operator(
+        "batch_to_space_nd",
+        FileFormat(24, stored=(StoredParam(1, "block_shape"), StoredParam(2, "crops"))),
+        _KEEPS_SCALE,
+        draws=drawn(_draw_blocks("batch_to_space_nd"), float32=(20, 67)),
+        widths=keep_channels,
+        features="copy",
+    )
+)

@@ -1,0 +1,173 @@
+"""Sizes of layers: random ones to draw from (those of real networks, odd ones between them), and ordinary ones."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from profiler.network import Param, Tensor
+from profiler.operators.registry import Rng, Sizes
+
+SIDES = (4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 224)
+CHANNELS = (
+    8, 16, 24, 32, 40, 48, 64, 80, 96, 112, 128, 144, 160, 192, 240, 256, 320, 384, 480, 512, 640, 768, 960, 1024, 1280, 2048,
+)  # fmt: skip
+ACTIVATIONS = ("none", "relu", "relu6")
+
+
+def side(rng: Rng, largest: int = 224) -> int:
+    """Height or width of a feature map."""
+    if rng.random() < 0.65:
+        return int(rng.choice([s for s in SIDES if s <= largest]))
+    return round(float(np.exp(rng.uniform(0.0, np.log(largest)))))
+
+
+def channels(rng: Rng, largest: int = 2048) -> int:
+    """Number of channels or units."""
+    kind = rng.random()
+    if kind < 0.45:
+        return int(rng.choice([c for c in CHANNELS if c <= largest]))
+    smallest = 1 if kind > 0.94 else min(6, largest)
+    value = float(np.exp(rng.uniform(np.log(smallest), np.log(largest))))
+    if kind < 0.65:  # next to a multiple of eight, where steps are
+        return int(np.clip(8 * round(value / 8) + rng.integers(-1, 2), 1, largest))
+    return max(1, round(value))
+
+
+def window(rng: Rng) -> tuple[int, int]:
+    """Kernel sizes (height, width) of what is larger than 1x1."""
+    kind = rng.random()
+    if kind < 0.55:
+        return 3, 3
+    if kind < 0.7:
+        return 5, 5
+    if kind < 0.83:
+        return 7, 7
+    if kind < 0.88:
+        return 2, 2
+    if kind < 0.94:
+        return 1, int(rng.integers(2, 10))
+    return int(rng.integers(2, 11)), int(rng.integers(1, 6))
+
+
+def plane(rng: Rng, largest: int = 224) -> tuple[int, int]:
+    """Height and width of a feature map, mostly square."""
+    height = side(rng, largest)
+    return (height, height) if rng.random() < 0.8 else (height, side(rng, largest))
+
+
+def feature_map(rng: Rng) -> tuple[int, ...]:
+    """Shape of what flows between layers: maps, sequences and vectors, batch 1."""
+    kind = rng.random()
+    if kind < 0.12:
+        return 1, channels(rng, 4096)
+    if kind < 0.2:
+        return 1, int(np.exp(rng.uniform(0, np.log(512)))), channels(rng, 1024)
+    height, width = plane(rng)
+    return 1, height, width, channels(rng)
+
+
+def scaled(rng: Rng, smallest: int, largest: int) -> int:
+    """A whole number between both, small ones as often as large ones by factor."""
+    return round(float(np.exp(rng.uniform(np.log(smallest), np.log(largest)))))
+
+
+def sequence(rng: Rng, largest: int = 512) -> tuple[int, int, int]:
+    """Shape [1, steps, features] of what sequence models pass on."""
+    return 1, scaled(rng, 2, largest), channels(rng, 1024)
+
+
+def index_shape(rng: Rng) -> tuple[int, ...]:
+    """Shape of indices and masks: a single one, a sequence, or a square of two sequences."""
+    kind = rng.random()
+    if kind < 0.3:
+        return ()
+    if kind < 0.7:
+        return 1, scaled(rng, 2, 4096)
+    steps = scaled(rng, 4, 256)
+    return 1, 1, steps, steps
+
+
+def indices(*shape: int) -> Tensor:
+    """A stored operand of integers."""
+    return Tensor(shape, "int32", True)
+
+
+def dilation(rng: Rng) -> tuple[int, int]:
+    """A dilation, the same in height and width."""
+    rate = int(rng.choice([2, 2, 2, 3, 4, 6]))
+    return rate, rate
+
+
+def at_least(
+    height: int, width: int, kernel: tuple[int, int], dilation: tuple[int, int] = (1, 1)
+) -> tuple[int, int]:
+    """A plane that the kernel fits in."""
+    return max(height, (kernel[0] - 1) * dilation[0] + 1), max(width, (kernel[1] - 1) * dilation[1] + 1)
+
+
+def window_size(size: int, kernel: int, stride: int, dilation: int, padding: str) -> int:
+    """Output positions along one axis, as TFLite counts them."""
+    if padding == "same":
+        return -(-size // stride)
+    reach = (kernel - 1) * dilation + 1
+    return max(0, -(-(size - reach + 1) // stride))
+
+
+def window_output(
+    height: int,
+    width: int,
+    kernel: tuple[int, int],
+    stride: tuple[int, int],
+    dilation: tuple[int, int],
+    padding: str,
+) -> tuple[int, int]:
+    """Height and width of what a window makes of a plane."""
+    return (
+        window_size(height, kernel[0], stride[0], dilation[0], padding),
+        window_size(width, kernel[1], stride[1], dilation[1], padding),
+    )
+
+
+def window_params(
+    kernel: tuple[int, int],
+    stride: tuple[int, int],
+    dilation: tuple[int, int] | None,
+    padding: str,
+    activation: str,
+) -> dict[str, Param]:
+    """The parameters of a window."""
+    params: dict[str, Param] = {
+        "kernel_height": kernel[0], "kernel_width": kernel[1], "stride_height": stride[0], "stride_width": stride[1],
+        "padding": padding, "activation": activation,
+    }  # fmt: skip
+    if dilation is not None:
+        params |= {"dilation_height": dilation[0], "dilation_width": dilation[1]}
+    return params
+
+
+REFERENCE_WIDTHS = (
+    1, 2, 3, 4, 6, 8, 12, 15, 16, 17, 20, 24, 28, 31, 32, 33, 40, 48, 49, 56, 63, 64, 65, 80, 96, 97, 112, 128, 129, 160, 192,
+    224, 256,
+)  # fmt: skip
+REFERENCE_SIDES = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 48, 56, 64)
+
+
+def reference_maps(*pairs: tuple[int, int], **more: Any) -> list[Sizes]:
+    """Ordinary feature maps by side and channels."""
+    return [{"side": side, "channels": channels, **more} for side, channels in pairs]
+
+
+REFERENCE_MAPS = reference_maps((8, 128), (14, 96), (28, 64), (32, 32), (56, 24))
+ON_MAPS = {"side": REFERENCE_SIDES, "channels": REFERENCE_WIDTHS}
+
+
+def map_shape(s: Sizes) -> tuple[int, int, int, int]:
+    """Shape of a feature map of ordinary sizes."""
+    return 1, s["side"], s["side"], s["channels"]
+
+
+def both_ways(size: Any) -> tuple[int, int]:
+    """A size for height and width."""
+    return (size, size) if isinstance(size, int) else tuple(size)
