@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from compressor.data import Rows
 from compressor.export import load_keras
 from compressor.pipeline.final.shortlist import Finalist, Shortlist
 from compressor.pipeline.prepare import (
@@ -24,9 +24,10 @@ from compressor.pipeline.prepare import (
 )
 from compressor.search import Goal, Trial
 from compressor.training import Options, Outcome, TrainingError
-from profiler import files
 from profiler.progress import ProgressCallback, silent
+from profiler.records import read_arrays, write_arrays
 
+_OUTPUTS = "outputs"
 _LEAST_EPOCHS = 2
 _GOOD_PART = 0.5
 """Share of the schedule that a further finalist must have time for."""
@@ -211,24 +212,23 @@ class FinalTraining:
         trained = trained_network(folder, candidate)
         return self._prepared.network_of(candidate, folder) if trained is None else trained
 
-    def _outputs(self, trial: Trial, seed: int) -> NDArray[Any]:
+    def _outputs(self, trial: Trial, seed: int) -> Rows:
         """A finished network's outputs on the validation rows."""
-        try:
-            with self._outputs_path(trial, seed).open("rb") as file:
-                return np.asarray(np.load(file, allow_pickle=False))
-        except (OSError, ValueError, EOFError):
+        found = read_arrays(self._outputs_path(trial, seed), _OUTPUTS)
+        if found is None:
             return self._keep_outputs(trial, seed, load_keras(self._path(trial, seed)))
+        return found.get(_OUTPUTS, found)
 
-    def _keep_outputs(self, trial: Trial, seed: int, network: Any) -> NDArray[Any]:
+    def _keep_outputs(self, trial: Trial, seed: int, network: Any) -> Rows:
         if self._goal.least_score is None:
             return np.zeros(0)
-        outputs = np.asarray(self._prepared.tuner.validation_outputs(network))
-        with files.replacing(self._outputs_path(trial, seed)) as temporary, temporary.open("wb") as file:
-            np.save(file, outputs)
+        outputs = self._prepared.tuner.validation_outputs(network)
+        arrays = outputs if isinstance(outputs, Mapping) else {_OUTPUTS: outputs}
+        write_arrays(self._outputs_path(trial, seed), _OUTPUTS, arrays)
         return outputs
 
     def _outputs_path(self, trial: Trial, seed: int) -> Path:
-        return self._path(trial, seed).with_suffix(".npy")
+        return self._path(trial, seed).with_suffix(".npz")
 
     def _finished(self, trial: Trial, seed: int) -> dict[str, Any] | None:
         kept = self._workspace.finished_seeds().get(self._key(trial, seed))

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from numpy.typing import NDArray
-
 from compressor.costs import (
     STEERINGS,
     CandidateCost,
@@ -27,7 +25,7 @@ from compressor.costs import (
     place_of,
     steering_cost,
 )
-from compressor.data import Data
+from compressor.data import Data, Rows, row_count
 from compressor.export import load_keras, to_tflite_bytes
 from compressor.graph import ChannelGraph, build_graph, cut, load_rules
 from compressor.pipeline.prepare.tolerance import standard_error
@@ -124,7 +122,7 @@ class Prepared:
             return cut(self.model, candidate.keep, self.graph)
         return self.build(candidate.configuration)
 
-    def score_error(self, outputs: Sequence[NDArray[Any]]) -> float:
+    def score_error(self, outputs: Sequence[Rows]) -> float:
         """Standard error of what networks score more than the original, from their outputs on validation rows.
 
         See `compressor.pipeline.prepare.tolerance.standard_error`.
@@ -133,7 +131,7 @@ class Prepared:
         return standard_error(self.task, outputs, self.tuner.validation_outputs(self.model), x, y)
 
     @property
-    def validation_rows(self) -> tuple[NDArray[Any], NDArray[Any]]:
+    def validation_rows(self) -> tuple[Rows, Rows]:
         """Inputs and labels to choose by."""
         data = self.task.data
         assert data.x_val is not None
@@ -141,7 +139,7 @@ class Prepared:
         return data.x_val, data.y_val
 
     @property
-    def test_rows(self) -> tuple[NDArray[Any], NDArray[Any]]:
+    def test_rows(self) -> tuple[Rows, Rows]:
         """Inputs and labels that are looked at once."""
         data = self.task.data
         assert data.x_test is not None
@@ -250,7 +248,7 @@ class Evaluator:
         except TrainingError:
             return -math.inf, math.inf
         if outcome.epochs:
-            rows = len(self._prepared.task.data.x)
+            rows = row_count(self._prepared.task.data.x)
             seen = min(rows, self._schedule.most_rows or rows)
             self.epoch_seconds = outcome.seconds / outcome.epochs * rows / seen
         if not outcome.complete and not (self._first and self.judges_first):
@@ -300,7 +298,7 @@ def prepare(
     if not graph.groups:
         reasons = "; ".join(f"{f.layer}: {f.reason}" for f in graph.frozen)
         raise UsageError(f"{name} has no channels that can be removed{f' ({reasons})' if reasons else ''}.")
-    given = data
+    given = data = task.data
     data = data.with_test(options.test_share, seed).with_validation(options.validation_share, seed)
     task = Task(task.head, data)
     tuner = FineTuner(task, model)

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from compressor.data import Rows, row_count, take
 from compressor.training import Task
 
 _DRAWS = 400
@@ -38,18 +38,18 @@ def tolerance(task: Task, score: float) -> float:
     float
         0 where the score is no share of rows (a metric of the user's own, regression).
     """
-    if not task.is_classification or task.data.metric is not None or task.data.y_val is None:
+    if not task.counts_right or task.data.y_val is None:
         return 0.0
-    rows = len(task.data.y_val)
+    rows = row_count(task.data.y_val)
     return max(1.0 / rows, math.sqrt(max(0.0, score * (1 - score)) / rows))
 
 
 def standard_error(
     task: Task,
-    outputs: Sequence[NDArray[Any]],
-    original: NDArray[Any],
-    x: NDArray[Any],
-    y: NDArray[Any],
+    outputs: Sequence[Rows],
+    original: Rows,
+    x: Rows,
+    y: Rows,
     seed: int = 0,
 ) -> float:
     """Standard error of the mean score of some networks less that of the original, by paired bootstrap.
@@ -69,23 +69,23 @@ def standard_error(
         At least one row's worth (1 / rows): that no row differs, on so few, does not mean that none ever would.
     """
     rng = np.random.default_rng(seed)
-    rows = len(y)
-    if task.is_classification and task.data.metric is None:
-        right = np.array([task.answers(one) == y for one in outputs], dtype=np.float64)
-        gains = right - (task.answers(original) == y)
+    rows = row_count(y)
+    if task.counts_right:
+        gains = np.array([task.right(one, y) for one in outputs]) - task.right(original, y)
         drawn = [_drawn(gains, rng) for _ in range(_DRAWS)]
     else:
         drawn = []
         for _ in range(_DRAWS_OF_METRICS):
             chosen = rng.integers(rows, size=rows)
             nets = rng.integers(len(outputs), size=len(outputs))
+            rows_x, rows_y = take(x, chosen), take(y, chosen)
             scores = {
-                int(n): task.score(outputs[n][chosen], x[chosen], y[chosen]) for n in set(nets.tolist())
+                int(n): task.score(take(outputs[n], chosen), rows_x, rows_y) for n in set(nets.tolist())
             }
             mean = float(np.mean([scores[int(n)] for n in nets]))
-            drawn.append(mean - task.score(original[chosen], x[chosen], y[chosen]))
+            drawn.append(mean - task.score(take(original, chosen), rows_x, rows_y))
     spread = float(np.nanstd(drawn)) if np.isfinite(drawn).any() else 0.0  # some metrics need every class
-    least = 1.0 / rows if task.is_classification and task.data.metric is None else 0.0
+    least = 1.0 / rows if task.counts_right else 0.0
     return max(spread, least)
 
 

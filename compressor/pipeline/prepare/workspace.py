@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from compressor.data import Data
+from compressor.data import Data, named
 from compressor.search import Trial
 from profiler.errors import EdgetimeError, UsageError
 from profiler.files import write_json
@@ -171,9 +171,9 @@ def data_digest(data: Data) -> str:
     """A short fingerprint of a data set's rows."""
     total = hashlib.sha256()
     for name in ("x", "y", "x_val", "y_val", "x_test", "y_test", "groups"):
-        value = getattr(data, name)
-        if value is not None:
-            total.update(f"{name}{value.shape}{value.dtype}".encode())
+        rows = getattr(data, name)
+        for key, value in sorted(named(rows, name).items()) if rows is not None else ():
+            total.update(f"{key}{value.shape}{value.dtype}".encode())
             total.update(np.ascontiguousarray(value).tobytes())
     return total.hexdigest()[:16]
 

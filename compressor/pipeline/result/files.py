@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from compressor.data import take
 from compressor.export import export, load_keras
 from compressor.pipeline.final import Finalist
 from compressor.pipeline.prepare import Prepared, Workspace
@@ -69,7 +70,7 @@ def write_files(
         What the exports have to say of the original and the winner is added.
     """
     data, quantize = prepared.task.data, prepared.quantize
-    held = data if prepared.task.is_classification or data.metric is not None else data.x[:200]
+    held = data if prepared.task.is_classification or data.metric is not None else take(data.x, slice(200))
     options: dict[str, Any] = {"check_data": held, "allow_drop": True}
     calibration = prepared.calibration if quantize != "none" else None
     made = PointFiles({"original": workspace.path("original.tflite")}, {}, _places(workspace, points))

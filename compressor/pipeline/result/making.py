@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from compressor.data import row_count
 from compressor.export import (
     Turns,
     file_score,
@@ -128,7 +129,7 @@ def make_result(
         max_accuracy_drop=request.limits.max_accuracy_drop,
         met=chosen.met,
         score_name=prepared.task.score_name,
-        test_rows=len(prepared.test_rows[0]),
+        test_rows=row_count(prepared.test_rows[0]),
         before=before,
         quantized=facts.get("quantized"),
         after=after,
@@ -141,7 +142,7 @@ def make_result(
         seconds=time.monotonic() - request.started,
         points=_marked(shown, facts, validation),
         layers=_layers(prepared, files, measured),
-        validation_rows=len(prepared.validation_rows[0]),
+        validation_rows=row_count(prepared.validation_rows[0]),
         limits={name: value for name, value in asdict(request.limits).items() if value is not None},
     )
     warnings = reader_warnings(result, request.goal, chosen, prepared.original.score)

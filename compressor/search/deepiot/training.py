@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from compressor.data import each, row_count, take
 from compressor.graph import cut, masked
 from compressor.graph.topology import layers_of
 from compressor.search.deepiot.keep_network import (
@@ -26,7 +27,7 @@ from compressor.search.deepiot.keep_network import (
 )
 from compressor.search.deepiot.rates import Rates
 from compressor.search.deepiot.twin import folded, masked_twin
-from compressor.training import TrainingError
+from compressor.training import TrainingError, run
 
 _RECURRENT = ("GRU", "LSTM", "SimpleRNN", "RNN", "Bidirectional")
 _QUICK_MOMENTUM = 0.9
@@ -151,20 +152,19 @@ class Training:
 
     def _signature(self) -> str:
         shapes = [list(v.shape) for v in self._state()]
-        return json.dumps([shapes, asdict(self._rates), self._seed, len(self._task.data.x)])
+        return json.dumps([shapes, asdict(self._rates), self._seed, row_count(self._task.data.x)])
 
     def _batch(self, number: int) -> tuple[Any, Any]:
         """The rows and labels of a batch, counted over all epochs."""
         data = self._task.data
-        size = min(self._rates.batch_size, len(data.x))
-        epoch, place = divmod(number, len(data.x) // size)
+        count = row_count(data.x)
+        size = min(self._rates.batch_size, count)
+        epoch, place = divmod(number, count // size)
         if self._epoch[0] != epoch:
-            self._epoch = epoch, np.random.default_rng([self._seed, epoch]).permutation(len(data.x))
+            self._epoch = epoch, np.random.default_rng([self._seed, epoch]).permutation(count)
         chosen = self._epoch[1][place * size : (place + 1) * size]
-        rows = data.x[chosen]
-        if data.augment is not None:
-            rows = np.asarray(data.augment(rows)).astype(rows.dtype, copy=False)
-        return tf.constant(rows), tf.constant(data.y[chosen])
+        rows = data.augmented(take(data.x, chosen))
+        return each(rows, tf.constant), each(take(data.y, chosen), tf.constant)
 
     def _both(
         self,
@@ -184,7 +184,7 @@ class Training:
     def _critic_step(self, rows: Any, labels: Any, seed: Any, threshold: Any, alive: Any) -> Any:
         masks = self._drawn(alive * thresholded(self._keep(self._views()), threshold), rows, seed)
         alpha = self._rates.alpha
-        wanted = self._model(rows, training=False) if alpha else None
+        wanted = run(self._model, rows) if alpha else None
         with tf.GradientTape() as tape:
             outputs = self._twin(rows, masks, training=True)
             loss = self._task.loss(labels, outputs)
@@ -220,7 +220,8 @@ class Training:
 
     def _drawn(self, p: Any, rows: Any, seed: Any) -> Any:
         """Masks [rows, channels]."""
-        uniform = tf.random.stateless_uniform([tf.shape(rows)[0], self._twin.channels], seed)
+        first = next(iter(rows.values())) if isinstance(rows, Mapping) else rows
+        uniform = tf.random.stateless_uniform([tf.shape(first)[0], self._twin.channels], seed)
         if self._twin.shared.any():
             uniform = tf.where(self._twin.shared[None], uniform[:1], uniform)
         return drawn_masks(p, uniform)

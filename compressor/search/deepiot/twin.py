@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 
 from compressor.graph import ChannelGraph, along, inside, normalise_masked
 from compressor.graph.topology import layers_of, weight_names
+from compressor.training import run
 
 LayerWeights = Mapping[str, list[NDArray[Any]]]
 """By the layer's address (`compressor.graph.topology.layers_of`) what its `get_weights` gives."""
@@ -68,11 +69,13 @@ class MaskedTwin:
         self._switch = switch
 
     def __call__(self, rows: Any, masks: Any, training: bool) -> Any:
-        """Outputs for rows [batch, ...] with masks [batch, channels], or [1, channels] for the same one
-        everywhere."""
+        """Outputs for rows [batch, ...] with masks [batch, channels], or [1, channels] for the same one everywhere.
+
+        Rows and outputs are by name where there are several inputs or outputs.
+        """
         self._switch.value = tf.pad(masks, [[0, 0], [0, 1]], constant_values=1.0)
         try:
-            return self.model(rows, training=training)
+            return run(self.model, rows, training=training)
         finally:
             self._switch.value = None
 
