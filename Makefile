@@ -24,7 +24,7 @@ demo: install
 	$(BIN)/edgetime demo $(ARGS)
 
 test: install
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
 
 lint: install
 	$(BIN)/ruff check .
@@ -41,7 +41,7 @@ bench: install
 	$(BIN)/python -m benchmarks.$(NAME) $(ARGS)
 
 docs: install
-	$(BIN)/python -m docs.generate
+	$(BIN)/python -m docs.generate && $(BIN)/python -m docs.rooms
 
 # Take the newest versions that agree, in an environment of its own, and pin them.
 lock:

@@ -12,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-from compressor.pipeline.shared import end_with_parent
+from compressor.pipeline.shared.workers import end_with_parent
 from compressor.search import Goal
 from compressor.search.optuna import OptunaSearch
 from compressor.testing.workbench import make_problem
@@ -49,6 +49,8 @@ def main(settings_file: str, name: str) -> int:
         storage=settings["url"],
         study=settings["study"],
         leads=leads,
+        beat_s=1,
+        grace_s=3,
     )
     try:
         trials = method.run(problem)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import math
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,8 +12,9 @@ from compressor.costs.network_cost import CandidateCost
 from compressor.export import target_of
 from compressor.graph import ChannelGraph, resize
 from profiler.devices import Target
-from profiler.errors import EdgetimeError, UsageError
+from profiler.errors import UsageError
 from profiler.measurement import measure_network
+from profiler.records import Records
 
 SECONDS = 0.5
 _TRIES = 3
@@ -61,12 +60,14 @@ class MeasuredCost(CandidateCost):
         seconds: float = SECONDS,
     ) -> None:
         self._model, self._graph, self._export = model, graph, export
-        self._target, self._records, self._seconds = target, records, seconds
+        self._target, self._seconds = target, seconds
         self._known: dict[Configuration, float] = {}
         self._canary_us: float | None = None
         self.measured = 0
-        for row in self._read():
-            self._remember(row)
+        self._records = None if records is None else Records(records, signature=list(graph.groups))
+        for row in self._records.read() if self._records else ():
+            if row["target"] == target.name:
+                self._remember(row)
 
     @property
     def cheap(self) -> bool:
@@ -81,7 +82,8 @@ class MeasuredCost(CandidateCost):
                 "configuration": configuration.to_dict(),
                 **self._measure(configuration),
             }
-            self._write(row)
+            if self._records is not None:
+                self._records.append(row)
             self._remember(row)
         return self._known[configuration]
 
@@ -107,36 +109,6 @@ class MeasuredCost(CandidateCost):
         scale = self._canary_us / canary_us if self._canary_us and canary_us else 1.0
         self._known[Configuration.from_dict(row["configuration"])] = float(row["measured_ms"]) * scale
 
-    def _read(self) -> list[dict[str, Any]]:
-        """The measurements of an earlier run of this model on this target; a torn last line is left out."""
-        if self._records is None or not self._records.exists():
-            return []
-        found = []
-        for line in self._records.read_text("utf-8").splitlines():
-            try:
-                row = json.loads(line)
-                widths = Configuration.from_dict(row["configuration"]).widths
-                same = row["target"] == self._target.name and set(widths) == set(self._graph.groups)
-                if same and float(row["measured_ms"]) > 0:
-                    found.append(row)
-            except (ValueError, KeyError, TypeError):
-                continue
-        return found
-
-    def _write(self, row: dict[str, Any]) -> None:
-        if self._records is None:
-            return
-        try:
-            self._records.parent.mkdir(parents=True, exist_ok=True)
-            with self._records.open("a", encoding="utf-8") as file:
-                file.write(("\n" if _torn(self._records) else "") + json.dumps(row, allow_nan=False) + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as error:
-            raise EdgetimeError(
-                f"Cannot write {self._records} ({error.strerror}): free some space and use --resume."
-            ) from error
-
 
 def place_of(time_model: Any, target: str | Target | None) -> Target:
     """Where to measure: the target that is named, or this machine where it is the time model's device.
@@ -150,8 +122,3 @@ def place_of(time_model: Any, target: str | Target | None) -> Target:
     if found is None:
         raise UsageError(f"--steer measured needs a device to measure on. {reason}")
     return found
-
-
-def _torn(path: Path) -> bool:
-    """Whether a crash cut the last line off."""
-    return path.exists() and path.stat().st_size > 0 and not path.read_bytes().endswith(b"\n")

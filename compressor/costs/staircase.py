@@ -1,4 +1,4 @@
-"""Moving widths along the staircase of predicted time.
+"""Moving the widths of several groups at once along the staircase of their cost.
 
 Predicted time is no smooth function of width: it jumps where a tile of channels is full and may even fall (a
 wider layer can be faster). These moves find the widths at which a device gives most channels for the time.
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from compressor.costs.configuration import Configuration
 from compressor.costs.network_cost import CandidateCost
 from compressor.training import Importance
+from timemodel.staircases import fastest_width, thin_out, undominated_widths
 
 CandidateWidths = Mapping[str, Sequence[int]]
 """Per group the widths that are worth having, ascending; the full width is the last."""
@@ -39,43 +40,12 @@ def narrowest(full: Configuration) -> Configuration:
     return full.with_widths(dict.fromkeys(full.widths, 1))
 
 
-def worthwhile_widths(column_ms: NDArray[np.float64]) -> list[int]:
-    """The widths that are worth having: no wider one is as fast. Ascending; the widest is always one.
-
-    Parameters
-    ----------
-    column_ms
-        Predicted time at width 1, 2, … [widths].
-
-    >>> worthwhile_widths(np.array([1.0, 1.0, 3.0, 2.0, 4.0]))
-    [2, 4, 5]
-    """
-    found, least = [], np.inf
-    for width in range(len(column_ms), 0, -1):
-        if column_ms[width - 1] < least * (1 - _SAME):
-            found.append(width)
-            least = column_ms[width - 1]
-    return found[::-1]
-
-
-def choose_widths(widths: Sequence[int], column_ms: NDArray[np.float64], most: int) -> list[int]:
-    """At most about `most` of these widths: those before the highest steps, and some spread evenly by ratio."""
-    if len(widths) <= most:
-        return list(widths)
-    times = column_ms[np.array(widths) - 1]
-    rises = np.diff(times) / np.diff(widths)
-    high = {widths[i] for i in np.argsort(-rises, kind="stable")[: most // 2]}
-    wanted = np.geomspace(widths[0], widths[-1], most - len(high))
-    even = {widths[int(np.argmin(np.abs(np.log(widths) - np.log(w))))] for w in wanted}
-    return sorted(high | even | {widths[-1]})
-
-
 def candidate_widths(cost: CandidateCost, full: Configuration, most: int = 24) -> dict[str, list[int]]:
     """Each group's widths that are worth having, where the others have their full widths."""
     found = {}
     for name, width in full.widths.items():
         column_ms = cost.by_width(full, name, range(1, width + 1))
-        found[name] = choose_widths(worthwhile_widths(column_ms), column_ms, most)
+        found[name] = thin_out(undominated_widths(column_ms), column_ms, most)
     return found
 
 
@@ -172,7 +142,7 @@ def widen_free(
         for name, wider, times in _moves(cost, current, candidates, wider=True):
             least = float(times.min())
             if least <= now * (1 + _SAME) and (best is None or least < best[0]):
-                best = least, name, wider[int(np.flatnonzero(times <= least * (1 + _SAME))[-1])]
+                best = least, name, fastest_width(wider, times)
         if best is None:
             return current
         now = best[0]

@@ -9,7 +9,7 @@ from compressor.export.comparison import accuracy, compare, fault, top_class
 from compressor.export.conversion import to_tflite_bytes
 from compressor.export.exporter import ExportResult, export
 from compressor.export.freezing import argument_names
-from compressor.export.keras_files import input_specs, load_keras
+from compressor.export.keras_files import input_specs, load_keras, save_keras
 from compressor.export.running import TfliteRunner
 from compressor.export.silence import quiet, require, tensorflow
 from compressor.export.tensor_types import read_types
@@ -41,6 +41,7 @@ __all__ = [
     "quiet",
     "read_types",
     "require",
+    "save_keras",
     "seconds_a_turn",
     "target_of",
     "tensorflow",

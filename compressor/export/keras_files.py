@@ -17,6 +17,7 @@ from profiler.errors import (
     UsageError,
     missing,
 )
+from profiler.files import replacing
 
 InputShape = Sequence[int] | Mapping[str, Sequence[int]]
 """Shape of the only input, or of each input by its name; the batch stands first."""
@@ -48,6 +49,13 @@ def load_keras(path: str | os.PathLike[str]) -> Any:
     except Exception as error:  # Keras raises whatever its layers raise
         raise _explained(file, error) from error
     return model
+
+
+def save_keras(model: Any, path: Path) -> None:
+    """Write a ``.keras`` file, whole or not at all; its folder is made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as temporary:
+        model.save(temporary)
 
 
 def input_specs(model: Any, input_shape: InputShape | None = None) -> dict[str, tuple[tuple[int, ...], str]]:

@@ -145,8 +145,8 @@ def compress(
         What stands for time in the search: ``time`` as predicted; or in its place ``flops``, to see what knowing the
         time is worth, or ``measured``: each candidate is run on the target, seconds each. The budget is of that.
     storage
-        URL of a database for the study, so that other machines can take part (`compressor.pipeline.shared.join`); default: a
-        journal in `out`. Methods: ``optuna``.
+        URL of a database for the study, so that other machines can take part (`compressor.pipeline.shared.join`); default: an
+        SQLite file in `out`. Methods: ``optuna``.
     workers
         Processes on this machine that take part, this one included.
     trials

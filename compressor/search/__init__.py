@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from compressor.search.base import SearchMethod, SearchOverError, SearchProblem
 from compressor.search.goal import MINIMIZE, Goal
-from compressor.search.registry import METHODS, get_method
+from compressor.search.registry import METHODS, get_method, register_method
 from compressor.search.trial import Candidate, Trial
 
 __all__ = [
@@ -20,4 +20,5 @@ __all__ = [
     "SearchProblem",
     "Trial",
     "get_method",
+    "register_method",
 ]

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from compressor.costs import CandidateCost, Configuration, Costs
-from compressor.graph import Group
+from compressor.export import save_keras
+from compressor.graph import Group, Keep
 from compressor.search.goal import Goal
-from compressor.search.records import save_network
-from compressor.search.trial import Candidate, Kept, Trial
+from compressor.search.trial import Candidate, Trial
 from compressor.training import Importance
 from profiler.progress import ProgressCallback, silent
 
@@ -120,7 +120,7 @@ class SearchProblem:
     def try_configuration(
         self,
         configuration: Configuration,
-        keep: Kept | None = None,
+        keep: Keep | None = None,
         model: Any = None,
         network: str | None = None,
     ) -> Trial:
@@ -148,7 +148,7 @@ class SearchProblem:
             return known
         self.check_time()
         if model is not None and network is not None and self.folder is not None:
-            save_network(model, self.folder / network)
+            save_keras(model, self.folder / network)
         score, loss = self.evaluate(candidate)
         trial = Trial(configuration, self.costs(configuration), score, loss, kept, network)
         self.trials.append(trial)

@@ -15,18 +15,21 @@ from __future__ import annotations
 import math
 import time
 from bisect import bisect_right
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
 from compressor.costs import Configuration, kept_values, scaled
+from compressor.export import load_keras, save_keras
 from compressor.graph import build_graph, cut
 from compressor.search.base import SearchMethod, SearchOverError, SearchProblem
-from compressor.search.records import Records
 from compressor.search.trial import Candidate, Trial
 from compressor.training import Importance, Schedule, TrainingError, strongest
 from profiler.errors import UsageError
+from profiler.records import Records
 
 _RELAXATIONS = 5
 _LEAST_STEP = 1e-6
@@ -171,19 +174,25 @@ class _Way:
         self._models: dict[str, Any] = {}
         keep = {name: list(range(width)) for name, width in problem.full.widths.items()}
         self.steps = [NetAdaptStep(problem.full, keep, problem.cost.exact(problem.full), None)]
-        self._records = Records(
-            problem.folder,
-            "netadapt",
-            {
-                **method.__dict__,
-                "seed": problem.seed,
-                "budget": problem.budget,
-                "least": problem.goal.least_score,
-            },
-        )
+        self._folder = problem.folder
+        if self._folder is not None:
+            asked = {"seed": problem.seed, "budget": problem.budget, "least": problem.goal.least_score}
+            self._records = Records(self._folder / "netadapt.jsonl", {**vars(method), **asked})
+            self.steps += self._earlier(self._folder)
+
+    def _earlier(self, folder: Path) -> Iterator[NetAdaptStep]:
+        """The steps of an earlier run, up to the first whose network is missing."""
+        rows: dict[int, dict[str, Any]] = {}
         for row in self._records.read():
+            # A step that was taken anew takes the place of the old one and of all that came after it.
+            rows = {number: old for number, old in rows.items() if number < row["number"]}
+            rows[row["number"]] = row
+        for number in range(1, len(rows) + 1):
+            if number not in rows or not (folder / rows[number]["network"]).exists():
+                return
+            row = rows[number]
             configuration = Configuration.from_dict(row["configuration"])
-            self.steps.append(NetAdaptStep(configuration, row["keep"], row["cost"], row["network"]))
+            yield NetAdaptStep(configuration, row["keep"], row["cost"], row["network"])
 
     def go_on(self) -> bool:
         """Take one step; False where there is none to take."""
@@ -305,18 +314,28 @@ class _Way:
 
     def _keep(self, step: NetAdaptStep, model: Any) -> None:
         assert step.network is not None
-        self._models = (
-            {step.network: model} if self._records.on_disk else {**self._models, step.network: model}
-        )
-        row = {"configuration": step.configuration.to_dict(), "keep": step.keep, "cost": step.cost}
-        self._records.add({**row, "network": step.network}, model, step.network)
+        if self._folder is None:
+            self._models[step.network] = model
+        else:
+            self._models = {step.network: model}
+            save_keras(model, self._folder / step.network)
+            self._records.append(
+                {
+                    "number": len(self.steps),
+                    "configuration": step.configuration.to_dict(),
+                    "keep": step.keep,
+                    "cost": step.cost,
+                    "network": step.network,
+                }
+            )
         self.steps.append(step)
 
     def _model(self, step: NetAdaptStep) -> Any:
         if step.network is None:
             return self._prepared.model
         if step.network not in self._models:
-            self._models = {step.network: self._records.load(step.network)}
+            assert self._folder is not None
+            self._models = {step.network: load_keras(self._folder / step.network)}
         return self._models[step.network]
 
 

@@ -5,14 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from compressor.costs import Configuration, Costs
-
-Kept = Mapping[str, Sequence[int]]
-"""Which channels of each group stay, by position in the original."""
 
 
 @dataclass(frozen=True)

@@ -163,7 +163,7 @@ def command(
         typer.Option(
             metavar="URL",
             help="Database of the search, for other machines: sqlite:///FILE or postgresql://USER@HOST/DATABASE; "
-            "default: a journal in DIR.",
+            "default: a file in DIR.",
             rich_help_panel=_SHARE,
         ),
     ] = None,

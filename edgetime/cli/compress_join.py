@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,21 +11,15 @@ import typer
 from edgetime.terminal import StoppedError, Terminal
 from profiler.errors import UsageError
 
-_TOGETHER = frozenset(
+_ALLOWED = frozenset(
     {"network", "data", "time_model", "calibration", "storage", "minutes", "join", "json", "help"}
 )
 """What says where the search and its files are, and how long to help; all else was said where it was begun."""
 
 
 def check_options(context: typer.Context) -> None:
-    """That nothing was given beside ``--join`` that would be ignored, be it the default.
-
-    Raises
-    ------
-    UsageError
-        Something was.
-    """
-    names = [_typed(one, context) for one in context.command.params if _is_stranger(one, context)]
+    """Refuse what was given beside ``--join`` and would be ignored, be it the default."""
+    names = [_typed(one, context) for one in context.command.params if _is_refused(one, context)]
     if not names:
         return
     listed = f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]
@@ -35,9 +30,9 @@ def check_options(context: typer.Context) -> None:
     )
 
 
-def _is_stranger(option: Any, context: typer.Context) -> bool:
+def _is_refused(option: Any, context: typer.Context) -> bool:
     source = context.get_parameter_source(option.name)
-    return option.name not in _TOGETHER and source is not None and source.name == "COMMANDLINE"
+    return option.name not in _ALLOWED and source is not None and source.name == "COMMANDLINE"
 
 
 def _typed(option: Any, context: typer.Context) -> str:
@@ -56,7 +51,7 @@ def join_search(
     minutes: float | None,
     json: bool,
 ) -> None:
-    """Take part in the search at `where` until it is over, and tell what was done."""
+    """Take part in the search at `where` until it is over, and say what was done."""
     from compressor.pipeline.shared import join
 
     with Terminal(json) as out:
@@ -79,4 +74,4 @@ def join_search(
         out.show(
             f"{joined.tried} candidates tried here, {joined.trials} in all: the result is made where it was begun."
         )
-        out.json(joined.to_dict())
+        out.json(asdict(joined))

@@ -93,7 +93,7 @@ def reason(
     if abs(saved_ms) <= _NO_DIFFERENCE * was_ms:
         text += "; it makes no difference"
     elif saved_ms < 0:
-        text += "; dearer all the same"
+        text += "; slower all the same"
     work = new.macs / old.macs if old.macs else _bytes(new) / max(1, _bytes(old))
     return Reason(text, why(model, [(old, new)], [max(work, 1e-9)], call_ms).text)
 

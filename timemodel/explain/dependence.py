@@ -15,7 +15,7 @@ from timemodel.model import OperatorModel
 
 @dataclass(frozen=True)
 class Dependence:
-    """How the time of ordinary layers depends on one size.
+    """How the time of reference layers depends on one size.
 
     Parameters
     ----------

@@ -21,13 +21,13 @@ class Evidence:
     Parameters
     ----------
     kind
-        ``split``: two children of a node price the layers differently; ``leaf``: one price list, more of a cost.
+        ``split``: two children of a node price the layers differently; ``leaf``: one leaf, more of a cost.
     node
         Position in `TimeTreeRegressor.nodes_`.
     rule
         The split, such as ``kernel_taps <= 26``; or the cost, such as ``tile_taps``, that makes the difference.
     layers
-        Measured layers that the split's dearer side, or the leaf, was fitted to.
+        Measured layers that the split's slower side, or the leaf, was fitted to.
     """
 
     kind: str
@@ -70,8 +70,8 @@ def why(
 ) -> Evidence:
     """What makes the second layer of most `pairs` cost other than `works` times the first.
 
-    The first layer's price list is applied to the second layer: where that explains most of the difference the leaf's
-    cost is named that grows (or shrinks) most beyond the work, else the split at which the two layers part.
+    The second layer is priced by the first one's leaf: where that explains most of the difference, the evidence is the
+    cost of that leaf that grows (or shrinks) most beyond the work, else the split at which the two layers part.
     """
     matrix = model.matrix(geometry([layer for pair in pairs for layer in pair]))
     nodes = model.tree.nodes_

@@ -69,7 +69,7 @@ def _confirmed(
     cases: Sequence[tuple[Layer, Layer]],
     works: Sequence[float],
 ) -> Finding | None:
-    """The finding that the second layer of each case is dearer (or cheaper) for its work than the first.
+    """The finding that the second layer of each case costs more (or less) for its work than the first.
 
     None where the models' predictions do not confirm it: they must differ by more than their error in three of four
     cases, all of sizes that were measured, and in the same direction.
@@ -132,7 +132,7 @@ def _number_type(setting: SettingModel, model: OperatorModel) -> Finding | None:
 
 
 def _against_other(setting: SettingModel, model: OperatorModel) -> Finding | None:
-    """How much dearer an elementwise operator is than the cheapest, and a depthwise convolution than an ordinary one."""
+    """How much more an elementwise operator costs than the cheapest, and a depthwise convolution than `conv_2d`."""
     if operator(model.op).features == "unary":
         usual, per = _cheapest(setting, model.dtype), ""
     elif model.op == "depthwise_conv_2d":
@@ -140,16 +140,16 @@ def _against_other(setting: SettingModel, model: OperatorModel) -> Finding | Non
     else:
         return None
     recipe, other = operator(model.op).reference, operator(usual).reference
-    cheaper = setting.operators.get((usual, model.dtype))
-    if usual == model.op or recipe is None or other is None or cheaper is None:
+    reference = setting.operators.get((usual, model.dtype))
+    if usual == model.op or recipe is None or other is None or reference is None:
         return None
     cases = list(zip(other.layers(usual, model.dtype), recipe.layers(model.op, model.dtype), strict=True))
     works = [two.macs / one.macs if per else 1.0 for one, two in cases]
     found = _confirmed(
-        setting, cheaper, model, f"{model.op} against {usual}", lambda effect: f"it {costs(effect, per, usual)}",
+        setting, reference, model, f"{model.op} against {usual}", lambda effect: f"it {costs(effect, per, usual)}",
         cases, works,
     )  # fmt: skip
-    # By less than half dearer than another operator, which does something else, is no advice.
+    # Less than half more than another operator, which does something else, is no advice.
     return found if found and found.effect > 1.5 else None
 
 

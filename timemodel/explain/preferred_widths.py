@@ -90,7 +90,7 @@ class _Lines:
 
 
 def width_findings(setting: SettingModel, model: OperatorModel) -> list[Finding]:
-    """What the model says of widths: multiples it likes, and single widths that are dearer than the next wider one."""
+    """What the model says of widths: multiples it likes, and single widths that cost more than the next wider one."""
     lines = _lines(model, setting.terms.overhead_ms)
     if lines is None:
         return []

@@ -19,11 +19,10 @@ from timemodel.staircases.steps import (
     undominated_widths,
     widths_to_try,
 )
-from timemodel.staircases.suspected import SuspectedStep, around_steps, suspected_steps
+from timemodel.staircases.suspected import around_steps, suspected_steps
 
 __all__ = [
     "Staircase",
-    "SuspectedStep",
     "around_steps",
     "fastest_width",
     "finer_period",

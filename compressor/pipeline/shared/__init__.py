@@ -1,21 +1,11 @@
-"""Searches that several processes and machines take part in."""
+"""Searches that several processes and machines take part in: what is searched, who helps, and what they need.
+
+It may import `compressor.pipeline.prepare` and all rooms of `compressor` below the pipeline.
+"""
 
 from __future__ import annotations
 
-from compressor.pipeline.shared.joining import Joined, join, main
-from compressor.pipeline.shared.sharing import FILES, STORAGE, Sharing
-from compressor.pipeline.shared.workers import PARENT, Workers, cores, end_with_parent, thread_limits
+from compressor.pipeline.shared.joining import Joined, join
+from compressor.pipeline.shared.sharing import Sharing
 
-__all__ = [
-    "FILES",
-    "PARENT",
-    "STORAGE",
-    "Joined",
-    "Sharing",
-    "Workers",
-    "cores",
-    "end_with_parent",
-    "join",
-    "main",
-    "thread_limits",
-]
+__all__ = ["Joined", "Sharing", "join"]

@@ -10,13 +10,12 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from compressor.export import require, tensorflow
 from compressor.pipeline.prepare import keep_trained, prepare
 from compressor.pipeline.shared.sharing import FILES
 from compressor.pipeline.shared.specification import (
-    Invitation,
+    StudySpecification,
     check_going,
     check_steer,
     checked_files,
@@ -25,11 +24,7 @@ from compressor.pipeline.shared.specification import (
     from_storage,
 )
 from compressor.pipeline.shared.workers import end_with_parent
-from compressor.search import (
-    Goal,
-    SearchProblem,
-    Trial,
-)
+from compressor.search import Goal, SearchProblem, Trial
 from compressor.training import Options
 from profiler.errors import EdgetimeError, UsageError
 from profiler.progress import ProgressCallback, silent
@@ -53,10 +48,6 @@ class Joined:
     tried: int
     trials: int
 
-    def to_dict(self) -> dict[str, Any]:
-        """As plain JSON values."""
-        return {"study": self.study, "tried": self.tried, "trials": self.trials}
-
 
 def join(
     where: str | os.PathLike[str],
@@ -69,7 +60,7 @@ def join(
     minutes: float | None = None,
     progress: ProgressCallback = silent,
 ) -> Joined:
-    """Help with a search until it is over: train candidates, and tell what came of them.
+    """Help with a search until it is over: train candidates, and report what came of them.
 
     Parameters
     ----------
@@ -99,40 +90,39 @@ def join(
     if "://" in str(where):
         if storage is not None:
             raise UsageError("--storage goes with the folder of a search, not with a URL: leave it out.")
-        invitation = from_storage(str(where), given)
+        specification = from_storage(str(where), given)
     else:
-        invitation = from_folder(Path(where), storage)
-        check_going(invitation)
-    return _take_part(invitation, given, started, minutes, progress)
+        specification = from_folder(Path(where), storage)
+        check_going(specification)
+    return _take_part(specification, given, started, minutes, progress)
 
 
 def _take_part(
-    invitation: Invitation,
+    specification: StudySpecification,
     given: Mapping[str, str | None],
     started: float,
     minutes: float | None,
     progress: ProgressCallback,
 ) -> Joined:
-    """Help with the search of an invitation until it is over, or until `minutes` after `started`."""
-    check_steer(invitation)
+    """Help with a search until it is over, or until `minutes` after `started`."""
+    check_steer(specification)
     progress(0.0, "loading")
-    paths = {name: file_of(invitation, name, given[name]) for name in FILES}
+    paths = {name: file_of(specification, name, given[name]) for name in FILES}
     tensorflow()
-    rows, device = checked_files(invitation, paths)
-    settings = invitation.about["prepare"]
+    rows, device = checked_files(specification, paths)
+    settings = specification.about["prepare"]
+    options = Options.from_dict(settings["options"])
     prepared = prepare(
         str(paths["model"]), rows, device, settings["quantize"], paths["calibration"], settings["setting"],
-        settings["importance"], settings["seed"], Options.from_dict(settings["options"]),
+        settings["importance"], settings["seed"], options,
         lambda done, note: progress(0.1 * done, note), settings["steer"],
     )  # fmt: skip
-    goal = Goal(**invitation.about["goal"])
+    goal = Goal(**specification.about["goal"])
     cost, budget = prepared.cost_of(goal)
-    evaluator = prepared.evaluator(
-        Options.from_dict(settings["options"]).search, settings["seed"], invitation.folder
-    )
+    evaluator = prepared.evaluator(options.search, settings["seed"], specification.folder)
     evaluator.deadline = started + 60 * minutes if minutes else math.inf
     evaluator.judges_first = False  # what is not done here is left to the others
-    wanted = int(invitation.about["method"]["trials"])
+    wanted = int(specification.about["method"]["trials"])
     mine: list[Trial] = []
     problem = SearchProblem(
         groups=prepared.graph.groups,
@@ -146,16 +136,16 @@ def _take_part(
         # Processes that guess at random should not all guess the same.
         seed=settings["seed"] + 1 + os.getpid() % 100_000,
         deadline=evaluator.deadline,
-        folder=invitation.folder,
+        folder=specification.folder,
         context=prepared,
     )
     evaluator.on_epoch = lambda epoch, epochs, score: problem.on_epoch(epoch, epochs, score)
 
     def finished(trial: Trial) -> None:
-        if invitation.folder is not None:
+        if specification.folder is not None:
             # Who may only read the folder helps all the same.
             with contextlib.suppress(EdgetimeError, OSError):
-                keep_trained(invitation.folder, trial, evaluator.last)
+                keep_trained(specification.folder, trial, evaluator.last)
         mine.append(trial)
         progress(0.1 + 0.9 * min(1.0, len(problem.trials) / wanted), f"{len(mine)} candidates tried here")
 
@@ -164,10 +154,10 @@ def _take_part(
 
     progress(0.1, "searching")
     OptunaSearch(
-        **invitation.about["method"], storage=invitation.url, study=invitation.study, leads=False
+        **specification.about["method"], storage=specification.url, study=specification.study, leads=False
     ).run(problem)
     progress(1.0, "done")
-    return Joined(invitation.study, len(mine), len(problem.trials))
+    return Joined(specification.study, len(mine), len(problem.trials))
 
 
 def main(folder: str) -> int:

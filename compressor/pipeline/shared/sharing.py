@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import os
 import uuid
 from collections.abc import Iterator, Mapping
@@ -11,11 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from compressor.pipeline.prepare import file_digest, read_json
-from compressor.pipeline.shared.workers import (
-    Workers,
-    cores,
-    thread_limits,
-)
+from compressor.pipeline.shared.workers import Workers, cores, thread_limits
 from compressor.search import Goal, SearchMethod, get_method
 from profiler.errors import UsageError
 from profiler.files import write_json
@@ -29,6 +26,7 @@ STORAGE = "EDGETIME_STORAGE"
 FILES = ("model", "data", "time_model", "calibration")
 
 _PREPARE = ("quantize", "setting", "importance", "seed", "steer", "options")
+_METHOD = ("trials", "proxy_trials", "tries", "options", "beat_s", "grace_s")
 _MOST_WORKERS = 256
 
 
@@ -39,7 +37,7 @@ class Sharing:
     Parameters
     ----------
     storage
-        URL of a database for the study; None for a journal in the output folder.
+        URL of a database for the study; None for an SQLite file in the output folder.
     workers
         Processes on this machine, this one included.
     trials
@@ -82,13 +80,14 @@ class Sharing:
         named = [name for name, value in asked.items() if value is not None]
         named += ["--workers"] * (self.workers > 1)
         if found.name == "optuna":
-            from compressor.search.optuna import checked_url, open_storage
+            from compressor.search.optuna import checked_url, reading
 
             if self.trials is not None:
                 found.trials = self.trials  # type: ignore[attr-defined]
             if self.storage is not None:
                 self.storage = checked_url(self.storage)
-                open_storage(self.storage, None)  # says at once where that cannot be
+                with reading(self.storage, None):
+                    pass  # says at once where that cannot be
         elif named:
             goes = "go" if len(named) > 1 else "goes"
             raise UsageError(f"{' and '.join(named)} {goes} with --method optuna, not with {found.name}.")
@@ -121,18 +120,19 @@ class Sharing:
         files
             By the names in `FILES`: paths, or objects, which no other process can read.
         request
-            What decides the outcome: the digests of the files, and the arguments of
-            `compressor.pipeline.prepare.preparation.prepare` beyond those.
+            What decides the outcome: the digests of the files, and the arguments of `prepare` beyond those.
 
         Raises
         ------
         UsageError
             There are to be workers, and something is no file.
+        StorageError
+            The storage cannot be reached.
         """
         if method.name != "optuna":
             yield method
             return
-        from compressor.search.optuna import OptunaSearch, without_password
+        from compressor.search.optuna import OptunaSearch, reading, without_password
 
         assert isinstance(method, OptunaSearch)
         paths = {name: _absolute(files.get(name)) for name in FILES}
@@ -141,6 +141,7 @@ class Sharing:
             raise UsageError(
                 f"With workers the {' and the '.join(unnamed)} must be a file that they can read."
             )
+        calibration = paths["calibration"]
         shown = None if self.storage is None else without_password(self.storage)
         earlier = read_json(folder / STUDY) or {}
         same_place = earlier.get("storage") == shown
@@ -148,19 +149,20 @@ class Sharing:
             "format": 1,
             "digests": {
                 **{name: request[name] for name in FILES[:3]},
-                "calibration": _file_digest(paths["calibration"]),
+                "calibration": None if calibration is None else file_digest(calibration),
             },
             "prepare": {name: request[name] for name in _PREPARE},
             "goal": asdict(goal),
-            "method": {
-                name: getattr(method, name) for name in ("trials", "proxy_trials", "tries", "options")
-            },
+            "method": {name: getattr(method, name) for name in _METHOD},
         }
-        shared = OptunaSearch(
-            method.trials, method.proxy_trials, method.tries, method.options, self.storage,
-            earlier["study"] if same_place and "study" in earlier else f"edgetime-{uuid.uuid4().hex[:12]}",
-            about=about, beat_s=method.beat_s, grace_s=method.grace_s,
-        )  # fmt: skip
+        shared = copy.copy(method)
+        shared.storage, shared.about = self.storage, about
+        shared.study = f"edgetime-{uuid.uuid4().hex[:12]}"
+        if same_place and "study" in earlier:
+            shared.study = earlier["study"]
+        if self.storage is None:
+            with reading(None, folder):
+                pass  # makes the file once, before several processes look for it at the same time
         write_json(folder / STUDY, {"study": shared.study, "storage": shown, "files": paths, **about})
         secret = {} if self.storage is None else {STORAGE: self.storage}
         limits = thread_limits(self.workers) if self.workers > 1 else {}
@@ -173,7 +175,3 @@ class Sharing:
 
 def _absolute(value: Any) -> str | None:
     return os.path.abspath(value) if isinstance(value, (str, os.PathLike)) else None
-
-
-def _file_digest(path: str | None) -> str | None:
-    return None if path is None else file_digest(path)

@@ -9,17 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from compressor.data import load_data
-from compressor.pipeline.prepare import (
-    data_digest,
-    file_digest,
-    json_digest,
-    read_json,
-)
-from compressor.pipeline.shared.sharing import (
-    FILES,
-    STORAGE,
-    STUDY,
-)
+from compressor.pipeline.prepare import data_digest, file_digest, json_digest, read_json
+from compressor.pipeline.shared.sharing import FILES, STORAGE, STUDY
 from compressor.search.optuna import (
     ABOUT,
     DATABASE,
@@ -42,7 +33,7 @@ _OPTIONS = {
 
 
 @dataclass(frozen=True)
-class Invitation:
+class StudySpecification:
     """Where a search is, and what it is about.
 
     Attributes
@@ -50,11 +41,11 @@ class Invitation:
     where
         Its folder or the URL of its storage, without a password, for messages.
     url, folder, study
-        Where the study is, as for `compressor.search.optuna.study.SharedStudy`.
+        Where the study is, and its name there.
     about
-        What `compressor.pipeline.shared.sharing.Sharing.searching` wrote down.
+        What `Sharing.searching` wrote down.
     files
-        By the names in `compressor.pipeline.shared.sharing.FILES`: paths where it was begun.
+        By the names in `FILES`: paths where it was begun.
     """
 
     where: str
@@ -65,14 +56,8 @@ class Invitation:
     files: Mapping[str, str | None]
 
 
-def from_folder(folder: Path, storage: str | None = None) -> Invitation:
-    """What ``study.json`` in a folder says; the password is that of `storage`, else of the environment.
-
-    Raises
-    ------
-    UsageError
-        There is none, or `storage` is another one.
-    """
+def from_folder(folder: Path, storage: str | None = None) -> StudySpecification:
+    """What ``study.json`` in a folder says; the password is that of `storage`, else of the environment."""
     found = read_json(folder / STUDY)
     if found is None:
         raise UsageError(
@@ -86,11 +71,11 @@ def from_folder(folder: Path, storage: str | None = None) -> Invitation:
     secret = storage or os.environ.get(STORAGE) or None
     if url is not None:
         url = with_password(url, None if secret is None else checked_url(secret))
-    return Invitation(str(folder), url, folder, found["study"], found, found["files"])
+    return StudySpecification(str(folder), url, folder, found["study"], found, found["files"])
 
 
 def _check_storage(folder: Path, url: str | None, storage: str) -> None:
-    """That what the user names is the storage of the search in a folder, as ``study.json`` has it."""
+    """Refuse another storage than that of the search in a folder."""
     if url is None:
         raise UsageError(
             f"The search in {folder} has no storage but that folder: leave --storage {shown_url(storage)} out."
@@ -103,23 +88,15 @@ def _check_storage(folder: Path, url: str | None, storage: str) -> None:
         )
 
 
-def check_going(invitation: Invitation) -> None:
-    """That the search in a folder is not over; one whose study is not made yet is about to begin.
-
-    Raises
-    ------
-    UsageError
-        It is over.
-    StorageError
-        Its storage cannot be reached.
-    """
-    url, folder = invitation.url, invitation.folder
+def check_going(specification: StudySpecification) -> None:
+    """Refuse the search in a folder that is over; one whose study is not made yet is about to begin."""
+    url, folder = specification.url, specification.folder
     assert folder is not None
     if url is None and not (folder / DATABASE).exists():
         return
     with reading(url, folder) as storage:
         try:
-            about = storage.get_study_user_attrs(storage.get_study_id_from_name(invitation.study))
+            about = storage.get_study_user_attrs(storage.get_study_id_from_name(specification.study))
         except KeyError:
             about = {}
     if about.get(OVER):
@@ -129,36 +106,17 @@ def check_going(invitation: Invitation) -> None:
         )
 
 
-def check_steer(invitation: Invitation) -> None:
-    """That a search does not measure its candidates.
-
-    Raises
-    ------
-    UsageError
-        It does.
-    """
-    if invitation.about["prepare"]["steer"] == "measured":
+def check_steer(specification: StudySpecification) -> None:
+    """Refuse a search that measures its candidates."""
+    if specification.about["prepare"]["steer"] == "measured":
         raise UsageError(
-            f"The search in {invitation.where} measures its candidates (--steer measured), which goes with one "
+            f"The search in {specification.where} measures its candidates (--steer measured), which goes with one "
             "process: several that measure at once disturb each other."
         )
 
 
-def from_storage(url: str, given: Mapping[str, str | None]) -> Invitation:
-    """The search in a storage that is about these files.
-
-    Parameters
-    ----------
-    given
-        Paths by the names in `compressor.pipeline.shared.sharing.FILES`; all but the calibration are needed.
-
-    Raises
-    ------
-    UsageError
-        There is none, or all are over, or a file is not there.
-    StorageError
-        The storage cannot be reached.
-    """
+def from_storage(url: str, given: Mapping[str, str | None]) -> StudySpecification:
+    """The search in a storage that is about the given files: all but the calibration are needed."""
     import optuna
 
     missing = [_OPTIONS[name] for name in FILES[:3] if given[name] is None]
@@ -183,9 +141,9 @@ def from_storage(url: str, given: Mapping[str, str | None]) -> Invitation:
     for one in reversed(going):
         about = one.user_attrs[ABOUT]
         _check_format(about, shown)
-        invitation = Invitation(shown, url, None, one.study_name, about, {})
+        specification = StudySpecification(shown, url, None, one.study_name, about, {})
         if len(going) == 1 or not _differing(about["digests"], given):
-            return invitation
+            return specification
     raise UsageError(
         f"None of the {len(going)} searches in {shown} is about these files: name those that it was begun with."
     )
@@ -198,20 +156,14 @@ def _check_format(about: Mapping[str, Any], where: str) -> None:
         )
 
 
-def file_of(invitation: Invitation, name: str, given: str | None) -> str | None:
-    """The path of one of the files: the given one, else that where the search was begun; None where it has none.
-
-    Raises
-    ------
-    UsageError
-        It is not there.
-    """
-    path = given or invitation.files.get(name)
-    if path is None and invitation.about["digests"].get(name) is None:
+def file_of(specification: StudySpecification, name: str, given: str | None) -> str | None:
+    """The path of one of the files: the given one, else that where the search was begun; None where it has none."""
+    path = given or specification.files.get(name)
+    if path is None and specification.about["digests"].get(name) is None:
         return None
     if path is None:
         raise UsageError(
-            f"The search in {invitation.where} does not say where its {_WORDS[name]} is: name it ({_OPTIONS[name]})."
+            f"The search in {specification.where} does not say where its {_WORDS[name]} is: name it ({_OPTIONS[name]})."
         )
     _check_there(name, path, given is not None)
     return path
@@ -237,21 +189,15 @@ def _differing(digests: Mapping[str, Any], given: Mapping[str, str | None]) -> l
     return [name for name, path in given.items() if path is not None and _digest(name, path) != digests[name]]
 
 
-def checked_files(invitation: Invitation, paths: Mapping[str, str | None]) -> tuple[Any, Any]:
-    """The rows and the time model, once every file is known to be the same as there.
-
-    Raises
-    ------
-    UsageError
-        One is another.
-    """
+def checked_files(specification: StudySpecification, paths: Mapping[str, str | None]) -> tuple[Any, Any]:
+    """The rows and the time model, once every file is known to have the same content as there."""
     from timemodel.model import TimeModel
 
-    differing = _differing(invitation.about["digests"], paths)
+    differing = _differing(specification.about["digests"], paths)
     if differing:
         name = differing[0]
         raise UsageError(
-            f"{paths[name]} is not the {_WORDS[name]} that the search in {invitation.where} is about (its content "
+            f"{paths[name]} is not the {_WORDS[name]} that the search in {specification.where} is about (its content "
             "differs): name the same file as there."
         )
     return load_data(str(paths["data"])), TimeModel.load(str(paths["time_model"]))

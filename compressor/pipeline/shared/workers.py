@@ -16,7 +16,7 @@ LOGS = "workers"
 """The folder, in that of the search, for what workers print."""
 
 PARENT = "EDGETIME_PARENT"
-"""The environment variable that tells a worker whose it is."""
+"""The environment variable that names the process that started a worker."""
 
 _STOP_S = 15.0
 _LOOK_S = 1.0
@@ -36,12 +36,10 @@ def thread_limits(workers: int) -> dict[str, str]:
 
 
 class Workers:
-    """Processes that run a module of this package; a context, at whose end they are stopped.
+    """Processes that join the search in a folder; a context, at whose end they are stopped.
 
     Parameters
     ----------
-    folder
-        Of the search: they join it, and what they print is kept there.
     count
         How many; 0 for none.
     extra
@@ -95,7 +93,7 @@ class Workers:
 
     def lost(self) -> list[str]:
         """A sentence for each that ended with an error or was killed."""
-        told = []
+        sentences = []
         for number, worker in enumerate(self._running, start=1):
             code = worker.poll()
             if code:
@@ -104,8 +102,8 @@ class Workers:
                     if code < 0
                     else f"failed: {_last_line(self.log(number))}"
                 )
-                told.append(f"Worker {number} {how}; the others did its work. See {self.log(number)}.")
-        return told
+                sentences.append(f"Worker {number} {how}; the others did its work. See {self.log(number)}.")
+        return sentences
 
     def stop(self) -> None:
         """End them: kindly, so that they give back what they are at; after a while for good."""
@@ -123,7 +121,7 @@ class Workers:
 
 
 def end_with_parent() -> None:
-    """In a worker: stop as by Ctrl-C when the process that started it is gone, or tells it to."""
+    """In a worker: stop as by Ctrl-C when the process that started it is gone, or stops it."""
 
     def stop(number: int, frame: object) -> None:
         raise KeyboardInterrupt

@@ -1,36 +1,24 @@
-"""``deepiot`` and ``fastdeepiot``: a network that looks at weights learns which channels can go."""
+"""``deepiot`` and ``fastdeepiot``: a network that looks at weights learns which channels can go.
+
+May import what `compressor.search` may, and its base. What needs TensorFlow is imported when it is asked for.
+"""
 
 from __future__ import annotations
 
-from compressor.search.deepiot.fastdeepiot import FastDeepIoT, TimeSteering, expected
-from compressor.search.deepiot.keep_network import (
-    KeepNetwork,
-    WeightViews,
-    drawn_masks,
-    log_probability,
-    moved_average,
-    reinforce_loss,
-    thresholded,
-)
-from compressor.search.deepiot.method import DeepIoT
-from compressor.search.deepiot.rates import Rates
-from compressor.search.deepiot.training import Training
-from compressor.search.deepiot.twin import folded, masked_twin
+from typing import TYPE_CHECKING, Any
 
-__all__ = [
-    "DeepIoT",
-    "FastDeepIoT",
-    "KeepNetwork",
-    "Rates",
-    "TimeSteering",
-    "Training",
-    "WeightViews",
-    "drawn_masks",
-    "expected",
-    "folded",
-    "log_probability",
-    "masked_twin",
-    "moved_average",
-    "reinforce_loss",
-    "thresholded",
-]
+from compressor.search.deepiot.fastdeepiot import FastDeepIoT
+from compressor.search.deepiot.method import DeepIoT
+
+if TYPE_CHECKING:
+    from compressor.search.deepiot.twin import masked_twin
+
+__all__ = ["DeepIoT", "FastDeepIoT", "masked_twin"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "masked_twin":
+        from compressor.search.deepiot.twin import masked_twin
+
+        return masked_twin
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -32,12 +32,8 @@ from numpy.typing import NDArray
 
 from compressor.costs import CandidateWidths, Configuration, candidate_widths, exchange_widths, fastest
 from compressor.search.base import SearchProblem
-from compressor.search.deepiot.method import (
-    ByGroup,
-    DeepIoT,
-    Kept,
-    Steering,
-)
+from compressor.search.deepiot.method import DeepIoT
+from compressor.search.deepiot.steering import ByGroup, Positions, Steering
 from compressor.training import normalised
 from profiler.errors import UsageError
 
@@ -109,11 +105,22 @@ class TimeSteering(Steering):
             self._candidates = candidate_widths(problem.cost, problem.full, method.options)
         self._taylor = normalised(problem.importance)
 
+    @property
+    def options(self) -> dict[str, float]:
+        """See `Steering.options`."""
+        method = self._method
+        return {
+            "pressure": method.pressure,
+            "growth": method.growth,
+            "window": method.window,
+            "options": method.options,
+        }
+
     def least(self) -> Configuration:
         """See `Steering.least`."""
         return fastest(self._problem.cost, self._problem.full, self._candidates)
 
-    def settled(self, keep: Kept, p: ByGroup) -> Kept:
+    def settled(self, keep: Positions, p: ByGroup) -> Positions:
         """See `Steering.settled`: moved to a local minimum of the cost."""
         moved = self._problem.full.with_widths({name: len(positions) for name, positions in keep.items()})
         value = {name: p[name] * self._taylor[name] for name in keep}

@@ -12,7 +12,7 @@ inference, the loss and its baseline (moving averages with a decay of 0.9, the d
 optimisers, the L2 penalty, the threshold's way (0 to 0.825 in 33 steps) and halving below it.
 
 Otherwise here: the steps of the threshold are shorter (`iterations` in place of 500), at higher rates and with the
-original as the critic's teacher (`compressor.search.deepiot.rates`). Of layers that share
+original as the critic's teacher (`compressor.search.deepiot.options`). Of layers that share
 their channels the first one's weights are looked at. Masks act where channels are read, so that what is
 removed and what is masked by 0 are the same; of layers other than convolutions, dense and recurrent ones all
 samples of a batch share one mask. The batches and the details of the summary are ours. Where a budget lies
@@ -26,60 +26,13 @@ of the weights that fine-tuning goes on from, and fine-tuning is that of every o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import ClassVar
 
-import numpy as np
-from numpy.typing import NDArray
-
-from compressor.costs import Configuration, narrowest
 from compressor.search.base import SearchMethod, SearchProblem
-from compressor.search.deepiot.rates import Rates
+from compressor.search.deepiot.options import Rates, ThresholdSchedule
+from compressor.search.deepiot.steering import Steering
+from compressor.search.deepiot.trajectory import Trajectory
 from profiler.errors import UsageError
-
-Kept = dict[str, list[int]]
-"""Which channels of each group stay, ascending."""
-
-ByGroup = Mapping[str, NDArray[np.float64]]
-"""The probabilities of each group's channels [width]."""
-
-
-class Steering:
-    """What a search is steered by beside the loss: here, as in DeepIoT, nothing.
-
-    Parameters
-    ----------
-    problem
-        The search; one object is made for each.
-    """
-
-    start = 1.0
-    """The weight of `slopes` in the first step of the threshold."""
-
-    def __init__(self, problem: SearchProblem) -> None:
-        self._problem = problem
-
-    def least(self) -> Configuration:
-        """The configuration of least cost that can be reached."""
-        return narrowest(self._problem.full)
-
-    def settled(self, keep: Kept, p: ByGroup) -> Kept:
-        """The channels to keep where the threshold leaves those of `keep`."""
-        return keep
-
-    def slopes(self, p: ByGroup) -> dict[str, float]:
-        """What a group's channels add to the compressor's loss, each times its probability; 0 where missing.
-
-        Parameters
-        ----------
-        p
-            The probabilities that masks are drawn with.
-        """
-        return {}
-
-    def raised(self, weight: float, p: ByGroup) -> float:
-        """The weight of `slopes` after one more step of the threshold."""
-        return weight
 
 
 class DeepIoT(SearchMethod):
@@ -99,7 +52,7 @@ class DeepIoT(SearchMethod):
         they miss it by no more than this. (Scores are seen on few rows; a walk that ends at the first unlucky one
         ends far too early.)
     rates
-        Other values than the defaults of `compressor.search.deepiot.rates.Rates`, by name.
+        Other values than the defaults of `compressor.search.deepiot.options.Rates`, by name.
     """
 
     name: ClassVar[str] = "deepiot"
@@ -115,17 +68,7 @@ class DeepIoT(SearchMethod):
         margin: float = 0.01,
         **rates: float,
     ) -> None:
-        for key, number in (("iterations", iterations), ("steps", steps)):
-            if number < 1:
-                raise UsageError(f"{key} must be 1 or more, not {number}.")
-        for key, share in (("final_threshold", final_threshold), ("shrink", shrink)):
-            if not 0 < share < 1:
-                raise UsageError(f"{key} must be between 0 and 1, not {share}.")
-        self.iterations = iterations
-        self.steps = steps
-        self.final_threshold = final_threshold
-        self.shrink = shrink
-        self.margin = margin
+        self.schedule = ThresholdSchedule(iterations, steps, final_threshold, shrink, margin)
         try:
             self.rates = Rates(**rates)  # type: ignore[arg-type]
         except TypeError as error:
@@ -133,9 +76,7 @@ class DeepIoT(SearchMethod):
 
     def search(self, problem: SearchProblem) -> None:
         """See `SearchMethod.search`."""
-        from compressor.search.deepiot.trajectory import Trajectory
-
-        Trajectory(self, self.steering(problem), problem).go()
+        Trajectory(self.name, self.schedule, self.rates, self.steering(problem), problem).go()
 
     def steering(self, problem: SearchProblem) -> Steering:
         """What a search is steered by beside the loss."""

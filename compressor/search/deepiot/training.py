@@ -25,7 +25,7 @@ from compressor.search.deepiot.keep_network import (
     reinforce_loss,
     thresholded,
 )
-from compressor.search.deepiot.rates import Rates
+from compressor.search.deepiot.options import Rates
 from compressor.search.deepiot.twin import folded, masked_twin
 from compressor.training import TrainingError, run
 
@@ -128,11 +128,11 @@ class Training:
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Everything that training goes on from."""
         state = {f"variable{i}": np.asarray(v) for i, v in enumerate(self._state())}
-        return {**state, "iteration": np.array(self.iteration), "signature": np.array(self._signature())}
+        return {**state, "iteration": np.array(self.iteration), "training": np.array(self._signature())}
 
     def restore(self, arrays: Mapping[str, NDArray[Any]]) -> bool:
         """Go on from what `arrays` gave; False, and nothing changed, where that was of another training."""
-        if str(arrays.get("signature")) != self._signature():
+        if str(arrays.get("training")) != self._signature():
             return False
         for i, variable in enumerate(self._state()):
             variable.assign(arrays[f"variable{i}"])

@@ -6,7 +6,6 @@ import hashlib
 import json
 import math
 import time
-import zipfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,16 +15,12 @@ from numpy.typing import NDArray
 
 from compressor.costs import Configuration
 from compressor.search.base import SearchProblem
+from compressor.search.deepiot.options import Rates, ThresholdSchedule
+from compressor.search.deepiot.steering import ByGroup, Positions, Steering
 from compressor.search.trial import Trial
-from profiler import files
+from profiler.records import read_arrays, write_arrays
 
 if TYPE_CHECKING:
-    from compressor.search.deepiot.method import (
-        ByGroup,
-        DeepIoT,
-        Kept,
-        Steering,
-    )
     from compressor.search.deepiot.training import Training
 
 _SAVE_EVERY_S = 15.0
@@ -81,22 +76,30 @@ class Trajectory:
 
     Parameters
     ----------
-    method
-        Says how; see `DeepIoT`.
+    name
+        Of the method, for its file in the search's folder.
     steering
         What the search is steered by beside the loss.
     problem
         With a `compressor.pipeline.prepare.preparation.Prepared` as its context.
     """
 
-    def __init__(self, method: DeepIoT, steering: Steering, problem: SearchProblem) -> None:
-        self._method, self._steering, self._problem = method, steering, problem
+    def __init__(
+        self,
+        name: str,
+        schedule: ThresholdSchedule,
+        rates: Rates,
+        steering: Steering,
+        problem: SearchProblem,
+    ) -> None:
+        self._name, self._schedule, self._rates = name, schedule, rates
+        self._steering, self._problem = steering, problem
         self._state = _State(weight=steering.start)
         self._slope_of: dict[str, float] | None = None
         self._seconds = 0.0  # of an iteration
         self._saved = self._started = time.monotonic()
         self._training: Training
-        self._proposals: dict[float, Kept] = {}
+        self._proposals: dict[float, Positions] = {}
         self._proposed_after = -1
 
     def go(self) -> None:
@@ -128,7 +131,7 @@ class Trajectory:
         if not problem.trials:
             problem.try_configuration(least)
 
-    def proposal(self, level: float) -> Kept:
+    def proposal(self, level: float) -> Positions:
         """The channels that are left at a level; of each group one or more.
 
         Parameters
@@ -141,7 +144,7 @@ class Trajectory:
             self._proposals, self._proposed_after = {}, self._training.iteration
         if level not in self._proposals:
             p = self._by_group(self._training.probabilities)
-            left = _left(p, level, self._method.final_threshold)
+            left = _left(p, level, self._schedule.final_threshold)
             self._proposals[level] = self._steering.settled(left, p)
         return self._proposals[level]
 
@@ -150,7 +153,7 @@ class Trajectory:
     def _begin(self, stored: tuple[_State, dict[str, NDArray[Any]]] | None) -> None:
         from compressor.search.deepiot.training import Training
 
-        self._training = Training(self._problem.context, self._method.rates, self._problem.seed)
+        self._training = Training(self._problem.context, self._rates, self._problem.seed)
         self._state.last = self._problem.cost.exact(self._problem.full)
         if stored is not None and self._training.restore(stored[1]):
             self._state = stored[0]
@@ -177,10 +180,10 @@ class Trajectory:
 
     def _planned(self) -> int:
         """Iterations of a step: fewer where the time would not do for all steps and the candidates."""
-        whole, left = self._method.iterations, self._problem.deadline - time.monotonic()
+        whole, left = self._schedule.iterations, self._problem.deadline - time.monotonic()
         if not math.isfinite(left) or not self._seconds:
             return whole if not math.isfinite(left) else min(whole, 2 * _CHUNK)
-        steps = max(1, self._method.steps + 1 - self._state.step)
+        steps = max(1, self._schedule.steps + 1 - self._state.step)
         return max(1, min(whole, self._state.done + int(_TRAINING_SHARE * left / steps / self._seconds)))
 
     def _is_late(self) -> bool:
@@ -206,7 +209,7 @@ class Trajectory:
     def _alive(self) -> NDArray[np.float64]:
         """Which channels are drawn at all: beyond the last threshold those alone that are left [channels]."""
         groups = self._problem.groups.values()
-        if self._state.level <= self._method.final_threshold:
+        if self._state.level <= self._schedule.final_threshold:
             return np.ones(sum(group.width for group in groups))
         keep = self.proposal(self._state.level)
         return np.concatenate([np.isin(np.arange(group.width), keep[group.id]) for group in groups]).astype(
@@ -224,7 +227,7 @@ class Trajectory:
         return dict(zip((group.id for group in groups), np.split(values, ends), strict=True))
 
     def _report(self) -> None:
-        steps = self._method.steps + 1
+        steps = self._schedule.steps + 1
         share = min(0.95, self._state.step / steps)
         cost = self._cost(self._state.level)
         self._problem.progress(share, f"threshold {self._threshold:.3f}, cost {cost:.4g} ms")
@@ -234,25 +237,25 @@ class Trajectory:
     @property
     def _threshold(self) -> float:
         """Below it probabilities are halved."""
-        return min(self._state.level, self._method.final_threshold)
+        return min(self._state.level, self._schedule.final_threshold)
 
     def _raise_level(self) -> None:
-        state, method = self._state, self._method
+        state, schedule = self._state, self._schedule
         state.step += 1
         state.done = 0
         state.weight = self._steering.raised(state.weight, self._drawn_with())
-        if state.step <= method.steps:
-            state.level = method.final_threshold * state.step / method.steps
+        if state.step <= schedule.steps:
+            state.level = schedule.final_threshold * state.step / schedule.steps
             return
         now = self._cost(state.level)
-        state.level = max(state.level, self._level_within((1 - method.shrink) * now))
+        state.level = max(state.level, self._level_within((1 - schedule.shrink) * now))
         if self._cost(state.level) >= now:
             state.refining = state.missed > 0  # it fell too far to be missed more often
             state.finished = not state.refining
 
     def _level_within(self, cost: float) -> float:
         """The lowest level that leaves no more than a cost; where none does, the last one."""
-        p, final = np.unique(self._training.probabilities), self._method.final_threshold
+        p, final = np.unique(self._training.probabilities), self._schedule.final_threshold
         beyond = final + np.arange(1, _SHARES + 1) / _SHARES
         levels = np.concatenate([p[p < final], [final], beyond])
         low, high = -1, len(levels) - 1
@@ -267,7 +270,7 @@ class Trajectory:
     def _cost(self, level: float) -> float:
         return self._problem.cost.exact(self._configuration(self.proposal(level)))
 
-    def _configuration(self, keep: Kept) -> Configuration:
+    def _configuration(self, keep: Positions) -> Configuration:
         return self._problem.full.with_widths({name: len(positions) for name, positions in keep.items()})
 
     # Candidates.
@@ -297,7 +300,7 @@ class Trajectory:
         if trial.score >= problem.least_score:
             state.good, state.missed, state.misses = cost, 0.0, 0
         else:
-            clear = trial.score < problem.least_score - self._method.margin
+            clear = trial.score < problem.least_score - self._schedule.margin
             state.missed = state.missed or cost
             state.misses += _CLEAR_MISS if clear else 1
             state.refining = state.misses >= _MOST_MISSES
@@ -340,38 +343,29 @@ class Trajectory:
     @property
     def _file(self) -> Path | None:
         folder = self._problem.folder
-        return None if folder is None else folder / f"{self._method.name}.npz"
+        return None if folder is None else folder / f"{self._name}.npz"
 
     def _save(self) -> None:
         """Write the state, whole or not at all."""
         self._saved = time.monotonic()
         if self._file is None:
             return
-        state = json.dumps([self._signature(), asdict(self._state)])
-        with files.replacing(self._file) as temporary, temporary.open("wb") as file:
-            arrays: dict[str, Any] = {"state": np.array(state), **self._training.arrays()}
-            np.savez(file, **arrays)
+        state = np.array(json.dumps(asdict(self._state)))
+        write_arrays(self._file, self._signature(), {"state": state, **self._training.arrays()})
 
     def _stored(self) -> tuple[_State, dict[str, NDArray[Any]]] | None:
         """Where an earlier run of the same search stopped."""
-        if self._file is None or not self._file.exists():
-            return None
-        try:
-            with np.load(self._file, allow_pickle=False) as stored:
-                arrays = {name: stored[name] for name in stored.files}
-            signature, state = json.loads(str(arrays["state"]))
-            return (_State(**state), arrays) if signature == self._signature() else None
-        except (OSError, ValueError, EOFError, KeyError, TypeError, zipfile.BadZipFile):
-            return None
+        arrays = None if self._file is None else read_arrays(self._file, self._signature())
+        return None if arrays is None else (_State(**json.loads(str(arrays["state"]))), arrays)
 
-    def _signature(self) -> str:
+    def _signature(self) -> list[Any]:
         """What decides how a search goes on."""
-        return json.dumps(
-            [{**vars(self._method), "rates": None}, self._problem.budget, str(self._problem.goal)]
-        )
+        problem = self._problem
+        options = [asdict(self._schedule), asdict(self._rates), dict(self._steering.options)]
+        return [*options, problem.budget, asdict(problem.goal), problem.seed]
 
 
-def _left(p: ByGroup, level: float, final: float) -> Kept:
+def _left(p: ByGroup, level: float, final: float) -> Positions:
     """The channels at or above a threshold; beyond the last one a share less of each group, the likeliest."""
     keep = {}
     for name, values in p.items():

@@ -29,27 +29,19 @@ class StudyTrial:
 
     Attributes
     ----------
-    number
-        In the order of asking.
     state
         ``finished``, ``pruned``, ``running``, or ``void``: there was nothing to train, as the widths were tried
         before or cannot be.
-    kind
-        Why it was asked for, as in `NextTrial`.
-    level
-        The cost that it was to stay within.
-    shares
-        By group: the proportions that it was made of.
-    widths
-        None where they are not known yet.
+    kind, level
+        Why it was asked for and the cost that it was to stay within, as in `NextTrial`.
+    shares, widths
+        By group: the proportions that it was made of, and what became of them, once that is known.
     trial
         What came of it; None unless it is finished, or void and known from before.
     early_score
-        Its score when it was looked at.
-    cost
-        The number that steers the search.
-    costs
-        In the order of the study's objectives.
+        When it was looked at.
+    cost, costs
+        The number that steers the search; all in the order of the study's objectives.
     begun
         Whether its training has begun.
     yielded
@@ -68,11 +60,6 @@ class StudyTrial:
     costs: tuple[float, ...] = ()
     begun: bool = False
     yielded: bool = False
-
-    @property
-    def is_judged(self) -> bool:
-        """Whether it says something about its level: it was tried, now or before, or cannot be."""
-        return self.state != "running"
 
     def meets(self, least_score: float) -> bool:
         """Whether it keeps the score."""
@@ -155,7 +142,7 @@ def next_least(
     open_levels = []
     for level in levels:
         asked = [one for one in halvings if _same(one.level, level)]
-        missed = [one for one in asked if one.is_judged and not one.meets(least_score)]
+        missed = [one for one in asked if one.state != "running" and not one.meets(least_score)]
         if len(missed) >= count(level):
             low = max(low, level)
         else:
@@ -184,19 +171,12 @@ def early_epoch(epochs: int) -> int:
 
 
 def is_hopeless(score: float, costs: Sequence[float], past: Sequence[StudyTrial]) -> bool:
-    """Whether a trial is clearly dominated, so that training on would be a waste.
+    """Whether a trial with this early score is clearly dominated, so that training on would be a waste.
 
     It is where even with a gain as large as nine in ten finished trials had from here to their end, it
     would score below a finished one that costs no more. So the rule knows no margin of its own: scores may
     be of any kind. It waits for a few finished trials, and stops no more than half of all. Optuna's pruners
     cannot stand in for it: they refuse studies of several objectives.
-
-    Parameters
-    ----------
-    score
-        After the first part of its training.
-    costs
-        In the order of the study's objectives.
     """
     finished = [one for one in past if one.state == "finished" and one.trial is not None]
     looked_at = [one for one in finished if one.early_score is not None and math.isfinite(one.trial.score)]  # type: ignore[union-attr]

@@ -24,13 +24,7 @@ class StorageError(EdgetimeError):
 
 
 def checked_url(url: str) -> str:
-    """The URL of a storage as SQLAlchemy takes it: with the driver that edgetime brings, and a whole path.
-
-    Raises
-    ------
-    UsageError
-        It is none, or of a kind that is not supported.
-    """
+    """The URL of a storage as SQLAlchemy takes it: with the driver that edgetime brings, and a whole path."""
     from sqlalchemy.engine import make_url
     from sqlalchemy.exc import ArgumentError
 
@@ -86,20 +80,7 @@ def shown_place(url: str | None, folder: Path | None) -> str:
 
 
 def open_storage(url: str | None, folder: Path | None, beat_s: int = 10, grace_s: int = 60) -> Any:
-    """An Optuna storage: of a URL, else in a folder, else in memory.
-
-    Parameters
-    ----------
-    beat_s, grace_s
-        As in `compressor.search.optuna.search.OptunaSearch`.
-
-    Raises
-    ------
-    StorageError
-        It cannot be reached.
-    MissingExtraError
-        The driver is not installed.
-    """
+    """An Optuna storage: of a URL, else in a folder, else in memory."""
     import optuna
 
     optuna.logging.set_verbosity(logging.ERROR)
@@ -141,20 +122,7 @@ def reading(url: str | None, folder: Path | None) -> Iterator[Any]:
 
 @contextlib.contextmanager
 def reporting(url: str | None, folder: Path | None, what: str = "went away") -> Iterator[None]:
-    """Turn what goes wrong with a storage into one sentence.
-
-    Parameters
-    ----------
-    url, folder
-        Where it is, as for `open_storage`.
-    what
-        Happened to it.
-
-    Raises
-    ------
-    StorageError
-        Something did.
-    """
+    """Turn what goes wrong with a storage into one sentence, a `StorageError`; `what` says what happened to it."""
     try:
         yield
     except (EdgetimeError, ImportError):

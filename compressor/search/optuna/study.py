@@ -39,7 +39,7 @@ _LOOK_S = 0.02
 
 
 class SharedStudy:
-    """One process's view of the study.
+    """One process's view of the study; any method may raise that the storage went away.
 
     Parameters
     ----------
@@ -47,17 +47,8 @@ class SharedStudy:
         Where it is: a database, else a file in the folder, else in memory; and what it is called there.
     costs
         How many costs are made small, beside the score that is made large.
-    leads
-        Whether this process answers for the whole: it makes the study, and ends it for the others.
-    about
-        Plain JSON values for those who join.
-    beat_s, grace_s
-        Seconds between heartbeats, and without one after which a process counts as gone.
-
-    Raises
-    ------
-    StorageError
-        The storage cannot be reached. Any method may say that it went away.
+    leads, about, beat_s, grace_s
+        As in `OptunaSearch`.
     """
 
     def __init__(
@@ -112,9 +103,8 @@ class SharedStudy:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # that heartbeats go with `Study.optimize`: see `working_on`
                 asked = self.study.ask()
-            asked.set_user_attr(
-                "process", f"{platform.node()}:{os.getpid()}"
-            )  # for people who look at the study
+            # For people who look at the study.
+            asked.set_user_attr("process", f"{platform.node()}:{os.getpid()}")
             if "kind" not in asked.user_attrs:
                 asked.set_user_attr("kind", "front")
             if "begun" in asked.user_attrs:  # by a process that ended
@@ -247,26 +237,14 @@ class SharedStudy:
             )
 
     def check_over(self) -> None:
-        """End where the leading process has ended the study.
-
-        Raises
-        ------
-        SearchOverError
-            That is so.
-        """
+        """Raise `SearchOverError` where the leading process has ended the study."""
         if not self._leads:
             with reporting(*self._place):
                 if self.study.user_attrs.get(OVER):
                     raise SearchOverError
 
     def close(self, over: bool = False) -> None:
-        """Leave the study.
-
-        Parameters
-        ----------
-        over
-            End it for the others as well.
-        """
+        """Leave the study; where it is `over`, end it for the others as well."""
         with contextlib.suppress(Exception):
             if over and self._leads:
                 self.study.set_user_attr(OVER, True)

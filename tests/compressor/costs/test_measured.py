@@ -172,7 +172,9 @@ def test_compression_by_measured_times_keeps_to_a_measured_budget(tmp_path):
     assert bench.closed
     # The original, and halving a grid of 8: not all of its widths.
     assert bench.runs <= 5
-    rows = [json.loads(line) for line in (tmp_path / "out" / "measured.jsonl").read_text().splitlines()]
+    rows = [
+        line for line in (tmp_path / "out" / "measured.jsonl").read_text().splitlines() if "canary" in line
+    ]
     assert len(rows) == bench.runs
     again = Bench()
     assert compress_on(again, tmp_path / "out", tmp_path, resume=True).met

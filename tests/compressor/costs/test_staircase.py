@@ -16,7 +16,6 @@ from compressor.costs import (
     shrink_to,
     widen_free,
 )
-from compressor.costs.staircase import choose_widths, worthwhile_widths
 from compressor.testing.methods import WIDTHS, StaircaseTimes
 from compressor.training import normalised
 
@@ -42,20 +41,6 @@ def test_scaled_widths_are_at_least_one_and_at_most_full():
     full = Configuration({"a": 10, "b": 3})
     assert scaled(full, 0.25).widths == {"a": 2, "b": 1}
     assert scaled(full, {"a": 1.7, "b": 0.0}).widths == {"a": 10, "b": 1}
-
-
-def test_a_width_is_not_worthwhile_where_a_wider_one_is_as_fast():
-    assert worthwhile_widths(np.array([1.0, 1.0, 3.0, 2.0, 4.0])) == [2, 4, 5]
-    assert worthwhile_widths(np.array([2.0])) == [1]
-    assert worthwhile_widths(np.array([3.0, 2.0, 1.0])) == [3]
-
-
-def test_the_chosen_widths_have_the_high_steps_and_both_ends():
-    times = np.arange(1, 101, dtype=float)
-    times[64:] += 50
-    chosen = choose_widths(worthwhile_widths(times), times, 8)
-    assert len(chosen) <= 9
-    assert {1, 64, 100} <= set(chosen)
 
 
 def test_candidate_widths_of_the_staircase():

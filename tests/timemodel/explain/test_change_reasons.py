@@ -72,10 +72,10 @@ def test_unchanged_layers_may_have_their_data_nearer(setting):
     assert "left the cache" in reason(setting, layer, layer, 1.0, -0.2, -0.2).text
 
 
-def test_wider_is_called_dearer(setting):
+def test_wider_is_called_slower(setting):
     found = explained(setting, conv_2d(16, 16, 32, 16), conv_2d(16, 16, 32, 40))
     assert "2 tiles of 16 more" in found.text
-    assert "dearer" in found.text
+    assert "slower" in found.text
 
 
 def test_without_trees_the_widths_are_compared():

@@ -75,7 +75,7 @@ def test_planted_widths_are_stated(picky):
     assert said(picky, "widths", "depthwise_conv_2d").text.startswith("channels in multiples of 8: 9 costs")
 
 
-def test_a_width_that_is_dearer_than_the_next_is_to_be_avoided(picky):
+def test_a_width_that_costs_more_than_the_next_is_to_be_avoided(picky):
     dip = said(picky, "one channel less", "conv_2d")
     assert dip.kind == "avoid"
     assert re.search(r"just below 32.*31 costs \d\d% more than 32", dip.text)

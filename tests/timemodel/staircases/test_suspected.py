@@ -4,7 +4,7 @@ import numpy as np
 
 from profiler.operators import conv_2d, depthwise_conv_2d, fully_connected
 from profiler.probes import Probe
-from timemodel.staircases import SuspectedStep, around_steps
+from timemodel.staircases.suspected import SuspectedStep, around_steps
 
 
 def test_layers_around_a_step():

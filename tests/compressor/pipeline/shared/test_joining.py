@@ -25,13 +25,9 @@ from compressor import (
 )
 from compressor.pipeline.prepare import Evaluator
 from compressor.pipeline.result import CompressionResult
-from compressor.pipeline.shared import (
-    FILES,
-    STORAGE,
-    Sharing,
-    join,
-    main,
-)
+from compressor.pipeline.shared import Sharing, join
+from compressor.pipeline.shared.joining import main
+from compressor.pipeline.shared.sharing import FILES, STORAGE
 from compressor.search import Goal
 from compressor.search.optuna import OptunaSearch, StorageError, open_storage
 from profiler import operators
@@ -99,9 +95,8 @@ def trials_of(folder, url=None):
 
 def finished(folder, url=None):
     """How many trials each process has finished, by its number."""
-    done = [
-        one.user_attrs["owner"]["process"] for one in trials_of(folder, url) if one.state.name == "COMPLETE"
-    ]
+    complete = [one for one in trials_of(folder, url) if one.state.name == "COMPLETE"]
+    done = [int(one.user_attrs["process"].rpartition(":")[2]) for one in complete]
     return {process: done.count(process) for process in done}
 
 
@@ -115,8 +110,8 @@ def slow_leader(folder, until):
         outcome = judge(self, candidate)
         while not until():
             assert time.monotonic() < limit, f"waited in vain; finished: {finished(folder)}"
-            told = [path.read_text().strip() for path in folder.glob("workers/*.log")]
-            assert not any("edgetime:" in text or "Traceback" in text for text in told), told
+            logs = [path.read_text().strip() for path in folder.glob("workers/*.log")]
+            assert not any("edgetime:" in text or "Traceback" in text for text in logs), logs
             time.sleep(0.1)
         return outcome
 
@@ -153,7 +148,7 @@ class Helper:
         assert self._process.poll() is None, self._process.communicate()
         return self._process.pid
 
-    def told(self):
+    def outcome(self):
         """What it printed, once it has ended by itself: the JSON, and the progress."""
         out, errors = self._process.communicate(timeout=120)
         assert self._process.returncode == 0, errors
@@ -224,7 +219,7 @@ def test_a_process_that_joins_by_the_folder_does_its_part(task, tmp_path, monkey
 
         with slow_leader(folder, joined):
             result = run(Path(), folder, trials=3)
-        told, _ = helper.told()
+        told, _ = helper.outcome()
     check_complete(folder, result, 3)
     study = json.loads((folder / "study.json").read_text())["study"]
     assert told == {"study": study, "tried": 3 - finished(folder)[os.getpid()], "trials": 3}
@@ -256,7 +251,7 @@ def test_who_joins_by_a_url_shares_a_database_whose_password_stays_secret(task, 
 
         with slow_leader(folder, joined):
             result = run(task, folder, trials=3, storage=url)
-        told, errors = helper.told()
+        told, errors = helper.outcome()
     check_complete(folder, result, 3, url)
     assert told["tried"] == 3 - finished(folder, url)[os.getpid()] >= 1
     assert told["trials"] == 3

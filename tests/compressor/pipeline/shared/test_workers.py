@@ -1,4 +1,4 @@
-"""Processes that take part in a search, without a search: how they are started, told of and ended."""
+"""Processes that take part in a search, without a search: how they are started, reported and ended."""
 
 import os
 import signal
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from compressor.pipeline.shared import (
+from compressor.pipeline.shared.workers import (
     PARENT,
     Workers,
     cores,
@@ -87,20 +87,20 @@ def test_no_workers_leave_no_trace(tmp_path):
     assert not (tmp_path / "search").exists()
 
 
-def test_a_worker_that_fails_is_told_of_with_its_last_line(tmp_path):
+def test_a_worker_that_fails_is_reported_with_its_last_line(tmp_path):
     with Workers(tmp_path, 1, module="failing") as workers:
-        (told,) = wait_for(workers.lost)
+        (sentence,) = wait_for(workers.lost)
     log = tmp_path / "workers" / "1.log"
-    assert told == f"Worker 1 failed: The data is not there; the others did its work. See {log}."
+    assert sentence == f"Worker 1 failed: The data is not there; the others did its work. See {log}."
     assert "a line" in log.read_text()
 
 
-def test_a_worker_that_was_killed_is_told_of_by_the_signal(tmp_path):
+def test_a_worker_that_was_killed_is_reported_by_the_signal(tmp_path):
     with Workers(tmp_path, 2, module="napping") as workers:
         up(tmp_path, 2)
         os.kill(workers.processes[1], signal.SIGKILL)
-        (told,) = wait_for(workers.lost)
-    assert told.startswith("Worker 2 was killed (SIGKILL); the others did its work.")
+        (sentence,) = wait_for(workers.lost)
+    assert sentence.startswith("Worker 2 was killed (SIGKILL); the others did its work.")
 
 
 def test_a_worker_that_does_not_listen_is_killed(tmp_path, monkeypatch):

@@ -9,7 +9,7 @@ import tensorflow as tf
 from keras import layers
 
 from compressor.graph import build_graph
-from compressor.search.deepiot import (
+from compressor.search.deepiot.keep_network import (
     KeepNetwork,
     WeightViews,
     drawn_masks,

@@ -10,7 +10,9 @@ from keras import layers
 
 from compressor.data import Data
 from compressor.graph import build_graph
-from compressor.search.deepiot import FastDeepIoT, Rates, Training
+from compressor.search.deepiot import FastDeepIoT
+from compressor.search.deepiot.options import Rates
+from compressor.search.deepiot.training import Training
 from compressor.training import Task, TrainingError
 
 USEFUL, ALL = 4, 8

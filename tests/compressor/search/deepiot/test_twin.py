@@ -8,7 +8,7 @@ from keras import layers
 
 from compressor.graph import build_graph, cut, masked
 from compressor.graph.topology import layers_of
-from compressor.search.deepiot import folded, masked_twin
+from compressor.search.deepiot.twin import folded, masked_twin
 from compressor.testing.networks import (
     attention_network,
     plain_network,

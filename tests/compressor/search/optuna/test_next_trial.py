@@ -6,31 +6,31 @@ from hypothesis import strategies as st
 
 from compressor.costs import Configuration, Costs
 from compressor.search import Trial
-from compressor.search.optuna import (
-    Past,
+from compressor.search.optuna.next_trial import (
+    StudyTrial,
+    early_epoch,
     is_hopeless,
     next_least,
     next_within,
-    rung_of,
     settled,
 )
 
 CLOSE = 1.06
 
 
-def finished(number, level, score, rung=None, costs=(1.0,), cost=None):
+def finished(number, level, score, early=None, costs=(1.0,), cost=None):
     trial = Trial(Configuration({"a": number + 1}), Costs(costs[0]), score, 0.1)
-    return Past(
-        number, "finished", "propose", level, {}, trial.widths, trial, rung, level if cost is None else cost, costs
+    return StudyTrial(
+        number, "finished", "propose", level, {}, trial.widths, trial, early, level if cost is None else cost, costs
     )  # fmt: skip
 
 
 def running(number, level):
-    return Past(number, "running", "propose", level, {})
+    return StudyTrial(number, "running", "propose", level, {})
 
 
 def test_a_trial_is_looked_at_after_a_third():
-    assert [rung_of(epochs) for epochs in (1, 2, 3, 6, 30)] == [0, 1, 1, 2, 10]
+    assert [early_epoch(epochs) for epochs in (1, 2, 3, 6, 30)] == [0, 1, 1, 2, 10]
 
 
 def test_within_a_budget_proposals_come_first_and_every_third_after_goes_to_the_front():
@@ -51,7 +51,7 @@ def search_least(truth, processes=1, tries=2, failing=frozenset()):
         for _ in range(processes):
             step = next_least([*past, *going], 1.0, 100.0, 0.9, lambda level: tries, CLOSE)
             if step.kind != "propose":
-                break  # whoever has nothing to halve does other things until the rest is told
+                break  # whoever has nothing to halve does other things until the rest is reported
             going.append(running(asked, step.level))
             asked += 1
         if not going:
@@ -95,30 +95,30 @@ def test_once_halved_it_aims_below_what_was_found():
 
 def test_a_trial_that_yielded_says_what_came_of_the_other():
     won = finished(0, 2.0, 0.95)
-    yielded = Past(1, "void", "propose", 3.0, {}, won.widths, yielded=True)
-    going = Past(2, "running", "aim", 2.0, {}, won.widths)
-    stopped = Past(3, "pruned", "aim", 2.0, {}, won.widths)
+    yielded = StudyTrial(1, "void", "propose", 3.0, {}, won.widths, yielded=True)
+    going = StudyTrial(2, "running", "aim", 2.0, {}, won.widths)
+    stopped = StudyTrial(3, "pruned", "aim", 2.0, {}, won.widths)
     after = settled([won, yielded])[1]
     assert (after.trial, after.state, after.level) == (won.trial, "void", 3.0)
     assert settled([yielded, going])[0].state == "running"
     assert settled([yielded, stopped])[0] == yielded
     assert settled([yielded]) == [yielded]
-    other = Past(4, "void", "propose", 3.0, {}, won.widths)
+    other = StudyTrial(4, "void", "propose", 3.0, {}, won.widths)
     assert settled([won, other]) == [won, other]
 
 
 def test_a_cost_is_not_given_up_for_what_another_process_still_tries():
     first = next_least([], 1.0, 100.0, 0.9, lambda level: 1, CLOSE)
-    going = Past(0, "running", "aim", 1.0, {}, {"a": 7})
-    yielded = Past(1, "void", "propose", first.level, {}, {"a": 7}, yielded=True)
+    going = StudyTrial(0, "running", "aim", 1.0, {}, {"a": 7})
+    yielded = StudyTrial(1, "void", "propose", first.level, {}, {"a": 7}, yielded=True)
     step = next_least(settled([going, yielded]), 1.0, 100.0, 0.9, lambda level: 1, CLOSE)
     assert step.level < first.level  # the wider gap of ratios lies below: 1/CLOSE to 10
 
 
-FOUR = [finished(i, 1.0, score, rung, (1.0, 50.0)) for i, (score, rung) in enumerate(
+FOUR = [finished(i, 1.0, score, early, (1.0, 50.0)) for i, (score, early) in enumerate(
     [(0.90, 0.80), (0.92, 0.85), (0.94, 0.86), (0.95, 0.90)]
 )]  # fmt: skip
-"""Gains from the rung to the end: 0.10, 0.07, 0.08, 0.05; nine in ten are at most 0.094."""
+"""Gains from the early look to the end: 0.10, 0.07, 0.08, 0.05; nine in ten are at most 0.094."""
 
 
 def test_a_clearly_dominated_trial_is_hopeless():
@@ -135,7 +135,7 @@ def test_a_cheaper_trial_is_never_hopeless():
 
 def test_nothing_is_hopeless_before_a_few_are_finished_or_where_half_were_stopped():
     assert not is_hopeless(0.1, (1.0, 50.0), FOUR[:3])
-    stopped = [Past(9 + i, "pruned", "aim", 1.0, {}, costs=(1.0, 50.0)) for i in range(4)]
+    stopped = [StudyTrial(9 + i, "pruned", "aim", 1.0, {}, costs=(1.0, 50.0)) for i in range(4)]
     assert is_hopeless(0.1, (1.0, 50.0), [*FOUR, *stopped[:3]])
     assert not is_hopeless(0.1, (1.0, 50.0), [*FOUR, *stopped])
 

@@ -134,7 +134,7 @@ def test_a_helper_stops_when_the_leading_process_has_ended_the_search(tmp_path):
 
 def test_the_trial_of_a_process_that_is_gone_is_tried_again(tmp_path):
     study = SharedStudy(None, tmp_path, "widths", 2)
-    asked = study.ask("propose", 0.02, dict.fromkeys(WIDTHS, 0.5))
+    study.ask("propose", 0.02, dict.fromkeys(WIDTHS, 0.5))
     study.close()
     problem = make_problem(GOAL, tmp_path)
     trials = OptunaSearch(trials=3, beat_s=1, grace_s=1).run(problem)

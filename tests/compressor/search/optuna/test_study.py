@@ -1,15 +1,16 @@
 """What one process does in a study that it shares with others."""
 
+import contextlib
 import threading
+import time
 
+import optuna
 import pytest
+from sqlalchemy import text
 
 from compressor.costs import Configuration, Costs
 from compressor.search import Trial
-from compressor.search.optuna import Owner, SharedStudy
-
-GONE = Owner(Owner.current().machine, 1, "before there was a machine")
-"""A process of this machine that has ended: its number was given out again."""
+from compressor.search.optuna.study import SharedStudy
 
 
 def shared(folder, leads=False):
@@ -32,10 +33,21 @@ def take_up(study, share=0.5):
     return asked
 
 
-def lose(study, asked):
-    """Let a trial's process be gone."""
-    asked.set_user_attr("owner", {**GONE.to_dict(), "token": "t"})
-    study.forget()
+def silence(study):
+    """Let it be long ago that a heartbeat of any trial was recorded."""
+    with study.study._storage._backend.engine.begin() as connection:
+        connection.execute(text("UPDATE trial_heartbeats SET heartbeat = '2001-01-01 00:00:00'"))
+
+
+def heartbeats(study):
+    with study.study._storage._backend.engine.begin() as connection:
+        return connection.execute(text("SELECT COUNT(*) FROM trial_heartbeats")).scalar()
+
+
+def lose(study):
+    """Let the processes of all trials that run be gone."""
+    study.retry_lost()  # it gives those a heartbeat that have none
+    silence(study)
 
 
 def states(study):
@@ -50,7 +62,7 @@ def test_of_two_who_choose_the_same_network_one_begins(two):
     assert second.claim(late, widths, 1.0, (1.0,))
     assert not first.claim(early, widths, 1.0, (1.0,))
     first.void(early, "being tried")
-    second.tell(late, Trial(Configuration(widths), Costs(1.0), 0.9, 0.1), (0.9, 1.0), None)
+    second.finish(late, Trial(Configuration(widths), Costs(1.0), 0.9, 0.1), (0.9, 1.0), None)
     # Nor is one begun that has ended since.
     again = first.ask("aim", 1.0, {"a": 0.7})
     assert not first.claim(again, widths, 1.0, (1.0,))
@@ -68,16 +80,16 @@ def test_of_two_who_look_before_either_has_begun_one_begins(two):
     """The earlier one says its widths and begins after the later one looked, before that one has begun."""
     first, second = two
     early, late = take_up(first), take_up(second)
-    look, looks = second.past, []
+    look, looks = second.trials, []
 
-    def past():
+    def trials():
         looks.append(look())
         if len(looks) == 1:
             claimed.append(first.claim(early, {"a": 3}, 1.0, (1.0,)))
         return looks[-1]
 
     claimed = []
-    second.past = past
+    second.trials = trials
     assert not second.claim(late, {"a": 3}, 1.0, (1.0,))
     assert claimed == [True]
 
@@ -86,9 +98,9 @@ def test_the_later_one_begins_where_the_earlier_one_yields_to_it(two):
     """The earlier one has said its widths, but sees that the later one has begun."""
     first, second = two
     early, late = take_up(first), take_up(second)
-    look, looks = second.past, []
+    look, looks = second.trials, []
 
-    def past():
+    def trials():
         found = look()
         looks.append(found)
         if len(looks) == 1:
@@ -97,67 +109,109 @@ def test_the_later_one_begins_where_the_earlier_one_yields_to_it(two):
             threading.Thread(target=first.void, args=(early, "being tried")).start()
         return found
 
-    second.past = past
+    second.trials = trials
     assert second.claim(late, {"a": 3}, 1.0, (1.0,))
     assert len(looks) > 3
 
 
-def test_a_lost_trial_waits_before_it_is_given_up(two, monkeypatch):
-    """Else another process could take up something new in its place, and leave it lying there."""
+def test_a_lost_trial_is_queued_again_with_its_parameters(two):
     first, second = two
-    lose(first, take_up(first, 0.3))
-    seen, storage = [], second.study._storage
-    end = type(storage).set_trial_state_values
-
-    def spy(self, *args, **kept):
-        seen.append(states(first))
-        return end(self, *args, **kept)
-
-    monkeypatch.setattr(type(storage), "set_trial_state_values", spy)
-    assert second.heal() == 1
-    assert seen == [["RUNNING", "WAITING"]]
+    take_up(first, 0.3)
+    lose(first)
+    second.retry_lost()
     assert states(first) == ["FAIL", "WAITING"]
-    again = take_up(first)
-    assert again.params["share:a"] == 0.3
+    assert first.trials() == []
+    again = second.ask("aim", 1.0, {"a": 0.9})
+    assert again.suggest_float("share:a", 0.05, 1.0, log=True) == 0.3
 
 
-def test_of_two_who_heal_one_queues_the_trial(two):
+def test_a_trial_whose_process_ended_before_its_first_heartbeat_is_not_left_running(two):
     first, second = two
-    lose(first, take_up(first))
-    lost = first.study.get_trials()[0]
-    assert first._requeue(lost, 1) == 1
-    assert second._requeue(lost, 1) == 0  # it looked before the first one gave it up
-    assert states(first) == ["FAIL", "WAITING", "FAIL"]
-    assert len(first.past()) == 0
+    take_up(first)  # and no work on it, during which a heartbeat is recorded
+    second.retry_lost()
+    assert states(first) == ["RUNNING"]
+    silence(second)
+    second.retry_lost()
+    assert states(first) == ["FAIL", "WAITING"]
+
+
+def test_a_trial_at_work_has_a_heartbeat(two):
+    first, second = two
+    asked = take_up(first)
+    with first.working_on(asked):
+        until = time.monotonic() + 60
+        while not heartbeats(second):
+            assert time.monotonic() < until, "no heartbeat"
+            time.sleep(0.01)
+        first.finish(asked, Trial(Configuration({"a": 3}), Costs(1.0), 0.9, 0.1), (0.9, 1.0), None)
+    silence(second)
+    second.retry_lost()
+    assert states(first) == ["COMPLETE"]
+
+
+def test_of_two_who_look_for_lost_trials_one_queues_them(two, monkeypatch):
+    first, second = two
+    take_up(first)
+    lose(first)
+    storage = second.study._storage
+    find = type(storage)._get_stale_trial_ids
+
+    def found(self, study_id):
+        stale = find(self, study_id)
+        if self is storage:
+            first.retry_lost()  # after the second one looked, before that one gives the trial up
+        return stale
+
+    monkeypatch.setattr(type(storage), "_get_stale_trial_ids", found)
+    second.retry_lost()
+    assert states(first) == ["FAIL", "WAITING"]
 
 
 def test_a_lost_trial_does_not_yield_to_what_its_process_began(two):
     first, second = two
     dead = take_up(first)
     assert first.claim(dead, {"a": 3}, 1.0, (1.0,))
-    lose(first, dead)
-    # Queued by one that is killed before it can give the dead one up.
-    second.study.enqueue_trial(dict(dead.params), user_attrs={"retry": 1, "again": dead.number})
+    lose(first)
+    second.retry_lost()
     again = take_up(second)
-    assert again.user_attrs["retry"] == 1
+    assert again.params == dead.params
+    # Nor does an earlier one yield to it before it has begun itself.
+    assert [one.begun for one in second.trials()] == [False]
     assert second.claim(again, {"a": 3}, 1.0, (1.0,))
 
 
-def test_a_lost_trial_that_is_one_too_many_goes_on_waiting(two):
+def test_a_trial_that_is_stopped_waits_for_others(two):
     first, second = two
-    lose(first, take_up(first, 0.3))
-    second.heal()
-    second.drop(take_up(second))
-    assert states(first)[-1] == "WAITING"
-    first.drop(take_up(first))
-    fresh = take_up(first, 0.4)
-    assert fresh.params["share:a"] == 0.3
+    with contextlib.suppress(KeyboardInterrupt), first.working_on(take_up(first, 0.3)):
+        raise KeyboardInterrupt
+    assert states(second) == ["FAIL", "WAITING"]
+    assert take_up(second, 0.9).params["share:a"] == 0.3
+
+
+def test_stopping_a_trial_is_not_counted_as_losing_it(two):
+    first, _ = two
+    for _ in range(6):
+        with contextlib.suppress(KeyboardInterrupt), first.working_on(take_up(first, 0.3)):
+            raise KeyboardInterrupt
+    assert states(first) == ["FAIL"] * 6 + ["WAITING"]
+    assert first.trials() == []
+
+
+def test_work_on_a_trial_that_others_gave_up_ends_quietly(two):
+    first, second = two
+    asked = take_up(first)
+    with first.working_on(asked):
+        second.study.tell(asked.number, state=optuna.trial.TrialState.FAIL)
+        first.finish(asked, Trial(Configuration({"a": 3}), Costs(1.0), 0.9, 0.1), (0.9, 1.0), None)
+        raise AssertionError("not reached")
+    assert states(first) == ["FAIL"]
 
 
 def test_a_trial_whose_processes_end_too_often_is_given_up(two):
     first, _ = two
     for _ in range(4):
-        lose(first, take_up(first))
-        assert first.heal() == 1
+        take_up(first)
+        lose(first)
+        first.retry_lost()
     assert states(first) == ["FAIL"] * 4
-    assert [one.state for one in first.past()] == ["void"]
+    assert [one.state for one in first.trials()] == ["void"]

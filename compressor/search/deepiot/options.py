@@ -1,8 +1,29 @@
-"""The rates at which DeepIoT learns."""
+"""How DeepIoT's threshold rises, and at which rates its networks learn."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+from profiler.errors import UsageError
+
+
+@dataclass(frozen=True)
+class ThresholdSchedule:
+    """How the threshold rises; see `compressor.search.deepiot.method.DeepIoT`."""
+
+    iterations: int
+    steps: int
+    final_threshold: float
+    shrink: float
+    margin: float
+
+    def __post_init__(self) -> None:
+        for key, number in (("iterations", self.iterations), ("steps", self.steps)):
+            if number < 1:
+                raise UsageError(f"{key} must be 1 or more, not {number}.")
+        for key, share in (("final_threshold", self.final_threshold), ("shrink", self.shrink)):
+            if not 0 < share < 1:
+                raise UsageError(f"{key} must be between 0 and 1, not {share}.")
 
 
 @dataclass(frozen=True)
