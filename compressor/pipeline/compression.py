@@ -17,7 +17,7 @@ from compressor.data import (
     check_data,
     load_data,
 )
-from compressor.export import check_target, load_keras, require, tensorflow
+from compressor.export import check_target, load_keras, require, save_keras, tensorflow
 from compressor.pipeline.final import (
     POINTS,
     Finalist,
@@ -39,7 +39,6 @@ from compressor.pipeline.prepare import (
     keep_trained,
     missed,
     prepare,
-    save_model,
     shown_ms,
     tolerance,
 )
@@ -208,7 +207,7 @@ def compress(
         check_goal(prepared, goal, steer)
         with workspace.kept():
             workspace.begin()
-            evaluator = prepared.evaluator(options.search, seed, workspace.folder)
+            evaluator = Evaluator(prepared, options.search, seed, workspace.folder)
             evaluator.deadline = started + _SEARCH_SHARE * (deadline - started) if minutes else math.inf
             searched = goal.relaxed(tolerance(prepared.task, prepared.original.score))
             with sharing.searching(searcher, workspace.folder, files, request, searched) as shared:
@@ -319,7 +318,7 @@ def _search(
             raise
         workspace.add_trial(trial)
         if problem.best()[0] is trial:
-            save_model(evaluator.last, workspace.path("best_so_far.keras"))
+            save_keras(evaluator.last, workspace.path("best_so_far.keras"))
         spent = time.monotonic() - started
         share = spent / (deadline - started) if math.isfinite(deadline) else 0.0
         share = max(share, _share_done(searcher, len(problem.trials)))

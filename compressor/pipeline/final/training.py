@@ -12,13 +12,12 @@ from typing import Any
 import numpy as np
 
 from compressor.data import Rows
-from compressor.export import load_keras
+from compressor.export import load_keras, save_keras
 from compressor.pipeline.final.shortlist import Finalist, Shortlist
 from compressor.pipeline.prepare import (
     Prepared,
     Workspace,
     is_trained,
-    save_model,
     shown_ms,
     trained_network,
 )
@@ -200,7 +199,7 @@ class FinalTraining:
         self._done += 1
         if outcome.epochs:
             self._epoch_seconds = outcome.seconds / outcome.epochs
-        save_model(network, self._path(trial, seed))
+        save_keras(network, self._path(trial, seed))
         self._keep_outputs(trial, seed, network)
         if outcome.complete or outcome.epochs:
             self._workspace.finish_seed(self._key(trial, seed), outcome.__dict__)

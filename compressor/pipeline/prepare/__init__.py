@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from compressor.pipeline.prepare.evaluator import Evaluator
 from compressor.pipeline.prepare.limits import (
     Limits,
     budget_notes,
@@ -12,7 +13,7 @@ from compressor.pipeline.prepare.limits import (
     over_in_words,
     shown_ms,
 )
-from compressor.pipeline.prepare.preparation import Evaluator, Prepared, converter, prepare, save_model
+from compressor.pipeline.prepare.preparation import Prepared, converter, prepare
 from compressor.pipeline.prepare.tolerance import standard_error, tolerance
 from compressor.pipeline.prepare.trained_candidates import is_trained, keep_trained, trained_network
 from compressor.pipeline.prepare.workspace import Workspace, data_digest, file_digest, json_digest, read_json
@@ -36,7 +37,6 @@ __all__ = [
     "over_in_words",
     "prepare",
     "read_json",
-    "save_model",
     "shown_ms",
     "standard_error",
     "tolerance",

@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from compressor.export import load_keras
-from compressor.pipeline.prepare.preparation import save_model
+from compressor.export import load_keras, save_keras
 from compressor.search import Candidate, Trial
 from profiler.errors import EdgetimeError
 
@@ -31,8 +30,7 @@ def keep_trained(folder: Path, trial: Trial, network: Any, trials: Sequence[Tria
     if not math.isfinite(trial.score):
         return
     path = _path(folder, trial.candidate)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_model(network, path)
+    save_keras(network, path)
     kept = [one for one in trials if _path(folder, one.candidate).exists()]
     if len(kept) > MOST:
         beaten = [one for one in kept if any(_is_better(other, one) for other in kept)]
