@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from profiler.measurement.bundle import cut_out, import_results, write_bundle
 from profiler.measurement.combining import ProbeTime, Timing, combine, drift
-from profiler.measurement.consultation import INTERVAL_PER_ERROR, Advice, Events
 from profiler.measurement.events import (
     DELEGATED,
     OPERATOR,
@@ -18,6 +17,7 @@ from profiler.measurement.events import (
     operator_times,
     scale_to_total,
 )
+from profiler.measurement.next_probes import INTERVAL_PER_ERROR, Advice, Events
 from profiler.measurement.observing import LOOKS, batches, joined, look, observe, told_apart, worth_a_look
 from profiler.measurement.profiling import ProfileSummary, empty_probe, profile
 from profiler.measurement.store import APPLICATION_ID, IDENTITY, SCHEMA_VERSION, Profile

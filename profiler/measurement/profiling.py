@@ -11,7 +11,7 @@ from typing import Any
 
 from profiler.devices import Target
 from profiler.errors import EdgetimeError, UsageError
-from profiler.measurement.consultation import Adviser, Consultation
+from profiler.measurement.next_probes import Adviser, Consultation
 from profiler.measurement.observing import observe
 from profiler.measurement.store import Profile
 from profiler.measurement.summary import ProfileSummary

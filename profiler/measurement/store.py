@@ -320,7 +320,7 @@ class Profile:
             self._set_meta(f"advised {setting}", list(dict.fromkeys(keys)))
 
     def advised(self, setting: str) -> list[Probe]:
-        """The probes that were advised under `setting`, see `profiler.measurement.consultation`."""
+        """The probes that were advised under `setting`, see `profiler.measurement.next_probes`."""
         with _clear_sentences(self.path):
             return [Probe.from_key(key) for key in self._meta(f"advised {setting}") or ()]
 

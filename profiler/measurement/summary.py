@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from profiler.measurement.consultation import INTERVAL_PER_ERROR
+from profiler.measurement.next_probes import INTERVAL_PER_ERROR
 
 
 @dataclass(frozen=True)

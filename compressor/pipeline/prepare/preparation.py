@@ -6,7 +6,9 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
 
 from compressor.costs import (
     STEERINGS,
@@ -45,9 +47,12 @@ from compressor.training import (
 )
 from profiler.devices import Target
 from profiler.errors import UsageError
-from profiler.network import Network, peak_memory_bytes
+from profiler.network import Layer, Network, peak_memory_bytes
 from profiler.progress import ProgressCallback
 from profiler.tflite import read_network
+
+if TYPE_CHECKING:
+    from timemodel.model import NetworkPrediction, NetworkPredictor
 
 
 @dataclass(frozen=True)
@@ -80,7 +85,7 @@ class Prepared:
     importance: Importance
     times: PredictedTime
     steering: CandidateCost
-    time_model: Any
+    time_model: NetworkPredictor
     original: Trial
     quantize: str
     calibration: Any
@@ -168,19 +173,19 @@ class Prepared:
         }
 
     def _energy_mj(self, network: Network) -> float:
-        energy = getattr(self.time_model.predict(network), "energy_mj", None)
-        if energy is None:
+        energy_mj = self.time_model.predict(network).energy_mj
+        if energy_mj is None:
             raise UsageError(
                 f"The time model of {self.time_model.device} knows no energy: leave the limit on energy out, "
                 "or use a device whose profile has it."
             )
-        return float(energy)
+        return float(energy_mj)
 
 
 def prepare(
     path: str | os.PathLike[str],
     data: Data,
-    time_model: Any,
+    time_model: NetworkPredictor,
     quantize: str,
     calibration: Any,
     setting: str | None,
@@ -229,7 +234,7 @@ def prepare(
     progress(0.4, "converting")
     base = read_network(to_tflite_bytes(model), name=name) if quantize == "none" else None
     lowering, notes = _lowering(model, graph, convert, base, seed)
-    bound = _Setting(time_model, setting)
+    bound = _OneSetting(time_model, setting)
     times = PredictedTime(bound, lowering)
     full = Configuration(graph.widths)
     times.calibrate(full)
@@ -283,14 +288,14 @@ def _splits(given: Data) -> list[str]:
 
 
 def _costs(
-    time_model: Any, times: PredictedTime, steering: CandidateCost, configuration: Configuration
+    time_model: NetworkPredictor, times: PredictedTime, steering: CandidateCost, configuration: Configuration
 ) -> Costs:
     network = times.network(configuration)
     return Costs(
         float(times.exact(configuration)),
         network.file_bytes,
         _memory_bytes(network),
-        getattr(time_model.predict(network), "energy_mj", None),
+        time_model.predict(network).energy_mj,
         None if steering is times else float(steering.exact(configuration)),
     )
 
@@ -309,23 +314,22 @@ def _lowering(
         return ConvertingLowering(model, graph, convert), [note]
 
 
-class _Setting:
-    """A time model with one of its settings chosen."""
+class _OneSetting:
+    """A time model with one of its settings in the place of its first."""
 
-    def __init__(self, time_model: Any, setting: str | None) -> None:
-        self._time_model = time_model
-        self._options = {} if setting is None else {"setting": setting}
+    def __init__(self, time_model: NetworkPredictor, name: str | None) -> None:
+        self._time_model, self.name = time_model, name
         self.device = time_model.device
-        self.name = setting
 
-    def setting(self) -> Any:
-        """The setting's own model."""
-        return self._time_model.setting(self.name)
+    def setting(self, name: str | None = None) -> Any:
+        """As of `timemodel.model.NetworkPredictor`, like the others."""
+        return self._time_model.setting(name or self.name)
 
-    def predict_layers_ms(self, layers: Any) -> Any:
-        """As `timemodel.TimeModel.predict_layers_ms`."""
-        return self._time_model.predict_layers_ms(layers, **self._options)
+    def predict(self, network: Network, setting: str | None = None) -> NetworkPrediction:
+        return self._time_model.predict(network, setting=setting or self.name)
 
-    def predict(self, network: Network) -> Any:
-        """As `timemodel.TimeModel.predict`."""
-        return self._time_model.predict(network, **self._options)
+    def predict_total_ms(self, network: Network, setting: str | None = None) -> float:
+        return self._time_model.predict_total_ms(network, setting=setting or self.name)
+
+    def predict_layers_ms(self, layers: Sequence[Layer], setting: str | None = None) -> NDArray[Any]:
+        return self._time_model.predict_layers_ms(layers, setting=setting or self.name)

@@ -226,7 +226,7 @@ class _Figures:
             macs=network.macs,
             file_bytes=path.stat().st_size,
             peak_memory_bytes=int(peak_memory_bytes(network) or 0),
-            energy_mj=getattr(prediction, "energy_mj", None),
+            energy_mj=prediction.energy_mj,
         )
 
     def points(self) -> tuple[FrontPoint, ...]:

@@ -14,12 +14,8 @@ from profiler.operators import (
     fully_connected,
 )
 from profiler.probes import Probe, plan_probes
-from timemodel.fitting import (
-    advise_probes,
-    allot,
-    choose_layers,
-    time_shares,
-)
+from timemodel.fitting import advise_probes
+from timemodel.fitting.next_probes import allot, choose_layers, time_shares
 from timemodel.model import SettingModel, fit_operator
 from timemodel.staircases import suspected_steps
 
