@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from profiler.network import Layer, Network, Tensor
+from profiler.operators import operator
 from timemodel.explain.evidence import why
 from timemodel.features import geometry, kernel_of
 from timemodel.model import OperatorModel, SettingModel, width_of, with_width
