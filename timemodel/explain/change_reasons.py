@@ -98,18 +98,16 @@ def reason(
 
 def _changes(old: Layer, new: Layer) -> list[tuple[str, int, int]]:
     """The widths of a layer that differ: name, before, after."""
-    if old.op in ("conv_2d", "fully_connected", "transpose_conv") and len(old.inputs) > 1:
-        names = (
-            ("output units", "inputs")
-            if old.op == "fully_connected"
-            else ("output channels", "input channels")
-        )
+    output, read = (_channels(old.outputs), _channels(new.outputs)), (_read(old), _read(new))
+    if old.op == "fully_connected" and len(old.inputs) > 1:
+        widths = {"output units": output, "inputs": read}
+    elif old.op in ("conv_2d", "transpose_conv") and len(old.inputs) > 1:
+        widths = {"output channels": output, "input channels": read}
     else:
-        names = ("channels", "input channels")
-    widths = [(_channels(old.outputs), _channels(new.outputs)), (_read(old), _read(new))]
-    if names[0] == "channels" and widths[0] == widths[1]:
-        widths.pop()
-    return [(name, a, b) for name, (a, b) in zip(names, widths, strict=False) if a != b]
+        widths = {"channels": output}
+        if read != output:
+            widths["input channels"] = read
+    return [(name, a, b) for name, (a, b) in widths.items() if a != b]
 
 
 def _channels(tensors: Sequence[Tensor]) -> int:
