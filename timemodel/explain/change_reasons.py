@@ -9,9 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
-from profiler.network import Layer, Network, Tensor
+from profiler.network import Layer, Tensor
 from timemodel.explain.evidence import why
 from timemodel.features import geometry, kernel_of
 from timemodel.model import WITH_WIDTH, OperatorModel, SettingModel, width_of, with_width
@@ -44,14 +42,6 @@ class Reason:
     evidence: str = ""
 
 
-def cache_traffic_ms(setting: SettingModel, network: Network) -> np.ndarray:
-    """The part ``[layers]`` of each layer's predicted time in ms that is its data coming from beyond the cache."""
-    whole = setting.in_network_ms(network).predicted_ms
-    calibration = np.array([setting.terms.calibration.get(layer.dtype, 1.0) for layer in network.layers])
-    alone = setting.layer_times(network.layers).predicted_ms
-    return np.maximum(whole - alone * setting.terms.fusion_shares.factors(network) * calibration, 0.0)
-
-
 def reason(
     setting: SettingModel | None,
     old: Layer,
@@ -71,7 +61,7 @@ def reason(
     was_ms, saved_ms
         What `old` took in its network, and how much of that is gone.
     nearer_ms
-        How much of `saved_ms` is data that no longer comes from beyond the cache (`cache_traffic_ms`).
+        How much of `saved_ms` is data that no longer comes from beyond the cache (see `SettingModel.cache_traffic_ms`).
     """
     nearer = abs(nearer_ms) >= _NOTICED * abs(saved_ms) and abs(nearer_ms) > _NO_DIFFERENCE * was_ms
     data = "its data is more often found in the cache" if nearer_ms > 0 else "more of its data left the cache"
