@@ -233,10 +233,6 @@ class ReferenceLayers:
     bases: Sequence[Sizes]
     axes: Mapping[str, Sequence[Any]] = field(default_factory=dict)
 
-    def layers(self, op: str, dtype: str, **changed: Any) -> list[Layer]:
-        """One layer per base, with the sizes in `changed` in place of the base's own."""
-        return [self.build(op, dtype, {**base, **changed}) for base in self.bases]
-
 
 @dataclass(frozen=True)
 class Quantization:
@@ -330,6 +326,13 @@ class Operator:
     def width_name(self) -> str:
         """What its number of output channels is called."""
         return self.output_width.name if self.output_width else "output channels"
+
+    def reference_layers(self, dtype: str, **changed: Any) -> list[Layer]:
+        """Layers of ordinary sizes with the sizes in `changed` in place of their own; none where none are known."""
+        if self.reference is None:
+            return []
+        build, bases = self.reference.build, self.reference.bases
+        return [build(self.name, dtype, {**base, **changed}) for base in bases]
 
 
 _OPERATORS: dict[str, Operator] = {}
