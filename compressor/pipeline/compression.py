@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from compressor.costs import MeasuredCost
 from compressor.data import (
@@ -61,6 +61,9 @@ from profiler.progress import (
     sub_progress,
 )
 
+if TYPE_CHECKING:
+    from timemodel.model import NetworkPredictor
+
 _SEARCH_SHARE = 0.55
 _RESERVE_SHARE = 0.12
 _WINNER_SHARE = 0.8
@@ -70,7 +73,7 @@ _WINNER_SHARE = 0.8
 def compress(
     model: str | os.PathLike[str],
     data: Data | str | os.PathLike[str],
-    time_model: Any,
+    time_model: NetworkPredictor | str | os.PathLike[str],
     out: str | os.PathLike[str],
     *,
     budget_ms: float | None = None,
@@ -272,7 +275,7 @@ def _check(quantize: str, seeds: int, minutes: float | None) -> None:
         raise UsageError(f"--minutes must be above 0, not {minutes:g}.")
 
 
-def _loaded(time_model: Any) -> Any:
+def _loaded(time_model: NetworkPredictor | str | os.PathLike[str]) -> NetworkPredictor:
     if not isinstance(time_model, (str, os.PathLike)):
         return time_model
     from timemodel.model import TimeModel

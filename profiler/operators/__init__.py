@@ -4,7 +4,7 @@ An entry says how layers of the operator are drawn, how a `.tflite` file stores 
 describe it, what the runtime's profiler calls it, and what ordinary layers of it are. A new operator is one entry in one file:
 see `Operator` and `register_operator`.
 
-May import `profiler.axes` and `profiler.network`.
+May import `profiler.axes`, `profiler.network` and `profiler.plugins`.
 """
 
 from __future__ import annotations
@@ -21,9 +21,6 @@ from profiler.operators.recurrent import loop, lstm
 from profiler.operators.reduction import arg_max, cumsum, reduce, top_k
 from profiler.operators.registry import (
     DTYPES,
-    MAX_ELEMENTS,
-    MAX_MACS,
-    MAX_WEIGHTS,
     Draw,
     Draws,
     FileFormat,
@@ -34,7 +31,6 @@ from profiler.operators.registry import (
     Rng,
     StoredParam,
     catalogue,
-    draw_layer,
     drawn,
     drawn_operators,
     operator,
@@ -52,7 +48,7 @@ from profiler.operators.reshaping import (
     space_to_depth,
     transpose,
 )
-from profiler.operators.sizes import window_size
+from profiler.operators.sizes import MAX_ELEMENTS, MAX_MACS, MAX_WEIGHTS, draw_layer, window_size
 from profiler.operators.slicing import gather, one_hot, slice_, split, strided_slice, unpack
 
 __all__ = [

@@ -15,7 +15,6 @@ from profiler.network import Layer, Network, Tensor
 from timemodel.explain.evidence import why
 from timemodel.features import geometry, kernel_of
 from timemodel.model import WITH_WIDTH, OperatorModel, SettingModel, width_of, with_width
-from timemodel.runtime import factors
 from timemodel.staircases import step_around, step_ends, time_over_width
 
 _SAME = 0.06
@@ -48,10 +47,9 @@ class Reason:
 def cache_traffic_ms(setting: SettingModel, network: Network) -> np.ndarray:
     """The part ``[layers]`` of each layer's predicted time in ms that is its data coming from beyond the cache."""
     whole = setting.in_network_ms(network).predicted_ms
-    together = np.array([setting.terms.together.get(layer.dtype, 1.0) for layer in network.layers])
+    calibration = np.array([setting.terms.calibration.get(layer.dtype, 1.0) for layer in network.layers])
     alone = setting.layer_times(network.layers).predicted_ms
-    fused = alone * factors(network, setting.terms.remaining, setting.terms.kept)
-    return np.maximum(whole - fused * together, 0.0)
+    return np.maximum(whole - alone * setting.terms.fusion_shares.factors(network) * calibration, 0.0)
 
 
 def reason(

@@ -120,10 +120,10 @@ def _confirmed(
 
 def _number_type(setting: SettingModel, model: OperatorModel) -> Finding | None:
     """How an operator in another number type compares with float32."""
-    base, recipe = setting.operators.get((model.op, "float32")), operator(model.op).reference
-    if model.dtype == "float32" or base is None or recipe is None:
+    base, reference = setting.operators.get((model.op, "float32")), operator(model.op).reference
+    if model.dtype == "float32" or base is None or reference is None:
         return None
-    layers = recipe.layers(model.op, "float32")
+    layers = reference.layers(model.op, "float32")
     cases = [(layer, changed) for layer in layers if (changed := with_dtype(layer, model.dtype)) is not None]
     return _confirmed(
         setting, base, model, f"{model.dtype} against float32", lambda effect: f"it {takes(effect, 'in float32')}",
@@ -139,14 +139,14 @@ def _against_other(setting: SettingModel, model: OperatorModel) -> Finding | Non
         usual, per = "conv_2d", " per MAC"
     else:
         return None
-    recipe, other = operator(model.op).reference, operator(usual).reference
-    reference = setting.operators.get((usual, model.dtype))
-    if usual == model.op or recipe is None or other is None or reference is None:
+    reference, other = operator(model.op).reference, operator(usual).reference
+    cheaper = setting.operators.get((usual, model.dtype))
+    if usual == model.op or reference is None or other is None or cheaper is None:
         return None
-    cases = list(zip(other.layers(usual, model.dtype), recipe.layers(model.op, model.dtype), strict=True))
+    cases = list(zip(other.layers(usual, model.dtype), reference.layers(model.op, model.dtype), strict=True))
     works = [two.macs / one.macs if per else 1.0 for one, two in cases]
     found = _confirmed(
-        setting, reference, model, f"{model.op} against {usual}", lambda effect: f"it {costs(effect, per, usual)}",
+        setting, cheaper, model, f"{model.op} against {usual}", lambda effect: f"it {costs(effect, per, usual)}",
         cases, works,
     )  # fmt: skip
     # Less than half more than another operator, which does something else, is no advice.
@@ -160,10 +160,10 @@ def _unary_operators() -> list[str]:
 
 def _cheapest(setting: SettingModel, dtype: str) -> str:
     """The elementwise operator of one operand that takes least on reference layers; "" where none was measured."""
-    recipe = operator("relu").reference
-    assert recipe is not None
+    reference = operator("relu").reference
+    assert reference is not None
     times = {
-        op: float(setting.operators[op, dtype].predict_ms(geometry(recipe.layers(op, dtype))).sum())
+        op: float(setting.operators[op, dtype].predict_ms(geometry(reference.layers(op, dtype))).sum())
         for op in _unary_operators()
         if (op, dtype) in setting.operators and op not in ("quantize", "dequantize")
     }
@@ -172,15 +172,15 @@ def _cheapest(setting: SettingModel, dtype: str) -> str:
 
 def _beyond_cache(setting: SettingModel, model: OperatorModel) -> Finding | None:
     """Whether data that does not fit in the cache costs more per element."""
-    recipe, cache = operator(model.op).reference, model.tiles.get("cache")
-    if recipe is None or not cache or "side" not in recipe.axes or "channels" not in recipe.axes:
+    reference, cache = operator(model.op).reference, model.tiles.get("cache")
+    if reference is None or not cache or "side" not in reference.axes or "channels" not in reference.axes:
         return None
     cases = []
     for channels in (32, 64, 128):
         small, large = [], []
         for side in range(4, 161):
-            sizes = {**recipe.bases[0], "side": side, "channels": channels}
-            layer = recipe.build(model.op, model.dtype, sizes)
+            sizes = {**reference.bases[0], "side": side, "channels": channels}
+            layer = reference.build(model.op, model.dtype, sizes)
             moved = layer.input_bytes + layer.output_bytes
             if cache / 4 <= moved <= cache / 1.5:
                 small.append(layer)

@@ -131,12 +131,12 @@ def _lines(model: OperatorModel, overhead_ms: float) -> _Lines | None:
     """
     if not model.sweeps:
         return None
-    recipe = operator(model.op).reference
+    reference = operator(model.op).reference
     layers = [sweep.layer for sweep in model.sweeps]
-    if recipe is not None:
-        layers += recipe.layers(model.op, model.dtype)
+    if reference is not None:
+        layers += reference.layers(model.op, model.dtype)
         if model.op == "conv_2d":
-            layers += recipe.layers(model.op, model.dtype, kernel=1)
+            layers += reference.layers(model.op, model.dtype, kernel=1)
     kept, rows, errors = [], [], []
     error = pair_error(model)
     for layer in layers:

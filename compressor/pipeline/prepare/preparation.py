@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from compressor.costs import (
     STEERINGS,
@@ -51,9 +51,12 @@ from compressor.training import (
 from profiler import files
 from profiler.devices import Target
 from profiler.errors import UsageError
-from profiler.network import Network, peak_memory_bytes
+from profiler.network import Layer, Network, peak_memory_bytes
 from profiler.progress import ProgressCallback
 from profiler.tflite import read_network
+
+if TYPE_CHECKING:
+    from timemodel.model import NetworkPrediction, NetworkPredictor
 
 
 @dataclass(frozen=True)
@@ -90,7 +93,7 @@ class Prepared:
     importance: Importance
     times: PredictedTime
     steering: CandidateCost
-    time_model: Any
+    time_model: NetworkPredictor
     original: Trial
     float_network: Network
     quantize: str
@@ -155,7 +158,7 @@ class Prepared:
             float(self.times.exact(configuration)),
             network.file_bytes,
             _memory_bytes(network),
-            getattr(prediction, "energy_mj", None),
+            prediction.energy_mj,
             steered,
         )
 
@@ -188,13 +191,13 @@ class Prepared:
         }
 
     def _energy_mj(self, network: Network) -> float:
-        energy = getattr(self.time_model.predict(network), "energy_mj", None)
-        if energy is None:
+        energy_mj = self.time_model.predict(network).energy_mj
+        if energy_mj is None:
             raise UsageError(
                 f"The time model of {self.time_model.device} knows no energy: leave the limit on energy out, "
                 "or use a device whose profile has it."
             )
-        return float(energy)
+        return float(energy_mj)
 
     def evaluator(self, schedule: Schedule, seed: int, folder: Path | None = None) -> Evaluator:
         """What judges candidates by a short fine-tuning; `folder` is where their networks are."""
@@ -263,7 +266,7 @@ class Evaluator:
 def prepare(
     path: str | os.PathLike[str],
     data: Data,
-    time_model: Any,
+    time_model: NetworkPredictor,
     quantize: str,
     calibration: Any,
     setting: str | None,
@@ -312,7 +315,7 @@ def prepare(
     progress(0.4, "converting")
     float_network = read_network(to_tflite_bytes(model), name=name)
     lowering, notes = _lowering(model, graph, convert, float_network if quantize == "none" else None, seed)
-    bound = _Setting(time_model, setting)
+    bound = _OneSetting(time_model, setting)
     times = PredictedTime(bound, lowering)
     full = Configuration(graph.widths)
     times.calibrate(full)
@@ -326,7 +329,7 @@ def prepare(
         steering = _steering(steer, times, full)
     whole = times.network(full)
     steered = None if steering is times else float(steering.exact(full))
-    energy_mj = getattr(bound.predict(whole), "energy_mj", None)
+    energy_mj = bound.predict(whole).energy_mj
     costs = Costs(times.exact(full), whole.file_bytes, _memory_bytes(whole), energy_mj, steered)
     original = Trial(full, costs, score, loss)
     notes += [*_splits(given), *load_rules()]
@@ -392,23 +395,22 @@ def _lowering(
         return ConvertingLowering(model, graph, convert), [note]
 
 
-class _Setting:
-    """A time model with one of its settings chosen."""
+class _OneSetting:
+    """A time model with one of its settings in the place of its first."""
 
-    def __init__(self, time_model: Any, setting: str | None) -> None:
-        self._time_model = time_model
-        self._options = {} if setting is None else {"setting": setting}
+    def __init__(self, time_model: NetworkPredictor, name: str | None) -> None:
+        self._time_model, self.name = time_model, name
         self.device = time_model.device
-        self.name = setting
 
-    def setting(self) -> Any:
-        """The setting's own model."""
-        return self._time_model.setting(self.name)
+    def setting(self, name: str | None = None) -> Any:
+        """As of `timemodel.model.NetworkPredictor`, like the others."""
+        return self._time_model.setting(name or self.name)
 
-    def predict_layers_ms(self, layers: Any) -> Any:
-        """As `timemodel.TimeModel.predict_layers_ms`."""
-        return self._time_model.predict_layers_ms(layers, **self._options)
+    def predict(self, network: Network, setting: str | None = None) -> NetworkPrediction:
+        return self._time_model.predict(network, setting=setting or self.name)
 
-    def predict(self, network: Network) -> Any:
-        """As `timemodel.TimeModel.predict`."""
-        return self._time_model.predict(network, **self._options)
+    def predict_total_ms(self, network: Network, setting: str | None = None) -> float:
+        return self._time_model.predict_total_ms(network, setting=setting or self.name)
+
+    def predict_layers_ms(self, layers: Sequence[Layer], setting: str | None = None) -> NDArray[Any]:
+        return self._time_model.predict_layers_ms(layers, setting=setting or self.name)

@@ -11,7 +11,7 @@ import numpy as np
 
 from profiler.network import Layer, Network
 from timemodel.explain import Reason, cache_traffic_ms, reason
-from timemodel.model import SettingModel
+from timemodel.model import NetworkPredictor, SettingModel
 
 REMAINDER = "the call and memory traffic"
 """What belongs to no layer."""
@@ -83,19 +83,18 @@ class Timed:
     measured_ms: Mapping[int, float]
 
 
-def timed(time_model: Any, network: Network, measured_ms: Mapping[int, float] | None = None) -> Timed:
+def timed(
+    time_model: NetworkPredictor, network: Network, measured_ms: Mapping[int, float] | None = None
+) -> Timed:
     """Predict a network layer by layer.
 
     Parameters
     ----------
     time_model
-        A `timemodel.TimeModel`, or whatever has its ``predict`` and ``predict_layers_ms``.
+        Of the device.
     """
     prediction = time_model.predict(network)
-    layers = getattr(prediction, "layers", None)
-    times = (
-        [layer.predicted_ms for layer in layers] if layers else time_model.predict_layers_ms(network.layers)
-    )
+    times = [layer.predicted_ms for layer in prediction.layers]
     setting = _trees(time_model)
     traffic = np.zeros(len(network.layers)) if setting is None else cache_traffic_ms(setting, network)
     return Timed(

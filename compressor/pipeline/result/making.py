@@ -236,7 +236,7 @@ def _facts(
         macs=network.macs,
         file_bytes=path.stat().st_size,
         peak_memory_bytes=int(peak_memory_bytes(network) or 0),
-        energy_mj=getattr(prediction, "energy_mj", None),
+        energy_mj=prediction.energy_mj,
     )
 
 

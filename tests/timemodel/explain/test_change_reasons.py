@@ -12,7 +12,7 @@ from profiler.operators import (
     unary,
 )
 from timemodel.explain import cache_traffic_ms, reason
-from timemodel.runtime import Traffic
+from timemodel.runtime import CacheTraffic
 from timemodel.staircases import step_ends, time_over_width
 
 
@@ -87,5 +87,5 @@ def test_traffic_is_what_data_from_beyond_the_cache_adds(setting):
     layers = tuple(conv_2d(8, 8, 256, 256) for _ in range(3))
     network = Network("bag", layers)
     np.testing.assert_allclose(cache_traffic_ms(setting, network), 0.0, atol=1e-12)
-    assert isinstance(setting.terms.traffic, Traffic)
+    assert isinstance(setting.terms.cache_traffic, CacheTraffic)
     assert replace(network, name="x").layers == layers
