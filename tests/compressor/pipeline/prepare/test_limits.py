@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from compressor.costs import CandidateCost, Configuration, Costs, narrowest
-from compressor.pipeline.prepare import (
+from compressor.pipeline.prepare.limits import (
     Limits,
     budget_notes,
     check_goal,
