@@ -19,6 +19,7 @@ from compressor.search.deepiot.steering import ByGroup, Positions, Steering
 from compressor.search.levels import first_holding
 from compressor.search.trial import Trial
 from profiler.records import read_arrays, write_arrays
+from profiler.tradeoff import halfway
 
 if TYPE_CHECKING:
     from compressor.search.deepiot.training import Training
@@ -287,9 +288,9 @@ class Trajectory:
         high = state.good or problem.cost.exact(problem.full)
         low = min(state.missed, high)
         for _ in range(_REFINEMENTS):
-            if high / low <= _CLOSE:
+            middle = halfway(low, high, _CLOSE)
+            if middle is None:
                 break
-            middle = math.sqrt(low * high)
             level = self._level_within(middle)
             cost = self._cost(level)
             if cost <= low:  # a step of the staircase: nothing lies between
