@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from profiler.network import Layer, Tensor
 from timemodel.explain.evidence import why
 from timemodel.features import geometry, kernel_of
-from timemodel.model import WITH_WIDTH, OperatorModel, SettingModel, width_of, with_width
+from timemodel.model import OperatorModel, SettingModel, width_of, with_width
 from timemodel.staircases import step_around, step_ends, time_over_width
 
 _SAME = 0.06
@@ -74,7 +74,7 @@ def reason(
     if setting is None or not isinstance(model, OperatorModel):
         return Reason(text)
     call_ms = setting.terms.overhead_ms
-    if old.op in WITH_WIDTH and kernel_of(old) == old.op and len(old.inputs) > 1:
+    if operator(old.op).output_width and kernel_of(old) == old.op and len(old.inputs) > 1:
         text = _of_widths(model, old, new, changes, call_ms)
     if nearer:
         text += f"; {data}"

@@ -23,7 +23,6 @@ _USUAL = 64
 """An example is taken from widths up to this, if there is one."""
 
 _AGREEING = 0.75
-_NOUNS = {"depthwise_conv_2d": "channels", "fully_connected": "output units"}
 
 
 @dataclass(frozen=True)
@@ -106,7 +105,7 @@ def width_findings(setting: SettingModel, model: OperatorModel) -> list[Finding]
         )  # fmt: skip
 
     found = []
-    noun = _NOUNS.get(model.op, "output channels")
+    noun = operator(model.op).width_name
     ends = {width for width in range(1, WIDEST + 1) if lines.steps_up(width)}
     period = main_period(ends, WIDEST)
     if period:
