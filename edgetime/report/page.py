@@ -15,7 +15,7 @@ from edgetime import units
 _MARKS = ("{{title}}", "{{body}}", "{{figures}}", "{{plotly}}")
 
 
-class TreeNode(Protocol):
+class DrawnNode(Protocol):
     """What `Page.tree` draws; see `timemodel.explain.tree_in_words.Branch`."""
 
     @property
@@ -44,7 +44,7 @@ class TreeNode(Protocol):
         ...
 
     @property
-    def children(self) -> Sequence[TreeNode]:
+    def children(self) -> Sequence[DrawnNode]:
         """Two, or none in a leaf."""
         ...
 
@@ -140,7 +140,7 @@ class Page:
         )
         self._parts.append(f'<ul class="points">{cells}</ul>')
 
-    def tree(self, root: TreeNode) -> None:
+    def tree(self, root: DrawnNode) -> None:
         """Draw a tree, the root on top, children further in."""
         self._parts.append(f'<div class="scroll"><ul class="tree">{_branch(root)}</ul></div>')
 
@@ -180,7 +180,7 @@ def _height(figure: Mapping[str, Any]) -> str:
     return f' style="height: {int(figure["height"])}px"' if "height" in figure else ""
 
 
-def _branch(node: TreeNode) -> str:
+def _branch(node: DrawnNode) -> str:
     condition = f'<span class="condition">{html.escape(node.condition)}</span> ' if node.condition else ""
     count = f'<span class="soft">{node.layers:,} layers</span>'
     if not node.children:

@@ -50,6 +50,10 @@ class TimeModel:
             raise UsageError(f"No setting {name!r} in this time model: it knows {'; '.join(self.settings)}.")
         return self.settings[name]
 
+    def only(self, setting: str) -> TimeModel:
+        """The same without its other settings."""
+        return TimeModel(self.device, {setting: self.setting(setting)})
+
     @property
     def threads(self) -> int:
         """Threads of the first setting."""
