@@ -138,15 +138,7 @@ def allot(shares: Mapping[Kind, float], errors: Mapping[Kind, float], count: int
 def choose_layers(
     model: OperatorModel, rows: Sequence[tuple[Layer, float]], known: set[Layer], count: int, rng: Rng
 ) -> list[Layer]:
-    """Up to `count` new layers of one operator, where its `model` is least sure.
-
-    Parameters
-    ----------
-    rows
-        Layers and times that the model learned from, in this order.
-    known
-        Layers that need not be measured again.
-    """
+    """Up to `count` layers beyond the `known` ones, where the model, which learned from `rows` in this order, is least sure."""
     drawn = _draw(model, _OFFERED * count, rng)
     if not drawn:
         return []

@@ -184,14 +184,9 @@ def learn_cache_traffic(
 
 
 def calibrated(model: SettingModel, networks: Sequence[Measured]) -> SettingModel:
-    """`model` with calibration and interval fitted to whole networks that no tree has learned from.
+    """`model`, which has no calibration yet, with calibration and interval by networks that no tree has learned from.
 
-    Parameters
-    ----------
-    model
-        With terms that hold no calibration yet.
-    networks
-        Probes and their times; a number type with fewer than `MIN_PROBES` of them is left as it is.
+    A number type with fewer than `MIN_PROBES` of them gets none.
     """
     by_dtype: dict[str, list[float]] = {}
     for probe, time in networks:

@@ -55,11 +55,6 @@ class TimeModel:
         return TimeModel(self.device, {setting: self.setting(setting)})
 
     @property
-    def threads(self) -> int:
-        """Threads of the first setting."""
-        return self.setting().threads
-
-    @property
     def errors(self) -> list[OperatorError]:
         """Cross-validated error per operator and dtype, the first setting's."""
         return [model.error for (op, _), model in sorted(self.setting().operators.items()) if op != FALLBACK]

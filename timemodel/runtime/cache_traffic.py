@@ -81,21 +81,8 @@ class CacheTraffic:
         time_ms: np.ndarray,
         overhead_ms: float,
     ) -> CacheTraffic:
-        """Learn from whole networks.
+        """Learn from whole networks (at least one), what their layers take alone, and what a call costs.
 
-        Parameters
-        ----------
-        networks
-            Chains, fans and networks, at least one.
-        layers_ms : sequence of ndarray
-            What their layers take alone.
-        time_ms : ndarray [n]
-            What the networks take.
-        overhead_ms
-            A call of a network that does next to nothing.
-
-        Notes
-        -----
         Non-negative least squares of the relative error, reweighted so that a network whose layers are predicted badly (or
         that was disturbed) does not set the prices, with a small pull to 0: a price needs evidence. The rate of forgetting
         is the one of least error.

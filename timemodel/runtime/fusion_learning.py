@@ -48,18 +48,10 @@ def learn_rules(
     alone_ms: Callable[[Sequence[Layer]], np.ndarray],
     events: Events | None = None,
 ) -> list[GraphRule]:
-    """Rules from the probes of one setting.
+    """Rules from the probes of one setting and their times in ms, of which each holds a call's overhead.
 
-    Parameters
-    ----------
-    measured
-        Probes with their times in ms; pairs and layers are used.
-    overhead_ms
-        What a call costs, part of every time.
-    alone_ms
-        Predicted times in ms of layers without the call's cost, for operators of pairs that were not measured alone.
-    events
-        What the runtime made of some of the probes; None where it has no profiler.
+    `alone_ms` predicts operators of pairs that were not measured alone, without the overhead; `events` say what the runtime
+    made of some of the probes.
     """
     events = events or {}
     return [
@@ -166,18 +158,9 @@ def remaining_share(
 ) -> float:
     """Share of the absorbed operator's time that remains when it stands beside the other one.
 
-    Parameters
-    ----------
-    pair_ms, absorbed_ms, other_ms : ndarray [n]
-        Times of the pair and of its two operators alone, by size.
-    fused
-        What the runtime's profiler says: the two ran as one, or did not. None: there is none.
-
-    Returns
-    -------
-    float
-        0 where the pair runs as one, 1 where it does not or where the times are too noisy to say that it does;
-        values in between are kept, as partly saved work.
+    Times ``[n]`` are those of the pair and of its two operators alone, by size; `fused` is what the runtime's profiler says,
+    if there is one. The share is 0 where the pair runs as one, 1 where it does not or where the times are too noisy to say
+    so; values in between are partly saved work.
     """
     if fused is False:
         return 1.0

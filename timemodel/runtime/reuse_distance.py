@@ -151,13 +151,7 @@ def find_accesses(network: Network) -> Accesses | None:
 
 
 def elapsed_ms(accesses: Accesses, layers_ms: np.ndarray) -> np.ndarray:
-    """Time ``[accesses]`` from the end of the layer that touched the bytes last to the beginning of this one.
-
-    Parameters
-    ----------
-    layers_ms : ndarray [layers]
-        What each layer takes.
-    """
+    """Time ``[accesses]`` from the end of the layer that touched the bytes last to the beginning of this one."""
     count = len(layers_ms)
     clock = np.concatenate([[0.0], np.cumsum(layers_ms)])
     before = clock[accesses.layer]

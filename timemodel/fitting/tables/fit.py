@@ -114,17 +114,7 @@ def table_model(
 def fit_table_operator(
     op: str, dtype: str, layers: Sequence[Layer], times_ms: np.ndarray, seed: int = 0
 ) -> OperatorModel:
-    """Learn the times of `op` from rows of a table, with the features that predict rows held back better.
-
-    Parameters
-    ----------
-    layers
-        At least `MIN_PROBES`, each once.
-    times_ms : ndarray [len(layers)]
-        Above 0.
-    seed
-        Draws the folds.
-    """
+    """Learn the times of `op` from `MIN_PROBES` layers or more, each once, with the features that predict rows held back better."""
     array = geometry(layers)
     candidates = [family_of(op)]
     parallel = parallel_family(op)

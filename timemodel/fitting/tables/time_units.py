@@ -47,15 +47,7 @@ class Suspicion:
 
 
 def suspect(layers: Sequence[Layer], times_ms: np.ndarray) -> Suspicion | None:
-    """What is implausible about `times_ms` of `layers` if they are milliseconds; None where nothing is.
-
-    Parameters
-    ----------
-    layers
-        One per row.
-    times_ms : ndarray [n]
-        Above 0.
-    """
+    """What is implausible about `times_ms` of `layers` if they are milliseconds; None where nothing is."""
     macs = np.array([layer.macs for layer in layers], dtype=np.float64)
     moved = np.array(
         [layer.input_bytes + layer.output_bytes + layer.weight_bytes for layer in layers], dtype=np.float64

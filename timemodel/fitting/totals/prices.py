@@ -122,13 +122,7 @@ def _alike(a: np.ndarray, b: np.ndarray, lengths: Sequence[float], linear: float
 
 
 def common_profile(times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Log time of each network on a typical device ``[networks]``, and each device's offset from it ``[devices]``.
-
-    Parameters
-    ----------
-    times : ndarray [networks, devices]
-        Positive; NaN where a device did not run a network.
-    """
+    """Log time of each network on a middling device ``[networks]``, and each device's offset from it ``[devices]``."""
     logs = np.log(times)
     offset = np.nanmedian(logs, axis=0)
     for _ in range(6):
@@ -167,15 +161,7 @@ class Prices:
 
 
 def fit_prices(networks: Sequence[Sequence[Layer]], times_ms: np.ndarray) -> Prices:
-    """Learn prices from networks' times.
-
-    Parameters
-    ----------
-    networks
-        The layers of each.
-    times_ms : ndarray [networks, devices]
-        NaN where a device did not run a network.
-    """
+    """Learn prices from the layers of networks and their times ``[networks, devices]``, NaN where one was not run."""
     profile, offset = common_profile(times_ms)
     mixture = Mixture(networks)
     inverse = np.exp(-profile)
