@@ -41,7 +41,7 @@ bench: install
 	$(BIN)/python -m benchmarks.$(NAME) $(ARGS)
 
 docs: install
-	$(BIN)/python -m docs.generate
+	$(BIN)/python -m docs.generate && $(BIN)/python -m docs.rooms
 
 # Take the newest versions that agree, in an environment of its own, and pin them.
 lock:

@@ -180,3 +180,9 @@ def test_tests_mirror_rooms():
         if folder.parts and folder.parts[0] in PACKAGES and not (ROOT / folder).is_dir()
     ]
     assert not unknown
+
+
+def test_the_picture_of_the_rooms_is_up_to_date():
+    from docs.rooms import PICTURE, picture
+
+    assert PICTURE.read_text("utf-8") == picture(), "run 'make docs'"

@@ -70,14 +70,15 @@ def compare(before: Any, after: Any) -> Comparison:
     )
 
 
-def score_of(data: Data, outputs: Rows, x: Rows, y: Rows) -> float | None:
-    """What outputs score by the data's own metric, else as accuracy; None where they cannot be judged.
+def score_of(data: Data, network: Any, outputs: Rows, x: Rows, y: Rows) -> float | None:
+    """What a network scores by the data's own metric, else as accuracy; None where it cannot be judged.
 
-    Outputs and labels are by name where there are several: then it is the mean over those that can be judged.
+    Its outputs and labels are by name where there are several: then it is the mean over those that can be judged.
     """
     metric = data.metric
     if callable(metric):
-        return float(metric(Answered(outputs), (x, y)))
+        judged = Answered(outputs) if isinstance(outputs, Mapping) else network
+        return float(metric(judged, (x, y)))
     scores = []
     for name, labels in (y if isinstance(y, Mapping) else {"": y}).items():
         found = outputs[name] if name else outputs

@@ -212,7 +212,10 @@ def compare_networks(model: Any, runner: TfliteRunner, rows: CheckRows) -> Compa
     if rows.labels is None or rows.data is None:
         return comparison
     with quiet():
-        scores = [score_of(rows.data, by_name(model, found), x, rows.labels) for found in (before, after)]
+        scores = [
+            score_of(rows.data, network, by_name(model, found), x, rows.labels)
+            for network, found in ((model, before), (runner, after))
+        ]
     return replace(comparison, accuracy_before=scores[0], accuracy_after=scores[1])
 
 

@@ -8,17 +8,17 @@ compared. The ranking knows nothing of the device: that is the point of it as a 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
 from compressor.costs import Configuration, narrowest
 from compressor.graph import build_graph, cut
-from compressor.search.base import SearchMethod, SearchProblem
+from compressor.search.base import SearchMethod, SearchProblem, check_least
 from compressor.search.levels import search_levels
 from compressor.search.trial import Candidate
 from compressor.training import Importance
-from profiler.errors import UsageError
 
 Ranking = list[tuple[str, int]]
 """Group and position of channels in the original, the least important first."""
@@ -40,6 +40,7 @@ def ranking(importance: Importance) -> Ranking:
     return [(name, position) for _, _, _, name, position in sorted(rows)]
 
 
+@dataclass(eq=False)
 class GroupImportance(SearchMethod):
     """Removes channels in the order of their importance over the whole network, until the cost is met.
 
@@ -53,10 +54,10 @@ class GroupImportance(SearchMethod):
     name: ClassVar[str] = "importance"
     on_edges: ClassVar[bool] = False
 
-    def __init__(self, rounds: int = 1) -> None:
-        if rounds < 1:
-            raise UsageError(f"rounds must be 1 or more, not {rounds}.")
-        self.rounds = rounds
+    rounds: int = 1
+
+    def __post_init__(self) -> None:
+        check_least("rounds", self.rounds)
 
     def search(self, problem: SearchProblem) -> None:
         """See `SearchMethod.search`."""

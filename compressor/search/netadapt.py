@@ -25,7 +25,7 @@ import numpy as np
 from compressor.costs import Configuration, kept_values, scaled
 from compressor.export import load_keras, save_keras
 from compressor.graph import build_graph, cut
-from compressor.search.base import SearchMethod, SearchOverError, SearchProblem
+from compressor.search.base import SearchMethod, SearchOverError, SearchProblem, check_least
 from compressor.search.trial import Candidate, Trial
 from compressor.training import Importance, Schedule, TrainingError, strongest
 from profiler.errors import UsageError
@@ -55,6 +55,7 @@ class NetAdaptStep:
     network: str | None
 
 
+@dataclass(eq=False)
 class NetAdapt(SearchMethod):
     """Goes down in cost step by step, always by the group that costs the least score.
 
@@ -80,35 +81,24 @@ class NetAdapt(SearchMethod):
     name: ClassVar[str] = "netadapt"
     trains: ClassVar[bool] = True
 
-    def __init__(
-        self,
-        share: float = 0.05,
-        decay: float = 0.98,
-        candidates: int = 4,
-        rows: int = 1000,
-        epochs: int = 1,
-        learning_rate: float = 1e-3,
-        close: float = 1.12,
-        patience: int = 2,
-        options: int = 64,
-    ) -> None:
-        for key, value in (("share", share), ("decay", decay)):
+    share: float = 0.05
+    decay: float = 0.98
+    candidates: int = 4
+    rows: int = 1000
+    epochs: int = 1
+    learning_rate: float = 1e-3
+    close: float = 1.12
+    patience: int = 2
+    options: int = 64
+
+    def __post_init__(self) -> None:
+        for key, value in (("share", self.share), ("decay", self.decay)):
             if not 0 < value <= 1:
                 raise UsageError(f"{key} must be above 0 and at most 1, not {value}.")
-        for key, count in (("candidates", candidates), ("patience", patience), ("options", options)):
-            if count < 1:
-                raise UsageError(f"{key} must be 1 or more, not {count}.")
-        if not close > 1:
-            raise UsageError(f"close must be above 1, not {close}.")
-        self.share = share
-        self.decay = decay
-        self.candidates = candidates
-        self.rows = rows
-        self.epochs = epochs
-        self.learning_rate = learning_rate
-        self.close = close
-        self.patience = patience
-        self.options = options
+        for key in ("candidates", "patience", "options"):
+            check_least(key, getattr(self, key))
+        if not self.close > 1:
+            raise UsageError(f"close must be above 1, not {self.close}.")
         self._schedule()  # says what is wrong with it
 
     def _schedule(self) -> Schedule:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from dataclasses import dataclass
 from typing import ClassVar
 
 from compressor.costs import scaled
-from compressor.search.base import SearchMethod, SearchProblem
-from profiler.errors import UsageError
+from compressor.search.base import SearchMethod, SearchProblem, check_least
 
 
+@dataclass(eq=False)
 class UniformWidth(SearchMethod):
     """Cuts all groups by one multiplier.
 
@@ -30,10 +31,10 @@ class UniformWidth(SearchMethod):
     name: ClassVar[str] = "uniform"
     on_edges: ClassVar[bool] = False
 
-    def __init__(self, grid: int = 64) -> None:
-        if grid < 2:
-            raise UsageError(f"grid must be 2 or more, not {grid}.")
-        self.grid = grid
+    grid: int = 64
+
+    def __post_init__(self) -> None:
+        check_least("grid", self.grid, 2)
 
     def search(self, problem: SearchProblem) -> None:
         """See `SearchMethod.search`."""

@@ -42,15 +42,15 @@ class Dependence:
 
 def dependences(model: OperatorModel) -> list[Dependence]:
     """One line per size of the reference layers; values of which no layer lies within the measured sizes are left out."""
-    recipe = operator(model.op).reference
-    if recipe is None:
+    reference = operator(model.op).reference
+    if reference is None:
         return []
     found = []
-    for axis, values in recipe.axes.items():
-        usual = _usual(axis, values, recipe.bases)
+    for axis, values in reference.axes.items():
+        usual = _usual(axis, values, reference.bases)
         rows = []
-        for base in recipe.bases:
-            layers = [recipe.build(model.op, model.dtype, {**base, axis: v}) for v in (usual, *values)]
+        for base in reference.bases:
+            layers = [reference.build(model.op, model.dtype, {**base, axis: v}) for v in (usual, *values)]
             array = geometry(layers)
             times = model.predict_ms(array)
             times[model.stretch(array) > 1.0] = np.nan

@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from compressor.export import load_keras
-from compressor.pipeline.prepare.preparation import save_model
+from compressor.export import load_keras, save_keras
 from compressor.search import Candidate, Trial
 from profiler.errors import EdgetimeError
 
@@ -31,12 +30,16 @@ def keep_trained(folder: Path, trial: Trial, network: Any, trials: Sequence[Tria
     if not math.isfinite(trial.score):
         return
     path = _path(folder, trial.candidate)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_model(network, path)
+    save_keras(network, path)
     kept = [one for one in trials if _path(folder, one.candidate).exists()]
     if len(kept) > MOST:
         beaten = [one for one in kept if any(_is_better(other, one) for other in kept)]
         _path(folder, min(beaten or kept, key=lambda one: one.score).candidate).unlink(missing_ok=True)
+
+
+def is_trained(folder: Path, candidate: Candidate) -> bool:
+    """Whether the network of a candidate after its short fine-tuning is there."""
+    return _path(folder, candidate).exists()
 
 
 def trained_network(folder: Path, candidate: Candidate) -> Any:

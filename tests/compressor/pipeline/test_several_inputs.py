@@ -90,7 +90,8 @@ def test_it_is_compressed_and_what_is_reported_is_what_the_file_does(task, tmp_p
 
 def test_the_command_line_exports_it_in_int8_with_its_data_as_calibration(task, tmp_path):
     out = tmp_path / "two.tflite"
-    command = [sys.executable, "-m", "edgetime", "export", task.file, "-o", out, "--quantize", "int8"]
+    code = "from edgetime.cli import main; main()"
+    command = [sys.executable, "-c", code, "export", task.file, "-o", out, "--quantize", "int8"]
     done = subprocess.run(
         [*command, "--calibration", task.data, "--json"], capture_output=True, text=True, check=False
     )

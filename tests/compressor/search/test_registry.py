@@ -4,17 +4,11 @@ import math
 import pytest
 
 from compressor.costs import Configuration, Costs, NetworkCost, steering_cost
-from compressor.search import METHODS, Goal, Trial, get_method
+from compressor.search import METHODS, Goal, Trial, get_method, register_method, registry
 from compressor.search.optuna import OptunaSearch
 from compressor.search.uniform import UniformWidth
-from compressor.testing.methods import (
-    TILE,
-    WIDTHS,
-    CoarseTimes,
-    StaircaseTimes,
-    check_method,
-    make_problem,
-)
+from compressor.testing.methods import check_method
+from compressor.testing.workbench import TILE, WIDTHS, CoarseTimes, StaircaseTimes, make_problem
 from profiler.errors import UsageError
 
 FEW = {"optuna": {"trials": 6, "proxy_trials": 10}}
@@ -35,6 +29,42 @@ def test_unknown_methods_and_options_are_named():
         OptunaSearch(trials=0)
     with pytest.raises(UsageError, match="grid"):
         UniformWidth(grid=1)
+
+
+@pytest.fixture
+def registered(monkeypatch):
+    """No methods but those of edgetime, and no installed package that brings one."""
+    found = {}
+    monkeypatch.setattr(registry, "_registered", found)
+    monkeypatch.setattr(registry, "_load_plugins", lambda: None)
+    return found
+
+
+class Mine(UniformWidth):
+    name = "mine"
+
+
+@pytest.mark.usefixtures("registered")
+def test_a_registered_method_is_found_by_its_name():
+    register_method("mine", Mine)
+    register_method("mine", Mine)  # once more is no harm
+    assert isinstance(get_method("mine", grid=8), Mine)
+    with pytest.raises(UsageError, match=r"no method 'yours': choose one of .*knapsack, mine, netadapt"):
+        get_method("yours")
+
+
+@pytest.mark.usefixtures("registered")
+def test_a_taken_name_and_what_makes_no_method_are_refused():
+    register_method("mine", Mine)
+    with pytest.raises(UsageError, match="'uniform' is taken by another search method"):
+        register_method("uniform", Mine)
+    with pytest.raises(UsageError, match="'mine' is taken by another search method"):
+        register_method("mine", UniformWidth)
+    with pytest.raises(UsageError, match="7 makes no search method"):
+        register_method("odd", 7)
+    register_method("dict", dict)
+    with pytest.raises(UsageError, match=r"'dict' makes {}, which is no compressor.search.SearchMethod"):
+        get_method("dict")
 
 
 def test_a_goal_needs_something_to_hold_it():

@@ -145,6 +145,54 @@ def test_every_method_is_named_in_the_help():
     assert f"How widths are chosen: {', '.join(sorted(METHODS))}." in text
 
 
+MINE = """
+from compressor.costs import scaled
+from compressor.search import SearchMethod
+
+
+class MyMethod(SearchMethod):
+    name = "mine"
+
+    def search(self, problem):
+        problem.try_configuration(scaled(problem.full, 0.5))
+"""
+
+
+def install(folder: Path, distribution: str, method: str, module: str) -> None:
+    """What an installer leaves of a package that brings a search method."""
+    metadata = folder / f"{distribution}-1.2.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.2\n")
+    (metadata / "entry_points.txt").write_text(
+        f"[edgetime.methods]\n{method} = {distribution}_methods:MyMethod\n"
+    )
+    (folder / f"{distribution}_methods.py").write_text(module)
+
+
+def test_a_method_of_another_package_is_used_and_packages_that_fail_are_named(
+    task: Path, time_model_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    from compressor.search import registry
+
+    packages = tmp_path / "packages"
+    packages.mkdir()
+    install(packages, "sound", "mine", MINE)
+    install(packages, "broken", "other", "import no_such_module_at_all")
+    install(packages, "thief", "uniform", MINE)
+    monkeypatch.syspath_prepend(str(packages))
+    monkeypatch.setattr(registry, "_registered", {})
+    registry._load_plugins.cache_clear()
+    asked = arguments(task, time_model_file, tmp_path / "out", "--max-accuracy-drop", 50, "--method", "mine")
+    shown = CliRunner().invoke(app, asked)
+    registry._load_plugins.cache_clear()
+    assert shown.exit_code == 0, shown.stderr
+    assert json.loads((tmp_path / "out" / "result.json").read_text())["method"] == "mine"
+    told = " ".join(shown.stderr.split())
+    assert "'other' of broken 1.2 (edgetime.methods) is left out: ModuleNotFoundError" in told
+    assert "'uniform' of thief 1.2 (edgetime.methods) is left out" in told
+    assert "sound" not in told
+
+
 def test_tables_fit_eighty_columns(task: Path, time_model_file: Path, tmp_path: Path):
     asked = arguments(task, time_model_file, tmp_path / "o", "--max-accuracy-drop", 20, "--points", 3)
     shown = CliRunner().invoke(app, asked, env={"COLUMNS": "80"})
@@ -160,18 +208,24 @@ def test_tables_fit_eighty_columns(task: Path, time_model_file: Path, tmp_path: 
     assert all((tmp_path / "o" / point["tflite"]).is_file() for point in value["points"])
 
 
+def finished(seeds: Path) -> list[str]:
+    """Names of the networks that were trained in full; a last line may be cut off."""
+    lines = seeds.read_text().splitlines(keepends=True)
+    return [json.loads(line)["seed"] for line in lines if line.endswith("\n")]
+
+
 def test_killed_while_points_are_trained_it_goes_on(task: Path, time_model_file: Path, tmp_path: Path):
     out = tmp_path / "out"
     asked = arguments(task, time_model_file, out, "--max-accuracy-drop", 20, "--points", 3, "--no-measure")
     command = [sys.executable, "-c", "from edgetime.cli import main; main()", *asked]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    seeds, limit = out / "seeds.json", time.monotonic() + 300
+    seeds, limit = out / "seeds.jsonl", time.monotonic() + 300
     while time.monotonic() < limit and process.poll() is None and not seeds.exists():
         time.sleep(0.05)
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not (out / "result.json").exists()
-    done = list(json.loads(seeds.read_text()))
+    done = finished(seeds)
     written = {name: (out / "seeds" / f"{name}.keras").stat().st_mtime_ns for name in done}
     trials = (out / "trials.jsonl").read_text()
     resumed = CliRunner().invoke(app, [*asked, "--resume"])
@@ -179,7 +233,7 @@ def test_killed_while_points_are_trained_it_goes_on(task: Path, time_model_file:
     # What was trained was not trained again, neither in the search nor in full.
     assert (out / "trials.jsonl").read_text() == trials
     assert {name: (out / "seeds" / f"{name}.keras").stat().st_mtime_ns for name in done} == written
-    assert len(json.loads(seeds.read_text())) > len(done)
+    assert len(finished(seeds)) > len(done)
 
 
 def test_a_stopped_run_says_how_to_go_on(task: Path, time_model_file: Path, tmp_path: Path, monkeypatch):

@@ -17,12 +17,7 @@ from compressor.pipeline.prepare import (
     shown_ms,
 )
 from compressor.search import Goal, Trial
-from compressor.testing.methods import (
-    WIDTHS,
-    CoarseTimes,
-    SmoothTimes,
-    StaircaseTimes,
-)
+from compressor.testing.workbench import WIDTHS, CoarseTimes, SmoothTimes, StaircaseTimes
 from profiler.errors import BudgetError, UsageError
 
 TIMES = StaircaseTimes()
