@@ -35,7 +35,7 @@ _COSTS_MORE = 1.15
 _CHEAPER = 0.9
 _FEWEST = 3
 _INSERTED = frozenset({"Static Reshape", "Static Expand Dims", "Copy"})
-_MOVES = frozenset({"reshape", "concatenation", "transpose"})
+_MAY_RENAME = frozenset({"reshape", "concatenation", "transpose"})
 """Operators whose event does not say whether they copy anything: there, times decide."""
 
 Events = Mapping[str, Sequence[tuple[str, int]] | None]
@@ -148,7 +148,7 @@ def _only_pair(probe: Probe) -> FusionMatch | None:
 
 def ran_as_one(probe: Probe, events: Sequence[tuple[str, int]]) -> bool | None:
     """Whether the two operators of a pair ran as one, by the operators that the runtime ran; None: these do not say."""
-    if any(layer.op in _MOVES for layer in probe.layers):
+    if any(layer.op in _MAY_RENAME for layer in probe.layers):
         return None
     return len([name for name, _ in events if name not in _INSERTED]) < len(probe.layers)
 
@@ -167,13 +167,13 @@ def remaining_share(
     shares = (pair_ms - other_ms) / absorbed_ms
     noise = _NOISE * np.sqrt(pair_ms**2 + absorbed_ms**2 + other_ms**2) / absorbed_ms
     # Sizes at which the absorbed operator is hardly more than noise of the rest say nothing.
-    tells = noise <= 2 * noise.min()
-    share = float(np.median(shares[tells]))
-    unsure = float(_SURE * np.median(noise[tells]) / np.sqrt(np.count_nonzero(tells)))
-    if np.count_nonzero(tells) >= _FEWEST:
+    clear = noise <= 2 * noise.min()
+    share = float(np.median(shares[clear]))
+    unsure = float(_SURE * np.median(noise[clear]) / np.sqrt(np.count_nonzero(clear)))
+    if np.count_nonzero(clear) >= _FEWEST:
         # The sizes disagree more than measuring alone would make them.
-        spread = float(np.median(np.abs(shares[tells] - share))) * 1.48
-        unsure = max(unsure, _SURE * spread / np.sqrt(np.count_nonzero(tells)))
+        spread = float(np.median(np.abs(shares[clear] - share))) * 1.48
+        unsure = max(unsure, _SURE * spread / np.sqrt(np.count_nonzero(clear)))
     if fused:
         if share >= 1:
             # Seen to run as one, yet timed as if not: believed only where the times leave no doubt.

@@ -151,7 +151,7 @@ def fit_leaves(
 
 
 def sampled_tiles(family: Family, array: np.ndarray, times_ms: np.ndarray, seed: int = 0) -> dict[str, int]:
-    """`find_tiles` with so many rows as tell the tiles apart."""
+    """`find_tiles` with a sample of rows, which is enough to find the tiles."""
     sample = np.random.default_rng(seed).permutation(len(times_ms))[:_SAMPLE]
     return find_tiles(family, array[sample], times_ms[sample])
 
