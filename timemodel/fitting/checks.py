@@ -10,7 +10,7 @@ import numpy as np
 
 from profiler.errors import ProfileError
 from profiler.measurement import IDENTITY, Profile
-from timemodel.features import kernel_of
+from timemodel.features import kind_of
 
 if TYPE_CHECKING:
     import os
@@ -97,7 +97,7 @@ def thin_operators(model: TimeModel, profile: Profile) -> list[Thin]:
             if row.kind != "layer":
                 continue
             layer = row.probe.layers[0]
-            name = kernel_of(layer), layer.dtype
+            name = kind_of(layer)
             counts[name] = counts.get(name, 0) + (row.time_us is not None)
         operators = model.settings[key].operators if key in model.settings else {}
         for dtype in ("float32", "int8"):

@@ -14,7 +14,7 @@ from profiler.measurement import ProbeTime, Profile
 from profiler.network import Layer
 from profiler.probes import Probe
 from profiler.progress import ProgressCallback, silent
-from timemodel.features import kernel_of
+from timemodel.features import kind_of
 from timemodel.fitting.checks import check_one_device
 from timemodel.model import (
     FALLBACK,
@@ -83,7 +83,7 @@ def by_operator(measured: Sequence[Measured]) -> dict[tuple[str, str], list[tupl
     for probe, time in measured:
         if probe.kind == "layer":
             layer = probe.layers[0]
-            groups.setdefault((kernel_of(layer), layer.dtype), []).append((layer, time))
+            groups.setdefault(kind_of(layer), []).append((layer, time))
     return groups
 
 

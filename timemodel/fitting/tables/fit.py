@@ -10,7 +10,7 @@ import numpy as np
 from profiler.errors import DataError
 from profiler.network import Layer
 from profiler.progress import ProgressCallback, silent
-from timemodel.features import Family, family_of, geometry, kernel_of, parallel_family
+from timemodel.features import Family, family_of, geometry, kind_of, parallel_family
 from timemodel.fitting.tables.table import LayerTable
 from timemodel.model import (
     FALLBACK,
@@ -69,7 +69,7 @@ def fit_tables(
     notes = [note for _, _, own_notes in distinct for note in own_notes]
     groups: dict[tuple[str, str], list[int]] = {}
     for i, layer in enumerate(layers):
-        groups.setdefault((kernel_of(layer), layer.dtype), []).append(i)
+        groups.setdefault(kind_of(layer), []).append(i)
     operators: dict[tuple[str, str], OperatorModel] = {}
     done = 0
     for (op, dtype), members in groups.items():

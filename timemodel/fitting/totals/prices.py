@@ -70,7 +70,7 @@ def misfit(channels: np.ndarray) -> np.ndarray:
     return np.select(whole, [0.0, 1.0, 1.5], 2.0)
 
 
-def kind_of(layer: Layer) -> tuple[str, str, bool]:
+def _kind(layer: Layer) -> tuple[str, str, bool]:
     """Layers of one kind share prices: operator, arithmetic, and whether a convolution is a 1x1."""
     kernel = layer.params.get("kernel_height", 1), layer.params.get("kernel_width", 1)
     return layer.op, layer.dtype, layer.op == "conv_2d" and kernel == (1, 1)
@@ -92,7 +92,7 @@ class Mixture:
         rows: dict[tuple[str, str, bool], tuple[list[int], list[Layer]]] = {}
         for number, layers in enumerate(networks):
             for layer in layers:
-                numbers, members = rows.setdefault(kind_of(layer), ([], []))
+                numbers, members = rows.setdefault(_kind(layer), ([], []))
                 numbers.append(number)
                 members.append(layer)
         self.kinds: dict[tuple[str, str, bool], _Kind] = {}
