@@ -63,8 +63,8 @@ def trial(width, ms, score):
     return Trial(Configuration({"a": width}), Costs(ms), score, 0.1)
 
 
-def run(made, trials, *in_proportion, deadline=math.inf):
-    return made.run(sorted(trials, key=made._goal.rank, reverse=True), deadline, silent, *in_proportion)
+def run(made, trials, *in_proportion, deadline=math.inf, progress=silent):
+    return made.run(sorted(trials, key=made._goal.rank, reverse=True), deadline, progress, *in_proportion)
 
 
 def resized(model, ratio):
@@ -434,7 +434,9 @@ def test_nothing_is_narrowed_that_failed_close_below_or_under_a_budget(tmp_path)
 def test_where_other_seeds_show_that_a_narrower_one_was_lucky_another_is_taken(tmp_path):
     prepared, made = widening({200: 0.95, 140: 0.95}, tmp_path, seeds=2, later={140: 0.5})
     prepared.error = 0.01
-    chosen = run(made, [trial(200, 0.5, 0.92)], resized)
+    shown = []
+    chosen = run(made, [trial(200, 0.5, 0.92)], resized, progress=lambda done, note: shown.append(done))
+    assert shown == sorted(shown)
     below = [(200, 0), (140, 0), (98, 0), (117, 0), (128, 0), (140, 1)]
     assert prepared.trained == [*below, (167, 0), (183, 0), (200, 1)]
     assert (chosen.trial.widths, chosen.met, len(chosen.scores)) == ({"a": 200}, True, 2)
