@@ -16,7 +16,9 @@ from compressor.data import take
 from compressor.export import TfliteRunner, export
 from compressor.graph import build_graph
 from compressor.search import get_method
-from compressor.search.deepiot import Rates, Training, masked_twin
+from compressor.search.deepiot import masked_twin
+from compressor.search.deepiot.options import Rates
+from compressor.search.deepiot.training import Training
 from compressor.testing.device import FormulaTimeModel
 from compressor.training import FineTuner, outputs_of, task_of
 from profiler.errors import DataError, EdgetimeError
