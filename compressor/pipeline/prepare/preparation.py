@@ -26,7 +26,7 @@ from compressor.costs import (
     steering_cost,
 )
 from compressor.data import Data, Rows, row_count
-from compressor.export import load_keras, to_tflite_bytes
+from compressor.export import input_specs, load_keras, load_known, to_tflite_bytes
 from compressor.graph import ChannelGraph, build_graph, cut, load_rules
 from compressor.pipeline.prepare.tolerance import standard_error
 from compressor.search import (
@@ -307,7 +307,7 @@ def prepare(
         channels = measure_importance(model, graph, importance, data.x, data.y, task.loss, seed)
     else:
         raise UsageError(f"There is no importance {importance!r}: choose taylor or magnitude.")
-    rows = data.x if calibration is None else calibration
+    rows = data.x if calibration is None else load_known(calibration, input_specs(model))
     convert = converter(quantize, rows)
     progress(0.4, "converting")
     float_network = read_network(to_tflite_bytes(model), name=name)

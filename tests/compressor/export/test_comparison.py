@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from compressor.export import (
+from compressor.export.comparison import (
     accuracy,
     compare,
     fault,

@@ -76,7 +76,7 @@ def test_the_data_file_is_read_by_name(task):
 def test_it_is_compressed_and_what_is_reported_is_what_the_file_does(task, tmp_path, quantize):
     result = compress(
         task.file, task.data, FormulaTimeModel(), tmp_path / "out", max_accuracy_drop=20.0, method=get_method("uniform"),
-        quantize=quantize, options=OPTIONS, seeds=2, points=1, measure=False,
+        quantize=quantize, calibration=task.data if quantize == "int8" else None, options=OPTIONS, seeds=2, points=1, measure=False,
     )  # fmt: skip
     assert result.met
     assert result.score_name == "accuracy"
