@@ -27,32 +27,12 @@ import numpy as np
 import numpy.typing as npt
 
 from compressor.data import Data, evenly
-from compressor.export.freezing import (
-    Specs,
-    argument_names,
-    freeze,
-    has_loop,
-    is_recurrent,
-)
+from compressor.export.freezing import Specs, argument_names, freeze, has_loop, is_recurrent
 from compressor.export.graph_edits import with_own_biases
-from compressor.export.keras_files import (
-    InputShape,
-    in_float32,
-    input_specs,
-    load_keras,
-)
-from compressor.export.silence import (
-    last_complaint,
-    quiet,
-    require,
-    tensorflow,
-)
+from compressor.export.keras_files import InputShape, in_float32, input_specs, load_keras
+from compressor.export.silence import last_complaint, quiet, require, tensorflow
 from compressor.export.tensor_types import read_types
-from profiler.errors import (
-    DataError,
-    EdgetimeError,
-    UsageError,
-)
+from profiler.errors import DataError, EdgetimeError, UsageError
 
 MODES = ("none", "float16", "dynamic", "int8", "int16")
 """What `quantize` may be."""

@@ -12,11 +12,7 @@ from typing import Any
 from compressor.export.silence import quiet, tensorflow
 from compressor.graph import load_rules
 from compressor.training import input_names
-from profiler.errors import (
-    ModelFileError,
-    UsageError,
-    missing,
-)
+from profiler.errors import ModelFileError, UsageError, missing
 from profiler.files import replacing
 
 InputShape = Sequence[int] | Mapping[str, Sequence[int]]

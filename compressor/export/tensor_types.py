@@ -6,14 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from profiler.errors import ModelFileError
-from profiler.tflite import (
-    Buffer,
-    FlatbufferError,
-    RawGraph,
-    RawModel,
-    RawOperator,
-    read_model,
-)
+from profiler.tflite import Buffer, FlatbufferError, RawGraph, RawModel, RawOperator, read_model
 
 FLOATS = frozenset({"float32", "float64"})
 INTEGERS = frozenset({"int8", "uint8", "int16", "int4", "int2", "uint4"})

@@ -7,11 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from compressor.graph.records import (
-    ChannelAxis,
-    Count,
-    Group,
-)
+from compressor.graph.records import ChannelAxis, Count, Group
 from compressor.graph.rules import ChannelIds
 
 

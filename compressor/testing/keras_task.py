@@ -20,11 +20,7 @@ from compressor.export import tensorflow
 from compressor.graph import build_graph
 from compressor.search import Candidate
 from compressor.testing.device import FormulaTimeModel
-from compressor.testing.workbench import (
-    Judge,
-    SmoothJudge,
-    Workbench,
-)
+from compressor.testing.workbench import Judge, SmoothJudge, Workbench
 
 WIDTHS = {"first": 12, "second": 16, "third": 16}
 ROWS = 120

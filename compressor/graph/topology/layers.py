@@ -11,13 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from compressor.graph.topology.tensor_keys import (
-    TensorKey,
-    histories,
-    leaves,
-    tensor_keys,
-    with_keys,
-)
+from compressor.graph.topology.tensor_keys import TensorKey, histories, leaves, tensor_keys, with_keys
 from profiler.errors import UsageError
 
 Shape = tuple[int | None, ...]

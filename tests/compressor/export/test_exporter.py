@@ -15,12 +15,7 @@ from compressor.data import Data
 from compressor.export import TfliteRunner, export, to_tflite_bytes
 from compressor.export.tensor_types import read_types
 from edgetime.cli import app
-from profiler.errors import (
-    DataError,
-    EdgetimeError,
-    ModelFileError,
-    UsageError,
-)
+from profiler.errors import DataError, EdgetimeError, ModelFileError, UsageError
 from profiler.tflite import read_network
 
 keras = pytest.importorskip("keras")
