@@ -5,6 +5,7 @@ Imports no other room of the compressor.
 
 from __future__ import annotations
 
+from compressor.data.checks import format_shape
 from compressor.data.dataset import Data, check_data, check_fits
 from compressor.data.files import read_arrays
 from compressor.data.loading import load_data, load_inputs
@@ -18,6 +19,7 @@ __all__ = [
     "check_fits",
     "each",
     "evenly",
+    "format_shape",
     "joined",
     "load_data",
     "load_inputs",

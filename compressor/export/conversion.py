@@ -112,13 +112,7 @@ def to_tflite_bytes(
 
 
 def check_options(quantize: str, io: str, calibrated: bool) -> None:
-    """Refuse modes that do not exist or do not go together.
-
-    Raises
-    ------
-    UsageError
-        One sentence that names the option.
-    """
+    """Refuse modes that do not exist or do not go together, by UsageError."""
     if quantize not in MODES:
         raise UsageError(f"--quantize {quantize} is unknown: choose one of {', '.join(MODES)}.")
     if io not in ("float32", "int8"):
@@ -135,13 +129,7 @@ def check_options(quantize: str, io: str, calibrated: bool) -> None:
 def calibration_rows(
     calibration: Data | npt.NDArray | Inputs, specs: Specs, most: int = CALIBRATION_ROWS
 ) -> Inputs:
-    """At most `most` rows of each input, spread evenly over all, checked against the shapes of the inputs.
-
-    Raises
-    ------
-    DataError
-        Missing inputs, no rows, or rows of another shape.
-    """
+    """At most `most` rows of each input, spread evenly over all; DataError where they do not fit the inputs."""
     source = calibration.source if isinstance(calibration, Data) else "The calibration data"
     if isinstance(calibration, Data):
         calibration = calibration.x

@@ -33,15 +33,8 @@ _WEIGHTED = frozenset(
 class TypeReport:
     """What of a file is integer, half or float.
 
-    Parameters
-    ----------
-    constants
-        Number of stored tensors of each type, loops' bodies included; only float, half and small integer
-        types.
-    operators
-        Number of operators.
-    float_operators
-        Operators that a mode promised to change and that compute in float32 all the same: name -> how many.
+    `constants` is the number of stored tensors of each float, half or small integer type, loops' bodies included;
+    `operators` how many there are; `float_operators` how many of each that a mode promised to change compute in float32.
     """
 
     constants: dict[str, int]
@@ -60,13 +53,7 @@ class TypeReport:
 
 
 def read_types(content: bytes, quantize: str) -> TypeReport:
-    """Read the types in a `.tflite` file that was made in mode `quantize`.
-
-    Raises
-    ------
-    ModelFileError
-        The bytes are no TFLite file.
-    """
+    """Read the types in a `.tflite` file that was made in mode `quantize`; ModelFileError where it is none."""
     try:
         model = read_model(Buffer(content))
     except FlatbufferError as error:
