@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from selector.pareto import pareto_front
+from profiler.tradeoff import pareto_front
 
 
 @dataclass(frozen=True)

@@ -7,31 +7,19 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from profiler.errors import BudgetError, DataError, UsageError
-from profiler.network import Network
 from profiler.progress import ProgressCallback, silent
 from profiler.tflite import read_network
 from selector.candidates import NetworkOption, front
 from selector.policies import StaticPolicy
-from timemodel.model import NetworkPrediction
+from timemodel.model import NetworkPredictor
 
 if TYPE_CHECKING:
     from compressor.data import Data
 
 PathLike = str | os.PathLike[str]
-
-
-class Predictor(Protocol):
-    """What of a `timemodel.TimeModel` is needed here."""
-
-    @property
-    def device(self) -> str:
-        """The device's name."""
-
-    def predict(self, network: Network) -> NetworkPrediction:
-        """Predicted time of one network."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +79,7 @@ class Selection:
 
 
 def select(
-    time_model: Predictor | PathLike,
+    time_model: NetworkPredictor | PathLike,
     networks: Sequence[PathLike],
     data: Data | PathLike | None = None,
     budget_ms: float | None = None,
@@ -213,7 +201,7 @@ def _worth(candidate: NetworkOption) -> float:
 
 
 def _predicted(
-    model: Predictor, path: Path, input_shape: Sequence[int] | Mapping[str, Sequence[int]] | None
+    model: NetworkPredictor, path: Path, input_shape: Sequence[int] | Mapping[str, Sequence[int]] | None
 ) -> NetworkOption:
     network = read_network(path, input_shape)
     prediction = model.predict(network)
@@ -262,7 +250,7 @@ def _data(data: Data | PathLike) -> Data:
     return load_data(data) if isinstance(data, (str, os.PathLike)) else data
 
 
-def _loaded(path: PathLike) -> Predictor:
+def _loaded(path: PathLike) -> NetworkPredictor:
     from timemodel.model import TimeModel
 
     return TimeModel.load(path)

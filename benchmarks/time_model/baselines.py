@@ -11,9 +11,9 @@ appears twice: as published, and with our whole-network terms on top.
 
 from __future__ import annotations
 
-import copy
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -27,16 +27,15 @@ from threadpoolctl import threadpool_limits
 from profiler.network import Layer
 from profiler.probes import Probe
 from timemodel.features import POSITION, family_of, geometry
-from timemodel.fitting import calibrate
+from timemodel.fitting import by_operator, calibrated
 from timemodel.model import (
     FALLBACK,
     MIN_PROBES,
     SettingModel,
     feature_matrix,
     find_tiles,
-    kernel_of,
 )
-from timemodel.runtime import RuntimeTerms
+from timemodel.runtime import FUSED, GraphRule, RuntimeTerms
 from timemodel.tree import nonnegative
 
 Predict = Callable[[np.ndarray], np.ndarray]
@@ -55,9 +54,9 @@ class BlackBox:
     def __init__(self, predict: Predict) -> None:
         self.predict_ms = predict
 
-    def stretch(self, array: np.ndarray) -> np.ndarray:
-        """Nothing is said of extrapolation."""
-        return np.ones(len(array))
+    def times(self, array: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Times of the rows; nothing is said of extrapolation."""
+        return self.predict_ms(array), np.ones(len(array))
 
 
 def linear(columns: Sequence[str]) -> Fit:
@@ -139,36 +138,22 @@ BASELINES: dict[str, Fit] = {
 }
 
 
-def by_operator(measured: Measured) -> dict[tuple[str, str], tuple[list[Layer], np.ndarray]]:
-    """Layers that were measured alone, and their times, by kernel and dtype, as edgetime's trees are fitted."""
-    groups: dict[tuple[str, str], list[tuple[Layer, float]]] = {}
-    for probe, time_ms in measured:
-        if probe.kind == "layer":
-            layer = probe.layers[0]
-            groups.setdefault((kernel_of(layer), layer.dtype), []).append((layer, time_ms))
-    return {
-        key: ([layer for layer, _ in rows], np.array([time_ms for _, time_ms in rows]))
-        for key, rows in groups.items()
-    }
-
-
 def with_terms(
     ours: SettingModel, operators: Mapping[tuple[str, str], Any], measured: Measured
 ) -> SettingModel:
     """Other operators' models under our whole-network terms, calibrated anew for them."""
-    terms = copy.deepcopy(ours.terms)
-    terms.together, terms.low, terms.high = {}, {}, {}
-    model = SettingModel(ours.key, ours.setting, ours.fingerprint, operators, terms)
-    calibrate(model, [(probe.network, time_ms) for probe, time_ms in measured if probe.kind == "network"])
-    return model
+    model = SettingModel(ours.key, ours.setting, ours.fingerprint, operators, ours.terms)
+    uncalibrated = model.with_terms(replace(ours.terms, calibration={}, low={}, high={}))
+    return calibrated(uncalibrated, [row for row in measured if row[0].kind == "network"])
 
 
 def fit_baseline(name: str, ours: SettingModel, measured: Measured) -> SettingModel:
     """One of `BASELINES` for every operator that edgetime has a tree for; the declared fallback is shared."""
     boxes: dict[tuple[str, str], Any] = {k: m for k, m in ours.operators.items() if k[0] == FALLBACK}
-    for (op, dtype), (layers, times) in by_operator(measured).items():
-        if len(layers) >= MIN_PROBES:
-            boxes[op, dtype] = BlackBox(BASELINES[name](op, geometry(layers), times))
+    for (op, dtype), rows in by_operator(measured).items():
+        if len(rows) >= MIN_PROBES:
+            layers, times = zip(*rows, strict=True)
+            boxes[op, dtype] = BlackBox(BASELINES[name](op, geometry(layers), np.array(times)))
     return with_terms(ours, boxes, measured)
 
 
@@ -222,10 +207,8 @@ def fit_kernel(op: str, layers: Sequence[Layer], times: np.ndarray) -> BlackBox:
     return BlackBox(lambda rows: model.predict(nn_meter_features(op, rows)))
 
 
-def fused_patterns(
-    measured: Measured, overhead_ms: float, kernels: SettingModel
-) -> dict[str, dict[str, float]]:
-    """By dtype and pattern 0 where nn-Meter's test finds two operators fused, else 1: what remains of the absorbed one.
+def fused_patterns(measured: Measured, overhead_ms: float, kernels: SettingModel) -> list[GraphRule]:
+    """Rules that nothing remains of the absorbed one of two operators that nn-Meter's test finds fused, else all of it.
 
     The test: two operators are one kernel where together they take less than the sum by more than `FUSES` of the faster.
     """
@@ -240,19 +223,21 @@ def fused_patterns(
             if faster > 0:
                 key = probe.layers[pair.second].dtype, pair.pattern
                 saved.setdefault(key, []).append((first + second - (time_ms - overhead_ms)) / faster)
-    found: dict[str, dict[str, float]] = {}
-    for (dtype, pattern), shares in saved.items():
-        found.setdefault(dtype, {})[pattern] = 0.0 if np.median(shares) > FUSES else 1.0
-    return found
+    return [
+        GraphRule(dtype, pattern, FUSED, 0.0 if np.median(shares) > FUSES else 1.0, len(shares))
+        for (dtype, pattern), shares in saved.items()
+    ]
 
 
 def fit_nn_meter(ours: SettingModel, measured: Measured) -> tuple[SettingModel, SettingModel]:
     """nn-Meter as published (kernels added up), and the same forests under our whole-network terms."""
     boxes: dict[tuple[str, str], Any] = {k: m for k, m in ours.operators.items() if k[0] == FALLBACK}
-    for (op, dtype), (layers, times) in by_operator(measured).items():
-        if len(layers) >= MIN_PROBES:
-            boxes[op, dtype] = fit_kernel(op, layers, times)
+    for (op, dtype), rows in by_operator(measured).items():
+        if len(rows) >= MIN_PROBES:
+            layers, times = zip(*rows, strict=True)
+            boxes[op, dtype] = fit_kernel(op, layers, np.array(times))
     overhead_ms = ours.terms.overhead_ms
     plain = SettingModel(ours.key, ours.setting, ours.fingerprint, boxes, RuntimeTerms(overhead_ms))
-    plain.terms.remaining = fused_patterns(measured, overhead_ms, plain)
+    rules = fused_patterns(measured, overhead_ms, plain)
+    plain = plain.with_terms(RuntimeTerms(overhead_ms, tuple(rules)))
     return plain, with_terms(ours, boxes, measured)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,15 +14,8 @@ from compressor.costs.lowering import LearnedLowering, Lowering
 from compressor.costs.network_cost import CandidateCost, NetworkCost
 from profiler.network import Layer, Network
 
-
-class CandidateTimeModel(Protocol):
-    """The part of a time model that a search needs (`timemodel.TimeModel` has it)."""
-
-    def predict_layers_ms(self, layers: Sequence[Layer]) -> NDArray[np.float64]:
-        """Predicted time of each layer in ms [n]."""
-
-    def predict(self, network: Network) -> Any:
-        """The prediction for a network; its ``predicted_ms`` counts here."""
+if TYPE_CHECKING:
+    from timemodel.model import NetworkPredictor
 
 
 class PredictedTime(CandidateCost):
@@ -42,7 +35,7 @@ class PredictedTime(CandidateCost):
     it; estimates take it in proportion, as `calibrate` found it.
     """
 
-    def __init__(self, time_model: CandidateTimeModel, lowering: Lowering) -> None:
+    def __init__(self, time_model: NetworkPredictor, lowering: Lowering) -> None:
         self._time_model = time_model
         self._lowering = lowering
         self._layer_ms: dict[Layer, float] = {}

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from compressor.costs import MeasuredCost
 from compressor.data import (
@@ -17,13 +17,13 @@ from compressor.data import (
     check_data,
     load_data,
 )
-from compressor.export import check_target, load_keras, require, tensorflow
+from compressor.export import check_target, load_keras, require, save_keras, tensorflow
 from compressor.pipeline.final import (
     POINTS,
-    Chosen,
-    Finals,
+    Finalist,
+    FinalTraining,
     check_points,
-    derived,
+    in_proportion,
     train_points,
 )
 from compressor.pipeline.prepare import (
@@ -37,11 +37,10 @@ from compressor.pipeline.prepare import (
     file_digest,
     json_digest,
     keep_trained,
-    luck,
     missed,
     prepare,
-    save_model,
     shown_ms,
+    tolerance,
 )
 from compressor.pipeline.result import CompressionResult, Request, make_result
 from compressor.pipeline.shared import Sharing
@@ -61,6 +60,9 @@ from profiler.progress import (
     sub_progress,
 )
 
+if TYPE_CHECKING:
+    from timemodel.model import NetworkPredictor
+
 _SEARCH_SHARE = 0.55
 _RESERVE_SHARE = 0.12
 _WINNER_SHARE = 0.8
@@ -70,7 +72,7 @@ _WINNER_SHARE = 0.8
 def compress(
     model: str | os.PathLike[str],
     data: Data | str | os.PathLike[str],
-    time_model: Any,
+    time_model: NetworkPredictor | str | os.PathLike[str],
     out: str | os.PathLike[str],
     *,
     budget_ms: float | None = None,
@@ -208,10 +210,9 @@ def compress(
         check_goal(prepared, goal, steer)
         with workspace.kept():
             workspace.begin()
-            evaluator = prepared.evaluator(options.search, seed, workspace.folder)
+            evaluator = Evaluator(prepared, options.search, seed, workspace.folder)
             evaluator.deadline = started + _SEARCH_SHARE * (deadline - started) if minutes else math.inf
-            missable = luck(prepared.task, prepared.original.score)
-            searched = goal.relaxed(missable)
+            searched = goal.relaxed(tolerance(prepared.task, prepared.original.score))
             with sharing.searching(searcher, workspace.folder, files, request, searched) as shared:
                 best = _search(shared, prepared, workspace, searched, evaluator, seed, steer, progress)
             prepared = replace(prepared, notes=(*prepared.notes, *sharing.notes))
@@ -220,15 +221,14 @@ def compress(
                     "The time was used up before the first candidate was finished: give more --minutes, and --resume to "
                     "go on from there."
                 )
-            alike = partial(derived, prepared, on_edges=searcher.on_edges)
-            finals = Finals(
-                prepared, workspace, goal, options, seed, seeds, evaluator.epoch_seconds, steer, missable,
-                partial(alike, by=prepared.single_costs(goal)[goal.cost_name]),
-            )  # fmt: skip
-            finals_end = deadline - _RESERVE_SHARE * (deadline - started) if minutes else math.inf
-            trained = _train(
-                finals, prepared, best, points, finals_end, sub_progress(progress, 0.6, 0.9), alike
+            training = FinalTraining(
+                prepared, workspace, goal, options, seed, seeds, evaluator.epoch_seconds, steer
             )
+            training_end = deadline - _RESERVE_SHARE * (deadline - started) if minutes else math.inf
+            trained = _train(
+                training, prepared, goal, best, points, training_end, sub_progress(progress, 0.6, 0.9),
+                partial(in_proportion, prepared, on_edges=searcher.on_edges),
+            )  # fmt: skip
             notes = budget_notes(goal, trained[0].trial, steer)
             prepared = replace(prepared, notes=(*prepared.notes, *notes))
             wanted = Request(limits, goal, searcher.name, seed, target, measure, started, deadline)
@@ -238,29 +238,31 @@ def compress(
             progress(1.0, "done")
         if not result.met:
             chosen = trained[0]
-            told = f"{result.after.mean_score:.1%} {result.score_name}"
+            score = f"{result.after.mean_score:.1%} {result.score_name}"
             raise BudgetError(
-                missed(goal, chosen.trial, prepared.original, chosen.mean_score, told, result.folder, steer)
+                missed(goal, chosen.trial, prepared.original, chosen.mean_score, score, result.folder, steer)
             )
     return result
 
 
 def _train(
-    finals: Finals,
+    training: FinalTraining,
     prepared: Prepared,
+    goal: Goal,
     trials: list[Trial],
     points: int,
     deadline: float,
     progress: ProgressCallback,
-    alike: Callable[[Trial, float], Trial | None],
-) -> list[Chosen]:
+    alike: Callable[..., Trial | None],
+) -> list[Finalist]:
     """The winner with all seeds, then the other points of the front."""
     now = time.monotonic()
     share = _WINNER_SHARE if points > 1 else 1.0
-    winners_end = now + share * (deadline - now) if math.isfinite(deadline) else math.inf
-    winner = finals.run(trials, winners_end, sub_progress(progress, 0.0, share))
-    told = sub_progress(progress, share, 1.0)
-    return train_points(prepared, finals, trials, winner, points, deadline, told, alike)
+    winner_end = now + share * (deadline - now) if math.isfinite(deadline) else math.inf
+    by_goal = partial(alike, by=prepared.single_costs(goal)[goal.cost_name])
+    winner = training.run(trials, winner_end, sub_progress(progress, 0.0, share), by_goal)
+    rest = sub_progress(progress, share, 1.0)
+    return train_points(prepared, training, trials, winner, points, deadline, rest, alike)
 
 
 def _check(quantize: str, seeds: int, minutes: float | None) -> None:
@@ -272,7 +274,7 @@ def _check(quantize: str, seeds: int, minutes: float | None) -> None:
         raise UsageError(f"--minutes must be above 0, not {minutes:g}.")
 
 
-def _loaded(time_model: Any) -> Any:
+def _loaded(time_model: NetworkPredictor | str | os.PathLike[str]) -> NetworkPredictor:
     if not isinstance(time_model, (str, os.PathLike)):
         return time_model
     from timemodel.model import TimeModel
@@ -319,11 +321,11 @@ def _search(
             raise
         workspace.add_trial(trial)
         if problem.best()[0] is trial:
-            save_model(evaluator.last, workspace.path("best_so_far.keras"))
+            save_keras(evaluator.last, workspace.path("best_so_far.keras"))
         spent = time.monotonic() - started
         share = spent / (deadline - started) if math.isfinite(deadline) else 0.0
         share = max(share, _share_done(searcher, len(problem.trials)))
-        progress(0.1 + 0.5 * min(1.0, share), _told(problem, steer))
+        progress(0.1 + 0.5 * min(1.0, share), _so_far(problem, steer))
 
     problem.on_trial, problem.on_adopted = finished, workspace.add_trial
     evaluator.on_epoch = lambda epoch, epochs, score: problem.on_epoch(epoch, epochs, score)
@@ -340,7 +342,7 @@ def _share_done(searcher: SearchMethod, tried: int) -> float:
     return tried / wanted if wanted else 1 - 0.85**tried
 
 
-def _told(problem: SearchProblem, steer: str) -> str:
+def _so_far(problem: SearchProblem, steer: str) -> str:
     best, original = problem.best()[0], problem.original
     return (
         f"{len(problem.trials)} candidates, best {shown_ms(best, steer):.4g} ms with "

@@ -13,6 +13,7 @@ importances as they are.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -32,10 +33,9 @@ from compressor.costs import (
     scaled,
     shrink_to,
 )
-from compressor.search.base import SearchMethod, SearchProblem
+from compressor.search.base import SearchMethod, SearchProblem, check_least
 from compressor.search.levels import search_levels
 from compressor.training import Importance, normalised
-from profiler.errors import UsageError
 
 _BETTER = 1e-12
 
@@ -89,6 +89,7 @@ def choose(
     return picked[::-1]
 
 
+@dataclass(eq=False)
 class Knapsack(SearchMethod):
     """Fills the time with the channels of most importance.
 
@@ -105,13 +106,14 @@ class Knapsack(SearchMethod):
 
     name: ClassVar[str] = "knapsack"
 
-    def __init__(self, options: int = 24, parts: int = 2000, exchanges: int = 4000) -> None:
-        for key, value, least in (("options", options, 1), ("parts", parts, 10), ("exchanges", exchanges, 0)):
-            if value < least:
-                raise UsageError(f"{key} must be {least} or more, not {value}.")
-        self.options = options
-        self.parts = parts
-        self.exchanges = exchanges
+    options: int = 24
+    parts: int = 2000
+    exchanges: int = 4000
+
+    def __post_init__(self) -> None:
+        check_least("options", self.options)
+        check_least("parts", self.parts, 10)
+        check_least("exchanges", self.exchanges, 0)
 
     def search(self, problem: SearchProblem) -> None:
         """See `SearchMethod.search`."""

@@ -25,7 +25,8 @@ import numpy as np
 from compressor.costs import Configuration, kept_values, scaled
 from compressor.export import load_keras, save_keras
 from compressor.graph import build_graph, cut
-from compressor.search.base import SearchMethod, SearchOverError, SearchProblem
+from compressor.search.base import SearchMethod, SearchOverError, SearchProblem, check_least
+from compressor.search.levels import first_holding
 from compressor.search.trial import Candidate, Trial
 from compressor.training import Importance, Schedule, TrainingError, strongest
 from profiler.errors import UsageError
@@ -33,7 +34,6 @@ from profiler.records import Records
 
 _RELAXATIONS = 5
 _LEAST_STEP = 1e-6
-_LAST_SHARE = 0.2
 _FACTORS = 64
 
 
@@ -55,6 +55,7 @@ class NetAdaptStep:
     network: str | None
 
 
+@dataclass(eq=False)
 class NetAdapt(SearchMethod):
     """Goes down in cost step by step, always by the group that costs the least score.
 
@@ -80,35 +81,24 @@ class NetAdapt(SearchMethod):
     name: ClassVar[str] = "netadapt"
     trains: ClassVar[bool] = True
 
-    def __init__(
-        self,
-        share: float = 0.05,
-        decay: float = 0.98,
-        candidates: int = 4,
-        rows: int = 1000,
-        epochs: int = 1,
-        learning_rate: float = 1e-3,
-        close: float = 1.12,
-        patience: int = 2,
-        options: int = 64,
-    ) -> None:
-        for key, value in (("share", share), ("decay", decay)):
+    share: float = 0.05
+    decay: float = 0.98
+    candidates: int = 4
+    rows: int = 1000
+    epochs: int = 1
+    learning_rate: float = 1e-3
+    close: float = 1.12
+    patience: int = 2
+    options: int = 64
+
+    def __post_init__(self) -> None:
+        for key, value in (("share", self.share), ("decay", self.decay)):
             if not 0 < value <= 1:
                 raise UsageError(f"{key} must be above 0 and at most 1, not {value}.")
-        for key, count in (("candidates", candidates), ("patience", patience), ("options", options)):
-            if count < 1:
-                raise UsageError(f"{key} must be 1 or more, not {count}.")
-        if not close > 1:
-            raise UsageError(f"close must be above 1, not {close}.")
-        self.share = share
-        self.decay = decay
-        self.candidates = candidates
-        self.rows = rows
-        self.epochs = epochs
-        self.learning_rate = learning_rate
-        self.close = close
-        self.patience = patience
-        self.options = options
+        for key in ("candidates", "patience", "options"):
+            check_least(key, getattr(self, key))
+        if not self.close > 1:
+            raise UsageError(f"close must be above 1, not {self.close}.")
         self._schedule()  # says what is wrong with it
 
     def _schedule(self) -> Schedule:
@@ -120,8 +110,7 @@ class NetAdapt(SearchMethod):
             self._search(problem)
         except SearchOverError:
             # What an earlier run tried counts, though there was no time to come to it again.
-            for trial in problem.known:
-                problem.find(trial.candidate)
+            problem.recall()
             raise
 
     def _search(self, problem: SearchProblem) -> None:
@@ -133,13 +122,8 @@ class NetAdapt(SearchMethod):
             return
         met = self._down(way, problem)
         if met is not None:
-            low, high = met
-            while high - low > 1:  # between a network that keeps the score and a smaller one that does not
-                middle = (low + high) // 2
-                if way.attempt(middle).score >= problem.least_score:
-                    low = middle
-                else:
-                    high = middle
+            # Between a network that keeps the score and a smaller one that does not.
+            first_holding(*met, lambda place: way.attempt(place).score < problem.least_score)
 
     def _down(self, way: _Way, problem: SearchProblem) -> tuple[int, int] | None:
         """Go down until the score is lost; the places between which it is, None where it never was."""
@@ -213,7 +197,7 @@ class _Way:
         if best is None:
             return False
         smaller, keep = best[3]
-        configuration = problem.full.with_widths({g: len(positions) for g, positions in keep.items()})
+        configuration = problem.full.with_kept(keep)
         network = f"netadapt/{len(self.steps):03}.keras"
         self._keep(NetAdaptStep(configuration, keep, self._cost.exact(configuration), network), smaller)
         problem.progress(0.0, f"netadapt: step {len(self.steps) - 1}, {self.steps[-1].cost:.4g} ms")
@@ -232,12 +216,9 @@ class _Way:
 
     def _check_time(self) -> None:
         """End the search where no time is left; where little is and nothing was tried, try one network first."""
-        problem = self._problem
-        problem.check_time()
-        left = problem.deadline - time.monotonic()
-        needed = max(self._slowest, _LAST_SHARE * (problem.deadline - self._started))
-        if math.isfinite(left) and left < needed and not problem.trials:
-            problem.try_configuration(self._hurried())
+        self._problem.check_time()
+        if self._problem.is_late(self._started, self._slowest):
+            self._problem.try_configuration(self._hurried())
 
     def _hurried(self) -> Configuration:
         """The last network's widths times one factor, the widest within what the search aims at."""

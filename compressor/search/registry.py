@@ -51,7 +51,7 @@ def register_method(name: str, method: Callable[..., SearchMethod]) -> None:
 
     See Also
     --------
-    compressor.testing.methods.check_method : the suite that every method must pass.
+    compressor.testing.check_method : the suite that every method must pass.
     """
     if not callable(method):
         raise UsageError(f"{method!r} makes no search method: give a subclass of SearchMethod.")

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from dataclasses import dataclass
 from typing import ClassVar
 
 from compressor.costs import scaled
-from compressor.search.base import SearchMethod, SearchProblem
-from profiler.errors import UsageError
+from compressor.search.base import SearchMethod, SearchProblem, check_least
+from compressor.search.levels import first_holding
 
 
+@dataclass(eq=False)
 class UniformWidth(SearchMethod):
     """Cuts all groups by one multiplier.
 
@@ -30,10 +32,10 @@ class UniformWidth(SearchMethod):
     name: ClassVar[str] = "uniform"
     on_edges: ClassVar[bool] = False
 
-    def __init__(self, grid: int = 64) -> None:
-        if grid < 2:
-            raise UsageError(f"grid must be 2 or more, not {grid}.")
-        self.grid = grid
+    grid: int = 64
+
+    def __post_init__(self) -> None:
+        check_least("grid", self.grid, 2)
 
     def search(self, problem: SearchProblem) -> None:
         """See `SearchMethod.search`."""
@@ -47,14 +49,15 @@ class UniformWidth(SearchMethod):
             first_over = bisect_right(candidates, budget, key=cost)
             problem.try_configuration(candidates[max(0, first_over - 1)])
             return
-        low, high = -1, len(candidates)  # beyond the last stands the network as it is
-        while high - low > 1:
-            middle = (low + high) // 2
-            if problem.try_configuration(candidates[middle]).score >= problem.least_score:
-                high = middle
-            else:
-                low = middle
-        wider = sorted(candidates[high:], key=cost) if problem.cost.cheap else candidates[high : high + 1]
-        for candidate in wider:
-            if problem.try_configuration(candidate).score >= problem.least_score:
+
+        def keeps(step: int) -> bool:
+            return problem.try_configuration(candidates[step]).score >= problem.least_score
+
+        steps = range(len(candidates))
+        # Beyond the last stands the network as it is.
+        wider = steps[first_holding(-1, len(candidates), keeps) :]
+        for step in (
+            sorted(wider, key=lambda step: cost(candidates[step])) if problem.cost.cheap else wider[:1]
+        ):
+            if keeps(step):
                 return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -18,14 +19,14 @@ from compressor.costs import (
     scaled,
     widen_free,
 )
-from compressor.search.base import SearchMethod, SearchProblem
+from compressor.search.base import SearchMethod, SearchProblem, check_least
 from compressor.search.levels import search_levels
 from compressor.training import normalised
-from profiler.errors import UsageError
 
 _HALVINGS = 6
 
 
+@dataclass(eq=False)
 class UniformSnapped(SearchMethod):
     """Cuts all groups by one multiplier, and makes the best of it on the device: the strongest baseline that
     asks nothing about the network's weights.
@@ -46,13 +47,12 @@ class UniformSnapped(SearchMethod):
 
     name: ClassVar[str] = "uniform-snapped"
 
-    def __init__(self, grid: int = 64, options: int = 24) -> None:
-        if grid < 2:
-            raise UsageError(f"grid must be 2 or more, not {grid}.")
-        if options < 1:
-            raise UsageError(f"options must be 1 or more, not {options}.")
-        self.grid = grid
-        self.options = options
+    grid: int = 64
+    options: int = 24
+
+    def __post_init__(self) -> None:
+        check_least("grid", self.grid, 2)
+        check_least("options", self.options)
 
     def search(self, problem: SearchProblem) -> None:
         """See `SearchMethod.search`."""

@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from compressor.testing.law import check_rule
+from compressor.testing.methods import check_method
 
-__all__ = ["check_rule"]
+__all__ = ["check_method", "check_rule"]

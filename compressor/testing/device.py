@@ -5,25 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from profiler.network import Layer, Network
 
+if TYPE_CHECKING:
+    from timemodel.model import NetworkPrediction
+
 _TILE = 8
-
-
-@dataclass(frozen=True)
-class FormulaPrediction:
-    """The part of `timemodel.NetworkPrediction` that compression reads."""
-
-    predicted_ms: float
-    low_ms: float
-    high_ms: float
-    uncovered: tuple[str, ...] = ()
-    energy_mj: float | None = None
 
 
 @dataclass(frozen=True)
@@ -54,19 +46,54 @@ class FormulaTimeModel:
         """The only setting."""
         return FormulaSetting(setting={"threads": 1, "kernels": "xnnpack"})
 
-    def predict_layers_ms(self, layers: Sequence[Layer]) -> NDArray[np.float64]:
+    def predict_layers_ms(self, layers: Sequence[Layer], setting: str | None = None) -> NDArray[np.float64]:
         """Time of each layer in ms [n]."""
         return np.array([_layer_ms(layer) for layer in layers])
 
-    def predict(self, network: Network) -> FormulaPrediction:
+    def predict_total_ms(self, network: Network, setting: str | None = None) -> float:
         """The sum of the layers, and a tenth for the call."""
-        total = 1.1 * float(self.predict_layers_ms(network.layers).sum())
-        return FormulaPrediction(total, 0.9 * total, 1.1 * total, energy_mj=self._energy_mj(network))
+        return 1.1 * float(self.predict_layers_ms(network.layers).sum())
 
-    def _energy_mj(self, network: Network) -> float | None:
+    def predict(self, network: Network, setting: str | None = None) -> NetworkPrediction:
+        """`predict_total_ms` with its layers, known within a tenth."""
+        from timemodel.model import LayerPrediction, NetworkPrediction
+
+        total = self.predict_total_ms(network)
+        layers = tuple(
+            LayerPrediction(
+                layer.index,
+                layer.op,
+                layer.name,
+                layer.macs * layer.repeat,
+                time_ms,
+                0.9 * time_ms,
+                1.1 * time_ms,
+                covered=True,
+                energy_mj=self._energy_mj([layer]),
+            )
+            for layer, time_ms in zip(
+                network.layers, self.predict_layers_ms(network.layers).tolist(), strict=True
+            )
+        )
+        return NetworkPrediction(
+            network=network.name,
+            device=self.device,
+            dtype=network.dtype,
+            threads=1,
+            predicted_ms=total,
+            low_ms=0.9 * total,
+            high_ms=1.1 * total,
+            coverage=1.0,
+            uncovered=(),
+            peak_memory_bytes=0,
+            layers=layers,
+            energy_mj=self._energy_mj(network.layers),
+        )
+
+    def _energy_mj(self, layers: Sequence[Layer]) -> float | None:
         if self._mj_per_mac is None:
             return None
-        return self._mj_per_mac * sum(layer.macs + _moved(layer) for layer in network.layers)
+        return self._mj_per_mac * sum(layer.macs + _moved(layer) for layer in layers)
 
 
 def _moved(layer: Layer) -> int:

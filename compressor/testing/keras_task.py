@@ -150,7 +150,7 @@ def _memory_goal() -> Any:
 
 
 def _real(folder: Path) -> Judge:
+    from compressor.pipeline.prepare import Evaluator
     from compressor.training import Schedule
 
-    evaluator: Judge = bars_prepared().evaluator(Schedule(epochs=2, batch_size=16), 0, folder)
-    return evaluator
+    return Evaluator(bars_prepared(), Schedule(epochs=2, batch_size=16), 0, folder)

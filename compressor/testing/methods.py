@@ -43,37 +43,7 @@ from pathlib import Path
 
 from compressor.graph import build_graph
 from compressor.search import Candidate, Goal, SearchMethod, SearchProblem, Trial
-from compressor.testing.workbench import (
-    TILE,
-    TWELVE,
-    WIDTHS,
-    CoarseTimes,
-    Counting,
-    Judge,
-    SmoothTimes,
-    StaircaseTimes,
-    Workbench,
-    make_problem,
-    smooth_score,
-    synthetic,
-)
-
-__all__ = [
-    "CHECKS",
-    "TILE",
-    "TWELVE",
-    "WIDTHS",
-    "Case",
-    "CoarseTimes",
-    "Counting",
-    "SmoothTimes",
-    "StaircaseTimes",
-    "Workbench",
-    "check_method",
-    "make_problem",
-    "smooth_score",
-    "synthetic",
-]
+from compressor.testing.workbench import TWELVE, Counting, Judge, Workbench, synthetic
 
 _SCORE_SLACK = 0.02
 _COST_SLACK = 1.05

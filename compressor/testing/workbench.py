@@ -108,11 +108,6 @@ class SmoothJudge:
         return 1 - loss, loss
 
 
-def smooth_score(widths: Widths) -> tuple[float, float]:
-    """Score and loss of `SmoothJudge` for `WIDTHS`."""
-    return SmoothJudge()(Candidate(Configuration(widths)))
-
-
 class Counting:
     """A judge that remembers what it was asked, and ends a search that does not end.
 

@@ -8,45 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from edgetime import units
 
+if TYPE_CHECKING:
+    from timemodel.explain import Branch
+
 _MARKS = ("{{title}}", "{{body}}", "{{figures}}", "{{plotly}}")
-
-
-class TreeNode(Protocol):
-    """What `Page.tree` draws; see `timemodel.explain.tree_in_words.Branch`."""
-
-    @property
-    def condition(self) -> str:
-        """What holds here of the parent's question."""
-        ...
-
-    @property
-    def question(self) -> str:
-        """What is asked here; empty in a leaf."""
-        ...
-
-    @property
-    def formula(self) -> str:
-        """What a leaf costs."""
-        ...
-
-    @property
-    def layers(self) -> int:
-        """Measured layers that came here."""
-        ...
-
-    @property
-    def node(self) -> int:
-        """Its number."""
-        ...
-
-    @property
-    def children(self) -> Sequence[TreeNode]:
-        """Two, or none in a leaf."""
-        ...
 
 
 @dataclass
@@ -140,7 +109,7 @@ class Page:
         )
         self._parts.append(f'<ul class="points">{cells}</ul>')
 
-    def tree(self, root: TreeNode) -> None:
+    def tree(self, root: Branch) -> None:
         """Draw a tree, the root on top, children further in."""
         self._parts.append(f'<div class="scroll"><ul class="tree">{_branch(root)}</ul></div>')
 
@@ -180,7 +149,7 @@ def _height(figure: Mapping[str, Any]) -> str:
     return f' style="height: {int(figure["height"])}px"' if "height" in figure else ""
 
 
-def _branch(node: TreeNode) -> str:
+def _branch(node: Branch) -> str:
     condition = f'<span class="condition">{html.escape(node.condition)}</span> ' if node.condition else ""
     count = f'<span class="soft">{node.layers:,} layers</span>'
     if not node.children:

@@ -12,7 +12,7 @@ from edgetime.terminal.console import table
 from edgetime.terminal.views import short_name
 
 if TYPE_CHECKING:
-    from compressor.pipeline.result import CompressionResult, Point
+    from compressor.pipeline.result import CompressionResult, FrontPoint
 
 TOP = 8
 """Layers that are shown: those that gave back most."""
@@ -53,7 +53,7 @@ def points(result: CompressionResult) -> RenderableType:
     return table(columns, rows, f"Front of {result.score_name} against time")
 
 
-def _figures(result: CompressionResult, point: Point) -> list[str]:
+def _figures(result: CompressionResult, point: FrontPoint) -> list[str]:
     remark = "chosen" if point.chosen else "" if point.on_front else "beaten"
     if point.chosen and not point.on_front:
         remark = "chosen, beaten"

@@ -4,7 +4,7 @@ An entry says how layers of the operator are drawn, how a `.tflite` file stores 
 describe it, what the runtime's profiler calls it, and what ordinary layers of it are. A new operator is one entry in one file:
 see `Operator` and `register_operator`.
 
-May import `profiler.axes` and `profiler.network`.
+May import `profiler.axes`, `profiler.network` and `profiler.plugins`.
 """
 
 from __future__ import annotations
@@ -21,26 +21,20 @@ from profiler.operators.recurrent import loop, lstm
 from profiler.operators.reduction import arg_max, cumsum, reduce, top_k
 from profiler.operators.registry import (
     DTYPES,
-    MAX_ELEMENTS,
-    MAX_MACS,
-    MAX_WEIGHTS,
     Draw,
     Draws,
     FileFormat,
     Operator,
     OptionField,
+    OutputWidth,
     Quantization,
     ReferenceLayers,
     Rng,
     StoredParam,
-    catalogue,
-    draw_layer,
     drawn,
-    drawn_operators,
     operator,
     operators,
     register_operator,
-    stored_values,
 )
 from profiler.operators.reshaping import (
     batch_to_space_nd,
@@ -52,7 +46,15 @@ from profiler.operators.reshaping import (
     space_to_depth,
     transpose,
 )
-from profiler.operators.sizes import window_size
+from profiler.operators.sizes import (
+    MAX_ELEMENTS,
+    MAX_MACS,
+    MAX_WEIGHTS,
+    catalogue,
+    draw_layer,
+    drawn_operators,
+    window_size,
+)
 from profiler.operators.slicing import gather, one_hot, slice_, split, strided_slice, unpack
 
 __all__ = [
@@ -65,6 +67,7 @@ __all__ = [
     "FileFormat",
     "Operator",
     "OptionField",
+    "OutputWidth",
     "Quantization",
     "ReferenceLayers",
     "Rng",
@@ -106,7 +109,6 @@ __all__ = [
     "space_to_batch_nd",
     "space_to_depth",
     "split",
-    "stored_values",
     "strided_slice",
     "tile",
     "top_k",

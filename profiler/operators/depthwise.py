@@ -12,6 +12,7 @@ from profiler.operators.registry import (
     PADDING,
     FileFormat,
     Operator,
+    OutputWidth,
     Quantization,
     ReferenceLayers,
     Rng,
@@ -116,8 +117,7 @@ def _depth_multiplier(
     if params.get("depth_multiplier"):
         return
     data, weights = (*inputs, None, None)[:2]
-    known = data is not None and weights is not None and data and data[-1]
-    params["depth_multiplier"] = weights[-1] // data[-1] if known else 0
+    params["depth_multiplier"] = weights[-1] // data[-1] if data and weights and data[-1] else 0
 
 
 def _reference_depthwise(op: str, dtype: str, s: Sizes) -> Layer:
@@ -154,5 +154,7 @@ register_operator(
                 "activation": ("none", "relu", "relu6"),
             },
         ),
+        output_width=OutputWidth("channels", follows_input=True),
+        words="depthwise convolution",
     )
 )

@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+import functools
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from profiler.axes import Rule
-from profiler.errors import UsageError
+from profiler.errors import EdgetimeWarning, UsageError
 from profiler.network import Layer, Param, Tensor
+from profiler.plugins import load_plugins
 
 DTYPES = ("float32", "int8", "dynamic_int8", "int32", "int16")
 """Arithmetics that can be probed; ``int32`` is what networks do with indices and masks."""
+
+ENTRY_POINTS = "edgetime.operators"
+
+Features = Literal[
+    "binary", "convolution", "copy", "depthwise", "generic", "grouped", "loop", "matrix", "pooling", "recurrent", "reduction",
+    "resize", "softmax", "transpose", "unary",
+]  # fmt: skip
+"""Families of features that `timemodel.features` has."""
+Row = Literal[
+    "", "binary", "concatenation", "convolution", "depthwise", "matrix", "pooling", "reduction", "transposed"
+]
+"""Ways in which a row of a table of measurements describes a layer."""
 
 Rng = np.random.Generator
 Draw = Callable[[Rng, str], Layer]
@@ -218,10 +233,6 @@ class ReferenceLayers:
     bases: Sequence[Sizes]
     axes: Mapping[str, Sequence[Any]] = field(default_factory=dict)
 
-    def layers(self, op: str, dtype: str, **changed: Any) -> list[Layer]:
-        """One layer per base, with the sizes in `changed` in place of the base's own."""
-        return [self.build(op, dtype, {**base, **changed}) for base in self.bases]
-
 
 @dataclass(frozen=True)
 class Quantization:
@@ -246,6 +257,17 @@ class Quantization:
     positive: bool = False
     zero_point: int = 0
     channel_axis: int | None = None
+
+
+@dataclass(frozen=True)
+class OutputWidth:
+    """The number of output channels of an operator that has one of its own, so that its time is a staircase over it.
+
+    `name` is what it is called; `follows_input` says that the input has as many channels.
+    """
+
+    name: str
+    follows_input: bool = False
 
 
 @dataclass(frozen=True)
@@ -275,6 +297,10 @@ class Operator:
         What the runtime's profiler calls it, with how odd that is: 0 is certain, more is chosen only where nothing else fits.
     reference
         Layers of ordinary sizes.
+    output_width
+        Its number of output channels, where its weights have one along `Quantization.channel_axis`.
+    words
+        What it is called in sentences; by default its name in capitals.
 
     Examples
     --------
@@ -289,10 +315,24 @@ class Operator:
     draws: Mapping[str, Draws] = field(default_factory=dict)
     widths: Rule | None = None
     resized: Resized | None = None
-    features: str = "generic"
-    row: str = ""
+    features: Features = "generic"
+    row: Row = ""
     events: Mapping[str, float] = field(default_factory=dict)
     reference: ReferenceLayers | None = None
+    output_width: OutputWidth | None = None
+    words: str = ""
+
+    @property
+    def width_name(self) -> str:
+        """What its number of output channels is called."""
+        return self.output_width.name if self.output_width else "output channels"
+
+    def reference_layers(self, dtype: str, **changed: Any) -> list[Layer]:
+        """Layers of ordinary sizes with the sizes in `changed` in place of their own; none where none are known."""
+        if self.reference is None:
+            return []
+        build, bases = self.reference.build, self.reference.bases
+        return [build(self.name, dtype, {**base, **changed}) for base in bases]
 
 
 _OPERATORS: dict[str, Operator] = {}
@@ -301,76 +341,53 @@ _OPERATORS: dict[str, Operator] = {}
 def register_operator(entry: Operator) -> Operator:
     """Make `entry` known to drawing, reading, writing, the analysis of widths, features and explanations.
 
+    For the command line to find it, a package names the entry as an entry point in its ``pyproject.toml``; it then needs no
+    call of this function::
+
+        [project.entry-points."edgetime.operators"]
+        atan2 = "mypackage.operators:ATAN2"
+
     Raises
     ------
     UsageError
-        The name is taken.
+        The name is taken by another entry, or there is no such family of features or kind of row.
     """
-    if entry.name in _OPERATORS:
-        raise UsageError(f"An operator {entry.name!r} is registered already: give yours another name.")
-    _OPERATORS[entry.name] = entry
+    for what, value, known in (("features", entry.features, Features), ("row", entry.row, Row)):
+        if value not in get_args(known):
+            choices = ", ".join(repr(choice) for choice in get_args(known))
+            raise UsageError(f"The operator {entry.name!r} has {what} {value!r}: choose from {choices}.")
+    if _OPERATORS.setdefault(entry.name, entry) is not entry:
+        raise UsageError(f"The operator {entry.name!r} is registered already: give yours another name.")
     return entry
 
 
 def operator(name: str) -> Operator:
     """What is known of the operator `name`: nothing but that name where it is not registered."""
+    if name not in _OPERATORS:
+        _load_plugins()
     return _OPERATORS.get(name) or Operator(name)
 
 
 def operators() -> tuple[Operator, ...]:
     """All registered operators."""
+    _load_plugins()
     return tuple(_OPERATORS.values())
+
+
+@functools.cache
+def _load_plugins() -> None:
+    """Register the operators of other distributions, once; those that fail are named in a warning."""
+    problems = load_plugins(ENTRY_POINTS, _register_plugin, _OPERATORS)
+    if problems:
+        warnings.warn("\n".join(problems), EdgetimeWarning, stacklevel=3)
+
+
+def _register_plugin(name: str, entry: Any) -> None:
+    if not isinstance(entry, Operator) or entry.name != name:
+        raise UsageError(f"{entry!r} is no profiler.operators.Operator of that name")
+    register_operator(entry)
 
 
 def drawn(draw: Draw, **dtypes: tuple[int, int]) -> dict[str, Draws]:
     """`Draws` by arithmetic, from (count, stream)."""
     return {dtype: Draws(count, draw, stream) for dtype, (count, stream) in dtypes.items()}
-
-
-def catalogue(dtype: str) -> dict[str, Draws]:
-    """Operators that can be probed in `dtype`, by name, in the order of their streams."""
-    found = [(entry.name, entry.draws[dtype]) for entry in operators() if dtype in entry.draws]
-    return dict(sorted(found, key=lambda row: row[1].stream))
-
-
-def drawn_operators(dtype: str | None = None) -> list[str]:
-    """Names of operators that can be probed, in `dtype` or in any."""
-    return sorted(entry.name for entry in operators() if (dtype in entry.draws if dtype else entry.draws))
-
-
-def stored_values(layer: Layer, slot: int) -> ArrayLike | None:
-    """What stands in the stored operand `slot` of `layer`, where time or shapes depend on it; else None.
-
-    Raises
-    ------
-    UsageError
-        It is a parameter that `layer` lacks.
-    """
-    stored = operator(layer.op).file
-    if slot in stored.computed:
-        return stored.computed[slot](layer)
-    for place, name, _ in stored.stored:
-        if place == slot:
-            if name not in layer.params:
-                raise UsageError(f"A probe of {layer.op} needs {name!r} among its parameters.")
-            return layer.params[name]
-    return None
-
-
-MAX_MACS = 400_000_000
-MAX_WEIGHTS = 6_000_000
-MAX_ELEMENTS = 1_700_000
-MIN_ELEMENTS = 8
-_INDICES = ("int32", "int64", "bool")
-
-
-def draw_layer(op: str, dtype: str, rng: Rng) -> Layer:
-    """One random layer of `op`, small enough to be measured in milliseconds."""
-    draw = operator(op).draws[dtype].draw
-    while True:
-        layer = draw(rng, dtype)
-        sizes = [t.size for t in (*layer.activations, *layer.outputs)]
-        least = 1 if dtype in _INDICES or layer.outputs[0].dtype in _INDICES else MIN_ELEMENTS
-        fits = min(sizes) >= 1 and layer.outputs[0].size >= least and max(sizes) <= MAX_ELEMENTS
-        if fits and layer.macs <= MAX_MACS and layer.parameters <= MAX_WEIGHTS:
-            return layer

@@ -1,4 +1,4 @@
-"""Sizes of layers: random ones to draw from (those of real networks, odd ones between them), and ordinary ones."""
+"""Layers of sizes: random ones to draw from (those of real networks, odd ones between them), and ordinary ones."""
 
 from __future__ import annotations
 
@@ -6,8 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from profiler.network import Param, Tensor
-from profiler.operators.registry import Rng, Sizes
+from profiler.network import Layer, Param, Tensor
+from profiler.operators.registry import Draws, Rng, Sizes, operator, operators
+
+MAX_MACS = 400_000_000
+MAX_WEIGHTS = 6_000_000
+MAX_ELEMENTS = 1_700_000
+MIN_ELEMENTS = 8
+_INDICES = ("int32", "int64", "bool")
 
 SIDES = (4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 224)
 CHANNELS = (
@@ -145,6 +151,29 @@ def window_params(
     if dilation is not None:
         params |= {"dilation_height": dilation[0], "dilation_width": dilation[1]}
     return params
+
+
+def catalogue(dtype: str) -> dict[str, Draws]:
+    """Operators that can be probed in `dtype`, by name, in the order of their streams."""
+    found = [(entry.name, entry.draws[dtype]) for entry in operators() if dtype in entry.draws]
+    return dict(sorted(found, key=lambda row: row[1].stream))
+
+
+def drawn_operators(dtype: str | None = None) -> list[str]:
+    """Names of operators that can be probed, in `dtype` or in any."""
+    return sorted(entry.name for entry in operators() if (dtype in entry.draws if dtype else entry.draws))
+
+
+def draw_layer(op: str, dtype: str, rng: Rng) -> Layer:
+    """One random layer of `op`, small enough to be measured in milliseconds."""
+    draw = operator(op).draws[dtype].draw
+    while True:
+        layer = draw(rng, dtype)
+        sizes = [t.size for t in (*layer.activations, *layer.outputs)]
+        least = 1 if dtype in _INDICES or layer.outputs[0].dtype in _INDICES else MIN_ELEMENTS
+        fits = min(sizes) >= 1 and layer.outputs[0].size >= least and max(sizes) <= MAX_ELEMENTS
+        if fits and layer.macs <= MAX_MACS and layer.parameters <= MAX_WEIGHTS:
+            return layer
 
 
 REFERENCE_WIDTHS = (

@@ -177,7 +177,7 @@ def _options(b: flatbuffers.Builder, layer: Layer) -> tuple[int, int]:
         elif f.type == "activation":
             b.PrependInt8Slot(f.slot, ACTIVATION_CODES[str(value)], 0)
         elif f.type == "bool":
-            b.PrependBoolSlot(f.slot, bool(value), False)
+            b.PrependBoolSlot(f.slot, bool(value), bool(f.default))
         elif f.type == "float":
             b.PrependFloat32Slot(f.slot, float(value), 0.0)
         elif f.type == "byte":

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from timemodel.advise.advice import NetworkTimer, advise
+from timemodel.advise.advice import advise
 from timemodel.advise.precision import number_types
 from timemodel.advise.results import (
     Advice,
@@ -21,7 +21,6 @@ __all__ = [
     "Advice",
     "CombinedChange",
     "GroupAdvice",
-    "NetworkTimer",
     "NumberType",
     "OperatorInType",
     "Saving",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Protocol
 
 import numpy as np
 
@@ -13,6 +12,7 @@ from profiler.network import Layer, Network
 from profiler.widths import WidthGroup, Widths
 from timemodel.advise.precision import number_types
 from timemodel.advise.results import Advice, CombinedChange, GroupAdvice, WidthOption
+from timemodel.model import NetworkPredictor
 from timemodel.staircases import fastest_width, steps_down, widths_to_try
 
 _FREE_TOLERANCE = 0.001
@@ -25,24 +25,8 @@ _WIDER_BY = 1.05
 _COMBINED = 3
 
 
-class NetworkTimer(Protocol):
-    """The part of a time model that advice needs.
-
-    Where it has ``change_errors(setting)`` as well (see `TimeModel`), changes that save less than these errors are not
-    suggested; without it its times are taken to be exact.
-    """
-
-    def predict_layers_ms(self, layers: Sequence[Layer], setting: str | None = None) -> np.ndarray:
-        """Times ``[n]`` in ms of `layers` on their own; what stands in a loop counts every round."""
-        ...
-
-    def predict_total_ms(self, network: Network, setting: str | None = None) -> float:
-        """Time in ms of one inference of `network`."""
-        ...
-
-
 def advise(
-    time_model: NetworkTimer,
+    time_model: NetworkPredictor,
     network: Network,
     setting: str | None = None,
     min_saving: float = 0.02,
@@ -128,7 +112,7 @@ def advise(
 class _Changes:
     """What changes of one network would save, and how sure that is."""
 
-    def __init__(self, time_model: NetworkTimer, widths: Widths, setting: str | None) -> None:
+    def __init__(self, time_model: NetworkPredictor, widths: Widths, setting: str | None) -> None:
         self._time_model, self._widths, self._setting = time_model, widths, setting
         self._times_ms = self._layers_ms(widths.network.layers)
         self.total_ms = time_model.predict_total_ms(widths.network, setting=setting)

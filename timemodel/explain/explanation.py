@@ -98,8 +98,8 @@ def explain_runtime(model: SettingModel) -> str:
     terms = model.terms
     lines = [f"runtime ({model.key}): a call costs {number(terms.overhead_ms * 1e3)} us"]
     lines += [f"  {sentence}" for sentence in graph_in_words(terms.graph_rules)]
-    lines += [f"  {sentence}" for sentence in traffic_in_words(terms.traffic)]
-    for dtype, factor in sorted(terms.together.items()):
+    lines += [f"  {sentence}" for sentence in traffic_in_words(terms.cache_traffic)]
+    for dtype, factor in sorted(terms.calibration.items()):
         lines.append(
             f"  {dtype}: small whole networks take {factor:.2f} times the sum of their layers, 90% of them between "
             f"{terms.low.get(dtype, 1.0):.2f} and {terms.high.get(dtype, 1.0):.2f} times what is predicted"

@@ -11,12 +11,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from profiler.measurement import (
-    INTERVAL_PER_ERROR,
-    Advice,
-    Events,
-    ProbeTime,
-)
+from profiler.measurement import INTERVAL_PER_ERROR, Events, NextProbes, ProbeTime
 from profiler.network import Layer
 from profiler.operators import (
     MAX_ELEMENTS,
@@ -30,12 +25,7 @@ from profiler.operators import (
 from profiler.probes import Probe
 from profiler.progress import ProgressCallback, silent
 from timemodel.features import geometry, kernel_of
-from timemodel.fitting.profile import (
-    Measured,
-    fit_setting,
-    fit_terms,
-    usable,
-)
+from timemodel.fitting.profile import Measured, by_operator, fit_setting, fit_terms, usable
 from timemodel.model import FALLBACK, MIN_PROBES, OperatorModel, SettingModel
 from timemodel.staircases import around_steps, suspected_steps
 
@@ -60,15 +50,13 @@ def advise_probes(
     goal: float,
     seed: int = 0,
     count: int = COUNT,
-) -> Advice:
+) -> NextProbes:
     """What to measure next under one setting, or that it is enough.
 
     Parameters
     ----------
     times, events
         What is known: all measurements of one setting, and what the runtime made of probes.
-    progress
-        Called for every operator.
     goal
         Mean relative error to reach. The interval may be `INTERVAL_PER_ERROR` times as wide.
     seed
@@ -89,7 +77,7 @@ def advise_probes(
         measured = [row for row in measured if row[0].kind != "layer" or _kind(row[0].layers[0]) in wanted]
     operators, terms = fit_setting(measured, progress, seed, events)
     if not any(op != FALLBACK for op, _ in operators):
-        return Advice(False, 1.0, 1.0)
+        return NextProbes(False, 1.0, 1.0)
     progress(1.0, "networks")
     model = SettingModel("", {}, {}, operators, terms)
     shares = time_shares(model, [probe for probe, _ in networks])
@@ -97,20 +85,21 @@ def advise_probes(
     judged = _judge_networks(operators, measured, networks, events, seed)
     error, interval = judged or _judge_layers(operators, shares)
     if error <= goal and interval <= INTERVAL_PER_ERROR * goal:
-        return Advice(True, error, interval, of="networks" if judged else "layers")
+        return NextProbes(True, error, interval, of="networks" if judged else "layers")
     rng = np.random.default_rng([seed, len(times)])
     chosen: list[Layer] = []
+    rows = by_operator(measured)
     known = {layer for row in times if row.kind == "layer" for layer in row.probe.layers}
     for kind, number in allot(shares, errors, count).items():
         progress(1.0, f"drawing {kind[0]} {kind[1]}")
-        found = choose_layers(operators[kind], _rows(measured, kind), known, number, rng)
+        found = choose_layers(operators[kind], rows[kind], known, number, rng)
         known.update(found)
         chosen += found
     # Shuffled, so that measuring may end anywhere.
     probes = tuple(Probe("layer", (chosen[i],)) for i in rng.permutation(len(chosen)))
     most = max(shares, key=lambda kind: shares[kind] * errors[kind])
     note = f"most to {most[0]} {most[1]}, {errors[most]:.1%} off on unseen layers"
-    return Advice(False, error, interval, probes, note, "networks" if judged else "layers")
+    return NextProbes(False, error, interval, probes, note, "networks" if judged else "layers")
 
 
 def time_shares(model: SettingModel, networks: Sequence[Probe]) -> dict[Kind, float]:
@@ -218,7 +207,7 @@ def _judge_networks(
     errors: dict[str, list[float]] = {}
     for fold in range(FOLDS if len(networks) >= MIN_PROBES else 0):
         others = [row for row, number in zip(networks, folds, strict=True) if number != fold]
-        terms = fit_terms(dict(operators), [*rest, *others], events)
+        terms = fit_terms(operators, [*rest, *others], events)
         model = SettingModel("", {}, {}, operators, terms)
         for (probe, time), number in zip(networks, folds, strict=True):
             if number == fold:
@@ -246,15 +235,6 @@ def _judge_layers(
         return 1.0, 1.0
     error = sum(share * model.error.mean_error for model, share in models)
     return error, sum(share * max(1 - model.low, model.high - 1) for model, share in models)
-
-
-def _rows(measured: Sequence[Measured], kind: Kind) -> list[tuple[Layer, float]]:
-    """The measured layers of one operator, in the order in which its model learned from them."""
-    return [
-        (probe.layers[0], time)
-        for probe, time in measured
-        if probe.kind == "layer" and _kind(probe.layers[0]) == kind
-    ]
 
 
 def _kind(layer: Layer) -> Kind:

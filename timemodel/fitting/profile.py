@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from profiler.errors import ProfileError
 from profiler.measurement import ProbeTime, Profile
-from profiler.network import Layer, Network
+from profiler.network import Layer
 from profiler.probes import Probe
 from profiler.progress import ProgressCallback, silent
 from timemodel.features import kernel_of
@@ -24,15 +25,7 @@ from timemodel.model import (
     conformal_bounds,
     fit_operator,
 )
-from timemodel.runtime import (
-    Events,
-    RuntimeTerms,
-    Traffic,
-    factors,
-    kept,
-    learn_rules,
-    remaining,
-)
+from timemodel.runtime import CacheTraffic, Events, RuntimeTerms, learn_rules
 
 Measured = tuple[Probe, float]
 """A probe and its time in ms."""
@@ -51,27 +44,27 @@ def fit_profile(
     with Profile.open(path) as profile:
         check_one_device(path, profile)
         device = profile.device
-        rows = {
-            key: (
-                setting.to_dict(),
+        rows = [
+            (
+                key,
+                setting,
                 profile.fingerprint_of(key),
-                profile.measurements(key),
+                usable(profile.measurements(key)),
                 profile.events(key),
             )
             for key, setting in profile.settings.items()
-        }
+        ]
     settings = {}
-    for number, (key, (setting, fingerprint, times, events)) in enumerate(rows.items()):
+    for number, (key, setting, fingerprint, measured, events) in enumerate(rows):
 
         def part(fraction: float, note: str, number: int = number) -> None:
             progress((number + fraction) / len(rows), note)
 
-        measured = usable(times)
         if not any(probe.kind == "layer" for probe, _ in measured):
             continue
         operators, terms = fit_setting(measured, part, seed, events)
         if operators:
-            settings[key] = SettingModel(key, setting, fingerprint, operators, terms)
+            settings[key] = SettingModel(key, setting.to_dict(), fingerprint, operators, terms)
     if not settings:
         raise ProfileError(
             f"{path} holds too few measurements to learn from: run 'edgetime profile' on it again to go on measuring."
@@ -84,6 +77,16 @@ def usable(times: Sequence[ProbeTime]) -> list[Measured]:
     return [(row.probe, row.time_us / 1e3) for row in times if row.time_us is not None and row.time_us > 0]
 
 
+def by_operator(measured: Sequence[Measured]) -> dict[tuple[str, str], list[tuple[Layer, float]]]:
+    """Layers that were measured alone, and their times, by operator and dtype."""
+    groups: dict[tuple[str, str], list[tuple[Layer, float]]] = {}
+    for probe, time in measured:
+        if probe.kind == "layer":
+            layer = probe.layers[0]
+            groups.setdefault((kernel_of(layer), layer.dtype), []).append((layer, time))
+    return groups
+
+
 def fit_setting(
     measured: Sequence[Measured],
     progress: ProgressCallback = silent,
@@ -91,38 +94,29 @@ def fit_setting(
     events: Events | None = None,
 ) -> tuple[dict[tuple[str, str], OperatorModel], RuntimeTerms]:
     """Trees of all operators, then what holds between them, from the probes of one setting."""
-    # Many small solves: threads of the linear algebra library would wait for each other more than they help.
-    with threadpool_limits(1):
-        return _fit_setting(measured, progress, seed, events)
-
-
-def _fit_setting(
-    measured: Sequence[Measured], progress: ProgressCallback, seed: int, events: Events | None
-) -> tuple[dict[tuple[str, str], OperatorModel], RuntimeTerms]:
     overhead = call_ms(measured)
-    groups: dict[tuple[str, str], list[tuple[Layer, float]]] = {}
-    for probe, time in measured:
-        if probe.kind == "layer":
-            layer = probe.layers[0]
-            groups.setdefault((kernel_of(layer), layer.dtype), []).append((layer, time))
+    groups = by_operator(measured)
     for dtype in {dtype for _, dtype in groups}:
-        rows = [row for (_, kind), group in groups.items() if kind == dtype for row in group]
-        groups[FALLBACK, dtype] = rows
+        groups[FALLBACK, dtype] = [
+            row for (_, kind), group in groups.items() if kind == dtype for row in group
+        ]
     operators = {}
     weight = sum(len(group) for group in groups.values())
     done = 0
-    for (op, dtype), group in groups.items():
-        progress(done / weight, f"{'all operators' if op == FALLBACK else op} {dtype}")
-        done += len(group)
-        if len(group) >= MIN_PROBES:
-            layers, times = [layer for layer, _ in group], np.array([time for _, time in group])
-            operators[op, dtype] = fit_operator(op, dtype, layers, times, seed, overhead)
-    progress(1.0, "runtime")
-    return operators, fit_terms(operators, measured, events)
+    # Many small solves: threads of the linear algebra library would wait for each other more than they help.
+    with threadpool_limits(1):
+        for (op, dtype), group in groups.items():
+            progress(done / weight, f"{'all operators' if op == FALLBACK else op} {dtype}")
+            done += len(group)
+            if len(group) >= MIN_PROBES:
+                layers, times = zip(*group, strict=True)
+                operators[op, dtype] = fit_operator(op, dtype, layers, np.array(times), seed, overhead)
+        progress(1.0, "runtime")
+        return operators, fit_terms(operators, measured, events)
 
 
 def fit_terms(
-    operators: dict[tuple[str, str], OperatorModel],
+    operators: Mapping[tuple[str, str], OperatorModel],
     measured: Sequence[Measured],
     events: Events | None = None,
 ) -> RuntimeTerms:
@@ -130,16 +124,15 @@ def fit_terms(
     by_kind: dict[str, list[Measured]] = {}
     for row in measured:
         by_kind.setdefault(row[0].kind, []).append(row)
-    terms = RuntimeTerms()
-    terms.overhead_ms = call_ms(measured)
-    model = SettingModel("", {}, {}, operators, terms)
-    terms.graph_rules = learn_rules(measured, terms.overhead_ms, model.predict_layers_ms, events)
-    terms.remaining, terms.kept = remaining(terms.graph_rules), kept(terms.graph_rules)
+    model = SettingModel("", {}, {}, operators, RuntimeTerms(call_ms(measured)))
+    rules = learn_rules(measured, model.terms.overhead_ms, model.predict_layers_ms, events)
+    model = model.with_terms(replace(model.terms, graph_rules=tuple(rules)))
     whole = [*by_kind.get("chain", []), *by_kind.get("network", [])]
     alone = [*by_kind.get("layer", []), *by_kind.get("part", [])]
-    terms.traffic = learn_traffic(model, whole, alone)
-    calibrate(model, [(probe.network, time) for probe, time in by_kind.get("network", [])])
-    return terms
+    model = model.with_terms(
+        replace(model.terms, cache_traffic=learn_cache_traffic(model.terms, whole, alone))
+    )
+    return calibrated(model, by_kind.get("network", [])).terms
 
 
 def call_ms(measured: Sequence[Measured]) -> float:
@@ -171,35 +164,44 @@ def one_more_operator_ms(chains: Sequence[Measured]) -> float:
 _NOTHING_BYTES = 64
 
 
-def learn_traffic(model: SettingModel, whole: Sequence[Measured], alone: Sequence[Measured]) -> Traffic:
-    """What bytes from afar cost: from chains and networks, and from what each of their layers took `alone`.
+def learn_cache_traffic(
+    terms: RuntimeTerms, whole: Sequence[Measured], alone: Sequence[Measured]
+) -> CacheTraffic:
+    """What bytes that left the cache cost: from chains and networks, and from what each of their layers took `alone`.
 
     Only what was measured to the last layer counts: a few percent that a tree is off would be taken for traffic.
     """
-    overhead = model.terms.overhead_ms
-    known = {probe.layers[0]: max(time - overhead, 0.0) for probe, time in alone}
-    networks, layers_ms, times = [], [], []
-    for probe, time in whole:
-        if all(layer in known for layer in probe.layers):
-            network = probe.network
-            networks.append(network)
-            times.append(time)
-            layers_ms.append(
-                np.array([known[layer] for layer in probe.layers])
-                * factors(network, model.terms.remaining, model.terms.kept)
-            )
-    return Traffic.fit(networks, layers_ms, np.array(times), overhead) if networks else Traffic.free()
+    known = {probe.layers[0]: max(time - terms.overhead_ms, 0.0) for probe, time in alone}
+    measured = [(probe, time) for probe, time in whole if all(layer in known for layer in probe.layers)]
+    if not measured:
+        return CacheTraffic.free()
+    networks = [probe.network for probe, _ in measured]
+    layers_ms = [
+        np.array([known[layer] for layer in network.layers]) * terms.fusion_shares.factors(network)
+        for network in networks
+    ]
+    return CacheTraffic.fit(networks, layers_ms, np.array([time for _, time in measured]), terms.overhead_ms)
 
 
-def calibrate(model: SettingModel, networks: Sequence[tuple[Network, float]]) -> None:
-    """Fit what layers cost together, and the network's interval, to whole networks that no tree has learned from."""
-    terms = model.terms
+def calibrated(model: SettingModel, networks: Sequence[Measured]) -> SettingModel:
+    """`model` with calibration and interval fitted to whole networks that no tree has learned from.
+
+    Parameters
+    ----------
+    model
+        With terms that hold no calibration yet.
+    networks
+        Probes and their times; a number type with fewer than `MIN_PROBES` of them is left as it is.
+    """
     by_dtype: dict[str, list[float]] = {}
-    for network, time in networks:
+    for probe, time in networks:
+        network = probe.network
         ratio = np.log(time / model.predict_total_ms(network))
         by_dtype.setdefault(network.dtype, []).append(float(ratio))
+    calibration, low, high = {}, {}, {}
     for dtype, ratios in by_dtype.items():
         if len(ratios) >= MIN_PROBES:
             middle = float(np.median(ratios))
-            terms.together[dtype] = float(np.exp(middle))
-            terms.low[dtype], terms.high[dtype] = conformal_bounds(np.exp(np.array(ratios) - middle))
+            calibration[dtype] = float(np.exp(middle))
+            low[dtype], high[dtype] = conformal_bounds(np.exp(np.array(ratios) - middle))
+    return model.with_terms(replace(model.terms, calibration=calibration, low=low, high=high))

@@ -6,43 +6,35 @@ May import the rooms of features, tree and runtime.
 from __future__ import annotations
 
 from timemodel.model.differences import ChangeErrors, pair_error, single_error
-from timemodel.model.file import checksum, signed
-from timemodel.model.operator_model import (
-    MIN_PROBES,
-    OperatorError,
-    OperatorModel,
-    conformal_bounds,
-    feature_matrix,
-    find_tiles,
-    fit_operator,
-)
-from timemodel.model.prediction import LayerPrediction, NetworkPrediction
-from timemodel.model.setting_model import FALLBACK, SettingModel, kernel_of
-from timemodel.model.sweeps import WITH_WIDTH, Sweep, find_sweeps, width_of, with_width
+from timemodel.model.file import signed
+from timemodel.model.layer_times import FALLBACK
+from timemodel.model.operator_fit import MIN_PROBES, conformal_bounds, describe, find_tiles, fit_operator
+from timemodel.model.operator_model import OperatorModel, feature_matrix, unfitted_tree
+from timemodel.model.prediction import LayerPrediction, NetworkPrediction, NetworkPredictor
+from timemodel.model.setting_model import SettingModel
+from timemodel.model.sweeps import Sweep, width_of, with_width
 from timemodel.model.time_model import TimeModel
 
 __all__ = [
     "FALLBACK",
     "MIN_PROBES",
-    "WITH_WIDTH",
     "ChangeErrors",
     "LayerPrediction",
     "NetworkPrediction",
-    "OperatorError",
+    "NetworkPredictor",
     "OperatorModel",
     "SettingModel",
     "Sweep",
     "TimeModel",
-    "checksum",
     "conformal_bounds",
+    "describe",
     "feature_matrix",
-    "find_sweeps",
     "find_tiles",
     "fit_operator",
-    "kernel_of",
     "pair_error",
     "signed",
     "single_error",
+    "unfitted_tree",
     "width_of",
     "with_width",
 ]

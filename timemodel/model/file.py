@@ -13,7 +13,7 @@ from profiler.errors import TimeModelError, UsageError
 from profiler.files import write_json
 
 FORMAT = "edgetime.timemodel"
-VERSION = 2
+VERSION = 3
 
 
 def checksum(value: Mapping[str, Any]) -> str:

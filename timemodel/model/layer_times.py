@@ -1,36 +1,36 @@
-"""Times of layers on their own: in blocks where they are many, from what was worked out before where they are few."""
+"""Times of layers on their own."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from profiler.network import Layer
-from timemodel.features import (
-    NO_WORK,
-    Prepared,
-    members,
-    prepare,
-    split_kind,
-    unpack,
-)
-from timemodel.model.memo import LayerMemo
+from timemodel.features import geometry, kernel_of, stand_ins
 from timemodel.model.operator_model import OperatorModel
 from timemodel.tree import BLOCK_ROWS
 
-Find = Callable[[str, str], tuple[OperatorModel | None, bool]]
-"""(kernel, arithmetic) -> its model and whether it was measured for just that; see `SettingModel.find`."""
+FALLBACK = "*"
+"""Operator name of the models that stand in for operators that were never measured."""
 
 FALLBACK_LOW, FALLBACK_HIGH = 0.2, 5.0
 """Between these factors of its estimate an operator that was not measured is said to lie."""
 
 FEW = 2048
-"""Up to so many layers the memo is asked; a larger batch would only wash it out."""
+"""Layers of larger batches are not remembered one by one: of these, the last batch is."""
 
-_NOTHING = (0.0, 0.0, 0.0, True)
+MOST_LAYERS = 16384
+"""Layers whose times are remembered; beyond that all are dropped, as in a search that never comes back."""
+
+LARGEST_BATCH = 2**18
+"""Larger batches are not remembered at all."""
+
+_DTYPES = ("float32", "int8", "dynamic_int8", "int16")
+
+Row = tuple[float, float, float, float]
+"""Predicted, low and high time of a layer in ms; 1 where its operator was measured, else 0."""
 
 
 @dataclass(frozen=True)
@@ -43,129 +43,106 @@ class LayerTimes:
     covered: np.ndarray
 
 
-@dataclass
-class _Kind:
-    """What predicts one kind of work, and the times that it gave so far."""
+class LayerPredictor:
+    """Predicts layers with the operators' models of one setting, and remembers what it predicted.
 
-    model: OperatorModel | None
-    measured: bool
-    state: tuple[Any, ...]
-    memo: LayerMemo = field(default_factory=LayerMemo)
-
-
-class LayerTimer:
-    """Predicts layers with the operators' models of one setting, which `find` chooses between.
-
-    Times that are kept are dropped when a model, its tree, its interval or the overhead is another one than before.
+    Parameters
+    ----------
+    operators
+        By (operator, dtype). They never change, which is why times may be remembered.
+    overhead_ms
+        What a call costs, part of every time of an operator's model.
     """
 
-    def __init__(self) -> None:
-        self._kinds: dict[str, _Kind] = {}
+    def __init__(self, operators: Mapping[tuple[str, str], OperatorModel], overhead_ms: float) -> None:
+        self.operators, self.overhead_ms = operators, overhead_ms
+        self._found: dict[tuple[str, str], tuple[OperatorModel | None, bool]] = {}
+        self._rows: dict[Layer, Row] = {}
+        self._last_batch: tuple[list[Layer], np.ndarray] = [], np.zeros((0, 4))
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        # Without what is kept.
-        return type(self), ()
-
-    def times(self, layers: Sequence[Layer], find: Find, overhead_ms: float) -> LayerTimes:
-        """Times of `layers`, less `overhead_ms` each; loops count every round."""
-        prepared = prepare(layers)
-        if len(layers) <= FEW:
-            table = np.array(self._remembered(prepared, find, overhead_ms), dtype=np.float64).reshape(-1, 4)
-        else:
-            blocks = [prepared[at : at + BLOCK_ROWS] for at in range(0, len(prepared), BLOCK_ROWS)]
-            table = np.concatenate([self._worked_out(block, find, overhead_ms) for block in blocks])
-        covered = table[:, 3] > 0
-        repeats = [repeat for _, _, repeat in prepared]
-        if any(repeat != 1 for repeat in repeats):
-            table *= np.array(repeats, dtype=np.float64)[:, None]
-        return LayerTimes(table[:, 0], table[:, 1], table[:, 2], covered)
-
-    def predicted_ms(self, layers: Sequence[Layer], find: Find, overhead_ms: float) -> np.ndarray:
-        """`LayerTimes.predicted_ms` alone, in less time."""
-        if len(layers) <= FEW:
-            return self.times(layers, find, overhead_ms).predicted_ms
-        values = np.zeros(len(layers))
-        for at in range(0, len(layers), BLOCK_ROWS):
-            kinds, packed, repeats = zip(*prepare(layers[at : at + BLOCK_ROWS]), strict=True)
-            array = unpack(packed)
-            found = np.zeros(len(array))
-            for kind, positions in members(kinds).items():
-                model = None if kind == NO_WORK else find(*split_kind(kind))[0]
-                if model is not None:
-                    rows = array if len(positions) == len(array) else array[positions]
-                    found[positions] = np.maximum(model.predict_ms(rows) - overhead_ms, 0.0)
-            values[at : at + BLOCK_ROWS] = found
-            if set(repeats) != {1}:
-                values[at : at + BLOCK_ROWS] *= np.array(repeats, dtype=np.float64)
-        return values
-
-    def _remembered(
-        self, prepared: Sequence[Prepared], find: Find, overhead_ms: float
-    ) -> list[tuple[float, float, float, bool]]:
-        """(predicted, low, high, covered) of one round of each layer."""
-        kinds = {kind: self._kind(kind, find, overhead_ms) for kind in {kind for kind, _, _ in prepared}}
-        memos = {kind: known.memo for kind, known in kinds.items()}
-        values = [memos[kind].get(packed) for kind, packed, _ in prepared]
-        if None in values:
-            new = [i for i, value in enumerate(values) if value is None]
-            for kind, positions in members(prepared[i][0] for i in new).items():
-                rows = list(dict.fromkeys(prepared[new[i]][1] for i in positions))
-                known = kinds[kind]
-                made = dict(
-                    zip(rows, map(tuple, _rows(known, unpack(rows), overhead_ms).tolist()), strict=True)
-                )
-                known.memo.keep(made)
-                for i in positions:
-                    values[new[i]] = made[prepared[new[i]][1]]
-        return values  # type: ignore[return-value]
-
-    def _worked_out(self, prepared: Sequence[Prepared], find: Find, overhead_ms: float) -> np.ndarray:
-        """The same as an array ``[n, 4]``, without the memo."""
-        table = np.empty((len(prepared), 4))
-        array = unpack([packed for _, packed, _ in prepared])
-        for kind, positions in members(kind for kind, _, _ in prepared).items():
-            table[positions] = _rows(self._kind(kind, find, overhead_ms), array[positions], overhead_ms)
-        return table
-
-    def _kind(self, kind: str, find: Find, overhead_ms: float) -> _Kind:
-        model, measured = (None, True) if kind == NO_WORK else find(*split_kind(kind))
-        # Compared by identity, and held, so that no other object can come to stand under the same number.
-        state = (
-            overhead_ms,
-            model,
-            *((model.low, model.high, getattr(model, "tree", None)) if model else ()),
-        )
-        known = self._kinds.get(kind)
-        if known is None or not _same(known.state, state):
-            known = self._kinds[kind] = _Kind(model, measured, state)
+    def find(self, op: str, dtype: str) -> tuple[OperatorModel | None, bool]:
+        """The model that predicts `op` in `dtype`, and whether it was measured for just that."""
+        known = self._found.get((op, dtype))
+        if known is None:
+            known = self._found[op, dtype] = self._find(op, dtype)
         return known
 
+    def _find(self, op: str, dtype: str) -> tuple[OperatorModel | None, bool]:
+        for name in stand_ins(op, dtype):
+            if name in self.operators:
+                return self.operators[name], op != FALLBACK
+        # Declared fallback: the same operator in another arithmetic, else what bytes and multiplications cost on average.
+        others = [other for other in _DTYPES if other != dtype]
+        same = [dtype, *others] if ":" in op else others
+        for base, kinds in ((op.partition(":")[0], same), (FALLBACK, [dtype, *others])):
+            for kind in kinds:
+                for name in stand_ins(base, kind):
+                    if name in self.operators:
+                        return self.operators[name], False
+        return None, False
 
-def _same(one: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
-    return len(one) == len(other) and all(
-        a is b or (isinstance(a, float) and a == b) for a, b in zip(one, other, strict=True)
-    )
+    def times(self, layers: Sequence[Layer]) -> LayerTimes:
+        """Times of `layers` without the call's overhead; loops count every round."""
+        table = self._batch(list(layers)) if len(layers) > FEW else self._remembered(layers)
+        return LayerTimes(table[:, 0], table[:, 1], table[:, 2], table[:, 3] > 0)
 
-
-def _rows(kind: _Kind, array: np.ndarray, overhead_ms: float) -> np.ndarray:
-    """Predicted, low and high time in ms of the rows of a `geometry` array, and whether they are covered, ``[n, 4]``."""
-    table = np.zeros((len(array), 4))
-    table[:, 3] = kind.measured
-    model = kind.model
-    if model is None:
+    def _batch(self, layers: list[Layer]) -> np.ndarray:
+        """A `Row` of each of `layers`, ``[n, 4]``, in blocks that stay in the processor's cache."""
+        known, table = self._last_batch
+        if layers == known:
+            return table
+        blocks = [layers[at : at + BLOCK_ROWS] for at in range(0, len(layers), BLOCK_ROWS)]
+        table = np.concatenate([self._predicted(block) for block in blocks])
+        table.flags.writeable = False
+        if len(layers) <= LARGEST_BATCH:
+            self._last_batch = layers, table
         return table
-    raw, stretch = _times(model, array)
-    wider = np.sqrt(stretch)
-    below, above = (model.low, model.high) if kind.measured else (FALLBACK_LOW, FALLBACK_HIGH)
-    predicted = np.maximum(raw - overhead_ms, 0.0)
-    table[:, 0] = predicted
-    table[:, 1] = np.minimum(np.maximum(raw * below / wider - overhead_ms, 0.0), predicted)
-    table[:, 2] = np.maximum(raw * above * wider - overhead_ms, predicted)
-    return table
+
+    def _remembered(self, layers: Sequence[Layer]) -> np.ndarray:
+        known = self._rows
+        rows = list(map(known.get, layers))
+        if None in rows:
+            new = list(dict.fromkeys(layer for layer, row in zip(layers, rows, strict=True) if row is None))
+            made: dict[Layer, Row] = dict(zip(new, map(tuple, self._predicted(new).tolist()), strict=True))
+            if len(known) + len(made) > MOST_LAYERS:
+                known.clear()
+            if len(made) <= MOST_LAYERS:
+                known.update(made)
+            rows = [made[layer] if row is None else row for layer, row in zip(layers, rows, strict=True)]
+        return np.array(rows, dtype=np.float64).reshape(-1, 4)
+
+    def _predicted(self, layers: Sequence[Layer]) -> np.ndarray:
+        """A `Row` of each of `layers`, ``[n, 4]``."""
+        table = np.zeros((len(layers), 4))
+        array = geometry(layers)
+        kinds: dict[tuple[str, str] | None, list[int]] = {}
+        for position, layer in enumerate(layers):
+            kinds.setdefault(_kind(layer), []).append(position)
+        for kind, positions in kinds.items():
+            model, measured = (None, True) if kind is None else self.find(*kind)
+            table[positions, 3] = measured
+            if model is not None:
+                rows = array if len(positions) == len(array) else array[positions]
+                table[positions, :3] = self._bounded(model, measured, rows)
+        repeats = np.array([layer.repeat for layer in layers], dtype=np.float64)
+        if np.any(repeats != 1):
+            table[:, :3] *= repeats[:, None]
+        return table
+
+    def _bounded(self, model: OperatorModel, measured: bool, array: np.ndarray) -> np.ndarray:
+        """Predicted, low and high time ``[n, 3]`` in ms of the rows of a `geometry` array."""
+        times, stretch = model.times(array)
+        low, high = (model.low, model.high) if measured else (FALLBACK_LOW, FALLBACK_HIGH)
+        wider = np.sqrt(stretch)
+        predicted = np.maximum(times - self.overhead_ms, 0.0)
+        below = np.minimum(np.maximum(times * low / wider - self.overhead_ms, 0.0), predicted)
+        above = np.maximum(times * high * wider - self.overhead_ms, predicted)
+        return np.column_stack([predicted, below, above])
 
 
-def _times(model: Any, array: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    if isinstance(model, OperatorModel):
-        return model.times(array)
-    # Black boxes that benchmarks put in a tree's place.
-    return model.predict_ms(array), model.stretch(array)
+def _kind(layer: Layer) -> tuple[str, str] | None:
+    """Kernel and arithmetic; None of what reads constants only (float16 weights, say): it runs when the file is loaded."""
+    for tensor in layer.inputs:
+        if not tensor.constant:
+            return kernel_of(layer), layer.dtype
+    return None if layer.inputs else (kernel_of(layer), layer.dtype)

@@ -2,36 +2,16 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
-from profiler.network import Layer
-from timemodel.features import (
-    CACHE,
-    Family,
-    Geometry,
-    family_of,
-    geometry,
-    parallel_family,
-)
-from timemodel.model.checking import (
-    MOST,
-    items,
-    number,
-    table,
-    text,
-    whole,
-)
-from timemodel.model.sweeps import Sweep, find_sweeps
-from timemodel.tree import BLOCK_ROWS, TimeTreeRegressor, TreeNode, nonnegative
-
-_OF_OVERHEAD = 0.9
-MIN_PROBES = 8
-"""Fewer measured layers than this make no model: the operator then counts as not covered."""
+from timemodel.features import COLUMNS, Family, Geometry, family_of, parallel_family
+from timemodel.model.checking import MOST, items, number, table, text, whole
+from timemodel.model.sweeps import Sweep
+from timemodel.tree import BLOCK_ROWS, TimeTreeRegressor, TreeNode
 
 
 @dataclass(frozen=True)
@@ -48,7 +28,7 @@ class OperatorError:
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values; errors are shares (0.05 is 5%)."""
-        return dict(self.__dict__)
+        return asdict(self)
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> OperatorError:
@@ -65,7 +45,7 @@ class OperatorError:
         )
 
 
-@dataclass
+@dataclass(frozen=True)
 class OperatorModel:
     """The time of one call of an operator, the runtime's overhead of a call included.
 
@@ -105,7 +85,7 @@ class OperatorModel:
 
     def names(self) -> tuple[list[str], list[str]]:
         """Names of costs and of sizes, in the order of `matrix`'s columns."""
-        _, costs, sizes = feature_matrix(self.family, np.ones((1, _columns())), self.tiles)
+        _, costs, sizes = feature_matrix(self.family, np.ones((1, len(COLUMNS))), self.tiles)
         return costs, sizes
 
     def columns(self, array: np.ndarray) -> list[np.ndarray]:
@@ -119,20 +99,17 @@ class OperatorModel:
         times = [self.tree.compiled.predict(self.columns(block)) for block in blocks]
         return np.maximum(np.concatenate(times) if times else np.zeros(0), 0.0)
 
-    def stretch(self, array: np.ndarray) -> np.ndarray:
-        """How far beyond the measured sizes each layer lies: 1 inside, 2 where a cost is twice the largest measured."""
-        return self._stretch(self.columns(array))
-
     def times(self, array: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """`predict_ms` and `stretch` at the price of one."""
+        """`predict_ms`, and how far beyond the measured sizes each layer lies: 2 where a cost is twice the largest measured."""
         columns = self.columns(array)
-        return np.maximum(self.tree.compiled.predict(columns), 0.0), self._stretch(columns)
-
-    def _stretch(self, columns: Sequence[np.ndarray]) -> np.ndarray:
-        over = np.ones(len(columns[0]))
+        stretch = np.ones(len(array))
         for column, largest in zip(columns, self.bounds[1].tolist(), strict=False):
-            np.maximum(over, column / max(largest, 1e-12), out=over)
-        return over
+            np.maximum(stretch, column / max(largest, 1e-12), out=stretch)
+        return np.maximum(self.tree.compiled.predict(columns), 0.0), stretch
+
+    def stretch(self, array: np.ndarray) -> np.ndarray:
+        """How far beyond the measured sizes each layer lies: see `times`."""
+        return self.times(array)[1]
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values."""
@@ -174,7 +151,7 @@ class OperatorModel:
         costs = [text(name, "a cost's name") for name in items(value["costs"], "its list of costs")]
         sizes = [text(name, "a size's name") for name in items(value["sizes"], "its list of sizes")]
         nodes = [_node_from_dict(node, len(costs)) for node in items(value["nodes"], "its list of nodes")]
-        tree = TimeTreeRegressor(range(len(costs)), range(len(costs), len(costs) + len(sizes)))
+        tree = unfitted_tree(costs, sizes)
         tree.restore(nodes, number(value["scale_ms"], "its unit of time"), len(costs) + len(sizes))
         bounds = [
             [number(bound, "a bound of its costs") for bound in items(row, "a row of bounds")]
@@ -213,12 +190,6 @@ class OperatorModel:
         return model
 
 
-def _columns() -> int:
-    from timemodel.features import COLUMNS
-
-    return len(COLUMNS)
-
-
 def feature_matrix(
     family: Family, array: np.ndarray, tiles: Mapping[str, int]
 ) -> tuple[np.ndarray, list[str], list[str]]:
@@ -228,117 +199,10 @@ def feature_matrix(
     return np.column_stack([*costs.values(), *sizes.values()]), list(costs), list(sizes)
 
 
-_AS_GOOD = 1.03
-"""Tiles whose error is within this factor of the least are as good; of those the smallest are taken."""
-
-
-def find_tiles(family: Family, array: np.ndarray, times: np.ndarray) -> dict[str, int]:
-    """The tile and cache sizes under which one linear model of costs fits best; of those as good, the smallest.
-
-    Tiles first, with caches of middling size, then the caches: what is cut into tiles shows whatever the caches are.
-    """
-    tiles = {axis: sizes[len(sizes) // 2] for axis, sizes in family.tiles.items()}
-    for axes in ([axis for axis in tiles if axis not in CACHE], [axis for axis in tiles if axis in CACHE]):
-        if axes:
-            tiles = _best_tiles(family, array, times, tiles, axes)
-    return tiles
-
-
-def _best_tiles(
-    family: Family, array: np.ndarray, times: np.ndarray, tiles: Mapping[str, int], axes: Sequence[str]
-) -> dict[str, int]:
-    """`tiles` with the sizes along `axes` exchanged for those that fit best."""
-    tried: list[tuple[float, dict[str, int]]] = []
-    for sizes in itertools.product(*(family.tiles[axis] for axis in axes)):
-        chosen = {**tiles, **dict(zip(axes, sizes, strict=True))}
-        costs = family.costs(Geometry(array), chosen)
-        rows = np.column_stack([np.ones(len(times)), *costs.values()]) / times[:, None]
-        norm = np.sqrt(np.mean(rows**2, axis=0))
-        rows /= np.where(norm > 0, norm, 1.0)
-        fitted = rows @ nonnegative.solve(rows.T @ rows, rows.sum(axis=0))
-        tried.append((float(np.minimum(np.abs(fitted - 1.0), 0.5).mean()), chosen))
-    least = min(error for error, _ in tried)
-    return next(found for error, found in tried if error <= least * _AS_GOOD + 1e-12)
-
-
-def fit_operator(
-    op: str,
-    dtype: str,
-    layers: Sequence[Layer],
-    times_ms: np.ndarray,
-    seed: int = 0,
-    overhead_ms: float = 0.0,
-) -> OperatorModel:
-    """Learn the times of `op` from measured `layers`.
-
-    Parameters
-    ----------
-    layers
-        At least `MIN_PROBES`.
-    times_ms : ndarray [len(layers)]
-        Above 0.
-    seed
-        Draws the folds of cross-validation.
-    overhead_ms
-        What a call costs, part of every time.
-    """
-    family = family_of(op)
-    array = geometry(layers)
-    tiles = find_tiles(family, array, times_ms)
-    matrix, costs, sizes = feature_matrix(family, array, tiles)
-    tree = TimeTreeRegressor(
-        range(len(costs)),
-        range(len(costs), len(costs) + len(sizes)),
-        min_samples_leaf=min(12, max(5, len(layers) // 6)),
-    )
-    # Most of the overhead, not all: what remains of the smallest times is theirs and not noise.
-    tree.set_params(random_state=seed, cv=min(4, len(layers) // 4), offset=_OF_OVERHEAD * overhead_ms)
-    tree.fit(matrix, times_ms)
-    held_out = np.where(np.isfinite(tree.held_out_), tree.held_out_, tree.predict_rows(matrix))
-    held_out = np.maximum(held_out, 0.02 * times_ms)
-    error = np.abs(held_out - times_ms) / times_ms
-    low, high = conformal_bounds(times_ms / held_out)
-    return OperatorModel(
-        op=op,
-        dtype=dtype,
-        tiles=tiles,
-        tree=tree,
-        low=low,
-        high=high,
-        bounds=np.stack([matrix[:, : len(costs)].min(axis=0), matrix[:, : len(costs)].max(axis=0)]),
-        error=OperatorError(
-            op,
-            dtype,
-            len(layers),
-            tree.n_leaves_,
-            float(error.mean()),
-            float(np.median(error)),
-            float(np.quantile(error, 0.9)),
-        ),
-        sweeps=find_sweeps(layers, times_ms),
-    )
-
-
-def conformal_bounds(ratios: np.ndarray, share: float = 0.9) -> tuple[float, float]:
-    """Factors between which `share` of unseen ratios lie, by split conformal prediction.
-
-    Parameters
-    ----------
-    ratios : ndarray [n]
-        Measured by predicted, of items that the prediction had not learned from.
-
-    Returns
-    -------
-    (low, high)
-        With too few ratios for the quantile, the extremes widened by a quarter.
-    """
-    ordered = np.sort(ratios)
-    n = len(ordered)
-    tail = (1 - share) / 2
-    below = int(np.floor(tail * (n + 1) + 1e-9))
-    if below < 1:
-        return float(ordered[0] / 1.25), float(ordered[-1] * 1.25)
-    return float(ordered[below - 1]), float(ordered[n - below])
+def unfitted_tree(costs: Sequence[str], sizes: Sequence[str], **options: Any) -> TimeTreeRegressor:
+    """A tree over `feature_matrix`: leaves are linear in costs, splits ask about sizes."""
+    at = len(costs)
+    return TimeTreeRegressor(range(at), range(at, at + len(sizes)), **options)
 
 
 def _node_to_dict(node: TreeNode) -> dict[str, Any]:

@@ -1,17 +1,23 @@
-"""What a time model says of a network: plain values with read-only properties."""
+"""What a time model says of a network, and what anything that predicts networks offers."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
-from profiler.network import Footprint
+import numpy as np
+
+from profiler.network import Footprint, Layer, Network
 
 
 @dataclass(frozen=True)
 class LayerPrediction:
-    """Predicted time of one layer. `covered` is False where the model never measured the operator and fell back."""
+    """Predicted time and energy of one layer.
+
+    `covered` is False where the model never measured the operator and fell back; `energy_mj` is None where the device's
+    energy is not known.
+    """
 
     index: int
     op: str
@@ -22,22 +28,25 @@ class LayerPrediction:
     high_ms: float
     covered: bool
     measured_ms: float | None = None
+    energy_mj: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The object that stands in ``layers`` of ``predict --json``."""
         return {
             "index": self.index, "op": self.op, "name": self.name, "macs": self.macs, "predicted_ms": self.predicted_ms,
-            "low_ms": self.low_ms, "high_ms": self.high_ms, "measured_ms": self.measured_ms, "covered": self.covered,
+            "low_ms": self.low_ms, "high_ms": self.high_ms, "measured_ms": self.measured_ms, "energy_mj": self.energy_mj,
+            "covered": self.covered,
         }  # fmt: skip
 
 
 @dataclass(frozen=True)
 class NetworkPrediction:
-    """Predicted time of one network: the sum of its layers plus what the runtime adds.
+    """Predicted time and energy of one network: the sum of its layers plus what the runtime adds.
 
     `coverage` is the share of `predicted_ms` that comes from operators that the model has measured; `uncovered` names the
     others. `low_ms` and `high_ms` bound 90% of networks. `peak_memory_bytes` is the arena that holds the activations,
-    `memory` all that the runtime takes; None where it is not known what lives at the same time.
+    `memory` all that the runtime takes; None where it is not known what lives at the same time. `energy_mj` is of one
+    inference; None where the device's energy is not known.
     """
 
     network: str
@@ -52,12 +61,12 @@ class NetworkPrediction:
     peak_memory_bytes: int
     layers: tuple[LayerPrediction, ...]
     memory: Footprint | None = None
+    energy_mj: float | None = None
 
     def to_dict(self, measurement: Any = None) -> dict[str, Any]:
-        """The line that ``predict --json`` prints; `measurement` is a `profiler.Measurement` or None."""
-        layers: Sequence[LayerPrediction] = self.layers
+        """The line that ``predict --json`` prints; `measurement` is a `profiler.measurement.Measurement` or None."""
         measured = dict(getattr(measurement, "layer_ms", None) or {})
-        rows = [layer.to_dict() for layer in layers]
+        rows = [layer.to_dict() for layer in self.layers]
         for row in rows:
             row["measured_ms"] = measured.get(row["index"], row["measured_ms"])
         return {
@@ -68,5 +77,29 @@ class NetworkPrediction:
             "load_ms": getattr(measurement, "load_ms", None), "first_ms": getattr(measurement, "first_ms", None),
             "threads": self.threads, "coverage": self.coverage, "uncovered": list(self.uncovered),
             "peak_memory_bytes": self.peak_memory_bytes,
-            "memory": self.memory.to_dict() if self.memory else None, "layers": rows,
+            "memory": self.memory.to_dict() if self.memory else None, "energy_mj": self.energy_mj, "layers": rows,
         }  # fmt: skip
+
+
+class NetworkPredictor(Protocol):
+    """Anything that predicts networks on one device, such as a `timemodel.TimeModel`.
+
+    `setting` is the name of one of its settings everywhere, by default its first. Where it has ``change_errors(setting)`` as
+    well (see `TimeModel`), advice rests on how far predicted savings may be off; else its times are taken to be exact.
+    """
+
+    @property
+    def device(self) -> str:
+        """The device's name."""
+
+    def setting(self, name: str | None = None) -> Any:
+        """What predicts under one setting, with its ``key``, ``setting`` (in parts) and ``fingerprint``."""
+
+    def predict(self, network: Network, setting: str | None = None) -> NetworkPrediction:
+        """Time of one inference, and its energy where that is known, with interval and coverage."""
+
+    def predict_total_ms(self, network: Network, setting: str | None = None) -> float:
+        """Time of one inference in ms."""
+
+    def predict_layers_ms(self, layers: Sequence[Layer], setting: str | None = None) -> np.ndarray:
+        """Times ``[n]`` in ms of `layers` on their own."""

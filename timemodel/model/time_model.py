@@ -13,9 +13,10 @@ from profiler.network import Layer, Network
 from timemodel.model import file as model_file
 from timemodel.model.checking import table, text
 from timemodel.model.differences import ChangeErrors
+from timemodel.model.layer_times import FALLBACK
 from timemodel.model.operator_model import OperatorError
 from timemodel.model.prediction import NetworkPrediction
-from timemodel.model.setting_model import FALLBACK, SettingModel
+from timemodel.model.setting_model import SettingModel
 
 
 class TimeModel:

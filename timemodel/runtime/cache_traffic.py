@@ -1,9 +1,8 @@
 """What it costs that weights and activations left the cache: the part of a network's time that no layer alone shows.
 
-Rising curves of price by distance (weights that meet few rows of input, weights that meet many, weights of windows,
-activations) are learned from chains, fans and small whole networks: see `profiler.probes.context` for the probes and
-`reuse_distance` for what a network touches when. Distance is bytes walked over since the last touch, and beside them what
-others on the device walked over meanwhile: a cache that is shared with neighbours forgets by time, too.
+Rising curves of price by distance, one for each of `CLASSES`, are learned from chains, fans and small whole networks (see
+`profiler.probes.context`). Distance is the bytes touched since the last touch, and beside them what others on the device
+touched meanwhile: a cache that is shared with neighbours forgets by time, too.
 """
 
 from __future__ import annotations
@@ -17,10 +16,9 @@ import numpy as np
 from profiler.network import Network
 from timemodel.runtime.reuse_distance import (
     CLASSES,
-    DATA,
-    Reuse,
+    Accesses,
     elapsed_ms,
-    reuse,
+    find_accesses,
 )
 from timemodel.tree import nonnegative
 
@@ -43,8 +41,8 @@ def risen(distance_bytes: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Traffic:
-    """Prices of bytes from afar.
+class CacheTraffic:
+    """Prices of bytes that left the cache.
 
     Parameters
     ----------
@@ -58,13 +56,13 @@ class Traffic:
     forgetting_mb_per_ms: float = 0.0
 
     @classmethod
-    def free(cls) -> Traffic:
+    def free(cls) -> CacheTraffic:
         """Nothing costs anything: what holds until it is learned."""
         return cls(np.zeros((len(CLASSES), _STEPS)))
 
     def extra_ms(self, network: Network, layers_ms: np.ndarray) -> np.ndarray:
         """Extra time ``[layers]`` in ms over `layers_ms`, what the layers take alone."""
-        accesses = reuse(network) if self.prices_ms_per_mb.any() else None
+        accesses = find_accesses(network) if self.prices_ms_per_mb.any() else None
         if accesses is None:
             return np.zeros(len(network.layers))
         climbed = _climbed(accesses, layers_ms, self.forgetting_mb_per_ms)
@@ -82,7 +80,7 @@ class Traffic:
         layers_ms: Sequence[np.ndarray],
         time_ms: np.ndarray,
         overhead_ms: float,
-    ) -> Traffic:
+    ) -> CacheTraffic:
         """Learn from whole networks.
 
         Parameters
@@ -108,10 +106,11 @@ class Traffic:
         # What lasts long meets every interruption, what is short is timed between them: that is no price of bytes.
         lasting = (1.0 - np.exp(-alone / _LONG_MS))[:, None]
         usual = _usual_price(networks, time_ms - alone)
-        found: list[tuple[float, Traffic]] = []
+        found: list[tuple[float, CacheTraffic]] = []
+        accesses = [find_accesses(network) for network in networks] if usual > 0 else []
         for rate in FORGETTING_MB_PER_MS if usual > 0 else ():
             rows = np.array(
-                [_totals(network, layers, rate) for network, layers in zip(networks, layers_ms, strict=True)]
+                [_totals(one, layers, rate) for one, layers in zip(accesses, layers_ms, strict=True)]
             )
             rows = np.hstack([rows * usual / time_ms[:, None], lasting])
             solution, error = _robust(rows, goal)
@@ -132,7 +131,7 @@ class Traffic:
         }
 
     @classmethod
-    def from_dict(cls, value: Mapping[str, Any]) -> Traffic:
+    def from_dict(cls, value: Mapping[str, Any]) -> CacheTraffic:
         """Read what `to_dict` wrote.
 
         Raises
@@ -141,34 +140,33 @@ class Traffic:
             The prices are negative, not finite, or belong to other distances.
         """
         if [float(v) for v in value["distance_mb"]] != list(KNOTS_MB):
-            raise ValueError("prices of memory traffic belong to other distances than this edgetime knows")
+            raise ValueError("prices of cache traffic belong to other distances than this edgetime knows")
         prices = np.array([[float(v) for v in value["prices_ms_per_mb"][name]] for name in CLASSES])
         rate = float(value["forgetting_mb_per_ms"])
         if prices.shape != (len(CLASSES), _STEPS) or not np.all(np.isfinite(prices)) or np.any(prices < 0):
-            raise ValueError(f"prices of memory traffic must be {_STEPS} numbers, 0 or more")
+            raise ValueError(f"prices of cache traffic must be {_STEPS} numbers, 0 or more")
         if not (np.isfinite(rate) and rate >= 0):
             raise ValueError("forgetting_mb_per_ms must be a number, 0 or more")
         return cls(prices, rate)
 
 
-def _climbed(accesses: Reuse, layers_ms: np.ndarray, rate: float) -> np.ndarray:
+def _climbed(accesses: Accesses, layers_ms: np.ndarray, rate: float) -> np.ndarray:
     """MB ``[accesses, knots]`` that climb each step of price, beyond what they climb when the layer is timed alone."""
-    far = accesses.walked + rate * 1e6 * elapsed_ms(accesses, layers_ms)
-    near = accesses.alone + rate * 1e6 * layers_ms[accesses.layer]
-    return np.maximum(risen(far) - risen(near), 0.0) * (accesses.nbytes[:, None] / 1e6)
+    in_network = accesses.distance_bytes + rate * 1e6 * elapsed_ms(accesses, layers_ms)
+    alone = accesses.alone_bytes + rate * 1e6 * layers_ms[accesses.layer]
+    return np.maximum(risen(in_network) - risen(alone), 0.0) * (accesses.nbytes[:, None] / 1e6)
 
 
-def _totals(network: Network, layers_ms: np.ndarray, rate: float) -> np.ndarray:
+def _totals(accesses: Accesses | None, layers_ms: np.ndarray, rate: float) -> np.ndarray:
     """`_climbed` summed over a network, classes one after the other: ``[classes * knots]``."""
-    totals = np.zeros((DATA + 1, _STEPS))
-    accesses = reuse(network)
+    totals = np.zeros((len(CLASSES), _STEPS))
     if accesses is not None:
         np.add.at(totals, accesses.kind, _climbed(accesses, layers_ms, rate))
     return totals.ravel()
 
 
 def _usual_price(networks: Sequence[Network], extra_ms: np.ndarray) -> float:
-    """Roughly what a MB from afar costs on this device: 90th percentile of extra time per MB of weights."""
+    """Roughly what a MB that left the cache costs on this device: 90th percentile of extra time per MB of weights."""
     weights = np.array([network.weight_bytes / 1e6 for network in networks])
     heavy = weights >= 1.0
     if not heavy.any():
@@ -193,19 +191,3 @@ def _robust(rows: np.ndarray, goal: np.ndarray) -> tuple[np.ndarray, float]:
         weight = 1.0 / np.sqrt(np.maximum(1.0, residual / (2.0 * typical)))
     error = float(np.minimum(np.abs(goal - rows @ solution), 0.1).mean())
     return solution, error
-
-
-def traffic_in_words(traffic: Traffic) -> list[str]:
-    """What data beyond the cache costs, a sentence per class of access."""
-    distances = np.array([1.0, 4.0, 16.0, 64.0])
-    sentences = []
-    for name, prices in zip(CLASSES, traffic.price_ms_per_mb(2 * distances), strict=True):
-        rows = [
-            f"{mb:g} MB ago: {price * 1e3:.3g} us"
-            for mb, price in zip(2 * distances, prices, strict=True)
-            if price > 0
-        ]
-        sentences.append(f"{name} last touched … cost extra per MB: {', '.join(rows) if rows else 'nothing'}")
-    if traffic.forgetting_mb_per_ms:
-        sentences.append(f"others push {traffic.forgetting_mb_per_ms:g} MB out of the shared cache per ms")
-    return sentences

@@ -1,42 +1,26 @@
-"""What a runtime does to the graph of a network, as rules that were learned: fused, split, run outside a delegate.
-
-Two kinds of evidence go into a rule. The runtime's profiler says which operators ran, and by whose kernels
-(`profiler.measurement.observing`); where it is there, it decides whether a pair runs as one. Times of the pair and of its two
-operators alone, measured in the same profile, say what the pair saves, and decide where there is no profiler.
-"""
+"""What a runtime does to the graph of a network: rules, and what they make of the times of layers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 
-from profiler.measurement import OPERATOR
-from profiler.network import (
-    FUSION_PATTERNS,
-    Layer,
-    Network,
-    pattern_name,
-)
-from profiler.probes import Probe
+from profiler.network import Network
 
 FUSED, PARTLY, APART, SPLIT, OUTSIDE = "fused", "partly", "apart", "split", "outside"
+HAPPENS = (FUSED, PARTLY, APART, SPLIT, OUTSIDE)
 EVERYTHING = "*"
 """Pattern of a rule that holds for all operators of its dtype."""
-HAPPENS = (FUSED, PARTLY, APART, SPLIT, OUTSIDE)
+INSIDE = "reshape inside"
+"""Pattern of single operators of `RENAMES` that stand between two others."""
+RENAMES = frozenset({"reshape", "squeeze", "expand_dims", "bitcast"})
+"""Operators that give the same data another shape."""
 
-FUSED_BELOW, APART_ABOVE = 0.35, 0.65
-"""Of the absorbed operator's time: below the first the rest is noise, above the second there is nothing to apply."""
-_NOISE = 0.03
-"""Relative error of one measured time, where one measurement is compared with others."""
-_SURE = 2.0
-_COSTS_MORE = 1.15
-_FEWEST = 3
-
-Events = Mapping[str, Sequence[tuple[str, int]] | None]
-"""By probe key: see `profiler.measurement.store.Profile.events`."""
+Shares = dict[str, dict[str, float]]
+"""By dtype and pattern."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +44,8 @@ class GraphRule:
         How many probes say so.
     seen
         Whether the runtime's profiler said so; else only times did.
+    other
+        Of neighbours that run as one: the share of the other operator's time that both take.
     """
 
     dtype: str
@@ -94,372 +80,43 @@ class GraphRule:
         )
 
 
-def learn_rules(
-    measured: Sequence[tuple[Probe, float]],
-    overhead_ms: float,
-    alone_ms: Callable[[Sequence[Layer]], np.ndarray],
-    events: Events | None = None,
-) -> list[GraphRule]:
-    """Rules from the probes of one setting.
+@dataclass(frozen=True)
+class FusionShares:
+    """What remains of the time that neighbours take alone where they stand side by side.
 
     Parameters
     ----------
-    measured
-        Probes with their times in ms; pairs and layers are used.
-    overhead_ms
-        What a call costs, part of every time.
-    alone_ms
-        Predicted times in ms of layers without the call's cost, for operators of pairs that were not measured alone.
-    events
-        What the runtime made of some of the probes; None where it has no profiler.
+    absorbed
+        Of the operator that costs less where the two run as one. The pattern `INSIDE` is of single operators.
+    other
+        Of the other operator, where both as one take less than it alone.
     """
-    events = events or {}
-    return [
-        *_neighbours(measured, overhead_ms, alone_ms, events),
-        *_splits(measured, overhead_ms, events),
-        *_outside(events),
-        *learn_inside(measured, overhead_ms),
-    ]
 
+    absorbed: Shares = field(default_factory=dict)
+    other: Shares = field(default_factory=dict)
 
-def remaining(rules: Sequence[GraphRule]) -> dict[str, dict[str, float]]:
-    """By dtype and pattern: the share of the absorbed operator's time that remains."""
-    found: dict[str, dict[str, float]] = {}
-    for rule in rules:
-        if rule.happens in (FUSED, PARTLY, APART):
-            found.setdefault(rule.dtype, {})[rule.pattern] = rule.share
-    return found
+    @classmethod
+    def of(cls, rules: Sequence[GraphRule]) -> FusionShares:
+        """The shares that `rules` say."""
+        shares = cls()
+        for rule in rules:
+            if rule.happens in (FUSED, PARTLY, APART):
+                shares.absorbed.setdefault(rule.dtype, {})[rule.pattern] = rule.share
+            if rule.other < 1:
+                shares.other.setdefault(rule.dtype, {})[rule.pattern] = rule.other
+        return shares
 
-
-def kept(rules: Sequence[GraphRule]) -> dict[str, dict[str, float]]:
-    """By dtype and pattern: the share of the other operator's time that the two take as one, where that is less than all."""
-    found: dict[str, dict[str, float]] = {}
-    for rule in rules:
-        if rule.other < 1:
-            found.setdefault(rule.dtype, {})[rule.pattern] = rule.other
-    return found
-
-
-def from_remaining(shares: Mapping[str, Mapping[str, float]]) -> list[GraphRule]:
-    """Rules from the shares alone, which is all that older time models hold."""
-    return [
-        GraphRule(dtype, pattern, FUSED if share == 0 else APART if share == 1 else PARTLY, share, 0)
-        for dtype, row in shares.items()
-        for pattern, share in row.items()
-    ]
-
-
-def factors(
-    network: Network,
-    shares: Mapping[str, Mapping[str, float]],
-    others: Mapping[str, Mapping[str, float]] | None = None,
-) -> np.ndarray:
-    """Factors ``[n]`` on the times of the layers of `network`, from `remaining` and `kept`.
-
-    The pattern `INSIDE` is of single operators: those that only rename data, between two others.
-    """
-    found = np.ones(len(network.layers))
-    for pair in network.fusion_matches:
-        dtype = network.layers[pair.second].dtype
-        share = shares.get(dtype, {}).get(pair.pattern)
-        if share is not None:
-            found[pair.absorbed] = min(found[pair.absorbed], share)
-        other = (others or {}).get(dtype, {}).get(pair.pattern)
-        if other is not None:
-            position = pair.first + pair.second - pair.absorbed
-            found[position] = min(found[position], other)
-    ends = {*network.inputs, *network.outputs}
-    for position, (layer, edge) in enumerate(zip(network.layers, network.edges, strict=False)):
-        if layer.op in RENAMES and ends.isdisjoint((*edge.inputs[:1], *edge.outputs)):
-            found[position] = min(found[position], shares.get(layer.dtype, {}).get(INSIDE, 1.0))
-    return found
-
-
-RENAMES = frozenset({"reshape", "squeeze", "expand_dims", "bitcast"})
-"""Operators that give the same data another shape."""
-INSIDE = "reshape inside"
-
-
-def learn_inside(measured: Sequence[tuple[Probe, float]], overhead_ms: float) -> list[GraphRule]:
-    """What reshapes between other operators cost, as a share of what they cost alone; from chains that hold some."""
-    alone = {probe.layers[0]: time - overhead_ms for probe, time in measured if len(probe.layers) == 1}
-    shares: dict[str, list[float]] = {}
-    for probe, time in measured:
-        layers = probe.layers
-        if (
-            probe.kind != "chain"
-            or not any(layer.op in RENAMES for layer in layers)
-            or not alone.keys() >= {*layers}
-        ):
-            continue
-        renaming = sum(alone[layer] for layer in layers if layer.op in RENAMES)
-        rest = sum(alone[layer] for layer in layers if layer.op not in RENAMES)
-        if renaming > 0:
-            shares.setdefault(layers[0].dtype, []).append((time - overhead_ms - rest) / renaming)
-    rules = []
-    for dtype, found in sorted(shares.items()):
-        share = float(np.clip(np.median(found), 0.0, 1.0))
-        share = 0.0 if share < FUSED_BELOW else 1.0 if share > APART_ABOVE else share
-        happens = FUSED if share == 0 else APART if share == 1 else PARTLY
-        rules.append(GraphRule(dtype, INSIDE, happens, share, len(found)))
-    return rules
-
-
-# --- Neighbours ---------------------------------------------------------------------------------------------
-
-
-def _neighbours(
-    measured: Sequence[tuple[Probe, float]],
-    overhead_ms: float,
-    alone_ms: Callable[[Sequence[Layer]], np.ndarray],
-    events: Events,
-) -> list[GraphRule]:
-    known = {probe.layers[0]: time for probe, time in measured if probe.kind == "layer"}
-    rows: dict[tuple[str, str], list[tuple[float, float, float]]] = {}
-    for probe, time in measured:
-        if probe.kind != "pair":
-            continue
-        found = probe.network.fusion_matches
-        if len(found) != 1:
-            continue
-        pair = found[0]
-        key = probe.layers[pair.second].dtype, pair.pattern
-        predicted = None
-        times = []
-        for position, layer in enumerate(probe.layers):
-            if layer in known:
-                times.append(known[layer] - overhead_ms)
-                continue
-            predicted = alone_ms(probe.layers) if predicted is None else predicted
-            times.append(float(predicted[position]))
-        absorbed = times[pair.absorbed]
-        if time > overhead_ms and absorbed > 0:
-            rows.setdefault(key, []).append((time - overhead_ms, absorbed, sum(times) - absorbed))
-    seen = _seen(events)
-    rules = []
-    for dtype, pattern in sorted({*rows, *seen}):
-        votes = seen.get((dtype, pattern))
-        fused = None if votes is None else 2 * sum(votes) > len(votes)
-        triples = rows.get((dtype, pattern), [])
-        if triples:
-            pair_ms, absorbed_ms, other_ms = np.array(triples).T
-            share = remaining_share(pair_ms, absorbed_ms, other_ms, fused)
-        else:  # not timed yet: what runs as one is most often free
-            share = 0.0 if fused else 1.0
-        happens = FUSED if share == 0 or fused else APART if share == 1 else PARTLY
-        other = other_share(pair_ms, other_ms) if triples and fused and share == 0 else 1.0
-        rules.append(GraphRule(dtype, pattern, happens, share, len(triples), fused is not None, other))
-    return rules
-
-
-def _seen(events: Events) -> dict[tuple[str, str], list[bool]]:
-    """By dtype and pattern: whether the pairs that were looked at ran as one."""
-    seen: dict[tuple[str, str], list[bool]] = {}
-    for key, ran in events.items():
-        probe = Probe.from_key(key)
-        found = probe.network.fusion_matches if ran and probe.kind == "pair" else []
-        as_one = ran_as_one(probe, ran) if ran and len(found) == 1 else None
-        if as_one is not None:
-            seen.setdefault((probe.layers[found[0].second].dtype, found[0].pattern), []).append(as_one)
-    return seen
-
-
-_INSERTED = frozenset({"Static Reshape", "Static Expand Dims", "Copy"})
-_MOVES = frozenset({"reshape", "concatenation", "transpose"})
-"""Operators whose event does not say whether they copy anything: there, times decide."""
-
-
-def ran_as_one(probe: Probe, events: Sequence[tuple[str, int]]) -> bool | None:
-    """Whether the two operators of a pair ran as one, by the operators that the runtime ran; None: these do not say."""
-    if any(layer.op in _MOVES for layer in probe.layers):
-        return None
-    return len([name for name, _ in events if name not in _INSERTED]) < len(probe.layers)
-
-
-def remaining_share(
-    pair_ms: np.ndarray, absorbed_ms: np.ndarray, other_ms: np.ndarray, fused: bool | None = None
-) -> float:
-    """Share of the absorbed operator's time that remains when it stands beside the other one.
-
-    Parameters
-    ----------
-    pair_ms, absorbed_ms, other_ms : ndarray [n]
-        Times of the pair and of its two operators alone, by size.
-    fused
-        What the runtime's profiler says: the two ran as one, or did not. None: there is none.
-
-    Returns
-    -------
-    float
-        0 where the pair runs as one, 1 where it does not or where the times are too noisy to say that it does;
-        values in between are kept, as partly saved work.
-    """
-    if fused is False:
-        return 1.0
-    shares = (pair_ms - other_ms) / absorbed_ms
-    noise = _NOISE * np.sqrt(pair_ms**2 + absorbed_ms**2 + other_ms**2) / absorbed_ms
-    # Sizes at which the absorbed operator is hardly more than noise of the rest say nothing.
-    tells = noise <= 2 * noise.min()
-    share = float(np.median(shares[tells]))
-    unsure = float(_SURE * np.median(noise[tells]) / np.sqrt(np.count_nonzero(tells)))
-    if np.count_nonzero(tells) >= _FEWEST:
-        # The sizes disagree more than measuring alone would make them.
-        spread = float(np.median(np.abs(shares[tells] - share))) * 1.48
-        unsure = max(unsure, _SURE * spread / np.sqrt(np.count_nonzero(tells)))
-    if fused:
-        if share >= 1:
-            # Seen to run as one, yet timed as if not: believed only where the times leave no doubt.
-            return 1.0 if share - unsure > APART_ABOVE else 0.0
-        return share if share >= FUSED_BELOW and share - unsure > 0 else 0.0
-    if len(shares) < _FEWEST or share + unsure >= 1 or share > APART_ABOVE:
-        return 1.0
-    return 0.0 if share < FUSED_BELOW else share
-
-
-def other_share(pair_ms: np.ndarray, other_ms: np.ndarray) -> float:
-    """Share of the other operator's time that the pair takes as one: less than 1 where the two together are a cheaper kernel.
-
-    x * sigmoid(x) of 8 bit is a table of 256 values, and no longer a product.
-    """
-    if len(pair_ms) < _FEWEST:
-        return 1.0
-    ratio = pair_ms / other_ms
-    return float(np.median(ratio)) if float(np.quantile(ratio, 0.75)) < _CHEAPER else 1.0
-
-
-_CHEAPER = 0.9
-
-
-# --- Activations and fallbacks ------------------------------------------------------------------------------
-
-
-def _splits(measured: Sequence[tuple[Probe, float]], overhead_ms: float, events: Events) -> list[GraphRule]:
-    """Operators that take longer with an activation than without: the same layers, measured both ways."""
-    layers = {probe.layers[0]: (probe, time) for probe, time in measured if probe.kind == "layer"}
-    ratios: dict[tuple[str, str], list[float]] = {}
-    seen: dict[tuple[str, str], list[bool]] = {}
-    for layer, (probe, time) in layers.items():
-        if layer.params.get("activation", "none") == "none":
-            continue
-        plain = Layer(layer.op, layer.inputs, layer.outputs, {**layer.params, "activation": "none"})
-        if plain not in layers or layers[plain][1] <= overhead_ms:
-            continue
-        key = layer.dtype, pattern_name(layer)
-        ratios.setdefault(key, []).append((time - overhead_ms) / (layers[plain][1] - overhead_ms))
-        ran, ran_plain = events.get(probe.key), events.get(layers[plain][0].key)
-        if ran is not None and ran_plain is not None:
-            seen.setdefault(key, []).append(len(ran) > len(ran_plain))
-    rules = []
-    for (dtype, name), values in sorted(ratios.items()):
-        ratio, by_events = float(np.median(values)), seen.get((dtype, name))
-        if by_events:
-            is_split = any(by_events)
-        else:
-            above = float(np.mean(np.array(values) > 1.0))
-            is_split = len(values) >= _FEWEST and ratio > _COSTS_MORE and above >= 0.75
-        if is_split:
-            rules.append(GraphRule(dtype, name, SPLIT, max(ratio, 0.0), len(values), bool(by_events)))
-    return rules
-
-
-def _outside(events: Events) -> list[GraphRule]:
-    """Operators that a delegate left to the runtime's own kernels; none where there is no delegate at all."""
-    counts: dict[tuple[str, str], list[bool]] = {}
-    for key, ran in events.items():
-        probe = Probe.from_key(key)
-        if ran and probe.kind == "layer":
-            layer = probe.layers[0]
-            counts.setdefault((layer.dtype, layer.op), []).append(any(kind == OPERATOR for _, kind in ran))
-    if all(all(row) for row in counts.values()):
-        return []
-    for dtype in {dtype for dtype, _ in counts}:
-        mine = [row for (kind, _), row in counts.items() if kind == dtype]
-        if len(mine) >= _FEWEST and all(all(row) for row in mine):
-            counts = {key: row for key, row in counts.items() if key[0] != dtype}
-            counts[dtype, EVERYTHING] = [True] * sum(len(row) for row in mine)
-    return [
-        GraphRule(dtype, op, OUTSIDE, float(np.mean(row)), len(row), True)
-        for (dtype, op), row in sorted(counts.items())
-        if any(row)
-    ]
-
-
-# --- In words -----------------------------------------------------------------------------------------------
-
-_WORDS = {"conv_2d": "convolution", "depthwise_conv_2d": "depthwise convolution", "max_pool_2d": "max pooling",
-          "average_pool_2d": "average pooling", "fully_connected": "fully connected layer"}  # fmt: skip
-
-
-def _called(name: str) -> str:
-    """An operator in words, with its article."""
-    op, constant, _ = name.partition("_const")
-    text = _WORDS.get(op, op.upper())
-    article = "an" if text[0] in "aeiouAEIOU" else "a"
-    return f"{article} {text}{' of a constant' if constant else ''}"
-
-
-def _listed(names: Sequence[str]) -> str:
-    called = [_called(name) for name in names]
-    return called[0] if len(called) == 1 else f"{', '.join(called[:-1])} or {called[-1]}"
-
-
-def graph_in_words(rules: Sequence[GraphRule]) -> list[str]:
-    """What the runtime does to graphs, one sentence per kind of thing, without what it leaves alone."""
-    lines = []
-    for dtype in dict.fromkeys(rule.dtype for rule in rules):
-        mine = [rule for rule in rules if rule.dtype == dtype]
-        lines += [f"{dtype}: {sentence}" for sentence in (*_pair_sentences(mine), *_single_sentences(mine))]
-    return lines
-
-
-def _pair_sentences(rules: Sequence[GraphRule]) -> list[str]:
-    groups: dict[tuple[str, str, int], list[str]] = {}
-    for rule in rules:
-        if rule.happens not in (FUSED, PARTLY) or rule.share == 1 or rule.pattern == INSIDE:
-            continue
-        absorbed = FUSION_PATTERNS.get(rule.pattern, 0)
-        names = rule.pattern.split("+")
-        effect = (
-            "costs nothing: it runs inside it" if rule.share == 0 else f"costs {rule.share:.0%} of its time"
-        )
-        groups.setdefault((names[absorbed], effect, absorbed), []).append(names[1 - absorbed])
-    sentences = []
-    for (name, effect, absorbed), others in groups.items():
-        text = f"{_called(name)} {'after' if absorbed else 'before'} {_listed(others)} {effect}"
-        sentences.append(text[0].upper() + text[1:])
-    apart = sum(rule.happens == APART or (rule.happens == FUSED and rule.share == 1) for rule in rules)
-    if apart:
-        cost = (
-            "kind of neighbours costs what it costs"
-            if apart == 1
-            else "kinds of neighbours cost what they cost"
-        )
-        sentences.append(f"{apart} other {cost} alone")
-    return sentences
-
-
-def _single_sentences(rules: Sequence[GraphRule]) -> list[str]:
-    sentences = []
-    for rule in rules:
-        if rule.pattern == INSIDE and rule.share < 1:
-            costs = "costs nothing" if rule.share == 0 else f"costs {rule.share:.0%} of what it costs alone"
-            sentences.append(f"A RESHAPE between two other operators {costs}")
-        if rule.other < 1:
-            names = rule.pattern.split("+")
-            names = [_called(name) for name in names]
-            sentences.append(
-                f"{names[0][0].upper()}{names[0][1:]} and {names[1]} as one take {rule.other:.0%} of the second's time alone"
-            )
-        if rule.happens == SPLIT:
-            text = f"{_called(rule.pattern)} with a fused activation takes {rule.share:.1f} times one without"
-            reason = ": the activation runs on its own" if rule.seen else ""
-            sentences.append(text[0].upper() + text[1:] + reason)
-    outside = [rule.pattern for rule in rules if rule.happens == OUTSIDE and rule.share == 1]
-    some = [rule.pattern for rule in rules if rule.happens == OUTSIDE and rule.share < 1]
-    if outside == [EVERYTHING]:
-        sentences.append("Every operator runs outside XNNPACK, by the built-in kernels")
-    elif outside:
-        sentences.append(f"Runs outside XNNPACK, by the built-in kernels: {', '.join(outside)}")
-    if some:
-        sentences.append(f"In some cases too: {', '.join(some)}")
-    return sentences
+    def factors(self, network: Network) -> np.ndarray:
+        """Factors ``[n]`` on the times that the layers of `network` take alone."""
+        found = np.ones(len(network.layers))
+        for pair in network.fusion_matches:
+            dtype = network.layers[pair.second].dtype
+            other = pair.first + pair.second - pair.absorbed
+            for shares, position in ((self.absorbed, pair.absorbed), (self.other, other)):
+                share = shares.get(dtype, {}).get(pair.pattern, 1.0)
+                found[position] = min(found[position], share)
+        ends = {*network.inputs, *network.outputs}
+        for position, (layer, edge) in enumerate(zip(network.layers, network.edges, strict=False)):
+            if layer.op in RENAMES and ends.isdisjoint((*edge.inputs[:1], *edge.outputs)):
+                found[position] = min(found[position], self.absorbed.get(layer.dtype, {}).get(INSIDE, 1.0))
+        return found

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -26,8 +25,8 @@ _FEW_ROWS = 4
 
 
 @dataclass(frozen=True)
-class Reuse:
-    """All accesses of one inference in steady state, as arrays ``[accesses]``.
+class Accesses:
+    """All accesses to memory of one inference in steady state, as arrays ``[accesses]``.
 
     Attributes
     ----------
@@ -37,20 +36,20 @@ class Reuse:
         `VECTOR`, `MATRIX`, `WINDOW` or `DATA`.
     nbytes
         How much.
-    walked
+    distance_bytes
         Bytes of other things touched since these were touched last.
-    alone
+    alone_bytes
         The same where the layer is timed alone: all that it touches.
-    since
+    touched_by
         Position of the layer that touched them last; less than 0 where that was in the inference before (-1 is its last layer).
     """
 
     layer: np.ndarray
     kind: np.ndarray
     nbytes: np.ndarray
-    walked: np.ndarray
-    alone: np.ndarray
-    since: np.ndarray
+    distance_bytes: np.ndarray
+    alone_bytes: np.ndarray
+    touched_by: np.ndarray
 
 
 class _Arena:
@@ -75,35 +74,28 @@ class _Arena:
     def touch(self, begin: int, end: int, who: int) -> None:
         """Mark ``[begin, end)``; what it covers is cut away from others."""
         first = max(0, bisect_right(self.starts, begin) - 1)
-        kept: list[tuple[int, int, int]] = []
+        rest: list[tuple[int, int, int]] = []
         i = first
         while i < len(self.starts) and self.starts[i] < end:
             start, stop, owner = self.starts[i], self.ends[i], self.who[i]
             if start < begin:
-                kept.append((start, min(stop, begin), owner))
+                rest.append((start, min(stop, begin), owner))
             if stop > end:
-                kept.append((max(start, end), stop, owner))
+                rest.append((max(start, end), stop, owner))
             i += 1
-        segments = sorted([*kept, (begin, end, who)])
+        segments = sorted([*rest, (begin, end, who)])
         self.starts[first:i] = [s for s, _, _ in segments]
         self.ends[first:i] = [e for _, e, _ in segments]
         self.who[first:i] = [w for _, _, w in segments]
 
 
-def reuse(network: Network) -> Reuse | None:
+def find_accesses(network: Network) -> Accesses | None:
     """The accesses of `network`; None where it is a bag of layers (a table), which says nothing of reuse.
 
-    Layers of loops and branches are left out: what runs many times finds its data where the last round left it. Kept on the
-    network for the next time.
+    Layers of loops and branches are left out: what runs many times finds its data where the last round left it.
     """
-    kept: dict[str, Any] = network.__dict__
-    if "_reuse" not in kept:
-        kept["_reuse"] = _reuse(network) if network.layers and network.edges else None
-    known: Reuse | None = kept["_reuse"]
-    return known
-
-
-def _reuse(network: Network) -> Reuse:
+    if not network.layers or not network.edges:
+        return None
     tensors, count = network.tensors, len(network.layers)
     place = {block.tensor: (block.offset, block.offset + block.nbytes) for block in plan_arena(network)}
     arena_bytes = max((end for _, end in place.values()), default=0)
@@ -148,7 +140,7 @@ def _reuse(network: Network) -> Reuse:
                 if end > begin:
                     arena.touch(begin, end, position + inference * count)
     table = np.array(rows, dtype=np.float64).reshape(-1, 6)
-    return Reuse(
+    return Accesses(
         table[:, 0].astype(np.intp),
         table[:, 1].astype(np.intp),
         table[:, 2],
@@ -158,7 +150,7 @@ def _reuse(network: Network) -> Reuse:
     )
 
 
-def elapsed_ms(accesses: Reuse, layers_ms: np.ndarray) -> np.ndarray:
+def elapsed_ms(accesses: Accesses, layers_ms: np.ndarray) -> np.ndarray:
     """Time ``[accesses]`` from the end of the layer that touched the bytes last to the beginning of this one.
 
     Parameters
@@ -169,6 +161,6 @@ def elapsed_ms(accesses: Reuse, layers_ms: np.ndarray) -> np.ndarray:
     count = len(layers_ms)
     clock = np.concatenate([[0.0], np.cumsum(layers_ms)])
     before = clock[accesses.layer]
-    since = accesses.since
+    since = accesses.touched_by
     after = np.where(since >= 0, clock[since % count + 1], clock[since % count + 1] - clock[-1])
     return np.maximum(before - after, 0.0)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from timemodel.tree import nonnegative
+from timemodel.tree.compiled import CompiledTree
 from timemodel.tree.node import TreeNode
 
 _ROUNDS = 4
@@ -176,21 +177,10 @@ class Growth:
         return (float(gains[first]), *whats[first])
 
     def _held_out(self, X: np.ndarray) -> np.ndarray:
-        at = self._route(X)
-        raw = (
-            np.column_stack([np.ones(len(X)), X[:, self.search.leaf_columns]]) / self.column_scale / self.norm
-        )
-        coefficients = np.array([n.coefficients for n in self.nodes])[at]
-        return np.einsum("ij,ij->i", raw, coefficients)
-
-    def _route(self, X: np.ndarray) -> np.ndarray:
-        at = np.zeros(len(X), dtype=np.intp)
-        for i, node in enumerate(self.nodes):
-            if node.feature < 0:
-                continue
-            here = at == i
-            at[here] = np.where(node.goes_left(X[here, node.feature]), node.left, node.right)
-        return at
+        at = CompiledTree(self.nodes, self.search.leaf_columns, 1.0).leaves(list(X.T))
+        raw = np.column_stack([np.ones(len(X)), X[:, self.search.leaf_columns]])
+        coefficients = np.array([node.coefficients for node in self.nodes])[at]
+        return np.einsum("ij,ij->i", raw / self.column_scale / self.norm, coefficients)
 
     def finish(self) -> list[TreeNode]:
         """Fit the leaves once more, reweighted, and put coefficients back into the units of the features."""

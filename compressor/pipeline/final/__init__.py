@@ -1,28 +1,20 @@
-"""Which candidates are trained in full, and which of them is handed over."""
+"""Full fine-tuning: which candidates get it (`Shortlist`), the training, and further points along the front.
+
+May import `compressor.pipeline.prepare` and below.
+"""
 
 from __future__ import annotations
 
-from compressor.pipeline.final.front import (
-    POINTS,
-    check_points,
-    derived,
-    nearest,
-    on_front,
-    targets,
-    train_points,
-)
-from compressor.pipeline.final.shortlist import contenders
-from compressor.pipeline.final.training import Chosen, Finals
+from compressor.pipeline.final.points import POINTS, check_points, in_proportion, train_points
+from compressor.pipeline.final.shortlist import Finalist, Shortlist
+from compressor.pipeline.final.training import FinalTraining
 
 __all__ = [
     "POINTS",
-    "Chosen",
-    "Finals",
+    "FinalTraining",
+    "Finalist",
+    "Shortlist",
     "check_points",
-    "contenders",
-    "derived",
-    "nearest",
-    "on_front",
-    "targets",
+    "in_proportion",
     "train_points",
 ]

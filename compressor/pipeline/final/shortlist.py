@@ -1,94 +1,177 @@
-"""Which candidates of a search are trained in full, and in which order."""
+"""Which candidate is trained in full next, and which of those that were trained is handed over.
+
+Under a budget the candidates that did best in the search are trained, and the best score wins. Where a score must be
+kept, the cost is bisected along the Pareto front of the search:
+
+1. A network keeps the score if its mean less its standard error does; the original keeps it too.
+2. The first to be trained is the cheapest on the front that had the score in the search, else the best one.
+3. The next is halfway between the dearest network that failed and the cheapest that keeps the score; before one has
+   failed it is a step cheaper, and before one of ours keeps it at most a step dearer.
+4. At that cost the nearest candidate on the front is taken, else a network in the proportions of one that was trained.
+5. Where nothing lies between, the cheapest that keeps the score is handed over, if it keeps it with all seeds.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from compressor.search import Goal, Trial
+from profiler.tradeoff import halfway, pareto_front
 
-SECOND_CHANCES = 2
-"""Of candidates that all missed the limit on the score, how many are trained beside the finalists."""
+STEP = 0.7
+"""Cost of a step cheaper, before bisection begins."""
 
-_NEAR = 0.01
-_MOST_RETREATS = 4
-_RETREAT_BY = 1.04
+CLOSE = 1.1
+"""Costs nearer to each other than this ratio are not told apart."""
+
+_APART = math.sqrt(CLOSE)
 
 
-def contenders(trials: Sequence[Trial], goal: Goal, finalists: int, luck: float, room: float) -> list[Trial]:
-    """The trials to train in full, the most wanted first.
+@dataclass(frozen=True)
+class Finalist:
+    """A candidate that was trained in full, and its networks.
 
-    Under a limit on the score also cheaper ones that missed it narrowly, since full fine-tuning may lift them over it,
-    and dearer ones, a step apart, in case that the cheap ones fail. Where time is short, so few that each can be trained
-    for a good part of its schedule. Where all missed it by more than luck, the best and those that are not told apart
-    from it.
+    Attributes
+    ----------
+    trial
+        The candidate, with what its best seed reached.
+    networks
+        One ``.keras`` file per seed, the best on validation first.
+    scores
+        Validation score of each.
+    met
+        Whether the goal is reached.
+    error
+        Standard error of the mean score less the original's (`compressor.pipeline.prepare.standard_error`).
+    sure
+        Whether it is reached even if the mean score is by that error too high.
+    """
+
+    trial: Trial
+    networks: tuple[Path, ...]
+    scores: tuple[float, ...]
+    met: bool
+    error: float = 0.0
+    sure: bool = True
+
+    @property
+    def mean_score(self) -> float:
+        """Validation score, mean over seeds."""
+        return sum(self.scores) / len(self.scores)
+
+    @property
+    def low_score(self) -> float:
+        """The lower bound of its score: the mean less its error."""
+        return self.mean_score - self.error
+
+
+@dataclass(frozen=True)
+class Shortlist:
+    """Decides by nothing but what the search and full training have shown so far.
 
     Parameters
     ----------
     trials
-        One or more, the best by the goal first.
-    luck
-        By how much candidates may have missed the limit in the search (`compressor.pipeline.prepare.tolerance.luck`).
-    room
-        How many networks there is time for.
+        What the search tried, the best by the goal first.
+    original
+        The network as it is.
+    finalists
+        How many are trained under a budget.
+    in_proportion
+        The widest network in a trial's proportions of at most so many times its cost; None where there is none.
     """
-    least, searched = goal.least_score, goal.relaxed(luck)
-    met = [trial for trial in trials if searched.met_by(trial)]
-    if least is None or searched.least_score is None:
-        return (met or list(trials))[:finalists]
-    if not met:
-        return _least_bad(trials, goal, finalists, luck, room)
-    lowest, cheapest = min(least - _NEAR, searched.least_score), goal.cost(met[0])
-    near = [t for t in trials if not searched.met_by(t) and t.score >= lowest and goal.excess(t) == 0]
-    near = [t for t in near if goal.cost(t) < cheapest]
-    near = sorted(near, key=lambda trial: -trial.score)[:finalists]
-    apart = met[:1]
-    for trial in met[1:]:
-        if goal.cost(trial) >= _RETREAT_BY * goal.cost(apart[-1]):
-            apart.append(trial)
-    keeps = [goal.met_by(trial) for trial in apart]
-    wanted = sorted(near, key=goal.cost) + _spread(apart, keeps, _MOST_RETREATS)
-    if len(wanted) <= room:
-        return wanted
-    return _spread(apart, keeps, max(2, int(min(room, _MOST_RETREATS))))
+
+    goal: Goal
+    trials: Sequence[Trial]
+    original: Trial
+    finalists: int
+    in_proportion: Callable[[Trial, float], Trial | None] = lambda trial, ratio: None
+
+    def next(self, known: Sequence[Finalist]) -> Trial | None:
+        """The candidate to train next; None where the choice is made."""
+        if self.goal.least_score is None:
+            within = [trial for trial in self.trials if self.goal.met_by(trial)] or self.trials
+            return next((trial for trial in within[: self.finalists] if not _is_among(trial, known)), None)
+        return self._between(known, self.goal.least_score) if known else self._first(self.goal.least_score)
+
+    def choice(self, known: Sequence[Finalist]) -> Finalist:
+        """The one to hand over, of one or more that were trained."""
+        if self.goal.least_score is not None:
+            kept = [one for one in known if one.sure] or [one for one in known if one.met]
+            if kept:
+                return min(kept, key=lambda one: (self._cost(one), -one.low_score))
+        return max(
+            known, key=lambda one: (one.met, *self.goal.rank(replace(one.trial, score=one.mean_score)))
+        )
+
+    def untrained(self, known: Sequence[Finalist]) -> Trial | None:
+        """What the search found to reach the goal, where nothing that was trained does; None where there is none."""
+        if any(one.met for one in known):
+            return None
+        left = (trial for trial in self.trials if not _is_among(trial, known))
+        return next((trial for trial in left if self.goal.met_by(trial)), None)
+
+    def _front(self, known: Sequence[Finalist] = ()) -> list[Trial]:
+        """The Pareto front of what is within all limits on costs and not trained yet, cheapest first."""
+        within = [t for t in self.trials if math.isfinite(t.score) and self.goal.excess(t) == 0]
+        return front([trial for trial in within if not _is_among(trial, known)], self.goal.cost)
+
+    def _first(self, least: float) -> Trial:
+        found = self._front()
+        kept = [trial for trial in found if trial.score >= least]
+        return (kept[:1] or found[-1:] or self.trials[:1])[0]
+
+    def _between(self, known: Sequence[Finalist], least: float) -> Trial | None:
+        """A candidate between the dearest that failed and the cheapest that keeps the score."""
+        keeping = [one for one in known if one.low_score >= least]
+        high = min([self.goal.cost(self.original), *map(self._cost, keeping)])
+        failed = [one for one in known if self._cost(one) < high]
+        if not (keeping or failed) or any(self.goal.excess(one.trial) for one in known):
+            return None
+        low = max(map(self._cost, failed), default=0.0)
+        model = min(keeping, key=self._cost) if keeping else max(failed, key=self._cost)
+        below, above = low, high
+        aim: float | None = STEP * high
+        if failed:
+            aim = halfway(low, high, CLOSE)
+            aim = aim if keeping or aim is None else min(aim, low / STEP)
+        between = [trial for trial in self._front(known) if self._is_between(trial, low, high)]
+        while aim is not None:
+            found = nearest(between, self.goal.cost, aim)
+            if found is not None:
+                return found
+            made = self.in_proportion(model.trial, aim / self._cost(model))
+            if made is not None and self.goal.excess(made) > 0:
+                above = aim
+            elif made is not None and self._is_between(made, low, high):
+                return made
+            else:
+                below = aim  # a step of the staircase: nothing lies between this and what failed
+            aim = halfway(below, above, CLOSE)
+        return max(between, key=lambda trial: trial.score, default=None)
+
+    def _is_between(self, trial: Trial, low: float, high: float) -> bool:
+        """Whether a candidate tells something new: it is neither about as cheap nor about as dear as these."""
+        return low * _APART < self.goal.cost(trial) < high / _APART
+
+    def _cost(self, one: Finalist) -> float:
+        return self.goal.cost(one.trial)
 
 
-def is_apart(trial: Trial, others: Sequence[Trial], goal: Goal) -> bool:
-    """Whether a candidate costs so much more or less than each other one that training it tells something new."""
-    costs = [(goal.cost(trial), goal.cost(other)) for other in others]
-    return all(max(pair) >= _RETREAT_BY * min(pair) for pair in costs)
+def front(trials: Sequence[Trial], cost: Callable[[Trial], float]) -> list[Trial]:
+    """The trials that no other one beats in score and cost, cheapest first."""
+    marks = pareto_front([cost(trial) for trial in trials], [trial.score for trial in trials])
+    return sorted((trial for trial, mark in zip(trials, marks, strict=True) if mark), key=cost)
 
 
-def _least_bad(trials: Sequence[Trial], goal: Goal, finalists: int, luck: float, room: float) -> list[Trial]:
-    """Of trials that all missed the limit on the score: the best, and after them those that chance put behind."""
-    taken = list(trials[:finalists])
-    least = taken[0].score - luck
-    # Wider ones are the likelier cure: one run is left for them.
-    spare = min(room - len(taken) - 1, SECOND_CHANCES)
-    for trial in sorted(trials[finalists:], key=lambda trial: -trial.score):
-        if spare < 1 or not trial.score >= least or not math.isfinite(trial.score):
-            break
-        if is_apart(trial, taken, goal) and goal.excess(trial) == 0:
-            taken.append(trial)
-            spare -= 1
-    return taken
+def nearest(trials: Iterable[Trial], cost: Callable[[Trial], float], aim: float) -> Trial | None:
+    """The trial whose cost is nearest to the one that is aimed at; None where none is close."""
+    ratios = [(max(cost(trial) / aim, aim / cost(trial)), trial) for trial in trials]
+    return min((r for r in ratios if r[0] <= CLOSE), key=lambda r: r[0], default=(0.0, None))[1]
 
 
-def _spread(trials: Sequence[Trial], keeps: Sequence[bool], most: int) -> list[Trial]:
-    """Some of the trials, the cheapest first: evenly up to the first that keeps the limit, then the next ones.
-
-    Those before it miss the limit by no more than luck, and are worth a try. Whatever comes of them, there is one to
-    fall back on.
-
-    Parameters
-    ----------
-    trials
-        From the cheapest on [n].
-    keeps
-        Whether each keeps the limit [n].
-    """
-    safe = keeps.index(True) if True in keeps else 0
-    before = min(safe, most - 1)
-    chosen = [round(i * safe / before) for i in range(before)] if before else []
-    chosen += range(safe, len(trials))
-    return [trials[i] for i in chosen[:most]]
+def _is_among(trial: Trial, known: Sequence[Finalist]) -> bool:
+    return any(trial.candidate == one.trial.candidate for one in known)

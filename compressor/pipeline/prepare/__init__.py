@@ -1,20 +1,22 @@
-"""What a compression begins with: its goal, its folder, and everything made from the user's files."""
+"""What a compression begins with: its goal, its folder, and everything made from the user's files.
+
+May import all rooms of the compressor but `compressor.testing`.
+"""
 
 from __future__ import annotations
 
+from compressor.pipeline.prepare.evaluator import Evaluator
 from compressor.pipeline.prepare.limits import (
     Limits,
     budget_notes,
     check_goal,
     in_words,
-    least_configuration,
     missed,
-    over_in_words,
     shown_ms,
 )
-from compressor.pipeline.prepare.preparation import Evaluator, Prepared, converter, prepare, save_model
-from compressor.pipeline.prepare.tolerance import levelled, luck, standard_error
-from compressor.pipeline.prepare.trained_candidates import keep_trained, trained_network
+from compressor.pipeline.prepare.preparation import Prepared, converter, prepare
+from compressor.pipeline.prepare.tolerance import tolerance
+from compressor.pipeline.prepare.trained_candidates import is_trained, keep_trained, trained_network
 from compressor.pipeline.prepare.workspace import Workspace, data_digest, file_digest, json_digest, read_json
 
 __all__ = [
@@ -28,17 +30,13 @@ __all__ = [
     "data_digest",
     "file_digest",
     "in_words",
+    "is_trained",
     "json_digest",
     "keep_trained",
-    "least_configuration",
-    "levelled",
-    "luck",
     "missed",
-    "over_in_words",
     "prepare",
     "read_json",
-    "save_model",
     "shown_ms",
-    "standard_error",
+    "tolerance",
     "trained_network",
 ]

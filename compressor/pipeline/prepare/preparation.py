@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
 
 from compressor.costs import (
     STEERINGS,
@@ -25,35 +26,33 @@ from compressor.costs import (
     place_of,
     steering_cost,
 )
-from compressor.data import Data, Rows, row_count
+from compressor.data import Data, Rows
 from compressor.export import input_specs, load_keras, load_known, to_tflite_bytes
 from compressor.graph import ChannelGraph, build_graph, cut, load_rules
 from compressor.pipeline.prepare.tolerance import standard_error
 from compressor.search import (
     Candidate,
     Goal,
-    SearchOverError,
     Trial,
 )
 from compressor.training import (
     FineTuner,
     Importance,
     Options,
-    Schedule,
     Task,
-    TrainingError,
-    let_go,
     measure_importance,
     normalised,
     strongest,
     task_of,
 )
-from profiler import files
 from profiler.devices import Target
 from profiler.errors import UsageError
-from profiler.network import Network, peak_memory_bytes
+from profiler.network import Layer, Network, peak_memory_bytes
 from profiler.progress import ProgressCallback
 from profiler.tflite import read_network
+
+if TYPE_CHECKING:
+    from timemodel.model import NetworkPrediction, NetworkPredictor
 
 
 @dataclass(frozen=True)
@@ -72,10 +71,6 @@ class Prepared:
         What stands for time in the search; `times`, unless another was asked for.
     original
         The network as it is, as a trial: its score is on validation rows.
-    float_network
-        Of the float32 original.
-    convert
-        From a Keras model to the bytes of the file.
     notes
         What the user should know.
     measure
@@ -90,9 +85,8 @@ class Prepared:
     importance: Importance
     times: PredictedTime
     steering: CandidateCost
-    time_model: Any
+    time_model: NetworkPredictor
     original: Trial
-    float_network: Network
     quantize: str
     calibration: Any
     notes: tuple[str, ...]
@@ -148,16 +142,7 @@ class Prepared:
 
     def costs(self, configuration: Configuration) -> Costs:
         """All that the file of a configuration costs."""
-        network = self.times.network(configuration)
-        prediction = self.time_model.predict(network)
-        steered = None if self.steering is self.times else float(self.steering.exact(configuration))
-        return Costs(
-            float(self.times.exact(configuration)),
-            network.file_bytes,
-            _memory_bytes(network),
-            getattr(prediction, "energy_mj", None),
-            steered,
-        )
+        return _costs(self.time_model, self.times, self.steering, configuration)
 
     def cost_of(self, goal: Goal) -> tuple[CandidateCost, float | None]:
         """The one cost of a search with this goal, and the budget of it.
@@ -188,82 +173,19 @@ class Prepared:
         }
 
     def _energy_mj(self, network: Network) -> float:
-        energy = getattr(self.time_model.predict(network), "energy_mj", None)
-        if energy is None:
+        energy_mj = self.time_model.predict(network).energy_mj
+        if energy_mj is None:
             raise UsageError(
                 f"The time model of {self.time_model.device} knows no energy: leave the limit on energy out, "
                 "or use a device whose profile has it."
             )
-        return float(energy)
-
-    def evaluator(self, schedule: Schedule, seed: int, folder: Path | None = None) -> Evaluator:
-        """What judges candidates by a short fine-tuning; `folder` is where their networks are."""
-        return Evaluator(self, schedule, seed, folder)
-
-
-class Evaluator:
-    """Judges candidates by a short fine-tuning.
-
-    Attributes
-    ----------
-    last
-        The network that was trained last.
-    deadline
-        A candidate that is not done by then is not judged.
-    epoch_seconds
-        What an epoch over all training rows takes, by the last candidate; 0 before there is one.
-    judges_first
-        Whether the first candidate is judged even where the time was used up before it was done, so that a search has
-        something to go on with.
-    on_epoch
-        As `SearchProblem.on_epoch`.
-    """
-
-    def __init__(self, prepared: Prepared, schedule: Schedule, seed: int, folder: Path | None = None) -> None:
-        self._prepared, self._schedule, self._seed, self._folder = prepared, schedule, seed, folder
-        self._first = True
-        self.last: Any = None
-        self.deadline = math.inf
-        self.judges_first = True
-        self.epoch_seconds = 0.0
-        self.on_epoch: Callable[[int, int, float], None] = lambda epoch, epochs, score: None
-
-    def __call__(self, candidate: Candidate) -> tuple[float, float]:
-        """Validation score and loss after a short fine-tuning; -inf and inf where it diverged.
-
-        A network that the candidate brings along (`Candidate.model`) is trained on, as it is.
-
-        Raises
-        ------
-        SearchOverError
-            The time was used up before it was done.
-        """
-        self.last = None
-        let_go()
-        self.last = candidate.model or self._prepared.network_of(candidate, self._folder)
-        try:
-            outcome = self._prepared.tuner.fit(
-                self.last, self._schedule, self._seed, deadline=self.deadline, on_epoch=self._tell_epoch
-            )
-        except TrainingError:
-            return -math.inf, math.inf
-        if outcome.epochs:
-            rows = row_count(self._prepared.task.data.x)
-            seen = min(rows, self._schedule.most_rows or rows)
-            self.epoch_seconds = outcome.seconds / outcome.epochs * rows / seen
-        if not outcome.complete and not (self._first and self.judges_first):
-            raise SearchOverError
-        self._first = False
-        return outcome.score, outcome.loss
-
-    def _tell_epoch(self, epoch: int, score: float) -> None:
-        self.on_epoch(epoch, self._schedule.epochs, score)
+        return float(energy_mj)
 
 
 def prepare(
     path: str | os.PathLike[str],
     data: Data,
-    time_model: Any,
+    time_model: NetworkPredictor,
     quantize: str,
     calibration: Any,
     setting: str | None,
@@ -298,8 +220,8 @@ def prepare(
     if not graph.groups:
         reasons = "; ".join(f"{f.layer}: {f.reason}" for f in graph.frozen)
         raise UsageError(f"{name} has no channels that can be removed{f' ({reasons})' if reasons else ''}.")
-    given = data = task.data
-    data = data.with_test(options.test_share, seed).with_validation(options.validation_share, seed)
+    given = task.data
+    data = given.with_test(options.test_share, seed).with_validation(options.validation_share, seed)
     task = Task(task.head, data)
     tuner = FineTuner(task, model)
     progress(0.2, "measuring importance")
@@ -310,40 +232,33 @@ def prepare(
     rows = data.x if calibration is None else load_known(calibration, input_specs(model))
     convert = converter(quantize, rows)
     progress(0.4, "converting")
-    float_network = read_network(to_tflite_bytes(model), name=name)
-    lowering, notes = _lowering(model, graph, convert, float_network if quantize == "none" else None, seed)
-    bound = _Setting(time_model, setting)
+    base = read_network(to_tflite_bytes(model), name=name) if quantize == "none" else None
+    lowering, notes = _lowering(model, graph, convert, base, seed)
+    bound = _OneSetting(time_model, setting)
     times = PredictedTime(bound, lowering)
     full = Configuration(graph.widths)
     times.calibrate(full)
     score, loss = tuner.evaluate(model)
+    steering: CandidateCost = times
     if steer == "measured":
         progress(0.8, "measuring the original")
-        steering: CandidateCost = MeasuredCost(
+        steering = MeasuredCost(
             model, graph, lambda made: _content(made, quantize, rows), place_of(bound, target), records
         )
-    else:
-        steering = _steering(steer, times, full)
-    whole = times.network(full)
-    steered = None if steering is times else float(steering.exact(full))
-    energy_mj = getattr(bound.predict(whole), "energy_mj", None)
-    costs = Costs(times.exact(full), whole.file_bytes, _memory_bytes(whole), energy_mj, steered)
-    original = Trial(full, costs, score, loss)
+    elif steer == "flops":
+        steering = flops_cost(times, full)
+    elif steer not in STEERINGS:
+        raise UsageError(f"--steer is one of {', '.join(STEERINGS)}, not {steer!r}.")
+    original = Trial(full, _costs(bound, times, steering, full), score, loss)
     notes += [*_splits(given), *load_rules()]
     notes += [f"Left alone: {f.layer} ({f.reason})." for f in graph.frozen]
-    uncovered = bound.predict(whole).uncovered
+    uncovered = bound.predict(times.network(full)).uncovered
     if uncovered:
         notes.append(f"The time model never measured {', '.join(uncovered)}: their times are estimates.")
     return Prepared(
-        name, model, graph, task, tuner, normalised(channels), times, steering, bound, original, float_network,
-        quantize, rows, tuple(notes), importance,
+        name, model, graph, task, tuner, normalised(channels), times, steering, bound, original, quantize, rows,
+        tuple(notes), importance,
     )  # fmt: skip
-
-
-def save_model(model: Any, path: Path) -> None:
-    """Write a ``.keras`` file, whole or not at all."""
-    with files.replacing(path) as temporary:
-        model.save(temporary)
 
 
 def converter(quantize: str, calibration: Any) -> Callable[[Any], Network]:
@@ -372,10 +287,17 @@ def _splits(given: Data) -> list[str]:
     ]
 
 
-def _steering(steer: str, times: PredictedTime, full: Configuration) -> CandidateCost:
-    if steer not in STEERINGS:
-        raise UsageError(f"--steer is one of {', '.join(STEERINGS)}, not {steer!r}.")
-    return flops_cost(times, full) if steer == "flops" else times
+def _costs(
+    time_model: NetworkPredictor, times: PredictedTime, steering: CandidateCost, configuration: Configuration
+) -> Costs:
+    network = times.network(configuration)
+    return Costs(
+        float(times.exact(configuration)),
+        network.file_bytes,
+        _memory_bytes(network),
+        time_model.predict(network).energy_mj,
+        None if steering is times else float(steering.exact(configuration)),
+    )
 
 
 def _memory_bytes(network: Network) -> int:
@@ -392,23 +314,22 @@ def _lowering(
         return ConvertingLowering(model, graph, convert), [note]
 
 
-class _Setting:
-    """A time model with one of its settings chosen."""
+class _OneSetting:
+    """A time model with one of its settings in the place of its first."""
 
-    def __init__(self, time_model: Any, setting: str | None) -> None:
-        self._time_model = time_model
-        self._options = {} if setting is None else {"setting": setting}
+    def __init__(self, time_model: NetworkPredictor, name: str | None) -> None:
+        self._time_model, self.name = time_model, name
         self.device = time_model.device
-        self.name = setting
 
-    def setting(self) -> Any:
-        """The setting's own model."""
-        return self._time_model.setting(self.name)
+    def setting(self, name: str | None = None) -> Any:
+        """As of `timemodel.model.NetworkPredictor`, like the others."""
+        return self._time_model.setting(name or self.name)
 
-    def predict_layers_ms(self, layers: Any) -> Any:
-        """As `timemodel.TimeModel.predict_layers_ms`."""
-        return self._time_model.predict_layers_ms(layers, **self._options)
+    def predict(self, network: Network, setting: str | None = None) -> NetworkPrediction:
+        return self._time_model.predict(network, setting=setting or self.name)
 
-    def predict(self, network: Network) -> Any:
-        """As `timemodel.TimeModel.predict`."""
-        return self._time_model.predict(network, **self._options)
+    def predict_total_ms(self, network: Network, setting: str | None = None) -> float:
+        return self._time_model.predict_total_ms(network, setting=setting or self.name)
+
+    def predict_layers_ms(self, layers: Sequence[Layer], setting: str | None = None) -> NDArray[Any]:
+        return self._time_model.predict_layers_ms(layers, setting=setting or self.name)

@@ -16,20 +16,17 @@ from numpy.typing import NDArray
 from compressor.data import Rows, row_count, take
 from compressor.training import Task
 
-DRAWS = 400
+_DRAWS = 400
 _DRAWS_OF_METRICS = 60
 """A metric of the user's own may take long."""
 
-_FAR = 3.0
-_POINTS_OF_A_LINE = 3
 
-
-def luck(task: Task, score: float) -> float:
+def tolerance(task: Task, score: float) -> float:
     """By how much a network may miss a limit on the score in the search and yet not be told apart from one that keeps it.
 
-    The standard error of the original's own accuracy on the validation rows. A search by halving that turns away
-    whatever misses the limit by one unlucky row ends far from where it could: so candidates are held to the limit less
-    this, and finalists, trained in full, to the limit with its margin.
+    The standard error of the original's own accuracy on the validation rows. A bisection that turns away whatever
+    misses the limit by one unlucky row ends far from where it could: so candidates of the search are held to the limit
+    less this, and finalists, trained in full, to the limit with a margin.
 
     Parameters
     ----------
@@ -45,43 +42,6 @@ def luck(task: Task, score: float) -> float:
         return 0.0
     rows = row_count(task.data.y_val)
     return max(1.0 / rows, math.sqrt(max(0.0, score * (1 - score)) / rows))
-
-
-def levelled(
-    scores: Sequence[float], costs: Sequence[float], errors: Sequence[float], least: float
-) -> list[float] | None:
-    """Scores of networks of different costs, each drawn halfway to the line through all of them.
-
-    Score rises slowly with cost, and what one network has above its neighbours on both sides is about as much luck of
-    rows as it is the network's own. The line is that of least squares of the score over the logarithm of the cost; it
-    never falls. Networks that miss the limit by more than three errors say nothing of what happens there: those with so
-    little capacity that the score collapses are on another line.
-
-    Parameters
-    ----------
-    scores, costs, errors
-        Of each network [n]; errors are standard errors of the scores.
-    least
-        The limit on the score.
-
-    Returns
-    -------
-    list of float
-        [n]; None where networks of fewer than three costs are near the limit or above it.
-
-    >>> [round(score, 3) for score in levelled([0.90, 0.93, 0.92], [1.0, 2.0, 4.0], [0.01] * 3, 0.91)]
-    [0.903, 0.923, 0.923]
-    """
-    y, spent = np.asarray(scores, np.float64), np.asarray(costs, np.float64)
-    near = (y >= least - _FAR * np.asarray(errors, np.float64)) & np.isfinite(spent) & (spent > 0)
-    x = np.log(np.where(near, spent, 1.0))
-    if len(np.unique(x[near])) < _POINTS_OF_A_LINE:
-        return None
-    dx = x[near] - x[near].mean()
-    slope = max(0.0, float(dx @ y[near] / (dx @ dx)))
-    line = y[near].mean() + slope * (x - x[near].mean())
-    drawn: list[float] = np.where(near, (y + line) / 2, y).tolist()
-    return drawn
 
 
 def standard_error(
@@ -112,7 +72,7 @@ def standard_error(
     rows = row_count(y)
     if task.counts_right:
         gains = np.array([task.right(one, y) for one in outputs]) - task.right(original, y)
-        drawn = [_drawn(gains, rng) for _ in range(DRAWS)]
+        drawn = [_drawn(gains, rng) for _ in range(_DRAWS)]
     else:
         drawn = []
         for _ in range(_DRAWS_OF_METRICS):

@@ -1,5 +1,4 @@
-"""The folder of one compression: what was asked, what was tried, what is finished. Killing it loses no
-trial."""
+"""The folder of one compression: what was asked, what was tried, what is finished. Killing it loses no trial."""
 
 from __future__ import annotations
 
@@ -20,8 +19,9 @@ from compressor.data import Data, named
 from compressor.search import Trial
 from profiler.errors import EdgetimeError, UsageError
 from profiler.files import write_json
+from profiler.records import Records
 
-_RUN, _TRIALS, _SEEDS = "run.json", "trials.jsonl", "seeds.json"
+_RUN, _TRIALS, _SEEDS = "run.json", "trials.jsonl", "seeds.jsonl"
 
 
 class Workspace:
@@ -59,6 +59,7 @@ class Workspace:
                 "give the same as then, or name another folder."
             )
         self._request = plain
+        self._trials, self._seeds = Records(self.folder / _TRIALS), Records(self.folder / _SEEDS)
 
     def begin(self) -> None:
         """Make the folder, and write down what was asked."""
@@ -92,34 +93,24 @@ class Workspace:
         return path
 
     def trials(self) -> list[Trial]:
-        """The finished trials of an earlier run; a last line that was cut off by a crash is left out."""
-        path = self.folder / _TRIALS
-        if not path.exists():
-            return []
+        """The finished trials of an earlier run; what is no trial is left out."""
         found = []
-        for line in path.read_text("utf-8").splitlines():
-            try:
-                found.append(Trial.from_dict(json.loads(line)))
-            except (ValueError, KeyError, TypeError, AttributeError):
-                continue
+        for value in self._trials.read():
+            with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError):
+                found.append(Trial.from_dict(value))
         return found
 
     def add_trial(self, trial: Trial) -> None:
         """Keep a finished trial, on disk before anything else happens."""
-        path = self.folder / _TRIALS
-        torn = path.exists() and path.stat().st_size > 0 and not path.read_bytes().endswith(b"\n")
-        with path.open("a", encoding="utf-8") as file:
-            file.write(("\n" if torn else "") + json.dumps(trial.to_dict(), allow_nan=False) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        self._trials.append(trial.to_dict())
 
-    def finished_seeds(self) -> dict[str, Any]:
-        """What `finish_seed` kept."""
-        return read_json(self.folder / _SEEDS) or {}
+    def finished_seeds(self) -> dict[str, dict[str, Any]]:
+        """What `finish_seed` kept, by its keys."""
+        return {row["seed"]: row["outcome"] for row in self._seeds.read()}
 
-    def finish_seed(self, key: str, value: Mapping[str, Any]) -> None:
+    def finish_seed(self, key: str, outcome: Mapping[str, Any]) -> None:
         """Keep that a fine-tuning is finished, and what it reached."""
-        write_json(self.folder / _SEEDS, {**self.finished_seeds(), key: dict(value)})
+        self._seeds.append({"seed": key, "outcome": dict(outcome)})
 
     def clear_checkpoints(self) -> None:
         """Remove what only unfinished work needs."""

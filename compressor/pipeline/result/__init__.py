@@ -1,29 +1,12 @@
-"""What a compression came to: files, figures, what each layer gave back."""
+"""What a compression came to: files, figures, what each layer gave back.
+
+May import `compressor.pipeline.final` and below.
+"""
 
 from __future__ import annotations
 
-from compressor.pipeline.result.compression_result import RESULT_FILE, CompressionResult, Point
-from compressor.pipeline.result.given_back import (
-    REMAINDER,
-    LayerChange,
-    aligned,
-    layer_changes,
-    name_of,
-    timed,
-)
-from compressor.pipeline.result.making import Request, layer_widths, make_result
+from compressor.pipeline.result.compression_result import RESULT_FILE, CompressionResult, FrontPoint
+from compressor.pipeline.result.given_back import LayerChange
+from compressor.pipeline.result.making import Request, make_result
 
-__all__ = [
-    "REMAINDER",
-    "RESULT_FILE",
-    "CompressionResult",
-    "LayerChange",
-    "Point",
-    "Request",
-    "aligned",
-    "layer_changes",
-    "layer_widths",
-    "make_result",
-    "name_of",
-    "timed",
-]
+__all__ = ["RESULT_FILE", "CompressionResult", "FrontPoint", "LayerChange", "Request", "make_result"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,11 @@ class NetworkFacts:
     energy_mj: float | None = None
 
     @property
+    def time_ms(self) -> float:
+        """Measured, else predicted."""
+        return self.predicted_ms if self.measured_ms is None else self.measured_ms
+
+    @property
     def mean_score(self) -> float:
         """Mean over seeds."""
         return float(np.mean(self.scores))
@@ -75,13 +81,7 @@ class NetworkFacts:
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values."""
-        spread = self.score_spread
-        return {
-            **asdict(self),
-            "scores": list(self.scores),
-            "mean_score": self.mean_score,
-            "score_spread": spread,
-        }
+        return {**_plain(self), "mean_score": self.mean_score, "score_spread": self.score_spread}
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class LayerWidth:
 
 
 @dataclass(frozen=True)
-class Point:
+class FrontPoint:
     """One network of the front: accuracy against time.
 
     Attributes
@@ -220,7 +220,7 @@ class CompressionResult:
     trials: tuple[dict[str, Any], ...]
     seconds: float
     notes: tuple[str, ...] = field(default_factory=tuple)
-    points: tuple[Point, ...] = ()
+    points: tuple[FrontPoint, ...] = ()
     layers: tuple[LayerChange, ...] = ()
     limits: dict[str, Any] = field(default_factory=dict)
     validation_rows: int = 0
@@ -238,18 +238,12 @@ class CompressionResult:
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values."""
         return {
-            **asdict(self),
+            **_plain(self),
             "before": self.before.to_dict(),
             "quantized": self.quantized.to_dict() if self.quantized else None,
             "after": self.after.to_dict(),
             "speedup_predicted": self.speedup_predicted,
             "drop_points": self.drop_points,
-            "widths": [asdict(width) for width in self.widths],
-            "frozen": list(self.frozen),
-            "trials": list(self.trials),
-            "notes": list(self.notes),
-            "points": [asdict(point) for point in self.points],
-            "layers": [layer.to_dict() for layer in self.layers],
         }
 
     def save(self) -> Path:
@@ -274,7 +268,7 @@ class CompressionResult:
                 value.pop(name)
             value.update({name: _facts(value[name]) for name in ("before", "quantized", "after")})
             value["widths"] = tuple(LayerWidth(**row) for row in value["widths"])
-            value["points"] = tuple(Point(**row) for row in value.get("points", ()))
+            value["points"] = tuple(FrontPoint(**row) for row in value.get("points", ()))
             value["layers"] = tuple(LayerChange(**row) for row in value.get("layers", ()))
             for name in ("frozen", "trials", "notes"):
                 value[name] = tuple(value[name])
@@ -290,64 +284,35 @@ class CompressionResult:
             ) from error
 
     def rows(self) -> list[dict[str, str]]:
-        """A table of before and after in text: ``what``, ``before``, [``quantized``,] ``after``,
-        ``change``."""
+        """A table of before and after in text: ``what``, ``before``, [``quantized``,] ``after``, ``change``."""
         networks = {
             "before": self.before,
             **({self.quantize: self.quantized} if self.quantized else {}),
             "after": self.after,
         }
+        after, before, ratio = self.after, self.before, self.speedup_measured
 
-        def row(what: str, texts: dict[str, str], change: str) -> dict[str, str]:
-            return {"what": what, **texts, "change": change}
+        def row(what: str, text: Callable[[NetworkFacts], str], change: str) -> dict[str, str]:
+            return {"what": what, **{name: text(facts) for name, facts in networks.items()}, "change": change}
 
-        def each(text: Any) -> dict[str, str]:
-            return {name: text(facts) for name, facts in networks.items()}
+        def counted(what: str, name: str, text: Callable[[Any], str]) -> dict[str, str]:
+            change = _percent(getattr(after, name), getattr(before, name))
+            return row(what, lambda facts: text(getattr(facts, name)), change)
 
-        ratio = self.speedup_measured
-        after, before = self.after, self.before
-        return [
-            row(f"{self.score_name} (test)", each(self._score_text), f"{-self.drop_points:+.2f} points"),
+        rows = [
+            row(f"{self.score_name} (test)", self._score_text, f"{-self.drop_points:+.2f} points"),
             row(
-                "measured",
-                each(lambda f: _ms(f.measured_ms)),
-                f"{ratio:.2f}x faster" if ratio else "not measured",
+                "measured", lambda f: _ms(f.measured_ms), f"{ratio:.2f}x faster" if ratio else "not measured"
             ),
-            row("predicted", each(lambda f: _ms(f.predicted_ms)), f"{self.speedup_predicted:.2f}x faster"),
-            row(
-                "parameters",
-                each(lambda f: f"{f.parameters:,}"),
-                _percent(after.parameters, before.parameters),
-            ),
-            row("multiplications", each(lambda f: f"{f.macs:,}"), _percent(after.macs, before.macs)),
-            row(
-                "file",
-                each(lambda f: f"{f.file_bytes / 1e3:,.1f} kB"),
-                _percent(after.file_bytes, before.file_bytes),
-            ),
-            *self._more_rows(row, each),
+            row("predicted", lambda f: _ms(f.predicted_ms), f"{self.speedup_predicted:.2f}x faster"),
+            counted("parameters", "parameters", "{:,}".format),
+            counted("multiplications", "macs", "{:,}".format),
+            counted("file", "file_bytes", _kilobytes),
         ]
-
-    def _more_rows(self, row: Any, each: Any) -> list[dict[str, str]]:
-        """Peak memory and energy, where they are known."""
-        before, after = self.before, self.after
-        rows = []
         if before.peak_memory_bytes and after.peak_memory_bytes:
-            rows.append(
-                row(
-                    "peak memory",
-                    each(lambda f: f"{f.peak_memory_bytes / 1e3:,.1f} kB"),
-                    _percent(after.peak_memory_bytes, before.peak_memory_bytes),
-                )
-            )
+            rows.append(counted("peak memory", "peak_memory_bytes", _kilobytes))
         if before.energy_mj and after.energy_mj:
-            rows.append(
-                row(
-                    "energy",
-                    each(lambda f: "-" if f.energy_mj is None else f"{f.energy_mj:.4g} mJ"),
-                    _percent(after.energy_mj, before.energy_mj),
-                )
-            )
+            rows.append(counted("energy", "energy_mj", lambda mj: "-" if mj is None else f"{mj:.4g} mJ"))
         return rows
 
     def _score_text(self, facts: NetworkFacts) -> str:
@@ -364,6 +329,15 @@ def _facts(value: dict[str, Any] | None) -> NetworkFacts | None:
         return None
     own = {key: value[key] for key in NetworkFacts.__dataclass_fields__ if key in value}
     return NetworkFacts(**{**own, "scores": tuple(own["scores"])})
+
+
+def _plain(value: Any) -> dict[str, Any]:
+    """The fields of a dataclass as plain JSON values."""
+    return {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(value).items()}
+
+
+def _kilobytes(count: int) -> str:
+    return f"{count / 1e3:,.1f} kB"
 
 
 def _ms(time_ms: float | None) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 from compressor.data import take
 from compressor.export import export, load_keras
-from compressor.pipeline.final import Chosen
+from compressor.pipeline.final import Finalist
 from compressor.pipeline.prepare import Prepared, Workspace
 from profiler import files
 from profiler.progress import ProgressCallback
@@ -56,7 +56,7 @@ class PointFiles:
 def write_files(
     prepared: Prepared,
     workspace: Workspace,
-    points: Sequence[Chosen],
+    points: Sequence[Finalist],
     notes: list[str],
     progress: ProgressCallback,
 ) -> PointFiles:
@@ -101,7 +101,7 @@ def write_files(
     return made
 
 
-def _places(workspace: Workspace, points: Sequence[Chosen]) -> list[tuple[Path, Path]]:
+def _places(workspace: Workspace, points: Sequence[Finalist]) -> list[tuple[Path, Path]]:
     order = sorted(range(len(points)), key=lambda i: points[i].trial.predicted_ms)
     names = [f"{order.index(number) + 1:02d}" for number in range(len(points))]
     return [

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from profiler.network import Layer, Network
-from timemodel.explain import Reason, cache_traffic_ms, reason
-from timemodel.model import SettingModel
+from timemodel.explain import Reason, reason
+from timemodel.model import NetworkPredictor, SettingModel
 
 REMAINDER = "the call and memory traffic"
 """What belongs to no layer."""
@@ -83,21 +83,20 @@ class Timed:
     measured_ms: Mapping[int, float]
 
 
-def timed(time_model: Any, network: Network, measured_ms: Mapping[int, float] | None = None) -> Timed:
+def timed(
+    time_model: NetworkPredictor, network: Network, measured_ms: Mapping[int, float] | None = None
+) -> Timed:
     """Predict a network layer by layer.
 
     Parameters
     ----------
     time_model
-        A `timemodel.TimeModel`, or whatever has its ``predict`` and ``predict_layers_ms``.
+        Of the device.
     """
     prediction = time_model.predict(network)
-    layers = getattr(prediction, "layers", None)
-    times = (
-        [layer.predicted_ms for layer in layers] if layers else time_model.predict_layers_ms(network.layers)
-    )
+    times = [layer.predicted_ms for layer in prediction.layers]
     setting = _trees(time_model)
-    traffic = np.zeros(len(network.layers)) if setting is None else cache_traffic_ms(setting, network)
+    traffic = np.zeros(len(network.layers)) if setting is None else setting.cache_traffic_ms(network)
     return Timed(
         network,
         np.asarray(times, dtype=float),
@@ -119,7 +118,7 @@ def layer_changes(
     keras_names
         Addresses of the model's layers (`compressor.graph.topology.layers.layers_of`): files call a layer by several of them.
     """
-    setting, ranks = _trees(time_model), _ranks(keras_names)
+    setting, ranks = _trees(time_model), ranks_of(keras_names)
     rows = []
     for one, two in aligned(before.network.layers, after.network.layers):
         rows.append(_row(setting, before, after, one, two, ranks))
@@ -172,7 +171,7 @@ def _row(
         nearer = float(before.traffic_ms[one] - after.traffic_ms[two])
         why = reason(setting, old, new, was, was - now, nearer)
     return LayerChange(
-        name=_name(layer, ranks),
+        name=name_of(layer, ranks),
         op=layer.op,
         index_before=old.index if old else None,
         index_after=new.index if new else None,
@@ -188,22 +187,11 @@ def _row(
     )
 
 
-def name_of(layer: Layer, keras_names: Sequence[str]) -> str:
-    """What to call a layer: the address of the Keras layer that does the work, else the file's name for it.
-
-    The converter joins the names of all that it fused, such as ``net/relu1_1/Relu;…;net/conv1_1/convolution``: of
-    the Keras layers in it the first in the model's order is meant, since what follows was fused into it. Each of
-    these names is that of the network, then a layer's address, with a number behind each part, then what the layer
-    does: so ``net/backbone_1/conv1_1/convolution`` is ``backbone/conv1``, and no ``conv1`` of the network's own.
-    """
-    return _name(layer, _ranks(keras_names))
-
-
 _Ranks = dict[tuple[str, ...], int]
 """Places in the model's order, by the parts of the address."""
 
 
-def _ranks(addresses: Sequence[str]) -> _Ranks:
+def ranks_of(addresses: Sequence[str]) -> _Ranks:
     """Of layers, and behind them of the models inside the model that they stand in, innermost first."""
     layers = [tuple(address.split("/")) for address in addresses]
     depth = max(map(len, layers), default=0)
@@ -211,7 +199,14 @@ def _ranks(addresses: Sequence[str]) -> _Ranks:
     return {parts: rank for rank, parts in enumerate(dict.fromkeys([*layers, *models]))}
 
 
-def _name(layer: Layer, ranks: _Ranks) -> str:
+def name_of(layer: Layer, ranks: _Ranks) -> str:
+    """What to call a layer: the address of the Keras layer that does the work, else the file's name for it.
+
+    The converter joins the names of all that it fused, such as ``net/relu1_1/Relu;…;net/conv1_1/convolution``: of
+    the Keras layers in it the first in the model's order is meant, since what follows was fused into it. Each of
+    these names is that of the network, then a layer's address, with a number behind each part, then what the layer
+    does: so ``net/backbone_1/conv1_1/convolution`` is ``backbone/conv1``, and no ``conv1`` of the network's own.
+    """
     found = [_address(name.split("/"), ranks) for name in layer.name.split(";")]
     best = min((parts for parts in found if parts), key=ranks.__getitem__, default=())
     return "/".join(best) or layer.name.split(";")[0]

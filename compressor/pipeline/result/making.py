@@ -5,45 +5,33 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from compressor.data import row_count
-from compressor.export import (
-    Turns,
-    file_score,
-    layers_ms,
-    measure_in_turns,
-    seconds_a_turn,
-    target_of,
-)
+from compressor.export import Turns, file_score, layers_ms, measure_in_turns, seconds_a_turn, target_of
 from compressor.graph.topology import layers_of
-from compressor.pipeline.final import Chosen, on_front
+from compressor.pipeline.final import Finalist
 from compressor.pipeline.prepare import Limits, Prepared, Workspace
 from compressor.pipeline.result.compression_result import (
     CompressionResult,
+    FrontPoint,
     LayerWidth,
     NetworkFacts,
-    Point,
 )
-from compressor.pipeline.result.files import (
-    WINNER,
-    PointFiles,
-    write_files,
-)
-from compressor.pipeline.result.given_back import (
-    LayerChange,
-    layer_changes,
-    timed,
-)
-from compressor.pipeline.result.reader_warnings import remarks
+from compressor.pipeline.result.files import WINNER, PointFiles, write_files
+from compressor.pipeline.result.given_back import LayerChange, layer_changes, timed
+from compressor.pipeline.result.reader_warnings import reader_warnings
 from compressor.search import Goal, Trial
 from profiler.devices import Target
 from profiler.errors import TargetError
 from profiler.network import peak_memory_bytes
 from profiler.progress import ProgressCallback, sub_progress
 from profiler.tflite import read_network
+from profiler.tradeoff import pareto_front
 
 _REPEATED_KEYS = frozenset({"groups", "target_shape", "newshape", "shape", "batch_shape", "projection_dim"})
 """Counts that only say again how wide something is that another layer made."""
@@ -89,7 +77,7 @@ class _Measured:
 def make_result(
     prepared: Prepared,
     workspace: Workspace,
-    points: Sequence[Chosen],
+    points: Sequence[Finalist],
     trials: Sequence[Trial],
     request: Request,
     progress: ProgressCallback,
@@ -107,12 +95,8 @@ def make_result(
     test = _scores(prepared, files.tflite, prepared.test_rows)
     validation = _scores(prepared, files.tflite, prepared.validation_rows)
     measured = _measure(prepared, files, request, notes, sub_progress(progress, 0.5, 0.98))
-    facts = {
-        name: _facts(prepared, workspace, files, name, points[0], test, validation, measured.turns)
-        for name in ("original", "quantized", WINNER)
-        if name in files.tflite
-    }
-    shown = _points(prepared, workspace, files, points, test, validation, measured.turns)
+    figures = _Figures(prepared, workspace.folder, files, points, test, validation, measured.turns)
+    facts = {name: figures.facts(name) for name in ("original", "quantized", WINNER) if name in files.tflite}
     before, after = facts["original"], facts[WINNER]
     ratio = measured.turns.ratio("original", WINNER) if measured.turns else None
     chosen = points[0]
@@ -139,13 +123,13 @@ def make_result(
         frozen=tuple({"layer": f.layer, "reason": f.reason} for f in prepared.graph.frozen),
         trials=tuple(_without_channels(trial) for trial in trials),
         seconds=time.monotonic() - request.started,
-        points=_marked(shown, facts, validation),
+        points=figures.points(),
         layers=_layers(prepared, files, measured),
         validation_rows=row_count(prepared.validation_rows[0]),
-        limits={name: value for name, value in asdict(request.limits).items() if value is not None},
+        limits=request.limits.asked(),
     )
-    said = remarks(result, request.goal, chosen, prepared.original.score)
-    return replace(result, notes=(*notes, *said))
+    warnings = reader_warnings(result, request.goal, chosen, prepared.original.score)
+    return replace(result, notes=(*notes, *warnings))
 
 
 def layer_widths(prepared: Prepared, trial: Trial) -> tuple[LayerWidth, ...]:
@@ -205,104 +189,90 @@ def _measure(
     return _Measured(turns, layers)
 
 
-def _facts(
-    prepared: Prepared,
-    workspace: Workspace,
-    files: PointFiles,
-    name: str,
-    chosen: Chosen,
-    test: Mapping[str, float],
-    validation: Mapping[str, float],
-    turns: Turns | None,
-) -> NetworkFacts:
-    path = files.tflite[name]
-    network = read_network(path)
-    prediction = prepared.time_model.predict(network)
-    cut = name == WINNER
-    judged = {WINNER: chosen.mean_score, "original": prepared.original.score}
-    return NetworkFacts(
-        tflite=str(path.relative_to(workspace.folder)),
-        keras=str(files.keras[name].relative_to(workspace.folder)) if name in files.keras else None,
-        quantize=prepared.quantize if name != "original" else "none",
-        score=test[name],
-        scores=tuple(test[key] for key in files.seeds(0)) if cut else (test[name],),
-        validation_score=judged.get(name, validation[name]),
-        predicted_ms=float(prediction.predicted_ms),
-        low_ms=float(prediction.low_ms),
-        high_ms=float(prediction.high_ms),
-        measured_ms=turns.median_ms(name) if turns else None,
-        measured_p90_ms=turns.median_p90_ms(name) if turns else None,
-        parameters=prepared.graph.parameters(chosen.trial.widths if cut else prepared.graph.widths),
-        macs=network.macs,
-        file_bytes=path.stat().st_size,
-        peak_memory_bytes=int(peak_memory_bytes(network) or 0),
-        energy_mj=getattr(prediction, "energy_mj", None),
-    )
+@dataclass(frozen=True)
+class _Figures:
+    """All that is known of the files, by their names in `PointFiles`."""
 
+    prepared: Prepared
+    folder: Path
+    files: PointFiles
+    finalists: Sequence[Finalist]
+    test: Mapping[str, float]
+    validation: Mapping[str, float]
+    turns: Turns | None
 
-def _points(
-    prepared: Prepared,
-    workspace: Workspace,
-    files: PointFiles,
-    points: Sequence[Chosen],
-    test: Mapping[str, float],
-    validation: Mapping[str, float],
-    turns: Turns | None,
-) -> list[Point]:
-    """The figures of every point, fastest first; which are on the front is marked later."""
-    rows = []
-    for number, point in enumerate(points):
-        name, seeds = f"point{number}.seed0", files.seeds(number)
-        facts = _facts(prepared, workspace, files, name, point, test, validation, turns)
-        keras_file, tflite = files.places[number]
-        rows.append(
-            Point(
-                keras=str(keras_file.relative_to(workspace.folder)),
-                tflite=str(tflite.relative_to(workspace.folder)),
-                chosen=number == 0,
-                widths={row.layer: row.after for row in layer_widths(prepared, point.trial) if row.group},
-                validation_score=_mean(validation[seed] for seed in seeds),
-                score=_mean(test[seed] for seed in seeds),
-                seeds=len(seeds),
-                predicted_ms=facts.predicted_ms,
-                low_ms=facts.low_ms,
-                high_ms=facts.high_ms,
-                measured_ms=facts.measured_ms,
-                measured_p90_ms=facts.measured_p90_ms,
-                size_bytes=facts.file_bytes,
-                peak_memory_bytes=facts.peak_memory_bytes,
-                energy_mj=facts.energy_mj,
-                parameters=prepared.graph.parameters(point.trial.widths),
-                macs=facts.macs,
-                on_front=True,
-            )
+    def facts(self, name: str, point: int = 0) -> NetworkFacts:
+        """Of one file; `point` is the one that it belongs to, if it belongs to one."""
+        path, turns, prepared = self.files.tflite[name], self.turns, self.prepared
+        finalist = self.finalists[point]
+        network = read_network(path)
+        prediction = prepared.time_model.predict(network)
+        judged = {WINNER: finalist.mean_score, "original": prepared.original.score}
+        keras_file = self.files.keras.get(name)
+        is_cut = name not in ("original", "quantized")
+        return NetworkFacts(
+            tflite=self._place(path),
+            keras=None if keras_file is None else self._place(keras_file),
+            quantize=prepared.quantize if name != "original" else "none",
+            score=self.test[name],
+            scores=tuple(self.test[key] for key in self.files.seeds(point)) if is_cut else (self.test[name],),
+            validation_score=judged.get(name, self.validation[name]),
+            predicted_ms=float(prediction.predicted_ms),
+            low_ms=float(prediction.low_ms),
+            high_ms=float(prediction.high_ms),
+            measured_ms=turns.median_ms(name) if turns else None,
+            measured_p90_ms=turns.median_p90_ms(name) if turns else None,
+            parameters=prepared.graph.parameters(finalist.trial.widths if is_cut else prepared.graph.widths),
+            macs=network.macs,
+            file_bytes=path.stat().st_size,
+            peak_memory_bytes=int(peak_memory_bytes(network) or 0),
+            energy_mj=prediction.energy_mj,
         )
-    return sorted(rows, key=lambda row: row.time_ms)
 
+    def points(self) -> tuple[FrontPoint, ...]:
+        """Every point, fastest first; the original and the quantised original compete for the front."""
+        found = sorted(map(self._point, range(len(self.finalists))), key=lambda point: point.time_ms)
+        others = [name for name in ("original", "quantized") if name in self.files.tflite]
+        times = [point.time_ms for point in found] + [self.facts(name).time_ms for name in others]
+        scores = [point.validation_score for point in found] + [self.validation[name] for name in others]
+        known = [-math.inf if math.isnan(score) else score for score in scores]
+        marks = pareto_front(times, known)
+        return tuple(replace(point, on_front=mark) for point, mark in zip(found, marks, strict=False))
 
-def _mean(values: Any) -> float:
-    found = list(values)
-    return float(sum(found) / len(found))
+    def _point(self, number: int) -> FrontPoint:
+        seeds = self.files.seeds(number)
+        facts = self.facts(seeds[0], number)
+        keras_file, tflite = self.files.places[number]
+        widths = layer_widths(self.prepared, self.finalists[number].trial)
+        return FrontPoint(
+            keras=self._place(keras_file),
+            tflite=self._place(tflite),
+            chosen=number == 0,
+            widths={row.layer: row.after for row in widths if row.group},
+            validation_score=float(np.mean([self.validation[seed] for seed in seeds])),
+            score=facts.mean_score,
+            seeds=len(seeds),
+            predicted_ms=facts.predicted_ms,
+            low_ms=facts.low_ms,
+            high_ms=facts.high_ms,
+            measured_ms=facts.measured_ms,
+            measured_p90_ms=facts.measured_p90_ms,
+            size_bytes=facts.file_bytes,
+            peak_memory_bytes=facts.peak_memory_bytes,
+            energy_mj=facts.energy_mj,
+            parameters=facts.parameters,
+            macs=facts.macs,
+            on_front=True,
+        )
 
-
-def _marked(
-    points: Sequence[Point], facts: Mapping[str, NetworkFacts], validation: Mapping[str, float]
-) -> tuple[Point, ...]:
-    """The points with which of them are on the front; the original and the quantised original compete."""
-    others = [(facts[name], validation[name]) for name in ("original", "quantized") if name in facts]
-    times = [point.time_ms for point in points]
-    times += [f.predicted_ms if f.measured_ms is None else f.measured_ms for f, _ in others]
-    scores = [point.validation_score for point in points] + [score for _, score in others]
-    return tuple(
-        replace(point, on_front=mark) for point, mark in zip(points, on_front(times, scores), strict=False)
-    )
+    def _place(self, path: Path) -> str:
+        return str(path.relative_to(self.folder))
 
 
 def _layers(prepared: Prepared, files: PointFiles, measured: _Measured) -> tuple[LayerChange, ...]:
     """What each layer gave back: the original in the same arithmetic against the compressed network."""
-    base = files.base
     before, after = (
         timed(prepared.time_model, read_network(files.tflite[name]), measured.layers.get(name))
-        for name in (base, WINNER)
+        for name in (files.base, WINNER)
     )
     return layer_changes(prepared.time_model, before, after, [name for name, _ in layers_of(prepared.model)])

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from compressor.pipeline.final import Chosen
+from compressor.pipeline.final import Finalist
 from compressor.pipeline.prepare import in_words
 from compressor.pipeline.result.compression_result import CompressionResult
 from compressor.search import Goal
 
 
-def remarks(result: CompressionResult, goal: Goal, chosen: Chosen, original_score: float) -> list[str]:
+def reader_warnings(
+    result: CompressionResult, goal: Goal, chosen: Finalist, original_score: float
+) -> list[str]:
     """Sentences on where the figures miss what was asked, or are less sure than they look.
 
     Parameters
@@ -42,7 +44,7 @@ def remarks(result: CompressionResult, goal: Goal, chosen: Chosen, original_scor
     return found
 
 
-def _points(chosen: Chosen, original_score: float) -> str:
+def _points(chosen: Finalist, original_score: float) -> str:
     return f"{100 * (original_score - chosen.mean_score) + 0.0:.2f} points"
 
 
@@ -65,7 +67,7 @@ def _over(result: CompressionResult, goal: Goal) -> list[str]:
     return found
 
 
-def _by_quantising(result: CompressionResult, goal: Goal, chosen: Chosen) -> list[str]:
+def _by_quantising(result: CompressionResult, goal: Goal, chosen: Finalist) -> list[str]:
     """Where the quantised file no longer keeps the score that the network kept."""
     least = goal.least_score
     winner = next((point for point in result.points if point.chosen), None)

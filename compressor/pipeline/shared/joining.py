@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from compressor.export import require, tensorflow
-from compressor.pipeline.prepare import keep_trained, prepare
+from compressor.pipeline.prepare import Evaluator, keep_trained, prepare
 from compressor.pipeline.shared.sharing import FILES
 from compressor.pipeline.shared.specification import (
     StudySpecification,
@@ -119,7 +119,7 @@ def _take_part(
     )  # fmt: skip
     goal = Goal(**specification.about["goal"])
     cost, budget = prepared.cost_of(goal)
-    evaluator = prepared.evaluator(options.search, settings["seed"], specification.folder)
+    evaluator = Evaluator(prepared, options.search, settings["seed"], specification.folder)
     evaluator.deadline = started + 60 * minutes if minutes else math.inf
     evaluator.judges_first = False  # what is not done here is left to the others
     wanted = int(specification.about["method"]["trials"])

@@ -31,7 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compressor.costs import CandidateWidths, Configuration, candidate_widths, exchange_widths, fastest
-from compressor.search.base import SearchProblem
+from compressor.search.base import SearchProblem, check_least
 from compressor.search.deepiot.method import DeepIoT
 from compressor.search.deepiot.steering import ByGroup, Positions, Steering
 from compressor.training import normalised
@@ -72,8 +72,7 @@ class FastDeepIoT(DeepIoT):
             raise UsageError(f"growth must be 1 or more, not {growth}.")
         if not 0 < window <= 1:
             raise UsageError(f"window must be above 0 and at most 1, not {window}.")
-        if options < 2:
-            raise UsageError(f"options must be 2 or more, not {options}.")
+        check_least("options", options, 2)
         self.pressure = pressure
         self.growth = growth
         self.window = window
@@ -122,7 +121,7 @@ class TimeSteering(Steering):
 
     def settled(self, keep: Positions, p: ByGroup) -> Positions:
         """See `Steering.settled`: moved to a local minimum of the cost."""
-        moved = self._problem.full.with_widths({name: len(positions) for name, positions in keep.items()})
+        moved = self._problem.full.with_kept(keep)
         value = {name: p[name] * self._taylor[name] for name in keep}
         if self._candidates:
             moved = exchange_widths(self._problem.cost, moved, self._candidates, normalised(value))

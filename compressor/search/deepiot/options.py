@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from compressor.search.base import check_least
 from profiler.errors import UsageError
 
 
@@ -18,9 +19,8 @@ class ThresholdSchedule:
     margin: float
 
     def __post_init__(self) -> None:
-        for key, number in (("iterations", self.iterations), ("steps", self.steps)):
-            if number < 1:
-                raise UsageError(f"{key} must be 1 or more, not {number}.")
+        check_least("iterations", self.iterations)
+        check_least("steps", self.steps)
         for key, share in (("final_threshold", self.final_threshold), ("shrink", self.shrink)):
             if not 0 < share < 1:
                 raise UsageError(f"{key} must be between 0 and 1, not {share}.")

@@ -29,7 +29,7 @@ from profiler.probes import Probe
 from timemodel.features import geometry
 from timemodel.fitting import fit_setting
 from timemodel.model import FALLBACK, SettingModel
-from timemodel.runtime import RuntimeTerms
+from timemodel.runtime import FusionShares, RuntimeTerms
 
 
 def conv_layers(count=150, seed=0):
@@ -102,7 +102,7 @@ def test_black_boxes_stay_within_reach_of_what_they_saw():
 def test_baselines_share_our_terms_and_are_calibrated_for_themselves(ours, measured):
     flops = fit_baseline("FLOPs", ours, measured)
     assert flops.terms.overhead_ms == ours.terms.overhead_ms == OVERHEAD_MS
-    assert flops.terms.remaining == ours.terms.remaining
+    assert flops.terms.fusion_shares == ours.terms.fusion_shares
     assert ("conv_2d", "float32") in flops.operators
     # The declared fallback is shared; everything else is its own.
     assert flops.operators[FALLBACK, "float32"] is ours.operators[FALLBACK, "float32"]
@@ -151,16 +151,17 @@ def test_fusion_is_told_by_what_running_together_saves(together_ms, remains):
     }
     kernels = SettingModel("", {}, {}, boxes, RuntimeTerms(OVERHEAD_MS))
     pairs = [(a_pair(), together_ms + OVERHEAD_MS), (Probe("layer", (conv_2d(8, 8, 8, 8),)), 1.0)]
-    assert fused_patterns(pairs, OVERHEAD_MS, kernels) == {"float32": {"pad+conv_2d": remains}}
+    rules = fused_patterns(pairs, OVERHEAD_MS, kernels)
+    assert FusionShares.of(rules).absorbed == {"float32": {"pad+conv_2d": remains}}
 
 
 def test_nn_meter_with_and_without_our_terms(ours, measured):
     plain, with_ours = fit_nn_meter(ours, measured)
-    assert plain.terms.together == {}
+    assert plain.terms.calibration == {}
     # Kernels add up to the whole, but for what was found to be fused; nothing is known of caches.
-    bare = RuntimeTerms(OVERHEAD_MS, remaining=plain.terms.remaining)
+    bare = RuntimeTerms(OVERHEAD_MS, plain.terms.graph_rules)
     assert plain.terms.to_dict() == bare.to_dict()
-    assert with_ours.terms.together.keys() == {"float32"}
+    assert with_ours.terms.calibration.keys() == {"float32"}
     layers = (conv_2d(16, 16, 16, 16), conv_2d(16, 16, 16, 16))
     network = Probe("network", layers).network
     for model in (plain, with_ours):

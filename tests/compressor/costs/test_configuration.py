@@ -7,7 +7,7 @@ import pytest
 
 from compressor.costs import CandidateCost, Configuration
 from compressor.search import Goal, Trial, get_method
-from compressor.testing.methods import WIDTHS, StaircaseTimes, synthetic
+from compressor.testing.workbench import WIDTHS, StaircaseTimes, synthetic
 
 FULL = Configuration({"a": 8, "b": 3})
 

@@ -16,7 +16,7 @@ from compressor.costs import (
     shrink_to,
     widen_free,
 )
-from compressor.testing.methods import WIDTHS, StaircaseTimes
+from compressor.testing.workbench import WIDTHS, StaircaseTimes
 from compressor.training import normalised
 
 TIMES = StaircaseTimes()

@@ -9,12 +9,7 @@ from compressor.costs import Configuration
 from compressor.search import Goal
 from compressor.search.group_importance import GroupImportance, ranking, remaining
 from compressor.testing.keras_task import keras_bench
-from compressor.testing.methods import (
-    TILE,
-    WIDTHS,
-    make_problem,
-    synthetic,
-)
+from compressor.testing.workbench import TILE, WIDTHS, make_problem, synthetic
 from profiler.errors import UsageError
 
 

@@ -10,13 +10,7 @@ from hypothesis import strategies as st
 from compressor.costs import Configuration, candidate_widths, kept_value, shrink_to
 from compressor.search import Goal
 from compressor.search.knapsack import Filler, Knapsack, choose
-from compressor.testing.methods import (
-    TWELVE,
-    CoarseTimes,
-    StaircaseTimes,
-    make_problem,
-    synthetic,
-)
+from compressor.testing.workbench import TWELVE, CoarseTimes, StaircaseTimes, make_problem, synthetic
 from compressor.training import normalised
 from profiler.errors import UsageError
 

@@ -7,14 +7,8 @@ from compressor.costs import Configuration, Costs, NetworkCost, steering_cost
 from compressor.search import METHODS, Goal, Trial, get_method, register_method, registry
 from compressor.search.optuna import OptunaSearch
 from compressor.search.uniform import UniformWidth
-from compressor.testing.methods import (
-    TILE,
-    WIDTHS,
-    CoarseTimes,
-    StaircaseTimes,
-    check_method,
-    make_problem,
-)
+from compressor.testing.methods import check_method
+from compressor.testing.workbench import TILE, WIDTHS, CoarseTimes, StaircaseTimes, make_problem
 from profiler.errors import UsageError
 
 FEW = {"optuna": {"trials": 6, "proxy_trials": 10}}

@@ -19,11 +19,7 @@ from compressor.testing.keras_task import (
     check_candidate,
     keras_bench,
 )
-from compressor.testing.methods import (
-    CHECKS,
-    Case,
-    check_method,
-)
+from compressor.testing.methods import CHECKS, Case, check_method
 from compressor.training import Schedule, strongest
 
 FEW = {

@@ -7,14 +7,7 @@ from compressor.costs import Configuration, kept_value
 from compressor.search import Goal
 from compressor.search.uniform import UniformWidth
 from compressor.search.uniform_snapped import UniformSnapped
-from compressor.testing.methods import (
-    TILE,
-    WIDTHS,
-    CoarseTimes,
-    StaircaseTimes,
-    make_problem,
-    synthetic,
-)
+from compressor.testing.workbench import TILE, WIDTHS, CoarseTimes, StaircaseTimes, make_problem, synthetic
 from compressor.training import normalised
 from profiler.errors import UsageError
 

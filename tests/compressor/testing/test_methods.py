@@ -13,19 +13,15 @@ import compressor.testing.methods
 from compressor.costs import Configuration, narrowest, scaled
 from compressor.search import SearchMethod, SearchOverError
 from compressor.search.uniform import UniformWidth
-from compressor.testing.methods import (
-    CHECKS,
-    TWELVE,
-    WIDTHS,
-    Case,
-    check_method,
-    synthetic,
-)
+from compressor.testing.methods import CHECKS, Case, check_method
 from compressor.testing.workbench import (
     MOST_CANDIDATES,
+    TWELVE,
+    WIDTHS,
     Counting,
     SmoothTimes,
     StaircaseTimes,
+    synthetic,
 )
 
 

@@ -11,12 +11,11 @@ from hypothesis import strategies as st
 
 from profiler.errors import ModelFileError, UsageError
 from profiler.network import peak_memory_bytes
-from profiler.operators import conv_2d
+from profiler.operators import conv_2d, operator
 from profiler.probes import Probe
 from profiler.tflite import (
     ACTIVATIONS,
     OPERATORS,
-    OPTION_TYPES,
     TENSOR_TYPES,
     read_network,
 )
@@ -62,15 +61,15 @@ def _assert_agrees(data: bytes) -> None:
         assert mine.dtype == TENSOR_TYPES[theirs.type]
         if index in stored:
             assert mine.constant
-    for position, ((layer, edge), operator) in enumerate(zip(layers, graph.operators, strict=True)):
-        code = model.operatorCodes[operator.opcodeIndex]
+    for position, ((layer, edge), theirs) in enumerate(zip(layers, graph.operators, strict=True)):
+        code = model.operatorCodes[theirs.opcodeIndex]
         assert layer.op == OPERATORS[max(code.builtinCode, code.deprecatedBuiltinCode)]
         assert layer.index == position
-        assert edge.inputs == tuple(i for i in operator.inputs if i >= 0)
-        assert edge.outputs == tuple(operator.outputs)
+        assert edge.inputs == tuple(i for i in theirs.inputs if i >= 0)
+        assert edge.outputs == tuple(theirs.outputs)
         assert layer.inputs == tuple(network.tensors[i] for i in edge.inputs)
-        assert layer.name == graph.tensors[operator.outputs[0]].name.decode()
-        _assert_options_agree(layer, operator.builtinOptions, graph, model)
+        assert layer.name == graph.tensors[theirs.outputs[0]].name.decode()
+        _assert_options_agree(layer, theirs.builtinOptions, graph, model)
 
 
 def _assert_options_agree(layer, options, graph, model) -> None:
@@ -79,7 +78,7 @@ def _assert_options_agree(layer, options, graph, model) -> None:
         assert (params.pop("kernel_height"), params.pop("kernel_width")) == layer.inputs[1].shape[1:3]
     if layer.op == "reshape":
         assert params.pop("new_shape") == layer.outputs[0].shape
-    for field in OPTION_TYPES.get(layer.op, (0, ()))[1]:
+    for field in operator(layer.op).file.fields:
         camel = "".join(p if i == 0 else p.capitalize() for i, p in enumerate(field.name.split("_")))
         name = ATTRIBUTES.get(field.name, camel)
         if not hasattr(options, name) or field.name == "new_shape":

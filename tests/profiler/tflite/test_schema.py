@@ -3,13 +3,12 @@ from __future__ import annotations
 import flatbuffers
 import pytest
 
+from profiler.operators import OptionField, operators
+from profiler.operators.registry import TENSOR_TYPE_INT32, TENSOR_TYPE_INT64
 from profiler.tflite import (
     ACTIVATIONS,
     OPERATORS,
-    OPTION_TYPES,
-    OPTION_TYPES_2,
     TENSOR_TYPES,
-    OptionField,
 )
 
 schema = pytest.importorskip("ai_edge_litert.schema_py_generated")
@@ -37,6 +36,7 @@ def test_names_are_the_schemas():
     assert {n: name.lower() for n, name in _by_number(schema.TensorType).items()} == dict(
         enumerate(TENSOR_TYPES)
     )
+    assert (TENSOR_TYPES[TENSOR_TYPE_INT32], TENSOR_TYPES[TENSOR_TYPE_INT64]) == ("int32", "int64")
     activations = _by_number(schema.ActivationFunctionType)
     assert {n: name.lower() for n, name in activations.items()} == dict(enumerate(ACTIVATIONS))
 
@@ -77,10 +77,14 @@ def _options(kind: int, union: type, field: OptionField | None):
 
 
 CASES = [
-    (op, kind, union, field)
-    for table, union in ((OPTION_TYPES, schema.BuiltinOptions), (OPTION_TYPES_2, schema.BuiltinOptions2))
-    for op, (kind, fields) in table.items()
-    for field in fields
+    (
+        entry.name,
+        entry.file.options,
+        schema.BuiltinOptions2 if entry.file.second_union else schema.BuiltinOptions,
+        field,
+    )
+    for entry in operators()
+    for field in entry.file.fields
 ]
 
 

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -7,7 +8,8 @@ from profiler.errors import UsageError
 from timemodel.explain import explain
 from timemodel.explain.explanation import explain_operator
 from timemodel.explain.tree_in_words import rows_of
-from timemodel.model import OperatorError, OperatorModel
+from timemodel.model import OperatorModel
+from timemodel.model.operator_model import OperatorError
 from timemodel.tree import TreeNode
 
 
@@ -41,9 +43,8 @@ def deep_model(depth: int) -> OperatorModel:
     costs, _ = model.names()
     for index, node in enumerate(nodes):
         node.coefficients = np.full(len(costs) + 1, 1e-6 * (index + 1))
-    model.bounds = np.array([np.ones(len(costs)), np.full(len(costs), 1e6)])
-    model.tree = SimpleNamespace(nodes_=nodes, scale_=1.0)
-    return model
+    bounds = np.array([np.ones(len(costs)), np.full(len(costs), 1e6)])
+    return replace(model, bounds=bounds, tree=SimpleNamespace(nodes_=nodes, scale_=1.0))
 
 
 def test_every_split_is_shown_where_there_is_room():

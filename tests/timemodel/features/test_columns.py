@@ -6,13 +6,9 @@ from hypothesis import strategies as st
 from profiler import operators
 from profiler.network import Layer, Tensor
 from profiler.operators import DTYPES, catalogue, draw_layer
-from timemodel.features import (
-    Geometry,
-    family_of,
-    geometry,
-    shared_run,
-    tiled,
-)
+from timemodel.features import Geometry, family_of, geometry
+from timemodel.features.runs import shared_run
+from timemodel.features.table import tiled
 
 
 def column(layer, name):

@@ -5,12 +5,8 @@ from profiler import operators
 from profiler.network import Layer, Tensor
 from profiler.operators import DTYPES, draw_layer, drawn_operators
 from profiler.probes import Probe
-from timemodel.features import (
-    SAME_TYPE,
-    SAME_WORK,
-    kernel_of,
-    stand_ins,
-)
+from timemodel.features import kernel_of, stand_ins
+from timemodel.features.kernels import SAME_TYPE, SAME_WORK
 from timemodel.fitting import fit_setting
 from timemodel.model import SettingModel
 from timemodel.runtime import RuntimeTerms
@@ -31,8 +27,8 @@ def model():
     for dtype, op in wanted:
         layers = [draw_layer(op, dtype, np.random.default_rng(seed)) for seed in range(12)]
         measured += [(Probe("layer", (layer,)), 1e-3 + 1e-6 * layer.output_bytes) for layer in layers]
-    operators, terms = fit_setting(measured)
-    return SettingModel("made up", {}, {}, operators, terms)
+    models, terms = fit_setting(measured)
+    return SettingModel("made up", {}, {}, models, terms)
 
 
 def test_the_dense_grouped_and_depthwise_kernels_are_told_apart():

@@ -10,7 +10,8 @@ from profiler.devices import Setting
 from profiler.errors import ProfileError
 from profiler.measurement import Profile
 from profiler.probes import Probe
-from timemodel.fitting import fit_profile, notes_on, thin_operators
+from timemodel.fitting import fit_profile, notes_on
+from timemodel.fitting.checks import thin_operators
 
 SETTING = Setting("made-up", "1.0")
 PAPER = {"machine": "paper", "cpu": "Paper 1", "cores": 2, "runtime": "made-up", "version": "1.0"}

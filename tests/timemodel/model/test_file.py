@@ -1,5 +1,6 @@
 import contextlib
 import copy
+import dataclasses
 import json
 import re
 
@@ -11,8 +12,10 @@ from profiler import operators
 from profiler.errors import TimeModelError, UsageError
 from profiler.probes import Probe
 from timemodel.fitting import fit_setting
-from timemodel.model import FALLBACK, SettingModel, TimeModel, checksum, signed
+from timemodel.model import FALLBACK, SettingModel, TimeModel, signed
 from timemodel.model import file as model_file
+from timemodel.model.file import checksum
+from timemodel.runtime import GraphRule
 
 LAYERS = [
     operators.conv_2d(8, 8, 8, 8),
@@ -32,12 +35,17 @@ def small():
         (Probe("layer", (x,)), layer_ms(x) * (3 if x.op == "conv_2d" and x.outputs[0].shape[-1] > 32 else 1))
         for x in layers
     ]
-    operators, terms = fit_setting(measured)
-    terms.together, terms.low, terms.high = {"float32": 1.1}, {"float32": 0.9}, {"float32": 1.2}
-    terms.remaining = {"float32": {"pad+conv_2d": 0.5}}
+    models, terms = fit_setting(measured)
+    terms = dataclasses.replace(
+        terms,
+        calibration={"float32": 1.1},
+        low={"float32": 0.9},
+        high={"float32": 1.2},
+        graph_rules=(GraphRule("float32", "pad+conv_2d", "partly", 0.5, 8),),
+    )
     setting = {"runtime": "made-up", "threads": 1}
     return TimeModel(
-        "paper", {"made-up": SettingModel("made-up", setting, {"cpu": "x"}, operators, terms)}
+        "paper", {"made-up": SettingModel("made-up", setting, {"cpu": "x"}, models, terms)}
     ).to_dict()
 
 
@@ -71,20 +79,20 @@ def test_a_missing_file_and_a_folder_are_named(tmp_path):
         ("", "damaged"),
         ("\x00", "damaged"),
         ("[" * 100_000, "damaged"),
-        ('{"format": "edgetime.timemodel", "version": 2, "device": NaN}', "damaged"),
+        ('{"format": "edgetime.timemodel", "version": 3, "device": NaN}', "damaged"),
         ('{"format": "edgetime.timemodel", "version": ' + "9" * 5000 + "}", "damaged"),
         ("[]", "no time model"),
         ('{"version": 1}', "no time model"),
         ('{"format": "edgetime.timemodel", "version": 99}', "newer edgetime .format version 99.*install"),
         (
             '{"format": "edgetime.timemodel", "version": 1}',
-            "has format version 1.*reads version 2.*edgetime fit",
+            "has format version 1.*reads version 3.*edgetime fit",
         ),
         ('{"format": "edgetime.timemodel", "version": "1"}', "format version is '1'"),
         ('{"format": "edgetime.timemodel", "version": true}', "format version is True"),
         ('{"format": "edgetime.timemodel"}', "format version is None"),
-        ('{"format": "edgetime.timemodel", "version": 2}', "lacks 'settings'"),
-        ('{"format": "edgetime.timemodel", "version": 2, "device": "d", "settings": {}}', "holds no setting"),
+        ('{"format": "edgetime.timemodel", "version": 3}', "lacks 'settings'"),
+        ('{"format": "edgetime.timemodel", "version": 3, "device": "d", "settings": {}}', "holds no setting"),
     ],
 )
 def test_files_that_are_no_time_model(content, says, tmp_path):

@@ -10,14 +10,7 @@ import pytest
 from profiler import operators
 from profiler.network import Layer, Tensor
 from profiler.probes import Probe
-from timemodel.features import (
-    NO_WORK,
-    geometry,
-    kind_of,
-    prepare,
-    split_kind,
-    unpack,
-)
+from timemodel.features import geometry
 from timemodel.model import SettingModel, layer_times, memo
 
 
@@ -41,17 +34,16 @@ def columns(times):
     return np.column_stack([times.predicted_ms, times.low_ms, times.high_ms, times.covered])
 
 
-def test_kind_is_kernel_and_arithmetic():
-    assert split_kind(kind_of(operators.conv_2d(8, 8, 4, 8, dtype="int8"))) == ("conv_2d", "int8")
+def test_custom_operators_may_have_any_name(setting):
     made = Layer("custom:My Op", (Tensor((1, 4)),), (Tensor((1, 4)),))
-    assert split_kind(kind_of(made)) == ("custom:My Op", "float32")
+    assert setting.layer_times([made]).covered.tolist() == [False]
+
+
+def test_what_reads_constants_only_costs_nothing(setting):
     constant = Layer("dequantize", (Tensor((4,), "float16", True),), (Tensor((4,)),))
-    assert kind_of(constant) == NO_WORK
-
-
-def test_prepared_rows_are_the_geometry():
-    layers = mixed()
-    assert np.array_equal(unpack([row for _, row, _ in prepare(layers)]), geometry(layers))
+    times = setting.layer_times([constant])
+    assert times.predicted_ms.tolist() == times.low_ms.tolist() == times.high_ms.tolist() == [0.0]
+    assert times.covered.tolist() == [True]
 
 
 def test_large_and_small_batches_agree(setting, monkeypatch):
@@ -85,24 +77,66 @@ def test_rows_of_one_kind_are_predicted_as_their_layers(setting):
     assert np.allclose(rows, setting.predict_layers_ms(layers), rtol=1e-12)
 
 
+def with_operator(setting, key, model):
+    """The same model with another operator's model, or without it where that is None."""
+    models = {**setting.operators, key: model}
+    if model is None:
+        del models[key]
+    return SettingModel(setting.key, setting.setting, setting.fingerprint, models, setting.terms)
+
+
 def test_another_overhead_interval_or_model_changes_what_is_remembered(setting):
     layers = [operators.conv_2d(12, 12, 8, 16)]
     before = setting.layer_times(layers)
-    setting.terms.overhead_ms += 0.0001
+    more = dataclasses.replace(setting.terms, overhead_ms=setting.terms.overhead_ms + 0.0001)
+    setting = setting.with_terms(more)
     after = setting.layer_times(layers)
     assert after.predicted_ms[0] == pytest.approx(before.predicted_ms[0] - 0.0001)
-    model = setting.operators["conv_2d", "float32"]
-    setting.operators["conv_2d", "float32"] = dataclasses.replace(model, high=model.high * 2)
-    assert setting.layer_times(layers).high_ms[0] > after.high_ms[0]
-    del setting.operators["conv_2d", "float32"]
-    assert not setting.layer_times(layers).covered[0]
+    key = "conv_2d", "float32"
+    model = setting.operators[key]
+    wider = with_operator(setting, key, dataclasses.replace(model, high=model.high * 2))
+    assert wider.layer_times(layers).high_ms[0] > after.high_ms[0]
+    assert not with_operator(setting, key, None).layer_times(layers).covered[0]
+
+
+def test_a_model_refuses_to_be_changed(setting):
+    """What it remembers would be wrong from then on."""
+    key = "conv_2d", "float32"
+    with pytest.raises(TypeError):
+        setting.operators[key] = None
+    with pytest.raises(AttributeError):
+        setting.terms = None
+    with pytest.raises(AttributeError):
+        setting.terms.overhead_ms = 1.0
+    with pytest.raises(AttributeError):
+        setting.operators[key].high = 2.0
+
+
+def test_predicting_writes_nothing_into_layers_and_networks(setting):
+    network = sixty()
+    setting.predict(network, "d")
+    for one in (network, *network.layers):
+        known = {*dir(type(one)), *(field.name for field in dataclasses.fields(one))}
+        assert [name for name in vars(one) if name not in known] == []
+
+
+def test_the_last_large_batch_is_remembered_and_no_other(setting, monkeypatch):
+    monkeypatch.setattr(layer_times, "FEW", 5)
+    one, other = mixed(40), mixed(80)
+    expected = setting.predict_layers_ms(one)
+    monkeypatch.setattr(layer_times, "geometry", None)
+    assert np.array_equal(setting.predict_layers_ms(list(one)), expected)
+    monkeypatch.undo()
+    monkeypatch.setattr(layer_times, "FEW", 5)
+    assert len(setting.predict_layers_ms(other)) == 80
+    assert np.array_equal(setting.predict_layers_ms(one), expected)
 
 
 def test_memory_of_layers_is_bounded(setting, monkeypatch):
-    monkeypatch.setattr(memo, "MOST_LAYERS", 10)
+    monkeypatch.setattr(layer_times, "MOST_LAYERS", 10)
     layers = [operators.conv_2d(8, 8, 4, c) for c in range(1, 36)]
     expected = setting.predict_layers_ms(layers)
-    kept = setting._timer._kinds["conv_2d float32"].memo
+    kept = setting._layers._rows
     assert len(kept) <= 10
     for at in range(0, 35, 4):
         assert np.allclose(setting.predict_layers_ms(layers[at : at + 4]), expected[at : at + 4], rtol=1e-12)
@@ -141,29 +175,32 @@ def test_an_equal_network_of_another_name_gets_its_own_result(setting):
 
 
 def change_terms(setting):
-    setting.terms.together["float32"] = 2 * setting.terms.together.get("float32", 1.0)
+    calibration = {"float32": 2 * setting.terms.calibration.get("float32", 1.0)}
+    return setting.with_terms(dataclasses.replace(setting.terms, calibration=calibration))
 
 
 def change_overhead(setting):
-    setting.terms.overhead_ms += 1.0
+    more = setting.terms.overhead_ms + 1.0
+    return setting.with_terms(dataclasses.replace(setting.terms, overhead_ms=more))
 
 
 def change_model(setting):
-    model = setting.operators["conv_2d", "float32"]
+    key = "conv_2d", "float32"
+    model = setting.operators[key]
     tree = copy.deepcopy(model.tree)
     tree.restore(tree.nodes_, tree.scale_ * 3, tree.n_features_in_)
-    setting.operators["conv_2d", "float32"] = dataclasses.replace(model, tree=tree)
+    return with_operator(setting, key, dataclasses.replace(model, tree=tree))
 
 
 def drop_model(setting):
-    del setting.operators["conv_2d", "float32"]
+    return with_operator(setting, ("conv_2d", "float32"), None)
 
 
 @pytest.mark.parametrize("change", [change_terms, change_overhead, change_model, drop_model])
 def test_nothing_is_remembered_of_a_model_that_changed(setting, change):
     network = sixty()
     before, total = setting.predict(network, "d"), setting.predict_total_ms(network)
-    change(setting)
+    setting = change(setting)
     fresh = SettingModel(setting.key, setting.setting, setting.fingerprint, setting.operators, setting.terms)
     assert setting.predict_total_ms(network) != total
     assert setting.predict_total_ms(network) == fresh.predict_total_ms(network)
@@ -175,19 +212,19 @@ def test_a_search_over_many_networks_keeps_none_of_them(setting):
     for width in range(1, 400):
         setting.predict_total_ms(sixty(width))
     gc.collect()
-    assert len(setting._results) == 0
+    assert len(setting._totals) == 0
 
 
 def test_networks_that_live_on_are_kept_up_to_a_bound(setting, monkeypatch):
     monkeypatch.setattr(memo, "MOST_NETWORKS", 5)
     alive = [sixty(width) for width in range(1, 12)]
     totals = [setting.predict_total_ms(network) for network in alive]
-    assert len(setting._results) == 5
+    assert len(setting._totals) == 5
     assert [setting.predict_total_ms(network) for network in alive] == totals
 
 
 def test_several_threads_get_what_one_gets(setting, monkeypatch):
-    monkeypatch.setattr(memo, "MOST_LAYERS", 8)
+    monkeypatch.setattr(layer_times, "MOST_LAYERS", 8)
     monkeypatch.setattr(memo, "MOST_NETWORKS", 3)
     networks = [sixty(width) for width in range(1, 30)] * 4
     expected = [

@@ -71,7 +71,7 @@ def test_an_operator_in_another_arithmetic_is_estimated_and_named(time_model):
 def test_a_pad_that_the_runtime_fuses_costs_nothing_there_but_something_alone(time_model):
     pad = operators.pad((1, 16, 16, 32), ((0, 0), (1, 1), (1, 1), (0, 0)))
     conv = operators.conv_2d(18, 18, 32, 32, padding="valid")
-    assert time_model.setting().terms.remaining["float32"]["pad+conv_2d"] == 0.0
+    assert time_model.setting().terms.fusion_shares.absorbed["float32"]["pad+conv_2d"] == 0.0
     assert time_model.predict(Probe("pair", (pad, conv)).network).layers[0].predicted_ms == 0.0
     assert time_model.predict_layers_ms([pad])[0] > 0
 

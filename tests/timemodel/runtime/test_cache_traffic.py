@@ -10,22 +10,15 @@ from profiler.probes import (
     rows_of_nothing,
     slow,
 )
-from timemodel.fitting import learn_traffic, one_more_operator_ms
-from timemodel.model import SettingModel
-from timemodel.runtime import (
-    CLASSES,
-    KNOTS_MB,
-    RuntimeTerms,
-    Traffic,
-    reuse,
-    risen,
-    traffic_in_words,
-)
+from timemodel.fitting.profile import learn_cache_traffic, one_more_operator_ms
+from timemodel.runtime import CacheTraffic, RuntimeTerms, traffic_in_words
+from timemodel.runtime.cache_traffic import KNOTS_MB, risen
+from timemodel.runtime.reuse_distance import CLASSES
 
 
 def device(price, rate=0.0):
     """Layers of 1 us and 1 us per 20 KB; everything from afar costs what `price` says."""
-    truth = Traffic(price, rate)
+    truth = CacheTraffic(price, rate)
 
     def alone_ms(layer):
         return 0.001 + (layer.input_bytes + layer.weight_bytes + layer.output_bytes) * 5e-8
@@ -45,9 +38,8 @@ def learn(price, rate=0.0, noise=0.0):
     def disturbed(time):
         return time * (1 + noise * abs(generator.normal()))
 
-    model = SettingModel("", {}, {}, {}, RuntimeTerms(overhead_ms=0.0005))
-    return learn_traffic(
-        model,
+    return learn_cache_traffic(
+        RuntimeTerms(overhead_ms=0.0005),
         [(probe, disturbed(whole_ms(probe))) for probe in whole],
         [(probe, disturbed(0.0005 + alone_ms(probe.layers[0]))) for probe in parts(whole)],
     ), (alone_ms, whole_ms)
@@ -70,7 +62,7 @@ def test_extra_time_by_hand():
     dense = operators.fully_connected(512, 512)
     network = Probe("chain", (dense,) * 16).network
     price = steps(vector=(8.0, 0.1))
-    extra = Traffic(price).extra_ms(network, np.full(16, 0.05))
+    extra = CacheTraffic(price).extra_ms(network, np.full(16, 0.05))
     assert extra == pytest.approx(np.full(16, 0.1 * dense.weight_bytes / 1e6))
 
 
@@ -109,8 +101,7 @@ def test_a_cache_that_forgets_is_told_from_a_small_one():
 
 
 def test_without_measured_parts_nothing_is_said_of_traffic():
-    model = SettingModel("", {}, {}, {}, RuntimeTerms())
-    learned = learn_traffic(model, [(probe, 1.0) for probe in chains()], [])
+    learned = learn_cache_traffic(RuntimeTerms(), [(probe, 1.0) for probe in chains()], [])
     assert not learned.prices_ms_per_mb.any()
 
 
@@ -123,7 +114,7 @@ def test_one_more_operator_is_the_slope():
 
 @pytest.mark.parametrize("wrong", ["negative", "nan", "short", "rate", "distances"])
 def test_prices_that_cannot_be_are_refused(wrong):
-    value = Traffic(steps(vector=(8.0, 0.1)), 2.0).to_dict()
+    value = CacheTraffic(steps(vector=(8.0, 0.1)), 2.0).to_dict()
     row = value["prices_ms_per_mb"]["vector weights"]
     if wrong == "negative":
         row[3] = -1.0
@@ -136,16 +127,11 @@ def test_prices_that_cannot_be_are_refused(wrong):
     else:
         value["distance_mb"][0] = 3.0
     with pytest.raises(ValueError):
-        Traffic.from_dict(value)
+        CacheTraffic.from_dict(value)
 
 
 def test_words_name_what_costs_and_what_does_not():
-    said = traffic_in_words(Traffic(steps(vector=(8.0, 0.1)), 4.0))
+    said = traffic_in_words(CacheTraffic(steps(vector=(8.0, 0.1)), 4.0))
     assert "100 us" in said[0]
     assert said[1].endswith("nothing")
     assert "4 MB" in said[-1]
-
-
-def test_reuse_is_worked_out_once():
-    network = chains()[0].network
-    assert reuse(network) is reuse(network)

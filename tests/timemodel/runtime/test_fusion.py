@@ -4,16 +4,10 @@ from made_up_device import FUSED, HALVED, OVERHEAD_MS, probe_ms
 
 from profiler import operators
 from profiler.probes import Probe, pattern_of, plan_pairs
-from timemodel.runtime import (
-    GraphRule,
-    factors,
-    graph_in_words,
-    learn_rules,
-    ran_as_one,
-    remaining,
-    remaining_share,
-)
+from timemodel.runtime import FusionShares, GraphRule, graph_in_words, learn_rules
 from timemodel.runtime import fusion as graph_rules
+from timemodel.runtime.fusion import INSIDE
+from timemodel.runtime.fusion_learning import learn_inside, other_share, ran_as_one, remaining_share
 
 SHAPE = (1, 8, 8, 16)
 PAD = operators.pad(SHAPE, ((0, 0), (1, 1), (1, 1), (0, 0)))
@@ -33,7 +27,7 @@ def rules_on_paper(noise=0.0, seed=0, events=None, dtype="float32"):
 
 @pytest.mark.parametrize(("noise", "seed"), [(0.0, 0), (0.01, 1), (0.02, 2), (0.02, 3), (0.02, 4)])
 def test_what_was_planted_is_found_and_nothing_else(noise, seed):
-    shares = remaining(rules_on_paper(noise, seed))["float32"]
+    shares = FusionShares.of(rules_on_paper(noise, seed)).absorbed["float32"]
     assert {pattern for pattern, share in shares.items() if share == 0} == FUSED
     assert {pattern for pattern, share in shares.items() if 0 < share < 1} == HALVED
     assert shares["mul_const+add_const"] == pytest.approx(0.5, abs=0.15)
@@ -150,8 +144,8 @@ def test_factors_go_to_the_operator_that_vanishes():
     relu = operators.unary("relu", (1, 8, 8, 8))
     network = Probe("network", (PAD, CONV, relu)).network
     shares = {"float32": {"pad+conv_2d": 0.0, "conv_2d+relu": 0.5, "conv_2d+add": 0.0}}
-    assert factors(network, shares).tolist() == [0.0, 1.0, 0.5]
-    assert factors(network, {"int8": shares["float32"]}).tolist() == [1.0, 1.0, 1.0]
+    assert FusionShares(shares).factors(network).tolist() == [0.0, 1.0, 0.5]
+    assert FusionShares({"int8": shares["float32"]}).factors(network).tolist() == [1.0, 1.0, 1.0]
 
 
 def test_rules_survive_json():
@@ -185,11 +179,6 @@ def test_rules_in_words():
 
 def test_reshapes_between_others_are_learned_from_chains():
     from profiler.probes import parts, reshapes
-    from timemodel.runtime import (
-        INSIDE,
-        factors,
-        learn_inside,
-    )
 
     chains = reshapes("float32")
     alone = [(probe, 0.5 + (2.0 if probe.layers[0].op == "reshape" else 1.0)) for probe in parts(chains)]
@@ -200,21 +189,17 @@ def test_reshapes_between_others_are_learned_from_chains():
     assert (apart.happens, apart.share) == ("apart", 1.0)
     assert learn_inside(alone, 0.5) == []
     network = chains[0].network
-    free_of = factors(network, {"float32": {INSIDE: 0.0}})
+    free_of = FusionShares({"float32": {INSIDE: 0.0}}).factors(network)
     assert [layer.op == "reshape" for layer in network.layers] == [factor == 0 for factor in free_of]
 
 
 def test_a_reshape_at_the_end_of_a_network_is_not_inside():
-    from profiler import operators
-    from timemodel.runtime import INSIDE, factors
-
     layers = operators.unary("neg", (1, 4, 4, 2)), operators.reshape((1, 4, 4, 2), (1, 32))
-    assert factors(Probe("network", layers).network, {"float32": {INSIDE: 0.0}}).tolist() == [1.0, 1.0]
+    network = Probe("network", layers).network
+    assert FusionShares({"float32": {INSIDE: 0.0}}).factors(network).tolist() == [1.0, 1.0]
 
 
 def test_two_that_run_as_one_cheaper_kernel_keep_a_share_of_the_other():
-    from timemodel.runtime import other_share
-
     other = np.array([2.0, 4.0, 8.0, 16.0])
     assert other_share(0.6 * other, other) == pytest.approx(0.6)
     assert other_share(0.97 * other, other) == 1.0

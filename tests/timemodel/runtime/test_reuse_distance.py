@@ -3,17 +3,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from profiler import operators
-from profiler.network import Network
+from profiler.network import Network, plan_arena
 from profiler.probes import Probe
-from timemodel.runtime import (
+from timemodel.runtime.reuse_distance import (
     DATA,
     MATRIX,
     VECTOR,
     WINDOW,
+    _Arena,
     elapsed_ms,
-    reuse,
+    find_accesses,
 )
-from timemodel.runtime.reuse_distance import _Arena
 
 KB = 1024
 
@@ -25,21 +25,20 @@ def relu_chain(count, elements=256 * KB):
 def test_weights_come_round_once_per_inference():
     dense = operators.fully_connected(64, 64)
     network = Probe("network", (dense,) * 3).network
-    found = reuse(network)
+    found = find_accesses(network)
     stored = found.kind == VECTOR
     assert found.layer[stored].tolist() == [0, 1, 2]
     # Between two readings of the same weights lie all weights and the arena.
-    assert set(found.walked[stored]) == {
-        network.weight_bytes + found.walked[stored][0] - network.weight_bytes
-    }
-    assert found.since[stored].tolist() == [-3, -2, -1]
+    arena_bytes = max(block.offset + block.nbytes for block in plan_arena(network))
+    assert set(found.distance_bytes[stored]) == {network.weight_bytes + arena_bytes}
+    assert found.touched_by[stored].tolist() == [-3, -2, -1]
     # Alone, a layer walks over its weights, its input and its output.
-    assert found.alone[stored].tolist() == [dense.weight_bytes + 2 * 64 * 4] * 3
+    assert found.alone_bytes[stored].tolist() == [dense.weight_bytes + 2 * 64 * 4] * 3
 
 
 def test_what_is_done_with_weights_makes_their_class():
     def kinds(*layers):
-        return {int(kind) for kind in reuse(Probe("network", layers).network).kind} - {DATA}
+        return {int(kind) for kind in find_accesses(Probe("network", layers).network).kind} - {DATA}
 
     assert kinds(operators.fully_connected(16, 16)) == {VECTOR}
     assert kinds(operators.fully_connected(16, 16, 9)) == {MATRIX}
@@ -52,9 +51,9 @@ def test_what_the_layer_before_wrote_is_near_and_a_skip_is_far():
     step, join = operators.unary("neg", shape), operators.binary("add", shape, shape)
     # neg, neg, neg, neg, then the first one's output is added to the last one's.
     network = Probe("network", (step,) * 4 + (join,), ((-1,), (0,), (1,), (2,), (0, 3))).network
-    found = reuse(network)
+    found = find_accesses(network)
     last = (found.layer == 4) & (found.kind == DATA)
-    reads = list(zip(found.since[last], found.walked[last], strict=True))
+    reads = list(zip(found.touched_by[last], found.distance_bytes[last], strict=True))
     near = [walked for since, walked in reads if since == 3]
     far = [walked for since, walked in reads if since == 1]
     assert near
@@ -64,7 +63,7 @@ def test_what_the_layer_before_wrote_is_near_and_a_skip_is_far():
 
 def test_time_between_touches_wraps_round():
     dense = operators.fully_connected(64, 64)
-    found = reuse(Probe("network", (dense,) * 3).network)
+    found = find_accesses(Probe("network", (dense,) * 3).network)
     waited = elapsed_ms(found, np.array([1.0, 2.0, 4.0]))
     # From the end of a layer in one inference to its beginning in the next: all the others.
     assert waited[found.kind == VECTOR].tolist() == [6.0, 5.0, 3.0]
@@ -72,7 +71,7 @@ def test_time_between_touches_wraps_round():
 
 
 def test_a_table_of_layers_says_nothing():
-    assert reuse(Network("table", (operators.fully_connected(4, 4),))) is None
+    assert find_accesses(Network("table", (operators.fully_connected(4, 4),))) is None
 
 
 @given(st.lists(st.tuples(st.integers(0, 60), st.integers(1, 30)), min_size=1, max_size=25))

@@ -6,17 +6,15 @@ from profiler import operators
 from profiler.network import Edge, Layer, Network
 from profiler.probes import Probe
 from timemodel.model import conformal_bounds
-from timemodel.runtime import (
-    APART,
-    FUSED,
-    PARTLY,
-    GraphRule,
-    RuntimeTerms,
-    Traffic,
-    find_pairs,
-)
+from timemodel.runtime import CacheTraffic, GraphRule, RuntimeTerms
+from timemodel.runtime.fusion import PARTLY
 
 SHAPE = (1, 8, 8, 4)
+
+
+def find_pairs(network):
+    """(Pattern, position of the one that is absorbed, of the other)."""
+    return [(p.pattern, p.absorbed, p.first + p.second - p.absorbed) for p in network.fusion_matches]
 
 
 def test_a_pad_is_paired_with_its_convolution():
@@ -44,22 +42,12 @@ def test_layers_without_edges_have_no_pairs():
 
 def test_terms_survive_json():
     prices = np.linspace(0.0, 1.0, 40).reshape(4, 10)
-    terms = RuntimeTerms(0.1, {"int8": {"pad+conv_2d": 0.5}}, Traffic(prices, 4.0))
-    terms.together["int8"], terms.low["int8"], terms.high["int8"] = 1.1, 0.9, 1.2
-    terms.graph_rules = [GraphRule("int8", "pad+conv_2d", PARTLY, 0.5, 8, True)]
+    rules = (GraphRule("int8", "pad+conv_2d", PARTLY, 0.5, 8, True),)
+    terms = RuntimeTerms(0.1, rules, CacheTraffic(prices, 4.0), {"int8": 1.1}, {"int8": 0.9}, {"int8": 1.2})
     read = RuntimeTerms.from_dict(json.loads(json.dumps(terms.to_dict())))
     assert read.to_dict() == terms.to_dict()
-    assert np.array_equal(read.traffic.prices_ms_per_mb, prices)
-
-
-def test_terms_of_before_there_were_rules_are_read():
-    value = RuntimeTerms(0.1, {"int8": {"pad+conv_2d": 0.0, "logistic+mul": 1.0}}).to_dict()
-    del value["graph_rules"]
-    rules = RuntimeTerms.from_dict(value).graph_rules
-    assert [(rule.dtype, rule.pattern, rule.happens) for rule in rules] == [
-        ("int8", "pad+conv_2d", FUSED),
-        ("int8", "logistic+mul", APART),
-    ]
+    assert np.array_equal(read.cache_traffic.prices_ms_per_mb, prices)
+    assert read.fusion_shares.absorbed == {"int8": {"pad+conv_2d": 0.5}}
 
 
 def test_conformal_bounds_leave_out_a_twentieth_on_each_side():

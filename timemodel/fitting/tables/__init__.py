@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from timemodel.fitting.tables.csv_files import Csv, Record, read_csv
+from timemodel.fitting.tables.csv_files import Csv, read_csv, read_text
 from timemodel.fitting.tables.fit import (
     MAX_LEAVES,
-    described,
     fit_leaves,
-    fit_structure,
     fit_table_operator,
     fit_tables,
+    sampled_tiles,
     table_model,
 )
-from timemodel.fitting.tables.shared_tree import grow_shared
 from timemodel.fitting.tables.table import (
     TIME_COLUMNS,
     UNITS,
@@ -21,7 +19,6 @@ from timemodel.fitting.tables.table import (
     read_table,
     write_predictions,
 )
-from timemodel.fitting.tables.time_units import suspect
 
 __all__ = [
     "MAX_LEAVES",
@@ -29,17 +26,14 @@ __all__ = [
     "UNITS",
     "Csv",
     "LayerTable",
-    "Record",
     "checked",
-    "described",
     "fit_leaves",
-    "fit_structure",
     "fit_table_operator",
     "fit_tables",
-    "grow_shared",
     "read_csv",
     "read_table",
-    "suspect",
+    "read_text",
+    "sampled_tiles",
     "table_model",
     "write_predictions",
 ]

@@ -103,7 +103,7 @@ def read_csv(path: str | os.PathLike[str], what: str = "table") -> Csv:
         It cannot be read as such a table, or holds no line below the header.
     """
     file = Path(path)
-    text = _text(file, what)
+    text = read_text(file, f"{what} (.csv or .csv.gz)")
     lines = csv.reader(io.StringIO(text, newline=""))
     try:
         rows = [(lines.line_num, row) for row in lines]
@@ -129,16 +129,25 @@ def read_csv(path: str | os.PathLike[str], what: str = "table") -> Csv:
     return Csv(file, header, tuple(records))
 
 
-def _text(file: Path, what: str) -> str:
+def read_text(file: Path, what: str) -> str:
+    """The text of a UTF-8 file, plain or gzipped; `what` names it in errors.
+
+    Raises
+    ------
+    UsageError
+        There is no such file.
+    DataError
+        It is no such text.
+    """
     if file.is_dir():
-        raise UsageError(f"{file} is a folder: name a {what} (.csv or .csv.gz).")
+        raise UsageError(f"{file} is a folder: name a {what}.")
     try:
         with file.open("rb") as stream:
             packed = stream.read(2) == b"\x1f\x8b"
             stream.seek(0)
             data = _limited(gzip.GzipFile(fileobj=stream) if packed else stream, file)
     except FileNotFoundError as error:
-        raise UsageError(f"There is no {what} {file}: check the name.") from error
+        raise UsageError(f"There is no file {file}: name a {what}.") from error
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise DataError(f"{file} is a damaged gzip file: copy it anew.") from error
     except OSError as error:
@@ -147,10 +156,10 @@ def _text(file: Path, what: str) -> str:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
-        raise DataError(f"{file}, line {line}: this is no UTF-8 text; save it as CSV in UTF-8.") from error
+        raise DataError(f"{file}, line {line}: this is no UTF-8 text; save it in UTF-8.") from error
     if "\0" in text:
         line = text[: text.index("\0")].count("\n") + 1
-        raise DataError(f"{file}, line {line}: this is no text; save it as CSV in UTF-8.")
+        raise DataError(f"{file}, line {line}: this is no text; save it in UTF-8.")
     return text
 
 

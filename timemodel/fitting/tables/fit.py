@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 
 from profiler.errors import DataError
 from profiler.network import Layer
 from profiler.progress import ProgressCallback, silent
-from timemodel.features import Family, family_of, geometry, parallel_family
-from timemodel.fitting.tables.shared_tree import grow_shared
+from timemodel.features import Family, family_of, geometry, kernel_of, parallel_family
 from timemodel.fitting.tables.table import LayerTable
 from timemodel.model import (
     FALLBACK,
     MIN_PROBES,
-    OperatorError,
     OperatorModel,
     SettingModel,
     TimeModel,
-    conformal_bounds,
+    describe,
     feature_matrix,
-    find_sweeps,
     find_tiles,
     fit_operator,
-    kernel_of,
+    unfitted_tree,
 )
 from timemodel.runtime import RuntimeTerms
 from timemodel.tree import TimeTreeRegressor, refit
@@ -65,18 +63,13 @@ def fit_tables(
     DataError
         No operator has `MIN_PROBES` layers.
     """
-    layers: list[Layer] = []
-    times: list[float] = []
-    notes: list[str] = []
-    for table in tables:
-        own, own_times, told = table.distinct()
-        layers += own
-        times += own_times.tolist()
-        notes += told
+    distinct = [table.distinct() for table in tables]
+    layers = [layer for own, _, _ in distinct for layer in own]
+    times_ms = np.concatenate([own_ms for _, own_ms, _ in distinct])
+    notes = [note for _, _, own_notes in distinct for note in own_notes]
     groups: dict[tuple[str, str], list[int]] = {}
     for i, layer in enumerate(layers):
         groups.setdefault((kernel_of(layer), layer.dtype), []).append(i)
-    times_ms = np.array(times)
     operators: dict[tuple[str, str], OperatorModel] = {}
     done = 0
     for (op, dtype), members in groups.items():
@@ -87,12 +80,11 @@ def fit_tables(
                 f"{op} {dtype} has {len(members)} layers, at least {MIN_PROBES} are needed: it counts as not measured."
             )
             continue
-        chosen = [layers[i] for i in members]
+        rows = [layers[i] for i in members], times_ms[members], seed
         known = structure.operators.get((op, dtype)) if structure is not None else None
-        if known is not None:
-            operators[op, dtype] = fit_leaves(known, chosen, times_ms[members], seed)
-        else:
-            operators[op, dtype] = fit_table_operator(op, dtype, chosen, times_ms[members], seed)
+        operators[op, dtype] = (
+            fit_table_operator(op, dtype, *rows) if known is None else fit_leaves(known, *rows)
+        )
     if not operators:
         raise DataError(
             f"{tables[0].path} holds fewer than {MIN_PROBES} layers of any operator: add measurements."
@@ -138,19 +130,16 @@ def fit_table_operator(
     parallel = parallel_family(op)
     if parallel is not None and len(layers) >= 4 * MIN_PROBES:
         candidates.append(parallel)
-    folds = np.random.default_rng(seed).permutation(len(layers)) % FOLDS
-    best: tuple[float, Family, dict[str, int], np.ndarray] | None = None
+    tried = []
     for family in candidates:
-        tiles = _tiles(family, array, times_ms, seed)
-        held_out = _held_out(family, tiles, array, times_ms, folds)
+        tiles = sampled_tiles(family, array, times_ms, seed)
+        matrix, costs, sizes = feature_matrix(family, array, tiles)
+        fit = partial(_grown, costs, sizes)
+        held_out = _held_out(fit, matrix, times_ms, seed)
         error = float(np.minimum(np.abs(held_out / times_ms - 1.0), 0.5).mean())
-        if best is None or error < best[0]:
-            best = error, family, tiles, held_out
-    assert best is not None
-    _, family, tiles, held_out = best
-    matrix = feature_matrix(family, array, tiles)[0]
-    tree = refit(grow(family, tiles, array, times_ms), matrix, times_ms)
-    return described(op, dtype, layers, times_ms, tree, tiles, held_out, family is parallel)
+        tried.append((error, fit, matrix, tiles, held_out, family is parallel))
+    _, fit, matrix, tiles, held_out, chosen = min(tried, key=lambda row: row[0])
+    return describe(op, dtype, layers, times_ms, fit(matrix, times_ms), tiles, held_out, chosen)
 
 
 def fit_leaves(
@@ -158,113 +147,53 @@ def fit_leaves(
 ) -> OperatorModel:
     """The splits and tiles of `structure`, which another device taught, with leaves fitted to these `layers`."""
     matrix = structure.matrix(geometry(layers))
-    folds = np.random.default_rng(seed).permutation(len(layers)) % FOLDS
-    held_out = np.empty(len(layers))
-    for fold in range(FOLDS):
-        inside = folds != fold
-        tree = refit(structure.tree, matrix[inside], times_ms[inside])
-        held_out[~inside] = np.maximum(tree.predict_rows(matrix[~inside]), 0.0)
-    tree = refit(structure.tree, matrix, times_ms)
-    return described(
-        structure.op, structure.dtype, layers, times_ms, tree, structure.tiles, held_out, structure.parallel
+    fit = partial(refit, structure.tree)
+    return describe(
+        structure.op,
+        structure.dtype,
+        layers,
+        times_ms,
+        fit(matrix, times_ms),
+        structure.tiles,
+        _held_out(fit, matrix, times_ms, seed),
+        structure.parallel,
     )
 
 
-def fit_structure(
-    op: str, dtype: str, devices: Sequence[tuple[Sequence[Layer], np.ndarray]]
-) -> OperatorModel:
-    """Splits that several devices have in common, for `fit_leaves` on another one.
-
-    Parameters
-    ----------
-    devices : sequence of (layers, times_ms)
-        Each with enough rows to learn from. Their tiles, if the operator's features have any, are those of the first.
-
-    Returns
-    -------
-    OperatorModel
-        Its leaves are the first device's.
-    """
-    parallel = parallel_family(op)
-    family = parallel or family_of(op)
-    arrays = [geometry(layers) for layers, _ in devices]
-    first_layers, first_ms = devices[0]
-    tiles = _tiles(family, arrays[0], first_ms, 0)
-    tables = [feature_matrix(family, array, tiles) for array in arrays]
-    matrix, costs, _ = tables[0]
-    splits = grow_shared(
-        [(table[0], times) for table, (_, times) in zip(tables, devices, strict=True)], len(costs), MAX_LEAVES
-    )
-    tree = refit(splits, matrix, first_ms)
-    fitted = np.maximum(tree.predict_rows(matrix), 0.0)
-    return described(op, dtype, list(first_layers), first_ms, tree, tiles, fitted, parallel is not None)
+def sampled_tiles(family: Family, array: np.ndarray, times_ms: np.ndarray, seed: int = 0) -> dict[str, int]:
+    """`find_tiles` with so many rows as tell the tiles apart."""
+    sample = np.random.default_rng(seed).permutation(len(times_ms))[:_SAMPLE]
+    return find_tiles(family, array[sample], times_ms[sample])
 
 
-def described(
-    op: str,
-    dtype: str,
-    layers: Sequence[Layer],
-    times_ms: np.ndarray,
-    tree: TimeTreeRegressor,
-    tiles: dict[str, int],
-    held_out: np.ndarray,
-    parallel: bool,
-) -> OperatorModel:
-    """`tree` with all that goes with it: how far it is off, its interval and its range.
-
-    Parameters
-    ----------
-    held_out : ndarray [len(layers)]
-        What trees that had not seen a row predicted for it.
-    """
-    model = OperatorModel(
-        op, dtype, dict(tiles), tree, 1.0, 1.0, np.zeros((2, 0)),
-        OperatorError(op, dtype, len(layers), tree.n_leaves_, 0.0, 0.0, 0.0),
-        find_sweeps(layers, times_ms), parallel,
-    )  # fmt: skip
-    costs = model.matrix(geometry(layers))[:, : len(model.names()[0])]
-    model.bounds = np.stack([costs.min(axis=0), costs.max(axis=0)])
-    held_out = np.maximum(held_out, 0.02 * times_ms)
-    error = np.abs(held_out - times_ms) / times_ms
-    model.low, model.high = conformal_bounds(times_ms / held_out)
-    model.error = OperatorError(
-        op, dtype, len(layers), tree.n_leaves_,
-        float(error.mean()), float(np.median(error)), float(np.quantile(error, 0.9)),
-    )  # fmt: skip
-    return model
-
-
-def grow(
-    family: Family, tiles: Mapping[str, int], array: np.ndarray, times_ms: np.ndarray
+def _grown(
+    costs: Sequence[str], sizes: Sequence[str], matrix: np.ndarray, times_ms: np.ndarray
 ) -> TimeTreeRegressor:
-    """The splits of an operator's tree: at most `MAX_LEAVES` leaves."""
-    matrix, costs, sizes = feature_matrix(family, array, tiles)
+    """A tree of at most `MAX_LEAVES` leaves, fitted to least mean relative error."""
     n = len(times_ms)
-    tree = TimeTreeRegressor(
-        range(len(costs)),
-        range(len(costs), len(costs) + len(sizes)),
+    tree = unfitted_tree(
+        costs,
+        sizes,
         max_leaves=MAX_LEAVES,
         min_samples_leaf=min(25, max(5, n // 6 if n < 72 else max(12, n // 100))),
         min_gain=0.003 if n < _FEW else 0.0005,
         thresholds=24 if n < _FEW else 64,
         cv=min(4, n // 4) if n < _FEW else 0,
     )
-    return tree.fit(matrix, times_ms)
-
-
-def _tiles(family: Family, array: np.ndarray, times_ms: np.ndarray, seed: int) -> dict[str, int]:
-    sample = np.random.default_rng(seed).permutation(len(times_ms))[:_SAMPLE]
-    return find_tiles(family, array[sample], times_ms[sample])
+    return refit(tree.fit(matrix, times_ms), matrix, times_ms)
 
 
 def _held_out(
-    family: Family, tiles: Mapping[str, int], array: np.ndarray, times_ms: np.ndarray, folds: np.ndarray
+    fit: Callable[[np.ndarray, np.ndarray], TimeTreeRegressor],
+    matrix: np.ndarray,
+    times_ms: np.ndarray,
+    seed: int,
 ) -> np.ndarray:
     """What trees that had not seen a row predict for it ``[n]``."""
-    matrix = feature_matrix(family, array, tiles)[0]
+    folds = np.random.default_rng(seed).permutation(len(times_ms)) % FOLDS
     result = np.empty(len(times_ms))
     for fold in range(FOLDS):
         inside = folds != fold
-        tree = refit(grow(family, tiles, array[inside], times_ms[inside]), matrix[inside], times_ms[inside])
+        tree = fit(matrix[inside], times_ms[inside])
         result[~inside] = np.maximum(tree.predict_rows(matrix[~inside]), 0.0)
     return result

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from timemodel.fitting.totals.fit import fit_totals, fit_totals_table
-from timemodel.fitting.totals.prices import common_profile, fit_prices, misfit, rough_costs
-from timemodel.fitting.totals.table import Totals, read_layers, read_totals
+from timemodel.fitting.totals.prices import fit_prices, misfit, rough_costs
+from timemodel.fitting.totals.table import Totals, read_totals
 
 __all__ = [
     "Totals",
-    "common_profile",
     "fit_prices",
     "fit_totals",
     "fit_totals_table",
     "misfit",
-    "read_layers",
     "read_totals",
     "rough_costs",
 ]

@@ -16,7 +16,7 @@ from profiler.errors import DataError
 from profiler.network import Layer
 from profiler.progress import ProgressCallback, silent
 from timemodel.features import Family, family_of, geometry
-from timemodel.fitting.tables import described, table_model
+from timemodel.fitting.tables import table_model
 from timemodel.fitting.totals.prices import fit_prices
 from timemodel.fitting.totals.table import Totals
 from timemodel.model import (
@@ -25,8 +25,10 @@ from timemodel.model import (
     OperatorModel,
     TimeModel,
     conformal_bounds,
+    describe,
     feature_matrix,
     find_tiles,
+    unfitted_tree,
 )
 from timemodel.runtime import RuntimeTerms
 from timemodel.tree import TimeTreeRegressor, refit
@@ -92,9 +94,7 @@ class TotalsModel:
             unseen, seen = structure.tree.held_out_, structure.tree.predict_rows(structure.matrix)
             drift = np.where(np.isfinite(unseen) & (seen > 0), unseen / np.where(seen > 0, seen, 1.0), 1.0)
             fitted = np.maximum(tree.predict_rows(structure.matrix) * drift, 0.0)
-            models[op, dtype] = described(
-                op, dtype, structure.layers, prices, tree, structure.tiles, fitted, False
-            )
+            models[op, dtype] = describe(op, dtype, structure.layers, prices, tree, structure.tiles, fitted)
         return models
 
 
@@ -117,9 +117,9 @@ def fit_totals(networks: Sequence[Sequence[Layer]], times_ms: np.ndarray, seed: 
         tiles = find_tiles(family, array, common[members])
         matrix, costs, sizes = feature_matrix(family, array, tiles)
         few = len(members) < 2 * MIN_PROBES
-        tree = TimeTreeRegressor(
-            range(len(costs)),
-            range(len(costs), len(costs) + len(sizes)),
+        tree = unfitted_tree(
+            costs,
+            sizes,
             max_leaves=1 if few else MAX_LEAVES,
             min_samples_leaf=min(12, max(5, len(members) // 6)),
             cv=0 if few else 4,

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import os
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,14 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from profiler.errors import DataError, UsageError
-from profiler.network import (
-    Layer,
-    Param,
-    Tensor,
-)
+from profiler.errors import DataError
+from profiler.network import Layer, Param, Tensor
 from profiler.tflite import read_network
-from timemodel.fitting.tables import TIME_COLUMNS, UNITS, Csv, read_csv
+from timemodel.fitting.tables import TIME_COLUMNS, UNITS, Csv, read_csv, read_text
 
 
 @dataclass(frozen=True)
@@ -162,7 +156,9 @@ def read_layers(
         files = {name: place / f"{name}.tflite" for name in wanted if (place / f"{name}.tflite").is_file()}
         return {name: tuple(read_network(file).layers) for name, file in files.items()}, []
     found: dict[str, tuple[Layer, ...]] = {}
-    for number, line in enumerate(_lines(place), 1):
+    for number, line in enumerate(
+        read_text(place, "file of networks' layers (.jsonl) or a folder").splitlines(), 1
+    ):
         if not line.strip():
             continue
         where = f"{place}, line {number}"
@@ -184,24 +180,6 @@ def read_layers(
     if not found:
         raise DataError(f"{place} is empty: write one network per line, with its layers.")
     return found, []
-
-
-def _lines(place: Path) -> list[str]:
-    try:
-        data = place.read_bytes()
-        if data[:2] == b"\x1f\x8b":
-            data = gzip.decompress(data)
-        return data.decode("utf-8-sig").splitlines()
-    except FileNotFoundError as error:
-        raise UsageError(
-            f"There is no file {place}: name the networks' layers (.jsonl) or a folder."
-        ) from error
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(f"{place} is a damaged gzip file: copy it anew.") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{place} is no UTF-8 text: save it as such.") from error
-    except OSError as error:
-        raise DataError(f"Cannot read {place} ({error.strerror}): check that you may read it.") from error
 
 
 _ACTIVATIONS = frozenset({"relu", "relu6", "relu_n1_to_1"})

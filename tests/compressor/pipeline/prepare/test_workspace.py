@@ -1,4 +1,3 @@
-import json
 import math
 
 import numpy as np
@@ -63,7 +62,10 @@ def test_finished_seeds_are_kept(tmp_path):
     workspace.finish_seed("4-5_seed0", {"score": 0.5})
     workspace.finish_seed("4-5_seed1", {"score": 0.6})
     assert workspace.finished_seeds() == {"4-5_seed0": {"score": 0.5}, "4-5_seed1": {"score": 0.6}}
-    assert json.loads((tmp_path / "seeds.json").read_text()) == workspace.finished_seeds()
+    with (tmp_path / "seeds.jsonl").open("a") as file:
+        file.write('{"seed": "4-5_se')
+    assert Workspace(tmp_path, {}, resume=True).finished_seeds() == workspace.finished_seeds()
+    assert len(workspace.finished_seeds()) == 2
 
 
 def test_digests_tell_contents_apart(tmp_path):

@@ -5,11 +5,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
-from compressor.pipeline.result import (
+from compressor.pipeline.result.given_back import (
     REMAINDER,
     aligned,
     layer_changes,
     name_of,
+    ranks_of,
     timed,
 )
 from compressor.testing.device import FormulaTimeModel
@@ -79,8 +80,8 @@ def test_layers_that_came_or_went_stand_alone():
 
 def test_names_that_keras_does_not_know_are_the_files_own():
     layer = named(conv_2d(8, 8, 3, 4), "x/y;z", 0)
-    assert name_of(layer, ["conv"]) == "x/y"
-    assert name_of(layer, ["z", "y"]) == "z"
+    assert name_of(layer, ranks_of(["conv"])) == "x/y"
+    assert name_of(layer, ranks_of(["z", "y"])) == "z"
 
 
 INSIDE = ["conv", "left/conv", "left/relu", "right/conv", "right/deep/conv", "add_1", "norm", "head"]
@@ -104,7 +105,7 @@ INSIDE = ["conv", "left/conv", "left/relu", "right/conv", "right/deep/conv", "ad
     ],
 )
 def test_layers_of_models_inside_are_called_by_their_addresses(name, expected):
-    assert name_of(named(conv_2d(8, 8, 3, 4), name, 0), INSIDE) == expected
+    assert name_of(named(conv_2d(8, 8, 3, 4), name, 0), ranks_of(INSIDE)) == expected
 
 
 def test_times_of_the_prediction_are_taken_where_it_has_layers():

@@ -17,7 +17,7 @@ from compressor import (
     compress,
 )
 from compressor.graph import build_graph
-from compressor.pipeline.result import layer_widths
+from compressor.pipeline.result.making import layer_widths
 from compressor.search import SearchMethod
 from compressor.testing.device import FormulaTimeModel
 from compressor.testing.networks import attention_network, stirred

@@ -49,11 +49,11 @@ def task(tmp_path_factory):
     (folder / "other").mkdir()
     measured = [operators.conv_2d(8, 8, c, w) for c in (1, 4, 12) for w in range(2, 34, 2)]
     measured += [operators.fully_connected(c, 2) for c in range(1, 25)]
-    operators, terms = fit_setting([(Probe("layer", (layer,)), layer_ms(layer)) for layer in measured])
+    models, terms = fit_setting([(Probe("layer", (layer,)), layer_ms(layer)) for layer in measured])
     setting = {"runtime": "made-up", "threads": 1}
     rng = np.random.default_rng(0)
     for place, device in ((folder, "paper"), (folder / "other", "other paper")):
-        model = SettingModel("made-up", setting, {"cpu": device}, operators, terms)
+        model = SettingModel("made-up", setting, {"cpu": device}, models, terms)
         TimeModel(device, {"made-up": model}).save(place / NAMES["time_model"])
         y = np.arange(96) % 2
         x = rng.normal(scale=0.5, size=(96, 8, 8, 1)).astype("float32")

@@ -12,12 +12,7 @@ from compressor.search import Goal, get_method
 from compressor.search.deepiot import DeepIoT, FastDeepIoT
 from compressor.search.deepiot import training as deepiot_training
 from compressor.search.deepiot.fastdeepiot import TimeSteering, expected
-from compressor.testing.methods import (
-    TILE,
-    WIDTHS,
-    StaircaseTimes,
-    make_problem,
-)
+from compressor.testing.workbench import TILE, WIDTHS, StaircaseTimes, make_problem
 from profiler.errors import UsageError
 
 TOTAL = sum(WIDTHS.values())

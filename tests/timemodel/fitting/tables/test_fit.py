@@ -17,12 +17,12 @@ from timemodel.fitting.tables import (
     MAX_LEAVES,
     Csv,
     LayerTable,
-    Record,
     fit_leaves,
     fit_table_operator,
     fit_tables,
     read_table,
 )
+from timemodel.fitting.tables.csv_files import Record
 from timemodel.model import TimeModel
 from timemodel.tree import TimeTreeRegressor, refit
 

@@ -18,9 +18,9 @@ from timemodel.features import geometry
 from timemodel.fitting.tables import (
     checked,
     read_table,
-    suspect,
     write_predictions,
 )
+from timemodel.fitting.tables.time_units import suspect
 
 HEADER = (
     "op,dtype,batch,in_height,in_width,in_channels,out_channels,kernel_height,kernel_width,stride_height,"

@@ -9,16 +9,9 @@ import pytest
 from profiler.errors import DataError, UsageError
 from profiler.operators import conv_2d, depthwise_conv_2d
 from timemodel.explain import explain
-from timemodel.fitting.totals import (
-    Totals,
-    common_profile,
-    fit_prices,
-    fit_totals,
-    fit_totals_table,
-    misfit,
-    read_layers,
-    read_totals,
-)
+from timemodel.fitting.totals import Totals, fit_prices, fit_totals, fit_totals_table, misfit, read_totals
+from timemodel.fitting.totals.prices import common_profile
+from timemodel.fitting.totals.table import read_layers
 from timemodel.model import TimeModel
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selector.pareto import pareto_front
+from profiler.tradeoff import halfway, pareto_front
 
 OPTIONS = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), max_size=12)
 
@@ -42,3 +42,22 @@ def test_refuses_nan_and_uneven_lengths():
         pareto_front([1.0], [float("nan")])
     with pytest.raises(ValueError, match="2 costs and 1 values"):
         pareto_front([1.0, 2.0], [0.5])
+
+
+def test_the_middle_is_that_of_ratios():
+    assert halfway(1.0, 4.0, close=1.5) == pytest.approx(2.0)
+    assert halfway(2.0, 3.0, close=1.5) is None
+
+
+@given(st.floats(1e-6, 1e3), st.floats(1.01, 1e6), st.floats(1.01, 2.0), st.floats(0.0, 1.0))
+def test_bisection_ends_beside_what_it_looks_for(low, ratio, close, place):
+    high = low * ratio
+    enough = low * ratio**place
+    for _ in range(100):
+        middle = halfway(low, high, close)
+        if middle is None:
+            break
+        low, high = (low, middle) if middle >= enough else (middle, high)
+    assert high / low <= close
+    assert low <= enough * 1.0001
+    assert high >= enough * 0.9999

@@ -20,17 +20,12 @@ from typing import Any
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestRegressor
 
+from benchmarks.gpu_layers.shared_tree import fit_structure
 from benchmarks.networks.catalogue import shared_data
 from benchmarks.phones import RESULTS, write_rows
 from profiler.network import Layer
 from timemodel.features import COLUMNS, geometry
-from timemodel.fitting.tables import (
-    MAX_LEAVES,
-    fit_leaves,
-    fit_structure,
-    fit_table_operator,
-    read_table,
-)
+from timemodel.fitting.tables import MAX_LEAVES, fit_leaves, fit_table_operator, read_table
 
 OPERATORS = {"conv": "conv_2d", "dense": "fully_connected"}
 RAW = (

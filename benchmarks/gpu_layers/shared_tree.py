@@ -11,7 +11,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from timemodel.tree import TimeTreeRegressor, TreeNode, nonnegative
+from profiler.network import Layer
+from timemodel.features import family_of, geometry, parallel_family
+from timemodel.fitting.tables import MAX_LEAVES, sampled_tiles
+from timemodel.model import OperatorModel, describe, feature_matrix
+from timemodel.tree import TimeTreeRegressor, TreeNode, nonnegative, refit
 
 _SHRINKAGE = 0.5
 _THRESHOLDS = 48
@@ -74,6 +78,36 @@ class _Open:
         self.searched = False
 
 
+def fit_structure(
+    op: str, dtype: str, devices: Sequence[tuple[Sequence[Layer], np.ndarray]]
+) -> OperatorModel:
+    """Splits that several devices have in common, for `timemodel.fitting.tables.fit_leaves` on another one.
+
+    Parameters
+    ----------
+    devices : sequence of (layers, times_ms)
+        Each with enough rows to learn from. Their tiles, if the operator's features have any, are those of the first.
+
+    Returns
+    -------
+    OperatorModel
+        Its leaves are the first device's.
+    """
+    parallel = parallel_family(op)
+    family = parallel or family_of(op)
+    arrays = [geometry(layers) for layers, _ in devices]
+    first_layers, first_ms = devices[0]
+    tiles = sampled_tiles(family, arrays[0], first_ms)
+    tables = [feature_matrix(family, array, tiles) for array in arrays]
+    matrix, costs, _ = tables[0]
+    splits = grow_shared(
+        [(table[0], times) for table, (_, times) in zip(tables, devices, strict=True)], len(costs), MAX_LEAVES
+    )
+    tree = refit(splits, matrix, first_ms)
+    fitted = np.maximum(tree.predict_rows(matrix), 0.0)
+    return describe(op, dtype, first_layers, first_ms, tree, tiles, fitted, parallel is not None)
+
+
 def grow_shared(
     groups: Sequence[tuple[np.ndarray, np.ndarray]],
     costs: int,
@@ -97,7 +131,7 @@ def grow_shared(
     Returns
     -------
     TimeTreeRegressor
-        Its leaves are the first device's in units of that device's median time: fit them with `timemodel.tree.refitting.refit`.
+        Its leaves are the first device's in units of that device's median time: fit them with `timemodel.tree.refit`.
     """
     leaf = np.arange(costs)
     parts = [_Group(X, y, leaf) for X, y in groups]

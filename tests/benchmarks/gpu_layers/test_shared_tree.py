@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from benchmarks.gpu_layers.shared_tree import fit_structure, grow_shared
 from profiler.operators import fully_connected
-from timemodel.fitting.tables import fit_leaves, fit_structure, grow_shared
+from timemodel.fitting.tables import fit_leaves
 from timemodel.tree import refit
 
 

@@ -1,4 +1,4 @@
-"""Points along the front: which are beaten, at which times they are looked for, and what is trained."""
+"""Points along the front: at which times they are looked for, and what is trained."""
 
 from dataclasses import dataclass, field
 from functools import partial
@@ -11,36 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from compressor.costs import CandidateCost, Configuration, Costs
-from compressor.pipeline.final import (
-    Chosen,
-    check_points,
-    derived,
-    nearest,
-    on_front,
-    targets,
-    train_points,
-)
+from compressor.pipeline.final import Finalist, check_points, in_proportion, train_points
+from compressor.pipeline.final.points import targets
 from compressor.search import METHODS, Trial, get_method
 from profiler.errors import UsageError
 from profiler.progress import silent
-
-numbers = st.integers(1, 6).map(float)
-
-
-def test_what_is_beaten_in_both_is_off_the_front():
-    assert on_front([1.0, 2.0, 3.0, 2.0], [0.5, 0.9, 0.9, 0.4]) == [True, True, False, False]
-    assert on_front([1.0, 1.0], [0.5, 0.5]) == [True, True]
-    assert on_front([1.0, 1.0], [0.5, 0.6]) == [False, True]
-
-
-@given(st.lists(st.tuples(numbers, numbers), min_size=1, max_size=8))
-def test_the_front_is_never_empty_and_beats_everything_off_it(pairs):
-    marks = on_front([t for t, _ in pairs], [s for _, s in pairs])
-    front = [pair for pair, mark in zip(pairs, marks, strict=True) if mark]
-    assert front
-    for (time, score), mark in zip(pairs, marks, strict=True):
-        beaten = any(t <= time and s >= score and (t, s) != (time, score) for t, s in front)
-        assert mark is not beaten
 
 
 def test_most_are_looked_for_between_the_winner_and_the_original():
@@ -61,14 +36,6 @@ def trial(width, ms, score):
     return Trial(Configuration({"a": width}), Costs(ms), score, 0.1)
 
 
-def test_the_best_trial_near_a_time_that_no_other_beats():
-    trials = [trial(5, 1.0, 0.9), trial(6, 1.05, 0.8), trial(4, 0.98, 0.85), trial(9, 2.0, 0.95)]
-    assert nearest(trials, 1.02, []).widths == {"a": 5}
-    assert nearest(trials, 1.02, [trials[0]]).widths == {"a": 4}
-    assert nearest(trials, 1.5, []) is None
-    assert nearest([trial(5, 1.0, float("-inf"))], 1.0, []) is None
-
-
 class Linear(CandidateCost):
     """A device that takes a tenth of a millisecond per channel."""
 
@@ -80,7 +47,7 @@ class Linear(CandidateCost):
 
 @dataclass
 class Trained:
-    """Stands for `Finals`: remembers what it was asked to train; there is time for `most`."""
+    """Stands for `FinalTraining`: remembers what it was asked to train; there is time for `most`."""
 
     most: int
     asked: list = field(default_factory=list)
@@ -89,7 +56,7 @@ class Trained:
         if len(self.asked) == self.most:
             return None
         self.asked.append(trial)
-        return Chosen(trial, (Path("x.keras"),), (0.5,), True)
+        return Finalist(trial, (Path("x.keras"),), (0.5,), True)
 
 
 def points(most, count, trials=()):
@@ -101,10 +68,10 @@ def points(most, count, trials=()):
         importance={"a": np.ones(80) / 80},
         original=trial(80, 8.0, 1.0),
     )
-    winner = Chosen(trial(10, 1.0, 0.9), (Path("w.keras"),), (0.9,), True)
+    winner = Finalist(trial(10, 1.0, 0.9), (Path("w.keras"),), (0.9,), True)
     finals = Trained(most)
     found = train_points(
-        prepared, finals, list(trials), winner, count, float("inf"), silent, partial(derived, prepared)
+        prepared, finals, list(trials), winner, count, float("inf"), silent, partial(in_proportion, prepared)
     )
     return found, finals.asked
 
@@ -145,7 +112,9 @@ def test_a_method_that_knows_no_staircase_is_not_handed_its_edges(on_edges, widt
         original=Trial(full, Costs(8.0), 1.0, 0.1), steering=times, times=times,
         costs=lambda configuration: Costs(times.exact(configuration)), importance={name: np.ones(80) / 80 for name in full.widths},
     )  # fmt: skip
-    found = derived(prepared, Trial(Configuration({"a": 5, "b": 20}), Costs(3.2), 0.9, 0.1), 0.75, on_edges)
+    found = in_proportion(
+        prepared, Trial(Configuration({"a": 5, "b": 20}), Costs(3.2), 0.9, 0.1), 0.75, on_edges
+    )
     assert found.widths == widths
 
 
@@ -163,8 +132,8 @@ def test_what_costs_so_many_times_as_much_is_said_of_the_cost_that_is_meant():
         costs=lambda configuration: Costs(times.exact(configuration)), importance={"a": np.ones(80) / 80},
     )  # fmt: skip
     winner = trial(10, 1.0, 0.9)
-    assert derived(prepared, winner, 0.7).widths == {"a": 7}
-    assert derived(prepared, winner, 0.7, by=Squared()).widths == {"a": 8}
+    assert in_proportion(prepared, winner, 0.7).widths == {"a": 7}
+    assert in_proportion(prepared, winner, 0.7, by=Squared()).widths == {"a": 8}
 
 
 def test_only_the_baselines_know_no_staircase():

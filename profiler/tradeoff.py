@@ -1,4 +1,4 @@
-"""Which of several options are worth considering, by cost and value."""
+"""Cost against value: what is worth considering, and at which cost to look next."""
 
 from __future__ import annotations
 
@@ -43,3 +43,26 @@ def pareto_front(costs: Sequence[float], values: Sequence[float]) -> list[bool]:
             marks[index] = True
             best_cost, best_value = costs[index], values[index]
     return marks
+
+
+def halfway(low: float, high: float, close: float) -> float | None:
+    """The cost to look at next between one that is too low and one that is enough.
+
+    Bisection is on the scale of ratios: the middle is as many times `low` as `high` is times the middle.
+
+    Parameters
+    ----------
+    low, high
+        Above 0.
+    close
+        Bisection ends where `high` is no more than so many times `low`.
+
+    Returns
+    -------
+    float or None
+        None at the end.
+
+    >>> halfway(1.0, 4.0, close=1.1)
+    2.0
+    """
+    return math.sqrt(low * high) if high / low > close else None

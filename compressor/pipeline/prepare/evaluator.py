@@ -1,0 +1,72 @@
+"""What judges a search's candidates."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from compressor.data import row_count
+from compressor.pipeline.prepare.preparation import Prepared
+from compressor.search import Candidate, SearchOverError
+from compressor.training import Schedule, TrainingError, let_go
+
+
+class Evaluator:
+    """Judges candidates by a short fine-tuning.
+
+    Attributes
+    ----------
+    last
+        The network that was trained last.
+    deadline
+        A candidate that is not done by then is not judged.
+    epoch_seconds
+        What an epoch over all training rows takes, by the last candidate; 0 before there is one.
+    judges_first
+        Whether the first candidate is judged even where the time was used up before it was done, so that a search has
+        something to go on with.
+    on_epoch
+        As `SearchProblem.on_epoch`.
+    """
+
+    def __init__(self, prepared: Prepared, schedule: Schedule, seed: int, folder: Path | None = None) -> None:
+        self._prepared, self._schedule, self._seed, self._folder = prepared, schedule, seed, folder
+        self._first = True
+        self.last: Any = None
+        self.deadline = math.inf
+        self.judges_first = True
+        self.epoch_seconds = 0.0
+        self.on_epoch: Callable[[int, int, float], None] = lambda epoch, epochs, score: None
+
+    def __call__(self, candidate: Candidate) -> tuple[float, float]:
+        """Validation score and loss after a short fine-tuning; -inf and inf where it diverged.
+
+        A network that the candidate brings along (`Candidate.model`) is trained on, as it is.
+
+        Raises
+        ------
+        SearchOverError
+            The time was used up before it was done.
+        """
+        self.last = None
+        let_go()
+        self.last = candidate.model or self._prepared.network_of(candidate, self._folder)
+        try:
+            outcome = self._prepared.tuner.fit(
+                self.last, self._schedule, self._seed, deadline=self.deadline, on_epoch=self._report_epoch
+            )
+        except TrainingError:
+            return -math.inf, math.inf
+        if outcome.epochs:
+            rows = row_count(self._prepared.task.data.x)
+            seen = min(rows, self._schedule.most_rows or rows)
+            self.epoch_seconds = outcome.seconds / outcome.epochs * rows / seen
+        if not outcome.complete and not (self._first and self.judges_first):
+            raise SearchOverError
+        self._first = False
+        return outcome.score, outcome.loss
+
+    def _report_epoch(self, epoch: int, score: float) -> None:
+        self.on_epoch(epoch, self._schedule.epochs, score)

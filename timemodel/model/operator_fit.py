@@ -1,0 +1,150 @@
+"""An operator's model learned from measured layers."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from profiler.network import Layer
+from timemodel.features import CACHE, Family, Geometry, family_of, geometry, parallel_family
+from timemodel.model.operator_model import OperatorError, OperatorModel, feature_matrix, unfitted_tree
+from timemodel.model.sweeps import find_sweeps
+from timemodel.tree import TimeTreeRegressor, nonnegative
+
+MIN_PROBES = 8
+"""Fewer measured layers than this make no model: the operator then counts as not covered."""
+
+_OF_OVERHEAD = 0.9
+_AS_GOOD = 1.03
+"""Tiles whose error is within this factor of the least are as good; of those the smallest are taken."""
+
+
+def find_tiles(family: Family, array: np.ndarray, times: np.ndarray) -> dict[str, int]:
+    """The tile and cache sizes under which one linear model of costs fits best; of those as good, the smallest.
+
+    Tiles first, with caches of middling size, then the caches: what is cut into tiles shows whatever the caches are.
+    """
+    tiles = {axis: sizes[len(sizes) // 2] for axis, sizes in family.tiles.items()}
+    for axes in ([axis for axis in tiles if axis not in CACHE], [axis for axis in tiles if axis in CACHE]):
+        if axes:
+            tiles = _best_tiles(family, array, times, tiles, axes)
+    return tiles
+
+
+def _best_tiles(
+    family: Family, array: np.ndarray, times: np.ndarray, tiles: Mapping[str, int], axes: Sequence[str]
+) -> dict[str, int]:
+    """`tiles` with the sizes along `axes` exchanged for those that fit best."""
+    tried: list[tuple[float, dict[str, int]]] = []
+    for sizes in itertools.product(*(family.tiles[axis] for axis in axes)):
+        chosen = {**tiles, **dict(zip(axes, sizes, strict=True))}
+        costs = family.costs(Geometry(array), chosen)
+        rows = np.column_stack([np.ones(len(times)), *costs.values()]) / times[:, None]
+        norm = np.sqrt(np.mean(rows**2, axis=0))
+        rows /= np.where(norm > 0, norm, 1.0)
+        fitted = rows @ nonnegative.solve(rows.T @ rows, rows.sum(axis=0))
+        tried.append((float(np.minimum(np.abs(fitted - 1.0), 0.5).mean()), chosen))
+    least = min(error for error, _ in tried)
+    return next(found for error, found in tried if error <= least * _AS_GOOD + 1e-12)
+
+
+def fit_operator(
+    op: str,
+    dtype: str,
+    layers: Sequence[Layer],
+    times_ms: np.ndarray,
+    seed: int = 0,
+    overhead_ms: float = 0.0,
+) -> OperatorModel:
+    """Learn the times of `op` from measured `layers`.
+
+    Parameters
+    ----------
+    layers
+        At least `MIN_PROBES`.
+    times_ms : ndarray [len(layers)]
+        Above 0.
+    seed
+        Draws the folds of cross-validation.
+    overhead_ms
+        What a call costs, part of every time.
+    """
+    family = family_of(op)
+    array = geometry(layers)
+    tiles = find_tiles(family, array, times_ms)
+    matrix, costs, sizes = feature_matrix(family, array, tiles)
+    tree = unfitted_tree(
+        costs,
+        sizes,
+        min_samples_leaf=min(12, max(5, len(layers) // 6)),
+        random_state=seed,
+        cv=min(4, len(layers) // 4),
+        # Most of the overhead, not all: what remains of the smallest times is theirs and not noise.
+        offset=_OF_OVERHEAD * overhead_ms,
+    ).fit(matrix, times_ms)
+    held_out = np.where(np.isfinite(tree.held_out_), tree.held_out_, tree.predict_rows(matrix))
+    return describe(op, dtype, layers, times_ms, tree, tiles, held_out)
+
+
+def describe(
+    op: str,
+    dtype: str,
+    layers: Sequence[Layer],
+    times_ms: np.ndarray,
+    tree: TimeTreeRegressor,
+    tiles: Mapping[str, int],
+    held_out: np.ndarray,
+    parallel: bool = False,
+) -> OperatorModel:
+    """`tree` with all that goes with it: how far it is off, its interval and its range.
+
+    Parameters
+    ----------
+    held_out : ndarray [len(layers)]
+        What trees that had not seen a row predicted for it.
+    parallel
+        As of `OperatorModel`.
+    """
+    held_out = np.maximum(held_out, 0.02 * times_ms)
+    error = np.abs(held_out - times_ms) / times_ms
+    low, high = conformal_bounds(times_ms / held_out)
+    family = (parallel_family(op) if parallel else None) or family_of(op)
+    matrix, costs, _ = feature_matrix(family, geometry(layers), tiles)
+    bounds = np.stack([matrix[:, : len(costs)].min(axis=0), matrix[:, : len(costs)].max(axis=0)])
+    errors = float(error.mean()), float(np.median(error)), float(np.quantile(error, 0.9))
+    return OperatorModel(
+        op=op,
+        dtype=dtype,
+        tiles=dict(tiles),
+        tree=tree,
+        low=low,
+        high=high,
+        bounds=bounds,
+        error=OperatorError(op, dtype, len(layers), tree.n_leaves_, *errors),
+        sweeps=find_sweeps(layers, times_ms),
+        parallel=parallel,
+    )
+
+
+def conformal_bounds(ratios: np.ndarray, share: float = 0.9) -> tuple[float, float]:
+    """Factors between which `share` of unseen ratios lie, by split conformal prediction.
+
+    Parameters
+    ----------
+    ratios : ndarray [n]
+        Measured by predicted, of items that the prediction had not learned from.
+
+    Returns
+    -------
+    (low, high)
+        With too few ratios for the quantile, the extremes widened by a quarter.
+    """
+    ordered = np.sort(ratios)
+    n = len(ordered)
+    tail = (1 - share) / 2
+    below = int(np.floor(tail * (n + 1) + 1e-9))
+    if below < 1:
+        return float(ordered[0] / 1.25), float(ordered[-1] * 1.25)
+    return float(ordered[below - 1]), float(ordered[n - below])
