@@ -10,7 +10,6 @@ from compressor.costs import candidate_widths, fill_budget, scale_to
 from compressor.pipeline.final.shortlist import CLOSE, STEP, Finalist, front, nearest
 from compressor.pipeline.final.training import FinalTraining
 from compressor.search import Trial
-from profiler.errors import UsageError
 from profiler.progress import ProgressCallback, sub_progress
 
 if TYPE_CHECKING:
@@ -109,12 +108,6 @@ def train_points(
         if found is not None:
             points.append(found)
     return points
-
-
-def check_points(points: int) -> None:
-    """Refuse a number of points that cannot be."""
-    if not 1 <= points <= 100:
-        raise UsageError(f"--points is 1 to 100, not {points}.")
 
 
 def _time_ms(trial: Trial) -> float:
