@@ -12,7 +12,7 @@ from profiler.progress import ProgressCallback, silent
 
 if TYPE_CHECKING:
     from profiler.devices import Target
-    from profiler.measurement import Advice, Events, Measurement, ProbeTime, ProfileSummary
+    from profiler.measurement import Events, Measurement, NextProbes, ProbeTime, ProfileSummary
     from timemodel import TimeModel
     from timemodel.model import NetworkPrediction
 
@@ -40,7 +40,7 @@ def profile(
 
     place = open_target(target) if isinstance(target, str) else target
 
-    def adviser(times: Sequence[ProbeTime], events: Events, told: ProgressCallback) -> Advice:
+    def adviser(times: Sequence[ProbeTime], events: Events, told: ProgressCallback) -> NextProbes:
         # Loaded when it is asked: what learns takes a while to load, and short runs never ask.
         from timemodel.fitting import advise_probes
 

@@ -1,4 +1,4 @@
-"""Locks that the kernel gives up when their holder ends, however it ends: nothing is left to be cleaned up."""
+"""Locks that the kernel releases when their holder ends, however it ends."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class KernelLock:
         return True
 
     def release(self) -> None:
-        """Give it up."""
+        """Release the lock."""
         file, self._file = self._file, None
         file.close()
 
@@ -92,7 +92,7 @@ def owned(folder: str | os.PathLike[str], option: str) -> Iterator[None]:
         yield
     finally:
         if held:
-            # Before it is given up: afterwards it may be another's.
+            # Before the release: afterwards it may be another's.
             with contextlib.suppress(OSError):
                 (folder / OWNER_FILE).unlink()
             lock.release()
@@ -120,7 +120,7 @@ def _take(lock: KernelLock, folder: Path, option: str) -> bool:
 
 def _holder(path: Path) -> str:
     try:
-        told = json.loads(path.read_text("utf-8"))
-        return f"process {told['process']} on {told['host']} since {told['since']}"
+        owner = json.loads(path.read_text("utf-8"))
+        return f"process {owner['process']} on {owner['host']} since {owner['since']}"
     except (OSError, ValueError, KeyError, TypeError):  # it has not written down yet who it is
         return "another process"

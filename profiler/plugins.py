@@ -1,4 +1,4 @@
-"""What other distributions add to edgetime, found by entry points: targets, search methods, and so on."""
+"""Plug-ins of other distributions, found by entry points: targets, search methods, and so on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long work tells of its progress without knowing who listens."""
+"""Callbacks by which long work reports its progress."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ ProgressCallback = Callable[[float, str], None]
 
 
 def silent(fraction: float, note: str) -> None:
-    """Listen to nothing."""
+    """Report nothing."""
 
 
 def sub_progress(progress: ProgressCallback, start: float, end: float) -> ProgressCallback:

@@ -1,4 +1,4 @@
-"""What long work keeps on disk to go on from: JSON records in a file that only grows, and arrays.
+"""Files that long work goes on from after an interruption: JSON records in a file that only grows, and arrays.
 
 One process at a time may write to a file. A process that is killed loses what it was writing, and nothing else.
 """
@@ -56,7 +56,9 @@ class Records:
         return [value for _, value in self.numbered()]
 
     def numbered(
-        self, left_out: Callable[[int, str], None] = lambda number, why: None
+        self,
+        left_out: Callable[[int, str], None] = lambda number, why: None,
+        foreign: bool = False,
     ) -> Iterator[tuple[int, Any]]:
         """Yield each record with the number of its line, the first of which is 1.
 
@@ -64,6 +66,8 @@ class Records:
         ----------
         left_out
             Called with the number of a line that cannot be read, and why.
+        foreign
+            The file is only read, and may have been edited: a last line without its line end counts where it is JSON.
 
         Raises
         ------
@@ -83,7 +87,7 @@ class Records:
                 if not line.strip():
                     continue
                 try:
-                    if not line.endswith(b"\n"):
+                    if not foreign and not line.endswith(b"\n"):
                         raise ValueError("its end is missing")
                     value = json.loads(line)
                 except _UNREADABLE as error:

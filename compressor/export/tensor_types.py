@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from profiler.errors import ModelFileError
+from profiler.network import WEIGHTED
 from profiler.tflite import (
     Buffer,
     FlatbufferError,
@@ -21,19 +22,7 @@ INTEGERS = frozenset({"int8", "uint8", "int16", "int4", "int2", "uint4"})
 _BOUNDARY = frozenset({"quantize", "dequantize", "cast"})
 """Operators between float and integer parts: having floats on one side is what they are for."""
 
-_WEIGHTED = frozenset(
-    {
-        "conv_2d",
-        "depthwise_conv_2d",
-        "fully_connected",
-        "transpose_conv",
-        "conv_3d",
-        "batch_matmul",
-        "unidirectional_sequence_lstm",
-        "embedding_lookup",
-        "gather",
-    }
-)
+_WEIGHTED = WEIGHTED | {"embedding_lookup", "gather"}
 
 
 @dataclass(frozen=True)

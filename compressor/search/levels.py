@@ -55,6 +55,17 @@ def search_levels(
         problem.try_configuration(problem.full)
 
 
+def first_holding(low: int, high: int, holds: Callable[[int], bool]) -> int:
+    """The first number above `low` for which something holds, found by halving; for `high` it is taken to hold."""
+    while high - low > 1:
+        middle = (low + high) // 2
+        if holds(middle):
+            high = middle
+        else:
+            low = middle
+    return high
+
+
 def _first_met(problem: SearchProblem, propose: Propose, level: float, tries: int) -> Trial | None:
     for attempt in range(tries):
         proposed = propose(level, attempt)

@@ -36,8 +36,4 @@ def command(
         for problem in summary.problems:
             out.warn(problem)
         out.json(summary.to_dict())
-        known = f", {summary.known:,} were there already" if summary.known else ""
-        out.show(
-            f"{summary.device}: {summary.imported:,} measurements imported into {summary.path}{known}",
-            f"Next: edgetime fit {output} -o {output.with_suffix('.timemodel.json')}",
-        )
+        out.show(str(summary), f"Next: edgetime fit {output} -o {output.with_suffix('.timemodel.json')}")

@@ -84,6 +84,7 @@ def explanation_page(model: TimeModel, op: str | None = None, setting: str | Non
 
 
 def _operator(page: Page, model: OperatorModel, found: Sequence[Finding], unfolded: bool) -> None:
+    from profiler.operators import operator
     from timemodel.explain import dependences, drawing
     from timemodel.staircases import staircases
 
@@ -94,7 +95,7 @@ def _operator(page: Page, model: OperatorModel, found: Sequence[Finding], unfold
     )
     if found:
         page.points([_point(s, named=False) for s in found])
-    width = "channels" if model.op == "depthwise_conv_2d" else "output channels"
+    width = operator(model.op).width_name
     steps = [charts.staircase(one, "time over width", width, interval=True) for one in staircases(model)]
     if steps:
         page.figures(steps)

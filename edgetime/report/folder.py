@@ -153,13 +153,14 @@ def describe_device(model: TimeModel) -> str:
 
 def staircases(model: TimeModel, op: str | None = None) -> list[dict[str, Any]]:
     """Charts of the operators that have measured widths, the usual ones first."""
+    from profiler.operators import operator
     from timemodel.staircases import staircases as measured
 
     known = [key for key in model.operators() if op in (None, key[0])]
     known.sort(key=_usual_first)
     shown = []
     for name, dtype in known:
-        width = "channels" if name == "depthwise_conv_2d" else "output channels"
+        width = operator(name).width_name
         for steps in measured(model.setting().operators[name, dtype])[:1]:
             shown.append(charts.staircase(steps, f"{name} {dtype}", width))
     return shown

@@ -59,7 +59,7 @@ CANARY_S = 0.0003
 FLOOR_RISE = 1.0002
 SETTLED, UNSETTLED = 0.02, 0.06
 SLOWDOWN = 0.07
-CROWDED = 1.5
+CROWDED = 0.5
 SLICE_S = 0.02
 TRIES = 2
 
@@ -67,7 +67,7 @@ Values = Dict[str, Any]  # noqa: UP006
 
 
 class AgentError(Exception):
-    """What the agent was asked for cannot be done; the message goes to whoever asked."""
+    """A request cannot be fulfilled; the message is the answer."""
 
 
 # --- Arithmetic ---------------------------------------------------------------------------------------------
@@ -89,8 +89,8 @@ def summarise_us(samples_us: list[float]) -> Values:
 def unsettled(samples_us: list[float]) -> float:
     """How far the 20th percentile is above the minimum, relative to it.
 
-    What else goes on in the device only ever makes a sample longer, so the low end of the times is what
-    repeats from one measurement to the next; where even that is wide, the samples say little.
+    Other work on the device only makes samples longer, so the low end of the times repeats from one measurement to
+    the next; where even that is wide, the samples say little.
     """
     low, p20 = min(samples_us), float(np.percentile(samples_us, 20))
     return (p20 - low) / low if low > 0 else 0.0
@@ -289,21 +289,45 @@ def random_values(shape: tuple[int, ...], dtype: np.dtype, seed: int = 7) -> np.
     return np.resize(block.astype(dtype), shape)
 
 
+class Canary:
+    """A small fixed network whose time shows how fast the device is at this moment."""
+
+    def __init__(self, model: Model | None = None) -> None:
+        self.model = model
+        self.floor_us = math.inf
+
+    def time_us(self) -> float:
+        """Its time now; 0 where there is no network."""
+        if self.model is None:
+            return 0.0
+        time_us = min(sample_us(self.model.invoke, seconds=CANARY_S, warm_up_s=CANARY_S / 10, least=3))
+        # The floor follows a device that slows down for good (heat), but not one that is busy for a second.
+        self.floor_us = min(time_us, self.floor_us * FLOOR_RISE)
+        return time_us
+
+    def slowdown(self, *times_us: float) -> float:
+        """How much slower than at its best the device was at the fastest of these times: 0.1 is 10%."""
+        return min(times_us) / self.floor_us - 1 if self.model is not None else 0.0
+
+
 # --- Requests -----------------------------------------------------------------------------------------------
 
 
 class Agent:
-    """Holds one setting (threads, kernels) and the canary, and answers requests."""
+    """Holds one setting (threads, kernels) and its canaries, and answers requests.
+
+    `canary` runs on one thread, whatever the setting: how long a few microseconds of work take on several depends on
+    whether they are awake, which says nothing of the device's speed. `crowd` is the same on all threads of the
+    setting, which shows whether something else takes their cores; a single thread has none.
+    """
 
     def __init__(self) -> None:
         self.runtime, self.distribution, self.version = load_runtime()
         self.threads = 1
         self.kernels = "xnnpack"
         self.layer_profiler: LayerProfiler | InterpreterProfiler | None = None
-        self.canary: Model | None = None
-        self.canary_floor_us = math.inf
-        self.crowd: Model | None = None
-        self.crowd_floor_us = math.inf
+        self.canary = Canary()
+        self.crowd = Canary()
 
     def answer(self, request: Values, blob: bytes) -> Values:
         """Do what `request` asks; whatever goes wrong becomes ``{"error": …}``."""
@@ -336,46 +360,18 @@ class Agent:
         if threads < 1:
             raise AgentError(f"threads must be at least 1, not {threads}.")
         self.threads, self.kernels = threads, kernels
-        # One thread, whatever the setting: how long a few microseconds of work take on several depends on whether
-        # they are awake, which says nothing of the device's speed (and nothing of what is measured beside it).
-        self.canary = Model(self.runtime, blob, 1, self.kernels) if blob else None
-        self.crowd = self.load(blob) if blob and threads > 1 else None
-        self.canary_floor_us = self.crowd_floor_us = math.inf
-        if self.canary is not None:
-            sample_us(self.canary.invoke, warm_up_s=0.02)
+        self.canary = Canary(Model(self.runtime, blob, 1, self.kernels) if blob else None)
+        self.crowd = Canary(self.load(blob) if blob and threads > 1 else None)
+        if self.canary.model is not None:
+            sample_us(self.canary.model.invoke, warm_up_s=0.02)
             for _ in range(20):
-                self.canary_us()
-                self.crowd_us()
+                self.canary.time_us()
+                self.crowd.time_us()
         return {"threads": threads, "kernels": kernels}
 
     def load(self, content: bytes, shapes: list[list[int]] | None = None) -> Model:
         """Load a network under the present setting; `shapes` are those of its inputs, where they are open."""
         return Model(self.runtime, content, self.threads, self.kernels, shapes)
-
-    def canary_us(self) -> float:
-        """Time of a small fixed computation: how fast the device is at this moment (0: no canary)."""
-        if self.canary is None:
-            return 0.0
-        time_us = min(sample_us(self.canary.invoke, seconds=CANARY_S, warm_up_s=CANARY_S / 10, least=3))
-        # The floor follows a device that slows down for good (heat), but not one that is busy for a second.
-        self.canary_floor_us = min(time_us, self.canary_floor_us * FLOOR_RISE)
-        return time_us
-
-    def crowd_us(self) -> float:
-        """Time of the same on all threads of the setting, which shows whether something else takes their cores."""
-        if self.crowd is None:
-            return 0.0
-        time_us = min(sample_us(self.crowd.invoke, seconds=CANARY_S, warm_up_s=CANARY_S / 10, least=3))
-        self.crowd_floor_us = min(time_us, self.crowd_floor_us * FLOOR_RISE)
-        return time_us
-
-    def crowded(self, *times_us: float) -> bool:
-        """Whether the threads lacked cores at all of these moments; a single thread cannot tell."""
-        return self.crowd is not None and min(times_us) > CROWDED * self.crowd_floor_us
-
-    def slowdown(self, *canaries_us: float) -> float:
-        """How much slower than at its best the device was at the faster of these moments: 0.1 is 10%."""
-        return min(canaries_us) / self.canary_floor_us - 1 if self.canary is not None else 0.0
 
     def time_probe(self, request: Values, blob: bytes) -> Values:
         """Time one small network; measured again where the low end of its samples did not settle.
@@ -387,17 +383,17 @@ class Agent:
         seconds = float(request.get("seconds", SAMPLING_S))
         attempts: list[tuple[float, list[float]]] = []
         gc.disable()
-        canaries, crowds = [self.canary_us()], [self.crowd_us()]
+        canaries, crowds = [self.canary.time_us()], [self.crowd.time_us()]
         while True:
             samples = sample_us(model.invoke, seconds)
-            canaries.append(self.canary_us())
-            crowds.append(self.crowd_us())
+            canaries.append(self.canary.time_us())
+            crowds.append(self.crowd.time_us())
             attempts.append((unsettled(samples), samples))
             if attempts[-1][0] <= UNSETTLED or len(attempts) == TRIES:
                 break
         doubt, samples = min(attempts)
         result = summarise_us(samples)
-        slow = self.slowdown(*canaries) > SLOWDOWN or self.crowded(*crowds)
+        slow = self.canary.slowdown(*canaries) > SLOWDOWN or self.crowd.slowdown(*crowds) > CROWDED
         result["disturbed"] = doubt > UNSETTLED or slow
         result["canary_us"] = min(canaries) or None
         result["build_ms"] = model.build_ms
@@ -433,14 +429,14 @@ class Agent:
         """
         clock = time.perf_counter
         warm = sample_us(invoke, seconds=min(0.02, seconds / 10), warm_up_s=min(0.05, seconds / 10))
-        typical = max(min(warm) / 1e6, 1e-8)
-        inner = max(1, math.ceil(SAMPLE_S / typical))
-        per_slice = max(1, math.ceil(SLICE_S / (typical * inner)))
+        call_s = max(min(warm) / 1e6, 1e-8)
+        inner = max(1, math.ceil(SAMPLE_S / call_s))
+        per_slice = max(1, math.ceil(SLICE_S / (call_s * inner)))
         slices: list[tuple[float, list[float]]] = []
         quiet: list[tuple[float, list[float]]] = []
         crowded: set[int] = set()
         calm = False
-        before, crowd_before = self.canary_us(), self.crowd_us()
+        before, crowd_before = self.canary.time_us(), self.crowd.time_us()
         begin = clock()
         while len(slices) * per_slice < 5 or clock() - begin < (seconds if calm else 2.5 * seconds):
             times = []
@@ -449,8 +445,8 @@ class Agent:
                 for _ in itertools.repeat(None, inner):
                     invoke()
                 times.append((clock() - start) * 1e6 / inner)
-            after, crowd_after = self.canary_us(), self.crowd_us()
-            if self.crowded(max(crowd_before, crowd_after)):
+            after, crowd_after = self.canary.time_us(), self.crowd.time_us()
+            if self.crowd.slowdown(max(crowd_before, crowd_after)) > CROWDED:
                 crowded.add(len(slices))
             slices.append((max(before, after), times))
             before, crowd_before = after, crowd_after
@@ -458,7 +454,7 @@ class Agent:
                 quiet = [
                     piece
                     for number, piece in enumerate(slices)
-                    if self.slowdown(piece[0]) <= SLOWDOWN and number not in crowded
+                    if self.canary.slowdown(piece[0]) <= SLOWDOWN and number not in crowded
                 ]
                 calm = 4 * len(quiet) >= len(slices)
         kept = quiet if len(quiet) * per_slice >= 5 else slices
@@ -500,7 +496,7 @@ class LayerProfiler:
         if ctypes.sizeof(ctypes.c_void_p) != 8:
             raise AgentError("the profiler is only known for 64-bit systems")
         self.library = ctypes.CDLL(paths[0])
-        self.kept: list[Any] = []
+        self.payloads: list[Any] = []
         self.release = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(lambda payload: None)
         self.environment = self.make("LiteRtCreateEnvironment", ctypes.c_int(0), None)
 
@@ -586,7 +582,7 @@ class LayerProfiler:
     def add_options(self, options: ctypes.c_void_p, name: bytes, text: str) -> None:
         """Set runtime options, which LiteRT takes as TOML."""
         payload = ctypes.create_string_buffer(text.encode())
-        self.kept.append(payload)  # LiteRT goes on reading it until the options are destroyed
+        self.payloads.append(payload)  # LiteRT goes on reading it until the options are destroyed
         pointer = ctypes.cast(payload, ctypes.c_void_p)
         opaque = self.make("LiteRtCreateOpaqueOptions", name, pointer, self.release)
         self.call("LiteRtAddOpaqueOptions", options, opaque)
@@ -650,11 +646,8 @@ class LayerProfiler:
     def events(self, compiled: ctypes.c_void_p, run: Callable[[], None], seconds: float) -> Values:
         """Run with the profiler on for `seconds`, at least 5 times; average the quieter half of the runs."""
         profiler = self.make("LiteRtCompiledModelGetProfiler", compiled)
-        for _ in range(3):
-            run()
-        runs: list[np.ndarray] = []
-        begin = time.perf_counter()
-        while len(runs) < 5 or (time.perf_counter() - begin < seconds and len(runs) < 200):
+
+        def profiled_run() -> np.ndarray:
             self.call("LiteRtStartProfiler", profiler)
             run()
             self.call("LiteRtStopProfiler", profiler)
@@ -664,14 +657,26 @@ class LayerProfiler:
             events = ctypes.c_void_p(found.ctypes.data)
             self.call("LiteRtGetProfilerEvents", profiler, size, events)
             self.call("LiteRtResetProfiler", profiler)
-            runs.append(found[np.isin(found["type"], (self.OPERATOR, *self.DELEGATED, self.RUN_ENDS))])
-        runs, times = quieter_half(runs, self.RUN_ENDS)
+            return found[np.isin(found["type"], (self.OPERATOR, *self.DELEGATED, self.RUN_ENDS))]
+
+        for _ in range(3):
+            run()
+        runs, times = quieter_half(repeated(profiled_run, seconds), self.RUN_ENDS)
         rows = []
         for event, mean_us in zip(runs[0], times):  # noqa: B905 (Python 3.7)
             tag = ctypes.string_at(int(event["tag"])).decode("utf-8", "replace") if event["tag"] else ""
             node = int(event["node"]) if event["node"] < 2**31 else -1
             rows.append([tag, int(event["type"]), node, int(event["graph"]), round(mean_us, 3)])
         return {"events": rows, "runs": len(runs)}
+
+
+def repeated(run: Callable[[], np.ndarray], seconds: float) -> list[np.ndarray]:
+    """Call `run` for `seconds`, 5 to 200 times; returns what it returned."""
+    runs: list[np.ndarray] = []
+    begin = time.perf_counter()
+    while len(runs) < 5 or (time.perf_counter() - begin < seconds and len(runs) < 200):
+        runs.append(run())
+    return runs
 
 
 def quieter_half(runs: list[np.ndarray], run_ends: int) -> tuple[list[np.ndarray], list[float]]:
@@ -690,8 +695,8 @@ def quieter_half(runs: list[np.ndarray], run_ends: int) -> tuple[list[np.ndarray
 class InterpreterProfiler:
     """Times per operator from an interpreter that lets one set a profiler: tflite-runtime's.
 
-    Python's interface does not offer it, but the library exports ``tflite::Interpreter::SetProfiler``. What it
-    wants is a C++ object with virtual functions; the object made here consists of a table of Python functions.
+    Python's interface does not offer it, but the library exports ``tflite::Interpreter::SetProfiler``, which takes a
+    C++ object with virtual functions; the object made here consists of a table of Python functions.
     """
 
     SYMBOLS = (
@@ -733,7 +738,7 @@ class InterpreterProfiler:
             self.begin,
             make(None, pointer, event, number, number)(self.event_ends),
             self.end,
-            make(None, pointer, pointer, ctypes.c_int, ctypes.c_uint64, number, number)(self.event_told),
+            make(None, pointer, pointer, ctypes.c_int, ctypes.c_uint64, number, number)(self.event_reported),
             make(None, pointer, pointer, ctypes.c_int, pointer)(lambda this, tag, kind, data: None),
         )
         addresses = [ctypes.cast(function, pointer) for function in self.functions]
@@ -760,19 +765,19 @@ class InterpreterProfiler:
     def event_ends(
         self, this: int, event: int, *metadata: int, clock: Callable[[], float] = time.perf_counter
     ) -> None:
-        """The event ends that `event_begins` numbered so."""
+        """The event that `event_begins` gave this number ends."""
         now = clock()
         if 0 < event <= len(self.rows):
             row = self.rows[event - 1]
             row[4] = (now - row[4]) * 1e6
             row[0] = ctypes.string_at(row[0]) if row[0] else b""
 
-    def event_told(self, this: int, tag: int, kind: int, elapsed_us: int, node: int, graph: int) -> None:
-        """A delegate tells of an operator that it ran; the text of `tag` is gone when this returns."""
+    def event_reported(self, this: int, tag: int, kind: int, elapsed_us: int, node: int, graph: int) -> None:
+        """A delegate reports an operator that it ran; the text of `tag` is gone when this returns."""
         self.rows.append([ctypes.string_at(tag) if tag else b"", kind, node, graph, float(elapsed_us)])
 
     def price_us(self) -> float:
-        """What measuring adds to the time of an operator: the way from one of our functions to the other."""
+        """Time that measuring adds to an operator: the way from one of our functions to the other."""
         prices = []
         for _ in range(200):
             self.rows.clear()
@@ -790,19 +795,19 @@ class InterpreterProfiler:
             self.set_profiler(interpreter._native_handle(), ctypes.addressof(self.object))
 
         model = Model(self.runtime, content, threads, kernels, shapes, prepare)
-        for _ in range(3):
-            model.invoke()
-        runs: list[np.ndarray] = []
         rows: list[list[Any]] = []
-        gc.disable()
-        begin = time.perf_counter()
-        while len(runs) < 5 or (time.perf_counter() - begin < seconds and len(runs) < 200):
+
+        def profiled_run() -> np.ndarray:
             self.rows.clear()
             model.invoke()
-            rows = [row for row in self.rows if row[1] in self.KINDS]
-            runs.append(np.array([(row[1], row[4]) for row in rows], self.EVENT))
+            rows[:] = [row for row in self.rows if row[1] in self.KINDS]
+            return np.array([(row[1], row[4]) for row in rows], self.EVENT)
+
+        for _ in range(3):
+            model.invoke()
+        gc.disable()
+        runs, times = quieter_half(repeated(profiled_run, seconds), LayerProfiler.RUN_ENDS)
         self.rows.clear()
-        runs, times = quieter_half(runs, LayerProfiler.RUN_ENDS)
         events = []
         for row, mean_us in zip(rows, times):  # noqa: B905 (Python 3.7)
             price_us = self.span_us if row[1] == LayerProfiler.OPERATOR else 0.0
@@ -1067,7 +1072,7 @@ class BundleWorker:
 
 
 def read_done(output: str, bundle: str) -> tuple[set[tuple[int, int, int]], set[tuple[int, int]]]:
-    """Find what `output` holds already, as (pass, setting, probe), and which (setting, probe) failed.
+    """Measurements in `output`, as (pass, setting, probe), and each (setting, probe) that failed.
 
     A last line that was torn by a power failure is cut off.
     """
@@ -1089,7 +1094,7 @@ def read_done(output: str, bundle: str) -> tuple[set[tuple[int, int, int]], set[
                     if "error" in line:
                         failed.add((line["setting"], line["probe"]))
             except (ValueError, KeyError, TypeError):
-                continue  # whoever edited the file will hear of it when it is imported
+                continue  # importing the file reports such lines
             if kind == "header" and line.get("bundle") != bundle:
                 raise AgentError(f"{output} holds results of another bundle: name another file after -o.")
         file.truncate(good)

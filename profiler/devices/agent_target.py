@@ -1,4 +1,4 @@
-"""What targets behind an agent process share: starting it, asking it, and starting it again when it dies."""
+"""Targets behind an agent process: starting it, asking it, and starting it again when it dies."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ class Target:
     Attributes
     ----------
     name : str
-        What messages call it.
+        Stands in messages.
     specs : dict
         How a user may write such a target, and what each way offers: rows of ``edgetime targets``.
     """

@@ -21,10 +21,11 @@ from profiler.errors import (
     UsageError,
 )
 from profiler.files import replacing, write_bytes
-from profiler.measurement.profiling import EMPTY_EVERY, empty_probe
+from profiler.measurement.profiling import EMPTY_EVERY
 from profiler.measurement.store import Profile
-from profiler.probes import Probe
+from profiler.probes import Probe, empty_probe, weight_pool
 from profiler.progress import ProgressCallback, silent
+from profiler.records import Records
 
 _AGENT_MARK = b'"""The agent: the one file that runs on the device and measures there.'
 _SHORTEST_CUT = 1024
@@ -33,7 +34,7 @@ _UNREADABLE = (ValueError, LookupError, TypeError, AttributeError, RecursionErro
 
 @dataclass(frozen=True)
 class BundleSummary:
-    """What `write_bundle` wrote; `left_out` counts probes that could not be built."""
+    """Result of `write_bundle`; `left_out` counts probes that could not be built."""
 
     path: str
     agent_path: str
@@ -56,7 +57,7 @@ class BundleSummary:
 
 @dataclass(frozen=True)
 class ImportSummary:
-    """What `import_results` found: measurements that are new, already there, and lines that it had to leave out."""
+    """Result of `import_results`: numbers of new and of known measurements, and the lines that were left out."""
 
     path: str
     device: str
@@ -70,11 +71,7 @@ class ImportSummary:
 
     def __str__(self) -> str:
         known = f", {self.known:,} were there already" if self.known else ""
-        lines = [
-            f"{self.device}: {self.imported:,} measurements imported into {self.path}{known}",
-            *self.problems,
-        ]
-        return "\n".join(lines)
+        return f"{self.device}: {self.imported:,} measurements imported into {self.path}{known}"
 
 
 def write_bundle(
@@ -119,7 +116,7 @@ def write_bundle(
             f"{beside} is another program than edgetime's agent: write the bundle into another folder."
         )
     ordered = list(_with_empty(probes))
-    pools = _pools()
+    pools = [np.ascontiguousarray(weight_pool(kind, 0)).tobytes() for kind in ("float", "int8")]
     rows: list[dict[str, Any]] = []
     left_out = 0
     with replacing(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -160,13 +157,6 @@ def _with_empty(probes: Sequence[Probe]) -> Iterator[Probe]:
         yield probe
 
 
-def _pools() -> list[bytes]:
-    """Return the random numbers that the builder cuts weights from."""
-    from profiler.probes import weight_pool
-
-    return [np.ascontiguousarray(weight_pool(kind, 0)).tobytes() for kind in ("float", "int8")]
-
-
 def cut_out(content: bytes, pools: Sequence[bytes]) -> tuple[bytes, list[list[int]]]:
     """Cut the longest prefixes of `pools` out of `content`; `profiler.devices.agent.restore` puts them back.
 
@@ -205,10 +195,10 @@ def cut_out(content: bytes, pools: Sequence[bytes]) -> tuple[bytes, list[list[in
 def import_results(
     results: str | os.PathLike[str], db_path: str | os.PathLike[str], progress: ProgressCallback = silent
 ) -> ImportSummary:
-    """Read what ``agent.py`` measured on a board into a profile.
+    """Read results of ``agent.py`` on a board into a profile.
 
-    Lines that are torn or were edited are left out and named in the summary; what was imported before is not
-    imported twice, so results may be fetched from the board again and again.
+    Lines that are torn or were edited are left out and named in the summary. Measurements are imported once, so
+    results may be fetched from the board again and again.
 
     Raises
     ------
@@ -218,38 +208,39 @@ def import_results(
         It holds no measurement that can be read, or the profile belongs to another device.
     """
     results = Path(results)
+    problems: list[str] = []
+
+    def leave_out(number: int, why: object) -> None:
+        problems.append(f"{results}, line {number}: left out, for it is torn or was edited ({why}).")
+
     try:
-        lines = results.read_bytes().split(b"\n")
+        total = results.read_bytes().count(b"\n") + 1
     except OSError as error:
         raise UsageError(
             f"Cannot read {results} ({error.strerror}): name the file that agent.py wrote."
         ) from error
-    fingerprint, settings = _read_header(results, lines[0])
-    problems: list[str] = []
+    lines = Records(results).numbered(leave_out, foreign=True)
+    fingerprint, settings = _read_header(results, *next(lines, (0, None)))
     imported = known = 0
     with Profile.append(db_path) as store:
         for setting in settings:
             store.register(setting, fingerprint)
         before = {(row.setting, row.probe_key, row.pass_number, row.at) for row in store.raw()}
-        for number, raw in enumerate(lines[1:], 2):
-            if not raw.strip():
-                continue
+        for number, line in lines:
             try:
-                line = _read_line(raw, settings)
+                found = _read_line(line, settings)
             except _UNREADABLE as error:
-                problems.append(
-                    f"{results}, line {number}: left out, for it is torn or was edited ({error})."
-                )
+                leave_out(number, error)
                 continue
-            if line is None:
+            if found is None:
                 continue
-            setting, probe, pass_number, result = line
+            setting, probe, pass_number, result = found
             if (setting.key, probe.key, pass_number, result["at"]) in before:
                 known += 1
                 continue
             store.add(setting.key, probe.key, probe.kind, pass_number, result)
             imported += 1
-            progress(number / len(lines), f"{imported:,} measurements")
+            progress(number / total, f"{imported:,} measurements")
         if not imported and not known:
             raise ProfileError(
                 f"{results} holds no measurements that can be read: run agent.py on the board first."
@@ -257,10 +248,11 @@ def import_results(
         return ImportSummary(str(db_path), store.device, imported, known, tuple(problems))
 
 
-def _read_header(results: Path, raw: bytes) -> tuple[dict[str, Any], list[Setting]]:
+def _read_header(results: Path, number: int, header: Any) -> tuple[dict[str, Any], list[Setting]]:
     """Return the device's fingerprint and the settings, from the first line of a file of results."""
     try:
-        header = json.loads(raw)
+        if number != 1:
+            raise ValueError("it is no JSON")
         if header["type"] != "header" or header["protocol"] != agent.PROTOCOL:
             raise ValueError("it is of another version")
         fingerprint = dict(header["fingerprint"])
@@ -277,9 +269,8 @@ def _read_header(results: Path, raw: bytes) -> tuple[dict[str, Any], list[Settin
     return fingerprint, settings
 
 
-def _read_line(raw: bytes, settings: Sequence[Setting]) -> tuple[Setting, Probe, int, dict[str, Any]] | None:
+def _read_line(line: Any, settings: Sequence[Setting]) -> tuple[Setting, Probe, int, dict[str, Any]] | None:
     """Read one line of results; None for one that holds no measurement."""
-    line = json.loads(raw)
     if line["type"] != "time":
         return None
     probe = Probe.from_key(line["key"])
@@ -289,7 +280,7 @@ def _read_line(raw: bytes, settings: Sequence[Setting]) -> tuple[Setting, Probe,
     if not isinstance(number, int) or number < 0 or not isinstance(setting, int) or setting < 0:
         raise ValueError("its pass or setting is no number")
     if not isinstance(line["at"], float) or not math.isfinite(line["at"]):
-        raise ValueError("it says no time")
+        raise ValueError("it has no time of day")
     if "error" not in line:
         for name in ("median_us", "min_us", "p20_us"):
             value = line[name]

@@ -32,10 +32,10 @@ class Timing:
 
 @dataclass(frozen=True)
 class ProbeTime:
-    """What a profile knows of one probe under one setting.
+    """Time of one probe under one setting, from all its measurements.
 
     `time_us` is None where the runtime could not run it; `error` then says why. `spread` is the relative
-    difference between the passes that `time_us` was taken from, `passes` their number.
+    difference between the slowest and the fastest of `passes` measurements.
     """
 
     setting: str
@@ -61,22 +61,20 @@ def drift(canaries_us: np.ndarray, window: int = 101) -> np.ndarray:
     canaries_us
         Times of the canary in the order of measuring, NaN where there was none; shape [n].
     window
-        Number of neighbours whose lower quartile is taken: a single canary is noisier than what it corrects.
+        Number of measurements around each whose lower quartile is taken: a single canary is noisier than what it corrects.
 
     Returns
     -------
     np.ndarray
-        Shape [n]; the 10th percentile is 1: a run that was disturbed half of the time is told by its calm part.
+        Shape [n]; the 10th percentile is 1, so that a run which was disturbed half of the time is judged by its calm part.
     """
     known = np.flatnonzero(np.isfinite(canaries_us) & (canaries_us > 0))
     if known.size == 0:
         return np.ones(len(canaries_us))
     values = canaries_us[known]
-    half = window // 2
-    padded = (
-        np.concatenate([values[:half][::-1], values, values[::-1][:half]]) if values.size > window else values
-    )
     if values.size > window:
+        half = window // 2
+        padded = np.concatenate([values[:half][::-1], values, values[::-1][:half]])
         smooth = np.quantile(np.lib.stride_tricks.sliding_window_view(padded, 2 * half + 1), 0.25, axis=1)
     else:
         smooth = np.full(values.size, np.quantile(values, 0.25))
@@ -87,7 +85,7 @@ def drift(canaries_us: np.ndarray, window: int = 101) -> np.ndarray:
 def combine(rows: list[Timing]) -> list[ProbeTime]:
     """One time per probe from all its measurements under one setting, in the order of measuring.
 
-    What else goes on in the device only adds time, so the fastest sample counts, divided by the device's drift. This
+    Other work on the device only adds time, so the fastest sample counts, divided by the device's drift. This
     predicts layers not measured better than medians do (held-out error of convolutions 6.9% against 9.5% on a calm
     machine, 12% against 13% on a busy one).
     """

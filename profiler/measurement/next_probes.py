@@ -1,6 +1,6 @@
 """Asking, while a device is measured, whether that is enough and what to measure next.
 
-Who knows is handed in: what learns from a profile stands above this package.
+The adviser is passed in: what learns from a profile stands above this package.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ INTERVAL_PER_ERROR = 5 / 3
 
 
 @dataclass(frozen=True)
-class Advice:
-    """What an adviser says of the measurements so far.
+class NextProbes:
+    """What to measure next, and how good the time model is by now.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ class Advice:
     note
         A few words on where these probes go.
     of
-        What error and interval are of: ``networks``, or ``layers`` where there were no networks to judge by.
+        ``networks``, or ``layers`` where there were no networks to judge error and interval by.
     """
 
     done: bool
@@ -55,14 +55,14 @@ class Advice:
 
 
 Events = Mapping[str, "Sequence[tuple[str, int]] | None"]
-"""What the runtime made of probes, by probe key: see `Profile.add_events`."""
+"""Operators that the runtime ran for probes, by probe key: see `Profile.add_events`."""
 
-Adviser = Callable[[Sequence[ProbeTime], Events, ProgressCallback], Advice]
-"""Given the times of one setting and what the runtime made of probes. It calls back often: there it may be stopped."""
+Adviser = Callable[[Sequence[ProbeTime], Events, ProgressCallback], NextProbes]
+"""Takes the times and the events of one setting. It calls back often: there it may be stopped."""
 
 
 class Consultation:
-    """When to ask an adviser, and what came of it.
+    """Asks an adviser from time to time.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ class Consultation:
 
     Attributes
     ----------
-    latest : Advice or None
+    latest : NextProbes or None
         The last answer.
     problem : str
         Why nobody is asked any more; empty where all is well.
@@ -89,7 +89,7 @@ class Consultation:
         self._deadline = deadline
         self._asked = -1e9
         self._took = 0.0
-        self.latest: Advice | None = None
+        self.latest: NextProbes | None = None
         self.problem = ""
 
     @property
@@ -103,13 +103,13 @@ class Consultation:
         """Whether it is possible to ask, and so long ago that much has been measured since."""
         return self.possible and time.monotonic() - self._asked >= EVERY_S
 
-    def ask(self, tell: Callable[[str], None]) -> Advice | None:
-        """The answer; None where there was none, which `problem` explains and which loses nothing.
+    def ask(self, report: Callable[[str], None]) -> NextProbes | None:
+        """Ask; None where there is no answer, which `problem` explains and which loses nothing.
 
         Parameters
         ----------
-        tell
-            Told now and then what is being done.
+        report
+            Called now and then with what is being done.
         """
         assert self._adviser is not None
         since = time.monotonic()
@@ -118,12 +118,12 @@ class Consultation:
         def listen(fraction: float, note: str) -> None:
             if time.monotonic() > until:
                 raise _TakesTooLongError
-            tell(note)
+            report(note)
 
         times, events = self._store.measurements(self._setting), self._store.events(self._setting)
-        advice = None
+        answer = None
         try:
-            advice = self.latest = self._adviser(times, events, listen)
+            answer = self.latest = self._adviser(times, events, listen)
         except _TakesTooLongError:
             self.problem = "working out what to measure next takes too long here"
         except Exception as error:
@@ -132,7 +132,7 @@ class Consultation:
             self.problem = f"what to measure next could not be worked out ({what.rstrip('.')})"
         self._asked = time.monotonic()
         self._took = self._asked - since
-        return advice
+        return answer
 
 
 class _TakesTooLongError(Exception):

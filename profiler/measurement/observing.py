@@ -1,7 +1,6 @@
-"""Looking at what a runtime makes of probes: which operators it ran, and by whose kernels.
+"""Which operators a runtime ran for a probe, and by whose kernels, as its profiler reports them.
 
-Times say how much a pair of operators saves; the runtime's own profiler says whether they ran as one at all, and
-which operators a delegate such as XNNPACK left to the built-in kernels.
+So it is known which pairs ran as one, and which operators a delegate such as XNNPACK left to the built-in kernels.
 """
 
 from __future__ import annotations
@@ -25,8 +24,8 @@ from profiler.probes import Probe
 Row = tuple[str, int]
 """An operator that ran: its name, and the type of its event (`OPERATOR`, or a delegate's)."""
 
-LOOKS = 4
-"""How many layers of one operator and dtype are looked at: some fall back in part of the cases only."""
+PER_OPERATOR = 4
+"""How many layers of one operator and dtype are observed: some fall back to built-in kernels in part of the cases only."""
 _GIVE_UP_AFTER, _GIVE_UP_EARLY = 12, 3
 """Failures in a row; fewer do where nothing worked yet, for then the runtime has no profiler."""
 _BATCH, _BATCH_BYTES = 32, 16 << 20
@@ -36,11 +35,8 @@ _SHORT_S = 1e-6
 _KINDS = (OPERATOR, 4, DELEGATED)
 
 
-def worth_a_look(probes: Sequence[Probe]) -> list[Probe]:
-    """The probes to look at: one pair of each kind with its operators alone, then some of every operator.
-
-    In an order in which every prefix is a good choice.
-    """
+def probes_to_observe(probes: Sequence[Probe]) -> list[Probe]:
+    """One pair of each kind with its operators alone, then some of every operator; every prefix is a good choice."""
     chosen: dict[str, Probe] = {}
     parts: dict[str, Probe] = {}
     kinds: set[tuple[tuple[str, str], ...]] = set()
@@ -51,14 +47,14 @@ def worth_a_look(probes: Sequence[Probe]) -> list[Probe]:
             parts |= {alone.key: alone for layer in probe.layers for alone in [Probe("layer", (layer,))]}
             chosen[probe.key] = probe
     chosen |= parts
-    rounds: list[dict[tuple[tuple[str, str], str], Probe]] = [{} for _ in range(LOOKS)]
+    rounds: list[dict[tuple[tuple[str, str], str], Probe]] = [{} for _ in range(PER_OPERATOR)]
     seen: dict[tuple[str, str], int] = {}
     for probe in probes:
         if probe.kind == "layer":
             layer = probe.layers[0]
             activation = str(layer.params.get("activation", "none"))
             number = seen.get(_kind(layer), 0)
-            if number < LOOKS and probe.key not in chosen:
+            if number < PER_OPERATOR and probe.key not in chosen:
                 seen[_kind(layer)] = number + 1
                 rounds[number][_kind(layer), activation] = probe
     for row in rounds:
@@ -71,7 +67,7 @@ def _kind(layer: Layer) -> tuple[str, str]:
 
 
 def observe(target: Target, store: Profile, setting: str, probes: Sequence[Probe], until: float) -> int:
-    """Look at probes that were not looked at before, until the clock (`time.monotonic`) says `until`; at pairs in any case.
+    """Observe probes that were not observed before, until `time.monotonic` is `until`; pairs in any case.
 
     Returns
     -------
@@ -79,17 +75,17 @@ def observe(target: Target, store: Profile, setting: str, probes: Sequence[Probe
         How many; 0 where the target's runtime has no profiler.
     """
     known = store.events(setting)
-    looked = failed = 0
-    waiting = batches([probe for probe in worth_a_look(probes) if probe.key not in known])
+    observed = failed = 0
+    waiting = batches([probe for probe in probes_to_observe(probes) if probe.key not in known])
     while waiting:
         # Pairs are few, and what they show matters most: time that is up does not cut them off.
         pairs = len(waiting[0]) > 1 and waiting[0][0].kind == "pair"
         if time.monotonic() >= until and not pairs:
             break
-        if failed >= (_GIVE_UP_AFTER if looked else _GIVE_UP_EARLY):
+        if failed >= (_GIVE_UP_AFTER if observed else _GIVE_UP_EARLY):
             break
         batch = waiting.pop(0)
-        seen = look(target, batch)
+        seen = observe_batch(target, batch)
         if seen is None and len(batch) > 1:
             # One of them cannot run, or the events do not tell them apart: half of them at a time, later.
             half = len(batch) // 2
@@ -99,12 +95,12 @@ def observe(target: Target, store: Profile, setting: str, probes: Sequence[Probe
             store.add_events(setting, batch[0].key, batch[0].kind, None)
         else:
             failed = 0
-            looked += len(batch)
+            observed += len(batch)
             for probe, events in zip(batch, seen, strict=True):
                 store.add_events(setting, probe.key, probe.kind, events)
-    if looked:
+    if observed:
         target.close()  # what the profiler brought into the agent's process must not disturb what is timed
-    return looked
+    return observed
 
 
 def batches(probes: Sequence[Probe]) -> list[list[Probe]]:
@@ -124,9 +120,9 @@ def batches(probes: Sequence[Probe]) -> list[list[Probe]]:
     return groups
 
 
-def look(target: Target, batch: Sequence[Probe]) -> list[list[Row]] | None:
+def observe_batch(target: Target, batch: Sequence[Probe]) -> list[list[Row]] | None:
     """The events of each probe of a batch; None where they could not be had."""
-    together = joined(batch)
+    together = join_probes(batch)
     try:
         answer = target.profile_layers(together.build(), _SHORT_S)
         if "error" in answer:
@@ -134,10 +130,10 @@ def look(target: Target, batch: Sequence[Probe]) -> list[list[Row]] | None:
         events = read_events(answer.get("events", ()))
     except EdgetimeError:
         return None
-    return told_apart(batch, [event for event in events if event.type in _KINDS])
+    return split_events(batch, [event for event in events if event.type in _KINDS])
 
 
-def joined(batch: Sequence[Probe]) -> Probe:
+def join_probes(batch: Sequence[Probe]) -> Probe:
     """All probes of a batch as one network of separate parts, with a marker before each."""
     if len(batch) == 1:
         return batch[0]
@@ -157,8 +153,8 @@ def joined(batch: Sequence[Probe]) -> Probe:
     return Probe("network", tuple(layers), tuple(wiring))
 
 
-def told_apart(batch: Sequence[Probe], events: Sequence[Event]) -> list[list[Row]] | None:
-    """The events of each probe of a batch that ran as one network; None where that cannot be told.
+def split_events(batch: Sequence[Probe], events: Sequence[Event]) -> list[list[Row]] | None:
+    """The events of each probe of a batch that ran as one network; None where they cannot be told apart.
 
     The runtime's own kernels say their operator's number. What a delegate ran comes in the order of the
     operators, as long as these wait for nothing that the runtime's own kernels make.

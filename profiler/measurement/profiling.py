@@ -6,6 +6,7 @@ import math
 import os
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +16,18 @@ from profiler.measurement.next_probes import Adviser, Consultation
 from profiler.measurement.observing import observe
 from profiler.measurement.store import Profile
 from profiler.measurement.summary import ProfileSummary
-from profiler.probes import Probe
+from profiler.probes import Probe, empty_probe, plan_probes
 from profiler.progress import ProgressCallback, silent
-
-__all__ = ["MAX_PASSES", "ProfileSummary", "empty_probe", "profile"]
 
 MAX_PASSES = 5
 REDO_SHARE = 0.3
 """Redoing what was disturbed takes at most this share of the time that the pass itself took."""
-LOOKING_SHARE = 0.05
-"""Share of the time for looking at what the runtime makes of probes; see `profiler.measurement.observing`."""
+OBSERVING_SHARE = 0.05
+"""Share of the time for `observe`."""
 EMPTY_EVERY = 100
 """The overhead of a call is measured once per this many probes."""
 PATIENCE, WORTH_IT = 2, 0.97
-"""With all passes done, advice is followed until the error did not fall below this share of the least so often in a row."""
+"""With all passes done, advice is followed until so often in a row the error did not fall to this share of the least."""
 _CHUNK = 16
 _KEEP_BYTES, _KEEP_LARGEST = 64 << 20, 32 << 10
 
@@ -78,7 +77,7 @@ def profile(
         Asked after the first pass, and now and then later, whether this is enough and what to measure next, such as
         `timemodel.fitting.next_probes.advise_probes`. What it advises is measured first, and in all passes.
     goal
-        The error that the adviser aims at, to be told of; it judges by itself.
+        The error that the adviser aims at, for the summary; the adviser judges by itself.
 
     Raises
     ------
@@ -93,8 +92,6 @@ def profile(
     if not (math.isfinite(minutes) and minutes > 0):
         raise UsageError(f"minutes must be above 0, not {minutes}.")
     if probes is None:
-        from profiler.probes import plan_probes
-
         probes = plan_probes(dtypes, ops, seed)
     if not probes:
         raise UsageError("There is nothing to measure: name at least one dtype and operator.")
@@ -104,12 +101,21 @@ def profile(
         setting = target.setting
         store.register(setting, fingerprint)
         advised = relevant(store.advised(setting.key), probes) if adviser is not None else []
-        progress(0.0, "looking at what the runtime makes of operators")
-        observe(target, store, setting.key, probes, begin + LOOKING_SHARE * 60 * minutes)
+        progress(0.0, "observing which operators the runtime runs")
+        observe(target, store, setting.key, probes, begin + OBSERVING_SHARE * 60 * minutes)
         deadline = begin + 60 * minutes
         consultation = Consultation(adviser, store, setting.key, begin, deadline)
         run = _Run(
-            target, store, setting.key, probes, advised, begin, deadline, max_passes, consultation, progress
+            target,
+            store,
+            setting.key,
+            probes,
+            [*advised, *probes],  # what was advised earlier comes first: it matters most
+            begin,
+            deadline,
+            max_passes,
+            consultation,
+            progress,
         )
         stopped = run.measure()
         least = run.counts_by_probe()
@@ -137,7 +143,7 @@ def profile(
 
 
 def relevant(advised: Sequence[Probe], planned: Sequence[Probe]) -> list[Probe]:
-    """What of `advised` belongs to what is `planned` now: of its operators and number types, and not in it."""
+    """The `advised` probes that are not planned but have operators and number types of the `planned` ones."""
     known = {probe.key for probe in planned}
     kinds = {(layer.op, layer.dtype) for probe in planned for layer in probe.layers}
     return [
@@ -147,54 +153,36 @@ def relevant(advised: Sequence[Probe], planned: Sequence[Probe]) -> list[Probe]:
     ]
 
 
-def empty_probe() -> Probe:
-    """Return the probe that does next to nothing: its time is what a call costs."""
-    from profiler.operators import unary
-
-    return Probe("empty", (unary("relu", (1, 1)),))
-
-
+@dataclass
 class _Run:
-    """One call of `profile`: what is still to do, and by when."""
+    """One call of `profile`: what is still to do, and by when. `probes` are the planned ones and all that were advised."""
 
-    def __init__(
-        self,
-        target: Target,
-        store: Profile,
-        setting: str,
-        planned: Sequence[Probe],
-        advised: Sequence[Probe],
-        begin: float,
-        deadline: float,
-        passes: int,
-        consultation: Consultation,
-        progress: ProgressCallback,
-    ) -> None:
-        self.target = target
-        self.store = store
-        self.setting = setting
-        self.planned = planned
-        # What was advised earlier comes first: it matters most.
-        self.probes = [*advised, *planned]
-        self.begin = begin
-        self.deadline = deadline
-        self.passes = passes
-        self.consultation = consultation
-        self.progress = progress
-        self.counts = store.counts(setting)
-        self.failed = {row.probe_key for row in store.raw(setting) if row.error is not None}
+    target: Target
+    store: Profile
+    setting: str
+    planned: Sequence[Probe]
+    probes: list[Probe]
+    begin: float
+    deadline: float
+    passes: int
+    consultation: Consultation
+    progress: ProgressCallback
+
+    def __post_init__(self) -> None:
+        self.counts = self.store.counts(self.setting)
+        self.failed = {row.probe_key for row in self.store.raw(self.setting) if row.error is not None}
         self.empty = empty_probe()
         self.empty_passes = max(
             (number + 1 for key, number in self.counts if key == self.empty.key), default=0
         )
         self.measured = 0
         self.still_disturbed = 0
-        self.told = 0.0
+        self.reported = 0.0
         self._built: dict[str, bytes] = {}
         self._built_bytes = 0
 
     def measure(self) -> str:
-        """Measure until the goal is reached, everything is done or the time is up; says which, as `ProfileSummary.stopped`."""
+        """Measure; returns why it ended, as in `ProfileSummary.stopped`."""
         try:
             for number in range(self.passes):
                 self.measure_pass(list(self.probes), number)
@@ -207,7 +195,7 @@ class _Run:
         """Once all is measured and there is time left: ask and measure, as long as that makes the error less."""
         least, patience = math.inf, PATIENCE
         while True:
-            # What was advised in the course of a pass has missed those before it.
+            # Probes that were advised in the course of a pass have missed those before it.
             for number in range(1, self.passes):
                 self.measure_pass(list(self.probes), number)
             if not (self.consultation.possible and patience):
@@ -221,15 +209,11 @@ class _Run:
             least = min(least, latest.error)
 
     def ask(self) -> float:
-        """Ask the adviser, and measure for the first time what it advises; returns the seconds that this took.
-
-        Raises
-        ------
-        _StoppedError
-            The goal is reached, or the time is up.
-        """
+        """Ask the adviser, and measure once what it advises; returns the seconds that this took."""
         since = time.monotonic()
-        advice = self.consultation.ask(lambda note: self.tell_clock(f"learning what to measure next: {note}"))
+        advice = self.consultation.ask(
+            lambda note: self.report_clock(f"learning what to measure next: {note}")
+        )
         if advice is not None and advice.done:
             raise _StoppedError("goal")
         if advice is not None:
@@ -242,13 +226,7 @@ class _Run:
         return time.monotonic() - since
 
     def measure_pass(self, probes: Sequence[Probe], number: int) -> None:
-        """Measure once all of `probes` that pass `number` has not measured yet, then again what was disturbed.
-
-        Raises
-        ------
-        _StoppedError
-            The goal is reached, or the time is up.
-        """
+        """Measure all of `probes` that pass `number` has not measured yet, then again what was disturbed."""
         self.check_time()
         since = time.monotonic()
         disturbed: list[Probe] = []
@@ -266,22 +244,22 @@ class _Run:
             result = self.measure_one(probe, content, number)
             if result.get("disturbed"):
                 disturbed.append(probe)
-            self.tell(number, position + measured + 1, total)
+            self.report(number, position + measured + 1, total)
             self.check_time()
         self.redo(disturbed, number, since, total)
 
     def redo(self, disturbed: list[Probe], number: int, since: float, total: int) -> None:
-        """Measure once more what was disturbed in pass `number`, within its share of the time."""
+        """Measure again what was disturbed in a pass, within `REDO_SHARE`."""
         until = time.monotonic() + REDO_SHARE * (time.monotonic() - since)
         count = len(disturbed)
         for position, (probe, content) in enumerate(self.build(disturbed)):
-            if self.out_of_time() or time.monotonic() > until:
+            if time.monotonic() > until or time.monotonic() >= self.deadline:
                 self.still_disturbed += count - position
                 self.check_time()
                 return
             result = self.measure_one(probe, content, number)
             self.still_disturbed += bool(result.get("disturbed"))
-            self.tell(number, total, total, f", again {position + 1:,} of {count:,} disturbed ones")
+            self.report(number, total, total, f", again {position + 1:,} of {count:,} disturbed ones")
 
     def measure_one(self, probe: Probe, content: bytes | EdgetimeError, number: int) -> dict[str, Any]:
         """Measure `probe` and store the result."""
@@ -338,25 +316,21 @@ class _Run:
             self.passes if probe.key in self.failed else passes.get(probe.key, 0) for probe in self.probes
         ]
 
-    def out_of_time(self) -> bool:
-        """Whether the time is up."""
-        return time.monotonic() >= self.deadline
-
     def check_time(self) -> None:
         """Stop where the time is up."""
-        if self.out_of_time():
+        if time.monotonic() >= self.deadline:
             raise _StoppedError("budget")
 
-    def tell(self, number: int, done: int, total: int, more: str = "") -> None:
+    def report(self, number: int, done: int, total: int, more: str = "") -> None:
         """Report progress: by the clock or by what is done, whichever is further."""
         work = (number + done / total) / self.passes
-        self.tell_clock(f"pass {number + 1}: {done:,} of {total:,} probes{more}", work)
+        self.report_clock(f"pass {number + 1}: {done:,} of {total:,} probes{more}", work)
 
-    def tell_clock(self, note: str, work: float = 0.0) -> None:
+    def report_clock(self, note: str, work: float = 0.0) -> None:
         """Report progress by the clock, or by `work` where that is further; it never goes back."""
         clock = (time.monotonic() - self.begin) / (self.deadline - self.begin)
-        self.told = min(1.0, max(self.told, clock, work))
-        self.progress(self.told, note)
+        self.reported = min(1.0, max(self.reported, clock, work))
+        self.progress(self.reported, note)
 
 
 class _StoppedError(Exception):

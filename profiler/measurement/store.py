@@ -7,7 +7,7 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -29,16 +29,9 @@ from profiler.probes import Probe
 
 APPLICATION_ID = 0x45_54_50_46  # "ETPF"
 SCHEMA_VERSION = 2
-READ_VERSIONS = (1, 2)
-"""Format 1 had no `graphs`; it is read as it is, and brought up to date when it is added to."""
 IDENTITY = ("machine", "cpu", "cores")
-"""What makes two fingerprints the same device; anything else may change from day to day."""
+"""Entries of a fingerprint that identify the device; the others may change from day to day."""
 
-_GRAPHS = (
-    "CREATE TABLE graphs ("
-    "setting INTEGER NOT NULL REFERENCES settings (id), probe INTEGER NOT NULL REFERENCES probes (id), "
-    "events TEXT NOT NULL, UNIQUE (setting, probe))"
-)
 _SCHEMA = (
     "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL)",
     "CREATE TABLE settings ("
@@ -50,12 +43,15 @@ _SCHEMA = (
     "at REAL NOT NULL, median_us REAL, min_us REAL, p20_us REAL, spread REAL, samples INTEGER, "
     "build_ms REAL, canary_us REAL, disturbed INTEGER NOT NULL, error TEXT, "
     "UNIQUE (setting, probe, pass, attempt))",
-    _GRAPHS,
+    "CREATE TABLE graphs ("
+    "setting INTEGER NOT NULL REFERENCES settings (id), probe INTEGER NOT NULL REFERENCES probes (id), "
+    "events TEXT NOT NULL, UNIQUE (setting, probe))",
 )
 _COLUMNS = (
     "setting, probe, pass, attempt, at, median_us, min_us, p20_us, spread, samples, build_ms, canary_us"
 )
 _INSERT = f"INSERT INTO measurements ({_COLUMNS}, disturbed, error) VALUES ({', '.join('?' * 14)})"
+_INSERT_PROBE = "INSERT OR IGNORE INTO probes (key, kind) VALUES (?, ?)"
 _SELECT = (
     "SELECT s.key, p.key, p.kind, m.pass, m.attempt, m.at, m.median_us, m.min_us, m.p20_us, m.spread, "
     "m.samples, m.build_ms, m.canary_us, m.disturbed, m.error "
@@ -66,7 +62,7 @@ _NUMBERS = ("median_us", "min_us", "p20_us", "spread", "samples", "build_ms", "c
 
 
 class Profile:
-    """A profile file. A context manager; use `open` to make one.
+    """A profile file. A context manager; made by `open` or `append`.
 
     Every measurement is on its way to the disk before `add` returns: a process that is killed loses the one
     in flight.
@@ -86,20 +82,15 @@ class Profile:
             There is none, it is damaged, or another version of edgetime wrote it.
         """
         path = Path(path)
-        if path.is_dir():
-            raise UsageError(f"{path} is a folder: name a profile, such as DEVICE.db.")
+        _refuse_folder(path)
         if not path.exists():
             raise missing(
                 ProfileError(f"There is no profile {path}: make one with 'edgetime profile local -o {path}'.")
             )
-        with _clear_sentences(path):
-            connection = sqlite3.connect(path, timeout=5.0, isolation_level=None)
-            profile = cls(path, connection)
-            try:
+        with _sentences(path):
+            profile = cls(path, sqlite3.connect(path, timeout=5.0, isolation_level=None))
+            with profile._closed_on_failure():
                 profile._check_format()
-            except BaseException:
-                connection.close()
-                raise
         return profile
 
     @classmethod
@@ -112,14 +103,13 @@ class Profile:
             As for `open`, or the profile is in use.
         """
         path = Path(path)
-        if path.is_dir():
-            raise UsageError(f"{path} is a folder: name a profile, such as DEVICE.db.")
+        _refuse_folder(path)
         if not path.parent.is_dir():
             raise UsageError(f"There is no folder {path.parent} to write {path.name} to: make it first.")
-        with _clear_sentences(path):
+        with _sentences(path):
             connection = sqlite3.connect(path, timeout=1.0, isolation_level=None)
             profile = cls(path, connection)
-            try:
+            with profile._closed_on_failure():
                 # A second writer would disturb what the first one measures.
                 connection.execute("PRAGMA locking_mode = EXCLUSIVE")
                 new = not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
@@ -132,14 +122,16 @@ class Profile:
                 connection.execute("BEGIN EXCLUSIVE")
                 if new:
                     profile._create()
-                elif profile._version() == 1:
-                    connection.execute(_GRAPHS)
-                    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
                 connection.execute("COMMIT")
-            except BaseException:
-                connection.close()
-                raise
         return profile
+
+    @contextlib.contextmanager
+    def _closed_on_failure(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            self._connection.close()
+            raise
 
     def _create(self) -> None:
         from importlib.metadata import PackageNotFoundError, version
@@ -161,19 +153,14 @@ class Profile:
             raise ProfileError(
                 f"{self.path} is no profile of edgetime: name a file that 'edgetime profile' wrote."
             )
-        found = self._version()
-        if found not in READ_VERSIONS:
+        found = self._connection.execute("PRAGMA user_version").fetchone()[0]
+        if found != SCHEMA_VERSION:
             raise ProfileError(
                 f"{self.path} has profile format {found}, this edgetime reads format {SCHEMA_VERSION}: "
                 "use the edgetime that wrote it, or profile the device again."
             )
-        graphs = ", graphs" if found > 1 else ""
-        self._connection.execute(
-            f"SELECT count(*) FROM measurements, settings, probes, meta{graphs} WHERE 0"
-        ).fetchone()
-
-    def _version(self) -> int:
-        return int(self._connection.execute("PRAGMA user_version").fetchone()[0])
+        tables = "SELECT count(*) FROM measurements, settings, probes, meta, graphs WHERE 0"
+        self._connection.execute(tables).fetchone()
 
     def close(self) -> None:
         """Close the file; what is left is one file."""
@@ -190,12 +177,28 @@ class Profile:
     ) -> None:
         self.close()
 
+    def _read(self, query: str, values: Sequence[Any], convert: Callable[..., Any]) -> list[Any]:
+        """Rows of a query, each given to `convert`."""
+        with _sentences(self.path):
+            return [convert(*row) for row in self._connection.execute(query, values)]
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with _sentences(self.path):
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection
+            except BaseException:
+                with contextlib.suppress(sqlite3.Error):
+                    self._connection.execute("ROLLBACK")
+                raise
+            self._connection.execute("COMMIT")
+
     # --- Who measured ---------------------------------------------------------------------------------------
 
     def _meta(self, key: str) -> Any:
-        with _clear_sentences(self.path):
-            row = self._connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
-        return None if row is None else json.loads(row[0])
+        found = self._read("SELECT value FROM meta WHERE key = ?", (key,), json.loads)
+        return found[0] if found else None
 
     def _set_meta(self, key: str, value: Any) -> None:
         self._connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, json.dumps(value)))
@@ -218,17 +221,14 @@ class Profile:
     @property
     def settings(self) -> dict[str, Setting]:
         """The settings that were measured, by key."""
-        with _clear_sentences(self.path):
-            rows = self._connection.execute("SELECT key, value FROM settings ORDER BY id").fetchall()
-            return {key: Setting.from_dict(json.loads(value)) for key, value in rows}
+        query = "SELECT key, value FROM settings ORDER BY id"
+        return dict(self._read(query, (), lambda key, value: (key, Setting.from_dict(json.loads(value)))))
 
     def fingerprint_of(self, setting: str) -> dict[str, Any]:
         """The device's fingerprint when `setting` was first measured."""
-        with _clear_sentences(self.path):
-            row = self._connection.execute(
-                "SELECT fingerprint FROM settings WHERE key = ?", (setting,)
-            ).fetchone()
-            return {} if row is None else dict(json.loads(row[0]))
+        query = "SELECT fingerprint FROM settings WHERE key = ?"
+        found = self._read(query, (setting,), lambda value: dict(json.loads(value)))
+        return found[0] if found else {}
 
     def register(self, setting: Setting, fingerprint: Mapping[str, Any]) -> None:
         """Say that measurements under `setting` follow, made on the device of `fingerprint`.
@@ -247,11 +247,11 @@ class Profile:
                 f"{self.path} belongs to another device (its {key} is {there!r}, this one's is {here!r}): "
                 "give each device a file of its own."
             )
-        with _clear_sentences(self.path), self._transaction():
+        with self._transaction() as connection:
             if not known:
                 self._set_meta("device", device_name(fingerprint))
                 self._set_meta("fingerprint", dict(fingerprint))
-            self._connection.execute(
+            connection.execute(
                 "INSERT OR IGNORE INTO settings (key, value, fingerprint) VALUES (?, ?, ?)",
                 (setting.key, json.dumps(setting.to_dict()), json.dumps(dict(fingerprint))),
             )
@@ -267,61 +267,54 @@ class Profile:
         if not error and (values[0] is None or values[1] is None or values[2] is None):
             error = "The agent's answer lacks its times."
         error = None if error is None else str(error)
-        with _clear_sentences(self.path), self._transaction():
-            self._connection.execute(
-                "INSERT OR IGNORE INTO probes (key, kind) VALUES (?, ?)", (probe_key, kind)
-            )
+        with self._transaction() as connection:
+            connection.execute(_INSERT_PROBE, (probe_key, kind))
             find = "SELECT (SELECT id FROM settings WHERE key = ?), (SELECT id FROM probes WHERE key = ?)"
-            which = (*self._connection.execute(find, (setting, probe_key)).fetchone(), pass_number)
+            which = (*connection.execute(find, (setting, probe_key)).fetchone(), pass_number)
             find = "SELECT count(*) FROM measurements WHERE setting = ? AND probe = ? AND pass = ?"
-            attempt = self._connection.execute(find, which).fetchone()[0]
+            attempt = connection.execute(find, which).fetchone()[0]
             at = _finite(result.get("at")) or time.time()
             row = (*which, attempt, at, *values, int(bool(result.get("disturbed"))), error)
-            self._connection.execute(_INSERT, row)
+            connection.execute(_INSERT, row)
 
     def add_events(
         self, setting: str, probe_key: str, kind: str, events: Sequence[tuple[str, int]] | None
     ) -> None:
-        """Store what the runtime made of a probe: the operators that it ran, as (name, type of event).
+        """Store the operators that the runtime ran for a probe, as (name, type of event), in place of earlier ones.
 
-        None says that its profiler could not tell. What was stored before is replaced.
+        None says that its profiler cannot tell.
         """
         value = json.dumps(None if events is None else [[str(name), int(kind)] for name, kind in events])
-        with _clear_sentences(self.path), self._transaction():
-            self._connection.execute(
-                "INSERT OR IGNORE INTO probes (key, kind) VALUES (?, ?)", (probe_key, kind)
-            )
-            self._connection.execute(
+        with self._transaction() as connection:
+            connection.execute(_INSERT_PROBE, (probe_key, kind))
+            connection.execute(
                 "INSERT OR REPLACE INTO graphs SELECT s.id, p.id, ? FROM settings s, probes p "
                 "WHERE s.key = ? AND p.key = ?",
                 (value, setting, probe_key),
             )
 
     def events(self, setting: str) -> dict[str, list[tuple[str, int]] | None]:
-        """What the runtime made of probes under `setting`, by probe key: see `add_events`."""
+        """Operators that the runtime ran under `setting`, by probe key: see `add_events`."""
+
+        def read(key: str, text: str) -> tuple[str, list[tuple[str, int]] | None]:
+            value = json.loads(text)
+            return key, None if value is None else [(str(name), int(kind)) for name, kind in value]
+
         query = (
             "SELECT p.key, g.events FROM graphs g JOIN probes p ON p.id = g.probe "
             "JOIN settings s ON s.id = g.setting WHERE s.key = ?"
         )
-        with _clear_sentences(self.path):
-            if self._version() == 1:
-                return {}
-            rows = self._connection.execute(query, (setting,)).fetchall()
-            found: dict[str, list[tuple[str, int]] | None] = {}
-            for key, text in rows:
-                value = json.loads(text)
-                found[key] = None if value is None else [(str(name), int(kind)) for name, kind in value]
-            return found
+        return dict(self._read(query, (setting,), read))
 
     def add_advised(self, setting: str, probes: Sequence[Probe]) -> None:
         """Keep that these probes were advised under `setting`, so that going on measures them too."""
-        with _clear_sentences(self.path), self._transaction():
-            keys = [probe.key for probe in (*self.advised(setting), *probes)]
+        keys = [probe.key for probe in (*self.advised(setting), *probes)]
+        with self._transaction():
             self._set_meta(f"advised {setting}", list(dict.fromkeys(keys)))
 
     def advised(self, setting: str) -> list[Probe]:
         """The probes that were advised under `setting`, see `profiler.measurement.next_probes`."""
-        with _clear_sentences(self.path):
+        with _sentences(self.path):
             return [Probe.from_key(key) for key in self._meta(f"advised {setting}") or ()]
 
     def counts(self, setting: str) -> dict[tuple[str, int], int]:
@@ -330,20 +323,14 @@ class Profile:
             "SELECT p.key, m.pass, count(*) FROM measurements m JOIN probes p ON p.id = m.probe "
             "JOIN settings s ON s.id = m.setting WHERE s.key = ? GROUP BY m.probe, m.pass"
         )
-        with _clear_sentences(self.path):
-            return {
-                (key, number): count for key, number, count in self._connection.execute(query, (setting,))
-            }
+        return dict(self._read(query, (setting,), lambda key, number, count: ((key, number), count)))
 
     def __len__(self) -> int:
-        with _clear_sentences(self.path):
-            return int(self._connection.execute("SELECT count(*) FROM measurements").fetchone()[0])
+        return int(self._read("SELECT count(*) FROM measurements", (), int)[0])
 
     def raw(self, setting: str | None = None) -> list[Timing]:
         """All measurements in the order in which they were made, of all settings or one."""
-        with _clear_sentences(self.path):
-            rows = self._connection.execute(_SELECT, (setting,)).fetchall()
-        return [Timing(*(*row[:13], bool(row[13]), row[14])) for row in rows]
+        return self._read(_SELECT, (setting,), lambda *row: Timing(*(*row[:13], bool(row[13]), row[14])))
 
     def measurements(self, setting: str | None = None) -> list[ProbeTime]:
         """One row per setting and probe, by `combine`.
@@ -364,16 +351,10 @@ class Profile:
             times += combine([row for row in rows if row.setting == key])
         return times
 
-    @contextlib.contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            with contextlib.suppress(sqlite3.Error):
-                self._connection.execute("ROLLBACK")
-            raise
-        self._connection.execute("COMMIT")
+
+def _refuse_folder(path: Path) -> None:
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder: name a profile, such as DEVICE.db.")
 
 
 def _finite(value: Any) -> float | None:
@@ -383,8 +364,8 @@ def _finite(value: Any) -> float | None:
 
 
 @contextlib.contextmanager
-def _clear_sentences(path: Path) -> Iterator[None]:
-    """Turn SQLite's errors into sentences that name the file and the mend."""
+def _sentences(path: Path) -> Iterator[None]:
+    """Turn the errors of SQLite, and those of values that cannot be read, into sentences."""
     try:
         yield
     except sqlite3.DatabaseError as error:
@@ -395,7 +376,7 @@ def _clear_sentences(path: Path) -> Iterator[None]:
         ValueError,
         KeyError,
         TypeError,
-    ) as error:  # Bad JSON, or text that is no UTF-8, SQLite's own included
+    ) as error:  # bad JSON, or text that is no UTF-8, SQLite's own included
         raise ProfileError(
             f"{path} is damaged (a value in it cannot be read): profile the device again."
         ) from error

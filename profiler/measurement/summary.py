@@ -1,4 +1,4 @@
-"""`ProfileSummary`: what a run of profiling did, for people and for machines."""
+"""`ProfileSummary`: what one call of `profile` did."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from profiler.measurement.next_probes import INTERVAL_PER_ERROR
 
 @dataclass(frozen=True)
 class ProfileSummary:
-    """What one call of `profile` did.
+    """Result of one call of `profile`.
 
     `measured` and `failed` (the runtime could not run the probe) count this call; `probes` is the number
     planned, `passes_complete` how often the profile now holds all of them, `covered` the share of them that

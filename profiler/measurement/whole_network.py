@@ -16,7 +16,7 @@ from profiler.measurement.events import (
     layer_times_us,
 )
 from profiler.network import Network
-from profiler.probes import Probe
+from profiler.probes import Probe, empty_probe
 from profiler.progress import ProgressCallback, silent
 from profiler.tflite import read_network
 
@@ -25,7 +25,7 @@ _LONGEST_EVENT_US = 3.6e9
 
 @dataclass(frozen=True)
 class Measurement:
-    """What one network took on one target.
+    """Times of one network on one target.
 
     Parameters
     ----------
@@ -80,11 +80,10 @@ def measure_network(
     input_shape: Any = None,
     progress: ProgressCallback = silent,
 ) -> Measurement:
-    """Run a network on `target` and say how long it takes, in total and by operator.
+    """Measure how long a network takes on `target`, in total and by operator.
 
     The total is the median of runs without profiling; the operators' shares come from runs with the runtime's
-    profiler. Where the runtime has none, or cannot profile this network, its operators are timed one by one
-    as probes.
+    profiler. Where that cannot profile this network, its operators are timed one by one as probes.
 
     Parameters
     ----------
@@ -152,7 +151,7 @@ def _layers_ms(
     seconds: float,
     shapes: Sequence[Sequence[int]],
 ) -> tuple[dict[int, float], str, str]:
-    """Times of the operators, where they come from, and what is to be said about them."""
+    """Times of the operators, `Measurement.layer_source` and `Measurement.layer_note`."""
     answer = target.profile_layers(content, seconds, shapes)
     if "error" not in answer:
         events = read_events(answer.get("events", ()))
@@ -175,13 +174,7 @@ def _layers_ms(
 
 
 def read_events(rows: Sequence[Any]) -> list[Event]:
-    """Check the events that an agent answered with.
-
-    Raises
-    ------
-    TargetError
-        They are something else.
-    """
+    """Check the events that a target answered with."""
     try:
         events = [
             Event(str(tag), int(kind), int(node), int(graph), float(us))
@@ -204,8 +197,6 @@ def time_alone_us(network: Network, target: Target) -> tuple[dict[int, float], l
     missing : list
         Names of operators that there is no probe for, or that cannot run alone.
     """
-    from profiler.measurement.profiling import empty_probe
-
     call_us = _alone_us(empty_probe(), target) or 0.0
     known: dict[str, float | None] = {}
     times: dict[int, float] = {}

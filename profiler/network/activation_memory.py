@@ -56,8 +56,8 @@ def arena_bytes(
 ) -> int:
     """`peak_memory_bytes` of a network with edges, with the `scratch` of kernels placed in it: see `plan_arena`."""
     graphs = dict.fromkeys(edge.graph for edge in network.edges)
-    kept = sum(_aligned(network.tensors[i].nbytes, alignment) for i in network.variables)
-    return kept + sum(_extent(plan_arena(network, alignment, graph, scratch)) for graph in graphs)
+    variables = sum(_aligned(network.tensors[i].nbytes, alignment) for i in network.variables)
+    return variables + sum(_extent(plan_arena(network, alignment, graph, scratch)) for graph in graphs)
 
 
 def workspace_bytes(network: Network) -> int:

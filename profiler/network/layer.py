@@ -1,4 +1,4 @@
-"""`Layer`, the word that all packages share: one operator with its shapes and parameters."""
+"""`Layer`: one operator with its shapes and parameters."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Layer:
     outputs
         Results.
     params
-        What TFLite stores as the operator's options, under these names: ``kernel_height``, ``kernel_width``,
+        The operator's options in the file, under these names: ``kernel_height``, ``kernel_width``,
         ``stride_height``, ``stride_width``, ``dilation_height``, ``dilation_width``, ``padding``
         (``same``/``valid``), ``activation`` (``none``, ``relu``, ``relu6``, …), ``depth_multiplier``,
         ``axis`` and so on.
@@ -156,7 +156,7 @@ class Layer:
         return hash((self.op, self.inputs, self.outputs, self.repeat))
 
     def __getstate__(self) -> dict[str, Any]:
-        # What is kept besides is cheap to work out again, and hashes differ from process to process.
+        # Cached properties are cheap to work out again, and hashes differ from process to process.
         return {name: self.__dict__[name] for name in self.__dataclass_fields__}
 
     def to_dict(self) -> dict[str, Any]:

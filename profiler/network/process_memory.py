@@ -1,4 +1,4 @@
-"""What a process takes from memory to run a network, by what it is for: the arena, and what kernels keep besides."""
+"""Memory that a process needs to run a network: the arena of activations, and what kernels allocate besides."""
 
 from __future__ import annotations
 
@@ -61,11 +61,11 @@ class Footprint:
 
 
 def footprint(network: Network, kernels: str = "xnnpack") -> Footprint:
-    """Predict what running `network` takes with ``xnnpack`` or the built-in kernels (any other name).
+    """Predict the memory that `network` needs with ``xnnpack`` or the built-in kernels (any other name).
 
     Float networks: the total is within about 2% of what the process takes where it is a megabyte or more; integer
-    ones lie up to 15% higher than predicted. What is not modelled: networks whose parts XNNPACK leaves to other kernels
-    (each part has a workspace of its own), and what the built-in integer kernels rearrange while running.
+    ones lie up to 15% higher than predicted. Not modelled are networks of which XNNPACK leaves parts to other kernels
+    (each part has a workspace of its own), and data that the built-in integer kernels rearrange while running.
     """
     activations = peak_memory_bytes(network)
     layers = list({layer.index: layer for layer in network.layers}.values())

@@ -26,17 +26,15 @@ from profiler.operators.registry import (
     FileFormat,
     Operator,
     OptionField,
+    OutputWidth,
     Quantization,
     ReferenceLayers,
     Rng,
     StoredParam,
-    catalogue,
     drawn,
-    drawn_operators,
     operator,
     operators,
     register_operator,
-    stored_values,
 )
 from profiler.operators.reshaping import (
     batch_to_space_nd,
@@ -48,7 +46,15 @@ from profiler.operators.reshaping import (
     space_to_depth,
     transpose,
 )
-from profiler.operators.sizes import MAX_ELEMENTS, MAX_MACS, MAX_WEIGHTS, draw_layer, window_size
+from profiler.operators.sizes import (
+    MAX_ELEMENTS,
+    MAX_MACS,
+    MAX_WEIGHTS,
+    catalogue,
+    draw_layer,
+    drawn_operators,
+    window_size,
+)
 from profiler.operators.slicing import gather, one_hot, slice_, split, strided_slice, unpack
 
 __all__ = [
@@ -61,6 +67,7 @@ __all__ = [
     "FileFormat",
     "Operator",
     "OptionField",
+    "OutputWidth",
     "Quantization",
     "ReferenceLayers",
     "Rng",
@@ -102,7 +109,6 @@ __all__ = [
     "space_to_batch_nd",
     "space_to_depth",
     "split",
-    "stored_values",
     "strided_slice",
     "tile",
     "top_k",

@@ -13,6 +13,7 @@ from profiler.operators.registry import (
     FileFormat,
     Operator,
     OptionField,
+    OutputWidth,
     Quantization,
     ReferenceLayers,
     Rng,
@@ -258,6 +259,8 @@ register_operator(
                 **_WINDOW,
             },
         ),
+        output_width=OutputWidth("output channels"),
+        words="convolution",
     )
 )
 register_operator(

@@ -12,6 +12,7 @@ from profiler.operators.registry import (
     PADDING,
     FileFormat,
     Operator,
+    OutputWidth,
     Quantization,
     ReferenceLayers,
     Rng,
@@ -153,5 +154,7 @@ register_operator(
                 "activation": ("none", "relu", "relu6"),
             },
         ),
+        output_width=OutputWidth("channels", follows_input=True),
+        words="depthwise convolution",
     )
 )

@@ -11,6 +11,7 @@ from profiler.operators.number_type import bias_dtype, data_dtype, weight_dtype
 from profiler.operators.registry import (
     FileFormat,
     Operator,
+    OutputWidth,
     Quantization,
     ReferenceLayers,
     Rng,
@@ -179,6 +180,8 @@ register_operator(
                 "activation": ("none", "relu"),
             },
         ),
+        output_width=OutputWidth("output units"),
+        words="fully connected layer",
     )
 )
 register_operator(

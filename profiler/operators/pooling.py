@@ -146,6 +146,7 @@ register_operator(
         row="pooling",
         events={"Average Pooling": 0.0, "Mean": 0.1, "Global Average Pooling": 0.1},
         reference=_POOLED,
+        words="average pooling",
     )
 )
 register_operator(
@@ -159,6 +160,7 @@ register_operator(
         row="pooling",
         events={"Max Pooling": 0.0},
         reference=_POOLED,
+        words="max pooling",
     )
 )
 register_operator(Operator("l2_pool_2d", _POOL, widths=keep_channels))

@@ -233,10 +233,6 @@ class ReferenceLayers:
     bases: Sequence[Sizes]
     axes: Mapping[str, Sequence[Any]] = field(default_factory=dict)
 
-    def layers(self, op: str, dtype: str, **changed: Any) -> list[Layer]:
-        """One layer per base, with the sizes in `changed` in place of the base's own."""
-        return [self.build(op, dtype, {**base, **changed}) for base in self.bases]
-
 
 @dataclass(frozen=True)
 class Quantization:
@@ -261,6 +257,17 @@ class Quantization:
     positive: bool = False
     zero_point: int = 0
     channel_axis: int | None = None
+
+
+@dataclass(frozen=True)
+class OutputWidth:
+    """The number of output channels of an operator that has one of its own, so that its time is a staircase over it.
+
+    `name` is what it is called; `follows_input` says that the input has as many channels.
+    """
+
+    name: str
+    follows_input: bool = False
 
 
 @dataclass(frozen=True)
@@ -290,6 +297,10 @@ class Operator:
         What the runtime's profiler calls it, with how odd that is: 0 is certain, more is chosen only where nothing else fits.
     reference
         Layers of ordinary sizes.
+    output_width
+        Its number of output channels, where its weights have one along `Quantization.channel_axis`.
+    words
+        What it is called in sentences; by default its name in capitals.
 
     Examples
     --------
@@ -308,6 +319,20 @@ class Operator:
     row: Row = ""
     events: Mapping[str, float] = field(default_factory=dict)
     reference: ReferenceLayers | None = None
+    output_width: OutputWidth | None = None
+    words: str = ""
+
+    @property
+    def width_name(self) -> str:
+        """What its number of output channels is called."""
+        return self.output_width.name if self.output_width else "output channels"
+
+    def reference_layers(self, dtype: str, **changed: Any) -> list[Layer]:
+        """Layers of ordinary sizes with the sizes in `changed` in place of their own; none where none are known."""
+        if self.reference is None:
+            return []
+        build, bases = self.reference.build, self.reference.bases
+        return [build(self.name, dtype, {**base, **changed}) for base in bases]
 
 
 _OPERATORS: dict[str, Operator] = {}
@@ -366,33 +391,3 @@ def _register_plugin(name: str, entry: Any) -> None:
 def drawn(draw: Draw, **dtypes: tuple[int, int]) -> dict[str, Draws]:
     """`Draws` by arithmetic, from (count, stream)."""
     return {dtype: Draws(count, draw, stream) for dtype, (count, stream) in dtypes.items()}
-
-
-def catalogue(dtype: str) -> dict[str, Draws]:
-    """Operators that can be probed in `dtype`, by name, in the order of their streams."""
-    found = [(entry.name, entry.draws[dtype]) for entry in operators() if dtype in entry.draws]
-    return dict(sorted(found, key=lambda row: row[1].stream))
-
-
-def drawn_operators(dtype: str | None = None) -> list[str]:
-    """Names of operators that can be probed, in `dtype` or in any."""
-    return sorted(entry.name for entry in operators() if (dtype in entry.draws if dtype else entry.draws))
-
-
-def stored_values(layer: Layer, slot: int) -> ArrayLike | None:
-    """What stands in the stored operand `slot` of `layer`, where time or shapes depend on it; else None.
-
-    Raises
-    ------
-    UsageError
-        It is a parameter that `layer` lacks.
-    """
-    stored = operator(layer.op).file
-    if slot in stored.computed:
-        return stored.computed[slot](layer)
-    for place, name, _ in stored.stored:
-        if place == slot:
-            if name not in layer.params:
-                raise UsageError(f"A probe of {layer.op} needs {name!r} among its parameters.")
-            return layer.params[name]
-    return None

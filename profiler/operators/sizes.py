@@ -1,4 +1,4 @@
-"""Sizes of layers: random ones to draw from (those of real networks, odd ones between them), and ordinary ones."""
+"""Layers of sizes: random ones to draw from (those of real networks, odd ones between them), and ordinary ones."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from profiler.network import Layer, Param, Tensor
-from profiler.operators.registry import Rng, Sizes, operator
+from profiler.operators.registry import Draws, Rng, Sizes, operator, operators
 
 MAX_MACS = 400_000_000
 MAX_WEIGHTS = 6_000_000
@@ -151,6 +151,17 @@ def window_params(
     if dilation is not None:
         params |= {"dilation_height": dilation[0], "dilation_width": dilation[1]}
     return params
+
+
+def catalogue(dtype: str) -> dict[str, Draws]:
+    """Operators that can be probed in `dtype`, by name, in the order of their streams."""
+    found = [(entry.name, entry.draws[dtype]) for entry in operators() if dtype in entry.draws]
+    return dict(sorted(found, key=lambda row: row[1].stream))
+
+
+def drawn_operators(dtype: str | None = None) -> list[str]:
+    """Names of operators that can be probed, in `dtype` or in any."""
+    return sorted(entry.name for entry in operators() if (dtype in entry.draws if dtype else entry.draws))
 
 
 def draw_layer(op: str, dtype: str, rng: Rng) -> Layer:

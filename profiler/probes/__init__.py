@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from profiler.probes.blocks import draw_network
 from profiler.probes.builder import weight_pool
-from profiler.probes.context import chains, fans, parts, reshapes, rows_of_nothing, slow
+from profiler.probes.context import chains, empty_probe, fans, parts, reshapes, rows_of_nothing, slow
 from profiler.probes.pairs import SIZES, pattern_of, plan_pairs
 from profiler.probes.plan import plan_probes, sweeps
 from profiler.probes.probe import Probe
@@ -17,6 +17,7 @@ __all__ = [
     "Probe",
     "chains",
     "draw_network",
+    "empty_probe",
     "fans",
     "parts",
     "pattern_of",

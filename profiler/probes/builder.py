@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from profiler.errors import UsageError
 from profiler.network import Layer, Tensor
-from profiler.operators import operator, stored_values
+from profiler.operators import operator
 from profiler.tflite import (
     ModelPlan,
     OperatorPlan,
@@ -137,7 +139,7 @@ def _random(shape: tuple[int, ...], dtype: str, seed: int) -> np.ndarray:
 
 def _constant(layer: Layer, slot: int, tensor: Tensor, seed: int, name: str) -> TensorPlan:
     known = operator(layer.op)
-    values = stored_values(layer, slot)
+    values = _known_values(layer, slot)
     if values is not None:
         values = np.asarray(values, tensor.dtype).reshape(tensor.shape)
         if tensor.dtype in ("int32", "int64"):
@@ -157,3 +159,22 @@ def _constant(layer: Layer, slot: int, tensor: Tensor, seed: int, name: str) -> 
         made.scales, made.zero_points = (scale,) * channels, (0,) * channels
         made.axis = place
     return made
+
+
+def _known_values(layer: Layer, slot: int) -> ArrayLike | None:
+    """What stands in the stored operand `slot` of `layer`, where time or shapes depend on it; else None.
+
+    Raises
+    ------
+    UsageError
+        It is a parameter that `layer` lacks.
+    """
+    stored = operator(layer.op).file
+    if slot in stored.computed:
+        return stored.computed[slot](layer)
+    for place, name, _ in stored.stored:
+        if place == slot:
+            if name not in layer.params:
+                raise UsageError(f"A probe of {layer.op} needs {name!r} among its parameters.")
+            return layer.params[name]
+    return None

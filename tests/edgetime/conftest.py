@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from profiler.devices import Setting
-from profiler.measurement import Profile, empty_probe
+from profiler.measurement import Profile
 from profiler.network import Layer
 from profiler.operators import (
     conv_2d,
     fully_connected,
     unary,
 )
-from profiler.probes import Probe, plan_probes
+from profiler.probes import Probe, empty_probe, plan_probes
 
 OPS = ("conv_2d", "fully_connected", "add", "mean", "softmax")
 FINGERPRINT = {"machine": "x86_64", "cpu": "A made-up processor", "cores": 4, "governor": "performance"}

@@ -71,6 +71,14 @@ def test_a_torn_number_is_not_taken_for_a_shorter_one(records: Records) -> None:
     assert records.read() == [1]
 
 
+def test_a_file_of_others_that_lacks_its_last_line_end_is_read_whole(records: Records) -> None:
+    for row in ("a", "b"):
+        records.append(row)
+    records.path.write_bytes(records.path.read_bytes()[:-1])
+    assert [value for _, value in records.numbered(foreign=True)] == ["a", "b"]
+    assert records.read() == ["a"]
+
+
 def test_a_torn_line_that_is_longer_than_a_block_is_cut_whole(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     for before in (b"", b"1\n", b"1\n" * 70_000):

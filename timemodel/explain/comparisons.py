@@ -32,10 +32,9 @@ class DesignComparison:
 
     def cases(self, op: str, dtype: str) -> list[tuple[Layer, Layer]]:
         """Pairs (usual, changed) of reference layers."""
-        reference = operator(op).reference
-        if reference is None:
-            return []
-        usual, changed = (reference.layers(op, dtype, **sizes) for sizes in (self.usual, self.changed))
+        usual, changed = (
+            operator(op).reference_layers(dtype, **sizes) for sizes in (self.usual, self.changed)
+        )
         return list(zip(usual, changed, strict=True))
 
     def work(self, usual: Layer, changed: Layer) -> float:

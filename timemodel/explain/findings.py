@@ -120,10 +120,10 @@ def _confirmed(
 
 def _number_type(setting: SettingModel, model: OperatorModel) -> Finding | None:
     """How an operator in another number type compares with float32."""
-    base, reference = setting.operators.get((model.op, "float32")), operator(model.op).reference
-    if model.dtype == "float32" or base is None or reference is None:
+    base = setting.operators.get((model.op, "float32"))
+    if model.dtype == "float32" or base is None:
         return None
-    layers = reference.layers(model.op, "float32")
+    layers = operator(model.op).reference_layers("float32")
     cases = [(layer, changed) for layer in layers if (changed := with_dtype(layer, model.dtype)) is not None]
     return _confirmed(
         setting, base, model, f"{model.dtype} against float32", lambda effect: f"it {takes(effect, 'in float32')}",
@@ -134,16 +134,18 @@ def _number_type(setting: SettingModel, model: OperatorModel) -> Finding | None:
 def _against_other(setting: SettingModel, model: OperatorModel) -> Finding | None:
     """How much more an elementwise operator costs than the cheapest, and a depthwise convolution than `conv_2d`."""
     if operator(model.op).features == "unary":
-        usual, per = _cheapest(setting, model.dtype), ""
+        usual, per = _cheapest_unary(setting, model.dtype), ""
     elif model.op == "depthwise_conv_2d":
         usual, per = "conv_2d", " per MAC"
     else:
         return None
-    reference, other = operator(model.op).reference, operator(usual).reference
-    cheaper = setting.operators.get((usual, model.dtype))
-    if usual == model.op or reference is None or other is None or cheaper is None:
+    layers, cheaper = (
+        operator(model.op).reference_layers(model.dtype),
+        setting.operators.get((usual, model.dtype)),
+    )
+    if usual == model.op or not layers or cheaper is None:
         return None
-    cases = list(zip(other.layers(usual, model.dtype), reference.layers(model.op, model.dtype), strict=True))
+    cases = list(zip(operator(usual).reference_layers(model.dtype), layers, strict=True))
     works = [two.macs / one.macs if per else 1.0 for one, two in cases]
     found = _confirmed(
         setting, cheaper, model, f"{model.op} against {usual}", lambda effect: f"it {costs(effect, per, usual)}",
@@ -153,21 +155,15 @@ def _against_other(setting: SettingModel, model: OperatorModel) -> Finding | Non
     return found if found and found.effect > 1.5 else None
 
 
-def _unary_operators() -> list[str]:
-    """Elementwise operators of one operand of which reference layers are known."""
-    return [entry.name for entry in operators() if entry.features == "unary" and entry.reference]
-
-
-def _cheapest(setting: SettingModel, dtype: str) -> str:
+def _cheapest_unary(setting: SettingModel, dtype: str) -> str:
     """The elementwise operator of one operand that takes least on reference layers; "" where none was measured."""
-    reference = operator("relu").reference
-    assert reference is not None
-    times = {
-        op: float(setting.operators[op, dtype].predict_ms(geometry(reference.layers(op, dtype))).sum())
-        for op in _unary_operators()
-        if (op, dtype) in setting.operators and op not in ("quantize", "dequantize")
+    times_ms = {
+        entry.name: float(setting.operators[entry.name, dtype].predict_ms(geometry(layers)).sum())
+        for entry in operators()
+        if entry.features == "unary" and entry.name not in ("quantize", "dequantize")
+        if (entry.name, dtype) in setting.operators and (layers := entry.reference_layers(dtype))
     }
-    return min(times, key=lambda op: times[op], default="")
+    return min(times_ms, key=lambda op: times_ms[op], default="")
 
 
 def _beyond_cache(setting: SettingModel, model: OperatorModel) -> Finding | None:

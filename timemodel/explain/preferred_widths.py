@@ -23,7 +23,6 @@ _USUAL = 64
 """An example is taken from widths up to this, if there is one."""
 
 _AGREEING = 0.75
-_NOUNS = {"depthwise_conv_2d": "channels", "fully_connected": "output units"}
 
 
 @dataclass(frozen=True)
@@ -106,7 +105,7 @@ def width_findings(setting: SettingModel, model: OperatorModel) -> list[Finding]
         )  # fmt: skip
 
     found = []
-    noun = _NOUNS.get(model.op, "output channels")
+    noun = operator(model.op).width_name
     ends = {width for width in range(1, WIDEST + 1) if lines.steps_up(width)}
     period = main_period(ends, WIDEST)
     if period:
@@ -131,12 +130,10 @@ def _lines(model: OperatorModel, overhead_ms: float) -> _Lines | None:
     """
     if not model.sweeps:
         return None
-    reference = operator(model.op).reference
     layers = [sweep.layer for sweep in model.sweeps]
-    if reference is not None:
-        layers += reference.layers(model.op, model.dtype)
-        if model.op == "conv_2d":
-            layers += reference.layers(model.op, model.dtype, kernel=1)
+    layers += operator(model.op).reference_layers(model.dtype)
+    if model.op == "conv_2d":
+        layers += operator(model.op).reference_layers(model.dtype, kernel=1)
     kept, rows, errors = [], [], []
     error = pair_error(model)
     for layer in layers:

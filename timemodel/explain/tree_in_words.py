@@ -168,17 +168,12 @@ def rules_in_words(model: OperatorModel, rows: float = SCREEN_ROWS) -> list[str]
 
 def rows_of(lines: Sequence[str], columns: int = SCREEN_COLUMNS) -> int:
     """Rows that `lines` take on a terminal of `columns` columns, broken between words."""
-    return sum(
-        len(
-            textwrap.wrap(line, columns, subsequent_indent=_indent(line) + _HANGING, break_on_hyphens=False)
-            or [""]
-        )
-        for line in lines
-    )
-
-
-def _indent(line: str) -> str:
-    return line[: len(line) - len(line.lstrip())]
+    wrapper = textwrap.TextWrapper(columns, break_on_hyphens=False)
+    rows = 0
+    for line in lines:
+        wrapper.subsequent_indent = line[: len(line) - len(line.lstrip())] + _HANGING
+        rows += max(len(wrapper.wrap(line)), 1)
+    return rows
 
 
 def size_in_words(n_bytes: float) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from profiler.measurement import INTERVAL_PER_ERROR, Advice, Events, ProbeTime
+from profiler.measurement import INTERVAL_PER_ERROR, Events, NextProbes, ProbeTime
 from profiler.network import Layer
 from profiler.operators import (
     MAX_ELEMENTS,
@@ -50,7 +50,7 @@ def advise_probes(
     goal: float,
     seed: int = 0,
     count: int = COUNT,
-) -> Advice:
+) -> NextProbes:
     """What to measure next under one setting, or that it is enough.
 
     Parameters
@@ -77,7 +77,7 @@ def advise_probes(
         measured = [row for row in measured if row[0].kind != "layer" or _kind(row[0].layers[0]) in wanted]
     operators, terms = fit_setting(measured, progress, seed, events)
     if not any(op != FALLBACK for op, _ in operators):
-        return Advice(False, 1.0, 1.0)
+        return NextProbes(False, 1.0, 1.0)
     progress(1.0, "networks")
     model = SettingModel("", {}, {}, operators, terms)
     shares = time_shares(model, [probe for probe, _ in networks])
@@ -85,7 +85,7 @@ def advise_probes(
     judged = _judge_networks(operators, measured, networks, events, seed)
     error, interval = judged or _judge_layers(operators, shares)
     if error <= goal and interval <= INTERVAL_PER_ERROR * goal:
-        return Advice(True, error, interval, of="networks" if judged else "layers")
+        return NextProbes(True, error, interval, of="networks" if judged else "layers")
     rng = np.random.default_rng([seed, len(times)])
     chosen: list[Layer] = []
     rows = by_operator(measured)
@@ -99,7 +99,7 @@ def advise_probes(
     probes = tuple(Probe("layer", (chosen[i],)) for i in rng.permutation(len(chosen)))
     most = max(shares, key=lambda kind: shares[kind] * errors[kind])
     note = f"most to {most[0]} {most[1]}, {errors[most]:.1%} off on unseen layers"
-    return Advice(False, error, interval, probes, note, "networks" if judged else "layers")
+    return NextProbes(False, error, interval, probes, note, "networks" if judged else "layers")
 
 
 def time_shares(model: SettingModel, networks: Sequence[Probe]) -> dict[Kind, float]:

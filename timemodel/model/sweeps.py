@@ -10,12 +10,10 @@ from typing import Any
 import numpy as np
 
 from profiler.network import Layer, Tensor
+from profiler.operators import operator
 from timemodel.model.checking import number, whole
 
 MIN_POINTS = 8
-
-WITH_WIDTH = ("conv_2d", "depthwise_conv_2d", "fully_connected")
-"""Operators with an output width of their own."""
 
 
 @dataclass(frozen=True)
@@ -62,15 +60,15 @@ def with_width(layer: Layer, width: int) -> Layer:
     KeyError
         An operator that has no width of its own.
     """
-    if layer.op not in WITH_WIDTH:
+    known = operator(layer.op)
+    axis = known.quantization.channel_axis
+    if known.output_width is None or axis is None:
         raise KeyError(layer.op)
     inputs = list(layer.inputs)
-    weight = inputs[1].shape
-    if layer.op == "depthwise_conv_2d":
+    if known.output_width.follows_input:
         inputs[0] = dataclasses.replace(inputs[0], shape=(*inputs[0].shape[:-1], width))
-        inputs[1] = dataclasses.replace(inputs[1], shape=(*weight[:-1], width))
-    else:
-        inputs[1] = dataclasses.replace(inputs[1], shape=(width, *weight[1:]))
+    weight = inputs[1].shape
+    inputs[1] = dataclasses.replace(inputs[1], shape=(*weight[:axis], width, *weight[axis + 1 :]))
     if len(inputs) > 2:
         inputs[2] = dataclasses.replace(inputs[2], shape=(width,))
     out = layer.outputs[0]
@@ -83,7 +81,7 @@ def find_sweeps(layers: Sequence[Layer], times_ms: np.ndarray) -> list[Sweep]:
     """Groups of at least `MIN_POINTS` layers that differ in width only, the largest group first."""
     groups: dict[str, list[int]] = {}
     for i, layer in enumerate(layers):
-        if layer.op in WITH_WIDTH and len(layer.inputs) > 1:
+        if operator(layer.op).output_width and len(layer.inputs) > 1:
             groups.setdefault(with_width(layer, 1).key, []).append(i)
     found = []
     for members in groups.values():

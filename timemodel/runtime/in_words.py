@@ -7,18 +7,16 @@ from collections.abc import Sequence
 import numpy as np
 
 from profiler.network import FUSION_PATTERNS
+from profiler.operators import operator
 from timemodel.runtime.cache_traffic import CacheTraffic
 from timemodel.runtime.fusion import APART, EVERYTHING, FUSED, INSIDE, OUTSIDE, PARTLY, SPLIT, GraphRule
 from timemodel.runtime.reuse_distance import CLASSES
-
-_WORDS = {"conv_2d": "convolution", "depthwise_conv_2d": "depthwise convolution", "max_pool_2d": "max pooling",
-          "average_pool_2d": "average pooling", "fully_connected": "fully connected layer"}  # fmt: skip
 
 
 def _called(name: str) -> str:
     """An operator in words, with its article."""
     op, constant, _ = name.partition("_const")
-    text = _WORDS.get(op, op.upper())
+    text = operator(op).words or op.upper()
     article = "an" if text[0] in "aeiouAEIOU" else "a"
     return f"{article} {text}{' of a constant' if constant else ''}"
 

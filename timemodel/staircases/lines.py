@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from profiler.network import Layer
+from profiler.operators import operator
 from timemodel.features import geometry
 from timemodel.model import OperatorModel, Sweep, with_width
 
@@ -75,7 +76,8 @@ def time_over_width(model: OperatorModel, layer: Layer, widest: int, call_ms: fl
 def _describe(sweep: Sweep) -> str:
     layer = sweep.layer
     shape = layer.activations[0].shape[1:]
-    if layer.op == "depthwise_conv_2d":
+    width = operator(layer.op).output_width
+    if width and width.follows_input:
         shape = shape[:-1]
     text = "x".join(map(str, shape))
     kernel = layer.params.get("kernel_height")

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from profiler.network import Layer
-from timemodel.model import WITH_WIDTH, OperatorModel, with_width
+from profiler.operators import operator
+from timemodel.model import OperatorModel, with_width
 
 _OUT, _IN = "out", "in"
 _AXES = {"out_channels": _OUT, "channels": _OUT, "in_channels": _IN}
@@ -34,14 +35,15 @@ def suspected_steps(model: OperatorModel) -> list[SuspectedStep]:
 
     A split at 32.5 means that 33 channels are another case than 32; a tile of 16 that 16, 32, … are full.
     """
-    if model.op not in WITH_WIDTH:
+    width = operator(model.op).output_width
+    if width is None:
         return []
     costs, sizes = model.names()
     names = [*costs, *sizes]
     steps = []
     for node in model.tree.nodes_:
         axis = _AXES.get(names[node.feature]) if node.feature >= 0 else None
-        if axis is None or (axis == _IN and model.op == "depthwise_conv_2d"):
+        if axis is None or (axis == _IN and width.follows_input):
             continue
         if node.modulus:
             steps.append(SuspectedStep(axis, period=node.modulus))
@@ -54,7 +56,7 @@ def suspected_steps(model: OperatorModel) -> list[SuspectedStep]:
 
 def around_steps(layer: Layer, steps: list[SuspectedStep], rng: np.random.Generator) -> list[Layer]:
     """`layer` with its width just below, at and just above one of `steps`, drawn by `rng`; nothing where that cannot be."""
-    if not steps or layer.op not in WITH_WIDTH or len(layer.inputs) < 2:
+    if not steps or operator(layer.op).output_width is None or len(layer.inputs) < 2:
         return []
     step = steps[int(rng.integers(len(steps)))]
     width = layer.outputs[0].shape[-1] if step.axis == _OUT else layer.inputs[0].shape[-1]

@@ -33,7 +33,7 @@ _CORRECTION_SLACK = 0.999
 Shares = Mapping[str, float]
 
 
-def parameter(group: str) -> str:
+def _parameter(group: str) -> str:
     """What a group's share is called in a study."""
     return f"{_PREFIX}{group}"
 
@@ -116,7 +116,7 @@ class Proposer:
             study = optuna.create_study(direction="maximize", sampler=sampler(problem.seed))
             for start in starts:
                 if start is not None:
-                    study.enqueue_trial(_named(self.shares(start)))
+                    study.enqueue_trial(named(self.shares(start)))
             for _ in range(self._proxy_trials):
                 asked = study.ask()
                 study.tell(asked, judge(self.configuration(level, suggested(asked, groups))))
@@ -134,10 +134,10 @@ class Proposer:
         import optuna
 
         study = optuna.create_study(direction="maximize", sampler=sampler(seed))
-        kinds = {parameter(name): distribution() for name in self._problem.full.widths}
+        kinds = {_parameter(name): distribution() for name in self._problem.full.widths}
         study.add_trials(
             [
-                optuna.trial.create_trial(params=_named(shares), distributions=kinds, value=merit)
+                optuna.trial.create_trial(params=named(shares), distributions=kinds, value=merit)
                 for shares, merit in seen
                 if set(shares) == set(self._problem.full.widths)
             ]
@@ -147,7 +147,7 @@ class Proposer:
 
 def suggested(asked: Any, groups: Iterable[str]) -> dict[str, float]:
     """The shares that a study suggests for a trial."""
-    return {name: asked.suggest_float(parameter(name), NARROWEST, 1.0, log=True) for name in groups}
+    return {name: asked.suggest_float(_parameter(name), NARROWEST, 1.0, log=True) for name in groups}
 
 
 def distribution() -> Any:
@@ -168,5 +168,6 @@ def sampler(seed: int) -> Any:
         )
 
 
-def _named(shares: Shares) -> dict[str, float]:
-    return {parameter(name): share for name, share in shares.items()}
+def named(shares: Shares) -> dict[str, float]:
+    """The shares by the names of their parameters."""
+    return {_parameter(name): share for name, share in shares.items()}

@@ -6,6 +6,7 @@ import contextlib
 import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from compressor.costs import Costs
@@ -20,7 +21,7 @@ from compressor.search.optuna.next_trial import (
     next_within,
     settled,
 )
-from compressor.search.optuna.proposals import WORST, Proposer, distribution, parameter, sampler, suggested
+from compressor.search.optuna.proposals import WORST, Proposer, distribution, named, sampler, suggested
 from compressor.search.optuna.storage import StorageError
 from compressor.search.optuna.study import BEING_TRIED, LEVEL, SharedStudy
 from compressor.search.trial import Trial
@@ -32,6 +33,7 @@ _WAIT_S = 0.5
 _NEAR = 1.3
 
 
+@dataclass(eq=False)
 class OptunaSearch(SearchMethod):
     """Tree-structured Parzen estimators over the proportions of groups, along the staircase of predicted
     time: score up, time and size (or whatever the goal limits) down.
@@ -69,33 +71,21 @@ class OptunaSearch(SearchMethod):
 
     name: ClassVar[str] = "optuna"
 
-    def __init__(
-        self,
-        trials: int = 16,
-        proxy_trials: int = 60,
-        tries: int = 2,
-        options: int = 24,
-        storage: str | None = None,
-        study: str = "widths",
-        leads: bool = True,
-        about: Mapping[str, Any] | None = None,
-        beat_s: int = 10,
-        grace_s: int = 60,
-    ) -> None:
-        counts = {"trials": trials, "proxy_trials": proxy_trials, "tries": tries, "options": options}
-        for key, value in counts.items():
-            if value < 1:
-                raise UsageError(f"{key} must be 1 or more, not {value}.")
-        self.trials = trials
-        self.proxy_trials = proxy_trials
-        self.tries = tries
-        self.options = options
-        self.storage = storage
-        self.study = study
-        self.leads = leads
-        self.about = about
-        self.beat_s = beat_s
-        self.grace_s = grace_s
+    trials: int = 16
+    proxy_trials: int = 60
+    tries: int = 2
+    options: int = 24
+    storage: str | None = None
+    study: str = "widths"
+    leads: bool = True
+    about: Mapping[str, Any] | None = None
+    beat_s: int = 10
+    grace_s: int = 60
+
+    def __post_init__(self) -> None:
+        for key in ("trials", "proxy_trials", "tries", "options"):
+            if getattr(self, key) < 1:
+                raise UsageError(f"{key} must be 1 or more, not {getattr(self, key)}.")
 
     def search(self, problem: SearchProblem) -> None:
         """See `SearchMethod.search`."""
@@ -132,15 +122,9 @@ class _Search:
         """Take part until the study is complete."""
         method, problem = self._method, self._problem
         self._study = SharedStudy(
-            method.storage,
-            problem.folder,
-            method.study,
-            len(self._objectives),
-            method.leads,
-            method.about,
-            method.beat_s,
-            method.grace_s,
-        )
+            method.storage, problem.folder, method.study, len(self._objectives),
+            method.leads, method.about, method.beat_s, method.grace_s,
+        )  # fmt: skip
         before, problem.on_epoch = problem.on_epoch, self._watch
         over = False
         try:
@@ -164,19 +148,19 @@ class _Search:
 
     def _bring_known(self, past: Sequence[StudyTrial]) -> None:
         """Put into the study what was finished without it, such as where its storage was lost."""
+        import optuna
+
         there = [one.widths for one in past if one.state == "finished"]
+        levels = optuna.distributions.FloatDistribution(*self._range, log=True)
         for trial in self._problem.known:
             if set(trial.widths) != set(self._problem.full.widths) or trial.keep or trial.network:
                 continue
             if trial.widths not in there:
-                level = min(
-                    max(self._problem.cost.exact(trial.configuration), self._range[0]), self._range[1]
-                )
-                shares = self.proposer.shares(trial.configuration)
-                params = {LEVEL: level, **{parameter(name): share for name, share in shares.items()}}
-                kinds = {LEVEL: self._levels(), **{parameter(name): distribution() for name in shares}}
-                costs = self._objective_costs(trial.costs)
                 cost = self._problem.cost.exact(trial.configuration)
+                shares = self.proposer.shares(trial.configuration)
+                params = {LEVEL: self._in_range(cost), **named(shares)}
+                kinds = {LEVEL: levels, **dict.fromkeys(named(shares), distribution())}
+                costs = self._objective_costs(trial.costs)
                 self._study.add(params, kinds, trial, (_merit(trial), *costs), cost, costs)
 
     def _turn(self) -> bool:
@@ -224,7 +208,10 @@ class _Search:
             )  # fmt: skip
         if step.level is None:
             return step
-        return NextTrial(step.kind, min(max(step.level, self._range[0]), self._range[1]), step.attempt)
+        return replace(step, level=self._in_range(step.level))
+
+    def _in_range(self, level: float) -> float:
+        return min(max(level, self._range[0]), self._range[1])
 
     def _shares(self, step: NextTrial, past: Sequence[StudyTrial]) -> Mapping[str, float] | None:
         assert step.level is not None
@@ -295,11 +282,6 @@ class _Search:
 
     def _objective_costs(self, costs: Costs) -> tuple[float, ...]:
         return tuple(float(costs.by_name[name] or 0.0) for name in self._objectives)
-
-    def _levels(self) -> Any:
-        import optuna
-
-        return optuna.distributions.FloatDistribution(*self._range, log=True)
 
 
 def _objectives(problem: SearchProblem) -> list[str]:

@@ -18,7 +18,7 @@ from typing import Any
 from compressor.graph import Widths
 from compressor.search.base import SearchOverError
 from compressor.search.optuna.next_trial import StudyTrial
-from compressor.search.optuna.proposals import Shares, parameter, shares_in
+from compressor.search.optuna.proposals import Shares, named, shares_in
 from compressor.search.optuna.storage import close_storage, open_storage, reporting
 from compressor.search.trial import Trial
 
@@ -98,8 +98,7 @@ class SharedStudy:
         what is None."""
         with reporting(*self._place):
             if not self.waiting() and level is not None:
-                params = {} if shares is None else {parameter(name): share for name, share in shares.items()}
-                self.study.enqueue_trial({LEVEL: level, **params}, user_attrs={"kind": kind})
+                self.study.enqueue_trial({LEVEL: level, **named(shares or {})}, user_attrs={"kind": kind})
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # that heartbeats go with `Study.optimize`: see `working_on`
                 asked = self.study.ask()

@@ -12,9 +12,10 @@ from typer.testing import CliRunner
 import edgetime as et
 from edgetime.cli import app
 from edgetime.terminal import parse_share
-from profiler.devices import Setting, Target, target
+from profiler import devices
+from profiler.devices import Setting, Target
 from profiler.errors import UsageError
-from profiler.measurement import consultation as advising
+from profiler.measurement import next_probes as advising
 from profiler.measurement import profiling
 from profiler.operators import conv_2d
 from profiler.probes import Probe
@@ -46,8 +47,8 @@ class PaperTarget(Target):
 @pytest.fixture
 def paper(monkeypatch: pytest.MonkeyPatch) -> None:
     """`local` is the device on paper, with a short plan of which 40 convolutions are all."""
-    monkeypatch.setattr(target, "open_target", lambda spec: PaperTarget())
-    monkeypatch.setattr("profiler.probes.plan_probes", lambda *arguments: list(PROBES))
+    monkeypatch.setattr(devices, "open_target", lambda spec: PaperTarget())
+    monkeypatch.setattr(profiling, "plan_probes", lambda *arguments: list(PROBES))
     monkeypatch.setattr(profiling, "MAX_PASSES", 1)
 
 

@@ -209,20 +209,20 @@ def test_the_canary_runs_on_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     assert made == [1, 2, 2]
 
 
-def test_threads_that_lack_cores_are_told_by_a_canary_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_threads_that_lack_cores_are_known_by_a_canary_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
     measuring = agent.Agent()
     measuring.answer({"do": "configure", "threads": 2}, canary())
-    measuring.crowd_floor_us = 10.0
-    assert measuring.crowded(16.0)
-    assert not measuring.crowded(16.0, 11.0)
-    monkeypatch.setattr(measuring, "canary_us", lambda: measuring.canary_floor_us)
-    monkeypatch.setattr(measuring, "crowd_us", lambda: 20.0)
+    measuring.crowd.floor_us = 10.0
+    assert measuring.crowd.slowdown(16.0) > agent.CROWDED
+    assert measuring.crowd.slowdown(16.0, 11.0) <= agent.CROWDED
+    monkeypatch.setattr(measuring.canary, "time_us", lambda: measuring.canary.floor_us)
+    monkeypatch.setattr(measuring.crowd, "time_us", lambda: 20.0)
     assert measuring.answer({"do": "time"}, SMALL.build())["disturbed"]
     assert measuring.answer({"do": "network", "seconds": 0.05}, SMALL.build())["disturbed"]
     alone = agent.Agent()
     alone.answer({"do": "configure"}, canary())
-    assert alone.crowd_us() == 0.0
-    assert not alone.crowded(0.0)
+    assert alone.crowd.time_us() == 0.0
+    assert alone.crowd.slowdown(0.0) == 0.0
 
 
 def test_works_without_a_canary() -> None:
@@ -246,12 +246,12 @@ def test_refuses_unknown_requests_and_settings(ready: agent.Agent) -> None:
     assert ready.answer({}, b"")["error"]
 
 
-def test_a_slow_device_is_told_by_its_canary(ready: agent.Agent, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slow_device_is_known_by_its_canary(ready: agent.Agent, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(agent, "UNSETTLED", math.inf)
-    monkeypatch.setattr(ready, "canary_floor_us", 10.0)
-    monkeypatch.setattr(ready, "canary_us", lambda: 20.0)
+    monkeypatch.setattr(ready.canary, "floor_us", 10.0)
+    monkeypatch.setattr(ready.canary, "time_us", lambda: 20.0)
     assert ready.answer({"do": "time"}, SMALL.build())["disturbed"] is True
-    monkeypatch.setattr(ready, "canary_us", lambda: 10.5)
+    monkeypatch.setattr(ready.canary, "time_us", lambda: 10.5)
     assert ready.answer({"do": "time"}, SMALL.build())["disturbed"] is False
 
 
@@ -262,8 +262,7 @@ def test_runs_while_the_device_was_slow_are_left_out(
     # as well.
     now = 0.0
     monkeypatch.setattr(agent.time, "perf_counter", lambda: now)
-    monkeypatch.setattr(ready, "canary_floor_us", 10.0)
-    monkeypatch.setattr(ready, "canary", object())
+    monkeypatch.setattr(ready.canary, "floor_us", 10.0)
 
     def slow() -> bool:
         return 0.5 <= now < 1.0
@@ -272,12 +271,12 @@ def test_runs_while_the_device_was_slow_are_left_out(
         nonlocal now
         now += 3e-3 if slow() else 1e-3
 
-    monkeypatch.setattr(ready, "canary_us", lambda: 30.0 if slow() else 10.0)
+    monkeypatch.setattr(ready.canary, "time_us", lambda: 30.0 if slow() else 10.0)
     result = ready.time_runs(invoke, seconds=1.5)
     assert result["p90_us"] == pytest.approx(1000)
     assert not result["disturbed"]
     assert 800 < result["samples"] < result["runs"]
-    monkeypatch.setattr(ready, "canary_us", lambda: 30.0)
+    monkeypatch.setattr(ready.canary, "time_us", lambda: 30.0)
     assert ready.time_runs(invoke, seconds=0.2)["disturbed"]
 
 

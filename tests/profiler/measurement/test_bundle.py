@@ -15,12 +15,8 @@ from hypothesis import strategies as st
 
 from profiler.devices import agent
 from profiler.errors import ProfileError, UsageError
-from profiler.measurement import (
-    Profile,
-    cut_out,
-    import_results,
-    write_bundle,
-)
+from profiler.measurement import Profile, import_results, write_bundle
+from profiler.measurement.bundle import cut_out
 from profiler.operators import conv_2d, fully_connected
 from profiler.probes import Probe
 

@@ -5,11 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from profiler.measurement import (
-    Timing,
-    combine,
-    drift,
-)
+from profiler.measurement import Timing
+from profiler.measurement.combining import combine, drift
 
 
 def timing(key: str = "a", p20_us: float | None = 10.0, canary_us: float | None = 5.0, **more) -> Timing:

@@ -4,11 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from profiler.measurement import (
+from profiler.measurement import OPERATOR, Event
+from profiler.measurement.events import (
     DELEGATED,
-    OPERATOR,
     RUN_ENDS,
-    Event,
     align,
     layer_times_us,
     operator_times,

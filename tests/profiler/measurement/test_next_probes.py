@@ -10,8 +10,8 @@ import pytest
 
 from profiler.devices import Setting, Target
 from profiler.errors import ProfileError, TargetError
-from profiler.measurement import Advice, Profile, ProfileSummary, profile, profiling
-from profiler.measurement import consultation as advising
+from profiler.measurement import NextProbes, Profile, ProfileSummary, profile, profiling
+from profiler.measurement import next_probes as advising
 from profiler.operators import conv_2d, unary
 from profiler.probes import Probe
 
@@ -71,12 +71,12 @@ class PaperTarget(Target):
 class Adviser:
     """Gives these answers one after the other, the last one again and again; an exception is raised."""
 
-    def __init__(self, clock: Clock, *answers: Advice | Exception, seconds: float = 1.0) -> None:
+    def __init__(self, clock: Clock, *answers: NextProbes | Exception, seconds: float = 1.0) -> None:
         self.clock, self.answers, self.seconds = clock, list(answers), seconds
         self.at: list[float] = []
         self.knew: list[int] = []
 
-    def __call__(self, times, events, progress) -> Advice:
+    def __call__(self, times, events, progress) -> NextProbes:
         self.at.append(self.clock.now)
         self.knew.append(len([row for row in times if row.kind == "layer"]))
         self.clock.now += self.seconds
@@ -92,11 +92,11 @@ def run(target: Target, path: Path, adviser: Adviser | None, **options: Any) -> 
     return profile(target, path, adviser=adviser, **options)
 
 
-ENOUGH = Advice(True, 0.024, 0.04)
+ENOUGH = NextProbes(True, 0.024, 0.04)
 
 
-def not_yet(*probes: Probe, error: float = 0.08) -> Advice:
-    return Advice(False, error, 0.2, probes)
+def not_yet(*probes: Probe, error: float = 0.08) -> NextProbes:
+    return NextProbes(False, error, 0.2, probes)
 
 
 def test_stops_when_the_goal_is_reached(tmp_path: Path, clock: Clock):

@@ -12,16 +12,15 @@ from profiler.devices import (
     Setting,
     Target,
 )
-from profiler.measurement import (
-    LOOKS,
-    Event,
-    Profile,
+from profiler.measurement import Event, Profile
+from profiler.measurement.observing import (
+    PER_OPERATOR,
     batches,
-    joined,
-    look,
+    join_probes,
     observe,
-    told_apart,
-    worth_a_look,
+    observe_batch,
+    probes_to_observe,
+    split_events,
 )
 from profiler.probes import Probe, pattern_of, plan_pairs
 
@@ -34,15 +33,15 @@ ALONE = Probe("layer", (RELU,))
 
 def test_a_pair_of_each_kind_comes_first_then_its_parts_then_some_of_each_operator() -> None:
     others = [Probe("layer", (operators.unary("tanh", (1, n)),)) for n in range(2, 20)]
-    chosen = worth_a_look([*others, PAIR, Probe("pair", (operators.conv_2d(4, 4, 2, 16), RELU)), ADD])
+    chosen = probes_to_observe([*others, PAIR, Probe("pair", (operators.conv_2d(4, 4, 2, 16), RELU)), ADD])
     assert chosen[:2] == [PAIR, ADD]
     assert set(chosen[2:5]) == {Probe("layer", (CONV,)), ALONE, Probe("layer", (ADD.layers[1],))}
-    assert chosen[5:] == others[:LOOKS]
+    assert chosen[5:] == others[:PER_OPERATOR]
 
 
 def test_fused_activations_are_looked_at_too() -> None:
     plan = plan_pairs("float32")
-    chosen = worth_a_look(plan)
+    chosen = probes_to_observe(plan)
     seen = {probe.layers[0].params.get("activation") for probe in chosen if probe.kind == "layer"}
     assert {"none", "relu"} <= seen
 
@@ -56,7 +55,7 @@ def test_batches_are_small_and_lose_nothing() -> None:
 
 
 def test_a_batch_is_one_network_of_separate_parts() -> None:
-    network = joined([PAIR, ADD, ALONE]).network
+    network = join_probes([PAIR, ADD, ALONE]).network
     assert [layer.op for layer in network.layers] == [
         *("ceil", "conv_2d", "relu"),
         *("ceil", "conv_2d", "add"),
@@ -67,7 +66,7 @@ def test_a_batch_is_one_network_of_separate_parts() -> None:
     assert reads[2] == made[1]
     assert reads[5] == made[4]
     assert len(network.inputs) == 3 + 1 + 2 + 1
-    assert joined([PAIR]) == PAIR
+    assert join_probes([PAIR]) == PAIR
 
 
 def events(*rows: tuple[str, int, int]) -> list[Event]:
@@ -84,12 +83,12 @@ def test_a_delegates_events_are_told_apart_by_the_markers() -> None:
         ("Ceiling (NC)", 8, 5),
         ("Clamp (NC)", 8, 6),
     )
-    assert told_apart([PAIR, ADD, ALONE], ran) == [
+    assert split_events([PAIR, ADD, ALONE], ran) == [
         [("Convolution", 8)],
         [("Convolution", 8), ("Add", 8)],
         [("Clamp", 8)],
     ]
-    assert told_apart([PAIR, ADD, ALONE], ran[2:]) is None
+    assert split_events([PAIR, ADD, ALONE], ran[2:]) is None
 
 
 def test_the_runtimes_own_kernels_are_told_by_their_number() -> None:
@@ -101,13 +100,13 @@ def test_the_runtimes_own_kernels_are_told_by_their_number() -> None:
         ("ADD", 2, 5),
         ("Clamp (NC)", 8, 0),
     )
-    assert told_apart([PAIR, ADD], ran) == [[("CONV_2D", 2), ("relu", 8)], [("conv_2d", 8), ("ADD", 2)]]
+    assert split_events([PAIR, ADD], ran) == [[("CONV_2D", 2), ("relu", 8)], [("conv_2d", 8), ("ADD", 2)]]
 
 
 def test_without_a_delegate_every_operator_has_its_number() -> None:
     names = ["CEIL", "CONV_2D", "RELU", "CEIL", "RELU"]
     ran = events(*((name, 2, number) for number, name in enumerate(names)))
-    assert told_apart([PAIR, ALONE], ran) == [[("CONV_2D", 2), ("RELU", 2)], [("RELU", 2)]]
+    assert split_events([PAIR, ALONE], ran) == [[("CONV_2D", 2), ("RELU", 2)], [("RELU", 2)]]
 
 
 class Scripted(Target):
@@ -189,9 +188,9 @@ def test_time_that_is_up_ends_it_after_the_pairs(store: Profile) -> None:
     assert observed(target, store, PROBES[2:], seconds=-1.0) == 0
     assert target.asked == 0
     many = [*plan_pairs("float32"), *PROBES]
-    assert 0 < observed(target, store, many, seconds=-1.0) < len(worth_a_look(many))
+    assert 0 < observed(target, store, many, seconds=-1.0) < len(probes_to_observe(many))
     seen = store.events(target.setting.key)
-    assert {probe.key for probe in worth_a_look(many) if probe.kind == "pair"} <= set(seen)
+    assert {probe.key for probe in probes_to_observe(many) if probe.kind == "pair"} <= set(seen)
 
 
 # --- For real -----------------------------------------------------------------------------------------------
@@ -202,7 +201,7 @@ def by_pattern(target: Target) -> dict[str, int]:
     pairs = [probe for probe in plan_pairs("float32") if probe.kind == "pair"][:40]
     found = {}
     for batch in batches(pairs):
-        seen = look(target, batch)
+        seen = observe_batch(target, batch)
         assert seen is not None
         found |= {pattern_of(probe): len(rows) for probe, rows in zip(batch, seen, strict=True)}
     return found

@@ -19,9 +19,9 @@ from profiler.errors import (
     TargetError,
     UsageError,
 )
-from profiler.measurement import Profile, empty_probe, profile, profiling
+from profiler.measurement import Profile, profile, profiling
 from profiler.operators import conv_2d
-from profiler.probes import Probe
+from profiler.probes import Probe, empty_probe
 
 PROBES = [Probe("layer", (conv_2d(4, 4, 3, channels),)) for channels in range(1, 13)]
 

@@ -13,11 +13,8 @@ from hypothesis import strategies as st
 
 from profiler.devices import Setting
 from profiler.errors import ProfileError, UsageError
-from profiler.measurement import (
-    APPLICATION_ID,
-    SCHEMA_VERSION,
-    Profile,
-)
+from profiler.measurement import Profile
+from profiler.measurement.store import APPLICATION_ID, SCHEMA_VERSION
 from profiler.operators import conv_2d
 from profiler.probes import Probe
 
@@ -177,37 +174,13 @@ def test_a_database_of_something_else_is_left_as_it_was(path: Path) -> None:
     assert path.read_bytes() == before
 
 
-@pytest.mark.parametrize("version", [0, SCHEMA_VERSION + 1])
+@pytest.mark.parametrize("version", [0, SCHEMA_VERSION - 1, SCHEMA_VERSION + 1])
 def test_another_version(path: Path, version: int) -> None:
     filled(path)
     with sqlite3.connect(path) as raw:
         raw.execute(f"PRAGMA user_version = {version}")
     raw.close()
     both(path, f"profile format {version}, this edgetime reads format {SCHEMA_VERSION}")
-
-
-def as_version_1(path: Path) -> Path:
-    with sqlite3.connect(filled(path)) as raw:
-        raw.execute("DROP TABLE graphs")
-        raw.execute("PRAGMA user_version = 1")
-    raw.close()
-    return path
-
-
-def test_a_profile_of_format_1_is_read_as_it_is(path: Path) -> None:
-    before = as_version_1(path).read_bytes()
-    with Profile.open(path) as store:
-        assert len(store.measurements()) == 1
-        assert store.events(SETTING.key) == {}
-    assert path.read_bytes() == before
-
-
-def test_a_profile_of_format_1_is_brought_up_to_date_when_it_is_added_to(path: Path) -> None:
-    with Profile.append(as_version_1(path)) as store:
-        store.add_events(SETTING.key, PROBE.key, PROBE.kind, [("CONV_2D", 2)])
-    with Profile.open(path) as store:
-        assert len(store.measurements()) == 1
-        assert store.events(SETTING.key) == {PROBE.key: [("CONV_2D", 2)]}
 
 
 def test_what_the_runtime_made_of_probes_is_kept_by_setting(path: Path) -> None:

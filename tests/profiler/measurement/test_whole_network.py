@@ -13,11 +13,8 @@ from profiler.devices import (
     Target,
 )
 from profiler.errors import ModelFileError, TargetError
-from profiler.measurement import (
-    measure_network,
-    read_events,
-    time_alone_us,
-)
+from profiler.measurement import measure_network
+from profiler.measurement.whole_network import read_events, time_alone_us
 from profiler.operators import (
     binary,
     conv_2d,

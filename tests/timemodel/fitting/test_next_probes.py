@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from made_up_device import probe_ms
 
-from profiler.measurement import ProbeTime, empty_probe
+from profiler.measurement import ProbeTime
 from profiler.operators import (
     conv_2d,
     fully_connected,
 )
-from profiler.probes import Probe, plan_probes
+from profiler.probes import Probe, empty_probe, plan_probes
 from timemodel.fitting import advise_probes
 from timemodel.fitting.next_probes import allot, choose_layers, time_shares
 from timemodel.model import SettingModel, fit_operator

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from profiler.network import Layer
+from profiler.operators import operator
 from timemodel.features import POSITION, geometry
 
 MISFIT_LENGTH = 0.67
@@ -38,7 +39,7 @@ _PER_LAYER = 2000.0
 def rough_costs(layers: Sequence[Layer], array: np.ndarray) -> np.ndarray:
     """Multiplications and data moved of each layer as one number ``[n]``, in units of about one multiplication."""
     column = {name: array[:, i] for name, i in POSITION.items()}
-    depthwise = np.array([layer.op == "depthwise_conv_2d" for layer in layers])
+    depthwise = np.array([operator(layer.op).features == "depthwise" for layer in layers])
     repeat = np.array([layer.repeat for layer in layers], dtype=np.float64)
     moved = column["in_elements"] + column["out_elements"]
     cost = np.where(depthwise, _DEPTHWISE, 1.0) * column["macs"] + _PER_ELEMENT * moved + _PER_LAYER
