@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 POINTS = 4
 """Networks that a result shows, the winner included."""
 
-_HALVINGS = 6
-
 
 def targets(winner_ms: float, original_ms: float, count: int) -> list[float]:
     """Times at which further networks are looked for, the most telling first.
@@ -63,7 +61,7 @@ def in_proportion(
     cost = by if by.cheap else prepared.times
     shares = {name: max(1, model.widths[name]) / width for name, width in full.widths.items()}
     limit = ratio * cost.exact(model.configuration) * (1 + 1e-9)
-    found = scale_to(cost, full, shares, limit, 24 if cost.cheap else _HALVINGS)
+    found = scale_to(cost, full, shares, limit)
     if found is not None and cost.cheap and on_edges:
         found = fill_budget(cost, found, candidate_widths(cost, full), prepared.importance, limit)
     if found is None or found == full:
