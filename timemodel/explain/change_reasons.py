@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from profiler.network import Layer, Tensor
+from profiler.operators import operator
 from timemodel.explain.evidence import why
 from timemodel.features import geometry, kernel_of
 from timemodel.model import OperatorModel, SettingModel, width_of, with_width
