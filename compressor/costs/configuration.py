@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, ClassVar
 
@@ -66,6 +66,10 @@ class Configuration:
         made = object.__new__(type(self))  # searches ask thousands of times: nothing is checked again
         made._choices = {**self._choices, "widths": MappingProxyType({**self.widths, **changed})}
         return made
+
+    def with_kept(self, keep: Mapping[str, Sequence[int]]) -> Configuration:
+        """The same with as many channels in each group as are kept there."""
+        return self.with_widths({name: len(positions) for name, positions in keep.items()})
 
     @property
     def key(self) -> str:

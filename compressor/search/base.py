@@ -19,6 +19,8 @@ from compressor.training import Importance
 from profiler.errors import UsageError
 from profiler.progress import ProgressCallback, silent
 
+_LAST_SHARE = 0.2
+
 
 class SearchOverError(Exception):
     """The time for searching is used up; `run` stops the method there. It never reaches the user."""
@@ -106,6 +108,26 @@ class SearchProblem:
         """
         if time.monotonic() >= self.deadline:
             raise SearchOverError
+
+    def is_late(self, started: float, needed_s: float = 0.0) -> bool:
+        """Whether time will do for no more than a single candidate, and there is none yet.
+
+        Parameters
+        ----------
+        started
+            When the method began, on the clock of `time.monotonic`.
+        needed_s
+            Seconds that the method's next look at the time may be away.
+        """
+        left = self.deadline - time.monotonic()
+        if not math.isfinite(left) or self.trials:
+            return False
+        return 0 < left < max(needed_s, _LAST_SHARE * (self.deadline - started))
+
+    def recall(self) -> None:
+        """Count what an earlier run tried as tried in this one."""
+        for trial in self.known:
+            self.find(trial.candidate)
 
     def find(self, candidate: Candidate) -> Trial | None:
         """The trial of a candidate that was tried before, in this run or an earlier one."""

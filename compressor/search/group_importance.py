@@ -16,7 +16,7 @@ import numpy as np
 from compressor.costs import Configuration, narrowest
 from compressor.graph import build_graph, cut
 from compressor.search.base import SearchMethod, SearchProblem, check_least
-from compressor.search.levels import search_levels
+from compressor.search.levels import first_holding, search_levels
 from compressor.search.trial import Candidate
 from compressor.training import Importance
 
@@ -88,19 +88,15 @@ def removed(problem: SearchProblem, configuration: Configuration, order: Ranking
     Found by halving, then the number that counts decides: where the cost falls in steps or even rises, the
     first crossing that halving meets.
     """
-    low, high = -1, len(order)
     if problem.cost.exact(remaining(configuration, order)) > cost:
         return None
-    while high - low > 1:
-        middle = (low + high) // 2
-        if problem.cost(remaining(configuration, order[:middle])) <= cost:
-            high = middle
-        else:
-            low = middle
+    count = first_holding(
+        -1, len(order), lambda count: problem.cost(remaining(configuration, order[:count])) <= cost
+    )
     step = max(1, len(order) // 200)
-    while problem.cost.exact(remaining(configuration, order[:high])) > cost:
-        high = min(len(order), high + step)
-    return high
+    while problem.cost.exact(remaining(configuration, order[:count])) > cost:
+        count = min(len(order), count + step)
+    return count
 
 
 def _in_rounds(problem: SearchProblem, cost: float, rounds: int) -> Candidate | None:
@@ -113,7 +109,7 @@ def _in_rounds(problem: SearchProblem, cost: float, rounds: int) -> Candidate | 
         problem.check_time()
         level = cost if turn == rounds else whole * math.exp(turn / rounds * math.log(cost / whole))
         order = ranking(importance)
-        gone = removed(problem, _with_kept(problem.full, keep), order, level)
+        gone = removed(problem, problem.full.with_kept(keep), order, level)
         if gone is None:
             return None
         out = set(order[:gone])
@@ -124,8 +120,4 @@ def _in_rounds(problem: SearchProblem, cost: float, rounds: int) -> Candidate | 
         if turn < rounds:
             model = cut(prepared.model, keep, prepared.graph)
             importance = prepared.importance_of(model, build_graph(model), problem.seed)
-    return Candidate(_with_kept(problem.full, keep), keep)
-
-
-def _with_kept(full: Configuration, keep: dict[str, list[int]]) -> Configuration:
-    return full.with_widths({name: len(positions) for name, positions in keep.items()})
+    return Candidate(problem.full.with_kept(keep), keep)

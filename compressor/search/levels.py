@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 from compressor.costs import Configuration, narrowest
 from compressor.search.base import SearchProblem
 from compressor.search.trial import Candidate, Trial
+from profiler.tradeoff import halfway
 
 CLOSE = 1.06
 """Costs nearer to each other than this ratio are not told apart."""
@@ -45,8 +45,7 @@ def search_levels(
             _try(problem, narrowest(problem.full) if nearest is None else nearest)
         return
     low, high = least / close, problem.cost.exact(problem.full)
-    while high / low > close:
-        level = math.sqrt(low * high)
+    while (level := halfway(low, high, close)) is not None:
         met = _first_met(problem, propose, level, tries)
         if met is None:
             low = level
@@ -54,6 +53,17 @@ def search_levels(
             high = min(level, problem.cost.exact(met.configuration))
     if not problem.trials:
         problem.try_configuration(problem.full)
+
+
+def first_holding(low: int, high: int, holds: Callable[[int], bool]) -> int:
+    """The first number above `low` for which something holds, found by halving; for `high` it is taken to hold."""
+    while high - low > 1:
+        middle = (low + high) // 2
+        if holds(middle):
+            high = middle
+        else:
+            low = middle
+    return high
 
 
 def _first_met(problem: SearchProblem, propose: Propose, level: float, tries: int) -> Trial | None:

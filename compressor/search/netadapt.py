@@ -26,6 +26,7 @@ from compressor.costs import Configuration, kept_values, scaled
 from compressor.export import load_keras, save_keras
 from compressor.graph import build_graph, cut
 from compressor.search.base import SearchMethod, SearchOverError, SearchProblem, check_least
+from compressor.search.levels import first_holding
 from compressor.search.trial import Candidate, Trial
 from compressor.training import Importance, Schedule, TrainingError, strongest
 from profiler.errors import UsageError
@@ -33,7 +34,6 @@ from profiler.records import Records
 
 _RELAXATIONS = 5
 _LEAST_STEP = 1e-6
-_LAST_SHARE = 0.2
 _FACTORS = 64
 
 
@@ -110,8 +110,7 @@ class NetAdapt(SearchMethod):
             self._search(problem)
         except SearchOverError:
             # What an earlier run tried counts, though there was no time to come to it again.
-            for trial in problem.known:
-                problem.find(trial.candidate)
+            problem.recall()
             raise
 
     def _search(self, problem: SearchProblem) -> None:
@@ -123,13 +122,8 @@ class NetAdapt(SearchMethod):
             return
         met = self._down(way, problem)
         if met is not None:
-            low, high = met
-            while high - low > 1:  # between a network that keeps the score and a smaller one that does not
-                middle = (low + high) // 2
-                if way.attempt(middle).score >= problem.least_score:
-                    low = middle
-                else:
-                    high = middle
+            # Between a network that keeps the score and a smaller one that does not.
+            first_holding(*met, lambda place: way.attempt(place).score < problem.least_score)
 
     def _down(self, way: _Way, problem: SearchProblem) -> tuple[int, int] | None:
         """Go down until the score is lost; the places between which it is, None where it never was."""
@@ -203,7 +197,7 @@ class _Way:
         if best is None:
             return False
         smaller, keep = best[3]
-        configuration = problem.full.with_widths({g: len(positions) for g, positions in keep.items()})
+        configuration = problem.full.with_kept(keep)
         network = f"netadapt/{len(self.steps):03}.keras"
         self._keep(NetAdaptStep(configuration, keep, self._cost.exact(configuration), network), smaller)
         problem.progress(0.0, f"netadapt: step {len(self.steps) - 1}, {self.steps[-1].cost:.4g} ms")
@@ -222,12 +216,9 @@ class _Way:
 
     def _check_time(self) -> None:
         """End the search where no time is left; where little is and nothing was tried, try one network first."""
-        problem = self._problem
-        problem.check_time()
-        left = problem.deadline - time.monotonic()
-        needed = max(self._slowest, _LAST_SHARE * (problem.deadline - self._started))
-        if math.isfinite(left) and left < needed and not problem.trials:
-            problem.try_configuration(self._hurried())
+        self._problem.check_time()
+        if self._problem.is_late(self._started, self._slowest):
+            self._problem.try_configuration(self._hurried())
 
     def _hurried(self) -> Configuration:
         """The last network's widths times one factor, the widest within what the search aims at."""

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from compressor.costs import scaled
 from compressor.search.base import SearchMethod, SearchProblem, check_least
+from compressor.search.levels import first_holding
 
 
 @dataclass(eq=False)
@@ -48,14 +49,15 @@ class UniformWidth(SearchMethod):
             first_over = bisect_right(candidates, budget, key=cost)
             problem.try_configuration(candidates[max(0, first_over - 1)])
             return
-        low, high = -1, len(candidates)  # beyond the last stands the network as it is
-        while high - low > 1:
-            middle = (low + high) // 2
-            if problem.try_configuration(candidates[middle]).score >= problem.least_score:
-                high = middle
-            else:
-                low = middle
-        wider = sorted(candidates[high:], key=cost) if problem.cost.cheap else candidates[high : high + 1]
-        for candidate in wider:
-            if problem.try_configuration(candidate).score >= problem.least_score:
+
+        def keeps(step: int) -> bool:
+            return problem.try_configuration(candidates[step]).score >= problem.least_score
+
+        steps = range(len(candidates))
+        # Beyond the last stands the network as it is.
+        wider = steps[first_holding(-1, len(candidates), keeps) :]
+        for step in (
+            sorted(wider, key=lambda step: cost(candidates[step])) if problem.cost.cheap else wider[:1]
+        ):
+            if keeps(step):
                 return

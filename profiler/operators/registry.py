@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, get_args
@@ -12,9 +11,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from profiler.axes import Rule
-from profiler.errors import EdgetimeWarning, UsageError
+from profiler.errors import UsageError
 from profiler.network import Layer, Param, Tensor
-from profiler.plugins import load_plugins
+from profiler.plugins import register_plugins
 
 DTYPES = ("float32", "int8", "dynamic_int8", "int32", "int16")
 """Arithmetics that can be probed; ``int32`` is what networks do with indices and masks."""
@@ -233,10 +232,6 @@ class ReferenceLayers:
     bases: Sequence[Sizes]
     axes: Mapping[str, Sequence[Any]] = field(default_factory=dict)
 
-    def layers(self, op: str, dtype: str, **changed: Any) -> list[Layer]:
-        """One layer per base, with the sizes in `changed` in place of the base's own."""
-        return [self.build(op, dtype, {**base, **changed}) for base in self.bases]
-
 
 @dataclass(frozen=True)
 class Quantization:
@@ -331,6 +326,13 @@ class Operator:
         """What its number of output channels is called."""
         return self.output_width.name if self.output_width else "output channels"
 
+    def reference_layers(self, dtype: str, **changed: Any) -> list[Layer]:
+        """Layers of ordinary sizes with the sizes in `changed` in place of their own; none where none are known."""
+        if self.reference is None:
+            return []
+        build, bases = self.reference.build, self.reference.bases
+        return [build(self.name, dtype, {**base, **changed}) for base in bases]
+
 
 _OPERATORS: dict[str, Operator] = {}
 
@@ -380,9 +382,7 @@ def operators() -> tuple[Operator, ...]:
 @functools.cache
 def _load_plugins() -> None:
     """Register the operators of other distributions, once; those that fail are named in a warning."""
-    problems = load_plugins(ENTRY_POINTS, _register_plugin, _OPERATORS)
-    if problems:
-        warnings.warn("\n".join(problems), EdgetimeWarning, stacklevel=3)
+    register_plugins(ENTRY_POINTS, _register_plugin, _OPERATORS)
 
 
 def _register_plugin(name: str, entry: Any) -> None:

@@ -124,12 +124,12 @@ def check_reference(entry: Operator) -> None:
     if entry.reference is None:
         return
     dtype = next(iter(entry.draws), "float32")
-    layers = entry.reference.layers(entry.name, dtype)
+    layers = entry.reference_layers(dtype)
     assert layers, "there is no reference layer"
     _assert_read_back(layers[0])
     for axis, values in entry.reference.axes.items():
         for value in values:
-            layers += entry.reference.layers(entry.name, dtype, **{axis: value})
+            layers += entry.reference_layers(dtype, **{axis: value})
     assert {layer.op for layer in layers} == {_op(entry)}, "its reference layers are of another operator"
 
 

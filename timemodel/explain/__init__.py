@@ -5,7 +5,7 @@ May import `timemodel.staircases` and below.
 
 from __future__ import annotations
 
-from timemodel.explain.change_reasons import Reason, cache_traffic_ms, reason
+from timemodel.explain.change_reasons import Reason, reason
 from timemodel.explain.dependence import Dependence, dependences
 from timemodel.explain.explanation import explain, explain_runtime
 from timemodel.explain.finding import Finding
@@ -18,7 +18,6 @@ __all__ = [
     "Dependence",
     "Finding",
     "Reason",
-    "cache_traffic_ms",
     "dependences",
     "drawing",
     "explain",

@@ -9,12 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
-from profiler.network import Layer, Network, Tensor
+from profiler.network import Layer, Tensor
 from profiler.operators import operator
 from timemodel.explain.evidence import why
-from timemodel.features import geometry, kernel_of
+from timemodel.features import geometry, kernel_of, kind_of
 from timemodel.model import OperatorModel, SettingModel, width_of, with_width
 from timemodel.staircases import step_around, step_ends, time_over_width
 
@@ -45,14 +43,6 @@ class Reason:
     evidence: str = ""
 
 
-def cache_traffic_ms(setting: SettingModel, network: Network) -> np.ndarray:
-    """The part ``[layers]`` of each layer's predicted time in ms that is its data coming from beyond the cache."""
-    whole = setting.in_network_ms(network).predicted_ms
-    calibration = np.array([setting.terms.calibration.get(layer.dtype, 1.0) for layer in network.layers])
-    alone = setting.layer_times(network.layers).predicted_ms
-    return np.maximum(whole - alone * setting.terms.fusion_shares.factors(network) * calibration, 0.0)
-
-
 def reason(
     setting: SettingModel | None,
     old: Layer,
@@ -72,7 +62,7 @@ def reason(
     was_ms, saved_ms
         What `old` took in its network, and how much of that is gone.
     nearer_ms
-        How much of `saved_ms` is data that no longer comes from beyond the cache (`cache_traffic_ms`).
+        How much of `saved_ms` is data that no longer comes from beyond the cache (see `SettingModel.cache_traffic_ms`).
     """
     nearer = abs(nearer_ms) >= _NOTICED * abs(saved_ms) and abs(nearer_ms) > _NO_DIFFERENCE * was_ms
     data = "its data is more often found in the cache" if nearer_ms > 0 else "more of its data left the cache"
@@ -81,7 +71,7 @@ def reason(
     changes = _changes(old, new)
     widths = ", ".join(f"{name} {a} -> {b}" for name, a, b in changes)
     text = f"{widths}: {_work(old, new)}" if widths else _work(old, new)
-    model = None if setting is None else setting.find(kernel_of(old), old.dtype)[0]
+    model = None if setting is None else setting.find(*kind_of(old))[0]
     if setting is None or not isinstance(model, OperatorModel):
         return Reason(text)
     call_ms = setting.terms.overhead_ms
@@ -99,18 +89,16 @@ def reason(
 
 def _changes(old: Layer, new: Layer) -> list[tuple[str, int, int]]:
     """The widths of a layer that differ: name, before, after."""
-    if old.op in ("conv_2d", "fully_connected", "transpose_conv") and len(old.inputs) > 1:
-        names = (
-            ("output units", "inputs")
-            if old.op == "fully_connected"
-            else ("output channels", "input channels")
-        )
+    output, read = (_channels(old.outputs), _channels(new.outputs)), (_read(old), _read(new))
+    if old.op == "fully_connected" and len(old.inputs) > 1:
+        widths = {"output units": output, "inputs": read}
+    elif old.op in ("conv_2d", "transpose_conv") and len(old.inputs) > 1:
+        widths = {"output channels": output, "input channels": read}
     else:
-        names = ("channels", "input channels")
-    widths = [(_channels(old.outputs), _channels(new.outputs)), (_read(old), _read(new))]
-    if names[0] == "channels" and widths[0] == widths[1]:
-        widths.pop()
-    return [(name, a, b) for name, (a, b) in zip(names, widths, strict=False) if a != b]
+        widths = {"channels": output}
+        if read != output:
+            widths["input channels"] = read
+    return [(name, a, b) for name, (a, b) in widths.items() if a != b]
 
 
 def _channels(tensors: Sequence[Tensor]) -> int:

@@ -8,6 +8,7 @@ from typing import Any
 
 from profiler.network import Layer
 from profiler.operators import operator
+from timemodel.explain.finding import costs
 
 
 @dataclass(frozen=True)
@@ -32,11 +33,14 @@ class DesignComparison:
 
     def cases(self, op: str, dtype: str) -> list[tuple[Layer, Layer]]:
         """Pairs (usual, changed) of reference layers."""
-        reference = operator(op).reference
-        if reference is None:
-            return []
-        usual, changed = (reference.layers(op, dtype, **sizes) for sizes in (self.usual, self.changed))
+        usual, changed = (
+            operator(op).reference_layers(dtype, **sizes) for sizes in (self.usual, self.changed)
+        )
         return list(zip(usual, changed, strict=True))
+
+    def in_words(self, effect: float) -> str:
+        """How many times as much the changed layers cost, as a sentence."""
+        return f"{self.subject} {costs(effect, f' per {self.per}' if self.per else '', self.reference)}"
 
     def work(self, usual: Layer, changed: Layer) -> float:
         """How much more work the changed layer is."""

@@ -25,22 +25,18 @@ _AGREEING = 0.75
 _MIN_CASES = 3
 
 
-def findings(model: SettingModel, op: str | None = None, dtype: str | None = None) -> list[Finding]:
-    """Everything that can be said under one setting, what weighs most first.
-
-    Parameters
-    ----------
-    op, dtype
-        Only findings about these.
-    """
-    known = sorted(key for key in model.operators if key[0] != FALLBACK)
-    chosen = [key for key in known if op in (None, key[0]) and dtype in (None, key[1])]
+def findings(setting: SettingModel, op: str | None = None) -> list[Finding]:
+    """Everything that can be said under one setting (only about operator `op`), what weighs most first."""
     found: list[Finding | None] = []
-    for key in chosen:
-        one = model.operators[key]
-        found += width_findings(model, one)
-        found += _design_choices(model, one)
-        found += [_beyond_cache(model, one), _number_type(model, one), _against_other(model, one)]
+    for (name, _), model in sorted(setting.operators.items()):
+        if name != FALLBACK and op in (None, name):
+            found += width_findings(setting, model)
+            found += _design_choices(setting, model)
+            found += [
+                _beyond_cache(setting, model),
+                _number_type(setting, model),
+                _against_other(setting, model),
+            ]
     return sorted((finding for finding in found if finding is not None), key=_rank)
 
 
@@ -49,14 +45,7 @@ def _design_choices(setting: SettingModel, model: OperatorModel) -> list[Finding
     for choice in comparisons_of(model.op):
         cases = choice.cases(model.op, model.dtype)
         works = [choice.work(*case) for case in cases]
-        per = f" per {choice.per}" if choice.per else ""
-
-        def words(
-            effect: float, per: str = per, subject: str = choice.subject, than: str = choice.reference
-        ) -> str:
-            return f"{subject} {costs(effect, per, than)}"
-
-        found.append(_confirmed(setting, model, model, choice.subject, words, cases, works))
+        found.append(_confirmed(setting, model, model, choice.subject, choice.in_words, cases, works))
     return found
 
 
@@ -71,15 +60,8 @@ def _confirmed(
 ) -> Finding | None:
     """The finding that the second layer of each case costs more (or less) for its work than the first.
 
-    None where the models' predictions do not confirm it: they must differ by more than their error in three of four
-    cases, all of sizes that were measured, and in the same direction.
-
-    Parameters
-    ----------
-    first, second
-        What predicts the first and the second layer of each case.
-    words
-        From the effect to the sentence.
+    None where the predictions of `first` and `second`, each for its layer of a case, do not confirm it: they must differ
+    by more than their error in three of four cases, all of sizes that were measured, and in the same direction.
     """
     if not cases:
         return None
@@ -120,10 +102,10 @@ def _confirmed(
 
 def _number_type(setting: SettingModel, model: OperatorModel) -> Finding | None:
     """How an operator in another number type compares with float32."""
-    base, reference = setting.operators.get((model.op, "float32")), operator(model.op).reference
-    if model.dtype == "float32" or base is None or reference is None:
+    base = setting.operators.get((model.op, "float32"))
+    if model.dtype == "float32" or base is None:
         return None
-    layers = reference.layers(model.op, "float32")
+    layers = operator(model.op).reference_layers("float32")
     cases = [(layer, changed) for layer in layers if (changed := with_dtype(layer, model.dtype)) is not None]
     return _confirmed(
         setting, base, model, f"{model.dtype} against float32", lambda effect: f"it {takes(effect, 'in float32')}",
@@ -134,16 +116,18 @@ def _number_type(setting: SettingModel, model: OperatorModel) -> Finding | None:
 def _against_other(setting: SettingModel, model: OperatorModel) -> Finding | None:
     """How much more an elementwise operator costs than the cheapest, and a depthwise convolution than `conv_2d`."""
     if operator(model.op).features == "unary":
-        usual, per = _cheapest(setting, model.dtype), ""
+        usual, per = _cheapest_unary(setting, model.dtype), ""
     elif model.op == "depthwise_conv_2d":
         usual, per = "conv_2d", " per MAC"
     else:
         return None
-    reference, other = operator(model.op).reference, operator(usual).reference
-    cheaper = setting.operators.get((usual, model.dtype))
-    if usual == model.op or reference is None or other is None or cheaper is None:
+    layers, cheaper = (
+        operator(model.op).reference_layers(model.dtype),
+        setting.operators.get((usual, model.dtype)),
+    )
+    if usual == model.op or not layers or cheaper is None:
         return None
-    cases = list(zip(other.layers(usual, model.dtype), reference.layers(model.op, model.dtype), strict=True))
+    cases = list(zip(operator(usual).reference_layers(model.dtype), layers, strict=True))
     works = [two.macs / one.macs if per else 1.0 for one, two in cases]
     found = _confirmed(
         setting, cheaper, model, f"{model.op} against {usual}", lambda effect: f"it {costs(effect, per, usual)}",
@@ -153,21 +137,15 @@ def _against_other(setting: SettingModel, model: OperatorModel) -> Finding | Non
     return found if found and found.effect > 1.5 else None
 
 
-def _unary_operators() -> list[str]:
-    """Elementwise operators of one operand of which reference layers are known."""
-    return [entry.name for entry in operators() if entry.features == "unary" and entry.reference]
-
-
-def _cheapest(setting: SettingModel, dtype: str) -> str:
+def _cheapest_unary(setting: SettingModel, dtype: str) -> str:
     """The elementwise operator of one operand that takes least on reference layers; "" where none was measured."""
-    reference = operator("relu").reference
-    assert reference is not None
-    times = {
-        op: float(setting.operators[op, dtype].predict_ms(geometry(reference.layers(op, dtype))).sum())
-        for op in _unary_operators()
-        if (op, dtype) in setting.operators and op not in ("quantize", "dequantize")
+    times_ms = {
+        entry.name: float(setting.operators[entry.name, dtype].predict_ms(geometry(layers)).sum())
+        for entry in operators()
+        if entry.features == "unary" and entry.name not in ("quantize", "dequantize")
+        if (entry.name, dtype) in setting.operators and (layers := entry.reference_layers(dtype))
     }
-    return min(times, key=lambda op: times[op], default="")
+    return min(times_ms, key=lambda op: times_ms[op], default="")
 
 
 def _beyond_cache(setting: SettingModel, model: OperatorModel) -> Finding | None:

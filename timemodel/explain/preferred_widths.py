@@ -130,12 +130,10 @@ def _lines(model: OperatorModel, overhead_ms: float) -> _Lines | None:
     """
     if not model.sweeps:
         return None
-    reference = operator(model.op).reference
     layers = [sweep.layer for sweep in model.sweeps]
-    if reference is not None:
-        layers += reference.layers(model.op, model.dtype)
-        if model.op == "conv_2d":
-            layers += reference.layers(model.op, model.dtype, kernel=1)
+    layers += operator(model.op).reference_layers(model.dtype)
+    if model.op == "conv_2d":
+        layers += operator(model.op).reference_layers(model.dtype, kernel=1)
     kept, rows, errors = [], [], []
     error = pair_error(model)
     for layer in layers:

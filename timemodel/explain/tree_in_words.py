@@ -125,11 +125,8 @@ def drawing(model: OperatorModel) -> Branch:
 def rules_in_words(model: OperatorModel, rows: float = SCREEN_ROWS) -> list[str]:
     """The tree of `model`, one line per node, children further in than their parent.
 
-    Parameters
-    ----------
-    rows
-        Rows of `SCREEN_COLUMNS` columns that there is room for. Where the tree is larger its weakest splits are
-        left out, one by one: what stands in their place is their node's own fit.
+    Where that takes more than `rows` rows of a screen the weakest splits are left out, one by one: what stands in their
+    place is their node's own fit.
     """
     root = drawing(model)
     closed: set[int] = set()
@@ -168,17 +165,12 @@ def rules_in_words(model: OperatorModel, rows: float = SCREEN_ROWS) -> list[str]
 
 def rows_of(lines: Sequence[str], columns: int = SCREEN_COLUMNS) -> int:
     """Rows that `lines` take on a terminal of `columns` columns, broken between words."""
-    return sum(
-        len(
-            textwrap.wrap(line, columns, subsequent_indent=_indent(line) + _HANGING, break_on_hyphens=False)
-            or [""]
-        )
-        for line in lines
-    )
-
-
-def _indent(line: str) -> str:
-    return line[: len(line) - len(line.lstrip())]
+    wrapper = textwrap.TextWrapper(columns, break_on_hyphens=False)
+    rows = 0
+    for line in lines:
+        wrapper.subsequent_indent = line[: len(line) - len(line.lstrip())] + _HANGING
+        rows += max(len(wrapper.wrap(line)), 1)
+    return rows
 
 
 def size_in_words(n_bytes: float) -> str:

@@ -89,25 +89,28 @@ class SettingModel:
         """Times ``[n]`` in ms of `layers` on their own: see `layer_times`."""
         return self._layers.times(layers).predicted_ms
 
-    def predict_rows(self, op: str, dtype: str, rows: np.ndarray) -> np.ndarray:
-        """Times ``[n]`` in ms of layers of one kind, given as `geometry` rows: the way for batches of millions."""
-        model, _ = self.find(op, dtype)
-        if model is None:
-            return np.zeros(len(rows))
-        return np.maximum(model.predict_ms(rows) - self.terms.overhead_ms, 0.0)
-
     def in_network_ms(self, network: Network) -> LayerTimes:
         """Times of the layers of `network` as they run there: fused neighbours and data beyond the cache included."""
-        alone = self.layer_times(network.layers)
-        factors = self.terms.fusion_shares.factors(network)
-        extra = self.terms.cache_traffic.extra_ms(network, alone.predicted_ms * factors)
-        calibration = np.array([self.terms.calibration.get(layer.dtype, 1.0) for layer in network.layers])
+        alone, factors, extra, calibration = self._parts(network)
         return LayerTimes(
             (alone.predicted_ms * factors + extra) * calibration,
             (alone.low_ms * factors + extra) * calibration,
             (alone.high_ms * factors + extra) * calibration,
             alone.covered,
         )
+
+    def cache_traffic_ms(self, network: Network) -> np.ndarray:
+        """The part ``[layers]`` of each layer's time in ms that is its data coming from beyond the cache."""
+        _, _, extra, calibration = self._parts(network)
+        return extra * calibration
+
+    def _parts(self, network: Network) -> tuple[LayerTimes, np.ndarray, np.ndarray, np.ndarray]:
+        """Times alone, factors by fusion, extra ms by cache traffic, and factors by calibration, per layer."""
+        alone = self.layer_times(network.layers)
+        factors = self.terms.fusion_shares.factors(network)
+        extra = self.terms.cache_traffic.extra_ms(network, alone.predicted_ms * factors)
+        calibration = np.array([self.terms.calibration.get(layer.dtype, 1.0) for layer in network.layers])
+        return alone, factors, extra, calibration
 
     def predict_total_ms(self, network: Network) -> float:
         """Time of one inference in ms."""

@@ -60,7 +60,7 @@ class FinalTraining:
         self._prepared, self._workspace, self._goal = prepared, workspace, goal
         self._options, self._seed, self._seeds = options, seed, seeds
         self._epoch_seconds, self._steer = epoch_seconds, steer
-        self._done, self._left = 0, seeds
+        self._done, self._left, self._share_done = 0, seeds, 0.0
         self._deadline = math.inf
         self._progress: ProgressCallback = silent
 
@@ -113,7 +113,7 @@ class FinalTraining:
 
     def one(self, trial: Trial, deadline: float, progress: ProgressCallback) -> Finalist | None:
         """Train one more candidate, with one seed; None where there is no time for it."""
-        self._done, self._left = 0, 1
+        self._done, self._left, self._share_done = 0, 1, 0.0
         self._deadline, self._progress = deadline, progress
         if not self._has_time(trial, self._seed):
             return None
@@ -178,10 +178,9 @@ class FinalTraining:
         finished = self._finished(trial, seed)
         if finished is not None:
             return Outcome(finished["score"], finished["loss"], finished["epochs"], finished["seconds"])
-        self._progress(
-            self._done / (self._done + self._left),
-            f"fine-tuning {shown_ms(trial, self._steer):.4g} ms, seed {seed}",
-        )
+        # Where other seeds change the choice there is more to do than was expected.
+        self._share_done = max(self._share_done, self._done / (self._done + self._left))
+        self._progress(self._share_done, f"fine-tuning {shown_ms(trial, self._steer):.4g} ms, seed {seed}")
         least = time.monotonic() + _LEAST_EPOCHS * self._epoch_seconds
         schedule, deadline = self._options.final, max(self._share(), min(least, self._deadline))
         if self._epoch_seconds and math.isfinite(deadline):

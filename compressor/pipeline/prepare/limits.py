@@ -86,10 +86,8 @@ class Limits:
         )
 
     def asked(self) -> dict[str, Any]:
-        """As plain JSON values, for what decides a run's outcome."""
-        old = {"budget": self.budget_ms, "max_accuracy_drop": self.max_accuracy_drop}
-        new = {name: value for name, value in asdict(self).items() if value is not None}
-        return {**old, **{name: value for name, value in new.items() if name not in ("budget_ms", *old)}}
+        """What was asked for, as plain JSON values."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 def in_words(name: str, value: float) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 from compressor.export import load_keras, save_keras
 from compressor.search import Candidate, Trial
 from profiler.errors import EdgetimeError
+from profiler.tradeoff import pareto_front
 
 FOLDER = "trained"
 """In that of the search."""
@@ -24,8 +25,8 @@ def keep_trained(folder: Path, trial: Trial, network: Any, trials: Sequence[Tria
     Parameters
     ----------
     trials
-        All trials so far, this one included. Of more than `MOST` networks those are removed that are least likely to be wanted: of
-        the lowest score, where another trial is as fast and better.
+        All trials so far, this one included. Of more than `MOST` networks the one is removed that is least likely to be
+        wanted: of the lowest score among those that are not on the front.
     """
     if not math.isfinite(trial.score):
         return
@@ -33,7 +34,8 @@ def keep_trained(folder: Path, trial: Trial, network: Any, trials: Sequence[Tria
     save_keras(network, path)
     kept = [one for one in trials if _path(folder, one.candidate).exists()]
     if len(kept) > MOST:
-        beaten = [one for one in kept if any(_is_better(other, one) for other in kept)]
+        marks = pareto_front([one.predicted_ms for one in kept], [one.score for one in kept])
+        beaten = [one for one, mark in zip(kept, marks, strict=True) if not mark]
         _path(folder, min(beaten or kept, key=lambda one: one.score).candidate).unlink(missing_ok=True)
 
 
@@ -49,10 +51,6 @@ def trained_network(folder: Path, candidate: Candidate) -> Any:
         with contextlib.suppress(EdgetimeError):
             return load_keras(path)
     return None
-
-
-def _is_better(one: Trial, other: Trial) -> bool:
-    return one.predicted_ms <= other.predicted_ms and one.score > other.score
 
 
 def _path(folder: Path, candidate: Candidate) -> Path:

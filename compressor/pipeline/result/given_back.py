@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from profiler.network import Layer, Network
-from timemodel.explain import Reason, cache_traffic_ms, reason
+from timemodel.explain import Reason, reason
 from timemodel.model import NetworkPredictor, SettingModel
 
 REMAINDER = "the call and memory traffic"
@@ -96,7 +96,7 @@ def timed(
     prediction = time_model.predict(network)
     times = [layer.predicted_ms for layer in prediction.layers]
     setting = _trees(time_model)
-    traffic = np.zeros(len(network.layers)) if setting is None else cache_traffic_ms(setting, network)
+    traffic = np.zeros(len(network.layers)) if setting is None else setting.cache_traffic_ms(network)
     return Timed(
         network,
         np.asarray(times, dtype=float),

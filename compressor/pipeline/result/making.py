@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -126,7 +126,7 @@ def make_result(
         points=figures.points(),
         layers=_layers(prepared, files, measured),
         validation_rows=row_count(prepared.validation_rows[0]),
-        limits={name: value for name, value in asdict(request.limits).items() if value is not None},
+        limits=request.limits.asked(),
     )
     warnings = reader_warnings(result, request.goal, chosen, prepared.original.score)
     return replace(result, notes=(*notes, *warnings))

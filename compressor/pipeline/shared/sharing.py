@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import os
 import uuid
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -155,15 +154,14 @@ class Sharing:
             "goal": asdict(goal),
             "method": {name: getattr(method, name) for name in _METHOD},
         }
-        shared = copy.copy(method)
-        shared.storage, shared.about = self.storage, about
-        shared.study = f"edgetime-{uuid.uuid4().hex[:12]}"
+        study = f"edgetime-{uuid.uuid4().hex[:12]}"
         if same_place and "study" in earlier:
-            shared.study = earlier["study"]
+            study = earlier["study"]
+        shared = replace(method, storage=self.storage, study=study, about=about)
         if self.storage is None:
             with reading(None, folder):
                 pass  # makes the file once, before several processes look for it at the same time
-        write_json(folder / STUDY, {"study": shared.study, "storage": shown, "files": paths, **about})
+        write_json(folder / STUDY, {"study": study, "storage": shown, "files": paths, **about})
         secret = {} if self.storage is None else {STORAGE: self.storage}
         limits = thread_limits(self.workers) if self.workers > 1 else {}
         with Workers(folder, self.workers - 1, {**limits, **secret}) as workers:

@@ -121,7 +121,7 @@ class TimeSteering(Steering):
 
     def settled(self, keep: Positions, p: ByGroup) -> Positions:
         """See `Steering.settled`: moved to a local minimum of the cost."""
-        moved = self._problem.full.with_widths({name: len(positions) for name, positions in keep.items()})
+        moved = self._problem.full.with_kept(keep)
         value = {name: p[name] * self._taylor[name] for name in keep}
         if self._candidates:
             moved = exchange_widths(self._problem.cost, moved, self._candidates, normalised(value))

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from compressor.costs import Configuration
 from compressor.search.base import SearchProblem
 from compressor.search.deepiot.options import Rates, ThresholdSchedule
 from compressor.search.deepiot.steering import ByGroup, Positions, Steering
+from compressor.search.levels import first_holding
 from compressor.search.trial import Trial
 from profiler.records import read_arrays, write_arrays
+from profiler.tradeoff import halfway
 
 if TYPE_CHECKING:
     from compressor.search.deepiot.training import Training
@@ -29,7 +30,6 @@ _CHANGED = 0.85
 _CLOSE = 1.06
 _REFINEMENTS = 4
 _TRAINING_SHARE = 0.6
-_LAST_SHARE = 0.2
 _HURRIED = 0.7
 _SHARES = 256  # steps in which groups are narrowed beyond the last threshold
 _MOST_MISSES, _CLEAR_MISS = 6, 3
@@ -105,8 +105,7 @@ class Trajectory:
     def go(self) -> None:
         """Search."""
         problem = self._problem
-        for trial in problem.known:
-            problem.find(trial.candidate)
+        problem.recall()
         if not problem.groups:
             problem.try_configuration(problem.full)
             return
@@ -121,8 +120,9 @@ class Trajectory:
         self._begin(stored)
         while not self._state.finished:
             self._train()
-            if self._is_late():
-                self._hurry()
+            if problem.is_late(self._started):
+                # Try one candidate with what is known by now.
+                self._try(self._level_within(problem.budget or _HURRIED * problem.cost.exact(problem.full)))
                 return
             self._judge()
             if not self._state.finished:
@@ -162,7 +162,7 @@ class Trajectory:
         """The iterations of a step of the threshold that are left."""
         state, slopes, alive = self._state, self._slopes(), self._alive()
         while state.done < self._planned():
-            if self._is_late():
+            if self._problem.is_late(self._started):
                 return
             self._problem.check_time()
             count = min(_CHUNK, self._planned() - state.done)
@@ -185,19 +185,6 @@ class Trajectory:
             return whole if not math.isfinite(left) else min(whole, 2 * _CHUNK)
         steps = max(1, self._schedule.steps + 1 - self._state.step)
         return max(1, min(whole, self._state.done + int(_TRAINING_SHARE * left / steps / self._seconds)))
-
-    def _is_late(self) -> bool:
-        """Whether what time is left will do for a single candidate, and there is none yet."""
-        deadline, now = self._problem.deadline, time.monotonic()
-        if not math.isfinite(deadline) or self._problem.trials:
-            return False
-        return now < deadline and deadline - now < _LAST_SHARE * (deadline - self._started)
-
-    def _hurry(self) -> None:
-        """Try one candidate with what is known by now."""
-        problem = self._problem
-        budget = problem.budget or _HURRIED * problem.cost.exact(problem.full)
-        self._try(self._level_within(budget))
 
     def _slopes(self) -> NDArray[np.float64]:
         """What `Steering.slopes` says, times the weight [channels]."""
@@ -257,21 +244,11 @@ class Trajectory:
         """The lowest level that leaves no more than a cost; where none does, the last one."""
         p, final = np.unique(self._training.probabilities), self._schedule.final_threshold
         beyond = final + np.arange(1, _SHARES + 1) / _SHARES
-        levels = np.concatenate([p[p < final], [final], beyond])
-        low, high = -1, len(levels) - 1
-        while high - low > 1:
-            middle = (low + high) // 2
-            if self._cost(float(levels[middle])) <= cost:
-                high = middle
-            else:
-                low = middle
-        return float(levels[high])
+        levels = np.concatenate([p[p < final], [final], beyond]).tolist()
+        return levels[first_holding(-1, len(levels) - 1, lambda i: self._cost(levels[i]) <= cost)]
 
     def _cost(self, level: float) -> float:
-        return self._problem.cost.exact(self._configuration(self.proposal(level)))
-
-    def _configuration(self, keep: Positions) -> Configuration:
-        return self._problem.full.with_widths({name: len(positions) for name, positions in keep.items()})
+        return self._problem.cost.exact(self._problem.full.with_kept(self.proposal(level)))
 
     # Candidates.
 
@@ -311,9 +288,9 @@ class Trajectory:
         high = state.good or problem.cost.exact(problem.full)
         low = min(state.missed, high)
         for _ in range(_REFINEMENTS):
-            if high / low <= _CLOSE:
+            middle = halfway(low, high, _CLOSE)
+            if middle is None:
                 break
-            middle = math.sqrt(low * high)
             level = self._level_within(middle)
             cost = self._cost(level)
             if cost <= low:  # a step of the staircase: nothing lies between
@@ -328,7 +305,7 @@ class Trajectory:
         """Fine-tune the critic with the channels that a level leaves."""
         problem = self._problem
         keep = self.proposal(level)
-        configuration = self._configuration(keep)
+        configuration = problem.full.with_kept(keep)
         for trial in problem.trials:
             if trial.configuration == configuration:
                 return trial

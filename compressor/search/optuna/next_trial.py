@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from compressor.search.trial import Trial
+from profiler.tradeoff import halfway
 
 _EARLY_PART = 3
 _LEAST_FINISHED = 4
@@ -154,10 +155,9 @@ def next_least(
                 return NextTrial("propose", level, tried)
         edges = [low, *(level for level, _ in open_levels), high]
         gap = max(itertools.pairwise(edges), key=lambda pair: pair[1] / pair[0])
-        if gap[1] / gap[0] > close:
-            level = math.sqrt(gap[0] * gap[1])
-            if count(level):
-                return NextTrial("propose", level, 0)
+        middle = halfway(*gap, close)
+        if middle is not None and count(middle):
+            return NextTrial("propose", middle, 0)
     return _improve(len(past) - len(halvings), high / close)
 
 

@@ -6,7 +6,7 @@ import contextlib
 import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from compressor.costs import Costs
@@ -33,6 +33,7 @@ _WAIT_S = 0.5
 _NEAR = 1.3
 
 
+@dataclass(eq=False)
 class OptunaSearch(SearchMethod):
     """Tree-structured Parzen estimators over the proportions of groups, along the staircase of predicted
     time: score up, time and size (or whatever the goal limits) down.
@@ -70,33 +71,21 @@ class OptunaSearch(SearchMethod):
 
     name: ClassVar[str] = "optuna"
 
-    def __init__(
-        self,
-        trials: int = 16,
-        proxy_trials: int = 60,
-        tries: int = 2,
-        options: int = 24,
-        storage: str | None = None,
-        study: str = "widths",
-        leads: bool = True,
-        about: Mapping[str, Any] | None = None,
-        beat_s: int = 10,
-        grace_s: int = 60,
-    ) -> None:
-        counts = {"trials": trials, "proxy_trials": proxy_trials, "tries": tries, "options": options}
-        for key, value in counts.items():
-            if value < 1:
-                raise UsageError(f"{key} must be 1 or more, not {value}.")
-        self.trials = trials
-        self.proxy_trials = proxy_trials
-        self.tries = tries
-        self.options = options
-        self.storage = storage
-        self.study = study
-        self.leads = leads
-        self.about = about
-        self.beat_s = beat_s
-        self.grace_s = grace_s
+    trials: int = 16
+    proxy_trials: int = 60
+    tries: int = 2
+    options: int = 24
+    storage: str | None = None
+    study: str = "widths"
+    leads: bool = True
+    about: Mapping[str, Any] | None = None
+    beat_s: int = 10
+    grace_s: int = 60
+
+    def __post_init__(self) -> None:
+        for key in ("trials", "proxy_trials", "tries", "options"):
+            if getattr(self, key) < 1:
+                raise UsageError(f"{key} must be 1 or more, not {getattr(self, key)}.")
 
     def search(self, problem: SearchProblem) -> None:
         """See `SearchMethod.search`."""

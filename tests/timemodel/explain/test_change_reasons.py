@@ -11,7 +11,7 @@ from profiler.operators import (
     fully_connected,
     unary,
 )
-from timemodel.explain import cache_traffic_ms, reason
+from timemodel.explain import reason
 from timemodel.runtime import CacheTraffic
 from timemodel.staircases import step_ends, time_over_width
 
@@ -86,6 +86,6 @@ def test_without_trees_the_widths_are_compared():
 def test_traffic_is_what_data_from_beyond_the_cache_adds(setting):
     layers = tuple(conv_2d(8, 8, 256, 256) for _ in range(3))
     network = Network("bag", layers)
-    np.testing.assert_allclose(cache_traffic_ms(setting, network), 0.0, atol=1e-12)
+    np.testing.assert_allclose(setting.cache_traffic_ms(network), 0.0, atol=1e-12)
     assert isinstance(setting.terms.cache_traffic, CacheTraffic)
     assert replace(network, name="x").layers == layers

@@ -63,8 +63,8 @@ def trial(width, ms, score):
     return Trial(Configuration({"a": width}), Costs(ms), score, 0.1)
 
 
-def run(made, trials, *in_proportion, deadline=math.inf):
-    return made.run(sorted(trials, key=made._goal.rank, reverse=True), deadline, silent, *in_proportion)
+def run(made, trials, *in_proportion, deadline=math.inf, progress=silent):
+    return made.run(sorted(trials, key=made._goal.rank, reverse=True), deadline, progress, *in_proportion)
 
 
 def resized(model, ratio):
@@ -434,7 +434,9 @@ def test_nothing_is_narrowed_that_failed_close_below_or_under_a_budget(tmp_path)
 def test_where_other_seeds_show_that_a_narrower_one_was_lucky_another_is_taken(tmp_path):
     prepared, made = widening({200: 0.95, 140: 0.95}, tmp_path, seeds=2, later={140: 0.5})
     prepared.error = 0.01
-    chosen = run(made, [trial(200, 0.5, 0.92)], resized)
+    shown = []
+    chosen = run(made, [trial(200, 0.5, 0.92)], resized, progress=lambda done, note: shown.append(done))
+    assert shown == sorted(shown)
     below = [(200, 0), (140, 0), (98, 0), (117, 0), (128, 0), (140, 1)]
     assert prepared.trained == [*below, (167, 0), (183, 0), (200, 1)]
     assert (chosen.trial.widths, chosen.met, len(chosen.scores)) == ({"a": 200}, True, 2)
@@ -472,3 +474,26 @@ def test_a_network_that_was_trained_before_counts_though_time_is_short(tmp_path,
     monkeypatch.setattr("compressor.pipeline.final.training.time.monotonic", lambda: 100.0)
     assert run(made, [trial(200, 0.5, 0.92)], resized, deadline=100.0).trial.widths == {"a": 140}
     assert again.trained == []
+
+
+@pytest.mark.parametrize("finished", range(9))
+def test_killed_at_any_point_it_goes_on_as_it_would_have_and_trains_nothing_twice(tmp_path, finished):
+    scores, later = {200: 0.95, 140: 0.95}, {140: 0.5}
+    whole, made = widening(scores, tmp_path / "whole", seeds=2, later=later)
+    expected = run(made, [trial(200, 0.5, 0.92)], resized)
+
+    class Killed(Pretended):
+        def fit(self, *arguments):
+            if len(self.trained) == finished:
+                raise KeyboardInterrupt
+            return super().fit(*arguments)
+
+    goal = Goal(least_score=0.9)
+    killed = Killed(scores, later)
+    if finished < len(whole.trained):
+        with pytest.raises(KeyboardInterrupt):
+            run(training(killed, goal, tmp_path / "killed", 2), [trial(200, 0.5, 0.92)], resized)
+    resumed = Pretended(scores, later)
+    found = run(training(resumed, goal, tmp_path / "killed", 2), [trial(200, 0.5, 0.92)], resized)
+    assert killed.trained + resumed.trained == whole.trained
+    assert (found.trial, found.scores) == (expected.trial, expected.scores)

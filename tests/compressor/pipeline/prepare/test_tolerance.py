@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from compressor.data import Data
-from compressor.pipeline.prepare import standard_error, tolerance
+from compressor.pipeline.prepare.tolerance import standard_error, tolerance
 from compressor.search import Goal
 from compressor.training import Task
 
