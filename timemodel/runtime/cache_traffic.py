@@ -141,7 +141,9 @@ def _mb_by_step(accesses: Accesses, layers_ms: np.ndarray, rate: float) -> np.nd
     """MB ``[accesses, knots]`` that climb each step of price, beyond what they climb when the layer is timed alone."""
     in_network = accesses.distance_bytes + rate * 1e6 * elapsed_ms(accesses, layers_ms)
     alone = accesses.alone_bytes + rate * 1e6 * layers_ms[accesses.layer]
-    return np.maximum(steps_climbed(in_network) - steps_climbed(alone), 0.0) * (accesses.nbytes[:, None] / 1e6)
+    return np.maximum(steps_climbed(in_network) - steps_climbed(alone), 0.0) * (
+        accesses.nbytes[:, None] / 1e6
+    )
 
 
 def _totals(accesses: Accesses | None, layers_ms: np.ndarray, rate: float) -> np.ndarray:

@@ -53,7 +53,12 @@ def steps(**where):
 
 
 def test_a_step_of_price_is_climbed_within_a_doubling():
-    assert steps_climbed(np.array([0.5e6, 1e6, 2e6, 4e6]))[:, KNOTS_MB.index(1.0)].tolist() == [0.0, 0.0, 1.0, 1.0]
+    assert steps_climbed(np.array([0.5e6, 1e6, 2e6, 4e6]))[:, KNOTS_MB.index(1.0)].tolist() == [
+        0.0,
+        0.0,
+        1.0,
+        1.0,
+    ]
     assert steps_climbed(np.array([2**0.5 * 1e6]))[0, KNOTS_MB.index(1.0)] == pytest.approx(0.5)
 
 

@@ -138,9 +138,7 @@ def _against_work(work: np.ndarray, times_ms: np.ndarray) -> np.ndarray:
     return best
 
 
-def _joined(
-    work: np.ndarray, times_ms: np.ndarray, residual: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def _joined(work: np.ndarray, times_ms: np.ndarray, residual: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Residuals of times and of shifted times against a line through two heaps, of which the lower was shifted."""
     order = np.sort(residual)
     sums, count = np.cumsum(order)[:-1], np.arange(1, len(order))
