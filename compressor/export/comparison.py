@@ -112,14 +112,8 @@ def fault(
 ) -> str | None:
     """What is wrong with a conversion, as the beginning of a sentence; None where nothing is.
 
-    Parameters
-    ----------
-    max_drop
-        Percentage points of accuracy that may be lost.
-    min_agreement
-        Share of rows that must agree where there are no labels.
-    typical
-        Whether the rows are real data. On random rows, which lie near no class, agreement says nothing.
+    At most `max_drop` points of accuracy may be lost; without labels a share of `min_agreement` rows must agree. `typical`
+    says whether the rows are real data: on random rows, which lie near no class, agreement says nothing.
     """
     if not np.isfinite(comparison.relative_difference):
         return "gives outputs that are not finite"

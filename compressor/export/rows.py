@@ -30,18 +30,8 @@ Given = Data | npt.NDArray | Inputs | str | os.PathLike[str]
 class CheckRows:
     """Rows to compare two networks on.
 
-    Parameters
-    ----------
-    inputs
-        Rows of each input by its name.
-    labels
-        What is right for each row, by output where there are several; None where unknown.
-    data
-        How that is judged: `Data.metric`, or accuracy; None where unknown.
-    description
-        What rows these are, for messages.
-    typical
-        Whether they are real data and not random numbers.
+    `inputs` are by name; `labels` say what is right for each row (by output where there are several; None where unknown), and
+    `data` how that is judged; `description` says in words what rows these are, `typical` whether they are real data.
     """
 
     inputs: Inputs
@@ -68,13 +58,7 @@ def load_known(given: Given, specs: Specs) -> Data | Inputs:
 
 
 def check_rows(known: Data | Inputs | None, specs: Specs, model: Any, seed: int = 0) -> CheckRows:
-    """The rows to check on: held-out ones where there are any, random ones where there is no data.
-
-    Raises
-    ------
-    DataError
-        Rows or labels do not fit the network.
-    """
+    """The rows to check on: held-out ones where there are any, random ones where there is no data."""
     if known is None:
         rows = _random_rows(specs, seed)
         return CheckRows(rows, None, None, f"{RANDOM_ROWS} random inputs", typical=False)

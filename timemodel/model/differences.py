@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from profiler.network import Layer
-from timemodel.features import geometry, kernel_of
+from timemodel.features import geometry, kind_of
 from timemodel.model.operator_model import OperatorModel
 from timemodel.model.setting_model import SettingModel
 
@@ -60,7 +60,7 @@ class ChangeErrors:
 
     def of(self, layer: Layer) -> tuple[float, float]:
         """Relative errors (90%) for `layer`: of a single time, and of the ratio of two like layers."""
-        key = (kernel_of(layer), layer.dtype)
+        key = kind_of(layer)
         if key not in self._known:
             model, measured = self._model.find(*key)
             if model is None or not measured:

@@ -7,12 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from compressor.export import (
-    accuracy,
-    compare,
-    fault,
-    top_class,
-)
+from compressor.export.comparison import accuracy, compare, fault, top_class
 
 BEFORE = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4], [0.3, 0.7]])
 
