@@ -17,9 +17,7 @@ from edgetime.layer_rows import (
     short_names,
     times,
 )
-from edgetime.report import Page
-from edgetime.report import compression as report_compression
-from edgetime.report import compression_charts as charts_compression
+from edgetime.report import Page, compression_charts, compression_section
 from edgetime.terminal import compression
 
 
@@ -70,10 +68,10 @@ def test_layers_of_models_inside_are_told_apart_by_as_much_of_their_name_as_it_t
         "conv", "left/conv", "right/conv", "dense", "a/b/x", "c/b/x", "Tanh",
     ]  # fmt: skip
     assert len(gathered(rows)) == len(names)
-    (bars,) = charts_compression.given_back({"layers": rows})["series"]
+    (bars,) = compression_charts.given_back({"layers": rows})["series"]
     assert {"left/conv", "right/conv", "dense"} <= set(bars["y"])
     page = Page("t")
-    report_compression._layer_table(page, {"layers": rows})
+    compression_section._layer_table(page, {"layers": rows})
     assert "right/conv (add)" in page.render()
 
 
@@ -93,9 +91,9 @@ def test_the_terminal_the_page_and_the_chart_say_how_many_operators_a_row_stands
     assert "fully_connected ×27" in text
     assert max(map(len, text.splitlines())) <= 80
     assert "2.70 ms" in text
-    (bars,) = charts_compression.given_back({"layers": rows})["series"]
+    (bars,) = compression_charts.given_back({"layers": rows})["series"]
     assert bars["y"] == ["gated_recurrent_unit_1 ×27", "mean"]
     assert bars["x"] == [pytest.approx(2.7), 0.4]
     page = Page("t")
-    report_compression._layer_table(page, {"layers": rows})
+    compression_section._layer_table(page, {"layers": rows})
     assert "gated_recurrent_unit_1 (fully_connected) ×27" in page.render()

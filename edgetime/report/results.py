@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgetime import __version__, units
-from edgetime.report import charts
-from edgetime.report import compression as report_compression
+from edgetime.report import charts, compression_section
 from edgetime.report.explanation import usual_first
 from edgetime.report.page import Page
 from profiler.errors import EdgetimeError, UsageError
@@ -109,7 +108,7 @@ def _predictions(file: Path) -> Iterator[dict[str, Any]]:
 
 def _result(file: Path) -> dict[str, Any]:
     value = json.loads(file.read_text("utf-8"))
-    if not report_compression.is_result(value):
+    if not compression_section.is_result(value):
         raise ValueError("it is no result of 'edgetime compress'")
     return dict(value)
 
@@ -127,8 +126,8 @@ def page_of(found: Found, title: str) -> Page:
     for model in found.models:
         page.text(describe_device(model), soft=True)
     if found.results:
-        page.tiles(report_compression.headline(found.results))
-        report_compression.add_to(page, found.results)
+        page.tiles(compression_section.headline(found.results))
+        compression_section.add_to(page, found.results)
     for model in found.models:
         _staircases(page, model)
     for advice in found.advice:

@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from edgetime import layer_rows, units
-from edgetime.report import charts
-from edgetime.report import compression_charts as charts_compression
+from edgetime.report import charts, compression_charts
 from edgetime.report.page import Page
 
 METHODS = {"uniform": "cut evenly (one width multiplier)", "optuna": "compressed"}
@@ -89,17 +88,17 @@ def _add_group(page: Page, group: Sequence[Result]) -> None:
 def _add_details(page: Page, result: Result, name: str, several: bool) -> None:
     """The front and the layers of one result; of several all but the last are closed at first."""
     layers = [row for row in result.get("layers") or () if row["op"]]
-    if not charts_compression.has_front(result) and not layers:
+    if not compression_charts.has_front(result) and not layers:
         return
     if several:
         page.open(f"Front and layers: {name}")
-    if charts_compression.has_front(result):
+    if compression_charts.has_front(result):
         page.heading("Front")
-        page.figures([charts_compression.front(result)])
+        page.figures([compression_charts.front(result)])
         _front_table(page, result)
     if layers:
         page.heading("What the layers gave back, and why")
-        page.figures([charts_compression.given_back(result)])
+        page.figures([compression_charts.given_back(result)])
         _layer_table(page, result)
     if several:
         page.close()
@@ -129,7 +128,7 @@ def _front_table(page: Page, result: Result) -> None:
 
 
 def _layer_table(page: Page, result: Result) -> None:
-    measured = any(charts_compression.measured_saving(row) is not None for row in result["layers"])
+    measured = any(compression_charts.measured_saving(row) is not None for row in result["layers"])
     columns = [
         "layer",
         "channels",
@@ -144,7 +143,7 @@ def _layer_table(page: Page, result: Result) -> None:
     for row in layer_rows.gathered(result["layers"]):
         if not row["op"] and not row["before_ms"] and not row["saved_ms"]:
             continue
-        more = [units.ms(charts_compression.measured_saving(row))] if measured else []
+        more = [units.ms(compression_charts.measured_saving(row))] if measured else []
         backed = f" ({row['evidence']})" if row["evidence"] else ""
         rows.append(
             [
