@@ -57,7 +57,7 @@ class Predictor:
         elif measure:
             self._target = open_target(default_target(self.setting))
         self._measure = measure
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
 
     @classmethod
     def load(
@@ -91,7 +91,7 @@ class Predictor:
         result : dict
             The object that ``edgetime predict --json`` prints.
         warnings : list of str
-            What to know before trusting it; each is told once.
+            What to know before trusting it; each is reported once.
 
         Raises
         ------
@@ -115,8 +115,8 @@ class Predictor:
                 )
             if measurement.layer_note:
                 warnings.append(f"{Path(path).name}: {measurement.layer_note}.")
-        new = [warning for warning in warnings if warning not in self._told]
-        self._told.update(new)
+        new = [warning for warning in warnings if warning not in self._reported]
+        self._reported.update(new)
         result = {**prediction.to_dict(measurement), "setting": self.setting.key}
         result["measured_in"] = {op: self._number_types(op) for op in prediction.uncovered}
         return result, new
@@ -143,7 +143,7 @@ def _matching(time_model: TimeModel, target: Target) -> SettingModel:
     found = _alike(time_model.settings.values(), wanted)
     if len(found) > 1 or (found and getattr(target, "python", sys.executable) != sys.executable):
         here = target.setting.to_dict()
-        # Another version of the same runtime will do: what differs is told when something is measured.
+        # Another version of the same runtime will do: what differs is reported when something is measured.
         for keys in (("runtime", "version"), ("runtime",)):
             same = _alike(found, {key: here[key] for key in keys})
             if same:

@@ -84,8 +84,8 @@ class VerbGroup(typer.core.TyperGroup):
         return list(VERBS)
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the verb; a failure is told in one sentence and ends with its exit status."""
-        with failures.told():
+        """Run the verb; a failure is reported in one sentence and ends with its exit status."""
+        with failures.reported():
             return super().invoke(ctx)
 
     def main(  # type: ignore[override]
@@ -94,7 +94,7 @@ class VerbGroup(typer.core.TyperGroup):
         """Run the command line and leave with status 0, 1 or 2."""
         standalone = extra.pop("standalone_mode", True)
         try:
-            with failures.told(), failures.plain_warnings():
+            with failures.reported(), failures.plain_warnings():
                 status = super().main(args, prog_name or "edgetime", standalone_mode=False, **extra)
         except typer.Exit as ended:
             status = ended.exit_code

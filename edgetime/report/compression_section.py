@@ -16,12 +16,6 @@ METHODS = {"uniform": "cut evenly (one width multiplier)", "optuna": "compressed
 _SUMMED = ("before_ms", "after_ms", "saved_ms")
 
 
-def is_result(value: Any) -> bool:
-    """Whether `value` is the content of a ``result.json`` that can be shown."""
-    keys = {"method", "before", "after", "score_name", "device", "widths"}
-    return isinstance(value, dict) and keys <= set(value)
-
-
 def headline(results: Sequence[Result]) -> list[tuple[str, str]]:
     """The figures to remember, of the best result."""
     if not results:
