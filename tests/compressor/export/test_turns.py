@@ -16,7 +16,8 @@ from compressor.export import (
 )
 from compressor.testing.device import FormulaSetting, FormulaTimeModel
 from compressor.training import task_of
-from profiler.devices import device_name, note_python, open_target
+from profiler.devices import device_name, open_target
+from profiler.devices.default import note_python
 from profiler.errors import UsageError
 
 
