@@ -108,7 +108,7 @@ def compress(
     Parameters
     ----------
     model
-        A ``.keras`` file: a Sequential or Functional network with one input and one output.
+        A ``.keras`` file: a Sequential or Functional network.
     data
         Training rows, and validation and test rows where there are any (else they are split off first: by
         `Data.groups`, or the same share of each class); or a file that `load_data` reads. The test rows are

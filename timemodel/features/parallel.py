@@ -133,7 +133,7 @@ UNITS: dict[str, tuple[float, str]] = {
     **{f"wave_{n}_tiles_products": (1e3, f"thousand products in waves of {n} tiles") for n in _WAVES},
     **{f"wave_{n}_products": (1e3, f"thousand products in waves of {n} outputs") for n in _WAVE_WIDTHS},
 }
-"""How costs are told: in how many at a time, and their words."""
+"""How costs are reported: in how many at a time, and their words."""
 
 PARALLEL_FAMILIES = {
     "conv_2d": Family("parallel convolution", conv_costs, conv_sizes, {}),

@@ -57,13 +57,7 @@ class _Structure:
 
 
 class TotalsModel:
-    """What layers cost on each of several devices, as trees.
-
-    Parameters
-    ----------
-    structures
-        By operator and dtype.
-    """
+    """What layers cost on each of several devices, as trees by operator and dtype."""
 
     def __init__(self, structures: Mapping[tuple[str, str], _Structure], devices: int) -> None:
         self.structures = dict(structures)
