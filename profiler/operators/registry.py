@@ -360,6 +360,12 @@ def register_operator(entry: Operator) -> Operator:
     return entry
 
 
+def register_operators(*entries: Operator) -> None:
+    """Register the entries of a family."""
+    for entry in entries:
+        register_operator(entry)
+
+
 def operator(name: str) -> Operator:
     """What is known of the operator `name`: nothing but that name where it is not registered."""
     if name not in _OPERATORS:
