@@ -50,6 +50,8 @@ class MeasuredCost(CandidateCost):
     A measurement that was disturbed is made again, up to three times in all; the quickest counts.
     """
 
+    cheap = False
+
     def __init__(
         self,
         model: Any,
@@ -68,11 +70,6 @@ class MeasuredCost(CandidateCost):
         for row in self._records.read() if self._records else ():
             if row["target"] == target.name:
                 self._remember(row)
-
-    @property
-    def cheap(self) -> bool:
-        """Never: each look is a measurement."""
-        return False
 
     def exact(self, configuration: Configuration) -> float:
         """Measured time in ms."""

@@ -65,12 +65,14 @@ class CandidateCost(ABC):
     """The number that steers a search, in ms.
 
     A subclass says `exact` and `cheap`. One that has faster estimates than the exact number overrides `many`, too.
+
+    Attributes
+    ----------
+    cheap
+        Whether thousands of candidates can be looked at.
     """
 
-    @property
-    @abstractmethod
-    def cheap(self) -> bool:
-        """Whether thousands of candidates can be looked at."""
+    cheap: bool
 
     @abstractmethod
     def exact(self, configuration: Configuration) -> float:
@@ -110,13 +112,9 @@ class NetworkCost(CandidateCost):
         number: Callable[[Network], float],
         cheap: bool = True,
     ) -> None:
-        self._network, self._number, self._cheap = network, number, cheap
+        self._network, self._number = network, number
+        self.cheap = cheap
         self._known: dict[Configuration, float] = {}
-
-    @property
-    def cheap(self) -> bool:
-        """See `CandidateCost.cheap`."""
-        return self._cheap
 
     def exact(self, configuration: Configuration) -> float:
         """See `CandidateCost.exact`."""
@@ -130,11 +128,7 @@ class _JointCost(CandidateCost):
 
     def __init__(self, costs: Sequence[CandidateCost]) -> None:
         self._costs = tuple(costs)
-
-    @property
-    def cheap(self) -> bool:
-        """Whether all of them are cheap."""
-        return all(cost.cheap for cost in self._costs)
+        self.cheap = all(cost.cheap for cost in self._costs)
 
     def exact(self, configuration: Configuration) -> float:
         """See `CandidateCost.exact`."""

@@ -41,11 +41,7 @@ class PredictedTime(CandidateCost):
         self._layer_ms: dict[Layer, float] = {}
         self._exact: dict[Configuration, float] = {}
         self._factor = 1.0
-
-    @property
-    def cheap(self) -> bool:
-        """Whether a candidate costs microseconds, and not a conversion."""
-        return isinstance(self._lowering, LearnedLowering)
+        self.cheap = isinstance(lowering, LearnedLowering)
 
     def exact(self, configuration: Configuration) -> float:
         """What the time model says of the whole network, in ms."""

@@ -21,6 +21,7 @@ CandidateWidths = Mapping[str, Sequence[int]]
 
 _SAME = 1e-9
 _LEAST_KEPT = 1e-6
+_HALVINGS, _FEW_HALVINGS = 24, 6
 _SHRUNK_SHARES = (0.95, 0.85, 0.7)
 """Shares of its time that a network is shrunk to before it is widened again."""
 
@@ -110,7 +111,6 @@ def scale_to(
     full: Configuration,
     shares: Mapping[str, float],
     budget_ms: float,
-    halvings: int = 24,
 ) -> Configuration | None:
     """The widest widths in these proportions within a budget; None where even width 1 is over it."""
     low, high = 0.0, 1.0 / min(shares.values(), default=1.0)
@@ -122,7 +122,7 @@ def scale_to(
         return None
     if cost(at(high)) <= budget_ms:
         return at(high)
-    for _ in range(halvings):
+    for _ in range(_HALVINGS if cost.cheap else _FEW_HALVINGS):
         middle = (low + high) / 2
         low, high = (middle, high) if cost(at(middle)) <= budget_ms else (low, middle)
     return at(low)

@@ -37,15 +37,11 @@ class StaircaseTimes(CandidateCost):
     The groups stand one behind the other. An AssertionError tells who asks about widths that do not exist.
     """
 
+    cheap = True
     tile = TILE
 
     def __init__(self, full: Widths = WIDTHS) -> None:
         self._full = dict(full)
-
-    @property
-    def cheap(self) -> bool:
-        """Yes."""
-        return True
 
     def exact(self, configuration: Configuration) -> float:
         """In ms."""
@@ -61,10 +57,7 @@ class StaircaseTimes(CandidateCost):
 class CoarseTimes(StaircaseTimes):
     """The same device where looking at a candidate is expensive (`compressor.costs.ConvertingLowering`)."""
 
-    @property
-    def cheap(self) -> bool:
-        """No."""
-        return False
+    cheap = False
 
 
 class SmoothTimes(StaircaseTimes):
@@ -76,13 +69,10 @@ class SmoothTimes(StaircaseTimes):
 class _FormulaCost(CandidateCost):
     """A cost that is a formula in the widths."""
 
+    cheap = True
+
     def __init__(self, formula: Callable[[Widths], float]) -> None:
         self._formula = formula
-
-    @property
-    def cheap(self) -> bool:
-        """Yes."""
-        return True
 
     def exact(self, configuration: Configuration) -> float:
         """What the formula says."""

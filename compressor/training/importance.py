@@ -32,13 +32,7 @@ _MATTERS = ("kernel", "recurrent_kernel", "depthwise_kernel", "pointwise_kernel"
 def magnitude_importance(
     graph: ChannelGraph, weights: Mapping[tuple[str, str], NDArray[Any]]
 ) -> dict[str, NDArray[np.float64]]:
-    """Root of the mean square of the scaled norms of a channel's weights.
-
-    Parameters
-    ----------
-    weights
-        By layer and variable name (`weights_of`).
-    """
+    """Root of the mean square of the scaled norms of a channel's weights (by layer and variable name, `weights_of`)."""
     totals, counts = _zeros(graph), _zeros(graph)
     for axis in graph.axes:
         value = np.asarray(weights[axis.layer, axis.variable], dtype=np.float64)
@@ -59,10 +53,7 @@ def taylor_importance(
 ) -> dict[str, NDArray[np.float64]]:
     """Mean over batches of the squared sum of ``weight * gradient`` over the entries that read a channel.
 
-    Parameters
-    ----------
-    products
-        For each batch ``weight * gradient`` of each weight, by layer and variable name.
+    `products` holds for each batch ``weight * gradient`` of each weight, by layer and variable name.
     """
     totals, batches = _zeros(graph), 0
     for product in products:

@@ -24,6 +24,7 @@ from profiler.operators.registry import (
     operator,
     quiet,
     register_operator,
+    register_operators,
 )
 from profiler.operators.sizes import ON_MAPS, REFERENCE_MAPS, map_shape
 
@@ -157,7 +158,7 @@ _register("ceil", "Ceiling", reference=False)
 _register("round", "Bankers Rounding", reference=False)
 _register("relu_n1_to_1", events={"Clamp": 0.2}, reference=False, float32=(16, 37), int8=(14, 40))
 _register("relu_0_to_1", events={"Clamp": 0.3}, reference=False)
-register_operator(
+register_operators(
     Operator(
         "quantize",
         FileFormat(89),
@@ -167,9 +168,7 @@ register_operator(
         # A table over 256 values is made of several operators in a row.
         events={"Convert": 0.0, "Invalid Unary Op": 0.0},
         reference=_REFERENCE,
-    )
-)
-register_operator(
+    ),
     Operator(
         "dequantize",
         FileFormat(38, made_on_loading=True),
@@ -178,9 +177,7 @@ register_operator(
         features="unary",
         events={"Convert": 0.1},
         reference=_REFERENCE,
-    )
-)
-register_operator(
+    ),
     Operator(
         "cast",
         FileFormat(37),
@@ -188,10 +185,10 @@ register_operator(
         widths=keep_axes,
         features="unary",
         events={"Convert": 0.2},
-    )
+    ),
+    Operator("sign", widths=keep_axes, events={"Sign": 0.0}),
+    Operator("densify", FileFormat(made_on_loading=True)),
 )
-register_operator(Operator("sign", widths=keep_axes, events={"Sign": 0.0}))
-register_operator(Operator("densify", FileFormat(made_on_loading=True)))
 for _name, _format in {
     "logical_not": FileFormat(63),
     "zeros_like": FileFormat(),

@@ -24,7 +24,7 @@ from profiler.operators.registry import (
     number,
     operator,
     quiet,
-    register_operator,
+    register_operators,
     strides,
 )
 from profiler.operators.sizes import (
@@ -225,7 +225,7 @@ _OPTIONS_3D = (
 )
 _WINDOW = {"kernel": (1, 2, 3, 4, 5, 7), "stride": (1, 2), "activation": ("none", "relu", "relu6")}
 
-register_operator(
+register_operators(
     Operator(
         "conv_2d",
         FileFormat(
@@ -261,16 +261,12 @@ register_operator(
         ),
         output_width=OutputWidth("output channels"),
         words="convolution",
-    )
-)
-register_operator(
+    ),
     Operator(
         "conv_2d:grouped",
         draws=drawn(_draw_grouped, float32=(60, 38), int8=(40, 21), dynamic_int8=(25, 4), int16=(30, 21)),
         features="grouped",
-    )
-)
-register_operator(
+    ),
     Operator(
         "transpose_conv",
         FileFormat(
@@ -299,9 +295,7 @@ register_operator(
                 "kernel": (2, 3, 4),
             },
         ),
-    )
+    ),
+    Operator("conv_3d", FileFormat(106, _OPTIONS_3D, kernel=_KERNEL_3D), widths=_convolution_axes),
+    Operator("conv_3d_transpose", FileFormat(106, _OPTIONS_3D, data_slot=2, kernel=_KERNEL_3D)),
 )
-register_operator(
-    Operator("conv_3d", FileFormat(106, _OPTIONS_3D, kernel=_KERNEL_3D), widths=_convolution_axes)
-)
-register_operator(Operator("conv_3d_transpose", FileFormat(106, _OPTIONS_3D, data_slot=2, kernel=_KERNEL_3D)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 from profiler.axes import LayerStep, Size
 from profiler.network import Layer, Param, Tensor
@@ -21,6 +22,7 @@ from profiler.operators.registry import (
     operator,
     quiet,
     register_operator,
+    register_operators,
 )
 from profiler.operators.sizes import ON_MAPS, REFERENCE_MAPS, map_shape
 
@@ -189,158 +191,78 @@ _REFERENCE = ReferenceLayers(
 )
 _ADDED = (activation(0), quiet(1, "bool", "pot_scale_int16", True))
 
-register_operator(
-    Operator(
+_binary = partial(Operator, widths=_elementwise_axes, features="binary")
+_arithmetic = partial(_binary, row="binary", reference=_REFERENCE)
+
+register_operators(
+    _arithmetic(
         "add",
         FileFormat(11, _ADDED),
         draws={
             **drawn(_draw_binary("add"), float32=(165, 3), int8=(130, 3), int16=(80, 3)),
             **drawn(_draw_index_binary("add"), int32=(20, 0)),
         },
-        widths=_elementwise_axes,
-        features="binary",
-        row="binary",
         events={"Add": 0.0},
-        reference=_REFERENCE,
-    )
-)
-register_operator(
-    Operator(
+    ),
+    _arithmetic(
         "mul",
         FileFormat(21, (activation(0),)),
         draws=drawn(_draw_binary("mul"), float32=(165, 4), int8=(120, 4), int16=(80, 4)),
-        widths=_elementwise_axes,
-        features="binary",
-        row="binary",
         events={"Multiply": 0.0, "Invalid Unary Op": 0.1},
-        reference=_REFERENCE,
-    )
-)
-register_operator(
-    Operator(
+    ),
+    _arithmetic(
         "sub",
         FileFormat(28, _ADDED),
         draws=drawn(_draw_binary("sub"), float32=(60, 5), int8=(50, 26), int16=(30, 25)),
-        widths=_elementwise_axes,
-        features="binary",
-        row="binary",
         events={"Subtract": 0.0},
-        reference=_REFERENCE,
-    )
-)
-register_operator(
-    Operator(
+    ),
+    _arithmetic(
         "div",
         FileFormat(29, (activation(0),)),
         draws=drawn(_draw_binary("div"), float32=(40, 39)),
-        widths=_elementwise_axes,
-        features="binary",
-        row="binary",
         events={"Divide": 0.0},
-        reference=_REFERENCE,
-    )
-)
-register_operator(
-    Operator(
+    ),
+    _arithmetic(
         "maximum",
         FileFormat(39),
         Quantization(keeps_scale=True),
         draws=drawn(_draw_binary("maximum"), float32=(35, 40), int8=(30, 27), int16=(35, 26)),
-        widths=_elementwise_axes,
-        features="binary",
-        row="binary",
         events={"Maximum": 0.0},
-        reference=_REFERENCE,
-    )
-)
-register_operator(
-    Operator(
-        "minimum",
-        FileFormat(39),
-        Quantization(keeps_scale=True),
-        widths=_elementwise_axes,
-        features="binary",
-        row="binary",
-        events={"Minimum": 0.0},
-        reference=_REFERENCE,
-    )
-)
-register_operator(
-    Operator(
+    ),
+    _arithmetic("minimum", FileFormat(39), Quantization(keeps_scale=True), events={"Minimum": 0.0}),
+    _arithmetic(
         "squared_difference",
         FileFormat(76),
         draws=drawn(_draw_binary("squared_difference"), float32=(40, 41), int8=(30, 29)),
-        widths=_elementwise_axes,
-        features="binary",
-        row="binary",
         events={"Squared Difference": 0.0},
-        reference=_REFERENCE,
-    )
-)
-register_operator(
-    Operator(
+    ),
+    _binary(
         "pow",
         FileFormat(56),
         draws=drawn(_draw_binary("pow"), float32=(30, 42)),
-        widths=_elementwise_axes,
-        features="binary",
         row="binary",
         events={"Power": 0.0},
-    )
-)
-register_operator(
-    Operator(
+    ),
+    _binary(
         "prelu",
         draws=drawn(_draw_prelu, float32=(30, 43), int8=(25, 28), int16=(25, 27)),
-        widths=_elementwise_axes,
-        features="binary",
         row="binary",
         events={"PReLU": 0.0},
-    )
-)
-register_operator(
-    Operator(
-        "floor_div",
-        FileFormat(65),
-        widths=_elementwise_axes,
-        features="binary",
-        row="binary",
-    )
-)
-register_operator(
-    Operator(
+    ),
+    _binary("floor_div", FileFormat(65), row="binary"),
+    _binary(
         "greater",
         FileFormat(44),
         draws=drawn(_draw_compare("greater"), float32=(20, 44), int8=(14, 31), int32=(25, 1)),
-        widths=_elementwise_axes,
-        features="binary",
-    )
-)
-register_operator(
-    Operator(
-        "logical_and",
-        FileFormat(62),
-        draws=drawn(_draw_logical("logical_and"), int32=(20, 2)),
-        widths=_elementwise_axes,
-        features="binary",
-    )
-)
-register_operator(
-    Operator(
+    ),
+    _binary("logical_and", FileFormat(62), draws=drawn(_draw_logical("logical_and"), int32=(20, 2))),
+    _binary(
         "select_v2",
         FileFormat(98),
         Quantization(keeps_scale=True),
         draws=drawn(_draw_select, float32=(24, 45), int8=(26, 30), int32=(15, 4), int16=(20, 28)),
-        widths=_elementwise_axes,
-        features="binary",
-    )
-)
-register_operator(
-    Operator(
-        "add_n",
-        widths=_elementwise_axes,
-        events={"Add": 0.1},
-    )
+    ),
+    Operator("add_n", widths=_elementwise_axes, events={"Add": 0.1}),
 )
 for _name, _options in (("floor_mod", 72), ("less", 41), ("equal", 53)):
     register_operator(Operator(_name, FileFormat(_options), widths=_elementwise_axes, features="binary"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from profiler.axes import keep_channels
 from profiler.network import Layer, Tensor
 from profiler.operators import sizes
@@ -18,7 +20,7 @@ from profiler.operators.registry import (
     drawn,
     flag,
     number,
-    register_operator,
+    register_operators,
     strides,
 )
 from profiler.operators.sizes import (
@@ -133,65 +135,52 @@ _RESIZED = ReferenceLayers(
     reference_maps((8, 128), (14, 64), (28, 32), scale=2),
     {"channels": REFERENCE_WIDTHS, "side": REFERENCE_SIDES[:16], "scale": (2, 3, 4)},
 )
-_KEEPS_SCALE = Quantization(keeps_scale=True)
 
-register_operator(
-    Operator(
+_window = partial(Operator, quantization=Quantization(keeps_scale=True), widths=keep_channels)
+
+register_operators(
+    _window(
         "average_pool_2d",
         _POOL,
-        _KEEPS_SCALE,
-        drawn(_draw_pool("average_pool_2d"), float32=(100, 6), int8=(80, 5), int16=(50, 5)),
-        widths=keep_channels,
+        draws=drawn(_draw_pool("average_pool_2d"), float32=(100, 6), int8=(80, 5), int16=(50, 5)),
         features="pooling",
         row="pooling",
         events={"Average Pooling": 0.0, "Mean": 0.1, "Global Average Pooling": 0.1},
         reference=_POOLED,
         words="average pooling",
-    )
-)
-register_operator(
-    Operator(
+    ),
+    _window(
         "max_pool_2d",
         _POOL,
-        _KEEPS_SCALE,
-        drawn(_draw_pool("max_pool_2d"), float32=(80, 7), int8=(60, 6), int16=(40, 6)),
-        widths=keep_channels,
+        draws=drawn(_draw_pool("max_pool_2d"), float32=(80, 7), int8=(60, 6), int16=(40, 6)),
         features="pooling",
         row="pooling",
         events={"Max Pooling": 0.0},
         reference=_POOLED,
         words="max pooling",
-    )
-)
-register_operator(Operator("l2_pool_2d", _POOL, widths=keep_channels))
-register_operator(
-    Operator(
+    ),
+    Operator("l2_pool_2d", _POOL, widths=keep_channels),
+    _window(
         "resize_bilinear",
         FileFormat(
             15,
             (flag(2, "align_corners"), flag(3, "half_pixel_centers")),
             computed={1: lambda layer: layer.outputs[0].shape[1:3]},
         ),
-        _KEEPS_SCALE,
-        drawn(_draw_resize("resize_bilinear"), float32=(60, 14), int8=(50, 12), int16=(30, 12)),
-        widths=keep_channels,
+        draws=drawn(_draw_resize("resize_bilinear"), float32=(60, 14), int8=(50, 12), int16=(30, 12)),
         features="resize",
         events={"Resize Bilinear": 0.0},
         reference=_RESIZED,
-    )
-)
-register_operator(
-    Operator(
+    ),
+    _window(
         "resize_nearest_neighbor",
         FileFormat(
             74,
             (flag(0, "align_corners"), flag(1, "half_pixel_centers")),
             computed={1: lambda layer: layer.outputs[0].shape[1:3]},
         ),
-        _KEEPS_SCALE,
-        drawn(_draw_resize("resize_nearest_neighbor"), float32=(30, 15), int8=(18, 25), int16=(25, 13)),
-        widths=keep_channels,
+        draws=drawn(_draw_resize("resize_nearest_neighbor"), float32=(30, 15), int8=(18, 25), int16=(25, 13)),
         features="resize",
         reference=_RESIZED,
-    )
+    ),
 )

@@ -11,13 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from compressor.graph.topology.tensor_keys import (
-    TensorKey,
-    histories,
-    leaves,
-    tensor_keys,
-    with_keys,
-)
+from compressor.graph.topology.tensor_keys import TensorKey, histories, leaves, tensor_keys, with_keys
 from profiler.errors import UsageError
 
 Shape = tuple[int | None, ...]
@@ -30,18 +24,10 @@ Variables = tuple[tuple[str, tuple[int, ...]], ...]
 class LayerNode:
     """One layer (or operation such as ``x + y``) of a model.
 
-    Attributes
-    ----------
-    name
-        Its address: the names of the models that it stands in, then its own, with ``/`` between.
-    kind
-        The built-in class, such as ``Conv2D``; with ``ops.`` before it where it is an operation and not a
-        layer, with ``applications.`` where it comes with Keras' published networks; ``custom:`` and the name that
-        Keras saves it under for everything else.
-    config
-        What Keras writes of it.
-    variables
-        Of its weights in the order of ``layer.get_weights()``; see `weight_names`.
+    `name` is its address: the names of the models that it stands in, then its own, with ``/`` between. `kind` is the built-in
+    class, such as ``Conv2D``; with ``ops.`` before it for an operation, with ``applications.`` where it comes with Keras'
+    published networks; ``custom:`` and the name that Keras saves it under for everything else. `config` is what Keras writes
+    of it. `variables` are its weights in the order of ``layer.get_weights()``; see `weight_names`.
     """
 
     name: str

@@ -25,7 +25,7 @@ from compressor.costs import (
     steering_cost,
 )
 from compressor.data import Data, Rows
-from compressor.export import load_keras, to_tflite_bytes
+from compressor.export import input_specs, load_keras, load_known, to_tflite_bytes
 from compressor.graph import ChannelGraph, build_graph, cut, load_rules
 from compressor.pipeline.prepare.tolerance import standard_error
 from compressor.search import (
@@ -227,7 +227,7 @@ def prepare(
         channels = measure_importance(model, graph, importance, data.x, data.y, task.loss, seed)
     else:
         raise UsageError(f"There is no importance {importance!r}: choose taylor or magnitude.")
-    rows = data.x if calibration is None else calibration
+    rows = data.x if calibration is None else load_known(calibration, input_specs(model))
     convert = converter(quantize, rows)
     progress(0.4, "converting")
     base = read_network(to_tflite_bytes(model), name=name) if quantize == "none" else None
