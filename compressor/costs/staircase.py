@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from compressor.costs.configuration import Configuration
 from compressor.costs.network_cost import CandidateCost
 from compressor.training import Importance
+from timemodel.staircases import fastest_width, thin_out, undominated_widths
 
 CandidateWidths = Mapping[str, Sequence[int]]
 """Per group the widths that are worth having, ascending; the full width is the last."""
@@ -42,8 +43,6 @@ def narrowest(full: Configuration) -> Configuration:
 
 def candidate_widths(cost: CandidateCost, full: Configuration, most: int = 24) -> dict[str, list[int]]:
     """Each group's widths that are worth having, where the others have their full widths."""
-    from timemodel.staircases import thin_out, undominated_widths  # loads scikit-learn
-
     found = {}
     for name, width in full.widths.items():
         column_ms = cost.by_width(full, name, range(1, width + 1))
@@ -136,8 +135,6 @@ def widen_free(
     Each round moves the group that gains most to the width of least time among those from its current one up
     to the full one (of equals the widest), until nothing changes.
     """
-    from timemodel.staircases import fastest_width  # loads scikit-learn
-
     current = configuration
     now = cost(current)
     while True:
