@@ -164,7 +164,7 @@ def export(
             raise EdgetimeError(
                 f"{name} {_in_mode(quantize)} does not run: {str(error).rsplit(':', 1)[0]}; try another --quantize."
             ) from error
-        problem = fault(comparison, quantize, max_drop, min_agreement, rows.typical)
+        problem = fault(comparison, quantize, max_drop, min_agreement, rows.real)
         if problem and not allow_drop:
             raise EdgetimeError(
                 f"{name} {_in_mode(quantize)} {problem}, on {rows.description}: try another --quantize or more "
@@ -229,6 +229,6 @@ def _notes(
         )
     if types.float_operators:
         notes.append(f"These operators stayed in float32: {types.describe_float()}.")
-    if not rows.typical:
+    if not rows.real:
         notes.append("Compared on random inputs only: give data to see agreement and accuracy.")
     return tuple(notes)

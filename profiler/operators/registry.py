@@ -31,8 +31,8 @@ Row = Literal[
 """Ways in which a row of a table of measurements describes a layer."""
 
 Rng = np.random.Generator
-Draw = Callable[[Rng, str], Layer]
-"""Makes one random layer of an arithmetic (``float32``, ``int8``, …)."""
+Draw = Callable[[str, Rng, str], Layer]
+"""Makes one random layer of an operator in an arithmetic (``float32``, ``int8``, …)."""
 
 Sizes = Mapping[str, Any]
 Resized = Callable[[Layer, tuple[Tensor, ...], tuple[Tensor, ...]], dict[str, Param]]
@@ -358,6 +358,12 @@ def register_operator(entry: Operator) -> Operator:
     if _OPERATORS.setdefault(entry.name, entry) is not entry:
         raise UsageError(f"The operator {entry.name!r} is registered already: give yours another name.")
     return entry
+
+
+def register_operators(*entries: Operator) -> None:
+    """Register the entries of a family."""
+    for entry in entries:
+        register_operator(entry)
 
 
 def operator(name: str) -> Operator:

@@ -13,7 +13,7 @@ from made_up_device import OVERHEAD_MS, layer_ms
 from profiler import operators
 from profiler.network import Layer
 from profiler.operators import draw_layer
-from profiler.probes import sweeps
+from profiler.probes.plan import sweeps
 from timemodel.explain import Finding, findings, summary
 from timemodel.explain.evidence import split_text, why
 from timemodel.explain.tree_in_words import rows_of

@@ -2,14 +2,8 @@ import numpy as np
 import pytest
 
 from profiler import operators
-from profiler.probes import (
-    Probe,
-    chains,
-    fans,
-    parts,
-    rows_of_nothing,
-    slow,
-)
+from profiler.probes import Probe
+from profiler.probes.context import chains, fans, parts, rows_of_nothing, slow
 from timemodel.fitting.profile import learn_cache_traffic, one_more_operator_ms
 from timemodel.runtime import CacheTraffic, RuntimeTerms, traffic_in_words
 from timemodel.runtime.cache_traffic import KNOTS_MB, steps_climbed
