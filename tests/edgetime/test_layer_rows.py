@@ -58,7 +58,7 @@ def test_no_operator_and_no_time_is_lost(given_rows):
     )
 
 
-def test_layers_of_models_inside_are_told_apart_by_as_much_of_their_name_as_it_takes():
+def test_layers_of_models_inside_are_kept_apart_by_as_much_of_their_name_as_it_takes():
     names = ["conv", "left/conv", "right/conv", "left/dense", "a/b/x", "c/b/x", "net/act/Tanh;net/relu/Relu"]
     rows = [change(name) for name in names]
     assert list(short_names(rows).values()) == [

@@ -51,7 +51,7 @@ class Asked(LocalTarget):
         return self.answer
 
 
-def test_two_runtimes_are_told_apart_by_asking_the_device(two_settings: TimeModel):
+def test_two_runtimes_are_distinguished_by_asking_the_device(two_settings: TimeModel):
     first, second = two_settings.settings.values()
     second.setting = {**first.setting, "runtime": "tflite-runtime", "version": "2.14.0"}
     assert _matching(two_settings, Asked("tflite-runtime", "2.14.0")) is second
@@ -83,7 +83,7 @@ def test_the_python_of_a_profile_made_here_is_found_again(two_settings: TimeMode
     assert default_target(setting) == "local:threads=1,kernels=xnnpack"
 
 
-def test_an_open_batch_is_told_once(time_model_file: Path, shared_data: Path):
+def test_an_open_batch_is_reported_once(time_model_file: Path, shared_data: Path):
     with Predictor(TimeModel.load(time_model_file)) as predictor:
         net = shared_data / "models" / "pretrainedResnet.tflite"
         assert predictor.predict(net)[1] == ["Networks that leave the batch open are taken at batch 1."]

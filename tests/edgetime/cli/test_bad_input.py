@@ -110,7 +110,7 @@ def test_predict_says_in_which_number_types_an_operator_is_known(
     assert json.loads(result.stdout)["measured_in"] == {"tanh": []}
 
 
-def test_choices_that_do_not_exist_are_told_plainly(tmp_path: Path):
+def test_choices_that_do_not_exist_are_named_plainly(tmp_path: Path):
     shown = run(2, "export", tmp_path / "x.keras", "-o", tmp_path / "x.tflite", "--quantize", "banana")
     assert "'banana' is not one of 'none'" in shown
     assert "Value error" not in shown

@@ -131,9 +131,9 @@ def test_bad_input_is_one_sentence(
 ):
     result = CliRunner().invoke(app, arguments(task, time_model_file, tmp_path / "out", *more))
     assert result.exit_code == status, result.output
-    told = [line for line in result.stderr.splitlines() if line.startswith("edgetime: ")]
-    assert len(told) == 1
-    assert words in told[0]
+    reported = [line for line in result.stderr.splitlines() if line.startswith("edgetime: ")]
+    assert len(reported) == 1
+    assert words in reported[0]
     assert result.stdout == ""
 
 

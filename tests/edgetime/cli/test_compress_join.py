@@ -18,9 +18,9 @@ TOGETHER = {"network", "data", "time_model", "calibration", "storage", "minutes"
 def asked(*arguments: object) -> tuple[int, str, str]:
     """Exit status, stdout and the sentence on stderr."""
     shown = CliRunner().invoke(app, ["compress", *map(str, arguments)])
-    told = [line for line in shown.stderr.splitlines() if line.startswith("edgetime: ")]
-    assert len(told) <= 1
-    return shown.exit_code, shown.stdout, told[0] if told else ""
+    reported = [line for line in shown.stderr.splitlines() if line.startswith("edgetime: ")]
+    assert len(reported) <= 1
+    return shown.exit_code, shown.stdout, reported[0] if reported else ""
 
 
 def other_options() -> list[list[str]]:
@@ -37,10 +37,10 @@ def other_options() -> list[list[str]]:
 
 @pytest.mark.parametrize("option", other_options(), ids=lambda option: option[0])
 def test_an_option_that_would_be_ignored_is_refused(option: list[str], tmp_path: Path):
-    status, shown, told = asked("--join", tmp_path, *option)
+    status, shown, reported = asked("--join", tmp_path, *option)
     assert status == 2
     assert shown == ""
-    assert f"{option[0]} does not go with --join" in told
+    assert f"{option[0]} does not go with --join" in reported
 
 
 def test_the_options_of_a_search_are_among_those():
@@ -59,9 +59,9 @@ def test_the_options_of_a_search_are_among_those():
 
 
 def test_several_are_named_in_one_sentence_with_the_mend(tmp_path: Path):
-    status, _, told = asked("--join", tmp_path, "-o", "out", "--workers", 1, "--resume", "--minutes", 5)
+    status, _, reported = asked("--join", tmp_path, "-o", "out", "--workers", 1, "--resume", "--minutes", 5)
     assert status == 2
-    assert told == (
+    assert reported == (
         "edgetime: -o, --workers and --resume do not go with --join, which helps with a search as it was begun: leave "
         "them out; for more processes give the command several times."
     )
@@ -95,9 +95,9 @@ def test_what_goes_with_it_is_handed_on(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_a_folder_without_a_search_is_one_sentence(tmp_path: Path):
-    status, shown, told = asked("--join", tmp_path)
+    status, shown, reported = asked("--join", tmp_path)
     assert (status, shown) == (2, "")
-    assert f"There is no search to join in {tmp_path} (study.json is missing)" in told
+    assert f"There is no search to join in {tmp_path} (study.json is missing)" in reported
 
 
 def test_stopping_it_says_what_becomes_of_the_candidate(monkeypatch: pytest.MonkeyPatch):
@@ -105,6 +105,6 @@ def test_stopping_it_says_what_becomes_of_the_candidate(monkeypatch: pytest.Monk
         raise KeyboardInterrupt
 
     monkeypatch.setattr("compressor.pipeline.shared.join", stopped)
-    status, _, told = asked("--join", "out")
+    status, _, reported = asked("--join", "out")
     assert status == 1
-    assert "Stopped; the candidate that was at work is left to the others" in told
+    assert "Stopped; the candidate that was at work is left to the others" in reported

@@ -30,7 +30,7 @@ def test_predict_takes_a_keras_file_and_prints_nothing_but_json(time_model_file:
 
 
 @pytest.mark.slow
-def test_a_file_that_is_no_keras_model_is_told_in_one_sentence(time_model_file: Path, tmp_path: Path):
+def test_a_file_that_is_no_keras_model_is_named_in_one_sentence(time_model_file: Path, tmp_path: Path):
     net = tmp_path / "net.keras"
     net.write_text("hello")
     command = [sys.executable, "-c", CODE, "predict", str(time_model_file), str(net)]

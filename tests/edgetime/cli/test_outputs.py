@@ -30,7 +30,7 @@ INPUTS = {
 
 
 def paths_of(verb: str) -> dict[str, typing.Any]:
-    """What Typer was told of each parameter of `verb` that is a path."""
+    """What Typer knows of each parameter of `verb` that is a path."""
     command = importlib.import_module(f"edgetime.cli.{VERBS[verb]}").command
     hints = typing.get_type_hints(command, include_extras=True)
     return {
@@ -70,11 +70,11 @@ def test_an_output_that_names_an_input_is_refused(verb: str, output: str, name: 
             arguments += written(known[other], other, tmp_path / other)
     if verb == "select" and name != "networks":
         arguments.append("net.tflite")
-    told = fails(2, verb, *arguments)
-    assert "would overwrite what is read" in told
-    assert str(link) in told
-    assert str(given) in told
-    assert arguments[0] in told
+    reported = fails(2, verb, *arguments)
+    assert "would overwrite what is read" in reported
+    assert str(link) in reported
+    assert str(given) in reported
+    assert arguments[0] in reported
     assert given.read_bytes() == b"precious"
     assert link.is_symlink()
 
@@ -140,15 +140,15 @@ def test_what_is_read_from_a_folder_is_kept_and_an_earlier_output_there_is_not(
 def test_a_network_in_the_folder_that_compress_writes_is_kept_where_it_would_be_replaced(tmp_path: Path):
     network = tmp_path / "compressed.keras"
     network.write_bytes(b"precious")
-    told = fails(2, "compress", network, "--data", "d.npz", "--time-model", "m.json", "-o", tmp_path)
-    assert "would overwrite what is read as NET.keras" in told
+    reported = fails(2, "compress", network, "--data", "d.npz", "--time-model", "m.json", "-o", tmp_path)
+    assert "would overwrite what is read as NET.keras" in reported
     other = network.rename(tmp_path / "net.keras")
-    told = fails(2, "compress", other, "--data", "d.npz", "--time-model", "m.json", "-o", tmp_path)
-    assert "overwrite" not in told
+    reported = fails(2, "compress", other, "--data", "d.npz", "--time-model", "m.json", "-o", tmp_path)
+    assert "overwrite" not in reported
 
 
 def test_an_output_that_is_not_there_yet_is_compared_by_where_it_would_be(tmp_path: Path):
     (tmp_path / "there").symlink_to(tmp_path)
-    told = fails(2, "fit", tmp_path / "new.db", "-o", tmp_path / "there" / "new.db")
-    assert "would overwrite what is read" in told
+    reported = fails(2, "fit", tmp_path / "new.db", "-o", tmp_path / "there" / "new.db")
+    assert "would overwrite what is read" in reported
     assert not (tmp_path / "new.db").exists()

@@ -150,7 +150,7 @@ def test_on_a_terminal_the_unit_is_asked_for(folder, monkeypatch):
     assert float(first["predicted_ms"]) == pytest.approx(float(first["time_ms"]) / 1e3, rel=0.5)
 
 
-def test_repeated_rows_are_told(folder):
+def test_repeated_rows_are_reported(folder):
     table = folder / "twice.csv"
     rows = dense_rows()
     table.write_text("\n".join([HEADER, *rows, rows[3], rows[4]]) + "\n")

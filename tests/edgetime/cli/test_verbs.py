@@ -80,7 +80,7 @@ def test_operators_of_a_package_that_fails_are_one_warning(tmp_path: Path, monke
 # --- fit and explain --------------------------------------------------------------------------------------------------
 
 
-def test_fit_writes_a_model_and_tells_its_error_per_operator(profile_db: Path, tmp_path: Path):
+def test_fit_writes_a_model_and_shows_its_error_per_operator(profile_db: Path, tmp_path: Path):
     model = tmp_path / "m.timemodel.json"
     result = json.loads(run("fit", profile_db, "-o", model, "--json").stdout)
     assert result["time_model"] == str(model)
@@ -167,8 +167,8 @@ def test_predict_starts_no_program_because_a_time_model_names_it(
     changed.setting().fingerprint = {**here, "executable": str(program)}
     model = tmp_path / "m.timemodel.json"
     changed.save(model)
-    told = fails(2, "predict", model, networks_folder / "conv.tflite", "--measure")
-    assert f"--target local:python={program}" in told
+    reported = fails(2, "predict", model, networks_folder / "conv.tflite", "--measure")
+    assert f"--target local:python={program}" in reported
     assert not (tmp_path / "started").exists()
     run("predict", model, networks_folder / "conv.tflite", "--measure", "--target", f"local:python={program}")
     assert (tmp_path / "started").exists()

@@ -15,7 +15,7 @@ from profiler.progress import ProgressCallback
 
 
 class Listener:
-    """Remembers what it was told."""
+    """Remembers what was shown."""
 
     def __init__(self):
         self.notes: list[str] = []
@@ -50,7 +50,7 @@ def test_a_second_demo_in_the_same_folder_is_refused(tmp_path: Path, monkeypatch
 
 
 @pytest.mark.slow
-def test_the_whole_story_and_that_it_is_not_told_twice(tmp_path: Path):
+def test_the_whole_demo_and_that_nothing_is_done_twice(tmp_path: Path):
     def demo(listener: Listener) -> Demo:
         few = {"epochs": 30, "compress_minutes": 0.8, "baseline_minutes": 0.6}
         return Demo(tmp_path / "out", listener, minutes=0.3, **few)
