@@ -15,7 +15,7 @@ from compressor import (
     compress,
 )
 from compressor.costs import scaled
-from compressor.pipeline.final import training as finals
+from compressor.pipeline.final import training as final_training
 from compressor.pipeline.prepare import preparation
 from compressor.pipeline.result import files as point_files
 from compressor.search import SearchMethod
@@ -159,8 +159,17 @@ def fits(monkeypatch):
     return calls
 
 
+def undisturbed(plain, folder, **changes):
+    """How many trainings a run takes that nothing stops."""
+    with pytest.MonkeyPatch.context() as patch:
+        calls = fits(patch)
+        assert run(plain, rows(), folder, **changes).met
+    assert len(calls) > 2  # two trials, and networks in full
+    return len(calls)
+
+
 def test_a_disk_that_is_full_costs_nothing_that_was_finished(plain, tmp_path, monkeypatch):
-    out = tmp_path / "out"
+    out, whole = tmp_path / "out", undisturbed(plain, tmp_path / "whole")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     # Files may not become larger than this: a .keras file does, a line of a finished trial does not.
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
@@ -178,9 +187,9 @@ def test_a_disk_that_is_full_costs_nothing_that_was_finished(plain, tmp_path, mo
 
     calls = fits(monkeypatch)
     for module, name, done in (
-        (finals, "save_model", 2),
-        (point_files, "export", 3),
-        (files, "write_text", 3),
+        (final_training, "save_keras", 2),
+        (point_files, "export", whole),
+        (files, "write_text", whole),
     ):
         with monkeypatch.context() as patch:
             if module is files:
@@ -193,7 +202,7 @@ def test_a_disk_that_is_full_costs_nothing_that_was_finished(plain, tmp_path, mo
                 run(plain, rows(), out, resume=True)
         assert len(calls) == done
     assert run(plain, rows(), out, resume=True).met
-    assert len(calls) == 3
+    assert len(calls) == whole
     assert not list(out.rglob(".*")), "a half-written file was left"
 
 
@@ -202,7 +211,7 @@ def test_other_troubles_of_the_disk_are_told_too(plain, tmp_path, monkeypatch, n
     def broken(*args, **options):
         raise RuntimeError(f"Unable to synchronously write (errno = {number}, error message = 'x')")
 
-    monkeypatch.setattr("compressor.pipeline.compression.save_model", broken)
+    monkeypatch.setattr("compressor.pipeline.compression.save_keras", broken)
     with pytest.raises(EdgetimeError, match=r"Cannot write to .* what was finished is kept"):
         run(plain, rows(), tmp_path / "out")
 
@@ -211,12 +220,13 @@ def test_an_error_that_is_none_of_the_disk_is_not_called_one(plain, tmp_path, mo
     def broken(*args, **options):
         raise RuntimeError("something else")
 
-    monkeypatch.setattr("compressor.pipeline.compression.save_model", broken)
+    monkeypatch.setattr("compressor.pipeline.compression.save_keras", broken)
     with pytest.raises(RuntimeError, match="something else"):
         run(plain, rows(), tmp_path / "out")
 
 
 def test_stopped_at_every_stage_it_goes_on_and_does_nothing_twice(plain, tmp_path, monkeypatch):
+    whole = undisturbed(plain, tmp_path / "whole", points=2)
     calls, stages = fits(monkeypatch), []
 
     def stopping_at(word):
@@ -243,4 +253,4 @@ def test_stopped_at_every_stage_it_goes_on_and_does_nothing_twice(plain, tmp_pat
     result = run(plain, rows(), out, resume=True, points=2, progress=silent)
     assert result.met
     assert len(result.points) == 2
-    assert len(calls) == 2 + 2  # two trials, two networks in full
+    assert len(calls) == whole
