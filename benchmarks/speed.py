@@ -127,7 +127,7 @@ def batches(model: SettingModel, layers: Sequence[Layer], count: int) -> None:
     rows = 0
     for (op, dtype), group in chosen.items():
         array = np.resize(geometry(group), (count, geometry(group).shape[1]))
-        taken = seconds(lambda op=op, dtype=dtype, array=array: model.predict_rows(op, dtype, array), 3)  # type: ignore[misc]
+        taken = seconds(lambda tree=model.operators[op, dtype], array=array: tree.predict_ms(array), 3)  # type: ignore[misc]
         leaves = model.operators[op, dtype].tree.n_leaves_
         print(
             f"  arrays, features included, {op + ' ' + dtype:28s} {leaves:3d} leaves {count / taken:12,.0f}"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from compressor.data import Data, load_data
     from compressor.export import ExportResult
-    from compressor.graph import ChannelGraph, build_graph, cut
+    from compressor.graph import ChannelGraph, build_graph, cut, register_rule
     from compressor.pipeline import compress
     from compressor.pipeline.result import CompressionResult
     from compressor.training import Options, Schedule
@@ -24,6 +24,7 @@ __all__ = [
     "compress",
     "cut",
     "load_data",
+    "register_rule",
 ]
 
 _HOMES = {
@@ -37,6 +38,7 @@ _HOMES = {
     "compress": "compressor.pipeline",
     "cut": "compressor.graph",
     "load_data": "compressor.data",
+    "register_rule": "compressor.graph",
 }
 
 

@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 import importlib.metadata
+import warnings
 from collections.abc import Callable, Collection
 from importlib.metadata import EntryPoint
 from typing import Any
+
+from profiler.errors import EdgetimeWarning
+
+
+def register_plugins(group: str, register: Callable[[str, Any], None], taken: Collection[str]) -> None:
+    """`load_plugins`, with one warning that names all that were left out."""
+    problems = load_plugins(group, register, taken)
+    if problems:
+        warnings.warn("\n".join(problems), EdgetimeWarning, stacklevel=4)
 
 
 def load_plugins(group: str, register: Callable[[str, Any], None], taken: Collection[str]) -> list[str]:

@@ -40,6 +40,11 @@ def test_help_of_a_verb_loads_nothing_heavy(verb: str):
     assert not loaded_by(code).intersection(HEAVY)
 
 
+def test_the_arithmetic_of_staircases_loads_nothing_heavy():
+    """The search uses it without a time model."""
+    assert not loaded_by("import timemodel.staircases").intersection(HEAVY)
+
+
 @pytest.mark.parametrize("package", ["profiler", "timemodel", "compressor", "selector"])
 def test_importing_a_package_loads_no_training_library(package: str):
     assert not loaded_by(f"import {package}").intersection({"tensorflow", "keras", "optuna"})

@@ -15,12 +15,14 @@ from numpy.typing import NDArray
 from compressor.costs.configuration import Configuration
 from compressor.costs.network_cost import CandidateCost
 from compressor.training import Importance
+from timemodel.staircases import fastest_width, thin_out, undominated_widths
 
 CandidateWidths = Mapping[str, Sequence[int]]
 """Per group the widths that are worth having, ascending; the full width is the last."""
 
 _SAME = 1e-9
 _LEAST_KEPT = 1e-6
+_HALVINGS, _FEW_HALVINGS = 24, 6
 _SHRUNK_SHARES = (0.95, 0.85, 0.7)
 """Shares of its time that a network is shrunk to before it is widened again."""
 
@@ -41,8 +43,6 @@ def narrowest(full: Configuration) -> Configuration:
 
 def candidate_widths(cost: CandidateCost, full: Configuration, most: int = 24) -> dict[str, list[int]]:
     """Each group's widths that are worth having, where the others have their full widths."""
-    from timemodel.staircases import thin_out, undominated_widths  # loads scikit-learn
-
     found = {}
     for name, width in full.widths.items():
         column_ms = cost.by_width(full, name, range(1, width + 1))
@@ -110,7 +110,6 @@ def scale_to(
     full: Configuration,
     shares: Mapping[str, float],
     budget_ms: float,
-    halvings: int = 24,
 ) -> Configuration | None:
     """The widest widths in these proportions within a budget; None where even width 1 is over it."""
     low, high = 0.0, 1.0 / min(shares.values(), default=1.0)
@@ -122,7 +121,7 @@ def scale_to(
         return None
     if cost(at(high)) <= budget_ms:
         return at(high)
-    for _ in range(halvings):
+    for _ in range(_HALVINGS if cost.cheap else _FEW_HALVINGS):
         middle = (low + high) / 2
         low, high = (middle, high) if cost(at(middle)) <= budget_ms else (low, middle)
     return at(low)
@@ -136,8 +135,6 @@ def widen_free(
     Each round moves the group that gains most to the width of least time among those from its current one up
     to the full one (of equals the widest), until nothing changes.
     """
-    from timemodel.staircases import fastest_width  # loads scikit-learn
-
     current = configuration
     now = cost(current)
     while True:

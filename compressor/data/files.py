@@ -52,13 +52,7 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, npt.NDArray]:
 
 
 def read_python(file: Path) -> dict[str, Any]:
-    """Run a user's data file and call its ``load()``.
-
-    Returns
-    -------
-    dict
-        ``x``, ``y`` and where given ``x_val``, ``y_val``, ``x_test``, ``y_test``, ``loss``, ``metric``,
-        ``augment``, ``loss_weights``; nothing is checked yet but that the functions can be called.
+    """Run a user's data file and call its ``load()``: the fields of `Data`, of which nothing is checked yet but functions.
 
     Raises
     ------

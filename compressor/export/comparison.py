@@ -108,25 +108,19 @@ def top_class(outputs: npt.NDArray) -> npt.NDArray[np.int64]:
 
 
 def fault(
-    comparison: Comparison, quantize: str, max_drop: float, min_agreement: float, typical: bool
+    comparison: Comparison, quantize: str, max_drop: float, min_agreement: float, real: bool
 ) -> str | None:
     """What is wrong with a conversion, as the beginning of a sentence; None where nothing is.
 
-    Parameters
-    ----------
-    max_drop
-        Percentage points of accuracy that may be lost.
-    min_agreement
-        Share of rows that must agree where there are no labels.
-    typical
-        Whether the rows are real data. On random rows, which lie near no class, agreement says nothing.
+    At most `max_drop` points of accuracy may be lost; without labels a share of `min_agreement` rows must agree. `real`
+    says whether the rows are real data: on random rows, which lie near no class, agreement says nothing.
     """
     if not np.isfinite(comparison.relative_difference):
         return "gives outputs that are not finite"
     drop = comparison.drop_points
     if drop is not None:
         return f"loses {drop:.2f} points of accuracy (limit {max_drop:g})" if drop > max_drop else None
-    if typical and comparison.agreement is not None:
+    if real and comparison.agreement is not None:
         if comparison.agreement >= min_agreement:
             return None
         return f"agrees with the original on {comparison.agreement:.1%} of rows (limit {min_agreement:.1%})"

@@ -27,32 +27,12 @@ import numpy as np
 import numpy.typing as npt
 
 from compressor.data import Data, evenly
-from compressor.export.freezing import (
-    Specs,
-    argument_names,
-    freeze,
-    has_loop,
-    is_recurrent,
-)
+from compressor.export.freezing import Specs, argument_names, freeze, has_loop, is_recurrent
 from compressor.export.graph_edits import with_own_biases
-from compressor.export.keras_files import (
-    InputShape,
-    in_float32,
-    input_specs,
-    load_keras,
-)
-from compressor.export.silence import (
-    last_complaint,
-    quiet,
-    require,
-    tensorflow,
-)
+from compressor.export.keras_files import InputShape, in_float32, input_specs, load_keras
+from compressor.export.silence import last_complaint, quiet, require, tensorflow
 from compressor.export.tensor_types import read_types
-from profiler.errors import (
-    DataError,
-    EdgetimeError,
-    UsageError,
-)
+from profiler.errors import DataError, EdgetimeError, UsageError
 
 MODES = ("none", "float16", "dynamic", "int8", "int16")
 """What `quantize` may be."""
@@ -132,13 +112,7 @@ def to_tflite_bytes(
 
 
 def check_options(quantize: str, io: str, calibrated: bool) -> None:
-    """Refuse modes that do not exist or do not go together.
-
-    Raises
-    ------
-    UsageError
-        One sentence that names the option.
-    """
+    """Refuse modes that do not exist or do not go together, by UsageError."""
     if quantize not in MODES:
         raise UsageError(f"--quantize {quantize} is unknown: choose one of {', '.join(MODES)}.")
     if io not in ("float32", "int8"):
@@ -155,13 +129,7 @@ def check_options(quantize: str, io: str, calibrated: bool) -> None:
 def calibration_rows(
     calibration: Data | npt.NDArray | Inputs, specs: Specs, most: int = CALIBRATION_ROWS
 ) -> Inputs:
-    """At most `most` rows of each input, spread evenly over all, checked against the shapes of the inputs.
-
-    Raises
-    ------
-    DataError
-        Missing inputs, no rows, or rows of another shape.
-    """
+    """At most `most` rows of each input, spread evenly over all; DataError where they do not fit the inputs."""
     source = calibration.source if isinstance(calibration, Data) else "The calibration data"
     if isinstance(calibration, Data):
         calibration = calibration.x

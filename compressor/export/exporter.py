@@ -9,39 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from compressor.data import Rows
-from compressor.export.comparison import (
-    Comparison,
-    compare,
-    fault,
-    score_of,
-)
-from compressor.export.conversion import (
-    CALIBRATED,
-    check_options,
-    to_tflite_bytes,
-)
+from compressor.export.comparison import Comparison, compare, fault, score_of
+from compressor.export.conversion import CALIBRATED, check_options, to_tflite_bytes
 from compressor.export.freezing import Specs, is_recurrent
-from compressor.export.keras_files import (
-    InputShape,
-    in_float32,
-    input_specs,
-    load_keras,
-)
-from compressor.export.rows import (
-    CheckRows,
-    Given,
-    check_rows,
-    load_known,
-)
+from compressor.export.keras_files import InputShape, in_float32, input_specs, load_keras
+from compressor.export.rows import CheckRows, Given, check_rows, load_known
 from compressor.export.running import TfliteRunner
 from compressor.export.silence import quiet
 from compressor.export.tensor_types import TypeReport, read_types
 from compressor.training import as_called, by_name
-from profiler.errors import (
-    EdgetimeError,
-    ModelFileError,
-    UsageError,
-)
+from profiler.errors import EdgetimeError, ModelFileError, UsageError
 from profiler.files import replacing
 from profiler.progress import ProgressCallback, silent
 
@@ -187,7 +164,7 @@ def export(
             raise EdgetimeError(
                 f"{name} {_in_mode(quantize)} does not run: {str(error).rsplit(':', 1)[0]}; try another --quantize."
             ) from error
-        problem = fault(comparison, quantize, max_drop, min_agreement, rows.typical)
+        problem = fault(comparison, quantize, max_drop, min_agreement, rows.real)
         if problem and not allow_drop:
             raise EdgetimeError(
                 f"{name} {_in_mode(quantize)} {problem}, on {rows.description}: try another --quantize or more "
@@ -252,6 +229,6 @@ def _notes(
         )
     if types.float_operators:
         notes.append(f"These operators stayed in float32: {types.describe_float()}.")
-    if not rows.typical:
+    if not rows.real:
         notes.append("Compared on random inputs only: give data to see agreement and accuracy.")
     return tuple(notes)

@@ -16,32 +16,14 @@ Specs = Mapping[str, tuple[tuple[int, ...], str]]
 
 
 def freeze(model: Any, specs: Specs, unroll: bool = False) -> Any:
-    """The inference function of `model` with all weights as constants.
+    """The inference function of `model` (a TensorFlow ConcreteFunction) with all weights as constants, outputs in its order.
 
-    Parameters
-    ----------
-    model
-        A Keras 3 model on TensorFlow.
-    specs
-        Shape and dtype of each input by name, as `input_specs` gives them.
-    unroll
-        Write recurrent layers as one copy of their cell per step in place of a loop.
+    `specs` are shape and dtype of each input by name (`input_specs`). With `unroll` recurrent layers are written as one copy
+    of their cell per step in place of a loop; one that is stateful is refused by UsageError.
 
-    Returns
-    -------
-    tensorflow ConcreteFunction
-        Its outputs stand in the order of ``model.outputs``.
-
-    Raises
-    ------
-    UsageError
-        A recurrent layer carries its state from one call to the next.
-
-    Notes
-    -----
-    Keras' own ``model.export(format="litert")`` leaves the batch open, on which recurrent layers fail and which
-    puts shape arithmetic in front of each reshape; and from a function around a Keras 3 model the converter
-    does not freeze the weights. Both are settled here.
+    Keras' own ``model.export(format="litert")`` leaves the batch open, on which recurrent layers fail and which puts shape
+    arithmetic in front of each reshape; and from a function around a Keras 3 model the converter does not freeze the
+    weights. Both are settled here.
     """
     tf = tensorflow()
     import keras

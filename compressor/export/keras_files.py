@@ -9,14 +9,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from compressor.data import format_shape
 from compressor.export.silence import quiet, tensorflow
 from compressor.graph import load_rules
 from compressor.training import input_names
-from profiler.errors import (
-    ModelFileError,
-    UsageError,
-    missing,
-)
+from profiler.errors import ModelFileError, UsageError, missing
 from profiler.files import replacing
 
 InputShape = Sequence[int] | Mapping[str, Sequence[int]]
@@ -83,11 +80,13 @@ def input_specs(model: Any, input_shape: InputShape | None = None) -> dict[str, 
             k is None or k == g or i == 0 for i, (k, g) in enumerate(zip(known, shape, strict=True))
         )
         if not fits:
-            raise UsageError(f"Input '{name}' takes {_shown(known)}, and {_shown(shape)} does not fit.")
+            raise UsageError(
+                f"Input '{name}' takes {format_shape(known)}, and {format_shape(shape)} does not fit."
+            )
         if any(size is None for size in shape[1:]):
             example = ",".join("1" if i == 0 else str(size or "N") for i, size in enumerate(shape))
             raise UsageError(
-                f"Input '{name}' leaves more than the batch open, {_shown(known)}: "
+                f"Input '{name}' leaves more than the batch open, {format_shape(known)}: "
                 f"say its shape with --input-shape, such as {example}."
             )
         dtype = tensor.dtype if isinstance(tensor.dtype, str) else tensor.dtype.name
@@ -96,13 +95,7 @@ def input_specs(model: Any, input_shape: InputShape | None = None) -> dict[str, 
 
 
 def in_float32(model: Any) -> Any:
-    """The same model computing in float32, as TFLite does; the model itself where it does so already.
-
-    Raises
-    ------
-    ModelFileError
-        The model mixes precisions and cannot be built anew in one.
-    """
+    """The same model computing in float32, as TFLite does; ModelFileError where it mixes precisions and cannot be built anew."""
     layers = model._flatten_layers() if hasattr(model, "_flatten_layers") else []
     if all(getattr(layer, "compute_dtype", None) not in _HALF for layer in layers):
         return model
@@ -145,10 +138,6 @@ def _given_shapes(names: Sequence[str], given: InputShape | None) -> dict[str, t
     if unknown:
         raise UsageError(f"The network has no input '{unknown[0]}', only {', '.join(names)}: check the name.")
     return {name: tuple(shape) for name, shape in given.items()}
-
-
-def _shown(shape: Sequence[Any]) -> str:
-    return "(" + ", ".join("any" if size is None else str(size) for size in shape) + ")"
 
 
 def _refuse_other_files(file: Path) -> None:

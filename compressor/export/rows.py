@@ -30,25 +30,15 @@ Given = Data | npt.NDArray | Inputs | str | os.PathLike[str]
 class CheckRows:
     """Rows to compare two networks on.
 
-    Parameters
-    ----------
-    inputs
-        Rows of each input by its name.
-    labels
-        What is right for each row, by output where there are several; None where unknown.
-    data
-        How that is judged: `Data.metric`, or accuracy; None where unknown.
-    description
-        What rows these are, for messages.
-    typical
-        Whether they are real data and not random numbers.
+    `inputs` are by name; `labels` say what is right for each row (by output where there are several; None where unknown), and
+    `data` how that is judged; `description` says in words what rows these are, `real` whether they are real data.
     """
 
     inputs: Inputs
     labels: Rows | None
     data: Data | None
     description: str
-    typical: bool
+    real: bool
 
 
 def load_known(given: Given, specs: Specs) -> Data | Inputs:
@@ -68,20 +58,14 @@ def load_known(given: Given, specs: Specs) -> Data | Inputs:
 
 
 def check_rows(known: Data | Inputs | None, specs: Specs, model: Any, seed: int = 0) -> CheckRows:
-    """The rows to check on: held-out ones where there are any, random ones where there is no data.
-
-    Raises
-    ------
-    DataError
-        Rows or labels do not fit the network.
-    """
+    """The rows to check on: held-out ones where there are any, random ones where there is no data."""
     if known is None:
         rows = _random_rows(specs, seed)
-        return CheckRows(rows, None, None, f"{RANDOM_ROWS} random inputs", typical=False)
+        return CheckRows(rows, None, None, f"{RANDOM_ROWS} random inputs", real=False)
     if not isinstance(known, Data):
         rows = calibration_rows(known, specs, CHECK_ROWS)
         count = len(next(iter(rows.values())))
-        return CheckRows(rows, None, None, f"{count} rows without labels", typical=True)
+        return CheckRows(rows, None, None, f"{count} rows without labels", real=True)
     units = _units(model, known)
     known = check_fits(known, {name: shape[1:] for name, (shape, _) in specs.items()}, units)
     part, x, y = known.held_out()
@@ -93,7 +77,7 @@ def check_rows(known: Data | Inputs | None, specs: Specs, model: Any, seed: int 
         take(y, picked) if judged else None,
         known if judged else None,
         f"{len(picked)} {part} rows of {known.source}",
-        typical=True,
+        real=True,
     )
 
 

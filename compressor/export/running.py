@@ -12,12 +12,7 @@ import numpy.typing as npt
 
 from compressor.export.freezing import argument_names
 from compressor.export.silence import quiet
-from profiler.errors import (
-    DataError,
-    EdgetimeError,
-    ModelFileError,
-    missing,
-)
+from profiler.errors import DataError, EdgetimeError, ModelFileError, missing
 
 
 class TfliteRunner:

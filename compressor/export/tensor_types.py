@@ -7,14 +7,7 @@ from dataclasses import dataclass
 
 from profiler.errors import ModelFileError
 from profiler.network import WEIGHTED
-from profiler.tflite import (
-    Buffer,
-    FlatbufferError,
-    RawGraph,
-    RawModel,
-    RawOperator,
-    read_model,
-)
+from profiler.tflite import Buffer, FlatbufferError, RawGraph, RawModel, RawOperator, read_model
 
 FLOATS = frozenset({"float32", "float64"})
 INTEGERS = frozenset({"int8", "uint8", "int16", "int4", "int2", "uint4"})
@@ -29,15 +22,8 @@ _WEIGHTED = WEIGHTED | {"embedding_lookup", "gather"}
 class TypeReport:
     """What of a file is integer, half or float.
 
-    Parameters
-    ----------
-    constants
-        Number of stored tensors of each type, loops' bodies included; only float, half and small integer
-        types.
-    operators
-        Number of operators.
-    float_operators
-        Operators that a mode promised to change and that compute in float32 all the same: name -> how many.
+    `constants` is the number of stored tensors of each float, half or small integer type, loops' bodies included;
+    `operators` how many there are; `float_operators` how many of each that a mode promised to change compute in float32.
     """
 
     constants: dict[str, int]
@@ -56,13 +42,7 @@ class TypeReport:
 
 
 def read_types(content: bytes, quantize: str) -> TypeReport:
-    """Read the types in a `.tflite` file that was made in mode `quantize`.
-
-    Raises
-    ------
-    ModelFileError
-        The bytes are no TFLite file.
-    """
+    """Read the types in a `.tflite` file that was made in mode `quantize`; ModelFileError where it is none."""
     try:
         model = read_model(Buffer(content))
     except FlatbufferError as error:

@@ -13,12 +13,7 @@ import numpy as np
 from compressor.data import Rows
 from compressor.export.running import TfliteRunner
 from compressor.training import Task
-from profiler.devices import (
-    Target,
-    default_target,
-    device_name,
-    open_target,
-)
+from profiler.devices import Target, default_target, device_name, open_target
 from profiler.errors import TargetError
 from profiler.measurement import measure_network
 from profiler.progress import ProgressCallback, silent

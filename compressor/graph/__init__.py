@@ -9,15 +9,18 @@ from compressor.graph.builder import build_graph
 from compressor.graph.channel_graph import ChannelGraph
 from compressor.graph.masking import normalise_masked
 from compressor.graph.records import ChannelAxis, Group, SizeForm, Widths
-from compressor.graph.rules import Frozen, load_rules, register_rule
+from compressor.graph.rules import Frozen, Recorder, load_rules, register_rule
 from compressor.graph.surgery import Keep, along, cut, inside, masked, resize
+from compressor.graph.topology import Call
 
 __all__ = [
+    "Call",
     "ChannelAxis",
     "ChannelGraph",
     "Frozen",
     "Group",
     "Keep",
+    "Recorder",
     "SizeForm",
     "Widths",
     "along",

@@ -281,13 +281,7 @@ def _unknown(kind: str) -> str:
 
 
 class _FrozenChannels:
-    """Channels that must stay.
-
-    Attributes
-    ----------
-    by_layer
-        Those that one layer freezes, with its name and why.
-    """
+    """Channels that must stay; `by_layer` are those that one layer freezes, with its name and why."""
 
     def __init__(self) -> None:
         self._always: list[ChannelIds] = []
@@ -298,13 +292,7 @@ class _FrozenChannels:
         self._always.append(channels)
 
     def stays(self, roots: ChannelIds) -> NDArray[np.bool_]:
-        """Whether each unit must stay, by the number of its root.
-
-        Parameters
-        ----------
-        roots
-            For each channel its unit (`compressor.graph.units.tied`).
-        """
+        """Whether each unit must stay, by the number of its root (`roots` gives each channel its unit, see `tied`)."""
         return _marked(roots, [*self._always, *(channels for _, channels in self.by_layer)])
 
     def reported(self, roots: ChannelIds) -> list[FrozenLayer]:

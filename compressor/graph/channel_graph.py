@@ -96,11 +96,11 @@ class ChannelGraph:
     def form(self, channels: ChannelIds) -> WidthForm:
         """How the number of these channels follows from the groups' widths."""
         numbers = self._numbers[channels]
-        held = numbers[numbers >= 0]
-        found, times = np.unique(np.searchsorted(self._ends, held, side="right"), return_counts=True)
+        removable = numbers[numbers >= 0]
+        found, times = np.unique(np.searchsorted(self._ends, removable, side="right"), return_counts=True)
         names = [self._names[index] for index in found.tolist()]
         factors = [n // self.groups[g].width for g, n in zip(names, times.tolist(), strict=True)]
-        return WidthForm(len(numbers) - len(held), tuple(sorted(zip(names, factors, strict=True))))
+        return WidthForm(len(numbers) - len(removable), tuple(sorted(zip(names, factors, strict=True))))
 
     @cached_property
     def readers(self) -> tuple[ChannelAxis, ...]:

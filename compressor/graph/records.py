@@ -27,12 +27,8 @@ class ChannelAxis:
 class Count:
     """A value in a layer's configuration (or one position of it) that is a number of channels.
 
-    Attributes
-    ----------
-    path
-        Keys to go down to where `key` stands.
-    label
-        Part of the id of the group that the layer makes with these, where it makes several.
+    `path` are the keys to go down to where `key` stands; `label` is part of the id of the group that the layer makes with
+    these, where it makes several.
     """
 
     layer: str

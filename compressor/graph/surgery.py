@@ -14,12 +14,7 @@ from compressor.graph.builder import build_graph
 from compressor.graph.channel_graph import ChannelGraph
 from compressor.graph.masking import normalise_masked
 from compressor.graph.records import ChannelAxis, Count, Widths
-from compressor.graph.topology import (
-    configuration,
-    kind_of,
-    layers_of,
-    weight_names,
-)
+from compressor.graph.topology import configuration, kind_of, layers_of, weight_names
 from profiler.errors import UsageError
 
 Keep = Mapping[str, Iterable[int]]

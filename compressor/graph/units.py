@@ -7,11 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from compressor.graph.records import (
-    ChannelAxis,
-    Count,
-    Group,
-)
+from compressor.graph.records import ChannelAxis, Count, Group
 from compressor.graph.rules import ChannelIds
 
 
@@ -45,22 +41,10 @@ def tied(count: int, first: ChannelIds, second: ChannelIds) -> ChannelIds:
 def find_groups(
     axes: Sequence[ChannelAxis], counts: Sequence[Count], roots: ChannelIds, stays: NDArray[np.bool_]
 ) -> tuple[list[Group], list[ChannelIds]]:
-    """Units that occur equally often at every place form a group; those that nothing counts are not
-    removable.
+    """Units that occur equally often at every place form a group; those that nothing counts are not removable.
 
-    Parameters
-    ----------
-    roots
-        For each channel its unit (`tied`).
-    stays
-        For each channel whether it must stay.
-
-    Returns
-    -------
-    list of Group
-        In the order of their first units.
-    list of int arrays
-        The units of each.
+    `roots` gives each channel its unit (`tied`), `stays` says of each unit whether it must stay. Returns the groups in the
+    order of their first units, and the units of each.
     """
     free = np.zeros(len(roots), dtype=bool)
     free[roots] = True

@@ -22,7 +22,6 @@ from compressor.pipeline.final import (
     POINTS,
     Finalist,
     FinalTraining,
-    check_points,
     in_proportion,
     train_points,
 )
@@ -109,7 +108,7 @@ def compress(
     Parameters
     ----------
     model
-        A ``.keras`` file: a Sequential or Functional network with one input and one output.
+        A ``.keras`` file: a Sequential or Functional network.
     data
         Training rows, and validation and test rows where there are any (else they are split off first: by
         `Data.groups`, or the same share of each class); or a file that `load_data` reads. The test rows are
@@ -173,8 +172,7 @@ def compress(
     started = time.monotonic()
     limits = Limits(budget_ms, max_accuracy_drop, max_size_kb, max_memory_kb, max_energy_mj, minimize)
     limits.check()
-    check_points(points)
-    _check(quantize, seeds, minutes)
+    _check(quantize, points, seeds, minutes)
     deadline = started + 60 * minutes if minutes else math.inf
     require("optuna")
     sharing = Sharing(storage, workers, trials)
@@ -265,7 +263,9 @@ def _train(
     return train_points(prepared, training, trials, winner, points, deadline, rest, alike)
 
 
-def _check(quantize: str, seeds: int, minutes: float | None) -> None:
+def _check(quantize: str, points: int, seeds: int, minutes: float | None) -> None:
+    if not 1 <= points <= 100:
+        raise UsageError(f"--points is 1 to 100, not {points}.")
     if quantize not in ("none", "int8"):
         raise UsageError(f"--quantize {quantize} does not go with compress: choose none or int8.")
     if not 1 <= seeds <= 100:

@@ -159,7 +159,7 @@ class Filler:
     def within(self, most: float) -> Configuration | None:
         """The best widths by estimates within a cost; None where there are none."""
         if not self._cost.cheap:
-            start = self._even(most, 6)
+            start = self._even(most)
             return None if start is None else self._refill(start, most, turns=2)
         found = [self._refill(start, most) for start in self._starts(most)]
         if not found:
@@ -172,7 +172,7 @@ class Filler:
         the whole and around the half-wide network give."""
         found = [
             shrink_to(self._cost, self._full, self._candidates, self._importance, most),
-            self._even(most, 24),
+            self._even(most),
         ]
         reach = len(self._full.widths) + max(self._full.widths.values())
         for share in (1.0, 0.5):
@@ -180,9 +180,9 @@ class Filler:
             found.append(None if linear is None else self._mend(linear, most))
         return list(dict.fromkeys(start for start in found if start is not None))
 
-    def _even(self, most: float, halvings: int) -> Configuration | None:
+    def _even(self, most: float) -> Configuration | None:
         """The widest network within the cost of which all groups have the same share."""
-        return scale_to(self._cost, self._full, dict.fromkeys(self._full.widths, 1.0), most, halvings)
+        return scale_to(self._cost, self._full, dict.fromkeys(self._full.widths, 1.0), most)
 
     def _refill(self, start: Configuration, most: float, turns: int = 40) -> Configuration:
         """Fill the knapsack with times around what it holds, until that changes nothing for the better."""

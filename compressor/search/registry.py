@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import functools
 import importlib
-import warnings
 from collections.abc import Callable
 
 from compressor.search.base import SearchMethod
-from profiler.errors import EdgetimeWarning, UsageError
-from profiler.plugins import load_plugins
+from profiler.errors import UsageError
+from profiler.plugins import register_plugins
 
 ENTRY_POINTS = "edgetime.methods"
 
@@ -86,6 +85,4 @@ def get_method(name: str, **options: object) -> SearchMethod:
 @functools.cache
 def _load_plugins() -> None:
     """Register the methods of other distributions, once; those that fail are named in a warning."""
-    problems = load_plugins(ENTRY_POINTS, register_method, [*METHODS, *_registered])
-    if problems:
-        warnings.warn("\n".join(problems), EdgetimeWarning, stacklevel=3)
+    register_plugins(ENTRY_POINTS, register_method, [*METHODS, *_registered])

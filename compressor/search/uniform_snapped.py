@@ -23,8 +23,6 @@ from compressor.search.base import SearchMethod, SearchProblem, check_least
 from compressor.search.levels import search_levels
 from compressor.training import normalised
 
-_HALVINGS = 6
-
 
 @dataclass(eq=False)
 class UniformSnapped(SearchMethod):
@@ -83,7 +81,7 @@ class _Snapper:
     def within(self, cost: float) -> Configuration | None:
         """The best snapped widths by estimates within a cost."""
         if not self._candidates:
-            return scale_to(self._cost, self._full, dict.fromkeys(self._full.widths, 1.0), cost, _HALVINGS)
+            return scale_to(self._cost, self._full, dict.fromkeys(self._full.widths, 1.0), cost)
         found = []
         for row, costs in self._rows:
             fits = [one for one, price in zip(row, costs, strict=True) if price <= cost]

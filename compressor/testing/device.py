@@ -46,6 +46,10 @@ class FormulaTimeModel:
         """The only setting."""
         return FormulaSetting(setting={"threads": 1, "kernels": "xnnpack"})
 
+    def only(self, setting: str) -> FormulaTimeModel:
+        """This one has a single setting anyhow."""
+        return self
+
     def predict_layers_ms(self, layers: Sequence[Layer], setting: str | None = None) -> NDArray[np.float64]:
         """Time of each layer in ms [n]."""
         return np.array([_layer_ms(layer) for layer in layers])

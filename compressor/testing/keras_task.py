@@ -20,26 +20,14 @@ from compressor.export import tensorflow
 from compressor.graph import build_graph
 from compressor.search import Candidate
 from compressor.testing.device import FormulaTimeModel
-from compressor.testing.workbench import (
-    Judge,
-    SmoothJudge,
-    Workbench,
-)
+from compressor.testing.workbench import Judge, SmoothJudge, Workbench
 
 WIDTHS = {"first": 12, "second": 16, "third": 16}
 ROWS = 120
 
 
 def bars(rows: int, seed: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Pictures with a bar: lying, standing or slanting.
-
-    Returns
-    -------
-    x : ndarray
-        float32 [rows, 8, 8, 1].
-    y : ndarray
-        0, 1 and 2 in turns [rows].
-    """
+    """Pictures with a bar: lying, standing or slanting (float32 [rows, 8, 8, 1]), and which one: 0, 1 and 2 in turns [rows]."""
     rng = np.random.default_rng(seed)
     y = np.arange(rows, dtype=np.int64) % 3
     x = rng.normal(scale=0.3, size=(rows, 8, 8, 1)).astype(np.float32)
@@ -131,13 +119,7 @@ def keras_bench() -> Workbench:
 
 
 def check_candidate(candidate: Candidate, folder: Path | None) -> None:
-    """A candidate brings what it says.
-
-    Raises
-    ------
-    AssertionError
-        It does not.
-    """
+    """Raise AssertionError where a candidate does not bring what it says."""
     if candidate.keep is not None:
         for name, positions in candidate.keep.items():
             _check_positions(name, positions, candidate.widths[name], WIDTHS[name])

@@ -10,12 +10,13 @@ import numpy as np
 from compressor.graph import ChannelGraph, Keep, along, build_graph, cut, masked
 from compressor.graph.topology import layers_of, weight_names
 from compressor.testing.networks import stirred
+from compressor.training import input_names, run
 
 
-def check_rule(layer: Any, input_shape: Sequence[int], seeds: int = 5) -> None:
+def check_rule(layer: Any, *input_shapes: Sequence[int], seeds: int = 5) -> None:
     """The suite that a layer rule must pass (`compressor.graph.register_rule`).
 
-    The layer is put between two dense layers. Then random channels are removed: the network without them must compute
+    The layer is put between dense layers. Then random channels are removed: the network without them must compute
     what the whole one does where nothing reads them, and so must the twin that DeepIoT trains, where they are
     masked. The weights of removed channels must not matter.
 
@@ -23,8 +24,9 @@ def check_rule(layer: Any, input_shape: Sequence[int], seeds: int = 5) -> None:
     ----------
     layer
         A fresh layer, whose output has its channels in the last axis.
-    input_shape
-        Of one row of its input, channels last, without the batch.
+    input_shapes
+        Of one row of its input, channels last, without the batch; of several inputs one after the other: the layer is
+        then called with a list.
     seeds
         How many random choices of channels are tried.
 
@@ -41,10 +43,15 @@ def check_rule(layer: Any, input_shape: Sequence[int], seeds: int = 5) -> None:
     """
     import keras
 
-    source = keras.Input(tuple(input_shape))
-    x = keras.layers.Dense(input_shape[-1], activation="relu", name="before")(source)
-    found = [keras.layers.Dense(3, name=f"after_{i}")(y) for i, y in enumerate(keras.tree.flatten(layer(x)))]
-    model = stirred(keras.Model(source, found))
+    sources = [keras.Input(tuple(shape), name=f"source_{i}") for i, shape in enumerate(input_shapes)]
+    read = [
+        keras.layers.Dense(source.shape[-1], activation="relu", name=f"before_{i}")(source)
+        for i, source in enumerate(sources)
+    ]
+    made = keras.tree.flatten(layer(read if len(read) > 1 else read[0]))
+    model = stirred(
+        keras.Model(sources, [keras.layers.Dense(3, name=f"after_{i}")(y) for i, y in enumerate(made)])
+    )
     graph = build_graph(model)
     reasons = [frozen.reason for frozen in graph.frozen if frozen.layer == layer.name]
     assert not reasons, f"{layer.name} is frozen: {reasons[0]}"
@@ -71,9 +78,7 @@ def outputs_of(model: Any, seed: int = 0) -> Any:
     """All outputs for random inputs, one under the other."""
     import keras
 
-    rows = _random_rows(model, seed)
-    found = model(rows if len(rows) > 1 else rows[0], training=False)
-    return np.concatenate([np.ravel(y) for y in keras.tree.flatten(found)])
+    return np.concatenate([np.ravel(y) for y in keras.tree.flatten(run(model, _random_rows(model, seed)))])
 
 
 def assert_law_holds(model: Any, keep: Keep) -> Any:
@@ -111,13 +116,13 @@ def some_of_each(model: Any, seed: int) -> dict[str, Any]:
     }
 
 
-def _random_rows(model: Any, seed: int) -> list[Any]:
+def _random_rows(model: Any, seed: int) -> dict[str, Any]:
     rng = np.random.default_rng(seed)
     rows = [rng.normal(size=(3, *[n or 6 for n in source.shape[1:]])) for source in model.inputs]
-    return [
-        np.abs(x * 3).astype("int32") if "int" in source.dtype else x.astype("float32")
-        for x, source in zip(rows, model.inputs, strict=True)
-    ]
+    return {
+        name: np.abs(x * 3).astype("int32") if "int" in source.dtype else x.astype("float32")
+        for name, x, source in zip(input_names(model), rows, model.inputs, strict=True)
+    }
 
 
 def _assert_the_twin_agrees(model: Any, graph: ChannelGraph, keep: Keep, smaller: Any) -> None:
@@ -128,7 +133,7 @@ def _assert_the_twin_agrees(model: Any, graph: ChannelGraph, keep: Keep, smaller
 
     masks = [np.isin(np.arange(group.width), list(keep[name])) for name, group in graph.groups.items()]
     together = np.concatenate(masks).astype("float32")[None] if masks else np.zeros((1, 0), np.float32)
-    found = masked_twin(model, graph)(_random_rows(model, 0)[0], tf.constant(together), training=False)
+    found = masked_twin(model, graph)(_random_rows(model, 0), tf.constant(together), training=False)
     outputs = np.concatenate([np.ravel(y) for y in keras.tree.flatten(found)])
     np.testing.assert_allclose(
         outputs, outputs_of(smaller), rtol=1e-4, atol=1e-5, err_msg=f"the masked twin is not cut at {keep}"

@@ -32,17 +32,9 @@ def stirred(model: Any, seed: int = 0) -> Any:
 def awake(model: Any, rows: Any, keep: Keep | None = None) -> Any:
     """Let batch normalisations take their statistics from `rows`, so that what goes in is seen to come out.
 
-    With random statistics a deep network answers every input with the same numbers, which would make any
-    comparison of outputs worthless.
-
-    Parameters
-    ----------
-    rows
-        Inputs.
-    keep
-        Which channels stay in the networks that are to be compared. The statistics are then those of `rows` on
-        their way through what stays: by those of the whole network, one that has lost much of itself would
-        again answer every input with the same.
+    With random statistics a deep network answers every input with the same numbers, which would make any comparison of
+    outputs worthless. With `keep` (which channels stay in the networks to be compared) the statistics are those of `rows` on
+    their way through what stays, for the same reason.
     """
     through = model if keep is None else masked(model, keep)
     found = {

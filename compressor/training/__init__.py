@@ -6,12 +6,7 @@ May import the rooms of graph and data.
 from __future__ import annotations
 
 from compressor.training.finetuning import FineTuner, Outcome, Schedule, TrainingError, let_go
-from compressor.training.importance import (
-    Importance,
-    measure_importance,
-    normalised,
-    strongest,
-)
+from compressor.training.importance import Importance, measure_importance, normalised, strongest
 from compressor.training.model_io import as_called, by_name, input_names, output_names, outputs_of, run
 from compressor.training.options import Options
 from compressor.training.task import Answered, Task, task_of

@@ -16,13 +16,8 @@ _LEAST_PROBABILITY = 1e-7
 class Head:
     """What the numbers of one output are.
 
-    Attributes
-    ----------
-    kind
-        ``softmax`` (class probabilities), ``logits``, ``sigmoid`` (one probability), ``logit`` (one number
-        before the sigmoid), or ``values``: whatever `own_loss` takes.
-    own_loss
-        The data file's, in place of cross-entropy.
+    `kind` is ``softmax`` (class probabilities), ``logits``, ``sigmoid`` (one probability), ``logit`` (one number before the
+    sigmoid), or ``values``: whatever `own_loss` takes, the data file's loss in place of cross-entropy.
     """
 
     kind: str

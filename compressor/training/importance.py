@@ -32,13 +32,7 @@ _MATTERS = ("kernel", "recurrent_kernel", "depthwise_kernel", "pointwise_kernel"
 def magnitude_importance(
     graph: ChannelGraph, weights: Mapping[tuple[str, str], NDArray[Any]]
 ) -> dict[str, NDArray[np.float64]]:
-    """Root of the mean square of the scaled norms of a channel's weights.
-
-    Parameters
-    ----------
-    weights
-        By layer and variable name (`weights_of`).
-    """
+    """Root of the mean square of the scaled norms of a channel's weights (by layer and variable name, `weights_of`)."""
     totals, counts = _zeros(graph), _zeros(graph)
     for axis in graph.axes:
         value = np.asarray(weights[axis.layer, axis.variable], dtype=np.float64)
@@ -59,10 +53,7 @@ def taylor_importance(
 ) -> dict[str, NDArray[np.float64]]:
     """Mean over batches of the squared sum of ``weight * gradient`` over the entries that read a channel.
 
-    Parameters
-    ----------
-    products
-        For each batch ``weight * gradient`` of each weight, by layer and variable name.
+    `products` holds for each batch ``weight * gradient`` of each weight, by layer and variable name.
     """
     totals, batches = _zeros(graph), 0
     for product in products:
@@ -131,16 +122,14 @@ def measure_importance(
     """
     if measure not in MEASURES:
         raise UsageError(f"There is no importance {measure!r}: choose one of {', '.join(MEASURES)}.")
-    weights = weights_of(model)
     if measure == "magnitude":
-        return magnitude_importance(graph, weights)
-    wanted = sorted({(axis.layer, axis.variable) for axis in graph.readers})
-    return taylor_importance(graph, _products(model, wanted, x, y, loss, seed, batches, batch_size))
+        return magnitude_importance(graph, weights_of(model))
+    return taylor_importance(graph, _products(model, graph, x, y, loss, seed, batches, batch_size))
 
 
 def _products(
     model: Any,
-    wanted: list[tuple[str, str]],
+    graph: ChannelGraph,
     x: Rows,
     y: Rows,
     loss: Callable[[Any, Any], Any],
@@ -148,14 +137,14 @@ def _products(
     batches: int,
     batch_size: int,
 ) -> Iterable[Mapping[tuple[str, str], Any]]:
+    """``weight * gradient`` of every weight that reads channels, for random batches."""
     import tensorflow as tf
 
-    variables = {
-        (name, variable): weight.value
-        for name, layer in layers_of(model)
-        for variable, weight in zip(weight_names(layer), layer.weights, strict=True)
-    }
-    sources = [variables[key] for key in wanted]
+    wanted = sorted({(axis.layer, axis.variable) for axis in graph.readers})
+    layers = dict(layers_of(model))
+    sources = [
+        layers[name].weights[weight_names(layers[name]).index(variable)].value for name, variable in wanted
+    ]
 
     @tf.function(reduce_retracing=True, autograph=False)
     def gradients(rows: Any, labels: Any) -> Any:
@@ -165,8 +154,7 @@ def _products(
         found = tape.gradient(value, sources, unconnected_gradients=tf.UnconnectedGradients.ZERO)
         return [w * g for w, g in zip(sources, found, strict=True)]
 
-    rng = np.random.default_rng(seed)
-    count = row_count(x)
+    rng, count = np.random.default_rng(seed), row_count(x)
     for _ in range(batches):
         chosen = rng.choice(count, min(batch_size, count), replace=False)
         yield dict(zip(wanted, gradients(take(x, chosen), take(y, chosen)), strict=True))

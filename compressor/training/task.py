@@ -70,11 +70,6 @@ class Task:
         ]
         return scores[0] if len(scores) == 1 else float(np.mean(scores))
 
-    def answers(self, outputs: Rows) -> Any:
-        """The class of each row [rows], by name where there are several outputs."""
-        found = {name: head.answers(part) for name, head, part, _ in self._by_head(outputs, outputs)}
-        return found if len(self.heads) > 1 else found[""]
-
     def right(self, outputs: Rows, y: Rows) -> NDArray[np.float64]:
         """The share of outputs that are right, of each row [rows]."""
         found = [head.answers(part) == labels for _, head, labels, part in self._by_head(y, outputs)]

@@ -34,7 +34,8 @@ def command(
         Path | None,
         typer.Option(
             metavar="D.npz|D.py",
-            help="Rows x and labels y, perhaps x_val, y_val, x_test, y_test and groups; or a Python file, which "
+            help="Rows x and labels y (x.NAME and y.NAME where the network has several), perhaps x_val, y_val, x_test, "
+            "y_test and groups; or a Python file, which "
             "is run, with load() and perhaps loss, metric(model, data) and augment.",
             rich_help_panel=_INPUT,
         ),

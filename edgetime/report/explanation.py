@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from edgetime import __version__, units
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from timemodel.explain import Finding
     from timemodel.model import OperatorModel
 
-FIRST_OPS = ("conv_2d", "depthwise_conv_2d", "fully_connected")
 FIRST_DTYPES = ("float32", "int8")
 """What comes first on the page."""
 
@@ -43,7 +42,7 @@ def explanation_page(model: TimeModel, op: str | None = None, setting: str | Non
 
     chosen = model.setting(setting)
     found = findings(chosen, op)
-    known = sorted((key for key in model.operators(setting) if op in (None, key[0])), key=_usual_first)
+    known = sorted((key for key in model.operators(setting) if op in (None, key[0])), key=usual_first())
     models = [chosen.operators[key] for key in known]
     page = Page(f"What {model.device} likes" + (f": {op}" if op else ""))
     page.text(f"Setting: {chosen.key}", soft=True)
@@ -128,10 +127,10 @@ def _point(finding: Finding, named: bool) -> tuple[str, str, str]:
     return finding.kind, name + finding.text, f"{finding.evidence.text}{seen}"
 
 
-def _usual_first(key: tuple[str, str]) -> tuple[int, int, str]:
-    op, dtype = key
-    return (
-        FIRST_OPS.index(op) if op in FIRST_OPS else len(FIRST_OPS),
-        FIRST_DTYPES.index(dtype) if dtype in FIRST_DTYPES else len(FIRST_DTYPES),
-        op,
-    )
+def usual_first() -> Callable[[tuple[str, str]], tuple[int, int, str]]:
+    """A key to sort (operator, dtype) by: operators that have a width come first, in the usual number types."""
+    from profiler.operators import operators
+
+    ops = [entry.name for entry in operators() if entry.output_width]
+    places = {name: place for names in (ops, FIRST_DTYPES) for place, name in enumerate(names)}
+    return lambda key: (places.get(key[0], len(ops)), places.get(key[1], len(FIRST_DTYPES)), key[0])

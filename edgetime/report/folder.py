@@ -12,16 +12,13 @@ from typing import TYPE_CHECKING, Any
 from edgetime import __version__, units
 from edgetime.report import charts
 from edgetime.report import compression as report_compression
+from edgetime.report.explanation import usual_first
 from edgetime.report.page import Page
 from profiler.errors import EdgetimeError, UsageError
 from profiler.files import write_text
 
 if TYPE_CHECKING:
     from timemodel import TimeModel
-
-FIRST_OPS = ("conv_2d", "depthwise_conv_2d", "fully_connected")
-FIRST_DTYPES = ("float32", "int8")
-"""What staircases come first."""
 
 MOST_STAIRCASES = 12
 
@@ -157,21 +154,13 @@ def staircases(model: TimeModel, op: str | None = None) -> list[dict[str, Any]]:
     from timemodel.staircases import staircases as measured
 
     known = [key for key in model.operators() if op in (None, key[0])]
-    known.sort(key=_usual_first)
+    known.sort(key=usual_first())
     shown = []
     for name, dtype in known:
         width = operator(name).width_name
         for steps in measured(model.setting().operators[name, dtype])[:1]:
             shown.append(charts.staircase(steps, f"{name} {dtype}", width))
     return shown
-
-
-def _usual_first(key: tuple[str, str]) -> tuple[int, int]:
-    op, dtype = key
-    return (
-        FIRST_OPS.index(op) if op in FIRST_OPS else len(FIRST_OPS),
-        FIRST_DTYPES.index(dtype) if dtype in FIRST_DTYPES else len(FIRST_DTYPES),
-    )
 
 
 def _staircases(page: Page, model: TimeModel, op: str | None = None) -> None:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import functools
 import re
-import warnings
 
 from profiler.devices.local import LocalTarget
 from profiler.devices.ssh import SshTarget
 from profiler.devices.target import Target
-from profiler.errors import EdgetimeWarning, UsageError
-from profiler.plugins import load_plugins
+from profiler.errors import UsageError
+from profiler.plugins import register_plugins
 
 ENTRY_POINTS = "edgetime.targets"
 
@@ -85,6 +84,4 @@ def list_targets() -> list[dict[str, str]]:
 @functools.cache
 def _load_plugins() -> None:
     """Register the targets of other distributions, once; those that fail are named in a warning."""
-    problems = load_plugins(ENTRY_POINTS, register_target, _targets)
-    if problems:
-        warnings.warn("\n".join(problems), EdgetimeWarning, stacklevel=3)
+    register_plugins(ENTRY_POINTS, register_target, _targets)

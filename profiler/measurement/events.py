@@ -1,8 +1,7 @@
-"""Which operator of a file an event of the runtime's profiler belongs to.
+"""Finds the operator of a file that each event of the runtime's profiler belongs to.
 
-The runtime's own kernels name the operator; XNNPACK runs parts of the graph as graphs of its own, which fuse,
-split and insert operators, and only tells their order. So its events are aligned with the operators that it
-took over.
+The runtime's own kernels name the operator. XNNPACK runs parts of the graph as graphs of its own, in which it fuses,
+splits and inserts operators, and reports only their order; so its events are aligned with the operators of the part.
 """
 
 from __future__ import annotations
@@ -19,11 +18,11 @@ CONTROL = frozenset({"while", "if", "call", "call_once", "stablehlo_while", "sta
 """Operators whose time includes that of the subgraphs that they run."""
 
 _CUT_US = 0.5
-"""XNNPACK cuts times to whole microseconds: what that loses on average."""
+"""Mean loss where XNNPACK cuts times to whole microseconds."""
 _RESOLVED_US = 0.3
-"""Of an event below this, cut like that, nothing is known but that it takes less than a microsecond."""
+"""A cut time below this says only that the event takes less than a microsecond."""
 _UNRESOLVED_US = (0.02, 0.3)
-"""Between these an unresolved event is taken to last, as the total leaves room for."""
+"""Least and most time that `OperatorTimes.fill` gives to such an event."""
 
 _CHEAP_TO_SKIP = {
     "pad": 1.0,
@@ -39,7 +38,7 @@ _NO_MATCH = 6.0
 
 @dataclass(frozen=True)
 class Event:
-    """One event of one run, as the agent tells it."""
+    """One event of one run, as the agent reports it."""
 
     tag: str
     type: int
@@ -107,7 +106,7 @@ def operator_times(network: Network, events: Sequence[Event]) -> OperatorTimes:
                 if layers[event.node].op not in CONTROL:
                     times.add(first + event.node, event.time_us, cut=False)
         known: dict[tuple[tuple[str, ...], ...], list[int | None]] = {}
-        for parts in _runs(mine):
+        for parts in delegate_runs(mine):
             signature = tuple(tuple(event.tag for event in part) for part in parts)
             if signature not in known:
                 known[signature] = _assign(network, graph, layers, builtin, parts)
@@ -179,8 +178,8 @@ def _graphs(network: Network) -> dict[int, tuple[int, list[Layer]]]:
     }
 
 
-def _runs(events: Sequence[Event]) -> list[list[list[Event]]]:
-    """Split a subgraph's delegated events into its runs, and those into the parts that were taken over."""
+def delegate_runs(events: Sequence[Event]) -> list[list[list[Event]]]:
+    """Events of a delegate in a subgraph, by run and by part of the subgraph that it took over."""
     runs: list[list[list[Event]]] = [[]]
     for event in events:
         if event.type == RUN_ENDS:
@@ -257,43 +256,43 @@ def align(events: Sequence[Event], layers: Sequence[Layer]) -> list[int | None]:
     known = known_event_names()
     band = 60 + abs(rows - columns)
     costs = [[math.inf] * (columns + 1) for _ in range(rows + 1)]
-    moves = [[""] * (columns + 1) for _ in range(rows + 1)]
+    steps = [[""] * (columns + 1) for _ in range(rows + 1)]
     costs[0][0] = 0.0
     for i in range(rows + 1):
         centre = i * columns // max(rows, 1)
         for j in range(max(0, centre - band), min(columns, centre + band) + 1):
-            best, move = costs[i][j], moves[i][j]
+            best, step = costs[i][j], steps[i][j]
             if i and j:
                 cost = costs[i - 1][j - 1] + _match_cost(events[i - 1], layers[j - 1], known)
-                best, move = min((best, move), (cost, "match"))
+                best, step = min((best, step), (cost, "match"))
             if j:
                 cost = costs[i][j - 1] + _skip_cost(layers[j - 1])
-                best, move = min((best, move), (cost, "skip"))
+                best, step = min((best, step), (cost, "skip"))
             if i and j:
                 cost = costs[i - 1][j] + _after_cost(events[i - 1], layers[j - 1])
-                best, move = min((best, move), (cost, "after"))
+                best, step = min((best, step), (cost, "after"))
             if i and j < columns:
                 cost = costs[i - 1][j] + _before_cost(events[i - 1], layers[j])
-                best, move = min((best, move), (cost, "before"))
-            costs[i][j], moves[i][j] = best, move
+                best, step = min((best, step), (cost, "before"))
+            costs[i][j], steps[i][j] = best, step
     found: list[int | None] = [None] * rows
     i, j = rows, columns
     while i or j:
-        move = moves[i][j]
-        if move == "skip":
+        step = steps[i][j]
+        if step == "skip":
             j -= 1
             continue
         i -= 1
-        if move == "match":
+        if step == "match":
             j -= 1
             found[i] = layers[j].index
         else:
-            found[i] = layers[j - 1 if move == "after" else j].index
+            found[i] = layers[j - 1 if step == "after" else j].index
     return found
 
 
 def known_event_names() -> frozenset[str]:
-    """What the runtime's profiler calls operators, as far as it is known."""
+    """Names that the runtime's profiler gives to known operators."""
     return frozenset(name for entry in operators() for name in entry.events)
 
 

@@ -14,6 +14,7 @@ from profiler.measurement.events import (
     DELEGATED,
     OPERATOR,
     Event,
+    delegate_runs,
 )
 from profiler.measurement.store import Profile
 from profiler.measurement.whole_network import read_events
@@ -166,17 +167,12 @@ def split_events(batch: Sequence[Probe], events: Sequence[Event]) -> list[list[R
         begin = numbers[-1].stop + 1 if numbers else 1
         numbers.append(range(begin, begin + len(probe.layers)))
     own = {event.node: event for event in events if event.type == OPERATOR}
-    parts: list[list[Event]] = []
-    for event in events:
-        if event.type != OPERATOR:
-            if not parts or event.node <= parts[-1][-1].node:
-                parts.append([])
-            parts[-1].append(event)
     found: list[list[Row]] = []
     if not all(number.start - 1 in own for number in numbers):
-        if not parts or [event.name for event in parts[0]].count(_MARKER_EVENT) != len(batch):
+        runs = delegate_runs(events)
+        if not runs or [event.name for event in runs[0][0]].count(_MARKER_EVENT) != len(batch):
             return None
-        for event in parts[0]:
+        for event in runs[0][0]:
             if event.name == _MARKER_EVENT:
                 found.append([])
             elif found:

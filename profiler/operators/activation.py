@@ -9,7 +9,6 @@ from profiler.axes import keep_axes
 from profiler.network import Layer, Tensor
 from profiler.operators import sizes
 from profiler.operators.registry import (
-    Draw,
     FileFormat,
     Operator,
     Quantization,
@@ -24,6 +23,7 @@ from profiler.operators.registry import (
     operator,
     quiet,
     register_operator,
+    register_operators,
 )
 from profiler.operators.sizes import ON_MAPS, REFERENCE_MAPS, map_shape
 
@@ -34,21 +34,17 @@ def unary(op: str, shape: Shape, dtype: str = "float32", out_dtype: str | None =
     return Layer(op, (Tensor(shape, dtype),), (Tensor(shape, out_dtype or dtype),), params)
 
 
-def _draw_unary(op: str) -> Draw:
+def _draw_unary(op: str, rng: Rng, dtype: str) -> Layer:
     """One operand."""
-
-    def draw(rng: Rng, dtype: str) -> Layer:
-        layer = unary(op, sizes.feature_map(rng), dtype)
-        if op == "gelu" and rng.random() < 0.4:
-            return replace(layer, params={"approximate": True})
-        if op == "leaky_relu":
-            return replace(layer, params={"alpha": float(rng.choice([0.125, 0.25]))})
-        return layer
-
-    return draw
+    layer = unary(op, sizes.feature_map(rng), dtype)
+    if op == "gelu" and rng.random() < 0.4:
+        return replace(layer, params={"approximate": True})
+    if op == "leaky_relu":
+        return replace(layer, params={"alpha": float(rng.choice([0.125, 0.25]))})
+    return layer
 
 
-def _draw_cast(rng: Rng, dtype: str) -> Layer:
+def _draw_cast(op: str, rng: Rng, dtype: str) -> Layer:
     """Numbers into another type: of indices, masks and floats."""
     if dtype == "int32":
         kinds = ("int32", "float32") if rng.random() < 0.7 else ("bool", "float32")
@@ -56,13 +52,13 @@ def _draw_cast(rng: Rng, dtype: str) -> Layer:
     return unary("cast", sizes.feature_map(rng), "float32", "int32")
 
 
-def _draw_quantize(rng: Rng, dtype: str) -> Layer:
+def _draw_quantize(op: str, rng: Rng, dtype: str) -> Layer:
     """Floats into integers, or integers of one scale into those of another."""
     source = dtype if rng.random() < 0.4 else "float32"
     return unary("quantize", sizes.feature_map(rng), source, dtype)
 
 
-def _draw_dequantize(rng: Rng, dtype: str) -> Layer:
+def _draw_dequantize(op: str, rng: Rng, dtype: str) -> Layer:
     """Integers into floats."""
     return unary("dequantize", sizes.feature_map(rng), dtype, "float32")
 
@@ -97,7 +93,7 @@ def _register(
             name,
             file or FileFormat(options),
             quantization,
-            drawn(_draw_unary(name), **counts),
+            drawn(_draw_unary, **counts),
             widths=keep_axes,
             features="unary",
             events=events or ({event: 0.0} if event else {}),
@@ -157,7 +153,7 @@ _register("ceil", "Ceiling", reference=False)
 _register("round", "Bankers Rounding", reference=False)
 _register("relu_n1_to_1", events={"Clamp": 0.2}, reference=False, float32=(16, 37), int8=(14, 40))
 _register("relu_0_to_1", events={"Clamp": 0.3}, reference=False)
-register_operator(
+register_operators(
     Operator(
         "quantize",
         FileFormat(89),
@@ -167,9 +163,7 @@ register_operator(
         # A table over 256 values is made of several operators in a row.
         events={"Convert": 0.0, "Invalid Unary Op": 0.0},
         reference=_REFERENCE,
-    )
-)
-register_operator(
+    ),
     Operator(
         "dequantize",
         FileFormat(38, made_on_loading=True),
@@ -178,9 +172,7 @@ register_operator(
         features="unary",
         events={"Convert": 0.1},
         reference=_REFERENCE,
-    )
-)
-register_operator(
+    ),
     Operator(
         "cast",
         FileFormat(37),
@@ -188,10 +180,10 @@ register_operator(
         widths=keep_axes,
         features="unary",
         events={"Convert": 0.2},
-    )
+    ),
+    Operator("sign", widths=keep_axes, events={"Sign": 0.0}),
+    Operator("densify", FileFormat(made_on_loading=True)),
 )
-register_operator(Operator("sign", widths=keep_axes, events={"Sign": 0.0}))
-register_operator(Operator("densify", FileFormat(made_on_loading=True)))
 for _name, _format in {
     "logical_not": FileFormat(63),
     "zeros_like": FileFormat(),

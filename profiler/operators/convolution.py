@@ -24,7 +24,7 @@ from profiler.operators.registry import (
     number,
     operator,
     quiet,
-    register_operator,
+    register_operators,
     strides,
 )
 from profiler.operators.sizes import (
@@ -117,7 +117,7 @@ def transpose_conv(
     )
 
 
-def _draw_conv(rng: Rng, dtype: str) -> Layer:
+def _draw_conv(op: str, rng: Rng, dtype: str) -> Layer:
     """A convolution of a plane or, now and then, of a sequence."""
     if rng.random() < 0.06:
         return _draw_conv_1d(rng, dtype)
@@ -151,7 +151,7 @@ def _draw_conv_1d(rng: Rng, dtype: str) -> Layer:
     )  # fmt: skip
 
 
-def _draw_grouped(rng: Rng, dtype: str) -> Layer:
+def _draw_grouped(op: str, rng: Rng, dtype: str) -> Layer:
     """A convolution in groups, each of which sees its own channels only (ResNeXt, ShuffleNet)."""
     groups = int(rng.choice([2, 2, 3, 4, 4, 8, 16, 32]))
     per_group, out_per_group = (sizes.scaled(rng, 2, max(2, 512 // groups)) for _ in range(2))
@@ -164,7 +164,7 @@ def _draw_grouped(rng: Rng, dtype: str) -> Layer:
     )  # fmt: skip
 
 
-def _draw_transpose_conv(rng: Rng, dtype: str) -> Layer:
+def _draw_transpose_conv(op: str, rng: Rng, dtype: str) -> Layer:
     """A transposed convolution, as decoders have it: stride as wide as the kernel or half of it."""
     height, width = sizes.plane(rng, 64)
     kernel = int(rng.choice([2, 3, 4]))
@@ -225,7 +225,7 @@ _OPTIONS_3D = (
 )
 _WINDOW = {"kernel": (1, 2, 3, 4, 5, 7), "stride": (1, 2), "activation": ("none", "relu", "relu6")}
 
-register_operator(
+register_operators(
     Operator(
         "conv_2d",
         FileFormat(
@@ -261,16 +261,12 @@ register_operator(
         ),
         output_width=OutputWidth("output channels"),
         words="convolution",
-    )
-)
-register_operator(
+    ),
     Operator(
         "conv_2d:grouped",
         draws=drawn(_draw_grouped, float32=(60, 38), int8=(40, 21), dynamic_int8=(25, 4), int16=(30, 21)),
         features="grouped",
-    )
-)
-register_operator(
+    ),
     Operator(
         "transpose_conv",
         FileFormat(
@@ -299,9 +295,7 @@ register_operator(
                 "kernel": (2, 3, 4),
             },
         ),
-    )
+    ),
+    Operator("conv_3d", FileFormat(106, _OPTIONS_3D, kernel=_KERNEL_3D), widths=_convolution_axes),
+    Operator("conv_3d_transpose", FileFormat(106, _OPTIONS_3D, data_slot=2, kernel=_KERNEL_3D)),
 )
-register_operator(
-    Operator("conv_3d", FileFormat(106, _OPTIONS_3D, kernel=_KERNEL_3D), widths=_convolution_axes)
-)
-register_operator(Operator("conv_3d_transpose", FileFormat(106, _OPTIONS_3D, data_slot=2, kernel=_KERNEL_3D)))

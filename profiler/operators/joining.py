@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from profiler.axes import LayerStep, Size, joined, no_axes, scaled
 from profiler.network import Layer, Param, Tensor
@@ -21,7 +22,7 @@ from profiler.operators.registry import (
     drawn,
     number,
     quiet,
-    register_operator,
+    register_operators,
 )
 from profiler.operators.sizes import REFERENCE_SIDES, reference_maps
 
@@ -59,7 +60,7 @@ def shape_of(shape: Shape, dtype: str = "float32") -> Layer:
     return Layer("shape", (Tensor(shape, dtype),), (Tensor((len(shape),), "int32"),), params)
 
 
-def _draw_concatenation(rng: Rng, dtype: str) -> Layer:
+def _draw_concatenation(op: str, rng: Rng, dtype: str) -> Layer:
     """Maps joined along their channels; now and then vectors, or sequences along their steps."""
     kind = rng.random()
     count = int(rng.choice([2, 2, 2, 3, 4, 4, 5, 6]))
@@ -75,7 +76,7 @@ def _draw_concatenation(rng: Rng, dtype: str) -> Layer:
     return concatenation([(1, height, width, sizes.channels(rng, 512)) for _ in range(count)], 3, dtype)
 
 
-def _draw_pack(rng: Rng, dtype: str) -> Layer:
+def _draw_pack(op: str, rng: Rng, dtype: str) -> Layer:
     """Steps put together into a sequence; or a few indices."""
     if dtype == "int32":
         return pack(int(rng.integers(2, 5)), (), 0, dtype)
@@ -83,7 +84,7 @@ def _draw_pack(rng: Rng, dtype: str) -> Layer:
     return pack(sizes.scaled(rng, 2, 64), (1, sizes.channels(rng, 512)), axis, dtype)
 
 
-def _draw_tile(rng: Rng, dtype: str) -> Layer:
+def _draw_tile(op: str, rng: Rng, dtype: str) -> Layer:
     """Repetition: of a vector over a plane, or of rows and columns (upsampling)."""
     kind = rng.random()
     if kind < 0.4:
@@ -96,7 +97,7 @@ def _draw_tile(rng: Rng, dtype: str) -> Layer:
     return tile((1, steps, 1, features), (1, 1, int(rng.choice([2, 3, 4])), 1), dtype)
 
 
-def _draw_broadcast_to(rng: Rng, dtype: str) -> Layer:
+def _draw_broadcast_to(op: str, rng: Rng, dtype: str) -> Layer:
     """Repetition up to a given shape."""
     height, width = sizes.plane(rng, 64)
     channels = sizes.channels(rng, 256)
@@ -104,7 +105,7 @@ def _draw_broadcast_to(rng: Rng, dtype: str) -> Layer:
     return broadcast_to(small, (1, height, width, channels), dtype)
 
 
-def _draw_shape_of(rng: Rng, dtype: str) -> Layer:
+def _draw_shape_of(op: str, rng: Rng, dtype: str) -> Layer:
     """The sizes of a tensor."""
     return shape_of(sizes.feature_map(rng), "float32")
 
@@ -160,16 +161,14 @@ def _reference_concatenation(op: str, dtype: str, s: Sizes) -> Layer:
     return concatenation([(1, s["side"], s["side"], s["channels"] // s["inputs"])] * s["inputs"], 3, dtype)
 
 
-_KEEPS_SCALE = Quantization(keeps_scale=True)
+_moving = partial(Operator, quantization=Quantization(keeps_scale=True), features="copy")
 
-register_operator(
-    Operator(
+register_operators(
+    _moving(
         "concatenation",
         FileFormat(10, (number(0, "axis"), activation(1)), axis_of_output=True),
-        _KEEPS_SCALE,
         draws=drawn(_draw_concatenation, float32=(90, 11), int8=(70, 10), int32=(15, 6), int16=(40, 10)),
         widths=_concatenation_axes,
-        features="copy",
         row="concatenation",
         events={"Concatenate": 0.0, "Copy": 0.0},
         reference=ReferenceLayers(
@@ -177,48 +176,34 @@ register_operator(
             reference_maps((8, 192), (14, 96), (28, 96), inputs=2),
             {"inputs": (2, 3, 4, 6), "side": REFERENCE_SIDES, "channels": (12, 24, 48, 96, 144, 192, 240)},
         ),
-    )
-)
-register_operator(
-    Operator(
+    ),
+    _moving(
         "pack",
         FileFormat(59, (number(0, "values_count"), number(1, "axis")), axis_of_output=True),
-        _KEEPS_SCALE,
         draws=drawn(_draw_pack, float32=(18, 57), int8=(18, 46), int32=(15, 8), int16=(25, 37)),
         widths=_pack_axes,
-        features="copy",
         events={"Copy": 0.5},
-    )
-)
-register_operator(
-    Operator(
+    ),
+    _moving(
         "tile",
         FileFormat(51, stored=(StoredParam(1, "multiples"),)),
-        _KEEPS_SCALE,
         draws=drawn(_draw_tile, float32=(30, 59), int8=(25, 48), int16=(25, 39)),
         widths=_tile_axes,
-        features="copy",
-    )
-)
-register_operator(
-    Operator(
+    ),
+    _moving(
         "broadcast_to",
         FileFormat(104, computed={1: lambda layer: layer.outputs[0].shape}, version=2),
-        _KEEPS_SCALE,
         draws=drawn(_draw_broadcast_to, float32=(18, 60)),
         widths=_broadcast_to_axes,
-        features="copy",
-    )
-)
-register_operator(
+    ),
     Operator(
         "shape",
         FileFormat(55, (quiet(0, "byte", "output_type"),)),
         draws=drawn(_draw_shape_of, int32=(12, 10)),
         widths=no_axes,
         features="copy",
-    )
+    ),
+    Operator("rank", widths=no_axes),
+    Operator("fill", features="copy"),
+    Operator("range", features="copy"),
 )
-register_operator(Operator("rank", widths=no_axes))
-register_operator(Operator("fill", features="copy"))
-register_operator(Operator("range", features="copy"))

@@ -22,7 +22,7 @@ from profiler.operators.registry import (
     drawn,
     flag,
     quiet,
-    register_operator,
+    register_operators,
 )
 from profiler.operators.sizes import REFERENCE_SIDES, REFERENCE_WIDTHS
 
@@ -57,14 +57,14 @@ def batch_matmul(
     )
 
 
-def _draw_fully_connected(rng: Rng, dtype: str) -> Layer:
+def _draw_fully_connected(op: str, rng: Rng, dtype: str) -> Layer:
     """A product with stored weights, of one row or many."""
     rows = 1 if rng.random() < 0.7 else int(np.exp(rng.uniform(0, np.log(256))))
     activation = str(rng.choice(["none", "none", "relu"]))
     return fully_connected(sizes.channels(rng, 4096), sizes.channels(rng, 4096), rows, activation, dtype)
 
 
-def _draw_batch_matmul(rng: Rng, dtype: str) -> Layer:
+def _draw_batch_matmul(op: str, rng: Rng, dtype: str) -> Layer:
     """A product of two computed matrices, once per attention head."""
     heads = int(rng.choice([1, 2, 4, 8]))
     rows, columns = (int(np.exp(rng.uniform(1, np.log(256)))) for _ in range(2))
@@ -143,11 +143,7 @@ def _reference_fully_connected(op: str, dtype: str, s: Sizes) -> Layer:
     )
 
 
-def _reference_batch_matmul(op: str, dtype: str, s: Sizes) -> Layer:
-    return batch_matmul((1, s["heads"]), s["rows"], s["inner"], s["columns"], dtype=dtype)
-
-
-register_operator(
+register_operators(
     Operator(
         "fully_connected",
         FileFormat(
@@ -182,9 +178,7 @@ register_operator(
         ),
         output_width=OutputWidth("output units"),
         words="fully connected layer",
-    )
-)
-register_operator(
+    ),
     Operator(
         "batch_matmul",
         FileFormat(101, (flag(0, "adj_x"), flag(1, "adj_y"), asymmetric(2))),
@@ -195,7 +189,9 @@ register_operator(
         features="matrix",
         events={"Batch Matrix Multiply": 0.0, "Dynamic Fully Connected": 0.1, "Fully Connected": 0.5},
         reference=ReferenceLayers(
-            _reference_batch_matmul,
+            lambda op, dtype, s: batch_matmul(
+                (1, s["heads"]), s["rows"], s["inner"], s["columns"], dtype=dtype
+            ),
             [
                 {"heads": heads, "rows": rows, "inner": inner, "columns": rows}
                 for heads, rows, inner in ((4, 64, 32), (8, 32, 64), (4, 128, 16))
@@ -207,5 +203,5 @@ register_operator(
                 "heads": (1, 2, 4, 8),
             },
         ),
-    )
+    ),
 )

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from profiler.network import (
-    WEIGHTED,
-    Layer,
-    Network,
-    Tensor,
-)
+from profiler.network import WEIGHTED, Layer, Network, Tensor
 from profiler.operators.registry import operator
 
 NUMBER_TYPES = ("float32", "dynamic_int8", "int8", "int16")

@@ -17,7 +17,6 @@ from profiler.operators.registry import (
     ReferenceLayers,
     Rng,
     Shape,
-    Sizes,
     activation,
     asymmetric,
     drawn,
@@ -53,13 +52,13 @@ def loop(rounds: int, state: Sequence[Shape], dtype: str = "float32") -> Layer:
     return Layer("while", (Tensor((), "int32", True), *carried), (counter, *carried), params)
 
 
-def _draw_lstm(rng: Rng, dtype: str) -> Layer:
+def _draw_lstm(op: str, rng: Rng, dtype: str) -> Layer:
     """A fused LSTM over a sequence."""
     steps, features, units = (int(np.exp(rng.uniform(np.log(2), np.log(m)))) for m in (64, 160, 160))
     return lstm(steps, features, units, dtype=dtype)
 
 
-def _draw_loop(rng: Rng, dtype: str) -> Layer:
+def _draw_loop(op: str, rng: Rng, dtype: str) -> Layer:
     """The turning of a recurrent layer: its sequence, its results, one or two states."""
     steps, features, units = sizes.scaled(rng, 2, 128), sizes.scaled(rng, 2, 256), sizes.scaled(rng, 4, 256)
     results = (steps, 1, units) if rng.random() < 0.5 else (1, 1, units)
@@ -101,10 +100,6 @@ def _lstm_parts(params: dict[str, Param], inputs: Sequence[Shape | None], output
         params["layer_norm"] = True
 
 
-def _reference_lstm(op: str, dtype: str, s: Sizes) -> Layer:
-    return lstm(s["steps"], s["features"], s["units"])
-
-
 _CLIPS = (quiet(1, "float", "cell_clip", 0.0), quiet(2, "float", "projection_clip", 0.0))
 
 register_operator(
@@ -128,7 +123,7 @@ register_operator(
         widths=_lstm_axes,
         features="recurrent",
         reference=ReferenceLayers(
-            _reference_lstm,
+            lambda op, dtype, s: lstm(s["steps"], s["features"], s["units"]),
             [
                 {"steps": steps, "features": features, "units": units}
                 for steps, features, units in ((16, 32, 64), (30, 16, 32), (16, 64, 128))
@@ -169,14 +164,7 @@ for _name, _format in {
     "lstm": FileFormat(14, (activation(0), *_CLIPS, quiet(3, "byte", "kernel_type"), asymmetric(4))),
     "unidirectional_sequence_rnn": FileFormat(31, (flag(0, "time_major"), activation(1), asymmetric(2))),
     "bidirectional_sequence_lstm": FileFormat(
-        69,
-        (
-            activation(0),
-            *_CLIPS,
-            flag(3, "merge_outputs"),
-            flag(4, "time_major", True),
-            asymmetric(5),
-        ),
+        69, (activation(0), *_CLIPS, flag(3, "merge_outputs"), flag(4, "time_major", True), asymmetric(5))
     ),
     "bidirectional_sequence_rnn": FileFormat(
         70, (flag(0, "time_major"), activation(1), flag(2, "merge_outputs"), asymmetric(3))

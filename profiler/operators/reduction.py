@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -14,14 +15,12 @@ from profiler.operators.activation import unary
 from profiler.operators.registry import (
     AXES,
     TENSOR_TYPE_INT64,
-    Draw,
     FileFormat,
     Operator,
     Quantization,
     ReferenceLayers,
     Rng,
     Shape,
-    Sizes,
     StoredParam,
     activation,
     drawn,
@@ -30,6 +29,7 @@ from profiler.operators.registry import (
     number,
     quiet,
     register_operator,
+    register_operators,
 )
 from profiler.operators.sizes import ON_MAPS, map_shape, reference_maps
 
@@ -67,51 +67,43 @@ def top_k(rows: int, columns: int, k: int, dtype: str = "float32") -> Layer:
     return Layer("topk_v2", (Tensor((rows, columns), dtype), sizes.indices()), outputs, {"k": k})
 
 
-def _draw_reduction(op: str) -> Draw:
+def _draw_reduction(op: str, rng: Rng, dtype: str) -> Layer:
     """Over the plane, over the steps of a sequence, or over the channels (normalisation)."""
-
-    def draw(rng: Rng, dtype: str) -> Layer:
-        kind = rng.random()
-        if kind < 0.65:
-            height, width = sizes.plane(rng, 112)
-            shape = (1, height, width, sizes.channels(rng))
-            return reduce(op, shape, (1, 2), rng.random() < 0.5, dtype)
-        if kind < 0.8:
-            height, width = sizes.plane(rng, 64)
-            return reduce(op, (1, height, width, sizes.channels(rng, 1024)), (3,), True, dtype)
-        steps = max(2, int(np.exp(rng.uniform(0, np.log(256)))))
-        axis = 1 if kind < 0.88 else 2
-        keep = axis == 2 and rng.random() < 0.8
-        return reduce(op, (1, steps, sizes.channels(rng, 1024)), (axis,), keep, dtype)
-
-    return draw
+    kind = rng.random()
+    if kind < 0.65:
+        height, width = sizes.plane(rng, 112)
+        shape = (1, height, width, sizes.channels(rng))
+        return reduce(op, shape, (1, 2), rng.random() < 0.5, dtype)
+    if kind < 0.8:
+        height, width = sizes.plane(rng, 64)
+        return reduce(op, (1, height, width, sizes.channels(rng, 1024)), (3,), True, dtype)
+    steps = max(2, int(np.exp(rng.uniform(0, np.log(256)))))
+    axis = 1 if kind < 0.88 else 2
+    keep = axis == 2 and rng.random() < 0.8
+    return reduce(op, (1, steps, sizes.channels(rng, 1024)), (axis,), keep, dtype)
 
 
-def _draw_softmax(op: str) -> Draw:
+def _draw_softmax(op: str, rng: Rng, dtype: str) -> Layer:
     """Rows of scores: of one classification, or of every step and head."""
-
-    def draw(rng: Rng, dtype: str) -> Layer:
-        rows = 1 if rng.random() < 0.5 else int(np.exp(rng.uniform(0, np.log(2000))))
-        columns = max(2, round(float(np.exp(rng.uniform(0.5, np.log(2000))))))
-        return unary(op, (rows, columns), dtype)
-
-    return draw
+    rows = 1 if rng.random() < 0.5 else int(np.exp(rng.uniform(0, np.log(2000))))
+    columns = max(2, round(float(np.exp(rng.uniform(0.5, np.log(2000))))))
+    return unary(op, (rows, columns), dtype)
 
 
-def _draw_arg_max(rng: Rng, dtype: str) -> Layer:
+def _draw_arg_max(op: str, rng: Rng, dtype: str) -> Layer:
     """The place of the largest, along the last axis."""
     shape = sizes.feature_map(rng)
     shape = (shape[0], sizes.scaled(rng, 1, 64), *shape[1:]) if len(shape) == 2 else shape
     return arg_max(shape, dtype)
 
 
-def _draw_cumsum(rng: Rng, dtype: str) -> Layer:
+def _draw_cumsum(op: str, rng: Rng, dtype: str) -> Layer:
     """Running sums."""
     shape = sizes.sequence(rng)
     return cumsum(shape, int(rng.choice([1, 2])), dtype)
 
 
-def _draw_top_k(rng: Rng, dtype: str) -> Layer:
+def _draw_top_k(op: str, rng: Rng, dtype: str) -> Layer:
     """The largest of each row."""
     columns = sizes.scaled(rng, 8, 4000)
     rows = 1 if rng.random() < 0.6 else sizes.scaled(rng, 1, 200)
@@ -128,113 +120,76 @@ def _reduce_axes(step: LayerStep) -> None:
     step.write([1 if i in axes else s for i, s in enumerate(sizes) if keep or i not in axes])
 
 
-def _reference_reduce(op: str, dtype: str, s: Sizes) -> Layer:
-    return reduce(op, map_shape(s), (1, 2), dtype=dtype)
-
-
-def _reference_softmax(op: str, dtype: str, s: Sizes) -> Layer:
-    return unary(op, (s["rows"], s["columns"]), dtype)
-
-
 _REDUCER = FileFormat(27, (flag(0, "keep_dims"),), stored=AXES)
-_REDUCED = ReferenceLayers(_reference_reduce, reference_maps((7, 256), (14, 96), (28, 64), (32, 32)), ON_MAPS)
+_REDUCED = ReferenceLayers(
+    lambda op, dtype, s: reduce(op, map_shape(s), (1, 2), dtype=dtype),
+    reference_maps((7, 256), (14, 96), (28, 64), (32, 32)),
+    ON_MAPS,
+)
 _SOFTMAX = ReferenceLayers(
-    _reference_softmax,
+    lambda op, dtype, s: unary(op, (s["rows"], s["columns"]), dtype),
     [{"rows": rows, "columns": columns} for rows, columns in ((1, 1000), (16, 100), (64, 64))],
     {"rows": (1, 2, 4, 8, 16, 32, 64, 128, 256), "columns": (2, 5, 10, 20, 50, 100, 200, 500, 1000)},
 )
 _KEEPS_SCALE = Quantization(keeps_scale=True)
 _ARG = FileFormat(40, (quiet(0, "byte", "output_type"),), stored=(StoredParam(1, "axis", "axis"),))
 
-register_operator(
-    Operator(
+_reduction = partial(Operator, widths=_reduce_axes, features="reduction")
+
+register_operators(
+    _reduction(
         "mean",
         _REDUCER,
-        draws=drawn(_draw_reduction("mean"), float32=(100, 8), int8=(80, 7), int16=(60, 7)),
-        widths=_reduce_axes,
-        features="reduction",
+        draws=drawn(_draw_reduction, float32=(100, 8), int8=(80, 7), int16=(60, 7)),
         row="reduction",
         events={"Mean": 0.0, "Global Average Pooling": 0.0, "Mean Squared": 0.0, "Average Pooling": 0.1},
         reference=_REDUCED,
-    )
-)
-register_operator(
-    Operator(
+    ),
+    _reduction(
         "sum",
         _REDUCER,
-        draws=drawn(_draw_reduction("sum"), float32=(40, 47), int8=(30, 41), int16=(35, 32)),
-        widths=_reduce_axes,
-        features="reduction",
+        draws=drawn(_draw_reduction, float32=(40, 47), int8=(30, 41), int16=(35, 32)),
         row="reduction",
         events={"Sum": 0.0, "Global Sum Pooling": 0.0},
         reference=_REDUCED,
-    )
-)
-register_operator(
-    Operator(
+    ),
+    _reduction(
         "reduce_max",
         _REDUCER,
         _KEEPS_SCALE,
-        draws=drawn(_draw_reduction("reduce_max"), float32=(40, 48), int8=(30, 42), int16=(30, 33)),
-        widths=_reduce_axes,
-        features="reduction",
+        draws=drawn(_draw_reduction, float32=(40, 48), int8=(30, 42), int16=(30, 33)),
         row="reduction",
         events={"Reduce Max": 0.0},
         reference=_REDUCED,
-    )
-)
-register_operator(
+    ),
     Operator(
-        "reduce_min",
-        _REDUCER,
-        _KEEPS_SCALE,
-        widths=_reduce_axes,
-        row="reduction",
-        events={"Reduce Min": 0.0},
-    )
+        "reduce_min", _REDUCER, _KEEPS_SCALE, widths=_reduce_axes, row="reduction", events={"Reduce Min": 0.0}
+    ),
 )
 for _name in ("reduce_prod", "reduce_any", "reduce_all"):
     register_operator(Operator(_name, _REDUCER, widths=_reduce_axes))
-register_operator(
-    Operator(
-        "arg_max",
-        _ARG,
-        draws=drawn(_draw_arg_max, float32=(30, 49)),
-        widths=_reduce_axes,
-        features="reduction",
-    )
-)
-register_operator(
-    Operator(
-        "arg_min",
-        replace(_ARG, options=57),
-        widths=_reduce_axes,
-    )
-)
-register_operator(
+register_operators(
+    _reduction("arg_max", _ARG, draws=drawn(_draw_arg_max, float32=(30, 49))),
+    Operator("arg_min", replace(_ARG, options=57), widths=_reduce_axes),
     Operator(
         "softmax",
         FileFormat(9, (fraction(0, "beta"),), usual_params={"beta": 1.0}),
         Quantization(fixed={"int8": (1 / 256, -128), "int16": (1 / 32768, 0)}),
-        draws=drawn(_draw_softmax("softmax"), float32=(60, 9), int8=(40, 8), int16=(30, 8)),
+        draws=drawn(_draw_softmax, float32=(60, 9), int8=(40, 8), int16=(30, 8)),
         widths=keep_axes,
         features="softmax",
         events={"Softmax": 0.0},
         reference=_SOFTMAX,
-    )
-)
-register_operator(
+    ),
     Operator(
         "log_softmax",
         FileFormat(36),
         Quantization(fixed={"int8": (16 / 256, 127)}),
-        draws=drawn(_draw_softmax("log_softmax"), float32=(20, 50)),
+        draws=drawn(_draw_softmax, float32=(20, 50)),
         widths=keep_axes,
         features="softmax",
         reference=_SOFTMAX,
-    )
-)
-register_operator(
+    ),
     Operator(
         "cumsum",
         FileFormat(102, (flag(0, "exclusive"), flag(1, "reverse")), stored=(StoredParam(1, "axis", "axis"),)),
@@ -242,30 +197,24 @@ register_operator(
         draws=drawn(_draw_cumsum, float32=(25, 51)),
         widths=keep_axes,
         features="reduction",
-    )
-)
-register_operator(
+    ),
     Operator(
         "topk_v2",
         FileFormat(34, stored=(StoredParam(1, "k", "scalar"),)),
         _KEEPS_SCALE,
         draws=drawn(_draw_top_k, float32=(25, 52)),
         features="reduction",
-    )
-)
-register_operator(
+    ),
     Operator(
         "l2_normalization",
         FileFormat(12, (activation(0),)),
         Quantization(fixed={"int8": (1 / 128, 0)}),
         widths=keep_axes,
         features="reduction",
-    )
-)
-register_operator(
+    ),
     Operator(
         "local_response_normalization",
         FileFormat(13, (number(0, "radius"), fraction(1, "bias"), fraction(2, "alpha"), fraction(3, "beta"))),
         widths=keep_axes,
-    )
+    ),
 )

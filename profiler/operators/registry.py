@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, get_args
@@ -12,9 +11,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from profiler.axes import Rule
-from profiler.errors import EdgetimeWarning, UsageError
+from profiler.errors import UsageError
 from profiler.network import Layer, Param, Tensor
-from profiler.plugins import load_plugins
+from profiler.plugins import register_plugins
 
 DTYPES = ("float32", "int8", "dynamic_int8", "int32", "int16")
 """Arithmetics that can be probed; ``int32`` is what networks do with indices and masks."""
@@ -32,8 +31,8 @@ Row = Literal[
 """Ways in which a row of a table of measurements describes a layer."""
 
 Rng = np.random.Generator
-Draw = Callable[[Rng, str], Layer]
-"""Makes one random layer of an arithmetic (``float32``, ``int8``, …)."""
+Draw = Callable[[str, Rng, str], Layer]
+"""Makes one random layer of an operator in an arithmetic (``float32``, ``int8``, …)."""
 
 Sizes = Mapping[str, Any]
 Resized = Callable[[Layer, tuple[Tensor, ...], tuple[Tensor, ...]], dict[str, Param]]
@@ -361,6 +360,12 @@ def register_operator(entry: Operator) -> Operator:
     return entry
 
 
+def register_operators(*entries: Operator) -> None:
+    """Register the entries of a family."""
+    for entry in entries:
+        register_operator(entry)
+
+
 def operator(name: str) -> Operator:
     """What is known of the operator `name`: nothing but that name where it is not registered."""
     if name not in _OPERATORS:
@@ -377,9 +382,7 @@ def operators() -> tuple[Operator, ...]:
 @functools.cache
 def _load_plugins() -> None:
     """Register the operators of other distributions, once; those that fail are named in a warning."""
-    problems = load_plugins(ENTRY_POINTS, _register_plugin, _OPERATORS)
-    if problems:
-        warnings.warn("\n".join(problems), EdgetimeWarning, stacklevel=3)
+    register_plugins(ENTRY_POINTS, _register_plugin, _OPERATORS)
 
 
 def _register_plugin(name: str, entry: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 
@@ -20,7 +21,7 @@ from profiler.operators.registry import (
     number,
     operator,
     quiet,
-    register_operator,
+    register_operators,
 )
 
 Range = tuple[int, int, int]
@@ -102,7 +103,7 @@ def one_hot(indices: Shape, depth: int, dtype: str = "float32") -> Layer:
     )
 
 
-def _draw_split(rng: Rng, dtype: str) -> Layer:
+def _draw_split(op: str, rng: Rng, dtype: str) -> Layer:
     """Equal parts along the last axis (gates, heads) or the steps."""
     shape = _draw_split_shape(rng)
     axis = len(shape) - 1 if rng.random() < 0.75 else max(1, len(shape) - 2)
@@ -115,14 +116,14 @@ def _draw_split_shape(rng: Rng) -> tuple[int, ...]:
     return (1, sizes.scaled(rng, 8, 1024)) if rng.random() < 0.4 else sizes.feature_map(rng)
 
 
-def _draw_unpack(rng: Rng, dtype: str) -> Layer:
+def _draw_unpack(op: str, rng: Rng, dtype: str) -> Layer:
     """The steps of a sequence one by one."""
     steps, features = sizes.scaled(rng, 2, 64), sizes.channels(rng, 512)
     shape, axis = ((steps, 1, features), 0) if rng.random() < 0.6 else ((1, steps, features), 1)
     return unpack(shape, axis, dtype)
 
 
-def _draw_strided_slice(rng: Rng, dtype: str) -> Layer:
+def _draw_strided_slice(op: str, rng: Rng, dtype: str) -> Layer:
     """One step of a sequence, a crop, every second position, or some of the channels."""
     if dtype == "int32":
         return strided_slice((4,), ((int(rng.integers(0, 4)), 1, 1),), (0,), dtype)
@@ -156,7 +157,7 @@ def _draw_strided_slice(rng: Rng, dtype: str) -> Layer:
     return strided_slice((1, height, width, channels), ranges4, (), dtype)
 
 
-def _draw_slice(rng: Rng, dtype: str) -> Layer:
+def _draw_slice(op: str, rng: Rng, dtype: str) -> Layer:
     """A part along one axis."""
     shape = sizes.feature_map(rng)
     axis = int(rng.integers(1, len(shape)))
@@ -164,7 +165,7 @@ def _draw_slice(rng: Rng, dtype: str) -> Layer:
     return slice_(shape, axis, begin, int(rng.integers(1, shape[axis] - begin + 1)), dtype)
 
 
-def _draw_gather(rng: Rng, dtype: str) -> Layer:
+def _draw_gather(op: str, rng: Rng, dtype: str) -> Layer:
     """Rows of a stored table (embedding), one step of a sequence, or positions of a map."""
     if dtype == "int32":
         return gather((sizes.scaled(rng, 1, 64),), (), 0, dtype)
@@ -180,7 +181,7 @@ def _draw_gather(rng: Rng, dtype: str) -> Layer:
     return gather(shape, (sizes.scaled(rng, 1, 64),), int(rng.integers(1, 4)), dtype, stored=True)
 
 
-def _draw_one_hot(rng: Rng, dtype: str) -> Layer:
+def _draw_one_hot(op: str, rng: Rng, dtype: str) -> Layer:
     """Indices as rows with a single one."""
     return one_hot((1, sizes.scaled(rng, 1, 512)), sizes.scaled(rng, 2, 1024), dtype)
 
@@ -285,20 +286,16 @@ def _gathered(layer: Layer) -> np.ndarray:
     return np.arange(int(np.prod(shape)), dtype=np.int32).reshape(shape) % layer.inputs[0].shape[axis]
 
 
-_KEEPS_SCALE = Quantization(keeps_scale=True)
+_moving = partial(Operator, quantization=Quantization(keeps_scale=True), features="copy")
 
-register_operator(
-    Operator(
+register_operators(
+    _moving(
         "split",
         FileFormat(35, (number(0, "num_splits"),), stored=(StoredParam(0, "axis", "axis"),), data_slot=1),
-        _KEEPS_SCALE,
         draws=drawn(_draw_split, float32=(40, 55), int8=(35, 44), int16=(25, 35)),
         widths=_split_axes,
-        features="copy",
         events={"Copy": 0.1, "Slice": 0.2},
-    )
-)
-register_operator(
+    ),
     Operator(
         "split_v",
         FileFormat(
@@ -306,33 +303,23 @@ register_operator(
         ),
         widths=_split_axes,
         events={"Copy": 0.7},
-    )
-)
-register_operator(
-    Operator(
+    ),
+    _moving(
         "unpack",
         FileFormat(64, (number(0, "num"), number(1, "axis"))),
-        _KEEPS_SCALE,
         draws=drawn(_draw_unpack, float32=(18, 56), int8=(18, 45), int16=(25, 36)),
         widths=_unpack_axes,
-        features="copy",
         events={"Copy": 0.6},
-    )
-)
-register_operator(
-    Operator(
+    ),
+    _moving(
         "slice",
         FileFormat(48, stored=(StoredParam(1, "begin"), StoredParam(2, "size"))),
-        _KEEPS_SCALE,
         draws=drawn(_draw_slice, float32=(30, 54)),
         widths=_slice_axes,
         resized=_slice_params,
-        features="copy",
         events={"Slice": 0.0},
-    )
-)
-register_operator(
-    Operator(
+    ),
+    _moving(
         "strided_slice",
         FileFormat(
             32,
@@ -346,31 +333,18 @@ register_operator(
             ),
             stored=(StoredParam(1, "begin"), StoredParam(2, "end"), StoredParam(3, "strides")),
         ),
-        _KEEPS_SCALE,
         draws=drawn(_draw_strided_slice, float32=(50, 53), int8=(40, 43), int32=(15, 7), int16=(30, 34)),
         widths=_slice_axes,
         resized=_slice_params,
-        features="copy",
         events={"Slice": 0.1},
-    )
-)
-register_operator(
-    Operator(
+    ),
+    _moving(
         "gather",
         FileFormat(23, (number(0, "axis"), quiet(1, "int", "batch_dims")), computed={1: _gathered}),
-        _KEEPS_SCALE,
         draws=drawn(_draw_gather, float32=(40, 58), int8=(30, 47), int32=(15, 9), int16=(25, 38)),
         widths=_lookup_axes,
-        features="copy",
-    )
-)
-register_operator(
-    Operator(
-        "embedding_lookup",
-        widths=_lookup_axes,
-    )
-)
-register_operator(
+    ),
+    Operator("embedding_lookup", widths=_lookup_axes),
     Operator(
         "one_hot",
         FileFormat(
@@ -382,5 +356,5 @@ register_operator(
         ),
         draws=drawn(_draw_one_hot, float32=(16, 63)),
         features="copy",
-    )
+    ),
 )

@@ -7,25 +7,8 @@ from __future__ import annotations
 
 from profiler.probes.blocks import draw_network
 from profiler.probes.builder import weight_pool
-from profiler.probes.context import chains, empty_probe, fans, parts, reshapes, rows_of_nothing, slow
-from profiler.probes.pairs import SIZES, pattern_of, plan_pairs
-from profiler.probes.plan import plan_probes, sweeps
+from profiler.probes.context import empty_probe
+from profiler.probes.plan import plan_probes
 from profiler.probes.probe import Probe
 
-__all__ = [
-    "SIZES",
-    "Probe",
-    "chains",
-    "draw_network",
-    "empty_probe",
-    "fans",
-    "parts",
-    "pattern_of",
-    "plan_pairs",
-    "plan_probes",
-    "reshapes",
-    "rows_of_nothing",
-    "slow",
-    "sweeps",
-    "weight_pool",
-]
+__all__ = ["Probe", "draw_network", "empty_probe", "plan_probes", "weight_pool"]

@@ -5,23 +5,14 @@ May import `profiler.operators`, whose entries say how operators are stored.
 
 from __future__ import annotations
 
-from profiler.tflite.flatbuffer import Buffer, FlatbufferError, Table
-from profiler.tflite.graph import RawGraph, RawModel, RawOperator, RawTensor, read_model
-from profiler.tflite.loops import trip_count
+from profiler.tflite.flatbuffer import Buffer, FlatbufferError
+from profiler.tflite.graph import RawGraph, RawModel, RawOperator, read_model
 from profiler.tflite.reader import read_network
-from profiler.tflite.schema import (
-    ACTIVATIONS,
-    OPERATORS,
-    TENSOR_TYPE_CODES,
-    TENSOR_TYPES,
-)
+from profiler.tflite.schema import OPERATORS
 from profiler.tflite.writer import ModelPlan, OperatorPlan, TensorPlan, encode
 
 __all__ = [
-    "ACTIVATIONS",
     "OPERATORS",
-    "TENSOR_TYPES",
-    "TENSOR_TYPE_CODES",
     "Buffer",
     "FlatbufferError",
     "ModelPlan",
@@ -29,11 +20,8 @@ __all__ = [
     "RawGraph",
     "RawModel",
     "RawOperator",
-    "RawTensor",
-    "Table",
     "TensorPlan",
     "encode",
     "read_model",
     "read_network",
-    "trip_count",
 ]

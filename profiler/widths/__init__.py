@@ -1,4 +1,4 @@
-"""Which widths of a `.tflite` network change together, and the network at other widths.
+"""Which widths of a `.tflite` network change together, and networks and layers at other widths.
 
 May import `profiler.operators`, whose entries say what operators do to widths, and `profiler.axes`.
 """
@@ -6,5 +6,14 @@ May import `profiler.operators`, whose entries say what operators do to widths, 
 from __future__ import annotations
 
 from profiler.widths.groups import WidthGroup, Widths, width_groups, with_widths
+from profiler.widths.layers import width_of, with_input_width, with_width
 
-__all__ = ["WidthGroup", "Widths", "width_groups", "with_widths"]
+__all__ = [
+    "WidthGroup",
+    "Widths",
+    "width_groups",
+    "width_of",
+    "with_input_width",
+    "with_width",
+    "with_widths",
+]

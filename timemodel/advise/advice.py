@@ -35,13 +35,13 @@ def advise(
     """Look for widths of `network` that its device likes better.
 
     Each group of coupled channels is tried at widths from 1 to twice what it has, the others staying as they
-    are; what counts is the whole network's time, since a layer's consumers change with it. A change is only
-    suggested if it saves more than the model may be wrong about it: see `timemodel.model.differences`.
+    are; what counts is the whole network's time, since a layer's consumers change with it.
 
     Parameters
     ----------
     time_model
-        Of the device in question.
+        Of the device in question. If it has ``change_errors`` (see `TimeModel`), a change is only suggested where it saves
+        more than its error; else its times are taken to be exact.
     network
         As `profiler.read_network` gives it.
     setting

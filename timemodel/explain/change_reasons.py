@@ -10,9 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from profiler.network import Layer, Tensor
+from profiler.operators import operator
+from profiler.widths import width_of, with_width
 from timemodel.explain.evidence import why
-from timemodel.features import geometry, kernel_of
-from timemodel.model import OperatorModel, SettingModel, width_of, with_width
+from timemodel.features import geometry, kernel_of, kind_of
+from timemodel.model import OperatorModel, SettingModel
 from timemodel.staircases import step_around, step_ends, time_over_width
 
 _SAME = 0.06
@@ -70,7 +72,7 @@ def reason(
     changes = _changes(old, new)
     widths = ", ".join(f"{name} {a} -> {b}" for name, a, b in changes)
     text = f"{widths}: {_work(old, new)}" if widths else _work(old, new)
-    model = None if setting is None else setting.find(kernel_of(old), old.dtype)[0]
+    model = None if setting is None else setting.find(*kind_of(old))[0]
     if setting is None or not isinstance(model, OperatorModel):
         return Reason(text)
     call_ms = setting.terms.overhead_ms

@@ -8,6 +8,7 @@ from typing import Any
 
 from profiler.network import Layer
 from profiler.operators import operator
+from timemodel.explain.finding import costs
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,10 @@ class DesignComparison:
             operator(op).reference_layers(dtype, **sizes) for sizes in (self.usual, self.changed)
         )
         return list(zip(usual, changed, strict=True))
+
+    def in_words(self, effect: float) -> str:
+        """How many times as much the changed layers cost, as a sentence."""
+        return f"{self.subject} {costs(effect, f' per {self.per}' if self.per else '', self.reference)}"
 
     def work(self, usual: Layer, changed: Layer) -> float:
         """How much more work the changed layer is."""

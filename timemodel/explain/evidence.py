@@ -80,10 +80,9 @@ def why(
     routes = _paths(model, matrix)
     votes: Counter[tuple[str, int, str, int]] = Counter()
     for i, work in enumerate(works):
-        first, second = matrix[2 * i], matrix[2 * i + 1]
-        path, other = routes[2 * i], routes[2 * i + 1]
-        here = nodes[path[-1]].coefficients
-        there = nodes[other[-1]].coefficients
+        first, second = matrix[2 * i : 2 * i + 2]
+        path, other = routes[2 * i : 2 * i + 2]
+        here, there = nodes[path[-1]].coefficients, nodes[other[-1]].coefficients
         n = len(here) - 1
         parts = here[1:] * first[:n], here[1:] * second[:n]
         was, moved = here[0] - free + parts[0].sum(), here[0] - free + parts[1].sum()

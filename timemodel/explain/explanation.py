@@ -56,15 +56,7 @@ def explain(model: SettingModel, op: str | None = None, found: Sequence[Finding]
 
 
 def explain_operator(model: OperatorModel, found: Sequence[Finding] = (), rows: float = SCREEN_ROWS) -> str:
-    """Findings and rules of one operator in words.
-
-    Parameters
-    ----------
-    found
-        The operator's findings, what weighs most first.
-    rows
-        Rows of `SCREEN_COLUMNS` columns that there is room for.
-    """
+    """Findings (what weighs most first) and rules of one operator in words, in at most `rows` rows of a screen."""
     error = model.error
     lines = [
         f"{model.op} {model.dtype}: {error.probes} layers measured; on layers not learned from the model is off by "

@@ -56,13 +56,8 @@ class Finding:
         return f"{self.text} ({self.evidence.text}{seen})"
 
     @property
-    def sentence(self) -> str:
-        """The same with the operator's name."""
-        return f"{self.op}: {self.backed}"
-
-    @property
     def short(self) -> str:
-        """The same for a screen that has to hold many."""
+        """With the operator's name, for a screen that has to hold many."""
         return f"{self.op}: {self.text} ({self.evidence.short})"
 
     def to_dict(self) -> dict[str, Any]:

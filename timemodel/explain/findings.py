@@ -25,22 +25,18 @@ _AGREEING = 0.75
 _MIN_CASES = 3
 
 
-def findings(model: SettingModel, op: str | None = None, dtype: str | None = None) -> list[Finding]:
-    """Everything that can be said under one setting, what weighs most first.
-
-    Parameters
-    ----------
-    op, dtype
-        Only findings about these.
-    """
-    known = sorted(key for key in model.operators if key[0] != FALLBACK)
-    chosen = [key for key in known if op in (None, key[0]) and dtype in (None, key[1])]
+def findings(setting: SettingModel, op: str | None = None) -> list[Finding]:
+    """Everything that can be said under one setting (only about operator `op`), what weighs most first."""
     found: list[Finding | None] = []
-    for key in chosen:
-        one = model.operators[key]
-        found += width_findings(model, one)
-        found += _design_choices(model, one)
-        found += [_beyond_cache(model, one), _number_type(model, one), _against_other(model, one)]
+    for (name, _), model in sorted(setting.operators.items()):
+        if name != FALLBACK and op in (None, name):
+            found += width_findings(setting, model)
+            found += _design_choices(setting, model)
+            found += [
+                _beyond_cache(setting, model),
+                _number_type(setting, model),
+                _against_other(setting, model),
+            ]
     return sorted((finding for finding in found if finding is not None), key=_rank)
 
 
@@ -49,14 +45,7 @@ def _design_choices(setting: SettingModel, model: OperatorModel) -> list[Finding
     for choice in comparisons_of(model.op):
         cases = choice.cases(model.op, model.dtype)
         works = [choice.work(*case) for case in cases]
-        per = f" per {choice.per}" if choice.per else ""
-
-        def words(
-            effect: float, per: str = per, subject: str = choice.subject, than: str = choice.reference
-        ) -> str:
-            return f"{subject} {costs(effect, per, than)}"
-
-        found.append(_confirmed(setting, model, model, choice.subject, words, cases, works))
+        found.append(_confirmed(setting, model, model, choice.subject, choice.in_words, cases, works))
     return found
 
 
@@ -71,15 +60,8 @@ def _confirmed(
 ) -> Finding | None:
     """The finding that the second layer of each case costs more (or less) for its work than the first.
 
-    None where the models' predictions do not confirm it: they must differ by more than their error in three of four
-    cases, all of sizes that were measured, and in the same direction.
-
-    Parameters
-    ----------
-    first, second
-        What predicts the first and the second layer of each case.
-    words
-        From the effect to the sentence.
+    None where the predictions of `first` and `second`, each for its layer of a case, do not confirm it: they must differ
+    by more than their error in three of four cases, all of sizes that were measured, and in the same direction.
     """
     if not cases:
         return None

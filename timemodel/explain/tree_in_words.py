@@ -125,11 +125,8 @@ def drawing(model: OperatorModel) -> Branch:
 def rules_in_words(model: OperatorModel, rows: float = SCREEN_ROWS) -> list[str]:
     """The tree of `model`, one line per node, children further in than their parent.
 
-    Parameters
-    ----------
-    rows
-        Rows of `SCREEN_COLUMNS` columns that there is room for. Where the tree is larger its weakest splits are
-        left out, one by one: what stands in their place is their node's own fit.
+    Where that takes more than `rows` rows of a screen the weakest splits are left out, one by one: what stands in their
+    place is their node's own fit.
     """
     root = drawing(model)
     closed: set[int] = set()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from timemodel.features.columns import ACTIVATION_CODES, COLUMNS, POSITION, geometry
 from timemodel.features.families import Family, Geometry, family_of
-from timemodel.features.kernels import kernel_of, stand_ins
+from timemodel.features.kernels import kernel_of, kind_of, stand_ins
 from timemodel.features.parallel import UNITS, parallel_family
 from timemodel.features.table import CACHE
 
@@ -22,6 +22,7 @@ __all__ = [
     "family_of",
     "geometry",
     "kernel_of",
+    "kind_of",
     "parallel_family",
     "stand_ins",
 ]

@@ -53,3 +53,8 @@ def kernel_of(layer: Layer) -> str:
     if depth == channels:
         return layer.op
     return "depthwise_conv_2d" if depth == 1 else GROUPED
+
+
+def kind_of(layer: Layer) -> tuple[str, str]:
+    """Kernel and arithmetic of `layer`: by these, layers are measured, and operators' models are found."""
+    return kernel_of(layer), layer.dtype

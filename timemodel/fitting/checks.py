@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from profiler.errors import ProfileError
-from profiler.measurement import IDENTITY, ProbeTime, Profile
-from timemodel.features import kernel_of
+from profiler.measurement import IDENTITY, Profile
+from timemodel.features import kind_of
 
 if TYPE_CHECKING:
     import os
@@ -93,9 +93,11 @@ def thin_operators(model: TimeModel, profile: Profile) -> list[Thin]:
     found = []
     for key in profile.settings:
         counts: dict[tuple[str, str], int] = {}
-        for row in _layers(profile.measurements(key)):
+        for row in profile.measurements(key):
+            if row.kind != "layer":
+                continue
             layer = row.probe.layers[0]
-            name = kernel_of(layer), layer.dtype
+            name = kind_of(layer)
             counts[name] = counts.get(name, 0) + (row.time_us is not None)
         operators = model.settings[key].operators if key in model.settings else {}
         for dtype in ("float32", "int8"):
@@ -123,10 +125,6 @@ def notes_on(path: str | os.PathLike[str], model: TimeModel) -> list[str]:
             f"'edgetime profile TARGET -o {path} --ops {ops} --dtype {dtypes}', naming the target that it was measured on."
         )
     return notes
-
-
-def _layers(rows: Sequence[ProbeTime]) -> list[ProbeTime]:
-    return [row for row in rows if row.kind == "layer"]
 
 
 def _canary_notes(path: str | os.PathLike[str], profile: Profile) -> list[str]:

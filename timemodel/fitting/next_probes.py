@@ -24,7 +24,7 @@ from profiler.operators import (
 )
 from profiler.probes import Probe
 from profiler.progress import ProgressCallback, silent
-from timemodel.features import geometry, kernel_of
+from timemodel.features import geometry, kernel_of, kind_of
 from timemodel.fitting.profile import Measured, by_operator, fit_setting, fit_terms, usable
 from timemodel.model import FALLBACK, MIN_PROBES, OperatorModel, SettingModel
 from timemodel.staircases import around_steps, suspected_steps
@@ -72,9 +72,9 @@ def advise_probes(
     """
     measured = usable(times)
     networks = [row for row in measured if row[0].kind == "network"]
-    wanted = {_kind(layer) for probe, _ in networks for layer in probe.layers}
+    wanted = {kind_of(layer) for probe, _ in networks for layer in probe.layers}
     if wanted:
-        measured = [row for row in measured if row[0].kind != "layer" or _kind(row[0].layers[0]) in wanted]
+        measured = [row for row in measured if row[0].kind != "layer" or kind_of(row[0].layers[0]) in wanted]
     operators, terms = fit_setting(measured, progress, seed, events)
     if not any(op != FALLBACK for op, _ in operators):
         return NextProbes(False, 1.0, 1.0)
@@ -111,7 +111,7 @@ def time_shares(model: SettingModel, networks: Sequence[Probe]) -> dict[Kind, fl
     for probe in networks:
         times = model.in_network_ms(probe.network).predicted_ms
         for layer, time in zip(probe.layers, times, strict=True):
-            kind = _kind(layer)
+            kind = kind_of(layer)
             if kind in model.operators and times.sum() > 0:
                 shares[kind] = shares.get(kind, 0.0) + float(time / times.sum())
     if not networks:
@@ -138,15 +138,7 @@ def allot(shares: Mapping[Kind, float], errors: Mapping[Kind, float], count: int
 def choose_layers(
     model: OperatorModel, rows: Sequence[tuple[Layer, float]], known: set[Layer], count: int, rng: Rng
 ) -> list[Layer]:
-    """Up to `count` new layers of one operator, where its `model` is least sure.
-
-    Parameters
-    ----------
-    rows
-        Layers and times that the model learned from, in this order.
-    known
-        Layers that need not be measured again.
-    """
+    """Up to `count` layers beyond the `known` ones, where the model, which learned from `rows` in this order, is least sure."""
     drawn = _draw(model, _OFFERED * count, rng)
     if not drawn:
         return []
@@ -173,7 +165,7 @@ def _draw(model: OperatorModel, count: int, rng: Rng) -> list[Layer]:
     if name not in offered:
         return []
     drawn = [draw_layer(name, model.dtype, rng) for _ in range(count)]
-    return [layer for layer in drawn if _kind(layer) == (model.op, model.dtype)]
+    return [layer for layer in drawn if kind_of(layer) == (model.op, model.dtype)]
 
 
 def _doubt(model: OperatorModel, rows: Sequence[tuple[Layer, float]], layers: Sequence[Layer]) -> np.ndarray:
@@ -235,10 +227,6 @@ def _judge_layers(
         return 1.0, 1.0
     error = sum(share * model.error.mean_error for model, share in models)
     return error, sum(share * max(1 - model.low, model.high - 1) for model, share in models)
-
-
-def _kind(layer: Layer) -> Kind:
-    return kernel_of(layer), layer.dtype
 
 
 def _fits(layer: Layer) -> bool:

@@ -14,7 +14,7 @@ from profiler.measurement import ProbeTime, Profile
 from profiler.network import Layer
 from profiler.probes import Probe
 from profiler.progress import ProgressCallback, silent
-from timemodel.features import kernel_of
+from timemodel.features import kind_of
 from timemodel.fitting.checks import check_one_device
 from timemodel.model import (
     FALLBACK,
@@ -83,7 +83,7 @@ def by_operator(measured: Sequence[Measured]) -> dict[tuple[str, str], list[tupl
     for probe, time in measured:
         if probe.kind == "layer":
             layer = probe.layers[0]
-            groups.setdefault((kernel_of(layer), layer.dtype), []).append((layer, time))
+            groups.setdefault(kind_of(layer), []).append((layer, time))
     return groups
 
 
@@ -184,14 +184,9 @@ def learn_cache_traffic(
 
 
 def calibrated(model: SettingModel, networks: Sequence[Measured]) -> SettingModel:
-    """`model` with calibration and interval fitted to whole networks that no tree has learned from.
+    """`model`, which has no calibration yet, with calibration and interval by networks that no tree has learned from.
 
-    Parameters
-    ----------
-    model
-        With terms that hold no calibration yet.
-    networks
-        Probes and their times; a number type with fewer than `MIN_PROBES` of them is left as it is.
+    A number type with fewer than `MIN_PROBES` of them gets none.
     """
     by_dtype: dict[str, list[float]] = {}
     for probe, time in networks:

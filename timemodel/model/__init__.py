@@ -12,7 +12,7 @@ from timemodel.model.operator_fit import MIN_PROBES, conformal_bounds, describe,
 from timemodel.model.operator_model import OperatorModel, feature_matrix, unfitted_tree
 from timemodel.model.prediction import LayerPrediction, NetworkPrediction, NetworkPredictor
 from timemodel.model.setting_model import SettingModel
-from timemodel.model.sweeps import Sweep, width_of, with_width
+from timemodel.model.sweeps import Sweep
 from timemodel.model.time_model import TimeModel
 
 __all__ = [
@@ -35,6 +35,4 @@ __all__ = [
     "signed",
     "single_error",
     "unfitted_tree",
-    "width_of",
-    "with_width",
 ]

@@ -6,19 +6,20 @@ known better than either time, and how much better is read off the measured swee
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
 
 from profiler.network import Layer
-from timemodel.features import geometry, kernel_of
+from timemodel.features import geometry, kind_of
 from timemodel.model.operator_model import OperatorModel
 from timemodel.model.setting_model import SettingModel
 
-SHARE = 0.9
+_SHARE = 0.9
 """Share of differences that lie within the error, as of single times."""
 
-UNKNOWN = 1.0
+_UNKNOWN = 1.0
 """Relative error of a layer that the model never measured: any difference of such layers may be wrong."""
 
 _MOST = 1.0
@@ -46,7 +47,7 @@ def pair_error(model: OperatorModel) -> float:
         found.append(np.abs(off[two] - off[one])[near])
     if not found or not sum(map(len, found)):
         return single_error(model)
-    error = float(np.expm1(np.quantile(np.concatenate(found), SHARE)))
+    error = float(np.expm1(np.quantile(np.concatenate(found), _SHARE)))
     return float(np.clip(max(error, model.error.median_error), 0.005, max(single_error(model), 0.005)))
 
 
@@ -59,11 +60,11 @@ class ChangeErrors:
 
     def of(self, layer: Layer) -> tuple[float, float]:
         """Relative errors (90%) for `layer`: of a single time, and of the ratio of two like layers."""
-        key = (kernel_of(layer), layer.dtype)
+        key = kind_of(layer)
         if key not in self._known:
             model, measured = self._model.find(*key)
             if model is None or not measured:
-                self._known[key] = (UNKNOWN, UNKNOWN)
+                self._known[key] = (_UNKNOWN, _UNKNOWN)
             else:
                 self._known[key] = (single_error(model), pair_error(model))
         return self._known[key]
@@ -81,10 +82,7 @@ class ChangeErrors:
         Per layer two errors are joined: of the price (the single error, on what is saved), and of the ratio (the paired
         error, on what remains). Equal layers are equally wrong, so theirs add up; different ones partly average out.
         """
-        kinds: dict[tuple[Layer, Layer], float] = {}
-        for old, new in zip(before, after, strict=True):
-            if old is not new and old != new:
-                kinds[old, new] = kinds.get((old, new), 0.0) + 1.0
+        kinds = Counter(pair for pair in zip(before, after, strict=True) if pair[0] != pair[1])
         if not kinds:
             return 0.0
         olds, news = [old for old, _ in kinds], [new for _, new in kinds]

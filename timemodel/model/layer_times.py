@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from profiler.network import Layer
-from timemodel.features import geometry, kernel_of, stand_ins
+from timemodel.features import geometry, kind_of, stand_ins
 from timemodel.model.operator_model import OperatorModel
 from timemodel.tree import BLOCK_ROWS
 
@@ -117,7 +117,9 @@ class LayerPredictor:
         array = geometry(layers)
         kinds: dict[tuple[str, str] | None, list[int]] = {}
         for position, layer in enumerate(layers):
-            kinds.setdefault(_kind(layer), []).append(position)
+            # What reads constants only (float16 weights, say) runs when the file is loaded.
+            works = not layer.inputs or any(not tensor.constant for tensor in layer.inputs)
+            kinds.setdefault(kind_of(layer) if works else None, []).append(position)
         for kind, positions in kinds.items():
             model, measured = (None, True) if kind is None else self.find(*kind)
             table[positions, 3] = measured
@@ -138,11 +140,3 @@ class LayerPredictor:
         below = np.minimum(np.maximum(times * low / wider - self.overhead_ms, 0.0), predicted)
         above = np.maximum(times * high * wider - self.overhead_ms, predicted)
         return np.column_stack([predicted, below, above])
-
-
-def _kind(layer: Layer) -> tuple[str, str] | None:
-    """Kernel and arithmetic; None of what reads constants only (float16 weights, say): it runs when the file is loaded."""
-    for tensor in layer.inputs:
-        if not tensor.constant:
-            return kernel_of(layer), layer.dtype
-    return None if layer.inputs else (kernel_of(layer), layer.dtype)

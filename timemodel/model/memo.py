@@ -15,27 +15,27 @@ class NetworkMemo(Generic[T]):
     """Results by immutable object, such as a network, forgotten with it."""
 
     def __init__(self) -> None:
-        self._kept: dict[int, tuple[weakref.ref[Any], T]] = {}
+        self._results: dict[int, tuple[weakref.ref[Any], T]] = {}
 
     def __len__(self) -> int:
-        return len(self._kept)
+        return len(self._results)
 
     def get(self, network: object) -> T | None:
         """What was put under `network`, or None."""
-        kept = self._kept.get(id(network))
-        return kept[1] if kept is not None and kept[0]() is network else None
+        results = self._results.get(id(network))
+        return results[1] if results is not None and results[0]() is network else None
 
     def put(self, network: object, value: T) -> T:
         """Keep `value` and return it."""
-        key, kept = id(network), self._kept
-        while len(kept) >= MOST_NETWORKS and key not in kept:
+        key, results = id(network), self._results
+        while len(results) >= MOST_NETWORKS and key not in results:
             # The oldest goes; another thread may have been faster.
-            kept.pop(next(iter(list(kept))), None)
+            results.pop(next(iter(list(results))), None)
 
         def forget(gone: weakref.ref[Any]) -> None:
             # The number may have passed on to a new network meanwhile.
-            if key in kept and kept[key][0] is gone:
-                kept.pop(key, None)
+            if key in results and results[key][0] is gone:
+                results.pop(key, None)
 
-        kept[key] = (weakref.ref(network, forget), value)
+        results[key] = (weakref.ref(network, forget), value)
         return value

@@ -58,19 +58,7 @@ def fit_operator(
     seed: int = 0,
     overhead_ms: float = 0.0,
 ) -> OperatorModel:
-    """Learn the times of `op` from measured `layers`.
-
-    Parameters
-    ----------
-    layers
-        At least `MIN_PROBES`.
-    times_ms : ndarray [len(layers)]
-        Above 0.
-    seed
-        Draws the folds of cross-validation.
-    overhead_ms
-        What a call costs, part of every time.
-    """
+    """Learn the times of `op` from at least `MIN_PROBES` measured `layers`; `overhead_ms`, of a call, is part of every time."""
     family = family_of(op)
     array = geometry(layers)
     tiles = find_tiles(family, array, times_ms)
@@ -98,15 +86,7 @@ def describe(
     held_out: np.ndarray,
     parallel: bool = False,
 ) -> OperatorModel:
-    """`tree` with all that goes with it: how far it is off, its interval and its range.
-
-    Parameters
-    ----------
-    held_out : ndarray [len(layers)]
-        What trees that had not seen a row predicted for it.
-    parallel
-        As of `OperatorModel`.
-    """
+    """`tree` with its error, interval and range; `held_out` is what trees that had not seen a row predicted for it."""
     held_out = np.maximum(held_out, 0.02 * times_ms)
     error = np.abs(held_out - times_ms) / times_ms
     low, high = conformal_bounds(times_ms / held_out)
@@ -129,17 +109,10 @@ def describe(
 
 
 def conformal_bounds(ratios: np.ndarray, share: float = 0.9) -> tuple[float, float]:
-    """Factors between which `share` of unseen ratios lie, by split conformal prediction.
+    """Factors (low, high) between which `share` of unseen ratios lie, by split conformal prediction.
 
-    Parameters
-    ----------
-    ratios : ndarray [n]
-        Measured by predicted, of items that the prediction had not learned from.
-
-    Returns
-    -------
-    (low, high)
-        With too few ratios for the quantile, the extremes widened by a quarter.
+    `ratios` are measured by predicted, of items that the prediction had not learned from. Where they are too few for the
+    quantile, it is the extremes widened by a quarter.
     """
     ordered = np.sort(ratios)
     n = len(ordered)

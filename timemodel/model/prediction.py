@@ -95,6 +95,9 @@ class NetworkPredictor(Protocol):
     def setting(self, name: str | None = None) -> Any:
         """What predicts under one setting, with its ``key``, ``setting`` (in parts) and ``fingerprint``."""
 
+    def only(self, setting: str) -> NetworkPredictor:
+        """The same without its other settings."""
+
     def predict(self, network: Network, setting: str | None = None) -> NetworkPrediction:
         """Time of one inference, and its energy where that is known, with interval and coverage."""
 

@@ -89,13 +89,6 @@ class SettingModel:
         """Times ``[n]`` in ms of `layers` on their own: see `layer_times`."""
         return self._layers.times(layers).predicted_ms
 
-    def predict_rows(self, op: str, dtype: str, rows: np.ndarray) -> np.ndarray:
-        """Times ``[n]`` in ms of layers of one kind, given as `geometry` rows: the way for batches of millions."""
-        model, _ = self.find(op, dtype)
-        if model is None:
-            return np.zeros(len(rows))
-        return np.maximum(model.predict_ms(rows) - self.terms.overhead_ms, 0.0)
-
     def in_network_ms(self, network: Network) -> LayerTimes:
         """Times of the layers of `network` as they run there: fused neighbours and data beyond the cache included."""
         alone, factors, extra, calibration = self._parts(network)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from profiler.network import Layer, Tensor
+from profiler.network import Layer
 from profiler.operators import operator
+from profiler.widths import width_of, with_width
 from timemodel.model.checking import number, whole
 
 MIN_POINTS = 8
@@ -45,36 +45,6 @@ class Sweep:
     def layers(self) -> list[Layer]:
         """What was measured."""
         return [with_width(self.layer, width) for width in self.widths]
-
-
-def width_of(layer: Layer) -> int:
-    """Output channels (or units) of `layer`."""
-    return layer.outputs[0].shape[-1]
-
-
-def with_width(layer: Layer, width: int) -> Layer:
-    """`layer` with `width` output channels, everything else as it is.
-
-    Raises
-    ------
-    KeyError
-        An operator that has no width of its own.
-    """
-    known = operator(layer.op)
-    axis = known.quantization.channel_axis
-    if known.output_width is None or axis is None:
-        raise KeyError(layer.op)
-    inputs = list(layer.inputs)
-    if known.output_width.follows_input:
-        inputs[0] = dataclasses.replace(inputs[0], shape=(*inputs[0].shape[:-1], width))
-    weight = inputs[1].shape
-    inputs[1] = dataclasses.replace(inputs[1], shape=(*weight[:axis], width, *weight[axis + 1 :]))
-    if len(inputs) > 2:
-        inputs[2] = dataclasses.replace(inputs[2], shape=(width,))
-    out = layer.outputs[0]
-    return dataclasses.replace(
-        layer, inputs=tuple(inputs), outputs=(Tensor((*out.shape[:-1], width), out.dtype),)
-    )
 
 
 def find_sweeps(layers: Sequence[Layer], times_ms: np.ndarray) -> list[Sweep]:

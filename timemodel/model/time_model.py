@@ -50,10 +50,9 @@ class TimeModel:
             raise UsageError(f"No setting {name!r} in this time model: it knows {'; '.join(self.settings)}.")
         return self.settings[name]
 
-    @property
-    def threads(self) -> int:
-        """Threads of the first setting."""
-        return self.setting().threads
+    def only(self, setting: str) -> TimeModel:
+        """The same without its other settings."""
+        return TimeModel(self.device, {setting: self.setting(setting)})
 
     @property
     def errors(self) -> list[OperatorError]:

@@ -34,7 +34,7 @@ _NOISE = 0.01
 _LONG_MS = 1.0
 
 
-def risen(distance_bytes: np.ndarray) -> np.ndarray:
+def steps_climbed(distance_bytes: np.ndarray) -> np.ndarray:
     """How far each step of price is climbed at each distance: ``[..., knots]`` from 0 (before the knot) to 1 (at twice it)."""
     logs = np.log2(np.maximum(np.asarray(distance_bytes, dtype=np.float64), 1.0))
     return np.clip(logs[..., None] - _KNOTS, 0.0, 1.0)
@@ -65,13 +65,13 @@ class CacheTraffic:
         accesses = find_accesses(network) if self.prices_ms_per_mb.any() else None
         if accesses is None:
             return np.zeros(len(network.layers))
-        climbed = _climbed(accesses, layers_ms, self.forgetting_mb_per_ms)
+        climbed = _mb_by_step(accesses, layers_ms, self.forgetting_mb_per_ms)
         each = np.einsum("ak,ak->a", climbed, self.prices_ms_per_mb[accesses.kind])
         return np.bincount(accesses.layer, weights=each, minlength=len(network.layers))
 
     def price_ms_per_mb(self, distance_mb: np.ndarray) -> np.ndarray:
         """Prices ``[classes, n]`` at distances ``[n]``, in ms per MB over the nearest cache."""
-        return self.prices_ms_per_mb @ risen(np.asarray(distance_mb) * 1e6).T
+        return self.prices_ms_per_mb @ steps_climbed(np.asarray(distance_mb) * 1e6).T
 
     @classmethod
     def fit(
@@ -81,21 +81,8 @@ class CacheTraffic:
         time_ms: np.ndarray,
         overhead_ms: float,
     ) -> CacheTraffic:
-        """Learn from whole networks.
+        """Learn from whole networks (at least one), what their layers take alone, and what a call costs.
 
-        Parameters
-        ----------
-        networks
-            Chains, fans and networks, at least one.
-        layers_ms : sequence of ndarray
-            What their layers take alone.
-        time_ms : ndarray [n]
-            What the networks take.
-        overhead_ms
-            A call of a network that does next to nothing.
-
-        Notes
-        -----
         Non-negative least squares of the relative error, reweighted so that a network whose layers are predicted badly (or
         that was disturbed) does not set the prices, with a small pull to 0: a price needs evidence. The rate of forgetting
         is the one of least error.
@@ -150,18 +137,20 @@ class CacheTraffic:
         return cls(prices, rate)
 
 
-def _climbed(accesses: Accesses, layers_ms: np.ndarray, rate: float) -> np.ndarray:
+def _mb_by_step(accesses: Accesses, layers_ms: np.ndarray, rate: float) -> np.ndarray:
     """MB ``[accesses, knots]`` that climb each step of price, beyond what they climb when the layer is timed alone."""
     in_network = accesses.distance_bytes + rate * 1e6 * elapsed_ms(accesses, layers_ms)
     alone = accesses.alone_bytes + rate * 1e6 * layers_ms[accesses.layer]
-    return np.maximum(risen(in_network) - risen(alone), 0.0) * (accesses.nbytes[:, None] / 1e6)
+    return np.maximum(steps_climbed(in_network) - steps_climbed(alone), 0.0) * (
+        accesses.nbytes[:, None] / 1e6
+    )
 
 
 def _totals(accesses: Accesses | None, layers_ms: np.ndarray, rate: float) -> np.ndarray:
-    """`_climbed` summed over a network, classes one after the other: ``[classes * knots]``."""
+    """`_mb_by_step` summed over a network, classes one after the other: ``[classes * knots]``."""
     totals = np.zeros((len(CLASSES), _STEPS))
     if accesses is not None:
-        np.add.at(totals, accesses.kind, _climbed(accesses, layers_ms, rate))
+        np.add.at(totals, accesses.kind, _mb_by_step(accesses, layers_ms, rate))
     return totals.ravel()
 
 
@@ -187,7 +176,7 @@ def _robust(rows: np.ndarray, goal: np.ndarray) -> tuple[np.ndarray, float]:
             part.T @ part + _NOISE**2 * np.eye(rows.shape[1]), part.T @ (goal * weight)
         )
         residual = np.abs(goal - rows @ solution)
-        typical = max(float(np.median(residual)), _NOISE)
-        weight = 1.0 / np.sqrt(np.maximum(1.0, residual / (2.0 * typical)))
+        usual = max(float(np.median(residual)), _NOISE)
+        weight = 1.0 / np.sqrt(np.maximum(1.0, residual / (2.0 * usual)))
     error = float(np.minimum(np.abs(goal - rows @ solution), 0.1).mean())
     return solution, error

@@ -35,7 +35,7 @@ _COSTS_MORE = 1.15
 _CHEAPER = 0.9
 _FEWEST = 3
 _INSERTED = frozenset({"Static Reshape", "Static Expand Dims", "Copy"})
-_MOVES = frozenset({"reshape", "concatenation", "transpose"})
+_MAY_RENAME = frozenset({"reshape", "concatenation", "transpose"})
 """Operators whose event does not say whether they copy anything: there, times decide."""
 
 Events = Mapping[str, Sequence[tuple[str, int]] | None]
@@ -48,18 +48,10 @@ def learn_rules(
     alone_ms: Callable[[Sequence[Layer]], np.ndarray],
     events: Events | None = None,
 ) -> list[GraphRule]:
-    """Rules from the probes of one setting.
+    """Rules from the probes of one setting and their times in ms, of which each holds a call's overhead.
 
-    Parameters
-    ----------
-    measured
-        Probes with their times in ms; pairs and layers are used.
-    overhead_ms
-        What a call costs, part of every time.
-    alone_ms
-        Predicted times in ms of layers without the call's cost, for operators of pairs that were not measured alone.
-    events
-        What the runtime made of some of the probes; None where it has no profiler.
+    `alone_ms` predicts operators of pairs that were not measured alone, without the overhead; `events` say what the runtime
+    made of some of the probes.
     """
     events = events or {}
     return [
@@ -156,7 +148,7 @@ def _only_pair(probe: Probe) -> FusionMatch | None:
 
 def ran_as_one(probe: Probe, events: Sequence[tuple[str, int]]) -> bool | None:
     """Whether the two operators of a pair ran as one, by the operators that the runtime ran; None: these do not say."""
-    if any(layer.op in _MOVES for layer in probe.layers):
+    if any(layer.op in _MAY_RENAME for layer in probe.layers):
         return None
     return len([name for name, _ in events if name not in _INSERTED]) < len(probe.layers)
 
@@ -166,31 +158,22 @@ def remaining_share(
 ) -> float:
     """Share of the absorbed operator's time that remains when it stands beside the other one.
 
-    Parameters
-    ----------
-    pair_ms, absorbed_ms, other_ms : ndarray [n]
-        Times of the pair and of its two operators alone, by size.
-    fused
-        What the runtime's profiler says: the two ran as one, or did not. None: there is none.
-
-    Returns
-    -------
-    float
-        0 where the pair runs as one, 1 where it does not or where the times are too noisy to say that it does;
-        values in between are kept, as partly saved work.
+    Times ``[n]`` are those of the pair and of its two operators alone, by size; `fused` is what the runtime's profiler says,
+    if there is one. The share is 0 where the pair runs as one, 1 where it does not or where the times are too noisy to say
+    so; values in between are partly saved work.
     """
     if fused is False:
         return 1.0
     shares = (pair_ms - other_ms) / absorbed_ms
     noise = _NOISE * np.sqrt(pair_ms**2 + absorbed_ms**2 + other_ms**2) / absorbed_ms
     # Sizes at which the absorbed operator is hardly more than noise of the rest say nothing.
-    tells = noise <= 2 * noise.min()
-    share = float(np.median(shares[tells]))
-    unsure = float(_SURE * np.median(noise[tells]) / np.sqrt(np.count_nonzero(tells)))
-    if np.count_nonzero(tells) >= _FEWEST:
+    clear = noise <= 2 * noise.min()
+    share = float(np.median(shares[clear]))
+    unsure = float(_SURE * np.median(noise[clear]) / np.sqrt(np.count_nonzero(clear)))
+    if np.count_nonzero(clear) >= _FEWEST:
         # The sizes disagree more than measuring alone would make them.
-        spread = float(np.median(np.abs(shares[tells] - share))) * 1.48
-        unsure = max(unsure, _SURE * spread / np.sqrt(np.count_nonzero(tells)))
+        spread = float(np.median(np.abs(shares[clear] - share))) * 1.48
+        unsure = max(unsure, _SURE * spread / np.sqrt(np.count_nonzero(clear)))
     if fused:
         if share >= 1:
             # Seen to run as one, yet timed as if not: believed only where the times leave no doubt.

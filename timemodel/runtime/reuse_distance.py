@@ -102,7 +102,7 @@ def find_accesses(network: Network) -> Accesses | None:
     whole = float(network.weight_bytes + arena_bytes)
     # What each layer touches for the first time in a while: its weights and outputs.
     steps: list[tuple[int, list[tuple[int, int]], list[tuple[int, int]], float]] = []
-    walked = np.zeros(count + 1)
+    touched = np.zeros(count + 1)
     for position, (layer, edge) in enumerate(zip(network.layers, network.edges, strict=True)):
         computed = [i for i in edge.inputs if i >= 0 and not tensors[i].constant]
         fresh = 0.0
@@ -112,7 +112,7 @@ def find_accesses(network: Network) -> Accesses | None:
             own = float(sum(tensors[i].nbytes for i in (*computed, *edge.outputs)) + layer.weight_bytes)
             steps.append((position, reads, writes, own))
             fresh = float(sum(tensors[i].nbytes for i in edge.outputs) + layer.weight_bytes)
-        walked[position + 1] = walked[position] + fresh
+        touched[position + 1] = touched[position] + fresh
     rows: list[tuple[int, int, float, float, float, int]] = []
     arena = _Arena()
     for inference in (0, 1):
@@ -127,14 +127,14 @@ def find_accesses(network: Network) -> Accesses | None:
             for begin, end in (*reads, *writes):
                 if inference:
                     for who, shared in arena.last(begin, end):
-                        since = who - count
+                        last = who - count
                         between = (
-                            walked[position] - walked[since]
-                            if since >= 0
-                            else walked[position] + walked[count] - walked[who]
+                            touched[position] - touched[last]
+                            if last >= 0
+                            else touched[position] + touched[count] - touched[who]
                         )
                         rows.append(
-                            (position, DATA, float(shared), min(float(between) + shared, whole), own, since)
+                            (position, DATA, float(shared), min(float(between) + shared, whole), own, last)
                         )
             for begin, end in (*reads, *writes):
                 if end > begin:
@@ -151,16 +151,10 @@ def find_accesses(network: Network) -> Accesses | None:
 
 
 def elapsed_ms(accesses: Accesses, layers_ms: np.ndarray) -> np.ndarray:
-    """Time ``[accesses]`` from the end of the layer that touched the bytes last to the beginning of this one.
-
-    Parameters
-    ----------
-    layers_ms : ndarray [layers]
-        What each layer takes.
-    """
+    """Time ``[accesses]`` from the end of the layer that touched the bytes last to the beginning of this one."""
     count = len(layers_ms)
     clock = np.concatenate([[0.0], np.cumsum(layers_ms)])
     before = clock[accesses.layer]
-    since = accesses.touched_by
-    after = np.where(since >= 0, clock[since % count + 1], clock[since % count + 1] - clock[-1])
+    last = accesses.touched_by
+    after = np.where(last >= 0, clock[last % count + 1], clock[last % count + 1] - clock[-1])
     return np.maximum(before - after, 0.0)

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from profiler.network import Layer
 from profiler.operators import operator
+from profiler.widths import with_width
 from timemodel.features import geometry
-from timemodel.model import OperatorModel, Sweep, with_width
+
+if TYPE_CHECKING:
+    from timemodel.model import OperatorModel, Sweep
 
 _MOST_POINTS = 600
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from profiler.network import Layer
 from profiler.operators import operator
-from timemodel.model import OperatorModel, with_width
+from profiler.widths import width_of, with_input_width, with_width
+
+if TYPE_CHECKING:
+    from timemodel.model import OperatorModel
 
 _OUT, _IN = "out", "in"
 _AXES = {"out_channels": _OUT, "channels": _OUT, "in_channels": _IN}
@@ -59,21 +63,10 @@ def around_steps(layer: Layer, steps: list[SuspectedStep], rng: np.random.Genera
     if not steps or operator(layer.op).output_width is None or len(layer.inputs) < 2:
         return []
     step = steps[int(rng.integers(len(steps)))]
-    width = layer.outputs[0].shape[-1] if step.axis == _OUT else layer.inputs[0].shape[-1]
+    width = width_of(layer) if step.axis == _OUT else layer.inputs[0].shape[-1]
     # A split lies in the middle between the widths that were measured: the step itself may be a little off.
     reach = step.at // _SURE
     middle = step.near(width) + int(rng.integers(-reach, reach + 1))
     widths = [middle + off for off in (-1, 0, 1)]
     resize = with_width if step.axis == _OUT else with_input_width
     return [resize(layer, new) for new in widths if new >= 1]
-
-
-def with_input_width(layer: Layer, width: int) -> Layer:
-    """A convolution or fully connected `layer` that reads `width` channels, everything else as it is."""
-    data, weight = layer.inputs[:2]
-    inputs = (
-        replace(data, shape=(*data.shape[:-1], width)),
-        replace(weight, shape=(*weight.shape[:-1], width)),
-        *layer.inputs[2:],
-    )
-    return replace(layer, inputs=inputs)

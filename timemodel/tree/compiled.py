@@ -13,16 +13,9 @@ BLOCK_ROWS = 8192
 
 
 class CompiledTree:
-    """Nodes laid out for prediction.
+    """Nodes laid out for prediction, the root first.
 
-    Parameters
-    ----------
-    nodes
-        The root comes first.
-    leaf_columns
-        Columns that the leaves' coefficients (after the constant) belong to.
-    scale
-        What leaves' values are multiples of.
+    Leaves' coefficients after the constant belong to `leaf_columns`; `scale` is what their values are multiples of.
     """
 
     def __init__(self, nodes: Sequence[TreeNode], leaf_columns: Sequence[int], scale: float) -> None:

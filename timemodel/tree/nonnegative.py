@@ -7,19 +7,7 @@ from scipy.optimize import nnls
 
 
 def solve(gram: np.ndarray, moment: np.ndarray) -> np.ndarray:
-    """Minimise ``b' gram b - 2 moment' b`` over ``b >= 0``, exactly.
-
-    Parameters
-    ----------
-    gram : ndarray [p, p]
-        ``A' A``, symmetric and positive semidefinite.
-    moment : ndarray [p]
-        ``A' t``.
-
-    Returns
-    -------
-    ndarray [p]
-    """
+    """The ``b >= 0`` ``[p]`` of least ``|A b - t|``, exactly; `gram` is ``A' A`` ``[p, p]`` and `moment` ``A' t`` ``[p]``."""
     diagonal = np.diagonal(gram)
     used = diagonal > 1e-12 * diagonal.max(initial=0.0)
     if not used.all():
@@ -39,19 +27,7 @@ def solve(gram: np.ndarray, moment: np.ndarray) -> np.ndarray:
 
 
 def solve_many(gram: np.ndarray, moment: np.ndarray, start: np.ndarray, sweeps: int = 40) -> np.ndarray:
-    """Approximate `solve` for many problems at once, by cyclic coordinate descent from `start`.
-
-    Parameters
-    ----------
-    gram : ndarray [n, p, p]
-    moment : ndarray [n, p]
-    start : ndarray [n, p] or [p]
-        Non-negative.
-
-    Returns
-    -------
-    ndarray [n, p]
-    """
+    """Approximate `solve` for many problems ``[n, …]`` at once, by cyclic coordinate descent from `start`, 0 or more."""
     b = np.array(np.broadcast_to(start, moment.shape), dtype=np.float64)
     diagonal = np.einsum("njj->nj", gram)
     floor = 1e-12 * diagonal.max(axis=1, keepdims=True)

@@ -1,8 +1,4 @@
-"""Leaves of a known tree fitted anew: the same splits, other measurements.
-
-The splits of an operator's tree say in which regimes its kernels work; what the work costs in each is another number on
-every device. So a structure that was found once, on other devices or from other times, can be kept and its leaves fitted.
-"""
+"""Leaves of a known tree fitted anew: kernels change their way of working at the same sizes, at prices that differ."""
 
 from __future__ import annotations
 
@@ -14,6 +10,8 @@ from timemodel.tree import nonnegative
 from timemodel.tree.regressor import TimeTreeRegressor
 
 _ROUNDS = 6
+_SHRINKAGE = 0.5
+"""Pull of a leaf's coefficients towards its parent's, in samples: leaves that few rows reach lean on it."""
 _LEAST_RESIDUAL = 0.02
 
 
@@ -21,28 +19,16 @@ def refit(
     tree: TimeTreeRegressor,
     X: np.ndarray,
     y: np.ndarray,
-    shrinkage: float = 0.5,
     rounds: int = _ROUNDS,
 ) -> TimeTreeRegressor:
-    """A tree with the splits of `tree` and leaves fitted to other rows, to least mean relative error.
+    """A new tree with the splits of `tree` and leaves fitted to other rows, to least mean relative error.
 
     Parameters
     ----------
-    tree
-        Fitted.
-    X : ndarray [n, features]
-        In the columns that `tree` was fitted to.
     y : ndarray [n]
         Times above 0, in any unit.
-    shrinkage
-        Pull of a leaf's coefficients towards its parent's, in samples: leaves that few rows reach lean on it.
     rounds
         Rounds of reweighting that turn squared relative error into absolute; 0 keeps it squared.
-
-    Returns
-    -------
-    TimeTreeRegressor
-        A new one; `tree` stays as it is.
     """
     columns = np.asarray(tree.leaf_columns_)
     scale = float(np.median(y))
@@ -57,7 +43,7 @@ def refit(
         at, members, parent = pending.pop()
         node = nodes[at]
         node.samples = len(members)
-        fitted = _fit(raw[members] / norm, goal[members], parent, shrinkage, rounds)
+        fitted = _fit(raw[members] / norm, goal[members], parent, rounds)
         rows = raw[members] / norm * weight[members, None]
         node.loss = float(np.sum((rows @ fitted - goal[members] * weight[members]) ** 2))
         node.coefficients = fitted / norm
@@ -69,9 +55,7 @@ def refit(
     return new
 
 
-def _fit(
-    rows: np.ndarray, goal: np.ndarray, parent: np.ndarray | None, shrinkage: float, rounds: int
-) -> np.ndarray:
+def _fit(rows: np.ndarray, goal: np.ndarray, parent: np.ndarray | None, rounds: int) -> np.ndarray:
     """Non-negative coefficients of least relative error, pulled to `parent`."""
     prior = np.zeros(rows.shape[1]) if parent is None else parent
     if not len(rows):
@@ -86,7 +70,7 @@ def _fit(
         diagonal = np.diag(gram)
         pull = np.zeros(len(diagonal))
         if parent is not None:
-            pull = shrinkage / len(goal) * (diagonal + 0.02 * diagonal.max())
+            pull = _SHRINKAGE / len(goal) * (diagonal + 0.02 * diagonal.max())
         solution = nonnegative.solve(gram + np.diag(pull), moment + pull * prior)
         residual = np.abs(relative @ solution - 1.0)
         weight = 1.0 / np.maximum(residual, _LEAST_RESIDUAL)

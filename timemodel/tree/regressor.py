@@ -49,7 +49,7 @@ class TimeTreeRegressor(RegressorMixin, BaseEstimator):
         Draws the folds.
     offset : float
         Part of every `y` that has nothing to do with `X`, such as the cost of a call: errors are relative to what is beyond it,
-        so that what is small beside it is told apart, too.
+        so that differences that are small beside it count, too.
 
     Attributes
     ----------

@@ -11,14 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from compressor.graph.rules.base import (
-    ChannelIds,
-    Frozen,
-    Outputs,
-    Recorder,
-    Rule,
-    each,
-)
+from compressor.graph.rules.base import ChannelIds, Frozen, Outputs, Recorder, Rule, each
 from compressor.graph.topology import Call, TensorKey
 
 _PARAMETERS = ("query", "value", "key")

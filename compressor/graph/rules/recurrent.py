@@ -10,16 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from compressor.graph.rules.base import (
-    ChannelIds,
-    Frozen,
-    Outputs,
-    Recorder,
-    Rule,
-    activated,
-    each,
-    in_words,
-)
+from compressor.graph.rules.base import ChannelIds, Frozen, Outputs, Recorder, Rule, activated, each, in_words
 from compressor.graph.topology import Call, kind_of
 
 _GATES = {"SimpleRNN": 1, "GRU": 3, "LSTM": 4, "ConvLSTM1D": 4, "ConvLSTM2D": 4, "ConvLSTM3D": 4}

@@ -5,14 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from compressor.graph.rules.attention import RULES as ATTENTION
-from compressor.graph.rules.base import (
-    ChannelIds,
-    Frozen,
-    Outputs,
-    Recorder,
-    Rule,
-    in_words,
-)
+from compressor.graph.rules.base import ChannelIds, Frozen, Outputs, Recorder, Rule, in_words
 from compressor.graph.rules.elementwise import RULES as ELEMENTWISE
 from compressor.graph.rules.normalisation import RULES as NORMALISATION
 from compressor.graph.rules.reshaping import RULES as RESHAPING

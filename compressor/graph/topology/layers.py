@@ -11,13 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from compressor.graph.topology.tensor_keys import (
-    TensorKey,
-    histories,
-    leaves,
-    tensor_keys,
-    with_keys,
-)
+from compressor.graph.topology.tensor_keys import TensorKey, histories, leaves, tensor_keys, with_keys
 from profiler.errors import UsageError
 
 Shape = tuple[int | None, ...]
@@ -30,18 +24,10 @@ Variables = tuple[tuple[str, tuple[int, ...]], ...]
 class LayerNode:
     """One layer (or operation such as ``x + y``) of a model.
 
-    Attributes
-    ----------
-    name
-        Its address: the names of the models that it stands in, then its own, with ``/`` between.
-    kind
-        The built-in class, such as ``Conv2D``; with ``ops.`` before it where it is an operation and not a
-        layer, with ``applications.`` where it comes with Keras' published networks; ``custom:`` and the name that
-        Keras saves it under for everything else.
-    config
-        What Keras writes of it.
-    variables
-        Of its weights in the order of ``layer.get_weights()``; see `weight_names`.
+    `name` is its address: the names of the models that it stands in, then its own, with ``/`` between. `kind` is the built-in
+    class, such as ``Conv2D``; with ``ops.`` before it for an operation, with ``applications.`` where it comes with Keras'
+    published networks; ``custom:`` and the name that Keras saves it under for everything else. `config` is what Keras writes
+    of it. `variables` are its weights in the order of ``layer.get_weights()``; see `weight_names`.
     """
 
     name: str
@@ -113,14 +99,10 @@ class Call:
 class Topology:
     """A model as calls of layers in an order in which each follows what it reads.
 
-    Attributes
-    ----------
-    shapes
-        Of the tensors that something reads, and of the model's outputs; with batch.
+    `shapes` are those of the tensors that something reads, and of the model's outputs, with batch.
     """
 
     calls: tuple[Call, ...]
-    inputs: tuple[TensorKey, ...]
     outputs: tuple[TensorKey, ...]
     shapes: dict[TensorKey, Shape]
 
@@ -147,10 +129,7 @@ def read_topology(model: Any) -> Topology:
 def configuration(model: Any) -> dict[str, Any]:
     """What Keras would rebuild the model from, a copy of its own.
 
-    Raises
-    ------
-    UsageError
-        As `read_topology`.
+    Raises UsageError as `read_topology`.
     """
     name = getattr(model, "name", type(model).__name__)
     try:
@@ -206,12 +185,8 @@ def weight_names(layer: Any) -> list[str]:
 
 def is_model(layer: Any) -> bool:
     """Whether a layer is a model that is read through."""
-    return kind_of_class(type(layer)) in ("Functional", "Sequential")
-
-
-def kind_of_class(found: type) -> str:
-    """The name of a class of Keras' own; empty for others."""
-    return found.__name__ if found.__module__.split(".")[0] == "keras" else ""
+    found = type(layer)
+    return found.__name__ in ("Functional", "Sequential") and found.__module__.split(".")[0] == "keras"
 
 
 def kind_of(entry: Mapping[str, Any]) -> str:
@@ -236,7 +211,6 @@ class _Reader:
         self._nodes: dict[str, LayerNode] = {}
         self._counts: dict[str, int] = {}
         self._calls: list[Call] = []
-        self._inputs: list[TensorKey] = []
         self._shapes: dict[TensorKey, Shape] = {}
 
     def finish(self, outputs: list[TensorKey]) -> Topology:
@@ -251,7 +225,7 @@ class _Reader:
             )
             for call in self._calls
         )
-        return Topology(calls, tuple(self._inputs), tuple(outputs), self._shapes)
+        return Topology(calls, tuple(outputs), self._shapes)
 
     def read(
         self, model: Any, config: Mapping[str, Any], prefix: str, sources: list[TensorKey] | None
@@ -342,8 +316,6 @@ class _Reader:
     def _input(self, entry: Mapping[str, Any], name: str, source: TensorKey | None) -> TensorKey:
         node = self._nodes.setdefault(name, LayerNode(name, "InputLayer", entry["config"]))
         call = self._call(node, () if source is None else (source,), {})
-        if source is None:
-            self._inputs.append(TensorKey(name, call))
         return TensorKey(name, call)
 
     def _call(self, node: LayerNode, arguments: tuple[Any, ...], keywords: Mapping[str, Any]) -> int:

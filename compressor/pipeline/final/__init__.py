@@ -5,7 +5,7 @@ May import `compressor.pipeline.prepare` and below.
 
 from __future__ import annotations
 
-from compressor.pipeline.final.points import POINTS, check_points, in_proportion, train_points
+from compressor.pipeline.final.points import POINTS, in_proportion, train_points
 from compressor.pipeline.final.shortlist import Finalist, Shortlist
 from compressor.pipeline.final.training import FinalTraining
 
@@ -14,7 +14,6 @@ __all__ = [
     "FinalTraining",
     "Finalist",
     "Shortlist",
-    "check_points",
     "in_proportion",
     "train_points",
 ]

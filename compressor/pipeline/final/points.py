@@ -10,7 +10,6 @@ from compressor.costs import candidate_widths, fill_budget, scale_to
 from compressor.pipeline.final.shortlist import CLOSE, STEP, Finalist, front, nearest
 from compressor.pipeline.final.training import FinalTraining
 from compressor.search import Trial
-from profiler.errors import UsageError
 from profiler.progress import ProgressCallback, sub_progress
 
 if TYPE_CHECKING:
@@ -19,8 +18,6 @@ if TYPE_CHECKING:
 
 POINTS = 4
 """Networks that a result shows, the winner included."""
-
-_HALVINGS = 6
 
 
 def targets(winner_ms: float, original_ms: float, count: int) -> list[float]:
@@ -64,7 +61,7 @@ def in_proportion(
     cost = by if by.cheap else prepared.times
     shares = {name: max(1, model.widths[name]) / width for name, width in full.widths.items()}
     limit = ratio * cost.exact(model.configuration) * (1 + 1e-9)
-    found = scale_to(cost, full, shares, limit, 24 if cost.cheap else _HALVINGS)
+    found = scale_to(cost, full, shares, limit)
     if found is not None and cost.cheap and on_edges:
         found = fill_budget(cost, found, candidate_widths(cost, full), prepared.importance, limit)
     if found is None or found == full:
@@ -109,12 +106,6 @@ def train_points(
         if found is not None:
             points.append(found)
     return points
-
-
-def check_points(points: int) -> None:
-    """Refuse a number of points that cannot be."""
-    if not 1 <= points <= 100:
-        raise UsageError(f"--points is 1 to 100, not {points}.")
 
 
 def _time_ms(trial: Trial) -> float:

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from numpy.typing import NDArray
-
 from compressor.costs import (
     STEERINGS,
     CandidateCost,
@@ -27,7 +25,7 @@ from compressor.costs import (
     steering_cost,
 )
 from compressor.data import Data, Rows
-from compressor.export import load_keras, to_tflite_bytes
+from compressor.export import input_specs, load_keras, load_known, to_tflite_bytes
 from compressor.graph import ChannelGraph, build_graph, cut, load_rules
 from compressor.pipeline.prepare.tolerance import standard_error
 from compressor.search import (
@@ -47,12 +45,12 @@ from compressor.training import (
 )
 from profiler.devices import Target
 from profiler.errors import UsageError
-from profiler.network import Layer, Network, peak_memory_bytes
+from profiler.network import Network, peak_memory_bytes
 from profiler.progress import ProgressCallback
 from profiler.tflite import read_network
 
 if TYPE_CHECKING:
-    from timemodel.model import NetworkPrediction, NetworkPredictor
+    from timemodel.model import NetworkPredictor
 
 
 @dataclass(frozen=True)
@@ -229,13 +227,14 @@ def prepare(
         channels = measure_importance(model, graph, importance, data.x, data.y, task.loss, seed)
     else:
         raise UsageError(f"There is no importance {importance!r}: choose taylor or magnitude.")
-    rows = data.x if calibration is None else calibration
+    rows = data.x if calibration is None else load_known(calibration, input_specs(model))
     convert = converter(quantize, rows)
     progress(0.4, "converting")
     base = read_network(to_tflite_bytes(model), name=name) if quantize == "none" else None
     lowering, notes = _lowering(model, graph, convert, base, seed)
-    bound = _OneSetting(time_model, setting)
-    times = PredictedTime(bound, lowering)
+    if setting is not None:
+        time_model = time_model.only(setting)
+    times = PredictedTime(time_model, lowering)
     full = Configuration(graph.widths)
     times.calibrate(full)
     score, loss = tuner.evaluate(model)
@@ -243,20 +242,20 @@ def prepare(
     if steer == "measured":
         progress(0.8, "measuring the original")
         steering = MeasuredCost(
-            model, graph, lambda made: _content(made, quantize, rows), place_of(bound, target), records
+            model, graph, lambda made: _content(made, quantize, rows), place_of(time_model, target), records
         )
     elif steer == "flops":
         steering = flops_cost(times, full)
     elif steer not in STEERINGS:
         raise UsageError(f"--steer is one of {', '.join(STEERINGS)}, not {steer!r}.")
-    original = Trial(full, _costs(bound, times, steering, full), score, loss)
+    original = Trial(full, _costs(time_model, times, steering, full), score, loss)
     notes += [*_splits(given), *load_rules()]
     notes += [f"Left alone: {f.layer} ({f.reason})." for f in graph.frozen]
-    uncovered = bound.predict(times.network(full)).uncovered
+    uncovered = time_model.predict(times.network(full)).uncovered
     if uncovered:
         notes.append(f"The time model never measured {', '.join(uncovered)}: their times are estimates.")
     return Prepared(
-        name, model, graph, task, tuner, normalised(channels), times, steering, bound, original, quantize, rows,
+        name, model, graph, task, tuner, normalised(channels), times, steering, time_model, original, quantize, rows,
         tuple(notes), importance,
     )  # fmt: skip
 
@@ -312,24 +311,3 @@ def _lowering(
     except LoweringError as reason:
         note = f"Every candidate is converted to know its time, which is slower, because {reason}."
         return ConvertingLowering(model, graph, convert), [note]
-
-
-class _OneSetting:
-    """A time model with one of its settings in the place of its first."""
-
-    def __init__(self, time_model: NetworkPredictor, name: str | None) -> None:
-        self._time_model, self.name = time_model, name
-        self.device = time_model.device
-
-    def setting(self, name: str | None = None) -> Any:
-        """As of `timemodel.model.NetworkPredictor`, like the others."""
-        return self._time_model.setting(name or self.name)
-
-    def predict(self, network: Network, setting: str | None = None) -> NetworkPrediction:
-        return self._time_model.predict(network, setting=setting or self.name)
-
-    def predict_total_ms(self, network: Network, setting: str | None = None) -> float:
-        return self._time_model.predict_total_ms(network, setting=setting or self.name)
-
-    def predict_layers_ms(self, layers: Sequence[Layer], setting: str | None = None) -> NDArray[Any]:
-        return self._time_model.predict_layers_ms(layers, setting=setting or self.name)

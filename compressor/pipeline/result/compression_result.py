@@ -92,7 +92,7 @@ class LayerWidth:
     ----------
     layer
         Its address (``backbone/conv1``); for what can be chosen inside a layer with what it is behind it, as in
-        `compressor.graph.builder.Group` (``attention.heads``).
+        `compressor.graph.Group` (``attention.heads``).
     group
         The group that it is a width of; empty where it is fixed.
     """

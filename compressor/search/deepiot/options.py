@@ -50,7 +50,7 @@ class Rates:
     units
         Of the compressor.
     alpha, temperature
-        Of distillation in the critic's training, as in `compressor.training.finetuning.Schedule`.
+        Of distillation in the critic's training, as in `compressor.training.Schedule`.
     keep, recurrent_keep
         The probabilities that channels begin with, those of recurrent layers apart.
     """

@@ -70,7 +70,7 @@ class Proposer:
         """The widest network in these proportions within a cost, on the edges of its steps; None for none."""
         cost, aim = self._problem.cost, level
         for _ in range(_CORRECTIONS):
-            found = scale_to(cost, self._problem.full, shares, aim, 24 if cost.cheap else 6)
+            found = scale_to(cost, self._problem.full, shares, aim)
             if found is None:
                 break
             if self._candidates:

@@ -10,14 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compressor.data import (
-    Data,
-    check_data,
-    check_fits,
-    load_data,
-    load_inputs,
-    split_rows,
-)
+from compressor.data import Data, check_data, check_fits, load_data, load_inputs, split_rows
 from profiler.errors import DataError, UsageError
 
 

@@ -7,12 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from compressor.export import (
-    accuracy,
-    compare,
-    fault,
-    top_class,
-)
+from compressor.export.comparison import accuracy, compare, fault, top_class
 
 BEFORE = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4], [0.3, 0.7]])
 
@@ -56,16 +51,16 @@ def test_top_class(outputs, classes):
 def test_labels_decide_before_agreement_and_agreement_before_differences():
     found = replace(compare(BEFORE, BEFORE[::-1]), accuracy_before=0.92, accuracy_after=0.905)
     assert found.drop_points == pytest.approx(1.5)
-    assert fault(found, "int8", 1.0, 0.95, typical=True) == "loses 1.50 points of accuracy (limit 1)"
-    assert fault(found, "int8", 2.0, 0.95, typical=True) is None
+    assert fault(found, "int8", 1.0, 0.95, real=True) == "loses 1.50 points of accuracy (limit 1)"
+    assert fault(found, "int8", 2.0, 0.95, real=True) is None
     found = compare(BEFORE, BEFORE[::-1])
-    assert "agrees with the original on 0.0%" in fault(found, "int8", 1.0, 0.95, typical=True)
-    assert fault(found, "int8", 1.0, 0.0, typical=True) is None
-    assert "of its variation (limit 25.0%)" in fault(found, "int8", 1.0, 0.0, typical=False)
+    assert "agrees with the original on 0.0%" in fault(found, "int8", 1.0, 0.95, real=True)
+    assert fault(found, "int8", 1.0, 0.0, real=True) is None
+    assert "of its variation (limit 25.0%)" in fault(found, "int8", 1.0, 0.0, real=False)
 
 
 def test_float32_must_be_the_same_and_nan_never_passes():
-    assert fault(compare(BEFORE, BEFORE + 1e-6), "none", 1.0, 0.95, typical=False) is None
-    assert "limit 0.1%" in fault(compare(BEFORE, BEFORE * 1.01), "none", 1.0, 0.95, typical=False)
+    assert fault(compare(BEFORE, BEFORE + 1e-6), "none", 1.0, 0.95, real=False) is None
+    assert "limit 0.1%" in fault(compare(BEFORE, BEFORE * 1.01), "none", 1.0, 0.95, real=False)
     broken = compare(BEFORE, BEFORE * np.nan)
-    assert "not finite" in fault(broken, "none", 1.0, 0.0, typical=True)
+    assert "not finite" in fault(broken, "none", 1.0, 0.0, real=True)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from compressor.export import TfliteRunner, argument_names, export, to_tflite_bytes
+from compressor.export import TfliteRunner, export, to_tflite_bytes
 from compressor.export import conversion as export_convert
+from compressor.export.freezing import argument_names
 from profiler.errors import DataError, EdgetimeError
 from profiler.tflite import read_network
 

@@ -12,14 +12,10 @@ import pytest
 from sklearn.datasets import load_digits
 
 from compressor.data import Data
-from compressor.export import TfliteRunner, export, read_types, to_tflite_bytes
+from compressor.export import TfliteRunner, export, to_tflite_bytes
+from compressor.export.tensor_types import read_types
 from edgetime.cli import app
-from profiler.errors import (
-    DataError,
-    EdgetimeError,
-    ModelFileError,
-    UsageError,
-)
+from profiler.errors import DataError, EdgetimeError, ModelFileError, UsageError
 from profiler.tflite import read_network
 
 keras = pytest.importorskip("keras")

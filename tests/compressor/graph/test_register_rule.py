@@ -52,6 +52,22 @@ class SqueezeExcite(keras.layers.Layer):
         return super().get_config() | {"squeezed": self.squeezed}
 
 
+class WeightedSum(keras.layers.Layer):
+    """Two inputs, the first times a factor for each channel."""
+
+    def build(self, shapes):
+        self.factor = self.add_weight(shape=(shapes[0][-1],), name="factor")
+
+    def call(self, pair):
+        return pair[0] * self.factor + pair[1]
+
+
+def weighted_sum(call, inputs, recorder):
+    recorder.tie(inputs[0], inputs[1])
+    recorder.axis(call, "factor", 0, inputs[0], "scale")
+    return inputs[0]
+
+
 def scaled_dense(call, inputs, recorder):
     out = recorder.new(call.config["units"])
     recorder.count(call, "units", out)
@@ -96,6 +112,8 @@ def test_rules_of_custom_layers_pass_the_suite():
     check_rule(ScaledDense(7, name="scaled"), (5,))
     check_rule(ScaledDense(7, name="scaled"), (4, 5))
     check_rule(SqueezeExcite(4, name="gate"), (6, 6, 5))
+    register_rule(WeightedSum, weighted_sum)
+    check_rule(WeightedSum(name="sum"), (3, 5), (3, 5))
 
 
 def test_a_registered_layer_is_cut_inside_and_around():

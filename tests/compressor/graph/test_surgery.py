@@ -5,17 +5,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from keras import layers
 
-from compressor.graph import (
-    build_graph,
-    cut,
-    masked,
-    resize,
-)
-from compressor.testing.law import (
-    assert_law_holds,
-    outputs_of,
-    some_of_each,
-)
+from compressor.graph import build_graph, cut, masked, resize
+from compressor.testing.law import assert_law_holds, outputs_of, some_of_each
 from compressor.testing.networks import (
     attention_network,
     awake,

@@ -16,7 +16,9 @@ from compressor.data import take
 from compressor.export import TfliteRunner, export
 from compressor.graph import build_graph
 from compressor.search import get_method
-from compressor.search.deepiot import Rates, Training, masked_twin
+from compressor.search.deepiot import masked_twin
+from compressor.search.deepiot.options import Rates
+from compressor.search.deepiot.training import Training
 from compressor.testing.device import FormulaTimeModel
 from compressor.training import FineTuner, outputs_of, task_of
 from profiler.errors import DataError, EdgetimeError
@@ -74,7 +76,7 @@ def test_the_data_file_is_read_by_name(task):
 def test_it_is_compressed_and_what_is_reported_is_what_the_file_does(task, tmp_path, quantize):
     result = compress(
         task.file, task.data, FormulaTimeModel(), tmp_path / "out", max_accuracy_drop=20.0, method=get_method("uniform"),
-        quantize=quantize, options=OPTIONS, seeds=2, points=1, measure=False,
+        quantize=quantize, calibration=task.data if quantize == "int8" else None, options=OPTIONS, seeds=2, points=1, measure=False,
     )  # fmt: skip
     assert result.met
     assert result.score_name == "accuracy"

@@ -8,13 +8,7 @@ import pytest
 from keras import layers
 
 from compressor.data import Data
-from compressor.training import (
-    FineTuner,
-    Schedule,
-    TrainingError,
-    outputs_of,
-    task_of,
-)
+from compressor.training import FineTuner, Schedule, TrainingError, outputs_of, task_of
 from compressor.training import finetuning as finetune
 from profiler.errors import UsageError
 

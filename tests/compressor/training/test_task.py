@@ -39,7 +39,7 @@ def test_all_heads_mean_the_same_by_the_same_numbers():
     for head, outputs in cases.items():
         task = Task(head, data(np.arange(12) % 2))
         assert float(task.loss(y, outputs)) == pytest.approx(expected, rel=1e-5), head
-        assert task.answers(outputs).tolist() == [0, 1, 0], head
+        assert task.heads[""].answers(outputs).tolist() == [0, 1, 0], head
         assert task.score(outputs, ROWS[:3], y) == pytest.approx(2 / 3), head
         np.testing.assert_allclose(task.losses(y, outputs), -np.log([0.8, 0.9, 0.4]), rtol=1e-5)
         assert float(task.distance(outputs, outputs, 2.0)) == pytest.approx(0, abs=1e-6), head

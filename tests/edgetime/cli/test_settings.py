@@ -17,7 +17,8 @@ from profiler.operators import (
     pad,
     unary,
 )
-from profiler.probes import Probe, plan_pairs
+from profiler.probes import Probe
+from profiler.probes.pairs import plan_pairs
 from timemodel import fit_profile
 from timemodel.explain import explain
 from timemodel.model import TimeModel

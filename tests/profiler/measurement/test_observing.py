@@ -22,7 +22,8 @@ from profiler.measurement.observing import (
     probes_to_observe,
     split_events,
 )
-from profiler.probes import Probe, pattern_of, plan_pairs
+from profiler.probes import Probe
+from profiler.probes.pairs import pattern_of, plan_pairs
 
 SHAPE = (1, 8, 8, 16)
 CONV, RELU = operators.conv_2d(8, 8, 16, 16), operators.unary("relu", SHAPE)

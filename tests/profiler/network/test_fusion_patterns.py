@@ -10,12 +10,8 @@ from profiler.network import (
     Network,
     pattern_name,
 )
-from profiler.probes import (
-    SIZES,
-    Probe,
-    pattern_of,
-    plan_pairs,
-)
+from profiler.probes import Probe
+from profiler.probes.pairs import SIZES, pattern_of, plan_pairs
 
 SHAPE = (1, 8, 8, 4)
 CONV = operators.conv_2d(8, 8, 4, 4)

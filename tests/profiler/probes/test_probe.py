@@ -8,12 +8,8 @@ from profiler.devices.agent import random_values
 from profiler.errors import UsageError
 from profiler.network import Layer, Tensor
 from profiler.operators import DTYPES, draw_layer
-from profiler.probes import (
-    Probe,
-    draw_network,
-    plan_probes,
-    sweeps,
-)
+from profiler.probes import Probe, draw_network, plan_probes
+from profiler.probes.plan import sweeps
 from profiler.tflite import encode, read_network
 
 interpreter = pytest.importorskip("ai_edge_litert.interpreter")

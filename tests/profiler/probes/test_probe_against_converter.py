@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from compressor.export import quiet
+from compressor.export.silence import quiet
 from profiler import operators
 from profiler.network import Layer, Tensor
 from profiler.probes import Probe

@@ -8,11 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from profiler.tflite import (
-    Buffer,
-    FlatbufferError,
-    Table,
-)
+from profiler.tflite import Buffer, FlatbufferError
+from profiler.tflite.flatbuffer import Table
 
 
 def _sample() -> bytes:

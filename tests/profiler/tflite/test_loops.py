@@ -7,14 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from profiler.tflite import (
-    Buffer,
-    RawGraph,
-    RawModel,
-    RawOperator,
-    RawTensor,
-    trip_count,
-)
+from profiler.tflite import Buffer, RawGraph, RawModel, RawOperator
+from profiler.tflite.graph import RawTensor
+from profiler.tflite.loops import trip_count
 
 COMPARE = {
     "less": operator.lt,

@@ -13,13 +13,9 @@ from profiler.errors import ModelFileError, UsageError
 from profiler.network import peak_memory_bytes
 from profiler.operators import conv_2d, operator
 from profiler.probes import Probe
-from profiler.tflite import (
-    ACTIVATIONS,
-    OPERATORS,
-    TENSOR_TYPES,
-    read_network,
-)
+from profiler.tflite import OPERATORS, read_network
 from profiler.tflite import reader as tflite_reader
+from profiler.tflite.schema import ACTIVATIONS, TENSOR_TYPES
 from profiler.widths import width_groups
 
 schema = pytest.importorskip("ai_edge_litert.schema_py_generated")

@@ -5,11 +5,8 @@ import pytest
 
 from profiler.operators import OptionField, operators
 from profiler.operators.registry import TENSOR_TYPE_INT32, TENSOR_TYPE_INT64
-from profiler.tflite import (
-    ACTIVATIONS,
-    OPERATORS,
-    TENSOR_TYPES,
-)
+from profiler.tflite import OPERATORS
+from profiler.tflite.schema import ACTIVATIONS, TENSOR_TYPES
 
 schema = pytest.importorskip("ai_edge_litert.schema_py_generated")
 

@@ -13,7 +13,7 @@ from made_up_device import OVERHEAD_MS, layer_ms
 from profiler import operators
 from profiler.network import Layer
 from profiler.operators import draw_layer
-from profiler.probes import sweeps
+from profiler.probes.plan import sweeps
 from timemodel.explain import Finding, findings, summary
 from timemodel.explain.evidence import split_text, why
 from timemodel.explain.tree_in_words import rows_of
@@ -54,7 +54,7 @@ def picky() -> SettingModel:
 
 
 def said(model: SettingModel, topic: str, op: str, dtype: str = "float32") -> Finding:
-    (found,) = [s for s in findings(model, op, dtype) if s.topic == topic]
+    (found,) = [s for s in findings(model, op) if (s.topic, s.dtype) == (topic, dtype)]
     return found
 
 
@@ -80,7 +80,7 @@ def test_a_width_that_costs_more_than_the_next_is_to_be_avoided(picky):
     assert dip.kind == "avoid"
     assert re.search(r"just below 32.*31 costs \d\d% more than 32", dip.text)
     assert dip.measured == pytest.approx(1.5, abs=0.01)
-    assert "in one measured pair 50% more" in dip.sentence
+    assert "in one measured pair 50% more" in dip.backed
 
 
 def test_a_planted_kernel_is_stated_with_the_split_it_comes_from(picky):
@@ -92,7 +92,7 @@ def test_a_planted_kernel_is_stated_with_the_split_it_comes_from(picky):
     tree = picky.operators["depthwise_conv_2d", "float32"].tree
     node = tree.nodes_[large.evidence.node]
     assert large.evidence.layers == tree.nodes_[node.right].samples
-    assert f"from split {large.evidence.rule}, {large.evidence.layers} layers measured" in large.sentence
+    assert f"from split {large.evidence.rule}, {large.evidence.layers} layers measured" in large.backed
 
 
 def test_number_types_are_compared(picky):
@@ -102,9 +102,9 @@ def test_number_types_are_compared(picky):
 def test_nothing_is_said_that_is_not_so(picky):
     for finding in findings(picky):
         effect = true_effect(finding, picky_ms)
-        assert (effect > 1) == (finding.effect > 1), finding.sentence
-        assert effect == pytest.approx(finding.effect, rel=0.3), finding.sentence
-        assert abs(math.log(effect)) > math.log1p(finding.error), finding.sentence
+        assert (effect > 1) == (finding.effect > 1), finding.backed
+        assert effect == pytest.approx(finding.effect, rel=0.3), finding.backed
+        assert abs(math.log(effect)) > math.log1p(finding.error), finding.backed
     topics = {s.topic for s in findings(picky) if s.op == "conv_2d" and s.dtype == "float32"}
     assert topics == {"widths", "one channel less"}
     assert {s.topic for s in findings(picky) if s.op == "depthwise_conv_2d"} == {
@@ -121,8 +121,8 @@ def test_on_a_device_of_plain_tiles_only_its_tiles_are_steps(time_model):
     ]  # fmt: skip
     for finding in found:
         effect = true_effect(finding, layer_ms)
-        assert (effect > 1) == (finding.effect > 1), finding.sentence
-        assert abs(math.log(effect)) > math.log1p(finding.error) / 2, finding.sentence
+        assert (effect > 1) == (finding.effect > 1), finding.backed
+        assert abs(math.log(effect)) > math.log1p(finding.error) / 2, finding.backed
 
 
 def test_every_finding_is_confirmed_by_the_model_itself(time_model):

@@ -10,7 +10,6 @@ import pytest
 from profiler import operators
 from profiler.network import Layer, Tensor
 from profiler.probes import Probe
-from timemodel.features import geometry
 from timemodel.model import SettingModel, layer_times, memo
 
 
@@ -69,12 +68,6 @@ def test_a_layer_costs_the_same_alone_and_among_others(setting):
         SettingModel("", {}, {}, setting.operators, setting.terms).predict_layers_ms([x])[0] for x in layers
     ]
     assert np.allclose(together, alone, rtol=1e-12)
-
-
-def test_rows_of_one_kind_are_predicted_as_their_layers(setting):
-    layers = [operators.conv_2d(8, 8, 4, c) for c in range(1, 40)]
-    rows = setting.predict_rows("conv_2d", "float32", geometry(layers))
-    assert np.allclose(rows, setting.predict_layers_ms(layers), rtol=1e-12)
 
 
 def with_operator(setting, key, model):

@@ -2,17 +2,11 @@ import numpy as np
 import pytest
 
 from profiler import operators
-from profiler.probes import (
-    Probe,
-    chains,
-    fans,
-    parts,
-    rows_of_nothing,
-    slow,
-)
+from profiler.probes import Probe
+from profiler.probes.context import chains, fans, parts, rows_of_nothing, slow
 from timemodel.fitting.profile import learn_cache_traffic, one_more_operator_ms
 from timemodel.runtime import CacheTraffic, RuntimeTerms, traffic_in_words
-from timemodel.runtime.cache_traffic import KNOTS_MB, risen
+from timemodel.runtime.cache_traffic import KNOTS_MB, steps_climbed
 from timemodel.runtime.reuse_distance import CLASSES
 
 
@@ -53,8 +47,13 @@ def steps(**where):
 
 
 def test_a_step_of_price_is_climbed_within_a_doubling():
-    assert risen(np.array([0.5e6, 1e6, 2e6, 4e6]))[:, KNOTS_MB.index(1.0)].tolist() == [0.0, 0.0, 1.0, 1.0]
-    assert risen(np.array([2**0.5 * 1e6]))[0, KNOTS_MB.index(1.0)] == pytest.approx(0.5)
+    assert steps_climbed(np.array([0.5e6, 1e6, 2e6, 4e6]))[:, KNOTS_MB.index(1.0)].tolist() == [
+        0.0,
+        0.0,
+        1.0,
+        1.0,
+    ]
+    assert steps_climbed(np.array([2**0.5 * 1e6]))[0, KNOTS_MB.index(1.0)] == pytest.approx(0.5)
 
 
 def test_extra_time_by_hand():

@@ -3,7 +3,8 @@ import pytest
 from made_up_device import FUSED, HALVED, OVERHEAD_MS, probe_ms
 
 from profiler import operators
-from profiler.probes import Probe, pattern_of, plan_pairs
+from profiler.probes import Probe
+from profiler.probes.pairs import pattern_of, plan_pairs
 from timemodel.runtime import FusionShares, GraphRule, graph_in_words, learn_rules
 from timemodel.runtime import fusion as graph_rules
 from timemodel.runtime.fusion import INSIDE
@@ -178,7 +179,7 @@ def test_rules_in_words():
 
 
 def test_reshapes_between_others_are_learned_from_chains():
-    from profiler.probes import parts, reshapes
+    from profiler.probes.context import parts, reshapes
 
     chains = reshapes("float32")
     alone = [(probe, 0.5 + (2.0 if probe.layers[0].op == "reshape" else 1.0)) for probe in parts(chains)]

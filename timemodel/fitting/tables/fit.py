@@ -10,7 +10,7 @@ import numpy as np
 from profiler.errors import DataError
 from profiler.network import Layer
 from profiler.progress import ProgressCallback, silent
-from timemodel.features import Family, family_of, geometry, kernel_of, parallel_family
+from timemodel.features import Family, family_of, geometry, kind_of, parallel_family
 from timemodel.fitting.tables.table import LayerTable
 from timemodel.model import (
     FALLBACK,
@@ -69,7 +69,7 @@ def fit_tables(
     notes = [note for _, _, own_notes in distinct for note in own_notes]
     groups: dict[tuple[str, str], list[int]] = {}
     for i, layer in enumerate(layers):
-        groups.setdefault((kernel_of(layer), layer.dtype), []).append(i)
+        groups.setdefault(kind_of(layer), []).append(i)
     operators: dict[tuple[str, str], OperatorModel] = {}
     done = 0
     for (op, dtype), members in groups.items():
@@ -114,17 +114,7 @@ def table_model(
 def fit_table_operator(
     op: str, dtype: str, layers: Sequence[Layer], times_ms: np.ndarray, seed: int = 0
 ) -> OperatorModel:
-    """Learn the times of `op` from rows of a table, with the features that predict rows held back better.
-
-    Parameters
-    ----------
-    layers
-        At least `MIN_PROBES`, each once.
-    times_ms : ndarray [len(layers)]
-        Above 0.
-    seed
-        Draws the folds.
-    """
+    """Learn the times of `op` from `MIN_PROBES` layers or more, each once, with the features that predict rows held back better."""
     array = geometry(layers)
     candidates = [family_of(op)]
     parallel = parallel_family(op)
@@ -161,7 +151,7 @@ def fit_leaves(
 
 
 def sampled_tiles(family: Family, array: np.ndarray, times_ms: np.ndarray, seed: int = 0) -> dict[str, int]:
-    """`find_tiles` with so many rows as tell the tiles apart."""
+    """`find_tiles` with a sample of rows, which is enough to find the tiles."""
     sample = np.random.default_rng(seed).permutation(len(times_ms))[:_SAMPLE]
     return find_tiles(family, array[sample], times_ms[sample])
 

@@ -47,15 +47,7 @@ class Suspicion:
 
 
 def suspect(layers: Sequence[Layer], times_ms: np.ndarray) -> Suspicion | None:
-    """What is implausible about `times_ms` of `layers` if they are milliseconds; None where nothing is.
-
-    Parameters
-    ----------
-    layers
-        One per row.
-    times_ms : ndarray [n]
-        Above 0.
-    """
+    """What is implausible about `times_ms` of `layers` if they are milliseconds; None where nothing is."""
     macs = np.array([layer.macs for layer in layers], dtype=np.float64)
     moved = np.array(
         [layer.input_bytes + layer.output_bytes + layer.weight_bytes for layer in layers], dtype=np.float64
@@ -138,17 +130,15 @@ def _against_work(work: np.ndarray, times_ms: np.ndarray) -> np.ndarray:
         if not np.all(column > 0):
             continue
         plain = _robust_residual(work, times_ms, column * np.median(times_ms / column))
-        together = _put_together(work, times_ms, plain)
-        for residual, shifted in ((plain, plain), together):
+        joined = _joined(work, times_ms, plain)
+        for residual, shifted in ((plain, plain), joined):
             loss = float(np.log1p((shifted / _GAP) ** 2).sum())
             if loss < least:
                 best, least = residual, loss
     return best
 
 
-def _put_together(
-    work: np.ndarray, times_ms: np.ndarray, residual: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def _joined(work: np.ndarray, times_ms: np.ndarray, residual: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Residuals of times and of shifted times against a line through two heaps, of which the lower was shifted."""
     order = np.sort(residual)
     sums, count = np.cumsum(order)[:-1], np.arange(1, len(order))

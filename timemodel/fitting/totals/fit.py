@@ -1,8 +1,6 @@
 """From times of whole networks to a time model: prices of layers, written down as trees.
 
-`prices` finds what layers cost; here each operator's prices become a tree like any other, so that the model can be
-read, saved, and asked about networks that it has not seen. The splits are those of the price that all devices have in common,
-the leaves are each device's own.
+The splits are those of the price that all devices have in common, the leaves are each device's own.
 """
 
 from __future__ import annotations
@@ -57,13 +55,7 @@ class _Structure:
 
 
 class TotalsModel:
-    """What layers cost on each of several devices, as trees.
-
-    Parameters
-    ----------
-    structures
-        By operator and dtype.
-    """
+    """What layers cost on each of several devices, as trees by operator and dtype."""
 
     def __init__(self, structures: Mapping[tuple[str, str], _Structure], devices: int) -> None:
         self.structures = dict(structures)

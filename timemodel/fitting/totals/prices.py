@@ -1,10 +1,8 @@
 """From times of whole networks with known layers to prices of layers.
 
-A network's time is taken as the sum of its layers' prices. Few networks say little about many kinds of layers, so a price is
-a rough cost (multiplications and data moved) times a factor that is alike for layers that are alike: same operator, channels,
-pixels and kernel of the same size, and channels that fill whole vectors of the processor or do not. That makes the factors a
-Gaussian process over layers of which only sums are seen. Where several devices were measured, what they have in common is
-learned from all of them at once, then each device's own deviations, as strongly as its own times speak for them.
+A price is a rough cost (multiplications and data moved) times a factor that is alike for layers that are alike: a Gaussian
+process over layers of which only sums are seen. What devices have in common is learned from all of them at once, then each
+device's own deviations, as strongly as its own times speak for them.
 """
 
 from __future__ import annotations
@@ -70,7 +68,7 @@ def misfit(channels: np.ndarray) -> np.ndarray:
     return np.select(whole, [0.0, 1.0, 1.5], 2.0)
 
 
-def kind_of(layer: Layer) -> tuple[str, str, bool]:
+def _kind(layer: Layer) -> tuple[str, str, bool]:
     """Layers of one kind share prices: operator, arithmetic, and whether a convolution is a 1x1."""
     kernel = layer.params.get("kernel_height", 1), layer.params.get("kernel_width", 1)
     return layer.op, layer.dtype, layer.op == "conv_2d" and kernel == (1, 1)
@@ -92,7 +90,7 @@ class Mixture:
         rows: dict[tuple[str, str, bool], tuple[list[int], list[Layer]]] = {}
         for number, layers in enumerate(networks):
             for layer in layers:
-                numbers, members = rows.setdefault(kind_of(layer), ([], []))
+                numbers, members = rows.setdefault(_kind(layer), ([], []))
                 numbers.append(number)
                 members.append(layer)
         self.kinds: dict[tuple[str, str, bool], _Kind] = {}
@@ -123,13 +121,7 @@ def _alike(a: np.ndarray, b: np.ndarray, lengths: Sequence[float], linear: float
 
 
 def common_profile(times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Log time of each network on a typical device ``[networks]``, and each device's offset from it ``[devices]``.
-
-    Parameters
-    ----------
-    times : ndarray [networks, devices]
-        Positive; NaN where a device did not run a network.
-    """
+    """Log time of each network on a middling device ``[networks]``, and each device's offset from it ``[devices]``."""
     logs = np.log(times)
     offset = np.nanmedian(logs, axis=0)
     for _ in range(6):
@@ -168,15 +160,7 @@ class Prices:
 
 
 def fit_prices(networks: Sequence[Sequence[Layer]], times_ms: np.ndarray) -> Prices:
-    """Learn prices from networks' times.
-
-    Parameters
-    ----------
-    networks
-        The layers of each.
-    times_ms : ndarray [networks, devices]
-        NaN where a device did not run a network.
-    """
+    """Learn prices from the layers of networks and their times ``[networks, devices]``, NaN where one was not run."""
     profile, offset = common_profile(times_ms)
     mixture = Mixture(networks)
     inverse = np.exp(-profile)

@@ -11,10 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from compressor.costs import CandidateCost, Configuration, Costs
-from compressor.pipeline.final import Finalist, check_points, in_proportion, train_points
+from compressor.pipeline.final import Finalist, in_proportion, train_points
 from compressor.pipeline.final.points import targets
 from compressor.search import METHODS, Trial, get_method
-from profiler.errors import UsageError
 from profiler.progress import silent
 
 
@@ -138,9 +137,3 @@ def test_what_costs_so_many_times_as_much_is_said_of_the_cost_that_is_meant():
 
 def test_only_the_baselines_know_no_staircase():
     assert {name for name in METHODS if not get_method(name).on_edges} == {"uniform", "importance", "deepiot"}
-
-
-def test_a_number_of_points_that_cannot_be():
-    check_points(1)
-    with pytest.raises(UsageError, match="--points is 1 to 100, not 0"):
-        check_points(0)

@@ -474,3 +474,26 @@ def test_a_network_that_was_trained_before_counts_though_time_is_short(tmp_path,
     monkeypatch.setattr("compressor.pipeline.final.training.time.monotonic", lambda: 100.0)
     assert run(made, [trial(200, 0.5, 0.92)], resized, deadline=100.0).trial.widths == {"a": 140}
     assert again.trained == []
+
+
+@pytest.mark.parametrize("finished", range(9))
+def test_killed_at_any_point_it_goes_on_as_it_would_have_and_trains_nothing_twice(tmp_path, finished):
+    scores, later = {200: 0.95, 140: 0.95}, {140: 0.5}
+    whole, made = widening(scores, tmp_path / "whole", seeds=2, later=later)
+    expected = run(made, [trial(200, 0.5, 0.92)], resized)
+
+    class Killed(Pretended):
+        def fit(self, *arguments):
+            if len(self.trained) == finished:
+                raise KeyboardInterrupt
+            return super().fit(*arguments)
+
+    goal = Goal(least_score=0.9)
+    killed = Killed(scores, later)
+    if finished < len(whole.trained):
+        with pytest.raises(KeyboardInterrupt):
+            run(training(killed, goal, tmp_path / "killed", 2), [trial(200, 0.5, 0.92)], resized)
+    resumed = Pretended(scores, later)
+    found = run(training(resumed, goal, tmp_path / "killed", 2), [trial(200, 0.5, 0.92)], resized)
+    assert killed.trained + resumed.trained == whole.trained
+    assert (found.trial, found.scores) == (expected.trial, expected.scores)

@@ -113,7 +113,7 @@ def test_fit_save_load_and_predict(tmp_path, parallel):
 
 
 def test_parallel_features_are_explained_in_words(parallel):
-    from timemodel.explain import explain_operator
+    from timemodel.explain.explanation import explain_operator
 
     text = explain_operator(parallel)
     assert "fully_connected float32" in text
@@ -134,7 +134,7 @@ def test_refit_keeps_splits_and_finds_each_sides_own_price():
     x = rng.uniform(1, 100, 400)
     X = np.column_stack([x, x])
     tree = TimeTreeRegressor([0], [1], cv=0).fit(X, np.where(x <= 50, x, 5 * x))
-    new = refit(tree, X, np.where(x <= 50, 3 * x, 4 * x), shrinkage=0.0)
+    new = refit(tree, X, np.where(x <= 50, 3 * x, 4 * x))
     ask = np.array([[10.0, 10.0], [90.0, 90.0]])
     assert new.predict_rows(ask) == pytest.approx([30.0, 360.0], rel=0.02)
     assert tree.predict_rows(ask) == pytest.approx([10.0, 450.0], rel=0.02)
