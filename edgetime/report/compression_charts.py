@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from edgetime import layer_rows, units
+from profiler.tradeoff import pareto_front
 
 Result = Mapping[str, Any]
 """The content of a ``result.json`` of `edgetime compress`."""
@@ -143,12 +144,10 @@ def _originals(result: Result) -> list[dict[str, Any]]:
             found.append(
                 {**facts, "name": name, "score": facts["mean_score"], "size_bytes": facts["file_bytes"]}
             )
-    everything = [*result["points"], *found]
-    for one in found:
-        one["on_front"] = not any(
-            _time(p) <= _time(one) and p["validation_score"] >= one["validation_score"] and p is not one
-            for p in everything
-        )
+    everything = [*found, *result["points"]]
+    marks = pareto_front([_time(p) for p in everything], [p["validation_score"] for p in everything])
+    for one, mark in zip(found, marks, strict=False):
+        one["on_front"] = mark
     return found
 
 

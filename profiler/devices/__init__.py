@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from profiler.devices import agent
 from profiler.devices.agent_target import KERNELS, AgentTarget, canary
-from profiler.devices.default import default_target, note_python
+from profiler.devices.default import default_target
 from profiler.devices.local import LocalTarget
 from profiler.devices.registry import list_targets, open_target, register_target
 from profiler.devices.ssh import SshTarget
@@ -25,7 +25,6 @@ __all__ = [
     "default_target",
     "device_name",
     "list_targets",
-    "note_python",
     "open_target",
     "register_target",
 ]

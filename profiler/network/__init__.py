@@ -9,7 +9,7 @@ from profiler.network.activation_memory import peak_memory_bytes, plan_arena
 from profiler.network.fusion_patterns import ACTIVATIONS, FUSION_PATTERNS, FusionMatch, pattern_name
 from profiler.network.layer import DTYPE_BYTES, WEIGHTED, Edge, Layer, Param, Tensor
 from profiler.network.network import Network
-from profiler.network.process_memory import Footprint, footprint, table_bytes
+from profiler.network.process_memory import Footprint, footprint
 
 __all__ = [
     "ACTIVATIONS",
@@ -27,5 +27,4 @@ __all__ = [
     "pattern_name",
     "peak_memory_bytes",
     "plan_arena",
-    "table_bytes",
 ]

@@ -9,7 +9,6 @@ from profiler.axes import keep_axes
 from profiler.network import Layer, Tensor
 from profiler.operators import sizes
 from profiler.operators.registry import (
-    Draw,
     FileFormat,
     Operator,
     Quantization,
@@ -35,21 +34,17 @@ def unary(op: str, shape: Shape, dtype: str = "float32", out_dtype: str | None =
     return Layer(op, (Tensor(shape, dtype),), (Tensor(shape, out_dtype or dtype),), params)
 
 
-def _draw_unary(op: str) -> Draw:
+def _draw_unary(op: str, rng: Rng, dtype: str) -> Layer:
     """One operand."""
-
-    def draw(rng: Rng, dtype: str) -> Layer:
-        layer = unary(op, sizes.feature_map(rng), dtype)
-        if op == "gelu" and rng.random() < 0.4:
-            return replace(layer, params={"approximate": True})
-        if op == "leaky_relu":
-            return replace(layer, params={"alpha": float(rng.choice([0.125, 0.25]))})
-        return layer
-
-    return draw
+    layer = unary(op, sizes.feature_map(rng), dtype)
+    if op == "gelu" and rng.random() < 0.4:
+        return replace(layer, params={"approximate": True})
+    if op == "leaky_relu":
+        return replace(layer, params={"alpha": float(rng.choice([0.125, 0.25]))})
+    return layer
 
 
-def _draw_cast(rng: Rng, dtype: str) -> Layer:
+def _draw_cast(op: str, rng: Rng, dtype: str) -> Layer:
     """Numbers into another type: of indices, masks and floats."""
     if dtype == "int32":
         kinds = ("int32", "float32") if rng.random() < 0.7 else ("bool", "float32")
@@ -57,13 +52,13 @@ def _draw_cast(rng: Rng, dtype: str) -> Layer:
     return unary("cast", sizes.feature_map(rng), "float32", "int32")
 
 
-def _draw_quantize(rng: Rng, dtype: str) -> Layer:
+def _draw_quantize(op: str, rng: Rng, dtype: str) -> Layer:
     """Floats into integers, or integers of one scale into those of another."""
     source = dtype if rng.random() < 0.4 else "float32"
     return unary("quantize", sizes.feature_map(rng), source, dtype)
 
 
-def _draw_dequantize(rng: Rng, dtype: str) -> Layer:
+def _draw_dequantize(op: str, rng: Rng, dtype: str) -> Layer:
     """Integers into floats."""
     return unary("dequantize", sizes.feature_map(rng), dtype, "float32")
 
@@ -98,7 +93,7 @@ def _register(
             name,
             file or FileFormat(options),
             quantization,
-            drawn(_draw_unary(name), **counts),
+            drawn(_draw_unary, **counts),
             widths=keep_axes,
             features="unary",
             events=events or ({event: 0.0} if event else {}),

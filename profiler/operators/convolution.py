@@ -117,7 +117,7 @@ def transpose_conv(
     )
 
 
-def _draw_conv(rng: Rng, dtype: str) -> Layer:
+def _draw_conv(op: str, rng: Rng, dtype: str) -> Layer:
     """A convolution of a plane or, now and then, of a sequence."""
     if rng.random() < 0.06:
         return _draw_conv_1d(rng, dtype)
@@ -151,7 +151,7 @@ def _draw_conv_1d(rng: Rng, dtype: str) -> Layer:
     )  # fmt: skip
 
 
-def _draw_grouped(rng: Rng, dtype: str) -> Layer:
+def _draw_grouped(op: str, rng: Rng, dtype: str) -> Layer:
     """A convolution in groups, each of which sees its own channels only (ResNeXt, ShuffleNet)."""
     groups = int(rng.choice([2, 2, 3, 4, 4, 8, 16, 32]))
     per_group, out_per_group = (sizes.scaled(rng, 2, max(2, 512 // groups)) for _ in range(2))
@@ -164,7 +164,7 @@ def _draw_grouped(rng: Rng, dtype: str) -> Layer:
     )  # fmt: skip
 
 
-def _draw_transpose_conv(rng: Rng, dtype: str) -> Layer:
+def _draw_transpose_conv(op: str, rng: Rng, dtype: str) -> Layer:
     """A transposed convolution, as decoders have it: stride as wide as the kernel or half of it."""
     height, width = sizes.plane(rng, 64)
     kernel = int(rng.choice([2, 3, 4]))

@@ -65,7 +65,7 @@ def depthwise_conv_2d(
     )
 
 
-def _draw_depthwise(rng: Rng, dtype: str) -> Layer:
+def _draw_depthwise(op: str, rng: Rng, dtype: str) -> Layer:
     """A depthwise convolution."""
     kernel = sizes.window(rng)
     height, width = sizes.plane(rng, 160)

@@ -9,7 +9,6 @@ from profiler.axes import LayerStep, Size
 from profiler.network import Layer, Param, Tensor
 from profiler.operators import sizes
 from profiler.operators.registry import (
-    Draw,
     FileFormat,
     Operator,
     Quantization,
@@ -50,83 +49,67 @@ def compare(op: str, left: Shape, right: Shape, dtype: str = "float32", constant
     return Layer(op, (Tensor(left, dtype), Tensor(right, dtype, constant)), (Tensor(left, "bool"),))
 
 
-def _draw_binary(op: str) -> Draw:
+def _draw_binary(op: str, rng: Rng, dtype: str) -> Layer:
     """Two operands: of one shape, or the smaller one repeated per channel, per position, or everywhere."""
-
-    def draw(rng: Rng, dtype: str) -> Layer:
-        left = sizes.feature_map(rng)
-        channels = left[-1]
-        kind = rng.random()
-        constant = False
-        right: tuple[int, ...] = left
-        if kind < 0.5:
-            pass
-        elif kind < 0.7:
-            if len(left) == 4 and rng.random() < 0.3:  # images on their way in
-                channels = int(rng.choice([1, 3, 3, 4]))
-                left = (*left[:3], channels)
-            right, constant = (channels,), True
-        elif kind < 0.8:
-            if len(left) == 4 and rng.random() < 0.3:
-                left = (*left[:3], 3)
-            right, constant = (), True
-        elif len(left) == 4 and kind < 0.9:
-            right = (1, 1, 1, channels)
-        elif kind < 0.97:  # normalisation of each position
-            right = (*left[:-1], 1)
-        activation = "none"
-        if operator(op).file.fuses_activation and rng.random() < 0.25:
-            activation = str(rng.choice(["relu", "relu6"]))
-        layer = binary(op, left, right, activation, dtype, constant)
-        if constant and op in ("sub", "div") and rng.random() < 0.4:  # 1 - x, 1 / x
-            return replace(layer, inputs=layer.inputs[::-1])
-        return layer
-
-    return draw
+    left = sizes.feature_map(rng)
+    channels = left[-1]
+    kind = rng.random()
+    constant = False
+    right: tuple[int, ...] = left
+    if kind < 0.5:
+        pass
+    elif kind < 0.7:
+        if len(left) == 4 and rng.random() < 0.3:  # images on their way in
+            channels = int(rng.choice([1, 3, 3, 4]))
+            left = (*left[:3], channels)
+        right, constant = (channels,), True
+    elif kind < 0.8:
+        if len(left) == 4 and rng.random() < 0.3:
+            left = (*left[:3], 3)
+        right, constant = (), True
+    elif len(left) == 4 and kind < 0.9:
+        right = (1, 1, 1, channels)
+    elif kind < 0.97:  # normalisation of each position
+        right = (*left[:-1], 1)
+    activation = "none"
+    if operator(op).file.fuses_activation and rng.random() < 0.25:
+        activation = str(rng.choice(["relu", "relu6"]))
+    layer = binary(op, left, right, activation, dtype, constant)
+    if constant and op in ("sub", "div") and rng.random() < 0.4:  # 1 - x, 1 / x
+        return replace(layer, inputs=layer.inputs[::-1])
+    return layer
 
 
-def _draw_index_binary(op: str) -> Draw:
+def _draw_index_binary(op: str, rng: Rng, dtype: str) -> Layer:
     """Arithmetic of counters and indices: mostly a single number."""
-
-    def draw(rng: Rng, dtype: str) -> Layer:
-        shape = () if rng.random() < 0.3 else (sizes.scaled(rng, 1, 4096),)
-        kinds = rng.random()
-        right = () if kinds < 0.6 else shape
-        return binary(op, shape, right, dtype="int32", constant=kinds < 0.8)
-
-    return draw
+    shape = () if rng.random() < 0.3 else (sizes.scaled(rng, 1, 4096),)
+    kinds = rng.random()
+    right = () if kinds < 0.6 else shape
+    return binary(op, shape, right, dtype="int32", constant=kinds < 0.8)
 
 
-def _draw_prelu(rng: Rng, dtype: str) -> Layer:
+def _draw_prelu(op: str, rng: Rng, dtype: str) -> Layer:
     """A leaky ReLU with a learned slope per channel."""
     shape = sizes.feature_map(rng)
     slope = (1,) * (len(shape) - 2) + shape[-1:]
     return binary("prelu", shape, slope, dtype=dtype, constant=True)
 
 
-def _draw_compare(op: str) -> Draw:
+def _draw_compare(op: str, rng: Rng, dtype: str) -> Layer:
     """A comparison with a stored number or another operand."""
-
-    def draw(rng: Rng, dtype: str) -> Layer:
-        index = dtype == "int32"
-        shape = sizes.index_shape(rng) if index else sizes.feature_map(rng)
-        alone = rng.random() < 0.6
-        return compare(op, shape, () if alone else shape, dtype, constant=alone)
-
-    return draw
+    index = dtype == "int32"
+    shape = sizes.index_shape(rng) if index else sizes.feature_map(rng)
+    alone = rng.random() < 0.6
+    return compare(op, shape, () if alone else shape, dtype, constant=alone)
 
 
-def _draw_logical(op: str) -> Draw:
+def _draw_logical(op: str, rng: Rng, dtype: str) -> Layer:
     """Two masks."""
-
-    def draw(rng: Rng, dtype: str) -> Layer:
-        shape = sizes.index_shape(rng)
-        return compare(op, shape, shape, "bool")
-
-    return draw
+    shape = sizes.index_shape(rng)
+    return compare(op, shape, shape, "bool")
 
 
-def _draw_select(rng: Rng, dtype: str) -> Layer:
+def _draw_select(op: str, rng: Rng, dtype: str) -> Layer:
     """One of two operands per element, the second often a stored number (masked attention)."""
     shape = (1, sizes.scaled(rng, 2, 4096)) if dtype == "int32" else sizes.feature_map(rng)
     kind = rng.random()
@@ -199,47 +182,47 @@ register_operators(
         "add",
         FileFormat(11, _ADDED),
         draws={
-            **drawn(_draw_binary("add"), float32=(165, 3), int8=(130, 3), int16=(80, 3)),
-            **drawn(_draw_index_binary("add"), int32=(20, 0)),
+            **drawn(_draw_binary, float32=(165, 3), int8=(130, 3), int16=(80, 3)),
+            **drawn(_draw_index_binary, int32=(20, 0)),
         },
         events={"Add": 0.0},
     ),
     _arithmetic(
         "mul",
         FileFormat(21, (activation(0),)),
-        draws=drawn(_draw_binary("mul"), float32=(165, 4), int8=(120, 4), int16=(80, 4)),
+        draws=drawn(_draw_binary, float32=(165, 4), int8=(120, 4), int16=(80, 4)),
         events={"Multiply": 0.0, "Invalid Unary Op": 0.1},
     ),
     _arithmetic(
         "sub",
         FileFormat(28, _ADDED),
-        draws=drawn(_draw_binary("sub"), float32=(60, 5), int8=(50, 26), int16=(30, 25)),
+        draws=drawn(_draw_binary, float32=(60, 5), int8=(50, 26), int16=(30, 25)),
         events={"Subtract": 0.0},
     ),
     _arithmetic(
         "div",
         FileFormat(29, (activation(0),)),
-        draws=drawn(_draw_binary("div"), float32=(40, 39)),
+        draws=drawn(_draw_binary, float32=(40, 39)),
         events={"Divide": 0.0},
     ),
     _arithmetic(
         "maximum",
         FileFormat(39),
         Quantization(keeps_scale=True),
-        draws=drawn(_draw_binary("maximum"), float32=(35, 40), int8=(30, 27), int16=(35, 26)),
+        draws=drawn(_draw_binary, float32=(35, 40), int8=(30, 27), int16=(35, 26)),
         events={"Maximum": 0.0},
     ),
     _arithmetic("minimum", FileFormat(39), Quantization(keeps_scale=True), events={"Minimum": 0.0}),
     _arithmetic(
         "squared_difference",
         FileFormat(76),
-        draws=drawn(_draw_binary("squared_difference"), float32=(40, 41), int8=(30, 29)),
+        draws=drawn(_draw_binary, float32=(40, 41), int8=(30, 29)),
         events={"Squared Difference": 0.0},
     ),
     _binary(
         "pow",
         FileFormat(56),
-        draws=drawn(_draw_binary("pow"), float32=(30, 42)),
+        draws=drawn(_draw_binary, float32=(30, 42)),
         row="binary",
         events={"Power": 0.0},
     ),
@@ -251,11 +234,9 @@ register_operators(
     ),
     _binary("floor_div", FileFormat(65), row="binary"),
     _binary(
-        "greater",
-        FileFormat(44),
-        draws=drawn(_draw_compare("greater"), float32=(20, 44), int8=(14, 31), int32=(25, 1)),
+        "greater", FileFormat(44), draws=drawn(_draw_compare, float32=(20, 44), int8=(14, 31), int32=(25, 1))
     ),
-    _binary("logical_and", FileFormat(62), draws=drawn(_draw_logical("logical_and"), int32=(20, 2))),
+    _binary("logical_and", FileFormat(62), draws=drawn(_draw_logical, int32=(20, 2))),
     _binary(
         "select_v2",
         FileFormat(98),

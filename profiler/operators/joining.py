@@ -60,7 +60,7 @@ def shape_of(shape: Shape, dtype: str = "float32") -> Layer:
     return Layer("shape", (Tensor(shape, dtype),), (Tensor((len(shape),), "int32"),), params)
 
 
-def _draw_concatenation(rng: Rng, dtype: str) -> Layer:
+def _draw_concatenation(op: str, rng: Rng, dtype: str) -> Layer:
     """Maps joined along their channels; now and then vectors, or sequences along their steps."""
     kind = rng.random()
     count = int(rng.choice([2, 2, 2, 3, 4, 4, 5, 6]))
@@ -76,7 +76,7 @@ def _draw_concatenation(rng: Rng, dtype: str) -> Layer:
     return concatenation([(1, height, width, sizes.channels(rng, 512)) for _ in range(count)], 3, dtype)
 
 
-def _draw_pack(rng: Rng, dtype: str) -> Layer:
+def _draw_pack(op: str, rng: Rng, dtype: str) -> Layer:
     """Steps put together into a sequence; or a few indices."""
     if dtype == "int32":
         return pack(int(rng.integers(2, 5)), (), 0, dtype)
@@ -84,7 +84,7 @@ def _draw_pack(rng: Rng, dtype: str) -> Layer:
     return pack(sizes.scaled(rng, 2, 64), (1, sizes.channels(rng, 512)), axis, dtype)
 
 
-def _draw_tile(rng: Rng, dtype: str) -> Layer:
+def _draw_tile(op: str, rng: Rng, dtype: str) -> Layer:
     """Repetition: of a vector over a plane, or of rows and columns (upsampling)."""
     kind = rng.random()
     if kind < 0.4:
@@ -97,7 +97,7 @@ def _draw_tile(rng: Rng, dtype: str) -> Layer:
     return tile((1, steps, 1, features), (1, 1, int(rng.choice([2, 3, 4])), 1), dtype)
 
 
-def _draw_broadcast_to(rng: Rng, dtype: str) -> Layer:
+def _draw_broadcast_to(op: str, rng: Rng, dtype: str) -> Layer:
     """Repetition up to a given shape."""
     height, width = sizes.plane(rng, 64)
     channels = sizes.channels(rng, 256)
@@ -105,7 +105,7 @@ def _draw_broadcast_to(rng: Rng, dtype: str) -> Layer:
     return broadcast_to(small, (1, height, width, channels), dtype)
 
 
-def _draw_shape_of(rng: Rng, dtype: str) -> Layer:
+def _draw_shape_of(op: str, rng: Rng, dtype: str) -> Layer:
     """The sizes of a tensor."""
     return shape_of(sizes.feature_map(rng), "float32")
 

@@ -57,14 +57,14 @@ def batch_matmul(
     )
 
 
-def _draw_fully_connected(rng: Rng, dtype: str) -> Layer:
+def _draw_fully_connected(op: str, rng: Rng, dtype: str) -> Layer:
     """A product with stored weights, of one row or many."""
     rows = 1 if rng.random() < 0.7 else int(np.exp(rng.uniform(0, np.log(256))))
     activation = str(rng.choice(["none", "none", "relu"]))
     return fully_connected(sizes.channels(rng, 4096), sizes.channels(rng, 4096), rows, activation, dtype)
 
 
-def _draw_batch_matmul(rng: Rng, dtype: str) -> Layer:
+def _draw_batch_matmul(op: str, rng: Rng, dtype: str) -> Layer:
     """A product of two computed matrices, once per attention head."""
     heads = int(rng.choice([1, 2, 4, 8]))
     rows, columns = (int(np.exp(rng.uniform(1, np.log(256)))) for _ in range(2))

@@ -9,7 +9,6 @@ from profiler.network import Layer, Tensor
 from profiler.operators import sizes
 from profiler.operators.registry import (
     PADDING,
-    Draw,
     FileFormat,
     Operator,
     Quantization,
@@ -67,47 +66,39 @@ def resize(
     )
 
 
-def _draw_pool(op: str) -> Draw:
+def _draw_pool(op: str, rng: Rng, dtype: str) -> Layer:
     """Pooling, for averages also over the whole plane."""
-
-    def draw(rng: Rng, dtype: str) -> Layer:
-        height, width = sizes.plane(rng, 128)
-        kind = rng.random()
-        if op == "average_pool_2d" and kind < 0.35:  # the global pooling of many networks
-            height, width = min(height, 32), min(width, 32)
-            return pool_2d(
-                op, height, width, sizes.channels(rng), (height, width), (height, width), "valid", dtype
-            )
-        kernel = (
-            (2, 2)
-            if kind < 0.65
-            else (3, 3)
-            if kind < 0.9
-            else (int(rng.integers(1, 6)), int(rng.integers(1, 6)))
+    height, width = sizes.plane(rng, 128)
+    kind = rng.random()
+    if op == "average_pool_2d" and kind < 0.35:  # the global pooling of many networks
+        height, width = min(height, 32), min(width, 32)
+        return pool_2d(
+            op, height, width, sizes.channels(rng), (height, width), (height, width), "valid", dtype
         )
-        stride = kernel if kind < 0.65 else (2, 2) if kind < 0.8 else (1, 1)
-        padding = "same" if rng.random() < 0.5 else "valid"
-        if kind < 0.4 and rng.random() < 0.25:  # of a sequence
-            height, width, kernel, stride = 1, sizes.scaled(rng, 8, 2048), (1, 2), (1, 2)
-        height, width = max(height, kernel[0]), max(width, kernel[1])
-        return pool_2d(op, height, width, sizes.channels(rng, 1024), kernel, stride, padding, dtype)
+    kernel = (
+        (2, 2)
+        if kind < 0.65
+        else (3, 3)
+        if kind < 0.9
+        else (int(rng.integers(1, 6)), int(rng.integers(1, 6)))
+    )
+    stride = kernel if kind < 0.65 else (2, 2) if kind < 0.8 else (1, 1)
+    padding = "same" if rng.random() < 0.5 else "valid"
+    if kind < 0.4 and rng.random() < 0.25:  # of a sequence
+        height, width, kernel, stride = 1, sizes.scaled(rng, 8, 2048), (1, 2), (1, 2)
+    height, width = max(height, kernel[0]), max(width, kernel[1])
+    return pool_2d(op, height, width, sizes.channels(rng, 1024), kernel, stride, padding, dtype)
 
-    return draw
 
-
-def _draw_resize(op: str) -> Draw:
+def _draw_resize(op: str, rng: Rng, dtype: str) -> Layer:
     """Larger planes, mostly by a whole factor."""
-
-    def draw(rng: Rng, dtype: str) -> Layer:
-        height, width = sizes.plane(rng, 80)
-        scale = int(rng.choice([2, 2, 2, 3, 4]))
-        if rng.random() < 0.25:
-            return resize(
-                op, height, width, sizes.channels(rng, 512), sizes.side(rng, 160), sizes.side(rng, 160), dtype
-            )
-        return resize(op, height, width, sizes.channels(rng, 512), height * scale, width * scale, dtype)
-
-    return draw
+    height, width = sizes.plane(rng, 80)
+    scale = int(rng.choice([2, 2, 2, 3, 4]))
+    if rng.random() < 0.25:
+        return resize(
+            op, height, width, sizes.channels(rng, 512), sizes.side(rng, 160), sizes.side(rng, 160), dtype
+        )
+    return resize(op, height, width, sizes.channels(rng, 512), height * scale, width * scale, dtype)
 
 
 def _reference_pool(op: str, dtype: str, s: Sizes) -> Layer:
@@ -142,7 +133,7 @@ register_operators(
     _window(
         "average_pool_2d",
         _POOL,
-        draws=drawn(_draw_pool("average_pool_2d"), float32=(100, 6), int8=(80, 5), int16=(50, 5)),
+        draws=drawn(_draw_pool, float32=(100, 6), int8=(80, 5), int16=(50, 5)),
         features="pooling",
         row="pooling",
         events={"Average Pooling": 0.0, "Mean": 0.1, "Global Average Pooling": 0.1},
@@ -152,7 +143,7 @@ register_operators(
     _window(
         "max_pool_2d",
         _POOL,
-        draws=drawn(_draw_pool("max_pool_2d"), float32=(80, 7), int8=(60, 6), int16=(40, 6)),
+        draws=drawn(_draw_pool, float32=(80, 7), int8=(60, 6), int16=(40, 6)),
         features="pooling",
         row="pooling",
         events={"Max Pooling": 0.0},
@@ -167,7 +158,7 @@ register_operators(
             (flag(2, "align_corners"), flag(3, "half_pixel_centers")),
             computed={1: lambda layer: layer.outputs[0].shape[1:3]},
         ),
-        draws=drawn(_draw_resize("resize_bilinear"), float32=(60, 14), int8=(50, 12), int16=(30, 12)),
+        draws=drawn(_draw_resize, float32=(60, 14), int8=(50, 12), int16=(30, 12)),
         features="resize",
         events={"Resize Bilinear": 0.0},
         reference=_RESIZED,
@@ -179,7 +170,7 @@ register_operators(
             (flag(0, "align_corners"), flag(1, "half_pixel_centers")),
             computed={1: lambda layer: layer.outputs[0].shape[1:3]},
         ),
-        draws=drawn(_draw_resize("resize_nearest_neighbor"), float32=(30, 15), int8=(18, 25), int16=(25, 13)),
+        draws=drawn(_draw_resize, float32=(30, 15), int8=(18, 25), int16=(25, 13)),
         features="resize",
         reference=_RESIZED,
     ),

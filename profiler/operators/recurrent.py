@@ -52,13 +52,13 @@ def loop(rounds: int, state: Sequence[Shape], dtype: str = "float32") -> Layer:
     return Layer("while", (Tensor((), "int32", True), *carried), (counter, *carried), params)
 
 
-def _draw_lstm(rng: Rng, dtype: str) -> Layer:
+def _draw_lstm(op: str, rng: Rng, dtype: str) -> Layer:
     """A fused LSTM over a sequence."""
     steps, features, units = (int(np.exp(rng.uniform(np.log(2), np.log(m)))) for m in (64, 160, 160))
     return lstm(steps, features, units, dtype=dtype)
 
 
-def _draw_loop(rng: Rng, dtype: str) -> Layer:
+def _draw_loop(op: str, rng: Rng, dtype: str) -> Layer:
     """The turning of a recurrent layer: its sequence, its results, one or two states."""
     steps, features, units = sizes.scaled(rng, 2, 128), sizes.scaled(rng, 2, 256), sizes.scaled(rng, 4, 256)
     results = (steps, 1, units) if rng.random() < 0.5 else (1, 1, units)

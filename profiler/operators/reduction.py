@@ -15,7 +15,6 @@ from profiler.operators.activation import unary
 from profiler.operators.registry import (
     AXES,
     TENSOR_TYPE_INT64,
-    Draw,
     FileFormat,
     Operator,
     Quantization,
@@ -68,51 +67,43 @@ def top_k(rows: int, columns: int, k: int, dtype: str = "float32") -> Layer:
     return Layer("topk_v2", (Tensor((rows, columns), dtype), sizes.indices()), outputs, {"k": k})
 
 
-def _draw_reduction(op: str) -> Draw:
+def _draw_reduction(op: str, rng: Rng, dtype: str) -> Layer:
     """Over the plane, over the steps of a sequence, or over the channels (normalisation)."""
-
-    def draw(rng: Rng, dtype: str) -> Layer:
-        kind = rng.random()
-        if kind < 0.65:
-            height, width = sizes.plane(rng, 112)
-            shape = (1, height, width, sizes.channels(rng))
-            return reduce(op, shape, (1, 2), rng.random() < 0.5, dtype)
-        if kind < 0.8:
-            height, width = sizes.plane(rng, 64)
-            return reduce(op, (1, height, width, sizes.channels(rng, 1024)), (3,), True, dtype)
-        steps = max(2, int(np.exp(rng.uniform(0, np.log(256)))))
-        axis = 1 if kind < 0.88 else 2
-        keep = axis == 2 and rng.random() < 0.8
-        return reduce(op, (1, steps, sizes.channels(rng, 1024)), (axis,), keep, dtype)
-
-    return draw
+    kind = rng.random()
+    if kind < 0.65:
+        height, width = sizes.plane(rng, 112)
+        shape = (1, height, width, sizes.channels(rng))
+        return reduce(op, shape, (1, 2), rng.random() < 0.5, dtype)
+    if kind < 0.8:
+        height, width = sizes.plane(rng, 64)
+        return reduce(op, (1, height, width, sizes.channels(rng, 1024)), (3,), True, dtype)
+    steps = max(2, int(np.exp(rng.uniform(0, np.log(256)))))
+    axis = 1 if kind < 0.88 else 2
+    keep = axis == 2 and rng.random() < 0.8
+    return reduce(op, (1, steps, sizes.channels(rng, 1024)), (axis,), keep, dtype)
 
 
-def _draw_softmax(op: str) -> Draw:
+def _draw_softmax(op: str, rng: Rng, dtype: str) -> Layer:
     """Rows of scores: of one classification, or of every step and head."""
-
-    def draw(rng: Rng, dtype: str) -> Layer:
-        rows = 1 if rng.random() < 0.5 else int(np.exp(rng.uniform(0, np.log(2000))))
-        columns = max(2, round(float(np.exp(rng.uniform(0.5, np.log(2000))))))
-        return unary(op, (rows, columns), dtype)
-
-    return draw
+    rows = 1 if rng.random() < 0.5 else int(np.exp(rng.uniform(0, np.log(2000))))
+    columns = max(2, round(float(np.exp(rng.uniform(0.5, np.log(2000))))))
+    return unary(op, (rows, columns), dtype)
 
 
-def _draw_arg_max(rng: Rng, dtype: str) -> Layer:
+def _draw_arg_max(op: str, rng: Rng, dtype: str) -> Layer:
     """The place of the largest, along the last axis."""
     shape = sizes.feature_map(rng)
     shape = (shape[0], sizes.scaled(rng, 1, 64), *shape[1:]) if len(shape) == 2 else shape
     return arg_max(shape, dtype)
 
 
-def _draw_cumsum(rng: Rng, dtype: str) -> Layer:
+def _draw_cumsum(op: str, rng: Rng, dtype: str) -> Layer:
     """Running sums."""
     shape = sizes.sequence(rng)
     return cumsum(shape, int(rng.choice([1, 2])), dtype)
 
 
-def _draw_top_k(rng: Rng, dtype: str) -> Layer:
+def _draw_top_k(op: str, rng: Rng, dtype: str) -> Layer:
     """The largest of each row."""
     columns = sizes.scaled(rng, 8, 4000)
     rows = 1 if rng.random() < 0.6 else sizes.scaled(rng, 1, 200)
@@ -149,7 +140,7 @@ register_operators(
     _reduction(
         "mean",
         _REDUCER,
-        draws=drawn(_draw_reduction("mean"), float32=(100, 8), int8=(80, 7), int16=(60, 7)),
+        draws=drawn(_draw_reduction, float32=(100, 8), int8=(80, 7), int16=(60, 7)),
         row="reduction",
         events={"Mean": 0.0, "Global Average Pooling": 0.0, "Mean Squared": 0.0, "Average Pooling": 0.1},
         reference=_REDUCED,
@@ -157,7 +148,7 @@ register_operators(
     _reduction(
         "sum",
         _REDUCER,
-        draws=drawn(_draw_reduction("sum"), float32=(40, 47), int8=(30, 41), int16=(35, 32)),
+        draws=drawn(_draw_reduction, float32=(40, 47), int8=(30, 41), int16=(35, 32)),
         row="reduction",
         events={"Sum": 0.0, "Global Sum Pooling": 0.0},
         reference=_REDUCED,
@@ -166,7 +157,7 @@ register_operators(
         "reduce_max",
         _REDUCER,
         _KEEPS_SCALE,
-        draws=drawn(_draw_reduction("reduce_max"), float32=(40, 48), int8=(30, 42), int16=(30, 33)),
+        draws=drawn(_draw_reduction, float32=(40, 48), int8=(30, 42), int16=(30, 33)),
         row="reduction",
         events={"Reduce Max": 0.0},
         reference=_REDUCED,
@@ -184,7 +175,7 @@ register_operators(
         "softmax",
         FileFormat(9, (fraction(0, "beta"),), usual_params={"beta": 1.0}),
         Quantization(fixed={"int8": (1 / 256, -128), "int16": (1 / 32768, 0)}),
-        draws=drawn(_draw_softmax("softmax"), float32=(60, 9), int8=(40, 8), int16=(30, 8)),
+        draws=drawn(_draw_softmax, float32=(60, 9), int8=(40, 8), int16=(30, 8)),
         widths=keep_axes,
         features="softmax",
         events={"Softmax": 0.0},
@@ -194,7 +185,7 @@ register_operators(
         "log_softmax",
         FileFormat(36),
         Quantization(fixed={"int8": (16 / 256, 127)}),
-        draws=drawn(_draw_softmax("log_softmax"), float32=(20, 50)),
+        draws=drawn(_draw_softmax, float32=(20, 50)),
         widths=keep_axes,
         features="softmax",
         reference=_SOFTMAX,

@@ -31,8 +31,8 @@ Row = Literal[
 """Ways in which a row of a table of measurements describes a layer."""
 
 Rng = np.random.Generator
-Draw = Callable[[Rng, str], Layer]
-"""Makes one random layer of an arithmetic (``float32``, ``int8``, …)."""
+Draw = Callable[[str, Rng, str], Layer]
+"""Makes one random layer of an operator in an arithmetic (``float32``, ``int8``, …)."""
 
 Sizes = Mapping[str, Any]
 Resized = Callable[[Layer, tuple[Tensor, ...], tuple[Tensor, ...]], dict[str, Param]]

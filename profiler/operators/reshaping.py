@@ -12,7 +12,6 @@ from profiler.network import Layer, Param, Tensor
 from profiler.operators import sizes
 from profiler.operators.registry import (
     AXES,
-    Draw,
     FileFormat,
     Operator,
     OptionField,
@@ -96,13 +95,13 @@ def batch_to_space_nd(height: int, width: int, channels: int, block: int, dtype:
     return Layer("batch_to_space_nd", operands, (Tensor(out, dtype),), params)
 
 
-def _draw_reshape(rng: Rng, dtype: str) -> Layer:
+def _draw_reshape(op: str, rng: Rng, dtype: str) -> Layer:
     """The same elements as one row."""
     shape = (sizes.scaled(rng, 1, 4096), 1) if dtype == "int32" else sizes.feature_map(rng)
     return reshape(shape, (1, int(np.prod(shape))), dtype)
 
 
-def _draw_transpose(rng: Rng, dtype: str) -> Layer:
+def _draw_transpose(op: str, rng: Rng, dtype: str) -> Layer:
     """Channels first, heads before steps, a matrix, or shuffled groups of channels."""
     kind = rng.random()
     if kind < 0.35:
@@ -121,49 +120,41 @@ def _draw_transpose(rng: Rng, dtype: str) -> Layer:
     return transpose((1, steps, heads, int(rng.choice([8, 16, 32, 64]))), perm4, dtype)
 
 
-def _draw_pad(op: str) -> Draw:
+def _draw_pad(op: str, rng: Rng, dtype: str) -> Layer:
     """Rows and columns of zeros, or mirrored ones, around a plane; or steps before a sequence."""
-
-    def draw(rng: Rng, dtype: str) -> Layer:
-        if rng.random() < 0.15:
-            shape = sizes.sequence(rng)
-            before = int(rng.choice([2, 3, 4, 6, 8, 16]))
-            if op == "mirror_pad":
-                before = min(before, shape[1] - 1)
-            return pad(shape, ((0, 0), (before, 0), (0, 0)), dtype, op)
-        height, width = sizes.plane(rng)
-        before, after = (int(v) for v in rng.integers(0, 4, 2))
-        after = max(after, 1 - before)
+    if rng.random() < 0.15:
+        shape = sizes.sequence(rng)
+        before = int(rng.choice([2, 3, 4, 6, 8, 16]))
         if op == "mirror_pad":
-            height, width = max(height, 5), max(width, 5)
-        shape4 = (1, height, width, sizes.channels(rng, 1024))
-        return pad(shape4, ((0, 0), (before, after), (before, after), (0, 0)), dtype, op)
+            before = min(before, shape[1] - 1)
+        return pad(shape, ((0, 0), (before, 0), (0, 0)), dtype, op)
+    height, width = sizes.plane(rng)
+    before, after = (int(v) for v in rng.integers(0, 4, 2))
+    after = max(after, 1 - before)
+    if op == "mirror_pad":
+        height, width = max(height, 5), max(width, 5)
+    shape4 = (1, height, width, sizes.channels(rng, 1024))
+    return pad(shape4, ((0, 0), (before, after), (before, after), (0, 0)), dtype, op)
 
-    return draw
 
-
-def _draw_reverse(rng: Rng, dtype: str) -> Layer:
+def _draw_reverse(op: str, rng: Rng, dtype: str) -> Layer:
     """A sequence or a map backwards along one axis."""
     shape = sizes.feature_map(rng)
     return reverse(shape, int(rng.integers(1, len(shape))), dtype)
 
 
-def _draw_blocks(op: str) -> Draw:
+def _draw_blocks(op: str, rng: Rng, dtype: str) -> Layer:
     """Positions into channels or batches, or back."""
-
-    def draw(rng: Rng, dtype: str) -> Layer:
-        block = int(rng.choice([2, 2, 2, 3, 4]))
-        height, width = (block * max(1, n // block) for n in sizes.plane(rng, 80))
-        channels = sizes.channels(rng, 256)
-        if op == "depth_to_space":
-            return depth_to_space(height // block, width // block, channels * block * block, block, dtype)
-        if op == "space_to_depth":
-            return space_to_depth(height, width, channels, block, dtype)
-        if op == "space_to_batch_nd":
-            return space_to_batch_nd(height, width, channels, block, dtype)
-        return batch_to_space_nd(height // block, width // block, channels, block, dtype)
-
-    return draw
+    block = int(rng.choice([2, 2, 2, 3, 4]))
+    height, width = (block * max(1, n // block) for n in sizes.plane(rng, 80))
+    channels = sizes.channels(rng, 256)
+    if op == "depth_to_space":
+        return depth_to_space(height // block, width // block, channels * block * block, block, dtype)
+    if op == "space_to_depth":
+        return space_to_depth(height, width, channels, block, dtype)
+    if op == "space_to_batch_nd":
+        return space_to_batch_nd(height, width, channels, block, dtype)
+    return batch_to_space_nd(height // block, width // block, channels, block, dtype)
 
 
 def _transpose_axes(step: LayerStep) -> None:
@@ -268,7 +259,7 @@ register_operators(
     _moving(
         "pad",
         FileFormat(22, stored=_PADDINGS),
-        draws=drawn(_draw_pad("pad"), float32=(60, 10), int8=(50, 9), int16=(40, 9)),
+        draws=drawn(_draw_pad, float32=(60, 10), int8=(50, 9), int16=(40, 9)),
         widths=_pad_axes,
         events={"Constant Pad": 0.0},
         reference=ReferenceLayers(
@@ -281,7 +272,7 @@ register_operators(
     _moving(
         "mirror_pad",
         FileFormat(77, (OptionField(0, "byte", "mode"),), stored=_PADDINGS),
-        draws=drawn(_draw_pad("mirror_pad"), float32=(20, 61)),
+        draws=drawn(_draw_pad, float32=(20, 61)),
     ),
     _moving(
         "reverse_v2", FileFormat(stored=AXES), draws=drawn(_draw_reverse, float32=(22, 62)), widths=keep_axes
@@ -290,27 +281,27 @@ register_operators(
     _moving(
         "space_to_depth",
         FileFormat(19, (number(0, "block_size"),)),
-        draws=drawn(_draw_blocks("space_to_depth"), float32=(25, 64), int8=(20, 32)),
+        draws=drawn(_draw_blocks, float32=(25, 64), int8=(20, 32)),
         widths=_block_axes,
         events={"Space To Depth": 0.0},
     ),
     _moving(
         "depth_to_space",
         FileFormat(94, (number(0, "block_size"),)),
-        draws=drawn(_draw_blocks("depth_to_space"), float32=(25, 65), int8=(20, 33)),
+        draws=drawn(_draw_blocks, float32=(25, 65), int8=(20, 33)),
         widths=_block_axes,
         events={"Depth To Space": 0.0},
     ),
     _moving(
         "space_to_batch_nd",
         FileFormat(25, stored=(StoredParam(1, "block_shape"), StoredParam(2, "paddings"))),
-        draws=drawn(_draw_blocks("space_to_batch_nd"), float32=(20, 66)),
+        draws=drawn(_draw_blocks, float32=(20, 66)),
         widths=keep_channels,
     ),
     _moving(
         "batch_to_space_nd",
         FileFormat(24, stored=(StoredParam(1, "block_shape"), StoredParam(2, "crops"))),
-        draws=drawn(_draw_blocks("batch_to_space_nd"), float32=(20, 67)),
+        draws=drawn(_draw_blocks, float32=(20, 67)),
         widths=keep_channels,
     ),
 )

@@ -168,7 +168,7 @@ def draw_layer(op: str, dtype: str, rng: Rng) -> Layer:
     """One random layer of `op`, small enough to be measured in milliseconds."""
     draw = operator(op).draws[dtype].draw
     while True:
-        layer = draw(rng, dtype)
+        layer = draw(op, rng, dtype)
         sizes = [t.size for t in (*layer.activations, *layer.outputs)]
         least = 1 if dtype in _INDICES or layer.outputs[0].dtype in _INDICES else MIN_ELEMENTS
         fits = min(sizes) >= 1 and layer.outputs[0].size >= least and max(sizes) <= MAX_ELEMENTS

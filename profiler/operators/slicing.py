@@ -103,7 +103,7 @@ def one_hot(indices: Shape, depth: int, dtype: str = "float32") -> Layer:
     )
 
 
-def _draw_split(rng: Rng, dtype: str) -> Layer:
+def _draw_split(op: str, rng: Rng, dtype: str) -> Layer:
     """Equal parts along the last axis (gates, heads) or the steps."""
     shape = _draw_split_shape(rng)
     axis = len(shape) - 1 if rng.random() < 0.75 else max(1, len(shape) - 2)
@@ -116,14 +116,14 @@ def _draw_split_shape(rng: Rng) -> tuple[int, ...]:
     return (1, sizes.scaled(rng, 8, 1024)) if rng.random() < 0.4 else sizes.feature_map(rng)
 
 
-def _draw_unpack(rng: Rng, dtype: str) -> Layer:
+def _draw_unpack(op: str, rng: Rng, dtype: str) -> Layer:
     """The steps of a sequence one by one."""
     steps, features = sizes.scaled(rng, 2, 64), sizes.channels(rng, 512)
     shape, axis = ((steps, 1, features), 0) if rng.random() < 0.6 else ((1, steps, features), 1)
     return unpack(shape, axis, dtype)
 
 
-def _draw_strided_slice(rng: Rng, dtype: str) -> Layer:
+def _draw_strided_slice(op: str, rng: Rng, dtype: str) -> Layer:
     """One step of a sequence, a crop, every second position, or some of the channels."""
     if dtype == "int32":
         return strided_slice((4,), ((int(rng.integers(0, 4)), 1, 1),), (0,), dtype)
@@ -157,7 +157,7 @@ def _draw_strided_slice(rng: Rng, dtype: str) -> Layer:
     return strided_slice((1, height, width, channels), ranges4, (), dtype)
 
 
-def _draw_slice(rng: Rng, dtype: str) -> Layer:
+def _draw_slice(op: str, rng: Rng, dtype: str) -> Layer:
     """A part along one axis."""
     shape = sizes.feature_map(rng)
     axis = int(rng.integers(1, len(shape)))
@@ -165,7 +165,7 @@ def _draw_slice(rng: Rng, dtype: str) -> Layer:
     return slice_(shape, axis, begin, int(rng.integers(1, shape[axis] - begin + 1)), dtype)
 
 
-def _draw_gather(rng: Rng, dtype: str) -> Layer:
+def _draw_gather(op: str, rng: Rng, dtype: str) -> Layer:
     """Rows of a stored table (embedding), one step of a sequence, or positions of a map."""
     if dtype == "int32":
         return gather((sizes.scaled(rng, 1, 64),), (), 0, dtype)
@@ -181,7 +181,7 @@ def _draw_gather(rng: Rng, dtype: str) -> Layer:
     return gather(shape, (sizes.scaled(rng, 1, 64),), int(rng.integers(1, 4)), dtype, stored=True)
 
 
-def _draw_one_hot(rng: Rng, dtype: str) -> Layer:
+def _draw_one_hot(op: str, rng: Rng, dtype: str) -> Layer:
     """Indices as rows with a single one."""
     return one_hot((1, sizes.scaled(rng, 1, 512)), sizes.scaled(rng, 2, 1024), dtype)
 

@@ -11,7 +11,8 @@ import pytest
 
 from edgetime.fingerprints import differences
 from edgetime.prediction import Predictor, _matching
-from profiler.devices import LocalTarget, Setting, agent, default_target, note_python
+from profiler.devices import LocalTarget, Setting, agent, default_target
+from profiler.devices.default import note_python
 from profiler.errors import UsageError
 from timemodel.model import TimeModel
 

@@ -1,8 +1,8 @@
 """What time can depend on: readable features of a layer, by family of operators.
 
 Leaves are linear in *costs* (work that takes time: padded multiply-accumulates, tiles, bytes, calls); inner nodes ask about
-*sizes* (channels, pixels, kernel). Kernels work in tiles: 33 output channels in tiles of 32 are as much work as 64. How large the
-tiles are on a device is not known beforehand; `timemodel.model.operator_model` finds it by fitting.
+*sizes* (channels, pixels, kernel). Kernels work in tiles: 33 output channels in tiles of 32 are as much work as 64. How large
+tiles are on a device is found by fitting (`timemodel.model.find_tiles`).
 """
 
 from __future__ import annotations

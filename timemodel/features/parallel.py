@@ -1,9 +1,8 @@
 """Features of devices that run many tiles at once, such as GPUs: what tables of layers are fitted with where it fits better.
 
-A GPU works a convolution or a product of matrices off in tiles of its result, as many at a time as it has room for, and takes
-one of several algorithms by the layer's sizes. So beside multiplications in whole tiles there are *waves* (rounds in which all
-units are busy), the length of a dot product (what one tile takes on its own), the unfolded input of a convolution, and the
-work of a convolution by Fourier transform.
+A GPU works off tiles of a result, as many at a time as it has room for, by one of several algorithms. So there are *waves*
+(rounds in which all units are busy), the length of a dot product (what one tile takes on its own), the unfolded input of a
+convolution, and the work of a convolution by Fourier transform.
 """
 
 from __future__ import annotations

@@ -79,8 +79,8 @@ class ChangeErrors:
 
         Notes
         -----
-        Per layer two errors are joined: of the price (the single error, on what is saved), and of the ratio (the paired
-        error, on what remains). Equal layers are equally wrong, so theirs add up; different ones partly average out.
+        Per layer two errors are joined: that of a single time, on what is saved, and that of the ratio of two like layers, on
+        what remains. Equal layers are equally wrong, so theirs add up; different ones partly average out.
         """
         kinds = Counter(pair for pair in zip(before, after, strict=True) if pair[0] != pair[1])
         if not kinds:

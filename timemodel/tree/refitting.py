@@ -1,8 +1,4 @@
-"""Leaves of a known tree fitted anew: the same splits, other measurements.
-
-The splits of an operator's tree say in which regimes its kernels work; what the work costs in each is another number on
-every device. So a structure that was found once, on other devices or from other times, can be kept and its leaves fitted.
-"""
+"""Leaves of a known tree fitted anew: kernels change their way of working at the same sizes, at prices that differ."""
 
 from __future__ import annotations
 

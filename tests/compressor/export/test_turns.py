@@ -9,7 +9,8 @@ from compressor.data import Data
 from compressor.export import Turns, check_target, file_score, measure_in_turns, target_of, to_tflite_bytes
 from compressor.testing.device import FormulaSetting, FormulaTimeModel
 from compressor.training import task_of
-from profiler.devices import device_name, note_python, open_target
+from profiler.devices import device_name, open_target
+from profiler.devices.default import note_python
 from profiler.errors import UsageError
 
 

@@ -475,7 +475,7 @@ def test_an_accuracy_that_the_search_never_kept_may_be_kept_by_a_wider_network(t
     result = run(task, tmp_path, max_accuracy_drop=1.0, seeds=1, method=OneChannel(), options=HURRIED)
     assert result.met
     assert result.after.predicted_ms < result.before.predicted_ms
-    assert [set(trial["widths"].values()) for trial in result.trials] == [{1}]
+    assert [set(trial["configuration"]["widths"].values()) for trial in result.trials] == [{1}]
 
 
 @pytest.mark.parametrize(

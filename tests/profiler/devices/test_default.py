@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from profiler.devices import agent, default_target, note_python, open_target
+from profiler.devices import agent, default_target, open_target
+from profiler.devices.default import note_python
 from profiler.errors import UsageError
 
 HERE = {"machine": platform.machine(), "cpu": agent.cpu_model(), "cores": os.cpu_count() or 1}

@@ -41,7 +41,7 @@ def rfft2d(channels: int, side: int) -> Layer:
     )
 
 
-def _draw(rng: np.random.Generator, dtype: str) -> Layer:
+def _draw(op: str, rng: np.random.Generator, dtype: str) -> Layer:
     return rfft2d(int(rng.integers(1, 65)), int(rng.choice([4, 8, 16, 32])))
 
 
@@ -131,7 +131,7 @@ def test_a_new_operator_is_described_by_the_features_that_its_entry_names(regist
 
 def test_a_model_of_a_new_operator_is_explained_by_its_reference_layers(registered):
     rng = np.random.default_rng(0)
-    layers = list(dict.fromkeys(_draw(rng, "float32") for _ in range(120)))
+    layers = list(dict.fromkeys(_draw("rfft2d", rng, "float32") for _ in range(120)))
     times_ms = np.array([1e-3 + 1e-6 * layer.outputs[0].size for layer in layers])
     model = fit_operator("rfft2d", "float32", layers, times_ms)
     assert model.predict_ms(geometry([rfft2d(20, 16)]))[0] == pytest.approx(

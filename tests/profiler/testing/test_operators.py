@@ -27,7 +27,7 @@ def test_every_operator_passes(name):
 _CALLS: list[int] = []
 
 
-def _forgetful(rng, dtype):
+def _forgetful(op, rng, dtype):
     _CALLS.append(1)
     return unary("relu", (1, 1, len(_CALLS), 8), dtype)
 
@@ -39,7 +39,7 @@ def _forgetful(rng, dtype):
         ("relu", {"draws": drawn(_forgetful, float64=(3, 2000))}, "unknown arithmetic"),
         ("relu", {"draws": drawn(_forgetful, float32=(0, 2000))}, "has no probes"),
         ("relu", {"draws": drawn(_forgetful, float32=(3, 2000))}, "the same seed draws other layers"),
-        ("relu", {"draws": operator("tanh").draws}, "layers of another operator"),
+        ("relu", {"draws": operator("quantize").draws}, "layers of another operator"),
         (
             "leaky_relu",
             {"file": FileFormat(75, (OptionField(0, "float", "slope"),))},

@@ -103,7 +103,7 @@ def read_csv(path: str | os.PathLike[str], what: str = "table") -> Csv:
         It cannot be read as such a table, or holds no line below the header.
     """
     file = Path(path)
-    text = read_text(file, f"{what} (.csv or .csv.gz)")
+    text = read_text(file, what, ".csv or .csv.gz")
     lines = csv.reader(io.StringIO(text, newline=""))
     try:
         rows = [(lines.line_num, row) for row in lines]
@@ -129,8 +129,8 @@ def read_csv(path: str | os.PathLike[str], what: str = "table") -> Csv:
     return Csv(file, header, tuple(records))
 
 
-def read_text(file: Path, what: str) -> str:
-    """The text of a UTF-8 file, plain or gzipped; `what` names it in errors.
+def read_text(file: Path, what: str, ending: str) -> str:
+    """The text of a UTF-8 file, plain or gzipped; `what` it is and its `ending` name it in errors.
 
     Raises
     ------
@@ -140,14 +140,14 @@ def read_text(file: Path, what: str) -> str:
         It is no such text.
     """
     if file.is_dir():
-        raise UsageError(f"{file} is a folder: name a {what}.")
+        raise UsageError(f"{file} is a folder: name a {what} ({ending}).")
     try:
         with file.open("rb") as stream:
             packed = stream.read(2) == b"\x1f\x8b"
             stream.seek(0)
             data = _limited(gzip.GzipFile(fileobj=stream) if packed else stream, file)
     except FileNotFoundError as error:
-        raise UsageError(f"There is no file {file}: name a {what}.") from error
+        raise UsageError(f"There is no {what} {file}: name one ({ending}).") from error
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise DataError(f"{file} is a damaged gzip file: copy it anew.") from error
     except OSError as error:

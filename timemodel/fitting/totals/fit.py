@@ -1,8 +1,6 @@
 """From times of whole networks to a time model: prices of layers, written down as trees.
 
-`prices` finds what layers cost; here each operator's prices become a tree like any other, so that the model can be
-read, saved, and asked about networks that it has not seen. The splits are those of the price that all devices have in common,
-the leaves are each device's own.
+The splits are those of the price that all devices have in common, the leaves are each device's own.
 """
 
 from __future__ import annotations

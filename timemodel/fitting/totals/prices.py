@@ -1,10 +1,8 @@
 """From times of whole networks with known layers to prices of layers.
 
-A network's time is taken as the sum of its layers' prices. Few networks say little about many kinds of layers, so a price is
-a rough cost (multiplications and data moved) times a factor that is alike for layers that are alike: same operator, channels,
-pixels and kernel of the same size, and channels that fill whole vectors of the processor or do not. That makes the factors a
-Gaussian process over layers of which only sums are seen. Where several devices were measured, what they have in common is
-learned from all of them at once, then each device's own deviations, as strongly as its own times speak for them.
+A price is a rough cost (multiplications and data moved) times a factor that is alike for layers that are alike: a Gaussian
+process over layers of which only sums are seen. What devices have in common is learned from all of them at once, then each
+device's own deviations, as strongly as its own times speak for them.
 """
 
 from __future__ import annotations

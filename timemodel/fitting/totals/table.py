@@ -157,7 +157,7 @@ def read_layers(
         return {name: tuple(read_network(file).layers) for name, file in files.items()}, []
     found: dict[str, tuple[Layer, ...]] = {}
     for number, line in enumerate(
-        read_text(place, "file of networks' layers (.jsonl) or a folder").splitlines(), 1
+        read_text(place, "file of networks' layers", ".jsonl, or a folder").splitlines(), 1
     ):
         if not line.strip():
             continue
