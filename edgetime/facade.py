@@ -40,11 +40,11 @@ def profile(
 
     place = open_target(target) if isinstance(target, str) else target
 
-    def adviser(times: Sequence[ProbeTime], events: Events, told: ProgressCallback) -> NextProbes:
+    def adviser(times: Sequence[ProbeTime], events: Events, progress: ProgressCallback) -> NextProbes:
         # Loaded when it is asked: what learns takes a while to load, and short runs never ask.
         from timemodel.fitting import advise_probes
 
-        return advise_probes(times, events, told, goal=goal, seed=options.get("seed", 0))
+        return advise_probes(times, events, progress, goal=goal, seed=options.get("seed", 0))
 
     return measure_probes(
         place,

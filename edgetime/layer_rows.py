@@ -1,4 +1,4 @@
-"""Rows of what layers gave back, those of one layer that say the same in one."""
+"""Rows of what layers gave back: operators of one layer that changed alike are merged into one row."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ _SAME = ("name", "op", "channels_before", "channels_after", "reason", "evidence"
 _SUMMED = ("before_ms", "after_ms", "saved_ms", "measured_before_ms", "measured_after_ms")
 
 Row = Mapping[str, Any]
-"""One of the ``layers`` of a ``result.json``, of which `gathered` adds the ``count``."""
+"""One of the ``layers`` of a ``result.json``; `merged` adds the ``count``."""
 
 
-def gathered(rows: Iterable[Row]) -> list[dict[str, Any]]:
-    """Operators of one layer that changed alike and for the same reason in one row, their times summed.
+def merged(rows: Iterable[Row]) -> list[dict[str, Any]]:
+    """One row for the operators of one layer that changed alike and for the same reason, their times summed.
 
     A recurrent layer is written out step by step: hundreds of operators that would bury all else.
 
@@ -30,6 +30,14 @@ def gathered(rows: Iterable[Row]) -> list[dict[str, Any]]:
     return [{**group[0], "count": len(group)} | _sums(group) for group in groups.values()]
 
 
+def _sums(group: list[Row]) -> dict[str, float | None]:
+    found: dict[str, float | None] = {}
+    for key in _SUMMED:
+        values = [row.get(key) for row in group]
+        found[key] = None if None in values else sum(float(value) for value in values if value is not None)
+    return found
+
+
 def short_names(rows: Iterable[Row]) -> dict[str, str]:
     """For the name of each row as little of its end as tells the layer from all others.
 
@@ -37,22 +45,17 @@ def short_names(rows: Iterable[Row]) -> dict[str, str]:
     the converter joined the first counts.
     """
     parts = {name: name.split(";")[0].split("/") for name in dict.fromkeys(row["name"] for row in rows)}
-    counts = Counter("/".join(part[-n:]) for part in parts.values() for n in range(1, len(part) + 1))
-    found = {}
-    for name, part in parts.items():
-        ends = ["/".join(part[-n:]) for n in range(1, len(part) + 1)]
-        found[name] = next((end for end in ends if counts[end] == 1), ends[-1])
-    return found
+    ends = {name: ["/".join(part[-n:]) for n in range(1, len(part) + 1)] for name, part in parts.items()}
+    counts = Counter(end for found in ends.values() for end in found)
+    return {name: next((end for end in found if counts[end] == 1), found[-1]) for name, found in ends.items()}
 
 
-def times(row: Row) -> str:
+def count_suffix(row: Row) -> str:
     """How many operators a row stands for, to write behind its name; empty for one."""
     return f" ×{row['count']}" if row.get("count", 1) > 1 else ""
 
 
-def _sums(group: list[Row]) -> dict[str, float | None]:
-    found: dict[str, float | None] = {}
-    for key in _SUMMED:
-        values = [row.get(key) for row in group]
-        found[key] = None if None in values else sum(float(value) for value in values if value is not None)
-    return found
+def channels(row: Row, arrow: str) -> str:
+    """``40 -> 32``, or the one number where both are the same."""
+    known = [str(row[key]) for key in ("channels_before", "channels_after") if row[key] is not None]
+    return f" {arrow} ".join(dict.fromkeys(known))

@@ -10,12 +10,32 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from edgetime import networks
-from edgetime.fingerprints import differences
 from profiler.devices import Target, default_target, open_target
 from profiler.errors import UsageError
 
 if TYPE_CHECKING:
     from timemodel.model import SettingModel, TimeModel
+
+_NAMES = {
+    "machine": "architecture",
+    "cpu": "processor",
+    "cores": "number of cores",
+    "usable_cores": "number of usable cores",
+    "governor": "frequency governor",
+    "min_mhz": "lowest frequency (MHz)",
+    "max_mhz": "highest frequency (MHz)",
+    "memory_bytes": "memory (bytes)",
+    "system": "system",
+    "kernel": "kernel",
+    "runtime": "runtime",
+    "version": "runtime's version",
+    "kernels": "kind of kernels",
+    "threads": "number of threads",
+}
+"""What can change execution times; the agent's Python and numpy do not."""
+
+_SAME_MEMORY = 0.05
+"""Systems report a little more or less memory from start to start."""
 
 
 class Predictor:
@@ -49,15 +69,14 @@ class Predictor:
         self.time_model = time_model
         self.setting = time_model.setting(setting)
         self._target: Target | None = None
-        if target is not None and setting is not None:
+        if target is not None:
             self._target = open_target(target)
-        elif target is not None:
-            self._target = open_target(target)
-            self.setting = _matching(time_model, self._target)
+            if setting is None:
+                self.setting = _matching(time_model, self._target)
         elif measure:
             self._target = open_target(default_target(self.setting))
         self._measure = measure
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
 
     @classmethod
     def load(
@@ -91,7 +110,7 @@ class Predictor:
         result : dict
             The object that ``edgetime predict --json`` prints.
         warnings : list of str
-            What to know before trusting it; each is told once.
+            What to know before trusting it; each is reported once.
 
         Raises
         ------
@@ -115,8 +134,8 @@ class Predictor:
                 )
             if measurement.layer_note:
                 warnings.append(f"{Path(path).name}: {measurement.layer_note}.")
-        new = [warning for warning in warnings if warning not in self._told]
-        self._told.update(new)
+        new = [warning for warning in warnings if warning not in self._reported]
+        self._reported.update(new)
         result = {**prediction.to_dict(measurement), "setting": self.setting.key}
         result["measured_in"] = {op: self._number_types(op) for op in prediction.uncovered}
         return result, new
@@ -143,7 +162,7 @@ def _matching(time_model: TimeModel, target: Target) -> SettingModel:
     found = _alike(time_model.settings.values(), wanted)
     if len(found) > 1 or (found and getattr(target, "python", sys.executable) != sys.executable):
         here = target.setting.to_dict()
-        # Another version of the same runtime will do: what differs is told when something is measured.
+        # Another version of the same runtime will do: what differs is reported when something is measured.
         for keys in (("runtime", "version"), ("runtime",)):
             same = _alike(found, {key: here[key] for key in keys})
             if same:
@@ -166,3 +185,19 @@ def _alike(settings: Iterable[SettingModel], wanted: Mapping[str, Any]) -> list[
         for setting in settings
         if all(setting.setting.get(key, value) == value for key, value in wanted.items())
     ]
+
+
+def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Every difference that can change execution times, in words, such as ``frequency governor was …``.
+
+    What only one of the two knows is no difference.
+    """
+    found = []
+    for key, name in _NAMES.items():
+        before, after = then.get(key), now.get(key)
+        if before is None or after is None or before == after:
+            continue
+        if key == "memory_bytes" and abs(before - after) <= _SAME_MEMORY * max(before, after):
+            continue
+        found.append(f"{name} was {before}, is {after}")
+    return found

@@ -29,29 +29,33 @@ def ms(value: float | None) -> str:
 
 def size(value: float | None) -> str:
     """A number of bytes: ``812 B``, ``98.5 kB``, ``1.84 MB`` (powers of 1000)."""
-    if value is None:
-        return "-"
-    for unit in ("B", "kB", "MB", "GB"):
-        if abs(value) < 1000 or unit == "GB":
-            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.3g} {unit}"
-        value /= 1000
-    raise AssertionError
+    return _scaled(value, (" B", " kB", " MB", " GB"))
 
 
 def count(value: float | None) -> str:
     """A large number: ``812``, ``98.5k``, ``1.84M``, ``4.1G``."""
+    return _scaled(value, ("", "k", "M", "G"))
+
+
+def _scaled(value: float | None, suffixes: tuple[str, ...]) -> str:
+    """`value` in the first of the suffixes, each 1000 times the one before, that leaves it below 1000."""
     if value is None:
         return "-"
-    for unit in ("", "k", "M", "G"):
-        if abs(value) < 1000 or unit == "G":
-            return f"{value:.0f}" if not unit else f"{value:.3g}{unit}"
+    power = 0
+    while abs(value) >= 1000 and power < len(suffixes) - 1:
         value /= 1000
-    raise AssertionError
+        power += 1
+    return f"{value:.3g}{suffixes[power]}" if power else f"{value:.0f}{suffixes[0]}"
 
 
 def percent(fraction: float | None, digits: int = 1) -> str:
     """A share: ``99.7%``."""
     return "-" if fraction is None else f"{100 * fraction:.{digits}f}%"
+
+
+def score(value: float, name: str) -> str:
+    """A score by its name: accuracy as ``99.72%``, another such as ``0.1234``."""
+    return percent(value, 2) if name == "accuracy" else f"{value:.4g}"
 
 
 def points(value: float) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from compressor.data import Data
 
 PathLike = str | os.PathLike[str]
+
+NO_NETWORK = "There is no network to choose from: name at least one .tflite file."
 
 
 @dataclass(frozen=True)
@@ -120,18 +122,15 @@ def select(
         No network meets the budget.
     """
     check_budget(budget_ms)
-    paths = [Path(network) for network in networks]
+    paths = list(dict.fromkeys(map(Path, networks)))
     if not paths:
-        raise UsageError("There is no network to choose from: name at least one .tflite file.")
+        raise UsageError(NO_NETWORK)
     model = _loaded(time_model) if isinstance(time_model, (str, os.PathLike)) else time_model
     rows = None if data is None else _data(data)
     candidates = []
-    for done, path in enumerate(dict.fromkeys(paths)):
+    for done, path in enumerate(paths):
         progress(done / len(paths), path.name)
-        candidate = _predicted(model, path, input_shape)
-        if rows is not None:
-            candidate = replace(candidate, accuracy=_accuracy(path, rows))
-        candidates.append(candidate)
+        candidates.append(_candidate(model, path, input_shape, rows))
     progress(1.0, "done")
     candidates.sort(key=lambda candidate: candidate.predicted_ms)
     return Selection(
@@ -140,9 +139,7 @@ def select(
         on_front=tuple(front(candidates)),
         recommended=recommend(candidates, budget_ms),
         budget_ms=budget_ms,
-        judged_on=""
-        if rows is None
-        else f"{_row_count(rows.held_out()[1])} {rows.held_out()[0]} rows of {rows.source}",
+        judged_on="" if rows is None else _described(rows),
     )
 
 
@@ -161,10 +158,10 @@ def check_budget(budget_ms: float | None) -> None:
 def recommend(candidates: Sequence[NetworkOption], budget_ms: float | None = None) -> NetworkOption:
     """The network to run.
 
-    Among those whose *predicted* time is within the budget the most accurate one, of equally accurate ones
-    the fastest; where accuracy is not known the fastest. The prediction itself decides, not the upper end
-    of its interval: that end bounds 90% of networks and would throw away most that fit. Who must not be
-    late measures those that `NetworkOption.crosses` marks.
+    The most accurate one whose *predicted* time is within the budget, of equally accurate ones the fastest; where
+    accuracy is not known the fastest. The prediction decides, not the upper end of its interval: that end bounds
+    90% of networks and would throw away most that fit. Who must not be late measures those that
+    `NetworkOption.crosses` marks.
 
     Raises
     ------
@@ -175,33 +172,35 @@ def recommend(candidates: Sequence[NetworkOption], budget_ms: float | None = Non
     """
     check_budget(budget_ms)
     if not candidates:
-        raise UsageError("There is no network to choose from: name at least one .tflite file.")
+        raise UsageError(NO_NETWORK)
     fitting = [candidate for candidate in candidates if candidate.fits(budget_ms)]
     if not fitting:
         nearest = min(candidates, key=lambda candidate: candidate.predicted_ms)
         assert budget_ms is not None
-        ratio = nearest.predicted_ms / budget_ms
-        over = (
-            f"{100 * (ratio - 1):.1f}% over"
-            if ratio < 2
-            else f"{ratio:,.0f} times that"
-            if ratio >= 100
-            else f"{ratio:.3g} times that"
-        )
         raise BudgetError(
             f"No network is predicted to take at most {budget_ms:g} ms; nearest is {nearest.path} with "
-            f"{nearest.predicted_ms:.3g} ms ({over}): raise the budget, or make it faster with "
-            "'edgetime compress'."
+            f"{nearest.predicted_ms:.3g} ms ({_excess(nearest.predicted_ms / budget_ms)}): raise the budget, "
+            "or make it faster with 'edgetime compress'."
         )
     return max(fitting, key=lambda candidate: (_worth(candidate), -candidate.predicted_ms))
+
+
+def _excess(ratio: float) -> str:
+    """How far a time is beyond its budget."""
+    if ratio < 2:
+        return f"{100 * (ratio - 1):.1f}% over"
+    return f"{ratio:,.0f} times that" if ratio >= 100 else f"{ratio:.3g} times that"
 
 
 def _worth(candidate: NetworkOption) -> float:
     return -math.inf if candidate.accuracy is None else candidate.accuracy
 
 
-def _predicted(
-    model: NetworkPredictor, path: Path, input_shape: Sequence[int] | Mapping[str, Sequence[int]] | None
+def _candidate(
+    model: NetworkPredictor,
+    path: Path,
+    input_shape: Sequence[int] | Mapping[str, Sequence[int]] | None,
+    rows: Data | None,
 ) -> NetworkOption:
     network = read_network(path, input_shape)
     prediction = model.predict(network)
@@ -215,6 +214,7 @@ def _predicted(
         dtype=prediction.dtype,
         file_bytes=network.file_bytes,
         peak_memory_bytes=prediction.peak_memory_bytes,
+        accuracy=None if rows is None else _accuracy(path, rows),
     )
 
 
@@ -238,10 +238,12 @@ def _accuracy(path: Path, data: Data) -> float:
     return accuracy(outputs, y)
 
 
-def _row_count(rows: Any) -> int:
+def _described(data: Data) -> str:
+    """Which rows accuracy is found on."""
     from compressor.data import row_count
 
-    return row_count(rows)
+    name, x, _ = data.held_out()
+    return f"{row_count(x)} {name} rows of {data.source}"
 
 
 def _data(data: Data | PathLike) -> Data:

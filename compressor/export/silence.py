@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Iterator
 from typing import Any
 
-from profiler.errors import MissingExtraError
+from profiler.errors import EdgetimeWarning, MissingExtraError
 
 
 class Chatter:
@@ -29,12 +29,11 @@ def quiet() -> Iterator[Chatter]:
 
     C++ code writes to the file descriptors, so these are turned aside, for the whole process: use it around
     conversions and imports only. Where the process has no such descriptors only Python's writing is held
-    back.
+    back. Edgetime's own warnings are given afterwards.
     """
     chatter = Chatter()
     with tempfile.TemporaryFile() as aside, contextlib.ExitStack() as undo:
-        undo.enter_context(warnings.catch_warnings())
-        warnings.simplefilter("ignore")
+        undo.enter_context(_own_warnings_afterwards())
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(Exception):
                 stream.flush()
@@ -51,6 +50,20 @@ def quiet() -> Iterator[Chatter]:
             text.flush()
             aside.seek(0)
             chatter.text = aside.read().decode("utf-8", "replace")
+
+
+@contextlib.contextmanager
+def _own_warnings_afterwards() -> Iterator[None]:
+    """Drop the warnings of other libraries; keep those of edgetime until the end: each is given only once."""
+    caught: list[warnings.WarningMessage] = []
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("always", EdgetimeWarning)
+            yield
+    finally:
+        for one in caught:
+            warnings.warn(one.message, stacklevel=2)
 
 
 def tensorflow() -> Any:

@@ -6,7 +6,7 @@ import importlib
 import inspect
 import os
 import sys
-from collections.abc import Iterator, MutableMapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import typer
@@ -34,33 +34,12 @@ VERBS = {
 """Verb and the module of this package whose ``command`` function it runs, in the order of a day's work."""
 
 
-class _LazyVerbs(MutableMapping[str, Any]):
-    """Commands by name; each verb's module is imported when its command is taken out."""
-
-    def __init__(self) -> None:
-        self._made: dict[str, Any] = {}
-
-    def __getitem__(self, verb: str) -> Any:
-        if verb not in self._made:
-            if verb not in VERBS:
-                raise KeyError(verb)
-            module = importlib.import_module(f"{__name__}.{VERBS[verb]}")
-            holder = typer.Typer(add_completion=False, rich_markup_mode="rich")
-            holder.command(verb, help=_help_text(module.command))(keeping_inputs(module.command))
-            self._made[verb] = typer.main.get_command(holder)
-        return self._made[verb]
-
-    def __setitem__(self, verb: str, command: Any) -> None:
-        self._made[verb] = command
-
-    def __delitem__(self, verb: str) -> None:
-        del self._made[verb]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(VERBS)
-
-    def __len__(self) -> int:
-        return len(VERBS)
+def _load(verb: str) -> Any:
+    """The command of a verb, whose module is imported for it."""
+    command = importlib.import_module(f"{__name__}.{VERBS[verb]}").command
+    holder = typer.Typer(add_completion=False, rich_markup_mode="rich")
+    holder.command(verb, help=_help_text(command))(keeping_inputs(command))
+    return typer.main.get_command(holder)
 
 
 def _help_text(command: Any) -> str:
@@ -77,15 +56,17 @@ class VerbGroup(typer.core.TyperGroup):
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
-        self.commands = _LazyVerbs()
+        self.commands: dict[str, Any] = dict.fromkeys(VERBS)
 
-    def list_commands(self, ctx: Any) -> list[str]:
-        """Names of all verbs, without importing them."""
-        return list(VERBS)
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command of a verb; None where there is no such verb."""
+        if cmd_name in VERBS and self.commands[cmd_name] is None:
+            self.commands[cmd_name] = _load(cmd_name)
+        return self.commands.get(cmd_name)
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the verb; a failure is told in one sentence and ends with its exit status."""
-        with failures.told():
+        """Run the verb; a failure is reported in one sentence and ends with its exit status."""
+        with failures.reported():
             return super().invoke(ctx)
 
     def main(  # type: ignore[override]
@@ -94,7 +75,7 @@ class VerbGroup(typer.core.TyperGroup):
         """Run the command line and leave with status 0, 1 or 2."""
         standalone = extra.pop("standalone_mode", True)
         try:
-            with failures.told(), failures.plain_warnings():
+            with failures.reported(), failures.plain_warnings():
                 status = super().main(args, prog_name or "edgetime", standalone_mode=False, **extra)
         except typer.Exit as ended:
             status = ended.exit_code

@@ -7,21 +7,21 @@ from typing import Annotated
 
 import typer
 
-from edgetime.terminal import JsonOption, Terminal, parse_settings, split_names
+from edgetime.terminal import (
+    DtypeOption,
+    JsonOption,
+    OpsOption,
+    Terminal,
+    output_option,
+    parse_settings,
+    split_names,
+)
 
 
 def command(
-    output: Annotated[
-        Path,
-        typer.Option("-o", "--output", metavar="FILE.zip", help="The bundle; agent.py is put beside it."),
-    ],
-    dtype: Annotated[str, typer.Option(metavar="NAMES", help="Number types to measure, with commas.")] = (
-        "float32,int8"
-    ),
-    ops: Annotated[
-        str | None,
-        typer.Option(metavar="NAMES", help="Only these operators, such as conv_2d,add; default: all."),
-    ] = None,
+    output: Annotated[Path, output_option("FILE.zip", "The bundle; agent.py is put beside it.")],
+    dtype: DtypeOption = "float32,int8",
+    ops: OpsOption = None,
     settings: Annotated[
         str,
         typer.Option(

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from compressor.search import METHODS
-from edgetime.terminal import JsonOption, Terminal
+from edgetime.terminal import JsonOption, Terminal, panel
 from profiler.errors import (
     BudgetError,
     EdgetimeError,
@@ -17,11 +17,11 @@ from profiler.errors import (
 
 REPORT = "report.html"
 
-_INPUT = "What it works on"
-_COST = "What may it cost, and what may it lose?"
-_SEARCH = "How to search, and for how long?"
-_MEASURE = "Where to measure?"
-_SHARE = "Who else helps to search?"
+_input = panel("What it works on")
+_cost = panel("What may it cost, and what may it lose?")
+_search = panel("How to search, and for how long?")
+_measure = panel("Where to measure?")
+_share = panel("Who else helps to search?")
 
 
 def command(
@@ -32,184 +32,114 @@ def command(
     ] = None,
     data: Annotated[
         Path | None,
-        typer.Option(
+        _input(
             metavar="D.npz|D.py",
-            help="Rows x and labels y (x.NAME and y.NAME where the network has several), perhaps x_val, y_val, x_test, "
-            "y_test and groups; or a Python file, which "
-            "is run, with load() and perhaps loss, metric(model, data) and augment.",
-            rich_help_panel=_INPUT,
+            help="Rows x and labels y, perhaps x_val, y_val, x_test, y_test and groups (where the network has several "
+            "inputs or outputs x.NAME and y.NAME in place of x and y); or a Python file, which is run, with load() and "
+            "perhaps loss, metric(model, data) and augment.",
         ),
     ] = None,
     time_model: Annotated[
         Path | None,
-        typer.Option(
-            metavar="MODEL.timemodel.json",
-            help="The device's time model, from 'edgetime fit'.",
-            rich_help_panel=_INPUT,
-        ),
+        _input(metavar="MODEL.timemodel.json", help="The device's time model, from 'edgetime fit'."),
     ] = None,
     output: Annotated[
+        Path | None, _input("-o", "--output", metavar="DIR", help="Folder for everything that is made.")
+    ] = None,
+    calibration: Annotated[
         Path | None,
-        typer.Option(
-            "-o",
-            "--output",
-            metavar="DIR",
-            help="Folder for everything that is made.",
-            rich_help_panel=_INPUT,
+        _input(
+            metavar="C.npz",
+            help="Typical inputs for int8 (x, or x.NAME for each of several); default: the training rows.",
         ),
     ] = None,
     budget_ms: Annotated[
-        float | None,
-        typer.Option(metavar="MS", help="Predicted time that the network may take.", rich_help_panel=_COST),
+        float | None, _cost(metavar="MS", help="Predicted time that the network may take.")
     ] = None,
     max_accuracy_drop: Annotated[
         float | None,
-        typer.Option(
+        _cost(
             metavar="POINTS",
             help="Hundredths of validation accuracy that may be lost; then the least time is looked for.",
-            rich_help_panel=_COST,
         ),
     ] = None,
     max_size_kb: Annotated[
-        float | None,
-        typer.Option(
-            metavar="KB", help="What the .tflite file may take (1 kB is 1,000 bytes).", rich_help_panel=_COST
-        ),
+        float | None, _cost(metavar="KB", help="What the .tflite file may take (1 kB is 1,000 bytes).")
     ] = None,
     max_memory_kb: Annotated[
-        float | None,
-        typer.Option(
-            metavar="KB", help="What the activations may take at their peak.", rich_help_panel=_COST
-        ),
+        float | None, _cost(metavar="KB", help="What the activations may take at their peak.")
     ] = None,
     max_energy_mj: Annotated[
         float | None,
-        typer.Option(
-            metavar="MJ",
-            help="Millijoules of an inference; needs a device whose profile has energy.",
-            rich_help_panel=_COST,
-        ),
+        _cost(metavar="MJ", help="Millijoules of an inference; needs a device whose profile has energy."),
     ] = None,
     minimize: Annotated[
         str | None,
-        typer.Option(
+        _cost(
             metavar="time|size|memory|energy",
             help="With --max-accuracy-drop: what is made small in place of time.",
-            rich_help_panel=_COST,
         ),
     ] = None,
+    quantize: Annotated[str, _cost(help="Arithmetic of the result: none or int8.")] = "none",
     method: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME",
-            help=f"How widths are chosen: {', '.join(sorted(METHODS))}.",
-            rich_help_panel=_SEARCH,
-        ),
+        str, _search(metavar="NAME", help=f"How widths are chosen: {', '.join(sorted(METHODS))}.")
     ] = "optuna",
-    quantize: Annotated[
-        str, typer.Option(help="Arithmetic of the result: none or int8.", rich_help_panel=_COST)
-    ] = "none",
-    calibration: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="C.npz",
-            help="Typical inputs for int8; default: the training rows.",
-            rich_help_panel=_INPUT,
-        ),
-    ] = None,
-    target: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TARGET",
-            help="Where to measure; default: this machine, if the model is of it.",
-            rich_help_panel=_MEASURE,
-        ),
-    ] = None,
-    setting: Annotated[
-        str | None,
-        typer.Option(
-            help="Which of the time model's settings; default: its first.", rich_help_panel=_MEASURE
-        ),
-    ] = None,
-    importance: Annotated[
-        str, typer.Option(help="Which channels stay: by taylor or by magnitude.", rich_help_panel=_SEARCH)
-    ] = "taylor",
+    importance: Annotated[str, _search(help="Which channels stay: by taylor or by magnitude.")] = "taylor",
     steer: Annotated[
         str,
-        typer.Option(
+        _search(
             metavar="time|flops|measured",
             help="What stands for time in the search: predicted time, multiplications (to compare), or times that "
             "are measured on the target, which takes seconds for each candidate.",
-            rich_help_panel=_SEARCH,
         ),
     ] = "time",
     trials: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N",
-            help="Candidates that --method optuna looks at; default: 16.",
-            rich_help_panel=_SEARCH,
-        ),
+        int | None, _search(metavar="N", help="Candidates that --method optuna looks at; default: 16.")
     ] = None,
-    workers: Annotated[
+    seed: Annotated[int, _search(min=0, help="First seed.")] = 0,
+    seeds: Annotated[int, _search(min=1, help="Fine-tunings of the winner, for the spread.")] = 3,
+    points: Annotated[
         int,
-        typer.Option(
+        _search(
             metavar="N",
-            help="Processes on this machine that search together (optuna).",
-            rich_help_panel=_SHARE,
+            help="Networks to train in full along the front of accuracy and time; fewer if --minutes end.",
         ),
+    ] = 4,
+    minutes: Annotated[
+        float | None, _search(metavar="M", help="Wall time for all of it; default: what it takes.")
+    ] = None,
+    target: Annotated[
+        str | None,
+        _measure(metavar="TARGET", help="Where to measure; default: this machine, if the model is of it."),
+    ] = None,
+    setting: Annotated[
+        str | None, _measure(help="Which of the time model's settings; default: its first.")
+    ] = None,
+    measure: Annotated[
+        bool, _measure("--measure/--no-measure", help="Measure before and after in turns.")
+    ] = True,
+    workers: Annotated[
+        int, _share(metavar="N", help="Processes on this machine that search together (optuna).")
     ] = 1,
     storage: Annotated[
         str | None,
-        typer.Option(
+        _share(
             metavar="URL",
             help="Database of the search, for other machines: sqlite:///FILE or postgresql://USER@HOST/DATABASE; "
             "default: a file in DIR.",
-            rich_help_panel=_SHARE,
         ),
     ] = None,
     join: Annotated[
         str | None,
-        typer.Option(
+        _share(
             metavar="DIR|URL",
             help="Help with a search that was begun elsewhere: its folder, or the URL of its storage (then name the "
             "same files again).",
-            rich_help_panel=_SHARE,
-        ),
-    ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="First seed.", rich_help_panel=_SEARCH)] = 0,
-    seeds: Annotated[
-        int, typer.Option(min=1, help="Fine-tunings of the winner, for the spread.", rich_help_panel=_SEARCH)
-    ] = 3,
-    points: Annotated[
-        int,
-        typer.Option(
-            metavar="N",
-            help="Networks to train in full along the front of accuracy and time; fewer if --minutes end.",
-            rich_help_panel=_SEARCH,
-        ),
-    ] = 4,
-    minutes: Annotated[
-        float | None,
-        typer.Option(
-            metavar="M", help="Wall time for all of it; default: what it takes.", rich_help_panel=_SEARCH
         ),
     ] = None,
     resume: Annotated[
-        bool,
-        typer.Option(
-            "--resume",
-            help="Go on with an interrupted run in DIR.",
-            show_default=False,
-            rich_help_panel=_SEARCH,
-        ),
+        bool, _search("--resume", help="Go on with an interrupted run in DIR.", show_default=False)
     ] = False,
-    measure: Annotated[
-        bool,
-        typer.Option(
-            "--measure/--no-measure", help="Measure before and after in turns.", rich_help_panel=_MEASURE
-        ),
-    ] = True,
     json: JsonOption = False,
 ) -> None:
     """Make a network faster on a device: remove channels where that saves time, fine-tune, run and compare.

@@ -8,12 +8,7 @@ from typing import Annotated
 import typer
 
 from edgetime import units
-from edgetime.terminal import (
-    JsonOption,
-    Terminal,
-    keeping,
-    table,
-)
+from edgetime.terminal import JsonOption, Terminal, keeping, table
 
 
 def command(

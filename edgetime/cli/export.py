@@ -9,9 +9,9 @@ from typing import Annotated, Any
 import typer
 
 from edgetime import units
-from edgetime.terminal import JsonOption, Terminal
+from edgetime.terminal import InputShapeOption, JsonOption, Terminal, output_option, panel
 
-_CHECK = "When is the file good enough?"
+_check = panel("When is the file good enough?")
 
 
 class Quantize(str, Enum):
@@ -33,9 +33,7 @@ class Io(str, Enum):
 
 def command(
     network: Annotated[Path, typer.Argument(metavar="NET.keras", help="The Keras model.")],
-    output: Annotated[
-        Path, typer.Option("-o", "--output", metavar="NET.tflite", help="Where to write the network.")
-    ],
+    output: Annotated[Path, output_option("NET.tflite", "Where to write the network.")],
     quantize: Annotated[
         Quantize,
         typer.Option(
@@ -47,49 +45,29 @@ def command(
         Path | None,
         typer.Option(
             metavar="D.npz",
-            help="Typical inputs, for int8 and int16: a .npz with x, or with one array per input; "
+            help="Typical inputs, for int8 and int16: a .npz with x, or with x.NAME for each of several inputs; "
             "or a Python file with load(), which is run.",
         ),
     ] = None,
     io: Annotated[Io, typer.Option(help="Type of inputs and outputs; int8 only with int8.")] = Io.float32,
     data: Annotated[
         Path | None,
-        typer.Option(
+        _check(
             metavar="D.npz",
-            help="Data to compare the file with the Keras model on, of the kinds that --calibration takes; "
-            "default: what --calibration names, else random inputs.",
-            rich_help_panel=_CHECK,
+            help="Data to compare the file with the Keras model on, of the kinds that --calibration takes, with labels "
+            "y (y.NAME for each of several outputs) or without; default: what --calibration names, else random inputs.",
         ),
     ] = None,
     max_drop: Annotated[
-        float,
-        typer.Option(
-            metavar="POINTS", help="Accuracy that may be lost, in percentage points.", rich_help_panel=_CHECK
-        ),
+        float, _check(metavar="POINTS", help="Accuracy that may be lost, in percentage points.")
     ] = 1.0,
     min_agreement: Annotated[
-        float,
-        typer.Option(
-            metavar="SHARE",
-            help="Share of rows that must keep their class, without labels.",
-            rich_help_panel=_CHECK,
-        ),
+        float, _check(metavar="SHARE", help="Share of rows that must keep their class, without labels.")
     ] = 0.95,
     allow_drop: Annotated[
-        bool,
-        typer.Option(
-            "--allow-drop",
-            help="Write the file whatever is lost.",
-            show_default=False,
-            rich_help_panel=_CHECK,
-        ),
+        bool, _check("--allow-drop", help="Write the file whatever is lost.", show_default=False)
     ] = False,
-    input_shape: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="[NAME=]N,H,W,C", help="Input shape, for models that leave more than the batch open."
-        ),
-    ] = None,
+    input_shape: InputShapeOption = None,
     json: JsonOption = False,
 ) -> None:
     """Write a Keras model as a .tflite file, run that file and compare it with the model.

@@ -8,53 +8,45 @@ from typing import Annotated
 import typer
 
 from edgetime.cli import tables
-from edgetime.terminal import JsonOption, Terminal, fit_table
+from edgetime.terminal import JsonOption, Terminal, output_option, panel
 from profiler.errors import UsageError
 from profiler.files import check_writable
 
-_TABLE = "Learn from a table in place of a profile"
+_table = panel("Learn from a table in place of a profile")
 
 
 def command(
-    output: Annotated[
-        Path,
-        typer.Option("-o", "--output", metavar="MODEL.timemodel.json", help="Where to write the time model."),
-    ],
+    output: Annotated[Path, output_option("MODEL.timemodel.json", "Where to write the time model.")],
     profile: Annotated[
         Path | None, typer.Argument(metavar="[DEVICE.db]", help="The profile that 'edgetime profile' wrote.")
     ] = None,
     table: Annotated[
         list[Path] | None,
-        typer.Option(
+        _table(
             metavar="T.csv",
             help="A table of measured layers (.csv, .csv.gz) in place of a profile; repeatable.",
-            rich_help_panel=_TABLE,
         ),
     ] = None,
     networks: Annotated[
         Path | None,
-        typer.Option(
+        _table(
             metavar="LAYERS",
             help="The table holds times of whole networks; their layers are in this file (.jsonl, .jsonl.gz) "
             "or folder of .tflite files.",
-            rich_help_panel=_TABLE,
         ),
     ] = None,
     device: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="Whose times to take from a table of several devices.",
-            rich_help_panel=_TABLE,
-        ),
+        str | None, _table(metavar="NAME", help="Whose times to take from a table of several devices.")
     ] = None,
-    time_unit: tables.TimeUnitOption = None,
+    time_unit: Annotated[
+        tables.TimeUnit | None,
+        _table(help="Unit of the table's times; default: what the column's name says."),
+    ] = None,
     like: Annotated[
         Path | None,
-        typer.Option(
+        _table(
             metavar="OTHER.timemodel.json",
             help="Keep the splits of this time model and fit its leaves to the table: for few measurements.",
-            rich_help_panel=_TABLE,
         ),
     ] = None,
     json: JsonOption = False,
@@ -94,20 +86,9 @@ def command(
         with out.progress("Fit") as progress:
             model = fit_profile(profile, progress=progress)
         model.save(output)
-        errors = [error.to_dict() for error in model.errors]
-        names = list(model.settings)
         notes = notes_on(profile, model)
         for note in notes:
             out.warn(note)
-        out.json(
-            {
-                "time_model": str(output),
-                "device": model.device,
-                "settings": names,
-                "errors": errors,
-                "notes": notes,
-            }
-        )
-        out.show(fit_table(errors), f"Time model of {model.device}: {output}")
-        if len(names) > 1:
-            out.note(f"Settings: {'; '.join(names)}; the table is the first one's.")
+        tables.show_fitted(model, output, out, notes=notes)
+        if len(model.settings) > 1:
+            out.note(f"Settings: {'; '.join(model.settings)}; the table is the first one's.")

@@ -7,15 +7,12 @@ from typing import Annotated
 
 import typer
 
-from edgetime.terminal import JsonOption, Terminal, keeping
+from edgetime.terminal import JsonOption, Terminal, keeping, output_option
 
 
 def command(
     results: Annotated[Path, typer.Argument(metavar="OUT.jsonl", help="What agent.py wrote on the board.")],
-    output: Annotated[
-        Path,
-        typer.Option("-o", "--output", metavar="DEVICE.db", help="The profile; results are added to it."),
-    ],
+    output: Annotated[Path, output_option("DEVICE.db", "The profile; results are added to it.")],
     json: JsonOption = False,
 ) -> None:
     """Read what agent.py measured on a board into a profile.

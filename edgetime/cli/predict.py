@@ -15,11 +15,12 @@ from edgetime.terminal import (
     SettingOption,
     Terminal,
     find_setting,
+    panel,
     views,
 )
 
-_MEASURE = "Measure as well"
-_TABLE = "Layers of a table in place of networks"
+_measure = panel("Measure as well")
+_table = panel("Layers of a table in place of networks")
 
 
 def command(
@@ -29,21 +30,11 @@ def command(
         typer.Argument(metavar="[NET…]", help="Network files (.tflite, .keras) or folders of them."),
     ] = None,
     measure: Annotated[
-        bool,
-        typer.Option(
-            "--measure",
-            help="Run each network as well and compare.",
-            show_default=False,
-            rich_help_panel=_MEASURE,
-        ),
+        bool, _measure("--measure", help="Run each network as well and compare.", show_default=False)
     ] = False,
     target: Annotated[
         str | None,
-        typer.Option(
-            metavar="TARGET",
-            help="Where to measure; default: where the model's profile was measured.",
-            rich_help_panel=_MEASURE,
-        ),
+        _measure(metavar="TARGET", help="Where to measure; default: where the model's profile was measured."),
     ] = None,
     setting: SettingOption = None,
     input_shape: InputShapeOption = None,
@@ -53,29 +44,20 @@ def command(
     ] = None,
     table: Annotated[
         Path | None,
-        typer.Option(
-            metavar="T.csv",
-            help="Predict the layers of a table (.csv, .csv.gz) in place of networks.",
-            rich_help_panel=_TABLE,
-        ),
+        _table(metavar="T.csv", help="Predict the layers of a table (.csv, .csv.gz) in place of networks."),
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option(
+        _table(
             "-o",
             "--output",
             metavar="P.csv",
             help="With --table: where to write its rows with predictions.",
-            rich_help_panel=_TABLE,
         ),
     ] = None,
     device: Annotated[
         str | None,
-        typer.Option(
-            metavar="NAME",
-            help="With --table: whose rows to take from one of several devices.",
-            rich_help_panel=_TABLE,
-        ),
+        _table(metavar="NAME", help="With --table: whose rows to take from one of several devices."),
     ] = None,
     json: JsonOption = False,
 ) -> None:

@@ -8,25 +8,26 @@ from typing import Annotated
 
 import typer
 
-from edgetime.terminal import JsonOption, Terminal, keeping, parse_share, split_names
+from edgetime.terminal import (
+    DtypeOption,
+    JsonOption,
+    OpsOption,
+    Terminal,
+    keeping,
+    output_option,
+    parse_share,
+    split_names,
+)
 
 
 def command(
     target: Annotated[
         str, typer.Argument(metavar="TARGET", help="Where to measure, such as local; see 'edgetime targets'.")
     ],
-    output: Annotated[
-        Path,
-        typer.Option("-o", "--output", metavar="DEVICE.db", help="The profile; goes on where it stopped."),
-    ],
+    output: Annotated[Path, output_option("DEVICE.db", "The profile; goes on where it stopped.")],
     minutes: Annotated[float, typer.Option(metavar="M", help="Wall time for the whole command.")] = 3.0,
-    dtype: Annotated[
-        str, typer.Option(metavar="NAMES", help="Number types to measure, with commas.")
-    ] = "float32,int8",
-    ops: Annotated[
-        str | None,
-        typer.Option(metavar="NAMES", help="Only these operators, such as conv_2d,add; default: all."),
-    ] = None,
+    dtype: DtypeOption = "float32,int8",
+    ops: OpsOption = None,
     goal: Annotated[
         str,
         typer.Option(

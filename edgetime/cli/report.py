@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from edgetime.terminal import JsonOption, Terminal
+from edgetime.terminal import JsonOption, Terminal, output_option
 
 
 def command(
@@ -17,7 +17,7 @@ def command(
             metavar="DIR", help="Folder with profiles, time models, predictions and compression results."
         ),
     ],
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="The page to write.")],
+    output: Annotated[Path, output_option("FILE", "The page to write.")],
     json: JsonOption = False,
 ) -> None:
     """Make one web page of what a folder holds: staircases, predicted against measured, before and after.

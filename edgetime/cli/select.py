@@ -9,11 +9,7 @@ import typer
 from rich.console import RenderableType
 
 from edgetime import units
-from edgetime.terminal import (
-    JsonOption,
-    Terminal,
-    table,
-)
+from edgetime.terminal import InputShapeOption, JsonOption, Terminal, output_option, table
 
 if TYPE_CHECKING:
     from selector.candidates import NetworkOption
@@ -39,16 +35,8 @@ def command(
     budget_ms: Annotated[
         float | None, typer.Option(metavar="X", help="Longest predicted time that is accepted, in ms.")
     ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option("-o", "--output", metavar="POLICY.json", help="Where to write the choice."),
-    ] = None,
-    input_shape: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="[NAME=]N,H,W,C", help="Input shape, for files that leave more than the batch open."
-        ),
-    ] = None,
+    output: Annotated[Path | None, output_option("POLICY.json", "Where to write the choice.")] = None,
+    input_shape: InputShapeOption = None,
     json: JsonOption = False,
 ) -> None:
     """Choose between networks by their predicted time on a device.

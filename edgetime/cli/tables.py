@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -24,16 +24,6 @@ class TimeUnit(str, Enum):
     ms = "ms"
     us = "us"
     s = "s"
-
-
-TimeUnitOption = Annotated[
-    TimeUnit | None,
-    typer.Option(
-        "--time-unit",
-        help="Unit of the table's times; default: what the column's name says.",
-        rich_help_panel="Learn from a table in place of a profile",
-    ),
-]
 
 
 def checked_unit(read: LayerTable, again: Any, out: Terminal) -> LayerTable:
@@ -93,7 +83,7 @@ def fit(
     model.save(output)
     for note in notes:
         out.note(note)
-    _fitted(model, output, out)
+    show_fitted(model, output, out)
 
 
 def _device_of(tables: Sequence[LayerTable]) -> str:
@@ -102,15 +92,12 @@ def _device_of(tables: Sequence[LayerTable]) -> str:
     return records[0].cells.get("device") or tables[0].path.name.removesuffix(".gz").removesuffix(".csv")
 
 
-def _fitted(model: TimeModel, output: Path, out: Terminal) -> None:
+def show_fitted(model: TimeModel, output: Path, out: Terminal, **more: Any) -> None:
+    """Show how far a new time model is off; its JSON gets `more` keys."""
     errors = [error.to_dict() for error in model.errors]
+    settings = list(model.settings)
     out.json(
-        {
-            "time_model": str(output),
-            "device": model.device,
-            "settings": list(model.settings),
-            "errors": errors,
-        }
+        {"time_model": str(output), "device": model.device, "settings": settings, "errors": errors, **more}
     )
     out.show(fit_table(errors), f"Time model of {model.device}: {output}")
 

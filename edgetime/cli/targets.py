@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from edgetime.terminal import (
-    JsonOption,
-    Terminal,
-    table,
-)
+from edgetime.terminal import JsonOption, Terminal, table
 
 
 def command(json: JsonOption = False) -> None:

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from edgetime import units
 from edgetime.demo.stages import Stages
 from profiler.errors import BudgetError
-from profiler.files import (
-    replacing,
-    write_json,
-    write_text,
-)
+from profiler.files import replacing, write_json, write_text
 from profiler.locks import owned
 from profiler.progress import ProgressCallback
 
@@ -33,15 +29,16 @@ TEST_FILES = {
 
 
 class Listener(Protocol):
-    """Who is told of the demo as it goes: `edgetime.terminal.console.Terminal` is one."""
+    """What shows the demo as it goes: `edgetime.terminal.Terminal` is one."""
 
     def note(self, text: str) -> None:
-        """Tell a sentence."""
+        """Show a sentence."""
 
     def progress(self, title: str) -> contextlib.AbstractContextManager[ProgressCallback]:
         """Show progress of one stage."""
 
 
+@dataclass
 class Demo:
     """One run of the demo. Stages that are finished are skipped when it is run again in the same folder.
 
@@ -50,7 +47,7 @@ class Demo:
     folder
         Where everything is kept.
     listener
-        Told of every stage.
+        Gets a note on every stage.
     minutes
         For profiling this machine.
     seed
@@ -61,24 +58,13 @@ class Demo:
         At most so long for the compression, and for the cut by one multiplier that it is compared with.
     """
 
-    def __init__(
-        self,
-        folder: str | os.PathLike[str],
-        listener: Listener,
-        minutes: float = 2.0,
-        seed: int = 0,
-        *,
-        epochs: int = 30,
-        compress_minutes: float = 2.0,
-        baseline_minutes: float = 1.25,
-    ) -> None:
-        self.folder = Path(folder)
-        self.listener = listener
-        self.minutes = minutes
-        self.seed = seed
-        self.epochs = epochs
-        self.compress_minutes = compress_minutes
-        self.baseline_minutes = baseline_minutes
+    folder: Path
+    listener: Listener
+    minutes: float = 2.0
+    seed: int = 0
+    epochs: int = field(default=30, kw_only=True)
+    compress_minutes: float = field(default=2.0, kw_only=True)
+    baseline_minutes: float = field(default=1.25, kw_only=True)
 
     def run(self) -> dict[str, Any]:
         """Do what is not done yet.
@@ -114,7 +100,7 @@ class Demo:
 
         stage("Profile this machine", ["here.db"], self._profile, minutes=self.minutes)
         stage("Learn its time model", ["here.timemodel.json"], self._fit)
-        self._tell_model()
+        self._show_rules()
         stage(
             "Train a network",
             ["original.keras", "original.tflite", "digits.npz"],
@@ -123,7 +109,7 @@ class Demo:
             epochs=self.epochs,
         )
         stage("Advise", ["advice.json"], self._advise)
-        self._tell_advice()
+        self._show_advice()
         stage(
             "Compress it",
             ["compressed/result.json", "compressed/compressed.keras", "compressed/compressed.tflite"],
@@ -181,54 +167,39 @@ class Demo:
         write_json(self.folder / "advice.json", advise(self._model(), network).to_dict())
 
     def _compress(self, progress: ProgressCallback) -> None:
-        from compressor.pipeline import compress
         from profiler.tflite import read_network
 
-        model = self._model()
-        budget_ms = BUDGET_SHARE * model.predict_total_ms(read_network(self.folder / "original.tflite"))
-        with self._nearest_will_do("compressed"):
-            compress(
-                self.folder / "original.keras",
-                self.folder / "digits.npz",
-                model,
-                self.folder / "compressed",
-                budget_ms=budget_ms,
-                minutes=self.compress_minutes,
-                seed=self.seed,
-                resume=True,
-                progress=progress,
-            )
-
-    @contextlib.contextmanager
-    def _nearest_will_do(self, name: str) -> Iterator[None]:
-        """Go on with what came nearest where a goal was missed, and say so: there is still a story to tell."""
-        try:
-            yield
-        except BudgetError as error:
-            if not (self.folder / name / "result.json").exists():
-                raise
-            self.listener.note(str(error))
+        original = read_network(self.folder / "original.tflite")
+        budget_ms = BUDGET_SHARE * self._model().predict_total_ms(original)
+        self._compress_into("compressed", progress, self.compress_minutes, budget_ms=budget_ms)
 
     def _cut_evenly(self, progress: ProgressCallback) -> None:
         """The baseline: one width multiplier for all layers, down to the accuracy of the compressed network."""
-        from compressor.pipeline import compress
-
         before, after = self._result("compressed")["before"], self._result("compressed")["after"]
         drop = max(0.0, 100 * (before["validation_score"] - after["validation_score"]))
-        with self._nearest_will_do("uniform"):
+        goal = {"max_accuracy_drop": drop, "method": "uniform", "points": 1}
+        self._compress_into("uniform", progress, self.baseline_minutes, **goal)
+
+    def _compress_into(self, name: str, progress: ProgressCallback, minutes: float, **goal: Any) -> None:
+        """Compress the original; where the goal is missed go on with what came nearest, and say so."""
+        from compressor.pipeline import compress
+
+        try:
             compress(
                 self.folder / "original.keras",
                 self.folder / "digits.npz",
                 self._model(),
-                self.folder / "uniform",
-                max_accuracy_drop=drop,
-                method="uniform",
-                points=1,
-                minutes=self.baseline_minutes,
+                self.folder / name,
+                minutes=minutes,
                 seed=self.seed,
                 resume=True,
                 progress=progress,
+                **goal,
             )
+        except BudgetError as error:
+            if not (self.folder / name / "result.json").exists():
+                raise
+            self.listener.note(str(error))
 
     def _export(self, progress: ProgressCallback) -> None:
         from compressor.export import export
@@ -275,7 +246,7 @@ class Demo:
                 lines.append(json.dumps({**result, "network": what, "accuracy": accuracy}))
         write_text(self.folder / "predictions.jsonl", "\n".join(lines) + "\n")
 
-    # --- Telling ----------------------------------------------------------------------------------------------
+    # --- What is shown ----------------------------------------------------------------------------------------
 
     def _model(self) -> Any:
         from timemodel.model import TimeModel
@@ -285,14 +256,14 @@ class Demo:
     def _result(self, name: str) -> dict[str, Any]:
         return dict(json.loads((self.folder / name / "result.json").read_text("utf-8")))
 
-    def _tell_model(self) -> None:
+    def _show_rules(self) -> None:
         from timemodel.explain import explain
 
         text = explain(self._model().setting(), "conv_2d")
         convolution = next((rules for rules in text if rules.startswith("conv_2d float32")), text[0])
         self.listener.note("\n".join(convolution.splitlines()[:4]))
 
-    def _tell_advice(self) -> None:
+    def _show_advice(self) -> None:
         advice = json.loads((self.folder / "advice.json").read_text("utf-8"))
         self.listener.note(f"The network takes {units.ms(advice['predicted_ms'])} (predicted).")
         for change in advice["top"][:3]:

@@ -94,8 +94,8 @@ def train_network(
     steps = epochs * -(-len(digits.x) // 32)
     rate = keras.optimizers.schedules.CosineDecay(3e-3, steps)
     model.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy", metrics=["accuracy"])
-    told = keras.callbacks.LambdaCallback(
+    report = keras.callbacks.LambdaCallback(
         on_epoch_end=lambda epoch, logs: progress((epoch + 1) / epochs, f"epoch {epoch + 1} of {epochs}")
     )
-    model.fit(digits.x, digits.y, batch_size=32, epochs=epochs, verbose=0, callbacks=[told])
+    model.fit(digits.x, digits.y, batch_size=32, epochs=epochs, verbose=0, callbacks=[report])
     return model

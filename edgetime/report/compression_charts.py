@@ -7,10 +7,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from edgetime import layer_rows, units
+from edgetime.report.charts import Chart, Series, chart, series
 from profiler.tradeoff import pareto_front
 
 Result = Mapping[str, Any]
 """The content of a ``result.json`` of `edgetime compress`."""
+
+Point = Mapping[str, Any]
+"""One of its ``points``."""
 
 MOST_LAYERS = 24
 """Bars: of more layers those that gave back most."""
@@ -24,83 +28,69 @@ def has_front(result: Result) -> bool:
     return len(result.get("points") or ()) > 1
 
 
-def front(result: Result) -> dict[str, Any]:
+def front(result: Result) -> Chart:
     """Accuracy on the validation rows against measured (else predicted) time, with what else was tried in grey."""
     points, share = list(result["points"]), result["score_name"] == "accuracy"
-    marks = sorted((p for p in points if p["on_front"]), key=_time)
-    beaten = [p for p in points if not p["on_front"] and not p["chosen"]]
-    chosen = [p for p in points if p["chosen"]]
-    others = [p for p in marks if not p["chosen"]]
     originals = _originals(result)
-    joined = marks + [p for p in originals if p["on_front"]]
-    series = [
-        _tried(result, share),
-        _line(sorted(joined, key=_time), share),
-        _marks("on the front", others, result, "model", "circle", 11),
-        _marks("beaten by others", beaten, result, "model", "circle-open", 11),
-        _marks("chosen", chosen, result, "good", "star", 16),
+    best = [p for p in points if p["on_front"]]
+    joined = sorted([*best, *(p for p in originals if p["on_front"])], key=_time)
+    shown = [
+        _tried(result),
+        _line(joined, result),
+        _marks("on the front", [p for p in best if not p["chosen"]], result, "model", "circle", 11),
+        _marks(
+            "beaten by others",
+            [p for p in points if not p["on_front"] and not p["chosen"]],
+            result,
+            "model",
+            "circle-open",
+            11,
+        ),
+        _marks("chosen", [p for p in points if p["chosen"]], result, "good", "star", 16),
         *(
             _marks(p["name"], [p], result, "third", symbol, 12)
             for p, symbol in zip(originals, ("square", "diamond"), strict=False)
         ),
     ]
-    shown = [end for p in (*points, *originals) for end in _ends(p, result)]
-    span = max(shown) - min(shown)
-    room = max(0.2 if share else 0.05 * abs(max(shown)), 0.1 * span)
-    top = max(shown) + room
+    ends = [end for p in (*points, *originals) for end in _ends(p, result)]
+    room = max(0.2 if share else 0.05 * abs(max(ends)), 0.1 * (max(ends) - min(ends)))
+    top = max(ends) + room
     measured = any(p["measured_ms"] is not None for p in points)
     bars = "bars reach to the 90th percentile" if measured else "bars are 90% intervals"
-    return {
-        "title": f"{result['score_name'].capitalize()} against time",
-        "caption": f"On validation rows. Up and to the left is better; across, {bars}"
-        + (", upright 95% intervals." if share and result.get("validation_rows") else "."),
-        "x_title": f"{'measured' if measured else 'predicted'}, ms",
-        "y_title": f"{result['score_name']}, %" if share else result["score_name"],
-        "log": False,
-        "y_range": [min(shown) - room, min(top, 100.4) if share else top],
-        "series": [one for one in series if one["x"]],
-    }
+    upright = ", upright 95% intervals." if share and result.get("validation_rows") else "."
+    return chart(
+        f"{result['score_name'].capitalize()} against time",
+        f"On validation rows. Up and to the left is better; across, {bars}{upright}",
+        f"{'measured' if measured else 'predicted'}, ms",
+        f"{result['score_name']}, %" if share else result["score_name"],
+        [one for one in shown if one["x"]],
+        y_range=[min(ends) - room, min(top, 100.4) if share else top],
+    )
 
 
-def given_back(result: Result) -> dict[str, Any]:
+def given_back(result: Result) -> Chart:
     """Bars of the time that each layer gave back, predicted and where it is known measured."""
-    rows = layer_rows.gathered(row for row in result["layers"] if row["op"])
+    rows = layer_rows.merged(row for row in result["layers"] if row["op"])
     top = sorted(rows, key=lambda row: -abs(row["saved_ms"]))[:MOST_LAYERS]
     shown = [row for row in rows if row in top]
     short = layer_rows.short_names(rows)
-    names = _distinct([short[row["name"]] + layer_rows.times(row) for row in shown])
-    series = [
-        {
-            "name": "predicted",
-            "x": [row["saved_ms"] for row in shown],
-            "y": names,
-            "kind": "hbars",
-            "color": "model",
-            "text": [f"{units.ms(row['saved_ms'])} less: {row['reason']}" for row in shown],
-        }
-    ]
-    measured = [row for row in shown if measured_saving(row) is not None]
-    if measured:
-        by_row = [measured_saving(row) for row in shown]
-        series.append(
-            {
-                "name": "measured",
-                "x": [0.0 if value is None else value for value in by_row],
-                "y": names,
-                "kind": "hbars",
-                "color": "points",
-                "text": [f"measured {units.ms(value)} less" for value in by_row],
-            }
-        )
-    return {
-        "title": "Time that each layer gave back",
-        "caption": f"The {len(shown)} layers that gave back most." if len(shown) < len(rows) else "",
-        "x_title": "ms",
-        "y_title": "",
-        "log": False,
-        "height": _FRAME_PX + _ROW_PX * len(shown),
-        "series": series,
-    }
+    names = _distinct([short[row["name"]] + layer_rows.count_suffix(row) for row in shown])
+    saved = [row["saved_ms"] for row in shown]
+    text = [f"{units.ms(row['saved_ms'])} less: {row['reason']}" for row in shown]
+    bars = [series("predicted", "hbars", saved, names, "model", text=text)]
+    measured = [measured_saving(row) for row in shown]
+    if any(value is not None for value in measured):
+        text = [f"measured {units.ms(value)} less" for value in measured]
+        known = [0.0 if value is None else value for value in measured]
+        bars.append(series("measured", "hbars", known, names, "points", text=text))
+    return chart(
+        "Time that each layer gave back",
+        f"The {len(shown)} layers that gave back most." if len(shown) < len(rows) else "",
+        "ms",
+        "",
+        bars,
+        height=_FRAME_PX + _ROW_PX * len(shown),
+    )
 
 
 def measured_saving(row: Mapping[str, Any]) -> float | None:
@@ -117,20 +107,21 @@ def interval(share: float, rows: int) -> tuple[float, float]:
     return max(0.0, middle - half), min(1.0, middle + half)
 
 
-def _time(point: Mapping[str, Any]) -> float:
+def _time(point: Point) -> float:
     measured = point["measured_ms"]
     return float(point["predicted_ms"] if measured is None else measured)
 
 
-def _height(point: Mapping[str, Any], share: bool) -> float:
-    return float(point["validation_score"]) * (100 if share else 1)
+def _height(score: float, result: Result) -> float:
+    """A score as it is drawn: accuracy in percent."""
+    return float(score) * (100 if result["score_name"] == "accuracy" else 1)
 
 
-def _ends(point: Mapping[str, Any], result: Result) -> list[float]:
-    """From where to where a point reaches, with the interval of its score."""
-    share, rows = result["score_name"] == "accuracy", int(result.get("validation_rows") or 0)
-    middle = _height(point, share)
-    if not share or not rows:
+def _ends(point: Point, result: Result) -> list[float]:
+    """The height of a point, and between which heights it lies with 95% where that is known."""
+    rows = int(result.get("validation_rows") or 0)
+    middle = _height(point["validation_score"], result)
+    if result["score_name"] != "accuracy" or not rows:
         return [middle]
     return [middle, *(100 * end for end in interval(point["validation_score"], rows))]
 
@@ -151,59 +142,44 @@ def _originals(result: Result) -> list[dict[str, Any]]:
     return found
 
 
-def _tried(result: Result, share: bool) -> dict[str, Any]:
+def _tried(result: Result) -> Series:
     tried = [t for t in result["trials"] if t["score"] is not None]
-    return {
-        "name": "tried: short fine-tuning, predicted time",
-        "x": [t["predicted_ms"] for t in tried],
-        "y": [t["score"] * (100 if share else 1) for t in tried],
-        "kind": "points",
-        "color": "points",
-        "size": 6,
-        "text": [
-            f"tried: {units.ms(t['predicted_ms'])} predicted, {_score(t['score'], share)}" for t in tried
-        ],
-    }
+    x, y = [t["predicted_ms"] for t in tried], [_height(t["score"], result) for t in tried]
+    text = [
+        f"tried: {units.ms(t['predicted_ms'])} predicted, {units.score(t['score'], result['score_name'])}"
+        for t in tried
+    ]
+    return series("tried: short fine-tuning, predicted time", "points", x, y, "points", size=6, text=text)
 
 
-def _line(points: Sequence[Mapping[str, Any]], share: bool) -> dict[str, Any]:
-    return {
-        "name": "front",
-        "x": [_time(p) for p in points],
-        "y": [_height(p, share) for p in points],
-        "kind": "line",
-        "color": "model",
-        "dash": "dot",
-        "width": 1.5,
-        "quiet": True,
-    }
+def _line(points: Sequence[Point], result: Result) -> Series:
+    x, y = [_time(p) for p in points], [_height(p["validation_score"], result) for p in points]
+    return series("front", "line", x, y, "model", dash="dot", width=1.5, quiet=True)
 
 
-def _marks(
-    name: str, points: Sequence[Mapping[str, Any]], result: Result, color: str, symbol: str, size: int
-) -> dict[str, Any]:
-    share, rows = result["score_name"] == "accuracy", int(result.get("validation_rows") or 0)
-    series = {
-        "name": name,
-        "x": [_time(p) for p in points],
-        "y": [_height(p, share) for p in points],
-        "kind": "points",
-        "color": color,
-        "symbol": symbol,
-        "size": size,
-        "text": [_text(name, p, share) for p in points],
-        "error_x": _across(points),
-    }
-    if share and rows:
-        ends = [_ends(p, result) for p in points]
-        series["error_y"] = {
+def _marks(name: str, points: Sequence[Point], result: Result, color: str, symbol: str, size: int) -> Series:
+    ends = [_ends(p, result) for p in points]
+    more: dict[str, Any] = {}
+    if all(len(one) == 3 for one in ends):
+        more["error_y"] = {
             "plus": [high - middle for middle, _, high in ends],
             "minus": [middle - low for middle, low, _ in ends],
         }
-    return series
+    return series(
+        name,
+        "points",
+        [_time(p) for p in points],
+        [middle for middle, *_ in ends],
+        color,
+        symbol=symbol,
+        size=size,
+        text=[_text(name, p, result["score_name"]) for p in points],
+        error_x=_across(points),
+        **more,
+    )
 
 
-def _across(points: Sequence[Mapping[str, Any]]) -> dict[str, list[float]]:
+def _across(points: Sequence[Point]) -> dict[str, list[float]]:
     """Measured: up to the 90th percentile; else the interval of the prediction."""
     plus, minus = [], []
     for point in points:
@@ -216,19 +192,15 @@ def _across(points: Sequence[Mapping[str, Any]]) -> dict[str, list[float]]:
     return {"plus": plus, "minus": minus}
 
 
-def _text(name: str, point: Mapping[str, Any], share: bool) -> str:
+def _text(name: str, point: Point, score_name: str) -> str:
     measured = point["measured_ms"]
     times = f"{units.ms(point['predicted_ms'])} predicted"
     if measured is not None:
         times = f"{units.ms(measured)} measured, {times}"
     return (
-        f"{name}: {times}; {_score(point['validation_score'], share)} on validation, "
-        f"{_score(point['score'], share)} on test rows; {units.size(point['size_bytes'])}"
+        f"{name}: {times}; {units.score(point['validation_score'], score_name)} on validation, "
+        f"{units.score(point['score'], score_name)} on test rows; {units.size(point['size_bytes'])}"
     )
-
-
-def _score(value: float, share: bool) -> str:
-    return units.percent(value, 2) if share else f"{value:.4g}"
 
 
 def _distinct(names: Sequence[str]) -> list[str]:

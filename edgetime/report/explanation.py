@@ -65,7 +65,7 @@ def explanation_page(model: TimeModel, op: str | None = None, setting: str | Non
         page.text(
             f"{dtype}: {how_sure([one for one in models if one.dtype == dtype])}, on layers not learned from."
         )
-    _errors(page, models)
+    add_errors(page, models)
     page.section(
         "Operators",
         "Of each: what it likes, its time over the width and over other sizes, and its tree. Dots were measured.",
@@ -107,7 +107,8 @@ def _operator(page: Page, model: OperatorModel, found: Sequence[Finding], unfold
     page.close()
 
 
-def _errors(page: Page, models: Sequence[OperatorModel]) -> None:
+def add_errors(page: Page, models: Sequence[OperatorModel]) -> None:
+    """Add a table of how far each operator's model is off, which opens with a click."""
     page.table(
         ["operator", "number type", "measured layers", "leaves", "median error", "90% are within", "interval"],
         [

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from edgetime.terminal import failures, views
 from edgetime.terminal.compression import tables
-from edgetime.terminal.console import JsonOption, Terminal, clock, table
+from edgetime.terminal.console import Terminal, clock, table
 from edgetime.terminal.failures import StoppedError, keeping
 from edgetime.terminal.options import (
+    DtypeOption,
     InputShapeOption,
+    JsonOption,
     ModelArgument,
     NetworkArgument,
+    OpsOption,
     SettingOption,
     find_setting,
+    output_option,
+    panel,
     parse_settings,
     parse_share,
     split_names,
@@ -21,10 +26,12 @@ from edgetime.terminal.views import fit_table, rules, short_name
 
 __all__ = [
     "OUTPUTS",
+    "DtypeOption",
     "InputShapeOption",
     "JsonOption",
     "ModelArgument",
     "NetworkArgument",
+    "OpsOption",
     "SettingOption",
     "StoppedError",
     "Terminal",
@@ -34,6 +41,8 @@ __all__ = [
     "fit_table",
     "keeping",
     "keeping_inputs",
+    "output_option",
+    "panel",
     "parse_settings",
     "parse_share",
     "rules",

@@ -8,9 +8,8 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Any, TextIO
+from typing import Any, TextIO
 
-import typer
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -18,12 +17,6 @@ from rich.text import Text
 
 from edgetime import units
 from profiler.progress import ProgressCallback
-
-JsonOption = Annotated[
-    bool,
-    typer.Option("--json", help="Print JSON on stdout and nothing else there.", show_default=False),
-]
-"""The ``--json`` option, the same in every verb."""
 
 PIPE_WIDTH = 100
 """Columns where the output is no terminal and `COLUMNS` is not set."""
@@ -92,18 +85,18 @@ class Terminal:
             self._results.flush()
 
     def note(self, text: str) -> None:
-        """Tell what is being done, on stderr."""
-        self._tell(Text(text))
+        """Print what is being done, on stderr."""
+        self._report(Text(text))
 
     def warn(self, text: str) -> None:
-        """Tell what the user should know before trusting the result, on stderr."""
-        self._tell(Text.assemble(("warning: ", "yellow"), text))
+        """Print what the user should know before trusting the result, on stderr."""
+        self._report(Text.assemble(("warning: ", "yellow"), text))
 
     def complain(self, text: str) -> None:
-        """Tell of a failure that does not end the run (one bad file of a batch), on stderr."""
-        self._tell(Text.assemble(("edgetime: ", "red"), text))
+        """Print a failure that does not end the run (one bad file of a batch), on stderr."""
+        self._report(Text.assemble(("edgetime: ", "red"), text))
 
-    def _tell(self, text: Text) -> None:
+    def _report(self, text: Text) -> None:
         self._errors.print(text, soft_wrap=not self._errors.is_terminal)
 
     @contextlib.contextmanager
@@ -154,13 +147,13 @@ class _Lines:
     def __init__(self, console: Console, title: str) -> None:
         self._console = console
         self._title = title
-        self._start = self._told = time.monotonic()
+        self._start = self._last = time.monotonic()
 
     def __call__(self, fraction: float, note: str) -> None:
         now = time.monotonic()
-        if now - self._told < PLAIN_EVERY_S:
+        if now - self._last < PLAIN_EVERY_S:
             return
-        self._told = now
+        self._last = now
         spent = now - self._start
         left = f", about {clock(spent * (1 - fraction) / fraction)} left" if fraction > 0.01 else ""
         line = f"{self._title}: {100 * fraction:.0f}%{left}{f' ({note})' if note else ''}"

@@ -40,7 +40,7 @@ def keeping(path: str | os.PathLike[str]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def told() -> Iterator[None]:
+def reported() -> Iterator[None]:
     """Turn any failure inside into one sentence on stderr and `typer.Exit` with its status."""
     try:
         yield

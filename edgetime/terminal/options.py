@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -17,6 +18,10 @@ ModelArgument = Annotated[
 
 NetworkArgument = Annotated[Path, typer.Argument(metavar="NET", help="A network file (.tflite or .keras).")]
 
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print JSON on stdout and nothing else there.", show_default=False)
+]
+
 InputShapeOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -24,16 +29,31 @@ InputShapeOption = Annotated[
     ),
 ]
 
-
 SettingOption = Annotated[
     str | None,
     typer.Option(
-        "--setting",
         metavar="NAME",
         help="Which of the time model's settings, or a part of its name that no other has, such as 'builtin'; "
         "default: the first.",
     ),
 ]
+
+DtypeOption = Annotated[str, typer.Option(metavar="NAMES", help="Number types to measure, with commas.")]
+
+OpsOption = Annotated[
+    str | None,
+    typer.Option(metavar="NAMES", help="Only these operators, such as conv_2d,add; default: all."),
+]
+
+
+def output_option(metavar: str, help: str, **more: Any) -> Any:
+    """``-o`` or ``--output``: what is written."""
+    return typer.Option("-o", "--output", metavar=metavar, help=help, **more)
+
+
+def panel(title: str) -> Callable[..., Any]:
+    """`typer.Option` for options that ``--help`` lists under `title`."""
+    return functools.partial(typer.Option, rich_help_panel=title)
 
 
 def find_setting(known: Iterable[str], wanted: str | None) -> str:

@@ -99,5 +99,5 @@ def _typed(command: Callable[..., None], name: str) -> str:
 
 
 def _declared(command: Callable[..., None], name: str) -> Any:
-    """What Typer was told of a parameter."""
+    """What Typer knows of a parameter."""
     return typing.get_type_hints(command, include_extras=True)[name].__metadata__[0]

@@ -9,11 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from profiler.errors import (
-    EdgetimeError,
-    ModelFileError,
-    missing,
-)
+from profiler.errors import EdgetimeError, ModelFileError, missing
 from profiler.files import write_json
 
 FORMAT = "edgetime-policy"
@@ -89,8 +85,7 @@ def load_policy(path: str | os.PathLike[str]) -> StaticPolicy:
     if value.get("version") != VERSION or value.get("kind") != "static":
         raise EdgetimeError(
             f"{file} is a policy of kind {value.get('kind')!r}, version {value.get('version')!r}, and "
-            "this edgetime reads "
-            f"'static', {VERSION}: write it again with this edgetime, or install a newer one."
+            f"this edgetime reads 'static', {VERSION}: write it again with this edgetime, or install a newer one."
         )
     try:
         policy = StaticPolicy(

@@ -13,13 +13,11 @@ from rich.console import Console
 
 from compressor.pipeline.result import LayerChange
 from edgetime.layer_rows import (
-    gathered,
+    count_suffix,
+    merged,
     short_names,
-    times,
 )
-from edgetime.report import Page
-from edgetime.report import compression as report_compression
-from edgetime.report import compression_charts as charts_compression
+from edgetime.report import Page, compression_charts, compression_section
 from edgetime.terminal import compression
 
 
@@ -32,8 +30,8 @@ def change(name="gru", op="add", saved=0.1, reason="fewer bytes", **more):
 
 def test_steps_of_an_unrolled_layer_become_one_row_with_their_sum():
     rows = [change(), change(op="mul", saved=0.5), change(), change(), change(reason="a tile less")]
-    found = gathered(rows)
-    assert [(row["op"], row["count"], times(row)) for row in found] == [
+    found = merged(rows)
+    assert [(row["op"], row["count"], count_suffix(row)) for row in found] == [
         ("add", 3, " ×3"),
         ("mul", 1, ""),
         ("add", 1, ""),
@@ -44,9 +42,9 @@ def test_steps_of_an_unrolled_layer_become_one_row_with_their_sum():
 
 def test_a_measured_time_that_one_operator_lacks_is_not_known_of_all():
     measured = change(measured_before_ms=2.0, measured_after_ms=1.0)
-    both = gathered([measured, measured])[0]
+    both = merged([measured, measured])[0]
     assert (both["measured_before_ms"], both["measured_after_ms"]) == (4.0, 2.0)
-    assert gathered([measured, change()])[0]["measured_before_ms"] is None
+    assert merged([measured, change()])[0]["measured_before_ms"] is None
 
 
 @given(
@@ -54,7 +52,7 @@ def test_a_measured_time_that_one_operator_lacks_is_not_known_of_all():
 )
 def test_no_operator_and_no_time_is_lost(given_rows):
     rows = [change(name, op, saved) for name, op, saved in given_rows]
-    found = gathered(rows)
+    found = merged(rows)
     assert Counter({(row["name"], row["op"]): row["count"] for row in found}) == Counter(
         (row["name"], row["op"]) for row in rows
     )
@@ -69,11 +67,11 @@ def test_layers_of_models_inside_are_told_apart_by_as_much_of_their_name_as_it_t
     assert list(short_names(rows).values()) == [
         "conv", "left/conv", "right/conv", "dense", "a/b/x", "c/b/x", "Tanh",
     ]  # fmt: skip
-    assert len(gathered(rows)) == len(names)
-    (bars,) = charts_compression.given_back({"layers": rows})["series"]
+    assert len(merged(rows)) == len(names)
+    (bars,) = compression_charts.given_back({"layers": rows})["series"]
     assert {"left/conv", "right/conv", "dense"} <= set(bars["y"])
     page = Page("t")
-    report_compression._layer_table(page, {"layers": rows})
+    compression_section._layer_table(page, {"layers": rows})
     assert "right/conv (add)" in page.render()
 
 
@@ -93,9 +91,9 @@ def test_the_terminal_the_page_and_the_chart_say_how_many_operators_a_row_stands
     assert "fully_connected ×27" in text
     assert max(map(len, text.splitlines())) <= 80
     assert "2.70 ms" in text
-    (bars,) = charts_compression.given_back({"layers": rows})["series"]
+    (bars,) = compression_charts.given_back({"layers": rows})["series"]
     assert bars["y"] == ["gated_recurrent_unit_1 ×27", "mean"]
     assert bars["x"] == [pytest.approx(2.7), 0.4]
     page = Page("t")
-    report_compression._layer_table(page, {"layers": rows})
+    compression_section._layer_table(page, {"layers": rows})
     assert "gated_recurrent_unit_1 (fully_connected) ×27" in page.render()

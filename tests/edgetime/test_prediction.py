@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from edgetime.fingerprints import differences
-from edgetime.prediction import Predictor, _matching
+from edgetime.prediction import Predictor, _matching, differences
 from profiler.devices import LocalTarget, Setting, agent, default_target
 from profiler.devices.default import note_python
 from profiler.errors import UsageError

@@ -16,7 +16,7 @@ from compressor.graph.rules import (
 )
 from compressor.graph.rules.base import Rule
 from profiler.errors import UsageError
-from profiler.plugins import load_plugins
+from profiler.plugins import register_plugins
 
 RULES: Mapping[str, Rule] = {
     **weighted.RULES,
@@ -87,10 +87,10 @@ def register_rule(layer: type | str, rule: Rule) -> None:
 
 
 @functools.cache
-def load_rules() -> tuple[str, ...]:
-    """Register the rules of installed packages, once; one sentence for each that was left out."""
+def load_rules() -> None:
+    """Register the rules of installed packages, once; those that fail are named in a warning."""
     taken = [*RULES, *(kind.removeprefix("custom:") for kind in _registered)]
-    return tuple(load_plugins("edgetime.rules", register_rule, taken))
+    register_plugins("edgetime.rules", register_rule, taken)
 
 
 def rule_of(kind: str) -> Rule | None:

@@ -26,7 +26,7 @@ from compressor.costs import (
 )
 from compressor.data import Data, Rows
 from compressor.export import input_specs, load_keras, load_known, to_tflite_bytes
-from compressor.graph import ChannelGraph, build_graph, cut, load_rules
+from compressor.graph import ChannelGraph, build_graph, cut
 from compressor.pipeline.prepare.tolerance import standard_error
 from compressor.search import (
     Candidate,
@@ -249,7 +249,7 @@ def prepare(
     elif steer not in STEERINGS:
         raise UsageError(f"--steer is one of {', '.join(STEERINGS)}, not {steer!r}.")
     original = Trial(full, _costs(time_model, times, steering, full), score, loss)
-    notes += [*_splits(given), *load_rules()]
+    notes += _splits(given)
     notes += [f"Left alone: {f.layer} ({f.reason})." for f in graph.frozen]
     uncovered = time_model.predict(times.network(full)).uncovered
     if uncovered:

@@ -10,7 +10,7 @@ from compressor.data import load_data
 from compressor.graph import Frozen, build_graph, cut, load_rules, register_rule
 from compressor.graph.rules import registry
 from compressor.testing import check_rule
-from profiler.errors import UsageError
+from profiler.errors import EdgetimeWarning, UsageError
 
 
 class ScaledDense(keras.layers.Layer):
@@ -215,10 +215,13 @@ def test_rules_of_installed_packages_are_found_and_bad_ones_named(monkeypatch):
     monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: made)
     load_rules.cache_clear()
     try:
-        problems = load_rules()
+        with pytest.warns(EdgetimeWarning) as caught:
+            load_rules()
         assert build_graph(network(SqueezeExcite(4, name="gate"))).widths == {"conv": 8, "gate": 4}
     finally:
         load_rules.cache_clear()
+    (warning,) = caught
+    problems = str(warning.message).split("\n")
     assert len(problems) == 2
     assert "'Dense'" in problems[0]
     assert "taken" in problems[0]

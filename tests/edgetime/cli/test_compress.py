@@ -158,39 +158,53 @@ class MyMethod(SearchMethod):
 """
 
 
-def install(folder: Path, distribution: str, method: str, module: str) -> None:
-    """What an installer leaves of a package that brings a search method."""
+def install(folder: Path, distribution: str, method: str, module: str, rule: str = "") -> None:
+    """What an installer leaves of a package that brings a search method, and perhaps a rule for a layer."""
     metadata = folder / f"{distribution}-1.2.dist-info"
     metadata.mkdir()
     (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.2\n")
+    rules = f"[edgetime.rules]\n{rule} = {distribution}_methods:rule\n" if rule else ""
     (metadata / "entry_points.txt").write_text(
-        f"[edgetime.methods]\n{method} = {distribution}_methods:MyMethod\n"
+        f"[edgetime.methods]\n{method} = {distribution}_methods:MyMethod\n{rules}"
     )
     (folder / f"{distribution}_methods.py").write_text(module)
+
+
+def warnings_of(shown) -> list[str]:
+    """Lines of stderr that speak of plug-ins."""
+    return sorted(line for line in shown.stderr.splitlines() if "plug-in" in line)
 
 
 def test_a_method_of_another_package_is_used_and_packages_that_fail_are_named(
     task: Path, time_model_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
+    from compressor.graph import load_rules
     from compressor.search import registry
 
     packages = tmp_path / "packages"
     packages.mkdir()
     install(packages, "sound", "mine", MINE)
-    install(packages, "broken", "other", "import no_such_module_at_all")
+    install(packages, "broken", "other", "import no_such_module_at_all", rule="Gate")
     install(packages, "thief", "uniform", MINE)
     monkeypatch.syspath_prepend(str(packages))
     monkeypatch.setattr(registry, "_registered", {})
     registry._load_plugins.cache_clear()
+    load_rules.cache_clear()
     asked = arguments(task, time_model_file, tmp_path / "out", "--max-accuracy-drop", 50, "--method", "mine")
     shown = CliRunner().invoke(app, asked)
     registry._load_plugins.cache_clear()
-    assert shown.exit_code == 0, shown.stderr
+    load_rules.cache_clear()
+    exported = CliRunner().invoke(app, ["export", str(task / "net.keras"), "-o", str(tmp_path / "n.tflite")])
+    load_rules.cache_clear()
+    assert shown.exit_code == exported.exit_code == 0, shown.stderr
     assert json.loads((tmp_path / "out" / "result.json").read_text())["method"] == "mine"
-    told = " ".join(shown.stderr.split())
-    assert "'other' of broken 1.2 (edgetime.methods) is left out: ModuleNotFoundError" in told
-    assert "'uniform' of thief 1.2 (edgetime.methods) is left out" in told
-    assert "sound" not in told
+    reason = "ModuleNotFoundError: No module named 'no_such_module_at_all'"
+    rule, method, taken = warnings_of(shown)
+    assert rule == f"warning: The plug-in 'Gate' of broken 1.2 (edgetime.rules) is left out: {reason}."
+    assert method == f"warning: The plug-in 'other' of broken 1.2 (edgetime.methods) is left out: {reason}."
+    assert taken.startswith("warning: The plug-in 'uniform' of thief 1.2 (edgetime.methods) is left out: ")
+    assert "sound" not in shown.stderr
+    assert warnings_of(exported) == [rule]
 
 
 def test_tables_fit_eighty_columns(task: Path, time_model_file: Path, tmp_path: Path):

@@ -27,7 +27,7 @@ def other_options() -> list[list[str]]:
     """Each option of the verb that does not go with ``--join``, with a value that it takes."""
     group = typer.main.get_command(app)
     found = []
-    for option in group.commands["compress"].params:  # type: ignore[attr-defined]
+    for option in group.get_command(None, "compress").params:  # type: ignore[attr-defined]
         if option.name in TOGETHER:
             continue
         for name in (option.opts[0], *option.secondary_opts):

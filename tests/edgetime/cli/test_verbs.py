@@ -61,6 +61,22 @@ def test_targets():
     assert "ssh://" in run("targets").stdout
 
 
+def test_operators_of_a_package_that_fails_are_one_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    from importlib.metadata import EntryPoint
+
+    from profiler.operators import registry
+
+    gone = EntryPoint("gone", "no_such_module_at_all:GONE", registry.ENTRY_POINTS)
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: [gone])
+    registry._load_plugins.cache_clear()
+    shown = run("bundle", "-o", tmp_path / "p.zip", "--ops", "softmax", "--dtype", "float32", "--json")
+    registry._load_plugins.cache_clear()
+    (line,) = [line for line in shown.stderr.splitlines() if "plug-in" in line]
+    assert line.startswith(
+        "warning: The plug-in 'gone' of an unnamed distribution (edgetime.operators) is left out"
+    )
+
+
 # --- fit and explain --------------------------------------------------------------------------------------------------
 
 

@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 
 from edgetime.report import (
     Page,
+    compression_section,
     front,
     given_back,
     has_front,
     interval,
 )
-from edgetime.report import compression as report_compression
 
 
 def point(ms, validation, chosen=False, on_front=True, measured=True):
@@ -113,14 +113,14 @@ def test_of_many_layers_those_that_gave_most_are_shown_in_their_order():
 
 def test_the_page_has_the_front_and_the_reasons_and_escapes_them():
     page = Page("t")
-    report_compression.add_to(page, [result()])
+    compression_section.add_to(page, [result()])
     html = page.render()
     for words in ("chosen, on the front", "beaten by others", "40 → 32", "in all", "from leaf 3"):
         assert words in html
     assert "less <b>" not in html
     assert not has_front(result(points=[point(0.5, 0.9)]))
     closed = Page("t")
-    report_compression.add_to(closed, [result(), result(method="uniform")])
+    compression_section.add_to(closed, [result(), result(method="uniform")])
     assert closed.render().count("Front and layers:") == 2
 
 

@@ -19,8 +19,8 @@ from profiler.errors import (
 )
 
 
-def told(error: BaseException, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
-    with pytest.raises(typer.Exit) as ended, failures.told():
+def reported(error: BaseException, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
+    with pytest.raises(typer.Exit) as ended, failures.reported():
         raise error
     return ended.value.exit_code, capsys.readouterr().err
 
@@ -49,7 +49,7 @@ def told(error: BaseException, capsys: pytest.CaptureFixture[str]) -> tuple[int,
     ],
 )
 def test_one_sentence_and_a_status(error, status, words, capsys):
-    code, shown = told(error, capsys)
+    code, shown = reported(error, capsys)
     assert code == status
     assert words in shown
     assert len(shown.strip().splitlines()) == 1
@@ -58,15 +58,15 @@ def test_one_sentence_and_a_status(error, status, words, capsys):
 
 
 def test_a_bug_says_how_to_see_where(capsys, monkeypatch):
-    _, shown = told(RuntimeError("x"), capsys)
+    _, shown = reported(RuntimeError("x"), capsys)
     assert "EDGETIME_DEBUG=1" in shown
     monkeypatch.setenv("EDGETIME_DEBUG", "1")
-    _, shown = told(RuntimeError("x"), capsys)
+    _, shown = reported(RuntimeError("x"), capsys)
     assert "Traceback" in shown
 
 
 def test_an_exit_passes_with_its_status(capsys):
-    assert told(typer.Exit(1), capsys) == (1, "")
+    assert reported(typer.Exit(1), capsys) == (1, "")
 
 
 def test_stopping_names_what_is_kept(tmp_path: Path):

@@ -126,6 +126,7 @@ def test_the_command_line_finds_such_targets_in_every_verb(tmp_path: Path) -> No
     assert {"spec": "mysim:cores=2", "offers": "a device that exists on paper"} in json.loads(listed.stdout)
     assert listed.stderr.count("broken 1.2") == 1
     assert listed.stderr.startswith("warning: The plug-in 'bad'")
+    assert len(listed.stderr.splitlines()) == 1
     profiled = edgetime(
         "profile", "mysim:cores=3", "-o", "sim.db", "--ops", "relu", "--dtype", "float32", "--json"
     )

@@ -7,12 +7,11 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from edgetime import __version__, units
-from edgetime.report import charts
-from edgetime.report import compression as report_compression
-from edgetime.report.explanation import usual_first
+from edgetime.report import charts, compression_section
+from edgetime.report.explanation import add_errors, usual_first
 from edgetime.report.page import Page
 from profiler.errors import EdgetimeError, UsageError
 from profiler.files import write_text
@@ -21,11 +20,11 @@ if TYPE_CHECKING:
     from timemodel import TimeModel
 
 MOST_STAIRCASES = 12
+MOST_COMPARISONS = 5
+"""Plots of predicted against measured times: of whole networks, then of the layers of each."""
 
 LEAST_MS = 0.001
 """The runtime's profiler counts whole microseconds."""
-
-PLURALS = {"piece of advice": "pieces of advice"}
 
 
 @dataclass
@@ -41,16 +40,12 @@ class Found:
     def names(self) -> list[str]:
         """What was found, in a few words each."""
         counts = (
-            (len(self.models), "time model"),
-            (len(self.predictions), "predicted network"),
-            (len(self.results), "compression"),
-            (len(self.advice), "piece of advice"),
+            (len(self.models), "time model", "time models"),
+            (len(self.predictions), "predicted network", "predicted networks"),
+            (len(self.results), "compression", "compressions"),
+            (len(self.advice), "piece of advice", "pieces of advice"),
         )
-        return [
-            f"{count} {name if count == 1 else PLURALS.get(name, name + 's')}"
-            for count, name in counts
-            if count
-        ]
+        return [f"{count} {one if count == 1 else several}" for count, one, several in counts if count]
 
 
 def write_report(
@@ -78,21 +73,12 @@ def write_report(
 
 def collect(folder: Path) -> Found:
     """Read everything in `folder` and below it that the page can show; what is damaged is named."""
-    from timemodel import TimeModel
-
     if not folder.is_dir():
         raise UsageError(f"{folder} is no folder: name one that holds results.")
     found = Found()
     for file in sorted(path for path in folder.rglob("*") if path.is_file()):
         try:
-            if file.name.endswith(".timemodel.json"):
-                found.models.append(TimeModel.load(file))
-            elif file.suffix == ".jsonl":
-                found.predictions += list(_predictions(file))
-            elif file.name == "advice.json":
-                found.advice.append(_advice(file))
-            elif file.name == "result.json":
-                found.results.append(_result(file))
+            _add(found, file)
         except EdgetimeError as error:
             found.unreadable.append(str(error))
         except (ValueError, OSError) as error:
@@ -100,35 +86,44 @@ def collect(folder: Path) -> Found:
     return found
 
 
+def _add(found: Found, file: Path) -> None:
+    from timemodel import TimeModel
+
+    if file.name.endswith(".timemodel.json"):
+        found.models.append(TimeModel.load(file))
+    elif file.suffix == ".jsonl":
+        found.predictions += list(_predictions(file))
+    elif file.name == "advice.json":
+        value = json.loads(file.read_text("utf-8"))
+        if not _has(value, "network", "predicted_ms", "groups"):
+            raise ValueError("it is not what 'edgetime advise --json' prints")
+        found.advice.append(value)
+    elif file.name == "result.json":
+        value = json.loads(file.read_text("utf-8"))
+        if not _has(value, "method", "before", "after", "score_name", "device", "widths"):
+            raise ValueError("it is no result of 'edgetime compress'")
+        found.results.append(value)
+
+
 def _predictions(file: Path) -> Iterator[dict[str, Any]]:
     for line in file.read_text("utf-8").splitlines():
         value = json.loads(line) if line.strip() else None
-        if isinstance(value, dict) and {"network", "predicted_ms", "layers"} <= set(value):
+        if _has(value, "network", "predicted_ms", "layers"):
             yield value
 
 
-def _result(file: Path) -> dict[str, Any]:
-    value = json.loads(file.read_text("utf-8"))
-    if not report_compression.is_result(value):
-        raise ValueError("it is no result of 'edgetime compress'")
-    return dict(value)
-
-
-def _advice(file: Path) -> dict[str, Any]:
-    value = json.loads(file.read_text("utf-8"))
-    if not isinstance(value, dict) or not {"network", "predicted_ms", "groups"} <= set(value):
-        raise ValueError("it is not what 'edgetime advise --json' prints")
-    return value
+def _has(value: Any, *keys: str) -> TypeGuard[dict[str, Any]]:
+    return isinstance(value, dict) and set(keys) <= set(value)
 
 
 def page_of(found: Found, title: str) -> Page:
     """Put the page together."""
     page = Page(title)
     for model in found.models:
-        page.text(describe_device(model), soft=True)
+        page.text("; ".join([model.device, *model.settings]), soft=True)
     if found.results:
-        page.tiles(report_compression.headline(found.results))
-        report_compression.add_to(page, found.results)
+        page.tiles(compression_section.headline(found.results))
+        compression_section.add_to(page, found.results)
     for model in found.models:
         _staircases(page, model)
     for advice in found.advice:
@@ -143,28 +138,15 @@ def page_of(found: Found, title: str) -> Page:
     return page
 
 
-def describe_device(model: TimeModel) -> str:
-    """Device and settings in one line."""
-    return "; ".join([model.device, *model.settings])
-
-
-def staircases(model: TimeModel, op: str | None = None) -> list[dict[str, Any]]:
-    """Charts of the operators that have measured widths, the usual ones first."""
+def _staircases(page: Page, model: TimeModel) -> None:
+    """One staircase of each operator that has measured widths, the usual ones first."""
     from profiler.operators import operator
-    from timemodel.staircases import staircases as measured
+    from timemodel.staircases import staircases
 
-    known = [key for key in model.operators() if op in (None, key[0])]
-    known.sort(key=usual_first())
-    shown = []
-    for name, dtype in known:
-        width = operator(name).width_name
-        for steps in measured(model.setting().operators[name, dtype])[:1]:
-            shown.append(charts.staircase(steps, f"{name} {dtype}", width))
-    return shown
-
-
-def _staircases(page: Page, model: TimeModel, op: str | None = None) -> None:
-    figures = staircases(model, op)
+    figures = []
+    for name, dtype in sorted(model.operators(), key=usual_first()):
+        for steps in staircases(model.setting().operators[name, dtype])[:1]:
+            figures.append(charts.staircase(steps, f"{name} {dtype}", operator(name).width_name))
     if figures:
         page.section(
             "Staircases",
@@ -173,27 +155,14 @@ def _staircases(page: Page, model: TimeModel, op: str | None = None) -> None:
         page.figures(figures[:MOST_STAIRCASES])
 
 
-def _rules(page: Page, model: TimeModel, op: str | None = None) -> None:
+def _rules(page: Page, model: TimeModel) -> None:
     from timemodel.explain import explain
 
     page.section("What the time model has learned")
-    page.table(
-        ["operator", "number type", "measured layers", "median error", "90% are within"],
-        [
-            [
-                e["op"],
-                e["dtype"],
-                f"{e['probes']:,}",
-                units.percent(e["median_error"]),
-                units.percent(e["p90_error"]),
-            ]
-            for e in (error.to_dict() for error in model.errors)
-            if op in (None, e["op"])
-        ],
-        folded="Error of every operator",
-    )
+    setting = model.setting()
+    add_errors(page, [setting.operators[key] for key in model.operators()])
     page.text("Errors are of layers that the model did not learn from (cross-validation).", soft=True)
-    page.folded("The rules in words", "\n\n".join(explain(model.setting(), op)))
+    page.folded("The rules in words", "\n\n".join(explain(setting)))
 
 
 def _advised(page: Page, advice: Mapping[str, Any]) -> None:
@@ -206,38 +175,31 @@ def _advised(page: Page, advice: Mapping[str, Any]) -> None:
         f"Widths that this device likes: {advice['network']}",
         f"Predicted {units.ms(advice['predicted_ms'])}. In brackets: what the whole network would take more or less.",
     )
-    page.table(
-        ["first layer", "channels", "no slower", "faster", "why not"],
-        [
-            [
-                g["name"].split(";")[0],
-                str(g["width"]),
-                options(g["wider"]),
-                options(g["narrower"]),
-                g["fixed"],
-            ]
-            for g in advice["groups"]
-        ],
-    )
+    rows = [
+        [g["name"].split(";")[0], str(g["width"]), options(g["wider"]), options(g["narrower"]), g["fixed"]]
+        for g in advice["groups"]
+    ]
+    page.table(["first layer", "channels", "no slower", "faster", "why not"], rows)
 
 
 def _predicted(page: Page, predictions: Sequence[Mapping[str, Any]]) -> None:
     measured = [p for p in predictions if p.get("measured_ms")]
     page.section("Predicted against measured" if measured else "Predictions")
+    rows = [
+        [
+            p["network"],
+            p["dtype"],
+            units.ms(p["predicted_ms"]),
+            units.interval(p["low_ms"], p["high_ms"]),
+            units.ms(p.get("measured_ms")),
+            units.difference(p["predicted_ms"], p.get("measured_ms")),
+            units.percent(p["coverage"]),
+        ]
+        for p in predictions
+    ]
     page.table(
         ["network", "number type", "predicted", "90% interval", "measured", "off", "coverage"],
-        [
-            [
-                p["network"],
-                p["dtype"],
-                units.ms(p["predicted_ms"]),
-                units.interval(p["low_ms"], p["high_ms"]),
-                units.ms(p.get("measured_ms")),
-                units.difference(p["predicted_ms"], p.get("measured_ms")),
-                units.percent(p["coverage"]),
-            ]
-            for p in predictions
-        ],
+        rows,
     )
     figures = []
     if measured:
@@ -254,4 +216,4 @@ def _predicted(page: Page, predictions: Sequence[Mapping[str, Any]]) -> None:
             caption = f"The {len(layers)} layers of a microsecond or more."
             figures.append(charts.predicted_against_measured(layers, f"Layers of {p['network']}", caption))
     if figures:
-        page.figures(figures[:5])
+        page.figures(figures[:MOST_COMPARISONS])

@@ -6,21 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from edgetime import layer_rows, units
-from edgetime.report import charts
-from edgetime.report import compression_charts as charts_compression
+from edgetime.report import charts, compression_charts
+from edgetime.report.compression_charts import Result
 from edgetime.report.page import Page
 
 METHODS = {"uniform": "cut evenly (one width multiplier)", "optuna": "compressed"}
 """What results are called, by the method that made them."""
 
-Result = Mapping[str, Any]
-"""The content of a ``result.json`` of `edgetime compress`."""
-
-
-def is_result(value: Any) -> bool:
-    """Whether `value` is the content of a ``result.json`` that can be shown."""
-    keys = {"method", "before", "after", "score_name", "device", "widths"}
-    return isinstance(value, dict) and keys <= set(value)
+_SUMMED = ("before_ms", "after_ms", "saved_ms")
 
 
 def headline(results: Sequence[Result]) -> list[tuple[str, str]]:
@@ -89,99 +82,76 @@ def _add_group(page: Page, group: Sequence[Result]) -> None:
 def _add_details(page: Page, result: Result, name: str, several: bool) -> None:
     """The front and the layers of one result; of several all but the last are closed at first."""
     layers = [row for row in result.get("layers") or () if row["op"]]
-    if not charts_compression.has_front(result) and not layers:
+    if not compression_charts.has_front(result) and not layers:
         return
     if several:
         page.open(f"Front and layers: {name}")
-    if charts_compression.has_front(result):
+    if compression_charts.has_front(result):
         page.heading("Front")
-        page.figures([charts_compression.front(result)])
+        page.figures([compression_charts.front(result)])
         _front_table(page, result)
     if layers:
         page.heading("What the layers gave back, and why")
-        page.figures([charts_compression.given_back(result)])
+        page.figures([compression_charts.given_back(result)])
         _layer_table(page, result)
     if several:
         page.close()
 
 
 def _front_table(page: Page, result: Result) -> None:
-    energy = any(point["energy_mj"] is not None for point in result["points"])
+    points = result["points"]
+    energy = any(point["energy_mj"] is not None for point in points)
     columns = ["network", "measured", "predicted", "validation", "test", "file", "peak memory"]
     rows = []
-    for point in result["points"]:
-        cells = [
-            point["keras"],
-            units.ms(point["measured_ms"]),
-            units.ms(point["predicted_ms"]),
-            _score(result, point["validation_score"]),
-            _score(result, point["score"]),
-            units.size(point["size_bytes"]),
-            units.size(point["peak_memory_bytes"]),
-        ]
-        cells += (
-            [f"{point['energy_mj']:.3g} mJ"] if energy and point["energy_mj"] is not None else [""] * energy
-        )
+    for point in points:
         state = "on the front" if point["on_front"] else "beaten by others"
-        rows.append([*cells, f"chosen, {state}" if point["chosen"] else state])
-    strong = next((i for i, point in enumerate(result["points"]) if point["chosen"]), None)
+        joules = "" if point["energy_mj"] is None else f"{point['energy_mj']:.3g} mJ"
+        rows.append(
+            [
+                point["keras"],
+                units.ms(point["measured_ms"]),
+                units.ms(point["predicted_ms"]),
+                units.score(point["validation_score"], result["score_name"]),
+                units.score(point["score"], result["score_name"]),
+                units.size(point["size_bytes"]),
+                units.size(point["peak_memory_bytes"]),
+                *([joules] if energy else []),
+                f"chosen, {state}" if point["chosen"] else state,
+            ]
+        )
+    strong = next((i for i, point in enumerate(points) if point["chosen"]), None)
     page.table([*columns, *(["energy"] if energy else []), ""], rows, strong=strong)
 
 
 def _layer_table(page: Page, result: Result) -> None:
-    measured = any(charts_compression.measured_saving(row) is not None for row in result["layers"])
-    columns = [
-        "layer",
-        "channels",
-        "before",
-        "after",
-        "gives back",
-        *(["measured"] if measured else []),
-        "why",
-    ]
+    savings = [compression_charts.measured_saving(row) for row in result["layers"]]
+    measured = ["measured"] if any(saving is not None for saving in savings) else []
+    columns = ["layer", "channels", "before", "after", "gives back", *measured, "why"]
     rows = []
     short = layer_rows.short_names(result["layers"])
-    for row in layer_rows.gathered(result["layers"]):
+    for row in layer_rows.merged(result["layers"]):
         if not row["op"] and not row["before_ms"] and not row["saved_ms"]:
             continue
-        more = [units.ms(charts_compression.measured_saving(row))] if measured else []
+        op = f" ({row['op']})" if row["op"] else ""
         backed = f" ({row['evidence']})" if row["evidence"] else ""
         rows.append(
             [
-                _layer_name(row, short),
-                _channels(row),
-                units.ms(row["before_ms"]),
-                units.ms(row["after_ms"]),
-                units.ms(row["saved_ms"]),
-                *more,
+                short[row["name"]] + op + layer_rows.count_suffix(row),
+                layer_rows.channels(row, "→"),
+                *(units.ms(row[key]) for key in _SUMMED),
+                *(units.ms(compression_charts.measured_saving(row)) for _ in measured),
                 row["reason"] + backed,
             ]
         )
-    sums = [sum(row[key] for row in result["layers"]) for key in ("before_ms", "after_ms", "saved_ms")]
-    rows.append(["in all", "", *map(units.ms, sums), *([""] if measured else []), ""])
+    sums = [units.ms(sum(row[key] for row in result["layers"])) for key in _SUMMED]
+    rows.append(["in all", "", *sums, *("" for _ in measured), ""])
     page.table(columns, rows, strong=len(rows) - 1)
 
 
-def _layer_name(row: layer_rows.Row, short: Mapping[str, str]) -> str:
-    op = f" ({row['op']})" if row["op"] else ""
-    return short[row["name"]] + op + layer_rows.times(row)
-
-
-def _channels(row: Mapping[str, Any]) -> str:
-    known = [str(row[key]) for key in ("channels_before", "channels_after") if row[key] is not None]
-    return " → ".join(dict.fromkeys(known))
-
-
-def _score(result: Result, value: float) -> str:
-    return units.percent(value, 2) if result["score_name"] == "accuracy" else f"{value:.4g}"
-
-
 def _row(name: str, result: Result, facts: Mapping[str, Any]) -> list[str]:
-    score, spread = facts["mean_score"], facts.get("score_spread")
-    share = result["score_name"] == "accuracy"
-    text = f"{100 * score:.2f}%" if share else f"{score:.4g}"
+    text, spread = units.score(facts["mean_score"], result["score_name"]), facts.get("score_spread")
     if spread is not None:
-        text += f" ± {100 * spread:.2f}" if share else f" ± {spread:.2g}"
+        text += f" ± {100 * spread:.2f}" if result["score_name"] == "accuracy" else f" ± {spread:.2g}"
     return [
         name,
         text,
@@ -197,18 +167,17 @@ def _point(name: str, facts: Mapping[str, Any]) -> dict[str, Any]:
     return {"name": name, "ms": facts["measured_ms"], "accuracy": facts["mean_score"]}
 
 
-def _width_chart(result: Result) -> dict[str, Any]:
+def _width_chart(result: Result) -> charts.Chart:
     """Widths of all layers before and after."""
-    widths = [row for row in result["widths"] if row["group"]]
-    names = [row["layer"] for row in widths]
-    return {
-        "title": "Widths",
-        "caption": "Channels of each layer (and heads and widths inside attention), before and after.",
-        "x_title": "",
-        "y_title": "channels",
-        "log": False,
-        "series": [
-            {"name": name, "x": names, "y": [row[key] for row in widths], "kind": "bars", "color": color}
-            for name, key, color in (("before", "before", "points"), ("after", "after", "model"))
+    rows = [row for row in result["widths"] if row["group"]]
+    names = [row["layer"] for row in rows]
+    return charts.chart(
+        "Widths",
+        "Channels of each layer (and heads and widths inside attention), before and after.",
+        "",
+        "channels",
+        [
+            charts.series(key, "bars", names, [row[key] for row in rows], color)
+            for key, color in (("before", "points"), ("after", "model"))
         ],
-    }
+    )

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from edgetime.report import Page, collect, write_report
-from edgetime.report import compression as report_compression
+from edgetime.report import Page, collect, compression_section, write_report
 from profiler.errors import UsageError
 
 
@@ -43,7 +42,7 @@ def result(method: str, after: dict, **more) -> dict:
 
 def page_with(*results: dict) -> str:
     page = Page("t")
-    report_compression.add_to(page, results)
+    compression_section.add_to(page, results)
     return "\n".join(page._parts)
 
 
@@ -66,7 +65,7 @@ def test_results_of_different_networks_have_sections_of_their_own():
 
 
 def test_the_figures_to_remember_are_of_the_method_and_not_of_the_baseline():
-    tiles = report_compression.headline(
+    tiles = compression_section.headline(
         [result("optuna", facts(0.985, 0.8)), result("uniform", facts(0.5, 1.9), speedup_measured=1.1)]
     )
     assert ("2.5x", "as fast, measured") in tiles

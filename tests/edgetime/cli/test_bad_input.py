@@ -14,8 +14,8 @@ from profiler.devices import LocalTarget
 from profiler.errors import EdgetimeError, TargetError
 from profiler.files import check_writable
 from profiler.measurement import profile
-from selector.candidates import Candidate
-from selector.choice import recommend
+from selector.candidates import NetworkOption
+from selector.selection import recommend
 
 
 def run(status: int, *arguments: object) -> str:
@@ -120,7 +120,7 @@ def test_choices_that_do_not_exist_are_told_plainly(tmp_path: Path):
     ("ms", "words"), [(1.5, "50.0% over"), (3.0, "3 times that"), (101_810, "101,810 times that")]
 )
 def test_how_far_beyond_a_budget(ms: float, words: str):
-    candidate = Candidate(path=Path("n.tflite"), predicted_ms=ms, low_ms=ms, high_ms=ms)
+    candidate = NetworkOption(path=Path("n.tflite"), predicted_ms=ms, low_ms=ms, high_ms=ms)
     with pytest.raises(EdgetimeError, match=words):
         recommend([candidate], 1.0)
 
