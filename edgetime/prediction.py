@@ -6,7 +6,6 @@ import os
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from edgetime import networks
@@ -78,25 +77,10 @@ class Predictor:
         self._measure = measure
         self._reported: set[str] = set()
 
-    @classmethod
-    def load(
-        cls,
-        path: str | os.PathLike[str],
-        target: str | None = None,
-        measure: bool = False,
-        setting: str | None = None,
-    ) -> Predictor:
-        """Make one from the file of a time model."""
-        from timemodel import TimeModel
-
-        return cls(TimeModel.load(path), target, measure, setting)
-
     def __enter__(self) -> Predictor:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         if self._target is not None:
             self._target.close()
 

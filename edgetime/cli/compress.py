@@ -170,7 +170,7 @@ def command(
         raise UsageError(f"Missing {' and '.join(lacking)} (see 'edgetime compress --help').")
     from compressor.pipeline import compress
     from compressor.pipeline.result import RESULT_FILE
-    from edgetime.terminal import StoppedError, tables
+    from edgetime.terminal import StoppedError, compression_tables
 
     with Terminal(json) as out:
         try:
@@ -214,7 +214,7 @@ def command(
             raise
         for note in result.notes:
             out.warn(note)
-        out.show(*tables(result))
+        out.show(*compression_tables(result))
         written = [result.after.keras, result.after.tflite, "points", RESULT_FILE]
         written += [REPORT] if _report(output, out) else []
         out.show("", f"Written to {output}: {', '.join(str(name) for name in written)}")

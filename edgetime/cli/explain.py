@@ -71,7 +71,7 @@ def command(
         out.show(*head)
         if op is None:
             width = out.width
-            used = sum(views.rows_of(line, width) for line in head)
+            used = sum(len(views.broken(line, width)) for line in head)
             lines = summary(chosen, found, width or views.WIDE, _SCREEN_ROWS - 2 - used)
             out.show(*(views.rules(line, width) for line in lines), "")
         out.show("\n\n".join(views.rules(text, out.width) for text in texts))

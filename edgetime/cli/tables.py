@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from edgetime.terminal import Terminal, fit_table, table
+from edgetime.terminal import Terminal, find_setting, fit_table, table
 from profiler.errors import UsageError
 
 if TYPE_CHECKING:
@@ -26,27 +26,26 @@ class TimeUnit(str, Enum):
     s = "s"
 
 
-def checked_unit(read: LayerTable, again: Any, out: Terminal) -> LayerTable:
-    """`read`, or `again` in the unit that the user answers with where its times are in doubt.
+def _read(path: Path, unit: str | None, device: str | None, out: Terminal) -> LayerTable:
+    """Read a table. Where its times are in doubt the user is asked for their unit; if nobody is there it is a DataError."""
+    from timemodel.fitting.tables import UNITS, checked, read_table
 
-    Raises
-    ------
-    DataError
-        The times are in doubt, and nobody is there to ask.
-    """
-    from timemodel.fitting.tables import UNITS, checked
-
-    doubt = read.suspicion()
+    read = read_table(path, unit=unit, device=device)
+    for note in read.notes:
+        out.note(note)
+    doubt = None if unit else read.suspicion()
     if doubt is None:
         return read
     if doubt.unit is None or not _asks():
         return checked(read, None)
     out.warn(f"{read.doubt(doubt)}.")
     choices = "/".join(UNITS)
-    unit = ""
-    while unit not in UNITS:
-        unit = typer.prompt(f"Which unit are the times in? [{choices}]", default=doubt.unit, err=True).strip()
-    return again(unit)
+    answer = ""
+    while answer not in UNITS:
+        answer = typer.prompt(
+            f"Which unit are the times in? [{choices}]", default=doubt.unit, err=True
+        ).strip()
+    return read_table(path, unit=answer, device=device)
 
 
 def _asks() -> bool:
@@ -63,20 +62,11 @@ def fit(
     out: Terminal,
 ) -> None:
     """Learn a time model from tables of layers, and show how far it is off."""
-    from timemodel.fitting.tables import fit_tables, read_table
+    from timemodel.fitting.tables import fit_tables
     from timemodel.model import TimeModel
 
     structure = TimeModel.load(like).setting() if like is not None else None
-    read = []
-    for path in tables:
-
-        def again(answer: str | None, path: Path = path) -> LayerTable:
-            return read_table(path, unit=answer, device=device)
-
-        one = again(unit)
-        for note in one.notes:
-            out.note(note)
-        read.append(one if unit else checked_unit(one, again, out))
+    read = [_read(path, unit, device, out) for path in tables]
     name = device or _device_of(read)
     with out.progress("Fit") as progress:
         model, notes = fit_tables(read, name, progress, structure=structure)
@@ -89,7 +79,11 @@ def fit(
 def _device_of(tables: Sequence[LayerTable]) -> str:
     """The device that a table names, else the first file's name."""
     records = tables[0].table.records
-    return records[0].cells.get("device") or tables[0].path.name.removesuffix(".gz").removesuffix(".csv")
+    return records[0].cells.get("device") or _stem(tables[0].path)
+
+
+def _stem(path: Path) -> str:
+    return path.name.removesuffix(".gz").removesuffix(".csv")
 
 
 def show_fitted(model: TimeModel, output: Path, out: Terminal, **more: Any) -> None:
@@ -148,7 +142,7 @@ def fit_totals(
 def _plain(column: str, totals: Path) -> str:
     """A device's name: its column's, unless that only names the unit."""
     if column.removeprefix("time_") in ("ms", "us", "s"):
-        return totals.name.removesuffix(".gz").removesuffix(".csv")
+        return _stem(totals)
     return column.replace("/", "_").replace("\\", "_")
 
 
@@ -158,12 +152,7 @@ def predict(
     """Add predictions to the rows of a table, and compare them with its times where it has them."""
     import numpy as np
 
-    from edgetime.terminal import find_setting
-    from timemodel.fitting.tables import (
-        TIME_COLUMNS,
-        read_table,
-        write_predictions,
-    )
+    from timemodel.fitting.tables import TIME_COLUMNS, read_table, write_predictions
     from timemodel.model import TimeModel
 
     known = TimeModel.load(model)
@@ -188,14 +177,12 @@ def predict(
         measured = read_table(path, device=device).times_ms
         assert measured is not None
         off = np.abs(times.predicted_ms / measured - 1.0)
-        inside = np.mean((times.low_ms <= measured) & (measured <= times.high_ms))
-        result |= {
-            "mean_error": float(off.mean()), "median_error": float(np.median(off)),
-            "within_10": float(np.mean(off <= 0.1)), "inside": float(inside),
-        }  # fmt: skip
+        mean, median, within = float(off.mean()), float(np.median(off)), float(np.mean(off <= 0.1))
+        inside = float(np.mean((times.low_ms <= measured) & (measured <= times.high_ms)))
+        result |= {"mean_error": mean, "median_error": median, "within_10": within, "inside": inside}
         text += (
-            f"\nOff from the measured times by {off.mean():.1%} (mean), {np.median(off):.1%} (median); "
-            f"{np.mean(off <= 0.1):.0%} within 10%, {inside:.0%} inside low_ms to high_ms"
+            f"\nOff from the measured times by {mean:.1%} (mean), {median:.1%} (median); "
+            f"{within:.0%} within 10%, {inside:.0%} inside low_ms to high_ms"
         )
     out.json(result)
     out.show(text)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -87,10 +87,12 @@ class Demo:
         """Do what is not done yet, all but the summary."""
 
         def stage(
-            name: str, outputs: list[str], work: Callable[[ProgressCallback], None], **settings: Any
+            name: str,
+            outputs: list[str],
+            work: Callable[[ProgressCallback], None],
+            scratch: Sequence[str] = (),
+            **settings: Any,
         ) -> None:
-            scratch = settings.pop("scratch", ())
-
             def shown() -> None:
                 with self.listener.progress(name) as progress:
                     work(progress)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from edgetime.terminal import failures, views
-from edgetime.terminal.compression import tables
-from edgetime.terminal.console import Terminal, clock, table
+from edgetime.terminal.compression import compression_tables
+from edgetime.terminal.console import Terminal, table
 from edgetime.terminal.failures import StoppedError, keeping
 from edgetime.terminal.options import (
     DtypeOption,
@@ -21,11 +21,10 @@ from edgetime.terminal.options import (
     parse_share,
     split_names,
 )
-from edgetime.terminal.outputs import OUTPUTS, keeping_inputs
+from edgetime.terminal.outputs import keeping_inputs
 from edgetime.terminal.views import fit_table, rules, short_name
 
 __all__ = [
-    "OUTPUTS",
     "DtypeOption",
     "InputShapeOption",
     "JsonOption",
@@ -35,7 +34,7 @@ __all__ = [
     "SettingOption",
     "StoppedError",
     "Terminal",
-    "clock",
+    "compression_tables",
     "failures",
     "find_setting",
     "fit_table",
@@ -49,6 +48,5 @@ __all__ = [
     "short_name",
     "split_names",
     "table",
-    "tables",
     "views",
 ]

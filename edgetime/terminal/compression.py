@@ -20,7 +20,7 @@ _NAME = 16
 _LEAST_SHARE = 0.005
 
 
-def tables(result: CompressionResult) -> list[RenderableType]:
+def compression_tables(result: CompressionResult) -> list[RenderableType]:
     """Before and after, the front, and what the layers gave back."""
     rows = result.rows()
     shown: list[RenderableType] = [table(list(rows[0]), [list(row.values()) for row in rows])]

@@ -54,11 +54,6 @@ class Terminal:
         self._results = sys.stdout
 
     @property
-    def as_json(self) -> bool:
-        """Whether stdout carries JSON only."""
-        return self._as_json
-
-    @property
     def width(self) -> int | None:
         """Columns of the terminal that results go to; None for a pipe or a file, whose lines are not broken."""
         out = Console(file=self._results)

@@ -51,14 +51,9 @@ def costs(result: Mapping[str, Any]) -> list[str]:
     words = [f"{units.percent(result['coverage'])} of it from measured operators"]
     if result["peak_memory_bytes"]:
         words.append(f"peak memory {units.size(result['peak_memory_bytes'])}")
-    for key, name in (
-        ("measured_p90_ms", "90th percentile"),
-        ("load_ms", "loading"),
-        ("first_ms", "first run"),
-    ):
-        if result[key] is not None:
-            words.append(f"{name} {units.ms(result[key])}")
-    return words
+    names = {"measured_p90_ms": "90th percentile", "load_ms": "loading", "first_ms": "first run"}
+    known = {name: result[key] for key, name in names.items() if result[key] is not None}
+    return words + [f"{name} {units.ms(time_ms)}" for name, time_ms in known.items()]
 
 
 def layer_table(result: Mapping[str, Any], layers: Layers) -> RenderableType:
@@ -88,22 +83,17 @@ def layer_table(result: Mapping[str, Any], layers: Layers) -> RenderableType:
 def batch(results: Sequence[Mapping[str, Any]]) -> list[RenderableType]:
     """One row per network; then what was only estimated."""
     measured = any(result["measured_ms"] is not None for result in results)
-    columns = [
-        "network",
-        "dtype",
-        "predicted",
-        *(["measured", "off"] if measured else ["90% interval"]),
-        "coverage",
-    ]
+    more = ["measured", "off"] if measured else ["90% interval"]
     rows = []
     for result in results:
         predicted = result["predicted_ms"]
+        row = [result["network"], result["dtype"], units.ms(predicted)]
         if measured:
-            more = [units.ms(result["measured_ms"]), units.difference(predicted, result["measured_ms"])]
+            row += [units.ms(result["measured_ms"]), units.difference(predicted, result["measured_ms"])]
         else:
-            more = [units.interval(result["low_ms"], result["high_ms"])]
-        coverage = units.percent(result["coverage"])
-        rows.append([result["network"], result["dtype"], units.ms(predicted), *more, coverage])
+            row.append(units.interval(result["low_ms"], result["high_ms"]))
+        rows.append([*row, units.percent(result["coverage"])])
+    columns = ["network", "dtype", "predicted", *more, "coverage"]
     return [table(columns, rows), *(line for result in results for line in estimated(result))]
 
 
@@ -157,15 +147,11 @@ WIDE = 120
 
 def rules(text: str, width: int | None) -> str:
     """A time model's rules with long lines broken at `width`, so that what continues a line stands further in."""
-    return "\n".join(row for line in text.splitlines() for row in _rows(line, width))
+    return "\n".join(row for line in text.splitlines() for row in broken(line, width))
 
 
-def rows_of(line: str, width: int | None) -> int:
-    """Rows that `line` takes at `width` columns."""
-    return len(_rows(line, width))
-
-
-def _rows(line: str, width: int | None) -> list[str]:
+def broken(line: str, width: int | None) -> list[str]:
+    """`line` in rows of at most `width` columns; None leaves it whole."""
     if width is None:
         return [line]
     indent = line[: len(line) - len(line.lstrip())]

@@ -12,12 +12,9 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from compressor.pipeline.result import LayerChange
-from edgetime.layer_rows import (
-    count_suffix,
-    merged,
-    short_names,
-)
-from edgetime.report import Page, compression_charts, compression_section
+from edgetime.layer_rows import count_suffix, merged, short_names
+from edgetime.report import compression_charts, compression_section
+from edgetime.report.page import Page
 from edgetime.terminal import compression
 
 

@@ -84,7 +84,7 @@ def test_the_python_of_a_profile_made_here_is_found_again(two_settings: TimeMode
 
 
 def test_an_open_batch_is_told_once(time_model_file: Path, shared_data: Path):
-    with Predictor.load(time_model_file) as predictor:
+    with Predictor(TimeModel.load(time_model_file)) as predictor:
         net = shared_data / "models" / "pretrainedResnet.tflite"
         assert predictor.predict(net)[1] == ["Networks that leave the batch open are taken at batch 1."]
         assert predictor.predict(net)[1] == []

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from edgetime.cli import app
-from edgetime.demo import Stages
+from edgetime.demo.stages import Stages
 from edgetime.terminal import views
 from profiler.devices import LocalTarget
 from profiler.errors import EdgetimeError, TargetError

@@ -12,7 +12,7 @@ import pytest
 from typer.models import OptionInfo
 
 from edgetime.cli import VERBS
-from edgetime.terminal import OUTPUTS
+from edgetime.terminal.outputs import OUTPUTS
 from tests.edgetime.cli.test_verbs import fails, run
 
 INPUTS = {

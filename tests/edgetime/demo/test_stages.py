@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from edgetime.demo import Stages
+from edgetime.demo.stages import Stages
 
 
 class Work:

@@ -6,14 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgetime.report import (
-    Page,
-    compression_section,
-    front,
-    given_back,
-    has_front,
-    interval,
-)
+from edgetime.report import compression_section
+from edgetime.report.compression_charts import front, given_back, has_front, interval
+from edgetime.report.page import Page
 
 
 def point(ms, validation, chosen=False, on_front=True, measured=True):

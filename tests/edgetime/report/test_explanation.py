@@ -16,7 +16,9 @@ from edgetime.cli.advise import (
     label,
     number_type,
 )
-from edgetime.report import Page, charts, explanation_page
+from edgetime.report import charts
+from edgetime.report.explanation import explanation_page
+from edgetime.report.page import Page
 from edgetime.terminal import find_setting
 from profiler.errors import UsageError
 from timemodel import TimeModel

@@ -1,7 +1,8 @@
 import json
 import re
 
-from edgetime.report import Page, charts
+from edgetime.report import charts
+from edgetime.report.page import Page
 from timemodel.staircases import Staircase
 
 

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from edgetime.report import Page, collect, compression_section, write_report
+from edgetime.report import compression_section
+from edgetime.report.page import Page
+from edgetime.report.results import collect, write_report
 from profiler.errors import UsageError
 
 

@@ -6,11 +6,7 @@ import sys
 
 import pytest
 
-from edgetime.terminal import (
-    Terminal,
-    clock,
-    table,
-)
+from edgetime.terminal.console import Terminal, clock, table
 
 NOISY = """
 import os, subprocess, sys
