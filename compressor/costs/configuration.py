@@ -49,22 +49,20 @@ class Configuration:
                 f"A configuration has no {', '.join(unknown)}: it has {', '.join(self.DIMENSIONS)}."
             )
         self._choices = {
-            dimension: MappingProxyType(
-                {name: int(value) for name, value in given.get(dimension, {}).items()}
-            )
+            dimension: {name: int(value) for name, value in given.get(dimension, {}).items()}
             for dimension in self.DIMENSIONS
         }
 
     @property
     def widths(self) -> Mapping[str, int]:
         """Channels by group."""
-        return self._choices["widths"]
+        return MappingProxyType(self._choices["widths"])
 
     def with_widths(self, widths: Mapping[str, int]) -> Configuration:
         """The same with these widths; groups that are not named keep theirs."""
         changed = {name: int(width) for name, width in widths.items()}
         made = object.__new__(type(self))  # searches ask thousands of times: nothing is checked again
-        made._choices = {**self._choices, "widths": MappingProxyType({**self.widths, **changed})}
+        made._choices = {**self._choices, "widths": {**self._choices["widths"], **changed}}
         return made
 
     def with_kept(self, keep: Mapping[str, Sequence[int]]) -> Configuration:
@@ -92,10 +90,10 @@ class Configuration:
         return cls(**value)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Configuration) and self.to_dict() == other.to_dict()
+        return isinstance(other, Configuration) and self._choices == other._choices
 
     def __hash__(self) -> int:
-        return hash(tuple(frozenset(values.items()) for values in self._choices.values() if values))
+        return hash(frozenset(self._choices["widths"].items()))
 
     def __repr__(self) -> str:
         return f"Configuration({', '.join(f'{name}={values}' for name, values in self.to_dict().items())})"

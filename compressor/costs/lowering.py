@@ -65,17 +65,25 @@ class LearnedLowering:
                 found[position] = layer
         return tuple(found)
 
-    def counted(self, configuration: Configuration, group: str | None = None) -> list[tuple[Layer, int]]:
-        """The different layers, each with how many there are of it.
-
-        Parameters
-        ----------
-        group
-            Only layers that the width of this group changes; default: all.
-        """
+    def counted(self, configuration: Configuration) -> list[tuple[Layer, int]]:
+        """The different layers, each with how many there are of it."""
         sizes = self._sizes(configuration)
-        kinds = self._kinds if group is None else self._kinds_of.get(group, ())
-        return [(kind.layers(sizes)[0], len(kind.positions)) for kind in kinds]
+        return [(kind.layers(sizes)[0], len(kind.positions)) for kind in self._kinds]
+
+    def counted_by_width(
+        self, configuration: Configuration, group: str, widths: Sequence[int]
+    ) -> list[list[tuple[Layer, int]]]:
+        """The layers that a group's width changes, as `counted` gives them, for each of several widths of it."""
+        sizes, all_widths = self._sizes(configuration), dict(configuration.widths)
+        kinds = self._kinds_of.get(group, ())
+        forms = {i for kind in kinds for i in kind.form.used}
+        rows = []
+        for width in widths:
+            all_widths[group] = width
+            for i in forms:
+                sizes[i] = self._forms[i](all_widths)
+            rows.append([(kind.layers(sizes)[0], len(kind.positions)) for kind in kinds])
+        return rows
 
     def network(self, configuration: Configuration) -> Network:
         """The network at this configuration."""

@@ -61,9 +61,9 @@ class PredictedTime(CandidateCost):
         lowering = self._lowering
         if not isinstance(lowering, LearnedLowering):
             return super().by_width(configuration, group, widths)
-        rest = self(configuration) - self._sums([lowering.counted(configuration, group)])[0]
-        moved = [configuration.with_widths({group: width}) for width in widths]
-        return rest + self._sums([lowering.counted(one, group) for one in moved])
+        now = configuration.widths[group]
+        sums = self._sums(lowering.counted_by_width(configuration, group, [now, *widths]))
+        return self(configuration) - sums[0] + sums[1:]
 
     def calibrate(self, configuration: Configuration) -> None:
         """Make the fast times agree with the exact one at this configuration."""

@@ -253,7 +253,9 @@ def align(events: Sequence[Event], layers: Sequence[Layer]) -> list[int | None]:
     if not layers:
         return [None] * len(events)
     rows, columns = len(events), len(layers)
-    known = known_event_names()
+    known = frozenset(name for entry in operators() for name in entry.events)
+    names = [_name_with_kernel(event) for event in events]
+    costs_by_name = [operator(layer.op).events for layer in layers]
     band = 60 + abs(rows - columns)
     costs = [[math.inf] * (columns + 1) for _ in range(rows + 1)]
     steps = [[""] * (columns + 1) for _ in range(rows + 1)]
@@ -263,7 +265,9 @@ def align(events: Sequence[Event], layers: Sequence[Layer]) -> list[int | None]:
         for j in range(max(0, centre - band), min(columns, centre + band) + 1):
             best, step = costs[i][j], steps[i][j]
             if i and j:
-                cost = costs[i - 1][j - 1] + _match_cost(events[i - 1], layers[j - 1], known)
+                cost = costs[i - 1][j - 1] + _match_cost(
+                    names[i - 1], layers[j - 1], costs_by_name[j - 1], known
+                )
                 best, step = min((best, step), (cost, "match"))
             if j:
                 cost = costs[i][j - 1] + _skip_cost(layers[j - 1])
@@ -291,16 +295,15 @@ def align(events: Sequence[Event], layers: Sequence[Layer]) -> list[int | None]:
     return found
 
 
-def known_event_names() -> frozenset[str]:
-    """Names that the runtime's profiler gives to known operators."""
-    return frozenset(name for entry in operators() for name in entry.events)
+def _name_with_kernel(event: Event) -> str:
+    """XNNPACK's name of the operator; depthwise convolutions differ from others by the kernel only."""
+    depthwise = event.name == "Convolution" and event.tag.endswith("DWConv")
+    return "Convolution DWConv" if depthwise else event.name
 
 
-def _match_cost(event: Event, layer: Layer, known: frozenset[str]) -> float:
-    name = event.name
-    if name == "Convolution" and event.tag.endswith("DWConv"):
-        name = "Convolution DWConv"
-    cost = operator(layer.op).events.get(name)
+def _match_cost(name: str, layer: Layer, costs: Mapping[str, float], known: frozenset[str]) -> float:
+    """Return the cost of taking an event `name` for `layer`, whose entry gives `costs` by the names that it may have."""
+    cost = costs.get(name)
     if cost is not None:
         # Only convolutions of single positions run as a product of matrices.
         kernel = (layer.params.get("kernel_height", 1), layer.params.get("kernel_width", 1))

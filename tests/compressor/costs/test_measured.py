@@ -158,7 +158,8 @@ def compress_on(bench, folder, tmp_path, **changes):
     if not path.exists():
         prepared.model.save(path)
     short = Schedule(epochs=1, batch_size=16)
-    asked = {"budget_ms": 1e-3 * prepared.float_network.macs / 1e3 * 0.4, **changes}
+    macs = prepared.times.network(prepared.original.configuration).macs
+    asked = {"budget_ms": 1e-3 * macs / 1e3 * 0.4, **changes}
     return compress(
         path, prepared.task.data, FormulaTimeModel(), folder, method=UniformWidth(grid=8), steer="measured",
         target=bench, measure=False, seeds=1, points=1, options=Options(short, short, finalists=1), **asked,

@@ -15,7 +15,7 @@ from compressor import (
     compress,
 )
 from compressor.costs import scaled
-from compressor.pipeline.final import training as finals
+from compressor.pipeline.final import training as final_training
 from compressor.pipeline.prepare import preparation
 from compressor.pipeline.result import files as point_files
 from compressor.search import SearchMethod
@@ -120,16 +120,21 @@ def test_a_layer_that_is_used_twice_is_cut_alike_or_named(tmp_path):
     assert widths["second"][1] < 12
 
 
-def test_several_inputs_or_outputs_are_refused(tmp_path):
+def test_rows_and_labels_without_names_are_refused_for_several_inputs_or_outputs(tmp_path):
     one, two = keras.Input((4,), name="one"), keras.Input((4,), name="two")
     h = layers.Dense(4)(layers.Concatenate()([one, two]))
     many = save(keras.Model([one, two], layers.Dense(2)(h), name="pair"), tmp_path)
-    with pytest.raises(UsageError, match="'pair' has 2 inputs: `compress` takes models with one"):
+    with pytest.raises(
+        DataError, match=r"x is one array, but the network has the inputs one, two: .* x\.one and x\.two"
+    ):
         run(many, rows(), tmp_path / "out")
     source = keras.Input((8, 8, 1))
     h = layers.Flatten()(source)
-    forked = save(keras.Model(source, [layers.Dense(2)(h), layers.Dense(3)(h)], name="fork"), tmp_path)
-    with pytest.raises(UsageError, match="'fork' has 2 outputs"):
+    forked = save(
+        keras.Model(source, [layers.Dense(2, name="a")(h), layers.Dense(3, name="b")(h)], name="fork"),
+        tmp_path,
+    )
+    with pytest.raises(DataError, match="y is one array, but the network has the outputs a, b"):
         run(forked, rows(), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
@@ -159,8 +164,17 @@ def fits(monkeypatch):
     return calls
 
 
+def undisturbed(plain, folder, **changes):
+    """How many trainings a run takes that nothing stops."""
+    with pytest.MonkeyPatch.context() as patch:
+        calls = fits(patch)
+        assert run(plain, rows(), folder, **changes).met
+    assert len(calls) > 2  # two trials, and networks in full
+    return len(calls)
+
+
 def test_a_disk_that_is_full_costs_nothing_that_was_finished(plain, tmp_path, monkeypatch):
-    out = tmp_path / "out"
+    out, whole = tmp_path / "out", undisturbed(plain, tmp_path / "whole")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     # Files may not become larger than this: a .keras file does, a line of a finished trial does not.
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
@@ -178,9 +192,9 @@ def test_a_disk_that_is_full_costs_nothing_that_was_finished(plain, tmp_path, mo
 
     calls = fits(monkeypatch)
     for module, name, done in (
-        (finals, "save_model", 2),
-        (point_files, "export", 3),
-        (files, "write_text", 3),
+        (final_training, "save_keras", 2),
+        (point_files, "export", whole),
+        (files, "write_text", whole),
     ):
         with monkeypatch.context() as patch:
             if module is files:
@@ -193,7 +207,7 @@ def test_a_disk_that_is_full_costs_nothing_that_was_finished(plain, tmp_path, mo
                 run(plain, rows(), out, resume=True)
         assert len(calls) == done
     assert run(plain, rows(), out, resume=True).met
-    assert len(calls) == 3
+    assert len(calls) == whole
     assert not list(out.rglob(".*")), "a half-written file was left"
 
 
@@ -202,7 +216,7 @@ def test_other_troubles_of_the_disk_are_told_too(plain, tmp_path, monkeypatch, n
     def broken(*args, **options):
         raise RuntimeError(f"Unable to synchronously write (errno = {number}, error message = 'x')")
 
-    monkeypatch.setattr("compressor.pipeline.compression.save_model", broken)
+    monkeypatch.setattr("compressor.pipeline.compression.save_keras", broken)
     with pytest.raises(EdgetimeError, match=r"Cannot write to .* what was finished is kept"):
         run(plain, rows(), tmp_path / "out")
 
@@ -211,12 +225,13 @@ def test_an_error_that_is_none_of_the_disk_is_not_called_one(plain, tmp_path, mo
     def broken(*args, **options):
         raise RuntimeError("something else")
 
-    monkeypatch.setattr("compressor.pipeline.compression.save_model", broken)
+    monkeypatch.setattr("compressor.pipeline.compression.save_keras", broken)
     with pytest.raises(RuntimeError, match="something else"):
         run(plain, rows(), tmp_path / "out")
 
 
 def test_stopped_at_every_stage_it_goes_on_and_does_nothing_twice(plain, tmp_path, monkeypatch):
+    whole = undisturbed(plain, tmp_path / "whole", points=2)
     calls, stages = fits(monkeypatch), []
 
     def stopping_at(word):
@@ -243,4 +258,4 @@ def test_stopped_at_every_stage_it_goes_on_and_does_nothing_twice(plain, tmp_pat
     result = run(plain, rows(), out, resume=True, points=2, progress=silent)
     assert result.met
     assert len(result.points) == 2
-    assert len(calls) == 2 + 2  # two trials, two networks in full
+    assert len(calls) == whole

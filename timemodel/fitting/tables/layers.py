@@ -39,8 +39,8 @@ COLUMNS = (
 )  # fmt: skip
 """Columns that say what a layer is; others are carried along and not looked at."""
 
-_TOLD = frozenset({"batch", "stride_height", "stride_width"})
-"""Sizes that are worth a word where they are missing."""
+_REPORTED = frozenset({"batch", "stride_height", "stride_width"})
+"""Sizes whose stand-ins are reported where they are missing."""
 
 _YES = {
     "1": True,
@@ -221,7 +221,7 @@ class Reader:
 
     def _size(self, record: Record, column: str, default: int) -> int:
         if not record.cells.get(column):
-            if column in _TOLD:
+            if column in _REPORTED:
                 self.taken[column] = str(default)
             return default
         return self.table.size(record, column)
