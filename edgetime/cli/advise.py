@@ -21,13 +21,7 @@ from edgetime.terminal import (
 )
 
 if TYPE_CHECKING:
-    from timemodel.advise import (
-        Advice,
-        NumberType,
-        OperatorInType,
-        Saving,
-        WidthOption,
-    )
+    from timemodel.advise import Advice, NumberType, OperatorInType, Saving, WidthOption
 
 _FIRST = 3
 """Changes that stand on top."""

@@ -9,11 +9,7 @@ import typer
 
 from compressor.search import METHODS
 from edgetime.terminal import JsonOption, Terminal, panel
-from profiler.errors import (
-    BudgetError,
-    EdgetimeError,
-    UsageError,
-)
+from profiler.errors import BudgetError, EdgetimeError, UsageError
 
 REPORT = "report.html"
 

@@ -7,14 +7,7 @@ from typing import Annotated
 
 import typer
 
-from edgetime.terminal import (
-    JsonOption,
-    ModelArgument,
-    SettingOption,
-    Terminal,
-    find_setting,
-    views,
-)
+from edgetime.terminal import JsonOption, ModelArgument, SettingOption, Terminal, find_setting, views
 
 _SCREEN_ROWS = 24
 """Of a terminal whose height is not known; and of taller ones too, so that the summary stays one."""

@@ -28,8 +28,8 @@ def command(
         Path | None,
         typer.Option(
             metavar="D.npz",
-            help="Rows with labels: the networks are run on them for their accuracy. "
-            "Without it nothing is run.",
+            help="Rows x (x.NAME for each of several inputs) with labels y: the networks are run on them for their "
+            "accuracy. Without it nothing is run.",
         ),
     ] = None,
     budget_ms: Annotated[

@@ -145,6 +145,13 @@ def test_every_method_is_named_in_the_help():
     assert f"How widths are chosen: {', '.join(sorted(METHODS))}." in text
 
 
+@pytest.mark.parametrize("verb", ["compress", "export"])
+def test_help_says_how_several_inputs_and_outputs_are_named(verb: str):
+    shown = CliRunner().invoke(app, [verb, "--help"], env={"COLUMNS": "200", "TERMINAL_WIDTH": "200"})
+    assert "x.NAME" in shown.stdout
+    assert "y.NAME" in shown.stdout
+
+
 MINE = """
 from compressor.costs import scaled
 from compressor.search import SearchMethod
