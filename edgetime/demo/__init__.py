@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgetime.demo.story import Demo
+from edgetime.demo.demo import Demo
 from edgetime.demo.task import WIDTHS, load_digits, train_network
 
 __all__ = ["WIDTHS", "Demo", "load_digits", "train_network"]

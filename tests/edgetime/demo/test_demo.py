@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from edgetime.demo.story import TEST_FILES, Demo
+from edgetime.demo.demo import TEST_FILES, Demo
 from profiler.errors import EdgetimeError
 from profiler.progress import ProgressCallback
 

@@ -1,4 +1,4 @@
-"""``edgetime demo``: the whole story on this machine, on digits that come with scikit-learn."""
+"""The demo: every step on this machine, on digits that come with scikit-learn."""
 
 from __future__ import annotations
 
