@@ -5,28 +5,10 @@ import json
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
-from edgetime.cli import app
+from tests.edgetime.cli.test_verbs import fails, run
 
 HEADER = "op,dtype,batch,in_channels,out_channels,activation,time_ms"
-
-
-def run(*arguments, status=0):
-    """Run ``edgetime ARGUMENTS`` in this process."""
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    assert result.exit_code == status, f"{result.output}\n{result.exception!r}"
-    return result
-
-
-def fails(status, *arguments):
-    """The one sentence with which ``edgetime ARGUMENTS`` fails."""
-    result = run(*arguments, status=status)
-    assert result.stdout == ""
-    lines = [line for line in result.stderr.splitlines() if line.startswith("edgetime: ")]
-    assert len(lines) == 1, result.stderr
-    assert "Unexpected" not in lines[0]
-    return lines[0]
 
 
 def dense_rows(count=60, seed=0, factor=1.0):
