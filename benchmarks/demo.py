@@ -15,11 +15,7 @@ import numpy as np
 
 from compressor.export import to_tflite_bytes
 from compressor.pipeline.result import CompressionResult
-from edgetime.demo import (
-    WIDTHS,
-    load_digits,
-    train_network,
-)
+from edgetime.demo import WIDTHS, load_digits, train_network
 from profiler.devices import open_target
 from profiler.measurement import measure_network
 

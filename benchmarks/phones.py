@@ -24,13 +24,7 @@ from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestRegresso
 from benchmarks.networks.catalogue import shared_data
 from profiler.network import Layer
 from timemodel.features import geometry
-from timemodel.fitting.totals import (
-    fit_prices,
-    fit_totals,
-    misfit,
-    read_totals,
-    rough_costs,
-)
+from timemodel.fitting.totals import fit_prices, fit_totals, misfit, read_totals, rough_costs
 from timemodel.tree import nonnegative
 
 RESULTS = Path(__file__).parent / "results"

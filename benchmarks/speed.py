@@ -23,21 +23,10 @@ from threadpoolctl import threadpool_limits
 
 from profiler.measurement import Profile
 from profiler.network import Layer, Network
-from profiler.operators import (
-    binary,
-    conv_2d,
-    depthwise_conv_2d,
-    fully_connected,
-    reduce,
-    unary,
-)
+from profiler.operators import binary, conv_2d, depthwise_conv_2d, fully_connected, reduce, unary
 from profiler.probes import Probe, plan_probes
 from timemodel.features import geometry
-from timemodel.fitting import (
-    Measured,
-    fit_setting,
-    usable,
-)
+from timemodel.fitting import Measured, fit_setting, usable
 from timemodel.model import FALLBACK, SettingModel
 
 DTYPE = "float32"

@@ -35,11 +35,7 @@ from benchmarks.compression.schedules import PLANS, SHORTENED, Plan, shortened, 
 from benchmarks.compression.settings import DEFAULT_SETTINGS, SETTINGS, learn, model_path
 from benchmarks.compression.tasks import EXTRA_TASKS, TASKS
 from profiler.devices import open_target
-from profiler.errors import (
-    DataError,
-    EdgetimeError,
-    UsageError,
-)
+from profiler.errors import DataError, EdgetimeError, UsageError
 from profiler.files import write_json
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -46,12 +46,7 @@ def surgery(work: Path, time_model: Path) -> dict[str, Any]:
 
 def search(work: Path, time_model: Path) -> dict[str, Any]:
     """``optuna`` with `TRIALS` candidates on the demo's digits network; 200 rows of short training each."""
-    from compressor import (
-        Data,
-        Options,
-        Schedule,
-        compress,
-    )
+    from compressor import Data, Options, Schedule, compress
     from compressor.search import get_method
     from edgetime.demo import load_digits, train_network
 

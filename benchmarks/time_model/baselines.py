@@ -28,13 +28,7 @@ from profiler.network import Layer
 from profiler.probes import Probe
 from timemodel.features import POSITION, family_of, geometry
 from timemodel.fitting import by_operator, calibrated
-from timemodel.model import (
-    FALLBACK,
-    MIN_PROBES,
-    SettingModel,
-    feature_matrix,
-    find_tiles,
-)
+from timemodel.model import FALLBACK, MIN_PROBES, SettingModel, feature_matrix, find_tiles
 from timemodel.runtime import FUSED, GraphRule, RuntimeTerms
 from timemodel.tree import nonnegative
 

@@ -12,19 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from compressor.costs import MeasuredCost
-from compressor.data import (
-    Data,
-    check_data,
-    load_data,
-)
+from compressor.data import Data, check_data, load_data
 from compressor.export import check_target, load_keras, require, save_keras, tensorflow
-from compressor.pipeline.final import (
-    POINTS,
-    Finalist,
-    FinalTraining,
-    in_proportion,
-    train_points,
-)
+from compressor.pipeline.final import POINTS, Finalist, FinalTraining, in_proportion, train_points
 from compressor.pipeline.prepare import (
     Evaluator,
     Limits,
@@ -43,21 +33,12 @@ from compressor.pipeline.prepare import (
 )
 from compressor.pipeline.result import CompressionResult, Request, make_result
 from compressor.pipeline.shared import Sharing
-from compressor.search import (
-    Goal,
-    SearchMethod,
-    SearchProblem,
-    Trial,
-)
+from compressor.search import Goal, SearchMethod, SearchProblem, Trial
 from compressor.training import Options
 from profiler.devices import Target
 from profiler.errors import BudgetError, UsageError
 from profiler.locks import owned
-from profiler.progress import (
-    ProgressCallback,
-    silent,
-    sub_progress,
-)
+from profiler.progress import ProgressCallback, silent, sub_progress
 
 if TYPE_CHECKING:
     from timemodel.model import NetworkPredictor

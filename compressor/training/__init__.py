@@ -1,4 +1,4 @@
-"""The task, fine-tuning with the original as the teacher, importance of channels, the masked twin.
+"""The task, fine-tuning with the original as the teacher, importance of channels.
 
 May import the rooms of graph and data.
 """

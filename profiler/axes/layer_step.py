@@ -5,11 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from profiler.axes.variables import (
-    Size,
-    Sizes,
-    Variables,
-)
+from profiler.axes.variables import Size, Sizes, Variables
 from profiler.network import Layer, Network
 
 

@@ -5,12 +5,7 @@ from __future__ import annotations
 import math
 
 from profiler.axes.layer_step import LayerStep
-from profiler.axes.variables import (
-    Segment,
-    Size,
-    WidthAxis,
-    scaled,
-)
+from profiler.axes.variables import Segment, Size, WidthAxis, scaled
 
 
 def reshape_axes(step: LayerStep) -> None:

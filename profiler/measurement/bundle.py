@@ -15,11 +15,7 @@ from typing import Any
 import numpy as np
 
 from profiler.devices import KERNELS, Setting, agent, canary
-from profiler.errors import (
-    EdgetimeError,
-    ProfileError,
-    UsageError,
-)
+from profiler.errors import EdgetimeError, ProfileError, UsageError
 from profiler.files import replacing, write_bytes
 from profiler.measurement.profiling import EMPTY_EVERY
 from profiler.measurement.store import Profile

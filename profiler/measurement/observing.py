@@ -10,12 +10,7 @@ from collections.abc import Sequence
 
 from profiler.devices import Target
 from profiler.errors import EdgetimeError
-from profiler.measurement.events import (
-    DELEGATED,
-    OPERATOR,
-    Event,
-    delegate_runs,
-)
+from profiler.measurement.events import DELEGATED, OPERATOR, Event, delegate_runs
 from profiler.measurement.store import Profile
 from profiler.measurement.whole_network import read_events
 from profiler.network import Layer

@@ -15,16 +15,8 @@ from typing import Any
 import numpy as np
 
 from profiler.devices import Setting, device_name
-from profiler.errors import (
-    ProfileError,
-    UsageError,
-    missing,
-)
-from profiler.measurement.combining import (
-    ProbeTime,
-    Timing,
-    combine,
-)
+from profiler.errors import ProfileError, UsageError, missing
+from profiler.measurement.combining import ProbeTime, Timing, combine
 from profiler.probes import Probe
 
 APPLICATION_ID = 0x45_54_50_46  # "ETPF"

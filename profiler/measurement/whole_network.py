@@ -10,11 +10,7 @@ from typing import Any
 
 from profiler.devices import Target
 from profiler.errors import EdgetimeError, TargetError
-from profiler.measurement.events import (
-    CONTROL,
-    Event,
-    layer_times_us,
-)
+from profiler.measurement.events import CONTROL, Event, layer_times_us
 from profiler.network import Network
 from profiler.probes import Probe, empty_probe
 from profiler.progress import ProgressCallback, silent

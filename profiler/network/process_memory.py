@@ -6,11 +6,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-from profiler.network.activation_memory import (
-    arena_bytes,
-    peak_memory_bytes,
-    workspace_bytes,
-)
+from profiler.network.activation_memory import arena_bytes, peak_memory_bytes, workspace_bytes
 from profiler.network.layer import QUANTIZED, Layer
 from profiler.network.network import Network
 

@@ -11,11 +11,7 @@ from numpy.typing import ArrayLike
 from profiler.errors import UsageError
 from profiler.network import Layer, Tensor
 from profiler.operators import operator
-from profiler.tflite import (
-    ModelPlan,
-    OperatorPlan,
-    TensorPlan,
-)
+from profiler.tflite import ModelPlan, OperatorPlan, TensorPlan
 
 # Scales are those of a well-behaved network. Time does not depend on them, but runtimes refuse extreme ratios.
 _SCALE, _WEIGHT_SCALE = 0.05, 0.01

@@ -26,14 +26,7 @@ from profiler.operators import (
     unary,
 )
 from profiler.probes.blocks import draw_network
-from profiler.probes.context import (
-    chains,
-    fans,
-    parts,
-    reshapes,
-    rows_of_nothing,
-    slow,
-)
+from profiler.probes.context import chains, fans, parts, reshapes, rows_of_nothing, slow
 from profiler.probes.pairs import plan_pairs
 from profiler.probes.probe import Probe
 

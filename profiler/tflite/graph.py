@@ -9,11 +9,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-from profiler.tflite.flatbuffer import (
-    Buffer,
-    FlatbufferError,
-    Table,
-)
+from profiler.tflite.flatbuffer import Buffer, FlatbufferError, Table
 from profiler.tflite.schema import OPERATORS, TENSOR_TYPES
 
 _SCHEMA_VERSION = 3

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from profiler.tflite.graph import (
-    RawGraph,
-    RawModel,
-    RawOperator,
-)
+from profiler.tflite.graph import RawGraph, RawModel, RawOperator
 
 _DEEPEST = 16
 _COMPARISONS = {"less": 0, "less_equal": 1, "greater": 0, "greater_equal": 1}

@@ -5,12 +5,7 @@ from __future__ import annotations
 from profiler.network import Param
 from profiler.operators import Operator, OptionField, operator
 from profiler.tflite.flatbuffer import FlatbufferError, Table
-from profiler.tflite.graph import (
-    RawGraph,
-    RawModel,
-    RawOperator,
-    RawTensor,
-)
+from profiler.tflite.graph import RawGraph, RawModel, RawOperator, RawTensor
 from profiler.tflite.schema import ACTIVATIONS
 
 _AT_LEAST_ONE = (

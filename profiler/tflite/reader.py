@@ -7,25 +7,11 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from profiler.errors import (
-    ModelFileError,
-    UsageError,
-    missing,
-)
+from profiler.errors import ModelFileError, UsageError, missing
 from profiler.network import Edge, Layer, Network, Tensor
 from profiler.operators import operator
-from profiler.tflite.flatbuffer import (
-    Buffer,
-    FlatbufferError,
-    Readable,
-)
-from profiler.tflite.graph import (
-    RawGraph,
-    RawModel,
-    RawOperator,
-    RawTensor,
-    read_model,
-)
+from profiler.tflite.flatbuffer import Buffer, FlatbufferError, Readable
+from profiler.tflite.graph import RawGraph, RawModel, RawOperator, RawTensor, read_model
 from profiler.tflite.loops import trip_count
 from profiler.tflite.parameters import operator_params
 from profiler.tflite.shapes_from_runtime import runtime_shapes

@@ -7,12 +7,7 @@ from dataclasses import dataclass, replace
 
 from profiler.axes import Analysis, LayerStep, Size
 from profiler.errors import UsageError
-from profiler.network import (
-    Edge,
-    Layer,
-    Network,
-    Tensor,
-)
+from profiler.network import Edge, Layer, Network, Tensor
 from profiler.operators import operator
 
 _Formula = tuple[int, tuple[tuple[int, int], ...]]

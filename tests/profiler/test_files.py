@@ -11,12 +11,7 @@ import pytest
 
 from profiler import files
 from profiler.errors import EdgetimeError, UsageError
-from profiler.files import (
-    replacing,
-    write_bytes,
-    write_json,
-    write_text,
-)
+from profiler.files import replacing, write_bytes, write_json, write_text
 
 
 def test_contents_arrive_and_nothing_else_stays(tmp_path):

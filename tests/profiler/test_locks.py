@@ -9,11 +9,7 @@ import pytest
 
 from profiler import locks
 from profiler.errors import EdgetimeError
-from profiler.locks import (
-    OWNER_FILE,
-    KernelLock,
-    owned,
-)
+from profiler.locks import OWNER_FILE, KernelLock, owned
 
 HOLDS = """
 import sys, time

@@ -11,12 +11,7 @@ import pytest
 
 from compressor.export import TfliteRunner
 from edgetime.cli import app
-from profiler.errors import (
-    BudgetError,
-    DataError,
-    ModelFileError,
-    UsageError,
-)
+from profiler.errors import BudgetError, DataError, ModelFileError, UsageError
 from profiler.network import Layer, Tensor
 from profiler.probes import Probe
 from selector.policies import load_policy

@@ -8,13 +8,7 @@ from collections.abc import Sequence
 from profiler.errors import UsageError
 from timemodel.explain.finding import Finding
 from timemodel.explain.findings import findings
-from timemodel.explain.tree_in_words import (
-    SCREEN_ROWS,
-    number,
-    rows_of,
-    rules_in_words,
-    size_in_words,
-)
+from timemodel.explain.tree_in_words import SCREEN_ROWS, number, rows_of, rules_in_words, size_in_words
 from timemodel.model import FALLBACK, OperatorModel, SettingModel
 from timemodel.runtime import graph_in_words, traffic_in_words
 

@@ -9,14 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from timemodel.features.table import (
-    Family,
-    Geometry,
-    Table,
-    Tiles,
-    pixels,
-    tiled,
-)
+from timemodel.features.table import Family, Geometry, Table, Tiles, pixels, tiled
 
 _SIDE = 32
 _TALL = 128

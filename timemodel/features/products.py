@@ -4,14 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from timemodel.features.table import (
-    Geometry,
-    Table,
-    Tiles,
-    beyond,
-    pixels,
-    tiled,
-)
+from timemodel.features.table import Geometry, Table, Tiles, beyond, pixels, tiled
 
 
 def conv_costs(g: Geometry, tiles: Tiles) -> Table:

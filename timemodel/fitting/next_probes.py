@@ -13,15 +13,7 @@ import numpy as np
 
 from profiler.measurement import INTERVAL_PER_ERROR, Events, NextProbes, ProbeTime
 from profiler.network import Layer
-from profiler.operators import (
-    MAX_ELEMENTS,
-    MAX_MACS,
-    MAX_WEIGHTS,
-    Rng,
-    draw_layer,
-    drawn_operators,
-    operator,
-)
+from profiler.operators import MAX_ELEMENTS, MAX_MACS, MAX_WEIGHTS, Rng, draw_layer, drawn_operators, operator
 from profiler.probes import Probe
 from profiler.progress import ProgressCallback, silent
 from timemodel.features import geometry, kernel_of, kind_of

@@ -14,12 +14,7 @@ from typing import Any
 import numpy as np
 
 from profiler.network import Network
-from timemodel.runtime.reuse_distance import (
-    CLASSES,
-    Accesses,
-    elapsed_ms,
-    find_accesses,
-)
+from timemodel.runtime.reuse_distance import CLASSES, Accesses, elapsed_ms, find_accesses
 from timemodel.tree import nonnegative
 
 KNOTS_MB = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0)

@@ -14,13 +14,7 @@ import numpy as np
 from compressor.data import Rows
 from compressor.export import load_keras, save_keras
 from compressor.pipeline.final.shortlist import Finalist, Shortlist
-from compressor.pipeline.prepare import (
-    Prepared,
-    Workspace,
-    is_trained,
-    shown_ms,
-    trained_network,
-)
+from compressor.pipeline.prepare import Prepared, Workspace, is_trained, shown_ms, trained_network
 from compressor.search import Goal, Trial
 from compressor.training import Options, Outcome, TrainingError
 from profiler.progress import ProgressCallback, silent

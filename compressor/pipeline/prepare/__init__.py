@@ -6,14 +6,7 @@ May import all rooms of the compressor but `compressor.testing`.
 from __future__ import annotations
 
 from compressor.pipeline.prepare.evaluator import Evaluator
-from compressor.pipeline.prepare.limits import (
-    Limits,
-    budget_notes,
-    check_goal,
-    in_words,
-    missed,
-    shown_ms,
-)
+from compressor.pipeline.prepare.limits import Limits, budget_notes, check_goal, in_words, missed, shown_ms
 from compressor.pipeline.prepare.preparation import Prepared, converter, prepare
 from compressor.pipeline.prepare.tolerance import tolerance
 from compressor.pipeline.prepare.trained_candidates import is_trained, keep_trained, trained_network

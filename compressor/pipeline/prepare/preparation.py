@@ -28,11 +28,7 @@ from compressor.data import Data, Rows
 from compressor.export import input_specs, load_keras, load_known, to_tflite_bytes
 from compressor.graph import ChannelGraph, build_graph, cut
 from compressor.pipeline.prepare.tolerance import standard_error
-from compressor.search import (
-    Candidate,
-    Goal,
-    Trial,
-)
+from compressor.search import Candidate, Goal, Trial
 from compressor.training import (
     FineTuner,
     Importance,

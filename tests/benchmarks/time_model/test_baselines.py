@@ -18,13 +18,7 @@ from benchmarks.time_model.baselines import (
     nn_meter_features,
 )
 from profiler.network import Layer, Network, Tensor
-from profiler.operators import (
-    binary,
-    conv_2d,
-    fully_connected,
-    pad,
-    unary,
-)
+from profiler.operators import binary, conv_2d, fully_connected, pad, unary
 from profiler.probes import Probe
 from timemodel.features import geometry
 from timemodel.fitting import fit_setting

@@ -5,13 +5,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from compressor.costs import (
-    Configuration,
-    ConvertingLowering,
-    LoweringError,
-    PredictedTime,
-    learn_lowering,
-)
+from compressor.costs import Configuration, ConvertingLowering, LoweringError, PredictedTime, learn_lowering
 from compressor.costs.lowering import example_widths
 from compressor.export import to_tflite_bytes
 from compressor.graph import build_graph, cut

@@ -4,11 +4,7 @@ import json
 
 import pytest
 
-from compressor import (
-    Options,
-    Schedule,
-    compress,
-)
+from compressor import Options, Schedule, compress
 from compressor.costs import Configuration, MeasuredCost, place_of
 from compressor.pipeline.prepare import converter
 from compressor.search.uniform import UniformWidth

@@ -8,12 +8,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from compressor import (
-    Data,
-    Options,
-    Schedule,
-    compress,
-)
+from compressor import Data, Options, Schedule, compress
 from compressor.costs import scaled
 from compressor.pipeline.final import training as final_training
 from compressor.pipeline.prepare import preparation
@@ -21,11 +16,7 @@ from compressor.pipeline.result import files as point_files
 from compressor.search import SearchMethod
 from compressor.testing.device import FormulaTimeModel
 from profiler import files
-from profiler.errors import (
-    DataError,
-    EdgetimeError,
-    UsageError,
-)
+from profiler.errors import DataError, EdgetimeError, UsageError
 from profiler.progress import silent
 
 QUICK = Schedule(epochs=1, batch_size=16, learning_rate=1e-3)

@@ -12,12 +12,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from compressor import (
-    Data,
-    Options,
-    Schedule,
-    compress,
-)
+from compressor import Data, Options, Schedule, compress
 from compressor.costs import narrowest, scaled
 from compressor.export import TfliteRunner
 from compressor.pipeline import compression as pipeline
@@ -30,13 +25,7 @@ from compressor.search.optuna import OptunaSearch
 from compressor.testing.device import FormulaTimeModel
 from compressor.training import FineTuner, task_of
 from profiler.devices import device_name, open_target
-from profiler.errors import (
-    BudgetError,
-    DataError,
-    EdgetimeError,
-    ModelFileError,
-    UsageError,
-)
+from profiler.errors import BudgetError, DataError, EdgetimeError, ModelFileError, UsageError
 from profiler.locks import OWNER_FILE
 
 OPTIONS = Options(

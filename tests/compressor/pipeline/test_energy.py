@@ -6,23 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from compressor import (
-    Data,
-    Options,
-    Schedule,
-    compress,
-)
+from compressor import Data, Options, Schedule, compress
 from compressor.costs import narrowest
 from compressor.pipeline.prepare import Limits, check_goal
 from compressor.pipeline.result import CompressionResult
 from compressor.search import Goal, get_method
 from compressor.testing.device import FormulaTimeModel
-from compressor.testing.keras_task import (
-    bars,
-    bars_network,
-    bars_prepared,
-    keras_bench,
-)
+from compressor.testing.keras_task import bars, bars_network, bars_prepared, keras_bench
 from profiler.errors import BudgetError, UsageError
 
 MJ_PER_MAC = 1e-9

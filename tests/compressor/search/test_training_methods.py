@@ -5,20 +5,8 @@ import pytest
 
 from compressor.costs import Configuration, narrowest, scaled
 from compressor.graph import build_graph
-from compressor.search import (
-    METHODS,
-    Candidate,
-    Goal,
-    SearchMethod,
-    get_method,
-)
-from compressor.testing.keras_task import (
-    bars,
-    bars_network,
-    bars_prepared,
-    check_candidate,
-    keras_bench,
-)
+from compressor.search import METHODS, Candidate, Goal, SearchMethod, get_method
+from compressor.testing.keras_task import bars, bars_network, bars_prepared, check_candidate, keras_bench
 from compressor.testing.methods import CHECKS, Case, check_method
 from compressor.training import Schedule, strongest
 

@@ -19,11 +19,7 @@ from hypothesis import strategies as st
 
 from profiler.devices import LocalTarget, agent, canary
 from profiler.measurement import measure_network
-from profiler.operators import (
-    binary,
-    conv_2d,
-    unary,
-)
+from profiler.operators import binary, conv_2d, unary
 from profiler.probes import Probe
 from profiler.tflite import read_network
 

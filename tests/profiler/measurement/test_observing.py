@@ -7,11 +7,7 @@ from typing import Any
 import pytest
 
 from profiler import operators
-from profiler.devices import (
-    LocalTarget,
-    Setting,
-    Target,
-)
+from profiler.devices import LocalTarget, Setting, Target
 from profiler.measurement import Event, Profile
 from profiler.measurement.observing import (
     PER_OPERATOR,

@@ -14,11 +14,7 @@ from typing import Any
 import pytest
 
 from profiler.devices import Setting, Target
-from profiler.errors import (
-    ProfileError,
-    TargetError,
-    UsageError,
-)
+from profiler.errors import ProfileError, TargetError, UsageError
 from profiler.measurement import Profile, profile, profiling
 from profiler.operators import conv_2d
 from profiler.probes import Probe, empty_probe

@@ -7,19 +7,11 @@ from typing import Any
 
 import pytest
 
-from profiler.devices import (
-    LocalTarget,
-    Setting,
-    Target,
-)
+from profiler.devices import LocalTarget, Setting, Target
 from profiler.errors import ModelFileError, TargetError
 from profiler.measurement import measure_network
 from profiler.measurement.whole_network import read_events, time_alone_us
-from profiler.operators import (
-    binary,
-    conv_2d,
-    unary,
-)
+from profiler.operators import binary, conv_2d, unary
 from profiler.probes import Probe
 from profiler.tflite import read_network
 

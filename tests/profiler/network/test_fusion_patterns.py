@@ -3,13 +3,7 @@ from __future__ import annotations
 import pytest
 
 from profiler import operators
-from profiler.network import (
-    FUSION_PATTERNS,
-    FusionMatch,
-    Layer,
-    Network,
-    pattern_name,
-)
+from profiler.network import FUSION_PATTERNS, FusionMatch, Layer, Network, pattern_name
 from profiler.probes import Probe
 from profiler.probes.pairs import SIZES, pattern_of, plan_pairs
 

@@ -13,11 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from profiler.network import (
-    DTYPE_BYTES,
-    Layer,
-    Tensor,
-)
+from profiler.network import DTYPE_BYTES, Layer, Tensor
 
 DATA, WEIGHTS = Tensor((1, 8, 8, 3)), Tensor((16, 3, 3, 3), constant=True)
 

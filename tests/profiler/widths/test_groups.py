@@ -9,12 +9,7 @@ from hypothesis import strategies as st
 from profiler.errors import UsageError
 from profiler.network import Edge, Layer, Network, Tensor
 from profiler.tflite import read_network
-from profiler.widths import (
-    WidthGroup,
-    Widths,
-    width_groups,
-    with_widths,
-)
+from profiler.widths import WidthGroup, Widths, width_groups, with_widths
 
 # Each builder takes widths by name; no two of the default ones are equal, so that a group is known by its
 # width.

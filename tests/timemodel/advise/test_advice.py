@@ -12,10 +12,7 @@ from hypothesis import strategies as st
 
 from profiler.errors import UsageError
 from profiler.network import Edge, Layer, Network, Tensor
-from timemodel.advise import (
-    Advice,
-    advise,
-)
+from timemodel.advise import Advice, advise
 
 
 class Staircase:

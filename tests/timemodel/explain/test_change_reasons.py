@@ -6,11 +6,7 @@ import numpy as np
 import pytest
 
 from profiler.network import Network
-from profiler.operators import (
-    conv_2d,
-    fully_connected,
-    unary,
-)
+from profiler.operators import conv_2d, fully_connected, unary
 from timemodel.explain import reason
 from timemodel.runtime import CacheTraffic
 from timemodel.staircases import step_ends, time_over_width

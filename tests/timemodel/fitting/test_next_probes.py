@@ -9,10 +9,7 @@ import pytest
 from made_up_device import probe_ms
 
 from profiler.measurement import ProbeTime
-from profiler.operators import (
-    conv_2d,
-    fully_connected,
-)
+from profiler.operators import conv_2d, fully_connected
 from profiler.probes import Probe, empty_probe, plan_probes
 from timemodel.fitting import advise_probes
 from timemodel.fitting.next_probes import allot, choose_layers, time_shares

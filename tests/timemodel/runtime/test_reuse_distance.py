@@ -5,15 +5,7 @@ from hypothesis import strategies as st
 from profiler import operators
 from profiler.network import Network, plan_arena
 from profiler.probes import Probe
-from timemodel.runtime.reuse_distance import (
-    DATA,
-    MATRIX,
-    VECTOR,
-    WINDOW,
-    _Arena,
-    elapsed_ms,
-    find_accesses,
-)
+from timemodel.runtime.reuse_distance import DATA, MATRIX, VECTOR, WINDOW, _Arena, elapsed_ms, find_accesses
 
 KB = 1024
 

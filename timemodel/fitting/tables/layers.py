@@ -6,11 +6,7 @@ import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from profiler.network import (
-    Layer,
-    Param,
-    Tensor,
-)
+from profiler.network import Layer, Param, Tensor
 from profiler.operators import Operator, operator, window_size
 from profiler.tflite import OPERATORS
 from timemodel.fitting.tables.csv_files import Csv, Record

@@ -5,11 +5,7 @@ import pytest
 
 from compressor.costs import Configuration, Costs
 from compressor.data import Data
-from compressor.pipeline.prepare import (
-    Workspace,
-    data_digest,
-    file_digest,
-)
+from compressor.pipeline.prepare import Workspace, data_digest, file_digest
 from compressor.search import Trial
 from profiler.errors import UsageError
 

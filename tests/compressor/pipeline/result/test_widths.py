@@ -10,12 +10,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from compressor import (
-    Data,
-    Options,
-    Schedule,
-    compress,
-)
+from compressor import Data, Options, Schedule, compress
 from compressor.graph import build_graph
 from compressor.pipeline.result.making import layer_widths
 from compressor.search import SearchMethod

@@ -17,12 +17,7 @@ from keras import layers
 from made_up_device import layer_ms
 from postgres_server import postgres_server
 
-from compressor import (
-    Data,
-    Options,
-    Schedule,
-    compress,
-)
+from compressor import Data, Options, Schedule, compress
 from compressor.pipeline.prepare import Evaluator
 from compressor.pipeline.result import CompressionResult
 from compressor.pipeline.shared import Sharing, join

@@ -9,12 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from compressor.pipeline.shared.workers import (
-    PARENT,
-    Workers,
-    cores,
-    thread_limits,
-)
+from compressor.pipeline.shared.workers import PARENT, Workers, cores, thread_limits
 
 ROOT = Path(__file__).resolve().parents[4]
 

@@ -7,20 +7,11 @@ from collections import Counter
 import optuna
 import pytest
 
-from compressor.search import (
-    Goal,
-    SearchOverError,
-    Trial,
-)
+from compressor.search import Goal, SearchOverError, Trial
 from compressor.search.optuna import OptunaSearch, open_storage
 from compressor.search.optuna.proposals import Proposer
 from compressor.search.optuna.study import BEING_TRIED, SharedStudy
-from compressor.testing.workbench import (
-    WIDTHS,
-    StaircaseTimes,
-    make_problem,
-    synthetic,
-)
+from compressor.testing.workbench import WIDTHS, StaircaseTimes, make_problem, synthetic
 
 GOAL = Goal(budget_ms=0.03)
 

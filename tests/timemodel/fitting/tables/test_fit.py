@@ -6,11 +6,7 @@ import numpy as np
 import pytest
 
 from profiler.errors import DataError
-from profiler.operators import (
-    conv_2d,
-    fully_connected,
-    unary,
-)
+from profiler.operators import conv_2d, fully_connected, unary
 from timemodel.explain import explain
 from timemodel.features import geometry
 from timemodel.fitting.tables import (

@@ -9,17 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from profiler.errors import DataError, UsageError
-from profiler.operators import (
-    conv_2d,
-    depthwise_conv_2d,
-    fully_connected,
-)
+from profiler.operators import conv_2d, depthwise_conv_2d, fully_connected
 from timemodel.features import geometry
-from timemodel.fitting.tables import (
-    checked,
-    read_table,
-    write_predictions,
-)
+from timemodel.fitting.tables import checked, read_table, write_predictions
 from timemodel.fitting.tables.time_units import suspect
 
 HEADER = (
