@@ -11,11 +11,7 @@ import pytest
 from profiler.devices import Setting
 from profiler.measurement import Profile
 from profiler.network import Layer
-from profiler.operators import (
-    conv_2d,
-    fully_connected,
-    unary,
-)
+from profiler.operators import conv_2d, fully_connected, unary
 from profiler.probes import Probe, empty_probe, plan_probes
 
 OPS = ("conv_2d", "fully_connected", "add", "mean", "softmax")

@@ -11,12 +11,7 @@ from edgetime.prediction import Predictor
 from profiler.devices import default_target, open_target
 from profiler.errors import UsageError
 from profiler.measurement import Profile, profile
-from profiler.operators import (
-    conv_2d,
-    draw_layer,
-    pad,
-    unary,
-)
+from profiler.operators import conv_2d, draw_layer, pad, unary
 from profiler.probes import Probe
 from profiler.probes.pairs import plan_pairs
 from timemodel import fit_profile

@@ -11,24 +11,14 @@ import pytest
 from typer.testing import CliRunner
 
 from edgetime.cli import app
-from edgetime.cli.advise import (
-    first,
-    label,
-    number_type,
-)
+from edgetime.cli.advise import first, label, number_type
 from edgetime.report import charts
 from edgetime.report.explanation import explanation_page
 from edgetime.report.page import Page
 from edgetime.terminal import find_setting
 from profiler.errors import UsageError
 from timemodel import TimeModel
-from timemodel.advise import (
-    Advice,
-    GroupAdvice,
-    NumberType,
-    OperatorInType,
-    WidthOption,
-)
+from timemodel.advise import Advice, GroupAdvice, NumberType, OperatorInType, WidthOption
 from timemodel.explain import Branch, dependences, drawing
 from timemodel.staircases import staircases
 

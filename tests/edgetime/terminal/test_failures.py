@@ -12,11 +12,7 @@ import pytest
 import typer
 
 from edgetime.terminal import failures
-from profiler.errors import (
-    BudgetError,
-    EdgetimeError,
-    UsageError,
-)
+from profiler.errors import BudgetError, EdgetimeError, UsageError
 
 
 def reported(error: BaseException, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
