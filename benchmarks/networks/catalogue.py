@@ -139,15 +139,17 @@ def build(name: str) -> Any:
 
 
 def random_rows(model: Any, count: int = CALIBRATION_ROWS) -> dict[str, Any]:
-    """Rows for every input of a Keras model: standard normal, or numbers of words."""
+    """Rows for every input of a Keras model by its name: standard normal, or numbers of words."""
     import numpy as np
+
+    from compressor.training import input_names
 
     generator = np.random.default_rng(0)
     rows = {}
-    for tensor in model.inputs:
+    for name, tensor in zip(input_names(model), model.inputs, strict=True):
         size = (count, *tensor.shape[1:])
         floats = "float" in str(tensor.dtype)
-        rows[tensor.name] = (
+        rows[name] = (
             generator.normal(size=size).astype("float32")
             if floats
             else generator.integers(0, 500, size).astype(str(tensor.dtype))

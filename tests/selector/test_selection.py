@@ -153,6 +153,7 @@ def test_verb_prints_only_json_and_writes_the_policy(files, tmp_path, capsys, mo
     assert [row["on_front"] for row in value["candidates"]] == [True, False]
     assert "mystery" in err
     assert load_policy(tmp_path / "p.json").budget_ms == 0.2
+    monkeypatch.setenv("COLUMNS", "250")  # paths of temporary files are long
     status, out, err = run_verb(capsys, *arguments, *nets)
     assert status == 0
     assert "recommended" in out

@@ -434,8 +434,8 @@ def test_without_a_runtime_every_answer_says_so(monkeypatch: pytest.MonkeyPatch)
 def test_standard_output_carries_answers_only() -> None:
     """The runtime greets on whatever stream it likes; what C code prints to file 1 must not reach the host."""
     code = (
-        f"import sys; sys.path.insert(0, {str(SOURCE.parent.parent)!r})\n"
-        "from profiler import agent; import os\n"
+        f"import sys; sys.path.insert(0, {str(SOURCE.parents[2])!r})\n"
+        "from profiler.devices import agent; import os\n"
         "task = agent.Agent.hello\n"
         "def chatter(*a):\n    os.write(1, b'chatter from C')\n    print('chatter')\n    return task(*a)\n"
         "agent.Agent.hello = chatter\nagent.serve_standard_streams()\n"

@@ -39,7 +39,7 @@ class FragileTarget(AgentTarget):
         code = f"""
 import os, sys
 sys.path.insert(0, {root!r})
-from profiler import agent
+from profiler.devices import agent
 with open({str(self.counter)!r}, "a") as file: file.write("x")
 if os.path.getsize({str(self.counter)!r}) > {self.starts}: sys.exit("no more of that")
 time_probe = agent.Agent.time_probe
