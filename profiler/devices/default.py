@@ -25,7 +25,7 @@ _PYTHONS = "pythons"
 
 
 def default_target(setting: Any) -> str:
-    """This machine under the setting that a time model was measured under, as `profiler.devices.target.open_target` takes it.
+    """This machine under the setting that a time model was measured under, as `profiler.devices.open_target` takes it.
 
     With another Python where the model was measured here with one that is still there.
 

@@ -163,14 +163,15 @@ def _known_values(layer: Layer, slot: int) -> ArrayLike | None:
     Raises
     ------
     UsageError
-        It is a parameter that `layer` lacks.
+        It is a parameter that `layer` lacks, or has as another kind of value.
     """
     stored = operator(layer.op).file
     if slot in stored.computed:
         return stored.computed[slot](layer)
-    for place, name, _ in stored.stored:
+    for place, name, kind in stored.stored:
         if place == slot:
-            if name not in layer.params:
+            value = layer.params.get(name)
+            if value is None or (kind in ("ints", "axes") and not isinstance(value, tuple)):
                 raise UsageError(f"A probe of {layer.op} needs {name!r} among its parameters.")
-            return layer.params[name]
+            return value
     return None

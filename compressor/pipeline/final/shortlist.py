@@ -45,7 +45,7 @@ class Finalist:
     met
         Whether the goal is reached.
     error
-        Standard error of the mean score less the original's (`compressor.pipeline.prepare.standard_error`).
+        Standard error of the mean score less the original's (`compressor.pipeline.prepare.tolerance.standard_error`).
     sure
         Whether it is reached even if the mean score is by that error too high.
     """

@@ -1,6 +1,6 @@
 """``deepiot``: a network that looks at the weights learns which channels can go (Yao et al., SenSys 2017).
 
-The compressor says for each channel how likely it is kept (`deepiot_network`). Masks drawn from these
+The compressor says for each channel how likely it is kept (`compressor.search.deepiot.keep_network`). Masks drawn from these
 probabilities, one per sample and channel, switch the channels of the network that is compressed (the critic,
 a `compressor.search.deepiot.twin.MaskedTwin`) while both train in turns: the critic to answer well under the masks, the
 compressor by REINFORCE to draw masks under which it does. A threshold rises step by step; what is below it is

@@ -68,7 +68,7 @@ def test_a_sound_method_passes(tmp_path):
 def test_every_check_has_a_faulty_method_here():
     names = {name for name in globals() if name.startswith("test_found_")}
     missing = {check for check in CHECKS if not any(check.replace(" ", "_") in name for name in names)}
-    assert missing == {"training"}  # tests/compressor/test_methods_training.py
+    assert missing == {"training"}  # tests/compressor/search/test_training_methods.py
 
 
 def test_found_by_search_nothing_tried(tmp_path):

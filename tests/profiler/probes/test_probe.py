@@ -114,6 +114,16 @@ def test_an_operator_that_cannot_be_written_is_named():
         Probe("layer", (layer,)).build()
 
 
+@pytest.mark.parametrize(
+    ("op", "params"), [("transpose", {}), ("pad", {"paddings": 1}), ("mean", {"axes": "all"})]
+)
+def test_a_parameter_that_is_missing_or_of_another_kind_is_named(op, params):
+    name = {"transpose": "perm", "pad": "paddings", "mean": "axes"}[op]
+    layer = Layer(op, (Tensor((1, 4)), Tensor((2,), "int32", True)), (Tensor((1, 4)),), params)
+    with pytest.raises(UsageError, match=f"A probe of {op} needs '{name}' among its parameters"):
+        Probe("layer", (layer,)).build()
+
+
 def test_chains_without_wiring_hang_together():
     relu = operators.unary("relu", (1, 4))
     add = operators.binary("add", (1, 4), (1, 4))
