@@ -167,6 +167,7 @@ class Benchmark:
         self.profiles |= {name: Path(path) for name, path in self.given.items()}
         self.until = time.monotonic() + options.stop_after
         self.rounds = Rounds(self.work / "rounds.jsonl")
+        self.reported: set[str] = set()
         self.learned: dict[str, Learned] = {}
 
     def possible(self, name: str) -> bool:
@@ -190,14 +191,13 @@ class Benchmark:
         dtype = CASES[name].dtype
         files, missing = catalogue.network_files(self.networks, dtype, self.options.only)
         for network, reason in missing.items():
-            self.tell_once(f"left out: {network}: {reason}")
+            self.report_once(f"left out: {network}: {reason}")
         return files
 
-    def tell_once(self, line: str) -> None:
+    def report_once(self, line: str) -> None:
         """Print what was not said before."""
-        told = self.__dict__.setdefault("_told", set())
-        if line not in told:
-            told.add(line)
+        if line not in self.reported:
+            self.reported.add(line)
             print(line, flush=True)
 
     def out_of_time(self) -> bool:
