@@ -11,7 +11,7 @@ from compressor.graph.topology import layers_of
 
 
 def stirred(model: Any, seed: int = 0) -> Any:
-    """Give every weight a random value: no bias of 0, no gamma of 1, no variance below 0.5."""
+    """Give every weight a random value that `seed` alone decides: no bias of 0, no gamma of 1, no variance below 0.5."""
     rng = np.random.default_rng(seed)
     for _, layer in layers_of(model):
         values = []
@@ -23,7 +23,8 @@ def stirred(model: Any, seed: int = 0) -> Any:
             elif value.ndim <= 1:
                 values.append(rng.normal(0.2, 0.5, value.shape).astype("float32"))
             else:
-                values.append(value + rng.normal(0, 0.05, value.shape).astype("float32"))
+                spread = 1.3 * np.prod(value.shape[:-1]) ** -0.5  # as much goes out as comes in
+                values.append(rng.normal(0, spread, value.shape).astype("float32"))
         if values:
             layer.set_weights(values)
     return model
