@@ -6,23 +6,12 @@ import functools
 import importlib
 from collections.abc import Callable
 
+from compressor.method_names import METHODS
 from compressor.search.base import SearchMethod
 from profiler.errors import UsageError
 from profiler.plugins import register_plugins
 
 ENTRY_POINTS = "edgetime.methods"
-
-METHODS = {
-    "deepiot": ("compressor.search.deepiot.method", "DeepIoT"),
-    "fastdeepiot": ("compressor.search.deepiot.fastdeepiot", "FastDeepIoT"),
-    "importance": ("compressor.search.group_importance", "GroupImportance"),
-    "knapsack": ("compressor.search.knapsack", "Knapsack"),
-    "netadapt": ("compressor.search.netadapt", "NetAdapt"),
-    "optuna": ("compressor.search.optuna.search", "OptunaSearch"),
-    "uniform": ("compressor.search.uniform", "UniformWidth"),
-    "uniform-snapped": ("compressor.search.uniform_snapped", "UniformSnapped"),
-}
-"""The methods of edgetime by name: the module and the class. Modules are imported when asked for."""
 
 _registered: dict[str, Callable[..., SearchMethod]] = {}
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from compressor.search import METHODS
+from compressor.method_names import METHODS
 from edgetime.terminal import JsonOption, Terminal, panel
 from profiler.errors import BudgetError, EdgetimeError, UsageError
 
