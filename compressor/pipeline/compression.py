@@ -28,6 +28,7 @@ from compressor.pipeline.prepare import (
     keep_trained,
     missed,
     prepare,
+    search_problem,
     shown_ms,
     tolerance,
 )
@@ -275,22 +276,7 @@ def _search(
 ) -> list[Trial]:
     """Run the method; all trials, best first."""
     deadline = evaluator.deadline
-    cost, budget = prepared.cost_of(goal)
-    problem = SearchProblem(
-        groups=prepared.graph.groups,
-        importance=prepared.importance,
-        cost=cost,
-        budget=budget,
-        costs=prepared.costs,
-        evaluate=evaluator,
-        goal=goal,
-        original=prepared.original,
-        seed=seed,
-        deadline=deadline,
-        folder=workspace.folder,
-        known=workspace.trials(),
-        context=prepared,
-    )
+    problem = search_problem(prepared, goal, evaluator, seed, workspace.folder, workspace.trials())
     started = time.monotonic()
 
     def finished(trial: Trial) -> None:
@@ -309,7 +295,6 @@ def _search(
         progress(0.1 + 0.5 * min(1.0, share), _so_far(problem, steer))
 
     problem.on_trial, problem.on_adopted = finished, workspace.add_trial
-    evaluator.on_epoch = lambda epoch, epochs, score: problem.on_epoch(epoch, epochs, score)
     progress(0.1, "searching")
     try:
         return searcher.run(problem)

@@ -5,7 +5,7 @@ May import all rooms of the compressor but `compressor.testing`.
 
 from __future__ import annotations
 
-from compressor.pipeline.prepare.evaluator import Evaluator
+from compressor.pipeline.prepare.evaluator import Evaluator, search_problem
 from compressor.pipeline.prepare.limits import Limits, budget_notes, check_goal, in_words, missed, shown_ms
 from compressor.pipeline.prepare.preparation import Prepared, converter, prepare
 from compressor.pipeline.prepare.tolerance import tolerance
@@ -29,6 +29,7 @@ __all__ = [
     "missed",
     "prepare",
     "read_json",
+    "search_problem",
     "shown_ms",
     "tolerance",
     "trained_network",

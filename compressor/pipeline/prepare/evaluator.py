@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from compressor.data import row_count
 from compressor.pipeline.prepare.preparation import Prepared
-from compressor.search import Candidate, SearchOverError
+from compressor.search import Candidate, Goal, SearchOverError, SearchProblem, Trial
 from compressor.training import Schedule, TrainingError, let_go
 
 
@@ -70,3 +70,32 @@ class Evaluator:
 
     def _report_epoch(self, epoch: int, score: float) -> None:
         self.on_epoch(epoch, self._schedule.epochs, score)
+
+
+def search_problem(
+    prepared: Prepared,
+    goal: Goal,
+    evaluator: Evaluator,
+    seed: int,
+    folder: Path | None,
+    known: Sequence[Trial] = (),
+) -> SearchProblem:
+    """What a method searches, judged by `evaluator` until its deadline; epochs are reported to the problem."""
+    cost, budget = prepared.cost_of(goal)
+    problem = SearchProblem(
+        groups=prepared.graph.groups,
+        importance=prepared.importance,
+        cost=cost,
+        budget=budget,
+        costs=prepared.costs,
+        evaluate=evaluator,
+        goal=goal,
+        original=prepared.original,
+        seed=seed,
+        deadline=evaluator.deadline,
+        folder=folder,
+        known=list(known),
+        context=prepared,
+    )
+    evaluator.on_epoch = lambda epoch, epochs, score: problem.on_epoch(epoch, epochs, score)
+    return problem

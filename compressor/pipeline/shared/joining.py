@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from compressor.export import require, tensorflow
-from compressor.pipeline.prepare import Evaluator, keep_trained, prepare
+from compressor.pipeline.prepare import Evaluator, keep_trained, prepare, search_problem
 from compressor.pipeline.shared.sharing import FILES
 from compressor.pipeline.shared.specification import (
     StudySpecification,
@@ -24,7 +24,7 @@ from compressor.pipeline.shared.specification import (
     from_storage,
 )
 from compressor.pipeline.shared.workers import end_with_parent
-from compressor.search import Goal, SearchProblem, Trial
+from compressor.search import Goal, Trial
 from compressor.training import Options
 from profiler.errors import EdgetimeError, UsageError
 from profiler.progress import ProgressCallback, silent
@@ -118,28 +118,14 @@ def _take_part(
         lambda done, note: progress(0.1 * done, note), settings["steer"],
     )  # fmt: skip
     goal = Goal(**specification.about["goal"])
-    cost, budget = prepared.cost_of(goal)
     evaluator = Evaluator(prepared, options.search, settings["seed"], specification.folder)
     evaluator.deadline = started + 60 * minutes if minutes else math.inf
     evaluator.judges_first = False  # what is not done here is left to the others
     wanted = int(specification.about["method"]["trials"])
     mine: list[Trial] = []
-    problem = SearchProblem(
-        groups=prepared.graph.groups,
-        importance=prepared.importance,
-        cost=cost,
-        budget=budget,
-        costs=prepared.costs,
-        evaluate=evaluator,
-        goal=goal,
-        original=prepared.original,
-        # Processes that guess at random should not all guess the same.
-        seed=settings["seed"] + 1 + os.getpid() % 100_000,
-        deadline=evaluator.deadline,
-        folder=specification.folder,
-        context=prepared,
-    )
-    evaluator.on_epoch = lambda epoch, epochs, score: problem.on_epoch(epoch, epochs, score)
+    # Processes that guess at random should not all guess the same.
+    seed = settings["seed"] + 1 + os.getpid() % 100_000
+    problem = search_problem(prepared, goal, evaluator, seed, specification.folder)
 
     def finished(trial: Trial) -> None:
         if specification.folder is not None:
