@@ -45,6 +45,7 @@ from benchmarks.time_model.rounds import (
     measure,
     still_open,
 )
+from profiler.calm import calm_of
 from profiler.devices import open_target
 from profiler.errors import EdgetimeError
 from profiler.measurement import Profile, Timing, profile
@@ -128,8 +129,8 @@ def learn(db: Path, predictors: Sequence[str], say: Callable[[str], None]) -> Le
             continue
         took.append(f"{name} {time.process_time() - begin:.0f} s")
     say(f"{db.name}: {len(measured):,} probes; fitted, in seconds of processor: {', '.join(took)}")
-    canaries = [row.canary_us for row in raw if row.canary_us]
-    return Learned(models, measured, minutes_spent(raw), float(np.median(canaries)) if canaries else 0.0)
+    canaries = [canary for row in raw for canary in row.canaries_us]
+    return Learned(models, measured, minutes_spent(raw), calm_of(canaries).calm_us if canaries else 0.0)
 
 
 def speed(model: SettingModel, networks: Sequence[Network]) -> str:

@@ -20,16 +20,14 @@ from typing import Any
 
 import numpy as np
 
+from profiler.calm import WITHIN, calm_of
 from profiler.devices import Target
 from profiler.tflite import read_network
-
-SLOWDOWN = 0.07
-"""A round whose canary is slower than its level by more than this share is not calm."""
 
 UNSTEADY = 0.05
 """Nor one whose median run takes longer than its fastest by more than this share."""
 
-_FIELDS = ("median_us", "p20_us", "p90_us", "min_us", "canary_us", "load_ms", "first_ms")
+_FIELDS = ("median_us", "p20_us", "p90_us", "min_us", "load_ms", "first_ms")
 
 
 @dataclass(frozen=True)
@@ -62,7 +60,7 @@ class Round:
         return (
             self.error is None
             and not self.disturbed
-            and (self.canary_us is None or self.canary_us <= (1 + SLOWDOWN) * level_us)
+            and (self.canary_us is None or self.canary_us <= WITHIN * level_us)
             and float(self.median_us or 0.0) <= (1 + UNSTEADY) * float(self.min_us or 0.0)
         )
 
@@ -165,6 +163,8 @@ def to_round(
     if "error" in answer:
         return Round(*common, error=str(answer["error"])[:300])
     times = {name: float(answer[name]) for name in _FIELDS if answer.get(name) is not None}
+    if answer.get("canaries_us"):
+        times["canary_us"] = float(max(answer["canaries_us"]))
     return Round(
         *common, **times, samples=int(answer.get("samples", 0)), disturbed=bool(answer.get("disturbed"))
     )
@@ -216,12 +216,9 @@ Over 51 networks and 4 rounds on a shared machine, half of the calm rounds predi
 
 
 def canary_level_us(rows: Iterable[Round]) -> float:
-    """The canary of a calm machine: the 5th percentile over all rounds of a setting; 1 where there are none.
-
-    A low one: on a busy machine most rounds may be off.
-    """
+    """The canary of a calm machine, from all rounds of a setting; 1 where there are none."""
     known = [row.canary_us for row in usable(rows) if row.canary_us and not row.disturbed]
-    return float(np.quantile(known, 0.05, method="lower")) if known else 1.0
+    return calm_of(known).calm_us if known else 1.0
 
 
 def halves(count: int, most: int = 50) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:

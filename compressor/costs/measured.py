@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -45,9 +44,8 @@ class MeasuredCost(CandidateCost):
 
     Notes
     -----
-    Where the target gives the time of its canary (a small computation of its own), measurements are put on
-    the scale of the first one: so a device that becomes slower by and by does not count as a slower network.
-    A measurement that was disturbed is made again, up to three times in all; the quickest counts.
+    A measurement that met no calm moment is made again, up to three times in all. Where none did, the calmest counts,
+    divided by how much slower than in calm the device was.
     """
 
     cheap = False
@@ -64,7 +62,6 @@ class MeasuredCost(CandidateCost):
         self._model, self._graph, self._export = model, graph, export
         self._target, self._seconds = target, seconds
         self._known: dict[Configuration, float] = {}
-        self._canary_us: float | None = None
         self.measured = 0
         self._records = None if records is None else Records(records, signature=list(graph.groups))
         for row in self._records.read() if self._records else ():
@@ -94,17 +91,13 @@ class MeasuredCost(CandidateCost):
         for _ in range(_TRIES):
             found = measure_network(content, self._target, per_layer=False, seconds=self._seconds)
             self.measured += 1
-            rows.append({"measured_ms": found.measured_ms, "canary_us": found.canary_us})
             if not found.disturbed:
-                return rows[-1]
-        return min(rows, key=lambda row: row["measured_ms"] or math.inf)
+                return {"measured_ms": found.measured_ms, "slowness": 1.0}
+            rows.append({"measured_ms": found.measured_ms / found.slowness, "slowness": found.slowness})
+        return min(rows, key=lambda row: row["slowness"])
 
     def _remember(self, row: dict[str, Any]) -> None:
-        canary_us = row.get("canary_us")
-        if self._canary_us is None:
-            self._canary_us = canary_us
-        scale = self._canary_us / canary_us if self._canary_us and canary_us else 1.0
-        self._known[Configuration.from_dict(row["configuration"])] = float(row["measured_ms"]) * scale
+        self._known[Configuration.from_dict(row["configuration"])] = float(row["measured_ms"])
 
 
 def place_of(time_model: Any, target: str | Target | None) -> Target:

@@ -39,8 +39,8 @@ if __name__ == "__main__" and os.path.abspath(sys.path[0]) == os.path.dirname(os
 
 import numpy as np
 
-PROTOCOL = 1
-BUNDLE_FORMAT = 1
+PROTOCOL = 2
+BUNDLE_FORMAT = 2
 KERNELS = ("xnnpack", "builtin", "reference")
 RUNTIMES = (
     ("ai_edge_litert", "ai-edge-litert", "ai_edge_litert.interpreter"),
@@ -52,15 +52,17 @@ CPU_FREQUENCY = "/sys/devices/system/cpu/cpu0/cpufreq/"
 
 WARM_UP_S = 0.0005
 SAMPLE_S = 40e-6
+CLOCK_STEPS = 50
 SAMPLING_S = 0.003
 MIN_SAMPLES, MAX_SAMPLES = 7, 100
 SLOW_S = 0.2
-CANARY_S = 0.0003
+CANARY_SAMPLE_S, CANARY_SAMPLES = 20e-6, 5
 FLOOR_RISE = 1.0002
+WITHIN = 1.05
 SETTLED, UNSETTLED = 0.02, 0.06
-SLOWDOWN = 0.07
 CROWDED = 0.5
-SLICE_S = 0.02
+WINDOW_S = 0.01
+PREEMPTED = 0.9
 TRIES = 2
 
 Values = Dict[str, Any]  # noqa: UP006
@@ -96,48 +98,110 @@ def unsettled(samples_us: list[float]) -> float:
     return (p20 - low) / low if low > 0 else 0.0
 
 
-def sample_us(
-    invoke: Callable[[], Any],
-    seconds: float = SAMPLING_S,
-    warm_up_s: float = WARM_UP_S,
-    least: int = MIN_SAMPLES,
-) -> list[float]:
-    """Time `invoke` by repetition, in microseconds per call, one value per sample.
+def clock_step_s(clock: Callable[[], float] = time.perf_counter, most_s: float = 0.1) -> float:
+    """The smallest step that a clock makes, `most_s` where it makes larger ones: some make one in 16 ms."""
+    steps = [most_s]
+    for _ in range(5):
+        before = after = clock()
+        until = time.perf_counter() + most_s
+        while after == before and time.perf_counter() < until:
+            after = clock()
+        steps.append(after - before or most_s)
+    return min(steps)
 
-    One sample is as many calls as last at least 40 us, so that the clock and the loop weigh little. Sampling
-    takes half of `seconds` where the low end of the times has settled by then, up to `seconds` where it has
-    not; at least 7 samples (5, 3 or 1 of what takes over 1, 10 or 200 ms) and at most 100.
+
+def cpu_clock() -> Callable[[], float] | None:
+    """A clock of the time that this thread had a core, where it is fine enough: wall time beyond it went to others."""
+    clock = getattr(time, "thread_time", None)
+    with contextlib.suppress(OSError):
+        if clock is not None and clock_step_s(clock, SAMPLE_S) < SAMPLE_S / 10:
+            return clock
+    return None
+
+
+class Sampler:
+    """Times one function by repetition.
+
+    One sample is as many calls as last at least 40 us (more where the clock is coarse), so that the clock and the loop
+    weigh little.
+
+    Parameters
+    ----------
+    invoke
+        The function; it is called at least twice (once, if that takes over 0.2 s) and for `warm_up_s` to warm up.
+    cpu
+        The clock of the thread's own time; None where it tells nothing, as with several threads.
     """
-    clock = time.perf_counter
-    begin = clock()
-    best = math.inf
-    warm_ups = 0
-    while warm_ups < (2 if best < SLOW_S or warm_ups == 0 else 1) or clock() - begin < warm_up_s:
-        before = clock()
-        invoke()
-        best = min(best, clock() - before)
-        warm_ups += 1
-    inner = max(1, math.ceil(SAMPLE_S / max(best, 1e-8)))
-    least = min(least, MIN_SAMPLES if best < 1e-3 else 5 if best < 1e-2 else 3 if best < SLOW_S else 1)
-    scale = 1e6 / inner
-    samples: list[float] = []
-    begin = clock()
-    check = seconds / 2
-    while True:
-        before = clock()
-        for _ in itertools.repeat(None, inner):
+
+    def __init__(
+        self,
+        invoke: Callable[[], Any],
+        warm_up_s: float = WARM_UP_S,
+        sample_s: float = SAMPLE_S,
+        cpu: Callable[[], float] | None = None,
+    ) -> None:
+        clock = time.perf_counter
+        begin = clock()
+        best = math.inf
+        warm_ups = 0
+        while warm_ups < (2 if best < SLOW_S or warm_ups == 0 else 1) or clock() - begin < warm_up_s:
+            before = clock()
             invoke()
-        after = clock()
-        samples.append((after - before) * scale)
-        if len(samples) < least:
-            continue
-        spent = after - begin
-        if len(samples) >= MAX_SAMPLES or spent >= seconds:
-            return samples
-        if spent >= check:
-            if unsettled(samples) < SETTLED:
+            best = min(best, clock() - before)
+            warm_ups += 1
+        self.invoke = invoke
+        self.cpu = cpu
+        self.call_s = best
+        self.inner = max(1, math.ceil(sample_s / max(best, 1e-8)))
+        self.wall_us: list[float] = []
+
+    def sample(self) -> float:
+        """One sample, in microseconds per call: the thread's own time, which is wall time but for what others took.
+
+        Wall times are kept in `wall_us`.
+        """
+        clock, cpu, invoke = time.perf_counter, self.cpu, self.invoke
+        began = cpu() if cpu else 0.0
+        before = clock()
+        for _ in itertools.repeat(None, self.inner):
+            invoke()
+        wall_s = clock() - before
+        own_s = cpu() - began if cpu else wall_s
+        if own_s > PREEMPTED * wall_s:
+            own_s = wall_s  # what differs then is the clocks, not who had the core
+        self.wall_us.append(wall_s * 1e6 / self.inner)
+        return own_s * 1e6 / self.inner
+
+    def samples(self, seconds: float = SAMPLING_S, least: int = MIN_SAMPLES) -> list[float]:
+        """Sample for half of `seconds` where the low end of the times has settled by then, up to `seconds` where not.
+
+        At least 7 samples (5, 3 or 1 of what takes over 1, 10 or 200 ms) and at most 100.
+        """
+        clock = time.perf_counter
+        call_s = self.call_s
+        least = min(
+            least, MIN_SAMPLES if call_s < 1e-3 else 5 if call_s < 1e-2 else 3 if call_s < SLOW_S else 1
+        )
+        self.wall_us = []
+        samples: list[float] = []
+        begin = clock()
+        check = seconds / 2
+        while True:
+            samples.append(self.sample())
+            if len(samples) < least:
+                continue
+            spent = clock() - begin
+            if len(samples) >= MAX_SAMPLES or spent >= seconds:
                 return samples
-            check += seconds / 8
+            if spent >= check:
+                if unsettled(samples) < SETTLED:
+                    return samples
+                check += seconds / 8
+
+    def waited(self, samples_us: list[float]) -> float:
+        """Share of the wall time of the last samples in which others had the core; `samples_us` are their own times."""
+        whole = sum(self.wall_us)
+        return max(0.0, 1 - sum(samples_us) / whole) if whole > 0 else 0.0
 
 
 # --- Runtime and device -------------------------------------------------------------------------------------
@@ -292,22 +356,24 @@ def random_values(shape: tuple[int, ...], dtype: np.dtype, seed: int = 7) -> np.
 class Canary:
     """A small fixed network whose time shows how fast the device is at this moment."""
 
-    def __init__(self, model: Model | None = None) -> None:
-        self.model = model
+    def __init__(self, model: Model | None = None, sample_s: float = CANARY_SAMPLE_S) -> None:
+        self.sampler = None if model is None else Sampler(model.invoke, 0.02, sample_s)
         self.floor_us = math.inf
+        for _ in range(20):
+            self.time_us()
 
     def time_us(self) -> float:
-        """Its time now; 0 where there is no network."""
-        if self.model is None:
+        """Its time now: the least of 5 samples, some 100 us in all; 0 where there is no network."""
+        if self.sampler is None:
             return 0.0
-        time_us = min(sample_us(self.model.invoke, seconds=CANARY_S, warm_up_s=CANARY_S / 10, least=3))
+        time_us = min(self.sampler.sample() for _ in range(CANARY_SAMPLES))
         # The floor follows a device that slows down for good (heat), but not one that is busy for a second.
         self.floor_us = min(time_us, self.floor_us * FLOOR_RISE)
         return time_us
 
     def slowdown(self, *times_us: float) -> float:
         """How much slower than at its best the device was at the fastest of these times: 0.1 is 10%."""
-        return min(times_us) / self.floor_us - 1 if self.model is not None else 0.0
+        return min(times_us) / self.floor_us - 1 if self.sampler is not None else 0.0
 
 
 # --- Requests -----------------------------------------------------------------------------------------------
@@ -328,6 +394,8 @@ class Agent:
         self.layer_profiler: LayerProfiler | InterpreterProfiler | None = None
         self.canary = Canary()
         self.crowd = Canary()
+        self.sample_s = max(SAMPLE_S, CLOCK_STEPS * clock_step_s())
+        self.cpu: Callable[[], float] | None = None
 
     def answer(self, request: Values, blob: bytes) -> Values:
         """Do what `request` asks; whatever goes wrong becomes ``{"error": …}``."""
@@ -360,44 +428,48 @@ class Agent:
         if threads < 1:
             raise AgentError(f"threads must be at least 1, not {threads}.")
         self.threads, self.kernels = threads, kernels
-        self.canary = Canary(Model(self.runtime, blob, 1, self.kernels) if blob else None)
-        self.crowd = Canary(self.load(blob) if blob and threads > 1 else None)
-        if self.canary.model is not None:
-            sample_us(self.canary.model.invoke, warm_up_s=0.02)
-            for _ in range(20):
-                self.canary.time_us()
-                self.crowd.time_us()
+        self.cpu = cpu_clock() if threads == 1 else None
+        sample_s = self.sample_s if self.sample_s > SAMPLE_S else CANARY_SAMPLE_S
+        self.canary = Canary(Model(self.runtime, blob, 1, self.kernels) if blob else None, sample_s)
+        self.crowd = Canary(self.load(blob) if blob and threads > 1 else None, sample_s)
         return {"threads": threads, "kernels": kernels}
 
     def load(self, content: bytes, shapes: list[list[int]] | None = None) -> Model:
         """Load a network under the present setting; `shapes` are those of its inputs, where they are open."""
         return Model(self.runtime, content, self.threads, self.kernels, shapes)
 
-    def time_probe(self, request: Values, blob: bytes) -> Values:
-        """Time one small network; measured again where the low end of its samples did not settle.
+    def calm_below_us(self, request: Values) -> float:
+        """Below which time of the canary the device is calm: who asks knows it better than this process, which is young."""
+        return float(request.get("calm_below_us") or WITHIN * self.canary.floor_us)
 
-        `disturbed` says that it did not settle then either, or that the device was slow before as well as
-        after: that lasts longer than a second try would wait, so measure again later.
+    def time_probe(self, request: Values, blob: bytes) -> Values:
+        """Time one small network in a window between two canaries, in another one where the first was not calm.
+
+        ``canaries_us`` are those before and after the window that counts, ``waited`` is the share of it that others had the core.
+        `disturbed` says that the low end of its samples did not settle, or that something else took a thread's core.
         """
         model = self.load(blob)
-        seconds = float(request.get("seconds", SAMPLING_S))
-        attempts: list[tuple[float, list[float]]] = []
+        sampler = Sampler(model.invoke, sample_s=self.sample_s, cpu=self.cpu)
+        limit_us = self.calm_below_us(request)
+        windows: list[tuple[bool, float, int, Values]] = []
         gc.disable()
-        canaries, crowds = [self.canary.time_us()], [self.crowd.time_us()]
-        while True:
-            samples = sample_us(model.invoke, seconds)
-            canaries.append(self.canary.time_us())
-            crowds.append(self.crowd.time_us())
-            attempts.append((unsettled(samples), samples))
-            if attempts[-1][0] <= UNSETTLED or len(attempts) == TRIES:
+        before, crowd = self.canary.time_us(), self.crowd.time_us()
+        while len(windows) < int(request.get("tries", TRIES)):
+            samples = sampler.samples(float(request.get("seconds", SAMPLING_S)))
+            after, crowd_after = self.canary.time_us(), self.crowd.time_us()
+            result = summarise_us(samples)
+            crowded = self.crowd.slowdown(crowd, crowd_after) > CROWDED
+            result["disturbed"] = unsettled(samples) > UNSETTLED or crowded
+            result["waited"] = sampler.waited(samples)
+            result["build_ms"] = model.build_ms
+            result["canaries_us"] = [before, after] if before else []
+            slowest = max(before, after)
+            windows.append((result["disturbed"], slowest, len(windows), result))
+            if not result["disturbed"] and slowest <= limit_us:
                 break
-        doubt, samples = min(attempts)
-        result = summarise_us(samples)
-        slow = self.canary.slowdown(*canaries) > SLOWDOWN or self.crowd.slowdown(*crowds) > CROWDED
-        result["disturbed"] = doubt > UNSETTLED or slow
-        result["canary_us"] = min(canaries) or None
-        result["build_ms"] = model.build_ms
-        result["tries"] = len(attempts)
+            before, crowd = after, crowd_after
+        result = min(windows)[-1]
+        result["tries"] = len(windows)
         return result
 
     def measure_network(self, request: Values, blob: bytes) -> Values:
@@ -408,7 +480,7 @@ class Agent:
         first_ms = (time.perf_counter() - begin) * 1e3
         gc.collect()
         gc.disable()
-        result = self.time_runs(model.invoke, float(request.get("seconds", 2.0)))
+        result = self.time_runs(model.invoke, float(request.get("seconds", 2.0)), self.calm_below_us(request))
         result.update(load_ms=model.build_ms, first_ms=first_ms, threads=self.threads, kernels=self.kernels)
         return result
 
@@ -420,47 +492,46 @@ class Agent:
         seconds, shapes = float(request.get("seconds", 1.0)), request.get("shapes") or []
         return self.layer_profiler.profile(blob, self.threads, self.kernels, seconds, shapes)
 
-    def time_runs(self, invoke: Callable[[], Any], seconds: float) -> Values:
-        """Time single runs for `seconds`, at least 5, in slices of about 20 ms with the canary between them.
+    def time_runs(self, invoke: Callable[[], Any], seconds: float, limit_us: float = math.inf) -> Values:
+        """Time single runs for `seconds`, at least 5, in windows of about 10 ms with the canary between them.
 
-        Slices in which something else slowed the device down are left out as long as 5 runs remain; where
-        less than a quarter remains, it goes on for up to 2.5 times as long. `disturbed` says that even that
-        did not help. Runs shorter than 40 us are timed in groups.
+        Runs in calm windows count as long as they are 5 or more, else those in the calmest quarter of the windows. Where
+        less than a quarter is calm, it goes on for up to 2.5 times as long. ``calm_share`` is the share of calm windows,
+        ``met_p50_us`` and ``met_p90_us`` are wall times of all runs. Runs shorter than 40 us are timed in groups.
         """
         clock = time.perf_counter
-        warm = sample_us(invoke, seconds=min(0.02, seconds / 10), warm_up_s=min(0.05, seconds / 10))
-        call_s = max(min(warm) / 1e6, 1e-8)
-        inner = max(1, math.ceil(SAMPLE_S / call_s))
-        per_slice = max(1, math.ceil(SLICE_S / (call_s * inner)))
-        slices: list[tuple[float, list[float]]] = []
-        quiet: list[tuple[float, list[float]]] = []
-        crowded: set[int] = set()
-        calm = False
-        before, crowd_before = self.canary.time_us(), self.crowd.time_us()
+        sampler = Sampler(invoke, min(0.05, seconds / 10), self.sample_s, self.cpu)
+        sampler.wall_us = []
+        per_window = max(1, math.ceil(WINDOW_S / (sampler.call_s * sampler.inner)))
+        windows: list[tuple[float, int, list[float], list[float]]] = []
+        calm = 0
+        before, crowd = self.canary.time_us(), self.crowd.time_us()
         begin = clock()
-        while len(slices) * per_slice < 5 or clock() - begin < (seconds if calm else 2.5 * seconds):
-            times = []
-            for _ in range(per_slice):
-                start = clock()
-                for _ in itertools.repeat(None, inner):
-                    invoke()
-                times.append((clock() - start) * 1e6 / inner)
+        while (
+            len(windows) * per_window < 5
+            or clock() - begin < seconds
+            or (4 * calm < len(windows) and clock() - begin < 2.5 * seconds)
+        ):
+            times = [sampler.sample() for _ in range(per_window)]
             after, crowd_after = self.canary.time_us(), self.crowd.time_us()
-            if self.crowd.slowdown(max(crowd_before, crowd_after)) > CROWDED:
-                crowded.add(len(slices))
-            slices.append((max(before, after), times))
-            before, crowd_before = after, crowd_after
-            if clock() - begin >= seconds or len(slices) % 10 == 0:
-                quiet = [
-                    piece
-                    for number, piece in enumerate(slices)
-                    if self.canary.slowdown(piece[0]) <= SLOWDOWN and number not in crowded
-                ]
-                calm = 4 * len(quiet) >= len(slices)
-        kept = quiet if len(quiet) * per_slice >= 5 else slices
-        result = summarise_us([run for _, times in kept for run in times])
-        result.update(disturbed=not calm, runs=len(slices) * per_slice)
-        result["canary_us"] = float(np.median([canary for canary, _ in slices])) or None
+            crowded = self.crowd.slowdown(max(crowd, crowd_after)) > CROWDED
+            slowest = math.inf if crowded else max(before, after)
+            windows.append((slowest, len(windows), times, [before, after]))
+            calm += slowest <= limit_us
+            before, crowd = after, crowd_after
+        least = math.ceil(5 / per_window)
+        enough = calm if calm >= least else max(least, len(windows) // 4)
+        kept = sorted(windows)[:enough]
+        result = summarise_us([run for _, _, times, _ in kept for run in times])
+        result["waited"] = sampler.waited([run for _, _, times, _ in windows for run in times])
+        result["met_p50_us"], result["met_p90_us"] = np.percentile(sampler.wall_us, [50, 90]).tolist()
+        canaries = np.max(
+            [row[3] for row in kept] if calm >= least else [np.median([row[3] for row in kept], 0)], 0
+        )
+        result["canaries_us"] = canaries.tolist() if canaries.all() else []
+        result["disturbed"] = not math.isfinite(kept[-1][0])
+        result["calm_below_us"] = limit_us if math.isfinite(limit_us) else None
+        result.update(calm_share=calm / len(windows), runs=len(sampler.wall_us))
         return result
 
 

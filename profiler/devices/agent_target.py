@@ -88,6 +88,8 @@ class AgentTarget(Target):
 
     def _measure(self, request: dict[str, Any], content: bytes, timeout_s: float) -> dict[str, Any]:
         timeout_s += len(content) / _SLOWEST_LINK
+        if self.calm_below_us is not None:
+            request = {**request, "calm_below_us": self.calm_below_us}
         reason = last_words = ""
         for _ in range(2):
             connection = self._connected()

@@ -59,9 +59,12 @@ class Target:
         Stands in messages.
     specs : dict
         How a user may write such a target, and what each way offers: rows of ``edgetime targets``.
+    calm_below_us : float or None
+        Below which time of its canary the device is calm, as known by who measures; a target may try again where it is not.
     """
 
     name: str
+    calm_below_us: float | None = None
     specs: ClassVar[Mapping[str, str]] = {}
 
     @classmethod
@@ -93,8 +96,9 @@ class Target:
         -------
         dict
             ``median_us``, ``min_us``, ``p20_us`` (20th percentile), ``spread`` (interquartile range relative to the
-            median), ``samples``, ``canary_us`` (time of a fixed small network, None where there is none) and
-            ``disturbed`` (something else slowed the device down); or ``error`` where the runtime cannot run it.
+            median), ``samples`` and ``disturbed`` (its times are not to be trusted); where there is a canary, a fixed small
+            network, ``canaries_us``: its times just before and after; where it is known, ``waited``: the share of the time
+            in which others had the core. Or ``error`` where the runtime cannot run it.
 
         Raises
         ------

@@ -1,17 +1,26 @@
-"""From the measurements of a profile to one time per probe."""
+"""From the measurements of a profile to one time per probe, as in calm."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from profiler.calm import Calm, calm_of
+from profiler.measurement.sensitivity import Sensitivity, kind_of_work, learn_sensitivities
 from profiler.probes import Probe
+
+REPEATED = 0.01
+"""Relative standard deviation of a time that was met in calm."""
+UNSETTLED = 0.1
+"""The same of one whose samples did not settle, where that says more than the canary."""
 
 
 @dataclass(frozen=True)
 class Timing:
-    """One probe, measured once."""
+    """One probe, measured once: between two canaries, with the share of the time in which others had the core."""
 
     setting: str
     probe_key: str
@@ -24,27 +33,38 @@ class Timing:
     p20_us: float | None
     spread: float | None
     samples: int | None
-    build_ms: float | None
-    canary_us: float | None
+    before_us: float | None
+    after_us: float | None
+    waited: float | None
     disturbed: bool
     error: str | None
+
+    @property
+    def canaries_us(self) -> list[float]:
+        """The canaries before and after, where there were any."""
+        return [canary for canary in (self.before_us, self.after_us) if canary]
+
+    def is_calm(self, calm: Calm) -> bool:
+        """Whether the device was calm before and after, and the samples settled."""
+        return self.error is None and not self.disturbed and calm.is_calm(self.canaries_us)
 
 
 @dataclass(frozen=True)
 class ProbeTime:
-    """Time of one probe under one setting, from all its measurements.
+    """Time of one probe under one setting in calm, from all its measurements.
 
-    `time_us` is None where the runtime could not run it; `error` then says why. `spread` is the relative
-    difference between the slowest and the fastest of `passes` measurements.
+    `time_us` is None where the runtime could not run it; `error` then says why. `calm` is whether it was met in calm;
+    otherwise its time is corrected for the state it was met in, and `uncertainty` (a relative standard deviation) says how
+    well. `meetings` counts its measurements.
     """
 
     setting: str
     probe_key: str
     kind: str
     time_us: float | None
-    spread: float
-    passes: int
-    disturbed: bool
+    uncertainty: float
+    meetings: int
+    calm: bool
     error: str | None
 
     @property
@@ -53,58 +73,78 @@ class ProbeTime:
         return Probe.from_key(self.probe_key)
 
 
-def drift(canaries_us: np.ndarray, window: int = 101) -> np.ndarray:
-    """Slowness of the device around each measurement, relative to its calm tenth: above 1 where it was slower.
+@dataclass(frozen=True)
+class Reading:
+    """The measurements of one setting, read: times of probes, what calm was, and what the states cost by kind of work."""
 
-    Parameters
-    ----------
-    canaries_us
-        Times of the canary in the order of measuring, NaN where there was none; shape [n].
-    window
-        Number of measurements around each whose lower quartile is taken: a single canary is noisier than what it corrects.
+    times: list[ProbeTime]
+    calm: Calm
+    sensitivities: dict[str, Sensitivity]
 
-    Returns
-    -------
-    np.ndarray
-        Shape [n]; the 10th percentile is 1, so that a run which was disturbed half of the time is judged by its calm part.
+    @property
+    def calm_probes(self) -> int:
+        """Probes with a calm time."""
+        return sum(time.calm for time in self.times if time.time_us is not None)
+
+
+def calm_in(rows: Iterable[Timing]) -> Calm:
+    """Calm, as all canaries of these measurements tell it."""
+    return calm_of([canary for row in rows for canary in row.canaries_us])
+
+
+def combine(rows: Sequence[Timing]) -> Reading:
+    """Read all measurements under one setting, in any order.
+
+    What others take of a core only adds time, so the fastest sample counts. A probe that was met in calm has its least calm
+    time; another one's measurements are divided by the slowness of their own canaries to the power that its kind of work
+    showed, and averaged, the calmer ones more.
     """
-    known = np.flatnonzero(np.isfinite(canaries_us) & (canaries_us > 0))
-    if known.size == 0:
-        return np.ones(len(canaries_us))
-    values = canaries_us[known]
-    if values.size > window:
-        half = window // 2
-        padded = np.concatenate([values[:half][::-1], values, values[::-1][:half]])
-        smooth = np.quantile(np.lib.stride_tricks.sliding_window_view(padded, 2 * half + 1), 0.25, axis=1)
-    else:
-        smooth = np.full(values.size, np.quantile(values, 0.25))
-    relative = np.interp(np.arange(len(canaries_us)), known, smooth)
-    return np.asarray(relative / np.quantile(relative, 0.1, method="lower"))
-
-
-def combine(rows: list[Timing]) -> list[ProbeTime]:
-    """One time per probe from all its measurements under one setting, in the order of measuring.
-
-    Other work on the device only adds time, so the fastest sample counts, divided by the device's drift. This
-    predicts layers not measured better than medians do (held-out error of convolutions 6.9% against 9.5% on a calm
-    machine, 12% against 13% on a busy one).
-    """
-    canaries = np.array([np.nan if row.canary_us is None else row.canary_us for row in rows])
-    slowness = drift(canaries)
-    groups: dict[str, list[tuple[Timing, float]]] = {}
-    for row, factor in zip(rows, slowness, strict=True):
-        groups.setdefault(row.probe_key, []).append((row, float(factor)))
+    calm = calm_in(rows)
+    groups: dict[str, list[Timing]] = {}
+    for row in rows:
+        groups.setdefault(row.probe_key, []).append(row)
+    good = {key: [row for row in group if _time_us(row)] for key, group in groups.items()}
+    kinds = {key: kind_of_work(Probe.from_key(key)) for key, group in good.items() if group}
+    points = [
+        (kinds[key], key, row.is_calm(calm), math.log(_slowness(row, calm)), math.log(_time_us(row)))
+        for key, group in good.items()
+        for row in group
+    ]
+    sensitivities = learn_sensitivities(points)
     times = []
     for key, group in groups.items():
-        first = group[0][0]
-        good = [(row, factor) for row, factor in group if row.error is None and row.p20_us is not None]
-        if not good:
-            error = group[-1][0].error or "It was not measured."
+        first = group[0]
+        if not good[key]:
+            error = group[-1].error or "It was not measured."
             times.append(ProbeTime(first.setting, key, first.kind, None, 0.0, 0, False, error))
             continue
-        calm = any(not row.disturbed for row, _ in good)
-        values = sorted(float(row.min_us or row.p20_us or 0.0) / factor for row, factor in good)
-        time = values[0]
-        spread = (values[-1] - values[0]) / time if time > 0 else 0.0
-        times.append(ProbeTime(first.setting, key, first.kind, time, spread, len(values), not calm, None))
-    return times
+        time_us, uncertainty, met = _in_calm(good[key], calm, sensitivities[kinds[key]])
+        times.append(
+            ProbeTime(first.setting, key, first.kind, time_us, uncertainty, len(good[key]), met, None)
+        )
+    return Reading(times, calm, sensitivities)
+
+
+def _time_us(row: Timing) -> float:
+    """The fastest sample; 0 where there is none."""
+    return 0.0 if row.error is not None else float(row.min_us or row.p20_us or 0.0)
+
+
+def _slowness(row: Timing, calm: Calm) -> float:
+    """How much slower than in calm the device was around a measurement: the mean of its two canaries."""
+    canaries = row.canaries_us
+    return float(calm.slowness(np.array(canaries)).mean()) if canaries else 1.0
+
+
+def _in_calm(rows: Sequence[Timing], calm: Calm, sensitivity: Sensitivity) -> tuple[float, float, bool]:
+    """Time in calm, its relative standard deviation, and whether it was met in calm."""
+    met = [_time_us(row) for row in rows if row.is_calm(calm)]
+    if met:
+        return min(met), REPEATED, True
+    slow = np.log([_slowness(row, calm) for row in rows])
+    variances = sensitivity.variance(slow) + np.array([UNSETTLED**2 * row.disturbed for row in rows])
+    logs = np.log([_time_us(row) for row in rows]) - sensitivity.power * slow
+    weights = 1.0 / (variances + REPEATED**2)
+    weights /= weights.sum()
+    # What a probe suffers more or less than its kind does not average out over its meetings.
+    return float(np.exp(weights @ logs)), float(np.sqrt(weights @ variances + REPEATED**2)), False

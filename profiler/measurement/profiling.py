@@ -1,34 +1,36 @@
-"""Profiling: measure many probes on a target, in several passes, into a profile."""
+"""Profiling: measure many probes on a target, each until it was met in calm, into a profile."""
 
 from __future__ import annotations
 
 import math
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from profiler.calm import WITHIN, calm_of
 from profiler.devices import Target
-from profiler.errors import EdgetimeError, UsageError
+from profiler.errors import EdgetimeError, TargetError, UsageError
+from profiler.measurement.combining import calm_in
 from profiler.measurement.next_probes import Adviser, Consultation
 from profiler.measurement.observing import observe
+from profiler.measurement.schedule import Schedule
 from profiler.measurement.store import Profile
 from profiler.measurement.summary import ProfileSummary
 from profiler.probes import Probe, empty_probe, plan_probes
 from profiler.progress import ProgressCallback, silent
 
-MAX_PASSES = 5
-REDO_SHARE = 0.3
-"""Redoing what was disturbed takes at most this share of the time that the pass itself took."""
+CALM_TIMES = 5
+"""Each probe is met in calm so often, where there is time."""
 OBSERVING_SHARE = 0.05
 """Share of the time for `observe`."""
 EMPTY_EVERY = 100
 """The overhead of a call is measured once per this many probes."""
 PATIENCE, WORTH_IT = 2, 0.97
-"""With all passes done, advice is followed until so often in a row the error did not fall to this share of the least."""
-_CHUNK = 16
+"""With all probes met, advice is followed until so often in a row the error did not fall to this share of the least."""
+_LEVEL_EVERY = 200
+"""After so many measurements what calm is, is worked out anew; in the beginning more often."""
 _KEEP_BYTES, _KEEP_LARGEST = 64 << 20, 32 << 10
 
 
@@ -49,15 +51,15 @@ def profile(
     progress: ProgressCallback = silent,
     *,
     probes: Sequence[Probe] | None = None,
-    max_passes: int = MAX_PASSES,
+    calm_times: int = CALM_TIMES,
     begin: float | None = None,
     adviser: Adviser | None = None,
     goal: float | None = None,
 ) -> ProfileSummary:
     """Measure probes on `target` into the profile at `db_path`, and go on from where it stopped.
 
-    All probes are measured once, then again, up to `max_passes` times: the device's speed drifts, so several
-    short passes tell more than one long one. What was disturbed is measured again at the end of its pass.
+    Each probe is measured until it was met in calm, see `profiler.calm`, then all of them again. What calm is follows from
+    the canary's times of the whole profile.
 
     Parameters
     ----------
@@ -71,11 +73,13 @@ def profile(
         Which probes: see `profiler.probes.plan.plan_probes`.
     probes
         Probes to measure in place of planned ones, in an order in which every prefix is a good sample.
+    calm_times
+        How often each probe is met in calm, where there is time.
     begin
         When the command began, by `time.monotonic`; now, if None.
     adviser
-        Asked after the first pass, and now and then later, whether this is enough and what to measure next, such as
-        `timemodel.fitting.next_probes.advise_probes`. What it advises is measured first, and in all passes.
+        Asked when all probes were met, and now and then later, whether this is enough and what to measure next, such as
+        `timemodel.fitting.next_probes.advise_probes`. What it advises is measured first.
     goal
         The error that the adviser aims at, for the summary; the adviser judges by itself.
 
@@ -110,26 +114,27 @@ def profile(
             store,
             setting.key,
             probes,
-            [*advised, *probes],  # what was advised earlier comes first: it matters most
+            advised,  # it comes first: it matters most
             begin,
             deadline,
-            max_passes,
+            calm_times,
             consultation,
             progress,
         )
         stopped = run.measure()
-        least = run.counts_by_probe()
         latest = consultation.latest
         return ProfileSummary(
             path=str(db_path),
             device=store.device,
             setting=setting.key,
-            probes=len(run.probes),
+            probes=len(run.schedule),
             measured=run.measured,
             failed=len(run.failed),
-            disturbed=run.still_disturbed,
-            passes_complete=min(least),
-            covered=sum(count > 0 for count in least) / len(least),
+            covered=run.schedule.covered / len(run.schedule),
+            calm_share=run.calm.share,
+            calm_probes=run.schedule.calm,
+            states=run.calm.states,
+            canary_repeats=run.calm.repeats,
             minutes=(time.monotonic() - begin) / 60,
             stopped=stopped,
             error=latest.error if latest else None,
@@ -137,7 +142,7 @@ def profile(
             error_of=latest.of if latest else "networks",
             goal=goal,
             budget_minutes=minutes,
-            advised=len(run.probes) - len(probes),
+            advised=len(run.schedule) - len(probes),
             problem=consultation.problem,
         )
 
@@ -155,176 +160,140 @@ def relevant(advised: Sequence[Probe], planned: Sequence[Probe]) -> list[Probe]:
 
 @dataclass
 class _Run:
-    """One call of `profile`: what is still to do, and by when. `probes` are the planned ones and all that were advised."""
+    """One call of `profile`: what is still to do, and by when; `first` are the probes that were advised earlier."""
 
     target: Target
     store: Profile
     setting: str
     planned: Sequence[Probe]
-    probes: list[Probe]
+    first: Sequence[Probe]
     begin: float
     deadline: float
-    passes: int
+    calm_times: int
     consultation: Consultation
     progress: ProgressCallback
 
     def __post_init__(self) -> None:
-        self.counts = self.store.counts(self.setting)
-        self.failed = {row.probe_key for row in self.store.raw(self.setting) if row.error is not None}
+        rows = self.store.raw(self.setting)
+        self.failed = {row.probe_key for row in rows if row.error is not None}
+        self.calm = calm_in(rows)
+        self.canaries = [canary for row in rows for canary in row.canaries_us]
+        self.schedule = Schedule([*self.first, *self.planned], self.calm_times)
+        for row in rows:
+            self.schedule.know(row.probe_key, row.is_calm(self.calm))
+        for key in self.failed:
+            self.schedule.drop(key)
         self.empty = empty_probe()
-        self.empty_passes = max(
-            (number + 1 for key, number in self.counts if key == self.empty.key), default=0
-        )
+        self.met: dict[str, int] = {}
+        for row in rows:
+            self.met[row.probe_key] = self.met.get(row.probe_key, 0) + 1
         self.measured = 0
-        self.still_disturbed = 0
+        self.looks_calm = True
         self.reported = 0.0
         self._built: dict[str, bytes] = {}
         self._built_bytes = 0
+        self._level_at = 0
 
     def measure(self) -> str:
         """Measure; returns why it ended, as in `ProfileSummary.stopped`."""
+        least, patience = math.inf, PATIENCE
         try:
-            for number in range(self.passes):
-                self.measure_pass(list(self.probes), number)
-            self.follow_advice()
+            while True:
+                self.measure_all()
+                if not (self.consultation.possible and patience):
+                    return "complete"
+                before = len(self.schedule)
+                self.ask()
+                latest = self.consultation.latest
+                if latest is None or len(self.schedule) == before:
+                    return "complete"
+                patience = PATIENCE if latest.error < WORTH_IT * least else patience - 1
+                least = min(least, latest.error)
         except _StoppedError as stop:
             return str(stop)
-        return "complete"
 
-    def follow_advice(self) -> None:
-        """Once all is measured and there is time left: ask and measure, as long as that makes the error less."""
-        least, patience = math.inf, PATIENCE
-        while True:
-            # Probes that were advised in the course of a pass have missed those before it.
-            for number in range(1, self.passes):
-                self.measure_pass(list(self.probes), number)
-            if not (self.consultation.possible and patience):
-                return
-            before = len(self.probes)
-            self.ask()
-            latest = self.consultation.latest
-            if latest is None or len(self.probes) == before:
-                return
-            patience = PATIENCE if latest.error < WORTH_IT * least else patience - 1
-            least = min(least, latest.error)
+    def measure_all(self) -> None:
+        """Measure what is on the schedule until nothing is left."""
+        self.check_time()
+        while (probe := self.schedule.next(self.looks_calm)) is not None:
+            if self.measured % EMPTY_EVERY == 0:
+                self.measure_one(self.empty)
+            if self.measure_one(probe):
+                self.schedule.met(probe, self.looks_calm)
+            self.report()
+            self.check_time()
+            # Advice on a part of the plan would only repeat the rest of it.
+            if self.schedule.covered == len(self.schedule) and self.consultation.due:
+                self.ask()
 
-    def ask(self) -> float:
-        """Ask the adviser, and measure once what it advises; returns the seconds that this took."""
-        since = time.monotonic()
+    def ask(self) -> None:
+        """Ask the adviser, and put what it advises first."""
         advice = self.consultation.ask(
             lambda note: self.report_clock(f"learning what to measure next: {note}")
         )
         if advice is not None and advice.done:
             raise _StoppedError("goal")
         if advice is not None:
-            known = {probe.key for probe in self.probes}
-            new = [probe for probe in relevant(advice.probes, self.planned) if probe.key not in known]
-            if new:
-                self.store.add_advised(self.setting, new)
-                self.probes += new
-                self.measure_pass(new, 0)
-        return time.monotonic() - since
+            new = self.schedule.add(relevant(advice.probes, self.planned), first=True)
+            self.store.add_advised(self.setting, new)
 
-    def measure_pass(self, probes: Sequence[Probe], number: int) -> None:
-        """Measure all of `probes` that pass `number` has not measured yet, then again what was disturbed."""
-        self.check_time()
-        since = time.monotonic()
-        disturbed: list[Probe] = []
-        todo = [probe for probe in probes if self.is_open(probe, number)]
-        total, position = len(probes), len(probes) - len(todo)
-        for measured, (probe, content) in enumerate(self.build(todo)):
-            # Later passes take in what is advised meanwhile.
-            if number and self.consultation.due:
-                before = len(self.probes)
-                since += self.ask()
-                todo += [new for new in self.probes[before:] if self.is_open(new, number)]
-                total += len(self.probes) - before
-            if measured % EMPTY_EVERY == 0:
-                self.measure_empty()
-            result = self.measure_one(probe, content, number)
-            if result.get("disturbed"):
-                disturbed.append(probe)
-            self.report(number, position + measured + 1, total)
-            self.check_time()
-        self.redo(disturbed, number, since, total)
-
-    def redo(self, disturbed: list[Probe], number: int, since: float, total: int) -> None:
-        """Measure again what was disturbed in a pass, within `REDO_SHARE`."""
-        until = time.monotonic() + REDO_SHARE * (time.monotonic() - since)
-        count = len(disturbed)
-        for position, (probe, content) in enumerate(self.build(disturbed)):
-            if time.monotonic() > until or time.monotonic() >= self.deadline:
-                self.still_disturbed += count - position
-                self.check_time()
-                return
-            result = self.measure_one(probe, content, number)
-            self.still_disturbed += bool(result.get("disturbed"))
-            self.report(number, total, total, f", again {position + 1:,} of {count:,} disturbed ones")
-
-    def measure_one(self, probe: Probe, content: bytes | EdgetimeError, number: int) -> dict[str, Any]:
-        """Measure `probe` and store the result."""
-        if isinstance(content, EdgetimeError):
-            result: dict[str, Any] = {"error": str(content)}
-        else:
-            result = self.target.time_probe(content)
-        self.store.add(self.setting, probe.key, probe.kind, number, result)
-        self.counts[probe.key, number] = self.counts.get((probe.key, number), 0) + 1
+    def measure_one(self, probe: Probe) -> bool:
+        """Measure `probe` and store the result; whether it could be run. `looks_calm` says what it was met in."""
+        try:
+            result = self.target.time_probe(self.content_of(probe))
+        except EdgetimeError as error:
+            if isinstance(error, TargetError):
+                raise
+            result = {"error": str(error)}
+        row = self.store.add(self.setting, probe.key, probe.kind, self.met.get(probe.key, 0), result)
+        self.met[probe.key] = self.met.get(probe.key, 0) + 1
         self.measured += 1
-        if "error" in result:
+        if row.error is not None:
             self.failed.add(probe.key)
-        return result
+            return False
+        self.canaries += row.canaries_us
+        self.find_calm()
+        self.looks_calm = row.is_calm(self.calm)
+        return True
 
-    def measure_empty(self) -> None:
-        """Measure what a call costs."""
-        for _, content in self.build([self.empty]):
-            self.measure_one(self.empty, content, self.empty_passes)
-            self.empty_passes += 1
+    def find_calm(self) -> None:
+        """Work out now and then what calm is; where it is less than was thought, what was met in calm is another matter."""
+        if len(self.canaries) < self._level_at:
+            return
+        self._level_at = len(self.canaries) + min(2 * _LEVEL_EVERY, max(20, len(self.canaries) // 2))
+        before, self.calm = self.calm.calm_us, calm_of(self.canaries)
+        if math.isfinite(self.calm.calm_us):
+            self.target.calm_below_us = WITHIN * self.calm.calm_us
+        if self.calm.calm_us * WITHIN < before or self.calm.calm_us > before * WITHIN:
+            rows = self.store.raw(self.setting)
+            self.schedule.restart(row.probe_key for row in rows if row.is_calm(self.calm))
 
-    def is_open(self, probe: Probe, number: int) -> bool:
-        """Whether to measure `probe` in pass `number`: not a second time, and not what cannot be run."""
-        return (probe.key, number) not in self.counts and not (number and probe.key in self.failed)
+    def content_of(self, probe: Probe) -> bytes:
+        """Return the probe's file; small ones are kept for the next time.
 
-    def build(self, rest: list[Probe]) -> Iterator[tuple[Probe, bytes | EdgetimeError]]:
-        """Build probes a few at a time while the agent idles: building beside it would disturb it.
-
-        They are taken out of `rest`, to which more may be added meanwhile.
+        It is built while the agent idles: building beside it would disturb it.
         """
-        while rest:
-            chunk, rest[:_CHUNK] = rest[:_CHUNK], []
-            yield from [(probe, self.content_of(probe)) for probe in chunk]
-
-    def content_of(self, probe: Probe) -> bytes | EdgetimeError:
-        """Return the probe's file; small ones are kept for the next pass."""
         known = self._built.get(probe.key)
         if known is not None:
             return known
-        try:
-            content = probe.build()
-        except EdgetimeError as error:
-            return error
+        content = probe.build()
         if len(content) <= _KEEP_LARGEST and self._built_bytes + len(content) <= _KEEP_BYTES:
             self._built[probe.key] = content
             self._built_bytes += len(content)
         return content
-
-    def counts_by_probe(self) -> list[int]:
-        """In how many passes each probe was measured; what cannot be run counts as measured in all."""
-        passes: dict[str, int] = {}
-        for key, _ in self.counts:
-            passes[key] = passes.get(key, 0) + 1
-        return [
-            self.passes if probe.key in self.failed else passes.get(probe.key, 0) for probe in self.probes
-        ]
 
     def check_time(self) -> None:
         """Stop where the time is up."""
         if time.monotonic() >= self.deadline:
             raise _StoppedError("budget")
 
-    def report(self, number: int, done: int, total: int, more: str = "") -> None:
+    def report(self) -> None:
         """Report progress: by the clock or by what is done, whichever is further."""
-        work = (number + done / total) / self.passes
-        self.report_clock(f"pass {number + 1}: {done:,} of {total:,} probes{more}", work)
+        total = len(self.schedule)
+        note = f"{self.schedule.calm:,} of {total:,} probes met in calm"
+        if self.calm.share < 1:
+            note += f", calm {self.calm.share:.0%} of the time"
+        self.report_clock(note, self.schedule.calm / total / self.calm_times)
 
     def report_clock(self, note: str, work: float = 0.0) -> None:
         """Report progress by the clock, or by `work` where that is further; it never goes back."""

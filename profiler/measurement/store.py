@@ -16,11 +16,11 @@ import numpy as np
 
 from profiler.devices import Setting, device_name
 from profiler.errors import ProfileError, UsageError, missing
-from profiler.measurement.combining import ProbeTime, Timing, combine
+from profiler.measurement.combining import ProbeTime, Reading, Timing, combine
 from profiler.probes import Probe
 
 APPLICATION_ID = 0x45_54_50_46  # "ETPF"
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 IDENTITY = ("machine", "cpu", "cores")
 """Entries of a fingerprint that identify the device; the others may change from day to day."""
 
@@ -33,24 +33,22 @@ _SCHEMA = (
     "id INTEGER PRIMARY KEY, setting INTEGER NOT NULL REFERENCES settings (id), "
     "probe INTEGER NOT NULL REFERENCES probes (id), pass INTEGER NOT NULL, attempt INTEGER NOT NULL, "
     "at REAL NOT NULL, median_us REAL, min_us REAL, p20_us REAL, spread REAL, samples INTEGER, "
-    "build_ms REAL, canary_us REAL, disturbed INTEGER NOT NULL, error TEXT, "
+    "before_us REAL, after_us REAL, waited REAL, disturbed INTEGER NOT NULL, error TEXT, "
     "UNIQUE (setting, probe, pass, attempt))",
     "CREATE TABLE graphs ("
     "setting INTEGER NOT NULL REFERENCES settings (id), probe INTEGER NOT NULL REFERENCES probes (id), "
     "events TEXT NOT NULL, UNIQUE (setting, probe))",
 )
-_COLUMNS = (
-    "setting, probe, pass, attempt, at, median_us, min_us, p20_us, spread, samples, build_ms, canary_us"
-)
-_INSERT = f"INSERT INTO measurements ({_COLUMNS}, disturbed, error) VALUES ({', '.join('?' * 14)})"
+_COLUMNS = "setting, probe, pass, attempt, at, median_us, min_us, p20_us, spread, samples, before_us, after_us, waited"
+_INSERT = f"INSERT INTO measurements ({_COLUMNS}, disturbed, error) VALUES ({', '.join('?' * 15)})"
 _INSERT_PROBE = "INSERT OR IGNORE INTO probes (key, kind) VALUES (?, ?)"
 _SELECT = (
     "SELECT s.key, p.key, p.kind, m.pass, m.attempt, m.at, m.median_us, m.min_us, m.p20_us, m.spread, "
-    "m.samples, m.build_ms, m.canary_us, m.disturbed, m.error "
+    "m.samples, m.before_us, m.after_us, m.waited, m.disturbed, m.error "
     "FROM measurements m JOIN probes p ON p.id = m.probe JOIN settings s ON s.id = m.setting "
     "WHERE ?1 IS NULL OR s.key = ?1 ORDER BY m.id"
 )
-_NUMBERS = ("median_us", "min_us", "p20_us", "spread", "samples", "build_ms", "canary_us")
+_NUMBERS = ("median_us", "min_us", "p20_us", "spread", "samples")
 
 
 class Profile:
@@ -252,8 +250,8 @@ class Profile:
 
     def add(
         self, setting: str, probe_key: str, kind: str, pass_number: int, result: Mapping[str, Any]
-    ) -> None:
-        """Store an agent's answer for one probe; one measured before in this pass gets another attempt."""
+    ) -> Timing:
+        """Store a target's answer for one probe, and return it as `raw` will."""
         error = result.get("error")
         values = [None if error else _finite(result.get(name)) for name in _NUMBERS]
         if not error and (values[0] is None or values[1] is None or values[2] is None):
@@ -266,8 +264,12 @@ class Profile:
             find = "SELECT count(*) FROM measurements WHERE setting = ? AND probe = ? AND pass = ?"
             attempt = connection.execute(find, which).fetchone()[0]
             at = _finite(result.get("at")) or time.time()
-            row = (*which, attempt, at, *values, int(bool(result.get("disturbed"))), error)
-            connection.execute(_INSERT, row)
+            before_us, after_us = [_finite(canary) for canary in result.get("canaries_us") or (None, None)]
+            waited = None if error else _finite(result.get("waited"))
+            disturbed = int(bool(result.get("disturbed")))
+            row = (at, *values, before_us, after_us, waited, disturbed, error)
+            connection.execute(_INSERT, (*which, attempt, *row))
+        return _timing(setting, probe_key, kind, pass_number, attempt, *row)
 
     def add_events(
         self, setting: str, probe_key: str, kind: str, events: Sequence[tuple[str, int]] | None
@@ -309,39 +311,36 @@ class Profile:
         with _sentences(self.path):
             return [Probe.from_key(key) for key in self._meta(f"advised {setting}") or ()]
 
-    def counts(self, setting: str) -> dict[tuple[str, int], int]:
-        """Number of attempts by probe key and pass."""
-        query = (
-            "SELECT p.key, m.pass, count(*) FROM measurements m JOIN probes p ON p.id = m.probe "
-            "JOIN settings s ON s.id = m.setting WHERE s.key = ? GROUP BY m.probe, m.pass"
-        )
-        return dict(self._read(query, (setting,), lambda key, number, count: ((key, number), count)))
-
     def __len__(self) -> int:
         return int(self._read("SELECT count(*) FROM measurements", (), int)[0])
 
     def raw(self, setting: str | None = None) -> list[Timing]:
         """All measurements in the order in which they were made, of all settings or one."""
-        return self._read(_SELECT, (setting,), lambda *row: Timing(*(*row[:13], bool(row[13]), row[14])))
+        return self._read(_SELECT, (setting,), _timing)
 
-    def measurements(self, setting: str | None = None) -> list[ProbeTime]:
-        """One row per setting and probe, by `combine`.
+    def reading(self, setting: str) -> Reading:
+        """What the measurements of a setting say: one time per probe, and what calm was; see `combine`.
 
         Raises
         ------
         ProfileError
-            The profile is empty.
+            There are none.
         """
         rows = self.raw(setting)
         if not rows:
             raise ProfileError(
-                f"{self.path} holds no measurements{f' under {setting!r}' if setting else ''}: "
-                f"run 'edgetime profile local -o {self.path}'."
+                f"{self.path} holds no measurements under {setting!r}: run 'edgetime profile local -o {self.path}'."
             )
-        times: list[ProbeTime] = []
-        for key in dict.fromkeys(row.setting for row in rows):
-            times += combine([row for row in rows if row.setting == key])
-        return times
+        return combine(rows)
+
+    def measurements(self, setting: str) -> list[ProbeTime]:
+        """One time per probe of a setting: `reading`'s."""
+        return self.reading(setting).times
+
+
+def _timing(*row: Any) -> Timing:
+    *numbers, disturbed, error = row
+    return Timing(*numbers, bool(disturbed), error)
 
 
 def _refuse_folder(path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from profiler.calm import State, in_words
 from profiler.measurement.next_probes import INTERVAL_PER_ERROR
 
 
@@ -13,8 +14,8 @@ class ProfileSummary:
     """Result of one call of `profile`.
 
     `measured` and `failed` (the runtime could not run the probe) count this call; `probes` is the number
-    planned, `passes_complete` how often the profile now holds all of them, `covered` the share of them that
-    it holds at least once.
+    planned, `covered` the share of them that the profile now holds, `calm_probes` how many of them it met in calm.
+    `calm_share` is the share of calm time in the whole profile, `states` what was met, see `profiler.calm.Calm`.
 
     `stopped` says why it ended: ``goal`` (the adviser said that this is enough), ``budget`` (the time was used) or
     ``complete`` (there was nothing left to measure). `error` and `interval` are the adviser's last ones, None where
@@ -28,10 +29,12 @@ class ProfileSummary:
     probes: int
     measured: int
     failed: int
-    disturbed: int
-    passes_complete: int
     covered: float
     minutes: float
+    calm_share: float = 1.0
+    calm_probes: int = 0
+    states: tuple[State, ...] = ()
+    canary_repeats: bool = True
     stopped: str = "complete"
     error: float | None = None
     interval: float | None = None
@@ -46,13 +49,14 @@ class ProfileSummary:
         return asdict(self)
 
     def __str__(self) -> str:
-        state = f"{self.passes_complete} complete pass{'' if self.passes_complete == 1 else 'es'}"
+        state = f"all met, {self.calm_probes:,} in calm"
         if self.covered < 1:
-            state = f"{self.covered:.0%} of the first pass (the same command goes on from here)"
+            state = f"{self.covered:.0%} of them met, {self.calm_probes:,} in calm (the same command goes on from here)"
         failed = f", {self.failed} not supported by the runtime" if self.failed else ""
         lines = [
             f"{self.device}; {self.setting}: {self.measured:,} measurements of {self.probes:,} probes in "
-            f"{self.minutes:.1f} min{failed}; {state}, in {self.path}"
+            f"{self.minutes:.1f} min{failed}; {state}, in {self.path}",
+            in_words(self.calm_share, self.states, self.canary_repeats),
         ]
         if self.error is not None and self.interval is not None:
             lines.append(self._judgement(self.error, self.interval))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from profiler.calm import WITHIN
 from profiler.devices import Target
 from profiler.errors import EdgetimeError, TargetError
 from profiler.measurement.events import CONTROL, Event, layer_times_us
@@ -28,13 +30,19 @@ class Measurement:
     network, setting
         Name of the file; runtime, kernels and threads.
     measured_ms, measured_p90_ms, min_ms
-        Median, 90th percentile and minimum of repeated runs without profiling.
+        Median, 90th percentile and minimum of repeated runs without profiling, in calm moments where there were any.
+    met_p50_ms, met_p90_ms
+        Median and 90th percentile of all runs, under whatever else the device did meanwhile.
     load_ms, first_ms
         Making the interpreter with its tensors; the first run.
     runs
         Number of runs that the median is of.
+    calm_share
+        Share of the time in which the device was calm.
     disturbed
-        Other work slowed the device down for most of the time, so that the median is too high.
+        It was never calm, so that the times are too high.
+    slowness
+        How many times as long as in calm the canary took at its calmest: what `measured_ms` may be too high by.
     layer_ms
         By `Layer.index`; adds up to `measured_ms`. An operator that the runtime fused into another one has 0.
         Empty where `layer_note` says why.
@@ -55,7 +63,10 @@ class Measurement:
     first_ms: float
     runs: int
     disturbed: bool
-    canary_us: float | None = None
+    met_p50_ms: float | None = None
+    met_p90_ms: float | None = None
+    calm_share: float = 1.0
+    slowness: float = 1.0
     layer_ms: dict[int, float] = field(default_factory=dict)
     layer_source: str = ""
     layer_note: str = ""
@@ -119,7 +130,13 @@ def measure_network(
         layer_ms, layer_source, note = _layers_ms(
             network, content, target, times["median_us"], min(1.0, seconds / 2), shapes
         )
-    canary = answer.get("canary_us")
+    canaries_us = [_number(target, {"canary": value}, "canary") for value in answer.get("canaries_us") or ()]
+    calm_us = (target.calm_below_us or answer.get("calm_below_us") or math.inf) / WITHIN
+    met_p50_ms, met_p90_ms = (
+        _number(target, answer, name) / 1e3 if name in answer else None
+        for name in ("met_p50_us", "met_p90_us")
+    )
+    slowness = max([1.0, *(canary / calm_us for canary in canaries_us)])
     return Measurement(
         network=network.name,
         setting=target.setting.key,
@@ -130,8 +147,11 @@ def measure_network(
         load_ms=times["load_ms"],
         first_ms=times["first_ms"],
         runs=int(answer.get("samples", 0)),
-        disturbed=bool(answer.get("disturbed")),
-        canary_us=None if canary is None else float(canary),
+        disturbed=bool(answer.get("disturbed")) or slowness > WITHIN,
+        met_p50_ms=met_p50_ms,
+        met_p90_ms=met_p90_ms,
+        calm_share=float(answer.get("calm_share", 1.0)),
+        slowness=slowness,
         layer_ms=layer_ms,
         layer_source=layer_source,
         layer_note=note,
@@ -217,7 +237,7 @@ def _alone_us(probe: Probe, target: Target) -> float | None:
     except EdgetimeError:
         return None
     answer = target.time_probe(content)
-    return None if "error" in answer else _number(target, answer, "p20_us")
+    return None if "error" in answer else _number(target, answer, "min_us")
 
 
 def _number(target: Target, answer: Mapping[str, Any], name: str) -> float:

@@ -119,10 +119,10 @@ def check_profiles(target: Target, probes: Sequence[Probe]) -> None:
     """It fills a profile, and going on adds nothing to one that is complete."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "device.db"
-        summary = profile(target, path, probes=probes, max_passes=1)
+        summary = profile(target, path, probes=probes, calm_times=1)
         assert summary.stopped == "complete", "a few probes were not measured in minutes"
         assert not summary.failed, "a probe that was timed before failed in a profile"
-        again = profile(target, path, probes=probes, max_passes=1)
+        again = profile(target, path, probes=probes, calm_times=1)
         assert again.measured < summary.measured, "what was measured already is measured again"
         with Profile.open(path) as stored:
             keys = {
@@ -141,8 +141,9 @@ def _check_times(answer: Mapping[str, Any], ascending: Sequence[str]) -> None:
     samples = answer.get("samples")
     assert isinstance(samples, int), f"samples is {samples!r}"
     assert samples >= 1, "there are times without a sample"
-    canary_us = answer.get("canary_us")
-    assert canary_us is None or (_is_time(canary_us) and canary_us > 0), f"canary_us is {canary_us!r}"
+    canaries_us = answer.get("canaries_us") or ()
+    assert len(canaries_us) in (0, 2), f"canaries_us is {canaries_us!r}"
+    assert all(_is_time(canary) and canary > 0 for canary in canaries_us), f"canaries_us is {canaries_us!r}"
 
 
 def _is_time(value: Any) -> bool:

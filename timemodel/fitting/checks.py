@@ -131,7 +131,7 @@ def _canary_notes(path: str | os.PathLike[str], profile: Profile) -> list[str]:
     """The canary is the same work each time: a device on which it takes several times as long is another one."""
     notes = []
     for key in profile.settings:
-        times = np.array([row.canary_us for row in profile.raw(key) if row.canary_us])
+        times = np.array([canary for row in profile.raw(key) for canary in row.canaries_us])
         if len(times) < 20:
             continue
         fast, slow = np.quantile(times, [0.1, 0.9])

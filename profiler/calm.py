@@ -1,0 +1,141 @@
+"""What calm is on a device: told from the times of its canary, a fixed small network that is timed beside everything else.
+
+A machine has states, not just noise: calm, beside a busy neighbour, throttled. Within one, the canary repeats; so calm is the
+lowest time at which it repeats, not the least time ever seen. All that measures asks this module.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+WITHIN = 1.05
+"""A canary of at most so many times its calm time was calm."""
+
+_WIDTH = math.log(1.03)
+"""A state's times lie about so close together, in logarithms."""
+_LEAST, _LEAST_SHARE = 5, 0.01
+"""A state was met at least so often, and for this share of the time: less is an outlier."""
+_APART = math.log(1.06)
+"""States whose times are closer than this are one."""
+_REPEATS = 0.05
+"""Where no state holds this share of the canaries, the canary does not repeat."""
+
+
+@dataclass(frozen=True)
+class State:
+    """A state that the device was in: how many times as long as in calm its canary took, and for what share of the time."""
+
+    factor: float
+    share: float
+
+
+@dataclass(frozen=True)
+class Calm:
+    """What the canary tells of all measurements together.
+
+    Parameters
+    ----------
+    calm_us
+        Its time in calm; NaN where there is no canary.
+    share
+        Share of the canaries that were calm; 1 where there is none.
+    states
+        The states that were met, the calm one first. What lies between them belongs to none.
+    repeats
+        Whether the canary repeats at all: where it does not, `calm_us` is the low end of its times.
+
+    Examples
+    --------
+    >>> calm = calm_of([10.0] * 30 + [14.0] * 70)
+    >>> round(calm.calm_us, 6), calm.share, [state.factor for state in calm.states]
+    (10.0, 0.3, [1.0, 1.4])
+    """
+
+    calm_us: float
+    share: float
+    states: tuple[State, ...] = ()
+    repeats: bool = True
+
+    def slowness(self, canary_us: np.ndarray) -> np.ndarray:
+        """How many times as long as in calm the canary took, at least 1; NaN where there was none."""
+        return np.maximum(np.asarray(canary_us, float) / self.calm_us, 1.0)
+
+    def is_calm(self, canaries_us: Iterable[float]) -> bool:
+        """Whether all of these were calm; what has no canary cannot be told apart and counts as calm."""
+        return not any(canary > WITHIN * self.calm_us for canary in canaries_us)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        known = math.isfinite(self.calm_us)
+        return {
+            "canary_us": self.calm_us if known else None,
+            "calm_share": self.share if known else None,
+            "states": [asdict(state) for state in self.states],
+            "canary_repeats": self.repeats,
+        }
+
+
+def calm_of(canaries_us: Sequence[float] | np.ndarray, known_us: float = math.nan) -> Calm:
+    """Find calm in the times of a canary.
+
+    Parameters
+    ----------
+    canaries_us
+        In any order; NaN and 0 where there was none.
+    known_us
+        Its time in calm as known from elsewhere, such as an earlier profile; NaN where it is not. It counts where it is less
+        than what is found here.
+    """
+    times = np.asarray(canaries_us, float)
+    times = np.sort(times[np.isfinite(times) & (times > 0)])
+    if not times.size:
+        return Calm(known_us, 0.0 if math.isfinite(known_us) else 1.0)
+    modes = _modes(np.log(times))
+    repeats = bool(modes) and max(share for _, share in modes) >= _REPEATS
+    calm_us = math.exp(modes[0][0]) if modes else float(np.quantile(times, _LEAST_SHARE, method="higher"))
+    if known_us * WITHIN < calm_us:
+        calm_us = known_us
+    states = tuple(State(round(max(math.exp(at) / calm_us, 1.0), 6), share) for at, share in modes)
+    return Calm(calm_us, float(np.mean(times <= WITHIN * calm_us)), states, repeats)
+
+
+def in_words(share: float, states: Sequence[State] = (), repeats: bool = True) -> str:
+    """A sentence on how calm a device was.
+
+    Examples
+    --------
+    >>> in_words(0.3, [State(1.0, 0.3), State(1.4, 0.5)])
+    'The device was calm 30% of the time; other states: 1.40x as slow 50% of the time.'
+    """
+    if not repeats:
+        return "The device's speed never repeated: no calm was found, times are those of its fastest moments."
+    others = ", ".join(f"{state.factor:.2f}x as slow {state.share:.0%} of the time" for state in states[1:])
+    return f"The device was calm {share:.0%} of the time{f'; other states: {others}' if others else ''}."
+
+
+def _modes(logs: np.ndarray) -> list[tuple[float, float]]:
+    """Middle and share of the lowest crowd in ascending `logs`, and of every denser place above it, the lowest first."""
+    ends = np.searchsorted(logs, logs + _WIDTH, side="right")
+    counts = ends - np.arange(len(logs))
+    least = max(_LEAST if len(logs) > _LEAST else 1, _LEAST_SHARE * len(logs))
+    modes: list[tuple[float, float]] = []
+    floor = -math.inf
+    for at in np.flatnonzero(counts >= least):
+        if logs[at] < floor:
+            continue
+        if not modes:
+            # The densest place in the neighbourhood of the lowest one that is dense enough.
+            at += int(np.argmax(counts[at : np.searchsorted(logs, logs[at] + _APART, side="right")]))
+        else:
+            left, right = np.searchsorted(logs, [logs[at] - _APART, logs[at] + _APART])
+            if counts[at] < counts[left:right].max():
+                continue
+        members = logs[at : ends[at]]
+        modes.append((float(np.median(members)), len(members) / len(logs)))
+        floor = max(members[-1], modes[-1][0] + _APART)
+    return modes
