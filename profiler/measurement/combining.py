@@ -109,6 +109,7 @@ def combine(rows: Sequence[Timing]) -> Reading:
         (kinds[key], key, row.is_calm(calm), math.log(_slowness(row, calm)), math.log(_time_us(row)))
         for key, group in good.items()
         for row in group
+        if not row.disturbed
     ]
     sensitivities = learn_sensitivities(points)
     times = []
@@ -118,7 +119,7 @@ def combine(rows: Sequence[Timing]) -> Reading:
             error = group[-1].error or "It was not measured."
             times.append(ProbeTime(first.setting, key, first.kind, None, 0.0, 0, False, error))
             continue
-        time_us, uncertainty, met = _in_calm(good[key], calm, sensitivities[kinds[key]])
+        time_us, uncertainty, met = _in_calm(good[key], calm, sensitivities.get(kinds[key], Sensitivity()))
         times.append(
             ProbeTime(first.setting, key, first.kind, time_us, uncertainty, len(good[key]), met, None)
         )

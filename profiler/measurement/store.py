@@ -339,8 +339,8 @@ class Profile:
 
 
 def _timing(*row: Any) -> Timing:
-    *numbers, disturbed, error = row
-    return Timing(*numbers, bool(disturbed), error)
+    *values, disturbed, error = row
+    return Timing(*values, disturbed=bool(disturbed), error=error)
 
 
 def _refuse_folder(path: Path) -> None:
