@@ -339,8 +339,8 @@ class Profile:
 
 
 def _timing(*row: Any) -> Timing:
-    *values, disturbed, error = row
-    return Timing(*values, disturbed=bool(disturbed), error=error)
+    values: Any = (*row[:14], bool(row[14]), row[15])
+    return Timing(*values)
 
 
 def _refuse_folder(path: Path) -> None:
