@@ -39,15 +39,7 @@ def write(path: str | os.PathLike[str], value: Mapping[str, Any]) -> None:
 
 
 def read(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Read what `write` wrote.
-
-    Raises
-    ------
-    UsageError
-        There is no such file.
-    TimeModelError
-        The file is damaged, was edited, is no time model, or one of another version of edgetime.
-    """
+    """Read what `write` wrote."""
     file = Path(path)
     anew = "make it anew with 'edgetime fit'"
     try:
@@ -85,13 +77,7 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def check_unchanged(file: str | os.PathLike[str], value: Mapping[str, Any]) -> None:
-    """Refuse `value`, read from `file`, if it is not what was written.
-
-    Raises
-    ------
-    TimeModelError
-        The checksum differs or is missing.
-    """
+    """Refuse `value`, read from `file`, if it is not what was written."""
     try:
         same = value.get("checksum") == checksum(value)
     except (ValueError, RecursionError):

@@ -131,13 +131,7 @@ class OperatorModel:
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> OperatorModel:
-        """Read what `to_dict` wrote.
-
-        Raises
-        ------
-        ValueError
-            It does not hang together.
-        """
+        """Read what `to_dict` wrote."""
         op, dtype = text(value["op"], "an operator's name"), text(value["dtype"], "an operator's dtype")
         try:
             return cls._read(op, dtype, value)

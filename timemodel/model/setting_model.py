@@ -172,13 +172,7 @@ class SettingModel:
 
     @classmethod
     def from_dict(cls, key: str, value: Mapping[str, Any]) -> SettingModel:
-        """Read what `to_dict` wrote.
-
-        Raises
-        ------
-        ValueError
-            It does not hang together.
-        """
+        """Read what `to_dict` wrote."""
         rows = items(value["operators"], "its operators")
         models = [OperatorModel.from_dict(table(row, "an operator")) for row in rows]
         operators = {(model.op, model.dtype): model for model in models}

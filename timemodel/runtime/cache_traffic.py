@@ -114,13 +114,7 @@ class CacheTraffic:
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> CacheTraffic:
-        """Read what `to_dict` wrote.
-
-        Raises
-        ------
-        ValueError
-            The prices are negative, not finite, or belong to other distances.
-        """
+        """Read what `to_dict` wrote."""
         if [float(v) for v in value["distance_mb"]] != list(KNOTS_MB):
             raise ValueError("prices of cache traffic belong to other distances than this edgetime knows")
         prices = np.array([[float(v) for v in value["prices_ms_per_mb"][name]] for name in CLASSES])

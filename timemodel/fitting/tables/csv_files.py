@@ -43,13 +43,7 @@ class Csv:
         return DataError(f"{where}: {problem}; {mend}.")
 
     def size(self, record: Record, column: str) -> int:
-        """The whole number of at least 1 in `column`.
-
-        Raises
-        ------
-        DataError
-            It is none.
-        """
+        """The whole number of at least 1 in `column`."""
         text = record.cells.get(column, "")
         value = _number(text)
         if value is None or value != math.floor(value) or not 1 <= value <= MAX_SIZE:
@@ -62,13 +56,7 @@ class Csv:
         return int(value)
 
     def time(self, record: Record, column: str) -> float:
-        """The time above 0 in `column`.
-
-        Raises
-        ------
-        DataError
-            It is negative, zero, not finite or no number.
-        """
+        """The time above 0 in `column`."""
         text = record.cells.get(column, "")
         value = _number(text)
         if value is None or not value > 0:
@@ -93,15 +81,7 @@ def _number(text: str) -> float | None:
 
 
 def read_csv(path: str | os.PathLike[str], what: str = "table") -> Csv:
-    """Read a comma-separated UTF-8 file, plain or gzipped, with a header.
-
-    Raises
-    ------
-    UsageError
-        There is no such file.
-    DataError
-        It cannot be read as such a table, or holds no line below the header.
-    """
+    """Read a comma-separated UTF-8 file, plain or gzipped, with a header."""
     file = Path(path)
     text = read_text(file, what, ".csv or .csv.gz")
     lines = csv.reader(io.StringIO(text, newline=""))
@@ -130,15 +110,7 @@ def read_csv(path: str | os.PathLike[str], what: str = "table") -> Csv:
 
 
 def read_text(file: Path, what: str, ending: str) -> str:
-    """The text of a UTF-8 file, plain or gzipped; `what` it is and its `ending` name it in errors.
-
-    Raises
-    ------
-    UsageError
-        There is no such file.
-    DataError
-        It is no such text.
-    """
+    """The text of a UTF-8 file, plain or gzipped; `what` it is and its `ending` name it in errors."""
     if file.is_dir():
         raise UsageError(f"{file} is a folder: name a {what} ({ending}).")
     try:
