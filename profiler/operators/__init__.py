@@ -53,6 +53,7 @@ from profiler.operators.sizes import (
     catalogue,
     draw_layer,
     drawn_operators,
+    window_params,
     window_size,
 )
 from profiler.operators.slicing import gather, one_hot, slice_, split, strided_slice, unpack
@@ -116,6 +117,7 @@ __all__ = [
     "transpose_conv",
     "unary",
     "unpack",
+    "window_params",
     "window_size",
     "with_dtype",
 ]

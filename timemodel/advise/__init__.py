@@ -3,8 +3,6 @@
 `advise` returns `Advice`, which holds the other results. May import `timemodel.staircases` and below.
 """
 
-from __future__ import annotations
-
 from timemodel.advise.advice import advise
 from timemodel.advise.precision import number_types
 from timemodel.advise.results import (

@@ -51,12 +51,6 @@ def advise(
         compared with the next wider one that is reported.
     most_steps
         At most so many narrower widths per group.
-
-    Raises
-    ------
-    UsageError
-        It is not known how the network's layers hang together (it comes from a table), or a parameter makes
-        no sense.
     """
     if not network.edges:
         raise UsageError(f"{network.name} is a list of layers without connections: give a .tflite file.")

@@ -3,8 +3,6 @@
 May import `timemodel.staircases` and below.
 """
 
-from __future__ import annotations
-
 from timemodel.explain.change_reasons import Reason, reason
 from timemodel.explain.dependence import Dependence, dependences
 from timemodel.explain.explanation import explain, explain_runtime

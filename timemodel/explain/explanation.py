@@ -25,11 +25,6 @@ def explain(model: SettingModel, op: str | None = None, found: Sequence[Finding]
         Only this operator, and then everything about it, however long.
     found
         The setting's findings, where they are known already.
-
-    Raises
-    ------
-    UsageError
-        The model has no operator `op`.
     """
     known = [key for key in sorted(model.operators) if key[0] != FALLBACK]
     chosen = [key for key in known if op is None or key[0] == op]

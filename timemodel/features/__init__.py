@@ -3,8 +3,6 @@
 Imports no other room of the time model.
 """
 
-from __future__ import annotations
-
 from timemodel.features.columns import ACTIVATION_CODES, COLUMNS, POSITION, geometry
 from timemodel.features.families import Family, Geometry, family_of
 from timemodel.features.kernels import kernel_of, kind_of, stand_ins

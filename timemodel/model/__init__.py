@@ -3,8 +3,6 @@
 May import the rooms of features, tree and runtime.
 """
 
-from __future__ import annotations
-
 from timemodel.model.differences import ChangeErrors, pair_error, single_error
 from timemodel.model.file import signed
 from timemodel.model.layer_times import FALLBACK

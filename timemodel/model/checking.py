@@ -11,13 +11,7 @@ MOST = 1e15
 
 
 def number(value: Any, name: str, least: float = 0.0, most: float = MOST, above: bool = False) -> float:
-    """`value` as a float from `least` (or only `above` it) to `most`.
-
-    Raises
-    ------
-    ValueError
-        It is none; the message goes behind "the file is damaged".
-    """
+    """`value` as a float from `least` (or only `above` it) to `most`."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise ValueError(f"{name} is no number")
     if not (math.isfinite(value) and (value > least if above else value >= least) and value <= most):

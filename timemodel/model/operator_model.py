@@ -33,46 +33,30 @@ class OperatorError:
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> OperatorError:
         """Read what `to_dict` wrote."""
+        names = ("mean_error", "median_error", "p90_error")
         return cls(
-            op=text(value["op"], "its error's operator"),
-            dtype=text(value["dtype"], "its error's dtype"),
-            probes=whole(value["probes"], "its number of probes"),
-            leaves=whole(value["leaves"], "its number of leaves", least=1),
-            **{
-                name: number(value[name], f"its {name.replace('_', ' ')}")
-                for name in ("mean_error", "median_error", "p90_error")
-            },
+            text(value["op"], "its error's operator"),
+            text(value["dtype"], "its error's dtype"),
+            whole(value["probes"], "its number of probes"),
+            whole(value["leaves"], "its number of leaves", least=1),
+            *(number(value[name], f"its {name.replace('_', ' ')}") for name in names),
         )
 
 
 @dataclass(frozen=True)
 class OperatorModel:
-    """The time of one call of an operator, the runtime's overhead of a call included.
-
-    Parameters
-    ----------
-    tiles
-        Sizes of tile (and of cache) that fit the device best, by axis.
-    tree
-        Works in ms on `matrix`'s columns.
-    low, high
-        Quantiles of measured by predicted time on layers that the tree had not seen: 90% lie between them.
-    bounds
-        Smallest and largest value of each cost in training, ``[2, costs]``.
-    parallel
-        The features are those of devices that work many tiles at once; see `timemodel.features.parallel`.
-    """
+    """The time of one call of an operator, the runtime's overhead of a call included."""
 
     op: str
     dtype: str
-    tiles: dict[str, int]
-    tree: TimeTreeRegressor
-    low: float
+    tiles: dict[str, int]  # sizes of tile (and of cache) that fit the device best, by axis
+    tree: TimeTreeRegressor  # works in ms on `matrix`'s columns
+    low: float  # from here to `high` 90% of measured by predicted times lie, of layers that the tree had not seen
     high: float
-    bounds: np.ndarray
+    bounds: np.ndarray  # [2, costs]: smallest and largest in training
     error: OperatorError
     sweeps: list[Sweep]
-    parallel: bool = False
+    parallel: bool = False  # features are of devices that work many tiles at once
 
     @property
     def family(self) -> Family:
@@ -131,13 +115,7 @@ class OperatorModel:
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> OperatorModel:
-        """Read what `to_dict` wrote.
-
-        Raises
-        ------
-        ValueError
-            It does not hang together.
-        """
+        """Read what `to_dict` wrote."""
         op, dtype = text(value["op"], "an operator's name"), text(value["dtype"], "an operator's dtype")
         try:
             return cls._read(op, dtype, value)
@@ -178,8 +156,7 @@ class OperatorModel:
             bounds=np.array(bounds),
             error=OperatorError.from_dict(table(value["error"], "its error")),
             sweeps=[
-                Sweep.from_dict(table(sweep, "a sweep"))
-                for sweep in items(value["sweeps"], "its list of sweeps")
+                Sweep.from_dict(table(row, "a sweep")) for row in items(value["sweeps"], "its list of sweeps")
             ],
             parallel=value.get("parallel", False) is True,
         )
@@ -206,11 +183,8 @@ def unfitted_tree(costs: Sequence[str], sizes: Sequence[str], **options: Any) ->
 
 
 def _node_to_dict(node: TreeNode) -> dict[str, Any]:
-    value: dict[str, Any] = {
-        "samples": node.samples,
-        "loss": node.loss,
-        "coefficients": node.coefficients.tolist(),
-    }
+    coefficients = node.coefficients.tolist()
+    value: dict[str, Any] = {"samples": node.samples, "loss": node.loss, "coefficients": coefficients}
     if node.feature >= 0:
         value |= {"feature": node.feature, "left": node.left, "right": node.right, "gain": node.gain}
         value |= {"modulus": node.modulus} if node.modulus else {"threshold": node.threshold}

@@ -18,6 +18,9 @@ from timemodel.model.operator_model import OperatorError
 from timemodel.model.prediction import NetworkPrediction
 from timemodel.model.setting_model import SettingModel
 
+_DAMAGED = (TypeError, ValueError, AttributeError, LookupError, ArithmeticError, RecursionError)
+"""What reading a file that was edited ends in."""
+
 
 class TimeModel:
     """The time model of one device, under one or several settings.
@@ -82,12 +85,8 @@ class TimeModel:
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values."""
         settings = {key: model.to_dict() for key, model in self.settings.items()}
-        return {
-            "format": model_file.FORMAT,
-            "version": model_file.VERSION,
-            "device": self.device,
-            "settings": settings,
-        }
+        head = {"format": model_file.FORMAT, "version": model_file.VERSION}
+        return {**head, "device": self.device, "settings": settings}
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write as JSON, whole or not at all."""
@@ -109,15 +108,7 @@ class TimeModel:
                 raise ValueError("it holds no setting")
             settings = {key: SettingModel.from_dict(key, table(row, key)) for key, row in rows.items()}
             model = cls(text(value["device"], "the device's name"), settings)
-        except (
-            KeyError,
-            TypeError,
-            ValueError,
-            AttributeError,
-            IndexError,
-            ArithmeticError,
-            RecursionError,
-        ) as error:
+        except _DAMAGED as error:
             reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
             raise TimeModelError(
                 f"{path} is damaged ({reason}): make it anew with 'edgetime fit'."

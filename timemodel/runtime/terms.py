@@ -13,20 +13,9 @@ from timemodel.runtime.fusion import FusionShares, GraphRule
 
 @dataclass(frozen=True)
 class RuntimeTerms:
-    """What holds between layers under one setting.
+    """What holds between layers under one setting; `overhead_ms` is a call of a network that does next to nothing.
 
-    Parameters
-    ----------
-    overhead_ms
-        A call of a network that does next to nothing.
-    graph_rules
-        What the runtime does to graphs, with the evidence.
-    cache_traffic
-        What it costs that data left the cache.
-    calibration
-        By dtype: measured time of small whole networks by the sum of their layers (median).
-    low, high
-        By dtype: between these factors 90% of such networks lie, after `calibration`.
+    By dtype, `calibration` is the measured time of small networks by the sum of their layers, and 90% lie in `low` to `high`.
     """
 
     overhead_ms: float = 0.0

@@ -5,8 +5,6 @@ over the width of one layer, measured and predicted; `suspected` is what an oper
 `timemodel.model` and below, but loads no scikit-learn: the search uses it without a time model.
 """
 
-from __future__ import annotations
-
 from timemodel.staircases.lines import Staircase, staircases, time_over_width
 from timemodel.staircases.steps import (
     fastest_width,

@@ -3,8 +3,6 @@
 Imports no other room.
 """
 
-from __future__ import annotations
-
 from timemodel.tree import nonnegative
 from timemodel.tree.compiled import BLOCK_ROWS
 from timemodel.tree.node import TreeNode

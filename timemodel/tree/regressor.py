@@ -128,13 +128,7 @@ class TimeTreeRegressor(RegressorMixin, BaseEstimator):
         return self
 
     def restore(self, nodes: list[TreeNode], scale: float, features: int) -> None:
-        """Take over a fitted tree that was saved.
-
-        Raises
-        ------
-        ValueError
-            The nodes form no tree over `features` columns.
-        """
+        """Take over a fitted tree that was saved."""
         seen = [0]
         for at in seen:
             node = nodes[at] if 0 <= at < len(nodes) else None
