@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgetime import networks
+from profiler.calm import WITHIN
 from profiler.devices import Target, default_target, open_target
 from profiler.errors import UsageError
 
@@ -51,6 +52,8 @@ class Predictor:
         Whether to run each network as well.
     setting
         Name of the setting to predict, whatever the target; None goes by `target`.
+    load
+        Whether to say too how long networks take under the load that the profile met.
 
     Raises
     ------
@@ -64,6 +67,7 @@ class Predictor:
         target: str | None = None,
         measure: bool = False,
         setting: str | None = None,
+        load: bool = False,
     ) -> None:
         self.time_model = time_model
         self.setting = time_model.setting(setting)
@@ -75,6 +79,7 @@ class Predictor:
         elif measure:
             self._target = open_target(default_target(self.setting))
         self._measure = measure
+        self._load = load
         self._reported: set[str] = set()
 
     def __enter__(self) -> Predictor:
@@ -110,19 +115,34 @@ class Predictor:
             warnings.append("Networks that leave the batch open are taken at batch 1.")
         measurement = None
         if self._measure and self._target is not None:
+            conditions = self.setting.conditions
+            if conditions is not None and conditions.canary_us is not None:
+                self._target.calm_below_us = WITHIN * conditions.canary_us
             measurement = measure_network(read.tflite, self._target, input_shape=input_shape)
             warnings += self._device_warnings(measurement.fingerprint, measurement.threads)
             if measurement.disturbed:
                 warnings.append(
-                    f"Other work slowed the device down while {Path(path).name} was measured: measure again."
+                    f"The device was never calm while {Path(path).name} was measured, but {measurement.slowness:.2f}x as slow "
+                    "as then at best: measure again."
                 )
             if measurement.layer_note:
                 warnings.append(f"{Path(path).name}: {measurement.layer_note}.")
         new = [warning for warning in warnings if warning not in self._reported]
         self._reported.update(new)
         result = {**prediction.to_dict(measurement), "setting": self.setting.key}
+        if self._load:
+            result |= self._met(result["predicted_ms"])
         result["measured_in"] = {op: self._number_types(op) for op in prediction.uncovered}
         return result, new
+
+    def _met(self, predicted_ms: float) -> dict[str, float]:
+        """How long it takes under the load that the profile met."""
+        met = self.setting.conditions.met_ms(predicted_ms) if self.setting.conditions else None
+        if met is None:
+            raise UsageError(
+                "This time model knows of no load (it comes from a table, or from a very short profile): leave --load out."
+            )
+        return {"met_p50_ms": met[0], "met_p90_ms": met[1]}
 
     def _number_types(self, op: str) -> list[str]:
         """Number types that an operator was measured in."""

@@ -53,12 +53,15 @@ def command(
                 "device": loaded.device,
                 "setting": key,
                 "settings": list(loaded.settings),
+                "conditions": chosen.conditions.to_dict() if chosen.conditions else None,
                 "findings": [finding.to_dict() for finding in found],
                 "rules": texts,
             }
         )
         head = [f"{loaded.device}; {key}"]
         others = [name for name in loaded.settings if name != key]
+        if chosen.conditions is not None:
+            head.append(chosen.conditions.in_words())
         if others:
             head.append(f"Also known, with --setting: {'; '.join(others)}")
         out.show(*head)

@@ -38,6 +38,12 @@ def command(
     ] = None,
     setting: SettingOption = None,
     input_shape: InputShapeOption = None,
+    load: Annotated[
+        views.Load | None,
+        typer.Option(
+            help="Say too how long it takes under the load that the profile met: median and 90th percentile."
+        ),
+    ] = None,
     layers: Annotated[
         views.Layers | None,
         typer.Option(help="Which layers to list; default: top for one network, none for several."),
@@ -70,6 +76,7 @@ def command(
     \b
     $ edgetime predict pi4.timemodel.json net.tflite --measure
     $ edgetime predict pi4.timemodel.json net.tflite --setting "2 threads"
+    $ edgetime predict laptop.timemodel.json net.tflite --load typical
     $ edgetime predict pi4.timemodel.json models/ --json > predictions.jsonl
     $ edgetime predict gpu.timemodel.json --table layers.csv -o predicted.csv
     """
@@ -82,9 +89,9 @@ def command(
         if (not networks) == (table is None):
             raise UsageError("Name either networks or a table (--table T.csv) to predict.")
         if table is not None:
-            if output is None or measure or target is not None:
+            if output is None or measure or target is not None or load is not None:
                 raise UsageError(
-                    "With --table name a file for the predictions (-o P.csv); tables are not measured."
+                    "With --table name a file for the predictions (-o P.csv); tables are not measured and know no load."
                 )
             tables.predict(model, table, output, setting, device, out)
             return
@@ -97,7 +104,10 @@ def command(
         results, failed = [], 0
         known = TimeModel.load(model)
         key = find_setting(known.settings, setting) if setting is not None else None
-        with Predictor(known, target, measure, key) as predictor, out.progress("Predict") as progress:
+        with (
+            Predictor(known, target, measure, key, load is not None) as predictor,
+            out.progress("Predict") as progress,
+        ):
             for done, path in enumerate(paths):
                 progress(done / len(paths), path.name)
                 try:

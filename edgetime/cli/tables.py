@@ -90,9 +90,14 @@ def show_fitted(model: TimeModel, output: Path, out: Terminal, **more: Any) -> N
     """Show how far a new time model is off; its JSON gets `more` keys."""
     errors = [error.to_dict() for error in model.errors]
     settings = list(model.settings)
+    conditions = model.setting().conditions
+    if conditions is not None:
+        more |= {"calm_share": conditions.calm_share, "conditions": conditions.to_dict()}
     out.json(
         {"time_model": str(output), "device": model.device, "settings": settings, "errors": errors, **more}
     )
+    if conditions is not None:
+        out.show(conditions.in_words())
     out.show(fit_table(errors), f"Time model of {model.device}: {output}")
 
 

@@ -24,6 +24,12 @@ class Layers(str, Enum):
     none = "none"
 
 
+class Load(str, Enum):
+    """Which load a network's time is given under, beside calm."""
+
+    typical = "typical"
+
+
 def prediction(result: Mapping[str, Any], layers: Layers) -> list[RenderableType]:
     """A network's predicted (and measured) time for a terminal; `result` is a line of ``predict --json``."""
     parts: list[RenderableType] = []
@@ -39,7 +45,11 @@ def prediction(result: Mapping[str, Any], layers: Layers) -> list[RenderableType
 def total(result: Mapping[str, Any]) -> str:
     """``predicted 1.91 ms (1.80 ms to 2.04 ms), measured 1.95 ms (…)``."""
     sure = units.interval(result["low_ms"], result["high_ms"])
-    text = f"predicted {units.ms(result['predicted_ms'])} (90% interval {sure})"
+    wide = ", wide because the profile met little calm" if result.get("widened") else ""
+    text = f"predicted {units.ms(result['predicted_ms'])} (90% interval {sure}{wide})"
+    if result.get("met_p50_ms") is not None:
+        met = f"{units.ms(result['met_p50_ms'])}, 90th percentile {units.ms(result['met_p90_ms'])}"
+        text += f", under the load that the profile met {met}"
     if result["measured_ms"] is not None:
         off = units.difference(result["predicted_ms"], result["measured_ms"])
         text += f", measured {units.ms(result['measured_ms'])} (prediction {off})"

@@ -6,7 +6,7 @@ May import all other rooms of the profiler but its suites.
 from __future__ import annotations
 
 from profiler.measurement.bundle import BundleSummary, ImportSummary, import_results, write_bundle
-from profiler.measurement.combining import ProbeTime, Timing
+from profiler.measurement.combining import ProbeTime, Reading, Timing, combine
 from profiler.measurement.events import DELEGATED, OPERATOR, Event, align
 from profiler.measurement.next_probes import INTERVAL_PER_ERROR, Events, NextProbes
 from profiler.measurement.profiling import profile
@@ -28,8 +28,10 @@ __all__ = [
     "ProbeTime",
     "Profile",
     "ProfileSummary",
+    "Reading",
     "Timing",
     "align",
+    "combine",
     "import_results",
     "measure_network",
     "profile",

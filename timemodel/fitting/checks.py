@@ -103,6 +103,13 @@ def notes_on(path: str | os.PathLike[str], model: TimeModel) -> list[str]:
     with Profile.open(path) as profile:
         thin = thin_operators(model, profile)
         notes = _canary_notes(path, profile)
+    for key, setting in model.settings.items():
+        again = f"'edgetime profile TARGET -o {path}'"
+        warning = setting.conditions.warning(again) if setting.conditions else None
+        if warning:
+            notes.append(
+                f"Under {key!r}: {warning[0].lower()}{warning[1:]}" if len(model.settings) > 1 else warning
+            )
     for key in dict.fromkeys(one.setting for one in thin):
         mine = [one for one in thin if one.setting == key]
         ops = ",".join(dict.fromkeys(one.op.partition(":")[0] for one in mine))

@@ -15,7 +15,7 @@ from profiler.operators import MAX_ELEMENTS, MAX_MACS, MAX_WEIGHTS, Rng, draw_la
 from profiler.probes import Probe
 from profiler.progress import ProgressCallback, silent
 from timemodel.features import geometry, kernel_of, kind_of
-from timemodel.fitting.profile import Measured, by_operator, fit_setting, fit_terms, usable
+from timemodel.fitting.profile import Measured, by_operator, fit_setting, fit_terms, uncertainties, usable
 from timemodel.model import FALLBACK, MIN_PROBES, OperatorModel, SettingModel
 from timemodel.staircases import around_steps, suspected_steps
 
@@ -52,7 +52,7 @@ def advise_probes(
     wanted = {kind_of(layer) for probe, _ in networks for layer in probe.layers}
     if wanted:
         measured = [row for row in measured if row[0].kind != "layer" or kind_of(row[0].layers[0]) in wanted]
-    operators, terms = fit_setting(measured, progress, seed, events)
+    operators, terms = fit_setting(measured, progress, seed, events, uncertainties(times))
     if not any(op != FALLBACK for op, _ in operators):
         return NextProbes(False, 1.0, 1.0)
     progress(1.0, "networks")

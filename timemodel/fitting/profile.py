@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -10,7 +11,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from profiler.errors import ProfileError
-from profiler.measurement import ProbeTime, Profile
+from profiler.measurement import ProbeTime, Profile, Reading, Timing, combine
 from profiler.network import Layer
 from profiler.probes import Probe
 from profiler.progress import ProgressCallback, silent
@@ -19,6 +20,8 @@ from timemodel.fitting.checks import check_one_device
 from timemodel.model import (
     FALLBACK,
     MIN_PROBES,
+    Conditions,
+    Load,
     OperatorModel,
     SettingModel,
     TimeModel,
@@ -31,6 +34,11 @@ Measured = tuple[Probe, float]
 """A probe and its time in ms."""
 
 _NEXT_TO_NO_BYTES = 64
+_TOGETHER = ("pair", "chain", "network")
+_WINDOW_MS = 2.0
+"""A probe is sampled for about so long."""
+_MOST_WAITED = 0.95
+_LEAST_WINDOWS = 20
 
 
 def fit_profile(
@@ -47,21 +55,24 @@ def fit_profile(
         check_one_device(path, profile)
         device = profile.device
         rows = [
-            (setting, profile.fingerprint_of(key), usable(profile.measurements(key)), profile.events(key))
+            (setting, profile.fingerprint_of(key), profile.raw(key), profile.events(key))
             for key, setting in profile.settings.items()
         ]
     settings = {}
-    for number, (setting, fingerprint, measured, events) in enumerate(rows):
+    for number, (setting, fingerprint, timings, events) in enumerate(rows):
+        reading = combine(timings)
+        measured = usable(reading.times)
 
         def part(fraction: float, note: str, number: int = number) -> None:
             progress((number + fraction) / len(rows), note)
 
         if not any(probe.kind == "layer" for probe, _ in measured):
             continue
-        operators, terms = fit_setting(measured, part, seed, events)
+        operators, terms = fit_setting(measured, part, seed, events, uncertainties(reading.times))
         if operators:
+            conditions = conditions_of(timings, reading)
             settings[setting.key] = SettingModel(
-                setting.key, setting.to_dict(), fingerprint, operators, terms
+                setting.key, setting.to_dict(), fingerprint, operators, terms, conditions
             )
     if not settings:
         raise ProfileError(
@@ -71,8 +82,61 @@ def fit_profile(
 
 
 def usable(times: Sequence[ProbeTime]) -> list[Measured]:
-    """Probes that the runtime could run, with their times in ms."""
-    return [(row.probe, row.time_us / 1e3) for row in times if row.time_us is not None and row.time_us > 0]
+    """Probes that the runtime could run, with their times in ms.
+
+    What several layers took together decides over small differences: it was met in calm or is left out, as long as
+    `MIN_PROBES` of its kind were.
+    """
+    rows = [row for row in times if row.time_us is not None and row.time_us > 0]
+    met = Counter(row.kind for row in rows if row.calm)
+    return [
+        (row.probe, (row.time_us or 0.0) / 1e3)
+        for row in rows
+        if row.calm or row.kind not in _TOGETHER or met[row.kind] < MIN_PROBES
+    ]
+
+
+def uncertainties(times: Sequence[ProbeTime]) -> dict[Layer, float]:
+    """Relative standard deviation of the times of layers that were measured alone."""
+    return {row.probe.layers[0]: row.uncertainty for row in times if row.kind == "layer"}
+
+
+def conditions_of(timings: Sequence[Timing], reading: Reading) -> Conditions:
+    """Under what conditions a setting was profiled."""
+    calm = reading.calm
+    ran = sum(time.time_us is not None for time in reading.times)
+    powers = {kind: found.power for kind, found in reading.sensitivities.items() if found.points}
+    return Conditions(
+        calm_share=calm.share,
+        canary_us=calm.calm_us if np.isfinite(calm.calm_us) else None,
+        states=calm.states,
+        canary_repeats=calm.repeats,
+        probes=ran,
+        calm_probes=reading.calm_probes,
+        powers=powers,
+        loads=tuple(loads_met(timings, reading)),
+    )
+
+
+def loads_met(timings: Sequence[Timing], reading: Reading) -> list[Load]:
+    """How much longer things took than in calm, as they were met: in windows of a few ms, and in longer and longer rows of these.
+
+    What is longer than others' time slices meets their mean, what is shorter is spared or hit.
+    """
+    known = {time.probe_key: time.time_us for time in reading.times if time.calm and time.time_us}
+    factors = [
+        max(row.median_us / (1.0 - min(row.waited or 0.0, _MOST_WAITED)) / known[row.probe_key], 1.0)
+        for row in timings
+        if row.median_us and row.probe_key in known
+    ]
+    found = []
+    length = 1
+    while len(factors) >= _LEAST_WINDOWS * length:
+        windows = np.array(factors[: len(factors) // length * length]).reshape(-1, length).mean(axis=1)
+        p50, p90 = np.quantile(windows, [0.5, 0.9])
+        found.append(Load(_WINDOW_MS * length, float(p50), float(p90)))
+        length *= 4
+    return found
 
 
 def by_operator(measured: Sequence[Measured]) -> dict[tuple[str, str], list[tuple[Layer, float]]]:
@@ -90,8 +154,12 @@ def fit_setting(
     progress: ProgressCallback = silent,
     seed: int = 0,
     events: Events | None = None,
+    uncertainty: Mapping[Layer, float] | None = None,
 ) -> tuple[dict[tuple[str, str], OperatorModel], RuntimeTerms]:
-    """Trees of all operators, then what holds between them, from the probes of one setting."""
+    """Trees of all operators, then what holds between them, from the probes of one setting.
+
+    `uncertainty` is the relative standard deviation of each layer's time, see `uncertainties`.
+    """
     overhead = call_ms(measured)
     groups = by_operator(measured)
     for (_, dtype), group in list(groups.items()):
@@ -105,7 +173,10 @@ def fit_setting(
             done += len(group)
             if len(group) >= MIN_PROBES:
                 layers, times = zip(*group, strict=True)
-                operators[op, dtype] = fit_operator(op, dtype, layers, np.array(times), seed, overhead)
+                spread = np.array([(uncertainty or {}).get(layer, 0.0) for layer in layers])
+                operators[op, dtype] = fit_operator(
+                    op, dtype, layers, np.array(times), seed, overhead, spread
+                )
         progress(1.0, "runtime")
         return operators, fit_terms(operators, measured, events)
 

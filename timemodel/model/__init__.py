@@ -3,6 +3,7 @@
 May import the rooms of features, tree and runtime.
 """
 
+from timemodel.model.conditions import Conditions, Load
 from timemodel.model.differences import ChangeErrors, pair_error, single_error
 from timemodel.model.file import signed
 from timemodel.model.layer_times import FALLBACK
@@ -17,7 +18,9 @@ __all__ = [
     "FALLBACK",
     "MIN_PROBES",
     "ChangeErrors",
+    "Conditions",
     "LayerPrediction",
+    "Load",
     "NetworkPrediction",
     "NetworkPredictor",
     "OperatorModel",

@@ -14,7 +14,7 @@ from profiler.errors import TimeModelError, UsageError
 from profiler.files import write_json
 
 FORMAT = "edgetime.timemodel"
-VERSION = 3
+VERSION = 4
 
 
 def checksum(value: Mapping[str, Any]) -> str:

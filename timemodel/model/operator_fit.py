@@ -16,6 +16,11 @@ from timemodel.tree import TimeTreeRegressor, nonnegative
 MIN_PROBES = 8
 """Fewer measured layers than this make no model: the operator then counts as not covered."""
 
+WELL_KNOWN = 0.02
+"""Relative standard deviation of a time that is known well."""
+ENOUGH_KNOWN = 40
+"""So many times that are known well say more of a model's error and steps than all of them together."""
+
 _OF_OVERHEAD = 0.9
 _AS_GOOD = 1.03
 """Tiles whose error is within this factor of the least are as good; of those the smallest are taken."""
@@ -57,11 +62,17 @@ def fit_operator(
     times_ms: np.ndarray,
     seed: int = 0,
     overhead_ms: float = 0.0,
+    uncertainty: np.ndarray | None = None,
 ) -> OperatorModel:
-    """Learn the times of `op` from at least `MIN_PROBES` measured `layers`; `overhead_ms`, of a call, is part of every time."""
+    """Learn the times of `op` from at least `MIN_PROBES` measured `layers`; `overhead_ms`, of a call, is part of every time.
+
+    `uncertainty` ``[n]`` is the relative standard deviation of each time. Tiles, steps and what the model is off by come from
+    times that are known well, where there are enough of them.
+    """
     family = family_of(op)
     array = geometry(layers)
-    tiles = find_tiles(family, array, times_ms)
+    known = _known(uncertainty, len(layers))
+    tiles = find_tiles(family, array[known], times_ms[known])
     matrix, costs, sizes = feature_matrix(family, array, tiles)
     tree = unfitted_tree(
         costs,
@@ -71,9 +82,18 @@ def fit_operator(
         cv=min(4, len(layers) // 4),
         # Most of the overhead, not all: what remains of the smallest times is theirs and not noise.
         offset=_OF_OVERHEAD * overhead_ms,
-    ).fit(matrix, times_ms)
+    ).fit(matrix, times_ms, uncertainty)
     held_out = np.where(np.isfinite(tree.held_out_), tree.held_out_, tree.predict_rows(matrix))
-    return describe(op, dtype, layers, times_ms, tree, tiles, held_out)
+    return describe(op, dtype, layers, times_ms, tree, tiles, held_out, known=known)
+
+
+def _known(uncertainty: np.ndarray | None, count: int) -> np.ndarray:
+    """Which rows are known well, as a mask; all of them where those are too few to judge by."""
+    everything = np.ones(count, dtype=bool)
+    if uncertainty is None:
+        return everything
+    known = uncertainty <= WELL_KNOWN
+    return known if known.sum() >= ENOUGH_KNOWN else everything
 
 
 def describe(
@@ -85,11 +105,16 @@ def describe(
     tiles: Mapping[str, int],
     held_out: np.ndarray,
     parallel: bool = False,
+    known: np.ndarray | None = None,
 ) -> OperatorModel:
-    """`tree` with its error, interval and range; `held_out` is what trees that had not seen a row predicted for it."""
+    """`tree` with its error, interval and range; `held_out` is what trees that had not seen a row predicted for it.
+
+    `known` marks the rows to judge by; None: all.
+    """
+    judged = np.ones(len(layers), dtype=bool) if known is None else known
     held_out = np.maximum(held_out, 0.02 * times_ms)
-    error = np.abs(held_out - times_ms) / times_ms
-    low, high = conformal_bounds(times_ms / held_out)
+    error = (np.abs(held_out - times_ms) / times_ms)[judged]
+    low, high = conformal_bounds((times_ms / held_out)[judged])
     family = (parallel_family(op) if parallel else None) or family_of(op)
     matrix, costs, _ = feature_matrix(family, geometry(layers), tiles)
     bounds = np.stack([matrix[:, : len(costs)].min(axis=0), matrix[:, : len(costs)].max(axis=0)])
@@ -103,7 +128,9 @@ def describe(
         high=high,
         bounds=bounds,
         error=OperatorError(op, dtype, len(layers), tree.n_leaves_, *errors),
-        sweeps=find_sweeps(layers, times_ms),
+        sweeps=find_sweeps(
+            [layer for layer, one in zip(layers, judged, strict=True) if one], times_ms[judged]
+        ),
         parallel=parallel,
     )
 

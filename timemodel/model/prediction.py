@@ -43,6 +43,9 @@ class NetworkPrediction:
     others. `low_ms` and `high_ms` bound 90% of networks. `peak_memory_bytes` is the arena that holds the activations,
     `memory` all that the runtime takes; None where it is not known what lives at the same time. `energy_mj` is of one
     inference; None where the device's energy is not known.
+
+    All times are as in calm. `calm_share` is how much of the time the device was calm when it was profiled, None where that is
+    not known; `widened` is whether the bounds are wider because much was not met in calm.
     """
 
     network: str
@@ -58,6 +61,8 @@ class NetworkPrediction:
     layers: tuple[LayerPrediction, ...]
     memory: Footprint | None = None
     energy_mj: float | None = None
+    calm_share: float | None = None
+    widened: bool = False
 
     def to_dict(self, measurement: Any = None) -> dict[str, Any]:
         """The line that ``predict --json`` prints; `measurement` is a `profiler.measurement.Measurement` or None."""
@@ -69,6 +74,7 @@ class NetworkPrediction:
         return {
             **{key: value for key, value in vars(self).items() if key != "layers"},
             **{name: getattr(measurement, name, None) for name in names},
+            "measured_calm_share": getattr(measurement, "calm_share", None),
             "uncovered": list(self.uncovered),
             "memory": self.memory.to_dict() if self.memory else None,
             "layers": rows,

@@ -11,6 +11,7 @@ import numpy as np
 
 from profiler.network import Layer, Network, footprint
 from timemodel.model.checking import items, number, numbers_of, table, whole
+from timemodel.model.conditions import Conditions
 from timemodel.model.layer_times import LayerPredictor, LayerTimes
 from timemodel.model.operator_model import OperatorModel
 from timemodel.model.prediction import LayerPrediction, NetworkPrediction
@@ -66,11 +67,13 @@ class SettingModel:
         fingerprint: Mapping[str, Any],
         operators: Mapping[tuple[str, str], OperatorModel],
         terms: RuntimeTerms,
+        conditions: Conditions | None = None,
     ) -> None:
         self.key = key
         self.setting = dict(setting)
         self.fingerprint = dict(fingerprint)
         self.operators: Mapping[tuple[str, str], OperatorModel] = MappingProxyType(dict(operators))
+        self.conditions = conditions
         self._terms = terms
         self._layers = LayerPredictor(self.operators, terms.overhead_ms)
         self._totals: NetworkMemo[float] = NetworkMemo()
@@ -78,7 +81,14 @@ class SettingModel:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Copies and other processes remember nothing.
-        return type(self), (self.key, self.setting, self.fingerprint, dict(self.operators), self.terms)
+        return type(self), (
+            self.key,
+            self.setting,
+            self.fingerprint,
+            dict(self.operators),
+            self.terms,
+            self.conditions,
+        )
 
     @property
     def terms(self) -> RuntimeTerms:
@@ -92,7 +102,7 @@ class SettingModel:
 
     def with_terms(self, terms: RuntimeTerms) -> SettingModel:
         """The same operators with other `terms`; times of layers that were worked out before are shared."""
-        other = SettingModel(self.key, self.setting, self.fingerprint, self.operators, terms)
+        other = SettingModel(self.key, self.setting, self.fingerprint, self.operators, terms, self.conditions)
         if terms.overhead_ms == self.terms.overhead_ms:
             other._layers = self._layers
         return other
@@ -176,6 +186,8 @@ class SettingModel:
             peak_memory_bytes=memory.activation_bytes if memory else 0,
             memory=memory,
             layers=layers,
+            calm_share=self.conditions.calm_share if self.conditions else None,
+            widened=self.conditions is not None and self.conditions.widened,
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -184,6 +196,7 @@ class SettingModel:
             "setting": self.setting,
             "fingerprint": self.fingerprint,
             "terms": self.terms.to_dict(),
+            "conditions": self.conditions.to_dict() if self.conditions else None,
             "operators": [model.to_dict() for _, model in sorted(self.operators.items())],
         }
 
@@ -198,6 +211,8 @@ class SettingModel:
         for name, found in numbers_of(value["terms"], "terms"):
             number(found, name)
         setting = table(value["setting"], "its setting")
+        known = value["conditions"]
+        conditions = None if known is None else Conditions.from_dict(table(known, "its conditions"))
         whole(setting.get("threads", 1), "its number of threads", least=1)
         terms = RuntimeTerms.from_dict(table(value["terms"], "its terms"))
-        return cls(key, setting, table(value["fingerprint"], "its fingerprint"), operators, terms)
+        return cls(key, setting, table(value["fingerprint"], "its fingerprint"), operators, terms, conditions)

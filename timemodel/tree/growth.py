@@ -33,9 +33,12 @@ class SplitSearch:
 
 
 class Growth:
-    """One tree while it grows: all its candidates' moments are taken from the same scaled rows."""
+    """One tree while it grows: all its candidates' moments are taken from the same scaled rows.
 
-    def __init__(self, search: SplitSearch, X: np.ndarray, target: np.ndarray) -> None:
+    `trust` ``[n]`` is what each row's relative error counts, 1 for what is known well.
+    """
+
+    def __init__(self, search: SplitSearch, X: np.ndarray, target: np.ndarray, trust: np.ndarray) -> None:
         self.search = search
         self.X = X
         self.target = target
@@ -43,7 +46,8 @@ class Growth:
         # Squares of large sizes would drown the others in the moments.
         largest = np.abs(raw).max(axis=0)
         self.column_scale = np.where(largest > 0, largest, 1.0)
-        weights = 1.0 / np.maximum(np.abs(target), 1e-3)
+        weights = trust / np.maximum(np.abs(target), 1e-3)
+        self.trust = trust
         rows = raw / self.column_scale * weights[:, None]
         size = np.sqrt(np.mean(rows**2, axis=0))
         self.norm = np.where(size > 0, size, 1.0)
@@ -188,7 +192,7 @@ class Growth:
             node = self.nodes[at]
             rows, goal = self.rows[members], self.goal[members]
             for _ in range(_ROUNDS):
-                fitted = rows @ node.coefficients * np.sign(goal)
+                fitted = rows @ node.coefficients * np.sign(goal) / self.trust[members]
                 # sqrt(1 / (y * f)) instead of 1 / y, within bounds that keep one outlier from ruling the leaf.
                 weight = np.sqrt(np.clip(fitted, 0.5, 2.0)) ** -1
                 # Rows that the leaf is not about (another kernel, a disturbed measurement) are weighted down: one that is

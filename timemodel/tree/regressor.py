@@ -21,6 +21,9 @@ from timemodel.tree.node import TreeNode
 
 _LEAST_NET = 0.05
 
+USUAL_ERROR = 0.05
+"""What a tree is off by on layers that are known exactly."""
+
 
 class TimeTreeRegressor(RegressorMixin, BaseEstimator):
     """Tree with splits ``<= t`` and ``mod k == 0`` and non-negative linear leaves.
@@ -95,8 +98,12 @@ class TimeTreeRegressor(RegressorMixin, BaseEstimator):
         self.random_state = random_state
         self.offset = offset
 
-    def fit(self, X: Any, y: Any) -> TimeTreeRegressor:
-        """Learn from rows `X` ``[n, features]`` and times `y` ``[n]`` in any unit."""
+    def fit(self, X: Any, y: Any, uncertainty: Any = None) -> TimeTreeRegressor:
+        """Learn from rows `X` ``[n, features]`` and times `y` ``[n]`` in any unit.
+
+        `uncertainty` ``[n]`` is the relative standard deviation of each time; rows beyond that of `USUAL_ERROR`, which trees
+        are off by anyway, count less for it. None: all are known as well.
+        """
         X, y = validate_data(self, X, y, dtype=np.float64, y_numeric=True, ensure_min_samples=2)
         y = np.asarray(y, dtype=np.float64)
         size = np.median(np.abs(y[y != 0])) if np.any(y != 0) else 1.0
@@ -114,11 +121,13 @@ class TimeTreeRegressor(RegressorMixin, BaseEstimator):
             self.thresholds,
             self.shrinkage,
         )
-        growth = Growth(search, X, target)
+        spread = np.zeros(len(y)) if uncertainty is None else np.asarray(uncertainty, dtype=np.float64)
+        trust = 1.0 / np.sqrt(1.0 + (spread / USUAL_ERROR) ** 2)
+        growth = Growth(search, X, target, trust)
         wanted = self.max_leaves
         self.held_out_ = np.full(len(y), np.nan)
         if self.cv and len(y) >= 4 * self.min_samples_leaf:
-            wanted = self._choose_leaves(search, X, target)
+            wanted = self._choose_leaves(search, X, target, trust)
         growth.grow(wanted)
         self.nodes_ = growth.finish()
         for node in self.nodes_:
@@ -169,21 +178,23 @@ class TimeTreeRegressor(RegressorMixin, BaseEstimator):
     def _columns(self, chosen: Sequence[int] | None) -> list[int]:
         return list(range(self.n_features_in_)) if chosen is None else [int(i) for i in chosen]
 
-    def _choose_leaves(self, search: SplitSearch, X: np.ndarray, target: np.ndarray) -> int:
+    def _choose_leaves(
+        self, search: SplitSearch, X: np.ndarray, target: np.ndarray, trust: np.ndarray
+    ) -> int:
         """Number of leaves of least held-out error, preferring fewer within a hundredth of it."""
         folds = np.random.default_rng(self.random_state).permutation(len(target)) % self.cv
         held_out = np.empty((self.max_leaves, len(target)))
         length = 1
         for fold in range(self.cv):
             inside = folds != fold
-            growth = Growth(search, X[inside], target[inside])
+            growth = Growth(search, X[inside], target[inside], trust[inside])
             rows = growth.grow(self.max_leaves, X[~inside])
             length = max(length, len(rows))
             held_out[:, ~inside] = rows[-1]
             held_out[: len(rows), ~inside] = rows
         error = np.abs(held_out[:length] - target) / np.maximum(np.abs(target), 1e-3)
         # A few strange rows must not decide, so errors count up to a half.
-        curve = np.minimum(error, 0.5).mean(axis=1)
+        curve = (np.minimum(error, 0.5) * trust**2).mean(axis=1)
         best = int(np.flatnonzero(curve <= curve.min() * 1.01 + 1e-12)[0])
         self.held_out_ = held_out[best] * self.scale_
         return best + 1
