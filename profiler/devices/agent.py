@@ -245,6 +245,13 @@ def megahertz(name: str) -> int | None:
     return round(int(text) / 1000) if text.isdigit() else None
 
 
+def core_megahertz() -> list[int]:
+    """Highest clock of each core, where the system gives it: some devices have fast and slow ones."""
+    path = CPU_FREQUENCY.replace("cpu0", "cpu{}") + "cpuinfo_max_freq"
+    found = [read_text(path.format(number)) for number in range(os.cpu_count() or 1)]
+    return [round(int(text) / 1000) for text in found if text.isdigit()]
+
+
 def cpu_model() -> str:
     """Name of the processor as the system gives it; boards without one are known by their device tree."""
     fields: dict[str, str] = {}
@@ -280,6 +287,8 @@ def fingerprint(distribution: str, version: str) -> Values:
         "governor": read_text(CPU_FREQUENCY + "scaling_governor") or None,
         "min_mhz": megahertz("scaling_min_freq"),
         "max_mhz": megahertz("scaling_max_freq"),
+        "core_mhz": core_megahertz(),
+        "clock_us": round(clock_step_s() * 1e6, 3),
         "memory_bytes": memory,
         "system": platform.system(),
         "kernel": platform.release(),

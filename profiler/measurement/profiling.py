@@ -12,6 +12,7 @@ from pathlib import Path
 from profiler.calm import WITHIN, calm_of
 from profiler.devices import Target
 from profiler.errors import EdgetimeError, TargetError, UsageError
+from profiler.measurement.circumstances import notes_on_change, notes_on_device, notes_on_states
 from profiler.measurement.combining import calm_in
 from profiler.measurement.next_probes import Adviser, Consultation
 from profiler.measurement.observing import observe
@@ -103,6 +104,8 @@ def profile(
     with target, _opened(target, db_path) as store:
         fingerprint = target.hello()
         setting = target.setting
+        notes = notes_on_device(fingerprint, setting.threads)
+        notes += notes_on_change(store.fingerprint_of(setting.key), fingerprint)
         store.register(setting, fingerprint)
         advised = relevant(store.advised(setting.key), probes) if adviser is not None else []
         progress(0.0, "observing which operators the runtime runs")
@@ -123,6 +126,7 @@ def profile(
         )
         stopped = run.measure()
         latest = consultation.latest
+        notes += notes_on_states(store.raw(setting.key)[-run.measured :], run.calm)
         return ProfileSummary(
             path=str(db_path),
             device=store.device,
@@ -144,6 +148,7 @@ def profile(
             budget_minutes=minutes,
             advised=len(run.schedule) - len(probes),
             problem=consultation.problem,
+            notes=tuple(notes),
         )
 
 

@@ -20,7 +20,8 @@ class ProfileSummary:
     `stopped` says why it ended: ``goal`` (the adviser said that this is enough), ``budget`` (the time was used) or
     ``complete`` (there was nothing left to measure). `error` and `interval` are the adviser's last ones, None where
     it was not asked: mean relative error, and within what share 90% of `error_of` (networks, or layers where there
-    are none) are. `advised` is how many probes there are on its advice; `problem` says why it gave none.
+    are none) are. `advised` is how many probes there are on its advice; `problem` says why it gave none. `notes` are
+    sentences on the device and its states.
     """
 
     path: str
@@ -43,6 +44,7 @@ class ProfileSummary:
     budget_minutes: float = 0.0
     advised: int = 0
     problem: str = ""
+    notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values."""
@@ -62,7 +64,7 @@ class ProfileSummary:
             lines.append(self._judgement(self.error, self.interval))
         if self.problem:
             lines.append(f"The plan was measured without advice: {self.problem}.")
-        return "\n".join(lines)
+        return "\n".join([*lines, *self.notes])
 
     def _judgement(self, error: float, interval: float) -> str:
         goal = within = ""

@@ -29,6 +29,9 @@ USUAL = (
 )  # fmt: skip
 """Operators of which most networks have some: one that is missing altogether is worth a word."""
 
+MOST_NAMED = 12
+"""Of more operators with too few probes the first are named."""
+
 CANARY_APART = 3.0
 """One device's canary, disturbed or throttled, hardly differs by more than this factor for long."""
 
@@ -114,9 +117,13 @@ def notes_on(path: str | os.PathLike[str], model: TimeModel) -> list[str]:
         mine = [one for one in thin if one.setting == key]
         ops = ",".join(dict.fromkeys(one.op.partition(":")[0] for one in mine))
         dtypes = ",".join(dict.fromkeys(one.dtype for one in mine))
+        named, others = mine[:MOST_NAMED], len(mine) - MOST_NAMED
+        which = ", ".join(map(str, named)) + (f" and {others} others" if others > 0 else "")
+        # A command that names dozens of operators does not fit a terminal; a longer profile has more of all of them.
+        only = f" --ops {ops} --dtype {dtypes}" if others <= 0 else ""
         notes.append(
-            f"Too few probes under {key!r} of {', '.join(map(str, mine))}: measure more with "
-            f"'edgetime profile TARGET -o {path} --ops {ops} --dtype {dtypes}', naming the target that it was measured on."
+            f"Too few probes under {key!r} of {which}: measure more with "
+            f"'edgetime profile TARGET -o {path}{only}', naming the target that it was measured on."
         )
     return notes
 

@@ -1,0 +1,88 @@
+"""What about a device or its state a user should know, each a sentence with what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from profiler.calm import Calm
+from profiler.measurement.combining import Timing
+
+COARSE_CLOCK_US = 2.0
+PARTS = 6
+"""Into so many parts of equal length a profile is cut to see whether the device slowed down for good."""
+_GONE, _THERE = 0.01, 0.1
+_LEAST_ROWS = 60
+
+
+def notes_on_device(fingerprint: Mapping[str, Any], threads: int) -> list[str]:
+    """What the device itself makes hard."""
+    notes = []
+    cores = int(fingerprint.get("usable_cores") or fingerprint.get("cores") or 1)
+    if threads > cores:
+        notes.append(
+            f"{threads} threads share {'one core' if cores == 1 else f'{cores} cores'} here and wait for each other: "
+            f"use threads={cores} or fewer."
+        )
+    elif cores == 1:
+        notes.append(
+            "There is one core only, which everything else shares: stop what can be stopped while measuring."
+        )
+    speeds = fingerprint.get("core_mhz") or ()
+    if len(set(speeds)) > 1 and threads < cores:
+        fast = [str(number) for number, speed in enumerate(speeds) if speed == max(speeds)]
+        notes.append(
+            f"The cores differ in speed ({min(speeds)} to {max(speeds)} MHz), and the system chooses among them: "
+            f"pin the work to one kind, such as with 'taskset -c {','.join(fast)}'."
+        )
+    step_us = float(fingerprint.get("clock_us") or 0.0)
+    if step_us > COARSE_CLOCK_US:
+        notes.append(
+            f"The clock makes steps of {step_us:.4g} us, so each sample takes long and few probes are met: give more --minutes."
+        )
+    return notes
+
+
+def notes_on_states(rows: Sequence[Timing], calm: Calm) -> list[str]:
+    """What happened while these rows were measured, in their order."""
+    if not calm.repeats:
+        return [
+            "The canary never took the same time twice: stop what else runs there, or keep the clock from changing "
+            "(a fixed governor), and profile again."
+        ]
+    known = [row for row in rows if row.canaries_us]
+    if len(known) < _LEAST_ROWS:
+        return []
+    parts = np.array_split(np.array([calm.is_calm(row.canaries_us) for row in known]), PARTS)
+    shares = [float(part.mean()) for part in parts]
+    last = max(number for number, share in enumerate(shares) if share >= min(_THERE, max(shares)))
+    if last == PARTS - 1 or max(shares[: last + 1]) < _THERE or max(shares[last + 1 :]) > _GONE:
+        return []
+    slow = [min(row.canaries_us) for row in known[sum(map(len, parts[: last + 1])) :]]
+    factor = float(np.median(slow)) / calm.calm_us
+    return [
+        f"After {(last + 1) / PARTS:.0%} of the time the device became {factor:.2f}x as slow and stayed so (heat, or a change of "
+        "power state): times from then on are corrected; let it cool, then run the same command again."
+    ]
+
+
+def notes_on_change(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What differs between the profile's first time and this one that changes the device's speed."""
+    names = {
+        "governor": "frequency governor",
+        "min_mhz": "lowest frequency (MHz)",
+        "max_mhz": "highest frequency (MHz)",
+    }
+    changed = [
+        f"{what} {before.get(key)}, now {now.get(key)}"
+        for key, what in names.items()
+        if before and before.get(key) != now.get(key)
+    ]
+    if not changed:
+        return []
+    return [
+        f"The profile was begun in another power state ({'; '.join(changed)}): times are those of the faster one, what was "
+        "measured in the slower one is corrected. For the slower one profile into another file."
+    ]
