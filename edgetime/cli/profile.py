@@ -42,7 +42,7 @@ def command(
     Nothing that was measured is ever lost: the same command goes on where an earlier one stopped, and more
     minutes measure more.
 
-    After the first pass over all layers, cross-validation says how well the time model predicts networks. If that
+    Once all layers were met, cross-validation says how well the time model predicts networks. If that
     is within --goal, this is the end; else more layers are measured where it matters most, until the minutes are
     used. 90% of networks must be within 5/3 of the goal.
 
