@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from profiler.errors import ModelFileError
-from profiler.network import WEIGHTED
+from profiler.operators import operator as known_operator
 from profiler.tflite import Buffer, FlatbufferError, RawGraph, RawModel, RawOperator, read_model
 
 FLOATS = frozenset({"float32", "float64"})
@@ -15,7 +15,7 @@ INTEGERS = frozenset({"int8", "uint8", "int16", "int4", "int2", "uint4"})
 _BOUNDARY = frozenset({"quantize", "dequantize", "cast"})
 """Operators between float and integer parts: having floats on one side is what they are for."""
 
-_WEIGHTED = WEIGHTED | {"embedding_lookup", "gather"}
+_LOOKUPS = frozenset({"embedding_lookup", "gather"})
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,6 @@ def _stayed(model: RawModel, graph: RawGraph, operator: RawOperator, quantize: s
     operands = [graph.tensors[index] for index in operator.inputs if index >= 0]
     stored_floats = any(t.dtype in FLOATS and t.stored and len(t.shape) > 1 for t in operands)
     if quantize in ("float16", "dynamic"):
-        return operator.op in _WEIGHTED and stored_floats
+        return stored_floats and (operator.op in _LOOKUPS or known_operator(operator.op).weighted)
     results = [graph.tensors[index] for index in operator.outputs]
     return any(tensor.dtype in FLOATS for tensor in (*operands, *results))

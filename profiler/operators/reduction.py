@@ -9,29 +9,27 @@ from functools import partial
 import numpy as np
 
 from profiler.axes import LayerStep, keep_axes
-from profiler.network import Layer, Param, Tensor
-from profiler.operators import sizes
+from profiler.network import Layer, Param, Shape, Tensor
+from profiler.operators import options, sizes
 from profiler.operators.activation import unary
-from profiler.operators.registry import (
+from profiler.operators.options import (
     AXES,
-    TENSOR_TYPE_INT64,
     FileFormat,
-    Operator,
-    Quantization,
-    ReferenceLayers,
-    Rng,
-    Shape,
     StoredParam,
     activation,
-    drawn,
     flag,
     fraction,
     number,
     quiet,
-    register_operator,
+)
+from profiler.operators.registry import (
+    Operator,
+    Quantization,
+    ReferenceLayers,
+    Rng,
+    drawn,
     register_operators,
 )
-from profiler.operators.sizes import ON_MAPS, map_shape, reference_maps
 
 
 def reduce(
@@ -40,25 +38,21 @@ def reduce(
     """A reduction (``mean``, ``sum``, ``reduce_max``) of `shape` over `axes`."""
     wanted = {axis % len(shape) for axis in axes}
     out = tuple(1 if i in wanted else n for i, n in enumerate(shape) if keep_dims or i not in wanted)
-    return Layer(
-        op,
-        (Tensor(shape, dtype), Tensor((len(wanted),), "int32", True)),
-        (Tensor(out, dtype),),
-        {"axes": tuple(sorted(wanted)), "keep_dims": keep_dims},
-    )
+    params: dict[str, Param] = {"axes": tuple(sorted(wanted)), "keep_dims": keep_dims}
+    return sizes.single_layer(op, shape, out, dtype, params, (len(wanted),))
 
 
 def arg_max(shape: Shape, dtype: str = "float32") -> Layer:
     """Place of the largest along the last axis."""
     operands = (Tensor(shape, dtype), sizes.indices())
-    params: dict[str, Param] = {"axis": len(shape) - 1, "output_type": TENSOR_TYPE_INT64}
+    params: dict[str, Param] = {"axis": len(shape) - 1, "output_type": options.TENSOR_TYPE_INT64}
     return Layer("arg_max", operands, (Tensor(shape[:-1], "int64"),), params)
 
 
 def cumsum(shape: Shape, axis: int, dtype: str = "float32") -> Layer:
     """Running sums along `axis`."""
     params: dict[str, Param] = {"axis": axis, "exclusive": False, "reverse": False}
-    return Layer("cumsum", (Tensor(shape, dtype), sizes.indices()), (Tensor(shape, dtype),), params)
+    return sizes.single_layer("cumsum", shape, shape, dtype, params, ())
 
 
 def top_k(rows: int, columns: int, k: int, dtype: str = "float32") -> Layer:
@@ -122,9 +116,9 @@ def _reduce_axes(step: LayerStep) -> None:
 
 _REDUCER = FileFormat(27, (flag(0, "keep_dims"),), stored=AXES)
 _REDUCED = ReferenceLayers(
-    lambda op, dtype, s: reduce(op, map_shape(s), (1, 2), dtype=dtype),
-    reference_maps((7, 256), (14, 96), (28, 64), (32, 32)),
-    ON_MAPS,
+    lambda op, dtype, s: reduce(op, sizes.map_shape(s), (1, 2), dtype=dtype),
+    sizes.reference_maps((7, 256), (14, 96), (28, 64), (32, 32)),
+    sizes.ON_MAPS,
 )
 _SOFTMAX = ReferenceLayers(
     lambda op, dtype, s: unary(op, (s["rows"], s["columns"]), dtype),
@@ -166,9 +160,8 @@ register_operators(
         "reduce_min", _REDUCER, _KEEPS_SCALE, widths=_reduce_axes, row="reduction", events={"Reduce Min": 0.0}
     ),
 )
-for _name in ("reduce_prod", "reduce_any", "reduce_all"):
-    register_operator(Operator(_name, _REDUCER, widths=_reduce_axes))
 register_operators(
+    *(Operator(name, _REDUCER, widths=_reduce_axes) for name in ("reduce_prod", "reduce_any", "reduce_all")),
     _reduction("arg_max", _ARG, draws=drawn(_draw_arg_max, float32=(30, 49))),
     Operator("arg_min", replace(_ARG, options=57), widths=_reduce_axes),
     Operator(

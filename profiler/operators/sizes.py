@@ -1,12 +1,13 @@
-"""Layers of sizes: random ones to draw from (those of real networks, odd ones between them), and ordinary ones."""
+"""Sizes of layers: random ones to draw (those of real networks, odd ones between them), and ordinary ones."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from profiler.network import Layer, Param, Tensor
+from profiler.network import Layer, Param, Shape, Tensor
 from profiler.operators.registry import Draws, Rng, Sizes, operator, operators
 
 MAX_MACS = 400_000_000
@@ -19,7 +20,11 @@ SIDES = (4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 48, 56, 64, 80, 96, 
 CHANNELS = (
     8, 16, 24, 32, 40, 48, 64, 80, 96, 112, 128, 144, 160, 192, 240, 256, 320, 384, 480, 512, 640, 768, 960, 1024, 1280, 2048,
 )  # fmt: skip
-ACTIVATIONS = ("none", "relu", "relu6")
+
+
+def activation(rng: Rng) -> str:
+    """An activation that is part of a layer."""
+    return str(rng.choice(["none", "relu", "relu6"]))
 
 
 def side(rng: Rng, largest: int = 224) -> int:
@@ -98,6 +103,21 @@ def index_shape(rng: Rng) -> tuple[int, ...]:
 def indices(*shape: int) -> Tensor:
     """A stored operand of integers."""
     return Tensor(shape, "int32", True)
+
+
+def single_layer(
+    op: str, shape: Shape, out: Shape, dtype: str, params: Mapping[str, Param], *stored: Shape
+) -> Layer:
+    """A layer from one tensor to one of the same type; integers of the shapes `stored` say how."""
+    operands = (Tensor(shape, dtype), *(indices(*own) for own in stored))
+    return Layer(op, operands, (Tensor(out, dtype),), params)
+
+
+def dense_macs(layer: Layer, channels_axis: int = 0) -> int:
+    """Multiply-accumulates where each result meets all weights of its output channel."""
+    weights = layer.inputs[1] if len(layer.inputs) > 1 else Tensor(())
+    channels = weights.shape[channels_axis] if weights.shape else 0
+    return layer.outputs[0].size * (weights.size // channels) if channels else 0
 
 
 def dilation(rng: Rng) -> tuple[int, int]:
@@ -197,6 +217,9 @@ def map_shape(s: Sizes) -> tuple[int, int, int, int]:
     return 1, s["side"], s["side"], s["channels"]
 
 
-def both_ways(size: Any) -> tuple[int, int]:
-    """A size for height and width."""
-    return (size, size) if isinstance(size, int) else tuple(size)
+def on_plane(s: Sizes) -> dict[str, Any]:
+    """Arguments of a constructor: a side is the height and the width, and a window's sizes go both ways."""
+    windows = {name: s[name] for name in ("kernel", "stride", "dilation") if name in s}
+    pairs = {name: (size, size) if isinstance(size, int) else tuple(size) for name, size in windows.items()}
+    others = {name: value for name, value in s.items() if name != "side"}
+    return {"height": s["side"], "width": s["side"], **others, **pairs}

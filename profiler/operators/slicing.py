@@ -8,21 +8,10 @@ from functools import partial
 import numpy as np
 
 from profiler.axes import LayerStep, Size
-from profiler.network import Layer, Param, Tensor
+from profiler.network import Arithmetic, Layer, Param, Shape, Tensor
 from profiler.operators import sizes
-from profiler.operators.registry import (
-    FileFormat,
-    Operator,
-    Quantization,
-    Rng,
-    Shape,
-    StoredParam,
-    drawn,
-    number,
-    operator,
-    quiet,
-    register_operators,
-)
+from profiler.operators.options import FileFormat, StoredParam, number, numbers, quiet
+from profiler.operators.registry import Operator, Quantization, Rng, drawn, operator, register_operators
 
 Range = tuple[int, int, int]
 """Where a slice begins, how many it takes, and the distance between them."""
@@ -64,8 +53,7 @@ def strided_slice(
         "begin": begin, "end": end, "strides": strides, "begin_mask": _bits(from_start), "end_mask": _bits(to_end),
         "ellipsis_mask": 0, "new_axis_mask": 0, "shrink_axis_mask": _bits([not inside for inside in kept]),
     }  # fmt: skip
-    operands = (Tensor(shape, dtype), *(sizes.indices(len(shape)) for _ in range(3)))
-    return Layer("strided_slice", operands, (Tensor(out, dtype),), params)
+    return sizes.single_layer("strided_slice", shape, out, dtype, params, *[(len(shape),)] * 3)
 
 
 def _bits(flags: Sequence[bool]) -> int:
@@ -76,8 +64,7 @@ def slice_(shape: Shape, axis: int, begin: int, size: int, dtype: str = "float32
     """`size` positions of `shape` along one axis, from `begin` on."""
     out = (*shape[:axis], size, *shape[axis + 1 :])
     params: dict[str, Param] = {"begin": tuple(begin * (i == axis) for i in range(len(shape))), "size": out}
-    operands = (Tensor(shape, dtype), sizes.indices(len(shape)), sizes.indices(len(shape)))
-    return Layer("slice", operands, (Tensor(out, dtype),), params)
+    return sizes.single_layer("slice", shape, out, dtype, params, *[(len(shape),)] * 2)
 
 
 def gather(
@@ -306,7 +293,7 @@ register_operators(
     ),
     _moving(
         "unpack",
-        FileFormat(64, (number(0, "num"), number(1, "axis"))),
+        FileFormat(64, numbers(0, "num", "axis")),
         draws=drawn(_draw_unpack, float32=(18, 56), int8=(18, 45), int16=(25, 36)),
         widths=_unpack_axes,
         events={"Copy": 0.6},
@@ -324,11 +311,7 @@ register_operators(
         FileFormat(
             32,
             (
-                number(0, "begin_mask"),
-                number(1, "end_mask"),
-                number(2, "ellipsis_mask"),
-                number(3, "new_axis_mask"),
-                number(4, "shrink_axis_mask"),
+                *numbers(0, "begin_mask", "end_mask", "ellipsis_mask", "new_axis_mask", "shrink_axis_mask"),
                 quiet(5, "bool", "offset", False),
             ),
             stored=(StoredParam(1, "begin"), StoredParam(2, "end"), StoredParam(3, "strides")),
@@ -343,8 +326,11 @@ register_operators(
         FileFormat(23, (number(0, "axis"), quiet(1, "int", "batch_dims")), computed={1: _gathered}),
         draws=drawn(_draw_gather, float32=(40, 58), int8=(30, 47), int32=(15, 9), int16=(25, 38)),
         widths=_lookup_axes,
+        arithmetic=Arithmetic(of_result=True),
     ),
-    Operator("embedding_lookup", widths=_lookup_axes),
+    Operator("embedding_lookup", widths=_lookup_axes, arithmetic=Arithmetic(of_result=True)),
+    Operator("gather_nd", arithmetic=Arithmetic(of_result=True)),
+    Operator("where", arithmetic=Arithmetic(of_result=True)),
     Operator(
         "one_hot",
         FileFormat(
@@ -355,6 +341,7 @@ register_operators(
             axis_of_output=True,
         ),
         draws=drawn(_draw_one_hot, float32=(16, 63)),
+        arithmetic=Arithmetic(of_result=True),
         features="copy",
     ),
 )
