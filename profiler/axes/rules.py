@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from profiler.axes.layer_step import LayerStep
-from profiler.axes.variables import Segment, Size, WidthAxis
-
-_MOST_SEGMENTS = 4096
+from profiler.axes.variables import MOST_SEGMENTS, Segment, Size, WidthAxis
 
 
 def keep_axes(step: LayerStep) -> None:
@@ -37,7 +35,7 @@ def joined(step: LayerStep, parts: Sequence[Size]) -> Size:
             part = step.fixed(part, "it comes from outside or was fixed before")
             if isinstance(part, int):
                 continue
-        if part.times * len(part.segments) > _MOST_SEGMENTS:
+        if part.times * len(part.segments) > MOST_SEGMENTS:
             step.freeze(part)
             part = step.fixed(step.measure(part))
             assert isinstance(part, WidthAxis)

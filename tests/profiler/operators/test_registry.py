@@ -27,7 +27,7 @@ from profiler.operators import (
 from profiler.probes import Probe, plan_probes
 from profiler.testing import check_operator
 from profiler.tflite import read_network
-from profiler.widths import width_groups, with_widths
+from profiler.widths import Widths
 from timemodel.explain import dependences
 from timemodel.features import family_of, geometry
 from timemodel.model import fit_operator
@@ -117,15 +117,15 @@ def _transformed_channels() -> Network:
 
 
 def test_without_an_entry_an_operator_fixes_what_reaches_it():
-    (group,) = width_groups(_transformed_channels())
+    (group,) = Widths(_transformed_channels()).groups
     assert "rfft2d" in group.frozen
 
 
 def test_with_an_entry_widths_change_through_the_operator(registered):
     network = _transformed_channels()
-    (group,) = width_groups(network)
+    (group,) = Widths(network).groups
     assert group.free
-    changed = with_widths(network, {group.id: 4}).layers[3]
+    changed = Widths(network).with_widths({group.id: 4}).layers[3]
     assert (changed.inputs[0].shape, changed.outputs[0].shape) == ((4, 8, 8), (4, 8, 5))
 
 
