@@ -6,8 +6,7 @@ May import `profiler.network`. `profiler.operators` has the rules; `profiler.wid
 from __future__ import annotations
 
 from profiler.axes.layer_step import Analysis, LayerStep, Rule
-from profiler.axes.reshaping import reshape_axes
-from profiler.axes.rules import joined, keep_axes, keep_channels, no_axes
+from profiler.axes.rules import joined, keep_axes, keep_channels, reshape_axes
 from profiler.axes.variables import Segment, Size, Variables, WidthAxis, scaled
 
 __all__ = [
@@ -21,7 +20,6 @@ __all__ = [
     "joined",
     "keep_axes",
     "keep_channels",
-    "no_axes",
     "reshape_axes",
     "scaled",
 ]

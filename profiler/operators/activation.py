@@ -8,7 +8,7 @@ from functools import partial
 from profiler.axes import keep_axes
 from profiler.network import Layer, Shape, Tensor
 from profiler.operators import sizes
-from profiler.operators.options import FileFormat, flag, fraction, number, quiet
+from profiler.operators.options import FileFormat, flag, fraction, numbers, quiet
 from profiler.operators.registry import (
     Operator,
     Quantization,
@@ -170,7 +170,7 @@ register_operators(
             (
                 fraction(0, "min"),
                 fraction(1, "max"),
-                number(2, "num_bits"),
+                *numbers(2, "num_bits"),
                 quiet(3, "bool", "narrow_range", False),
             ),
         ),

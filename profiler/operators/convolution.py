@@ -9,7 +9,7 @@ from profiler.axes import LayerStep, scaled
 from profiler.network import Arithmetic, Layer, Param, Shape, Tensor
 from profiler.operators import sizes
 from profiler.operators.number_type import data_dtype, weighted_layer
-from profiler.operators.options import WINDOW, FileFormat, activation, dilations, number, numbers, quiet
+from profiler.operators.options import WINDOW, FileFormat, activation, dilations, numbers, quiet
 from profiler.operators.registry import (
     Operator,
     OutputWidth,
@@ -36,13 +36,13 @@ def conv_2d(
     batch: int = 1,
 ) -> Layer:
     """A 2-D convolution over ``[batch, height, width, in_channels]``."""
-    out = sizes.window_output(height, width, kernel, stride, dilation, padding)
+    params = sizes.window_params(kernel, stride, dilation, padding, activation)
     return weighted_layer(
         "conv_2d",
         (batch, height, width, in_channels),
         (out_channels, *kernel, in_channels),
-        (batch, *out, out_channels),
-        sizes.window_params(kernel, stride, dilation, padding, activation),
+        (batch, *sizes.window_output(height, width, params), out_channels),
+        params,
         dtype,
     )
 
@@ -80,8 +80,8 @@ def depthwise_conv_2d(
     batch: int = 1,
 ) -> Layer:
     """A depthwise convolution over ``[batch, height, width, channels]``."""
-    out = sizes.window_output(height, width, kernel, stride, dilation, padding)
     params = sizes.window_params(kernel, stride, dilation, padding, activation)
+    out = sizes.window_output(height, width, params)
     return weighted_layer(
         "depthwise_conv_2d",
         (batch, height, width, channels),
@@ -326,7 +326,7 @@ register_operators(
         "depthwise_conv_2d",
         FileFormat(
             2,
-            (*WINDOW, number(3, "depth_multiplier"), activation(4), *dilations(5)),
+            (*WINDOW, *numbers(3, "depth_multiplier"), activation(4), *dilations(5)),
             kernel=_KERNEL,
             complete=_depth_multiplier,
         ),

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from profiler.axes import LayerStep, Size, joined, no_axes, scaled
+from profiler.axes import LayerStep, Size, joined, scaled
 from profiler.network import Arithmetic, Layer, Param, Shape, Tensor
 from profiler.operators import options, sizes
-from profiler.operators.options import FileFormat, StoredParam, activation, number, numbers, quiet
+from profiler.operators.options import FileFormat, StoredParam, activation, numbers, quiet
 from profiler.operators.registry import (
     Operator,
     Quantization,
@@ -147,12 +147,16 @@ def _broadcast_to_axes(step: LayerStep) -> None:
     step.write(result)
 
 
+def _no_axes(step: LayerStep) -> None:
+    """The result's shape does not depend on the operands' (shape, rank)."""
+
+
 _moving = partial(Operator, quantization=Quantization(keeps_scale=True), features="copy")
 
 register_operators(
     _moving(
         "concatenation",
-        FileFormat(10, (number(0, "axis"), activation(1)), axis_of_output=True),
+        FileFormat(10, (*numbers(0, "axis"), activation(1)), axis_of_output=True),
         draws=drawn(_draw_concatenation, float32=(90, 11), int8=(70, 10), int32=(15, 6), int16=(40, 10)),
         widths=_concatenation_axes,
         row="concatenation",
@@ -193,10 +197,10 @@ register_operators(
         "shape",
         FileFormat(55, (quiet(0, "byte", "output_type"),)),
         draws=drawn(_draw_shape_of, int32=(12, 10)),
-        widths=no_axes,
+        widths=_no_axes,
         features="copy",
     ),
-    Operator("rank", widths=no_axes),
+    Operator("rank", widths=_no_axes),
     Operator("fill", arithmetic=Arithmetic(of_result=True), features="copy"),
     Operator("range", arithmetic=Arithmetic(of_result=True), features="copy"),
 )

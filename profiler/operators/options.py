@@ -149,11 +149,6 @@ def flag(slot: int, name: str, default: bool = False) -> OptionField:
     return OptionField(slot, "bool", name, default)
 
 
-def number(slot: int, name: str) -> OptionField:
-    """A whole number of 32 bits."""
-    return OptionField(slot, "int", name)
-
-
 def fraction(slot: int, name: str) -> OptionField:
     """A number with a fraction."""
     return OptionField(slot, "float", name, 0.0)

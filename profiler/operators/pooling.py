@@ -29,8 +29,8 @@ def pool_2d(
     dtype: str = "float32",
 ) -> Layer:
     """``average_pool_2d`` or ``max_pool_2d`` over ``[1, height, width, channels]``."""
-    out = sizes.window_output(height, width, kernel, stride, (1, 1), padding)
     params = sizes.window_params(kernel, stride, None, padding, "none")
+    out = sizes.window_output(height, width, params)
     return sizes.single_layer(op, (1, height, width, channels), (1, *out, channels), dtype, params)
 
 

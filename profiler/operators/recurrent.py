@@ -10,16 +10,7 @@ from profiler.axes import LayerStep
 from profiler.network import Arithmetic, Layer, Param, Shape, Tensor
 from profiler.operators import sizes
 from profiler.operators.number_type import weight_dtype
-from profiler.operators.options import (
-    FileFormat,
-    OptionField,
-    activation,
-    asymmetric,
-    flag,
-    number,
-    numbers,
-    quiet,
-)
+from profiler.operators.options import FileFormat, OptionField, activation, asymmetric, flag, numbers, quiet
 from profiler.operators.registry import Operator, ReferenceLayers, Rng, drawn, register_operators
 
 
@@ -152,7 +143,7 @@ register_operators(
     Operator("stablehlo_while", FileFormat(15, _LOOP, second_union=True, subgraphs=_LOOP_GRAPHS)),
     Operator(
         "stablehlo_composite",
-        FileFormat(21, (number(1, "subgraph"),), second_union=True, subgraphs=("subgraph",)),
+        FileFormat(21, numbers(1, "subgraph"), second_union=True, subgraphs=("subgraph",)),
     ),
     Operator(
         "if",
@@ -163,8 +154,8 @@ register_operators(
         ),
     ),
     Operator("call", FileFormat(16, (OptionField(0, "uint", "subgraph"),), subgraphs=("subgraph",))),
-    Operator("call_once", FileFormat(103, (number(0, "subgraph"),), subgraphs=("subgraph",))),
-    Operator("svdf", FileFormat(6, (number(0, "rank"), activation(1), asymmetric(2)))),
+    Operator("call_once", FileFormat(103, numbers(0, "subgraph"), subgraphs=("subgraph",))),
+    Operator("svdf", FileFormat(6, (*numbers(0, "rank"), activation(1), asymmetric(2)))),
     Operator("rnn", FileFormat(7, (activation(0), asymmetric(1)))),
     Operator(
         "lstm", FileFormat(14, (activation(0), *_CLIPS, quiet(3, "byte", "kernel_type"), asymmetric(4)))

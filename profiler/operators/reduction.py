@@ -19,7 +19,7 @@ from profiler.operators.options import (
     activation,
     flag,
     fraction,
-    number,
+    numbers,
     quiet,
 )
 from profiler.operators.registry import (
@@ -207,7 +207,9 @@ register_operators(
     ),
     Operator(
         "local_response_normalization",
-        FileFormat(13, (number(0, "radius"), fraction(1, "bias"), fraction(2, "alpha"), fraction(3, "beta"))),
+        FileFormat(
+            13, (*numbers(0, "radius"), fraction(1, "bias"), fraction(2, "alpha"), fraction(3, "beta"))
+        ),
         widths=keep_axes,
     ),
 )

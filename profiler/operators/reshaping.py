@@ -10,7 +10,7 @@ import numpy as np
 from profiler.axes import LayerStep, Size, joined, keep_axes, keep_channels, reshape_axes, scaled
 from profiler.network import Layer, Param, Shape, Tensor
 from profiler.operators import sizes
-from profiler.operators.options import AXES, FileFormat, OptionField, StoredParam, number, numbers
+from profiler.operators.options import AXES, FileFormat, OptionField, StoredParam, numbers
 from profiler.operators.registry import (
     Operator,
     Quantization,
@@ -249,14 +249,14 @@ register_operators(
     Operator("reverse_sequence", FileFormat(87, numbers(0, "sequence_axis", "batch_axis"))),
     _moving(
         "space_to_depth",
-        FileFormat(19, (number(0, "block_size"),)),
+        FileFormat(19, numbers(0, "block_size")),
         draws=drawn(_draw_blocks, float32=(25, 64), int8=(20, 32)),
         widths=_block_axes,
         events={"Space To Depth": 0.0},
     ),
     _moving(
         "depth_to_space",
-        FileFormat(94, (number(0, "block_size"),)),
+        FileFormat(94, numbers(0, "block_size")),
         draws=drawn(_draw_blocks, float32=(25, 65), int8=(20, 33)),
         widths=_block_axes,
         events={"Depth To Space": 0.0},

@@ -141,21 +141,6 @@ def window_size(size: int, kernel: int, stride: int, dilation: int, padding: str
     return max(0, -(-(size - reach + 1) // stride))
 
 
-def window_output(
-    height: int,
-    width: int,
-    kernel: tuple[int, int],
-    stride: tuple[int, int],
-    dilation: tuple[int, int],
-    padding: str,
-) -> tuple[int, int]:
-    """Height and width of what a window makes of a plane."""
-    return (
-        window_size(height, kernel[0], stride[0], dilation[0], padding),
-        window_size(width, kernel[1], stride[1], dilation[1], padding),
-    )
-
-
 def window_params(
     kernel: tuple[int, int],
     stride: tuple[int, int],
@@ -171,6 +156,17 @@ def window_params(
     if dilation is not None:
         params |= {"dilation_height": dilation[0], "dilation_width": dilation[1]}
     return params
+
+
+def window_output(height: int, width: int, params: Mapping[str, Any]) -> tuple[int, int]:
+    """Height and width of what a window of these parameters makes of a plane."""
+    high, wide = (
+        window_size(
+            size, params[f"kernel_{way}"], params[f"stride_{way}"], params.get(f"dilation_{way}", 1), params["padding"]
+        )
+        for way, size in (("height", height), ("width", width))
+    )  # fmt: skip
+    return high, wide
 
 
 def catalogue(dtype: str) -> dict[str, Draws]:

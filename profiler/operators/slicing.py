@@ -10,7 +10,7 @@ import numpy as np
 from profiler.axes import LayerStep, Size
 from profiler.network import Arithmetic, Layer, Param, Shape, Tensor
 from profiler.operators import sizes
-from profiler.operators.options import FileFormat, StoredParam, number, numbers, quiet
+from profiler.operators.options import FileFormat, StoredParam, numbers, quiet
 from profiler.operators.registry import Operator, Quantization, Rng, drawn, operator, register_operators
 
 Range = tuple[int, int, int]
@@ -278,7 +278,7 @@ _moving = partial(Operator, quantization=Quantization(keeps_scale=True), feature
 register_operators(
     _moving(
         "split",
-        FileFormat(35, (number(0, "num_splits"),), stored=(StoredParam(0, "axis", "axis"),), data_slot=1),
+        FileFormat(35, numbers(0, "num_splits"), stored=(StoredParam(0, "axis", "axis"),), data_slot=1),
         draws=drawn(_draw_split, float32=(40, 55), int8=(35, 44), int16=(25, 35)),
         widths=_split_axes,
         events={"Copy": 0.1, "Slice": 0.2},
@@ -286,7 +286,7 @@ register_operators(
     Operator(
         "split_v",
         FileFormat(
-            79, (number(0, "num_splits"),), stored=(StoredParam(1, "sizes"), StoredParam(2, "axis", "axis"))
+            79, numbers(0, "num_splits"), stored=(StoredParam(1, "sizes"), StoredParam(2, "axis", "axis"))
         ),
         widths=_split_axes,
         events={"Copy": 0.7},
@@ -323,7 +323,7 @@ register_operators(
     ),
     _moving(
         "gather",
-        FileFormat(23, (number(0, "axis"), quiet(1, "int", "batch_dims")), computed={1: _gathered}),
+        FileFormat(23, (*numbers(0, "axis"), quiet(1, "int", "batch_dims")), computed={1: _gathered}),
         draws=drawn(_draw_gather, float32=(40, 58), int8=(30, 47), int32=(15, 9), int16=(25, 38)),
         widths=_lookup_axes,
         arithmetic=Arithmetic(of_result=True),
@@ -335,7 +335,7 @@ register_operators(
         "one_hot",
         FileFormat(
             61,
-            (number(0, "axis"),),
+            numbers(0, "axis"),
             stored=(StoredParam(1, "depth", "scalar"),),
             computed={2: lambda layer: 1, 3: lambda layer: 0},
             axis_of_output=True,

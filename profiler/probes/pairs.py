@@ -1,7 +1,6 @@
 """Pair probes: neighbours that a runtime may run as one operator, and each of the two on its own.
 
-The operators alone are measured in the same profile, so that what a pair saves is the difference of
-measurements and not of predictions. Producers are made cheap: what is saved must be a good part of the whole.
+Producers are made cheap: what is saved must be a good part of the whole.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Which layers to measure: sizes that real networks use, odd sizes between them, and sweeps across single steps.
-
-The plan is a list in which every prefix is a fair sample of the whole: a profile that stops early has seen every operator.
-"""
+"""Which layers to measure: sizes that real networks use, odd sizes between them, and sweeps across single steps."""
 
 from __future__ import annotations
 

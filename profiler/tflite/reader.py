@@ -112,7 +112,7 @@ def _read(
 def _refuse_foreign(data: Readable, shown: str) -> None:
     if not len(data):
         raise ModelFileError(f"{shown} is empty: export or copy it again.")
-    if bytes(data[4:8]) == _IDENTIFIER:
+    if Buffer(data).identifier() == _IDENTIFIER:
         return
     for magic, what, mend in _FOREIGN:
         if bytes(data[: len(magic)]) == magic:

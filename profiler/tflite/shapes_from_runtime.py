@@ -1,7 +1,4 @@
-"""Shapes that only the runtime knows: after a resize of inputs, or where operators compute them.
-
-They are asked for in a process of their own, because a damaged file can crash the runtime.
-"""
+"""Shapes that only the runtime knows, asked for in a process of their own: a damaged file can crash the runtime."""
 
 from __future__ import annotations
 
