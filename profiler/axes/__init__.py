@@ -7,16 +7,13 @@ from __future__ import annotations
 
 from profiler.axes.layer_step import Analysis, LayerStep, Rule
 from profiler.axes.rules import joined, keep_axes, keep_channels, reshape_axes
-from profiler.axes.variables import Segment, Size, Variables, WidthAxis, scaled
+from profiler.axes.variables import Size, scaled
 
 __all__ = [
     "Analysis",
     "LayerStep",
     "Rule",
-    "Segment",
     "Size",
-    "Variables",
-    "WidthAxis",
     "joined",
     "keep_axes",
     "keep_channels",

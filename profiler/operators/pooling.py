@@ -92,30 +92,24 @@ _RESIZED = ReferenceLayers(
 )
 
 _window = partial(Operator, quantization=Quantization(keeps_scale=True), widths=keep_channels)
+_pool = partial(_window, file=_POOL, features="pooling", row="pooling", reference=_POOLED)
+_resize = partial(_window, features="resize", reference=_RESIZED)
 
 register_operators(
-    _window(
+    _pool(
         "average_pool_2d",
-        _POOL,
         draws=drawn(_draw_pool, float32=(100, 6), int8=(80, 5), int16=(50, 5)),
-        features="pooling",
-        row="pooling",
         events={"Average Pooling": 0.0, "Mean": 0.1, "Global Average Pooling": 0.1},
-        reference=_POOLED,
         words="average pooling",
     ),
-    _window(
+    _pool(
         "max_pool_2d",
-        _POOL,
         draws=drawn(_draw_pool, float32=(80, 7), int8=(60, 6), int16=(40, 6)),
-        features="pooling",
-        row="pooling",
         events={"Max Pooling": 0.0},
-        reference=_POOLED,
         words="max pooling",
     ),
     Operator("l2_pool_2d", _POOL, widths=keep_channels),
-    _window(
+    _resize(
         "resize_bilinear",
         FileFormat(
             15,
@@ -123,11 +117,9 @@ register_operators(
             computed={1: _resized_shape},
         ),
         draws=drawn(_draw_resize, float32=(60, 14), int8=(50, 12), int16=(30, 12)),
-        features="resize",
         events={"Resize Bilinear": 0.0},
-        reference=_RESIZED,
     ),
-    _window(
+    _resize(
         "resize_nearest_neighbor",
         FileFormat(
             74,
@@ -135,7 +127,5 @@ register_operators(
             computed={1: _resized_shape},
         ),
         draws=drawn(_draw_resize, float32=(30, 15), int8=(18, 25), int16=(25, 13)),
-        features="resize",
-        reference=_RESIZED,
     ),
 )

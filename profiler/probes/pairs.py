@@ -35,12 +35,6 @@ def plan_pairs(dtype: str) -> list[Probe]:
     return list(dict.fromkeys(probes))
 
 
-def pattern_of(probe: Probe) -> str:
-    """The pattern that a pair probe shows, empty where it shows none."""
-    found = probe.network.fusion_matches
-    return found[0].pattern if len(found) == 1 else ""
-
-
 def _pairs(side: int, channels: int, dtype: str) -> Iterator[Pair]:
     for before, after in _producers_and_followers(side, channels, dtype):
         residual = len(after.activations) > 1

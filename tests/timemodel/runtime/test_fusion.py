@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
 from made_up_device import FUSED, HALVED, OVERHEAD_MS, probe_ms
+from probe_patterns import pattern_of
 
 from profiler import operators
 from profiler.probes import Probe
-from profiler.probes.pairs import pattern_of, plan_pairs
+from profiler.probes.pairs import plan_pairs
 from timemodel.runtime import FusionShares, GraphRule, graph_in_words, learn_rules
 from timemodel.runtime import fusion as graph_rules
 from timemodel.runtime.fusion import INSIDE
