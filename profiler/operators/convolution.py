@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 from profiler.axes import LayerStep, scaled
 from profiler.network import Arithmetic, Layer, Param, Shape, Tensor
@@ -239,12 +240,6 @@ def _depthwise_axes(step: LayerStep) -> None:
     step.write([places[0], *step.out_shape()[1:3], out])
 
 
-def _depthwise_params(
-    old: Layer, inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...]
-) -> dict[str, Param]:
-    return {**old.params, "depth_multiplier": outputs[0].shape[-1] // inputs[0].shape[-1]}
-
-
 def _depth_multiplier(
     params: dict[str, Param], inputs: Sequence[Shape | None], outputs: Sequence[Shape]
 ) -> None:
@@ -253,11 +248,6 @@ def _depth_multiplier(
         return
     data, weights = (*inputs, None, None)[:2]
     params["depth_multiplier"] = weights[-1] // data[-1] if data and weights and data[-1] else 0
-
-
-def _conv_3d_macs(layer: Layer) -> int:
-    """Its output channels stand last among the weights' dimensions."""
-    return sizes.dense_macs(layer, -1)
 
 
 def _depthwise_macs(layer: Layer) -> int:
@@ -333,7 +323,10 @@ register_operators(
         Quantization(channel_axis=3),
         drawn(_draw_depthwise, float32=(440, 1), int8=(370, 1), dynamic_int8=(60, 1), int16=(160, 1)),
         widths=_depthwise_axes,
-        resized=_depthwise_params,
+        resized=lambda old, inputs, outputs: {
+            **old.params,
+            "depth_multiplier": outputs[0].shape[-1] // inputs[0].shape[-1],
+        },
         arithmetic=Arithmetic(_depthwise_macs),
         features="depthwise",
         row="depthwise",
@@ -380,7 +373,7 @@ register_operators(
         "conv_3d",
         FileFormat(106, _OPTIONS_3D, kernel=_KERNEL_3D),
         widths=_convolution_axes,
-        arithmetic=Arithmetic(_conv_3d_macs),
+        arithmetic=Arithmetic(partial(sizes.dense_macs, channels_axis=-1)),
     ),
     Operator("conv_3d_transpose", FileFormat(106, _OPTIONS_3D, data_slot=2, kernel=_KERNEL_3D)),
 )

@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 
 from profiler.axes import LayerStep, Size, joined, keep_axes, keep_channels, reshape_axes, scaled
-from profiler.network import Layer, Param, Shape, Tensor
+from profiler.network import Layer, Param, Shape
 from profiler.operators import sizes
 from profiler.operators.options import AXES, FileFormat, OptionField, StoredParam, numbers
 from profiler.operators.registry import (
@@ -171,10 +171,6 @@ def _squeezed(params: dict[str, Param], inputs: Sequence[Shape | None], outputs:
         params["axes"] = tuple(i for i, size in enumerate(inputs[0]) if size == 1)
 
 
-def _resized_reshape(old: Layer, inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...]) -> dict[str, Param]:
-    return {**old.params, "new_shape": outputs[0].shape}
-
-
 _KEEPS_SCALE = Quantization(keeps_scale=True)
 _PADDINGS = (StoredParam(1, "paddings"),)
 
@@ -191,7 +187,7 @@ register_operators(
         ),
         draws=drawn(_draw_reshape, float32=(30, 12), int8=(25, 11), int32=(15, 5), int16=(25, 11)),
         widths=reshape_axes,
-        resized=_resized_reshape,
+        resized=lambda old, inputs, outputs: {**old.params, "new_shape": outputs[0].shape},
         events={"Static Reshape": 0.0, "Static Expand Dims": 0.1, "Copy": 0.2},
         reference=ReferenceLayers(
             lambda op, dtype, s: reshape(sizes.map_shape(s), (1, s["side"] ** 2 * s["channels"]), dtype),

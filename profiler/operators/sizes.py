@@ -49,14 +49,9 @@ def channels(rng: Rng, largest: int = 2048) -> int:
 def window(rng: Rng) -> tuple[int, int]:
     """Kernel sizes (height, width) of what is larger than 1x1."""
     kind = rng.random()
-    if kind < 0.55:
-        return 3, 3
-    if kind < 0.7:
-        return 5, 5
-    if kind < 0.83:
-        return 7, 7
-    if kind < 0.88:
-        return 2, 2
+    for below, size in ((0.55, 3), (0.7, 5), (0.83, 7), (0.88, 2)):
+        if kind < below:
+            return size, size
     if kind < 0.94:
         return 1, int(rng.integers(2, 10))
     return int(rng.integers(2, 11)), int(rng.integers(1, 6))
@@ -68,7 +63,7 @@ def plane(rng: Rng, largest: int = 224) -> tuple[int, int]:
     return (height, height) if rng.random() < 0.8 else (height, side(rng, largest))
 
 
-def feature_map(rng: Rng) -> tuple[int, ...]:
+def feature_map(rng: Rng) -> Shape:
     """Shape of what flows between layers: maps, sequences and vectors, batch 1."""
     kind = rng.random()
     if kind < 0.12:
@@ -89,7 +84,7 @@ def sequence(rng: Rng, largest: int = 512) -> tuple[int, int, int]:
     return 1, scaled(rng, 2, largest), channels(rng, 1024)
 
 
-def index_shape(rng: Rng) -> tuple[int, ...]:
+def index_shape(rng: Rng) -> Shape:
     """Shape of indices and masks: a single one, a sequence, or a square of two sequences."""
     kind = rng.random()
     if kind < 0.3:

@@ -36,28 +36,21 @@ def strided_slice(
 ) -> Layer:
     """A part of `shape`; the axes in `dropped`, of which one position is taken, vanish."""
     # As converters write it: what begins at the beginning or goes on to the end is masked, and its number left at 0.
-    kept = [axis not in dropped for axis in range(len(shape))]
-    from_start = [inside and first == 0 for inside, (first, _, _) in zip(kept, ranges, strict=True)]
-    to_end = [
-        inside and first + count * step >= n
-        for inside, n, (first, count, step) in zip(kept, shape, ranges, strict=True)
-    ]
-    begin = tuple(first for first, _, _ in ranges)
-    strides = tuple(step for _, _, step in ranges)
-    end = tuple(
-        0 if masked else first + (count - 1) * step + 1
-        for masked, (first, count, step) in zip(to_end, ranges, strict=True)
-    )
-    out = tuple(n for axis, (_, n, _) in enumerate(ranges) if axis not in dropped)
+    begins, counts, strides = zip(*ranges, strict=True)
+    ends, begin_mask, end_mask, shrink_mask = [], 0, 0, 0
+    for axis, (first, count, step) in enumerate(ranges):
+        gone = axis in dropped
+        masked = not gone and first + count * step >= shape[axis]
+        ends.append(0 if masked else first + (count - 1) * step + 1)
+        begin_mask |= (not gone and first == 0) << axis
+        end_mask |= masked << axis
+        shrink_mask |= gone << axis
+    out = tuple(count for axis, count in enumerate(counts) if axis not in dropped)
     params: dict[str, Param] = {
-        "begin": begin, "end": end, "strides": strides, "begin_mask": _bits(from_start), "end_mask": _bits(to_end),
-        "ellipsis_mask": 0, "new_axis_mask": 0, "shrink_axis_mask": _bits([not inside for inside in kept]),
+        "begin": begins, "end": tuple(ends), "strides": strides, "begin_mask": begin_mask, "end_mask": end_mask,
+        "ellipsis_mask": 0, "new_axis_mask": 0, "shrink_axis_mask": shrink_mask,
     }  # fmt: skip
     return sizes.single_layer("strided_slice", shape, out, dtype, params, *[(len(shape),)] * 3)
-
-
-def _bits(flags: Sequence[bool]) -> int:
-    return sum(1 << position for position, flag in enumerate(flags) if flag)
 
 
 def slice_(shape: Shape, axis: int, begin: int, size: int, dtype: str = "float32") -> Layer:
@@ -92,15 +85,11 @@ def one_hot(indices: Shape, depth: int, dtype: str = "float32") -> Layer:
 
 def _draw_split(op: str, rng: Rng, dtype: str) -> Layer:
     """Equal parts along the last axis (gates, heads) or the steps."""
-    shape = _draw_split_shape(rng)
+    shape: Shape = (1, sizes.scaled(rng, 8, 1024)) if rng.random() < 0.4 else sizes.feature_map(rng)
     axis = len(shape) - 1 if rng.random() < 0.75 else max(1, len(shape) - 2)
     parts = int(rng.choice([2, 3, 4, 4]))
     shape = (*shape[:axis], parts * max(1, shape[axis] // parts), *shape[axis + 1 :])
     return split(shape, axis, parts, dtype)
-
-
-def _draw_split_shape(rng: Rng) -> tuple[int, ...]:
-    return (1, sizes.scaled(rng, 8, 1024)) if rng.random() < 0.4 else sizes.feature_map(rng)
 
 
 def _draw_unpack(op: str, rng: Rng, dtype: str) -> Layer:

@@ -38,14 +38,11 @@ def plan_pairs(dtype: str) -> list[Probe]:
 def _pairs(side: int, channels: int, dtype: str) -> Iterator[Pair]:
     for before, after in _producers_and_followers(side, channels, dtype):
         residual = len(after.activations) > 1
-        yield (before, after), (_sources(before, 0), (0, -9)) if residual else ()
+        own = tuple(-1 - slot for slot in range(len(before.activations)))
+        yield (before, after), (own, (0, -9)) if residual else ()
     shape = (1, side, side, channels)
     swish = operators.unary("logistic", shape, dtype), operators.binary("mul", shape, shape, dtype=dtype)
     yield swish, ((-1,), (-1, 0))
-
-
-def _sources(layer: Layer, begin: int) -> tuple[int, ...]:
-    return tuple(-1 - begin - slot for slot in range(len(layer.activations)))
 
 
 def _producers_and_followers(side: int, channels: int, dtype: str) -> Iterator[tuple[Layer, Layer]]:

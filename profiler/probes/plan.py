@@ -49,32 +49,18 @@ def pictures(dtype: str) -> list[Layer]:
 def large(dtype: str, rng: Rng) -> list[Layer]:
     """Layers of sizes that only large networks have, for predictions that would lie far outside the draws' bounds."""
     layers = []
-    for side, inside, outside in (
-        (224, 64, 64),
-        (224, 3, 64),
-        (150, 32, 64),
-        (112, 128, 128),
-        (56, 256, 256),
-        (28, 512, 512),
-    ):
-        jitter = int(rng.integers(-2, 3))
-        layers.append(
-            operators.conv_2d(side + jitter, side + jitter, inside, outside, activation="relu", dtype=dtype)
-        )
-    for side, inside, outside in (
-        (147, 128, 128),
-        (112, 96, 192),
-        (74, 256, 256),
-        (160, 16, 96),
-        (10, 1536, 2048),
-        (37, 728, 728),
-    ):
-        jitter = int(rng.integers(-2, 3))
-        layers.append(operators.conv_2d(side + jitter, side + jitter, inside, outside, (1, 1), dtype=dtype))
+    maps = ((224, 64, 64), (224, 3, 64), (150, 32, 64), (112, 128, 128), (56, 256, 256), (28, 512, 512))
+    for side, inside, outside in maps:
+        side += int(rng.integers(-2, 3))
+        layers.append(operators.conv_2d(side, side, inside, outside, activation="relu", dtype=dtype))
+    maps = ((147, 128, 128), (112, 96, 192), (74, 256, 256), (160, 16, 96), (10, 1536, 2048), (37, 728, 728))
+    for side, inside, outside in maps:
+        side += int(rng.integers(-2, 3))
+        layers.append(operators.conv_2d(side, side, inside, outside, (1, 1), dtype=dtype))
     for side, channels in ((147, 128), (112, 192), (74, 728), (224, 32), (150, 64)):
-        jitter = int(rng.integers(-2, 3))
+        side += int(rng.integers(-2, 3))
         if dtype != "dynamic_int8":
-            layers.append(operators.depthwise_conv_2d(side + jitter, side + jitter, channels, dtype=dtype))
+            layers.append(operators.depthwise_conv_2d(side, side, channels, dtype=dtype))
     for inside, outside in ((4096, 4096), (8192, 2048), (9216, 4096), (2048, 6000)):
         layers.append(operators.fully_connected(inside + int(rng.integers(-9, 10)), outside, dtype=dtype))
     if dtype in ("float32", "int8"):

@@ -162,17 +162,12 @@ def _tensor(table: Table, spans: list[tuple[int, int]]) -> RawTensor:
     external, sparse = table.integer(10, "I") != 0, table.has(6)
     data = spans[place] if spans else (0, 0)
     dtype = TENSOR_TYPES[code]
-    if data[1] and not sparse:
-        _check_bytes(name, shape, dtype, data[1])
+    expected = Tensor(shape, dtype).nbytes
+    if data[1] not in (0, expected) and not sparse and dtype not in _NO_FIXED_SIZE:
+        # The runtime refuses it too.
+        raise FlatbufferError(
+            f"tensor {name!r} of shape {list(shape)} has {data[1]} bytes instead of {expected}"
+        )
     return RawTensor(
         name, shape, signature, dtype, external or data[1] > 0, data, table.boolean(5), sparse, external
     )
-
-
-def _check_bytes(name: str, shape: tuple[int, ...], dtype: str, length: int) -> None:
-    """Refuse a constant whose values are not as many as its shape says: the runtime does too."""
-    expected = Tensor(shape, dtype).nbytes
-    if length != expected and dtype not in _NO_FIXED_SIZE:
-        raise FlatbufferError(
-            f"tensor {name!r} of shape {list(shape)} has {length} bytes instead of {expected}"
-        )

@@ -149,7 +149,10 @@ def _close_batch(main: RawGraph, shown: str) -> bool:
 def _resolve_open_shapes(main: RawGraph, source: Path | bytes, shown: str) -> bool:
     """Ask the runtime where stored shapes may be mere placeholders; whether they had to be taken as they are."""
     contradiction = _contradicts_itself(main)
-    if not contradiction and not _is_open_inside(main):
+    results = (main.tensors[i] for stored in main.operators for i in stored.outputs)
+    # Beyond the batch.
+    is_open = any(min((*tensor.signature[1:], *tensor.shape), default=0) < 0 for tensor in results)
+    if not contradiction and not is_open:
         return False
     try:
         _apply(main, runtime_shapes(source, shown, {}))
@@ -159,12 +162,6 @@ def _resolve_open_shapes(main: RawGraph, source: Path | bytes, shown: str) -> bo
             raise
         return True
     return False
-
-
-def _is_open_inside(main: RawGraph) -> bool:
-    """Whether layers leave dimensions open beyond the batch."""
-    outputs = (main.tensors[i] for stored in main.operators for i in stored.outputs)
-    return any(min((*tensor.signature[1:], *tensor.shape), default=0) < 0 for tensor in outputs)
 
 
 def _contradicts_itself(main: RawGraph) -> bool:

@@ -5,8 +5,7 @@ May import `profiler.operators`, whose entries say what operators do to widths, 
 
 from __future__ import annotations
 
-from profiler.widths.groups import WidthGroup, Widths
-from profiler.widths.layers import width_of, with_input_width, with_width
+from profiler.widths.groups import WidthGroup, Widths, width_of, with_input_width, with_width
 
 __all__ = [
     "WidthGroup",
