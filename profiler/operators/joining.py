@@ -3,20 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 
 from profiler.axes import LayerStep, Size, joined, scaled
 from profiler.network import Arithmetic, Layer, Param, Shape, Tensor
 from profiler.operators import options, sizes
 from profiler.operators.options import FileFormat, StoredParam, activation, numbers, quiet
-from profiler.operators.registry import (
-    Operator,
-    Quantization,
-    ReferenceLayers,
-    Rng,
-    drawn,
-    register_operators,
-)
+from profiler.operators.registry import Operator, ReferenceLayers, Rng, drawn, moving, register_operators
 
 
 def concatenation(shapes: Sequence[Shape], axis: int = -1, dtype: str = "float32") -> Layer:
@@ -151,10 +143,8 @@ def _no_axes(step: LayerStep) -> None:
     """The result's shape does not depend on the operands' (shape, rank)."""
 
 
-_moving = partial(Operator, quantization=Quantization(keeps_scale=True), features="copy")
-
 register_operators(
-    _moving(
+    moving(
         "concatenation",
         FileFormat(10, (*numbers(0, "axis"), activation(1)), axis_of_output=True),
         draws=drawn(_draw_concatenation, float32=(90, 11), int8=(70, 10), int32=(15, 6), int16=(40, 10)),
@@ -174,20 +164,20 @@ register_operators(
             },
         ),
     ),
-    _moving(
+    moving(
         "pack",
         FileFormat(59, numbers(0, "values_count", "axis"), axis_of_output=True),
         draws=drawn(_draw_pack, float32=(18, 57), int8=(18, 46), int32=(15, 8), int16=(25, 37)),
         widths=_pack_axes,
         events={"Copy": 0.5},
     ),
-    _moving(
+    moving(
         "tile",
         FileFormat(51, stored=(StoredParam(1, "multiples"),)),
         draws=drawn(_draw_tile, float32=(30, 59), int8=(25, 48), int16=(25, 39)),
         widths=_tile_axes,
     ),
-    _moving(
+    moving(
         "broadcast_to",
         FileFormat(104, computed={1: lambda layer: layer.outputs[0].shape}, version=2),
         draws=drawn(_draw_broadcast_to, float32=(18, 60)),

@@ -184,6 +184,9 @@ class Operator:
         return [build(self.name, dtype, {**base, **changed}) for base in bases]
 
 
+moving = functools.partial(Operator, quantization=Quantization(keeps_scale=True), features="copy")
+"""An operator that only moves data, whose result has the scale of its operand."""
+
 _OPERATORS: dict[str, Operator] = {}
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 
 import numpy as np
 
@@ -11,14 +10,7 @@ from profiler.axes import LayerStep, Size, joined, keep_axes, keep_channels, res
 from profiler.network import Layer, Param, Shape
 from profiler.operators import sizes
 from profiler.operators.options import AXES, FileFormat, OptionField, StoredParam, numbers
-from profiler.operators.registry import (
-    Operator,
-    Quantization,
-    ReferenceLayers,
-    Rng,
-    drawn,
-    register_operators,
-)
+from profiler.operators.registry import Operator, ReferenceLayers, Rng, drawn, moving, register_operators
 
 
 def reshape(shape: Shape, new_shape: Shape, dtype: str = "float32") -> Layer:
@@ -171,13 +163,10 @@ def _squeezed(params: dict[str, Param], inputs: Sequence[Shape | None], outputs:
         params["axes"] = tuple(i for i, size in enumerate(inputs[0]) if size == 1)
 
 
-_KEEPS_SCALE = Quantization(keeps_scale=True)
 _PADDINGS = (StoredParam(1, "paddings"),)
 
-_moving = partial(Operator, quantization=Quantization(keeps_scale=True), features="copy")
-
 register_operators(
-    _moving(
+    moving(
         "reshape",
         FileFormat(
             17,
@@ -207,10 +196,9 @@ register_operators(
         widths=reshape_axes,
         events={"Static Expand Dims": 0.0, "Static Reshape": 0.2, "Copy": 0.4},
     ),
-    Operator(
+    moving(
         "transpose",
         FileFormat(26, stored=(StoredParam(1, "perm"),)),
-        _KEEPS_SCALE,
         draws=drawn(_draw_transpose, float32=(70, 13), int8=(50, 24), int16=(40, 24)),
         widths=_transpose_axes,
         features="transpose",
@@ -221,7 +209,7 @@ register_operators(
             sizes.ON_MAPS,
         ),
     ),
-    _moving(
+    moving(
         "pad",
         FileFormat(22, stored=_PADDINGS),
         draws=drawn(_draw_pad, float32=(60, 10), int8=(50, 9), int16=(40, 9)),
@@ -234,36 +222,36 @@ register_operators(
         ),
     ),
     Operator("padv2", FileFormat(43, stored=_PADDINGS), widths=_pad_axes, events={"Constant Pad": 0.1}),
-    _moving(
+    moving(
         "mirror_pad",
         FileFormat(77, (OptionField(0, "byte", "mode"),), stored=_PADDINGS),
         draws=drawn(_draw_pad, float32=(20, 61)),
     ),
-    _moving(
+    moving(
         "reverse_v2", FileFormat(stored=AXES), draws=drawn(_draw_reverse, float32=(22, 62)), widths=keep_axes
     ),
     Operator("reverse_sequence", FileFormat(87, numbers(0, "sequence_axis", "batch_axis"))),
-    _moving(
+    moving(
         "space_to_depth",
         FileFormat(19, numbers(0, "block_size")),
         draws=drawn(_draw_blocks, float32=(25, 64), int8=(20, 32)),
         widths=_block_axes,
         events={"Space To Depth": 0.0},
     ),
-    _moving(
+    moving(
         "depth_to_space",
         FileFormat(94, numbers(0, "block_size")),
         draws=drawn(_draw_blocks, float32=(25, 65), int8=(20, 33)),
         widths=_block_axes,
         events={"Depth To Space": 0.0},
     ),
-    _moving(
+    moving(
         "space_to_batch_nd",
         FileFormat(25, stored=(StoredParam(1, "block_shape"), StoredParam(2, "paddings"))),
         draws=drawn(_draw_blocks, float32=(20, 66)),
         widths=keep_channels,
     ),
-    _moving(
+    moving(
         "batch_to_space_nd",
         FileFormat(24, stored=(StoredParam(1, "block_shape"), StoredParam(2, "crops"))),
         draws=drawn(_draw_blocks, float32=(20, 67)),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 
 import numpy as np
 
@@ -11,7 +10,7 @@ from profiler.axes import LayerStep, Size
 from profiler.network import Arithmetic, Layer, Param, Shape, Tensor
 from profiler.operators import sizes
 from profiler.operators.options import FileFormat, StoredParam, numbers, quiet
-from profiler.operators.registry import Operator, Quantization, Rng, drawn, operator, register_operators
+from profiler.operators.registry import Operator, Rng, drawn, moving, operator, register_operators
 
 Range = tuple[int, int, int]
 """Where a slice begins, how many it takes, and the distance between them."""
@@ -262,10 +261,8 @@ def _gathered(layer: Layer) -> np.ndarray:
     return np.arange(int(np.prod(shape)), dtype=np.int32).reshape(shape) % layer.inputs[0].shape[axis]
 
 
-_moving = partial(Operator, quantization=Quantization(keeps_scale=True), features="copy")
-
 register_operators(
-    _moving(
+    moving(
         "split",
         FileFormat(35, numbers(0, "num_splits"), stored=(StoredParam(0, "axis", "axis"),), data_slot=1),
         draws=drawn(_draw_split, float32=(40, 55), int8=(35, 44), int16=(25, 35)),
@@ -280,14 +277,14 @@ register_operators(
         widths=_split_axes,
         events={"Copy": 0.7},
     ),
-    _moving(
+    moving(
         "unpack",
         FileFormat(64, numbers(0, "num", "axis")),
         draws=drawn(_draw_unpack, float32=(18, 56), int8=(18, 45), int16=(25, 36)),
         widths=_unpack_axes,
         events={"Copy": 0.6},
     ),
-    _moving(
+    moving(
         "slice",
         FileFormat(48, stored=(StoredParam(1, "begin"), StoredParam(2, "size"))),
         draws=drawn(_draw_slice, float32=(30, 54)),
@@ -295,7 +292,7 @@ register_operators(
         resized=_slice_params,
         events={"Slice": 0.0},
     ),
-    _moving(
+    moving(
         "strided_slice",
         FileFormat(
             32,
@@ -310,7 +307,7 @@ register_operators(
         resized=_slice_params,
         events={"Slice": 0.1},
     ),
-    _moving(
+    moving(
         "gather",
         FileFormat(23, (*numbers(0, "axis"), quiet(1, "int", "batch_dims")), computed={1: _gathered}),
         draws=drawn(_draw_gather, float32=(40, 58), int8=(30, 47), int32=(15, 9), int16=(25, 38)),
