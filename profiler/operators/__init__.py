@@ -15,7 +15,7 @@ from profiler.operators.elementwise import binary, compare
 from profiler.operators.joining import broadcast_to, concatenation, pack, shape_of, tile
 from profiler.operators.matrix import batch_matmul, fully_connected
 from profiler.operators.number_type import network_with_dtype, with_dtype
-from profiler.operators.options import FileFormat, OptionField, StoredParam
+from profiler.operators.options import FileFormat, OptionField, Quantization, StoredParam
 from profiler.operators.pooling import pool_2d
 from profiler.operators.recurrent import loop
 from profiler.operators.reduction import reduce
@@ -23,7 +23,6 @@ from profiler.operators.registry import (
     DTYPES,
     Operator,
     OutputWidth,
-    Quantization,
     ReferenceLayers,
     Rng,
     drawn,

@@ -8,10 +8,9 @@ from functools import partial
 from profiler.axes import keep_axes
 from profiler.network import Layer, Shape, Tensor
 from profiler.operators import sizes
-from profiler.operators.options import FileFormat, flag, fraction, numbers, quiet
+from profiler.operators.options import FileFormat, Quantization, flag, fraction, numbers, quiet
 from profiler.operators.registry import (
     Operator,
-    Quantization,
     ReferenceLayers,
     Rng,
     Sizes,

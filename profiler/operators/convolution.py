@@ -10,11 +10,10 @@ from profiler.axes import LayerStep, scaled
 from profiler.network import Arithmetic, Layer, Param, Shape, Tensor
 from profiler.operators import sizes
 from profiler.operators.number_type import data_dtype, weighted_layer
-from profiler.operators.options import WINDOW, FileFormat, activation, dilations, numbers, quiet
+from profiler.operators.options import WINDOW, FileFormat, Quantization, activation, dilations, numbers, quiet
 from profiler.operators.registry import (
     Operator,
     OutputWidth,
-    Quantization,
     ReferenceLayers,
     Rng,
     drawn,

@@ -8,10 +8,9 @@ from functools import partial
 from profiler.axes import LayerStep, Size
 from profiler.network import Arithmetic, Layer, Param, Shape, Tensor
 from profiler.operators import sizes
-from profiler.operators.options import FileFormat, activation, quiet
+from profiler.operators.options import FileFormat, Quantization, activation, quiet
 from profiler.operators.registry import (
     Operator,
-    Quantization,
     ReferenceLayers,
     Rng,
     Sizes,

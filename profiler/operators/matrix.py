@@ -8,16 +8,8 @@ from profiler.axes import LayerStep, Size, scaled
 from profiler.network import Arithmetic, Layer, Shape, Tensor
 from profiler.operators import sizes
 from profiler.operators.number_type import weighted_layer
-from profiler.operators.options import FileFormat, activation, asymmetric, flag, quiet
-from profiler.operators.registry import (
-    Operator,
-    OutputWidth,
-    Quantization,
-    ReferenceLayers,
-    Rng,
-    drawn,
-    register_operators,
-)
+from profiler.operators.options import FileFormat, Quantization, activation, asymmetric, flag, quiet
+from profiler.operators.registry import Operator, OutputWidth, ReferenceLayers, Rng, drawn, register_operators
 
 
 def fully_connected(

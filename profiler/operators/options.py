@@ -1,4 +1,4 @@
-"""How operators are stored in a file: the table of their options, and operands that hold parameters."""
+"""How operators are stored in a file: the table of their options, operands that hold parameters, and scales."""
 
 from __future__ import annotations
 
@@ -115,6 +115,31 @@ class FileFormat:
     def fuses_activation(self) -> bool:
         """Whether an activation may be part of the operator."""
         return any(option.type == "activation" for option in self.fields)
+
+
+@dataclass(frozen=True)
+class Quantization:
+    """What a probe of integers needs.
+
+    Parameters
+    ----------
+    keeps_scale
+        The result has the scale of the first operand.
+    fixed
+        By type: scale and zero point that runtimes want of the result.
+    positive
+        Integer kernels refuse inputs below 0.
+    zero_point
+        Zero point of int8 inputs, where kernels differ by it.
+    channel_axis
+        Axis of the weights that has a scale per channel; None where nothing is multiplied by stored weights.
+    """
+
+    keeps_scale: bool = False
+    fixed: Mapping[str, tuple[float, int]] = field(default_factory=dict)
+    positive: bool = False
+    zero_point: int = 0
+    channel_axis: int | None = None
 
 
 AXES = (StoredParam(1, "axes", "axes"),)

@@ -7,15 +7,8 @@ from functools import partial
 from profiler.axes import keep_channels
 from profiler.network import Layer, Shape
 from profiler.operators import sizes
-from profiler.operators.options import WINDOW, FileFormat, activation, flag, numbers
-from profiler.operators.registry import (
-    Operator,
-    Quantization,
-    ReferenceLayers,
-    Rng,
-    drawn,
-    register_operators,
-)
+from profiler.operators.options import WINDOW, FileFormat, Quantization, activation, flag, numbers
+from profiler.operators.registry import Operator, ReferenceLayers, Rng, drawn, register_operators
 
 
 def pool_2d(

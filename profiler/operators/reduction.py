@@ -12,24 +12,8 @@ from profiler.axes import LayerStep, keep_axes
 from profiler.network import Layer, Param, Shape, Tensor
 from profiler.operators import options, sizes
 from profiler.operators.activation import unary
-from profiler.operators.options import (
-    AXES,
-    FileFormat,
-    StoredParam,
-    activation,
-    flag,
-    fraction,
-    numbers,
-    quiet,
-)
-from profiler.operators.registry import (
-    Operator,
-    Quantization,
-    ReferenceLayers,
-    Rng,
-    drawn,
-    register_operators,
-)
+from profiler.operators.options import FileFormat, StoredParam, activation, flag, fraction, numbers, quiet
+from profiler.operators.registry import Operator, ReferenceLayers, Rng, drawn, register_operators
 
 
 def reduce(
@@ -114,7 +98,7 @@ def _reduce_axes(step: LayerStep) -> None:
     step.write([1 if i in axes else s for i, s in enumerate(sizes) if keep or i not in axes])
 
 
-_REDUCER = FileFormat(27, (flag(0, "keep_dims"),), stored=AXES)
+_REDUCER = FileFormat(27, (flag(0, "keep_dims"),), stored=options.AXES)
 _REDUCED = ReferenceLayers(
     lambda op, dtype, s: reduce(op, sizes.map_shape(s), (1, 2), dtype=dtype),
     sizes.reference_maps((7, 256), (14, 96), (28, 64), (32, 32)),
@@ -125,8 +109,8 @@ _SOFTMAX = ReferenceLayers(
     [{"rows": rows, "columns": columns} for rows, columns in ((1, 1000), (16, 100), (64, 64))],
     {"rows": (1, 2, 4, 8, 16, 32, 64, 128, 256), "columns": (2, 5, 10, 20, 50, 100, 200, 500, 1000)},
 )
-_KEEPS_SCALE = Quantization(keeps_scale=True)
-_PLAIN = Quantization()
+_KEEPS_SCALE = options.Quantization(keeps_scale=True)
+_PLAIN = options.Quantization()
 _AXIS = (StoredParam(1, "axis", "axis"),)
 _ARG = FileFormat(40, (quiet(0, "byte", "output_type"),), stored=_AXIS)
 
@@ -137,7 +121,7 @@ _normalised = partial(Operator, widths=keep_axes)
 def _reduction(
     name: str,
     events: dict[str, float],
-    quantization: Quantization = _PLAIN,
+    quantization: options.Quantization = _PLAIN,
     **counts: tuple[int, int],
 ) -> Operator:
     """A reduction that is drawn, with (count, stream) of its probes by arithmetic."""
@@ -174,7 +158,7 @@ register_operators(
     _normalised(
         "softmax",
         FileFormat(9, (fraction(0, "beta"),), usual_params={"beta": 1.0}),
-        Quantization(fixed={"int8": (1 / 256, -128), "int16": (1 / 32768, 0)}),
+        options.Quantization(fixed={"int8": (1 / 256, -128), "int16": (1 / 32768, 0)}),
         draws=drawn(_draw_softmax, float32=(60, 9), int8=(40, 8), int16=(30, 8)),
         features="softmax",
         events={"Softmax": 0.0},
@@ -183,7 +167,7 @@ register_operators(
     _normalised(
         "log_softmax",
         FileFormat(36),
-        Quantization(fixed={"int8": (16 / 256, 127)}),
+        options.Quantization(fixed={"int8": (16 / 256, 127)}),
         draws=drawn(_draw_softmax, float32=(20, 50)),
         features="softmax",
         reference=_SOFTMAX,
@@ -205,7 +189,7 @@ register_operators(
     _normalised(
         "l2_normalization",
         FileFormat(12, (activation(0),)),
-        Quantization(fixed={"int8": (1 / 128, 0)}),
+        options.Quantization(fixed={"int8": (1 / 128, 0)}),
         features="reduction",
     ),
     _normalised(

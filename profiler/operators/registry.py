@@ -12,7 +12,7 @@ import numpy as np
 from profiler.axes import Rule
 from profiler.errors import UsageError
 from profiler.network import Arithmetic, Layer, Param, Tensor, use_arithmetic
-from profiler.operators.options import FileFormat
+from profiler.operators.options import FileFormat, Quantization
 from profiler.plugins import register_plugins
 
 DTYPES = ("float32", "int8", "dynamic_int8", "int32", "int16")
@@ -76,31 +76,6 @@ class ReferenceLayers:
 
 
 @dataclass(frozen=True)
-class Quantization:
-    """What a probe of integers needs.
-
-    Parameters
-    ----------
-    keeps_scale
-        The result has the scale of the first operand.
-    fixed
-        By type: scale and zero point that runtimes want of the result.
-    positive
-        Integer kernels refuse inputs below 0.
-    zero_point
-        Zero point of int8 inputs, where kernels differ by it.
-    channel_axis
-        Axis of the weights that has a scale per channel; None where nothing is multiplied by stored weights.
-    """
-
-    keeps_scale: bool = False
-    fixed: Mapping[str, tuple[float, int]] = field(default_factory=dict)
-    positive: bool = False
-    zero_point: int = 0
-    channel_axis: int | None = None
-
-
-@dataclass(frozen=True)
 class OutputWidth:
     """The number of output channels of an operator that has one of its own, so that its time is a staircase over it.
 
@@ -154,7 +129,7 @@ class Operator:
 
     name: str
     file: FileFormat = field(default_factory=FileFormat)
-    quantization: Quantization = Quantization()
+    quantization: Quantization = field(default_factory=Quantization)
     draws: Mapping[str, Draws] = field(default_factory=dict)
     widths: Rule | None = None
     resized: Resized | None = None
