@@ -24,25 +24,22 @@ def shared_run(before: Shape, after: Shape) -> int:
     return max(1, run)
 
 
-def _axis(layer: Layer, rank: int, name: str = "axis") -> int | None:
-    axis = layer.params.get(name)
-    return axis % rank if isinstance(axis, int) and rank else None
+def _from_axis(layer: Layer, shape: Shape, out: Tensor, after: int) -> int:
+    """Elements of `shape` from the layer's axis (or the one `after` it) on; all of the result where it has no axis."""
+    axis = layer.params.get("axis")
+    return prod(shape[axis % len(shape) + after :]) if isinstance(axis, int) and shape else out.size
 
 
 def _from_axis_of_result(layer: Layer, first: Tensor, out: Tensor) -> int:
-    axis = _axis(layer, len(out.shape))
-    return prod(out.shape[axis:]) if axis is not None else out.size
+    return _from_axis(layer, out.shape, out, after=0)
 
 
 def _after_axis_of_result(layer: Layer, first: Tensor, out: Tensor) -> int:
-    axis = _axis(layer, len(out.shape))
-    return prod(out.shape[axis + 1 :]) if axis is not None else out.size
+    return _from_axis(layer, out.shape, out, after=1)
 
 
 def _after_axis_of_input(layer: Layer, first: Tensor, out: Tensor) -> int:
-    source = layer.inputs[0]
-    axis = _axis(layer, len(source.shape))
-    return prod(source.shape[axis + 1 :]) if axis is not None else out.size
+    return _from_axis(layer, layer.inputs[0].shape, out, after=1)
 
 
 def _transposed(layer: Layer, first: Tensor, out: Tensor) -> int:
