@@ -32,25 +32,11 @@ def advise(
     min_saving: float = 0.02,
     most_steps: int = 4,
 ) -> Advice:
-    """Look for widths of `network` that its device likes better.
+    """Look for widths of `network` that its device likes better: one group of coupled channels after the other.
 
-    Each group of coupled channels is tried at widths from 1 to twice what it has, the others staying as they
-    are; what counts is the whole network's time, since a layer's consumers change with it.
-
-    Parameters
-    ----------
-    time_model
-        Of the device in question. If it has ``change_errors`` (see `TimeModel`), a change is only suggested where it saves
-        more than its error; else its times are taken to be exact.
-    network
-        As `profiler.read_network` gives it.
-    setting
-        Which of the device's settings, where the time model has several; handed on to it.
-    min_saving
-        A narrower width is reported where it makes the layers concerned faster by at least this share,
-        compared with the next wider one that is reported.
-    most_steps
-        At most so many narrower widths per group.
+    Where the time model has ``change_errors`` (see `TimeModel`), a change is only suggested where it saves more than its
+    error. At most `most_steps` narrower widths per group are reported, each faster than the next wider one by at least
+    `min_saving` of the time of the layers concerned.
     """
     if not network.edges:
         raise UsageError(f"{network.name} is a list of layers without connections: give a .tflite file.")
@@ -74,33 +60,20 @@ def advise(
                 doubtful.append((group.id, option))
             if len(narrower) == most_steps:
                 break
+        layers = tuple(network.layers[p].index for p in group.producers)
+        options = _wider(group, group_ms, extra_ms, changes), tuple(narrower)
         groups.append(
-            GroupAdvice(
-                group.id,
-                group.name,
-                tuple(network.layers[p].index for p in group.producers),
-                group.width,
-                group_ms,
-                _wider(group, group_ms, extra_ms, changes),
-                tuple(narrower),
-                group.frozen,
-            )
+            GroupAdvice(group.id, group.name, layers, group.width, group_ms, *options, group.frozen)
         )
     nearest = [(g.group, o) for g in groups for o in (*g.narrower[:1], *g.wider[:1]) if o.sure]
     best: dict[int, WidthOption] = {}
     for number, option in sorted(nearest, key=lambda change: -change[1].saving_ms):
         best.setdefault(number, option)
     top = tuple(best.items())
-    return Advice(
-        network.name,
-        changes.total_ms,
-        tuple(groups),
-        top,
-        _notes(network, widths),
-        changes.combined([(number, option.width) for number, option in top[:_COMBINED]]),
-        max(doubtful, key=lambda change: change[1].saving_ms, default=None) if not top else None,
-        number_types(time_model, network, setting),
-    )
+    combined = changes.combined([(number, option.width) for number, option in top[:_COMBINED]])
+    unsure = None if top else max(doubtful, key=lambda change: change[1].saving_ms, default=None)
+    notes, types = _notes(network, widths), number_types(time_model, network, setting)
+    return Advice(network.name, changes.total_ms, tuple(groups), top, notes, combined, unsure, types)
 
 
 class _Changes:

@@ -1,8 +1,4 @@
-"""Why a layer of other widths takes less time: fewer steps of the staircase, fewer multiplications, nearer data.
-
-The words rest on the tree's own predictions: that the widths of a step cost the same is only said where the model says
-so for this very layer.
-"""
+"""Why a layer of other widths takes less time: fewer steps of the staircase, fewer multiplications, nearer data."""
 
 from __future__ import annotations
 
@@ -30,14 +26,9 @@ _NO_DIFFERENCE = 0.01
 
 @dataclass(frozen=True)
 class Reason:
-    """Why a layer takes another time than before.
+    """Why a layer takes another time than before: ``output channels 40 -> 32: 1 tile of 32 less (33 to 64 cost the same)``.
 
-    Parameters
-    ----------
-    text
-        In words, such as ``output channels 40 -> 32: 1 tile of 32 less (33 to 64 cost the same)``.
-    evidence
-        The leaf or split of the tree that prices the difference; empty where there is none.
+    The evidence is the leaf or split of the tree that prices the difference; empty where there is none.
     """
 
     text: str
@@ -52,18 +43,9 @@ def reason(
     saved_ms: float,
     nearer_ms: float = 0.0,
 ) -> Reason:
-    """Why `new` takes `saved_ms` less than `old`.
+    """Why `new` takes `saved_ms` less than `old`, the same layer at another width, that took `was_ms` in its network.
 
-    Parameters
-    ----------
-    setting
-        What predicted the times; None where that has no trees: then only the widths are compared.
-    old, new
-        The same layer at two widths.
-    was_ms, saved_ms
-        What `old` took in its network, and how much of that is gone.
-    nearer_ms
-        How much of `saved_ms` is data that no longer comes from beyond the cache (see `SettingModel.cache_traffic_ms`).
+    Without a `setting` only the widths are compared; `nearer_ms` is the part of `saved_ms` by data nearer in the cache.
     """
     nearer = abs(nearer_ms) >= _NOTICED * abs(saved_ms) and abs(nearer_ms) > _NO_DIFFERENCE * was_ms
     data = "its data is more often found in the cache" if nearer_ms > 0 else "more of its data left the cache"
@@ -96,9 +78,7 @@ def _changes(old: Layer, new: Layer) -> list[tuple[str, int, int]]:
     elif old.op in ("conv_2d", "transpose_conv") and len(old.inputs) > 1:
         widths = {"output channels": output, "input channels": read}
     else:
-        widths = {"channels": output}
-        if read != output:
-            widths["input channels"] = read
+        widths = {"channels": output} | ({"input channels": read} if read != output else {})
     return [(name, a, b) for name, (a, b) in widths.items() if a != b]
 
 

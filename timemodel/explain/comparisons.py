@@ -13,23 +13,15 @@ from timemodel.explain.finding import costs
 
 @dataclass(frozen=True)
 class DesignComparison:
-    """Two ways to choose one thing, everything else being the same.
-
-    Parameters
-    ----------
-    subject, reference
-        What is compared with what, in words that follow ``conv_2d:``.
-    changed, usual
-        Sizes of reference layers that differ on either side.
-    per
-        The work that a fair comparison divides by: ``MAC``, ``element`` (see `elements`), or nothing.
-    """
+    """Two ways to choose one thing, everything else being the same: `changed` and `usual` sizes of reference layers."""
 
     subject: str
     reference: str
     changed: Mapping[str, Any]
     usual: Mapping[str, Any]
-    per: str = ""
+    per: str = (
+        ""  # the work that a fair comparison divides by: ``MAC``, ``element`` (see `elements`), or nothing
+    )
 
     def cases(self, op: str, dtype: str) -> list[tuple[Layer, Layer]]:
         """Pairs (usual, changed) of reference layers."""

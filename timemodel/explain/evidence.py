@@ -16,18 +16,10 @@ from timemodel.model import OperatorModel
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a finding rests on.
+    """What a finding rests on: a ``split`` whose children price the layers differently, or a ``leaf``, more of a cost.
 
-    Parameters
-    ----------
-    kind
-        ``split``: two children of a node price the layers differently; ``leaf``: one leaf, more of a cost.
-    node
-        Position in `TimeTreeRegressor.nodes_`.
-    rule
-        The split, such as ``kernel_taps <= 26``; or the cost, such as ``tile_taps``, that makes the difference.
-    layers
-        Measured layers that the split's slower side, or the leaf, was fitted to.
+    `rule` is the split, such as ``kernel_taps <= 26``, or the cost, such as ``tile_taps``; `layers` are the measured ones that
+    the split's slower side, or the leaf, was fitted to.
     """
 
     kind: str
@@ -115,14 +107,10 @@ def main_cost(model: OperatorModel, layers: Sequence[Layer]) -> Evidence:
 
 def _paths(model: OperatorModel, matrix: np.ndarray) -> list[list[int]]:
     """Nodes from the root to the leaf of each row of `matrix`."""
-    nodes = model.tree.nodes_
-    parents = {
-        child: at for at, node in enumerate(nodes) if node.feature >= 0 for child in (node.left, node.right)
-    }
-    found = []
-    for leaf in model.tree.apply_rows(matrix).tolist():
-        path = [int(leaf)]
-        while path[-1] in parents:
-            path.append(parents[path[-1]])
-        found.append(path[::-1])
-    return found
+    nodes, paths = model.tree.nodes_, []
+    for row in matrix:
+        path = [0]
+        while (node := nodes[path[-1]]).feature >= 0:
+            path.append(node.left if node.goes_left(row[node.feature]) else node.right)
+        paths.append(path)
+    return paths

@@ -17,30 +17,21 @@ _TREE_ROWS = 11
 
 
 def explain(model: SettingModel, op: str | None = None, found: Sequence[Finding] | None = None) -> list[str]:
-    """One text per operator and dtype, at most a screen each, then one on what the runtime adds.
+    """One text per operator and dtype, at most a screen each, then one on what the runtime adds; of one `op` everything.
 
-    Parameters
-    ----------
-    op
-        Only this operator, and then everything about it, however long.
-    found
-        The setting's findings, where they are known already.
+    `found` are the setting's findings, where they are known already.
     """
     known = [key for key in sorted(model.operators) if key[0] != FALLBACK]
     chosen = [key for key in known if op is None or key[0] == op]
     if not chosen:
         names = ", ".join(sorted({name for name, _ in known}))
         raise UsageError(f"This time model has no operator {op!r}: choose from {names}.")
-    if found is None:
-        found = findings(model, op)
-    texts = [
-        explain_operator(
-            model.operators[key],
-            [one for one in found if (one.op, one.dtype) == key],
-            rows=math.inf if op else SCREEN_ROWS,
-        )
-        for key in chosen
-    ]
+    found = findings(model, op) if found is None else found
+    rows = math.inf if op else SCREEN_ROWS
+    texts = []
+    for key in chosen:
+        mine = [one for one in found if (one.op, one.dtype) == key]
+        texts.append(explain_operator(model.operators[key], mine, rows))
     return texts if op else [*texts, explain_runtime(model)]
 
 
@@ -78,8 +69,8 @@ def explain_runtime(model: SettingModel) -> str:
     """What the runtime adds to the sum of layers, in words."""
     terms = model.terms
     lines = [f"runtime ({model.key}): a call costs {number(terms.overhead_ms * 1e3)} us"]
-    lines += [f"  {sentence}" for sentence in graph_in_words(terms.graph_rules)]
-    lines += [f"  {sentence}" for sentence in traffic_in_words(terms.cache_traffic)]
+    sentences = [*graph_in_words(terms.graph_rules), *traffic_in_words(terms.cache_traffic)]
+    lines += [f"  {sentence}" for sentence in sentences]
     for dtype, factor in sorted(terms.calibration.items()):
         lines.append(
             f"  {dtype}: small whole networks take {factor:.2f} times the sum of their layers, 90% of them between "

@@ -16,24 +16,10 @@ _TWICE = 1.95
 
 @dataclass(frozen=True)
 class Finding:
-    """One sentence about a device.
+    """One sentence about a device, without the operator's name; `kind` is `LIKES` or `AVOID`.
 
-    Parameters
-    ----------
-    kind
-        ``likes`` or ``avoid``.
-    text
-        A sentence without the operator's name.
-    effect
-        How many times as long the second of each of `layers` takes as the first, per unit of work (median).
-    error
-        The model's error of such a ratio (90%): the effect is beyond it.
-    evidence
-        The leaf or split that it comes from.
-    layers
-        What was compared, as pairs; `works` is how many times as much work each second one is.
-    measured
-        The effect on one layer that was measured both ways, where there is one.
+    `effect` is how many times as long the second of each pair of `layers` takes as the first, per unit of work (median), and
+    lies beyond `error` (90%). The second is `works` times as much work.
     """
 
     kind: str
@@ -47,7 +33,7 @@ class Finding:
     evidence: Evidence
     layers: tuple[tuple[Layer, Layer], ...]
     works: tuple[float, ...]
-    measured: float | None = None
+    measured: float | None = None  # the effect on a layer that was measured both ways
 
     @property
     def backed(self) -> str:

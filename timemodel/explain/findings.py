@@ -32,11 +32,7 @@ def findings(setting: SettingModel, op: str | None = None) -> list[Finding]:
         if name != FALLBACK and op in (None, name):
             found += width_findings(setting, model)
             found += _design_choices(setting, model)
-            found += [
-                _beyond_cache(setting, model),
-                _number_type(setting, model),
-                _against_other(setting, model),
-            ]
+            found += [ask(setting, model) for ask in (_beyond_cache, _number_type, _against_other)]
     return sorted((finding for finding in found if finding is not None), key=_rank)
 
 
@@ -60,8 +56,8 @@ def _confirmed(
 ) -> Finding | None:
     """The finding that the second layer of each case costs more (or less) for its work than the first.
 
-    None where the predictions of `first` and `second`, each for its layer of a case, do not confirm it: they must differ
-    by more than their error in three of four cases, all of sizes that were measured, and in the same direction.
+    None unless the predictions of `first` and `second` differ by more than their error in three of four cases, all of sizes
+    that were measured, and in the same direction.
     """
     if not cases:
         return None
@@ -89,11 +85,9 @@ def _confirmed(
     size, direction = abs(np.log(effect)), np.sign(np.log(effect))
     if size <= np.log1p(max(error, MIN_EFFECT)) or np.mean(logs * direction > least) < _AGREEING:
         return None
-    evidence = (
-        why(second, layers, works, overhead_ms)
-        if first is second
-        else main_cost(second, [b for _, b in layers])
-    )
+    seconds = [layer for _, layer in layers]
+    same = first is second
+    evidence = why(second, layers, works, overhead_ms) if same else main_cost(second, seconds)
     return Finding(
         AVOID if effect > 1 else LIKES, second.op, second.dtype, setting.key, topic, words(effect), effect, error,
         evidence, layers, works,
@@ -121,10 +115,8 @@ def _against_other(setting: SettingModel, model: OperatorModel) -> Finding | Non
         usual, per = "conv_2d", " per MAC"
     else:
         return None
-    layers, cheaper = (
-        operator(model.op).reference_layers(model.dtype),
-        setting.operators.get((usual, model.dtype)),
-    )
+    layers = operator(model.op).reference_layers(model.dtype)
+    cheaper = setting.operators.get((usual, model.dtype))
     if usual == model.op or not layers or cheaper is None:
         return None
     cases = list(zip(operator(usual).reference_layers(model.dtype), layers, strict=True))
@@ -179,18 +171,18 @@ _WEIGHT = {"conv_2d": 4.0, "depthwise_conv_2d": 3.0, "fully_connected": 3.0, "ad
 """How much of ordinary networks' time goes into an operator, roughly: what is said of it comes so much earlier."""
 
 _LARGEST = 3.0
-_TOPICS = (
-    ("widths", 4.0),
-    ("one channel less", 2.0),
-    ("float32", 1.5),
-    ("having", 0.3),
-    ("a map of", 0.3),
-    ("against", 0.5),
-)
+_TOPICS = {
+    "widths": 4.0,
+    "one channel less": 2.0,
+    "float32": 1.5,
+    "having": 0.3,
+    "a map of": 0.3,
+    "against": 0.5,
+}
 """Widths are what a designer is freest to choose; the size of maps and the number of input channels are mostly given."""
 
 
 def _rank(finding: Finding) -> tuple[float, str, str, str]:
     size = min(abs(float(np.log(finding.effect))), _LARGEST)
-    size *= next((factor for words, factor in _TOPICS if words in finding.topic), 1.0)
+    size *= next((factor for words, factor in _TOPICS.items() if words in finding.topic), 1.0)
     return -size * _WEIGHT.get(finding.op, 0.8), finding.op, finding.dtype, finding.topic

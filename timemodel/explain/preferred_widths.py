@@ -28,24 +28,14 @@ _AGREEING = 0.75
 
 @dataclass(frozen=True)
 class _Lines:
-    """Predicted times of several layers at every width.
-
-    Parameters
-    ----------
-    layers
-        Reference layers; the width of each is varied.
-    times : ndarray [layers, WIDEST + 2]
-        In ms; column w is width w.
-    errors : ndarray [layers, WIDEST + 2]
-        Of the ratio of neighbours; relative.
-    sweeps
-        Measured widths, ``[n]``, with measured and predicted times in ms at each, overhead taken off.
-    """
+    """Predicted times of several layers at every width, and relative errors of neighbours: column w is width w."""
 
     layers: tuple[Layer, ...]
-    times: np.ndarray
+    times: np.ndarray  # [layers, WIDEST + 2] in ms
     errors: np.ndarray
-    sweeps: tuple[tuple[np.ndarray, np.ndarray, np.ndarray], ...]
+    sweeps: tuple[
+        tuple[np.ndarray, np.ndarray, np.ndarray], ...
+    ]  # widths, measured and predicted ms, overhead off
 
     def at(self, width: int) -> list[Layer]:
         """The layers with `width` channels."""
@@ -124,11 +114,8 @@ def width_findings(setting: SettingModel, model: OperatorModel) -> list[Finding]
 
 
 def _lines(model: OperatorModel, overhead_ms: float) -> _Lines | None:
-    """Lines over the width at the measured sweeps and at reference layers of measured sizes; None without a sweep.
-
-    Without measured neighbours there is nothing to tell a step from the tree's own edges. A call's overhead is taken
-    off: a network pays it once, whatever its widths.
-    """
+    """Lines over the width at the measured sweeps and at reference layers of measured sizes, without a call's overhead."""
+    # Without measured neighbours there is nothing to tell a step from the tree's own edges.
     if not model.sweeps:
         return None
     layers = [sweep.layer for sweep in model.sweeps]

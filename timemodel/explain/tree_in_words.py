@@ -82,27 +82,13 @@ _ACTIVATIONS = {code: name for name, code in ACTIVATION_CODES.items()}
 
 @dataclass(frozen=True)
 class Branch:
-    """A node of a tree for drawing.
+    """A node of a tree for drawing: a question such as ``kernel_taps <= 26``, or in a leaf the formula of what it costs."""
 
-    Parameters
-    ----------
-    condition
-        What holds here of its parent's question; empty at the root.
-    question
-        What is asked here, such as ``kernel_taps <= 26``; empty in a leaf.
-    formula
-        What a leaf costs; empty elsewhere.
-    layers
-        Measured layers that came here.
-    node
-        Position in the tree's list of nodes.
-    """
-
-    condition: str
+    condition: str  # what holds here of its parent's question; empty at the root
     question: str
     formula: str
-    layers: int
-    node: int
+    layers: int  # measured ones that came here
+    node: int  # position in the tree's list of nodes
     children: tuple[Branch, ...] = ()
 
 
@@ -125,8 +111,7 @@ def drawing(model: OperatorModel) -> Branch:
 def rules_in_words(model: OperatorModel, rows: float = SCREEN_ROWS) -> list[str]:
     """The tree of `model`, one line per node, children further in than their parent.
 
-    Where that takes more than `rows` rows of a screen the weakest splits are left out, one by one: what stands in their
-    place is their node's own fit.
+    Where that takes more than `rows` rows of a screen the weakest splits are replaced by their node's own fit, one by one.
     """
     root = drawing(model)
     closed: set[int] = set()

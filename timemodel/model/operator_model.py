@@ -80,7 +80,7 @@ class OperatorModel:
     def predict_ms(self, array: np.ndarray) -> np.ndarray:
         """Times ``[n]`` in ms of the layers of a `geometry` array."""
         blocks = [array[at : at + BLOCK_ROWS] for at in range(0, len(array), BLOCK_ROWS)]
-        times = [self.tree.compiled.predict(self.columns(block)) for block in blocks]
+        times = [self.tree.compiled_.predict(self.columns(block)) for block in blocks]
         return np.maximum(np.concatenate(times) if times else np.zeros(0), 0.0)
 
     def times(self, array: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -89,7 +89,7 @@ class OperatorModel:
         stretch = np.ones(len(array))
         for column, largest in zip(columns, self.bounds[1].tolist(), strict=False):
             np.maximum(stretch, column / max(largest, 1e-12), out=stretch)
-        return np.maximum(self.tree.compiled.predict(columns), 0.0), stretch
+        return np.maximum(self.tree.compiled_.predict(columns), 0.0), stretch
 
     def stretch(self, array: np.ndarray) -> np.ndarray:
         """How far beyond the measured sizes each layer lies: see `times`."""

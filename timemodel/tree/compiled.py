@@ -24,14 +24,10 @@ class CompiledTree:
         ]
         self._constants = [float(node.coefficients[0]) * scale for node in nodes]
         # Coefficients of 0 are most of them: leaving them out is what makes leaves cheap.
-        self._terms = [
-            [
-                (leaf_columns[j], float(slope) * scale)
-                for j, slope in enumerate(node.coefficients[1:])
-                if slope != 0 and node.feature < 0
-            ]
-            for node in nodes
-        ]
+        self._terms = []
+        for node in nodes:
+            slopes = zip(leaf_columns, node.coefficients[1:], strict=True) if node.feature < 0 else ()
+            self._terms.append([(column, float(slope) * scale) for column, slope in slopes if slope != 0])
 
     def predict(self, columns: Sequence[np.ndarray]) -> np.ndarray:
         """Values ``[n]`` of the rows whose features are `columns`, each ``[n]``."""
