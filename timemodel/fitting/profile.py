@@ -13,7 +13,7 @@ from profiler.errors import ProfileError
 from profiler.measurement import ProbeTime, Profile
 from profiler.network import Layer
 from profiler.probes import Probe
-from profiler.progress import ProgressCallback, silent
+from profiler.progress import ProgressCallback, silent, sub_progress
 from timemodel.features import kind_of
 from timemodel.fitting.checks import check_one_device
 from timemodel.model import (
@@ -52,12 +52,9 @@ def fit_profile(
         ]
     settings = {}
     for number, (setting, fingerprint, measured, events) in enumerate(rows):
-
-        def part(fraction: float, note: str, number: int = number) -> None:
-            progress((number + fraction) / len(rows), note)
-
         if not any(probe.kind == "layer" for probe, _ in measured):
             continue
+        part = sub_progress(progress, number / len(rows), (number + 1) / len(rows))
         operators, terms = fit_setting(measured, part, seed, events)
         if operators:
             settings[setting.key] = SettingModel(
