@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from profiler.network import Layer, Tensor
 from profiler.operators import operator
 from profiler.widths import width_of, with_width
-from timemodel.explain.evidence import why
+from timemodel.explain.finding import why
 from timemodel.features import geometry, kernel_of, kind_of
 from timemodel.model import OperatorModel, SettingModel
 from timemodel.staircases import step_around, step_ends, time_over_width

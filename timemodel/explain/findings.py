@@ -9,8 +9,7 @@ import numpy as np
 from profiler.network import Layer
 from profiler.operators import operator, operators, with_dtype
 from timemodel.explain.comparisons import comparisons_of, elements
-from timemodel.explain.evidence import main_cost, why
-from timemodel.explain.finding import AVOID, LIKES, Finding, costs, takes
+from timemodel.explain.finding import AVOID, LIKES, Finding, costs, main_cost, takes, why
 from timemodel.explain.preferred_widths import width_findings
 from timemodel.explain.tree_in_words import size_in_words
 from timemodel.features import geometry

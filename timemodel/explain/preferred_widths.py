@@ -9,8 +9,7 @@ import numpy as np
 from profiler.network import Layer
 from profiler.operators import operator
 from profiler.widths import with_width
-from timemodel.explain.evidence import why
-from timemodel.explain.finding import AVOID, LIKES, Finding, costs
+from timemodel.explain.finding import AVOID, LIKES, Finding, costs, why
 from timemodel.features import geometry
 from timemodel.model import OperatorModel, SettingModel, pair_error
 from timemodel.staircases import finer_period, main_period

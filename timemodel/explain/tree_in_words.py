@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from timemodel.explain.evidence import split_text
+from timemodel.explain.finding import split_text
 from timemodel.features import ACTIVATION_CODES
 from timemodel.features import UNITS as PARALLEL_UNITS
 from timemodel.model import OperatorModel

@@ -9,8 +9,13 @@ import numpy as np
 
 from profiler.network import Layer
 from timemodel.features import CACHE, Family, Geometry, family_of, geometry, parallel_family
-from timemodel.model.operator_model import OperatorError, OperatorModel, feature_matrix, unfitted_tree
-from timemodel.model.sweeps import find_sweeps
+from timemodel.model.operator_model import (
+    OperatorError,
+    OperatorModel,
+    feature_matrix,
+    find_sweeps,
+    unfitted_tree,
+)
 from timemodel.tree import TimeTreeRegressor, nonnegative
 
 MIN_PROBES = 8

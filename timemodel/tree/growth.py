@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from timemodel.tree import nonnegative
-from timemodel.tree.compiled import CompiledTree
-from timemodel.tree.node import TreeNode
+from timemodel.tree.compiled import CompiledTree, TreeNode
 
 _ROUNDS = 4
 _USUAL_ERROR, _TOLERATED = 0.01, 3.0

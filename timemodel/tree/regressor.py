@@ -12,9 +12,8 @@ import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from timemodel.tree.compiled import CompiledTree
+from timemodel.tree.compiled import CompiledTree, TreeNode
 from timemodel.tree.growth import Growth, SplitSearch
-from timemodel.tree.node import TreeNode
 
 _LEAST_NET = 0.05
 
