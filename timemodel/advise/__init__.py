@@ -4,7 +4,6 @@
 """
 
 from timemodel.advise.advice import advise
-from timemodel.advise.precision import number_types
 from timemodel.advise.results import (
     Advice,
     CombinedChange,
@@ -24,5 +23,4 @@ __all__ = [
     "Saving",
     "WidthOption",
     "advise",
-    "number_types",
 ]

@@ -49,7 +49,7 @@ def advise(
     groups: list[GroupAdvice] = []
     doubtful: list[tuple[int, WidthOption]] = []
     for group in widths.groups:
-        group_ms, extra_ms = changes.group_ms(group), changes.extra_ms(group)
+        group_ms, extra_ms = float(changes.times_ms[list(group.layers)].sum()), changes.extra_ms(group)
         narrower: list[WidthOption] = []
         least_ms = max(min_saving * group_ms, math.ulp(group_ms))
         for width in steps_down(group.width, extra_ms, least_ms):
@@ -81,14 +81,10 @@ class _Changes:
 
     def __init__(self, time_model: NetworkPredictor, widths: Widths, setting: str | None) -> None:
         self._time_model, self._widths, self._setting = time_model, widths, setting
-        self._times_ms = self._layers_ms(widths.network.layers)
+        self.times_ms = self._layers_ms(widths.network.layers)
         self.total_ms = time_model.predict_total_ms(widths.network, setting=setting)
         errors_of = getattr(time_model, "change_errors", None)
         self._errors = None if errors_of is None else errors_of(setting)
-
-    def group_ms(self, group: WidthGroup) -> float:
-        """Time now of all layers that change with the width."""
-        return float(self._times_ms[list(group.layers)].sum())
 
     def extra_ms(self, group: WidthGroup) -> dict[int, float]:
         """By width: how much longer than now the network would take; empty for a group that cannot change."""
@@ -100,7 +96,7 @@ class _Changes:
         predicted = self._layers_ms([layer for layers in changed.values() for layer in layers.values()])
         ends = np.cumsum([len(layers) for layers in changed.values()])
         return {
-            width: float(after.sum()) - float(self._times_ms[list(layers)].sum())
+            width: float(after.sum()) - float(self.times_ms[list(layers)].sum())
             for (width, layers), after in zip(changed.items(), np.split(predicted, ends[:-1]), strict=True)
         }
 
@@ -117,15 +113,12 @@ class _Changes:
         changed_ms = self._time_model.predict_total_ms(changed, setting=self._setting)
         saving_ms = self.total_ms - changed_ms
         share = saving_ms / self.total_ms if self.total_ms > 0 else 0.0
-        return changed_ms, saving_ms, share, self._error_ms(widths)
-
-    def _error_ms(self, widths: Mapping[int, int]) -> float:
-        """By how much (90%) the saving of other widths may be off; 0 where the timer knows no error."""
-        if self._errors is None:
-            return 0.0
-        changed = self._widths.changed_layers(widths)
-        before = [self._widths.network.layers[position] for position in changed]
-        return float(self._errors.change_ms(before, list(changed.values())))
+        error_ms = 0.0
+        if self._errors is not None:
+            layers = self._widths.changed_layers(widths)
+            before = [self._widths.network.layers[position] for position in layers]
+            error_ms = float(self._errors.change_ms(before, list(layers.values())))
+        return changed_ms, saving_ms, share, error_ms
 
     def _layers_ms(self, layers: Sequence[Layer]) -> np.ndarray:
         return np.asarray(self._time_model.predict_layers_ms(layers, setting=self._setting), dtype=float)

@@ -8,7 +8,7 @@ import numpy as np
 
 from profiler.network import Layer
 from profiler.operators import operator, operators, with_dtype
-from timemodel.explain.comparisons import comparisons_of, elements
+from timemodel.explain.comparisons import COMPARISONS, elements
 from timemodel.explain.finding import AVOID, LIKES, Finding, costs, main_cost, takes, why
 from timemodel.explain.preferred_widths import width_findings
 from timemodel.explain.tree_in_words import size_in_words
@@ -30,18 +30,12 @@ def findings(setting: SettingModel, op: str | None = None) -> list[Finding]:
     for (name, _), model in sorted(setting.operators.items()):
         if name != FALLBACK and op in (None, name):
             found += width_findings(setting, model)
-            found += _design_choices(setting, model)
+            for choice in COMPARISONS.get(name, ()):
+                cases = choice.cases(name, model.dtype)
+                works = [choice.work(*case) for case in cases]
+                found.append(_confirmed(setting, model, model, choice.subject, choice.in_words, cases, works))
             found += [ask(setting, model) for ask in (_beyond_cache, _number_type, _against_other)]
     return sorted((finding for finding in found if finding is not None), key=_rank)
-
-
-def _design_choices(setting: SettingModel, model: OperatorModel) -> list[Finding | None]:
-    found = []
-    for choice in comparisons_of(model.op):
-        cases = choice.cases(model.op, model.dtype)
-        works = [choice.work(*case) for case in cases]
-        found.append(_confirmed(setting, model, model, choice.subject, choice.in_words, cases, works))
-    return found
 
 
 def _confirmed(
@@ -69,14 +63,13 @@ def _confirmed(
     inside &= (was > 0) & (now > 0)
     if inside.sum() < _MIN_CASES:
         return None
-    kept = [int(i) for i in np.flatnonzero(inside)]
-    works = tuple(works[i] for i in kept)
-    layers = tuple(cases[i] for i in kept)
+    kept = np.flatnonzero(inside).tolist()
+    works, layers = tuple(works[i] for i in kept), tuple(cases[i] for i in kept)
     logs = np.log(now[kept] / (was[kept] * np.array(works)))
     effect = float(np.exp(np.median(logs)))
     # Two operators' errors need not go together, so both count.
-    alone = single_error(second)
-    error = alone if first is second else float(np.hypot(single_error(first), alone))
+    same, alone = first is second, single_error(second)
+    error = alone if same else float(np.hypot(single_error(first), alone))
     # The errors are those of whole calls: of what remains without the overhead they are a larger share.
     shares = np.maximum(calls[0][kept] / was[kept], calls[1][kept] / now[kept])
     least = np.log1p(np.maximum(error * shares, MIN_EFFECT))
@@ -85,7 +78,6 @@ def _confirmed(
     if size <= np.log1p(max(error, MIN_EFFECT)) or np.mean(logs * direction > least) < _AGREEING:
         return None
     seconds = [layer for _, layer in layers]
-    same = first is second
     evidence = why(second, layers, works, overhead_ms) if same else main_cost(second, seconds)
     return Finding(
         AVOID if effect > 1 else LIKES, second.op, second.dtype, setting.key, topic, words(effect), effect, error,
@@ -108,12 +100,11 @@ def _number_type(setting: SettingModel, model: OperatorModel) -> Finding | None:
 
 def _against_other(setting: SettingModel, model: OperatorModel) -> Finding | None:
     """How much more an elementwise operator costs than the cheapest, and a depthwise convolution than `conv_2d`."""
+    usual, per = "", ""
     if operator(model.op).features == "unary":
-        usual, per = _cheapest_unary(setting, model.dtype), ""
+        usual = _cheapest_unary(setting, model.dtype)
     elif model.op == "depthwise_conv_2d":
         usual, per = "conv_2d", " per MAC"
-    else:
-        return None
     layers = operator(model.op).reference_layers(model.dtype)
     cheaper = setting.operators.get((usual, model.dtype))
     if usual == model.op or not layers or cheaper is None:

@@ -177,7 +177,8 @@ def _sides(name: str, node: TreeNode) -> tuple[str, str]:
         return no, yes
     if name == "activation":
         return _activations(node.threshold, below=True), _activations(node.threshold, below=False)
-    value = size_in_words(node.threshold) if name in _BYTES else _whole(node.threshold)
+    whole = f"{np.floor(node.threshold):,.0f}" if node.threshold >= 2 else f"{node.threshold:.3g}"
+    value = size_in_words(node.threshold) if name in _BYTES else whole
     return f"{_human(name)} up to {value}", f"{_human(name)} above {value}"
 
 
@@ -188,10 +189,6 @@ def _activations(threshold: float, below: bool) -> str:
 
 def _human(name: str) -> str:
     return _NAMES.get(name, name.replace("_", " "))
-
-
-def _whole(value: float) -> str:
-    return f"{np.floor(value):,.0f}" if value >= 2 else f"{value:.3g}"
 
 
 def _cost(model: OperatorModel, node: TreeNode) -> str:

@@ -4,7 +4,6 @@ May import the rooms of features, tree and runtime.
 """
 
 from timemodel.model.differences import ChangeErrors, pair_error, single_error
-from timemodel.model.file import signed
 from timemodel.model.layer_times import FALLBACK
 from timemodel.model.operator_fit import MIN_PROBES, conformal_bounds, describe, find_tiles, fit_operator
 from timemodel.model.operator_model import OperatorModel, Sweep, feature_matrix, unfitted_tree
@@ -29,7 +28,6 @@ __all__ = [
     "find_tiles",
     "fit_operator",
     "pair_error",
-    "signed",
     "single_error",
     "unfitted_tree",
 ]

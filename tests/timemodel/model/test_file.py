@@ -12,9 +12,9 @@ from profiler import operators
 from profiler.errors import TimeModelError, UsageError
 from profiler.probes import Probe
 from timemodel.fitting import fit_setting
-from timemodel.model import FALLBACK, SettingModel, TimeModel, signed
+from timemodel.model import FALLBACK, SettingModel, TimeModel
 from timemodel.model import file as model_file
-from timemodel.model.file import checksum
+from timemodel.model.file import checksum, signed
 from timemodel.runtime import GraphRule
 
 LAYERS = [
