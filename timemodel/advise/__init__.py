@@ -6,7 +6,6 @@
 from timemodel.advise.advice import advise
 from timemodel.advise.results import (
     Advice,
-    CombinedChange,
     GroupAdvice,
     NumberType,
     OperatorInType,
@@ -16,7 +15,6 @@ from timemodel.advise.results import (
 
 __all__ = [
     "Advice",
-    "CombinedChange",
     "GroupAdvice",
     "NumberType",
     "OperatorInType",

@@ -21,16 +21,12 @@ _TWICE = 1.95
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a finding rests on: a ``split`` whose children price the layers differently, or a ``leaf``, more of a cost.
-
-    `rule` is the split, such as ``kernel_taps <= 26``, or the cost, such as ``tile_taps``; `layers` are the measured ones that
-    the split's slower side, or the leaf, was fitted to.
-    """
+    """What a finding rests on: a ``split`` whose children price the layers differently, or a ``leaf``, more of a cost."""
 
     kind: str
     node: int
-    rule: str
-    layers: int
+    rule: str  # the split, such as ``kernel_taps <= 26``, or the cost, such as ``tile_taps``
+    layers: int  # measured ones that the split's slower side, or the leaf, was fitted to
 
     @property
     def text(self) -> str:
@@ -127,11 +123,7 @@ def why(
     works: Sequence[float],
     overhead_ms: float = 0.0,
 ) -> Evidence:
-    """What makes the second layer of most `pairs` cost other than `works` times the first.
-
-    The second layer is priced by the first one's leaf: where that explains most of the difference, the evidence is the
-    cost of that leaf that grows (or shrinks) most beyond the work, else the split at which the two layers part.
-    """
+    """What makes the second layer of most `pairs` cost other than `works` times the first."""
     matrix = model.matrix(geometry([layer for pair in pairs for layer in pair]))
     nodes = model.tree.nodes_
     costs = model.names()[0]
@@ -146,6 +138,7 @@ def why(
         parts = here[1:] * first[:n], here[1:] * second[:n]
         was, moved = here[0] - free + parts[0].sum(), here[0] - free + parts[1].sum()
         now = there[0] - free + (there[1:] * second[:n]).sum()
+        # Where pricing the second layer by the first one's leaf explains most of the difference, it is a cost of that leaf.
         before = max(was, 1e-300) * work
         effect, by_cost = np.log(max(now, 1e-300) / before), np.log(max(moved, 1e-300) / before)
         if path[-1] != other[-1] and abs(effect - by_cost) > abs(by_cost):

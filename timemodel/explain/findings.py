@@ -47,10 +47,9 @@ def _confirmed(
     cases: Sequence[tuple[Layer, Layer]],
     works: Sequence[float],
 ) -> Finding | None:
-    """The finding that the second layer of each case costs more (or less) for its work than the first.
+    """The finding that the second layer of each case costs more (or less) for its work than the first, if it is sure.
 
-    None unless the predictions of `first` and `second` differ by more than their error in three of four cases, all of sizes
-    that were measured, and in the same direction.
+    Predictions must differ by more than their error in three of four cases of measured sizes, in the same direction.
     """
     if not cases:
         return None
@@ -92,10 +91,10 @@ def _number_type(setting: SettingModel, model: OperatorModel) -> Finding | None:
         return None
     layers = operator(model.op).reference_layers("float32")
     cases = [(layer, changed) for layer in layers if (changed := with_dtype(layer, model.dtype)) is not None]
+    topic, works = f"{model.dtype} against float32", [1.0] * len(cases)
     return _confirmed(
-        setting, base, model, f"{model.dtype} against float32", lambda effect: f"it {takes(effect, 'in float32')}",
-        cases, [1.0] * len(cases),
-    )  # fmt: skip
+        setting, base, model, topic, lambda effect: f"it {takes(effect, 'in float32')}", cases, works
+    )
 
 
 def _against_other(setting: SettingModel, model: OperatorModel) -> Finding | None:

@@ -30,14 +30,6 @@ def _from_axis(layer: Layer, shape: Shape, out: Tensor, after: int) -> int:
     return prod(shape[axis % len(shape) + after :]) if isinstance(axis, int) and shape else out.size
 
 
-def _from_axis_of_result(layer: Layer, first: Tensor, out: Tensor) -> int:
-    return _from_axis(layer, out.shape, out, after=0)
-
-
-def _after_axis_of_result(layer: Layer, first: Tensor, out: Tensor) -> int:
-    return _from_axis(layer, out.shape, out, after=1)
-
-
 def _after_axis_of_input(layer: Layer, first: Tensor, out: Tensor) -> int:
     return _from_axis(layer, layer.inputs[0].shape, out, after=1)
 
@@ -53,10 +45,6 @@ def _transposed(layer: Layer, first: Tensor, out: Tensor) -> int:
             break
         run *= first.shape[axis]
     return run
-
-
-def _resized(layer: Layer, first: Tensor, out: Tensor) -> int:
-    return shared_run(first.shape, out.shape)
 
 
 def _cut(layer: Layer, first: Tensor, out: Tensor) -> int:
@@ -88,17 +76,20 @@ _REDUCTIONS = (
 )  # fmt: skip
 
 RUNS: dict[str, Callable[[Layer, Tensor, Tensor], int]] = {
-    "concatenation": _from_axis_of_result,
-    "split": _from_axis_of_result,
-    "split_v": _from_axis_of_result,
-    "pack": _after_axis_of_result,
+    "concatenation": lambda layer, first, out: _from_axis(layer, out.shape, out, after=0),
+    "split": lambda layer, first, out: _from_axis(layer, out.shape, out, after=0),
+    "split_v": lambda layer, first, out: _from_axis(layer, out.shape, out, after=0),
+    "pack": lambda layer, first, out: _from_axis(layer, out.shape, out, after=1),
     "unpack": _after_axis_of_input,
     "gather": _after_axis_of_input,
     "reverse_v2": _last_of_input,
     "transpose": _transposed,
     "strided_slice": _cut,
     "slice": _cut,
-    **dict.fromkeys(("pad", "padv2", "mirror_pad", "tile", "broadcast_to"), _resized),
+    **dict.fromkeys(
+        ("pad", "padv2", "mirror_pad", "tile", "broadcast_to"),
+        lambda layer, first, out: shared_run(first.shape, out.shape),
+    ),
     **dict.fromkeys(_REDUCTIONS, _last_of_input),
 }
 """For each operator whose run is not its result's last axis: (layer, its first computed operand, its result) -> elements."""

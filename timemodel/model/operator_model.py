@@ -174,27 +174,17 @@ class OperatorModel:
             raise ValueError("its bounds are not two per cost")
         if any(low > high for low, high in zip(*bounds, strict=True)):
             raise ValueError("a lower bound of its costs lies above the upper one")
-        tiles = table(value["tiles"], "its tiles")
-        low, high = (
-            number(value["low"], "its low factor"),
-            number(value["high"], "its high factor", above=True),
-        )
+        rows = table(value["tiles"], "its tiles")
+        tiles = {axis: whole(size, f"its tile of {axis}", least=1) for axis, size in rows.items()}
+        low = number(value["low"], "its low factor")
+        high = number(value["high"], "its high factor", above=True)
         if low > high:
             raise ValueError(f"its low factor {low} lies above its high factor {high}")
-        model = cls(
-            op=op,
-            dtype=dtype,
-            tiles={axis: whole(size, f"its tile of {axis}", least=1) for axis, size in tiles.items()},
-            tree=tree,
-            low=low,
-            high=high,
-            bounds=np.array(bounds),
-            error=OperatorError.from_dict(table(value["error"], "its error")),
-            sweeps=[
-                Sweep.from_dict(table(row, "a sweep")) for row in items(value["sweeps"], "its list of sweeps")
-            ],
-            parallel=value.get("parallel", False) is True,
-        )
+        error = OperatorError.from_dict(table(value["error"], "its error"))
+        measured = items(value["sweeps"], "its list of sweeps")
+        sweeps = [Sweep.from_dict(table(sweep, "a sweep")) for sweep in measured]
+        parallel = value.get("parallel", False) is True
+        model = cls(op, dtype, tiles, tree, low, high, np.array(bounds), error, sweeps, parallel)
         if set(model.tiles) != set(model.family.tiles):
             raise ValueError(f"its tiles are not of {' and '.join(model.family.tiles) or 'nothing'}")
         if model.names() != (costs, sizes):
