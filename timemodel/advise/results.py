@@ -38,10 +38,7 @@ class CombinedChange(Saving):
 
 @dataclass(frozen=True)
 class OperatorInType:
-    """All layers of one operator in a network, now and in another number type, in ms.
-
-    `error_ms` is by how much (90%) the difference may be off, `measured` whether the operator was measured there.
-    """
+    """All layers of one operator in a network, now and in another number type; `error_ms` (90%) is of the difference."""
 
     op: str
     layers: int

@@ -26,13 +26,10 @@ _NO_DIFFERENCE = 0.01
 
 @dataclass(frozen=True)
 class Reason:
-    """Why a layer takes another time than before: ``output channels 40 -> 32: 1 tile of 32 less (33 to 64 cost the same)``.
-
-    The evidence is the leaf or split of the tree that prices the difference; empty where there is none.
-    """
+    """Why a layer takes another time than before: ``output channels 40 -> 32: 1 tile of 32 less (33 to 64 cost the same)``."""
 
     text: str
-    evidence: str = ""
+    evidence: str = ""  # the leaf or split of the tree that prices the difference
 
 
 def reason(

@@ -15,10 +15,7 @@ from timemodel.model import OperatorModel
 
 @dataclass(frozen=True)
 class Dependence:
-    """How the time of reference layers depends on one size, relative to the time at its `usual` value.
-
-    `middle`, `low` and `high` are median, least and largest over the `layers` (how many) that were varied.
-    """
+    """How the time of reference layers depends on one size: median, least and largest, relative to its `usual` value."""
 
     axis: str
     values: tuple[Any, ...]

@@ -93,7 +93,8 @@ def summary(
     model: SettingModel, found: Sequence[Finding], columns: int = SCREEN_COLUMNS, rows: int = SCREEN_ROWS
 ) -> list[str]:
     """Lines of a screen of `columns` by `rows`; `found` are the findings of the setting, what weighs most first."""
-    dtypes = sorted({dtype for op, dtype in model.operators if op != FALLBACK}, key=_order)
+    dtypes = sorted({dtype for op, dtype in model.operators if op != FALLBACK})
+    dtypes.sort(key=lambda dtype: dtype not in _FIRST)
     chosen: dict[str, list[Finding]] = {dtype: [] for dtype in dtypes}
     waiting = {dtype: list(_turns([s for s in found if s.dtype == dtype])) for dtype in dtypes}
     lines = _written(model, chosen)
@@ -147,7 +148,3 @@ def _turns(found: Sequence[Finding]) -> Iterator[Finding]:
         sides = ([one for one in group if one.kind == kind] for kind in (LIKES, AVOID))
         for turn in zip_longest(*sides):
             yield from (finding for finding in turn if finding is not None)
-
-
-def _order(dtype: str) -> tuple[int, str]:
-    return (_FIRST.index(dtype) if dtype in _FIRST else len(_FIRST), dtype)

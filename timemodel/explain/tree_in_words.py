@@ -109,10 +109,7 @@ def drawing(model: OperatorModel) -> Branch:
 
 
 def rules_in_words(model: OperatorModel, rows: float = SCREEN_ROWS) -> list[str]:
-    """The tree of `model`, one line per node, children further in than their parent.
-
-    Where that takes more than `rows` rows of a screen the weakest splits are replaced by their node's own fit, one by one.
-    """
+    """The tree of `model`, one line per node, without the weakest splits where it takes more than `rows` of a screen."""
     root = drawing(model)
     closed: set[int] = set()
 

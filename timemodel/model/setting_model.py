@@ -28,9 +28,6 @@ class NetworkMemo(Generic[T]):
     def __init__(self) -> None:
         self._results: dict[int, tuple[weakref.ref[Any], T]] = {}
 
-    def __len__(self) -> int:
-        return len(self._results)
-
     def get(self, network: object) -> T | None:
         """What was put under `network`, or None."""
         results = self._results.get(id(network))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -36,7 +36,7 @@ class RuntimeTerms:
         """As plain JSON values."""
         return {
             "overhead_ms": self.overhead_ms,
-            "graph_rules": [rule.to_dict() for rule in self.graph_rules],
+            "graph_rules": [asdict(rule) for rule in self.graph_rules],
             "cache_traffic": self.cache_traffic.to_dict(),
             **{name: dict(getattr(self, name)) for name in _FACTORS},
         }

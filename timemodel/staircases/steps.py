@@ -109,13 +109,11 @@ def steps_down(width: int, extra_ms: Mapping[int, float], least_ms: float) -> li
 
 
 def widths_to_try(width: int) -> list[int]:
-    """Widths from 1 to twice `width` where a step may end; `width` itself is among them.
-
-    Above 64 multiples of 8, 16, 32 …, coarser as they grow, with both neighbours, and a geometric sequence in between.
-    """
+    """Widths from 1 to twice `width` where a step may end; `width` itself is among them."""
     largest = 2 * width
     found = set(range(1, min(largest, _EVERY_WIDTH_UP_TO) + 1)) | {width - 1, width, width + 1}
     period, start = 8, _EVERY_WIDTH_UP_TO
+    # Above that multiples, coarser as they grow, with both neighbours, and a geometric sequence in between.
     while start < largest:
         for multiple in range(start, min(4 * start, largest) + 1, period):
             found.update((multiple - 1, multiple, multiple + 1))

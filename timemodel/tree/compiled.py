@@ -13,21 +13,17 @@ BLOCK_ROWS = 8192
 
 @dataclass
 class TreeNode:
-    """One node. Leaves have ``feature == -1``; `modulus` 0 means ``feature <= threshold``, else ``feature mod modulus == 0``.
-
-    `coefficients` start with the constant; `loss` is the squared relative error of the node's own fit and `gain` what its
-    split took off it.
-    """
+    """One node. Leaves have ``feature == -1``; `modulus` 0 means ``feature <= threshold``, else ``feature mod modulus == 0``."""
 
     feature: int = -1
     threshold: float = 0.0
     modulus: int = 0
     left: int = -1
     right: int = -1
-    coefficients: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    coefficients: np.ndarray = field(default_factory=lambda: np.zeros(0))  # the constant first
     samples: int = 0
-    loss: float = 0.0
-    gain: float = 0.0
+    loss: float = 0.0  # squared relative error of the node's own fit
+    gain: float = 0.0  # what its split took off the loss
 
     def goes_left(self, values: np.ndarray) -> np.ndarray:
         """Which of the `values` of its feature go to the left branch."""
@@ -35,10 +31,7 @@ class TreeNode:
 
 
 class CompiledTree:
-    """Nodes laid out for prediction, the root first.
-
-    Leaves' coefficients after the constant belong to `leaf_columns`; `scale` is what their values are multiples of.
-    """
+    """Nodes laid out for prediction, the root first; `scale` is what the values of leaves are multiples of."""
 
     def __init__(self, nodes: Sequence[TreeNode], leaf_columns: Sequence[int], scale: float) -> None:
         self._splits = [
