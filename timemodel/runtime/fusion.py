@@ -42,7 +42,7 @@ class GraphRule:
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> GraphRule:
-        """Read what `to_dict` wrote."""
+        """Read a rule from its fields."""
         dtype, pattern, happens = (str(value[name]) for name in ("dtype", "pattern", "happens"))
         share, other = float(value["share"]), float(value.get("other", 1.0))
         if happens not in HAPPENS or not 0 <= share < float("inf"):
