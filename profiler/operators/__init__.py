@@ -38,6 +38,7 @@ from profiler.operators.sizes import (
     catalogue,
     draw_layer,
     drawn_operators,
+    window_params,
     window_size,
 )
 from profiler.operators.slicing import gather, split, strided_slice, unpack
@@ -87,6 +88,7 @@ __all__ = [
     "transpose_conv",
     "unary",
     "unpack",
+    "window_params",
     "window_size",
     "with_dtype",
 ]

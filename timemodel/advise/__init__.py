@@ -3,13 +3,9 @@
 `advise` returns `Advice`, which holds the other results. May import `timemodel.staircases` and below.
 """
 
-from __future__ import annotations
-
 from timemodel.advise.advice import advise
-from timemodel.advise.precision import number_types
 from timemodel.advise.results import (
     Advice,
-    CombinedChange,
     GroupAdvice,
     NumberType,
     OperatorInType,
@@ -19,12 +15,10 @@ from timemodel.advise.results import (
 
 __all__ = [
     "Advice",
-    "CombinedChange",
     "GroupAdvice",
     "NumberType",
     "OperatorInType",
     "Saving",
     "WidthOption",
     "advise",
-    "number_types",
 ]

@@ -3,8 +3,6 @@
 May import `timemodel.staircases` and below.
 """
 
-from __future__ import annotations
-
 from timemodel.fitting.checks import notes_on
 from timemodel.fitting.next_probes import advise_probes
 from timemodel.fitting.profile import Measured, by_operator, calibrated, fit_profile, fit_setting, usable

@@ -35,11 +35,7 @@ CANARY_APART = 3.0
 
 @dataclass(frozen=True)
 class Thin:
-    """An operator of which a profile holds too few probes.
-
-    `error` is the model's mean error on probes that it did not learn from; None where there is no model of its own, and the
-    operator is estimated by the declared fallback.
-    """
+    """An operator of which a profile holds too few probes, and the model's mean error; None where it has no model."""
 
     setting: str
     op: str
@@ -54,15 +50,7 @@ class Thin:
 
 
 def check_one_device(path: str | os.PathLike[str], profile: Profile) -> None:
-    """Refuse a profile that holds measurements of several devices, or of another runtime than it says.
-
-    `edgetime profile` and `edgetime import` never write such a file; tables that were copied together by hand do.
-
-    Raises
-    ------
-    ProfileError
-        Naming the first thing that differs.
-    """
+    """Refuse a profile of several devices, or of another runtime than it says: tables copied together by hand."""
     first: tuple[str, Mapping[str, Any]] | None = None
     for key, setting in profile.settings.items():
         fingerprint = profile.fingerprint_of(key)
@@ -96,8 +84,7 @@ def thin_operators(model: TimeModel, profile: Profile) -> list[Thin]:
         for row in profile.measurements(key):
             if row.kind != "layer":
                 continue
-            layer = row.probe.layers[0]
-            name = kind_of(layer)
+            name = kind_of(row.probe.layers[0])
             counts[name] = counts.get(name, 0) + (row.time_us is not None)
         operators = model.settings[key].operators if key in model.settings else {}
         for dtype in ("float32", "int8"):

@@ -1,8 +1,6 @@
-"""What to measure next, and whether what is measured is enough: the adviser of `edgetime profile`.
+"""What to measure next, and whether it is enough: of the operators in which networks spend time and whose trees are wrong.
 
-Layers are measured to predict networks. So the next ones are of the operators in which networks spend their time and
-whose trees are most wrong, and lie where those trees are least sure: in leaves with a large error on unseen layers, and
-around suspected steps of the staircase.
+The next layers lie in leaves with a large error on unseen layers, and around suspected steps of the staircase.
 """
 
 from __future__ import annotations
@@ -43,21 +41,8 @@ def advise_probes(
     seed: int = 0,
     count: int = COUNT,
 ) -> NextProbes:
-    """What to measure next under one setting, or that it is enough.
+    """About `count` layers to measure next under one setting, or that a mean relative error of `goal` is reached.
 
-    Parameters
-    ----------
-    times, events
-        What is known: all measurements of one setting, and what the runtime made of probes.
-    goal
-        Mean relative error to reach. The interval may be `INTERVAL_PER_ERROR` times as wide.
-    seed
-        The same measurements and seed give the same advice.
-    count
-        About how many layers to ask for.
-
-    Notes
-    -----
     The small networks among the probes stand for the networks that people run. No tree learns from them, and what they
     take beyond their layers is learned from other ones than those that it is judged by (`FOLDS`). The worst number type
     counts. Where there are no networks, as with a choice of operators, layers that the trees did not learn from count.
@@ -102,16 +87,12 @@ def time_shares(model: SettingModel, networks: Sequence[Probe]) -> dict[Kind, fl
     shares: dict[Kind, float] = {}
     for probe in networks:
         times = model.in_network_ms(probe.network).predicted_ms
-        for layer, time in zip(probe.layers, times, strict=True):
-            kind = kind_of(layer)
+        for kind, time in zip(map(kind_of, probe.layers), times, strict=True):
             if kind in model.operators and times.sum() > 0:
                 shares[kind] = shares.get(kind, 0.0) + float(time / times.sum())
     if not networks:
-        shares = {
-            (op, dtype): float(draws[dtype].count)
-            for op, dtype in model.operators
-            if dtype in (draws := operator(op).draws)
-        }
+        counts = {(op, dtype): operator(op).draws.get(dtype) for op, dtype in model.operators}
+        shares = {kind: float(draws.count) for kind, draws in counts.items() if draws is not None}
     total = sum(shares.values())
     return {kind: share / total for kind, share in shares.items() if share > 0}
 
@@ -119,12 +100,9 @@ def time_shares(model: SettingModel, networks: Sequence[Probe]) -> dict[Kind, fl
 def allot(shares: Mapping[Kind, float], errors: Mapping[Kind, float], count: int) -> dict[Kind, int]:
     """How many of `count` layers each operator gets: in proportion to its share of the time and its error (Neyman's way)."""
     weights = {kind: share * errors[kind] for kind, share in shares.items()}
-    total = sum(weights.values())
-    return {
-        kind: number
-        for kind, weight in weights.items()
-        if total > 0 and (number := round(count * weight / total)) > 0
-    }
+    total = sum(weights.values()) or 1.0
+    numbers = {kind: round(count * weight / total) for kind, weight in weights.items()}
+    return {kind: number for kind, number in numbers.items() if number > 0}
 
 
 def choose_layers(
@@ -156,7 +134,7 @@ def _draw(model: OperatorModel, count: int, rng: Rng) -> list[Layer]:
     name = model.op if model.op in offered else model.op.partition(":")[0]
     if name not in offered:
         return []
-    drawn = [draw_layer(name, model.dtype, rng) for _ in range(count)]
+    drawn = (draw_layer(name, model.dtype, rng) for _ in range(count))
     return [layer for layer in drawn if kind_of(layer) == (model.op, model.dtype)]
 
 

@@ -13,7 +13,7 @@ from profiler.errors import ProfileError
 from profiler.measurement import ProbeTime, Profile
 from profiler.network import Layer
 from profiler.probes import Probe
-from profiler.progress import ProgressCallback, silent
+from profiler.progress import ProgressCallback, silent, sub_progress
 from timemodel.features import kind_of
 from timemodel.fitting.checks import check_one_device
 from timemodel.model import (
@@ -30,6 +30,8 @@ from timemodel.runtime import CacheTraffic, Events, RuntimeTerms, learn_rules
 Measured = tuple[Probe, float]
 """A probe and its time in ms."""
 
+_NEXT_TO_NO_BYTES = 64
+
 
 def fit_profile(
     path: str | os.PathLike[str], progress: ProgressCallback = silent, seed: int = 0
@@ -45,26 +47,19 @@ def fit_profile(
         check_one_device(path, profile)
         device = profile.device
         rows = [
-            (
-                key,
-                setting,
-                profile.fingerprint_of(key),
-                usable(profile.measurements(key)),
-                profile.events(key),
-            )
+            (setting, profile.fingerprint_of(key), usable(profile.measurements(key)), profile.events(key))
             for key, setting in profile.settings.items()
         ]
     settings = {}
-    for number, (key, setting, fingerprint, measured, events) in enumerate(rows):
-
-        def part(fraction: float, note: str, number: int = number) -> None:
-            progress((number + fraction) / len(rows), note)
-
+    for number, (setting, fingerprint, measured, events) in enumerate(rows):
         if not any(probe.kind == "layer" for probe, _ in measured):
             continue
+        part = sub_progress(progress, number / len(rows), (number + 1) / len(rows))
         operators, terms = fit_setting(measured, part, seed, events)
         if operators:
-            settings[key] = SettingModel(key, setting.to_dict(), fingerprint, operators, terms)
+            settings[setting.key] = SettingModel(
+                setting.key, setting.to_dict(), fingerprint, operators, terms
+            )
     if not settings:
         raise ProfileError(
             f"{path} holds too few measurements to learn from: run 'edgetime profile' on it again to go on measuring."
@@ -96,13 +91,10 @@ def fit_setting(
     """Trees of all operators, then what holds between them, from the probes of one setting."""
     overhead = call_ms(measured)
     groups = by_operator(measured)
-    for dtype in {dtype for _, dtype in groups}:
-        groups[FALLBACK, dtype] = [
-            row for (_, kind), group in groups.items() if kind == dtype for row in group
-        ]
+    for (_, dtype), group in list(groups.items()):
+        groups.setdefault((FALLBACK, dtype), []).extend(group)
     operators = {}
-    weight = sum(len(group) for group in groups.values())
-    done = 0
+    weight, done = sum(map(len, groups.values())), 0
     # Many small solves: threads of the linear algebra library would wait for each other more than they help.
     with threadpool_limits(1):
         for (op, dtype), group in groups.items():
@@ -129,21 +121,18 @@ def fit_terms(
     model = model.with_terms(replace(model.terms, graph_rules=tuple(rules)))
     whole = [*by_kind.get("chain", []), *by_kind.get("network", [])]
     alone = [*by_kind.get("layer", []), *by_kind.get("part", [])]
-    model = model.with_terms(
-        replace(model.terms, cache_traffic=learn_cache_traffic(model.terms, whole, alone))
-    )
+    traffic = learn_cache_traffic(model.terms, whole, alone)
+    model = model.with_terms(replace(model.terms, cache_traffic=traffic))
     return calibrated(model, by_kind.get("network", [])).terms
 
 
 def call_ms(measured: Sequence[Measured]) -> float:
-    """What a call costs beside the operators that it runs; 0 where it was not measured.
-
-    A network that does next to nothing still runs one operator, and every layer measured alone pays for its own.
-    """
+    """What a call costs beside the operators that it runs; 0 where it was not measured."""
     empty = [time for probe, time in measured if probe.kind == "empty"]
     if not empty:
         return 0.0
     chains = [(probe, time) for probe, time in measured if probe.kind == "chain"]
+    # A network that does next to nothing still runs one operator, and every layer measured alone pays for its own.
     return max(0.0, float(np.median(empty)) - one_more_operator_ms(chains))
 
 
@@ -153,7 +142,7 @@ def one_more_operator_ms(chains: Sequence[Measured]) -> float:
         (len(probe.layers), time)
         for probe, time in chains
         if not probe.wiring
-        and all(layer.macs == 0 and layer.output_bytes <= _NOTHING_BYTES for layer in probe.layers)
+        and all(layer.macs == 0 and layer.output_bytes <= _NEXT_TO_NO_BYTES for layer in probe.layers)
     ]
     if len({count for count, _ in rows}) < 2:
         return 0.0
@@ -161,17 +150,12 @@ def one_more_operator_ms(chains: Sequence[Measured]) -> float:
     return max(0.0, float(np.polyfit(counts, times, 1, w=1.0 / times)[0]))
 
 
-_NOTHING_BYTES = 64
-
-
 def learn_cache_traffic(
     terms: RuntimeTerms, whole: Sequence[Measured], alone: Sequence[Measured]
 ) -> CacheTraffic:
-    """What bytes that left the cache cost: from chains and networks, and from what each of their layers took `alone`.
-
-    Only what was measured to the last layer counts: a few percent that a tree is off would be taken for traffic.
-    """
+    """What bytes that left the cache cost: from chains and networks, and from what each of their layers took `alone`."""
     known = {probe.layers[0]: max(time - terms.overhead_ms, 0.0) for probe, time in alone}
+    # Only what was measured to the last layer counts: a few percent that a tree is off would be taken for traffic.
     measured = [(probe, time) for probe, time in whole if all(layer in known for layer in probe.layers)]
     if not measured:
         return CacheTraffic.free()
@@ -184,15 +168,11 @@ def learn_cache_traffic(
 
 
 def calibrated(model: SettingModel, networks: Sequence[Measured]) -> SettingModel:
-    """`model`, which has no calibration yet, with calibration and interval by networks that no tree has learned from.
-
-    A number type with fewer than `MIN_PROBES` of them gets none.
-    """
+    """`model` without calibration, with one (and an interval) by at least `MIN_PROBES` networks of a number type."""
     by_dtype: dict[str, list[float]] = {}
     for probe, time in networks:
-        network = probe.network
-        ratio = np.log(time / model.predict_total_ms(network))
-        by_dtype.setdefault(network.dtype, []).append(float(ratio))
+        ratio = np.log(time / model.predict_total_ms(probe.network))
+        by_dtype.setdefault(probe.network.dtype, []).append(float(ratio))
     calibration, low, high = {}, {}, {}
     for dtype, ratios in by_dtype.items():
         if len(ratios) >= MIN_PROBES:

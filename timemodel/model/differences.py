@@ -1,7 +1,6 @@
 """How sure a time model is of a *difference*: of one layer against a like one, of a network against a changed one.
 
-Errors of like layers go together: a convolution of 33 channels is misjudged much as one of 32. So a difference is
-known better than either time, and how much better is read off the measured sweeps.
+Errors of like layers go together, so a difference is known better than either time: how much is read off measured sweeps.
 """
 
 from __future__ import annotations
@@ -31,12 +30,7 @@ def single_error(model: OperatorModel) -> float:
 
 
 def pair_error(model: OperatorModel) -> float:
-    """Relative error (90%) of the ratio of two like layers.
-
-    How far the ratio of measured times is from that of predicted ones, over all pairs of measured widths within a
-    factor of two. The sweeps are few layers and the model has seen them, so the error is at least the median one on
-    unseen layers. Without a sweep it is the error of a single time.
-    """
+    """Relative error (90%) of the ratio of two like layers, by all pairs of measured widths within a factor of two."""
     found = []
     for sweep in model.sweeps:
         widths = np.array(sweep.widths)
@@ -48,6 +42,7 @@ def pair_error(model: OperatorModel) -> float:
     if not found or not sum(map(len, found)):
         return single_error(model)
     error = float(np.expm1(np.quantile(np.concatenate(found), _SHARE)))
+    # The sweeps are few layers and the model has seen them.
     return float(np.clip(max(error, model.error.median_error), 0.005, max(single_error(model), 0.005)))
 
 
@@ -70,23 +65,14 @@ class ChangeErrors:
         return self._known[key]
 
     def change_ms(self, before: Sequence[Layer], after: Sequence[Layer]) -> float:
-        """By how much (90%) the predicted saving of a change may be off, in ms.
-
-        Parameters
-        ----------
-        before, after
-            The same layers, now and changed, in the same order; what stays as it is may be among them.
-
-        Notes
-        -----
-        Per layer two errors are joined: that of a single time, on what is saved, and that of the ratio of two like layers, on
-        what remains. Equal layers are equally wrong, so theirs add up; different ones partly average out.
-        """
+        """By how much (90%) the predicted saving of a change may be off, in ms; the same layers in the same order."""
         kinds = Counter(pair for pair in zip(before, after, strict=True) if pair[0] != pair[1])
         if not kinds:
             return 0.0
         olds, news = [old for old, _ in kinds], [new for _, new in kinds]
         was, now = self._model.predict_layers_ms(olds), self._model.predict_layers_ms(news)
         errors = np.array([self.of(layer) for layer in news])
+        # That of a single time, on what is saved, and that of the ratio of two like layers, on what remains. Equal layers are
+        # equally wrong, so theirs add up; different ones partly average out.
         per_layer = np.hypot(errors[:, 0] * (was - now), errors[:, 1] * now)
         return float(np.linalg.norm(per_layer * np.array(list(kinds.values()))))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -44,41 +45,26 @@ class LayerTimes:
 
 
 class LayerPredictor:
-    """Predicts layers with the operators' models of one setting, and remembers what it predicted.
+    """Predicts layers with the models of one setting, which never change, and remembers what it predicted.
 
-    Parameters
-    ----------
-    operators
-        By (operator, dtype). They never change, which is why times may be remembered.
-    overhead_ms
-        What a call costs, part of every time of an operator's model.
+    `overhead_ms`, what a call costs, is part of every time of an operator's model.
     """
 
     def __init__(self, operators: Mapping[tuple[str, str], OperatorModel], overhead_ms: float) -> None:
         self.operators, self.overhead_ms = operators, overhead_ms
-        self._found: dict[tuple[str, str], tuple[OperatorModel | None, bool]] = {}
+        self.find = functools.cache(self._find)
         self._rows: dict[Layer, Row] = {}
         self._last_batch: tuple[list[Layer], np.ndarray] = [], np.zeros((0, 4))
 
-    def find(self, op: str, dtype: str) -> tuple[OperatorModel | None, bool]:
-        """The model that predicts `op` in `dtype`, and whether it was measured for just that."""
-        known = self._found.get((op, dtype))
-        if known is None:
-            known = self._found[op, dtype] = self._find(op, dtype)
-        return known
-
     def _find(self, op: str, dtype: str) -> tuple[OperatorModel | None, bool]:
-        for name in stand_ins(op, dtype):
-            if name in self.operators:
-                return self.operators[name], op != FALLBACK
+        """The model that predicts `op` in `dtype`, and whether it was measured for just that."""
         # Declared fallback: the same operator in another arithmetic, else what bytes and multiplications cost on average.
-        others = [other for other in _DTYPES if other != dtype]
-        same = [dtype, *others] if ":" in op else others
-        for base, kinds in ((op.partition(":")[0], same), (FALLBACK, [dtype, *others])):
-            for kind in kinds:
-                for name in stand_ins(base, kind):
-                    if name in self.operators:
-                        return self.operators[name], False
+        kinds = [dtype, *(other for other in _DTYPES if other != dtype)]
+        tried = [(op, dtype), *((base, kind) for base in (op.partition(":")[0], FALLBACK) for kind in kinds)]
+        for base, kind in tried:
+            for name in stand_ins(base, kind):
+                if name in self.operators:
+                    return self.operators[name], base == op != FALLBACK and kind == dtype
         return None, False
 
     def times(self, layers: Sequence[Layer]) -> LayerTimes:

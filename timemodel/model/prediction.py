@@ -32,11 +32,7 @@ class LayerPrediction:
 
     def to_dict(self) -> dict[str, Any]:
         """The object that stands in ``layers`` of ``predict --json``."""
-        return {
-            "index": self.index, "op": self.op, "name": self.name, "macs": self.macs, "predicted_ms": self.predicted_ms,
-            "low_ms": self.low_ms, "high_ms": self.high_ms, "measured_ms": self.measured_ms, "energy_mj": self.energy_mj,
-            "covered": self.covered,
-        }  # fmt: skip
+        return dict(vars(self))
 
 
 @dataclass(frozen=True)
@@ -69,16 +65,14 @@ class NetworkPrediction:
         rows = [layer.to_dict() for layer in self.layers]
         for row in rows:
             row["measured_ms"] = measured.get(row["index"], row["measured_ms"])
+        names = ("measured_ms", "measured_p90_ms", "load_ms", "first_ms")
         return {
-            "network": self.network, "device": self.device, "dtype": self.dtype, "predicted_ms": self.predicted_ms,
-            "low_ms": self.low_ms, "high_ms": self.high_ms,
-            "measured_ms": getattr(measurement, "measured_ms", None),
-            "measured_p90_ms": getattr(measurement, "measured_p90_ms", None),
-            "load_ms": getattr(measurement, "load_ms", None), "first_ms": getattr(measurement, "first_ms", None),
-            "threads": self.threads, "coverage": self.coverage, "uncovered": list(self.uncovered),
-            "peak_memory_bytes": self.peak_memory_bytes,
-            "memory": self.memory.to_dict() if self.memory else None, "energy_mj": self.energy_mj, "layers": rows,
-        }  # fmt: skip
+            **{key: value for key, value in vars(self).items() if key != "layers"},
+            **{name: getattr(measurement, name, None) for name in names},
+            "uncovered": list(self.uncovered),
+            "memory": self.memory.to_dict() if self.memory else None,
+            "layers": rows,
+        }
 
 
 class NetworkPredictor(Protocol):

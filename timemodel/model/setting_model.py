@@ -2,36 +2,58 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
 from profiler.network import Layer, Network, footprint
 from timemodel.model.checking import items, number, numbers_of, table, whole
 from timemodel.model.layer_times import LayerPredictor, LayerTimes
-from timemodel.model.memo import NetworkMemo
 from timemodel.model.operator_model import OperatorModel
 from timemodel.model.prediction import LayerPrediction, NetworkPrediction
 from timemodel.runtime import RuntimeTerms
 
+T = TypeVar("T")
+
+MOST_NETWORKS = 256
+"""Networks whose predictions are kept, if all of them are still in use."""
+
+
+class NetworkMemo(Generic[T]):
+    """Results by immutable object, such as a network, forgotten with it."""
+
+    def __init__(self) -> None:
+        self._results: dict[int, tuple[weakref.ref[Any], T]] = {}
+
+    def get(self, network: object) -> T | None:
+        """What was put under `network`, or None."""
+        results = self._results.get(id(network))
+        return results[1] if results is not None and results[0]() is network else None
+
+    def put(self, network: object, value: T) -> T:
+        """Keep `value` and return it."""
+        key, results = id(network), self._results
+        while len(results) >= MOST_NETWORKS and key not in results:
+            # The oldest goes; another thread may have been faster.
+            results.pop(next(iter(list(results))), None)
+
+        def forget(gone: weakref.ref[Any]) -> None:
+            # The number may have passed on to a new network meanwhile.
+            if key in results and results[key][0] is gone:
+                results.pop(key, None)
+
+        results[key] = (weakref.ref(network, forget), value)
+        return value
+
 
 class SettingModel:
-    """Trees and terms of one setting. They never change: other ones make another model, see `with_terms`.
+    """Trees by (operator, dtype) and terms of one setting, which never change: other `with_terms` make another model.
 
-    Parameters
-    ----------
-    key
-        The setting's name, such as ``ai-edge-litert 2.3.0, xnnpack, 1 thread``.
-    setting
-        The same in parts (runtime, version, kernels, threads).
-    fingerprint
-        The device and its runtime as they were when it was profiled.
-    operators
-        By (operator, dtype); the operator `FALLBACK` is the declared estimate of what was never measured.
-    terms
-        What the runtime adds to the sum of layers.
+    `key` is the setting's name, such as ``ai-edge-litert 2.3.0, xnnpack, 1 thread``, and `setting` the same in parts. The
+    operator `FALLBACK` is the declared estimate of what was never measured.
     """
 
     def __init__(
@@ -45,20 +67,15 @@ class SettingModel:
         self.key = key
         self.setting = dict(setting)
         self.fingerprint = dict(fingerprint)
-        self._operators = MappingProxyType(dict(operators))
+        self.operators: Mapping[tuple[str, str], OperatorModel] = MappingProxyType(dict(operators))
         self._terms = terms
-        self._layers = LayerPredictor(self._operators, terms.overhead_ms)
+        self._layers = LayerPredictor(self.operators, terms.overhead_ms)
         self._totals: NetworkMemo[float] = NetworkMemo()
         self._predictions: NetworkMemo[NetworkPrediction] = NetworkMemo()
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Copies and other processes remember nothing.
         return type(self), (self.key, self.setting, self.fingerprint, dict(self.operators), self.terms)
-
-    @property
-    def operators(self) -> Mapping[tuple[str, str], OperatorModel]:
-        """The operators' models by (operator, dtype)."""
-        return self._operators
 
     @property
     def terms(self) -> RuntimeTerms:
@@ -92,12 +109,9 @@ class SettingModel:
     def in_network_ms(self, network: Network) -> LayerTimes:
         """Times of the layers of `network` as they run there: fused neighbours and data beyond the cache included."""
         alone, factors, extra, calibration = self._parts(network)
-        return LayerTimes(
-            (alone.predicted_ms * factors + extra) * calibration,
-            (alone.low_ms * factors + extra) * calibration,
-            (alone.high_ms * factors + extra) * calibration,
-            alone.covered,
-        )
+        times = alone.predicted_ms, alone.low_ms, alone.high_ms
+        predicted, low, high = ((own_ms * factors + extra) * calibration for own_ms in times)
+        return LayerTimes(predicted, low, high, alone.covered)
 
     def cache_traffic_ms(self, network: Network) -> np.ndarray:
         """The part ``[layers]`` of each layer's time in ms that is its data coming from beyond the cache."""
@@ -121,11 +135,7 @@ class SettingModel:
         return known
 
     def predict(self, network: Network, device: str) -> NetworkPrediction:
-        """Time of one inference, per layer and in total, with its interval and coverage.
-
-        The interval joins two sources: what small whole networks were off by when the model was calibrated, which all layers
-        share, and what each layer is off by on its own, which partly averages out.
-        """
+        """Time of one inference, per layer and in total, with its interval and coverage."""
         known = self._predictions.get(network)
         if known is None or known.device != device:
             known = self._predictions.put(network, self._predict(network, device))
@@ -136,6 +146,7 @@ class SettingModel:
         overhead_ms, dtype = self.terms.overhead_ms, network.dtype
         total = float(times.predicted_ms.sum()) + overhead_ms
         low, high = self.terms.low.get(dtype, 0.8), self.terms.high.get(dtype, 1.25)
+        # All layers share what small networks were off by in calibration; what each is off by alone partly averages out.
         below = float(np.hypot(total * (1 - low), np.linalg.norm(times.predicted_ms - times.low_ms)))
         above = float(np.hypot(total * (high - 1), np.linalg.norm(times.high_ms - times.predicted_ms)))
         known = float(times.predicted_ms[times.covered].sum()) + overhead_ms
@@ -172,13 +183,7 @@ class SettingModel:
 
     @classmethod
     def from_dict(cls, key: str, value: Mapping[str, Any]) -> SettingModel:
-        """Read what `to_dict` wrote.
-
-        Raises
-        ------
-        ValueError
-            It does not hang together.
-        """
+        """Read what `to_dict` wrote."""
         rows = items(value["operators"], "its operators")
         models = [OperatorModel.from_dict(table(row, "an operator")) for row in rows]
         operators = {(model.op, model.dtype): model for model in models}

@@ -3,8 +3,6 @@
 May import `timemodel.tree`.
 """
 
-from __future__ import annotations
-
 from timemodel.runtime.cache_traffic import CacheTraffic
 from timemodel.runtime.fusion import FUSED, FusionShares, GraphRule
 from timemodel.runtime.fusion_learning import Events, learn_rules

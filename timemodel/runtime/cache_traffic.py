@@ -1,8 +1,6 @@
-"""What it costs that weights and activations left the cache: the part of a network's time that no layer alone shows.
+"""What it costs that weights and activations left the cache: rising curves of price by distance, one for each of `CLASSES`.
 
-Rising curves of price by distance, one for each of `CLASSES`, are learned from chains, fans and small whole networks (see
-`profiler.probes.context`). Distance is the bytes touched since the last touch, and beside them what others on the device
-touched meanwhile: a cache that is shared with neighbours forgets by time, too.
+Distance is the bytes touched since the last touch, and what others on the device touched meanwhile in a shared cache.
 """
 
 from __future__ import annotations
@@ -37,17 +35,9 @@ def steps_climbed(distance_bytes: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class CacheTraffic:
-    """Prices of bytes that left the cache.
+    """Prices of bytes that left the cache, and distance that passes by itself."""
 
-    Parameters
-    ----------
-    prices_ms_per_mb : ndarray [classes, knots]
-        What each step of `KNOTS_MB` adds for each of `timemodel.runtime.reuse_distance.CLASSES`; 0 or more.
-    forgetting_mb_per_ms
-        Distance that passes by itself.
-    """
-
-    prices_ms_per_mb: np.ndarray
+    prices_ms_per_mb: np.ndarray  # [classes, knots]: what each step adds for each class, 0 or more
     forgetting_mb_per_ms: float = 0.0
 
     @classmethod
@@ -76,21 +66,18 @@ class CacheTraffic:
         time_ms: np.ndarray,
         overhead_ms: float,
     ) -> CacheTraffic:
-        """Learn from whole networks (at least one), what their layers take alone, and what a call costs.
-
-        Non-negative least squares of the relative error, reweighted so that a network whose layers are predicted badly (or
-        that was disturbed) does not set the prices, with a small pull to 0: a price needs evidence. The rate of forgetting
-        is the one of least error.
-        """
+        """Learn from whole networks (at least one), what their layers take alone, and what a call costs."""
         time_ms = np.asarray(time_ms, dtype=np.float64)
         alone = np.array([float(layers.sum()) for layers in layers_ms]) + overhead_ms
         goal = (time_ms - alone) / time_ms
         # What lasts long meets every interruption, what is short is timed between them: that is no price of bytes.
         lasting = (1.0 - np.exp(-alone / _LONG_MS))[:, None]
         usual = _usual_price(networks, time_ms - alone)
+        if usual == 0:
+            return cls.free()
         found: list[tuple[float, CacheTraffic]] = []
-        accesses = [find_accesses(network) for network in networks] if usual > 0 else []
-        for rate in FORGETTING_MB_PER_MS if usual > 0 else ():
+        accesses = [find_accesses(network) for network in networks]
+        for rate in FORGETTING_MB_PER_MS:
             rows = np.array(
                 [_totals(one, layers, rate) for one, layers in zip(accesses, layers_ms, strict=True)]
             )
@@ -98,8 +85,6 @@ class CacheTraffic:
             solution, error = _robust(rows, goal)
             prices = (solution[:-1] * usual).reshape(len(CLASSES), _STEPS)
             found.append((error, cls(prices, rate)))
-        if not found:
-            return cls.free()
         least = min(error for error, _ in found)
         # Of rates that are as good the smallest is taken: on a device of one's own nothing is forgotten.
         return next(traffic for error, traffic in found if error <= 1.01 * least)
@@ -114,13 +99,7 @@ class CacheTraffic:
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> CacheTraffic:
-        """Read what `to_dict` wrote.
-
-        Raises
-        ------
-        ValueError
-            The prices are negative, not finite, or belong to other distances.
-        """
+        """Read what `to_dict` wrote."""
         if [float(v) for v in value["distance_mb"]] != list(KNOTS_MB):
             raise ValueError("prices of cache traffic belong to other distances than this edgetime knows")
         prices = np.array([[float(v) for v in value["prices_ms_per_mb"][name]] for name in CLASSES])
@@ -159,12 +138,9 @@ def _usual_price(networks: Sequence[Network], extra_ms: np.ndarray) -> float:
 
 
 def _robust(rows: np.ndarray, goal: np.ndarray) -> tuple[np.ndarray, float]:
-    """Non-negative coefficients of ``rows @ x ~ goal`` that are about 1 where the data do not say otherwise smaller.
-
-    Outliers are weighted down. Returns the mean error, too, of which each row counts up to 0.1.
-    """
+    """Non-negative coefficients of ``rows @ x ~ goal``, and the mean error, of which each row counts up to 0.1."""
     weight = np.ones(len(goal))
-    solution = np.zeros(rows.shape[1])
+    # Networks whose layers are predicted badly are weighted down; a small pull to 0 wants evidence for a price.
     for _ in range(6):
         part = rows * weight[:, None]
         solution = nonnegative.solve(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from profiler.network import Network
 
 FUSED, PARTLY, APART, SPLIT, OUTSIDE = "fused", "partly", "apart", "split", "outside"
 HAPPENS = (FUSED, PARTLY, APART, SPLIT, OUTSIDE)
+"""Neighbours run as one, take less than alone, take as much; a fused activation runs on its own; the delegate leaves one out."""
 EVERYTHING = "*"
 """Pattern of a rule that holds for all operators of its dtype."""
 INSIDE = "reshape inside"
@@ -25,72 +26,35 @@ Shares = dict[str, dict[str, float]]
 
 @dataclass(frozen=True)
 class GraphRule:
-    """One thing that a runtime does to graphs.
+    """One thing that a runtime does to graphs of one dtype.
 
-    Parameters
-    ----------
-    dtype
-        The arithmetic for which it holds.
-    pattern
-        Neighbours, such as ``pad+conv_2d`` (see `profiler.network.fusion_patterns`); for `SPLIT` and `OUTSIDE` one operator.
-    happens
-        `FUSED`: the two run as one. `PARTLY`: the pair takes less than its parts. `APART`: it takes as much. `SPLIT`:
-        an activation fused into the operator runs as an operator of its own. `OUTSIDE`: the delegate leaves the
-        operator to the runtime's own kernels.
-    share
-        Of neighbours: the share of the absorbed operator's time that remains. Of `SPLIT`: the operator's time with an
-        activation by its time without. Of `OUTSIDE`: the share of the layers looked at.
-    probes
-        How many probes say so.
-    seen
-        Whether the runtime's profiler said so; else only times did.
-    other
-        Of neighbours that run as one: the share of the other operator's time that both take.
+    `share` is what remains of the absorbed operator's time; for `SPLIT` the operator's time with an activation by its time
+    without, for `OUTSIDE` the share of the layers looked at.
     """
 
     dtype: str
-    pattern: str
+    pattern: str  # of neighbours, such as ``pad+conv_2d``, or of one operator
     happens: str
     share: float
-    probes: int
-    seen: bool = False
-    other: float = 1.0
-
-    def to_dict(self) -> dict[str, Any]:
-        """As plain JSON values."""
-        return asdict(self)
+    probes: int  # how many say so
+    seen: bool = False  # whether the runtime's profiler says so
+    other: float = 1.0  # what remains of the other operator's time where both run as one
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> GraphRule:
-        """Read what `to_dict` wrote."""
-        happens, share = str(value["happens"]), float(value["share"])
+        """Read a rule from its fields."""
+        dtype, pattern, happens = (str(value[name]) for name in ("dtype", "pattern", "happens"))
+        share, other = float(value["share"]), float(value.get("other", 1.0))
         if happens not in HAPPENS or not 0 <= share < float("inf"):
             raise ValueError(f"a rule of the graph says {happens!r} with share {share}")
-        other = float(value.get("other", 1.0))
         if not 0 <= other <= 1:
             raise ValueError(f"a rule of the graph leaves {other} of an operator's time")
-        return cls(
-            str(value["dtype"]),
-            str(value["pattern"]),
-            happens,
-            share,
-            int(value["probes"]),
-            bool(value["seen"]),
-            other,
-        )
+        return cls(dtype, pattern, happens, share, int(value["probes"]), bool(value["seen"]), other)
 
 
 @dataclass(frozen=True)
 class FusionShares:
-    """What remains of the time that neighbours take alone where they stand side by side.
-
-    Parameters
-    ----------
-    absorbed
-        Of the operator that costs less where the two run as one. The pattern `INSIDE` is of single operators.
-    other
-        Of the other operator, where both as one take less than it alone.
-    """
+    """What remains of the time of the `absorbed` (or an `INSIDE`) and of the `other` operator beside its neighbour."""
 
     absorbed: Shares = field(default_factory=dict)
     other: Shares = field(default_factory=dict)

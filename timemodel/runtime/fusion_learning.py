@@ -1,8 +1,7 @@
 """Rules of fusion, learned from the probes of one setting.
 
-Two kinds of evidence go into a rule. The runtime's profiler says which operators ran, and by whose kernels; where it is there,
-it decides whether a pair runs as one. Times of the pair and of its two operators alone, measured in the same profile, say what
-the pair saves, and decide where there is no profiler.
+Where the runtime's profiler is there, it decides whether a pair runs as one. Times of the pair and of its two operators alone
+say what the pair saves, and decide where there is no profiler.
 """
 
 from __future__ import annotations
@@ -50,8 +49,7 @@ def learn_rules(
 ) -> list[GraphRule]:
     """Rules from the probes of one setting and their times in ms, of which each holds a call's overhead.
 
-    `alone_ms` predicts operators of pairs that were not measured alone, without the overhead; `events` say what the runtime
-    made of some of the probes.
+    `alone_ms` predicts operators that were not measured alone, without overhead; `events` say what the runtime made of probes.
     """
     events = events or {}
     return [
@@ -68,11 +66,7 @@ def learn_inside(measured: Sequence[tuple[Probe, float]], overhead_ms: float) ->
     shares: dict[str, list[float]] = {}
     for probe, time in measured:
         layers = probe.layers
-        if (
-            probe.kind != "chain"
-            or not any(layer.op in RENAMES for layer in layers)
-            or not alone.keys() >= {*layers}
-        ):
+        if probe.kind != "chain" or not alone.keys() >= {*layers}:
             continue
         renaming = sum(alone[layer] for layer in layers if layer.op in RENAMES)
         rest = sum(alone[layer] for layer in layers if layer.op not in RENAMES)
@@ -82,8 +76,7 @@ def learn_inside(measured: Sequence[tuple[Probe, float]], overhead_ms: float) ->
     for dtype, found in sorted(shares.items()):
         share = float(np.clip(np.median(found), 0.0, 1.0))
         share = 0.0 if share < FUSED_BELOW else 1.0 if share > APART_ABOVE else share
-        happens = FUSED if share == 0 else APART if share == 1 else PARTLY
-        rules.append(GraphRule(dtype, INSIDE, happens, share, len(found)))
+        rules.append(GraphRule(dtype, INSIDE, _happens(share), share, len(found)))
     return rules
 
 
@@ -122,10 +115,14 @@ def _neighbours(
             share = remaining_share(pair_ms, absorbed_ms, other_ms, fused)
         else:  # not timed yet: what runs as one is most often free
             share = 0.0 if fused else 1.0
-        happens = FUSED if share == 0 or fused else APART if share == 1 else PARTLY
         other = other_share(pair_ms, other_ms) if triples and fused and share == 0 else 1.0
+        happens = FUSED if fused else _happens(share)
         rules.append(GraphRule(dtype, pattern, happens, share, len(triples), fused is not None, other))
     return rules
+
+
+def _happens(share: float) -> str:
+    return FUSED if share == 0 else APART if share == 1 else PARTLY
 
 
 def _seen(events: Events) -> dict[tuple[str, str], list[bool]]:
@@ -156,11 +153,9 @@ def ran_as_one(probe: Probe, events: Sequence[tuple[str, int]]) -> bool | None:
 def remaining_share(
     pair_ms: np.ndarray, absorbed_ms: np.ndarray, other_ms: np.ndarray, fused: bool | None = None
 ) -> float:
-    """Share of the absorbed operator's time that remains when it stands beside the other one.
+    """Share of the absorbed operator's time that remains beside the other one: 0 as one, 1 where noise leaves it open.
 
-    Times ``[n]`` are those of the pair and of its two operators alone, by size; `fused` is what the runtime's profiler says,
-    if there is one. The share is 0 where the pair runs as one, 1 where it does not or where the times are too noisy to say
-    so; values in between are partly saved work.
+    Times ``[n]`` are those of the pair and of its two operators alone, by size; `fused` is what the runtime's profiler says.
     """
     if fused is False:
         return 1.0
@@ -185,12 +180,10 @@ def remaining_share(
 
 
 def other_share(pair_ms: np.ndarray, other_ms: np.ndarray) -> float:
-    """Share of the other operator's time that the pair takes as one: less than 1 where the two together are a cheaper kernel.
-
-    x * sigmoid(x) of 8 bit is a table of 256 values, and no longer a product.
-    """
+    """Share of the other operator's time that the pair takes as one: less than 1 where the two together are a cheaper kernel."""
     if len(pair_ms) < _FEWEST:
         return 1.0
+    # x * sigmoid(x) of 8 bit is a table of 256 values, and no longer a product.
     ratio = pair_ms / other_ms
     return float(np.median(ratio)) if float(np.quantile(ratio, 0.75)) < _CHEAPER else 1.0
 
@@ -214,12 +207,9 @@ def _splits(measured: Sequence[tuple[Probe, float]], overhead_ms: float, events:
     rules = []
     for (dtype, name), values in sorted(ratios.items()):
         ratio, by_events = float(np.median(values)), seen.get((dtype, name))
-        if by_events:
-            is_split = any(by_events)
-        else:
-            above = float(np.mean(np.array(values) > 1.0))
-            is_split = len(values) >= _FEWEST and ratio > _COSTS_MORE and above >= 0.75
-        if is_split:
+        above = float(np.mean(np.array(values) > 1.0))
+        slower = len(values) >= _FEWEST and ratio > _COSTS_MORE and above >= 0.75
+        if any(by_events) if by_events else slower:
             rules.append(GraphRule(dtype, name, SPLIT, max(ratio, 0.0), len(values), bool(by_events)))
     return rules
 

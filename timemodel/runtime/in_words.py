@@ -21,6 +21,10 @@ def _called(name: str) -> str:
     return f"{article} {text}{' of a constant' if constant else ''}"
 
 
+def _upper(text: str) -> str:
+    return text[0].upper() + text[1:]
+
+
 def _listed(names: Sequence[str]) -> str:
     called = [_called(name) for name in names]
     return called[0] if len(called) == 1 else f"{', '.join(called[:-1])} or {called[-1]}"
@@ -42,22 +46,17 @@ def _pair_sentences(rules: Sequence[GraphRule]) -> list[str]:
             continue
         absorbed = FUSION_PATTERNS.get(rule.pattern, 0)
         names = rule.pattern.split("+")
-        effect = (
-            "costs nothing: it runs inside it" if rule.share == 0 else f"costs {rule.share:.0%} of its time"
-        )
+        effect = f"costs {rule.share:.0%} of its time" if rule.share else "costs nothing: it runs inside it"
         groups.setdefault((names[absorbed], effect, absorbed), []).append(names[1 - absorbed])
     sentences = []
     for (name, effect, absorbed), others in groups.items():
-        text = f"{_called(name)} {'after' if absorbed else 'before'} {_listed(others)} {effect}"
-        sentences.append(text[0].upper() + text[1:])
+        where = "after" if absorbed else "before"
+        sentences.append(f"{_upper(_called(name))} {where} {_listed(others)} {effect}")
     apart = sum(rule.happens == APART or (rule.happens == FUSED and rule.share == 1) for rule in rules)
-    if apart:
-        cost = (
-            "kind of neighbours costs what it costs"
-            if apart == 1
-            else "kinds of neighbours cost what they cost"
-        )
-        sentences.append(f"{apart} other {cost} alone")
+    if apart == 1:
+        sentences.append("1 other kind of neighbours costs what it costs alone")
+    elif apart:
+        sentences.append(f"{apart} other kinds of neighbours cost what they cost alone")
     return sentences
 
 
@@ -68,15 +67,16 @@ def _single_sentences(rules: Sequence[GraphRule]) -> list[str]:
             costs = "costs nothing" if rule.share == 0 else f"costs {rule.share:.0%} of what it costs alone"
             sentences.append(f"A RESHAPE between two other operators {costs}")
         if rule.other < 1:
-            names = rule.pattern.split("+")
-            names = [_called(name) for name in names]
+            first, second = map(_called, rule.pattern.split("+"))
             sentences.append(
-                f"{names[0][0].upper()}{names[0][1:]} and {names[1]} as one take {rule.other:.0%} of the second's time alone"
+                f"{_upper(first)} and {second} as one take {rule.other:.0%} of the second's time alone"
             )
         if rule.happens == SPLIT:
-            text = f"{_called(rule.pattern)} with a fused activation takes {rule.share:.1f} times one without"
+            name = _upper(_called(rule.pattern))
             reason = ": the activation runs on its own" if rule.seen else ""
-            sentences.append(text[0].upper() + text[1:] + reason)
+            sentences.append(
+                f"{name} with a fused activation takes {rule.share:.1f} times one without{reason}"
+            )
     outside = [rule.pattern for rule in rules if rule.happens == OUTSIDE and rule.share == 1]
     some = [rule.pattern for rule in rules if rule.happens == OUTSIDE and rule.share < 1]
     if outside == [EVERYTHING]:
@@ -90,14 +90,11 @@ def _single_sentences(rules: Sequence[GraphRule]) -> list[str]:
 
 def traffic_in_words(traffic: CacheTraffic) -> list[str]:
     """What data beyond the cache costs, a sentence per class of access."""
-    distances = np.array([1.0, 4.0, 16.0, 64.0])
+    distances = np.array([2.0, 8.0, 32.0, 128.0])
     sentences = []
-    for name, prices in zip(CLASSES, traffic.price_ms_per_mb(2 * distances), strict=True):
-        rows = [
-            f"{mb:g} MB ago: {price * 1e3:.3g} us"
-            for mb, price in zip(2 * distances, prices, strict=True)
-            if price > 0
-        ]
+    for name, prices in zip(CLASSES, traffic.price_ms_per_mb(distances), strict=True):
+        priced = zip(distances, prices, strict=True)
+        rows = [f"{mb:g} MB ago: {price * 1e3:.3g} us" for mb, price in priced if price > 0]
         sentences.append(f"{name} last touched … cost extra per MB: {', '.join(rows) if rows else 'nothing'}")
     if traffic.forgetting_mb_per_ms:
         sentences.append(f"others push {traffic.forgetting_mb_per_ms:g} MB out of the shared cache per ms")

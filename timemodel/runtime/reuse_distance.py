@@ -1,13 +1,11 @@
 """How long ago, and how many bytes ago, a network last touched what each of its layers reads and writes.
 
-A layer that is timed alone, again and again, finds all its data where the last call left it. In a network the weights come
-round once per inference, a skip connection reads what was written many layers ago, and the first layers write where the last
-inference has not been for milliseconds. What lies in between decides how far away (L1, L2, L3, memory) the bytes are.
+What lies in between decides how far away the bytes are; a layer that is timed alone finds all where the last call left it.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,67 +24,44 @@ _FEW_ROWS = 4
 
 @dataclass(frozen=True)
 class Accesses:
-    """All accesses to memory of one inference in steady state, as arrays ``[accesses]``.
+    """All accesses to memory of one inference in steady state, as arrays ``[accesses]``."""
 
-    Attributes
-    ----------
-    layer
-        Position of the layer that reads or writes.
-    kind
-        `VECTOR`, `MATRIX`, `WINDOW` or `DATA`.
-    nbytes
-        How much.
-    distance_bytes
-        Bytes of other things touched since these were touched last.
-    alone_bytes
-        The same where the layer is timed alone: all that it touches.
-    touched_by
-        Position of the layer that touched them last; less than 0 where that was in the inference before (-1 is its last layer).
-    """
-
-    layer: np.ndarray
-    kind: np.ndarray
+    layer: np.ndarray  # its position
+    kind: np.ndarray  # `VECTOR`, `MATRIX`, `WINDOW` or `DATA`
     nbytes: np.ndarray
-    distance_bytes: np.ndarray
-    alone_bytes: np.ndarray
-    touched_by: np.ndarray
+    distance_bytes: np.ndarray  # of other things touched since these were touched last
+    alone_bytes: np.ndarray  # the same where the layer is timed alone: all that it touches
+    touched_by: (
+        np.ndarray
+    )  # layer that touched them last; below 0 in the inference before (-1 is its last layer)
 
 
 class _Arena:
-    """Who touched which part of the arena last: disjoint segments in order."""
+    """Who touched which part of the arena last: disjoint segments (begin, end, who) in order."""
 
     def __init__(self) -> None:
-        self.starts: list[int] = []
-        self.ends: list[int] = []
-        self.who: list[int] = []
+        self.segments: list[tuple[int, int, int]] = []
+
+    def _under(self, begin: int, end: int) -> slice:
+        """The segments that may reach into ``[begin, end)``."""
+        return slice(max(0, bisect_left(self.segments, (begin + 1,)) - 1), bisect_left(self.segments, (end,)))
 
     def last(self, begin: int, end: int) -> list[tuple[int, int]]:
         """(who, bytes) of the segments under ``[begin, end)``."""
-        found = []
-        i = max(0, bisect_right(self.starts, begin) - 1)
-        while i < len(self.starts) and self.starts[i] < end:
-            shared = min(end, self.ends[i]) - max(begin, self.starts[i])
-            if shared > 0:
-                found.append((self.who[i], shared))
-            i += 1
-        return found
+        under = self.segments[self._under(begin, end)]
+        shared = [(who, min(end, stop) - max(begin, start)) for start, stop, who in under]
+        return [(who, nbytes) for who, nbytes in shared if nbytes > 0]
 
     def touch(self, begin: int, end: int, who: int) -> None:
         """Mark ``[begin, end)``; what it covers is cut away from others."""
-        first = max(0, bisect_right(self.starts, begin) - 1)
-        rest: list[tuple[int, int, int]] = []
-        i = first
-        while i < len(self.starts) and self.starts[i] < end:
-            start, stop, owner = self.starts[i], self.ends[i], self.who[i]
+        under = self._under(begin, end)
+        pieces = [(begin, end, who)]
+        for start, stop, owner in self.segments[under]:
             if start < begin:
-                rest.append((start, min(stop, begin), owner))
+                pieces.append((start, min(stop, begin), owner))
             if stop > end:
-                rest.append((max(start, end), stop, owner))
-            i += 1
-        segments = sorted([*rest, (begin, end, who)])
-        self.starts[first:i] = [s for s, _, _ in segments]
-        self.ends[first:i] = [e for _, e, _ in segments]
-        self.who[first:i] = [w for _, _, w in segments]
+                pieces.append((max(start, end), stop, owner))
+        self.segments[under] = sorted(pieces)
 
 
 def find_accesses(network: Network) -> Accesses | None:
@@ -128,33 +103,20 @@ def find_accesses(network: Network) -> Accesses | None:
                 if inference:
                     for who, shared in arena.last(begin, end):
                         last = who - count
-                        between = (
-                            touched[position] - touched[last]
-                            if last >= 0
-                            else touched[position] + touched[count] - touched[who]
-                        )
-                        rows.append(
-                            (position, DATA, float(shared), min(float(between) + shared, whole), own, last)
-                        )
+                        before = touched[last] if last >= 0 else touched[who] - touched[count]
+                        distance = min(float(touched[position] - before) + shared, whole)
+                        rows.append((position, DATA, float(shared), distance, own, last))
             for begin, end in (*reads, *writes):
                 if end > begin:
                     arena.touch(begin, end, position + inference * count)
-    table = np.array(rows, dtype=np.float64).reshape(-1, 6)
-    return Accesses(
-        table[:, 0].astype(np.intp),
-        table[:, 1].astype(np.intp),
-        table[:, 2],
-        table[:, 3],
-        table[:, 4],
-        table[:, 5].astype(np.intp),
-    )
+    columns = np.array(rows, dtype=np.float64).reshape(-1, 6).T
+    indices = columns.astype(np.intp)
+    return Accesses(indices[0], indices[1], columns[2], columns[3], columns[4], indices[5])
 
 
 def elapsed_ms(accesses: Accesses, layers_ms: np.ndarray) -> np.ndarray:
     """Time ``[accesses]`` from the end of the layer that touched the bytes last to the beginning of this one."""
-    count = len(layers_ms)
     clock = np.concatenate([[0.0], np.cumsum(layers_ms)])
-    before = clock[accesses.layer]
     last = accesses.touched_by
-    after = np.where(last >= 0, clock[last % count + 1], clock[last % count + 1] - clock[-1])
-    return np.maximum(before - after, 0.0)
+    after = clock[last % len(layers_ms) + 1] - np.where(last >= 0, 0.0, clock[-1])
+    return np.maximum(clock[accesses.layer] - after, 0.0)

@@ -3,11 +3,8 @@
 Imports no other room.
 """
 
-from __future__ import annotations
-
 from timemodel.tree import nonnegative
-from timemodel.tree.compiled import BLOCK_ROWS
-from timemodel.tree.node import TreeNode
+from timemodel.tree.compiled import BLOCK_ROWS, TreeNode
 from timemodel.tree.refitting import refit
 from timemodel.tree.regressor import TimeTreeRegressor
 

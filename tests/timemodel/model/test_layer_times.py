@@ -10,7 +10,7 @@ import pytest
 from profiler import operators
 from profiler.network import Layer, Tensor
 from profiler.probes import Probe
-from timemodel.model import SettingModel, layer_times, memo
+from timemodel.model import SettingModel, layer_times, setting_model
 
 
 def mixed(count=40):
@@ -205,20 +205,20 @@ def test_a_search_over_many_networks_keeps_none_of_them(setting):
     for width in range(1, 400):
         setting.predict_total_ms(sixty(width))
     gc.collect()
-    assert len(setting._totals) == 0
+    assert len(setting._totals._results) == 0
 
 
 def test_networks_that_live_on_are_kept_up_to_a_bound(setting, monkeypatch):
-    monkeypatch.setattr(memo, "MOST_NETWORKS", 5)
+    monkeypatch.setattr(setting_model, "MOST_NETWORKS", 5)
     alive = [sixty(width) for width in range(1, 12)]
     totals = [setting.predict_total_ms(network) for network in alive]
-    assert len(setting._totals) == 5
+    assert len(setting._totals._results) == 5
     assert [setting.predict_total_ms(network) for network in alive] == totals
 
 
 def test_several_threads_get_what_one_gets(setting, monkeypatch):
     monkeypatch.setattr(layer_times, "MOST_LAYERS", 8)
-    monkeypatch.setattr(memo, "MOST_NETWORKS", 3)
+    monkeypatch.setattr(setting_model, "MOST_NETWORKS", 3)
     networks = [sixty(width) for width in range(1, 30)] * 4
     expected = [
         SettingModel("", {}, {}, setting.operators, setting.terms).predict_total_ms(network)

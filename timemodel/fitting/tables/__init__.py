@@ -1,7 +1,5 @@
 """From tables of layer measurements to a time model."""
 
-from __future__ import annotations
-
 from timemodel.fitting.tables.csv_files import Csv, read_csv, read_text
 from timemodel.fitting.tables.fit import (
     MAX_LEAVES,

@@ -43,32 +43,16 @@ class Csv:
         return DataError(f"{where}: {problem}; {mend}.")
 
     def size(self, record: Record, column: str) -> int:
-        """The whole number of at least 1 in `column`.
-
-        Raises
-        ------
-        DataError
-            It is none.
-        """
+        """The whole number of at least 1 in `column`."""
         text = record.cells.get(column, "")
         value = _number(text)
         if value is None or value != math.floor(value) or not 1 <= value <= MAX_SIZE:
-            raise self.fail(
-                f"{text!r} is no size" if text else "the size is missing",
-                f"write a whole number from 1 to {MAX_SIZE}",
-                record.line,
-                column,
-            )
+            problem = f"{text!r} is no size" if text else "the size is missing"
+            raise self.fail(problem, f"write a whole number from 1 to {MAX_SIZE}", record.line, column)
         return int(value)
 
     def time(self, record: Record, column: str) -> float:
-        """The time above 0 in `column`.
-
-        Raises
-        ------
-        DataError
-            It is negative, zero, not finite or no number.
-        """
+        """The time above 0 in `column`."""
         text = record.cells.get(column, "")
         value = _number(text)
         if value is None or not value > 0:
@@ -76,9 +60,8 @@ class Csv:
             if text.lower() in ("nan", "na", "none", "null"):
                 what = f"the time is {text}"
             elif value is not None:
-                what = (
-                    f"the time is {text}, and no layer takes {'no time' if value == 0 else 'less than none'}"
-                )
+                least = "no time" if value == 0 else "less than none"
+                what = f"the time is {text}, and no layer takes {least}"
             raise self.fail(what, "write a number above 0 or take the line out", record.line, column)
         return value
 
@@ -93,24 +76,15 @@ def _number(text: str) -> float | None:
 
 
 def read_csv(path: str | os.PathLike[str], what: str = "table") -> Csv:
-    """Read a comma-separated UTF-8 file, plain or gzipped, with a header.
-
-    Raises
-    ------
-    UsageError
-        There is no such file.
-    DataError
-        It cannot be read as such a table, or holds no line below the header.
-    """
+    """Read a comma-separated UTF-8 file, plain or gzipped, with a header."""
     file = Path(path)
     text = read_text(file, what, ".csv or .csv.gz")
     lines = csv.reader(io.StringIO(text, newline=""))
     try:
         rows = [(lines.line_num, row) for row in lines]
     except csv.Error as error:
-        raise DataError(
-            f"{file}, line {lines.line_num}: this is no CSV ({error}); export it anew."
-        ) from error
+        where = f"{file}, line {lines.line_num}"
+        raise DataError(f"{where}: this is no CSV ({error}); export it anew.") from error
     rows = [(line, row) for line, row in rows if any(cell.strip() for cell in row)]
     if not rows:
         raise DataError(f"{file} is empty: a {what} begins with a line of column names.")
@@ -122,36 +96,29 @@ def read_csv(path: str | os.PathLike[str], what: str = "table") -> Csv:
             raise DataError(
                 f"{file}, line {line}: {len(row)} cells where the header names {len(header)} columns; mend that line."
             )
-        cells = (cell.strip() for cell in row)
-        records.append(Record(line, dict(zip(header, cells, strict=True))))
+        records.append(Record(line, dict(zip(header, map(str.strip, row), strict=True))))
     if not records:
         raise DataError(f"{file} has a header and no lines below it: add measurements.")
     return Csv(file, header, tuple(records))
 
 
 def read_text(file: Path, what: str, ending: str) -> str:
-    """The text of a UTF-8 file, plain or gzipped; `what` it is and its `ending` name it in errors.
-
-    Raises
-    ------
-    UsageError
-        There is no such file.
-    DataError
-        It is no such text.
-    """
+    """The text of a UTF-8 file, plain or gzipped; `what` it is and its `ending` name it in errors."""
     if file.is_dir():
         raise UsageError(f"{file} is a folder: name a {what} ({ending}).")
     try:
         with file.open("rb") as stream:
             packed = stream.read(2) == b"\x1f\x8b"
             stream.seek(0)
-            data = _limited(gzip.GzipFile(fileobj=stream) if packed else stream, file)
+            data = (gzip.GzipFile(fileobj=stream) if packed else stream).read(MAX_BYTES + 1)
     except FileNotFoundError as error:
         raise UsageError(f"There is no {what} {file}: name one ({ending}).") from error
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise DataError(f"{file} is a damaged gzip file: copy it anew.") from error
     except OSError as error:
         raise DataError(f"Cannot read {file} ({error.strerror}): check that you may read it.") from error
+    if len(data) > MAX_BYTES:
+        raise DataError(f"{file} holds more than {MAX_BYTES // 2**30} GB: split it.")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -161,13 +128,6 @@ def read_text(file: Path, what: str, ending: str) -> str:
         line = text[: text.index("\0")].count("\n") + 1
         raise DataError(f"{file}, line {line}: this is no text; save it in UTF-8.")
     return text
-
-
-def _limited(stream: io.BufferedIOBase | gzip.GzipFile, file: Path) -> bytes:
-    data = stream.read(MAX_BYTES + 1)
-    if len(data) > MAX_BYTES:
-        raise DataError(f"{file} holds more than {MAX_BYTES // 2**30} GB: split it.")
-    return data
 
 
 def _check_header(file: Path, header: Sequence[str]) -> None:

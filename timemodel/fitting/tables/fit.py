@@ -31,7 +31,6 @@ MAX_LEAVES = 40
 FOLDS = 4
 _SAMPLE = 1500
 """Rows that tiles are looked for with, and that the model of unknown operators learns from."""
-
 _FEW = 1500
 """Of fewer rows cross-validation chooses how many leaves to keep."""
 
@@ -40,28 +39,11 @@ def fit_tables(
     tables: Sequence[LayerTable],
     device: str,
     progress: ProgressCallback = silent,
-    seed: int = 0,
     structure: SettingModel | None = None,
 ) -> tuple[TimeModel, list[str]]:
-    """Learn a device's time model from tables of its layers.
+    """Learn the time model of `device` from tables of its layers, with notes for the user on what was left out.
 
-    Parameters
-    ----------
-    device
-        Its name.
-    structure
-        Another device's model: where it knows an operator, its splits and tiles are kept and only leaves are fitted.
-
-    Returns
-    -------
-    model : TimeModel
-    notes : list of str
-        What the user should know of rows that count once, and of operators with too few rows.
-
-    Raises
-    ------
-    DataError
-        No operator has `MIN_PROBES` layers.
+    Operators that `structure`, another device's model, knows keep its splits and tiles; only leaves are fitted.
     """
     distinct = [table.distinct() for table in tables]
     layers = [layer for own, _, _ in distinct for layer in own]
@@ -80,22 +62,19 @@ def fit_tables(
                 f"{op} {dtype} has {len(members)} layers, at least {MIN_PROBES} are needed: it counts as not measured."
             )
             continue
-        rows = [layers[i] for i in members], times_ms[members], seed
+        rows = [layers[i] for i in members], times_ms[members]
         known = structure.operators.get((op, dtype)) if structure is not None else None
-        operators[op, dtype] = (
-            fit_table_operator(op, dtype, *rows) if known is None else fit_leaves(known, *rows)
-        )
+        operators[op, dtype] = fit_leaves(known, *rows) if known else fit_table_operator(op, dtype, *rows)
     if not operators:
         raise DataError(
             f"{tables[0].path} holds fewer than {MIN_PROBES} layers of any operator: add measurements."
         )
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     for dtype in sorted({dtype for _, dtype in operators}):
         all_of_it = np.array([i for (_, kind), members in groups.items() if kind == dtype for i in members])
         sample = np.sort(rng.permutation(all_of_it)[:_SAMPLE])
-        operators[FALLBACK, dtype] = fit_operator(
-            FALLBACK, dtype, [layers[i] for i in sample], times_ms[sample], seed
-        )
+        rows = [layers[i] for i in sample], times_ms[sample]
+        operators[FALLBACK, dtype] = fit_operator(FALLBACK, dtype, *rows)
     names = ", ".join(table.path.name for table in tables)
     return table_model(device, f"table {names}", operators), notes
 
@@ -116,12 +95,11 @@ def fit_table_operator(
 ) -> OperatorModel:
     """Learn the times of `op` from `MIN_PROBES` layers or more, each once, with the features that predict rows held back better."""
     array = geometry(layers)
-    candidates = [family_of(op)]
-    parallel = parallel_family(op)
-    if parallel is not None and len(layers) >= 4 * MIN_PROBES:
-        candidates.append(parallel)
+    parallel = parallel_family(op) if len(layers) >= 4 * MIN_PROBES else None
     tried = []
-    for family in candidates:
+    for family in (family_of(op), parallel):
+        if family is None:
+            continue
         tiles = sampled_tiles(family, array, times_ms, seed)
         matrix, costs, sizes = feature_matrix(family, array, tiles)
         fit = partial(_grown, costs, sizes)
@@ -138,16 +116,9 @@ def fit_leaves(
     """The splits and tiles of `structure`, which another device taught, with leaves fitted to these `layers`."""
     matrix = structure.matrix(geometry(layers))
     fit = partial(refit, structure.tree)
-    return describe(
-        structure.op,
-        structure.dtype,
-        layers,
-        times_ms,
-        fit(matrix, times_ms),
-        structure.tiles,
-        _held_out(fit, matrix, times_ms, seed),
-        structure.parallel,
-    )
+    tree, held_out = fit(matrix, times_ms), _held_out(fit, matrix, times_ms, seed)
+    op, dtype, tiles = structure.op, structure.dtype, structure.tiles
+    return describe(op, dtype, layers, times_ms, tree, tiles, held_out, structure.parallel)
 
 
 def sampled_tiles(family: Family, array: np.ndarray, times_ms: np.ndarray, seed: int = 0) -> dict[str, int]:

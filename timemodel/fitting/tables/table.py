@@ -16,7 +16,7 @@ from profiler.errors import DataError, UsageError
 from profiler.files import write_bytes
 from profiler.network import Layer
 from timemodel.fitting.tables.csv_files import Csv, read_csv
-from timemodel.fitting.tables.layers import COLUMNS, Reader
+from timemodel.fitting.tables.layers import COLUMNS, read_layers
 from timemodel.fitting.tables.time_units import Suspicion, suspect
 
 UNITS: Mapping[str, float] = {"ms": 1.0, "us": 1e-3, "s": 1e3}
@@ -32,17 +32,7 @@ MIXED = 300.0
 
 @dataclass(frozen=True)
 class LayerTable:
-    """A table's rows as layers.
-
-    Parameters
-    ----------
-    layers
-        One per line of the table.
-    times_ms : ndarray [n] or None
-        None where the table has no times.
-    notes
-        What was taken for granted, one sentence each.
-    """
+    """A table's rows as layers, their times ``[n]`` if it has any, and what was taken for granted, a sentence each."""
 
     table: Csv
     layers: tuple[Layer, ...]
@@ -59,20 +49,18 @@ class LayerTable:
         if self.times_ms is None:
             return None
         found = suspect(self.layers, self.times_ms)
-        return found or self._disagreement()
-
-    def _disagreement(self) -> Suspicion | None:
-        assert self.times_ms is not None
+        if found is not None:
+            return found
         for members in _same(self.layers).values():
             times = self.times_ms[members]
             if times.max() > MIXED * times.min():
-                line = self.table.records[members[int(np.argmax(times))]].line
-                other = self.table.records[members[int(np.argmin(times))]].line
-                return Suspicion(
-                    f"lines {other} and {line} give the same layer {times.min():.4g} and {times.max():.4g}",
-                    None,
-                    tuple(members),
+                line, other = (
+                    self.table.records[members[at]].line for at in (times.argmax(), times.argmin())
                 )
+                reason = (
+                    f"lines {other} and {line} give the same layer {times.min():.4g} and {times.max():.4g}"
+                )
+                return Suspicion(reason, None, tuple(members))
         return None
 
     def doubt(self, suspicion: Suspicion) -> str:
@@ -105,19 +93,15 @@ class LayerTable:
             times[number] = np.median(own)
         notes = []
         if repeated:
-            notes.append(
-                f"{self.path}: {_count(repeated, 'line repeats', 'lines repeat')} an earlier one, time and all: counted once."
-            )
+            what = "line repeats" if repeated == 1 else "lines repeat"
+            notes.append(f"{self.path}: {repeated} {what} an earlier one, time and all: counted once.")
         if differing:
+            what = "layer was" if differing == 1 else "layers were"
             notes.append(
-                f"{self.path}: {_count(differing, 'layer was', 'layers were')} measured more than once, up to "
+                f"{self.path}: {differing} {what} measured more than once, up to "
                 f"{widest - 1:.0%} apart: the median of each counts."
             )
         return list(groups), times, notes
-
-
-def _count(number: int, one: str, many: str) -> str:
-    return f"{number} {one if number == 1 else many}"
 
 
 _WORDS = {"us": "microseconds", "s": "seconds", "ms": "milliseconds"}
@@ -133,41 +117,24 @@ def _same(layers: Sequence[Layer]) -> dict[Layer, list[int]]:
 def read_table(
     path: str | os.PathLike[str], times: bool = True, unit: str | None = None, device: str | None = None
 ) -> LayerTable:
-    """Read a table of layers, CSV or CSV packed with gzip, in the columns of `COLUMNS`.
+    """Read a table of layers, CSV or CSV packed with gzip, in the columns of `COLUMNS`; with `times` each line must have one.
 
-    Parameters
-    ----------
-    times
-        Whether every line must have its time.
-    unit
-        Of the time column, whatever its name says: ``ms``, ``us`` or ``s``; None goes by its name.
-    device
-        In a table with a column ``device``: whose lines to take.
-
-    Raises
-    ------
-    UsageError
-        There is no such file, or the table holds several devices and none is chosen.
-    DataError
-        What is wrong with it, with line and column.
+    `unit` (``ms``, ``us`` or ``s``) is that of the times, whatever their column's name says; `device` is whose lines to take.
     """
     table = chosen_device(read_csv(path, "table of layers"), device)
     if "op" not in table.columns:
         raise table.fail("there is no column op", "name TFLite's operator in it, such as conv_2d", 1)
     column = time_column(table, unit) if times else None
-    reader = Reader(table)
-    layers = tuple(reader.layer(record) for record in table.records)
+    layers, taken = read_layers(table)
     values = None
     if column is not None:
         factor = UNITS[unit or column.removeprefix("time_")]
         values = np.array([table.time(record, column) for record in table.records]) * factor
     notes = [
-        f"{table.path}: where {name} is not given it is taken as {value}."
-        for name, value in reader.taken.items()
+        f"{table.path}: where {name} is not given it is taken as {value}." for name, value in taken.items()
     ]
-    unused = sorted(
-        set(table.columns) - set(COLUMNS) - {"time", "device", *TIME_COLUMNS, *SPREAD_COLUMNS, *PREDICTED}
-    )
+    known = {*COLUMNS, "time", "device", *TIME_COLUMNS, *SPREAD_COLUMNS, *PREDICTED}
+    unused = sorted(set(table.columns) - known)
     if unused:
         notes.append(f"{table.path}: not used: column{'s' if len(unused) > 1 else ''} {', '.join(unused)}.")
     return LayerTable(table, layers, values, tuple(notes))
@@ -191,22 +158,15 @@ def chosen_device(table: Csv, device: str | None) -> Csv:
 
 
 def time_column(table: Csv, unit: str | None = None) -> str:
-    """The column that holds the times.
-
-    Raises
-    ------
-    DataError
-        There is none, there are several, or its unit is not said.
-    """
+    """The column that holds the times."""
     found = [name for name in (*TIME_COLUMNS, "time") if name in table.columns]
     if not found:
         raise table.fail("there is no column time_ms", "add the measured times", 1)
     if len(found) > 1:
         raise table.fail(f"columns {' and '.join(found)} both hold times", "remove one", 1)
     if found[0] == "time" and unit is None:
-        raise table.fail(
-            "the unit of column time is not said", "name it time_ms or give --time-unit ms|us|s", 1
-        )
+        mend = "name it time_ms or give --time-unit ms|us|s"
+        raise table.fail("the unit of column time is not said", mend, 1)
     return found[0]
 
 
@@ -217,13 +177,7 @@ def write_predictions(
     low_ms: np.ndarray,
     high_ms: np.ndarray,
 ) -> None:
-    """Write the rows of `table` with `PREDICTED` columns added, whole or not at all; a name in .gz is packed.
-
-    Raises
-    ------
-    UsageError
-        It would overwrite the table itself.
-    """
+    """Write the rows of `table` with `PREDICTED` columns added, whole or not at all; a name in .gz is packed."""
     target = Path(path)
     if target.exists() and table.path.exists() and os.path.samefile(target, table.path):
         raise UsageError(f"{target} is the table itself: write the predictions to another file.")
@@ -238,13 +192,7 @@ def write_predictions(
 
 
 def checked(table: LayerTable, unit: str | None) -> LayerTable:
-    """`table`, unless its times are in doubt and no `unit` was given.
-
-    Raises
-    ------
-    DataError
-        With the option that settles it.
-    """
+    """`table`, unless its times are in doubt and no `unit` was given."""
     suspicion = table.suspicion() if unit is None else None
     if suspicion is None:
         return table

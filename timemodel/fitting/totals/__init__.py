@@ -1,7 +1,5 @@
 """From times of whole networks to a time model."""
 
-from __future__ import annotations
-
 from timemodel.fitting.totals.fit import fit_totals, fit_totals_table
 from timemodel.fitting.totals.prices import fit_prices, misfit, rough_costs
 from timemodel.fitting.totals.table import Totals, read_totals

@@ -54,12 +54,12 @@ class _Structure:
         return refit(self.tree, self.matrix, self.prices_ms[:, device], rounds=0)
 
 
+@dataclass(frozen=True)
 class TotalsModel:
     """What layers cost on each of several devices, as trees by operator and dtype."""
 
-    def __init__(self, structures: Mapping[tuple[str, str], _Structure], devices: int) -> None:
-        self.structures = dict(structures)
-        self.devices = devices
+    structures: Mapping[tuple[str, str], _Structure]
+    devices: int
 
     def networks_ms(self, networks: Sequence[Sequence[Layer]]) -> np.ndarray:
         """Times ``[len(networks), devices]`` in ms: the sums of the layers' prices."""
@@ -90,14 +90,13 @@ class TotalsModel:
         return models
 
 
-def fit_totals(networks: Sequence[Sequence[Layer]], times_ms: np.ndarray, seed: int = 0) -> TotalsModel:
+def fit_totals(networks: Sequence[Sequence[Layer]], times_ms: np.ndarray) -> TotalsModel:
     """Learn what layers cost from networks' times ``[networks, devices]`` in ms, NaN where one was not run."""
     prices = fit_prices(networks, times_ms)
     layers = list(dict.fromkeys(layer for network in networks for layer in network))
     each = prices.layers_ms(layers)
-    common = np.exp(np.mean(np.log(each / prices.scale), axis=1)) * float(
-        np.exp(np.mean(np.log(prices.scale)))
-    )
+    level = float(np.exp(np.mean(np.log(prices.scale))))
+    common = np.exp(np.mean(np.log(each / prices.scale), axis=1)) * level
     groups: dict[tuple[str, str], list[int]] = {}
     for i, layer in enumerate(layers):
         groups.setdefault((layer.op, layer.dtype), []).append(i)
@@ -115,12 +114,9 @@ def fit_totals(networks: Sequence[Sequence[Layer]], times_ms: np.ndarray, seed: 
             max_leaves=1 if few else MAX_LEAVES,
             min_samples_leaf=min(12, max(5, len(members) // 6)),
             cv=0 if few else 4,
-            random_state=seed,
         )
-        if len(members) > 1:
-            tree.fit(matrix, common[members])
-        else:
-            tree.fit(np.repeat(matrix, 2, axis=0), np.repeat(common[members], 2))
+        copies = 1 if len(members) > 1 else 2
+        tree.fit(np.repeat(matrix, copies, axis=0), np.repeat(common[members], copies))
         structures[op, dtype] = _Structure(family, tiles, tree, chosen, each[members], matrix)
     return TotalsModel(structures, times_ms.shape[1])
 
@@ -140,15 +136,8 @@ def fit_totals_table(
     devices: Sequence[str],
     source: str,
     progress: ProgressCallback = silent,
-    seed: int = 0,
 ) -> dict[str, TotalsFit]:
-    """Learn the time models of `devices`, all columns of `totals` helping, with intervals from networks held back.
-
-    Raises
-    ------
-    DataError
-        There are too few networks.
-    """
+    """Learn the time models of `devices`, all columns of `totals` helping, with intervals from networks held back."""
     for device in devices:
         known = int(np.isfinite(totals.times_ms[:, totals.devices.index(device)]).sum())
         if known < MIN_NETWORKS:
@@ -158,15 +147,15 @@ def fit_totals_table(
     # Networks that no device ran say nothing.
     seen = np.flatnonzero(np.isfinite(totals.times_ms).any(axis=1))
     networks, times = [totals.networks[i] for i in seen], totals.times_ms[seen]
-    folds = np.random.default_rng(seed).permutation(len(seen)) % FOLDS
+    folds = np.random.default_rng(0).permutation(len(seen)) % FOLDS
     held_out = np.empty_like(times)
     for fold in range(FOLDS):
         progress(fold / (FOLDS + 1), f"networks held back, {fold + 1} of {FOLDS}")
         inside = folds != fold
-        part = fit_totals([n for n, i in zip(networks, inside, strict=True) if i], times[inside], seed)
+        part = fit_totals([n for n, i in zip(networks, inside, strict=True) if i], times[inside])
         held_out[~inside] = part.networks_ms([n for n, i in zip(networks, inside, strict=True) if not i])
     progress(FOLDS / (FOLDS + 1), "all networks")
-    whole = fit_totals(networks, times, seed)
+    whole = fit_totals(networks, times)
     fits = {}
     for device in devices:
         number = totals.devices.index(device)
@@ -178,7 +167,7 @@ def fit_totals_table(
         off = np.abs(1.0 / ratio - 1.0)
         fits[device] = TotalsFit(
             table_model(device, source, whole.operators(number), terms),
-            int(known_rows.sum()),
+            len(off),
             float(off.mean()),
             float(np.mean(off <= 0.1)),
         )

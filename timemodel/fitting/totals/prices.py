@@ -1,8 +1,6 @@
-"""From times of whole networks with known layers to prices of layers.
+"""Prices of layers from times of networks: a rough cost times a factor from a Gaussian process, of which sums are seen.
 
-A price is a rough cost (multiplications and data moved) times a factor that is alike for layers that are alike: a Gaussian
-process over layers of which only sums are seen. What devices have in common is learned from all of them at once, then each
-device's own deviations, as strongly as its own times speak for them.
+What devices have in common is learned from all at once, then each one's deviations, as strongly as its times speak for them.
 """
 
 from __future__ import annotations
@@ -74,16 +72,8 @@ def _kind(layer: Layer) -> tuple[str, str, bool]:
     return layer.op, layer.dtype, layer.op == "conv_2d" and kernel == (1, 1)
 
 
-@dataclass(frozen=True)
-class _Kind:
-    """Distinct layers of one kind: how much of each every network holds, and how alike they are."""
-
-    amounts: np.ndarray  # [networks, distinct]
-    places: np.ndarray  # [distinct, 8]
-
-
 class Mixture:
-    """The layers of several networks as amounts of distinct layers, per kind."""
+    """The layers of several networks, per kind: amounts ``[networks, distinct]`` and places ``[distinct, 8]`` of each."""
 
     def __init__(self, networks: Sequence[Sequence[Layer]]) -> None:
         self.size = len(networks)
@@ -93,31 +83,29 @@ class Mixture:
                 numbers, members = rows.setdefault(_kind(layer), ([], []))
                 numbers.append(number)
                 members.append(layer)
-        self.kinds: dict[tuple[str, str, bool], _Kind] = {}
+        self.kinds: dict[tuple[str, str, bool], tuple[np.ndarray, np.ndarray]] = {}
         for kind, (numbers, members) in rows.items():
             array = geometry(members)
             places, which = np.unique(likeness(array), axis=0, return_inverse=True)
             amounts = np.zeros((self.size, len(places)))
             np.add.at(amounts, (np.array(numbers), which.reshape(-1)), rough_costs(members, array))
-            self.kinds[kind] = _Kind(amounts, places)
+            self.kinds[kind] = amounts, places
 
-    def covariance(self, other: Mixture, lengths: Sequence[float], linear: float = 1.0) -> np.ndarray:
+    def covariance(self, other: Mixture, lengths: Sequence[float]) -> np.ndarray:
         """Covariance ``[self, other]`` of the networks' times under a process of unit size."""
         result = np.zeros((self.size, other.size))
-        for kind, mine in self.kinds.items():
+        for kind, (mine, here) in self.kinds.items():
             if kind in other.kinds:
-                theirs = other.kinds[kind]
-                result += (
-                    mine.amounts @ _alike(mine.places, theirs.places, lengths, linear) @ theirs.amounts.T
-                )
+                theirs, there = other.kinds[kind]
+                result += mine @ _alike(here, there, lengths) @ theirs.T
         return result
 
 
-def _alike(a: np.ndarray, b: np.ndarray, lengths: Sequence[float], linear: float) -> np.ndarray:
+def _alike(a: np.ndarray, b: np.ndarray, lengths: Sequence[float]) -> np.ndarray:
     scale = np.array([*lengths, *([1.0] * (a.shape[1] - len(lengths)))])
     a, b = a / scale, b / scale
     square = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1)[None] - 2 * a @ b.T
-    return _AMPLITUDE * np.exp(-0.5 * np.maximum(square, 0.0)) + linear
+    return _AMPLITUDE * np.exp(-0.5 * np.maximum(square, 0.0)) + 1.0
 
 
 def common_profile(times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -145,18 +133,15 @@ class Prices:
     scale: np.ndarray
 
     def networks_ms(self, networks: Sequence[Sequence[Layer]]) -> np.ndarray:
-        """Times ``[len(networks), devices]`` in ms."""
-        return self._times(Mixture(networks))
-
-    def layers_ms(self, layers: Sequence[Layer]) -> np.ndarray:
-        """Prices ``[len(layers), devices]`` in ms; a small positive price where the expansion falls to zero or below."""
-        return self._times(Mixture([[layer] for layer in layers]))
-
-    def _times(self, mixture: Mixture) -> np.ndarray:
-        shared = mixture.covariance(self.mixture, self.lengths)
+        """Times ``[len(networks), devices]`` in ms; a small positive one where the expansion falls to zero or below."""
+        shared = Mixture(networks).covariance(self.mixture, self.lengths)
         middle = shared @ self.common
         total = middle[:, None] + shared @ self.own
         return np.maximum(total, 0.05 * np.abs(middle)[:, None]) * self.scale
+
+    def layers_ms(self, layers: Sequence[Layer]) -> np.ndarray:
+        """Prices ``[len(layers), devices]`` in ms."""
+        return self.networks_ms([[layer] for layer in layers])
 
 
 def fit_prices(networks: Sequence[Sequence[Layer]], times_ms: np.ndarray) -> Prices:
@@ -167,8 +152,7 @@ def fit_prices(networks: Sequence[Sequence[Layer]], times_ms: np.ndarray) -> Pri
     goal = np.ones(len(profile))
     tried = []
     for lengths in LENGTHS:
-        covariance = mixture.covariance(mixture, lengths)
-        relative = covariance * inverse[:, None] * inverse
+        relative = mixture.covariance(mixture, lengths) * inverse[:, None] * inverse
         size = float(np.mean(np.diag(relative)))
         for noise in NOISES:
             solved = np.linalg.inv(relative / size + noise * np.eye(len(goal)))

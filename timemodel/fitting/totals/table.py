@@ -12,28 +12,15 @@ from typing import Any
 import numpy as np
 
 from profiler.errors import DataError
-from profiler.network import Layer, Param, Tensor
+from profiler.network import Layer, Tensor
+from profiler.operators import fully_connected, window_params
 from profiler.tflite import read_network
 from timemodel.fitting.tables import TIME_COLUMNS, UNITS, Csv, read_csv, read_text
 
 
 @dataclass(frozen=True)
 class Totals:
-    """Times of networks on devices.
-
-    Parameters
-    ----------
-    names
-        Of the networks.
-    networks
-        The layers of each.
-    devices
-        Names of the columns.
-    times_ms : ndarray [networks, devices]
-        NaN where a cell was empty.
-    notes
-        What was taken for granted, one sentence each.
-    """
+    """Times of networks, each a row of layers, on devices: ``[networks, devices]``, NaN where a cell was empty."""
 
     names: tuple[str, ...]
     networks: tuple[tuple[Layer, ...], ...]
@@ -45,23 +32,9 @@ class Totals:
 def read_totals(
     path: str | os.PathLike[str], networks: str | os.PathLike[str], unit: str | None = None
 ) -> Totals:
-    """Read a table with a column ``network`` and one column of times per device, and the networks' layers.
+    """Read a table with a column ``network`` and one column of times per device, and the networks' layers (`read_layers`).
 
-    Parameters
-    ----------
-    path
-        CSV, plain or gzipped. A cell may be empty where a device did not run a network.
-    networks
-        A JSON-lines file, plain or gzipped, see `read_layers`, or a folder of ``.tflite`` files named as in the table.
-    unit
-        Of the times: ``ms`` (the default), ``us`` or ``s``.
-
-    Raises
-    ------
-    UsageError
-        There is no such file.
-    DataError
-        What is wrong with it, with line and column.
+    A cell may be empty where a device did not run a network. Times are in `unit` (``us``, ``s``), by default in ms.
     """
     table = read_csv(path, "table of totals")
     if "network" not in table.columns:
@@ -69,41 +42,28 @@ def read_totals(
     devices = [name for name in table.columns if name != "network"]
     if not devices:
         raise table.fail("there is no column of times", "add one per device", 1)
-    layers, notes = read_layers(networks, [record.cells["network"] for record in table.records])
-    names: dict[str, int] = {}
-    rows: list[list[float]] = []
-    repeated = 0
+    layers = read_layers(networks, [record.cells["network"] for record in table.records])
+    rows: dict[str, list[float]] = {}
     for record in table.records:
         name = record.cells["network"]
         if name not in layers:
             raise table.fail(f"{networks} has no network {name!r}", "add its layers", record.line, "network")
         row = [table.time(record, d) if record.cells[d] else np.nan for d in devices]
-        if name in names:
-            if not np.array_equal(rows[names[name]], row, equal_nan=True):
-                raise table.fail(
-                    f"network {name!r} stands in the table twice with different times",
-                    "keep one line, or give the second measurement a column of its own",
-                    record.line, "network",
-                )  # fmt: skip
-            repeated += 1
-            continue
-        names[name] = len(rows)
-        rows.append(row)
-    if repeated:
-        notes.append(f"{table.path}: {repeated} lines repeat an earlier one, times and all: counted once.")
-    times = np.array(rows) * _factors(table, devices, unit)
+        if not np.array_equal(rows.setdefault(name, row), row, equal_nan=True):
+            problem = f"network {name!r} stands in the table twice with different times"
+            mend = "keep one line, or give the second measurement a column of its own"
+            raise table.fail(problem, mend, record.line, "network")
+    repeated = len(table.records) - len(rows)
+    repeat = f"{table.path}: {repeated} lines repeat an earlier one, times and all: counted once."
+    units = [unit or (d.removeprefix("time_") if d in TIME_COLUMNS else "ms") for d in devices]
+    times = np.array(list(rows.values())) * [UNITS[own] for own in units]
     empty = [d for d, column in zip(devices, times.T, strict=True) if not np.isfinite(column).any()]
     if empty:
         raise table.fail("there is no time in it", "take the column out", column=empty[0])
     if unit is None:
-        _check_units(table, list(names), devices, times)
-    return Totals(tuple(names), tuple(layers[name] for name in names), tuple(devices), times, tuple(notes))
-
-
-def _factors(table: Csv, devices: Sequence[str], unit: str | None) -> np.ndarray:
-    if unit is not None:
-        return np.full(len(devices), UNITS[unit])
-    return np.array([UNITS[d.removeprefix("time_")] if d in TIME_COLUMNS else 1.0 for d in devices])
+        _check_units(table, list(rows), devices, times)
+    notes = (repeat,) if repeated else ()
+    return Totals(tuple(rows), tuple(layers[name] for name in rows), tuple(devices), times, notes)
 
 
 _MIXED = 150.0
@@ -119,46 +79,34 @@ def _check_units(table: Csv, names: Sequence[str], devices: Sequence[str], times
     worst = np.nanmax(np.abs(residual)) if np.isfinite(residual).any() else 0.0
     if worst > np.log(_MIXED):
         row, column = np.argwhere(np.abs(residual) == worst)[0]
-        raise table.fail(
-            f"{times[row, column]:.4g} ms of network {names[row]} is about {np.exp(worst):.0f} times off the rest of its column, "
-            "as if units were mixed",
-            ask, column=devices[column],
-        )  # fmt: skip
+        off = f"is about {np.exp(worst):.0f} times off the rest of its column, as if units were mixed"
+        problem = f"{times[row, column]:.4g} ms of network {names[row]} {off}"
+        raise table.fail(problem, ask, column=devices[column])
     order = np.argsort(expected)
     gaps = np.diff(expected[order])
     if len(gaps) and gaps.max() > np.log(_MIXED):
-        above = order[int(np.argmax(gaps)) + 1]
-        raise table.fail(
-            f"its times are more than {np.exp(gaps.max()):.0f} times those of {devices[order[int(np.argmax(gaps))]]}, "
-            "as if units were mixed",
-            ask, column=devices[above],
-        )  # fmt: skip
+        below, above = (devices[i] for i in order[gaps.argmax() : gaps.argmax() + 2])
+        problem = (
+            f"its times are more than {np.exp(gaps.max()):.0f} times those of {below}, as if units were mixed"
+        )
+        raise table.fail(problem, ask, column=above)
 
 
-def read_layers(
-    path: str | os.PathLike[str], wanted: Sequence[str] = ()
-) -> tuple[dict[str, tuple[Layer, ...]], list[str]]:
-    """Layers of networks by name, and what was taken for granted.
+def read_layers(path: str | os.PathLike[str], wanted: Sequence[str] = ()) -> dict[str, tuple[Layer, ...]]:
+    """Layers of networks by name, from a folder of ``.tflite`` files with `wanted` names or from a file of JSON lines.
 
-    Parameters
-    ----------
-    path
-        A folder of ``.tflite`` files, or a file with one JSON object per line: ``{"network": …, "layers": [{"op": …,
-        "in_hw": …, "out_hw": …, "in_channels": …, "out_channels": …, "kernel": …, "stride": …}, …]}``, in the order
-        in which they run. Heights and widths that differ are ``in_height``, ``in_width`` and so on. An activation
-        right behind a layer that can do it itself is taken as done by it, as TFLite does; a 1x1 convolution of a single
-        pixel is taken as fully connected.
-    wanted
-        Names to look for in a folder.
+    A line is ``{"network": …, "layers": [{"op": …, "in_hw": …, "out_hw": …, "in_channels": …, "out_channels": …, "kernel": …,
+    "stride": …}, …]}``, in the order in which they run. Heights and widths that differ are ``in_height``, ``in_width`` and so
+    on. An activation right behind a layer that can do it itself is taken as done by it, as TFLite does; a 1x1 convolution of
+    a single pixel is taken as fully connected.
     """
     place = Path(path)
     if place.is_dir():
         files = {name: place / f"{name}.tflite" for name in wanted if (place / f"{name}.tflite").is_file()}
-        return {name: tuple(read_network(file).layers) for name, file in files.items()}, []
+        return {name: tuple(read_network(file).layers) for name, file in files.items()}
     found: dict[str, tuple[Layer, ...]] = {}
-    for number, line in enumerate(
-        read_text(place, "file of networks' layers", ".jsonl, or a folder").splitlines(), 1
-    ):
+    text = read_text(place, "file of networks' layers", ".jsonl, or a folder")
+    for number, line in enumerate(text.splitlines(), 1):
         if not line.strip():
             continue
         where = f"{place}, line {number}"
@@ -179,7 +127,7 @@ def read_layers(
         found[name] = tuple(replace(layer, index=i) for i, layer in enumerate(layers))
     if not found:
         raise DataError(f"{place} is empty: write one network per line, with its layers.")
-    return found, []
+    return found
 
 
 _ACTIVATIONS = frozenset({"relu", "relu6", "relu_n1_to_1"})
@@ -218,9 +166,7 @@ def _append(layers: list[Layer], row: Any, where: str) -> None:
     if op == "fully_connected" or (
         op == "conv_2d" and before[1:3] == (1, 1) == after[1:3] and row.get("kernel", 1) == 1
     ):
-        into, out = before[3], after[3]
-        operands = (Tensor((batch, into)), Tensor((out, into), constant=True), Tensor((out,), constant=True))
-        layers.append(Layer("fully_connected", operands, (Tensor((batch, out)),), {"activation": "none"}))
+        layers.append(fully_connected(before[3], after[3], rows=batch))
         return
     if op not in ("conv_2d", "depthwise_conv_2d", "pool_2d", "average_pool_2d", "max_pool_2d"):
         raise DataError(
@@ -229,20 +175,17 @@ def _append(layers: list[Layer], row: Any, where: str) -> None:
     kernel = size("kernel_height", "kernel"), size("kernel_width", "kernel")
     stride = size("stride_height", "stride", 1), size("stride_width", "stride", 1)
     same = all(-(-n // s) == o for n, s, o in zip(before[1:3], stride, after[1:3], strict=True))
-    params: dict[str, Param] = {
-        "kernel_height": kernel[0], "kernel_width": kernel[1], "stride_height": stride[0], "stride_width": stride[1],
-        "dilation_height": 1, "dilation_width": 1, "padding": "same" if same else "valid", "activation": "none",
-    }  # fmt: skip
+    params = window_params(kernel, stride, (1, 1), "same" if same else "valid", "none")
     if "pool" in op:
         if op == "pool_2d":
             # A window as large as the image is the average before the last layers, smaller ones take the largest.
             op = "average_pool_2d" if kernel == before[1:3] else "max_pool_2d"
         layers.append(Layer(op, (source,), (result,), params))
         return
-    channels = before[3]
-    weights = (after[3], *kernel, channels) if op == "conv_2d" else (1, *kernel, after[3])
+    weights = (after[3], *kernel, before[3])
     if op == "depthwise_conv_2d":
-        params["depth_multiplier"] = max(1, after[3] // channels)
+        weights = (1, *kernel, after[3])
+        params["depth_multiplier"] = max(1, after[3] // before[3])
     operands = (source, Tensor(weights, constant=True), Tensor((after[3],), constant=True))
     layers.append(Layer(op, operands, (result,), params))
 

@@ -182,7 +182,7 @@ def write(tmp_path):
 
 
 def test_layers_as_the_runtime_runs_them(write):
-    layers = read_layers(write("")[1])[0]["a"]
+    layers = read_layers(write("")[1])["a"]
     assert [layer.op for layer in layers] == ["conv_2d", "add", "average_pool_2d", "fully_connected"]
     assert layers[0].params["activation"] == "relu"
     assert layers[0].outputs[0].shape == (1, 4, 4, 16)
