@@ -41,7 +41,7 @@ def measure(name: str, pixels: int, convert: bool = True) -> dict[str, Any]:
 
     from compressor.export import to_tflite_bytes
     from compressor.graph import build_graph, cut, masked
-    from compressor.testing.networks import awake, stirred
+    from compressor.testing.law import awake, stirred
 
     keras.backend.clear_session()
     keras.utils.set_random_seed(0)

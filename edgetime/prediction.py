@@ -40,22 +40,8 @@ _SAME_MEMORY = 0.05
 class Predictor:
     """A time model and, where wanted, a target to measure on. A context manager: it closes the target.
 
-    Parameters
-    ----------
-    time_model
-        Of the device in question.
-    target
-        Which of the model's settings to predict, and where to measure: ``local:threads=2`` and so on. None
-        takes the model's first setting and this machine.
-    measure
-        Whether to run each network as well.
-    setting
-        Name of the setting to predict, whatever the target; None goes by `target`.
-
-    Raises
-    ------
-    UsageError
-        There is no such target or setting.
+    `target` says which of the model's settings to predict and where to measure (None: the first setting, this machine),
+    `setting` names the setting whatever the target, `measure` runs each network as well. UsageError where there is none such.
     """
 
     def __init__(
@@ -87,19 +73,9 @@ class Predictor:
     def predict(
         self, path: str | os.PathLike[str], input_shape: networks.InputShape | None = None
     ) -> tuple[dict[str, Any], list[str]]:
-        """Predict (and measure) the network in `path`.
+        """What ``edgetime predict --json`` prints of the network in `path`, and new warnings to read before trusting it.
 
-        Returns
-        -------
-        result : dict
-            The object that ``edgetime predict --json`` prints.
-        warnings : list of str
-            What to know before trusting it; each is reported once.
-
-        Raises
-        ------
-        EdgetimeError
-            The file cannot be read, or cannot be run where it is to be measured.
+        Raises EdgetimeError where the file cannot be read, or cannot be run where it is to be measured.
         """
         from profiler.measurement import measure_network
 
@@ -172,10 +148,7 @@ def _alike(settings: Iterable[SettingModel], wanted: Mapping[str, Any]) -> list[
 
 
 def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Every difference that can change execution times, in words, such as ``frequency governor was …``.
-
-    What only one of the two knows is no difference.
-    """
+    """Every difference that can change execution times, in words; what only one of the two knows is none."""
     found = []
     for key, name in _NAMES.items():
         before, after = then.get(key), now.get(key)

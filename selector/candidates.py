@@ -11,25 +11,10 @@ from profiler.tradeoff import pareto_front
 
 @dataclass(frozen=True)
 class NetworkOption:
-    """One network to choose from.
+    """One network to choose from: its file, its predicted time with the interval that bounds 90% of networks, its sizes.
 
-    Parameters
-    ----------
-    path
-        Its `.tflite` file.
-    predicted_ms, low_ms, high_ms
-        Predicted time of one inference, and the interval that bounds 90% of networks.
-    coverage
-        Share of `predicted_ms` that comes from operators that the time model has measured.
-    uncovered
-        Operators that it has not.
-    dtype
-        The type that most of the arithmetic is done in.
-    file_bytes, peak_memory_bytes
-        Size of the file, and memory for activations.
-    accuracy
-        Share of rows that are right (or what `Data.metric` gives), found by running; None where it was not
-        run.
+    `coverage` is the share of `predicted_ms` from operators that the time model has measured, `uncovered` are the others;
+    `accuracy` (or what `Data.metric` gives) is None where the network was not run.
     """
 
     path: Path
@@ -62,10 +47,7 @@ class NetworkOption:
 
 
 def front(candidates: list[NetworkOption]) -> list[bool]:
-    """Mark the candidates that no other one beats in both predicted time and accuracy.
-
-    Where the accuracy of any is unknown time alone decides.
-    """
+    """Mark the candidates that no other one beats in both predicted time and accuracy; where any is unknown, in time alone."""
     known = all(candidate.accuracy is not None for candidate in candidates)
     return pareto_front(
         [candidate.predicted_ms for candidate in candidates],

@@ -28,20 +28,8 @@ NO_NETWORK = "There is no network to choose from: name at least one .tflite file
 class Selection:
     """Candidates, fastest first, and the one to run.
 
-    Parameters
-    ----------
-    device
-        The device that times are predicted for.
-    candidates
-        In the order of their predicted time.
-    on_front
-        For each candidate, whether no other one is both faster and more accurate (Pareto front).
-    recommended
-        The network to run.
-    budget_ms
-        The budget, None where there was none.
-    judged_on
-        The rows that accuracy was found on, in words; empty where nothing was run.
+    `on_front` says for each whether no other one is both faster and more accurate; `judged_on` which rows accuracy was found on,
+    empty where nothing was run.
     """
 
     device: str
@@ -144,31 +132,16 @@ def select(
 
 
 def check_budget(budget_ms: float | None) -> None:
-    """Refuse budgets that no network can meet.
-
-    Raises
-    ------
-    UsageError
-        The budget is not a positive number.
-    """
+    """Raise UsageError where the budget is not a positive number."""
     if budget_ms is not None and not (budget_ms > 0 and math.isfinite(budget_ms)):
         raise UsageError(f"A budget of {budget_ms:g} ms cannot be met: give a time above 0.")
 
 
 def recommend(candidates: Sequence[NetworkOption], budget_ms: float | None = None) -> NetworkOption:
-    """The network to run.
+    """The most accurate network whose *predicted* time is within the budget, else (accuracy not known, or equal) the fastest.
 
-    The most accurate one whose *predicted* time is within the budget, of equally accurate ones the fastest; where
-    accuracy is not known the fastest. The prediction decides, not the upper end of its interval: that end bounds
-    90% of networks and would throw away most that fit. Who must not be late measures those that
-    `NetworkOption.crosses` marks.
-
-    Raises
-    ------
-    UsageError
-        The budget is not positive, or there is nothing to choose from.
-    BudgetError
-        No network meets the budget; the message names the nearest.
+    The prediction decides, not the upper end of its interval, which bounds 90% of networks and would throw away most that fit;
+    measuring settles those that `NetworkOption.crosses` marks. Raises BudgetError, which names the nearest, where none fits.
     """
     check_budget(budget_ms)
     if not candidates:

@@ -75,10 +75,7 @@ class Data:
         return self.loss is None or (isinstance(self.loss, Mapping) and output not in self.loss)
 
     def held_out(self) -> tuple[str, Rows, Rows]:
-        """Rows to judge a finished network on, with what they are called.
-
-        The validation rows where there are any, else the test rows, else the training rows: ``(name, x, y)``.
-        """
+        """Rows to judge a finished network on, ``(name, x, y)``: those for validation, else for the test, else for training."""
         for name, x, y in (("validation", self.x_val, self.y_val), ("test", self.x_test, self.y_test)):
             if x is not None and y is not None:
                 return name, x, y
@@ -126,10 +123,7 @@ class Data:
 def check_data(data: Data) -> Data:
     """Check lengths, values and labels; return the data with plain types (float32, int64 labels).
 
-    Raises
-    ------
-    DataError
-        One sentence that names the array, the first bad place and the mend.
+    Raises DataError: one sentence that names the array, the first bad place and the mend.
     """
     changes: dict[str, Any] = {}
     for part in _PARTS:
@@ -162,20 +156,10 @@ def check_fits(
     input_shape: Sequence[int | None] | Mapping[str, Sequence[int | None]],
     output_units: int | Mapping[str, int | None] | None = None,
 ) -> Data:
-    """Check that rows and labels fit a network, and give them in the order of its inputs and outputs.
+    """Check that rows and labels fit a network, and give them in the order of its inputs and outputs; DataError where not.
 
-    Parameters
-    ----------
-    input_shape
-        Shape of one row, without the batch; None where any length will do. Of each input by name where it has names.
-    output_units
-        Values that the network gives per row (classes; 1 means a single sigmoid), None where unknown. Of each output
-        by name where it has names.
-
-    Raises
-    ------
-    DataError
-        Rows or labels are of other inputs or outputs, have another shape, or a label lies beyond the outputs.
+    `input_shape` is that of one row, None where any length will do; `output_units` are values per row (classes; 1 means a single
+    sigmoid), None where unknown. Each is by name where the network's inputs or outputs have names.
     """
     changes = {}
     for kind, names in (("x", input_shape), ("y", output_units)):

@@ -21,13 +21,7 @@ EXAMPLE = "np.savez('data.npz', x=x, y=y)"
 
 
 def read_arrays(path: str | os.PathLike[str]) -> dict[str, npt.NDArray]:
-    """Read every array of a ``.npz``; never unpickles.
-
-    Raises
-    ------
-    DataError
-        The file is missing, is not a ``.npz``, is damaged, or holds Python objects.
-    """
+    """Read every array of a ``.npz``; never unpickles. DataError where it is missing, damaged, or something else."""
     file = Path(path)
     try:
         stored = np.load(file, allow_pickle=False)
@@ -54,10 +48,7 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, npt.NDArray]:
 def read_python(file: Path) -> dict[str, Any]:
     """Run a user's data file and call its ``load()``: the fields of `Data`, of which nothing is checked yet but functions.
 
-    Raises
-    ------
-    DataError
-        The file fails (the message names the line), or ``load()`` returns something else.
+    Raises DataError where the file fails (the message names the line), or ``load()`` returns something else.
     """
     module = _run_file(file)
     load = getattr(module, "load", None)

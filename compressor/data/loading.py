@@ -49,15 +49,10 @@ def load_data(path: str | os.PathLike[str]) -> Data:
 
 
 def load_inputs(path: str | os.PathLike[str], names: Sequence[str]) -> dict[str, npt.NDArray]:
-    """Read only inputs, as calibration needs them.
+    """Read only inputs, as calibration needs them: name -> rows [rows, ...], all of the same length.
 
-    A ``.npz`` with an array for each of `names` (``x.NAME`` or ``NAME``), or what `load_data` reads, of which the
-    training rows are taken; labels may be missing.
-
-    Returns
-    -------
-    dict
-        Input name -> rows [rows, ...], all of the same length.
+    A ``.npz`` with an array for each of `names` (``x.NAME`` or ``NAME``), or the training rows of what `load_data` reads; labels
+    may be missing.
     """
     file = Path(path)
     if file.suffix == ".py" or not file.is_file():

@@ -52,12 +52,7 @@ def named(rows: Rows, name: str) -> dict[str, Any]:
 def arranged(rows: Rows, names: Sequence[str], name: str, source: str) -> Rows:
     """Rows as a network takes them: an array where it has one input (or output), else by all their names in order.
 
-    `names` are those of the network's inputs or outputs; `name` is what the rows are called in a file: ``x``, ``y_val``.
-
-    Raises
-    ------
-    DataError
-        The rows are of other inputs or outputs.
+    `name` is what the rows are called in a file: ``x``, ``y_val``. DataError where they are of other inputs or outputs.
     """
     kind = "inputs" if name.startswith("x") else "outputs"
     if not isinstance(rows, Mapping):

@@ -21,32 +21,10 @@ def split_rows(
     groups: npt.NDArray | None = None,
     seed: int = 0,
 ) -> IndexPair:
-    """Split ``range(rows)`` into rows that stay and rows that are held out.
+    """Split ``range(rows)`` into sorted row numbers that stay and that are held out (`share` of them); neither is empty.
 
-    Parameters
-    ----------
-    rows
-        Number of rows.
-    share
-        Share of the rows to hold out, above 0 and below 1.
-    labels
-        Class of each row [rows]: without `groups`, each class gives the same share.
-    groups
-        Subject, speaker or recording of each row [rows]: no group is torn apart.
-    seed
-        The same seed gives the same split.
-
-    Returns
-    -------
-    tuple of arrays
-        Sorted row numbers that stay, and sorted row numbers that are held out; neither is empty.
-
-    Raises
-    ------
-    UsageError
-        `share` is not between 0 and 1.
-    DataError
-        There are fewer than two rows or fewer than two groups.
+    No group (`groups` [rows]) is torn apart; without groups each class (`labels` [rows]) gives the same share. Raises UsageError
+    for a share that is not between 0 and 1, DataError for fewer than two rows or groups.
     """
     if not 0 < share < 1:
         raise UsageError(f"The share to hold out is {share:g}: give one above 0 and below 1.")

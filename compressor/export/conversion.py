@@ -1,20 +1,10 @@
-"""Keras to TFLite in memory: float32, float16, dynamic-range int8, full int8, int8 weights with int16
-activations.
+"""Keras to TFLite in memory: float32, float16, dynamic-range int8, full int8, int8 weights with int16 activations.
 
-Which quantiser does what was chosen by running both on the same networks (a small residual CNN, a depthwise
-one, LSTM, GRU and Bidirectional on scikit-learn's digits; a GRU of two layers; tensorflow 2.21,
-ai-edge-quantizer 0.10):
-
-- *int8, int16*: TensorFlow's own. Agreement with Keras 99.3% against 96.3% on the CNN, worst logit off by
-  1.1 against 8.8 on the depthwise network, and the only one of the two that could do the unrolled LSTM. It
-  also leaves inputs and outputs in float32 where wanted.
-- *float16*: TensorFlow's own. Equal outputs; it converts biases too.
-- *dynamic*: TensorFlow's own, whose convolutions ran 2.6x faster than ai-edge-quantizer's on LiteRT 2.3;
-  but it leaves weights of less than 1,024 elements alone. Where it therefore changes nothing,
-  ai-edge-quantizer does it.
-
-Integer modes need recurrent layers unrolled: on a loop TensorFlow's quantiser crashes the process, and
-ai-edge-quantizer leaves the loop in float.
+Which quantiser does what was chosen by running both (tensorflow 2.21, ai-edge-quantizer 0.10): *int8, int16* and
+*float16* are TensorFlow's own, which agrees better with Keras, can do unrolled recurrent layers and leaves inputs and
+outputs in float32; *dynamic* is too, whose convolutions run 2.6x faster, but where it changes nothing (it leaves weights
+of less than 1,024 elements alone) ai-edge-quantizer does it. Integer modes need recurrent layers unrolled: on a loop
+TensorFlow's quantiser crashes the process, and ai-edge-quantizer leaves the loop in float.
 """
 
 from __future__ import annotations
@@ -55,36 +45,10 @@ def to_tflite_bytes(
     io: str = "float32",
     input_shape: InputShape | None = None,
 ) -> bytes:
-    """Convert a Keras model to TFLite, without checking what comes out (`export` does).
+    """Convert a Keras model, or its ``.keras`` file, to TFLite of batch 1, without checking what comes out (`export` does).
 
-    Parameters
-    ----------
-    model
-        A Keras 3 model or the ``.keras`` file of one.
-    quantize
-        One of `MODES`: ``none`` (float32), ``float16`` (weights), ``dynamic`` (int8 weights, float32
-        activations), ``int8`` (both), ``int16`` (int8 weights, int16 activations).
-    calibration
-        Typical inputs [rows, ...] for ``int8`` and ``int16``; by input name where there are several.
-    io
-        Type of inputs and outputs: ``float32``, or with ``int8`` quantisation ``int8``.
-    input_shape
-        Where the model leaves more than the batch open: the shape of its input, or of each by name, with
-        batch.
-
-    Returns
-    -------
-    bytes
-        A TFLite file with batch 1 and one signature that has Keras' input names.
-
-    Raises
-    ------
-    UsageError
-        Options that cannot be, or calibration data is missing.
-    ModelFileError
-        The ``.keras`` file cannot be read.
-    EdgetimeError
-        TFLite cannot express the network.
+    Arguments are those of `export`. Raises UsageError for options that cannot be or missing calibration data,
+    ModelFileError where the file cannot be read, and EdgetimeError where TFLite cannot express the network.
     """
     check_options(quantize, io, calibration is not None)
     if isinstance(model, (str, os.PathLike)):

@@ -1,5 +1,4 @@
-"""Export: a Keras model becomes a `.tflite` file that was run, compared and found to be what was asked
-for."""
+"""Export: a Keras model becomes a `.tflite` file that was run, compared and found to be what was asked for."""
 
 from __future__ import annotations
 

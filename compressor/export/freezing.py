@@ -1,4 +1,4 @@
-"""A Keras model as one TensorFlow function of fixed shapes, its weights inside it as constants."""
+"""A Keras model as one TensorFlow function of fixed shapes with its weights as constants, ready for the converter."""
 
 from __future__ import annotations
 
@@ -18,12 +18,9 @@ Specs = Mapping[str, tuple[tuple[int, ...], str]]
 def freeze(model: Any, specs: Specs, unroll: bool = False) -> Any:
     """The inference function of `model` (a TensorFlow ConcreteFunction) with all weights as constants, outputs in its order.
 
-    `specs` are shape and dtype of each input by name (`input_specs`). With `unroll` recurrent layers are written as one copy
-    of their cell per step in place of a loop; one that is stateful is refused by UsageError.
-
-    Keras' own ``model.export(format="litert")`` leaves the batch open, on which recurrent layers fail and which puts shape
-    arithmetic in front of each reshape; and from a function around a Keras 3 model the converter does not freeze the
-    weights. Both are settled here.
+    With `unroll` recurrent layers are written as one copy of their cell per step in place of a loop; a stateful one is refused
+    by UsageError. Keras' own ``model.export(format="litert")`` leaves the batch open, on which recurrent layers fail; and from
+    a function around a Keras 3 model the converter does not freeze the weights. Both are settled here.
     """
     tf = tensorflow()
     import keras

@@ -15,8 +15,7 @@ _ADDITIONS = frozenset({"Add", "AddV2", "BiasAdd"})
 def without_gradients(function: Any) -> Any:
     """The same function, without the marks by which nodes name gradients of their own (swish has one).
 
-    TensorFlow cannot save frozen functions with such marks; the converter then falls back, without a word, to a
-    path that loses the names of inputs.
+    TensorFlow cannot save such functions; the converter then silently takes a path that loses the names of inputs.
     """
     graph = function.graph.as_graph_def()
     marked = False
@@ -28,9 +27,9 @@ def without_gradients(function: Any) -> Any:
 def with_own_biases(function: Any) -> Any:
     """The same function, in which no two additions share a constant.
 
-    TensorFlow's quantiser for int16 activations (2.21) scales a bias by the first layer that adds it. The steps of
-    an unrolled recurrent layer share one, and every step but the first came out wrong by up to 40%. Equal
-    constants would be merged again, so each further one differs by a rounding error of float32, 2**-23.
+    TensorFlow's quantiser for int16 activations (2.21) scales a bias by the first layer that adds it: the steps of an unrolled
+    recurrent layer share one, and all but the first came out wrong by up to 40%. Equal constants would be merged again, so each
+    further one differs by a rounding error of float32, 2**-23.
     """
     graph = function.graph.as_graph_def()
     nodes = {node.name: node for node in graph.node}

@@ -28,10 +28,9 @@ Given = Data | npt.NDArray | Inputs | str | os.PathLike[str]
 
 @dataclass(frozen=True)
 class CheckRows:
-    """Rows to compare two networks on.
+    """Rows by input name to compare two networks on.
 
-    `inputs` are by name; `labels` say what is right for each row (by output where there are several; None where unknown), and
-    `data` how that is judged; `description` says in words what rows these are, `real` whether they are real data.
+    `labels` say what is right (by output where there are several; None where unknown), `data` how that is judged.
     """
 
     inputs: Inputs

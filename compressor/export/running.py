@@ -16,22 +16,7 @@ from profiler.errors import DataError, EdgetimeError, ModelFileError, missing
 
 
 class TfliteRunner:
-    """A `.tflite` network that predicts like a Keras model.
-
-    Parameters
-    ----------
-    source
-        The file or its bytes.
-    name
-        What messages call it; by default the file's name.
-    threads
-        Threads of the runtime.
-
-    Raises
-    ------
-    ModelFileError
-        LiteRT does not load it.
-    """
+    """A `.tflite` network (a file or its bytes) that predicts like a Keras model; ModelFileError where LiteRT does not load it."""
 
     def __init__(
         self, source: str | os.PathLike[str] | bytes, name: str | None = None, threads: int = 1
@@ -65,20 +50,10 @@ class TfliteRunner:
         return {name: np.dtype(detail["dtype"]).name for name, detail in self._outputs.items()}
 
     def predict(self, x: npt.ArrayLike | Mapping[str, npt.ArrayLike], verbose: Any = None) -> Any:
-        """Outputs for rows of inputs.
+        """Outputs [rows, ...] for rows of the only input, or of each by its name; a list in the file's order if several.
 
-        Parameters
-        ----------
-        x
-            Rows [rows, ...] of the only input, or of each input by its name (in the file, or in the Keras model).
-            Integer inputs of quantised networks take floats too: they are quantised by the file's own scale.
-        verbose
-            Ignored; Keras models take it.
-
-        Returns
-        -------
-        numpy.ndarray or list of these
-            Each output [rows, ...] as float32 where it stands for real numbers, in the file's order.
+        Integer inputs of quantised networks take floats too, and outputs that stand for real numbers are float32: the file's own
+        scale is applied. `verbose` is ignored; Keras models take it.
         """
         rows = self._checked(x)
         count = len(next(iter(rows.values())))

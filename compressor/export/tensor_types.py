@@ -22,8 +22,8 @@ _WEIGHTED = WEIGHTED | {"embedding_lookup", "gather"}
 class TypeReport:
     """What of a file is integer, half or float.
 
-    `constants` is the number of stored tensors of each float, half or small integer type, loops' bodies included;
-    `operators` how many there are; `float_operators` how many of each that a mode promised to change compute in float32.
+    `constants` counts stored tensors by type, loops' bodies included; `float_operators` those operators that a mode promised to
+    change and that compute in float32.
     """
 
     constants: dict[str, int]
@@ -32,8 +32,7 @@ class TypeReport:
 
     @property
     def quantized(self) -> int:
-        """Number of stored tensors that are not float32. Networks from Keras have none before
-        quantisation."""
+        """Number of stored tensors that are not float32; networks from Keras have none before quantisation."""
         return sum(count for dtype, count in self.constants.items() if dtype not in FLOATS)
 
     def describe_float(self) -> str:

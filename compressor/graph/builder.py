@@ -1,9 +1,7 @@
-"""Which channels of a Keras model must go or stay together.
+"""Which channels of a Keras model must go or stay together: the idea of DepGraph (Fang et al., CVPR 2023).
 
-The idea is that of DepGraph (Fang et al., CVPR 2023, "Towards Any Structural Pruning"), written with one
-number per channel, its *id*: every layer that makes channels makes new ids, every layer that ties channels unites
-theirs, and a *unit* is what ends up tied: the least that can be removed. Units that occur at the same places
-form a *group*, whose width can be chosen freely.
+Each channel has an *id*: layers that make channels make new ids, layers that tie channels unite theirs, and a *unit* is
+what ends up tied. Units that occur at the same places form a *group*, whose width can be chosen freely.
 """
 
 from __future__ import annotations
@@ -209,7 +207,7 @@ class _Builder:
         )
 
     def _without_mask(self, call: Call) -> Call:
-        """A recurrent layer without its mask, which says what steps count: all of that stays, and it has no channels."""
+        """A recurrent layer without its mask, which has no channels: all of the mask stays."""
         mask = call.keywords.get("mask")
         if call.kind not in RECURRENT or not isinstance(mask, TensorKey):
             return call
@@ -292,14 +290,11 @@ class _FrozenChannels:
         self._always.append(channels)
 
     def stays(self, roots: ChannelIds) -> NDArray[np.bool_]:
-        """Whether each unit must stay, by the number of its root (`roots` gives each channel its unit, see `tied`)."""
+        """Whether each unit must stay, by the number of its root (see `tied`)."""
         return _marked(roots, [*self._always, *(channels for _, channels in self.by_layer)])
 
     def reported(self, roots: ChannelIds) -> list[FrozenLayer]:
-        """The layers without which some of what they freeze could go.
-
-        A softmax at the end of a network is none: the network puts these channels out in any case.
-        """
+        """The layers without which some of what they freeze could go; a softmax at a network's end is none."""
         anyhow = _marked(roots, self._always)
         return [layer for layer, channels in self.by_layer if not anyhow[roots[channels]].all()]
 

@@ -1,4 +1,4 @@
-"""The groups of channels of a model, and where in it each of their channels stands."""
+"""The groups of channels of a model, where in it each of their channels stands, and the records of both."""
 
 from __future__ import annotations
 
@@ -80,8 +80,7 @@ class ChannelGraph:
         return {group.id: group.width for group in self.groups.values()}
 
     def positions(self, channels: ChannelIds) -> ChannelIds:
-        """The number of each of these channels among the removable ones of all groups in order; -1 where it
-        always stays."""
+        """The number of each of these among the removable channels of all groups in order; -1 where it always stays."""
         return np.asarray(self._numbers[channels])
 
     def add_up(self, channels: ChannelIds, values: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
@@ -104,18 +103,13 @@ class ChannelGraph:
 
     @cached_property
     def readers(self) -> tuple[ChannelAxis, ...]:
-        """The axes of weights that read removable channels: without these entries a channel carries
-        nothing."""
+        """The axes of weights that read removable channels: without these entries a channel carries nothing."""
         return tuple(a for a in self.axes if a.role == "in" and (self._numbers[a.channels] >= 0).any())
 
     def kept(self, keep: Mapping[str, Iterable[int]]) -> NDArray[np.bool_]:
-        """For each channel whether it stays, where group ``g`` keeps the positions ``keep[g]`` (all where it is
-        not named).
+        """For each channel whether it stays, where group ``g`` keeps the positions ``keep[g]`` (all where it is not named).
 
-        Raises
-        ------
-        UsageError
-            A group or a position does not exist, or nothing of a group would be left.
+        Raises UsageError where a group or a position does not exist, or nothing of a group would be left.
         """
         units = np.ones(int(self._ends[-1]) + 1 if len(self._ends) else 1, dtype=bool)
         for name, positions in keep.items():
@@ -154,10 +148,9 @@ class ChannelGraph:
 
     @cached_property
     def forms(self) -> tuple[WidthForm, ...]:
-        """The widths of all tensors of the model that are not fixed, up to constant factors, each once.
+        """The widths of all tensors that are not fixed, up to constant factors, each once.
 
-        Those of weights and of values in configurations are among them: inside a recurrent layer or an
-        attention there are tensors that no other layer sees.
+        Weights and values in configurations count: inside a recurrent layer or an attention are tensors that no other layer sees.
         """
         channels = [*self._tensors, *(a.channels for a in self.axes), *(c.channels for c in self.counts)]
         return tuple(dict.fromkeys(f.primitive for f in map(self.form, channels) if f.times))

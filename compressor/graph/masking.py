@@ -7,15 +7,10 @@ from typing import Any
 
 
 def normalise_masked(layer: Any, masks_of: Callable[[Any], Any]) -> None:
-    """Let a layer normalisation (or a group normalisation of one group) take its statistics over some channels only.
+    """Let a normalisation of a model of one's own take its statistics over some channels only, in every later call.
 
-    Parameters
-    ----------
-    layer
-        Of a model of one's own: it computes in another way from now on.
-    masks_of
-        From the layer's input to 1 for each channel that counts and 0 for the others [batch or 1, channels], or to
-        None where all count.
+    `masks_of` gives for the layer's input 1 for each channel that counts and 0 for the others [batch or 1, channels], or None
+    where all count.
     """
     import tensorflow as tf
 

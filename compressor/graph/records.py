@@ -27,8 +27,7 @@ class ChannelAxis:
 class Count:
     """A value in a layer's configuration (or one position of it) that is a number of channels.
 
-    `path` are the keys to go down to where `key` stands; `label` is part of the id of the group that the layer makes with
-    these, where it makes several.
+    `path` are the keys to go down to where `key` stands; `label` is part of the id of a group where the layer makes several.
     """
 
     layer: str
@@ -62,17 +61,9 @@ class Statistics:
 class Group:
     """Channels that can be removed one by one, each at every layer that it runs through.
 
-    Attributes
-    ----------
-    id
-        The name of the first layer that makes them (with ``#2`` and so on where that layer makes several
-        groups, or ``.heads``, ``.key_width``, ``.value_width`` of an attention).
-    width
-        How many there are.
-    producers
-        The layers whose widths count them.
-    layers
-        All layers with weights that stand for them.
+    `id` is the name of the first layer that makes them (with ``#2`` and so on where that layer makes several groups, or
+    ``.heads``, ``.key_width``, ``.value_width`` of an attention), `width` how many there are, `producers` the layers whose
+    widths count them, `layers` all layers with weights that stand for them.
     """
 
     id: str
@@ -91,8 +82,7 @@ class FrozenLayer:
 
 @dataclass(frozen=True)
 class WidthForm:
-    """A number of channels as a linear form in the widths of groups: ``constant + sum(times[g] *
-    width[g])``."""
+    """A number of channels as a linear form in the widths of groups: ``constant + sum(times[g] * width[g])``."""
 
     constant: int
     times: tuple[tuple[str, int], ...]

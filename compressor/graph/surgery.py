@@ -69,10 +69,8 @@ def cut(model: Any, keep: Keep, graph: ChannelGraph | None = None) -> Any:
 def masked(model: Any, keep: Keep, graph: ChannelGraph | None = None) -> Any:
     """A copy of the model, of the same shape, in which nothing reads the channels that are not kept.
 
-    The entries that would read them (the ``in`` axes of weights) are zero: so a channel carries nothing even
-    where a bias, a normalisation or an activation would make something of zero. Layers that divide by a mean
-    or a deviation over channels (layer normalisation) take it over those that are kept: that no weight can
-    say, so in this copy, as long as it is not saved, those layers compute in another way.
+    The entries that would read them (the ``in`` axes of weights) are zero. Normalisations over channels take their statistics
+    over those that are kept: no weight can say that, so as long as the copy is not saved they compute in another way.
     """
     graph = graph or build_graph(model)
     stays = graph.kept(keep)
@@ -107,15 +105,9 @@ def inside(layer: Any, path: Sequence[str]) -> Any:
 
 
 def resize(model: Any, widths: Widths, graph: ChannelGraph | None = None) -> Any:
-    """A model of the same structure at other widths, smaller or larger, to look at its shapes.
+    """A model of the same structure at other widths, smaller or larger, to look at its shapes; UsageError for a width below 1.
 
-    Weights fill the new shapes by repetition. They make no sense as a network, but what a converter looks at
-    stays: a bias of zeros is one of zeros, different weights differ.
-
-    Raises
-    ------
-    UsageError
-        A width is below 1.
+    Weights fill the new shapes by repetition, so that what a converter looks at stays: zeros are zeros, different weights differ.
     """
     graph = graph or build_graph(model)
     full = {**graph.widths, **widths}

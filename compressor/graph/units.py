@@ -17,8 +17,7 @@ def joined(parts: list[ChannelIds]) -> ChannelIds:
 
 
 def tied(count: int, first: ChannelIds, second: ChannelIds) -> ChannelIds:
-    """For each of `count` channels the least one that it is tied to, where ``first[i]`` and ``second[i]`` are
-    tied.
+    """For each of `count` channels the least one that it is tied to, where ``first[i]`` and ``second[i]`` are tied.
 
     Roots hook onto smaller roots, all at once, until no tie leads from one to another.
     """
@@ -43,8 +42,8 @@ def find_groups(
 ) -> tuple[list[Group], list[ChannelIds]]:
     """Units that occur equally often at every place form a group; those that nothing counts are not removable.
 
-    `roots` gives each channel its unit (`tied`), `stays` says of each unit whether it must stay. Returns the groups in the
-    order of their first units, and the units of each.
+    `roots` gives each channel its unit (`tied`), `stays` says which units must stay. The groups in the order of their first
+    units, and the units of each.
     """
     free = np.zeros(len(roots), dtype=bool)
     free[roots] = True

@@ -1,8 +1,4 @@
-"""A real task that is learned in seconds: which way a bar lies in a picture of 8x8 noisy pixels.
-
-For methods that train the network themselves: a trained network of three small convolutions, its data, and a
-device whose time is a formula.
-"""
+"""A real task that is learned in seconds: which way a bar lies in a picture of 8x8 noisy pixels."""
 
 from __future__ import annotations
 
@@ -59,7 +55,7 @@ def bars_network(widths: Mapping[str, int] = WIDTHS) -> Any:
 
 @functools.cache
 def bars_prepared() -> Any:
-    """The trained network, taken apart: a `compressor.pipeline.prepare.preparation.Prepared`, made once per process."""
+    """The trained network, taken apart: a `compressor.pipeline.prepare.Prepared`, made once per process."""
     tensorflow()
     import keras
 
@@ -93,11 +89,9 @@ def bars_prepared() -> Any:
 
 @functools.cache
 def keras_bench() -> Workbench:
-    """The bars network as a `Workbench`.
+    """The bars network as a `Workbench`; candidates are judged at once by a formula, `Workbench.real` trains them.
 
-    Candidates are judged at once by a formula in their widths, so that a suite of many searches takes
-    seconds; `Workbench.real` trains them. Each candidate is looked at: its network must have the widths that
-    it claims, its file must lie in the folder of the search.
+    Each candidate is looked at: its network must have the widths that it claims, its file must lie in the search's folder.
     """
     prepared = bars_prepared()
     full = prepared.original.configuration

@@ -52,17 +52,7 @@ _SHORT_S = 20.0
 
 @dataclass
 class Case:
-    """A method on a bench, and where its searches may write.
-
-    Parameters
-    ----------
-    make
-        Makes the method anew.
-    folder
-        An empty folder.
-    bench
-        The network, task and device.
-    """
+    """A method, made anew by `make`, on a bench, with an empty folder where its searches may write."""
 
     make: Callable[[], SearchMethod]
     folder: Path

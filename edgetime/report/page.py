@@ -20,13 +20,7 @@ _MARKS = ("{{title}}", "{{body}}", "{{figures}}", "{{plotly}}")
 
 @dataclass
 class Page:
-    """A page that is put together from top to bottom; all text is escaped.
-
-    Parameters
-    ----------
-    title
-        The page's first heading.
-    """
+    """A page that is put together from top to bottom under its title; all text is escaped."""
 
     title: str
     _parts: list[str] = field(default_factory=list)
@@ -57,15 +51,7 @@ class Page:
         strong: int | None = None,
         folded: str = "",
     ) -> None:
-        """Add a table; columns of quantities stand right.
-
-        Parameters
-        ----------
-        strong
-            The row that counts most.
-        folded
-            Where given, the table opens with a click on these words.
-        """
+        """Add a table; columns of quantities stand right, the row `strong` counts most, `folded` are words that open it."""
         right = [all(units.is_quantity(str(row[index])) for row in rows) for index in range(len(columns))]
         head = "".join(_cell("th", column, right[index]) for index, column in enumerate(columns))
         body = "".join(

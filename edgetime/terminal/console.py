@@ -26,15 +26,8 @@ PLAIN_EVERY_S = 10.0
 
 
 class Terminal:
-    """One run's output.
+    """One run's output; with `json` results are only printed by `Terminal.json`, and `show` is silent.
 
-    Parameters
-    ----------
-    json
-        Results are only printed by `json`; `show` is silent.
-
-    Notes
-    -----
     Use it as a context manager: inside, what libraries and child processes print on stdout goes to stderr, so
     that stdout carries only results.
     """

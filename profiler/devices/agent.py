@@ -87,11 +87,7 @@ def summarise_us(samples_us: list[float]) -> Values:
 
 
 def unsettled(samples_us: list[float]) -> float:
-    """How far the 20th percentile is above the minimum, relative to it.
-
-    Other work on the device only makes samples longer, so the low end of the times repeats from one measurement to
-    the next; where even that is wide, the samples say little.
-    """
+    """How far the 20th percentile is above the minimum, relative to it: other work on the device only makes samples longer."""
     low, p20 = min(samples_us), float(np.percentile(samples_us, 20))
     return (p20 - low) / low if low > 0 else 0.0
 
@@ -102,11 +98,10 @@ def sample_us(
     warm_up_s: float = WARM_UP_S,
     least: int = MIN_SAMPLES,
 ) -> list[float]:
-    """Time `invoke` by repetition, in microseconds per call, one value per sample.
+    """Time `invoke` by repetition, in microseconds per call, one value per sample of at least 40 us.
 
-    One sample is as many calls as last at least 40 us, so that the clock and the loop weigh little. Sampling
-    takes half of `seconds` where the low end of the times has settled by then, up to `seconds` where it has
-    not; at least 7 samples (5, 3 or 1 of what takes over 1, 10 or 200 ms) and at most 100.
+    Sampling takes half of `seconds` where the low end of the times has settled by then, up to `seconds` where it has not; at
+    least 7 samples (5, 3 or 1 of what takes over 1, 10 or 200 ms) and at most 100.
     """
     clock = time.perf_counter
     begin = clock()
@@ -267,10 +262,7 @@ class Model:
 
 
 def random_values(shape: tuple[int, ...], dtype: np.dtype, seed: int = 7) -> np.ndarray:
-    """Values that any operator can run on: no denormals (slow on some devices), no index out of bounds.
-
-    They repeat after 65,521 values: drawing millions would take longer than what is to be measured.
-    """
+    """Values that any operator can run on: no denormals (slow on some devices), no index out of bounds; repeated after 65,521."""
     generator = np.random.RandomState(seed)
     size = min(int(np.prod(shape)), 65521)
     if dtype.kind == "f":
@@ -316,9 +308,8 @@ class Canary:
 class Agent:
     """Holds one setting (threads, kernels) and its canaries, and answers requests.
 
-    `canary` runs on one thread, whatever the setting: how long a few microseconds of work take on several depends on
-    whether they are awake, which says nothing of the device's speed. `crowd` is the same on all threads of the
-    setting, which shows whether something else takes their cores; a single thread has none.
+    `canary` runs on one thread, whatever the setting: on several its time depends on whether they are awake. `crowd` is the same
+    on all threads of the setting (None for one) and shows whether something else takes their cores.
     """
 
     def __init__(self) -> None:
@@ -376,8 +367,7 @@ class Agent:
     def time_probe(self, request: Values, blob: bytes) -> Values:
         """Time one small network; measured again where the low end of its samples did not settle.
 
-        `disturbed` says that it did not settle then either, or that the device was slow before as well as
-        after: that lasts longer than a second try would wait, so measure again later.
+        `disturbed` says that it did not settle then either, or that the device was slow before as well as after.
         """
         model = self.load(blob)
         seconds = float(request.get("seconds", SAMPLING_S))
@@ -423,9 +413,8 @@ class Agent:
     def time_runs(self, invoke: Callable[[], Any], seconds: float) -> Values:
         """Time single runs for `seconds`, at least 5, in slices of about 20 ms with the canary between them.
 
-        Slices in which something else slowed the device down are left out as long as 5 runs remain; where
-        less than a quarter remains, it goes on for up to 2.5 times as long. `disturbed` says that even that
-        did not help. Runs shorter than 40 us are timed in groups.
+        Slices in which something else slowed the device down are left out as long as 5 runs remain; where less than a quarter
+        remains, it goes on for up to 2.5 times as long, and `disturbed` says that even that did not help.
         """
         clock = time.perf_counter
         warm = sample_us(invoke, seconds=min(0.02, seconds / 10), warm_up_s=min(0.05, seconds / 10))
@@ -468,10 +457,9 @@ class Agent:
 
 
 class LayerProfiler:
-    """LiteRT's own profiler, through the C interface of the library that ai-edge-litert brings along.
+    """LiteRT's own profiler, through the C interface of ai-edge-litert's library, since Python's interfaces do not offer it.
 
-    Python's interfaces do not offer it. One environment serves all networks: making one looks for
-    accelerators and takes a tenth of a second.
+    One environment serves all networks: making one looks for accelerators and takes a tenth of a second.
     """
 
     EVENT = np.dtype(
@@ -695,8 +683,8 @@ def quieter_half(runs: list[np.ndarray], run_ends: int) -> tuple[list[np.ndarray
 class InterpreterProfiler:
     """Times per operator from an interpreter that lets one set a profiler: tflite-runtime's.
 
-    Python's interface does not offer it, but the library exports ``tflite::Interpreter::SetProfiler``, which takes a
-    C++ object with virtual functions; the object made here consists of a table of Python functions.
+    Its library exports ``tflite::Interpreter::SetProfiler``, which takes a C++ object with virtual functions; the object made
+    here consists of a table of Python functions.
     """
 
     SYMBOLS = (
@@ -871,16 +859,9 @@ class DisconnectedError(Exception):
 
 
 class Connection:
-    """The other end of `serve`: a process that answers requests.
+    """The other end of `serve`: a process, started by `command`, that answers requests.
 
-    Parameters
-    ----------
-    command
-        Arguments that start the agent; no shell is involved.
-    preamble
-        Bytes to send before the first request.
-    chatter
-        An open file that takes what the process writes to standard error; None leaves it where it is.
+    `preamble` is sent before the first request; `chatter` is an open file for its standard error (None leaves it where it is).
     """
 
     def __init__(self, command: list[str], preamble: bytes = b"", chatter: Any = None) -> None:
@@ -902,10 +883,7 @@ class Connection:
     def ask(self, request: Values, blob: bytes = b"", timeout_s: float = 120.0) -> Values:
         """Send one request and wait for its answer.
 
-        Raises
-        ------
-        DisconnectedError
-            The process ended, or gave no answer within `timeout_s` and was ended.
+        Raises DisconnectedError where the process ended, or gave no answer within `timeout_s` and was ended.
         """
         if blob:
             request = dict(request, blob=len(blob))
@@ -965,8 +943,7 @@ class Connection:
 def measure_bundle(bundle: str, output: str) -> int:
     """Measure what `bundle` holds and append one line per measurement to `output`; return the exit status.
 
-    The measuring is done by a second process of this file, so that a probe that crashes the runtime is
-    recorded as failed and the next one goes on.
+    A second process of this file measures, so that a probe that crashes the runtime fails and the next one goes on.
     """
     with zipfile.ZipFile(bundle) as archive:
         manifest = json.loads(archive.read("manifest.json").decode("utf-8"))
@@ -1010,11 +987,7 @@ def measure_bundle(bundle: str, output: str) -> int:
 
 
 def restore(skeleton: bytes, cuts: list[list[int]], pools: list[bytes]) -> bytes:
-    """Put back what was cut out of a probe's file: ``[position, pool, length]``, a prefix of a pool each.
-
-    Probes take their weights from the same few random numbers; storing those once makes a bundle of 20 MB out
-    of one of over 1 GB.
-    """
+    """Put back what was cut out of a probe's file: ``[position, pool, length]``, a prefix of one of the pools of weights each."""
     parts = []
     taken = at = 0
     for position, pool, length in cuts:
@@ -1072,10 +1045,7 @@ class BundleWorker:
 
 
 def read_done(output: str, bundle: str) -> tuple[set[tuple[int, int, int]], set[tuple[int, int]]]:
-    """Measurements in `output`, as (pass, setting, probe), and each (setting, probe) that failed.
-
-    A last line that was torn by a power failure is cut off.
-    """
+    """Measurements in `output`, as (pass, setting, probe), and each (setting, probe) that failed; a torn last line is cut off."""
     done: set[tuple[int, int, int]] = set()
     failed: set[tuple[int, int]] = set()
     if not os.path.exists(output):

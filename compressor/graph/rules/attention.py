@@ -1,7 +1,6 @@
-"""Rules of attention.
+"""Rules of attention, inside which the heads, the width of queries and keys, and the width of values can be chosen.
 
-Inside a multi-head attention three numbers can be chosen: the heads, the width of queries and keys, and the
-width of values. The place j of the key width goes in all heads at once.
+The place j of the key width goes in all heads at once.
 """
 
 from __future__ import annotations

@@ -42,10 +42,7 @@ def _layer_norm(call: Call, inputs: Sequence[ChannelIds], recorder: Recorder) ->
 
 
 def _group_norm(call: Call, inputs: Sequence[ChannelIds], recorder: Recorder) -> Outputs:
-    """Channels that share a mean go as a whole, so that the means of the others stay as they are.
-
-    Where all share one it is as in a layer normalisation.
-    """
+    """Channels that share a mean go as a whole, so that other means stay; where all share one, as in a layer normalisation."""
     if normalised_axes(call) != [len(call.input_shapes[0]) - 1]:
         raise Frozen("it normalises another axis than the last")
     source = inputs[0]

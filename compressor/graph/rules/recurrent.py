@@ -1,7 +1,6 @@
 """Rules of recurrent layers and of the wrappers around them.
 
-A unit is its column in each gate's part of the kernels and of the bias, its row in the recurrent kernel and
-its place in every state.
+A unit is its column in each gate's kernels and bias, its row in the recurrent kernel and its place in every state.
 """
 
 from __future__ import annotations

@@ -1,8 +1,6 @@
-"""Rules of layers and operations that move numbers around without changing them.
+"""Rules of layers and operations that move numbers around: the movement is tried on an array of the channels' own numbers.
 
-What they do is tried on the channels' own numbers: an array in which each position holds the number of its
-channel is put through the same movement. Where all positions of the result then hold the same channels in
-the same order, channels have stayed in the last axis.
+Where all positions of the result hold the same channels in the same order, channels have stayed in the last axis.
 """
 
 from __future__ import annotations

@@ -1,8 +1,6 @@
-"""The layers of a Keras model and what flows between them, read from the model's own configuration.
+"""The layers of a Keras model and what flows between them, read from the configuration that Keras rebuilds it from.
 
-A configuration is what Keras saves and rebuilds a model from, so what is read here is exactly what surgery
-can write back. Models inside the model (a backbone) are read through: their layers stand in the same list,
-under names such as ``backbone/conv1``.
+Models inside the model (a backbone) are read through: their layers stand in the same list, as ``backbone/conv1``.
 """
 
 from __future__ import annotations
@@ -25,9 +23,8 @@ class LayerNode:
     """One layer (or operation such as ``x + y``) of a model.
 
     `name` is its address: the names of the models that it stands in, then its own, with ``/`` between. `kind` is the built-in
-    class, such as ``Conv2D``; with ``ops.`` before it for an operation, with ``applications.`` where it comes with Keras'
-    published networks; ``custom:`` and the name that Keras saves it under for everything else. `config` is what Keras writes
-    of it. `variables` are its weights in the order of ``layer.get_weights()``; see `weight_names`.
+    class (``Conv2D``); with ``ops.`` before it for an operation, ``applications.`` for one of Keras' published networks;
+    ``custom:`` and the name that Keras saves it under for all else. `variables` are its weights in the order of `weight_names`.
     """
 
     name: str
@@ -86,7 +83,7 @@ class Call:
     def inner(self, key: str, variables: Mapping[str, tuple[str, tuple[int, ...]]], **changes: Any) -> Call:
         """The call of a layer that stands in this one's configuration under `key`.
 
-        `variables` says for each of its weights what it is called here, and its shape.
+        `variables`: what each of its weights is called here, and its shape.
         """
         entry = self.config[key]
         plain = tuple((name, shape) for name, (_, shape) in variables.items())
@@ -113,14 +110,7 @@ class Topology:
 
 
 def read_topology(model: Any) -> Topology:
-    """Read the layers of a Sequential or Functional Keras 3 model.
-
-    Raises
-    ------
-    UsageError
-        The model is neither (a subclassed model), it has never been built, or a layer of it does not say how
-        it is to be rebuilt.
-    """
+    """Read the layers of a Sequential or Functional Keras 3 model; UsageError as `configuration`."""
     reader = _Reader()
     outputs = reader.read(model, configuration(model), "", None)
     return reader.finish(outputs)
@@ -129,7 +119,7 @@ def read_topology(model: Any) -> Topology:
 def configuration(model: Any) -> dict[str, Any]:
     """What Keras would rebuild the model from, a copy of its own.
 
-    Raises UsageError as `read_topology`.
+    Raises UsageError where the model is subclassed or was never built, or a layer does not say how it is to be rebuilt.
     """
     name = getattr(model, "name", type(model).__name__)
     try:
@@ -168,8 +158,7 @@ def layers_of(model: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 def weight_names(layer: Any) -> list[str]:
     """A name for each weight of a layer, in the order of ``layer.weights``.
 
-    Its own name where the layer has no second one of that name, else as much of its path as tells it apart
-    (``query/kernel``).
+    Its own, or where several have it as much of its path as tells it apart (``query/kernel``).
     """
     variables = layer.weights
     names = [str(v.name) for v in variables]

@@ -17,10 +17,7 @@ class TensorKey:
 
 
 def leaves(value: Any) -> Iterator[tuple[str, int, int]]:
-    """Keras writes one tensor as ``[name, call, index]`` and several as a list (or a dict) of those.
-
-    In the order of ``keras.tree.flatten``, which sorts the names of a dictionary.
-    """
+    """The ``[name, call, index]`` that Keras writes for tensors, nested as they may be, in the order of ``keras.tree.flatten``."""
     if isinstance(value, dict):
         for name in sorted(value):
             yield from leaves(value[name])

@@ -9,8 +9,7 @@ from keras import layers, ops
 
 from compressor.graph import build_graph, cut, masked
 from compressor.graph.topology import layers_of
-from compressor.testing.law import assert_law_holds, some_of_each
-from compressor.testing.networks import awake, stirred
+from compressor.testing.law import assert_law_holds, awake, some_of_each, stirred
 from profiler.errors import UsageError
 
 STEPS = 4
