@@ -48,8 +48,11 @@ def compare(before: Any, after: Any) -> Comparison:
     second = [np.asarray(a, np.float64) for a in (after if isinstance(after, (list, tuple)) else [after])]
     gaps = [np.abs(a - b) for a, b in zip(first, second, strict=True)]
     relative = max(_relative(a, b) for a, b in zip(first, second, strict=True))
+    # An output of one score per class for each row chooses between them.
     agreements = [
-        np.mean(top_class(a) == top_class(b)) for a, b in zip(first, second, strict=True) if _chooses(a)
+        np.mean(top_class(a) == top_class(b))
+        for a, b in zip(first, second, strict=True)
+        if a.ndim == 2 and a.shape[-1] > 1
     ]
     return Comparison(
         rows=len(first[0]),
@@ -118,11 +121,6 @@ def fault(
         return None
     part = comparison.relative_difference
     return f"differs from the original by {part:.1%} of its variation (limit {limit:.1%})"
-
-
-def _chooses(outputs: npt.NDArray) -> bool:
-    """Whether outputs are one score per class for each row."""
-    return outputs.ndim == 2 and outputs.shape[-1] > 1
 
 
 def _relative(before: npt.NDArray, after: npt.NDArray) -> float:

@@ -10,19 +10,21 @@ TensorFlow's quantiser crashes the process, and ai-edge-quantizer leaves the loo
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from compressor.data import Data, evenly
-from compressor.export.freezing import Specs, argument_names, freeze, has_loop, is_recurrent
-from compressor.export.graph_edits import with_own_biases
+from compressor.export.freezing import Specs, argument_names, freeze, has_loop, is_recurrent, with_own_biases
 from compressor.export.keras_files import InputShape, in_float32, input_specs, load_keras
 from compressor.export.silence import last_complaint, quiet, require, tensorflow
-from compressor.export.tensor_types import read_types
-from profiler.errors import DataError, EdgetimeError, UsageError
+from profiler.errors import DataError, EdgetimeError, ModelFileError, UsageError
+from profiler.network import WEIGHTED
+from profiler.tflite import Buffer, FlatbufferError, RawGraph, RawModel, RawOperator, read_model
 
 MODES = ("none", "float16", "dynamic", "int8", "int16")
 """What `quantize` may be."""
@@ -150,18 +152,15 @@ def _with_tensorflow(function: Any, quantize: str, rows: Inputs, io: str) -> byt
         )
         # What has no integer kernel stays in float; the check names it.
         converter.target_spec.supported_ops = [kernels, ops.TFLITE_BUILTINS]
-        converter.representative_dataset = lambda: _one_by_one(rows)
+        names = argument_names(rows)
+        converter.representative_dataset = lambda: (
+            {names[name]: array[index : index + 1] for name, array in rows.items()}
+            for index in range(len(next(iter(rows.values()))))
+        )
     if io == "int8":
         converter.inference_input_type = tf.int8
         converter.inference_output_type = tf.int8
     return converter.convert()
-
-
-def _one_by_one(rows: Inputs) -> Iterator[dict[str, npt.NDArray]]:
-    names = argument_names(rows)
-    count = len(next(iter(rows.values())))
-    for index in range(count):
-        yield {names[name]: array[index : index + 1] for name, array in rows.items()}
 
 
 def _dynamic_with_ai_edge_quantizer(converted: bytes) -> bytes:
@@ -172,3 +171,68 @@ def _dynamic_with_ai_edge_quantizer(converted: bytes) -> bytes:
     if result is None:
         raise EdgetimeError("ai-edge-quantizer gave no model back: use --quantize float16.")
     return bytes(result)
+
+
+FLOATS = frozenset({"float32", "float64"})
+INTEGERS = frozenset({"int8", "uint8", "int16", "int4", "int2", "uint4"})
+
+_BOUNDARY = frozenset({"quantize", "dequantize", "cast"})
+"""Operators between float and integer parts: having floats on one side is what they are for."""
+
+_WEIGHTED = WEIGHTED | {"embedding_lookup", "gather"}
+
+
+@dataclass(frozen=True)
+class TypeReport:
+    """What of a file is integer, half or float.
+
+    `constants` counts stored tensors by type, loops' bodies included; `float_operators` those operators that a mode promised to
+    change and that compute in float32.
+    """
+
+    constants: dict[str, int]
+    operators: int
+    float_operators: dict[str, int]
+
+    @property
+    def quantized(self) -> int:
+        """Number of stored tensors that are not float32; networks from Keras have none before quantisation."""
+        return sum(count for dtype, count in self.constants.items() if dtype not in FLOATS)
+
+    def describe_float(self) -> str:
+        """``2 softmax, 1 mean``; empty where nothing stayed float."""
+        return ", ".join(f"{count} {op}" for op, count in sorted(self.float_operators.items()))
+
+
+def read_types(content: bytes, quantize: str) -> TypeReport:
+    """Read the types in a `.tflite` file that was made in mode `quantize`; ModelFileError where it is none."""
+    try:
+        model = read_model(Buffer(content))
+    except FlatbufferError as error:
+        raise ModelFileError(f"The converted network is damaged ({error}).") from error
+    constants: Counter[str] = Counter()
+    stayed: Counter[str] = Counter()
+    operators = 0
+    for graph in model.graphs:
+        constants.update(
+            tensor.dtype
+            for tensor in graph.tensors
+            if tensor.stored and tensor.dtype in FLOATS | INTEGERS | {"float16"}
+        )
+        operators += len(graph.operators)
+        stayed.update(
+            operator.op for operator in graph.operators if _stayed(model, graph, operator, quantize)
+        )
+    return TypeReport(dict(constants), operators, dict(stayed))
+
+
+def _stayed(model: RawModel, graph: RawGraph, operator: RawOperator, quantize: str) -> bool:
+    """Whether `quantize` should have changed this operator and did not."""
+    if quantize == "none" or operator.op in _BOUNDARY:
+        return False
+    operands = [graph.tensors[index] for index in operator.inputs if index >= 0]
+    stored_floats = any(t.dtype in FLOATS and t.stored and len(t.shape) > 1 for t in operands)
+    if quantize in ("float16", "dynamic"):
+        return operator.op in _WEIGHTED and stored_floats
+    results = [graph.tensors[index] for index in operator.outputs]
+    return any(tensor.dtype in FLOATS for tensor in (*operands, *results))

@@ -57,7 +57,8 @@ class TfliteRunner:
         """
         rows = self._checked(x)
         count = len(next(iter(rows.values())))
-        batch = int(next(iter(self._inputs.values()))["shape"][0]) if self._batched() else 1
+        batched = all(len(detail["shape"]) > 0 for detail in self._inputs.values())
+        batch = int(next(iter(self._inputs.values()))["shape"][0]) if batched else 1
         collected: list[list[npt.NDArray]] = [[] for _ in self._outputs]
         for start in range(0, count, batch):
             taken = min(batch, count - start)
@@ -83,9 +84,6 @@ class TfliteRunner:
         except (ValueError, RuntimeError) as error:
             detail = " ".join(str(error).split())[:200]
             raise ModelFileError(f"LiteRT fails on {self.name} ({detail}): export it again.") from error
-
-    def _batched(self) -> bool:
-        return all(len(detail["shape"]) > 0 for detail in self._inputs.values())
 
     def _close_batch(self) -> None:
         """Take open dimensions of the batch as 1."""

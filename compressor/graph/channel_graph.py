@@ -5,25 +5,72 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from compressor.graph.records import (
-    ChannelAxis,
-    Count,
-    FrozenLayer,
-    Group,
-    ProductForm,
-    Rescale,
-    Statistics,
-    WidthForm,
-    Widths,
-)
-from compressor.graph.rules import ChannelIds
+from compressor.graph.rules import ChannelAxis, ChannelIds, FrozenLayer, Recorder
 from compressor.graph.topology import Variables
 from profiler.errors import UsageError
+
+Widths = Mapping[str, int]
+"""How many units of each group there are, by `Group.id`."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Channels that can be removed one by one, each at every layer that it runs through.
+
+    `id` is the name of the first layer that makes them (with ``#2`` and so on where that layer makes several groups, or
+    ``.heads``, ``.key_width``, ``.value_width`` of an attention), `width` how many there are, `producers` the layers whose
+    widths count them, `layers` all layers with weights that stand for them.
+    """
+
+    id: str
+    width: int
+    producers: tuple[str, ...]
+    layers: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class WidthForm:
+    """A number of channels as a linear form in the widths of groups: ``constant + sum(times[g] * width[g])``."""
+
+    constant: int
+    times: tuple[tuple[str, int], ...]
+
+    @property
+    def primitive(self) -> WidthForm:
+        """The least form that this one is a multiple of: that of one position of a flattened tensor."""
+        divisor = math.gcd(self.constant, *(factor for _, factor in self.times)) or 1
+        return WidthForm(self.constant // divisor, tuple((g, n // divisor) for g, n in self.times))
+
+    def __call__(self, widths: Widths) -> int:
+        """The number of channels at these widths."""
+        return self.constant + sum(factor * widths[group] for group, factor in self.times)
+
+
+@dataclass(frozen=True)
+class ProductForm:
+    """The number of places of a tensor in which two numbers of channels meet: heads times their width."""
+
+    first: WidthForm
+    second: WidthForm
+
+    @property
+    def times(self) -> tuple[tuple[str, int], ...]:
+        """The groups that have a say in it, as in `WidthForm`."""
+        return self.first.times + self.second.times
+
+    def __call__(self, widths: Widths) -> int:
+        """The product at these widths."""
+        return self.first(widths) * self.second(widths)
+
+
+SizeForm = WidthForm | ProductForm
+"""How a size follows from the widths."""
 
 
 class ChannelGraph:
@@ -47,21 +94,18 @@ class ChannelGraph:
 
     def __init__(
         self,
-        axes: Sequence[ChannelAxis],
-        counts: Sequence[Count],
+        recorder: Recorder,
         roots: ChannelIds,
         groups: Sequence[Group],
         units: Sequence[ChannelIds],
         frozen: Sequence[FrozenLayer],
         variables: Mapping[str, Variables],
         tensors: Iterable[ChannelIds],
-        rescales: Sequence[Rescale] = (),
-        statistics: Sequence[Statistics] = (),
     ) -> None:
-        self.axes = tuple(axes)
-        self.counts = tuple(counts)
-        self.rescales = tuple(rescales)
-        self.statistics = tuple(statistics)
+        self.axes = tuple(recorder.axes)
+        self.counts = tuple(recorder.counts)
+        self.rescales = tuple(recorder.rescales)
+        self.statistics = tuple(recorder.statistics_over)
         self.groups = {group.id: group for group in groups}
         self.frozen = tuple(frozen)
         self._variables = dict(variables)

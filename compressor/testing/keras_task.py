@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from compressor.costs import NetworkCost, flops_cost
 from compressor.export import tensorflow
 from compressor.graph import build_graph
-from compressor.search import Candidate
+from compressor.search import Candidate, Goal
 from compressor.testing.device import FormulaTimeModel
 from compressor.testing.workbench import Judge, SmoothJudge, Workbench
 
@@ -97,7 +97,7 @@ def keras_bench() -> Workbench:
     full = prepared.original.configuration
     sizes = {
         "size": NetworkCost(prepared.times.network, lambda network: network.file_bytes),
-        "memory": prepared.cost_of(_memory_goal())[0],
+        "memory": prepared.cost_of(Goal(most_memory_bytes=1.0))[0],
     }
     return Workbench(
         groups=prepared.graph.groups,
@@ -116,7 +116,15 @@ def check_candidate(candidate: Candidate, folder: Path | None) -> None:
     """Raise AssertionError where a candidate does not bring what it says."""
     if candidate.keep is not None:
         for name, positions in candidate.keep.items():
-            _check_positions(name, positions, candidate.widths[name], WIDTHS[name])
+            width = candidate.widths[name]
+            assert len(positions) == width, (
+                f"{len(positions)} channels of {name!r} are kept at a width of {width}"
+            )
+            ascending = sorted(set(positions))
+            assert list(positions) == ascending, f"channels of {name!r} are not ascending: {positions}"
+            assert 0 <= positions[0] <= positions[-1] < WIDTHS[name], (
+                f"channels of {name!r} that do not exist: {positions}"
+            )
     if candidate.model is not None:
         found = build_graph(candidate.model).widths
         assert found == candidate.widths, f"the network has widths {found}, not {candidate.widths}"
@@ -129,18 +137,6 @@ def check_candidate(candidate: Candidate, folder: Path | None) -> None:
             assert path.exists(), f"{candidate.network} is not in the folder of the search"
             found = build_graph(load_keras(path)).widths
             assert found == candidate.widths, f"{candidate.network} has widths {found}"
-
-
-def _check_positions(name: str, positions: Sequence[int], width: int, full: int) -> None:
-    assert len(positions) == width, f"{len(positions)} channels of {name!r} are kept at a width of {width}"
-    assert list(positions) == sorted(set(positions)), f"channels of {name!r} are not ascending: {positions}"
-    assert 0 <= positions[0] <= positions[-1] < full, f"channels of {name!r} that do not exist: {positions}"
-
-
-def _memory_goal() -> Any:
-    from compressor.search import Goal
-
-    return Goal(most_memory_bytes=1.0)
 
 
 def _real(folder: Path) -> Judge:

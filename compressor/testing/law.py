@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from compressor.graph import ChannelGraph, Keep, along, build_graph, cut, masked
-from compressor.graph.topology import layers_of, weight_names
+from compressor.graph import ChannelGraph, Keep, along, build_graph, cut, layers_of, masked, weight_names
 from compressor.training import input_names, run
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from edgetime.terminal import Terminal, find_setting, fit_table, table
+from edgetime.terminal import Terminal, options, table, views
 from profiler.errors import UsageError
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def show_fitted(model: TimeModel, output: Path, out: Terminal, **more: Any) -> N
     out.json(
         {"time_model": str(output), "device": model.device, "settings": settings, "errors": errors, **more}
     )
-    out.show(fit_table(errors), f"Time model of {model.device}: {output}")
+    out.show(views.fit_table(errors), f"Time model of {model.device}: {output}")
 
 
 def fit_totals(
@@ -156,7 +156,7 @@ def predict(
     from timemodel.model import TimeModel
 
     known = TimeModel.load(model)
-    chosen = known.setting(find_setting(known.settings, setting) if setting is not None else None)
+    chosen = known.setting(options.find_setting(known.settings, setting) if setting is not None else None)
     read = read_table(path, times=False, device=device)
     for note in read.notes:
         out.note(note)

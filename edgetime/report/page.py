@@ -104,11 +104,12 @@ class Page:
         blocks = []
         for figure in figures:
             identity = f"figure-{len(self._figures)}"
+            style = f' style="height: {int(figure["height"])}px"' if "height" in figure else ""
             self._figures.append({**figure, "id": identity})
             blocks.append(
                 f"<figure><h3>{html.escape(figure['title'])}</h3>"
                 f"<figcaption>{html.escape(figure.get('caption', ''))}</figcaption>"
-                f'<div class="plot" id="{identity}"{_height(figure)}></div></figure>'
+                f'<div class="plot" id="{identity}"{style}></div></figure>'
             )
         self._parts.append(f'<div class="figures{" small" if small else ""}">{"".join(blocks)}</div>')
 
@@ -128,11 +129,6 @@ class Page:
             before, rest = rest.split(mark, 1)
             pieces += [before, value]
         return "".join([*pieces, rest])
-
-
-def _height(figure: Mapping[str, Any]) -> str:
-    """The style of a plot that says how high it is, in pixels."""
-    return f' style="height: {int(figure["height"])}px"' if "height" in figure else ""
 
 
 def _branch(node: Branch) -> str:

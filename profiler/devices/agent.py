@@ -248,17 +248,13 @@ class Model:
                 self.interpreter.resize_tensor_input(detail["index"], shape)
         self.interpreter.allocate_tensors()
         self.build_ms = (time.perf_counter() - begin) * 1e3
-        self.fill_inputs()
+        for detail in self.interpreter.get_input_details():
+            sizes = tuple(int(size) for size in detail["shape"])
+            self.interpreter.set_tensor(detail["index"], random_values(sizes, np.dtype(detail["dtype"])))
         bound = getattr(self.interpreter, "_interpreter", None)
         # The wrapper's own invoke() checks for live tensor views at every call, which costs as much as a
         # small operator.
         self.invoke = getattr(bound, "Invoke", None) or self.interpreter.invoke
-
-    def fill_inputs(self) -> None:
-        """Set every input to seeded random values."""
-        for detail in self.interpreter.get_input_details():
-            shape = tuple(int(size) for size in detail["shape"])
-            self.interpreter.set_tensor(detail["index"], random_values(shape, np.dtype(detail["dtype"])))
 
 
 def random_values(shape: tuple[int, ...], dtype: np.dtype, seed: int = 7) -> np.ndarray:
@@ -475,15 +471,11 @@ class LayerProfiler:
     CPU = 1
 
     def __init__(self) -> None:
-        package = sys.modules.get("ai_edge_litert")
-        folder = os.path.dirname(getattr(package, "__file__", None) or "")
         names = ("libLiteRt.so", "libLiteRt.dylib", "LiteRt.dll", "libLiteRt.dll")
-        paths = [os.path.join(folder, name) for name in names if os.path.exists(os.path.join(folder, name))]
-        if package is None or not paths:
-            raise AgentError("this runtime has no profiler that Python could reach")
+        library = library_of("ai_edge_litert", lambda name: name in names)
         if ctypes.sizeof(ctypes.c_void_p) != 8:
             raise AgentError("the profiler is only known for 64-bit systems")
-        self.library = ctypes.CDLL(paths[0])
+        self.library = ctypes.CDLL(library)
         self.payloads: list[Any] = []
         self.release = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(lambda payload: None)
         self.environment = self.make("LiteRtCreateEnvironment", ctypes.c_int(0), None)
@@ -498,17 +490,15 @@ class LayerProfiler:
         if status:
             raise AgentError(f"LiteRT refuses this network ({name} answers {status})")
 
-    def make(self, name: str, *arguments: Any) -> ctypes.c_void_p:
-        """Call a function whose last argument takes the handle that it makes."""
-        handle = ctypes.c_void_p()
-        self.call(name, *arguments, ctypes.byref(handle))
-        return handle
+    def make(self, name: str, *arguments: Any, kind: Any = ctypes.c_void_p) -> Any:
+        """Call a function whose last argument takes the handle, or another `kind` of value, that it makes."""
+        made = kind()
+        self.call(name, *arguments, ctypes.byref(made))
+        return made
 
     def count(self, name: str, *arguments: Any) -> int:
         """Call a function whose last argument takes a number."""
-        number = ctypes.c_size_t()
-        self.call(name, *arguments, ctypes.byref(number))
-        return number.value
+        return int(self.make(name, *arguments, kind=ctypes.c_size_t).value)
 
     def profile(
         self, content: bytes, threads: int, kernels: str, seconds: float, shapes: list[list[int]]
@@ -658,6 +648,15 @@ class LayerProfiler:
         return {"events": rows, "runs": len(runs)}
 
 
+def library_of(package: str, wanted: Callable[[str], bool]) -> str:
+    """Path of the first wanted file in the folder of a runtime's package."""
+    folder = os.path.dirname(getattr(sys.modules.get(package), "__file__", None) or "")
+    names = [name for name in sorted(os.listdir(folder)) if wanted(name)] if folder else []
+    if not names:
+        raise AgentError("this runtime has no profiler that Python could reach")
+    return os.path.join(folder, names[0])
+
+
 def repeated(run: Callable[[], np.ndarray], seconds: float) -> list[np.ndarray]:
     """Call `run` for `seconds`, 5 to 200 times; returns what it returned."""
     runs: list[np.ndarray] = []
@@ -696,13 +695,10 @@ class InterpreterProfiler:
 
     def __init__(self, runtime: Any) -> None:
         self.runtime = runtime
-        package = sys.modules.get("tflite_runtime")
-        folder = os.path.dirname(getattr(package, "__file__", None) or "")
-        names = [name for name in sorted(os.listdir(folder or ".")) if "interpreter_wrapper" in name]
-        paths = [os.path.join(folder, name) for name in names if name.endswith(".so")]
-        if package is None or not paths:
-            raise AgentError("this runtime has no profiler that Python could reach")
-        library = ctypes.CDLL(paths[0])
+        path = library_of(
+            "tflite_runtime", lambda name: "interpreter_wrapper" in name and name.endswith(".so")
+        )
+        library = ctypes.CDLL(path)
         found = [getattr(library, name) for name in self.SYMBOLS if hasattr(library, name)]
         if not found:
             raise AgentError("this runtime does not let one set a profiler")

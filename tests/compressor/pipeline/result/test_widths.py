@@ -17,7 +17,7 @@ from compressor.pipeline.result.making import layer_widths
 from compressor.search import SearchMethod
 from compressor.testing.device import FormulaTimeModel
 from compressor.testing.law import stirred
-from edgetime.report.compression_section import _width_chart
+from edgetime.report.compression import _width_chart
 
 HURRIED = Schedule(epochs=1, batch_size=16, learning_rate=1e-6)
 STEPS = 5
