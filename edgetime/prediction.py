@@ -87,7 +87,11 @@ class Predictor:
         measurement = None
         if self._measure and self._target is not None:
             measurement = measure_network(read.tflite, self._target, input_shape=input_shape)
-            warnings += self._device_warnings(measurement.fingerprint, measurement.threads)
+            then = {**self.setting.fingerprint, **self.setting.setting}
+            kernels = getattr(self._target, "kernels", None)
+            now = {**measurement.fingerprint, "threads": measurement.threads, "kernels": kernels}
+            for difference in differences(then, now):
+                warnings.append(f"Not as when this device was profiled: {difference}.")
             if measurement.disturbed:
                 warnings.append(
                     f"Other work slowed the device down while {Path(path).name} was measured: measure again."
@@ -97,20 +101,11 @@ class Predictor:
         new = [warning for warning in warnings if warning not in self._reported]
         self._reported.update(new)
         result = {**prediction.to_dict(measurement), "setting": self.setting.key}
-        result["measured_in"] = {op: self._number_types(op) for op in prediction.uncovered}
+        result["measured_in"] = {
+            op: sorted(dtype for name, dtype in self.setting.operators if name == op)
+            for op in prediction.uncovered
+        }
         return result, new
-
-    def _number_types(self, op: str) -> list[str]:
-        """Number types that an operator was measured in."""
-        return sorted(dtype for name, dtype in self.setting.operators if name == op)
-
-    def _device_warnings(self, fingerprint: dict[str, Any], threads: int) -> list[str]:
-        assert self._target is not None
-        then = {**self.setting.fingerprint, **self.setting.setting}
-        now = {**fingerprint, "threads": threads, "kernels": getattr(self._target, "kernels", None)}
-        return [
-            f"Not as when this device was profiled: {difference}." for difference in differences(then, now)
-        ]
 
 
 def _matching(time_model: TimeModel, target: Target) -> SettingModel:

@@ -137,10 +137,6 @@ def select(
     input_shape
         For files that leave more than the batch open.
 
-    Returns
-    -------
-    Selection
-
     Raises
     ------
     UsageError

@@ -121,10 +121,6 @@ def export(
         Where the model leaves more than the batch open: the shape of its input, or of each by name, with
         batch.
 
-    Returns
-    -------
-    ExportResult
-
     Raises
     ------
     UsageError

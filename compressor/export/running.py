@@ -18,14 +18,12 @@ from profiler.errors import DataError, EdgetimeError, ModelFileError, missing
 class TfliteRunner:
     """A `.tflite` network (a file or its bytes) that predicts like a Keras model; ModelFileError where LiteRT does not load it."""
 
-    def __init__(
-        self, source: str | os.PathLike[str] | bytes, name: str | None = None, threads: int = 1
-    ) -> None:
+    def __init__(self, source: str | os.PathLike[str] | bytes, name: str | None = None) -> None:
         self.name = name or ("the network" if isinstance(source, bytes) else str(source))
         content = source if isinstance(source, bytes) else _read(Path(source))
         try:
             with quiet():
-                self._interpreter = _interpreter_class()(model_content=content, num_threads=threads)
+                self._interpreter = _interpreter_class()(model_content=content, num_threads=1)
                 self._close_batch()
                 self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:

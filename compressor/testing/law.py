@@ -92,28 +92,6 @@ def stirred(model: Any, seed: int = 0) -> Any:
     return model
 
 
-def awake(model: Any, rows: Any, keep: Keep | None = None) -> Any:
-    """Let batch normalisations take their statistics from `rows`, so that what goes in is seen to come out.
-
-    With random statistics a deep network answers every input with the same numbers. With `keep` (which channels stay in the
-    networks to be compared) the statistics are those of `rows` on their way through what stays.
-    """
-    through = model if keep is None else masked(model, keep)
-    found = {
-        name: layer for name, layer in layers_of(through) if type(layer).__name__ == "BatchNormalization"
-    }
-    momenta = {name: layer.momentum for name, layer in found.items()}
-    for layer in found.values():
-        layer.momentum = 0.0
-    through(rows, training=True)
-    own = dict(layers_of(model))
-    for name, layer in found.items():
-        layer.momentum = momenta[name]
-        own[name].moving_mean.assign(layer.moving_mean)
-        own[name].moving_variance.assign(layer.moving_variance)
-    return model
-
-
 def outputs_of(model: Any, seed: int = 0) -> Any:
     """All outputs for random inputs, one under the other."""
     import keras

@@ -109,6 +109,11 @@ class Counting:
         """The widths."""
         return [tuple(candidate.widths.values()) for candidate in self.candidates]
 
+    @property
+    def keys(self) -> list[str]:
+        """What tells the candidates apart."""
+        return [candidate.key for candidate in self.candidates]
+
     def __call__(self, candidate: Candidate) -> tuple[float, float]:
         """Judge, and remember."""
         assert len(self.candidates) < MOST_CANDIDATES, f"{MOST_CANDIDATES} candidates and no end"

@@ -235,7 +235,11 @@ _ALLOWED = frozenset(
 
 def check_options(context: typer.Context) -> None:
     """Refuse what was given beside ``--join`` and would be ignored, be it the default."""
-    names = [_typed(one, context) for one in context.command.params if _is_refused(one, context)]
+    names = []
+    for option in context.command.params:
+        source = context.get_parameter_source(str(option.name))
+        if option.name not in _ALLOWED and source is not None and source.name == "COMMANDLINE":
+            names.append(_typed(option, context))
     if not names:
         return
     listed = f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]
@@ -244,11 +248,6 @@ def check_options(context: typer.Context) -> None:
     raise UsageError(
         f"{listed} {do} not go with --join, which helps with a search as it was begun: leave {them} out{mend}."
     )
-
-
-def _is_refused(option: Any, context: typer.Context) -> bool:
-    source = context.get_parameter_source(option.name)
-    return option.name not in _ALLOWED and source is not None and source.name == "COMMANDLINE"
 
 
 def _typed(option: Any, context: typer.Context) -> str:

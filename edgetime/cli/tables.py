@@ -67,19 +67,14 @@ def fit(
 
     structure = TimeModel.load(like).setting() if like is not None else None
     read = [_read(path, unit, device, out) for path in tables]
-    name = device or _device_of(read)
+    # The device that the table names, else the first file's name.
+    name = device or read[0].table.records[0].cells.get("device") or _stem(read[0].path)
     with out.progress("Fit") as progress:
         model, notes = fit_tables(read, name, progress, structure=structure)
     model.save(output)
     for note in notes:
         out.note(note)
     show_fitted(model, output, out)
-
-
-def _device_of(tables: Sequence[LayerTable]) -> str:
-    """The device that a table names, else the first file's name."""
-    records = tables[0].table.records
-    return records[0].cells.get("device") or _stem(tables[0].path)
 
 
 def _stem(path: Path) -> str:

@@ -6,7 +6,6 @@ import html
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
@@ -122,8 +121,10 @@ class Page:
         # Characters that could end the script element are escaped: names come from files.
         figures = json.dumps(self._figures, allow_nan=False).replace("<", "\\u003c").replace("&", "\\u0026")
         heading = f"<h1>{html.escape(self.title)}</h1>"
-        values = (html.escape(self.title), heading + "\n".join(self._parts), figures, _plotly())
-        rest, pieces = _template(), []
+        plotly = resources.files("plotly").joinpath("package_data", "plotly.min.js").read_text("utf-8")
+        values = (html.escape(self.title), heading + "\n".join(self._parts), figures, plotly)
+        rest = resources.files("edgetime.report").joinpath("page.html").read_text("utf-8")
+        pieces = []
         # In one pass from left to right, so that nothing in a value is taken for a mark.
         for mark, value in zip(_MARKS, values, strict=True):
             before, rest = rest.split(mark, 1)
@@ -142,13 +143,3 @@ def _branch(node: Branch) -> str:
 
 def _cell(tag: str, text: str, right: bool) -> str:
     return f"<{tag}{' class=number' if right else ''}>{html.escape(str(text))}</{tag}>"
-
-
-@cache
-def _template() -> str:
-    return resources.files("edgetime.report").joinpath("page.html").read_text("utf-8")
-
-
-@cache
-def _plotly() -> str:
-    return resources.files("plotly").joinpath("package_data", "plotly.min.js").read_text("utf-8")

@@ -526,36 +526,29 @@ class LayerProfiler:
         self, content: bytes, options_text: str, seconds: float, shapes: list[list[int]]
     ) -> Values:
         """Run a network under the profiler with some options for its kernels."""
-        made: list[tuple[str, ctypes.c_void_p]] = []
         held = ctypes.create_string_buffer(content, len(content))
-        try:
+        with contextlib.ExitStack() as made:
             size = ctypes.c_size_t(len(content))
             model = self.make("LiteRtCreateModelFromBuffer", self.environment, held, size)
-            made.append(("LiteRtDestroyModel", model))
+            made.callback(self.destroy, "LiteRtDestroyModel", model)
             options = self.make("LiteRtCreateOptions")
-            made.append(("LiteRtDestroyOptions", options))
+            made.callback(self.destroy, "LiteRtDestroyOptions", options)
             self.call("LiteRtSetOptionsHardwareAccelerators", options, ctypes.c_int(self.CPU))
             self.add_options(options, b"runtime_options_string", "enable_profiling = true\n")
             self.add_options(options, b"xnnpack", options_text)
             compiled = self.make("LiteRtCreateCompiledModel", self.environment, model, options)
-            made.append(("LiteRtDestroyCompiledModel", compiled))
+            made.callback(self.destroy, "LiteRtDestroyCompiledModel", compiled)
             inputs = self.buffers(model, compiled, "Input", made, list(shapes))
             outputs = self.buffers(model, compiled, "Output", made, [])
-            number = ctypes.c_size_t(0)
-            run = (
-                compiled,
-                number,
-                ctypes.c_size_t(len(inputs)),
-                inputs,
-                ctypes.c_size_t(len(outputs)),
-                outputs,
-            )
+            counts = ctypes.c_size_t(len(inputs)), ctypes.c_size_t(len(outputs))
+            run = compiled, ctypes.c_size_t(0), counts[0], inputs, counts[1], outputs
             return self.events(compiled, lambda: self.call("LiteRtRunCompiledModel", *run), seconds)
-        finally:
-            for destroy, handle in reversed(made):
-                function = getattr(self.library, destroy)
-                function.restype = None
-                function(handle)
+
+    def destroy(self, name: str, handle: ctypes.c_void_p) -> None:
+        """Free what a handle stands for."""
+        function = getattr(self.library, name)
+        function.restype = None
+        function(handle)
 
     def add_options(self, options: ctypes.c_void_p, name: bytes, text: str) -> None:
         """Set runtime options, which LiteRT takes as TOML."""
@@ -570,7 +563,7 @@ class LayerProfiler:
         model: ctypes.c_void_p,
         compiled: ctypes.c_void_p,
         kind: str,
-        made: list[tuple[str, ctypes.c_void_p]],
+        made: contextlib.ExitStack,
         shapes: list[list[int]],
     ) -> Any:
         """Make the buffers of all inputs or outputs of a network; inputs are filled with random values."""
@@ -603,7 +596,7 @@ class LayerProfiler:
             needs = self.make(f"LiteRtGetCompiledModel{kind}BufferRequirements", compiled, first, index)
             maker = "LiteRtCreateManagedTensorBufferFromRequirements"
             handle = self.make(maker, self.environment, ctypes.c_void_p(shape.ctypes.data), needs)
-            made.append(("LiteRtDestroyTensorBuffer", handle))
+            made.callback(self.destroy, "LiteRtDestroyTensorBuffer", handle)
             handles[position] = handle
             if kind == "Input":
                 self.fill(handle, int(shape[0]), sizes.tolist())

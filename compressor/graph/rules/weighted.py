@@ -21,14 +21,28 @@ from compressor.graph.rules.recorder import ChannelIds, Frozen, Recorder
 from compressor.graph.topology import Call
 
 
+def _matrix(
+    call: Call,
+    recorder: Recorder,
+    source: ChannelIds,
+    key: str,
+    kernel: str = "kernel",
+    read: int = -2,
+    written: int = -1,
+) -> ChannelIds:
+    """New channels, each a sum over all of `source`, by two axes of a kernel."""
+    out = recorder.new(call.config[key])
+    recorder.axis(call, kernel, read, source, "in")
+    recorder.axis(call, kernel, written, out, "out")
+    return made(call, recorder, out, key)
+
+
 def _convolution(call: Call, inputs: Sequence[ChannelIds], recorder: Recorder) -> Outputs:
     require_channels_last(call)
     source, groups = inputs[0], call.config.get("groups", 1)
-    out = recorder.new(call.config["filters"])
     if groups == 1:
-        recorder.axis(call, "kernel", -2, source, "in")
-        recorder.axis(call, "kernel", -1, out, "out")
-        return made(call, recorder, out, "filters")
+        return _matrix(call, recorder, source, "filters")
+    out = recorder.new(call.config["filters"])
     # A group of the convolution goes as a whole, with what it reads and what it makes.
     read, written = source.reshape(groups, -1), out.reshape(groups, -1)
     for column in (*read.T[1:], *written.T):
@@ -40,10 +54,7 @@ def _convolution(call: Call, inputs: Sequence[ChannelIds], recorder: Recorder) -
 
 def _transposed_convolution(call: Call, inputs: Sequence[ChannelIds], recorder: Recorder) -> Outputs:
     require_channels_last(call)
-    out = recorder.new(call.config["filters"])
-    recorder.axis(call, "kernel", -1, inputs[0], "in")
-    recorder.axis(call, "kernel", -2, out, "out")
-    return made(call, recorder, out, "filters")
+    return _matrix(call, recorder, inputs[0], "filters", read=-1, written=-2)
 
 
 def _depthwise(call: Call, inputs: Sequence[ChannelIds], recorder: Recorder) -> Outputs:
@@ -58,19 +69,13 @@ def _depthwise(call: Call, inputs: Sequence[ChannelIds], recorder: Recorder) -> 
 
 def _separable(call: Call, inputs: Sequence[ChannelIds], recorder: Recorder) -> Outputs:
     require_channels_last(call)
-    source = inputs[0]
-    out = recorder.new(call.config["filters"])
-    recorder.axis(call, "depthwise_kernel", -2, source, "scale")
-    recorder.axis(call, "pointwise_kernel", -2, np.repeat(source, call.config["depth_multiplier"]), "in")
-    recorder.axis(call, "pointwise_kernel", -1, out, "out")
-    return made(call, recorder, out, "filters")
+    recorder.axis(call, "depthwise_kernel", -2, inputs[0], "scale")
+    source = np.repeat(inputs[0], call.config["depth_multiplier"])
+    return _matrix(call, recorder, source, "filters", kernel="pointwise_kernel")
 
 
 def _dense(call: Call, inputs: Sequence[ChannelIds], recorder: Recorder) -> Outputs:
-    out = recorder.new(call.config["units"])
-    recorder.axis(call, "kernel", 0, inputs[0], "in")
-    recorder.axis(call, "kernel", 1, out, "out")
-    return made(call, recorder, out, "units")
+    return _matrix(call, recorder, inputs[0], "units")
 
 
 def _einsum_dense(call: Call, inputs: Sequence[ChannelIds], recorder: Recorder) -> Outputs:

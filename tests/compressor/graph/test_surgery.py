@@ -13,8 +13,9 @@ from small_networks import (
     transfer_network,
 )
 
+from benchmarks.surgery import awake
 from compressor.graph import build_graph, cut, masked, resize
-from compressor.testing.law import assert_law_holds, awake, outputs_of, some_of_each, stirred
+from compressor.testing.law import assert_law_holds, outputs_of, some_of_each, stirred
 
 
 def block(x, kind, index, width):

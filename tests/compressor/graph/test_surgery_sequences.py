@@ -7,8 +7,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from keras import layers, ops
 
+from benchmarks.surgery import awake
 from compressor.graph import build_graph, cut, layers_of, masked
-from compressor.testing.law import assert_law_holds, awake, some_of_each, stirred
+from compressor.testing.law import assert_law_holds, some_of_each, stirred
 from profiler.errors import UsageError
 
 STEPS = 4
