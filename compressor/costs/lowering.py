@@ -1,9 +1,7 @@
 """The TFLite network that a Keras model becomes at any configuration, without converting it each time.
 
-What the converter makes of a model (what it folds, fuses and inserts) depends on the model's structure and
-not on its widths. So it is not predicted but learned: the model is converted as it is, and once more at two
-other sets of widths; every dimension in the file that changes between them is then a known linear form in
-the widths. This holds for whatever the converter does, and for quantised files as well.
+What the converter makes of a model depends on its structure, not on its widths: from three conversions is learned
+how every dimension in the file follows from the widths, whatever the converter does.
 """
 
 from __future__ import annotations
@@ -38,10 +36,7 @@ class LoweringError(Exception):
 
 
 class LearnedLowering:
-    """The converted network with every dimension as a form in the widths. Made by `learn_lowering`.
-
-    Layers that are alike at all widths (the steps of an unrolled recurrent layer) are worked out once.
-    """
+    """The converted network with every dimension as a form in the widths; layers that are alike are worked out once."""
 
     def __init__(self, base: Network, layers: Sequence[_LayerForm], forms: Sequence[SizeForm]) -> None:
         self._base = base
@@ -158,17 +153,8 @@ def learn_lowering(
 ) -> LearnedLowering:
     """Convert the model at three sets of widths and learn how the file's dimensions follow from them.
 
-    Parameters
-    ----------
-    convert
-        Writes and reads the file; a second or so each time.
-    base
-        The converted model as it is, where it is at hand.
-
-    Raises
-    ------
-    LoweringError
-        The files differ in more than dimensions (then `ConvertingLowering` serves).
+    `base` is the converted model as it is, where it is at hand. Files that differ in more than dimensions are a
+    `LoweringError`: then `ConvertingLowering` serves.
     """
     base = convert(model) if base is None else base
     examples = example_widths(graph, seed)
@@ -189,13 +175,7 @@ def learn_lowering(
 def example_widths(graph: ChannelGraph, seed: int = 0, count: int = 2) -> list[dict[str, int]]:
     """Widths at which no two tensors of the model could be taken for each other.
 
-    Every form in the widths takes values whose proportions (to its value in the model as it is) are its own
-    and are not 1.
-
-    Raises
-    ------
-    LoweringError
-        No such widths were found (a model of hundreds of very narrow groups).
+    Every form in the widths takes values whose proportions (to its value in the model as it is) are its own and not 1.
     """
     rng = np.random.default_rng(seed)
     forms: list[SizeForm] = [*graph.forms, *graph.products]

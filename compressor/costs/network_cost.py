@@ -1,9 +1,4 @@
-"""What a network costs on a device, and the one number by which a search is steered.
-
-A search method sees a single cost, in ms, and perhaps a budget of it. That number is made of what the user asked
-for: predicted time as it is; multiplications in its place, scaled so that the original costs what it takes (to
-show what knowing the time is worth); or, where sizes and memory are limited as well, whatever is nearest its limit.
-"""
+"""What a network costs on a device, and the one number, in ms, by which a search is steered."""
 
 from __future__ import annotations
 
@@ -29,10 +24,8 @@ class Costs:
     ----------
     predicted_ms
         What the time model says.
-    size_bytes
-        Of the ``.tflite`` file.
-    memory_bytes
-        The arena at its peak, as the runtime plans it.
+    size_bytes, memory_bytes
+        Of the ``.tflite`` file, and of the arena at its peak.
     energy_mj
         Per inference; None where the device's model has none.
     steered_ms
@@ -64,12 +57,8 @@ class Costs:
 class CandidateCost(ABC):
     """The number that steers a search, in ms.
 
-    A subclass says `exact` and `cheap`. One that has faster estimates than the exact number overrides `many`, too.
-
-    Attributes
-    ----------
-    cheap
-        Whether thousands of candidates can be looked at.
+    A subclass says `exact` and `cheap`: whether thousands of candidates can be looked at. One that has faster estimates
+    than the exact number overrides `many`, too.
     """
 
     cheap: bool
@@ -94,17 +83,7 @@ class CandidateCost(ABC):
 
 
 class NetworkCost(CandidateCost):
-    """A cost that is computed from the network; each configuration is asked for once.
-
-    Parameters
-    ----------
-    network
-        From a configuration to the TFLite network.
-    number
-        From the network to its cost.
-    cheap
-        Whether `network` costs well under a millisecond.
-    """
+    """A cost that is computed from the network; each configuration is asked for once."""
 
     def __init__(
         self,
@@ -195,14 +174,7 @@ def steering_cost(
 ) -> tuple[CandidateCost, float | None]:
     """The one cost of a search, and the budget of it (None where the cost itself is to be made small).
 
-    Parameters
-    ----------
-    objective
-        ``score``, or the name of the cost to make small.
-    costs
-        By name: ``time``, ``size``, ``memory``, ``energy``.
-    limits
-        Of those that have one.
+    Costs and limits are by name (`Costs.by_name`); `objective` is ``score``, or the name of the cost to make small.
     """
     pairs = {name: (costs[name], limit) for name, limit in limits.items()}
     if objective == "score":

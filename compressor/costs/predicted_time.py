@@ -21,18 +21,9 @@ if TYPE_CHECKING:
 class PredictedTime(CandidateCost):
     """Predicted time of a model at any configuration, in ms.
 
-    Parameters
-    ----------
-    time_model
-        Of the device that the search is for.
-    lowering
-        From a configuration to the TFLite network.
-
-    Notes
-    -----
-    The times of layers are kept, so that a candidate costs only what is new in it. What the time
-    model adds for the network as a whole (fusion, caches, calls) is not a sum over layers: `exact` asks for
-    it; estimates take it in proportion, as `calibrate` found it.
+    The times of layers are kept, so that a candidate costs only what is new in it. What the time model adds for the
+    network as a whole (fusion, caches, calls) is no sum over layers: `exact` asks for it, estimates take it in
+    proportion, as `calibrate` found it.
     """
 
     def __init__(self, time_model: NetworkPredictor, lowering: Lowering) -> None:

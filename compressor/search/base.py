@@ -99,25 +99,14 @@ class SearchProblem:
         return -math.inf if least is None else least
 
     def check_time(self) -> None:
-        """End the search where no time is left.
-
-        Raises
-        ------
-        SearchOverError
-            That is so.
-        """
+        """Raise `SearchOverError` where no time is left."""
         if time.monotonic() >= self.deadline:
             raise SearchOverError
 
     def is_late(self, started: float, needed_s: float = 0.0) -> bool:
         """Whether time will do for no more than a single candidate, and there is none yet.
 
-        Parameters
-        ----------
-        started
-            When the method began, on the clock of `time.monotonic`.
-        needed_s
-            Seconds that the method's next look at the time may be away.
+        `started` is when the method began (`time.monotonic`); its next look at the time may be `needed_s` seconds away.
         """
         left = self.deadline - time.monotonic()
         if not math.isfinite(left) or self.trials:
@@ -151,8 +140,6 @@ class SearchProblem:
 
         Parameters
         ----------
-        configuration
-            What was chosen.
         keep
             Which channels stay; None for the most important ones.
         model, network
@@ -190,10 +177,7 @@ class SearchProblem:
 
 
 class SearchMethod(ABC):
-    """A way to choose a configuration.
-
-    Constructor arguments are plain values; `search` keeps no state between calls.
-    """
+    """A way to choose a configuration; constructor arguments are plain values, `search` keeps no state between calls."""
 
     name: ClassVar[str]
     """What ``--method`` calls it."""

@@ -14,19 +14,7 @@ MINIMIZE = ("time", "size", "memory", "energy")
 
 @dataclass(frozen=True)
 class Goal:
-    """What is looked for: the best score within limits, or the least of a cost at a score and within limits.
-
-    Parameters
-    ----------
-    budget_ms
-        Predicted time that a candidate may take.
-    least_score
-        Validation score that a candidate must keep.
-    most_bytes, most_memory_bytes, most_energy_mj
-        What its file, its peak memory and an inference may take.
-    minimize
-        With a least score: the cost that is made small, one of `MINIMIZE`; None for time.
-    """
+    """The best score within limits, or the least of a cost (`minimize`, by default time) at a score and within limits."""
 
     budget_ms: float | None = None
     least_score: float | None = None

@@ -1,13 +1,6 @@
 """``knapsack``: how many channels of each group, so that most importance fits into the time.
 
-After HALP (Shen et al., NeurIPS 2022, "Structural Pruning via Latency-Saliency Knapsack"): channels come in
-the steps in which time does, each step has a worth and a time, and a knapsack is filled with them. There the
-time of a layer is looked up by its outputs, with its inputs as they are; here, where a layer's time depends
-on the groups at both its ends, times are taken as linear around some widths, the knapsack is filled, and the
-same is done again around what came out, in ever smaller surroundings. What is left is mended by exact times.
-
-Worth is the logarithm of the importance that a group keeps (`compressor.costs.kept_value`), where HALP adds up
-importances as they are.
+After HALP (Shen et al., NeurIPS 2022); docs/how-compression-works.md says what differs.
 """
 
 from __future__ import annotations
@@ -43,23 +36,9 @@ _BETTER = 1e-12
 def choose(
     worths: Sequence[NDArray[np.float64]], times: Sequence[NDArray[np.float64]], most: float, parts: int
 ) -> list[int] | None:
-    """One option of each group, so that the sum of worths is largest and that of times within a limit.
+    """One option of each group, so that the sum of worths is largest and that of times within `most`; None for none.
 
-    Dynamic programming over time in parts. Times are rounded up to parts, so that the limit holds.
-
-    Parameters
-    ----------
-    worths, times
-        Of each group's options, one array per group.
-    most
-        The sum of times may be so much.
-    parts
-        What is left of it when every group takes its quickest option is cut into so many.
-
-    Returns
-    -------
-    list of int or None
-        The option of each group; None where even the quickest ones take too long.
+    Dynamic programming over time in `parts`, to which times are rounded up. Worths and times are one array per group.
     """
     slack = most - sum(float(column.min()) for column in times)
     if slack < 0:
@@ -130,13 +109,7 @@ class Knapsack(SearchMethod):
 
 
 class Filler:
-    """Finds the widths of most kept importance within a cost, for one network.
-
-    Parameters
-    ----------
-    candidates
-        The widths that are looked at, per group.
-    """
+    """Finds the widths of most kept importance within a cost, for one network."""
 
     def __init__(
         self,
@@ -168,8 +141,7 @@ class Filler:
         return self._exchange(max(found, key=self.worth), most)
 
     def _starts(self, most: float) -> list[Configuration]:
-        """Widths to take times around, all within the cost: greedy ones, even ones, and what the times around
-        the whole and around the half-wide network give."""
+        """Widths within the cost to take times around: greedy, even, and what the whole and half-wide networks' times give."""
         found = [
             shrink_to(self._cost, self._full, self._candidates, self._importance, most),
             self._even(most),

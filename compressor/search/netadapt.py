@@ -1,13 +1,7 @@
 """``netadapt``: cut a little, train a little, take what hurts least, again and again.
 
-NetAdapt (Yang et al., ECCV 2018, "Platform-Aware Neural Network Adaptation for Mobile Applications"): each
-step must lower the cost by a set share. For every group that can do so alone the widest width that does it is
-proposed, by the importance of the network as it has become; each proposal is trained for a moment, and the
-one with the best score goes on. The cost is whatever steers: predicted time, times measured on the device, or
-multiplications.
-
-Under a budget nothing is tried before the end of the way down. Where time will not do for it, one network is tried
-in its last part all the same: as narrow in each group as the way has come, and all by one factor narrower.
+NetAdapt (Yang et al., ECCV 2018). Under a budget nothing is tried before the end of the way down; where time will not do
+for it, one network is tried in its last part all the same, all groups by one factor narrower.
 """
 
 from __future__ import annotations
@@ -39,15 +33,7 @@ _FACTORS = 64
 
 @dataclass(frozen=True)
 class NetAdaptStep:
-    """A network on the way down.
-
-    Attributes
-    ----------
-    keep
-        Its channels, by position in the original.
-    cost
-        The number that counts.
-    """
+    """A network on the way down: its channels by position in the original, and the number that counts."""
 
     configuration: Configuration
     keep: dict[str, list[int]]

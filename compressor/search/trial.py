@@ -48,16 +48,9 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Trial:
-    """A candidate that was tried.
+    """A candidate that was tried: `configuration`, `keep` and `network` as in `Candidate`.
 
-    Attributes
-    ----------
-    configuration, keep, network
-        As in `Candidate`.
-    costs
-        What it costs.
-    score, loss
-        On validation rows after a short fine-tuning; -inf and inf where training diverged.
+    Score and loss are on validation rows after a short fine-tuning; -inf and inf where training diverged.
     """
 
     configuration: Configuration

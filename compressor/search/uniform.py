@@ -13,20 +13,12 @@ from compressor.search.levels import first_holding
 
 @dataclass(eq=False)
 class UniformWidth(SearchMethod):
-    """Cuts all groups by one multiplier.
+    """Cuts all groups by one multiplier, in steps of ``1 / grid``.
 
-    Parameters
-    ----------
-    grid
-        Multipliers are tried in steps of ``1 / grid``.
-
-    Notes
-    -----
-    Under a budget the widest multiplier within it is taken; predicted time need not rise with the
-    multiplier, so all are looked at. Under a limit on the score the narrowest multiplier that keeps it is
-    found by halving, and of all wider ones the fastest is taken: the baseline may use the staircase as far as
-    one number lets it. Where looking at a cost is expensive (a conversion, a measurement) the widest within a
-    budget is found by halving too, and of wider ones only the narrowest is tried.
+    Under a budget the widest multiplier within it is taken; predicted time need not rise with the multiplier, so all are
+    looked at. Under a limit on the score the narrowest multiplier that keeps it is found by halving, and of all wider ones
+    the fastest is taken. Where looking at a cost is expensive the widest within a budget is found by halving too, and of
+    wider ones only the narrowest is tried.
     """
 
     name: ClassVar[str] = "uniform"

@@ -26,20 +26,10 @@ from compressor.training import normalised
 
 @dataclass(eq=False)
 class UniformSnapped(SearchMethod):
-    """Cuts all groups by one multiplier, and makes the best of it on the device: the strongest baseline that
-    asks nothing about the network's weights.
+    """Cuts all groups by one multiplier, in steps of ``1 / grid``, and makes the best of it on the device.
 
-    Parameters
-    ----------
-    grid
-        Multipliers are looked at in steps of ``1 / grid``.
-    options
-        Widths per group that are looked at.
-
-    Notes
-    -----
-    Two ways to snap are compared, each at its largest multiplier within the cost: every group down to the
-    candidate width below, and the widths as they are. Both are then widened where that costs nothing
+    Two ways to snap are compared, each at its largest multiplier within the cost: every group down to the candidate width
+    below (of `options` per group), and the widths as they are. Both are then widened where that costs nothing
     (`compressor.costs.widen_free`). The one that keeps larger shares (their geometric mean) is tried.
     """
 

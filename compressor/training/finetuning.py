@@ -85,19 +85,11 @@ class Outcome:
 
 
 class FineTuner:
-    """Trains networks on one data set, with the original's outputs as an example.
+    """Trains networks on one data set (with validation rows), with the outputs of `teacher`, the original, as an example.
 
     `keras.distillation.Distiller` (as of Keras 3.15) is not used: it asks the teacher at every step, where here its
-    outputs are computed once for all candidates of a search; it marks the teacher as not trainable for good, takes
-    for logits what comes out of a softmax, and trains by `Model.fit`, in which a deadline within an epoch and a
-    checkpoint with the best weights so far would be callbacks of our own all the same.
-
-    Parameters
-    ----------
-    task
-        The loss and the score; its data must have validation rows.
-    teacher
-        The original network, or None to learn from labels alone.
+    outputs are computed once for all candidates of a search; it marks the teacher as not trainable for good and takes for
+    logits what comes out of a softmax.
     """
 
     def __init__(self, task: Task, teacher: Any = None) -> None:
@@ -123,21 +115,9 @@ class FineTuner:
     ) -> Outcome:
         """Train `model` in place and leave it with the weights of the epoch that did best on validation.
 
-        Parameters
-        ----------
-        seed
-            Of the order of rows; the same seed gives the same run.
-        checkpoint
-            Written every 20 s and at the end; a run that finds it goes on from there.
-        deadline
-            On the clock of `time.monotonic`: training stops there with what it has.
-        last
-            Whether the last epoch's weights are kept instead, and their score and loss reported.
-
-        Raises
-        ------
-        TrainingError
-            The loss became NaN or infinite.
+        `checkpoint` is written every 20 s and at the end; a run that finds it goes on from there. `deadline` is on the clock
+        of `time.monotonic`. With `last` the last epoch's weights are kept instead, and their score and loss reported. A loss
+        that becomes NaN or infinite is a `TrainingError`.
         """
         with _in_training_shape(model):
             run = _Run(self, model, schedule, seed, checkpoint, deadline, on_epoch)
@@ -329,10 +309,8 @@ def let_go() -> None:
 
 
 def _adam(rate: Any) -> Any:
-    """Keras' Adam, updated variable by variable.
-
-    Keras' own way on TensorFlow goes through a distribution strategy, which never lets go of the graph that was
-    traced: some 9 MB for each candidate of a search.
+    """Keras' Adam, updated variable by variable: its own way on TensorFlow never lets go of the graph that was traced, some
+    9 MB for each candidate of a search.
     """
     import keras
 

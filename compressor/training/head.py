@@ -67,8 +67,7 @@ class Head:
     def distance(self, outputs: Any, wanted: Any, temperature: float) -> Any:
         """How far outputs are from those of the original (a TensorFlow scalar).
 
-        For classes the Kullback-Leibler divergence of both softened by the temperature, times its square
-        (Hinton et al., 2015); else the mean square of the difference over that of the wanted values.
+        For classes the softened Kullback-Leibler divergence (Hinton et al., 2015), else the relative mean square.
         """
         import tensorflow as tf
 

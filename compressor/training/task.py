@@ -23,14 +23,8 @@ class Task:
     """The loss and the score of a network, over all of its outputs.
 
     Labels and outputs are arrays where the network has one output, else mappings by the names of outputs. The loss is
-    then the sum of all losses, each times its weight (`Data.loss_weights`), and the score the mean of all scores.
-
-    Attributes
-    ----------
-    head
-        `Head.kind` of the output; of each by name where there are several.
-    data
-        Whose `loss` and `metric` count, where it defines them; its rows are arranged as the network takes them.
+    then the sum of all losses, each times its weight (`Data.loss_weights`), and the score the mean of all scores. `head`
+    is `Head.kind` of the output; of each by name where there are several.
     """
 
     head: str | Mapping[str, str]
@@ -111,16 +105,7 @@ class Task:
 
 
 def task_of(model: Any, data: Data) -> Task:
-    """Find out what a model's outputs are, and check that rows and labels fit it.
-
-    Raises
-    ------
-    UsageError
-        Two outputs of the model have the same name.
-    DataError
-        Rows have another shape than the model takes, a label lies beyond its outputs, or data, loss or metric are of
-        other inputs or outputs.
-    """
+    """Find out what a model's outputs are, and check that rows and labels fit it."""
     names = output_names(model)
     _check_names(names, data)
     shapes = dict(zip(names, (tuple(tensor.shape) for tensor in model.outputs), strict=True))

@@ -23,8 +23,8 @@ POINTS = 4
 def targets(winner_ms: float, original_ms: float, count: int) -> list[float]:
     """Times at which further networks are looked for, the most telling first.
 
-    About two thirds of them between the winner and the original, evenly by ratio; the others faster than the
-    winner, each by a `STEP`. Where the winner is nearly as slow as the original, all are faster.
+    About two thirds of them between the winner and the original, evenly by ratio; the others faster than the winner, each
+    by a `STEP`. Where the winner is nearly as slow as the original, all are faster.
     """
     faster = count // 3
     slower = count - faster
@@ -48,12 +48,7 @@ def in_proportion(
 ) -> Trial | None:
     """The widest network in a trial's proportions that costs at most `ratio` times what it does; None for none.
 
-    Parameters
-    ----------
-    on_edges
-        Whether its widths are moved to the edges of the staircase, as `SearchMethod.on_edges` says of a method's own.
-    by
-        The cost that is meant; default: what stands for time.
+    `on_edges` as in `SearchMethod`; `by` is the cost that is meant, by default what stands for time.
     """
     full = prepared.original.configuration
     # Where each look is a measurement on the device, what was predicted serves.
@@ -79,17 +74,9 @@ def train_points(
     progress: ProgressCallback,
     alike: Callable[[Trial, float], Trial | None],
 ) -> list[Finalist]:
-    """Train further networks along the front in full, one seed each, as many as there is time for.
+    """Train further networks along the front in full, one seed each; the winner first, at most `count` in all.
 
-    Parameters
-    ----------
-    alike
-        `in_proportion` to a trial at so many times its cost.
-
-    Returns
-    -------
-    list of Finalist
-        The winner first, at most `count` in all.
+    `alike` is `in_proportion` to a trial at so many times its cost.
     """
     points = [winner]
     known = front([trial for trial in trials if math.isfinite(trial.score)], _time_ms)

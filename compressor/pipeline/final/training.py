@@ -32,12 +32,7 @@ _BISECTED = 4
 class FinalTraining:
     """Fine-tunes candidates in full. Finished ones are kept and not done again.
 
-    Parameters
-    ----------
-    epoch_seconds
-        What an epoch takes, where it is known: schedules are shortened to fit the time that is left.
-    steer
-        What stands for time, one of `compressor.costs.STEERINGS`; by that candidates are compared.
+    `epoch_seconds`, what an epoch takes where it is known, shortens schedules to fit the time that is left.
     """
 
     def __init__(
@@ -67,14 +62,7 @@ class FinalTraining:
     ) -> Finalist:
         """Train what `Shortlist` asks for, one seed each, and its choice with every seed.
 
-        Where the other seeds change the choice, it goes on; it ends early where time does.
-
-        Parameters
-        ----------
-        trials
-            What the search tried, the best by the goal first.
-        in_proportion
-            As in `Shortlist`.
+        Where the other seeds change the choice, it goes on; it ends early where time does. The best trial comes first.
         """
         self._deadline, self._progress = deadline, progress
         wanted = Shortlist(

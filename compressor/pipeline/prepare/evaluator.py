@@ -27,8 +27,6 @@ class Evaluator:
     judges_first
         Whether the first candidate is judged even where the time was used up before it was done, so that a search has
         something to go on with.
-    on_epoch
-        As `SearchProblem.on_epoch`.
     """
 
     def __init__(self, prepared: Prepared, schedule: Schedule, seed: int, folder: Path | None = None) -> None:
@@ -43,12 +41,8 @@ class Evaluator:
     def __call__(self, candidate: Candidate) -> tuple[float, float]:
         """Validation score and loss after a short fine-tuning; -inf and inf where it diverged.
 
-        A network that the candidate brings along (`Candidate.model`) is trained on, as it is.
-
-        Raises
-        ------
-        SearchOverError
-            The time was used up before it was done.
+        A network that the candidate brings along (`Candidate.model`) is trained on, as it is. Where the time was used up
+        before it was done, `SearchOverError` is raised.
         """
         self.last = None
         let_go()

@@ -43,13 +43,7 @@ class Limits:
     minimize: str | None = None
 
     def check(self) -> None:
-        """Refuse what makes no sense.
-
-        Raises
-        ------
-        UsageError
-            Nothing is asked for, or a number is none that can be.
-        """
+        """Refuse what makes no sense: nothing is asked for, or a number is none that can be."""
         numbers = {name: value for name, value in asdict(self).items() if name != "minimize"}
         if all(value is None for value in numbers.values()):
             raise UsageError(
@@ -131,20 +125,7 @@ def budget_notes(goal: Goal, trial: Trial, steer: str) -> tuple[str, ...]:
 
 
 def check_goal(prepared: Prepared, goal: Goal, steer: str = "time") -> None:
-    """See before any training whether there is anything to do, and whether it can be done.
-
-    Parameters
-    ----------
-    steer
-        What stands for time, one of `compressor.costs.network_cost.STEERINGS`.
-
-    Raises
-    ------
-    UsageError
-        The network is within all limits already; or the device's model knows no energy.
-    BudgetError
-        A limit is below what the fastest (smallest, …) network takes that can be made by removing channels.
-    """
+    """See before any training whether there is anything to do, and whether it can be done."""
     costs = prepared.single_costs(goal)
     full = prepared.original.configuration
     if goal.objective == "score" and goal.excess(prepared.original) == 0:
@@ -165,10 +146,7 @@ def check_goal(prepared: Prepared, goal: Goal, steer: str = "time") -> None:
 
 
 def least_configuration(cost: CandidateCost, full: Configuration, name: str = "time") -> Configuration | None:
-    """The configuration of least cost that can be reached; None where looking is too expensive to know before a search.
-
-    Time need not fall with every channel that goes: from one channel per group it is followed to a local minimum.
-    """
+    """The configuration of least cost that can be reached; None where looking is too expensive to know before a search."""
     ones = narrowest(full)
     if not cost.cheap:
         return None
@@ -187,19 +165,7 @@ def missed(
     folder: str,
     steer: str = "time",
 ) -> str:
-    """The sentence on a goal that was not reached, and what came nearest.
-
-    Parameters
-    ----------
-    trial
-        The nearest candidate.
-    mean_score
-        Its validation score after full fine-tuning.
-    score_text
-        Its score on the test rows, in words.
-    steer
-        What stood for time, one of `compressor.costs.network_cost.STEERINGS`.
-    """
+    """The sentence on a goal that was not reached, and what came nearest (`trial`, with its score in words)."""
     where = f"it is saved in {folder}"
     costs = cost_values(trial)
     over = {name: limit for name, limit in goal.limits.items() if (costs[name] or 0.0) > limit}

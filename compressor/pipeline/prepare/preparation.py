@@ -59,10 +59,8 @@ class Prepared:
         The model's file.
     task, tuner
         What is learned and how; `tuner` learns from the original.
-    times
-        Predicted time at any widths, for the file that will be exported.
-    steering
-        What stands for time in the search; `times`, unless another was asked for.
+    times, steering
+        Predicted time at any widths, for the file that will be exported; and what stands for it in the search.
     original
         The network as it is, as a trial: its score is on validation rows.
     notes
@@ -87,8 +85,7 @@ class Prepared:
     measure: str = "taylor"
 
     def importance_of(self, model: Any, graph: ChannelGraph, seed: int) -> Importance:
-        """Importance of the channels of a network that was cut from the original, by the measure of this one;
-        each group's sum to 1."""
+        """Importance in a network that was cut from the original, by the measure of this one; each group's sum to 1."""
         data, loss = self.task.data, self.task.loss
         return normalised(measure_importance(model, graph, self.measure, data.x, data.y, loss, seed))
 
@@ -97,13 +94,7 @@ class Prepared:
         return cut(self.model, strongest(self.importance, configuration.widths), self.graph)
 
     def network_of(self, candidate: Candidate, folder: Path | None) -> Any:
-        """The network to train for a candidate, as it is before that.
-
-        Parameters
-        ----------
-        folder
-            Where `Candidate.network` is.
-        """
+        """The network to train for a candidate, as it is before that; `folder` is where `Candidate.network` is."""
         if candidate.network is not None and folder is not None and (folder / candidate.network).exists():
             return load_keras(folder / candidate.network)
         if candidate.keep is not None:
@@ -111,10 +102,7 @@ class Prepared:
         return self.build(candidate.configuration)
 
     def score_error(self, outputs: Sequence[Rows]) -> float:
-        """Standard error of what networks score more than the original, from their outputs on validation rows.
-
-        See `compressor.pipeline.prepare.tolerance.standard_error`.
-        """
+        """Standard error of what networks score more than the original, from their outputs on validation rows."""
         x, y = self.validation_rows
         return standard_error(self.task, outputs, self.tuner.validation_outputs(self.model), x, y)
 
@@ -139,23 +127,11 @@ class Prepared:
         return _costs(self.time_model, self.times, self.steering, configuration)
 
     def cost_of(self, goal: Goal) -> tuple[CandidateCost, float | None]:
-        """The one cost of a search with this goal, and the budget of it.
-
-        Raises
-        ------
-        UsageError
-            The goal is about energy and the time model knows none.
-        """
+        """The one cost of a search with this goal, and the budget of it."""
         return steering_cost(goal.objective, self.single_costs(goal), goal.limits)
 
     def single_costs(self, goal: Goal) -> dict[str, CandidateCost]:
-        """Every cost that a goal can limit, by name.
-
-        Raises
-        ------
-        UsageError
-            The goal is about energy and the time model knows none.
-        """
+        """Every cost that a goal can limit, by name; energy that the time model does not know is a `UsageError`."""
         cheap = self.times.cheap
         if "energy" in (goal.objective, *goal.limits):
             self._energy_mj(self.times.network(self.original.configuration))
@@ -193,19 +169,7 @@ def prepare(
 ) -> Prepared:
     """Load, check, split, convert and measure importance.
 
-    Parameters
-    ----------
-    steer
-        What stands for time in the search, one of `STEERINGS`.
-    target, records
-        Where candidates are measured, and the file that keeps what was measured; for ``measured``.
-
-    Raises
-    ------
-    UsageError
-        The model has nothing that can be cut, or is none that can be taken apart.
-    DataError
-        The data does not fit it.
+    `target` is where candidates are measured and `records` the file that keeps what was measured, for ``measured``.
     """
     name = Path(path).name
     model = load_keras(path)

@@ -22,11 +22,7 @@ MOST = 64
 def keep_trained(folder: Path, trial: Trial, network: Any, trials: Sequence[Trial] = ()) -> None:
     """Keep the network of a trial after its short fine-tuning, unless that diverged.
 
-    Parameters
-    ----------
-    trials
-        All trials so far, this one included. Of more than `MOST` networks the one is removed that is least likely to be
-        wanted: of the lowest score among those that are not on the front.
+    Of more than `MOST` networks of `trials` the one goes that has the lowest score among those that are not on the front.
     """
     if not math.isfinite(trial.score):
         return

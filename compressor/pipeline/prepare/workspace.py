@@ -25,21 +25,10 @@ _RUN, _TRIALS, _SEEDS = "run.json", "trials.jsonl", "seeds.jsonl"
 
 
 class Workspace:
-    """A folder that a search writes into and goes on from.
+    """A folder that a search writes into and goes on from; it is made where it is missing.
 
-    Parameters
-    ----------
-    folder
-        Made where it is missing.
-    request
-        What decides the outcome, as plain JSON values; a folder of another request is not gone on with.
-    resume
-        Go on with what is there. Else the folder must be empty of earlier work.
-
-    Raises
-    ------
-    UsageError
-        There is earlier work and `resume` is not set, or it belongs to another request.
+    `request` is what decides the outcome, as plain JSON values: a folder of another request is not gone on with, nor one
+    with earlier work without `resume`.
     """
 
     def __init__(self, folder: str | os.PathLike[str], request: Mapping[str, Any], resume: bool) -> None:
@@ -67,13 +56,7 @@ class Workspace:
 
     @contextlib.contextmanager
     def kept(self) -> Iterator[None]:
-        """Say in one sentence that the folder cannot be written to any more, and that nothing finished is lost.
-
-        Raises
-        ------
-        EdgetimeError
-            In place of whatever the operating system, Keras or HDF5 said of a full or missing disk.
-        """
+        """Say in one sentence that the folder cannot be written to any more, and that nothing finished is lost."""
         try:
             yield
         except (OSError, RuntimeError, EdgetimeError) as error:

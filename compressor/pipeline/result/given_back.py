@@ -62,18 +62,9 @@ class LayerChange:
 
 @dataclass(frozen=True)
 class Timed:
-    """A network with its predicted times.
+    """A network with its predicted times [layers], and those measured per layer, by `Layer.index`.
 
-    Attributes
-    ----------
-    layers_ms
-        Of each layer as it runs there [layers].
-    traffic_ms
-        What of that is data from beyond the cache [layers].
-    total_ms
-        Of the network: the layers and what is between them.
-    measured_ms
-        By `Layer.index`, where it was measured per layer.
+    `traffic_ms` is what of the layers' times is data from beyond the cache; `total_ms` has what is between them, too.
     """
 
     network: Network
@@ -86,13 +77,7 @@ class Timed:
 def timed(
     time_model: NetworkPredictor, network: Network, measured_ms: Mapping[int, float] | None = None
 ) -> Timed:
-    """Predict a network layer by layer.
-
-    Parameters
-    ----------
-    time_model
-        Of the device.
-    """
+    """Predict a network layer by layer."""
     prediction = time_model.predict(network)
     times = [layer.predicted_ms for layer in prediction.layers]
     setting = _trees(time_model)
@@ -111,12 +96,8 @@ def layer_changes(
 ) -> tuple[LayerChange, ...]:
     """Every layer before and after, in the order of the network, and what belongs to no layer.
 
-    `saved_ms` of all rows sums up to the difference of the two networks' predicted times.
-
-    Parameters
-    ----------
-    keras_names
-        Addresses of the model's layers (`compressor.graph.topology.layers.layers_of`): files call a layer by several of them.
+    `saved_ms` of all rows sums up to the difference of the two networks' predicted times. Files call a layer by several of
+    the `keras_names`, the addresses of the model's layers.
     """
     setting, ranks = _trees(time_model), ranks_of(keras_names)
     rows = []
@@ -136,8 +117,7 @@ def layer_changes(
 def aligned(before: Sequence[Layer], after: Sequence[Layer]) -> list[tuple[int | None, int | None]]:
     """Positions of the same layer before and after; None where it is on one side only.
 
-    Cutting channels leaves the structure alone, so mostly the two go in step; else layers are matched by operator
-    and name.
+    Mostly the two go in step; else layers are matched by operator and name.
     """
     if [layer.op for layer in before] == [layer.op for layer in after]:
         return [(i, i) for i in range(len(before))]

@@ -42,19 +42,7 @@ _LABELS = {"num_query_heads": "query_heads"}
 
 @dataclass(frozen=True)
 class Request:
-    """What a run was asked for, beyond what `Prepared` knows.
-
-    Attributes
-    ----------
-    limits, goal
-        What was asked, and the goal that followed from it.
-    method
-        Its name.
-    target
-        Where to measure; None for this machine.
-    started, deadline
-        On the clock of `time.monotonic`.
-    """
+    """What a run was asked for, beyond what `Prepared` knows; times on the clock of `time.monotonic`."""
 
     limits: Limits
     goal: Goal
@@ -82,13 +70,7 @@ def make_result(
     request: Request,
     progress: ProgressCallback,
 ) -> CompressionResult:
-    """Export the original and every network that was trained, run them all, and put the figures side by side.
-
-    Parameters
-    ----------
-    points
-        The winner first.
-    """
+    """Export the original and every network that was trained, the winner first, run them all, and compare the figures."""
     notes = list(prepared.notes)
     files = write_files(prepared, workspace, points, notes, sub_progress(progress, 0.0, 0.4))
     progress(0.4, "running on validation and test rows")
@@ -135,8 +117,7 @@ def make_result(
 def layer_widths(prepared: Prepared, trial: Trial) -> tuple[LayerWidth, ...]:
     """The width of every layer that has one of its own, before and after.
 
-    What else can be chosen inside a layer stands under its name with what it is behind it, as in the names of
-    groups: ``attention.heads``, ``attention.key_width``.
+    What else can be chosen inside a layer stands under its name with what it is behind it, as in ``attention.heads``.
     """
     graph = prepared.graph
     rows = []

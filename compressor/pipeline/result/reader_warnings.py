@@ -11,15 +11,7 @@ from compressor.search import Goal
 def reader_warnings(
     result: CompressionResult, goal: Goal, chosen: Finalist, original_score: float
 ) -> list[str]:
-    """Sentences on where the figures miss what was asked, or are less sure than they look.
-
-    Parameters
-    ----------
-    chosen
-        The winner, with its validation scores.
-    original_score
-        The original's validation score.
-    """
+    """Sentences on where the figures miss what was asked, or are less sure than they look."""
     found = []
     drop = result.max_accuracy_drop
     if drop is not None and chosen.met and not chosen.sure:

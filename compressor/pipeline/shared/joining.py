@@ -32,17 +32,7 @@ from profiler.progress import ProgressCallback, silent
 
 @dataclass(frozen=True)
 class Joined:
-    """What a process did for a search.
-
-    Attributes
-    ----------
-    study
-        Its name.
-    tried
-        Candidates that this process trained to the end.
-    trials
-        Candidates that are finished in all.
-    """
+    """What a process did for a search: candidates that it trained to the end, and those that are finished in all."""
 
     study: str
     tried: int

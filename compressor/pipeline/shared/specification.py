@@ -36,16 +36,8 @@ _OPTIONS = {
 class StudySpecification:
     """Where a search is, and what it is about.
 
-    Attributes
-    ----------
-    where
-        Its folder or the URL of its storage, without a password, for messages.
-    url, folder, study
-        Where the study is, and its name there.
-    about
-        What `Sharing.searching` wrote down.
-    files
-        By the names in `FILES`: paths where it was begun.
+    `where` is its folder or the URL of its storage, without a password, for messages; `about` is what `Sharing.searching`
+    wrote down; `files` are the paths where it was begun, by the names in `FILES`.
     """
 
     where: str

@@ -38,14 +38,8 @@ def thread_limits(workers: int) -> dict[str, str]:
 class Workers:
     """Processes that join the search in a folder; a context, at whose end they are stopped.
 
-    Parameters
-    ----------
-    count
-        How many; 0 for none.
-    extra
-        Environment variables for them, such as what must not stand on a command line.
-    module
-        What they run, with the folder as the only argument.
+    `extra` are environment variables for them, such as what must not stand on a command line. They run `module`, with the
+    folder as the only argument.
     """
 
     def __init__(

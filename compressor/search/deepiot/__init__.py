@@ -1,6 +1,6 @@
 """``deepiot`` and ``fastdeepiot``: a network that looks at weights learns which channels can go.
 
-May import what `compressor.search` may, and its base. What needs TensorFlow is imported when it is asked for.
+May import what `compressor.search` may, and its base.
 """
 
 from __future__ import annotations

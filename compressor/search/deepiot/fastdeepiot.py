@@ -1,25 +1,6 @@
-"""``fastdeepiot``: DeepIoT steered by predicted time (Yao et al., SenSys 2018).
+"""``fastdeepiot``: DeepIoT steered by predicted time (Yao et al., SenSys 2018), or by what stands in its place.
 
-Two things are added to `compressor.search.deepiot.method`; everything else, its schedule and its fine-tuning
-included, is the same.
-
-- The compressor's loss gets ``lambda * log(T / T0)``: T is the predicted time of the network at the expected
-  widths (the sums of the probabilities that masks are drawn with), T0 that of the original. Lambda grows with
-  each step of the threshold while T is over the budget.
-- Wherever a threshold has left some channels, widths are moved to a local minimum of predicted time. Upwards: the
-  group that gains most takes the width of least time between its own and the original's, until time falls no
-  more. And downwards: groups give up what stands on a step that they hardly use, and the time that this saves is
-  spent where a millisecond buys most (`compressor.costs.exchange_widths`). What a channel is worth is the product of keep
-  probability and Taylor importance; the weights of those restored are what the critic trained on. So the lowest
-  threshold within a budget is found with the moves already made.
-
-How ``log T`` gets its gradient is ours: drawing masks tells little about it (each sample's time is noise of
-all groups at once), and the staircase is flat almost everywhere. So its slope is taken by each group's width,
-as a difference over a `window` around the expected one, at least as wide as masks scatter: that is the slope
-of the staircase seen from so far away. Every channel of a group is pushed by its group's slope.
-
-Predicted time is `SearchProblem.cost`: with ``--steer flops`` multiplications stand in its place, and
-nothing else changes.
+docs/how-compression-works.md says what is added to `compressor.search.deepiot.method`, and what is ours.
 """
 
 from __future__ import annotations
@@ -84,15 +65,7 @@ class FastDeepIoT(DeepIoT):
 
 
 class TimeSteering(Steering):
-    """The cost in the compressor's loss, and moves to its local minima.
-
-    Parameters
-    ----------
-    problem
-        The search.
-    method
-        Its `FastDeepIoT`.
-    """
+    """The cost in the compressor's loss, and moves to its local minima."""
 
     def __init__(self, problem: SearchProblem, method: FastDeepIoT) -> None:
         super().__init__(problem)

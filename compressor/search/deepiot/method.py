@@ -1,27 +1,6 @@
 """``deepiot``: a network that looks at the weights learns which channels can go (Yao et al., SenSys 2017).
 
-The compressor says for each channel how likely it is kept (`compressor.search.deepiot.keep_network`). Masks drawn from these
-probabilities, one per sample and channel, switch the channels of the network that is compressed (the critic,
-a `compressor.search.deepiot.twin.MaskedTwin`) while both train in turns: the critic to answer well under the masks, the
-compressor by REINFORCE to draw masks under which it does. A threshold rises step by step; what is below it is
-drawn half as often, and is gone in the network that is fine-tuned. Widths come from the threshold alone.
-
-As in the paper and its authors' code: the compressor (bilinear summary, LSTM of 64 units, linear layer and
-sigmoid, one mask for layers that share their channels), the mask ``floor(p + U)``, the multiplication by p at
-inference, the loss and its baseline (moving averages with a decay of 0.9, the deviation not below 1), both
-optimisers, the L2 penalty, the threshold's way (0 to 0.825 in 33 steps) and halving below it.
-
-Otherwise here: the steps of the threshold are shorter (`iterations` in place of 500), at higher rates and with the
-original as the critic's teacher (`compressor.search.deepiot.options`). Of layers that share
-their channels the first one's weights are looked at. Masks act where channels are read, so that what is
-removed and what is masked by 0 are the same; of layers other than convolutions, dense and recurrent ones all
-samples of a batch share one mask. The batches and the details of the summary are ours. Where a budget lies
-within a step of the threshold, the threshold goes just so far that it is met. Where the last threshold is too
-low for it, the search goes on: each further step takes a share `shrink` of the cost away, by narrowing all
-groups by the same factor, the least likely channels first, and what has gone is not drawn any more. (On small
-networks all probabilities come close to 1. Thresholds among them would take whole layers away: halved and
-still half alive in training, these are missed only once they are cut.) The multiplication by p becomes part
-of the weights that fine-tuning goes on from, and fine-tuning is that of every other method.
+docs/how-compression-works.md says how it goes, and what differs from the paper.
 """
 
 from __future__ import annotations

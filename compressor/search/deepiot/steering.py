@@ -18,13 +18,7 @@ ByGroup = Mapping[str, NDArray[np.float64]]
 
 
 class Steering:
-    """What a search is steered by beside the loss: here, as in DeepIoT, nothing.
-
-    Parameters
-    ----------
-    problem
-        The search; one object is made for each.
-    """
+    """What a search is steered by beside the loss: here, as in DeepIoT, nothing."""
 
     start = 1.0
     """The weight of `slopes` in the first step of the threshold."""
@@ -46,13 +40,7 @@ class Steering:
         return keep
 
     def slopes(self, p: ByGroup) -> dict[str, float]:
-        """What a group's channels add to the compressor's loss, each times its probability; 0 where missing.
-
-        Parameters
-        ----------
-        p
-            The probabilities that masks are drawn with.
-        """
+        """What a group's channels add to the compressor's loss, each times its probability `p`; 0 where missing."""
         return {}
 
     def raised(self, weight: float, p: ByGroup) -> float:

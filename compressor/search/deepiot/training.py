@@ -34,15 +34,7 @@ _QUICK_MOMENTUM = 0.9
 
 
 class Training:
-    """The critic and the compressor of one search, and their state.
-
-    Parameters
-    ----------
-    prepared
-        A `compressor.pipeline.prepare.preparation.Prepared`: the model, its graph and its task.
-    seed
-        Of batches, masks and what the compressor begins with.
-    """
+    """The critic and the compressor of one search, and their state; `prepared` as in `SearchProblem.context`."""
 
     def __init__(self, prepared: Any, rates: Rates, seed: int) -> None:
         self._model, self._graph, self._task = prepared.model, prepared.graph, prepared.task
@@ -85,11 +77,6 @@ class Training:
             What a channel's probability adds to the compressor's loss [channels].
         alive
             0 for channels that are never drawn, 1 for all others [channels].
-
-        Raises
-        ------
-        TrainingError
-            The loss became NaN or infinite.
         """
         loss = self._known = None
         for _ in range(iterations):

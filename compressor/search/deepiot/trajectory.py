@@ -55,8 +55,6 @@ class _State:
         What has missed the score in a row, a clear miss counting for more.
     refining
         The score was missed: what is left is to look between.
-    finished
-        Nothing is left to do.
     """
 
     step: int = 0
@@ -72,17 +70,7 @@ class _State:
 
 
 class Trajectory:
-    """One search: the critic and the compressor on their way, and the candidates beside it.
-
-    Parameters
-    ----------
-    name
-        Of the method, for its file in the search's folder.
-    steering
-        What the search is steered by beside the loss.
-    problem
-        With a `compressor.pipeline.prepare.preparation.Prepared` as its context.
-    """
+    """One search: the critic and the compressor on their way, and the candidates beside it."""
 
     def __init__(
         self,
@@ -132,13 +120,9 @@ class Trajectory:
             problem.try_configuration(least)
 
     def proposal(self, level: float) -> Positions:
-        """The channels that are left at a level; of each group one or more.
+        """The channels that are left at a level, a threshold; of each group one or more.
 
-        Parameters
-        ----------
-        level
-            A threshold; beyond the last one, what exceeds that is the share of its channels that each group
-            loses on top.
+        What of it exceeds the last threshold is the share of its channels that each group loses on top.
         """
         if self._proposed_after != self._training.iteration:
             self._proposals, self._proposed_after = {}, self._training.iteration
@@ -266,8 +250,7 @@ class Trajectory:
             state.finished = True
 
     def _walk(self) -> None:
-        """Under a limit on the score: try the network wherever it became cheaper, until the score is missed;
-        then look between."""
+        """Under a score to keep: try the network wherever it became cheaper, until the score is missed; then look between."""
         problem, state = self._problem, self._state
         cost = self._cost(state.level)
         if cost > _CHANGED * state.last:

@@ -1,21 +1,7 @@
 """A twin of a model whose channels are switched by a mask for each sample, while it trains.
 
-Masks act where channels are read (the ``in`` axes of weights, `ChannelGraph.readers`), as in
-`compressor.graph.masked`: a channel whose mask is 0 carries nothing, whatever biases and normalisations
-make of it on its way. Three ways to do that, by the kind of reader:
-
-- Convolutions and dense layers: what they read is multiplied by the mask of its channels.
-- Recurrent layers: the same for their inputs; the hidden state is multiplied where the recurrent weights read
-  it, not where it is carried on.
-- Other layers (attention, wrappers, those of models inside the model): the entries of their weights that read
-  the channels are multiplied. Weights are the same for all samples, so these channels take the mask of the
-  first one; `MaskedTwin.shared` says which they are.
-
-Layers that divide by a mean or a deviation over channels (layer normalisation) take it over those that are
-switched on.
-
-Scaling a reader's entries of weights by numbers is the same as a mask of these numbers: so what a mask of
-expectations does at inference can be folded into the weights (`folded`).
+Masks act where channels are read (`ChannelGraph.readers`), as in `compressor.graph.masking`: a channel whose mask is 0
+carries nothing, whatever biases and normalisations make of it on its way.
 """
 
 from __future__ import annotations
@@ -51,10 +37,8 @@ class MaskedTwin:
     ----------
     model
         The Keras model that holds the weights; its layers have the original's names.
-    channels
-        How many removable channels there are, over all groups in their order.
     shared
-        For each whether its mask must be the same for all samples of a batch [channels].
+        For each removable channel whether its mask must be the same for all samples of a batch [channels].
     variables
         Its weights by the layer's address and the name of the weight, as in `compressor.graph.ChannelAxis`.
     """
@@ -69,10 +53,7 @@ class MaskedTwin:
         self._switch = switch
 
     def __call__(self, rows: Any, masks: Any, training: bool) -> Any:
-        """Outputs for rows [batch, ...] with masks [batch, channels], or [1, channels] for the same one everywhere.
-
-        Rows and outputs are by name where there are several inputs or outputs.
-        """
+        """Outputs for rows [batch, ...] with masks [batch, channels], or [1, channels] for the same one everywhere."""
         self._switch.value = tf.pad(masks, [[0, 0], [0, 1]], constant_values=1.0)
         try:
             return run(self.model, rows, training=training)
@@ -85,15 +66,7 @@ class MaskedTwin:
 
 
 def masked_twin(model: Any, graph: ChannelGraph) -> MaskedTwin:
-    """Make a twin with the same weights.
-
-    Parameters
-    ----------
-    model
-        A Sequential or Functional `keras.Model`; it is not touched.
-    graph
-        `compressor.graph.build_graph(model)`.
-    """
+    """Make a twin with the same weights of a Sequential or Functional model, which is not touched."""
     switch, plan = _Switch(), _Plan(model, graph)
     addresses = {id(layer): name for name, layer in layers_of(model)}
     copied: dict[int, str] = {}  # a layer of a model inside may have the name of one outside
@@ -133,12 +106,7 @@ def masked_twin(model: Any, graph: ChannelGraph) -> MaskedTwin:
 def folded(weights: LayerWeights, model: Any, graph: ChannelGraph, scale: NDArray[Any]) -> LayerWeights:
     """Weights in which what reads a channel is multiplied by a number, as a mask would do.
 
-    Parameters
-    ----------
-    weights
-        Of a model of the same layers as `model` (`MaskedTwin.weights`).
-    scale
-        For each removable channel [channels].
+    The weights are those of a model of the same layers as `model`; `scale` has one number for each removable channel.
     """
     whole = np.append(np.asarray(scale, dtype=np.float32), np.float32(1))
     layers = dict(layers_of(model))
@@ -152,8 +120,13 @@ def folded(weights: LayerWeights, model: Any, graph: ChannelGraph, scale: NDArra
 
 
 class _Plan:
-    """Where masks act, by the address of the layer: at its input, in its state, in its weights; with the
-    numbers of the channels there."""
+    """Where masks act, by the address of the layer, with the numbers of the channels there.
+
+    Convolutions and dense layers: at their input. Recurrent layers: the same, and in the hidden state where the recurrent
+    weights read it, not where it is carried on. All others (attention, wrappers, those of models inside the model): in
+    their weights, which are the same for all samples, so these channels take the mask of the first one (`shared`). Layers
+    that divide by a mean or a deviation over channels take it over those that are switched on (`statistics`).
+    """
 
     def __init__(self, model: Any, graph: ChannelGraph) -> None:
         layers = dict(layers_of(model))
@@ -274,10 +247,7 @@ def _recurrent(layer: Any, switch: _Switch, numbers: NDArray[np.int64]) -> Any:
 def _switch_weights(layer: Any, switch: _Switch, axes: list[tuple[int, int, NDArray[np.int64]]]) -> None:
     """Let a layer compute with weights whose reading entries are multiplied by the first sample's mask.
 
-    Parameters
-    ----------
-    axes
-        Which weight, which of its axes, and the numbers of the channels along it.
+    `axes` says which weight, which of its axes, and the numbers of the channels along it.
     """
     plain = layer.call
 

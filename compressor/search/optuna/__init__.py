@@ -1,7 +1,6 @@
 """``optuna``: Optuna searches the proportions of widths, alone or in many processes that share a study.
 
-It may import what search methods may: costs, graph, training, and `compressor.search.base`. Only opening a storage
-imports Optuna itself.
+It may import what search methods may: costs, graph, training, and `compressor.search.base`.
 """
 
 from __future__ import annotations

@@ -61,8 +61,5 @@ def open_database(place: str | Path, beat_s: int, grace_s: int) -> HeartbeatData
 
 
 def _take_file(connection: Any) -> None:
-    """Let a transaction have an SQLite file to itself from its beginning.
-
-    SQLite knows no locked rows: else two processes that look at the same waiting trial both take it up.
-    """
+    """Let a transaction have an SQLite file to itself from its beginning: SQLite knows no locked rows."""
     connection.exec_driver_sql("BEGIN IMMEDIATE")

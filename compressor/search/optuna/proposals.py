@@ -1,5 +1,4 @@
-"""From the proportions of groups to widths on the edges of a device's steps, and which proportions promise
-most."""
+"""From proportions of groups to widths on the edges of a device's steps, and which proportions promise most."""
 
 from __future__ import annotations
 
@@ -44,15 +43,7 @@ def shares_in(params: Mapping[str, Any]) -> dict[str, float]:
 
 
 class Proposer:
-    """Proposals for one problem.
-
-    Parameters
-    ----------
-    proxy_trials
-        Proposals judged by kept importance, for each level of cost.
-    options
-        Widths per group that are looked at.
-    """
+    """Proposals for one problem: `proxy_trials` are judged at each level of cost, of `options` widths per group."""
 
     def __init__(self, problem: SearchProblem, proxy_trials: int, options: int) -> None:
         self._problem, self._proxy_trials = problem, proxy_trials
@@ -124,13 +115,7 @@ class Proposer:
         return [self.shares(configuration) for configuration in best]
 
     def promising(self, seen: Sequence[tuple[Shares, float]], seed: int) -> dict[str, float]:
-        """Shares that promise a better score, by those that were tried: Optuna's choice in a study of its own.
-
-        Parameters
-        ----------
-        seen
-            Shares at about the level that is looked at, and the merit of each.
-        """
+        """Shares that promise a better score, by Optuna's choice; `seen` are shares at about that level and the merit of each."""
         import optuna
 
         study = optuna.create_study(direction="maximize", sampler=sampler(seed))

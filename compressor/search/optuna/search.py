@@ -38,13 +38,9 @@ class OptunaSearch(SearchMethod):
     """Tree-structured Parzen estimators over the proportions of groups, along the staircase of predicted
     time: score up, time and size (or whatever the goal limits) down.
 
-    A proposal says how the groups' shares relate, and the cost to stay within. It is then made as wide as
-    that allows, moved to a local minimum of predicted time, and what is left of the time is spent where a
-    millisecond buys most importance: so every candidate makes full use of the device. First come proposals
-    that keep most importance; then two of three trials aim at the goal and the third anywhere at the Pareto
-    front. A trial that is clearly dominated after the first part of its training is stopped there.
-
-    Many processes can take part in one search: each runs this same method on the same storage.
+    First come proposals that keep most importance; then two of three trials aim at the goal and the third anywhere at the
+    Pareto front. A trial that is clearly dominated after the first part of its training is stopped there. Many processes
+    can take part in one search: each runs this same method on the same storage.
 
     Parameters
     ----------
@@ -56,10 +52,8 @@ class OptunaSearch(SearchMethod):
         Under a limit on the score: candidates that may fail before an amount of time is given up.
     options
         Widths per group that are looked at.
-    storage
-        URL of a database for the study; default: an SQLite file in the search's folder.
-    study
-        What the study is called there.
+    storage, study
+        URL of a database for the study (default: an SQLite file in the search's folder), and its name there.
     leads
         Whether this process answers for the search; others help until it is over.
     about
@@ -190,8 +184,7 @@ class _Search:
     def _exhausted(self, past: Sequence[StudyTrial]) -> bool:
         """Whether asking on promises no network that was not tried.
 
-        Trials that yielded to a running one say nothing about that once all have ended; nor does anything as long as
-        trials wait whose process was lost.
+        Trials that yielded to a running one say nothing about that, nor does anything while trials wait to be taken up.
         """
         running = any(one.state == "running" for one in past)
         asked = sum(running or not one.yielded for one in past)

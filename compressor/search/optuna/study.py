@@ -41,14 +41,7 @@ _LOOK_S = 0.02
 class SharedStudy:
     """One process's view of the study; any method may raise that the storage went away.
 
-    Parameters
-    ----------
-    url, folder, name
-        Where it is: a database, else a file in the folder, else in memory; and what it is called there.
-    costs
-        How many costs are made small, beside the score that is made large.
-    leads, about, beat_s, grace_s
-        As in `OptunaSearch`.
+    `costs` are made small, beside the score that is made large; all else as in `OptunaSearch`.
     """
 
     def __init__(
@@ -94,8 +87,7 @@ class SharedStudy:
             return len(self.study.get_trials(deepcopy=False, states=states))
 
     def ask(self, kind: str, level: float | None, shares: Shares | None) -> Any:
-        """Take up a trial: the one that waits longest, else one with these parameters; the sampler chooses
-        what is None."""
+        """Take up the trial that waits longest, else one with these parameters; the sampler chooses what is None."""
         with reporting(*self._place):
             if not self.waiting() and level is not None:
                 self.study.enqueue_trial({LEVEL: level, **named(shares or {})}, user_attrs={"kind": kind})
@@ -114,8 +106,7 @@ class SharedStudy:
     def working_on(self, asked: Any) -> Iterator[None]:
         """Keep up the heartbeat of a trial; where the work ends with an error, it goes back into the queue.
 
-        `Study.optimize` would do the first as well, but fails an assertion where another process has given the trial
-        up meanwhile, as after a long sleep of this machine: here the work ends, and the next one can begin.
+        `Study.optimize` fails an assertion where another process has given the trial up, as after a long sleep of this machine.
         """
         from optuna.exceptions import UpdateFinishedTrialError
         from optuna.storages._heartbeat import get_heartbeat_thread
