@@ -49,7 +49,12 @@ class LearnedLowering:
         for kind in self._kinds:
             for name in {name for i in kind.form.used for name, _ in self._forms[i].times}:
                 self._kinds_of.setdefault(name, []).append(kind)
-        self._patches = _patches(base, layers)
+        # Which tensors of the network change with the widths, and a layer and operand that shows how.
+        self._patches: dict[int, tuple[int, int]] = {}
+        for position, (item, edge) in enumerate(zip(layers, base.edges, strict=False)):
+            for operand, place in enumerate((*edge.inputs, *edge.outputs)):
+                if operand in item.changing:
+                    self._patches.setdefault(place, (position, operand))
 
     def layers(self, configuration: Configuration) -> tuple[Layer, ...]:
         """The layers with their names; the same objects from call to call."""
@@ -85,7 +90,7 @@ class LearnedLowering:
         layers = self.layers(configuration)
         tensors = list(self._base.tensors)
         growth = 0
-        for place, position, operand in self._patches:
+        for place, (position, operand) in self._patches.items():
             layer = layers[position]
             split = len(layer.inputs)
             tensor = layer.inputs[operand] if operand < split else layer.outputs[operand - split]
@@ -121,16 +126,6 @@ class _Kind:
             found = tuple(replace(made, name=name, index=index) for name, index in self._names)
             self._made[key] = found
         return found
-
-
-def _patches(base: Network, layers: Sequence[_LayerForm]) -> list[tuple[int, int, int]]:
-    """Which tensors of the network change with the widths, and a layer and operand that shows how."""
-    found: dict[int, tuple[int, int, int]] = {}
-    for position, (item, edge) in enumerate(zip(layers, base.edges, strict=False)):
-        for operand, place in enumerate((*edge.inputs, *edge.outputs)):
-            if operand in item.changing:
-                found.setdefault(place, (place, position, operand))
-    return list(found.values())
 
 
 class ConvertingLowering:

@@ -15,6 +15,8 @@ from profiler.network import Network
 STEERINGS = ("time", "flops", "measured")
 """What can stand for time in a search, as in ``--steer``."""
 
+_STEEPNESS = 3.0
+
 
 @dataclass(frozen=True)
 class Costs:
@@ -103,10 +105,12 @@ class NetworkCost(CandidateCost):
 
 
 class _JointCost(CandidateCost):
-    """One number made of the numbers of several costs."""
+    """One number made of the numbers of several costs: `joined` takes them [costs, n] and gives one each [n]."""
 
-    def __init__(self, costs: Sequence[CandidateCost]) -> None:
-        self._costs = tuple(costs)
+    def __init__(
+        self, costs: Sequence[CandidateCost], joined: Callable[[NDArray[np.float64]], NDArray[np.float64]]
+    ) -> None:
+        self._costs, self._joined = tuple(costs), joined
         self.cheap = all(cost.cheap for cost in self._costs)
 
     def exact(self, configuration: Configuration) -> float:
@@ -123,51 +127,6 @@ class _JointCost(CandidateCost):
         """See `CandidateCost.by_width`."""
         return self._joined(np.array([cost.by_width(configuration, group, widths) for cost in self._costs]))
 
-    @abstractmethod
-    def _joined(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """From the values of each cost [costs, n] to one number each [n]."""
-
-
-class NearestLimitCost(_JointCost):
-    """The cost that comes nearest to its limit, on the scale of the first one.
-
-    So one budget stands for several limits: ``max(cost_i / limit_i) * limit_0 <= limit_0``.
-
-    Parameters
-    ----------
-    costs
-        Pairs of a cost and its limit; the first one gives the unit.
-    """
-
-    def __init__(self, costs: Sequence[tuple[CandidateCost, float]]) -> None:
-        super().__init__([cost for cost, _ in costs])
-        self._limits = np.array([[limit] for _, limit in costs])
-
-    def _joined(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.asarray(self._limits[0] * np.max(values / self._limits, axis=0))
-
-
-class PenalisedCost(_JointCost):
-    """A cost that is to be small, where others have limits: beyond one it grows by how far beyond.
-
-    Parameters
-    ----------
-    cost
-        What is made small.
-    limits
-        Pairs of another cost and its limit.
-    """
-
-    STEEPNESS = 3.0
-
-    def __init__(self, cost: CandidateCost, limits: Sequence[tuple[CandidateCost, float]]) -> None:
-        super().__init__([cost, *(other for other, _ in limits)])
-        self._limits = np.array([[limit] for _, limit in limits])
-
-    def _joined(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        over = np.max(values[1:] / self._limits, axis=0)
-        return np.asarray(values[0] * np.maximum(1.0, over) ** self.STEEPNESS)
-
 
 def steering_cost(
     objective: str, costs: Mapping[str, CandidateCost], limits: Mapping[str, float]
@@ -176,12 +135,20 @@ def steering_cost(
 
     Costs and limits are by name (`Costs.by_name`); `objective` is ``score``, or the name of the cost to make small.
     """
-    pairs = {name: (costs[name], limit) for name, limit in limits.items()}
+    if objective == "score" and len(limits) == 1:
+        ((name, limit),) = limits.items()
+        return costs[name], limit
+    names = sorted((name for name in limits if name != objective), key=lambda name: name != "time")
+    if not names:
+        return costs[objective], None
+    others, most = [costs[name] for name in names], np.array([[limits[name]] for name in names])
     if objective == "score":
-        if len(pairs) == 1:
-            return next(iter(pairs.values()))
-        ordered = sorted(pairs, key=lambda name: name != "time")
-        nearest = NearestLimitCost([pairs[name] for name in ordered])
-        return nearest, pairs[ordered[0]][1]
-    others = [pair for name, pair in pairs.items() if name != objective]
-    return (PenalisedCost(costs[objective], others) if others else costs[objective]), None
+        # One budget stands for all: the cost nearest to its limit, on the scale of the first one.
+        return _JointCost(others, lambda values: most[0] * np.max(values / most, axis=0)), limits[names[0]]
+
+    def penalised(values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Beyond a limit the cost grows by how far beyond."""
+        over = np.max(values[1:] / most, axis=0)
+        return np.asarray(values[0] * np.maximum(1.0, over) ** _STEEPNESS)
+
+    return _JointCost([costs[objective], *others], penalised), None

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from compressor.costs import Configuration, kept_values, scaled
+from compressor.costs import Configuration, scaled, staircase
 from compressor.export import load_keras, save_keras
 from compressor.graph import build_graph, cut
 from compressor.search.base import SearchMethod, SearchOverError, SearchProblem, check_least
@@ -225,7 +225,7 @@ class _Way:
         step = whole * method.share * method.decay ** (len(self.steps) - 1)
         if problem.budget is not None:
             step = max(min(step, last.cost - problem.budget), _LEAST_STEP * whole)
-        worths = {name: kept_values(np.asarray(values)) for name, values in importance.items()}
+        worths = {name: staircase.kept_values(np.asarray(values)) for name, values in importance.items()}
         columns = self._savings(last, worths)
         if not columns:
             return []

@@ -7,18 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from compressor.costs import (
-    CandidateWidths,
-    Configuration,
-    candidate_widths,
-    fastest,
-    fit_exactly,
-    kept_value,
-    round_down,
-    scale_to,
-    scaled,
-    widen_free,
-)
+from compressor.costs import CandidateWidths, Configuration, scaled, staircase
 from compressor.search.base import SearchMethod, SearchProblem, check_least
 from compressor.search.levels import search_levels
 from compressor.training import normalised
@@ -30,7 +19,7 @@ class UniformSnapped(SearchMethod):
 
     Two ways to snap are compared, each at its largest multiplier within the cost: every group down to the candidate width
     below (of `options` per group), and the widths as they are. Both are then widened where that costs nothing
-    (`compressor.costs.widen_free`). The one that keeps larger shares (their geometric mean) is tried.
+    (`compressor.costs.staircase.widen_free`). The one that keeps larger shares (their geometric mean) is tried.
     """
 
     name: ClassVar[str] = "uniform-snapped"
@@ -47,7 +36,7 @@ class UniformSnapped(SearchMethod):
         snapper = _Snapper(problem, self.grid, self.options)
         search_levels(
             problem,
-            lambda level, attempt: fit_exactly(problem.cost, level, snapper.within),
+            lambda level, attempt: staircase.fit_exactly(problem.cost, level, snapper.within),
             problem.cost.exact(snapper.least),
             close=1.01,
         )
@@ -62,24 +51,24 @@ class _Snapper:
         self._candidates: CandidateWidths = {}
         self._rows: list[tuple[list[Configuration], list[float]]] = []
         if problem.cost.cheap:
-            self._candidates = candidate_widths(problem.cost, problem.full, options)
+            self._candidates = staircase.candidate_widths(problem.cost, problem.full, options)
             plain = [scaled(problem.full, step / grid) for step in range(1, grid + 1)]
-            for row in (plain, [round_down(one, self._candidates) for one in plain]):
+            for row in (plain, [staircase.round_down(one, self._candidates) for one in plain]):
                 self._rows.append((row, problem.cost.many(row).tolist()))
-        self.least = fastest(problem.cost, problem.full, self._candidates)
+        self.least = staircase.fastest(problem.cost, problem.full, self._candidates)
 
     def within(self, cost: float) -> Configuration | None:
         """The best snapped widths by estimates within a cost."""
         if not self._candidates:
-            return scale_to(self._cost, self._full, dict.fromkeys(self._full.widths, 1.0), cost)
+            return staircase.scale_to(self._cost, self._full, dict.fromkeys(self._full.widths, 1.0), cost)
         found = []
         for row, costs in self._rows:
             fits = [one for one, price in zip(row, costs, strict=True) if price <= cost]
             if fits:
-                found.append(widen_free(self._cost, fits[-1], self._candidates))
+                found.append(staircase.widen_free(self._cost, fits[-1], self._candidates))
         if not found:
             return self.least if self._cost(self.least) <= cost else None
         return max(found, key=self._merit)
 
     def _merit(self, configuration: Configuration) -> tuple[float, float]:
-        return kept_value(self._even, configuration), -self._cost(configuration)
+        return staircase.kept_value(self._even, configuration), -self._cost(configuration)

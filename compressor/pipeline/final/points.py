@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from compressor.costs import candidate_widths, fill_budget, scale_to
+from compressor.costs import staircase
 from compressor.pipeline.final.shortlist import CLOSE, STEP, Finalist, front, nearest
 from compressor.pipeline.final.training import FinalTraining
 from compressor.search import Trial
@@ -56,9 +56,11 @@ def in_proportion(
     cost = by if by.cheap else prepared.times
     shares = {name: max(1, model.widths[name]) / width for name, width in full.widths.items()}
     limit = ratio * cost.exact(model.configuration) * (1 + 1e-9)
-    found = scale_to(cost, full, shares, limit)
+    found = staircase.scale_to(cost, full, shares, limit)
     if found is not None and cost.cheap and on_edges:
-        found = fill_budget(cost, found, candidate_widths(cost, full), prepared.importance, limit)
+        found = staircase.fill_budget(
+            cost, found, staircase.candidate_widths(cost, full), prepared.importance, limit
+        )
     if found is None or found == full:
         return None
     return Trial(found, prepared.costs(found), -math.inf, math.inf)

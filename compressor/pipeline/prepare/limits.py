@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from compressor.costs import CandidateCost, Configuration, candidate_widths, fastest, narrowest
+from compressor.costs import CandidateCost, Configuration, narrowest, staircase
 from compressor.search import MINIMIZE, Goal, Trial
 from profiler.errors import BudgetError, UsageError
 
@@ -152,7 +152,7 @@ def least_configuration(cost: CandidateCost, full: Configuration, name: str = "t
         return None
     if name != "time":
         return ones
-    found = fastest(cost, full, candidate_widths(cost, full))
+    found = staircase.fastest(cost, full, staircase.candidate_widths(cost, full))
     return min((ones, found), key=cost.exact)
 
 

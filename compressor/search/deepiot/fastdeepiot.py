@@ -11,7 +11,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from compressor.costs import CandidateWidths, Configuration, candidate_widths, exchange_widths, fastest
+from compressor.costs import CandidateWidths, Configuration, staircase
 from compressor.search.base import SearchProblem, check_least
 from compressor.search.deepiot.method import DeepIoT
 from compressor.search.deepiot.steering import ByGroup, Positions, Steering
@@ -74,7 +74,7 @@ class TimeSteering(Steering):
         # Without a cheap cost no moves: each look at a candidate takes a conversion.
         self._candidates: CandidateWidths = {}
         if problem.cost.cheap:
-            self._candidates = candidate_widths(problem.cost, problem.full, method.options)
+            self._candidates = staircase.candidate_widths(problem.cost, problem.full, method.options)
         self._taylor = normalised(problem.importance)
 
     @property
@@ -90,14 +90,14 @@ class TimeSteering(Steering):
 
     def least(self) -> Configuration:
         """See `Steering.least`."""
-        return fastest(self._problem.cost, self._problem.full, self._candidates)
+        return staircase.fastest(self._problem.cost, self._problem.full, self._candidates)
 
     def settled(self, keep: Positions, p: ByGroup) -> Positions:
         """See `Steering.settled`: moved to a local minimum of the cost."""
         moved = self._problem.full.with_kept(keep)
         value = {name: p[name] * self._taylor[name] for name in keep}
         if self._candidates:
-            moved = exchange_widths(self._problem.cost, moved, self._candidates, normalised(value))
+            moved = staircase.exchange_widths(self._problem.cost, moved, self._candidates, normalised(value))
         return {
             name: _resized(positions, moved.widths[name], value[name]) for name, positions in keep.items()
         }

@@ -6,16 +6,7 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from compressor.costs import (
-    CandidateWidths,
-    Configuration,
-    candidate_widths,
-    fastest,
-    fill_budget,
-    kept_value,
-    scale_to,
-    shrink_to,
-)
+from compressor.costs import CandidateWidths, Configuration, staircase
 from compressor.search.base import SearchProblem
 from compressor.training import normalised
 
@@ -50,22 +41,22 @@ class Proposer:
         self._importance = normalised(problem.importance)
         self._candidates: CandidateWidths = {}
         if problem.cost.cheap:
-            self._candidates = candidate_widths(problem.cost, problem.full, options)
+            self._candidates = staircase.candidate_widths(problem.cost, problem.full, options)
         self._known: dict[tuple[float, int], list[dict[str, float]]] = {}
 
     def fastest(self) -> Configuration:
         """The configuration of least cost."""
-        return fastest(self._problem.cost, self._problem.full, self._candidates)
+        return staircase.fastest(self._problem.cost, self._problem.full, self._candidates)
 
     def configuration(self, level: float, shares: Shares) -> Configuration | None:
         """The widest network in these proportions within a cost, on the edges of its steps; None for none."""
         cost, aim = self._problem.cost, level
         for _ in range(_CORRECTIONS):
-            found = scale_to(cost, self._problem.full, shares, aim)
+            found = staircase.scale_to(cost, self._problem.full, shares, aim)
             if found is None:
                 break
             if self._candidates:
-                found = fill_budget(cost, found, self._candidates, self._importance, aim)
+                found = staircase.fill_budget(cost, found, self._candidates, self._importance, aim)
             exact = cost.exact(found)
             if exact <= level:
                 return found
@@ -95,12 +86,14 @@ class Proposer:
         def judge(configuration: Configuration | None) -> float:
             if configuration is None:
                 return WORST
-            found[configuration] = kept_value(self._importance, configuration)
+            found[configuration] = staircase.kept_value(self._importance, configuration)
             return found[configuration]
 
         starts = [self.configuration(level, dict.fromkeys(groups, 1.0))]
         if self._candidates:
-            starts.append(shrink_to(problem.cost, problem.full, self._candidates, self._importance, level))
+            starts.append(
+                staircase.shrink_to(problem.cost, problem.full, self._candidates, self._importance, level)
+            )
         for start in starts:
             judge(start)
         if self._candidates:

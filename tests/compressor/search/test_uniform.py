@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from compressor.costs import Configuration, kept_value
+from compressor.costs import Configuration
+from compressor.costs.staircase import kept_value
 from compressor.search import Goal
 from compressor.search.uniform import UniformWidth
 from compressor.search.uniform_snapped import UniformSnapped
