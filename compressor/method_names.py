@@ -10,6 +10,6 @@ METHODS = {
     "netadapt": ("compressor.search.netadapt", "NetAdapt"),
     "optuna": ("compressor.search.optuna.search", "OptunaSearch"),
     "uniform": ("compressor.search.uniform", "UniformWidth"),
-    "uniform-snapped": ("compressor.search.uniform_snapped", "UniformSnapped"),
+    "uniform-snapped": ("compressor.search.uniform", "UniformSnapped"),
 }
 """The methods of edgetime by name: the module and the class. Modules are imported when asked for."""

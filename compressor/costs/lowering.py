@@ -6,10 +6,11 @@ how every dimension in the file follows from the widths, whatever the converter 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -22,13 +23,6 @@ Convert = Callable[[Any], Network]
 
 _TRIES = 200
 _LEAST, _MOST = 3, 64
-
-
-class Lowering(Protocol):
-    """The network that a configuration becomes, before anything is built."""
-
-    def network(self, configuration: Configuration) -> Network:
-        """The TFLite network of the model at this configuration."""
 
 
 class LoweringError(Exception):
@@ -141,6 +135,13 @@ class ConvertingLowering:
             resized = resize(self._model, configuration.widths, self._graph)
             self._made[configuration] = self._convert(resized)
         return self._made[configuration]
+
+    def counted(self, configuration: Configuration) -> list[tuple[Layer, int]]:
+        """The different layers, each with how many there are of it."""
+        return list(Counter(self.network(configuration).layers).items())
+
+
+Lowering = LearnedLowering | ConvertingLowering
 
 
 def learn_lowering(

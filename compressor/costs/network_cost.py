@@ -114,17 +114,14 @@ class _JointCost(CandidateCost):
         self.cheap = all(cost.cheap for cost in self._costs)
 
     def exact(self, configuration: Configuration) -> float:
-        """See `CandidateCost.exact`."""
         return float(self._joined(np.array([[cost.exact(configuration)] for cost in self._costs]))[0])
 
     def many(self, configurations: Sequence[Configuration]) -> NDArray[np.float64]:
-        """See `CandidateCost.many`."""
         return self._joined(np.array([cost.many(configurations) for cost in self._costs]))
 
     def by_width(
         self, configuration: Configuration, group: str, widths: Sequence[int]
     ) -> NDArray[np.float64]:
-        """See `CandidateCost.by_width`."""
         return self._joined(np.array([cost.by_width(configuration, group, widths) for cost in self._costs]))
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +11,7 @@ from compressor.costs.configuration import Configuration
 from compressor.costs.lowering import LearnedLowering, Lowering
 from compressor.costs.network_cost import CandidateCost, NetworkCost
 from profiler.network import Layer, Network
-
-if TYPE_CHECKING:
-    from timemodel.model import NetworkPredictor
+from timemodel.model import NetworkPredictor
 
 
 class PredictedTime(CandidateCost):
@@ -43,7 +39,7 @@ class PredictedTime(CandidateCost):
 
     def many(self, configurations: Sequence[Configuration]) -> NDArray[np.float64]:
         """Predicted times in ms [n], at the price of one call of the time model."""
-        return self._sums([self._layers(configuration) for configuration in configurations])
+        return self._sums([self._lowering.counted(configuration) for configuration in configurations])
 
     def by_width(
         self, configuration: Configuration, group: str, widths: Sequence[int]
@@ -72,12 +68,6 @@ class PredictedTime(CandidateCost):
         if new:
             known.update(zip(new, map(float, self._time_model.predict_layers_ms(new)), strict=True))
         return np.array([sum([known[layer] * n for layer, n in row]) for row in rows]) * self._factor
-
-    def _layers(self, configuration: Configuration) -> list[tuple[Layer, int]]:
-        """The different layers, each with how many there are of it."""
-        if isinstance(self._lowering, LearnedLowering):
-            return self._lowering.counted(configuration)
-        return list(Counter(self._lowering.network(configuration).layers).items())
 
 
 def flops_cost(times: PredictedTime, full: Configuration) -> NetworkCost:

@@ -13,10 +13,8 @@ from typing import Any, ClassVar
 from compressor.costs import CandidateCost, Configuration, Costs
 from compressor.export import save_keras
 from compressor.graph import Group, Keep
-from compressor.search.goal import Goal
-from compressor.search.trial import Candidate, Trial
+from compressor.search.trial import Candidate, Goal, Trial
 from compressor.training import Importance
-from profiler.errors import UsageError
 from profiler.progress import ProgressCallback, silent
 
 _LAST_SHARE = 0.2
@@ -205,15 +203,3 @@ class SearchMethod(ABC):
         except SearchOverError:
             problem.progress(1.0, "time is up")
         return problem.best()
-
-
-def check_least(name: str, value: int, least: int = 1) -> None:
-    """Refuse a method's option that is too small.
-
-    Raises
-    ------
-    UsageError
-        It is below `least`.
-    """
-    if value < least:
-        raise UsageError(f"{name} must be {least} or more, not {value}.")

@@ -14,10 +14,10 @@ import numpy as np
 
 from compressor.costs import Configuration, narrowest
 from compressor.graph import build_graph, cut
-from compressor.search.base import SearchMethod, SearchProblem, check_least
+from compressor.search.base import SearchMethod, SearchProblem
 from compressor.search.levels import first_holding, search_levels
 from compressor.search.trial import Candidate
-from compressor.training import Importance
+from compressor.training import Importance, check_least
 
 Ranking = list[tuple[str, int]]
 """Group and position of channels in the original, the least important first."""

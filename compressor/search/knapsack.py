@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compressor.costs import CandidateCost, CandidateWidths, Configuration, scaled, staircase
-from compressor.search.base import SearchMethod, SearchProblem, check_least
+from compressor.search.base import SearchMethod, SearchProblem
 from compressor.search.levels import search_levels
-from compressor.training import Importance, normalised
+from compressor.training import Importance, check_least, normalised
 
 _BETTER = 1e-12
 

@@ -1,8 +1,4 @@
-"""``netadapt``: cut a little, train a little, take what hurts least, again and again.
-
-NetAdapt (Yang et al., ECCV 2018). Under a budget nothing is tried before the end of the way down; where time will not do
-for it, one network is tried in its last part all the same, all groups by one factor narrower.
-"""
+"""``netadapt``: cut a little, train a little, take what hurts least, again and again (Yang et al., ECCV 2018)."""
 
 from __future__ import annotations
 
@@ -19,10 +15,10 @@ import numpy as np
 from compressor.costs import Configuration, scaled, staircase
 from compressor.export import load_keras, save_keras
 from compressor.graph import build_graph, cut
-from compressor.search.base import SearchMethod, SearchOverError, SearchProblem, check_least
+from compressor.search.base import SearchMethod, SearchOverError, SearchProblem
 from compressor.search.levels import first_holding
 from compressor.search.trial import Candidate, Trial
-from compressor.training import Importance, Schedule, TrainingError, strongest
+from compressor.training import Importance, Schedule, TrainingError, check_least, strongest
 from profiler.errors import UsageError
 from profiler.records import Records
 

@@ -22,6 +22,8 @@ Importance = Mapping[str, NDArray[np.float64]]
 
 MEASURES = ("taylor", "magnitude")
 
+_BATCH_SIZE = 32
+
 _MATTERS = ("kernel", "recurrent_kernel", "depthwise_kernel", "pointwise_kernel", "gamma", "embeddings")
 
 
@@ -99,14 +101,13 @@ def measure_importance(
     loss: Callable[[Any, Any], Any],
     seed: int = 0,
     batches: int = 32,
-    batch_size: int = 32,
 ) -> dict[str, NDArray[np.float64]]:
     """Importance of each channel of a model by one of `MEASURES`; ``magnitude`` looks at no rows."""
     if measure not in MEASURES:
         raise UsageError(f"There is no importance {measure!r}: choose one of {', '.join(MEASURES)}.")
     if measure == "magnitude":
         return magnitude_importance(graph, weights_of(model))
-    return taylor_importance(graph, _products(model, graph, x, y, loss, seed, batches, batch_size))
+    return taylor_importance(graph, _products(model, graph, x, y, loss, seed, batches))
 
 
 def _products(
@@ -117,7 +118,6 @@ def _products(
     loss: Callable[[Any, Any], Any],
     seed: int,
     batches: int,
-    batch_size: int,
 ) -> Iterable[Mapping[tuple[str, str], Any]]:
     """``weight * gradient`` of every weight that reads channels, for random batches."""
     import tensorflow as tf
@@ -138,7 +138,7 @@ def _products(
 
     rng, count = np.random.default_rng(seed), row_count(x)
     for _ in range(batches):
-        chosen = rng.choice(count, min(batch_size, count), replace=False)
+        chosen = rng.choice(count, min(_BATCH_SIZE, count), replace=False)
         yield dict(zip(wanted, gradients(take(x, chosen), take(y, chosen)), strict=True))
 
 

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
-from compressor.costs import staircase
+from compressor.costs import CandidateCost, staircase
 from compressor.pipeline.final.shortlist import CLOSE, STEP, Finalist, front, nearest
 from compressor.pipeline.final.training import FinalTraining
+from compressor.pipeline.prepare import Prepared
 from compressor.search import Trial
 from profiler.progress import ProgressCallback, sub_progress
-
-if TYPE_CHECKING:
-    from compressor.costs import CandidateCost
-    from compressor.pipeline.prepare import Prepared
 
 POINTS = 4
 """Networks that a result shows, the winner included."""

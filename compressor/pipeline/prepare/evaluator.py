@@ -14,19 +14,10 @@ from compressor.training import Schedule, TrainingError, let_go
 
 
 class Evaluator:
-    """Judges candidates by a short fine-tuning.
+    """Judges candidates by a short fine-tuning that ends at `deadline`; `last` is the network that was trained last.
 
-    Attributes
-    ----------
-    last
-        The network that was trained last.
-    deadline
-        A candidate that is not done by then is not judged.
-    epoch_seconds
-        What an epoch over all training rows takes, by the last candidate; 0 before there is one.
-    judges_first
-        Whether the first candidate is judged even where the time was used up before it was done, so that a search has
-        something to go on with.
+    `epoch_seconds` is what an epoch over all training rows takes, by the last candidate. With `judges_first` the first
+    candidate is judged even where the time was used up, so that a search has something to go on with.
     """
 
     def __init__(self, prepared: Prepared, schedule: Schedule, seed: int, folder: Path | None = None) -> None:
@@ -49,8 +40,9 @@ class Evaluator:
         self.last = candidate.model or self._prepared.network_of(candidate, self._folder)
         try:
             outcome = self._prepared.tuner.fit(
-                self.last, self._schedule, self._seed, deadline=self.deadline, on_epoch=self._report_epoch
-            )
+                self.last, self._schedule, self._seed, deadline=self.deadline,
+                on_epoch=lambda epoch, score: self.on_epoch(epoch, self._schedule.epochs, score),
+            )  # fmt: skip
         except TrainingError:
             return -math.inf, math.inf
         if outcome.epochs:
@@ -61,9 +53,6 @@ class Evaluator:
             raise SearchOverError
         self._first = False
         return outcome.score, outcome.loss
-
-    def _report_epoch(self, epoch: int, score: float) -> None:
-        self.on_epoch(epoch, self._schedule.epochs, score)
 
 
 def search_problem(

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from compressor.costs import CandidateCost, Configuration, narrowest, staircase
+from compressor.pipeline.prepare.preparation import Prepared
 from compressor.search import MINIMIZE, Goal, Trial
 from profiler.errors import BudgetError, UsageError
-
-if TYPE_CHECKING:
-    from compressor.pipeline.prepare.preparation import Prepared
 
 _BYTES = 1000.0
 
@@ -21,18 +18,9 @@ _BYTES = 1000.0
 class Limits:
     """What was asked for; None where it was not.
 
-    Parameters
-    ----------
-    budget_ms
-        Time that the network may take: predicted, or what stands for it (``--steer``).
-    max_accuracy_drop
-        Points of validation accuracy (hundredths of the score) that may be lost.
-    max_size_kb, max_memory_kb
-        Of the ``.tflite`` file, and of the activations at their peak, in units of 1,000 bytes.
-    max_energy_mj
-        Of one inference.
-    minimize
-        One of `MINIMIZE`: what is made small while the accuracy is kept; by default time.
+    `budget_ms` is of predicted time, or of what stands for it (``--steer``); `max_accuracy_drop` is in hundredths of the
+    validation score; units of kB are 1,000 bytes, of the ``.tflite`` file and of the activations at their peak; `minimize`,
+    one of `MINIMIZE`, is what is made small while the accuracy is kept, by default time.
     """
 
     budget_ms: float | None = None
@@ -167,7 +155,7 @@ def missed(
 ) -> str:
     """The sentence on a goal that was not reached, and what came nearest (`trial`, with its score in words)."""
     where = f"it is saved in {folder}"
-    costs = cost_values(trial)
+    costs = trial.costs.by_name
     over = {name: limit for name, limit in goal.limits.items() if (costs[name] or 0.0) > limit}
     wanted = " and ".join(in_words(name, limit) for name, limit in (over or goal.limits).items())
     points = 100 * (original.score - mean_score)
@@ -187,14 +175,6 @@ def missed(
     )
 
 
-def cost_values(trial: Trial) -> Mapping[str, float | None]:
-    """All costs of a candidate, by the names that limits have."""
-    costs = trial.costs
-    return {
-        "time": costs.time_ms, "size": costs.size_bytes, "memory": costs.memory_bytes, "energy": costs.energy_mj,
-    }  # fmt: skip
-
-
 def _known_by(name: str, steer: str) -> str:
     """How a cost is known: no device has yet run a network whose times are predicted."""
     return "measured" if name == "time" and steer == "measured" else "predicted"
@@ -210,7 +190,7 @@ def _over(name: str, value: float, limit: float, steer: str, predicted_ms: float
 
 
 def _already(goal: Goal, original: Trial, steer: str) -> str:
-    costs = cost_values(original)
+    costs = original.costs.by_name
     ways = {name: _known_by(name, steer) for name in goal.limits}
     if len(set(ways.values())) > 1:
         takes = " and ".join(f"{in_words(name, costs[name] or 0.0)} ({way})" for name, way in ways.items())

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from compressor.costs import (
     STEERINGS,
@@ -44,29 +44,15 @@ from profiler.errors import UsageError
 from profiler.network import Network, peak_memory_bytes
 from profiler.progress import ProgressCallback
 from profiler.tflite import read_network
-
-if TYPE_CHECKING:
-    from timemodel.model import NetworkPredictor
+from timemodel.model import NetworkPredictor
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """The original network, taken apart.
+    """The original network, taken apart; `measure` is that of importance.
 
-    Attributes
-    ----------
-    name
-        The model's file.
-    task, tuner
-        What is learned and how; `tuner` learns from the original.
-    times, steering
-        Predicted time at any widths, for the file that will be exported; and what stands for it in the search.
-    original
-        The network as it is, as a trial: its score is on validation rows.
-    notes
-        What the user should know.
-    measure
-        Of importance: ``taylor`` or ``magnitude``.
+    `times` predicts the file that will be exported at any widths, `steering` is what stands for it in the search.
+    `original` is the network as it is, as a trial: its score is on validation rows. `notes` are for the user.
     """
 
     name: str
@@ -183,10 +169,7 @@ def prepare(
     task = Task(task.head, data)
     tuner = FineTuner(task, model)
     progress(0.2, "measuring importance")
-    if importance == "taylor" or importance == "magnitude":
-        channels = measure_importance(model, graph, importance, data.x, data.y, task.loss, seed)
-    else:
-        raise UsageError(f"There is no importance {importance!r}: choose taylor or magnitude.")
+    channels = measure_importance(model, graph, importance, data.x, data.y, task.loss, seed)
     rows = data.x if calibration is None else load_known(calibration, input_specs(model))
     convert = converter(quantize, rows)
     progress(0.4, "converting")

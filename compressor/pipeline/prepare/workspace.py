@@ -6,22 +6,30 @@ import contextlib
 import errno
 import hashlib
 import json
+import math
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from compressor.data import Data, named
-from compressor.search import Trial
+from compressor.export import load_keras, save_keras
+from compressor.search import Candidate, Trial
 from profiler.errors import EdgetimeError, UsageError
 from profiler.files import write_json
 from profiler.records import Records
+from profiler.tradeoff import pareto_front
 
 _RUN, _TRIALS, _SEEDS = "run.json", "trials.jsonl", "seeds.jsonl"
+
+FOLDER = "trained"
+"""Of candidates' networks as the search left them, in its folder: full fine-tuning goes on from there."""
+
+MOST = 64
 
 
 class Workspace:
@@ -163,3 +171,37 @@ def read_json(path: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return value if isinstance(value, dict) else None
+
+
+def keep_trained(folder: Path, trial: Trial, network: Any, trials: Sequence[Trial] = ()) -> None:
+    """Keep the network of a trial after its short fine-tuning, unless that diverged.
+
+    Of more than `MOST` networks of `trials` the one goes that has the lowest score among those that are not on the front.
+    """
+    if not math.isfinite(trial.score):
+        return
+    path = _path(folder, trial.candidate)
+    save_keras(network, path)
+    kept = [one for one in trials if _path(folder, one.candidate).exists()]
+    if len(kept) > MOST:
+        marks = pareto_front([one.predicted_ms for one in kept], [one.score for one in kept])
+        beaten = [one for one, mark in zip(kept, marks, strict=True) if not mark]
+        _path(folder, min(beaten or kept, key=lambda one: one.score).candidate).unlink(missing_ok=True)
+
+
+def is_trained(folder: Path, candidate: Candidate) -> bool:
+    """Whether the network of a candidate after its short fine-tuning is there."""
+    return _path(folder, candidate).exists()
+
+
+def trained_network(folder: Path, candidate: Candidate) -> Any:
+    """The network of a candidate after its short fine-tuning; None where it is not there or cannot be read."""
+    path = _path(folder, candidate)
+    if path.exists():
+        with contextlib.suppress(EdgetimeError):
+            return load_keras(path)
+    return None
+
+
+def _path(folder: Path, candidate: Candidate) -> Path:
+    return folder / FOLDER / f"{candidate.key}.keras"

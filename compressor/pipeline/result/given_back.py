@@ -182,10 +182,9 @@ def ranks_of(addresses: Sequence[str]) -> _Ranks:
 def name_of(layer: Layer, ranks: _Ranks) -> str:
     """What to call a layer: the address of the Keras layer that does the work, else the file's name for it.
 
-    The converter joins the names of all that it fused, such as ``net/relu1_1/Relu;…;net/conv1_1/convolution``: of
-    the Keras layers in it the first in the model's order is meant, since what follows was fused into it. Each of
-    these names is that of the network, then a layer's address, with a number behind each part, then what the layer
-    does: so ``net/backbone_1/conv1_1/convolution`` is ``backbone/conv1``, and no ``conv1`` of the network's own.
+    The converter joins the names of all that it fused, such as ``net/relu1_1/Relu;…;net/conv1_1/convolution``: the first in
+    the model's order is meant. Each is the network's name, a layer's address, with a number behind each part, and what the
+    layer does: so ``net/backbone_1/conv1_1/convolution`` is ``backbone/conv1``, and no ``conv1`` of the network's own.
     """
     found = [_address(name.split("/"), ranks) for name in layer.name.split(";")]
     best = min((parts for parts in found if parts), key=ranks.__getitem__, default=())

@@ -13,6 +13,7 @@ from typing import Any
 from compressor.pipeline.prepare import file_digest, read_json
 from compressor.pipeline.shared.workers import Workers, cores, thread_limits
 from compressor.search import Goal, SearchMethod, get_method
+from compressor.training import check_least
 from profiler.errors import UsageError
 from profiler.files import write_json
 
@@ -44,8 +45,8 @@ class Sharing:
     def __post_init__(self) -> None:
         if not 1 <= self.workers <= _MOST_WORKERS:
             raise UsageError(f"--workers is 1 to {_MOST_WORKERS}, not {self.workers}.")
-        if self.trials is not None and self.trials < 1:
-            raise UsageError(f"--trials must be 1 or more, not {self.trials}.")
+        if self.trials is not None:
+            check_least("--trials", self.trials)
 
     def method(self, method: str | SearchMethod, steer: str = "time") -> SearchMethod:
         """The method, with what was asked of it; refused where it cannot be shared, or knows no number of trials."""

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compressor.costs import CandidateWidths, Configuration, staircase
-from compressor.search.base import SearchProblem, check_least
+from compressor.search.base import SearchProblem
 from compressor.search.deepiot.method import DeepIoT
-from compressor.search.deepiot.steering import ByGroup, Positions, Steering
-from compressor.training import normalised
+from compressor.search.deepiot.trajectory import ByGroup, Positions, Steering
+from compressor.training import check_least, normalised
 from profiler.errors import UsageError
 
 
@@ -47,10 +47,8 @@ class FastDeepIoT(DeepIoT):
         **others: float,
     ) -> None:
         super().__init__(**others)  # type: ignore[arg-type]
-        if not pressure >= 0:
-            raise UsageError(f"pressure must be 0 or more, not {pressure}.")
-        if not growth >= 1:
-            raise UsageError(f"growth must be 1 or more, not {growth}.")
+        check_least("pressure", pressure, 0)
+        check_least("growth", growth)
         if not 0 < window <= 1:
             raise UsageError(f"window must be above 0 and at most 1, not {window}.")
         check_least("options", options, 2)
@@ -80,13 +78,8 @@ class TimeSteering(Steering):
     @property
     def options(self) -> dict[str, float]:
         """See `Steering.options`."""
-        method = self._method
-        return {
-            "pressure": method.pressure,
-            "growth": method.growth,
-            "window": method.window,
-            "options": method.options,
-        }
+        names = ("pressure", "growth", "window", "options")
+        return {name: getattr(self._method, name) for name in names}
 
     def least(self) -> Configuration:
         """See `Steering.least`."""

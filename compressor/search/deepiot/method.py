@@ -9,8 +9,7 @@ from typing import ClassVar
 
 from compressor.search.base import SearchMethod, SearchProblem
 from compressor.search.deepiot.options import Rates, ThresholdSchedule
-from compressor.search.deepiot.steering import Steering
-from compressor.search.deepiot.trajectory import Trajectory
+from compressor.search.deepiot.trajectory import Steering, Trajectory
 from profiler.errors import UsageError
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from compressor.search.base import check_least
+from compressor.training import check_least
 from profiler.errors import UsageError
 
 

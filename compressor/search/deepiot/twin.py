@@ -1,8 +1,4 @@
-"""A twin of a model whose channels are switched by a mask for each sample, while it trains.
-
-Masks act where channels are read (`ChannelGraph.readers`), as in `compressor.graph.masking`: a channel whose mask is 0
-carries nothing, whatever biases and normalisations make of it on its way.
-"""
+"""A twin of a model whose channels are switched by a mask for each sample, while it trains."""
 
 from __future__ import annotations
 
@@ -33,14 +29,8 @@ _RECURRENT = frozenset(["GRU", "LSTM", "SimpleRNN"])
 class MaskedTwin:
     """A model that takes masks beside its rows. Made by `masked_twin`.
 
-    Attributes
-    ----------
-    model
-        The Keras model that holds the weights; its layers have the original's names.
-    shared
-        For each removable channel whether its mask must be the same for all samples of a batch [channels].
-    variables
-        Its weights by the layer's address and the name of the weight, as in `compressor.graph.ChannelAxis`.
+    `model` is the Keras model that holds the weights; its layers have the original's names. `shared` says for each channel
+    whether its mask must be the same for all samples of a batch. `variables` are its weights by address and name.
     """
 
     def __init__(
@@ -193,17 +183,14 @@ class _MaskedCell(keras.layers.Layer):
         self._the_switch, self._numbers = switch, numbers
 
     def build(self, shape: Any) -> None:
-        """Make the cell's weights."""
         if not self.cell.built:
             self.cell.build(shape)
             self.cell.built = True
 
     def get_initial_state(self, batch_size: Any = None) -> Any:
-        """Zeros."""
         return self.cell.get_initial_state(batch_size=batch_size)
 
     def call(self, inputs: Any, states: Any, training: bool = False) -> Any:
-        """One step."""
         if self._the_switch.value is None:
             return self.cell(inputs, states, training=training)
         states = list(states) if isinstance(states, (list, tuple)) else [states]

@@ -8,9 +8,7 @@ from __future__ import annotations
 from compressor.search.optuna.search import OptunaSearch
 from compressor.search.optuna.storage import (
     DATABASE,
-    StorageError,
     checked_url,
-    open_storage,
     reading,
     shown_url,
     with_password,
@@ -23,9 +21,7 @@ __all__ = [
     "DATABASE",
     "OVER",
     "OptunaSearch",
-    "StorageError",
     "checked_url",
-    "open_storage",
     "reading",
     "shown_url",
     "with_password",

@@ -25,25 +25,12 @@ _FRONT_EVERY = 3
 
 @dataclass(frozen=True)
 class StudyTrial:
-    """A trial of the study.
+    """A trial of the study, by what is known of it so far.
 
-    Attributes
-    ----------
-    state
-        ``finished``, ``pruned``, ``running``, or ``void``: there was nothing to train, as the widths were tried
-        before or cannot be.
-    kind, level
-        Why it was asked for and the cost that it was to stay within, as in `NextTrial`.
-    shares, widths
-        By group: the proportions that it was made of, and what became of them, once that is known.
-    trial
-        What came of it; None unless it is finished, or void and known from before.
-    cost, costs
-        The number that steers the search; all in the order of the study's objectives.
-    begun
-        Whether its training has begun.
-    yielded
-        Whether it is void because another trial was about the same widths, and began first.
+    Its state is ``finished``, ``pruned``, ``running``, or ``void``: there was nothing to train, as the widths were tried
+    before or cannot be. `kind` and `level` are as in `NextTrial`, `shares` the proportions that it was made of, `widths` what
+    became of them. `cost` is the number that steers, `costs` are in the order of the study's objectives. `begun`: its
+    training has; `yielded`: it is void because another trial was about the same widths, and began first.
     """
 
     number: int

@@ -6,6 +6,8 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import optuna
+
 from compressor.costs import CandidateWidths, Configuration, staircase
 from compressor.search.base import SearchProblem
 from compressor.training import normalised
@@ -15,6 +17,10 @@ NARROWEST = 0.05
 
 WORST = -1e3
 """The merit of what cannot be, or diverged."""
+
+SHARE: optuna.distributions.BaseDistribution = optuna.distributions.FloatDistribution(
+    NARROWEST, 1.0, log=True
+)
 
 _PREFIX = "share:"
 _CORRECTIONS = 8
@@ -78,8 +84,6 @@ class Proposer:
         return self._known[level, count]
 
     def _search(self, level: float, count: int) -> list[dict[str, float]]:
-        import optuna
-
         problem, groups = self._problem, self._problem.full.widths
         found: dict[Configuration, float] = {}
 
@@ -109,10 +113,8 @@ class Proposer:
 
     def promising(self, seen: Sequence[tuple[Shares, float]], seed: int) -> dict[str, float]:
         """Shares that promise a better score, by Optuna's choice; `seen` are shares at about that level and the merit of each."""
-        import optuna
-
         study = optuna.create_study(direction="maximize", sampler=sampler(seed))
-        kinds = {_parameter(name): distribution() for name in self._problem.full.widths}
+        kinds = {_parameter(name): SHARE for name in self._problem.full.widths}
         study.add_trials(
             [
                 optuna.trial.create_trial(params=named(shares), distributions=kinds, value=merit)
@@ -128,17 +130,8 @@ def suggested(asked: Any, groups: Iterable[str]) -> dict[str, float]:
     return {name: asked.suggest_float(_parameter(name), NARROWEST, 1.0, log=True) for name in groups}
 
 
-def distribution() -> Any:
-    """Of a share."""
-    import optuna
-
-    return optuna.distributions.FloatDistribution(NARROWEST, 1.0, log=True)
-
-
 def sampler(seed: int) -> Any:
     """Tree-structured Parzen estimators; trials that still run count as bad, so that processes keep apart."""
-    import optuna
-
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         return optuna.samplers.TPESampler(

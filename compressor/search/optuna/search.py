@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
+import optuna
+
 from compressor.costs import Costs
 from compressor.search.base import SearchMethod, SearchOverError, SearchProblem
 from compressor.search.levels import CLOSE
@@ -21,11 +23,11 @@ from compressor.search.optuna.next_trial import (
     next_within,
     settled,
 )
-from compressor.search.optuna.proposals import WORST, Proposer, distribution, named, sampler, suggested
+from compressor.search.optuna.proposals import SHARE, WORST, Proposer, named, sampler, suggested
 from compressor.search.optuna.storage import StorageError
 from compressor.search.optuna.study import BEING_TRIED, LEVEL, SharedStudy
 from compressor.search.trial import Trial
-from profiler.errors import UsageError
+from compressor.training import check_least
 
 _LOSS_WEIGHT = 0.1
 _ASK_FACTOR = 4
@@ -78,8 +80,7 @@ class OptunaSearch(SearchMethod):
 
     def __post_init__(self) -> None:
         for key in ("trials", "proxy_trials", "tries", "options"):
-            if getattr(self, key) < 1:
-                raise UsageError(f"{key} must be 1 or more, not {getattr(self, key)}.")
+            check_least(key, getattr(self, key))
 
     def search(self, problem: SearchProblem) -> None:
         """See `SearchMethod.search`."""
@@ -142,8 +143,6 @@ class _Search:
 
     def _bring_known(self, past: Sequence[StudyTrial]) -> None:
         """Put into the study what was finished without it, such as where its storage was lost."""
-        import optuna
-
         there = [one.widths for one in past if one.state == "finished"]
         levels = optuna.distributions.FloatDistribution(*self._range, log=True)
         for trial in self._problem.known:
@@ -153,7 +152,7 @@ class _Search:
                 cost = self._problem.cost.exact(trial.configuration)
                 shares = self.proposer.shares(trial.configuration)
                 params = {LEVEL: self._in_range(cost), **named(shares)}
-                kinds = {LEVEL: levels, **dict.fromkeys(named(shares), distribution())}
+                kinds = {LEVEL: levels, **dict.fromkeys(named(shares), SHARE)}
                 costs = self._objective_costs(trial.costs)
                 self._study.add(params, kinds, trial, (_merit(trial), *costs), cost, costs)
 

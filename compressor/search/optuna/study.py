@@ -15,11 +15,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import optuna
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.storages._heartbeat import get_heartbeat_thread
+from optuna.study import StudyDirection
+
 from compressor.graph import Widths
 from compressor.search.base import SearchOverError
 from compressor.search.optuna.next_trial import StudyTrial
 from compressor.search.optuna.proposals import Shares, named, shares_in
-from compressor.search.optuna.storage import close_storage, open_storage, reporting
+from compressor.search.optuna.storage import MOST_RETRIES, close_storage, open_storage, reporting
 from compressor.search.trial import Trial
 
 LEVEL = "level"
@@ -55,9 +60,6 @@ class SharedStudy:
         beat_s: int = 10,
         grace_s: int = 60,
     ) -> None:
-        import optuna
-        from optuna.study import StudyDirection
-
         self._place, self._leads = (url, folder), leads
         self._opened = open_storage(url, folder, beat_s, grace_s)
         with reporting(*self._place, "cannot be used"):
@@ -80,8 +82,6 @@ class SharedStudy:
 
     def waiting(self) -> int:
         """How many trials wait to be taken up."""
-        import optuna
-
         with reporting(*self._place):
             states = (optuna.trial.TrialState.WAITING,)
             return len(self.study.get_trials(deepcopy=False, states=states))
@@ -108,9 +108,6 @@ class SharedStudy:
 
         `Study.optimize` fails an assertion where another process has given the trial up, as after a long sleep of this machine.
         """
-        from optuna.exceptions import UpdateFinishedTrialError
-        from optuna.storages._heartbeat import get_heartbeat_thread
-
         try:
             with get_heartbeat_thread(asked._trial_id, self.study._storage):
                 yield
@@ -123,8 +120,6 @@ class SharedStudy:
 
     def _give_back(self, asked: Any) -> None:
         """Queue a trial again for another process or a later run, without counting it as lost."""
-        import optuna
-
         self.study.tell(asked, state=optuna.trial.TrialState.FAIL)
         ended = self.study._storage.get_trial(asked._trial_id)
         if ended.params:
@@ -140,8 +135,6 @@ class SharedStudy:
 
     def retry_lost(self) -> None:
         """Give up trials whose process is gone, and queue them again."""
-        import optuna
-
         with reporting(*self._place), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # it is "experimental"
             optuna.storages.fail_stale_trials(self.study)
@@ -186,8 +179,6 @@ class SharedStudy:
 
     def prune(self, asked: Any, early_score: float) -> None:
         """A trial was stopped early."""
-        import optuna
-
         self._end(asked, {"early_score": early_score}, state=optuna.trial.TrialState.PRUNED)
 
     def void(self, asked: Any, reason: str | None = None, trial: Trial | None = None) -> None:
@@ -195,8 +186,6 @@ class SharedStudy:
 
         Without a reason it was a trial too many, which is as if it had never been.
         """
-        import optuna
-
         attributes = {"void": reason, "trial": None if trial is None else trial.to_dict()}
         self._end(asked, attributes, state=optuna.trial.TrialState.FAIL)
 
@@ -213,8 +202,6 @@ class SharedStudy:
         values: Sequence[float], cost: float, costs: Sequence[float],
     ) -> None:  # fmt: skip
         """Put in a trial that was finished before there was this study."""
-        import optuna
-
         attributes = {"kind": "known", "widths": dict(trial.widths), "trial": trial.to_dict()}
         with reporting(*self._place):
             self.study.add_trial(
@@ -269,6 +256,4 @@ def _study_trial(one: Any) -> StudyTrial | None:
 
 def _retried_too_often(one: Any) -> bool:
     """Whether the processes of a trial ended so often that it is not queued again."""
-    from compressor.search.optuna.database import MOST_RETRIES
-
     return len(one.system_attrs.get("retry_history", ())) >= MOST_RETRIES
