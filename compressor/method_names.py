@@ -4,7 +4,7 @@ from __future__ import annotations
 
 METHODS = {
     "deepiot": ("compressor.search.deepiot.method", "DeepIoT"),
-    "fastdeepiot": ("compressor.search.deepiot.fastdeepiot", "FastDeepIoT"),
+    "fastdeepiot": ("compressor.search.deepiot.method", "FastDeepIoT"),
     "importance": ("compressor.search.group_importance", "GroupImportance"),
     "knapsack": ("compressor.search.knapsack", "Knapsack"),
     "netadapt": ("compressor.search.netadapt", "NetAdapt"),

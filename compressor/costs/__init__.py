@@ -9,8 +9,15 @@ from compressor.costs import staircase
 from compressor.costs.configuration import Configuration
 from compressor.costs.lowering import ConvertingLowering, Lowering, LoweringError, learn_lowering
 from compressor.costs.measured import MeasuredCost, place_of
-from compressor.costs.network_cost import STEERINGS, CandidateCost, Costs, NetworkCost, steering_cost
-from compressor.costs.predicted_time import PredictedTime, flops_cost
+from compressor.costs.network_cost import (
+    STEERINGS,
+    CandidateCost,
+    Costs,
+    NetworkCost,
+    PredictedTime,
+    flops_cost,
+    steering_cost,
+)
 from compressor.costs.staircase import CandidateWidths, narrowest, scaled
 
 __all__ = [

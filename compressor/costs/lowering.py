@@ -147,11 +147,7 @@ Lowering = LearnedLowering | ConvertingLowering
 def learn_lowering(
     model: Any, graph: ChannelGraph, convert: Convert, base: Network | None = None, seed: int = 0
 ) -> LearnedLowering:
-    """Convert the model at three sets of widths and learn how the file's dimensions follow from them.
-
-    `base` is the converted model as it is, where it is at hand. Files that differ in more than dimensions are a
-    `LoweringError`: then `ConvertingLowering` serves.
-    """
+    """Convert the model (or take `base`) and two resized ones, and learn how dimensions follow from widths."""
     base = convert(model) if base is None else base
     examples = example_widths(graph, seed)
     networks = [base, *(convert(resize(model, widths, graph)) for widths in examples)]
@@ -169,10 +165,7 @@ def learn_lowering(
 
 
 def example_widths(graph: ChannelGraph, seed: int = 0, count: int = 2) -> list[dict[str, int]]:
-    """Widths at which no two tensors of the model could be taken for each other.
-
-    Every form in the widths takes values whose proportions (to its value in the model as it is) are its own and not 1.
-    """
+    """Widths at which no two forms in them, and so no two tensors of the model, could be taken for each other."""
     rng = np.random.default_rng(seed)
     forms: list[SizeForm] = [*graph.forms, *graph.products]
     for turn in range(_TRIES):

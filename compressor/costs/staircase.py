@@ -123,10 +123,7 @@ def scale_to(
 def widen_free(
     cost: CandidateCost, configuration: Configuration, candidates: CandidateWidths
 ) -> Configuration:
-    """Widen to a local minimum of predicted time: no group can be wider and the network as fast or faster.
-
-    Each round moves the group that gains most to its fastest wider width (of equals the widest).
-    """
+    """Widen to a local minimum of predicted time: no group can be wider and the network as fast or faster."""
     current = configuration
     now = cost(current)
     while True:

@@ -102,10 +102,7 @@ class SearchProblem:
             raise SearchOverError
 
     def is_late(self, started: float, needed_s: float = 0.0) -> bool:
-        """Whether time will do for no more than a single candidate, and there is none yet.
-
-        `started` is when the method began (`time.monotonic`); its next look at the time may be `needed_s` seconds away.
-        """
+        """Whether time will do for a single candidate alone, and there is none yet; the next look is `needed_s` away."""
         left = self.deadline - time.monotonic()
         if not math.isfinite(left) or self.trials:
             return False

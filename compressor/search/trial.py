@@ -52,10 +52,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Trial:
-    """A candidate that was tried: `configuration`, `keep` and `network` as in `Candidate`.
-
-    Score and loss are on validation rows after a short fine-tuning; -inf and inf where training diverged.
-    """
+    """A candidate that was tried, with its score on validation rows; -inf and a loss of inf where training diverged."""
 
     configuration: Configuration
     costs: Costs

@@ -31,10 +31,7 @@ class TrainingError(EdgetimeError):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a training run reached: the best validation score, whose weights the model now has.
-
-    `complete` is False where the deadline ended it.
-    """
+    """What a training run reached, with the weights that the model now has; not `complete` where the deadline ended it."""
 
     score: float
     loss: float
@@ -111,8 +108,6 @@ class FineTuner:
 
 
 class _Run:
-    """One training run."""
-
     def __init__(
         self,
         tuner: FineTuner,
@@ -289,10 +284,7 @@ def _all_layers(model: Any) -> Iterator[Any]:
 
 @contextlib.contextmanager
 def _in_training_shape(model: Any) -> Iterator[None]:
-    """Let every layer learn, and let batch normalisation follow the cut network within a few steps.
-
-    With Keras' usual momentum of 0.99 its statistics would lag behind for hundreds of steps.
-    """
+    """Let every layer learn, and batch normalisation follow within a few steps (Keras' momentum of 0.99 takes hundreds)."""
     layers = list(_all_layers(model))
     flags = [(layer, layer.trainable) for layer in layers]
     momenta = [(layer, layer.momentum) for layer in layers if hasattr(layer, "momentum")]

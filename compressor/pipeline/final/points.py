@@ -42,10 +42,7 @@ def in_proportion(
     on_edges: bool = True,
     by: CandidateCost | None = None,
 ) -> Trial | None:
-    """The widest network in a trial's proportions that costs at most `ratio` times what it does; None for none.
-
-    `on_edges` as in `SearchMethod`; `by` is the cost that is meant, by default what stands for time.
-    """
+    """The widest network in a trial's proportions that costs at most `ratio` times what it does; None for none."""
     full = prepared.original.configuration
     # Where each look is a measurement on the device, what was predicted serves.
     by = prepared.steering if by is None else by
@@ -72,10 +69,7 @@ def train_points(
     progress: ProgressCallback,
     alike: Callable[[Trial, float], Trial | None],
 ) -> list[Finalist]:
-    """Train further networks along the front in full, one seed each; the winner first, at most `count` in all.
-
-    `alike` is `in_proportion` to a trial at so many times its cost.
-    """
+    """Train further networks along the front in full, one seed each; the winner first, at most `count` in all."""
     points = [winner]
     known = front([trial for trial in trials if math.isfinite(trial.score)], _time_ms)
     winner_ms = _time_ms(winner.trial)

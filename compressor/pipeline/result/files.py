@@ -54,10 +54,7 @@ def write_files(
     notes: list[str],
     progress: ProgressCallback,
 ) -> PointFiles:
-    """Export the original, the quantised original, and every seed of every point, the winner first.
-
-    What the exports have to say of the original and the winner is added to `notes`.
-    """
+    """Export the originals and every seed of every point, the winner first; what the exports have to say goes to `notes`."""
     data, quantize = prepared.task.data, prepared.quantize
     held = data if prepared.task.is_classification or data.metric is not None else take(data.x, slice(200))
     options: dict[str, Any] = {"check_data": held, "allow_drop": True}

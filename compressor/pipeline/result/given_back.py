@@ -115,10 +115,7 @@ def layer_changes(
 
 
 def aligned(before: Sequence[Layer], after: Sequence[Layer]) -> list[tuple[int | None, int | None]]:
-    """Positions of the same layer before and after; None where it is on one side only.
-
-    Mostly the two go in step; else layers are matched by operator and name.
-    """
+    """Positions of the same layer before and after, by operator and name; None where it is on one side only."""
     if [layer.op for layer in before] == [layer.op for layer in after]:
         return [(i, i) for i in range(len(before))]
     first, second = ([(layer.op, layer.name.split(";")[0]) for layer in layers] for layers in (before, after))

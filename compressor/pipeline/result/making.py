@@ -112,10 +112,7 @@ def make_result(
 
 
 def layer_widths(prepared: Prepared, trial: Trial) -> tuple[LayerWidth, ...]:
-    """The width of every layer that has one of its own, before and after.
-
-    What else can be chosen inside a layer stands under its name with what it is behind it, as in ``attention.heads``.
-    """
+    """The width of every layer before and after, and what else can be chosen inside one (``attention.heads``)."""
     graph = prepared.graph
     rows = []
     for count in graph.counts:

@@ -32,10 +32,7 @@ _MOST_WORKERS = 256
 
 @dataclass
 class Sharing:
-    """How a search is shared: `workers` processes on this machine, this one included, and a storage for others.
-
-    `storage` is None for an SQLite file in the output folder, `trials` for the method's own number.
-    """
+    """How a search is shared: among `workers` processes here, this one included, and by a storage with other machines."""
 
     storage: str | None = None
     workers: int = 1

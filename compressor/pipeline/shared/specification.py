@@ -37,11 +37,7 @@ _OPTIONS = {
 
 @dataclass(frozen=True)
 class StudySpecification:
-    """Where a search is, and what it is about.
-
-    `where` is its folder or the URL of its storage, without a password, for messages; `about` is what `Sharing.searching`
-    wrote down; `files` are the paths where it was begun, by the names in `FILES`.
-    """
+    """Where a search is (`where`: for messages, without a password), and what `Sharing.searching` wrote down of it."""
 
     where: str
     url: str | None

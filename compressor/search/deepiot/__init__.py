@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from compressor.search.deepiot.fastdeepiot import FastDeepIoT
-from compressor.search.deepiot.method import DeepIoT
+from compressor.search.deepiot.method import DeepIoT, FastDeepIoT
 
 if TYPE_CHECKING:
     from compressor.search.deepiot.twin import masked_twin

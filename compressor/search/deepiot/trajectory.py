@@ -148,10 +148,7 @@ class Trajectory:
             problem.try_configuration(least)
 
     def proposal(self, level: float) -> Positions:
-        """The channels that are left at a level, a threshold; of each group one or more.
-
-        What of it exceeds the last threshold is the share of its channels that each group loses on top.
-        """
+        """The channels left at a level: a threshold; what exceeds the last is the share that each group loses on top."""
         if self._proposed_after != self._training.iteration:
             self._proposals, self._proposed_after = {}, self._training.iteration
         if level not in self._proposals:

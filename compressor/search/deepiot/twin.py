@@ -94,10 +94,7 @@ def masked_twin(model: Any, graph: ChannelGraph) -> MaskedTwin:
 
 
 def folded(weights: LayerWeights, model: Any, graph: ChannelGraph, scale: NDArray[Any]) -> LayerWeights:
-    """Weights in which what reads a channel is multiplied by a number, as a mask would do.
-
-    The weights are those of a model of the same layers as `model`; `scale` has one number for each removable channel.
-    """
+    """Weights of a model like `model` in which what reads a channel is multiplied by its `scale`, as a mask would do."""
     whole = np.append(np.asarray(scale, dtype=np.float32), np.float32(1))
     layers = dict(layers_of(model))
     result = {name: list(values) for name, values in weights.items()}
@@ -232,10 +229,7 @@ def _recurrent(layer: Any, switch: _Switch, numbers: NDArray[np.int64]) -> Any:
 
 
 def _switch_weights(layer: Any, switch: _Switch, axes: list[tuple[int, int, NDArray[np.int64]]]) -> None:
-    """Let a layer compute with weights whose reading entries are multiplied by the first sample's mask.
-
-    `axes` says which weight, which of its axes, and the numbers of the channels along it.
-    """
+    """Let a layer compute with weights multiplied by the first sample's mask: which weight, which axis, which channels."""
     plain = layer.call
 
     def call(*values: Any, **options: Any) -> Any:

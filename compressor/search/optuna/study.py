@@ -44,10 +44,7 @@ _LOOK_S = 0.02
 
 
 class SharedStudy:
-    """One process's view of the study; any method may raise that the storage went away.
-
-    `costs` are made small, beside the score that is made large; all else as in `OptunaSearch`.
-    """
+    """One process's view of the study, with so many `costs` beside the score; all else as in `OptunaSearch`."""
 
     def __init__(
         self,
@@ -182,10 +179,7 @@ class SharedStudy:
         self._end(asked, {"early_score": early_score}, state=optuna.trial.TrialState.PRUNED)
 
     def void(self, asked: Any, reason: str | None = None, trial: Trial | None = None) -> None:
-        """There was nothing to train: the widths cannot be, or were tried before (then `trial` is that).
-
-        Without a reason it was a trial too many, which is as if it had never been.
-        """
+        """There was nothing to train (`trial` where it was tried before); without a reason it is as if it had never been."""
         attributes = {"void": reason, "trial": None if trial is None else trial.to_dict()}
         self._end(asked, attributes, state=optuna.trial.TrialState.FAIL)
 
