@@ -24,30 +24,12 @@ Export = Callable[[Any], bytes]
 
 
 class MeasuredCost(CandidateCost):
-    """Measured time of a model at any configuration, in ms.
+    """Measured time of a model at any configuration, in ms; each is measured once, `records` keeps what was measured.
 
-    The model is resized (its weights make no sense, its shapes do), exported as compression will export it,
-    and run on the target. Each configuration is measured once: what was measured is kept in a file, so that
-    an interrupted search does not measure it again.
-
-    Parameters
-    ----------
-    model, graph
-        The original.
-    export
-        To bytes of a ``.tflite`` file.
-    target
-        Where to run.
-    records
-        A file with one JSON row for each measurement; None keeps them in memory only.
-    seconds
-        How long each network runs.
-
-    Notes
-    -----
-    Where the target gives the time of its canary (a small computation of its own), measurements are put on
-    the scale of the first one: so a device that becomes slower by and by does not count as a slower network.
-    A measurement that was disturbed is made again, up to three times in all; the quickest counts.
+    The model is resized (its weights make no sense, its shapes do), exported as compression will export it, and run on
+    the target. Where the target gives the time of its canary, measurements are put on the scale of the first one, so
+    that a device that becomes slower by and by does not count as a slower network. A measurement that was disturbed is
+    made again, up to three times in all; the quickest counts.
     """
 
     cheap = False
@@ -108,13 +90,7 @@ class MeasuredCost(CandidateCost):
 
 
 def place_of(time_model: Any, target: str | Target | None) -> Target:
-    """Where to measure: the target that is named, or this machine where it is the time model's device.
-
-    Raises
-    ------
-    UsageError
-        It is not.
-    """
+    """Where to measure: the target that is named, or this machine where it is the time model's device."""
     found, reason = target_of(time_model, target)
     if found is None:
         raise UsageError(f"--steer measured needs a device to measure on. {reason}")
