@@ -4,12 +4,12 @@ from __future__ import annotations
 
 METHODS = {
     "deepiot": ("compressor.search.deepiot.method", "DeepIoT"),
-    "fastdeepiot": ("compressor.search.deepiot.fastdeepiot", "FastDeepIoT"),
+    "fastdeepiot": ("compressor.search.deepiot.method", "FastDeepIoT"),
     "importance": ("compressor.search.group_importance", "GroupImportance"),
     "knapsack": ("compressor.search.knapsack", "Knapsack"),
     "netadapt": ("compressor.search.netadapt", "NetAdapt"),
     "optuna": ("compressor.search.optuna.search", "OptunaSearch"),
     "uniform": ("compressor.search.uniform", "UniformWidth"),
-    "uniform-snapped": ("compressor.search.uniform_snapped", "UniformSnapped"),
+    "uniform-snapped": ("compressor.search.uniform", "UniformSnapped"),
 }
 """The methods of edgetime by name: the module and the class. Modules are imported when asked for."""

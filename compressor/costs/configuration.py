@@ -10,23 +10,16 @@ from typing import Any, ClassVar
 
 
 class Configuration:
-    """What a search chooses about a network: today how many channels each group has.
-
-    A configuration cannot change. Equal ones have the same hash, so they can be keys.
+    """What a search chooses about a network: today how many channels each group has; it cannot change.
 
     Parameters
     ----------
     widths
         Channels by group (`compressor.graph.Group.id`).
     others
-        The choices of further dimensions, by the names in `DIMENSIONS`; what is left out is empty.
-
-    Notes
-    -----
-    A search method starts from `SearchProblem.full` and changes the dimensions that it knows (`with_widths`); it
-    carries all others along. So a further dimension (depth, kernel sizes, resolution, bits per layer) needs three
-    things and no change of any method that does not choose it: its name in `DIMENSIONS` and a property, like
-    `widths`; the cost that reads it (`Lowering.network`); and what applies it to the Keras model (`Prepared.build`).
+        The choices of further dimensions, by the names in `DIMENSIONS`; what is left out is empty. A further dimension
+        needs its name there and a property, the cost that reads it, and what applies it (`Prepared.build`); methods
+        that do not choose it carry it along.
 
     Examples
     --------
@@ -80,13 +73,7 @@ class Configuration:
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> Configuration:
-        """Read what `to_dict` wrote.
-
-        Raises
-        ------
-        TypeError
-            It has a dimension that is not known here.
-        """
+        """Read what `to_dict` wrote; a dimension that is not known here is a `TypeError`."""
         return cls(**value)
 
     def __eq__(self, other: object) -> bool:

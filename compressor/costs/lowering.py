@@ -1,17 +1,16 @@
 """The TFLite network that a Keras model becomes at any configuration, without converting it each time.
 
-What the converter makes of a model (what it folds, fuses and inserts) depends on the model's structure and
-not on its widths. So it is not predicted but learned: the model is converted as it is, and once more at two
-other sets of widths; every dimension in the file that changes between them is then a known linear form in
-the widths. This holds for whatever the converter does, and for quantised files as well.
+What the converter makes of a model depends on its structure, not on its widths: from three conversions is learned
+how every dimension in the file follows from the widths, whatever the converter does.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -26,22 +25,12 @@ _TRIES = 200
 _LEAST, _MOST = 3, 64
 
 
-class Lowering(Protocol):
-    """The network that a configuration becomes, before anything is built."""
-
-    def network(self, configuration: Configuration) -> Network:
-        """The TFLite network of the model at this configuration."""
-
-
 class LoweringError(Exception):
     """The structure of the converted network depends on its widths; it never reaches the user."""
 
 
 class LearnedLowering:
-    """The converted network with every dimension as a form in the widths. Made by `learn_lowering`.
-
-    Layers that are alike at all widths (the steps of an unrolled recurrent layer) are worked out once.
-    """
+    """The converted network with every dimension as a form in the widths; layers that are alike are worked out once."""
 
     def __init__(self, base: Network, layers: Sequence[_LayerForm], forms: Sequence[SizeForm]) -> None:
         self._base = base
@@ -54,7 +43,12 @@ class LearnedLowering:
         for kind in self._kinds:
             for name in {name for i in kind.form.used for name, _ in self._forms[i].times}:
                 self._kinds_of.setdefault(name, []).append(kind)
-        self._patches = _patches(base, layers)
+        # Which tensors of the network change with the widths, and a layer and operand that shows how.
+        self._patches: dict[int, tuple[int, int]] = {}
+        for position, (item, edge) in enumerate(zip(layers, base.edges, strict=False)):
+            for operand, place in enumerate((*edge.inputs, *edge.outputs)):
+                if operand in item.changing:
+                    self._patches.setdefault(place, (position, operand))
 
     def layers(self, configuration: Configuration) -> tuple[Layer, ...]:
         """The layers with their names; the same objects from call to call."""
@@ -90,7 +84,7 @@ class LearnedLowering:
         layers = self.layers(configuration)
         tensors = list(self._base.tensors)
         growth = 0
-        for place, position, operand in self._patches:
+        for place, (position, operand) in self._patches.items():
             layer = layers[position]
             split = len(layer.inputs)
             tensor = layer.inputs[operand] if operand < split else layer.outputs[operand - split]
@@ -128,16 +122,6 @@ class _Kind:
         return found
 
 
-def _patches(base: Network, layers: Sequence[_LayerForm]) -> list[tuple[int, int, int]]:
-    """Which tensors of the network change with the widths, and a layer and operand that shows how."""
-    found: dict[int, tuple[int, int, int]] = {}
-    for position, (item, edge) in enumerate(zip(layers, base.edges, strict=False)):
-        for operand, place in enumerate((*edge.inputs, *edge.outputs)):
-            if operand in item.changing:
-                found.setdefault(place, (place, position, operand))
-    return list(found.values())
-
-
 class ConvertingLowering:
     """Converts the model anew at each configuration: slow, and right whatever the converter does."""
 
@@ -152,24 +136,18 @@ class ConvertingLowering:
             self._made[configuration] = self._convert(resized)
         return self._made[configuration]
 
+    def counted(self, configuration: Configuration) -> list[tuple[Layer, int]]:
+        """The different layers, each with how many there are of it."""
+        return list(Counter(self.network(configuration).layers).items())
+
+
+Lowering = LearnedLowering | ConvertingLowering
+
 
 def learn_lowering(
     model: Any, graph: ChannelGraph, convert: Convert, base: Network | None = None, seed: int = 0
 ) -> LearnedLowering:
-    """Convert the model at three sets of widths and learn how the file's dimensions follow from them.
-
-    Parameters
-    ----------
-    convert
-        Writes and reads the file; a second or so each time.
-    base
-        The converted model as it is, where it is at hand.
-
-    Raises
-    ------
-    LoweringError
-        The files differ in more than dimensions (then `ConvertingLowering` serves).
-    """
+    """Convert the model (or take `base`) and two resized ones, and learn how dimensions follow from widths."""
     base = convert(model) if base is None else base
     examples = example_widths(graph, seed)
     networks = [base, *(convert(resize(model, widths, graph)) for widths in examples)]
@@ -187,16 +165,7 @@ def learn_lowering(
 
 
 def example_widths(graph: ChannelGraph, seed: int = 0, count: int = 2) -> list[dict[str, int]]:
-    """Widths at which no two tensors of the model could be taken for each other.
-
-    Every form in the widths takes values whose proportions (to its value in the model as it is) are its own
-    and are not 1.
-
-    Raises
-    ------
-    LoweringError
-        No such widths were found (a model of hundreds of very narrow groups).
-    """
+    """Widths at which no two forms in them, and so no two tensors of the model, could be taken for each other."""
     rng = np.random.default_rng(seed)
     forms: list[SizeForm] = [*graph.forms, *graph.products]
     for turn in range(_TRIES):

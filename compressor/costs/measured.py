@@ -23,29 +23,11 @@ Export = Callable[[Any], bytes]
 
 
 class MeasuredCost(CandidateCost):
-    """Measured time of a model at any configuration, in ms.
+    """Measured time of a model at any configuration, in ms; each is measured once, `records` keeps what was measured.
 
-    The model is resized (its weights make no sense, its shapes do), exported as compression will export it,
-    and run on the target. Each configuration is measured once: what was measured is kept in a file, so that
-    an interrupted search does not measure it again.
-
-    Parameters
-    ----------
-    model, graph
-        The original.
-    export
-        To bytes of a ``.tflite`` file.
-    target
-        Where to run.
-    records
-        A file with one JSON row for each measurement; None keeps them in memory only.
-    seconds
-        How long each network runs.
-
-    Notes
-    -----
-    A measurement that met no calm moment is made again, up to three times in all. Where none did, the calmest counts,
-    divided by how much slower than in calm the device was.
+    The model is resized (its weights make no sense, its shapes do), exported as compression will export it, and run on
+    the target. A measurement that met no calm moment is made again, up to three times in all; where none did, the calmest
+    counts, divided by how much slower than in calm the device was.
     """
 
     cheap = False
@@ -101,13 +83,7 @@ class MeasuredCost(CandidateCost):
 
 
 def place_of(time_model: Any, target: str | Target | None) -> Target:
-    """Where to measure: the target that is named, or this machine where it is the time model's device.
-
-    Raises
-    ------
-    UsageError
-        It is not.
-    """
+    """Where to measure: the target that is named, or this machine where it is the time model's device."""
     found, reason = target_of(time_model, target)
     if found is None:
         raise UsageError(f"--steer measured needs a device to measure on. {reason}")

@@ -1,9 +1,4 @@
-"""What a network costs on a device, and the one number by which a search is steered.
-
-A search method sees a single cost, in ms, and perhaps a budget of it. That number is made of what the user asked
-for: predicted time as it is; multiplications in its place, scaled so that the original costs what it takes (to
-show what knowing the time is worth); or, where sizes and memory are limited as well, whatever is nearest its limit.
-"""
+"""What a network costs on a device, and the one number, in ms, by which a search is steered."""
 
 from __future__ import annotations
 
@@ -15,10 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compressor.costs.configuration import Configuration
-from profiler.network import Network
+from compressor.costs.lowering import LearnedLowering, Lowering
+from profiler.network import Layer, Network
+from timemodel.model import NetworkPredictor
 
 STEERINGS = ("time", "flops", "measured")
 """What can stand for time in a search, as in ``--steer``."""
+
+_STEEPNESS = 3.0
 
 
 @dataclass(frozen=True)
@@ -29,10 +28,8 @@ class Costs:
     ----------
     predicted_ms
         What the time model says.
-    size_bytes
-        Of the ``.tflite`` file.
-    memory_bytes
-        The arena at its peak, as the runtime plans it.
+    size_bytes, memory_bytes
+        Of the ``.tflite`` file, and of the arena at its peak.
     energy_mj
         Per inference; None where the device's model has none.
     steered_ms
@@ -64,12 +61,8 @@ class Costs:
 class CandidateCost(ABC):
     """The number that steers a search, in ms.
 
-    A subclass says `exact` and `cheap`. One that has faster estimates than the exact number overrides `many`, too.
-
-    Attributes
-    ----------
-    cheap
-        Whether thousands of candidates can be looked at.
+    A subclass says `exact` and `cheap`: whether thousands of candidates can be looked at. One that has faster estimates
+    than the exact number overrides `many`, too.
     """
 
     cheap: bool
@@ -94,17 +87,7 @@ class CandidateCost(ABC):
 
 
 class NetworkCost(CandidateCost):
-    """A cost that is computed from the network; each configuration is asked for once.
-
-    Parameters
-    ----------
-    network
-        From a configuration to the TFLite network.
-    number
-        From the network to its cost.
-    cheap
-        Whether `network` costs well under a millisecond.
-    """
+    """A cost that is computed from the network; each configuration is asked for once."""
 
     def __init__(
         self,
@@ -123,93 +106,108 @@ class NetworkCost(CandidateCost):
         return self._known[configuration]
 
 
-class _JointCost(CandidateCost):
-    """One number made of the numbers of several costs."""
+class PredictedTime(CandidateCost):
+    """Predicted time of a model at any configuration, in ms.
 
-    def __init__(self, costs: Sequence[CandidateCost]) -> None:
-        self._costs = tuple(costs)
+    The times of layers are kept, so that a candidate costs only what is new in it. What the time model adds for the
+    network as a whole (fusion, caches, calls) is no sum over layers: `exact` asks for it, estimates take it in
+    proportion, as `calibrate` found it.
+    """
+
+    def __init__(self, time_model: NetworkPredictor, lowering: Lowering) -> None:
+        self._time_model = time_model
+        self._lowering = lowering
+        self._layer_ms: dict[Layer, float] = {}
+        self._exact: dict[Configuration, float] = {}
+        self._factor = 1.0
+        self.cheap = isinstance(lowering, LearnedLowering)
+
+    def exact(self, configuration: Configuration) -> float:
+        """What the time model says of the whole network, in ms."""
+        if configuration not in self._exact:
+            prediction = self._time_model.predict(self.network(configuration))
+            self._exact[configuration] = float(prediction.predicted_ms)
+        return self._exact[configuration]
+
+    def many(self, configurations: Sequence[Configuration]) -> NDArray[np.float64]:
+        """Predicted times in ms [n], at the price of one call of the time model."""
+        return self._sums([self._lowering.counted(configuration) for configuration in configurations])
+
+    def by_width(
+        self, configuration: Configuration, group: str, widths: Sequence[int]
+    ) -> NDArray[np.float64]:
+        """Predicted time in ms where one group takes each of several widths [n], the others as they are."""
+        lowering = self._lowering
+        if not isinstance(lowering, LearnedLowering):
+            return super().by_width(configuration, group, widths)
+        now = configuration.widths[group]
+        sums = self._sums(lowering.counted_by_width(configuration, group, [now, *widths]))
+        return self(configuration) - sums[0] + sums[1:]
+
+    def calibrate(self, configuration: Configuration) -> None:
+        """Make the fast times agree with the exact one at this configuration."""
+        fast = self(configuration)
+        if fast > 0:
+            self._factor *= self.exact(configuration) / fast
+
+    def network(self, configuration: Configuration) -> Network:
+        """The TFLite network at this configuration."""
+        return self._lowering.network(configuration)
+
+    def _sums(self, rows: Sequence[Sequence[tuple[Layer, int]]]) -> NDArray[np.float64]:
+        known = self._layer_ms
+        new = list(dict.fromkeys(layer for row in rows for layer, _ in row if layer not in known))
+        if new:
+            known.update(zip(new, map(float, self._time_model.predict_layers_ms(new)), strict=True))
+        return np.array([sum([known[layer] * n for layer, n in row]) for row in rows]) * self._factor
+
+
+def flops_cost(times: PredictedTime, full: Configuration) -> NetworkCost:
+    """Multiply-accumulates, scaled so that the network as it is (`full`) costs its predicted time."""
+    whole = times.network(full)
+    scale = times.exact(full) / max(1, whole.macs)
+    return NetworkCost(times.network, lambda network: scale * network.macs, times.cheap)
+
+
+class _JointCost(CandidateCost):
+    """One number made of the numbers of several costs: `joined` takes them [costs, n] and gives one each [n]."""
+
+    def __init__(
+        self, costs: Sequence[CandidateCost], joined: Callable[[NDArray[np.float64]], NDArray[np.float64]]
+    ) -> None:
+        self._costs, self._joined = tuple(costs), joined
         self.cheap = all(cost.cheap for cost in self._costs)
 
     def exact(self, configuration: Configuration) -> float:
-        """See `CandidateCost.exact`."""
         return float(self._joined(np.array([[cost.exact(configuration)] for cost in self._costs]))[0])
 
     def many(self, configurations: Sequence[Configuration]) -> NDArray[np.float64]:
-        """See `CandidateCost.many`."""
         return self._joined(np.array([cost.many(configurations) for cost in self._costs]))
 
     def by_width(
         self, configuration: Configuration, group: str, widths: Sequence[int]
     ) -> NDArray[np.float64]:
-        """See `CandidateCost.by_width`."""
         return self._joined(np.array([cost.by_width(configuration, group, widths) for cost in self._costs]))
-
-    @abstractmethod
-    def _joined(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """From the values of each cost [costs, n] to one number each [n]."""
-
-
-class NearestLimitCost(_JointCost):
-    """The cost that comes nearest to its limit, on the scale of the first one.
-
-    So one budget stands for several limits: ``max(cost_i / limit_i) * limit_0 <= limit_0``.
-
-    Parameters
-    ----------
-    costs
-        Pairs of a cost and its limit; the first one gives the unit.
-    """
-
-    def __init__(self, costs: Sequence[tuple[CandidateCost, float]]) -> None:
-        super().__init__([cost for cost, _ in costs])
-        self._limits = np.array([[limit] for _, limit in costs])
-
-    def _joined(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.asarray(self._limits[0] * np.max(values / self._limits, axis=0))
-
-
-class PenalisedCost(_JointCost):
-    """A cost that is to be small, where others have limits: beyond one it grows by how far beyond.
-
-    Parameters
-    ----------
-    cost
-        What is made small.
-    limits
-        Pairs of another cost and its limit.
-    """
-
-    STEEPNESS = 3.0
-
-    def __init__(self, cost: CandidateCost, limits: Sequence[tuple[CandidateCost, float]]) -> None:
-        super().__init__([cost, *(other for other, _ in limits)])
-        self._limits = np.array([[limit] for _, limit in limits])
-
-    def _joined(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        over = np.max(values[1:] / self._limits, axis=0)
-        return np.asarray(values[0] * np.maximum(1.0, over) ** self.STEEPNESS)
 
 
 def steering_cost(
     objective: str, costs: Mapping[str, CandidateCost], limits: Mapping[str, float]
 ) -> tuple[CandidateCost, float | None]:
-    """The one cost of a search, and the budget of it (None where the cost itself is to be made small).
-
-    Parameters
-    ----------
-    objective
-        ``score``, or the name of the cost to make small.
-    costs
-        By name: ``time``, ``size``, ``memory``, ``energy``.
-    limits
-        Of those that have one.
-    """
-    pairs = {name: (costs[name], limit) for name, limit in limits.items()}
+    """The one cost of a search, and the budget of it (None where the cost itself, the objective, is to be made small)."""
+    if objective == "score" and len(limits) == 1:
+        ((name, limit),) = limits.items()
+        return costs[name], limit
+    names = sorted((name for name in limits if name != objective), key=lambda name: name != "time")
+    if not names:
+        return costs[objective], None
+    others, most = [costs[name] for name in names], np.array([[limits[name]] for name in names])
     if objective == "score":
-        if len(pairs) == 1:
-            return next(iter(pairs.values()))
-        ordered = sorted(pairs, key=lambda name: name != "time")
-        nearest = NearestLimitCost([pairs[name] for name in ordered])
-        return nearest, pairs[ordered[0]][1]
-    others = [pair for name, pair in pairs.items() if name != objective]
-    return (PenalisedCost(costs[objective], others) if others else costs[objective]), None
+        # One budget stands for all: the cost nearest to its limit, on the scale of the first one.
+        return _JointCost(others, lambda values: most[0] * np.max(values / most, axis=0)), limits[names[0]]
+
+    def penalised(values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Beyond a limit the cost grows by how far beyond."""
+        over = np.max(values[1:] / most, axis=0)
+        return np.asarray(values[0] * np.maximum(1.0, over) ** _STEEPNESS)
+
+    return _JointCost([costs[objective], *others], penalised), None

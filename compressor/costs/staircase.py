@@ -1,8 +1,7 @@
 """Moving the widths of several groups at once along the staircase of their cost.
 
-Predicted time is no smooth function of width: it jumps where a tile of channels is full and may even fall (a
-wider layer can be faster). These moves find the widths at which a device gives most channels for the time.
-The one to the least predicted time among wider ones is FastDeepIoT's (Yao et al., SenSys 2018).
+Predicted time jumps where a tile of channels is full and may even fall (a wider layer can be faster). The move to the
+least predicted time among wider widths is FastDeepIoT's (Yao et al., SenSys 2018).
 """
 
 from __future__ import annotations
@@ -80,13 +79,7 @@ def fit_exactly(
 ) -> Configuration | None:
     """What a method proposes by estimates, so that the number that counts is within a budget and uses it.
 
-    Estimates may be off by a few percent. What they are off by where a proposal lies corrects the budget that
-    the next one is made for.
-
-    Parameters
-    ----------
-    propose
-        From a budget by estimates to a configuration, or None where there is none.
+    What estimates are off by where a proposal lies corrects the budget that the next one is made for.
     """
     aim_ms, best, best_ms = budget_ms, None, 0.0
     for _ in range(tries):
@@ -130,11 +123,7 @@ def scale_to(
 def widen_free(
     cost: CandidateCost, configuration: Configuration, candidates: CandidateWidths
 ) -> Configuration:
-    """Widen to a local minimum of predicted time: no group can be wider and the network as fast or faster.
-
-    Each round moves the group that gains most to the width of least time among those from its current one up
-    to the full one (of equals the widest), until nothing changes.
-    """
+    """Widen to a local minimum of predicted time: no group can be wider and the network as fast or faster."""
     current = configuration
     now = cost(current)
     while True:
@@ -156,13 +145,7 @@ def fill_budget(
     importance: Importance,
     budget_ms: float,
 ) -> Configuration:
-    """Widen as far as a budget goes, always where a millisecond buys most importance.
-
-    Parameters
-    ----------
-    importance
-        Each group's channels sum to 1; its most important ones are taken first. See `kept_value`.
-    """
+    """Widen as far as a budget goes, always where a millisecond buys most importance (see `kept_value`)."""
     kept = {name: kept_values(values) for name, values in importance.items()}
     current = widen_free(cost, configuration, candidates)
     while True:
@@ -186,13 +169,7 @@ def shrink_to(
     importance: Importance,
     budget_ms: float,
 ) -> Configuration | None:
-    """Narrow down to a budget, always where a millisecond costs least importance.
-
-    Returns
-    -------
-    Configuration or None
-        None where the narrowest candidates are over the budget.
-    """
+    """Narrow down to a budget, always where a millisecond costs least importance; None where that is not enough."""
     kept = {name: kept_values(values) for name, values in importance.items()}
     current = configuration
     now = cost(current)
@@ -218,8 +195,7 @@ def exchange_widths(
     """As fast or faster and worth more: move to a local minimum, downwards as well as upwards.
 
     A group gives up what stands on a step that it hardly uses (the 17th channel of tiles of 16), and what that saves is
-    spent where a millisecond buys most importance. What comes of it is taken where it keeps more of the network than
-    moves upwards alone (`widen_free`) do.
+    spent where a millisecond buys most importance.
     """
     best = widen_free(cost, configuration, candidates)
     most = cost(best) * (1 + _SAME)
@@ -241,12 +217,7 @@ def fastest(cost: CandidateCost, full: Configuration, candidates: CandidateWidth
 def kept_value(importance: Importance, configuration: Configuration) -> float:
     """How much of a network is left: the mean over groups of the logarithm of what each keeps; 0 where all is.
 
-    The logarithm, because groups stand in series: what one has lost no other can make up for.
-
-    Parameters
-    ----------
-    importance
-        Each group's channels sum to 1 (`compressor.training.normalised`).
+    Groups stand in series: what one has lost no other can make up for. Each group's importance sums to 1.
     """
     widths = configuration.widths
     return float(np.mean([kept_values(values)[widths[name]] for name, values in importance.items()]))

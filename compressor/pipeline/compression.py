@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from compressor.costs import MeasuredCost
 from compressor.data import Data, check_data, load_data
@@ -40,9 +40,7 @@ from profiler.devices import Target
 from profiler.errors import BudgetError, UsageError
 from profiler.locks import owned
 from profiler.progress import ProgressCallback, silent, sub_progress
-
-if TYPE_CHECKING:
-    from timemodel.model import NetworkPredictor
+from timemodel.model import NetworkPredictor, TimeModel
 
 _SEARCH_SHARE = 0.55
 _RESERVE_SHARE = 0.12
@@ -163,7 +161,8 @@ def compress(
     sharing.limit_threads(tensorflow())
     rows = check_data(data) if isinstance(data, Data) else load_data(data)
     files = {"model": model, "data": data, "time_model": time_model, "calibration": calibration}
-    time_model = _loaded(time_model)
+    if isinstance(time_model, (str, os.PathLike)):
+        time_model = TimeModel.load(time_model)
     if measure:
         check_target(time_model.setting(setting), target)
     if not Path(model).exists():
@@ -246,22 +245,13 @@ def _train(
 
 
 def _check(quantize: str, points: int, seeds: int, minutes: float | None) -> None:
-    if not 1 <= points <= 100:
-        raise UsageError(f"--points is 1 to 100, not {points}.")
+    for name, count in (("points", points), ("seeds", seeds)):
+        if not 1 <= count <= 100:
+            raise UsageError(f"--{name} is 1 to 100, not {count}.")
     if quantize not in ("none", "int8"):
         raise UsageError(f"--quantize {quantize} does not go with compress: choose none or int8.")
-    if not 1 <= seeds <= 100:
-        raise UsageError(f"--seeds is 1 to 100, not {seeds}.")
     if minutes is not None and not (math.isfinite(minutes) and minutes > 0):
         raise UsageError(f"--minutes must be above 0, not {minutes:g}.")
-
-
-def _loaded(time_model: NetworkPredictor | str | os.PathLike[str]) -> NetworkPredictor:
-    if not isinstance(time_model, (str, os.PathLike)):
-        return time_model
-    from timemodel.model import TimeModel
-
-    return TimeModel.load(time_model)
 
 
 def _search(

@@ -6,9 +6,8 @@ May import `compressor.costs` and below.
 from __future__ import annotations
 
 from compressor.search.base import SearchMethod, SearchOverError, SearchProblem
-from compressor.search.goal import MINIMIZE, Goal
 from compressor.search.registry import METHODS, get_method, register_method
-from compressor.search.trial import Candidate, Trial
+from compressor.search.trial import MINIMIZE, Candidate, Goal, Trial
 
 __all__ = [
     "METHODS",

@@ -13,10 +13,8 @@ from typing import Any, ClassVar
 from compressor.costs import CandidateCost, Configuration, Costs
 from compressor.export import save_keras
 from compressor.graph import Group, Keep
-from compressor.search.goal import Goal
-from compressor.search.trial import Candidate, Trial
+from compressor.search.trial import Candidate, Goal, Trial
 from compressor.training import Importance
-from profiler.errors import UsageError
 from profiler.progress import ProgressCallback, silent
 
 _LAST_SHARE = 0.2
@@ -99,26 +97,12 @@ class SearchProblem:
         return -math.inf if least is None else least
 
     def check_time(self) -> None:
-        """End the search where no time is left.
-
-        Raises
-        ------
-        SearchOverError
-            That is so.
-        """
+        """Raise `SearchOverError` where no time is left."""
         if time.monotonic() >= self.deadline:
             raise SearchOverError
 
     def is_late(self, started: float, needed_s: float = 0.0) -> bool:
-        """Whether time will do for no more than a single candidate, and there is none yet.
-
-        Parameters
-        ----------
-        started
-            When the method began, on the clock of `time.monotonic`.
-        needed_s
-            Seconds that the method's next look at the time may be away.
-        """
+        """Whether time will do for a single candidate alone, and there is none yet; the next look is `needed_s` away."""
         left = self.deadline - time.monotonic()
         if not math.isfinite(left) or self.trials:
             return False
@@ -151,8 +135,6 @@ class SearchProblem:
 
         Parameters
         ----------
-        configuration
-            What was chosen.
         keep
             Which channels stay; None for the most important ones.
         model, network
@@ -190,10 +172,7 @@ class SearchProblem:
 
 
 class SearchMethod(ABC):
-    """A way to choose a configuration.
-
-    Constructor arguments are plain values; `search` keeps no state between calls.
-    """
+    """A way to choose a configuration; constructor arguments are plain values, `search` keeps no state between calls."""
 
     name: ClassVar[str]
     """What ``--method`` calls it."""
@@ -221,15 +200,3 @@ class SearchMethod(ABC):
         except SearchOverError:
             problem.progress(1.0, "time is up")
         return problem.best()
-
-
-def check_least(name: str, value: int, least: int = 1) -> None:
-    """Refuse a method's option that is too small.
-
-    Raises
-    ------
-    UsageError
-        It is below `least`.
-    """
-    if value < least:
-        raise UsageError(f"{name} must be {least} or more, not {value}.")

@@ -1,8 +1,7 @@
-"""``importance``: all channels of all groups in one ranking; the least important ones go.
+"""``importance``: all channels of all groups in one ranking, whatever the device; the least important ones go.
 
-As DepGraph does it (Fang et al., CVPR 2023, "DepGraph: Towards Any Structural Pruning"): channels that hang
-together are ranked as one, by an importance that is divided by the mean of its group, so that groups can be
-compared. The ranking knows nothing of the device: that is the point of it as a baseline.
+As DepGraph does it (Fang et al., CVPR 2023): channels that hang together are ranked as one, by an importance that is
+divided by the mean of its group.
 """
 
 from __future__ import annotations
@@ -15,10 +14,10 @@ import numpy as np
 
 from compressor.costs import Configuration, narrowest
 from compressor.graph import build_graph, cut
-from compressor.search.base import SearchMethod, SearchProblem, check_least
+from compressor.search.base import SearchMethod, SearchProblem
 from compressor.search.levels import first_holding, search_levels
 from compressor.search.trial import Candidate
-from compressor.training import Importance
+from compressor.training import Importance, check_least
 
 Ranking = list[tuple[str, int]]
 """Group and position of channels in the original, the least important first."""
@@ -85,8 +84,7 @@ def remaining(configuration: Configuration, gone: Ranking) -> Configuration:
 def removed(problem: SearchProblem, configuration: Configuration, order: Ranking, cost: float) -> int | None:
     """How many of the least important channels must go for a cost; None where all of them are not enough.
 
-    Found by halving, then the number that counts decides: where the cost falls in steps or even rises, the
-    first crossing that halving meets.
+    Where the cost falls in steps or even rises, the first crossing that halving meets counts.
     """
     if problem.cost.exact(remaining(configuration, order)) > cost:
         return None

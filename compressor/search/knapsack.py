@@ -1,13 +1,6 @@
 """``knapsack``: how many channels of each group, so that most importance fits into the time.
 
-After HALP (Shen et al., NeurIPS 2022, "Structural Pruning via Latency-Saliency Knapsack"): channels come in
-the steps in which time does, each step has a worth and a time, and a knapsack is filled with them. There the
-time of a layer is looked up by its outputs, with its inputs as they are; here, where a layer's time depends
-on the groups at both its ends, times are taken as linear around some widths, the knapsack is filled, and the
-same is done again around what came out, in ever smaller surroundings. What is left is mended by exact times.
-
-Worth is the logarithm of the importance that a group keeps (`compressor.costs.kept_value`), where HALP adds up
-importances as they are.
+After HALP (Shen et al., NeurIPS 2022); docs/how-compression-works.md says what differs.
 """
 
 from __future__ import annotations
@@ -19,23 +12,10 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from compressor.costs import (
-    CandidateCost,
-    CandidateWidths,
-    Configuration,
-    candidate_widths,
-    even_widths,
-    fastest,
-    fill_budget,
-    fit_exactly,
-    kept_values,
-    scale_to,
-    scaled,
-    shrink_to,
-)
-from compressor.search.base import SearchMethod, SearchProblem, check_least
+from compressor.costs import CandidateCost, CandidateWidths, Configuration, scaled, staircase
+from compressor.search.base import SearchMethod, SearchProblem
 from compressor.search.levels import search_levels
-from compressor.training import Importance, normalised
+from compressor.training import Importance, check_least, normalised
 
 _BETTER = 1e-12
 
@@ -43,23 +23,9 @@ _BETTER = 1e-12
 def choose(
     worths: Sequence[NDArray[np.float64]], times: Sequence[NDArray[np.float64]], most: float, parts: int
 ) -> list[int] | None:
-    """One option of each group, so that the sum of worths is largest and that of times within a limit.
+    """One option of each group, so that the sum of worths is largest and that of times within `most`; None for none.
 
-    Dynamic programming over time in parts. Times are rounded up to parts, so that the limit holds.
-
-    Parameters
-    ----------
-    worths, times
-        Of each group's options, one array per group.
-    most
-        The sum of times may be so much.
-    parts
-        What is left of it when every group takes its quickest option is cut into so many.
-
-    Returns
-    -------
-    list of int or None
-        The option of each group; None where even the quickest ones take too long.
+    Dynamic programming over time in `parts`, to which times are rounded up. Worths and times are one array per group.
     """
     slack = most - sum(float(column.min()) for column in times)
     if slack < 0:
@@ -118,25 +84,23 @@ class Knapsack(SearchMethod):
     def search(self, problem: SearchProblem) -> None:
         """See `SearchMethod.search`."""
         cost, full = problem.cost, problem.full
-        candidates = candidate_widths(cost, full, self.options) if cost.cheap else even_widths(full)
-        least = fastest(cost, full, candidates if cost.cheap else {})
+        candidates = (
+            staircase.candidate_widths(cost, full, self.options)
+            if cost.cheap
+            else staircase.even_widths(full)
+        )
+        least = staircase.fastest(cost, full, candidates if cost.cheap else {})
         filler = Filler(cost, full, candidates, problem.importance, self.parts, self.exchanges)
 
         def propose(level: float, attempt: int) -> Configuration | None:
             problem.check_time()
-            return fit_exactly(cost, level, filler.within)
+            return staircase.fit_exactly(cost, level, filler.within)
 
         search_levels(problem, propose, cost.exact(least))
 
 
 class Filler:
-    """Finds the widths of most kept importance within a cost, for one network.
-
-    Parameters
-    ----------
-    candidates
-        The widths that are looked at, per group.
-    """
+    """Finds the widths of most kept importance within a cost, for one network."""
 
     def __init__(
         self,
@@ -149,7 +113,7 @@ class Filler:
     ) -> None:
         self._cost, self._full, self._candidates = cost, full, candidates
         self._importance = normalised({name: np.asarray(importance[name]) for name in full.widths})
-        self._worth = {name: kept_values(values) for name, values in self._importance.items()}
+        self._worth = {name: staircase.kept_values(values) for name, values in self._importance.items()}
         self._parts, self._exchanges = parts, exchanges
 
     def worth(self, configuration: Configuration) -> float:
@@ -163,15 +127,14 @@ class Filler:
             return None if start is None else self._refill(start, most, turns=2)
         found = [self._refill(start, most) for start in self._starts(most)]
         if not found:
-            least = fastest(self._cost, self._full, self._candidates)
+            least = staircase.fastest(self._cost, self._full, self._candidates)
             return least if self._cost(least) <= most else None
         return self._exchange(max(found, key=self.worth), most)
 
     def _starts(self, most: float) -> list[Configuration]:
-        """Widths to take times around, all within the cost: greedy ones, even ones, and what the times around
-        the whole and around the half-wide network give."""
+        """Widths within the cost to take times around: greedy, even, and what the whole and half-wide networks' times give."""
         found = [
-            shrink_to(self._cost, self._full, self._candidates, self._importance, most),
+            staircase.shrink_to(self._cost, self._full, self._candidates, self._importance, most),
             self._even(most),
         ]
         reach = len(self._full.widths) + max(self._full.widths.values())
@@ -182,7 +145,7 @@ class Filler:
 
     def _even(self, most: float) -> Configuration | None:
         """The widest network within the cost of which all groups have the same share."""
-        return scale_to(self._cost, self._full, dict.fromkeys(self._full.widths, 1.0), most)
+        return staircase.scale_to(self._cost, self._full, dict.fromkeys(self._full.widths, 1.0), most)
 
     def _refill(self, start: Configuration, most: float, turns: int = 40) -> Configuration:
         """Fill the knapsack with times around what it holds, until that changes nothing for the better."""
@@ -224,11 +187,11 @@ class Filler:
         if not self._cost.cheap:
             return proposed if self._cost(proposed) <= most else None
         if self._cost(proposed) > most:
-            shrunk = shrink_to(self._cost, proposed, self._candidates, self._importance, most)
+            shrunk = staircase.shrink_to(self._cost, proposed, self._candidates, self._importance, most)
             if shrunk is None:
                 return None
             proposed = shrunk
-        return fill_budget(self._cost, proposed, self._candidates, self._importance, most)
+        return staircase.fill_budget(self._cost, proposed, self._candidates, self._importance, most)
 
     def _exchange(self, start: Configuration, most: float) -> Configuration:
         """Widen one group with what narrowing another one saves, as long as that is for the better."""
@@ -249,7 +212,7 @@ class Filler:
                             best = found
             if best is None or best[0] <= _BETTER:
                 return current
-            current = fill_budget(self._cost, best[1], self._candidates, self._importance, most)
+            current = staircase.fill_budget(self._cost, best[1], self._candidates, self._importance, most)
         return current
 
     def _pay(

@@ -22,17 +22,9 @@ def search_levels(
 ) -> None:
     """Try what a method proposes: at the budget, or at less and less cost while the score holds.
 
-    Under a limit on the score the least cost is found by halving on the scale of ratios: after an
+    Under a limit on the score the least cost is found by halving on the scale of ratios, from `least`, what the method
+    can reach, until the ratio is below `close`; `tries` proposals may miss the score before a cost is given up. After an
     interruption the same steps are taken again, and what was tried is only looked up.
-
-    Parameters
-    ----------
-    least
-        The least cost that the method can reach.
-    tries
-        Proposals that may miss the score before a cost is given up.
-    close
-        Halving ends where the costs between which the answer lies are nearer than this ratio.
     """
     if problem.budget is not None:
         for attempt in range(tries):

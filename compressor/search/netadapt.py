@@ -1,14 +1,4 @@
-"""``netadapt``: cut a little, train a little, take what hurts least, again and again.
-
-NetAdapt (Yang et al., ECCV 2018, "Platform-Aware Neural Network Adaptation for Mobile Applications"): each
-step must lower the cost by a set share. For every group that can do so alone the widest width that does it is
-proposed, by the importance of the network as it has become; each proposal is trained for a moment, and the
-one with the best score goes on. The cost is whatever steers: predicted time, times measured on the device, or
-multiplications.
-
-Under a budget nothing is tried before the end of the way down. Where time will not do for it, one network is tried
-in its last part all the same: as narrow in each group as the way has come, and all by one factor narrower.
-"""
+"""``netadapt``: cut a little, train a little, take what hurts least, again and again (Yang et al., ECCV 2018)."""
 
 from __future__ import annotations
 
@@ -22,13 +12,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from compressor.costs import Configuration, kept_values, scaled
+from compressor.costs import Configuration, scaled, staircase
 from compressor.export import load_keras, save_keras
 from compressor.graph import build_graph, cut
-from compressor.search.base import SearchMethod, SearchOverError, SearchProblem, check_least
+from compressor.search.base import SearchMethod, SearchOverError, SearchProblem
 from compressor.search.levels import first_holding
 from compressor.search.trial import Candidate, Trial
-from compressor.training import Importance, Schedule, TrainingError, strongest
+from compressor.training import Importance, Schedule, TrainingError, check_least, strongest
 from profiler.errors import UsageError
 from profiler.records import Records
 
@@ -39,15 +29,7 @@ _FACTORS = 64
 
 @dataclass(frozen=True)
 class NetAdaptStep:
-    """A network on the way down.
-
-    Attributes
-    ----------
-    keep
-        Its channels, by position in the original.
-    cost
-        The number that counts.
-    """
+    """A network on the way down: its channels by position in the original, and the number that counts."""
 
     configuration: Configuration
     keep: dict[str, list[int]]
@@ -239,7 +221,7 @@ class _Way:
         step = whole * method.share * method.decay ** (len(self.steps) - 1)
         if problem.budget is not None:
             step = max(min(step, last.cost - problem.budget), _LEAST_STEP * whole)
-        worths = {name: kept_values(np.asarray(values)) for name, values in importance.items()}
+        worths = {name: staircase.kept_values(np.asarray(values)) for name, values in importance.items()}
         columns = self._savings(last, worths)
         if not columns:
             return []

@@ -48,13 +48,7 @@ def register_method(name: str, method: Callable[..., SearchMethod]) -> None:
 
 
 def get_method(name: str, **options: object) -> SearchMethod:
-    """Make a method by its name.
-
-    Raises
-    ------
-    UsageError
-        There is no such method.
-    """
+    """Make a method by its name."""
     if name in METHODS:
         module, kind = METHODS[name]
         made = getattr(importlib.import_module(module), kind)(**options)

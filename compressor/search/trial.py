@@ -1,4 +1,4 @@
-"""Candidates, and what came of trying them."""
+"""Candidates, what came of trying them, and the goal by which they are compared."""
 
 from __future__ import annotations
 
@@ -6,10 +6,14 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from compressor.costs import Configuration, Costs
+from profiler.errors import UsageError
+
+MINIMIZE = ("time", "size", "memory", "energy")
+"""The costs that can be limited and made small."""
 
 
 @dataclass(frozen=True)
@@ -48,17 +52,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Trial:
-    """A candidate that was tried.
-
-    Attributes
-    ----------
-    configuration, keep, network
-        As in `Candidate`.
-    costs
-        What it costs.
-    score, loss
-        On validation rows after a short fine-tuning; -inf and inf where training diverged.
-    """
+    """A candidate that was tried, with its score on validation rows; -inf and a loss of inf where training diverged."""
 
     configuration: Configuration
     costs: Costs
@@ -111,3 +105,75 @@ class Trial:
             None if keep is None else {str(g): [int(p) for p in positions] for g, positions in keep.items()},
             value["network"],
         )
+
+
+@dataclass(frozen=True)
+class Goal:
+    """The best score within limits, or the least of a cost (`minimize`, by default time) at a score and within limits."""
+
+    budget_ms: float | None = None
+    least_score: float | None = None
+    most_bytes: float | None = None
+    most_memory_bytes: float | None = None
+    most_energy_mj: float | None = None
+    minimize: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.minimize is not None and self.minimize not in MINIMIZE:
+            raise UsageError(f"There is no cost {self.minimize!r}: choose one of {', '.join(MINIMIZE)}.")
+        if self.minimize is not None and self.least_score is None:
+            raise UsageError(f"To make {self.minimize} as small as possible, give an accuracy to keep.")
+        if self.least_score is None and not self.limits:
+            raise UsageError("Give a budget of time, size, memory or energy, or an accuracy to keep.")
+
+    @property
+    def objective(self) -> str:
+        """``score`` where that is made large, else the cost that is made small."""
+        return "score" if self.least_score is None else self.cost_name
+
+    @property
+    def cost_name(self) -> str:
+        """The cost that is made small; of goals that raise the score the time."""
+        return self.minimize or "time"
+
+    @property
+    def limits(self) -> dict[str, float]:
+        """The limits on costs, by name."""
+        limits = {
+            "time": self.budget_ms,
+            "size": self.most_bytes,
+            "memory": self.most_memory_bytes,
+            "energy": self.most_energy_mj,
+        }
+        return {name: limit for name, limit in limits.items() if limit is not None}
+
+    def relaxed(self, by: float) -> Goal:
+        """The same with a limit on the score that is lower by so much."""
+        return self if self.least_score is None else replace(self, least_score=self.least_score - by)
+
+    def cost(self, trial: Trial) -> float:
+        """What a candidate has of the cost that is made small."""
+        return float(trial.costs.by_name[self.cost_name] or 0.0)
+
+    def excess(self, trial: Trial) -> float:
+        """How far a candidate is over its limits on costs: 0 within all, 0.1 where one is passed by 10%."""
+        costs = trial.costs.by_name
+        return max([0.0, *((costs[name] or 0.0) / limit - 1 for name, limit in self.limits.items())])
+
+    def met_by(self, trial: Trial) -> bool:
+        """Whether a candidate is good enough."""
+        least = self.least_score
+        return self.excess(trial) == 0 and (
+            math.isfinite(trial.score) if least is None else trial.score >= least
+        )
+
+    def rank(self, trial: Trial) -> tuple[float, ...]:
+        """Sort key: candidates that meet the goal come before all others, the better one has the larger key."""
+        time_ms = trial.costs.time_ms
+        if self.objective == "score":
+            if self.met_by(trial):
+                return (1.0, trial.score, -trial.loss)
+            return (0.0, -self.excess(trial), trial.score)
+        if self.met_by(trial):
+            return (1.0, -self.cost(trial), -time_ms, trial.score)
+        return (0.0, -self.excess(trial), trial.score, -time_ms)

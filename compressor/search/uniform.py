@@ -1,4 +1,4 @@
-"""``uniform``: every group to the same share of its width. The baseline that each other method must beat."""
+"""``uniform``, the baseline that each other method must beat, and ``uniform-snapped``: one multiplier for all groups."""
 
 from __future__ import annotations
 
@@ -6,27 +6,22 @@ from bisect import bisect_right
 from dataclasses import dataclass
 from typing import ClassVar
 
-from compressor.costs import scaled
-from compressor.search.base import SearchMethod, SearchProblem, check_least
-from compressor.search.levels import first_holding
+import numpy as np
+
+from compressor.costs import CandidateWidths, Configuration, scaled, staircase
+from compressor.search.base import SearchMethod, SearchProblem
+from compressor.search.levels import first_holding, search_levels
+from compressor.training import check_least, normalised
 
 
 @dataclass(eq=False)
 class UniformWidth(SearchMethod):
-    """Cuts all groups by one multiplier.
+    """Cuts all groups by one multiplier, in steps of ``1 / grid``.
 
-    Parameters
-    ----------
-    grid
-        Multipliers are tried in steps of ``1 / grid``.
-
-    Notes
-    -----
-    Under a budget the widest multiplier within it is taken; predicted time need not rise with the
-    multiplier, so all are looked at. Under a limit on the score the narrowest multiplier that keeps it is
-    found by halving, and of all wider ones the fastest is taken: the baseline may use the staircase as far as
-    one number lets it. Where looking at a cost is expensive (a conversion, a measurement) the widest within a
-    budget is found by halving too, and of wider ones only the narrowest is tried.
+    Under a budget the widest multiplier within it is taken; predicted time need not rise with the multiplier, so all are
+    looked at. Under a limit on the score the narrowest multiplier that keeps it is found by halving, and of all wider ones
+    the fastest is taken. Where looking at a cost is expensive the widest within a budget is found by halving too, and of
+    wider ones only the narrowest is tried.
     """
 
     name: ClassVar[str] = "uniform"
@@ -61,3 +56,58 @@ class UniformWidth(SearchMethod):
         ):
             if keeps(step):
                 return
+
+
+@dataclass(eq=False)
+class UniformSnapped(SearchMethod):
+    """Cuts all groups by one multiplier, in steps of ``1 / grid``, and makes the best of it on the device.
+
+    Two ways to snap are compared, each at its largest multiplier within the cost: every group down to the candidate width
+    below (of `options` per group), and the widths as they are. Both are then widened where that costs nothing
+    (`compressor.costs.staircase.widen_free`). The one that keeps larger shares (their geometric mean) is tried.
+    """
+
+    name: ClassVar[str] = "uniform-snapped"
+
+    grid: int = 64
+    options: int = 24
+
+    def __post_init__(self) -> None:
+        check_least("grid", self.grid, 2)
+        check_least("options", self.options)
+
+    def search(self, problem: SearchProblem) -> None:
+        """See `SearchMethod.search`."""
+        cost, full = problem.cost, problem.full
+        even = normalised({name: np.ones(width) for name, width in full.widths.items()})
+        candidates: CandidateWidths = {}
+        rows: list[tuple[list[Configuration], list[float]]] = []
+        if cost.cheap:
+            candidates = staircase.candidate_widths(cost, full, self.options)
+            plain = [scaled(full, step / self.grid) for step in range(1, self.grid + 1)]
+            for row in (plain, [staircase.round_down(one, candidates) for one in plain]):
+                rows.append((row, cost.many(row).tolist()))
+        least = staircase.fastest(cost, full, candidates)
+
+        def merit(configuration: Configuration) -> tuple[float, float]:
+            return staircase.kept_value(even, configuration), -cost(configuration)
+
+        def within(most: float) -> Configuration | None:
+            """The best snapped widths by estimates within a cost."""
+            if not candidates:
+                return staircase.scale_to(cost, full, dict.fromkeys(full.widths, 1.0), most)
+            found = []
+            for row, costs in rows:
+                fits = [one for one, price in zip(row, costs, strict=True) if price <= most]
+                if fits:
+                    found.append(staircase.widen_free(cost, fits[-1], candidates))
+            if not found:
+                return least if cost(least) <= most else None
+            return max(found, key=merit)
+
+        search_levels(
+            problem,
+            lambda level, attempt: staircase.fit_exactly(cost, level, within),
+            cost.exact(least),
+            close=1.01,
+        )

@@ -5,10 +5,10 @@ May import the rooms of graph and data.
 
 from __future__ import annotations
 
-from compressor.training.finetuning import FineTuner, Outcome, Schedule, TrainingError, let_go
+from compressor.training.finetuning import FineTuner, Outcome, TrainingError, let_go
 from compressor.training.importance import Importance, measure_importance, normalised, strongest
-from compressor.training.model_io import as_called, by_name, input_names, output_names, outputs_of, run
-from compressor.training.options import Options
+from compressor.training.model_io import as_called, by_name, input_names, output_names, run
+from compressor.training.options import Options, Schedule, check_least
 from compressor.training.task import Answered, Task, task_of
 
 __all__ = [
@@ -22,12 +22,12 @@ __all__ = [
     "TrainingError",
     "as_called",
     "by_name",
+    "check_least",
     "input_names",
     "let_go",
     "measure_importance",
     "normalised",
     "output_names",
-    "outputs_of",
     "run",
     "strongest",
     "task_of",

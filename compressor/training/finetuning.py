@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,55 +16,13 @@ from numpy.typing import NDArray
 
 from compressor.data import Rows, row_count, take
 from compressor.training.model_io import make_predict, outputs_of, run
+from compressor.training.options import Schedule
 from compressor.training.task import Task
-from profiler.errors import EdgetimeError, UsageError
+from profiler.errors import EdgetimeError
 from profiler.records import read_arrays, write_arrays
 
 _QUICK_MOMENTUM = 0.9
 _SAVE_EVERY_S = 20.0
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """How a network is trained.
-
-    Parameters
-    ----------
-    epochs
-        At most so many passes over the training data.
-    batch_size
-        Rows per step.
-    most_rows
-        An epoch looks at no more rows than this, other ones each time; None for all.
-    learning_rate
-        Adam's, at the start; it falls to 0 along a cosine over `epochs`.
-    patience
-        Stop after so many epochs without a better validation score than those before them; that of the network as it
-        was does not count, since the first steps of a trained one may lead away from what it knows.
-    temperature, alpha
-        Distillation: a share `alpha` of the loss is the distance to the original's outputs, softened by
-        `temperature` (Hinton et al., 2015); the rest is the loss on labels.
-    """
-
-    epochs: int = 30
-    batch_size: int = 32
-    most_rows: int | None = None
-    learning_rate: float = 2e-3
-    patience: int = 10
-    temperature: float = 3.0
-    alpha: float = 0.7
-
-    def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "patience"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"{name} must be 1 or more, not {getattr(self, name)}.")
-        if self.most_rows is not None and self.most_rows < 1:
-            raise UsageError(f"most_rows must be 1 or more, not {self.most_rows}.")
-        for name in ("learning_rate", "temperature"):
-            if not getattr(self, name) > 0:
-                raise UsageError(f"{name} must be above 0, not {getattr(self, name)}.")
-        if not 0 <= self.alpha <= 1:
-            raise UsageError(f"alpha must be between 0 and 1, not {self.alpha}.")
 
 
 class TrainingError(EdgetimeError):
@@ -72,10 +31,7 @@ class TrainingError(EdgetimeError):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a training run reached: the best validation score, whose weights the model now has.
-
-    `complete` is False where the deadline ended it.
-    """
+    """What a training run reached, with the weights that the model now has; not `complete` where the deadline ended it."""
 
     score: float
     loss: float
@@ -85,27 +41,16 @@ class Outcome:
 
 
 class FineTuner:
-    """Trains networks on one data set, with the original's outputs as an example.
+    """Trains networks on one data set (with validation rows), with the outputs of `teacher`, the original, as an example.
 
     `keras.distillation.Distiller` (as of Keras 3.15) is not used: it asks the teacher at every step, where here its
-    outputs are computed once for all candidates of a search; it marks the teacher as not trainable for good, takes
-    for logits what comes out of a softmax, and trains by `Model.fit`, in which a deadline within an epoch and a
-    checkpoint with the best weights so far would be callbacks of our own all the same.
-
-    Parameters
-    ----------
-    task
-        The loss and the score; its data must have validation rows.
-    teacher
-        The original network, or None to learn from labels alone.
+    outputs are computed once for all candidates of a search; it marks the teacher as not trainable for good and takes for
+    logits what comes out of a softmax.
     """
 
     def __init__(self, task: Task, teacher: Any = None) -> None:
         self._task = task
         self._teacher = teacher
-        self._wanted: Rows | None = None
-        self._answered: Rows | None = None
-        self._teach: Callable[[Rows], Rows] | None = None
         data = task.data
         if data.x_val is None or data.y_val is None:
             raise ValueError("the data has no validation rows")
@@ -123,21 +68,9 @@ class FineTuner:
     ) -> Outcome:
         """Train `model` in place and leave it with the weights of the epoch that did best on validation.
 
-        Parameters
-        ----------
-        seed
-            Of the order of rows; the same seed gives the same run.
-        checkpoint
-            Written every 20 s and at the end; a run that finds it goes on from there.
-        deadline
-            On the clock of `time.monotonic`: training stops there with what it has.
-        last
-            Whether the last epoch's weights are kept instead, and their score and loss reported.
-
-        Raises
-        ------
-        TrainingError
-            The loss became NaN or infinite.
+        `checkpoint` is written every 20 s and at the end; a run that finds it goes on from there. `deadline` is on the clock
+        of `time.monotonic`. With `last` the last epoch's weights are kept instead, and their score and loss reported. A loss
+        that becomes NaN or infinite is a `TrainingError`.
         """
         with _in_training_shape(model):
             run = _Run(self, model, schedule, seed, checkpoint, deadline, on_epoch)
@@ -151,8 +84,6 @@ class FineTuner:
         """A model's outputs on the validation rows; the original's are worked out once."""
         if model is not self._teacher:
             return outputs_of(model, self._validation[0])
-        if self._answered is None:
-            self._answered = self._teachers_answers(self._validation[0])
         return self._answered
 
     def _evaluate(self, outputs: Rows) -> tuple[float, float]:
@@ -160,22 +91,23 @@ class FineTuner:
         loss = float(self._task.loss(y, outputs))
         return self._task.score(outputs, x, y), loss
 
-    def _teachers_outputs(self) -> Rows:
-        """The original's outputs for all training rows, computed once."""
-        if self._wanted is None:
-            self._wanted = self._teachers_answers(self._task.data.x)
-        return self._wanted
-
-    def _teachers_answers(self, rows: Rows) -> Rows:
+    @cached_property
+    def _teach(self) -> Callable[[Rows], Rows]:
         """The original's outputs for any rows; it is traced once."""
-        if self._teach is None:
-            self._teach = make_predict(self._teacher)
-        return self._teach(rows)
+        return make_predict(self._teacher)
+
+    @cached_property
+    def _wanted(self) -> Rows:
+        """The original's outputs for all training rows."""
+        return self._teach(self._task.data.x)
+
+    @cached_property
+    def _answered(self) -> Rows:
+        """The original's outputs for the validation rows."""
+        return self._teach(self._validation[0])
 
 
 class _Run:
-    """One training run."""
-
     def __init__(
         self,
         tuner: FineTuner,
@@ -249,8 +181,8 @@ class _Run:
         if not self._distils:
             return np.zeros((len(chosen), 1), np.float32)
         if self._data.augment is None:
-            return take(self._tuner._teachers_outputs(), chosen)
-        return self._tuner._teachers_answers(rows)
+            return take(self._tuner._wanted, chosen)
+        return self._tuner._teach(rows)
 
     def _make_step(self) -> Callable[[Any, Any, Any], Any]:
         import tensorflow as tf
@@ -329,10 +261,8 @@ def let_go() -> None:
 
 
 def _adam(rate: Any) -> Any:
-    """Keras' Adam, updated variable by variable.
-
-    Keras' own way on TensorFlow goes through a distribution strategy, which never lets go of the graph that was
-    traced: some 9 MB for each candidate of a search.
+    """Keras' Adam, updated variable by variable: its own way on TensorFlow never lets go of the graph that was traced, some
+    9 MB for each candidate of a search.
     """
     import keras
 
@@ -354,10 +284,7 @@ def _all_layers(model: Any) -> Iterator[Any]:
 
 @contextlib.contextmanager
 def _in_training_shape(model: Any) -> Iterator[None]:
-    """Let every layer learn, and let batch normalisation follow the cut network within a few steps.
-
-    With Keras' usual momentum of 0.99 its statistics would lag behind for hundreds of steps.
-    """
+    """Let every layer learn, and batch normalisation follow within a few steps (Keras' momentum of 0.99 takes hundreds)."""
     layers = list(_all_layers(model))
     flags = [(layer, layer.trainable) for layer in layers]
     momenta = [(layer, layer.momentum) for layer in layers if hasattr(layer, "momentum")]

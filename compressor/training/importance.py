@@ -1,10 +1,6 @@
 """How much each channel matters: which ones to keep where only some can stay.
 
-Two measures. ``magnitude``: the L2 norm of all weights that stand for a channel, over every layer that it
-runs through, each weight scaled so that its channels' mean is 1 (as DepGraph, Fang et al., CVPR 2023).
-``taylor``: the expected square of the change in loss, to first order, when nothing reads the channel any more
-(Molchanov et al., CVPR 2019, "Importance Estimation for Neural Network Pruning", applied to where channels
-are read: there it is exact for channels that run through a batch normalisation as well).
+``magnitude`` as DepGraph (Fang et al., CVPR 2023), ``taylor`` after Molchanov et al. (CVPR 2019), where channels are read.
 """
 
 from __future__ import annotations
@@ -24,6 +20,8 @@ Importance = Mapping[str, NDArray[np.float64]]
 """Per group one number for each channel [width], not negative, larger where it matters more."""
 
 MEASURES = ("taylor", "magnitude")
+
+_BATCH_SIZE = 32
 
 _MATTERS = ("kernel", "recurrent_kernel", "depthwise_kernel", "pointwise_kernel", "gamma", "embeddings")
 
@@ -50,10 +48,7 @@ def taylor_importance(
     graph: ChannelGraph,
     products: Iterable[Mapping[tuple[str, str], Any]],
 ) -> dict[str, NDArray[np.float64]]:
-    """Mean over batches of the squared sum of ``weight * gradient`` over the entries that read a channel.
-
-    `products` holds for each batch ``weight * gradient`` of each weight, by layer and variable name.
-    """
+    """Mean over batches of the squared sum of ``weight * gradient`` over the entries that read a channel."""
     totals, batches = _zeros(graph), 0
     for product in products:
         changes = _zeros(graph)
@@ -75,10 +70,7 @@ def normalised(importance: Importance) -> dict[str, NDArray[np.float64]]:
 
 
 def strongest(importance: Importance, widths: Mapping[str, int]) -> dict[str, list[int]]:
-    """The positions of the ``widths[g]`` most important channels of each group, in their old order.
-
-    Of equals the earlier one stays, so that fewer channels are always a part of more.
-    """
+    """The positions of the ``widths[g]`` most important channels of each group, ascending; of equals the earlier one stays."""
     chosen = {}
     for name, width in widths.items():
         values = importance[name]
@@ -108,22 +100,13 @@ def measure_importance(
     loss: Callable[[Any, Any], Any],
     seed: int = 0,
     batches: int = 32,
-    batch_size: int = 32,
 ) -> dict[str, NDArray[np.float64]]:
-    """Importance of each channel of a model by one of `MEASURES`.
-
-    Parameters
-    ----------
-    x, y
-        Training data; ``magnitude`` does not look at them.
-    loss
-        ``loss(y, output) -> per-batch scalar`` of TensorFlow tensors.
-    """
+    """Importance of each channel of a model by one of `MEASURES`; ``magnitude`` looks at no rows."""
     if measure not in MEASURES:
         raise UsageError(f"There is no importance {measure!r}: choose one of {', '.join(MEASURES)}.")
     if measure == "magnitude":
         return magnitude_importance(graph, weights_of(model))
-    return taylor_importance(graph, _products(model, graph, x, y, loss, seed, batches, batch_size))
+    return taylor_importance(graph, _products(model, graph, x, y, loss, seed, batches))
 
 
 def _products(
@@ -134,7 +117,6 @@ def _products(
     loss: Callable[[Any, Any], Any],
     seed: int,
     batches: int,
-    batch_size: int,
 ) -> Iterable[Mapping[tuple[str, str], Any]]:
     """``weight * gradient`` of every weight that reads channels, for random batches."""
     import tensorflow as tf
@@ -155,7 +137,7 @@ def _products(
 
     rng, count = np.random.default_rng(seed), row_count(x)
     for _ in range(batches):
-        chosen = rng.choice(count, min(batch_size, count), replace=False)
+        chosen = rng.choice(count, min(_BATCH_SIZE, count), replace=False)
         yield dict(zip(wanted, gradients(take(x, chosen), take(y, chosen)), strict=True))
 
 

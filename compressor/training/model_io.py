@@ -19,13 +19,7 @@ def input_names(model: Any) -> list[str]:
 
 
 def output_names(model: Any) -> list[str]:
-    """Names of a model's outputs, in its order: the keys that it was built with, else those of the layers.
-
-    Raises
-    ------
-    UsageError
-        Two outputs have the same name.
-    """
+    """Names of a model's outputs, in its order: the keys that it was built with, else those of the layers."""
     structure = getattr(model, "_outputs_struct", None)  # Keras 3 has no public name for it
     names = sorted(structure) if isinstance(structure, dict) else getattr(model, "output_names", [])
     if len(model.outputs) == 1:

@@ -6,8 +6,55 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from compressor.training.finetuning import Schedule
 from profiler.errors import UsageError
+
+
+def check_least(name: str, value: float, least: float = 1) -> None:
+    """Refuse a number that is too small, or none."""
+    if not value >= least:
+        raise UsageError(f"{name} must be {least} or more, not {value}.")
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How a network is trained.
+
+    Parameters
+    ----------
+    epochs
+        At most so many passes over the training data.
+    batch_size
+        Rows per step.
+    most_rows
+        An epoch looks at no more rows than this, other ones each time; None for all.
+    learning_rate
+        Adam's, at the start; it falls to 0 along a cosine over `epochs`.
+    patience
+        Stop after so many epochs without a better validation score than those before them; that of the network as it
+        was does not count, since the first steps of a trained one may lead away from what it knows.
+    temperature, alpha
+        Distillation: a share `alpha` of the loss is the distance to the original's outputs, softened by
+        `temperature` (Hinton et al., 2015); the rest is the loss on labels.
+    """
+
+    epochs: int = 30
+    batch_size: int = 32
+    most_rows: int | None = None
+    learning_rate: float = 2e-3
+    patience: int = 10
+    temperature: float = 3.0
+    alpha: float = 0.7
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "patience"):
+            check_least(name, getattr(self, name))
+        if self.most_rows is not None:
+            check_least("most_rows", self.most_rows)
+        for name in ("learning_rate", "temperature"):
+            if not getattr(self, name) > 0:
+                raise UsageError(f"{name} must be above 0, not {getattr(self, name)}.")
+        if not 0 <= self.alpha <= 1:
+            raise UsageError(f"alpha must be between 0 and 1, not {self.alpha}.")
 
 
 @dataclass(frozen=True)
@@ -33,8 +80,7 @@ class Options:
     test_share: float = 0.2
 
     def __post_init__(self) -> None:
-        if self.finalists < 1:
-            raise UsageError(f"finalists must be 1 or more, not {self.finalists}.")
+        check_least("finalists", self.finalists)
         for name in ("validation_share", "test_share"):
             if not 0 < getattr(self, name) < 1:
                 raise UsageError(f"{name} must be between 0 and 1, not {getattr(self, name)}.")

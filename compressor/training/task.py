@@ -2,20 +2,125 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from compressor.data import Data, Rows, check_fits, each, take
-from compressor.training.head import Head, kind_of_head
 from compressor.training.model_io import input_names, output_names, run
 from profiler.errors import DataError
 
 _LOOKED_AT = 64
+_LEAST_PROBABILITY = 1e-7
+
+
+@dataclass(frozen=True)
+class Head:
+    """What the numbers of one output are.
+
+    `kind` is ``softmax`` (class probabilities), ``logits``, ``sigmoid`` (one probability), ``logit`` (one number before the
+    sigmoid), or ``values``: whatever `own_loss` takes, the data file's loss in place of cross-entropy.
+    """
+
+    kind: str
+    own_loss: Any = None
+
+    @property
+    def is_classification(self) -> bool:
+        """Whether outputs are classes."""
+        return self.kind != "values"
+
+    def score(self, y: NDArray[Any], outputs: NDArray[Any]) -> float:
+        """The share of right answers, or minus the loss."""
+        if self.is_classification:
+            return float(np.mean(self.answers(outputs) == y))
+        return -float(np.mean(np.asarray(self._own_loss(y, outputs))))
+
+    def answers(self, outputs: NDArray[Any]) -> NDArray[np.int64]:
+        """The class of each row."""
+        if self.kind == "sigmoid":
+            return (outputs.reshape(len(outputs)) > 0.5).astype(np.int64)
+        if self.kind == "logit":
+            return (outputs.reshape(len(outputs)) > 0).astype(np.int64)
+        return outputs.argmax(axis=-1).astype(np.int64)
+
+    def loss(self, y: Any, outputs: Any) -> Any:
+        """Mean loss of a batch (a TensorFlow scalar)."""
+        import tensorflow as tf
+
+        if not self.is_classification or self.own_loss is not None:
+            return tf.reduce_mean(self._own_loss(y, outputs))
+        return -tf.reduce_mean(self._log_likelihood(y, outputs))
+
+    def losses(self, y: Any, outputs: Any) -> Any:
+        """Loss of each row (a TensorFlow tensor [rows])."""
+        import tensorflow as tf
+
+        if self.is_classification and self.own_loss is None:
+            found = -self._log_likelihood(y, outputs)
+            return tf.reduce_mean(tf.reshape(found, [tf.shape(outputs)[0], -1]), axis=1)
+
+        def one(row: Any) -> Any:
+            # A loss of one's own may add rows up: it sees them one by one.
+            return tf.reduce_mean(self._own_loss(row[0][None], row[1][None]))
+
+        return tf.map_fn(one, (tf.convert_to_tensor(y), outputs), fn_output_signature=outputs.dtype)
+
+    def distance(self, outputs: Any, wanted: Any, temperature: float) -> Any:
+        """How far outputs are from those of the original (a TensorFlow scalar).
+
+        For classes the softened Kullback-Leibler divergence (Hinton et al., 2015), else the relative mean square.
+        """
+        import tensorflow as tf
+
+        if not self.is_classification:
+            scale = tf.math.reduce_variance(wanted) + 1e-6
+            return tf.reduce_mean((outputs - wanted) ** 2) / scale
+        mine = tf.nn.log_softmax(self._log_probabilities(outputs) / temperature)
+        theirs = tf.nn.log_softmax(self._log_probabilities(wanted) / temperature)
+        divergence = tf.reduce_sum(tf.exp(theirs) * (theirs - mine), axis=-1)
+        return tf.reduce_mean(divergence) * temperature**2
+
+    def _log_likelihood(self, y: Any, outputs: Any) -> Any:
+        """Log of the probability of each row's label."""
+        import tensorflow as tf
+
+        log_p = self._log_probabilities(outputs)
+        labels = tf.cast(tf.reshape(y, [-1, *([1] * (len(log_p.shape) - 2))]), tf.int32)
+        return tf.gather(log_p, labels, axis=-1, batch_dims=1)
+
+    def _log_probabilities(self, outputs: Any) -> Any:
+        """Log of the probability of each class [rows, classes], from whatever the head gives."""
+        import tensorflow as tf
+
+        if self.kind == "softmax":
+            return tf.math.log(outputs + _LEAST_PROBABILITY)
+        if self.kind == "logits":
+            return tf.nn.log_softmax(outputs)
+        logit = tf.reshape(outputs, [-1, 1])
+        if self.kind == "sigmoid":
+            return tf.math.log(tf.concat([1 - logit, logit], axis=-1) + _LEAST_PROBABILITY)
+        return tf.concat([-tf.nn.softplus(logit), -tf.nn.softplus(-logit)], axis=-1)
+
+    def _own_loss(self, y: Any, outputs: Any) -> Any:
+        import keras
+
+        loss = self.own_loss
+        function: Callable[[Any, Any], Any] = keras.losses.get(loss) if isinstance(loss, str) else loss
+        return function(y, outputs)
+
+
+def kind_of_head(outputs: NDArray[Any]) -> str:
+    """What the outputs of a classifier on some rows are [rows, classes]."""
+    bounded = bool((outputs >= 0).all() and (outputs <= 1).all())
+    if outputs.shape[-1] == 1:
+        return "sigmoid" if bounded else "logit"
+    sums = bool(np.allclose(outputs.sum(axis=-1), 1, atol=1e-3))
+    return "softmax" if bounded and sums else "logits"
 
 
 @dataclass(frozen=True)
@@ -23,14 +128,8 @@ class Task:
     """The loss and the score of a network, over all of its outputs.
 
     Labels and outputs are arrays where the network has one output, else mappings by the names of outputs. The loss is
-    then the sum of all losses, each times its weight (`Data.loss_weights`), and the score the mean of all scores.
-
-    Attributes
-    ----------
-    head
-        `Head.kind` of the output; of each by name where there are several.
-    data
-        Whose `loss` and `metric` count, where it defines them; its rows are arranged as the network takes them.
+    then the sum of all losses, each times its weight (`Data.loss_weights`), and the score the mean of all scores. `head`
+    is `Head.kind` of the output; of each by name where there are several.
     """
 
     head: str | Mapping[str, str]
@@ -77,33 +176,27 @@ class Task:
 
     def loss(self, y: Rows, outputs: Rows) -> Any:
         """Mean loss of a batch (a TensorFlow scalar)."""
-        return self._total(
-            {n: head.loss(labels, found) for n, head, labels, found in self._by_head(y, outputs)}
-        )
+        return self._total(Head.loss, y, outputs)
 
     def losses(self, y: Rows, outputs: Rows) -> Any:
         """Loss of each row (a TensorFlow tensor [rows])."""
-        return self._total(
-            {n: head.losses(labels, found) for n, head, labels, found in self._by_head(y, outputs)}
-        )
+        return self._total(Head.losses, y, outputs)
 
     def distance(self, outputs: Rows, wanted: Rows, temperature: float) -> Any:
         """How far outputs are from those of the original (a TensorFlow scalar; see `Head.distance`)."""
-        return self._total(
-            {
-                n: head.distance(mine, theirs, temperature)
-                for n, head, mine, theirs in self._by_head(outputs, wanted)
-            }
-        )
+        return self._total(partial(Head.distance, temperature=temperature), outputs, wanted)
 
     def _by_head(self, first: Rows, second: Rows) -> list[tuple[str, Head, Any, Any]]:
         if isinstance(self.head, str):
             return [("", self.heads[""], first, second)]
         return [(name, head, first[name], second[name]) for name, head in self.heads.items()]
 
-    def _total(self, parts: Mapping[str, Any]) -> Any:
+    def _total(self, part: Callable[[Head, Any, Any], Any], first: Rows, second: Rows) -> Any:
         weights = self.data.loss_weights or {}
-        values = [part * weights[name] if name in weights else part for name, part in parts.items()]
+        values = []
+        for name, head, one, other in self._by_head(first, second):
+            value = part(head, one, other)
+            values.append(value * weights[name] if name in weights else value)
         total = values[0]
         for value in values[1:]:
             total = total + value
@@ -111,16 +204,7 @@ class Task:
 
 
 def task_of(model: Any, data: Data) -> Task:
-    """Find out what a model's outputs are, and check that rows and labels fit it.
-
-    Raises
-    ------
-    UsageError
-        Two outputs of the model have the same name.
-    DataError
-        Rows have another shape than the model takes, a label lies beyond its outputs, or data, loss or metric are of
-        other inputs or outputs.
-    """
+    """Find out what a model's outputs are, and check that rows and labels fit it."""
     names = output_names(model)
     _check_names(names, data)
     shapes = dict(zip(names, (tuple(tensor.shape) for tensor in model.outputs), strict=True))

@@ -6,14 +6,13 @@ May import `compressor.pipeline.prepare` and below.
 from __future__ import annotations
 
 from compressor.pipeline.final.points import POINTS, in_proportion, train_points
-from compressor.pipeline.final.shortlist import Finalist, Shortlist
+from compressor.pipeline.final.shortlist import Finalist
 from compressor.pipeline.final.training import FinalTraining
 
 __all__ = [
     "POINTS",
     "FinalTraining",
     "Finalist",
-    "Shortlist",
     "in_proportion",
     "train_points",
 ]

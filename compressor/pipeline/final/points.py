@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
-from compressor.costs import candidate_widths, fill_budget, scale_to
+from compressor.costs import CandidateCost, staircase
 from compressor.pipeline.final.shortlist import CLOSE, STEP, Finalist, front, nearest
 from compressor.pipeline.final.training import FinalTraining
+from compressor.pipeline.prepare import Prepared
 from compressor.search import Trial
 from profiler.progress import ProgressCallback, sub_progress
-
-if TYPE_CHECKING:
-    from compressor.costs import CandidateCost
-    from compressor.pipeline.prepare import Prepared
 
 POINTS = 4
 """Networks that a result shows, the winner included."""
@@ -23,8 +19,8 @@ POINTS = 4
 def targets(winner_ms: float, original_ms: float, count: int) -> list[float]:
     """Times at which further networks are looked for, the most telling first.
 
-    About two thirds of them between the winner and the original, evenly by ratio; the others faster than the
-    winner, each by a `STEP`. Where the winner is nearly as slow as the original, all are faster.
+    About two thirds of them between the winner and the original, evenly by ratio; the others faster than the winner, each
+    by a `STEP`. Where the winner is nearly as slow as the original, all are faster.
     """
     faster = count // 3
     slower = count - faster
@@ -46,24 +42,18 @@ def in_proportion(
     on_edges: bool = True,
     by: CandidateCost | None = None,
 ) -> Trial | None:
-    """The widest network in a trial's proportions that costs at most `ratio` times what it does; None for none.
-
-    Parameters
-    ----------
-    on_edges
-        Whether its widths are moved to the edges of the staircase, as `SearchMethod.on_edges` says of a method's own.
-    by
-        The cost that is meant; default: what stands for time.
-    """
+    """The widest network in a trial's proportions that costs at most `ratio` times what it does; None for none."""
     full = prepared.original.configuration
     # Where each look is a measurement on the device, what was predicted serves.
     by = prepared.steering if by is None else by
     cost = by if by.cheap else prepared.times
     shares = {name: max(1, model.widths[name]) / width for name, width in full.widths.items()}
     limit = ratio * cost.exact(model.configuration) * (1 + 1e-9)
-    found = scale_to(cost, full, shares, limit)
+    found = staircase.scale_to(cost, full, shares, limit)
     if found is not None and cost.cheap and on_edges:
-        found = fill_budget(cost, found, candidate_widths(cost, full), prepared.importance, limit)
+        found = staircase.fill_budget(
+            cost, found, staircase.candidate_widths(cost, full), prepared.importance, limit
+        )
     if found is None or found == full:
         return None
     return Trial(found, prepared.costs(found), -math.inf, math.inf)
@@ -79,18 +69,7 @@ def train_points(
     progress: ProgressCallback,
     alike: Callable[[Trial, float], Trial | None],
 ) -> list[Finalist]:
-    """Train further networks along the front in full, one seed each, as many as there is time for.
-
-    Parameters
-    ----------
-    alike
-        `in_proportion` to a trial at so many times its cost.
-
-    Returns
-    -------
-    list of Finalist
-        The winner first, at most `count` in all.
-    """
+    """Train further networks along the front in full, one seed each; the winner first, at most `count` in all."""
     points = [winner]
     known = front([trial for trial in trials if math.isfinite(trial.score)], _time_ms)
     winner_ms = _time_ms(winner.trial)

@@ -32,12 +32,7 @@ _BISECTED = 4
 class FinalTraining:
     """Fine-tunes candidates in full. Finished ones are kept and not done again.
 
-    Parameters
-    ----------
-    epoch_seconds
-        What an epoch takes, where it is known: schedules are shortened to fit the time that is left.
-    steer
-        What stands for time, one of `compressor.costs.STEERINGS`; by that candidates are compared.
+    `epoch_seconds`, what an epoch takes where it is known, shortens schedules to fit the time that is left.
     """
 
     def __init__(
@@ -67,14 +62,7 @@ class FinalTraining:
     ) -> Finalist:
         """Train what `Shortlist` asks for, one seed each, and its choice with every seed.
 
-        Where the other seeds change the choice, it goes on; it ends early where time does.
-
-        Parameters
-        ----------
-        trials
-            What the search tried, the best by the goal first.
-        in_proportion
-            As in `Shortlist`.
+        Where the other seeds change the choice, it goes on; it ends early where time does. The best trial comes first.
         """
         self._deadline, self._progress = deadline, progress
         wanted = Shortlist(
@@ -131,16 +119,13 @@ class FinalTraining:
             error = self._prepared.score_error([self._outputs(trial, seed) for seed, _ in outcomes])
         best = replace(trial, score=scores[0], loss=outcomes[0][1].loss)
         mean = sum(scores) / len(scores)
-        met = self._goal.met_by(replace(best, score=mean)) and self._gains(trial)
-        sure = met and self._goal.met_by(replace(best, score=mean - error))
+        goal = self._goal
+        gains = goal.objective == "score" or goal.cost(trial) < goal.cost(self._prepared.original)
+        met = gains and goal.met_by(replace(best, score=mean))
+        sure = met and goal.met_by(replace(best, score=mean - error))
         return Finalist(
             best, tuple(self._path(trial, seed) for seed, _ in outcomes), scores, met, error, sure
         )
-
-    def _gains(self, trial: Trial) -> bool:
-        """Whether a candidate is cheaper than the original, where something is to be made small."""
-        goal = self._goal
-        return goal.objective == "score" or goal.cost(trial) < goal.cost(self._prepared.original)
 
     def _is_worth_it(self, trial: Trial) -> bool:
         """Whether a further finalist was trained, or can be, and the choice with all seeds."""
@@ -161,13 +146,6 @@ class FinalTraining:
             return True
         return time.monotonic() + _LEAST_EPOCHS * self._epoch_seconds < self._deadline
 
-    def _share(self) -> float:
-        """When the next run must end so that all that are left get the same time."""
-        if not math.isfinite(self._deadline):
-            return math.inf
-        now = time.monotonic()
-        return now + max(0.0, self._deadline - now) / self._left
-
     def _train(self, trial: Trial, seed: int) -> Outcome:
         finished = self._finished(trial, seed)
         if finished is not None:
@@ -175,8 +153,11 @@ class FinalTraining:
         # Where other seeds change the choice there is more to do than was expected.
         self._share_done = max(self._share_done, self._done / (self._done + self._left))
         self._progress(self._share_done, f"fine-tuning {shown_ms(trial, self._steer):.4g} ms, seed {seed}")
-        least = time.monotonic() + _LEAST_EPOCHS * self._epoch_seconds
-        schedule, deadline = self._options.final, max(self._share(), min(least, self._deadline))
+        now = time.monotonic()
+        # All runs that are left get the same time.
+        share = now + max(0.0, self._deadline - now) / self._left
+        least = now + _LEAST_EPOCHS * self._epoch_seconds
+        schedule, deadline = self._options.final, max(share, min(least, self._deadline))
         if self._epoch_seconds and math.isfinite(deadline):
             fits = int((deadline - time.monotonic()) / self._epoch_seconds)
             schedule = replace(schedule, epochs=max(_LEAST_EPOCHS, min(schedule.epochs, fits)))

@@ -5,12 +5,19 @@ May import all rooms of the compressor but `compressor.testing`.
 
 from __future__ import annotations
 
-from compressor.pipeline.prepare.evaluator import Evaluator, search_problem
 from compressor.pipeline.prepare.limits import Limits, budget_notes, check_goal, in_words, missed, shown_ms
-from compressor.pipeline.prepare.preparation import Prepared, converter, prepare
+from compressor.pipeline.prepare.preparation import Evaluator, Prepared, prepare, search_problem
 from compressor.pipeline.prepare.tolerance import tolerance
-from compressor.pipeline.prepare.trained_candidates import is_trained, keep_trained, trained_network
-from compressor.pipeline.prepare.workspace import Workspace, data_digest, file_digest, json_digest, read_json
+from compressor.pipeline.prepare.workspace import (
+    Workspace,
+    data_digest,
+    file_digest,
+    is_trained,
+    json_digest,
+    keep_trained,
+    read_json,
+    trained_network,
+)
 
 __all__ = [
     "Evaluator",
@@ -19,7 +26,6 @@ __all__ = [
     "Workspace",
     "budget_notes",
     "check_goal",
-    "converter",
     "data_digest",
     "file_digest",
     "in_words",

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from compressor.costs import CandidateCost, Configuration, candidate_widths, fastest, narrowest
+from compressor.costs import CandidateCost, Configuration, narrowest, staircase
+from compressor.pipeline.prepare.preparation import Prepared
 from compressor.search import MINIMIZE, Goal, Trial
 from profiler.errors import BudgetError, UsageError
-
-if TYPE_CHECKING:
-    from compressor.pipeline.prepare.preparation import Prepared
 
 _BYTES = 1000.0
 
@@ -21,18 +18,9 @@ _BYTES = 1000.0
 class Limits:
     """What was asked for; None where it was not.
 
-    Parameters
-    ----------
-    budget_ms
-        Time that the network may take: predicted, or what stands for it (``--steer``).
-    max_accuracy_drop
-        Points of validation accuracy (hundredths of the score) that may be lost.
-    max_size_kb, max_memory_kb
-        Of the ``.tflite`` file, and of the activations at their peak, in units of 1,000 bytes.
-    max_energy_mj
-        Of one inference.
-    minimize
-        One of `MINIMIZE`: what is made small while the accuracy is kept; by default time.
+    `budget_ms` is of predicted time, or of what stands for it (``--steer``); `max_accuracy_drop` is in hundredths of the
+    validation score; units of kB are 1,000 bytes, of the ``.tflite`` file and of the activations at their peak; `minimize`,
+    one of `MINIMIZE`, is what is made small while the accuracy is kept, by default time.
     """
 
     budget_ms: float | None = None
@@ -43,13 +31,7 @@ class Limits:
     minimize: str | None = None
 
     def check(self) -> None:
-        """Refuse what makes no sense.
-
-        Raises
-        ------
-        UsageError
-            Nothing is asked for, or a number is none that can be.
-        """
+        """Refuse what makes no sense: nothing is asked for, or a number is none that can be."""
         numbers = {name: value for name, value in asdict(self).items() if name != "minimize"}
         if all(value is None for value in numbers.values()):
             raise UsageError(
@@ -131,20 +113,7 @@ def budget_notes(goal: Goal, trial: Trial, steer: str) -> tuple[str, ...]:
 
 
 def check_goal(prepared: Prepared, goal: Goal, steer: str = "time") -> None:
-    """See before any training whether there is anything to do, and whether it can be done.
-
-    Parameters
-    ----------
-    steer
-        What stands for time, one of `compressor.costs.network_cost.STEERINGS`.
-
-    Raises
-    ------
-    UsageError
-        The network is within all limits already; or the device's model knows no energy.
-    BudgetError
-        A limit is below what the fastest (smallest, …) network takes that can be made by removing channels.
-    """
+    """See before any training whether there is anything to do, and whether it can be done."""
     costs = prepared.single_costs(goal)
     full = prepared.original.configuration
     if goal.objective == "score" and goal.excess(prepared.original) == 0:
@@ -165,16 +134,13 @@ def check_goal(prepared: Prepared, goal: Goal, steer: str = "time") -> None:
 
 
 def least_configuration(cost: CandidateCost, full: Configuration, name: str = "time") -> Configuration | None:
-    """The configuration of least cost that can be reached; None where looking is too expensive to know before a search.
-
-    Time need not fall with every channel that goes: from one channel per group it is followed to a local minimum.
-    """
+    """The configuration of least cost that can be reached; None where looking is too expensive to know before a search."""
     ones = narrowest(full)
     if not cost.cheap:
         return None
     if name != "time":
         return ones
-    found = fastest(cost, full, candidate_widths(cost, full))
+    found = staircase.fastest(cost, full, staircase.candidate_widths(cost, full))
     return min((ones, found), key=cost.exact)
 
 
@@ -187,21 +153,9 @@ def missed(
     folder: str,
     steer: str = "time",
 ) -> str:
-    """The sentence on a goal that was not reached, and what came nearest.
-
-    Parameters
-    ----------
-    trial
-        The nearest candidate.
-    mean_score
-        Its validation score after full fine-tuning.
-    score_text
-        Its score on the test rows, in words.
-    steer
-        What stood for time, one of `compressor.costs.network_cost.STEERINGS`.
-    """
+    """The sentence on a goal that was not reached, and what came nearest (`trial`, with its score in words)."""
     where = f"it is saved in {folder}"
-    costs = cost_values(trial)
+    costs = trial.costs.by_name
     over = {name: limit for name, limit in goal.limits.items() if (costs[name] or 0.0) > limit}
     wanted = " and ".join(in_words(name, limit) for name, limit in (over or goal.limits).items())
     points = 100 * (original.score - mean_score)
@@ -221,14 +175,6 @@ def missed(
     )
 
 
-def cost_values(trial: Trial) -> Mapping[str, float | None]:
-    """All costs of a candidate, by the names that limits have."""
-    costs = trial.costs
-    return {
-        "time": costs.time_ms, "size": costs.size_bytes, "memory": costs.memory_bytes, "energy": costs.energy_mj,
-    }  # fmt: skip
-
-
 def _known_by(name: str, steer: str) -> str:
     """How a cost is known: no device has yet run a network whose times are predicted."""
     return "measured" if name == "time" and steer == "measured" else "predicted"
@@ -244,7 +190,7 @@ def _over(name: str, value: float, limit: float, steer: str, predicted_ms: float
 
 
 def _already(goal: Goal, original: Trial, steer: str) -> str:
-    costs = cost_values(original)
+    costs = original.costs.by_name
     ways = {name: _known_by(name, steer) for name in goal.limits}
     if len(set(ways.values())) > 1:
         takes = " and ".join(f"{in_words(name, costs[name] or 0.0)} ({way})" for name, way in ways.items())

@@ -1,12 +1,13 @@
-"""Everything a search needs, made from the files that the user named."""
+"""Everything a search needs, made from the files that the user named; and what judges its candidates."""
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from compressor.costs import (
     STEERINGS,
@@ -24,16 +25,19 @@ from compressor.costs import (
     place_of,
     steering_cost,
 )
-from compressor.data import Data, Rows
+from compressor.data import Data, Rows, row_count
 from compressor.export import input_specs, load_keras, load_known, to_tflite_bytes
 from compressor.graph import ChannelGraph, build_graph, cut
 from compressor.pipeline.prepare.tolerance import standard_error
-from compressor.search import Candidate, Goal, Trial
+from compressor.search import Candidate, Goal, SearchOverError, SearchProblem, Trial
 from compressor.training import (
     FineTuner,
     Importance,
     Options,
+    Schedule,
     Task,
+    TrainingError,
+    let_go,
     measure_importance,
     normalised,
     strongest,
@@ -44,31 +48,15 @@ from profiler.errors import UsageError
 from profiler.network import Network, peak_memory_bytes
 from profiler.progress import ProgressCallback
 from profiler.tflite import read_network
-
-if TYPE_CHECKING:
-    from timemodel.model import NetworkPredictor
+from timemodel.model import NetworkPredictor
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """The original network, taken apart.
+    """The original network, taken apart; `measure` is that of importance.
 
-    Attributes
-    ----------
-    name
-        The model's file.
-    task, tuner
-        What is learned and how; `tuner` learns from the original.
-    times
-        Predicted time at any widths, for the file that will be exported.
-    steering
-        What stands for time in the search; `times`, unless another was asked for.
-    original
-        The network as it is, as a trial: its score is on validation rows.
-    notes
-        What the user should know.
-    measure
-        Of importance: ``taylor`` or ``magnitude``.
+    `times` predicts the file that will be exported at any widths, `steering` is what stands for it in the search.
+    `original` is the network as it is, as a trial: its score is on validation rows. `notes` are for the user.
     """
 
     name: str
@@ -87,8 +75,7 @@ class Prepared:
     measure: str = "taylor"
 
     def importance_of(self, model: Any, graph: ChannelGraph, seed: int) -> Importance:
-        """Importance of the channels of a network that was cut from the original, by the measure of this one;
-        each group's sum to 1."""
+        """Importance in a network that was cut from the original, by the measure of this one; each group's sum to 1."""
         data, loss = self.task.data, self.task.loss
         return normalised(measure_importance(model, graph, self.measure, data.x, data.y, loss, seed))
 
@@ -97,13 +84,7 @@ class Prepared:
         return cut(self.model, strongest(self.importance, configuration.widths), self.graph)
 
     def network_of(self, candidate: Candidate, folder: Path | None) -> Any:
-        """The network to train for a candidate, as it is before that.
-
-        Parameters
-        ----------
-        folder
-            Where `Candidate.network` is.
-        """
+        """The network to train for a candidate, as it is before that; `folder` is where `Candidate.network` is."""
         if candidate.network is not None and folder is not None and (folder / candidate.network).exists():
             return load_keras(folder / candidate.network)
         if candidate.keep is not None:
@@ -111,10 +92,7 @@ class Prepared:
         return self.build(candidate.configuration)
 
     def score_error(self, outputs: Sequence[Rows]) -> float:
-        """Standard error of what networks score more than the original, from their outputs on validation rows.
-
-        See `compressor.pipeline.prepare.tolerance.standard_error`.
-        """
+        """Standard error of what networks score more than the original, from their outputs on validation rows."""
         x, y = self.validation_rows
         return standard_error(self.task, outputs, self.tuner.validation_outputs(self.model), x, y)
 
@@ -139,23 +117,11 @@ class Prepared:
         return _costs(self.time_model, self.times, self.steering, configuration)
 
     def cost_of(self, goal: Goal) -> tuple[CandidateCost, float | None]:
-        """The one cost of a search with this goal, and the budget of it.
-
-        Raises
-        ------
-        UsageError
-            The goal is about energy and the time model knows none.
-        """
+        """The one cost of a search with this goal, and the budget of it."""
         return steering_cost(goal.objective, self.single_costs(goal), goal.limits)
 
     def single_costs(self, goal: Goal) -> dict[str, CandidateCost]:
-        """Every cost that a goal can limit, by name.
-
-        Raises
-        ------
-        UsageError
-            The goal is about energy and the time model knows none.
-        """
+        """Every cost that a goal can limit, by name; energy that the time model does not know is a `UsageError`."""
         cheap = self.times.cheap
         if "energy" in (goal.objective, *goal.limits):
             self._energy_mj(self.times.network(self.original.configuration))
@@ -191,22 +157,7 @@ def prepare(
     target: str | Target | None = None,
     records: Path | None = None,
 ) -> Prepared:
-    """Load, check, split, convert and measure importance.
-
-    Parameters
-    ----------
-    steer
-        What stands for time in the search, one of `STEERINGS`.
-    target, records
-        Where candidates are measured, and the file that keeps what was measured; for ``measured``.
-
-    Raises
-    ------
-    UsageError
-        The model has nothing that can be cut, or is none that can be taken apart.
-    DataError
-        The data does not fit it.
-    """
+    """Load, check, split, convert and measure importance; `records` keeps what was measured on the target."""
     name = Path(path).name
     model = load_keras(path)
     graph = build_graph(model)
@@ -219,10 +170,7 @@ def prepare(
     task = Task(task.head, data)
     tuner = FineTuner(task, model)
     progress(0.2, "measuring importance")
-    if importance == "taylor" or importance == "magnitude":
-        channels = measure_importance(model, graph, importance, data.x, data.y, task.loss, seed)
-    else:
-        raise UsageError(f"There is no importance {importance!r}: choose taylor or magnitude.")
+    channels = measure_importance(model, graph, importance, data.x, data.y, task.loss, seed)
     rows = data.x if calibration is None else load_known(calibration, input_specs(model))
     convert = converter(quantize, rows)
     progress(0.4, "converting")
@@ -307,3 +255,74 @@ def _lowering(
     except LoweringError as reason:
         note = f"Every candidate is converted to know its time, which is slower, because {reason}."
         return ConvertingLowering(model, graph, convert), [note]
+
+
+class Evaluator:
+    """Judges candidates by a short fine-tuning that ends at `deadline`; `last` is the network that was trained last.
+
+    `epoch_seconds` is what an epoch over all training rows takes, by the last candidate. With `judges_first` the first
+    candidate is judged even where the time was used up, so that a search has something to go on with.
+    """
+
+    def __init__(self, prepared: Prepared, schedule: Schedule, seed: int, folder: Path | None = None) -> None:
+        self._prepared, self._schedule, self._seed, self._folder = prepared, schedule, seed, folder
+        self._first = True
+        self.last: Any = None
+        self.deadline = math.inf
+        self.judges_first = True
+        self.epoch_seconds = 0.0
+        self.on_epoch: Callable[[int, int, float], None] = lambda epoch, epochs, score: None
+
+    def __call__(self, candidate: Candidate) -> tuple[float, float]:
+        """Validation score and loss after a short fine-tuning; -inf and inf where it diverged.
+
+        A network that the candidate brings along (`Candidate.model`) is trained on, as it is. Where the time was used up
+        before it was done, `SearchOverError` is raised.
+        """
+        self.last = None
+        let_go()
+        self.last = candidate.model or self._prepared.network_of(candidate, self._folder)
+        try:
+            outcome = self._prepared.tuner.fit(
+                self.last, self._schedule, self._seed, deadline=self.deadline,
+                on_epoch=lambda epoch, score: self.on_epoch(epoch, self._schedule.epochs, score),
+            )  # fmt: skip
+        except TrainingError:
+            return -math.inf, math.inf
+        if outcome.epochs:
+            rows = row_count(self._prepared.task.data.x)
+            seen = min(rows, self._schedule.most_rows or rows)
+            self.epoch_seconds = outcome.seconds / outcome.epochs * rows / seen
+        if not outcome.complete and not (self._first and self.judges_first):
+            raise SearchOverError
+        self._first = False
+        return outcome.score, outcome.loss
+
+
+def search_problem(
+    prepared: Prepared,
+    goal: Goal,
+    evaluator: Evaluator,
+    seed: int,
+    folder: Path | None,
+    known: Sequence[Trial] = (),
+) -> SearchProblem:
+    """What a method searches, judged by `evaluator` until its deadline; epochs are reported to the problem."""
+    cost, budget = prepared.cost_of(goal)
+    problem = SearchProblem(
+        groups=prepared.graph.groups,
+        importance=prepared.importance,
+        cost=cost,
+        budget=budget,
+        costs=prepared.costs,
+        evaluate=evaluator,
+        goal=goal,
+        original=prepared.original,
+        seed=seed,
+        deadline=evaluator.deadline,
+        folder=folder,
+        known=list(known),
+        context=prepared,
+    )
+    evaluator.on_epoch = lambda epoch, epochs, score: problem.on_epoch(epoch, epochs, score)
+    return problem

@@ -1,8 +1,6 @@
 """How sure a difference of scores is that was seen on few rows.
 
-Of many candidates the one that looks best on the validation rows is partly the luckiest (the winner's curse). So a
-limit on the score has to be kept by a margin: the standard error of the difference to the original, which is seen on
-the same rows, so that rows that are hard for both do not count.
+Of many candidates the best on the validation rows is partly the luckiest (the winner's curse): a limit is kept by a margin.
 """
 
 from __future__ import annotations
@@ -24,19 +22,8 @@ _DRAWS_OF_METRICS = 60
 def tolerance(task: Task, score: float) -> float:
     """By how much a network may miss a limit on the score in the search and yet not be told apart from one that keeps it.
 
-    The standard error of the original's own accuracy on the validation rows. A bisection that turns away whatever
-    misses the limit by one unlucky row ends far from where it could: so candidates of the search are held to the limit
-    less this, and finalists, trained in full, to the limit with a margin.
-
-    Parameters
-    ----------
-    score
-        The original's on the validation rows.
-
-    Returns
-    -------
-    float
-        0 where the score is no share of rows (a metric of the user's own, regression).
+    The standard error of the original's own accuracy on the validation rows: a bisection that turns away whatever misses
+    the limit by one unlucky row ends far from where it could. 0 where the score is no share of rows.
     """
     if not task.counts_right or task.data.y_val is None:
         return 0.0
@@ -52,21 +39,10 @@ def standard_error(
     y: Rows,
     seed: int = 0,
 ) -> float:
-    """Standard error of the mean score of some networks less that of the original, by paired bootstrap.
+    """Standard error of the mean score of some networks less that of the original, by paired bootstrap on the same rows.
 
-    Parameters
-    ----------
-    outputs
-        Of each network (seeds of one candidate) on the rows; each [rows, ...].
-    original
-        The original's outputs on the same rows.
-    seed
-        Of the draws: rows, and where there are several networks these too, are drawn anew with repetition.
-
-    Returns
-    -------
-    float
-        At least one row's worth (1 / rows): that no row differs, on so few, does not mean that none ever would.
+    `outputs` are those of each network (seeds of one candidate), each [rows, ...]; where there are several, networks too
+    are drawn with repetition. At least 1 / rows: that no row differs, on so few, does not mean that none ever would.
     """
     rng = np.random.default_rng(seed)
     rows = row_count(y)

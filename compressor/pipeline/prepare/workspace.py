@@ -6,40 +6,37 @@ import contextlib
 import errno
 import hashlib
 import json
+import math
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from compressor.data import Data, named
-from compressor.search import Trial
+from compressor.export import load_keras, save_keras
+from compressor.search import Candidate, Trial
 from profiler.errors import EdgetimeError, UsageError
 from profiler.files import write_json
 from profiler.records import Records
+from profiler.tradeoff import pareto_front
 
 _RUN, _TRIALS, _SEEDS = "run.json", "trials.jsonl", "seeds.jsonl"
 
+FOLDER = "trained"
+"""Of candidates' networks as the search left them, in its folder: full fine-tuning goes on from there."""
+
+MOST = 64
+
 
 class Workspace:
-    """A folder that a search writes into and goes on from.
+    """A folder that a search writes into and goes on from; it is made where it is missing.
 
-    Parameters
-    ----------
-    folder
-        Made where it is missing.
-    request
-        What decides the outcome, as plain JSON values; a folder of another request is not gone on with.
-    resume
-        Go on with what is there. Else the folder must be empty of earlier work.
-
-    Raises
-    ------
-    UsageError
-        There is earlier work and `resume` is not set, or it belongs to another request.
+    `request` is what decides the outcome, as plain JSON values: a folder of another request is not gone on with, nor one
+    with earlier work without `resume`.
     """
 
     def __init__(self, folder: str | os.PathLike[str], request: Mapping[str, Any], resume: bool) -> None:
@@ -67,13 +64,7 @@ class Workspace:
 
     @contextlib.contextmanager
     def kept(self) -> Iterator[None]:
-        """Say in one sentence that the folder cannot be written to any more, and that nothing finished is lost.
-
-        Raises
-        ------
-        EdgetimeError
-            In place of whatever the operating system, Keras or HDF5 said of a full or missing disk.
-        """
+        """Say in one sentence that the folder cannot be written to any more, and that nothing finished is lost."""
         try:
             yield
         except (OSError, RuntimeError, EdgetimeError) as error:
@@ -180,3 +171,37 @@ def read_json(path: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return value if isinstance(value, dict) else None
+
+
+def keep_trained(folder: Path, trial: Trial, network: Any, trials: Sequence[Trial] = ()) -> None:
+    """Keep the network of a trial after its short fine-tuning, unless that diverged.
+
+    Of more than `MOST` networks of `trials` the one goes that has the lowest score among those that are not on the front.
+    """
+    if not math.isfinite(trial.score):
+        return
+    path = _path(folder, trial.candidate)
+    save_keras(network, path)
+    kept = [one for one in trials if _path(folder, one.candidate).exists()]
+    if len(kept) > MOST:
+        marks = pareto_front([one.predicted_ms for one in kept], [one.score for one in kept])
+        beaten = [one for one, mark in zip(kept, marks, strict=True) if not mark]
+        _path(folder, min(beaten or kept, key=lambda one: one.score).candidate).unlink(missing_ok=True)
+
+
+def is_trained(folder: Path, candidate: Candidate) -> bool:
+    """Whether the network of a candidate after its short fine-tuning is there."""
+    return _path(folder, candidate).exists()
+
+
+def trained_network(folder: Path, candidate: Candidate) -> Any:
+    """The network of a candidate after its short fine-tuning; None where it is not there or cannot be read."""
+    path = _path(folder, candidate)
+    if path.exists():
+        with contextlib.suppress(EdgetimeError):
+            return load_keras(path)
+    return None
+
+
+def _path(folder: Path, candidate: Candidate) -> Path:
+    return folder / FOLDER / f"{candidate.key}.keras"

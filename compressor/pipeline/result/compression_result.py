@@ -19,8 +19,42 @@ from profiler.files import write_json
 RESULT_FILE = "result.json"
 
 
-@dataclass(frozen=True)
-class NetworkFacts:
+@dataclass(frozen=True, kw_only=True)
+class FileCosts:
+    """What the file of a network takes.
+
+    Attributes
+    ----------
+    predicted_ms, low_ms, high_ms
+        Predicted time and its 90% interval.
+    measured_ms, measured_p90_ms
+        Medians over rounds in which the networks took turns; None where nothing was measured.
+    parameters, macs
+        Weights, and multiply-accumulates of one inference.
+    peak_memory_bytes
+        The activations at their peak, as the runtime plans them.
+    energy_mj
+        Of one inference; None where the device's model has none.
+    """
+
+    predicted_ms: float
+    low_ms: float
+    high_ms: float
+    measured_ms: float | None
+    measured_p90_ms: float | None
+    parameters: int
+    macs: int
+    peak_memory_bytes: int = 0
+    energy_mj: float | None = None
+
+    @property
+    def time_ms(self) -> float:
+        """Measured, else predicted."""
+        return self.predicted_ms if self.measured_ms is None else self.measured_ms
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkFacts(FileCosts):
     """One network: what it takes and how good it is.
 
     Attributes
@@ -35,16 +69,6 @@ class NetworkFacts:
         Of every seed's file on the test rows; one where there are no seeds.
     validation_score
         On the validation rows, of the Keras network; mean over seeds.
-    predicted_ms, low_ms, high_ms
-        Predicted time and its 90% interval.
-    measured_ms, measured_p90_ms
-        Medians over rounds in which the networks took turns; None where nothing was measured.
-    parameters, macs, file_bytes
-        Weights, multiply-accumulates of one inference, size of the file.
-    peak_memory_bytes
-        The activations at their peak, as the runtime plans them.
-    energy_mj
-        Of one inference; None where the device's model has none.
     """
 
     tflite: str
@@ -53,21 +77,7 @@ class NetworkFacts:
     score: float
     scores: tuple[float, ...]
     validation_score: float | None
-    predicted_ms: float
-    low_ms: float
-    high_ms: float
-    measured_ms: float | None
-    measured_p90_ms: float | None
-    parameters: int
-    macs: int
     file_bytes: int
-    peak_memory_bytes: int = 0
-    energy_mj: float | None = None
-
-    @property
-    def time_ms(self) -> float:
-        """Measured, else predicted."""
-        return self.predicted_ms if self.measured_ms is None else self.measured_ms
 
     @property
     def mean_score(self) -> float:
@@ -86,15 +96,10 @@ class NetworkFacts:
 
 @dataclass(frozen=True)
 class LayerWidth:
-    """The width of one layer before and after.
+    """The width of one layer before and after; `group` is empty where it is fixed.
 
-    Attributes
-    ----------
-    layer
-        Its address (``backbone/conv1``); for what can be chosen inside a layer with what it is behind it, as in
-        `compressor.graph.Group` (``attention.heads``).
-    group
-        The group that it is a width of; empty where it is fixed.
+    `layer` is its address (``backbone/conv1``); for what can be chosen inside a layer with what it is behind it, as in
+    `compressor.graph.Group` (``attention.heads``).
     """
 
     layer: str
@@ -103,8 +108,8 @@ class LayerWidth:
     after: int
 
 
-@dataclass(frozen=True)
-class FrontPoint:
+@dataclass(frozen=True, kw_only=True)
+class FrontPoint(FileCosts):
     """One network of the front: accuracy against time.
 
     Attributes
@@ -121,10 +126,6 @@ class FrontPoint:
         Of the file on the test rows, mean over seeds.
     seeds
         Trainings that these are the mean of.
-    predicted_ms, low_ms, high_ms, measured_ms, measured_p90_ms
-        As in `NetworkFacts`.
-    size_bytes, peak_memory_bytes, energy_mj, parameters, macs
-        What else it takes.
     on_front
         Whether no other point, nor the original, is as fast and as good and in one of both better.
     """
@@ -136,22 +137,8 @@ class FrontPoint:
     validation_score: float
     score: float
     seeds: int
-    predicted_ms: float
-    low_ms: float
-    high_ms: float
-    measured_ms: float | None
-    measured_p90_ms: float | None
     size_bytes: int
-    peak_memory_bytes: int
-    energy_mj: float | None
-    parameters: int
-    macs: int
     on_front: bool
-
-    @property
-    def time_ms(self) -> float:
-        """Measured, else predicted."""
-        return self.predicted_ms if self.measured_ms is None else self.measured_ms
 
 
 @dataclass(frozen=True)
@@ -254,13 +241,7 @@ class CompressionResult:
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> CompressionResult:
-        """Read the ``result.json`` of a folder.
-
-        Raises
-        ------
-        DataError
-            It is missing or damaged.
-        """
+        """Read the ``result.json`` of a folder; a missing or damaged one is a `DataError`."""
         path = Path(folder) / RESULT_FILE
         try:
             value = json.loads(path.read_text("utf-8"))

@@ -23,16 +23,10 @@ _FOLDER = "points"
 
 @dataclass
 class PointFiles:
-    """What was written: ``original``, ``quantized``, and the seeds of every point as ``point0.seed0``.
+    """What was written: ``original``, ``quantized``, and the seeds of every point as ``point0.seed0``, by name.
 
-    The first point is the winner, and ``seed0`` the best of a point's seeds.
-
-    Attributes
-    ----------
-    tflite, keras
-        By name; the originals have no ``.keras``.
-    places
-        The files in ``points/`` of each point; the fastest by prediction is 01.
+    The first point is the winner, and ``seed0`` the best of a point's seeds. The originals have no ``.keras``. `places` are
+    the files in ``points/`` of each point; the fastest by prediction is 01.
     """
 
     tflite: dict[str, Path] = field(default_factory=dict)
@@ -60,15 +54,7 @@ def write_files(
     notes: list[str],
     progress: ProgressCallback,
 ) -> PointFiles:
-    """Export the original, the quantised original, and every seed of every point.
-
-    Parameters
-    ----------
-    points
-        The winner first; its files are ``compressed.keras`` and ``compressed.tflite``, too.
-    notes
-        What the exports have to say of the original and the winner is added.
-    """
+    """Export the originals and every seed of every point, the winner first; what the exports have to say goes to `notes`."""
     data, quantize = prepared.task.data, prepared.quantize
     held = data if prepared.task.is_classification or data.metric is not None else take(data.x, slice(200))
     options: dict[str, Any] = {"check_data": held, "allow_drop": True}

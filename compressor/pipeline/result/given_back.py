@@ -62,18 +62,9 @@ class LayerChange:
 
 @dataclass(frozen=True)
 class Timed:
-    """A network with its predicted times.
+    """A network with its predicted times [layers], and those measured per layer, by `Layer.index`.
 
-    Attributes
-    ----------
-    layers_ms
-        Of each layer as it runs there [layers].
-    traffic_ms
-        What of that is data from beyond the cache [layers].
-    total_ms
-        Of the network: the layers and what is between them.
-    measured_ms
-        By `Layer.index`, where it was measured per layer.
+    `traffic_ms` is what of the layers' times is data from beyond the cache; `total_ms` has what is between them, too.
     """
 
     network: Network
@@ -86,13 +77,7 @@ class Timed:
 def timed(
     time_model: NetworkPredictor, network: Network, measured_ms: Mapping[int, float] | None = None
 ) -> Timed:
-    """Predict a network layer by layer.
-
-    Parameters
-    ----------
-    time_model
-        Of the device.
-    """
+    """Predict a network layer by layer."""
     prediction = time_model.predict(network)
     times = [layer.predicted_ms for layer in prediction.layers]
     setting = _trees(time_model)
@@ -111,12 +96,8 @@ def layer_changes(
 ) -> tuple[LayerChange, ...]:
     """Every layer before and after, in the order of the network, and what belongs to no layer.
 
-    `saved_ms` of all rows sums up to the difference of the two networks' predicted times.
-
-    Parameters
-    ----------
-    keras_names
-        Addresses of the model's layers (`compressor.graph.layers_of`): files call a layer by several of them.
+    `saved_ms` of all rows sums up to the difference of the two networks' predicted times. Files call a layer by several of
+    the `keras_names`, the addresses of the model's layers.
     """
     setting, ranks = _trees(time_model), ranks_of(keras_names)
     rows = []
@@ -134,11 +115,7 @@ def layer_changes(
 
 
 def aligned(before: Sequence[Layer], after: Sequence[Layer]) -> list[tuple[int | None, int | None]]:
-    """Positions of the same layer before and after; None where it is on one side only.
-
-    Cutting channels leaves the structure alone, so mostly the two go in step; else layers are matched by operator
-    and name.
-    """
+    """Positions of the same layer before and after, by operator and name; None where it is on one side only."""
     if [layer.op for layer in before] == [layer.op for layer in after]:
         return [(i, i) for i in range(len(before))]
     first, second = ([(layer.op, layer.name.split(";")[0]) for layer in layers] for layers in (before, after))
@@ -202,10 +179,9 @@ def ranks_of(addresses: Sequence[str]) -> _Ranks:
 def name_of(layer: Layer, ranks: _Ranks) -> str:
     """What to call a layer: the address of the Keras layer that does the work, else the file's name for it.
 
-    The converter joins the names of all that it fused, such as ``net/relu1_1/Relu;…;net/conv1_1/convolution``: of
-    the Keras layers in it the first in the model's order is meant, since what follows was fused into it. Each of
-    these names is that of the network, then a layer's address, with a number behind each part, then what the layer
-    does: so ``net/backbone_1/conv1_1/convolution`` is ``backbone/conv1``, and no ``conv1`` of the network's own.
+    The converter joins the names of all that it fused, such as ``net/relu1_1/Relu;…;net/conv1_1/convolution``: the first in
+    the model's order is meant. Each is the network's name, a layer's address, with a number behind each part, and what the
+    layer does: so ``net/backbone_1/conv1_1/convolution`` is ``backbone/conv1``, and no ``conv1`` of the network's own.
     """
     found = [_address(name.split("/"), ranks) for name in layer.name.split(";")]
     best = min((parts for parts in found if parts), key=ranks.__getitem__, default=())

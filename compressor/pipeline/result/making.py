@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +15,16 @@ from compressor.data import row_count
 from compressor.export import Turns, file_score, layers_ms, measure_in_turns, seconds_a_turn, target_of
 from compressor.graph import layers_of
 from compressor.pipeline.final import Finalist
-from compressor.pipeline.prepare import Limits, Prepared, Workspace
+from compressor.pipeline.prepare import Limits, Prepared, Workspace, in_words
 from compressor.pipeline.result.compression_result import (
     CompressionResult,
+    FileCosts,
     FrontPoint,
     LayerWidth,
     NetworkFacts,
 )
 from compressor.pipeline.result.files import WINNER, PointFiles, write_files
 from compressor.pipeline.result.given_back import LayerChange, layer_changes, timed
-from compressor.pipeline.result.reader_warnings import reader_warnings
 from compressor.search import Goal, Trial
 from profiler.devices import Target
 from profiler.errors import TargetError
@@ -42,19 +42,7 @@ _LABELS = {"num_query_heads": "query_heads"}
 
 @dataclass(frozen=True)
 class Request:
-    """What a run was asked for, beyond what `Prepared` knows.
-
-    Attributes
-    ----------
-    limits, goal
-        What was asked, and the goal that followed from it.
-    method
-        Its name.
-    target
-        Where to measure; None for this machine.
-    started, deadline
-        On the clock of `time.monotonic`.
-    """
+    """What a run was asked for, beyond what `Prepared` knows; times on the clock of `time.monotonic`."""
 
     limits: Limits
     goal: Goal
@@ -66,12 +54,8 @@ class Request:
     deadline: float = math.inf
 
 
-@dataclass(frozen=True)
-class _Measured:
-    """Times in turns, and per layer; None and empty where nothing was measured."""
-
-    turns: Turns | None = None
-    layers: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
+_LayersMs = Mapping[str, Mapping[int, float]]
+"""Measured times by file and `Layer.index`; empty where nothing was measured."""
 
 
 def make_result(
@@ -82,23 +66,17 @@ def make_result(
     request: Request,
     progress: ProgressCallback,
 ) -> CompressionResult:
-    """Export the original and every network that was trained, run them all, and put the figures side by side.
-
-    Parameters
-    ----------
-    points
-        The winner first.
-    """
+    """Export the original and every network that was trained, the winner first, run them all, and compare the figures."""
     notes = list(prepared.notes)
     files = write_files(prepared, workspace, points, notes, sub_progress(progress, 0.0, 0.4))
     progress(0.4, "running on validation and test rows")
     test = _scores(prepared, files.tflite, prepared.test_rows)
     validation = _scores(prepared, files.tflite, prepared.validation_rows)
-    measured = _measure(prepared, files, request, notes, sub_progress(progress, 0.5, 0.98))
-    figures = _Figures(prepared, workspace.folder, files, points, test, validation, measured.turns)
+    turns, layers_measured = _measure(prepared, files, request, notes, sub_progress(progress, 0.5, 0.98))
+    figures = _Figures(prepared, workspace.folder, files, points, test, validation, turns)
     facts = {name: figures.facts(name) for name in ("original", "quantized", WINNER) if name in files.tflite}
     before, after = facts["original"], facts[WINNER]
-    ratio = measured.turns.ratio("original", WINNER) if measured.turns else None
+    ratio = turns.ratio("original", WINNER) if turns else None
     chosen = points[0]
     result = CompressionResult(
         folder=str(workspace.folder),
@@ -121,23 +99,20 @@ def make_result(
         speedup_high=ratio[2] if ratio else None,
         widths=layer_widths(prepared, chosen.trial),
         frozen=tuple({"layer": f.layer, "reason": f.reason} for f in prepared.graph.frozen),
-        trials=tuple(_without_channels(trial) for trial in trials),
+        # Which channels a trial keeps stands in ``trials.jsonl``.
+        trials=tuple({k: v for k, v in trial.to_dict().items() if k != "keep"} for trial in trials),
         seconds=time.monotonic() - request.started,
         points=figures.points(),
-        layers=_layers(prepared, files, measured),
+        layers=_layers(prepared, files, layers_measured),
         validation_rows=row_count(prepared.validation_rows[0]),
         limits=request.limits.asked(),
     )
-    warnings = reader_warnings(result, request.goal, chosen, prepared.original.score)
+    warnings = _reader_warnings(result, request.goal, chosen, prepared.original.score)
     return replace(result, notes=(*notes, *warnings))
 
 
 def layer_widths(prepared: Prepared, trial: Trial) -> tuple[LayerWidth, ...]:
-    """The width of every layer that has one of its own, before and after.
-
-    What else can be chosen inside a layer stands under its name with what it is behind it, as in the names of
-    groups: ``attention.heads``, ``attention.key_width``.
-    """
+    """The width of every layer before and after, and what else can be chosen inside one (``attention.heads``)."""
     graph = prepared.graph
     rows = []
     for count in graph.counts:
@@ -151,11 +126,6 @@ def layer_widths(prepared: Prepared, trial: Trial) -> tuple[LayerWidth, ...]:
     return tuple(dict.fromkeys(rows))
 
 
-def _without_channels(trial: Trial) -> dict[str, Any]:
-    """A trial for the record; which channels it keeps stands in ``trials.jsonl``."""
-    return {name: value for name, value in trial.to_dict().items() if name != "keep"}
-
-
 def _scores(prepared: Prepared, files: Mapping[str, Path], rows: tuple[Any, Any]) -> dict[str, float]:
     """The score of every file; on the test rows this is the one look at them."""
     x, y = rows
@@ -164,14 +134,14 @@ def _scores(prepared: Prepared, files: Mapping[str, Path], rows: tuple[Any, Any]
 
 def _measure(
     prepared: Prepared, files: PointFiles, request: Request, notes: list[str], progress: ProgressCallback
-) -> _Measured:
+) -> tuple[Turns | None, _LayersMs]:
     """All networks in turns, then the layers of the two that are compared."""
     if not request.measure:
-        return _Measured()
+        return None, {}
     target, reason = target_of(prepared.time_model, request.target)
     if target is None:
         notes.append(reason)
-        return _Measured()
+        return None, {}
     shown = {name: files.tflite[name] for name in files.shown()}
     seconds = seconds_a_turn(len(shown), request.deadline - time.monotonic())
     try:
@@ -180,13 +150,13 @@ def _measure(
         layers = layers_ms({name: files.tflite[name] for name in (files.base, WINNER)}, target, 2 * seconds)
     except TargetError as error:
         notes.append(f"Nothing was measured: {error}")
-        return _Measured()
+        return None, {}
     finally:
         if not isinstance(request.target, Target):
             target.close()
     if turns.disturbed:
         notes.append("Other work slowed the device down while it measured: times may be too high.")
-    return _Measured(turns, layers)
+    return turns, layers
 
 
 @dataclass(frozen=True)
@@ -244,6 +214,7 @@ class _Figures:
         facts = self.facts(seeds[0], number)
         keras_file, tflite = self.files.places[number]
         widths = layer_widths(self.prepared, self.finalists[number].trial)
+        shared: dict[str, Any] = {item.name: getattr(facts, item.name) for item in fields(FileCosts)}
         return FrontPoint(
             keras=self._place(keras_file),
             tflite=self._place(tflite),
@@ -252,27 +223,81 @@ class _Figures:
             validation_score=float(np.mean([self.validation[seed] for seed in seeds])),
             score=facts.mean_score,
             seeds=len(seeds),
-            predicted_ms=facts.predicted_ms,
-            low_ms=facts.low_ms,
-            high_ms=facts.high_ms,
-            measured_ms=facts.measured_ms,
-            measured_p90_ms=facts.measured_p90_ms,
             size_bytes=facts.file_bytes,
-            peak_memory_bytes=facts.peak_memory_bytes,
-            energy_mj=facts.energy_mj,
-            parameters=facts.parameters,
-            macs=facts.macs,
             on_front=True,
+            **shared,
         )
 
     def _place(self, path: Path) -> str:
         return str(path.relative_to(self.folder))
 
 
-def _layers(prepared: Prepared, files: PointFiles, measured: _Measured) -> tuple[LayerChange, ...]:
+def _layers(prepared: Prepared, files: PointFiles, measured: _LayersMs) -> tuple[LayerChange, ...]:
     """What each layer gave back: the original in the same arithmetic against the compressed network."""
     before, after = (
-        timed(prepared.time_model, read_network(files.tflite[name]), measured.layers.get(name))
+        timed(prepared.time_model, read_network(files.tflite[name]), measured.get(name))
         for name in (files.base, WINNER)
     )
     return layer_changes(prepared.time_model, before, after, [name for name, _ in layers_of(prepared.model)])
+
+
+def _reader_warnings(
+    result: CompressionResult, goal: Goal, chosen: Finalist, original_score: float
+) -> list[str]:
+    """Sentences on where the figures miss what was asked, or are less sure than they look."""
+    found = []
+    drop = result.max_accuracy_drop
+    if drop is not None and chosen.met and not chosen.sure:
+        points = 100 * (original_score - chosen.mean_score) + 0.0
+        found.append(
+            f"The accuracy is kept on the validation rows, but on so few that it may be luck: {points:.2f} points "
+            f"lost, give or take {100 * chosen.error:.2f}; more validation rows would tell."
+        )
+    if drop is not None and result.drop_points > drop:
+        found.append(
+            f"On the test rows {result.drop_points:.2f} points were lost, more than the {drop:g} that were allowed "
+            "on validation rows."
+        )
+    found += _over(result, goal)
+    found += _by_quantising(result, goal, chosen)
+    if result.speedup_measured is not None and result.speedup_measured < 1:
+        found.append("It was measured to be slower than the original.")
+    beaten = [point for point in result.points if point.chosen and not point.on_front]
+    if beaten and len(result.points) > 1:
+        found.append(
+            "Another point is as fast and as good on the validation rows: look at points in result.json."
+        )
+    return found
+
+
+def _over(result: CompressionResult, goal: Goal) -> list[str]:
+    """Limits that the file on the device passes, though the prediction did not."""
+    after = result.after
+    found = []
+    if goal.budget_ms is not None and after.measured_ms is not None and after.measured_ms > goal.budget_ms:
+        found.append(
+            f"It was measured at {after.measured_ms:.4g} ms, above the budget of {goal.budget_ms:g} ms."
+        )
+    for name, value in (
+        ("size", after.file_bytes), ("memory", after.peak_memory_bytes), ("energy", after.energy_mj),
+    ):  # fmt: skip
+        limit = goal.limits.get(name)
+        if limit is not None and value is not None and value > limit:
+            found.append(
+                f"The file takes {in_words(name, value)}, above the limit of {in_words(name, limit)}."
+            )
+    return found
+
+
+def _by_quantising(result: CompressionResult, goal: Goal, chosen: Finalist) -> list[str]:
+    """Where the quantised file no longer keeps the score that the network kept."""
+    least = goal.least_score
+    winner = next((point for point in result.points if point.chosen), None)
+    if least is None or winner is None or result.quantize == "none":
+        return []
+    if chosen.mean_score < least or winner.validation_score >= least:
+        return []
+    lost = 100 * (chosen.mean_score - winner.validation_score)
+    return [
+        f"As {result.quantize} it loses another {lost:.2f} points on the validation rows, and so keeps the limit no more."
+    ]

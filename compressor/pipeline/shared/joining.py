@@ -10,39 +10,24 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from compressor.export import require, tensorflow
 from compressor.pipeline.prepare import Evaluator, keep_trained, prepare, search_problem
 from compressor.pipeline.shared.sharing import FILES
-from compressor.pipeline.shared.specification import (
-    StudySpecification,
-    check_going,
-    check_steer,
-    checked_files,
-    file_of,
-    from_folder,
-    from_storage,
-)
 from compressor.pipeline.shared.workers import end_with_parent
 from compressor.search import Goal, Trial
 from compressor.training import Options
 from profiler.errors import EdgetimeError, UsageError
 from profiler.progress import ProgressCallback, silent
 
+if TYPE_CHECKING:
+    from compressor.pipeline.shared.specification import StudySpecification
+
 
 @dataclass(frozen=True)
 class Joined:
-    """What a process did for a search.
-
-    Attributes
-    ----------
-    study
-        Its name.
-    tried
-        Candidates that this process trained to the end.
-    trials
-        Candidates that are finished in all.
-    """
+    """What a process did for a search: candidates that it trained to the end, and those that are finished in all."""
 
     study: str
     tried: int
@@ -73,15 +58,10 @@ def join(
         The URL of a folder's storage with its password, where it needs one.
     minutes
         Help no longer than that.
-
-    Raises
-    ------
-    UsageError
-        There is no such search, it is over or measures its candidates, or a file is missing or another one.
-    StorageError
-        The storage cannot be reached, or went away.
     """
     require("optuna")
+    from compressor.pipeline.shared.specification import check_going, from_folder, from_storage
+
     started = time.monotonic()
     if minutes is not None and not (math.isfinite(minutes) and minutes > 0):
         raise UsageError(f"--minutes must be above 0, not {minutes:g}.")
@@ -105,6 +85,9 @@ def _take_part(
     progress: ProgressCallback,
 ) -> Joined:
     """Help with a search until it is over, or until `minutes` after `started`."""
+    from compressor.pipeline.shared.specification import check_steer, checked_files, file_of
+    from compressor.search.optuna import OptunaSearch
+
     check_steer(specification)
     progress(0.0, "loading")
     paths = {name: file_of(specification, name, given[name]) for name in FILES}
@@ -136,8 +119,6 @@ def _take_part(
         progress(0.1 + 0.9 * min(1.0, len(problem.trials) / wanted), f"{len(mine)} candidates tried here")
 
     problem.on_trial = finished
-    from compressor.search.optuna import OptunaSearch
-
     progress(0.1, "searching")
     OptunaSearch(
         **specification.about["method"], storage=specification.url, study=specification.study, leads=False
@@ -148,6 +129,8 @@ def _take_part(
 
 def main(folder: str) -> int:
     """What a worker process runs: help with the search in a folder; its exit status."""
+    from compressor.pipeline.shared.specification import from_folder
+
     end_with_parent()
     try:
         # Not `join`: that the search has ended meanwhile is no failure of a worker.

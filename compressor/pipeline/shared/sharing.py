@@ -13,6 +13,7 @@ from typing import Any
 from compressor.pipeline.prepare import file_digest, read_json
 from compressor.pipeline.shared.workers import Workers, cores, thread_limits
 from compressor.search import Goal, SearchMethod, get_method
+from compressor.training import check_least
 from profiler.errors import UsageError
 from profiler.files import write_json
 
@@ -31,22 +32,7 @@ _MOST_WORKERS = 256
 
 @dataclass
 class Sharing:
-    """How a search is shared.
-
-    Parameters
-    ----------
-    storage
-        URL of a database for the study; None for an SQLite file in the output folder.
-    workers
-        Processes on this machine, this one included.
-    trials
-        Candidates that are looked at; None for the method's own number.
-
-    Raises
-    ------
-    UsageError
-        A number is none that can be.
-    """
+    """How a search is shared: among `workers` processes here, this one included, and by a storage with other machines."""
 
     storage: str | None = None
     workers: int = 1
@@ -56,24 +42,11 @@ class Sharing:
     def __post_init__(self) -> None:
         if not 1 <= self.workers <= _MOST_WORKERS:
             raise UsageError(f"--workers is 1 to {_MOST_WORKERS}, not {self.workers}.")
-        if self.trials is not None and self.trials < 1:
-            raise UsageError(f"--trials must be 1 or more, not {self.trials}.")
+        if self.trials is not None:
+            check_least("--trials", self.trials)
 
     def method(self, method: str | SearchMethod, steer: str = "time") -> SearchMethod:
-        """The method, with what was asked of it.
-
-        Parameters
-        ----------
-        steer
-            What stands for time: measurements on the target cannot be shared, they would disturb each other.
-
-        Raises
-        ------
-        UsageError
-            It cannot be shared, or knows no number of trials.
-        StorageError
-            The storage cannot be reached.
-        """
+        """The method, with what was asked of it; refused where it cannot be shared, or knows no number of trials."""
         found = get_method(method) if isinstance(method, str) else method
         asked = {"--storage": self.storage, "--trials": self.trials}
         named = [name for name, value in asked.items() if value is not None]
@@ -114,19 +87,8 @@ class Sharing:
     ) -> Iterator[SearchMethod]:
         """Write down what is searched and start the workers; at the end they are stopped.
 
-        Parameters
-        ----------
-        files
-            By the names in `FILES`: paths, or objects, which no other process can read.
-        request
-            What decides the outcome: the digests of the files, and the arguments of `prepare` beyond those.
-
-        Raises
-        ------
-        UsageError
-            There are to be workers, and something is no file.
-        StorageError
-            The storage cannot be reached.
+        `files` are paths by the names in `FILES`, or objects, which no other process can read; `request` is what decides the
+        outcome: the digests of the files, and the arguments of `prepare` beyond those.
         """
         if method.name != "optuna":
             yield method

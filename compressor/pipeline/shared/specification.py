@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import optuna
+
 from compressor.data import load_data
 from compressor.pipeline.prepare import data_digest, file_digest, json_digest, read_json
 from compressor.pipeline.shared.sharing import FILES, STORAGE, STUDY
@@ -22,6 +24,7 @@ from compressor.search.optuna import (
     without_password,
 )
 from profiler.errors import UsageError
+from timemodel.model import TimeModel
 
 _WORDS = {"model": "network", "data": "data", "time_model": "time model", "calibration": "calibration data"}
 _OPTIONS = {
@@ -34,19 +37,7 @@ _OPTIONS = {
 
 @dataclass(frozen=True)
 class StudySpecification:
-    """Where a search is, and what it is about.
-
-    Attributes
-    ----------
-    where
-        Its folder or the URL of its storage, without a password, for messages.
-    url, folder, study
-        Where the study is, and its name there.
-    about
-        What `Sharing.searching` wrote down.
-    files
-        By the names in `FILES`: paths where it was begun.
-    """
+    """Where a search is (`where`: for messages, without a password), and what `Sharing.searching` wrote down of it."""
 
     where: str
     url: str | None
@@ -67,25 +58,20 @@ def from_folder(folder: Path, storage: str | None = None) -> StudySpecification:
     _check_format(found, str(folder))
     url = found["storage"]
     if storage is not None:
-        _check_storage(folder, url, storage)
+        if url is None:
+            raise UsageError(
+                f"The search in {folder} has no storage but that folder: leave --storage {shown_url(storage)} out."
+            )
+        named = without_password(checked_url(storage))
+        if named != url:
+            raise UsageError(
+                f"The search in {folder} has its study in {url}, not in {named}: leave --storage out, or name the URL "
+                "in place of the folder."
+            )
     secret = storage or os.environ.get(STORAGE) or None
     if url is not None:
         url = with_password(url, None if secret is None else checked_url(secret))
     return StudySpecification(str(folder), url, folder, found["study"], found, found["files"])
-
-
-def _check_storage(folder: Path, url: str | None, storage: str) -> None:
-    """Refuse another storage than that of the search in a folder."""
-    if url is None:
-        raise UsageError(
-            f"The search in {folder} has no storage but that folder: leave --storage {shown_url(storage)} out."
-        )
-    named = without_password(checked_url(storage))
-    if named != url:
-        raise UsageError(
-            f"The search in {folder} has its study in {url}, not in {named}: leave --storage out, or name the URL "
-            "in place of the folder."
-        )
 
 
 def check_going(specification: StudySpecification) -> None:
@@ -117,8 +103,6 @@ def check_steer(specification: StudySpecification) -> None:
 
 def from_storage(url: str, given: Mapping[str, str | None]) -> StudySpecification:
     """The search in a storage that is about the given files: all but the calibration are needed."""
-    import optuna
-
     missing = [_OPTIONS[name] for name in FILES[:3] if given[name] is None]
     if missing:
         raise UsageError(
@@ -179,8 +163,6 @@ def _digest(name: str, path: str) -> str:
     if name == "data":
         return data_digest(load_data(path))
     if name == "time_model":
-        from timemodel.model import TimeModel
-
         return json_digest(TimeModel.load(path).to_dict())
     return file_digest(path)
 
@@ -191,8 +173,6 @@ def _differing(digests: Mapping[str, Any], given: Mapping[str, str | None]) -> l
 
 def checked_files(specification: StudySpecification, paths: Mapping[str, str | None]) -> tuple[Any, Any]:
     """The rows and the time model, once every file is known to have the same content as there."""
-    from timemodel.model import TimeModel
-
     differing = _differing(specification.about["digests"], paths)
     if differing:
         name = differing[0]

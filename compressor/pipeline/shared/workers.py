@@ -36,17 +36,7 @@ def thread_limits(workers: int) -> dict[str, str]:
 
 
 class Workers:
-    """Processes that join the search in a folder; a context, at whose end they are stopped.
-
-    Parameters
-    ----------
-    count
-        How many; 0 for none.
-    extra
-        Environment variables for them, such as what must not stand on a command line.
-    module
-        What they run, with the folder as the only argument.
-    """
+    """Processes that run `module` with the folder of a search, which they join; at the end of the context they are stopped."""
 
     def __init__(
         self,

@@ -1,14 +1,13 @@
 """``deepiot`` and ``fastdeepiot``: a network that looks at weights learns which channels can go.
 
-May import what `compressor.search` may, and its base. What needs TensorFlow is imported when it is asked for.
+May import what `compressor.search` may, and its base.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from compressor.search.deepiot.fastdeepiot import FastDeepIoT
-from compressor.search.deepiot.method import DeepIoT
+from compressor.search.deepiot.method import DeepIoT, FastDeepIoT
 
 if TYPE_CHECKING:
     from compressor.search.deepiot.twin import masked_twin

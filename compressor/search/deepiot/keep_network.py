@@ -1,9 +1,4 @@
-"""The network of DeepIoT that looks at weights and says how likely each channel is kept (Yao et al., SenSys
-2017).
-
-Written from the paper's description and its authors' published settings: see `compressor.search.deepiot.method`
-for what differs.
-"""
+"""The network of DeepIoT that looks at weights and says how likely each channel is kept (Yao et al., SenSys 2017)."""
 
 from __future__ import annotations
 
@@ -22,15 +17,8 @@ _LEAST_P = 1e-6
 class WeightViews:
     """The weights that make each group's channels, as a matrix [channels, weights of one].
 
-    Of layers that share their channels the first one's are taken, its bias included; where that makes none
-    by weights of its own, whatever weights stand for the channels.
-
-    Parameters
-    ----------
-    graph
-        Of the model.
-    variables
-        Its weights by layer and name (`compressor.search.deepiot.twin.MaskedTwin.variables`).
+    Of layers that share their channels the first one's are taken, its bias included; where that makes none by weights of
+    its own, whatever weights stand for the channels. `variables` are those of `MaskedTwin`.
     """
 
     def __init__(self, graph: ChannelGraph, variables: Mapping[tuple[str, str], Any]) -> None:
@@ -80,18 +68,8 @@ def _matrix(variable: Any, axis: int, order: NDArray[np.int64], width: int) -> A
 class KeepNetwork:
     """Keep probabilities of all channels from the matrices of weights that make them.
 
-    Each matrix W [channels, weights] is summarised by a learned bilinear form ``left @ W @ right`` into a
-    vector; an LSTM runs over the groups in their order; a linear layer and a sigmoid give the group's
-    probabilities.
-
-    Parameters
-    ----------
-    shapes
-        Of each matrix.
-    initial
-        The probability that each group's channels begin with.
-    units
-        Of the vector and of the LSTM.
+    Each matrix W [channels, weights] is summarised by a learned bilinear form ``left @ W @ right`` into a vector; an LSTM
+    runs over the groups in their order; a linear layer and a sigmoid give the probabilities, at first `initial`'s.
     """
 
     def __init__(
@@ -145,15 +123,7 @@ def thresholded(p: Any, threshold: Any) -> Any:
 
 
 def drawn_masks(p: Any, uniform: Any) -> Any:
-    """Zeros and ones, ``floor(p + U)``.
-
-    Parameters
-    ----------
-    p
-        [channels].
-    uniform
-        From 0 to 1 [batch, channels].
-    """
+    """Zeros and ones, ``floor(p + U)``, from p [channels] and U, from 0 to 1 [batch, channels]."""
     return tf.floor(p + uniform)
 
 
@@ -164,15 +134,10 @@ def log_probability(masks: Any, p: Any) -> Any:
 
 
 def reinforce_loss(log_p: Any, losses: Any, mean: Any, std: Any) -> Any:
-    """What the compressor makes small: the mean of ``log P(mask) * (loss - mean) / max(1, std)``.
+    """What the compressor makes small: the mean of ``log P(mask) * (loss - mean) / max(1, std)`` over samples [batch].
 
-    Its gradient is that of the expected loss (Williams, 1992); `mean` and `std`, the moving averages over
-    batches, only take noise away.
-
-    Parameters
-    ----------
-    log_p, losses
-        Of each sample [batch].
+    Its gradient is that of the expected loss (Williams, 1992); `mean` and `std`, the moving averages over batches, only
+    take noise away.
     """
     return tf.reduce_mean(log_p * tf.stop_gradient((losses - mean) / tf.maximum(1.0, std)))
 

@@ -1,37 +1,22 @@
-"""``deepiot``: a network that looks at the weights learns which channels can go (Yao et al., SenSys 2017).
+"""``deepiot`` and ``fastdeepiot`` (Yao et al., SenSys 2017 and 2018): a network that looks at the weights learns which
+channels can go; in the second one steered by predicted time, or by what stands in its place.
 
-The compressor says for each channel how likely it is kept (`compressor.search.deepiot.keep_network`). Masks drawn from these
-probabilities, one per sample and channel, switch the channels of the network that is compressed (the critic,
-a `compressor.search.deepiot.twin.MaskedTwin`) while both train in turns: the critic to answer well under the masks, the
-compressor by REINFORCE to draw masks under which it does. A threshold rises step by step; what is below it is
-drawn half as often, and is gone in the network that is fine-tuned. Widths come from the threshold alone.
-
-As in the paper and its authors' code: the compressor (bilinear summary, LSTM of 64 units, linear layer and
-sigmoid, one mask for layers that share their channels), the mask ``floor(p + U)``, the multiplication by p at
-inference, the loss and its baseline (moving averages with a decay of 0.9, the deviation not below 1), both
-optimisers, the L2 penalty, the threshold's way (0 to 0.825 in 33 steps) and halving below it.
-
-Otherwise here: the steps of the threshold are shorter (`iterations` in place of 500), at higher rates and with the
-original as the critic's teacher (`compressor.search.deepiot.options`). Of layers that share
-their channels the first one's weights are looked at. Masks act where channels are read, so that what is
-removed and what is masked by 0 are the same; of layers other than convolutions, dense and recurrent ones all
-samples of a batch share one mask. The batches and the details of the summary are ours. Where a budget lies
-within a step of the threshold, the threshold goes just so far that it is met. Where the last threshold is too
-low for it, the search goes on: each further step takes a share `shrink` of the cost away, by narrowing all
-groups by the same factor, the least likely channels first, and what has gone is not drawn any more. (On small
-networks all probabilities come close to 1. Thresholds among them would take whole layers away: halved and
-still half alive in training, these are missed only once they are cut.) The multiplication by p becomes part
-of the weights that fine-tuning goes on from, and fine-tuning is that of every other method.
+docs/how-compression-works.md says how it goes, and what differs from the papers.
 """
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar
 
+import numpy as np
+from numpy.typing import NDArray
+
+from compressor.costs import CandidateWidths, Configuration, staircase
 from compressor.search.base import SearchMethod, SearchProblem
 from compressor.search.deepiot.options import Rates, ThresholdSchedule
-from compressor.search.deepiot.steering import Steering
-from compressor.search.deepiot.trajectory import Trajectory
+from compressor.search.deepiot.trajectory import ByGroup, Positions, Steering, Trajectory
+from compressor.training import check_least, normalised
 from profiler.errors import UsageError
 
 
@@ -81,3 +66,109 @@ class DeepIoT(SearchMethod):
     def steering(self, problem: SearchProblem) -> Steering:
         """What a search is steered by beside the loss."""
         return Steering(problem)
+
+
+class FastDeepIoT(DeepIoT):
+    """DeepIoT with predicted time in its loss and moves to local minima of predicted time.
+
+    Parameters
+    ----------
+    pressure, growth
+        Lambda at the start, and by what factor it grows in a step of the threshold while the expected time is
+        over the budget.
+    window
+        Half the width of the window in which the slope of time is taken, as a share of a group's channels.
+    options
+        Widths per group that the moves look at.
+    others
+        Those of `DeepIoT`.
+    """
+
+    name: ClassVar[str] = "fastdeepiot"
+    on_edges: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        pressure: float = 0.5,
+        growth: float = 1.1,
+        window: float = 0.125,
+        options: int = 48,
+        **others: float,
+    ) -> None:
+        super().__init__(**others)  # type: ignore[arg-type]
+        check_least("pressure", pressure, 0)
+        check_least("growth", growth)
+        if not 0 < window <= 1:
+            raise UsageError(f"window must be above 0 and at most 1, not {window}.")
+        check_least("options", options, 2)
+        self.pressure = pressure
+        self.growth = growth
+        self.window = window
+        self.options = options
+
+    def steering(self, problem: SearchProblem) -> Steering:
+        """See `DeepIoT.steering`."""
+        return _TimeSteering(problem, self)
+
+
+class _TimeSteering(Steering):
+    """The cost in the compressor's loss, and moves to its local minima."""
+
+    def __init__(self, problem: SearchProblem, method: FastDeepIoT) -> None:
+        super().__init__(problem)
+        self._method = method
+        self.start = method.pressure
+        # Without a cheap cost no moves: each look at a candidate takes a conversion.
+        self._candidates: CandidateWidths = {}
+        if problem.cost.cheap:
+            self._candidates = staircase.candidate_widths(problem.cost, problem.full, method.options)
+        self._taylor = normalised(problem.importance)
+
+    @property
+    def options(self) -> dict[str, float]:
+        names = ("pressure", "growth", "window", "options")
+        return {name: getattr(self._method, name) for name in names}
+
+    def least(self) -> Configuration:
+        return staircase.fastest(self._problem.cost, self._problem.full, self._candidates)
+
+    def settled(self, keep: Positions, p: ByGroup) -> Positions:
+        """Moved to a local minimum of the cost."""
+        moved = self._problem.full.with_kept(keep)
+        value = {name: p[name] * self._taylor[name] for name in keep}
+        if self._candidates:
+            moved = staircase.exchange_widths(self._problem.cost, moved, self._candidates, normalised(value))
+        return {
+            name: _resized(positions, moved.widths[name], value[name]) for name, positions in keep.items()
+        }
+
+    def slopes(self, p: ByGroup) -> dict[str, float]:
+        """The slope of the logarithm of the cost by each group's width."""
+        now, found = expected(self._problem.full, p), {}
+        for name, values in p.items():
+            scatter = float(np.sqrt((values * (1 - values)).sum()))
+            reach = max(1, round(max(self._method.window * len(values), scatter)))
+            low, high = max(1, now.widths[name] - reach), min(len(values), now.widths[name] + reach)
+            if low < high:
+                least, most = self._problem.cost.by_width(now, name, [low, high])
+                found[name] = math.log(most / least) / (high - low)
+        return found
+
+    def raised(self, weight: float, p: ByGroup) -> float:
+        """Lambda grows while the expected cost is over the budget."""
+        budget = self._problem.budget
+        met = budget is not None and self._problem.cost(expected(self._problem.full, p)) <= budget
+        return weight if met else self._method.growth * weight
+
+
+def expected(full: Configuration, p: ByGroup) -> Configuration:
+    """The expected widths, one or more."""
+    return full.with_widths({name: max(1, round(float(values.sum()))) for name, values in p.items()})
+
+
+def _resized(kept: list[int], width: int, value: NDArray[np.float64]) -> list[int]:
+    """The most valuable of `kept`, or these and the most valuable others, ascending."""
+    order, there = np.argsort(-value, kind="stable").tolist(), set(kept)
+    ranked = [position for position in order if position in there]
+    ranked += [position for position in order if position not in there]
+    return sorted(ranked[:width])

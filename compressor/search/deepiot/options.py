@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from compressor.search.base import check_least
+from compressor.training import check_least
 from profiler.errors import UsageError
 
 
@@ -31,24 +31,19 @@ class Rates:
     """How the two networks learn.
 
     The paper's code has 500 iterations for each step of the threshold, critic_rate 1e-4, compressor_rate 1e-3,
-    recurrent_keep 0.5 and no distillation. With a twentieth of the iterations these hardly leave where they began;
-    so the rates here are ten times those and more, recurrent layers begin like all others, and the original
-    teaches the critic as it does in fine-tuning.
+    recurrent_keep 0.5 and no distillation. With a twentieth of the iterations these hardly leave where they began; so the
+    rates here are ten times those and more, and the original teaches the critic as it does in fine-tuning.
 
     Parameters
     ----------
-    batch_size
-        Rows in a step of either.
     critic_rate, critic_beta_1, critic_beta_2
         Of Adam, for the network that is compressed.
     l2
         Times half the sum of its squared weights, biases and scales left out, is added to its loss.
-    compressor_rate
-        Of RMSProp, for the compressor.
+    compressor_rate, units
+        Of the compressor: RMSProp's rate, and its units.
     decay
         Of the moving averages of the loss and of its deviation.
-    units
-        Of the compressor.
     alpha, temperature
         Of distillation in the critic's training, as in `compressor.training.Schedule`.
     keep, recurrent_keep

@@ -33,15 +33,7 @@ _QUICK_MOMENTUM = 0.9
 
 
 class Training:
-    """The critic and the compressor of one search, and their state.
-
-    Parameters
-    ----------
-    prepared
-        A `compressor.pipeline.prepare.preparation.Prepared`: the model, its graph and its task.
-    seed
-        Of batches, masks and what the compressor begins with.
-    """
+    """The critic and the compressor of one search, and their state; `prepared` as in `SearchProblem.context`."""
 
     def __init__(self, prepared: Any, rates: Rates, seed: int) -> None:
         self._model, self._graph, self._task = prepared.model, prepared.graph, prepared.task
@@ -76,26 +68,15 @@ class Training:
     ) -> None:
         """Train for some iterations: in each a step of the critic, then one of the compressor.
 
-        Parameters
-        ----------
-        threshold
-            Probabilities below it are halved.
-        slopes
-            What a channel's probability adds to the compressor's loss [channels].
-        alive
-            0 for channels that are never drawn, 1 for all others [channels].
-
-        Raises
-        ------
-        TrainingError
-            The loss became NaN or infinite.
+        Probabilities below `threshold` are halved; `slopes` is what a channel's probability adds to the compressor's loss, and
+        `alive` 0 for channels that are never drawn, 1 for all others [channels].
         """
         loss = self._known = None
         for _ in range(iterations):
             seeds = tf.constant([[self._seed, 2 * self.iteration + i] for i in (0, 1)], tf.int32)
             loss = self._step(
-                *self._batch(2 * self.iteration),
-                *self._batch(2 * self.iteration + 1),
+                self._batch(2 * self.iteration),
+                self._batch(2 * self.iteration + 1),
                 seeds,
                 tf.constant(threshold, tf.float32),
                 tf.constant(slopes, tf.float32),
@@ -165,22 +146,13 @@ class Training:
         rows = data.augmented(take(data.x, chosen))
         return each(rows, tf.constant), each(take(data.y, chosen), tf.constant)
 
-    def _both(
-        self,
-        rows: Any,
-        labels: Any,
-        others: Any,
-        other_labels: Any,
-        seeds: Any,
-        threshold: Any,
-        slopes: Any,
-        alive: Any,
-    ) -> Any:
-        loss = self._critic_step(rows, labels, seeds[0], threshold, alive)
-        self._compressor_step(others, other_labels, seeds[1], threshold, slopes, alive)
+    def _both(self, batch: Any, other: Any, seeds: Any, threshold: Any, slopes: Any, alive: Any) -> Any:
+        loss = self._critic_step(batch, seeds[0], threshold, alive)
+        self._compressor_step(other, seeds[1], threshold, slopes, alive)
         return loss
 
-    def _critic_step(self, rows: Any, labels: Any, seed: Any, threshold: Any, alive: Any) -> Any:
+    def _critic_step(self, batch: Any, seed: Any, threshold: Any, alive: Any) -> Any:
+        rows, labels = batch
         masks = self._drawn(alive * thresholded(self._keep(self._views()), threshold), rows, seed)
         alpha = self._rates.alpha
         wanted = run(self._model, rows) if alpha else None
@@ -202,9 +174,8 @@ class Training:
         self._critic.apply(gradients, self._weights)
         return loss
 
-    def _compressor_step(
-        self, rows: Any, labels: Any, seed: Any, threshold: Any, slopes: Any, alive: Any
-    ) -> None:
+    def _compressor_step(self, batch: Any, seed: Any, threshold: Any, slopes: Any, alive: Any) -> None:
+        rows, labels = batch
         matrices = self._views()
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(self._keep.variables)

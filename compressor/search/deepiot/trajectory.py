@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from compressor.costs import Configuration, narrowest
 from compressor.search.base import SearchProblem
 from compressor.search.deepiot.options import Rates, ThresholdSchedule
-from compressor.search.deepiot.steering import ByGroup, Positions, Steering
 from compressor.search.levels import first_holding
 from compressor.search.trial import Trial
 from profiler.records import read_arrays, write_arrays
@@ -36,27 +37,52 @@ _MOST_MISSES, _CLEAR_MISS = 6, 3
 _RARELY = 8  # steps of the threshold between looks at the slopes of an expensive cost
 
 
+Positions = dict[str, list[int]]
+"""Which channels of each group stay, ascending."""
+
+ByGroup = Mapping[str, NDArray[np.float64]]
+"""The probabilities of each group's channels [width]."""
+
+
+class Steering:
+    """What a search is steered by beside the loss: here, as in DeepIoT, nothing."""
+
+    start = 1.0
+    """The weight of `slopes` in the first step of the threshold."""
+
+    def __init__(self, problem: SearchProblem) -> None:
+        self._problem = problem
+
+    @property
+    def options(self) -> Mapping[str, float]:
+        """What decides how it steers: a search of other options is not gone on with."""
+        return {}
+
+    def least(self) -> Configuration:
+        """The configuration of least cost that can be reached."""
+        return narrowest(self._problem.full)
+
+    def settled(self, keep: Positions, p: ByGroup) -> Positions:
+        """The channels to keep where the threshold leaves those of `keep`."""
+        return keep
+
+    def slopes(self, p: ByGroup) -> dict[str, float]:
+        """What a group's channels add to the compressor's loss, each times its probability `p`; 0 where missing."""
+        return {}
+
+    def raised(self, weight: float, p: ByGroup) -> float:
+        """The weight of `slopes` after one more step of the threshold."""
+        return weight
+
+
 @dataclass
 class _State:
     """Where a search stands.
 
-    Attributes
-    ----------
-    step, done
-        Steps of the threshold that are finished, and iterations of the next one.
-    level
-        The threshold of now; for what is beyond the last one see `Trajectory.proposal`.
-    weight
-        Of what `Steering.slopes` says.
-    last, good, missed
-        The cost of the candidate that was tried last, of the least one that kept the score, and of the first
-        one that missed it; 0 where there was none.
-    misses
-        What has missed the score in a row, a clear miss counting for more.
-    refining
-        The score was missed: what is left is to look between.
-    finished
-        Nothing is left to do.
+    `step` steps of the threshold are finished, and `done` iterations of the next one; `level` is as in `proposal`. `last`,
+    `good` and `missed` are the cost of the candidate that was tried last, of the least one that kept the score and of the
+    first one that missed it; 0 where there was none. `misses` counts what has missed it in a row, clear misses for more;
+    `refining`: what is left is to look between.
     """
 
     step: int = 0
@@ -72,17 +98,7 @@ class _State:
 
 
 class Trajectory:
-    """One search: the critic and the compressor on their way, and the candidates beside it.
-
-    Parameters
-    ----------
-    name
-        Of the method, for its file in the search's folder.
-    steering
-        What the search is steered by beside the loss.
-    problem
-        With a `compressor.pipeline.prepare.preparation.Prepared` as its context.
-    """
+    """One search: the critic and the compressor on their way, and the candidates beside it."""
 
     def __init__(
         self,
@@ -132,14 +148,7 @@ class Trajectory:
             problem.try_configuration(least)
 
     def proposal(self, level: float) -> Positions:
-        """The channels that are left at a level; of each group one or more.
-
-        Parameters
-        ----------
-        level
-            A threshold; beyond the last one, what exceeds that is the share of its channels that each group
-            loses on top.
-        """
+        """The channels left at a level: a threshold; what exceeds the last is the share that each group loses on top."""
         if self._proposed_after != self._training.iteration:
             self._proposals, self._proposed_after = {}, self._training.iteration
         if level not in self._proposals:
@@ -266,8 +275,7 @@ class Trajectory:
             state.finished = True
 
     def _walk(self) -> None:
-        """Under a limit on the score: try the network wherever it became cheaper, until the score is missed;
-        then look between."""
+        """Under a score to keep: try the network wherever it became cheaper, until the score is missed; then look between."""
         problem, state = self._problem, self._state
         cost = self._cost(state.level)
         if cost > _CHANGED * state.last:

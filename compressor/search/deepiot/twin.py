@@ -1,22 +1,4 @@
-"""A twin of a model whose channels are switched by a mask for each sample, while it trains.
-
-Masks act where channels are read (the ``in`` axes of weights, `ChannelGraph.readers`), as in
-`compressor.graph.masked`: a channel whose mask is 0 carries nothing, whatever biases and normalisations
-make of it on its way. Three ways to do that, by the kind of reader:
-
-- Convolutions and dense layers: what they read is multiplied by the mask of its channels.
-- Recurrent layers: the same for their inputs; the hidden state is multiplied where the recurrent weights read
-  it, not where it is carried on.
-- Other layers (attention, wrappers, those of models inside the model): the entries of their weights that read
-  the channels are multiplied. Weights are the same for all samples, so these channels take the mask of the
-  first one; `MaskedTwin.shared` says which they are.
-
-Layers that divide by a mean or a deviation over channels (layer normalisation) take it over those that are
-switched on.
-
-Scaling a reader's entries of weights by numbers is the same as a mask of these numbers: so what a mask of
-expectations does at inference can be folded into the weights (`folded`).
-"""
+"""A twin of a model whose channels are switched by a mask for each sample, while it trains."""
 
 from __future__ import annotations
 
@@ -46,16 +28,8 @@ _RECURRENT = frozenset(["GRU", "LSTM", "SimpleRNN"])
 class MaskedTwin:
     """A model that takes masks beside its rows. Made by `masked_twin`.
 
-    Attributes
-    ----------
-    model
-        The Keras model that holds the weights; its layers have the original's names.
-    channels
-        How many removable channels there are, over all groups in their order.
-    shared
-        For each whether its mask must be the same for all samples of a batch [channels].
-    variables
-        Its weights by the layer's address and the name of the weight, as in `compressor.graph.ChannelAxis`.
+    `model` is the Keras model that holds the weights; its layers have the original's names. `shared` says for each channel
+    whether its mask must be the same for all samples of a batch. `variables` are its weights by address and name.
     """
 
     def __init__(
@@ -68,10 +42,7 @@ class MaskedTwin:
         self._switch = switch
 
     def __call__(self, rows: Any, masks: Any, training: bool) -> Any:
-        """Outputs for rows [batch, ...] with masks [batch, channels], or [1, channels] for the same one everywhere.
-
-        Rows and outputs are by name where there are several inputs or outputs.
-        """
+        """Outputs for rows [batch, ...] with masks [batch, channels], or [1, channels] for the same one everywhere."""
         self._switch.value = tf.pad(masks, [[0, 0], [0, 1]], constant_values=1.0)
         try:
             return run(self.model, rows, training=training)
@@ -84,15 +55,7 @@ class MaskedTwin:
 
 
 def masked_twin(model: Any, graph: ChannelGraph) -> MaskedTwin:
-    """Make a twin with the same weights.
-
-    Parameters
-    ----------
-    model
-        A Sequential or Functional `keras.Model`; it is not touched.
-    graph
-        `compressor.graph.build_graph(model)`.
-    """
+    """Make a twin with the same weights of a Sequential or Functional model, which is not touched."""
     switch, plan = _Switch(), _Plan(model, graph)
     addresses = {id(layer): name for name, layer in layers_of(model)}
     copied: dict[int, str] = {}  # a layer of a model inside may have the name of one outside
@@ -130,15 +93,7 @@ def masked_twin(model: Any, graph: ChannelGraph) -> MaskedTwin:
 
 
 def folded(weights: LayerWeights, model: Any, graph: ChannelGraph, scale: NDArray[Any]) -> LayerWeights:
-    """Weights in which what reads a channel is multiplied by a number, as a mask would do.
-
-    Parameters
-    ----------
-    weights
-        Of a model of the same layers as `model` (`MaskedTwin.weights`).
-    scale
-        For each removable channel [channels].
-    """
+    """Weights of a model like `model` in which what reads a channel is multiplied by its `scale`, as a mask would do."""
     whole = np.append(np.asarray(scale, dtype=np.float32), np.float32(1))
     layers = dict(layers_of(model))
     result = {name: list(values) for name, values in weights.items()}
@@ -151,8 +106,13 @@ def folded(weights: LayerWeights, model: Any, graph: ChannelGraph, scale: NDArra
 
 
 class _Plan:
-    """Where masks act, by the address of the layer: at its input, in its state, in its weights; with the
-    numbers of the channels there."""
+    """Where masks act, by the address of the layer, with the numbers of the channels there.
+
+    Convolutions and dense layers: at their input. Recurrent layers: the same, and in the hidden state where the recurrent
+    weights read it, not where it is carried on. All others (attention, wrappers, those of models inside the model): in
+    their weights, which are the same for all samples, so these channels take the mask of the first one (`shared`). Layers
+    that divide by a mean or a deviation over channels take it over those that are switched on (`statistics`).
+    """
 
     def __init__(self, model: Any, graph: ChannelGraph) -> None:
         layers = dict(layers_of(model))
@@ -219,17 +179,14 @@ class _MaskedCell(keras.layers.Layer):
         self._the_switch, self._numbers = switch, numbers
 
     def build(self, shape: Any) -> None:
-        """Make the cell's weights."""
         if not self.cell.built:
             self.cell.build(shape)
             self.cell.built = True
 
     def get_initial_state(self, batch_size: Any = None) -> Any:
-        """Zeros."""
         return self.cell.get_initial_state(batch_size=batch_size)
 
     def call(self, inputs: Any, states: Any, training: bool = False) -> Any:
-        """One step."""
         if self._the_switch.value is None:
             return self.cell(inputs, states, training=training)
         states = list(states) if isinstance(states, (list, tuple)) else [states]
@@ -271,13 +228,7 @@ def _recurrent(layer: Any, switch: _Switch, numbers: NDArray[np.int64]) -> Any:
 
 
 def _switch_weights(layer: Any, switch: _Switch, axes: list[tuple[int, int, NDArray[np.int64]]]) -> None:
-    """Let a layer compute with weights whose reading entries are multiplied by the first sample's mask.
-
-    Parameters
-    ----------
-    axes
-        Which weight, which of its axes, and the numbers of the channels along it.
-    """
+    """Let a layer compute with weights multiplied by the first sample's mask: which weight, which axis, which channels."""
     plain = layer.call
 
     def call(*values: Any, **options: Any) -> Any:

@@ -1,7 +1,6 @@
 """``optuna``: Optuna searches the proportions of widths, alone or in many processes that share a study.
 
-It may import what search methods may: costs, graph, training, and `compressor.search.base`. Only opening a storage
-imports Optuna itself.
+It may import what search methods may: costs, graph, training, and `compressor.search.base`.
 """
 
 from __future__ import annotations
@@ -9,9 +8,7 @@ from __future__ import annotations
 from compressor.search.optuna.search import OptunaSearch
 from compressor.search.optuna.storage import (
     DATABASE,
-    StorageError,
     checked_url,
-    open_storage,
     reading,
     shown_url,
     with_password,
@@ -24,9 +21,7 @@ __all__ = [
     "DATABASE",
     "OVER",
     "OptunaSearch",
-    "StorageError",
     "checked_url",
-    "open_storage",
     "reading",
     "shown_url",
     "with_password",

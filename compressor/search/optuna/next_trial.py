@@ -1,7 +1,6 @@
 """What to try next in a search that many processes share, and which trials to stop early.
 
-Everything here follows from the trials that there are, finished or running, and from nothing else: so any
-process can go on from any state, and none has to ask another.
+All follows from the trials that there are: any process can go on from any state, and none has to ask another.
 """
 
 from __future__ import annotations
@@ -26,27 +25,12 @@ _FRONT_EVERY = 3
 
 @dataclass(frozen=True)
 class StudyTrial:
-    """A trial of the study.
+    """A trial of the study, by what is known of it so far.
 
-    Attributes
-    ----------
-    state
-        ``finished``, ``pruned``, ``running``, or ``void``: there was nothing to train, as the widths were tried
-        before or cannot be.
-    kind, level
-        Why it was asked for and the cost that it was to stay within, as in `NextTrial`.
-    shares, widths
-        By group: the proportions that it was made of, and what became of them, once that is known.
-    trial
-        What came of it; None unless it is finished, or void and known from before.
-    early_score
-        When it was looked at.
-    cost, costs
-        The number that steers the search; all in the order of the study's objectives.
-    begun
-        Whether its training has begun.
-    yielded
-        Whether it is void because another trial was about the same widths, and began first.
+    Its state is ``finished``, ``pruned``, ``running``, or ``void``: there was nothing to train, as the widths were tried
+    before or cannot be. `kind` and `level` are as in `NextTrial`, `shares` the proportions that it was made of, `widths` what
+    became of them. `cost` is the number that steers, `costs` are in the order of the study's objectives. `begun`: its
+    training has; `yielded`: it is void because another trial was about the same widths, and began first.
     """
 
     number: int
@@ -69,16 +53,10 @@ class StudyTrial:
 
 @dataclass(frozen=True)
 class NextTrial:
-    """What to ask for next.
+    """What to ask for next: its kind, and the cost to stay within (None where the sampler chooses it).
 
-    Attributes
-    ----------
-    kind
-        ``propose``: the `attempt`-th best proposal by kept importance at this level (within a budget: of those
-        not tried). ``aim``: shares that promise the best score at this level. ``front``: whatever promises to
-        push the Pareto front.
-    level
-        The cost to stay within; None where the sampler chooses it.
+    ``propose``: the `attempt`-th best proposal by kept importance at this level (within a budget: of those not tried).
+    ``aim``: shares that promise the best score at this level. ``front``: whatever promises to push the Pareto front.
     """
 
     kind: str
@@ -120,19 +98,10 @@ def next_least(
     count: Callable[[float], int],
     close: float,
 ) -> NextTrial:
-    """The next step towards the least cost at a score: by halving on the scale of ratios, then below what was
-    found.
+    """The next step towards the least cost at a score: by halving on the scale of ratios, then below what was found.
 
-    Where other processes try a level already, the widest gap between such levels is halved.
-
-    Parameters
-    ----------
-    least, whole
-        The least cost that can be reached, and that of the network as it is.
-    count
-        How many proposals there are at a level: so many may miss the score before it is given up.
-    close
-        Halving ends where the costs between which the answer lies are nearer than this ratio.
+    Where other processes try a level already, the widest gap between such levels is halved. `least` and `whole` are the
+    least cost that can be reached and that of the network as it is; `count` proposals at a level may miss the score.
     """
     low, high = least / close, whole
     for one in past:
@@ -173,10 +142,9 @@ def early_epoch(epochs: int) -> int:
 def is_hopeless(score: float, costs: Sequence[float], past: Sequence[StudyTrial]) -> bool:
     """Whether a trial with this early score is clearly dominated, so that training on would be a waste.
 
-    It is where even with a gain as large as nine in ten finished trials had from here to their end, it
-    would score below a finished one that costs no more. So the rule knows no margin of its own: scores may
-    be of any kind. It waits for a few finished trials, and stops no more than half of all. Optuna's pruners
-    cannot stand in for it: they refuse studies of several objectives.
+    It is where even with a gain as large as nine in ten finished trials had from here to their end, it would score below
+    a finished one that costs no more. It waits for a few finished trials, and stops no more than half of all. Optuna's
+    pruners cannot stand in for it: they refuse studies of several objectives.
     """
     finished = [one for one in past if one.state == "finished" and one.trial is not None]
     looked_at = [one for one in finished if one.early_score is not None and math.isfinite(one.trial.score)]  # type: ignore[union-attr]

@@ -1,5 +1,4 @@
-"""From the proportions of groups to widths on the edges of a device's steps, and which proportions promise
-most."""
+"""From proportions of groups to widths on the edges of a device's steps, and which proportions promise most."""
 
 from __future__ import annotations
 
@@ -7,16 +6,9 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from compressor.costs import (
-    CandidateWidths,
-    Configuration,
-    candidate_widths,
-    fastest,
-    fill_budget,
-    kept_value,
-    scale_to,
-    shrink_to,
-)
+import optuna
+
+from compressor.costs import CandidateWidths, Configuration, staircase
 from compressor.search.base import SearchProblem
 from compressor.training import normalised
 
@@ -25,6 +17,10 @@ NARROWEST = 0.05
 
 WORST = -1e3
 """The merit of what cannot be, or diverged."""
+
+SHARE: optuna.distributions.BaseDistribution = optuna.distributions.FloatDistribution(
+    NARROWEST, 1.0, log=True
+)
 
 _PREFIX = "share:"
 _CORRECTIONS = 8
@@ -44,37 +40,29 @@ def shares_in(params: Mapping[str, Any]) -> dict[str, float]:
 
 
 class Proposer:
-    """Proposals for one problem.
-
-    Parameters
-    ----------
-    proxy_trials
-        Proposals judged by kept importance, for each level of cost.
-    options
-        Widths per group that are looked at.
-    """
+    """Proposals for one problem: `proxy_trials` are judged at each level of cost, of `options` widths per group."""
 
     def __init__(self, problem: SearchProblem, proxy_trials: int, options: int) -> None:
         self._problem, self._proxy_trials = problem, proxy_trials
         self._importance = normalised(problem.importance)
         self._candidates: CandidateWidths = {}
         if problem.cost.cheap:
-            self._candidates = candidate_widths(problem.cost, problem.full, options)
+            self._candidates = staircase.candidate_widths(problem.cost, problem.full, options)
         self._known: dict[tuple[float, int], list[dict[str, float]]] = {}
 
     def fastest(self) -> Configuration:
         """The configuration of least cost."""
-        return fastest(self._problem.cost, self._problem.full, self._candidates)
+        return staircase.fastest(self._problem.cost, self._problem.full, self._candidates)
 
     def configuration(self, level: float, shares: Shares) -> Configuration | None:
         """The widest network in these proportions within a cost, on the edges of its steps; None for none."""
         cost, aim = self._problem.cost, level
         for _ in range(_CORRECTIONS):
-            found = scale_to(cost, self._problem.full, shares, aim)
+            found = staircase.scale_to(cost, self._problem.full, shares, aim)
             if found is None:
                 break
             if self._candidates:
-                found = fill_budget(cost, found, self._candidates, self._importance, aim)
+                found = staircase.fill_budget(cost, found, self._candidates, self._importance, aim)
             exact = cost.exact(found)
             if exact <= level:
                 return found
@@ -96,20 +84,20 @@ class Proposer:
         return self._known[level, count]
 
     def _search(self, level: float, count: int) -> list[dict[str, float]]:
-        import optuna
-
         problem, groups = self._problem, self._problem.full.widths
         found: dict[Configuration, float] = {}
 
         def judge(configuration: Configuration | None) -> float:
             if configuration is None:
                 return WORST
-            found[configuration] = kept_value(self._importance, configuration)
+            found[configuration] = staircase.kept_value(self._importance, configuration)
             return found[configuration]
 
         starts = [self.configuration(level, dict.fromkeys(groups, 1.0))]
         if self._candidates:
-            starts.append(shrink_to(problem.cost, problem.full, self._candidates, self._importance, level))
+            starts.append(
+                staircase.shrink_to(problem.cost, problem.full, self._candidates, self._importance, level)
+            )
         for start in starts:
             judge(start)
         if self._candidates:
@@ -124,17 +112,9 @@ class Proposer:
         return [self.shares(configuration) for configuration in best]
 
     def promising(self, seen: Sequence[tuple[Shares, float]], seed: int) -> dict[str, float]:
-        """Shares that promise a better score, by those that were tried: Optuna's choice in a study of its own.
-
-        Parameters
-        ----------
-        seen
-            Shares at about the level that is looked at, and the merit of each.
-        """
-        import optuna
-
+        """Shares that promise a better score, by Optuna's choice; `seen` are shares at about that level and the merit of each."""
         study = optuna.create_study(direction="maximize", sampler=sampler(seed))
-        kinds = {_parameter(name): distribution() for name in self._problem.full.widths}
+        kinds = {_parameter(name): SHARE for name in self._problem.full.widths}
         study.add_trials(
             [
                 optuna.trial.create_trial(params=named(shares), distributions=kinds, value=merit)
@@ -150,17 +130,8 @@ def suggested(asked: Any, groups: Iterable[str]) -> dict[str, float]:
     return {name: asked.suggest_float(_parameter(name), NARROWEST, 1.0, log=True) for name in groups}
 
 
-def distribution() -> Any:
-    """Of a share."""
-    import optuna
-
-    return optuna.distributions.FloatDistribution(NARROWEST, 1.0, log=True)
-
-
 def sampler(seed: int) -> Any:
     """Tree-structured Parzen estimators; trials that still run count as bad, so that processes keep apart."""
-    import optuna
-
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         return optuna.samplers.TPESampler(

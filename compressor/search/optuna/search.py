@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
+import optuna
+
 from compressor.costs import Costs
 from compressor.search.base import SearchMethod, SearchOverError, SearchProblem
 from compressor.search.levels import CLOSE
@@ -21,11 +23,11 @@ from compressor.search.optuna.next_trial import (
     next_within,
     settled,
 )
-from compressor.search.optuna.proposals import WORST, Proposer, distribution, named, sampler, suggested
+from compressor.search.optuna.proposals import SHARE, WORST, Proposer, named, sampler, suggested
 from compressor.search.optuna.storage import StorageError
 from compressor.search.optuna.study import BEING_TRIED, LEVEL, SharedStudy
 from compressor.search.trial import Trial
-from profiler.errors import UsageError
+from compressor.training import check_least
 
 _LOSS_WEIGHT = 0.1
 _ASK_FACTOR = 4
@@ -38,13 +40,9 @@ class OptunaSearch(SearchMethod):
     """Tree-structured Parzen estimators over the proportions of groups, along the staircase of predicted
     time: score up, time and size (or whatever the goal limits) down.
 
-    A proposal says how the groups' shares relate, and the cost to stay within. It is then made as wide as
-    that allows, moved to a local minimum of predicted time, and what is left of the time is spent where a
-    millisecond buys most importance: so every candidate makes full use of the device. First come proposals
-    that keep most importance; then two of three trials aim at the goal and the third anywhere at the Pareto
-    front. A trial that is clearly dominated after the first part of its training is stopped there.
-
-    Many processes can take part in one search: each runs this same method on the same storage.
+    First come proposals that keep most importance; then two of three trials aim at the goal and the third anywhere at the
+    Pareto front. A trial that is clearly dominated after the first part of its training is stopped there. Many processes
+    can take part in one search: each runs this same method on the same storage.
 
     Parameters
     ----------
@@ -56,10 +54,8 @@ class OptunaSearch(SearchMethod):
         Under a limit on the score: candidates that may fail before an amount of time is given up.
     options
         Widths per group that are looked at.
-    storage
-        URL of a database for the study; default: an SQLite file in the search's folder.
-    study
-        What the study is called there.
+    storage, study
+        URL of a database for the study (default: an SQLite file in the search's folder), and its name there.
     leads
         Whether this process answers for the search; others help until it is over.
     about
@@ -84,8 +80,7 @@ class OptunaSearch(SearchMethod):
 
     def __post_init__(self) -> None:
         for key in ("trials", "proxy_trials", "tries", "options"):
-            if getattr(self, key) < 1:
-                raise UsageError(f"{key} must be 1 or more, not {getattr(self, key)}.")
+            check_least(key, getattr(self, key))
 
     def search(self, problem: SearchProblem) -> None:
         """See `SearchMethod.search`."""
@@ -148,8 +143,6 @@ class _Search:
 
     def _bring_known(self, past: Sequence[StudyTrial]) -> None:
         """Put into the study what was finished without it, such as where its storage was lost."""
-        import optuna
-
         there = [one.widths for one in past if one.state == "finished"]
         levels = optuna.distributions.FloatDistribution(*self._range, log=True)
         for trial in self._problem.known:
@@ -159,7 +152,7 @@ class _Search:
                 cost = self._problem.cost.exact(trial.configuration)
                 shares = self.proposer.shares(trial.configuration)
                 params = {LEVEL: self._in_range(cost), **named(shares)}
-                kinds = {LEVEL: levels, **dict.fromkeys(named(shares), distribution())}
+                kinds = {LEVEL: levels, **dict.fromkeys(named(shares), SHARE)}
                 costs = self._objective_costs(trial.costs)
                 self._study.add(params, kinds, trial, (_merit(trial), *costs), cost, costs)
 
@@ -190,8 +183,7 @@ class _Search:
     def _exhausted(self, past: Sequence[StudyTrial]) -> bool:
         """Whether asking on promises no network that was not tried.
 
-        Trials that yielded to a running one say nothing about that once all have ended; nor does anything as long as
-        trials wait whose process was lost.
+        Trials that yielded to a running one say nothing about that, nor does anything while trials wait to be taken up.
         """
         running = any(one.state == "running" for one in past)
         asked = sum(running or not one.yielded for one in past)

@@ -5,10 +5,19 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import sqlite3
 import warnings
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+import optuna
+from optuna.exceptions import StorageInternalError
+from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
+from sqlalchemy import event, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, IntegrityError, SQLAlchemyError
 
 from profiler.errors import EdgetimeError, MissingExtraError, UsageError
 
@@ -18,6 +27,56 @@ DATABASE = "optuna.db"
 _SCHEMES = {"postgres": "postgresql+psycopg", "postgresql": "postgresql+psycopg"}
 _KNOWN = ("sqlite", "postgresql")
 
+MOST_RETRIES = 3
+"""A trial whose processes ended more often than that is given up."""
+
+_CONNECT_S = 10
+_BUSY_S = 60
+_FIRST_BEATS = text(
+    "INSERT INTO trial_heartbeats (trial_id, heartbeat) SELECT trial_id, CURRENT_TIMESTAMP FROM trials "
+    "WHERE study_id = :study AND state = 'RUNNING' AND trial_id NOT IN (SELECT trial_id FROM trial_heartbeats)"
+)
+
+
+class HeartbeatDatabase(RDBStorage):
+    """Optuna's storage, in which no trial runs for ever without a process."""
+
+    def record_heartbeat(self, trial_id: int) -> None:
+        """Record the heartbeat of a trial."""
+        # In a thread of its own. Whatever goes wrong here the work itself meets as well, and says.
+        with contextlib.suppress(Exception):
+            super().record_heartbeat(trial_id)
+
+    def _get_stale_trial_ids(self, study_id: int) -> list[int]:
+        # Optuna never takes a trial for lost whose process ended before its first beat: it gets one now.
+        with contextlib.suppress(IntegrityError), self.engine.begin() as connection:
+            connection.execute(_FIRST_BEATS, {"study": study_id})
+        return super()._get_stale_trial_ids(study_id)
+
+
+def open_database(place: str | Path, beat_s: int, grace_s: int) -> HeartbeatDatabase:
+    """The database of a URL, or in an SQLite file, which is made where there is none."""
+    url = f"sqlite:///{place.name}" if isinstance(place, Path) else place
+    settings: dict[str, Any] = {"connect_args": {"connect_timeout": _CONNECT_S}, "pool_pre_ping": True}
+    if isinstance(place, Path):
+        # Not by the URL: in it some characters of a path mean something else.
+        settings["creator"] = partial(sqlite3.connect, place, timeout=_BUSY_S, check_same_thread=False)
+    if url.startswith("sqlite"):
+        settings["connect_args"] = {"timeout": _BUSY_S}
+    storage = HeartbeatDatabase(
+        url,
+        engine_kwargs=settings,
+        heartbeat_interval=beat_s,
+        grace_period=grace_s,
+        heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(max_retry=MOST_RETRIES),
+    )
+    if url.startswith("sqlite"):
+        # SQLite knows no locked rows: a transaction has the file to itself from its beginning.
+        event.listen(
+            storage.engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE")
+        )
+    return storage
+
 
 class StorageError(EdgetimeError):
     """A study's storage cannot be reached, or went away."""
@@ -25,9 +84,6 @@ class StorageError(EdgetimeError):
 
 def checked_url(url: str) -> str:
     """The URL of a storage as SQLAlchemy takes it: with the driver that edgetime brings, and a whole path."""
-    from sqlalchemy.engine import make_url
-    from sqlalchemy.exc import ArgumentError
-
     try:
         parsed = make_url(url)
         kind = parsed.get_backend_name()
@@ -51,8 +107,6 @@ def checked_url(url: str) -> str:
 
 def without_password(url: str) -> str:
     """The same URL without its password, to be written down."""
-    from sqlalchemy.engine import make_url
-
     # `set` takes None as "leave as it is".
     parsed = make_url(url)._replace(password=None)
     return parsed.difference_update_query(["password"]).render_as_string(hide_password=False)
@@ -81,13 +135,9 @@ def shown_place(url: str | None, folder: Path | None) -> str:
 
 def open_storage(url: str | None, folder: Path | None, beat_s: int = 10, grace_s: int = 60) -> Any:
     """An Optuna storage: of a URL, else in a folder, else in memory."""
-    import optuna
-
     optuna.logging.set_verbosity(logging.ERROR)
     if url is None and folder is None:
         return optuna.storages.InMemoryStorage()
-    from compressor.search.optuna.database import open_database
-
     try:
         with reporting(url, folder, "cannot be reached"), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # heartbeats and retries are "experimental"
@@ -128,19 +178,12 @@ def reporting(url: str | None, folder: Path | None, what: str = "went away") -> 
     except (EdgetimeError, ImportError):
         raise
     except Exception as error:
-        if not _of_storage(error):
+        if not isinstance(error, (OSError, StorageInternalError, SQLAlchemyError)):
             raise
         raise StorageError(
             f"The study's storage {shown_place(url, folder)} {what}{_reason(error, url or '')}: see that it is there "
             "and may be used, then give the same command with --resume; what was tried is kept."
         ) from error
-
-
-def _of_storage(error: BaseException) -> bool:
-    from optuna.exceptions import StorageInternalError
-    from sqlalchemy.exc import SQLAlchemyError
-
-    return isinstance(error, (OSError, StorageInternalError, SQLAlchemyError))
 
 
 def _reason(error: BaseException, url: str) -> str:
@@ -159,8 +202,6 @@ def _reason(error: BaseException, url: str) -> str:
 
 
 def _password(url: str) -> str:
-    from sqlalchemy.engine import make_url
-
     try:
         parsed = make_url(url)
     except Exception:

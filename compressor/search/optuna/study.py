@@ -15,11 +15,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import optuna
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.storages._heartbeat import get_heartbeat_thread
+from optuna.study import StudyDirection
+
 from compressor.graph import Widths
 from compressor.search.base import SearchOverError
 from compressor.search.optuna.next_trial import StudyTrial
 from compressor.search.optuna.proposals import Shares, named, shares_in
-from compressor.search.optuna.storage import close_storage, open_storage, reporting
+from compressor.search.optuna.storage import MOST_RETRIES, close_storage, open_storage, reporting
 from compressor.search.trial import Trial
 
 LEVEL = "level"
@@ -39,17 +44,7 @@ _LOOK_S = 0.02
 
 
 class SharedStudy:
-    """One process's view of the study; any method may raise that the storage went away.
-
-    Parameters
-    ----------
-    url, folder, name
-        Where it is: a database, else a file in the folder, else in memory; and what it is called there.
-    costs
-        How many costs are made small, beside the score that is made large.
-    leads, about, beat_s, grace_s
-        As in `OptunaSearch`.
-    """
+    """One process's view of the study, with so many `costs` beside the score; all else as in `OptunaSearch`."""
 
     def __init__(
         self,
@@ -62,9 +57,6 @@ class SharedStudy:
         beat_s: int = 10,
         grace_s: int = 60,
     ) -> None:
-        import optuna
-        from optuna.study import StudyDirection
-
         self._place, self._leads = (url, folder), leads
         self._opened = open_storage(url, folder, beat_s, grace_s)
         with reporting(*self._place, "cannot be used"):
@@ -87,15 +79,12 @@ class SharedStudy:
 
     def waiting(self) -> int:
         """How many trials wait to be taken up."""
-        import optuna
-
         with reporting(*self._place):
             states = (optuna.trial.TrialState.WAITING,)
             return len(self.study.get_trials(deepcopy=False, states=states))
 
     def ask(self, kind: str, level: float | None, shares: Shares | None) -> Any:
-        """Take up a trial: the one that waits longest, else one with these parameters; the sampler chooses
-        what is None."""
+        """Take up the trial that waits longest, else one with these parameters; the sampler chooses what is None."""
         with reporting(*self._place):
             if not self.waiting() and level is not None:
                 self.study.enqueue_trial({LEVEL: level, **named(shares or {})}, user_attrs={"kind": kind})
@@ -114,12 +103,8 @@ class SharedStudy:
     def working_on(self, asked: Any) -> Iterator[None]:
         """Keep up the heartbeat of a trial; where the work ends with an error, it goes back into the queue.
 
-        `Study.optimize` would do the first as well, but fails an assertion where another process has given the trial
-        up meanwhile, as after a long sleep of this machine: here the work ends, and the next one can begin.
+        `Study.optimize` fails an assertion where another process has given the trial up, as after a long sleep of this machine.
         """
-        from optuna.exceptions import UpdateFinishedTrialError
-        from optuna.storages._heartbeat import get_heartbeat_thread
-
         try:
             with get_heartbeat_thread(asked._trial_id, self.study._storage):
                 yield
@@ -132,8 +117,6 @@ class SharedStudy:
 
     def _give_back(self, asked: Any) -> None:
         """Queue a trial again for another process or a later run, without counting it as lost."""
-        import optuna
-
         self.study.tell(asked, state=optuna.trial.TrialState.FAIL)
         ended = self.study._storage.get_trial(asked._trial_id)
         if ended.params:
@@ -149,8 +132,6 @@ class SharedStudy:
 
     def retry_lost(self) -> None:
         """Give up trials whose process is gone, and queue them again."""
-        import optuna
-
         with reporting(*self._place), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # it is "experimental"
             optuna.storages.fail_stale_trials(self.study)
@@ -195,17 +176,10 @@ class SharedStudy:
 
     def prune(self, asked: Any, early_score: float) -> None:
         """A trial was stopped early."""
-        import optuna
-
         self._end(asked, {"early_score": early_score}, state=optuna.trial.TrialState.PRUNED)
 
     def void(self, asked: Any, reason: str | None = None, trial: Trial | None = None) -> None:
-        """There was nothing to train: the widths cannot be, or were tried before (then `trial` is that).
-
-        Without a reason it was a trial too many, which is as if it had never been.
-        """
-        import optuna
-
+        """There was nothing to train (`trial` where it was tried before); without a reason it is as if it had never been."""
         attributes = {"void": reason, "trial": None if trial is None else trial.to_dict()}
         self._end(asked, attributes, state=optuna.trial.TrialState.FAIL)
 
@@ -222,8 +196,6 @@ class SharedStudy:
         values: Sequence[float], cost: float, costs: Sequence[float],
     ) -> None:  # fmt: skip
         """Put in a trial that was finished before there was this study."""
-        import optuna
-
         attributes = {"kind": "known", "widths": dict(trial.widths), "trial": trial.to_dict()}
         with reporting(*self._place):
             self.study.add_trial(
@@ -278,6 +250,4 @@ def _study_trial(one: Any) -> StudyTrial | None:
 
 def _retried_too_often(one: Any) -> bool:
     """Whether the processes of a trial ended so often that it is not queued again."""
-    from compressor.search.optuna.database import MOST_RETRIES
-
     return len(one.system_attrs.get("retry_history", ())) >= MOST_RETRIES

@@ -6,7 +6,7 @@ import pytest
 
 from compressor import Options, Schedule, compress
 from compressor.costs import Configuration, MeasuredCost, place_of
-from compressor.pipeline.prepare import converter
+from compressor.pipeline.prepare.preparation import converter
 from compressor.search.uniform import UniformWidth
 from compressor.testing.device import FormulaTimeModel
 from compressor.testing.keras_task import bars_prepared

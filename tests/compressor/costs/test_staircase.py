@@ -3,9 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compressor.costs import (
-    CandidateCost,
-    Configuration,
+from compressor.costs import CandidateCost, Configuration
+from compressor.costs.staircase import (
     candidate_widths,
     exchange_widths,
     fastest,

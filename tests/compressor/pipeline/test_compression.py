@@ -17,7 +17,7 @@ from compressor.costs import narrowest, scaled
 from compressor.export import TfliteRunner
 from compressor.pipeline import compression as pipeline
 from compressor.pipeline.prepare import preparation
-from compressor.pipeline.prepare import trained_candidates as trained
+from compressor.pipeline.prepare import workspace as trained
 from compressor.pipeline.result import CompressionResult
 from compressor.pipeline.result import making as reporting
 from compressor.search import SearchMethod

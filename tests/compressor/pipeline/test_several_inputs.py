@@ -20,7 +20,8 @@ from compressor.search.deepiot import masked_twin
 from compressor.search.deepiot.options import Rates
 from compressor.search.deepiot.training import Training
 from compressor.testing.device import FormulaTimeModel
-from compressor.training import FineTuner, outputs_of, task_of
+from compressor.training import FineTuner, task_of
+from compressor.training.model_io import outputs_of
 from profiler.errors import DataError, EdgetimeError
 
 OPTIONS = Options(

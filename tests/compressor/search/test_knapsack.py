@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from compressor.costs import Configuration, candidate_widths, kept_value, shrink_to
+from compressor.costs import Configuration
+from compressor.costs.staircase import candidate_widths, kept_value, shrink_to
 from compressor.search import Goal
 from compressor.search.knapsack import Filler, Knapsack, choose
 from compressor.testing.workbench import TWELVE, CoarseTimes, StaircaseTimes, make_problem, synthetic

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from compressor.costs import Configuration, kept_value
+from compressor.costs import Configuration
+from compressor.costs.staircase import kept_value
 from compressor.search import Goal
-from compressor.search.uniform import UniformWidth
-from compressor.search.uniform_snapped import UniformSnapped
+from compressor.search.uniform import UniformSnapped, UniformWidth
 from compressor.testing.workbench import TILE, WIDTHS, CoarseTimes, StaircaseTimes, make_problem, synthetic
 from compressor.training import normalised
 from profiler.errors import UsageError

@@ -8,8 +8,9 @@ import pytest
 from keras import layers
 
 from compressor.data import Data
-from compressor.training import FineTuner, Schedule, TrainingError, outputs_of, task_of
+from compressor.training import FineTuner, Schedule, TrainingError, task_of
 from compressor.training import finetuning as finetune
+from compressor.training.model_io import outputs_of
 from profiler.errors import UsageError
 
 

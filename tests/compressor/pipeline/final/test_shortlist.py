@@ -10,8 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from compressor.costs import Configuration, Costs
-from compressor.pipeline.final import Finalist, Shortlist
-from compressor.pipeline.final.shortlist import CLOSE, front, nearest
+from compressor.pipeline.final.shortlist import CLOSE, Finalist, Shortlist, front, nearest
 from compressor.search import Goal, Trial
 
 LEAST = 0.9

@@ -24,7 +24,8 @@ from compressor.pipeline.shared import Sharing, join
 from compressor.pipeline.shared.joining import main
 from compressor.pipeline.shared.sharing import FILES, STORAGE
 from compressor.search import Goal
-from compressor.search.optuna import OptunaSearch, StorageError, open_storage
+from compressor.search.optuna import OptunaSearch
+from compressor.search.optuna.storage import StorageError, open_storage
 from profiler import operators
 from profiler.errors import UsageError
 from profiler.probes import Probe

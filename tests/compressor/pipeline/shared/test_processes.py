@@ -12,7 +12,7 @@ import optuna
 import pytest
 from postgres_server import postgres_server
 
-from compressor.search.optuna import open_storage
+from compressor.search.optuna.storage import open_storage
 
 TESTS = Path(__file__).resolve().parents[3]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), str(TESTS.parent)])}

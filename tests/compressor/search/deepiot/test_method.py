@@ -11,7 +11,7 @@ from compressor.costs import Configuration
 from compressor.search import Goal, get_method
 from compressor.search.deepiot import DeepIoT, FastDeepIoT
 from compressor.search.deepiot import training as deepiot_training
-from compressor.search.deepiot.fastdeepiot import TimeSteering, expected
+from compressor.search.deepiot.method import _TimeSteering, expected
 from compressor.testing.workbench import TILE, WIDTHS, StaircaseTimes, make_problem
 from profiler.errors import UsageError
 
@@ -249,7 +249,7 @@ def test_within_a_budget_moves_keep_more():
 
 def steering(goal, **options):
     problem = make_problem(goal)
-    return problem, TimeSteering(problem, FastDeepIoT(**options))
+    return problem, _TimeSteering(problem, FastDeepIoT(**options))
 
 
 def configuration_of(keep):
@@ -306,7 +306,7 @@ def test_the_time_term_pushes_each_channel_by_its_groups_slope():
     problem = make_problem(Goal(budget_ms=0.4 * WHOLE))
     few(FastDeepIoT, pressure=2.0, growth=1.0).run(problem)
     _, _, slopes = Scripted.made[0].asked[0]
-    first = TimeSteering(problem, FastDeepIoT()).slopes(
+    first = _TimeSteering(problem, FastDeepIoT()).slopes(
         dict(zip(WIDTHS, np.split(0.7 + 0 * slopes, np.cumsum(list(WIDTHS.values()))[:-1]), strict=True))
     )
     for name, part in zip(WIDTHS, np.split(slopes, np.cumsum(list(WIDTHS.values()))[:-1]), strict=True):

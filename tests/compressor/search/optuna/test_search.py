@@ -8,8 +8,9 @@ import optuna
 import pytest
 
 from compressor.search import Goal, SearchOverError, Trial
-from compressor.search.optuna import OptunaSearch, open_storage
+from compressor.search.optuna import OptunaSearch
 from compressor.search.optuna.proposals import Proposer
+from compressor.search.optuna.storage import open_storage
 from compressor.search.optuna.study import BEING_TRIED, SharedStudy
 from compressor.testing.workbench import WIDTHS, StaircaseTimes, make_problem, synthetic
 
