@@ -32,6 +32,8 @@ PATIENCE, WORTH_IT = 2, 0.97
 """With all probes met, advice is followed until so often in a row the error did not fall to this share of the least."""
 _LEVEL_EVERY = 200
 """After so many measurements what calm is, is worked out anew; in the beginning more often."""
+_BELOW = 5
+"""So many canaries below calm are a reason to do so at once."""
 _KEEP_BYTES, _KEEP_LARGEST = 64 << 20, 32 << 10
 
 
@@ -98,6 +100,7 @@ def profile(
         raise UsageError(f"minutes must be above 0, not {minutes}.")
     if probes is None:
         probes = plan_probes(dtypes, ops, seed)
+    probes = list(dict.fromkeys(probes))
     if not probes:
         raise UsageError("There is nothing to measure: name at least one dtype and operator.")
     progress(0.0, "starting the agent")
@@ -125,6 +128,7 @@ def profile(
             progress,
         )
         stopped = run.measure()
+        run.find_calm()
         latest = consultation.latest
         notes += notes_on_states(store.raw(setting.key)[-run.measured :], run.calm)
         return ProfileSummary(
@@ -197,7 +201,7 @@ class _Run:
         self.reported = 0.0
         self._built: dict[str, bytes] = {}
         self._built_bytes = 0
-        self._level_at = 0
+        self._level_at = self._below = 0
 
     def measure(self) -> str:
         """Measure; returns why it ended, as in `ProfileSummary.stopped`."""
@@ -255,16 +259,18 @@ class _Run:
         self.measured += 1
         if row.error is not None:
             self.failed.add(probe.key)
+            self.schedule.drop(probe.key)
             return False
         self.canaries += row.canaries_us
-        self.find_calm()
+        self._below += sum(canary * WITHIN < self.calm.calm_us for canary in row.canaries_us)
+        if len(self.canaries) >= self._level_at or self._below >= _BELOW:
+            self.find_calm()
         self.looks_calm = row.is_calm(self.calm)
         return True
 
     def find_calm(self) -> None:
-        """Work out now and then what calm is; where it is less than was thought, what was met in calm is another matter."""
-        if len(self.canaries) < self._level_at:
-            return
+        """Work out what calm is; where it is less than was thought, what was met in calm is another matter."""
+        self._below = 0
         self._level_at = len(self.canaries) + min(2 * _LEVEL_EVERY, max(20, len(self.canaries) // 2))
         before, self.calm = self.calm.calm_us, calm_of(self.canaries)
         if math.isfinite(self.calm.calm_us):

@@ -104,7 +104,7 @@ class Schedule:
         self._start(state)
 
     def drop(self, key: str) -> None:
-        """Leave out a probe that cannot be run; to be said before the first `next`."""
+        """Leave out a probe that cannot be run: one that is off the schedule, or before the first `next`."""
         if key in self._states:
             self._states[key].met = MOST
 
