@@ -41,7 +41,7 @@ def stretches(
 
 def alternating(seconds: float = 60.0, seed: int = 0, calm: float = 0.3) -> np.ndarray:
     """Calm for a share of the time, else beside neighbours that differ."""
-    return stretches({1.0: calm, 1.15: 0.4 * (1 - calm), 1.45: 0.6 * (1 - calm)}, seconds, seed, 0.06)
+    return stretches({1.0: calm, 1.15: 0.4 * (1 - calm), 1.45: 0.6 * (1 - calm)}, seconds, seed, 0.03)
 
 
 def never_calm(seconds: float = 60.0, seed: int = 0) -> np.ndarray:

@@ -88,7 +88,7 @@ class Adviser:
 
 
 def run(target: Target, path: Path, adviser: Adviser | None, **options: Any) -> ProfileSummary:
-    options = {"minutes": 5.0, "probes": PLAN, "max_passes": 2, "goal": 0.03, **options}
+    options = {"minutes": 5.0, "probes": PLAN, "calm_times": 2, "goal": 0.03, **options}
     return profile(target, path, adviser=adviser, **options)
 
 
@@ -138,7 +138,7 @@ def test_uses_the_budget_where_the_goal_is_not_reached(tmp_path: Path, clock: Cl
     begin = clock.now
     adviser = Adviser(clock, *(not_yet(one) for one in NEW), not_yet())
     target = PaperTarget(clock, 3.0)
-    summary = run(target, tmp_path / "d.db", adviser, max_passes=1000, minutes=5.0)
+    summary = run(target, tmp_path / "d.db", adviser, calm_times=1000, minutes=5.0)
     assert summary.stopped == "budget"
     assert 300 <= clock.now - begin <= 304
     assert len(adviser.at) >= 3
@@ -151,7 +151,7 @@ def test_uses_the_budget_where_the_goal_is_not_reached(tmp_path: Path, clock: Cl
 def test_ends_where_advice_does_not_help(tmp_path: Path, clock: Clock):
     """With all passes done, two answers in a row without a smaller error are enough."""
     adviser = Adviser(clock, *(not_yet(one, error=0.08) for one in NEW))
-    summary = run(PaperTarget(clock), tmp_path / "d.db", adviser, max_passes=1, minutes=60)
+    summary = run(PaperTarget(clock), tmp_path / "d.db", adviser, calm_times=1, minutes=60)
     assert len(adviser.at) == 1 + profiling.PATIENCE
     assert summary.stopped == "complete"
     assert "nothing more to measure" in str(summary)
@@ -209,7 +209,7 @@ def test_advice_on_what_is_not_planned_is_not_followed(tmp_path: Path, clock: Cl
     assert target.asked == [*ALL, "new0", *ALL, "new0"]
     # Nor is what was advised for another choice of operators.
     again = PaperTarget(clock)
-    assert run(again, tmp_path / "d.db", Adviser(clock, not_yet()), probes=[other], max_passes=1).advised == 0
+    assert run(again, tmp_path / "d.db", Adviser(clock, not_yet()), probes=[other], calm_times=1).advised == 0
 
 
 def test_progress_never_goes_back(tmp_path: Path, clock: Clock):

@@ -56,7 +56,7 @@ class FakeTarget(Target):
 
 
 def run(target: Target, path: Path, **options) -> profiling.ProfileSummary:
-    return profile(target, path, **{"minutes": 1.0, "probes": PROBES, "max_passes": 2, **options})
+    return profile(target, path, **{"minutes": 1.0, "probes": PROBES, "calm_times": 2, **options})
 
 
 def test_every_probe_once_then_again(tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ def test_every_probe_once_then_again(tmp_path: Path) -> None:
 def test_what_a_call_costs_is_measured_often(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(profiling, "EMPTY_EVERY", 4)
     target = FakeTarget()
-    run(target, tmp_path / "d.db", max_passes=1)
+    run(target, tmp_path / "d.db", calm_times=1)
     assert target.asked == [-1, 0, 1, 2, 3, -1, 4, 5, 6, 7, -1, 8, 9, 10, 11]
     assert empty_probe().kind == "empty"
 
@@ -119,7 +119,7 @@ def test_what_cannot_run_is_tried_once_and_recorded(tmp_path: Path) -> None:
     assert target.of_probes.count(3) == 1
     assert (summary.failed, summary.passes_complete, summary.covered) == (1, 2, 1.0)
     again = FakeTarget()
-    run(again, tmp_path / "d.db", max_passes=3)
+    run(again, tmp_path / "d.db", calm_times=3)
     assert again.of_probes == [number for number in range(12) if number != 3]
 
 
@@ -140,7 +140,7 @@ def test_what_was_disturbed_is_measured_again_at_the_end_of_its_pass(
 ) -> None:
     monkeypatch.setattr(profiling, "REDO_SHARE", 1e6)
     target = FakeTarget(lambda number, times: {"disturbed": number in (2, 9) and times == 1})
-    summary = run(target, tmp_path / "d.db", max_passes=1)
+    summary = run(target, tmp_path / "d.db", calm_times=1)
     assert target.of_probes == [*range(12), 2, 9]
     assert summary.disturbed == 0
     with Profile.open(tmp_path / "d.db") as store:
@@ -150,7 +150,7 @@ def test_what_was_disturbed_is_measured_again_at_the_end_of_its_pass(
 def test_redoing_has_its_share_of_the_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(profiling, "REDO_SHARE", 0.0)
     target = FakeTarget(lambda number, times: {"disturbed": True})
-    summary = run(target, tmp_path / "d.db", max_passes=1)
+    summary = run(target, tmp_path / "d.db", calm_times=1)
     assert len(target.of_probes) <= 13
     assert summary.disturbed >= 11
 
@@ -166,7 +166,7 @@ def test_minutes_count_from_the_start_of_the_command(tmp_path: Path) -> None:
 def test_stops_when_the_time_is_up(tmp_path: Path) -> None:
     target = FakeTarget(lambda number, times: time.sleep(0.05) or {})
     begin = time.monotonic()
-    summary = run(target, tmp_path / "d.db", minutes=0.2 / 60, max_passes=1000)
+    summary = run(target, tmp_path / "d.db", minutes=0.2 / 60, calm_times=1000)
     assert time.monotonic() - begin < 30
     assert 0 < len(target.of_probes) < 12
     assert 0 < summary.covered < 1
@@ -221,7 +221,7 @@ from profiler.operators import conv_2d
 from profiler.devices import open_target
 
 probes = [Probe("layer", (conv_2d(4, 4, 3, channels),)) for channels in range(1, 121)]
-summary = profile(open_target("local"), sys.argv[1], minutes=2, probes=probes, max_passes=2)
+summary = profile(open_target("local"), sys.argv[1], minutes=2, probes=probes, calm_times=2)
 print(summary.passes_complete)
 """
 
