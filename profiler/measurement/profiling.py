@@ -129,6 +129,8 @@ def profile(
         )
         stopped = run.measure()
         run.find_calm()
+        if stopped == "complete":
+            run.report_clock(run.note(), 1.0)
         latest = consultation.latest
         notes += notes_on_states(store.raw(setting.key)[-run.measured :], run.calm)
         return ProfileSummary(
@@ -300,11 +302,15 @@ class _Run:
 
     def report(self) -> None:
         """Report progress: by the clock or by what is done, whichever is further."""
+        self.report_clock(self.note(), self.schedule.times / len(self.schedule) / self.calm_times)
+
+    def note(self) -> str:
+        """What is done, for the progress."""
         total = len(self.schedule)
         note = f"{self.schedule.calm:,} of {total:,} probes met in calm"
         if self.calm.share < 1:
             note += f", calm {self.calm.share:.0%} of the time"
-        self.report_clock(note, self.schedule.calm / total / self.calm_times)
+        return note
 
     def report_clock(self, note: str, work: float = 0.0) -> None:
         """Report progress by the clock, or by `work` where that is further; it never goes back."""
