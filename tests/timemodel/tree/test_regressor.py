@@ -115,3 +115,23 @@ def test_nodes_that_form_a_loop_are_refused():
     tree.nodes_[0].right = 0
     with pytest.raises(ValueError, match="no tree"):
         TimeTreeRegressor().restore(tree.nodes_, tree.scale_, 2)
+
+
+def test_rows_that_are_known_badly_count_less():
+    X = channels_and_work(300)
+    y = 2.0 * X[:, 0] + 1.0
+    uncertainty = np.zeros(len(X))
+    wrong = np.arange(len(X)) % 3 == 0
+    y[wrong] *= 1.5
+    uncertainty[wrong] = 1.0
+    tree = TimeTreeRegressor(leaf_features=[0], split_features=[], cv=0)
+    blind = tree.fit(X, y).predict([[100.0, 8.0]])[0]
+    told = tree.fit(X, y, uncertainty).predict([[100.0, 8.0]])[0]
+    assert abs(told / 201.0 - 1) < 0.01 < abs(blind / 201.0 - 1)
+
+
+def test_no_uncertainty_is_the_same_as_none():
+    X = channels_and_work(250)
+    y = np.where(X[:, 1] % 16 == 0, 1.0, 2.0) * X[:, 0] + 5 * X[:, 1]
+    one, other = TimeTreeRegressor(cv=3).fit(X, y), TimeTreeRegressor(cv=3).fit(X, y, np.zeros(len(X)))
+    assert np.array_equal(one.predict(X), other.predict(X))
