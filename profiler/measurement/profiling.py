@@ -213,29 +213,32 @@ class _Run:
                 self.measure_all()
                 if not (self.consultation.possible and patience):
                     return "complete"
+                if self.consultation.latest is not None:
+                    least = min(least, self.consultation.latest.error)
                 before = len(self.schedule)
                 self.ask()
                 latest = self.consultation.latest
                 if latest is None or len(self.schedule) == before:
                     return "complete"
                 patience = PATIENCE if latest.error < WORTH_IT * least else patience - 1
-                least = min(least, latest.error)
         except _StoppedError as stop:
             return str(stop)
 
     def measure_all(self) -> None:
         """Measure what is on the schedule until nothing is left."""
-        self.check_time()
-        while (probe := self.schedule.next(self.looks_calm)) is not None:
+        while True:
+            self.check_time()
+            # Advice on a part of the plan would only repeat the rest of it.
+            if self.schedule.covered == len(self.schedule) and self.consultation.due:
+                self.ask()
+            probe = self.schedule.next(self.looks_calm)
+            if probe is None:
+                return
             if self.measured % EMPTY_EVERY == 0:
                 self.measure_one(self.empty)
             if self.measure_one(probe):
                 self.schedule.met(probe, self.looks_calm)
             self.report()
-            self.check_time()
-            # Advice on a part of the plan would only repeat the rest of it.
-            if self.schedule.covered == len(self.schedule) and self.consultation.due:
-                self.ask()
 
     def ask(self) -> None:
         """Ask the adviser, and put what it advises first."""
