@@ -22,7 +22,7 @@ FINGERPRINT = {"machine": "armv7l", "cpu": "Cortex-A7", "cores": 4, "kernel": "5
 SETTING = Setting("ai-edge-litert", "2.3.0")
 PROBE = Probe("layer", (conv_2d(4, 4, 3, 5),))
 RESULT = {
-    "median_us": 5.0, "min_us": 4.0, "p20_us": 4.5, "spread": 0.1, "samples": 20, "canaries_us": [9.0, 9.5],
+    "median_us": 5.0, "min_us": 4.0, "p20_us": 4.5, "spread": 0.1, "samples": 20, "canaries_us": [9.0, 9.2],
     "waited": 0.1, "disturbed": False, "at": 1.5e9,
 }  # fmt: skip
 
@@ -59,7 +59,7 @@ def test_what_is_added_is_read_back(path: Path) -> None:
             0,
         )
         assert (row.median_us, row.min_us, row.p20_us, row.samples) == (5.0, 4.0, 4.5, 20)
-        assert (row.before_us, row.after_us, row.canaries_us, row.waited) == (9.0, 9.5, [9.0, 9.5], 0.1)
+        assert (row.before_us, row.after_us, row.canaries_us, row.waited) == (9.0, 9.2, [9.0, 9.2], 0.1)
         assert (row.disturbed, row.error, row.at) == (False, None, 1.5e9)
         (time,) = store.measurements(SETTING.key)
         assert (time.time_us, time.probe) == (4.0, PROBE)
@@ -290,3 +290,39 @@ def test_the_file_says_what_it_is(path: Path) -> None:
     content = path.read_bytes()
     assert content.startswith(b"SQLite format 3\0")
     assert int.from_bytes(content[68:72], "big") == APPLICATION_ID
+
+
+def test_a_profile_of_the_format_before_is_refused_with_what_to_do(path: Path) -> None:
+    filled(path)
+    with sqlite3.connect(path) as raw:
+        raw.execute("PRAGMA user_version = 2")
+    raw.close()
+    assert SCHEMA_VERSION == 3
+    both(path, "profile format 2, this edgetime reads format 3: use the edgetime that wrote it, or profile the device again")
+
+
+def test_a_measurement_without_canaries_is_read_back(path: Path) -> None:
+    with Profile.append(filled(path, canaries_us=[], waited=None)) as store:
+        again = store.add(SETTING.key, PROBE.key, PROBE.kind, 1, {**RESULT, "canaries_us": None})
+        rows = store.raw()
+        assert rows[-1] == again
+        assert [row.canaries_us for row in rows] == [[], []]
+        assert rows[0].waited is None
+        found = store.reading(SETTING.key)
+    assert (found.calm.share, found.times[0].calm, found.times[0].time_us) == (1.0, True, 4.0)
+
+
+def test_what_is_added_is_returned_as_it_will_be_read(path: Path) -> None:
+    with Profile.append(path) as store:
+        store.register(SETTING, FINGERPRINT)
+        added = [store.add(SETTING.key, PROBE.key, PROBE.kind, number, RESULT) for number in range(3)]
+        added.append(store.add(SETTING.key, PROBE.key, PROBE.kind, 3, {"error": "no kernel"}))
+        assert store.raw() == added
+
+
+@pytest.mark.parametrize("bad", [[float("nan"), 9.0], [-1.0, "x"], [None, None]])
+def test_an_impossible_canary_is_none(path: Path, bad: list) -> None:
+    with Profile.open(filled(path, canaries_us=bad)) as store:
+        (row,) = store.raw()
+        assert row.canaries_us == [canary for canary in bad if canary == 9.0]
+        assert row.error is None
