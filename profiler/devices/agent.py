@@ -141,8 +141,8 @@ class Sampler:
         cpu: Callable[[], float] | None = None,
     ) -> None:
         clock = time.perf_counter
-        if sample_s > SAMPLE_S:
-            warm_up_s = max(warm_up_s, sample_s)
+        coarse = sample_s > SAMPLE_S  # such a clock sees no single call
+        warm_up_s = max(warm_up_s, sample_s) if coarse else warm_up_s
         begin = clock()
         best = math.inf
         warm_ups = 0
@@ -153,9 +153,8 @@ class Sampler:
             warm_ups += 1
         self.invoke = invoke
         self.cpu = cpu
-        # A coarse clock sees no single call.
-        self.call_s = best or (clock() - begin) / warm_ups
-        self.inner = max(1, math.ceil(sample_s / max(best, 1e-8)))
+        self.call_s = (clock() - begin) / warm_ups if coarse else best
+        self.inner = max(1, math.ceil(sample_s / max(self.call_s, 1e-8)))
         self.wall_us: list[float] = []
 
     def sample(self) -> float:
