@@ -290,7 +290,7 @@ def fingerprint(distribution: str, version: str) -> Values:
         "min_mhz": megahertz("scaling_min_freq"),
         "max_mhz": megahertz("scaling_max_freq"),
         "core_mhz": core_megahertz(),
-        "clock_us": round(clock_step_s() * 1e6, 3),
+        "clock_us": max(1.0, round(clock_step_s() * 1e6, 3)),
         "memory_bytes": memory,
         "system": platform.system(),
         "kernel": platform.release(),
