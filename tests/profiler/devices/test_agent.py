@@ -164,7 +164,9 @@ def test_time_that_others_took_does_not_count(monkeypatch: pytest.MonkeyPatch) -
     assert sampler.waited(samples) == pytest.approx(2 / 3)
 
 
-def test_a_little_less_than_wall_time_is_the_difference_of_two_clocks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_little_less_than_wall_time_is_the_difference_of_two_clocks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     core = Core(monkeypatch)
     near = agent.Sampler(lambda: core.work(95e-6, 5e-6), cpu=core.cpu)
     samples = near.samples()

@@ -122,7 +122,9 @@ def test_states_are_never_averaged_with_calm() -> None:
 def test_neither_order_nor_the_units_of_the_canary_matter(met: list[tuple[int, float, float]]) -> None:
     rows = [timing(number, us, canary, pass_number=i) for i, (number, us, canary) in enumerate(met)]
     shuffled = random.Random(0).sample(rows, len(rows))
-    other_canary = [timing(number, us, 3 * canary, pass_number=i) for i, (number, us, canary) in enumerate(met)]
+    other_canary = [
+        timing(number, us, 3 * canary, pass_number=i) for i, (number, us, canary) in enumerate(met)
+    ]
     expected = {row.probe_key: row for row in combine(rows).times}
     for found in (combine(shuffled), combine(other_canary)):
         for row in found.times:

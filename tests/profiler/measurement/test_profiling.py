@@ -45,7 +45,13 @@ class FakeTarget(Target):
     def time_probe(self, content: bytes) -> dict[str, Any]:
         number = self.contents.get(content, -1)  # -1: the empty one
         self.asked.append(number)
-        result = {"median_us": 2.0, "min_us": 1.0, "p20_us": 1.5, "canaries_us": [5.0, 5.0], "disturbed": False}
+        result = {
+            "median_us": 2.0,
+            "min_us": 1.0,
+            "p20_us": 1.5,
+            "canaries_us": [5.0, 5.0],
+            "disturbed": False,
+        }
         changes = self.answer(number, self.asked.count(number)) if number >= 0 else {}
         return changes if "error" in changes else {**result, **changes}
 
@@ -135,7 +141,10 @@ def test_a_probe_that_cannot_be_built_is_recorded(tmp_path: Path) -> None:
     summary = run(FakeTarget(), tmp_path / "d.db", probes=[PROBES[0], broken])
     assert summary.failed == 1
     with Profile.open(tmp_path / "d.db") as store:
-        assert {row.error for row in store.measurements("fake 1.0, xnnpack, 1 thread")} == {None, "no such operator"}
+        assert {row.error for row in store.measurements("fake 1.0, xnnpack, 1 thread")} == {
+            None,
+            "no such operator",
+        }
 
 
 SLOW = {"canaries_us": [9.0, 9.0]}

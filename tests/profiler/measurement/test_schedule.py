@@ -19,7 +19,9 @@ LAYERS = [Probe("layer", (conv_2d(4, 4, 3, channels),)) for channels in range(1,
 NETWORKS = [Probe("network", (conv_2d(4, 4, 3, channels),) * 2) for channels in range(1, 9)]
 
 
-def run(schedule: Schedule, calm: Callable[[int, Probe], bool], most: int = 100_000) -> list[tuple[Probe, bool]]:
+def run(
+    schedule: Schedule, calm: Callable[[int, Probe], bool], most: int = 100_000
+) -> list[tuple[Probe, bool]]:
     """Measure until nothing is left; `calm` says what the moment of a number is. A moment looks like the one before."""
     met: list[tuple[Probe, bool]] = []
     looks_calm = True

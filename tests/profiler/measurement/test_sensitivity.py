@@ -101,7 +101,9 @@ def test_noise_is_the_spread_around_the_power() -> None:
     assert learn_sensitivities(rows)["a"].noise == pytest.approx(0.1, rel=0.1)
 
 
-@given(st.lists(st.tuples(st.sampled_from("ab"), st.booleans(), st.floats(0, 1), st.floats(-1, 9)), max_size=40))
+@given(
+    st.lists(st.tuples(st.sampled_from("ab"), st.booleans(), st.floats(0, 1), st.floats(-1, 9)), max_size=40)
+)
 def test_powers_are_possible_whatever_was_met(rows: list) -> None:
     learned = learn_sensitivities((kind, f"{kind}{i // 3}", *rest) for i, (kind, *rest) in enumerate(rows))
     assert set(learned) == {kind for kind, *_ in rows}

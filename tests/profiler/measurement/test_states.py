@@ -36,8 +36,14 @@ def plan() -> list[Probe]:
     """300 probes of the usual plan, and some of its networks; their files are small, so that they are quickly built."""
     probes = plan_probes(("float32", "int8"))
     # Of loops the device that is simulated knows more than their probes say.
-    light = [p for p in probes if sum(layer.weight_bytes for layer in p.layers) < 30_000 and p.layers[0].op != "while"]
-    networks = [p for p in probes if p.kind == "network" and sum(layer.weight_bytes for layer in p.layers) < 2e5]
+    light = [
+        p
+        for p in probes
+        if sum(layer.weight_bytes for layer in p.layers) < 30_000 and p.layers[0].op != "while"
+    ]
+    networks = [
+        p for p in probes if p.kind == "network" and sum(layer.weight_bytes for layer in p.layers) < 2e5
+    ]
     return list(dict.fromkeys([*light[:300], *networks[:10]]))
 
 
@@ -151,7 +157,12 @@ def test_where_it_was_never_calm_the_lowest_state_stands_for_it_and_the_other_is
     assert factors(found) == pytest.approx([1.0, 1.2], rel=0.03)
     assert "1.2" in str(found.summary).splitlines()[1]
     # Nothing here says what calm would be; but relative to each other times are right.
-    relative = np.array([one.time_us / (time_us(one.probe) * 1.25 ** power_of(kind_of_work(one.probe))) for one in found.times])
+    relative = np.array(
+        [
+            one.time_us / (time_us(one.probe) * 1.25 ** power_of(kind_of_work(one.probe)))
+            for one in found.times
+        ]
+    )
     assert np.abs(relative - 1).mean() < 0.04
 
 

@@ -298,7 +298,10 @@ def test_a_profile_of_the_format_before_is_refused_with_what_to_do(path: Path) -
         raw.execute("PRAGMA user_version = 2")
     raw.close()
     assert SCHEMA_VERSION == 3
-    both(path, "profile format 2, this edgetime reads format 3: use the edgetime that wrote it, or profile the device again")
+    both(
+        path,
+        "profile format 2, this edgetime reads format 3: use the edgetime that wrote it, or profile the device again",
+    )
 
 
 def test_a_measurement_without_canaries_is_read_back(path: Path) -> None:

@@ -25,7 +25,12 @@ def write(path, layers, fingerprint=PAPER, setting=SETTING, canary_us=lambda i: 
         probes = [Probe("empty", (operators.unary("relu", (1, 1)),)), *(Probe("layer", (x,)) for x in layers)]
         for i, probe in enumerate(probes):
             time_us = 1e3 * (OVERHEAD_MS + (layer_ms(probe.layers[0]) if i else 0.0))
-            times = {"median_us": time_us, "min_us": time_us, "p20_us": time_us, "canaries_us": [canary_us(i)] * 2}
+            times = {
+                "median_us": time_us,
+                "min_us": time_us,
+                "p20_us": time_us,
+                "canaries_us": [canary_us(i)] * 2,
+            }
             profile.add(setting.key, probe.key, probe.kind, 0, {**times, "samples": 9, "spread": 0.0})
     return path
 
