@@ -16,7 +16,7 @@ from profiler.measurement.circumstances import notes_on_change, notes_on_device,
 from profiler.measurement.combining import calm_in
 from profiler.measurement.next_probes import Adviser, Consultation
 from profiler.measurement.observing import observe
-from profiler.measurement.schedule import Schedule
+from profiler.measurement.schedule import ProbeSchedule
 from profiler.measurement.store import Profile
 from profiler.measurement.summary import ProfileSummary
 from profiler.probes import Probe, empty_probe, plan_probes
@@ -189,7 +189,7 @@ class _Run:
         self.failed = {row.probe_key for row in rows if row.error is not None}
         self.calm = calm_in(rows)
         self.canaries = [canary for row in rows for canary in row.canaries_us]
-        self.schedule = Schedule([*self.first, *self.planned], self.calm_times)
+        self.schedule = ProbeSchedule([*self.first, *self.planned], self.calm_times)
         for row in rows:
             self.schedule.know(row.probe_key, row.is_calm(self.calm))
         for key in self.failed:

@@ -25,7 +25,7 @@ class _State:
     calm: int = 0
 
 
-class Schedule:
+class ProbeSchedule:
     """Decides by what was met so far; the order of the plan is kept among equals.
 
     Parameters

@@ -13,7 +13,7 @@ import numpy as np
 from profiler.devices import Setting, Target
 from profiler.devices.agent import summarise_us, unsettled
 from profiler.errors import EdgetimeError, UsageError
-from profiler.measurement.sensitivity import kind_of_work
+from profiler.measurement import kind_of_work
 from profiler.probes import Probe
 from profiler.tflite import read_network
 
@@ -47,7 +47,7 @@ def time_us(probe: Probe) -> float:
 
 
 def power_of(kind: str) -> float:
-    """How sensitive a kind of work is, see `profiler.measurement.sensitivity.kind_of_work`; int8 is more so."""
+    """How sensitive a kind of work is, see `profiler.measurement.kind_of_work`; int8 is more so."""
     bound, _, dtype = kind.partition(" ")
     return POWERS[bound] + (0.3 if dtype == "int8" else 0.0)
 

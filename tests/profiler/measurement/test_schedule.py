@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from profiler.measurement import schedule as module
-from profiler.measurement.schedule import MOST, TIMES, Schedule
+from profiler.measurement.schedule import MOST, TIMES, ProbeSchedule
 from profiler.operators import conv_2d
 from profiler.probes import Probe
 
@@ -20,7 +20,7 @@ NETWORKS = [Probe("network", (conv_2d(4, 4, 3, channels),) * 2) for channels in 
 
 
 def run(
-    schedule: Schedule, calm: Callable[[int, Probe], bool], most: int = 100_000
+    schedule: ProbeSchedule, calm: Callable[[int, Probe], bool], most: int = 100_000
 ) -> list[tuple[Probe, bool]]:
     """Measure until nothing is left; `calm` says what the moment of a number is. A moment looks like the one before."""
     met: list[tuple[Probe, bool]] = []
@@ -38,27 +38,27 @@ def order(met: list[tuple[Probe, bool]], among: list[Probe]) -> list[int]:
 
 
 def test_in_calm_all_are_met_in_the_order_of_the_plan_as_often_as_asked() -> None:
-    schedule = Schedule(LAYERS[:20], 3)
+    schedule = ProbeSchedule(LAYERS[:20], 3)
     assert order(run(schedule, lambda *_: True), LAYERS) == [*range(20)] * 3
     assert (schedule.calm, schedule.covered, schedule.times, len(schedule)) == (20, 20, 60, 20)
 
 
 def test_what_was_not_calm_comes_again_after_those_that_were_met_less_often() -> None:
-    schedule = Schedule(LAYERS[:6])
+    schedule = ProbeSchedule(LAYERS[:6])
     met = run(schedule, lambda number, probe: number not in (1, 4, 6))
     assert order(met, LAYERS) == [0, 1, 2, 3, 4, 5, 1, 4, 1]
     assert schedule.calm == 6
 
 
 def test_the_second_time_begins_when_all_were_met_in_calm_once() -> None:
-    met = run(Schedule(LAYERS[:30], 2), lambda number, probe: number % 2 == 0)
+    met = run(ProbeSchedule(LAYERS[:30], 2), lambda number, probe: number % 2 == 0)
     calm = [LAYERS.index(probe) for probe, calm in met if calm]
     assert sorted(calm[:30]) == [*range(30)]
     assert sorted(calm[30:]) == [*range(30)]
 
 
 def test_where_it_is_never_calm_each_is_met_so_often_and_left() -> None:
-    schedule = Schedule([*NETWORKS, *LAYERS[:20]], 5)
+    schedule = ProbeSchedule([*NETWORKS, *LAYERS[:20]], 5)
     met = run(schedule, lambda *_: False)
     assert set(collections.Counter(probe for probe, _ in met).values()) == {MOST}
     assert (schedule.calm, schedule.covered) == (0, 28)
@@ -69,7 +69,7 @@ def test_everything_is_met_and_nothing_too_often(seed: int, share: float, calm_t
     chance = random.Random(seed)
     probes = [*LAYERS[:40], *NETWORKS]
     chance.shuffle(probes)
-    schedule = Schedule(probes, calm_times)
+    schedule = ProbeSchedule(probes, calm_times)
     met = run(schedule, lambda *_: chance.random() < share)
     times = collections.Counter(probe for probe, _ in met)
     calm = collections.Counter(probe for probe, calm in met if calm)
@@ -85,7 +85,7 @@ def test_everything_is_met_and_nothing_too_often(seed: int, share: float, calm_t
 
 def test_networks_wait_for_calm_moments_while_anything_else_is_open() -> None:
     chance = random.Random(0)
-    met = run(Schedule([*NETWORKS, *LAYERS[:60]]), lambda *_: chance.random() < 0.3)
+    met = run(ProbeSchedule([*NETWORKS, *LAYERS[:60]]), lambda *_: chance.random() < 0.3)
     looked_calm = [True, *(calm for _, calm in met)]
     others = [i for i, (probe, _) in enumerate(met) if probe.kind != "network"]
     networks = [i for i, (probe, _) in enumerate(met) if probe.kind == "network"]
@@ -94,14 +94,14 @@ def test_networks_wait_for_calm_moments_while_anything_else_is_open() -> None:
 
 
 def test_networks_are_measured_in_the_end_also_where_it_is_never_calm() -> None:
-    met = run(Schedule([*NETWORKS, *LAYERS[:10]]), lambda *_: False)
+    met = run(ProbeSchedule([*NETWORKS, *LAYERS[:10]]), lambda *_: False)
     # The first moment looks calm, for nothing is known yet.
     assert [probe.kind for probe, _ in met[1:121]] == ["layer"] * 120
     assert {probe.kind for probe, _ in met[121:]} == {"network"}
 
 
 def test_a_calm_moment_goes_to_a_network() -> None:
-    schedule = Schedule([*LAYERS[:3], NETWORKS[0]])
+    schedule = ProbeSchedule([*LAYERS[:3], NETWORKS[0]])
     assert schedule.next(False) == LAYERS[0]
     assert schedule.next(True) == NETWORKS[0]
 
@@ -110,16 +110,16 @@ def test_no_new_ones_are_begun_while_many_wait_unless_each_was_met_a_few_times(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(module, "BACKLOG", 10)
-    met = order(run(Schedule(LAYERS[:30]), lambda *_: False), LAYERS)
+    met = order(run(ProbeSchedule(LAYERS[:30]), lambda *_: False), LAYERS)
     assert met[: 10 * TIMES] == [*range(10)] * TIMES
     # Then one after the other is begun, and is met as often.
     assert met[10 * TIMES : 11 * TIMES] == [10] * TIMES
-    calm = order(run(Schedule(LAYERS[:30]), lambda *_: True), LAYERS)
+    calm = order(run(ProbeSchedule(LAYERS[:30]), lambda *_: True), LAYERS)
     assert calm == [*range(30)]
 
 
 def test_what_is_added_comes_last_or_first_and_once() -> None:
-    schedule = Schedule(LAYERS[:3])
+    schedule = ProbeSchedule(LAYERS[:3])
     assert schedule.add([LAYERS[1], LAYERS[3], LAYERS[3]]) == [LAYERS[3]]
     assert schedule.add([LAYERS[4], LAYERS[5], LAYERS[0]], first=True) == LAYERS[4:6]
     assert order(run(schedule, lambda *_: True), LAYERS) == [4, 5, 0, 1, 2, 3]
@@ -127,7 +127,7 @@ def test_what_is_added_comes_last_or_first_and_once() -> None:
 
 
 def test_what_is_known_from_before_is_not_asked_for() -> None:
-    schedule = Schedule(LAYERS[:4])
+    schedule = ProbeSchedule(LAYERS[:4])
     for key, calm in ((LAYERS[0].key, True), (LAYERS[1].key, False), ("another one", True)):
         schedule.know(key, calm)
     for _ in range(MOST):
@@ -137,7 +137,7 @@ def test_what_is_known_from_before_is_not_asked_for() -> None:
 
 
 def test_what_is_dropped_is_not_heard_of_again() -> None:
-    schedule = Schedule(LAYERS[:4], 2)
+    schedule = ProbeSchedule(LAYERS[:4], 2)
     schedule.drop(LAYERS[2].key)
     schedule.drop("another one")
     first = schedule.next(True)
@@ -149,7 +149,7 @@ def test_what_is_dropped_is_not_heard_of_again() -> None:
 
 
 def test_after_a_restart_only_what_is_known_to_be_calm_counts() -> None:
-    schedule = Schedule(LAYERS[:4], 2)
+    schedule = ProbeSchedule(LAYERS[:4], 2)
     met = []
     for number in range(6):
         probe = schedule.next(True)
@@ -164,7 +164,7 @@ def test_after_a_restart_only_what_is_known_to_be_calm_counts() -> None:
 
 
 def test_meetings_before_a_restart_count_towards_the_most() -> None:
-    schedule = Schedule(LAYERS[:1])
+    schedule = ProbeSchedule(LAYERS[:1])
     for _ in range(MOST - 2):
         schedule.met(schedule.next(True), False)
     schedule.restart([])
