@@ -132,7 +132,8 @@ def profile(
         if stopped == "complete":
             run.report_clock(run.note(), 1.0)
         latest = consultation.latest
-        notes += notes_on_states(store.raw(setting.key)[-run.measured :], run.calm)
+        rows = store.raw(setting.key)
+        notes += notes_on_states(rows[len(rows) - run.measured :], run.calm)
         return ProfileSummary(
             path=str(db_path),
             device=store.device,

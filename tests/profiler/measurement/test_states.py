@@ -198,6 +198,7 @@ def test_a_governor_that_lowers_the_clock_half_way_is_another_state(take) -> Non
     found = take(states.governor_step(SECONDS))
     assert_right(found)
     assert any(factor == pytest.approx(1.35, rel=0.02) for factor in factors(found))
+    assert "the device became 1.35x as slow and stayed so" in str(found.summary)
     assert_share_about(found, 0.45)
 
 
