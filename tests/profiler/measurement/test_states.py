@@ -155,7 +155,7 @@ def test_where_it_was_never_calm_the_lowest_state_stands_for_it_and_the_other_is
     assert found.reading.calm.calm_us == pytest.approx(1.25 * CANARY_US, rel=0.03)
     assert found.summary.calm_share < 0.7
     assert factors(found) == pytest.approx([1.0, 1.2], rel=0.03)
-    assert "1.2" in str(found.summary).splitlines()[1]
+    assert f"other states: {factors(found)[1]:.2f}x as slow" in str(found.summary)
     # Nothing here says what calm would be; but relative to each other times are right.
     relative = np.array(
         [
@@ -183,7 +183,7 @@ def test_calm_at_the_end_only(take) -> None:
     assert_share_about(found, 0.15)
     assert found.summary.calm_share == found.reading.calm.share
     assert found.summary.calm_probes == found.calm_probes > 0.5 * len(found.times)
-    assert factors(found)[1:] == pytest.approx([1.2, 1.5], rel=0.05)
+    assert factors(found)[1:] == pytest.approx([1.2, 1.5], rel=0.08)
 
 
 def test_slow_drift_does_not_make_states(take) -> None:
@@ -268,7 +268,7 @@ def test_a_whole_network_is_measured_by_the_same_rule(plan: list[Probe]) -> None
     true_ms = time_us(network) / 1e3
     assert found.measured_ms == pytest.approx(true_ms, rel=0.03)
     assert not found.disturbed
-    assert 0.1 < found.calm_share < 0.5
+    assert 0.1 < found.calm_share < 0.8
     assert found.met_p50_ms > 1.05 * true_ms
     busy = SimulatedTarget(states.never_calm(SECONDS))
     busy.calm_below_us = target.calm_below_us
