@@ -35,13 +35,37 @@ COLUMNS = (
 )  # fmt: skip
 
 
+def awake(model: Any, rows: Any, keep: Any = None) -> Any:
+    """Let batch normalisations take their statistics from `rows`, so that what goes in is seen to come out.
+
+    With random statistics a deep network answers every input with the same numbers. With `keep` (which channels stay in the
+    networks to be compared) the statistics are those of `rows` on their way through what stays.
+    """
+    from compressor.graph import layers_of, masked
+
+    through = model if keep is None else masked(model, keep)
+    found = {
+        name: layer for name, layer in layers_of(through) if type(layer).__name__ == "BatchNormalization"
+    }
+    momenta = {name: layer.momentum for name, layer in found.items()}
+    for layer in found.values():
+        layer.momentum = 0.0
+    through(rows, training=True)
+    own = dict(layers_of(model))
+    for name, layer in found.items():
+        layer.momentum = momenta[name]
+        own[name].moving_mean.assign(layer.moving_mean)
+        own[name].moving_variance.assign(layer.moving_variance)
+    return model
+
+
 def measure(name: str, pixels: int, convert: bool = True) -> dict[str, Any]:
     """One row of the table."""
     import keras
 
     from compressor.export import to_tflite_bytes
     from compressor.graph import build_graph, cut, masked
-    from compressor.testing.networks import awake, stirred
+    from compressor.testing.law import stirred
 
     keras.backend.clear_session()
     keras.utils.set_random_seed(0)

@@ -31,7 +31,7 @@ def profile(
     """Measure layers on `target`, such as ``"local"``, into the profile `output`.
 
     Ends early once networks are predicted with a mean error of at most `goal` (0: never); else layers are added where
-    that makes it less. See `timemodel.fitting.next_probes`, and `profiler.measurement.profiling.profile`, which gets the `options`.
+    that makes it less. See `profiler.measurement.profile`, which gets the `options`.
     """
     if not 0 <= goal < 1:
         raise UsageError(f"goal must be a share below 1, such as 0.03 for 3%, not {goal}.")

@@ -14,15 +14,10 @@ Row = Mapping[str, Any]
 
 
 def merged(rows: Iterable[Row]) -> list[dict[str, Any]]:
-    """One row for the operators of one layer that changed alike and for the same reason, their times summed.
+    """One row for the operators of one layer that changed alike and for the same reason, in order, their number as ``count``.
 
-    A recurrent layer is written out step by step: hundreds of operators that would bury all else.
-
-    Returns
-    -------
-    list of dict
-        In the order of each one's first operator, with their number as ``count``; a measured time is None where one of
-        them has none.
+    A recurrent layer is written out step by step: hundreds of operators that would bury all else. Times are summed; a measured
+    one is None where one of them has none.
     """
     groups: dict[tuple[Any, ...], list[Row]] = {}
     for row in rows:
@@ -39,10 +34,9 @@ def _sums(group: list[Row]) -> dict[str, float | None]:
 
 
 def short_names(rows: Iterable[Row]) -> dict[str, str]:
-    """For the name of each row as little of its end as tells the layer from all others.
+    """For the name of each row as little of its end as tells the layer from all others: ``left/conv1`` and ``right/conv1``.
 
-    Two models inside a model may each have a ``conv1``: those are ``left/conv1`` and ``right/conv1``. Of names that
-    the converter joined the first counts.
+    Of names that the converter joined the first counts.
     """
     parts = {name: name.split(";")[0].split("/") for name in dict.fromkeys(row["name"] for row in rows)}
     ends = {name: ["/".join(part[-n:]) for n in range(1, len(part) + 1)] for name, part in parts.items()}

@@ -28,10 +28,7 @@ class ReadNetwork:
 def expand(paths: Sequence[str | os.PathLike[str]]) -> list[Path]:
     """The files that `paths` name; a folder stands for the networks in and below it, in order of their names.
 
-    Raises
-    ------
-    UsageError
-        A path does not exist, or a folder holds no network.
+    Raises UsageError where a path does not exist, or a folder holds no network.
     """
     found: list[Path] = []
     for path in map(Path, paths):
@@ -48,13 +45,7 @@ def expand(paths: Sequence[str | os.PathLike[str]]) -> list[Path]:
 
 
 def parse_shapes(texts: Sequence[str]) -> InputShape | None:
-    """Read ``1,32,32,3`` (the only input) or several ``NAME=1,32,32,3``; nothing gives None.
-
-    Raises
-    ------
-    UsageError
-        Not positive whole numbers with commas, or several shapes without names.
-    """
+    """Read ``1,32,32,3`` (the only input) or several ``NAME=1,32,32,3``; nothing gives None. UsageError for anything else."""
     if not texts:
         return None
     named = {}
@@ -81,16 +72,9 @@ def _sizes(sizes: str, text: str) -> tuple[int, ...]:
 
 
 def read(path: str | os.PathLike[str], input_shape: InputShape | None = None) -> ReadNetwork:
-    """Read the network in `path`; a Keras model is converted first (float32), which needs TensorFlow.
+    """Read the network in `path`; a Keras model is converted first (float32), which needs TensorFlow (MissingExtraError).
 
-    Raises
-    ------
-    ModelFileError
-        Neither a readable TFLite file nor a readable Keras model.
-    UsageError
-        `input_shape` does not fit.
-    MissingExtraError
-        A Keras model, and TensorFlow is not installed.
+    Raises ModelFileError where the file cannot be read, UsageError where `input_shape` does not fit.
     """
     from profiler.tflite import read_network
 

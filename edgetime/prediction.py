@@ -41,24 +41,9 @@ _SAME_MEMORY = 0.05
 class Predictor:
     """A time model and, where wanted, a target to measure on. A context manager: it closes the target.
 
-    Parameters
-    ----------
-    time_model
-        Of the device in question.
-    target
-        Which of the model's settings to predict, and where to measure: ``local:threads=2`` and so on. None
-        takes the model's first setting and this machine.
-    measure
-        Whether to run each network as well.
-    setting
-        Name of the setting to predict, whatever the target; None goes by `target`.
-    load
-        Whether to say too how long networks take under the load that the profile met.
-
-    Raises
-    ------
-    UsageError
-        There is no such target or setting.
+    `target` says which of the model's settings to predict and where to measure (None: the first setting, this machine),
+    `setting` names the setting whatever the target, `measure` runs each network as well, `load`
+    says how long it takes under the load that the profile met. UsageError where there is none such.
     """
 
     def __init__(
@@ -92,19 +77,9 @@ class Predictor:
     def predict(
         self, path: str | os.PathLike[str], input_shape: networks.InputShape | None = None
     ) -> tuple[dict[str, Any], list[str]]:
-        """Predict (and measure) the network in `path`.
+        """What ``edgetime predict --json`` prints of the network in `path`, and new warnings to read before trusting it.
 
-        Returns
-        -------
-        result : dict
-            The object that ``edgetime predict --json`` prints.
-        warnings : list of str
-            What to know before trusting it; each is reported once.
-
-        Raises
-        ------
-        EdgetimeError
-            The file cannot be read, or cannot be run where it is to be measured.
+        Raises EdgetimeError where the file cannot be read, or cannot be run where it is to be measured.
         """
         from profiler.measurement import measure_network
 
@@ -119,7 +94,11 @@ class Predictor:
             if conditions is not None and conditions.canary_us is not None:
                 self._target.calm_below_us = WITHIN * conditions.canary_us
             measurement = measure_network(read.tflite, self._target, input_shape=input_shape)
-            warnings += self._device_warnings(measurement.fingerprint, measurement.threads)
+            then = {**self.setting.fingerprint, **self.setting.setting}
+            kernels = getattr(self._target, "kernels", None)
+            now = {**measurement.fingerprint, "threads": measurement.threads, "kernels": kernels}
+            for difference in differences(then, now):
+                warnings.append(f"Not as when this device was profiled: {difference}.")
             if measurement.disturbed:
                 warnings.append(
                     f"The device was never calm while {Path(path).name} was measured, but {measurement.slowness:.2f}x as slow "
@@ -132,7 +111,10 @@ class Predictor:
         result = {**prediction.to_dict(measurement), "setting": self.setting.key}
         if self._load:
             result |= self._met(result["predicted_ms"])
-        result["measured_in"] = {op: self._number_types(op) for op in prediction.uncovered}
+        result["measured_in"] = {
+            op: sorted(dtype for name, dtype in self.setting.operators if name == op)
+            for op in prediction.uncovered
+        }
         return result, new
 
     def _met(self, predicted_ms: float) -> dict[str, float]:
@@ -143,18 +125,6 @@ class Predictor:
                 "This time model knows of no load (it comes from a table, or from a very short profile): leave --load out."
             )
         return {"met_p50_ms": met[0], "met_p90_ms": met[1]}
-
-    def _number_types(self, op: str) -> list[str]:
-        """Number types that an operator was measured in."""
-        return sorted(dtype for name, dtype in self.setting.operators if name == op)
-
-    def _device_warnings(self, fingerprint: dict[str, Any], threads: int) -> list[str]:
-        assert self._target is not None
-        then = {**self.setting.fingerprint, **self.setting.setting}
-        now = {**fingerprint, "threads": threads, "kernels": getattr(self._target, "kernels", None)}
-        return [
-            f"Not as when this device was profiled: {difference}." for difference in differences(then, now)
-        ]
 
 
 def _matching(time_model: TimeModel, target: Target) -> SettingModel:
@@ -192,10 +162,7 @@ def _alike(settings: Iterable[SettingModel], wanted: Mapping[str, Any]) -> list[
 
 
 def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Every difference that can change execution times, in words, such as ``frequency governor was …``.
-
-    What only one of the two knows is no difference.
-    """
+    """Every difference that can change execution times, in words; what only one of the two knows is none."""
     found = []
     for key, name in _NAMES.items():
         before, after = then.get(key), now.get(key)

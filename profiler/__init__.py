@@ -39,6 +39,8 @@ __all__ = sorted(_HOMES)
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'profiler' has no attribute {name!r}")
+    # Layers ask the entries of operators how they calculate, which `profiler.network` below them may not import.
+    importlib.import_module("profiler.operators")
     value = getattr(importlib.import_module(_HOMES[name]), name)
     globals()[name] = value
     return value

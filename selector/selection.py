@@ -5,16 +5,59 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from profiler.errors import BudgetError, DataError, UsageError
 from profiler.progress import ProgressCallback, silent
 from profiler.tflite import read_network
-from selector.candidates import NetworkOption, front
+from profiler.tradeoff import pareto_front
 from selector.policies import StaticPolicy
-from timemodel.model import NetworkPredictor
+from timemodel.model import NetworkPredictor, TimeModel
+
+
+@dataclass(frozen=True)
+class NetworkOption:
+    """One network to choose from: its file, its predicted time with the interval that bounds 90% of networks, its sizes.
+
+    `coverage` is the share of `predicted_ms` from operators that the time model has measured, `uncovered` are the others;
+    `accuracy` (or what `Data.metric` gives) is None where the network was not run.
+    """
+
+    path: Path
+    predicted_ms: float
+    low_ms: float
+    high_ms: float
+    coverage: float = 1.0
+    uncovered: tuple[str, ...] = ()
+    dtype: str = "float32"
+    file_bytes: int = 0
+    peak_memory_bytes: int = 0
+    accuracy: float | None = None
+
+    def fits(self, budget_ms: float | None) -> bool:
+        """Whether its predicted time is within the budget."""
+        return budget_ms is None or self.predicted_ms <= budget_ms
+
+    def crosses(self, budget_ms: float | None) -> bool:
+        """Whether the interval lies on both sides of the budget, so that only measuring tells if it fits."""
+        return budget_ms is not None and self.low_ms <= budget_ms < self.high_ms
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON values; the path as it stands."""
+        fields = {**asdict(self), "uncovered": list(self.uncovered)}
+        return {"network": str(fields.pop("path")), **fields}
+
+
+def front(candidates: list[NetworkOption]) -> list[bool]:
+    """Mark the candidates that no other one beats in both predicted time and accuracy; where any is unknown, in time alone."""
+    known = all(candidate.accuracy is not None for candidate in candidates)
+    return pareto_front(
+        [candidate.predicted_ms for candidate in candidates],
+        [candidate.accuracy if known and candidate.accuracy is not None else 0.0 for candidate in candidates],
+    )
+
 
 if TYPE_CHECKING:
     from compressor.data import Data
@@ -28,20 +71,8 @@ NO_NETWORK = "There is no network to choose from: name at least one .tflite file
 class Selection:
     """Candidates, fastest first, and the one to run.
 
-    Parameters
-    ----------
-    device
-        The device that times are predicted for.
-    candidates
-        In the order of their predicted time.
-    on_front
-        For each candidate, whether no other one is both faster and more accurate (Pareto front).
-    recommended
-        The network to run.
-    budget_ms
-        The budget, None where there was none.
-    judged_on
-        The rows that accuracy was found on, in words; empty where nothing was run.
+    `on_front` says for each whether no other one is both faster and more accurate; `judged_on` which rows accuracy was found on,
+    empty where nothing was run.
     """
 
     device: str
@@ -106,10 +137,6 @@ def select(
     input_shape
         For files that leave more than the batch open.
 
-    Returns
-    -------
-    Selection
-
     Raises
     ------
     UsageError
@@ -121,17 +148,23 @@ def select(
     BudgetError
         No network meets the budget.
     """
+    from compressor.data import load_data, row_count
+
     check_budget(budget_ms)
     paths = list(dict.fromkeys(map(Path, networks)))
     if not paths:
         raise UsageError(NO_NETWORK)
-    model = _loaded(time_model) if isinstance(time_model, (str, os.PathLike)) else time_model
-    rows = None if data is None else _data(data)
+    model = TimeModel.load(time_model) if isinstance(time_model, (str, os.PathLike)) else time_model
+    rows = load_data(data) if isinstance(data, (str, os.PathLike)) else data
     candidates = []
     for done, path in enumerate(paths):
         progress(done / len(paths), path.name)
         candidates.append(_candidate(model, path, input_shape, rows))
     progress(1.0, "done")
+    judged_on = ""
+    if rows is not None:
+        name, x, _ = rows.held_out()
+        judged_on = f"{row_count(x)} {name} rows of {rows.source}"
     candidates.sort(key=lambda candidate: candidate.predicted_ms)
     return Selection(
         device=model.device,
@@ -139,36 +172,21 @@ def select(
         on_front=tuple(front(candidates)),
         recommended=recommend(candidates, budget_ms),
         budget_ms=budget_ms,
-        judged_on="" if rows is None else _described(rows),
+        judged_on=judged_on,
     )
 
 
 def check_budget(budget_ms: float | None) -> None:
-    """Refuse budgets that no network can meet.
-
-    Raises
-    ------
-    UsageError
-        The budget is not a positive number.
-    """
+    """Raise UsageError where the budget is not a positive number."""
     if budget_ms is not None and not (budget_ms > 0 and math.isfinite(budget_ms)):
         raise UsageError(f"A budget of {budget_ms:g} ms cannot be met: give a time above 0.")
 
 
 def recommend(candidates: Sequence[NetworkOption], budget_ms: float | None = None) -> NetworkOption:
-    """The network to run.
+    """The most accurate network whose *predicted* time is within the budget, else (accuracy not known, or equal) the fastest.
 
-    The most accurate one whose *predicted* time is within the budget, of equally accurate ones the fastest; where
-    accuracy is not known the fastest. The prediction decides, not the upper end of its interval: that end bounds
-    90% of networks and would throw away most that fit. Who must not be late measures those that
-    `NetworkOption.crosses` marks.
-
-    Raises
-    ------
-    UsageError
-        The budget is not positive, or there is nothing to choose from.
-    BudgetError
-        No network meets the budget; the message names the nearest.
+    The prediction decides, not the upper end of its interval, which bounds 90% of networks and would throw away most that fit;
+    measuring settles those that `NetworkOption.crosses` marks. Raises BudgetError, which names the nearest, where none fits.
     """
     check_budget(budget_ms)
     if not candidates:
@@ -182,7 +200,10 @@ def recommend(candidates: Sequence[NetworkOption], budget_ms: float | None = Non
             f"{nearest.predicted_ms:.3g} ms ({_excess(nearest.predicted_ms / budget_ms)}): raise the budget, "
             "or make it faster with 'edgetime compress'."
         )
-    return max(fitting, key=lambda candidate: (_worth(candidate), -candidate.predicted_ms))
+    return max(
+        fitting,
+        key=lambda one: (-math.inf if one.accuracy is None else one.accuracy, -one.predicted_ms),
+    )
 
 
 def _excess(ratio: float) -> str:
@@ -190,10 +211,6 @@ def _excess(ratio: float) -> str:
     if ratio < 2:
         return f"{100 * (ratio - 1):.1f}% over"
     return f"{ratio:,.0f} times that" if ratio >= 100 else f"{ratio:.3g} times that"
-
-
-def _worth(candidate: NetworkOption) -> float:
-    return -math.inf if candidate.accuracy is None else candidate.accuracy
 
 
 def _candidate(
@@ -236,23 +253,3 @@ def _accuracy(path: Path, data: Data) -> float:
     if not isinstance(x, Mapping):  # `predict` has checked the shapes of several inputs
         check_fits(data, next(iter(runner.input_shapes.values()))[1:], outputs.shape[-1])
     return accuracy(outputs, y)
-
-
-def _described(data: Data) -> str:
-    """Which rows accuracy is found on."""
-    from compressor.data import row_count
-
-    name, x, _ = data.held_out()
-    return f"{row_count(x)} {name} rows of {data.source}"
-
-
-def _data(data: Data | PathLike) -> Data:
-    from compressor.data import load_data
-
-    return load_data(data) if isinstance(data, (str, os.PathLike)) else data
-
-
-def _loaded(path: PathLike) -> NetworkPredictor:
-    from timemodel.model import TimeModel
-
-    return TimeModel.load(path)

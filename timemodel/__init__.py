@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -11,19 +12,11 @@ if TYPE_CHECKING:
 
 __all__ = ["LayerPrediction", "NetworkPrediction", "TimeModel", "TimeTreeRegressor", "fit_profile"]
 
-_HOMES = {
-    "LayerPrediction": "timemodel.model",
-    "NetworkPrediction": "timemodel.model",
-    "TimeModel": "timemodel.model",
-    "TimeTreeRegressor": "timemodel.tree",
-    "fit_profile": "timemodel.fitting",
-}
+_ROOMS = {"TimeTreeRegressor": "tree", "fit_profile": "fitting"}
 
 
 def __getattr__(name: str) -> Any:
     """Import what is asked for: scikit-learn takes a second that ``edgetime --help`` must not."""
-    import importlib
-
-    if name in _HOMES:
-        return getattr(importlib.import_module(_HOMES[name]), name)
+    if name in __all__:
+        return getattr(importlib.import_module(f"timemodel.{_ROOMS.get(name, 'model')}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -5,12 +5,9 @@ Imports no other room of the compressor.
 
 from __future__ import annotations
 
-from compressor.data.checks import format_shape
-from compressor.data.dataset import Data, check_data, check_fits
-from compressor.data.files import read_arrays
-from compressor.data.loading import load_data, load_inputs
-from compressor.data.rows import Rows, each, evenly, joined, named, row_count, take
-from compressor.data.split import split_rows
+from compressor.data.dataset import Data, check_data, check_fits, split_rows
+from compressor.data.loading import load_data, load_inputs, read_arrays
+from compressor.data.rows import Rows, each, evenly, format_shape, joined, named, row_count, take
 
 __all__ = [
     "Data",

@@ -10,10 +10,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from compressor.data.checks import as_float32, as_input, as_labels, check_finite, format_shape
-from compressor.data.rows import Rows, arranged, each, named, row_count, take
-from compressor.data.split import split_rows
-from profiler.errors import DataError
+from compressor.data.rows import (
+    Rows,
+    arranged,
+    as_float32,
+    as_input,
+    as_labels,
+    check_finite,
+    each,
+    format_shape,
+    named,
+    row_count,
+    take,
+)
+from profiler.errors import DataError, UsageError
 
 _PARTS = ("", "_val", "_test")
 
@@ -75,10 +85,7 @@ class Data:
         return self.loss is None or (isinstance(self.loss, Mapping) and output not in self.loss)
 
     def held_out(self) -> tuple[str, Rows, Rows]:
-        """Rows to judge a finished network on, with what they are called.
-
-        The validation rows where there are any, else the test rows, else the training rows: ``(name, x, y)``.
-        """
+        """Rows to judge a finished network on, ``(name, x, y)``: those for validation, else for the test, else for training."""
         for name, x, y in (("validation", self.x_val, self.y_val), ("test", self.x_test, self.y_test)):
             if x is not None and y is not None:
                 return name, x, y
@@ -98,38 +105,34 @@ class Data:
 
         By whole `groups` where given, else the same share of each class. The same seed gives the same split.
         """
-        if self.x_val is not None:
-            return self
-        stay, held = self._split(share, seed)
-        return replace(self._only(stay), x_val=take(self.x, held), y_val=take(self.y, held))
+        return self._held_out("val", share, seed)
 
     def with_test(self, share: float = 0.2, seed: int = 0) -> Data:
         """Split test rows off the training rows; where there are some already, nothing changes."""
-        if self.x_test is not None:
-            return self
-        stay, held = self._split(share, seed)
-        return replace(self._only(stay), x_test=take(self.x, held), y_test=take(self.y, held))
+        return self._held_out("test", share, seed)
 
-    def _split(self, share: float, seed: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    def _held_out(self, part: str, share: float, seed: int) -> Data:
+        if getattr(self, f"x_{part}") is not None:
+            return self
         classes = self.y if isinstance(self.y, Mapping) else {"": self.y}
         labels = next((y for name, y in classes.items() if self.classifies(name)), None)
         try:
-            return split_rows(row_count(self.x), share, labels=labels, groups=self.groups, seed=seed)
+            stay, held = split_rows(row_count(self.x), share, labels=labels, groups=self.groups, seed=seed)
         except DataError as error:
             raise DataError(f"{self.source}: {error}") from error
-
-    def _only(self, rows: npt.NDArray[np.int64]) -> Data:
-        groups = None if self.groups is None else self.groups[rows]
-        return replace(self, x=take(self.x, rows), y=take(self.y, rows), groups=groups)
+        return replace(
+            self,
+            x=take(self.x, stay),
+            y=take(self.y, stay),
+            groups=None if self.groups is None else self.groups[stay],
+            **{f"x_{part}": take(self.x, held), f"y_{part}": take(self.y, held)},
+        )
 
 
 def check_data(data: Data) -> Data:
     """Check lengths, values and labels; return the data with plain types (float32, int64 labels).
 
-    Raises
-    ------
-    DataError
-        One sentence that names the array, the first bad place and the mend.
+    Raises DataError: one sentence that names the array, the first bad place and the mend.
     """
     changes: dict[str, Any] = {}
     for part in _PARTS:
@@ -162,20 +165,10 @@ def check_fits(
     input_shape: Sequence[int | None] | Mapping[str, Sequence[int | None]],
     output_units: int | Mapping[str, int | None] | None = None,
 ) -> Data:
-    """Check that rows and labels fit a network, and give them in the order of its inputs and outputs.
+    """Check that rows and labels fit a network, and give them in the order of its inputs and outputs; DataError where not.
 
-    Parameters
-    ----------
-    input_shape
-        Shape of one row, without the batch; None where any length will do. Of each input by name where it has names.
-    output_units
-        Values that the network gives per row (classes; 1 means a single sigmoid), None where unknown. Of each output
-        by name where it has names.
-
-    Raises
-    ------
-    DataError
-        Rows or labels are of other inputs or outputs, have another shape, or a label lies beyond the outputs.
+    `input_shape` is that of one row, None where any length will do; `output_units` are values per row (classes; 1 means a single
+    sigmoid), None where unknown. Each is by name where the network's inputs or outputs have names.
     """
     changes = {}
     for kind, names in (("x", input_shape), ("y", output_units)):
@@ -253,3 +246,76 @@ def _check_classes(y: npt.NDArray, most: int, name: str) -> None:
             f"{name}[{where}] is class {y[where]}, but the network tells {most} classes "
             f"apart (0 to {most - 1}): number the classes from 0, or name the network of this data."
         )
+
+
+_GROUP_TRIALS = 64
+"""Random orders of the groups that are tried; the one whose held-out part is most like the whole is kept."""
+
+
+def split_rows(
+    rows: int,
+    share: float,
+    *,
+    labels: npt.NDArray[np.integer] | None = None,
+    groups: npt.NDArray | None = None,
+    seed: int = 0,
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Split ``range(rows)`` into sorted row numbers that stay and that are held out (`share` of them); neither is empty.
+
+    No group (`groups` [rows]) is torn apart; without groups each class (`labels` [rows]) gives the same share. Raises UsageError
+    for a share that is not between 0 and 1, DataError for fewer than two rows or groups.
+    """
+    if not 0 < share < 1:
+        raise UsageError(f"The share to hold out is {share:g}: give one above 0 and below 1.")
+    if rows < 2:
+        raise DataError(f"There are {rows} rows, too few to hold any out: give at least 2.")
+    generator = np.random.default_rng(seed)
+    if groups is not None:
+        held = _hold_out_groups(np.asarray(groups), share, labels, generator)
+    elif labels is not None:
+        held = _hold_out_stratified(np.asarray(labels), share, generator)
+    else:
+        held = np.zeros(rows, bool)
+        held[generator.permutation(rows)[: min(max(round(rows * share), 1), rows - 1)]] = True
+    return np.flatnonzero(~held), np.flatnonzero(held)
+
+
+def _hold_out_stratified(
+    labels: npt.NDArray, share: float, generator: np.random.Generator
+) -> npt.NDArray[np.bool_]:
+    """Mark the same share of every class; a class of one row stays whole."""
+    held = np.zeros(len(labels), bool)
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        count = min(max(round(len(members) * share), 1), len(members) - 1)
+        held[generator.permutation(members)[:count]] = True
+    if not held.any():  # Every class has a single row.
+        held[generator.integers(len(labels))] = True
+    return held
+
+
+def _hold_out_groups(
+    groups: npt.NDArray, share: float, labels: npt.NDArray | None, generator: np.random.Generator
+) -> npt.NDArray[np.bool_]:
+    """Mark whole groups, about `share` of the rows, with a mix of classes like that of all rows."""
+    names, member = np.unique(groups, return_inverse=True)
+    if len(names) < 2:
+        raise DataError(
+            f"`groups` names a single group ({names[0]}): whole groups cannot be held out, "
+            "so give x_val and y_val, or leave `groups` out."
+        )
+    classes = np.zeros(len(groups), np.int64) if labels is None else np.unique(labels, return_inverse=True)[1]
+    counts = np.zeros((len(names), int(classes.max()) + 1))
+    np.add.at(counts, (member.ravel(), classes.ravel()), 1)
+    total = counts.sum(axis=0)
+    best: tuple[float, npt.NDArray] | None = None
+    for _ in range(_GROUP_TRIALS):
+        order = generator.permutation(len(names))
+        # Held-out rows by class after each further group; the last one would leave nothing to train on.
+        growing = np.cumsum(counts[order], axis=0)[:-1]
+        distance = np.abs(growing / total - share).max(axis=1)
+        taken = int(distance.argmin())
+        if best is None or distance[taken] < best[0]:
+            best = float(distance[taken]), order[: taken + 1]
+    assert best is not None
+    return np.isin(member.ravel(), best[1])

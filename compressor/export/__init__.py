@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from compressor.export.comparison import accuracy
 from compressor.export.conversion import to_tflite_bytes
-from compressor.export.exporter import ExportResult, export
+from compressor.export.exporter import ExportResult, export, load_known
 from compressor.export.keras_files import input_specs, load_keras, save_keras
-from compressor.export.rows import load_known
 from compressor.export.running import TfliteRunner
 from compressor.export.silence import require, tensorflow
 from compressor.export.turns import (

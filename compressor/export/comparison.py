@@ -20,20 +20,10 @@ showed."""
 
 @dataclass(frozen=True)
 class Comparison:
-    """A converted network beside its original on the same rows.
+    """A converted network beside its original on the same rows; accuracies (or `Data.metric`) are None without labels.
 
-    Parameters
-    ----------
-    rows
-        Number of rows that both were run on.
-    agreement
-        Share of rows with the same top class; None where no output is one score per class.
-    max_difference, mean_difference
-        Largest and mean absolute difference of any output.
-    relative_difference
-        Root mean square of the difference, over the standard deviation of the original's outputs.
-    accuracy_before, accuracy_after
-        Share of rows that are right (or what `Data.metric` gives); None without labels.
+    `agreement` is the share of rows with the same top class (None where no output is one score per class), the differences are
+    absolute, `relative_difference` is their root mean square over the standard deviation of the original's outputs.
     """
 
     rows: int
@@ -58,8 +48,11 @@ def compare(before: Any, after: Any) -> Comparison:
     second = [np.asarray(a, np.float64) for a in (after if isinstance(after, (list, tuple)) else [after])]
     gaps = [np.abs(a - b) for a, b in zip(first, second, strict=True)]
     relative = max(_relative(a, b) for a, b in zip(first, second, strict=True))
+    # An output of one score per class for each row chooses between them.
     agreements = [
-        np.mean(top_class(a) == top_class(b)) for a, b in zip(first, second, strict=True) if _chooses(a)
+        np.mean(top_class(a) == top_class(b))
+        for a, b in zip(first, second, strict=True)
+        if a.ndim == 2 and a.shape[-1] > 1
     ]
     return Comparison(
         rows=len(first[0]),
@@ -73,7 +66,7 @@ def compare(before: Any, after: Any) -> Comparison:
 def score_of(data: Data, network: Any, outputs: Rows, x: Rows, y: Rows) -> float | None:
     """What a network scores by the data's own metric, else as accuracy; None where it cannot be judged.
 
-    Its outputs and labels are by name where there are several: then it is the mean over those that can be judged.
+    `outputs` and `y` are by name where there are several: then it is the mean over those that can be judged.
     """
     metric = data.metric
     if callable(metric):
@@ -90,8 +83,7 @@ def score_of(data: Data, network: Any, outputs: Rows, x: Rows, y: Rows) -> float
 
 
 def accuracy(outputs: npt.NDArray, labels: npt.NDArray) -> float:
-    """Share of rows whose top class is the label; both [rows], or [rows, ...] where there are many per
-    row."""
+    """Share of rows whose top class is the label; both [rows], or [rows, ...] where there are many per row."""
     return float(np.mean(top_class(np.asarray(outputs)) == np.asarray(labels)))
 
 
@@ -112,8 +104,8 @@ def fault(
 ) -> str | None:
     """What is wrong with a conversion, as the beginning of a sentence; None where nothing is.
 
-    At most `max_drop` points of accuracy may be lost; without labels a share of `min_agreement` rows must agree. `real`
-    says whether the rows are real data: on random rows, which lie near no class, agreement says nothing.
+    At most `max_drop` points of accuracy may be lost; without labels a share of `min_agreement` rows must agree, provided
+    that the rows are `real`: random ones lie near no class.
     """
     if not np.isfinite(comparison.relative_difference):
         return "gives outputs that are not finite"
@@ -129,11 +121,6 @@ def fault(
         return None
     part = comparison.relative_difference
     return f"differs from the original by {part:.1%} of its variation (limit {limit:.1%})"
-
-
-def _chooses(outputs: npt.NDArray) -> bool:
-    """Whether outputs are one score per class for each row."""
-    return outputs.ndim == 2 and outputs.shape[-1] > 1
 
 
 def _relative(before: npt.NDArray, after: npt.NDArray) -> float:

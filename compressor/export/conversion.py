@@ -1,38 +1,30 @@
-"""Keras to TFLite in memory: float32, float16, dynamic-range int8, full int8, int8 weights with int16
-activations.
+"""Keras to TFLite in memory: float32, float16, dynamic-range int8, full int8, int8 weights with int16 activations.
 
-Which quantiser does what was chosen by running both on the same networks (a small residual CNN, a depthwise
-one, LSTM, GRU and Bidirectional on scikit-learn's digits; a GRU of two layers; tensorflow 2.21,
-ai-edge-quantizer 0.10):
-
-- *int8, int16*: TensorFlow's own. Agreement with Keras 99.3% against 96.3% on the CNN, worst logit off by
-  1.1 against 8.8 on the depthwise network, and the only one of the two that could do the unrolled LSTM. It
-  also leaves inputs and outputs in float32 where wanted.
-- *float16*: TensorFlow's own. Equal outputs; it converts biases too.
-- *dynamic*: TensorFlow's own, whose convolutions ran 2.6x faster than ai-edge-quantizer's on LiteRT 2.3;
-  but it leaves weights of less than 1,024 elements alone. Where it therefore changes nothing,
-  ai-edge-quantizer does it.
-
-Integer modes need recurrent layers unrolled: on a loop TensorFlow's quantiser crashes the process, and
-ai-edge-quantizer leaves the loop in float.
+Which quantiser does what was chosen by running both (tensorflow 2.21, ai-edge-quantizer 0.10): *int8, int16* and
+*float16* are TensorFlow's own, which agrees better with Keras, can do unrolled recurrent layers and leaves inputs and
+outputs in float32; *dynamic* is too, whose convolutions run 2.6x faster, but where it changes nothing (it leaves weights
+of less than 1,024 elements alone) ai-edge-quantizer does it. Integer modes need recurrent layers unrolled: on a loop
+TensorFlow's quantiser crashes the process, and ai-edge-quantizer leaves the loop in float.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from compressor.data import Data, evenly
-from compressor.export.freezing import Specs, argument_names, freeze, has_loop, is_recurrent
-from compressor.export.graph_edits import with_own_biases
+from compressor.export.freezing import Specs, argument_names, freeze, has_loop, is_recurrent, with_own_biases
 from compressor.export.keras_files import InputShape, in_float32, input_specs, load_keras
 from compressor.export.silence import last_complaint, quiet, require, tensorflow
-from compressor.export.tensor_types import read_types
-from profiler.errors import DataError, EdgetimeError, UsageError
+from profiler.errors import DataError, EdgetimeError, ModelFileError, UsageError
+from profiler.operators import operator as known_operator
+from profiler.tflite import Buffer, FlatbufferError, RawGraph, RawModel, RawOperator, read_model
 
 MODES = ("none", "float16", "dynamic", "int8", "int16")
 """What `quantize` may be."""
@@ -55,36 +47,10 @@ def to_tflite_bytes(
     io: str = "float32",
     input_shape: InputShape | None = None,
 ) -> bytes:
-    """Convert a Keras model to TFLite, without checking what comes out (`export` does).
+    """Convert a Keras model, or its ``.keras`` file, to TFLite of batch 1, without checking what comes out (`export` does).
 
-    Parameters
-    ----------
-    model
-        A Keras 3 model or the ``.keras`` file of one.
-    quantize
-        One of `MODES`: ``none`` (float32), ``float16`` (weights), ``dynamic`` (int8 weights, float32
-        activations), ``int8`` (both), ``int16`` (int8 weights, int16 activations).
-    calibration
-        Typical inputs [rows, ...] for ``int8`` and ``int16``; by input name where there are several.
-    io
-        Type of inputs and outputs: ``float32``, or with ``int8`` quantisation ``int8``.
-    input_shape
-        Where the model leaves more than the batch open: the shape of its input, or of each by name, with
-        batch.
-
-    Returns
-    -------
-    bytes
-        A TFLite file with batch 1 and one signature that has Keras' input names.
-
-    Raises
-    ------
-    UsageError
-        Options that cannot be, or calibration data is missing.
-    ModelFileError
-        The ``.keras`` file cannot be read.
-    EdgetimeError
-        TFLite cannot express the network.
+    Arguments are those of `export`. Raises UsageError for options that cannot be or missing calibration data,
+    ModelFileError where the file cannot be read, and EdgetimeError where TFLite cannot express the network.
     """
     check_options(quantize, io, calibration is not None)
     if isinstance(model, (str, os.PathLike)):
@@ -186,18 +152,15 @@ def _with_tensorflow(function: Any, quantize: str, rows: Inputs, io: str) -> byt
         )
         # What has no integer kernel stays in float; the check names it.
         converter.target_spec.supported_ops = [kernels, ops.TFLITE_BUILTINS]
-        converter.representative_dataset = lambda: _one_by_one(rows)
+        names = argument_names(rows)
+        converter.representative_dataset = lambda: (
+            {names[name]: array[index : index + 1] for name, array in rows.items()}
+            for index in range(len(next(iter(rows.values()))))
+        )
     if io == "int8":
         converter.inference_input_type = tf.int8
         converter.inference_output_type = tf.int8
     return converter.convert()
-
-
-def _one_by_one(rows: Inputs) -> Iterator[dict[str, npt.NDArray]]:
-    names = argument_names(rows)
-    count = len(next(iter(rows.values())))
-    for index in range(count):
-        yield {names[name]: array[index : index + 1] for name, array in rows.items()}
 
 
 def _dynamic_with_ai_edge_quantizer(converted: bytes) -> bytes:
@@ -208,3 +171,68 @@ def _dynamic_with_ai_edge_quantizer(converted: bytes) -> bytes:
     if result is None:
         raise EdgetimeError("ai-edge-quantizer gave no model back: use --quantize float16.")
     return bytes(result)
+
+
+FLOATS = frozenset({"float32", "float64"})
+INTEGERS = frozenset({"int8", "uint8", "int16", "int4", "int2", "uint4"})
+
+_BOUNDARY = frozenset({"quantize", "dequantize", "cast"})
+"""Operators between float and integer parts: having floats on one side is what they are for."""
+
+_LOOKUPS = frozenset({"embedding_lookup", "gather"})
+
+
+@dataclass(frozen=True)
+class TypeReport:
+    """What of a file is integer, half or float.
+
+    `constants` counts stored tensors by type, loops' bodies included; `float_operators` those operators that a mode promised to
+    change and that compute in float32.
+    """
+
+    constants: dict[str, int]
+    operators: int
+    float_operators: dict[str, int]
+
+    @property
+    def quantized(self) -> int:
+        """Number of stored tensors that are not float32; networks from Keras have none before quantisation."""
+        return sum(count for dtype, count in self.constants.items() if dtype not in FLOATS)
+
+    def describe_float(self) -> str:
+        """``2 softmax, 1 mean``; empty where nothing stayed float."""
+        return ", ".join(f"{count} {op}" for op, count in sorted(self.float_operators.items()))
+
+
+def read_types(content: bytes, quantize: str) -> TypeReport:
+    """Read the types in a `.tflite` file that was made in mode `quantize`; ModelFileError where it is none."""
+    try:
+        model = read_model(Buffer(content))
+    except FlatbufferError as error:
+        raise ModelFileError(f"The converted network is damaged ({error}).") from error
+    constants: Counter[str] = Counter()
+    stayed: Counter[str] = Counter()
+    operators = 0
+    for graph in model.graphs:
+        constants.update(
+            tensor.dtype
+            for tensor in graph.tensors
+            if tensor.stored and tensor.dtype in FLOATS | INTEGERS | {"float16"}
+        )
+        operators += len(graph.operators)
+        stayed.update(
+            operator.op for operator in graph.operators if _stayed(model, graph, operator, quantize)
+        )
+    return TypeReport(dict(constants), operators, dict(stayed))
+
+
+def _stayed(model: RawModel, graph: RawGraph, operator: RawOperator, quantize: str) -> bool:
+    """Whether `quantize` should have changed this operator and did not."""
+    if quantize == "none" or operator.op in _BOUNDARY:
+        return False
+    operands = [graph.tensors[index] for index in operator.inputs if index >= 0]
+    stored_floats = any(t.dtype in FLOATS and t.stored and len(t.shape) > 1 for t in operands)
+    if quantize in ("float16", "dynamic"):
+        return stored_floats and (operator.op in _LOOKUPS or known_operator(operator.op).weighted)
+    results = [graph.tensors[index] for index in operator.outputs]
+    return any(tensor.dtype in FLOATS for tensor in (*operands, *results))

@@ -27,12 +27,7 @@ _HALF_NAMES = ("float16", "bfloat16", "mixed_float16", "mixed_bfloat16")
 def load_keras(path: str | os.PathLike[str]) -> Any:
     """Read a ``.keras`` file with Keras' safe mode on, for inference (not compiled).
 
-    Raises
-    ------
-    ModelFileError
-        The file is missing, damaged, of another format, or needs code that is not in Keras.
-    MissingExtraError
-        TensorFlow is not installed.
+    Raises ModelFileError where it is missing, damaged, of another format, or needs code that is not in Keras.
     """
     file = Path(path)
     _refuse_other_files(file)
@@ -58,11 +53,7 @@ def save_keras(model: Any, path: Path) -> None:
 def input_specs(model: Any, input_shape: InputShape | None = None) -> dict[str, tuple[tuple[int, ...], str]]:
     """Shape, batch 1 first, and dtype of each input of a Keras model, by name and in the model's order.
 
-    Raises
-    ------
-    UsageError
-        The model has no fixed inputs, leaves more than the batch open and `input_shape` does not say it, or
-        `input_shape` does not fit.
+    Raises UsageError where inputs are not fixed, `input_shape` does not fit, or it does not say what the model leaves open.
     """
     inputs = getattr(model, "inputs", None)
     if not inputs:
@@ -95,7 +86,7 @@ def input_specs(model: Any, input_shape: InputShape | None = None) -> dict[str, 
 
 
 def in_float32(model: Any) -> Any:
-    """The same model computing in float32, as TFLite does; ModelFileError where it mixes precisions and cannot be built anew."""
+    """The same model computing in float32, as TFLite does; ModelFileError where it cannot be built anew."""
     layers = model._flatten_layers() if hasattr(model, "_flatten_layers") else []
     if all(getattr(layer, "compute_dtype", None) not in _HALF for layer in layers):
         return model

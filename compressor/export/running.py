@@ -16,31 +16,14 @@ from profiler.errors import DataError, EdgetimeError, ModelFileError, missing
 
 
 class TfliteRunner:
-    """A `.tflite` network that predicts like a Keras model.
+    """A `.tflite` network (a file or its bytes) that predicts like a Keras model; ModelFileError where LiteRT does not load it."""
 
-    Parameters
-    ----------
-    source
-        The file or its bytes.
-    name
-        What messages call it; by default the file's name.
-    threads
-        Threads of the runtime.
-
-    Raises
-    ------
-    ModelFileError
-        LiteRT does not load it.
-    """
-
-    def __init__(
-        self, source: str | os.PathLike[str] | bytes, name: str | None = None, threads: int = 1
-    ) -> None:
+    def __init__(self, source: str | os.PathLike[str] | bytes, name: str | None = None) -> None:
         self.name = name or ("the network" if isinstance(source, bytes) else str(source))
         content = source if isinstance(source, bytes) else _read(Path(source))
         try:
             with quiet():
-                self._interpreter = _interpreter_class()(model_content=content, num_threads=threads)
+                self._interpreter = _interpreter_class()(model_content=content, num_threads=1)
                 self._close_batch()
                 self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
@@ -65,24 +48,15 @@ class TfliteRunner:
         return {name: np.dtype(detail["dtype"]).name for name, detail in self._outputs.items()}
 
     def predict(self, x: npt.ArrayLike | Mapping[str, npt.ArrayLike], verbose: Any = None) -> Any:
-        """Outputs for rows of inputs.
+        """Outputs [rows, ...] for rows of the only input, or of each by its name; a list in the file's order if several.
 
-        Parameters
-        ----------
-        x
-            Rows [rows, ...] of the only input, or of each input by its name (in the file, or in the Keras model).
-            Integer inputs of quantised networks take floats too: they are quantised by the file's own scale.
-        verbose
-            Ignored; Keras models take it.
-
-        Returns
-        -------
-        numpy.ndarray or list of these
-            Each output [rows, ...] as float32 where it stands for real numbers, in the file's order.
+        Integer inputs of quantised networks take floats too, and outputs that stand for real numbers are float32: the file's own
+        scale is applied. `verbose` is ignored; Keras models take it.
         """
         rows = self._checked(x)
         count = len(next(iter(rows.values())))
-        batch = int(next(iter(self._inputs.values()))["shape"][0]) if self._batched() else 1
+        batched = all(len(detail["shape"]) > 0 for detail in self._inputs.values())
+        batch = int(next(iter(self._inputs.values()))["shape"][0]) if batched else 1
         collected: list[list[npt.NDArray]] = [[] for _ in self._outputs]
         for start in range(0, count, batch):
             taken = min(batch, count - start)
@@ -108,9 +82,6 @@ class TfliteRunner:
         except (ValueError, RuntimeError) as error:
             detail = " ".join(str(error).split())[:200]
             raise ModelFileError(f"LiteRT fails on {self.name} ({detail}): export it again.") from error
-
-    def _batched(self) -> bool:
-        return all(len(detail["shape"]) > 0 for detail in self._inputs.values())
 
     def _close_batch(self) -> None:
         """Take open dimensions of the batch as 1."""

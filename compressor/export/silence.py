@@ -27,9 +27,8 @@ class Chatter:
 def quiet() -> Iterator[Chatter]:
     """Hold back everything that is written to stdout and stderr, by Python and by C++ code alike.
 
-    C++ code writes to the file descriptors, so these are turned aside, for the whole process: use it around
-    conversions and imports only. Where the process has no such descriptors only Python's writing is held
-    back. Edgetime's own warnings are given afterwards.
+    C++ code writes to the file descriptors, so these are turned aside, for the whole process: use it around conversions and
+    imports only. Edgetime's own warnings are given afterwards.
     """
     chatter = Chatter()
     with tempfile.TemporaryFile() as aside, contextlib.ExitStack() as undo:
@@ -67,13 +66,7 @@ def _own_warnings_afterwards() -> Iterator[None]:
 
 
 def tensorflow() -> Any:
-    """TensorFlow, imported without a word on any stream.
-
-    Raises
-    ------
-    MissingExtraError
-        It is not installed.
-    """
+    """TensorFlow, imported without a word on any stream; MissingExtraError where it is not installed."""
     if "tensorflow" not in sys.modules:
         require("tensorflow")
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -92,11 +85,7 @@ def require(module: str) -> None:
 
 
 def last_complaint(chatter: str, error: BaseException, limit: int = 240) -> str:
-    """One line that says what went wrong in a conversion: the converter's own error, else the exception's.
-
-    TensorFlow's exceptions mostly quote a page of locations; the operators that it names are what a user
-    can act on.
-    """
+    """One line that says what went wrong in a conversion: the operators that TensorFlow names, else the exception's first line."""
     text = f"{chatter}\n{error}"
     operators = sorted({*re.findall(r"'tf\.(\w+)' op", text), *re.findall(r"^\s+tf\.(\w+)\(", text, re.M)})
     if operators:

@@ -33,13 +33,7 @@ def file_score(task: Task, path: Path, x: Rows, y: Rows) -> float:
 
 @dataclass(frozen=True)
 class Turns:
-    """Times of several networks that took turns.
-
-    Attributes
-    ----------
-    measured_ms, measured_p90_ms
-        By name, one for each round [rounds].
-    """
+    """Times of several networks that took turns, by name, one for each round [rounds]."""
 
     measured_ms: Mapping[str, Sequence[float]]
     measured_p90_ms: Mapping[str, Sequence[float]]
@@ -97,8 +91,7 @@ def layers_ms(files: Mapping[str, Path], target: Target, seconds: float = 1.0) -
 def target_of(time_model: Any, named: str | Target | None) -> tuple[Target | None, str]:
     """Where to measure, and why not where nothing can be measured.
 
-    By default this machine under the setting of the time model, provided that it is the device of the model and has
-    its runtime.
+    By default this machine under the setting of the time model, if it is the model's device and has its runtime.
     """
     if isinstance(named, Target):
         return named, ""
@@ -125,12 +118,6 @@ def target_of(time_model: Any, named: str | Target | None) -> tuple[Target | Non
 
 
 def check_target(setting: Any, named: str | Target | None) -> None:
-    """See before any work that `target_of` will take what is named, or the default of a time model's setting.
-
-    Raises
-    ------
-    UsageError
-        It will not.
-    """
+    """See before any work that `target_of` will take what is named, or the default of a setting; UsageError if not."""
     if not isinstance(named, Target):
         open_target(default_target(setting) if named is None else named)

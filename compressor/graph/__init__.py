@@ -6,12 +6,10 @@ Imports no other room of the compressor. Inside: topology, then rules, then the 
 from __future__ import annotations
 
 from compressor.graph.builder import build_graph
-from compressor.graph.channel_graph import ChannelGraph
-from compressor.graph.masking import normalise_masked
-from compressor.graph.records import ChannelAxis, Group, SizeForm, Widths
-from compressor.graph.rules import Frozen, Recorder, load_rules, register_rule
-from compressor.graph.surgery import Keep, along, cut, inside, masked, resize
-from compressor.graph.topology import Call
+from compressor.graph.channel_graph import ChannelGraph, Group, SizeForm, Widths
+from compressor.graph.rules import ChannelAxis, Frozen, Recorder, load_rules, register_rule
+from compressor.graph.surgery import Keep, along, cut, inside, masked, normalise_masked, resize
+from compressor.graph.topology import Call, layers_of, weight_names
 
 __all__ = [
     "Call",
@@ -27,9 +25,11 @@ __all__ = [
     "build_graph",
     "cut",
     "inside",
+    "layers_of",
     "load_rules",
     "masked",
     "normalise_masked",
     "register_rule",
     "resize",
+    "weight_names",
 ]

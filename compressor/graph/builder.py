@@ -1,35 +1,37 @@
-"""Which channels of a Keras model must go or stay together.
+"""Which channels of a Keras model must go or stay together: the idea of DepGraph (Fang et al., CVPR 2023).
 
-The idea is that of DepGraph (Fang et al., CVPR 2023, "Towards Any Structural Pruning"), written with one
-number per channel, its *id*: every layer that makes channels makes new ids, every layer that ties channels unites
-theirs, and a *unit* is what ends up tied: the least that can be removed. Units that occur at the same places
-form a *group*, whose width can be chosen freely.
+Each channel has an *id*: layers that make channels make new ids, layers that tie channels unite theirs, and a *unit* is
+what ends up tied. Units that occur at the same places form a *group*, whose width can be chosen freely.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import coo_array
 
-from compressor.graph.channel_graph import ChannelGraph
-from compressor.graph.records import ChannelAxis, Count, FrozenLayer, Rescale, Statistics
+from compressor.graph.channel_graph import ChannelGraph, Group
 from compressor.graph.rules import (
     RECURRENT,
+    ChannelAxis,
     ChannelIds,
+    Count,
     Frozen,
+    FrozenLayer,
     Outputs,
     Recorder,
     Rule,
     in_words,
+    joined,
     load_rules,
     rule_of,
 )
 from compressor.graph.topology import Call, TensorKey, Topology, read_topology
-from compressor.graph.units import find_groups, joined, tied
 from profiler.errors import UsageError
 
 
@@ -48,122 +50,32 @@ def build_graph(model: Any) -> ChannelGraph:
     return _Builder(read_topology(model)).build()
 
 
-class _Builder:
-    """Walks a topology once, with the rules writing into it (`compressor.graph.rules.Recorder`)."""
+class _Builder(Recorder):
+    """Walks a topology once, with the rules writing into it."""
 
     def __init__(self, topology: Topology) -> None:
+        super().__init__()
         self.topology = topology
         self.channels: dict[TensorKey, ChannelIds] = {}
-        self.axes: list[ChannelAxis] = []
-        self.counts: list[Count] = []
-        self.rescales: list[Rescale] = []
-        self.statistics_over: list[Statistics] = []
-        self.frozen: dict[str, FrozenLayer] = {}
-        self.ids = 0
-        self.pairs: list[tuple[ChannelIds, ChannelIds]] = []
-        self.must_stay = _FrozenChannels()
-        # What the first use of each layer wrote down, and how much of it this use has written again.
-        self.written: dict[str, list[tuple[tuple[Any, ...], ChannelIds]]] = {}
-        self.turn = 0
-
-    # What rules call.
-
-    def new(self, count: int) -> ChannelIds:
-        channels = np.arange(self.ids, self.ids + count, dtype=np.int64)
-        self.ids += count
-        return channels
-
-    def new_frozen(self, count: int) -> ChannelIds:
-        channels = self.new(count)
-        self.freeze(channels)
-        return channels
-
-    def tie(self, first: ChannelIds, second: ChannelIds) -> None:
-        if first.shape != second.shape:
-            raise Frozen("what meets in it differs in width")
-        self.pairs.append((first, second))
-
-    def freeze(self, channels: ChannelIds) -> None:
-        self.must_stay.add(channels)
-
-    def freeze_for(self, call: Call, channels: ChannelIds, reason: str) -> None:
-        self.must_stay.by_layer.append((FrozenLayer(call.name, reason), channels))
-
-    def removable(self, channels: ChannelIds) -> bool:
-        roots = self._roots()
-        return not self.must_stay.stays(roots)[roots[channels]].all()
-
-    def axis(self, call: Call, variable: str, axis: int, channels: ChannelIds, role: str) -> None:
-        shape = call.variables.get(variable)
-        if shape is None or len(shape) < axis + 1 or shape[axis] != len(channels):
-            raise Frozen(f"its weight {variable} has another shape than expected")
-        name = call.aliases.get(variable, variable)
-        axis %= len(shape)
-        if self._first_time(call, ("axis", name, axis, role), channels):
-            self.axes.append(ChannelAxis(call.name, name, axis, channels, role))
-
-    def count(
-        self, call: Call, key: str, channels: ChannelIds, position: int | None = None, label: str = ""
-    ) -> None:
-        if self._first_time(call, ("count", *call.path, key, position), channels):
-            self.counts.append(Count(call.name, key, position, channels, call.path, label))
-
-    def rescale(self, call: Call, variable: str, channels: ChannelIds, power: float) -> None:
-        name = call.aliases.get(variable, variable)
-        if self._first_time(call, ("rescale", name), channels):
-            self.rescales.append(Rescale(call.name, name, channels, power))
-
-    def statistics(self, call: Call, channels: ChannelIds) -> None:
-        if call.kind.startswith("custom:"):
-            raise Frozen("nobody knows how it would take its statistics over some channels only")
-        if self._first_time(call, ("statistics", *call.path), channels):
-            self.statistics_over.append(Statistics(call.name, channels, call.path))
-
-    def report(self, call: Call, reason: str) -> None:
-        self.frozen.setdefault(call.name, FrozenLayer(call.name, reason))
-
-    def _first_time(self, call: Call, what: tuple[Any, ...], channels: ChannelIds) -> bool:
-        """Whether this is the layer's first use; else its channels are those of the first."""
-        written = self.written[call.name]
-        if not call.index:
-            written.append((what, channels))
-            return True
-        if self.turn >= len(written) or written[self.turn][0] != what:
-            raise Frozen("its uses differ")
-        self.tie(written[self.turn][1], channels)
-        self.turn += 1
-        return False
-
-    # The walk.
 
     def build(self) -> ChannelGraph:
         for call in self.topology.calls:
             self._visit(call)
         for key in self.topology.outputs:
             self.freeze(self._of(key))
-        roots = self._roots()
-        groups, units = find_groups(self.axes, self.counts, roots, self.must_stay.stays(roots))
-        for layer in self.must_stay.reported(roots):
+        roots = self.roots()
+        groups, units = find_groups(self.axes, self.counts, roots, self.stays(roots))
+        for layer in self.reported(roots):
             self.frozen.setdefault(layer.layer, layer)
-        return ChannelGraph(
-            self.axes,
-            self.counts,
-            roots,
-            groups,
-            units,
-            [self.frozen[node.name] for node in self.topology.nodes if node.name in self.frozen],
-            {node.name: node.variables for node in self.topology.nodes},
-            self.channels.values(),
-            self.rescales,
-            self.statistics_over,
-        )
+        frozen = [self.frozen[name] for name in self.topology.layers if name in self.frozen]
+        return ChannelGraph(self, roots, groups, units, frozen, self.topology.layers, self.channels.values())
 
     def _visit(self, call: Call) -> None:
         if call.kind == "InputLayer" and not call.inputs:
             self._leave_alone(TensorKey(call.name, call.index))
             return
         records: tuple[list[Any], ...] = (
-            self.axes, self.counts, self.rescales, self.statistics_over, self.must_stay.by_layer,
+            self.axes, self.counts, self.rescales, self.statistics_over, self.stay_by_layer,
         )  # fmt: skip
         sizes = [len(record) for record in records]
         self.turn = 0
@@ -209,7 +121,7 @@ class _Builder:
         )
 
     def _without_mask(self, call: Call) -> Call:
-        """A recurrent layer without its mask, which says what steps count: all of that stays, and it has no channels."""
+        """A recurrent layer without its mask, which has no channels: all of the mask stays."""
         mask = call.keywords.get("mask")
         if call.kind not in RECURRENT or not isinstance(mask, TensorKey):
             return call
@@ -220,7 +132,7 @@ class _Builder:
     def _freeze(self, call: Call, reason: str) -> None:
         """Leave a layer whole, with all that flows into and out of it."""
         inputs = [self._of(key) for key in call.inputs]
-        known = rule_of(call.kind) is not None and not call.node.variables
+        known = rule_of(call.kind) is not None and not call.weights
         if not known or any(len(channels) and self.removable(channels) for channels in inputs):
             self.frozen.setdefault(call.name, FrozenLayer(call.name, reason))
         if call.index:
@@ -238,9 +150,6 @@ class _Builder:
         shape = self.topology.shapes.get(key, ())
         if len(shape) > 1 and shape[-1] is not None and key not in self.channels:
             self.channels[key] = self.new_frozen(shape[-1])
-
-    def _roots(self) -> ChannelIds:
-        return tied(self.ids, joined([a for a, _ in self.pairs]), joined([b for _, b in self.pairs]))
 
 
 def _by_a_registered_rule(rule: Rule, call: Call, inputs: list[ChannelIds], recorder: Recorder) -> Outputs:
@@ -280,31 +189,38 @@ def _unknown(kind: str) -> str:
     return f"no rule for {kind.replace('ops.', 'operation ')}"
 
 
-class _FrozenChannels:
-    """Channels that must stay; `by_layer` are those that one layer freezes, with its name and why."""
+def find_groups(
+    axes: Sequence[ChannelAxis], counts: Sequence[Count], roots: ChannelIds, stays: NDArray[np.bool_]
+) -> tuple[list[Group], list[ChannelIds]]:
+    """Units that occur equally often at every place form a group; those that nothing counts are not removable.
 
-    def __init__(self) -> None:
-        self._always: list[ChannelIds] = []
-        self.by_layer: list[tuple[FrozenLayer, ChannelIds]] = []
-
-    def add(self, channels: ChannelIds) -> None:
-        """These must stay, whatever layers do."""
-        self._always.append(channels)
-
-    def stays(self, roots: ChannelIds) -> NDArray[np.bool_]:
-        """Whether each unit must stay, by the number of its root (`roots` gives each channel its unit, see `tied`)."""
-        return _marked(roots, [*self._always, *(channels for _, channels in self.by_layer)])
-
-    def reported(self, roots: ChannelIds) -> list[FrozenLayer]:
-        """The layers without which some of what they freeze could go.
-
-        A softmax at the end of a network is none: the network puts these channels out in any case.
-        """
-        anyhow = _marked(roots, self._always)
-        return [layer for layer, channels in self.by_layer if not anyhow[roots[channels]].all()]
-
-
-def _marked(roots: ChannelIds, parts: list[ChannelIds]) -> NDArray[np.bool_]:
-    marks = np.zeros(len(roots), dtype=bool)
-    marks[roots[joined(parts)]] = True
-    return marks
+    `roots` gives each channel its unit (`tied`), `stays` says which units must stay. The groups in the order of their first
+    units, and the units of each.
+    """
+    everywhere = [*(axis.channels for axis in axes), *(count.channels for count in counts)]
+    places = np.repeat(np.arange(len(everywhere)), [channels.size for channels in everywhere])
+    ones = np.ones(len(places), dtype=np.int64)
+    # How often each unit [row] occurs at each place [column].
+    times = coo_array(
+        (ones, (roots[joined(everywhere)], places)), shape=(len(roots), len(everywhere))
+    ).tocsr()
+    times.sum_duplicates()
+    rows = [slice(*ends) for ends in pairwise(times.indptr.tolist())]
+    members: dict[tuple[bytes, bytes], list[int]] = {}
+    for root in np.setdiff1d(roots, roots[stays]).tolist():
+        found = rows[root]
+        members.setdefault((times.indices[found].tobytes(), times.data[found].tobytes()), []).append(root)
+    groups, units_of = [], []
+    names: dict[str, int] = {}
+    for units in members.values():
+        found_at = times.indices[rows[units[0]]].tolist()
+        making = [counts[place - len(axes)] for place in found_at if place >= len(axes)]
+        if not making:
+            continue
+        name = making[0].layer + (f".{making[0].label}" if making[0].label else "")
+        names[name] = names.get(name, 0) + 1
+        name = name if names[name] == 1 else f"{name}#{names[name]}"
+        touched = dict.fromkeys(axes[place].layer for place in found_at if place < len(axes))
+        groups.append(Group(name, len(units), tuple(dict.fromkeys(c.layer for c in making)), tuple(touched)))
+        units_of.append(np.array(units, dtype=np.int64))
+    return groups, units_of

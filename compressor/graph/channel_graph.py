@@ -1,29 +1,76 @@
-"""The groups of channels of a model, and where in it each of their channels stands."""
+"""The groups of channels of a model, where in it each of their channels stands, and the records of both."""
 
 from __future__ import annotations
 
 import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from compressor.graph.records import (
-    ChannelAxis,
-    Count,
-    FrozenLayer,
-    Group,
-    ProductForm,
-    Rescale,
-    Statistics,
-    WidthForm,
-    Widths,
-)
-from compressor.graph.rules import ChannelIds
+from compressor.graph.rules import ChannelAxis, ChannelIds, FrozenLayer, Recorder
 from compressor.graph.topology import Variables
 from profiler.errors import UsageError
+
+Widths = Mapping[str, int]
+"""How many units of each group there are, by `Group.id`."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Channels that can be removed one by one, each at every layer that it runs through.
+
+    `id` is the name of the first layer that makes them (with ``#2`` and so on where that layer makes several groups, or
+    ``.heads``, ``.key_width``, ``.value_width`` of an attention), `width` how many there are, `producers` the layers whose
+    widths count them, `layers` all layers with weights that stand for them.
+    """
+
+    id: str
+    width: int
+    producers: tuple[str, ...]
+    layers: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class WidthForm:
+    """A number of channels as a linear form in the widths of groups: ``constant + sum(times[g] * width[g])``."""
+
+    constant: int
+    times: tuple[tuple[str, int], ...]
+
+    @property
+    def primitive(self) -> WidthForm:
+        """The least form that this one is a multiple of: that of one position of a flattened tensor."""
+        divisor = math.gcd(self.constant, *(factor for _, factor in self.times)) or 1
+        return WidthForm(self.constant // divisor, tuple((g, n // divisor) for g, n in self.times))
+
+    def __call__(self, widths: Widths) -> int:
+        """The number of channels at these widths."""
+        return self.constant + sum(factor * widths[group] for group, factor in self.times)
+
+
+@dataclass(frozen=True)
+class ProductForm:
+    """The number of places of a tensor in which two numbers of channels meet: heads times their width."""
+
+    first: WidthForm
+    second: WidthForm
+
+    @property
+    def times(self) -> tuple[tuple[str, int], ...]:
+        """The groups that have a say in it, as in `WidthForm`."""
+        return self.first.times + self.second.times
+
+    def __call__(self, widths: Widths) -> int:
+        """The product at these widths."""
+        return self.first(widths) * self.second(widths)
+
+
+SizeForm = WidthForm | ProductForm
+"""How a size follows from the widths."""
 
 
 class ChannelGraph:
@@ -47,21 +94,18 @@ class ChannelGraph:
 
     def __init__(
         self,
-        axes: Sequence[ChannelAxis],
-        counts: Sequence[Count],
+        recorder: Recorder,
         roots: ChannelIds,
         groups: Sequence[Group],
         units: Sequence[ChannelIds],
         frozen: Sequence[FrozenLayer],
         variables: Mapping[str, Variables],
         tensors: Iterable[ChannelIds],
-        rescales: Sequence[Rescale] = (),
-        statistics: Sequence[Statistics] = (),
     ) -> None:
-        self.axes = tuple(axes)
-        self.counts = tuple(counts)
-        self.rescales = tuple(rescales)
-        self.statistics = tuple(statistics)
+        self.axes = tuple(recorder.axes)
+        self.counts = tuple(recorder.counts)
+        self.rescales = tuple(recorder.rescales)
+        self.statistics = tuple(recorder.statistics_over)
         self.groups = {group.id: group for group in groups}
         self.frozen = tuple(frozen)
         self._variables = dict(variables)
@@ -80,8 +124,7 @@ class ChannelGraph:
         return {group.id: group.width for group in self.groups.values()}
 
     def positions(self, channels: ChannelIds) -> ChannelIds:
-        """The number of each of these channels among the removable ones of all groups in order; -1 where it
-        always stays."""
+        """The number of each of these among the removable channels of all groups in order; -1 where it always stays."""
         return np.asarray(self._numbers[channels])
 
     def add_up(self, channels: ChannelIds, values: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
@@ -104,18 +147,13 @@ class ChannelGraph:
 
     @cached_property
     def readers(self) -> tuple[ChannelAxis, ...]:
-        """The axes of weights that read removable channels: without these entries a channel carries
-        nothing."""
+        """The axes of weights that read removable channels: without these entries a channel carries nothing."""
         return tuple(a for a in self.axes if a.role == "in" and (self._numbers[a.channels] >= 0).any())
 
     def kept(self, keep: Mapping[str, Iterable[int]]) -> NDArray[np.bool_]:
-        """For each channel whether it stays, where group ``g`` keeps the positions ``keep[g]`` (all where it is
-        not named).
+        """For each channel whether it stays, where group ``g`` keeps the positions ``keep[g]`` (all where it is not named).
 
-        Raises
-        ------
-        UsageError
-            A group or a position does not exist, or nothing of a group would be left.
+        Raises UsageError where a group or a position does not exist, or nothing of a group would be left.
         """
         units = np.ones(int(self._ends[-1]) + 1 if len(self._ends) else 1, dtype=bool)
         for name, positions in keep.items():
@@ -154,10 +192,9 @@ class ChannelGraph:
 
     @cached_property
     def forms(self) -> tuple[WidthForm, ...]:
-        """The widths of all tensors of the model that are not fixed, up to constant factors, each once.
+        """The widths of all tensors that are not fixed, up to constant factors, each once.
 
-        Those of weights and of values in configurations are among them: inside a recurrent layer or an
-        attention there are tensors that no other layer sees.
+        Weights and values in configurations count: inside a recurrent layer or an attention are tensors that no other layer sees.
         """
         channels = [*self._tensors, *(a.channels for a in self.axes), *(c.channels for c in self.counts)]
         return tuple(dict.fromkeys(f.primitive for f in map(self.form, channels) if f.times))

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from compressor.graph.builder import build_graph
-from compressor.graph.channel_graph import ChannelGraph
-from compressor.graph.masking import normalise_masked
-from compressor.graph.records import ChannelAxis, Count, Widths
-from compressor.graph.topology import configuration, kind_of, layers_of, weight_names
+from compressor.graph.channel_graph import ChannelGraph, Widths
+from compressor.graph.rules import ChannelAxis, Count
+from compressor.graph.topology import always, configuration, kind_of, layers_of, weight_names
 from profiler.errors import UsageError
 
 Keep = Mapping[str, Iterable[int]]
@@ -69,11 +67,11 @@ def cut(model: Any, keep: Keep, graph: ChannelGraph | None = None) -> Any:
 def masked(model: Any, keep: Keep, graph: ChannelGraph | None = None) -> Any:
     """A copy of the model, of the same shape, in which nothing reads the channels that are not kept.
 
-    The entries that would read them (the ``in`` axes of weights) are zero: so a channel carries nothing even
-    where a bias, a normalisation or an activation would make something of zero. Layers that divide by a mean
-    or a deviation over channels (layer normalisation) take it over those that are kept: that no weight can
-    say, so in this copy, as long as it is not saved, those layers compute in another way.
+    The entries that would read them (the ``in`` axes of weights) are zero. Normalisations over channels take their statistics
+    over those that are kept: no weight can say that, so as long as the copy is not saved they compute in another way.
     """
+    import tensorflow as tf
+
     graph = graph or build_graph(model)
     stays = graph.kept(keep)
     copy = _rebuilt(model, graph, lambda count: len(count.channels))
@@ -88,15 +86,9 @@ def masked(model: Any, keep: Keep, graph: ChannelGraph | None = None) -> Any:
     _fill(copy, model, silenced)
     found = dict(layers_of(copy))
     for item in graph.statistics:
-        kept = stays[item.channels][None].astype("float32")
-        normalise_masked(inside(found[item.layer], item.path), partial(_constant, kept))
+        kept = tf.constant(stays[item.channels][None].astype("float32"))
+        normalise_masked(inside(found[item.layer], item.path), always(kept))
     return copy
-
-
-def _constant(kept: NDArray[Any], inputs: Any) -> Any:
-    import tensorflow as tf
-
-    return tf.constant(kept)
 
 
 def inside(layer: Any, path: Sequence[str]) -> Any:
@@ -107,15 +99,9 @@ def inside(layer: Any, path: Sequence[str]) -> Any:
 
 
 def resize(model: Any, widths: Widths, graph: ChannelGraph | None = None) -> Any:
-    """A model of the same structure at other widths, smaller or larger, to look at its shapes.
+    """A model of the same structure at other widths, smaller or larger, to look at its shapes; UsageError for a width below 1.
 
-    Weights fill the new shapes by repetition. They make no sense as a network, but what a converter looks at
-    stays: a bias of zeros is one of zeros, different weights differ.
-
-    Raises
-    ------
-    UsageError
-        A width is below 1.
+    Weights fill the new shapes by repetition, so that what a converter looks at stays: zeros are zeros, different weights differ.
     """
     graph = graph or build_graph(model)
     full = {**graph.widths, **widths}
@@ -220,3 +206,41 @@ def _from_config(model: Any, config: dict[str, Any]) -> Any:
     except (TypeError, ValueError) as reason:
         first = str(reason).strip().splitlines()[0] if str(reason).strip() else type(reason).__name__
         raise UsageError(f"Keras cannot rebuild model {model.name!r}: {first[:200]}") from reason
+
+
+def normalise_masked(layer: Any, masks_of: Callable[[Any], Any]) -> None:
+    """Let a normalisation of a model of one's own take its statistics over some channels only, in every later call.
+
+    `masks_of` gives for the layer's input 1 for each channel that counts and 0 for the others [batch or 1, channels], or None
+    where all count.
+    """
+    import tensorflow as tf
+
+    plain, kind = layer.call, type(layer).__name__
+
+    def call(inputs: Any) -> Any:
+        masks = masks_of(inputs)
+        if masks is None:
+            return plain(inputs)
+        rank, channels = len(inputs.shape), masks.shape[-1]
+        masks = tf.reshape(masks, [tf.shape(masks)[0], *[1] * (rank - 2), channels])
+        axes = list(range(1, rank))
+        if kind != "GroupNormalization":
+            given = layer.axis if isinstance(layer.axis, (list, tuple)) else [layer.axis]
+            axes = sorted(axis % rank for axis in given)
+        share = tf.maximum(tf.reduce_mean(masks, axis=-1, keepdims=True), 1 / channels)
+
+        def mean(values: Any) -> Any:
+            return tf.reduce_mean(values * masks, axis=axes, keepdims=True) / share
+
+        centred = inputs if kind == "RMSNormalization" else inputs - mean(inputs)
+        result = centred * tf.math.rsqrt(mean(centred**2) + layer.epsilon)
+        shape = [
+            inputs.shape[i] if i in axes and kind != "GroupNormalization" else 1 for i in range(rank - 1)
+        ]
+        for weight in layer.weights:
+            value = tf.reshape(tf.convert_to_tensor(weight.value), [*shape, channels])
+            result = result + value if weight.name == "beta" else result * value
+        return result
+
+    layer.call = call

@@ -30,12 +30,7 @@ class FormulaSetting:
 class FormulaTimeModel:
     """Multiply-accumulates in tiles of 8 output channels, a price for each byte and each layer.
 
-    Parameters
-    ----------
-    device
-        What it is called.
-    mj_per_mac
-        Energy of a multiply-accumulate, and of a byte that is moved; None where no energy is known.
+    `mj_per_mac` is the energy of a multiply-accumulate, and of a byte that is moved; None where no energy is known.
     """
 
     def __init__(self, device: str = "a formula", mj_per_mac: float | None = None) -> None:

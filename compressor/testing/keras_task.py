@@ -1,14 +1,10 @@
-"""A real task that is learned in seconds: which way a bar lies in a picture of 8x8 noisy pixels.
-
-For methods that train the network themselves: a trained network of three small convolutions, its data, and a
-device whose time is a formula.
-"""
+"""A real task that is learned in seconds: which way a bar lies in a picture of 8x8 noisy pixels."""
 
 from __future__ import annotations
 
 import functools
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +14,7 @@ from numpy.typing import NDArray
 from compressor.costs import NetworkCost, flops_cost
 from compressor.export import tensorflow
 from compressor.graph import build_graph
-from compressor.search import Candidate
+from compressor.search import Candidate, Goal
 from compressor.testing.device import FormulaTimeModel
 from compressor.testing.workbench import Judge, SmoothJudge, Workbench
 
@@ -59,7 +55,7 @@ def bars_network(widths: Mapping[str, int] = WIDTHS) -> Any:
 
 @functools.cache
 def bars_prepared() -> Any:
-    """The trained network, taken apart: a `compressor.pipeline.prepare.preparation.Prepared`, made once per process."""
+    """The trained network, taken apart: a `compressor.pipeline.prepare.Prepared`, made once per process."""
     tensorflow()
     import keras
 
@@ -93,17 +89,15 @@ def bars_prepared() -> Any:
 
 @functools.cache
 def keras_bench() -> Workbench:
-    """The bars network as a `Workbench`.
+    """The bars network as a `Workbench`; candidates are judged at once by a formula, `Workbench.real` trains them.
 
-    Candidates are judged at once by a formula in their widths, so that a suite of many searches takes
-    seconds; `Workbench.real` trains them. Each candidate is looked at: its network must have the widths that
-    it claims, its file must lie in the folder of the search.
+    Each candidate is looked at: its network must have the widths that it claims, its file must lie in the search's folder.
     """
     prepared = bars_prepared()
     full = prepared.original.configuration
     sizes = {
         "size": NetworkCost(prepared.times.network, lambda network: network.file_bytes),
-        "memory": prepared.cost_of(_memory_goal())[0],
+        "memory": prepared.cost_of(Goal(most_memory_bytes=1.0))[0],
     }
     return Workbench(
         groups=prepared.graph.groups,
@@ -122,7 +116,15 @@ def check_candidate(candidate: Candidate, folder: Path | None) -> None:
     """Raise AssertionError where a candidate does not bring what it says."""
     if candidate.keep is not None:
         for name, positions in candidate.keep.items():
-            _check_positions(name, positions, candidate.widths[name], WIDTHS[name])
+            width = candidate.widths[name]
+            assert len(positions) == width, (
+                f"{len(positions)} channels of {name!r} are kept at a width of {width}"
+            )
+            ascending = sorted(set(positions))
+            assert list(positions) == ascending, f"channels of {name!r} are not ascending: {positions}"
+            assert 0 <= positions[0] <= positions[-1] < WIDTHS[name], (
+                f"channels of {name!r} that do not exist: {positions}"
+            )
     if candidate.model is not None:
         found = build_graph(candidate.model).widths
         assert found == candidate.widths, f"the network has widths {found}, not {candidate.widths}"
@@ -135,18 +137,6 @@ def check_candidate(candidate: Candidate, folder: Path | None) -> None:
             assert path.exists(), f"{candidate.network} is not in the folder of the search"
             found = build_graph(load_keras(path)).widths
             assert found == candidate.widths, f"{candidate.network} has widths {found}"
-
-
-def _check_positions(name: str, positions: Sequence[int], width: int, full: int) -> None:
-    assert len(positions) == width, f"{len(positions)} channels of {name!r} are kept at a width of {width}"
-    assert list(positions) == sorted(set(positions)), f"channels of {name!r} are not ascending: {positions}"
-    assert 0 <= positions[0] <= positions[-1] < full, f"channels of {name!r} that do not exist: {positions}"
-
-
-def _memory_goal() -> Any:
-    from compressor.search import Goal
-
-    return Goal(most_memory_bytes=1.0)
 
 
 def _real(folder: Path) -> Judge:

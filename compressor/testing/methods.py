@@ -52,17 +52,7 @@ _SHORT_S = 20.0
 
 @dataclass
 class Case:
-    """A method on a bench, and where its searches may write.
-
-    Parameters
-    ----------
-    make
-        Makes the method anew.
-    folder
-        An empty folder.
-    bench
-        The network, task and device.
-    """
+    """A method, made anew by `make`, on a bench, with an empty folder where its searches may write."""
 
     make: Callable[[], SearchMethod]
     folder: Path
@@ -144,7 +134,7 @@ def check_search(case: Case) -> None:
         assert best, "nothing was tried"
         assert goal.met_by(best[0]), f"the goal was not met: {best[0]}"
         assert best[0].predicted_ms < problem.original.predicted_ms, "no faster than the original"
-        asked = _keys(problem)
+        asked = _judge(problem).keys
         assert len(set(asked)) == len(asked), "the same candidate was fine-tuned twice"
         for trial in best:
             assert list(trial.widths) == list(problem.full.widths), "a group is missing"
@@ -152,14 +142,14 @@ def check_search(case: Case) -> None:
         rerun = case.run(again)
         assert rerun, "a finished search forgot everything"
         assert goal.rank(rerun[0]) >= goal.rank(best[0]), "a finished search forgot its best"
-        assert len(_keys(again)) < max(2, len(asked)), "a finished search was done again"
+        assert len(_judge(again).keys) < max(2, len(asked)), "a finished search was done again"
 
 
 def check_resume(case: Case) -> None:
     """Killed while a candidate is judged, it goes on where it was."""
     for name, goal in case.goals.items():
         whole = case.finished(name)
-        trials = len(_keys(whole))
+        trials = len(_judge(whole).keys)
         middle = trials // 2 + 1
         for kill in sorted(({middle} if case.trains else {1, 2, middle, trials}) & {*range(1, trials + 1)}):
             folder = case.folder / f"{name}_killed_{kill}"
@@ -173,14 +163,16 @@ def check_resume(case: Case) -> None:
                 raise AssertionError("the same search took fewer candidates the second time")
             second = case.bench.problem(goal, folder, known=list(first.trials))
             ranked = case.run(second)
-            again = {trial.candidate.key for trial in first.trials} & set(_keys(second))
+            again = {trial.candidate.key for trial in first.trials} & set(_judge(second).keys)
             assert not again, f"killed at candidate {kill}, it tried again what was finished"
             assert ranked, "after being killed it tried nothing"
             assert _as_good(goal, ranked[0], whole.best()[0]), (
                 f"killed at candidate {kill}, it ended with {ranked[0]}, not with {whole.best()[0]}"
             )
             limit = trials + 2 + trials // 2
-            assert len(first.trials) + len(_keys(second)) <= limit, "after being killed it took far longer"
+            assert len(first.trials) + len(_judge(second).keys) <= limit, (
+                "after being killed it took far longer"
+            )
 
 
 def check_deadline(case: Case) -> None:
@@ -209,7 +201,7 @@ def check_same_seed(case: Case) -> None:
         runs = [case.bench.problem(goal, seed=3) for _ in range(2)]
         for problem in runs:
             case.run(problem)
-        assert _asked(runs[0]) == _asked(runs[1]), "two runs with the same seed differ"
+        assert _judge(runs[0]).asked == _judge(runs[1]).asked, "two runs with the same seed differ"
 
 
 def check_out_of_reach(case: Case) -> None:
@@ -339,14 +331,6 @@ def _as_good(goal: Goal, trial: Trial, reference: Trial) -> bool:
     return goal.excess(trial) <= goal.excess(reference) + _SCORE_SLACK
 
 
-def _counting(problem: SearchProblem) -> Counting:
+def _judge(problem: SearchProblem) -> Counting:
     assert isinstance(problem.evaluate, Counting)
     return problem.evaluate
-
-
-def _asked(problem: SearchProblem) -> list[tuple[int, ...]]:
-    return _counting(problem).asked
-
-
-def _keys(problem: SearchProblem) -> list[str]:
-    return [candidate.key for candidate in _counting(problem).candidates]

@@ -31,8 +31,7 @@ def _check_widths(full: Widths, widths: Widths) -> None:
 
 
 class StaircaseTimes(CandidateCost):
-    """A device whose layers work in tiles: 17 output channels cost as much as 32, each input channel its
-    share.
+    """A device whose layers work in tiles: 17 output channels cost as much as 32, each input channel its share.
 
     The groups stand one behind the other. An AssertionError tells who asks about widths that do not exist.
     """
@@ -99,13 +98,7 @@ class SmoothJudge:
 
 
 class Counting:
-    """A judge that remembers what it was asked, and ends a search that does not end.
-
-    Attributes
-    ----------
-    candidates
-        Without the networks that they brought along.
-    """
+    """A judge that remembers what it was asked (without the networks), and ends a search that does not end."""
 
     def __init__(self, judge: Judge) -> None:
         self._judge = judge
@@ -115,6 +108,11 @@ class Counting:
     def asked(self) -> list[tuple[int, ...]]:
         """The widths."""
         return [tuple(candidate.widths.values()) for candidate in self.candidates]
+
+    @property
+    def keys(self) -> list[str]:
+        """What tells the candidates apart."""
+        return [candidate.key for candidate in self.candidates]
 
     def __call__(self, candidate: Candidate) -> tuple[float, float]:
         """Judge, and remember."""
@@ -127,20 +125,9 @@ class Counting:
 class Workbench:
     """A network, a task and a device to make searches of.
 
-    Attributes
-    ----------
-    times, flops
-        What candidates take; and a cost that knows nothing of the staircase, in the same unit.
-    others
-        ``size`` and ``memory``; and ``energy``, where the device knows it.
-    judge
-        From a candidate to its score and loss, at once.
-    inspect
-        Looks at each candidate that is asked about, with the search's folder; raises AssertionError.
-    context
-        For methods that train.
-    real
-        A judge that really trains, for the search's folder; None where there is nothing to train.
+    `flops` is a cost that knows nothing of the staircase, `others` are ``size``, ``memory`` and perhaps ``energy``. `judge` gives
+    a candidate's score and loss at once, `inspect` raises AssertionError where a candidate is wrong, `real` makes a judge that
+    really trains for the search's folder (None where there is nothing to train), and `context` is for methods that train.
     """
 
     groups: Mapping[str, Group]
@@ -173,15 +160,7 @@ class Workbench:
         steer: str = "time",
         judge: Judge | None = None,
     ) -> SearchProblem:
-        """A search; its `SearchProblem.evaluate` is a `Counting`.
-
-        Parameters
-        ----------
-        steer
-            ``time`` or ``flops``.
-        judge
-            In place of the bench's own.
-        """
+        """A search steered by ``time`` or ``flops``, whose `SearchProblem.evaluate` is a `Counting` (of `judge`, if given)."""
         chosen = self.times if steer == "time" else self.flops
         cost, budget = steering_cost(goal.objective, {"time": chosen, **self.others}, goal.limits)
         judged = self.judge if judge is None else judge

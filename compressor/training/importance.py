@@ -16,8 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compressor.data import Rows, row_count, take
-from compressor.graph import ChannelGraph
-from compressor.graph.topology import layers_of, weight_names
+from compressor.graph import ChannelGraph, layers_of, weight_names
 from compressor.training.model_io import run
 from profiler.errors import UsageError
 

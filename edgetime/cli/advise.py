@@ -7,18 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edgetime import units
-from edgetime.terminal import (
-    InputShapeOption,
-    JsonOption,
-    ModelArgument,
-    NetworkArgument,
-    SettingOption,
-    Terminal,
-    find_setting,
-    rules,
-    short_name,
-    table,
-)
+from edgetime.terminal import Terminal, options, table, views
 
 if TYPE_CHECKING:
     from timemodel.advise import Advice, NumberType, OperatorInType, Saving, WidthOption
@@ -34,14 +23,14 @@ _OPERATORS = 4
 
 
 def command(
-    model: ModelArgument,
-    network: NetworkArgument,
+    model: options.ModelArgument,
+    network: options.NetworkArgument,
     most: Annotated[
         int, typer.Option("--most", min=1, metavar="N", help="At most so many narrower widths per layer.")
     ] = 3,
-    setting: SettingOption = None,
-    input_shape: InputShapeOption = None,
-    json: JsonOption = False,
+    setting: options.SettingOption = None,
+    input_shape: options.InputShapeOption = None,
+    json: options.JsonOption = False,
 ) -> None:
     """Say which changes of a network save time on a device, and how much: widths per layer, and its number type.
 
@@ -60,15 +49,15 @@ def command(
 
     with Terminal(json) as out:
         time_model = TimeModel.load(model)
-        key = find_setting(time_model.settings, setting)
+        key = options.find_setting(time_model.settings, setting)
         read = files.read(network, files.parse_shapes(input_shape or []))
         advice = advise(time_model, read.network, setting=key, most_steps=most)
         out.json({**advice.to_dict(), "device": time_model.device, "setting": key})
         where = f"{time_model.device}; {key}"
         out.show(f"{advice.network}: predicted {units.ms(advice.predicted_ms)} on {where}", "")
-        out.show(*(rules(line, out.width) for line in first(advice)), "")
+        out.show(*(views.rules(line, out.width) for line in first(advice)), "")
         for kind in advice.number_types:
-            out.show(*(rules(line, out.width) for line in number_type(kind)))
+            out.show(*(views.rules(line, out.width) for line in number_type(kind)))
         if advice.number_types:
             out.show("")
         rows = [{**row, "name": label(row["name"])} for row in advice.rows()]
@@ -140,7 +129,7 @@ def _counts(row: OperatorInType, kind: NumberType) -> bool:
 def label(name: str) -> str:
     """A layer's name in few letters: of ``model/activation_3/Relu;…`` the part before the operator's own."""
     parts = [part for part in name.split(";")[0].split("/") if part]
-    return short_name(parts[-2] if len(parts) > 1 else name, 28)
+    return views.short_name(parts[-2] if len(parts) > 1 else name, 28)
 
 
 def _change(advice: Advice, number: int, option: WidthOption) -> str:

@@ -7,21 +7,13 @@ from typing import Annotated
 
 import typer
 
-from edgetime.terminal import (
-    DtypeOption,
-    JsonOption,
-    OpsOption,
-    Terminal,
-    output_option,
-    parse_settings,
-    split_names,
-)
+from edgetime.terminal import Terminal, options
 
 
 def command(
-    output: Annotated[Path, output_option("FILE.zip", "The bundle; agent.py is put beside it.")],
-    dtype: DtypeOption = "float32,int8",
-    ops: OpsOption = None,
+    output: Annotated[Path, options.output_option("FILE.zip", "The bundle; agent.py is put beside it.")],
+    dtype: options.DtypeOption = "float32,int8",
+    ops: options.OpsOption = None,
     settings: Annotated[
         str,
         typer.Option(
@@ -29,7 +21,7 @@ def command(
         ),
     ] = "xnnpack:1",
     passes: Annotated[int, typer.Option(metavar="N", help="How often each probe is measured.")] = 3,
-    json: JsonOption = False,
+    json: options.JsonOption = False,
 ) -> None:
     """Pack probes for a board that only takes a USB stick.
 
@@ -47,8 +39,10 @@ def command(
     from profiler.probes import plan_probes
 
     with Terminal(json) as out:
-        probes = plan_probes(split_names(dtype), split_names(ops) if ops is not None else None)
+        probes = plan_probes(
+            options.split_names(dtype), options.split_names(ops) if ops is not None else None
+        )
         with out.progress("Bundle") as progress:
-            summary = write_bundle(output, probes, passes, parse_settings(settings), progress)
+            summary = write_bundle(output, probes, passes, options.parse_settings(settings), progress)
         out.json(summary.to_dict())
         out.show(str(summary))

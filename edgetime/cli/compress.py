@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from compressor.method_names import METHODS
-from edgetime.terminal import JsonOption, Terminal, panel
+from edgetime.terminal import StoppedError, Terminal, options, views
 from profiler.errors import BudgetError, EdgetimeError, UsageError
 
 REPORT = "report.html"
 
-_input = panel("What it works on")
-_cost = panel("What may it cost, and what may it lose?")
-_search = panel("How to search, and for how long?")
-_measure = panel("Where to measure?")
-_share = panel("Who else helps to search?")
+_input = options.panel("What it works on")
+_cost = options.panel("What may it cost, and what may it lose?")
+_search = options.panel("How to search, and for how long?")
+_measure = options.panel("Where to measure?")
+_share = options.panel("Who else helps to search?")
 
 
 def command(
@@ -136,7 +137,7 @@ def command(
     resume: Annotated[
         bool, _search("--resume", help="Go on with an interrupted run in DIR.", show_default=False)
     ] = False,
-    json: JsonOption = False,
+    json: options.JsonOption = False,
 ) -> None:
     """Make a network faster on a device: remove channels where that saves time, fine-tune, run and compare.
 
@@ -155,8 +156,6 @@ def command(
     $ edgetime compress --join small
     """
     if join is not None:
-        from edgetime.cli.compress_join import check_options, join_search
-
         check_options(context)
         join_search(join, network, data, time_model, calibration, storage, minutes, json)
         return
@@ -166,7 +165,6 @@ def command(
         raise UsageError(f"Missing {' and '.join(lacking)} (see 'edgetime compress --help').")
     from compressor.pipeline import compress
     from compressor.pipeline.result import RESULT_FILE
-    from edgetime.terminal import StoppedError, compression_tables
 
     with Terminal(json) as out:
         try:
@@ -210,7 +208,7 @@ def command(
             raise
         for note in result.notes:
             out.warn(note)
-        out.show(*compression_tables(result))
+        out.show(*views.compression_tables(result))
         written = [result.after.keras, result.after.tflite, "points", RESULT_FILE]
         written += [REPORT] if _report(output, out) else []
         out.show("", f"Written to {output}: {', '.join(str(name) for name in written)}")
@@ -227,3 +225,68 @@ def _report(folder: Path, out: Terminal) -> bool:
         out.warn(f"No {REPORT}: {error}")
         return False
     return True
+
+
+_ALLOWED = frozenset(
+    {"network", "data", "time_model", "calibration", "storage", "minutes", "join", "json", "help"}
+)
+"""What says where the search and its files are, and how long to help; all else was said where it was begun."""
+
+
+def check_options(context: typer.Context) -> None:
+    """Refuse what was given beside ``--join`` and would be ignored, be it the default."""
+    names = []
+    for option in context.command.params:
+        source = context.get_parameter_source(str(option.name))
+        if option.name not in _ALLOWED and source is not None and source.name == "COMMANDLINE":
+            names.append(_typed(option, context))
+    if not names:
+        return
+    listed = f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]
+    do, them = ("do", "them") if len(names) > 1 else ("does", "it")
+    mend = "; for more processes give the command several times" if "--workers" in names else ""
+    raise UsageError(
+        f"{listed} {do} not go with --join, which helps with a search as it was begun: leave {them} out{mend}."
+    )
+
+
+def _typed(option: Any, context: typer.Context) -> str:
+    """An option as it was typed, such as ``--no-measure``; of several names the first."""
+    off = option.secondary_opts if context.params[option.name] is False else ()
+    return str((*off, *option.opts)[0])
+
+
+def join_search(
+    where: str,
+    network: Path | None,
+    data: Path | None,
+    time_model: Path | None,
+    calibration: Path | None,
+    storage: str | None,
+    minutes: float | None,
+    json: bool,
+) -> None:
+    """Take part in the search at `where` until it is over, and say what was done."""
+    from compressor.pipeline.shared import join
+
+    with Terminal(json) as out:
+        try:
+            with out.progress("Search") as progress:
+                joined = join(
+                    where,
+                    model=network,
+                    data=data,
+                    time_model=time_model,
+                    calibration=calibration,
+                    storage=storage,
+                    minutes=minutes,
+                    progress=progress,
+                )
+        except KeyboardInterrupt as stop:
+            raise StoppedError(
+                "Stopped; the candidate that was at work is left to the others, those before it are in the search."
+            ) from stop
+        out.show(
+            f"{joined.tried} candidates tried here, {joined.trials} in all: the result is made where it was begun."
+        )
+        out.json(asdict(joined))

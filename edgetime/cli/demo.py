@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from edgetime import units
-from edgetime.terminal import JsonOption, Terminal, keeping, table
+from edgetime.terminal import Terminal, keeping, options, table
 
 
 def command(
@@ -17,7 +17,7 @@ def command(
     ),
     minutes: Annotated[float, typer.Option(metavar="M", help="Time for profiling this machine.")] = 2.0,
     seed: Annotated[int, typer.Option(min=0, help="Of everything random.")] = 0,
-    json: JsonOption = False,
+    json: options.JsonOption = False,
 ) -> None:
     """Show the whole story on this machine, in under 8 minutes.
 

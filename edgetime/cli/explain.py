@@ -7,19 +7,19 @@ from typing import Annotated
 
 import typer
 
-from edgetime.terminal import JsonOption, ModelArgument, SettingOption, Terminal, find_setting, views
+from edgetime.terminal import Terminal, options, views
 
 _SCREEN_ROWS = 24
 """Of a terminal whose height is not known; and of taller ones too, so that the summary stays one."""
 
 
 def command(
-    model: ModelArgument,
+    model: options.ModelArgument,
     op: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="Only this operator, such as conv_2d, and everything about it."),
     ] = None,
-    setting: SettingOption = None,
+    setting: options.SettingOption = None,
     html: Annotated[
         Path | None,
         typer.Option(
@@ -27,7 +27,7 @@ def command(
             help="Write a page as well: measured points, staircases, what each size does, trees and tables.",
         ),
     ] = None,
-    json: JsonOption = False,
+    json: options.JsonOption = False,
 ) -> None:
     """Say what a device likes, what to avoid on it, and how sure that is; then each operator's tree in words.
 
@@ -45,7 +45,7 @@ def command(
 
     with Terminal(json) as out:
         loaded = TimeModel.load(model)
-        key = find_setting(loaded.settings, setting)
+        key = options.find_setting(loaded.settings, setting)
         chosen = loaded.setting(key)
         texts = explain(chosen, op, found := findings(chosen, op))
         out.json(

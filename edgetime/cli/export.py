@@ -9,9 +9,9 @@ from typing import Annotated, Any
 import typer
 
 from edgetime import units
-from edgetime.terminal import InputShapeOption, JsonOption, Terminal, output_option, panel
+from edgetime.terminal import Terminal, options
 
-_check = panel("When is the file good enough?")
+_check = options.panel("When is the file good enough?")
 
 
 class Quantize(str, Enum):
@@ -33,7 +33,7 @@ class Io(str, Enum):
 
 def command(
     network: Annotated[Path, typer.Argument(metavar="NET.keras", help="The Keras model.")],
-    output: Annotated[Path, output_option("NET.tflite", "Where to write the network.")],
+    output: Annotated[Path, options.output_option("NET.tflite", "Where to write the network.")],
     quantize: Annotated[
         Quantize,
         typer.Option(
@@ -67,8 +67,8 @@ def command(
     allow_drop: Annotated[
         bool, _check("--allow-drop", help="Write the file whatever is lost.", show_default=False)
     ] = False,
-    input_shape: InputShapeOption = None,
-    json: JsonOption = False,
+    input_shape: options.InputShapeOption = None,
+    json: options.JsonOption = False,
 ) -> None:
     """Write a Keras model as a .tflite file, run that file and compare it with the model.
 

@@ -8,15 +8,15 @@ from typing import Annotated
 import typer
 
 from edgetime.cli import tables
-from edgetime.terminal import JsonOption, Terminal, output_option, panel
+from edgetime.terminal import Terminal, options
 from profiler.errors import UsageError
 from profiler.files import check_writable
 
-_table = panel("Learn from a table in place of a profile")
+_table = options.panel("Learn from a table in place of a profile")
 
 
 def command(
-    output: Annotated[Path, output_option("MODEL.timemodel.json", "Where to write the time model.")],
+    output: Annotated[Path, options.output_option("MODEL.timemodel.json", "Where to write the time model.")],
     profile: Annotated[
         Path | None, typer.Argument(metavar="[DEVICE.db]", help="The profile that 'edgetime profile' wrote.")
     ] = None,
@@ -49,7 +49,7 @@ def command(
             help="Keep the splits of this time model and fit its leaves to the table: for few measurements.",
         ),
     ] = None,
-    json: JsonOption = False,
+    json: options.JsonOption = False,
 ) -> None:
     """Learn a device's time model from its profile, or from a table of measurements that you have.
 

@@ -7,13 +7,13 @@ from typing import Annotated
 
 import typer
 
-from edgetime.terminal import JsonOption, Terminal, keeping, output_option
+from edgetime.terminal import Terminal, keeping, options
 
 
 def command(
     results: Annotated[Path, typer.Argument(metavar="OUT.jsonl", help="What agent.py wrote on the board.")],
-    output: Annotated[Path, output_option("DEVICE.db", "The profile; results are added to it.")],
-    json: JsonOption = False,
+    output: Annotated[Path, options.output_option("DEVICE.db", "The profile; results are added to it.")],
+    json: options.JsonOption = False,
 ) -> None:
     """Read what agent.py measured on a board into a profile.
 

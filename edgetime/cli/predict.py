@@ -8,23 +8,14 @@ from typing import Annotated
 import typer
 
 from edgetime.cli import tables
-from edgetime.terminal import (
-    InputShapeOption,
-    JsonOption,
-    ModelArgument,
-    SettingOption,
-    Terminal,
-    find_setting,
-    panel,
-    views,
-)
+from edgetime.terminal import Terminal, options, views
 
-_measure = panel("Measure as well")
-_table = panel("Layers of a table in place of networks")
+_measure = options.panel("Measure as well")
+_table = options.panel("Layers of a table in place of networks")
 
 
 def command(
-    model: ModelArgument,
+    model: options.ModelArgument,
     networks: Annotated[
         list[Path] | None,
         typer.Argument(metavar="[NET…]", help="Network files (.tflite, .keras) or folders of them."),
@@ -36,8 +27,8 @@ def command(
         str | None,
         _measure(metavar="TARGET", help="Where to measure; default: where the model's profile was measured."),
     ] = None,
-    setting: SettingOption = None,
-    input_shape: InputShapeOption = None,
+    setting: options.SettingOption = None,
+    input_shape: options.InputShapeOption = None,
     load: Annotated[
         views.Load | None,
         typer.Option(
@@ -65,7 +56,7 @@ def command(
         str | None,
         _table(metavar="NAME", help="With --table: whose rows to take from one of several devices."),
     ] = None,
-    json: JsonOption = False,
+    json: options.JsonOption = False,
 ) -> None:
     """Predict how long networks take on a device: per layer, in total, and how sure that is.
 
@@ -103,7 +94,7 @@ def command(
         shown = layers or (views.Layers.top if len(paths) == 1 else views.Layers.none)
         results, failed = [], 0
         known = TimeModel.load(model)
-        key = find_setting(known.settings, setting) if setting is not None else None
+        key = options.find_setting(known.settings, setting) if setting is not None else None
         with (
             Predictor(known, target, measure, key, load is not None) as predictor,
             out.progress("Predict") as progress,

@@ -8,26 +8,17 @@ from typing import Annotated
 
 import typer
 
-from edgetime.terminal import (
-    DtypeOption,
-    JsonOption,
-    OpsOption,
-    Terminal,
-    keeping,
-    output_option,
-    parse_share,
-    split_names,
-)
+from edgetime.terminal import Terminal, keeping, options
 
 
 def command(
     target: Annotated[
         str, typer.Argument(metavar="TARGET", help="Where to measure, such as local; see 'edgetime targets'.")
     ],
-    output: Annotated[Path, output_option("DEVICE.db", "The profile; goes on where it stopped.")],
+    output: Annotated[Path, options.output_option("DEVICE.db", "The profile; goes on where it stopped.")],
     minutes: Annotated[float, typer.Option(metavar="M", help="Wall time for the whole command.")] = 3.0,
-    dtype: DtypeOption = "float32,int8",
-    ops: OpsOption = None,
+    dtype: options.DtypeOption = "float32,int8",
+    ops: options.OpsOption = None,
     goal: Annotated[
         str,
         typer.Option(
@@ -35,7 +26,7 @@ def command(
             help="Stop once networks are predicted this well on average, such as 3% or 0.03; 0: use all minutes.",
         ),
     ] = "3%",
-    json: JsonOption = False,
+    json: options.JsonOption = False,
 ) -> None:
     """Measure how long layers take on a device and keep that in a profile.
 
@@ -54,7 +45,7 @@ def command(
     $ edgetime profile local:threads=2 -o here.db --dtype float32
     """
     begin = time.monotonic()
-    wanted = parse_share(goal, "--goal")
+    wanted = options.parse_share(goal, "--goal")
     from edgetime.facade import profile
     from profiler.devices import open_target
 
@@ -65,8 +56,8 @@ def command(
                 place,
                 output,
                 minutes=minutes,
-                dtypes=split_names(dtype),
-                ops=split_names(ops) if ops is not None else None,
+                dtypes=options.split_names(dtype),
+                ops=options.split_names(ops) if ops is not None else None,
                 progress=progress,
                 goal=wanted,
                 begin=begin,

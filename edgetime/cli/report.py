@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from edgetime.terminal import JsonOption, Terminal, output_option
+from edgetime.terminal import Terminal, options
 
 
 def command(
@@ -17,8 +17,8 @@ def command(
             metavar="DIR", help="Folder with profiles, time models, predictions and compression results."
         ),
     ],
-    output: Annotated[Path, output_option("FILE", "The page to write.")],
-    json: JsonOption = False,
+    output: Annotated[Path, options.output_option("FILE", "The page to write.")],
+    json: options.JsonOption = False,
 ) -> None:
     """Make one web page of what a folder holds: staircases, predicted against measured, before and after.
 

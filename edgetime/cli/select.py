@@ -9,11 +9,10 @@ import typer
 from rich.console import RenderableType
 
 from edgetime import units
-from edgetime.terminal import InputShapeOption, JsonOption, Terminal, output_option, table
+from edgetime.terminal import Terminal, options, table
 
 if TYPE_CHECKING:
-    from selector.candidates import NetworkOption
-    from selector.selection import Selection
+    from selector.selection import NetworkOption, Selection
 
 
 def command(
@@ -35,9 +34,9 @@ def command(
     budget_ms: Annotated[
         float | None, typer.Option(metavar="X", help="Longest predicted time that is accepted, in ms.")
     ] = None,
-    output: Annotated[Path | None, output_option("POLICY.json", "Where to write the choice.")] = None,
-    input_shape: InputShapeOption = None,
-    json: JsonOption = False,
+    output: Annotated[Path | None, options.output_option("POLICY.json", "Where to write the choice.")] = None,
+    input_shape: options.InputShapeOption = None,
+    json: options.JsonOption = False,
 ) -> None:
     """Choose between networks by their predicted time on a device.
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from edgetime.terminal import Terminal, find_setting, fit_table, table
+from edgetime.terminal import Terminal, options, table, views
 from profiler.errors import UsageError
 
 if TYPE_CHECKING:
@@ -67,19 +67,14 @@ def fit(
 
     structure = TimeModel.load(like).setting() if like is not None else None
     read = [_read(path, unit, device, out) for path in tables]
-    name = device or _device_of(read)
+    # The device that the table names, else the first file's name.
+    name = device or read[0].table.records[0].cells.get("device") or _stem(read[0].path)
     with out.progress("Fit") as progress:
         model, notes = fit_tables(read, name, progress, structure=structure)
     model.save(output)
     for note in notes:
         out.note(note)
     show_fitted(model, output, out)
-
-
-def _device_of(tables: Sequence[LayerTable]) -> str:
-    """The device that a table names, else the first file's name."""
-    records = tables[0].table.records
-    return records[0].cells.get("device") or _stem(tables[0].path)
 
 
 def _stem(path: Path) -> str:
@@ -98,7 +93,7 @@ def show_fitted(model: TimeModel, output: Path, out: Terminal, **more: Any) -> N
     )
     if conditions is not None:
         out.show(conditions.in_words())
-    out.show(fit_table(errors), f"Time model of {model.device}: {output}")
+    out.show(views.fit_table(errors), f"Time model of {model.device}: {output}")
 
 
 def fit_totals(
@@ -161,7 +156,7 @@ def predict(
     from timemodel.model import TimeModel
 
     known = TimeModel.load(model)
-    chosen = known.setting(find_setting(known.settings, setting) if setting is not None else None)
+    chosen = known.setting(options.find_setting(known.settings, setting) if setting is not None else None)
     read = read_table(path, times=False, device=device)
     for note in read.notes:
         out.note(note)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from edgetime.terminal import JsonOption, Terminal, table
+from edgetime.terminal import Terminal, options, table
 
 
-def command(json: JsonOption = False) -> None:
+def command(json: options.JsonOption = False) -> None:
     """List where edgetime can measure, and what each place offers.
 
     Example:

@@ -40,22 +40,10 @@ class Listener(Protocol):
 
 @dataclass
 class Demo:
-    """One run of the demo. Stages that are finished are skipped when it is run again in the same folder.
+    """One run of the demo in a folder. Stages that are finished are skipped when it is run again there.
 
-    Parameters
-    ----------
-    folder
-        Where everything is kept.
-    listener
-        Gets a note on every stage.
-    minutes
-        For profiling this machine.
-    seed
-        Of everything random.
-    epochs
-        For training the original network.
-    compress_minutes, baseline_minutes
-        At most so long for the compression, and for the cut by one multiplier that it is compared with.
+    `minutes` are for profiling this machine, `epochs` for training the original network, `compress_minutes` and
+    `baseline_minutes` at most for the compression and for the cut by one multiplier that it is compared with.
     """
 
     folder: Path
@@ -67,18 +55,7 @@ class Demo:
     baseline_minutes: float = field(default=1.25, kw_only=True)
 
     def run(self) -> dict[str, Any]:
-        """Do what is not done yet.
-
-        Returns
-        -------
-        summary : dict
-            ``report``, ``speedup_measured``, ``drop_points`` and ``networks``: rows of the last table.
-
-        Raises
-        ------
-        EdgetimeError
-            Another process works on the folder.
-        """
+        """Do what is not done yet: ``report``, ``speedup_measured``, ``drop_points`` and ``networks``, rows of the last table."""
         with owned(self.folder, "--out"):
             self._run_stages(Stages(self.folder))
             return self._summary()

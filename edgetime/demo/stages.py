@@ -17,15 +17,10 @@ RECORD = "stages.json"
 
 
 class Stages:
-    """The finished stages of one run, kept in ``stages.json`` of its folder.
+    """The finished stages of one run, kept in ``stages.json`` of its folder, which is made where it is missing.
 
     A stage counts as finished while its settings, the settings and results of all stages before it, and its
     output files are as they were; so changing a setting runs that stage and everything after it again.
-
-    Parameters
-    ----------
-    folder
-        Made where it is missing.
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
@@ -49,25 +44,10 @@ class Stages:
         work: Callable[[], None],
         scratch: Sequence[str] = (),
     ) -> bool:
-        """Do `work`, which writes the files `outputs` in the folder, unless that stage is finished.
+        """Do `work`, which writes the files `outputs` in the folder, unless that stage is finished; returns whether it did.
 
-        Parameters
-        ----------
-        name
-            Of the stage.
-        settings
-            Plain JSON values that decide the outcome.
-        outputs
-            Names of the files that `work` leaves.
-        work
-            May go on with what an interrupted call of it left.
-        scratch
-            Files and folders that `work` goes on with. They are removed where they come from other settings.
-
-        Returns
-        -------
-        bool
-            Whether there was anything to do.
+        `settings` are plain JSON values that decide the outcome. `work` may go on with the files and folders `scratch` that an
+        interrupted call of it left; they are removed where they come from other settings.
         """
         key = _digest({"name": name, "settings": dict(settings), "before": self._before})
         kept = self._record.get(name, {})

@@ -1,8 +1,4 @@
-"""The demo's task: scikit-learn's digits, and a small convolutional network that reads them.
-
-The digits are real: 1,797 scanned handwritten digits of 8x8 pixels that come with scikit-learn. Nothing here
-knows of compression; `benchmarks/demo` shows how the network's accuracy falls with its width.
-"""
+"""The demo's task: scikit-learn's 1,797 scanned handwritten digits of 8x8 pixels, and a small network that reads them."""
 
 from __future__ import annotations
 
@@ -24,8 +20,7 @@ TEST_ROWS, VALIDATION_ROWS = 540, 257
 
 @dataclass(frozen=True)
 class Digits:
-    """Rows to train on, to choose by and to test with: `x` float32 [rows, 8, 8, 1] from 0 to 1, `y` int64
-    [rows]."""
+    """Rows to train on, to choose by and to test with: `x` float32 [rows, 8, 8, 1] from 0 to 1, `y` int64 [rows]."""
 
     x: npt.NDArray[np.float32]
     y: npt.NDArray[np.int64]
@@ -56,8 +51,7 @@ def load_digits(seed: int = 0) -> Digits:
 
 
 def build_network(widths: Sequence[int] = WIDTHS) -> Any:
-    """A `keras.Model` of convolutions: two at 16x16 pixels, two at 8x8, one at 4x4, then the mean of each
-    channel."""
+    """A `keras.Model` of convolutions: two at 16x16 pixels, two at 8x8, one at 4x4, then the mean of each channel."""
     import keras
     from keras import layers
 
@@ -80,13 +74,7 @@ def train_network(
     seed: int = 0,
     progress: ProgressCallback = silent,
 ) -> Any:
-    """Train the network from scratch: Adam, its rate falling along a cosine.
-
-    Returns
-    -------
-    keras.Model
-        After the last epoch; only the training rows are looked at.
-    """
+    """Train the network from scratch on the training rows alone: Adam, its rate falling along a cosine."""
     import keras
 
     keras.utils.set_random_seed(seed)

@@ -21,14 +21,7 @@ _FEW = 6
 def chart(
     title: str, caption: str, x_title: str, y_title: str, series: Sequence[Series], **more: Any
 ) -> Chart:
-    """A plot.
-
-    Parameters
-    ----------
-    **more
-        ``log``: both axes are logarithmic. ``y_range``: the ends of the height, which otherwise starts at 0.
-        ``height``: in pixels.
-    """
+    """A plot; `more`: ``log`` (both axes), ``y_range`` (else the height starts at 0), ``height`` in pixels."""
     return {
         "title": title,
         "caption": caption,
@@ -41,18 +34,10 @@ def chart(
 
 
 def series(name: str, kind: str, x: Sequence[Any], y: Sequence[Any], color: str, **more: Any) -> Series:
-    """One of a chart's series.
+    """One of a chart's series: ``points``, ``line``, ``steps``, ``bars``, ``hbars``, or ``band`` from ``low`` to `y`.
 
-    Parameters
-    ----------
-    kind
-        ``points``, ``line``, ``steps``, ``bars``, ``hbars`` (bars that lie, their names in `y`), or ``band``, from
-        ``low`` to `y`.
-    color
-        A name in the page's style.
-    **more
-        ``text`` (one per point), ``dash``, ``width``, ``size``, ``quiet`` (not in the legend), plotly's ``symbol``,
-        ``error_x`` and ``error_y`` (``plus`` and ``minus``, each one per point).
+    `color` is a name in the page's style. `more`: ``text`` (one per point), ``dash``, ``width``, ``size``, ``quiet`` (not in the
+    legend), plotly's ``symbol``, ``error_x`` and ``error_y`` (``plus`` and ``minus``, each one per point).
     """
     return {"name": name, "kind": kind, "x": x, "y": y, "color": color, **more}
 

@@ -26,13 +26,7 @@ _SENTENCES = 12
 def write_explanation(
     model: TimeModel, output: str | os.PathLike[str], op: str | None = None, setting: str | None = None
 ) -> None:
-    """Write the page, of one operator or all.
-
-    Parameters
-    ----------
-    setting
-        Which of the model's settings; default: the first.
-    """
+    """Write the page, of one operator or all, of one of the model's settings (default: the first)."""
     write_text(output, explanation_page(model, op, setting).render())
 
 

@@ -6,7 +6,6 @@ import html
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
@@ -20,13 +19,7 @@ _MARKS = ("{{title}}", "{{body}}", "{{figures}}", "{{plotly}}")
 
 @dataclass
 class Page:
-    """A page that is put together from top to bottom; all text is escaped.
-
-    Parameters
-    ----------
-    title
-        The page's first heading.
-    """
+    """A page that is put together from top to bottom under its title; all text is escaped."""
 
     title: str
     _parts: list[str] = field(default_factory=list)
@@ -57,15 +50,7 @@ class Page:
         strong: int | None = None,
         folded: str = "",
     ) -> None:
-        """Add a table; columns of quantities stand right.
-
-        Parameters
-        ----------
-        strong
-            The row that counts most.
-        folded
-            Where given, the table opens with a click on these words.
-        """
+        """Add a table; columns of quantities stand right, the row `strong` counts most, `folded` are words that open it."""
         right = [all(units.is_quantity(str(row[index])) for row in rows) for index in range(len(columns))]
         head = "".join(_cell("th", column, right[index]) for index, column in enumerate(columns))
         body = "".join(
@@ -118,11 +103,12 @@ class Page:
         blocks = []
         for figure in figures:
             identity = f"figure-{len(self._figures)}"
+            style = f' style="height: {int(figure["height"])}px"' if "height" in figure else ""
             self._figures.append({**figure, "id": identity})
             blocks.append(
                 f"<figure><h3>{html.escape(figure['title'])}</h3>"
                 f"<figcaption>{html.escape(figure.get('caption', ''))}</figcaption>"
-                f'<div class="plot" id="{identity}"{_height(figure)}></div></figure>'
+                f'<div class="plot" id="{identity}"{style}></div></figure>'
             )
         self._parts.append(f'<div class="figures{" small" if small else ""}">{"".join(blocks)}</div>')
 
@@ -135,18 +121,15 @@ class Page:
         # Characters that could end the script element are escaped: names come from files.
         figures = json.dumps(self._figures, allow_nan=False).replace("<", "\\u003c").replace("&", "\\u0026")
         heading = f"<h1>{html.escape(self.title)}</h1>"
-        values = (html.escape(self.title), heading + "\n".join(self._parts), figures, _plotly())
-        rest, pieces = _template(), []
+        plotly = resources.files("plotly").joinpath("package_data", "plotly.min.js").read_text("utf-8")
+        values = (html.escape(self.title), heading + "\n".join(self._parts), figures, plotly)
+        rest = resources.files("edgetime.report").joinpath("page.html").read_text("utf-8")
+        pieces = []
         # In one pass from left to right, so that nothing in a value is taken for a mark.
         for mark, value in zip(_MARKS, values, strict=True):
             before, rest = rest.split(mark, 1)
             pieces += [before, value]
         return "".join([*pieces, rest])
-
-
-def _height(figure: Mapping[str, Any]) -> str:
-    """The style of a plot that says how high it is, in pixels."""
-    return f' style="height: {int(figure["height"])}px"' if "height" in figure else ""
 
 
 def _branch(node: Branch) -> str:
@@ -160,13 +143,3 @@ def _branch(node: Branch) -> str:
 
 def _cell(tag: str, text: str, right: bool) -> str:
     return f"<{tag}{' class=number' if right else ''}>{html.escape(str(text))}</{tag}>"
-
-
-@cache
-def _template() -> str:
-    return resources.files("edgetime.report").joinpath("page.html").read_text("utf-8")
-
-
-@cache
-def _plotly() -> str:
-    return resources.files("plotly").joinpath("package_data", "plotly.min.js").read_text("utf-8")

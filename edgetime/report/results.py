@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from edgetime import __version__, units
-from edgetime.report import charts, compression_section
+from edgetime.report import charts, compression
 from edgetime.report.explanation import add_errors, usual_first
 from edgetime.report.page import Page
 from profiler.errors import EdgetimeError, UsageError
@@ -122,8 +122,8 @@ def page_of(found: Found, title: str) -> Page:
     for model in found.models:
         page.text("; ".join([model.device, *model.settings]), soft=True)
     if found.results:
-        page.tiles(compression_section.headline(found.results))
-        compression_section.add_to(page, found.results)
+        page.tiles(compression.headline(found.results))
+        compression.add_to(page, found.results)
     for model in found.models:
         _staircases(page, model)
     for advice in found.advice:

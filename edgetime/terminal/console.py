@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, TextIO
 
 from rich.console import Console, RenderableType
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
@@ -26,15 +27,8 @@ PLAIN_EVERY_S = 10.0
 
 
 class Terminal:
-    """One run's output.
+    """One run's output; with `json` results are only printed by `Terminal.json`, and `show` is silent.
 
-    Parameters
-    ----------
-    json
-        Results are only printed by `json`; `show` is silent.
-
-    Notes
-    -----
     Use it as a context manager: inside, what libraries and child processes print on stdout goes to stderr, so
     that stdout carries only results.
     """
@@ -97,62 +91,56 @@ class Terminal:
     @contextlib.contextmanager
     def progress(self, title: str) -> Iterator[ProgressCallback]:
         """Show a progress bar with the time left on stderr; yields the callback that long work feeds."""
-        if self._errors.is_terminal:
-            with _Bar(self._errors, title) as bar:
-                yield bar
-        else:
-            yield _Lines(self._errors, title)
+        show = _bar(self._errors, title) if self._errors.is_terminal else _lines(self._errors, title)
+        with show as callback:
+            yield callback
 
 
-class _Bar:
+@contextlib.contextmanager
+def _bar(console: Console, title: str) -> Iterator[ProgressCallback]:
     """A bar that is redrawn in place."""
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        TaskProgressColumn(),
+        TimeRemainingColumn(compact=True, elapsed_when_finished=True),
+        TextColumn("[dim]{task.fields[note]}", markup=True),
+        console=console,
+        # The speed of the last half minute says little where stages differ; take all there is.
+        speed_estimate_period=3600,
+    )
+    task = bar.add_task(title, total=1.0, note="")
 
-    def __init__(self, console: Console, title: str) -> None:
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            TaskProgressColumn(),
-            TimeRemainingColumn(compact=True, elapsed_when_finished=True),
-            TextColumn("[dim]{task.fields[note]}", markup=True),
-            console=console,
-            # The speed of the last half minute says little where stages differ; take all there is.
-            speed_estimate_period=3600,
-        )
-        self._task = self._progress.add_task(title, total=1.0, note="")
-
-    def __enter__(self) -> ProgressCallback:
-        self._progress.start()
-        return self
-
-    def __exit__(self, kind: object, *error: object) -> None:
-        if kind is None:
-            self._progress.update(self._task, completed=1.0)
-        self._progress.update(self._task, note="")
-        self._progress.stop()
-
-    def __call__(self, fraction: float, note: str) -> None:
-        room = max(0, self._progress.console.width - 60)
+    def show(fraction: float, note: str) -> None:
+        room = max(0, console.width - 60)
         short = note if len(note) <= room else note[: max(0, room - 1)] + "…"
-        self._progress.update(self._task, completed=min(max(fraction, 0.0), 1.0), note=_escaped(short))
+        bar.update(task, completed=min(max(fraction, 0.0), 1.0), note=escape(short))
+
+    with bar:
+        try:
+            yield show
+            bar.update(task, completed=1.0)
+        finally:
+            bar.update(task, note="")
 
 
-class _Lines:
+@contextlib.contextmanager
+def _lines(console: Console, title: str) -> Iterator[ProgressCallback]:
     """A line every few seconds, for logs."""
+    start = last = time.monotonic()
 
-    def __init__(self, console: Console, title: str) -> None:
-        self._console = console
-        self._title = title
-        self._start = self._last = time.monotonic()
-
-    def __call__(self, fraction: float, note: str) -> None:
+    def show(fraction: float, note: str) -> None:
+        nonlocal last
         now = time.monotonic()
-        if now - self._last < PLAIN_EVERY_S:
+        if now - last < PLAIN_EVERY_S:
             return
-        self._last = now
-        spent = now - self._start
+        last = now
+        spent = now - start
         left = f", about {clock(spent * (1 - fraction) / fraction)} left" if fraction > 0.01 else ""
-        line = f"{self._title}: {100 * fraction:.0f}%{left}{f' ({note})' if note else ''}"
-        self._console.print(Text(line), soft_wrap=True)
+        line = f"{title}: {100 * fraction:.0f}%{left}{f' ({note})' if note else ''}"
+        console.print(Text(line), soft_wrap=True)
+
+    yield show
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str | None = None) -> Table:
@@ -177,10 +165,6 @@ def clock(seconds: float) -> str:
     whole = max(0, round(seconds))
     hours, rest = divmod(whole, 3600)
     return f"{hours}:{rest // 60:02d}:{rest % 60:02d}" if hours else f"{rest // 60}:{rest % 60:02d}"
-
-
-def _escaped(text: str) -> str:
-    return text.replace("[", r"\[")
 
 
 def _width(stream: TextIO) -> dict[str, Any]:

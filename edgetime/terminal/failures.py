@@ -50,7 +50,9 @@ def reported() -> Iterator[None]:
         if os.environ.get("EDGETIME_DEBUG"):
             traceback.print_exc()
         if isinstance(error, BrokenPipeError):
-            _silence_stdout()
+            # Else the interpreter complains at its exit about a reader that went away (as in ``| head``).
+            with contextlib.suppress(Exception):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(1) from error
         sentence, status = describe(error)
         if sentence:
@@ -91,8 +93,9 @@ def describe(error: BaseException) -> tuple[str, int]:
         return _system(error), 1
     kind = type(error).__name__
     detail = " ".join(str(error).split())
+    detail = detail if len(detail) <= 300 else f"{detail[:300]}…"
     return (
-        f"Unexpected {kind}{f' ({_shortened(detail)})' if detail else ''}: this is a bug in edgetime; "
+        f"Unexpected {kind}{f' ({detail})' if detail else ''}: this is a bug in edgetime; "
         "run again with EDGETIME_DEBUG=1 to see where it happened.",
         1,
     )
@@ -117,16 +120,6 @@ def _system(error: OSError) -> str:
         return f"No disk space left{name}: free some and run the same command again."
     reason = error.strerror or str(error)
     return f"{reason}{name}: check the name and that you may use it."
-
-
-def _shortened(text: str, limit: int = 300) -> str:
-    return text if len(text) <= limit else f"{text[:limit]}…"
-
-
-def _silence_stdout() -> None:
-    """Keep the interpreter from complaining at its exit about a reader that went away (as in ``| head``)."""
-    with contextlib.suppress(Exception):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def stop_on_terminate() -> None:

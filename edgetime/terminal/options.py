@@ -57,13 +57,7 @@ def panel(title: str) -> Callable[..., Any]:
 
 
 def find_setting(known: Iterable[str], wanted: str | None) -> str:
-    """The setting that `wanted` names, in full or by a part that only one has; None means the first.
-
-    Raises
-    ------
-    UsageError
-        None or several are called so.
-    """
+    """The setting that `wanted` names, in full or by a part that only one has (else UsageError); None means the first."""
     names = list(known)
     if wanted is None or wanted in names:
         return names[0] if wanted is None else wanted
@@ -75,13 +69,7 @@ def find_setting(known: Iterable[str], wanted: str | None) -> str:
 
 
 def split_names(text: str) -> tuple[str, ...]:
-    """``float32, int8`` as a tuple of names, each once.
-
-    Raises
-    ------
-    UsageError
-        No name in it.
-    """
+    """``float32, int8`` as a tuple of names, each once; UsageError where there is none."""
     names = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
     if not names:
         raise UsageError(f"'{text}' holds no name: write names with commas, such as float32,int8.")
@@ -89,13 +77,7 @@ def split_names(text: str) -> tuple[str, ...]:
 
 
 def parse_share(text: str, option: str) -> float:
-    """``3%`` or ``0.03`` as 0.03.
-
-    Raises
-    ------
-    UsageError
-        It is no number, below 0, or 1 and more: then percent may be meant.
-    """
+    """``3%`` or ``0.03`` as 0.03; UsageError where it is no number, below 0, or 1 and more: then percent may be meant."""
     number = text.strip().removesuffix("%")
     try:
         share = float(number) / (100 if text.strip().endswith("%") else 1)
@@ -107,13 +89,7 @@ def parse_share(text: str, option: str) -> float:
 
 
 def parse_settings(text: str) -> list[tuple[str, int]]:
-    """``xnnpack:1,builtin:2`` as pairs of kernels and threads; without a number one thread.
-
-    Raises
-    ------
-    UsageError
-        The threads are no number. Unknown kernels are found later.
-    """
+    """``xnnpack:1,builtin:2`` as pairs of kernels and threads; without a number one thread. Unknown kernels are found later."""
     settings = []
     for name in split_names(text):
         kernels, _, threads = name.partition(":")

@@ -24,13 +24,7 @@ _MADE_IN_FOLDERS = frozenset({"compressed.keras", "best_so_far.keras", "points",
 
 
 def keeping_inputs(command: Callable[..., None]) -> Callable[..., None]:
-    """`command`, which first sees that no output names an input.
-
-    Raises
-    ------
-    UsageError
-        One does.
-    """
+    """`command`, which first sees that no output names an input (else UsageError)."""
 
     @functools.wraps(command)
     def checked(**given: Any) -> None:

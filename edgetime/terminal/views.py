@@ -5,12 +5,16 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Mapping, Sequence
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import RenderableType
 
-from edgetime import units
+from edgetime import layer_rows, units
 from edgetime.terminal.console import table
+
+if TYPE_CHECKING:
+    from compressor.pipeline.result import CompressionResult, FrontPoint
+
 
 TOP = 10
 """Layers that ``--layers top`` shows."""
@@ -166,3 +170,71 @@ def broken(line: str, width: int | None) -> list[str]:
         return [line]
     indent = line[: len(line) - len(line.lstrip())]
     return textwrap.wrap(line, width, subsequent_indent=indent + "    ", break_on_hyphens=False) or [""]
+
+
+GIVEN_BACK = 8
+"""Layers that are shown: those that gave back most."""
+
+_NAME = 16
+_LEAST_SHARE = 0.005
+
+
+def compression_tables(result: CompressionResult) -> list[RenderableType]:
+    """Before and after, the front, and what the layers gave back."""
+    rows = result.rows()
+    shown: list[RenderableType] = [table(list(rows[0]), [list(row.values()) for row in rows])]
+    if len(result.points) > 1:
+        shown += ["", _points(result)]
+    if any(row.op for row in result.layers):
+        shown += ["", _given_back(result)]
+    return shown
+
+
+def _points(result: CompressionResult) -> RenderableType:
+    """All networks that were trained in full, fastest first."""
+
+    def score(value: float | None) -> str:
+        return "-" if value is None else units.score(value, result.score_name)
+
+    measured = any(point.measured_ms is not None for point in result.points)
+    columns = ["network", "measured" if measured else "predicted", "validation", "test", "file", ""]
+    networks: list[tuple[str, float, float | None, float, int, str]] = [
+        (one.keras, one.time_ms, one.validation_score, one.score, one.size_bytes, _place(one))
+        for one in result.points
+    ]
+    old = result.before
+    time_ms = old.predicted_ms if old.measured_ms is None else old.measured_ms
+    networks.append(("original", time_ms, old.validation_score, old.score, old.file_bytes, ""))
+    rows = [
+        [name, units.ms(ms), score(validation), score(test), units.size(size), place]
+        for name, ms, validation, test, size, place in networks
+    ]
+    return table(columns, rows, f"Front of {result.score_name} against time")
+
+
+def _place(point: FrontPoint) -> str:
+    words = ["chosen"] if point.chosen else []
+    return ", ".join(words if point.on_front else [*words, "beaten"])
+
+
+def _given_back(result: CompressionResult) -> RenderableType:
+    """What the layers gave back and why: those that gave most, then the rest in one row."""
+    whole = sum(row.before_ms for row in result.layers)
+    found = layer_rows.merged(row.to_dict() for row in result.layers)
+    ordered = sorted((row for row in found if row["op"]), key=lambda row: -abs(row["saved_ms"]))
+    top = [row for row in ordered[:GIVEN_BACK] if abs(row["saved_ms"]) >= _LEAST_SHARE * whole]
+    rest = [row for row in found if row not in top]
+    rows = [_layer(row) for row in found if row in top]
+    if rest:
+        count = sum(row["count"] for row in rest)
+        rows.append([f"{count} others", "", units.ms(sum(row["saved_ms"] for row in rest)), ""])
+    saved = sum(row.saved_ms for row in result.layers)
+    share = units.percent(saved / whole if whole else 0.0)
+    rows.append(["in all", "", units.ms(saved), f"{share} of what it took"])
+    return table(["layer", "channels", "gives back", "why"], rows, "Time that layers gave back (predicted)")
+
+
+def _layer(row: layer_rows.Row) -> list[str]:
+    several = f"\n{row['op']}{layer_rows.count_suffix(row)}" if row["count"] > 1 else ""
+    name = short_name(row["name"], _NAME) + several
+    return [name, layer_rows.channels(row, "->"), units.ms(row["saved_ms"]), row["reason"]]

@@ -6,22 +6,17 @@ May import `profiler.network`. `profiler.operators` has the rules; `profiler.wid
 from __future__ import annotations
 
 from profiler.axes.layer_step import Analysis, LayerStep, Rule
-from profiler.axes.reshaping import reshape_axes
-from profiler.axes.rules import joined, keep_axes, keep_channels, no_axes
-from profiler.axes.variables import Segment, Size, Variables, WidthAxis, scaled
+from profiler.axes.rules import joined, keep_axes, keep_channels, reshape_axes
+from profiler.axes.variables import Size, scaled
 
 __all__ = [
     "Analysis",
     "LayerStep",
     "Rule",
-    "Segment",
     "Size",
-    "Variables",
-    "WidthAxis",
     "joined",
     "keep_axes",
     "keep_channels",
-    "no_axes",
     "reshape_axes",
     "scaled",
 ]

@@ -13,20 +13,11 @@ from profiler.network import Layer, Network
 class Analysis:
     """What is known of a network's axes while its layers are walked through in order.
 
-    Parameters
-    ----------
-    sizes
-        Per tensor its axes, as far as some of them may change; other tensors are fixed.
-    copies
-        Constants that several layers use with different axes get a tensor of their own for each: original by
-        copy. Converters store equal vectors (such as biases that are all 0) once, which must not tie the
-        layers together.
-    defining
-        Per layer the axis whose width it is free to choose.
-    reads
-        Per layer its operands, copies included.
-    refused
-        Layers that let nothing change that reaches them, with the reason.
+    `sizes` are the axes of each tensor of which some may change, `defining` is the axis whose width a layer is free to choose,
+    `reads` its operands, copies included, and `refused` why a layer lets nothing change that reaches it.
+
+    `copies` (original by copy) are made of constants that several layers use with different axes: converters store equal
+    vectors, such as biases that are all 0, once, which must not tie the layers together.
     """
 
     network: Network

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-_MOST_SEGMENTS = 4096
+MOST_SEGMENTS = 4096
 
 
 class Segment(NamedTuple):
@@ -17,8 +17,7 @@ class Segment(NamedTuple):
 class WidthAxis(NamedTuple):
     """An axis of changeable size: `segments` one after the other, and all of that `times` over.
 
-    A concatenation gives several segments, flattening height x width x channels gives times > 1, and a
-    depthwise convolution with a multiplier gives multipliers > 1.
+    A concatenation gives several segments, flattening a plane times > 1, a depthwise convolution multipliers > 1.
     """
 
     times: int
@@ -30,11 +29,7 @@ Sizes = tuple[Size, ...]
 
 
 class Variables:
-    """Widths that may change, and how they hang together.
-
-    A variable is either free, or bound to other ones: to one where two layers must have the same width, to
-    several where the width turns out to be made of parts.
-    """
+    """Widths that may change: free, or bound to another one that is the same, or to several parts that they are made of."""
 
     def __init__(self) -> None:
         self._widths: list[int] = []
@@ -97,9 +92,8 @@ class Variables:
         self._bound[variable] = parts
         reason = self._frozen.pop(variable, "")
         if reason:
-            for part in parts:
-                for leaf in self.leaves(part):
-                    self._frozen.setdefault(leaf, reason)
+            for leaf in self.leaves(variable):
+                self._frozen.setdefault(leaf, reason)
 
     def split_evenly(self, size: Size, parts: int) -> Size | None:
         """One of `parts` equal consecutive parts of a size; None where it cannot be cut so."""
@@ -119,15 +113,14 @@ class Variables:
             return None
         variable = size.segments[0].variable
         width = self._widths[variable]
-        if width % parts or parts > _MOST_SEGMENTS:
+        if width % parts or parts > MOST_SEGMENTS:
             return None
         part = self._fresh(width // parts)
         self.bind(variable, (part,) * parts)
         return WidthAxis(1, (Segment(part, 1),))
 
     def unify(self, first: Size, second: Size, reason: str) -> Size:
-        """Make two sizes the same for all widths to come; where that cannot be said, freeze both with
-        `reason`."""
+        """Make two sizes the same for all widths to come; where that cannot be said, freeze both with `reason`."""
         first, second = self.resolve(first), self.resolve(second)
         if first == second:
             return first
@@ -135,20 +128,14 @@ class Variables:
             self.freeze(first, reason)
             return self.freeze(second, reason)
         if first.times != second.times:
-            expanded = self._expand(first), self._expand(second)
-            if None in expanded:
+            if max(axis.times * len(axis.segments) for axis in (first, second)) > MOST_SEGMENTS:
                 self.freeze(first, reason)
                 return self.freeze(second, reason)
-            first, second = expanded  # type: ignore[assignment]
+            first, second = (WidthAxis(1, axis.segments * axis.times) for axis in (first, second))
         if not self._match(list(first.segments), list(second.segments)):
             self.freeze(first, reason)
             self.freeze(second, reason)
         return self.resolve(first)
-
-    def _expand(self, axis: WidthAxis) -> WidthAxis | None:
-        if axis.times * len(axis.segments) > _MOST_SEGMENTS:
-            return None
-        return WidthAxis(1, axis.segments * axis.times)
 
     def _match(self, first: list[Segment], second: list[Segment]) -> bool:
         """Bind two lists of segments to each other from the left, cutting the longer where they differ."""
@@ -160,16 +147,15 @@ class Variables:
                 continue
             if a.multiplier != b.multiplier:
                 return False
-            width_a, width_b = self._widths[a.variable], self._widths[b.variable]
-            if width_a == width_b:
+            longer = self._widths[b.variable] - self._widths[a.variable]
+            if longer == 0:
                 self.bind(b.variable, (a.variable,))
-                continue
-            if width_a < width_b:
-                rest = self._fresh(width_b - width_a)
+            elif longer > 0:
+                rest = self._fresh(longer)
                 self.bind(b.variable, (a.variable, rest))
                 second.append(Segment(rest, b.multiplier))
             else:
-                rest = self._fresh(width_a - width_b)
+                rest = self._fresh(-longer)
                 self.bind(a.variable, (b.variable, rest))
                 first.append(Segment(rest, a.multiplier))
         return not first and not second

@@ -6,11 +6,9 @@ May import `profiler.probes` and below.
 from __future__ import annotations
 
 from profiler.devices import agent
-from profiler.devices.agent_target import KERNELS, AgentTarget, canary
+from profiler.devices.agent_target import KERNELS, AgentTarget, LocalTarget, SshTarget, canary
 from profiler.devices.default import default_target
-from profiler.devices.local import LocalTarget
 from profiler.devices.registry import list_targets, open_target, register_target
-from profiler.devices.ssh import SshTarget
 from profiler.devices.target import Setting, Target, device_name
 
 __all__ = [

@@ -89,11 +89,7 @@ def summarise_us(samples_us: list[float]) -> Values:
 
 
 def unsettled(samples_us: list[float]) -> float:
-    """How far the 20th percentile is above the minimum, relative to it.
-
-    Other work on the device only makes samples longer, so the low end of the times repeats from one measurement to
-    the next; where even that is wide, the samples say little.
-    """
+    """How far the 20th percentile is above the minimum, relative to it: other work on the device only makes samples longer."""
     low, p20 = min(samples_us), float(np.percentile(samples_us, 20))
     return (p20 - low) / low if low > 0 else 0.0
 
@@ -328,24 +324,17 @@ class Model:
                 self.interpreter.resize_tensor_input(detail["index"], shape)
         self.interpreter.allocate_tensors()
         self.build_ms = (time.perf_counter() - begin) * 1e3
-        self.fill_inputs()
+        for detail in self.interpreter.get_input_details():
+            sizes = tuple(int(size) for size in detail["shape"])
+            self.interpreter.set_tensor(detail["index"], random_values(sizes, np.dtype(detail["dtype"])))
         bound = getattr(self.interpreter, "_interpreter", None)
         # The wrapper's own invoke() checks for live tensor views at every call, which costs as much as a
         # small operator.
         self.invoke = getattr(bound, "Invoke", None) or self.interpreter.invoke
 
-    def fill_inputs(self) -> None:
-        """Set every input to seeded random values."""
-        for detail in self.interpreter.get_input_details():
-            shape = tuple(int(size) for size in detail["shape"])
-            self.interpreter.set_tensor(detail["index"], random_values(shape, np.dtype(detail["dtype"])))
-
 
 def random_values(shape: tuple[int, ...], dtype: np.dtype, seed: int = 7) -> np.ndarray:
-    """Values that any operator can run on: no denormals (slow on some devices), no index out of bounds.
-
-    They repeat after 65,521 values: drawing millions would take longer than what is to be measured.
-    """
+    """Values that any operator can run on: no denormals (slow on some devices), no index out of bounds; repeated after 65,521."""
     generator = np.random.RandomState(seed)
     size = min(int(np.prod(shape)), 65521)
     if dtype.kind == "f":
@@ -393,9 +382,8 @@ class Canary:
 class Agent:
     """Holds one setting (threads, kernels) and its canaries, and answers requests.
 
-    `canary` runs on one thread, whatever the setting: how long a few microseconds of work take on several depends on
-    whether they are awake, which says nothing of the device's speed. `crowd` is the same on all threads of the
-    setting, which shows whether something else takes their cores; a single thread has none.
+    `canary` runs on one thread, whatever the setting: on several its time depends on whether they are awake. `crowd` is the same
+    on all threads of the setting (None for one) and shows whether something else takes their cores.
     """
 
     def __init__(self) -> None:
@@ -550,10 +538,9 @@ class Agent:
 
 
 class LayerProfiler:
-    """LiteRT's own profiler, through the C interface of the library that ai-edge-litert brings along.
+    """LiteRT's own profiler, through the C interface of ai-edge-litert's library, since Python's interfaces do not offer it.
 
-    Python's interfaces do not offer it. One environment serves all networks: making one looks for
-    accelerators and takes a tenth of a second.
+    One environment serves all networks: making one looks for accelerators and takes a tenth of a second.
     """
 
     EVENT = np.dtype(
@@ -569,15 +556,11 @@ class LayerProfiler:
     CPU = 1
 
     def __init__(self) -> None:
-        package = sys.modules.get("ai_edge_litert")
-        folder = os.path.dirname(getattr(package, "__file__", None) or "")
         names = ("libLiteRt.so", "libLiteRt.dylib", "LiteRt.dll", "libLiteRt.dll")
-        paths = [os.path.join(folder, name) for name in names if os.path.exists(os.path.join(folder, name))]
-        if package is None or not paths:
-            raise AgentError("this runtime has no profiler that Python could reach")
+        library = library_of("ai_edge_litert", lambda name: name in names)
         if ctypes.sizeof(ctypes.c_void_p) != 8:
             raise AgentError("the profiler is only known for 64-bit systems")
-        self.library = ctypes.CDLL(paths[0])
+        self.library = ctypes.CDLL(library)
         self.payloads: list[Any] = []
         self.release = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(lambda payload: None)
         self.environment = self.make("LiteRtCreateEnvironment", ctypes.c_int(0), None)
@@ -592,17 +575,15 @@ class LayerProfiler:
         if status:
             raise AgentError(f"LiteRT refuses this network ({name} answers {status})")
 
-    def make(self, name: str, *arguments: Any) -> ctypes.c_void_p:
-        """Call a function whose last argument takes the handle that it makes."""
-        handle = ctypes.c_void_p()
-        self.call(name, *arguments, ctypes.byref(handle))
-        return handle
+    def make(self, name: str, *arguments: Any, kind: Any = ctypes.c_void_p) -> Any:
+        """Call a function whose last argument takes the handle, or another `kind` of value, that it makes."""
+        made = kind()
+        self.call(name, *arguments, ctypes.byref(made))
+        return made
 
     def count(self, name: str, *arguments: Any) -> int:
         """Call a function whose last argument takes a number."""
-        number = ctypes.c_size_t()
-        self.call(name, *arguments, ctypes.byref(number))
-        return number.value
+        return int(self.make(name, *arguments, kind=ctypes.c_size_t).value)
 
     def profile(
         self, content: bytes, threads: int, kernels: str, seconds: float, shapes: list[list[int]]
@@ -630,36 +611,29 @@ class LayerProfiler:
         self, content: bytes, options_text: str, seconds: float, shapes: list[list[int]]
     ) -> Values:
         """Run a network under the profiler with some options for its kernels."""
-        made: list[tuple[str, ctypes.c_void_p]] = []
         held = ctypes.create_string_buffer(content, len(content))
-        try:
+        with contextlib.ExitStack() as made:
             size = ctypes.c_size_t(len(content))
             model = self.make("LiteRtCreateModelFromBuffer", self.environment, held, size)
-            made.append(("LiteRtDestroyModel", model))
+            made.callback(self.destroy, "LiteRtDestroyModel", model)
             options = self.make("LiteRtCreateOptions")
-            made.append(("LiteRtDestroyOptions", options))
+            made.callback(self.destroy, "LiteRtDestroyOptions", options)
             self.call("LiteRtSetOptionsHardwareAccelerators", options, ctypes.c_int(self.CPU))
             self.add_options(options, b"runtime_options_string", "enable_profiling = true\n")
             self.add_options(options, b"xnnpack", options_text)
             compiled = self.make("LiteRtCreateCompiledModel", self.environment, model, options)
-            made.append(("LiteRtDestroyCompiledModel", compiled))
+            made.callback(self.destroy, "LiteRtDestroyCompiledModel", compiled)
             inputs = self.buffers(model, compiled, "Input", made, list(shapes))
             outputs = self.buffers(model, compiled, "Output", made, [])
-            number = ctypes.c_size_t(0)
-            run = (
-                compiled,
-                number,
-                ctypes.c_size_t(len(inputs)),
-                inputs,
-                ctypes.c_size_t(len(outputs)),
-                outputs,
-            )
+            counts = ctypes.c_size_t(len(inputs)), ctypes.c_size_t(len(outputs))
+            run = compiled, ctypes.c_size_t(0), counts[0], inputs, counts[1], outputs
             return self.events(compiled, lambda: self.call("LiteRtRunCompiledModel", *run), seconds)
-        finally:
-            for destroy, handle in reversed(made):
-                function = getattr(self.library, destroy)
-                function.restype = None
-                function(handle)
+
+    def destroy(self, name: str, handle: ctypes.c_void_p) -> None:
+        """Free what a handle stands for."""
+        function = getattr(self.library, name)
+        function.restype = None
+        function(handle)
 
     def add_options(self, options: ctypes.c_void_p, name: bytes, text: str) -> None:
         """Set runtime options, which LiteRT takes as TOML."""
@@ -674,7 +648,7 @@ class LayerProfiler:
         model: ctypes.c_void_p,
         compiled: ctypes.c_void_p,
         kind: str,
-        made: list[tuple[str, ctypes.c_void_p]],
+        made: contextlib.ExitStack,
         shapes: list[list[int]],
     ) -> Any:
         """Make the buffers of all inputs or outputs of a network; inputs are filled with random values."""
@@ -707,7 +681,7 @@ class LayerProfiler:
             needs = self.make(f"LiteRtGetCompiledModel{kind}BufferRequirements", compiled, first, index)
             maker = "LiteRtCreateManagedTensorBufferFromRequirements"
             handle = self.make(maker, self.environment, ctypes.c_void_p(shape.ctypes.data), needs)
-            made.append(("LiteRtDestroyTensorBuffer", handle))
+            made.callback(self.destroy, "LiteRtDestroyTensorBuffer", handle)
             handles[position] = handle
             if kind == "Input":
                 self.fill(handle, int(shape[0]), sizes.tolist())
@@ -752,6 +726,15 @@ class LayerProfiler:
         return {"events": rows, "runs": len(runs)}
 
 
+def library_of(package: str, wanted: Callable[[str], bool]) -> str:
+    """Path of the first wanted file in the folder of a runtime's package."""
+    folder = os.path.dirname(getattr(sys.modules.get(package), "__file__", None) or "")
+    names = [name for name in sorted(os.listdir(folder)) if wanted(name)] if folder else []
+    if not names:
+        raise AgentError("this runtime has no profiler that Python could reach")
+    return os.path.join(folder, names[0])
+
+
 def repeated(run: Callable[[], np.ndarray], seconds: float) -> list[np.ndarray]:
     """Call `run` for `seconds`, 5 to 200 times; returns what it returned."""
     runs: list[np.ndarray] = []
@@ -777,8 +760,8 @@ def quieter_half(runs: list[np.ndarray], run_ends: int) -> tuple[list[np.ndarray
 class InterpreterProfiler:
     """Times per operator from an interpreter that lets one set a profiler: tflite-runtime's.
 
-    Python's interface does not offer it, but the library exports ``tflite::Interpreter::SetProfiler``, which takes a
-    C++ object with virtual functions; the object made here consists of a table of Python functions.
+    Its library exports ``tflite::Interpreter::SetProfiler``, which takes a C++ object with virtual functions; the object made
+    here consists of a table of Python functions.
     """
 
     SYMBOLS = (
@@ -790,13 +773,10 @@ class InterpreterProfiler:
 
     def __init__(self, runtime: Any) -> None:
         self.runtime = runtime
-        package = sys.modules.get("tflite_runtime")
-        folder = os.path.dirname(getattr(package, "__file__", None) or "")
-        names = [name for name in sorted(os.listdir(folder or ".")) if "interpreter_wrapper" in name]
-        paths = [os.path.join(folder, name) for name in names if name.endswith(".so")]
-        if package is None or not paths:
-            raise AgentError("this runtime has no profiler that Python could reach")
-        library = ctypes.CDLL(paths[0])
+        path = library_of(
+            "tflite_runtime", lambda name: "interpreter_wrapper" in name and name.endswith(".so")
+        )
+        library = ctypes.CDLL(path)
         found = [getattr(library, name) for name in self.SYMBOLS if hasattr(library, name)]
         if not found:
             raise AgentError("this runtime does not let one set a profiler")
@@ -953,16 +933,9 @@ class DisconnectedError(Exception):
 
 
 class Connection:
-    """The other end of `serve`: a process that answers requests.
+    """The other end of `serve`: a process, started by `command`, that answers requests.
 
-    Parameters
-    ----------
-    command
-        Arguments that start the agent; no shell is involved.
-    preamble
-        Bytes to send before the first request.
-    chatter
-        An open file that takes what the process writes to standard error; None leaves it where it is.
+    `preamble` is sent before the first request; `chatter` is an open file for its standard error (None leaves it where it is).
     """
 
     def __init__(self, command: list[str], preamble: bytes = b"", chatter: Any = None) -> None:
@@ -984,10 +957,7 @@ class Connection:
     def ask(self, request: Values, blob: bytes = b"", timeout_s: float = 120.0) -> Values:
         """Send one request and wait for its answer.
 
-        Raises
-        ------
-        DisconnectedError
-            The process ended, or gave no answer within `timeout_s` and was ended.
+        Raises DisconnectedError where the process ended, or gave no answer within `timeout_s` and was ended.
         """
         if blob:
             request = dict(request, blob=len(blob))
@@ -1047,8 +1017,7 @@ class Connection:
 def measure_bundle(bundle: str, output: str) -> int:
     """Measure what `bundle` holds and append one line per measurement to `output`; return the exit status.
 
-    The measuring is done by a second process of this file, so that a probe that crashes the runtime is
-    recorded as failed and the next one goes on.
+    A second process of this file measures, so that a probe that crashes the runtime fails and the next one goes on.
     """
     with zipfile.ZipFile(bundle) as archive:
         manifest = json.loads(archive.read("manifest.json").decode("utf-8"))
@@ -1092,11 +1061,7 @@ def measure_bundle(bundle: str, output: str) -> int:
 
 
 def restore(skeleton: bytes, cuts: list[list[int]], pools: list[bytes]) -> bytes:
-    """Put back what was cut out of a probe's file: ``[position, pool, length]``, a prefix of a pool each.
-
-    Probes take their weights from the same few random numbers; storing those once makes a bundle of 20 MB out
-    of one of over 1 GB.
-    """
+    """Put back what was cut out of a probe's file: ``[position, pool, length]``, a prefix of one of the pools of weights each."""
     parts = []
     taken = at = 0
     for position, pool, length in cuts:
@@ -1154,10 +1119,7 @@ class BundleWorker:
 
 
 def read_done(output: str, bundle: str) -> tuple[set[tuple[int, int, int]], set[tuple[int, int]]]:
-    """Measurements in `output`, as (pass, setting, probe), and each (setting, probe) that failed.
-
-    A last line that was torn by a power failure is cut off.
-    """
+    """Measurements in `output`, as (pass, setting, probe), and each (setting, probe) that failed; a torn last line is cut off."""
     done: set[tuple[int, int, int]] = set()
     failed: set[tuple[int, int]] = set()
     if not os.path.exists(output):

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import math
+import re
+import shlex
+import shutil
+import sys
 import tempfile
 from collections.abc import Iterable, Sequence
-from typing import Any, BinaryIO
+from pathlib import Path
+from typing import Any, BinaryIO, ClassVar
+from urllib.parse import unquote
 
 from profiler.devices import agent
+from profiler.devices.default import note_python
 from profiler.devices.target import Setting, Target
 from profiler.errors import TargetError, UsageError
 from profiler.operators import conv_2d
@@ -189,3 +196,112 @@ def agent_options(parts: Iterable[str]) -> dict[str, Any]:
             raise UsageError(f"threads must be a whole number from 1 up, not {threads!r}.")
         options["threads"] = int(threads)
     return options
+
+
+class LocalTarget(AgentTarget):
+    """This machine: the agent runs as a process of its own, under this interpreter or another one.
+
+    Parameters
+    ----------
+    threads, kernels
+        The setting; kernels are ``xnnpack``, ``builtin`` or ``reference``.
+    python
+        The interpreter that runs the agent: one with numpy and a LiteRT or tflite-runtime package.
+    """
+
+    specs: ClassVar = {
+        "local": (
+            "this machine, XNNPACK kernels, one thread: profile, predict --measure with times per operator"
+        ),
+        "local:threads=2": "this machine with more threads",
+        "local:kernels=builtin": "this machine without XNNPACK",
+        "local:kernels=reference": "this machine with the plain reference kernels (slow)",
+        "local:python=/path/to/python": "this machine with the runtime of another Python",
+    }
+
+    @classmethod
+    def from_options(cls, options: str) -> LocalTarget:
+        """Read ``threads=N,kernels=K,python=PATH``."""
+        return cls(**agent_options(options.split(",")))
+
+    def __init__(self, threads: int = 1, kernels: str = "xnnpack", python: str | None = None) -> None:
+        super().__init__("local", threads, kernels)
+        if python is not None and shutil.which(python) is None:
+            raise UsageError(f"there is no Python interpreter {python}: give the path of one after python=.")
+        self.python = python or sys.executable
+
+    def command(self) -> tuple[list[str], bytes]:
+        """Run the agent's file."""
+        return [self.python, str(Path(agent.__file__).resolve()), "--serve"], b""
+
+    def _start(self) -> None:
+        super()._start()
+        note_python(self.python, self._fingerprint)
+
+
+# The agent's source comes over standard input: the board needs no file of ours.
+_BOOTSTRAP = (
+    "import sys;sys.path=[p for p in sys.path if p];b=sys.stdin.buffer;g={'__name__':'agent'};"
+    "exec(compile(b.read(int(b.readline())),'agent.py','exec'),g);g['serve_standard_streams']()"
+)
+_HOST = re.compile(
+    r"(?:(?P<user>[\w.][\w.-]*)@)?(?P<host>[\w.][\w.-]*|\[[0-9a-fA-F:]+\])(?::(?P<port>\d+))?/?"
+)
+
+
+class SshTarget(AgentTarget):
+    """A board that one can log in to: the agent's source is sent over the connection, nothing is left there.
+
+    Parameters
+    ----------
+    host, user, port
+        As for ``ssh``, whose own configuration (keys, host aliases) applies.
+    python
+        The interpreter on the board, with numpy and a LiteRT or tflite-runtime package.
+    """
+
+    specs: ClassVar = {
+        "ssh://user@host[:port][?python=/path&threads=2&kernels=builtin]": (
+            "a board over SSH; it needs Python 3.7, numpy, and ai-edge-litert or tflite-runtime"
+        ),
+    }
+
+    @classmethod
+    def from_options(cls, options: str) -> SshTarget:
+        """Read ``//[user@]host[:port][?threads=N&kernels=K&python=PATH]``."""
+        address, _, query = options.removeprefix("//").partition("?")
+        match = _HOST.fullmatch(address)
+        if match is None or not options.startswith("//"):
+            raise UsageError("it names no host: write ssh://user@host or ssh://user@host:port.")
+        port = int(match["port"]) if match["port"] else None
+        if port is not None and not 0 < port < 65536:
+            raise UsageError("the port must be from 1 to 65535.")
+        parts = [unquote(part) for part in query.split("&")]
+        return cls(match["host"].strip("[]"), match["user"], port, **agent_options(parts))
+
+    def __init__(
+        self,
+        host: str,
+        user: str | None = None,
+        port: int | None = None,
+        threads: int = 1,
+        kernels: str = "xnnpack",
+        python: str = "python3",
+    ) -> None:
+        address = f"{user}@{host}" if user else host
+        super().__init__(f"ssh://{address}{f':{port}' if port else ''}", threads, kernels)
+        self.address = address
+        self.port = port
+        self.python = python
+
+    def command(self) -> tuple[list[str], bytes]:
+        """Run `_BOOTSTRAP` on the board. The far side's shell splits the command, so its parts are quoted."""
+        arguments = ["ssh", "-T", "-o", "ConnectTimeout=20", "-o", "ServerAliveInterval=15"]
+        if self.port:
+            arguments += ["-p", str(self.port)]
+        remote = f"{shlex.quote(self.python)} -c {shlex.quote(_BOOTSTRAP)}"
+        source = Path(agent.__file__).read_bytes()
+        return [*arguments, "--", self.address, remote], b"%d\n" % len(source) + source
+
+    def _hint(self) -> str:
+        return f"check that 'ssh {self.address}' logs in, that its {self.python} has numpy and LiteRT."

@@ -1,7 +1,7 @@
 """Where to measure unless the user says it: this machine, with the runtime that a time model was measured with.
 
-A time model only names the Python that has that runtime. Files come from anywhere, so what is started is what the user
-started before, which is noted in their own settings, and never what a file says.
+A time model only names the Python that has that runtime; what is started is what the user started before, which is noted in
+their own settings, and never what a file says.
 """
 
 from __future__ import annotations
@@ -25,19 +25,9 @@ _PYTHONS = "pythons"
 
 
 def default_target(setting: Any) -> str:
-    """This machine under the setting that a time model was measured under, as `profiler.devices.open_target` takes it.
+    """This machine under a time model's setting, as `open_target` takes it, with the Python that it was measured with.
 
-    With another Python where the model was measured here with one that is still there.
-
-    Parameters
-    ----------
-    setting
-        A setting of a time model: with ``setting`` and ``fingerprint``, where they are known.
-
-    Raises
-    ------
-    UsageError
-        The user has never measured with that other Python.
+    Raises UsageError where the user has never measured with that other Python.
     """
     known = getattr(setting, "setting", None) or {}
     parts = [f"{key}={known[key]}" for key in ("threads", "kernels") if key in known]
@@ -67,10 +57,7 @@ def _other_python(fingerprint: dict[str, Any]) -> str | None:
 
 
 def note_python(python: str, fingerprint: dict[str, Any]) -> None:
-    """Note in the user's settings that they measured with `python`, whose agent answered with `fingerprint`.
-
-    Where the settings cannot be written nothing is noted, and the user is asked to name the Python again.
-    """
+    """Note in the user's settings, if they can be written, that they measured with `python`, whose agent gave `fingerprint`."""
     named, used = fingerprint.get("executable"), shutil.which(python)
     if python == sys.executable or not isinstance(named, str) or used is None:
         return

@@ -5,8 +5,7 @@ from __future__ import annotations
 import functools
 import re
 
-from profiler.devices.local import LocalTarget
-from profiler.devices.ssh import SshTarget
+from profiler.devices.agent_target import LocalTarget, SshTarget
 from profiler.devices.target import Target
 from profiler.errors import UsageError
 from profiler.plugins import register_plugins

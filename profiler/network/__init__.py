@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from profiler.network.activation_memory import peak_memory_bytes, plan_arena
 from profiler.network.fusion_patterns import ACTIVATIONS, FUSION_PATTERNS, FusionMatch, pattern_name
-from profiler.network.layer import DTYPE_BYTES, WEIGHTED, Edge, Layer, Param, Tensor
+from profiler.network.layer import DTYPE_BYTES, Arithmetic, Edge, Layer, Param, Shape, Tensor, use_arithmetic
 from profiler.network.network import Network
 from profiler.network.process_memory import Footprint, footprint
 
@@ -15,16 +15,18 @@ __all__ = [
     "ACTIVATIONS",
     "DTYPE_BYTES",
     "FUSION_PATTERNS",
-    "WEIGHTED",
+    "Arithmetic",
     "Edge",
     "Footprint",
     "FusionMatch",
     "Layer",
     "Network",
     "Param",
+    "Shape",
     "Tensor",
     "footprint",
     "pattern_name",
     "peak_memory_bytes",
     "plan_arena",
+    "use_arithmetic",
 ]

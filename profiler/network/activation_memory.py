@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import insort
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,8 +16,6 @@ ALIGNMENT = 64
 _FOREVER = 1 << 40
 _MOVES_NOTHING = frozenset({"reshape", "squeeze", "expand_dims", "bitcast"})
 _OVERWRITES = frozenset({"add", "mul", "sub", "div"})
-
-
 _Step = tuple[Layer, tuple[int, ...], tuple[int, ...]]
 
 
@@ -34,13 +33,8 @@ class Allocation:
 def peak_memory_bytes(network: Network, alignment: int = ALIGNMENT) -> int:
     """Bytes of the arena that holds the network's activations: inputs, outputs and all that lies between.
 
-    This is the runtime's own plan (`plan_arena`), and so what its interpreter takes for activations. Not
-    counted are the weights (`Network.weight_bytes`) and what kernels keep besides: see
-    `profiler.network.process_memory`. On a microcontroller (TFLite Micro, `alignment` 16) it is the larger
-    part of the tensor arena.
-
-    Each subgraph that a loop or a branch calls has an arena of its own; they are added up. A network without
-    edges (a table of layers) is taken as a chain: the largest sum of inputs and outputs of a layer.
+    This is the runtime's own plan (`plan_arena`); arenas of subgraphs are added up. Weights and what kernels keep besides are
+    not counted. A network without edges is taken as a chain: the largest sum of inputs and outputs of a layer.
     """
     if not network.edges:
         sizes = (
@@ -82,17 +76,8 @@ def plan_arena(
     A tensor lives from the layer that writes it to the last one that reads it; inputs and outputs of the
     graph live throughout. Operators that change no values share their input's block, elementwise ones
     overwrite an operand that nobody else reads. Blocks are placed in order of size, largest first, each into
-    the smallest gap that is free while it lives.
-
-    Parameters
-    ----------
-    scratch
-        Sizes in bytes of what kernels ask for besides, by `Layer.index`; these blocks have
-        `Allocation.tensor` -1 and live as long as their layer runs.
-
-    Notes
-    -----
-    Tensors that share another's block have no entry of their own; variables lie in an arena of theirs.
+    the smallest gap that is free while it lives. `scratch` is what kernels ask for besides, in bytes by `Layer.index`:
+    blocks of tensor -1 that live while their layer runs. Variables lie in an arena of their own.
 
     Source: ``ArenaPlanner`` and ``SimpleMemoryArena`` of TensorFlow Lite, described in Pisarchyk and Lee,
     "Efficient Memory Management for Deep Neural Net Inference" (2020) as "greedy by size".
@@ -116,17 +101,14 @@ def _lifetimes(network: Network, steps: list[_Step], graph: int) -> list[Allocat
     """Blocks of one graph, not placed yet."""
     tensors = network.tensors
     inputs, outputs = _ends(network, steps, graph)
-    references: dict[int, int] = {}
-    for index in (*inputs, *outputs):
-        references[index] = references.get(index, 0) + 1
+    references = Counter((*inputs, *outputs))
     for _, reads, _ in steps:
-        for index in reads:
-            references[index] = references.get(index, 0) + 1
+        references.update(reads)
     owner = _shared(steps, tensors, inputs, outputs, references)
     for index in references:
         if index in owner:
             references[owner[index]] += references[index]
-    first: dict[int, int] = {index: 0 for index in inputs}
+    first = dict.fromkeys(inputs, 0)
     last: dict[int, int] = {}
     for step, (_, reads, writes) in enumerate(steps):
         for index in writes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -18,6 +18,7 @@ DTYPE_BYTES: Mapping[str, float] = {
 
 QUANTIZED = frozenset({"int8", "uint8", "int4", "int2", "uint4"})
 
+Shape = tuple[int, ...]
 Param = int | float | str | bool | tuple[int, ...]
 
 
@@ -102,25 +103,20 @@ class Layer:
             # input's type.
             source = self.inputs[0].dtype if self.inputs else "float32"
             return source if source != "float32" else self.outputs[0].dtype
-        if self.op in BY_RESULT and self.outputs:
+        arithmetic = _arithmetic_of(self.op)
+        if arithmetic.of_result and self.outputs:
             return self.outputs[0].dtype
-        first = "float32"
-        for tensor in (*self.outputs[:1], *self.inputs[:1]):
-            first = tensor.dtype
-        for tensor in self.inputs:
-            if not tensor.constant:
-                first = tensor.dtype
-                break
-        if first == "float32" and self.op in WEIGHTED:
-            for tensor in self.inputs:
-                if tensor.constant and tensor.dtype in QUANTIZED:
-                    return "dynamic_int8"
+        named = (*self.activations[:1], *self.inputs[:1], *self.outputs[:1])
+        first = named[0].dtype if named else "float32"
+        if first == "float32" and arithmetic.macs and any(t.dtype in QUANTIZED for t in self.weights):
+            return "dynamic_int8"
         return first
 
     @cached_property
     def macs(self) -> int:
         """Multiply-accumulate operations of one run; 0 where the operator multiplies no weights."""
-        return count_macs(self)
+        count = _arithmetic_of(self.op).macs
+        return count(self) if count and self.inputs and self.outputs else 0
 
     @cached_property
     def input_bytes(self) -> int:
@@ -185,61 +181,30 @@ class Layer:
         )
 
 
-WEIGHTED = frozenset(
-    {
-        "conv_2d",
-        "depthwise_conv_2d",
-        "fully_connected",
-        "transpose_conv",
-        "conv_3d",
-        "batch_matmul",
-        "unidirectional_sequence_lstm",
-    }
-)
-"""Operators that multiply by weights, so that integer weights with float data mean dynamic-range arithmetic."""
+@dataclass(frozen=True)
+class Arithmetic:
+    """How the layers of an operator calculate.
+
+    Parameters
+    ----------
+    macs
+        Multiply-accumulates of one run of a layer; None where nothing is multiplied by weights.
+    of_result
+        Operands include indices or masks: the arithmetic is that of the result, a loop's that of its counter.
+    """
+
+    macs: Callable[[Layer], int] | None = None
+    of_result: bool = False
 
 
-BY_RESULT = frozenset(
-    {
-        "gather",
-        "gather_nd",
-        "embedding_lookup",
-        "one_hot",
-        "select",
-        "select_v2",
-        "fill",
-        "where",
-        "range",
-        "while",
-    }
-)
-"""Operators whose operands include indices or masks: their arithmetic is that of the result, a loop's that of its counter."""
+def _not_known(op: str) -> Arithmetic:
+    raise LookupError(f"How {op} calculates is not known: import profiler.operators.")
 
 
-def count_macs(layer: Layer) -> int:
-    """Multiply-accumulates of one run of `layer`, by the textbook formula of its operator."""
-    if not layer.outputs or not layer.inputs:
-        return 0
-    out = layer.outputs[0]
-    if layer.op in ("conv_2d", "fully_connected", "conv_3d") and len(layer.inputs) > 1:
-        weight = layer.inputs[1]
-        # A 3-D convolution stores its output channels last, the others first.
-        channels = weight.shape[-1 if layer.op == "conv_3d" else 0] if weight.shape else 0
-        return out.size * (weight.size // channels) if channels else 0
-    if layer.op == "depthwise_conv_2d" and len(layer.inputs) > 1 and len(layer.inputs[1].shape) == 4:
-        return out.size * layer.inputs[1].shape[1] * layer.inputs[1].shape[2]
-    if layer.op == "transpose_conv" and len(layer.inputs) > 2 and len(layer.inputs[1].shape) == 4:
-        weight, data = layer.inputs[1], layer.inputs[2]
-        return data.size * weight.shape[0] * weight.shape[1] * weight.shape[2]
-    if layer.op == "batch_matmul" and len(layer.inputs) > 1 and layer.inputs[0].shape:
-        inner = (
-            layer.inputs[0].shape[-2 if layer.params.get("adj_x") else -1]
-            if len(layer.inputs[0].shape) > 1
-            else 1
-        )
-        return out.size * inner
-    if layer.op == "unidirectional_sequence_lstm" and len(layer.inputs[0].shape) == 3:
-        shape = layer.inputs[0].shape
-        matrices = sum(t.size for t in layer.weights if len(t.shape) == 2)
-        return shape[0] * shape[1] * matrices
-    return 0
+_arithmetic_of: Callable[[str], Arithmetic] = _not_known
+
+
+def use_arithmetic(find: Callable[[str], Arithmetic]) -> None:
+    """Let layers ask `find` about their operator; `profiler.operators`, which stands above, calls this once."""
+    global _arithmetic_of
+    _arithmetic_of = find

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -54,21 +55,18 @@ class Network:
     def weight_bytes(self) -> int:
         """Bytes of all weights that the file stores, each counted once."""
         if self.tensors:
-            # A float16 file's weights appear twice: as they are stored, and as the runtime unpacks them when
-            # it loads.
-            made = set(self.variables)
-            for edge in self.edges:
-                made.update(edge.outputs)
+            # A float16 file's weights appear twice: as they are stored, and as the runtime unpacks them when it loads.
+            made = {*self.variables, *(index for edge in self.edges for index in edge.outputs)}
             return sum([t.nbytes for i, t in enumerate(self.tensors) if t.constant and i not in made])
         return sum(layer.weight_bytes for layer in self.layers)
 
     @cached_property
     def dtype(self) -> str:
         """The type that most multiply-accumulates (else most layers) are done in."""
-        totals: dict[str, float] = {}
+        totals: defaultdict[str, float] = defaultdict(float)
         for layer in self.layers:
-            totals[layer.dtype] = totals.get(layer.dtype, 0.0) + layer.macs * layer.repeat + 1e-6
-        return max(totals, key=lambda dtype: totals[dtype]) if totals else "float32"
+            totals[layer.dtype] += layer.macs * layer.repeat + 1e-6
+        return max(totals, key=lambda dtype: totals[dtype], default="float32")
 
     @cached_property
     def fusion_matches(self) -> tuple[FusionMatch, ...]:

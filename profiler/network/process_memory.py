@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from math import prod
 from typing import Any
 
@@ -24,19 +24,9 @@ _PACKED = frozenset({"conv_2d", "depthwise_conv_2d", "fully_connected", "transpo
 class Footprint:
     """Bytes that the runtime allocates to run a network once, the file itself (which is mapped) not included.
 
-    Parameters
-    ----------
-    activation_bytes
-        Inputs, outputs and what lies between, as `profiler.network.activation_memory.plan_arena` places them in the arena.
-    scratch_bytes
-        By how much they take more than that: because kernels lay out a convolution's input in patches (built-in
-        kernels), or because inputs and outputs lie apart from the workspace of what is between (XNNPACK).
-    weight_bytes
-        Copies of weights in the order in which kernels read them (XNNPACK); the built-in ones read the file's.
-    table_bytes
-        Tables of addresses that XNNPACK keeps per window: 8 bytes for each position under each output.
-    bookkeeping_bytes
-        Everything else, estimated per layer.
+    `activation_bytes` is what `plan_arena` places; `scratch_bytes` what they take beyond that, because built-in kernels lay out
+    a convolution's input in patches, or because XNNPACK keeps inputs and outputs apart. `weight_bytes` are XNNPACK's copies of
+    weights, `table_bytes` its tables of addresses per window; `bookkeeping_bytes` is everything else, estimated per layer.
     """
 
     activation_bytes: int
@@ -48,12 +38,11 @@ class Footprint:
     @property
     def total_bytes(self) -> int:
         """All of them."""
-        parts = (self.activation_bytes, self.scratch_bytes, self.weight_bytes, self.table_bytes)
-        return sum(parts) + self.bookkeeping_bytes
+        return sum(asdict(self).values())
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values, the total included."""
-        return {**self.__dict__, "total_bytes": self.total_bytes}
+        return {**asdict(self), "total_bytes": self.total_bytes}
 
 
 def footprint(network: Network, kernels: str = "xnnpack") -> Footprint:
@@ -129,15 +118,17 @@ def table_bytes(layer: Layer) -> int:
     if layer.op == "depthwise_conv_2d" and len(weight) == 4:
         taps_high, taps_wide = weight[1:3]
     elif layer.op in ("max_pool_2d", "average_pool_2d"):
-        taps_high, taps_wide = (
-            int(str(layer.params.get(name, 1))) for name in ("kernel_height", "kernel_width")
-        )
+        taps_high, taps_wide = _number(layer, "kernel_height"), _number(layer, "kernel_width")
     else:
         return 0
     # Neighbouring windows of a row share the addresses of the columns that they overlap in.
-    stride = int(str(layer.params.get("stride_width", 1)))
+    stride = _number(layer, "stride_width")
     step = min(stride, taps_wide) if layer.params.get("dilation_width", 1) == 1 else taps_wide
     return _POINTER_BYTES * height * (taps_high * taps_wide + (width - 1) * step * taps_high)
+
+
+def _number(layer: Layer, name: str) -> int:
+    return int(str(layer.params.get(name, 1)))
 
 
 def _rounded(size: int, multiple: int) -> int:

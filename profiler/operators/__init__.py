@@ -10,42 +10,27 @@ May import `profiler.axes`, `profiler.network` and `profiler.plugins`.
 from __future__ import annotations
 
 from profiler.operators.activation import unary
-from profiler.operators.convolution import conv_2d, grouped_conv_2d, transpose_conv
-from profiler.operators.depthwise import depthwise_conv_2d
+from profiler.operators.convolution import conv_2d, depthwise_conv_2d, grouped_conv_2d, transpose_conv
 from profiler.operators.elementwise import binary, compare
 from profiler.operators.joining import broadcast_to, concatenation, pack, shape_of, tile
 from profiler.operators.matrix import batch_matmul, fully_connected
 from profiler.operators.number_type import network_with_dtype, with_dtype
-from profiler.operators.pooling import pool_2d, resize
-from profiler.operators.recurrent import loop, lstm
-from profiler.operators.reduction import arg_max, cumsum, reduce, top_k
+from profiler.operators.options import FileFormat, OptionField, Quantization, StoredParam
+from profiler.operators.pooling import pool_2d
+from profiler.operators.recurrent import loop
+from profiler.operators.reduction import reduce
 from profiler.operators.registry import (
     DTYPES,
-    Draw,
-    Draws,
-    FileFormat,
     Operator,
-    OptionField,
     OutputWidth,
-    Quantization,
     ReferenceLayers,
     Rng,
-    StoredParam,
     drawn,
     operator,
     operators,
     register_operator,
 )
-from profiler.operators.reshaping import (
-    batch_to_space_nd,
-    depth_to_space,
-    pad,
-    reshape,
-    reverse,
-    space_to_batch_nd,
-    space_to_depth,
-    transpose,
-)
+from profiler.operators.reshaping import pad, reshape, transpose
 from profiler.operators.sizes import (
     MAX_ELEMENTS,
     MAX_MACS,
@@ -56,15 +41,13 @@ from profiler.operators.sizes import (
     window_params,
     window_size,
 )
-from profiler.operators.slicing import gather, one_hot, slice_, split, strided_slice, unpack
+from profiler.operators.slicing import gather, split, strided_slice, unpack
 
 __all__ = [
     "DTYPES",
     "MAX_ELEMENTS",
     "MAX_MACS",
     "MAX_WEIGHTS",
-    "Draw",
-    "Draws",
     "FileFormat",
     "Operator",
     "OptionField",
@@ -73,17 +56,13 @@ __all__ = [
     "ReferenceLayers",
     "Rng",
     "StoredParam",
-    "arg_max",
     "batch_matmul",
-    "batch_to_space_nd",
     "binary",
     "broadcast_to",
     "catalogue",
     "compare",
     "concatenation",
     "conv_2d",
-    "cumsum",
-    "depth_to_space",
     "depthwise_conv_2d",
     "draw_layer",
     "drawn",
@@ -92,9 +71,7 @@ __all__ = [
     "gather",
     "grouped_conv_2d",
     "loop",
-    "lstm",
     "network_with_dtype",
-    "one_hot",
     "operator",
     "operators",
     "pack",
@@ -103,16 +80,10 @@ __all__ = [
     "reduce",
     "register_operator",
     "reshape",
-    "resize",
-    "reverse",
     "shape_of",
-    "slice_",
-    "space_to_batch_nd",
-    "space_to_depth",
     "split",
     "strided_slice",
     "tile",
-    "top_k",
     "transpose",
     "transpose_conv",
     "unary",

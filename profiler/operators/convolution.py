@@ -2,37 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
-from profiler.axes import LayerStep
-from profiler.network import Layer, Tensor
+from profiler.axes import LayerStep, scaled
+from profiler.network import Arithmetic, Layer, Param, Shape, Tensor
 from profiler.operators import sizes
-from profiler.operators.number_type import bias_dtype, data_dtype, weight_dtype
+from profiler.operators.number_type import data_dtype, weighted_layer
+from profiler.operators.options import WINDOW, FileFormat, Quantization, activation, dilations, numbers, quiet
 from profiler.operators.registry import (
-    PADDING,
-    FileFormat,
     Operator,
-    OptionField,
     OutputWidth,
-    Quantization,
     ReferenceLayers,
     Rng,
-    Sizes,
-    activation,
-    dilations,
     drawn,
-    number,
     operator,
-    quiet,
     register_operators,
-    strides,
-)
-from profiler.operators.sizes import (
-    REFERENCE_SIDES,
-    REFERENCE_WIDTHS,
-    both_ways,
-    window_output,
-    window_params,
 )
 
 
@@ -50,17 +36,14 @@ def conv_2d(
     batch: int = 1,
 ) -> Layer:
     """A 2-D convolution over ``[batch, height, width, in_channels]``."""
-    data = data_dtype(dtype)
-    out = window_output(height, width, kernel, stride, dilation, padding)
-    return Layer(
+    params = sizes.window_params(kernel, stride, dilation, padding, activation)
+    return weighted_layer(
         "conv_2d",
-        (
-            Tensor((batch, height, width, in_channels), data),
-            Tensor((out_channels, *kernel, in_channels), weight_dtype(dtype), True),
-            Tensor((out_channels,), bias_dtype(dtype), True),
-        ),
-        (Tensor((batch, *out, out_channels), data),),
-        window_params(kernel, stride, dilation, padding, activation),
+        (batch, height, width, in_channels),
+        (out_channels, *kernel, in_channels),
+        (batch, *sizes.window_output(height, width, params), out_channels),
+        params,
+        dtype,
     )
 
 
@@ -72,16 +55,41 @@ def grouped_conv_2d(
     out_channels: int,
     kernel: tuple[int, int] = (3, 3),
     stride: tuple[int, int] = (1, 1),
-    padding: str = "same",
     activation: str = "none",
     dtype: str = "float32",
 ) -> Layer:
     """A convolution in `groups`, each of which sees ``in_channels / groups`` channels."""
     dense = conv_2d(
-        height, width, in_channels // groups, out_channels, kernel, stride, (1, 1), padding, activation, dtype
+        height, width, in_channels // groups, out_channels, kernel, stride, activation=activation, dtype=dtype
     )
     data = Tensor((1, height, width, in_channels), data_dtype(dtype))
     return replace(dense, inputs=(data, *dense.inputs[1:]))
+
+
+def depthwise_conv_2d(
+    height: int,
+    width: int,
+    channels: int,
+    kernel: tuple[int, int] = (3, 3),
+    stride: tuple[int, int] = (1, 1),
+    dilation: tuple[int, int] = (1, 1),
+    padding: str = "same",
+    activation: str = "none",
+    dtype: str = "float32",
+    multiplier: int = 1,
+    batch: int = 1,
+) -> Layer:
+    """A depthwise convolution over ``[batch, height, width, channels]``."""
+    params = sizes.window_params(kernel, stride, dilation, padding, activation)
+    out = sizes.window_output(height, width, params)
+    return weighted_layer(
+        "depthwise_conv_2d",
+        (batch, height, width, channels),
+        (1, *kernel, channels * multiplier),
+        (batch, *out, channels * multiplier),
+        {**params, "depth_multiplier": multiplier},
+        dtype,
+    )
 
 
 def transpose_conv(
@@ -95,26 +103,19 @@ def transpose_conv(
     dtype: str = "float32",
 ) -> Layer:
     """A transposed convolution over ``[1, height, width, in_channels]``."""
-    data = data_dtype(dtype)
-    if padding == "same":
-        out = (height * stride[0], width * stride[1])
-    else:
-        out = (
-            height * stride[0] + max(kernel[0] - stride[0], 0),
-            width * stride[1] + max(kernel[1] - stride[1], 0),
-        )
-    params = window_params(kernel, stride, None, padding, "none")
-    return Layer(
+    out = [height * stride[0], width * stride[1]]
+    if padding == "valid":
+        out = [size + max(k - s, 0) for size, k, s in zip(out, kernel, stride, strict=True)]
+    layer = weighted_layer(
         "transpose_conv",
-        (
-            Tensor((4,), "int32", True),
-            Tensor((out_channels, *kernel, in_channels), weight_dtype(dtype), True),
-            Tensor((1, height, width, in_channels), data),
-            Tensor((out_channels,), bias_dtype(dtype), True),
-        ),
-        (Tensor((1, *out, out_channels), data),),
-        params,
+        (1, height, width, in_channels),
+        (out_channels, *kernel, in_channels),
+        (1, *out, out_channels),
+        sizes.window_params(kernel, stride, None, padding, "none"),
+        dtype,
     )
+    data, weights, bias = layer.inputs
+    return replace(layer, inputs=(sizes.indices(4), weights, data, bias))
 
 
 def _draw_conv(op: str, rng: Rng, dtype: str) -> Layer:
@@ -132,7 +133,7 @@ def _draw_conv(op: str, rng: Rng, dtype: str) -> Layer:
     dilation = sizes.dilation(rng) if not pointwise and not strided and rng.random() < 0.06 else (1, 1)
     padding = "same" if rng.random() < 0.75 else "valid"
     height, width = sizes.at_least(height, width, kernel, dilation)
-    activation = str(rng.choice(sizes.ACTIVATIONS))
+    activation = sizes.activation(rng)
     return conv_2d(
         height, width, in_channels, out_channels, kernel, stride, dilation, padding, activation, dtype
     )
@@ -145,7 +146,7 @@ def _draw_conv_1d(rng: Rng, dtype: str) -> Layer:
     stride = (1, 2) if dilation == (1, 1) and rng.random() < 0.25 else (1, 1)
     height, width = sizes.at_least(1, sizes.scaled(rng, 8, 4096), kernel, dilation)
     padding = "same" if rng.random() < 0.5 else "valid"
-    activation = str(rng.choice(sizes.ACTIVATIONS))
+    activation = sizes.activation(rng)
     return conv_2d(
         height, width, sizes.channels(rng, 512), sizes.channels(rng, 512), kernel, stride, dilation, padding, activation, dtype
     )  # fmt: skip
@@ -158,10 +159,31 @@ def _draw_grouped(op: str, rng: Rng, dtype: str) -> Layer:
     kernel = (1, 1) if rng.random() < 0.4 else (3, 3) if rng.random() < 0.8 else (5, 5)
     height, width = sizes.at_least(*sizes.plane(rng, 112), kernel)
     stride = (2, 2) if rng.random() < 0.2 else (1, 1)
-    activation = str(rng.choice(sizes.ACTIVATIONS))
+    inside, outside = groups * per_group, groups * out_per_group
     return grouped_conv_2d(
-        height, width, groups, groups * per_group, groups * out_per_group, kernel, stride, activation=activation, dtype=dtype
-    )  # fmt: skip
+        height, width, groups, inside, outside, kernel, stride, sizes.activation(rng), dtype
+    )
+
+
+def _draw_depthwise(op: str, rng: Rng, dtype: str) -> Layer:
+    """A depthwise convolution."""
+    kernel = sizes.window(rng)
+    height, width = sizes.plane(rng, 160)
+    stride = (2, 2) if rng.random() < 0.3 else (1, 1)
+    padding = "same" if rng.random() < 0.75 else "valid"
+    activation = sizes.activation(rng)
+    channels, multiplier, dilation = sizes.channels(rng), 1, (1, 1)
+    kind = rng.random()
+    if kind < 0.03:  # what becomes of a convolution over one or a few channels
+        channels, multiplier = int(rng.choice([1, 1, 2, 3, 4, 8])), int(rng.choice([2, 4, 8, 16]))
+    elif kind < 0.07 and stride == (1, 1):
+        dilation = sizes.dilation(rng)
+    elif kind < 0.1:  # of a sequence
+        kernel, stride, height, width = (1, int(rng.integers(2, 16))), (1, 1), 1, sizes.scaled(rng, 8, 2048)
+    height, width = sizes.at_least(height, width, kernel, dilation)
+    return depthwise_conv_2d(
+        height, width, channels, kernel, stride, dilation, padding, activation, dtype, multiplier
+    )
 
 
 def _draw_transpose_conv(op: str, rng: Rng, dtype: str) -> Layer:
@@ -199,65 +221,87 @@ def _convolution_axes(step: LayerStep) -> None:
     step.write([places[0], *step.out_shape()[1:-1], chosen])
 
 
-def _reference_conv(op: str, dtype: str, s: Sizes) -> Layer:
-    step, spread = (s.get("stride", 1),) * 2, (s.get("dilation", 1),) * 2
-    return conv_2d(
-        s["side"], s["side"], s["in_channels"], s["out_channels"], both_ways(s.get("kernel", 3)), step, spread,
-        activation=s.get("activation", "none"), dtype=dtype,
-    )  # fmt: skip
+def _depthwise_axes(step: LayerStep) -> None:
+    """Channels are handed on, each so many times; over a single channel the layer chooses."""
+    if step.inputs < 2 or not step.constant(1) or len(step.shape(0)) != 4 or len(step.shape(1)) != 4:
+        return step.freeze_all()
+    sizes, shape = step.read(0), step.shape(1)
+    places = [step.freeze(s) for s in sizes[:-1]]
+    before, after = step.measure(sizes[3]), shape[3]
+    if isinstance(sizes[3], int) and before == 1:
+        out = step.choose(after)
+    elif before and after % before == 0:
+        out = scaled(sizes[3], inner=after // before)
+    else:
+        return step.freeze_all()
+    step.give(1, [*shape[:3], out])
+    step.give(2, [out])
+    step.write([places[0], *step.out_shape()[1:3], out])
 
 
-def _reference_transpose_conv(op: str, dtype: str, s: Sizes) -> Layer:
-    return transpose_conv(
-        s["side"], s["side"], s["in_channels"], s["out_channels"], both_ways(s["kernel"]), dtype=dtype
-    )
+def _depth_multiplier(
+    params: dict[str, Param], inputs: Sequence[Shape | None], outputs: Sequence[Shape]
+) -> None:
+    """Some old files leave the multiplier out."""
+    if params.get("depth_multiplier"):
+        return
+    data, weights = (*inputs, None, None)[:2]
+    params["depth_multiplier"] = weights[-1] // data[-1] if data and weights and data[-1] else 0
+
+
+def _depthwise_macs(layer: Layer) -> int:
+    weights = layer.inputs[1].shape if len(layer.inputs) > 1 else ()
+    return layer.outputs[0].size * weights[1] * weights[2] if len(weights) == 4 else 0
+
+
+def _transpose_conv_macs(layer: Layer) -> int:
+    """Every input element meets every weight of its channel."""
+    if len(layer.inputs) < 3 or len(layer.inputs[1].shape) != 4:
+        return 0
+    channels, height, width, _ = layer.inputs[1].shape
+    return layer.inputs[2].size * channels * height * width
 
 
 _KERNEL = ("", "kernel_height", "kernel_width", "")
 _KERNEL_3D = ("kernel_depth", "kernel_height", "kernel_width", "", "")
 _OPTIONS_3D = (
-    PADDING,
-    number(1, "stride_depth"),
-    *strides(2),
+    WINDOW[0],
+    *numbers(1, "stride_depth", "stride_width", "stride_height"),
     activation(4),
-    OptionField(5, "int", "dilation_depth", 1),
-    *dilations(6),
+    *numbers(5, "dilation_depth", "dilation_width", "dilation_height", default=1),
 )
-_WINDOW = {"kernel": (1, 2, 3, 4, 5, 7), "stride": (1, 2), "activation": ("none", "relu", "relu6")}
+_BIAS_TYPE = "quantized_bias_type"
+_CHANNELS = {
+    "out_channels": sizes.REFERENCE_WIDTHS,
+    "in_channels": sizes.REFERENCE_WIDTHS,
+    "side": sizes.REFERENCE_SIDES,
+}
+_MAPS = ((8, 128, 128), (14, 96, 96), (16, 64, 64), (28, 48, 64), (32, 32, 32))
+_WINDOW = {"stride": (1, 2), "activation": ("none", "relu", "relu6")}
 
 register_operators(
     Operator(
         "conv_2d",
         FileFormat(
             1,
-            (PADDING, *strides(1), activation(3), *dilations(4), quiet(6, "byte", "quantized_bias_type")),
+            (*WINDOW, activation(3), *dilations(4), quiet(6, "byte", _BIAS_TYPE)),
             kernel=_KERNEL,
         ),
         Quantization(channel_axis=0),
         drawn(_draw_conv, float32=(740, 0), int8=(540, 0), dynamic_int8=(160, 0), int16=(260, 0)),
         widths=_convolution_axes,
+        arithmetic=Arithmetic(sizes.dense_macs),
         features="convolution",
         row="convolution",
         # A 1x1 convolution runs as a fully connected layer, one in as many groups as channels as a depthwise one.
         events={"Convolution": 0.0, "Convolution DWConv": 1.5, "Fully Connected": 0.0},
         reference=ReferenceLayers(
-            _reference_conv,
+            lambda op, dtype, s: conv_2d(**sizes.on_plane(s), dtype=dtype),
             [
                 {"side": side, "in_channels": inside, "out_channels": outside, "kernel": 3}
-                for side, inside, outside in (
-                    (8, 128, 128),
-                    (14, 96, 96),
-                    (16, 64, 64),
-                    (28, 48, 64),
-                    (32, 32, 32),
-                )
+                for side, inside, outside in _MAPS
             ],
-            {
-                "out_channels": REFERENCE_WIDTHS,
-                "in_channels": REFERENCE_WIDTHS,
-                "side": REFERENCE_SIDES,
-                **_WINDOW,
-            },
+            {**_CHANNELS, "kernel": (1, 2, 3, 4, 5, 7), **_WINDOW},
         ),
         output_width=OutputWidth("output channels"),
         words="convolution",
@@ -268,10 +312,42 @@ register_operators(
         features="grouped",
     ),
     Operator(
+        "depthwise_conv_2d",
+        FileFormat(
+            2,
+            (*WINDOW, *numbers(3, "depth_multiplier"), activation(4), *dilations(5)),
+            kernel=_KERNEL,
+            complete=_depth_multiplier,
+        ),
+        Quantization(channel_axis=3),
+        drawn(_draw_depthwise, float32=(440, 1), int8=(370, 1), dynamic_int8=(60, 1), int16=(160, 1)),
+        widths=_depthwise_axes,
+        resized=lambda old, inputs, outputs: {
+            **old.params,
+            "depth_multiplier": outputs[0].shape[-1] // inputs[0].shape[-1],
+        },
+        arithmetic=Arithmetic(_depthwise_macs),
+        features="depthwise",
+        row="depthwise",
+        events={"Convolution DWConv": 0.0, "Convolution": 1.0},
+        reference=ReferenceLayers(
+            lambda op, dtype, s: depthwise_conv_2d(**sizes.on_plane(s), dtype=dtype),
+            sizes.reference_maps((8, 128), (14, 96), (16, 64), (28, 64), (32, 32), kernel=3),
+            {
+                "channels": sizes.REFERENCE_WIDTHS,
+                "side": sizes.REFERENCE_SIDES[2:],
+                "kernel": (2, 3, 4, 5, 7),
+                **_WINDOW,
+            },
+        ),
+        output_width=OutputWidth("channels", follows_input=True),
+        words="depthwise convolution",
+    ),
+    Operator(
         "transpose_conv",
         FileFormat(
             49,
-            (PADDING, *strides(1), activation(3), quiet(4, "byte", "quantized_bias_type")),
+            (*WINDOW, activation(3), quiet(4, "byte", _BIAS_TYPE)),
             computed={0: lambda layer: layer.outputs[0].shape},
             data_slot=2,
             kernel=_KERNEL,
@@ -279,23 +355,24 @@ register_operators(
         Quantization(channel_axis=0),
         drawn(_draw_transpose_conv, float32=(60, 16), int8=(40, 22), dynamic_int8=(25, 3), int16=(30, 22)),
         widths=_convolution_axes,
+        arithmetic=Arithmetic(_transpose_conv_macs),
         features="convolution",
         row="transposed",
         events={"Deconvolution": 0.0},
         reference=ReferenceLayers(
-            _reference_transpose_conv,
+            lambda op, dtype, s: transpose_conv(**sizes.on_plane(s), dtype=dtype),
             [
                 {"side": side, "in_channels": width, "out_channels": width, "kernel": 3}
                 for side, width in ((8, 128), (16, 64), (24, 32))
             ],
-            {
-                "out_channels": REFERENCE_WIDTHS,
-                "in_channels": REFERENCE_WIDTHS,
-                "side": REFERENCE_SIDES,
-                "kernel": (2, 3, 4),
-            },
+            {**_CHANNELS, "kernel": (2, 3, 4)},
         ),
     ),
-    Operator("conv_3d", FileFormat(106, _OPTIONS_3D, kernel=_KERNEL_3D), widths=_convolution_axes),
+    Operator(
+        "conv_3d",
+        FileFormat(106, _OPTIONS_3D, kernel=_KERNEL_3D),
+        widths=_convolution_axes,
+        arithmetic=Arithmetic(partial(sizes.dense_macs, channels_axis=-1)),
+    ),
     Operator("conv_3d_transpose", FileFormat(106, _OPTIONS_3D, data_slot=2, kernel=_KERNEL_3D)),
 )

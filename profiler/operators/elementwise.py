@@ -6,24 +6,18 @@ from dataclasses import replace
 from functools import partial
 
 from profiler.axes import LayerStep, Size
-from profiler.network import Layer, Param, Tensor
+from profiler.network import Arithmetic, Layer, Param, Shape, Tensor
 from profiler.operators import sizes
+from profiler.operators.options import FileFormat, Quantization, activation, quiet
 from profiler.operators.registry import (
-    FileFormat,
     Operator,
-    Quantization,
     ReferenceLayers,
     Rng,
-    Shape,
     Sizes,
-    activation,
     drawn,
     operator,
-    quiet,
-    register_operator,
     register_operators,
 )
-from profiler.operators.sizes import ON_MAPS, REFERENCE_MAPS, map_shape
 
 
 def binary(
@@ -51,11 +45,13 @@ def compare(op: str, left: Shape, right: Shape, dtype: str = "float32", constant
 
 def _draw_binary(op: str, rng: Rng, dtype: str) -> Layer:
     """Two operands: of one shape, or the smaller one repeated per channel, per position, or everywhere."""
+    if dtype == "int32":
+        return _draw_index_binary(op, rng)
     left = sizes.feature_map(rng)
     channels = left[-1]
     kind = rng.random()
     constant = False
-    right: tuple[int, ...] = left
+    right: Shape = left
     if kind < 0.5:
         pass
     elif kind < 0.7:
@@ -80,7 +76,7 @@ def _draw_binary(op: str, rng: Rng, dtype: str) -> Layer:
     return layer
 
 
-def _draw_index_binary(op: str, rng: Rng, dtype: str) -> Layer:
+def _draw_index_binary(op: str, rng: Rng) -> Layer:
     """Arithmetic of counters and indices: mostly a single number."""
     shape = () if rng.random() < 0.3 else (sizes.scaled(rng, 1, 4096),)
     kinds = rng.random()
@@ -156,68 +152,83 @@ def _elementwise_axes(step: LayerStep) -> None:
 
 
 def _reference_binary(op: str, dtype: str, s: Sizes) -> Layer:
-    left = map_shape(s)
-    right = {"same shape": left, "per channel": (left[-1],), "single value": ()}[
-        s.get("operand", "same shape")
-    ]
+    left = sizes.map_shape(s)
+    others: dict[str, Shape] = {"same shape": left, "per channel": left[-1:], "single value": ()}
+    right = others[s.get("operand", "same shape")]
     return binary(op, left, right, s.get("activation", "none"), dtype, constant=right != left)
 
 
 _REFERENCE = ReferenceLayers(
     _reference_binary,
-    REFERENCE_MAPS,
+    sizes.REFERENCE_MAPS,
     {
-        **ON_MAPS,
+        **sizes.ON_MAPS,
         "operand": ("same shape", "per channel", "single value"),
         "activation": ("none", "relu", "relu6"),
     },
 )
 _ADDED = (activation(0), quiet(1, "bool", "pot_scale_int16", True))
+_PLAIN = Quantization()
+_KEEPS_SCALE = Quantization(keeps_scale=True)
+_MASKED = Arithmetic(of_result=True)
 
-_binary = partial(Operator, widths=_elementwise_axes, features="binary")
-_arithmetic = partial(_binary, row="binary", reference=_REFERENCE)
+_plain = partial(Operator, widths=_elementwise_axes)
+_binary = partial(_plain, features="binary")
+
+
+def _arithmetic(
+    name: str,
+    file: FileFormat,
+    events: dict[str, float],
+    quantization: Quantization = _PLAIN,
+    **counts: tuple[int, int],
+) -> Operator:
+    """An operator of two numbers, with (count, stream) of its probes by arithmetic."""
+    return _binary(
+        name,
+        file,
+        quantization,
+        drawn(_draw_binary, **counts),
+        row="binary",
+        events=events,
+        reference=_REFERENCE,
+    )
+
 
 register_operators(
     _arithmetic(
         "add",
         FileFormat(11, _ADDED),
-        draws={
-            **drawn(_draw_binary, float32=(165, 3), int8=(130, 3), int16=(80, 3)),
-            **drawn(_draw_index_binary, int32=(20, 0)),
-        },
-        events={"Add": 0.0},
+        {"Add": 0.0},
+        float32=(165, 3),
+        int8=(130, 3),
+        int16=(80, 3),
+        int32=(20, 0),
     ),
     _arithmetic(
         "mul",
         FileFormat(21, (activation(0),)),
-        draws=drawn(_draw_binary, float32=(165, 4), int8=(120, 4), int16=(80, 4)),
-        events={"Multiply": 0.0, "Invalid Unary Op": 0.1},
+        {"Multiply": 0.0, "Invalid Unary Op": 0.1},
+        float32=(165, 4),
+        int8=(120, 4),
+        int16=(80, 4),
     ),
     _arithmetic(
-        "sub",
-        FileFormat(28, _ADDED),
-        draws=drawn(_draw_binary, float32=(60, 5), int8=(50, 26), int16=(30, 25)),
-        events={"Subtract": 0.0},
+        "sub", FileFormat(28, _ADDED), {"Subtract": 0.0}, float32=(60, 5), int8=(50, 26), int16=(30, 25)
     ),
-    _arithmetic(
-        "div",
-        FileFormat(29, (activation(0),)),
-        draws=drawn(_draw_binary, float32=(40, 39)),
-        events={"Divide": 0.0},
-    ),
+    _arithmetic("div", FileFormat(29, (activation(0),)), {"Divide": 0.0}, float32=(40, 39)),
     _arithmetic(
         "maximum",
         FileFormat(39),
-        Quantization(keeps_scale=True),
-        draws=drawn(_draw_binary, float32=(35, 40), int8=(30, 27), int16=(35, 26)),
-        events={"Maximum": 0.0},
+        {"Maximum": 0.0},
+        _KEEPS_SCALE,
+        float32=(35, 40),
+        int8=(30, 27),
+        int16=(35, 26),
     ),
-    _arithmetic("minimum", FileFormat(39), Quantization(keeps_scale=True), events={"Minimum": 0.0}),
+    _arithmetic("minimum", FileFormat(39), {"Minimum": 0.0}, _KEEPS_SCALE),
     _arithmetic(
-        "squared_difference",
-        FileFormat(76),
-        draws=drawn(_draw_binary, float32=(40, 41), int8=(30, 29)),
-        events={"Squared Difference": 0.0},
+        "squared_difference", FileFormat(76), {"Squared Difference": 0.0}, float32=(40, 41), int8=(30, 29)
     ),
     _binary(
         "pow",
@@ -233,26 +244,25 @@ register_operators(
         events={"PReLU": 0.0},
     ),
     _binary("floor_div", FileFormat(65), row="binary"),
+    _binary("floor_mod", FileFormat(72)),
     _binary(
         "greater", FileFormat(44), draws=drawn(_draw_compare, float32=(20, 44), int8=(14, 31), int32=(25, 1))
     ),
+    _binary("less", FileFormat(41)),
+    _binary("equal", FileFormat(53)),
     _binary("logical_and", FileFormat(62), draws=drawn(_draw_logical, int32=(20, 2))),
     _binary(
         "select_v2",
         FileFormat(98),
-        Quantization(keeps_scale=True),
+        _KEEPS_SCALE,
         draws=drawn(_draw_select, float32=(24, 45), int8=(26, 30), int32=(15, 4), int16=(20, 28)),
+        arithmetic=_MASKED,
     ),
-    Operator("add_n", widths=_elementwise_axes, events={"Add": 0.1}),
+    _plain("select", FileFormat(47), arithmetic=_MASKED),
+    _plain("add_n", events={"Add": 0.1}),
+    _plain("greater_equal", FileFormat(45)),
+    _plain("less_equal", FileFormat(46)),
+    _plain("not_equal", FileFormat(54)),
+    _plain("logical_or", FileFormat(60)),
+    _plain("atan2"),
 )
-for _name, _options in (("floor_mod", 72), ("less", 41), ("equal", 53)):
-    register_operator(Operator(_name, FileFormat(_options), widths=_elementwise_axes, features="binary"))
-for _name, _options in (
-    ("greater_equal", 45),
-    ("less_equal", 46),
-    ("not_equal", 54),
-    ("logical_or", 60),
-    ("select", 47),
-    ("atan2", 0),
-):
-    register_operator(Operator(_name, FileFormat(_options), widths=_elementwise_axes))

@@ -3,28 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 
-from profiler.axes import LayerStep, Size, joined, no_axes, scaled
-from profiler.network import Layer, Param, Tensor
-from profiler.operators import sizes
-from profiler.operators.registry import (
-    TENSOR_TYPE_INT32,
-    FileFormat,
-    Operator,
-    Quantization,
-    ReferenceLayers,
-    Rng,
-    Shape,
-    Sizes,
-    StoredParam,
-    activation,
-    drawn,
-    number,
-    quiet,
-    register_operators,
-)
-from profiler.operators.sizes import REFERENCE_SIDES, reference_maps
+from profiler.axes import LayerStep, Size, joined, scaled
+from profiler.network import Arithmetic, Layer, Param, Shape, Tensor
+from profiler.operators import options, sizes
+from profiler.operators.options import FileFormat, StoredParam, activation, numbers, quiet
+from profiler.operators.registry import Operator, ReferenceLayers, Rng, drawn, moving, register_operators
 
 
 def concatenation(shapes: Sequence[Shape], axis: int = -1, dtype: str = "float32") -> Layer:
@@ -45,18 +29,17 @@ def pack(count: int, shape: Shape, axis: int, dtype: str = "float32") -> Layer:
 def tile(shape: Shape, multiples: Sequence[int], dtype: str = "float32") -> Layer:
     """`shape` repeated along each axis."""
     out = tuple(n * m for n, m in zip(shape, multiples, strict=True))
-    operands = (Tensor(shape, dtype), sizes.indices(len(shape)))
-    return Layer("tile", operands, (Tensor(out, dtype),), {"multiples": tuple(multiples)})
+    return sizes.single_layer("tile", shape, out, dtype, {"multiples": tuple(multiples)}, (len(shape),))
 
 
 def broadcast_to(shape: Shape, out: Shape, dtype: str = "float32") -> Layer:
     """`shape` repeated up to `out`."""
-    return Layer("broadcast_to", (Tensor(shape, dtype), sizes.indices(len(out))), (Tensor(out, dtype),))
+    return sizes.single_layer("broadcast_to", shape, out, dtype, {}, (len(out),))
 
 
 def shape_of(shape: Shape, dtype: str = "float32") -> Layer:
     """The sizes of a tensor, as integers."""
-    params: dict[str, Param] = {"output_type": TENSOR_TYPE_INT32}
+    params: dict[str, Param] = {"output_type": options.TENSOR_TYPE_INT32}
     return Layer("shape", (Tensor(shape, dtype),), (Tensor((len(shape),), "int32"),), params)
 
 
@@ -156,41 +139,45 @@ def _broadcast_to_axes(step: LayerStep) -> None:
     step.write(result)
 
 
-def _reference_concatenation(op: str, dtype: str, s: Sizes) -> Layer:
-    # The result keeps its size whatever the number of parts.
-    return concatenation([(1, s["side"], s["side"], s["channels"] // s["inputs"])] * s["inputs"], 3, dtype)
+def _no_axes(step: LayerStep) -> None:
+    """The result's shape does not depend on the operands' (shape, rank)."""
 
-
-_moving = partial(Operator, quantization=Quantization(keeps_scale=True), features="copy")
 
 register_operators(
-    _moving(
+    moving(
         "concatenation",
-        FileFormat(10, (number(0, "axis"), activation(1)), axis_of_output=True),
+        FileFormat(10, (*numbers(0, "axis"), activation(1)), axis_of_output=True),
         draws=drawn(_draw_concatenation, float32=(90, 11), int8=(70, 10), int32=(15, 6), int16=(40, 10)),
         widths=_concatenation_axes,
         row="concatenation",
         events={"Concatenate": 0.0, "Copy": 0.0},
         reference=ReferenceLayers(
-            _reference_concatenation,
-            reference_maps((8, 192), (14, 96), (28, 96), inputs=2),
-            {"inputs": (2, 3, 4, 6), "side": REFERENCE_SIDES, "channels": (12, 24, 48, 96, 144, 192, 240)},
+            # The result keeps its size whatever the number of parts.
+            lambda op, dtype, s: concatenation(
+                [(1, s["side"], s["side"], s["channels"] // s["inputs"])] * s["inputs"], 3, dtype
+            ),
+            sizes.reference_maps((8, 192), (14, 96), (28, 96), inputs=2),
+            {
+                "inputs": (2, 3, 4, 6),
+                "side": sizes.REFERENCE_SIDES,
+                "channels": (12, 24, 48, 96, 144, 192, 240),
+            },
         ),
     ),
-    _moving(
+    moving(
         "pack",
-        FileFormat(59, (number(0, "values_count"), number(1, "axis")), axis_of_output=True),
+        FileFormat(59, numbers(0, "values_count", "axis"), axis_of_output=True),
         draws=drawn(_draw_pack, float32=(18, 57), int8=(18, 46), int32=(15, 8), int16=(25, 37)),
         widths=_pack_axes,
         events={"Copy": 0.5},
     ),
-    _moving(
+    moving(
         "tile",
         FileFormat(51, stored=(StoredParam(1, "multiples"),)),
         draws=drawn(_draw_tile, float32=(30, 59), int8=(25, 48), int16=(25, 39)),
         widths=_tile_axes,
     ),
-    _moving(
+    moving(
         "broadcast_to",
         FileFormat(104, computed={1: lambda layer: layer.outputs[0].shape}, version=2),
         draws=drawn(_draw_broadcast_to, float32=(18, 60)),
@@ -200,10 +187,10 @@ register_operators(
         "shape",
         FileFormat(55, (quiet(0, "byte", "output_type"),)),
         draws=drawn(_draw_shape_of, int32=(12, 10)),
-        widths=no_axes,
+        widths=_no_axes,
         features="copy",
     ),
-    Operator("rank", widths=no_axes),
-    Operator("fill", features="copy"),
-    Operator("range", features="copy"),
+    Operator("rank", widths=_no_axes),
+    Operator("fill", arithmetic=Arithmetic(of_result=True), features="copy"),
+    Operator("range", arithmetic=Arithmetic(of_result=True), features="copy"),
 )

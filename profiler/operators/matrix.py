@@ -5,26 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from profiler.axes import LayerStep, Size, scaled
-from profiler.network import Layer, Param, Tensor
+from profiler.network import Arithmetic, Layer, Shape, Tensor
 from profiler.operators import sizes
-from profiler.operators.number_type import bias_dtype, data_dtype, weight_dtype
-from profiler.operators.registry import (
-    FileFormat,
-    Operator,
-    OutputWidth,
-    Quantization,
-    ReferenceLayers,
-    Rng,
-    Shape,
-    Sizes,
-    activation,
-    asymmetric,
-    drawn,
-    flag,
-    quiet,
-    register_operators,
-)
-from profiler.operators.sizes import REFERENCE_SIDES, REFERENCE_WIDTHS
+from profiler.operators.number_type import weighted_layer
+from profiler.operators.options import FileFormat, Quantization, activation, asymmetric, flag, quiet
+from profiler.operators.registry import Operator, OutputWidth, ReferenceLayers, Rng, drawn, register_operators
 
 
 def fully_connected(
@@ -36,12 +21,8 @@ def fully_connected(
     bias: bool = True,
 ) -> Layer:
     """A fully connected layer over ``[rows, inputs]``."""
-    data = data_dtype(dtype)
-    operands = [Tensor((rows, inputs), data), Tensor((outputs, inputs), weight_dtype(dtype), True)]
-    if bias:
-        operands.append(Tensor((outputs,), bias_dtype(dtype), True))
-    params: dict[str, Param] = {"activation": activation}
-    return Layer("fully_connected", tuple(operands), (Tensor((rows, outputs), data),), params)
+    data, weights, out = (rows, inputs), (outputs, inputs), (rows, outputs)
+    return weighted_layer("fully_connected", data, weights, out, {"activation": activation}, dtype, bias)
 
 
 def batch_matmul(
@@ -137,10 +118,13 @@ def _batch_matmul_axes(step: LayerStep) -> None:
     return None
 
 
-def _reference_fully_connected(op: str, dtype: str, s: Sizes) -> Layer:
-    return fully_connected(
-        s["in_channels"], s["out_channels"], s.get("rows", 1), s.get("activation", "none"), dtype
-    )
+def _product_macs(layer: Layer) -> int:
+    """Every element of the result sums up the inner axis."""
+    left = layer.inputs[0].shape
+    if len(layer.inputs) < 2 or not left:
+        return 0
+    summed = left[-2 if layer.params.get("adj_x") else -1] if len(left) > 1 else 1
+    return layer.outputs[0].size * summed
 
 
 register_operators(
@@ -160,18 +144,21 @@ register_operators(
         Quantization(channel_axis=0),
         drawn(_draw_fully_connected, float32=(260, 2), int8=(160, 2), dynamic_int8=(120, 2), int16=(130, 2)),
         widths=_fully_connected_axes,
+        arithmetic=Arithmetic(sizes.dense_macs),
         features="matrix",
         row="matrix",
         events={"Fully Connected": 0.0, "Dynamic Fully Connected": 0.0, "Batch Matrix Multiply": 0.1},
         reference=ReferenceLayers(
-            _reference_fully_connected,
+            lambda op, dtype, s: fully_connected(
+                s["in_channels"], s["out_channels"], s["rows"], s.get("activation", "none"), dtype
+            ),
             [
                 {"in_channels": inside, "out_channels": outside, "rows": 1}
                 for inside, outside in ((64, 64), (256, 128), (512, 128), (512, 512), (1024, 128))
             ],
             {
-                "out_channels": (*REFERENCE_WIDTHS, 512, 1024),
-                "in_channels": (*REFERENCE_WIDTHS, 512, 1024),
+                "out_channels": (*sizes.REFERENCE_WIDTHS, 512, 1024),
+                "in_channels": (*sizes.REFERENCE_WIDTHS, 512, 1024),
                 "rows": (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 24, 32, 48, 64),
                 "activation": ("none", "relu"),
             },
@@ -186,6 +173,7 @@ register_operators(
         Quantization(zero_point=3),
         drawn(_draw_batch_matmul, float32=(80, 17), int8=(50, 23), int16=(40, 23)),
         widths=_batch_matmul_axes,
+        arithmetic=Arithmetic(_product_macs),
         features="matrix",
         events={"Batch Matrix Multiply": 0.0, "Dynamic Fully Connected": 0.1, "Fully Connected": 0.5},
         reference=ReferenceLayers(
@@ -197,9 +185,9 @@ register_operators(
                 for heads, rows, inner in ((4, 64, 32), (8, 32, 64), (4, 128, 16))
             ],
             {
-                "rows": REFERENCE_SIDES[3:],
+                "rows": sizes.REFERENCE_SIDES[3:],
                 "inner": (8, 16, 32, 64, 128),
-                "columns": REFERENCE_WIDTHS[5:29],
+                "columns": sizes.REFERENCE_WIDTHS[5:29],
                 "heads": (1, 2, 4, 8),
             },
         ),

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from profiler.network import WEIGHTED, Layer, Network, Tensor
+from collections.abc import Mapping
+from dataclasses import replace
+
+from profiler.network import Layer, Network, Param, Shape, Tensor
 from profiler.operators.registry import operator
 
 NUMBER_TYPES = ("float32", "dynamic_int8", "int8", "int16")
@@ -25,6 +28,22 @@ def bias_dtype(dtype: str) -> str:
     return {"float32": "float32", "dynamic_int8": "float32", "int8": "int32", "int16": "int64"}[dtype]
 
 
+def weighted_layer(
+    op: str,
+    data: Shape,
+    weights: Shape,
+    out: Shape,
+    params: Mapping[str, Param],
+    dtype: str,
+    bias: bool = True,
+) -> Layer:
+    """A layer that multiplies data by stored weights, with a bias per output channel."""
+    operands = [Tensor(data, data_dtype(dtype)), Tensor(weights, weight_dtype(dtype), True)]
+    if bias:
+        operands.append(Tensor(out[-1:], bias_dtype(dtype), True))
+    return Layer(op, tuple(operands), (Tensor(out, data_dtype(dtype)),), params)
+
+
 def with_dtype(layer: Layer, dtype: str) -> Layer | None:
     """`layer` in the arithmetic `dtype`; None where it has none of its own (indices) or is a bridge between types.
 
@@ -34,24 +53,23 @@ def with_dtype(layer: Layer, dtype: str) -> Layer | None:
         return None
     if layer.dtype not in NUMBER_TYPES or layer.dtype == dtype:
         return layer
-    data = data_dtype(layer.dtype)
+    known, data = operator(layer.op), data_dtype(layer.dtype)
     matrices = max((len(t.shape) for t in layer.inputs if t.constant), default=0)
 
     def changed(tensor: Tensor) -> Tensor:
-        if layer.op in WEIGHTED and tensor.constant and tensor.dtype in _STORED:
+        if known.weighted and tensor.constant and tensor.dtype in _STORED:
             bias = len(tensor.shape) == 1 and matrices > 1
             return Tensor(tensor.shape, bias_dtype(dtype) if bias else weight_dtype(dtype), True)
         if tensor.dtype == data:
             return Tensor(tensor.shape, data_dtype(dtype), tensor.constant)
         return tensor
 
-    if dtype == "dynamic_int8" and layer.op not in WEIGHTED:
+    if dtype == "dynamic_int8" and not known.weighted:
         return with_dtype(layer, "float32")
     inputs, outputs = tuple(map(changed, layer.inputs)), tuple(map(changed, layer.outputs))
-    if layer.op in WEIGHTED:
+    if known.weighted:
         # Operands that follow from shapes are no weights.
-        shapes = operator(layer.op).file.computed
-        inputs = tuple(layer.inputs[i] if i in shapes else tensor for i, tensor in enumerate(inputs))
+        inputs = tuple(layer.inputs[i] if i in known.file.computed else t for i, t in enumerate(inputs))
     return Layer(layer.op, inputs, outputs, layer.params, layer.name, layer.index, layer.repeat)
 
 
@@ -70,7 +88,4 @@ def network_with_dtype(network: Network, dtype: str) -> Network:
         if len(edge.inputs) == len(layer.inputs):
             for index, tensor in zip(edge.inputs, layer.inputs, strict=True):
                 tensors[index] = tensor
-    return Network(
-        network.name, tuple(layer for _, layer in kept), edges, tuple(tensors), network.inputs, network.outputs,
-        network.file_bytes, network.assumed_batch, network.metadata, network.variables,
-    )  # fmt: skip
+    return replace(network, layers=tuple(layer for _, layer in kept), edges=edges, tensors=tuple(tensors))

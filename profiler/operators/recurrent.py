@@ -7,25 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from profiler.axes import LayerStep
-from profiler.network import Layer, Param, Tensor
+from profiler.network import Arithmetic, Layer, Param, Shape, Tensor
 from profiler.operators import sizes
 from profiler.operators.number_type import weight_dtype
-from profiler.operators.registry import (
-    FileFormat,
-    Operator,
-    OptionField,
-    ReferenceLayers,
-    Rng,
-    Shape,
-    activation,
-    asymmetric,
-    drawn,
-    flag,
-    number,
-    quiet,
-    register_operator,
-)
-from profiler.operators.sizes import REFERENCE_WIDTHS
+from profiler.operators.options import FileFormat, OptionField, activation, asymmetric, flag, numbers, quiet
+from profiler.operators.registry import Operator, ReferenceLayers, Rng, drawn, register_operators
 
 
 def lstm(steps: int, features: int, units: int, batch: int = 1, dtype: str = "float32") -> Layer:
@@ -100,9 +86,20 @@ def _lstm_parts(params: dict[str, Param], inputs: Sequence[Shape | None], output
         params["layer_norm"] = True
 
 
+def _lstm_macs(layer: Layer) -> int:
+    """Each step of each sequence meets all matrices."""
+    shape = layer.inputs[0].shape
+    if len(shape) != 3:
+        return 0
+    return shape[0] * shape[1] * sum(t.size for t in layer.weights if len(t.shape) == 2)
+
+
 _CLIPS = (quiet(1, "float", "cell_clip", 0.0), quiet(2, "float", "projection_clip", 0.0))
 
-register_operator(
+_LOOP = numbers(0, "condition_subgraph", "body_subgraph")
+_LOOP_GRAPHS = ("condition_subgraph", "body_subgraph")
+
+register_operators(
     Operator(
         "unidirectional_sequence_lstm",
         FileFormat(
@@ -121,6 +118,7 @@ register_operator(
         ),
         draws=drawn(_draw_lstm, float32=(40, 18), dynamic_int8=(25, 5)),
         widths=_lstm_axes,
+        arithmetic=Arithmetic(_lstm_macs),
         features="recurrent",
         reference=ReferenceLayers(
             lambda op, dtype, s: lstm(s["steps"], s["features"], s["units"]),
@@ -129,45 +127,51 @@ register_operator(
                 for steps, features, units in ((16, 32, 64), (30, 16, 32), (16, 64, 128))
             ],
             {
-                "units": REFERENCE_WIDTHS[5:29],
+                "units": sizes.REFERENCE_WIDTHS[5:29],
                 "features": (4, 8, 16, 32, 64, 128),
                 "steps": (2, 4, 8, 16, 32, 48, 64),
             },
         ),
-    )
-)
-_LOOP = (number(0, "condition_subgraph"), number(1, "body_subgraph"))
-_LOOP_GRAPHS = ("condition_subgraph", "body_subgraph")
-
-register_operator(
+    ),
     Operator(
         "while",
         FileFormat(93, _LOOP, subgraphs=_LOOP_GRAPHS),
         draws=drawn(_draw_loop, int32=(40, 11)),
+        arithmetic=Arithmetic(of_result=True),
         features="loop",
-    )
+    ),
+    Operator("stablehlo_while", FileFormat(15, _LOOP, second_union=True, subgraphs=_LOOP_GRAPHS)),
+    Operator(
+        "stablehlo_composite",
+        FileFormat(21, numbers(1, "subgraph"), second_union=True, subgraphs=("subgraph",)),
+    ),
+    Operator(
+        "if",
+        FileFormat(
+            92,
+            numbers(0, "then_subgraph", "else_subgraph"),
+            subgraphs=("then_subgraph", "else_subgraph"),
+        ),
+    ),
+    Operator("call", FileFormat(16, (OptionField(0, "uint", "subgraph"),), subgraphs=("subgraph",))),
+    Operator("call_once", FileFormat(103, numbers(0, "subgraph"), subgraphs=("subgraph",))),
+    Operator("svdf", FileFormat(6, (*numbers(0, "rank"), activation(1), asymmetric(2)))),
+    Operator("rnn", FileFormat(7, (activation(0), asymmetric(1)))),
+    Operator(
+        "lstm", FileFormat(14, (activation(0), *_CLIPS, quiet(3, "byte", "kernel_type"), asymmetric(4)))
+    ),
+    Operator(
+        "unidirectional_sequence_rnn", FileFormat(31, (flag(0, "time_major"), activation(1), asymmetric(2)))
+    ),
+    Operator(
+        "bidirectional_sequence_lstm",
+        FileFormat(
+            69,
+            (activation(0), *_CLIPS, flag(3, "merge_outputs"), flag(4, "time_major", True), asymmetric(5)),
+        ),
+    ),
+    Operator(
+        "bidirectional_sequence_rnn",
+        FileFormat(70, (flag(0, "time_major"), activation(1), flag(2, "merge_outputs"), asymmetric(3))),
+    ),
 )
-for _name, _format in {
-    "stablehlo_while": FileFormat(15, _LOOP, second_union=True, subgraphs=_LOOP_GRAPHS),
-    "stablehlo_composite": FileFormat(
-        21, (number(1, "subgraph"),), second_union=True, subgraphs=("subgraph",)
-    ),
-    "if": FileFormat(
-        92,
-        (number(0, "then_subgraph"), number(1, "else_subgraph")),
-        subgraphs=("then_subgraph", "else_subgraph"),
-    ),
-    "call": FileFormat(16, (OptionField(0, "uint", "subgraph"),), subgraphs=("subgraph",)),
-    "call_once": FileFormat(103, (number(0, "subgraph"),), subgraphs=("subgraph",)),
-    "svdf": FileFormat(6, (number(0, "rank"), activation(1), asymmetric(2))),
-    "rnn": FileFormat(7, (activation(0), asymmetric(1))),
-    "lstm": FileFormat(14, (activation(0), *_CLIPS, quiet(3, "byte", "kernel_type"), asymmetric(4))),
-    "unidirectional_sequence_rnn": FileFormat(31, (flag(0, "time_major"), activation(1), asymmetric(2))),
-    "bidirectional_sequence_lstm": FileFormat(
-        69, (activation(0), *_CLIPS, flag(3, "merge_outputs"), flag(4, "time_major", True), asymmetric(5))
-    ),
-    "bidirectional_sequence_rnn": FileFormat(
-        70, (flag(0, "time_major"), activation(1), flag(2, "merge_outputs"), asymmetric(3))
-    ),
-}.items():
-    register_operator(Operator(_name, _format))

@@ -9,29 +9,11 @@ from functools import partial
 import numpy as np
 
 from profiler.axes import LayerStep, keep_axes
-from profiler.network import Layer, Param, Tensor
-from profiler.operators import sizes
+from profiler.network import Layer, Param, Shape, Tensor
+from profiler.operators import options, sizes
 from profiler.operators.activation import unary
-from profiler.operators.registry import (
-    AXES,
-    TENSOR_TYPE_INT64,
-    FileFormat,
-    Operator,
-    Quantization,
-    ReferenceLayers,
-    Rng,
-    Shape,
-    StoredParam,
-    activation,
-    drawn,
-    flag,
-    fraction,
-    number,
-    quiet,
-    register_operator,
-    register_operators,
-)
-from profiler.operators.sizes import ON_MAPS, map_shape, reference_maps
+from profiler.operators.options import FileFormat, StoredParam, activation, flag, fraction, numbers, quiet
+from profiler.operators.registry import Operator, ReferenceLayers, Rng, drawn, register_operators
 
 
 def reduce(
@@ -40,25 +22,21 @@ def reduce(
     """A reduction (``mean``, ``sum``, ``reduce_max``) of `shape` over `axes`."""
     wanted = {axis % len(shape) for axis in axes}
     out = tuple(1 if i in wanted else n for i, n in enumerate(shape) if keep_dims or i not in wanted)
-    return Layer(
-        op,
-        (Tensor(shape, dtype), Tensor((len(wanted),), "int32", True)),
-        (Tensor(out, dtype),),
-        {"axes": tuple(sorted(wanted)), "keep_dims": keep_dims},
-    )
+    params: dict[str, Param] = {"axes": tuple(sorted(wanted)), "keep_dims": keep_dims}
+    return sizes.single_layer(op, shape, out, dtype, params, (len(wanted),))
 
 
 def arg_max(shape: Shape, dtype: str = "float32") -> Layer:
     """Place of the largest along the last axis."""
     operands = (Tensor(shape, dtype), sizes.indices())
-    params: dict[str, Param] = {"axis": len(shape) - 1, "output_type": TENSOR_TYPE_INT64}
+    params: dict[str, Param] = {"axis": len(shape) - 1, "output_type": options.TENSOR_TYPE_INT64}
     return Layer("arg_max", operands, (Tensor(shape[:-1], "int64"),), params)
 
 
 def cumsum(shape: Shape, axis: int, dtype: str = "float32") -> Layer:
     """Running sums along `axis`."""
     params: dict[str, Param] = {"axis": axis, "exclusive": False, "reverse": False}
-    return Layer("cumsum", (Tensor(shape, dtype), sizes.indices()), (Tensor(shape, dtype),), params)
+    return sizes.single_layer("cumsum", shape, shape, dtype, params, ())
 
 
 def top_k(rows: int, columns: int, k: int, dtype: str = "float32") -> Layer:
@@ -120,82 +98,85 @@ def _reduce_axes(step: LayerStep) -> None:
     step.write([1 if i in axes else s for i, s in enumerate(sizes) if keep or i not in axes])
 
 
-_REDUCER = FileFormat(27, (flag(0, "keep_dims"),), stored=AXES)
+_REDUCER = FileFormat(27, (flag(0, "keep_dims"),), stored=options.AXES)
 _REDUCED = ReferenceLayers(
-    lambda op, dtype, s: reduce(op, map_shape(s), (1, 2), dtype=dtype),
-    reference_maps((7, 256), (14, 96), (28, 64), (32, 32)),
-    ON_MAPS,
+    lambda op, dtype, s: reduce(op, sizes.map_shape(s), (1, 2), dtype=dtype),
+    sizes.reference_maps((7, 256), (14, 96), (28, 64), (32, 32)),
+    sizes.ON_MAPS,
 )
 _SOFTMAX = ReferenceLayers(
     lambda op, dtype, s: unary(op, (s["rows"], s["columns"]), dtype),
     [{"rows": rows, "columns": columns} for rows, columns in ((1, 1000), (16, 100), (64, 64))],
     {"rows": (1, 2, 4, 8, 16, 32, 64, 128, 256), "columns": (2, 5, 10, 20, 50, 100, 200, 500, 1000)},
 )
-_KEEPS_SCALE = Quantization(keeps_scale=True)
-_ARG = FileFormat(40, (quiet(0, "byte", "output_type"),), stored=(StoredParam(1, "axis", "axis"),))
+_KEEPS_SCALE = options.Quantization(keeps_scale=True)
+_PLAIN = options.Quantization()
+_AXIS = (StoredParam(1, "axis", "axis"),)
+_ARG = FileFormat(40, (quiet(0, "byte", "output_type"),), stored=_AXIS)
 
-_reduction = partial(Operator, widths=_reduce_axes, features="reduction")
+_plain = partial(Operator, widths=_reduce_axes)
+_normalised = partial(Operator, widths=keep_axes)
+
+
+def _reduction(
+    name: str,
+    events: dict[str, float],
+    quantization: options.Quantization = _PLAIN,
+    **counts: tuple[int, int],
+) -> Operator:
+    """A reduction that is drawn, with (count, stream) of its probes by arithmetic."""
+    return _plain(
+        name,
+        _REDUCER,
+        quantization,
+        drawn(_draw_reduction, **counts),
+        features="reduction",
+        row="reduction",
+        events=events,
+        reference=_REDUCED,
+    )
+
 
 register_operators(
     _reduction(
         "mean",
-        _REDUCER,
-        draws=drawn(_draw_reduction, float32=(100, 8), int8=(80, 7), int16=(60, 7)),
-        row="reduction",
-        events={"Mean": 0.0, "Global Average Pooling": 0.0, "Mean Squared": 0.0, "Average Pooling": 0.1},
-        reference=_REDUCED,
+        {"Mean": 0.0, "Global Average Pooling": 0.0, "Mean Squared": 0.0, "Average Pooling": 0.1},
+        float32=(100, 8),
+        int8=(80, 7),
+        int16=(60, 7),
     ),
     _reduction(
-        "sum",
-        _REDUCER,
-        draws=drawn(_draw_reduction, float32=(40, 47), int8=(30, 41), int16=(35, 32)),
-        row="reduction",
-        events={"Sum": 0.0, "Global Sum Pooling": 0.0},
-        reference=_REDUCED,
+        "sum", {"Sum": 0.0, "Global Sum Pooling": 0.0}, float32=(40, 47), int8=(30, 41), int16=(35, 32)
     ),
     _reduction(
-        "reduce_max",
-        _REDUCER,
-        _KEEPS_SCALE,
-        draws=drawn(_draw_reduction, float32=(40, 48), int8=(30, 42), int16=(30, 33)),
-        row="reduction",
-        events={"Reduce Max": 0.0},
-        reference=_REDUCED,
+        "reduce_max", {"Reduce Max": 0.0}, _KEEPS_SCALE, float32=(40, 48), int8=(30, 42), int16=(30, 33)
     ),
-    Operator(
-        "reduce_min", _REDUCER, _KEEPS_SCALE, widths=_reduce_axes, row="reduction", events={"Reduce Min": 0.0}
-    ),
-)
-for _name in ("reduce_prod", "reduce_any", "reduce_all"):
-    register_operator(Operator(_name, _REDUCER, widths=_reduce_axes))
-register_operators(
-    _reduction("arg_max", _ARG, draws=drawn(_draw_arg_max, float32=(30, 49))),
-    Operator("arg_min", replace(_ARG, options=57), widths=_reduce_axes),
-    Operator(
+    _plain("reduce_min", _REDUCER, _KEEPS_SCALE, row="reduction", events={"Reduce Min": 0.0}),
+    *(_plain(name, _REDUCER) for name in ("reduce_prod", "reduce_any", "reduce_all")),
+    _plain("arg_max", _ARG, draws=drawn(_draw_arg_max, float32=(30, 49)), features="reduction"),
+    _plain("arg_min", replace(_ARG, options=57)),
+    _normalised(
         "softmax",
         FileFormat(9, (fraction(0, "beta"),), usual_params={"beta": 1.0}),
-        Quantization(fixed={"int8": (1 / 256, -128), "int16": (1 / 32768, 0)}),
+        options.Quantization(fixed={"int8": (1 / 256, -128), "int16": (1 / 32768, 0)}),
         draws=drawn(_draw_softmax, float32=(60, 9), int8=(40, 8), int16=(30, 8)),
-        widths=keep_axes,
         features="softmax",
         events={"Softmax": 0.0},
         reference=_SOFTMAX,
     ),
-    Operator(
+    _normalised(
         "log_softmax",
         FileFormat(36),
-        Quantization(fixed={"int8": (16 / 256, 127)}),
+        options.Quantization(fixed={"int8": (16 / 256, 127)}),
         draws=drawn(_draw_softmax, float32=(20, 50)),
-        widths=keep_axes,
         features="softmax",
         reference=_SOFTMAX,
     ),
-    Operator(
+    _normalised(
         "cumsum",
-        FileFormat(102, (flag(0, "exclusive"), flag(1, "reverse")), stored=(StoredParam(1, "axis", "axis"),)),
+        FileFormat(102, (flag(0, "exclusive"), flag(1, "reverse")), stored=_AXIS),
         _KEEPS_SCALE,
         draws=drawn(_draw_cumsum, float32=(25, 51)),
-        widths=keep_axes,
         features="reduction",
     ),
     Operator(
@@ -205,16 +186,16 @@ register_operators(
         draws=drawn(_draw_top_k, float32=(25, 52)),
         features="reduction",
     ),
-    Operator(
+    _normalised(
         "l2_normalization",
         FileFormat(12, (activation(0),)),
-        Quantization(fixed={"int8": (1 / 128, 0)}),
-        widths=keep_axes,
+        options.Quantization(fixed={"int8": (1 / 128, 0)}),
         features="reduction",
     ),
-    Operator(
+    _normalised(
         "local_response_normalization",
-        FileFormat(13, (number(0, "radius"), fraction(1, "bias"), fraction(2, "alpha"), fraction(3, "beta"))),
-        widths=keep_axes,
+        FileFormat(
+            13, (*numbers(0, "radius"), fraction(1, "bias"), fraction(2, "alpha"), fraction(3, "beta"))
+        ),
     ),
 )

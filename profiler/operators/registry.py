@@ -5,14 +5,14 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from profiler.axes import Rule
 from profiler.errors import UsageError
-from profiler.network import Layer, Param, Tensor
+from profiler.network import Arithmetic, Layer, Param, Tensor, use_arithmetic
+from profiler.operators.options import FileFormat, Quantization
 from profiler.plugins import register_plugins
 
 DTYPES = ("float32", "int8", "dynamic_int8", "int32", "int16")
@@ -37,164 +37,6 @@ Draw = Callable[[str, Rng, str], Layer]
 Sizes = Mapping[str, Any]
 Resized = Callable[[Layer, tuple[Tensor, ...], tuple[Tensor, ...]], dict[str, Param]]
 """Parameters of a layer of other widths, from the layer as it is and its new operands and results."""
-
-
-TENSOR_TYPE_INT32, TENSOR_TYPE_INT64 = 2, 4
-"""Numbers of tensor types in the file, for operators that have one among their options."""
-
-
-class OptionField(NamedTuple):
-    """One field of an operator's options table.
-
-    Parameters
-    ----------
-    slot
-        Its number in the table.
-    type
-        ``int`` (32 bit), ``uint`` (32 bit), ``byte``, ``bool``, ``float``, ``ints`` (a vector of ``int``),
-        ``padding`` (a byte that means ``same`` or ``valid``) or ``activation`` (a byte).
-    name
-        The name among `Layer.params`.
-    default
-        What the format means where the field is not stored.
-    quiet
-        Left out of `Layer.params` where it has its default: settings that few files use.
-    """
-
-    slot: int
-    type: str
-    name: str
-    default: int | float | bool = 0
-    quiet: bool = False
-
-
-class StoredParam(NamedTuple):
-    """A stored operand whose values are a parameter; `kind` is ``ints``, ``scalar``, ``axis`` or ``axes``."""
-
-    slot: int
-    name: str
-    kind: str = "ints"
-
-
-Shape = tuple[int, ...]
-Complete = Callable[[dict[str, Param], Sequence[Shape | None], Sequence[Shape]], None]
-"""Adds parameters that follow from the shapes of operands (None where one is absent) and results."""
-
-
-@dataclass(frozen=True)
-class FileFormat:
-    """How an operator is stored.
-
-    Parameters
-    ----------
-    options
-        Number of its table in the union ``BuiltinOptions``; 0 where it has no options that matter.
-    fields
-        Fields of that table.
-    second_union
-        The table stands in ``BuiltinOptions2``; such operators are read only.
-    stored
-        Stored operands that hold parameters.
-    computed
-        By operand: what is stored there when a probe is written, where it follows from the layer.
-    data_slot
-        The operand that axes and kernels refer to.
-    axis_of_output
-        Axes refer to the result.
-    kernel
-        Names of the weights' dimensions (operand 1), empty for those that are no kernel size.
-    complete
-        Adds what follows from shapes.
-    operand_slots
-        Where the layer's operands stand in the file, for operators with optional ones; empty: in order.
-    operand_count
-        How many places there are, where `operand_slots` says which are taken.
-    variables
-        Operands that the runtime keeps from run to run.
-    version
-        The operator's version that probes are written with.
-    dynamic_params
-        Parameters that arithmetic ``dynamic_int8`` adds.
-    usual_params
-        Parameters of an ordinary layer.
-    subgraphs
-        Parameters that name the subgraphs that it runs, in the order of `Layer.params`.
-    made_on_loading
-        Of a stored operand it makes weights once, not in every run.
-    """
-
-    options: int = 0
-    fields: tuple[OptionField, ...] = ()
-    second_union: bool = False
-    stored: tuple[StoredParam, ...] = ()
-    computed: Mapping[int, Callable[[Layer], ArrayLike]] = field(default_factory=dict)
-    data_slot: int = 0
-    axis_of_output: bool = False
-    kernel: tuple[str, ...] = ()
-    complete: Complete | None = None
-    operand_slots: tuple[int, ...] = ()
-    operand_count: int = 0
-    variables: tuple[int, ...] = ()
-    version: int = 1
-    dynamic_params: Mapping[str, Param] = field(default_factory=dict)
-    usual_params: Mapping[str, Param] = field(default_factory=dict)
-    subgraphs: tuple[str, ...] = ()
-    made_on_loading: bool = False
-
-    @property
-    def fuses_activation(self) -> bool:
-        """Whether an activation may be part of the operator."""
-        return any(option.type == "activation" for option in self.fields)
-
-
-PADDING = OptionField(0, "padding", "padding")
-AXES = (StoredParam(1, "axes", "axes"),)
-
-
-def activation(slot: int) -> OptionField:
-    """The activation that is part of an operator."""
-    return OptionField(slot, "activation", "activation")
-
-
-def strides(width_slot: int) -> tuple[OptionField, OptionField]:
-    """Strides of a window, width first."""
-    return (
-        OptionField(width_slot, "int", "stride_width"),
-        OptionField(width_slot + 1, "int", "stride_height"),
-    )
-
-
-def dilations(width_slot: int) -> tuple[OptionField, OptionField]:
-    """Dilations of a kernel, width first."""
-    return (
-        OptionField(width_slot, "int", "dilation_width", 1),
-        OptionField(width_slot + 1, "int", "dilation_height", 1),
-    )
-
-
-def quiet(slot: int, kind: str, name: str, default: int | float | bool = 0) -> OptionField:
-    """A setting that few files use."""
-    return OptionField(slot, kind, name, default, True)
-
-
-def flag(slot: int, name: str, default: bool = False) -> OptionField:
-    """A yes or no."""
-    return OptionField(slot, "bool", name, default)
-
-
-def number(slot: int, name: str) -> OptionField:
-    """A whole number of 32 bits."""
-    return OptionField(slot, "int", name)
-
-
-def fraction(slot: int, name: str) -> OptionField:
-    """A number with a fraction."""
-    return OptionField(slot, "float", name, 0.0)
-
-
-def asymmetric(slot: int) -> OptionField:
-    """Whether dynamic-range arithmetic quantises its inputs with a zero point."""
-    return quiet(slot, "bool", "asymmetric_quantize_inputs", False)
 
 
 @dataclass(frozen=True)
@@ -234,31 +76,6 @@ class ReferenceLayers:
 
 
 @dataclass(frozen=True)
-class Quantization:
-    """What a probe of integers needs.
-
-    Parameters
-    ----------
-    keeps_scale
-        The result has the scale of the first operand.
-    fixed
-        By type: scale and zero point that runtimes want of the result.
-    positive
-        Integer kernels refuse inputs below 0.
-    zero_point
-        Zero point of int8 inputs, where kernels differ by it.
-    channel_axis
-        Axis of the weights that has a scale per channel; None where nothing is multiplied by stored weights.
-    """
-
-    keeps_scale: bool = False
-    fixed: Mapping[str, tuple[float, int]] = field(default_factory=dict)
-    positive: bool = False
-    zero_point: int = 0
-    channel_axis: int | None = None
-
-
-@dataclass(frozen=True)
 class OutputWidth:
     """The number of output channels of an operator that has one of its own, so that its time is a staircase over it.
 
@@ -287,6 +104,8 @@ class Operator:
         What it does to axes of changeable size; without it everything that reaches the operator is frozen.
     resized
         Parameters of a layer of other widths, where they differ.
+    arithmetic
+        How many multiply-accumulates a layer is, and which number type it calculates in.
     features
         Name of the family of features that describe it, see `timemodel.features`.
     row
@@ -309,17 +128,23 @@ class Operator:
     """
 
     name: str
-    file: FileFormat = FileFormat()
-    quantization: Quantization = Quantization()
+    file: FileFormat = field(default_factory=FileFormat)
+    quantization: Quantization = field(default_factory=Quantization)
     draws: Mapping[str, Draws] = field(default_factory=dict)
     widths: Rule | None = None
     resized: Resized | None = None
+    arithmetic: Arithmetic = field(default_factory=Arithmetic)
     features: Features = "generic"
     row: Row = ""
     events: Mapping[str, float] = field(default_factory=dict)
     reference: ReferenceLayers | None = None
     output_width: OutputWidth | None = None
     words: str = ""
+
+    @property
+    def weighted(self) -> bool:
+        """Whether it multiplies by weights, so that integer weights with float data are dynamic-range arithmetic."""
+        return self.arithmetic.macs is not None
 
     @property
     def width_name(self) -> str:
@@ -333,6 +158,9 @@ class Operator:
         build, bases = self.reference.build, self.reference.bases
         return [build(self.name, dtype, {**base, **changed}) for base in bases]
 
+
+moving = functools.partial(Operator, quantization=Quantization(keeps_scale=True), features="copy")
+"""An operator that only moves data, whose result has the scale of its operand."""
 
 _OPERATORS: dict[str, Operator] = {}
 
@@ -389,6 +217,9 @@ def _register_plugin(name: str, entry: Any) -> None:
     if not isinstance(entry, Operator) or entry.name != name:
         raise UsageError(f"{entry!r} is no profiler.operators.Operator of that name")
     register_operator(entry)
+
+
+use_arithmetic(lambda op: operator(op).arithmetic)
 
 
 def drawn(draw: Draw, **dtypes: tuple[int, int]) -> dict[str, Draws]:

@@ -3,48 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 
 import numpy as np
 
 from profiler.axes import LayerStep, Size, joined, keep_axes, keep_channels, reshape_axes, scaled
-from profiler.network import Layer, Param, Tensor
+from profiler.network import Layer, Param, Shape
 from profiler.operators import sizes
-from profiler.operators.registry import (
-    AXES,
-    FileFormat,
-    Operator,
-    OptionField,
-    Quantization,
-    ReferenceLayers,
-    Rng,
-    Shape,
-    StoredParam,
-    drawn,
-    number,
-    register_operators,
-)
-from profiler.operators.sizes import ON_MAPS, REFERENCE_MAPS, map_shape, reference_maps
+from profiler.operators.options import AXES, FileFormat, OptionField, StoredParam, numbers
+from profiler.operators.registry import Operator, ReferenceLayers, Rng, drawn, moving, register_operators
 
 
 def reshape(shape: Shape, new_shape: Shape, dtype: str = "float32") -> Layer:
     """The same elements under another shape."""
-    return Layer(
-        "reshape",
-        (Tensor(shape, dtype), Tensor((len(new_shape),), "int32", True)),
-        (Tensor(new_shape, dtype),),
-        {"new_shape": new_shape},
-    )
+    return sizes.single_layer("reshape", shape, new_shape, dtype, {"new_shape": new_shape}, (len(new_shape),))
 
 
 def transpose(shape: Shape, perm: Sequence[int], dtype: str = "float32") -> Layer:
     """`shape` with its axes in the order of `perm`."""
-    return Layer(
-        "transpose",
-        (Tensor(shape, dtype), Tensor((len(shape),), "int32", True)),
-        (Tensor(tuple(shape[i] for i in perm), dtype),),
-        {"perm": tuple(perm)},
-    )
+    out = tuple(shape[i] for i in perm)
+    return sizes.single_layer("transpose", shape, out, dtype, {"perm": tuple(perm)}, (len(shape),))
 
 
 def pad(shape: Shape, paddings: Sequence[tuple[int, int]], dtype: str = "float32", op: str = "pad") -> Layer:
@@ -53,46 +30,32 @@ def pad(shape: Shape, paddings: Sequence[tuple[int, int]], dtype: str = "float32
     params: dict[str, Param] = {"paddings": tuple(v for pair in paddings for v in pair)}
     if op == "mirror_pad":
         params["mode"] = 0
-    return Layer(
-        op, (Tensor(shape, dtype), Tensor((len(shape), 2), "int32", True)), (Tensor(out, dtype),), params
-    )
+    return sizes.single_layer(op, shape, out, dtype, params, (len(shape), 2))
 
 
 def reverse(shape: Shape, axis: int, dtype: str = "float32") -> Layer:
     """`shape` backwards along `axis`."""
-    return Layer(
-        "reverse_v2", (Tensor(shape, dtype), sizes.indices(1)), (Tensor(shape, dtype),), {"axes": (axis,)}
-    )
+    return sizes.single_layer("reverse_v2", shape, shape, dtype, {"axes": (axis,)}, (1,))
 
 
-def depth_to_space(height: int, width: int, channels: int, block: int, dtype: str = "float32") -> Layer:
-    """Blocks of channels spread over the plane."""
-    out = (1, height * block, width * block, channels // block**2)
-    operand = Tensor((1, height, width, channels), dtype)
-    return Layer("depth_to_space", (operand,), (Tensor(out, dtype),), {"block_size": block})
+def blocks(op: str, height: int, width: int, channels: int, block: int, dtype: str = "float32") -> Layer:
+    """Blocks of a plane into channels (``space_to_depth``) or batches (``space_to_batch_nd``), or back from there.
 
-
-def space_to_depth(height: int, width: int, channels: int, block: int, dtype: str = "float32") -> Layer:
-    """Blocks of the plane stacked into channels."""
-    out = (1, height // block, width // block, channels * block**2)
-    operand = Tensor((1, height, width, channels), dtype)
-    return Layer("space_to_depth", (operand,), (Tensor(out, dtype),), {"block_size": block})
-
-
-def space_to_batch_nd(height: int, width: int, channels: int, block: int, dtype: str = "float32") -> Layer:
-    """Every `block`-th position of the plane into a batch of its own."""
-    out = (block**2, height // block, width // block, channels)
-    params: dict[str, Param] = {"block_shape": (block, block), "paddings": (0, 0, 0, 0)}
-    operands = (Tensor((1, height, width, channels), dtype), sizes.indices(2), sizes.indices(2, 2))
-    return Layer("space_to_batch_nd", operands, (Tensor(out, dtype),), params)
-
-
-def batch_to_space_nd(height: int, width: int, channels: int, block: int, dtype: str = "float32") -> Layer:
-    """The way back from `space_to_batch_nd`; `height` and `width` are those of one batch."""
-    out = (1, height * block, width * block, channels)
-    params: dict[str, Param] = {"block_shape": (block, block), "crops": (0, 0, 0, 0)}
-    operands = (Tensor((block**2, height, width, channels), dtype), sizes.indices(2), sizes.indices(2, 2))
-    return Layer("batch_to_space_nd", operands, (Tensor(out, dtype),), params)
+    `height`, `width` and `channels` are those of the input; ``batch_to_space_nd`` reads `block` ** 2 such planes.
+    """
+    shape, area = (1, height, width, channels), block**2
+    small, large = (height // block, width // block), (height * block, width * block)
+    if op == "depth_to_space":
+        return sizes.single_layer(op, shape, (1, *large, channels // area), dtype, {"block_size": block})
+    if op == "space_to_depth":
+        return sizes.single_layer(op, shape, (1, *small, channels * area), dtype, {"block_size": block})
+    params: dict[str, Param] = {"block_shape": (block, block)}
+    if op == "space_to_batch_nd":
+        params["paddings"] = (0, 0, 0, 0)
+        return sizes.single_layer(op, shape, (area, *small, channels), dtype, params, (2,), (2, 2))
+    params["crops"] = (0, 0, 0, 0)
+    stacked = (area, height, width, channels)
+    return sizes.single_layer(op, stacked, (1, *large, channels), dtype, params, (2,), (2, 2))
 
 
 def _draw_reshape(op: str, rng: Rng, dtype: str) -> Layer:
@@ -149,12 +112,10 @@ def _draw_blocks(op: str, rng: Rng, dtype: str) -> Layer:
     height, width = (block * max(1, n // block) for n in sizes.plane(rng, 80))
     channels = sizes.channels(rng, 256)
     if op == "depth_to_space":
-        return depth_to_space(height // block, width // block, channels * block * block, block, dtype)
-    if op == "space_to_depth":
-        return space_to_depth(height, width, channels, block, dtype)
-    if op == "space_to_batch_nd":
-        return space_to_batch_nd(height, width, channels, block, dtype)
-    return batch_to_space_nd(height // block, width // block, channels, block, dtype)
+        channels *= block * block
+    if op in ("depth_to_space", "batch_to_space_nd"):
+        height, width = height // block, width // block
+    return blocks(op, height, width, channels, block, dtype)
 
 
 def _transpose_axes(step: LayerStep) -> None:
@@ -202,17 +163,10 @@ def _squeezed(params: dict[str, Param], inputs: Sequence[Shape | None], outputs:
         params["axes"] = tuple(i for i, size in enumerate(inputs[0]) if size == 1)
 
 
-def _resized_reshape(old: Layer, inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...]) -> dict[str, Param]:
-    return {**old.params, "new_shape": outputs[0].shape}
-
-
-_KEEPS_SCALE = Quantization(keeps_scale=True)
 _PADDINGS = (StoredParam(1, "paddings"),)
 
-_moving = partial(Operator, quantization=Quantization(keeps_scale=True), features="copy")
-
 register_operators(
-    _moving(
+    moving(
         "reshape",
         FileFormat(
             17,
@@ -222,12 +176,12 @@ register_operators(
         ),
         draws=drawn(_draw_reshape, float32=(30, 12), int8=(25, 11), int32=(15, 5), int16=(25, 11)),
         widths=reshape_axes,
-        resized=_resized_reshape,
+        resized=lambda old, inputs, outputs: {**old.params, "new_shape": outputs[0].shape},
         events={"Static Reshape": 0.0, "Static Expand Dims": 0.1, "Copy": 0.2},
         reference=ReferenceLayers(
-            lambda op, dtype, s: reshape(map_shape(s), (1, s["side"] ** 2 * s["channels"]), dtype),
-            REFERENCE_MAPS,
-            ON_MAPS,
+            lambda op, dtype, s: reshape(sizes.map_shape(s), (1, s["side"] ** 2 * s["channels"]), dtype),
+            sizes.REFERENCE_MAPS,
+            sizes.ON_MAPS,
         ),
     ),
     Operator(
@@ -242,63 +196,62 @@ register_operators(
         widths=reshape_axes,
         events={"Static Expand Dims": 0.0, "Static Reshape": 0.2, "Copy": 0.4},
     ),
-    Operator(
+    moving(
         "transpose",
         FileFormat(26, stored=(StoredParam(1, "perm"),)),
-        _KEEPS_SCALE,
         draws=drawn(_draw_transpose, float32=(70, 13), int8=(50, 24), int16=(40, 24)),
         widths=_transpose_axes,
         features="transpose",
         events={"Transpose": 0.0},
         reference=ReferenceLayers(
-            lambda op, dtype, s: transpose(map_shape(s), (0, 3, 1, 2), dtype),
-            reference_maps((8, 128), (14, 96), (28, 64)),
-            ON_MAPS,
+            lambda op, dtype, s: transpose(sizes.map_shape(s), (0, 3, 1, 2), dtype),
+            sizes.reference_maps((8, 128), (14, 96), (28, 64)),
+            sizes.ON_MAPS,
         ),
     ),
-    _moving(
+    moving(
         "pad",
         FileFormat(22, stored=_PADDINGS),
         draws=drawn(_draw_pad, float32=(60, 10), int8=(50, 9), int16=(40, 9)),
         widths=_pad_axes,
         events={"Constant Pad": 0.0},
         reference=ReferenceLayers(
-            lambda op, dtype, s: pad(map_shape(s), ((0, 0), (1, 1), (1, 1), (0, 0)), dtype),
-            REFERENCE_MAPS,
-            ON_MAPS,
+            lambda op, dtype, s: pad(sizes.map_shape(s), ((0, 0), (1, 1), (1, 1), (0, 0)), dtype),
+            sizes.REFERENCE_MAPS,
+            sizes.ON_MAPS,
         ),
     ),
     Operator("padv2", FileFormat(43, stored=_PADDINGS), widths=_pad_axes, events={"Constant Pad": 0.1}),
-    _moving(
+    moving(
         "mirror_pad",
         FileFormat(77, (OptionField(0, "byte", "mode"),), stored=_PADDINGS),
         draws=drawn(_draw_pad, float32=(20, 61)),
     ),
-    _moving(
+    moving(
         "reverse_v2", FileFormat(stored=AXES), draws=drawn(_draw_reverse, float32=(22, 62)), widths=keep_axes
     ),
-    Operator("reverse_sequence", FileFormat(87, (number(0, "sequence_axis"), number(1, "batch_axis")))),
-    _moving(
+    Operator("reverse_sequence", FileFormat(87, numbers(0, "sequence_axis", "batch_axis"))),
+    moving(
         "space_to_depth",
-        FileFormat(19, (number(0, "block_size"),)),
+        FileFormat(19, numbers(0, "block_size")),
         draws=drawn(_draw_blocks, float32=(25, 64), int8=(20, 32)),
         widths=_block_axes,
         events={"Space To Depth": 0.0},
     ),
-    _moving(
+    moving(
         "depth_to_space",
-        FileFormat(94, (number(0, "block_size"),)),
+        FileFormat(94, numbers(0, "block_size")),
         draws=drawn(_draw_blocks, float32=(25, 65), int8=(20, 33)),
         widths=_block_axes,
         events={"Depth To Space": 0.0},
     ),
-    _moving(
+    moving(
         "space_to_batch_nd",
         FileFormat(25, stored=(StoredParam(1, "block_shape"), StoredParam(2, "paddings"))),
         draws=drawn(_draw_blocks, float32=(20, 66)),
         widths=keep_channels,
     ),
-    _moving(
+    moving(
         "batch_to_space_nd",
         FileFormat(24, stored=(StoredParam(1, "block_shape"), StoredParam(2, "crops"))),
         draws=drawn(_draw_blocks, float32=(20, 67)),

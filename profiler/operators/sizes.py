@@ -1,12 +1,13 @@
-"""Layers of sizes: random ones to draw from (those of real networks, odd ones between them), and ordinary ones."""
+"""Sizes of layers: random ones to draw (those of real networks, odd ones between them), and ordinary ones."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from profiler.network import Layer, Param, Tensor
+from profiler.network import Layer, Param, Shape, Tensor
 from profiler.operators.registry import Draws, Rng, Sizes, operator, operators
 
 MAX_MACS = 400_000_000
@@ -19,7 +20,11 @@ SIDES = (4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 48, 56, 64, 80, 96, 
 CHANNELS = (
     8, 16, 24, 32, 40, 48, 64, 80, 96, 112, 128, 144, 160, 192, 240, 256, 320, 384, 480, 512, 640, 768, 960, 1024, 1280, 2048,
 )  # fmt: skip
-ACTIVATIONS = ("none", "relu", "relu6")
+
+
+def activation(rng: Rng) -> str:
+    """An activation that is part of a layer."""
+    return str(rng.choice(["none", "relu", "relu6"]))
 
 
 def side(rng: Rng, largest: int = 224) -> int:
@@ -44,14 +49,9 @@ def channels(rng: Rng, largest: int = 2048) -> int:
 def window(rng: Rng) -> tuple[int, int]:
     """Kernel sizes (height, width) of what is larger than 1x1."""
     kind = rng.random()
-    if kind < 0.55:
-        return 3, 3
-    if kind < 0.7:
-        return 5, 5
-    if kind < 0.83:
-        return 7, 7
-    if kind < 0.88:
-        return 2, 2
+    for below, size in ((0.55, 3), (0.7, 5), (0.83, 7), (0.88, 2)):
+        if kind < below:
+            return size, size
     if kind < 0.94:
         return 1, int(rng.integers(2, 10))
     return int(rng.integers(2, 11)), int(rng.integers(1, 6))
@@ -63,7 +63,7 @@ def plane(rng: Rng, largest: int = 224) -> tuple[int, int]:
     return (height, height) if rng.random() < 0.8 else (height, side(rng, largest))
 
 
-def feature_map(rng: Rng) -> tuple[int, ...]:
+def feature_map(rng: Rng) -> Shape:
     """Shape of what flows between layers: maps, sequences and vectors, batch 1."""
     kind = rng.random()
     if kind < 0.12:
@@ -84,7 +84,7 @@ def sequence(rng: Rng, largest: int = 512) -> tuple[int, int, int]:
     return 1, scaled(rng, 2, largest), channels(rng, 1024)
 
 
-def index_shape(rng: Rng) -> tuple[int, ...]:
+def index_shape(rng: Rng) -> Shape:
     """Shape of indices and masks: a single one, a sequence, or a square of two sequences."""
     kind = rng.random()
     if kind < 0.3:
@@ -98,6 +98,21 @@ def index_shape(rng: Rng) -> tuple[int, ...]:
 def indices(*shape: int) -> Tensor:
     """A stored operand of integers."""
     return Tensor(shape, "int32", True)
+
+
+def single_layer(
+    op: str, shape: Shape, out: Shape, dtype: str, params: Mapping[str, Param], *stored: Shape
+) -> Layer:
+    """A layer from one tensor to one of the same type; integers of the shapes `stored` say how."""
+    operands = (Tensor(shape, dtype), *(indices(*own) for own in stored))
+    return Layer(op, operands, (Tensor(out, dtype),), params)
+
+
+def dense_macs(layer: Layer, channels_axis: int = 0) -> int:
+    """Multiply-accumulates where each result meets all weights of its output channel."""
+    weights = layer.inputs[1] if len(layer.inputs) > 1 else Tensor(())
+    channels = weights.shape[channels_axis] if weights.shape else 0
+    return layer.outputs[0].size * (weights.size // channels) if channels else 0
 
 
 def dilation(rng: Rng) -> tuple[int, int]:
@@ -121,21 +136,6 @@ def window_size(size: int, kernel: int, stride: int, dilation: int, padding: str
     return max(0, -(-(size - reach + 1) // stride))
 
 
-def window_output(
-    height: int,
-    width: int,
-    kernel: tuple[int, int],
-    stride: tuple[int, int],
-    dilation: tuple[int, int],
-    padding: str,
-) -> tuple[int, int]:
-    """Height and width of what a window makes of a plane."""
-    return (
-        window_size(height, kernel[0], stride[0], dilation[0], padding),
-        window_size(width, kernel[1], stride[1], dilation[1], padding),
-    )
-
-
 def window_params(
     kernel: tuple[int, int],
     stride: tuple[int, int],
@@ -151,6 +151,17 @@ def window_params(
     if dilation is not None:
         params |= {"dilation_height": dilation[0], "dilation_width": dilation[1]}
     return params
+
+
+def window_output(height: int, width: int, params: Mapping[str, Any]) -> tuple[int, int]:
+    """Height and width of what a window of these parameters makes of a plane."""
+    high, wide = (
+        window_size(
+            size, params[f"kernel_{way}"], params[f"stride_{way}"], params.get(f"dilation_{way}", 1), params["padding"]
+        )
+        for way, size in (("height", height), ("width", width))
+    )  # fmt: skip
+    return high, wide
 
 
 def catalogue(dtype: str) -> dict[str, Draws]:
@@ -197,6 +208,9 @@ def map_shape(s: Sizes) -> tuple[int, int, int, int]:
     return 1, s["side"], s["side"], s["channels"]
 
 
-def both_ways(size: Any) -> tuple[int, int]:
-    """A size for height and width."""
-    return (size, size) if isinstance(size, int) else tuple(size)
+def on_plane(s: Sizes) -> dict[str, Any]:
+    """Arguments of a constructor: a side is the height and the width, and a window's sizes go both ways."""
+    windows = {name: s[name] for name in ("kernel", "stride", "dilation") if name in s}
+    pairs = {name: (size, size) if isinstance(size, int) else tuple(size) for name, size in windows.items()}
+    others = {name: value for name, value in s.items() if name != "side"}
+    return {"height": s["side"], "width": s["side"], **others, **pairs}

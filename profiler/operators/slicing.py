@@ -3,26 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 
 import numpy as np
 
 from profiler.axes import LayerStep, Size
-from profiler.network import Layer, Param, Tensor
+from profiler.network import Arithmetic, Layer, Param, Shape, Tensor
 from profiler.operators import sizes
-from profiler.operators.registry import (
-    FileFormat,
-    Operator,
-    Quantization,
-    Rng,
-    Shape,
-    StoredParam,
-    drawn,
-    number,
-    operator,
-    quiet,
-    register_operators,
-)
+from profiler.operators.options import FileFormat, StoredParam, numbers, quiet
+from profiler.operators.registry import Operator, Rng, drawn, moving, operator, register_operators
 
 Range = tuple[int, int, int]
 """Where a slice begins, how many it takes, and the distance between them."""
@@ -47,37 +35,28 @@ def strided_slice(
 ) -> Layer:
     """A part of `shape`; the axes in `dropped`, of which one position is taken, vanish."""
     # As converters write it: what begins at the beginning or goes on to the end is masked, and its number left at 0.
-    kept = [axis not in dropped for axis in range(len(shape))]
-    from_start = [inside and first == 0 for inside, (first, _, _) in zip(kept, ranges, strict=True)]
-    to_end = [
-        inside and first + count * step >= n
-        for inside, n, (first, count, step) in zip(kept, shape, ranges, strict=True)
-    ]
-    begin = tuple(first for first, _, _ in ranges)
-    strides = tuple(step for _, _, step in ranges)
-    end = tuple(
-        0 if masked else first + (count - 1) * step + 1
-        for masked, (first, count, step) in zip(to_end, ranges, strict=True)
-    )
-    out = tuple(n for axis, (_, n, _) in enumerate(ranges) if axis not in dropped)
+    begins, counts, strides = zip(*ranges, strict=True)
+    ends, begin_mask, end_mask, shrink_mask = [], 0, 0, 0
+    for axis, (first, count, step) in enumerate(ranges):
+        gone = axis in dropped
+        masked = not gone and first + count * step >= shape[axis]
+        ends.append(0 if masked else first + (count - 1) * step + 1)
+        begin_mask |= (not gone and first == 0) << axis
+        end_mask |= masked << axis
+        shrink_mask |= gone << axis
+    out = tuple(count for axis, count in enumerate(counts) if axis not in dropped)
     params: dict[str, Param] = {
-        "begin": begin, "end": end, "strides": strides, "begin_mask": _bits(from_start), "end_mask": _bits(to_end),
-        "ellipsis_mask": 0, "new_axis_mask": 0, "shrink_axis_mask": _bits([not inside for inside in kept]),
+        "begin": begins, "end": tuple(ends), "strides": strides, "begin_mask": begin_mask, "end_mask": end_mask,
+        "ellipsis_mask": 0, "new_axis_mask": 0, "shrink_axis_mask": shrink_mask,
     }  # fmt: skip
-    operands = (Tensor(shape, dtype), *(sizes.indices(len(shape)) for _ in range(3)))
-    return Layer("strided_slice", operands, (Tensor(out, dtype),), params)
-
-
-def _bits(flags: Sequence[bool]) -> int:
-    return sum(1 << position for position, flag in enumerate(flags) if flag)
+    return sizes.single_layer("strided_slice", shape, out, dtype, params, *[(len(shape),)] * 3)
 
 
 def slice_(shape: Shape, axis: int, begin: int, size: int, dtype: str = "float32") -> Layer:
     """`size` positions of `shape` along one axis, from `begin` on."""
     out = (*shape[:axis], size, *shape[axis + 1 :])
     params: dict[str, Param] = {"begin": tuple(begin * (i == axis) for i in range(len(shape))), "size": out}
-    operands = (Tensor(shape, dtype), sizes.indices(len(shape)), sizes.indices(len(shape)))
-    return Layer("slice", operands, (Tensor(out, dtype),), params)
+    return sizes.single_layer("slice", shape, out, dtype, params, *[(len(shape),)] * 2)
 
 
 def gather(
@@ -105,15 +84,11 @@ def one_hot(indices: Shape, depth: int, dtype: str = "float32") -> Layer:
 
 def _draw_split(op: str, rng: Rng, dtype: str) -> Layer:
     """Equal parts along the last axis (gates, heads) or the steps."""
-    shape = _draw_split_shape(rng)
+    shape: Shape = (1, sizes.scaled(rng, 8, 1024)) if rng.random() < 0.4 else sizes.feature_map(rng)
     axis = len(shape) - 1 if rng.random() < 0.75 else max(1, len(shape) - 2)
     parts = int(rng.choice([2, 3, 4, 4]))
     shape = (*shape[:axis], parts * max(1, shape[axis] // parts), *shape[axis + 1 :])
     return split(shape, axis, parts, dtype)
-
-
-def _draw_split_shape(rng: Rng) -> tuple[int, ...]:
-    return (1, sizes.scaled(rng, 8, 1024)) if rng.random() < 0.4 else sizes.feature_map(rng)
 
 
 def _draw_unpack(op: str, rng: Rng, dtype: str) -> Layer:
@@ -286,12 +261,10 @@ def _gathered(layer: Layer) -> np.ndarray:
     return np.arange(int(np.prod(shape)), dtype=np.int32).reshape(shape) % layer.inputs[0].shape[axis]
 
 
-_moving = partial(Operator, quantization=Quantization(keeps_scale=True), features="copy")
-
 register_operators(
-    _moving(
+    moving(
         "split",
-        FileFormat(35, (number(0, "num_splits"),), stored=(StoredParam(0, "axis", "axis"),), data_slot=1),
+        FileFormat(35, numbers(0, "num_splits"), stored=(StoredParam(0, "axis", "axis"),), data_slot=1),
         draws=drawn(_draw_split, float32=(40, 55), int8=(35, 44), int16=(25, 35)),
         widths=_split_axes,
         events={"Copy": 0.1, "Slice": 0.2},
@@ -299,19 +272,19 @@ register_operators(
     Operator(
         "split_v",
         FileFormat(
-            79, (number(0, "num_splits"),), stored=(StoredParam(1, "sizes"), StoredParam(2, "axis", "axis"))
+            79, numbers(0, "num_splits"), stored=(StoredParam(1, "sizes"), StoredParam(2, "axis", "axis"))
         ),
         widths=_split_axes,
         events={"Copy": 0.7},
     ),
-    _moving(
+    moving(
         "unpack",
-        FileFormat(64, (number(0, "num"), number(1, "axis"))),
+        FileFormat(64, numbers(0, "num", "axis")),
         draws=drawn(_draw_unpack, float32=(18, 56), int8=(18, 45), int16=(25, 36)),
         widths=_unpack_axes,
         events={"Copy": 0.6},
     ),
-    _moving(
+    moving(
         "slice",
         FileFormat(48, stored=(StoredParam(1, "begin"), StoredParam(2, "size"))),
         draws=drawn(_draw_slice, float32=(30, 54)),
@@ -319,16 +292,12 @@ register_operators(
         resized=_slice_params,
         events={"Slice": 0.0},
     ),
-    _moving(
+    moving(
         "strided_slice",
         FileFormat(
             32,
             (
-                number(0, "begin_mask"),
-                number(1, "end_mask"),
-                number(2, "ellipsis_mask"),
-                number(3, "new_axis_mask"),
-                number(4, "shrink_axis_mask"),
+                *numbers(0, "begin_mask", "end_mask", "ellipsis_mask", "new_axis_mask", "shrink_axis_mask"),
                 quiet(5, "bool", "offset", False),
             ),
             stored=(StoredParam(1, "begin"), StoredParam(2, "end"), StoredParam(3, "strides")),
@@ -338,23 +307,27 @@ register_operators(
         resized=_slice_params,
         events={"Slice": 0.1},
     ),
-    _moving(
+    moving(
         "gather",
-        FileFormat(23, (number(0, "axis"), quiet(1, "int", "batch_dims")), computed={1: _gathered}),
+        FileFormat(23, (*numbers(0, "axis"), quiet(1, "int", "batch_dims")), computed={1: _gathered}),
         draws=drawn(_draw_gather, float32=(40, 58), int8=(30, 47), int32=(15, 9), int16=(25, 38)),
         widths=_lookup_axes,
+        arithmetic=Arithmetic(of_result=True),
     ),
-    Operator("embedding_lookup", widths=_lookup_axes),
+    Operator("embedding_lookup", widths=_lookup_axes, arithmetic=Arithmetic(of_result=True)),
+    Operator("gather_nd", arithmetic=Arithmetic(of_result=True)),
+    Operator("where", arithmetic=Arithmetic(of_result=True)),
     Operator(
         "one_hot",
         FileFormat(
             61,
-            (number(0, "axis"),),
+            numbers(0, "axis"),
             stored=(StoredParam(1, "depth", "scalar"),),
             computed={2: lambda layer: 1, 3: lambda layer: 0},
             axis_of_output=True,
         ),
         draws=drawn(_draw_one_hot, float32=(16, 63)),
+        arithmetic=Arithmetic(of_result=True),
         features="copy",
     ),
 )

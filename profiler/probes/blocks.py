@@ -1,18 +1,11 @@
-"""Small whole networks to measure: what layers cost together is checked, and intervals are calibrated, against these.
-
-No tree learns from them. They are stitched from the blocks that published networks are made of.
-"""
+"""Small whole networks of published blocks, against which sums of layers are checked and intervals calibrated."""
 
 from __future__ import annotations
 
-import numpy as np
-
 from profiler import operators
-from profiler.network import Layer
+from profiler.network import Layer, Shape
+from profiler.operators import Rng
 from profiler.probes.probe import Probe
-
-Rng = np.random.Generator
-Shape = tuple[int, ...]
 
 
 class _Stitch:
@@ -125,9 +118,8 @@ def draw_network(rng: Rng, dtype: str, heavy: bool = False) -> Probe:
         for _ in range(int(rng.integers(2, 8))):
             stride = 2 if net.shape[1] >= 8 and rng.random() < (0.7 if heavy else 0.45) else 1
             grown = stride == 2 or (heavy and rng.random() < 0.5)
-            width = (
-                min(1024 if heavy else 512, int(width * float(rng.choice([1.5, 2.0])))) if grown else width
-            )
+            if grown:
+                width = min(1024 if heavy else 512, int(width * float(rng.choice([1.5, 2.0]))))
             if rng.random() < 0.2:
                 width += int(rng.integers(-3, 4))
             _BLOCKS[int(rng.choice(kinds))](net, rng, max(4, width), stride)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from profiler.errors import UsageError
-from profiler.network import Layer, Tensor
+from profiler.network import Layer, Network, Tensor
 from profiler.operators import operator
 from profiler.tflite import ModelPlan, OperatorPlan, TensorPlan
 
@@ -17,41 +17,22 @@ from profiler.tflite import ModelPlan, OperatorPlan, TensorPlan
 _SCALE, _WEIGHT_SCALE = 0.05, 0.01
 
 
-def lay_out(layers: Sequence[Layer], wiring: Sequence[Sequence[int]], seed: int = 0) -> ModelPlan:
-    """Tensors and operators of `layers`, with random weights; `wiring` holds their sources, see `Probe.sources`."""
-    plan = ModelPlan()
-    results: list[int] = []
-    inputs: dict[int, int] = {}
-    for number, (layer, sources) in enumerate(zip(layers, wiring, strict=True)):
-        operands: list[int] = []
-        remaining = iter(sources)
-        for slot, tensor in enumerate(layer.inputs):
-            if tensor.constant:
-                operands.append(_add(plan, _constant(layer, slot, tensor, seed, f"weight_{number}_{slot}")))
+def lay_out(network: Network, seed: int = 0) -> ModelPlan:
+    """Tensors and operators of a file that holds `network`, with random weights."""
+    plan = ModelPlan(inputs=list(network.inputs), outputs=list(network.outputs))
+    for number, (layer, edge) in enumerate(zip(network.layers, network.edges, strict=True)):
+        for slot, (index, tensor) in enumerate(zip(edge.inputs, layer.inputs, strict=True)):
+            if index < len(plan.tensors):
                 continue
-            source = next(remaining)
-            if source >= 0:
-                operands.append(results[source])
+            if tensor.constant:
+                plan.tensors.append(_constant(layer, slot, tensor, seed, f"weight_{number}_{slot}"))
             else:
-                if source not in inputs:
-                    zero = 0
-                    if tensor.dtype == "int8":
-                        quantization = operator(layer.op).quantization
-                        zero = -128 if quantization.positive else quantization.zero_point
-                    name = f"input_{-1 - source}"
-                    inputs[source] = _add(plan, _activation(tensor, name, zero_point=zero))
-                operands.append(inputs[source])
-        made = [
-            _add(plan, _result(layer, tensor, plan, operands, f"output_{number}_{slot}"))
-            for slot, tensor in enumerate(layer.outputs)
-        ]
-        results.append(made[0])
-        plan.operators.append(OperatorPlan(layer, _slots(layer, operands), made))
+                plan.tensors.append(_input(layer, tensor, f"input_{network.inputs.index(index)}"))
+        for slot, tensor in enumerate(layer.outputs):
+            plan.tensors.append(_result(layer, tensor, plan, edge.inputs, f"output_{number}_{slot}"))
+        plan.operators.append(OperatorPlan(layer, _slots(layer, edge.inputs), list(edge.outputs)))
         if layer.op == "while":
             plan.called += _loop_graphs(layer)
-    used = {i for planned in plan.operators for i in planned.inputs}
-    plan.inputs = [inputs[source] for source in sorted(inputs, reverse=True)]
-    plan.outputs = [i for planned in plan.operators for i in planned.outputs if i not in used]
     return plan
 
 
@@ -81,34 +62,32 @@ def _add(plan: ModelPlan, tensor: TensorPlan) -> int:
 
 
 def _activation(tensor: Tensor, name: str, scale: float = _SCALE, zero_point: int = 0) -> TensorPlan:
-    quantized = tensor.dtype in ("int8", "uint8", "int16")
-    return TensorPlan(
-        name,
-        tensor.shape,
-        tensor.dtype,
-        None,
-        (scale,) if quantized else (),
-        (zero_point,) if quantized else (),
-    )
+    made = TensorPlan(name, tensor.shape, tensor.dtype)
+    if tensor.dtype in ("int8", "uint8", "int16"):
+        made.scales, made.zero_points = (scale,), (zero_point,)
+    return made
 
 
-def _result(layer: Layer, tensor: Tensor, plan: ModelPlan, operands: list[int], name: str) -> TensorPlan:
+def _input(layer: Layer, tensor: Tensor, name: str) -> TensorPlan:
+    quantization = operator(layer.op).quantization
+    zero_point = -128 if quantization.positive else quantization.zero_point
+    return _activation(tensor, name, zero_point=zero_point if tensor.dtype == "int8" else 0)
+
+
+def _result(layer: Layer, tensor: Tensor, plan: ModelPlan, operands: Sequence[int], name: str) -> TensorPlan:
     quantization = operator(layer.op).quantization
     if quantization.keeps_scale:
         first = next((plan.tensors[i] for i in operands if plan.tensors[i].scales), None)
         if first:
             return _activation(tensor, name, first.scales[0], first.zero_points[0])
-    fixed = quantization.fixed.get(tensor.dtype)
-    if fixed:
-        return _activation(tensor, name, *fixed)
-    return _activation(tensor, name)
+    return _activation(tensor, name, *quantization.fixed.get(tensor.dtype, ()))
 
 
-def _slots(layer: Layer, operands: list[int]) -> list[int]:
+def _slots(layer: Layer, operands: Sequence[int]) -> list[int]:
     """Operands at the places where TFLite wants them."""
     stored = operator(layer.op).file
     if not stored.operand_slots:
-        return operands
+        return list(operands)
     slots = [-1] * stored.operand_count
     for slot, operand in zip(stored.operand_slots, operands, strict=False):
         slots[slot] = operand
@@ -144,27 +123,20 @@ def _constant(layer: Layer, slot: int, tensor: Tensor, seed: int, name: str) -> 
         return TensorPlan(name, tensor.shape, tensor.dtype, variable=True)
     data = _random(tensor.shape, tensor.dtype, seed) if values is None else values
     made = TensorPlan(name, tensor.shape, tensor.dtype, data)
-    axis = known.quantization.channel_axis
-    weighted = axis is not None
-    integers = ("int8", "int16", "int32", "int64") if weighted else ("int8", "int16")
-    if tensor.dtype in integers:
-        bias = tensor.dtype not in ("int8", "int16")
-        place = 0 if bias or axis is None else axis
-        channels = tensor.shape[place] if weighted else 1
-        scale = _SCALE * _WEIGHT_SCALE if bias else _WEIGHT_SCALE if weighted else _SCALE
-        made.scales, made.zero_points = (scale,) * channels, (0,) * channels
-        made.axis = place
+    axis, scale, channels = known.quantization.channel_axis, _SCALE, 1
+    bias = tensor.dtype in ("int32", "int64")
+    if not (tensor.dtype in ("int8", "int16") or (bias and axis is not None)):
+        return made
+    if axis is not None:
+        made.axis = 0 if bias else axis
+        scale = _SCALE * _WEIGHT_SCALE if bias else _WEIGHT_SCALE
+        channels = tensor.shape[made.axis]
+    made.scales, made.zero_points = (scale,) * channels, (0,) * channels
     return made
 
 
 def _known_values(layer: Layer, slot: int) -> ArrayLike | None:
-    """What stands in the stored operand `slot` of `layer`, where time or shapes depend on it; else None.
-
-    Raises
-    ------
-    UsageError
-        It is a parameter that `layer` lacks, or has as another kind of value.
-    """
+    """What stands in the stored operand `slot` of `layer`, where time or shapes depend on it; else None."""
     stored = operator(layer.op).file
     if slot in stored.computed:
         return stored.computed[slot](layer)

@@ -1,7 +1,6 @@
 """Probes that show what layers cost in company: far from where their weights and inputs were last read.
 
-Chains walk through many weights between two readings of the same ones. Fans write several activations before they read
-the first of them again. Timed alone, the same layers find everything in the nearest cache.
+Timed alone, the same layers find everything in the nearest cache.
 """
 
 from __future__ import annotations
@@ -17,12 +16,8 @@ PART = "part"
 
 
 def chains() -> list[Probe]:
-    """Equal layers in a row whose weights take from a few KB to 100 MB together.
-
-    Convolutions and fully connected layers walk through their weights in different ways.
-    """
-    found = []
-    for layer, counts in (
+    """Equal layers in a row whose weights take from a few KB to 100 MB together, walked through before they are read again."""
+    rows = (
         (operators.fully_connected(128, 128), (4, 8, 16, 32, 64, 128)),
         (operators.fully_connected(256, 256), (4, 8, 16, 32, 64)),
         (operators.fully_connected(512, 512), (2, 4, 8, 16, 32, 64, 96)),
@@ -33,9 +28,8 @@ def chains() -> list[Probe]:
         (operators.conv_2d(14, 14, 128, 128, (1, 1)), (64, 256)),
         (operators.conv_2d(5, 5, 160, 160), (2, 4, 10, 20, 40, 80)),
         (operators.conv_2d(10, 10, 96, 96), (8, 32, 64)),
-    ):
-        found += [Probe("chain", (layer,) * count) for count in counts]
-    return found
+    )
+    return [Probe("chain", (layer,) * count) for layer, counts in rows for count in counts]
 
 
 def rows_of_nothing() -> list[Probe]:
@@ -62,16 +56,14 @@ def reshapes(dtype: str) -> list[Probe]:
 
 def fans() -> list[Probe]:
     """Activations that are written one after the other, then read again in the same order."""
-    found = []
-    for side, channels, counts in (
+    rows = (
         (16, 32, (4, 8, 16, 32)),
         (16, 128, (2, 4, 8, 16, 32)),
         (28, 160, (2, 4, 8, 16, 32)),
         (56, 160, (2, 4, 8, 16)),
         (80, 160, (2, 4, 8)),
-    ):
-        found += [_fan((1, side, side, channels), count) for count in counts]
-    return found
+    )
+    return [_fan((1, side, side, channels), count) for side, channels, counts in rows for count in counts]
 
 
 def _fan(shape: tuple[int, ...], count: int) -> Probe:
@@ -91,17 +83,14 @@ def slow() -> list[Probe]:
     A cache that is shared with others forgets meanwhile, however few bytes the network itself has touched.
     """
     work = operators.conv_2d(28, 28, 64, 64)
-    found = []
-    for layer, count in (
+    rows = (
         (operators.fully_connected(512, 512), 4),
         (operators.fully_connected(512, 512), 12),
         (operators.conv_2d(7, 7, 256, 256, (1, 1)), 16),
         (operators.conv_2d(7, 7, 256, 256, (1, 1)), 48),
         (operators.unary("neg", (1, 28, 28, 320)), 4),
-    ):
-        for times in (2, 8, 24):
-            found.append(_beside(layer, count, work, times))
-    return found
+    )
+    return [_beside(layer, count, work, times) for layer, count in rows for times in (2, 8, 24)]
 
 
 def _beside(layer: Layer, count: int, work: Layer, times: int) -> Probe:
@@ -113,9 +102,7 @@ def _beside(layer: Layer, count: int, work: Layer, times: int) -> Probe:
 
 def parts(probes: Iterable[Probe]) -> list[Probe]:
     """Every layer of `probes` as a probe of its own, each once."""
-    layers: dict[Layer, None] = {}
-    for probe in probes:
-        layers.update(dict.fromkeys(probe.layers))
+    layers = dict.fromkeys(layer for probe in probes for layer in probe.layers)
     return [Probe(PART, (layer,)) for layer in layers]
 
 

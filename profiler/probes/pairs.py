@@ -1,7 +1,6 @@
 """Pair probes: neighbours that a runtime may run as one operator, and each of the two on its own.
 
-The operators alone are measured in the same profile, so that what a pair saves is the difference of
-measurements and not of predictions. Producers are made cheap: what is saved must be a good part of the whole.
+Producers are made cheap: what is saved must be a good part of the whole.
 """
 
 from __future__ import annotations
@@ -36,23 +35,14 @@ def plan_pairs(dtype: str) -> list[Probe]:
     return list(dict.fromkeys(probes))
 
 
-def pattern_of(probe: Probe) -> str:
-    """The pattern that a pair probe shows, empty where it shows none."""
-    found = probe.network.fusion_matches
-    return found[0].pattern if len(found) == 1 else ""
-
-
 def _pairs(side: int, channels: int, dtype: str) -> Iterator[Pair]:
     for before, after in _producers_and_followers(side, channels, dtype):
         residual = len(after.activations) > 1
-        yield (before, after), (_sources(before, 0), (0, -9)) if residual else ()
+        own = tuple(-1 - slot for slot in range(len(before.activations)))
+        yield (before, after), (own, (0, -9)) if residual else ()
     shape = (1, side, side, channels)
     swish = operators.unary("logistic", shape, dtype), operators.binary("mul", shape, shape, dtype=dtype)
     yield swish, ((-1,), (-1, 0))
-
-
-def _sources(layer: Layer, begin: int) -> tuple[int, ...]:
-    return tuple(-1 - begin - slot for slot in range(len(layer.activations)))
 
 
 def _producers_and_followers(side: int, channels: int, dtype: str) -> Iterator[tuple[Layer, Layer]]:

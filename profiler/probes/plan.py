@@ -1,30 +1,15 @@
-"""Which layers to measure: sizes that real networks use, odd sizes between them, and sweeps across single steps.
-
-The plan is a list in which every prefix is a fair sample of the whole: a profile that stops early has seen every operator.
-"""
+"""Which layers to measure: sizes that real networks use, odd sizes between them, and sweeps across single steps."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from profiler import operators
 from profiler.errors import UsageError
 from profiler.network import Layer
-from profiler.operators import (
-    DTYPES,
-    Rng,
-    binary,
-    catalogue,
-    concatenation,
-    conv_2d,
-    depthwise_conv_2d,
-    draw_layer,
-    fully_connected,
-    pad,
-    pool_2d,
-    unary,
-)
+from profiler.operators import DTYPES, Rng, catalogue, draw_layer
 from profiler.probes.blocks import draw_network
 from profiler.probes.context import chains, fans, parts, reshapes, rows_of_nothing, slow
 from profiler.probes.pairs import plan_pairs
@@ -42,19 +27,19 @@ def sweeps(dtype: str) -> dict[str, list[Layer]]:
         return {}
     channels = [*range(1, 41), *range(44, 73, 4), 47, 63, 65, 71, 80, 81, 96, 97, 112, 128, 129]
     rows = {
-        "conv_2d": [conv_2d(32, 32, 32, c, dtype=dtype) for c in channels]
-        + [conv_2d(16, 16, c, 64, (1, 1), dtype=dtype) for c in channels[::2]],
-        "fully_connected": [fully_connected(512, 4 * c, dtype=dtype) for c in channels[::2]],
+        "conv_2d": [operators.conv_2d(32, 32, 32, c, dtype=dtype) for c in channels]
+        + [operators.conv_2d(16, 16, c, 64, (1, 1), dtype=dtype) for c in channels[::2]],
+        "fully_connected": [operators.fully_connected(512, 4 * c, dtype=dtype) for c in channels[::2]],
     }
     if dtype != "dynamic_int8":
-        rows["depthwise_conv_2d"] = [depthwise_conv_2d(32, 32, c, dtype=dtype) for c in channels]
+        rows["depthwise_conv_2d"] = [operators.depthwise_conv_2d(32, 32, c, dtype=dtype) for c in channels]
     return rows
 
 
 def pictures(dtype: str) -> list[Layer]:
     """What networks do to the pictures that they are given: operators with a constant, in three channels."""
     return [
-        binary(op, (1, side, side, 3), other, dtype=dtype, constant=True)
+        operators.binary(op, (1, side, side, 3), other, dtype=dtype, constant=True)
         for op in ("add", "mul", "sub")
         for side in (48, 80, 96, 128, 160, 192, 224, 256)
         for other in ((), (3,), (1, 1, 1, 3))
@@ -62,45 +47,32 @@ def pictures(dtype: str) -> list[Layer]:
 
 
 def large(dtype: str, rng: Rng) -> list[Layer]:
-    """Layers of sizes that only large networks have: beyond the draws' bounds, a few of each operator that matters.
-
-    A prediction far outside what was measured would have nothing to go by.
-    """
+    """Layers of sizes that only large networks have, for predictions that would lie far outside the draws' bounds."""
     layers = []
-    for side, inside, outside in (
-        (224, 64, 64),
-        (224, 3, 64),
-        (150, 32, 64),
-        (112, 128, 128),
-        (56, 256, 256),
-        (28, 512, 512),
-    ):
-        jitter = int(rng.integers(-2, 3))
-        layers.append(conv_2d(side + jitter, side + jitter, inside, outside, activation="relu", dtype=dtype))
-    for side, inside, outside in (
-        (147, 128, 128),
-        (112, 96, 192),
-        (74, 256, 256),
-        (160, 16, 96),
-        (10, 1536, 2048),
-        (37, 728, 728),
-    ):
-        jitter = int(rng.integers(-2, 3))
-        layers.append(conv_2d(side + jitter, side + jitter, inside, outside, (1, 1), dtype=dtype))
+    maps = ((224, 64, 64), (224, 3, 64), (150, 32, 64), (112, 128, 128), (56, 256, 256), (28, 512, 512))
+    for side, inside, outside in maps:
+        side += int(rng.integers(-2, 3))
+        layers.append(operators.conv_2d(side, side, inside, outside, activation="relu", dtype=dtype))
+    maps = ((147, 128, 128), (112, 96, 192), (74, 256, 256), (160, 16, 96), (10, 1536, 2048), (37, 728, 728))
+    for side, inside, outside in maps:
+        side += int(rng.integers(-2, 3))
+        layers.append(operators.conv_2d(side, side, inside, outside, (1, 1), dtype=dtype))
     for side, channels in ((147, 128), (112, 192), (74, 728), (224, 32), (150, 64)):
-        jitter = int(rng.integers(-2, 3))
+        side += int(rng.integers(-2, 3))
         if dtype != "dynamic_int8":
-            layers.append(depthwise_conv_2d(side + jitter, side + jitter, channels, dtype=dtype))
+            layers.append(operators.depthwise_conv_2d(side, side, channels, dtype=dtype))
     for inside, outside in ((4096, 4096), (8192, 2048), (9216, 4096), (2048, 6000)):
-        layers.append(fully_connected(inside + int(rng.integers(-9, 10)), outside, dtype=dtype))
+        layers.append(operators.fully_connected(inside + int(rng.integers(-9, 10)), outside, dtype=dtype))
     if dtype in ("float32", "int8"):
         for side, channels in ((112, 256), (147, 128), (224, 64), (80, 512)):
             shape = (1, side, side, channels)
-            layers += [binary(op, shape, shape, dtype=dtype) for op in ("add", "mul")]
-            layers.append(pool_2d("max_pool_2d", side, side, channels, (2, 2), (2, 2), "valid", dtype))
-            layers.append(unary("relu", shape, dtype))
-            layers.append(concatenation([(1, side, side, channels // 2)] * 2, 3, dtype))
-            layers.append(pad(shape, ((0, 0), (1, 1), (1, 1), (0, 0)), dtype))
+            layers += [operators.binary(op, shape, shape, dtype=dtype) for op in ("add", "mul")]
+            layers.append(
+                operators.pool_2d("max_pool_2d", side, side, channels, (2, 2), (2, 2), "valid", dtype)
+            )
+            layers.append(operators.unary("relu", shape, dtype))
+            layers.append(operators.concatenation([(1, side, side, channels // 2)] * 2, 3, dtype))
+            layers.append(operators.pad(shape, ((0, 0), (1, 1), (1, 1), (0, 0)), dtype))
     return layers
 
 
@@ -144,44 +116,43 @@ def plan_probes(
         if op not in known:
             raise UsageError(f"No probe for operator {op!r}: choose from {', '.join(sorted(known))}.")
     placed: list[tuple[float, int, Probe]] = []
+
+    def place(probes: Sequence[Probe], stream: int) -> None:
+        placed.extend(((i + 0.5) / len(probes), stream, probe) for i, probe in enumerate(probes))
+
     for dtype in names:
-        steps = sweeps(dtype)
-        for op, draws in catalogue(dtype).items():
+        seeds = [seed, DTYPES.index(dtype)]
+        whole = not ops and dtype in ("float32", "int8")
+        probed, steps = catalogue(dtype), sweeps(dtype)
+        for op, draws in probed.items():
             if ops and op not in ops:
                 continue
-            rng = np.random.default_rng([seed, DTYPES.index(dtype), draws.stream])
+            rng = np.random.default_rng([*seeds, draws.stream])
             layers = [draw_layer(op, dtype, rng) for _ in range(max(1, round(draws.count * scale)))]
             swept = steps.get(op, [])
             order = rng.permutation(len(swept))
-            for rows in (layers, [swept[i] for i in order]):
-                placed += [
-                    ((i + 0.5) / len(rows), draws.stream, Probe("layer", (layer,)))
-                    for i, layer in enumerate(rows)
-                ]
-        if not ops and dtype in ("float32", "int8"):
-            rng = np.random.default_rng([seed, DTYPES.index(dtype), 999])
-            pairs = plan_pairs(dtype)
+            place(_alone(layers), draws.stream)
+            place(_alone(swept[i] for i in order), draws.stream)
+        if whole:
+            rng = np.random.default_rng([*seeds, 999])
             networks = [draw_network(rng, dtype) for _ in range(NETWORKS)]
             networks += [draw_network(rng, dtype, heavy=True) for _ in range(HEAVY_NETWORKS)]
             networks = [networks[i] for i in rng.permutation(len(networks))]
-            alone = parts(networks)
-            placed += [
-                ((i + 0.5) / len(rows), 900, p)
-                for rows in (pairs, networks, alone)
-                for i, p in enumerate(rows)
-            ]
+            for probes in (plan_pairs(dtype), networks, parts(networks)):
+                place(probes, 900)
         if not ops and dtype in ("float32", "int8", "dynamic_int8"):
-            big = large(dtype, np.random.default_rng([seed, DTYPES.index(dtype), 997]))
-            big += pictures(dtype) if dtype in ("float32", "int8") else []
-            probed = catalogue(dtype)
-            kept = [layer for layer in big if layer.op in probed]
-            placed += [((i + 0.5) / len(kept), 902, Probe("layer", (layer,))) for i, layer in enumerate(kept)]
+            big = large(dtype, np.random.default_rng([*seeds, 997])) + (pictures(dtype) if whole else [])
+            place(_alone(layer for layer in big if layer.op in probed), 902)
     if not ops and "float32" in names:
         together = [*rows_of_nothing(), *chains(), *fans(), *slow()]
         together += [probe for dtype in names if dtype in ("float32", "int8") for probe in reshapes(dtype)]
         together += parts(together)
         # Shuffled, so that a slow spell of the device does not look like an effect of the weights.
         order = np.random.default_rng([seed, 998]).permutation(len(together))
-        placed += [((i + 0.5) / len(together), 901, together[j]) for i, j in enumerate(order)]
+        place([together[i] for i in order], 901)
     placed.sort(key=lambda row: row[:2])
     return list(dict.fromkeys(probe for _, _, probe in placed))
+
+
+def _alone(layers: Iterable[Layer]) -> list[Probe]:
+    return [Probe("layer", (layer,)) for layer in layers]

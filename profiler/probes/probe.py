@@ -85,7 +85,8 @@ class Probe:
         layers = tuple(
             layer if layer.index == i else replace(layer, index=i) for i, layer in enumerate(self.layers)
         )
-        return Network(self.kind, layers, tuple(edges), tuple(tensors), tuple(inputs.values()), outputs)
+        taken = tuple(inputs[source] for source in sorted(inputs, reverse=True))
+        return Network(self.kind, layers, tuple(edges), tuple(tensors), taken, outputs)
 
     @cached_property
     def dtype(self) -> str:
@@ -121,7 +122,7 @@ class Probe:
 
     def lay_out(self, seed: int = 0) -> ModelPlan:
         """Tensors and operators of the probe's file, with random weights drawn from `seed`."""
-        return lay_out(self.layers, self.sources, seed)
+        return lay_out(self.network, seed)
 
     def build(self, seed: int = 0) -> bytes:
         """The probe as the bytes of a `.tflite` file, with random weights drawn from `seed`.

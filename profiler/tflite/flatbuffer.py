@@ -1,11 +1,6 @@
 """A small flatbuffer reader that checks every access: a damaged file gives an error, never a crash or a hang.
 
-The ``flatbuffers`` package trusts its input: on a damaged file it raises whatever comes, wraps around to
-negative positions, or builds lists of billions. Here every position is checked against the buffer, and all
-reads of one buffer share a budget: a small file that points at the same list over and over cannot take
-memory or time without bound.
-
-Source: the binary format as described on flatbuffers.dev ("FlatBuffer Internals").
+The ``flatbuffers`` package trusts its input. Source: "FlatBuffer Internals" on flatbuffers.dev.
 """
 
 from __future__ import annotations
@@ -34,19 +29,15 @@ class FlatbufferError(ValueError):
 
 
 class Buffer:
-    """Bytes that are read with checked bounds.
+    """Bytes of a whole file, which are never copied and read with checked bounds.
 
-    Parameters
-    ----------
-    data
-        The whole file; it is never copied.
+    All reads share a budget: a small file that points at the same list over and over cannot take memory or time without bound.
     """
 
     def __init__(self, data: Readable) -> None:
         self.data = data
         self.size = len(data)
-        # An honest file stores every element once, so what is read stays below its size; shared lists add
-        # some.
+        # An honest file stores every element once, so what is read stays below its size; shared lists add some.
         self._budget = min(4 * self.size + 100_000, 10_000_000)
 
     def root(self) -> Table:
@@ -94,10 +85,7 @@ class Buffer:
 class Table:
     """One table of a buffer; fields are asked for by their number in the schema.
 
-    Raises
-    ------
-    FlatbufferError
-        On making it or reading it, where it does not lie inside the buffer.
+    Making or reading one that does not lie inside the buffer raises FlatbufferError.
     """
 
     __slots__ = ("_buffer", "_fields", "_position")
@@ -117,11 +105,6 @@ class Table:
         self._buffer = buffer
         self._position = position
 
-    @property
-    def buffer(self) -> Buffer:
-        """The buffer that the table lies in."""
-        return self._buffer
-
     def position(self, slot: int) -> int:
         """Where field `slot` is stored; 0 where it is not."""
         if slot >= len(self._fields):
@@ -137,43 +120,22 @@ class Table:
         position = self.position(slot)
         return self._buffer.scalar(_SCALARS[kind], position) if position else default
 
-    def int8(self, slot: int, default: int = 0) -> int:
-        """Signed 8-bit field."""
-        return int(self._number(slot, "b", default))
-
-    def uint8(self, slot: int, default: int = 0) -> int:
-        """Unsigned 8-bit field."""
-        return int(self._number(slot, "B", default))
+    def integer(self, slot: int, kind: str = "i", default: int = 0) -> int:
+        """A whole number of `struct` kind `kind`."""
+        return int(self._number(slot, kind, default))
 
     def boolean(self, slot: int, default: bool = False) -> bool:
-        """Truth value."""
+        """A truth value."""
         return bool(self._number(slot, "?", default))
 
-    def int32(self, slot: int, default: int = 0) -> int:
-        """Signed 32-bit field."""
-        return int(self._number(slot, "i", default))
-
-    def uint32(self, slot: int, default: int = 0) -> int:
-        """Unsigned 32-bit field."""
-        return int(self._number(slot, "I", default))
-
-    def uint64(self, slot: int, default: int = 0) -> int:
-        """Unsigned 64-bit field."""
-        return int(self._number(slot, "Q", default))
-
     def float32(self, slot: int, default: float = 0.0) -> float:
-        """32-bit float field."""
+        """A number with a fraction."""
         return float(self._number(slot, "f", default))
 
     def table(self, slot: int) -> Table | None:
         """The table that field `slot` points to; None where there is none."""
         position = self.position(slot)
         return Table(self._buffer, self._buffer._pointed(position)) if position else None
-
-    def length(self, slot: int, item_bytes: int) -> int:
-        """Number of items of a vector; 0 where it is not stored."""
-        position = self.position(slot)
-        return self._buffer.vector(position, item_bytes)[1] if position else 0
 
     def numbers(self, slot: int, kind: str = "i") -> tuple[int, ...]:
         """A vector of numbers of `struct` kind `kind`; empty where it is not stored."""

@@ -1,14 +1,11 @@
-"""What a `.tflite` file stores, as plain values: subgraphs, tensors, operators and where constants lie.
-
-Everything is checked against the file; nothing is interpreted yet. `parameters` says what operators mean
-by it.
-"""
+"""What a `.tflite` file stores, checked but not interpreted: subgraphs, tensors, operators and where constants lie."""
 
 from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
 
+from profiler.network import Tensor
 from profiler.tflite.flatbuffer import Buffer, FlatbufferError, Table
 from profiler.tflite.schema import OPERATORS, TENSOR_TYPES
 
@@ -16,31 +13,15 @@ _SCHEMA_VERSION = 3
 _MOST_DIMENSIONS = 32
 _MOST_CONSTANT_VALUES = 4096
 _INTEGERS = {"int32": "i", "int64": "q", "uint32": "I", "int16": "h", "int8": "b", "uint8": "B"}
-_BITS = {"int4": 4, "uint4": 4, "int2": 2, "float8_e4m3fn": 8, "float8_e5m2": 8}
-_BYTES = {
-    "float32": 4, "float16": 2, "bfloat16": 2, "float64": 8, "int64": 8, "uint64": 8, "int32": 4, "uint32": 4,
-    "int16": 2, "uint16": 2, "int8": 1, "uint8": 1, "bool": 1, "complex64": 8, "complex128": 16,
-}  # fmt: skip
+_NO_FIXED_SIZE = frozenset({"string", "resource", "variant"})
 
 
 @dataclass(slots=True)
 class RawTensor:
-    """One tensor as the file has it.
+    """One tensor as the file has it; `variable` says that the runtime keeps it from one run to the next.
 
-    Parameters
-    ----------
-    shape
-        The stored dimensions.
-    signature
-        The same with -1 where a dimension is open; empty where all are known.
-    stored
-        Its values lie in this file or in another one beside it.
-    data
-        First byte and length of its values in this file; (0, 0) where there are none.
-    variable
-        The runtime keeps it from one run to the next.
-    sparse
-        Its values are stored in a sparse format, so `data` does not follow from `shape`.
+    `signature` is `shape` with -1 where a dimension is open, empty where all are known. `data` is the first byte and the
+    length of the values in this file, (0, 0) where there are none; it follows from `shape` unless they are `sparse`.
     """
 
     name: str
@@ -99,15 +80,9 @@ class RawModel:
 
 
 def read_model(buffer: Buffer) -> RawModel:
-    """Read everything but the weights' values.
-
-    Raises
-    ------
-    FlatbufferError
-        Something in the file leads nowhere or contradicts itself; the message says what.
-    """
+    """Read everything but the weights' values; what leads nowhere or contradicts itself is a FlatbufferError that says so."""
     root = buffer.root()
-    version = root.uint32(0)
+    version = root.integer(0, "I")
     if version != _SCHEMA_VERSION:
         raise FlatbufferError(f"its format has version {version}, where {_SCHEMA_VERSION} is known")
     codes = [_operator_name(table) for table in root.tables(1)]
@@ -120,7 +95,7 @@ def read_model(buffer: Buffer) -> RawModel:
 
 def _operator_name(table: Table) -> str:
     # Numbers above 126 did not fit into the first field, which is still written for old readers.
-    code = max(table.int8(0), table.int32(3))
+    code = max(table.integer(0, "b"), table.integer(3))
     if not 0 <= code < len(OPERATORS):
         return f"builtin_{code}"
     name = OPERATORS[code]
@@ -131,7 +106,7 @@ def _operator_name(table: Table) -> str:
 
 def _span(buffer: Buffer, table: Table) -> tuple[int, int]:
     """Where one buffer's bytes lie. Large files keep them behind the flatbuffer, at an absolute offset."""
-    offset, size = table.uint64(1), table.uint64(2)
+    offset, size = table.integer(1, "Q"), table.integer(2, "Q")
     if offset > 1 and size:
         if offset + size > buffer.size:
             raise FlatbufferError("weights lie past its end, so it was cut off")
@@ -141,13 +116,12 @@ def _span(buffer: Buffer, table: Table) -> tuple[int, int]:
 
 def _graph(table: Table, codes: list[str], spans: list[tuple[int, int]]) -> RawGraph:
     tensors = [_tensor(t, spans) for t in table.tables(0)]
-    graph = RawGraph(
+    return RawGraph(
         tensors,
         _indices(table.numbers(1), len(tensors), "an input"),
         _indices(table.numbers(2), len(tensors), "an output"),
         [_operator(o, codes, len(tensors)) for o in table.tables(3)],
     )
-    return graph
 
 
 def _indices(values: tuple[int, ...], count: int, what: str, lowest: int = 0) -> tuple[int, ...]:
@@ -158,7 +132,7 @@ def _indices(values: tuple[int, ...], count: int, what: str, lowest: int = 0) ->
 
 
 def _operator(table: Table, codes: list[str], tensors: int) -> RawOperator:
-    code = table.uint32(0)
+    code = table.integer(0, "I")
     if code >= len(codes):
         raise FlatbufferError(f"an operator has code {code} of {len(codes)}")
     op = codes[code]
@@ -166,9 +140,9 @@ def _operator(table: Table, codes: list[str], tensors: int) -> RawOperator:
         op,
         _indices(table.numbers(1), tensors, f"an operand of {op}", lowest=-1),
         _indices(table.numbers(2), tensors, f"a result of {op}"),
-        table.uint8(3),
+        table.integer(3, "B"),
         table.table(4),
-        table.uint8(11),
+        table.integer(11, "B"),
         table.table(12),
     )
 
@@ -176,7 +150,7 @@ def _operator(table: Table, codes: list[str], tensors: int) -> RawOperator:
 def _tensor(table: Table, spans: list[tuple[int, int]]) -> RawTensor:
     name = table.string(3)
     shape, signature = table.numbers(0), table.numbers(7)
-    code, place = table.int8(1), table.uint32(2)
+    code, place = table.integer(1, "b"), table.integer(2, "I")
     if not 0 <= code < len(TENSOR_TYPES):
         raise FlatbufferError(f"tensor {name!r} has the unknown type {code}")
     if place >= max(len(spans), 1):
@@ -185,28 +159,15 @@ def _tensor(table: Table, spans: list[tuple[int, int]]) -> RawTensor:
         raise FlatbufferError(f"tensor {name!r} has a shape that makes no sense")
     if min(shape, default=0) < -1 or min(signature, default=0) < -1:
         raise FlatbufferError(f"tensor {name!r} has a negative dimension")
-    external, sparse = table.uint32(10) != 0, table.has(6)
+    external, sparse = table.integer(10, "I") != 0, table.has(6)
     data = spans[place] if spans else (0, 0)
     dtype = TENSOR_TYPES[code]
-    if data[1] and not sparse:
-        _check_bytes(name, shape, dtype, data[1])
+    expected = Tensor(shape, dtype).nbytes
+    if data[1] not in (0, expected) and not sparse and dtype not in _NO_FIXED_SIZE:
+        # The runtime refuses it too.
+        raise FlatbufferError(
+            f"tensor {name!r} of shape {list(shape)} has {data[1]} bytes instead of {expected}"
+        )
     return RawTensor(
         name, shape, signature, dtype, external or data[1] > 0, data, table.boolean(5), sparse, external
     )
-
-
-def _check_bytes(name: str, shape: tuple[int, ...], dtype: str, length: int) -> None:
-    """Refuse a constant whose values are not as many as its shape says: the runtime does too."""
-    size = 1
-    for dimension in shape:
-        size *= dimension
-    if dtype in _BYTES:
-        expected = size * _BYTES[dtype]
-    elif dtype in _BITS:
-        expected = -(-size * _BITS[dtype] // 8)
-    else:
-        return
-    if length != expected:
-        raise FlatbufferError(
-            f"tensor {name!r} of shape {list(shape)} has {length} bytes instead of {expected}"
-        )

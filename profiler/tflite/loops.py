@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from profiler.tflite.graph import RawGraph, RawModel, RawOperator
 
 _DEEPEST = 16
@@ -15,32 +17,27 @@ def trip_count(model: RawModel, caller: RawGraph, loop: RawOperator, condition: 
     constant and grows by a constant, and the limit is a constant or handed through unchanged: what recurrent
     Keras layers become.
     """
-    return _Loop(model, caller, loop, model.graphs[condition], model.graphs[body]).turns()
+    found = _Loop(model, caller, loop, model.graphs[condition], model.graphs[body])
+    ends = model.graphs[condition].outputs
+    return found.turns_while(ends[0], _DEEPEST) if len(ends) == 1 else None
 
 
+@dataclass(frozen=True)
 class _Loop:
-    def __init__(
-        self, model: RawModel, caller: RawGraph, loop: RawOperator, condition: RawGraph, body: RawGraph
-    ) -> None:
-        self._model = model
-        self._caller = caller
-        self._loop = loop
-        self._condition = condition
-        self._body = body
+    _model: RawModel
+    _caller: RawGraph
+    _loop: RawOperator
+    _condition: RawGraph
+    _body: RawGraph
 
-    def turns(self) -> int | None:
-        if len(self._condition.outputs) != 1:
-            return None
-        return self._turns_while(self._condition.outputs[0], _DEEPEST)
-
-    def _turns_while(self, tensor: int, depth: int) -> int | None:
+    def turns_while(self, tensor: int, depth: int) -> int | None:
         """Turns until `tensor` of the condition's graph becomes false."""
         operator = _producer(self._condition, tensor)
         if operator is None or len(operator.inputs) != 2 or not depth:
             return None
         left, right = operator.inputs
         if operator.op == "logical_and":
-            known = [t for t in (self._turns_while(i, depth - 1) for i in (left, right)) if t is not None]
+            known = [t for t in (self.turns_while(i, depth - 1) for i in (left, right)) if t is not None]
             # The loop ends with the first of its conditions, so one that is known bounds the others.
             return min(known, default=None)
         if operator.op not in _COMPARISONS:
@@ -64,30 +61,30 @@ class _Loop:
         if value is not None or tensor not in self._condition.inputs:
             return value
         position = self._condition.inputs.index(tensor)
-        body = self._body
-        if (
-            position >= min(len(body.inputs), len(body.outputs))
-            or body.inputs[position] != body.outputs[position]
-        ):
-            return None
-        return self._start(position)
+        before, after = self._in_body(position)
+        return self._start(position) if before is not None and before == after else None
 
     def _start(self, position: int) -> int | None:
         if position >= len(self._loop.inputs):
             return None
         return self._scalar(self._caller, self._loop.inputs[position])
 
-    def _step(self, position: int) -> int | None:
+    def _in_body(self, position: int) -> tuple[int, int] | tuple[None, None]:
+        """The tensors of a variable before and after a turn."""
         body = self._body
         if position >= min(len(body.inputs), len(body.outputs)):
-            return None
-        operator = _producer(body, body.outputs[position])
+            return None, None
+        return body.inputs[position], body.outputs[position]
+
+    def _step(self, position: int) -> int | None:
+        before, after = self._in_body(position)
+        operator = None if after is None else _producer(self._body, after)
         if operator is None or operator.op != "add" or len(operator.inputs) != 2:
             return None
         left, right = operator.inputs
-        if right == body.inputs[position]:
+        if right == before:
             left, right = right, left
-        return self._scalar(body, right) if left == body.inputs[position] else None
+        return self._scalar(self._body, right) if left == before else None
 
     def _scalar(self, graph: RawGraph, index: int) -> int | None:
         if index < 0:
@@ -97,7 +94,4 @@ class _Loop:
 
 
 def _producer(graph: RawGraph, tensor: int) -> RawOperator | None:
-    for operator in graph.operators:
-        if tensor in operator.outputs:
-            return operator
-    return None
+    return next((operator for operator in graph.operators if tensor in operator.outputs), None)

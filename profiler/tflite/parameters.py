@@ -8,6 +8,7 @@ from profiler.tflite.flatbuffer import FlatbufferError, Table
 from profiler.tflite.graph import RawGraph, RawModel, RawOperator, RawTensor
 from profiler.tflite.schema import ACTIVATIONS
 
+_CODED = {"padding": ("same", "valid"), "activation": ACTIVATIONS}
 _AT_LEAST_ONE = (
     "kernel_depth", "kernel_height", "kernel_width", "stride_depth", "stride_height", "stride_width",
     "dilation_depth", "dilation_height", "dilation_width", "depth_multiplier", "block_size",
@@ -17,12 +18,7 @@ _AT_LEAST_ONE = (
 def operator_params(model: RawModel, graph: RawGraph, stored: RawOperator) -> dict[str, Param]:
     """Parameters of one operator, under the names that `profiler.operators` has for them.
 
-    Axes come out non-negative. Constant operands that the runtime computes are left out.
-
-    Raises
-    ------
-    FlatbufferError
-        The options or shapes of the operator cannot be.
+    Axes come out non-negative; constant operands that the runtime computes are left out. What cannot be is a FlatbufferError.
     """
     known = operator(stored.op)
     params = _options(known, stored)
@@ -71,16 +67,11 @@ def _options(known: Operator, stored: RawOperator) -> dict[str, Param]:
 
 def _option(table: Table | None, field: OptionField, op: str) -> Param:
     slot, kind, _, default, _ = field
-    if kind == "padding":
-        code = table.int8(slot) if table else 0
-        if code not in (0, 1):
-            raise FlatbufferError(f"an operator {op} has the unknown padding {code}")
-        return "valid" if code else "same"
-    if kind == "activation":
-        code = table.int8(slot) if table else 0
-        if not 0 <= code < len(ACTIVATIONS):
-            raise FlatbufferError(f"an operator {op} has the unknown activation {code}")
-        return ACTIVATIONS[code]
+    if kind in _CODED:
+        code = table.integer(slot, "b") if table else 0
+        if not 0 <= code < len(_CODED[kind]):
+            raise FlatbufferError(f"an operator {op} has the unknown {kind} {code}")
+        return _CODED[kind][code]
     if table is None:
         return () if kind == "ints" else default
     if kind == "ints":
@@ -91,8 +82,7 @@ def _option(table: Table | None, field: OptionField, op: str) -> Param:
         value = table.float32(slot, float(default))
         # NaN is equal to nothing, itself included, so layers that hold it could not be compared.
         return value if value == value else 0.0
-    reader = {"int": table.int32, "uint": table.uint32, "byte": table.int8}[kind]
-    return reader(slot, int(default))
+    return table.integer(slot, {"int": "i", "uint": "I", "byte": "b"}[kind], int(default))
 
 
 def _make_axes_positive(

@@ -5,13 +5,15 @@ from __future__ import annotations
 import mmap
 import os
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
+from math import prod
 from pathlib import Path
 
 from profiler.errors import ModelFileError, UsageError, missing
 from profiler.network import Edge, Layer, Network, Tensor
 from profiler.operators import operator
 from profiler.tflite.flatbuffer import Buffer, FlatbufferError, Readable
-from profiler.tflite.graph import RawGraph, RawModel, RawOperator, RawTensor, read_model
+from profiler.tflite.graph import RawGraph, RawModel, RawOperator, read_model
 from profiler.tflite.loops import trip_count
 from profiler.tflite.parameters import operator_params
 from profiler.tflite.shapes_from_runtime import runtime_shapes
@@ -110,7 +112,7 @@ def _read(
 def _refuse_foreign(data: Readable, shown: str) -> None:
     if not len(data):
         raise ModelFileError(f"{shown} is empty: export or copy it again.")
-    if bytes(data[4:8]) == _IDENTIFIER:
+    if Buffer(data).identifier() == _IDENTIFIER:
         return
     for magic, what, mend in _FOREIGN:
         if bytes(data[: len(magic)]) == magic:
@@ -147,7 +149,10 @@ def _close_batch(main: RawGraph, shown: str) -> bool:
 def _resolve_open_shapes(main: RawGraph, source: Path | bytes, shown: str) -> bool:
     """Ask the runtime where stored shapes may be mere placeholders; whether they had to be taken as they are."""
     contradiction = _contradicts_itself(main)
-    if not contradiction and not _is_open_inside(main):
+    results = (main.tensors[i] for stored in main.operators for i in stored.outputs)
+    # Beyond the batch.
+    is_open = any(min((*tensor.signature[1:], *tensor.shape), default=0) < 0 for tensor in results)
+    if not contradiction and not is_open:
         return False
     try:
         _apply(main, runtime_shapes(source, shown, {}))
@@ -159,27 +164,14 @@ def _resolve_open_shapes(main: RawGraph, source: Path | bytes, shown: str) -> bo
     return False
 
 
-def _is_open_inside(main: RawGraph) -> bool:
-    """Whether layers leave dimensions open beyond the batch."""
-    outputs = (main.tensors[i] for stored in main.operators for i in stored.outputs)
-    return any(min((*tensor.signature[1:], *tensor.shape), default=0) < 0 for tensor in outputs)
-
-
 def _contradicts_itself(main: RawGraph) -> bool:
     """Whether a change of shape would have to make or lose elements: the open batch was not 1 there."""
     for stored in main.operators:
         if stored.op == "reshape" and stored.inputs and stored.inputs[0] >= 0 and stored.outputs:
             before, after = main.tensors[stored.inputs[0]], main.tensors[stored.outputs[0]]
-            if min(after.signature, default=0) < 0 and _size(before.shape) != _size(after.shape):
+            if min(after.signature, default=0) < 0 and prod(before.shape) != prod(after.shape):
                 return True
     return False
-
-
-def _size(shape: tuple[int, ...]) -> int:
-    size = 1
-    for n in shape:
-        size *= n
-    return size
 
 
 def _given_shapes(main: RawGraph, given: InputShape, shown: str) -> dict[int, tuple[int, ...]]:
@@ -205,11 +197,9 @@ def _given_shapes(main: RawGraph, given: InputShape, shown: str) -> dict[int, tu
 
 
 def _fits(shape: tuple[int, ...], pattern: tuple[int, ...]) -> bool:
-    """Whether an input of `pattern` (open dimensions are -1) can be given as `shape`.
-
-    The runtime would take nearly anything and compute nonsense, such as a dense layer on half of its inputs. Channels are
-    what weights are made for; height, width and steps of a network of fixed shape may be tried at other sizes.
-    """
+    """Whether an input of `pattern` (open dimensions are -1) can be given as `shape`."""
+    # The runtime would take nearly anything and compute nonsense, such as a dense layer on half of its inputs. Channels
+    # are what weights are made for; height, width and steps of a network of fixed shape may be tried at other sizes.
     if len(pattern) != len(shape) or min(shape, default=1) < 1:
         return False
     closed = min(pattern, default=0) >= 0
@@ -222,8 +212,7 @@ def _fits(shape: tuple[int, ...], pattern: tuple[int, ...]) -> bool:
 
 def _plain(name: str) -> str:
     """An input's name as its author knows it."""
-    name = name.removeprefix("serving_default_")
-    return name.split(":")[0]
+    return name.removeprefix("serving_default_").split(":")[0]
 
 
 def _apply(main: RawGraph, shapes: Mapping[int, tuple[int, ...]]) -> None:
@@ -242,23 +231,18 @@ class _Assembly:
         self._tensors: list[Tensor] = []
         self._variables: list[int] = []
         self._first_tensor: dict[int, int] = {}
-        self._first_index: list[int] = []
+        self._first_index = list(accumulate((len(graph.operators) for graph in model.graphs), initial=0))
         self._params: dict[tuple[int, int], dict] = {}
         self._notes: dict[str, list[str]] = {}
-        count = 0
-        for graph in model.graphs:
-            self._first_index.append(count)
-            count += len(graph.operators)
 
     def network(self, name: str, file_bytes: int, assumed_batch: bool) -> Network:
         self._add_tensors(0)
         self._walk(0, 1, ())
         main = self._model.graphs[0]
-        for key, tensors in (("sparse", "sparse"), ("external", "external")):
-            found = [t.name for g in self._model.graphs for t in g.tensors if getattr(t, tensors)]
-            if found:
-                self._notes[key] = found
-        metadata = {key: "; ".join(dict.fromkeys(notes)) for key, notes in self._notes.items()}
+        tensors = [tensor for graph in self._model.graphs for tensor in graph.tensors]
+        self._notes["sparse"] = [tensor.name for tensor in tensors if tensor.sparse]
+        self._notes["external"] = [tensor.name for tensor in tensors if tensor.external]
+        metadata = {key: "; ".join(dict.fromkeys(notes)) for key, notes in self._notes.items() if notes}
         if self._model.description:
             metadata["description"] = self._model.description
         return Network(
@@ -317,21 +301,22 @@ class _Assembly:
                     turns = trip_count(self._model, graph, stored, *self._called(stored.op, params))
                     params |= {} if turns is None else {"rounds": turns}
                 self._params[number, position] = params
-            inputs = tuple(first + i for i in stored.inputs if i >= 0)
-            outputs = tuple(first + i for i in stored.outputs)
-            name = graph.tensors[stored.outputs[0]].name if stored.outputs else ""
-            tensors = self._tensors
+            edge = Edge(
+                tuple(first + i for i in stored.inputs if i >= 0),
+                tuple(first + i for i in stored.outputs),
+                number,
+            )
             layer = Layer(
                 stored.op,
-                tuple(tensors[i] for i in inputs),
-                tuple(tensors[i] for i in outputs),
+                tuple(self._tensors[i] for i in edge.inputs),
+                tuple(self._tensors[i] for i in edge.outputs),
                 params,
-                name,
+                graph.tensors[stored.outputs[0]].name if stored.outputs else "",
                 self._first_index[number] + position,
                 repeat,
             )
             self._layers.append(layer)
-            self._edges.append(Edge(inputs, outputs, number))
+            self._edges.append(edge)
             self._follow(layer, graph, stored, (*callers, number))
 
     def _follow(self, layer: Layer, graph: RawGraph, stored: RawOperator, callers: tuple[int, ...]) -> None:
@@ -341,17 +326,13 @@ class _Assembly:
             condition, body = called
             known = layer.params.get("rounds")
             turns = known if isinstance(known, int) else 1
-            note = (
-                f"{layer.name} turns {turns} times"
-                if known is not None
-                else f"{layer.name}: unknown, taken as 1"
-            )
-            self.note("loops", note)
+            says = f" turns {turns} times" if known is not None else ": unknown, taken as 1"
+            self.note("loops", layer.name + says)
             self._walk(condition, layer.repeat * (turns + 1), callers)
             if turns:
                 self._walk(body, layer.repeat * turns, callers)
         elif op == "if":
-            taken = max(called, key=lambda number: self._work(number))
+            taken = max(called, key=self._work)
             self.note("branches", f"{layer.name}: the branch of more work is taken")
             self._walk(taken, layer.repeat, callers)
         elif op == "call_once":
@@ -370,11 +351,9 @@ class _Assembly:
         return called
 
     def _work(self, number: int) -> int:
-        """Elements that a subgraph computes: enough to tell a branch that works from one that does
-        nothing."""
+        """Elements that a subgraph computes: enough to tell a branch that works from one that does nothing."""
         graph = self._model.graphs[number]
-        tensors: list[RawTensor] = graph.tensors
-        return sum(_size(tensors[i].shape) for stored in graph.operators for i in stored.outputs)
+        return sum(prod(graph.tensors[i].shape) for stored in graph.operators for i in stored.outputs)
 
     def note(self, key: str, text: str) -> None:
         self._notes.setdefault(key, []).append(text)

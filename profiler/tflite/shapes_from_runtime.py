@@ -1,7 +1,4 @@
-"""Shapes that only the runtime knows: after a resize of inputs, or where operators compute them.
-
-They are asked for in a process of their own, because a damaged file can crash the runtime.
-"""
+"""Shapes that only the runtime knows, asked for in a process of their own: a damaged file can crash the runtime."""
 
 from __future__ import annotations
 
@@ -25,17 +22,7 @@ def runtime_shapes(
 ) -> Shapes:
     """Shape of every tensor of the main graph once its inputs have the shapes `inputs` (by tensor number).
 
-    Parameters
-    ----------
-    data
-        The file, or its bytes.
-    name
-        What messages call it.
-
-    Raises
-    ------
-    ModelFileError
-        No runtime is installed, or it refuses the file or the shapes.
+    `data` is the file or its bytes, `name` what messages call it; ModelFileError where no runtime is installed or it refuses.
     """
     if isinstance(data, bytes):
         with tempfile.TemporaryDirectory() as folder:
@@ -96,13 +83,10 @@ def main() -> None:
 def _shapes(path: str, inputs: dict[int, list[int]]) -> dict[int, list[int]]:
     try:
         from ai_edge_litert.interpreter import Interpreter, OpResolverType
-
-        options = {"experimental_op_resolver_type": OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES}
     except ImportError:
         from tflite_runtime.interpreter import Interpreter, OpResolverType
-
-        options = {"experimental_op_resolver_type": OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES}
-    interpreter = Interpreter(model_path=path, **options)
+    resolver = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    interpreter = Interpreter(model_path=path, experimental_op_resolver_type=resolver)
     known = {d["index"] for d in interpreter.get_tensor_details()}
     for index, shape in inputs.items():
         interpreter.resize_tensor_input(index, shape)
@@ -120,7 +104,3 @@ def _lacks_memory(interpreter: object, index: int) -> bool:
     except ValueError:
         return True
     return False
-
-
-if __name__ == "__main__":
-    main()

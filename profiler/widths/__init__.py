@@ -5,15 +5,12 @@ May import `profiler.operators`, whose entries say what operators do to widths, 
 
 from __future__ import annotations
 
-from profiler.widths.groups import WidthGroup, Widths, width_groups, with_widths
-from profiler.widths.layers import width_of, with_input_width, with_width
+from profiler.widths.groups import WidthGroup, Widths, width_of, with_input_width, with_width
 
 __all__ = [
     "WidthGroup",
     "Widths",
-    "width_groups",
     "width_of",
     "with_input_width",
     "with_width",
-    "with_widths",
 ]

@@ -16,23 +16,10 @@ _Formula = tuple[int, tuple[tuple[int, int], ...]]
 
 @dataclass(frozen=True)
 class WidthGroup:
-    """Channels that can only change together.
+    """Channels that can only change together; `id` is the position in `Widths.groups`.
 
-    Parameters
-    ----------
-    id
-        Position in the list that `width_groups` gives.
-    width
-        How many channels there are now.
-    producers
-        Positions in `Network.layers` of the layers whose output channels these are: convolutions and the
-        like.
-    layers
-        Positions of all layers that change with the width, producers included.
-    name
-        Name of the first producer.
-    frozen
-        Why the width cannot change; empty where it can.
+    `producers` are positions in `Network.layers` of the layers whose output channels these are, `name` is the first one's;
+    `layers` are all that change with the width. `frozen` says why it cannot change, and is empty where it can.
     """
 
     id: int
@@ -51,20 +38,9 @@ class WidthGroup:
 class Widths:
     """The analysis of one network, worked out once and used for any number of widths.
 
-    Parameters
-    ----------
-    network
-        As `read_network` gives it. A network without edges has no groups.
+    `groups` stand in the order of their first producers; a network without edges has none. `refused` are the positions of
+    layers that let nothing change that reaches them, with the reason.
 
-    Attributes
-    ----------
-    groups : tuple of WidthGroup
-        In the order of their first producers.
-    refused : dict
-        Positions in `Network.layers` of layers that let nothing change that reaches them, with the reason.
-
-    Notes
-    -----
     Convolutions, fully connected layers, stored embeddings and LSTMs choose their output channels. Depthwise
     convolutions, pooling, activations, normalisation by constants and the like hand channels on; elementwise
     operators of two layers tie them; concatenation puts them side by side; flattening multiplies them. What
@@ -145,38 +121,20 @@ class Widths:
         )
 
     def changed_layers(self, widths: Mapping[int, int]) -> dict[int, Layer]:
-        """Layers that other widths change, by position in `Network.layers`.
-
-        Parameters
-        ----------
-        widths
-            New width per group; groups that are missing keep theirs.
-
-        Raises
-        ------
-        UsageError
-            A group is unknown or frozen, or a width is below 1.
-        """
+        """Layers that other widths per group change, by position; UsageError where one is unknown, frozen or below 1."""
         return self._layers(self._tensors(widths), widths)
 
     def with_widths(self, widths: Mapping[int, int]) -> Network:
-        """The whole network with other widths; parameters and errors as for `changed_layers`."""
+        """The whole network with other widths; errors as for `changed_layers`."""
         network = self.network
         made = self._tensors(widths)
         if not made:
             return network
-        layers = list(network.layers)
-        for position, layer in self._layers(made, widths).items():
-            layers[position] = layer
-        tensors = list(network.tensors)
-        for index, tensor in made.items():
-            if index < len(tensors):
-                tensors[index] = tensor
+        changed = self._layers(made, widths)
+        layers = tuple(changed.get(position, layer) for position, layer in enumerate(network.layers))
+        tensors = [made.get(index, tensor) for index, tensor in enumerate(network.tensors)]
         edges = self._edges(tensors, made)
-        result = Network(
-            network.name, tuple(layers), edges, tuple(tensors), network.inputs, network.outputs,
-            network.file_bytes, network.assumed_batch, network.metadata, network.variables,
-        )  # fmt: skip
+        result = replace(network, layers=layers, edges=edges, tensors=tuple(tensors))
         return replace(result, file_bytes=network.file_bytes + result.weight_bytes - network.weight_bytes)
 
     def _tensors(self, widths: Mapping[int, int]) -> dict[int, Tensor]:
@@ -203,12 +161,10 @@ class Widths:
             raise UsageError(
                 f"{self.network.name} has no width group {group}, only 0 to {len(self.groups) - 1}."
             )
+        found = self.groups[group]
         if width < 1:
-            raise UsageError(
-                f"Width {width} of group {group} ({self.groups[group].name}) must be at least 1."
-            )
-        if self.groups[group].frozen and width != self.groups[group].width:
-            found = self.groups[group]
+            raise UsageError(f"Width {width} of group {group} ({found.name}) must be at least 1.")
+        if found.frozen and width != found.width:
             raise UsageError(f"The width of group {group} ({found.name}) cannot change: {found.frozen}.")
 
     def _layers(self, made: Mapping[int, Tensor], widths: Mapping[int, int]) -> dict[int, Layer]:
@@ -225,8 +181,7 @@ class Widths:
         return changed
 
     def _edges(self, tensors: list[Tensor], made: Mapping[int, Tensor]) -> tuple[Edge, ...]:
-        """Edges of the new network. A vector that layers shared and that they now need in different sizes is
-        stored twice."""
+        """Edges of the new network: a vector that layers shared and now need in different sizes is stored twice."""
         copies = self._analysis.copies
         new_places: dict[int, int] = {}
         for copy, original in copies.items():
@@ -261,11 +216,9 @@ def _analyse(network: Network) -> Analysis:
             # Shapes that an operator cannot have, in a file that no runtime would take.
             step.freeze_all()
         if edge.graph:
-            for tensor in edge.outputs:
-                for size in analysis.sizes.pop(tensor, ()):
-                    analysis.variables.freeze(size, "it stands in a loop or branch")
-            chosen = analysis.defining.get(position, 0)
-            analysis.variables.freeze(chosen, "it stands in a loop or branch")
+            written = [size for tensor in edge.outputs for size in analysis.sizes.pop(tensor, ())]
+            for size in (*written, analysis.defining.get(position, 0)):
+                analysis.variables.freeze(size, "it stands in a loop or branch")
     for tensor in network.outputs:
         for size in analysis.sizes.get(tensor, ()):
             analysis.variables.freeze(size, "the network puts it out")
@@ -278,11 +231,34 @@ def _analyse(network: Network) -> Analysis:
     return analysis
 
 
-def width_groups(network: Network) -> list[WidthGroup]:
-    """Groups of channels of `network` that can only change together, frozen ones included; see `Widths`."""
-    return list(Widths(network).groups)
+def width_of(layer: Layer) -> int:
+    """Output channels (or units) of `layer`."""
+    return layer.outputs[0].shape[-1]
 
 
-def with_widths(network: Network, widths: Mapping[int, int]) -> Network:
-    """`network` with other widths, by `WidthGroup.id`; see `Widths.with_widths`."""
-    return Widths(network).with_widths(widths)
+def with_width(layer: Layer, width: int) -> Layer:
+    """`layer` with `width` output channels; KeyError where its operator has no width of its own."""
+    known = operator(layer.op)
+    axis = known.quantization.channel_axis
+    if known.output_width is None or axis is None:
+        raise KeyError(layer.op)
+    inputs = list(layer.inputs)
+    if known.output_width.follows_input:
+        inputs[0] = replace(inputs[0], shape=(*inputs[0].shape[:-1], width))
+    weight = inputs[1].shape
+    inputs[1] = replace(inputs[1], shape=(*weight[:axis], width, *weight[axis + 1 :]))
+    if len(inputs) > 2:
+        inputs[2] = replace(inputs[2], shape=(width,))
+    out = layer.outputs[0]
+    return replace(layer, inputs=tuple(inputs), outputs=(Tensor((*out.shape[:-1], width), out.dtype),))
+
+
+def with_input_width(layer: Layer, width: int) -> Layer:
+    """A convolution or fully connected `layer` that reads `width` channels."""
+    data, weight = layer.inputs[:2]
+    inputs = (
+        replace(data, shape=(*data.shape[:-1], width)),
+        replace(weight, shape=(*weight.shape[:-1], width)),
+        *layer.inputs[2:],
+    )
+    return replace(layer, inputs=inputs)

@@ -13,9 +13,9 @@ from rich.console import Console
 
 from compressor.pipeline.result import LayerChange
 from edgetime.layer_rows import count_suffix, merged, short_names
-from edgetime.report import compression_charts, compression_section
+from edgetime.report import compression
 from edgetime.report.page import Page
-from edgetime.terminal import compression
+from edgetime.terminal import views
 
 
 def change(name="gru", op="add", saved=0.1, reason="fewer bytes", **more):
@@ -65,10 +65,10 @@ def test_layers_of_models_inside_are_kept_apart_by_as_much_of_their_name_as_it_t
         "conv", "left/conv", "right/conv", "dense", "a/b/x", "c/b/x", "Tanh",
     ]  # fmt: skip
     assert len(merged(rows)) == len(names)
-    (bars,) = compression_charts.given_back({"layers": rows})["series"]
+    (bars,) = compression.given_back({"layers": rows})["series"]
     assert {"left/conv", "right/conv", "dense"} <= set(bars["y"])
     page = Page("t")
-    compression_section._layer_table(page, {"layers": rows})
+    compression._layer_table(page, {"layers": rows})
     assert "right/conv (add)" in page.render()
 
 
@@ -84,13 +84,13 @@ def test_the_terminal_the_page_and_the_chart_say_how_many_operators_a_row_stands
         change("mean", "mean", 0.4)
     ]
     result = SimpleNamespace(layers=[LayerChange(**row) for row in rows])
-    text = shown(compression.layers(result))
+    text = shown(views._given_back(result))
     assert "fully_connected ×27" in text
     assert max(map(len, text.splitlines())) <= 80
     assert "2.70 ms" in text
-    (bars,) = compression_charts.given_back({"layers": rows})["series"]
+    (bars,) = compression.given_back({"layers": rows})["series"]
     assert bars["y"] == ["gated_recurrent_unit_1 ×27", "mean"]
     assert bars["x"] == [pytest.approx(2.7), 0.4]
     page = Page("t")
-    compression_section._layer_table(page, {"layers": rows})
+    compression._layer_table(page, {"layers": rows})
     assert "gated_recurrent_unit_1 (fully_connected) ×27" in page.render()

@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from profiler.errors import BudgetError, UsageError
-from selector.candidates import NetworkOption, front
-from selector.selection import recommend
+from selector.selection import NetworkOption, front, recommend
 
 
 def candidate(name, predicted_ms, accuracy=None, spread=0.1):

@@ -143,7 +143,7 @@ def run_verb(capsys, *arguments):
 
 
 def test_verb_prints_only_json_and_writes_the_policy(files, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("selector.selection._loaded", lambda path: PerThousandMacs())
+    monkeypatch.setattr("selector.selection.TimeModel.load", lambda path: PerThousandMacs())
     arguments = ("select", "--time-model", "t.json", "--data", files / "right.npz", "--budget-ms", "0.2")
     nets = (files / "dense10.tflite", files / "dense40.tflite")
     status, out, err = run_verb(capsys, *arguments, *nets, "-o", tmp_path / "p.json", "--json")
@@ -162,7 +162,7 @@ def test_verb_prints_only_json_and_writes_the_policy(files, tmp_path, capsys, mo
 
 
 def test_verb_fails_in_one_sentence(files, capsys, monkeypatch):
-    monkeypatch.setattr("selector.selection._loaded", lambda path: PerThousandMacs())
+    monkeypatch.setattr("selector.selection.TimeModel.load", lambda path: PerThousandMacs())
     status, out, err = run_verb(
         capsys, "select", "--time-model", "t.json", files / "dense4.tflite", "--budget-ms", "0"
     )
@@ -178,7 +178,7 @@ def test_verb_fails_in_one_sentence(files, capsys, monkeypatch):
 def test_selecting_imports_no_tensorflow(files):
     code = (
         "import sys\n"
-        "import selector.selection, selector.policies.static, edgetime.cli.select\n"
+        "import selector.selection, selector.policies, edgetime.cli.select\n"
         "from compressor.export.running import TfliteRunner\n"
         f"TfliteRunner({str(files / 'dense4.tflite')!r}).predict([[0.0] * 16])\n"
         "assert not {'tensorflow', 'keras', 'optuna'} & set(sys.modules)\n"

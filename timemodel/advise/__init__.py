@@ -4,10 +4,8 @@
 """
 
 from timemodel.advise.advice import advise
-from timemodel.advise.precision import number_types
 from timemodel.advise.results import (
     Advice,
-    CombinedChange,
     GroupAdvice,
     NumberType,
     OperatorInType,
@@ -17,12 +15,10 @@ from timemodel.advise.results import (
 
 __all__ = [
     "Advice",
-    "CombinedChange",
     "GroupAdvice",
     "NumberType",
     "OperatorInType",
     "Saving",
     "WidthOption",
     "advise",
-    "number_types",
 ]

@@ -19,13 +19,7 @@ _MEASURED = 0.5
 
 
 def number_types(time_model: Any, network: Network, setting: str | None = None) -> tuple[NumberType, ...]:
-    """The network in every other number type in which the model has measured what the network spends its time in.
-
-    Parameters
-    ----------
-    time_model
-        A `TimeModel`; of other timers nothing is known, and nothing is returned.
-    """
+    """The network in every other number type in which a `TimeModel` has measured what it spends its time in."""
     if not hasattr(time_model, "setting") or network.dtype not in _TRIED:
         return ()
     model: SettingModel = time_model.setting(setting)
@@ -40,24 +34,16 @@ def number_types(time_model: Any, network: Network, setting: str | None = None) 
         before = time_model.predict(network, setting=setting)
         after = time_model.predict(changed, setting=setting)
         saving = before.predicted_ms - after.predicted_ms
-        found.append(
-            NumberType(
-                after.predicted_ms,
-                saving,
-                saving / before.predicted_ms if before.predicted_ms > 0 else 0.0,
-                float(np.hypot(_error_ms(before), _error_ms(after))),
-                dtype,
-                _by_operator(model, network, changed),
-            )
-        )
+        share = saving / before.predicted_ms if before.predicted_ms > 0 else 0.0
+        error = float(np.hypot(_error_ms(before), _error_ms(after)))
+        rows = _by_operator(model, network, changed)
+        found.append(NumberType(after.predicted_ms, saving, share, error, dtype, rows))
     return tuple(found)
 
 
 def _error_ms(prediction: NetworkPrediction) -> float:
-    return max(
-        prediction.high_ms - prediction.predicted_ms,
-        prediction.predicted_ms - prediction.low_ms,
-    )
+    middle = prediction.predicted_ms
+    return max(prediction.high_ms - middle, middle - prediction.low_ms)
 
 
 def _by_operator(model: SettingModel, network: Network, changed: Network) -> tuple[OperatorInType, ...]:
@@ -65,17 +51,14 @@ def _by_operator(model: SettingModel, network: Network, changed: Network) -> tup
     now, times = model.in_network_ms(network), model.in_network_ms(changed)
     before = _sums(network.layers, now.predicted_ms, errors)
     after = _sums(changed.layers, times.predicted_ms, errors)
-    estimated = {
-        layer.op for layer, measured in zip(changed.layers, times.covered, strict=True) if not measured
-    }
+    covered = zip(changed.layers, times.covered, strict=True)
+    estimated = {layer.op for layer, measured in covered if not measured}
     rows = []
     for op in dict.fromkeys([*before, *after]):
         count, now_ms, now_error = before.get(op, (0, 0.0, 0.0))
         other_count, other_ms, other_error = after.get(op, (0, 0.0, 0.0))
-        error_ms = float(np.hypot(now_error, other_error))
-        rows.append(
-            OperatorInType(op, max(count, other_count), now_ms, other_ms, error_ms, op not in estimated)
-        )
+        count, error_ms = max(count, other_count), float(np.hypot(now_error, other_error))
+        rows.append(OperatorInType(op, count, now_ms, other_ms, error_ms, op not in estimated))
     return tuple(sorted(rows, key=lambda row: -abs(row.now_ms - row.other_ms)))
 
 
@@ -87,11 +70,8 @@ def _sums(
     kinds: defaultdict[str, defaultdict[Layer, float]] = defaultdict(lambda: defaultdict(float))
     for layer, time_ms in zip(layers, times_ms.tolist(), strict=True):
         kinds[layer.op][layer] += time_ms
-    return {
-        op: (
-            counts[op],
-            sum(row.values()),
-            float(np.linalg.norm([errors.of(layer)[0] * time for layer, time in row.items()])),
-        )
-        for op, row in kinds.items()
-    }
+    sums = {}
+    for op, row in kinds.items():
+        off_ms = [errors.of(layer)[0] * time_ms for layer, time_ms in row.items()]
+        sums[op] = counts[op], sum(row.values()), float(np.linalg.norm(off_ms))
+    return sums

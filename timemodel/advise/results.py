@@ -9,17 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Saving:
-    """What a changed network would take.
-
-    Parameters
-    ----------
-    predicted_ms
-        Of the whole network.
-    saving_ms, saving_share
-        How much less than now that is (negative: more), and as a share of now.
-    error_ms
-        By how much the saving may be off (90%).
-    """
+    """What a changed network would take, how much less than now that is, and by how much (90%) that may be off."""
 
     predicted_ms: float
     saving_ms: float
@@ -48,10 +38,7 @@ class CombinedChange(Saving):
 
 @dataclass(frozen=True)
 class OperatorInType:
-    """All layers of one operator in a network, now and in another number type, in ms.
-
-    `error_ms` is by how much (90%) the difference may be off, `measured` whether the operator was measured there.
-    """
+    """All layers of one operator in a network, now and in another number type; `error_ms` (90%) is of the difference."""
 
     op: str
     layers: int
@@ -73,15 +60,7 @@ class OperatorInType:
 
 @dataclass(frozen=True)
 class NumberType(Saving):
-    """A network in another number type.
-
-    Parameters
-    ----------
-    dtype
-        Such as ``int8``: everything quantised, inputs and outputs too; ``dynamic_int8``: weights only.
-    operators
-        What differs most comes first.
-    """
+    """A network in another number type, with its operators; what differs most comes first."""
 
     dtype: str
     operators: tuple[OperatorInType, ...]
@@ -91,31 +70,16 @@ class NumberType(Saving):
 class GroupAdvice:
     """What can be done about one group of channels that change together.
 
-    Parameters
-    ----------
-    group, name
-        `WidthGroup.id` and the name of its first layer.
-    layers
-        `Layer.index` of the layers that put these channels out.
-    width
-        How many there are now.
-    group_ms
-        Predicted time now of all layers that change with the width, in ms; consumers included.
-    wider
-        Larger widths that cost no more: the fastest one if it is faster than now beyond the model's error, and
-        the widest one that is free.
-    narrower
-        Smaller widths that save more than the model's error, nearest first: each is the widest one of a step of
-        the staircase.
-    fixed
-        Why the width cannot change; empty where it can.
+    Widths that are `wider` cost no more: the fastest one beyond the model's error, and the widest one that is free. Those
+    that are `narrower` save more than that error, nearest first: each is the widest one of a step of the staircase.
+    `fixed` says why the width cannot change.
     """
 
     group: int
     name: str
-    layers: tuple[int, ...]
+    layers: tuple[int, ...]  # `Layer.index` of those that put these channels out
     width: int
-    group_ms: float
+    group_ms: float  # time now of all layers that change with the width, consumers included
     wider: tuple[WidthOption, ...] = ()
     narrower: tuple[WidthOption, ...] = ()
     fixed: str = ""
@@ -125,17 +89,8 @@ class GroupAdvice:
 class Advice:
     """Advice on one network; see `advise`.
 
-    Parameters
-    ----------
-    top
-        The nearest change of each group that saves more than the model's error, most saving first, as
-        (group, option).
-    combined
-        What the first three of `top` save when all are made; None where there are fewer than two.
-    unsure
-        Where `top` is empty: the change that is predicted to save most, which the model is not sure of.
-    number_types
-        What the network would take in other number types that the time model knows.
+    `top` has the nearest change (group, option) of each group that saves more than the model's error, most saving first,
+    `combined` what the first three of them save together; `unsure`, where `top` is empty, what is predicted to save most.
     """
 
     network: str

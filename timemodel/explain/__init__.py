@@ -5,10 +5,9 @@ May import `timemodel.staircases` and below.
 
 from timemodel.explain.change_reasons import Reason, reason
 from timemodel.explain.dependence import Dependence, dependences
-from timemodel.explain.explanation import explain, explain_runtime
+from timemodel.explain.explanation import explain, explain_runtime, how_sure, summary
 from timemodel.explain.finding import Finding
 from timemodel.explain.findings import findings
-from timemodel.explain.overview import how_sure, summary
 from timemodel.explain.tree_in_words import Branch, drawing
 
 __all__ = [

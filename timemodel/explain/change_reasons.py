@@ -1,8 +1,4 @@
-"""Why a layer of other widths takes less time: fewer steps of the staircase, fewer multiplications, nearer data.
-
-The words rest on the tree's own predictions: that the widths of a step cost the same is only said where the model says
-so for this very layer.
-"""
+"""Why a layer of other widths takes less time: fewer steps of the staircase, fewer multiplications, nearer data."""
 
 from __future__ import annotations
 
@@ -12,7 +8,7 @@ from dataclasses import dataclass
 from profiler.network import Layer, Tensor
 from profiler.operators import operator
 from profiler.widths import width_of, with_width
-from timemodel.explain.evidence import why
+from timemodel.explain.finding import why
 from timemodel.features import geometry, kernel_of, kind_of
 from timemodel.model import OperatorModel, SettingModel
 from timemodel.staircases import step_around, step_ends, time_over_width
@@ -30,18 +26,10 @@ _NO_DIFFERENCE = 0.01
 
 @dataclass(frozen=True)
 class Reason:
-    """Why a layer takes another time than before.
-
-    Parameters
-    ----------
-    text
-        In words, such as ``output channels 40 -> 32: 1 tile of 32 less (33 to 64 cost the same)``.
-    evidence
-        The leaf or split of the tree that prices the difference; empty where there is none.
-    """
+    """Why a layer takes another time than before: ``output channels 40 -> 32: 1 tile of 32 less (33 to 64 cost the same)``."""
 
     text: str
-    evidence: str = ""
+    evidence: str = ""  # the leaf or split of the tree that prices the difference
 
 
 def reason(
@@ -52,18 +40,9 @@ def reason(
     saved_ms: float,
     nearer_ms: float = 0.0,
 ) -> Reason:
-    """Why `new` takes `saved_ms` less than `old`.
+    """Why `new` takes `saved_ms` less than `old`, the same layer at another width, that took `was_ms` in its network.
 
-    Parameters
-    ----------
-    setting
-        What predicted the times; None where that has no trees: then only the widths are compared.
-    old, new
-        The same layer at two widths.
-    was_ms, saved_ms
-        What `old` took in its network, and how much of that is gone.
-    nearer_ms
-        How much of `saved_ms` is data that no longer comes from beyond the cache (see `SettingModel.cache_traffic_ms`).
+    Without a `setting` only the widths are compared; `nearer_ms` is the part of `saved_ms` by data nearer in the cache.
     """
     nearer = abs(nearer_ms) >= _NOTICED * abs(saved_ms) and abs(nearer_ms) > _NO_DIFFERENCE * was_ms
     data = "its data is more often found in the cache" if nearer_ms > 0 else "more of its data left the cache"
@@ -96,9 +75,7 @@ def _changes(old: Layer, new: Layer) -> list[tuple[str, int, int]]:
     elif old.op in ("conv_2d", "transpose_conv") and len(old.inputs) > 1:
         widths = {"output channels": output, "input channels": read}
     else:
-        widths = {"channels": output}
-        if read != output:
-            widths["input channels"] = read
+        widths = {"channels": output} | ({"input channels": read} if read != output else {})
     return [(name, a, b) for name, (a, b) in widths.items() if a != b]
 
 

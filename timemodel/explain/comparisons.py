@@ -13,30 +13,20 @@ from timemodel.explain.finding import costs
 
 @dataclass(frozen=True)
 class DesignComparison:
-    """Two ways to choose one thing, everything else being the same.
-
-    Parameters
-    ----------
-    subject, reference
-        What is compared with what, in words that follow ``conv_2d:``.
-    changed, usual
-        Sizes of reference layers that differ on either side.
-    per
-        The work that a fair comparison divides by: ``MAC``, ``element`` (see `elements`), or nothing.
-    """
+    """Two ways to choose one thing, everything else being the same: `changed` and `usual` sizes of reference layers."""
 
     subject: str
     reference: str
     changed: Mapping[str, Any]
     usual: Mapping[str, Any]
-    per: str = ""
+    per: str = (
+        ""  # the work that a fair comparison divides by: ``MAC``, ``element`` (see `elements`), or nothing
+    )
 
     def cases(self, op: str, dtype: str) -> list[tuple[Layer, Layer]]:
         """Pairs (usual, changed) of reference layers."""
-        usual, changed = (
-            operator(op).reference_layers(dtype, **sizes) for sizes in (self.usual, self.changed)
-        )
-        return list(zip(usual, changed, strict=True))
+        layers = (operator(op).reference_layers(dtype, **sizes) for sizes in (self.usual, self.changed))
+        return list(zip(*layers, strict=True))
 
     def in_words(self, effect: float) -> str:
         """How many times as much the changed layers cost, as a sentence."""
@@ -54,11 +44,6 @@ class DesignComparison:
 def elements(layer: Layer) -> int:
     """Elements that an operator walks over: of its result or of its largest operand, whichever is more."""
     return max(tensor.size for tensor in (*layer.activations, *layer.outputs))
-
-
-def comparisons_of(op: str) -> tuple[DesignComparison, ...]:
-    """What is worth asking about `op`."""
-    return _COMPARISONS.get(op, ())
 
 
 def _one(
@@ -85,6 +70,8 @@ _STRIDE = _one("stride", "stride 2", 2, "stride 1", 1, "MAC")
 _RELU, _RELU6 = (
     _one("activation", f"a fused {name}", name, "no activation", "none") for name in ("relu", "relu6")
 )
+_SHORT, _LONG = {"rows": 100, "columns": 10}, {"rows": 1, "columns": 1000}
+_ROWS = DesignComparison("a batch of 100 short rows (of 10)", "one row of 1000", _SHORT, _LONG, "element")
 _POOL = (
     _one("kernel", "a 3x3 window", 3, "a 2x2", 2),
     _odd("channels", "channels", "element"),
@@ -97,7 +84,7 @@ _BINARY = (
     _odd("channels", "channels", "element"),
     _few("channels", "channels", 3, "element"),
 )
-_COMPARISONS: Mapping[str, tuple[DesignComparison, ...]] = {
+COMPARISONS: Mapping[str, tuple[DesignComparison, ...]] = {
     "conv_2d": (
         _kernel(1),
         _kernel(5),
@@ -118,20 +105,9 @@ _COMPARISONS: Mapping[str, tuple[DesignComparison, ...]] = {
         _RELU,
     ),
     "transpose_conv": (_kernel(2), _kernel(4)),
-    "softmax": (
-        DesignComparison(
-            "a batch of 100 short rows (of 10)",
-            "one row of 1000",
-            {"rows": 100, "columns": 10},
-            {"rows": 1, "columns": 1000},
-            "element",
-        ),
-    ),
+    "softmax": (_ROWS,),
     "concatenation": (_one("inputs", "joining six parts", 6, "two of the same size together", 2),),
     "mean": (_odd("channels", "channels", ""), _few("channels", "channels", 3, "")),
     **dict.fromkeys(("average_pool_2d", "max_pool_2d"), _POOL),
-    **dict.fromkeys(
-        ("add", "mul", "sub", "div", "maximum", "minimum", "squared_difference"),
-        _BINARY,
-    ),
+    **dict.fromkeys(("add", "mul", "sub", "div", "maximum", "minimum", "squared_difference"), _BINARY),
 }

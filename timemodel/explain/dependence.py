@@ -15,21 +15,7 @@ from timemodel.model import OperatorModel
 
 @dataclass(frozen=True)
 class Dependence:
-    """How the time of reference layers depends on one size.
-
-    Parameters
-    ----------
-    axis
-        The size, such as ``in_channels``.
-    values
-        Numbers, or words such as ``per channel``.
-    middle, low, high
-        Time relative to the time at `usual`: median, least and largest over the layers that were varied.
-    usual
-        The value at which each layer's time counts as 1.
-    layers
-        How many were varied.
-    """
+    """How the time of reference layers depends on one size: median, least and largest, relative to its `usual` value."""
 
     axis: str
     values: tuple[Any, ...]
@@ -63,12 +49,9 @@ def dependences(model: OperatorModel) -> list[Dependence]:
         if len(kept) < 2:
             continue
         table = table[:, kept]
-        middle, low, high = (
-            tuple(line.tolist()) for line in (np.median(table, axis=0), table.min(axis=0), table.max(axis=0))
-        )
-        found.append(
-            Dependence(axis, tuple(values[int(i)] for i in kept), middle, low, high, usual, len(rows))
-        )
+        middle, low, high = (tuple(over(table, axis=0).tolist()) for over in (np.median, np.min, np.max))
+        shown = tuple(values[int(i)] for i in kept)
+        found.append(Dependence(axis, shown, middle, low, high, usual, len(rows)))
     return found
 
 

@@ -3,44 +3,45 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import zip_longest
 
 from profiler.errors import UsageError
-from timemodel.explain.finding import Finding
+from timemodel.explain.finding import AVOID, LIKES, Finding
 from timemodel.explain.findings import findings
-from timemodel.explain.tree_in_words import SCREEN_ROWS, number, rows_of, rules_in_words, size_in_words
+from timemodel.explain.tree_in_words import (
+    SCREEN_COLUMNS,
+    SCREEN_ROWS,
+    number,
+    rows_of,
+    rules_in_words,
+    size_in_words,
+)
 from timemodel.model import FALLBACK, OperatorModel, SettingModel
 from timemodel.runtime import graph_in_words, traffic_in_words
 
 _TREE_ROWS = 11
 """Rows of a screen that are kept for the tree."""
 
+_FIRST = ("float32", "int8")
+
 
 def explain(model: SettingModel, op: str | None = None, found: Sequence[Finding] | None = None) -> list[str]:
-    """One text per operator and dtype, at most a screen each, then one on what the runtime adds.
+    """One text per operator and dtype, at most a screen each, then one on what the runtime adds; of one `op` everything.
 
-    Parameters
-    ----------
-    op
-        Only this operator, and then everything about it, however long.
-    found
-        The setting's findings, where they are known already.
+    `found` are the setting's findings, where they are known already.
     """
     known = [key for key in sorted(model.operators) if key[0] != FALLBACK]
     chosen = [key for key in known if op is None or key[0] == op]
     if not chosen:
         names = ", ".join(sorted({name for name, _ in known}))
         raise UsageError(f"This time model has no operator {op!r}: choose from {names}.")
-    if found is None:
-        found = findings(model, op)
-    texts = [
-        explain_operator(
-            model.operators[key],
-            [one for one in found if (one.op, one.dtype) == key],
-            rows=math.inf if op else SCREEN_ROWS,
-        )
-        for key in chosen
-    ]
+    found = findings(model, op) if found is None else found
+    rows = math.inf if op else SCREEN_ROWS
+    texts = []
+    for key in chosen:
+        mine = [one for one in found if (one.op, one.dtype) == key]
+        texts.append(explain_operator(model.operators[key], mine, rows))
     return texts if op else [*texts, explain_runtime(model)]
 
 
@@ -78,11 +79,72 @@ def explain_runtime(model: SettingModel) -> str:
     """What the runtime adds to the sum of layers, in words."""
     terms = model.terms
     lines = [f"runtime ({model.key}): a call costs {number(terms.overhead_ms * 1e3)} us"]
-    lines += [f"  {sentence}" for sentence in graph_in_words(terms.graph_rules)]
-    lines += [f"  {sentence}" for sentence in traffic_in_words(terms.cache_traffic)]
+    sentences = [*graph_in_words(terms.graph_rules), *traffic_in_words(terms.cache_traffic)]
+    lines += [f"  {sentence}" for sentence in sentences]
     for dtype, factor in sorted(terms.calibration.items()):
         lines.append(
             f"  {dtype}: small whole networks take {factor:.2f} times the sum of their layers, 90% of them between "
             f"{terms.low.get(dtype, 1.0):.2f} and {terms.high.get(dtype, 1.0):.2f} times what is predicted"
         )
     return "\n".join(lines)
+
+
+def summary(
+    model: SettingModel, found: Sequence[Finding], columns: int = SCREEN_COLUMNS, rows: int = SCREEN_ROWS
+) -> list[str]:
+    """Lines of a screen of `columns` by `rows`; `found` are the findings of the setting, what weighs most first."""
+    dtypes = sorted({dtype for op, dtype in model.operators if op != FALLBACK})
+    dtypes.sort(key=lambda dtype: dtype not in _FIRST)
+    chosen: dict[str, list[Finding]] = {dtype: [] for dtype in dtypes}
+    waiting = {dtype: list(_turns([s for s in found if s.dtype == dtype])) for dtype in dtypes}
+    lines = _written(model, chosen)
+    # The number types that most networks are in get two lines for each of another one.
+    turns = [dtype for dtype in dtypes for _ in range(2 if dtype in _FIRST else 1)]
+    while any(waiting.values()):
+        for dtype in turns:
+            if not waiting[dtype]:
+                continue
+            chosen[dtype].append(waiting[dtype].pop(0))
+            longer = _written(model, chosen)
+            if rows_of(longer, columns) <= rows:
+                lines = longer
+            else:
+                # A shorter one may still fit.
+                chosen[dtype].pop()
+    return lines
+
+
+def how_sure(models: Sequence[OperatorModel]) -> str:
+    """``34 operators, 3,012 layers; typically 2.9% off, 90% within 11%``: on layers that the model had not seen."""
+    layers = sum(model.error.probes for model in models)
+    middle = sum(model.error.median_error * model.error.probes for model in models) / max(layers, 1)
+    most = sum(model.error.p90_error * model.error.probes for model in models) / max(layers, 1)
+    operators = f"{len(models)} operator{'s' if len(models) != 1 else ''}"
+    return f"{operators}, {layers:,} layers; typically {middle:.1%} off, 90% within {most:.0%}"
+
+
+def _written(model: SettingModel, chosen: dict[str, list[Finding]]) -> list[str]:
+    lines = []
+    for dtype, found in chosen.items():
+        known = [row for (op, kind), row in model.operators.items() if kind == dtype and op != FALLBACK]
+        lines.append(f"{dtype}: {how_sure(known)}")
+        for kind in (LIKES, AVOID):
+            lines += [f"  {kind} {finding.short}" for finding in found if finding.kind == kind]
+        if not found:
+            lines.append("  nothing stands out by more than the model's error")
+    return lines
+
+
+def _turns(found: Sequence[Finding]) -> Iterator[Finding]:
+    """What is liked and what to avoid in turns; of each operator and kind the weightiest first, then the others."""
+    seen: set[tuple[str, str]] = set()
+    first: list[Finding] = []
+    later: list[Finding] = []
+    for finding in found:
+        key = (finding.kind, finding.op)
+        (later if key in seen else first).append(finding)
+        seen.add(key)
+    for group in (first, later):
+        sides = ([one for one in group if one.kind == kind] for kind in (LIKES, AVOID))
+        for turn in zip_longest(*sides):
+            yield from (finding for finding in turn if finding is not None)

@@ -8,9 +8,8 @@ import numpy as np
 
 from profiler.network import Layer
 from profiler.operators import operator, operators, with_dtype
-from timemodel.explain.comparisons import comparisons_of, elements
-from timemodel.explain.evidence import main_cost, why
-from timemodel.explain.finding import AVOID, LIKES, Finding, costs, takes
+from timemodel.explain.comparisons import COMPARISONS, elements
+from timemodel.explain.finding import AVOID, LIKES, Finding, costs, main_cost, takes, why
 from timemodel.explain.preferred_widths import width_findings
 from timemodel.explain.tree_in_words import size_in_words
 from timemodel.features import geometry
@@ -31,22 +30,12 @@ def findings(setting: SettingModel, op: str | None = None) -> list[Finding]:
     for (name, _), model in sorted(setting.operators.items()):
         if name != FALLBACK and op in (None, name):
             found += width_findings(setting, model)
-            found += _design_choices(setting, model)
-            found += [
-                _beyond_cache(setting, model),
-                _number_type(setting, model),
-                _against_other(setting, model),
-            ]
+            for choice in COMPARISONS.get(name, ()):
+                cases = choice.cases(name, model.dtype)
+                works = [choice.work(*case) for case in cases]
+                found.append(_confirmed(setting, model, model, choice.subject, choice.in_words, cases, works))
+            found += [ask(setting, model) for ask in (_beyond_cache, _number_type, _against_other)]
     return sorted((finding for finding in found if finding is not None), key=_rank)
-
-
-def _design_choices(setting: SettingModel, model: OperatorModel) -> list[Finding | None]:
-    found = []
-    for choice in comparisons_of(model.op):
-        cases = choice.cases(model.op, model.dtype)
-        works = [choice.work(*case) for case in cases]
-        found.append(_confirmed(setting, model, model, choice.subject, choice.in_words, cases, works))
-    return found
 
 
 def _confirmed(
@@ -58,10 +47,9 @@ def _confirmed(
     cases: Sequence[tuple[Layer, Layer]],
     works: Sequence[float],
 ) -> Finding | None:
-    """The finding that the second layer of each case costs more (or less) for its work than the first.
+    """The finding that the second layer of each case costs more (or less) for its work than the first, if it is sure.
 
-    None where the predictions of `first` and `second`, each for its layer of a case, do not confirm it: they must differ
-    by more than their error in three of four cases, all of sizes that were measured, and in the same direction.
+    Predictions must differ by more than their error in three of four cases of measured sizes, in the same direction.
     """
     if not cases:
         return None
@@ -74,14 +62,13 @@ def _confirmed(
     inside &= (was > 0) & (now > 0)
     if inside.sum() < _MIN_CASES:
         return None
-    kept = [int(i) for i in np.flatnonzero(inside)]
-    works = tuple(works[i] for i in kept)
-    layers = tuple(cases[i] for i in kept)
+    kept = np.flatnonzero(inside).tolist()
+    works, layers = tuple(works[i] for i in kept), tuple(cases[i] for i in kept)
     logs = np.log(now[kept] / (was[kept] * np.array(works)))
     effect = float(np.exp(np.median(logs)))
     # Two operators' errors need not go together, so both count.
-    alone = single_error(second)
-    error = alone if first is second else float(np.hypot(single_error(first), alone))
+    same, alone = first is second, single_error(second)
+    error = alone if same else float(np.hypot(single_error(first), alone))
     # The errors are those of whole calls: of what remains without the overhead they are a larger share.
     shares = np.maximum(calls[0][kept] / was[kept], calls[1][kept] / now[kept])
     least = np.log1p(np.maximum(error * shares, MIN_EFFECT))
@@ -89,11 +76,8 @@ def _confirmed(
     size, direction = abs(np.log(effect)), np.sign(np.log(effect))
     if size <= np.log1p(max(error, MIN_EFFECT)) or np.mean(logs * direction > least) < _AGREEING:
         return None
-    evidence = (
-        why(second, layers, works, overhead_ms)
-        if first is second
-        else main_cost(second, [b for _, b in layers])
-    )
+    seconds = [layer for _, layer in layers]
+    evidence = why(second, layers, works, overhead_ms) if same else main_cost(second, seconds)
     return Finding(
         AVOID if effect > 1 else LIKES, second.op, second.dtype, setting.key, topic, words(effect), effect, error,
         evidence, layers, works,
@@ -107,24 +91,21 @@ def _number_type(setting: SettingModel, model: OperatorModel) -> Finding | None:
         return None
     layers = operator(model.op).reference_layers("float32")
     cases = [(layer, changed) for layer in layers if (changed := with_dtype(layer, model.dtype)) is not None]
+    topic, works = f"{model.dtype} against float32", [1.0] * len(cases)
     return _confirmed(
-        setting, base, model, f"{model.dtype} against float32", lambda effect: f"it {takes(effect, 'in float32')}",
-        cases, [1.0] * len(cases),
-    )  # fmt: skip
+        setting, base, model, topic, lambda effect: f"it {takes(effect, 'in float32')}", cases, works
+    )
 
 
 def _against_other(setting: SettingModel, model: OperatorModel) -> Finding | None:
     """How much more an elementwise operator costs than the cheapest, and a depthwise convolution than `conv_2d`."""
+    usual, per = "", ""
     if operator(model.op).features == "unary":
-        usual, per = _cheapest_unary(setting, model.dtype), ""
+        usual = _cheapest_unary(setting, model.dtype)
     elif model.op == "depthwise_conv_2d":
         usual, per = "conv_2d", " per MAC"
-    else:
-        return None
-    layers, cheaper = (
-        operator(model.op).reference_layers(model.dtype),
-        setting.operators.get((usual, model.dtype)),
-    )
+    layers = operator(model.op).reference_layers(model.dtype)
+    cheaper = setting.operators.get((usual, model.dtype))
     if usual == model.op or not layers or cheaper is None:
         return None
     cases = list(zip(operator(usual).reference_layers(model.dtype), layers, strict=True))
@@ -179,18 +160,18 @@ _WEIGHT = {"conv_2d": 4.0, "depthwise_conv_2d": 3.0, "fully_connected": 3.0, "ad
 """How much of ordinary networks' time goes into an operator, roughly: what is said of it comes so much earlier."""
 
 _LARGEST = 3.0
-_TOPICS = (
-    ("widths", 4.0),
-    ("one channel less", 2.0),
-    ("float32", 1.5),
-    ("having", 0.3),
-    ("a map of", 0.3),
-    ("against", 0.5),
-)
+_TOPICS = {
+    "widths": 4.0,
+    "one channel less": 2.0,
+    "float32": 1.5,
+    "having": 0.3,
+    "a map of": 0.3,
+    "against": 0.5,
+}
 """Widths are what a designer is freest to choose; the size of maps and the number of input channels are mostly given."""
 
 
 def _rank(finding: Finding) -> tuple[float, str, str, str]:
     size = min(abs(float(np.log(finding.effect))), _LARGEST)
-    size *= next((factor for words, factor in _TOPICS if words in finding.topic), 1.0)
+    size *= next((factor for words, factor in _TOPICS.items() if words in finding.topic), 1.0)
     return -size * _WEIGHT.get(finding.op, 0.8), finding.op, finding.dtype, finding.topic

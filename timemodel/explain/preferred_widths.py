@@ -9,8 +9,7 @@ import numpy as np
 from profiler.network import Layer
 from profiler.operators import operator
 from profiler.widths import with_width
-from timemodel.explain.evidence import why
-from timemodel.explain.finding import AVOID, LIKES, Finding, costs
+from timemodel.explain.finding import AVOID, LIKES, Finding, costs, why
 from timemodel.features import geometry
 from timemodel.model import OperatorModel, SettingModel, pair_error
 from timemodel.staircases import finer_period, main_period
@@ -28,24 +27,14 @@ _AGREEING = 0.75
 
 @dataclass(frozen=True)
 class _Lines:
-    """Predicted times of several layers at every width.
-
-    Parameters
-    ----------
-    layers
-        Reference layers; the width of each is varied.
-    times : ndarray [layers, WIDEST + 2]
-        In ms; column w is width w.
-    errors : ndarray [layers, WIDEST + 2]
-        Of the ratio of neighbours; relative.
-    sweeps
-        Measured widths, ``[n]``, with measured and predicted times in ms at each, overhead taken off.
-    """
+    """Predicted times of several layers at every width, and relative errors of neighbours: column w is width w."""
 
     layers: tuple[Layer, ...]
-    times: np.ndarray
+    times: np.ndarray  # [layers, WIDEST + 2] in ms
     errors: np.ndarray
-    sweeps: tuple[tuple[np.ndarray, np.ndarray, np.ndarray], ...]
+    sweeps: tuple[
+        tuple[np.ndarray, np.ndarray, np.ndarray], ...
+    ]  # widths, measured and predicted ms, overhead off
 
     def at(self, width: int) -> list[Layer]:
         """The layers with `width` channels."""
@@ -53,18 +42,9 @@ class _Lines:
 
     def ratios(self, good: int, bad: int) -> np.ndarray:
         """How many times as long width `bad` takes as `good` ``[layers]``."""
-        ratios: np.ndarray = self.times[:, bad] / self.times[:, good]
-        return ratios
+        return self.times[:, bad] / self.times[:, good]
 
-    def steps_up(self, width: int) -> bool:
-        """Whether one channel more than `width` costs more than its work, beyond the error."""
-        return self._beyond(width, width + 1, 1 + 1 / width)
-
-    def dips(self, width: int) -> bool:
-        """Whether one channel less than `width` costs more, beyond the error."""
-        return self._beyond(width, width - 1, 1.0)
-
-    def _beyond(self, width: int, other: int, work: float) -> bool:
+    def beyond(self, width: int, other: int, work: float) -> bool:
         """Whether `other` costs more than `work` times what `width` does, by more than the error."""
         beyond = self.ratios(width, other) - work > self.errors[:, [width, other]].max(axis=1)
         return bool(np.mean(beyond) >= _AGREEING) and not self._contradicted(min(width, other))
@@ -72,11 +52,10 @@ class _Lines:
     def _contradicted(self, width: int) -> bool:
         """Whether measured widths on both sides of the step above `width` show less than half of what is predicted."""
         for widths, measured, predicted in self.sweeps:
-            below, above = np.flatnonzero(widths <= width), np.flatnonzero(widths > width)
-            if len(below) and len(above):
-                one, two = below[-1], above[0]
-                expected = np.log(predicted[two] / predicted[one])
-                if np.log(measured[two] / measured[one]) / expected < 0.5:
+            at = int(np.searchsorted(widths, width, side="right"))
+            if 0 < at < len(widths):
+                expected = np.log(predicted[at] / predicted[at - 1])
+                if np.log(measured[at] / measured[at - 1]) / expected < 0.5:
                     return True
         return False
 
@@ -107,13 +86,13 @@ def width_findings(setting: SettingModel, model: OperatorModel) -> list[Finding]
 
     found = []
     noun = operator(model.op).width_name
-    ends = {width for width in range(1, WIDEST + 1) if lines.steps_up(width)}
+    ends = {width for width in range(1, WIDEST + 1) if lines.beyond(width, width + 1, 1 + 1 / width)}
     period = main_period(ends, WIDEST)
     if period:
         finer = finer_period(ends, period)
         text = f"{noun} in multiples of {period}" + (f", below that {finer}" if finer else "")
         found.append(finding(LIKES, "widths", text, period, period + 1))
-    dips = [width for width in range(_VECTOR, WIDEST + 1, _VECTOR) if lines.dips(width)]
+    dips = [width for width in range(_VECTOR, WIDEST + 1, _VECTOR) if lines.beyond(width, width - 1, 1.0)]
     if dips:
         common = [width for width in dips if width <= _USUAL] or dips
         worst = max(common, key=lambda width: float(np.median(lines.ratios(width, width - 1))))
@@ -124,11 +103,8 @@ def width_findings(setting: SettingModel, model: OperatorModel) -> list[Finding]
 
 
 def _lines(model: OperatorModel, overhead_ms: float) -> _Lines | None:
-    """Lines over the width at the measured sweeps and at reference layers of measured sizes; None without a sweep.
-
-    Without measured neighbours there is nothing to tell a step from the tree's own edges. A call's overhead is taken
-    off: a network pays it once, whatever its widths.
-    """
+    """Lines over the width at the measured sweeps and at reference layers of measured sizes, without a call's overhead."""
+    # Without measured neighbours there is nothing to tell a step from the tree's own edges.
     if not model.sweeps:
         return None
     layers = [sweep.layer for sweep in model.sweeps]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from timemodel.explain.evidence import split_text
+from timemodel.explain.finding import split_text
 from timemodel.features import ACTIVATION_CODES
 from timemodel.features import UNITS as PARALLEL_UNITS
 from timemodel.model import OperatorModel
@@ -82,27 +82,13 @@ _ACTIVATIONS = {code: name for name, code in ACTIVATION_CODES.items()}
 
 @dataclass(frozen=True)
 class Branch:
-    """A node of a tree for drawing.
+    """A node of a tree for drawing: a question such as ``kernel_taps <= 26``, or in a leaf the formula of what it costs."""
 
-    Parameters
-    ----------
-    condition
-        What holds here of its parent's question; empty at the root.
-    question
-        What is asked here, such as ``kernel_taps <= 26``; empty in a leaf.
-    formula
-        What a leaf costs; empty elsewhere.
-    layers
-        Measured layers that came here.
-    node
-        Position in the tree's list of nodes.
-    """
-
-    condition: str
+    condition: str  # what holds here of its parent's question; empty at the root
     question: str
     formula: str
-    layers: int
-    node: int
+    layers: int  # measured ones that came here
+    node: int  # position in the tree's list of nodes
     children: tuple[Branch, ...] = ()
 
 
@@ -123,11 +109,7 @@ def drawing(model: OperatorModel) -> Branch:
 
 
 def rules_in_words(model: OperatorModel, rows: float = SCREEN_ROWS) -> list[str]:
-    """The tree of `model`, one line per node, children further in than their parent.
-
-    Where that takes more than `rows` rows of a screen the weakest splits are left out, one by one: what stands in their
-    place is their node's own fit.
-    """
+    """The tree of `model`, one line per node, without the weakest splits where it takes more than `rows` of a screen."""
     root = drawing(model)
     closed: set[int] = set()
 
@@ -192,7 +174,8 @@ def _sides(name: str, node: TreeNode) -> tuple[str, str]:
         return no, yes
     if name == "activation":
         return _activations(node.threshold, below=True), _activations(node.threshold, below=False)
-    value = size_in_words(node.threshold) if name in _BYTES else _whole(node.threshold)
+    whole = f"{np.floor(node.threshold):,.0f}" if node.threshold >= 2 else f"{node.threshold:.3g}"
+    value = size_in_words(node.threshold) if name in _BYTES else whole
     return f"{_human(name)} up to {value}", f"{_human(name)} above {value}"
 
 
@@ -203,10 +186,6 @@ def _activations(threshold: float, below: bool) -> str:
 
 def _human(name: str) -> str:
     return _NAMES.get(name, name.replace("_", " "))
-
-
-def _whole(value: float) -> str:
-    return f"{np.floor(value):,.0f}" if value >= 2 else f"{value:.3g}"
 
 
 def _cost(model: OperatorModel, node: TreeNode) -> str:

@@ -21,8 +21,7 @@ COLUMNS = (
 """Names of the columns of `geometry`.
 
 ``inner`` is the number of elements that lie together in what an operator walks over: the result's last axis, or what
-`runs` says. ``broadcast`` is one of `BROADCAST_CODES`. ``groups`` are those of a convolution, ``results`` the number of
-result tensors; ``along_last`` says whether a reduction is over the last axis, ``variant`` whether an operator's other form is
+`runs` says. ``along_last`` says whether a reduction is over the last axis, ``variant`` whether an operator's other form is
 meant (approximate gelu, transposed right operand, a slice that drops axes or leaves gaps); ``rounds`` are those of a loop.
 """
 
@@ -30,15 +29,8 @@ _PACKED = Struct(f"={len(COLUMNS)}d")
 """A row as bytes: an array of many comes faster from these than from tuples."""
 
 POSITION = {name: i for i, name in enumerate(COLUMNS)}
-ACTIVATION_CODES = {
-    "none": 0,
-    "relu": 1,
-    "relu6": 2,
-    "relu_n1_to_1": 3,
-    "tanh": 4,
-    "sign_bit": 5,
-    "sigmoid": 6,
-}
+_ACTIVATIONS = ("none", "relu", "relu6", "relu_n1_to_1", "tanh", "sign_bit", "sigmoid")
+ACTIVATION_CODES = {name: code for code, name in enumerate(_ACTIVATIONS)}
 BROADCAST_CODES = {"none": 0, "scalar": 1, "channels": 2, "spatial": 3, "other": 4}
 
 

@@ -1,8 +1,7 @@
 """What time can depend on: readable features of a layer, by family of operators.
 
 Leaves are linear in *costs* (work that takes time: padded multiply-accumulates, tiles, bytes, calls); inner nodes ask about
-*sizes* (channels, pixels, kernel). Kernels work in tiles: 33 output channels in tiles of 32 are as much work as 64. How large
-tiles are on a device is found by fitting (`timemodel.model.find_tiles`).
+*sizes* (channels, pixels, kernel). Kernels work in tiles, whose sizes on a device are found by fitting.
 """
 
 from __future__ import annotations
@@ -23,28 +22,23 @@ from timemodel.features.table import (
     MATRIX_TILES,
     WIDE,
     WIDE_TILES,
-    Columns,
     Family,
     Geometry,
     Table,
     Tiles,
     beyond,
-    pixels,
     tiled,
 )
 
-__all__ = ["FAMILIES", "Columns", "Family", "Geometry", "family_of", "tiled"]
-
 
 def _binary_costs(g: Geometry, tiles: Tiles) -> Table:
-    runs = np.where(g.broadcast == 2, g.out_elements / np.maximum(g.inner, 1), 1.0)
+    runs = np.where(g.broadcast == 2, g.runs, 1.0)
     return {
         "elements": g.out_elements,
         "runs": runs,
         "run_tiles": runs * tiled(np.maximum(g.inner, 1), 64),
-        "in_bytes": g.in_bytes,
-        "out_bytes": g.out_bytes,
-        **beyond(g.in_bytes + g.out_bytes, tiles),
+        **g.table("in_bytes", "out_bytes"),
+        **beyond(g.total_bytes, tiles),
     }
 
 
@@ -57,22 +51,17 @@ def _binary_sizes(g: Geometry, tiles: Tiles) -> Table:
         "scalar": (g.broadcast == 1).astype(float),
         "stored_operand": (g.inputs == 1).astype(float),
         "activation": (g.activation > 0).astype(float),
-        "total_bytes": g.in_bytes + g.out_bytes,
+        "total_bytes": g.total_bytes,
     }
 
 
 def _unary_costs(g: Geometry, tiles: Tiles) -> Table:
-    return {
-        "elements": g.out_elements,
-        "total_bytes": g.in_bytes + g.out_bytes,
-        **beyond(g.in_bytes + g.out_bytes, tiles),
-    }
+    return {**g.table("elements", "total_bytes"), **beyond(g.total_bytes, tiles)}
 
 
 def _unary_sizes(g: Geometry, tiles: Tiles) -> Table:
     return {
-        "elements": g.out_elements,
-        "total_bytes": g.in_bytes + g.out_bytes,
+        **g.table("elements", "total_bytes"),
         "channels": g.inner,
         "approximate": g.variant,
         "bytes_read_per_element": g.in_bytes / np.maximum(g.in_elements, 1),
@@ -80,41 +69,31 @@ def _unary_sizes(g: Geometry, tiles: Tiles) -> Table:
 
 
 def _softmax_costs(g: Geometry, tiles: Tiles) -> Table:
-    return {"elements": g.out_elements, "rows": g.out_elements / np.maximum(g.inner, 1)}
+    return {"elements": g.out_elements, "rows": g.runs}
 
 
 def _softmax_sizes(g: Geometry, tiles: Tiles) -> Table:
-    return {
-        "elements": g.out_elements,
-        "row_length": g.inner,
-        "rows": g.out_elements / np.maximum(g.inner, 1),
-    }
+    return {"elements": g.out_elements, "row_length": g.inner, "rows": g.runs}
 
 
 def _pool_costs(g: Geometry, tiles: Tiles) -> Table:
-    outputs, taps = pixels(g), g.kernel_height * g.kernel_width
+    outputs, taps = g.pixels, g.kernel_taps
     calls = tiled(g.out_channels, tiles["out_channels"]) * outputs
     return {
         "pixels": outputs,
         "pixel_taps": outputs * taps,
         "tiles": calls,
         "tile_taps": calls * taps,
-        "in_bytes": g.in_bytes,
-        "out_bytes": g.out_bytes,
-        **beyond(g.in_bytes + g.out_bytes, tiles),
+        **g.table("in_bytes", "out_bytes"),
+        **beyond(g.total_bytes, tiles),
     }
 
 
 def _pool_sizes(g: Geometry, tiles: Tiles) -> Table:
+    apart = (g.kernel_height == g.stride_height) & (g.kernel_width == g.stride_width)
     return {
-        "channels": g.out_channels,
-        "pixels": pixels(g),
-        "kernel_taps": g.kernel_height * g.kernel_width,
-        "stride": g.stride_height * g.stride_width,
-        "same_padding": g.same_padding,
-        "non_overlapping": ((g.kernel_height == g.stride_height) & (g.kernel_width == g.stride_width)).astype(
-            float
-        ),
+        **g.table("channels", "pixels", "kernel_taps", "stride", "same_padding"),
+        "non_overlapping": apart.astype(float),
         "in_bytes": g.in_bytes,
     }
 
@@ -147,85 +126,58 @@ def _transpose_costs(g: Geometry, tiles: Tiles) -> Table:
     squares = g.out_elements / np.maximum(g.in_channels * g.out_channels, 1)
     blocks = squares * tiled(g.in_channels, block) * tiled(g.out_channels, block)
     return {
-        "elements": g.out_elements,
-        "runs": g.out_elements / np.maximum(g.inner, 1),
+        **g.table("elements", "runs"),
         "blocks": blocks,
-        "rows_read": g.in_elements / np.maximum(g.in_channels, 1),
-        "out_bytes": g.out_bytes,
-        **beyond(g.in_bytes + g.out_bytes, tiles),
+        **g.table("rows_read", "out_bytes"),
+        **beyond(g.total_bytes, tiles),
     }
 
 
 def _transpose_sizes(g: Geometry, tiles: Tiles) -> Table:
-    return {
-        "run_length": g.inner,
-        "in_channels": g.in_channels,
-        "out_channels": g.out_channels,
-        "images": g.batch,
-        "out_bytes": g.out_bytes,
-    }
-
-
-def _parts(g: Geometry) -> np.ndarray:
-    """Tensors that are joined, or that one is cut into."""
-    return np.maximum(g.inputs, 1) + g.results - 1
+    sizes = g.table("run_length", "in_channels", "out_channels")
+    return {**sizes, "images": g.batch, "out_bytes": g.out_bytes}
 
 
 def _copy_costs(g: Geometry, tiles: Tiles) -> Table:
-    runs = g.out_elements / np.maximum(g.inner, 1)
     return {
-        "elements": g.out_elements,
-        "runs": runs,
-        "joined_runs": runs * np.maximum(g.inputs, 1),
-        "short_runs": runs * np.minimum(g.inner, 16),
-        "rows_read": g.in_elements / np.maximum(g.in_channels, 1),
+        **g.table("elements", "runs"),
+        "joined_runs": g.runs * np.maximum(g.inputs, 1),
+        "short_runs": g.runs * np.minimum(g.inner, 16),
+        "rows_read": g.rows_read,
         "runs_read": g.in_elements / np.maximum(g.inner, 1),
         "odd_elements": g.out_elements * g.variant,
-        "out_bytes": g.out_bytes,
-        "parts": _parts(g),
-        **beyond(g.in_bytes + g.out_bytes, tiles),
+        **g.table("out_bytes", "parts"),
+        **beyond(g.total_bytes, tiles),
     }
 
 
 def _copy_sizes(g: Geometry, tiles: Tiles) -> Table:
-    return {
-        "parts": _parts(g),
-        "run_length": g.inner,
-        "runs": g.out_elements / np.maximum(g.inner, 1),
-        "out_bytes": g.out_bytes,
-        "in_channels": g.in_channels,
-        "odd": g.variant,
-    }
+    return {**g.table("parts", "run_length", "runs", "out_bytes", "in_channels"), "odd": g.variant}
 
 
 def _resize_costs(g: Geometry, tiles: Tiles) -> Table:
-    outputs = pixels(g)
     return {
-        "pixels": outputs,
-        "tiles": outputs * tiled(g.out_channels, tiles["out_channels"]),
+        "pixels": g.pixels,
+        "tiles": g.pixels * tiled(g.out_channels, tiles["out_channels"]),
         "rows": g.out_height,
-        "in_bytes": g.in_bytes,
-        "out_bytes": g.out_bytes,
+        **g.table("in_bytes", "out_bytes"),
     }
 
 
 def _resize_sizes(g: Geometry, tiles: Tiles) -> Table:
-    return {"channels": g.out_channels, "pixels": pixels(g), "out_bytes": g.out_bytes}
+    return g.table("channels", "pixels", "out_bytes")
 
 
 def _grouped_costs(g: Geometry, tiles: Tiles) -> Table:
     """Each group is a small convolution of its own."""
-    taps, outputs = g.kernel_height * g.kernel_width, pixels(g)
+    outputs, taps = g.pixels, g.kernel_taps
     columns = g.groups * tiled(g.out_channels / g.groups, tiles["out_channels"])
     return {
         "group_pixels": g.groups * outputs,
         "tiles": columns * outputs,
         "tile_taps": columns * outputs * taps,
         "tiled_macs": columns * tiles["out_channels"] * outputs * taps * g.in_channels,
-        "macs": g.macs,
-        "in_bytes": g.in_bytes,
-        "out_bytes": g.out_bytes,
-        "weight_bytes": g.weight_bytes,
+        **g.table("macs", "in_bytes", "out_bytes", "weight_bytes"),
     }
 
 
@@ -234,10 +186,7 @@ def _grouped_sizes(g: Geometry, tiles: Tiles) -> Table:
         "groups": g.groups,
         "out_channels_of_group": g.out_channels / g.groups,
         "in_channels_of_group": g.in_channels,
-        "pixels": pixels(g),
-        "kernel_taps": g.kernel_height * g.kernel_width,
-        "stride": g.stride_height * g.stride_width,
-        "out_bytes": g.out_bytes,
+        **g.table("pixels", "kernel_taps", "stride", "out_bytes"),
     }
 
 
@@ -256,8 +205,7 @@ def _recurrent_costs(g: Geometry, tiles: Tiles) -> Table:
     return {
         "steps": steps,
         "step_units": steps * g.out_channels,
-        "macs": g.macs,
-        "weight_bytes": g.weight_bytes,
+        **g.table("macs", "weight_bytes"),
         "step_tiles": steps * tiled(g.out_channels, tiles["out_channels"]),
     }
 
@@ -272,15 +220,12 @@ def _recurrent_sizes(g: Geometry, tiles: Tiles) -> Table:
 
 
 def _generic_costs(g: Geometry, tiles: Tiles) -> Table:
-    return {
-        "macs": g.macs,
-        "total_bytes": g.in_bytes + g.out_bytes + g.weight_bytes,
-        "elements": g.out_elements,
-    }
+    moved = g.in_bytes + g.out_bytes + g.weight_bytes
+    return {"macs": g.macs, "total_bytes": moved, "elements": g.out_elements}
 
 
 def _generic_sizes(g: Geometry, tiles: Tiles) -> Table:
-    return {"macs": g.macs, "elements": g.out_elements, "channels": g.out_channels, "pixels": pixels(g)}
+    return g.table("macs", "elements", "channels", "pixels")
 
 
 FAMILIES = {

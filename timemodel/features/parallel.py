@@ -1,15 +1,13 @@
 """Features of devices that run many tiles at once, such as GPUs: what tables of layers are fitted with where it fits better.
 
-A GPU works off tiles of a result, as many at a time as it has room for, by one of several algorithms. So there are *waves*
-(rounds in which all units are busy), the length of a dot product (what one tile takes on its own), the unfolded input of a
-convolution, and the work of a convolution by Fourier transform.
+*Waves* are rounds in which all units are busy; a convolution's input may be unfolded or Fourier-transformed.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from timemodel.features.table import Family, Geometry, Table, Tiles, pixels, tiled
+from timemodel.features.table import Family, Geometry, Table, Tiles, tiled
 
 _SIDE = 32
 _TALL = 128
@@ -26,8 +24,7 @@ def _biased(g: Geometry) -> np.ndarray:
 
 def conv_costs(g: Geometry, tiles: Tiles) -> Table:
     """Costs of a convolution on a parallel device, arrays ``[n]`` by name."""
-    outputs, taps = pixels(g), g.kernel_height * g.kernel_width
-    product = taps * g.in_channels
+    outputs, product = g.pixels, g.products_per_output
     rows = tiled(outputs, _TALL)
     side = (g.in_height + g.kernel_height - 1) * (g.in_width + g.kernel_width - 1)
     images = g.batch * g.in_channels + g.batch * g.out_channels + g.in_channels * g.out_channels
@@ -42,35 +39,20 @@ def conv_costs(g: Geometry, tiles: Tiles) -> Table:
         "unfolded": outputs * product,
         "transformed": images * side * np.log2(side + 1),
         "transform_products": g.batch * g.in_channels * g.out_channels * side,
-        "in_bytes": g.in_bytes,
-        "out_bytes": g.out_bytes,
-        "weight_bytes": g.weight_bytes,
+        **g.table("in_bytes", "out_bytes", "weight_bytes"),
         "bias_elements": _biased(g) * g.out_elements,
         "activated_elements": (g.activation > 0) * g.out_elements,
-        "padded_elements": g.same_padding * (taps > 1) * g.in_elements,
+        "padded_elements": g.same_padding * (g.kernel_taps > 1) * g.in_elements,
     }
 
 
 def conv_sizes(g: Geometry, tiles: Tiles) -> Table:
     """Sizes of a convolution on a parallel device, arrays ``[n]`` by name."""
-    outputs, taps = pixels(g), g.kernel_height * g.kernel_width
-    blocks = tiled(outputs, _TALL) * tiled(g.out_channels, _SIDE)
     return {
-        "out_channels": g.out_channels,
-        "in_channels": g.in_channels,
-        "batch": g.batch,
-        "pixels": outputs,
-        "out_width": g.out_width,
-        "in_width": g.in_width,
-        "kernel_taps": taps,
-        "products_per_output": taps * g.in_channels,
-        "stride": g.stride_height * g.stride_width,
-        "same_padding": g.same_padding,
-        "macs": g.macs,
-        "blocks": blocks,
-        "in_bytes": g.in_bytes,
-        "out_bytes": g.out_bytes,
-        "weight_bytes": g.weight_bytes,
+        **g.table("out_channels", "in_channels", "batch", "pixels", "out_width", "in_width", "kernel_taps"),
+        **g.table("products_per_output", "stride", "same_padding", "macs"),
+        "blocks": tiled(g.pixels, _TALL) * tiled(g.out_channels, _SIDE),
+        **g.table("in_bytes", "out_bytes", "weight_bytes"),
         "channel_products": g.in_channels * g.out_channels,
         "activation": g.activation,
     }
@@ -78,35 +60,27 @@ def conv_sizes(g: Geometry, tiles: Tiles) -> Table:
 
 def matrix_costs(g: Geometry, tiles: Tiles) -> Table:
     """Costs of a product of matrices on a parallel device, arrays ``[n]`` by name."""
-    rows = g.batch * g.out_height * g.out_width
     costs = {"macs": g.macs}
     for tall in _ROW_TILES:
-        costs[f"macs_by_{tall}_rows"] = tiled(rows, tall) * tall * g.in_channels * g.out_channels
+        costs[f"macs_by_{tall}_rows"] = tiled(g.pixels, tall) * tall * g.in_channels * g.out_channels
     for wave in _WAVE_WIDTHS:
         costs[f"wave_{wave}_products"] = tiled(g.out_channels, wave) * g.in_channels
     return costs | {
         "products_per_output": g.in_channels,
         "outputs": g.out_channels,
-        "in_bytes": g.in_bytes,
-        "out_bytes": g.out_bytes,
-        "weight_bytes": g.weight_bytes,
+        **g.table("in_bytes", "out_bytes", "weight_bytes"),
         "activated_elements": (g.activation > 0) * g.out_elements,
     }
 
 
 def matrix_sizes(g: Geometry, tiles: Tiles) -> Table:
     """Sizes of a product of matrices on a parallel device, arrays ``[n]`` by name."""
-    rows = g.batch * g.out_height * g.out_width
     return {
-        "out_channels": g.out_channels,
-        "in_channels": g.in_channels,
-        "rows": rows,
+        **g.table("out_channels", "in_channels"),
+        "rows": g.pixels,
         "macs": g.macs,
-        "blocks": tiled(g.out_channels, _SIDE) * tiled(rows, _SIDE),
-        "in_bytes": g.in_bytes,
-        "out_bytes": g.out_bytes,
-        "weight_bytes": g.weight_bytes,
-        "activation": g.activation,
+        "blocks": tiled(g.out_channels, _SIDE) * tiled(g.pixels, _SIDE),
+        **g.table("in_bytes", "out_bytes", "weight_bytes", "activation"),
     }
 
 

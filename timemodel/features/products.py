@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from timemodel.features.table import Geometry, Table, Tiles, beyond, pixels, tiled
+from timemodel.features.table import Geometry, Table, Tiles, beyond, tiled
 
 
 def conv_costs(g: Geometry, tiles: Tiles) -> Table:
     """Costs of a convolution, arrays ``[n]`` by name."""
-    wide, tall = tiles["out_channels"], tiles["pixels"]
-    outputs, taps = pixels(g), g.kernel_height * g.kernel_width
-    columns, rows = tiled(g.out_channels, wide), tiled(outputs, tall)
-    calls = columns * rows
+    wide, tall, taps = tiles["out_channels"], tiles["pixels"], g.kernel_taps
+    rows = tiled(g.pixels, tall)
+    calls = tiled(g.out_channels, wide) * rows
     half = tiled(g.out_channels, max(1, wide // 2)) * rows
     return {
         "tiles": calls,
@@ -20,39 +19,29 @@ def conv_costs(g: Geometry, tiles: Tiles) -> Table:
         "tiled_macs": calls * wide * tall * taps * g.in_channels,
         "half_tiled_macs": half * wide * tall / 2 * taps * g.in_channels,
         "pixel_tiles": rows,
-        "in_bytes": g.in_bytes,
-        "out_bytes": g.out_bytes,
-        "weight_bytes": g.weight_bytes,
-        **beyond(g.in_bytes + g.out_bytes, tiles, "data_"),
+        **g.table("in_bytes", "out_bytes", "weight_bytes"),
+        **beyond(g.total_bytes, tiles, "data_"),
         **beyond(g.weight_bytes, tiles, "weight_"),
     }
 
 
 def conv_sizes(g: Geometry, tiles: Tiles) -> Table:
     """Sizes of a convolution, arrays ``[n]`` by name."""
-    taps = g.kernel_height * g.kernel_width
+    single = (g.kernel_taps == 1) & (g.stride_height == 1) & (g.stride_width == 1)
     return {
         "out_channels": g.out_channels,
         "out_channel_half_tiles": tiled(g.out_channels, max(1, tiles["out_channels"] // 2)),
-        "in_channels": g.in_channels,
-        "pixels": pixels(g),
-        "kernel_taps": taps,
-        "products_per_output": taps * g.in_channels,
-        "stride": g.stride_height * g.stride_width,
-        "dilation": g.dilation_height * g.dilation_width,
-        "weight_bytes": g.weight_bytes,
-        "in_bytes": g.in_bytes,
-        "out_bytes": g.out_bytes,
-        "pointwise": ((taps == 1) & (g.stride_height == 1) & (g.stride_width == 1)).astype(float),
+        **g.table("in_channels", "pixels", "kernel_taps", "products_per_output", "stride", "dilation"),
+        **g.table("weight_bytes", "in_bytes", "out_bytes"),
+        "pointwise": single.astype(float),
         "activation": g.activation,
     }
 
 
 def depthwise_costs(g: Geometry, tiles: Tiles) -> Table:
     """Costs of a depthwise convolution, arrays ``[n]`` by name."""
-    wide = tiles["out_channels"]
-    outputs, taps = pixels(g), g.kernel_height * g.kernel_width
-    calls = tiled(g.out_channels, wide) * outputs
+    outputs, taps = g.pixels, g.kernel_taps
+    calls = tiled(g.out_channels, tiles["out_channels"]) * outputs
     return {
         "pixels": outputs,
         "pixel_taps": outputs * taps,
@@ -61,45 +50,32 @@ def depthwise_costs(g: Geometry, tiles: Tiles) -> Table:
         "macs": g.macs,
         "channels": g.out_channels,
         "rows": g.batch * g.out_height,
-        "in_bytes": g.in_bytes,
-        "out_bytes": g.out_bytes,
-        "weight_bytes": g.weight_bytes,
-        **beyond(g.in_bytes + g.out_bytes, tiles, "data_"),
+        **g.table("in_bytes", "out_bytes", "weight_bytes"),
+        **beyond(g.total_bytes, tiles, "data_"),
     }
 
 
 def depthwise_sizes(g: Geometry, tiles: Tiles) -> Table:
     """Sizes of a depthwise convolution, arrays ``[n]`` by name."""
     return {
-        "channels": g.out_channels,
-        "pixels": pixels(g),
-        "out_width": g.out_width,
-        "kernel_taps": g.kernel_height * g.kernel_width,
-        "kernel_height": g.kernel_height,
-        "kernel_width": g.kernel_width,
-        "stride": g.stride_height * g.stride_width,
-        "dilation": g.dilation_height * g.dilation_width,
+        **g.table("channels", "pixels", "out_width", "kernel_taps", "kernel_height", "kernel_width"),
+        **g.table("stride", "dilation"),
         "multiplier": g.out_channels / np.maximum(g.in_channels, 1),
-        "in_bytes": g.in_bytes,
-        "out_bytes": g.out_bytes,
-        "weight_bytes": g.weight_bytes,
-        "activation": g.activation,
+        **g.table("in_bytes", "out_bytes", "weight_bytes", "activation"),
     }
 
 
 def matrix_costs(g: Geometry, tiles: Tiles) -> Table:
     """Costs of a product with a matrix, arrays ``[n]`` by name."""
     wide, tall = tiles["out_channels"], tiles["pixels"]
-    rows = g.batch * g.out_height * g.out_width
-    calls = tiled(g.out_channels, wide) * tiled(rows, tall)
-    half = tiled(g.out_channels, max(1, wide // 2)) * tiled(rows, tall)
+    rows = tiled(g.pixels, tall)
+    calls = tiled(g.out_channels, wide) * rows
+    half = tiled(g.out_channels, max(1, wide // 2)) * rows
     return {
         "tiles": calls,
         "half_tiled_macs": half * wide * tall / 2 * g.in_channels,
         "tiled_macs": calls * wide * tall * g.in_channels,
-        "in_bytes": g.in_bytes,
-        "out_bytes": g.out_bytes,
-        "weight_bytes": g.weight_bytes,
+        **g.table("in_bytes", "out_bytes", "weight_bytes"),
         **beyond(g.weight_bytes, tiles, "weight_"),
     }
 
@@ -107,11 +83,8 @@ def matrix_costs(g: Geometry, tiles: Tiles) -> Table:
 def matrix_sizes(g: Geometry, tiles: Tiles) -> Table:
     """Sizes of a product with a matrix, arrays ``[n]`` by name."""
     return {
-        "out_channels": g.out_channels,
-        "in_channels": g.in_channels,
+        **g.table("out_channels", "in_channels"),
         "out_channel_half_tiles": tiled(g.out_channels, max(1, tiles["out_channels"] // 2)),
-        "rows": g.batch * g.out_height * g.out_width,
-        "weight_bytes": g.weight_bytes,
-        "in_bytes": g.in_bytes,
-        "activation": g.activation,
+        "rows": g.pixels,
+        **g.table("weight_bytes", "in_bytes", "activation"),
     }

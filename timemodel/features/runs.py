@@ -24,25 +24,14 @@ def shared_run(before: Shape, after: Shape) -> int:
     return max(1, run)
 
 
-def _axis(layer: Layer, rank: int, name: str = "axis") -> int | None:
-    axis = layer.params.get(name)
-    return axis % rank if isinstance(axis, int) and rank else None
-
-
-def _from_axis_of_result(layer: Layer, first: Tensor, out: Tensor) -> int:
-    axis = _axis(layer, len(out.shape))
-    return prod(out.shape[axis:]) if axis is not None else out.size
-
-
-def _after_axis_of_result(layer: Layer, first: Tensor, out: Tensor) -> int:
-    axis = _axis(layer, len(out.shape))
-    return prod(out.shape[axis + 1 :]) if axis is not None else out.size
+def _from_axis(layer: Layer, shape: Shape, out: Tensor, after: int) -> int:
+    """Elements of `shape` from the layer's axis (or the one `after` it) on; all of the result where it has no axis."""
+    axis = layer.params.get("axis")
+    return prod(shape[axis % len(shape) + after :]) if isinstance(axis, int) and shape else out.size
 
 
 def _after_axis_of_input(layer: Layer, first: Tensor, out: Tensor) -> int:
-    source = layer.inputs[0]
-    axis = _axis(layer, len(source.shape))
-    return prod(source.shape[axis + 1 :]) if axis is not None else out.size
+    return _from_axis(layer, layer.inputs[0].shape, out, after=1)
 
 
 def _transposed(layer: Layer, first: Tensor, out: Tensor) -> int:
@@ -56,10 +45,6 @@ def _transposed(layer: Layer, first: Tensor, out: Tensor) -> int:
             break
         run *= first.shape[axis]
     return run
-
-
-def _resized(layer: Layer, first: Tensor, out: Tensor) -> int:
-    return shared_run(first.shape, out.shape)
 
 
 def _cut(layer: Layer, first: Tensor, out: Tensor) -> int:
@@ -91,17 +76,20 @@ _REDUCTIONS = (
 )  # fmt: skip
 
 RUNS: dict[str, Callable[[Layer, Tensor, Tensor], int]] = {
-    "concatenation": _from_axis_of_result,
-    "split": _from_axis_of_result,
-    "split_v": _from_axis_of_result,
-    "pack": _after_axis_of_result,
+    "concatenation": lambda layer, first, out: _from_axis(layer, out.shape, out, after=0),
+    "split": lambda layer, first, out: _from_axis(layer, out.shape, out, after=0),
+    "split_v": lambda layer, first, out: _from_axis(layer, out.shape, out, after=0),
+    "pack": lambda layer, first, out: _from_axis(layer, out.shape, out, after=1),
     "unpack": _after_axis_of_input,
     "gather": _after_axis_of_input,
     "reverse_v2": _last_of_input,
     "transpose": _transposed,
     "strided_slice": _cut,
     "slice": _cut,
-    **dict.fromkeys(("pad", "padv2", "mirror_pad", "tile", "broadcast_to"), _resized),
+    **dict.fromkeys(
+        ("pad", "padv2", "mirror_pad", "tile", "broadcast_to"),
+        lambda layer, first, out: shared_run(first.shape, out.shape),
+    ),
     **dict.fromkeys(_REDUCTIONS, _last_of_input),
 }
 """For each operator whose run is not its result's last axis: (layer, its first computed operand, its result) -> elements."""

@@ -9,32 +9,48 @@ import numpy as np
 
 from timemodel.features.columns import POSITION
 
-Columns = Mapping[str, np.ndarray]
 Tiles = Mapping[str, int]
 Table = dict[str, np.ndarray]
 
 
 class Geometry:
-    """Columns of a `geometry` array by name: ``g.out_channels`` is ``[n]``."""
+    """Columns of a `geometry` array, and what `DERIVED` makes of them, by name: ``g.out_channels`` is ``[n]``."""
 
     def __init__(self, array: np.ndarray) -> None:
         self.array = array
 
     def __getattr__(self, name: str) -> np.ndarray:
-        try:
+        if name in POSITION:
             return self.array[:, POSITION[name]]
-        except KeyError:
-            raise AttributeError(name) from None
+        if name in DERIVED:
+            return DERIVED[name](self)
+        raise AttributeError(name)
+
+    def table(self, *names: str) -> Table:
+        """Columns as features of the same names."""
+        return {name: getattr(self, name) for name in names}
+
+
+DERIVED: Mapping[str, Callable[[Geometry], np.ndarray]] = {
+    "channels": lambda g: g.out_channels,
+    "pixels": lambda g: g.batch * g.out_height * g.out_width,
+    "elements": lambda g: g.out_elements,
+    "total_bytes": lambda g: g.in_bytes + g.out_bytes,
+    "kernel_taps": lambda g: g.kernel_height * g.kernel_width,
+    "products_per_output": lambda g: g.kernel_taps * g.in_channels,
+    "stride": lambda g: g.stride_height * g.stride_width,
+    "dilation": lambda g: g.dilation_height * g.dilation_width,
+    "run_length": lambda g: g.inner,
+    "runs": lambda g: g.out_elements / np.maximum(g.inner, 1),
+    "rows_read": lambda g: g.in_elements / np.maximum(g.in_channels, 1),
+    "parts": lambda g: np.maximum(g.inputs, 1) + g.results - 1,
+}
+"""``pixels`` are those of all images of the batch; ``parts`` are tensors that are joined, or that one is cut into."""
 
 
 def tiled(size: np.ndarray, tile: int) -> np.ndarray:
     """Number of tiles that cover `size`: ``ceil(size / tile)``."""
     return np.ceil(size / tile)
-
-
-def pixels(g: Geometry) -> np.ndarray:
-    """Output positions, all images of the batch together."""
-    return g.batch * g.out_height * g.out_width
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from profiler.errors import ProfileError
 from profiler.measurement import ProbeTime, Profile, Reading, Timing, combine
 from profiler.network import Layer
 from profiler.probes import Probe
-from profiler.progress import ProgressCallback, silent
+from profiler.progress import ProgressCallback, silent, sub_progress
 from timemodel.features import kind_of
 from timemodel.fitting.checks import check_one_device
 from timemodel.model import (
@@ -62,12 +62,9 @@ def fit_profile(
     for number, (setting, fingerprint, timings, events) in enumerate(rows):
         reading = combine(timings)
         measured = usable(reading.times)
-
-        def part(fraction: float, note: str, number: int = number) -> None:
-            progress((number + fraction) / len(rows), note)
-
         if not any(probe.kind == "layer" for probe, _ in measured):
             continue
+        part = sub_progress(progress, number / len(rows), (number + 1) / len(rows))
         operators, terms = fit_setting(measured, part, seed, events, uncertainties(reading.times))
         if operators:
             conditions = conditions_of(timings, reading)

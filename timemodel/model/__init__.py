@@ -5,13 +5,11 @@ May import the rooms of features, tree and runtime.
 
 from timemodel.model.conditions import Conditions, Load
 from timemodel.model.differences import ChangeErrors, pair_error, single_error
-from timemodel.model.file import signed
 from timemodel.model.layer_times import FALLBACK
 from timemodel.model.operator_fit import MIN_PROBES, conformal_bounds, describe, find_tiles, fit_operator
-from timemodel.model.operator_model import OperatorModel, feature_matrix, unfitted_tree
+from timemodel.model.operator_model import OperatorModel, Sweep, feature_matrix, unfitted_tree
 from timemodel.model.prediction import LayerPrediction, NetworkPrediction, NetworkPredictor
 from timemodel.model.setting_model import SettingModel
-from timemodel.model.sweeps import Sweep
 from timemodel.model.time_model import TimeModel
 
 __all__ = [
@@ -33,7 +31,6 @@ __all__ = [
     "find_tiles",
     "fit_operator",
     "pair_error",
-    "signed",
     "single_error",
     "unfitted_tree",
 ]

@@ -10,18 +10,18 @@ MOST = 1e15
 """No number that was measured or learned is larger; sums and products of such numbers stay finite."""
 
 
-def number(value: Any, name: str, least: float = 0.0, most: float = MOST, above: bool = False) -> float:
-    """`value` as a float from `least` (or only `above` it) to `most`."""
+def number(value: Any, name: str, least: float = 0.0, above: bool = False) -> float:
+    """`value` as a float from `least` (or only `above` it) to `MOST`."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise ValueError(f"{name} is no number")
-    if not (math.isfinite(value) and (value > least if above else value >= least) and value <= most):
+    if not (math.isfinite(value) and (value > least if above else value >= least) and value <= MOST):
         raise ValueError(f"{name} is {value}")
     return float(value)
 
 
-def whole(value: Any, name: str, least: int = 0, most: int = int(MOST)) -> int:
-    """`value` as an int between `least` and `most`. A float without a fraction counts: other programs write 8 as 8.0."""
-    found = number(value, name, least, most)
+def whole(value: Any, name: str, least: int = 0) -> int:
+    """`value` as an int of at least `least`. A float without a fraction counts: other programs write 8 as 8.0."""
+    found = number(value, name, least)
     if found != int(found):
         raise ValueError(f"{name} is {value}, no whole number")
     return int(found)

@@ -65,16 +65,14 @@ class ChangeErrors:
         return self._known[key]
 
     def change_ms(self, before: Sequence[Layer], after: Sequence[Layer]) -> float:
-        """By how much (90%) the predicted saving of a change may be off, in ms; the same layers in the same order.
-
-        Per layer two errors are joined: that of a single time, on what is saved, and that of the ratio of two like layers, on
-        what remains. Equal layers are equally wrong, so theirs add up; different ones partly average out.
-        """
+        """By how much (90%) the predicted saving of a change may be off, in ms; the same layers in the same order."""
         kinds = Counter(pair for pair in zip(before, after, strict=True) if pair[0] != pair[1])
         if not kinds:
             return 0.0
         olds, news = [old for old, _ in kinds], [new for _, new in kinds]
         was, now = self._model.predict_layers_ms(olds), self._model.predict_layers_ms(news)
         errors = np.array([self.of(layer) for layer in news])
+        # That of a single time, on what is saved, and that of the ratio of two like layers, on what remains. Equal layers are
+        # equally wrong, so theirs add up; different ones partly average out.
         per_layer = np.hypot(errors[:, 0] * (was - now), errors[:, 1] * now)
         return float(np.linalg.norm(per_layer * np.array(list(kinds.values()))))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -51,17 +52,12 @@ class LayerPredictor:
 
     def __init__(self, operators: Mapping[tuple[str, str], OperatorModel], overhead_ms: float) -> None:
         self.operators, self.overhead_ms = operators, overhead_ms
-        self._found: dict[tuple[str, str], tuple[OperatorModel | None, bool]] = {}
+        self.find = functools.cache(self._find)
         self._rows: dict[Layer, Row] = {}
         self._last_batch: tuple[list[Layer], np.ndarray] = [], np.zeros((0, 4))
 
-    def find(self, op: str, dtype: str) -> tuple[OperatorModel | None, bool]:
-        """The model that predicts `op` in `dtype`, and whether it was measured for just that."""
-        if (op, dtype) not in self._found:
-            self._found[op, dtype] = self._find(op, dtype)
-        return self._found[op, dtype]
-
     def _find(self, op: str, dtype: str) -> tuple[OperatorModel | None, bool]:
+        """The model that predicts `op` in `dtype`, and whether it was measured for just that."""
         # Declared fallback: the same operator in another arithmetic, else what bytes and multiplications cost on average.
         kinds = [dtype, *(other for other in _DTYPES if other != dtype)]
         tried = [(op, dtype), *((base, kind) for base in (op.partition(":")[0], FALLBACK) for kind in kinds)]

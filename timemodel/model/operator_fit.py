@@ -9,8 +9,13 @@ import numpy as np
 
 from profiler.network import Layer
 from timemodel.features import CACHE, Family, Geometry, family_of, geometry, parallel_family
-from timemodel.model.operator_model import OperatorError, OperatorModel, feature_matrix, unfitted_tree
-from timemodel.model.sweeps import find_sweeps
+from timemodel.model.operator_model import (
+    OperatorError,
+    OperatorModel,
+    feature_matrix,
+    find_sweeps,
+    unfitted_tree,
+)
 from timemodel.tree import TimeTreeRegressor, nonnegative
 
 MIN_PROBES = 8
@@ -22,15 +27,14 @@ ENOUGH_KNOWN = 40
 """So many times that are known well say more of a model's error and steps than all of them together."""
 
 _OF_OVERHEAD = 0.9
+_TAIL = 0.05
 _AS_GOOD = 1.03
 """Tiles whose error is within this factor of the least are as good; of those the smallest are taken."""
 
 
 def find_tiles(family: Family, array: np.ndarray, times: np.ndarray) -> dict[str, int]:
-    """The tile and cache sizes under which one linear model of costs fits best; of those as good, the smallest.
-
-    Tiles first, with caches of middling size, then the caches: what is cut into tiles shows whatever the caches are.
-    """
+    """The tile and cache sizes under which one linear model of costs fits best; of those as good, the smallest."""
+    # Tiles first, with caches of middling size: what is cut into tiles shows whatever the caches are.
     tiles = {axis: sizes[len(sizes) // 2] for axis, sizes in family.tiles.items()}
     for axes in ([axis for axis in tiles if axis not in CACHE], [axis for axis in tiles if axis in CACHE]):
         if axes:
@@ -113,38 +117,26 @@ def describe(
     """
     judged = np.ones(len(layers), dtype=bool) if known is None else known
     held_out = np.maximum(held_out, 0.02 * times_ms)
-    error = (np.abs(held_out - times_ms) / times_ms)[judged]
+    off = (np.abs(held_out - times_ms) / times_ms)[judged]
     low, high = conformal_bounds((times_ms / held_out)[judged])
     family = (parallel_family(op) if parallel else None) or family_of(op)
-    matrix, costs, _ = feature_matrix(family, geometry(layers), tiles)
-    bounds = np.stack([matrix[:, : len(costs)].min(axis=0), matrix[:, : len(costs)].max(axis=0)])
-    errors = float(error.mean()), float(np.median(error)), float(np.quantile(error, 0.9))
-    return OperatorModel(
-        op=op,
-        dtype=dtype,
-        tiles=dict(tiles),
-        tree=tree,
-        low=low,
-        high=high,
-        bounds=bounds,
-        error=OperatorError(op, dtype, len(layers), tree.n_leaves_, *errors),
-        sweeps=find_sweeps(
-            [layer for layer, one in zip(layers, judged, strict=True) if one], times_ms[judged]
-        ),
-        parallel=parallel,
-    )
+    matrix, names, _ = feature_matrix(family, geometry(layers), tiles)
+    costs = matrix[:, : len(names)]
+    bounds = np.stack([costs.min(axis=0), costs.max(axis=0)])
+    errors = float(off.mean()), float(np.median(off)), float(np.quantile(off, 0.9))
+    error = OperatorError(op, dtype, len(layers), tree.n_leaves_, *errors)
+    sweeps = find_sweeps([layer for layer, one in zip(layers, judged, strict=True) if one], times_ms[judged])
+    return OperatorModel(op, dtype, dict(tiles), tree, low, high, bounds, error, sweeps, parallel)
 
 
-def conformal_bounds(ratios: np.ndarray, share: float = 0.9) -> tuple[float, float]:
-    """Factors (low, high) between which `share` of unseen ratios lie, by split conformal prediction.
+def conformal_bounds(ratios: np.ndarray) -> tuple[float, float]:
+    """Factors (low, high) between which 90% of unseen ratios lie, by split conformal prediction.
 
-    `ratios` are measured by predicted, of items that the prediction had not learned from. Where they are too few for the
-    quantile, it is the extremes widened by a quarter.
+    Of few `ratios` of measured by predicted times, none of them learned from, the extremes are widened by a quarter.
     """
     ordered = np.sort(ratios)
     n = len(ordered)
-    tail = (1 - share) / 2
-    below = int(np.floor(tail * (n + 1) + 1e-9))
+    below = int(np.floor(_TAIL * (n + 1) + 1e-9))
     if below < 1:
         return float(ordered[0] / 1.25), float(ordered[-1] * 1.25)
     return float(ordered[below - 1]), float(ordered[n - below])

@@ -8,10 +8,45 @@ from typing import Any
 
 import numpy as np
 
+from profiler.network import Layer
+from profiler.operators import operator
+from profiler.widths import width_of, with_width
 from timemodel.features import COLUMNS, Family, Geometry, family_of, parallel_family
 from timemodel.model.checking import MOST, items, number, table, text, whole
-from timemodel.model.sweeps import Sweep
 from timemodel.tree import BLOCK_ROWS, TimeTreeRegressor, TreeNode
+
+MIN_POINTS = 8
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Measured times of `layer` at several output widths."""
+
+    layer: Layer
+    widths: tuple[int, ...]
+    times_ms: tuple[float, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return {"layer": self.layer.to_dict(), "widths": list(self.widths), "times_ms": list(self.times_ms)}
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> Sweep:
+        """Read what `to_dict` wrote."""
+        layer = Layer.from_dict(value["layer"])
+        shapes = [tensor.shape for tensor in (*layer.inputs, *layer.outputs)]
+        if not layer.outputs or not all(isinstance(n, int) and n > 0 for shape in shapes for n in shape):
+            raise ValueError("the layer of a sweep has no sizes")
+        widths = tuple(whole(width, "a width of a sweep", least=1) for width in value["widths"])
+        times = tuple(number(time, "a time of a sweep", above=True) for time in value["times_ms"])
+        if len(widths) != len(times):
+            raise ValueError("a sweep has more widths than times, or fewer")
+        return cls(layer, widths, times)
+
+    @property
+    def layers(self) -> list[Layer]:
+        """What was measured."""
+        return [with_width(self.layer, width) for width in self.widths]
 
 
 @dataclass(frozen=True)
@@ -80,7 +115,7 @@ class OperatorModel:
     def predict_ms(self, array: np.ndarray) -> np.ndarray:
         """Times ``[n]`` in ms of the layers of a `geometry` array."""
         blocks = [array[at : at + BLOCK_ROWS] for at in range(0, len(array), BLOCK_ROWS)]
-        times = [self.tree.compiled.predict(self.columns(block)) for block in blocks]
+        times = [self.tree.compiled_.predict(self.columns(block)) for block in blocks]
         return np.maximum(np.concatenate(times) if times else np.zeros(0), 0.0)
 
     def times(self, array: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -89,7 +124,7 @@ class OperatorModel:
         stretch = np.ones(len(array))
         for column, largest in zip(columns, self.bounds[1].tolist(), strict=False):
             np.maximum(stretch, column / max(largest, 1e-12), out=stretch)
-        return np.maximum(self.tree.compiled.predict(columns), 0.0), stretch
+        return np.maximum(self.tree.compiled_.predict(columns), 0.0), stretch
 
     def stretch(self, array: np.ndarray) -> np.ndarray:
         """How far beyond the measured sizes each layer lies: see `times`."""
@@ -139,27 +174,17 @@ class OperatorModel:
             raise ValueError("its bounds are not two per cost")
         if any(low > high for low, high in zip(*bounds, strict=True)):
             raise ValueError("a lower bound of its costs lies above the upper one")
-        tiles = table(value["tiles"], "its tiles")
-        low, high = (
-            number(value["low"], "its low factor"),
-            number(value["high"], "its high factor", above=True),
-        )
+        rows = table(value["tiles"], "its tiles")
+        tiles = {axis: whole(size, f"its tile of {axis}", least=1) for axis, size in rows.items()}
+        low = number(value["low"], "its low factor")
+        high = number(value["high"], "its high factor", above=True)
         if low > high:
             raise ValueError(f"its low factor {low} lies above its high factor {high}")
-        model = cls(
-            op=op,
-            dtype=dtype,
-            tiles={axis: whole(size, f"its tile of {axis}", least=1) for axis, size in tiles.items()},
-            tree=tree,
-            low=low,
-            high=high,
-            bounds=np.array(bounds),
-            error=OperatorError.from_dict(table(value["error"], "its error")),
-            sweeps=[
-                Sweep.from_dict(table(row, "a sweep")) for row in items(value["sweeps"], "its list of sweeps")
-            ],
-            parallel=value.get("parallel", False) is True,
-        )
+        error = OperatorError.from_dict(table(value["error"], "its error"))
+        measured = items(value["sweeps"], "its list of sweeps")
+        sweeps = [Sweep.from_dict(table(sweep, "a sweep")) for sweep in measured]
+        parallel = value.get("parallel", False) is True
+        model = cls(op, dtype, tiles, tree, low, high, np.array(bounds), error, sweeps, parallel)
         if set(model.tiles) != set(model.family.tiles):
             raise ValueError(f"its tiles are not of {' and '.join(model.family.tiles) or 'nothing'}")
         if model.names() != (costs, sizes):
@@ -214,3 +239,19 @@ def _node_from_dict(value: Any, costs: int) -> TreeNode:
     elif not {"threshold", "modulus", "left", "right", "gain"}.isdisjoint(value):
         raise ValueError("a node has branches but asks about no feature")
     return node
+
+
+def find_sweeps(layers: Sequence[Layer], times_ms: np.ndarray) -> list[Sweep]:
+    """Groups of at least `MIN_POINTS` layers that differ in width only, the largest group first."""
+    groups: dict[str, list[int]] = {}
+    for i, layer in enumerate(layers):
+        if operator(layer.op).output_width and len(layer.inputs) > 1:
+            groups.setdefault(with_width(layer, 1).key, []).append(i)
+    found = []
+    for members in groups.values():
+        by_width = {width_of(layers[i]): i for i in members}
+        if len(by_width) >= MIN_POINTS:
+            widths = tuple(sorted(by_width))
+            times = tuple(float(times_ms[by_width[w]]) for w in widths)
+            found.append(Sweep(layers[by_width[widths[0]]], widths, times))
+    return sorted(found, key=lambda sweep: -len(sweep.widths))

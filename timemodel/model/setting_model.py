@@ -29,9 +29,6 @@ class NetworkMemo(Generic[T]):
     def __init__(self) -> None:
         self._results: dict[int, tuple[weakref.ref[Any], T]] = {}
 
-    def __len__(self) -> int:
-        return len(self._results)
-
     def get(self, network: object) -> T | None:
         """What was put under `network`, or None."""
         results = self._results.get(id(network))
@@ -122,12 +119,9 @@ class SettingModel:
     def in_network_ms(self, network: Network) -> LayerTimes:
         """Times of the layers of `network` as they run there: fused neighbours and data beyond the cache included."""
         alone, factors, extra, calibration = self._parts(network)
-        return LayerTimes(
-            (alone.predicted_ms * factors + extra) * calibration,
-            (alone.low_ms * factors + extra) * calibration,
-            (alone.high_ms * factors + extra) * calibration,
-            alone.covered,
-        )
+        times = alone.predicted_ms, alone.low_ms, alone.high_ms
+        predicted, low, high = ((own_ms * factors + extra) * calibration for own_ms in times)
+        return LayerTimes(predicted, low, high, alone.covered)
 
     def cache_traffic_ms(self, network: Network) -> np.ndarray:
         """The part ``[layers]`` of each layer's time in ms that is its data coming from beyond the cache."""

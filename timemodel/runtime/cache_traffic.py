@@ -138,11 +138,9 @@ def _usual_price(networks: Sequence[Network], extra_ms: np.ndarray) -> float:
 
 
 def _robust(rows: np.ndarray, goal: np.ndarray) -> tuple[np.ndarray, float]:
-    """Non-negative coefficients of ``rows @ x ~ goal``, and the mean error, of which each row counts up to 0.1.
-
-    Networks whose layers are predicted badly are weighted down; a small pull to 0 wants evidence for a price.
-    """
+    """Non-negative coefficients of ``rows @ x ~ goal``, and the mean error, of which each row counts up to 0.1."""
     weight = np.ones(len(goal))
+    # Networks whose layers are predicted badly are weighted down; a small pull to 0 wants evidence for a price.
     for _ in range(6):
         part = rows * weight[:, None]
         solution = nonnegative.solve(

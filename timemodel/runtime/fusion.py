@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -26,28 +26,23 @@ Shares = dict[str, dict[str, float]]
 
 @dataclass(frozen=True)
 class GraphRule:
-    """One thing that a runtime does to graphs of one dtype, by how many probes, and whether the runtime's profiler says so.
+    """One thing that a runtime does to graphs of one dtype.
 
-    The pattern is of neighbours, such as ``pad+conv_2d``, or of one operator. Of `share` and `other`, factors on the times of
-    the absorbed operator and of its neighbour where they run as one, `share` is for `SPLIT` the operator's time with an
-    activation by its time without, for `OUTSIDE` the share of the layers looked at.
+    `share` is what remains of the absorbed operator's time; for `SPLIT` the operator's time with an activation by its time
+    without, for `OUTSIDE` the share of the layers looked at.
     """
 
     dtype: str
-    pattern: str
+    pattern: str  # of neighbours, such as ``pad+conv_2d``, or of one operator
     happens: str
     share: float
-    probes: int
-    seen: bool = False
-    other: float = 1.0
-
-    def to_dict(self) -> dict[str, Any]:
-        """As plain JSON values."""
-        return asdict(self)
+    probes: int  # how many say so
+    seen: bool = False  # whether the runtime's profiler says so
+    other: float = 1.0  # what remains of the other operator's time where both run as one
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> GraphRule:
-        """Read what `to_dict` wrote."""
+        """Read a rule from its fields."""
         dtype, pattern, happens = (str(value[name]) for name in ("dtype", "pattern", "happens"))
         share, other = float(value["share"]), float(value.get("other", 1.0))
         if happens not in HAPPENS or not 0 <= share < float("inf"):

@@ -103,14 +103,9 @@ def find_accesses(network: Network) -> Accesses | None:
                 if inference:
                     for who, shared in arena.last(begin, end):
                         last = who - count
-                        between = (
-                            touched[position] - touched[last]
-                            if last >= 0
-                            else touched[position] + touched[count] - touched[who]
-                        )
-                        rows.append(
-                            (position, DATA, float(shared), min(float(between) + shared, whole), own, last)
-                        )
+                        before = touched[last] if last >= 0 else touched[who] - touched[count]
+                        distance = min(float(touched[position] - before) + shared, whole)
+                        rows.append((position, DATA, float(shared), distance, own, last))
             for begin, end in (*reads, *writes):
                 if end > begin:
                     arena.touch(begin, end, position + inference * count)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
 from timemodel.runtime.cache_traffic import CacheTraffic
 from timemodel.runtime.fusion import FusionShares, GraphRule
+
+_FACTORS = ("calibration", "low", "high")
 
 
 @dataclass(frozen=True)
@@ -34,23 +36,15 @@ class RuntimeTerms:
         """As plain JSON values."""
         return {
             "overhead_ms": self.overhead_ms,
-            "graph_rules": [rule.to_dict() for rule in self.graph_rules],
+            "graph_rules": [asdict(rule) for rule in self.graph_rules],
             "cache_traffic": self.cache_traffic.to_dict(),
-            "calibration": dict(self.calibration),
-            "low": dict(self.low),
-            "high": dict(self.high),
+            **{name: dict(getattr(self, name)) for name in _FACTORS},
         }
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> RuntimeTerms:
         """Read what `to_dict` wrote."""
-        factors = {
-            name: {dtype: float(factor) for dtype, factor in value[name].items()}
-            for name in ("calibration", "low", "high")
-        }
-        return cls(
-            overhead_ms=float(value["overhead_ms"]),
-            graph_rules=tuple(GraphRule.from_dict(row) for row in value["graph_rules"]),
-            cache_traffic=CacheTraffic.from_dict(value["cache_traffic"]),
-            **factors,
-        )
+        factors = ({dtype: float(each) for dtype, each in value[name].items()} for name in _FACTORS)
+        rules = tuple(GraphRule.from_dict(row) for row in value["graph_rules"])
+        traffic = CacheTraffic.from_dict(value["cache_traffic"])
+        return cls(float(value["overhead_ms"]), rules, traffic, *factors)

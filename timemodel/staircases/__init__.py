@@ -1,8 +1,6 @@
 """Staircases: execution time jumps where one channel more begins another tile.
 
-`steps` is the arithmetic on widths and times: where steps end and which widths that makes worth having; `lines` is time
-over the width of one layer, measured and predicted; `suspected` is what an operator's tree knows of steps. May import
-`timemodel.model` and below, but loads no scikit-learn: the search uses it without a time model.
+May import `timemodel.model` and below, but loads no scikit-learn: the search uses it without a time model.
 """
 
 from timemodel.staircases.lines import Staircase, staircases, time_over_width

@@ -21,19 +21,9 @@ _MOST_POINTS = 600
 
 @dataclass(frozen=True)
 class Staircase:
-    """Measured points of one layer over its width, and the model's line with its interval; times in ms.
+    """Measured points of one layer over its width, and the model's line with its interval; times in ms."""
 
-    Parameters
-    ----------
-    layer
-        The layer without its width, such as ``3x3, stride 1, on 32x32x32``.
-    widths, measured_ms
-        The points.
-    line_widths, predicted_ms, low_ms, high_ms
-        The line, from one channel on.
-    """
-
-    layer: str
+    layer: str  # without its width, such as ``3x3, stride 1, on 32x32x32``
     widths: tuple[int, ...]
     measured_ms: tuple[float, ...]
     line_widths: tuple[int, ...]
@@ -48,17 +38,9 @@ def staircases(model: OperatorModel) -> list[Staircase]:
     for sweep in model.sweeps:
         line = _line(sweep.widths)
         predicted = model.predict_ms(geometry([with_width(sweep.layer, width) for width in line]))
-        found.append(
-            Staircase(
-                _describe(sweep),
-                sweep.widths,
-                sweep.times_ms,
-                tuple(line),
-                tuple(predicted.tolist()),
-                tuple((predicted * model.low).tolist()),
-                tuple((predicted * model.high).tolist()),
-            )
-        )
+        low, middle, high = (tuple((predicted * factor).tolist()) for factor in (model.low, 1.0, model.high))
+        points = _describe(sweep), sweep.widths, sweep.times_ms
+        found.append(Staircase(*points, tuple(line), middle, low, high))
     return found
 
 

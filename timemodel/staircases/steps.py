@@ -27,12 +27,7 @@ _MULTIPLES, _AT_LEAST = 4, 48
 
 
 def step_ends(times_ms: NDArray[np.float64]) -> list[int]:
-    """The widths at which a step ends: one channel more costs as much as several do on average.
-
-    Parameters
-    ----------
-    times_ms
-        At widths 1, 2, … [n].
+    """The widths at which a step ends: one channel more costs as much as several do on average; times at 1, 2, … [n].
 
     >>> step_ends(np.array([1.0] * 8 + [2.0] * 8 + [3.0]))
     [8, 16]
@@ -53,12 +48,7 @@ def step_around(ends: Collection[int], width: int, widest: int) -> tuple[int, in
 
 
 def undominated_widths(times_ms: NDArray[np.float64]) -> list[int]:
-    """The widths that are worth having: no wider one is as fast. Ascending; the widest is always one.
-
-    Parameters
-    ----------
-    times_ms
-        At widths 1, 2, … [n].
+    """The widths that are worth having, ascending: no wider one is as fast; times at 1, 2, … [n].
 
     >>> undominated_widths(np.array([1.0, 1.0, 3.0, 2.0, 4.0]))
     [2, 4, 5]
@@ -72,13 +62,7 @@ def undominated_widths(times_ms: NDArray[np.float64]) -> list[int]:
 
 
 def thin_out(widths: Sequence[int], times_ms: NDArray[np.float64], most: int) -> list[int]:
-    """About `most` of ascending `widths`: those at the ends of the highest steps, and some spread evenly by ratio.
-
-    Parameters
-    ----------
-    times_ms
-        At widths 1, 2, … [n].
-    """
+    """About `most` of ascending `widths`: at the ends of the highest steps, and evenly by ratio; times at 1, 2, … [n]."""
     if len(widths) <= most:
         return list(widths)
     times = times_ms[np.array(widths) - 1]
@@ -101,15 +85,9 @@ def fastest_width(widths: Sequence[int], times_ms: ArrayLike) -> int:
 
 
 def steps_down(width: int, extra_ms: Mapping[int, float], least_ms: float) -> list[int]:
-    """Ends of steps below `width`, the widest first, each faster by `least_ms` than the one before.
+    """Ends of steps below `width`, the widest first, each faster by `least_ms` than the one before; else any such widths.
 
-    A step ends where one channel less saves at least twice what a channel is worth on average. Where there is no such
-    width time falls evenly, and any width that saves enough is as good as another.
-
-    Parameters
-    ----------
-    extra_ms
-        By how much longer than `width` each width takes; not every width need be there.
+    `extra_ms` says by how much longer than `width` each width takes; not every width need be there.
 
     >>> steps_down(5, {5: 0.0, 4: -0.1, 3: -2.0, 2: -2.1, 1: -4.0}, 0.5)
     [3, 1]
@@ -131,14 +109,11 @@ def steps_down(width: int, extra_ms: Mapping[int, float], least_ms: float) -> li
 
 
 def widths_to_try(width: int) -> list[int]:
-    """Widths from 1 to twice `width` where a step may end; `width` itself is among them.
-
-    Every one up to 64. Above that multiples of 8, 16, 32 and so on, coarser as they grow, with both neighbours, since a
-    step may end on either side of a multiple; and a geometric sequence in between.
-    """
+    """Widths from 1 to twice `width` where a step may end; `width` itself is among them."""
     largest = 2 * width
     found = set(range(1, min(largest, _EVERY_WIDTH_UP_TO) + 1)) | {width - 1, width, width + 1}
     period, start = 8, _EVERY_WIDTH_UP_TO
+    # Above that multiples, coarser as they grow, with both neighbours, and a geometric sequence in between.
     while start < largest:
         for multiple in range(start, min(4 * start, largest) + 1, period):
             found.update((multiple - 1, multiple, multiple + 1))

@@ -35,10 +35,7 @@ class SuspectedStep:
 
 
 def suspected_steps(model: OperatorModel) -> list[SuspectedStep]:
-    """The steps in numbers of channels that an operator's tree and tiles speak of; none where it has no width.
-
-    A split at 32.5 means that 33 channels are another case than 32; a tile of 16 that 16, 32, … are full.
-    """
+    """The steps in numbers of channels that an operator's tree and tiles speak of; none where it has no width."""
     width = operator(model.op).output_width
     if width is None:
         return []

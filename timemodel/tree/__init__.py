@@ -4,8 +4,7 @@ Imports no other room.
 """
 
 from timemodel.tree import nonnegative
-from timemodel.tree.compiled import BLOCK_ROWS
-from timemodel.tree.node import TreeNode
+from timemodel.tree.compiled import BLOCK_ROWS, TreeNode
 from timemodel.tree.refitting import refit
 from timemodel.tree.regressor import TimeTreeRegressor
 

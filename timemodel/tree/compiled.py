@@ -3,20 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
-
-from timemodel.tree.node import TreeNode
 
 BLOCK_ROWS = 8192
 """Rows that are worked on at a time: their columns stay in the cache, which makes large batches twice as fast."""
 
 
-class CompiledTree:
-    """Nodes laid out for prediction, the root first.
+@dataclass
+class TreeNode:
+    """One node. Leaves have ``feature == -1``; `modulus` 0 means ``feature <= threshold``, else ``feature mod modulus == 0``."""
 
-    Leaves' coefficients after the constant belong to `leaf_columns`; `scale` is what their values are multiples of.
-    """
+    feature: int = -1
+    threshold: float = 0.0
+    modulus: int = 0
+    left: int = -1
+    right: int = -1
+    coefficients: np.ndarray = field(default_factory=lambda: np.zeros(0))  # the constant first
+    samples: int = 0
+    loss: float = 0.0  # squared relative error of the node's own fit
+    gain: float = 0.0  # what its split took off the loss
+
+    def goes_left(self, values: np.ndarray) -> np.ndarray:
+        """Which of the `values` of its feature go to the left branch."""
+        return np.mod(values, self.modulus) == 0 if self.modulus else values <= self.threshold
+
+
+class CompiledTree:
+    """Nodes laid out for prediction, the root first; `scale` is what the values of leaves are multiples of."""
 
     def __init__(self, nodes: Sequence[TreeNode], leaf_columns: Sequence[int], scale: float) -> None:
         self._splits = [
@@ -24,14 +39,10 @@ class CompiledTree:
         ]
         self._constants = [float(node.coefficients[0]) * scale for node in nodes]
         # Coefficients of 0 are most of them: leaving them out is what makes leaves cheap.
-        self._terms = [
-            [
-                (leaf_columns[j], float(slope) * scale)
-                for j, slope in enumerate(node.coefficients[1:])
-                if slope != 0 and node.feature < 0
-            ]
-            for node in nodes
-        ]
+        self._terms = []
+        for node in nodes:
+            slopes = zip(leaf_columns, node.coefficients[1:], strict=True) if node.feature < 0 else ()
+            self._terms.append([(column, float(slope) * scale) for column, slope in slopes if slope != 0])
 
     def predict(self, columns: Sequence[np.ndarray]) -> np.ndarray:
         """Values ``[n]`` of the rows whose features are `columns`, each ``[n]``."""

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from timemodel.tree import nonnegative
-from timemodel.tree.compiled import CompiledTree
-from timemodel.tree.node import TreeNode
+from timemodel.tree.compiled import CompiledTree, TreeNode
 
 _ROUNDS = 4
 _USUAL_ERROR, _TOLERATED = 0.01, 3.0
@@ -41,7 +40,6 @@ class Growth:
     def __init__(self, search: SplitSearch, X: np.ndarray, target: np.ndarray, trust: np.ndarray) -> None:
         self.search = search
         self.X = X
-        self.target = target
         raw = np.column_stack([np.ones(len(X)), X[:, search.leaf_columns]])
         # Squares of large sizes would drown the others in the moments.
         largest = np.abs(raw).max(axis=0)
@@ -82,13 +80,10 @@ class Growth:
         np.einsum("...jj->...j", shrunk)[...] += pull
         return shrunk, moment + pull * parent
 
-    def _add(self, members: np.ndarray, coefficients: np.ndarray, gain: float = 0.0) -> int:
+    def _add(self, members: np.ndarray, coefficients: np.ndarray) -> int:
         residual = self.rows[members] @ coefficients - self.goal[members]
-        self.nodes.append(
-            TreeNode(
-                coefficients=coefficients, samples=len(members), loss=float(residual @ residual), gain=gain
-            )
-        )
+        loss = float(residual @ residual)
+        self.nodes.append(TreeNode(coefficients=coefficients, samples=len(members), loss=loss))
         at = len(self.nodes) - 1
         self.members[at] = members
         return at
@@ -152,10 +147,8 @@ class Growth:
                     picks = np.concatenate([picks, ends[(below < edge) | (below == edge)]])
                 ends = np.unique(picks)
             if len(ends):
-                running = np.cumsum(
-                    np.add.reduceat(table[order], np.concatenate([[0], ends]), axis=0)[:-1], axis=0
-                )
-                sums.append(running)
+                parts = np.add.reduceat(table[order], np.concatenate([[0], ends]), axis=0)
+                sums.append(np.cumsum(parts[:-1], axis=0))
                 middle = (ordered[ends - 1] + ordered[ends]) / 2
                 whats += [(feature, float(t), 0) for t in middle]
             if feature in self.multiple:
@@ -199,13 +192,11 @@ class Growth:
                 # predicted ten times too long would otherwise pull as hard as a hundred that are off by its whole time.
                 error = np.abs(np.log(np.clip(fitted, 0.02, 50.0)))
                 usual = max(float(np.median(error)), _USUAL_ERROR)
-                weight = weight / np.sqrt(
-                    np.maximum(1.0, error / (_TOLERATED * usual)) * np.maximum(1.0, fitted)
-                )
+                strange = np.maximum(1.0, error / (_TOLERATED * usual))
+                weight = weight / np.sqrt(strange * np.maximum(1.0, fitted))
                 weighted = rows * weight[:, None]
-                gram, moment = self._shrunk(
-                    weighted.T @ weighted, weighted.T @ (goal * weight), node.coefficients, len(members)
-                )
+                moments = weighted.T @ weighted, weighted.T @ (goal * weight)
+                gram, moment = self._shrunk(*moments, node.coefficients, len(members))
                 node.coefficients = nonnegative.solve(gram, moment)
         for node in self.nodes:
             node.coefficients = node.coefficients / self.norm / self.column_scale

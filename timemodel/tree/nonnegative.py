@@ -21,9 +21,8 @@ def solve(gram: np.ndarray, moment: np.ndarray) -> np.ndarray:
     if not keep.any():
         return np.zeros(len(moment))
     root = np.sqrt(values[keep])
-    return nnls((vectors[:, keep] * root).T, (vectors[:, keep].T @ moment) / root, maxiter=50 * len(moment))[
-        0
-    ]
+    rows, goal = (vectors[:, keep] * root).T, (vectors[:, keep].T @ moment) / root
+    return nnls(rows, goal, maxiter=50 * len(moment))[0]
 
 
 def solve_many(gram: np.ndarray, moment: np.ndarray, start: np.ndarray, sweeps: int = 40) -> np.ndarray:

@@ -15,20 +15,10 @@ _SHRINKAGE = 0.5
 _LEAST_RESIDUAL = 0.02
 
 
-def refit(
-    tree: TimeTreeRegressor,
-    X: np.ndarray,
-    y: np.ndarray,
-    rounds: int = _ROUNDS,
-) -> TimeTreeRegressor:
+def refit(tree: TimeTreeRegressor, X: np.ndarray, y: np.ndarray, rounds: int = _ROUNDS) -> TimeTreeRegressor:
     """A new tree with the splits of `tree` and leaves fitted to other rows, to least mean relative error.
 
-    Parameters
-    ----------
-    y : ndarray [n]
-        Times above 0, in any unit.
-    rounds
-        Rounds of reweighting that turn squared relative error into absolute; 0 keeps it squared.
+    `rounds` of reweighting turn squared relative error into absolute; 0 keeps it squared.
     """
     columns = np.asarray(tree.leaf_columns_)
     scale = float(np.median(y))

@@ -1,9 +1,6 @@
-"""`TimeTreeRegressor`: a tree of readable splits with non-negative linear leaves, fitted to relative error.
+"""`TimeTreeRegressor`: a tree of readable splits with non-negative linear leaves, as FastDeepIoT's (Yao et al., SenSys 2018).
 
-The form is FastDeepIoT's (Yao et al., SenSys 2018): inner nodes ask ``feature <= t`` or ``feature mod k == 0``, leaves are
-linear in what costs time. The search is our own: splits are judged by the error of the two *fitted* leaves, all candidates of a
-node at once, and the tree grows best-first so that every smaller tree is a prefix of it and cross-validation can choose how
-many leaves to keep.
+Splits are judged by the error of the two *fitted* leaves; growing best-first makes every smaller tree a prefix of it.
 """
 
 from __future__ import annotations
@@ -15,9 +12,8 @@ import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from timemodel.tree.compiled import CompiledTree
+from timemodel.tree.compiled import CompiledTree, TreeNode
 from timemodel.tree.growth import Growth, SplitSearch
-from timemodel.tree.node import TreeNode
 
 _LEAST_NET = 0.05
 
@@ -111,16 +107,9 @@ class TimeTreeRegressor(RegressorMixin, BaseEstimator):
         # Times that hardly exceed the offset hold more noise than time.
         net = np.maximum(y - self.offset, _LEAST_NET * np.abs(y)) if self.offset else y
         target = net / self.scale_
-        search = SplitSearch(
-            self._columns(self.leaf_features),
-            self._columns(self.split_features),
-            self.mod_features,
-            self.moduli,
-            self.min_samples_leaf,
-            self.min_gain,
-            self.thresholds,
-            self.shrinkage,
-        )
+        leaf, split, least = self.leaf_features, self.split_features, self.min_samples_leaf
+        columns = self._columns(leaf), self._columns(split), self.mod_features
+        search = SplitSearch(*columns, self.moduli, least, self.min_gain, self.thresholds, self.shrinkage)
         spread = np.zeros(len(y)) if uncertainty is None else np.asarray(uncertainty, dtype=np.float64)
         trust = 1.0 / np.sqrt(1.0 + (spread / USUAL_ERROR) ** 2)
         growth = Growth(search, X, target, trust)
@@ -159,21 +148,16 @@ class TimeTreeRegressor(RegressorMixin, BaseEstimator):
 
     def predict_rows(self, X: np.ndarray) -> np.ndarray:
         """`predict` without the checks, for callers that made `X` themselves."""
-        return self.compiled.predict(list(np.asfortranarray(X).T))
+        return self.compiled_.predict(list(np.asfortranarray(X).T))
 
     def apply_rows(self, X: np.ndarray) -> np.ndarray:
         """Index of the leaf in `nodes_` that each row of `X` falls into, ``[n]``."""
-        return self.compiled.leaves(list(np.asfortranarray(X).T))
-
-    @property
-    def compiled(self) -> CompiledTree:
-        """What predicts, without the checks of `predict`."""
-        return self._compiled
+        return self.compiled_.leaves(list(np.asfortranarray(X).T))
 
     def _compile(self) -> None:
         self.n_leaves_ = sum(node.feature < 0 for node in self.nodes_)
         self.leaf_columns_ = np.asarray(self._columns(self.leaf_features))
-        self._compiled = CompiledTree(self.nodes_, self.leaf_columns_.tolist(), self.scale_)
+        self.compiled_ = CompiledTree(self.nodes_, self.leaf_columns_.tolist(), self.scale_)
 
     def _columns(self, chosen: Sequence[int] | None) -> list[int]:
         return list(range(self.n_features_in_)) if chosen is None else [int(i) for i in chosen]

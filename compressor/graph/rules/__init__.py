@@ -6,18 +6,31 @@ is frozen whole and named. Imports the room of the topology.
 
 from __future__ import annotations
 
-from compressor.graph.rules.base import ChannelIds, Frozen, Outputs, Recorder, Rule, in_words
+from compressor.graph.rules.base import Outputs, Rule, in_words
+from compressor.graph.rules.recorder import (
+    ChannelAxis,
+    ChannelIds,
+    Count,
+    Frozen,
+    FrozenLayer,
+    Recorder,
+    joined,
+)
 from compressor.graph.rules.recurrent import RULES as RECURRENT
 from compressor.graph.rules.registry import load_rules, register_rule, rule_of
 
 __all__ = [
     "RECURRENT",
+    "ChannelAxis",
     "ChannelIds",
+    "Count",
     "Frozen",
+    "FrozenLayer",
     "Outputs",
     "Recorder",
     "Rule",
     "in_words",
+    "joined",
     "load_rules",
     "register_rule",
     "rule_of",

@@ -1,30 +1,19 @@
-"""Rules of attention.
+"""Rules of attention, inside which the heads, the width of queries and keys, and the width of values can be chosen.
 
-Inside a multi-head attention three numbers can be chosen: the heads, the width of queries and keys, and the
-width of values. The place j of the key width goes in all heads at once.
+The place j of the key width goes in all heads at once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
-from compressor.graph.rules.base import ChannelIds, Frozen, Outputs, Recorder, Rule, each
+from compressor.graph.rules.base import Outputs, Rule, each
+from compressor.graph.rules.recorder import ChannelIds, Frozen, Recorder
 from compressor.graph.topology import Call, TensorKey
 
 _PARAMETERS = ("query", "value", "key")
-
-
-@dataclass(frozen=True)
-class _Widths:
-    """The channels inside: of query heads, of key and value heads, and of their widths."""
-
-    queries: ChannelIds
-    heads: ChannelIds
-    key: ChannelIds
-    value: ChannelIds
 
 
 def _multi_head(call: Call, inputs: Sequence[ChannelIds], recorder: Recorder) -> Outputs:
@@ -36,11 +25,11 @@ def _multi_head(call: Call, inputs: Sequence[ChannelIds], recorder: Recorder) ->
     shape = config.get("output_shape")
     if isinstance(shape, (list, tuple)) and len(shape) != 1:
         raise Frozen("its output has several axes")
-    query = _attention(call, inputs, recorder, _Widths(heads, heads, key, value))
+    _attention(call, inputs, recorder, heads, heads, key, value)
     out = recorder.new(call.variables["attention_output/kernel"][-1])
     recorder.count(call, "output_shape", out)
     _output(call, out, recorder)
-    return _results(call, out, query, recorder)
+    return _results(call, out, recorder)
 
 
 def _grouped_query(call: Call, inputs: Sequence[ChannelIds], recorder: Recorder) -> Outputs:
@@ -51,36 +40,44 @@ def _grouped_query(call: Call, inputs: Sequence[ChannelIds], recorder: Recorder)
     recorder.count(call, "num_key_value_heads", heads, label="heads")
     recorder.count(call, "num_query_heads", queries, label="heads")
     recorder.count(call, "head_dim", width, label="key_width")
-    query = _attention(call, inputs, recorder, _Widths(queries, heads, width, width))
+    query = _attention(call, inputs, recorder, queries, heads, width, width)
     _output(call, query, recorder)
-    return _results(call, query, query, recorder)
+    return _results(call, query, recorder)
 
 
-def _attention(call: Call, inputs: Sequence[ChannelIds], recorder: Recorder, widths: _Widths) -> ChannelIds:
-    """The weights around the scores; the channels of the query."""
+def _attention(
+    call: Call,
+    inputs: Sequence[ChannelIds],
+    recorder: Recorder,
+    queries: ChannelIds,
+    heads: ChannelIds,
+    key: ChannelIds,
+    value: ChannelIds,
+) -> ChannelIds:
+    """The weights around the scores: query heads, key and value heads, and their widths; the channels of the query."""
     read = _arguments(call, inputs, recorder)
     kernels = [
-        ("query", read["query"], widths.queries, widths.key),
-        ("key", read["key"], widths.heads, widths.key),
-        ("value", read["value"], widths.heads, widths.value),
+        ("query", read["query"], queries, key),
+        ("key", read["key"], heads, key),
+        ("value", read["value"], heads, value),
     ]
     if "gate/kernel" in call.variables:
-        kernels.append(("gate", read["query"], widths.queries, widths.value))
-    for name, source, heads, width in kernels:
+        kernels.append(("gate", read["query"], queries, value))
+    for name, source, several, width in kernels:
         # Nothing reads a place of the key width through a weight: queries of zero there silence it.
         role = "in" if name == "query" else "out"
         recorder.axis(call, f"{name}/kernel", 0, source, "in")
-        recorder.axis(call, f"{name}/kernel", 1, heads, "out")
+        recorder.axis(call, f"{name}/kernel", 1, several, "out")
         recorder.axis(call, f"{name}/kernel", 2, width, role)
         if f"{name}/bias" in call.variables:
-            recorder.axis(call, f"{name}/bias", 0, heads, "out")
+            recorder.axis(call, f"{name}/bias", 0, several, "out")
             recorder.axis(call, f"{name}/bias", 1, width, role)
     # The layer divides scores by the root of its key width.
     for variable in ("query/kernel", "query/bias"):
         if variable in call.variables:
-            recorder.rescale(call, variable, widths.key, 0.5)
-    recorder.axis(call, "attention_output/kernel", 0, widths.queries, "in")
-    recorder.axis(call, "attention_output/kernel", 1, widths.value, "in")
+            recorder.rescale(call, variable, key, 0.5)
+    recorder.axis(call, "attention_output/kernel", 0, queries, "in")
+    recorder.axis(call, "attention_output/kernel", 1, value, "in")
     return read["query"]
 
 
@@ -107,7 +104,7 @@ def _arguments(call: Call, inputs: Sequence[ChannelIds], recorder: Recorder) -> 
     return read
 
 
-def _results(call: Call, out: ChannelIds, query: ChannelIds, recorder: Recorder) -> Outputs:
+def _results(call: Call, out: ChannelIds, recorder: Recorder) -> Outputs:
     scores = call.output_shapes.get(1, ())
     if scores and scores[-1] is not None:
         return out, recorder.new_frozen(scores[-1])
@@ -121,7 +118,7 @@ def _luong(call: Call, inputs: Sequence[ChannelIds], recorder: Recorder) -> Outp
     recorder.report(call, "its scores are sums over all channels of the query and the key")
     recorder.freeze(inputs[0])
     recorder.freeze(inputs[-1] if len(inputs) == 3 else inputs[1])
-    return _results(call, inputs[1], inputs[0], recorder)
+    return _results(call, inputs[1], recorder)
 
 
 RULES: Mapping[str, Rule] = {

@@ -3,75 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from compressor.graph.rules.recorder import ChannelIds, Frozen, Recorder
 from compressor.graph.topology import Call
-
-ChannelIds = NDArray[np.int64]
-"""An id for each channel of a tensor [channels]: positions with the same id are removed together."""
-
-
-class Frozen(Exception):  # noqa: N818 - a rule's way to say no; it never leaves the graph
-    """Raised by a rule that cannot tell how a layer passes channels on: the layer is left whole.
-
-    The message is the reason that the user reads, such as ``its output has several axes``.
-    """
-
-
-class Recorder(Protocol):
-    """Where a rule writes down what a layer does to channels.
-
-    Each channel has an id; the channels of a tensor are the ids along its last axis, an int array [channels].
-    """
-
-    def new(self, count: int) -> ChannelIds:
-        """Ids of `count` channels that the layer makes."""
-
-    def new_frozen(self, count: int) -> ChannelIds:
-        """Ids of `count` channels that the layer makes and that must stay."""
-
-    def tie(self, first: ChannelIds, second: ChannelIds) -> None:
-        """Position i of both is kept or removed together."""
-
-    def freeze(self, channels: ChannelIds) -> None:
-        """All of these must stay."""
-
-    def freeze_for(self, call: Call, channels: ChannelIds, reason: str) -> None:
-        """All of these must stay because of what this layer does.
-
-        The user is told the reason where some of them could be removed otherwise (the network's outputs never can).
-        """
-
-    def removable(self, channels: ChannelIds) -> bool:
-        """Whether some of these may be removed, as far as is known by now."""
-
-    def axis(self, call: Call, variable: str, axis: int, channels: ChannelIds, role: str) -> None:
-        """An axis of a weight has one entry for each of these channels.
-
-        `variable` is the weight's name; `role` is ``in`` (summed over: where these entries are zero the channel is
-        not read), ``out`` (makes the channel) or ``scale`` (acts on it alone).
-        """
-
-    def count(
-        self, call: Call, key: str, channels: ChannelIds, position: int | None = None, label: str = ""
-    ) -> None:
-        """A value of the layer's configuration (or one position of it) is the number of these channels.
-
-        Where a layer makes several groups, `label` tells them apart: it stands in their ids.
-        """
-
-    def rescale(self, call: Call, variable: str, channels: ChannelIds, power: float) -> None:
-        """Where a share of these channels stays, a weight is to be multiplied by ``share ** power``."""
-
-    def statistics(self, call: Call, channels: ChannelIds) -> None:
-        """The layer, one of Keras' own normalisations, divides by a statistic over all of these."""
-
-    def report(self, call: Call, reason: str) -> None:
-        """Name a layer that keeps its channels, though others may pass through it."""
-
 
 Outputs = ChannelIds | tuple[ChannelIds, ...]
 """The channels of a result, or of each of several."""
@@ -111,19 +46,13 @@ def activation_name(value: Any) -> str | None:
     return None
 
 
-def is_elementwise(value: Any) -> bool:
-    """Whether a serialised activation looks at one number at a time."""
-    return activation_name(value) in ELEMENTWISE
-
-
 def activated(
     call: Call, recorder: Recorder, channels: ChannelIds, keys: Sequence[str] = ("activation",)
 ) -> None:
     """Freeze channels that an activation does not look at one by one, or that nobody knows about."""
     for key in keys:
-        value = call.config.get(key)
-        if not is_elementwise(value):
-            name = activation_name(value)
+        name = activation_name(call.config.get(key))
+        if name not in ELEMENTWISE:
             mixes = name in _OVER_CHANNELS
             recorder.freeze_for(
                 call, channels, f"a {name} over all channels" if mixes else "an activation of its own"

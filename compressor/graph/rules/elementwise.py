@@ -7,19 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from compressor.graph.rules.base import (
-    ChannelIds,
-    Frozen,
-    Outputs,
-    Recorder,
-    Rule,
-    activated,
-    activation_name,
-    by_rank,
-    each,
-    passed,
-)
-from compressor.graph.topology import Call
+from compressor.graph.rules.base import Outputs, Rule, activated, activation_name, by_rank, each, passed
+from compressor.graph.rules.recorder import ChannelIds, Frozen, Recorder
+from compressor.graph.topology import Call, find
 
 
 def _activation(call: Call, inputs: Sequence[ChannelIds], recorder: Recorder) -> Outputs:
@@ -49,7 +39,8 @@ def _rescaling(call: Call, inputs: Sequence[ChannelIds], recorder: Recorder) -> 
 
 def _merge(call: Call, inputs: Sequence[ChannelIds], recorder: Recorder) -> Outputs:
     """Element by element: what meets must stay together; an axis of one is broadcast and must stay one."""
-    last = {_last_size(value) for value in _constants((call.arguments, call.keywords))}
+    constants = find((call.arguments, call.keywords), _is_constant)
+    last = {(1, *np.shape(constant["config"]["value"]))[-1] for constant in constants}
     widest = max(inputs, key=len)
     if last - {1}:
         # An array of numbers for each channel stands in the configuration: none can go.
@@ -66,20 +57,8 @@ def _merge(call: Call, inputs: Sequence[ChannelIds], recorder: Recorder) -> Outp
     return widest
 
 
-def _constants(value: Any) -> list[Any]:
-    """Constant arrays among the arguments."""
-    if isinstance(value, Mapping):
-        if value.get("class_name") in ("__numpy__", "__tensor__"):
-            return [value["config"]["value"]]
-        return [found for item in value.values() for found in _constants(item)]
-    if isinstance(value, (list, tuple)):
-        return [found for item in value for found in _constants(item)]
-    return []
-
-
-def _last_size(value: Any) -> int:
-    shape = np.shape(value)
-    return shape[-1] if shape else 1
+def _is_constant(value: Any) -> bool:
+    return isinstance(value, Mapping) and value.get("class_name") in ("__numpy__", "__tensor__")
 
 
 def _reduced(call: Call, inputs: Sequence[ChannelIds], recorder: Recorder) -> Outputs:

@@ -1,7 +1,6 @@
 """Rules of recurrent layers and of the wrappers around them.
 
-A unit is its column in each gate's part of the kernels and of the bias, its row in the recurrent kernel and
-its place in every state.
+A unit is its column in each gate's kernels and bias, its row in the recurrent kernel and its place in every state.
 """
 
 from __future__ import annotations
@@ -10,7 +9,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from compressor.graph.rules.base import ChannelIds, Frozen, Outputs, Recorder, Rule, activated, each, in_words
+from compressor.graph.rules.base import Outputs, Rule, activated, each, in_words, require_channels_last
+from compressor.graph.rules.recorder import ChannelIds, Frozen, Recorder
 from compressor.graph.topology import Call, kind_of
 
 _GATES = {"SimpleRNN": 1, "GRU": 3, "LSTM": 4, "ConvLSTM1D": 4, "ConvLSTM2D": 4, "ConvLSTM3D": 4}
@@ -48,8 +48,7 @@ def _results(call: Call, found: tuple[ChannelIds, ...]) -> Outputs:
 def _refuse_state(call: Call) -> None:
     if call.config.get("stateful"):
         raise Frozen("it carries its state from one call to the next")
-    if call.config.get("data_format") == "channels_first":
-        raise Frozen("channels come first")
+    require_channels_last(call)
 
 
 def _recurrent(call: Call, inputs: Sequence[ChannelIds], recorder: Recorder) -> Outputs:
@@ -63,7 +62,7 @@ def _rnn(call: Call, inputs: Sequence[ChannelIds], recorder: Recorder) -> Output
     kind = kind_of(call.config["cell"])
     if kind not in _CELLS:
         raise Frozen(f"no rule for {in_words(kind, 'cell')}")
-    cell = _inner(call, "cell", list(call.node.variables))
+    cell = _inner(call, "cell", list(call.weights))
     return _results(call, _cell(cell, _CELLS[kind], inputs[0], inputs[1:], recorder))
 
 
@@ -80,7 +79,7 @@ def _inner(call: Call, key: str, variables: list[tuple[str, tuple[int, ...]]]) -
 
 def _bidirectional(call: Call, inputs: Sequence[ChannelIds], recorder: Recorder) -> Outputs:
     """Two layers side by side; what they make is put together as `merge_mode` says."""
-    variables, half = list(call.node.variables), (len(inputs) - 1) // 2
+    variables, half = list(call.weights), (len(inputs) - 1) // 2
     both: list[tuple[ChannelIds, ...]] = []
     for key, states in (("layer", inputs[1 : 1 + half]), ("backward_layer", inputs[1 + half :])):
         kind = kind_of(call.config[key])

@@ -3,31 +3,50 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from compressor.graph.rules import (
     attention,
     elementwise,
-    normalisation,
     recurrent,
     reshaping,
     weighted,
-    wrappers,
 )
-from compressor.graph.rules.base import Rule
+from compressor.graph.rules.base import Outputs, Rule, in_words
+from compressor.graph.rules.recorder import ChannelIds, Frozen, Recorder
+from compressor.graph.topology import Call, kind_of
 from profiler.errors import UsageError
 from profiler.plugins import register_plugins
 
-RULES: Mapping[str, Rule] = {
+_INSIDE: Mapping[str, Rule] = {
     **weighted.RULES,
-    **normalisation.RULES,
     **elementwise.RULES,
     **reshaping.RULES,
-    **recurrent.RULES,
     **attention.RULES,
-    **wrappers.RULES,
 }
-"""Rules of Keras' own layers by kind (`LayerNode.kind`)."""
+"""Rules of what may stand inside ``TimeDistributed``."""
+
+
+def _time_distributed(call: Call, inputs: Sequence[ChannelIds], recorder: Recorder) -> Outputs:
+    """The same layer at every step: what it does to channels, it does without the axis of time."""
+    kind = kind_of(call.config["layer"])
+    rule = _INSIDE.get(kind)
+    if rule is None or (kind == "BatchNormalization" and len(call.input_shapes[0]) < 3):
+        inside = "a model" if kind in ("Sequential", "Functional") else in_words(kind)
+        raise Frozen(f"no rule for {inside} inside it")
+    shapes = tuple((shape[0], *shape[2:]) for shape in call.input_shapes)
+    results = {index: (shape[0], *shape[2:]) for index, shape in call.output_shapes.items()}
+    inner = call.inner(
+        "layer",
+        {name: (name, shape) for name, shape in call.weights},
+        input_shapes=shapes,
+        output_shapes=results,
+    )
+    return rule(inner, inputs, recorder)
+
+
+RULES: Mapping[str, Rule] = {**_INSIDE, **recurrent.RULES, "TimeDistributed": _time_distributed}
+"""Rules of Keras' own layers by kind (`Call.kind`)."""
 
 _registered: dict[str, Rule] = {}
 
@@ -94,7 +113,7 @@ def load_rules() -> None:
 
 
 def rule_of(kind: str) -> Rule | None:
-    """The rule of a kind of layer (`LayerNode.kind`); None where there is none."""
+    """The rule of a kind of layer (`Call.kind`); None where there is none."""
     return RULES.get(kind) or _registered.get(kind)
 
 

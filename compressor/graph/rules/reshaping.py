@@ -1,8 +1,6 @@
-"""Rules of layers and operations that move numbers around without changing them.
+"""Rules of layers and operations that move numbers around: the movement is tried on an array of the channels' own numbers.
 
-What they do is tried on the channels' own numbers: an array in which each position holds the number of its
-channel is put through the same movement. Where all positions of the result then hold the same channels in
-the same order, channels have stayed in the last axis.
+Where all positions of the result hold the same channels in the same order, channels have stayed in the last axis.
 """
 
 from __future__ import annotations
@@ -13,17 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from compressor.graph.rules.base import (
-    ChannelIds,
-    Frozen,
-    Outputs,
-    Recorder,
-    Rule,
-    each,
-    freezing,
-    passed,
-    require_channels_last,
-)
+from compressor.graph.rules.base import Outputs, Rule, each, freezing, passed, require_channels_last
+from compressor.graph.rules.recorder import ChannelIds, Frozen, Recorder
 from compressor.graph.topology import Call, TensorKey
 
 _UNKNOWN = 2  # stands for a length that Keras leaves open
@@ -84,8 +73,8 @@ def _stacked(call: Call, inputs: Sequence[ChannelIds], recorder: Recorder) -> Ou
     return inputs[0]
 
 
-def _moving(move: Callable[[Any, Call], Any]) -> Rule:
-    """A rule of an operation that `move` does on an array; its last axis must come out as it went in."""
+def _moving(move: Callable[[Any, Call], Any], repeats: bool = False) -> Rule:
+    """A rule of an operation that `move` does on an array; unless it repeats channels, they come out as they went in."""
 
     def rule(call: Call, inputs: Sequence[ChannelIds], recorder: Recorder) -> Outputs:
         array = spread(call, 0, inputs[0])
@@ -95,21 +84,9 @@ def _moving(move: Callable[[Any, Call], Any]) -> Rule:
             raise Frozen("it cannot be followed") from reason
         many = isinstance(moved, (list, tuple))
         found = tuple(in_last_axis(part) for part in (moved if many else [moved]))
-        if any(not np.array_equal(part, inputs[0]) for part in found):
+        if not repeats and any(not np.array_equal(part, inputs[0]) for part in found):
             raise Frozen("it takes channels apart")
         return found if many else found[0]
-
-    return rule
-
-
-def _repeated(move: Callable[[Any, Call], Any]) -> Rule:
-    """A rule of an operation that writes channels several times."""
-
-    def rule(call: Call, inputs: Sequence[ChannelIds], recorder: Recorder) -> Outputs:
-        try:
-            return in_last_axis(move(spread(call, 0, inputs[0]), call))
-        except (TypeError, ValueError, IndexError, KeyError) as reason:
-            raise Frozen("it cannot be followed") from reason
 
     return rule
 
@@ -191,8 +168,8 @@ RULES: Mapping[str, Rule] = {
     "ops.Roll": _moving(lambda a, c: np.roll(a, c.config["shift"], _axis(c))),
     "ops.GetItem": _moving(_not_the_batch),
     "ops.Take": _moving(lambda a, c: np.take(a, _given(c, 1, "indices"), _axis(c))),
-    "ops.Repeat": _repeated(lambda a, c: np.repeat(a, c.config["repeats"], _axis(c))),
-    "ops.Tile": _repeated(lambda a, c: np.tile(a, c.config["repeats"])),
+    "ops.Repeat": _moving(lambda a, c: np.repeat(a, c.config["repeats"], _axis(c)), repeats=True),
+    "ops.Tile": _moving(lambda a, c: np.tile(a, c.config["repeats"]), repeats=True),
     "ops.Split": _split,
     "ops.BroadcastTo": _broadcast,
     "ops.Pad": _pad,

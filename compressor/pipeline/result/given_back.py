@@ -116,7 +116,7 @@ def layer_changes(
     Parameters
     ----------
     keras_names
-        Addresses of the model's layers (`compressor.graph.topology.layers.layers_of`): files call a layer by several of them.
+        Addresses of the model's layers (`compressor.graph.layers_of`): files call a layer by several of them.
     """
     setting, ranks = _trees(time_model), ranks_of(keras_names)
     rows = []

@@ -13,7 +13,7 @@ import numpy as np
 
 from compressor.data import row_count
 from compressor.export import Turns, file_score, layers_ms, measure_in_turns, seconds_a_turn, target_of
-from compressor.graph.topology import layers_of
+from compressor.graph import layers_of
 from compressor.pipeline.final import Finalist
 from compressor.pipeline.prepare import Limits, Prepared, Workspace
 from compressor.pipeline.result.compression_result import (

@@ -14,8 +14,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from compressor.data import each, row_count, take
-from compressor.graph import cut, masked
-from compressor.graph.topology import layers_of
+from compressor.graph import cut, layers_of, masked
 from compressor.search.deepiot.keep_network import (
     KeepNetwork,
     WeightViews,

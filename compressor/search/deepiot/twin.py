@@ -29,12 +29,11 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from compressor.graph import ChannelGraph, along, inside, normalise_masked
-from compressor.graph.topology import layers_of, weight_names
+from compressor.graph import ChannelGraph, along, inside, layers_of, normalise_masked, weight_names
 from compressor.training import run
 
 LayerWeights = Mapping[str, list[NDArray[Any]]]
-"""By the layer's address (`compressor.graph.topology.layers_of`) what its `get_weights` gives."""
+"""By the layer's address (`compressor.graph.layers_of`) what its `get_weights` gives."""
 
 _READ_AT_THE_INPUT = frozenset(
     [f"{kind}{rank}D" for kind in ("Conv", "SeparableConv") for rank in (1, 2, 3)]

@@ -4,19 +4,14 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
+from small_networks import attention_network, plain_network, recurrent_network, residual_network
 
 from compressor.costs import Configuration, ConvertingLowering, LoweringError, PredictedTime, learn_lowering
 from compressor.costs.lowering import example_widths
 from compressor.export import to_tflite_bytes
 from compressor.graph import build_graph, cut
 from compressor.testing.device import FormulaTimeModel
-from compressor.testing.networks import (
-    attention_network,
-    plain_network,
-    recurrent_network,
-    residual_network,
-    stirred,
-)
+from compressor.testing.law import stirred
 from compressor.training import strongest
 from profiler.network import Layer, Network, Tensor
 from profiler.tflite import read_network

@@ -13,7 +13,7 @@ from sklearn.datasets import load_digits
 
 from compressor.data import Data
 from compressor.export import TfliteRunner, export, to_tflite_bytes
-from compressor.export.tensor_types import read_types
+from compressor.export.conversion import read_types
 from edgetime.cli import app
 from profiler.errors import DataError, EdgetimeError, ModelFileError, UsageError
 from profiler.tflite import read_network

@@ -2,9 +2,9 @@ import keras
 import numpy as np
 import pytest
 from keras import layers, ops
+from small_networks import plain_network, residual_network
 
 from compressor.graph import build_graph
-from compressor.testing.networks import plain_network, residual_network
 from profiler.errors import UsageError
 
 

@@ -4,19 +4,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from keras import layers
-
-from compressor.graph import build_graph, cut, masked, resize
-from compressor.testing.law import assert_law_holds, outputs_of, some_of_each
-from compressor.testing.networks import (
+from small_networks import (
     attention_network,
-    awake,
     plain_network,
     recurrent_network,
     residual_network,
     resnet,
-    stirred,
     transfer_network,
 )
+
+from benchmarks.surgery import awake
+from compressor.graph import build_graph, cut, masked, resize
+from compressor.testing.law import assert_law_holds, outputs_of, some_of_each, stirred
 
 
 def block(x, kind, index, width):

@@ -7,10 +7,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from keras import layers, ops
 
-from compressor.graph import build_graph, cut, masked
-from compressor.graph.topology import layers_of
-from compressor.testing.law import assert_law_holds, some_of_each
-from compressor.testing.networks import awake, stirred
+from benchmarks.surgery import awake
+from compressor.graph import build_graph, cut, layers_of, masked
+from compressor.testing.law import assert_law_holds, some_of_each, stirred
 from profiler.errors import UsageError
 
 STEPS = 4

@@ -2,9 +2,9 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
+from small_networks import residual_network
 
 from compressor.graph import build_graph
-from compressor.testing.networks import residual_network
 from compressor.training import measure_importance, normalised, strongest
 from compressor.training.importance import magnitude_importance, taylor_importance, weights_of
 from profiler.errors import UsageError

@@ -14,8 +14,7 @@ from profiler.devices import LocalTarget
 from profiler.errors import EdgetimeError, TargetError
 from profiler.files import check_writable
 from profiler.measurement import profile
-from selector.candidates import NetworkOption
-from selector.selection import recommend
+from selector.selection import NetworkOption, recommend
 
 
 def run(status: int, *arguments: object) -> str:

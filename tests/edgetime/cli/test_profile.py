@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 import edgetime as et
 from edgetime.cli import app
-from edgetime.terminal import parse_share
+from edgetime.terminal.options import parse_share
 from profiler import devices
 from profiler.devices import Setting, Target
 from profiler.errors import UsageError

@@ -15,7 +15,7 @@ from edgetime.cli.advise import first, label, number_type
 from edgetime.report import charts
 from edgetime.report.explanation import explanation_page
 from edgetime.report.page import Page
-from edgetime.terminal import find_setting
+from edgetime.terminal.options import find_setting
 from profiler.errors import UsageError
 from timemodel import TimeModel
 from timemodel.advise import Advice, GroupAdvice, NumberType, OperatorInType, WidthOption

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from edgetime.report import compression_section
+from edgetime.report import compression
 from edgetime.report.page import Page
 from edgetime.report.results import collect, write_report
 from profiler.errors import UsageError
@@ -44,7 +44,7 @@ def result(method: str, after: dict, **more) -> dict:
 
 def page_with(*results: dict) -> str:
     page = Page("t")
-    compression_section.add_to(page, results)
+    compression.add_to(page, results)
     return "\n".join(page._parts)
 
 
@@ -67,7 +67,7 @@ def test_results_of_different_networks_have_sections_of_their_own():
 
 
 def test_the_figures_to_remember_are_of_the_method_and_not_of_the_baseline():
-    tiles = compression_section.headline(
+    tiles = compression.headline(
         [result("optuna", facts(0.985, 0.8)), result("uniform", facts(0.5, 1.9), speedup_measured=1.1)]
     )
     assert ("2.5x", "as fast, measured") in tiles

@@ -7,7 +7,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from profiler.axes import Analysis, LayerStep, Segment, Size, Variables, WidthAxis, reshape_axes, scaled
+from profiler.axes import Analysis, LayerStep, Size, reshape_axes, scaled
+from profiler.axes.variables import Segment, Variables, WidthAxis
 from profiler.network import Edge, Layer, Network, Tensor
 
 

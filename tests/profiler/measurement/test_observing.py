@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from probe_patterns import pattern_of
 
 from profiler import operators
 from profiler.devices import LocalTarget, Setting, Target
@@ -19,7 +20,7 @@ from profiler.measurement.observing import (
     split_events,
 )
 from profiler.probes import Probe
-from profiler.probes.pairs import pattern_of, plan_pairs
+from profiler.probes.pairs import plan_pairs
 
 SHAPE = (1, 8, 8, 16)
 CONV, RELU = operators.conv_2d(8, 8, 16, 16), operators.unary("relu", SHAPE)

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import pytest
+from probe_patterns import pattern_of
 
 from profiler import operators
 from profiler.network import FUSION_PATTERNS, FusionMatch, Layer, Network, pattern_name
 from profiler.probes import Probe
-from profiler.probes.pairs import SIZES, pattern_of, plan_pairs
+from profiler.probes.pairs import SIZES, plan_pairs
 
 SHAPE = (1, 8, 8, 4)
 CONV = operators.conv_2d(8, 8, 4, 4)

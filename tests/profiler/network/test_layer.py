@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from profiler.network import DTYPE_BYTES, Layer, Tensor
+from profiler import Layer, Tensor
+from profiler.network import DTYPE_BYTES
 
 DATA, WEIGHTS = Tensor((1, 8, 8, 3)), Tensor((16, 3, 3, 3), constant=True)
 

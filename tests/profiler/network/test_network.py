@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from profiler.network import Edge, Layer, Network, Tensor
+from profiler import Edge, Layer, Network, Tensor
 
 
 def dense(rows: int, inputs: int, outputs: int, dtype: str = "float32", repeat: int = 1) -> Layer:

@@ -3,6 +3,7 @@ import pytest
 
 from profiler import operators
 from profiler.network import Layer, Tensor
+from profiler.operators import reduction, reshaping, slicing
 from profiler.probes import Probe
 from profiler.tflite import encode
 
@@ -28,26 +29,26 @@ def run(layer, *values):
         (operators.unpack((2, 3), 0), [ROW.reshape(2, 3)], [[0, 1, 2], [3, 4, 5]]),
         (operators.pack(2, (3,), 1), [[0, 1, 2], [3, 4, 5]], [[[0, 3], [1, 4], [2, 5]]]),
         (operators.strided_slice((2, 3), ((1, 1, 1), (0, 2, 2)), (0,)), [ROW.reshape(2, 3)], [[3, 5]]),
-        (operators.slice_((2, 3), 1, 1, 2), [ROW.reshape(2, 3)], [[[1, 2], [4, 5]]]),
+        (slicing.slice_((2, 3), 1, 1, 2), [ROW.reshape(2, 3)], [[[1, 2], [4, 5]]]),
         (operators.gather((2, 3), (), 0), [ROW.reshape(2, 3), 1], [[3, 4, 5]]),
         (operators.gather((2, 3), (4,), 1, stored=True), [ROW.reshape(2, 3)], [[[0, 1, 2, 0], [3, 4, 5, 3]]]),
         (operators.tile((1, 2), (2, 2)), [[[0, 1]]], [[[0, 1, 0, 1], [0, 1, 0, 1]]]),
         (operators.broadcast_to((2, 1), (2, 3)), [[[4], [5]]], [[[4, 4, 4], [5, 5, 5]]]),
-        (operators.one_hot((2,), 3), [[2, 0]], [[[0, 0, 1], [1, 0, 0]]]),
-        (operators.reverse((1, 3), 1), [[[0, 1, 2]]], [[[2, 1, 0]]]),
+        (slicing.one_hot((2,), 3), [[2, 0]], [[[0, 0, 1], [1, 0, 0]]]),
+        (reshaping.reverse((1, 3), 1), [[[0, 1, 2]]], [[[2, 1, 0]]]),
         (operators.shape_of((1, 5)), [np.zeros((1, 5))], [[1, 5]]),
-        (operators.arg_max((2, 3)), [[[0, 7, 1], [9, 1, 2]]], [[1, 0]]),
-        (operators.cumsum((1, 3), 1), [[[1, 2, 3]]], [[[1, 3, 6]]]),
-        (operators.top_k(1, 4, 2), [[[3, 9, 1, 5]]], [[[9, 5]], [[1, 3]]]),
-        (operators.space_to_depth(2, 2, 1, 2), [ROW[:4].reshape(1, 2, 2, 1)], [[[[[0, 1, 2, 3]]]]]),
-        (operators.depth_to_space(1, 1, 4, 2), [ROW[:4].reshape(1, 1, 1, 4)], [[[[[0], [1]], [[2], [3]]]]]),
+        (reduction.arg_max((2, 3)), [[[0, 7, 1], [9, 1, 2]]], [[1, 0]]),
+        (reduction.cumsum((1, 3), 1), [[[1, 2, 3]]], [[[1, 3, 6]]]),
+        (reduction.top_k(1, 4, 2), [[[3, 9, 1, 5]]], [[[9, 5]], [[1, 3]]]),
+        (reshaping.blocks("space_to_depth", 2, 2, 1, 2), [ROW[:4].reshape(1, 2, 2, 1)], [[[[[0, 1, 2, 3]]]]]),
+        (reshaping.blocks("depth_to_space", 1, 1, 4, 2), [ROW[:4].reshape(1, 1, 1, 4)], [[[[[0], [1]], [[2], [3]]]]]),
         (
-            operators.space_to_batch_nd(2, 2, 1, 2),
+            reshaping.blocks("space_to_batch_nd", 2, 2, 1, 2),
             [ROW[:4].reshape(1, 2, 2, 1)],
             [[[[[0]]], [[[1]]], [[[2]]], [[[3]]]]],
         ),
         (
-            operators.batch_to_space_nd(1, 1, 1, 2),
+            reshaping.blocks("batch_to_space_nd", 1, 1, 1, 2),
             [ROW[:4].reshape(4, 1, 1, 1)],
             [[[[[0], [1]], [[2], [3]]]]],
         ),
@@ -78,7 +79,7 @@ def test_a_grouped_convolution_sees_the_channels_of_its_group():
     [
         (operators.gather((500, 8), (1, 4), table=True), "float32"),
         (operators.gather((5,), (), dtype="int32"), "int32"),
-        (operators.one_hot((1, 4), 8), "float32"),
+        (slicing.one_hot((1, 4), 8), "float32"),
         (operators.compare("less", (), (), "int32", constant=True), "int32"),
         (
             Layer(

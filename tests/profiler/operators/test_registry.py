@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,7 +13,7 @@ from profiler import operators
 from profiler.axes import LayerStep
 from profiler.errors import EdgetimeWarning, UsageError
 from profiler.measurement import DELEGATED, Event, align
-from profiler.network import Layer, Network, Tensor
+from profiler.network import Arithmetic, Layer, Network, Tensor
 from profiler.operators import (
     DTYPES,
     FileFormat,
@@ -23,7 +27,7 @@ from profiler.operators import (
 from profiler.probes import Probe, plan_probes
 from profiler.testing import check_operator
 from profiler.tflite import read_network
-from profiler.widths import width_groups, with_widths
+from profiler.widths import Widths
 from timemodel.explain import dependences
 from timemodel.features import family_of, geometry
 from timemodel.model import fit_operator
@@ -113,15 +117,15 @@ def _transformed_channels() -> Network:
 
 
 def test_without_an_entry_an_operator_fixes_what_reaches_it():
-    (group,) = width_groups(_transformed_channels())
+    (group,) = Widths(_transformed_channels()).groups
     assert "rfft2d" in group.frozen
 
 
 def test_with_an_entry_widths_change_through_the_operator(registered):
     network = _transformed_channels()
-    (group,) = width_groups(network)
+    (group,) = Widths(network).groups
     assert group.free
-    changed = with_widths(network, {group.id: 4}).layers[3]
+    changed = Widths(network).with_widths({group.id: 4}).layers[3]
     assert (changed.inputs[0].shape, changed.outputs[0].shape) == ((4, 8, 8), (4, 8, 5))
 
 
@@ -138,6 +142,21 @@ def test_a_model_of_a_new_operator_is_explained_by_its_reference_layers(register
         1e-3 + 1e-6 * 20 * 16 * 9, rel=0.1
     )
     assert [one.axis for one in dependences(model)] == ["channels", "side"]
+
+
+def test_the_entry_of_a_new_operator_says_how_it_calculates(own_registry):
+    layer = rfft2d(3, 8)
+    assert (layer.macs, layer.dtype) == (0, "float32")
+    register_operator(replace(RFFT2D, arithmetic=Arithmetic(lambda layer: 5 * layer.outputs[0].size)))
+    assert rfft2d(3, 8).macs == 5 * 3 * 8 * 5
+    weights = Tensor((3,), "int8", True)
+    assert replace(layer, inputs=(*layer.inputs, weights)).dtype == "dynamic_int8"
+
+
+def test_a_layer_of_the_public_package_knows_its_operator():
+    code = "from profiler import Layer, Tensor; print(Layer('neg', (Tensor((2,)),), (Tensor((2,)),)).macs)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.stdout.strip(), done.stderr) == ("0", "")
 
 
 def test_events_are_taken_for_a_new_operator_by_their_name(registered):

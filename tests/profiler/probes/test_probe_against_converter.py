@@ -14,6 +14,9 @@ import pytest
 from compressor.export.silence import quiet
 from profiler import operators
 from profiler.network import Layer, Tensor
+from profiler.operators import pooling, reshaping, slicing
+from profiler.operators.recurrent import lstm
+from profiler.operators.reduction import arg_max, cumsum, top_k
 from profiler.probes import Probe
 from profiler.tflite import encode, read_network
 
@@ -165,7 +168,7 @@ def fused_lstm():
         zeros = tf.zeros((1, 6))
         return standard_lstm(x, zeros, zeros, kernel, recurrent, bias)[1]
 
-    return lambda dtype: operators.lstm(5, 4, 6), layer
+    return lambda dtype: lstm(5, 4, 6), layer
 
 
 # Operator -> cases, each the probe's layer by its dtype and the function that TensorFlow converts.
@@ -230,13 +233,13 @@ CASES = {
     ],
     "resize_bilinear": [
         (
-            lambda dtype: operators.resize("resize_bilinear", 9, 11, 12, 18, 22, dtype),
+            lambda dtype: pooling.resize("resize_bilinear", 9, 11, 12, 18, 22, dtype),
             lambda x: tf.image.resize(x, (18, 22), "bilinear"),
         )
     ],
     "resize_nearest_neighbor": [
         (
-            lambda dtype: operators.resize("resize_nearest_neighbor", 9, 11, 12, 18, 22, dtype),
+            lambda dtype: pooling.resize("resize_nearest_neighbor", 9, 11, 12, 18, 22, dtype),
             lambda x: tf.image.resize(x, (18, 22), "nearest"),
         )
     ],
@@ -281,10 +284,10 @@ CASES = {
     ],
     "sum": reduction("sum", tf.reduce_sum),
     "reduce_max": reduction("reduce_max", tf.reduce_max),
-    "arg_max": [(lambda dtype: operators.arg_max(MAP, dtype), lambda x: tf.argmax(x, -1))],
+    "arg_max": [(lambda dtype: arg_max(MAP, dtype), lambda x: tf.argmax(x, -1))],
     "log_softmax": [unary("log_softmax", tf.nn.log_softmax, (3, 40))],
-    "cumsum": [(lambda dtype: operators.cumsum((1, 9, 6), 1, dtype), lambda x: tf.cumsum(x, 1))],
-    "topk_v2": [(lambda dtype: operators.top_k(5, 40, 4, dtype), lambda x: tf.math.top_k(x, 4))],
+    "cumsum": [(lambda dtype: cumsum((1, 9, 6), 1, dtype), lambda x: tf.cumsum(x, 1))],
+    "topk_v2": [(lambda dtype: top_k(5, 40, 4, dtype), lambda x: tf.math.top_k(x, 4))],
     "strided_slice": [
         (
             lambda dtype: operators.strided_slice((1, 9, 6), ((0, 1, 1), (8, 1, 1), (0, 6, 1)), (1,), dtype),
@@ -299,7 +302,7 @@ CASES = {
     ],
     "slice": [
         (
-            lambda dtype: operators.slice_((1, 9, 6), 1, 2, 4, dtype),
+            lambda dtype: slicing.slice_((1, 9, 6), 1, 2, 4, dtype),
             lambda x: tf.slice(x, (0, 2, 0), (1, 4, 6)),
         )
     ],
@@ -325,23 +328,29 @@ CASES = {
             lambda x: tf.pad(x, PADDINGS, "REFLECT"),
         )
     ],
-    "reverse_v2": [(lambda dtype: operators.reverse(MAP, 2, dtype), lambda x: tf.reverse(x, [2]))],
-    "one_hot": [(lambda dtype: operators.one_hot((1, 9), 7, dtype), lambda i: tf.one_hot(i, 7))],
+    "reverse_v2": [(lambda dtype: reshaping.reverse(MAP, 2, dtype), lambda x: tf.reverse(x, [2]))],
+    "one_hot": [(lambda dtype: slicing.one_hot((1, 9), 7, dtype), lambda i: tf.one_hot(i, 7))],
     "space_to_depth": [
-        (lambda dtype: operators.space_to_depth(8, 6, 5, 2, dtype), lambda x: tf.nn.space_to_depth(x, 2))
+        (
+            lambda dtype: reshaping.blocks("space_to_depth", 8, 6, 5, 2, dtype),
+            lambda x: tf.nn.space_to_depth(x, 2),
+        )
     ],
     "depth_to_space": [
-        (lambda dtype: operators.depth_to_space(8, 6, 20, 2, dtype), lambda x: tf.nn.depth_to_space(x, 2))
+        (
+            lambda dtype: reshaping.blocks("depth_to_space", 8, 6, 20, 2, dtype),
+            lambda x: tf.nn.depth_to_space(x, 2),
+        )
     ],
     "space_to_batch_nd": [
         (
-            lambda dtype: operators.space_to_batch_nd(8, 6, 5, 2, dtype),
+            lambda dtype: reshaping.blocks("space_to_batch_nd", 8, 6, 5, 2, dtype),
             lambda x: tf.space_to_batch(x, (2, 2), ((0, 0), (0, 0))),
         )
     ],
     "batch_to_space_nd": [
         (
-            lambda dtype: operators.batch_to_space_nd(4, 3, 5, 2, dtype),
+            lambda dtype: reshaping.blocks("batch_to_space_nd", 4, 3, 5, 2, dtype),
             lambda x: tf.batch_to_space(x, (2, 2), ((0, 0), (0, 0))),
         )
     ],

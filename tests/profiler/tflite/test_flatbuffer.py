@@ -44,14 +44,19 @@ def test_fields_come_back_as_they_were_written():
     buffer = Buffer(_sample())
     assert buffer.identifier() == b"TEST"
     root = buffer.root()
-    assert (root.int8(0), root.uint8(1), root.boolean(2), root.int32(3)) == (-5, 200, True, -70000)
-    assert (root.float32(4), root.string(5), root.numbers(6), root.uint64(8)) == (
+    assert (root.integer(0, "b"), root.integer(1, "B"), root.boolean(2), root.integer(3)) == (
+        -5,
+        200,
+        True,
+        -70000,
+    )
+    assert (root.float32(4), root.string(5), root.numbers(6), root.integer(8, "Q")) == (
         0.5,
         "größe",
         (3, -1, 7),
         1 << 40,
     )
-    assert [table.int32(0) for table in root.tables(7)] == [5, 6]
+    assert [table.integer(0) for table in root.tables(7)] == [5, 6]
     start, length = root.raw(5)
     assert buffer.span(start, length, "text") == "größe".encode()
 
@@ -60,7 +65,7 @@ def test_absent_fields_have_their_defaults():
     root = Buffer(_sample()).root()
     for slot in (9, 40):
         assert not root.has(slot)
-        assert (root.int32(slot, 11), root.float32(slot, 2.5), root.string(slot)) == (11, 2.5, "")
+        assert (root.integer(slot, "i", 11), root.float32(slot, 2.5), root.string(slot)) == (11, 2.5, "")
         assert (root.numbers(slot), root.tables(slot), root.raw(slot)) == ((), [], (0, 0))
         assert root.table(slot) is None
 

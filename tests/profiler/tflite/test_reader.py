@@ -16,7 +16,7 @@ from profiler.probes import Probe
 from profiler.tflite import OPERATORS, read_network
 from profiler.tflite import reader as tflite_reader
 from profiler.tflite.schema import ACTIVATIONS, TENSOR_TYPES
-from profiler.widths import width_groups
+from profiler.widths import Widths
 
 schema = pytest.importorskip("ai_edge_litert.schema_py_generated")
 
@@ -533,7 +533,7 @@ def _use(data: bytes) -> None:
     assert network.dtype
     if len(network.layers) < 1000:
         assert peak_memory_bytes(network) >= 0
-        width_groups(network)
+        Widths(network).groups
 
 
 def _damage(data: bytes, draw) -> bytes:

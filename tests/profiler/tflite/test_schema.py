@@ -4,7 +4,7 @@ import flatbuffers
 import pytest
 
 from profiler.operators import OptionField, operators
-from profiler.operators.registry import TENSOR_TYPE_INT32, TENSOR_TYPE_INT64
+from profiler.operators.options import TENSOR_TYPE_INT32, TENSOR_TYPE_INT64
 from profiler.tflite import OPERATORS
 from profiler.tflite.schema import ACTIVATIONS, TENSOR_TYPES
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from profiler.errors import UsageError
 from profiler.network import Edge, Layer, Network, Tensor
 from profiler.tflite import read_network
-from profiler.widths import WidthGroup, Widths, width_groups, with_widths
+from profiler.widths import WidthGroup, Widths
 
 # Each builder takes widths by name; no two of the default ones are equal, so that a group is known by its
 # width.
@@ -105,7 +105,7 @@ def original(convert: Callable[..., bytes]) -> Callable[[Callable], Network]:
 
 
 def _group(network: Network, width: int) -> list[WidthGroup]:
-    return [group for group in width_groups(network) if group.width == width and group.free]
+    return [group for group in Widths(network).groups if group.width == width and group.free]
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_other_width_gives_the_layers_of_the_network_built_with_it(
     network = original(build)
     groups = _group(network, before)
     assert groups
-    changed = with_widths(network, {group.id: after for group in groups})
+    changed = Widths(network).with_widths({group.id: after for group in groups})
     keras.utils.set_random_seed(0)
     built = read_network(convert(build(keras, **{name: after})))
     assert [layer.to_dict() for layer in changed.layers] == [layer.to_dict() for layer in built.layers]
@@ -141,24 +141,24 @@ def test_residual_branches_are_one_group_and_inner_ones_their_own(original):
 @pytest.mark.parametrize("build", [plain, residual, separable, squeeze_excite, dense_block, attention])
 def test_original_widths_give_the_original_network(original, build):
     network = original(build)
-    assert with_widths(network, {group.id: group.width for group in width_groups(network)}) == network
+    assert Widths(network).with_widths({group.id: group.width for group in Widths(network).groups}) == network
 
 
 @pytest.mark.parametrize("build", [plain, residual, separable, squeeze_excite, dense_block, attention])
 @given(data=st.data())
 def test_any_widths_give_a_network_that_hangs_together(original, build, data):
     network = original(build)
-    free = [group for group in width_groups(network) if group.free]
+    free = [group for group in Widths(network).groups if group.free]
     widths = {group.id: data.draw(st.integers(1, 70), label=group.name) for group in free}
-    changed = with_widths(network, widths)
+    changed = Widths(network).with_widths(widths)
     _check_consistent(changed)
     assert [layer.op for layer in changed.layers] == [layer.op for layer in network.layers]
-    again = {group.id: group for group in width_groups(changed)}
+    again = {group.id: group for group in Widths(changed).groups}
     # Widths of 1 may be mistaken for something that is broadcast, but never for another width.
     for group, width in widths.items():
-        if width > 1 and len(again) == len(width_groups(network)):
+        if width > 1 and len(again) == len(Widths(network).groups):
             assert again[group].width == width
-    back = with_widths(network, {group.id: group.width for group in free})
+    back = Widths(network).with_widths({group.id: group.width for group in free})
     assert back == network
 
 
@@ -243,16 +243,16 @@ INPUT = ("input", (1, 8, 8, 3), (), {})
 
 def test_what_the_network_puts_out_is_fixed():
     network = chain(INPUT, CONV, MEAN, DENSE)
-    free, fixed = width_groups(network)
+    free, fixed = Widths(network).groups
     assert (free.width, free.producers, free.layers) == (6, (0,), (0, 1, 2))
     assert fixed.frozen == "the network puts it out"
     with pytest.raises(UsageError, match="cannot change: the network puts it out"):
-        with_widths(network, {fixed.id: 2})
+        Widths(network).with_widths({fixed.id: 2})
 
 
 def test_unknown_operator_freezes_what_reaches_it_and_is_named():
     network = chain(INPUT, CONV, ("custom:Fancy", (1, 8, 8, 6), (), {}), MEAN, DENSE)
-    group = width_groups(network)[0]
+    group = Widths(network).groups[0]
     assert "custom:Fancy" in group.frozen
     assert 1 in Widths(network).refused
 
@@ -260,7 +260,7 @@ def test_unknown_operator_freezes_what_reaches_it_and_is_named():
 @pytest.mark.parametrize(("widths", "message"), [({9: 3}, "no width group 9"), ({0: 0}, "at least 1")])
 def test_impossible_widths_are_refused(widths, message):
     with pytest.raises(UsageError, match=message):
-        with_widths(chain(INPUT, CONV, MEAN, DENSE), widths)
+        Widths(chain(INPUT, CONV, MEAN, DENSE)).with_widths(widths)
 
 
 def test_channel_padding_is_added_to_the_width():
@@ -268,7 +268,7 @@ def test_channel_padding_is_added_to_the_width():
     dense = ("fully_connected", (1, 4), ((4, 9), (4,)), {})
     mean = ("mean", (1, 9), ((2,),), {"axes": (1, 2)})
     network = chain(INPUT, CONV, pad, mean, dense)
-    changed = with_widths(network, {0: 10})
+    changed = Widths(network).with_widths({0: 10})
     assert changed.layers[1].outputs[0].shape == (1, 8, 8, 13)
     assert changed.layers[3].inputs[1].shape == (4, 13)
 
@@ -276,7 +276,7 @@ def test_channel_padding_is_added_to_the_width():
 def test_depthwise_on_a_single_channel_chooses_its_multiplier():
     first = ("depthwise_conv_2d", (1, 8, 8, 6), ((1, 3, 3, 6), (6,)), {"depth_multiplier": 6})
     network = chain(("input", (1, 8, 8, 1), (), {}), first, MEAN, DENSE)
-    changed = with_widths(network, {0: 11})
+    changed = Widths(network).with_widths({0: 11})
     assert changed.layers[0].params["depth_multiplier"] == 11
     assert changed.layers[0].inputs[1].shape == (1, 3, 3, 11)
 
@@ -284,7 +284,7 @@ def test_depthwise_on_a_single_channel_chooses_its_multiplier():
 def test_grouped_convolution_is_left_alone():
     grouped = ("conv_2d", (1, 8, 8, 6), ((6, 1, 1, 3), (6,)), {})
     network = chain(INPUT, CONV, grouped, MEAN, DENSE)
-    assert not any(group.free for group in width_groups(network))
+    assert not any(group.free for group in Widths(network).groups)
 
 
 def test_width_that_is_cut_into_heads_keeps_their_number():
@@ -293,9 +293,9 @@ def test_width_that_is_cut_into_heads_keeps_their_number():
     swap = ("transpose", (1, 3, 7, 4), ((4,),), {"perm": (0, 2, 1, 3)})
     total = ("sum", (1, 3, 7), ((1,),), {"axes": (3,)})
     network = chain(("input", (1, 7, 5), (), {}), dense, heads, swap, total)
-    (group,) = width_groups(network)
+    (group,) = Widths(network).groups
     assert group.width == 4
-    changed = with_widths(network, {group.id: 10})
+    changed = Widths(network).with_widths({group.id: 10})
     assert changed.layers[0].outputs[0].shape == (1, 7, 30)
     assert changed.layers[2].outputs[0].shape == (1, 3, 7, 10)
 
@@ -313,27 +313,27 @@ def test_constant_vector_that_two_layers_share_is_stored_twice_when_they_part():
         for n, e in enumerate(edges)
     )
     network = Network("shared", layers, edges, tensors, (0,), (7,))
-    first, second, _ = width_groups(network)
+    first, second, _ = Widths(network).groups
     assert first.free
     assert second.free
-    changed = with_widths(network, {first.id: 3})
+    changed = Widths(network).with_widths({first.id: 3})
     assert [layer.inputs[-1].shape for layer in changed.layers[:2]] == [(3,), (6,)]
     _check_consistent(changed)
-    assert with_widths(network, {first.id: 6}) == network
+    assert Widths(network).with_widths({first.id: 6}) == network
 
 
 def test_lstm_units_reach_all_its_gates(shared_data):
     network = read_network(shared_data / "models" / "trained_lstm.tflite")
-    group = next(g for g in width_groups(network) if g.free)
+    group = next(g for g in Widths(network).groups if g.free)
     assert group.width == 20
-    lstm, reshape, dense, _ = with_widths(network, {group.id: 9}).layers
+    lstm, reshape, dense, _ = Widths(network).with_widths({group.id: 9}).layers
     assert [t.shape for t in lstm.inputs[1:]] == [(9, 28)] * 4 + [(9, 9)] * 4 + [(9,)] * 4 + [(1, 9)] * 2
     assert dense.inputs[1].shape == (10, 28 * 9)
     assert reshape.params["new_shape"] == (1, 28 * 9)
 
 
 def test_body_of_a_loop_is_fixed(recurrent_network):
-    groups = width_groups(read_network(recurrent_network))
+    groups = Widths(read_network(recurrent_network)).groups
     assert groups
     assert not any(group.free for group in groups)
     assert any("loop" in group.frozen for group in groups)
@@ -341,5 +341,5 @@ def test_body_of_a_loop_is_fixed(recurrent_network):
 
 def test_network_without_connections_has_no_groups():
     network = Network("table", (Layer("relu", (Tensor((1, 3)),), (Tensor((1, 3)),)),))
-    assert width_groups(network) == []
-    assert with_widths(network, {}) is network
+    assert Widths(network).groups == ()
+    assert Widths(network).with_widths({}) is network

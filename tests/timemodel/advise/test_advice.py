@@ -246,9 +246,9 @@ def test_the_first_three_combined_are_predicted_on_the_changed_network():
     advice = advise(Staircase(cost), made)
     assert advice.combined is not None
     assert len(advice.combined.changes) == 3
-    from profiler.widths import with_widths
+    from profiler.widths import Widths
 
-    changed = with_widths(made, dict(advice.combined.changes))
+    changed = Widths(made).with_widths(dict(advice.combined.changes))
     assert advice.combined.predicted_ms == pytest.approx(Staircase(cost).predict_total_ms(changed))
     assert advice.combined.saving_ms == pytest.approx(advice.predicted_ms - advice.combined.predicted_ms)
 
@@ -289,13 +289,13 @@ def test_senseless_parameters_are_refused(options):
     st.lists(st.floats(0.1, 10), min_size=200, max_size=200),
 )
 def test_what_is_said_of_a_change_is_what_the_model_says_of_the_changed_network(widths, costs):
-    from profiler.widths import with_widths
+    from profiler.widths import Widths
 
     model, made = Staircase(lambda width: costs[width]), network(*widths)
     advice: Advice = advise(model, made)
     for group in advice.groups:
         for option in (*group.narrower, *group.wider):
-            changed = with_widths(made, {group.group: option.width})
+            changed = Widths(made).with_widths({group.group: option.width})
             total = model.predict_layers_ms(changed.layers).sum()
             assert option.predicted_ms == pytest.approx(total)
             assert option.saving_ms == pytest.approx(advice.predicted_ms - total, abs=1e-9)

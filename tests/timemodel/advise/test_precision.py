@@ -9,7 +9,7 @@ from profiler import operators
 from profiler.network import Layer, Network
 from profiler.operators import network_with_dtype, with_dtype
 from profiler.probes import Probe
-from timemodel.advise import number_types
+from timemodel.advise.precision import number_types
 from timemodel.model import SettingModel, fit_operator
 from timemodel.runtime import RuntimeTerms
 

@@ -15,7 +15,7 @@ from profiler.network import Layer
 from profiler.operators import draw_layer
 from profiler.probes.plan import sweeps
 from timemodel.explain import Finding, findings, summary
-from timemodel.explain.evidence import split_text, why
+from timemodel.explain.finding import split_text, why
 from timemodel.explain.tree_in_words import rows_of
 from timemodel.model import ChangeErrors, SettingModel, fit_operator, pair_error, single_error
 from timemodel.runtime import RuntimeTerms

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from profiler import operators
 from profiler.network import Layer, Tensor
-from profiler.operators import DTYPES, catalogue, draw_layer
+from profiler.operators import DTYPES, catalogue, draw_layer, slicing
 from timemodel.features import Geometry, family_of, geometry
 from timemodel.features.runs import shared_run
 from timemodel.features.table import tiled
@@ -93,7 +93,7 @@ def test_unknown_operators_have_features_too():
         (operators.strided_slice((1, 8, 8, 6), ((0, 1, 1), (0, 4, 2), (0, 4, 2), (0, 6, 1))), 6),
         (operators.strided_slice((1, 8, 6), ((0, 1, 1), (7, 1, 1), (0, 6, 1)), (1,)), 6),
         (operators.strided_slice((1, 8, 6), ((0, 1, 1), (0, 8, 1), (2, 3, 1))), 3),
-        (operators.slice_((1, 8, 6), 1, 2, 4), 24),
+        (slicing.slice_((1, 8, 6), 1, 2, 4), 24),
         (operators.reduce("sum", (1, 8, 6), (1,)), 6),
     ],
 )

@@ -12,9 +12,8 @@ from profiler import operators
 from profiler.errors import TimeModelError, UsageError
 from profiler.probes import Probe
 from timemodel.fitting import fit_setting
-from timemodel.model import FALLBACK, SettingModel, TimeModel, signed
-from timemodel.model import file as model_file
-from timemodel.model.file import checksum
+from timemodel.model import FALLBACK, SettingModel, TimeModel
+from timemodel.model.time_model import checksum, signed
 from timemodel.runtime import GraphRule
 
 LAYERS = [
@@ -289,11 +288,13 @@ def _checksum(value):
 
 
 def test_saving_what_is_not_finite_fails_there_and_then(small, tmp_path):
-    value = copy.deepcopy(small)
-    value["settings"]["made-up"]["terms"]["overhead_ms"] = float("nan")
+    setting = load(signed(small), tmp_path).setting()
+    terms = dataclasses.replace(setting.terms, overhead_ms=float("nan"))
+    folder = tmp_path / "empty"
+    folder.mkdir()
     with pytest.raises(ValueError, match="JSON"):
-        model_file.write(tmp_path / "m.json", value)
-    assert not list(tmp_path.iterdir())
+        TimeModel("paper", {"made-up": setting.with_terms(terms)}).save(folder / "m.json")
+    assert not list(folder.iterdir())
 
 
 def test_fallback_stands_in_where_an_operator_was_taken_out(small, tmp_path):

@@ -205,14 +205,14 @@ def test_a_search_over_many_networks_keeps_none_of_them(setting):
     for width in range(1, 400):
         setting.predict_total_ms(sixty(width))
     gc.collect()
-    assert len(setting._totals) == 0
+    assert len(setting._totals._results) == 0
 
 
 def test_networks_that_live_on_are_kept_up_to_a_bound(setting, monkeypatch):
     monkeypatch.setattr(setting_model, "MOST_NETWORKS", 5)
     alive = [sixty(width) for width in range(1, 12)]
     totals = [setting.predict_total_ms(network) for network in alive]
-    assert len(setting._totals) == 5
+    assert len(setting._totals._results) == 5
     assert [setting.predict_total_ms(network) for network in alive] == totals
 
 

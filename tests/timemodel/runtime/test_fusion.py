@@ -1,10 +1,13 @@
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 from made_up_device import FUSED, HALVED, OVERHEAD_MS, probe_ms
+from probe_patterns import pattern_of
 
 from profiler import operators
 from profiler.probes import Probe
-from profiler.probes.pairs import pattern_of, plan_pairs
+from profiler.probes.pairs import plan_pairs
 from timemodel.runtime import FusionShares, GraphRule, graph_in_words, learn_rules
 from timemodel.runtime import fusion as graph_rules
 from timemodel.runtime.fusion import INSIDE
@@ -151,11 +154,11 @@ def test_factors_go_to_the_operator_that_vanishes():
 
 def test_rules_survive_json():
     for rule in rules_on_paper():
-        assert GraphRule.from_dict(rule.to_dict()) == rule
+        assert GraphRule.from_dict(asdict(rule)) == rule
     with pytest.raises(ValueError, match="melted"):
-        GraphRule.from_dict({**rule.to_dict(), "happens": "melted"})
+        GraphRule.from_dict({**asdict(rule), "happens": "melted"})
     with pytest.raises(ValueError, match="share"):
-        GraphRule.from_dict({**rule.to_dict(), "share": -1.0})
+        GraphRule.from_dict({**asdict(rule), "share": -1.0})
 
 
 def test_rules_in_words():

@@ -3,8 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from timemodel.tree.compiled import BLOCK_ROWS, CompiledTree
-from timemodel.tree.node import TreeNode
+from timemodel.tree.compiled import BLOCK_ROWS, CompiledTree, TreeNode
 
 
 def leaf(*coefficients):

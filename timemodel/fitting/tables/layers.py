@@ -187,14 +187,10 @@ class _Row:
 
 
 def _nearest(name: str, known: Iterable[str]) -> str | None:
+    if name in ("convolution", "conv"):
+        return "conv_2d"
+    if name in ("dense", "linear"):
+        return "fully_connected"
     plain = {other.replace("_", ""): other for other in known}
-    usual = {
-        "convolution": "conv_2d",
-        "conv": "conv_2d",
-        "dense": "fully_connected",
-        "linear": "fully_connected",
-    }
-    if name in usual:
-        return usual[name]
     found = difflib.get_close_matches(name.replace("_", ""), plain, n=1, cutoff=0.6)
     return plain[found[0]] if found else None

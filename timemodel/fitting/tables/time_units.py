@@ -48,10 +48,8 @@ class Suspicion:
 
 def suspect(layers: Sequence[Layer], times_ms: np.ndarray) -> Suspicion | None:
     """What is implausible about `times_ms` of `layers` if they are milliseconds; None where nothing is."""
-    macs = np.array([layer.macs for layer in layers], dtype=np.float64)
-    moved = np.array(
-        [layer.input_bytes + layer.output_bytes + layer.weight_bytes for layer in layers], dtype=np.float64
-    )
+    work = [(x.macs, x.input_bytes + x.output_bytes + x.weight_bytes) for x in layers]
+    macs, moved = np.array(work, dtype=np.float64).reshape(-1, 2).T
     mixed = _mixed(macs, moved, times_ms)
     if mixed is not None:
         return mixed
@@ -73,15 +71,16 @@ def suspect(layers: Sequence[Layer], times_ms: np.ndarray) -> Suspicion | None:
         return None
     best = float(np.quantile(rate[busy], 0.95))
     large &= busy
-    if large.any() and float(np.quantile(speed[large], 0.95)) < SLOWEST_BYTES:
-        return Suspicion(
-            f"layers with megabytes of data move at most {np.quantile(speed[large], 0.95):.1e} bytes per second",
-            "us",
-        )
-    if large.any() and float(np.median(rate[large])) < FAST:
-        return Suspicion(
-            f"layers with megabytes of data multiply only {np.median(rate[large]):.1e} times per second", "us"
-        )
+    if large.any():
+        fastest, usual = np.quantile(speed[large], 0.95), np.median(rate[large])
+        if fastest < SLOWEST_BYTES:
+            return Suspicion(
+                f"layers with megabytes of data move at most {fastest:.1e} bytes per second", "us"
+            )
+        if usual < FAST:
+            return Suspicion(
+                f"layers with megabytes of data multiply only {usual:.1e} times per second", "us"
+            )
     # What remains when even a thirtieth of the best speed is granted is what every layer waits before it starts.
     start = float(np.min(times_ms[busy] - macs[busy] / best * 30e3))
     if best > FAST and start > SLOWEST_START_MS:
@@ -110,21 +109,15 @@ def _mixed(macs: np.ndarray, moved: np.ndarray, times_ms: np.ndarray) -> Suspici
     tolerance = _TOLERANCE + spread / np.sqrt(len(few))
     if gaps[at] < max(_GAP, 2 * spread) or abs(apart - THOUSAND) > tolerance:
         return None
-    than = "shorter" if few is low else "longer"
-    return Suspicion(
-        f"{len(few)} of {len(residual)} rows take about a thousand times {than} than the rest for their work",
-        None,
-        tuple(sorted(int(i) for i in few)),
-    )
+    than = f"a thousand times {'shorter' if few is low else 'longer'} than the rest for their work"
+    rows = tuple(sorted(few.tolist()))
+    return Suspicion(f"{len(few)} of {len(residual)} rows take about {than}", None, rows)
 
 
 def _against_work(work: np.ndarray, times_ms: np.ndarray) -> np.ndarray:
-    """Logarithms ``[n]`` of times by what most rows take for the work they do (sums of the columns of `work` ``[n, k]``).
-
-    Rows a thousand times off draw the line towards whichever heap it begins at, or between two equal heaps. So several
-    beginnings are tried, the time of each kind of work alone, and each once more with the lower heap put a thousand times
-    higher. The line that agrees with most rows counts, wherever its own heap lies.
-    """
+    """Logarithms ``[n]`` of times by what most rows take for the work they do (sums of the columns of `work` ``[n, k]``)."""
+    # Rows a thousand times off draw the line towards whichever heap it begins at. So several beginnings are tried, the time
+    # of each kind of work alone, and each with the lower heap put a thousand times higher: what agrees with most rows counts.
     best, least = np.zeros(len(times_ms)), np.inf
     for column in work.T:
         if not np.all(column > 0):

@@ -44,21 +44,16 @@ def read_totals(
         raise table.fail("there is no column of times", "add one per device", 1)
     layers = read_layers(networks, [record.cells["network"] for record in table.records])
     rows: dict[str, list[float]] = {}
-    repeated = 0
     for record in table.records:
         name = record.cells["network"]
         if name not in layers:
             raise table.fail(f"{networks} has no network {name!r}", "add its layers", record.line, "network")
         row = [table.time(record, d) if record.cells[d] else np.nan for d in devices]
-        if name in rows:
-            if not np.array_equal(rows[name], row, equal_nan=True):
-                raise table.fail(
-                    f"network {name!r} stands in the table twice with different times",
-                    "keep one line, or give the second measurement a column of its own",
-                    record.line, "network",
-                )  # fmt: skip
-            repeated += 1
-        rows[name] = row
+        if not np.array_equal(rows.setdefault(name, row), row, equal_nan=True):
+            problem = f"network {name!r} stands in the table twice with different times"
+            mend = "keep one line, or give the second measurement a column of its own"
+            raise table.fail(problem, mend, record.line, "network")
+    repeated = len(table.records) - len(rows)
     repeat = f"{table.path}: {repeated} lines repeat an earlier one, times and all: counted once."
     units = [unit or (d.removeprefix("time_") if d in TIME_COLUMNS else "ms") for d in devices]
     times = np.array(list(rows.values())) * [UNITS[own] for own in units]
@@ -84,20 +79,17 @@ def _check_units(table: Csv, names: Sequence[str], devices: Sequence[str], times
     worst = np.nanmax(np.abs(residual)) if np.isfinite(residual).any() else 0.0
     if worst > np.log(_MIXED):
         row, column = np.argwhere(np.abs(residual) == worst)[0]
-        raise table.fail(
-            f"{times[row, column]:.4g} ms of network {names[row]} is about {np.exp(worst):.0f} times off the rest of its column, "
-            "as if units were mixed",
-            ask, column=devices[column],
-        )  # fmt: skip
+        off = f"is about {np.exp(worst):.0f} times off the rest of its column, as if units were mixed"
+        problem = f"{times[row, column]:.4g} ms of network {names[row]} {off}"
+        raise table.fail(problem, ask, column=devices[column])
     order = np.argsort(expected)
     gaps = np.diff(expected[order])
     if len(gaps) and gaps.max() > np.log(_MIXED):
-        above = order[int(np.argmax(gaps)) + 1]
-        raise table.fail(
-            f"its times are more than {np.exp(gaps.max()):.0f} times those of {devices[order[int(np.argmax(gaps))]]}, "
-            "as if units were mixed",
-            ask, column=devices[above],
-        )  # fmt: skip
+        below, above = (devices[i] for i in order[gaps.argmax() : gaps.argmax() + 2])
+        problem = (
+            f"its times are more than {np.exp(gaps.max()):.0f} times those of {below}, as if units were mixed"
+        )
+        raise table.fail(problem, ask, column=above)
 
 
 def read_layers(path: str | os.PathLike[str], wanted: Sequence[str] = ()) -> dict[str, tuple[Layer, ...]]:

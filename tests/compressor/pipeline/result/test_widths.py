@@ -9,14 +9,15 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
+from small_networks import attention_network
 
 from compressor import Data, Options, Schedule, compress
 from compressor.graph import build_graph
 from compressor.pipeline.result.making import layer_widths
 from compressor.search import SearchMethod
 from compressor.testing.device import FormulaTimeModel
-from compressor.testing.networks import attention_network, stirred
-from edgetime.report.compression_section import _width_chart
+from compressor.testing.law import stirred
+from edgetime.report.compression import _width_chart
 
 HURRIED = Schedule(epochs=1, batch_size=16, learning_rate=1e-6)
 STEPS = 5

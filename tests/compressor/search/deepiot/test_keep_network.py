@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from keras import layers
+from small_networks import residual_network
 
 from compressor.graph import build_graph
 from compressor.search.deepiot.keep_network import (
@@ -18,7 +19,7 @@ from compressor.search.deepiot.keep_network import (
     reinforce_loss,
     thresholded,
 )
-from compressor.testing.networks import residual_network, stirred
+from compressor.testing.law import stirred
 
 
 def views_of(graph, model):

@@ -5,17 +5,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from keras import layers
+from small_networks import attention_network, plain_network, residual_network, transfer_network
 
-from compressor.graph import build_graph, cut, masked
-from compressor.graph.topology import layers_of
+from compressor.graph import build_graph, cut, layers_of, masked
 from compressor.search.deepiot.twin import folded, masked_twin
-from compressor.testing.networks import (
-    attention_network,
-    plain_network,
-    residual_network,
-    stirred,
-    transfer_network,
-)
+from compressor.testing.law import stirred
 
 
 def recurrent_network(kind, **options):

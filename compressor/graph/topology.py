@@ -1,18 +1,69 @@
-"""The layers of a Keras model and what flows between them, read from the model's own configuration.
+"""The layers of a Keras model and what flows between them, read from the configuration that Keras rebuilds it from.
 
-A configuration is what Keras saves and rebuilds a model from, so what is read here is exactly what surgery
-can write back. Models inside the model (a backbone) are read through: their layers stand in the same list,
-under names such as ``backbone/conv1``.
+Models inside the model (a backbone) are read through: their layers stand in the same list, as ``backbone/conv1``.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
-from compressor.graph.topology.tensor_keys import TensorKey, histories, leaves, tensor_keys, with_keys
 from profiler.errors import UsageError
+
+
+@dataclass(frozen=True)
+class TensorKey:
+    """One result of one call of one layer."""
+
+    layer: str
+    call: int = 0
+    index: int = 0
+
+
+def leaves(value: Any) -> Iterator[tuple[str, int, int]]:
+    """The ``[name, call, index]`` that Keras writes for tensors, nested as they may be, in the order of ``keras.tree.flatten``."""
+    if isinstance(value, dict):
+        for name in sorted(value):
+            yield from leaves(value[name])
+    elif len(value) == 3 and isinstance(value[0], str):
+        yield value[0], value[1], value[2]
+    else:
+        for item in value:
+            yield from leaves(item)
+
+
+def is_tensor(value: Any) -> bool:
+    """Whether that is how Keras writes a tensor among the arguments of a call."""
+    return isinstance(value, dict) and value.get("class_name") == "__keras_tensor__"
+
+
+def find(value: Any, wanted: Callable[[Any], bool]) -> Iterator[Any]:
+    """What is `wanted` in nested arguments, in their order."""
+    if wanted(value):
+        yield value
+    elif isinstance(value, (Mapping, list, tuple)):
+        for item in value.values() if isinstance(value, Mapping) else value:
+            yield from find(item, wanted)
+
+
+def tensor_keys(value: Any) -> Iterator[TensorKey]:
+    """The keys in nested arguments, in their order."""
+    return find(value, lambda item: isinstance(item, TensorKey))
+
+
+def with_keys(value: Any, key_of: Callable[[Any], TensorKey]) -> Any:
+    """Nested arguments with keys in place of tensors."""
+    if is_tensor(value):
+        return key_of(value["config"]["keras_history"])
+    if isinstance(value, dict):
+        return {name: with_keys(item, key_of) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return tuple(with_keys(item, key_of) for item in value)
+    return value
+
 
 Shape = tuple[int | None, ...]
 
@@ -21,39 +72,22 @@ Variables = tuple[tuple[str, tuple[int, ...]], ...]
 
 
 @dataclass(frozen=True, eq=False)
-class LayerNode:
-    """One layer (or operation such as ``x + y``) of a model.
+class Call:
+    """One use of a layer (or operation such as ``x + y``). A layer that is used twice has two.
 
-    `name` is its address: the names of the models that it stands in, then its own, with ``/`` between. `kind` is the built-in
-    class, such as ``Conv2D``; with ``ops.`` before it for an operation, with ``applications.`` where it comes with Keras'
-    published networks; ``custom:`` and the name that Keras saves it under for everything else. `config` is what Keras writes
-    of it. `variables` are its weights in the order of ``layer.get_weights()``; see `weight_names`.
+    `name` is the layer's address: the names of the models that it stands in, then its own, with ``/`` between. `kind` is the
+    built-in class (``Conv2D``); with ``ops.`` before it for an operation, ``applications.`` for one of Keras' published
+    networks; ``custom:`` and the name that Keras saves it under for all else. `weights` are named as by `weight_names`.
+    `arguments` and `keywords` are what it is called with, a `TensorKey` in place of each tensor; `inputs` and `input_shapes`
+    all tensors among them, in order, and their shapes with batch; `output_shapes` those of results that are used, by index
+    (empty where Keras does not say). Of a layer inside a wrapper `path` are the keys to go down in the wrapper's
+    configuration, and `aliases` what its weights are called among the wrapper's.
     """
 
     name: str
     kind: str
     config: Mapping[str, Any]
-    variables: Variables = ()
-
-
-@dataclass(frozen=True, eq=False)
-class Call:
-    """One use of a layer. A layer that is used twice has two.
-
-    Attributes
-    ----------
-    arguments, keywords
-        What it is called with, a `TensorKey` in place of each tensor.
-    inputs, input_shapes
-        All tensors among the arguments, in order, and their shapes with batch.
-    output_shapes
-        Of those results that are used, by index; empty where Keras does not say.
-    path, aliases
-        Of a layer inside a wrapper: the keys to go down in the wrapper's configuration, and what its weights
-        are called among the wrapper's.
-    """
-
-    node: LayerNode
+    weights: Variables = ()
     index: int = 0
     arguments: tuple[Any, ...] = ()
     keywords: Mapping[str, Any] = field(default_factory=dict)
@@ -64,35 +98,27 @@ class Call:
     aliases: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def name(self) -> str:
-        """The layer's address."""
-        return self.node.name
-
-    @property
-    def kind(self) -> str:
-        """The layer's kind."""
-        return self.node.kind
-
-    @property
-    def config(self) -> Mapping[str, Any]:
-        """The layer's configuration."""
-        return self.node.config
-
-    @property
     def variables(self) -> dict[str, tuple[int, ...]]:
         """Shapes of the layer's weights by name."""
-        return dict(self.node.variables)
+        return dict(self.weights)
 
     def inner(self, key: str, variables: Mapping[str, tuple[str, tuple[int, ...]]], **changes: Any) -> Call:
         """The call of a layer that stands in this one's configuration under `key`.
 
-        `variables` says for each of its weights what it is called here, and its shape.
+        `variables`: what each of its weights is called here, and its shape.
         """
         entry = self.config[key]
         plain = tuple((name, shape) for name, (_, shape) in variables.items())
         aliases = {name: self.aliases.get(full, full) for name, (full, _) in variables.items()}
-        node = LayerNode(self.name, kind_of(entry), entry["config"], plain)
-        return replace(self, node=node, path=(*self.path, key, "config"), aliases=aliases, **changes)
+        return replace(
+            self,
+            kind=kind_of(entry),
+            config=entry["config"],
+            weights=plain,
+            path=(*self.path, key, "config"),
+            aliases=aliases,
+            **changes,
+        )
 
 
 @dataclass(frozen=True)
@@ -107,20 +133,13 @@ class Topology:
     shapes: dict[TensorKey, Shape]
 
     @property
-    def nodes(self) -> tuple[LayerNode, ...]:
-        """Each layer once, in the order of their first calls."""
-        return tuple({call.name: call.node for call in self.calls}.values())
+    def layers(self) -> dict[str, Variables]:
+        """The weights of each layer, in the order of their first calls."""
+        return {call.name: call.weights for call in self.calls}
 
 
 def read_topology(model: Any) -> Topology:
-    """Read the layers of a Sequential or Functional Keras 3 model.
-
-    Raises
-    ------
-    UsageError
-        The model is neither (a subclassed model), it has never been built, or a layer of it does not say how
-        it is to be rebuilt.
-    """
+    """Read the layers of a Sequential or Functional Keras 3 model; UsageError as `configuration`."""
     reader = _Reader()
     outputs = reader.read(model, configuration(model), "", None)
     return reader.finish(outputs)
@@ -129,7 +148,7 @@ def read_topology(model: Any) -> Topology:
 def configuration(model: Any) -> dict[str, Any]:
     """What Keras would rebuild the model from, a copy of its own.
 
-    Raises UsageError as `read_topology`.
+    Raises UsageError where the model is subclassed or was never built, or a layer does not say how it is to be rebuilt.
     """
     name = getattr(model, "name", type(model).__name__)
     try:
@@ -156,7 +175,7 @@ def configuration(model: Any) -> dict[str, Any]:
 
 
 def layers_of(model: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """All layers of a model with their addresses (`LayerNode.name`), those of models inside it included."""
+    """All layers of a model with their addresses (`Call.name`), those of models inside it included."""
     for layer in model.layers:
         name = prefix + layer.name
         if is_model(layer):
@@ -168,8 +187,7 @@ def layers_of(model: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 def weight_names(layer: Any) -> list[str]:
     """A name for each weight of a layer, in the order of ``layer.weights``.
 
-    Its own name where the layer has no second one of that name, else as much of its path as tells it apart
-    (``query/kernel``).
+    Its own, or where several have it as much of its path as tells it apart (``query/kernel``).
     """
     variables = layer.weights
     names = [str(v.name) for v in variables]
@@ -190,7 +208,7 @@ def is_model(layer: Any) -> bool:
 
 
 def kind_of(entry: Mapping[str, Any]) -> str:
-    """`LayerNode.kind` of what Keras wrote of a layer."""
+    """`Call.kind` of what Keras wrote of a layer."""
     module, name = str(entry.get("module") or ""), str(entry["class_name"])
     registered = str(entry.get("registered_name") or "")
     if ">" in registered:
@@ -208,8 +226,8 @@ class _Reader:
     """Walks configurations, the inner ones where they are called, and numbers the calls of each layer."""
 
     def __init__(self) -> None:
-        self._nodes: dict[str, LayerNode] = {}
-        self._counts: dict[str, int] = {}
+        self._layers: dict[str, Call] = {}
+        self._counts: Counter[str] = Counter()
         self._calls: list[Call] = []
         self._shapes: dict[TensorKey, Shape] = {}
 
@@ -249,13 +267,14 @@ class _Reader:
             source = None if sources is None else sources[index]
             key = self._input(entries[name], prefix + name, source)
             self._shape(key, model.inputs[index].shape)
-            results[name, 0] = _always(key)
+            results[name, 0] = always(key)
         waiting = [(e, i) for e in config["layers"] for i in range(len(e["inbound_nodes"]))]
         while waiting:
             later = []
             for entry, index in waiting:
                 node = entry["inbound_nodes"][index]
-                read = list(histories((node["args"], node["kwargs"])))
+                tensors = [t["config"] for t in find((node["args"], node["kwargs"]), is_tensor)]
+                read = [(tensor["keras_history"], tensor["shape"]) for tensor in tensors]
                 first_come = index and (entry["name"], index - 1) not in results
                 if first_come or any((h[0], h[1]) not in results for h, _ in read):
                     later.append((entry, index))
@@ -304,26 +323,27 @@ class _Reader:
             if sources is not None:
                 inner = self.read(layer, entry["config"], f"{name}/", sources)
                 return lambda index: inner[index]
-        if name not in self._nodes:
-            variables: Variables = ()
+        if name not in self._layers:
+            weights: Variables = ()
             if layer is not None:
                 shapes = [tuple(int(n) for n in v.shape) for v in layer.weights]
-                variables = tuple(zip(weight_names(layer), shapes, strict=True))
-            self._nodes[name] = LayerNode(name, kind_of(entry), entry["config"], variables)
-        call = self._call(self._nodes[name], tuple(arguments), dict(keywords))
-        return lambda index: TensorKey(name, call, index)
+                weights = tuple(zip(weight_names(layer), shapes, strict=True))
+            self._layers[name] = Call(name, kind_of(entry), entry["config"], weights)
+        return self._call(self._layers[name], tuple(arguments), dict(keywords))
 
     def _input(self, entry: Mapping[str, Any], name: str, source: TensorKey | None) -> TensorKey:
-        node = self._nodes.setdefault(name, LayerNode(name, "InputLayer", entry["config"]))
-        call = self._call(node, () if source is None else (source,), {})
-        return TensorKey(name, call)
+        layer = self._layers.setdefault(name, Call(name, "InputLayer", entry["config"]))
+        return self._call(layer, () if source is None else (source,), {})(0)
 
-    def _call(self, node: LayerNode, arguments: tuple[Any, ...], keywords: Mapping[str, Any]) -> int:
-        index = self._counts.get(node.name, 0)
-        self._counts[node.name] = index + 1
+    def _call(
+        self, layer: Call, arguments: tuple[Any, ...], keywords: Mapping[str, Any]
+    ) -> Callable[[int], TensorKey]:
+        index = self._counts[layer.name]
+        self._counts[layer.name] += 1
         inputs = tuple(tensor_keys((arguments, keywords)))
-        self._calls.append(Call(node, index, arguments, keywords, inputs))
-        return index
+        call = replace(layer, index=index, arguments=arguments, keywords=keywords, inputs=inputs)
+        self._calls.append(call)
+        return partial(TensorKey, layer.name, index)
 
     def _shape(self, key: TensorKey, shape: Any) -> None:
         """Keep the shape of which most is known."""
@@ -333,8 +353,9 @@ class _Reader:
             self._shapes[key] = found
 
 
-def _always(key: TensorKey) -> Callable[[int], TensorKey]:
-    return lambda index: key
+def always(value: Any) -> Callable[[Any], Any]:
+    """A function that gives `value` whatever it is asked."""
+    return lambda asked: value
 
 
 def _sources(config: Mapping[str, Any], arguments: Any, keywords: Any) -> list[TensorKey] | None:

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgetime.report import compression_section
-from edgetime.report.compression_charts import front, given_back, has_front, interval
+from edgetime.report import compression
+from edgetime.report.compression import front, given_back, has_front, interval
 from edgetime.report.page import Page
 
 
@@ -108,14 +108,14 @@ def test_of_many_layers_those_that_gave_most_are_shown_in_their_order():
 
 def test_the_page_has_the_front_and_the_reasons_and_escapes_them():
     page = Page("t")
-    compression_section.add_to(page, [result()])
+    compression.add_to(page, [result()])
     html = page.render()
     for words in ("chosen, on the front", "beaten by others", "40 → 32", "in all", "from leaf 3"):
         assert words in html
     assert "less <b>" not in html
     assert not has_front(result(points=[point(0.5, 0.9)]))
     closed = Page("t")
-    compression_section.add_to(closed, [result(), result(method="uniform")])
+    compression.add_to(closed, [result(), result(method="uniform")])
     assert closed.render().count("Front and layers:") == 2
 
 

@@ -18,20 +18,9 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class StaticPolicy:
-    """Always run the same network.
+    """Always run the same network, chosen for a device under a budget (None where there was none).
 
-    Parameters
-    ----------
-    network
-        Its `.tflite` file.
-    device
-        The device that it was chosen for.
-    budget_ms
-        The budget that it was chosen under, None where there was none.
-    sha256
-        Of the file's bytes when it was chosen; empty where unknown.
-    candidates
-        What it was chosen from, as `NetworkOption.to_dict` gives it.
+    `sha256` is that of its file when it was chosen, empty where unknown; `candidates` are as `NetworkOption.to_dict` gives them.
     """
 
     network: Path
@@ -41,8 +30,7 @@ class StaticPolicy:
     candidates: list[dict[str, Any]] = field(default_factory=list)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the policy as JSON; networks are named relative to its folder, so that both can be moved
-        together."""
+        """Write the policy as JSON; networks are named relative to its folder, so that both can be moved together."""
         folder = Path(path).resolve().parent
         write_json(
             path,
@@ -65,11 +53,7 @@ class StaticPolicy:
 def load_policy(path: str | os.PathLike[str]) -> StaticPolicy:
     """Read what `StaticPolicy.save` wrote.
 
-    Raises
-    ------
-    EdgetimeError
-        The file is missing, damaged, of another kind or version, or names a network that is missing or was
-        changed.
+    Raises EdgetimeError where it is missing, damaged, of another kind, or names a network that is missing or was changed.
     """
     file = Path(path)
     try:
@@ -110,13 +94,7 @@ def load_policy(path: str | os.PathLike[str]) -> StaticPolicy:
 
 
 def digest(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal.
-
-    Raises
-    ------
-    ModelFileError
-        The file cannot be read.
-    """
+    """SHA-256 of a file, in hexadecimal; ModelFileError where it cannot be read."""
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:

@@ -1,56 +1,10 @@
-"""Small Keras networks whose weights leave nothing at its neutral value."""
+"""Small Keras networks of every kind of structure, with weights that leave nothing at its neutral value."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
-from compressor.graph import Keep, masked
-from compressor.graph.topology import layers_of
-
-
-def stirred(model: Any, seed: int = 0) -> Any:
-    """Give every weight a random value that `seed` alone decides: no bias of 0, no gamma of 1, no variance below 0.5."""
-    rng = np.random.default_rng(seed)
-    for _, layer in layers_of(model):
-        values = []
-        for variable, value in zip(layer.weights, layer.get_weights(), strict=True):
-            if not np.issubdtype(value.dtype, np.floating):
-                values.append(value)
-            elif variable.name == "moving_variance":
-                values.append(rng.uniform(0.5, 1.5, value.shape).astype("float32"))
-            elif value.ndim <= 1:
-                values.append(rng.normal(0.2, 0.5, value.shape).astype("float32"))
-            else:
-                spread = 1.3 * np.prod(value.shape[:-1]) ** -0.5  # as much goes out as comes in
-                values.append(rng.normal(0, spread, value.shape).astype("float32"))
-        if values:
-            layer.set_weights(values)
-    return model
-
-
-def awake(model: Any, rows: Any, keep: Keep | None = None) -> Any:
-    """Let batch normalisations take their statistics from `rows`, so that what goes in is seen to come out.
-
-    With random statistics a deep network answers every input with the same numbers, which would make any comparison of
-    outputs worthless. With `keep` (which channels stay in the networks to be compared) the statistics are those of `rows` on
-    their way through what stays, for the same reason.
-    """
-    through = model if keep is None else masked(model, keep)
-    found = {
-        name: layer for name, layer in layers_of(through) if type(layer).__name__ == "BatchNormalization"
-    }
-    momenta = {name: layer.momentum for name, layer in found.items()}
-    for layer in found.values():
-        layer.momentum = 0.0
-    through(rows, training=True)
-    own = dict(layers_of(model))
-    for name, layer in found.items():
-        layer.momentum = momenta[name]
-        own[name].moving_mean.assign(layer.moving_mean)
-        own[name].moving_variance.assign(layer.moving_variance)
-    return model
+from compressor.testing.law import stirred
 
 
 def plain_network() -> Any:
