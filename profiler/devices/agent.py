@@ -137,6 +137,8 @@ class Sampler:
         cpu: Callable[[], float] | None = None,
     ) -> None:
         clock = time.perf_counter
+        coarse = sample_s > SAMPLE_S  # such a clock sees no single call
+        warm_up_s = max(warm_up_s, sample_s) if coarse else warm_up_s
         begin = clock()
         best = math.inf
         warm_ups = 0
@@ -147,8 +149,8 @@ class Sampler:
             warm_ups += 1
         self.invoke = invoke
         self.cpu = cpu
-        self.call_s = best
-        self.inner = max(1, math.ceil(sample_s / max(best, 1e-8)))
+        self.call_s = (clock() - begin) / warm_ups if coarse else best
+        self.inner = max(1, math.ceil(sample_s / max(self.call_s, 1e-8)))
         self.wall_us: list[float] = []
 
     def sample(self) -> float:
@@ -284,7 +286,7 @@ def fingerprint(distribution: str, version: str) -> Values:
         "min_mhz": megahertz("scaling_min_freq"),
         "max_mhz": megahertz("scaling_max_freq"),
         "core_mhz": core_megahertz(),
-        "clock_us": round(clock_step_s() * 1e6, 3),
+        "clock_us": max(1.0, round(clock_step_s() * 1e6, 3)),
         "memory_bytes": memory,
         "system": platform.system(),
         "kernel": platform.release(),

@@ -10,6 +10,7 @@ from profiler.measurement.combining import ProbeTime, Reading, Timing, combine
 from profiler.measurement.events import DELEGATED, OPERATOR, Event, align
 from profiler.measurement.next_probes import INTERVAL_PER_ERROR, Events, NextProbes
 from profiler.measurement.profiling import profile
+from profiler.measurement.sensitivity import kind_of_work
 from profiler.measurement.store import IDENTITY, Profile
 from profiler.measurement.summary import ProfileSummary
 from profiler.measurement.whole_network import Measurement, measure_network
@@ -33,6 +34,7 @@ __all__ = [
     "align",
     "combine",
     "import_results",
+    "kind_of_work",
     "measure_network",
     "profile",
     "write_bundle",

@@ -282,4 +282,6 @@ def _read_line(line: Any, settings: Sequence[Setting]) -> tuple[Setting, Probe, 
             value = line[name]
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < math.inf:
                 raise ValueError(f"{name} is no time")
+        if len(line.get("canaries_us") or ()) not in (0, 2):
+            raise ValueError("canaries_us is no pair")
     return settings[setting], probe, number, line

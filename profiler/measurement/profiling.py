@@ -16,7 +16,7 @@ from profiler.measurement.circumstances import notes_on_change, notes_on_device,
 from profiler.measurement.combining import calm_in
 from profiler.measurement.next_probes import Adviser, Consultation
 from profiler.measurement.observing import observe
-from profiler.measurement.schedule import Schedule
+from profiler.measurement.schedule import ProbeSchedule
 from profiler.measurement.store import Profile
 from profiler.measurement.summary import ProfileSummary
 from profiler.probes import Probe, empty_probe, plan_probes
@@ -32,6 +32,8 @@ PATIENCE, WORTH_IT = 2, 0.97
 """With all probes met, advice is followed until so often in a row the error did not fall to this share of the least."""
 _LEVEL_EVERY = 200
 """After so many measurements what calm is, is worked out anew; in the beginning more often."""
+_BELOW = 5
+"""So many canaries below calm are a reason to do so at once."""
 _KEEP_BYTES, _KEEP_LARGEST = 64 << 20, 32 << 10
 
 
@@ -98,6 +100,7 @@ def profile(
         raise UsageError(f"minutes must be above 0, not {minutes}.")
     if probes is None:
         probes = plan_probes(dtypes, ops, seed)
+    probes = list(dict.fromkeys(probes))
     if not probes:
         raise UsageError("There is nothing to measure: name at least one dtype and operator.")
     progress(0.0, "starting the agent")
@@ -125,8 +128,12 @@ def profile(
             progress,
         )
         stopped = run.measure()
+        run.find_calm()
+        if stopped == "complete":
+            run.report_clock(run.note(), 1.0)
         latest = consultation.latest
-        notes += notes_on_states(store.raw(setting.key)[-run.measured :], run.calm)
+        rows = store.raw(setting.key)
+        notes += notes_on_states(rows[len(rows) - run.measured :], run.calm)
         return ProfileSummary(
             path=str(db_path),
             device=store.device,
@@ -183,7 +190,7 @@ class _Run:
         self.failed = {row.probe_key for row in rows if row.error is not None}
         self.calm = calm_in(rows)
         self.canaries = [canary for row in rows for canary in row.canaries_us]
-        self.schedule = Schedule([*self.first, *self.planned], self.calm_times)
+        self.schedule = ProbeSchedule([*self.first, *self.planned], self.calm_times)
         for row in rows:
             self.schedule.know(row.probe_key, row.is_calm(self.calm))
         for key in self.failed:
@@ -197,7 +204,7 @@ class _Run:
         self.reported = 0.0
         self._built: dict[str, bytes] = {}
         self._built_bytes = 0
-        self._level_at = 0
+        self._level_at = self._below = 0
 
     def measure(self) -> str:
         """Measure; returns why it ended, as in `ProfileSummary.stopped`."""
@@ -207,29 +214,32 @@ class _Run:
                 self.measure_all()
                 if not (self.consultation.possible and patience):
                     return "complete"
+                if self.consultation.latest is not None:
+                    least = min(least, self.consultation.latest.error)
                 before = len(self.schedule)
                 self.ask()
                 latest = self.consultation.latest
                 if latest is None or len(self.schedule) == before:
                     return "complete"
                 patience = PATIENCE if latest.error < WORTH_IT * least else patience - 1
-                least = min(least, latest.error)
         except _StoppedError as stop:
             return str(stop)
 
     def measure_all(self) -> None:
         """Measure what is on the schedule until nothing is left."""
-        self.check_time()
-        while (probe := self.schedule.next(self.looks_calm)) is not None:
+        while True:
+            self.check_time()
+            # Advice on a part of the plan would only repeat the rest of it.
+            if self.schedule.covered == len(self.schedule) and self.consultation.due:
+                self.ask()
+            probe = self.schedule.next(self.looks_calm)
+            if probe is None:
+                return
             if self.measured % EMPTY_EVERY == 0:
                 self.measure_one(self.empty)
             if self.measure_one(probe):
                 self.schedule.met(probe, self.looks_calm)
             self.report()
-            self.check_time()
-            # Advice on a part of the plan would only repeat the rest of it.
-            if self.schedule.covered == len(self.schedule) and self.consultation.due:
-                self.ask()
 
     def ask(self) -> None:
         """Ask the adviser, and put what it advises first."""
@@ -255,16 +265,18 @@ class _Run:
         self.measured += 1
         if row.error is not None:
             self.failed.add(probe.key)
+            self.schedule.drop(probe.key)
             return False
         self.canaries += row.canaries_us
-        self.find_calm()
+        self._below += sum(canary * WITHIN < self.calm.calm_us for canary in row.canaries_us)
+        if len(self.canaries) >= self._level_at or self._below >= _BELOW:
+            self.find_calm()
         self.looks_calm = row.is_calm(self.calm)
         return True
 
     def find_calm(self) -> None:
-        """Work out now and then what calm is; where it is less than was thought, what was met in calm is another matter."""
-        if len(self.canaries) < self._level_at:
-            return
+        """Work out what calm is; where it is less than was thought, what was met in calm is another matter."""
+        self._below = 0
         self._level_at = len(self.canaries) + min(2 * _LEVEL_EVERY, max(20, len(self.canaries) // 2))
         before, self.calm = self.calm.calm_us, calm_of(self.canaries)
         if math.isfinite(self.calm.calm_us):
@@ -294,11 +306,15 @@ class _Run:
 
     def report(self) -> None:
         """Report progress: by the clock or by what is done, whichever is further."""
+        self.report_clock(self.note(), self.schedule.times / len(self.schedule) / self.calm_times)
+
+    def note(self) -> str:
+        """What is done, for the progress."""
         total = len(self.schedule)
         note = f"{self.schedule.calm:,} of {total:,} probes met in calm"
         if self.calm.share < 1:
             note += f", calm {self.calm.share:.0%} of the time"
-        self.report_clock(note, self.schedule.calm / total / self.calm_times)
+        return note
 
     def report_clock(self, note: str, work: float = 0.0) -> None:
         """Report progress by the clock, or by `work` where that is further; it never goes back."""

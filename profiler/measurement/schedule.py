@@ -25,7 +25,7 @@ class _State:
     calm: int = 0
 
 
-class Schedule:
+class ProbeSchedule:
     """Decides by what was met so far; the order of the plan is kept among equals.
 
     Parameters
@@ -34,6 +34,13 @@ class Schedule:
         In an order in which every prefix is a good sample.
     calm_times
         How often each is to be met in calm. Only when all were met in calm once is the second time begun.
+
+    Attributes
+    ----------
+    covered, calm : int
+        Probes that were met at all, and in calm.
+    times : int
+        Meetings in calm that were wanted.
     """
 
     def __init__(self, probes: Iterable[Probe], calm_times: int = 1) -> None:
@@ -41,6 +48,7 @@ class Schedule:
         self._states: dict[str, _State] = {}
         self._waiting: deque[_State] = deque()
         self._round = 1
+        self.covered = self.calm = self.times = 0
         self._begin()
         self.add(probes)
 
@@ -62,8 +70,18 @@ class Schedule:
     def know(self, key: str, calm: bool) -> None:
         """Take in an earlier measurement, before the first `next`; what is not on the schedule is passed over."""
         if key in self._states:
-            self._states[key].met += 1
-            self._states[key].calm += calm
+            self._count(self._states[key], calm)
+
+    def _count(self, state: _State, calm: bool) -> None:
+        self.covered += not state.met
+        state.met += 1
+        if calm:
+            self._count_calm(state)
+
+    def _count_calm(self, state: _State) -> None:
+        self.calm += not state.calm
+        self.times += state.calm < self._calm_times
+        state.calm += 1
 
     def next(self, calm: bool) -> Probe | None:
         """The probe to measure now, in a moment that looks calm or not; None where nothing is left.
@@ -99,35 +117,26 @@ class Schedule:
     def met(self, probe: Probe, calm: bool) -> None:
         """Say that a probe was measured."""
         state = self._states[probe.key]
-        state.met += 1
-        state.calm += calm
+        self._count(state, calm)
         self._start(state)
 
     def drop(self, key: str) -> None:
-        """Leave out a probe that cannot be run; to be said before the first `next`."""
+        """Leave out a probe that cannot be run: one that is off the schedule, or before the first `next`."""
         if key in self._states:
+            self.covered += not self._states[key].met
             self._states[key].met = MOST
 
     def restart(self, calm_keys: Iterable[str]) -> None:
         """Begin anew with other knowledge of which probes were met in calm: what calm is was seen wrongly before."""
+        self.calm = self.times = 0
         for state in self._states.values():
             state.calm = 0
         for key in calm_keys:
             if key in self._states:
-                self._states[key].calm += 1
+                self._count_calm(self._states[key])
         self._begin()
         self._round = 1
         self._waiting = deque(self._states.values())
-
-    @property
-    def calm(self) -> int:
-        """Probes that were met in calm."""
-        return sum(state.calm > 0 for state in self._states.values())
-
-    @property
-    def covered(self) -> int:
-        """Probes that were met at all."""
-        return sum(state.met > 0 for state in self._states.values())
 
     def __len__(self) -> int:
         return len(self._states)

@@ -1,4 +1,4 @@
-"""Suites that what is added from outside must pass.
+"""Suites that what is added from outside must pass, and a device to test against whose times are known.
 
 May import all other rooms of the profiler.
 """
@@ -6,6 +6,7 @@ May import all other rooms of the profiler.
 from __future__ import annotations
 
 from profiler.testing.operators import check_operator
+from profiler.testing.simulated import SimulatedTarget
 from profiler.testing.targets import check_target
 
-__all__ = ["check_operator", "check_target"]
+__all__ = ["SimulatedTarget", "check_operator", "check_target"]

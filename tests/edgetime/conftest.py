@@ -47,7 +47,7 @@ def profile_db(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 "p20_us": us,
                 "spread": 0.0,
                 "samples": 9,
-                "canary_us": 10.0,
+                "canaries_us": [10.0, 10.0],
             }
             profile.add(setting.key, probe.key, probe.kind, 0, times)
     return path

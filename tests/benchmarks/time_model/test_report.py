@@ -109,7 +109,7 @@ def test_csv_has_one_line_per_network_and_per_score(tmp_path):
 
 
 def a_timing(at):
-    return Timing("one", "{}", "layer", 0, 0, at, 1.0, 1.0, 1.0, 0.0, 9, 1.0, 1.0, False, None)
+    return Timing("one", "{}", "layer", 0, 0, at, 1.0, 1.0, 1.0, 0.0, 9, 1.0, 1.0, 0.0, False, None)
 
 
 def test_minutes_of_profiling_leave_pauses_out():

@@ -38,7 +38,7 @@ class PaperTarget(Target):
 
     def time_probe(self, content: bytes) -> dict[str, Any]:
         us = TIMES_US.get(content, 2.0)
-        return {"median_us": us, "min_us": us, "p20_us": us, "canary_us": 5.0, "disturbed": False}
+        return {"median_us": us, "min_us": us, "p20_us": us, "canaries_us": [5.0, 5.0], "disturbed": False}
 
     def close(self) -> None:
         pass
@@ -49,7 +49,7 @@ def paper(monkeypatch: pytest.MonkeyPatch) -> None:
     """`local` is the device on paper, with a short plan of which 40 convolutions are all."""
     monkeypatch.setattr(devices, "open_target", lambda spec: PaperTarget())
     monkeypatch.setattr(profiling, "plan_probes", lambda *arguments: list(PROBES))
-    monkeypatch.setattr(profiling, "MAX_PASSES", 1)
+    monkeypatch.setattr(profiling, "CALM_TIMES", 1)
 
 
 def run(*arguments: object, status: int = 0):
@@ -63,11 +63,11 @@ def test_json_says_why_it_stopped(tmp_path: Path, paper: None):
     assert (result["stopped"], result["goal"], result["probes"]) == ("goal", 0.2, 40)
     assert 0 <= result["error"] <= 0.2
     assert result["error_of"] == "layers"
-    assert result["passes_complete"] == 1
+    assert (result["calm_probes"], result["calm_share"], result["covered"]) == (40, 1.0, 1.0)
 
 
 def test_a_goal_of_nothing_is_never_reached(tmp_path: Path, paper: None):
-    summary = et.profile("local", tmp_path / "d.db", goal=0.0, max_passes=1)
+    summary = et.profile("local", tmp_path / "d.db", goal=0.0, calm_times=1)
     assert summary.stopped == "complete"
     assert summary.advised > 0
     assert summary.error is not None
@@ -76,7 +76,7 @@ def test_a_goal_of_nothing_is_never_reached(tmp_path: Path, paper: None):
 
 def test_short_runs_ask_nobody(tmp_path: Path, paper: None, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(advising, "LEAST_LEFT_S", 1e9)
-    summary = et.profile("local", tmp_path / "d.db", max_passes=1)
+    summary = et.profile("local", tmp_path / "d.db", calm_times=1)
     assert (summary.stopped, summary.error, summary.problem) == ("complete", None, "")
 
 

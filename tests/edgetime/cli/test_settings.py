@@ -40,7 +40,7 @@ def probes() -> list[Probe]:
 
 def learned(path: Path, targets: list[str]) -> TimeModel:
     for target in targets:
-        profile(open_target(target), path, minutes=5.0, probes=probes(), max_passes=1)
+        profile(open_target(target), path, minutes=5.0, probes=probes(), calm_times=1)
     model = fit_profile(path)
     model.save(path.with_suffix(".json"))
     return TimeModel.load(path.with_suffix(".json"))

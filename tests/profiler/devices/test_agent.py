@@ -97,7 +97,7 @@ def test_short_calls_are_timed_by_repetition() -> None:
         nonlocal calls
         calls += 1
 
-    samples = agent.sample_us(invoke)
+    samples = agent.Sampler(invoke).samples()
     assert agent.MIN_SAMPLES <= len(samples) <= agent.MAX_SAMPLES
     assert calls > 50 * len(samples)
 
@@ -110,7 +110,7 @@ def test_slow_calls_are_timed_one_by_one_and_seldom() -> None:
         calls += 1
         time.sleep(0.012)
 
-    samples = agent.sample_us(invoke)
+    samples = agent.Sampler(invoke).samples()
     assert len(samples) == 3
     assert calls == len(samples) + 2  # two to warm up
     assert min(samples) >= 12000
@@ -127,12 +127,114 @@ def test_a_call_is_sampled_until_its_low_end_settles(monkeypatch: pytest.MonkeyP
             nonlocal now
             now += next(endless) * 1e-6
 
-        return len(agent.sample_us(invoke, seconds=0.01))
+        return len(agent.Sampler(invoke).samples(seconds=0.01))
 
     calm = sampled(100.0 for _ in range(10**6))
     restless = sampled(100.0 * (1 + 0.1 * (i % 13)) for i in range(10**6))
     assert calm == pytest.approx(50, abs=2)  # half of the time
     assert restless > 55
+
+
+class Core:
+    """A wall clock and a clock of a thread's own time, of a core that others share."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, step_s: float = 0.0) -> None:
+        self.wall_s = self.own_s = 0.0
+        self.step_s = step_s
+        monkeypatch.setattr(agent.time, "perf_counter", lambda: self.stepped(self.wall_s))
+
+    def stepped(self, now_s: float) -> float:
+        return now_s // self.step_s * self.step_s if self.step_s else now_s
+
+    def cpu(self) -> float:
+        return self.own_s
+
+    def work(self, own_s: float, others_s: float = 0.0) -> None:
+        self.own_s += own_s
+        self.wall_s += own_s + others_s
+
+
+def test_time_that_others_took_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    core = Core(monkeypatch)
+    sampler = agent.Sampler(lambda: core.work(100e-6, 200e-6), cpu=core.cpu)
+    assert sampler.inner == 1
+    samples = sampler.samples()
+    assert samples == pytest.approx([100.0] * len(samples))
+    assert sampler.wall_us == pytest.approx([300.0] * len(samples))
+    assert sampler.waited(samples) == pytest.approx(2 / 3)
+
+
+def test_a_little_less_than_wall_time_is_the_difference_of_two_clocks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    core = Core(monkeypatch)
+    near = agent.Sampler(lambda: core.work(95e-6, 5e-6), cpu=core.cpu)
+    samples = near.samples()
+    assert samples == pytest.approx([100.0] * len(samples))
+    assert near.waited(samples) == 0.0
+    far = agent.Sampler(lambda: core.work(85e-6, 15e-6), cpu=core.cpu)
+    samples = far.samples()
+    assert samples == pytest.approx([85.0] * len(samples))
+    assert far.waited(samples) == pytest.approx(0.15)
+
+
+def test_without_a_clock_of_its_own_time_wall_time_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    core = Core(monkeypatch)
+    sampler = agent.Sampler(lambda: core.work(100e-6, 200e-6))
+    samples = sampler.samples()
+    assert samples == pytest.approx([300.0] * len(samples))
+    assert sampler.waited(samples) == 0.0
+    assert agent.Sampler(lambda: core.work(100e-6)).waited([]) == 0.0
+
+
+def test_only_the_last_samples_tell_what_others_took(monkeypatch: pytest.MonkeyPatch) -> None:
+    core = Core(monkeypatch)
+    others_s = [1e-3]
+    sampler = agent.Sampler(lambda: core.work(100e-6, others_s[0]), cpu=core.cpu)
+    sampler.samples()
+    others_s[0] = 0.0
+    assert sampler.waited(sampler.samples()) == pytest.approx(0.0)
+
+
+@pytest.mark.parametrize("step_s", [1e-6, 1e-3, 0.016])
+def test_the_step_of_a_clock_is_found(step_s: float) -> None:
+    now_s = 0.0
+
+    def clock() -> float:
+        nonlocal now_s
+        now_s += step_s / 7
+        return now_s // step_s * step_s
+
+    assert agent.clock_step_s(clock) == pytest.approx(step_s)
+
+
+def test_a_clock_that_stands_still_has_the_longest_step() -> None:
+    assert agent.clock_step_s(lambda: 7.0, most_s=0.001) == 0.001
+
+
+def test_samples_are_longer_where_the_clock_is_coarse(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(agent, "clock_step_s", lambda *rest: 1e-3)
+    measuring = agent.Agent()
+    assert measuring.sample_s == pytest.approx(agent.CLOCK_STEPS * 1e-3)
+    measuring.answer({"do": "configure"}, canary())
+    assert measuring.canary.sampler.inner * measuring.canary.sampler.call_s >= 0.9 * measuring.sample_s
+    assert measuring.cpu is None  # a clock of such steps says nothing of short samples
+
+
+def test_one_sample_lasts_many_steps_of_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    core = Core(monkeypatch, step_s=1e-3)
+    sampler = agent.Sampler(lambda: core.work(10e-6), sample_s=0.05)
+    samples = sampler.samples(0.5)
+    assert sampler.inner == pytest.approx(5000, rel=0.05)
+    assert samples == pytest.approx([10.0] * len(samples), rel=0.03)
+    long = agent.Sampler(lambda: core.work(3.5e-3), sample_s=0.05)
+    assert 12 <= long.inner <= 17
+
+
+def test_several_threads_have_no_time_of_their_own() -> None:
+    measuring = agent.Agent()
+    measuring.answer({"do": "configure", "threads": 2}, canary())
+    assert measuring.cpu is None
 
 
 # --- Inputs -------------------------------------------------------------------------------------------------
@@ -180,7 +282,9 @@ def test_times_a_probe(kernels: str) -> None:
     measuring.answer({"do": "configure", "kernels": kernels, "threads": 1}, canary())
     answer = measuring.answer({"do": "time"}, SMALL.build())
     assert 0 < answer["min_us"] <= answer["p20_us"] <= answer["median_us"]
-    assert answer["canary_us"] > 0
+    assert len(answer["canaries_us"]) == 2
+    assert min(answer["canaries_us"]) > 0
+    assert 0 <= answer["waited"] < 1
     assert answer["samples"] >= 3
     assert answer["build_ms"] > 0
     assert answer["disturbed"] in (True, False)
@@ -224,7 +328,7 @@ def test_threads_that_lack_cores_are_known_by_a_canary_of_their_own(monkeypatch:
 def test_works_without_a_canary() -> None:
     measuring = agent.Agent()
     answer = measuring.answer({"do": "time"}, SMALL.build())
-    assert answer["canary_us"] is None
+    assert answer["canaries_us"] == []
     assert answer["median_us"] > 0
 
 
@@ -242,12 +346,37 @@ def test_refuses_unknown_requests_and_settings(ready: agent.Agent) -> None:
     assert ready.answer({}, b"")["error"]
 
 
-def test_a_slow_device_is_known_by_its_canary(ready: agent.Agent, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_window_that_was_not_calm_is_followed_by_another(
+    ready: agent.Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(agent, "UNSETTLED", math.inf)
+    request = {"do": "time", "calm_below_us": 10.5}
+
+    def timed(*canaries_us: float) -> dict:
+        following = iter(canaries_us)
+        monkeypatch.setattr(ready.canary, "time_us", lambda: next(following))
+        answer = ready.answer(request, SMALL.build())
+        assert next(following, None) is None, "fewer canaries were timed"
+        return answer
+
+    calm = timed(10.0, 10.4)
+    assert (calm["tries"], calm["canaries_us"], calm["disturbed"]) == (1, [10.0, 10.4], False)
+    later = timed(10.0, 20.0, 10.2)
+    assert (later["tries"], later["canaries_us"]) == (2, [10.0, 20.0])
+    calmer = timed(30.0, 20.0, 15.0)
+    assert calmer["canaries_us"] == [20.0, 15.0]
+    # Without a limit from outside, the agent's own floor decides.
     monkeypatch.setattr(ready.canary, "floor_us", 10.0)
-    monkeypatch.setattr(ready.canary, "time_us", lambda: 20.0)
-    assert ready.answer({"do": "time"}, SMALL.build())["disturbed"] is True
-    monkeypatch.setattr(ready.canary, "time_us", lambda: 10.5)
+    del request["calm_below_us"]
+    assert timed(10.0, 10.4)["tries"] == 1
+    assert timed(10.0, 11.0, 10.0)["tries"] == 2
+
+
+def test_what_does_not_settle_is_disturbed(ready: agent.Agent, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(agent, "UNSETTLED", -1.0)
+    answer = ready.answer({"do": "time"}, SMALL.build())
+    assert (answer["disturbed"], answer["tries"]) == (True, agent.TRIES)
+    monkeypatch.setattr(agent, "UNSETTLED", math.inf)
     assert ready.answer({"do": "time"}, SMALL.build())["disturbed"] is False
 
 
@@ -258,7 +387,7 @@ def test_runs_while_the_device_was_slow_are_left_out(
     # as well.
     now = 0.0
     monkeypatch.setattr(agent.time, "perf_counter", lambda: now)
-    monkeypatch.setattr(ready.canary, "floor_us", 10.0)
+    monkeypatch.setattr(ready, "cpu", None)
 
     def slow() -> bool:
         return 0.5 <= now < 1.0
@@ -268,17 +397,55 @@ def test_runs_while_the_device_was_slow_are_left_out(
         now += 3e-3 if slow() else 1e-3
 
     monkeypatch.setattr(ready.canary, "time_us", lambda: 30.0 if slow() else 10.0)
-    result = ready.time_runs(invoke, seconds=1.5)
+    result = ready.time_runs(invoke, seconds=1.5, limit_us=10.5)
     assert result["p90_us"] == pytest.approx(1000)
     assert not result["disturbed"]
     assert 800 < result["samples"] < result["runs"]
-    monkeypatch.setattr(ready.canary, "time_us", lambda: 30.0)
-    assert ready.time_runs(invoke, seconds=0.2)["disturbed"]
+    assert result["calm_share"] == pytest.approx(0.85, abs=0.05)  # of windows: slow ones last longer
+    assert result["canaries_us"] == [10.0, 10.0]
+    assert (result["met_p50_us"], result["met_p90_us"]) == (pytest.approx(1000), pytest.approx(3000))
+    assert result["calm_below_us"] == 10.5
+
+
+def test_where_no_window_was_calm_the_calmest_ones_count_and_say_so(
+    ready: agent.Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+    monkeypatch.setattr(agent.time, "perf_counter", lambda: now)
+    monkeypatch.setattr(ready, "cpu", None)
+
+    def slower() -> bool:
+        return now % 1.0 > 0.4
+
+    def invoke() -> None:
+        nonlocal now
+        now += 3e-3 if slower() else 2e-3
+
+    monkeypatch.setattr(ready.canary, "time_us", lambda: 30.0 if slower() else 20.0)
+    result = ready.time_runs(invoke, seconds=1.0, limit_us=10.5)
+    assert now > 2.4  # it goes on for longer, in the hope of calm
+    assert result["calm_share"] == 0.0
+    assert result["median_us"] == pytest.approx(2000)
+    assert result["canaries_us"] == [20.0, 20.0]
+
+
+def test_runs_on_a_core_that_is_shared_are_timed_by_their_own_time(
+    ready: agent.Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    core = Core(monkeypatch)
+    monkeypatch.setattr(ready, "cpu", core.cpu)
+    monkeypatch.setattr(ready.canary, "time_us", lambda: 10.0)
+    result = ready.time_runs(lambda: core.work(1e-3, 1e-3), seconds=0.5, limit_us=10.5)
+    assert result["median_us"] == pytest.approx(1000)
+    assert result["met_p50_us"] == pytest.approx(2000)
+    assert result["waited"] == pytest.approx(0.5)
 
 
 def test_a_network_is_run_at_least_five_times(ready: agent.Agent) -> None:
     answer = ready.answer({"do": "network", "seconds": 1e-6}, SMALL.build())
     assert answer["samples"] >= 5
+    assert 0 <= answer["calm_share"] <= 1
+    assert answer["met_p50_us"] <= answer["met_p90_us"]
     assert answer["load_ms"] > 0
     assert answer["first_ms"] > 0
     assert answer["min_us"] <= answer["median_us"] <= answer["p90_us"]

@@ -130,6 +130,7 @@ def test_results_cover_every_pass_setting_and_probe(board: Path) -> None:
     }
     assert len(lines) == 28
     assert all(line["median_us"] > 0 for line in lines)
+    assert all(len(line["canaries_us"]) == 2 for line in lines)
 
 
 def test_goes_on_where_it_was_killed_and_drops_a_torn_line(board: Path, tmp_path: Path) -> None:
@@ -164,9 +165,9 @@ def test_killing_it_for_real(board: Path, tmp_path: Path) -> None:
 def test_a_probe_that_kills_the_runtime_is_recorded(board: Path, tmp_path: Path) -> None:
     (tmp_path / "probes.zip").write_bytes((board / "probes.zip").read_bytes())
     source = (board / "agent.py").read_text()
-    deadly = "if len(blob) == %d:\n            os.kill(os.getpid(), 11)\n        model = self.load(blob)\n        seconds"
-    assert "model = self.load(blob)\n        seconds" in source
-    mine = source.replace("model = self.load(blob)\n        seconds", deadly % len(PROBES[2].build()))
+    deadly = "if len(blob) == %d:\n            os.kill(os.getpid(), 11)\n        model = self.load(blob)\n        sampler"
+    assert "model = self.load(blob)\n        sampler" in source
+    mine = source.replace("model = self.load(blob)\n        sampler", deadly % len(PROBES[2].build()))
     (tmp_path / "agent.py").write_text(mine)
     assert run(tmp_path).returncode == 0
     lines = lines_of(tmp_path / "out.jsonl")[1:]
@@ -208,9 +209,12 @@ def test_import_makes_a_profile(board: Path, tmp_path: Path) -> None:
     assert (summary.imported, summary.known, summary.problems) == (28, 0, ())
     with Profile.open(tmp_path / "d.db") as store:
         assert len(store.settings) == 2
-        timed = {row.probe_key for row in store.measurements() if row.time_us and row.kind != "empty"}
-        assert timed == {probe.key for probe in PROBES}
-        assert all(set(store.counts(key).values()) == {1} for key in store.settings)
+        for setting in store.settings:
+            times = store.measurements(setting)
+            timed = {row.probe_key for row in times if row.time_us and row.kind != "empty"}
+            assert timed == {probe.key for probe in PROBES}
+            assert {row.meetings for row in times} == {2}
+            assert all(row.attempt == 0 for row in store.raw(setting))
         lines = lines_of(board / "out.jsonl")[1:]
         assert sorted(row.p20_us for row in store.raw()) == sorted(line["p20_us"] for line in lines)
 
@@ -233,6 +237,8 @@ def test_importing_again_adds_nothing(board: Path, tmp_path: Path) -> None:
         lambda line: line.replace(b'"median_us": ', b'"median_us": -'),
         lambda line: line.replace(b'"median_us"', b'"medium_us"'),
         lambda line: line.replace(b'"setting": 0', b'"setting": 7'),
+        lambda line: line.replace(b'"canaries_us": [', b'"canaries_us": [1.0, '),
+        lambda line: line.replace(b'"canaries_us": [', b'"canaries_us": 1.0, "others": ['),
         lambda line: line.replace(b'"pass": 0', b'"pass": "x"'),
         lambda line: line.replace(b"conv_2d", b"conv_3d_or_so").replace(b"layers", b"liars"),
         lambda line: line.replace(b'"kind": "layer"', b'"kind": "chain"'),

@@ -54,7 +54,7 @@ class PaperTarget(Target):
         return Setting("paper", "1.0")
 
     def hello(self) -> dict[str, Any]:
-        return {"machine": "m", "cpu": "c", "cores": 1}
+        return {"machine": "m", "cpu": "c", "cores": 2}
 
     def time_probe(self, content: bytes) -> dict[str, Any]:
         name = NAMES.get(content)
@@ -62,7 +62,7 @@ class PaperTarget(Target):
             raise TargetError("gone")
         self.clock.now += self.seconds
         self.asked += [name] if name else []
-        return {"median_us": 2.0, "min_us": 1.0, "p20_us": 1.5, "canary_us": 5.0, "disturbed": False}
+        return {"median_us": 2.0, "min_us": 1.0, "p20_us": 1.5, "canaries_us": [5.0, 5.0], "disturbed": False}
 
     def close(self) -> None:
         pass
@@ -88,7 +88,7 @@ class Adviser:
 
 
 def run(target: Target, path: Path, adviser: Adviser | None, **options: Any) -> ProfileSummary:
-    options = {"minutes": 5.0, "probes": PLAN, "max_passes": 2, "goal": 0.03, **options}
+    options = {"minutes": 5.0, "probes": PLAN, "calm_times": 2, "goal": 0.03, **options}
     return profile(target, path, adviser=adviser, **options)
 
 
@@ -105,7 +105,7 @@ def test_stops_when_the_goal_is_reached(tmp_path: Path, clock: Clock):
     assert target.asked == ALL
     assert adviser.knew == [12]
     assert (summary.stopped, summary.error, summary.interval) == ("goal", 0.024, 0.04)
-    assert summary.passes_complete == 1
+    assert summary.calm_probes == 12
     last = str(summary).splitlines()[-1]
     assert last.startswith(
         "Cross-validated error 2.4% (goal 3%), 90% of networks within ±4.0% (goal 5%) at the last check: "
@@ -121,7 +121,7 @@ def test_what_is_advised_comes_first_and_in_all_passes(tmp_path: Path, clock: Cl
     assert target.asked == [*ALL, "new0", "new1", *ALL, "new0", "new1"]
     assert adviser.knew == [12, 14]
     assert (summary.stopped, summary.probes, summary.advised) == ("complete", 14, 2)
-    assert summary.passes_complete == 2
+    assert summary.calm_probes == 14
     assert "2 probes were added" in str(summary)
 
 
@@ -138,7 +138,7 @@ def test_uses_the_budget_where_the_goal_is_not_reached(tmp_path: Path, clock: Cl
     begin = clock.now
     adviser = Adviser(clock, *(not_yet(one) for one in NEW), not_yet())
     target = PaperTarget(clock, 3.0)
-    summary = run(target, tmp_path / "d.db", adviser, max_passes=1000, minutes=5.0)
+    summary = run(target, tmp_path / "d.db", adviser, calm_times=1000, minutes=5.0)
     assert summary.stopped == "budget"
     assert 300 <= clock.now - begin <= 304
     assert len(adviser.at) >= 3
@@ -151,7 +151,7 @@ def test_uses_the_budget_where_the_goal_is_not_reached(tmp_path: Path, clock: Cl
 def test_ends_where_advice_does_not_help(tmp_path: Path, clock: Clock):
     """With all passes done, two answers in a row without a smaller error are enough."""
     adviser = Adviser(clock, *(not_yet(one, error=0.08) for one in NEW))
-    summary = run(PaperTarget(clock), tmp_path / "d.db", adviser, max_passes=1, minutes=60)
+    summary = run(PaperTarget(clock), tmp_path / "d.db", adviser, calm_times=1, minutes=60)
     assert len(adviser.at) == 1 + profiling.PATIENCE
     assert summary.stopped == "complete"
     assert "nothing more to measure" in str(summary)
@@ -164,7 +164,7 @@ def test_goes_on_with_what_was_advised(tmp_path: Path, clock: Clock):
     target = PaperTarget(clock)
     summary = run(target, tmp_path / "d.db", Adviser(clock, not_yet()))
     assert target.asked == ["new1", "new2", "new3", *[f"new{i}" for i in range(4)], *ALL]
-    assert (summary.advised, summary.passes_complete, summary.covered) == (4, 2, 1.0)
+    assert (summary.advised, summary.calm_probes, summary.covered) == (4, 16, 1.0)
 
 
 def test_a_profile_that_is_good_enough_is_not_measured_again(tmp_path: Path, clock: Clock):
@@ -190,7 +190,7 @@ def test_an_adviser_that_fails_loses_nothing(tmp_path: Path, clock: Clock):
         assert said in line
         assert line.count(".") - said.count(".") == 1
         with Profile.open(path) as store:
-            assert len(store.measurements()) == 13
+            assert len(store.measurements(target.setting.key)) == 13
 
 
 def test_an_adviser_that_takes_too_long_is_given_up(tmp_path: Path, clock: Clock):
@@ -209,7 +209,7 @@ def test_advice_on_what_is_not_planned_is_not_followed(tmp_path: Path, clock: Cl
     assert target.asked == [*ALL, "new0", *ALL, "new0"]
     # Nor is what was advised for another choice of operators.
     again = PaperTarget(clock)
-    assert run(again, tmp_path / "d.db", Adviser(clock, not_yet()), probes=[other], max_passes=1).advised == 0
+    assert run(again, tmp_path / "d.db", Adviser(clock, not_yet()), probes=[other], calm_times=1).advised == 0
 
 
 def test_progress_never_goes_back(tmp_path: Path, clock: Clock):

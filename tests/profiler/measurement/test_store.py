@@ -22,8 +22,8 @@ FINGERPRINT = {"machine": "armv7l", "cpu": "Cortex-A7", "cores": 4, "kernel": "5
 SETTING = Setting("ai-edge-litert", "2.3.0")
 PROBE = Probe("layer", (conv_2d(4, 4, 3, 5),))
 RESULT = {
-    "median_us": 5.0, "min_us": 4.0, "p20_us": 4.5, "spread": 0.1, "samples": 20, "build_ms": 0.5, "canary_us": 9.0,
-    "disturbed": False, "at": 1.5e9,
+    "median_us": 5.0, "min_us": 4.0, "p20_us": 4.5, "spread": 0.1, "samples": 20, "canaries_us": [9.0, 9.2],
+    "waited": 0.1, "disturbed": False, "at": 1.5e9,
 }  # fmt: skip
 
 
@@ -58,9 +58,10 @@ def test_what_is_added_is_read_back(path: Path) -> None:
             0,
             0,
         )
-        assert (row.median_us, row.min_us, row.p20_us, row.samples, row.canary_us) == (5.0, 4.0, 4.5, 20, 9.0)
+        assert (row.median_us, row.min_us, row.p20_us, row.samples) == (5.0, 4.0, 4.5, 20)
+        assert (row.before_us, row.after_us, row.canaries_us, row.waited) == (9.0, 9.2, [9.0, 9.2], 0.1)
         assert (row.disturbed, row.error, row.at) == (False, None, 1.5e9)
-        (time,) = store.measurements()
+        (time,) = store.measurements(SETTING.key)
         assert (time.time_us, time.probe) == (4.0, PROBE)
 
 
@@ -75,7 +76,7 @@ def test_a_probe_measured_again_gets_another_attempt(path: Path) -> None:
     filled(filled(path), p20_us=4.1)
     with Profile.open(path) as store:
         assert [(row.attempt, row.p20_us) for row in store.raw()] == [(0, 4.5), (1, 4.1)]
-        assert store.counts(SETTING.key) == {(PROBE.key, 0): 2}
+        assert store.measurements(SETTING.key)[0].meetings == 2
 
 
 def test_settings_are_kept_apart(path: Path) -> None:
@@ -83,10 +84,10 @@ def test_settings_are_kept_apart(path: Path) -> None:
     with Profile.append(filled(path)) as store:
         store.register(other, FINGERPRINT)
         store.add(other.key, PROBE.key, PROBE.kind, 0, {**RESULT, "min_us": 40.0})
-        assert store.counts(other.key) == {(PROBE.key, 0): 1}
+        assert len(store.raw(other.key)) == 1
     with Profile.open(path) as store:
         assert list(store.settings) == [SETTING.key, other.key]
-        assert [row.time_us for row in store.measurements()] == [4.0, 40.0]
+        assert [row.time_us for row in store.measurements(SETTING.key)] == [4.0]
         assert [row.time_us for row in store.measurements(other.key)] == [40.0]
         assert [row.min_us for row in store.raw(other.key)] == [40.0]
 
@@ -96,7 +97,7 @@ def test_an_impossible_time_is_stored_as_a_failure(path: Path, bad: object) -> N
     with Profile.open(filled(path, p20_us=bad)) as store:
         (row,) = store.raw()
         assert row.error
-        assert store.measurements()[0].time_us is None
+        assert store.measurements(SETTING.key)[0].time_us is None
 
 
 def test_errors_are_kept(path: Path) -> None:
@@ -104,7 +105,7 @@ def test_errors_are_kept(path: Path) -> None:
         store.register(SETTING, FINGERPRINT)
         store.add(SETTING.key, PROBE.key, PROBE.kind, 0, {"error": "ValueError: no kernel"})
     with Profile.open(path) as store:
-        (row,) = store.measurements()
+        (row,) = store.measurements(SETTING.key)
         assert (row.time_us, row.error) == (None, "ValueError: no kernel")
 
 
@@ -114,8 +115,8 @@ def test_an_empty_profile_can_be_opened_but_holds_nothing(path: Path) -> None:
     with Profile.open(path) as store:
         assert len(store) == 0
         assert store.device == ""
-        with pytest.raises(ProfileError, match=r"holds no measurements.*edgetime profile local"):
-            store.measurements()
+        with pytest.raises(ProfileError, match=r"holds no measurements under .*edgetime profile local"):
+            store.measurements(SETTING.key)
 
 
 def test_an_unknown_setting_holds_nothing(path: Path) -> None:
@@ -194,7 +195,7 @@ def test_what_the_runtime_made_of_probes_is_kept_by_setting(path: Path) -> None:
         assert store.events(SETTING.key) == {PROBE.key: [("Convolution", 8), ("Clamp", 8)]}
         assert store.events(other.key) == {"never measured": None}
         assert store.events("no such setting") == {}
-        assert len(store.measurements()) == 1
+        assert len(store.measurements(SETTING.key)) == 1
 
 
 def test_a_profile_that_lacks_a_table(path: Path) -> None:
@@ -211,7 +212,7 @@ def test_a_truncated_profile(path: Path) -> None:
             store.add(SETTING.key, Probe("layer", (conv_2d(4, 4, 3, number + 1),)).key, "layer", 1, RESULT)
     path.write_bytes(path.read_bytes()[:-9000])
     with pytest.raises(ProfileError, match="damaged"), Profile.open(path) as store:
-        store.measurements()
+        store.measurements(SETTING.key)
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
@@ -230,7 +231,7 @@ def test_a_damaged_profile_raises_nothing_but_its_own_error(
     path.write_bytes(content)
     try:
         with Profile.open(path) as store:
-            store.measurements()
+            store.measurements(SETTING.key)
             assert isinstance(store.device, str)
             assert isinstance(store.settings, dict)
             len(store)
@@ -289,3 +290,42 @@ def test_the_file_says_what_it_is(path: Path) -> None:
     content = path.read_bytes()
     assert content.startswith(b"SQLite format 3\0")
     assert int.from_bytes(content[68:72], "big") == APPLICATION_ID
+
+
+def test_a_profile_of_the_format_before_is_refused_with_what_to_do(path: Path) -> None:
+    filled(path)
+    with sqlite3.connect(path) as raw:
+        raw.execute("PRAGMA user_version = 2")
+    raw.close()
+    assert SCHEMA_VERSION == 3
+    both(
+        path,
+        "profile format 2, this edgetime reads format 3: use the edgetime that wrote it, or profile the device again",
+    )
+
+
+def test_a_measurement_without_canaries_is_read_back(path: Path) -> None:
+    with Profile.append(filled(path, canaries_us=[], waited=None)) as store:
+        again = store.add(SETTING.key, PROBE.key, PROBE.kind, 1, {**RESULT, "canaries_us": None})
+        rows = store.raw()
+        assert rows[-1] == again
+        assert [row.canaries_us for row in rows] == [[], []]
+        assert rows[0].waited is None
+        found = store.reading(SETTING.key)
+    assert (found.calm.share, found.times[0].calm, found.times[0].time_us) == (1.0, True, 4.0)
+
+
+def test_what_is_added_is_returned_as_it_will_be_read(path: Path) -> None:
+    with Profile.append(path) as store:
+        store.register(SETTING, FINGERPRINT)
+        added = [store.add(SETTING.key, PROBE.key, PROBE.kind, number, RESULT) for number in range(3)]
+        added.append(store.add(SETTING.key, PROBE.key, PROBE.kind, 3, {"error": "no kernel"}))
+        assert store.raw() == added
+
+
+@pytest.mark.parametrize("bad", [[float("nan"), 9.0], [-1.0, "x"], [None, None]])
+def test_an_impossible_canary_is_none(path: Path, bad: list) -> None:
+    with Profile.open(filled(path, canaries_us=bad)) as store:
+        (row,) = store.raw()
+        assert row.canaries_us == [canary for canary in bad if canary == 9.0]
+        assert row.error is None

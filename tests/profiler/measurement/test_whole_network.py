@@ -9,7 +9,7 @@ import pytest
 
 from profiler.devices import LocalTarget, Setting, Target
 from profiler.errors import ModelFileError, TargetError
-from profiler.measurement import measure_network
+from profiler.measurement import Measurement, measure_network
 from profiler.measurement.whole_network import read_events, time_alone_us
 from profiler.operators import binary, conv_2d, unary
 from profiler.probes import Probe
@@ -59,7 +59,7 @@ class ScriptedTarget(Target):
     def time_probe(self, content: bytes) -> dict[str, Any]:
         if content in self.broken:
             return {"error": "no kernel"}
-        return {"p20_us": 1.0 if len(content) < 1000 else 31.0}
+        return {"min_us": 1.0 if len(content) < 1000 else 31.0}
 
 
 def test_scripted_times_are_told_in_milliseconds() -> None:
@@ -231,8 +231,56 @@ def test_shared_subexpressions_are_timed_once(local: LocalTarget) -> None:
         def time_probe(self, content: bytes) -> dict[str, Any]:
             nonlocal calls
             calls += 1
-            return {"p20_us": 1.0}
+            return {"min_us": 1.0}
 
     times, _ = time_alone_us(network, Counting(None))
     assert len(times) == 3
     assert calls == 2  # the empty probe, and the addition
+
+
+# --- Calm, and the load that was met ------------------------------------------------------------------------
+
+TIMES = {
+    "median_us": 100.0, "p90_us": 110.0, "min_us": 90.0, "load_ms": 3.0, "first_ms": 2.0, "samples": 9,
+    "disturbed": False,
+}  # fmt: skip
+
+
+def measured_as(limit_us: float | None = None, **answer: Any) -> Measurement:
+    target = ScriptedTarget([], {**TIMES, **answer})
+    target.calm_below_us = limit_us
+    return measure_network(NETWORK, target, per_layer=False)
+
+
+def test_the_load_that_was_met_is_reported_beside_the_time_in_calm() -> None:
+    met = {"met_p50_us": 130.0, "met_p90_us": 210.0, "calm_share": 0.3}
+    found = measured_as(10.5, canaries_us=[10.0, 10.2], **met)
+    assert (found.measured_ms, found.met_p50_ms, found.met_p90_ms) == (0.1, 0.13, 0.21)
+    assert (found.calm_share, found.disturbed) == (0.3, False)
+    assert found.slowness == pytest.approx(1.02)
+    assert json.loads(json.dumps(found.to_dict()))["met_p90_ms"] == 0.21
+
+
+def test_what_was_never_calm_says_by_how_much() -> None:
+    found = measured_as(10.5, canaries_us=[13.0, 15.0], calm_share=0.0)
+    assert found.disturbed
+    assert found.slowness == pytest.approx(1.5)
+    # The target's own idea of calm counts where nobody knows better.
+    own = measured_as(None, canaries_us=[13.0, 15.0], calm_below_us=21.0)
+    assert (own.disturbed, own.slowness) == (False, 1.0)
+    assert measured_as(10.5, canaries_us=[13.0, 15.0], calm_below_us=21.0).disturbed
+
+
+def test_a_target_without_a_canary_knows_no_load() -> None:
+    found = measured_as()
+    assert (found.calm_share, found.slowness, found.disturbed) == (1.0, 1.0, False)
+    assert (found.met_p50_ms, found.met_p90_ms) == (None, None)
+    assert measured_as(10.5, canaries_us=[]).slowness == 1.0
+
+
+@pytest.mark.parametrize(
+    "answer", [{"canaries_us": [10.0, None]}, {"canaries_us": [-1.0, 10.0]}, {"met_p50_us": "fast"}]
+)
+def test_an_impossible_canary_or_load_is_refused(answer: dict) -> None:
+    with pytest.raises(TargetError, match="without a usable"):
+        measured_as(10.5, **answer)

@@ -10,7 +10,7 @@ from profiler.devices import Setting
 from profiler.errors import ProfileError
 from profiler.measurement import Profile
 from profiler.probes import Probe
-from timemodel.fitting import fit_profile, notes_on
+from timemodel.fitting import checks, fit_profile, notes_on
 from timemodel.fitting.checks import thin_operators
 
 SETTING = Setting("made-up", "1.0")
@@ -25,7 +25,12 @@ def write(path, layers, fingerprint=PAPER, setting=SETTING, canary_us=lambda i: 
         probes = [Probe("empty", (operators.unary("relu", (1, 1)),)), *(Probe("layer", (x,)) for x in layers)]
         for i, probe in enumerate(probes):
             time_us = 1e3 * (OVERHEAD_MS + (layer_ms(probe.layers[0]) if i else 0.0))
-            times = {"median_us": time_us, "min_us": time_us, "p20_us": time_us, "canary_us": canary_us(i)}
+            times = {
+                "median_us": time_us,
+                "min_us": time_us,
+                "p20_us": time_us,
+                "canaries_us": [canary_us(i)] * 2,
+            }
             profile.add(setting.key, probe.key, probe.kind, 0, {**times, "samples": 9, "spread": 0.0})
     return path
 
@@ -41,7 +46,8 @@ def profile(tmp_path_factory):
     return write(tmp_path_factory.mktemp("p") / "d.db", layers)
 
 
-def test_fit_names_operators_with_too_few_probes(profile):
+def test_fit_names_operators_with_too_few_probes(profile, monkeypatch):
+    monkeypatch.setattr(checks, "MOST_NAMED", 99)
     model = fit_profile(profile)
     with Profile.open(profile) as opened:
         thin = {(one.op, one.dtype): one for one in thin_operators(model, opened)}
@@ -57,6 +63,14 @@ def test_fit_names_operators_with_too_few_probes(profile):
     assert f"'edgetime profile TARGET -o {profile} --ops " in note
     assert "gelu" in note.partition("--ops")[2]
     assert " conv_2d float32" not in note
+
+
+def test_of_many_operators_with_too_few_probes_some_are_named(profile, monkeypatch):
+    monkeypatch.setattr(checks, "MOST_NAMED", 2)
+    (note,) = notes_on(profile, fit_profile(profile))
+    assert note.count("no model") == 2
+    assert " others: measure more" in note
+    assert "--ops" not in note
 
 
 def test_what_has_enough_probes_is_not_mentioned(tmp_path):
@@ -85,7 +99,7 @@ def copied_together(one, other):
     connection.execute("INSERT OR IGNORE INTO probes SELECT id + 100000, key, kind FROM b.probes")
     connection.execute(
         "INSERT INTO measurements SELECT m.id + 100000, m.setting + 100, p.id, pass, attempt, at, median_us, min_us, p20_us, "
-        "spread, samples, build_ms, canary_us, disturbed, error FROM b.measurements m JOIN b.probes q ON q.id = m.probe "
+        "spread, samples, before_us, after_us, waited, disturbed, error FROM b.measurements m JOIN b.probes q ON q.id = m.probe "
         "JOIN probes p ON p.key = q.key"
     )
     connection.commit()
