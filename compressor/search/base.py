@@ -51,6 +51,8 @@ class SearchProblem:
         Of everything random in the method.
     deadline
         On the clock of `time.monotonic`.
+    needs_one
+        Whether the first candidate is tried even where no time is left, so that there is a network to go on with.
     folder
         Where the method may keep its own records, so that it goes on after an interruption; None for nowhere.
     known
@@ -76,6 +78,7 @@ class SearchProblem:
     original: Trial
     seed: int = 0
     deadline: float = math.inf
+    needs_one: bool = True
     folder: Path | None = None
     known: list[Trial] = field(default_factory=list)
     on_trial: Callable[[Trial], None] = lambda trial: None
@@ -97,8 +100,9 @@ class SearchProblem:
         return -math.inf if least is None else least
 
     def check_time(self) -> None:
-        """Raise `SearchOverError` where no time is left."""
-        if time.monotonic() >= self.deadline:
+        """Raise `SearchOverError` where no time is left, but for the one candidate that is always tried."""
+        enough = bool(self.trials or self.known) or not self.needs_one
+        if enough and time.monotonic() >= self.deadline:
             raise SearchOverError
 
     def is_late(self, started: float, needed_s: float = 0.0) -> bool:
@@ -106,7 +110,7 @@ class SearchProblem:
         left = self.deadline - time.monotonic()
         if not math.isfinite(left) or self.trials:
             return False
-        return 0 < left < max(needed_s, _LAST_SHARE * (self.deadline - started))
+        return left < max(needed_s, _LAST_SHARE * (self.deadline - started))
 
     def recall(self) -> None:
         """Count what an earlier run tried as tried in this one."""
@@ -144,7 +148,7 @@ class SearchProblem:
         Raises
         ------
         SearchOverError
-            No time is left.
+            No time is left, and there is a candidate already.
         """
         kept = None if keep is None else {name: [int(p) for p in keep[name]] for name in self.groups}
         candidate = Candidate(configuration, kept, network, model)
@@ -199,4 +203,6 @@ class SearchMethod(ABC):
             self.search(problem)
         except SearchOverError:
             problem.progress(1.0, "time is up")
+            if not problem.trials:
+                problem.recall()
         return problem.best()

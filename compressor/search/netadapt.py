@@ -201,6 +201,7 @@ class _Way:
         self._problem.check_time()
         if self._problem.is_late(self._started, self._slowest):
             self._problem.try_configuration(self._hurried())
+            self._problem.check_time()
 
     def _hurried(self) -> Configuration:
         """The last network's widths times one factor, the widest within what the search aims at."""

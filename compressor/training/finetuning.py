@@ -68,8 +68,8 @@ class FineTuner:
     ) -> Outcome:
         """Train `model` in place and leave it with the weights of the epoch that did best on validation.
 
-        `checkpoint` is written every 20 s and at the end; a run that finds it goes on from there. `deadline` is on the clock
-        of `time.monotonic`. With `last` the last epoch's weights are kept instead, and their score and loss reported. A loss
+        `checkpoint` is written every 20 s and at the end; a run that finds it goes on from there. `deadline`, on the clock
+        of `time.monotonic`, ends training within an epoch, and that epoch does not count. With `last` the last epoch's weights are kept instead, and their score and loss reported. A loss
         that becomes NaN or infinite is a `TrainingError`.
         """
         with _in_training_shape(model):
@@ -147,11 +147,14 @@ class _Run:
             if self._epoch - self._best_epoch >= self._schedule.patience:
                 break
             complete = time.monotonic() < self._deadline and self._train_epoch()
-            self._epoch += complete
+            if not complete:
+                break  # the checkpoint is of the last whole epoch: who goes on does this one again
+            self._epoch += 1
             self._judge()
             if time.monotonic() - self._saved > _SAVE_EVERY_S:
                 self._save()
-        self._save()
+        if complete:
+            self._save()
         if last:
             score, loss = self._tuner.evaluate(self._model)
         else:

@@ -21,9 +21,6 @@ from profiler.progress import ProgressCallback, silent
 from profiler.records import read_arrays, write_arrays
 
 _OUTPUTS = "outputs"
-_LEAST_EPOCHS = 2
-_GOOD_PART = 0.5
-"""Share of the schedule that a further finalist must have time for."""
 
 _BISECTED = 4
 """How many candidates are expected where a score must be kept: the first, a step from it, and two halfway."""
@@ -32,7 +29,8 @@ _BISECTED = 4
 class FinalTraining:
     """Fine-tunes candidates in full. Finished ones are kept and not done again.
 
-    `epoch_seconds`, what an epoch takes where it is known, shortens schedules to fit the time that is left.
+    The first one is trained to its end whatever the time. After it nothing is begun that would not be finished in time by
+    `epoch_seconds`, what an epoch takes where it is known; what time ended all the same does not count.
     """
 
     def __init__(
@@ -53,6 +51,10 @@ class FinalTraining:
         self._deadline = math.inf
         self._progress: ProgressCallback = silent
 
+    def training_s(self) -> float:
+        """How many seconds a training takes, as far as that is known."""
+        return self._epoch_seconds * self._options.final.epochs
+
     def run(
         self,
         trials: Sequence[Trial],
@@ -62,7 +64,8 @@ class FinalTraining:
     ) -> Finalist:
         """Train what `Shortlist` asks for, one seed each, and its choice with every seed.
 
-        Where the other seeds change the choice, it goes on; it ends early where time does. The best trial comes first.
+        Where the other seeds change the choice, it goes on; where time ends, with fewer. Where nothing that was trained
+        reaches the goal and there is no time for more, a network that does as the search left it is handed over.
         """
         self._deadline, self._progress = deadline, progress
         wanted = Shortlist(
@@ -72,46 +75,57 @@ class FinalTraining:
         known: dict[str, Finalist] = {}
         confirmed: set[str] = set()
         while True:
-            trial = self._next(wanted, list(known.values()))
-            if trial is not None:
+            finalists = list(known.values())
+            trial, found = wanted.next(finalists), None
+            if trial is not None and (not known or self._is_worth_it(trial)):
                 left = min(max(1, expected - len(known)) + self._seeds - 1, self._room())
                 self._left = max(self._seeds, math.floor(left))
-                known[trial.candidate.key] = self._with_seeds(trial, 1)
+                found = self._with_seeds(trial, 1, always=not known)
+            found = found or self._spare(wanted, finalists)
+            if found is not None:
+                known[found.trial.candidate.key] = found
                 continue
-            choice = wanted.choice(list(known.values()))
+            choice = wanted.choice(finalists)
             key = choice.trial.candidate.key
             if self._seeds == 1 or key in confirmed or not self._has_time(choice.trial, self._seed + 1):
                 return choice
             confirmed.add(key)
-            known[key] = self._with_seeds(choice.trial, self._seeds)
+            known[key] = self._with_seeds(choice.trial, self._seeds) or choice
 
-    def _next(self, wanted: Shortlist, known: Sequence[Finalist]) -> Trial | None:
-        """What is asked for, if there is time; else what may be handed over as the search left it, if that is needed."""
-        trial = wanted.next(known)
-        if trial is not None and (not known or self._is_worth_it(trial)):
-            return trial
-        spare = wanted.untrained(known)
-        return spare if spare is not None and is_trained(self._workspace.folder, spare.candidate) else None
+    def _spare(self, wanted: Shortlist, known: Sequence[Finalist]) -> Finalist | None:
+        """What reached the goal in the search, where nothing that was trained does: trained, or as the search left it."""
+        trial = wanted.untrained(known)
+        if trial is None or not is_trained(self._workspace.folder, trial.candidate):
+            return None
+        return self._with_seeds(trial, 1) or self._as_searched(trial)
 
     def one(self, trial: Trial, deadline: float, progress: ProgressCallback) -> Finalist | None:
         """Train one more candidate, with one seed; None where there is no time for it."""
         self._done, self._left, self._share_done = 0, 1, 0.0
         self._deadline, self._progress = deadline, progress
-        if not self._has_time(trial, self._seed):
-            return None
-        found = self._with_seeds(trial, 1)
-        return found if self._finished(trial, self._seed) is not None else None
+        return self._with_seeds(trial, 1)
 
-    def _with_seeds(self, trial: Trial, seeds: int) -> Finalist:
-        """Train a candidate with as many seeds as there is time for; the best on validation comes first."""
+    def _with_seeds(self, trial: Trial, seeds: int, always: bool = False) -> Finalist | None:
+        """Train a candidate with as many seeds as there is time for, or whatever the time; None where that is none."""
         outcomes: list[tuple[int, Outcome]] = []
         for seed in range(self._seed, self._seed + seeds):
             if seeds > 1:
                 self._left = self._seed + seeds - seed
-            if not outcomes or self._has_time(trial, seed):
-                outcome = self._train(trial, seed)
-                if not outcomes or self._finished(trial, seed) is not None:
+            if always or self._has_time(trial, seed):
+                outcome = self._train(trial, seed, math.inf if always else self._deadline)
+                if outcome is not None:
                     outcomes.append((seed, outcome))
+        return self._finalist(trial, outcomes) if outcomes else None
+
+    def _as_searched(self, trial: Trial) -> Finalist:
+        """A candidate as the search left it."""
+        network = self._network(trial)
+        outcome = self._prepared.tuner.fit(network, self._options.final, self._seed, None, -math.inf)
+        self._keep(trial, self._seed, network)
+        return self._finalist(trial, [(self._seed, outcome)])
+
+    def _finalist(self, trial: Trial, outcomes: list[tuple[int, Outcome]]) -> Finalist:
+        """What its seeds came to; the best on validation comes first."""
         outcomes.sort(key=lambda item: (-item[1].score, item[1].loss))
         scores = tuple(outcome.score for _, outcome in outcomes)
         error = 0.0
@@ -134,34 +148,26 @@ class FinalTraining:
         return self._room() >= self._seeds and self._has_time(trial, self._seed)
 
     def _room(self) -> float:
-        """How many networks can be trained for a good part of the full schedule in the time that is left."""
+        """How many networks can be trained by the whole schedule in the time that is left."""
         if not self._epoch_seconds or not math.isfinite(self._deadline):
             return math.inf
-        left = max(0.0, self._deadline - time.monotonic())
-        return left / (_GOOD_PART * self._options.final.epochs * self._epoch_seconds)
+        return max(0.0, self._deadline - time.monotonic()) / self.training_s()
 
     def _has_time(self, trial: Trial, seed: int) -> bool:
-        """Whether it is worth beginning: a network cut and hardly trained says nothing of its widths."""
+        """Whether it is finished, or would be in time: a network that is cut and not trained says nothing of its widths."""
         if self._finished(trial, seed) is not None:
             return True
-        return time.monotonic() + _LEAST_EPOCHS * self._epoch_seconds < self._deadline
+        return time.monotonic() + self.training_s() < self._deadline
 
-    def _train(self, trial: Trial, seed: int) -> Outcome:
+    def _train(self, trial: Trial, seed: int, deadline: float) -> Outcome | None:
+        """Train by the whole schedule; None where the deadline came first."""
         finished = self._finished(trial, seed)
         if finished is not None:
             return Outcome(finished["score"], finished["loss"], finished["epochs"], finished["seconds"])
         # Where other seeds change the choice there is more to do than was expected.
         self._share_done = max(self._share_done, self._done / (self._done + self._left))
         self._progress(self._share_done, f"fine-tuning {shown_ms(trial, self._steer):.4g} ms, seed {seed}")
-        now = time.monotonic()
-        # All runs that are left get the same time.
-        share = now + max(0.0, self._deadline - now) / self._left
-        least = now + _LEAST_EPOCHS * self._epoch_seconds
-        schedule, deadline = self._options.final, max(share, min(least, self._deadline))
-        if self._epoch_seconds and math.isfinite(deadline):
-            fits = int((deadline - time.monotonic()) / self._epoch_seconds)
-            schedule = replace(schedule, epochs=max(_LEAST_EPOCHS, min(schedule.epochs, fits)))
-        network = self._network(trial)
+        network, schedule = self._network(trial), self._options.final
         checkpoint = self._workspace.path("checkpoints", f"{self._key(trial, seed)}.npz")
         try:
             outcome = self._prepared.tuner.fit(network, schedule, seed, checkpoint, deadline)
@@ -173,11 +179,15 @@ class FinalTraining:
         self._done += 1
         if outcome.epochs:
             self._epoch_seconds = outcome.seconds / outcome.epochs
+        if not outcome.complete:
+            return None
+        self._keep(trial, seed, network)
+        self._workspace.finish_seed(self._key(trial, seed), outcome.__dict__)
+        return outcome
+
+    def _keep(self, trial: Trial, seed: int, network: Any) -> None:
         save_keras(network, self._path(trial, seed))
         self._keep_outputs(trial, seed, network)
-        if outcome.complete or outcome.epochs:
-            self._workspace.finish_seed(self._key(trial, seed), outcome.__dict__)
-        return outcome
 
     def _network(self, trial: Trial) -> Any:
         """The network to train: as the search left it, so that what is handed over is never worse than that."""

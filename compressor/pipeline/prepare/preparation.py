@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -258,10 +259,13 @@ def _lowering(
 
 
 class Evaluator:
-    """Judges candidates by a short fine-tuning that ends at `deadline`; `last` is the network that was trained last.
+    """Judges candidates by a short fine-tuning, each of the whole schedule; `last` is the network that was trained last.
 
-    `epoch_seconds` is what an epoch over all training rows takes, by the last candidate. With `judges_first` the first
-    candidate is judged even where the time was used up, so that a search has something to go on with.
+    A candidate is not begun that, by the time of the last one, would not be finished before `deadline`; what is cut by it
+    all the same does not count. With `judges_first` the first one is trained to its end whatever the time.
+
+    `epoch_seconds` is what an epoch over all training rows takes, by the last candidate. `on_first_epoch` is called once,
+    with the seconds that the rest of the first candidate takes and with `epoch_seconds`.
     """
 
     def __init__(self, prepared: Prepared, schedule: Schedule, seed: int, folder: Path | None = None) -> None:
@@ -271,32 +275,52 @@ class Evaluator:
         self.deadline = math.inf
         self.judges_first = True
         self.epoch_seconds = 0.0
+        self._needed_s = 0.0
+        self.on_first_epoch: Callable[[float, float], None] = lambda rest_s, epoch_seconds: None
         self.on_epoch: Callable[[int, int, float], None] = lambda epoch, epochs, score: None
 
     def __call__(self, candidate: Candidate) -> tuple[float, float]:
         """Validation score and loss after a short fine-tuning; -inf and inf where it diverged.
 
-        A network that the candidate brings along (`Candidate.model`) is trained on, as it is. Where the time was used up
-        before it was done, `SearchOverError` is raised.
+        A network that the candidate brings along (`Candidate.model`) is trained on, as it is. Where there is no time to
+        train it to its end, `SearchOverError` is raised.
         """
+        always = self._first and self.judges_first
+        deadline = math.inf if always else self.deadline
+        if time.monotonic() + self._needed_s > deadline:
+            raise SearchOverError
         self.last = None
         let_go()
         self.last = candidate.model or self._prepared.network_of(candidate, self._folder)
+        began = time.monotonic()
+
+        def finished(epoch: int, score: float) -> None:
+            nonlocal began
+            if epoch == 0:
+                began = time.monotonic()
+            elif epoch == 1 and self._first:
+                seconds = time.monotonic() - began
+                self.on_first_epoch(seconds * (self._schedule.epochs - 1), seconds * self._part())
+            self.on_epoch(epoch, self._schedule.epochs, score)
+
         try:
             outcome = self._prepared.tuner.fit(
-                self.last, self._schedule, self._seed, deadline=self.deadline,
-                on_epoch=lambda epoch, score: self.on_epoch(epoch, self._schedule.epochs, score),
-            )  # fmt: skip
+                self.last, self._schedule, self._seed, deadline=deadline, on_epoch=finished
+            )
         except TrainingError:
             return -math.inf, math.inf
         if outcome.epochs:
-            rows = row_count(self._prepared.task.data.x)
-            seen = min(rows, self._schedule.most_rows or rows)
-            self.epoch_seconds = outcome.seconds / outcome.epochs * rows / seen
-        if not outcome.complete and not (self._first and self.judges_first):
+            self.epoch_seconds = outcome.seconds / outcome.epochs * self._part()
+            self._needed_s = outcome.seconds / outcome.epochs * self._schedule.epochs
+        if not outcome.complete:
             raise SearchOverError
         self._first = False
         return outcome.score, outcome.loss
+
+    def _part(self) -> float:
+        """How many times as many rows an epoch over all of them has."""
+        rows = row_count(self._prepared.task.data.x)
+        return rows / min(rows, self._schedule.most_rows or rows)
 
 
 def search_problem(
@@ -320,6 +344,7 @@ def search_problem(
         original=prepared.original,
         seed=seed,
         deadline=evaluator.deadline,
+        needs_one=evaluator.judges_first,
         folder=folder,
         known=list(known),
         context=prepared,

@@ -132,6 +132,7 @@ class _Search:
         except SearchOverError:
             with contextlib.suppress(StorageError):
                 self._collect(self._study.trials())  # what others finished during the last trial
+            over = True
             raise
         finally:
             problem.on_epoch = before

@@ -208,20 +208,40 @@ def test_finished_seeds_are_not_trained_again(tmp_path):
         assert chosen.scores == pytest.approx((0.901, 0.9))
 
 
-def test_schedules_are_shortened_to_the_time_that_is_left(tmp_path, monkeypatch):
-    epochs = []
+def test_no_schedule_is_shortened_and_the_first_is_trained_where_no_time_is_left(tmp_path, monkeypatch):
+    asked = []
 
     class Timed(Pretended):
-        def fit(self, network, schedule, *rest):
-            epochs.append(schedule.epochs)
-            return super().fit(network, schedule, *rest)
+        def fit(self, network, schedule, seed, checkpoint, deadline):
+            asked.append((schedule.epochs, deadline))
+            return super().fit(network, schedule, seed, checkpoint, deadline)
 
     monkeypatch.setattr("compressor.pipeline.final.training.time.monotonic", lambda: 100.0)
-    prepared = Timed({5: 0.9})
-    made = training(prepared, Goal(budget_ms=1.0), tmp_path, seeds=2, epoch_seconds=2.0)
-    made.run([trial(5, 0.5, 0.8)], 132.0, lambda done, note: None)
-    # 32 s for two runs; the second one by what the first said of itself (1 s for an epoch of eight).
-    assert epochs == [8, 30]
+    for end, expected in ((90.0, [(30, math.inf)]), (132.0, [(30, math.inf), (30, 132.0)])):
+        asked.clear()
+        made = training(
+            Timed({5: 0.9}), Goal(budget_ms=1.0), tmp_path / str(end), seeds=2, epoch_seconds=2.0
+        )
+        chosen = run(made, [trial(5, 0.5, 0.8)], deadline=end)
+        # The second one by what the first said of itself: 1 s for thirty epochs.
+        assert asked == expected
+        assert len(chosen.scores) == len(expected)
+
+
+@pytest.mark.parametrize("epochs", [0, 29])
+def test_a_network_that_time_cut_does_not_count_and_goes_on_where_there_is_more(tmp_path, epochs):
+    class Stopped(Pretended):
+        def fit(self, network, schedule, seed, *rest):
+            outcome = super().fit(network, schedule, seed, *rest)
+            return outcome if len(self.trained) == 1 else replace(outcome, epochs=epochs, complete=False)
+
+    tried = [trial(5, 0.5, 0.8), trial(4, 0.4, 0.7)]
+    # By its score the one that was cut would win.
+    chosen = run(training(Stopped({5: 0.9, 4: 0.99}), Goal(budget_ms=0.5), tmp_path), tried)
+    assert (chosen.trial.widths, len(chosen.scores)) == ({"a": 5}, 1)
+    again = Pretended({5: 0.9, 4: 0.99})
+    assert run(training(again, Goal(budget_ms=0.5), tmp_path), tried).trial.widths == {"a": 4}
+    assert again.trained == [(4, 0)]
 
 
 def test_a_network_that_time_left_untrained_does_not_count(tmp_path):
@@ -263,9 +283,9 @@ def timed(monkeypatch):
 
 @pytest.mark.parametrize(
     ("seconds", "widths", "epochs"),
-    [(1000.0, [50, 71, 84, 92], [30] * 4), (40.0, [50, 71], [20, 20]), (5.0, [50], [5])],
+    [(1000.0, [50, 71, 84, 92], [30] * 4), (70.0, [50, 71], [30, 30]), (5.0, [50], [30])],
 )
-def test_where_time_is_short_few_are_trained_for_longer(tmp_path, timed, seconds, widths, epochs):
+def test_where_time_is_short_few_are_trained_and_none_for_less(tmp_path, timed, seconds, widths, epochs):
     prepared = timed({})
     made = training(prepared, Goal(least_score=0.9), tmp_path, epoch_seconds=1.0)
     run(made, [trial(50, 0.5, 0.95)], resized, deadline=100.0 + seconds)
@@ -276,7 +296,7 @@ def test_where_time_is_short_few_are_trained_for_longer(tmp_path, timed, seconds
 def test_time_for_the_other_seeds_of_the_choice_is_kept(tmp_path, timed):
     prepared = timed(dict.fromkeys((50, 35, 24, 17), 0.95))
     made = training(prepared, Goal(least_score=0.9), tmp_path, seeds=2, epoch_seconds=1.0)
-    chosen = run(made, [trial(50, 0.5, 0.95)], resized, deadline=170.0)
+    chosen = run(made, [trial(50, 0.5, 0.95)], resized, deadline=225.0)
     assert prepared.trained == [(50, 0), (35, 0), (24, 0), (24, 1)]
     assert len(chosen.scores) == 2
 
@@ -305,12 +325,12 @@ def test_where_nothing_that_was_trained_keeps_the_score_a_network_of_the_search_
         assert (chosen.trial.widths, chosen.met) == ({"a": width}, met)
 
 
-def test_nothing_is_begun_that_cannot_be_trained_at_all(tmp_path, monkeypatch):
+def test_nothing_is_begun_that_would_not_be_finished_in_time(tmp_path, monkeypatch):
     monkeypatch.setattr("compressor.pipeline.final.training.time.monotonic", lambda: 100.0)
     made = training(Pretended({5: 0.9}), Goal(budget_ms=0.5), tmp_path)
     made._epoch_seconds = 2.0
-    assert made.one(trial(5, 0.5, 0.8), 103.0, silent) is None
-    assert made.one(trial(5, 0.5, 0.8), 105.0, silent) is not None
+    assert made.one(trial(5, 0.5, 0.8), 159.0, silent) is None
+    assert made.one(trial(5, 0.5, 0.8), 161.0, silent) is not None
 
 
 def test_measured_times_are_compared_with_the_budget_and_reported(tmp_path):
