@@ -23,10 +23,11 @@ from compressor.pipeline.prepare import (
     budget_notes,
     check_goal,
     data_digest,
+    enough_minutes,
     file_digest,
+    in_minutes,
     json_digest,
     keep_trained,
-    missed,
     prepare,
     search_problem,
     shown_ms,
@@ -37,7 +38,7 @@ from compressor.pipeline.shared import Sharing
 from compressor.search import Goal, SearchMethod, SearchProblem, Trial
 from compressor.training import Options
 from profiler.devices import Target
-from profiler.errors import BudgetError, UsageError
+from profiler.errors import BudgetError, EdgetimeError, UsageError
 from profiler.locks import owned
 from profiler.progress import ProgressCallback, silent, sub_progress
 from timemodel.model import NetworkPredictor, TimeModel
@@ -78,6 +79,7 @@ def compress(
     trials: int | None = None,
     options: Options | None = None,
     progress: ProgressCallback = silent,
+    warn: Callable[[str], None] = lambda sentence: None,
 ) -> CompressionResult:
     """Make a network faster on a device by removing channels, and show by running it what that came to.
 
@@ -117,7 +119,8 @@ def compress(
     seed, seeds
         The first seed, and how many fine-tunings the winner gets.
     minutes
-        Wall time for all of it; None for as long as it takes.
+        Wall time for all of it; None for as long as it takes. It limits how many candidates, finalists and seeds are
+        trained, not for how long: one candidate and one finalist are trained to their end even where that takes longer.
     resume
         Go on with an interrupted run in `out`.
     measure
@@ -132,6 +135,8 @@ def compress(
         Processes on this machine that take part, this one included.
     trials
         Candidates that are looked at; default: the method's own number.
+    warn
+        Called with a sentence where it is seen, while the work goes on, that `minutes` will not do.
 
     Returns
     -------
@@ -142,7 +147,7 @@ def compress(
     ------
     BudgetError
         The goal cannot be reached, which is said before any training; or it was not reached: then the nearest network
-        is saved, and the message says by how much it misses.
+        is saved as ``closest.keras`` and ``closest.tflite``, and the message says by how much it misses.
     EdgetimeError
         Another process works on `out`.
     UsageError, DataError, ModelFileError
@@ -153,7 +158,7 @@ def compress(
     limits = Limits(budget_ms, max_accuracy_drop, max_size_kb, max_memory_kb, max_energy_mj, minimize)
     limits.check()
     _check(quantize, points, seeds, minutes)
-    deadline = started + 60 * minutes if minutes else math.inf
+    limit = _TimeLimit(started, minutes, warn)
     require("optuna")
     sharing = Sharing(storage, workers, trials)
     searcher = sharing.method(method, steer)
@@ -190,38 +195,61 @@ def compress(
         with workspace.kept():
             workspace.begin()
             evaluator = Evaluator(prepared, options.search, seed, workspace.folder)
-            evaluator.deadline = started + _SEARCH_SHARE * (deadline - started) if minutes else math.inf
+            evaluator.deadline = limit.at(_SEARCH_SHARE)
+            evaluator.judges_first = not workspace.trials()
+            epochs = options.final.epochs
+            evaluator.on_first_epoch = lambda rest_s, epoch_seconds: limit.check(
+                rest_s + epochs * epoch_seconds
+            )
             searched = goal.relaxed(tolerance(prepared.task, prepared.original.score))
             with sharing.searching(searcher, workspace.folder, files, request, searched) as shared:
                 best = _search(shared, prepared, workspace, searched, evaluator, seed, steer, progress)
             prepared = replace(prepared, notes=(*prepared.notes, *sharing.notes))
             if not best:
-                raise BudgetError(
-                    "The time was used up before the first candidate was finished: give more --minutes, and --resume to "
-                    "go on from there."
-                )
+                raise EdgetimeError(f"--method {searcher.name} tried no network: choose another one.")
             training = FinalTraining(
                 prepared, workspace, goal, options, seed, seeds, evaluator.epoch_seconds, steer
             )
-            training_end = deadline - _RESERVE_SHARE * (deadline - started) if minutes else math.inf
+            limit.check(training.training_s())
             trained = _train(
-                training, prepared, goal, best, points, training_end, sub_progress(progress, 0.6, 0.9),
+                training, prepared, goal, best, points, limit.at(1 - _RESERVE_SHARE), sub_progress(progress, 0.6, 0.9),
                 partial(in_proportion, prepared, on_edges=searcher.on_edges),
             )  # fmt: skip
             notes = budget_notes(goal, trained[0].trial, steer)
             prepared = replace(prepared, notes=(*prepared.notes, *notes))
-            wanted = Request(limits, goal, searcher.name, seed, target, measure, started, deadline)
+            wanted = Request(
+                limits, goal, searcher.name, seed, target, measure, started, limit.at(1.0), minutes, steer
+            )
             result = make_result(prepared, workspace, trained, best, wanted, sub_progress(progress, 0.9, 1.0))
             result.save()
             workspace.clear_checkpoints()
             progress(1.0, "done")
         if not result.met:
-            chosen = trained[0]
-            score = f"{result.after.mean_score:.1%} {result.score_name}"
-            raise BudgetError(
-                missed(goal, chosen.trial, prepared.original, chosen.mean_score, score, result.folder, steer)
-            )
+            raise BudgetError(f"{result.missed}; it is saved in {result.folder} as {result.after.tflite}.")
     return result
+
+
+class _TimeLimit:
+    """The time that a run may take, on the clock of `time.monotonic`; `warn` hears once where it will not do."""
+
+    def __init__(self, started: float, minutes: float | None, warn: Callable[[str], None]) -> None:
+        self._started, self._minutes, self._warn = started, minutes, warn
+
+    def at(self, share: float) -> float:
+        """When a share of the time is used up."""
+        return self._started + 60 * share * self._minutes if self._minutes else math.inf
+
+    def check(self, least_s: float) -> None:
+        """Say so where what must be trained to its end, which takes `least_s`, ends too late for what comes after it."""
+        over_s = time.monotonic() + least_s - self.at(1 - _RESERVE_SHARE)
+        if not self._minutes or over_s <= 0:
+            return
+        self._warn(
+            f"One candidate and one finalist, which are trained to their end all the same, take about "
+            f"{in_minutes(over_s)} longer than --minutes {self._minutes:g} allows: give "
+            f"--minutes {enough_minutes(self._minutes + over_s / 60)} or more, or stop what else runs here."
+        )
+        self._warn = lambda sentence: None
 
 
 def _train(

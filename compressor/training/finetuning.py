@@ -68,9 +68,9 @@ class FineTuner:
     ) -> Outcome:
         """Train `model` in place and leave it with the weights of the epoch that did best on validation.
 
-        `checkpoint` is written every 20 s and at the end; a run that finds it goes on from there. `deadline`, on the clock
-        of `time.monotonic`, ends training within an epoch, and that epoch does not count. With `last` the last epoch's weights are kept instead, and their score and loss reported. A loss
-        that becomes NaN or infinite is a `TrainingError`.
+        `checkpoint` is written every 20 s and at the end; a run that finds it goes on from there. `deadline`, on the clock of
+        `time.monotonic`, ends training within an epoch, and that epoch does not count. With `last` the last epoch's weights
+        are kept instead, and their score and loss reported. A loss that becomes NaN or infinite is a `TrainingError`.
         """
         with _in_training_shape(model):
             run = _Run(self, model, schedule, seed, checkpoint, deadline, on_epoch)

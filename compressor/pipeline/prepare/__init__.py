@@ -5,7 +5,16 @@ May import all rooms of the compressor but `compressor.testing`.
 
 from __future__ import annotations
 
-from compressor.pipeline.prepare.limits import Limits, budget_notes, check_goal, in_words, missed, shown_ms
+from compressor.pipeline.prepare.limits import (
+    Limits,
+    budget_notes,
+    check_goal,
+    enough_minutes,
+    in_minutes,
+    in_words,
+    missed,
+    shown_ms,
+)
 from compressor.pipeline.prepare.preparation import Evaluator, Prepared, prepare, search_problem
 from compressor.pipeline.prepare.tolerance import tolerance
 from compressor.pipeline.prepare.workspace import (
@@ -27,7 +36,9 @@ __all__ = [
     "budget_notes",
     "check_goal",
     "data_digest",
+    "enough_minutes",
     "file_digest",
+    "in_minutes",
     "in_words",
     "is_trained",
     "json_digest",

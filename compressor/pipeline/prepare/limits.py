@@ -79,6 +79,16 @@ def in_words(name: str, value: float) -> str:
     return f"{value:.4g} {'mJ' if name == 'energy' else 'ms'}"
 
 
+def in_minutes(seconds: float) -> str:
+    """A stretch of time: ``40 s``, ``3.2 minutes``."""
+    return f"{seconds:.0f} s" if seconds < 60 else f"{seconds / 60:.1f} minutes"
+
+
+def enough_minutes(minutes: float) -> int:
+    """Whole minutes that will do, with some to spare."""
+    return math.ceil(1.2 * minutes)
+
+
 def over_in_words(value: float, limit: float) -> str:
     """How far a value is over its limit: ``12% over``, ``3.1 times that``."""
     ratio = value / limit
@@ -150,11 +160,9 @@ def missed(
     original: Trial,
     mean_score: float,
     score_text: str,
-    folder: str,
     steer: str = "time",
 ) -> str:
-    """The sentence on a goal that was not reached, and what came nearest (`trial`, with its score in words)."""
-    where = f"it is saved in {folder}"
+    """Words on a goal that was not reached, and what came nearest (`trial`, with its score in words)."""
     costs = trial.costs.by_name
     over = {name: limit for name, limit in goal.limits.items() if (costs[name] or 0.0) > limit}
     wanted = " and ".join(in_words(name, limit) for name, limit in (over or goal.limits).items())
@@ -165,13 +173,13 @@ def missed(
             _over(name, costs[name] or 0.0, limit, steer, trial.predicted_ms) for name, limit in over.items()
         )
         lost = f", loses {points:.2f} points on validation rows" if short else ""
-        return f"No network within {wanted} was found: the nearest takes {takes}{lost} and has {score_text}; {where}."
+        return f"No network within {wanted} was found: the nearest takes {takes}{lost} and has {score_text}"
     allowed = 100 * (original.score - (goal.least_score if goal.least_score is not None else original.score))
     within = f" and {wanted}" if goal.limits else ""
     better = {"time": "faster", "size": "smaller"}.get(goal.objective, "better")
     return (
         f"No {better} network within {allowed:.3g} points{within} was found: the nearest loses {points:.2f} points "
-        f"on validation rows at {shown_ms(trial, steer):.4g} ms ({_known_by('time', steer)}); {where}."
+        f"on validation rows at {shown_ms(trial, steer):.4g} ms ({_known_by('time', steer)})"
     )
 
 

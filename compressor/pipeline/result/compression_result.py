@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from compressor.export import faster_in_words
 from compressor.pipeline.result.given_back import LayerChange
 from profiler.errors import DataError, missing
 from profiler.files import write_json
@@ -154,7 +155,10 @@ class CompressionResult:
     budget_ms, max_accuracy_drop
         What was asked for; one of them is None.
     met
-        Whether it was reached (by predicted time or what stood for it in the search, and by validation score).
+        Whether it was reached (by predicted time or what stood for it in the search, by validation score, by what the
+        file takes, and where the goal is of time by being faster than the original).
+    missed
+        Why it was not, in words; empty where it was.
     score_name
         ``accuracy``, or ``score`` where the data file has a metric of its own.
     before
@@ -178,6 +182,8 @@ class CompressionResult:
     layers
         What each layer of the file gave back, and why; the last row belongs to no layer. Their `saved_ms` sum up to
         the difference of predicted times of the original (as quantised as the result) and the compressed network.
+    minutes, overrun_minutes
+        The time limit, None where there was none; and how much longer it took.
     limits
         All that was asked for, by the names of `compressor.pipeline.prepare.limits.Limits`.
     test_rows, validation_rows
@@ -211,6 +217,9 @@ class CompressionResult:
     layers: tuple[LayerChange, ...] = ()
     limits: dict[str, Any] = field(default_factory=dict)
     validation_rows: int = 0
+    missed: str = ""
+    minutes: float | None = None
+    overrun_minutes: float = 0.0
 
     @property
     def speedup_predicted(self) -> float:
@@ -283,9 +292,9 @@ class CompressionResult:
         rows = [
             row(f"{self.score_name} (test)", self._score_text, f"{-self.drop_points:+.2f} points"),
             row(
-                "measured", lambda f: _ms(f.measured_ms), f"{ratio:.2f}x faster" if ratio else "not measured"
+                "measured", lambda f: _ms(f.measured_ms), faster_in_words(ratio) if ratio else "not measured"
             ),
-            row("predicted", lambda f: _ms(f.predicted_ms), f"{self.speedup_predicted:.2f}x faster"),
+            row("predicted", lambda f: _ms(f.predicted_ms), faster_in_words(self.speedup_predicted)),
             counted("parameters", "parameters", "{:,}".format),
             counted("multiplications", "macs", "{:,}".format),
             counted("file", "file_bytes", _kilobytes),

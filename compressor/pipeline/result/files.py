@@ -18,6 +18,9 @@ from profiler.progress import ProgressCallback
 
 WINNER = "point0.seed0"
 
+REACHED, MISSED = "compressed", "closest"
+"""What the winner's files are called: no file bears the name of a result that is none."""
+
 _FOLDER = "points"
 
 
@@ -79,12 +82,18 @@ def write_files(
             done += 1
             if name == WINNER:
                 notes += list(found.notes)
-                made.keras[name] = workspace.path("compressed.keras")
-                made.tflite[name] = workspace.path("compressed.tflite")
-                _copy(keras_file, made.keras[name])
-                _copy(tflite, made.tflite[name])
     _tidy(workspace, made)
     return made
+
+
+def name_winner(workspace: Workspace, made: PointFiles, met: bool) -> None:
+    """Give the winner's files their names in the folder, by whether the goal was reached; those of an earlier run go."""
+    name, other = (REACHED, MISSED) if met else (MISSED, REACHED)
+    for files_of, suffix in ((made.keras, ".keras"), (made.tflite, ".tflite")):
+        workspace.path(other + suffix).unlink(missing_ok=True)
+        place = workspace.path(name + suffix)
+        _copy(files_of[WINNER], place)
+        files_of[WINNER] = place
 
 
 def _places(workspace: Workspace, points: Sequence[Finalist]) -> list[tuple[Path, Path]]:

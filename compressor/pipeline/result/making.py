@@ -12,10 +12,26 @@ from typing import Any
 import numpy as np
 
 from compressor.data import row_count
-from compressor.export import Turns, file_score, layers_ms, measure_in_turns, seconds_a_turn, target_of
+from compressor.export import (
+    Turns,
+    file_score,
+    keep_float32,
+    layers_ms,
+    measure_in_turns,
+    seconds_a_turn,
+    target_of,
+)
 from compressor.graph import layers_of
 from compressor.pipeline.final import Finalist
-from compressor.pipeline.prepare import Limits, Prepared, Workspace, in_words
+from compressor.pipeline.prepare import (
+    Limits,
+    Prepared,
+    Workspace,
+    enough_minutes,
+    in_minutes,
+    in_words,
+    missed,
+)
 from compressor.pipeline.result.compression_result import (
     CompressionResult,
     FileCosts,
@@ -23,7 +39,7 @@ from compressor.pipeline.result.compression_result import (
     LayerWidth,
     NetworkFacts,
 )
-from compressor.pipeline.result.files import WINNER, PointFiles, write_files
+from compressor.pipeline.result.files import WINNER, PointFiles, name_winner, write_files
 from compressor.pipeline.result.given_back import LayerChange, layer_changes, timed
 from compressor.search import Goal, Trial
 from profiler.devices import Target
@@ -52,6 +68,8 @@ class Request:
     measure: bool
     started: float
     deadline: float = math.inf
+    minutes: float | None = None
+    steer: str = "time"
 
 
 _LayersMs = Mapping[str, Mapping[int, float]]
@@ -74,10 +92,19 @@ def make_result(
     validation = _scores(prepared, files.tflite, prepared.validation_rows)
     turns, layers_measured = _measure(prepared, files, request, notes, sub_progress(progress, 0.5, 0.98))
     figures = _Figures(prepared, workspace.folder, files, points, test, validation, turns)
+    advice, missing = "", _missed(prepared, figures, request)
+    if "quantized" in files.tflite:
+        times = (figures.facts(name).time_ms for name in ("quantized", "original"))
+        advice = keep_float32(prepared.quantize, *times)
+    if missing and advice and _wants_time(request.goal):
+        missing += f"; {advice[0].lower()}{advice[1:-1]}"
+    name_winner(workspace, files, not missing)
     facts = {name: figures.facts(name) for name in ("original", "quantized", WINNER) if name in files.tflite}
     before, after = facts["original"], facts[WINNER]
     ratio = turns.ratio("original", WINNER) if turns else None
     chosen = points[0]
+    seconds = time.monotonic() - request.started
+    overrun_s = max(0.0, seconds - 60 * request.minutes) if request.minutes else 0.0
     result = CompressionResult(
         folder=str(workspace.folder),
         method=request.method,
@@ -88,7 +115,8 @@ def make_result(
         seeds=len(chosen.networks),
         budget_ms=request.limits.budget_ms,
         max_accuracy_drop=request.limits.max_accuracy_drop,
-        met=chosen.met,
+        met=not missing,
+        missed=missing,
         score_name=prepared.task.score_name,
         test_rows=row_count(prepared.test_rows[0]),
         before=before,
@@ -101,14 +129,58 @@ def make_result(
         frozen=tuple({"layer": f.layer, "reason": f.reason} for f in prepared.graph.frozen),
         # Which channels a trial keeps stands in ``trials.jsonl``.
         trials=tuple({k: v for k, v in trial.to_dict().items() if k != "keep"} for trial in trials),
-        seconds=time.monotonic() - request.started,
+        seconds=seconds,
+        minutes=request.minutes,
+        overrun_minutes=overrun_s / 60,
         points=figures.points(),
         layers=_layers(prepared, files, layers_measured),
         validation_rows=row_count(prepared.validation_rows[0]),
         limits=request.limits.asked(),
     )
     warnings = _reader_warnings(result, request.goal, chosen, prepared.original.score)
+    if advice:
+        warnings.insert(0, advice)
+    if request.minutes and overrun_s >= 1:
+        warnings.append(
+            f"It took {in_minutes(overrun_s)} longer than --minutes {request.minutes:g} allows, since what is handed over "
+            f"is trained to its end: give --minutes {enough_minutes(seconds / 60)}, or stop what else runs here."
+        )
     return replace(result, notes=(*notes, *warnings))
+
+
+def _wants_time(goal: Goal) -> bool:
+    """Whether a faster network was asked for."""
+    return goal.budget_ms is not None or goal.objective == "time"
+
+
+def _missed(prepared: Prepared, figures: _Figures, request: Request) -> str:
+    """How the winner misses the goal, in words: as it was trained, or as the file that is handed over; else nothing."""
+    goal, chosen = request.goal, figures.finalists[0]
+    before, after = figures.facts("original"), figures.facts(WINNER)
+    if not chosen.met:
+        score = f"{after.mean_score:.1%} {prepared.task.score_name}"
+        return missed(goal, chosen.trial, prepared.original, chosen.mean_score, score, request.steer)
+    for name, value in (
+        ("size", after.file_bytes), ("memory", after.peak_memory_bytes), ("energy", after.energy_mj),
+    ):  # fmt: skip
+        limit = goal.limits.get(name)
+        if limit is not None and value is not None and value > limit:
+            predicted = chosen.trial.costs.by_name[name] or value
+            return (
+                f"The file takes {in_words(name, value)}, above the limit of {in_words(name, limit)} "
+                f"({in_words(name, predicted)} was predicted; a limit of {in_words(name, limit * predicted / value)} will do)"
+            )
+    kept = _by_quantising(prepared, figures, goal)
+    if kept:
+        return kept
+    if not _wants_time(goal) or after.time_ms < before.time_ms:
+        return ""
+    how = "measured" if figures.turns else "predicted"
+    as_what = "" if prepared.quantize == "none" else f" as {prepared.quantize}"
+    return (
+        f"The network that was found is no faster than the original:{as_what} it takes {in_words('time', after.time_ms)}, "
+        f"the original {in_words('time', before.time_ms)} ({how})"
+    )
 
 
 def layer_widths(prepared: Prepared, trial: Trial) -> tuple[LayerWidth, ...]:
@@ -258,9 +330,10 @@ def _reader_warnings(
             f"On the test rows {result.drop_points:.2f} points were lost, more than the {drop:g} that were allowed "
             "on validation rows."
         )
-    found += _over(result, goal)
-    found += _by_quantising(result, goal, chosen)
-    if result.speedup_measured is not None and result.speedup_measured < 1:
+    measured_ms = result.after.measured_ms
+    if goal.budget_ms is not None and measured_ms is not None and measured_ms > goal.budget_ms:
+        found.append(f"It was measured at {measured_ms:.4g} ms, above the budget of {goal.budget_ms:g} ms.")
+    if result.met and result.speedup_measured is not None and result.speedup_measured < 1:
         found.append("It was measured to be slower than the original.")
     beaten = [point for point in result.points if point.chosen and not point.on_front]
     if beaten and len(result.points) > 1:
@@ -270,34 +343,16 @@ def _reader_warnings(
     return found
 
 
-def _over(result: CompressionResult, goal: Goal) -> list[str]:
-    """Limits that the file on the device passes, though the prediction did not."""
-    after = result.after
-    found = []
-    if goal.budget_ms is not None and after.measured_ms is not None and after.measured_ms > goal.budget_ms:
-        found.append(
-            f"It was measured at {after.measured_ms:.4g} ms, above the budget of {goal.budget_ms:g} ms."
-        )
-    for name, value in (
-        ("size", after.file_bytes), ("memory", after.peak_memory_bytes), ("energy", after.energy_mj),
-    ):  # fmt: skip
-        limit = goal.limits.get(name)
-        if limit is not None and value is not None and value > limit:
-            found.append(
-                f"The file takes {in_words(name, value)}, above the limit of {in_words(name, limit)}."
-            )
-    return found
-
-
-def _by_quantising(result: CompressionResult, goal: Goal, chosen: Finalist) -> list[str]:
-    """Where the quantised file no longer keeps the score that the network kept."""
-    least = goal.least_score
-    winner = next((point for point in result.points if point.chosen), None)
-    if least is None or winner is None or result.quantize == "none":
-        return []
-    if chosen.mean_score < least or winner.validation_score >= least:
-        return []
-    lost = 100 * (chosen.mean_score - winner.validation_score)
-    return [
-        f"As {result.quantize} it loses another {lost:.2f} points on the validation rows, and so keeps the limit no more."
-    ]
+def _by_quantising(prepared: Prepared, figures: _Figures, goal: Goal) -> str:
+    """Where the quantised file no longer keeps the score that the network kept, in words."""
+    least, chosen = goal.least_score, figures.finalists[0]
+    if least is None or prepared.quantize == "none":
+        return ""
+    score = float(np.mean([figures.validation[name] for name in figures.files.seeds(0)]))
+    if score >= least:
+        return ""
+    lost = 100 * (chosen.mean_score - score)
+    return (
+        f"As {prepared.quantize} the network loses another {lost:.2f} points on the validation rows, and so keeps the "
+        "limit no more"
+    )

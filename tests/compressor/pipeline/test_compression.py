@@ -3,6 +3,9 @@
 import json
 import os
 import platform
+import re
+import time
+from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -298,19 +301,52 @@ def test_full_training_that_teaches_nothing_hands_over_what_the_search_had(task,
         assert score >= searched[key.split("_")[0]]
 
 
-def test_where_time_ends_before_the_first_epoch_the_network_of_the_search_is_handed_over(
-    task, tmp_path, monkeypatch
-):
-    fit = preparation.FineTuner.fit
+def test_on_a_busy_machine_fewer_are_trained_and_each_to_its_end(task, tmp_path):
+    """What brings the rows sleeps, and not even one candidate and one finalist are done in time."""
 
-    def late(self, model, schedule, seed=0, checkpoint=None, deadline=float("inf"), **options):
-        deadline = deadline if checkpoint is None else 0.0  # only full training has a checkpoint
-        return fit(self, model, schedule, seed, checkpoint, deadline, **options)
+    def busy(rows):
+        time.sleep(0.05)
+        return rows
 
-    monkeypatch.setattr(preparation.FineTuner, "fit", late)
-    result = run(task, tmp_path, budget_ms=0.9 * original_ms(task), method=Halves(), options=LEARNED)
+    warned = []
+    slow = replace(task[1], augment=busy)
+    result = run(
+        task, tmp_path, data=slow, budget_ms=0.9 * original_ms(task), method=Halves(), minutes=1e-9, seeds=3,
+        points=3, warn=warned.append,
+    )  # fmt: skip
     assert result.met
-    assert result.after.validation_score == max(search_scores(tmp_path).values())
+    assert len(result.trials) == len(result.points) == result.seeds == 1
+    (outcome,) = final_training(tmp_path).values()
+    assert (outcome["epochs"], outcome["complete"]) == (OPTIONS.final.epochs, True)
+    assert result.after.validation_score >= max(search_scores(tmp_path).values())
+    assert (result.minutes, result.overrun_minutes > 0) == (1e-9, True)
+    assert len(warned) == 1
+    assert re.fullmatch(
+        r"One candidate and one finalist, .* take about .* longer than --minutes .* allows: give --minutes .*\.",
+        warned[0],
+    )
+    assert any(re.match(r"It took .* longer than --minutes .* allows", note) for note in result.notes)
+    assert CompressionResult.load(tmp_path) == result
+
+
+def test_without_a_time_limit_nothing_is_said_of_one(task, tmp_path):
+    warned = []
+    result = run(
+        task, tmp_path, budget_ms=0.9 * original_ms(task), method=Halves(), seeds=1, warn=warned.append
+    )
+    assert (result.minutes, result.overrun_minutes, warned) == (None, 0.0, [])
+
+
+def test_what_an_earlier_run_tried_is_gone_on_with_where_no_time_is_left(task, tmp_path):
+    asked = {"budget_ms": 0.9 * original_ms(task), "method": Halves(), "seeds": 1}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pipeline, "_train", lambda *rest: pytest.fail("stopped"))
+        with pytest.raises(pytest.fail.Exception):
+            run(task, tmp_path, **asked)
+    tried = search_scores(tmp_path)
+    result = run(task, tmp_path, **asked, minutes=1e-9, resume=True)
+    assert search_scores(tmp_path) == tried
+    assert result.met
 
 
 def test_training_goes_on_from_the_original_where_the_network_of_the_search_cannot_be_read(
@@ -431,7 +467,8 @@ def test_a_goal_that_was_missed_leaves_the_nearest_network(task, tmp_path):
         run(task, tmp_path, budget_ms=budget, seeds=1, method=TooWide(), options=HURRIED)
     result = CompressionResult.load(tmp_path)
     assert not result.met
-    assert (tmp_path / result.after.tflite).exists()
+    assert not list(tmp_path.glob("compressed.*"))
+    assert {path.name for path in tmp_path.glob("closest.*")} == {result.after.keras, result.after.tflite}
 
 
 def test_a_budget_of_multiplications_is_not_taken_for_one_of_time(task, tmp_path):
@@ -458,6 +495,7 @@ def test_an_accuracy_that_cannot_be_kept_leaves_the_nearest_network(task, tmp_pa
     with pytest.raises(BudgetError, match=words):
         run(task, tmp_path, **asked, seeds=1, method=OneChannel(), options=HURRIED)
     assert not CompressionResult.load(tmp_path).met
+    assert not list(tmp_path.glob("compressed.*"))
 
 
 def test_an_accuracy_that_the_search_never_kept_may_be_kept_by_a_wider_network(task, tmp_path):
@@ -500,7 +538,6 @@ def test_an_accuracy_that_the_search_never_kept_may_be_kept_by_a_wider_network(t
             UsageError,
             r"takes .* ms already \(predicted\), within the budget of 100 ms: give a smaller",
         ),
-        ({"budget_ms": 0.003, "minutes": 1e-9}, BudgetError, "give more --minutes, and --resume to go on"),
     ],
 )
 def test_what_cannot_be_is_one_sentence(task, tmp_path, changes, error, words):

@@ -219,9 +219,7 @@ def test_no_schedule_is_shortened_and_the_first_is_trained_where_no_time_is_left
     monkeypatch.setattr("compressor.pipeline.final.training.time.monotonic", lambda: 100.0)
     for end, expected in ((90.0, [(30, math.inf)]), (132.0, [(30, math.inf), (30, 132.0)])):
         asked.clear()
-        made = training(
-            Timed({5: 0.9}), Goal(budget_ms=1.0), tmp_path / str(end), seeds=2, epoch_seconds=2.0
-        )
+        made = training(Timed({5: 0.9}), Goal(budget_ms=1.0), tmp_path / str(end), seeds=2, epoch_seconds=2.0)
         chosen = run(made, [trial(5, 0.5, 0.8)], deadline=end)
         # The second one by what the first said of itself: 1 s for thirty epochs.
         assert asked == expected

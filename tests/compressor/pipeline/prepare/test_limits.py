@@ -110,13 +110,13 @@ def test_amounts_in_words():
 
 def test_what_was_missed_and_by_how_much():
     near = Trial(Configuration({"a": 1}), Costs(0.6, 3000), 0.9, 0.1)
-    text = missed(Goal(budget_ms=0.5, most_bytes=2000), near, ORIGINAL, 0.9, "90.0% accuracy", "out")
+    text = missed(Goal(budget_ms=0.5, most_bytes=2000), near, ORIGINAL, 0.9, "90.0% accuracy")
     assert "No network within 0.5 ms and 2 kB was found" in text
     assert "0.6 ms (predicted, 20% over) and 3 kB (predicted, 50% over)" in text
-    assert text.endswith("has 90.0% accuracy; it is saved in out.")
-    text = missed(Goal(least_score=0.94), near, ORIGINAL, 0.9, "", "out")
+    assert text.endswith("has 90.0% accuracy")
+    text = missed(Goal(least_score=0.94), near, ORIGINAL, 0.9, "")
     assert text.startswith("No faster network within 1 points was found: the nearest loses 5.00 points")
-    text = missed(Goal(least_score=0.94, most_bytes=2000, minimize="size"), near, ORIGINAL, 0.9, "x", "out")
+    text = missed(Goal(least_score=0.94, most_bytes=2000, minimize="size"), near, ORIGINAL, 0.9, "x")
     assert "3 kB (predicted, 50% over), loses 5.00 points on validation rows" in text
 
 
@@ -138,11 +138,9 @@ def test_measured_times_are_compared_and_called_measured():
     ):
         check_goal(case, Goal(budget_ms=2.5, most_bytes=4000), "measured")
     near = steered(0.4, 0.6)
-    text = missed(
-        Goal(budget_ms=0.5, most_bytes=2000), near, original, 0.9, "90.0% accuracy", "out", "measured"
-    )
+    text = missed(Goal(budget_ms=0.5, most_bytes=2000), near, original, 0.9, "90.0% accuracy", "measured")
     assert "takes 0.6 ms (measured, 20% over) and 3 kB (predicted, 50% over) and has" in text
-    text = missed(Goal(least_score=0.94), near, original, 0.9, "x", "out", "measured")
+    text = missed(Goal(least_score=0.94), near, original, 0.9, "x", "measured")
     assert "at 0.6 ms (measured)" in text
     assert "predicted" not in text
     assert shown_ms(near, "measured") == 0.6
@@ -161,9 +159,9 @@ def test_multiplications_that_stand_for_time_are_compared_and_never_taken_for_it
     ):
         check_goal(prepared(flops), Goal(budget_ms=0.8 * least), "flops")
     near = steered(0.7, 0.6)
-    text = missed(Goal(budget_ms=0.5), near, ORIGINAL, 0.9, "x", "out", "flops")
+    text = missed(Goal(budget_ms=0.5), near, ORIGINAL, 0.9, "x", "flops")
     assert "takes 0.6 ms (by its multiplications, 20% over; predicted 0.7 ms) and has x" in text
-    text = missed(Goal(least_score=0.94), near, ORIGINAL, 0.9, "x", "out", "flops")
+    text = missed(Goal(least_score=0.94), near, ORIGINAL, 0.9, "x", "flops")
     assert "at 0.7 ms (predicted)" in text
     assert shown_ms(near, "flops") == 0.7
 
