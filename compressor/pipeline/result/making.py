@@ -173,7 +173,8 @@ def _missed(prepared: Prepared, figures: _Figures, request: Request) -> str:
     kept = _by_quantising(prepared, figures, goal)
     if kept:
         return kept
-    if not _wants_time(goal) or after.time_ms < before.time_ms:
+    steered = request.steer == "measured" and not figures.turns  # then what was measured in the search counts
+    if not _wants_time(goal) or steered or after.time_ms < before.time_ms:
         return ""
     how = "measured" if figures.turns else "predicted"
     as_what = "" if prepared.quantize == "none" else f" as {prepared.quantize}"

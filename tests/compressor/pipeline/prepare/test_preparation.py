@@ -1,0 +1,84 @@
+"""How candidates are judged where time is short, on a clock that only training moves."""
+
+import math
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from compressor.pipeline.prepare import Evaluator
+from compressor.search import SearchOverError
+from compressor.training import Outcome, Schedule
+
+SCHEDULE = Schedule(epochs=4)
+
+
+@pytest.fixture
+def evaluator(monkeypatch):
+    """An evaluator whose epochs take as long as `seconds` says."""
+    now = [100.0]
+    monkeypatch.setattr("compressor.pipeline.prepare.preparation.time.monotonic", lambda: now[0])
+
+    def fit(model, schedule, seed, deadline, on_epoch):
+        on_epoch(0, 0.1)
+        for epoch in range(schedule.epochs):
+            if now[0] + made.seconds > deadline:
+                return Outcome(0.2, 0.8, epoch, epoch * made.seconds, complete=False)
+            now[0] += made.seconds
+            on_epoch(epoch + 1, 0.5)
+        made.trained += 1
+        return Outcome(0.5, 0.5, schedule.epochs, schedule.epochs * made.seconds)
+
+    task = SimpleNamespace(data=SimpleNamespace(x=np.zeros((10, 1))))
+    prepared = SimpleNamespace(
+        tuner=SimpleNamespace(fit=fit), task=task, network_of=lambda *rest: "a network"
+    )
+    made = Evaluator(prepared, SCHEDULE, 0)
+    made.seconds, made.trained, made.now = 1.0, 0, now
+    return made
+
+
+CANDIDATE = SimpleNamespace(model=None)
+
+
+def test_the_first_candidate_is_trained_to_its_end_whatever_the_time(evaluator):
+    told = []
+    evaluator.on_first_epoch = lambda *seconds: told.append(seconds)
+    evaluator.deadline = 90.0
+    assert evaluator(CANDIDATE) == (0.5, 0.5)
+    assert told == [(3.0, 1.0)]
+    with pytest.raises(SearchOverError):
+        evaluator(CANDIDATE)
+    assert evaluator.trained == 1
+    assert len(told) == 1
+
+
+@pytest.mark.parametrize(("left", "begun"), [(3.5, False), (4.5, True)])
+def test_no_candidate_is_begun_that_would_not_be_finished_in_time(evaluator, left, begun):
+    evaluator.deadline = math.inf
+    evaluator(CANDIDATE)
+    before = evaluator.now[0]
+    evaluator.deadline = before + left
+    if begun:
+        evaluator(CANDIDATE)
+    else:
+        with pytest.raises(SearchOverError):
+            evaluator(CANDIDATE)
+        assert evaluator.now[0] == before
+    assert evaluator.trained == 1 + begun
+
+
+def test_a_candidate_that_time_cut_does_not_count(evaluator):
+    evaluator(CANDIDATE)
+    evaluator.deadline = evaluator.now[0] + 5.0
+    evaluator.seconds = 2.0  # the machine became busy
+    with pytest.raises(SearchOverError):
+        evaluator(CANDIDATE)
+    assert evaluator.trained == 1
+
+
+def test_who_only_helps_leaves_even_the_first_to_the_others(evaluator):
+    evaluator.judges_first = False
+    evaluator.deadline = 102.0
+    with pytest.raises(SearchOverError):
+        evaluator(CANDIDATE)
