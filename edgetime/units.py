@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
+from typing import Any
 
 _LEAST_MS = 1e-6
 """A nanosecond: nothing shorter is measured."""
@@ -66,6 +68,19 @@ def points(value: float) -> str:
 def difference(predicted: float, measured: float | None) -> str:
     """How far `predicted` is from `measured`: ``+3.4%``."""
     return "-" if not measured else f"{100 * (predicted / measured - 1):+.1f}%"
+
+
+def mark(result: Mapping[str, Any]) -> str:
+    """What to know of a measured time beside its prediction, of a line of ``predict --json``; empty where nothing is."""
+    measured_ms, low_ms, high_ms = (result.get(key) for key in ("measured_ms", "low_ms", "high_ms"))
+    if not measured_ms:
+        return ""
+    marks = []
+    if low_ms is not None and high_ms is not None and not low_ms <= measured_ms <= high_ms:
+        marks.append("measured outside the 90% interval")
+    if result.get("measured_calm_share") == 0:
+        marks.append("never calm while measured")
+    return ", ".join(marks)
 
 
 def interval(low: float, high: float) -> str:

@@ -103,7 +103,12 @@ def command(
         ),
     ] = 4,
     minutes: Annotated[
-        float | None, _search(metavar="M", help="Wall time for all of it; default: what it takes.")
+        float | None,
+        _search(
+            metavar="M",
+            help="Wall time for all of it; default: what it takes. Fewer networks are trained in less time, none for "
+            "less; one candidate and one finalist always are.",
+        ),
     ] = None,
     target: Annotated[
         str | None,
@@ -145,8 +150,10 @@ def command(
     accuracy within the budgets, or with --max-accuracy-drop the least time.
 
     DIR gets compressed.keras, compressed.tflite, original.tflite, points/ (further networks, faster and slower),
-    result.json and report.html. Validation rows are split off the training rows, test rows are looked at once, on
-    the finished files. A run that was stopped goes on with --resume.
+    result.json and report.html. Where the goal is missed, or a faster network was asked for and none is faster,
+    closest.keras and closest.tflite take the place of compressed.*, and the exit status is 1. Validation rows are split
+    off the training rows, test rows are looked at once, on the finished files. A run that was stopped goes on with
+    --resume.
 
     Example:
 
@@ -197,6 +204,7 @@ def command(
                     resume=resume,
                     measure=measure,
                     progress=progress,
+                    warn=out.warn,
                 )
         except KeyboardInterrupt as stop:
             raise StoppedError(

@@ -30,14 +30,14 @@ def command(
     \b
     $ edgetime demo --out demo-out
     """
-    from compressor.export import require
+    from compressor.export import faster_in_words, require
     from edgetime.demo import Demo
 
     require("tensorflow")
     with Terminal(json) as terminal, keeping(out):
         summary = Demo(out, terminal, minutes, seed).run()
         terminal.json(summary)
-        columns = ["network", "accuracy", "predicted", "measured", "memory", "file"]
+        columns = ["network", "accuracy", "predicted", "measured", "memory", "file", ""]
         rows = [
             [
                 row["network"],
@@ -46,13 +46,19 @@ def command(
                 units.ms(row["measured_ms"]),
                 units.size(row["peak_memory_bytes"]),
                 units.size(row["file_bytes"]),
+                row["mark"],
             ]
             for row in summary["networks"]
         ]
         terminal.show("", table(columns, rows), "")
-        if summary["speedup_measured"]:
-            terminal.show(
-                f"Compressed: {summary['speedup_measured']:.2f} times as fast (measured in turns), "
-                f"accuracy {units.points(-summary['drop_points'])}."
-            )
+        if summary["device"]:
+            terminal.show(summary["device"])
+        ratio, accuracy = summary["speedup_measured"], f"accuracy {units.points(-summary['drop_points'])}"
+        if not summary["met"]:
+            terminal.show(f"The goal was missed. {summary['missed']}.")
+        elif ratio:
+            fast = f"{ratio:.2f} times as fast" if ratio > 1 else faster_in_words(ratio)
+            terminal.show(f"Compressed: {fast} (measured in turns), {accuracy}.")
+        if summary["advice"]:
+            terminal.show(summary["advice"])
         terminal.show(f"Everything in pictures: {summary['report']}")

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from edgetime import units
 from edgetime.terminal import Terminal, options
+from profiler.errors import UsageError
+from profiler.progress import sub_progress
+
+if TYPE_CHECKING:
+    from compressor.export import PrecisionTimes
+    from profiler.devices import Target
+    from timemodel.model import TimeModel
 
 _check = options.panel("When is the file good enough?")
+_device = options.panel("Is it worth it on a device?")
 
 
 class Quantize(str, Enum):
@@ -67,6 +77,17 @@ def command(
     allow_drop: Annotated[
         bool, _check("--allow-drop", help="Write the file whatever is lost.", show_default=False)
     ] = False,
+    time_model: Annotated[
+        Path | None,
+        _device(
+            metavar="MODEL.timemodel.json",
+            help="Predict the file's time beside that of float32, and say where float32 is faster.",
+        ),
+    ] = None,
+    target: Annotated[
+        str | None,
+        _device(metavar="TARGET", help="Measure both there, in turns; in place of --time-model."),
+    ] = None,
     input_shape: options.InputShapeOption = None,
     json: options.JsonOption = False,
 ) -> None:
@@ -80,11 +101,18 @@ def command(
     \b
     $ edgetime export net.keras -o net.tflite
     $ edgetime export net.keras -o net_int8.tflite --quantize int8 --calibration train.npz
+    $ edgetime export net.keras -o net_int8.tflite --quantize int8 --calibration train.npz --target local
     """
-    from compressor.export import export
+    if time_model is not None and target is not None:
+        raise UsageError("Give --time-model to predict or --target to measure, not both.")
+    if (time_model is not None or target is not None) and quantize is Quantize.none:
+        raise UsageError("--time-model and --target compare a precision with float32: give --quantize too.")
+    from compressor.export import export, precision_times
     from edgetime.networks import parse_shapes
 
-    with Terminal(json) as out:
+    shapes = parse_shapes(input_shape or [])
+    with Terminal(json) as out, _opened(time_model, target) as device:
+        times = None
         with out.progress("Export") as progress:
             result = export(
                 network,
@@ -96,13 +124,44 @@ def command(
                 max_drop=max_drop,
                 min_agreement=min_agreement,
                 allow_drop=allow_drop,
-                input_shape=parse_shapes(input_shape or []),
-                progress=progress,
+                input_shape=shapes,
+                progress=sub_progress(progress, 0.0, 0.5) if device is not None else progress,
             )
+            if device is not None:
+                progress(0.5, "comparing its time with float32")
+                times = precision_times(network, output, quantize.value, device, shapes)
         for note in result.notes:
             out.warn(note)
-        out.json(result.to_dict())
+        if times is not None and times.advice:
+            out.warn(times.advice)
+        out.json(result.to_dict() | ({} if times is None else {"times": times.to_dict()}))
         out.show(f"{result.path}: {quantize.value}, {units.size(result.file_bytes)}", *_compared(result))
+        if times is not None:
+            out.show(_beside_float32(times))
+
+
+@contextlib.contextmanager
+def _opened(time_model: Path | None, target: str | None) -> Iterator[TimeModel | Target | None]:
+    """What says how long networks take, if anything does."""
+    from profiler.devices import open_target
+    from timemodel.model import TimeModel
+
+    if target is not None:
+        with open_target(target) as opened:
+            yield opened
+    else:
+        yield None if time_model is None else TimeModel.load(time_model)
+
+
+def _beside_float32(times: PrecisionTimes) -> str:
+    from compressor.export import faster_in_words
+
+    how = "measured in turns" if times.measured else "predicted"
+    ratio = faster_in_words(times.float32_ms / times.quantized_ms)
+    return (
+        f"  on {times.device}: {times.quantize} {units.ms(times.quantized_ms)}, float32 {units.ms(times.float32_ms)} "
+        f"({how}): {ratio}"
+    )
 
 
 def _compared(result: Any) -> list[str]:

@@ -46,6 +46,7 @@ class Stages:
     ) -> bool:
         """Do `work`, which writes the files `outputs` in the folder, unless that stage is finished; returns whether it did.
 
+        An output may be a pattern (``c*.keras``) where the outcome decides the name.
         `settings` are plain JSON values that decide the outcome. `work` may go on with the files and folders `scratch` that an
         interrupted call of it left; they are removed where they come from other settings.
         """
@@ -76,14 +77,16 @@ class Stages:
                 path.unlink(missing_ok=True)
 
     def _sizes(self, outputs: Sequence[str]) -> dict[str, list[int]]:
-        """Size and time of change of each output that exists."""
+        """Size and time of change of each output; nothing where one does not exist."""
         sizes = {}
-        for name in outputs:
-            file = self.folder / name
-            if file.exists():
+        for output in outputs:
+            files = sorted(self.folder.glob(output))
+            if not files:
+                return {}
+            for file in files:
                 state = file.stat()
-                sizes[name] = [state.st_size, state.st_mtime_ns]
-        return sizes if len(sizes) == len(outputs) else {}
+                sizes[str(file.relative_to(self.folder))] = [state.st_size, state.st_mtime_ns]
+        return sizes
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -33,12 +33,13 @@ def headline(results: Sequence[Result]) -> list[tuple[str, str]]:
     """The figures to remember, of the best result."""
     if not results:
         return []
-    best = in_order(results)[-1]
+    ordered = in_order(results)
+    best = ([result for result in ordered if _is_met(result)] or ordered)[-1]
     before, after = best["before"], best["after"]
-    tiles = []
+    tiles = [] if _is_met(best) else [("missed", "the goal: this is the closest")]
     if best.get("speedup_measured"):
-        tiles.append((f"{best['speedup_measured']:.1f}x", "as fast, measured"))
-    tiles.append((f"{before['predicted_ms'] / after['predicted_ms']:.1f}x", "as fast, predicted"))
+        tiles.append(_tile(best["speedup_measured"], "measured"))
+    tiles.append(_tile(before["predicted_ms"] / after["predicted_ms"], "predicted"))
     lost = before["score"] - after["mean_score"]
     if best["score_name"] == "accuracy":
         tiles.append((units.points(-100 * lost), f"accuracy, to {units.percent(after['mean_score'])}"))
@@ -46,6 +47,21 @@ def headline(results: Sequence[Result]) -> list[tuple[str, str]]:
         tiles.append((f"{-lost:+.3g}", f"{best['score_name']}, to {after['mean_score']:.4g}"))
     tiles.append((units.percent(after["file_bytes"] / before["file_bytes"], 0), "of the file size"))
     return tiles
+
+
+def _tile(ratio: float, how: str) -> tuple[str, str]:
+    """A ratio of times before and after; what is slower is never called so many times as fast."""
+    return (f"{ratio:.1f}x", f"as fast, {how}") if ratio >= 1 else (f"{1 / ratio:.1f}x", f"slower, {how}")
+
+
+def _is_met(result: Result) -> bool:
+    return bool(result.get("met", True))
+
+
+def _called(result: Result) -> str:
+    """What a result is called; one whose goal was missed bears no name of a success."""
+    name = METHODS.get(str(result["method"]), f"compressed ({result['method']})")
+    return name if _is_met(result) else f"{name}: goal missed, the closest"
 
 
 def in_order(results: Sequence[Result]) -> list[Result]:
@@ -71,7 +87,7 @@ def _add_group(page: Page, group: Sequence[Result]) -> None:
         {"name": "original", "ms": last["before"]["measured_ms"], "accuracy": last["before"]["mean_score"]}
     ]
     for result in group:
-        name = METHODS.get(result["method"], f"compressed ({result['method']})")
+        name = _called(result)
         if result["quantize"] != "none" and result.get("quantized"):
             rows.append(_row(f"original, {result['quantize']}", result, result["quantized"]))
         rows.append(_row(name, result, result["after"]))
@@ -89,10 +105,26 @@ def _add_group(page: Page, group: Sequence[Result]) -> None:
         caption = "Up and to the left is better."
         groups = {point["name"]: [point] for point in points}
         page.figures([trade_off(groups, "Accuracy over measured time", caption), _width_chart(last)])
+    for result in group:
+        if result.get("missed"):
+            page.text(f"{_called(result).capitalize()}. {result['missed']}.")
     for note in last.get("notes", ()):
         page.text(note, soft=True)
+    for advice in dict.fromkeys(filter(None, map(_keep_float32, group))):
+        if advice not in last.get("notes", ()):
+            page.text(advice, soft=True)
     for result in reversed(group):
         _add_details(page, result, METHODS.get(str(result["method"]), str(result["method"])), len(group) > 1)
+
+
+def _keep_float32(result: Result) -> str:
+    """The advice against the precision of a result where the original is slower in it."""
+    from compressor.export import keep_float32
+
+    quantized = result.get("quantized")
+    if not quantized:
+        return ""
+    return keep_float32(str(result["quantize"]), _time(quantized), _time(result["before"]))
 
 
 def _add_details(page: Page, result: Result, name: str, several: bool) -> None:
@@ -117,6 +149,7 @@ def _add_details(page: Page, result: Result, name: str, several: bool) -> None:
 def _front_table(page: Page, result: Result) -> None:
     points = result["points"]
     energy = any(point["energy_mj"] is not None for point in points)
+    chosen = "chosen" if _is_met(result) else "closest"
     columns = ["network", "measured", "predicted", "validation", "test", "file", "peak memory"]
     rows = []
     for point in points:
@@ -132,7 +165,7 @@ def _front_table(page: Page, result: Result) -> None:
                 units.size(point["size_bytes"]),
                 units.size(point["peak_memory_bytes"]),
                 *([joules] if energy else []),
-                f"chosen, {state}" if point["chosen"] else state,
+                f"{chosen}, {state}" if point["chosen"] else state,
             ]
         )
     strong = next((i for i, point in enumerate(points) if point["chosen"]), None)

@@ -120,7 +120,7 @@ def page_of(found: Found, title: str) -> Page:
     """Put the page together."""
     page = Page(title)
     for model in found.models:
-        page.text("; ".join([model.device, *model.settings]), soft=True)
+        _device_card(page, model)
     if found.results:
         page.tiles(compression.headline(found.results))
         compression.add_to(page, found.results)
@@ -136,6 +136,33 @@ def page_of(found: Found, title: str) -> Page:
         page.text(f"Left out: {reason}", soft=True)
     page.footer(f"Made by edgetime {__version__}. All times are of the device named above.")
     return page
+
+
+def _device_card(page: Page, model: TimeModel) -> None:
+    """The device, its settings, and how calm it was when each was profiled: share, other states, probes met in calm."""
+    page.text("; ".join([model.device, *model.settings]), soft=True)
+    for key, setting in model.settings.items():
+        conditions = setting.conditions
+        if conditions is not None:
+            name = f"{key}: " if len(model.settings) > 1 else ""
+            page.text(name + conditions.in_words(), soft=True)
+            warning = conditions.warning("'edgetime profile'")
+            if warning:
+                page.text(name + warning)
+
+
+def _slower_precisions(predictions: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Advice where a network stands beside itself in another precision (``NAME, int8``) and is slower in that."""
+    from compressor.export import keep_float32
+
+    measured = {str(p["network"]): p["measured_ms"] for p in predictions if p.get("measured_ms")}
+    found = []
+    for name, time_ms in measured.items():
+        base, _, quantize = name.rpartition(", ")
+        if base in measured:
+            advice = keep_float32(quantize, time_ms, measured[base])
+            found += [f"{base[0].upper()}{base[1:]}: {advice[0].lower()}{advice[1:]}"] if advice else []
+    return found
 
 
 def _staircases(page: Page, model: TimeModel) -> None:
@@ -194,13 +221,15 @@ def _predicted(page: Page, predictions: Sequence[Mapping[str, Any]]) -> None:
             units.ms(p.get("measured_ms")),
             units.difference(p["predicted_ms"], p.get("measured_ms")),
             units.percent(p["coverage"]),
+            units.mark(p),
         ]
         for p in predictions
     ]
     page.table(
-        ["network", "number type", "predicted", "90% interval", "measured", "off", "coverage"],
+        ["network", "number type", "predicted", "90% interval", "measured", "off", "coverage", ""],
         rows,
     )
+    page.text(*_slower_precisions(predictions))
     figures = []
     if measured:
         points = [{**p, "name": p["network"]} for p in measured]

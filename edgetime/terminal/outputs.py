@@ -19,7 +19,9 @@ OUTPUTS = ("output", "out", "html")
 _READ_IN_FOLDERS = (".tflite", ".keras", ".jsonl", ".db", ".timemodel.json", "advice.json", "result.json")
 """Ends of names of what is looked for in a folder that is read."""
 
-_MADE_IN_FOLDERS = frozenset({"compressed.keras", "best_so_far.keras", "points", "seeds", "checkpoints"})
+_MADE_IN_FOLDERS = frozenset(
+    {"compressed.keras", "closest.keras", "best_so_far.keras", "points", "seeds", "checkpoints"}
+)
 """What is put into a folder that is written and could be read, too."""
 
 

@@ -21,7 +21,7 @@ INPUTS = {
     "predict": {"model", "networks", "table"},
     "advise": {"model", "network"},
     "compress": {"network", "data", "time_model", "calibration"},
-    "export": {"network", "calibration", "data"},
+    "export": {"network", "calibration", "data", "time_model"},
     "select": {"networks", "time_model", "data"},
     "import": {"results"},
     "report": {"folder"},
