@@ -76,3 +76,17 @@ def test_an_interval_says_its_unit_once():
 def test_points_have_a_sign_but_zero_is_not_negative():
     assert units.points(-0.123) == "-0.12 points"
     assert units.points(-0.001) == "+0.00 points"
+
+
+@pytest.mark.parametrize(
+    ("measured_ms", "calm_share", "words"),
+    [
+        (1.1, 0.5, ""),
+        (1.3, 0.5, "measured outside the 90% interval"),
+        (0.8, 0.0, "measured outside the 90% interval, never calm while measured"),
+        (None, None, ""),
+    ],
+)
+def test_a_measured_time_that_the_prediction_misses_is_marked(measured_ms, calm_share, words):
+    result = {"low_ms": 0.9, "high_ms": 1.2, "measured_ms": measured_ms, "measured_calm_share": calm_share}
+    assert units.mark(result) == words

@@ -286,3 +286,45 @@ def test_a_goal_that_was_missed_still_has_its_page(
     shown = CliRunner().invoke(app, arguments(task, time_model_file, tmp_path / "o", "--budget-ms", 1))
     assert shown.exit_code == 1
     assert "Missed by 50%." in (tmp_path / "o" / "report.html").read_text()
+
+
+def test_a_machine_too_busy_for_the_time_limit_is_said_and_no_failure(
+    task: Path, time_model_file: Path, tmp_path: Path
+):
+    out = tmp_path / "out"
+    asked = arguments(
+        task, time_model_file, out, "--max-accuracy-drop", 20, "--minutes", 1e-6, "--no-measure"
+    )
+    shown = CliRunner().invoke(app, asked)
+    assert shown.exit_code == 0, shown.stderr
+    said = " ".join(shown.stderr.split())
+    assert said.count("warning: One candidate and one finalist") == 1
+    assert "longer than --minutes 1e-06 allows: give --minutes" in said
+    value = json.loads((out / "result.json").read_text())
+    assert value["met"] is True
+    assert value["overrun_minutes"] > 0
+
+
+def test_export_says_where_float32_is_faster(task: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    from compressor.testing.device import FormulaTimeModel
+
+    class SlowIntegers(FormulaTimeModel):
+        def predict_layers_ms(self, layers, setting=None):
+            slow = [any(tensor.dtype == "int8" for tensor in layer.inputs) for layer in layers]
+            return super().predict_layers_ms(layers) * np.where(slow, 3.0, 1.0)
+
+    monkeypatch.setattr("timemodel.model.TimeModel.load", lambda path: SlowIntegers())
+    (tmp_path / "d.timemodel.json").write_text("{}")
+    asked = ["export", task / "net.keras", "-o", tmp_path / "n.tflite", "--quantize", "int8", "--allow-drop"]
+    asked += ["--calibration", task / "data.npz", "--time-model", tmp_path / "d.timemodel.json"]
+    shown = CliRunner().invoke(app, [str(a) for a in asked])
+    assert shown.exit_code == 0, shown.stderr
+    assert "warning: Keep float32 here: int8 takes " in shown.stderr
+    assert "(predicted): no faster (" in shown.stdout
+    as_json = CliRunner().invoke(app, [str(a) for a in [*asked, "--json"]])
+    times = json.loads(as_json.stdout)["times"]
+    assert times["quantized_ms"] > times["float32_ms"] > 0
+    for more, words in ((["--target", "local"], "not both"), (["--quantize", "none"], "give --quantize too")):
+        refused = CliRunner().invoke(app, [str(a) for a in [*asked, *more]])
+        assert refused.exit_code == 2
+        assert words in refused.stderr

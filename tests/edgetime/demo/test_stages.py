@@ -91,3 +91,13 @@ def test_unfinished_work_is_gone_on_with_only_under_the_same_settings(tmp_path: 
     assert half_is_there({"a": 1})
     begin({"a": 2})
     assert not half_is_there({"a": 3})
+
+
+def test_an_output_may_be_a_pattern_where_the_outcome_decides_its_name(tmp_path: Path):
+    def once(name: str) -> bool:
+        return Stages(tmp_path).run("only", {}, ["c*.txt"], lambda: (tmp_path / name).write_text("x"))
+
+    assert once("closest.txt")
+    assert not once("closest.txt")
+    (tmp_path / "closest.txt").unlink()
+    assert once("compressed.txt")

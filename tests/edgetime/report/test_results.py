@@ -9,7 +9,7 @@ import pytest
 
 from edgetime.report import compression
 from edgetime.report.page import Page
-from edgetime.report.results import collect, write_report
+from edgetime.report.results import Found, collect, page_of, write_report
 from profiler.errors import UsageError
 
 
@@ -89,3 +89,57 @@ def test_what_is_no_result_is_left_out_and_named(tmp_path: Path):
     assert len(found.unreadable) == 2
     with pytest.raises(UsageError, match=r"result\.json"):
         write_report(tmp_path, tmp_path / "r.html")
+
+
+def test_what_missed_its_goal_is_not_shown_as_a_success():
+    missed = result(
+        "optuna", facts(0.52, 2.5, measured_ms=2.5), met=False, missed="No faster network was found",
+        speedup_measured=0.8,
+    )  # fmt: skip
+    html = page_with(missed)
+    assert "compressed: goal missed, the closest" in html
+    assert "No faster network was found." in html
+    tiles = compression.headline([missed])
+    assert tiles[0] == ("missed", "the goal: this is the closest")
+    assert ("1.2x", "slower, measured") in tiles
+    assert not any(label.startswith("as fast") for _, label in tiles)
+    met = result("uniform", facts(0.98, 1.0), met=True)
+    assert ("2.5x", "as fast, measured") in compression.headline([missed, met])
+
+
+def test_a_precision_that_is_slower_is_advised_against():
+    advice = "Keep float32 here: int8 takes 1.8 times as long on this device."
+    slow = {"quantize": "int8", "quantized": facts(0.99, 3.6)}
+    assert advice in page_with(result("optuna", facts(0.98, 1.0), **slow))
+    # It is said once, though the result says so as well.
+    assert page_with(result("optuna", facts(0.98, 1.0), **slow, notes=[advice])).count(advice) == 1
+    assert "eep float32" not in page_with(
+        result("optuna", facts(0.98, 1.0), quantize="int8", quantized=facts(0.9, 1.0))
+    )
+
+
+def predicted(network: str, measured_ms: float, **more) -> dict:
+    value = {"network": network, "dtype": "float32", "predicted_ms": 1.0, "low_ms": 0.9, "high_ms": 1.1}
+    return {**value, "measured_ms": measured_ms, "coverage": 1.0, "layers": [], **more}
+
+
+def test_predictions_say_where_a_precision_is_slower_and_what_was_missed():
+    lines = [predicted("compressed", 1.0), predicted("compressed, int8", 1.8)]
+    html = page_of(Found(predictions=lines), "t").render()
+    assert "Compressed: keep float32 here: int8 takes 1.8 times as long on this device." in html
+    assert html.count("measured outside the 90% interval") == 1
+
+
+def test_the_device_card_says_how_calm_the_device_was(time_model_file: Path):
+    from profiler.calm import State
+    from timemodel.model import TimeModel
+    from timemodel.model.conditions import Conditions
+
+    model = TimeModel.load(time_model_file)
+    setting = model.setting()
+    states = (State(1.0, 0.3), State(1.4, 0.5))
+    setting.conditions = Conditions(0.3, 10.0, states, probes=1000, calm_probes=200)
+    html = page_of(Found(models=[model]), "t").render()
+    assert "The device was calm 30% of the time; other states: 1.40x as slow 50% of the time." in html
+    assert "200 of 1,000 probes were met in calm." in html
+    assert "80% of the probes never met a calm moment" in html
