@@ -89,3 +89,11 @@ def test_what_is_no_result_is_left_out_and_named(tmp_path: Path):
     assert len(found.unreadable) == 2
     with pytest.raises(UsageError, match=r"result\.json"):
         write_report(tmp_path, tmp_path / "r.html")
+
+
+def test_staircases_of_the_time_model_stand_on_the_page(tmp_path: Path, time_model_file: Path):
+    (tmp_path / "d.timemodel.json").write_bytes(time_model_file.read_bytes())
+    write_report(tmp_path, tmp_path / "page.html")
+    html = (tmp_path / "page.html").read_text()
+    assert "Staircases" in html
+    assert "conv_2d float32" in html
