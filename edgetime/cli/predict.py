@@ -30,7 +30,7 @@ def command(
     setting: options.SettingOption = None,
     input_shape: options.InputShapeOption = None,
     load: Annotated[
-        views.Load | None,
+        views.LoadChoice | None,
         typer.Option(
             help="Say too how long it takes under the load that the profile met: median and 90th percentile."
         ),

@@ -28,7 +28,7 @@ class Layers(str, Enum):
     none = "none"
 
 
-class Load(str, Enum):
+class LoadChoice(str, Enum):
     """Which load a network's time is given under, beside calm."""
 
     typical = "typical"

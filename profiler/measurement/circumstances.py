@@ -60,10 +60,12 @@ def notes_on_states(rows: Sequence[Timing], calm: Calm) -> list[str]:
     last = max(number for number, share in enumerate(shares) if share >= min(_THERE, max(shares)))
     if last == PARTS - 1 or max(shares[: last + 1]) < _THERE or max(shares[last + 1 :]) > _GONE:
         return []
-    slow = [min(row.canaries_us) for row in known[sum(map(len, parts[: last + 1])) :]]
+    first = sum(map(len, parts[: last + 1]))
+    slow = [min(row.canaries_us) for row in known[first:]]
+    since = (known[first].at - known[0].at) / max(known[-1].at - known[0].at, 1e-9)
     factor = float(np.median(slow)) / calm.calm_us
     return [
-        f"After {(last + 1) / PARTS:.0%} of the time the device became {factor:.2f}x as slow and stayed so (heat, or a change of "
+        f"After {since:.0%} of the time the device became {factor:.2f}x as slow and stayed so (heat, or a change of "
         "power state): times from then on are corrected; let it cool, then run the same command again."
     ]
 

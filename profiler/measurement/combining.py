@@ -139,9 +139,11 @@ def _slowness(row: Timing, calm: Calm) -> float:
 
 def _in_calm(rows: Sequence[Timing], calm: Calm, sensitivity: Sensitivity) -> tuple[float, float, bool]:
     """Time in calm, its relative standard deviation, and whether it was met in calm."""
-    met = [_time_us(row) for row in rows if row.is_calm(calm)]
+    met = [(_time_us(row), _slowness(row, calm)) for row in rows if row.is_calm(calm)]
     if met:
-        return min(met), REPEATED, True
+        time_us, slowness = min(met)
+        # What counts as calm may be some percent slower: that much the time may be too long.
+        return time_us, max(REPEATED, sensitivity.power * (slowness - 1.0) / 2), True
     slow = np.log([_slowness(row, calm) for row in rows])
     variances = sensitivity.variance(slow) + np.array([UNSETTLED**2 * row.disturbed for row in rows])
     logs = np.log([_time_us(row) for row in rows]) - sensitivity.power * slow

@@ -77,7 +77,6 @@ def test_the_whole_demo_and_that_nothing_is_done_twice(tmp_path: Path):
     html = Path(summary["report"]).read_text()
     for words in (
         "Before and after",
-        "Staircases",
         "Predicted against measured",
         "cut evenly",
         "conv_2d float32",

@@ -143,3 +143,11 @@ def test_the_device_card_says_how_calm_the_device_was(time_model_file: Path):
     assert "The device was calm 30% of the time; other states: 1.40x as slow 50% of the time." in html
     assert "200 of 1,000 probes were met in calm." in html
     assert "80% of the probes never met a calm moment" in html
+
+
+def test_staircases_of_the_time_model_stand_on_the_page(tmp_path: Path, time_model_file: Path):
+    (tmp_path / "d.timemodel.json").write_bytes(time_model_file.read_bytes())
+    write_report(tmp_path, tmp_path / "page.html")
+    html = (tmp_path / "page.html").read_text()
+    assert "Staircases" in html
+    assert "conv_2d float32" in html

@@ -22,8 +22,8 @@ def rows(*parts: float | tuple[float, ...], each: int = 40) -> list[Timing]:
     for part in parts:
         canaries_us += np.resize(np.atleast_1d(part), each).tolist()
     return [
-        Timing("s", "{}", "layer", 0, 0, 0.0, 1.0, 1.0, 1.0, 0.0, 9, us, us, 0.0, False, None)
-        for us in canaries_us
+        Timing("s", "{}", "layer", 0, 0, float(at), 1.0, 1.0, 1.0, 0.0, 9, us, us, 0.0, False, None)
+        for at, us in enumerate(canaries_us)
     ]
 
 
