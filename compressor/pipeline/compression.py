@@ -198,9 +198,7 @@ def compress(
             evaluator.deadline = limit.at(_SEARCH_SHARE)
             evaluator.judges_first = not workspace.trials()
             epochs = options.final.epochs
-            evaluator.on_first_epoch = lambda rest_s, epoch_seconds: limit.check(
-                rest_s + epochs * epoch_seconds
-            )
+            evaluator.on_pace = lambda rest_s, epoch_seconds: limit.check(rest_s + epochs * epoch_seconds)
             searched = goal.relaxed(tolerance(prepared.task, prepared.original.score))
             with sharing.searching(searcher, workspace.folder, files, request, searched) as shared:
                 best = _search(shared, prepared, workspace, searched, evaluator, seed, steer, progress)

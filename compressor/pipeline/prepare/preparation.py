@@ -264,8 +264,8 @@ class Evaluator:
     A candidate is not begun that, by the time of the last one, would not be finished before `deadline`; what is cut by it
     all the same does not count. With `judges_first` the first one is trained to its end whatever the time.
 
-    `epoch_seconds` is what an epoch over all training rows takes, by the last candidate. `on_first_epoch` is called once,
-    with the seconds that the rest of the first candidate takes and with `epoch_seconds`.
+    `epoch_seconds` is what an epoch over all training rows takes, by the last candidate. `on_pace` is called once, as soon
+    as the time of an epoch is known, with the seconds that the rest of the first candidate takes and with `epoch_seconds`.
     """
 
     def __init__(self, prepared: Prepared, schedule: Schedule, seed: int, folder: Path | None = None) -> None:
@@ -276,7 +276,7 @@ class Evaluator:
         self.judges_first = True
         self.epoch_seconds = 0.0
         self._needed_s = 0.0
-        self.on_first_epoch: Callable[[float, float], None] = lambda rest_s, epoch_seconds: None
+        self.on_pace: Callable[[float, float], None] = lambda rest_s, epoch_seconds: None
         self.on_epoch: Callable[[int, int, float], None] = lambda epoch, epochs, score: None
 
     def __call__(self, candidate: Candidate) -> tuple[float, float]:
@@ -292,15 +292,17 @@ class Evaluator:
         self.last = None
         let_go()
         self.last = candidate.model or self._prepared.network_of(candidate, self._folder)
-        began = time.monotonic()
+        ends: list[float] = []
 
         def finished(epoch: int, score: float) -> None:
-            nonlocal began
-            if epoch == 0:
-                began = time.monotonic()
-            elif epoch == 1 and self._first:
-                seconds = time.monotonic() - began
-                self.on_first_epoch(seconds * (self._schedule.epochs - 1), seconds * self._part())
+            ends.append(time.monotonic())
+            if epoch:
+                # The first epoch compiles.
+                counted = ends[min(1, epoch - 1) :]
+                seconds = (counted[-1] - counted[0]) / (len(counted) - 1)
+                self.epoch_seconds = seconds * self._part()
+                if self._first and epoch == min(2, self._schedule.epochs):
+                    self.on_pace(seconds * (self._schedule.epochs - epoch), self.epoch_seconds)
             self.on_epoch(epoch, self._schedule.epochs, score)
 
         try:
@@ -310,7 +312,6 @@ class Evaluator:
         except TrainingError:
             return -math.inf, math.inf
         if outcome.epochs:
-            self.epoch_seconds = outcome.seconds / outcome.epochs * self._part()
             self._needed_s = outcome.seconds / outcome.epochs * self._schedule.epochs
         if not outcome.complete:
             raise SearchOverError

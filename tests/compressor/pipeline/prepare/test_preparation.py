@@ -21,6 +21,7 @@ def evaluator(monkeypatch):
 
     def fit(model, schedule, seed, deadline, on_epoch):
         on_epoch(0, 0.1)
+        now[0] += made.compiling
         for epoch in range(schedule.epochs):
             if now[0] + made.seconds > deadline:
                 return Outcome(0.2, 0.8, epoch, epoch * made.seconds, complete=False)
@@ -34,7 +35,7 @@ def evaluator(monkeypatch):
         tuner=SimpleNamespace(fit=fit), task=task, network_of=lambda *rest: "a network"
     )
     made = Evaluator(prepared, SCHEDULE, 0)
-    made.seconds, made.trained, made.now = 1.0, 0, now
+    made.seconds, made.compiling, made.trained, made.now = 1.0, 0.0, 0, now
     return made
 
 
@@ -43,10 +44,10 @@ CANDIDATE = SimpleNamespace(model=None)
 
 def test_the_first_candidate_is_trained_to_its_end_whatever_the_time(evaluator):
     told = []
-    evaluator.on_first_epoch = lambda *seconds: told.append(seconds)
+    evaluator.on_pace = lambda *seconds: told.append(seconds)
     evaluator.deadline = 90.0
     assert evaluator(CANDIDATE) == (0.5, 0.5)
-    assert told == [(3.0, 1.0)]
+    assert told == [(2.0, 1.0)]
     with pytest.raises(SearchOverError):
         evaluator(CANDIDATE)
     assert evaluator.trained == 1
@@ -75,6 +76,15 @@ def test_a_candidate_that_time_cut_does_not_count(evaluator):
     with pytest.raises(SearchOverError):
         evaluator(CANDIDATE)
     assert evaluator.trained == 1
+
+
+def test_what_the_first_epoch_compiles_is_not_taken_for_the_time_of_an_epoch(evaluator):
+    told = []
+    evaluator.on_pace = lambda *seconds: told.append(seconds)
+    evaluator.compiling = 20.0
+    evaluator(CANDIDATE)
+    assert told == [(2.0, 1.0)]
+    assert evaluator.epoch_seconds == 1.0
 
 
 def test_who_only_helps_leaves_even_the_first_to_the_others(evaluator):
