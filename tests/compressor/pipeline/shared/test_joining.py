@@ -62,9 +62,8 @@ def task(tmp_path_factory):
         h = layers.Conv2D(24, 3, padding="same", bias_initializer=bias, name="second")(layers.ReLU()(h))
         h = layers.ReLU()(h)
         h = layers.GlobalMaxPooling2D()(h)
-        keras.Model(source, layers.Dense(2, activation="softmax", name="head")(h)).save(
-            place / NAMES["model"]
-        )
+        head = layers.Dense(2, activation="softmax", bias_initializer=bias, name="head")
+        keras.Model(source, head(h)).save(place / NAMES["model"])
     return folder
 
 
