@@ -4,6 +4,7 @@ May import `timemodel.tree`.
 """
 
 from timemodel.runtime.cache_traffic import CacheTraffic
+from timemodel.runtime.dispatch import Dispatch
 from timemodel.runtime.fusion import FUSED, FusionShares, GraphRule
 from timemodel.runtime.fusion_learning import Events, learn_rules
 from timemodel.runtime.in_words import graph_in_words, traffic_in_words
@@ -12,6 +13,7 @@ from timemodel.runtime.terms import RuntimeTerms
 __all__ = [
     "FUSED",
     "CacheTraffic",
+    "Dispatch",
     "Events",
     "FusionShares",
     "GraphRule",
