@@ -33,6 +33,9 @@ from timemodel.runtime import CacheTraffic, Dispatch, Events, RuntimeTerms, lear
 Measured = tuple[Probe, float]
 """A probe and its time in ms."""
 
+SHARE_OF_SMALL = 0.95
+"""So many small networks lie within the bounds that are to hold 90% of networks: those of people are larger and odder."""
+
 _NEXT_TO_NO_BYTES = 64
 _LITTLE_BYTES, _LITTLE_MACS = 1024, 4096
 _TOGETHER = ("pair", "chain", "network")
@@ -265,10 +268,13 @@ def calibrated(model: SettingModel, networks: Sequence[Measured]) -> SettingMode
     for probe, time in networks:
         ratio = np.log(time / model.predict_total_ms(probe.network))
         by_dtype.setdefault(probe.network.dtype, []).append(float(ratio))
-    calibration, low, high = {}, {}, {}
-    for dtype, ratios in by_dtype.items():
-        if len(ratios) >= MIN_PROBES:
-            middle = float(np.median(ratios))
-            calibration[dtype] = float(np.exp(middle))
-            low[dtype], high[dtype] = conformal_bounds(np.exp(np.array(ratios) - middle))
+    enough = {dtype: ratios for dtype, ratios in by_dtype.items() if len(ratios) >= MIN_PROBES}
+    middles = {dtype: float(np.median(ratios)) for dtype, ratios in enough.items()}
+    calibration = {dtype: float(np.exp(middle)) for dtype, middle in middles.items()}
+    low, high = {}, {}
+    if enough:
+        # What is left is alike in all number types, and its tails want many networks.
+        left = np.concatenate([np.array(ratios) - middles[dtype] for dtype, ratios in enough.items()])
+        bounds = conformal_bounds(np.exp(left), SHARE_OF_SMALL)
+        low, high = ({dtype: bound for dtype in enough} for bound in bounds)
     return model.with_terms(replace(model.terms, calibration=calibration, low=low, high=high))
