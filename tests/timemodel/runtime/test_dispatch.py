@@ -10,7 +10,7 @@ from profiler.probes import Probe
 from profiler.probes.context import rows_of_nothing, rows_of_unlike
 from timemodel.fitting.profile import is_unlike, learn_dispatch
 from timemodel.model import SettingModel
-from timemodel.runtime import Dispatch, RuntimeTerms
+from timemodel.runtime import Dispatch, RuntimeTerms, dispatch_in_words
 from timemodel.runtime.dispatch import KNOTS
 
 
@@ -80,3 +80,12 @@ def test_a_network_pays_for_its_length():
 def test_prices_that_were_edited_are_refused(change):
     with pytest.raises(ValueError, match="prices of operators in a row"):
         Dispatch.from_dict({**Dispatch().to_dict(), **change})
+
+
+def test_prices_in_words():
+    assert dispatch_in_words(Dispatch()) == []
+    (said,) = dispatch_in_words(Dispatch((0.0, 0.0, 5e-6, 2e-5)))
+    assert (
+        said
+        == "each of many unlike operators in a row costs extra: of 128: 0 ns, of 512: 5 ns, of 2,048: 25 ns"
+    )
