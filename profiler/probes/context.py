@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import numpy as np
+
 from profiler import operators
 from profiler.network import Layer
 from profiler.probes.probe import Probe
@@ -32,10 +34,61 @@ def chains() -> list[Probe]:
     return [Probe("chain", (layer,) * count) for layer, counts in rows for count in counts]
 
 
+def heavy() -> list[Probe]:
+    """Layers whose own weights do not fit the nearest cache, in rows and in turn, as at the end of a large network.
+
+    Alone they stream their weights from the next cache; in company, from memory.
+    """
+    layers = (
+        operators.conv_2d(8, 8, 256, 256),
+        operators.conv_2d(4, 4, 512, 512),
+        operators.conv_2d(2, 2, 512, 512),
+        operators.conv_2d(7, 7, 512, 1024, (1, 1)),
+        operators.fully_connected(2048, 2048),
+    )
+    rows = [Probe("chain", (layer,) * count) for layer in layers[:3] for count in (2, 6)]
+    rows += [Probe("chain", layers[4:] * count) for count in (2, 4)]
+    return rows + [_in_turn(layers, rounds) for rounds in (1, 2)]
+
+
+def _in_turn(layers: tuple[Layer, ...], rounds: int) -> Probe:
+    """All of `layers`, each with an input of its own, several times with other weights."""
+    count = rounds * len(layers)
+    return Probe("chain", layers * rounds, tuple((-1 - number,) for number in range(count)))
+
+
 def rows_of_nothing() -> list[Probe]:
     """Operators with next to no work in a row: what running one more operator costs."""
     layer = operators.unary("neg", (1, 8))
     return [Probe("chain", (layer,) * count) for count in (1, 16, 64, 256)]
+
+
+def rows_of_unlike() -> list[Probe]:
+    """Unlike operators with little work in rows without a pattern, as recurrent layers are that were unrolled.
+
+    A processor foresees what comes next in a short row, or in one that repeats; in a long one it does not. Three strands of
+    different widths take turns at random; each operator reads what its strand made last, and binary ones what it made before.
+    """
+    found = []
+    for count in (8, 32, 64, 128, 256, 512, 1024):
+        rng = np.random.default_rng(count)
+        strands: list[list[int]] = [[-1, -1], [-2, -2], [-3, -3]]
+        layers: list[Layer] = []
+        wiring: list[tuple[int, ...]] = []
+        for at in range(count):
+            number = int(rng.integers(len(strands)))
+            strand, width = strands[number], (16, 32, 48)[number]
+            op = ("fully_connected", "add", "mul", "sub", "logistic", "tanh", "neg")[int(rng.integers(7))]
+            if op == "fully_connected":
+                layers.append(operators.fully_connected(width, width))
+            elif op in ("add", "mul", "sub"):
+                layers.append(operators.binary(op, (1, width), (1, width)))
+            else:
+                layers.append(operators.unary(op, (1, width)))
+            wiring.append((strand[-1], strand[-2]) if op in ("add", "mul", "sub") else (strand[-1],))
+            strand.append(at)
+        found.append(Probe("chain", tuple(layers), tuple(wiring)))
+    return found
 
 
 def reshapes(dtype: str) -> list[Probe]:

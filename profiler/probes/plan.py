@@ -11,7 +11,16 @@ from profiler.errors import UsageError
 from profiler.network import Layer
 from profiler.operators import DTYPES, Rng, catalogue, draw_layer
 from profiler.probes.blocks import draw_network
-from profiler.probes.context import chains, fans, parts, reshapes, rows_of_nothing, slow
+from profiler.probes.context import (
+    chains,
+    fans,
+    heavy,
+    parts,
+    reshapes,
+    rows_of_nothing,
+    rows_of_unlike,
+    slow,
+)
 from profiler.probes.pairs import plan_pairs
 from profiler.probes.probe import Probe
 
@@ -144,7 +153,7 @@ def plan_probes(
             big = large(dtype, np.random.default_rng([*seeds, 997])) + (pictures(dtype) if whole else [])
             place(_alone(layer for layer in big if layer.op in probed), 902)
     if not ops and "float32" in names:
-        together = [*rows_of_nothing(), *chains(), *fans(), *slow()]
+        together = [*rows_of_nothing(), *rows_of_unlike(), *chains(), *heavy(), *fans(), *slow()]
         together += [probe for dtype in names if dtype in ("float32", "int8") for probe in reshapes(dtype)]
         together += parts(together)
         # Shuffled, so that a slow spell of the device does not look like an effect of the weights.

@@ -18,7 +18,7 @@ from timemodel.explain.tree_in_words import (
     size_in_words,
 )
 from timemodel.model import FALLBACK, OperatorModel, SettingModel
-from timemodel.runtime import graph_in_words, traffic_in_words
+from timemodel.runtime import dispatch_in_words, graph_in_words, traffic_in_words
 
 _TREE_ROWS = 11
 """Rows of a screen that are kept for the tree."""
@@ -79,11 +79,15 @@ def explain_runtime(model: SettingModel) -> str:
     """What the runtime adds to the sum of layers, in words."""
     terms = model.terms
     lines = [f"runtime ({model.key}): a call costs {number(terms.overhead_ms * 1e3)} us"]
-    sentences = [*graph_in_words(terms.graph_rules), *traffic_in_words(terms.cache_traffic)]
+    sentences = [
+        *graph_in_words(terms.graph_rules),
+        *traffic_in_words(terms.cache_traffic),
+        *dispatch_in_words(terms.dispatch),
+    ]
     lines += [f"  {sentence}" for sentence in sentences]
     for dtype, factor in sorted(terms.calibration.items()):
         lines.append(
-            f"  {dtype}: small whole networks take {factor:.2f} times the sum of their layers, 90% of them between "
+            f"  {dtype}: small whole networks take {factor:.2f} times the sum of their layers, 95% of them between "
             f"{terms.low.get(dtype, 1.0):.2f} and {terms.high.get(dtype, 1.0):.2f} times what is predicted"
         )
     return "\n".join(lines)

@@ -28,12 +28,16 @@ from timemodel.model import (
     conformal_bounds,
     fit_operator,
 )
-from timemodel.runtime import CacheTraffic, Events, RuntimeTerms, learn_rules
+from timemodel.runtime import CacheTraffic, Dispatch, Events, RuntimeTerms, learn_rules
 
 Measured = tuple[Probe, float]
 """A probe and its time in ms."""
 
+SHARE_OF_SMALL = 0.95
+"""So many small networks lie within the bounds that are to hold 90% of networks: those of people are larger and odder."""
+
 _NEXT_TO_NO_BYTES = 64
+_LITTLE_BYTES, _LITTLE_MACS = 1024, 4096
 _TOGETHER = ("pair", "chain", "network")
 _WINDOW_MS = 2.0
 """A probe is sampled for about so long."""
@@ -190,8 +194,10 @@ def fit_terms(
     model = SettingModel("", {}, {}, operators, RuntimeTerms(call_ms(measured)))
     rules = learn_rules(measured, model.terms.overhead_ms, model.predict_layers_ms, events)
     model = model.with_terms(replace(model.terms, graph_rules=tuple(rules)))
-    whole = [*by_kind.get("chain", []), *by_kind.get("network", [])]
+    chains = by_kind.get("chain", [])
     alone = [*by_kind.get("layer", []), *by_kind.get("part", [])]
+    model = model.with_terms(replace(model.terms, dispatch=learn_dispatch(model.terms, chains, alone)))
+    whole = [row for row in chains if not is_unlike(row[0])] + by_kind.get("network", [])
     traffic = learn_cache_traffic(model.terms, whole, alone)
     model = model.with_terms(replace(model.terms, cache_traffic=traffic))
     return calibrated(model, by_kind.get("network", [])).terms
@@ -221,6 +227,24 @@ def one_more_operator_ms(chains: Sequence[Measured]) -> float:
     return max(0.0, float(np.polyfit(counts, times, 1, w=1.0 / times)[0]))
 
 
+def is_unlike(probe: Probe) -> bool:
+    """Whether a chain is a row of unlike operators with little work: see `profiler.probes.context.rows_of_unlike`."""
+    little = all(layer.output_bytes <= _LITTLE_BYTES and layer.macs <= _LITTLE_MACS for layer in probe.layers)
+    return little and len({layer.op for layer in probe.layers}) > 2
+
+
+def learn_dispatch(terms: RuntimeTerms, chains: Sequence[Measured], alone: Sequence[Measured]) -> Dispatch:
+    """What operators cost in rows of unlike ones, beyond what each took `alone`."""
+    known = {probe.layers[0]: max(time - terms.overhead_ms, 0.0) for probe, time in alone}
+    counts, each_ms = [], []
+    for probe, time in chains:
+        if is_unlike(probe) and all(layer in known for layer in probe.layers):
+            beyond = time - terms.overhead_ms - sum(known[layer] for layer in probe.layers)
+            counts.append(len(probe.layers))
+            each_ms.append(beyond / len(probe.layers))
+    return Dispatch.fit(counts, each_ms)
+
+
 def learn_cache_traffic(
     terms: RuntimeTerms, whole: Sequence[Measured], alone: Sequence[Measured]
 ) -> CacheTraffic:
@@ -244,10 +268,13 @@ def calibrated(model: SettingModel, networks: Sequence[Measured]) -> SettingMode
     for probe, time in networks:
         ratio = np.log(time / model.predict_total_ms(probe.network))
         by_dtype.setdefault(probe.network.dtype, []).append(float(ratio))
-    calibration, low, high = {}, {}, {}
-    for dtype, ratios in by_dtype.items():
-        if len(ratios) >= MIN_PROBES:
-            middle = float(np.median(ratios))
-            calibration[dtype] = float(np.exp(middle))
-            low[dtype], high[dtype] = conformal_bounds(np.exp(np.array(ratios) - middle))
+    enough = {dtype: ratios for dtype, ratios in by_dtype.items() if len(ratios) >= MIN_PROBES}
+    middles = {dtype: float(np.median(ratios)) for dtype, ratios in enough.items()}
+    calibration = {dtype: float(np.exp(middle)) for dtype, middle in middles.items()}
+    low, high = {}, {}
+    if enough:
+        # What is left is alike in all number types, and its tails want many networks.
+        left = np.concatenate([np.array(ratios) - middles[dtype] for dtype, ratios in enough.items()])
+        bounds = conformal_bounds(np.exp(left), SHARE_OF_SMALL)
+        low, high = ({dtype: bound for dtype in enough} for bound in bounds)
     return model.with_terms(replace(model.terms, calibration=calibration, low=low, high=high))

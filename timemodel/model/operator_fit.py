@@ -27,7 +27,6 @@ ENOUGH_KNOWN = 40
 """So many times that are known well say more of a model's error and steps than all of them together."""
 
 _OF_OVERHEAD = 0.9
-_TAIL = 0.05
 _AS_GOOD = 1.03
 """Tiles whose error is within this factor of the least are as good; of those the smallest are taken."""
 
@@ -129,14 +128,14 @@ def describe(
     return OperatorModel(op, dtype, dict(tiles), tree, low, high, bounds, error, sweeps, parallel)
 
 
-def conformal_bounds(ratios: np.ndarray) -> tuple[float, float]:
-    """Factors (low, high) between which 90% of unseen ratios lie, by split conformal prediction.
+def conformal_bounds(ratios: np.ndarray, share: float = 0.9) -> tuple[float, float]:
+    """Factors (low, high) between which `share` of unseen ratios lie, by split conformal prediction.
 
     Of few `ratios` of measured by predicted times, none of them learned from, the extremes are widened by a quarter.
     """
     ordered = np.sort(ratios)
     n = len(ordered)
-    below = int(np.floor(_TAIL * (n + 1) + 1e-9))
+    below = int(np.floor((1 - share) / 2 * (n + 1) + 1e-9))
     if below < 1:
         return float(ordered[0] / 1.25), float(ordered[-1] * 1.25)
     return float(ordered[below - 1]), float(ordered[n - below])

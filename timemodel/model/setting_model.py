@@ -118,7 +118,8 @@ class SettingModel:
 
     def in_network_ms(self, network: Network) -> LayerTimes:
         """Times of the layers of `network` as they run there: fused neighbours and data beyond the cache included."""
-        alone, factors, extra, calibration = self._parts(network)
+        alone, factors, traffic, calibration = self._parts(network)
+        extra = traffic + self._dispatch_ms(network, factors)
         times = alone.predicted_ms, alone.low_ms, alone.high_ms
         predicted, low, high = ((own_ms * factors + extra) * calibration for own_ms in times)
         return LayerTimes(predicted, low, high, alone.covered)
@@ -127,6 +128,14 @@ class SettingModel:
         """The part ``[layers]`` of each layer's time in ms that is its data coming from beyond the cache."""
         _, _, extra, calibration = self._parts(network)
         return extra * calibration
+
+    def _dispatch_ms(self, network: Network, factors: np.ndarray) -> np.ndarray:
+        """What ``[layers]`` in ms the operators that run once each cost for standing in a long row of unlike ones."""
+        once = np.array(
+            [layer.repeat == 1 and bool(layer.activations) for layer in network.layers], dtype=bool
+        )
+        runs = once & (factors > 0)
+        return runs * self.terms.dispatch.each_ms(int(runs.sum()))
 
     def _parts(self, network: Network) -> tuple[LayerTimes, np.ndarray, np.ndarray, np.ndarray]:
         """Times alone, factors by fusion, extra ms by cache traffic, and factors by calibration, per layer."""

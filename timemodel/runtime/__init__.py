@@ -4,18 +4,21 @@ May import `timemodel.tree`.
 """
 
 from timemodel.runtime.cache_traffic import CacheTraffic
+from timemodel.runtime.dispatch import Dispatch
 from timemodel.runtime.fusion import FUSED, FusionShares, GraphRule
 from timemodel.runtime.fusion_learning import Events, learn_rules
-from timemodel.runtime.in_words import graph_in_words, traffic_in_words
+from timemodel.runtime.in_words import dispatch_in_words, graph_in_words, traffic_in_words
 from timemodel.runtime.terms import RuntimeTerms
 
 __all__ = [
     "FUSED",
     "CacheTraffic",
+    "Dispatch",
     "Events",
     "FusionShares",
     "GraphRule",
     "RuntimeTerms",
+    "dispatch_in_words",
     "graph_in_words",
     "learn_rules",
     "traffic_in_words",

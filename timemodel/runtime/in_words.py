@@ -9,6 +9,7 @@ import numpy as np
 from profiler.network import FUSION_PATTERNS
 from profiler.operators import operator
 from timemodel.runtime.cache_traffic import CacheTraffic
+from timemodel.runtime.dispatch import Dispatch
 from timemodel.runtime.fusion import APART, EVERYTHING, FUSED, INSIDE, OUTSIDE, PARTLY, SPLIT, GraphRule
 from timemodel.runtime.reuse_distance import CLASSES
 
@@ -99,3 +100,11 @@ def traffic_in_words(traffic: CacheTraffic) -> list[str]:
     if traffic.forgetting_mb_per_ms:
         sentences.append(f"others push {traffic.forgetting_mb_per_ms:g} MB out of the shared cache per ms")
     return sentences
+
+
+def dispatch_in_words(dispatch: Dispatch) -> list[str]:
+    """What operators cost for standing in a long row of unlike ones."""
+    rows = [f"of {count:,}: {1e6 * dispatch.each_ms(count):.3g} ns" for count in (128, 512, 2048)]
+    if not any(dispatch.steps_ms):
+        return []
+    return [f"each of many unlike operators in a row costs extra: {', '.join(rows)}"]

@@ -74,7 +74,11 @@ def find_accesses(network: Network) -> Accesses | None:
     tensors, count = network.tensors, len(network.layers)
     place = {block.tensor: (block.offset, block.offset + block.nbytes) for block in plan_arena(network)}
     arena_bytes = max((end for _, end in place.values()), default=0)
-    whole = float(network.weight_bytes + arena_bytes)
+    # XNNPACK keeps a copy of the weights for each operator: what several share in the file, they do not share in the cache.
+    weights = {
+        position: layer.weight_bytes for position, layer in enumerate(network.layers) if layer.activations
+    }
+    whole = float(sum(weights.values()) + arena_bytes)
     # What each layer touches for the first time in a while: its weights and outputs.
     steps: list[tuple[int, list[tuple[int, int]], list[tuple[int, int]], float]] = []
     touched = np.zeros(count + 1)

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from timemodel.runtime.cache_traffic import CacheTraffic
+from timemodel.runtime.dispatch import Dispatch
 from timemodel.runtime.fusion import FusionShares, GraphRule
 
 _FACTORS = ("calibration", "low", "high")
@@ -23,6 +24,7 @@ class RuntimeTerms:
     overhead_ms: float = 0.0
     graph_rules: tuple[GraphRule, ...] = ()
     cache_traffic: CacheTraffic = field(default_factory=CacheTraffic.free)
+    dispatch: Dispatch = field(default_factory=Dispatch)
     calibration: Mapping[str, float] = field(default_factory=dict)
     low: Mapping[str, float] = field(default_factory=dict)
     high: Mapping[str, float] = field(default_factory=dict)
@@ -38,6 +40,7 @@ class RuntimeTerms:
             "overhead_ms": self.overhead_ms,
             "graph_rules": [asdict(rule) for rule in self.graph_rules],
             "cache_traffic": self.cache_traffic.to_dict(),
+            "dispatch": self.dispatch.to_dict(),
             **{name: dict(getattr(self, name)) for name in _FACTORS},
         }
 
@@ -47,4 +50,5 @@ class RuntimeTerms:
         factors = ({dtype: float(each) for dtype, each in value[name].items()} for name in _FACTORS)
         rules = tuple(GraphRule.from_dict(row) for row in value["graph_rules"])
         traffic = CacheTraffic.from_dict(value["cache_traffic"])
-        return cls(float(value["overhead_ms"]), rules, traffic, *factors)
+        dispatch = Dispatch.from_dict(value["dispatch"])
+        return cls(float(value["overhead_ms"]), rules, traffic, dispatch, *factors)

@@ -1,9 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
 from profiler import operators
-from profiler.network import Network, plan_arena
+from profiler.network import Network, Tensor, plan_arena
 from profiler.probes import Probe
 from timemodel.runtime.reuse_distance import DATA, MATRIX, VECTOR, WINDOW, _Arena, elapsed_ms, find_accesses
 
@@ -26,6 +28,24 @@ def test_weights_come_round_once_per_inference():
     assert found.touched_by[stored].tolist() == [-3, -2, -1]
     # Alone, a layer walks over its weights, its input and its output.
     assert found.alone_bytes[stored].tolist() == [dense.weight_bytes + 2 * 64 * 4] * 3
+
+
+def test_operators_that_share_weights_in_the_file_have_copies_of_their_own():
+    dense = operators.fully_connected(64, 64)
+    apart = Probe("network", (dense,) * 3).network
+    first = apart.edges[0]
+    # All three read the weights of the first, as the steps of a recurrent layer that was unrolled do.
+    edges = tuple(replace(edge, inputs=(edge.inputs[0], *first.inputs[1:])) for edge in apart.edges)
+    gone = {index for edge in apart.edges[1:] for index in edge.inputs[1:]}
+    nothing = Tensor((1,), constant=True)
+    tensors = tuple(nothing if i in gone else tensor for i, tensor in enumerate(apart.tensors))
+    shared = replace(apart, edges=edges, tensors=tensors)
+    assert shared.weight_bytes < apart.weight_bytes / 2
+    found, known = find_accesses(shared), find_accesses(apart)
+    assert (
+        found.distance_bytes[found.kind == VECTOR].tolist()
+        == known.distance_bytes[known.kind == VECTOR].tolist()
+    )
 
 
 def test_what_is_done_with_weights_makes_their_class():
