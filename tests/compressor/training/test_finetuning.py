@@ -113,6 +113,35 @@ def test_a_deadline_ends_training_with_what_there_is(blobs):
     assert math.isfinite(outcome.score)
 
 
+def test_an_epoch_that_the_deadline_cuts_is_as_if_it_had_not_begun(blobs, tmp_path, monkeypatch):
+    """Who goes on from the checkpoint ends where a run does that was never cut."""
+    monkeypatch.setattr(finetune, "_SAVE_EVERY_S", 0.0)
+    whole = network()
+    expected = FineTuner(task_of(whole, blobs)).fit(whole, SCHEDULE, seed=3)
+    now = [0.0]
+    monkeypatch.setattr(finetune.time, "monotonic", lambda: now[0])
+
+    def then_busy(epoch, score):
+        now[0] += 1.0
+        if epoch == 2:
+            take = finetune.take
+            monkeypatch.setattr(
+                finetune, "take", lambda *rest: (now.__setitem__(0, now[0] + 9.0), take(*rest))[1]
+            )
+
+    cut = network()
+    outcome = FineTuner(task_of(cut, blobs)).fit(
+        cut, SCHEDULE, 3, tmp_path / "c.npz", deadline=20.0, on_epoch=then_busy
+    )
+    assert (outcome.complete, outcome.epochs) == (False, 2)
+    resumed = network(seed=9)
+    again = FineTuner(task_of(resumed, blobs)).fit(resumed, SCHEDULE, 3, tmp_path / "c.npz")
+    assert (again.complete, again.epochs) == (True, expected.epochs)
+    np.testing.assert_allclose(
+        outputs_of(resumed, blobs.x_val), outputs_of(whole, blobs.x_val), rtol=1e-4, atol=1e-5
+    )
+
+
 def test_divergence_is_one_sentence(blobs):
     model = keras.Sequential([layers.Input((3,)), layers.Dense(4), layers.Dense(2)])
     bold = Schedule(epochs=3, batch_size=16, learning_rate=1e30, alpha=0.0)
