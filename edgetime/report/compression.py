@@ -8,11 +8,9 @@ from typing import Any
 
 from edgetime import layer_rows, units
 from edgetime.report.charts import Chart, Series, chart, series, trade_off
+from edgetime.report.outcome import METHODS, Result, called, in_order, is_met, slower_precision, time_ms
 from edgetime.report.page import Page
 from profiler.tradeoff import pareto_front
-
-Result = Mapping[str, Any]
-"""The content of a ``result.json`` of `edgetime compress`."""
 
 Point = Mapping[str, Any]
 """One of its ``points``."""
@@ -23,50 +21,7 @@ MOST_LAYERS = 24
 _Z = 1.96
 _ROW_PX, _FRAME_PX = 26, 90
 
-METHODS = {"uniform": "cut evenly (one width multiplier)", "optuna": "compressed"}
-"""What results are called, by the method that made them."""
-
 _SUMMED = ("before_ms", "after_ms", "saved_ms")
-
-
-def headline(results: Sequence[Result]) -> list[tuple[str, str]]:
-    """The figures to remember, of the best result."""
-    if not results:
-        return []
-    ordered = in_order(results)
-    best = ([result for result in ordered if _is_met(result)] or ordered)[-1]
-    before, after = best["before"], best["after"]
-    tiles = [] if _is_met(best) else [("missed", "the goal: this is the closest")]
-    if best.get("speedup_measured"):
-        tiles.append(_tile(best["speedup_measured"], "measured"))
-    tiles.append(_tile(before["predicted_ms"] / after["predicted_ms"], "predicted"))
-    lost = before["score"] - after["mean_score"]
-    if best["score_name"] == "accuracy":
-        tiles.append((units.points(-100 * lost), f"accuracy, to {units.percent(after['mean_score'])}"))
-    else:
-        tiles.append((f"{-lost:+.3g}", f"{best['score_name']}, to {after['mean_score']:.4g}"))
-    tiles.append((units.percent(after["file_bytes"] / before["file_bytes"], 0), "of the file size"))
-    return tiles
-
-
-def _tile(ratio: float, how: str) -> tuple[str, str]:
-    """A ratio of times before and after; what is slower is never called so many times as fast."""
-    return (f"{ratio:.1f}x", f"as fast, {how}") if ratio >= 1 else (f"{1 / ratio:.1f}x", f"slower, {how}")
-
-
-def _is_met(result: Result) -> bool:
-    return bool(result.get("met", True))
-
-
-def _called(result: Result) -> str:
-    """What a result is called; one whose goal was missed bears no name of a success."""
-    name = METHODS.get(str(result["method"]), f"compressed ({result['method']})")
-    return name if _is_met(result) else f"{name}: goal missed, the closest"
-
-
-def in_order(results: Sequence[Result]) -> list[Result]:
-    """The baseline first."""
-    return sorted(results, key=lambda result: result["method"] != "uniform")
 
 
 def add_to(page: Page, results: Sequence[Result]) -> None:
@@ -87,7 +42,7 @@ def _add_group(page: Page, group: Sequence[Result]) -> None:
         {"name": "original", "ms": last["before"]["measured_ms"], "accuracy": last["before"]["mean_score"]}
     ]
     for result in group:
-        name = _called(result)
+        name = called(result)
         if result["quantize"] != "none" and result.get("quantized"):
             rows.append(_row(f"original, {result['quantize']}", result, result["quantized"]))
         rows.append(_row(name, result, result["after"]))
@@ -107,24 +62,14 @@ def _add_group(page: Page, group: Sequence[Result]) -> None:
         page.figures([trade_off(groups, "Accuracy over measured time", caption), _width_chart(last)])
     for result in group:
         if result.get("missed"):
-            page.text(f"{_called(result).capitalize()}. {result['missed']}.")
+            page.text(f"{called(result).capitalize()}. {result['missed']}.")
     for note in last.get("notes", ()):
         page.text(note, soft=True)
-    for advice in dict.fromkeys(filter(None, map(_keep_float32, group))):
+    for advice in dict.fromkeys(filter(None, map(slower_precision, group))):
         if advice not in last.get("notes", ()):
             page.text(advice, soft=True)
     for result in reversed(group):
         _add_details(page, result, METHODS.get(str(result["method"]), str(result["method"])), len(group) > 1)
-
-
-def _keep_float32(result: Result) -> str:
-    """The advice against the precision of a result where the original is slower in it."""
-    from compressor.export import keep_float32
-
-    quantized = result.get("quantized")
-    if not quantized:
-        return ""
-    return keep_float32(str(result["quantize"]), _time(quantized), _time(result["before"]))
 
 
 def _add_details(page: Page, result: Result, name: str, several: bool) -> None:
@@ -149,7 +94,7 @@ def _add_details(page: Page, result: Result, name: str, several: bool) -> None:
 def _front_table(page: Page, result: Result) -> None:
     points = result["points"]
     energy = any(point["energy_mj"] is not None for point in points)
-    chosen = "chosen" if _is_met(result) else "closest"
+    chosen = "chosen" if is_met(result) else "closest"
     columns = ["network", "measured", "predicted", "validation", "test", "file", "peak memory"]
     rows = []
     for point in points:
@@ -238,8 +183,8 @@ def front(result: Result) -> Chart:
     points, share = list(result["points"]), result["score_name"] == "accuracy"
     originals = _originals(result)
     best = [p for p in points if p["on_front"]]
-    joined = sorted([*best, *(p for p in originals if p["on_front"])], key=_time)
-    line_x = [_time(p) for p in joined]
+    joined = sorted([*best, *(p for p in originals if p["on_front"])], key=time_ms)
+    line_x = [time_ms(p) for p in joined]
     line_y = [_height(p["validation_score"], result) for p in joined]
     shown = [
         _tried(result),
@@ -314,11 +259,6 @@ def interval(share: float, rows: int) -> tuple[float, float]:
     return max(0.0, middle - half), min(1.0, middle + half)
 
 
-def _time(point: Point) -> float:
-    measured = point["measured_ms"]
-    return float(point["predicted_ms"] if measured is None else measured)
-
-
 def _height(score: float, result: Result) -> float:
     """A score as it is drawn: accuracy in percent."""
     return float(score) * (100 if result["score_name"] == "accuracy" else 1)
@@ -343,7 +283,7 @@ def _originals(result: Result) -> list[dict[str, Any]]:
                 {**facts, "name": name, "score": facts["mean_score"], "size_bytes": facts["file_bytes"]}
             )
     everything = [*found, *result["points"]]
-    marks = pareto_front([_time(p) for p in everything], [p["validation_score"] for p in everything])
+    marks = pareto_front([time_ms(p) for p in everything], [p["validation_score"] for p in everything])
     for one, mark in zip(found, marks, strict=False):
         one["on_front"] = mark
     return found
@@ -370,7 +310,7 @@ def _marks(name: str, points: Sequence[Point], result: Result, color: str, symbo
     return series(
         name,
         "points",
-        [_time(p) for p in points],
+        [time_ms(p) for p in points],
         [middle for middle, *_ in ends],
         color,
         symbol=symbol,

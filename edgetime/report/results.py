@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 from edgetime import __version__, units
 from edgetime.report import charts, compression
 from edgetime.report.explanation import add_errors, usual_first
+from edgetime.report.outcome import headline
 from edgetime.report.page import Page
 from profiler.errors import EdgetimeError, UsageError
 from profiler.files import write_text
@@ -122,7 +123,7 @@ def page_of(found: Found, title: str) -> Page:
     for model in found.models:
         _device_card(page, model)
     if found.results:
-        page.tiles(compression.headline(found.results))
+        page.tiles(headline(found.results))
         compression.add_to(page, found.results)
     for model in found.models:
         _staircases(page, model)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from edgetime.report import compression
+from edgetime.report.outcome import headline
 from edgetime.report.page import Page
 from edgetime.report.results import Found, collect, page_of, write_report
 from profiler.errors import UsageError
@@ -67,7 +68,7 @@ def test_results_of_different_networks_have_sections_of_their_own():
 
 
 def test_the_figures_to_remember_are_of_the_method_and_not_of_the_baseline():
-    tiles = compression.headline(
+    tiles = headline(
         [result("optuna", facts(0.985, 0.8)), result("uniform", facts(0.5, 1.9), speedup_measured=1.1)]
     )
     assert ("2.5x", "as fast, measured") in tiles
@@ -99,12 +100,12 @@ def test_what_missed_its_goal_is_not_shown_as_a_success():
     html = page_with(missed)
     assert "compressed: goal missed, the closest" in html
     assert "No faster network was found." in html
-    tiles = compression.headline([missed])
+    tiles = headline([missed])
     assert tiles[0] == ("missed", "the goal: this is the closest")
     assert ("1.2x", "slower, measured") in tiles
     assert not any(label.startswith("as fast") for _, label in tiles)
     met = result("uniform", facts(0.98, 1.0), met=True)
-    assert ("2.5x", "as fast, measured") in compression.headline([missed, met])
+    assert ("2.5x", "as fast, measured") in headline([missed, met])
 
 
 def test_a_precision_that_is_slower_is_advised_against():
