@@ -91,7 +91,7 @@ class Predictor:
         measurement = None
         if self._measure and self._target is not None:
             conditions = self.setting.conditions
-            if conditions is not None and conditions.canary_us is not None:
+            if conditions is not None:
                 self._target.calm_below_us = WITHIN * conditions.canary_us
             measurement = measure_network(read.tflite, self._target, input_shape=input_shape)
             then = {**self.setting.fingerprint, **self.setting.setting}

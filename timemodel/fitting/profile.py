@@ -102,14 +102,16 @@ def uncertainties(times: Sequence[ProbeTime]) -> dict[Layer, float]:
     return {row.probe.layers[0]: row.uncertainty for row in times if row.kind == "layer"}
 
 
-def conditions_of(timings: Sequence[Timing], reading: Reading) -> Conditions:
-    """Under what conditions a setting was profiled."""
+def conditions_of(timings: Sequence[Timing], reading: Reading) -> Conditions | None:
+    """Under what conditions a setting was profiled; None where there was no canary to tell."""
     calm = reading.calm
+    if not np.isfinite(calm.calm_us):
+        return None
     ran = sum(time.time_us is not None for time in reading.times)
     powers = {kind: found.power for kind, found in reading.sensitivities.items() if found.points}
     return Conditions(
         calm_share=calm.share,
-        canary_us=calm.calm_us if np.isfinite(calm.calm_us) else None,
+        canary_us=calm.calm_us,
         states=calm.states,
         canary_repeats=calm.repeats,
         probes=ran,

@@ -35,7 +35,7 @@ class Conditions:
     calm_share
         Share of the time in which the device was calm.
     canary_us
-        The canary's time in calm; None where there is none.
+        The canary's time in calm.
     states, canary_repeats
         See `profiler.calm.Calm`.
     probes, calm_probes
@@ -47,7 +47,7 @@ class Conditions:
     """
 
     calm_share: float
-    canary_us: float | None = None
+    canary_us: float
     states: tuple[State, ...] = ()
     canary_repeats: bool = True
     probes: int = 0
@@ -105,11 +105,10 @@ class Conditions:
         ValueError
             It does not hang together.
         """
-        canary_us = value["canary_us"]
         powers = table(value["powers"], "its powers by kind of work")
         return cls(
             calm_share=number(value["calm_share"], "its share of calm time"),
-            canary_us=None if canary_us is None else number(canary_us, "the canary's time", above=True),
+            canary_us=number(value["canary_us"], "the canary's time", above=True),
             states=tuple(
                 State(number(row["factor"], "a state's factor"), number(row["share"], "a state's share"))
                 for row in (table(row, "a state") for row in items(value["states"], "its states"))

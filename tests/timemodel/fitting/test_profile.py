@@ -64,6 +64,7 @@ def test_the_load_that_was_met_is_worked_out_from_what_others_took():
 def test_conditions_count_probes_met_in_calm():
     timings = [timing(0, width, 20.0, canary_us=10.0 if width <= 60 else 14.0) for width in range(1, 101)]
     conditions = conditions_of(timings, reading(timings))
+    assert conditions is not None
     assert (conditions.probes, conditions.calm_probes) == (100, 60)
     assert conditions.calm_share == pytest.approx(0.6)
     assert conditions.canary_us == pytest.approx(10.0)
@@ -90,3 +91,8 @@ def test_a_fit_follows_what_it_knows_well():
 
 def test_a_time_that_was_never_measured_is_not_used():
     assert usable([replace(row("layer", 1, True), time_us=0.0)]) == []
+
+
+def test_without_a_canary_nothing_is_said_of_calm():
+    timings = [replace(timing(0, width, 20.0), before_us=None, after_us=None) for width in range(1, 11)]
+    assert conditions_of(timings, reading(timings)) is None

@@ -56,4 +56,4 @@ def test_load_by_hand():
         (8 * 1.3, 8 * 1.65)
     )  # half way between 2 and 32 ms on a logarithmic scale
     assert BUSY.met_ms(100.0) == pytest.approx((140.0, 150.0))
-    assert Conditions(calm_share=1.0).met_ms(1.0) is None
+    assert Conditions(calm_share=1.0, canary_us=14.2).met_ms(1.0) is None
