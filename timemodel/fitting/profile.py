@@ -38,7 +38,7 @@ SHARE_OF_SMALL = 0.95
 
 _NEXT_TO_NO_BYTES = 64
 _LITTLE_BYTES, _LITTLE_MACS = 1024, 4096
-_TOGETHER = ("pair", "chain", "network")
+_TOGETHER = ("chain", "network")
 _WINDOW_MS = 2.0
 """A probe is sampled for about so long."""
 _MOST_WAITED = 0.95

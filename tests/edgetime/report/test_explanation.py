@@ -139,7 +139,8 @@ def test_the_summary_comes_first_and_fits_a_screen(time_model_file: Path, column
     screen = lines[: lines.index("")]
     assert len(screen) <= 23
     assert any("likes conv_2d: output channels in multiples of 16" in line for line in screen)
-    assert screen[1].startswith("float32: 5 operators, ")
+    assert screen[1].startswith("The device was calm 100% of the time. 1,201 of 1,201 probes")
+    assert any(line.startswith("float32: 5 operators, ") for line in screen[2:4])
 
 
 def test_json_carries_the_findings(time_model_file: Path):
@@ -158,8 +159,8 @@ def test_settings_are_named_and_chosen(time_model_file: Path, networks_folder: P
     TimeModel(loaded.device, {name: setting, other.key: other}).save(both)
     shown = run("explain", both, "--op", "conv_2d", columns=200).splitlines()
     assert "xnnpack" in shown[0]
-    assert shown[1].startswith("Also known, with --setting: ")
-    assert "builtin" in shown[1]
+    assert shown[2].startswith("Also known, with --setting: ")
+    assert "builtin" in shown[2]
     assert (
         "builtin"
         in run("explain", both, "--op", "conv_2d", "--setting", "builtin", columns=200).splitlines()[0]
