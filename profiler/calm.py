@@ -16,11 +16,11 @@ import numpy as np
 WITHIN = 1.05
 """A canary of at most so many times its calm time was calm."""
 
-_WIDTH = math.log(1.03)
+_WIDTH = math.log(1.03) + 1e-9  # more than rounding: 1.03 times is within it in any unit
 """A state's times lie about so close together, in logarithms."""
 _LEAST, _LEAST_SHARE = 5, 0.01
 """A state was met at least so often, and for this share of the time: less is an outlier."""
-_APART = math.log(1.06)
+_APART = math.log(1.06) + 1e-9
 """States whose times are closer than this are one."""
 _REPEATS = 0.05
 """Where no state holds this share of the canaries, the canary does not repeat."""
