@@ -106,10 +106,16 @@ class Layer:
         arithmetic = _arithmetic_of(self.op)
         if arithmetic.of_result and self.outputs:
             return self.outputs[0].dtype
-        named = (*self.activations[:1], *self.inputs[:1], *self.outputs[:1])
-        first = named[0].dtype if named else "float32"
-        if first == "float32" and arithmetic.macs and any(t.dtype in QUANTIZED for t in self.weights):
-            return "dynamic_int8"
+        operands = self.inputs or self.outputs[:1]
+        first = operands[0].dtype if operands else "float32"
+        for tensor in operands:
+            if not tensor.constant:
+                first = tensor.dtype
+                break
+        if first == "float32" and arithmetic.macs:
+            for tensor in self.inputs:
+                if tensor.constant and tensor.dtype in QUANTIZED:
+                    return "dynamic_int8"
         return first
 
     @cached_property

@@ -198,7 +198,12 @@ def operator(name: str) -> Operator:
     """What is known of the operator `name`: nothing but that name where it is not registered."""
     if name not in _OPERATORS:
         _load_plugins()
-    return _OPERATORS.get(name) or Operator(name)
+    return _OPERATORS.get(name) or _not_registered(name)
+
+
+@functools.lru_cache(maxsize=1024)
+def _not_registered(name: str) -> Operator:
+    return Operator(name)
 
 
 def operators() -> tuple[Operator, ...]:
@@ -219,7 +224,13 @@ def _register_plugin(name: str, entry: Any) -> None:
     register_operator(entry)
 
 
-use_arithmetic(lambda op: operator(op).arithmetic)
+def _arithmetic_of(name: str) -> Arithmetic:
+    """The quick way to an operator's arithmetic: every layer asks for it."""
+    entry = _OPERATORS.get(name)
+    return entry.arithmetic if entry is not None else operator(name).arithmetic
+
+
+use_arithmetic(_arithmetic_of)
 
 
 def drawn(draw: Draw, **dtypes: tuple[int, int]) -> dict[str, Draws]:

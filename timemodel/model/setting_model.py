@@ -129,8 +129,10 @@ class SettingModel:
         _, _, extra, calibration = self._parts(network)
         return extra * calibration
 
-    def _dispatch_ms(self, network: Network, factors: np.ndarray) -> np.ndarray:
+    def _dispatch_ms(self, network: Network, factors: np.ndarray) -> np.ndarray | float:
         """What ``[layers]`` in ms the operators that run once each cost for standing in a long row of unlike ones."""
+        if not self.terms.dispatch.each_ms(len(network.layers)):
+            return 0.0  # the row is too short, as it is in most networks
         once = np.array(
             [layer.repeat == 1 and bool(layer.activations) for layer in network.layers], dtype=bool
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -36,7 +37,11 @@ class Dispatch:
         >>> Dispatch((0.0, 2e-5, 0.0, 0.0)).each_ms(128)
         2e-05
         """
-        return float(steps_climbed(np.array([count]))[0] @ np.array(self.steps_ms))
+        return sum(
+            step * min(math.log(count / knot) / math.log(4.0), 1.0)
+            for knot, step in zip(KNOTS, self.steps_ms, strict=True)
+            if step and count > knot
+        )
 
     @classmethod
     def fit(cls, counts: Sequence[int], each_ms: Sequence[float]) -> Dispatch:

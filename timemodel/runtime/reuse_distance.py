@@ -75,16 +75,14 @@ def find_accesses(network: Network) -> Accesses | None:
     place = {block.tensor: (block.offset, block.offset + block.nbytes) for block in plan_arena(network)}
     arena_bytes = max((end for _, end in place.values()), default=0)
     # XNNPACK keeps a copy of the weights for each operator: what several share in the file, they do not share in the cache.
-    weights = {
-        position: layer.weight_bytes for position, layer in enumerate(network.layers) if layer.activations
-    }
-    whole = float(sum(weights.values()) + arena_bytes)
+    copies_bytes = 0
     # What each layer touches for the first time in a while: its weights and outputs.
     steps: list[tuple[int, list[tuple[int, int]], list[tuple[int, int]], float]] = []
     touched = np.zeros(count + 1)
     for position, (layer, edge) in enumerate(zip(network.layers, network.edges, strict=True)):
         computed = [i for i in edge.inputs if i >= 0 and not tensors[i].constant]
         fresh = 0.0
+        copies_bytes += layer.weight_bytes if computed else 0
         if computed and edge.graph == 0 and layer.repeat == 1:
             reads = [place[i] for i in computed if i in place]
             writes = [place[i] for i in edge.outputs if i in place]
@@ -92,6 +90,7 @@ def find_accesses(network: Network) -> Accesses | None:
             steps.append((position, reads, writes, own))
             fresh = float(sum(tensors[i].nbytes for i in edge.outputs) + layer.weight_bytes)
         touched[position + 1] = touched[position] + fresh
+    whole = float(copies_bytes + arena_bytes)
     rows: list[tuple[int, int, float, float, float, int]] = []
     arena = _Arena()
     for inference in (0, 1):
