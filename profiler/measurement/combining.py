@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -67,7 +68,7 @@ class ProbeTime:
     calm: bool
     error: str | None
 
-    @property
+    @cached_property
     def probe(self) -> Probe:
         """The probe itself."""
         return Probe.from_key(self.probe_key)

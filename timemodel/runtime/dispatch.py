@@ -17,10 +17,9 @@ KNOTS = (8, 32, 128, 512)
 _NOISE = 1e-2
 
 
-def steps_climbed(counts: np.ndarray) -> np.ndarray:
-    """How far each step of the price is climbed at these numbers of operators: ``[n, knots]`` from 0 to 1."""
-    logs = np.log(np.maximum(np.asarray(counts, dtype=np.float64), 1.0))[:, None]
-    return np.clip((logs - np.log(KNOTS)) / np.log(4.0), 0.0, 1.0)
+def _climbed(count: int, knot: int) -> float:
+    """How far the step of price at `knot` is climbed in a network of `count` operators: from 0 to 1."""
+    return min(math.log(count / knot, 4.0), 1.0) if count > knot else 0.0
 
 
 @dataclass(frozen=True)
@@ -37,18 +36,16 @@ class Dispatch:
         >>> Dispatch((0.0, 2e-5, 0.0, 0.0)).each_ms(128)
         2e-05
         """
-        return sum(
-            step * min(math.log(count / knot) / math.log(4.0), 1.0)
-            for knot, step in zip(KNOTS, self.steps_ms, strict=True)
-            if step and count > knot
-        )
+        steps = zip(KNOTS, self.steps_ms, strict=True)
+        return sum(step * _climbed(count, knot) for knot, step in steps if step)
 
     @classmethod
     def fit(cls, counts: Sequence[int], each_ms: Sequence[float]) -> Dispatch:
         """Learn from rows of `counts` unlike operators, of which each took `each_ms` beyond its time alone."""
         if not counts:
             return cls()
-        rows, goal = steps_climbed(np.array(counts)), np.array(each_ms)
+        rows = np.array([[_climbed(count, knot) for knot in KNOTS] for count in counts])
+        goal = np.array(each_ms)
         size = max(float(np.abs(goal).max()), 1e-12)
         gram = rows.T @ rows + _NOISE * np.eye(len(KNOTS))
         solved = nonnegative.solve(gram, rows.T @ goal / size) * size
