@@ -887,10 +887,10 @@ def same_where_known(sizes: list[int], shape: list[int]) -> bool:
 # --- Serving ------------------------------------------------------------------------------------------------
 
 
-def serve(requests: BinaryIO, answers: BinaryIO) -> None:
-    """Answer requests until the other side closes or says quit."""
+def serve(requests: BinaryIO, answers: BinaryIO, make: Callable[[], Any] | None = None) -> None:
+    """Answer requests, by what `make` makes (an `Agent`), until the other side closes or says quit."""
     try:
-        agent: Agent | None = Agent()
+        agent = (make or Agent)()
         trouble = ""
     except AgentError as error:
         agent, trouble = None, str(error)
@@ -917,15 +917,15 @@ def write_line(stream: BinaryIO, value: Values) -> None:
     stream.flush()
 
 
-def serve_standard_streams() -> None:
-    """Serve on standard input and output; what C libraries print goes to standard error instead."""
+def serve_standard_streams(make: Callable[[], Any] | None = None) -> None:
+    """`serve` on standard input and output; what C libraries print goes to standard error instead."""
     # Ctrl-C reaches the whole group of processes: the host decides what becomes of the measurement in flight.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.stdout.flush()
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     with contextlib.suppress(BrokenPipeError):
-        serve(sys.stdin.buffer, answers)
+        serve(sys.stdin.buffer, answers, make)
 
 
 class DisconnectedError(Exception):

@@ -32,10 +32,12 @@ _DEATHS_IN_A_ROW = 3
 class AgentTarget(Target):
     """A target behind an agent process that answers over a pipe."""
 
+    known_kernels: ClassVar[tuple[str, ...]] = KERNELS
+
     def __init__(self, name: str, threads: int = 1, kernels: str = "xnnpack") -> None:
         if threads < 1:
             raise UsageError(f"threads must be at least 1, not {threads}.")
-        if kernels not in KERNELS:
+        if self.known_kernels and kernels not in self.known_kernels:
             raise UsageError(f"kernels must be one of {', '.join(KERNELS)}, not {kernels!r}.")
         self.name = name
         self.threads = threads
@@ -147,9 +149,11 @@ class AgentTarget(Target):
         if answer.get("protocol") != agent.PROTOCOL:
             raise TargetError(f"The agent on {self.name} belongs to another version of edgetime.")
         self._fingerprint = dict(answer["fingerprint"])
-        self._checked(
-            {"do": "configure", "threads": self.threads, "kernels": self.kernels}, canary(self.kernels)
-        )
+        self._configure()
+
+    def _configure(self) -> None:
+        request = {"do": "configure", "threads": self.threads, "kernels": self.kernels}
+        self._checked(request, canary(self.kernels))
 
     def _checked(self, request: dict[str, Any], content: bytes = b"") -> dict[str, Any]:
         assert self._connection is not None

@@ -6,13 +6,14 @@ import functools
 import re
 
 from profiler.devices.agent_target import LocalTarget, SshTarget
+from profiler.devices.simulated import PREFIX, Simulators
 from profiler.devices.target import Target
 from profiler.errors import UsageError
 from profiler.plugins import register_plugins
 
 ENTRY_POINTS = "edgetime.targets"
 
-_targets: dict[str, type[Target]] = {"local": LocalTarget, "ssh": SshTarget}
+_targets: dict[str, type[Target]] = {"local": LocalTarget, "ssh": SshTarget, PREFIX: Simulators}
 
 
 def register_target(prefix: str, target: type[Target]) -> None:
@@ -75,7 +76,7 @@ def list_targets() -> list[dict[str, str]]:
     _load_plugins()
     rows = []
     for prefix, target in _targets.items():
-        specs = target.specs or {prefix: (target.__doc__ or target.__name__).strip().split("\n")[0]}
+        specs = target.listed() or {prefix: (target.__doc__ or target.__name__).strip().split("\n")[0]}
         rows += [{"spec": spec, "offers": offers} for spec, offers in specs.items()]
     return rows
 

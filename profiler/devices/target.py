@@ -7,31 +7,45 @@ from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
 from profiler.errors import UsageError
+from profiler.probes import Probe, plan_probes
 
 
 @dataclass(frozen=True)
 class Setting:
-    """How a device runs networks: the runtime, its kernels, the number of threads."""
+    """How a device runs networks: the runtime, its kernels, the number of threads.
+
+    `target` is set for simulators only: their specification, by which the same one is opened again.
+    """
 
     runtime: str
     version: str
     kernels: str = "xnnpack"
     threads: int = 1
+    target: str = ""
 
     @property
     def key(self) -> str:
         """One line that names the setting, such as ``ai-edge-litert 2.3.0, xnnpack, 1 thread``."""
+        if self.simulated:
+            return f"{self.runtime} {self.version}, {self.kernels}"
         plural = "" if self.threads == 1 else "s"
         return f"{self.runtime} {self.version}, {self.kernels}, {self.threads} thread{plural}"
 
+    @property
+    def simulated(self) -> bool:
+        """Whether times are worked out and not measured: the same each time, with nothing that could disturb them."""
+        return bool(self.target)
+
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values."""
-        return asdict(self)
+        value = asdict(self)
+        return value if self.target else {key: part for key, part in value.items() if key != "target"}
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> Setting:
         """Read what `to_dict` wrote."""
-        return cls(str(value["runtime"]), str(value["version"]), str(value["kernels"]), int(value["threads"]))
+        names = str(value["runtime"]), str(value["version"]), str(value["kernels"])
+        return cls(*names, int(value["threads"]), str(value.get("target", "")))
 
 
 def device_name(fingerprint: Mapping[str, Any]) -> str:
@@ -51,6 +65,8 @@ class Target:
     ----------
     name : str
         Stands in messages.
+    dtypes : tuple of str
+        Number types that it runs, where those are not all of `profiler.operators.DTYPES`.
     specs : dict
         How a user may write such a target, and what each way offers: rows of ``edgetime targets``.
     calm_below_us : float or None
@@ -59,7 +75,13 @@ class Target:
 
     name: str
     calm_below_us: float | None = None
+    dtypes: ClassVar[tuple[str, ...]] = ()
     specs: ClassVar[Mapping[str, str]] = {}
+
+    @classmethod
+    def listed(cls) -> Mapping[str, str]:
+        """`specs`, or what they are just now."""
+        return cls.specs
 
     @classmethod
     def from_options(cls, options: str) -> Target:
@@ -73,6 +95,10 @@ class Target:
         if options:
             raise UsageError(f"there are no options, such as {options!r}.")
         return cls()
+
+    def plan(self, dtypes: Sequence[str], ops: Sequence[str] | None = None, seed: int = 0) -> list[Probe]:
+        """What to measure here, in an order in which every prefix is a fair sample: see `profiler.probes.plan_probes`."""
+        return plan_probes(dtypes, ops, seed)
 
     @property
     def setting(self) -> Setting:
@@ -92,7 +118,8 @@ class Target:
             ``median_us``, ``min_us``, ``p20_us`` (20th percentile), ``spread`` (interquartile range relative to the
             median), ``samples`` and ``disturbed`` (its times are not to be trusted); where there is a canary, a fixed small
             network, ``canaries_us``: its times just before and after; where it is known, ``waited``: the share of the time
-            in which others had the core. Or ``error`` where the runtime cannot run it.
+            in which others had the core; where they are known, ``layers_us``, times of the layers as they ran there (None
+            for what ran elsewhere), and ``energy_mj``. Or ``error`` where the runtime cannot run it.
 
         Raises
         ------

@@ -39,6 +39,8 @@ class Timing:
     waited: float | None
     disturbed: bool
     error: str | None
+    energy_mj: float | None = None
+    layers_us: tuple[float | None, ...] | None = None
 
     @property
     def canaries_us(self) -> list[float]:
@@ -56,7 +58,8 @@ class ProbeTime:
 
     `time_us` is None where the runtime could not run it; `error` then says why. `calm` is whether it was met in calm;
     otherwise its time is corrected for the state it was met in, and `uncertainty` (a relative standard deviation) says how
-    well. `meetings` counts its measurements.
+    well. `meetings` counts its measurements. Where they are known: `energy_mj`, and `layers_us`, the times of its layers as they
+    ran there (None for what ran elsewhere).
     """
 
     setting: str
@@ -67,6 +70,8 @@ class ProbeTime:
     meetings: int
     calm: bool
     error: str | None
+    energy_mj: float | None = None
+    layers_us: tuple[float | None, ...] | None = None
 
     @cached_property
     def probe(self) -> Probe:
@@ -121,9 +126,10 @@ def combine(rows: Sequence[Timing]) -> Reading:
             times.append(ProbeTime(first.setting, key, first.kind, None, 0.0, 0, False, error))
             continue
         time_us, uncertainty, met = _in_calm(good[key], calm, sensitivities.get(kinds[key], Sensitivity()))
-        times.append(
-            ProbeTime(first.setting, key, first.kind, time_us, uncertainty, len(good[key]), met, None)
-        )
+        last = good[key][-1]
+        uncertainty = 0.0 if last.layers_us is not None else uncertainty  # a simulator says the same each time
+        known = time_us, uncertainty, len(good[key]), met, None, last.energy_mj, last.layers_us
+        times.append(ProbeTime(first.setting, key, first.kind, *known))
     return Reading(times, calm, sensitivities)
 
 

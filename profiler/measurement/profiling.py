@@ -16,10 +16,10 @@ from profiler.measurement.circumstances import notes_on_change, notes_on_device,
 from profiler.measurement.combining import calm_in
 from profiler.measurement.next_probes import Adviser, Consultation
 from profiler.measurement.observing import observe
-from profiler.measurement.schedule import ProbeSchedule
+from profiler.measurement.schedule import SEVERAL, ProbeSchedule
 from profiler.measurement.store import Profile
 from profiler.measurement.summary import ProfileSummary
-from profiler.probes import Probe, empty_probe, plan_probes
+from profiler.probes import Probe, empty_probe
 from profiler.progress import ProgressCallback, silent
 
 CALM_TIMES = 5
@@ -99,7 +99,7 @@ def profile(
     if not (math.isfinite(minutes) and minutes > 0):
         raise UsageError(f"minutes must be above 0, not {minutes}.")
     if probes is None:
-        probes = plan_probes(dtypes, ops, seed)
+        probes = target.plan(dtypes, ops, seed)
     probes = list(dict.fromkeys(probes))
     if not probes:
         raise UsageError("There is nothing to measure: name at least one dtype and operator.")
@@ -107,12 +107,15 @@ def profile(
     with target, _opened(target, db_path) as store:
         fingerprint = target.hello()
         setting = target.setting
-        notes = notes_on_device(fingerprint, setting.threads)
+        notes = [] if setting.simulated else notes_on_device(fingerprint, setting.threads)
         notes += notes_on_change(store.fingerprint_of(setting.key), fingerprint)
         store.register(setting, fingerprint)
         advised = relevant(store.advised(setting.key), probes) if adviser is not None else []
-        progress(0.0, "observing which operators the runtime runs")
-        observe(target, store, setting.key, probes, begin + OBSERVING_SHARE * 60 * minutes)
+        if setting.simulated:
+            calm_times, adviser = 1, None  # nothing can differ the next time
+        else:
+            progress(0.0, "observing which operators the runtime runs")
+            observe(target, store, setting.key, probes, begin + OBSERVING_SHARE * 60 * minutes)
         deadline = begin + 60 * minutes
         consultation = Consultation(adviser, store, setting.key, begin, deadline)
         run = _Run(
@@ -156,6 +159,7 @@ def profile(
             advised=len(run.schedule) - len(probes),
             problem=consultation.problem,
             notes=tuple(notes),
+            simulated=setting.simulated,
         )
 
 
@@ -190,7 +194,9 @@ class _Run:
         self.failed = {row.probe_key for row in rows if row.error is not None}
         self.calm = calm_in(rows)
         self.canaries = [canary for row in rows for canary in row.canaries_us]
-        self.schedule = ProbeSchedule([*self.first, *self.planned], self.calm_times)
+        self.simulated = self.store.settings[self.setting].simulated
+        several = {} if self.simulated else SEVERAL
+        self.schedule = ProbeSchedule([*self.first, *self.planned], self.calm_times, several)
         for row in rows:
             self.schedule.know(row.probe_key, row.is_calm(self.calm))
         for key in self.failed:
@@ -235,7 +241,7 @@ class _Run:
             probe = self.schedule.next(self.looks_calm)
             if probe is None:
                 return
-            if self.measured % EMPTY_EVERY == 0:
+            if self.measured % EMPTY_EVERY == 0 and not self.simulated:
                 self.measure_one(self.empty)
             if self.measure_one(probe):
                 self.schedule.met(probe, self.looks_calm)
@@ -311,7 +317,8 @@ class _Run:
     def note(self) -> str:
         """What is done, for the progress."""
         total = len(self.schedule)
-        note = f"{self.schedule.calm:,} of {total:,} probes met in calm"
+        done = "worked out" if self.simulated else "met in calm"
+        note = f"{self.schedule.calm:,} of {total:,} probes {done}"
         if self.calm.share < 1:
             note += f", calm {self.calm.share:.0%} of the time"
         return note

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from profiler.probes import Probe
@@ -41,6 +41,8 @@ class ProbeSchedule:
         In an order in which every prefix is a good sample.
     calm_times
         How often each is to be met in calm. Only when all were met in calm once is the second time begun.
+    several
+        Kinds of probes that are met more often than once before they count as done, see `SEVERAL`.
 
     Attributes
     ----------
@@ -50,8 +52,11 @@ class ProbeSchedule:
         Meetings in calm that were wanted.
     """
 
-    def __init__(self, probes: Iterable[Probe], calm_times: int = 1) -> None:
+    def __init__(
+        self, probes: Iterable[Probe], calm_times: int = 1, several: Mapping[str, int] = SEVERAL
+    ) -> None:
         self._calm_times = calm_times
+        self._several = several
         self._states: dict[str, _State] = {}
         self._waiting: deque[_State] = deque()
         self._round = 1
@@ -117,7 +122,7 @@ class ProbeSchedule:
 
     def _start(self, state: _State) -> None:
         """Put a probe among those that wait for a calm moment, unless it had one or was met often enough."""
-        if state.calm < max(self._round, SEVERAL.get(state.probe.kind, 1)) and state.met < MOST:
+        if state.calm < max(self._round, self._several.get(state.probe.kind, 1)) and state.met < MOST:
             (self._networks if state.probe.kind == "network" else self._open)[state.met].append(state)
             self._backlog += 1
 

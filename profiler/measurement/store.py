@@ -20,7 +20,7 @@ from profiler.measurement.combining import ProbeTime, Reading, Timing, combine
 from profiler.probes import Probe
 
 APPLICATION_ID = 0x45_54_50_46  # "ETPF"
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 IDENTITY = ("machine", "cpu", "cores")
 """Entries of a fingerprint that identify the device; the others may change from day to day."""
 
@@ -34,17 +34,21 @@ _SCHEMA = (
     "probe INTEGER NOT NULL REFERENCES probes (id), pass INTEGER NOT NULL, attempt INTEGER NOT NULL, "
     "at REAL NOT NULL, median_us REAL, min_us REAL, p20_us REAL, spread REAL, samples INTEGER, "
     "before_us REAL, after_us REAL, waited REAL, disturbed INTEGER NOT NULL, error TEXT, "
+    "energy_mj REAL, layers_us TEXT, "
     "UNIQUE (setting, probe, pass, attempt))",
     "CREATE TABLE graphs ("
     "setting INTEGER NOT NULL REFERENCES settings (id), probe INTEGER NOT NULL REFERENCES probes (id), "
     "events TEXT NOT NULL, UNIQUE (setting, probe))",
 )
 _COLUMNS = "setting, probe, pass, attempt, at, median_us, min_us, p20_us, spread, samples, before_us, after_us, waited"
-_INSERT = f"INSERT INTO measurements ({_COLUMNS}, disturbed, error) VALUES ({', '.join('?' * 15)})"
+_INSERT = (
+    f"INSERT INTO measurements ({_COLUMNS}, disturbed, error, energy_mj, layers_us) "
+    f"VALUES ({', '.join('?' * 17)})"
+)
 _INSERT_PROBE = "INSERT OR IGNORE INTO probes (key, kind) VALUES (?, ?)"
 _SELECT = (
     "SELECT s.key, p.key, p.kind, m.pass, m.attempt, m.at, m.median_us, m.min_us, m.p20_us, m.spread, "
-    "m.samples, m.before_us, m.after_us, m.waited, m.disturbed, m.error "
+    "m.samples, m.before_us, m.after_us, m.waited, m.disturbed, m.error, m.energy_mj, m.layers_us "
     "FROM measurements m JOIN probes p ON p.id = m.probe JOIN settings s ON s.id = m.setting "
     "WHERE ?1 IS NULL OR s.key = ?1 ORDER BY m.id"
 )
@@ -228,6 +232,7 @@ class Profile:
         ProfileError
             The profile belongs to another device.
         """
+        self._refuse_other_version(setting)
         known = self.fingerprint
         differing = [key for key in IDENTITY if known and known.get(key) != fingerprint.get(key)]
         if differing:
@@ -245,6 +250,16 @@ class Profile:
                 "INSERT OR IGNORE INTO settings (key, value, fingerprint) VALUES (?, ?, ?)",
                 (setting.key, json.dumps(setting.to_dict()), json.dumps(dict(fingerprint))),
             )
+
+    def _refuse_other_version(self, setting: Setting) -> None:
+        """What two versions of a simulator say does not go together."""
+        for other in self.settings.values():
+            if setting.simulated and (other.runtime, other.kernels) == (setting.runtime, setting.kernels):
+                if other.version != setting.version:
+                    raise ProfileError(
+                        f"{self.path} was made with {other.runtime} {other.version} and {setting.version} is "
+                        f"installed: pip install {other.runtime}=={other.version}, or profile into another file."
+                    )
 
     # --- Measurements ---------------------------------------------------------------------------------------
 
@@ -267,7 +282,9 @@ class Profile:
             before_us, after_us = [_finite(canary) for canary in result.get("canaries_us") or (None, None)]
             waited = None if error else _finite(result.get("waited"))
             disturbed = int(bool(result.get("disturbed")))
-            row = (at, *values, before_us, after_us, waited, disturbed, error)
+            energy_mj = None if error else _finite(result.get("energy_mj"))
+            layers = None if error or "layers_us" not in result else json.dumps(list(result["layers_us"]))
+            row = (at, *values, before_us, after_us, waited, disturbed, error, energy_mj, layers)
             connection.execute(_INSERT, (*which, attempt, *row))
         return _timing(setting, probe_key, kind, pass_number, attempt, *row)
 
@@ -339,7 +356,8 @@ class Profile:
 
 
 def _timing(*row: Any) -> Timing:
-    values: Any = (*row[:14], bool(row[14]), row[15])
+    layers = None if row[17] is None else tuple(_finite(time_us) for time_us in json.loads(row[17]))
+    values: Any = (*row[:14], bool(row[14]), *row[15:17], layers)
     return Timing(*values)
 
 

@@ -45,12 +45,15 @@ class ProfileSummary:
     advised: int = 0
     problem: str = ""
     notes: tuple[str, ...] = ()
+    simulated: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values."""
         return asdict(self)
 
     def __str__(self) -> str:
+        if self.simulated:
+            return self._worked_out()
         state = f"all met, {self.calm_probes:,} in calm"
         if self.covered < 1:
             state = f"{self.covered:.0%} of them met, {self.calm_probes:,} in calm (the same command goes on from here)"
@@ -65,6 +68,13 @@ class ProfileSummary:
         if self.problem:
             lines.append(f"The plan was measured without advice: {self.problem}.")
         return "\n".join([*lines, *self.notes])
+
+    def _worked_out(self) -> str:
+        """The same of a simulator, which knows no calm and no noise."""
+        rest = "" if self.covered == 1 else f", {self.covered:.0%} of the plan (the same command goes on from here)"
+        failed = f"; {self.failed} left out: not for this accelerator" if self.failed else ""
+        first = f"{self.device}; {self.setting}: {self.measured:,} of {self.probes:,} probes worked out in {self.minutes:.1f} min"
+        return "\n".join([f"{first}{rest}{failed}, in {self.path}", *self.notes])
 
     def _judgement(self, error: float, interval: float) -> str:
         goal = within = ""

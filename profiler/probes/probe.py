@@ -12,7 +12,7 @@ from profiler.network import Edge, Layer, Network, Tensor
 from profiler.probes.builder import lay_out
 from profiler.tflite import ModelPlan, encode
 
-KINDS = ("empty", "layer", "pair", "chain", "network")
+KINDS = ("empty", "layer", "pair", "chain", "network", "company")
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Probe:
     kind
         ``layer``: one operator. ``pair``: operators in a row, to see what the runtime fuses. ``chain``: many equal layers, to
         see what weights cost that do not fit in the cache. ``network``: a small whole network, to check sums of layers against.
-        ``empty``: next to nothing, to see what a call costs.
+        ``company``: the last layer but one, between others, as it stands in networks. ``empty``: next to nothing, to see what a call costs.
     layers
         In execution order.
     wiring

@@ -5,15 +5,17 @@ Imports no other room of the time model.
 
 from timemodel.features.columns import ACTIVATION_CODES, COLUMNS, POSITION, geometry
 from timemodel.features.families import family_of
-from timemodel.features.kernels import kernel_of, kind_of, stand_ins
+from timemodel.features.kernels import AT_INPUT, READS_INPUT, kernel_of, kind_of, stand_ins
 from timemodel.features.parallel import UNITS, parallel_family
 from timemodel.features.table import CACHE, Family, Geometry
 
 __all__ = [
     "ACTIVATION_CODES",
+    "AT_INPUT",
     "CACHE",
     "COLUMNS",
     "POSITION",
+    "READS_INPUT",
     "UNITS",
     "Family",
     "Geometry",

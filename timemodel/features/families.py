@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from profiler.operators import operator
+from timemodel.features.kernels import AT_INPUT
 from timemodel.features.products import (
     conv_costs,
     conv_sizes,
@@ -253,4 +254,4 @@ FAMILIES = {
 
 def family_of(op: str) -> Family:
     """The family whose features describe `op`; operators of no family share the generic features."""
-    return FAMILIES[operator(op).features]
+    return FAMILIES[operator(op.removesuffix(AT_INPUT)).features]

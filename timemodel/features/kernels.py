@@ -9,6 +9,11 @@ GROUPED = "conv_2d:grouped"
 MULTIPLIED = "depthwise_conv_2d:multiplied"
 """Depthwise convolutions with several outputs per channel: runtimes run them as convolutions in groups."""
 
+READS_INPUT = "reads_input"
+"""Parameter of layers that `timemodel.runtime.company` marks."""
+AT_INPUT = ":input"
+"""Ends the name of the kind of such a layer."""
+
 SAME_WORK = {
     "squeeze": "reshape",
     "expand_dims": "reshape",
@@ -45,6 +50,10 @@ def stand_ins(op: str, dtype: str) -> tuple[tuple[str, str], ...]:
 
 def kernel_of(layer: Layer) -> str:
     """The operator whose kernel runs `layer`: a convolution with as many groups as channels is a depthwise one."""
+    return _kernel(layer) + (AT_INPUT if READS_INPUT in layer.params else "")
+
+
+def _kernel(layer: Layer) -> str:
     if layer.op == "depthwise_conv_2d" and layer.params.get("depth_multiplier", 1) != 1:
         return MULTIPLIED
     if layer.op != "conv_2d" or len(layer.inputs) < 2 or len(layer.inputs[1].shape) != 4:

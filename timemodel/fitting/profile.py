@@ -16,7 +16,9 @@ from profiler.network import Layer
 from profiler.probes import Probe
 from profiler.progress import ProgressCallback, silent, sub_progress
 from timemodel.features import kind_of
+from timemodel.fitting.calibration import Measured, calibrated
 from timemodel.fitting.checks import check_one_device
+from timemodel.fitting.simulated import fit_simulated
 from timemodel.model import (
     FALLBACK,
     MIN_PROBES,
@@ -25,16 +27,9 @@ from timemodel.model import (
     OperatorModel,
     SettingModel,
     TimeModel,
-    conformal_bounds,
     fit_operator,
 )
 from timemodel.runtime import CacheTraffic, Dispatch, Events, RuntimeTerms, learn_rules
-
-Measured = tuple[Probe, float]
-"""A probe and its time in ms."""
-
-SHARE_OF_SMALL = 0.95
-"""So many small networks lie within the bounds that are to hold 90% of networks: those of people are larger and odder."""
 
 _NEXT_TO_NO_BYTES = 64
 _LITTLE_BYTES, _LITTLE_MACS = 1024, 4096
@@ -65,10 +60,14 @@ def fit_profile(
     settings = {}
     for number, (setting, fingerprint, timings, events) in enumerate(rows):
         reading = combine(timings)
+        part = sub_progress(progress, number / len(rows), (number + 1) / len(rows))
+        if setting.simulated:
+            known = fit_simulated(setting, fingerprint, reading.times, part, seed)
+            settings |= {setting.key: known} if known else {}
+            continue
         measured = usable(reading.times)
         if not any(probe.kind == "layer" for probe, _ in measured):
             continue
-        part = sub_progress(progress, number / len(rows), (number + 1) / len(rows))
         operators, terms = fit_setting(measured, part, seed, events, uncertainties(reading.times))
         if operators:
             conditions = conditions_of(timings, reading)
@@ -262,21 +261,3 @@ def learn_cache_traffic(
         for network in networks
     ]
     return CacheTraffic.fit(networks, layers_ms, np.array([time for _, time in measured]), terms.overhead_ms)
-
-
-def calibrated(model: SettingModel, networks: Sequence[Measured]) -> SettingModel:
-    """`model` without calibration, with one (and an interval) by at least `MIN_PROBES` networks of a number type."""
-    by_dtype: dict[str, list[float]] = {}
-    for probe, time in networks:
-        ratio = np.log(time / model.predict_total_ms(probe.network))
-        by_dtype.setdefault(probe.network.dtype, []).append(float(ratio))
-    enough = {dtype: ratios for dtype, ratios in by_dtype.items() if len(ratios) >= MIN_PROBES}
-    middles = {dtype: float(np.median(ratios)) for dtype, ratios in enough.items()}
-    calibration = {dtype: float(np.exp(middle)) for dtype, middle in middles.items()}
-    low, high = {}, {}
-    if enough:
-        # What is left is alike in all number types, and its tails want many networks.
-        left = np.concatenate([np.array(ratios) - middles[dtype] for dtype, ratios in enough.items()])
-        bounds = conformal_bounds(np.exp(left), SHARE_OF_SMALL)
-        low, high = ({dtype: bound for dtype in enough} for bound in bounds)
-    return model.with_terms(replace(model.terms, calibration=calibration, low=low, high=high))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from profiler.network import Layer
-from timemodel.features import geometry, kind_of, stand_ins
+from timemodel.features import AT_INPUT, geometry, kind_of, stand_ins
 from timemodel.model.operator_model import OperatorModel
 from timemodel.tree import BLOCK_ROWS
 
@@ -47,11 +47,18 @@ class LayerTimes:
 class LayerPredictor:
     """Predicts layers with the models of one setting, which never change, and remembers what it predicted.
 
-    `overhead_ms`, what a call costs, is part of every time of an operator's model.
+    `overhead_ms`, what a call costs, is part of every time of an operator's model. With `strict` nothing stands in for what was
+    not measured, but `others`: a predictor of what another processor runs.
     """
 
-    def __init__(self, operators: Mapping[tuple[str, str], OperatorModel], overhead_ms: float) -> None:
-        self.operators, self.overhead_ms = operators, overhead_ms
+    def __init__(
+        self,
+        operators: Mapping[tuple[str, str], OperatorModel],
+        overhead_ms: float,
+        strict: bool = False,
+        others: Callable[[Sequence[Layer]], LayerTimes] | None = None,
+    ) -> None:
+        self.operators, self.overhead_ms, self.strict, self.others = operators, overhead_ms, strict, others
         self.find = functools.cache(self._find)
         self._rows: dict[Layer, Row] = {}
         self._last_batch: tuple[list[Layer], np.ndarray] = [], np.zeros((0, 4))
@@ -59,6 +66,10 @@ class LayerPredictor:
     def _find(self, op: str, dtype: str) -> tuple[OperatorModel | None, bool]:
         """The model that predicts `op` in `dtype`, and whether it was measured for just that."""
         # Declared fallback: the same operator in another arithmetic, else what bytes and multiplications cost on average.
+        if self.strict:
+            tried = [name for base in (op, op.removesuffix(AT_INPUT)) for name in stand_ins(base, dtype)]
+            known = next((self.operators[name] for name in tried if name in self.operators), None)
+            return known, known is not None
         kinds = [dtype, *(other for other in _DTYPES if other != dtype)]
         tried = [(op, dtype), *((base, kind) for base in (op.partition(":")[0], FALLBACK) for kind in kinds)]
         for base, kind in tried:
@@ -109,6 +120,10 @@ class LayerPredictor:
         for kind, positions in kinds.items():
             model, measured = (None, True) if kind is None else self.find(*kind)
             table[positions, 3] = measured
+            if model is None and kind is not None and self.others is not None:
+                other = self.others([replace(layers[i], repeat=1) for i in positions])
+                columns = other.predicted_ms, other.low_ms, other.high_ms, other.covered.astype(float)
+                table[positions] = np.column_stack(columns)
             if model is not None:
                 rows = array if len(positions) == len(array) else array[positions]
                 table[positions, :3] = self._bounded(model, measured, rows)

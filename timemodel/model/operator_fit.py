@@ -27,6 +27,7 @@ ENOUGH_KNOWN = 40
 """So many times that are known well say more of a model's error and steps than all of them together."""
 
 _OF_OVERHEAD = 0.9
+_EXACT_LEAVES = 40
 _AS_GOOD = 1.03
 """Tiles whose error is within this factor of the least are as good; of those the smallest are taken."""
 
@@ -66,11 +67,12 @@ def fit_operator(
     seed: int = 0,
     overhead_ms: float = 0.0,
     uncertainty: np.ndarray | None = None,
+    exact: bool = False,
 ) -> OperatorModel:
     """Learn the times of `op` from at least `MIN_PROBES` measured `layers`; `overhead_ms`, of a call, is part of every time.
 
     `uncertainty` ``[n]`` is the relative standard deviation of each time. Tiles, steps and what the model is off by come from
-    times that are known well, where there are enough of them.
+    times that are known well, where there are enough of them. `exact` times have no noise, so that small leaves can be believed.
     """
     family = family_of(op)
     array = geometry(layers)
@@ -81,6 +83,7 @@ def fit_operator(
         costs,
         sizes,
         min_samples_leaf=min(12, max(5, len(layers) // 6)),
+        max_leaves=_EXACT_LEAVES if exact else 20,
         random_state=seed,
         cv=min(4, len(layers) // 4),
         # Most of the overhead, not all: what remains of the smallest times is theirs and not noise.

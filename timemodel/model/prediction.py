@@ -15,7 +15,8 @@ from profiler.network import Footprint, Layer, Network
 class LayerPrediction:
     """Predicted time and energy of one layer.
 
-    `covered` is False where the model never measured the operator and fell back; `energy_mj` is None where the device's
+    `covered` is False where the model never measured the operator and fell back, `known` where there was nothing to fall back on,
+    as with an operator that an accelerator leaves to the CPU: its time is then 0 here and null in JSON. `energy_mj` is None where the device's
     energy is not known.
     """
 
@@ -29,10 +30,12 @@ class LayerPrediction:
     covered: bool
     measured_ms: float | None = None
     energy_mj: float | None = None
+    known: bool = True
 
     def to_dict(self) -> dict[str, Any]:
         """The object that stands in ``layers`` of ``predict --json``."""
-        return dict(vars(self))
+        value = {key: part for key, part in vars(self).items() if key != "known"}
+        return value if self.known else {**value, "predicted_ms": None, "low_ms": None, "high_ms": None}
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,8 @@ class NetworkPrediction:
     `coverage` is the share of `predicted_ms` that comes from operators that the model has measured; `uncovered` names the
     others. `low_ms` and `high_ms` bound 90% of networks. `peak_memory_bytes` is the arena that holds the activations,
     `memory` all that the runtime takes; None where it is not known what lives at the same time. `energy_mj` is of one
-    inference; None where the device's energy is not known.
+    inference; None where the device's energy is not known. `at_least` is whether an operator without a known time (or energy) is
+    left out of the total.
 
     All times are as in calm. `calm_share` is how much of the time the device was calm when it was profiled, None where that is
     not known; `widened` is whether the bounds are wider because much was not met in calm.
@@ -63,6 +67,7 @@ class NetworkPrediction:
     energy_mj: float | None = None
     calm_share: float | None = None
     widened: bool = False
+    at_least: bool = False
 
     def to_dict(self, measurement: Any = None) -> dict[str, Any]:
         """The line that ``predict --json`` prints; `measurement` is a `profiler.measurement.Measurement` or None."""

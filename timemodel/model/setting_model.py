@@ -9,13 +9,14 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
+from profiler.errors import UsageError
 from profiler.network import Layer, Network, footprint
 from timemodel.model.checking import items, number, numbers_of, table, whole
 from timemodel.model.conditions import Conditions
 from timemodel.model.layer_times import LayerPredictor, LayerTimes
 from timemodel.model.operator_model import OperatorModel
 from timemodel.model.prediction import LayerPrediction, NetworkPrediction
-from timemodel.runtime import RuntimeTerms
+from timemodel.runtime import RuntimeTerms, placed
 
 T = TypeVar("T")
 
@@ -54,7 +55,8 @@ class SettingModel:
     """Trees by (operator, dtype) and terms of one setting, which never change: other `with_terms` make another model.
 
     `key` is the setting's name, such as ``ai-edge-litert 2.3.0, xnnpack, 1 thread``, and `setting` the same in parts. The
-    operator `FALLBACK` is the declared estimate of what was never measured.
+    operator `FALLBACK` is the declared estimate of what was never measured. `energy` is the same of energy, in mJ in place of ms;
+    `cpu` knows what an accelerator leaves to the CPU.
     """
 
     def __init__(
@@ -65,14 +67,18 @@ class SettingModel:
         operators: Mapping[tuple[str, str], OperatorModel],
         terms: RuntimeTerms,
         conditions: Conditions | None = None,
+        energy: SettingModel | None = None,
+        cpu: SettingModel | None = None,
     ) -> None:
         self.key = key
         self.setting = dict(setting)
         self.fingerprint = dict(fingerprint)
         self.operators: Mapping[tuple[str, str], OperatorModel] = MappingProxyType(dict(operators))
         self.conditions = conditions
+        self.energy, self.cpu = energy, cpu
         self._terms = terms
-        self._layers = LayerPredictor(self.operators, terms.overhead_ms)
+        others = cpu.layer_times if cpu is not None else None
+        self._layers = LayerPredictor(self.operators, terms.overhead_ms, self.simulated, others)
         self._totals: NetworkMemo[float] = NetworkMemo()
         self._predictions: NetworkMemo[NetworkPrediction] = NetworkMemo()
 
@@ -85,7 +91,14 @@ class SettingModel:
             dict(self.operators),
             self.terms,
             self.conditions,
+            self.energy,
+            self.cpu,
         )
+
+    @property
+    def simulated(self) -> bool:
+        """Whether the device is a simulator: what it does not run is unknown, and nothing stands in for it."""
+        return bool(self.setting.get("target"))
 
     @property
     def terms(self) -> RuntimeTerms:
@@ -99,7 +112,8 @@ class SettingModel:
 
     def with_terms(self, terms: RuntimeTerms) -> SettingModel:
         """The same operators with other `terms`; times of layers that were worked out before are shared."""
-        other = SettingModel(self.key, self.setting, self.fingerprint, self.operators, terms, self.conditions)
+        known = self.key, self.setting, self.fingerprint, self.operators
+        other = SettingModel(*known, terms, self.conditions, self.energy, self.cpu)
         if terms.overhead_ms == self.terms.overhead_ms:
             other._layers = self._layers
         return other
@@ -141,7 +155,8 @@ class SettingModel:
 
     def _parts(self, network: Network) -> tuple[LayerTimes, np.ndarray, np.ndarray, np.ndarray]:
         """Times alone, factors by fusion, extra ms by cache traffic, and factors by calibration, per layer."""
-        alone = self.layer_times(network.layers)
+        company = self.terms.company and network.edges
+        alone = self.layer_times(placed(network, self.terms.left) if company else network.layers)
         factors = self.terms.fusion_shares.factors(network)
         extra = self.terms.cache_traffic.extra_ms(network, alone.predicted_ms * factors)
         calibration = np.array([self.terms.calibration.get(layer.dtype, 1.0) for layer in network.layers])
@@ -163,7 +178,9 @@ class SettingModel:
         return known
 
     def _predict(self, network: Network, device: str) -> NetworkPrediction:
+        self._refuse_type(network, device)
         times = self.in_network_ms(network)
+        energy_mj, layers_mj = self._energy_mj(network)
         overhead_ms, dtype = self.terms.overhead_ms, network.dtype
         total = float(times.predicted_ms.sum()) + overhead_ms
         low, high = self.terms.low.get(dtype, 0.8), self.terms.high.get(dtype, 1.25)
@@ -172,10 +189,14 @@ class SettingModel:
         above = float(np.hypot(total * (high - 1), np.linalg.norm(times.high_ms - times.predicted_ms)))
         known = float(times.predicted_ms[times.covered].sum()) + overhead_ms
         columns = times.predicted_ms, times.low_ms, times.high_ms, times.covered
+        rows = zip(network.layers, layers_mj, *(column.tolist() for column in columns), strict=True)
         layers = tuple(
-            LayerPrediction(layer.index, layer.op, layer.name, layer.macs * layer.repeat, *row)
-            for layer, *row in zip(network.layers, *(column.tolist() for column in columns), strict=True)
-        )
+            LayerPrediction(
+                layer.index, layer.op, layer.name, layer.macs * layer.repeat, *row, energy_mj=mj,
+                known=row[-1] or row[0] > 0 or not self.simulated,
+            )
+            for layer, mj, *row in rows
+        )  # fmt: skip
         # A table of layers tells nothing of what lives at the same time.
         memory = footprint(network, str(self.setting.get("kernels", "xnnpack"))) if network.edges else None
         return NetworkPrediction(
@@ -193,7 +214,26 @@ class SettingModel:
             layers=layers,
             calm_share=self.conditions.calm_share if self.conditions else None,
             widened=self.conditions is not None and self.conditions.widened,
+            energy_mj=energy_mj,
+            at_least=any(not layer.known for layer in layers),
         )
+
+    def _energy_mj(self, network: Network) -> tuple[float | None, list[float | None]]:
+        """Energy of an inference and of each layer, None where it is not known."""
+        if self.energy is None:
+            return None, [None] * len(network.layers)
+        found = self.energy.in_network_ms(network)
+        rows = zip(found.predicted_ms.tolist(), found.covered.tolist(), strict=True)
+        return float(found.predicted_ms.sum()), [mj if covered else None for mj, covered in rows]
+
+    def _refuse_type(self, network: Network, device: str) -> None:
+        """A simulated accelerator runs some number types only, and knows nothing of the others."""
+        runs = sorted({dtype for _, dtype in self.operators})
+        if self.simulated and self.cpu is None and network.macs and network.dtype not in runs:
+            raise UsageError(
+                f"{network.name} is a {network.dtype} network and {device} runs {' and '.join(runs)} only: "
+                f"convert it to {runs[0]} first."
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values."""
@@ -203,6 +243,8 @@ class SettingModel:
             "terms": self.terms.to_dict(),
             "conditions": self.conditions.to_dict() if self.conditions else None,
             "operators": [model.to_dict() for _, model in sorted(self.operators.items())],
+            "energy": self.energy.to_dict() if self.energy else None,
+            "cpu": self.cpu.to_dict() if self.cpu else None,
         }
 
     @classmethod
@@ -220,4 +262,9 @@ class SettingModel:
         conditions = None if known is None else Conditions.from_dict(table(known, "its conditions"))
         whole(setting.get("threads", 1), "its number of threads", least=1)
         terms = RuntimeTerms.from_dict(table(value["terms"], "its terms"))
-        return cls(key, setting, table(value["fingerprint"], "its fingerprint"), operators, terms, conditions)
+        energy, cpu = (
+            None if value[name] is None else cls.from_dict(name, table(value[name], f"its {name}"))
+            for name in ("energy", "cpu")
+        )
+        fingerprint = table(value["fingerprint"], "its fingerprint")
+        return cls(key, setting, fingerprint, operators, terms, conditions, energy, cpu)

@@ -1,17 +1,20 @@
 """What a network adds to the sum of its layers: fusion, cache traffic, the call itself.
 
-May import `timemodel.tree`.
+May import `timemodel.features` and `timemodel.tree`.
 """
 
 from timemodel.runtime.cache_traffic import CacheTraffic
+from timemodel.runtime.company import placed
 from timemodel.runtime.dispatch import Dispatch
-from timemodel.runtime.fusion import FUSED, FusionShares, GraphRule
+from timemodel.runtime.fusion import FUSED, INSIDE, RENAMES, FusionShares, GraphRule
 from timemodel.runtime.fusion_learning import Events, learn_rules
 from timemodel.runtime.in_words import dispatch_in_words, graph_in_words, traffic_in_words
 from timemodel.runtime.terms import RuntimeTerms
 
 __all__ = [
     "FUSED",
+    "INSIDE",
+    "RENAMES",
     "CacheTraffic",
     "Dispatch",
     "Events",
@@ -21,5 +24,6 @@ __all__ = [
     "dispatch_in_words",
     "graph_in_words",
     "learn_rules",
+    "placed",
     "traffic_in_words",
 ]

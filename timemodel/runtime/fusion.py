@@ -16,7 +16,7 @@ HAPPENS = (FUSED, PARTLY, APART, SPLIT, OUTSIDE)
 EVERYTHING = "*"
 """Pattern of a rule that holds for all operators of its dtype."""
 INSIDE = "reshape inside"
-"""Pattern of single operators of `RENAMES` that stand between two others."""
+"""Pattern of single operators of `RENAMES` that stand between two others; ``… inside`` with its own name is that of another."""
 RENAMES = frozenset({"reshape", "squeeze", "expand_dims", "bitcast"})
 """Operators that give the same data another shape."""
 
@@ -81,6 +81,8 @@ class FusionShares:
                 found[position] = min(found[position], share)
         ends = {*network.inputs, *network.outputs}
         for position, (layer, edge) in enumerate(zip(network.layers, network.edges, strict=False)):
-            if layer.op in RENAMES and ends.isdisjoint((*edge.inputs[:1], *edge.outputs)):
-                found[position] = min(found[position], self.absorbed.get(layer.dtype, {}).get(INSIDE, 1.0))
+            name = INSIDE if layer.op in RENAMES else f"{layer.op} inside"
+            share = self.absorbed.get(layer.dtype, {}).get(name, 1.0)
+            if share < 1 and ends.isdisjoint((*edge.inputs[:1], *edge.outputs)):
+                found[position] = min(found[position], share)
         return found

@@ -18,7 +18,8 @@ _FACTORS = ("calibration", "low", "high")
 class RuntimeTerms:
     """What holds between layers under one setting; `overhead_ms` is a call of a network that does next to nothing.
 
-    By dtype, `calibration` is the measured time of small networks by the sum of their layers, and 90% lie in `low` to `high`.
+    `company` is whether layers differ by what they stand beside, see `timemodel.runtime.company`; `left` are the kinds of layers
+    that an accelerator leaves to the CPU. By dtype, `calibration` is the measured time of small networks by the sum of their layers, and 90% lie in `low` to `high`.
     """
 
     overhead_ms: float = 0.0
@@ -28,6 +29,8 @@ class RuntimeTerms:
     calibration: Mapping[str, float] = field(default_factory=dict)
     low: Mapping[str, float] = field(default_factory=dict)
     high: Mapping[str, float] = field(default_factory=dict)
+    company: bool = False
+    left: tuple[tuple[str, str], ...] = ()
 
     @cached_property
     def fusion_shares(self) -> FusionShares:
@@ -42,6 +45,8 @@ class RuntimeTerms:
             "cache_traffic": self.cache_traffic.to_dict(),
             "dispatch": self.dispatch.to_dict(),
             **{name: dict(getattr(self, name)) for name in _FACTORS},
+            "company": self.company,
+            "left": [list(kind) for kind in self.left],
         }
 
     @classmethod
@@ -51,4 +56,6 @@ class RuntimeTerms:
         rules = tuple(GraphRule.from_dict(row) for row in value["graph_rules"])
         traffic = CacheTraffic.from_dict(value["cache_traffic"])
         dispatch = Dispatch.from_dict(value["dispatch"])
-        return cls(float(value["overhead_ms"]), rules, traffic, dispatch, *factors)
+        left = tuple((str(op), str(dtype)) for op, dtype in value["left"])
+        company = value["company"] is True
+        return cls(float(value["overhead_ms"]), rules, traffic, dispatch, *factors, company=company, left=left)

@@ -1,0 +1,149 @@
+"""From what a simulator says of probes to trees: of layers as they ran in company, where it tells them apart.
+
+There is no noise and no call to pay for; what layers share is seen from the times of each of them in whole networks.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from urllib.parse import parse_qs
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from profiler.devices import Setting
+from profiler.measurement import ProbeTime
+from profiler.network import Layer
+from profiler.probes import Probe
+from profiler.progress import ProgressCallback, silent
+from timemodel.features import AT_INPUT, kind_of
+from timemodel.fitting.calibration import Measured, calibrated
+from timemodel.model import MIN_PROBES, OperatorModel, SettingModel, TimeModel, fit_operator
+from timemodel.runtime import FUSED, INSIDE, RENAMES, GraphRule, RuntimeTerms, placed
+
+Kind = tuple[str, str]
+
+_JUDGES = 4
+"""One of so many networks teaches nothing, so that the interval can be told from it."""
+_USUALLY = 0.9
+"""Share of the cases in which a layer must take nothing to be said to be part of its neighbour."""
+_FEWEST = 3
+
+
+@dataclass
+class Rows:
+    """What probes say: times in ms of layers by kind, how often which neighbours (or operators) took nothing, and what is left."""
+
+    times: dict[Kind, dict[Layer, float]] = field(default_factory=dict)
+    patterns: dict[tuple[str, str], list[bool]] = field(default_factory=dict)
+    left: set[Kind] = field(default_factory=set)
+    judges: list[Measured] = field(default_factory=list)
+    company: bool = False
+
+
+def read_rows(times: Sequence[ProbeTime]) -> Rows:
+    """Take in all probes of a setting that the simulator knows."""
+    known = [time for time in times if time.time_us is not None and time.layers_us is not None]
+    rows = Rows(company=any(time.kind == "company" for time in known))
+    networks = 0
+    for time in known:
+        probe, layers_us = time.probe, time.layers_us or ()
+        pairs = zip(probe.layers, layers_us, strict=False)
+        rows.left |= {kind_of(layer) for layer, time_us in pairs if time_us is None}
+        if time.kind == "network":
+            networks += 1
+            if networks % _JUDGES == 0:
+                rows.judges.append((probe, (time.time_us or 0.0) / 1e3))
+                continue
+        _take(rows, probe, layers_us)
+    seen = {kind for kind, found in rows.times.items() if found}
+    rows.left = {kind for kind in rows.left if kind not in seen}
+    return rows
+
+
+def _take(rows: Rows, probe: Probe, layers_us: Sequence[float | None]) -> None:
+    layers = placed(probe.network, rows.left) if rows.company else probe.layers
+    chosen = [len(layers) - 2] if probe.kind == "company" else range(len(layers))
+    for position in chosen:
+        time_us = layers_us[position] if position < len(layers_us) else 0.0
+        if time_us is None:
+            continue
+        layer = layers[position]
+        if time_us > 0:
+            rows.times.setdefault(kind_of(layer), {})[layer] = time_us / 1e3
+        if probe.kind != "layer":
+            name = INSIDE if layer.op in RENAMES else f"{layer.op} inside"
+            rows.patterns.setdefault((layer.dtype, name), []).append(time_us == 0)
+    if probe.kind == "network":
+        for match in probe.network.fusion_matches:
+            taken = layers_us[match.absorbed] if match.absorbed < len(layers_us) else 0.0
+            if taken is not None:
+                dtype = probe.layers[match.second].dtype
+                rows.patterns.setdefault((dtype, match.pattern), []).append(taken == 0)
+
+
+def rules_of(rows: Rows) -> Iterator[GraphRule]:
+    """What runs inside a neighbour, or takes nothing wherever it stands between others."""
+    for (dtype, pattern), nothing in sorted(rows.patterns.items()):
+        if len(nothing) >= _FEWEST and np.mean(nothing) >= _USUALLY:
+            yield GraphRule(dtype, pattern, FUSED, 0.0, len(nothing), True)
+
+
+def fit_simulated(
+    setting: Setting,
+    fingerprint: Mapping[str, object],
+    times: Sequence[ProbeTime],
+    progress: ProgressCallback = silent,
+    seed: int = 0,
+) -> SettingModel | None:
+    """The model of one setting of a simulator, with its energy where that is known; None where there is too little."""
+    rows = read_rows(times)
+    energies: dict[Kind, dict[Layer, float]] = {}
+    for time in times:
+        if time.kind == "layer" and time.energy_mj:
+            layer = time.probe.layers[0]
+            energies.setdefault(kind_of(layer), {})[layer] = time.energy_mj
+    operators = _trees(rows.times, progress, seed)
+    if not operators:
+        return None
+    terms = RuntimeTerms(graph_rules=tuple(rules_of(rows)), company=rows.company, left=tuple(sorted(rows.left)))
+    key, known = setting.key, setting.to_dict()
+    energy = None
+    if energies:
+        energy_terms = RuntimeTerms(left=terms.left)
+        energy = SettingModel("energy", known, {}, _trees(energies, silent, seed), energy_terms)
+    cpu = cpu_model(setting)
+    model = SettingModel(key, known, fingerprint, operators, terms, None, energy)
+    model = calibrated(model, [row for row in rows.judges if model.predict_total_ms(row[0].network) > 0])
+    terms = model.terms
+    return SettingModel(key, known, fingerprint, operators, terms, None, energy, cpu)
+
+
+def _trees(
+    groups: Mapping[Kind, Mapping[Layer, float]], progress: ProgressCallback, seed: int
+) -> dict[Kind, OperatorModel]:
+    """A tree for each kind of which enough is known; layers at the input join the others where they are too few."""
+    counts = Counter({kind: len(group) for kind, group in groups.items()})
+    merged: dict[Kind, dict[Layer, float]] = {}
+    for (op, dtype), group in groups.items():
+        base = op.removesuffix(AT_INPUT)
+        enough = counts[op, dtype] >= MIN_PROBES
+        alone = counts[base, dtype] < MIN_PROBES
+        merged.setdefault((base if alone or not enough else op, dtype), {}).update(group)
+    found, done = {}, 0
+    with threadpool_limits(1):
+        for (op, dtype), group in sorted(merged.items()):
+            progress(done / max(1, sum(map(len, merged.values()))), f"{op} {dtype}")
+            done += len(group)
+            if len(group) >= MIN_PROBES:
+                values = np.array(list(group.values()))
+                found[op, dtype] = fit_operator(op, dtype, list(group), values, seed, exact=True)
+    return found
+
+
+def cpu_model(setting: Setting) -> SettingModel | None:
+    """The time model of the CPU beside the accelerator, where its specification names one."""
+    named = parse_qs(setting.target.partition("?")[2]).get("cpu")
+    return TimeModel.load(named[0]).setting() if named else None
