@@ -105,7 +105,7 @@ def fit_structure(
     )
     tree = refit(splits, matrix, first_ms)
     fitted = np.maximum(tree.predict_rows(matrix), 0.0)
-    return describe(op, dtype, first_layers, first_ms, tree, tiles, fitted, parallel is not None)
+    return describe(op, dtype, first_layers, first_ms, tree, tiles, fitted, "parallel" if parallel else "")
 
 
 def grow_shared(

@@ -17,29 +17,34 @@ from profiler.probes.blocks import draw_network
 from profiler.probes.plan import large, sweeps
 from profiler.probes.probe import Probe
 
-NETWORKS = 160
+NETWORKS = 90
 """Small whole networks: what neighbours share shows in these."""
 _FEW = 8
 """Channels that the neighbours of a layer have at its far sides: they are to be compiled quickly."""
-_MOST_WEIGHTS = 1 << 20
+_MOST_WEIGHTS = 1 << 19
 """Larger layers take the compiler seconds; some of these are measured, see `large`."""
-_SHARE = {"conv_2d": 1.0, "depthwise_conv_2d": 0.6, "fully_connected": 0.6}
-_OTHERS = 0.4
+_SHARE = {"conv_2d": 1.0, "depthwise_conv_2d": 0.6, "fully_connected": 0.6, "add": 1.0, "mul": 1.2, "concatenation": 0.2}
+_OTHERS = 0.5
 """Share of the layers that a full profile of a processor holds."""
+_TABLES = ("hard_swish", "logistic", "tanh")
+"""Activations that are looked up in tables."""
 
 
-def in_company(layer: Layer) -> Probe:
-    """`layer` between convolutions (or products with a matrix) that make its inputs and read its result.
+def in_company(layer: Layer, *more: Layer) -> Probe:
+    """`layer` (and `more`, in a row) between convolutions (or products with a matrix) that make its inputs and read the result.
 
     A layer whose neighbours cannot be made, such as one of a batch, stays alone.
     """
+    row = (layer, *more)
     befores = [_made(tensor) for tensor in layer.activations]
-    after = _read(layer.outputs[0]) if len(layer.outputs) == 1 else None
+    after = _read(row[-1].outputs[0]) if len(row[-1].outputs) == 1 else None
     if after is None or not befores or None in befores:
         return Probe("layer", (layer,))
     made = [before for before in befores if before is not None]
-    wiring = [(-1 - i,) for i in range(len(made))] + [tuple(range(len(made))), (len(made),)]
-    return Probe("company", (*made, layer, after), tuple(wiring))
+    count = len(made)
+    wiring = [(-1 - i,) for i in range(count)] + [tuple(range(count))]
+    wiring += [(count + i,) for i in range(len(row))]
+    return Probe("company", (*made, *row, after), tuple(wiring))
 
 
 def _made(tensor: Tensor) -> Layer | None:
@@ -89,10 +94,63 @@ def plan_company(dtypes: Sequence[str], ops: Sequence[str] | None = None, seed: 
             place([in_company(swept[i]) for i in rng.permutation(len(swept))], draws.stream)
         if not ops:
             rng = np.random.default_rng([seed, 777])
-            place([draw_network(rng, dtype, heavy=i % 8 == 7) for i in range(NETWORKS)], 900)
+            place([draw_network(rng, dtype, heavy=i % 10 == 9) for i in range(NETWORKS)], 900)
+            place([Probe("layer", (layer,)) for layer in stems(dtype, rng)], 901)
+            place([in_company(*row) for row in neighbours(dtype, rng)], 903)
             place([in_company(layer) for layer in large(dtype, rng) if layer.op in catalogue(dtype)], 902)
     placed.sort(key=lambda row: row[:2])
     return list(dict.fromkeys(probe for _, _, probe in placed))
+
+
+def stems(dtype: str, rng: Rng, count: int = 90) -> list[Layer]:
+    """What networks begin with: convolutions of pictures and sounds, and of patches of them."""
+    layers = []
+    for _ in range(count):
+        side, inside = int(rng.integers(24, 300)), int(rng.choice([1, 3, 3, 3]))
+        outside = int(rng.choice([8, 16, 24, 32, 48, 64, 96, 128, 192]))
+        kernel, stride = int(rng.choice([3, 3, 3, 5, 7])), int(rng.choice([1, 2, 2]))
+        if rng.random() < 0.25:
+            kernel = stride = int(rng.choice([4, 8, 12, 14, 16]))
+        padding = str(rng.choice(["same", "valid"]))
+        layers.append(
+            operators.conv_2d(
+                side, side, inside, outside, (kernel, kernel), (stride, stride), padding=padding, dtype=dtype
+            )
+        )
+    return layers
+
+
+def neighbours(dtype: str, rng: Rng, count: int = 120) -> list[tuple[Layer, ...]]:
+    """Layers that may become one with the next: borders before windows, tables after them; and windows with holes."""
+    rows: list[tuple[Layer, ...]] = []
+    for number in range(count):
+        side, inside = int(rng.choice([7, 10, 14, 20, 28, 40, 56])), 8 * int(rng.integers(1, 25))
+        outside, kernel = 8 * int(rng.integers(1, 25)), int(rng.choice([1, 3, 3, 5]))
+        deep = number % 2 and kernel > 1
+        make = operators.depthwise_conv_2d if deep else operators.conv_2d
+        sizes = (inside,) if deep else (inside, outside)
+        if number % 3 == 0:
+            window = make(side, side, *sizes, (kernel, kernel), dtype=dtype)
+            table = operators.unary(str(rng.choice(_TABLES)), window.outputs[0].shape, dtype)
+            rows.append((window, table))
+        elif number % 3 == 1:
+            kernel, edge = max(kernel, 3), max(kernel, 3) // 2
+            border = operators.pad((1, side, side, inside), ((0, 0), (edge, edge), (edge, edge), (0, 0)), dtype)
+            wide, stride = side + 2 * edge, int(rng.choice([1, 2]))
+            rows.append(
+                (border, make(wide, wide, *sizes, (kernel, kernel), (stride, stride), padding="valid", dtype=dtype))
+            )
+        else:
+            rate = int(rng.choice([2, 3, 4, 6, 8]))
+            kernel = max(kernel, 3)
+            if rng.random() < 0.4 and not deep:
+                long = int(rng.choice([64, 128, 256, 300])) + (kernel - 1) * rate
+                rows.append(
+                    (operators.conv_2d(1, long, *sizes, (1, kernel), padding="valid", dilation=(1, rate), dtype=dtype),)
+                )
+            else:
+                rows.append((make(side, side, *sizes, (kernel, kernel), dilation=(rate, rate), dtype=dtype),))
+    return rows
 
 
 def _drawn(op: str, dtype: str, count: int, rng: Rng) -> list[Layer]:

@@ -9,7 +9,9 @@ from __future__ import annotations
 import numpy as np
 
 from profiler.operators import operator
+from timemodel.features.accelerator import ACCELERATOR_FAMILIES
 from timemodel.features.kernels import AT_INPUT
+from timemodel.features.parallel import parallel_family
 from timemodel.features.products import (
     conv_costs,
     conv_sizes,
@@ -252,6 +254,15 @@ FAMILIES = {
 """By the name that an operator's entry in `profiler.operators` gives."""
 
 
-def family_of(op: str) -> Family:
-    """The family whose features describe `op`; operators of no family share the generic features."""
-    return FAMILIES[operator(op.removesuffix(AT_INPUT)).features]
+def family_of(op: str, device: str = "") -> Family:
+    """The family whose features describe `op`; operators of no family share the generic features.
+
+    `device` is ``parallel`` for those that work many tiles at once, ``accelerator`` for those of blocks, else a processor.
+    """
+    name = operator(op.removesuffix(AT_INPUT)).features
+    other = None
+    if device == "parallel":
+        other = parallel_family(op)
+    elif device == "accelerator":
+        other = ACCELERATOR_FAMILIES.get(name)
+    return other or FAMILIES[name]

@@ -18,7 +18,7 @@ from profiler.measurement import ProbeTime
 from profiler.network import Layer
 from profiler.probes import Probe
 from profiler.progress import ProgressCallback, silent
-from timemodel.features import AT_INPUT, kind_of
+from timemodel.features import AT_INPUT, READS_INPUT, family_of, kind_of
 from timemodel.fitting.calibration import Measured, calibrated
 from timemodel.model import MIN_PROBES, OperatorModel, SettingModel, TimeModel, fit_operator
 from timemodel.runtime import FUSED, INSIDE, RENAMES, GraphRule, RuntimeTerms, placed
@@ -65,18 +65,18 @@ def read_rows(times: Sequence[ProbeTime]) -> Rows:
 
 def _take(rows: Rows, probe: Probe, layers_us: Sequence[float | None]) -> None:
     layers = placed(probe.network, rows.left) if rows.company else probe.layers
-    chosen = [len(layers) - 2] if probe.kind == "company" else range(len(layers))
-    for position in chosen:
+    first = sum(min(sources, default=0) < 0 for sources in probe.sources) if probe.kind == "company" else 0
+    for position in range(first, len(layers) - (probe.kind == "company")):
         time_us = layers_us[position] if position < len(layers_us) else 0.0
         if time_us is None:
             continue
         layer = layers[position]
         if time_us > 0:
             rows.times.setdefault(kind_of(layer), {})[layer] = time_us / 1e3
-        if probe.kind != "layer":
+        if probe.kind != "layer" and READS_INPUT not in layer.params:
             name = INSIDE if layer.op in RENAMES else f"{layer.op} inside"
             rows.patterns.setdefault((layer.dtype, name), []).append(time_us == 0)
-    if probe.kind == "network":
+    if probe.kind in ("network", "company"):
         for match in probe.network.fusion_matches:
             taken = layers_us[match.absorbed] if match.absorbed < len(layers_us) else 0.0
             if taken is not None:
@@ -132,14 +132,21 @@ def _trees(
         enough = counts[op, dtype] >= MIN_PROBES
         alone = counts[base, dtype] < MIN_PROBES
         merged.setdefault((base if alone or not enough else op, dtype), {}).update(group)
-    found, done = {}, 0
+    found: dict[Kind, OperatorModel] = {}
+    done = 0
+    alike: dict[str, dict[Layer, float]] = {}
+    for (op, dtype), group in merged.items():
+        if family_of(op).name == "unary":
+            alike.setdefault(dtype, {}).update(group)
     with threadpool_limits(1):
         for (op, dtype), group in sorted(merged.items()):
             progress(done / max(1, sum(map(len, merged.values()))), f"{op} {dtype}")
             done += len(group)
+            if family_of(op).name == "unary" and len(group) < MIN_PROBES:
+                group = alike[dtype]  # all are looked up in the same way
             if len(group) >= MIN_PROBES:
                 values = np.array(list(group.values()))
-                found[op, dtype] = fit_operator(op, dtype, list(group), values, seed, exact=True)
+                found[op, dtype] = fit_operator(op, dtype, list(group), values, seed, device="accelerator")
     return found
 
 

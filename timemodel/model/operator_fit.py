@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from profiler.network import Layer
-from timemodel.features import CACHE, Family, Geometry, family_of, geometry, parallel_family
+from timemodel.features import CACHE, Family, Geometry, family_of, geometry
 from timemodel.model.operator_model import (
     OperatorError,
     OperatorModel,
@@ -67,14 +67,15 @@ def fit_operator(
     seed: int = 0,
     overhead_ms: float = 0.0,
     uncertainty: np.ndarray | None = None,
-    exact: bool = False,
+    device: str = "",
 ) -> OperatorModel:
     """Learn the times of `op` from at least `MIN_PROBES` measured `layers`; `overhead_ms`, of a call, is part of every time.
 
     `uncertainty` ``[n]`` is the relative standard deviation of each time. Tiles, steps and what the model is off by come from
-    times that are known well, where there are enough of them. `exact` times have no noise, so that small leaves can be believed.
+    times that are known well, where there are enough of them. What an ``accelerator``
+    (see `family_of`) takes is worked out and has no noise, so that small leaves can be believed.
     """
-    family = family_of(op)
+    family, exact = family_of(op, device), device == "accelerator"
     array = geometry(layers)
     known = _known(uncertainty, len(layers))
     tiles = find_tiles(family, array[known], times_ms[known])
@@ -90,7 +91,7 @@ def fit_operator(
         offset=_OF_OVERHEAD * overhead_ms,
     ).fit(matrix, times_ms, uncertainty)
     held_out = np.where(np.isfinite(tree.held_out_), tree.held_out_, tree.predict_rows(matrix))
-    return describe(op, dtype, layers, times_ms, tree, tiles, held_out, known=known)
+    return describe(op, dtype, layers, times_ms, tree, tiles, held_out, device, known)
 
 
 def _known(uncertainty: np.ndarray | None, count: int) -> np.ndarray:
@@ -110,7 +111,7 @@ def describe(
     tree: TimeTreeRegressor,
     tiles: Mapping[str, int],
     held_out: np.ndarray,
-    parallel: bool = False,
+    device: str = "",
     known: np.ndarray | None = None,
 ) -> OperatorModel:
     """`tree` with its error, interval and range; `held_out` is what trees that had not seen a row predicted for it.
@@ -121,14 +122,14 @@ def describe(
     held_out = np.maximum(held_out, 0.02 * times_ms)
     off = (np.abs(held_out - times_ms) / times_ms)[judged]
     low, high = conformal_bounds((times_ms / held_out)[judged])
-    family = (parallel_family(op) if parallel else None) or family_of(op)
+    family = family_of(op, device)
     matrix, names, _ = feature_matrix(family, geometry(layers), tiles)
     costs = matrix[:, : len(names)]
     bounds = np.stack([costs.min(axis=0), costs.max(axis=0)])
     errors = float(off.mean()), float(np.median(off)), float(np.quantile(off, 0.9))
     error = OperatorError(op, dtype, len(layers), tree.n_leaves_, *errors)
     sweeps = find_sweeps([layer for layer, one in zip(layers, judged, strict=True) if one], times_ms[judged])
-    return OperatorModel(op, dtype, dict(tiles), tree, low, high, bounds, error, sweeps, parallel)
+    return OperatorModel(op, dtype, dict(tiles), tree, low, high, bounds, error, sweeps, device)
 
 
 def conformal_bounds(ratios: np.ndarray, share: float = 0.9) -> tuple[float, float]:

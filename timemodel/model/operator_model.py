@@ -11,7 +11,7 @@ import numpy as np
 from profiler.network import Layer
 from profiler.operators import operator
 from profiler.widths import width_of, with_width
-from timemodel.features import COLUMNS, Family, Geometry, family_of, parallel_family
+from timemodel.features import COLUMNS, Family, Geometry, family_of
 from timemodel.model.checking import MOST, items, number, table, text, whole
 from timemodel.tree import BLOCK_ROWS, TimeTreeRegressor, TreeNode
 
@@ -91,12 +91,17 @@ class OperatorModel:
     bounds: np.ndarray  # [2, costs]: smallest and largest in training
     error: OperatorError
     sweeps: list[Sweep]
-    parallel: bool = False  # features are of devices that work many tiles at once
+    device: str = ""  # whose features it has: ``parallel``, ``accelerator``, or a processor's, see `family_of`
+
+    @property
+    def parallel(self) -> bool:
+        """Whether features are of devices that work many tiles at once."""
+        return self.device == "parallel"
 
     @property
     def family(self) -> Family:
         """The features that the tree knows."""
-        return (parallel_family(self.op) if self.parallel else None) or family_of(self.op)
+        return family_of(self.op, self.device)
 
     def matrix(self, array: np.ndarray) -> np.ndarray:
         """Features ``[n, costs + sizes]`` of a `geometry` array."""
@@ -145,7 +150,7 @@ class OperatorModel:
             "scale_ms": self.tree.scale_,
             "nodes": [_node_to_dict(node) for node in self.tree.nodes_],
             "sweeps": [sweep.to_dict() for sweep in self.sweeps],
-            **({"parallel": True} if self.parallel else {}),
+            **({"device": self.device} if self.device else {}),
         }
 
     @classmethod
@@ -183,8 +188,8 @@ class OperatorModel:
         error = OperatorError.from_dict(table(value["error"], "its error"))
         measured = items(value["sweeps"], "its list of sweeps")
         sweeps = [Sweep.from_dict(table(sweep, "a sweep")) for sweep in measured]
-        parallel = value.get("parallel", False) is True
-        model = cls(op, dtype, tiles, tree, low, high, np.array(bounds), error, sweeps, parallel)
+        device = text(value.get("device", ""), "its kind of device")
+        model = cls(op, dtype, tiles, tree, low, high, np.array(bounds), error, sweeps, device)
         if set(model.tiles) != set(model.family.tiles):
             raise ValueError(f"its tiles are not of {' and '.join(model.family.tiles) or 'nothing'}")
         if model.names() != (costs, sizes):

@@ -16,7 +16,7 @@ from timemodel.model.conditions import Conditions
 from timemodel.model.layer_times import LayerPredictor, LayerTimes
 from timemodel.model.operator_model import OperatorModel
 from timemodel.model.prediction import LayerPrediction, NetworkPrediction
-from timemodel.runtime import RuntimeTerms, placed
+from timemodel.runtime import RuntimeTerms, marked, placed
 
 T = TypeVar("T")
 
@@ -155,9 +155,10 @@ class SettingModel:
 
     def _parts(self, network: Network) -> tuple[LayerTimes, np.ndarray, np.ndarray, np.ndarray]:
         """Times alone, factors by fusion, extra ms by cache traffic, and factors by calibration, per layer."""
-        company = self.terms.company and network.edges
-        alone = self.layer_times(placed(network, self.terms.left) if company else network.layers)
-        factors = self.terms.fusion_shares.factors(network)
+        company = self.terms.company and bool(network.edges)
+        layers = placed(network, self.terms.left) if company else network.layers
+        alone = self.layer_times(layers)
+        factors = self.terms.fusion_shares.factors(network, marked(layers) if company else ())
         extra = self.terms.cache_traffic.extra_ms(network, alone.predicted_ms * factors)
         calibration = np.array([self.terms.calibration.get(layer.dtype, 1.0) for layer in network.layers])
         return alone, factors, extra, calibration

@@ -4,7 +4,7 @@ May import `timemodel.features` and `timemodel.tree`.
 """
 
 from timemodel.runtime.cache_traffic import CacheTraffic
-from timemodel.runtime.company import placed
+from timemodel.runtime.company import marked, placed
 from timemodel.runtime.dispatch import Dispatch
 from timemodel.runtime.fusion import FUSED, INSIDE, RENAMES, FusionShares, GraphRule
 from timemodel.runtime.fusion_learning import Events, learn_rules
@@ -24,6 +24,7 @@ __all__ = [
     "dispatch_in_words",
     "graph_in_words",
     "learn_rules",
+    "marked",
     "placed",
     "traffic_in_words",
 ]

@@ -6,7 +6,8 @@ layers. So a layer that reads such data is another kind than one that does not.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from profiler.network import Layer, Network
@@ -16,15 +17,41 @@ Kind = tuple[str, str]
 """Operator, as `kernel_of` names it, and number type."""
 
 
+TABLES = frozenset({"tanh", "logistic", "hard_swish", "leaky_relu", "gelu", "exp"})
+"""Activations that accelerators look up in a table, as a part of the layer before where nothing else reads that."""
+_BY_TABLE = "tanh"
+_HOLDS = frozenset({"conv_2d", "depthwise_conv_2d", "fully_connected", "add", "mul", "sub"})
+
+
 def placed(network: Network, left: Collection[Kind]) -> tuple[Layer, ...]:
-    """The layers of `network`, those marked that read what no layer of the accelerator made; it leaves the kinds `left` to the CPU."""
+    """The layers of `network` as they stand there.
+
+    Marked are those that read what no layer of the accelerator made (it leaves the kinds `left` to the CPU), and joins of what is
+    read elsewhere too, which must be copied; a layer has the activation that is looked up after it.
+    """
     outside = set(network.inputs)
+    readers = Counter(tensor for edge in network.edges for tensor in set(edge.inputs))
+    readers.update(network.outputs)
+    after = {edge.inputs[0]: layer for layer, edge in zip(network.layers, network.edges, strict=True) if edge.inputs}
     found = []
     for layer, edge in zip(network.layers, network.edges, strict=True):
         if kind_of(layer) in left:
             outside.update(edge.outputs)
             found.append(layer)
             continue
-        reads = any(tensor in outside for tensor in edge.inputs)
-        found.append(replace(layer, params={**layer.params, READS_INPUT: True}) if reads else layer)
+        params = dict(layer.params)
+        if any(tensor in outside for tensor in edge.inputs):
+            params[READS_INPUT] = True
+        elif layer.op == "concatenation" and any(readers[tensor] > 1 for tensor in edge.inputs):
+            params[READS_INPUT] = True
+        following = after.get(edge.outputs[0]) if edge.outputs and readers[edge.outputs[0]] == 1 else None
+        plain = layer.op in _HOLDS and params.get("activation", "none") == "none"
+        if plain and following is not None and following.op in TABLES:
+            params["activation"] = _BY_TABLE
+        found.append(layer if len(params) == len(layer.params) and params == layer.params else replace(layer, params=params))
     return tuple(found)
+
+
+def marked(layers: Sequence[Layer]) -> list[bool]:
+    """Which of `layers` read what comes from elsewhere."""
+    return [READS_INPUT in layer.params for layer in layers]

@@ -70,8 +70,8 @@ class FusionShares:
                 shares.other.setdefault(rule.dtype, {})[rule.pattern] = rule.other
         return shares
 
-    def factors(self, network: Network) -> np.ndarray:
-        """Factors ``[n]`` on the times that the layers of `network` take alone."""
+    def factors(self, network: Network, apart: Sequence[bool] = ()) -> np.ndarray:
+        """Factors ``[n]`` on the times that the layers of `network` take alone; those `apart` stand between no two others."""
         found = np.ones(len(network.layers))
         for pair in network.fusion_matches:
             dtype = network.layers[pair.second].dtype
@@ -83,6 +83,8 @@ class FusionShares:
         for position, (layer, edge) in enumerate(zip(network.layers, network.edges, strict=False)):
             name = INSIDE if layer.op in RENAMES else f"{layer.op} inside"
             share = self.absorbed.get(layer.dtype, {}).get(name, 1.0)
+            if apart and apart[position]:
+                continue
             if share < 1 and ends.isdisjoint((*edge.inputs[:1], *edge.outputs)):
                 found[position] = min(found[position], share)
         return found

@@ -105,7 +105,7 @@ def fit_table_operator(
         fit = partial(_grown, costs, sizes)
         held_out = _held_out(fit, matrix, times_ms, seed)
         error = float(np.minimum(np.abs(held_out / times_ms - 1.0), 0.5).mean())
-        tried.append((error, fit, matrix, tiles, held_out, family is parallel))
+        tried.append((error, fit, matrix, tiles, held_out, "parallel" if family is parallel else ""))
     _, fit, matrix, tiles, held_out, chosen = min(tried, key=lambda row: row[0])
     return describe(op, dtype, layers, times_ms, fit(matrix, times_ms), tiles, held_out, chosen)
 
@@ -118,7 +118,7 @@ def fit_leaves(
     fit = partial(refit, structure.tree)
     tree, held_out = fit(matrix, times_ms), _held_out(fit, matrix, times_ms, seed)
     op, dtype, tiles = structure.op, structure.dtype, structure.tiles
-    return describe(op, dtype, layers, times_ms, tree, tiles, held_out, structure.parallel)
+    return describe(op, dtype, layers, times_ms, tree, tiles, held_out, structure.device)
 
 
 def sampled_tiles(family: Family, array: np.ndarray, times_ms: np.ndarray, seed: int = 0) -> dict[str, int]:
