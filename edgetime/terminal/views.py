@@ -50,7 +50,10 @@ def total(result: Mapping[str, Any]) -> str:
     """``predicted 1.91 ms (1.80 ms to 2.04 ms), measured 1.95 ms (…)``."""
     sure = units.interval(result["low_ms"], result["high_ms"])
     wide = ", wide because the profile met little calm" if result.get("widened") else ""
-    text = f"predicted {units.ms(result['predicted_ms'])} (90% interval {sure}{wide})"
+    least = "at least " if result.get("at_least") else ""
+    text = f"predicted {least}{units.ms(result['predicted_ms'])} (90% interval {sure}{wide})"
+    if result.get("energy_mj") is not None:
+        text += f", {least}{result['energy_mj']:.3g} mJ"
     if result.get("met_p50_ms") is not None:
         met = f"{units.ms(result['met_p50_ms'])}, 90th percentile {units.ms(result['met_p90_ms'])}"
         text += f", under the load that the profile met {met}"
@@ -76,22 +79,27 @@ def layer_table(result: Mapping[str, Any], layers: Layers) -> RenderableType:
     title = None
     if layers is Layers.top and len(rows) > TOP:
         title = f"The {TOP} longest of {len(rows)} layers (--layers all shows every one)"
-        rows = sorted(rows, key=lambda row: -row["predicted_ms"])[:TOP]
-    whole = sum(row["predicted_ms"] for row in result["layers"]) or 1.0
+        rows = sorted(rows, key=lambda row: -(row["predicted_ms"] or 0.0))[:TOP]
+    whole = sum(row["predicted_ms"] or 0.0 for row in result["layers"]) or 1.0
     measured = any(row["measured_ms"] is not None for row in rows)
     columns = ["#", "operator", "name", "MACs", "predicted", "share"] + (["measured"] if measured else [])
     cells = []
     for row in rows:
         line = [
             row["index"],
-            row["op"] if row["covered"] else f"{row['op']} (estimated)",
+            row["op"] if row["covered"] else f"{row['op']} ({how_known(row)})",
             short_name(row["name"]),
             units.count(row["macs"]) if row["macs"] else "",
-            units.ms(row["predicted_ms"]),
-            units.percent(row["predicted_ms"] / whole, 0),
+            units.ms(row["predicted_ms"]) if row["predicted_ms"] is not None else "unknown",
+            units.percent(row["predicted_ms"] / whole, 0) if row["predicted_ms"] is not None else "",
         ]
         cells.append(line + ([units.ms(row["measured_ms"])] if measured else []))
     return table(columns, cells, title)
+
+
+def how_known(row: Mapping[str, Any]) -> str:
+    """What is known of an operator that was not measured."""
+    return "estimated" if row["predicted_ms"] is not None else "not on the accelerator"
 
 
 def batch(results: Sequence[Mapping[str, Any]]) -> list[RenderableType]:

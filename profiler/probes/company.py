@@ -7,23 +7,25 @@ keep what flows between two of their own layers elsewhere.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from profiler import operators
-from profiler.network import Layer, Tensor
+from profiler.network import Layer, Shape, Tensor
 from profiler.operators import Rng, catalogue, draw_layer
 from profiler.probes.blocks import draw_network
 from profiler.probes.plan import large, sweeps
 from profiler.probes.probe import Probe
 
-NETWORKS = 90
+NETWORKS = 70
 """Small whole networks: what neighbours share shows in these."""
 _FEW = 8
 """Channels that the neighbours of a layer have at its far sides: they are to be compiled quickly."""
 _MOST_WEIGHTS = 1 << 19
 """Larger layers take the compiler seconds; some of these are measured, see `large`."""
-_SHARE = {"conv_2d": 1.0, "depthwise_conv_2d": 0.6, "fully_connected": 0.6, "add": 1.0, "mul": 1.2, "concatenation": 0.2}
+_SHARE = {"conv_2d": 1.0, "depthwise_conv_2d": 0.6, "fully_connected": 0.6, "add": 1.0, "mul": 1.2, "softmax": 1.0,
+    "concatenation": 0.3, "quantize": 0.1, "dequantize": 0.1, "greater": 0.2, "select_v2": 0.2, "gather": 0.2}  # fmt: skip
 _OTHERS = 0.5
 """Share of the layers that a full profile of a processor holds."""
 _TABLES = ("hard_swish", "logistic", "tanh")
@@ -49,22 +51,30 @@ def in_company(layer: Layer, *more: Layer) -> Probe:
 
 def _made(tensor: Tensor) -> Layer | None:
     """A cheap layer that makes `tensor`."""
-    if tensor.dtype != "int8" or tensor.shape[:1] != (1,):
+    shape = tensor.shape
+    if tensor.dtype != "int8" or len(shape) < 2 or shape[:1] != (1,):
         return None
-    if len(tensor.shape) == 4:
-        _, height, width, channels = tensor.shape
-        return operators.conv_2d(height, width, _FEW, channels, (1, 1), dtype="int8")
-    return operators.fully_connected(_FEW, tensor.shape[1], dtype="int8") if len(tensor.shape) == 2 else None
+    if len(shape) == 4:
+        return operators.conv_2d(shape[1], shape[2], _FEW, shape[3], (1, 1), dtype="int8")
+    return _product((*shape[:-1], _FEW), shape, keep=True)
 
 
 def _read(tensor: Tensor) -> Layer | None:
     """A cheap layer that reads `tensor`."""
-    if tensor.dtype != "int8" or tensor.shape[:1] != (1,):
+    shape = tensor.shape
+    if tensor.dtype != "int8" or len(shape) < 2 or shape[:1] != (1,):
         return None
-    if len(tensor.shape) == 4:
-        _, height, width, channels = tensor.shape
-        return operators.conv_2d(height, width, channels, _FEW, (1, 1), dtype="int8")
-    return operators.fully_connected(tensor.shape[1], _FEW, dtype="int8") if len(tensor.shape) == 2 else None
+    if len(shape) == 4:
+        return operators.conv_2d(shape[1], shape[2], shape[3], _FEW, (1, 1), dtype="int8")
+    return _product(shape, (*shape[:-1], _FEW), keep=True)
+
+
+def _product(shape: Shape, out: Shape, keep: bool) -> Layer:
+    """A fully connected layer over the last axis of `shape`."""
+    layer = operators.fully_connected(shape[-1], out[-1], dtype="int8")
+    params = {**layer.params, "keep_num_dims": keep} if len(shape) > 2 else layer.params
+    inputs = (Tensor(shape, "int8"), *layer.inputs[1:])
+    return replace(layer, inputs=inputs, outputs=(Tensor(out, "int8"),), params=params)
 
 
 def plan_company(dtypes: Sequence[str], ops: Sequence[str] | None = None, seed: int = 0) -> list[Probe]:

@@ -32,6 +32,16 @@ def _longer(macs: np.ndarray, nbytes: np.ndarray, tiles: Tiles) -> np.ndarray:
     return np.maximum(macs / tiles["macs_per_byte"], nbytes)
 
 
+def _streamed(g: Geometry, tiles: Tiles) -> np.ndarray:
+    """Bytes of weights where each block of the map reads them anew."""
+    return g.weight_bytes * g.batch * tiled(g.out_height, tiles["map"]) * tiled(g.out_width, tiles["map"])
+
+
+def _pixels_read(g: Geometry) -> np.ndarray:
+    """Pieces of 16 channels that are read, a pixel with fewer being one of them."""
+    return g.batch * g.in_height * g.in_width * tiled(g.in_channels, 16)
+
+
 def conv_costs(g: Geometry, tiles: Tiles) -> Table:
     """Costs of a convolution, arrays ``[n]`` by name."""
     wide, deep = _blocked(g.out_channels, tiles["out_channels"]), _blocked(g.in_channels, tiles["in_channels"])
@@ -43,7 +53,10 @@ def conv_costs(g: Geometry, tiles: Tiles) -> Table:
         "unblocked_macs": g.pixels * wide * deep * spread_taps(g),
         "longer": _longer(macs, moved, tiles),
         "input_per_width": g.in_bytes * tiled(g.out_channels, tiles["out_channels"]),
-        "weights_per_map": g.weight_bytes * tiled(g.out_height, 16),
+        "weights_streamed": _streamed(g, tiles),
+        "longer_stream": _longer(macs, _streamed(g, tiles), tiles),
+        "pixels_read": _pixels_read(g),
+        "taps_read": g.pixels * spread_taps(g) * tiled(g.in_channels, 16),
         **g.table("in_bytes", "out_bytes", "weight_bytes"),
     }
 
@@ -69,6 +82,8 @@ def depthwise_costs(g: Geometry, tiles: Tiles) -> Table:
         "blocked_outputs": pixels * wide,
         "taps_in_fours": pixels * wide * tiled(taps, 4),
         "longer": _longer(pixels * wide * taps, moved, tiles),
+        "weights_streamed": _streamed(g, tiles),
+        "rows": g.batch * g.out_height,
         **g.table("in_bytes", "out_bytes", "weight_bytes"),
     }
 
@@ -126,7 +141,10 @@ UNITS: dict[str, tuple[float, str]] = {
     "taps_in_fours": (1e6, "million groups of four taps"),
     "longer": (1e6, "million bytes, or products that take as long"),
     "input_per_width": (1e6, "million input bytes per block of output channels"),
-    "weights_per_map": (1e6, "million weight bytes per 16 rows"),
+    "weights_streamed": (1e6, "million weight bytes, read anew for each block of the map"),
+    "longer_stream": (1e6, "million streamed weight bytes, or products that take as long"),
+    "pixels_read": (1e6, "million pieces of 16 input channels"),
+    "taps_read": (1e6, "million pieces of 16 input channels per tap"),
     "blocked_elements": (1e6, "million elements (in whole blocks of 16 channels)"),
     "elements_per_channel": (1e6, "million elements with one value per channel"),
     "elements_elsewhere": (1e6, "million elements with an operand repeated otherwise"),

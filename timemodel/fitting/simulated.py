@@ -30,6 +30,8 @@ _JUDGES = 4
 _USUALLY = 0.9
 """Share of the cases in which a layer must take nothing to be said to be part of its neighbour."""
 _FEWEST = 3
+_FEW_ENOUGH = 6
+"""Layers that make a model: without noise fewer do than elsewhere."""
 
 
 @dataclass
@@ -91,6 +93,16 @@ def rules_of(rows: Rows) -> Iterator[GraphRule]:
             yield GraphRule(dtype, pattern, FUSED, 0.0, len(nothing), True)
 
 
+def layer_energies(times: Sequence[ProbeTime]) -> dict[Kind, dict[Layer, float]]:
+    """Energies in mJ of layers on their own, by kind, where they are known."""
+    found: dict[Kind, dict[Layer, float]] = {}
+    for time in times:
+        if time.kind == "layer" and time.energy_mj:
+            layer = time.probe.layers[0]
+            found.setdefault(kind_of(layer), {})[layer] = time.energy_mj
+    return found
+
+
 def fit_simulated(
     setting: Setting,
     fingerprint: Mapping[str, object],
@@ -100,11 +112,7 @@ def fit_simulated(
 ) -> SettingModel | None:
     """The model of one setting of a simulator, with its energy where that is known; None where there is too little."""
     rows = read_rows(times)
-    energies: dict[Kind, dict[Layer, float]] = {}
-    for time in times:
-        if time.kind == "layer" and time.energy_mj:
-            layer = time.probe.layers[0]
-            energies.setdefault(kind_of(layer), {})[layer] = time.energy_mj
+    energies = layer_energies(times)
     operators = _trees(rows.times, progress, seed)
     if not operators:
         return None
@@ -129,8 +137,8 @@ def _trees(
     merged: dict[Kind, dict[Layer, float]] = {}
     for (op, dtype), group in groups.items():
         base = op.removesuffix(AT_INPUT)
-        enough = counts[op, dtype] >= MIN_PROBES
-        alone = counts[base, dtype] < MIN_PROBES
+        enough = counts[op, dtype] >= _FEW_ENOUGH
+        alone = counts[base, dtype] < _FEW_ENOUGH
         merged.setdefault((base if alone or not enough else op, dtype), {}).update(group)
     found: dict[Kind, OperatorModel] = {}
     done = 0
@@ -144,7 +152,7 @@ def _trees(
             done += len(group)
             if family_of(op).name == "unary" and len(group) < MIN_PROBES:
                 group = alike[dtype]  # all are looked up in the same way
-            if len(group) >= MIN_PROBES:
+            if len(group) >= _FEW_ENOUGH:
                 values = np.array(list(group.values()))
                 found[op, dtype] = fit_operator(op, dtype, list(group), values, seed, device="accelerator")
     return found
