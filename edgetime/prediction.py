@@ -95,7 +95,7 @@ class Predictor:
                 self._target.calm_below_us = WITHIN * conditions.canary_us
             measurement = measure_network(read.tflite, self._target, input_shape=input_shape)
             then = {**self.setting.fingerprint, **self.setting.setting}
-            kernels = getattr(self._target, "kernels", None)
+            kernels = self._target.setting.kernels
             now = {**measurement.fingerprint, "threads": measurement.threads, "kernels": kernels}
             for difference in differences(then, now):
                 warnings.append(f"Not as when this device was profiled: {difference}.")
@@ -133,6 +133,8 @@ def _matching(time_model: TimeModel, target: Target) -> SettingModel:
     Only then, or where the target is another Python, is the device asked.
     """
     wanted: dict[str, Any] = {key: getattr(target, key, None) for key in ("threads", "kernels")}
+    if any(setting.simulated for setting in time_model.settings.values()):
+        wanted = {key: getattr(target.setting, key) for key in ("runtime", "kernels")}
     found = _alike(time_model.settings.values(), wanted)
     if len(found) > 1 or (found and getattr(target, "python", sys.executable) != sys.executable):
         here = target.setting.to_dict()

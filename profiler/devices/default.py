@@ -27,9 +27,13 @@ _PYTHONS = "pythons"
 def default_target(setting: Any) -> str:
     """This machine under a time model's setting, as `open_target` takes it, with the Python that it was measured with.
 
+    For the model of a simulator, that simulator.
+
     Raises UsageError where the user has never measured with that other Python.
     """
     known = getattr(setting, "setting", None) or {}
+    if known.get("target"):
+        return str(known["target"])
     parts = [f"{key}={known[key]}" for key in ("threads", "kernels") if key in known]
     python = _other_python(getattr(setting, "fingerprint", None) or {})
     if python is not None:

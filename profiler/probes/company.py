@@ -18,7 +18,7 @@ from profiler.probes.blocks import draw_network
 from profiler.probes.plan import large, sweeps
 from profiler.probes.probe import Probe
 
-NETWORKS = 70
+NETWORKS = 160
 """Small whole networks: what neighbours share shows in these."""
 _FEW = 8
 """Channels that the neighbours of a layer have at its far sides: they are to be compiled quickly."""
@@ -104,10 +104,11 @@ def plan_company(dtypes: Sequence[str], ops: Sequence[str] | None = None, seed: 
             place([in_company(swept[i]) for i in rng.permutation(len(swept))], draws.stream)
         if not ops:
             rng = np.random.default_rng([seed, 777])
-            place([draw_network(rng, dtype, heavy=i % 10 == 9) for i in range(NETWORKS)], 900)
+            place([draw_network(rng, dtype) for _ in range(NETWORKS)], 900)
             place([Probe("layer", (layer,)) for layer in stems(dtype, rng)], 901)
             place([in_company(*row) for row in neighbours(dtype, rng)], 903)
-            place([in_company(layer) for layer in large(dtype, rng) if layer.op in catalogue(dtype)], 902)
+            big = [layer for layer in large(dtype, rng) if layer.op in catalogue(dtype) and layer.parameters <= _MOST_WEIGHTS]
+            place([in_company(layer) for layer in big], 902)
     placed.sort(key=lambda row: row[:2])
     return list(dict.fromkeys(probe for _, _, probe in placed))
 

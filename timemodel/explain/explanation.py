@@ -6,7 +6,10 @@ import math
 from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 
+import numpy as np
+
 from profiler.errors import UsageError
+from profiler.operators import operator
 from timemodel.explain.finding import AVOID, LIKES, Finding
 from timemodel.explain.findings import findings
 from timemodel.explain.tree_in_words import (
@@ -17,9 +20,12 @@ from timemodel.explain.tree_in_words import (
     rules_in_words,
     size_in_words,
 )
+from timemodel.features import AT_INPUT, geometry
 from timemodel.model import FALLBACK, OperatorModel, SettingModel
 from timemodel.runtime import dispatch_in_words, graph_in_words, traffic_in_words
 
+_WORTH_A_WORD = 1.25
+"""Less than this many times as long is not worth a sentence."""
 _TREE_ROWS = 11
 """Rows of a screen that are kept for the tree."""
 
@@ -66,7 +72,13 @@ def explain_operator(model: OperatorModel, found: Sequence[Finding] = (), rows: 
 
 
 def _tiles(model: OperatorModel) -> str:
-    names = {"out_channels": "output channels", "pixels": "pixels", "inner": "channels"}
+    names = {
+        "out_channels": "output channels",
+        "in_channels": "input channels",
+        "pixels": "pixels",
+        "map": "pixels each way",
+        "inner": "channels",
+    }
     parts = [f"{size} {names[axis]}" for axis, size in model.tiles.items() if axis in names and size > 1]
     text = f"works in tiles of {' x '.join(parts)}" if parts else ""
     cache = model.tiles.get("cache")
@@ -78,8 +90,12 @@ def _tiles(model: OperatorModel) -> str:
 def explain_runtime(model: SettingModel) -> str:
     """What the runtime adds to the sum of layers, in words."""
     terms = model.terms
-    lines = [f"runtime ({model.key}): a call costs {number(terms.overhead_ms * 1e3)} us"]
+    if model.simulated:
+        lines = [f"accelerator ({model.key}): no cost of a call"]
+    else:
+        lines = [f"runtime ({model.key}): a call costs {number(terms.overhead_ms * 1e3)} us"]
     sentences = [
+        *accelerator_in_words(model),
         *graph_in_words(terms.graph_rules),
         *traffic_in_words(terms.cache_traffic),
         *dispatch_in_words(terms.dispatch),
@@ -91,6 +107,33 @@ def explain_runtime(model: SettingModel) -> str:
             f"{terms.low.get(dtype, 1.0):.2f} and {terms.high.get(dtype, 1.0):.2f} times what is predicted"
         )
     return "\n".join(lines)
+
+
+def accelerator_in_words(model: SettingModel) -> list[str]:
+    """What an accelerator leaves to the CPU, and what layers cost that read what it has not made itself."""
+    found = []
+    if model.terms.left:
+        ops = ", ".join(sorted({op.removesuffix(AT_INPUT) for op, _ in model.terms.left}))
+        priced = f"priced as on {model.cpu.key}" if model.cpu is not None else "and their time is not known"
+        found.append(f"these operators are left to the CPU, {priced}: {ops}")
+    ratios = at_input(model)
+    for op, ratio in sorted(ratios.items(), key=lambda row: -row[1]):
+        if ratio > _WORTH_A_WORD:
+            found.append(f"a {op} that reads the network's input takes {ratio:.1f} times one that reads another layer's result")
+    return found
+
+
+def at_input(model: SettingModel) -> dict[str, float]:
+    """How many times as long reference layers take that read the network's input, by operator; where both kinds are known."""
+    found = {}
+    for op, dtype in model.operators:
+        inside = model.operators.get((op.removesuffix(AT_INPUT), dtype))
+        if op.endswith(AT_INPUT) and inside is not None:
+            array = geometry(operator(inside.op).reference_layers(dtype))
+            if len(array):
+                ratio = model.operators[op, dtype].predict_ms(array) / np.maximum(inside.predict_ms(array), 1e-12)
+                found[inside.op] = float(np.median(ratio))
+    return found
 
 
 def summary(

@@ -15,6 +15,8 @@ BLOCKS = {
     "map": (1, 2, 4, 8),
     "macs_per_byte": (4, 16, 64, 256),
 }
+FAST = {"fast": (2**17, 2**18, 3 * 2**17, 2**19, 2**20, 2**40)}
+"""Bytes of the memory that activations stay in where they fit; the last one is without bound."""
 
 
 def _blocked(size: np.ndarray, block: int) -> np.ndarray:
@@ -30,6 +32,17 @@ def spread_taps(g: Geometry) -> np.ndarray:
 
 def _longer(macs: np.ndarray, nbytes: np.ndarray, tiles: Tiles) -> np.ndarray:
     return np.maximum(macs / tiles["macs_per_byte"], nbytes)
+
+
+def alive_bytes(g: Geometry) -> np.ndarray:
+    """Bytes of the activations that are kept while a layer runs, its own included."""
+    return g.in_bytes + g.out_bytes + g.beside_bytes
+
+
+def spilled(g: Geometry, tiles: Tiles) -> Table:
+    """Bytes of a layer's activations where not all that is alive fits in fast memory."""
+    beyond = alive_bytes(g) > tiles["fast"]
+    return {"spilled_in_bytes": g.in_bytes * beyond, "spilled_out_bytes": g.out_bytes * beyond}
 
 
 def _streamed(g: Geometry, tiles: Tiles) -> np.ndarray:
@@ -57,6 +70,7 @@ def conv_costs(g: Geometry, tiles: Tiles) -> Table:
         "longer_stream": _longer(macs, _streamed(g, tiles), tiles),
         "pixels_read": _pixels_read(g),
         "taps_read": g.pixels * spread_taps(g) * tiled(g.in_channels, 16),
+        **spilled(g, tiles),
         **g.table("in_bytes", "out_bytes", "weight_bytes"),
     }
 
@@ -68,6 +82,7 @@ def conv_sizes(g: Geometry, tiles: Tiles) -> Table:
         **g.table("products_per_output", "dilation", "weight_bytes", "in_bytes", "out_bytes"),
         "macs_per_byte": g.macs / np.maximum(g.in_bytes + g.out_bytes + g.weight_bytes, 1),
         "table": (g.activation >= 4).astype(float),
+        "alive_bytes": alive_bytes(g),
         "same_padding": g.same_padding,
     }
 
@@ -84,6 +99,7 @@ def depthwise_costs(g: Geometry, tiles: Tiles) -> Table:
         "longer": _longer(pixels * wide * taps, moved, tiles),
         "weights_streamed": _streamed(g, tiles),
         "rows": g.batch * g.out_height,
+        **spilled(g, tiles),
         **g.table("in_bytes", "out_bytes", "weight_bytes"),
     }
 
@@ -97,6 +113,7 @@ def matrix_costs(g: Geometry, tiles: Tiles) -> Table:
         "blocked_outputs": _blocked(g.pixels, tiles["map"]) * wide,
         "unblocked_macs": g.pixels * wide * deep,
         "longer": _longer(macs, g.in_bytes + g.out_bytes + g.weight_bytes, tiles),
+        **spilled(g, tiles),
         **g.table("in_bytes", "out_bytes", "weight_bytes"),
     }
 
@@ -107,6 +124,7 @@ def matrix_sizes(g: Geometry, tiles: Tiles) -> Table:
         **g.table("out_channels", "in_channels", "weight_bytes", "in_bytes"),
         "rows": g.pixels,
         "table": (g.activation >= 4).astype(float),
+        "alive_bytes": alive_bytes(g),
     }
 
 
@@ -118,6 +136,7 @@ def binary_costs(g: Geometry, tiles: Tiles) -> Table:
         "blocked_elements": padded,
         "elements_per_channel": padded * (g.broadcast == 2),
         "elements_elsewhere": padded * (g.broadcast >= 3),
+        **spilled(g, tiles),
         **g.table("in_bytes", "out_bytes"),
     }
 
@@ -131,7 +150,24 @@ def binary_sizes(g: Geometry, tiles: Tiles) -> Table:
         "stored_operand": (g.inputs == 1).astype(float),
         "activation": g.activation,
         "total_bytes": g.total_bytes,
+        "alive_bytes": alive_bytes(g),
     }
+
+
+def other_costs(g: Geometry, tiles: Tiles) -> Table:
+    """Costs of an operator of one operand, arrays ``[n]`` by name."""
+    runs = np.maximum(g.inner, 1)
+    return {
+        "elements": g.elements,
+        "blocked_elements": g.out_elements / runs * _blocked(g.inner, 16),
+        **spilled(g, tiles),
+        **g.table("in_bytes", "out_bytes"),
+    }
+
+
+def other_sizes(g: Geometry, tiles: Tiles) -> Table:
+    """Sizes of an operator of one operand, arrays ``[n]`` by name."""
+    return {"elements": g.elements, "channels": g.inner, "alive_bytes": alive_bytes(g)}
 
 
 UNITS: dict[str, tuple[float, str]] = {
@@ -145,6 +181,8 @@ UNITS: dict[str, tuple[float, str]] = {
     "longer_stream": (1e6, "million streamed weight bytes, or products that take as long"),
     "pixels_read": (1e6, "million pieces of 16 input channels"),
     "taps_read": (1e6, "million pieces of 16 input channels per tap"),
+    "spilled_in_bytes": (1e6, "million input bytes from external memory"),
+    "spilled_out_bytes": (1e6, "million output bytes to external memory"),
     "blocked_elements": (1e6, "million elements (in whole blocks of 16 channels)"),
     "elements_per_channel": (1e6, "million elements with one value per channel"),
     "elements_elsewhere": (1e6, "million elements with an operand repeated otherwise"),
@@ -153,9 +191,10 @@ UNITS: dict[str, tuple[float, str]] = {
 
 _DEPTHWISE = {axis: sizes for axis, sizes in BLOCKS.items() if axis != "in_channels"}
 ACCELERATOR_FAMILIES = {
-    "convolution": Family("accelerator convolution", conv_costs, conv_sizes, BLOCKS),
-    "depthwise": Family("accelerator depthwise", depthwise_costs, conv_sizes, _DEPTHWISE),
-    "matrix": Family("accelerator matrix", matrix_costs, matrix_sizes, BLOCKS),
-    "binary": Family("accelerator binary", binary_costs, binary_sizes, {}),
+    "convolution": Family("accelerator convolution", conv_costs, conv_sizes, BLOCKS | FAST),
+    "depthwise": Family("accelerator depthwise", depthwise_costs, conv_sizes, _DEPTHWISE | FAST),
+    "matrix": Family("accelerator matrix", matrix_costs, matrix_sizes, BLOCKS | FAST),
+    "binary": Family("accelerator binary", binary_costs, binary_sizes, FAST),
+    "unary": Family("unary", other_costs, other_sizes, FAST),
 }
 """By the name of the family that describes the same operators on processors."""

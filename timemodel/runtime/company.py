@@ -26,15 +26,16 @@ _HOLDS = frozenset({"conv_2d", "depthwise_conv_2d", "fully_connected", "add", "m
 def placed(network: Network, left: Collection[Kind]) -> tuple[Layer, ...]:
     """The layers of `network` as they stand there.
 
-    Marked are those that read what no layer of the accelerator made (it leaves the kinds `left` to the CPU), and joins of what is
+    Each knows the bytes of other activations that are kept meanwhile. Marked are those that read what no layer of the accelerator made (it leaves the kinds `left` to the CPU), and joins of what is
     read elsewhere too, which must be copied; a layer has the activation that is looked up after it.
     """
     outside = set(network.inputs)
     readers = Counter(tensor for edge in network.edges for tensor in set(edge.inputs))
     readers.update(network.outputs)
     after = {edge.inputs[0]: layer for layer, edge in zip(network.layers, network.edges, strict=True) if edge.inputs}
+    beside = beside_bytes(network)
     found = []
-    for layer, edge in zip(network.layers, network.edges, strict=True):
+    for layer, edge, others in zip(network.layers, network.edges, beside, strict=True):
         if kind_of(layer) in left:
             outside.update(edge.outputs)
             found.append(layer)
@@ -44,12 +45,28 @@ def placed(network: Network, left: Collection[Kind]) -> tuple[Layer, ...]:
             params[READS_INPUT] = True
         elif layer.op == "concatenation" and any(readers[tensor] > 1 for tensor in edge.inputs):
             params[READS_INPUT] = True
+        if others:
+            params["beside_bytes"] = others
         following = after.get(edge.outputs[0]) if edge.outputs and readers[edge.outputs[0]] == 1 else None
         plain = layer.op in _HOLDS and params.get("activation", "none") == "none"
         if plain and following is not None and following.op in TABLES:
             params["activation"] = _BY_TABLE
         found.append(layer if len(params) == len(layer.params) and params == layer.params else replace(layer, params=params))
     return tuple(found)
+
+
+def beside_bytes(network: Network) -> list[int]:
+    """For each layer the bytes of activations that it neither reads nor writes and that a later one reads."""
+    last: dict[int, int] = {}
+    for position, edge in enumerate(network.edges):
+        last.update((tensor, position) for tensor in edge.inputs)
+    alive = {tensor: network.tensors[tensor].nbytes for tensor in network.inputs}
+    found = []
+    for position, edge in enumerate(network.edges):
+        found.append(sum(size for tensor, size in alive.items() if tensor not in edge.inputs))
+        alive |= {tensor: network.tensors[tensor].nbytes for tensor in edge.outputs}
+        alive = {tensor: size for tensor, size in alive.items() if last.get(tensor, -1) > position}
+    return found
 
 
 def marked(layers: Sequence[Layer]) -> list[bool]:

@@ -25,7 +25,7 @@ class EthosUTarget(SimulatorTarget):
 
     designs: ClassVar = tuple(f"{family}-{macs}" for family, sizes in MACS.items() for macs in sizes)
     distribution: ClassVar = "ethos-u-vela"
-    extra: ClassVar = "accelerators"
+    extra: ClassVar = "ethos-u"
     worker: ClassVar = "profiler.devices.simulated.ethos_u_worker"
     options: ClassVar = ("memory_mode", "system_config")
     specs: ClassVar = {

@@ -20,6 +20,7 @@ from profiler.tflite import read_network
 
 PREFIX = "sim"
 _ROOT = str(Path(profiler.__file__).resolve().parents[1])
+_MAGIC = b"TFL3"
 _LONGEST_S = 900.0
 """Compilers of large networks take a minute where nothing else runs."""
 
@@ -78,6 +79,8 @@ class SimulatorTarget(AgentTarget):
 
     def time_probe(self, content: bytes) -> dict[str, Any]:
         """What a small network takes; one that crashes the simulator is answered with ``error``."""
+        if content[4:8] != _MAGIC:
+            return {"error": "it is no .tflite file"}
         return self._measure({"do": "time"}, content, _LONGEST_S)
 
     def measure_network(

@@ -24,7 +24,7 @@ class ZigZagTarget(SimulatorTarget):
 
     designs: ClassVar = DESIGNS
     distribution: ClassVar = "zigzag-dse"
-    extra: ClassVar = "accelerators"
+    extra: ClassVar = "zigzag"
     worker: ClassVar = "profiler.devices.simulated.zigzag_worker"
     options: ClassVar = tuple(_USUAL)
     specs: ClassVar = {

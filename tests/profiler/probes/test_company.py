@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import pytest
+
+from profiler.operators import binary, conv_2d, fully_connected, pad, unary
+from profiler.probes import Probe, in_company, plan_company, plan_few
+from profiler.tflite import read_network
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        conv_2d(8, 8, 16, 24, dtype="int8"),
+        fully_connected(16, 8, dtype="int8"),
+        binary("add", (1, 4, 4, 8), (1, 4, 4, 8), dtype="int8"),
+        unary("softmax", (1, 6, 32), "int8"),
+    ],
+)
+def test_a_layer_in_company_reads_and_is_read_by_other_layers_only(layer):
+    probe = in_company(layer)
+    network = read_network(probe.build())
+    assert probe.kind == "company"
+    position = len(layer.activations)
+    edge = network.edges[position]
+    assert network.layers[position].op == layer.op
+    made = {tensor for other in network.edges[:position] for tensor in other.outputs}
+    read = {tensor for other in network.edges[position + 1 :] for tensor in other.inputs}
+    assert set(edge.inputs) & made == {tensor for tensor in edge.inputs if not network.tensors[tensor].constant}
+    assert set(edge.outputs) <= read
+
+
+def test_layers_in_a_row_stay_in_a_row():
+    border = pad((1, 8, 8, 16), ((0, 0), (1, 1), (1, 1), (0, 0)), "int8")
+    window = conv_2d(10, 10, 16, 24, padding="valid", dtype="int8")
+    assert [layer.op for layer in in_company(border, window).layers] == ["conv_2d", "pad", "conv_2d", "conv_2d"]
+
+
+def test_what_cannot_have_company_stays_alone():
+    several = conv_2d(8, 8, 16, 24, dtype="int8", batch=2)
+    assert in_company(several) == Probe("layer", (several,))
+    assert in_company(conv_2d(8, 8, 16, 24)).kind == "layer"
+
+
+def test_the_plan_is_the_same_each_time_and_every_prefix_has_networks_and_layers():
+    plan = plan_company(["int8"])
+    assert plan == plan_company(["int8"])
+    assert len(plan) == len(set(plan))
+    assert {probe.kind for probe in plan[:60]} == {"company", "layer", "network"}
+    only = plan_company(["int8"], ["softmax"])
+    assert all("softmax" in [layer.op for layer in probe.layers] for probe in only)
+
+
+def test_few_layers_are_of_what_multiplies_only():
+    ops = {probe.layers[0].op for probe in plan_few(["int8"])[:80]}
+    assert ops == {"conv_2d", "depthwise_conv_2d", "fully_connected", "batch_matmul"}
+    assert {probe.layers[0].op for probe in plan_few(["int8"], ["conv_2d"])} == {"conv_2d"}
