@@ -71,13 +71,28 @@ def run(options: argparse.Namespace) -> list[dict[str, Any]]:
         names = [name for name in networks if name in truths]
         each_s = speed(models, [networks[name] for name in names])
         took_s = float(np.mean([truths[name].took_s for name in names]))
-        print(f"{spec}: {each_s * 1e3:.2f} ms a prediction, {took_s:.2f} s the simulator: {took_s / each_s:,.0f} times")
-        rows.append({"target": spec, "what": "speed", "predictor": OURS, "networks": len(names), "times": took_s / each_s})
+        print(
+            f"{spec}: {each_s * 1e3:.2f} ms a prediction, {took_s:.2f} s the simulator: {took_s / each_s:,.0f} times"
+        )
+        rows.append(
+            {
+                "target": spec,
+                "what": "speed",
+                "predictor": OURS,
+                "networks": len(names),
+                "times": took_s / each_s,
+            }
+        )
     return rows
 
 
 def judged(
-    spec: str, what: str, models: Mapping[str, Any], networks: Mapping[str, Network], truths: Mapping[str, Truth], probes: int
+    spec: str,
+    what: str,
+    models: Mapping[str, Any],
+    networks: Mapping[str, Network],
+    truths: Mapping[str, Truth],
+    probes: int,
 ) -> list[dict[str, Any]]:
     """A row per predictor of one target's time or energy."""
     names = [name for name in networks if name in truths and getattr(truths[name], what)]
@@ -87,7 +102,16 @@ def judged(
         if np.isnan(values).any():
             continue
         score = judge(values, np.array([getattr(truths[name], what) for name in names]))
-        rows.append({"target": spec, "what": what, "predictor": predictor, "networks": len(names), "probes": probes, **score})
+        rows.append(
+            {
+                "target": spec,
+                "what": what,
+                "predictor": predictor,
+                "networks": len(names),
+                "probes": probes,
+                **score,
+            }
+        )
         print(
             f"{spec} {what} {predictor:14s} median {score['median_error']:.1%}, mean {score['mean_error']:.1%}, "
             f"within 10% {score['within_10']:.0%}, within 5% {score['within_5']:.0%} ({len(names)} networks)",
@@ -101,7 +125,9 @@ def judged(
 
 def main() -> None:
     """Run, print, and write the results."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("work", type=Path)
     parser.add_argument("--networks", type=Path, required=True)
     parser.add_argument("--target", action="append")
@@ -111,11 +137,24 @@ def main() -> None:
     options.work.mkdir(parents=True, exist_ok=True)
     rows = run(options)
     text = io.StringIO()
-    names = ["target", "what", "predictor", "networks", "probes", "median_error", "mean_error", "within_5", "within_10", "times"]
+    names = [
+        "target",
+        "what",
+        "predictor",
+        "networks",
+        "probes",
+        "median_error",
+        "mean_error",
+        "within_5",
+        "within_10",
+        "times",
+    ]
     table = csv.DictWriter(text, names, lineterminator="\n")
     table.writeheader()
     for row in rows:
-        table.writerow({key: f"{value:.4g}" if isinstance(value, float) else value for key, value in row.items()})
+        table.writerow(
+            {key: f"{value:.4g}" if isinstance(value, float) else value for key, value in row.items()}
+        )
     write_text(RESULTS / "accelerators.csv", text.getvalue())
 
 

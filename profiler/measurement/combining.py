@@ -127,7 +127,9 @@ def combine(rows: Sequence[Timing]) -> Reading:
             continue
         time_us, uncertainty, met = _in_calm(good[key], calm, sensitivities.get(kinds[key], Sensitivity()))
         last = good[key][-1]
-        uncertainty = 0.0 if last.layers_us is not None else uncertainty  # a simulator says the same each time
+        uncertainty = (
+            0.0 if last.layers_us is not None else uncertainty
+        )  # a simulator says the same each time
         known = time_us, uncertainty, len(good[key]), met, None, last.energy_mj, last.layers_us
         times.append(ProbeTime(first.setting, key, first.kind, *known))
     return Reading(times, calm, sensitivities)

@@ -254,12 +254,12 @@ class Profile:
     def _refuse_other_version(self, setting: Setting) -> None:
         """What two versions of a simulator say does not go together."""
         for other in self.settings.values():
-            if setting.simulated and (other.runtime, other.kernels) == (setting.runtime, setting.kernels):
-                if other.version != setting.version:
-                    raise ProfileError(
-                        f"{self.path} was made with {other.runtime} {other.version} and {setting.version} is "
-                        f"installed: pip install {other.runtime}=={other.version}, or profile into another file."
-                    )
+            alike = (other.runtime, other.kernels) == (setting.runtime, setting.kernels)
+            if setting.simulated and alike and other.version != setting.version:
+                raise ProfileError(
+                    f"{self.path} was made with {other.runtime} {other.version} and {setting.version} is "
+                    f"installed: pip install {other.runtime}=={other.version}, or profile into another file."
+                )
 
     # --- Measurements ---------------------------------------------------------------------------------------
 

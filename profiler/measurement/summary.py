@@ -71,7 +71,11 @@ class ProfileSummary:
 
     def _worked_out(self) -> str:
         """The same of a simulator, which knows no calm and no noise."""
-        rest = "" if self.covered == 1 else f", {self.covered:.0%} of the plan (the same command goes on from here)"
+        rest = (
+            ""
+            if self.covered == 1
+            else f", {self.covered:.0%} of the plan (the same command goes on from here)"
+        )
         failed = f"; {self.failed} left out: not for this accelerator" if self.failed else ""
         first = f"{self.device}; {self.setting}: {self.measured:,} of {self.probes:,} probes worked out in {self.minutes:.1f} min"
         return "\n".join([f"{first}{rest}{failed}, in {self.path}", *self.notes])

@@ -13,4 +13,13 @@ from profiler.probes.few import plan_few
 from profiler.probes.plan import plan_probes
 from profiler.probes.probe import Probe
 
-__all__ = ["Probe", "draw_network", "empty_probe", "in_company", "plan_company", "plan_few", "plan_probes", "weight_pool"]
+__all__ = [
+    "Probe",
+    "draw_network",
+    "empty_probe",
+    "in_company",
+    "plan_company",
+    "plan_few",
+    "plan_probes",
+    "weight_pool",
+]

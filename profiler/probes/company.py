@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -52,7 +53,7 @@ def in_company(layer: Layer, *more: Layer) -> Probe:
 def _made(tensor: Tensor) -> Layer | None:
     """A cheap layer that makes `tensor`."""
     shape = tensor.shape
-    if tensor.dtype != "int8" or len(shape) < 2 or shape[:1] != (1,):
+    if tensor.dtype != "int8" or len(shape) < 2 or (len(shape) != 2 and shape[0] != 1):
         return None
     if len(shape) == 4:
         return operators.conv_2d(shape[1], shape[2], _FEW, shape[3], (1, 1), dtype="int8")
@@ -62,7 +63,7 @@ def _made(tensor: Tensor) -> Layer | None:
 def _read(tensor: Tensor) -> Layer | None:
     """A cheap layer that reads `tensor`."""
     shape = tensor.shape
-    if tensor.dtype != "int8" or len(shape) < 2 or shape[:1] != (1,):
+    if tensor.dtype != "int8" or len(shape) < 2 or (len(shape) != 2 and shape[0] != 1):
         return None
     if len(shape) == 4:
         return operators.conv_2d(shape[1], shape[2], shape[3], _FEW, (1, 1), dtype="int8")
@@ -107,7 +108,12 @@ def plan_company(dtypes: Sequence[str], ops: Sequence[str] | None = None, seed: 
             place([draw_network(rng, dtype) for _ in range(NETWORKS)], 900)
             place([Probe("layer", (layer,)) for layer in stems(dtype, rng)], 901)
             place([in_company(*row) for row in neighbours(dtype, rng)], 903)
-            big = [layer for layer in large(dtype, rng) if layer.op in catalogue(dtype) and layer.parameters <= _MOST_WEIGHTS]
+            place([in_company(layer) for layer in maps_of_rows(dtype, rng)], 904)
+            big = [
+                layer
+                for layer in large(dtype, rng)
+                if layer.op in catalogue(dtype) and layer.parameters <= _MOST_WEIGHTS
+            ]
             place([in_company(layer) for layer in big], 902)
     placed.sort(key=lambda row: row[:2])
     return list(dict.fromkeys(probe for _, _, probe in placed))
@@ -137,31 +143,58 @@ def neighbours(dtype: str, rng: Rng, count: int = 120) -> list[tuple[Layer, ...]
     for number in range(count):
         side, inside = int(rng.choice([7, 10, 14, 20, 28, 40, 56])), 8 * int(rng.integers(1, 25))
         outside, kernel = 8 * int(rng.integers(1, 25)), int(rng.choice([1, 3, 3, 5]))
-        deep = number % 2 and kernel > 1
-        make = operators.depthwise_conv_2d if deep else operators.conv_2d
-        sizes = (inside,) if deep else (inside, outside)
+        wide = max(kernel, 3)
+        deep = bool(number % 2) and kernel > 1
+        make = partial(_window, deep, inside, outside, dtype)
         if number % 3 == 0:
-            window = make(side, side, *sizes, (kernel, kernel), dtype=dtype)
+            window = make(side, side, (kernel, kernel))
             table = operators.unary(str(rng.choice(_TABLES)), window.outputs[0].shape, dtype)
             rows.append((window, table))
         elif number % 3 == 1:
-            kernel, edge = max(kernel, 3), max(kernel, 3) // 2
-            border = operators.pad((1, side, side, inside), ((0, 0), (edge, edge), (edge, edge), (0, 0)), dtype)
-            wide, stride = side + 2 * edge, int(rng.choice([1, 2]))
-            rows.append(
-                (border, make(wide, wide, *sizes, (kernel, kernel), (stride, stride), padding="valid", dtype=dtype))
-            )
+            edge, stride = wide // 2, int(rng.choice([1, 2]))
+            paddings = ((0, 0), (edge, edge), (edge, edge), (0, 0))
+            border = operators.pad((1, side, side, inside), paddings, dtype)
+            padded = side + 2 * edge
+            rows.append((border, make(padded, padded, (wide, wide), (stride, stride), padding="valid")))
         else:
             rate = int(rng.choice([2, 3, 4, 6, 8]))
-            kernel = max(kernel, 3)
             if rng.random() < 0.4 and not deep:
-                long = int(rng.choice([64, 128, 256, 300])) + (kernel - 1) * rate
-                rows.append(
-                    (operators.conv_2d(1, long, *sizes, (1, kernel), padding="valid", dilation=(1, rate), dtype=dtype),)
-                )
+                long = int(rng.choice([64, 128, 256, 300])) + (wide - 1) * rate
+                rows.append((make(1, long, (1, wide), padding="valid", dilation=(1, rate)),))
             else:
-                rows.append((make(side, side, *sizes, (kernel, kernel), dilation=(rate, rate), dtype=dtype),))
+                rows.append((make(side, side, (wide, wide), dilation=(rate, rate)),))
     return rows
+
+
+def _window(
+    deep: bool,
+    inside: int,
+    outside: int,
+    dtype: str,
+    height: int,
+    width: int,
+    kernel: tuple[int, int],
+    stride: tuple[int, int] = (1, 1),
+    dilation: tuple[int, int] = (1, 1),
+    padding: str = "same",
+) -> Layer:
+    """A convolution, a `deep` one over each channel alone."""
+    if deep:
+        return operators.depthwise_conv_2d(
+            height, width, inside, kernel, stride, dilation, padding, dtype=dtype
+        )
+    return operators.conv_2d(height, width, inside, outside, kernel, stride, dilation, padding, dtype=dtype)
+
+
+def maps_of_rows(dtype: str, rng: Rng, count: int = 30) -> list[Layer]:
+    """Softmax over the last axis of maps and of products of attention."""
+    layers = []
+    for _ in range(count):
+        side, few = int(rng.choice([8, 16, 32, 64, 128])), int(rng.choice([2, 3, 10, 21]))
+        heads, steps = int(rng.choice([1, 2, 3, 4, 8])), int(rng.choice([16, 37, 64, 100, 128, 197]))
+        shape = (1, side, side, few) if rng.random() < 0.5 else (1, heads, steps, steps)
+        layers.append(operators.unary("softmax", shape, dtype))
+    return layers
 
 
 def _drawn(op: str, dtype: str, count: int, rng: Rng) -> list[Layer]:

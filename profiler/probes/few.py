@@ -11,7 +11,13 @@ from profiler.network import Layer
 from profiler.operators import Rng
 from profiler.probes.probe import Probe
 
-_COUNTS = {"pointwise": 400, "conv_2d": 160, "depthwise_conv_2d": 130, "fully_connected": 130, "batch_matmul": 60}
+_COUNTS = {
+    "pointwise": 400,
+    "conv_2d": 160,
+    "depthwise_conv_2d": 130,
+    "fully_connected": 130,
+    "batch_matmul": 60,
+}
 """Layers of each kind; convolutions with larger kernels have more loops to order, and take longest."""
 _SIDES = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160)
 _MOST = 400_000_000
@@ -31,7 +37,9 @@ def plan_few(dtypes: Sequence[str], ops: Sequence[str] | None = None, seed: int 
             rng = np.random.default_rng([seed, 88, number])
             layers = [_draw(kind, dtype, rng) for _ in range(count)]
             kept = [layer for layer in layers if layer.macs <= _MOST and (not ops or layer.op in ops)]
-            placed += [((i + 0.5) / len(kept), number, Probe("layer", (layer,))) for i, layer in enumerate(kept)]
+            placed += [
+                ((i + 0.5) / len(kept), number, Probe("layer", (layer,))) for i, layer in enumerate(kept)
+            ]
     placed.sort(key=lambda row: row[:2])
     return list(dict.fromkeys(probe for _, _, probe in placed))
 
@@ -49,7 +57,11 @@ def _draw(kind: str, dtype: str, rng: Rng) -> Layer:
         rows = 1 if rng.random() < 0.6 else int(rng.choice([16, 37, 64, 101, 128, 197]))
         return operators.fully_connected(_width(rng, 4096), _width(rng, 4096), rows, dtype=dtype)
     if kind == "batch_matmul":
-        rows, inner, heads = int(rng.choice([16, 37, 64, 101, 128])), int(rng.choice([16, 32, 64])), int(rng.choice([1, 2, 3, 4, 8]))
+        rows, inner, heads = (
+            int(rng.choice([16, 37, 64, 101, 128])),
+            int(rng.choice([16, 32, 64])),
+            int(rng.choice([1, 2, 3, 4, 8])),
+        )
         return operators.batch_matmul((1, heads), rows, inner, rows, True, dtype)
     inside = int(rng.choice([1, 3, 3])) if rng.random() < 0.12 else _width(rng, widest)
     outside = _width(rng, widest)

@@ -24,7 +24,8 @@ class Probe:
     kind
         ``layer``: one operator. ``pair``: operators in a row, to see what the runtime fuses. ``chain``: many equal layers, to
         see what weights cost that do not fit in the cache. ``network``: a small whole network, to check sums of layers against.
-        ``company``: the last layer but one, between others, as it stands in networks. ``empty``: next to nothing, to see what a call costs.
+        ``company``: layers
+        between others, as they stand in networks. ``empty``: next to nothing, to see what a call costs.
     layers
         In execution order.
     wiring

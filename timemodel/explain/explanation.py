@@ -119,7 +119,9 @@ def accelerator_in_words(model: SettingModel) -> list[str]:
     ratios = at_input(model)
     for op, ratio in sorted(ratios.items(), key=lambda row: -row[1]):
         if ratio > _WORTH_A_WORD:
-            found.append(f"a {op} that reads the network's input takes {ratio:.1f} times one that reads another layer's result")
+            found.append(
+                f"a {op} that reads the network's input takes {ratio:.1f} times one that reads another layer's result"
+            )
     return found
 
 
@@ -131,7 +133,9 @@ def at_input(model: SettingModel) -> dict[str, float]:
         if op.endswith(AT_INPUT) and inside is not None:
             array = geometry(operator(inside.op).reference_layers(dtype))
             if len(array):
-                ratio = model.operators[op, dtype].predict_ms(array) / np.maximum(inside.predict_ms(array), 1e-12)
+                ratio = model.operators[op, dtype].predict_ms(array) / np.maximum(
+                    inside.predict_ms(array), 1e-12
+                )
                 found[inside.op] = float(np.median(ratio))
     return found
 

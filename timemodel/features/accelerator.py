@@ -15,6 +15,8 @@ BLOCKS = {
     "map": (1, 2, 4, 8),
     "macs_per_byte": (4, 16, 64, 256),
 }
+_WIDEST_STRIDE = 3
+"""Larger steps are not made by hardware."""
 FAST = {"fast": (2**17, 2**18, 3 * 2**17, 2**19, 2**20, 2**40)}
 """Bytes of the memory that activations stay in where they fit; the last one is without bound."""
 
@@ -57,7 +59,10 @@ def _pixels_read(g: Geometry) -> np.ndarray:
 
 def conv_costs(g: Geometry, tiles: Tiles) -> Table:
     """Costs of a convolution, arrays ``[n]`` by name."""
-    wide, deep = _blocked(g.out_channels, tiles["out_channels"]), _blocked(g.in_channels, tiles["in_channels"])
+    wide, deep = (
+        _blocked(g.out_channels, tiles["out_channels"]),
+        _blocked(g.in_channels, tiles["in_channels"]),
+    )
     pixels = g.batch * _blocked(g.out_height, tiles["map"]) * _blocked(g.out_width, tiles["map"])
     macs, moved = pixels * wide * deep * spread_taps(g), g.in_bytes + g.out_bytes + g.weight_bytes
     return {
@@ -69,6 +74,7 @@ def conv_costs(g: Geometry, tiles: Tiles) -> Table:
         "weights_streamed": _streamed(g, tiles),
         "longer_stream": _longer(macs, _streamed(g, tiles), tiles),
         "pixels_read": _pixels_read(g),
+        "wide_stride_macs": g.macs * (g.stride_height > _WIDEST_STRIDE),
         "taps_read": g.pixels * spread_taps(g) * tiled(g.in_channels, 16),
         **spilled(g, tiles),
         **g.table("in_bytes", "out_bytes", "weight_bytes"),
@@ -78,7 +84,9 @@ def conv_costs(g: Geometry, tiles: Tiles) -> Table:
 def conv_sizes(g: Geometry, tiles: Tiles) -> Table:
     """Sizes of a convolution, arrays ``[n]`` by name."""
     return {
-        **g.table("out_channels", "in_channels", "pixels", "out_width", "kernel_taps", "kernel_height", "stride"),
+        **g.table(
+            "out_channels", "in_channels", "pixels", "out_width", "kernel_taps", "kernel_height", "stride"
+        ),
         **g.table("products_per_output", "dilation", "weight_bytes", "in_bytes", "out_bytes"),
         "macs_per_byte": g.macs / np.maximum(g.in_bytes + g.out_bytes + g.weight_bytes, 1),
         "table": (g.activation >= 4).astype(float),
@@ -106,7 +114,10 @@ def depthwise_costs(g: Geometry, tiles: Tiles) -> Table:
 
 def matrix_costs(g: Geometry, tiles: Tiles) -> Table:
     """Costs of a product with a matrix, arrays ``[n]`` by name."""
-    wide, deep = _blocked(g.out_channels, tiles["out_channels"]), _blocked(g.in_channels, tiles["in_channels"])
+    wide, deep = (
+        _blocked(g.out_channels, tiles["out_channels"]),
+        _blocked(g.in_channels, tiles["in_channels"]),
+    )
     macs = _blocked(g.pixels, tiles["map"]) * wide * deep
     return {
         "blocked_macs": macs,
@@ -135,6 +146,7 @@ def binary_costs(g: Geometry, tiles: Tiles) -> Table:
         "elements": g.out_elements,
         "blocked_elements": padded,
         "elements_per_channel": padded * (g.broadcast == 2),
+        "elements_per_stored": padded * (g.broadcast == 2) * (g.inputs == 1),
         "elements_elsewhere": padded * (g.broadcast >= 3),
         **spilled(g, tiles),
         **g.table("in_bytes", "out_bytes"),
@@ -185,6 +197,8 @@ UNITS: dict[str, tuple[float, str]] = {
     "spilled_out_bytes": (1e6, "million output bytes to external memory"),
     "blocked_elements": (1e6, "million elements (in whole blocks of 16 channels)"),
     "elements_per_channel": (1e6, "million elements with one value per channel"),
+    "elements_per_stored": (1e6, "million elements with one stored value per channel"),
+    "wide_stride_macs": (1e6, "million MACs with strides of more than 3"),
     "elements_elsewhere": (1e6, "million elements with an operand repeated otherwise"),
 }
 """How costs are reported: in how many at a time, and their words."""

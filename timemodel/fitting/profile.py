@@ -57,7 +57,7 @@ def fit_profile(
             (setting, profile.fingerprint_of(key), profile.raw(key), profile.events(key))
             for key, setting in profile.settings.items()
         ]
-    settings = {}
+    settings: dict[str, SettingModel] = {}
     for number, (setting, fingerprint, timings, events) in enumerate(rows):
         reading = combine(timings)
         part = sub_progress(progress, number / len(rows), (number + 1) / len(rows))

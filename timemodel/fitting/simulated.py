@@ -116,7 +116,9 @@ def fit_simulated(
     operators = _trees(rows.times, progress, seed)
     if not operators:
         return None
-    terms = RuntimeTerms(graph_rules=tuple(rules_of(rows)), company=rows.company, left=tuple(sorted(rows.left)))
+    terms = RuntimeTerms(
+        graph_rules=tuple(rules_of(rows)), company=rows.company, left=tuple(sorted(rows.left))
+    )
     key, known = setting.key, setting.to_dict()
     energy = None
     if energies:

@@ -37,7 +37,10 @@ def find_tiles(family: Family, array: np.ndarray, times: np.ndarray) -> dict[str
     # Tiles first, with caches of middling size: what is cut into tiles shows whatever the caches are.
     tiles = {axis: sizes[len(sizes) // 2] for axis, sizes in family.tiles.items()}
     memories = (*CACHE, "fast")
-    for axes in ([axis for axis in tiles if axis not in memories], [axis for axis in tiles if axis in memories]):
+    for axes in (
+        [axis for axis in tiles if axis not in memories],
+        [axis for axis in tiles if axis in memories],
+    ):
         if axes:
             tiles = _best_tiles(family, array, times, tiles, axes)
     return tiles

@@ -91,7 +91,9 @@ class OperatorModel:
     bounds: np.ndarray  # [2, costs]: smallest and largest in training
     error: OperatorError
     sweeps: list[Sweep]
-    device: str = ""  # whose features it has: ``parallel``, ``accelerator``, or a processor's, see `family_of`
+    device: str = (
+        ""  # whose features it has: ``parallel``, ``accelerator``, or a processor's, see `family_of`
+    )
 
     @property
     def parallel(self) -> bool:

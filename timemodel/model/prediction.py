@@ -15,9 +15,9 @@ from profiler.network import Footprint, Layer, Network
 class LayerPrediction:
     """Predicted time and energy of one layer.
 
-    `covered` is False where the model never measured the operator and fell back, `known` where there was nothing to fall back on,
-    as with an operator that an accelerator leaves to the CPU: its time is then 0 here and null in JSON. `energy_mj` is None where the device's
-    energy is not known.
+    `covered` is False where the model never measured the operator and fell back, `known` where there was nothing to fall back
+    on, as with an operator that an accelerator leaves to the CPU: its time is then 0 here and null in JSON. `energy_mj` is
+    None where the device's energy is not known.
     """
 
     index: int

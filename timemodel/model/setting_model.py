@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
@@ -192,12 +193,13 @@ class SettingModel:
         columns = times.predicted_ms, times.low_ms, times.high_ms, times.covered
         rows = zip(network.layers, layers_mj, *(column.tolist() for column in columns), strict=True)
         layers = tuple(
-            LayerPrediction(
-                layer.index, layer.op, layer.name, layer.macs * layer.repeat, *row, energy_mj=mj,
+            replace(
+                LayerPrediction(layer.index, layer.op, layer.name, layer.macs * layer.repeat, *row),
+                energy_mj=mj,
                 known=row[-1] or row[0] > 0 or not self.simulated,
             )
             for layer, mj, *row in rows
-        )  # fmt: skip
+        )
         # A table of layers tells nothing of what lives at the same time.
         memory = footprint(network, str(self.setting.get("kernels", "xnnpack"))) if network.edges else None
         return NetworkPrediction(

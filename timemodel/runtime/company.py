@@ -26,13 +26,18 @@ _HOLDS = frozenset({"conv_2d", "depthwise_conv_2d", "fully_connected", "add", "m
 def placed(network: Network, left: Collection[Kind]) -> tuple[Layer, ...]:
     """The layers of `network` as they stand there.
 
-    Each knows the bytes of other activations that are kept meanwhile. Marked are those that read what no layer of the accelerator made (it leaves the kinds `left` to the CPU), and joins of what is
-    read elsewhere too, which must be copied; a layer has the activation that is looked up after it.
+    Each knows the bytes of other activations that are kept meanwhile. Marked are those that read what no layer of the
+    accelerator made (it leaves the kinds `left` to the CPU), and joins of what is read elsewhere too, which must be copied; a
+    layer has the activation that is looked up after it.
     """
     outside = set(network.inputs)
     readers = Counter(tensor for edge in network.edges for tensor in set(edge.inputs))
     readers.update(network.outputs)
-    after = {edge.inputs[0]: layer for layer, edge in zip(network.layers, network.edges, strict=True) if edge.inputs}
+    after = {
+        edge.inputs[0]: layer
+        for layer, edge in zip(network.layers, network.edges, strict=True)
+        if edge.inputs
+    }
     beside = beside_bytes(network)
     found = []
     for layer, edge, others in zip(network.layers, network.edges, beside, strict=True):
@@ -41,9 +46,8 @@ def placed(network: Network, left: Collection[Kind]) -> tuple[Layer, ...]:
             found.append(layer)
             continue
         params = dict(layer.params)
-        if any(tensor in outside for tensor in edge.inputs):
-            params[READS_INPUT] = True
-        elif layer.op == "concatenation" and any(readers[tensor] > 1 for tensor in edge.inputs):
+        copied = layer.op == "concatenation" and any(readers[tensor] > 1 for tensor in edge.inputs)
+        if copied or any(tensor in outside for tensor in edge.inputs):
             params[READS_INPUT] = True
         if others:
             params["beside_bytes"] = others
@@ -51,7 +55,7 @@ def placed(network: Network, left: Collection[Kind]) -> tuple[Layer, ...]:
         plain = layer.op in _HOLDS and params.get("activation", "none") == "none"
         if plain and following is not None and following.op in TABLES:
             params["activation"] = _BY_TABLE
-        found.append(layer if len(params) == len(layer.params) and params == layer.params else replace(layer, params=params))
+        found.append(layer if params == layer.params else replace(layer, params=params))
     return tuple(found)
 
 

@@ -19,7 +19,8 @@ class RuntimeTerms:
     """What holds between layers under one setting; `overhead_ms` is a call of a network that does next to nothing.
 
     `company` is whether layers differ by what they stand beside, see `timemodel.runtime.company`; `left` are the kinds of layers
-    that an accelerator leaves to the CPU. By dtype, `calibration` is the measured time of small networks by the sum of their layers, and 90% lie in `low` to `high`.
+    that an accelerator leaves to the CPU. By dtype, `calibration` is the measured time of small networks by the sum of their
+    layers, and 90% lie in `low` to `high`.
     """
 
     overhead_ms: float = 0.0
@@ -52,10 +53,12 @@ class RuntimeTerms:
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> RuntimeTerms:
         """Read what `to_dict` wrote."""
-        factors = ({dtype: float(each) for dtype, each in value[name].items()} for name in _FACTORS)
+        calibration, low, high = (
+            {dtype: float(each) for dtype, each in value[name].items()} for name in _FACTORS
+        )
         rules = tuple(GraphRule.from_dict(row) for row in value["graph_rules"])
         traffic = CacheTraffic.from_dict(value["cache_traffic"])
         dispatch = Dispatch.from_dict(value["dispatch"])
         left = tuple((str(op), str(dtype)) for op, dtype in value["left"])
-        company = value["company"] is True
-        return cls(float(value["overhead_ms"]), rules, traffic, dispatch, *factors, company=company, left=left)
+        overhead_ms, company = float(value["overhead_ms"]), value["company"] is True
+        return cls(overhead_ms, rules, traffic, dispatch, calibration, low, high, company, left)

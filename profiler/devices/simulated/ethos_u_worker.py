@@ -116,7 +116,9 @@ def _key(tables: Any, row: Any) -> int:
 
 
 def _bad_configuration(configuration: dict[str, Any], error: Exception) -> str:
-    given = [f"{name}={configuration[name]}" for name in ("memory_mode", "system_config") if configuration[name]]
+    given = [
+        f"{name}={configuration[name]}" for name in ("memory_mode", "system_config") if configuration[name]
+    ]
     lines = str(getattr(error, "data", error)).strip().splitlines() or [type(error).__name__]
     return f"the compiler knows no {' with '.join(given) or configuration['design']} ({lines[0][:200].rstrip('.')})"
 

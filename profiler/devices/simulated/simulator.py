@@ -98,7 +98,12 @@ class SimulatorTarget(AgentTarget):
         answer = self._measure({"do": "time"}, content, _LONGEST_S)
         if "error" in answer:
             return answer
-        return {**answer, "p90_us": answer["median_us"], "load_ms": 0.0, "first_ms": answer["median_us"] / 1e3}
+        return {
+            **answer,
+            "p90_us": answer["median_us"],
+            "load_ms": 0.0,
+            "first_ms": answer["median_us"] / 1e3,
+        }
 
     def profile_layers(
         self, content: bytes, seconds: float = 1.0, shapes: Sequence[Sequence[int]] = ()
@@ -162,9 +167,13 @@ class Simulators(Target):
     @classmethod
     def listed(cls) -> Mapping[str, str]:
         """How to write each simulator, and what it offers, or what is missing."""
-        found = {}
+        found: dict[str, str] = {}
         for kind in cls.kinds:
             version = installed_version(kind.distribution)
-            state = f"{kind.distribution} {version}" if version else f'missing: pip install "edgetime[{kind.extra}]"'
+            state = (
+                f"{kind.distribution} {version}"
+                if version
+                else f'missing: pip install "edgetime[{kind.extra}]"'
+            )
             found |= {f"{PREFIX}:{spec}": f"{offers} ({state})" for spec, offers in kind.specs.items()}
         return found

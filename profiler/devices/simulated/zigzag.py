@@ -1,4 +1,4 @@
-"""Accelerator designs of ZigZag (`zigzag-dse`), by the time and the energy that its cost model finds for the best mapping of a layer."""
+"""Accelerator designs of ZigZag (`zigzag-dse`), by the time and energy that its cost model finds for a layer's best mapping."""
 
 from __future__ import annotations
 

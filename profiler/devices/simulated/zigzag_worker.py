@@ -77,7 +77,11 @@ class ZigZag:
             times.append(None if found is None else found[0] * layer.repeat)
             energy_mj += 0.0 if found is None else found[1] * layer.repeat
         if problems or all(time_us is None for time_us in times):
-            return {"error": problems[0] if problems else f"{self.title} leaves {', '.join(sorted(left))} to the CPU"}
+            return {
+                "error": problems[0]
+                if problems
+                else f"{self.title} leaves {', '.join(sorted(left))} to the CPU"
+            }
         total_us = sum(time_us for time_us in times if time_us is not None)
         answer = {**agent.summarise_us([total_us]), "disturbed": False, "layers_us": times}
         return {**answer, "energy_mj": energy_mj, "left": sorted(left)}
@@ -98,7 +102,10 @@ class ZigZag:
                     lines = str(error).strip().splitlines() or [type(error).__name__]
                     self.known[sizes] = f"ZigZag cannot map it ({lines[0][:200].rstrip('.')})"
                 else:
-                    self.known[sizes] = float(cycles) / self.configuration["mhz"], float(energy_pj) / _PJ_PER_MJ
+                    self.known[sizes] = (
+                        float(cycles) / self.configuration["mhz"],
+                        float(energy_pj) / _PJ_PER_MJ,
+                    )
         return self.known[sizes]
 
     def _mapping_of(self, sizes: Sizes) -> list[dict[str, Any]]:

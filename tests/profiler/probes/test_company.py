@@ -25,14 +25,21 @@ def test_a_layer_in_company_reads_and_is_read_by_other_layers_only(layer):
     assert network.layers[position].op == layer.op
     made = {tensor for other in network.edges[:position] for tensor in other.outputs}
     read = {tensor for other in network.edges[position + 1 :] for tensor in other.inputs}
-    assert set(edge.inputs) & made == {tensor for tensor in edge.inputs if not network.tensors[tensor].constant}
+    assert set(edge.inputs) & made == {
+        tensor for tensor in edge.inputs if not network.tensors[tensor].constant
+    }
     assert set(edge.outputs) <= read
 
 
 def test_layers_in_a_row_stay_in_a_row():
     border = pad((1, 8, 8, 16), ((0, 0), (1, 1), (1, 1), (0, 0)), "int8")
     window = conv_2d(10, 10, 16, 24, padding="valid", dtype="int8")
-    assert [layer.op for layer in in_company(border, window).layers] == ["conv_2d", "pad", "conv_2d", "conv_2d"]
+    assert [layer.op for layer in in_company(border, window).layers] == [
+        "conv_2d",
+        "pad",
+        "conv_2d",
+        "conv_2d",
+    ]
 
 
 def test_what_cannot_have_company_stays_alone():

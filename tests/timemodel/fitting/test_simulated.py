@@ -21,12 +21,16 @@ BORDER = ((0, 0), (1, 1), (1, 1), (0, 0))
 def true_us(layer: Layer) -> float:
     """Blocks of 16 output channels, and bytes."""
     blocks = -(-layer.outputs[0].shape[-1] // 16) * 16
-    return 1e-4 * blocks * layer.macs / layer.outputs[0].shape[-1] + 1e-3 * (layer.input_bytes + layer.output_bytes)
+    return 1e-4 * blocks * layer.macs / layer.outputs[0].shape[-1] + 1e-3 * (
+        layer.input_bytes + layer.output_bytes
+    )
 
 
 def told(probe: Probe, layers_us: list[float | None], energy_mj: float | None = None) -> ProbeTime:
     total = sum(time for time in layers_us if time is not None)
-    return ProbeTime(SETTING.key, probe.key, probe.kind, total, 0.0, 1, True, None, energy_mj, tuple(layers_us))
+    return ProbeTime(
+        SETTING.key, probe.key, probe.kind, total, 0.0, 1, True, None, energy_mj, tuple(layers_us)
+    )
 
 
 def company(layer: Layer) -> ProbeTime:
@@ -35,7 +39,12 @@ def company(layer: Layer) -> ProbeTime:
 
 
 def layers() -> list[Layer]:
-    return [conv_2d(s, s, c, k, (1, 1), dtype="int8") for s in (4, 7, 14) for c in (8, 16, 24) for k in (8, 15, 16, 17, 32, 40)]
+    return [
+        conv_2d(s, s, c, k, (1, 1), dtype="int8")
+        for s in (4, 7, 14)
+        for c in (8, 16, 24)
+        for k in (8, 15, 16, 17, 32, 40)
+    ]
 
 
 def fitted(times: list[ProbeTime], setting: Setting = SETTING) -> SettingModel:
@@ -47,9 +56,13 @@ def fitted(times: list[ProbeTime], setting: Setting = SETTING) -> SettingModel:
 @pytest.fixture(scope="module")
 def model() -> SettingModel:
     times = [company(layer) for layer in layers()]
-    times += [told(Probe("layer", (layer,)), [4 * true_us(layer)], 1e-3 * true_us(layer)) for layer in layers()]
+    times += [
+        told(Probe("layer", (layer,)), [4 * true_us(layer)], 1e-3 * true_us(layer)) for layer in layers()
+    ]
     left = unary("sqrt", (1, 4, 4, 8), "int8")
-    return fitted([*times, told(Probe("pair", (conv_2d(4, 4, 8, 8, (1, 1), dtype="int8"), left)), [1.0, None])])
+    return fitted(
+        [*times, told(Probe("pair", (conv_2d(4, 4, 8, 8, (1, 1), dtype="int8"), left)), [1.0, None])]
+    )
 
 
 def test_a_network_is_the_sum_of_its_layers_as_they_stand_in_it(model):
@@ -61,16 +74,22 @@ def test_a_network_is_the_sum_of_its_layers_as_they_stand_in_it(model):
 
 
 def test_an_operator_left_to_the_cpu_is_unknown_and_never_nothing(model):
-    network = Probe("chain", (conv_2d(4, 4, 8, 8, (1, 1), dtype="int8"), unary("sqrt", (1, 4, 4, 8), "int8"))).network
+    network = Probe(
+        "chain", (conv_2d(4, 4, 8, 8, (1, 1), dtype="int8"), unary("sqrt", (1, 4, 4, 8), "int8"))
+    ).network
     found = model.predict(network, "X")
     assert found.at_least
     assert found.uncovered == ("sqrt",)
     assert found.to_dict()["layers"][1]["predicted_ms"] is None
-    assert not model.predict(Probe("layer", (conv_2d(4, 4, 8, 8, (1, 1), dtype="int8"),)).network, "X").at_least
+    assert not model.predict(
+        Probe("layer", (conv_2d(4, 4, 8, 8, (1, 1), dtype="int8"),)).network, "X"
+    ).at_least
 
 
 def test_a_float_network_is_refused_with_the_mend(model):
-    with pytest.raises(UsageError, match="is a float32 network and X runs int8 only: convert it to int8 first"):
+    with pytest.raises(
+        UsageError, match="is a float32 network and X runs int8 only: convert it to int8 first"
+    ):
         model.predict(Probe("layer", (conv_2d(4, 4, 8, 8),)).network, "X")
 
 
@@ -95,7 +114,9 @@ def test_a_model_with_energy_and_cpu_survives_its_file(model, tmp_path):
     assert again.cpu is not None
     # The CPU's model stands in where the accelerator's has nothing, whatever it knows itself.
     network = Probe("layer", (depthwise_conv_2d(8, 8, 16, dtype="int8"),)).network
-    assert again.predict(network, "X").predicted_ms == pytest.approx(plain.predict_layers_ms(network.layers).sum())
+    assert again.predict(network, "X").predicted_ms == pytest.approx(
+        plain.predict_layers_ms(network.layers).sum()
+    )
 
 
 def test_a_border_that_takes_nothing_before_a_convolution_is_a_part_of_it():
@@ -109,7 +130,7 @@ def test_a_border_that_takes_nothing_before_a_convolution_is_a_part_of_it():
 
 
 def test_one_network_in_four_is_kept_to_judge_by():
-    probe = [Probe("network", (conv_2d(4, 4, 8, width, (1, 1), dtype="int8"),) ) for width in range(8, 16)]
+    probe = [Probe("network", (conv_2d(4, 4, 8, width, (1, 1), dtype="int8"),)) for width in range(8, 16)]
     rows = read_rows([told(one, [1.0]) for one in probe])
     assert len(rows.judges) == 2
     assert sum(map(len, rows.times.values())) == 6

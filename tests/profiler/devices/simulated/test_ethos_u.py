@@ -45,7 +45,9 @@ def test_layers_of_a_network_are_told_by_their_position(target):
 
 
 def test_what_is_left_to_the_cpu_is_named_and_has_no_time(target):
-    alone = target.time_probe(Probe("layer", (unary("dequantize", (1, 8, 8, 16), "int8", "float32"),)).build())
+    alone = target.time_probe(
+        Probe("layer", (unary("dequantize", (1, 8, 8, 16), "int8", "float32"),)).build()
+    )
     assert alone == {"error": "Ethos-U55-128 leaves Dequantize to the CPU"}
     after = unary("dequantize", (1, 8, 8, 16), "int8", "float32")
     both = target.time_probe(Probe("pair", (CONV.layers[0], after)).build())
@@ -88,7 +90,11 @@ worker.main({json.dumps(self.configuration())!r})
 
 
 def test_a_probe_that_crashes_the_compiler_is_dropped_alone_and_named(tmp_path):
-    probes = [*PROBES, Probe("layer", (conv_2d(8, 8, 16, 7, dtype="int8"),)), Probe("layer", (conv_2d(8, 8, 16, 24, dtype="int8"),))]
+    probes = [
+        *PROBES,
+        Probe("layer", (conv_2d(8, 8, 16, 7, dtype="int8"),)),
+        Probe("layer", (conv_2d(8, 8, 16, 24, dtype="int8"),)),
+    ]
     summary = profile(Fragile("ethos-u55-128"), tmp_path / "a.db", probes=probes)
     assert (summary.failed, summary.stopped, summary.measured) == (1, "complete", 4)
     assert "4 of 4 probes worked out" in str(summary)

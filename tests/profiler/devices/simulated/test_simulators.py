@@ -15,7 +15,13 @@ INT8 = Probe("layer", (conv_2d(8, 8, 3, 5, dtype="int8"),))
 
 @pytest.mark.parametrize(
     "spec",
-    ["sim:ethos-u55-32", "sim:ethos-u65-512", "sim:ethos-u85-2048", "sim:edge_tpu_like", "sim:eyeriss_like?mhz=200"],
+    [
+        "sim:ethos-u55-32",
+        "sim:ethos-u65-512",
+        "sim:ethos-u85-2048",
+        "sim:edge_tpu_like",
+        "sim:eyeriss_like?mhz=200",
+    ],
 )
 def test_a_design_is_opened_by_its_name_and_named_so_again(spec):
     assert open_target(spec).name == spec
@@ -48,7 +54,11 @@ def test_what_is_not_there_is_named_with_what_is(spec, words):
 
 @pytest.mark.parametrize(
     ("option", "words"),
-    [("mhz=0", "mhz must be a whole number from 1"), ("weight_bits=x", "weight_bits must be"), ("optimise=size", "latency or energy")],
+    [
+        ("mhz=0", "mhz must be a whole number from 1"),
+        ("weight_bits=x", "weight_bits must be"),
+        ("optimise=size", "latency or energy"),
+    ],
 )
 def test_a_bad_value_of_an_option_is_a_usage_error(option, words):
     with pytest.raises(UsageError, match=words):
@@ -98,11 +108,20 @@ def test_the_setting_of_a_simulator_survives_and_says_what_to_open():
 
 def test_another_version_of_the_simulator_is_refused_and_nothing_is_lost(tmp_path):
     fingerprint = {"machine": "simulated", "cpu": "X", "cores": 1}
-    answer = {"min_us": 1.0, "p20_us": 1.0, "median_us": 1.0, "spread": 0.0, "samples": 1, "layers_us": [0.25, None]}
+    answer = {
+        "min_us": 1.0,
+        "p20_us": 1.0,
+        "median_us": 1.0,
+        "spread": 0.0,
+        "samples": 1,
+        "layers_us": [0.25, None],
+    }
     with Profile.append(tmp_path / "a.db") as store:
         store.register(simulated("1.0"), fingerprint)
         store.add(simulated("1.0").key, INT8.key, "layer", 0, {**answer, "energy_mj": 0.5})
-        with pytest.raises(ProfileError, match="made with compiler 1.0 and 1.1 is installed: pip install compiler==1.0"):
+        with pytest.raises(
+            ProfileError, match=r"made with compiler 1\.0 and 1\.1 is installed: pip install compiler==1\.0"
+        ):
             store.register(simulated("1.1"), fingerprint)
     with Profile.open(tmp_path / "a.db") as store:
         (time,) = store.measurements(simulated("1.0").key)

@@ -4,7 +4,14 @@ import pytest
 
 from profiler.devices.simulated.zigzag_worker import loop_sizes, workload
 from profiler.network import Layer
-from profiler.operators import batch_matmul, conv_2d, depthwise_conv_2d, fully_connected, grouped_conv_2d, unary
+from profiler.operators import (
+    batch_matmul,
+    conv_2d,
+    depthwise_conv_2d,
+    fully_connected,
+    grouped_conv_2d,
+    unary,
+)
 
 CONFIGURATION = {"weight_bits": 4, "activation_bits": 8, "sum_bits": 24}
 
@@ -55,7 +62,10 @@ def test_it_passes_the_suite_for_targets_with_time_and_energy():
     from profiler.probes import Probe
     from profiler.testing import check_target
 
-    probes = [Probe("layer", (layer,)) for layer in (conv_2d(4, 4, 8, 8, (1, 1), dtype="int8"), fully_connected(16, 8, dtype="int8"))]
+    probes = [
+        Probe("layer", (layer,))
+        for layer in (conv_2d(4, 4, 8, 8, (1, 1), dtype="int8"), fully_connected(16, 8, dtype="int8"))
+    ]
     target = open_target("sim:edge_tpu_like?mhz=500")
     check_target(target, probes, leave_out=("closing",))  # starting takes seconds
     with target:
