@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -17,6 +17,8 @@ REPEATED = 0.01
 """Relative standard deviation of a time that was met in calm."""
 UNSETTLED = 0.1
 """The same of one whose samples did not settle, where that says more than the canary."""
+_LONGEST_S = 5.0
+"""Longer than this no measurement takes."""
 
 
 @dataclass(frozen=True)
@@ -88,9 +90,18 @@ class Reading:
         return sum(time.calm for time in self.times if time.time_us is not None)
 
 
-def calm_in(rows: Iterable[Timing]) -> Calm:
+def calm_in(rows: Sequence[Timing]) -> Calm:
     """Calm, as all canaries of these measurements tell it."""
-    return calm_of([canary for row in rows for canary in row.canaries_us])
+    rows = sorted(rows, key=lambda row: row.at)
+    canaries_us = np.array([(row.before_us or math.nan, row.after_us or math.nan) for row in rows])
+    return calm_of(canaries_us.ravel(), np.repeat(_spent_s([row.at for row in rows]), 2))
+
+
+def _spent_s(ends_s: Sequence[float]) -> np.ndarray:
+    """Time that went by with each of these measurements, from the end of the one before it on; that of pauses is not counted."""
+    gaps = np.diff(ends_s, prepend=math.nan)
+    known = (gaps > 0) & (gaps <= _LONGEST_S)
+    return np.where(known, gaps, np.median(gaps[known]) if known.any() else 1.0)
 
 
 def combine(rows: Sequence[Timing]) -> Reading:

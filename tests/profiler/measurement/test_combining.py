@@ -118,6 +118,19 @@ def test_states_are_never_averaged_with_calm() -> None:
     assert time_of(read(timing(min_us=10.0), *busy)).time_us == 10.0
 
 
+@pytest.mark.parametrize("pause_s", [0.0, 3600.0])
+def test_the_share_of_calm_is_one_of_the_time_and_pauses_do_not_count(pause_s: float) -> None:
+    """Calm measurements take 10 ms each, others 30 ms, as many of one as of the other."""
+    at, rows = 1e9, []
+    for number in range(40):
+        busy = number % 2 == 1
+        at += 0.03 if busy else 0.01
+        rows.append(timing(number, at=at + pause_s * (number >= 20), canary_us=8.0 if busy else 5.0))
+    share = combine(rows).calm.share
+    assert share == pytest.approx(0.25, abs=0.04)
+    assert combine(random.Random(0).sample(rows, len(rows))).calm.share == pytest.approx(share)
+
+
 @given(st.lists(st.tuples(st.integers(0, 5), st.floats(1, 1e3), st.floats(5, 20)), min_size=1, max_size=30))
 def test_neither_order_nor_the_units_of_the_canary_matter(met: list[tuple[int, float, float]]) -> None:
     rows = [timing(number, us, canary, pass_number=i) for i, (number, us, canary) in enumerate(met)]
