@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from profiler.measurement import Timing
-from profiler.measurement.combining import REPEATED, UNSETTLED, Reading, combine
+from profiler.measurement.combining import FAR, REPEATED, UNSETTLED, Reading, combine
 from profiler.measurement.sensitivity import Sensitivity, kind_of_work
-from profiler.operators import conv_2d
+from profiler.operators import conv_2d, fully_connected
 from profiler.probes import Probe
 
 PROBES = [Probe("layer", (conv_2d(8, 8, 4, channels),)) for channels in range(1, 61)]
@@ -51,6 +51,16 @@ def test_the_fastest_sample_that_was_met_in_calm_counts() -> None:
     assert (row.time_us, row.calm, row.meetings) == (10.0, True, 2)
     row = time_of(read(timing(min_us=10.0), timing(min_us=9.0, canary_us=7.0)))
     assert (row.time_us, row.calm) == (10.0, True)
+
+
+def test_what_others_use_of_the_memory_slows_is_surer_the_more_often_it_was_met_in_calm() -> None:
+    """The canary does not show what it suffers, so the least of several counts."""
+    key = Probe("layer", (fully_connected(2048, 2048),)).key
+    times_us = [130.0, 100.0, 104.0]
+    rows = [timing(probe_key=key, min_us=us, pass_number=i) for i, us in enumerate(times_us)]
+    found = [combine([*rows[:count], *CALM]).times[0] for count in (1, 2, 3)]
+    assert [(row.time_us, row.calm) for row in found] == [(130.0, True), (100.0, True), (100.0, True)]
+    assert [row.uncertainty for row in found] == pytest.approx([FAR, FAR / 4, FAR / 9])
 
 
 def test_one_canary_that_was_not_calm_is_enough() -> None:
