@@ -6,6 +6,5 @@ May import the rooms of candidates and runtime. Each policy is one file that fit
 from __future__ import annotations
 
 from selector.policies.goal import PolicyGoal
-from selector.policies.static import StaticPolicy, digest, load_policy
 
-__all__ = ["PolicyGoal", "StaticPolicy", "digest", "load_policy"]
+__all__ = ["PolicyGoal"]
