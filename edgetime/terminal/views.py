@@ -99,7 +99,7 @@ def batch(results: Sequence[Mapping[str, Any]]) -> list[RenderableType]:
     measured = any(result["measured_ms"] is not None for result in results)
     more = ["measured", "off"] if measured else ["90% interval"]
     loaded = any(result.get("met_p50_ms") is not None for result in results)
-    more += ["under load", "90th percentile"] if loaded else []
+    more += ["load p50", "load p90"] if loaded else []
     rows = []
     for result in results:
         predicted = result["predicted_ms"]
