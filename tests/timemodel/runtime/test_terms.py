@@ -47,7 +47,7 @@ def test_terms_survive_json():
         0.1,
         rules,
         CacheTraffic(prices, 4.0),
-        Dispatch((0.0, 1e-6, 0.0, 2e-5)),
+        {"int8": Dispatch((0.0, 1e-6, 0.0, 2e-5))},
         {"int8": 1.1},
         {"int8": 0.9},
         {"int8": 1.2},
