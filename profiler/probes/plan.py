@@ -158,6 +158,7 @@ def plan_probes(
         for dtype in names:
             if dtype in ("float32", "int8"):
                 together += [*rows_of_unlike(dtype), *reshapes(dtype), *short_rows(dtype)]
+        together = [probe for probe in together if probe.dtype in names]
         together += parts(together)
         # Shuffled, so that a slow spell of the device does not look like an effect of the weights.
         order = np.random.default_rng([seed, 998]).permutation(len(together))

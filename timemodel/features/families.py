@@ -180,6 +180,7 @@ def _grouped_costs(g: Geometry, tiles: Tiles) -> Table:
         "tile_taps": calls * taps,
         "tiled_macs": calls * wide * tall * taps * g.in_channels,
         **g.table("macs", "in_bytes", "out_bytes", "weight_bytes"),
+        "group_bytes_beyond_cache": g.groups * np.maximum(0.0, g.in_bytes - tiles["cache"]),
     }
 
 
@@ -235,7 +236,12 @@ FAMILIES = {
     for family in (
         Family("convolution", conv_costs, conv_sizes, MATRIX_TILES),
         Family("depthwise", depthwise_costs, depthwise_sizes, WIDE_TILES),
-        Family("grouped", _grouped_costs, _grouped_sizes, {"out_channels": WIDE, "pixels": TALL}),
+        Family(
+            "grouped",
+            _grouped_costs,
+            _grouped_sizes,
+            {"out_channels": WIDE, "pixels": TALL, "cache": CACHE["cache"]},
+        ),
         Family("matrix", matrix_costs, matrix_sizes, MATRIX_TILES),
         Family("binary", _binary_costs, _binary_sizes, CACHE),
         Family("unary", _unary_costs, _unary_sizes, CACHE),

@@ -168,9 +168,17 @@ class SettingModel:
         overhead_ms, dtype = self.terms.overhead_ms, network.dtype
         total = float(times.predicted_ms.sum()) + overhead_ms
         low, high = self.terms.low.get(dtype, 0.8), self.terms.high.get(dtype, 1.25)
-        # All layers share what small networks were off by in calibration; what each is off by alone partly averages out.
-        below = float(np.hypot(total * (1 - low), np.linalg.norm(times.predicted_ms - times.low_ms)))
-        above = float(np.hypot(total * (high - 1), np.linalg.norm(times.high_ms - times.predicted_ms)))
+        # All layers share what small networks were off by in calibration. Equal layers are equally wrong, so what these are off
+        # by alone adds up; that of different ones partly averages out.
+        numbers: dict[Layer, int] = {}
+        alike = [numbers.setdefault(layer, len(numbers)) for layer in network.layers]
+        below, above = (
+            float(np.hypot(total * shared, np.linalg.norm(np.bincount(alike, own)))) if alike else total * shared
+            for shared, own in (
+                (1 - low, times.predicted_ms - times.low_ms),
+                (high - 1, times.high_ms - times.predicted_ms),
+            )
+        )
         known = float(times.predicted_ms[times.covered].sum()) + overhead_ms
         columns = times.predicted_ms, times.low_ms, times.high_ms, times.covered
         layers = tuple(

@@ -25,6 +25,7 @@ RENAMES = frozenset({"reshape", "squeeze", "expand_dims", "bitcast"})
 """Operators that give the same data another shape."""
 
 _BINARY = frozenset({"add", "sub", "mul"})
+_OTHER_INSIDE = RENAMES | _BINARY
 
 Shares = dict[str, dict[str, float]]
 """By dtype and pattern."""
@@ -87,7 +88,7 @@ class FusionShares:
                 found[position] = min(found[position], share)
         ends = {*network.inputs, *network.outputs}
         for position, (layer, edge) in enumerate(zip(network.layers, network.edges, strict=False)):
-            pattern = inside_pattern(layer)
+            pattern = inside_pattern(layer) if layer.op in _OTHER_INSIDE else None
             if pattern and ends.isdisjoint((*edge.inputs[:1], *edge.outputs)):
                 found[position] *= self.absorbed.get(layer.dtype, {}).get(pattern, 1.0)
         return found
