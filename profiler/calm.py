@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -68,16 +67,6 @@ class Calm:
     def is_calm(self, canaries_us: Iterable[float]) -> bool:
         """Whether all of these were calm; what has no canary cannot be told apart and counts as calm."""
         return not any(canary > WITHIN * self.calm_us for canary in canaries_us)
-
-    def to_dict(self) -> dict[str, Any]:
-        """As plain JSON values."""
-        known = math.isfinite(self.calm_us)
-        return {
-            "canary_us": self.calm_us if known else None,
-            "calm_share": self.share if known else None,
-            "states": [asdict(state) for state in self.states],
-            "canary_repeats": self.repeats,
-        }
 
 
 def calm_of(canaries_us: Sequence[float] | np.ndarray, known_us: float = math.nan) -> Calm:

@@ -21,7 +21,7 @@ def chains() -> list[Probe]:
     """Equal layers in a row whose weights take from a few KB to 100 MB together, walked through before they are read again."""
     rows = (
         (operators.fully_connected(64, 64), (2, 4, 8, 16, 32, 64, 128)),
-        (operators.fully_connected(64, 256, dtype="int8"), (4, 16, 64, 128)),
+        (operators.fully_connected(128, 128, dtype="int8"), (4, 16, 64, 128)),
         (operators.conv_2d(8, 8, 48, 48, (1, 1)), (4, 16, 64)),
         (operators.fully_connected(128, 128), (4, 8, 16, 32, 64, 128)),
         (operators.fully_connected(256, 256), (4, 8, 16, 32, 64)),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import random
 
@@ -116,7 +115,6 @@ def test_without_a_canary_everything_is_calm() -> None:
     assert (found.share, found.states, found.repeats) == (1.0, (), True)
     assert found.is_calm([])
     assert found.is_calm([1e9])
-    assert found.to_dict()["canary_us"] is None
     assert np.isnan(found.slowness(np.array([3.0]))).all()
 
 
@@ -137,16 +135,6 @@ def test_what_is_calm_is_within_some_percent() -> None:
     assert calm.is_calm([8.0, 10.0 * WITHIN])
     assert not calm.is_calm([10.0, 10.0 * WITHIN + 0.01])
     assert calm.slowness(np.array([5.0, 10.0, 15.0])).tolist() == [1.0, 1.0, 1.5]
-
-
-def test_as_json() -> None:
-    found = calm_of([10.0] * 30 + [14.0] * 70)
-    assert json.loads(json.dumps(found.to_dict())) == {
-        "canary_us": pytest.approx(10.0),
-        "calm_share": 0.3,
-        "states": [{"factor": 1.0, "share": 0.3}, {"factor": 1.4, "share": 0.7}],
-        "canary_repeats": True,
-    }
 
 
 def test_a_recorded_machine(shared_data) -> None:

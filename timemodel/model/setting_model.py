@@ -173,7 +173,9 @@ class SettingModel:
         numbers: dict[Layer, int] = {}
         alike = [numbers.setdefault(layer, len(numbers)) for layer in network.layers]
         below, above = (
-            float(np.hypot(total * shared, np.linalg.norm(np.bincount(alike, own)))) if alike else total * shared
+            float(np.hypot(total * shared, np.linalg.norm(np.bincount(alike, own))))
+            if alike
+            else total * shared
             for shared, own in (
                 (1 - low, times.predicted_ms - times.low_ms),
                 (high - 1, times.high_ms - times.predicted_ms),

@@ -21,6 +21,8 @@ IN_PLACE = "in place"
 """Second word of the pattern of single operators that add (and so on) a constant to each of `FEW` channels between two others."""
 FEW = 16
 """Of fewer channels, each position is less than a vector: written over its operand, it must be stored before it is read again."""
+SMALL_BYTES = 1024
+"""What makes no more than this takes the time of any operator, whatever it does."""
 RENAMES = frozenset({"reshape", "squeeze", "expand_dims", "bitcast"})
 """Operators that give the same data another shape."""
 
@@ -97,7 +99,7 @@ class FusionShares:
 def inside_pattern(layer: Layer) -> str | None:
     """The pattern of a single operator whose time is another one between two others; None for most."""
     if layer.op in RENAMES:
-        return INSIDE
+        return INSIDE if layer.output_bytes > SMALL_BYTES else None
     if layer.op not in _BINARY or len(layer.inputs) != 2:
         return None
     large, small = layer.inputs

@@ -225,6 +225,11 @@ def test_what_constants_cost_in_place_is_learned_by_operator_and_holds_between_o
     )
 
 
+def test_a_small_reshape_takes_the_time_of_any_operator_wherever_it_stands():
+    small, large = (operators.reshape((1, size), (size,), "int8") for size in (1024, 1025))
+    assert [graph_rules.inside_pattern(layer) for layer in (small, large)] == [None, INSIDE]
+
+
 def test_a_reshape_at_the_end_of_a_network_is_not_inside():
     layers = operators.unary("neg", (1, 4, 4, 2)), operators.reshape((1, 4, 4, 2), (1, 32))
     network = Probe("network", layers).network
