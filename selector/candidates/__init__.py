@@ -6,5 +6,6 @@ May import the room of runtime.
 from __future__ import annotations
 
 from selector.candidates.answers import Answers, Detector
+from selector.candidates.gathering import form_of, gather
 
-__all__ = ["Answers", "Detector"]
+__all__ = ["Answers", "Detector", "form_of", "gather"]
