@@ -5,6 +5,9 @@ May import the room of runtime.
 
 from __future__ import annotations
 
+from selector.candidates.accuracy import network_accuracy
 from selector.candidates.answers import Answers
+from selector.candidates.limits import Limits
+from selector.candidates.option import InputShape, NetworkOption, front, network_option
 
-__all__ = ["Answers"]
+__all__ = ["Answers", "InputShape", "Limits", "NetworkOption", "front", "network_accuracy", "network_option"]
