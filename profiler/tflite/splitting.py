@@ -103,8 +103,7 @@ def split_file(content: bytes, cut: Cut, shown: str = "the network") -> tuple[by
     inputs, outputs = _names(model)
     crossing = {index: f"cut_{number + 1}" for number, index in enumerate(cut.tensors)}
     head = _part(schema, model, graph.operators[: cut.after], inputs, crossing)
-    carried = {index: name for index, name in inputs.items() if index not in crossing}
-    tail = _part(schema, model, graph.operators, {**crossing, **carried}, outputs, stop=set(crossing))
+    tail = _part(schema, model, graph.operators, crossing, outputs, stop=set(crossing))
     return head, tail
 
 
