@@ -6,8 +6,17 @@ May import the room of runtime.
 from __future__ import annotations
 
 from selector.candidates.accuracy import network_accuracy
-from selector.candidates.answers import Answers
+from selector.candidates.answers import Answers, Detector
 from selector.candidates.limits import Limits
 from selector.candidates.option import InputShape, NetworkOption, front, network_option
 
-__all__ = ["Answers", "InputShape", "Limits", "NetworkOption", "front", "network_accuracy", "network_option"]
+__all__ = [
+    "Answers",
+    "Detector",
+    "InputShape",
+    "Limits",
+    "NetworkOption",
+    "front",
+    "network_accuracy",
+    "network_option",
+]
