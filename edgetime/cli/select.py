@@ -86,7 +86,7 @@ def command(
         _warn(found, out)
         if len(found) == 1:
             if output is not None and not misses:
-                first.policy.save(output)
+                output = first.save(output)
             if misses:
                 raise BudgetError(limits.miss(first.candidates))
             out.json({**first.to_dict(), "policy": None if output is None else str(output)})
