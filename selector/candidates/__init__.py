@@ -8,6 +8,7 @@ from __future__ import annotations
 from selector.candidates.accuracy import network_accuracy
 from selector.candidates.answers import Answers, Detector
 from selector.candidates.limits import Limits
+from selector.candidates.link import Link
 from selector.candidates.option import InputShape, NetworkOption, front, network_option
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "Detector",
     "InputShape",
     "Limits",
+    "Link",
     "NetworkOption",
     "front",
     "network_accuracy",

@@ -5,7 +5,7 @@ Imports nothing but `profiler.errors` and `profiler.files`. Each kind of policy 
 
 from __future__ import annotations
 
-from selector.runtime import cascade, static
+from selector.runtime import cascade, edge_or_cloud, premodel, static
 from selector.runtime.confidence import confidence, log_probabilities, log_softmax
 from selector.runtime.drift import Drift
 from selector.runtime.files import digest, find_policy, read_policy, save_policy
@@ -31,11 +31,13 @@ __all__ = [
     "cascade",
     "confidence",
     "digest",
+    "edge_or_cloud",
     "find_policy",
     "finite_rows",
     "load_policy",
     "log_probabilities",
     "log_softmax",
+    "premodel",
     "read_policy",
     "runs",
     "save_policy",

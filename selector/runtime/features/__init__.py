@@ -33,7 +33,7 @@ __all__ = [
 
 
 def kind_of(x: NDArray[Any]) -> str:
-    """Which kind of features rows have: images [rows, height, width, 1, 3 or 4], tokens [rows, steps] of integers, strings, else signals."""
+    """Kind of features of rows: images [rows, height, width, 1, 3 or 4], tokens (integers [rows, steps]), texts, else signals."""
     if x.dtype.kind in "US" or x.dtype == object:
         return "text"
     if x.ndim == 4 and x.shape[-1] in (1, 3, 4) and min(x.shape[1:3]) > 6:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,13 +27,13 @@ def answer_names(classes: int) -> tuple[str, ...]:
     )  # fmt: skip
 
 
-def answer_features(log_p: NDArray[np.generic], names: Sequence[str]) -> NDArray[np.float32]:
+def answer_features(log_p: NDArray[Any], names: Sequence[str]) -> NDArray[np.float32]:
     """Features [rows, names] of logarithms of probabilities [rows, classes]."""
     return stacked(_Answer(log_p), names)
 
 
 class _Answer:
-    def __init__(self, log_p: NDArray[np.generic]) -> None:
+    def __init__(self, log_p: NDArray[Any]) -> None:
         self.of_class = log_p
 
     @cached_property
@@ -48,6 +49,6 @@ class _Answer:
         return confidence(self.of_class, "entropy")
 
     @cached_property
-    def sorted(self) -> NDArray[np.generic]:
+    def sorted(self) -> NDArray[Any]:
         """The highest logarithms, highest first."""
         return -np.sort(-self.of_class, axis=1)[:, :_SORTED]

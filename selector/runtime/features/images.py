@@ -6,6 +6,7 @@ Their "main object" is here what differs from the rim of the image, so that no l
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,7 +45,7 @@ class _Images:
     """Images in 0 to 1, and what features of several names share."""
 
     def __init__(self, x: NDArray[np.generic]) -> None:
-        values = x.astype(np.float32)
+        values: NDArray[Any] = x.astype(np.float32)
         if x.dtype == np.int8:
             values += 128.0
         if x.dtype in (np.dtype(np.uint8), np.dtype(np.int8)) or values.max(initial=0.0) > 2.0:
@@ -171,7 +172,7 @@ class _Images:
     @cached_property
     def aspect_ratio(self) -> NDArray[np.float64]:
         """Width by height of the box around the object; 1 where there is none."""
-        height, width = (_extent(self.object_mask.any(axis=axis)) for axis in (2, 1))
+        height, width = (_extent(np.asarray(self.object_mask.any(axis=axis))) for axis in (2, 1))
         return np.where(height > 0, width / np.maximum(height, 1), 1.0)
 
     def _histogram(self, image: NDArray[np.int64], share: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -184,7 +185,7 @@ def _shares(counts: NDArray[np.generic]) -> NDArray[np.float64]:
     return counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
 
 
-def _extent(marked: NDArray[np.bool_]) -> NDArray[np.int64]:
+def _extent(marked: NDArray[Any]) -> NDArray[np.int64]:
     """Distance from the first to the last mark of each row, both counted; 0 where there is none."""
     first, last = marked.argmax(axis=1), marked.shape[1] - marked[:, ::-1].argmax(axis=1)
     return np.where(marked.any(axis=1), last - first, 0)

@@ -30,43 +30,43 @@ class _Signals:
         self.values = np.ascontiguousarray(flat.transpose(0, 2, 1))
 
     @cached_property
-    def centred(self) -> NDArray[np.float32]:
+    def centred(self) -> NDArray[np.floating]:
         return self.values - self.values.mean(axis=-1, keepdims=True)
 
     @cached_property
-    def mean(self) -> NDArray[np.float32]:
+    def mean(self) -> NDArray[np.floating]:
         return self.values.mean(axis=(1, 2))
 
     @cached_property
-    def energy(self) -> NDArray[np.float32]:
+    def energy(self) -> NDArray[np.floating]:
         return (self.values**2).mean(axis=(1, 2))
 
     @cached_property
-    def deviations(self) -> NDArray[np.float32]:
+    def deviations(self) -> NDArray[np.floating]:
         """Of each channel [rows, channels]."""
         return self.centred.std(axis=-1)
 
     @cached_property
-    def deviation(self) -> NDArray[np.float32]:
+    def deviation(self) -> NDArray[np.floating]:
         return self.deviations.mean(axis=1)
 
     @cached_property
-    def largest(self) -> NDArray[np.float32]:
+    def largest(self) -> NDArray[np.floating]:
         return np.abs(self.values).max(axis=(1, 2))
 
     @cached_property
-    def crest(self) -> NDArray[np.float32]:
+    def crest(self) -> NDArray[np.floating]:
         """Largest value by the root mean square."""
         return self.largest / np.sqrt(np.maximum(self.energy, 1e-12))
 
     @cached_property
-    def zero_crossings(self) -> NDArray[np.float32]:
+    def zero_crossings(self) -> NDArray[np.floating]:
         """Share of steps at which the centred signal changes sign."""
         positive = self.centred > 0
         return (positive[..., 1:] != positive[..., :-1]).mean(axis=(1, 2))
 
     @cached_property
-    def peaks(self) -> NDArray[np.float32]:
+    def peaks(self) -> NDArray[np.floating]:
         """Share of steps that are local maxima above half a standard deviation."""
         inner = self.centred[..., 1:-1]
         high = inner > 0.5 * self.deviations[..., None]
@@ -74,7 +74,7 @@ class _Signals:
         return tops.mean(axis=(1, 2)) if tops.size else np.zeros(len(inner), np.float32)
 
     @cached_property
-    def roughness(self) -> NDArray[np.float32]:
+    def roughness(self) -> NDArray[np.floating]:
         """Mean change from step to step."""
         return np.abs(np.diff(self.values, axis=-1)).mean(axis=(1, 2))
 
@@ -112,7 +112,7 @@ class _Signals:
         return self.frequencies[self.spectrum.argmax(axis=1)]
 
     @cached_property
-    def rise(self) -> NDArray[np.float32]:
+    def rise(self) -> NDArray[np.floating]:
         """Energy of the second half minus that of the first, as a share of both."""
         half = self.values.shape[-1] // 2
         first, second = (
@@ -121,12 +121,12 @@ class _Signals:
         return (second - first) / np.maximum(second + first, 1e-12)
 
     @cached_property
-    def channel_spread(self) -> NDArray[np.float32]:
+    def channel_spread(self) -> NDArray[np.floating]:
         """How unlike the channels' deviations are."""
         return self.deviations.std(axis=1) / np.maximum(self.deviation, 1e-12)
 
     @cached_property
-    def correlation(self) -> NDArray[np.float32]:
+    def correlation(self) -> NDArray[np.floating]:
         """Of each step with the next."""
         product = (self.centred[..., 1:] * self.centred[..., :-1]).mean(axis=(1, 2))
         return product / np.maximum((self.centred**2).mean(axis=(1, 2)), 1e-12)
