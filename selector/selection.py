@@ -13,7 +13,14 @@ from profiler.errors import BudgetError, EdgetimeError, UsageError
 from profiler.network import Network
 from profiler.progress import ProgressCallback, silent
 from profiler.tflite import read_network
-from selector.candidates import InputShape, Limits, NetworkOption, front, network_accuracy, network_option
+from selector.candidates import (
+    DeviceLimits,
+    InputShape,
+    NetworkOption,
+    front,
+    network_accuracy,
+    network_option,
+)
 from selector.runtime import PolicyNetwork, Specification, save_policy
 from timemodel.model import NetworkPredictor, TimeModel
 
@@ -38,7 +45,7 @@ class Selection:
     candidates: tuple[NetworkOption, ...]
     on_front: tuple[bool, ...]
     chosen: NetworkOption | None
-    limits: Limits = field(default_factory=Limits)
+    limits: DeviceLimits = field(default_factory=DeviceLimits)
     judged_on: str = ""
     failed: tuple[tuple[Path, str], ...] = ()
 
@@ -153,7 +160,7 @@ def select(
     BudgetError
         No network is within the limits.
     """
-    limits = Limits(budget_ms, max_memory_kb, max_energy_mj)
+    limits = DeviceLimits(budget_ms, max_memory_kb, max_energy_mj)
     (found,) = select_per_device([time_model], networks, data, limits, input_shape, progress)
     if found.chosen is None:
         raise BudgetError(limits.miss(found.candidates))
@@ -164,7 +171,7 @@ def select_per_device(
     time_models: Sequence[NetworkPredictor | PathLike],
     networks: Sequence[PathLike],
     data: Data | PathLike | None = None,
-    limits: Limits | None = None,
+    limits: DeviceLimits | None = None,
     input_shape: InputShape | None = None,
     progress: ProgressCallback = silent,
 ) -> tuple[Selection, ...]:
@@ -177,7 +184,7 @@ def select_per_device(
     """
     from compressor.data import load_data, row_count
 
-    limits = limits or Limits()
+    limits = limits or DeviceLimits()
     limits.check()
     paths = list(dict.fromkeys(map(Path, networks)))
     if not paths:
@@ -220,7 +227,7 @@ def _options(
 def _selection(
     device: str,
     candidates: list[NetworkOption],
-    limits: Limits,
+    limits: DeviceLimits,
     judged_on: str,
     failed: Sequence[tuple[Path, str]],
 ) -> Selection:
@@ -249,7 +256,7 @@ def recommend(
     The prediction decides, not the upper end of its interval, which bounds 90% of networks and would throw away most that fit;
     measuring settles those that `NetworkOption.crosses` marks. Raises BudgetError, which names the nearest, where none fits.
     """
-    limits = Limits(budget_ms, max_memory_kb, max_energy_mj)
+    limits = DeviceLimits(budget_ms, max_memory_kb, max_energy_mj)
     limits.check()
     if not candidates:
         raise UsageError(NO_NETWORK)
@@ -259,7 +266,7 @@ def recommend(
     return best
 
 
-def _best(candidates: Sequence[NetworkOption], limits: Limits) -> NetworkOption | None:
+def _best(candidates: Sequence[NetworkOption], limits: DeviceLimits) -> NetworkOption | None:
     return max(
         filter(limits.fit, candidates),
         key=lambda one: (-math.inf if one.accuracy is None else one.accuracy, -one.predicted_ms),

@@ -11,7 +11,7 @@ from edgetime import units
 from edgetime.terminal import Terminal, table
 
 if TYPE_CHECKING:
-    from selector.policies.split_point import Split
+    from selector.policies.remote import Split
 
 
 def split(
@@ -24,7 +24,7 @@ def split(
 ) -> None:
     """Find the best cut, show all, and write both ends."""
     from selector.candidates import Link
-    from selector.policies.split_point import best_split, save_split
+    from selector.policies.remote import best_split, save_split
     from timemodel import TimeModel
 
     there = None if cloud_time_model is None else TimeModel.load(cloud_time_model)

@@ -67,7 +67,7 @@ def command(
     """
     from edgetime.networks import expand, parse_shapes
     from profiler.errors import BudgetError, UsageError
-    from selector.candidates import Limits
+    from selector.candidates import DeviceLimits
     from selector.selection import select_per_device
 
     with Terminal(json) as out:
@@ -75,7 +75,7 @@ def command(
             raise UsageError("A policy is of one device: give one --time-model with -o.")
         # A folder stands for its .tflite files; Keras models in it are sources, not candidates.
         paths = [path for path in expand(networks) if path.suffix != ".keras" or path in networks]
-        limits = Limits(budget_ms, max_memory_kb, max_energy_mj)
+        limits = DeviceLimits(budget_ms, max_memory_kb, max_energy_mj)
         with out.progress("Select") as progress:
             found = select_per_device(
                 time_model, paths, data, limits, parse_shapes(input_shape or []), progress

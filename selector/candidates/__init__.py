@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from selector.candidates.accuracy import network_accuracy
 from selector.candidates.answers import Answers, Detector
-from selector.candidates.limits import Limits
+from selector.candidates.limits import DeviceLimits
 from selector.candidates.link import Link
 from selector.candidates.option import InputShape, NetworkOption, front, network_option
 
 __all__ = [
     "Answers",
     "Detector",
+    "DeviceLimits",
     "InputShape",
-    "Limits",
     "Link",
     "NetworkOption",
     "front",

@@ -13,7 +13,7 @@ _BYTES = 1000.0
 
 
 @dataclass(frozen=True)
-class Limits:
+class DeviceLimits:
     """What one inference may take at most; None where there is no limit.
 
     `budget_ms` is of predicted time, `max_memory_kb` of the activations at their peak (1,000 bytes each), `max_energy_mj` of

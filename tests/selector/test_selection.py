@@ -15,7 +15,7 @@ from edgetime.cli import app
 from profiler.errors import BudgetError, DataError, ModelFileError, UsageError
 from profiler.network import Layer, Tensor
 from profiler.probes import Probe
-from selector.candidates import Limits
+from selector.candidates import DeviceLimits
 from selector.runtime import load_policy, read_policy
 from selector.selection import select, select_per_device
 from timemodel.model import NetworkPrediction
@@ -166,11 +166,11 @@ def test_several_devices_get_each_their_best_and_networks_run_once(files, monkey
     )
     paths = [files / "dense4.tflite", files / "dense10.tflite"]
     models = [PerThousandMacs(), TwiceAsSlowOnWide()]
-    found = select_per_device(models, paths, files / "right.npz", Limits(budget_ms=1.0))
+    found = select_per_device(models, paths, files / "right.npz", DeviceLimits(budget_ms=1.0))
     assert [one.device for one in found] == ["abacus", "rack"]
     assert [one.chosen.path.name for one in found] == ["dense10.tflite", "dense4.tflite"]
     assert runs == ["dense4.tflite", "dense10.tflite"]
-    found = select_per_device(models, paths[1:], limits=Limits(budget_ms=1.0))
+    found = select_per_device(models, paths[1:], limits=DeviceLimits(budget_ms=1.0))
     assert [one.chosen is None for one in found] == [False, True]
     with pytest.raises(BudgetError, match="nearest"):
         _ = found[1].policy

@@ -1,4 +1,4 @@
-"""Limits on time, memory and energy, and the words on those that nothing meets."""
+"""DeviceLimits on time, memory and energy, and the words on those that nothing meets."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from profiler.errors import BudgetError, UsageError
-from selector.candidates import Limits, NetworkOption
+from selector.candidates import DeviceLimits, NetworkOption
 from selector.selection import recommend
 
 
@@ -51,15 +51,15 @@ def test_limits_met_by_different_networks_name_the_one_least_beyond_them():
 
 def test_unknown_energy_is_one_sentence():
     with pytest.raises(UsageError, match="board knows no energy"):
-        Limits(max_energy_mj=1.0).check_known("board", [option("n", 1.0)])
-    Limits(budget_ms=1.0).check_known("board", [option("n", 1.0)])
+        DeviceLimits(max_energy_mj=1.0).check_known("board", [option("n", 1.0)])
+    DeviceLimits(budget_ms=1.0).check_known("board", [option("n", 1.0)])
 
 
 @pytest.mark.parametrize("name", ["budget_ms", "max_memory_kb", "max_energy_mj"])
 @pytest.mark.parametrize("value", [0, -1.0, float("nan"), float("inf")])
 def test_refuses_limits_that_are_no_amount(name, value):
     with pytest.raises(UsageError, match="above 0"):
-        Limits(**{name: value}).check()
+        DeviceLimits(**{name: value}).check()
 
 
 amounts = st.floats(0.1, 9)
@@ -68,7 +68,7 @@ amounts = st.floats(0.1, 9)
 @given(st.lists(st.tuples(amounts, amounts, amounts), min_size=1, max_size=6), amounts, amounts, amounts)
 def test_the_nearest_is_named_exactly_where_nothing_fits(rows, ms, kb, mj):
     options = [option(f"n{i}", *row) for i, row in enumerate(rows)]
-    limits = Limits(ms, kb, mj)
+    limits = DeviceLimits(ms, kb, mj)
     if not any(map(limits.fit, options)):
         with pytest.raises(BudgetError, match="nearest is n"):
             recommend(options, ms, max_memory_kb=kb, max_energy_mj=mj)

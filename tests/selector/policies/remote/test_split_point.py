@@ -11,7 +11,7 @@ from profiler.operators import fully_connected
 from profiler.probes import Probe
 from profiler.tflite import find_cuts, read_network, split_file
 from selector.candidates import Link
-from selector.policies.split_point import best_split, same_answers, save_split
+from selector.policies.remote.split_point import best_split, same_answers, save_split
 from selector.runtime import load_policy, read_policy
 from timemodel.model import LayerPrediction, NetworkPrediction
 
@@ -127,7 +127,7 @@ def test_what_is_best_on_one_machine_is_written_as_that(network, tmp_path):
 
 
 def test_a_cut_whose_ends_answer_otherwise_is_left_out(network, monkeypatch):
-    import selector.policies.split_point as module
+    import selector.policies.remote.split_point as module
 
     monkeypatch.setattr(module, "same_answers", lambda *_: False)
     found = best_split(network, PerThousandMacs(), Link(0.1, 0.8), PerThousandMacs(100))

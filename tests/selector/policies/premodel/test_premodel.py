@@ -10,10 +10,10 @@ import pytest
 from profiler.errors import BudgetError, UsageError
 from selector.candidates import Answers
 from selector.policies import PolicyGoal
-from selector.policies.premodel import PremodelPolicy, fit_premodel
-from selector.policies.premodel_search import PremodelSettings
+from selector.policies.premodel.fitting import PremodelPolicy, fit_premodel
+from selector.policies.premodel.search import PremodelSettings
 from selector.runtime import Block, PolicyNetwork
-from selector.runtime.premodel import PremodelRunner, first_claim
+from selector.runtime.premodel.running import PremodelRunner, first_claim
 from selector.runtime.runner import Trace
 
 CLASSES = 3

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from selector.runtime.features.lazily import cached_property, stacked
+from selector.runtime.premodel.lazily import cached_property, stacked
 
 BINS = 7
 

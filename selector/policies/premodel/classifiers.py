@@ -1,4 +1,4 @@
-"""Classifiers of premodels: fitted with scikit-learn, kept as the arrays that `selector.runtime.classifiers` reads."""
+"""Classifiers of premodels: fitted with scikit-learn, kept as the arrays that `selector.runtime.premodel.classifiers` reads."""
 
 from __future__ import annotations
 

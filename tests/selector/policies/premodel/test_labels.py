@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from selector.policies.labels import RULES, cheapest_right, included_networks
+from selector.policies.premodel.labels import RULES, cheapest_right, included_networks
 
 RIGHT = np.array(
     [

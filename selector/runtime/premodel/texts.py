@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from selector.runtime.features.lazily import cached_property, stacked
+from selector.runtime.premodel.lazily import cached_property, stacked
 
 TEXT_NAMES = (
     "length",

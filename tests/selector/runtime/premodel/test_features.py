@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from selector.runtime.features import features_of, kind_of, names_of
+from selector.runtime.premodel.features import features_of, kind_of, names_of
 
 
 def image(height=16, width=16, value=0):

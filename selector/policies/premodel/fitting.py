@@ -16,7 +16,7 @@ from selector.policies.base import Policy, PolicyFit, PolicyPoint, log_probabili
 from selector.policies.baselines import baselines
 from selector.policies.choosing import CAUTION
 from selector.policies.goal import PolicyGoal
-from selector.policies.premodel_search import PremodelSearch, PremodelSettings, Variant
+from selector.policies.premodel.search import PremodelSearch, PremodelSettings, Variant
 from selector.policies.replay import Replay
 from selector.policies.search import best_single, row_folds
 from selector.runtime import Specification

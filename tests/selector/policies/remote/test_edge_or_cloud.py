@@ -12,7 +12,7 @@ from profiler.errors import BudgetError, EdgetimeWarning, UsageError
 from selector.candidates import Answers, Link
 from selector.policies import PolicyGoal
 from selector.policies.base import log_probabilities_of
-from selector.policies.edge_or_cloud import EdgeOrCloudPolicy, row_bytes, with_remote
+from selector.policies.remote.edge_or_cloud import EdgeOrCloudPolicy, row_bytes, with_remote
 from selector.policies.replay import replay
 from selector.runtime import Block, PolicyNetwork
 from selector.runtime.edge_or_cloud import EdgeOrCloudRunner

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from selector.runtime.classifiers import classify
 from selector.runtime.confidence import log_probabilities
-from selector.runtime.features import features_of
 from selector.runtime.network import Block
+from selector.runtime.premodel.classifiers import classify
+from selector.runtime.premodel.features import features_of
 from selector.runtime.runner import PolicyRunner, Trace, finite_rows, runs
 from selector.runtime.specification import Specification
 
@@ -135,10 +135,8 @@ class PremodelRunner(PolicyRunner):
         chosen = np.asarray(self.premodel.choices)[positions]
         for network in np.unique(chosen).tolist():
             own = rows[chosen == network]
-            if first is None or network:
-                outputs = self.run(network, block, own, trace).answer
-            else:
-                outputs = first[own]
+            ran = None if network else first
+            outputs = self.run(network, block, own, trace).answer if ran is None else ran[own]
             answers[own] = self._as_single(outputs, self.specification.networks[network].form)
         fine = finite_rows(answers)
         if not fine.all():

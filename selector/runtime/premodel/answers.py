@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from selector.runtime.confidence import confidence
-from selector.runtime.features.lazily import cached_property, stacked
+from selector.runtime.premodel.lazily import cached_property, stacked
 
 _MOST_CLASSES = 32
 """Of more classes only the sorted ones are features."""

@@ -13,12 +13,10 @@ from numpy.typing import NDArray
 
 from profiler.progress import ProgressCallback, silent
 from selector.candidates import Answers
-from selector.policies.classifiers import FITTED, fit_classifier
-from selector.policies.feature_choice import MOST_FEATURES, ChosenFeatures, choose_features, cost_ms
-from selector.policies.labels import RULES, cheapest_right, included_networks
-from selector.runtime.classifiers import classify
-from selector.runtime.features import features_of, kind_of, names_of
-from selector.runtime.premodel import Premodel
+from selector.policies.premodel.classifiers import FITTED, fit_classifier
+from selector.policies.premodel.feature_choice import MOST_FEATURES, ChosenFeatures, choose_features, cost_ms
+from selector.policies.premodel.labels import RULES, cheapest_right, included_networks
+from selector.runtime.premodel import Premodel, classify, features_of, kind_of, names_of
 
 _TIMED_ROWS = 256
 

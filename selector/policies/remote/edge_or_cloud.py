@@ -15,8 +15,8 @@ from selector.candidates import Answers, Link
 from selector.policies.base import Policy, PolicyFit
 from selector.policies.cascade import fit_cascade
 from selector.policies.goal import PolicyGoal
+from selector.policies.remote.split_point import check_there
 from selector.policies.search import SearchSettings, best_single
-from selector.policies.split_point import check_there
 from selector.runtime import Specification
 
 

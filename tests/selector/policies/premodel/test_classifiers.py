@@ -12,8 +12,8 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.svm import SVC, LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
-from selector.policies.classifiers import FITTED, NEIGHBOURS, fit_classifier
-from selector.runtime.classifiers import classify
+from selector.policies.premodel.classifiers import FITTED, NEIGHBOURS, fit_classifier
+from selector.runtime.premodel.classifiers import classify
 
 
 def theirs(kind, features, labels):

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from selector.runtime.features.answers import answer_features, answer_names
-from selector.runtime.features.images import IMAGE_NAMES, image_features
-from selector.runtime.features.signals import SIGNAL_NAMES, signal_features
-from selector.runtime.features.texts import TEXT_NAMES, TOKEN_NAMES, text_features, token_features
+from selector.runtime.premodel.answers import answer_features, answer_names
+from selector.runtime.premodel.images import IMAGE_NAMES, image_features
+from selector.runtime.premodel.signals import SIGNAL_NAMES, signal_features
+from selector.runtime.premodel.texts import TEXT_NAMES, TOKEN_NAMES, text_features, token_features
 
 KINDS = ("image", "signal", "tokens", "text", "answer")
 
