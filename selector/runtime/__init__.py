@@ -5,7 +5,7 @@ Imports nothing but `profiler.errors` and `profiler.files`. Each kind of policy 
 
 from __future__ import annotations
 
-from selector.runtime import cascade, static
+from selector.runtime import cascade, edge_or_cloud, premodel, static
 from selector.runtime.board import arrays_of, pack, unpack
 from selector.runtime.confidence import confidence, log_probabilities, log_softmax
 from selector.runtime.drift import Drift
@@ -35,6 +35,7 @@ __all__ = [
     "cascade",
     "confidence",
     "digest",
+    "edge_or_cloud",
     "find_policy",
     "finite_rows",
     "load_policy",
@@ -42,6 +43,7 @@ __all__ = [
     "log_softmax",
     "pack",
     "packed",
+    "premodel",
     "read_policy",
     "run_in_turns",
     "runs",

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 import profiler
 import selector
-from selector.runtime.files import packed, read_policy, unpacked
+from selector.runtime.files import packed, read_network_file, read_policy, unpacked
 from selector.runtime.policy import load_policy
 from selector.runtime.turns import run_in_turns
 
@@ -24,19 +24,22 @@ _CODE, _FOLDER, _ROWS = "code", "policy", "rows.npz"
 
 def pack(policy: Path, rows: Mapping[str, NDArray[Any]]) -> bytes:
     """A zip of the few files that run a policy, its folder, and rows [rows, ...] of each of its inputs."""
-    _, contents = read_policy(policy)
+    specification, contents = read_policy(policy)
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
         ours, theirs = Path(selector.__file__).parent, Path(profiler.__file__).parent
-        for file in [ours / "__init__.py", *sorted((ours / "runtime").glob("*.py"))]:
+        for file in [ours / "__init__.py", *sorted((ours / "runtime").rglob("*.py"))]:
             archive.write(file, f"{_CODE}/selector/{file.relative_to(ours).as_posix()}")
         for name in ("__init__.py", "errors.py", "files.py"):
             archive.write(theirs / name, f"{_CODE}/profiler/{name}")
         archive.write(policy, f"{_FOLDER}/{policy.name}")
         for file in policy.parent.glob(f"{policy.stem}.*.npz"):
             archive.write(file, f"{_FOLDER}/{file.name}")
-        for name, network in contents.items():
-            archive.writestr(f"{_FOLDER}/{name}", network)
+        for network in specification.networks:
+            if network.file not in contents:
+                contents[network.file] = read_network_file(policy, network)
+        for name, network_file in contents.items():
+            archive.writestr(f"{_FOLDER}/{name}", network_file)
         archive.writestr(_ROWS, packed(rows))
     return content.getvalue()
 

@@ -122,7 +122,8 @@ def read_policy(path: str | os.PathLike[str]) -> tuple[Specification, dict[str, 
     Returns
     -------
     tuple
-        The policy, and the content of each of its networks' files by its name: what was checked is what will run.
+        The policy, and the content of each of its networks' files by its name: what was checked is what will run. The files
+        of remote networks are left out: see `read_network_file`.
 
     Raises
     ------
@@ -138,12 +139,17 @@ def read_policy(path: str | os.PathLike[str]) -> tuple[Specification, dict[str, 
         check(specification)
         contents: dict[str, bytes] = {}
         for network in specification.networks:
-            if network.file not in contents:
+            if network.file not in contents and not network.remote:
                 contents[network.file] = _checked(file, network.file, network.sha256)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         detail = " ".join(str(error).split())
         raise EdgetimeError(f"{file} is damaged ({detail}): {_AGAIN}.") from error
     return specification, contents
+
+
+def read_network_file(path: Path, network: PolicyNetwork) -> bytes:
+    """Content of one network's file, checked; EdgetimeError where it is missing or was changed."""
+    return _checked(path, network.file, network.sha256)
 
 
 def _read_json(file: Path) -> dict[str, Any]:

@@ -266,7 +266,9 @@ class Networks(Sequence[LoadedNetwork]):
     folder
         The policy's folder.
     contents
-        Checked content of each file, by its name.
+        Checked content of each file, by its name; those of remote networks alone are missing.
+    read
+        Gives the checked content of a file that is missing there, when its network is first asked for.
     make
         Makes an interpreter of a file's content.
     """
@@ -276,25 +278,38 @@ class Networks(Sequence[LoadedNetwork]):
         known: Sequence[PolicyNetwork],
         folder: Path,
         contents: Mapping[str, bytes],
+        read: Callable[[PolicyNetwork], bytes],
         make: Callable[[bytes], Any],
     ) -> None:
-        interpreters: dict[str, Any] = {}
-        for network in known:
-            if network.file not in interpreters:
-                try:
-                    interpreters[network.file] = make(contents[network.file])
-                except (ValueError, RuntimeError) as error:
-                    raise _refused(folder / network.file, "does not load", error) from error
-        self._networks = [LoadedNetwork(interpreters[one.file], one, folder / one.file) for one in known]
+        self._known = known
+        self._folder = folder
+        self._read = read
+        self._make = make
+        self._interpreters: dict[str, Any] = {}
+        self._networks = [
+            self._open(one, contents[one.file]) if one.file in contents else None for one in known
+        ]
+
+    def _open(self, network: PolicyNetwork, content: bytes) -> LoadedNetwork:
+        file = self._folder / network.file
+        if network.file not in self._interpreters:
+            try:
+                self._interpreters[network.file] = self._make(content)
+            except (ValueError, RuntimeError) as error:
+                raise _refused(file, "does not load", error) from error
+        return LoadedNetwork(self._interpreters[network.file], network, file)
 
     def __getitem__(self, index: Any) -> Any:
-        return self._networks[index]
+        found = self._networks[index]
+        if found is None:
+            found = self._networks[index] = self._open(self._known[index], self._read(self._known[index]))
+        return found
 
     def __len__(self) -> int:
         return len(self._networks)
 
     def __iter__(self) -> Iterator[LoadedNetwork]:
-        return iter(self._networks)
+        return (self[index] for index in range(len(self)))
 
 
 def make_interpreter(content: bytes, threads: int = 1) -> Any:

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from profiler.errors import DataError, EdgetimeError, EdgetimeWarning, UsageError
 from selector.runtime.drift import Drift
-from selector.runtime.files import find_policy, read_policy
+from selector.runtime.files import find_policy, read_network_file, read_policy
 from selector.runtime.network import Networks, make_interpreter
 from selector.runtime.runner import PolicyRunner, Trace, known_kinds, runner_of
 from selector.runtime.signals import Block
@@ -141,6 +141,7 @@ def load_policy(
     on_drift: str = "warn",
     threads: int = 1,
     make: Callable[[bytes], Any] | None = None,
+    remote: Callable[[Any], Any] | None = None,
 ) -> LoadedPolicy:
     """Read a policy and get its networks ready; needs numpy and LiteRT, nothing else.
 
@@ -155,6 +156,9 @@ def load_policy(
         Threads of each network.
     make
         Makes an interpreter of a ``.tflite`` file's content, for kernels of your own.
+    remote
+        What asks the other machine of a policy that uses one: ``remote(rows) -> outputs`` [rows, ...] of the network there.
+        Without it, or where it raises OSError, this machine answers alone, and a warning says so.
 
     Raises
     ------
@@ -176,7 +180,8 @@ def load_policy(
             "install what it was made with, or write it again with 'edgetime select'."
         )
     make = make or functools.partial(make_interpreter, threads=threads)
-    networks = Networks(specification.networks, file.parent, contents, make)
+    read = functools.partial(read_network_file, file)
+    networks = Networks(specification.networks, file.parent, contents, read, make)
     try:
         made = runner(specification, networks)
     except (KeyError, TypeError, ValueError, IndexError) as error:
@@ -184,6 +189,7 @@ def load_policy(
         raise EdgetimeError(
             f"{file} is damaged ({detail}): write it again with 'edgetime select'."
         ) from error
+    made.remote = remote
     return LoadedPolicy(specification, made, file, on_drift)
 
 
