@@ -26,6 +26,7 @@ VERBS = {
     "compress": "compress",
     "export": "export",
     "select": "select",
+    "run": "run",
     "bundle": "bundle",
     "import": "import_",
     "targets": "targets",

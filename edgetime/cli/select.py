@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,11 +10,25 @@ import typer
 from rich.console import RenderableType
 
 from edgetime import units
+from edgetime.cli import edge_cloud
+from edgetime.cli import per_input as per_input_choice
 from edgetime.terminal import Terminal, options, table
 
 if TYPE_CHECKING:
     from selector.candidates import NetworkOption
+    from selector.policies import Policy, PolicyGoal
     from selector.selection import Selection
+
+_per_input = options.panel("Choose by input")
+_elsewhere = options.panel("Another machine")
+_CONFIDENCE = 0.95
+
+
+class Prefer(str, Enum):
+    """What a policy by input has most or least of."""
+
+    time = "time"
+    accuracy = "accuracy"
 
 
 def command(
@@ -48,6 +63,66 @@ def command(
             metavar="MJ", help="Millijoules of an inference; needs a device whose profile has energy."
         ),
     ] = None,
+    per_input: Annotated[
+        bool,
+        _per_input("--per-input", help="Choose anew for every input; needs --data.", show_default=False),
+    ] = False,
+    policy: Annotated[
+        str | None,
+        _per_input(
+            metavar="NAME", help="Kind of policy: cascade (default), premodel, hierarchical, or a plug-in's."
+        ),
+    ] = None,
+    prefer: Annotated[
+        Prefer,
+        _per_input(
+            help="The least mean time within --max-accuracy-drop, or the most accuracy within --budget-ms."
+        ),
+    ] = Prefer.time,
+    max_accuracy_drop: Annotated[
+        float | None,
+        _per_input(
+            metavar="POINTS", help="Points of accuracy that may be lost against the best single network."
+        ),
+    ] = None,
+    confidence: Annotated[
+        float | None,
+        _per_input(
+            metavar="C",
+            help="How sure it is to be that no more is lost on new rows; default with --max-accuracy-drop: 0.95. 0: no promise.",
+        ),
+    ] = None,
+    longest_ms: Annotated[
+        float | None, _per_input(metavar="X", help="Longest predicted time of any input, in ms.")
+    ] = None,
+    stages: Annotated[
+        int | None,
+        _per_input(metavar="N", help="Networks that one input may run through; default: 4.", min=1),
+    ] = None,
+    held_out: Annotated[
+        bool,
+        _per_input("--held-out", help="Say that x and y of --data trained no network.", show_default=False),
+    ] = False,
+    link: Annotated[
+        str | None,
+        _elsewhere(
+            metavar="LINK",
+            help="The way to another machine, such as latency_ms=40,mbps=8,energy_mj_per_kb=2.5,cloud_ms=3: each input runs here "
+            "or there.",
+        ),
+    ] = None,
+    split: Annotated[
+        bool,
+        _elsewhere(
+            "--split",
+            help="With --link: where a single network is best cut between both machines.",
+            show_default=False,
+        ),
+    ] = False,
+    cloud_time_model: Annotated[
+        Path | None,
+        _elsewhere(metavar="MODEL.timemodel.json", help="With --split: the other machine's time model."),
+    ] = None,
     output: Annotated[Path | None, options.output_option("POLICY.json", "Where to write the choice.")] = None,
     input_shape: options.InputShapeOption = None,
     json: options.JsonOption = False,
@@ -59,11 +134,16 @@ def command(
     and "may fit" mark networks whose interval crosses the budget, and 'edgetime predict --measure' settles it.
     A bad file does not stop a batch: the others are done, and the exit status is 1.
 
+    With --per-input the networks run one after another, the fastest first, until one is sure of its answer; which, in
+    which order and how sure is found on the rows of --data for validation (else for the test), on predicted times.
+
     Example:
 
     \b
     $ edgetime select --time-model pi4.timemodel.json --data val.npz --budget-ms 5 nets/ -o policy.json
     $ edgetime select --time-model pi4.timemodel.json --time-model phone.timemodel.json nets/ --max-memory-kb 256
+    $ edgetime select --per-input --time-model pi4.timemodel.json --data d.npz --max-accuracy-drop 0.5 nets/ -o policy/
+    $ edgetime select --per-input --link latency_ms=40,mbps=8 --time-model pi4.timemodel.json --data d.npz nets/
     """
     from edgetime.networks import expand, parse_shapes
     from profiler.errors import BudgetError, UsageError
@@ -75,6 +155,34 @@ def command(
             raise UsageError("A policy is of one device: give one --time-model with -o.")
         # A folder stands for its .tflite files; Keras models in it are sources, not candidates.
         paths = [path for path in expand(networks) if path.suffix != ".keras" or path in networks]
+        if split or per_input:
+            if len(time_model) > 1 or max_memory_kb is not None or max_energy_mj is not None:
+                raise UsageError(
+                    "--per-input and --split take one --time-model and no limit of memory or energy."
+                )
+        elif (
+            policy
+            or link
+            or stages
+            or longest_ms
+            or held_out
+            or max_accuracy_drop is not None
+            or confidence is not None
+        ):
+            raise UsageError("Options of policies by input go with --per-input: add it, or leave them out.")
+        if split:
+            if link is None or len(paths) != 1:
+                raise UsageError("--split takes --link and one network: name both.")
+            edge_cloud.split(paths[0], time_model[0], link, cloud_time_model, output, out)
+            return
+        if per_input:
+            if data is None:
+                raise UsageError("--per-input needs rows with labels: add --data D.npz.")
+            goal = _goal(prefer, budget_ms, longest_ms, max_accuracy_drop, confidence)
+            made = _policy(policy, stages, link)
+            shape = parse_shapes(input_shape or [])
+            per_input_choice.choose(paths, time_model[0], data, goal, made, held_out, shape, output, out)
+            return
         limits = DeviceLimits(budget_ms, max_memory_kb, max_energy_mj)
         with out.progress("Select") as progress:
             found = select_per_device(
@@ -102,6 +210,40 @@ def command(
             out.complain(f"{len(first.failed)} of {len(paths)} networks could not be chosen from.")
         if first.failed or misses:
             raise typer.Exit(1)
+
+
+def _goal(
+    prefer: Prefer,
+    budget_ms: float | None,
+    longest_ms: float | None,
+    max_accuracy_drop: float | None,
+    confidence: float | None,
+) -> PolicyGoal:
+    """What the options ask for: a drop that is given is promised, unless the confidence is 0."""
+    from selector.policies import PolicyGoal
+
+    if confidence is None and max_accuracy_drop is not None:
+        confidence = _CONFIDENCE
+    return PolicyGoal(prefer.value, budget_ms, longest_ms, max_accuracy_drop, confidence or None)
+
+
+def _policy(name: str | None, stages: int | None, link: str | None) -> Policy:
+    """The kind of policy that is asked for, not fitted yet."""
+    from profiler.errors import UsageError
+    from selector.candidates import Link
+    from selector.policies import EdgeOrCloudPolicy, SearchSettings, get_policy
+
+    settings = None if stages is None else SearchSettings(max_stages=stages)
+    if link is not None:
+        if name not in (None, "edge_or_cloud"):
+            raise UsageError(f"--link goes with the policy edge_or_cloud, not {name}: leave one of them out.")
+        return EdgeOrCloudPolicy(Link.parse(link), settings=settings)
+    if settings is None:
+        return get_policy(name or "cascade")
+    try:
+        return get_policy(name or "cascade", settings=settings)
+    except TypeError:
+        raise UsageError(f"--stages says nothing to the policy {name}: leave it out.") from None
 
 
 def _warn(found: tuple[Selection, ...], out: Terminal) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from selector.candidates.accuracy import network_accuracy
 from selector.candidates.answers import Answers, Detector
+from selector.candidates.gathering import form_of, gather
 from selector.candidates.limits import DeviceLimits
 from selector.candidates.link import Link
 from selector.candidates.option import InputShape, NetworkOption, front, network_option
@@ -18,7 +19,9 @@ __all__ = [
     "InputShape",
     "Link",
     "NetworkOption",
+    "form_of",
     "front",
+    "gather",
     "network_accuracy",
     "network_option",
 ]

@@ -45,7 +45,7 @@ class LoadedNetwork:
         self.batch = next(iter(self.inputs.values())).shape[0] if self._has_batch else 1
         self._memory: dict[int, memoryview] = {}
         invoke = self._wrapper.Invoke
-        self._invoke: Callable[[], Any] = functools.partial(invoke, self._graph) if self._graph else invoke
+        self.invoke: Callable[[], Any] = functools.partial(invoke, self._graph) if self._graph else invoke
 
     def _open(self) -> None:
         signatures = self._interpreter.get_signature_list()
@@ -180,7 +180,7 @@ class LoadedNetwork:
             for signal, values, rows in sources
         ]
         into = [(_bytes(result), self._memory_of(one)) for one, result in zip(signals, results)]  # noqa: B905
-        invoke, clock = self._invoke, time.perf_counter
+        invoke, clock = self.invoke, time.perf_counter
         if len(moves) == 1 and len(into) == 1 and marks is None:
             _loop(invoke, *moves[0], *into[0])
             return
@@ -208,7 +208,7 @@ class LoadedNetwork:
             which = np.minimum(np.arange(start, start + self.batch), count - 1)
             for signal, values, rows in sources:
                 self._wrapper.SetTensor(signal.tensor, values[rows[which]], self._graph)
-            self._invoke()
+            self.invoke()
             for signal, result in zip(signals, results):  # noqa: B905
                 value = self._wrapper.GetTensor(signal.tensor, self._graph)
                 result[start : start + taken] = value[:taken] if value.shape[:1] == (self.batch,) else value
