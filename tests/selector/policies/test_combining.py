@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
-from selector.policies.combining import RIDGE, Combiner, combine, likeliest_weights
+from selector.policies.combining import RIDGE, Combiner, likeliest_weights
 from selector.runtime import log_softmax
 from selector.testing import synthetic_answers
 
@@ -42,7 +42,9 @@ def test_a_network_that_is_too_sure_is_cooled_down_to_its_temperature():
 
 def test_a_network_that_knows_nothing_gets_no_weight():
     answers = synthetic_answers(3000, 1)
-    noise = log_softmax(np.random.default_rng(9).normal(size=answers.log_probabilities[0].shape)).astype(np.float32)
+    noise = log_softmax(np.random.default_rng(9).normal(size=answers.log_probabilities[0].shape)).astype(
+        np.float32
+    )
     combiner = Combiner(np.stack([noise, answers.log_probabilities[3]]), answers.y)
     nothing, best = combiner.weights((0, 1))
     assert nothing < 0.05 < 0.5 < best
@@ -53,7 +55,9 @@ def test_two_networks_that_see_different_things_are_better_together():
     combiner = Combiner(answers.log_probabilities, answers.y)
     first, second = combiner.weights((0, 1))
     assert first == pytest.approx(second, rel=0.15)
-    assert (combiner.combined((0, 1)).argmax(axis=1) == answers.y).mean() > answers.right.mean(axis=1).max() + 0.04
+    assert (combiner.combined((0, 1)).argmax(axis=1) == answers.y).mean() > answers.right.mean(
+        axis=1
+    ).max() + 0.04
 
 
 def test_rows_count_as_often_as_their_weight_says():
@@ -70,11 +74,6 @@ def test_nothing_is_fitted_where_the_last_network_counts_alone():
     combiner = Combiner(answers.log_probabilities, answers.y, fixed=True)
     assert combiner.weights((0, 2)) == (0.0, 1.0)
     assert combiner.combined((0, 2)) == pytest.approx(answers.log_probabilities[2], abs=1e-5)
-
-
-def test_a_network_of_weight_0_may_have_other_classes():
-    two, three = np.zeros((4, 2), np.float32), np.ones((4, 3), np.float32)
-    assert combine((0.0, 2.0), [two, three]).tolist() == (2 * three).tolist()
 
 
 def test_one_class_that_always_comes_has_weights_too():
