@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from profiler.errors import MissingExtraError, UsageError
+from profiler.errors import MissingExtraError, ModelFileError, UsageError
 from profiler.network import Network
 
 SUFFIXES = (".tflite", ".keras")
@@ -71,14 +71,31 @@ def _sizes(sizes: str, text: str) -> tuple[int, ...]:
     return shape
 
 
-def read(path: str | os.PathLike[str], input_shape: InputShape | None = None) -> ReadNetwork:
+def signatures(path: str | os.PathLike[str]) -> tuple[str | None, ...]:
+    """The signatures of a ``.tflite`` file that has several, each a network of its own; else one None."""
+    from profiler.tflite import read_signatures
+
+    try:
+        found = () if Path(path).suffix == ".keras" else read_signatures(path)
+    except ModelFileError:
+        return (None,)  # `read` says what is wrong with it
+    return found if len(found) > 1 else (None,)
+
+
+def read(
+    path: str | os.PathLike[str], input_shape: InputShape | None = None, signature: str | None = None
+) -> ReadNetwork:
     """Read the network in `path`; a Keras model is converted first (float32), which needs TensorFlow (MissingExtraError).
 
-    Raises ModelFileError where the file cannot be read, UsageError where `input_shape` does not fit.
+    Of a file with several signatures the first one is read, or the one named. Raises ModelFileError where the file cannot be
+    read, UsageError where `input_shape` does not fit.
     """
-    from profiler.tflite import read_network
+    from profiler.tflite import only_signature, read_network
 
     file = Path(path)
+    if signature is not None:
+        content = only_signature(file, signature)
+        return ReadNetwork(read_network(content, input_shape, f"{file.name}, {signature}"), content)
     if file.suffix != ".keras":
         return ReadNetwork(read_network(file, input_shape), file)
     # find_spec instead of an import: an import that fails half-way is another error than a missing package.

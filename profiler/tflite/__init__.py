@@ -9,6 +9,7 @@ from profiler.tflite.flatbuffer import Buffer, FlatbufferError
 from profiler.tflite.graph import RawGraph, RawModel, RawOperator, read_model
 from profiler.tflite.reader import read_network
 from profiler.tflite.schema import OPERATORS
+from profiler.tflite.signatures import only_signature, read_signatures
 from profiler.tflite.writer import ModelPlan, OperatorPlan, TensorPlan, encode
 
 __all__ = [
@@ -22,6 +23,8 @@ __all__ = [
     "RawOperator",
     "TensorPlan",
     "encode",
+    "only_signature",
     "read_model",
     "read_network",
+    "read_signatures",
 ]
