@@ -57,7 +57,8 @@ def test_time_grows_from_cut_to_cut_up_to_the_whole():
 
 
 def test_models_inside_the_model_are_read_through():
-    inner = keras.Sequential([keras.Input((8, 8, 8)), layers.Conv2D(8, 3, padding="same", name="a"), layers.ReLU(name="b")], name="block")  # fmt: skip
+    inside = [layers.Conv2D(8, 3, padding="same", name="a"), layers.ReLU(name="b")]
+    inner = keras.Sequential([keras.Input((8, 8, 8)), *inside], name="block")
     source = keras.Input((8, 8, 3))
     x = inner(layers.Conv2D(8, 3, padding="same", name="stem")(source))
     x = layers.GlobalAveragePooling2D()(x)
@@ -84,7 +85,8 @@ def cut(after: str, share: float, size: int) -> Cut:
 
 
 def test_exits_are_spread_evenly_in_time_and_moved_to_where_less_crosses():
-    known = [cut("a", 0.05, 900), cut("b", 0.26, 800), cut("c", 0.33, 800), cut("d", 0.38, 200), cut("e", 0.66, 300), cut("f", 0.9, 100)]  # fmt: skip
+    places = [("a", 0.05, 900), ("b", 0.26, 800), ("c", 0.33, 800), ("d", 0.38, 200), ("e", 0.66, 300), ("f", 0.9, 100)]
+    known = [cut(*place) for place in places]
     # Two exits: at a third and at two thirds, give or take 35% of a third; "f" is small, but too late.
     assert [one.after for one in propose(known, 2, "net")] == ["d", "e"]
     # One exit: at a half, give or take 35% of that.
