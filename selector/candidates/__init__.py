@@ -5,6 +5,6 @@ May import the room of runtime.
 
 from __future__ import annotations
 
-from selector.candidates.answers import Answers
+from selector.candidates.answers import Answers, Detector
 
-__all__ = ["Answers"]
+__all__ = ["Answers", "Detector"]
