@@ -13,7 +13,7 @@ from profiler.errors import BudgetError, DataError, UsageError
 from profiler.progress import ProgressCallback, silent
 from profiler.tflite import read_network
 from profiler.tradeoff import pareto_front
-from selector.policies import StaticPolicy
+from selector.runtime import PolicyNetwork, Specification, save_policy
 from timemodel.model import NetworkPredictor, TimeModel
 
 
@@ -83,14 +83,29 @@ class Selection:
     judged_on: str = ""
 
     @property
-    def policy(self) -> StaticPolicy:
-        """The choice as a policy, to save."""
-        return StaticPolicy(
-            network=self.recommended.path,
-            device=self.device,
-            budget_ms=self.budget_ms,
-            candidates=[candidate.to_dict() for candidate in self.candidates],
+    def policy(self) -> Specification:
+        """The choice as a policy that always runs one network."""
+        chosen = self.recommended
+        network = PolicyNetwork(chosen.path.name, chosen.path.stem, chosen.predicted_ms, dtype=chosen.dtype)
+        expected = {
+            "mean_ms": chosen.predicted_ms,
+            "longest_ms": chosen.predicted_ms,
+            "single_ms": chosen.predicted_ms,
+        }
+        if chosen.accuracy is not None:
+            expected |= {"accuracy": chosen.accuracy, "single_accuracy": chosen.accuracy}
+        return Specification(
+            "static",
+            self.device,
+            (network,),
+            expected=expected,
+            settings={"budget_ms": self.budget_ms},
+            candidates=tuple(candidate.to_dict() for candidate in self.candidates),
         )
+
+    def save(self, path: PathLike) -> Path:
+        """Write the choice as a policy, with a copy of its network beside it; see `selector.runtime.save_policy`."""
+        return save_policy(self.policy, [self.recommended.path], path)
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values."""

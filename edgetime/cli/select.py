@@ -65,7 +65,7 @@ def command(
                 progress=progress,
             )
         if output is not None:
-            found.policy.save(output)
+            output = found.save(output)
         for candidate in found.candidates:
             if candidate.uncovered:
                 out.warn(

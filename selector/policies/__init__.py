@@ -14,7 +14,6 @@ from selector.policies.promise import fit_with_promise, halves, passed_in_sequen
 from selector.policies.registry import POLICIES, get_policy, policy_names, register_policy
 from selector.policies.replay import Replay, replay
 from selector.policies.search import SearchSettings
-from selector.policies.static import StaticPolicy, digest, load_policy
 
 __all__ = [
     "POLICIES",
@@ -27,16 +26,13 @@ __all__ = [
     "PolicyPoint",
     "Replay",
     "SearchSettings",
-    "StaticPolicy",
     "baselines",
     "best_of_type",
     "class_weights",
-    "digest",
     "fit_cascade",
     "fit_with_promise",
     "get_policy",
     "halves",
-    "load_policy",
     "passed_in_sequence",
     "policy_names",
     "register_policy",

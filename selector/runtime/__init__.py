@@ -1,18 +1,42 @@
 """What a board needs to run a policy: numpy and LiteRT, nothing else.
 
-Imports nothing but `profiler.errors` and `profiler.files`.
+Imports nothing but `profiler.errors` and `profiler.files`. Each kind of policy is one file with a class that `runs` registers.
 """
 
 from __future__ import annotations
 
+from selector.runtime import cascade, static
 from selector.runtime.confidence import confidence, log_probabilities, log_softmax
+from selector.runtime.drift import Drift
+from selector.runtime.files import digest, find_policy, read_policy, save_policy
+from selector.runtime.network import Block, Fed, LoadedNetwork, Rows, Run
+from selector.runtime.policy import Policy, load_policy
+from selector.runtime.runner import PolicyRunner, Trace, finite_rows, runs
 from selector.runtime.specification import PolicyNetwork, Specification, Stage
 
 __all__ = [
+    "Block",
+    "Drift",
+    "Fed",
+    "LoadedNetwork",
+    "Policy",
     "PolicyNetwork",
+    "PolicyRunner",
+    "Rows",
+    "Run",
     "Specification",
     "Stage",
+    "Trace",
+    "cascade",
     "confidence",
+    "digest",
+    "find_policy",
+    "finite_rows",
+    "load_policy",
     "log_probabilities",
     "log_softmax",
+    "read_policy",
+    "runs",
+    "save_policy",
+    "static",
 ]

@@ -14,7 +14,7 @@ from edgetime.cli import app
 from profiler.errors import BudgetError, DataError, ModelFileError, UsageError
 from profiler.network import Layer, Tensor
 from profiler.probes import Probe
-from selector.policies import load_policy
+from selector.runtime import load_policy, read_policy
 from selector.selection import select
 from timemodel.model import NetworkPrediction
 
@@ -129,10 +129,19 @@ def test_policy_names_the_recommended_network(files, tmp_path):
     found = select(
         PerThousandMacs(), [files / "dense40.tflite", files / "dense10.tflite"], files / "right.npz"
     )
-    found.policy.save(tmp_path / "policy.json")
-    policy = load_policy(tmp_path / "policy.json")
-    assert policy.network.resolve() == found.recommended.path.resolve()
+    found.save(tmp_path / "policy.json")
+    policy, contents = read_policy(tmp_path / "policy.json")
+    assert [network.name for network in policy.networks] == ["dense10"]
+    assert contents["dense10.tflite"] == found.recommended.path.read_bytes()
+    assert (tmp_path / "dense10.tflite").read_bytes() == found.recommended.path.read_bytes()
     assert [row["predicted_ms"] for row in policy.candidates] == [c.predicted_ms for c in found.candidates]
+
+
+def test_policy_of_one_network_answers_as_that_network(files, tmp_path):
+    found = select(PerThousandMacs(), [files / "dense10.tflite"], files / "right.npz")
+    x = np.random.default_rng(1).normal(size=(7, 16)).astype(np.float32)
+    answers = load_policy(found.save(tmp_path / "policy.json"))(x)
+    assert np.array_equal(answers, TfliteRunner(files / "dense10.tflite").predict(x))
 
 
 def run_verb(capsys, *arguments):
@@ -152,7 +161,7 @@ def test_verb_prints_only_json_and_writes_the_policy(files, tmp_path, capsys, mo
     assert value["recommended"] == str(nets[0])
     assert [row["on_front"] for row in value["candidates"]] == [True, False]
     assert "mystery" in err
-    assert load_policy(tmp_path / "p.json").budget_ms == 0.2
+    assert load_policy(tmp_path / "p.json").specification.settings["budget_ms"] == 0.2
     monkeypatch.setenv("COLUMNS", "250")  # paths of temporary files are long
     status, out, err = run_verb(capsys, *arguments, *nets)
     assert status == 0

@@ -1,0 +1,407 @@
+"""Running one network row by row with as little as possible around each run."""
+
+from __future__ import annotations
+
+import functools
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from profiler.errors import DataError, EdgetimeError, ModelFileError
+from selector.runtime.specification import PolicyNetwork
+
+_CHUNK = 1 << 15
+"""Values that are quantised at a time, so that they stay in the cache."""
+
+Rows = NDArray[np.int64]
+
+
+class Signal(NamedTuple):
+    """One input or output of a network."""
+
+    name: str
+    tensor: int
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    scale: float
+    zero: int
+    row_bytes: int
+
+    @property
+    def is_quantised(self) -> bool:
+        """Whether its integers stand for real numbers."""
+        return self.dtype.kind in "iu" and self.scale != 0
+
+    def stored(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Values in the type that the network has, quantised where it is, contiguous."""
+        if not self.is_quantised or (values.dtype.kind != "f" and values.dtype == self.dtype):
+            return np.ascontiguousarray(values, self.dtype)
+        limits = np.iinfo(self.dtype)
+        flat = np.ascontiguousarray(values).reshape(-1)
+        result = np.empty(flat.shape, self.dtype)
+        scale = np.float32(self.scale)
+        for start in range(0, len(flat), _CHUNK):
+            part = flat[start : start + _CHUNK] / scale
+            np.round(part, out=part)
+            part += self.zero
+            np.clip(part, limits.min, limits.max, out=part)
+            result[start : start + _CHUNK] = part
+        return result.reshape(values.shape)
+
+    def real(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Values as they are meant: integers that stand for real numbers become float32."""
+        if not self.is_quantised:
+            return values
+        return (values.astype(np.float32) - np.float32(self.zero)) * np.float32(self.scale)
+
+
+class Block:
+    """Rows of the policy's inputs that are worked on together; what a network needs of them is made once.
+
+    `first` is the number of its first row among all, for messages.
+    """
+
+    def __init__(self, inputs: Mapping[str, NDArray[Any]], first: int = 0) -> None:
+        self.inputs = inputs
+        self.first = first
+        self.rows = len(next(iter(inputs.values())))
+        self._stored: dict[Any, NDArray[Any]] = {}
+
+    def stored(self, signal: Signal, file: Path, only: bool) -> NDArray[Any]:
+        """All rows of one input as a network stores it; `only` says that the network takes no other input."""
+        values = self._named(signal.name, file, only)
+        if values.shape[1:] != signal.shape[1:]:
+            raise DataError(
+                f"Rows have shape {values.shape[1:]}, but {file} takes {signal.shape[1:]}: "
+                "reshape them, or name the data that belongs to this policy."
+            )
+        key = id(values), signal.dtype, signal.scale, signal.zero
+        if key not in self._stored:
+            self._stored[key] = signal.stored(values)
+        return self._stored[key]
+
+    def _named(self, name: str, file: Path, only: bool) -> NDArray[Any]:
+        if len(self.inputs) == 1 and only:
+            return next(iter(self.inputs.values()))
+        found = self.inputs.get(name)
+        if found is None:
+            plain = {re.sub(r"\W", "_", given): values for given, values in self.inputs.items()}
+            found = plain.get(name, plain.get(re.sub(r"^input_", "", name)))
+        if found is None:
+            raise DataError(f"{file} takes an input '{name}': give rows of that name.")
+        return found
+
+
+class Fed(NamedTuple):
+    """What the stage before computed, for the rows that are still open: `rows` are their numbers in `values`."""
+
+    values: Mapping[str, tuple[NDArray[Any], Signal]]
+    rows: Rows
+
+
+class Run(NamedTuple):
+    """What a network answers to some rows [rows, ...], its other outputs as they are stored, and seconds per row if asked."""
+
+    answer: NDArray[Any]
+    outputs: Mapping[str, tuple[NDArray[Any], Signal]]
+    seconds: NDArray[np.float64] | None
+
+
+class LoadedNetwork:
+    """One network, or one signature of a file, that answers row by row.
+
+    Parameters
+    ----------
+    interpreter
+        Of LiteRT, for the whole file.
+    known
+        What the policy says of it.
+    file
+        For messages.
+    """
+
+    def __init__(self, interpreter: Any, known: PolicyNetwork, file: Path) -> None:
+        self.known = known
+        self.file = file
+        self._interpreter = interpreter
+        self._wrapper = interpreter._interpreter
+        try:
+            self._open()
+        except (ValueError, RuntimeError, KeyError) as error:
+            raise _refused(file, "does not load", error) from error
+        if known.answer and known.answer not in self.outputs:
+            raise EdgetimeError(
+                f"{file} has the outputs {', '.join(self.outputs)}, not '{known.answer}': run 'edgetime select' again."
+            )
+        self.batch = next(iter(self.inputs.values())).shape[0] if self._has_batch else 1
+        self._memory: dict[int, memoryview] = {}
+        invoke = self._wrapper.Invoke
+        self._invoke: Callable[[], Any] = functools.partial(invoke, self._graph) if self._graph else invoke
+
+    def _open(self) -> None:
+        signatures = self._interpreter.get_signature_list()
+        key = self.known.signature
+        if key is None and len(signatures) == 1:
+            key = next(iter(signatures))
+        if key is None:
+            self._graph = 0
+            inputs = {_plain(one["name"]): one["index"] for one in self._interpreter.get_input_details()}
+            outputs = {_plain(one["name"]): one["index"] for one in self._interpreter.get_output_details()}
+        else:
+            if key not in signatures:
+                names = ", ".join(signatures) or "none"
+                raise EdgetimeError(
+                    f"{self.file} has the signatures {names}, not '{key}': run 'edgetime select' again."
+                )
+            runner = self._interpreter.get_signature_runner(key)
+            self._graph = int(getattr(runner, "_subgraph_index", 0))
+            named = runner.get_input_details()
+            inputs = {name: named[name]["index"] for name in sorted(named, key=_natural)}
+            named = runner.get_output_details()
+            outputs = {name: named[name]["index"] for name in sorted(named, key=_natural)}
+        for index in inputs.values():
+            open_shape = [int(size) for size in self._wrapper.TensorSizeSignature(index, self._graph)]
+            if open_shape and open_shape[0] == -1:
+                shape = [1, *(int(size) for size in self._wrapper.TensorSize(index, self._graph)[1:])]
+                self._wrapper.ResizeInputTensor(index, np.array(shape, np.int32), False, self._graph)
+        self._wrapper.AllocateTensors(self._graph)
+        # Outputs of unknown shape get theirs, and their memory, in the first run, here on zeros.
+        self._wrapper.Invoke(self._graph)
+        self.inputs = {name: self._signal(name, index) for name, index in inputs.items()}
+        self.outputs = {name: self._signal(name, index) for name, index in outputs.items()}
+        self._has_batch = all(len(signal.shape) > 0 for signal in self.inputs.values())
+
+    def _signal(self, name: str, index: int) -> Signal:
+        wrapper, graph = self._wrapper, self._graph
+        scale, zero = wrapper.TensorQuantization(index, graph)
+        shape = tuple(int(size) for size in wrapper.TensorSize(index, graph))
+        dtype = np.dtype(wrapper.TensorType(index, graph))
+        size = dtype.itemsize * int(np.prod(shape))
+        return Signal(name, index, shape, dtype, float(scale), int(zero), size)
+
+    @property
+    def answers(self) -> str:
+        """Name of the output that holds its answer."""
+        return self.known.answer or next(iter(self.outputs))
+
+    def run(
+        self,
+        block: Block,
+        rows: Rows,
+        fed: Fed | None = None,
+        keep: Sequence[str] = (),
+        timed: bool = False,
+    ) -> Run:
+        """Answer some rows of a block, one run for each.
+
+        Parameters
+        ----------
+        block
+            Rows of the policy's inputs.
+        rows
+            Numbers of the rows that are asked for [rows].
+        fed
+            Outputs of the stage before for the same rows, which this network takes for inputs.
+        keep
+            Names of outputs to give beside the answer.
+        timed
+            Whether to take the time of each row.
+        """
+        sources = self._sources(block, rows, fed)
+        wanted = list(dict.fromkeys([self.answers, *keep]))
+        for name in wanted:
+            if name not in self.outputs:
+                raise EdgetimeError(
+                    f"{self.file} has no output '{name}' that the next stage takes: run 'edgetime select' again."
+                )
+        signals = [self.outputs[name] for name in wanted]
+        shapes = [s.shape[1:] if s.shape[:1] == (self.batch,) else s.shape for s in signals]
+        results = [
+            np.empty((len(rows), *shape), s.dtype)
+            for s, shape in zip(signals, shapes)  # noqa: B905
+        ]
+        marks: list[float] | None = [time.perf_counter()] if timed else None
+        try:
+            if self.batch == 1:
+                self._one_by_one(sources, signals, results, len(rows), marks)
+            else:
+                self._in_batches(sources, signals, results, len(rows), marks)
+        except (ValueError, RuntimeError) as error:
+            raise _refused(self.file, "fails", error) from error
+        found = {name: (result, s) for name, result, s in zip(wanted, results, signals)}  # noqa: B905
+        answer = signals[0].real(results[0])
+        return Run(answer, found, None if marks is None else np.diff(marks))
+
+    def _sources(self, block: Block, rows: Rows, fed: Fed | None) -> list[tuple[Signal, NDArray[Any], Rows]]:
+        """For each input the array that holds it, and where in it the rows are."""
+        sources = []
+        for name, signal in self.inputs.items():
+            if name in self.known.feeds:
+                if fed is None or name not in fed.values:
+                    raise EdgetimeError(
+                        f"{self.file} takes '{name}' from the stage before, which does not give it: "
+                        "run 'edgetime select' again."
+                    )
+                values, source = fed.values[name]
+                if (source.dtype, source.scale, source.zero) != (signal.dtype, signal.scale, signal.zero):
+                    values = source.real(values)
+                sources.append((signal, signal.stored(values), fed.rows))
+            else:
+                sources.append((signal, block.stored(signal, self.file, len(self.inputs) == 1), rows))
+        return sources
+
+    def _memory_of(self, signal: Signal) -> memoryview:
+        """The memory of a tensor as bytes, which stays where it is: shapes never change once the network ran."""
+        found = self._memory.get(signal.tensor)
+        if found is None:
+            values = self._wrapper.tensor(self._interpreter, signal.tensor, self._graph)
+            found = self._memory[signal.tensor] = _bytes(values)
+        return found
+
+    def _one_by_one(
+        self,
+        sources: Sequence[tuple[Signal, NDArray[Any], Rows]],
+        signals: Sequence[Signal],
+        results: Sequence[NDArray[Any]],
+        count: int,
+        marks: list[float] | None,
+    ) -> None:
+        moves = [
+            (self._memory_of(signal), _bytes(values), (rows * signal.row_bytes).tolist())
+            for signal, values, rows in sources
+        ]
+        into = [(_bytes(result), self._memory_of(one)) for one, result in zip(signals, results)]  # noqa: B905
+        invoke, clock = self._invoke, time.perf_counter
+        if len(moves) == 1 and len(into) == 1 and marks is None:
+            _loop(invoke, *moves[0], *into[0])
+            return
+        for row in range(count):
+            for target, values, begins in moves:
+                target[:] = values[begins[row] : begins[row] + len(target)]
+            invoke()
+            for result, output in into:
+                size = len(output)
+                result[row * size : row * size + size] = output
+            if marks is not None:
+                marks.append(clock())
+
+    def _in_batches(
+        self,
+        sources: Sequence[tuple[Signal, NDArray[Any], Rows]],
+        signals: Sequence[Signal],
+        results: Sequence[NDArray[Any]],
+        count: int,
+        marks: list[float] | None,
+    ) -> None:
+        """Files of a fixed batch: the last one is filled up with its last row."""
+        for start in range(0, count, self.batch):
+            taken = min(self.batch, count - start)
+            which = np.minimum(np.arange(start, start + self.batch), count - 1)
+            for signal, values, rows in sources:
+                self._wrapper.SetTensor(signal.tensor, values[rows[which]], self._graph)
+            self._invoke()
+            for signal, result in zip(signals, results):  # noqa: B905
+                value = self._wrapper.GetTensor(signal.tensor, self._graph)
+                result[start : start + taken] = value[:taken] if value.shape[:1] == (self.batch,) else value
+            if marks is not None:
+                now = time.perf_counter()
+                marks.extend(np.linspace(marks[-1], now, taken + 1)[1:])
+
+
+def _loop(
+    invoke: Callable[[], Any],
+    target: memoryview,
+    values: memoryview,
+    begins: Sequence[int],
+    result: memoryview,
+    output: memoryview,
+) -> None:
+    """The usual case, one input and one output: nothing but two copies around each run."""
+    size, step = len(target), len(output)
+    position = 0
+    for begin in begins:
+        target[:] = values[begin : begin + size]
+        invoke()
+        end = position + step
+        result[position:end] = output
+        position = end
+
+
+def _bytes(values: NDArray[Any]) -> memoryview:
+    return values.reshape(-1).view(np.uint8).data
+
+
+def _plain(name: str) -> str:
+    name = name[len("serving_default_") :] if name.startswith("serving_default_") else name
+    return name.split(":")[0]
+
+
+def _natural(name: str) -> tuple[str, int]:
+    """``output_2`` before ``output_10``."""
+    stem, _, number = name.rpartition("_")
+    return (stem, int(number)) if stem and number.isdigit() else (name, -1)
+
+
+def _refused(file: Path, what: str, error: Exception) -> ModelFileError:
+    detail = " ".join(str(error).split())[:200]
+    return ModelFileError(f"{file} {what} in LiteRT ({detail}): export it and run 'edgetime select' again.")
+
+
+class Networks(Sequence[LoadedNetwork]):
+    """The networks of a policy; those of one file share its interpreter, so that weights are in memory once.
+
+    Parameters
+    ----------
+    known
+        The policy's networks.
+    folder
+        The policy's folder.
+    contents
+        Checked content of each file, by its name.
+    make
+        Makes an interpreter of a file's content.
+    """
+
+    def __init__(
+        self,
+        known: Sequence[PolicyNetwork],
+        folder: Path,
+        contents: Mapping[str, bytes],
+        make: Callable[[bytes], Any],
+    ) -> None:
+        interpreters: dict[str, Any] = {}
+        for network in known:
+            if network.file not in interpreters:
+                try:
+                    interpreters[network.file] = make(contents[network.file])
+                except (ValueError, RuntimeError) as error:
+                    raise _refused(folder / network.file, "does not load", error) from error
+        self._networks = [LoadedNetwork(interpreters[one.file], one, folder / one.file) for one in known]
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._networks[index]
+
+    def __len__(self) -> int:
+        return len(self._networks)
+
+    def __iter__(self) -> Iterator[LoadedNetwork]:
+        return iter(self._networks)
+
+
+def make_interpreter(content: bytes, threads: int = 1) -> Any:
+    """An interpreter of LiteRT; EdgetimeError where it is not installed."""
+    try:
+        from ai_edge_litert.interpreter import Interpreter
+    except ModuleNotFoundError:
+        try:
+            from tflite_runtime.interpreter import Interpreter
+        except ModuleNotFoundError:
+            raise EdgetimeError(
+                "Running a policy needs LiteRT: pip install ai-edge-litert (or tflite-runtime on 32-bit ARM)."
+            ) from None
+    return Interpreter(model_content=content, num_threads=threads)
