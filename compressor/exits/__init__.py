@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from compressor.exits.heads import ANSWER, HIDDEN, KINDS
 from compressor.exits.making import NetworkWithExits, Segment, make_exits
-from compressor.exits.training import HEADS, JOINT, TrainedExits
+from compressor.exits.training import HEADS, JOINT, TrainedExits, schedules
 from compressor.exits.writing import read_segments, run_segments
 
 __all__ = [
@@ -22,4 +22,5 @@ __all__ = [
     "make_exits",
     "read_segments",
     "run_segments",
+    "schedules",
 ]

@@ -19,6 +19,13 @@ HEADS = Schedule(epochs=10, batch_size=64, learning_rate=3e-3, patience=4)
 JOINT = Schedule(epochs=6, batch_size=64, learning_rate=3e-4, patience=3)
 """How all of it is trained afterwards."""
 
+
+
+def schedules(epochs: int) -> tuple[Schedule, Schedule]:
+    """`HEADS` and `JOINT` for so many epochs of heads, and half as many of all layers."""
+    return replace(HEADS, epochs=epochs), replace(JOINT, epochs=max(1, epochs // 2))
+
+
 _EXIT_WEIGHT = 0.5
 """Of an early answer's loss, beside 1 of the last, where they share layers that learn."""
 
