@@ -27,7 +27,7 @@ _HOMES = {
     "Measurement": "profiler.measurement",
     "Network": "profiler.network",
     "NetworkPrediction": "timemodel.model",
-    "Policy": "selector.runtime",
+    "LoadedPolicy": "selector.runtime",
     "Tensor": "profiler.network",
     "TimeModel": "timemodel.model",
     "advise": "timemodel.advise",

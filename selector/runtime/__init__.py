@@ -9,9 +9,10 @@ from selector.runtime import cascade, static
 from selector.runtime.confidence import confidence, log_probabilities, log_softmax
 from selector.runtime.drift import Drift
 from selector.runtime.files import digest, find_policy, read_policy, save_policy
-from selector.runtime.network import Block, Fed, LoadedNetwork, Rows, Run
-from selector.runtime.policy import Policy, load_policy
+from selector.runtime.network import LoadedNetwork
+from selector.runtime.policy import LoadedPolicy, load_policy
 from selector.runtime.runner import PolicyRunner, Trace, finite_rows, runs
+from selector.runtime.signals import Block, Fed, Rows, Run
 from selector.runtime.specification import PolicyNetwork, Specification, Stage
 
 __all__ = [
@@ -19,7 +20,7 @@ __all__ = [
     "Drift",
     "Fed",
     "LoadedNetwork",
-    "Policy",
+    "LoadedPolicy",
     "PolicyNetwork",
     "PolicyRunner",
     "Rows",

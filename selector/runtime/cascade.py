@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from selector.runtime.confidence import by_class, confidence, log_probabilities, log_softmax
-from selector.runtime.network import Block, Fed, LoadedNetwork, Rows
+from selector.runtime.network import LoadedNetwork
 from selector.runtime.runner import PolicyRunner, Trace, finite_rows, runs
+from selector.runtime.signals import Block, Fed, Rows
 from selector.runtime.specification import Specification, Stage
 
 

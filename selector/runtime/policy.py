@@ -16,8 +16,9 @@ from numpy.typing import ArrayLike, NDArray
 from profiler.errors import DataError, EdgetimeError, EdgetimeWarning, UsageError
 from selector.runtime.drift import Drift
 from selector.runtime.files import find_policy, read_policy
-from selector.runtime.network import Block, Networks, make_interpreter
+from selector.runtime.network import Networks, make_interpreter
 from selector.runtime.runner import PolicyRunner, Trace, known_kinds, runner_of
+from selector.runtime.signals import Block
 from selector.runtime.specification import Specification
 
 ON_DRIFT = ("warn", "single")
@@ -26,7 +27,7 @@ _BLOCK_ROWS = 1024
 _BLOCK_BYTES = 32 << 20
 
 
-class Policy:
+class LoadedPolicy:
     """Which network answers which input; made by `load_policy`.
 
     Attributes
@@ -133,7 +134,7 @@ def load_policy(
     on_drift: str = "warn",
     threads: int = 1,
     make: Callable[[bytes], Any] | None = None,
-) -> Policy:
+) -> LoadedPolicy:
     """Read a policy and get its networks ready; needs numpy and LiteRT, nothing else.
 
     Parameters
@@ -176,7 +177,7 @@ def load_policy(
         raise EdgetimeError(
             f"{file} is damaged ({detail}): write it again with 'edgetime select'."
         ) from error
-    return Policy(specification, made, file, on_drift)
+    return LoadedPolicy(specification, made, file, on_drift)
 
 
 def _inputs(x: Any) -> dict[str, NDArray[Any]]:

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from profiler.errors import EdgetimeError
-from selector.runtime.network import Block, Fed, LoadedNetwork, Rows, Run
+from selector.runtime.network import LoadedNetwork
+from selector.runtime.signals import Block, Fed, Rows, Run
 from selector.runtime.specification import Specification
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from selector.runtime.network import Block
 from selector.runtime.runner import PolicyRunner, Trace, runs
+from selector.runtime.signals import Block
 
 
 @runs("static")
