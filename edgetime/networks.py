@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from profiler.errors import MissingExtraError, ModelFileError, UsageError
+from profiler.errors import DataError, MissingExtraError, ModelFileError, UsageError
 from profiler.network import Network
 
 SUFFIXES = (".tflite", ".keras")
+
+_RESULT = "result.json"
+"""What is in a folder that 'edgetime compress' wrote."""
 
 InputShape = Sequence[int] | Mapping[str, Sequence[int]]
 """Shape of a network's only input, or of each input by its name."""
@@ -28,12 +32,14 @@ class ReadNetwork:
 def expand(paths: Sequence[str | os.PathLike[str]]) -> list[Path]:
     """The files that `paths` name; a folder stands for the networks in and below it, in order of their names.
 
+    A folder that 'edgetime compress' wrote stands for the networks of its result: no copies, nor what it left on the way.
+
     Raises UsageError where a path does not exist, or a folder holds no network.
     """
     found: list[Path] = []
     for path in map(Path, paths):
         if path.is_dir():
-            inside = sorted(file for file in path.rglob("*") if file.suffix in SUFFIXES and file.is_file())
+            inside = _inside(path)
             if not inside:
                 raise UsageError(f"{path} holds no .tflite or .keras file: name a folder that does.")
             found += inside
@@ -42,6 +48,21 @@ def expand(paths: Sequence[str | os.PathLike[str]]) -> list[Path]:
         else:
             raise UsageError(f"{path} does not exist: check the name.")
     return list(dict.fromkeys(found))
+
+
+def _inside(folder: Path) -> list[Path]:
+    files = sorted(file for file in folder.rglob("*") if file.suffix in SUFFIXES and file.is_file())
+    places = sorted(file.parent for file in folder.rglob(_RESULT))
+    if not places:
+        return files
+    from compressor.pipeline.result import CompressionResult
+
+    made: list[Path] = []
+    for place in places:
+        with contextlib.suppress(DataError):  # somebody else's file of this name
+            made += CompressionResult.load(place).networks()
+            files = [file for file in files if place not in file.parents]
+    return [*files, *(file for file in made if file.is_file())]
 
 
 def parse_shapes(texts: Sequence[str]) -> InputShape | None:

@@ -1,6 +1,6 @@
 """What choosing a network per input saves.
 
-    python -m benchmarks.selection --data ../shared/data/tasks --work DIR [--tasks image,sound,motion] [--seeds 3] [--minutes 360]
+python -m benchmarks.selection --data ../shared/data/tasks --work DIR [--tasks image,sound,motion] [--seeds 3] [--minutes 360]
 """
 
 from __future__ import annotations
@@ -21,9 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--work", type=Path, required=True, help="folder for everything that is made")
     parser.add_argument("--tasks", default=",".join(members.TASKS))
     parser.add_argument("--seeds", default="0,1,2")
-    parser.add_argument(
-        "--minutes", type=float, default=360, help="begins no training after so many minutes"
-    )
+    parser.add_argument("--minutes", type=float, default=360, help="begins no training after so many minutes")
     options = parser.parse_args(arguments)
     until = time.monotonic() + 60 * options.minutes
     for seed in map(int, options.seeds.split(",")):

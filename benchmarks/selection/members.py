@@ -173,5 +173,3 @@ def _augmented(split: Split, source: Source, seed: int) -> Data:
     return Data(
         x, np.concatenate([rows.y] * copies), split.validation.x, split.validation.y, source=source.name
     )
-
-

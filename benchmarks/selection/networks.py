@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 
-def _convolution(x: Any, filters: int, name: str, kernel: int = 3, strides: int = 1, active: bool = True) -> Any:
+def _convolution(
+    x: Any, filters: int, name: str, kernel: int = 3, strides: int = 1, active: bool = True
+) -> Any:
     from keras import layers
 
     x = layers.Conv2D(filters, kernel, strides=strides, padding="same", use_bias=False, name=name)(x)

@@ -20,7 +20,6 @@ JOINT = Schedule(epochs=6, batch_size=64, learning_rate=3e-4, patience=3)
 """How all of it is trained afterwards."""
 
 
-
 def schedules(epochs: int) -> tuple[Schedule, Schedule]:
     """`HEADS` and `JOINT` for so many epochs of heads, and half as many of all layers."""
     return replace(HEADS, epochs=epochs), replace(JOINT, epochs=max(1, epochs // 2))

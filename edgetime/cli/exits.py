@@ -19,7 +19,9 @@ _goal = options.panel("What may it lose?")
 
 
 def command(
-    network: Annotated[Path, typer.Argument(metavar="NET.keras", help="The trained Keras network, a classifier.")],
+    network: Annotated[
+        Path, typer.Argument(metavar="NET.keras", help="The trained Keras network, a classifier.")
+    ],
     data: Annotated[
         Path,
         typer.Option(
@@ -34,19 +36,28 @@ def command(
     ],
     output: Annotated[Path, options.output_option("DIR", "Folder for everything that is made.")],
     exits: Annotated[
-        int, _where(metavar="K", help="Exits to add, evenly in predicted time; those that do not pay are left out.")
+        int,
+        _where(
+            metavar="K", help="Exits to add, evenly in predicted time; those that do not pay are left out."
+        ),
     ] = 2,
     after: Annotated[
-        list[str] | None, _where(metavar="LAYER", help="Add an exit after this layer in place of --exits; several times.")
+        list[str] | None,
+        _where(metavar="LAYER", help="Add an exit after this layer in place of --exits; several times."),
     ] = None,
     head: Annotated[
         str,
-        _where(metavar="pool|conv", help="Heads: pooling and a dense layer, or with a small convolution in front."),
+        _where(
+            metavar="pool|conv",
+            help="Heads: pooling and a dense layer, or with a small convolution in front.",
+        ),
     ] = "conv",
     frozen: Annotated[
         bool, _where("--frozen", help="Leave the network's own weights as they are.", show_default=False)
     ] = False,
-    epochs: Annotated[int, _where(metavar="N", min=1, help="Epochs for the heads, and half of that for all of it.")] = 10,
+    epochs: Annotated[
+        int, _where(metavar="N", min=1, help="Epochs for the heads, and half of that for all of it.")
+    ] = 10,
     quantize: Annotated[str, typer.Option(help="Arithmetic of the result: none or int8.")] = "none",
     calibration: Annotated[
         Path | None,
@@ -54,14 +65,24 @@ def command(
     ] = None,
     max_accuracy_drop: Annotated[
         float,
-        _goal(metavar="POINTS", help="Hundredths of accuracy that may be lost against the network without exits."),
+        _goal(
+            metavar="POINTS",
+            help="Hundredths of accuracy that may be lost against the network without exits.",
+        ),
     ] = 0.0,
     confidence: Annotated[
         float | None,
-        _goal(metavar="P", help="Promise that with this confidence, such as 0.95; half of the rows then test it."),
+        _goal(
+            metavar="P",
+            help="Promise that with this confidence, such as 0.95; half of the rows then test it.",
+        ),
     ] = None,
     prefer: Annotated[
-        str, _goal(metavar="time|accuracy", help="The least time within the drop, or the best accuracy in the same time.")
+        str,
+        _goal(
+            metavar="time|accuracy",
+            help="The least time within the drop, or the best accuracy in the same time.",
+        ),
     ] = "time",
     seed: Annotated[int, typer.Option(min=0, help="Of training.")] = 0,
     setting: options.SettingOption = None,
@@ -133,7 +154,9 @@ def _shown(found: EarlyExits) -> list[RenderableType]:
                 units.percent(shares[place]),
             ]
         )
-    parts = table(["exit", "predicted", "until there", "of the whole", "accuracy (Keras)", "stop there"], rows)
+    parts = table(
+        ["exit", "predicted", "until there", "of the whole", "accuracy (Keras)", "stop there"], rows
+    )
     chosen, expected = found.fit.chosen, found.fit.specification.expected
     lines: list[RenderableType] = [parts, ""]
     saved = 1 - chosen.mean_ms / made.single_ms

@@ -53,7 +53,9 @@ def gather_segments(
     file = Path(path)
     signatures = read_signatures(file)
     if len(signatures) < 2:
-        raise ModelFileError(f"{file} is no network with exits (it has {len(signatures)} signatures): write it with 'edgetime exits'.")
+        raise ModelFileError(
+            f"{file} is no network with exits (it has {len(signatures)} signatures): write it with 'edgetime exits'."
+        )
     networks = []
     for place, signature in enumerate(signatures):
         content = only_signature(file, signature)
@@ -75,5 +77,9 @@ def gather_segments(
     found = [log_probabilities(answer, form) for answer in run_segments(file, x)]
     for network, answers in zip(networks, found, strict=True):
         if not np.isfinite(answers).all():
-            raise DataError(f"{file} answers NaN or infinity at its {network.name}: make it again with 'edgetime exits'.")
-    return Answers(tuple(networks), (file,) * len(networks), np.stack(found), np.asarray(y, np.int64), source=source)
+            raise DataError(
+                f"{file} answers NaN or infinity at its {network.name}: make it again with 'edgetime exits'."
+            )
+    return Answers(
+        tuple(networks), (file,) * len(networks), np.stack(found), np.asarray(y, np.int64), source=source
+    )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -101,16 +100,18 @@ def add_early_exits(
 
     times = TimeModel.load(time_model) if isinstance(time_model, (str, os.PathLike)) else time_model
     goal = goal or PolicyGoal()
-    network = make_exits(model, data, times, out, progress=sub_progress(progress, 0, _MAKING_SHARE), **options)
+    network = make_exits(
+        model, data, times, out, progress=sub_progress(progress, 0, _MAKING_SHARE), **options
+    )
     notes = list(network.notes)
     progress(_MAKING_SHARE, "fitting thresholds")
-    answers, fit = _fitted(network, times, goal)
+    fit = _fitted(network, times, goal)
     unused = _unused(network, fit)
     if unused and len(unused) < len(network.segments) - 1:
         named = " and ".join(f"after {network.segments[place].after}" for place in unused)
         notes.append(f"The exit {named} was left out again: hardly a row stopped there.")
         network = network.without(unused)
-        answers, fit = _fitted(network, times, goal)
+        fit = _fitted(network, times, goal)
         unused = _unused(network, fit)
     policy = None
     if len(unused) == len(network.segments) - 1:
@@ -133,13 +134,15 @@ def fit_exits(answers: Answers, goal: PolicyGoal, single_ms: float, device: str 
     return replace(fit, specification=replace(fit.specification, expected=expected))
 
 
-def _fitted(network: NetworkWithExits, times: NetworkPredictor, goal: PolicyGoal) -> tuple[Answers, PolicyFit]:
+def _fitted(
+    network: NetworkWithExits, times: NetworkPredictor, goal: PolicyGoal
+) -> PolicyFit:
     held = network.held
     assert held.x_val is not None
     answers = gather_segments(
         times, network.file, held.x_val, np.asarray(held.y_val), form=network.form, source=held.source
     )
-    return answers, fit_exits(answers, goal, network.single_ms, times.device)
+    return fit_exits(answers, goal, network.single_ms, times.device)
 
 
 def _unused(network: NetworkWithExits, fit: PolicyFit) -> list[int]:

@@ -85,7 +85,14 @@ def cut(after: str, share: float, size: int) -> Cut:
 
 
 def test_exits_are_spread_evenly_in_time_and_moved_to_where_less_crosses():
-    places = [("a", 0.05, 900), ("b", 0.26, 800), ("c", 0.33, 800), ("d", 0.38, 200), ("e", 0.66, 300), ("f", 0.9, 100)]
+    places = [
+        ("a", 0.05, 900),
+        ("b", 0.26, 800),
+        ("c", 0.33, 800),
+        ("d", 0.38, 200),
+        ("e", 0.66, 300),
+        ("f", 0.9, 100),
+    ]
     known = [cut(*place) for place in places]
     # Two exits: at a third and at two thirds, give or take 35% of a third; "f" is small, but too late.
     assert [one.after for one in propose(known, 2, "net")] == ["d", "e"]
