@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from compressor.exits.cuts import Cut
-from profiler.errors import UsageError
 
 KINDS = ("pool", "conv")
 """Head of pooling and a dense layer alone, or with a depthwise and a 1x1 convolution in front."""
@@ -66,27 +65,37 @@ def hidden_names(count: int) -> list[str]:
     return [HIDDEN] if count == 1 else [f"{HIDDEN}_{number}" for number in range(1, count + 1)]
 
 
-def add_exits(model: Any, cuts: Sequence[Cut], answers: str, kind: str = "pool") -> Branched:
-    """Add a head at each cut of a flat model of one output.
+def add_exits(model: Any, cuts: Sequence[Cut], answers: str, kinds: Sequence[str]) -> Branched:
+    """Add a head of one of `KINDS` at each cut of a flat model of one output.
 
     `answers` is what that output is (``softmax`` or ``logits``): heads give the same.
     """
     import keras
 
-    if kind not in KINDS:
-        raise UsageError(f"--head is {' or '.join(KINDS)}, not {kind!r}.")
     (last,) = model.outputs
     outputs: dict[str, Any] = {}
-    for number, cut in enumerate(cuts, 1):
-        pooled = [_pooled(tensor, kind, f"{exit_name(number)}_{i}") for i, tensor in enumerate(cut.tensors)]
-        joined = pooled[0] if len(pooled) == 1 else keras.layers.Concatenate()(pooled)
-        outputs[exit_name(number)] = keras.layers.Dense(
-            last.shape[-1],
-            activation="softmax" if answers == "softmax" else None,
-            name=f"{exit_name(number)}_answer",
-        )(joined)
+    for number, (cut, kind) in enumerate(zip(cuts, kinds, strict=True), 1):
+        name = exit_name(number)
+        outputs[name] = _head(cut.tensors, last.shape[-1], answers, kind, name)
     outputs[LAST] = last
     return Branched(keras.Model(model.inputs, outputs, name=f"{model.name}_exits"), outputs, tuple(cuts))
+
+
+def head_alone(cut: Cut, classes: int, answers: str, kind: str) -> Any:
+    """A head as a Keras model of its own, to see what it costs."""
+    import keras
+
+    inputs = [keras.Input(tensor.shape[1:]) for tensor in cut.tensors]
+    return keras.Model(inputs, _head(inputs, classes, answers, kind, "head"))
+
+
+def _head(tensors: Sequence[Any], classes: int, answers: str, kind: str, name: str) -> Any:
+    import keras
+
+    pooled = [_pooled(tensor, kind, f"{name}_{place}") for place, tensor in enumerate(tensors)]
+    joined = pooled[0] if len(pooled) == 1 else keras.layers.Concatenate(name=f"{name}_joined")(pooled)
+    activation = "softmax" if answers == "softmax" else None
+    return keras.layers.Dense(classes, activation=activation, name=f"{name}_answer")(joined)
 
 
 def head_layers(branched: Branched, original: Any) -> list[Any]:

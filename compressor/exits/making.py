@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from compressor.data import Data, Rows, check_data, evenly, load_data, row_count, take
-from compressor.exits.cuts import find_cuts, named, propose
+from compressor.data import Data, Rows, check_data, evenly, load_data, row_count, split_rows, take
+from compressor.exits.cuts import Cut, find_cuts, named, propose
 from compressor.exits.flat import flat
-from compressor.exits.heads import LAST, Branched, add_exits
+from compressor.exits.heads import KINDS, LAST, Branched, add_exits, head_alone
 from compressor.exits.training import HEADS, JOINT, TrainedExits, check_classes, train_exits
 from compressor.exits.writing import read_segments, write_exits
 from compressor.export import (
@@ -36,8 +36,11 @@ CHECK_ROWS = 500
 LEAST_ROWS = 20
 """Rows that thresholds need at the very least."""
 
-_EPOCHS_SHARE = 0.1
-"""Of the training rows: epochs are chosen on them."""
+_EPOCHS_SHARE = 0.25
+"""Of the validation rows: epochs are chosen on them."""
+
+_HEAD_SHARE = 0.06
+"""Of the network's time, which a head with convolutions may take."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +121,7 @@ def make_exits(
     *,
     count: int = 2,
     after: Sequence[str] = (),
-    head: str = "pool",
+    head: str = "auto",
     quantize: str = "none",
     calibration: Any = None,
     heads: Schedule = HEADS,
@@ -134,8 +137,8 @@ def make_exits(
         A trained classifier of one output: a Keras Sequential or Functional network or its ``.keras`` file. One that is given in
         memory learns in place.
     data
-        Rows with classes, or the file of them. Those for validation are not looked at, but to see what the file answers: they
-        are for thresholds. Where there are none, a fifth of the training rows is kept for that.
+        Rows with classes, or the file of them. Of those for validation a quarter says which epoch is best, the others are for
+        thresholds. Where there are none, a fifth of the training rows is kept for that.
     time_model
         A time model or its file: exits come where their time is.
     out
@@ -145,7 +148,8 @@ def make_exits(
     after
         In place of `count` the names of the layers to cut after.
     head
-        ``pool`` or ``conv``, see `compressor.exits.heads.KINDS`.
+        ``pool`` or ``conv``, see `compressor.exits.heads.KINDS`; or ``auto``: convolutions where they take little of the
+        network's time.
     quantize
         ``none`` or ``int8``.
     calibration
@@ -158,6 +162,8 @@ def make_exits(
     UsageError, DataError, ModelFileError, EdgetimeError
         What was given cannot be used, or the network has no place for an exit; one sentence says why.
     """
+    if head not in ("auto", *KINDS):
+        raise UsageError(f"--head is auto, {' or '.join(KINDS)}, not {head!r}.")
     if quantize not in ("none", "int8"):
         raise UsageError(f"--quantize {quantize} does not go with exits: choose none or int8.")
     progress(0.0, "loading")
@@ -175,13 +181,7 @@ def make_exits(
             f"{rows.source} has no x_val: thresholds come from rows that were split off x, and if the network was trained on them "
             "they are too sure; give x_val and y_val."
         )
-    held = rows.with_validation(seed=seed)
-    if row_count(held.x_val) < LEAST_ROWS:
-        raise DataError(
-            f"{rows.source} has {row_count(held.x_val)} rows to find thresholds on, and {LEAST_ROWS} is the least: give more in "
-            "x_val."
-        )
-    learning = replace(held, x_val=None, y_val=None, metric=None).with_validation(_EPOCHS_SHARE, seed)
+    learning, held = _parts(replace(rows, metric=None), seed)
     task = task_of(whole, learning)
     if task.head not in ("softmax", "logits"):
         raise UsageError(
@@ -192,7 +192,8 @@ def make_exits(
     chosen = named(cuts, after, name) if after else propose(cuts, count, name)
     if not after and len(chosen) < count:
         notes.append(f"{name} has places for {len(chosen)} exits, not {count}.")
-    branched = add_exits(whole, chosen, str(task.head), head)
+    kinds = [_kind(head, cut, whole, str(task.head), times) for cut in chosen]
+    branched = add_exits(whole, chosen, str(task.head), kinds)
     trained = train_exits(branched, whole, learning, heads, joint, seed, sub_progress(progress, 0.05, 0.8))
     making = _Making(Path(out), quantize, times, learning, held, calibration, whole, str(task.head))
     return making.written(branched, trained, sub_progress(progress, 0.8, 1.0), tuple(notes))
@@ -270,6 +271,34 @@ class _Making:
     def _check(self) -> Rows:
         assert self.held.x_val is not None
         return take(self.held.x_val, evenly(self.held.x_val, CHECK_ROWS))
+
+
+def _parts(data: Data, seed: int) -> tuple[Data, Data]:
+    """Rows to learn from, with those that epochs are chosen on; and rows for thresholds, with those for the test.
+
+    The network may have been trained on all rows for training, so that what it says of them is no guide: both are taken from
+    those for validation.
+    """
+    data = data.with_validation(seed=seed)
+    x, y = data.x_val, data.y_val
+    assert x is not None
+    stay, epochs = split_rows(row_count(x), _EPOCHS_SHARE, labels=y, seed=seed)
+    if len(stay) < LEAST_ROWS:
+        raise DataError(
+            f"{data.source} has {row_count(x)} rows to find thresholds and epochs on, and {LEAST_ROWS} are not enough: give "
+            "more in x_val."
+        )
+    learning = replace(data, x_val=take(x, epochs), y_val=take(y, epochs), x_test=None, y_test=None)
+    return learning, replace(data, x_val=take(x, stay), y_val=take(y, stay))
+
+
+def _kind(head: str, cut: Cut, whole: Any, answers: str, time_model: NetworkPredictor) -> str:
+    """What kind of head an exit gets."""
+    if head != "auto":
+        return head
+    alone = head_alone(cut, whole.outputs[0].shape[-1], answers, "conv")
+    head_ms = float(time_model.predict(read_network(to_tflite_bytes(alone))).predicted_ms)
+    return "conv" if head_ms <= _HEAD_SHARE * cut.predicted_ms / cut.share else "pool"
 
 
 def _check_outputs(model: Any, name: str) -> None:

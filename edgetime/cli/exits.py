@@ -40,7 +40,7 @@ def command(
         _where(
             metavar="K", help="Exits to add, evenly in predicted time; those that do not pay are left out."
         ),
-    ] = 2,
+    ] = 3,
     after: Annotated[
         list[str] | None,
         _where(metavar="LAYER", help="Add an exit after this layer in place of --exits; several times."),
@@ -48,10 +48,10 @@ def command(
     head: Annotated[
         str,
         _where(
-            metavar="pool|conv",
-            help="Heads: pooling and a dense layer, or with a small convolution in front.",
+            metavar="auto|pool|conv",
+            help="Heads: pooling and a dense layer, or with a small convolution in front; auto: where that takes little time.",
         ),
-    ] = "conv",
+    ] = "auto",
     frozen: Annotated[
         bool, _where("--frozen", help="Leave the network's own weights as they are.", show_default=False)
     ] = False,
@@ -69,7 +69,7 @@ def command(
             metavar="POINTS",
             help="Hundredths of accuracy that may be lost against the network without exits.",
         ),
-    ] = 0.0,
+    ] = 0.2,
     confidence: Annotated[
         float | None,
         _goal(

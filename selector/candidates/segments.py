@@ -18,6 +18,25 @@ if TYPE_CHECKING:
     from compressor.data import Rows
 
 
+def heads_ms(time_model: NetworkPredictor, path: str | os.PathLike[str], classes: int) -> list[float]:
+    """Predicted time of each segment's head: of the operators that nothing that is handed on needs."""
+    found = []
+    for signature in read_signatures(path)[:-1]:
+        network = read_network(only_signature(path, signature))
+        answer = max(index for index in network.outputs if network.tensors[index].shape[1:] == (classes,))
+        needed = {index for index in network.outputs if index != answer}
+        own = []
+        for edge, layer in reversed(
+            list(zip(network.edges, time_model.predict(network).layers, strict=True))
+        ):
+            if needed & {*edge.outputs}:
+                needed |= {*edge.inputs}
+            else:
+                own.append(layer.predicted_ms or 0.0)
+        found.append(float(sum(own)))
+    return found
+
+
 def gather_segments(
     time_model: NetworkPredictor,
     path: str | os.PathLike[str],
@@ -47,6 +66,7 @@ def gather_segments(
     Answers
         The segments in the order in which they run; `predicted_ms` is of each one's own operators.
     """
+    # Imported late: a policy is fitted without it where there are no exits.
     from compressor.exits import ANSWER, HIDDEN, run_segments
     from compressor.export import TfliteRunner
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,13 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from profiler.errors import BudgetError
 from profiler.progress import ProgressCallback, silent, sub_progress
 from selector.candidates import Answers
-from selector.candidates.segments import gather_segments
+from selector.candidates.segments import gather_segments, heads_ms
 from selector.policies.base import PolicyFit, PolicyPoint, log_probabilities_of, table_point
 from selector.policies.cascade import EarlyExitPolicy
 from selector.policies.goal import PolicyGoal
 from selector.policies.replay import replay
+from selector.policies.search import GATES, SearchSettings
 from selector.runtime import save_policy
 from timemodel.model import NetworkPredictor, TimeModel
 
@@ -27,6 +31,9 @@ LEAST_SHARE = 0.02
 """An exit at which fewer rows stop is left out: its head costs all rows that pass it more."""
 
 _MAKING_SHARE = 0.9
+
+_QUICK = SearchSettings(gates=GATES[:1], per_class=False, prices=16)
+"""To see which exits pay."""
 
 
 @dataclass(frozen=True)
@@ -105,14 +112,14 @@ def add_early_exits(
     )
     notes = list(network.notes)
     progress(_MAKING_SHARE, "fitting thresholds")
-    fit = _fitted(network, times, goal)
-    unused = _unused(network, fit)
-    if unused and len(unused) < len(network.segments) - 1:
+    paying = _paying(network, times, goal)
+    unused = [place for place in range(len(network.segments) - 1) if place not in paying]
+    if unused and paying:
         named = " and ".join(f"after {network.segments[place].after}" for place in unused)
-        notes.append(f"The exit {named} was left out again: hardly a row stopped there.")
+        notes.append(f"The exit {named} was left out again: the network is faster without it.")
         network = network.without(unused)
-        fit = _fitted(network, times, goal)
-        unused = _unused(network, fit)
+    fit = _fitted(network, times, goal)
+    unused = _unused(network, fit) if paying else list(range(len(network.segments) - 1))
     policy = None
     if len(unused) == len(network.segments) - 1:
         notes.append(
@@ -125,24 +132,65 @@ def add_early_exits(
     return EarlyExits(network, fit, policy, _on_test(network, times, fit), (*notes, *fit.notes))
 
 
-def fit_exits(answers: Answers, goal: PolicyGoal, single_ms: float, device: str = "") -> PolicyFit:
+def fit_exits(
+    answers: Answers,
+    goal: PolicyGoal,
+    single_ms: float,
+    device: str = "",
+    settings: SearchSettings | None = None,
+) -> PolicyFit:
     """Fit thresholds to the exits of one network; `single_ms` is what it takes without any."""
     if goal.prefer == "accuracy" and goal.budget_ms is None:
         goal = replace(goal, budget_ms=single_ms)
-    fit = EarlyExitPolicy().fit(answers, goal, device=device)
+    fit = EarlyExitPolicy(settings).fit(answers, goal, device=device)
     expected = {**fit.specification.expected, "single_ms": single_ms}
     return replace(fit, specification=replace(fit.specification, expected=expected))
 
 
-def _fitted(
-    network: NetworkWithExits, times: NetworkPredictor, goal: PolicyGoal
-) -> PolicyFit:
+def _paying(network: NetworkWithExits, times: NetworkPredictor, goal: PolicyGoal) -> tuple[int, ...]:
+    """The exits, by place, with which the policy is best; empty where it is no faster than the network without any."""
+    answers = _answers(network, times)
+    last = len(network.segments) - 1
+    heads = heads_ms(times, network.file, answers.classes)
+    goal = replace(goal, confidence=None)
+    found = []
+    for count in range(1, last + 1):
+        for chosen in itertools.combinations(range(last), count):
+            with contextlib.suppress(BudgetError):
+                few = with_exits(answers, heads, chosen)
+                point = fit_exits(few, goal, network.single_ms, settings=_QUICK).chosen
+                rank = (
+                    point.mean_ms if goal.prefer == "time" else -(point.expected_accuracy or point.accuracy)
+                )
+                if point.stop_shares[-1] < 1 - LEAST_SHARE or point.longest_ms < network.single_ms:
+                    found.append((rank, point.mean_ms, chosen))
+    best = min(found, default=None)
+    return best[2] if best and best[1] < network.single_ms else ()
+
+
+def with_exits(answers: Answers, heads: list[float], chosen: tuple[int, ...]) -> Answers:
+    """What only some of the exits, and the end, would answer and take: heads that are left out take no time."""
+    last = len(answers.networks) - 1
+    reached = answers.times_ms.cumsum()
+    places = [*chosen, last]
+    left_out = [sum(heads[one] for one in range(place) if one not in chosen) for place in places]
+    own_ms = np.diff([reached[place] - out for place, out in zip(places, left_out, strict=True)], prepend=0.0)
+    few = answers.of(places)
+    pairs = zip(few.networks, own_ms.tolist(), strict=True)
+    return replace(few, networks=tuple(replace(one, predicted_ms=ms) for one, ms in pairs))
+
+
+def _fitted(network: NetworkWithExits, times: NetworkPredictor, goal: PolicyGoal) -> PolicyFit:
+    return fit_exits(_answers(network, times), goal, network.single_ms, times.device)
+
+
+def _answers(network: NetworkWithExits, times: NetworkPredictor) -> Answers:
+    """What the exits answer on the rows that thresholds come from."""
     held = network.held
     assert held.x_val is not None
-    answers = gather_segments(
+    return gather_segments(
         times, network.file, held.x_val, np.asarray(held.y_val), form=network.form, source=held.source
     )
-    return fit_exits(answers, goal, network.single_ms, times.device)
 
 
 def _unused(network: NetworkWithExits, fit: PolicyFit) -> list[int]:

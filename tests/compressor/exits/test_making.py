@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from pathlib import Path
 
@@ -67,7 +68,7 @@ def test_the_file_has_a_signature_for_each_segment_which_takes_what_the_one_befo
 ):
     assert read_signatures(made.file) == ("segment_1", "segment_2", "segment_3")
     networks = list(read_segments(made.file).values())
-    for before, after in zip(networks, networks[1:], strict=False):
+    for before, after in itertools.pairwise(networks):
         (taken,) = (after.tensors[place] for place in after.inputs)
         assert taken in [before.tensors[place] for place in before.outputs]
         assert taken.dtype == ("int8" if made.made.quantize == "int8" else "float32")
@@ -184,14 +185,16 @@ def test_networks_that_cannot_have_exits_say_why(model, error, sentence, data: D
 
 def test_data_that_exits_cannot_do_with_says_why(trained: Path, data: Data, tmp_path: Path):
     few = replace(data, x_val=data.x_val[:5], y_val=data.y_val[:5])
-    with pytest.raises(DataError, match="bars.npz has 5 rows to find thresholds on, and 20 is the least"):
+    with pytest.raises(
+        DataError, match=r"bars\.npz has 5 rows to find thresholds and epochs on, and 20 are not enough"
+    ):
         make_exits(trained, few, DEVICE, tmp_path, **SHORT)
     with pytest.raises(DataError, match="trained with a loss of its own"):
         make_exits(trained, replace(data, loss="mse"), DEVICE, tmp_path, **SHORT)
     with pytest.raises(UsageError, match="--quantize float16 does not go with exits"):
         make_exits(trained, data, DEVICE, tmp_path, quantize="float16", **SHORT)
-    with pytest.raises(UsageError, match="--head is pool or conv, not 'big'"):
+    with pytest.raises(UsageError, match="--head is auto, pool or conv, not 'big'"):
         make_exits(trained, data, DEVICE, tmp_path, head="big", **SHORT)
+    flat = replace(data, x=data.x.reshape(-1, 64), x_val=data.x_val.reshape(-1, 64))
     with pytest.raises(EdgetimeError, match="no place for an exit"):
-        flat = replace(data, x=data.x.reshape(-1, 64), x_val=data.x_val.reshape(-1, 64))
         make_exits(one_layer(), flat, DEVICE, tmp_path, **SHORT)

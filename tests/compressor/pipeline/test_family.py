@@ -1,5 +1,6 @@
 """Families: networks that are made for working together."""
 
+import itertools
 from pathlib import Path
 
 import keras
@@ -41,7 +42,8 @@ def family(tmp_path_factory) -> CompressionResult:
     data = Data(x=x, y=y, x_test=x_test, y_test=y_test)
     keras.utils.set_random_seed(0)
     model = bars_network({"first": 16, "second": 32, "third": 32})
-    FineTuner(task_of(model, data.with_validation())).fit(model, Schedule(epochs=3, batch_size=24, learning_rate=0.01, alpha=0.0))  # fmt: skip
+    schedule = Schedule(epochs=3, batch_size=24, learning_rate=0.01, alpha=0.0)
+    FineTuner(task_of(model, data.with_validation())).fit(model, schedule)
     model.save(folder / "bars.keras")
     original_ms = FormulaTimeModel().predict(read_network(to_tflite_bytes(model))).predicted_ms
     return compress(
@@ -54,7 +56,7 @@ def test_a_family_is_the_winner_and_ever_faster_networks(family: CompressionResu
     times = [point.predicted_ms for point in family.points]
     assert len(times) == 3
     assert [point.chosen for point in family.points] == [False, False, True]
-    assert all(later > 1.05 * earlier for earlier, later in zip(times, times[1:], strict=False))
+    assert all(later > 1.05 * earlier for earlier, later in itertools.pairwise(times))
     assert times[-1] < family.before.predicted_ms
 
 
