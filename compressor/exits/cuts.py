@@ -34,7 +34,7 @@ _FUSED = {
 
 
 @dataclass(frozen=True)
-class Cut:
+class ExitPlace:
     """A place between two layers.
 
     Parameters
@@ -62,7 +62,7 @@ class Cut:
         return f"after {self.after}: {self.share:.0%} of the time, {self.crossing_bytes / 1e3:.3g} kB cross"
 
 
-def find_cuts(model: Any, network: Network, time_model: NetworkPredictor) -> list[Cut]:
+def find_places(model: Any, network: Network, time_model: NetworkPredictor) -> list[ExitPlace]:
     """Every place where `model` (flat) can be cut, from its beginning on; `network` is what it becomes when converted.
 
     No cut lies between a layer and what the runtime fuses into it, or where the network's own inputs cross.
@@ -88,12 +88,12 @@ def find_cuts(model: Any, network: Network, time_model: NetworkPredictor) -> lis
             continue
         size = sum(4 * int(np.prod(tensor.shape[1:])) for tensor in tensors)
         cuts.append(
-            Cut(step.layer.name, tensors, size, float(times[position]), float(times[position] / times[-1]))
+            ExitPlace(step.layer.name, tensors, size, float(times[position]), float(times[position] / times[-1]))
         )
     return cuts
 
 
-def propose(cuts: Sequence[Cut], count: int, name: str) -> list[Cut]:
+def propose(cuts: Sequence[ExitPlace], count: int, name: str) -> list[ExitPlace]:
     """`count` cuts evenly in time, each moved a little to where the least crosses; fewer where there are not so many.
 
     Raises EdgetimeError where there is none at all.
@@ -107,7 +107,7 @@ def propose(cuts: Sequence[Cut], count: int, name: str) -> list[Cut]:
             f"{MOST_CROSSING} tensors cross; use 'edgetime select --per-input' with a smaller network in front of it."
         )
     distance = 1 / (count + 1)
-    chosen: list[Cut] = []
+    chosen: list[ExitPlace] = []
     for place in range(1, count + 1):
         aim = place * distance
         free = [
@@ -127,12 +127,12 @@ def propose(cuts: Sequence[Cut], count: int, name: str) -> list[Cut]:
     return sorted(chosen, key=lambda cut: cut.share)
 
 
-def _steps_from(cut: Cut, aim: float, distance: float) -> int:
+def _steps_from(cut: ExitPlace, aim: float, distance: float) -> int:
     """How many reaches a cut is from where an exit is wanted: only within the same one does it count what crosses."""
     return int(abs(cut.share - aim) / (_REACH * distance))
 
 
-def named(cuts: Sequence[Cut], wanted: Sequence[str], name: str) -> list[Cut]:
+def named(cuts: Sequence[ExitPlace], wanted: Sequence[str], name: str) -> list[ExitPlace]:
     """The cuts after these layers, in the network's order; UsageError where there is none."""
     by_name = {cut.after: cut for cut in cuts}
     unknown = [layer for layer in wanted if layer not in by_name]

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from compressor.exits.cuts import Cut
+from compressor.exits.cuts import ExitPlace
 
 KINDS = ("pool", "conv")
 """Head of pooling and a dense layer alone, or with a depthwise and a 1x1 convolution in front."""
@@ -27,7 +27,7 @@ class Branched:
 
     model: Any
     answers: Mapping[str, Any]
-    cuts: tuple[Cut, ...]
+    cuts: tuple[ExitPlace, ...]
 
     @property
     def exits(self) -> list[str]:
@@ -65,7 +65,7 @@ def hidden_names(count: int) -> list[str]:
     return [HIDDEN] if count == 1 else [f"{HIDDEN}_{number}" for number in range(1, count + 1)]
 
 
-def add_exits(model: Any, cuts: Sequence[Cut], answers: str, kinds: Sequence[str]) -> Branched:
+def add_exits(model: Any, cuts: Sequence[ExitPlace], answers: str, kinds: Sequence[str]) -> Branched:
     """Add a head of one of `KINDS` at each cut of a flat model of one output.
 
     `answers` is what that output is (``softmax`` or ``logits``): heads give the same.
@@ -81,7 +81,7 @@ def add_exits(model: Any, cuts: Sequence[Cut], answers: str, kinds: Sequence[str
     return Branched(keras.Model(model.inputs, outputs, name=f"{model.name}_exits"), outputs, tuple(cuts))
 
 
-def head_alone(cut: Cut, classes: int, answers: str, kind: str) -> Any:
+def head_alone(cut: ExitPlace, classes: int, answers: str, kind: str) -> Any:
     """A head as a Keras model of its own, to see what it costs."""
     import keras
 

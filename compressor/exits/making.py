@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from compressor.data import Data, Rows, check_data, evenly, load_data, row_count, split_rows, take
-from compressor.exits.cuts import Cut, find_cuts, named, propose
+from compressor.exits.cuts import ExitPlace, find_places, named, propose
 from compressor.exits.flat import flat
 from compressor.exits.heads import KINDS, LAST, Branched, add_exits, head_alone
 from compressor.exits.training import HEADS, JOINT, TrainedExits, check_classes, train_exits
@@ -188,7 +188,7 @@ def make_exits(
             f"{name} gives one number, yes or no, and exits need one per class: end it with two units and a softmax."
         )
     progress(0.03, "looking for places for exits")
-    cuts = find_cuts(whole, read_network(to_tflite_bytes(whole)), times)
+    cuts = find_places(whole, read_network(to_tflite_bytes(whole)), times)
     chosen = named(cuts, after, name) if after else propose(cuts, count, name)
     if not after and len(chosen) < count:
         notes.append(f"{name} has places for {len(chosen)} exits, not {count}.")
@@ -292,7 +292,7 @@ def _parts(data: Data, seed: int) -> tuple[Data, Data]:
     return learning, replace(data, x_val=take(x, stay), y_val=take(y, stay))
 
 
-def _kind(head: str, cut: Cut, whole: Any, answers: str, time_model: NetworkPredictor) -> str:
+def _kind(head: str, cut: ExitPlace, whole: Any, answers: str, time_model: NetworkPredictor) -> str:
     """What kind of head an exit gets."""
     if head != "auto":
         return head

@@ -27,6 +27,7 @@ VERBS = {
     "export": "export",
     "exits": "exits",
     "select": "select",
+    "run": "run",
     "bundle": "bundle",
     "import": "import_",
     "targets": "targets",

@@ -37,9 +37,9 @@ def choose(points: Sequence[Point], goal: PolicyGoal, single: SingleNetwork) -> 
     if goal.prefer == "time" and allowed is None:
         allowed = 0.0
     if allowed is None:
-        # Within a budget that the single network meets too, none that is worse than it on the same rows.
+        # Where the best single network is within the limits, none that is worse than it on the same rows.
         as_good = [one for one in fast if one.wrong <= single.wrong + _ROUNDING]
-        fitting = as_good if single.ms <= budget else fast
+        fitting = as_good if any(one.alone for one in as_good) else fast
     else:
         most = allowed / 100 + _ROUNDING
         fitting = [one for one in fast if cautious_drop(one) <= most and one.wrong - single.wrong <= most]

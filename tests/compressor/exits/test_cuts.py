@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from compressor.exits.cuts import Cut, find_cuts, named, propose
+from compressor.exits.cuts import ExitPlace, find_places, named, propose
 from compressor.exits.flat import flat, steps
 from compressor.export import to_tflite_bytes
 from compressor.testing.device import FormulaTimeModel
@@ -17,9 +17,9 @@ from profiler.errors import EdgetimeError, UsageError
 from profiler.tflite import read_network
 
 
-def cuts_of(model) -> list[Cut]:
+def cuts_of(model) -> list[ExitPlace]:
     whole = flat(model)
-    return find_cuts(whole, read_network(to_tflite_bytes(whole)), FormulaTimeModel())
+    return find_places(whole, read_network(to_tflite_bytes(whole)), FormulaTimeModel())
 
 
 def residual_network() -> keras.Model:
@@ -80,8 +80,8 @@ def test_no_cut_where_an_input_still_comes():
     assert {cut.after for cut in cuts_of(model)} == {"both", "third"}
 
 
-def cut(after: str, share: float, size: int) -> Cut:
-    return Cut(after, (), size, share, share)
+def cut(after: str, share: float, size: int) -> ExitPlace:
+    return ExitPlace(after, (), size, share, share)
 
 
 def test_exits_are_spread_evenly_in_time_and_moved_to_where_less_crosses():
