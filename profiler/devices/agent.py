@@ -18,6 +18,7 @@ import contextlib
 import ctypes
 import gc
 import importlib
+import io
 import itertools
 import json
 import math
@@ -26,6 +27,7 @@ import platform
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import zipfile
@@ -39,7 +41,7 @@ if __name__ == "__main__" and os.path.abspath(sys.path[0]) == os.path.dirname(os
 
 import numpy as np
 
-PROTOCOL = 2
+PROTOCOL = 3
 BUNDLE_FORMAT = 2
 KERNELS = ("xnnpack", "builtin", "reference")
 RUNTIMES = (
@@ -330,12 +332,7 @@ class Model:
         prepare: Callable[[Any], None] | None = None,
     ) -> None:
         begin = time.perf_counter()
-        options: Values = {}
-        if kernels != "xnnpack":
-            resolvers = getattr(runtime, "OpResolverType", None) or runtime.experimental.OpResolverType
-            name = "BUILTIN_REF" if kernels == "reference" else "BUILTIN_WITHOUT_DEFAULT_DELEGATES"
-            options["experimental_op_resolver_type"] = getattr(resolvers, name)
-        self.interpreter = runtime.Interpreter(model_content=content, num_threads=threads, **options)
+        self.interpreter = make_interpreter(runtime, content, threads, kernels)
         if prepare is not None:
             prepare(self.interpreter)
         for detail, shape in itertools.zip_longest(self.interpreter.get_input_details(), shapes or []):
@@ -350,6 +347,16 @@ class Model:
         # The wrapper's own invoke() checks for live tensor views at every call, which costs as much as a
         # small operator.
         self.invoke = getattr(bound, "Invoke", None) or self.interpreter.invoke
+
+
+def make_interpreter(runtime: Any, content: bytes, threads: int, kernels: str) -> Any:
+    """Load a network under a setting; its tensors have no memory yet."""
+    options: Values = {}
+    if kernels != "xnnpack":
+        resolvers = getattr(runtime, "OpResolverType", None) or runtime.experimental.OpResolverType
+        name = "BUILTIN_REF" if kernels == "reference" else "BUILTIN_WITHOUT_DEFAULT_DELEGATES"
+        options["experimental_op_resolver_type"] = getattr(resolvers, name)
+    return runtime.Interpreter(model_content=content, num_threads=threads, **options)
 
 
 def random_values(shape: tuple[int, ...], dtype: np.dtype, seed: int = 7) -> np.ndarray:
@@ -425,6 +432,7 @@ class Agent:
                 "time": self.time_probe,
                 "network": self.measure_network,
                 "layers": self.profile_layers,
+                "policy": self.run_policy,
             }.get(request.get("do", ""))
             if task is None:
                 raise AgentError("The agent does not know the request {!r}.".format(request.get("do")))
@@ -514,6 +522,33 @@ class Agent:
             self.layer_profiler = InterpreterProfiler(self.runtime) if interpreted else LayerProfiler()
         seconds, shapes = float(request.get("seconds", 1.0)), request.get("shapes") or []
         return self.layer_profiler.profile(blob, self.threads, self.kernels, seconds, shapes)
+
+    def run_policy(self, request: Values, blob: bytes) -> Values:
+        """Run a policy on rows: `blob` is a zip of the files that run it, of its folder, and of the rows.
+
+        They are unpacked into a temporary folder; ``selector.runtime.board`` in it does the work.
+        """
+        loaded = set(sys.modules)
+        with tempfile.TemporaryDirectory(prefix="edgetime-") as folder:
+            with zipfile.ZipFile(io.BytesIO(blob)) as archive:
+                archive.extractall(folder)
+            code = os.path.join(folder, "code")
+            sys.path.insert(0, code)
+            try:
+                board: Any = importlib.import_module("selector.runtime.board")
+                answer: Values = board.run(
+                    folder,
+                    request["policy"],
+                    request,
+                    lambda content: make_interpreter(self.runtime, content, self.threads, self.kernels),
+                    lambda invoke: self.time_runs(invoke, 0.2, self.calm_below_us(request)),
+                )
+                return answer
+            finally:
+                sys.path.remove(code)
+                for name in set(sys.modules) - loaded:  # the next policy may come with other files
+                    if name.split(".")[0] in ("selector", "profiler"):
+                        del sys.modules[name]
 
     def time_runs(self, invoke: Callable[[], Any], seconds: float, limit_us: float = math.inf) -> Values:
         """Time single runs for `seconds`, at least 5, in windows of about 10 ms with the canary between them.

@@ -132,6 +132,27 @@ class Target:
         """
         return {"error": f"{self.name} has no profiler"}
 
+    def run_policy(self, content: bytes, policy: str, seconds: float, on_drift: str) -> dict[str, Any]:
+        """Run a policy on rows there, and measure it.
+
+        Parameters
+        ----------
+        content
+            A zip of the files that run it, of its folder and of the rows, see `selector.runtime.board`.
+        policy
+            Name of its JSON file.
+        seconds
+            About how long to measure.
+        on_drift
+            ``"warn"`` or ``"single"``.
+
+        Returns
+        -------
+        dict
+            ``result``, ``arrays`` and ``warnings``; or ``error``: why it does not run there.
+        """
+        return {"error": f"{self.name} runs no policies"}
+
     def close(self) -> None:
         """Free what the target holds; further use opens it again."""
 
