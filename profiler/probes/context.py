@@ -73,9 +73,9 @@ def rows_of_unlike(dtype: str = "float32") -> list[Probe]:
     different widths take turns at random; each operator reads what its strand made last, and binary ones what it made before.
     """
     found = []
-    names = ("fully_connected", "add", "mul", "sub", "logistic", "tanh", "neg")
+    names = ["fully_connected", "add", "mul", "sub", "logistic", "tanh", "neg"]
     if dtype != "float32":
-        names = names[:-1]  # XNNPACK leaves those of integers out
+        names.pop()  # XNNPACK leaves those of integers out
     for count in (8, 32, 64, 128, 256, 512, 1024):
         rng = np.random.default_rng(count)
         strands: list[list[int]] = [[-1, -1], [-2, -2], [-3, -3]]
