@@ -137,14 +137,14 @@ class SettingModel:
 
     def _dispatch_ms(self, network: Network, factors: np.ndarray) -> np.ndarray | float:
         """What ``[layers]`` in ms the operators that run once each cost for standing in a long row of unlike ones."""
-        dispatch = self.terms.dispatch_of(network.dtype)
-        if not dispatch.each_ms(len(network.layers)):
+        count = len(network.layers)
+        if not any(dispatch.each_ms(count) for dispatch in self.terms.dispatch.values()):
             return 0.0  # the row is too short, as it is in most networks
         once = np.array(
             [layer.repeat == 1 and bool(layer.activations) for layer in network.layers], dtype=bool
         )
         runs = once & (factors > 0)
-        return runs * dispatch.each_ms(int(runs.sum()))
+        return runs * self.terms.dispatch_of(network.dtype).each_ms(int(runs.sum()))
 
     def _parts(self, network: Network) -> tuple[LayerTimes, np.ndarray, np.ndarray, np.ndarray]:
         """Times alone, factors by fusion, extra ms by cache traffic, and factors by calibration, per layer."""
