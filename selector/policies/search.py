@@ -187,7 +187,7 @@ class CascadeSearch:
         self.prefixes = Prefixes(answers, self.combiner, expert, settings.smoothing, settings.only)
         self.single = best_single(answers, row_weights)
         self._single_loss = self.prefixes.alone(self.single)
-        self._folds = _folds(answers, settings.folds, seed)
+        self._folds = row_folds(answers, settings.folds, seed)
         self.prices = np.geomspace(3e-4, 1.0, settings.prices) / float(self.single_ms.max())
 
     @property
@@ -312,7 +312,7 @@ class CascadeSearch:
         return [self.chains[index] for index in order[: self.settings.most_chains]]
 
 
-def _folds(answers: Answers, folds: int, seed: int) -> NDArray[np.int64]:
+def row_folds(answers: Answers, folds: int, seed: int) -> NDArray[np.int64]:
     """The fold of each row, by whole groups where there are groups."""
     generator = np.random.default_rng(seed)
     groups = np.arange(len(answers.y))

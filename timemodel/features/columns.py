@@ -34,6 +34,9 @@ ACTIVATION_CODES = {name: code for code, name in enumerate(_ACTIVATIONS)}
 BROADCAST_CODES = {"none": 0, "scalar": 1, "channels": 2, "spatial": 3, "other": 4}
 
 
+_NOTHING = Tensor((0,))
+
+
 def _sizes(shape: Sequence[int]) -> Sequence[int]:
     """Any shape as [batch, height, width, channels]: what is missing is 1, what is more goes into the batch."""
     if len(shape) == 4:
@@ -94,7 +97,8 @@ def geometry_row(layer: Layer) -> tuple[float, ...]:
         if position == 1:
             second = size
     if first is None:
-        first = inputs[0] if inputs else layer.outputs[0]
+        # What only calls a subgraph that prepares variables has neither operands nor results.
+        first = next(iter((*inputs, *layer.outputs)), _NOTHING)
     out_elements = out_bytes = 0
     for tensor in layer.outputs:
         size = prod(tensor.shape)

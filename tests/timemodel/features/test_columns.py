@@ -171,3 +171,8 @@ def test_shuffled_channels_are_turned_in_blocks():
     whole = costs(operators.transpose((1, 2, 2, 8, 16), (0, 1, 2, 4, 3)), block=8)
     assert whole["blocks"] == 4 * 1 * 2
     assert whole["elements"] == 4 * 8 * 16
+
+
+def test_an_operator_without_operands_and_results_moves_nothing():
+    layer = Layer("call_once", (), (), {})
+    assert [column(layer, name) for name in ("in_bytes", "out_bytes", "macs")] == [0, 0, 0]
