@@ -61,8 +61,12 @@ def choose_tested(points: Sequence[Point], goal: PolicyGoal, single: SingleNetwo
 
 def front(points: Sequence[Point]) -> list[Point]:
     """The points that no other one beats in both mean time and accuracy, the fastest first, one of those that are equal."""
-    marks = pareto_front([one.own_ms for one in points], [-one.drop for one in points])
-    best = {(one.own_ms, one.drop): one for one, mark in zip(points, marks, strict=True) if mark}
+    rounded = [(float(f"{one.own_ms:.9g}"), round(one.drop, 9)) for one in points]
+    marks = pareto_front([ms for ms, _ in rounded], [-drop for _, drop in rounded])
+    best: dict[tuple[float, float], Point] = {}
+    for key, one, mark in zip(rounded, points, marks, strict=True):
+        if mark:
+            best.setdefault(key, one)
     return [best[key] for key in sorted(best)]
 
 
