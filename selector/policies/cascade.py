@@ -15,10 +15,10 @@ from profiler.progress import ProgressCallback, silent, sub_progress
 from selector.candidates import Answers
 from selector.policies.base import Policy, PolicyFit, PolicyPoint, log_probabilities_of, table_point
 from selector.policies.baselines import baselines
-from selector.policies.choosing import SingleNetwork, choose, front
+from selector.policies.choosing import SingleNetwork, choose
 from selector.policies.goal import PolicyGoal
 from selector.policies.replay import replay
-from selector.policies.search import CascadeSearch, Point, SearchSettings
+from selector.policies.search import CascadeSearch, Point, SearchSettings, front
 from selector.policies.thresholds import NEVER
 from selector.runtime import Specification, Stage
 

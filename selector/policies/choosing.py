@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from profiler.errors import BudgetError
-from profiler.tradeoff import pareto_front
 from selector.policies.goal import PolicyGoal
 from selector.policies.search import Point
 
@@ -57,17 +56,6 @@ def choose(points: Sequence[Point], goal: PolicyGoal, single: SingleNetwork) -> 
 def choose_tested(points: Sequence[Point], goal: PolicyGoal, single: SingleNetwork) -> Point:
     """The best point for the goal of those whose accuracy was tested on other rows; BudgetError where none is fast enough."""
     return _first(within_budget(points, mean_budget(goal, single)), goal)
-
-
-def front(points: Sequence[Point]) -> list[Point]:
-    """The points that no other one beats in both mean time and accuracy, the fastest first, one of those that are equal."""
-    rounded = [(float(f"{one.own_ms:.9g}"), round(one.drop, 9)) for one in points]
-    marks = pareto_front([ms for ms, _ in rounded], [-drop for _, drop in rounded])
-    best: dict[tuple[float, float], Point] = {}
-    for key, one, mark in zip(rounded, points, marks, strict=True):
-        if mark:
-            best.setdefault(key, one)
-    return [best[key] for key in sorted(best)]
 
 
 def mean_budget(goal: PolicyGoal, single: SingleNetwork) -> float:
