@@ -43,7 +43,9 @@ _HOMES = {
     "profile": "edgetime.facade",
     "read_network": "profiler.tflite",
     "register_target": "profiler.devices",
+    "run_policy": "selector.running",
     "select": "selector.selection",
+    "select_per_input": "selector.fitting",
     "write_report": "edgetime.report",
 }
 """Where each public name lives; `__getattr__` imports it from there."""

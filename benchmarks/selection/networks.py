@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 
-def _convolution(x: Any, filters: int, name: str, kernel: int = 3, strides: int = 1, active: bool = True) -> Any:
+def _convolution(
+    x: Any, filters: int, name: str, kernel: int = 3, strides: int = 1, active: bool = True
+) -> Any:
     from keras import layers
 
     x = layers.Conv2D(filters, kernel, strides=strides, padding="same", use_bias=False, name=name)(x)
@@ -67,18 +69,6 @@ def separable() -> Any:
         x = _depthwise(x, f"depth{number}", strides)
         x = _convolution(x, filters, f"point{number}", kernel=1)
     return _answered(inputs, x, "separable")
-
-
-def vgg(widths: tuple[int, ...] = (16, 32, 64), name: str = "vgg") -> Any:
-    """Pairs of 3x3 convolutions between poolings, as in VGG."""
-    from keras import layers
-
-    inputs = x = _image()
-    for stage, filters in enumerate(widths):
-        for number in (0, 1):
-            x = _convolution(x, filters, f"conv{stage}{number}")
-        x = layers.MaxPooling2D(name=f"pool{stage}")(x)
-    return _answered(inputs, x, name)
 
 
 def strided(name: str = "strided") -> Any:

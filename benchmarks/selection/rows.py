@@ -37,7 +37,9 @@ def held(
     """Answers of all networks of a task and seed, fastest first; None where not all of them are trained."""
     found = list(files(work, task, seed))
     if len(found) < 2 * len(TASKS[task].members):
-        say(f"{task} seed {seed}: {len(found)} of {2 * len(TASKS[task].members)} files are there, so it is left out")
+        say(
+            f"{task} seed {seed}: {len(found)} of {2 * len(TASKS[task].members)} files are there, so it is left out"
+        )
         return None
     split = TASKS[task].source.load(data_folder, work, seed)
     parts = dict(zip(PARTS, (split.validation, split.test), strict=True))
@@ -45,7 +47,9 @@ def held(
     for name, quantize, file in found:
         predicted = model.predict(read_network(file))
         dtype = "float32" if quantize == "none" else quantize
-        network = PolicyNetwork(file.name, f"{name}-{dtype}", predicted.predicted_ms, form="logits", dtype=dtype)
+        network = PolicyNetwork(
+            file.name, f"{name}-{dtype}", predicted.predicted_ms, form="logits", dtype=dtype
+        )
         listed.append((network, file, {part: _answers(file, part, rows) for part, rows in parts.items()}))
     listed.sort(key=lambda one: one[0].predicted_ms)
     by_part = [
@@ -87,5 +91,3 @@ def joined(first: Answers, second: Answers) -> Answers:
         y=np.concatenate([first.y, second.y]),
         groups=np.concatenate([first.groups, second.groups]),
     )
-
-

@@ -5,7 +5,23 @@ May import the room of runtime.
 
 from __future__ import annotations
 
+from selector.candidates.accuracy import network_accuracy
 from selector.candidates.answers import Answers, Detector
 from selector.candidates.gathering import form_of, gather
+from selector.candidates.limits import DeviceLimits
+from selector.candidates.link import Link
+from selector.candidates.option import InputShape, NetworkOption, front, network_option
 
-__all__ = ["Answers", "Detector", "form_of", "gather"]
+__all__ = [
+    "Answers",
+    "Detector",
+    "DeviceLimits",
+    "InputShape",
+    "Link",
+    "NetworkOption",
+    "form_of",
+    "front",
+    "gather",
+    "network_accuracy",
+    "network_option",
+]

@@ -10,8 +10,10 @@ from selector.policies.baselines import baselines, best_of_type
 from selector.policies.cascade import CascadePolicy, EarlyExitPolicy, fit_cascade
 from selector.policies.goal import PolicyGoal
 from selector.policies.hierarchical import HierarchicalPolicy, class_weights
+from selector.policies.premodel import PremodelPolicy, PremodelSettings, fit_premodel
 from selector.policies.promise import fit_with_promise, halves, passed_in_sequence, shown
 from selector.policies.registry import POLICIES, get_policy, policy_names, register_policy
+from selector.policies.remote import EdgeOrCloudPolicy, Split, SplitOption, best_split, save_split
 from selector.policies.replay import Replay, replay
 from selector.policies.search import SearchSettings
 
@@ -19,17 +21,24 @@ __all__ = [
     "POLICIES",
     "CascadePolicy",
     "EarlyExitPolicy",
+    "EdgeOrCloudPolicy",
     "HierarchicalPolicy",
     "Policy",
     "PolicyFit",
     "PolicyGoal",
     "PolicyPoint",
+    "PremodelPolicy",
+    "PremodelSettings",
     "Replay",
     "SearchSettings",
+    "Split",
+    "SplitOption",
     "baselines",
     "best_of_type",
+    "best_split",
     "class_weights",
     "fit_cascade",
+    "fit_premodel",
     "fit_with_promise",
     "get_policy",
     "halves",
@@ -37,6 +46,7 @@ __all__ = [
     "policy_names",
     "register_policy",
     "replay",
+    "save_split",
     "shown",
     "table_point",
 ]

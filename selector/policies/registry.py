@@ -16,6 +16,7 @@ POLICIES = {
     "cascade": ("selector.policies.cascade", "CascadePolicy"),
     "early_exit": ("selector.policies.cascade", "EarlyExitPolicy"),
     "hierarchical": ("selector.policies.hierarchical", "HierarchicalPolicy"),
+    "premodel": ("selector.policies.premodel", "PremodelPolicy"),
 }
 """The policies of edgetime by name: the module and the class. Modules are imported when asked for."""
 

@@ -5,20 +5,23 @@ Imports nothing but `profiler.errors` and `profiler.files`. Each kind of policy 
 
 from __future__ import annotations
 
-from selector.runtime import cascade, static
+from selector.runtime import cascade, edge_or_cloud, premodel, static
+from selector.runtime.board import arrays_of, pack, unpack
 from selector.runtime.confidence import confidence, log_probabilities, log_softmax
 from selector.runtime.drift import Drift
-from selector.runtime.files import digest, find_policy, read_policy, save_policy
+from selector.runtime.files import digest, find_policy, packed, read_policy, save_policy
 from selector.runtime.network import LoadedNetwork
 from selector.runtime.policy import LoadedPolicy, load_policy
 from selector.runtime.runner import PolicyRunner, Trace, finite_rows, runs
 from selector.runtime.signals import Block, Fed, Rows, Run
 from selector.runtime.specification import PolicyNetwork, Specification, Stage
+from selector.runtime.turns import InTurns, run_in_turns
 
 __all__ = [
     "Block",
     "Drift",
     "Fed",
+    "InTurns",
     "LoadedNetwork",
     "LoadedPolicy",
     "PolicyNetwork",
@@ -28,16 +31,23 @@ __all__ = [
     "Specification",
     "Stage",
     "Trace",
+    "arrays_of",
     "cascade",
     "confidence",
     "digest",
+    "edge_or_cloud",
     "find_policy",
     "finite_rows",
     "load_policy",
     "log_probabilities",
     "log_softmax",
+    "pack",
+    "packed",
+    "premodel",
     "read_policy",
+    "run_in_turns",
     "runs",
     "save_policy",
     "static",
+    "unpack",
 ]

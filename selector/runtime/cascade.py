@@ -24,6 +24,8 @@ class CascadeRunner(PolicyRunner):
         if not specification.stages:
             raise ValueError("it has no stages")
         for stage in specification.stages:
+            if specification.networks[stage.network].remote:
+                continue  # opened only where this machine must run it
             network = networks[stage.network]
             classes = specification.classes if stage.answers is None else len(stage.answers)
             answered = network.outputs[network.answers].shape[-1]
@@ -51,9 +53,9 @@ class CascadeRunner(PolicyRunner):
                 kept = np.flatnonzero(fine)
                 rows, answer = rows[kept], answer[kept]
                 before = [one[kept] for one in before]
-            alone = log_probabilities(by_class(answer), self.networks[stage.network].known.form)
+            alone = log_probabilities(by_class(answer), self.specification.networks[stage.network].form)
             before.append(alone)
-            combined = combine(stage, before, stages[: position + 1])
+            combined = self.combined(position, before)
             stops = decide(stage, before, combined)
             if stops is None:
                 self._stop(answers, rows, combined, stage, trace, position)
@@ -72,6 +74,11 @@ class CascadeRunner(PolicyRunner):
             trace.stage[again] = -1
             answers[again] = self.single(block, again, trace)
         return answers
+
+    def combined(self, position: int, before: list[NDArray[np.float32]]) -> NDArray[np.float32]:
+        """Combined answer [rows, classes] after a stage."""
+        stages = self.specification.stages
+        return combine(stages[position], before, stages[: position + 1])
 
     def _stop(
         self,

@@ -8,6 +8,7 @@ import json
 import math
 import os
 import shutil
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from pathlib import Path
@@ -80,7 +81,7 @@ def save_policy(
         raise UsageError(f"This policy cannot be written to {target}: {error}.") from error
     arrays = None
     if whole.arrays:
-        content = _packed(whole.arrays)
+        content = packed(whole.arrays)
         sha256 = hashlib.sha256(content).hexdigest()
         # A name of its own for every content: an older policy of this name stays whole until it is replaced.
         arrays = {"file": f"{target.stem}.{sha256[:12]}.npz", "sha256": sha256}
@@ -121,7 +122,8 @@ def read_policy(path: str | os.PathLike[str]) -> tuple[Specification, dict[str, 
     Returns
     -------
     tuple
-        The policy, and the content of each of its networks' files by its name: what was checked is what will run.
+        The policy, and the content of each of its networks' files by its name: what was checked is what will run. The files
+        of remote networks are left out: see `read_network_file`.
 
     Raises
     ------
@@ -137,12 +139,17 @@ def read_policy(path: str | os.PathLike[str]) -> tuple[Specification, dict[str, 
         check(specification)
         contents: dict[str, bytes] = {}
         for network in specification.networks:
-            if network.file not in contents:
+            if network.file not in contents and not network.remote:
                 contents[network.file] = _checked(file, network.file, network.sha256)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         detail = " ".join(str(error).split())
         raise EdgetimeError(f"{file} is damaged ({detail}): {_AGAIN}.") from error
     return specification, contents
+
+
+def read_network_file(path: Path, network: PolicyNetwork) -> bytes:
+    """Content of one network's file, checked; EdgetimeError where it is missing or was changed."""
+    return _checked(path, network.file, network.sha256)
 
 
 def _read_json(file: Path) -> dict[str, Any]:
@@ -191,8 +198,7 @@ def _read_arrays(file: Path, stored: Any) -> dict[str, NDArray[Any]]:
         return {}
     content = _checked(file, stored["file"], stored["sha256"])
     try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files}
+        return unpacked(content)
     except Exception as error:  # a damaged archive raises all kinds of things
         raise ValueError(f"the arrays in {stored['file']} cannot be read: {error}") from error
 
@@ -284,11 +290,21 @@ def _content(path: Path) -> bytes:
         raise ModelFileError(f"Cannot read {path} ({error.strerror or error}): check the name.") from error
 
 
-def _packed(arrays: Mapping[str, NDArray[Any]]) -> bytes:
+def packed(arrays: Mapping[str, NDArray[Any]]) -> bytes:
+    """Arrays as the bytes of a ``.npz``, the same for the same arrays; a name may be empty."""
     content = io.BytesIO()
-    plain: dict[str, Any] = {name: np.asarray(array) for name, array in arrays.items()}
-    np.savez_compressed(content, **plain)
+    with zipfile.ZipFile(content, "w") as archive:
+        for name, array in arrays.items():
+            plain = io.BytesIO()
+            np.lib.format.write_array(plain, np.asarray(array), allow_pickle=False)
+            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), plain.getvalue(), zipfile.ZIP_DEFLATED)
     return content.getvalue()
+
+
+def unpacked(content: bytes) -> dict[str, NDArray[Any]]:
+    """The arrays of what `packed` gave."""
+    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+        return {name: arrays[name] for name in arrays.files}
 
 
 def _inside(file: Path, sha256: str, folder: Path) -> str:

@@ -45,7 +45,7 @@ class LoadedNetwork:
         self.batch = next(iter(self.inputs.values())).shape[0] if self._has_batch else 1
         self._memory: dict[int, memoryview] = {}
         invoke = self._wrapper.Invoke
-        self._invoke: Callable[[], Any] = functools.partial(invoke, self._graph) if self._graph else invoke
+        self.invoke: Callable[[], Any] = functools.partial(invoke, self._graph) if self._graph else invoke
 
     def _open(self) -> None:
         signatures = self._interpreter.get_signature_list()
@@ -180,7 +180,7 @@ class LoadedNetwork:
             for signal, values, rows in sources
         ]
         into = [(_bytes(result), self._memory_of(one)) for one, result in zip(signals, results)]  # noqa: B905
-        invoke, clock = self._invoke, time.perf_counter
+        invoke, clock = self.invoke, time.perf_counter
         if len(moves) == 1 and len(into) == 1 and marks is None:
             _loop(invoke, *moves[0], *into[0])
             return
@@ -208,7 +208,7 @@ class LoadedNetwork:
             which = np.minimum(np.arange(start, start + self.batch), count - 1)
             for signal, values, rows in sources:
                 self._wrapper.SetTensor(signal.tensor, values[rows[which]], self._graph)
-            self._invoke()
+            self.invoke()
             for signal, result in zip(signals, results):  # noqa: B905
                 value = self._wrapper.GetTensor(signal.tensor, self._graph)
                 result[start : start + taken] = value[:taken] if value.shape[:1] == (self.batch,) else value
@@ -266,7 +266,9 @@ class Networks(Sequence[LoadedNetwork]):
     folder
         The policy's folder.
     contents
-        Checked content of each file, by its name.
+        Checked content of each file, by its name; those of remote networks alone are missing.
+    read
+        Gives the checked content of a file that is missing there, when its network is first asked for.
     make
         Makes an interpreter of a file's content.
     """
@@ -276,25 +278,38 @@ class Networks(Sequence[LoadedNetwork]):
         known: Sequence[PolicyNetwork],
         folder: Path,
         contents: Mapping[str, bytes],
+        read: Callable[[PolicyNetwork], bytes],
         make: Callable[[bytes], Any],
     ) -> None:
-        interpreters: dict[str, Any] = {}
-        for network in known:
-            if network.file not in interpreters:
-                try:
-                    interpreters[network.file] = make(contents[network.file])
-                except (ValueError, RuntimeError) as error:
-                    raise _refused(folder / network.file, "does not load", error) from error
-        self._networks = [LoadedNetwork(interpreters[one.file], one, folder / one.file) for one in known]
+        self._known = known
+        self._folder = folder
+        self._read = read
+        self._make = make
+        self._interpreters: dict[str, Any] = {}
+        self._networks = [
+            self._open(one, contents[one.file]) if one.file in contents else None for one in known
+        ]
+
+    def _open(self, network: PolicyNetwork, content: bytes) -> LoadedNetwork:
+        file = self._folder / network.file
+        if network.file not in self._interpreters:
+            try:
+                self._interpreters[network.file] = self._make(content)
+            except (ValueError, RuntimeError) as error:
+                raise _refused(file, "does not load", error) from error
+        return LoadedNetwork(self._interpreters[network.file], network, file)
 
     def __getitem__(self, index: Any) -> Any:
-        return self._networks[index]
+        found = self._networks[index]
+        if found is None:
+            found = self._networks[index] = self._open(self._known[index], self._read(self._known[index]))
+        return found
 
     def __len__(self) -> int:
         return len(self._networks)
 
     def __iter__(self) -> Iterator[LoadedNetwork]:
-        return iter(self._networks)
+        return (self[index] for index in range(len(self)))
 
 
 def make_interpreter(content: bytes, threads: int = 1) -> Any:

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from profiler.errors import DataError, EdgetimeError, EdgetimeWarning, UsageError
 from selector.runtime.drift import Drift
-from selector.runtime.files import find_policy, read_policy
+from selector.runtime.files import find_policy, read_network_file, read_policy
 from selector.runtime.network import Networks, make_interpreter
 from selector.runtime.runner import PolicyRunner, Trace, known_kinds, runner_of
 from selector.runtime.signals import Block
@@ -58,7 +58,9 @@ class LoadedPolicy:
         shares = specification.expected.get("stop_shares") or ()
         self.drift = Drift(shares, specification.expected["rows"]) if len(shares) > 1 else None
 
-    def __call__(self, x: ArrayLike | Mapping[str, ArrayLike], timed: bool = False) -> Any:
+    def __call__(
+        self, x: ArrayLike | Mapping[str, ArrayLike], timed: bool = False, watch: bool = True
+    ) -> Any:
         """Answer rows.
 
         Parameters
@@ -67,6 +69,8 @@ class LoadedPolicy:
             Rows [rows, ...] of the only input, or of each input by its name.
         timed
             Whether to measure the time of each row (`trace.measured_ms`).
+        watch
+            Whether these rows count for drift; not where they are answered a second time.
 
         Returns
         -------
@@ -81,7 +85,7 @@ class LoadedPolicy:
         EdgetimeError
             Even the best single network answers a row with NaN.
         """
-        return self._run(x, timed, self._answer)
+        return self._run(x, timed, self._answer if watch else self._unwatched)
 
     def single(self, x: ArrayLike | Mapping[str, ArrayLike], timed: bool = False) -> Any:
         """Answer rows by the best single network alone, to compare with; drift is not looked at."""
@@ -111,13 +115,16 @@ class LoadedPolicy:
         self.trace = Trace.joined(traces)
         return _joined(outputs)
 
+    def _unwatched(self, block: Block, trace: Trace) -> Any:
+        if self.drift is not None and self.drift.changed and self.on_drift == "single":
+            return self._single(block, trace)
+        return self.runner.answer(block, trace)
+
     def _answer(self, block: Block, trace: Trace) -> Any:
         drift = self.drift
-        if drift is None:
-            return self.runner.answer(block, trace)
-        if drift.changed and self.on_drift == "single":
-            return self._single(block, trace)
-        answers = self.runner.answer(block, trace)
+        answers = self._unwatched(block, trace)
+        if drift is None or drift.changed:
+            return answers
         stages = len(drift.stops)
         if drift.add(np.bincount(trace.stage[trace.stage >= 0], minlength=stages)[:stages].tolist()):
             after = " From here on the best single network answers." if self.on_drift == "single" else ""
@@ -134,6 +141,7 @@ def load_policy(
     on_drift: str = "warn",
     threads: int = 1,
     make: Callable[[bytes], Any] | None = None,
+    remote: Callable[[Any], Any] | None = None,
 ) -> LoadedPolicy:
     """Read a policy and get its networks ready; needs numpy and LiteRT, nothing else.
 
@@ -148,6 +156,9 @@ def load_policy(
         Threads of each network.
     make
         Makes an interpreter of a ``.tflite`` file's content, for kernels of your own.
+    remote
+        What asks the other machine of a policy that uses one: ``remote(rows) -> outputs`` [rows, ...] of the network there.
+        Without it, or where it raises OSError, this machine answers alone, and a warning says so.
 
     Raises
     ------
@@ -169,7 +180,8 @@ def load_policy(
             "install what it was made with, or write it again with 'edgetime select'."
         )
     make = make or functools.partial(make_interpreter, threads=threads)
-    networks = Networks(specification.networks, file.parent, contents, make)
+    read = functools.partial(read_network_file, file)
+    networks = Networks(specification.networks, file.parent, contents, read, make)
     try:
         made = runner(specification, networks)
     except (KeyError, TypeError, ValueError, IndexError) as error:
@@ -177,6 +189,7 @@ def load_policy(
         raise EdgetimeError(
             f"{file} is damaged ({detail}): write it again with 'edgetime select'."
         ) from error
+    made.remote = remote
     return LoadedPolicy(specification, made, file, on_drift)
 
 

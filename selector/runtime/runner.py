@@ -103,6 +103,9 @@ class PolicyRunner:
                 return self.run(len(self.networks) - 1, block, rows, trace).answer
     """
 
+    remote: Callable[[Any], Any] | None = None
+    """What runs `PolicyNetwork.remote` networks: ``remote(rows) -> outputs``; None where nothing does."""
+
     def __init__(self, specification: Specification, networks: Sequence[LoadedNetwork]) -> None:
         self.specification = specification
         self.networks = networks

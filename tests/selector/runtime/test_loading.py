@@ -16,7 +16,7 @@ import profiler.files
 import selector.runtime
 
 SENT = [
-    *Path(selector.runtime.__file__).parent.glob("*.py"),
+    *Path(selector.runtime.__file__).parent.rglob("*.py"),
     *map(Path, (profiler.errors.__file__, profiler.files.__file__)),
 ]
 
