@@ -110,7 +110,8 @@ class LoadedPolicy:
             if trace.measured_ms is not None:
                 # What is not inside a network's loop is for all rows alike.
                 whole_ms = 1e3 * (time.perf_counter() - begin)
-                trace.measured_ms += (whole_ms - trace.measured_ms.sum()) / block.rows
+                trace.around_ms = float(whole_ms - trace.measured_ms.sum())
+                trace.measured_ms += trace.around_ms / block.rows
             traces.append(trace)
         self.trace = Trace.joined(traces)
         return _joined(outputs)
