@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,6 +86,13 @@ class Trace:
         return np.bincount(self.stage[self.stage >= 0], minlength=stages) / max(1, len(self.stage))
 
 
+class OneAnswer(NamedTuple):
+    """What a single row got: outputs [1, ...], and the stage that answered."""
+
+    outputs: NDArray[Any]
+    stage: int
+
+
 class PolicyRunner:
     """Runs one kind of policy. Subclasses implement `answer` and are registered with `runs`.
 
@@ -118,6 +125,10 @@ class PolicyRunner:
     def answer(self, block: Block, trace: Trace) -> Any:
         """Answer the rows of a block [rows, ...] and note in `trace` what happened to each."""
         raise NotImplementedError
+
+    def one_row(self) -> Callable[[NDArray[Any]], OneAnswer | None] | None:
+        """A quicker way to answer a single row, if there is one; where it gives None, `answer` is asked."""
+        return None
 
     def run(
         self,
