@@ -120,7 +120,7 @@ def transpose_conv(
 
 def _draw_conv(op: str, rng: Rng, dtype: str) -> Layer:
     """A convolution of a plane or, now and then, of a sequence."""
-    if rng.random() < 0.06:
+    if rng.random() < 0.1:
         return _draw_conv_1d(rng, dtype)
     pointwise = rng.random() < 0.5
     kernel = (1, 1) if pointwise else sizes.window(rng)
@@ -184,6 +184,14 @@ def _draw_depthwise(op: str, rng: Rng, dtype: str) -> Layer:
     return depthwise_conv_2d(
         height, width, channels, kernel, stride, dilation, padding, activation, dtype, multiplier
     )
+
+
+def _draw_large_depthwise(op: str, rng: Rng, dtype: str) -> Layer:
+    """A depthwise convolution of a large window (ConvNeXt and its like)."""
+    kernel = int(rng.choice([6, 7, 7, 7, 9, 11, 13]))
+    side, stride = sizes.side(rng, 56), 2 if rng.random() < 0.15 else 1
+    channels = sizes.channels(rng, 1024)
+    return depthwise_conv_2d(side, side, channels, (kernel, kernel), (stride, stride), dtype=dtype)
 
 
 def _draw_transpose_conv(op: str, rng: Rng, dtype: str) -> Layer:
@@ -309,6 +317,13 @@ register_operators(
     Operator(
         "conv_2d:grouped",
         draws=drawn(_draw_grouped, float32=(60, 38), int8=(40, 21), dynamic_int8=(25, 4), int16=(30, 21)),
+        features="grouped",
+    ),
+    # What becomes of depthwise ones of many outputs per channel, or of large windows.
+    Operator("depthwise_conv_2d:multiplied", features="grouped"),
+    Operator(
+        "depthwise_conv_2d:large",
+        draws=drawn(_draw_large_depthwise, float32=(40, 68), int8=(40, 49)),
         features="grouped",
     ),
     Operator(

@@ -60,6 +60,8 @@ def shown(
         How much each row counts [rows].
     """
     level = 1 - confidence
+    if groups is not None and len(np.unique(groups)) == len(right):
+        groups = None  # each row is a group of its own
     for single in singles[np.argsort(-singles.mean(axis=1), kind="stable")]:
         lost = single.astype(np.float64) - right
         if groups is not None:
@@ -134,6 +136,8 @@ def fit_with_promise(
     """
     assert goal.confidence is not None
     most = (goal.max_accuracy_drop or 0.0) / 100
+    if answers.groups is not None and len(np.unique(answers.groups)) == len(answers.y):
+        answers = replace(answers, groups=None)  # each row is a group of its own
     learning, testing = halves(answers, seed)
     _check_enough(answers, testing, most, goal)
     learn, test = answers.at(learning), answers.at(testing)

@@ -131,13 +131,14 @@ class SettingModel:
 
     def _dispatch_ms(self, network: Network, factors: np.ndarray) -> np.ndarray | float:
         """What ``[layers]`` in ms the operators that run once each cost for standing in a long row of unlike ones."""
-        if not self.terms.dispatch.each_ms(len(network.layers)):
+        dispatch = self.terms.dispatch_of(network.dtype)
+        if not dispatch.each_ms(len(network.layers)):
             return 0.0  # the row is too short, as it is in most networks
         once = np.array(
             [layer.repeat == 1 and bool(layer.activations) for layer in network.layers], dtype=bool
         )
         runs = once & (factors > 0)
-        return runs * self.terms.dispatch.each_ms(int(runs.sum()))
+        return runs * dispatch.each_ms(int(runs.sum()))
 
     def _parts(self, network: Network) -> tuple[LayerTimes, np.ndarray, np.ndarray, np.ndarray]:
         """Times alone, factors by fusion, extra ms by cache traffic, and factors by calibration, per layer."""
@@ -167,9 +168,19 @@ class SettingModel:
         overhead_ms, dtype = self.terms.overhead_ms, network.dtype
         total = float(times.predicted_ms.sum()) + overhead_ms
         low, high = self.terms.low.get(dtype, 0.8), self.terms.high.get(dtype, 1.25)
-        # All layers share what small networks were off by in calibration; what each is off by alone partly averages out.
-        below = float(np.hypot(total * (1 - low), np.linalg.norm(times.predicted_ms - times.low_ms)))
-        above = float(np.hypot(total * (high - 1), np.linalg.norm(times.high_ms - times.predicted_ms)))
+        # All layers share what small networks were off by in calibration. Equal layers are equally wrong, so what these are off
+        # by alone adds up; that of different ones partly averages out.
+        numbers: dict[Layer, int] = {}
+        alike = [numbers.setdefault(layer, len(numbers)) for layer in network.layers]
+        below, above = (
+            float(np.hypot(total * shared, np.linalg.norm(np.bincount(alike, own))))
+            if alike
+            else total * shared
+            for shared, own in (
+                (1 - low, times.predicted_ms - times.low_ms),
+                (high - 1, times.high_ms - times.predicted_ms),
+            )
+        )
         known = float(times.predicted_ms[times.covered].sum()) + overhead_ms
         columns = times.predicted_ms, times.low_ms, times.high_ms, times.covered
         layers = tuple(

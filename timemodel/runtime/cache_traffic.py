@@ -15,7 +15,7 @@ from profiler.network import Network
 from timemodel.runtime.reuse_distance import CLASSES, Accesses, elapsed_ms, find_accesses
 from timemodel.tree import nonnegative
 
-KNOTS_MB = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0)
+KNOTS_MB = (0.03125, 0.0625, 0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0)
 """Distances at which the price may begin to rise; it has risen at twice the distance."""
 FORGETTING_MB_PER_MS = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 """Rates to choose from at which others push data out of the cache."""

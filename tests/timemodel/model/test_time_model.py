@@ -1,4 +1,5 @@
 import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -94,6 +95,18 @@ def test_intervals_widen_where_the_model_extrapolates(time_model):
     times = setting.layer_times([inside, outside])
     width = times.high_ms / times.predicted_ms
     assert width[1] > 1.5 * width[0]
+
+
+def test_equal_layers_are_equally_wrong_and_different_ones_partly_average_out(time_model):
+    setting = time_model.setting()
+    sure = setting.with_terms(replace(setting.terms, low={"float32": 1.0}, high={"float32": 1.0}))
+    one, other = operators.conv_2d(16, 16, 32, 32), operators.conv_2d(16, 16, 32, 48)
+    above = {}
+    for layers in ((one,), (other,), (one,) * 4, (one, other)):
+        found = sure.predict(Network("n", layers), "d")
+        above[layers] = found.high_ms - found.predicted_ms
+    assert above[(one,) * 4] == pytest.approx(4 * above[one,])
+    assert above[one, other] == pytest.approx(np.hypot(above[one,], above[other,]))
 
 
 def test_no_layers_no_times(time_model):
