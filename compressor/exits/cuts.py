@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from compressor.exits.flat import steps
-from compressor.pipeline.result.given_back import name_of, ranks_of
+from compressor.pipeline.result import name_of, ranks_of
 from profiler.errors import EdgetimeError, UsageError
 from profiler.network import Network
 from timemodel.model import NetworkPredictor
@@ -88,7 +88,9 @@ def find_places(model: Any, network: Network, time_model: NetworkPredictor) -> l
             continue
         size = sum(4 * int(np.prod(tensor.shape[1:])) for tensor in tensors)
         cuts.append(
-            ExitPlace(step.layer.name, tensors, size, float(times[position]), float(times[position] / times[-1]))
+            ExitPlace(
+                step.layer.name, tensors, size, float(times[position]), float(times[position] / times[-1])
+            )
         )
     return cuts
 

@@ -42,7 +42,9 @@ def test_a_network_that_is_too_sure_is_cooled_down_to_its_temperature():
 
 def test_a_network_that_knows_nothing_gets_no_weight():
     answers = synthetic_answers(3000, 1)
-    noise = log_softmax(np.random.default_rng(9).normal(size=answers.log_probabilities[0].shape)).astype(np.float32)
+    noise = log_softmax(np.random.default_rng(9).normal(size=answers.log_probabilities[0].shape)).astype(
+        np.float32
+    )
     combiner = Combiner(np.stack([noise, answers.log_probabilities[3]]), answers.y)
     nothing, best = combiner.weights((0, 1))
     assert nothing < 0.05 < 0.5 < best
@@ -53,7 +55,9 @@ def test_two_networks_that_see_different_things_are_better_together():
     combiner = Combiner(answers.log_probabilities, answers.y)
     first, second = combiner.weights((0, 1))
     assert first == pytest.approx(second, rel=0.15)
-    assert (combiner.combined((0, 1)).argmax(axis=1) == answers.y).mean() > answers.right.mean(axis=1).max() + 0.04
+    assert (combiner.combined((0, 1)).argmax(axis=1) == answers.y).mean() > answers.right.mean(
+        axis=1
+    ).max() + 0.04
 
 
 def test_rows_count_as_often_as_their_weight_says():

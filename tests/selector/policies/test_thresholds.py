@@ -24,7 +24,9 @@ def stage(confidence, wrong, total_ms, named=None):
 
 def cost(stages, thresholds, price):
     stopped = stops_at(stages, np.asarray(thresholds))
-    return np.mean([stages[place].loss[row] + price * stages[place].total_ms for row, place in enumerate(stopped)])
+    return np.mean(
+        [stages[place].loss[row] + price * stages[place].total_ms for row, place in enumerate(stopped)]
+    )
 
 
 FIVE_ROWS = [
@@ -110,9 +112,13 @@ def test_prices_do_not_change_what_other_prices_find_for_two_stages(stages):
 
 def test_a_higher_price_of_time_never_makes_a_policy_slower():
     rng = np.random.default_rng(0)
-    stages = [stage(rng.random(300), rng.random(300) < error, ms) for error, ms in ((0.4, 1), (0.3, 4), (0.1, 20))]
+    stages = [
+        stage(rng.random(300), rng.random(300) < error, ms) for error, ms in ((0.4, 1), (0.3, 4), (0.1, 20))
+    ]
     times = np.array([1, 4, 20])
-    means = [times[stops_at(stages, one)].mean() for one in best_thresholds(stages, np.geomspace(1e-4, 1, 20))]
+    means = [
+        times[stops_at(stages, one)].mean() for one in best_thresholds(stages, np.geomspace(1e-4, 1, 20))
+    ]
     assert (np.diff(means) <= 1e-9).all()
 
 

@@ -14,10 +14,9 @@ from compressor.testing.keras_task import bars, bars_network
 from compressor.training import FineTuner, task_of
 from profiler.errors import ModelFileError
 from profiler.tflite import only_signature, read_network, read_signatures
-from selector.candidates import Answers
-from selector.candidates.segments import gather_segments, heads_ms
+from selector.candidates import Answers, gather_segments, heads_ms
+from selector.early_exits import add_early_exits, fit_exits, with_exits
 from selector.policies import PolicyGoal
-from selector.policies.early_exit import add_early_exits, fit_exits, with_exits
 from selector.runtime import PolicyNetwork, load_policy
 
 DEVICE = FormulaTimeModel()
@@ -75,7 +74,9 @@ def made(tmp_path_factory):
     data = Data(x=x, y=y, x_val=x_val, y_val=y_val, x_test=x_test, y_test=y_test, source="bars.npz")
     keras.utils.set_random_seed(0)
     model = bars_network()
-    FineTuner(task_of(model, data)).fit(model, Schedule(epochs=4, batch_size=16, learning_rate=0.01, alpha=0.0))
+    FineTuner(task_of(model, data)).fit(
+        model, Schedule(epochs=4, batch_size=16, learning_rate=0.01, alpha=0.0)
+    )
     found = add_early_exits(
         model, data, DEVICE, tmp_path_factory.mktemp("early"), PolicyGoal(max_accuracy_drop=1),
         count=2, head="pool", heads=Schedule(epochs=4, batch_size=24, learning_rate=0.02), joint=None,
@@ -109,7 +110,7 @@ def test_segments_answer_and_take_what_the_file_says(made):
     data, found = made
     file = found.network.file
     rows = gather_segments(DEVICE, file, data.x_test, data.y_test)
-    assert [one.feeds for one in rows.networks][0] == ()
+    assert rows.networks[0].feeds == ()
     assert all(one.feeds == ("hidden",) for one in rows.networks[1:])
     assert rows.classes == 3
     for one in rows.networks:
@@ -141,7 +142,15 @@ def test_where_no_exit_pays_there_is_no_policy_and_a_sentence_says_so(tmp_path: 
     FineTuner(task_of(model, data)).fit(model, schedule)
     still = Schedule(epochs=1, batch_size=60, learning_rate=1e-9)
     found = add_early_exits(
-        model, data, DEVICE, tmp_path, PolicyGoal(max_accuracy_drop=0), count=1, head="pool", heads=still, joint=None
+        model,
+        data,
+        DEVICE,
+        tmp_path,
+        PolicyGoal(max_accuracy_drop=0),
+        count=1,
+        head="pool",
+        heads=still,
+        joint=None,
     )
     assert found.policy is None
     assert not (tmp_path / "policy.json").exists()
