@@ -27,6 +27,7 @@ _HOMES = {
     "Measurement": "profiler.measurement",
     "Network": "profiler.network",
     "NetworkPrediction": "timemodel.model",
+    "LoadedPolicy": "selector.runtime",
     "Tensor": "profiler.network",
     "TimeModel": "timemodel.model",
     "advise": "timemodel.advise",
@@ -34,6 +35,7 @@ _HOMES = {
     "export": "compressor.export",
     "fit": "edgetime.facade",
     "load_data": "compressor.data",
+    "load_policy": "selector.runtime",
     "load_time_model": "edgetime.facade",
     "measure": "edgetime.facade",
     "open_target": "profiler.devices",
@@ -41,7 +43,9 @@ _HOMES = {
     "profile": "edgetime.facade",
     "read_network": "profiler.tflite",
     "register_target": "profiler.devices",
+    "run_policy": "selector.running",
     "select": "selector.selection",
+    "select_per_input": "selector.fitting",
     "write_report": "edgetime.report",
 }
 """Where each public name lives; `__getattr__` imports it from there."""

@@ -4,60 +4,25 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from profiler.errors import BudgetError, DataError, UsageError
+from profiler.errors import BudgetError, EdgetimeError, UsageError
+from profiler.network import Network
 from profiler.progress import ProgressCallback, silent
 from profiler.tflite import read_network
-from profiler.tradeoff import pareto_front
-from selector.policies import StaticPolicy
+from selector.candidates import (
+    DeviceLimits,
+    InputShape,
+    NetworkOption,
+    front,
+    network_accuracy,
+    network_option,
+)
+from selector.runtime import PolicyNetwork, Specification, save_policy
 from timemodel.model import NetworkPredictor, TimeModel
-
-
-@dataclass(frozen=True)
-class NetworkOption:
-    """One network to choose from: its file, its predicted time with the interval that bounds 90% of networks, its sizes.
-
-    `coverage` is the share of `predicted_ms` from operators that the time model has measured, `uncovered` are the others;
-    `accuracy` (or what `Data.metric` gives) is None where the network was not run.
-    """
-
-    path: Path
-    predicted_ms: float
-    low_ms: float
-    high_ms: float
-    coverage: float = 1.0
-    uncovered: tuple[str, ...] = ()
-    dtype: str = "float32"
-    file_bytes: int = 0
-    peak_memory_bytes: int = 0
-    accuracy: float | None = None
-
-    def fits(self, budget_ms: float | None) -> bool:
-        """Whether its predicted time is within the budget."""
-        return budget_ms is None or self.predicted_ms <= budget_ms
-
-    def crosses(self, budget_ms: float | None) -> bool:
-        """Whether the interval lies on both sides of the budget, so that only measuring tells if it fits."""
-        return budget_ms is not None and self.low_ms <= budget_ms < self.high_ms
-
-    def to_dict(self) -> dict[str, Any]:
-        """As plain JSON values; the path as it stands."""
-        fields = {**asdict(self), "uncovered": list(self.uncovered)}
-        return {"network": str(fields.pop("path")), **fields}
-
-
-def front(candidates: list[NetworkOption]) -> list[bool]:
-    """Mark the candidates that no other one beats in both predicted time and accuracy; where any is unknown, in time alone."""
-    known = all(candidate.accuracy is not None for candidate in candidates)
-    return pareto_front(
-        [candidate.predicted_ms for candidate in candidates],
-        [candidate.accuracy if known and candidate.accuracy is not None else 0.0 for candidate in candidates],
-    )
-
 
 if TYPE_CHECKING:
     from compressor.data import Data
@@ -69,35 +34,72 @@ NO_NETWORK = "There is no network to choose from: name at least one .tflite file
 
 @dataclass(frozen=True)
 class Selection:
-    """Candidates, fastest first, and the one to run.
+    """Candidates on one device, fastest first, and the one to run.
 
     `on_front` says for each whether no other one is both faster and more accurate; `judged_on` which rows accuracy was found on,
-    empty where nothing was run.
+    empty where nothing was run; `failed` names each file that was left out, with the reason. `chosen` is None where no
+    network is within the limits.
     """
 
     device: str
     candidates: tuple[NetworkOption, ...]
     on_front: tuple[bool, ...]
-    recommended: NetworkOption
-    budget_ms: float | None = None
+    chosen: NetworkOption | None
+    limits: DeviceLimits = field(default_factory=DeviceLimits)
     judged_on: str = ""
+    failed: tuple[tuple[Path, str], ...] = ()
 
     @property
-    def policy(self) -> StaticPolicy:
-        """The choice as a policy, to save."""
-        return StaticPolicy(
-            network=self.recommended.path,
-            device=self.device,
-            budget_ms=self.budget_ms,
-            candidates=[candidate.to_dict() for candidate in self.candidates],
+    def recommended(self) -> NetworkOption:
+        """The network to run; BudgetError, which names the nearest, where none is within the limits."""
+        if self.chosen is None:
+            raise BudgetError(self.limits.miss(self.candidates))
+        return self.chosen
+
+    @property
+    def budget_ms(self) -> float | None:
+        """Longest predicted time that was accepted."""
+        return self.limits.budget_ms
+
+    @property
+    def policy(self) -> Specification:
+        """The choice as a policy that always runs one network."""
+        chosen = self.recommended
+        network = PolicyNetwork(
+            chosen.path.name,
+            chosen.path.stem,
+            chosen.predicted_ms,
+            dtype=chosen.dtype,
+            predicted_mj=chosen.energy_mj,
         )
+        expected = {
+            "mean_ms": chosen.predicted_ms,
+            "longest_ms": chosen.predicted_ms,
+            "single_ms": chosen.predicted_ms,
+        }
+        if chosen.accuracy is not None:
+            expected |= {"accuracy": chosen.accuracy, "single_accuracy": chosen.accuracy}
+        return Specification(
+            "static",
+            self.device,
+            (network,),
+            expected=expected,
+            settings={"budget_ms": self.budget_ms},
+            candidates=tuple(candidate.to_dict() for candidate in self.candidates),
+        )
+
+    def save(self, path: PathLike) -> Path:
+        """Write the choice as a policy, with a copy of its network beside it; see `selector.runtime.save_policy`."""
+        return save_policy(self.policy, [self.recommended.path], path)
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values."""
         return {
             "device": self.device,
             "budget_ms": self.budget_ms,
-            "recommended": str(self.recommended.path),
+            "max_memory_kb": self.limits.max_memory_kb,
+            "max_energy_mj": self.limits.max_energy_mj,
+            "recommended": None if self.chosen is None else str(self.chosen.path),
             "judged_on": self.judged_on,
             "candidates": [
                 {
@@ -105,9 +107,11 @@ class Selection:
                     "on_front": on_front,
                     "within_budget": candidate.fits(self.budget_ms),
                     "crosses_budget": candidate.crosses(self.budget_ms),
+                    "over": list(self.limits.over(candidate)),
                 }
                 for candidate, on_front in zip(self.candidates, self.on_front, strict=True)
             ],
+            "failed": [{"network": str(path), "reason": reason} for path, reason in self.failed],
         }
 
 
@@ -117,10 +121,14 @@ def select(
     data: Data | PathLike | None = None,
     budget_ms: float | None = None,
     *,
-    input_shape: Sequence[int] | Mapping[str, Sequence[int]] | None = None,
+    max_memory_kb: float | None = None,
+    max_energy_mj: float | None = None,
+    input_shape: InputShape | None = None,
     progress: ProgressCallback = silent,
 ) -> Selection:
     """Rank networks by their predicted time on a device and recommend one.
+
+    A file of several that cannot be read or run is left out and named in `Selection.failed`.
 
     Parameters
     ----------
@@ -134,122 +142,133 @@ def select(
         always predicted.
     budget_ms
         Longest *predicted* time that is accepted; see `recommend`.
+    max_memory_kb
+        Most memory of the activations at their peak, in 1,000 bytes.
+    max_energy_mj
+        Most predicted energy of an inference, in mJ; needs a device whose profile has energy.
     input_shape
         For files that leave more than the batch open.
 
     Raises
     ------
     UsageError
-        The budget is not positive, or no network is named.
+        A limit is not positive, no network is named, or energy is limited and not known.
     ModelFileError
-        A network cannot be read or run.
+        No network can be read or run.
     DataError
-        Data and a network do not fit.
+        Data and every network do not fit.
     BudgetError
-        No network meets the budget.
+        No network is within the limits.
+    """
+    limits = DeviceLimits(budget_ms, max_memory_kb, max_energy_mj)
+    (found,) = select_per_device([time_model], networks, data, limits, input_shape, progress)
+    if found.chosen is None:
+        raise BudgetError(limits.miss(found.candidates))
+    return found
+
+
+def select_per_device(
+    time_models: Sequence[NetworkPredictor | PathLike],
+    networks: Sequence[PathLike],
+    data: Data | PathLike | None = None,
+    limits: DeviceLimits | None = None,
+    input_shape: InputShape | None = None,
+    progress: ProgressCallback = silent,
+) -> tuple[Selection, ...]:
+    """What `select` gives for each of several devices; each file is read, and run, once.
+
+    Returns
+    -------
+    tuple of Selection
+        In the order of the time models; `Selection.chosen` is None for a device on which no network is within the limits.
     """
     from compressor.data import load_data, row_count
 
-    check_budget(budget_ms)
+    limits = limits or DeviceLimits()
+    limits.check()
     paths = list(dict.fromkeys(map(Path, networks)))
     if not paths:
         raise UsageError(NO_NETWORK)
-    model = TimeModel.load(time_model) if isinstance(time_model, (str, os.PathLike)) else time_model
+    models = [TimeModel.load(one) if isinstance(one, (str, os.PathLike)) else one for one in time_models]
     rows = load_data(data) if isinstance(data, (str, os.PathLike)) else data
-    candidates = []
+    options: list[list[NetworkOption]] = [[] for _ in models]
+    failed: list[tuple[Path, str]] = []
     for done, path in enumerate(paths):
         progress(done / len(paths), path.name)
-        candidates.append(_candidate(model, path, input_shape, rows))
+        try:
+            found = _options(models, path, read_network(path, input_shape), rows)
+        except EdgetimeError as error:
+            if len(paths) == 1 or (done + 1 == len(paths) and not options[0]):
+                raise
+            failed.append((path, str(error)))
+            continue
+        for known, option in zip(options, found, strict=True):
+            known.append(option)
     progress(1.0, "done")
     judged_on = ""
     if rows is not None:
         name, x, _ = rows.held_out()
         judged_on = f"{row_count(x)} {name} rows of {rows.source}"
-    candidates.sort(key=lambda candidate: candidate.predicted_ms)
-    return Selection(
-        device=model.device,
-        candidates=tuple(candidates),
-        on_front=tuple(front(candidates)),
-        recommended=recommend(candidates, budget_ms),
-        budget_ms=budget_ms,
-        judged_on=judged_on,
+    return tuple(
+        _selection(model.device, known, limits, judged_on, failed)
+        for model, known in zip(models, options, strict=True)
     )
 
 
-def check_budget(budget_ms: float | None) -> None:
-    """Raise UsageError where the budget is not a positive number."""
-    if budget_ms is not None and not (budget_ms > 0 and math.isfinite(budget_ms)):
-        raise UsageError(f"A budget of {budget_ms:g} ms cannot be met: give a time above 0.")
+def _options(
+    models: Sequence[NetworkPredictor], path: Path, network: Network, rows: Data | None
+) -> list[NetworkOption]:
+    """One network on every device."""
+    found = [network_option(model, path, network) for model in models]
+    accuracy = None if rows is None else network_accuracy(path, rows)
+    return [replace(option, accuracy=accuracy) for option in found]
 
 
-def recommend(candidates: Sequence[NetworkOption], budget_ms: float | None = None) -> NetworkOption:
-    """The most accurate network whose *predicted* time is within the budget, else (accuracy not known, or equal) the fastest.
+def _selection(
+    device: str,
+    candidates: list[NetworkOption],
+    limits: DeviceLimits,
+    judged_on: str,
+    failed: Sequence[tuple[Path, str]],
+) -> Selection:
+    limits.check_known(device, candidates)
+    candidates = sorted(candidates, key=lambda candidate: candidate.predicted_ms)
+    return Selection(
+        device=device,
+        candidates=tuple(candidates),
+        on_front=tuple(front(candidates)),
+        chosen=_best(candidates, limits),
+        limits=limits,
+        judged_on=judged_on,
+        failed=tuple(failed),
+    )
+
+
+def recommend(
+    candidates: Sequence[NetworkOption],
+    budget_ms: float | None = None,
+    *,
+    max_memory_kb: float | None = None,
+    max_energy_mj: float | None = None,
+) -> NetworkOption:
+    """The most accurate network whose *predicted* costs are within the limits, else (accuracy not known, or equal) the fastest.
 
     The prediction decides, not the upper end of its interval, which bounds 90% of networks and would throw away most that fit;
     measuring settles those that `NetworkOption.crosses` marks. Raises BudgetError, which names the nearest, where none fits.
     """
-    check_budget(budget_ms)
+    limits = DeviceLimits(budget_ms, max_memory_kb, max_energy_mj)
+    limits.check()
     if not candidates:
         raise UsageError(NO_NETWORK)
-    fitting = [candidate for candidate in candidates if candidate.fits(budget_ms)]
-    if not fitting:
-        nearest = min(candidates, key=lambda candidate: candidate.predicted_ms)
-        assert budget_ms is not None
-        raise BudgetError(
-            f"No network is predicted to take at most {budget_ms:g} ms; nearest is {nearest.path} with "
-            f"{nearest.predicted_ms:.3g} ms ({_excess(nearest.predicted_ms / budget_ms)}): raise the budget, "
-            "or make it faster with 'edgetime compress'."
-        )
+    best = _best(candidates, limits)
+    if best is None:
+        raise BudgetError(limits.miss(candidates))
+    return best
+
+
+def _best(candidates: Sequence[NetworkOption], limits: DeviceLimits) -> NetworkOption | None:
     return max(
-        fitting,
+        filter(limits.fit, candidates),
         key=lambda one: (-math.inf if one.accuracy is None else one.accuracy, -one.predicted_ms),
+        default=None,
     )
-
-
-def _excess(ratio: float) -> str:
-    """How far a time is beyond its budget."""
-    if ratio < 2:
-        return f"{100 * (ratio - 1):.1f}% over"
-    return f"{ratio:,.0f} times that" if ratio >= 100 else f"{ratio:.3g} times that"
-
-
-def _candidate(
-    model: NetworkPredictor,
-    path: Path,
-    input_shape: Sequence[int] | Mapping[str, Sequence[int]] | None,
-    rows: Data | None,
-) -> NetworkOption:
-    network = read_network(path, input_shape)
-    prediction = model.predict(network)
-    return NetworkOption(
-        path=path,
-        predicted_ms=prediction.predicted_ms,
-        low_ms=prediction.low_ms,
-        high_ms=prediction.high_ms,
-        coverage=prediction.coverage,
-        uncovered=tuple(prediction.uncovered),
-        dtype=prediction.dtype,
-        file_bytes=network.file_bytes,
-        peak_memory_bytes=prediction.peak_memory_bytes,
-        accuracy=None if rows is None else _accuracy(path, rows),
-    )
-
-
-def _accuracy(path: Path, data: Data) -> float:
-    from compressor.data import check_fits
-    from compressor.export import TfliteRunner, accuracy
-
-    runner = TfliteRunner(path)
-    _, x, y = data.held_out()
-    if callable(data.metric):
-        return float(data.metric(runner, (x, y)))
-    if not data.is_classification:
-        raise DataError(
-            f"{data.source} defines a loss but no metric: define metric(model, (x, y)) to judge by."
-        )
-    outputs = runner.predict(x)
-    if isinstance(outputs, list):
-        raise DataError(f"{path} has {len(outputs)} outputs: give a Python file with metric(model, (x, y)).")
-    if not isinstance(x, Mapping):  # `predict` has checked the shapes of several inputs
-        check_fits(data, next(iter(runner.input_shapes.values()))[1:], outputs.shape[-1])
-    return accuracy(outputs, y)

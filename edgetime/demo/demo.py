@@ -195,7 +195,7 @@ class Demo:
         files = [self.folder / name for name in self._files().values()]
         chosen = select(self._model(), files, self.folder / "digits.npz", progress=progress)
         write_json(self.folder / "selection.json", chosen.to_dict())
-        chosen.policy.save(self.folder / "policy.json")
+        chosen.save(self.folder / "policy.json")
 
     def _measure(self, progress: ProgressCallback) -> None:
         """Run every network: on this machine for its time, on the test digits for its accuracy."""

@@ -25,6 +25,7 @@ KERNELS = agent.KERNELS
 
 _START_S = 120.0
 _LONGEST_PROBE_S = 60.0
+_LONGEST_POLICY_S = 1800.0
 _SLOWEST_LINK = 1e5  # bytes per second
 _DEATHS_IN_A_ROW = 3
 
@@ -77,6 +78,11 @@ class AgentTarget(Target):
     ) -> dict[str, Any]:
         """Return the events of the runtime's profiler."""
         return self._ask_for("layers", content, seconds, shapes)
+
+    def run_policy(self, content: bytes, policy: str, seconds: float, on_drift: str) -> dict[str, Any]:
+        """Run a policy on rows there."""
+        request = {"do": "policy", "policy": policy, "seconds": seconds, "on_drift": on_drift}
+        return self._measure(request, content, _LONGEST_POLICY_S + 20 * seconds)
 
     def _ask_for(
         self, task: str, content: bytes, seconds: float, shapes: Sequence[Sequence[int]]

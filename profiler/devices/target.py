@@ -118,8 +118,9 @@ class Target:
             ``median_us``, ``min_us``, ``p20_us`` (20th percentile), ``spread`` (interquartile range relative to the
             median), ``samples`` and ``disturbed`` (its times are not to be trusted); where there is a canary, a fixed small
             network, ``canaries_us``: its times just before and after; where it is known, ``waited``: the share of the time
-            in which others had the core; where they are known, ``layers_us``, times of the layers as they ran there (None
-            for what ran elsewhere), and ``energy_mj``. Or ``error`` where the runtime cannot run it.
+            in which others had the core; now and then ``clock``: the processor's ``mhz``, and how often heat ``throttled`` it;
+            where they are known, ``layers_us``, times of the layers as they ran there (None for what ran elsewhere), and
+            ``energy_mj``. Or ``error`` where the runtime cannot run it.
 
         Raises
         ------
@@ -157,6 +158,27 @@ class Target:
         An event is ``[name, type, node, graph, us]``, see `profiler.measurement.Event`.
         """
         return {"error": f"{self.name} has no profiler"}
+
+    def run_policy(self, content: bytes, policy: str, seconds: float, on_drift: str) -> dict[str, Any]:
+        """Run a policy on rows there, and measure it.
+
+        Parameters
+        ----------
+        content
+            A zip of the files that run it, of its folder and of the rows, see `selector.runtime.board`.
+        policy
+            Name of its JSON file.
+        seconds
+            About how long to measure.
+        on_drift
+            ``"warn"`` or ``"single"``.
+
+        Returns
+        -------
+        dict
+            ``result``, ``arrays`` and ``warnings``; or ``error``: why it does not run there.
+        """
+        return {"error": f"{self.name} runs no policies"}
 
     def close(self) -> None:
         """Free what the target holds; further use opens it again."""

@@ -41,10 +41,8 @@ _SCHEMA = (
     "events TEXT NOT NULL, UNIQUE (setting, probe))",
 )
 _COLUMNS = "setting, probe, pass, attempt, at, median_us, min_us, p20_us, spread, samples, before_us, after_us, waited"
-_INSERT = (
-    f"INSERT INTO measurements ({_COLUMNS}, disturbed, error, energy_mj, layers_us) "
-    f"VALUES ({', '.join('?' * 17)})"
-)
+_ADDED = f"{_COLUMNS}, disturbed, error, energy_mj, layers_us"
+_INSERT = f"INSERT INTO measurements ({_ADDED}) VALUES ({', '.join('?' * 17)})"
 _INSERT_PROBE = "INSERT OR IGNORE INTO probes (key, kind) VALUES (?, ?)"
 _SELECT = (
     "SELECT s.key, p.key, p.kind, m.pass, m.attempt, m.at, m.median_us, m.min_us, m.p20_us, m.spread, "
@@ -257,8 +255,8 @@ class Profile:
             alike = (other.runtime, other.kernels) == (setting.runtime, setting.kernels)
             if setting.simulated and alike and other.version != setting.version:
                 raise ProfileError(
-                    f"{self.path} was made with {other.runtime} {other.version} and {setting.version} is "
-                    f"installed: pip install {other.runtime}=={other.version}, or profile into another file."
+                    f"{self.path} was made with {other.runtime} {other.version} and {setting.version} is installed: "
+                    f"pip install {other.runtime}=={other.version}, or profile into another file."
                 )
 
     # --- Measurements ---------------------------------------------------------------------------------------
@@ -282,8 +280,8 @@ class Profile:
             before_us, after_us = [_finite(canary) for canary in result.get("canaries_us") or (None, None)]
             waited = None if error else _finite(result.get("waited"))
             disturbed = int(bool(result.get("disturbed")))
+            layers = json.dumps(list(result["layers_us"])) if "layers_us" in result else None
             energy_mj = None if error else _finite(result.get("energy_mj"))
-            layers = None if error or "layers_us" not in result else json.dumps(list(result["layers_us"]))
             row = (at, *values, before_us, after_us, waited, disturbed, error, energy_mj, layers)
             connection.execute(_INSERT, (*which, attempt, *row))
         return _timing(setting, probe_key, kind, pass_number, attempt, *row)
@@ -357,8 +355,7 @@ class Profile:
 
 def _timing(*row: Any) -> Timing:
     layers = None if row[17] is None else tuple(_finite(time_us) for time_us in json.loads(row[17]))
-    values: Any = (*row[:14], bool(row[14]), *row[15:17], layers)
-    return Timing(*values)
+    return Timing(*row[:14], bool(row[14]), *row[15:17], layers)  # type: ignore[arg-type]
 
 
 def _refuse_folder(path: Path) -> None:

@@ -5,6 +5,26 @@ May import the room of runtime.
 
 from __future__ import annotations
 
-from selector.candidates.answers import Answers
+from selector.candidates.accuracy import network_accuracy
+from selector.candidates.answers import Answers, Detector
+from selector.candidates.gathering import form_of, gather
+from selector.candidates.limits import DeviceLimits
+from selector.candidates.link import Link
+from selector.candidates.option import InputShape, NetworkOption, front, network_option
+from selector.candidates.segments import gather_segments, heads_ms
 
-__all__ = ["Answers"]
+__all__ = [
+    "Answers",
+    "Detector",
+    "DeviceLimits",
+    "InputShape",
+    "Link",
+    "NetworkOption",
+    "form_of",
+    "front",
+    "gather",
+    "gather_segments",
+    "heads_ms",
+    "network_accuracy",
+    "network_option",
+]

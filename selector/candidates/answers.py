@@ -13,6 +13,28 @@ from selector.runtime import PolicyNetwork
 
 
 @dataclass(frozen=True)
+class Detector:
+    """What a detector, a network with classes of its own, answers on the same rows as other networks.
+
+    Parameters
+    ----------
+    network
+        What is known of it.
+    path
+        Its ``.tflite`` file.
+    log_probabilities
+        Natural logarithms of the probabilities of its own classes [rows, own classes], float32.
+    answers
+        Which of the other networks' classes each of its own means; None wakes the next network.
+    """
+
+    network: PolicyNetwork
+    path: Path
+    log_probabilities: NDArray[np.float32]
+    answers: tuple[int | None, ...]
+
+
+@dataclass(frozen=True)
 class Answers:
     """Answers of networks to rows with labels, fastest network first.
 
@@ -30,6 +52,8 @@ class Answers:
         Subject, speaker or recording of each row [rows], or None; rows of one group are not independent.
     source
         The file that the rows came from, for messages.
+    detector
+        A network with classes of its own that runs before all others; None where there is none.
     """
 
     networks: tuple[PolicyNetwork, ...]
@@ -38,6 +62,7 @@ class Answers:
     y: NDArray[np.int64]
     groups: NDArray[Any] | None = None
     source: str = "data"
+    detector: Detector | None = None
 
     @property
     def classes(self) -> int:
@@ -61,6 +86,9 @@ class Answers:
             log_probabilities=self.log_probabilities[:, rows],
             y=self.y[rows],
             groups=None if self.groups is None else self.groups[rows],
+            detector=None
+            if self.detector is None
+            else replace(self.detector, log_probabilities=self.detector.log_probabilities[rows]),
         )
 
     def of(self, networks: list[int]) -> Answers:

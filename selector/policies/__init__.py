@@ -5,7 +5,48 @@ May import the rooms of candidates and runtime. Each policy is one file that fit
 
 from __future__ import annotations
 
+from selector.policies.base import Policy, PolicyFit, PolicyPoint, table_point
+from selector.policies.baselines import baselines, best_of_type
+from selector.policies.cascade import CascadePolicy, EarlyExitPolicy, fit_cascade
 from selector.policies.goal import PolicyGoal
-from selector.policies.static import StaticPolicy, digest, load_policy
+from selector.policies.hierarchical import HierarchicalPolicy, class_weights
+from selector.policies.premodel import PremodelPolicy, PremodelSettings, fit_premodel
+from selector.policies.promise import fit_with_promise, halves, passed_in_sequence, shown
+from selector.policies.registry import POLICIES, get_policy, policy_names, register_policy
+from selector.policies.remote import EdgeOrCloudPolicy, Split, SplitOption, best_split, save_split
+from selector.policies.replay import Replay, replay
+from selector.policies.search import SearchSettings
 
-__all__ = ["PolicyGoal", "StaticPolicy", "digest", "load_policy"]
+__all__ = [
+    "POLICIES",
+    "CascadePolicy",
+    "EarlyExitPolicy",
+    "EdgeOrCloudPolicy",
+    "HierarchicalPolicy",
+    "Policy",
+    "PolicyFit",
+    "PolicyGoal",
+    "PolicyPoint",
+    "PremodelPolicy",
+    "PremodelSettings",
+    "Replay",
+    "SearchSettings",
+    "Split",
+    "SplitOption",
+    "baselines",
+    "best_of_type",
+    "best_split",
+    "class_weights",
+    "fit_cascade",
+    "fit_premodel",
+    "fit_with_promise",
+    "get_policy",
+    "halves",
+    "passed_in_sequence",
+    "policy_names",
+    "register_policy",
+    "replay",
+    "save_split",
+    "shown",
+    "table_point",
+]

@@ -33,6 +33,8 @@ class PolicyNetwork:
         Names of inputs that are the outputs of the same name of the stage before; empty where it takes the policy's input.
     predicted_mj
         Its predicted energy, mJ; None where unknown.
+    remote
+        Whether another machine runs it; then `predicted_ms` counts sending, and its file is read only where this one must.
     """
 
     file: str
@@ -45,6 +47,7 @@ class PolicyNetwork:
     feeds: tuple[str, ...] = ()
     dtype: str = "float32"
     predicted_mj: float | None = None
+    remote: bool = False
 
 
 @dataclass(frozen=True)

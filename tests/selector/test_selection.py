@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,8 +15,9 @@ from edgetime.cli import app
 from profiler.errors import BudgetError, DataError, ModelFileError, UsageError
 from profiler.network import Layer, Tensor
 from profiler.probes import Probe
-from selector.policies import load_policy
-from selector.selection import select
+from selector.candidates import DeviceLimits
+from selector.runtime import load_policy, read_policy
+from selector.selection import select, select_per_device
 from timemodel.model import NetworkPrediction
 
 
@@ -129,10 +131,61 @@ def test_policy_names_the_recommended_network(files, tmp_path):
     found = select(
         PerThousandMacs(), [files / "dense40.tflite", files / "dense10.tflite"], files / "right.npz"
     )
-    found.policy.save(tmp_path / "policy.json")
-    policy = load_policy(tmp_path / "policy.json")
-    assert policy.network.resolve() == found.recommended.path.resolve()
+    found.save(tmp_path / "policy.json")
+    policy, contents = read_policy(tmp_path / "policy.json")
+    assert [network.name for network in policy.networks] == ["dense10"]
+    assert contents["dense10.tflite"] == found.recommended.path.read_bytes()
+    assert (tmp_path / "dense10.tflite").read_bytes() == found.recommended.path.read_bytes()
     assert [row["predicted_ms"] for row in policy.candidates] == [c.predicted_ms for c in found.candidates]
+
+
+def test_policy_of_one_network_answers_as_that_network(files, tmp_path):
+    found = select(PerThousandMacs(), [files / "dense10.tflite"], files / "right.npz")
+    x = np.random.default_rng(1).normal(size=(7, 16)).astype(np.float32)
+    answers = load_policy(found.save(tmp_path / "policy.json"))(x)
+    assert np.array_equal(answers, TfliteRunner(files / "dense10.tflite").predict(x))
+
+
+class TwiceAsSlowOnWide(PerThousandMacs):
+    """Another device: what has 10 outputs and more takes a hundred times as long."""
+
+    device = "rack"
+
+    def predict(self, network):
+        found = super().predict(network)
+        factor = 100 if network.macs >= 160 else 1
+        return replace(found, device=self.device, predicted_ms=factor * found.predicted_ms)
+
+
+def test_several_devices_get_each_their_best_and_networks_run_once(files, monkeypatch):
+    import selector.selection as module
+
+    runs = []
+    monkeypatch.setattr(
+        module, "network_accuracy", lambda path, rows: runs.append(path.name) or len(runs) / 10
+    )
+    paths = [files / "dense4.tflite", files / "dense10.tflite"]
+    models = [PerThousandMacs(), TwiceAsSlowOnWide()]
+    found = select_per_device(models, paths, files / "right.npz", DeviceLimits(budget_ms=1.0))
+    assert [one.device for one in found] == ["abacus", "rack"]
+    assert [one.chosen.path.name for one in found] == ["dense10.tflite", "dense4.tflite"]
+    assert runs == ["dense4.tflite", "dense10.tflite"]
+    found = select_per_device(models, paths[1:], limits=DeviceLimits(budget_ms=1.0))
+    assert [one.chosen is None for one in found] == [False, True]
+    with pytest.raises(BudgetError, match="nearest"):
+        _ = found[1].policy
+
+
+def test_a_bad_file_of_several_is_named_and_the_others_are_done(files, tmp_path):
+    cut = tmp_path / "cut.tflite"
+    cut.write_bytes((files / "dense4.tflite").read_bytes()[:300])
+    found = select(PerThousandMacs(), [cut, files / "dense4.tflite"])
+    assert names(found) == ["dense4.tflite"]
+    assert found.failed[0][0] == cut
+    assert "cut.tflite" in found.failed[0][1]
+    (tmp_path / "other.tflite").write_bytes(b"nothing")
+    with pytest.raises(ModelFileError, match=r"other\.tflite"):
+        select(PerThousandMacs(), [cut, tmp_path / "other.tflite"])
 
 
 def run_verb(capsys, *arguments):
@@ -152,7 +205,7 @@ def test_verb_prints_only_json_and_writes_the_policy(files, tmp_path, capsys, mo
     assert value["recommended"] == str(nets[0])
     assert [row["on_front"] for row in value["candidates"]] == [True, False]
     assert "mystery" in err
-    assert load_policy(tmp_path / "p.json").budget_ms == 0.2
+    assert load_policy(tmp_path / "p.json").specification.settings["budget_ms"] == 0.2
     monkeypatch.setenv("COLUMNS", "250")  # paths of temporary files are long
     status, out, err = run_verb(capsys, *arguments, *nets)
     assert status == 0
@@ -173,6 +226,32 @@ def test_verb_fails_in_one_sentence(files, capsys, monkeypatch):
     )
     assert status == 1
     assert "nearest is" in err
+
+
+def test_verb_with_several_devices_and_a_bad_file(files, tmp_path, capsys, monkeypatch):
+    models = {"a.json": PerThousandMacs(), "b.json": TwiceAsSlowOnWide()}
+    monkeypatch.setattr("selector.selection.TimeModel.load", lambda path: models[str(path)])
+    (tmp_path / "cut.tflite").write_bytes(b"nothing")
+    nets = (files / "dense4.tflite", files / "dense10.tflite", tmp_path / "cut.tflite")
+    arguments = ("select", "--time-model", "a.json", "--time-model", "b.json", *nets)
+    status, out, err = run_verb(capsys, *arguments, "--json")
+    assert status == 1
+    value = json.loads(out)
+    assert [one["device"] for one in value] == ["abacus", "rack"]
+    assert [one["recommended"] for one in value] == [str(nets[0])] * 2
+    assert "cut.tflite" in err
+    assert "1 of 3 networks" in err
+    monkeypatch.setenv("COLUMNS", "250")
+    status, out, err = run_verb(capsys, *arguments)
+    assert status == 1
+    assert "0.0640 ms *" in out
+    assert "16.0 ms" in out
+    status, out, err = run_verb(capsys, *arguments, "-o", tmp_path / "p.json")
+    assert status == 2
+    assert "one --time-model" in err
+    status, out, err = run_verb(capsys, "select", "--time-model", "a.json", *nets[:2], "--max-energy-mj", "1")
+    assert status == 2
+    assert "abacus knows no energy" in err
 
 
 def test_selecting_imports_no_tensorflow(files):

@@ -35,6 +35,9 @@ ACTIVATION_CODES = {name: code for code, name in enumerate(_ACTIVATIONS)}
 BROADCAST_CODES = {"none": 0, "scalar": 1, "channels": 2, "spatial": 3, "other": 4}
 
 
+_NOTHING = Tensor((0,))
+
+
 def _sizes(shape: Sequence[int]) -> Sequence[int]:
     """Any shape as [batch, height, width, channels]: what is missing is 1, what is more goes into the batch."""
     if len(shape) == 4:
@@ -95,7 +98,8 @@ def geometry_row(layer: Layer) -> tuple[float, ...]:
         if position == 1:
             second = size
     if first is None:
-        first = inputs[0] if inputs else layer.outputs[0]
+        # What only calls a subgraph that prepares variables has neither operands nor results.
+        first = next(iter((*inputs, *layer.outputs)), _NOTHING)
     out_elements = out_bytes = 0
     for tensor in layer.outputs:
         size = prod(tensor.shape)
@@ -112,9 +116,10 @@ def geometry_row(layer: Layer) -> tuple[float, ...]:
         if op == "conv_2d":
             if len(weight) == 4:
                 # In groups, each output sees its group's channels only.
-                grouped = weight[3] != 1 or out.shape[-1] != first.shape[-1]
-                in_channels = weight[3] if grouped else first.shape[-1]
+                in_channels = weight[3]
                 groups = first.shape[-1] / max(1, in_channels)
+        elif op == "depthwise_conv_2d":
+            in_channels, groups = 1, first.shape[-1]
         elif op in ("fully_connected", "batch_matmul"):
             # Every axis but the last is a row: [rows, in] -> [rows, out].
             batch = in_width = out_width = 1
@@ -141,7 +146,7 @@ def geometry_row(layer: Layer) -> tuple[float, ...]:
     )  # fmt: skip
 
 
-_RESHAPED = frozenset({"conv_2d", "fully_connected", "batch_matmul", *RUNS})
+_RESHAPED = frozenset({"conv_2d", "depthwise_conv_2d", "fully_connected", "batch_matmul", *RUNS})
 """Operators whose sizes are read in a way of their own."""
 
 

@@ -13,9 +13,6 @@ from timemodel.model import MIN_PROBES, SettingModel, conformal_bounds
 Measured = tuple[Probe, float]
 """A probe and its time in ms."""
 
-SHARE_OF_SMALL = 0.95
-"""So many small networks lie within the bounds that are to hold 90% of networks: those of people are larger and odder."""
-
 
 def calibrated(model: SettingModel, networks: Sequence[Measured]) -> SettingModel:
     """`model` without calibration, with one (and an interval) by at least `MIN_PROBES` networks of a number type."""
@@ -30,6 +27,6 @@ def calibrated(model: SettingModel, networks: Sequence[Measured]) -> SettingMode
     if enough:
         # What is left is alike in all number types, and its tails want many networks.
         left = np.concatenate([np.array(ratios) - middles[dtype] for dtype, ratios in enough.items()])
-        bounds = conformal_bounds(np.exp(left), SHARE_OF_SMALL)
+        bounds = conformal_bounds(np.exp(left))
         low, high = ({dtype: bound for dtype in enough} for bound in bounds)
     return model.with_terms(replace(model.terms, calibration=calibration, low=low, high=high))

@@ -234,16 +234,18 @@ def is_unlike(probe: Probe) -> bool:
     return little and len({layer.op for layer in probe.layers}) > 2
 
 
-def learn_dispatch(terms: RuntimeTerms, chains: Sequence[Measured], alone: Sequence[Measured]) -> Dispatch:
-    """What operators cost in rows of unlike ones, beyond what each took `alone`."""
+def learn_dispatch(
+    terms: RuntimeTerms, chains: Sequence[Measured], alone: Sequence[Measured]
+) -> dict[str, Dispatch]:
+    """By number type, what operators cost in rows of unlike ones, beyond what each took `alone`."""
     known = {probe.layers[0]: max(time - terms.overhead_ms, 0.0) for probe, time in alone}
-    counts, each_ms = [], []
+    rows: dict[str, list[tuple[int, float]]] = {}
     for probe, time in chains:
         if is_unlike(probe) and all(layer in known for layer in probe.layers):
             beyond = time - terms.overhead_ms - sum(known[layer] for layer in probe.layers)
-            counts.append(len(probe.layers))
-            each_ms.append(beyond / len(probe.layers))
-    return Dispatch.fit(counts, each_ms)
+            count = len(probe.layers)
+            rows.setdefault(probe.layers[0].dtype, []).append((count, beyond / count))
+    return {dtype: Dispatch.fit(*zip(*mine, strict=True)) for dtype, mine in rows.items()}
 
 
 def learn_cache_traffic(

@@ -190,7 +190,7 @@ class OperatorModel:
         error = OperatorError.from_dict(table(value["error"], "its error"))
         measured = items(value["sweeps"], "its list of sweeps")
         sweeps = [Sweep.from_dict(table(sweep, "a sweep")) for sweep in measured]
-        device = text(value.get("device", ""), "its kind of device")
+        device = text(value["device"], "its kind of device") if "device" in value else ""
         model = cls(op, dtype, tiles, tree, low, high, np.array(bounds), error, sweeps, device)
         if set(model.tiles) != set(model.family.tiles):
             raise ValueError(f"its tiles are not of {' and '.join(model.family.tiles) or 'nothing'}")

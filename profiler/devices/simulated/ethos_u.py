@@ -29,8 +29,9 @@ class EthosUTarget(SimulatorTarget):
     worker: ClassVar = "profiler.devices.simulated.ethos_u_worker"
     options: ClassVar = ("memory_mode", "system_config")
     specs: ClassVar = {
-        f"{family}-{'|'.join(map(str, sizes))}[?memory_mode=M&system_config=S&cpu=CPU.timemodel.json]": (
-            f"Arm {family.title()}, simulated: time per layer of int8 networks"
+        f"{family}-{sizes[0]}": (
+            f"Arm {family.title()} simulated, also {', '.join(f'-{macs}' for macs in sizes[1:])}: time per layer of int8 networks; "
+            "options ?memory_mode=M&system_config=S&cpu=CPU.timemodel.json"
         )
         for family, sizes in MACS.items()
     }

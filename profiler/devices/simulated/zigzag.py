@@ -28,8 +28,9 @@ class ZigZagTarget(SimulatorTarget):
     worker: ClassVar = "profiler.devices.simulated.zigzag_worker"
     options: ClassVar = tuple(_USUAL)
     specs: ClassVar = {
-        f"{'|'.join(DESIGNS)}[?mhz=N&weight_bits=N&activation_bits=N&optimise=latency|energy&cpu=CPU.timemodel.json]": (
-            "accelerators simulated by ZigZag: time and energy per layer of int8 networks"
+        "edge_tpu_like": (
+            f"simulated by ZigZag, also {', '.join(name for name in DESIGNS if name != 'edge_tpu_like')}: time and energy per layer "
+            "of int8 networks; options ?mhz=N&weight_bits=N&activation_bits=N&optimise=latency|energy&cpu=CPU.timemodel.json"
         )
     }
 

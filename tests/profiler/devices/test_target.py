@@ -112,7 +112,7 @@ def test_ssh_with_options() -> None:
         ("", "local"),
         ("nix", "'nix'"),
         ("localhost", "localhost"),
-        ("sim:edge_tpu_like", "sim:edge_tpu_like"),
+        ("npu:edge_tpu_like", "npu:edge_tpu_like"),
         ("local:cores=2", "cores=2"),
         ("local:threads", "threads"),
         ("local:threads=", "threads="),

@@ -1,0 +1,137 @@
+"""``edgetime run``."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import RenderableType
+
+from edgetime import units
+from edgetime.terminal import Terminal, options, table
+
+if TYPE_CHECKING:
+    from selector.running import PolicyRun
+
+
+class OnDrift(str, Enum):
+    """What to do where rows stop at other stages than when the policy was fitted."""
+
+    warn = "warn"
+    single = "single"
+
+
+def command(
+    policy: Annotated[
+        Path, typer.Argument(metavar="POLICY.json", help="What 'edgetime select' wrote, or its folder.")
+    ],
+    data: Annotated[
+        Path,
+        typer.Option(
+            metavar="D.npz",
+            help="Rows x (x.NAME for each of several inputs), with labels y for the accuracy. Of a file with several "
+            "parts those for the test, else those for validation, else all.",
+        ),
+    ],
+    target: Annotated[
+        str | None,
+        typer.Option(metavar="TARGET", help="Where to run, such as ssh://pi@board; default: this process."),
+    ] = None,
+    seconds: Annotated[
+        float, typer.Option(metavar="S", help="About how long to measure, once all rows were answered.")
+    ] = 2.0,
+    on_drift: Annotated[
+        OnDrift,
+        typer.Option(
+            help="What to do where rows stop at other stages than when the policy was fitted: only warn, or let the best "
+            "single network answer from then on."
+        ),
+    ] = OnDrift.warn,
+    output: Annotated[
+        Path | None, options.output_option("OUT.npz", "Where to write outputs, stage and times of each row.")
+    ] = None,
+    json: options.JsonOption = False,
+) -> None:
+    """Run a policy on rows, and its best single network in turns with it: answers, accuracy, measured times.
+
+    On a target, the agent that profiles it runs the policy: what it needs is sent there with the policy's folder and the
+    rows, and nothing is left there.
+
+    Example:
+
+    \b
+    $ edgetime run policy.json --data d.npz
+    $ edgetime run policy.json --data d.npz --target ssh://pi@board -o answers.npz
+    """
+    from profiler.files import check_writable, write_bytes
+    from selector.running import run_policy
+    from selector.runtime import packed
+
+    with Terminal(json) as out:
+        if output is not None:
+            check_writable(output)
+        with out.progress("Run") as progress:
+            found = run_policy(
+                policy, data, target, seconds=seconds, on_drift=on_drift.value, progress=progress
+            )
+        if output is not None:
+            write_bytes(output, packed(found.arrays))
+        out.json(
+            {"policy": str(policy), **found.to_dict(), "output": None if output is None else str(output)}
+        )
+        out.show(*_shown(found))
+        if output is not None:
+            out.show(f"Outputs of each row written to {output}")
+
+
+def _shown(found: PolicyRun) -> list[RenderableType]:
+    summary = found.summary
+    measured, predicted, single = summary["measured"], summary["predicted"], summary["single"]
+    on_agent = any("agent_ms" in stage for stage in summary["stages"])
+    columns = ["stage", "network", "answers", "runs on", "predicted", "measured"] + ["alone"] * on_agent
+    rows = [
+        [
+            number + 1,
+            stage["network"],
+            units.percent(stage["answered"]),
+            units.percent(stage["ran"]),
+            units.ms(stage["predicted_ms"]),
+            units.ms(stage["measured_ms"]),
+            *([units.ms(stage.get("agent_ms"))] if on_agent else []),
+        ]
+        for number, stage in enumerate(summary["stages"])
+    ]
+    names = {"mean_ms": "mean", "p50_ms": "p50", "p90_ms": "p90", "p99_ms": "p99"}
+    times = [
+        ["measured", *(units.ms(measured[name]) for name in names)],
+        ["predicted", *(units.ms(predicted[name]) for name in names)],
+        [f"{single['network']} alone, measured", *(units.ms(single["measured"][name]) for name in names)],
+        [f"{single['network']} alone, predicted", units.ms(single["predicted_ms"]), "", "", ""],
+    ]
+    lines: list[RenderableType] = [
+        table(columns, rows),
+        "",
+        table(["time of an input", *names.values()], times),
+        "",
+    ]
+    if found.accuracy is not None and found.single_accuracy is not None:
+        lines.append(
+            f"Accuracy {units.percent(found.accuracy, 2)} on {found.rows}; {single['network']} alone "
+            f"{units.percent(found.single_accuracy, 2)} ({units.points(100 * (found.accuracy - found.single_accuracy))})"
+        )
+    else:
+        lines.append(f"Ran on {found.rows}; no accuracy, because there are no class labels")
+    ratio = single["measured"]["mean_ms"] / max(measured["mean_ms"], 1e-12)
+    lines.append(
+        f"{ratio:.2f} times as fast as {single['network']} alone, measured in {summary['rounds']} "
+        f"round{'s' * (summary['rounds'] > 1)} of turns on {found.device}; "
+        f"{summary['around_networks_us']:.2f} us an input goes to choosing and copying"
+    )
+    if summary["single_rows"] and summary["kind"] != "static":
+        lines.append(
+            f"{summary['single_rows']:,} rows were left to {single['network']} alone "
+            f"({summary['untrusted_rows']:,} because a stage gave NaN or infinity)"
+        )
+    return lines

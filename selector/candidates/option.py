@@ -1,0 +1,77 @@
+"""One network to choose from, and what the time model of a device says of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from profiler.network import Network
+from profiler.tradeoff import pareto_front
+from timemodel.model import NetworkPredictor
+
+InputShape = Sequence[int] | Mapping[str, Sequence[int]]
+
+
+@dataclass(frozen=True)
+class NetworkOption:
+    """One network to choose from: its file, its predicted time with the interval that bounds 90% of networks, its sizes.
+
+    `coverage` is the share of `predicted_ms` from operators that the time model has measured, `uncovered` are the others;
+    `accuracy` (or what `Data.metric` gives) is None where the network was not run, `energy_mj` where the device's is not known.
+    """
+
+    path: Path
+    predicted_ms: float
+    low_ms: float
+    high_ms: float
+    coverage: float = 1.0
+    uncovered: tuple[str, ...] = ()
+    dtype: str = "float32"
+    file_bytes: int = 0
+    peak_memory_bytes: int = 0
+    accuracy: float | None = None
+    energy_mj: float | None = None
+
+    def fits(self, budget_ms: float | None) -> bool:
+        """Whether its predicted time is within the budget."""
+        return budget_ms is None or self.predicted_ms <= budget_ms
+
+    def crosses(self, budget_ms: float | None) -> bool:
+        """Whether the interval lies on both sides of the budget, so that only measuring tells if it fits."""
+        return budget_ms is not None and self.low_ms <= budget_ms < self.high_ms
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON values; the path as it stands."""
+        fields = {**asdict(self), "uncovered": list(self.uncovered)}
+        return {"network": str(fields.pop("path")), **fields}
+
+
+def network_option(
+    model: NetworkPredictor, path: Path, network: Network, accuracy: float | None = None
+) -> NetworkOption:
+    """What `model` says of a network that was read from `path`."""
+    prediction = model.predict(network)
+    return NetworkOption(
+        path=path,
+        predicted_ms=prediction.predicted_ms,
+        low_ms=prediction.low_ms,
+        high_ms=prediction.high_ms,
+        coverage=prediction.coverage,
+        uncovered=tuple(prediction.uncovered),
+        dtype=prediction.dtype,
+        file_bytes=network.file_bytes,
+        peak_memory_bytes=prediction.peak_memory_bytes,
+        accuracy=accuracy,
+        energy_mj=prediction.energy_mj,
+    )
+
+
+def front(candidates: Sequence[NetworkOption]) -> list[bool]:
+    """Mark the candidates that no other one beats in both predicted time and accuracy; where any is unknown, in time alone."""
+    known = all(candidate.accuracy is not None for candidate in candidates)
+    return pareto_front(
+        [candidate.predicted_ms for candidate in candidates],
+        [candidate.accuracy if known and candidate.accuracy is not None else 0.0 for candidate in candidates],
+    )

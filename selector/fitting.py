@@ -1,0 +1,157 @@
+"""Choosing by input: networks and rows in, a policy out that can be saved."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from profiler.errors import DataError
+from profiler.progress import ProgressCallback, silent, sub_progress
+from selector.candidates import Answers, gather
+from selector.policies import Policy, PolicyFit, PolicyGoal, PolicyPoint, get_policy
+from selector.runtime import save_policy
+from timemodel.model import NetworkPredictor, TimeModel
+
+if TYPE_CHECKING:
+    from compressor.data import Data
+
+PathLike = str | os.PathLike[str]
+
+
+@dataclass(frozen=True)
+class PerInputSelection:
+    """A policy that chooses by input, and what it must be seen beside.
+
+    Parameters
+    ----------
+    fit
+        The policy, others of its kind, single networks, oracle, ensemble.
+    device
+        What its times are of.
+    judged_on
+        Which rows it was fitted and judged on.
+    answers, inputs
+        What each network answers on these rows, and the rows themselves.
+    """
+
+    fit: PolicyFit
+    device: str
+    judged_on: str
+    answers: Answers | None = field(default=None, repr=False, compare=False)
+    inputs: Any = field(default=None, repr=False, compare=False)
+
+    @property
+    def single(self) -> PolicyPoint:
+        """The best single network, what the policy is compared with."""
+        known = self.fit.specification
+        # A network on another machine may be the best one, and is not what answers where that is away.
+        name = known.expected.get("single_name", known.networks[known.single].name)
+        singles = [point for point in self.fit.baselines if point.kind == "single"]
+        return next(
+            (point for point in singles if point.name == name), max(singles, key=lambda one: one.accuracy)
+        )
+
+    def saving(self, point: PolicyPoint) -> float:
+        """How many times as fast as the best single network a policy is, by predicted mean time."""
+        return self.single.mean_ms / point.mean_ms
+
+    def promise(self) -> str:
+        """What is promised, in words."""
+        promise = self.fit.specification.promise
+        return "Nothing is promised about new rows." if promise is None else str(promise["sentence"])
+
+    def save(self, path: PathLike) -> Path:
+        """Write the policy, with copies of its networks beside it; see `selector.runtime.save_policy`."""
+        return save_policy(self.fit.specification, self.fit.paths, path)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        known = self.fit.specification
+
+        def row(point: PolicyPoint) -> dict[str, Any]:
+            return {**asdict(point), "times_as_fast": self.saving(point)}
+
+        return {
+            "device": self.device,
+            "kind": known.kind,
+            "judged_on": self.judged_on,
+            "chosen": row(self.fit.chosen),
+            "front": [row(point) for point in self.fit.front],
+            "baselines": [row(point) for point in self.fit.baselines],
+            "stages": [asdict(stage) for stage in known.stages],
+            "networks": [asdict(network) for network in known.networks],
+            "settings": dict(known.settings),
+            "expected": dict(known.expected),
+            "promise": None if known.promise is None else dict(known.promise),
+            "notes": list(self.fit.notes),
+        }
+
+
+def select_per_input(
+    time_model: NetworkPredictor | PathLike,
+    networks: Sequence[PathLike],
+    data: Data | PathLike,
+    goal: PolicyGoal | None = None,
+    policy: str | Policy = "cascade",
+    *,
+    held_out: bool = False,
+    input_shape: Sequence[int] | Mapping[str, Sequence[int]] | None = None,
+    cache: PathLike | None = None,
+    progress: ProgressCallback = silent,
+) -> PerInputSelection:
+    """Fit a policy that says for each input which networks run, on predicted times.
+
+    Parameters
+    ----------
+    time_model
+        A time model of the device, or the file of one.
+    networks
+        ``.tflite`` files of classifiers of the same inputs and classes.
+    data
+        Rows with labels, or the file of them: those for validation, else those for the test.
+    goal
+        Accuracy or time first, and the limits; default: the least time at no loss.
+    policy
+        Its kind, see `selector.policies.policy_names`, or one that is made already.
+    held_out
+        Whether the rows of `data` trained no network, so that all count where none are for validation or the test.
+    input_shape
+        For files that leave more than the batch open.
+    cache
+        A folder where answers of networks are kept; see `selector.candidates.gather`.
+
+    Raises
+    ------
+    DataError
+        All rows may have trained the networks; too few rows for the promise; networks do not fit each other.
+    BudgetError
+        No policy meets the goal.
+    """
+    from compressor.data import load_data
+
+    rows = load_data(data) if isinstance(data, (str, os.PathLike)) else data
+    part, x, _ = rows.held_out()
+    if part == "training" and not held_out:
+        raise DataError(
+            f"{rows.source} has only x and y, and choosing by input needs rows that no network was trained on: add x_val and "
+            "y_val, or say that these are such rows with --held-out."
+        )
+    model = TimeModel.load(time_model) if isinstance(time_model, (str, os.PathLike)) else time_model
+    answers = gather(
+        model, networks, rows, input_shape=input_shape, cache=cache, progress=sub_progress(progress, 0.0, 0.5)
+    )
+    if part == "training":
+        answers = replace(answers, source=answers.source.replace(" training rows", " rows"))
+    kind = get_policy(policy) if isinstance(policy, str) else policy
+    fit = kind.fit(
+        answers,
+        goal or PolicyGoal(),
+        inputs=x,
+        device=model.device,
+        progress=sub_progress(progress, 0.5, 1.0),
+    )
+    progress(1.0, "done")
+    return PerInputSelection(fit, model.device, answers.source, answers, x)

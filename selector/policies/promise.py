@@ -1,0 +1,244 @@
+"""A promise about accuracy: learn on half of the rows, then test on the other half (Angelopoulos et al. 2021).
+
+The first half gives a path of policies, the most accurate first and then ever faster ones. The second half tests along that path
+whether a policy loses more than it may, each at the full level, and stops at the first that is not shown to keep the promise: by
+fixed-sequence testing no correction is needed. A policy passes only where it is shown against *every* single network, so it does
+not matter which one is truly the best (an intersection-union test, no correction either).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtri
+
+from profiler.errors import DataError
+from profiler.progress import ProgressCallback, silent, sub_progress
+from selector.candidates import Answers
+from selector.policies.base import PolicyFit, log_probabilities_of
+from selector.policies.cascade import as_fit, specification_of
+from selector.policies.choosing import SingleNetwork, choose_tested
+from selector.policies.goal import PolicyGoal
+from selector.policies.paired import betting_p_value, fewest_units, paired_p_value
+from selector.policies.replay import replay
+from selector.policies.search import CascadeSearch, Point, SearchSettings, front
+
+LONGEST_PATH = 48
+_HOPELESS = 2.5
+_POWER = 0.8
+
+
+def shown(
+    right: NDArray[np.bool_],
+    singles: NDArray[np.bool_],
+    most: float,
+    confidence: float,
+    *,
+    groups: NDArray[np.generic] | None = None,
+    row_weights: NDArray[np.float64] | None = None,
+) -> bool:
+    """Whether a policy is shown to lose at most a share of accuracy against every single network.
+
+    Parameters
+    ----------
+    right
+        Whether the policy is right [rows], on rows that had no part in choosing it.
+    singles
+        Whether each single network is right [networks, rows].
+    most
+        Share that may be lost, 0 to 1.
+    confidence
+        Below 1.
+    groups
+        Of each row [rows]: then groups are what is independent, and each counts the same.
+    row_weights
+        How much each row counts [rows].
+    """
+    level = 1 - confidence
+    if groups is not None and len(np.unique(groups)) == len(right):
+        groups = None  # each row is a group of its own
+    for single in singles[np.argsort(-singles.mean(axis=1), kind="stable")]:
+        lost = single.astype(np.float64) - right
+        if groups is not None:
+            chance = betting_p_value(_by_group(lost, groups, row_weights), most)
+        elif row_weights is not None:
+            counts = row_weights / row_weights.mean()
+            chance = betting_p_value(lost * counts, most, float(counts.max()))
+        else:
+            chance = paired_p_value(int((lost > 0).sum()), int((lost < 0).sum()), len(lost), most, level)
+        if chance > level:
+            return False
+    return True
+
+
+def passed_in_sequence(
+    policies: Sequence[NDArray[np.bool_]],
+    singles: NDArray[np.bool_],
+    most: float,
+    confidence: float,
+    *,
+    groups: NDArray[np.generic] | None = None,
+    row_weights: NDArray[np.float64] | None = None,
+) -> int:
+    """How many policies of a path pass before the first that does not; all of them keep the promise at once.
+
+    `policies` hold for each whether it is right [rows], in an order that these rows had no part in; else as `shown`.
+    """
+    for count, right in enumerate(policies):
+        if not shown(right, singles, most, confidence, groups=groups, row_weights=row_weights):
+            return count
+    return len(policies)
+
+
+def halves(answers: Answers, seed: int = 0) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Masks of rows to learn from and to test on; no group is torn apart, and without groups each class is halved."""
+    generator = np.random.default_rng(seed)
+    first = np.zeros(len(answers.y), bool)
+    if answers.groups is not None:
+        names, member = np.unique(answers.groups, return_inverse=True)
+        chosen = generator.permutation(len(names))[: len(names) // 2]
+        first = np.isin(member.ravel(), chosen)
+        return first, ~first
+    order = generator.permutation(len(answers.y))
+    order = order[np.argsort(answers.y[order], kind="stable")]
+    first[order[::2]] = True
+    return first, ~first
+
+
+def fit_with_promise(
+    answers: Answers,
+    goal: PolicyGoal,
+    *,
+    settings: SearchSettings | None = None,
+    row_weights: NDArray[np.float64] | None = None,
+    kind: str = "cascade",
+    device: str = "",
+    seed: int = 0,
+    progress: ProgressCallback = silent,
+) -> PolicyFit:
+    """The best cascade for a goal of those that are shown to keep its promise; parameters as of `fit_cascade`.
+
+    Half of the rows choose networks, weights and thresholds; the other half only test. What is expected of the policy, its front
+    and its baselines are as seen on the rows that only tested. Where no policy is shown to keep the promise, the best single
+    network runs alone, and a note says why.
+
+    Raises
+    ------
+    DataError
+        So few rows (or groups) could not show it even if nothing were lost; the message says how many are needed.
+    BudgetError
+        None that keeps the promise meets the budget.
+    """
+    assert goal.confidence is not None
+    most = (goal.max_accuracy_drop or 0.0) / 100
+    if answers.groups is not None and len(np.unique(answers.groups)) == len(answers.y):
+        answers = replace(answers, groups=None)  # each row is a group of its own
+    learning, testing = halves(answers, seed)
+    _check_enough(answers, testing, most, goal)
+    learn, test = answers.at(learning), answers.at(testing)
+    weights = (None, None) if row_weights is None else (row_weights[learning], row_weights[testing])
+    search = CascadeSearch(
+        learn, settings or SearchSettings(), weights[0], longest_ms=goal.longest_ms, kind=kind
+    )
+    points = search.run(sub_progress(progress, 0.0, 0.6))
+    close = sorted(points, key=lambda one: abs(one.drop - most) + one.own_ms / float(search.single_ms.max()))
+    points += search.refine([*{one.chain: one for one in reversed(close) if not one.alone}.values()][-3:])
+    path = path_of(points, most)
+    progress(0.8, "testing the promise")
+    right = []
+    for point in path:
+        specification = specification_of(search, point)
+        right.append(replay(specification, log_probabilities_of(specification, test)).named == test.y)
+    count = passed_in_sequence(
+        right, test.right, most, goal.confidence, groups=test.groups, row_weights=weights[1]
+    )
+    single = SingleNetwork(search.single_wrong, float(search.single_ms[search.single]))
+    alone = next((one for one in points if one.alone and one.chain[-1] == search.single), None)
+    passed = path[:count]
+    chosen = choose_tested(passed if passed or alone is None else [alone], goal, single)
+    fit = as_fit(search, points, chosen, goal, test, weights[1], device)
+    progress(1.0, "done")
+    single_name = learn.networks[search.single].name
+    if not passed:
+        note = _not_shown(right[0] if right else None, test, search.single, most, goal, single_name)
+        return replace(fit, notes=(note,))
+    promise = {
+        "max_accuracy_drop": 100 * most,
+        "confidence": goal.confidence,
+        "rows": len(test.y),
+        "sentence": sentence(100 * most, goal.confidence, single_name, _units(test)),
+    }
+    return replace(fit, specification=replace(fit.specification, promise=promise))
+
+
+def path_of(points: Sequence[Point], most: float) -> list[Point]:
+    """The policies to test, in order: the one that loses least, then ever faster ones that lose more, as far as there is hope."""
+    hopeful = [one for one in reversed(front(points)) if one.drop <= most + _HOPELESS * one.uncertainty]
+    if len(hopeful) <= LONGEST_PATH:
+        return hopeful
+    return [hopeful[place] for place in np.linspace(0, len(hopeful) - 1, LONGEST_PATH).round().astype(int)]
+
+
+def sentence(points: float, confidence: float, single: str, tested_on: str) -> str:
+    """The promise in words."""
+    return (
+        f"With {100 * confidence:g}% confidence this policy loses at most {points:g} points of accuracy against {single}, or any "
+        f"other of its candidates alone, on new data of the same kind (tested on {tested_on} that chose nothing)."
+    )
+
+
+def _units(answers: Answers) -> str:
+    if answers.groups is None:
+        return f"{len(answers.y):,} rows"
+    return f"{len(np.unique(answers.groups)):,} groups of {len(answers.y):,} rows"
+
+
+def _by_group(
+    lost: NDArray[np.float64], groups: NDArray[np.generic], row_weights: NDArray[np.float64] | None
+) -> NDArray[np.float64]:
+    """Mean loss of each group [groups]."""
+    member = np.unique(groups, return_inverse=True)[1].ravel()
+    counts = np.bincount(member, row_weights)
+    return np.bincount(member, lost if row_weights is None else lost * row_weights) / counts
+
+
+def _check_enough(answers: Answers, testing: NDArray[np.bool_], most: float, goal: PolicyGoal) -> None:
+    assert goal.confidence is not None
+    if most <= 0:
+        return
+    unit = "rows" if answers.groups is None else "groups"
+    have = len(answers.y) if answers.groups is None else len(np.unique(answers.groups))
+    tested = int(testing.sum()) if answers.groups is None else len(np.unique(answers.groups[testing]))
+    needed = fewest_units(most, 1 - goal.confidence, groups=answers.groups is not None)
+    if tested < needed:
+        raise DataError(
+            f"{answers.source} has {have:,} {unit}, and to promise with {100 * goal.confidence:g}% confidence that at most "
+            f"{100 * most:g} points are lost takes at least {2 * needed:,} (half of them to test on): give more {unit}, allow "
+            "more points, or leave the confidence out."
+        )
+
+
+def _not_shown(
+    right: NDArray[np.bool_] | None, test: Answers, single: int, most: float, goal: PolicyGoal, name: str
+) -> str:
+    """Why the best single network runs alone, and how many rows would change that."""
+    assert goal.confidence is not None
+    start = (
+        f"No policy is shown with {100 * goal.confidence:g}% confidence on {_units(test)} to lose at most "
+        f"{100 * most:g} points, so {name} runs alone"
+    )
+    if right is None:
+        return f"{start}."
+    lost = test.right[single].astype(float) - right
+    spare = most - float(lost.mean())
+    if spare <= 0 or test.groups is not None:
+        return f"{start}: the most accurate policy loses {100 * float(lost.mean()):.2g} points there."
+    spread = float(ndtri(goal.confidence) + ndtri(_POWER)) * float(lost.std())
+    needed = 2 * math.ceil((spread / spare) ** 2)
+    if needed <= 2 * len(test.y):
+        return f"{start}: more rows would help."
+    return f"{start}: about {needed:,} rows in all would be needed, half of them to test on."
