@@ -151,11 +151,14 @@ def main() -> None:
     ]
     table = csv.DictWriter(text, names, lineterminator="\n")
     table.writeheader()
+    path, done = RESULTS / "accelerators.csv", {row["target"] for row in rows}
+    if path.exists():  # targets of other runs keep their rows
+        table.writerows(row for row in csv.DictReader(path.open()) if row["target"] not in done)
     for row in rows:
         table.writerow(
             {key: f"{value:.4g}" if isinstance(value, float) else value for key, value in row.items()}
         )
-    write_text(RESULTS / "accelerators.csv", text.getvalue())
+    write_text(path, text.getvalue())
 
 
 if __name__ == "__main__":
