@@ -250,8 +250,7 @@ class Profile:
             )
 
     def _refuse_other_version(self, setting: Setting) -> None:
-        """What two versions of a simulator say does not go together."""
-        for other in self.settings.values():
+        for other in self.settings.values():  # what two versions of a simulator say does not go together
             alike = (other.runtime, other.kernels) == (setting.runtime, setting.kernels)
             if setting.simulated and alike and other.version != setting.version:
                 raise ProfileError(

@@ -29,8 +29,8 @@ class ZigZagTarget(SimulatorTarget):
     options: ClassVar = tuple(_USUAL)
     specs: ClassVar = {
         "edge_tpu_like": (
-            f"simulated by ZigZag, also {', '.join(name for name in DESIGNS if name != 'edge_tpu_like')}: time and energy per layer "
-            "of int8 networks; options ?mhz=N&weight_bits=N&activation_bits=N&optimise=energy&cpu=CPU.timemodel.json"
+            f"by ZigZag, also {', '.join(name for name in DESIGNS if name != 'edge_tpu_like')}: time and energy per "
+            "layer of int8 networks; options ?mhz=N&weight_bits=N&activation_bits=N&optimise=energy&cpu=CPU.timemodel.json"
         )
     }
 
