@@ -154,10 +154,10 @@ def table_point(
 ) -> PolicyPoint:
     """A row of a table from what happened on each row; `ms` [rows]."""
     counts = np.full(len(right), 1 / len(right)) if row_weights is None else row_weights / row_weights.sum()
-    # Weights add up to 1 but for rounding.
-    shares = (
-        (1.0,) if stopped is None else tuple(np.minimum(np.bincount(stopped, counts, stages), 1.0).tolist())
-    )
+    shares = (1.0,)
+    if stopped is not None:
+        found = np.bincount(stopped, counts, stages)
+        shares = tuple((found / found.sum()).tolist())
     p50, p90, p99 = quantiles(ms, (0.5, 0.9, 0.99), counts)
     return PolicyPoint(
         name,

@@ -72,22 +72,11 @@ class Combiner:
     ) -> NDArray[np.float32]:
         """Logarithms of the combined probabilities [rows, classes], on the rows of the fit or on others."""
         log_p = self._log_p if log_probabilities is None else log_probabilities
-        weights = np.asarray(self.weights(networks), np.float32)
-        return log_softmax(combine(weights, [log_p[network] for network in networks]))
-
-
-def combine(
-    weights: Sequence[float] | NDArray[np.float32], log_probabilities: Sequence[NDArray[np.float32]]
-) -> NDArray[np.float32]:
-    """Weighted sum of logarithms of probabilities [rows, classes] of several networks; not normalised.
-
-    A network of weight 0 is left out, so that a detector with other classes may be among them.
-    """
-    total = np.zeros_like(log_probabilities[-1])
-    for weight, log_p in zip(weights, log_probabilities, strict=True):
-        if weight:
-            total += np.float32(weight) * log_p
-    return total
+        total = np.zeros_like(log_p[0])
+        for weight, network in zip(self.weights(networks), networks, strict=True):
+            if weight:
+                total += np.float32(weight) * log_p[network]
+        return log_softmax(total)
 
 
 def likeliest_weights(

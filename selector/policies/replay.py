@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from selector.policies.combining import combine
-from selector.runtime import Specification, confidence, log_softmax
+from selector.runtime import Specification
+from selector.runtime.cascade import combine, decide
 
 
 @dataclass(frozen=True)
@@ -37,30 +37,19 @@ class Replay:
 def replay(specification: Specification, log_probabilities: Sequence[NDArray[np.float32]]) -> Replay:
     """Run the stages of a specification on logarithms of probabilities [rows, classes] of each of its networks, in their order."""
     stages = specification.stages
-    times = [specification.networks[stage.network].predicted_ms for stage in stages]
-    so_far = np.cumsum(times)
+    so_far = np.cumsum([specification.networks[stage.network].predicted_ms for stage in stages])
     rows = len(log_probabilities[0])
     named = np.zeros(rows, np.int64)
     stopped = np.full(rows, -1)
-    seen: list[NDArray[np.float32]] = []
+    before: list[NDArray[np.float32]] = []
     for place, stage in enumerate(stages):
-        seen.append(log_probabilities[stage.network])
-        combined = log_softmax(combine(stage.weights, seen))
+        before.append(log_probabilities[stage.network])
+        combined = combine(stage, before, stages[: place + 1])
         own = combined.argmax(axis=1)
-        meaning = own
+        means = own
         if stage.answers is not None:
-            table = np.array([-1 if one is None else one for one in stage.answers])
-            meaning = table[own]
-        if stage.threshold is None:
-            stops = np.ones(rows, bool)
-        else:
-            stops = (
-                confidence(combined, stage.confidence)
-                >= np.broadcast_to(stage.threshold, combined.shape[1:])[own]
-            )
-            stops &= meaning >= 0
-            if stage.agree and place:
-                stops &= seen[-1].argmax(axis=1) == seen[-2].argmax(axis=1)
-        stops &= stopped < 0
-        named[stops], stopped[stops] = meaning[stops], place
+            means = np.array([-1 if one is None else one for one in stage.answers])[own]
+        stops = decide(stage, before, combined)
+        stopping = stopped < 0 if stops is None else (stopped < 0) & stops
+        named[stopping], stopped[stopping] = means[stopping], place
     return Replay(named, stopped, so_far[stopped], float(so_far[-1]))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 MOST_CORRELATION = 0.75
 MOST_FEATURES = 7
-_MOST_ROWS = 3000
+_MOST_ROWS = 2000
 _TIMED_ROUNDS = 60
 
 
@@ -58,12 +58,12 @@ def choose_features(
 
 
 def _importance(values: NDArray[np.float64], labels: NDArray[np.int64], seed: int) -> NDArray[np.float64]:
-    from sklearn.ensemble import RandomForestClassifier
+    from sklearn.ensemble import ExtraTreesClassifier
 
     if len(np.unique(labels)) < 2:
         return np.ones(values.shape[1])
     rows = np.random.default_rng(seed).permutation(len(labels))[:_MOST_ROWS]
-    forest = RandomForestClassifier(40, max_depth=8, random_state=seed, n_jobs=1)
+    forest = ExtraTreesClassifier(30, max_depth=8, random_state=seed, n_jobs=1)
     importance: NDArray[np.float64] = forest.fit(values[rows], labels[rows]).feature_importances_
     return importance
 

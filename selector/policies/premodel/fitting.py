@@ -170,7 +170,8 @@ def choose_variant(
     variants: Sequence[Variant], goal: PolicyGoal, answers: Answers, single: int
 ) -> tuple[Variant, bool]:
     """The variant that meets the goal best, else the one that comes nearest; and whether it does."""
-    single_ms = float(answers.times_ms[single])
+    single_ms, right = float(answers.times_ms[single]), answers.right
+    drops = {id(one): cautious_drop(one, right, single) for one in variants}
     budget = goal.budget_ms
     if budget is None and goal.prefer == "accuracy":
         budget = single_ms
@@ -183,7 +184,7 @@ def choose_variant(
         late = 0.0 if budget is None else max(one.mean_ms / budget - 1, 0.0)
         if goal.longest_ms is not None:
             late = max(late, one.longest_ms / goal.longest_ms - 1)
-        return late, 0.0 if drop is None else max(cautious_drop(one, answers, single) - drop / 100, 0.0)
+        return late, 0.0 if drop is None else max(drops[id(one)] - drop / 100, 0.0)
 
     fitting = [one for one in variants if max(excess(one)) <= _ROUNDING]
     if not fitting:
@@ -193,10 +194,10 @@ def choose_variant(
     return max(fitting, key=lambda one: (one.accuracy, -one.mean_ms)), True
 
 
-def cautious_drop(variant: Variant, answers: Answers, single: int) -> float:
+def cautious_drop(variant: Variant, right: NDArray[np.bool_], single: int) -> float:
     """What a premodel is taken to lose against the best single network: the mean and some of its standard error."""
-    picked = answers.right[variant.picked, np.arange(len(answers.y))]
-    lost = answers.right[single].astype(np.float64) - picked
+    picked = right[variant.picked, np.arange(right.shape[1])]
+    lost = right[single].astype(np.float64) - picked
     return float(lost.mean() + CAUTION * lost.std() / np.sqrt(len(lost)))
 
 

@@ -57,7 +57,7 @@ class PremodelSettings:
     most_features: int = MOST_FEATURES
     most_networks: int = 4
     folds: int = 5
-    most_rows: int = 2000
+    most_rows: int = 1000
     rows_at_once: int = 1
 
 

@@ -16,6 +16,9 @@ from selector.runtime.premodel.images import IMAGE_NAMES, image_features
 from selector.runtime.premodel.signals import SIGNAL_NAMES, signal_features
 from selector.runtime.premodel.texts import TEXT_NAMES, TOKEN_NAMES, text_features, token_features
 
+_ROWS = 256
+"""Rows that are worked on at a time: their intermediate values stay near the processor."""
+
 KINDS = ("image", "signal", "tokens", "text", "answer")
 
 __all__ = [
@@ -62,5 +65,6 @@ def features_of(kind: str, x: NDArray[Any], names: Sequence[str]) -> NDArray[np.
         "text": text_features,
         "answer": answer_features,
     }
-    found = functions[kind](x, names)
+    parts = [functions[kind](x[start : start + _ROWS], names) for start in range(0, len(x), _ROWS)]
+    found = parts[0] if len(parts) == 1 else np.concatenate(parts)
     return np.nan_to_num(found, nan=0.0, posinf=0.0, neginf=0.0)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
-from selector.policies.combining import RIDGE, Combiner, combine, likeliest_weights
+from selector.policies.combining import RIDGE, Combiner, likeliest_weights
 from selector.runtime import log_softmax
 from selector.testing import synthetic_answers
 
@@ -74,11 +74,6 @@ def test_nothing_is_fitted_where_the_last_network_counts_alone():
     combiner = Combiner(answers.log_probabilities, answers.y, fixed=True)
     assert combiner.weights((0, 2)) == (0.0, 1.0)
     assert combiner.combined((0, 2)) == pytest.approx(answers.log_probabilities[2], abs=1e-5)
-
-
-def test_a_network_of_weight_0_may_have_other_classes():
-    two, three = np.zeros((4, 2), np.float32), np.ones((4, 3), np.float32)
-    assert combine((0.0, 2.0), [two, three]).tolist() == (2 * three).tolist()
 
 
 def test_one_class_that_always_comes_has_weights_too():
