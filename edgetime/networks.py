@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from profiler.errors import MissingExtraError, UsageError
+from profiler.errors import DataError, MissingExtraError, ModelFileError, UsageError
 from profiler.network import Network
 
 SUFFIXES = (".tflite", ".keras")
+
+_RESULT = "result.json"
+"""What is in a folder that 'edgetime compress' wrote."""
 
 InputShape = Sequence[int] | Mapping[str, Sequence[int]]
 """Shape of a network's only input, or of each input by its name."""
@@ -28,12 +32,14 @@ class ReadNetwork:
 def expand(paths: Sequence[str | os.PathLike[str]]) -> list[Path]:
     """The files that `paths` name; a folder stands for the networks in and below it, in order of their names.
 
+    A folder that 'edgetime compress' wrote stands for the networks of its result: no copies, nor what it left on the way.
+
     Raises UsageError where a path does not exist, or a folder holds no network.
     """
     found: list[Path] = []
     for path in map(Path, paths):
         if path.is_dir():
-            inside = sorted(file for file in path.rglob("*") if file.suffix in SUFFIXES and file.is_file())
+            inside = _inside(path)
             if not inside:
                 raise UsageError(f"{path} holds no .tflite or .keras file: name a folder that does.")
             found += inside
@@ -42,6 +48,21 @@ def expand(paths: Sequence[str | os.PathLike[str]]) -> list[Path]:
         else:
             raise UsageError(f"{path} does not exist: check the name.")
     return list(dict.fromkeys(found))
+
+
+def _inside(folder: Path) -> list[Path]:
+    files = sorted(file for file in folder.rglob("*") if file.suffix in SUFFIXES and file.is_file())
+    places = sorted(file.parent for file in folder.rglob(_RESULT))
+    if not places:
+        return files
+    from compressor.pipeline.result import CompressionResult
+
+    made: list[Path] = []
+    for place in places:
+        with contextlib.suppress(DataError):  # somebody else's file of this name
+            made += CompressionResult.load(place).networks()
+            files = [file for file in files if place not in file.parents]
+    return [*files, *(file for file in made if file.is_file())]
 
 
 def parse_shapes(texts: Sequence[str]) -> InputShape | None:
@@ -71,14 +92,31 @@ def _sizes(sizes: str, text: str) -> tuple[int, ...]:
     return shape
 
 
-def read(path: str | os.PathLike[str], input_shape: InputShape | None = None) -> ReadNetwork:
+def signatures(path: str | os.PathLike[str]) -> tuple[str | None, ...]:
+    """The signatures of a ``.tflite`` file that has several, each a network of its own; else one None."""
+    from profiler.tflite import read_signatures
+
+    try:
+        found = () if Path(path).suffix == ".keras" else read_signatures(path)
+    except ModelFileError:
+        return (None,)  # `read` says what is wrong with it
+    return found if len(found) > 1 else (None,)
+
+
+def read(
+    path: str | os.PathLike[str], input_shape: InputShape | None = None, signature: str | None = None
+) -> ReadNetwork:
     """Read the network in `path`; a Keras model is converted first (float32), which needs TensorFlow (MissingExtraError).
 
-    Raises ModelFileError where the file cannot be read, UsageError where `input_shape` does not fit.
+    Of a file with several signatures the first one is read, or the one named. Raises ModelFileError where the file cannot be
+    read, UsageError where `input_shape` does not fit.
     """
-    from profiler.tflite import read_network
+    from profiler.tflite import only_signature, read_network
 
     file = Path(path)
+    if signature is not None:
+        content = only_signature(file, signature)
+        return ReadNetwork(read_network(content, input_shape, f"{file.name}, {signature}"), content)
     if file.suffix != ".keras":
         return ReadNetwork(read_network(file, input_shape), file)
     # find_spec instead of an import: an import that fails half-way is another error than a missing package.

@@ -75,15 +75,20 @@ class Predictor:
             self._target.close()
 
     def predict(
-        self, path: str | os.PathLike[str], input_shape: networks.InputShape | None = None
+        self,
+        path: str | os.PathLike[str],
+        input_shape: networks.InputShape | None = None,
+        signature: str | None = None,
     ) -> tuple[dict[str, Any], list[str]]:
         """What ``edgetime predict --json`` prints of the network in `path`, and new warnings to read before trusting it.
+
+        `signature` says which network is meant, where the file has several.
 
         Raises EdgetimeError where the file cannot be read, or cannot be run where it is to be measured.
         """
         from profiler.measurement import measure_network
 
-        read = networks.read(path, input_shape)
+        read = networks.read(path, input_shape, signature)
         prediction = self.time_model.predict(read.network, setting=self.setting.key)
         warnings = []
         if read.network.assumed_batch:
@@ -108,7 +113,7 @@ class Predictor:
                 warnings.append(f"{Path(path).name}: {measurement.layer_note}.")
         new = [warning for warning in warnings if warning not in self._reported]
         self._reported.update(new)
-        result = {**prediction.to_dict(measurement), "setting": self.setting.key}
+        result = {**prediction.to_dict(measurement), "setting": self.setting.key, "signature": signature}
         if self._load:
             result |= self._met(result["predicted_ms"])
         result["measured_in"] = {

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -43,7 +42,7 @@ class Calm:
     calm_us
         Its time in calm; NaN where there is no canary.
     share
-        Share of the canaries that were calm; 1 where there is none.
+        Share of the time that was calm; 1 where there is no canary.
     states
         The states that were met, the calm one first. What lies between them belongs to none.
     repeats
@@ -69,39 +68,33 @@ class Calm:
         """Whether all of these were calm; what has no canary cannot be told apart and counts as calm."""
         return not any(canary > WITHIN * self.calm_us for canary in canaries_us)
 
-    def to_dict(self) -> dict[str, Any]:
-        """As plain JSON values."""
-        known = math.isfinite(self.calm_us)
-        return {
-            "canary_us": self.calm_us if known else None,
-            "calm_share": self.share if known else None,
-            "states": [asdict(state) for state in self.states],
-            "canary_repeats": self.repeats,
-        }
 
-
-def calm_of(canaries_us: Sequence[float] | np.ndarray, known_us: float = math.nan) -> Calm:
+def calm_of(
+    canaries_us: Sequence[float] | np.ndarray, spent_s: Sequence[float] | np.ndarray | None = None
+) -> Calm:
     """Find calm in the times of a canary.
 
     Parameters
     ----------
     canaries_us
         In any order; NaN and 0 where there was none.
-    known_us
-        Its time in calm as known from elsewhere, such as an earlier profile; NaN where it is not. It counts where it is less
-        than what is found here.
+    spent_s
+        How much time went by with each: shares are of that. What is measured in calm is done sooner, so that of all canaries more
+        are calm than of the time. None where all stand for as much.
     """
     times = np.asarray(canaries_us, float)
-    times = np.sort(times[np.isfinite(times) & (times > 0)])
+    spent = np.ones(times.shape) if spent_s is None else np.asarray(spent_s, float)
+    known = np.isfinite(times) & (times > 0)
+    times, spent = times[known], spent[known]
     if not times.size:
-        return Calm(known_us, 0.0 if math.isfinite(known_us) else 1.0)
-    modes = _modes(np.log(times))
+        return Calm(math.nan, 1.0)
+    order = np.argsort(times, kind="stable")
+    times, spent = times[order], spent[order] / spent.sum()
+    modes = _modes(np.log(times), spent)
     repeats = bool(modes) and max(share for _, share in modes) >= _REPEATS
     calm_us = math.exp(modes[0][0]) if modes else float(np.quantile(times, _LEAST_SHARE, method="higher"))
-    if known_us * WITHIN < calm_us:
-        calm_us = known_us
     states = tuple(State(round(max(math.exp(at) / calm_us, 1.0), 6), share) for at, share in modes)
-    return Calm(calm_us, float(np.mean(times <= WITHIN * calm_us)), states, repeats)
+    return Calm(calm_us, 1.0 - float(spent[times > WITHIN * calm_us].sum()), states, repeats)
 
 
 def in_words(share: float, states: Sequence[State] = (), repeats: bool = True) -> str:
@@ -118,7 +111,7 @@ def in_words(share: float, states: Sequence[State] = (), repeats: bool = True) -
     return f"The device was calm {share:.0%} of the time{f'; other states: {others}' if others else ''}."
 
 
-def _modes(logs: np.ndarray) -> list[tuple[float, float]]:
+def _modes(logs: np.ndarray, shares: np.ndarray) -> list[tuple[float, float]]:
     """Middle and share of the lowest crowd in ascending `logs`, and of every denser place above it, the lowest first."""
     ends = np.searchsorted(logs, logs + _WIDTH, side="right")
     counts = ends - np.arange(len(logs))
@@ -136,6 +129,6 @@ def _modes(logs: np.ndarray) -> list[tuple[float, float]]:
             if counts[at] < counts[left:right].max():
                 continue
         members = logs[at : ends[at]]
-        modes.append((float(np.median(members)), len(members) / len(logs)))
+        modes.append((float(np.median(members)), float(shares[at : ends[at]].sum())))
         floor = max(members[-1], modes[-1][0] + _APART)
     return modes

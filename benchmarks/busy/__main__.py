@@ -1,28 +1,26 @@
 """What a profile is worth that was taken beside busy neighbours: errors of whole networks against times met in calm.
 
-    python -m benchmarks.busy --work DIR [--settings now,bursts,always] [--minutes 3]
+    python -m benchmarks.busy --work DIR [--settings now,bursts,always,memory] [--minutes 3]
 
-Profiles this machine as it is (now), under own load on all cores half of the time (bursts) and all the time (always), and
-measures every network of the catalogue in float32 and int8 until its calm runs agree within 3%; networks that do not, or that
-are judged by operators which no probe covers, are named. Each profile is fitted twice: by edgetime's rule, and, as what there
-was before, by the fastest sample of each probe whatever the canary said. Prints per setting the share of calm time, mean error,
-how many networks are within 5% and 10%, how many of the 90% intervals held and how wide they are, then the same per number
-type and kind of network. What was measured stays in DIR: the same command goes on.
+Profiles this machine as it is (now), under own load on all cores half of the time (bursts) and all the time (always), and beside
+own processes that stream memory on all cores but one (memory). Measures every network of the catalogue in float32 and int8 until
+its calm runs agree within 3%; networks that do not, or that are judged by operators which no probe covers, are named. Each profile
+is fitted twice: by edgetime's rule, and, as what there was before, by the fastest sample of each probe whatever the canary said.
+Prints per setting the share of calm time, mean error, how many networks are within 5% and 10%, how many of the 90% intervals held
+and how wide they are, then the same per number type and kind of network. What was measured stays in DIR: the same command goes on.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import csv
-import os
 import statistics
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from benchmarks.busy.load import own_load
+from benchmarks.busy.load import SETTINGS, own_load
 from benchmarks.networks import catalogue
 from benchmarks.time_model.rounds import Rounds, calm, canary_level_us, measure, still_open
 from profiler.devices import open_target
@@ -33,7 +31,6 @@ from timemodel import TimeModel, fit_profile
 from timemodel.fitting import fit_setting, usable
 from timemodel.model import SettingModel
 
-SETTINGS = ("now", "bursts", "always")
 DTYPES = ("float32", "int8")
 AGREE = 0.03
 RULES = ("edgetime", "fastest sample")
@@ -207,12 +204,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for setting in options.settings.split(","):
         db = options.work / f"{setting}.db"
         if not db.exists() and not options.only_report:
-            busy = (
-                own_load(os.cpu_count() or 1, setting == "bursts")
-                if setting != "now"
-                else contextlib.nullcontext()
-            )
-            with busy:
+            with own_load(setting):
                 print(profile(open_target("local"), db, minutes=options.minutes, dtypes=DTYPES), flush=True)
         if not db.exists():
             print(f"{setting}: not run")

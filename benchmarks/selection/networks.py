@@ -71,18 +71,6 @@ def separable() -> Any:
     return _answered(inputs, x, "separable")
 
 
-def vgg(widths: tuple[int, ...] = (16, 32, 64), name: str = "vgg") -> Any:
-    """Pairs of 3x3 convolutions between poolings, as in VGG."""
-    from keras import layers
-
-    inputs = x = _image()
-    for stage, filters in enumerate(widths):
-        for number in (0, 1):
-            x = _convolution(x, filters, f"conv{stage}{number}")
-        x = layers.MaxPooling2D(name=f"pool{stage}")(x)
-    return _answered(inputs, x, name)
-
-
 def strided(name: str = "strided") -> Any:
     """Pairs of 3x3 convolutions, the first of each with strides of 2, the very first too."""
     inputs = x = _image()

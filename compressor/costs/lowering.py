@@ -23,6 +23,8 @@ Convert = Callable[[Any], Network]
 
 _TRIES = 200
 _LEAST, _MOST = 3, 64
+_ENTRY_BYTES = 80
+"""Of a tensor's name, shape and place in the file."""
 
 
 class LoweringError(Exception):
@@ -43,12 +45,16 @@ class LearnedLowering:
         for kind in self._kinds:
             for name in {name for i in kind.form.used for name, _ in self._forms[i].times}:
                 self._kinds_of.setdefault(name, []).append(kind)
-        # Which tensors of the network change with the widths, and a layer and operand that shows how.
-        self._patches: dict[int, tuple[int, int]] = {}
+        # Which tensors of the network change with the widths, and the layers and operands that show how. Equal constants, such
+        # as biases of zeros, are one tensor for several layers until their widths differ.
+        self._patches: dict[int, list[tuple[int, int]]] = {}
         for position, (item, edge) in enumerate(zip(layers, base.edges, strict=False)):
             for operand, place in enumerate((*edge.inputs, *edge.outputs)):
                 if operand in item.changing:
-                    self._patches.setdefault(place, (position, operand))
+                    self._patches.setdefault(place, []).append((position, operand))
+        self._constants = [uses for place, uses in self._patches.items() if base.tensors[place].constant]
+        self._stored = self._weights(base.layers)
+        self._channel_bytes = 0.0
 
     def layers(self, configuration: Configuration) -> tuple[Layer, ...]:
         """The layers with their names; the same objects from call to call."""
@@ -83,19 +89,37 @@ class LearnedLowering:
         """The network at this configuration."""
         layers = self.layers(configuration)
         tensors = list(self._base.tensors)
-        growth = 0
-        for place, (position, operand) in self._patches.items():
-            layer = layers[position]
-            split = len(layer.inputs)
-            tensor = layer.inputs[operand] if operand < split else layer.outputs[operand - split]
-            if tensor.constant:
-                growth += tensor.nbytes - tensors[place].nbytes
-            tensors[place] = tensor
+        for place, uses in self._patches.items():
+            tensors[place] = _operand(layers, uses[0])
+        nbytes, channels = self._weights(layers)
+        growth = nbytes - self._stored[0] + round(self._channel_bytes * (channels - self._stored[1]))
         size = max(0, self._base.file_bytes + growth)
         return replace(self._base, layers=layers, tensors=tuple(tensors), file_bytes=size)
 
+    def learn_sizes(self, networks: Sequence[Network]) -> None:
+        """Learn from networks at other widths what a channel takes in the file beside its weights: its scales, where quantised."""
+        more, rest = [], []
+        for network in networks:
+            nbytes, channels = self._weights(network.layers)
+            more.append(channels - self._stored[1])
+            rest.append(network.file_bytes - self._base.file_bytes - (nbytes - self._stored[0]))
+        if any(more):
+            self._channel_bytes = max(0.0, float(np.dot(more, rest) / np.dot(more, more)))
+
+    def _weights(self, layers: Sequence[Layer]) -> tuple[int, int]:
+        """Bytes that the constants that change with the widths take in the file, and how many channels have a bias."""
+        found = [tensor for uses in self._constants for tensor in {_operand(layers, use) for use in uses}]
+        return sum(_ENTRY_BYTES + t.nbytes for t in found), sum(t.size for t in found if len(t.shape) == 1)
+
     def _sizes(self, configuration: Configuration) -> list[int]:
         return [form(configuration.widths) for form in self._forms]
+
+
+def _operand(layers: Sequence[Layer], place: tuple[int, int]) -> Tensor:
+    """An operand of a layer, the results counted after the inputs."""
+    layer, operand = layers[place[0]], place[1]
+    split = len(layer.inputs)
+    return layer.inputs[operand] if operand < split else layer.outputs[operand - split]
 
 
 class _Kind:
@@ -161,6 +185,7 @@ def learn_lowering(
     for network, widths in zip(networks, all_widths, strict=True):
         if learned.layers(Configuration(widths)) != network.layers:
             raise LoweringError("the converter's layers do not follow from the widths")
+    learned.learn_sizes(networks[1:])
     return learned
 
 

@@ -5,10 +5,11 @@ May import the rooms of data and training.
 
 from __future__ import annotations
 
-from compressor.export.comparison import accuracy
-from compressor.export.conversion import to_tflite_bytes
+from compressor.export.comparison import Comparison, accuracy, compare, fault
+from compressor.export.conversion import CALIBRATION_ROWS, to_tflite_bytes
 from compressor.export.exporter import ExportResult, export, load_known
-from compressor.export.keras_files import input_specs, load_keras, save_keras
+from compressor.export.freezing import argument_names
+from compressor.export.keras_files import in_float32, input_specs, load_keras, save_keras
 from compressor.export.precision import PrecisionTimes, faster_in_words, keep_float32, precision_times
 from compressor.export.running import TfliteRunner
 from compressor.export.silence import require, tensorflow
@@ -23,15 +24,21 @@ from compressor.export.turns import (
 )
 
 __all__ = [
+    "CALIBRATION_ROWS",
+    "Comparison",
     "ExportResult",
     "PrecisionTimes",
     "TfliteRunner",
     "Turns",
     "accuracy",
+    "argument_names",
     "check_target",
+    "compare",
     "export",
     "faster_in_words",
+    "fault",
     "file_score",
+    "in_float32",
     "input_specs",
     "keep_float32",
     "layers_ms",

@@ -19,7 +19,15 @@ import numpy as np
 import numpy.typing as npt
 
 from compressor.data import Data, evenly
-from compressor.export.freezing import Specs, argument_names, freeze, has_loop, is_recurrent, with_own_biases
+from compressor.export.freezing import (
+    Specs,
+    argument_names,
+    attention_over_one_channel,
+    freeze,
+    has_loop,
+    is_recurrent,
+    with_own_biases,
+)
 from compressor.export.keras_files import InputShape, in_float32, input_specs, load_keras
 from compressor.export.silence import last_complaint, quiet, require, tensorflow
 from profiler.errors import DataError, EdgetimeError, ModelFileError, UsageError
@@ -70,11 +78,12 @@ def to_tflite_bytes(
         except Exception as error:  # the converter's errors have no common type
             trouble = error
     assert trouble is not None
+    complaint = f"{last_complaint(chatter.text, trouble)}; replace that part"
+    single = attention_over_one_channel(model)
+    if single:
+        complaint = f"TensorFlow's converter fails on attention over a single channel ({single}); give its input two or more"
     mode = "" if quantize == "none" else f" with --quantize {quantize}"
-    raise EdgetimeError(
-        f"{name} cannot be converted to TFLite{mode}: {last_complaint(chatter.text, trouble)}; "
-        "replace that part."
-    ) from trouble
+    raise EdgetimeError(f"{name} cannot be converted to TFLite{mode}: {complaint}.") from trouble
 
 
 def check_options(quantize: str, io: str, calibrated: bool) -> None:

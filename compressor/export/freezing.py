@@ -68,6 +68,15 @@ def is_recurrent(model: Any) -> bool:
     return any(_recurs(layer) for layer in _layers(model))
 
 
+def attention_over_one_channel(model: Any) -> str:
+    """Name of an attention layer whose input has a single channel; empty where there is none."""
+    for layer in _layers(model):
+        dense = getattr(layer, "_query_dense", None) or getattr(layer, "query_dense", None)
+        if dense is not None and dense.built and dense.kernel.shape[0] == 1:
+            return str(layer.name)
+    return ""
+
+
 def has_loop(function: Any) -> bool:
     """Whether a frozen function still holds a loop."""
     graph = function.graph.as_graph_def()

@@ -85,13 +85,14 @@ def require(module: str) -> None:
 
 
 def last_complaint(chatter: str, error: BaseException, limit: int = 240) -> str:
-    """One line that says what went wrong in a conversion: the operators that TensorFlow names, else the exception's first line."""
+    """One line on what went wrong in a conversion: operators that TFLite lacks, else the first error that is named."""
     text = f"{chatter}\n{error}"
-    operators = sorted({*re.findall(r"'tf\.(\w+)' op", text), *re.findall(r"^\s+tf\.(\w+)\(", text, re.M)})
-    if operators:
-        return f"TFLite has no {', '.join(operators)}"
+    lacking = re.findall(r"'tf\.(\w+)' op is neither", text) + re.findall(r"^\s+tf\.(\w+)\(", text, re.M)
+    if lacking:
+        return f"TFLite has no {', '.join(sorted(set(lacking)))}"
     lines = [line.strip() for line in re.sub(r"loc\(.*?\)\)*:?", "", str(error)).splitlines() if line.strip()]
-    first = lines[0] if lines else type(error).__name__
+    said = [line.split(" error: ", 1)[1] for line in lines if " error: " in line]
+    first = (said or lines or [type(error).__name__])[0]
     return first if len(first) <= limit else f"{first[:limit]}…"
 
 

@@ -11,10 +11,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from compressor.costs import MeasuredCost
+from compressor.costs import MeasuredCost, narrowest
 from compressor.data import Data, check_data, load_data
 from compressor.export import check_target, load_keras, require, save_keras, tensorflow
-from compressor.pipeline.final import POINTS, Finalist, FinalTraining, in_proportion, train_points
+from compressor.pipeline.final import (
+    POINTS,
+    Finalist,
+    FinalTraining,
+    family_targets,
+    in_proportion,
+    train_points,
+)
 from compressor.pipeline.prepare import (
     Evaluator,
     Limits,
@@ -33,7 +40,7 @@ from compressor.pipeline.prepare import (
     shown_ms,
     tolerance,
 )
-from compressor.pipeline.result import CompressionResult, Request, make_result
+from compressor.pipeline.result import CompressionResult, Request, check_family, make_result
 from compressor.pipeline.shared import Sharing
 from compressor.search import Goal, SearchMethod, SearchProblem, Trial
 from compressor.training import Options
@@ -62,6 +69,7 @@ def compress(
     max_energy_mj: float | None = None,
     minimize: str | None = None,
     points: int = POINTS,
+    family: int | None = None,
     method: str | SearchMethod = "optuna",
     quantize: str = "none",
     calibration: Any = None,
@@ -104,6 +112,9 @@ def compress(
         best score within the other limits is looked for; with one the least time (or what `minimize` names).
     points
         Networks to train in full along the front of accuracy against time, the winner included.
+    family
+        In place of `points`: so many networks made for working together, the winner and ever faster ones, each with the original
+        as its teacher; ``held_out.npz`` gets rows that none was trained on, for 'edgetime select --per-input'.
     method
         A name from `compressor.search.registry.METHODS`, or a method.
     quantize
@@ -158,6 +169,9 @@ def compress(
     limits = Limits(budget_ms, max_accuracy_drop, max_size_kb, max_memory_kb, max_energy_mj, minimize)
     limits.check()
     _check(quantize, points, seeds, minutes)
+    if family is not None:
+        check_family(family)
+        points = family
     limit = _TimeLimit(started, minutes, warn)
     require("optuna")
     sharing = Sharing(storage, workers, trials)
@@ -211,12 +225,22 @@ def compress(
             limit.check(training.training_s())
             trained = _train(
                 training, prepared, goal, best, points, limit.at(1 - _RESERVE_SHARE), sub_progress(progress, 0.6, 0.9),
-                partial(in_proportion, prepared, on_edges=searcher.on_edges),
+                partial(in_proportion, prepared, on_edges=searcher.on_edges), family is not None,
             )  # fmt: skip
             notes = budget_notes(goal, trained[0].trial, steer)
             prepared = replace(prepared, notes=(*prepared.notes, *notes))
             wanted = Request(
-                limits, goal, searcher.name, seed, target, measure, started, limit.at(1.0), minutes, steer
+                limits,
+                goal,
+                searcher.name,
+                seed,
+                target,
+                measure,
+                started,
+                limit.at(1.0),
+                minutes,
+                steer,
+                family is not None,
             )
             result = make_result(prepared, workspace, trained, best, wanted, sub_progress(progress, 0.9, 1.0))
             result.save()
@@ -259,15 +283,23 @@ def _train(
     deadline: float,
     progress: ProgressCallback,
     alike: Callable[..., Trial | None],
+    family: bool = False,
 ) -> list[Finalist]:
-    """The winner with all seeds, then the other points of the front."""
+    """The winner with all seeds, then the other points of the front, or of the family."""
     now = time.monotonic()
     share = _WINNER_SHARE if points > 1 else 1.0
     winner_end = now + share * (deadline - now) if math.isfinite(deadline) else math.inf
     by_goal = partial(alike, by=prepared.single_costs(goal)[goal.cost_name])
     winner = training.run(trials, winner_end, sub_progress(progress, 0.0, share), by_goal)
     rest = sub_progress(progress, share, 1.0)
-    return train_points(prepared, training, trials, winner, points, deadline, rest, alike)
+    if not family:
+        return train_points(prepared, training, trials, winner, points, deadline, rest, alike)
+    least_ms = prepared.times.exact(narrowest(prepared.original.configuration))
+
+    def aims(winner_ms: float, original_ms: float, count: int) -> list[float]:
+        return family_targets(winner_ms, least_ms, count)
+
+    return train_points(prepared, training, trials, winner, points, deadline, rest, alike, aims)
 
 
 def _check(quantize: str, points: int, seeds: int, minutes: float | None) -> None:

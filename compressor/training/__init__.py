@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from compressor.training.finetuning import FineTuner, Outcome, TrainingError, let_go
 from compressor.training.importance import Importance, measure_importance, normalised, strongest
-from compressor.training.model_io import as_called, by_name, input_names, output_names, run
+from compressor.training.model_io import as_called, by_name, input_names, output_names, outputs_of, run
 from compressor.training.options import Options, Schedule, check_least
 from compressor.training.task import Answered, Task, task_of
 
@@ -28,6 +28,7 @@ __all__ = [
     "measure_importance",
     "normalised",
     "output_names",
+    "outputs_of",
     "run",
     "strongest",
     "task_of",

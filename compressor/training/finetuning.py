@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -65,14 +65,16 @@ class FineTuner:
         deadline: float = math.inf,
         on_epoch: Callable[[int, float], None] = lambda epoch, score: None,
         last: bool = False,
+        frozen: Iterable[Any] = (),
     ) -> Outcome:
         """Train `model` in place and leave it with the weights of the epoch that did best on validation.
 
         `checkpoint` is written every 20 s and at the end; a run that finds it goes on from there. `deadline`, on the clock of
         `time.monotonic`, ends training within an epoch, and that epoch does not count. With `last` the last epoch's weights
-        are kept instead, and their score and loss reported. A loss that becomes NaN or infinite is a `TrainingError`.
+        are kept instead, and their score and loss reported. The layers `frozen` stay as they are. A loss that becomes NaN or
+        infinite is a `TrainingError`.
         """
-        with _in_training_shape(model):
+        with _in_training_shape(model, frozen):
             run = _Run(self, model, schedule, seed, checkpoint, deadline, on_epoch)
             return run.go(last)
 
@@ -286,15 +288,19 @@ def _all_layers(model: Any) -> Iterator[Any]:
 
 
 @contextlib.contextmanager
-def _in_training_shape(model: Any) -> Iterator[None]:
-    """Let every layer learn, and batch normalisation follow within a few steps (Keras' momentum of 0.99 takes hundreds)."""
+def _in_training_shape(model: Any, frozen: Iterable[Any] = ()) -> Iterator[None]:
+    """Let every layer learn but those `frozen`.
+
+    Batch normalisation follows within a few steps (Keras' momentum of 0.99 takes hundreds).
+    """
     layers = list(_all_layers(model))
     flags = [(layer, layer.trainable) for layer in layers]
     momenta = [(layer, layer.momentum) for layer in layers if hasattr(layer, "momentum")]
     try:
         # Innermost first, each by itself: Keras does not hand a flag down that the model has already.
+        still = {id(layer) for layer in frozen}
         for layer in layers:
-            layer.trainable = True
+            layer.trainable = id(layer) not in still
         for layer, momentum in momenta:
             layer.momentum = min(momentum, _QUICK_MOMENTUM)
         yield

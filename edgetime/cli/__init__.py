@@ -25,6 +25,7 @@ VERBS = {
     "advise": "advise",
     "compress": "compress",
     "export": "export",
+    "exits": "exits",
     "select": "select",
     "run": "run",
     "bundle": "bundle",

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from click.core import ParameterSource
 
 from compressor.method_names import METHODS
 from edgetime.terminal import StoppedError, Terminal, options, views
@@ -102,6 +103,14 @@ def command(
             help="Networks to train in full along the front of accuracy and time; fewer if --minutes end.",
         ),
     ] = 4,
+    family: Annotated[
+        int | None,
+        _search(
+            metavar="N",
+            help="In place of --points: N networks made for working together, for 'edgetime select --per-input DIR'; all but "
+            "the winner are ever faster.",
+        ),
+    ] = None,
     minutes: Annotated[
         float | None,
         _search(
@@ -166,6 +175,8 @@ def command(
         check_options(context)
         join_search(join, network, data, time_model, calibration, storage, minutes, json)
         return
+    if family is not None and context.get_parameter_source("points") is ParameterSource.COMMANDLINE:
+        raise UsageError("--family stands in place of --points: leave one of them out.")
     if network is None or data is None or time_model is None or output is None:
         named = {"NET.keras": network, "--data": data, "--time-model": time_model, "-o": output}
         lacking = [name for name, value in named.items() if value is None]
@@ -188,6 +199,7 @@ def command(
                     max_energy_mj=max_energy_mj,
                     minimize=minimize,
                     points=points,
+                    family=family,
                     method=method,
                     quantize=quantize,
                     calibration=calibration,

@@ -60,7 +60,8 @@ def command(
 ) -> None:
     """Predict how long networks take on a device: per layer, in total, and how sure that is.
 
-    A bad file does not stop a batch: the others are done, and the exit status is 1.
+    A bad file does not stop a batch: the others are done, and the exit status is 1. A file with several signatures is so many
+    networks.
 
     Example:
 
@@ -91,7 +92,6 @@ def command(
         assert networks is not None
         paths = files.expand(networks)
         shape = files.parse_shapes(input_shape or [])
-        shown = layers or (views.Layers.top if len(paths) == 1 else views.Layers.none)
         results, failed = [], 0
         known = TimeModel.load(model)
         key = options.find_setting(known.settings, setting) if setting is not None else None
@@ -102,22 +102,25 @@ def command(
             for done, path in enumerate(paths):
                 progress(done / len(paths), path.name)
                 try:
-                    result, warnings = predictor.predict(path, shape)
+                    found = [predictor.predict(path, shape, one) for one in files.signatures(path)]
                 except EdgetimeError as error:
                     if len(paths) == 1:
                         raise
                     out.complain(str(error))
                     failed += 1
                     continue
-                for warning in warnings:
-                    out.warn(warning)
-                out.json(result)
-                results.append(result)
+                for result, warnings in found:
+                    for warning in warnings:
+                        out.warn(warning)
+                    out.json(result)
+                    results.append(result)
             progress(1.0, "")
+        several = len(paths) > 1 or len(results) > 1
+        shown = layers or (views.Layers.none if several else views.Layers.top)
         others = [name for name in known.settings if name != predictor.setting.key]
         if others:
             out.note(f"Setting: {predictor.setting.key}. Also known, with --setting: {'; '.join(others)}")
-        if len(paths) > 1 and shown is views.Layers.none and results:
+        if several and shown is views.Layers.none and results:
             out.show(*views.batch(results))
         else:
             for result in results:

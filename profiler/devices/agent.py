@@ -51,6 +51,8 @@ RUNTIMES = (
 )
 
 CPU_FREQUENCY = "/sys/devices/system/cpu/cpu0/cpufreq/"
+THROTTLED = "/sys/devices/system/cpu/cpu0/thermal_throttle/package_throttle_count"
+CLOCK_EVERY_S = 1.0
 
 WARM_UP_S = 0.0005
 SAMPLE_S = 40e-6
@@ -252,6 +254,23 @@ def core_megahertz() -> list[int]:
     return [round(int(text) / 1000) for text in found if text.isdigit()]
 
 
+def current_core() -> int:
+    """Number of the core that this thread runs on, 0 where the system does not say."""
+    with contextlib.suppress(OSError, AttributeError, TypeError):
+        return max(0, int(ctypes.CDLL(None).sched_getcpu()))
+    return 0
+
+
+def clock_now() -> Values:
+    """What the system says of the processor's clock at this moment, where it does: `mhz`, and how often heat `throttled` it."""
+    found = {}
+    path = (CPU_FREQUENCY + "scaling_cur_freq").replace("cpu0", f"cpu{current_core()}")
+    for name, text, scale in (("mhz", read_text(path), 1e-3), ("throttled", read_text(THROTTLED), 1)):
+        if text.isdigit():
+            found[name] = int(text) * scale
+    return found
+
+
 def cpu_model() -> str:
     """Name of the processor as the system gives it; boards without one are known by their device tree."""
     fields: dict[str, str] = {}
@@ -402,6 +421,7 @@ class Agent:
         self.crowd = Canary()
         self.sample_s = max(SAMPLE_S, CLOCK_STEPS * clock_step_s())
         self.cpu: Callable[[], float] | None = None
+        self.looked_s = -math.inf
 
     def answer(self, request: Values, blob: bytes) -> Values:
         """Do what `request` asks; whatever goes wrong becomes ``{"error": …}``."""
@@ -452,7 +472,8 @@ class Agent:
     def time_probe(self, request: Values, blob: bytes) -> Values:
         """Time one small network in a window between two canaries, in another one where the first was not calm.
 
-        ``canaries_us`` are those before and after the window that counts, ``waited`` is the share of it that others had the core.
+        ``canaries_us`` are those before and after the window that counts, ``waited`` is the share of it that others had the core,
+        ``clock`` is there once a second: see `clock_now`.
         `disturbed` says that the low end of its samples did not settle, or that something else took a thread's core.
         """
         model = self.load(blob)
@@ -477,6 +498,9 @@ class Agent:
             before, crowd = after, crowd_after
         result = min(windows)[-1]
         result["tries"] = len(windows)
+        if time.monotonic() >= self.looked_s + CLOCK_EVERY_S:  # some systems take 10 ms to answer
+            self.looked_s = time.monotonic()
+            result["clock"] = clock_now()
         return result
 
     def measure_network(self, request: Values, blob: bytes) -> Values:
@@ -530,7 +554,7 @@ class Agent:
         """Time single runs for `seconds`, at least 5, in windows of about 10 ms with the canary between them.
 
         Runs in calm windows count as long as they are 5 or more, else those in the calmest quarter of the windows. Where
-        less than a quarter is calm, it goes on for up to 2.5 times as long. ``calm_share`` is the share of calm windows,
+        less than a quarter is calm, it goes on for up to 2.5 times as long. ``calm_share`` is the share of time in calm windows,
         ``met_p50_us`` and ``met_p90_us`` are wall times of all runs. Runs shorter than 40 us are timed in groups.
         """
         clock = time.perf_counter
@@ -538,9 +562,9 @@ class Agent:
         sampler.wall_us = []
         per_window = max(1, math.ceil(WINDOW_S / (sampler.call_s * sampler.inner)))
         windows: list[tuple[float, int, list[float], list[float]]] = []
-        calm = 0
+        calm, calm_s = 0, 0.0
         before, crowd = self.canary.time_us(), self.crowd.time_us()
-        begin = clock()
+        begin = since = clock()
         while (
             len(windows) * per_window < 5
             or clock() - begin < seconds
@@ -551,8 +575,10 @@ class Agent:
             crowded = self.crowd.slowdown(max(crowd, crowd_after)) > CROWDED
             slowest = math.inf if crowded else max(before, after)
             windows.append((slowest, len(windows), times, [before, after]))
-            calm += slowest <= limit_us
-            before, crowd = after, crowd_after
+            now = clock()
+            if slowest <= limit_us:
+                calm, calm_s = calm + 1, calm_s + now - since
+            before, crowd, since = after, crowd_after, now
         least = math.ceil(5 / per_window)
         enough = calm if calm >= least else max(least, len(windows) // 4)
         kept = sorted(windows)[:enough]
@@ -565,7 +591,7 @@ class Agent:
         result["canaries_us"] = canaries.tolist() if canaries.all() else []
         result["disturbed"] = not math.isfinite(kept[-1][0])
         result["calm_below_us"] = limit_us if math.isfinite(limit_us) else None
-        result.update(calm_share=calm / len(windows), runs=len(sampler.wall_us))
+        result.update(calm_share=calm_s / max(since - begin, 1e-9), runs=len(sampler.wall_us))
         return result
 
 

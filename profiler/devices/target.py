@@ -92,7 +92,8 @@ class Target:
             ``median_us``, ``min_us``, ``p20_us`` (20th percentile), ``spread`` (interquartile range relative to the
             median), ``samples`` and ``disturbed`` (its times are not to be trusted); where there is a canary, a fixed small
             network, ``canaries_us``: its times just before and after; where it is known, ``waited``: the share of the time
-            in which others had the core. Or ``error`` where the runtime cannot run it.
+            in which others had the core; now and then ``clock``: the processor's ``mhz``, and how often heat ``throttled`` it.
+            Or ``error`` where the runtime cannot run it.
 
         Raises
         ------

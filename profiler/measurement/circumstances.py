@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,26 @@ PARTS = 6
 """Into so many parts of equal length a profile is cut to see whether the device slowed down for good."""
 _GONE, _THERE = 0.01, 0.1
 _LEAST_ROWS = 60
+_SAME_CLOCK = 1.03
+
+
+@dataclass(frozen=True)
+class Clock:
+    """What the system said of its processor at a time: its clock in MHz, how often it throttled itself; None where it does not."""
+
+    at: float
+    mhz: float | None = None
+    throttled: float | None = None
+
+    @classmethod
+    def told(cls, at: float, answer: object) -> Clock:
+        """From what a target says, which may be anything."""
+        values = answer if isinstance(answer, Mapping) else {}
+        mhz, throttled = (
+            float(value) if isinstance(value, (int, float)) and value >= 0 else None
+            for value in (values.get("mhz"), values.get("throttled"))
+        )
+        return cls(at, mhz, throttled)
 
 
 def notes_on_device(fingerprint: Mapping[str, Any], threads: int) -> list[str]:
@@ -45,8 +66,10 @@ def notes_on_device(fingerprint: Mapping[str, Any], threads: int) -> list[str]:
     return notes
 
 
-def notes_on_states(rows: Sequence[Timing], calm: Calm) -> list[str]:
-    """What happened while these rows were measured, in their order."""
+def notes_on_states(
+    rows: Sequence[Timing], calm: Calm, clocks: Sequence[Clock] = (), resumed: bool = False
+) -> list[str]:
+    """What happened while these rows of one run were measured, in their order; `resumed`: there are earlier runs' as well."""
     if not calm.repeats:
         return [
             "The canary never took the same time twice: stop what else runs there, or keep the clock from changing "
@@ -57,17 +80,46 @@ def notes_on_states(rows: Sequence[Timing], calm: Calm) -> list[str]:
         return []
     parts = np.array_split(np.array([calm.is_calm(row.canaries_us) for row in known]), PARTS)
     shares = [float(part.mean()) for part in parts]
+
+    def factor(of: Sequence[Timing]) -> float:
+        return float(np.median([min(row.canaries_us) for row in of])) / calm.calm_us
+
+    if resumed and max(shares) <= _GONE:
+        return [
+            f"This time the device was {factor(known):.2f}x as slow as the profile knows it in calm, and never calm (others' work, "
+            "heat, or another power state): what was measured now is corrected; run the same command again when it is calm."
+        ]
     last = max(number for number, share in enumerate(shares) if share >= min(_THERE, max(shares)))
     if last == PARTS - 1 or max(shares[: last + 1]) < _THERE or max(shares[last + 1 :]) > _GONE:
         return []
-    first = sum(map(len, parts[: last + 1]))
-    slow = [min(row.canaries_us) for row in known[first:]]
-    since = (known[first].at - known[0].at) / max(known[-1].at - known[0].at, 1e-9)
-    factor = float(np.median(slow)) / calm.calm_us
+    slow = known[sum(map(len, parts[: last + 1])) :]
+    since = (slow[0].at - known[0].at) / max(known[-1].at - known[0].at, 1e-9)
+    before = [clock for clock in clocks if clock.at < slow[0].at]
+    cause, mend = _why_slower(before, clocks[len(before) :])
     return [
-        f"After {since:.0%} of the time the device became {factor:.2f}x as slow and stayed so (heat, or a change of "
-        "power state): times from then on are corrected; let it cool, then run the same command again."
+        f"After {since:.0%} of the time the device became {factor(slow):.2f}x as slow and stayed so{cause}: times from then on are "
+        f"corrected; {mend}, then run the same command again."
     ]
+
+
+def _why_slower(before: Sequence[Clock], after: Sequence[Clock]) -> tuple[str, str]:
+    """Why a device is slower than it was, as far as its clock tells, and what helps."""
+    counts = [clock.throttled for clock in (*before[-1:], *after) if clock.throttled is not None]
+    if counts and counts[-1] > counts[0]:
+        return " (the processor throttled itself for heat)", "let it cool"
+    was, now = ([clock.mhz for clock in clocks if clock.mhz] for clocks in (before, after))
+    if not (was and now):
+        return " (heat, or a change of power state)", "let it cool"
+    was_mhz, now_mhz = float(np.median(was)), float(np.median(now))
+    if was_mhz > _SAME_CLOCK * now_mhz:
+        return (
+            f" (its clock fell from {was_mhz:.0f} to {now_mhz:.0f} MHz: heat, or a change of power state)",
+            "let it cool",
+        )
+    return (
+        f" (its clock stayed at {now_mhz:.0f} MHz: something else shares its cores)",
+        "stop what else runs there",
+    )
 
 
 def notes_on_change(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
 from profiler.calm import Calm, calm_of
-from profiler.measurement.sensitivity import Sensitivity, kind_of_work, learn_sensitivities
+from profiler.measurement.sensitivity import Sensitivity, goes_far, kind_of_work, learn_sensitivities
 from profiler.probes import Probe
 
 REPEATED = 0.01
 """Relative standard deviation of a time that was met in calm."""
+FAR = 0.1
+"""The same of what `goes_far`, met once; with more meetings it becomes less, as their least counts."""
 UNSETTLED = 0.1
 """The same of one whose samples did not settle, where that says more than the canary."""
+_LONGEST_S = 5.0
+"""Longer than this no measurement takes."""
 
 
 @dataclass(frozen=True)
@@ -88,9 +92,18 @@ class Reading:
         return sum(time.calm for time in self.times if time.time_us is not None)
 
 
-def calm_in(rows: Iterable[Timing]) -> Calm:
+def calm_in(rows: Sequence[Timing]) -> Calm:
     """Calm, as all canaries of these measurements tell it."""
-    return calm_of([canary for row in rows for canary in row.canaries_us])
+    rows = sorted(rows, key=lambda row: row.at)
+    canaries_us = np.array([(row.before_us or math.nan, row.after_us or math.nan) for row in rows])
+    return calm_of(canaries_us.ravel(), np.repeat(_spent_s([row.at for row in rows]), 2))
+
+
+def _spent_s(ends_s: Sequence[float]) -> np.ndarray:
+    """Time that went by with each of these measurements, from the end of the one before it on; that of pauses is not counted."""
+    gaps = np.diff(ends_s, prepend=math.nan)
+    known = (gaps > 0) & (gaps <= _LONGEST_S)
+    return np.where(known, gaps, np.median(gaps[known]) if known.any() else 1.0)
 
 
 def combine(rows: Sequence[Timing]) -> Reading:
@@ -105,7 +118,8 @@ def combine(rows: Sequence[Timing]) -> Reading:
     for row in rows:
         groups.setdefault(row.probe_key, []).append(row)
     good = {key: [row for row in group if _time_us(row)] for key, group in groups.items()}
-    kinds = {key: kind_of_work(Probe.from_key(key)) for key, group in good.items() if group}
+    probes = {key: Probe.from_key(key) for key, group in good.items() if group}
+    kinds = {key: kind_of_work(probe) for key, probe in probes.items()}
     points = [
         (kinds[key], key, row.is_calm(calm), math.log(_slowness(row, calm)), math.log(_time_us(row)))
         for key, group in good.items()
@@ -120,7 +134,10 @@ def combine(rows: Sequence[Timing]) -> Reading:
             error = group[-1].error or "It was not measured."
             times.append(ProbeTime(first.setting, key, first.kind, None, 0.0, 0, False, error))
             continue
-        time_us, uncertainty, met = _in_calm(good[key], calm, sensitivities.get(kinds[key], Sensitivity()))
+        once = FAR if goes_far(probes[key]) else REPEATED
+        time_us, uncertainty, met = _in_calm(
+            good[key], calm, sensitivities.get(kinds[key], Sensitivity()), once
+        )
         times.append(
             ProbeTime(first.setting, key, first.kind, time_us, uncertainty, len(good[key]), met, None)
         )
@@ -138,13 +155,15 @@ def _slowness(row: Timing, calm: Calm) -> float:
     return float(calm.slowness(np.array(canaries)).mean()) if canaries else 1.0
 
 
-def _in_calm(rows: Sequence[Timing], calm: Calm, sensitivity: Sensitivity) -> tuple[float, float, bool]:
-    """Time in calm, its relative standard deviation, and whether it was met in calm."""
+def _in_calm(
+    rows: Sequence[Timing], calm: Calm, sensitivity: Sensitivity, once: float
+) -> tuple[float, float, bool]:
+    """Time in calm, its relative standard deviation (`once`, of one that was met once), and whether it was met in calm."""
     met = [(_time_us(row), _slowness(row, calm)) for row in rows if row.is_calm(calm)]
     if met:
         time_us, slowness = min(met)
         # What counts as calm may be some percent slower: that much the time may be too long.
-        return time_us, max(REPEATED, sensitivity.power * (slowness - 1.0) / 2), True
+        return time_us, max(REPEATED, once / len(met) ** 2, sensitivity.power * (slowness - 1.0) / 2), True
     slow = np.log([_slowness(row, calm) for row in rows])
     variances = sensitivity.variance(slow) + np.array([UNSETTLED**2 * row.disturbed for row in rows])
     logs = np.log([_time_us(row) for row in rows]) - sensitivity.power * slow

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from profiler.calm import WITHIN, calm_of
+from profiler.calm import WITHIN
 from profiler.devices import Target
 from profiler.errors import EdgetimeError, TargetError, UsageError
-from profiler.measurement.circumstances import notes_on_change, notes_on_device, notes_on_states
+from profiler.measurement.circumstances import Clock, notes_on_change, notes_on_device, notes_on_states
 from profiler.measurement.combining import calm_in
 from profiler.measurement.next_probes import Adviser, Consultation
 from profiler.measurement.observing import observe
@@ -132,8 +132,8 @@ def profile(
         if stopped == "complete":
             run.report_clock(run.note(), 1.0)
         latest = consultation.latest
-        rows = store.raw(setting.key)
-        notes += notes_on_states(rows[len(rows) - run.measured :], run.calm)
+        earlier = len(run.rows) - run.measured
+        notes += notes_on_states(run.rows[earlier:], run.calm, run.clocks, resumed=earlier > 0)
         return ProfileSummary(
             path=str(db_path),
             device=store.device,
@@ -186,10 +186,9 @@ class _Run:
     progress: ProgressCallback
 
     def __post_init__(self) -> None:
-        rows = self.store.raw(self.setting)
+        rows = self.rows = self.store.raw(self.setting)
         self.failed = {row.probe_key for row in rows if row.error is not None}
         self.calm = calm_in(rows)
-        self.canaries = [canary for row in rows for canary in row.canaries_us]
         self.schedule = ProbeSchedule([*self.first, *self.planned], self.calm_times)
         for row in rows:
             self.schedule.know(row.probe_key, row.is_calm(self.calm))
@@ -200,6 +199,7 @@ class _Run:
         for row in rows:
             self.met[row.probe_key] = self.met.get(row.probe_key, 0) + 1
         self.measured = 0
+        self.clocks: list[Clock] = []
         self.looks_calm = True
         self.reported = 0.0
         self._built: dict[str, bytes] = {}
@@ -261,15 +261,17 @@ class _Run:
                 raise
             result = {"error": str(error)}
         row = self.store.add(self.setting, probe.key, probe.kind, self.met.get(probe.key, 0), result)
+        self.rows.append(row)
+        if result.get("clock"):
+            self.clocks.append(Clock.told(row.at, result["clock"]))
         self.met[probe.key] = self.met.get(probe.key, 0) + 1
         self.measured += 1
         if row.error is not None:
             self.failed.add(probe.key)
             self.schedule.drop(probe.key)
             return False
-        self.canaries += row.canaries_us
         self._below += sum(canary * WITHIN < self.calm.calm_us for canary in row.canaries_us)
-        if len(self.canaries) >= self._level_at or self._below >= _BELOW:
+        if len(self.rows) >= self._level_at or self._below >= _BELOW:
             self.find_calm()
         self.looks_calm = row.is_calm(self.calm)
         return True
@@ -277,13 +279,12 @@ class _Run:
     def find_calm(self) -> None:
         """Work out what calm is; where it is less than was thought, what was met in calm is another matter."""
         self._below = 0
-        self._level_at = len(self.canaries) + min(2 * _LEVEL_EVERY, max(20, len(self.canaries) // 2))
-        before, self.calm = self.calm.calm_us, calm_of(self.canaries)
+        self._level_at = len(self.rows) + min(_LEVEL_EVERY, max(10, len(self.rows) // 2))
+        before, self.calm = self.calm.calm_us, calm_in(self.rows)
         if math.isfinite(self.calm.calm_us):
             self.target.calm_below_us = WITHIN * self.calm.calm_us
         if self.calm.calm_us * WITHIN < before or self.calm.calm_us > before * WITHIN:
-            rows = self.store.raw(self.setting)
-            self.schedule.restart(row.probe_key for row in rows if row.is_calm(self.calm))
+            self.schedule.restart(row.probe_key for row in self.rows if row.is_calm(self.calm))
 
     def content_of(self, probe: Probe) -> bytes:
         """Return the probe's file; small ones are kept for the next time.

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
+from profiler.measurement.sensitivity import goes_far
 from profiler.probes import Probe
 
 BACKLOG = 300
@@ -16,11 +18,16 @@ MOST = 12
 """A probe that was met so often and never in calm is left."""
 
 
-SEVERAL = {"chain": 3, "network": 3, "part": 2}
-"""What decides over small differences, and over traffic from memory, is met in calm so often before it is done.
+def meetings_wanted(probe: Probe) -> int:
+    """How often a probe is met in calm before it is done.
 
-Others who use the memory slow it down while the canary, which stays in the nearest cache, is calm: the least of several counts.
-"""
+    Several times, for the least to count: what decides over small differences (whole networks, chains, parts), and what others' use
+    of the memory slows down while the canary, which stays in the nearest cache, is calm.
+    """
+    return 3 if goes_far(probe) else _SEVERAL.get(probe.kind, 1)
+
+
+_SEVERAL = {"chain": 3, "network": 3, "part": 2}
 
 
 @dataclass
@@ -30,6 +37,11 @@ class _State:
     probe: Probe
     met: int = 0
     calm: int = 0
+
+    @cached_property
+    def wanted(self) -> int:
+        """See `meetings_wanted`."""
+        return meetings_wanted(self.probe)
 
 
 class ProbeSchedule:
@@ -117,7 +129,7 @@ class ProbeSchedule:
 
     def _start(self, state: _State) -> None:
         """Put a probe among those that wait for a calm moment, unless it had one or was met often enough."""
-        if state.calm < max(self._round, SEVERAL.get(state.probe.kind, 1)) and state.met < MOST:
+        if state.calm < max(self._round, state.wanted) and state.met < MOST:
             (self._networks if state.probe.kind == "network" else self._open)[state.met].append(state)
             self._backlog += 1
 

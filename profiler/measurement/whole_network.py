@@ -130,7 +130,7 @@ def measure_network(
         layer_ms, layer_source, note = _layers_ms(
             network, content, target, times["median_us"], min(1.0, seconds / 2), shapes
         )
-    canaries_us = [_number(target, {"canary": value}, "canary") for value in answer.get("canaries_us") or ()]
+    canaries_us = [_checked(target, value, "canary") for value in answer.get("canaries_us") or ()]
     calm_us = (target.calm_below_us or answer.get("calm_below_us") or math.inf) / WITHIN
     met_p50_ms, met_p90_ms = (
         _number(target, answer, name) / 1e3 if name in answer else None
@@ -241,7 +241,10 @@ def _alone_us(probe: Probe, target: Target) -> float | None:
 
 
 def _number(target: Target, answer: Mapping[str, Any], name: str) -> float:
-    value = answer.get(name)
+    return _checked(target, answer.get(name), name)
+
+
+def _checked(target: Target, value: Any, name: str) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < float("inf"):
         raise TargetError(f"The agent on {target.name} answered without a usable {name} ({value!r}).")
     return float(value)

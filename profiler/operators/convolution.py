@@ -186,6 +186,14 @@ def _draw_depthwise(op: str, rng: Rng, dtype: str) -> Layer:
     )
 
 
+def _draw_large_depthwise(op: str, rng: Rng, dtype: str) -> Layer:
+    """A depthwise convolution of a large window (ConvNeXt and its like)."""
+    kernel = int(rng.choice([6, 7, 7, 7, 9, 11, 13]))
+    side, stride = sizes.side(rng, 56), 2 if rng.random() < 0.15 else 1
+    channels = sizes.channels(rng, 1024)
+    return depthwise_conv_2d(side, side, channels, (kernel, kernel), (stride, stride), dtype=dtype)
+
+
 def _draw_transpose_conv(op: str, rng: Rng, dtype: str) -> Layer:
     """A transposed convolution, as decoders have it: stride as wide as the kernel or half of it."""
     height, width = sizes.plane(rng, 64)
@@ -309,6 +317,13 @@ register_operators(
     Operator(
         "conv_2d:grouped",
         draws=drawn(_draw_grouped, float32=(60, 38), int8=(40, 21), dynamic_int8=(25, 4), int16=(30, 21)),
+        features="grouped",
+    ),
+    # What becomes of depthwise ones of many outputs per channel, or of large windows.
+    Operator("depthwise_conv_2d:multiplied", features="grouped"),
+    Operator(
+        "depthwise_conv_2d:large",
+        draws=drawn(_draw_large_depthwise, float32=(40, 68), int8=(40, 49)),
         features="grouped",
     ),
     Operator(

@@ -45,9 +45,11 @@ def _draw_pool(op: str, rng: Rng, dtype: str) -> Layer:
         whole = (height, width)
         return pool_2d(op, height, width, sizes.channels(rng), whole, whole, "valid", dtype)
     kernel = (2, 2) if kind < 0.65 else (3, 3)
-    if kind >= 0.9:
+    if kind >= (0.8 if op == "average_pool_2d" else 0.9):
         kernel = int(rng.integers(1, 6)), int(rng.integers(1, 6))
-    stride = kernel if kind < 0.65 else (2, 2) if kind < 0.8 else (1, 1)
+    stride = kernel if kind < 0.65 else (2, 2) if kind < 0.75 else (1, 1)
+    if op == "average_pool_2d" and kind >= 0.86:  # every second position only
+        kernel, stride = (1, 1), (2, 2)
     padding = "same" if rng.random() < 0.5 else "valid"
     if kind < 0.4 and rng.random() < 0.25:  # of a sequence
         height, width, kernel, stride = 1, sizes.scaled(rng, 8, 2048), (1, 2), (1, 2)

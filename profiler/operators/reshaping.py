@@ -74,9 +74,9 @@ def _draw_transpose(op: str, rng: Rng, dtype: str) -> Layer:
     if kind < 0.55:
         perm3 = (0, 2, 1) if rng.random() < 0.6 else (1, 0, 2)
         return transpose(sizes.sequence(rng, 256), perm3, dtype)
-    if kind < 0.65:
+    if kind < 0.75:
         height, width = sizes.plane(rng, 56)
-        groups = int(rng.choice([2, 3, 4, 8]))
+        groups = int(rng.choice([2, 2, 3, 4, 8]))
         return transpose((1, height, width, groups, sizes.scaled(rng, 2, 128)), (0, 1, 2, 4, 3), dtype)
     steps, heads = sizes.scaled(rng, 3, 256), int(rng.choice([1, 2, 4, 8]))
     perm4 = (0, 2, 1, 3) if rng.random() < 0.6 else (0, 2, 3, 1)
@@ -199,7 +199,7 @@ register_operators(
     moving(
         "transpose",
         FileFormat(26, stored=(StoredParam(1, "perm"),)),
-        draws=drawn(_draw_transpose, float32=(70, 13), int8=(50, 24), int16=(40, 24)),
+        draws=drawn(_draw_transpose, float32=(90, 13), int8=(70, 24), int16=(40, 24)),
         widths=_transpose_axes,
         features="transpose",
         events={"Transpose": 0.0},

@@ -20,6 +20,9 @@ PART = "part"
 def chains() -> list[Probe]:
     """Equal layers in a row whose weights take from a few KB to 100 MB together, walked through before they are read again."""
     rows = (
+        (operators.fully_connected(64, 64), (2, 4, 8, 16, 32, 64, 128)),
+        (operators.fully_connected(128, 128, dtype="int8"), (4, 16, 64, 128)),
+        (operators.conv_2d(8, 8, 48, 48, (1, 1)), (4, 16, 64)),
         (operators.fully_connected(128, 128), (4, 8, 16, 32, 64, 128)),
         (operators.fully_connected(256, 256), (4, 8, 16, 32, 64)),
         (operators.fully_connected(512, 512), (2, 4, 8, 16, 32, 64, 96)),
@@ -63,13 +66,16 @@ def rows_of_nothing() -> list[Probe]:
     return [Probe("chain", (layer,) * count) for count in (1, 16, 64, 256)]
 
 
-def rows_of_unlike() -> list[Probe]:
+def rows_of_unlike(dtype: str = "float32") -> list[Probe]:
     """Unlike operators with little work in rows without a pattern, as recurrent layers are that were unrolled.
 
     A processor foresees what comes next in a short row, or in one that repeats; in a long one it does not. Three strands of
     different widths take turns at random; each operator reads what its strand made last, and binary ones what it made before.
     """
     found = []
+    # XNNPACK leaves negations of integers out.
+    last = ("neg",) if dtype == "float32" else ()
+    names = ("fully_connected", "add", "mul", "sub", "logistic", "tanh", *last)
     for count in (8, 32, 64, 128, 256, 512, 1024):
         rng = np.random.default_rng(count)
         strands: list[list[int]] = [[-1, -1], [-2, -2], [-3, -3]]
@@ -78,13 +84,13 @@ def rows_of_unlike() -> list[Probe]:
         for at in range(count):
             number = int(rng.integers(len(strands)))
             strand, width = strands[number], (16, 32, 48)[number]
-            op = ("fully_connected", "add", "mul", "sub", "logistic", "tanh", "neg")[int(rng.integers(7))]
+            op = names[int(rng.integers(len(names)))]
             if op == "fully_connected":
-                layers.append(operators.fully_connected(width, width))
+                layers.append(operators.fully_connected(width, width, dtype=dtype))
             elif op in ("add", "mul", "sub"):
-                layers.append(operators.binary(op, (1, width), (1, width)))
+                layers.append(operators.binary(op, (1, width), (1, width), dtype=dtype))
             else:
-                layers.append(operators.unary(op, (1, width)))
+                layers.append(operators.unary(op, (1, width), dtype))
             wiring.append((strand[-1], strand[-2]) if op in ("add", "mul", "sub") else (strand[-1],))
             strand.append(at)
         found.append(Probe("chain", tuple(layers), tuple(wiring)))
@@ -104,6 +110,21 @@ def reshapes(dtype: str) -> list[Probe]:
             operators.reshape(flat, shape, dtype),
         )
         found.append(Probe("chain", steps * 3 + steps[:1]))
+    return found
+
+
+def short_rows(dtype: str) -> list[Probe]:
+    """A constant for each of few channels, as networks normalise pictures, between other operators.
+
+    There the runtime writes the result over the operand, and a processor may wait for what it has just stored.
+    """
+    found = []
+    for op in ("add", "sub", "mul"):
+        for side, channels in ((48, 3), (96, 3), (160, 3), (224, 3), (112, 8), (56, 12)):
+            shape = (1, side, side, channels)
+            step = operators.unary("neg" if dtype == "float32" else "logistic", shape, dtype)
+            layer = operators.binary(op, shape, (channels,), dtype=dtype, constant=True)
+            found.append(Probe("chain", (step, layer, layer, step)))
     return found
 
 

@@ -19,6 +19,7 @@ from profiler.probes.context import (
     reshapes,
     rows_of_nothing,
     rows_of_unlike,
+    short_rows,
     slow,
 )
 from profiler.probes.pairs import plan_pairs
@@ -153,8 +154,11 @@ def plan_probes(
             big = large(dtype, np.random.default_rng([*seeds, 997])) + (pictures(dtype) if whole else [])
             place(_alone(layer for layer in big if layer.op in probed), 902)
     if not ops and "float32" in names:
-        together = [*rows_of_nothing(), *rows_of_unlike(), *chains(), *heavy(), *fans(), *slow()]
-        together += [probe for dtype in names if dtype in ("float32", "int8") for probe in reshapes(dtype)]
+        together = [*rows_of_nothing(), *chains(), *heavy(), *fans(), *slow()]
+        for dtype in names:
+            if dtype in ("float32", "int8"):
+                together += [*rows_of_unlike(dtype), *reshapes(dtype), *short_rows(dtype)]
+        together = [probe for probe in together if probe.dtype in names]
         together += parts(together)
         # Shuffled, so that a slow spell of the device does not look like an effect of the weights.
         order = np.random.default_rng([seed, 998]).permutation(len(together))

@@ -136,12 +136,15 @@ class SimulatedTarget(Target):
         self.now_s += _BETWEEN_S
         limit_us = self.calm_below_us or math.inf
         windows: list[tuple[float, int, list[float], list[float]]] = []
-        begin, before = self.now_s, self._canary_us()
+        before = self._canary_us()
+        begin = since = self.now_s
+        calm_s = 0.0
         while self.now_s < begin + seconds or not windows:
             runs = self._samples_us(calm_us, power, _NETWORK_WINDOW_S)
             after = self._canary_us()
             windows.append((max(before, after), len(windows), runs, [before, after]))
-            before = after
+            calm_s += (self.now_s - since) * (max(before, after) <= limit_us)
+            before, since = after, self.now_s
         calm = sum(window[0] <= limit_us for window in windows)
         kept = sorted(windows)[: calm or max(1, len(windows) // 4)]
         pairs = [window[3] for window in kept]
@@ -150,7 +153,7 @@ class SimulatedTarget(Target):
             **summarise_us([run for window in kept for run in window[2]]),
             "canaries_us": np.max(pairs if calm else [np.median(pairs, 0)], 0).tolist(),
             "calm_below_us": self.calm_below_us,
-            "calm_share": calm / len(windows),
+            "calm_share": calm_s / (since - begin),
             "disturbed": False,
             "waited": 0.0,
             "met_p50_us": float(np.quantile(met, 0.5)),

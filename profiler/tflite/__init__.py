@@ -9,6 +9,7 @@ from profiler.tflite.flatbuffer import Buffer, FlatbufferError
 from profiler.tflite.graph import RawGraph, RawModel, RawOperator, read_model
 from profiler.tflite.reader import read_network
 from profiler.tflite.schema import OPERATORS
+from profiler.tflite.signatures import only_signature, read_signatures
 from profiler.tflite.splitting import Cut, find_cuts, split_file
 from profiler.tflite.writer import ModelPlan, OperatorPlan, TensorPlan, encode
 
@@ -25,7 +26,9 @@ __all__ = [
     "TensorPlan",
     "encode",
     "find_cuts",
+    "only_signature",
     "read_model",
     "read_network",
+    "read_signatures",
     "split_file",
 ]

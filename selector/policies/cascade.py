@@ -12,14 +12,13 @@ from numpy.typing import NDArray
 
 from profiler.errors import UsageError
 from profiler.progress import ProgressCallback, silent, sub_progress
-from profiler.tradeoff import pareto_front
 from selector.candidates import Answers
 from selector.policies.base import Policy, PolicyFit, PolicyPoint, log_probabilities_of, table_point
 from selector.policies.baselines import baselines
 from selector.policies.choosing import SingleNetwork, choose
 from selector.policies.goal import PolicyGoal
 from selector.policies.replay import replay
-from selector.policies.search import CascadeSearch, Point, SearchSettings
+from selector.policies.search import CascadeSearch, Point, SearchSettings, front
 from selector.policies.thresholds import NEVER
 from selector.runtime import Specification, Stage
 
@@ -176,12 +175,8 @@ def as_fit(
 ) -> PolicyFit:
     """The chosen point as a policy, with front and baselines, all seen on `rows`."""
     single_accuracy = 1 - search.single_wrong
-    marks = pareto_front([one.own_ms for one in points], [-one.drop for one in points])
-    on_front = sorted(
-        (one for one, mark in zip(points, marks, strict=True) if mark), key=lambda one: one.own_ms
-    )
     specification = specification_of(search, chosen, device)
-    table = [_table(search, point, rows, row_weights, single_accuracy) for point in on_front]
+    table = [_table(search, point, rows, row_weights, single_accuracy) for point in front(points)]
     best = _table(search, chosen, rows, row_weights, single_accuracy)
     singles = rows.right[search.single]
     counts = np.full(len(rows.y), 1 / len(rows.y)) if row_weights is None else row_weights / row_weights.sum()

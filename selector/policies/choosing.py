@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from profiler.errors import BudgetError
-from profiler.tradeoff import pareto_front
 from selector.policies.goal import PolicyGoal
 from selector.policies.search import Point
 
@@ -57,13 +56,6 @@ def choose(points: Sequence[Point], goal: PolicyGoal, single: SingleNetwork) -> 
 def choose_tested(points: Sequence[Point], goal: PolicyGoal, single: SingleNetwork) -> Point:
     """The best point for the goal of those whose accuracy was tested on other rows; BudgetError where none is fast enough."""
     return _first(within_budget(points, mean_budget(goal, single)), goal)
-
-
-def front(points: Sequence[Point]) -> list[Point]:
-    """The points that no other one beats in both mean time and accuracy, the fastest first, one of those that are equal."""
-    marks = pareto_front([one.own_ms for one in points], [-one.drop for one in points])
-    best = {(one.own_ms, one.drop): one for one, mark in zip(points, marks, strict=True) if mark}
-    return [best[key] for key in sorted(best)]
 
 
 def mean_budget(goal: PolicyGoal, single: SingleNetwork) -> float:

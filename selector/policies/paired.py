@@ -13,6 +13,9 @@ _SHARE_OF_RANGE = 0.02
 
 _COARSE, _FINE = 24, 240
 
+_STAKES = np.concatenate([np.geomspace(0.01, 0.1, 4), np.linspace(0.2, 0.99, 8)])
+"""Shares of the highest stake: the high ones where hardly anything is lost, the low ones where losses and gains are large."""
+
 
 def paired_p_value(losses: int, gains: int, rows: int, most: float, level: float = 0.05) -> float:
     """Probability of such a good result, or a better one, of a policy that loses more than it may: exact, never too low.
@@ -133,15 +136,27 @@ def betting_p_value(lost: NDArray[np.float64], most: float, worst: float = 1.0) 
     True
     """
     highest = 1 / (worst - most)
-    stakes = highest * np.geomspace(0.01, 0.999, 40)
+    stakes = highest * _STAKES
     capital = np.log1p(stakes[:, None] * (most - lost)).sum(axis=1)
     top = float(capital.max())
     mean = top + math.log(float(np.exp(capital - top).mean()))
     return float(min(1.0, math.exp(min(-mean, 0.0))))
 
 
-def fewest_units(most: float, level: float) -> int:
-    """So many rows, or groups, are needed to show that no more than `most` is lost where nothing is lost at all."""
-    if most <= 0:
-        raise ValueError("That nothing at all is lost can be shown only by gains.")
-    return math.ceil(math.log(level * (1 - _SHARE_OF_RANGE)) / math.log1p(-most))
+def fewest_units(most: float, level: float, *, groups: bool = False) -> int:
+    """So many rows, or groups, are needed to show that less than `most` is lost, above 0, where nothing is lost at all."""
+
+    def suffice(units: int) -> bool:
+        chance = (
+            betting_p_value(np.zeros(units), most) if groups else paired_p_value(0, 0, units, most, level)
+        )
+        return chance <= level
+
+    high = 1
+    while not suffice(high):
+        high *= 2
+    low = high // 2
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if suffice(middle) else (middle, high)
+    return high

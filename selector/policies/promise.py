@@ -18,7 +18,6 @@ from scipy.special import ndtri
 
 from profiler.errors import DataError
 from profiler.progress import ProgressCallback, silent, sub_progress
-from profiler.tradeoff import pareto_front
 from selector.candidates import Answers
 from selector.policies.base import PolicyFit, log_probabilities_of
 from selector.policies.cascade import as_fit, specification_of
@@ -26,7 +25,7 @@ from selector.policies.choosing import SingleNetwork, choose_tested
 from selector.policies.goal import PolicyGoal
 from selector.policies.paired import betting_p_value, fewest_units, paired_p_value
 from selector.policies.replay import replay
-from selector.policies.search import CascadeSearch, Point, SearchSettings
+from selector.policies.search import CascadeSearch, Point, SearchSettings, front
 
 LONGEST_PATH = 48
 _HOPELESS = 2.5
@@ -178,18 +177,10 @@ def fit_with_promise(
 
 def path_of(points: Sequence[Point], most: float) -> list[Point]:
     """The policies to test, in order: the one that loses least, then ever faster ones that lose more, as far as there is hope."""
-    marks = pareto_front([one.own_ms for one in points], [-one.drop for one in points])
-    front = sorted(
-        {
-            one.own_ms: one
-            for one, mark in zip(points, marks, strict=True)
-            if mark and one.drop <= most + _HOPELESS * one.uncertainty
-        }.values(),
-        key=lambda one: -one.own_ms,
-    )
-    if len(front) <= LONGEST_PATH:
-        return front
-    return [front[place] for place in np.linspace(0, len(front) - 1, LONGEST_PATH).round().astype(int)]
+    hopeful = [one for one in reversed(front(points)) if one.drop <= most + _HOPELESS * one.uncertainty]
+    if len(hopeful) <= LONGEST_PATH:
+        return hopeful
+    return [hopeful[place] for place in np.linspace(0, len(hopeful) - 1, LONGEST_PATH).round().astype(int)]
 
 
 def sentence(points: float, confidence: float, single: str, tested_on: str) -> str:
@@ -222,7 +213,7 @@ def _check_enough(answers: Answers, testing: NDArray[np.bool_], most: float, goa
     unit = "rows" if answers.groups is None else "groups"
     have = len(answers.y) if answers.groups is None else len(np.unique(answers.groups))
     tested = int(testing.sum()) if answers.groups is None else len(np.unique(answers.groups[testing]))
-    needed = fewest_units(most, 1 - goal.confidence)
+    needed = fewest_units(most, 1 - goal.confidence, groups=answers.groups is not None)
     if tested < needed:
         raise DataError(
             f"{answers.source} has {have:,} {unit}, and to promise with {100 * goal.confidence:g}% confidence that at most "

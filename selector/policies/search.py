@@ -8,6 +8,7 @@ fifth of the rows by thresholds from the other four.
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -37,7 +38,7 @@ class SearchSettings:
     most_chains
         So many chains are looked at closely, those best at some price of time.
     gates
-        Kinds of confidence; all but the first are tried on the chains looked at closely.
+        Kinds of confidence; all but the first are tried on `most_gated` chains only, those most often on the front.
     per_class
         Whether thresholds of each class are tried too.
     least_rows
@@ -56,6 +57,7 @@ class SearchSettings:
     most_networks: int = 8
     most_chains: int = 12
     gates: tuple[Gate, ...] = GATES
+    most_gated: int = 3
     per_class: bool = True
     least_rows: int = 50
     prices: int = 32
@@ -103,6 +105,17 @@ class Point:
     def alone(self) -> bool:
         """Whether one network answers alone, as it stands."""
         return self.price is None
+
+
+def front(points: Sequence[Point]) -> list[Point]:
+    """The points that no other one beats in both mean time and accuracy, the fastest first, one of those that are equal."""
+    rounded = [(float(f"{one.own_ms:.9g}"), round(one.drop, 9)) for one in points]
+    marks = pareto_front([ms for ms, _ in rounded], [-drop for _, drop in rounded])
+    best: dict[tuple[float, float], Point] = {}
+    for key, one, mark in zip(rounded, points, marks, strict=True):
+        if mark:
+            best.setdefault(key, one)
+    return [best[key] for key in sorted(best)]
 
 
 def shortlist(answers: Answers, most: int, row_weights: NDArray[np.float64] | None = None) -> list[int]:
@@ -205,9 +218,14 @@ class CascadeSearch:
         """Every single network, and the points of the chains that were looked at closely."""
         points = [self._single_point(index) for index in self.alone]
         close = self._promising(sub_progress(progress, 0.0, 0.4))
-        work = [(chain, gate) for chain in close for gate in self.settings.gates]
+        first, *others = self.settings.gates
+        for done, chain in enumerate(close):
+            progress(0.4 + 0.4 * done / len(close), "chains on rows left out")
+            points += self.points(chain, first, self.prices)
+        seen = Counter(point.chain for point in front(points) if not point.alone)
+        work = [(chain, gate) for chain, _ in seen.most_common(self.settings.most_gated) for gate in others]
         for done, (chain, gate) in enumerate(work):
-            progress(0.4 + 0.6 * done / len(work), "chains on rows left out")
+            progress(0.8 + 0.2 * done / len(work), "other kinds of confidence")
             points += self.points(chain, gate, self.prices)
         progress(1.0, "done")
         return points
@@ -235,7 +253,7 @@ class CascadeSearch:
         for fold in np.unique(self._folds):
             inside = self._folds == fold
             others = self._fit(
-                [stage.at(~inside) for stage in stages], prices, self.counts[~inside], per_class
+                [stage.at(~inside) for stage in stages], prices, self.counts[~inside], per_class, starts=1
             )
             rows = [stage.at(inside) for stage in stages]
             for index, thresholds in enumerate(others):
@@ -265,8 +283,9 @@ class CascadeSearch:
         prices: NDArray[np.float64],
         counts: NDArray[np.float64],
         per_class: bool,
+        starts: int = 4,
     ) -> list[NDArray[np.float64]]:
-        common = best_thresholds(stages, prices, counts)
+        common = best_thresholds(stages, prices, counts, starts)
         if not per_class:
             return list(common)
         return [
@@ -301,7 +320,7 @@ class CascadeSearch:
             progress(done / len(self.chains), "all chains")
             stages = self.prefixes.stages(chain, self.settings.gates[0])
             stopped = np.array(
-                [stops_at(stages, one) for one in best_thresholds(stages, prices, self.counts)]
+                [stops_at(stages, one) for one in best_thresholds(stages, prices, self.counts, starts=1)]
             )
             loss = np.array([stage.loss for stage in stages])[stopped, everyone]
             times = np.array([stage.total_ms for stage in stages])[stopped]

@@ -64,11 +64,12 @@ def best_thresholds(
     stages: Sequence[StageRows],
     prices: NDArray[np.float64],
     row_weights: NDArray[np.float64] | None = None,
+    starts: int = 4,
 ) -> NDArray[np.float64]:
     """The best thresholds [prices, stages - 1] that were found, for each price of a ms.
 
-    Each stage's are exact given the others'. Three starts: nothing stops early; each stage as if the last one came next; and for
-    each price what was found for the neighbouring ones.
+    Each stage's are exact given the others'. The first of up to four starts is that nothing stops early; then each stage as if the
+    last one came next; then for each price what was found for the neighbouring ones.
     """
     if len(stages) == 1:
         return np.empty((len(prices), 0))
@@ -76,13 +77,13 @@ def best_thresholds(
     found, worth = problem.settle(np.full((len(prices), len(stages) - 1), NEVER))
     if len(stages) == 2:  # a single threshold is exact at once
         return found
-    starts = [
-        problem.greedy(),
-        np.concatenate([found[:1], found[:-1]]),
-        np.concatenate([found[1:], found[-1:]]),
+    others = [
+        problem.greedy,
+        lambda: np.concatenate([found[:1], found[:-1]]),
+        lambda: np.concatenate([found[1:], found[-1:]]),
     ]
-    for start in starts:
-        other, other_worth = problem.settle(start)
+    for start in others[: starts - 1]:
+        other, other_worth = problem.settle(start())
         better = other_worth < worth
         found[better], worth[better] = other[better], other_worth[better]
     return found

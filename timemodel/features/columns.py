@@ -115,9 +115,10 @@ def geometry_row(layer: Layer) -> tuple[float, ...]:
         if op == "conv_2d":
             if len(weight) == 4:
                 # In groups, each output sees its group's channels only.
-                grouped = weight[3] != 1 or out.shape[-1] != first.shape[-1]
-                in_channels = weight[3] if grouped else first.shape[-1]
+                in_channels = weight[3]
                 groups = first.shape[-1] / max(1, in_channels)
+        elif op == "depthwise_conv_2d":
+            in_channels, groups = 1, first.shape[-1]
         elif op in ("fully_connected", "batch_matmul"):
             # Every axis but the last is a row: [rows, in] -> [rows, out].
             batch = in_width = out_width = 1
@@ -143,7 +144,7 @@ def geometry_row(layer: Layer) -> tuple[float, ...]:
     )  # fmt: skip
 
 
-_RESHAPED = frozenset({"conv_2d", "fully_connected", "batch_matmul", *RUNS})
+_RESHAPED = frozenset({"conv_2d", "depthwise_conv_2d", "fully_connected", "batch_matmul", *RUNS})
 """Operators whose sizes are read in a way of their own."""
 
 

@@ -20,6 +20,7 @@ from timemodel.features.products import (
 from timemodel.features.table import (
     CACHE,
     MATRIX_TILES,
+    TALL,
     WIDE,
     WIDE_TILES,
     Family,
@@ -170,14 +171,16 @@ def _resize_sizes(g: Geometry, tiles: Tiles) -> Table:
 
 def _grouped_costs(g: Geometry, tiles: Tiles) -> Table:
     """Each group is a small convolution of its own."""
-    outputs, taps = g.pixels, g.kernel_taps
-    columns = g.groups * tiled(g.out_channels / g.groups, tiles["out_channels"])
+    wide, tall, taps = tiles["out_channels"], tiles["pixels"], g.kernel_taps
+    rows = tiled(g.pixels, tall)
+    calls = g.groups * tiled(g.out_channels / g.groups, wide) * rows
     return {
-        "group_pixels": g.groups * outputs,
-        "tiles": columns * outputs,
-        "tile_taps": columns * outputs * taps,
-        "tiled_macs": columns * tiles["out_channels"] * outputs * taps * g.in_channels,
+        "group_pixels": g.groups * g.pixels,
+        "tiles": calls,
+        "tile_taps": calls * taps,
+        "tiled_macs": calls * wide * tall * taps * g.in_channels,
         **g.table("macs", "in_bytes", "out_bytes", "weight_bytes"),
+        "group_bytes_beyond_cache": g.groups * np.maximum(0.0, g.in_bytes - tiles["cache"]),
     }
 
 
@@ -233,7 +236,12 @@ FAMILIES = {
     for family in (
         Family("convolution", conv_costs, conv_sizes, MATRIX_TILES),
         Family("depthwise", depthwise_costs, depthwise_sizes, WIDE_TILES),
-        Family("grouped", _grouped_costs, _grouped_sizes, {"out_channels": WIDE}),
+        Family(
+            "grouped",
+            _grouped_costs,
+            _grouped_sizes,
+            {"out_channels": WIDE, "pixels": TALL, "cache": CACHE["cache"]},
+        ),
         Family("matrix", matrix_costs, matrix_sizes, MATRIX_TILES),
         Family("binary", _binary_costs, _binary_sizes, CACHE),
         Family("unary", _unary_costs, _unary_sizes, CACHE),

@@ -8,6 +8,12 @@ GROUPED = "conv_2d:grouped"
 """Convolutions in groups: another kernel than the dense one."""
 MULTIPLIED = "depthwise_conv_2d:multiplied"
 """Depthwise convolutions with several outputs per channel: runtimes run them as convolutions in groups."""
+LARGE = "depthwise_conv_2d:large"
+"""Depthwise convolutions of windows beyond those that depthwise kernels are written for: the same."""
+MOST_TAPS = 25
+"""Positions of the largest window of XNNPACK's depthwise kernels; built-in ones do not mind being learned apart."""
+
+_WINDOWED = ("conv_2d", "depthwise_conv_2d")
 
 SAME_WORK = {
     "squeeze": "reshape",
@@ -45,14 +51,18 @@ def stand_ins(op: str, dtype: str) -> tuple[tuple[str, str], ...]:
 
 def kernel_of(layer: Layer) -> str:
     """The operator whose kernel runs `layer`: a convolution with as many groups as channels is a depthwise one."""
-    if layer.op == "depthwise_conv_2d" and layer.params.get("depth_multiplier", 1) != 1:
+    op, inputs = layer.op, layer.inputs
+    weights = inputs[1].shape if op in _WINDOWED and len(inputs) > 1 else ()
+    if len(weights) != 4:
+        return op
+    if op == "conv_2d":
+        if weights[3] == inputs[0].shape[-1]:
+            return op
+        if weights[3] != 1:
+            return GROUPED
+    elif layer.params.get("depth_multiplier", 1) != 1:
         return MULTIPLIED
-    if layer.op != "conv_2d" or len(layer.inputs) < 2 or len(layer.inputs[1].shape) != 4:
-        return layer.op
-    depth, channels = layer.inputs[1].shape[3], layer.inputs[0].shape[-1]
-    if depth == channels:
-        return layer.op
-    return "depthwise_conv_2d" if depth == 1 else GROUPED
+    return LARGE if weights[1] * weights[2] > MOST_TAPS else "depthwise_conv_2d"
 
 
 def kind_of(layer: Layer) -> tuple[str, str]:

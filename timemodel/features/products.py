@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from timemodel.features.table import Geometry, Table, Tiles, beyond, tiled
 
 
@@ -60,7 +58,6 @@ def depthwise_sizes(g: Geometry, tiles: Tiles) -> Table:
     return {
         **g.table("channels", "pixels", "out_width", "kernel_taps", "kernel_height", "kernel_width"),
         **g.table("stride", "dilation"),
-        "multiplier": g.out_channels / np.maximum(g.in_channels, 1),
         **g.table("in_bytes", "out_bytes", "weight_bytes", "activation"),
     }
 

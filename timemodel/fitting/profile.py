@@ -33,9 +33,6 @@ from timemodel.runtime import CacheTraffic, Dispatch, Events, RuntimeTerms, lear
 Measured = tuple[Probe, float]
 """A probe and its time in ms."""
 
-SHARE_OF_SMALL = 0.95
-"""So many small networks lie within the bounds that are to hold 90% of networks: those of people are larger and odder."""
-
 _NEXT_TO_NO_BYTES = 64
 _LITTLE_BYTES, _LITTLE_MACS = 1024, 4096
 _TOGETHER = ("chain", "network")
@@ -235,16 +232,18 @@ def is_unlike(probe: Probe) -> bool:
     return little and len({layer.op for layer in probe.layers}) > 2
 
 
-def learn_dispatch(terms: RuntimeTerms, chains: Sequence[Measured], alone: Sequence[Measured]) -> Dispatch:
-    """What operators cost in rows of unlike ones, beyond what each took `alone`."""
+def learn_dispatch(
+    terms: RuntimeTerms, chains: Sequence[Measured], alone: Sequence[Measured]
+) -> dict[str, Dispatch]:
+    """By number type, what operators cost in rows of unlike ones, beyond what each took `alone`."""
     known = {probe.layers[0]: max(time - terms.overhead_ms, 0.0) for probe, time in alone}
-    counts, each_ms = [], []
+    rows: dict[str, list[tuple[int, float]]] = {}
     for probe, time in chains:
         if is_unlike(probe) and all(layer in known for layer in probe.layers):
             beyond = time - terms.overhead_ms - sum(known[layer] for layer in probe.layers)
-            counts.append(len(probe.layers))
-            each_ms.append(beyond / len(probe.layers))
-    return Dispatch.fit(counts, each_ms)
+            count = len(probe.layers)
+            rows.setdefault(probe.layers[0].dtype, []).append((count, beyond / count))
+    return {dtype: Dispatch.fit(*zip(*mine, strict=True)) for dtype, mine in rows.items()}
 
 
 def learn_cache_traffic(
@@ -277,6 +276,6 @@ def calibrated(model: SettingModel, networks: Sequence[Measured]) -> SettingMode
     if enough:
         # What is left is alike in all number types, and its tails want many networks.
         left = np.concatenate([np.array(ratios) - middles[dtype] for dtype, ratios in enough.items()])
-        bounds = conformal_bounds(np.exp(left), SHARE_OF_SMALL)
+        bounds = conformal_bounds(np.exp(left))
         low, high = ({dtype: bound for dtype in enough} for bound in bounds)
     return model.with_terms(replace(model.terms, calibration=calibration, low=low, high=high))

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from profiler.network import Network
+from profiler.network import Layer, Network, pattern_name
 
 FUSED, PARTLY, APART, SPLIT, OUTSIDE = "fused", "partly", "apart", "split", "outside"
 HAPPENS = (FUSED, PARTLY, APART, SPLIT, OUTSIDE)
@@ -17,8 +17,17 @@ EVERYTHING = "*"
 """Pattern of a rule that holds for all operators of its dtype."""
 INSIDE = "reshape inside"
 """Pattern of single operators of `RENAMES` that stand between two others."""
+IN_PLACE = "in place"
+"""Second word of the pattern of single operators that add (and so on) a constant to each of `FEW` channels between two others."""
+FEW = 16
+"""Of fewer channels, each position is less than a vector: written over its operand, it must be stored before it is read again."""
+SMALL_BYTES = 1024
+"""What makes no more than this takes the time of any operator, whatever it does."""
 RENAMES = frozenset({"reshape", "squeeze", "expand_dims", "bitcast"})
 """Operators that give the same data another shape."""
+
+_BINARY = frozenset({"add", "sub", "mul"})
+_OTHER_INSIDE = RENAMES | _BINARY
 
 Shares = dict[str, dict[str, float]]
 """By dtype and pattern."""
@@ -28,8 +37,8 @@ Shares = dict[str, dict[str, float]]
 class GraphRule:
     """One thing that a runtime does to graphs of one dtype.
 
-    `share` is what remains of the absorbed operator's time; for `SPLIT` the operator's time with an activation by its time
-    without, for `OUTSIDE` the share of the layers looked at.
+    `share` is what remains of the absorbed operator's time, or of one inside (there it may be more than all); for `SPLIT` the
+    operator's time with an activation by its time without, for `OUTSIDE` the share of the layers looked at.
     """
 
     dtype: str
@@ -81,6 +90,18 @@ class FusionShares:
                 found[position] = min(found[position], share)
         ends = {*network.inputs, *network.outputs}
         for position, (layer, edge) in enumerate(zip(network.layers, network.edges, strict=False)):
-            if layer.op in RENAMES and ends.isdisjoint((*edge.inputs[:1], *edge.outputs)):
-                found[position] = min(found[position], self.absorbed.get(layer.dtype, {}).get(INSIDE, 1.0))
+            pattern = inside_pattern(layer) if layer.op in _OTHER_INSIDE else None
+            if pattern and ends.isdisjoint((*edge.inputs[:1], *edge.outputs)):
+                found[position] *= self.absorbed.get(layer.dtype, {}).get(pattern, 1.0)
         return found
+
+
+def inside_pattern(layer: Layer) -> str | None:
+    """The pattern of a single operator whose time is another one between two others; None for most."""
+    if layer.op in RENAMES:
+        return INSIDE if layer.output_bytes > SMALL_BYTES else None
+    if layer.op not in _BINARY or len(layer.inputs) != 2:
+        return None
+    large, small = layer.inputs
+    short = small.constant and 1 < small.size == large.shape[-1] < FEW and small.size < large.size
+    return f"{pattern_name(layer)} {IN_PLACE}" if short else None

@@ -20,9 +20,9 @@ from timemodel.runtime.fusion import (
     INSIDE,
     OUTSIDE,
     PARTLY,
-    RENAMES,
     SPLIT,
     GraphRule,
+    inside_pattern,
 )
 
 FUSED_BELOW, APART_ABOVE = 0.35, 0.65
@@ -32,6 +32,7 @@ _NOISE = 0.03
 _SURE = 2.0
 _COSTS_MORE = 1.15
 _CHEAPER = 0.9
+_MOST_IN_PLACE = 10.0
 _FEWEST = 3
 _INSERTED = frozenset({"Static Reshape", "Static Expand Dims", "Copy"})
 _MAY_RENAME = frozenset({"reshape", "concatenation", "transpose"})
@@ -61,22 +62,24 @@ def learn_rules(
 
 
 def learn_inside(measured: Sequence[tuple[Probe, float]], overhead_ms: float) -> list[GraphRule]:
-    """What reshapes between other operators cost, as a share of what they cost alone; from chains that hold some."""
+    """What operators between others cost, as a share of what they cost alone; from chains that hold some of one pattern."""
     alone = {probe.layers[0]: time - overhead_ms for probe, time in measured if len(probe.layers) == 1}
-    shares: dict[str, list[float]] = {}
+    shares: dict[tuple[str, str], list[float]] = {}
     for probe, time in measured:
-        layers = probe.layers
-        if probe.kind != "chain" or not alone.keys() >= {*layers}:
+        patterns = [inside_pattern(layer) for layer in probe.layers]
+        names = {pattern for pattern in patterns if pattern}
+        if probe.kind != "chain" or len(names) != 1 or not alone.keys() >= {*probe.layers}:
             continue
-        renaming = sum(alone[layer] for layer in layers if layer.op in RENAMES)
-        rest = sum(alone[layer] for layer in layers if layer.op not in RENAMES)
-        if renaming > 0:
-            shares.setdefault(layers[0].dtype, []).append((time - overhead_ms - rest) / renaming)
+        times = [alone[layer] for layer in probe.layers]
+        inside = sum(time_ms for time_ms, pattern in zip(times, patterns, strict=True) if pattern)
+        if inside > 0:
+            share = (time - overhead_ms - sum(times)) / inside + 1.0
+            shares.setdefault((probe.layers[0].dtype, names.pop()), []).append(share)
     rules = []
-    for dtype, found in sorted(shares.items()):
-        share = float(np.clip(np.median(found), 0.0, 1.0))
-        share = 0.0 if share < FUSED_BELOW else 1.0 if share > APART_ABOVE else share
-        rules.append(GraphRule(dtype, INSIDE, _happens(share), share, len(found)))
+    for (dtype, pattern), found in sorted(shares.items()):
+        share = float(np.clip(np.median(found), 0.0, 1.0 if pattern == INSIDE else _MOST_IN_PLACE))
+        share = 0.0 if share < FUSED_BELOW else 1.0 if APART_ABOVE < share < _COSTS_MORE else share
+        rules.append(GraphRule(dtype, pattern, _happens(share), share, len(found)))
     return rules
 
 
@@ -122,7 +125,7 @@ def _neighbours(
 
 
 def _happens(share: float) -> str:
-    return FUSED if share == 0 else APART if share == 1 else PARTLY
+    return FUSED if share == 0 else PARTLY if share < 1 else APART
 
 
 def _seen(events: Events) -> dict[tuple[str, str], list[bool]]:

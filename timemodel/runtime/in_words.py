@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -10,7 +10,18 @@ from profiler.network import FUSION_PATTERNS
 from profiler.operators import operator
 from timemodel.runtime.cache_traffic import CacheTraffic
 from timemodel.runtime.dispatch import Dispatch
-from timemodel.runtime.fusion import APART, EVERYTHING, FUSED, INSIDE, OUTSIDE, PARTLY, SPLIT, GraphRule
+from timemodel.runtime.fusion import (
+    APART,
+    EVERYTHING,
+    FEW,
+    FUSED,
+    IN_PLACE,
+    INSIDE,
+    OUTSIDE,
+    PARTLY,
+    SPLIT,
+    GraphRule,
+)
 from timemodel.runtime.reuse_distance import CLASSES
 
 
@@ -43,7 +54,7 @@ def graph_in_words(rules: Sequence[GraphRule]) -> list[str]:
 def _pair_sentences(rules: Sequence[GraphRule]) -> list[str]:
     groups: dict[tuple[str, str, int], list[str]] = {}
     for rule in rules:
-        if rule.happens not in (FUSED, PARTLY) or rule.share == 1 or rule.pattern == INSIDE:
+        if rule.happens not in (FUSED, PARTLY) or rule.share == 1 or "+" not in rule.pattern:
             continue
         absorbed = FUSION_PATTERNS.get(rule.pattern, 0)
         names = rule.pattern.split("+")
@@ -53,7 +64,8 @@ def _pair_sentences(rules: Sequence[GraphRule]) -> list[str]:
     for (name, effect, absorbed), others in groups.items():
         where = "after" if absorbed else "before"
         sentences.append(f"{_upper(_called(name))} {where} {_listed(others)} {effect}")
-    apart = sum(rule.happens == APART or (rule.happens == FUSED and rule.share == 1) for rule in rules)
+    pairs = [rule for rule in rules if "+" in rule.pattern]
+    apart = sum(rule.happens == APART or (rule.happens == FUSED and rule.share == 1) for rule in pairs)
     if apart == 1:
         sentences.append("1 other kind of neighbours costs what it costs alone")
     elif apart:
@@ -67,6 +79,12 @@ def _single_sentences(rules: Sequence[GraphRule]) -> list[str]:
         if rule.pattern == INSIDE and rule.share < 1:
             costs = "costs nothing" if rule.share == 0 else f"costs {rule.share:.0%} of what it costs alone"
             sentences.append(f"A RESHAPE between two other operators {costs}")
+        name, _, place = rule.pattern.partition(" ")
+        if place == IN_PLACE and rule.share != 1:
+            sentences.append(
+                f"{_upper(_called(name))} for each of fewer than {FEW} channels takes {rule.share:.1f} times as long "
+                "between two other operators as alone"
+            )
         if rule.other < 1:
             first, second = map(_called, rule.pattern.split("+"))
             sentences.append(
@@ -102,9 +120,13 @@ def traffic_in_words(traffic: CacheTraffic) -> list[str]:
     return sentences
 
 
-def dispatch_in_words(dispatch: Dispatch) -> list[str]:
-    """What operators cost for standing in a long row of unlike ones."""
-    rows = [f"of {count:,}: {1e6 * dispatch.each_ms(count):.3g} ns" for count in (128, 512, 2048)]
-    if not any(dispatch.steps_ms):
-        return []
-    return [f"each of many unlike operators in a row costs extra: {', '.join(rows)}"]
+def dispatch_in_words(dispatch: Mapping[str, Dispatch]) -> list[str]:
+    """What operators cost for standing in a long row of unlike ones, a sentence per number type."""
+    sentences = []
+    for dtype, prices in dispatch.items():
+        rows = [f"of {count:,}: {1e6 * prices.each_ms(count):.3g} ns" for count in (128, 512, 2048)]
+        if any(prices.steps_ms):
+            sentences.append(
+                f"{dtype}: each of many unlike operators in a row costs extra: {', '.join(rows)}"
+            )
+    return sentences

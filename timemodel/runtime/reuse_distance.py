@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from profiler.network import Network, plan_arena
+from profiler.network import Layer, Network, plan_arena
+from timemodel.features import LARGE, kernel_of
 
 VECTOR, MATRIX, WINDOW, DATA = 0, 1, 2, 3
 """Classes of access: weights that meet few rows of input, weights that meet many, weights of windows, activations.
@@ -20,6 +21,8 @@ The more is computed with a weight, the more of its way is hidden: a 3x3 convolu
 CLASSES = ("vector weights", "matrix weights", "window weights", "activations")
 
 _FEW_ROWS = 4
+_TILE = 16
+"""Output channels that convolutions keep together: of most vector units a few registers."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,18 @@ class _Arena:
         self.segments[under] = sorted(pieces)
 
 
+def kept_weight_bytes(layer: Layer) -> float:
+    """Bytes of the weights as kernels keep them: where each output channel is a group, with a tile of its own.
+
+    So large windows, which run as convolutions in groups, have many times the weights that the file holds.
+    """
+    nbytes = layer.weight_bytes
+    # Asked first, for it is quick and hardly ever so.
+    if nbytes and layer.params.get("kernel_height", 1) != 1 and kernel_of(layer) == LARGE:
+        nbytes *= _TILE
+    return float(nbytes)
+
+
 def find_accesses(network: Network) -> Accesses | None:
     """The accesses of `network`; None where it is a bag of layers (a table), which says nothing of reuse.
 
@@ -75,33 +90,33 @@ def find_accesses(network: Network) -> Accesses | None:
     place = {block.tensor: (block.offset, block.offset + block.nbytes) for block in plan_arena(network)}
     arena_bytes = max((end for _, end in place.values()), default=0)
     # XNNPACK keeps a copy of the weights for each operator: what several share in the file, they do not share in the cache.
-    copies_bytes = 0
+    weights = [0.0] * count
     # What each layer touches for the first time in a while: its weights and outputs.
     steps: list[tuple[int, list[tuple[int, int]], list[tuple[int, int]], float]] = []
     touched = np.zeros(count + 1)
     for position, (layer, edge) in enumerate(zip(network.layers, network.edges, strict=True)):
         computed = [i for i in edge.inputs if i >= 0 and not tensors[i].constant]
         fresh = 0.0
-        copies_bytes += layer.weight_bytes if computed else 0
+        kept = weights[position] = kept_weight_bytes(layer) if computed else 0.0
         if computed and edge.graph == 0 and layer.repeat == 1:
             reads = [place[i] for i in computed if i in place]
             writes = [place[i] for i in edge.outputs if i in place]
-            own = float(sum(tensors[i].nbytes for i in (*computed, *edge.outputs)) + layer.weight_bytes)
+            own = sum(tensors[i].nbytes for i in (*computed, *edge.outputs)) + kept
             steps.append((position, reads, writes, own))
-            fresh = float(sum(tensors[i].nbytes for i in edge.outputs) + layer.weight_bytes)
+            fresh = sum(tensors[i].nbytes for i in edge.outputs) + kept
         touched[position + 1] = touched[position] + fresh
-    whole = float(copies_bytes + arena_bytes)
+    whole = sum(weights) + arena_bytes
     rows: list[tuple[int, int, float, float, float, int]] = []
     arena = _Arena()
     for inference in (0, 1):
         for position, reads, writes, own in steps:
             layer = network.layers[position]
-            if inference and layer.weight_bytes:
+            if inference and weights[position]:
                 out = layer.outputs[0]
                 few = out.size <= _FEW_ROWS * (out.shape[-1] if out.shape else 1)
                 window = any(layer.params.get(name, 1) != 1 for name in ("kernel_height", "kernel_width"))
                 kind = VECTOR if few else WINDOW if window else MATRIX
-                rows.append((position, kind, float(layer.weight_bytes), whole, own, position - count))
+                rows.append((position, kind, weights[position], whole, own, position - count))
             for begin, end in (*reads, *writes):
                 if inference:
                     for who, shared in arena.last(begin, end):

@@ -18,13 +18,14 @@ _FACTORS = ("calibration", "low", "high")
 class RuntimeTerms:
     """What holds between layers under one setting; `overhead_ms` is a call of a network that does next to nothing.
 
-    By dtype, `calibration` is the measured time of small networks by the sum of their layers, and 90% lie in `low` to `high`.
+    By dtype, `dispatch` prices operators in a row, `calibration` is the measured time of small networks by the sum of their
+    layers, and 90% lie in `low` to `high`.
     """
 
     overhead_ms: float = 0.0
     graph_rules: tuple[GraphRule, ...] = ()
     cache_traffic: CacheTraffic = field(default_factory=CacheTraffic.free)
-    dispatch: Dispatch = field(default_factory=Dispatch)
+    dispatch: Mapping[str, Dispatch] = field(default_factory=dict)
     calibration: Mapping[str, float] = field(default_factory=dict)
     low: Mapping[str, float] = field(default_factory=dict)
     high: Mapping[str, float] = field(default_factory=dict)
@@ -34,13 +35,17 @@ class RuntimeTerms:
         """What `graph_rules` make of the times of layers."""
         return FusionShares.of(self.graph_rules)
 
+    def dispatch_of(self, dtype: str) -> Dispatch:
+        """Prices of a row of operators of `dtype`: of another one where that was not measured."""
+        return self.dispatch.get(dtype) or next(iter(self.dispatch.values()), Dispatch())
+
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values."""
         return {
             "overhead_ms": self.overhead_ms,
             "graph_rules": [asdict(rule) for rule in self.graph_rules],
             "cache_traffic": self.cache_traffic.to_dict(),
-            "dispatch": self.dispatch.to_dict(),
+            "dispatch": {dtype: each.to_dict() for dtype, each in self.dispatch.items()},
             **{name: dict(getattr(self, name)) for name in _FACTORS},
         }
 
@@ -50,5 +55,5 @@ class RuntimeTerms:
         factors = ({dtype: float(each) for dtype, each in value[name].items()} for name in _FACTORS)
         rules = tuple(GraphRule.from_dict(row) for row in value["graph_rules"])
         traffic = CacheTraffic.from_dict(value["cache_traffic"])
-        dispatch = Dispatch.from_dict(value["dispatch"])
+        dispatch = {dtype: Dispatch.from_dict(row) for dtype, row in value["dispatch"].items()}
         return cls(float(value["overhead_ms"]), rules, traffic, dispatch, *factors)

@@ -5,7 +5,7 @@ May import `compressor.pipeline.prepare` and below.
 
 from __future__ import annotations
 
-from compressor.pipeline.final.points import POINTS, in_proportion, train_points
+from compressor.pipeline.final.points import POINTS, family_targets, in_proportion, train_points
 from compressor.pipeline.final.shortlist import Finalist
 from compressor.pipeline.final.training import FinalTraining
 
@@ -13,6 +13,7 @@ __all__ = [
     "POINTS",
     "FinalTraining",
     "Finalist",
+    "family_targets",
     "in_proportion",
     "train_points",
 ]

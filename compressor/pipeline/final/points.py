@@ -35,6 +35,24 @@ def targets(winner_ms: float, original_ms: float, count: int) -> list[float]:
     return mixed
 
 
+FAMILY_STEP = 0.45
+"""Each network of a family takes this share of the time of the next larger one, or more where the device allows no less."""
+
+_ROOM = 1.3
+"""The fastest of a family takes so many times what the narrowest network does: below that widths buy no time any more."""
+
+
+def family_targets(winner_ms: float, least_ms: float, count: int) -> list[float]:
+    """Times of networks that work together with the winner: all faster, evenly by ratio, the fastest first.
+
+    `least_ms` is what the narrowest network takes. The fastest comes first, because a family gains most by it.
+    """
+    lowest = max(winner_ms * FAMILY_STEP**count, _ROOM * least_ms)
+    if lowest * CLOSE > winner_ms:
+        return []
+    return [winner_ms * (lowest / winner_ms) ** ((count - i) / count) for i in range(count)]
+
+
 def in_proportion(
     prepared: Prepared,
     model: Trial,
@@ -68,12 +86,16 @@ def train_points(
     deadline: float,
     progress: ProgressCallback,
     alike: Callable[[Trial, float], Trial | None],
+    aims: Callable[[float, float, int], list[float]] = targets,
 ) -> list[Finalist]:
-    """Train further networks along the front in full, one seed each; the winner first, at most `count` in all."""
+    """Train further networks along the front in full, one seed each; the winner first, at most `count` in all.
+
+    `aims` gives the times that they should take, from the winner's, the original's and how many they are.
+    """
     points = [winner]
     known = front([trial for trial in trials if math.isfinite(trial.score)], _time_ms)
     winner_ms = _time_ms(winner.trial)
-    wanted = targets(winner_ms, _time_ms(prepared.original), count - 1)
+    wanted = aims(winner_ms, _time_ms(prepared.original), count - 1)
     for position, time_ms in enumerate(wanted):
         taken = [point.trial.candidate for point in points]
         free = [trial for trial in known if trial.candidate not in taken]

@@ -273,6 +273,11 @@ class CompressionResult:
                 f"{path} is damaged: run 'edgetime compress' with --resume to write it anew."
             ) from error
 
+    def networks(self) -> list[Path]:
+        """The `.tflite` files of all points, then of the original as it was and as quantised: each network once."""
+        originals = [facts.tflite for facts in (self.before, self.quantized) if facts is not None]
+        return [Path(self.folder) / name for name in (*(point.tflite for point in self.points), *originals)]
+
     def rows(self) -> list[dict[str, str]]:
         """A table of before and after in text: ``what``, ``before``, [``quantized``,] ``after``, ``change``."""
         networks = {

@@ -39,6 +39,7 @@ from compressor.pipeline.result.compression_result import (
     LayerWidth,
     NetworkFacts,
 )
+from compressor.pipeline.result.family import finish_family
 from compressor.pipeline.result.files import WINNER, PointFiles, name_winner, write_files
 from compressor.pipeline.result.given_back import LayerChange, layer_changes, timed
 from compressor.search import Goal, Trial
@@ -70,6 +71,7 @@ class Request:
     deadline: float = math.inf
     minutes: float | None = None
     steer: str = "time"
+    family: bool = False
 
 
 _LayersMs = Mapping[str, Mapping[int, float]]
@@ -138,6 +140,8 @@ def make_result(
         limits=request.limits.asked(),
     )
     warnings = _reader_warnings(result, request.goal, chosen, prepared.original.score)
+    if request.family:
+        warnings += finish_family(prepared, workspace, files)
     if advice:
         warnings.insert(0, advice)
     if request.minutes and overrun_s >= 1:

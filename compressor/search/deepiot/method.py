@@ -26,10 +26,10 @@ class DeepIoT(SearchMethod):
     Parameters
     ----------
     iterations
-        In a step of the threshold: each trains the critic once and the compressor once. With a deadline
-        there are fewer, as many as fit.
+        In a step of the threshold: each trains the critic once and the compressor once.
     steps, final_threshold
-        The threshold rises from 0 to `final_threshold` in so many steps.
+        The threshold rises from 0 to `final_threshold` in so many steps; in fewer, higher ones where the time does not
+        do for all.
     shrink
         Beyond the last threshold: the share of the cost that a further step takes away.
     margin

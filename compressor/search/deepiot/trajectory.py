@@ -112,6 +112,7 @@ class Trajectory:
         self._steering, self._problem = steering, problem
         self._state = _State(weight=steering.start)
         self._slope_of: dict[str, float] | None = None
+        self._looked_at = 0  # in which step
         self._seconds = 0.0  # of an iteration
         self._saved = self._started = time.monotonic()
         self._training: Training
@@ -168,13 +169,12 @@ class Trajectory:
             self._state = stored[0]
 
     def _train(self) -> None:
-        """The iterations of a step of the threshold that are left."""
+        """The iterations of a step of the threshold that are left: all of them, whatever the time."""
         state, slopes, alive = self._state, self._slopes(), self._alive()
-        while state.done < self._planned():
-            if self._problem.is_late(self._started):
-                return
+        whole = self._schedule.iterations
+        while state.done < whole:
             self._problem.check_time()
-            count = min(_CHUNK, self._planned() - state.done)
+            count = min(_CHUNK, whole - state.done)
             started = time.monotonic()
             self._training.run(count, self._threshold, slopes, alive)
             if self._training.iteration > count:  # the first ones compile
@@ -187,18 +187,20 @@ class Trajectory:
                 self._save()
         self._report()
 
-    def _planned(self) -> int:
-        """Iterations of a step: fewer where the time would not do for all steps and the candidates."""
-        whole, left = self._schedule.iterations, self._problem.deadline - time.monotonic()
-        if not math.isfinite(left) or not self._seconds:
-            return whole if not math.isfinite(left) else min(whole, 2 * _CHUNK)
-        steps = max(1, self._schedule.steps + 1 - self._state.step)
-        return max(1, min(whole, self._state.done + int(_TRAINING_SHARE * left / steps / self._seconds)))
+    def _stride(self) -> int:
+        """How many steps the threshold rises by: several where the time would not do for training each of those that are left."""
+        left_s = self._problem.deadline - time.monotonic()
+        steps = self._schedule.steps - self._state.step
+        if steps <= 1 or not math.isfinite(left_s) or not self._seconds:
+            return 1
+        fitting = int(_TRAINING_SHARE * left_s / (self._schedule.iterations * self._seconds))
+        return math.ceil(steps / max(1, fitting))
 
     def _slopes(self) -> NDArray[np.float64]:
         """What `Steering.slopes` says, times the weight [channels]."""
-        if self._problem.cost.cheap or self._state.step % _RARELY == 0 or self._slope_of is None:
-            self._slope_of = self._steering.slopes(self._drawn_with())
+        step = self._state.step
+        if self._problem.cost.cheap or self._slope_of is None or step >= self._looked_at + _RARELY:
+            self._slope_of, self._looked_at = self._steering.slopes(self._drawn_with()), step
         slopes = [np.full(g.width, self._slope_of.get(g.id, 0.0)) for g in self._problem.groups.values()]
         return self._state.weight * np.concatenate(slopes)
 
@@ -237,9 +239,11 @@ class Trajectory:
 
     def _raise_level(self) -> None:
         state, schedule = self._state, self._schedule
-        state.step += 1
+        stride = self._stride()
+        state.step += stride
         state.done = 0
-        state.weight = self._steering.raised(state.weight, self._drawn_with())
+        for _ in range(stride):
+            state.weight = self._steering.raised(state.weight, self._drawn_with())
         if state.step <= schedule.steps:
             state.level = schedule.final_threshold * state.step / schedule.steps
             return

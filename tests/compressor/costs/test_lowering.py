@@ -63,6 +63,27 @@ def test_layers_are_those_that_the_converter_writes(make, quantize):
         assert known.macs == written.macs
 
 
+@pytest.mark.parametrize(("quantize", "zero"), [("none", True), ("int8", False)])
+def test_the_size_of_the_file_is_known(quantize, zero):
+    """Biases of zeros are one tensor for all layers of a width; quantised channels have scales of their own."""
+    keras.utils.set_random_seed(0)
+    x = inputs = keras.Input((4, 4, 8))
+    for _ in range(8):
+        x = layers.Conv2D(64, 1, bias_initializer="zeros" if zero else "random_normal")(x)
+    model = keras.Model(inputs, layers.Dense(10)(layers.GlobalAveragePooling2D()(x)))
+    graph = build_graph(model)
+    rows = rows_for(model)
+
+    def convert(network):
+        return read_network(to_tflite_bytes(network, quantize, rows if quantize == "int8" else None))
+
+    lowering = learn_lowering(model, graph, convert)
+    narrow = {name: 2 + place for place, name in enumerate(graph.widths)}
+    keep = strongest({name: np.arange(group.width) for name, group in graph.groups.items()}, narrow)
+    written = convert(cut(model, keep, graph)).file_bytes
+    assert lowering.network(Configuration(narrow)).file_bytes == pytest.approx(written, rel=0.04)
+
+
 def described(model):
     """A pretended converter: one layer per convolution, of the shapes that the model has."""
     found = []

@@ -267,6 +267,16 @@ def test_networks_that_cannot_be(digits, tmp_path):
         export(spectral, tmp_path / "net.tflite")
 
 
+def test_attention_over_a_single_channel_is_named(tmp_path):
+    i = keras.Input((8, 1))
+    x = L.Add()([i, L.MultiHeadAttention(2, 3, name="look")(i, i)])
+    model = keras.Model(i, L.Dense(3)(L.GlobalAveragePooling1D()(x)))
+    with pytest.raises(
+        EdgetimeError, match=r"attention over a single channel \(look\); give its input two or more\.$"
+    ):
+        export(model, tmp_path / "net.tflite")
+
+
 def test_operators_that_stay_float_are_named(tmp_path):
     i = keras.Input((6, 6, 3))
     x = keras.ops.sin(L.Conv2D(8, 3)(i))

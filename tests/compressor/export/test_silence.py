@@ -5,7 +5,7 @@ import warnings
 
 import pytest
 
-from compressor.export.silence import quiet
+from compressor.export.silence import last_complaint, quiet
 from profiler.errors import EdgetimeWarning
 
 
@@ -33,3 +33,20 @@ def test_what_edgetime_warns_of_is_given_afterwards_even_if_the_work_fails():
             fail_with_a_warning()
     assert [str(one.message) for one in caught] == ["a plug-in is left out"]
     assert caught[0].category is EdgetimeWarning
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("x.py:1: error: 'tf.Erfinv' op is neither a custom op nor a flex op", "TFLite has no Erfinv"),
+        ("Some ops are not supported\n\ttf.Fft(tensor) -> (tensor)", "TFLite has no Fft"),
+        (
+            "x.py:1: error: 'tf.Transpose' op x should be of the same rank with y\nx.py:1: note: called from",
+            "'tf.Transpose' op x should be of the same rank with y",
+        ),
+        ("\n  it broke  \nhere", "it broke"),
+        ("", "ValueError"),
+    ],
+)
+def test_what_a_converter_complains_of(text: str, said: str):
+    assert last_complaint("", ValueError(text)) == said

@@ -346,6 +346,32 @@ def test_refuses_unknown_requests_and_settings(ready: agent.Agent) -> None:
     assert ready.answer({}, b"")["error"]
 
 
+def test_the_clock_is_told_once_a_second_where_the_system_gives_it(
+    ready: agent.Agent, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(agent, "current_core", lambda: 1)
+    monkeypatch.setattr(agent, "CPU_FREQUENCY", f"{tmp_path}/cpu0/")
+    monkeypatch.setattr(agent, "THROTTLED", f"{tmp_path}/throttled")
+    assert agent.clock_now() == {}
+    for core, khz in ((0, 600000), (1, 1800000)):
+        (tmp_path / f"cpu{core}").mkdir()
+        (tmp_path / f"cpu{core}" / "scaling_cur_freq").write_text(f"{khz}\n")
+    assert agent.clock_now() == {"mhz": 1800.0}
+    (tmp_path / "throttled").write_text("3\n")
+    now = 1000.0
+    monkeypatch.setattr(agent.time, "monotonic", lambda: now)
+    ready.looked_s = -math.inf
+    assert ready.answer({"do": "time"}, SMALL.build())["clock"] == {"mhz": 1800.0, "throttled": 3}
+    now += 0.9
+    assert "clock" not in ready.answer({"do": "time"}, SMALL.build())
+    now += 0.2
+    assert "clock" in ready.answer({"do": "time"}, SMALL.build())
+
+
+def test_the_core_in_use_is_one_that_there_is() -> None:
+    assert 0 <= agent.current_core() < (os.cpu_count() or 1)
+
+
 def test_a_window_that_was_not_calm_is_followed_by_another(
     ready: agent.Agent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -401,7 +427,7 @@ def test_runs_while_the_device_was_slow_are_left_out(
     assert result["p90_us"] == pytest.approx(1000)
     assert not result["disturbed"]
     assert 800 < result["samples"] < result["runs"]
-    assert result["calm_share"] == pytest.approx(0.85, abs=0.05)  # of windows: slow ones last longer
+    assert result["calm_share"] == pytest.approx(2 / 3, abs=0.03)  # of the time, not of the windows
     assert result["canaries_us"] == [10.0, 10.0]
     assert (result["met_p50_us"], result["met_p90_us"]) == (pytest.approx(1000), pytest.approx(3000))
     assert result["calm_below_us"] == 10.5

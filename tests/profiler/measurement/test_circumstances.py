@@ -10,7 +10,7 @@ import pytest
 
 from profiler.calm import Calm
 from profiler.measurement import Timing
-from profiler.measurement.circumstances import notes_on_change, notes_on_device, notes_on_states
+from profiler.measurement.circumstances import Clock, notes_on_change, notes_on_device, notes_on_states
 
 USUAL = {"cores": 4, "usable_cores": 4, "core_mhz": [3000] * 4, "clock_us": 1.0}
 CALM = Calm(10.0, 0.5)
@@ -53,6 +53,43 @@ def test_a_device_that_throttles_half_way() -> None:
     assert "let it cool" in note
     (note,) = notes_on_states(rows(*[(10.0, 14.0)] * 4, (13.0, 18.0), (13.0, 18.0)), CALM)
     assert note.startswith("After 67%")
+
+
+@pytest.mark.parametrize(
+    ("later", "said"),
+    [
+        ({"mhz": 1350.0}, r"so \(its clock fell from 1800 to 1350 MHz: heat.*let it cool, then"),
+        (
+            {"mhz": 1790.0},
+            r"so \(its clock stayed at 1790 MHz: something else shares.*stop what else runs there, then",
+        ),
+        ({"mhz": 1790.0, "throttled": 5}, r"so \(the processor throttled itself for heat\).*let it cool"),
+        ({}, r"so \(heat, or a change of power state\)"),
+    ],
+)
+def test_its_clock_tells_a_lower_speed_from_a_neighbour(later: dict[str, float], said: str) -> None:
+    clocks = [
+        Clock.told(float(at), {"mhz": 1800.0, "throttled": 2} | (later if at >= 120 else {}))
+        for at in range(0, 240, 10)
+    ]
+    if not later:
+        clocks = []
+    (note,) = notes_on_states(rows(10.0, 10.0, 10.0, 13.0, 13.0, 13.0), CALM, clocks)
+    assert re.search(said, note), note
+
+
+@pytest.mark.parametrize("answer", [None, 7, {}, {"mhz": "fast", "throttled": -1}, {"mhz": None}])
+def test_a_target_that_tells_nothing_of_its_clock(answer: object) -> None:
+    assert Clock.told(1.0, answer) == Clock(1.0)
+
+
+def test_a_run_that_never_was_as_calm_as_an_earlier_one_says_so() -> None:
+    (note,) = notes_on_states(rows(*[(13.0, 14.0)] * 6), CALM, resumed=True)
+    assert note.startswith(
+        "This time the device was 1.35x as slow as the profile knows it in calm, and never calm"
+    )
+    assert note.endswith("run the same command again when it is calm.")
+    assert notes_on_states(rows(*[(13.0, 10.0)] * 6), CALM, resumed=True) == []
 
 
 @pytest.mark.parametrize(

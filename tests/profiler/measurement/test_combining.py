@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from profiler.measurement import Timing
-from profiler.measurement.combining import REPEATED, UNSETTLED, Reading, combine
+from profiler.measurement.combining import FAR, REPEATED, UNSETTLED, Reading, combine
 from profiler.measurement.sensitivity import Sensitivity, kind_of_work
-from profiler.operators import conv_2d
+from profiler.operators import conv_2d, fully_connected
 from profiler.probes import Probe
 
 PROBES = [Probe("layer", (conv_2d(8, 8, 4, channels),)) for channels in range(1, 61)]
@@ -51,6 +51,16 @@ def test_the_fastest_sample_that_was_met_in_calm_counts() -> None:
     assert (row.time_us, row.calm, row.meetings) == (10.0, True, 2)
     row = time_of(read(timing(min_us=10.0), timing(min_us=9.0, canary_us=7.0)))
     assert (row.time_us, row.calm) == (10.0, True)
+
+
+def test_what_others_use_of_the_memory_slows_is_surer_the_more_often_it_was_met_in_calm() -> None:
+    """The canary does not show what it suffers, so the least of several counts."""
+    key = Probe("layer", (fully_connected(2048, 2048),)).key
+    times_us = [130.0, 100.0, 104.0]
+    rows = [timing(probe_key=key, min_us=us, pass_number=i) for i, us in enumerate(times_us)]
+    found = [combine([*rows[:count], *CALM]).times[0] for count in (1, 2, 3)]
+    assert [(row.time_us, row.calm) for row in found] == [(130.0, True), (100.0, True), (100.0, True)]
+    assert [row.uncertainty for row in found] == pytest.approx([FAR, FAR / 4, FAR / 9])
 
 
 def test_one_canary_that_was_not_calm_is_enough() -> None:
@@ -116,6 +126,19 @@ def test_what_did_not_settle_in_calm_is_no_calm_time_but_a_better_one_than_none(
 def test_states_are_never_averaged_with_calm() -> None:
     busy = [timing(min_us=50.0, canary_us=9.0, pass_number=i) for i in range(1, 12)]
     assert time_of(read(timing(min_us=10.0), *busy)).time_us == 10.0
+
+
+@pytest.mark.parametrize("pause_s", [0.0, 3600.0])
+def test_the_share_of_calm_is_one_of_the_time_and_pauses_do_not_count(pause_s: float) -> None:
+    """Calm measurements take 10 ms each, others 30 ms, as many of one as of the other."""
+    at, rows = 1e9, []
+    for number in range(40):
+        busy = number % 2 == 1
+        at += 0.03 if busy else 0.01
+        rows.append(timing(number, at=at + pause_s * (number >= 20), canary_us=8.0 if busy else 5.0))
+    share = combine(rows).calm.share
+    assert share == pytest.approx(0.25, abs=0.04)
+    assert combine(random.Random(0).sample(rows, len(rows))).calm.share == pytest.approx(share)
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.floats(1, 1e3), st.floats(5, 20)), min_size=1, max_size=30))

@@ -15,6 +15,7 @@ from profiler.measurement.sensitivity import (
     LIKE_CANARY,
     Point,
     Sensitivity,
+    goes_far,
     kind_of_work,
     learn_sensitivities,
 )
@@ -41,6 +42,17 @@ def test_kinds_of_work() -> None:
     large = fully_connected(1024, 1024)
     assert large.weight_bytes > CACHE_BYTES
     assert kind_of_work(Probe("layer", (large,))) == "memory float32"
+
+
+def test_what_goes_beyond_the_caches_of_a_core() -> None:
+    def dense(inputs: int, outputs: int, dtype: str = "float32") -> Probe:
+        return Probe("layer", (fully_connected(inputs, outputs, dtype=dtype),))
+
+    assert not goes_far(dense(1024, 1024))
+    assert goes_far(dense(2048, 2048))
+    assert not goes_far(dense(2048, 2048, "int8"))
+    # Many small layers do not: each finds the caches free.
+    assert not goes_far(Probe("chain", (*dense(1024, 1024).layers,) * 9))
 
 
 def test_many_points_show_their_power() -> None:

@@ -272,6 +272,7 @@ CASES = {
     ],
     "neg": [unary("neg", tf.negative)],
     "conv_2d:grouped": [grouped_conv()],
+    "depthwise_conv_2d:large": [depthwise((7, 7))],
     "div": [binary("div", tf.divide)],
     "maximum": [binary("maximum", tf.maximum), binary("maximum", tf.maximum, (12,), constant=True)],
     "squared_difference": [binary("squared_difference", tf.math.squared_difference, (1, 9, 11, 1))],

@@ -120,6 +120,9 @@ def test_reductions_over_channels_are_told_from_others(axes, expected):
 def test_groups_and_results_are_counted():
     assert column(operators.grouped_conv_2d(8, 8, 4, 16, 32), "groups") == 4
     assert column(operators.conv_2d(8, 8, 16, 32), "groups") == 1
+    for layer in (operators.depthwise_conv_2d(8, 8, 16), operators.grouped_conv_2d(8, 8, 16, 16, 16)):
+        assert column(layer, "groups") == 16
+        assert column(layer, "in_channels") == 1, "of one group, whichever operator says it"
     assert column(operators.split((1, 8), 1, 4), "results") == 4
 
 
@@ -127,6 +130,14 @@ def test_a_grouped_convolution_pads_the_channels_of_each_group_to_whole_tiles():
     layers = [operators.grouped_conv_2d(8, 8, 4, 16, c) for c in (4 * 5, 4 * 8)]
     work = [family_costs("conv_2d:grouped", layer, out_channels=8)["tiled_macs"] for layer in layers]
     assert work[0] == work[1] == 4 * 8 * 64 * 9 * 4
+
+
+def test_positions_of_a_large_window_run_in_tiles_too():
+    layers = [operators.depthwise_conv_2d(side, side, 4, (7, 7)) for side in (6, 7)]
+    tiles = [
+        family_costs("depthwise_conv_2d:large", layer, out_channels=8, pixels=7)["tiles"] for layer in layers
+    ]
+    assert tiles == [4 * 6, 4 * 7]
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

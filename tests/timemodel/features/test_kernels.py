@@ -38,6 +38,19 @@ def test_the_dense_grouped_and_depthwise_kernels_are_told_apart():
 
 
 @pytest.mark.parametrize(
+    ("kernel", "name"), [((5, 5), ""), ((1, 25), ""), ((7, 7), ":large"), ((3, 9), ":large")]
+)
+def test_depthwise_windows_beyond_25_positions_are_another_kernel_in_either_form(kernel, name):
+    depthwise = operators.depthwise_conv_2d(16, 32, 8, kernel)
+    assert kernel_of(depthwise) == f"depthwise_conv_2d{name}"
+    assert kernel_of(operators.grouped_conv_2d(16, 32, 8, 8, 8, kernel)) == f"depthwise_conv_2d{name}"
+    assert (
+        kernel_of(operators.depthwise_conv_2d(16, 32, 8, kernel, multiplier=2))
+        == "depthwise_conv_2d:multiplied"
+    )
+
+
+@pytest.mark.parametrize(
     ("layer", "covered"),
     [
         (operators.compare("less_equal", (1, 64), (), constant=True), True),

@@ -28,20 +28,22 @@ def test_a_longer_row_never_costs_less_each(steps, count):
     assert dispatch.each_ms(count + 1) >= dispatch.each_ms(count) >= 0
 
 
-def test_learned_from_rows_and_their_operators_alone():
-    rows = rows_of_unlike()
+@pytest.mark.parametrize("dtype", ["float32", "int8"])
+def test_learned_from_rows_and_their_operators_alone(dtype):
+    rows = rows_of_unlike(dtype)
     alone = [(Probe("layer", (layer,)), 1e-4) for layer in {layer for row in rows for layer in row.layers}]
     true = Dispatch((0.0, 0.0, 4e-6, 2e-5))
     times = [(row, len(row.layers) * (1e-4 + true.each_ms(len(row.layers)))) for row in rows]
-    found = learn_dispatch(RuntimeTerms(), times, alone)
+    found = learn_dispatch(RuntimeTerms(), times, alone)[dtype]
     for count in (16, 128, 512, 1024):
         assert found.each_ms(count) == pytest.approx(true.each_ms(count), abs=1e-6)
 
 
 def test_nothing_to_learn_from_costs_nothing():
-    assert learn_dispatch(RuntimeTerms(), [], []) == Dispatch()
+    assert learn_dispatch(RuntimeTerms(), [], []) == {}
     rows = [(row, 1.0) for row in rows_of_unlike()]
-    assert learn_dispatch(RuntimeTerms(), rows, []) == Dispatch(), "no operator was timed alone"
+    assert learn_dispatch(RuntimeTerms(), rows, []) == {}, "no operator was timed alone"
+    assert RuntimeTerms().dispatch_of("int8") == Dispatch()
 
 
 def test_rows_are_told_from_other_chains():
@@ -67,7 +69,7 @@ def test_a_network_pays_for_its_length():
     row = rows_of_unlike()[-1]
     steps = (0.0,) * (len(KNOTS) - 1) + (1e-5,)
     free = SettingModel("s", {}, {}, {}, RuntimeTerms())
-    paid = SettingModel("s", {}, {}, {}, RuntimeTerms(dispatch=Dispatch(steps)))
+    paid = SettingModel("s", {}, {}, {}, RuntimeTerms(dispatch={"float32": Dispatch(steps)}))
     count = len(row.layers)
     beyond = paid.predict_total_ms(row.network) - free.predict_total_ms(row.network)
     assert beyond == pytest.approx(count * Dispatch(steps).each_ms(count))
@@ -83,9 +85,9 @@ def test_prices_that_were_edited_are_refused(change):
 
 
 def test_prices_in_words():
-    assert dispatch_in_words(Dispatch()) == []
-    (said,) = dispatch_in_words(Dispatch((0.0, 0.0, 5e-6, 2e-5)))
+    assert dispatch_in_words({"int8": Dispatch()}) == []
+    (said,) = dispatch_in_words({"float32": Dispatch((0.0, 0.0, 5e-6, 2e-5))})
     assert (
         said
-        == "each of many unlike operators in a row costs extra: of 128: 0 ns, of 512: 5 ns, of 2,048: 25 ns"
+        == "float32: each of many unlike operators in a row costs extra: of 128: 0 ns, of 512: 5 ns, of 2,048: 25 ns"
     )

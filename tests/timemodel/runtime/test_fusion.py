@@ -197,6 +197,39 @@ def test_reshapes_between_others_are_learned_from_chains():
     assert [layer.op == "reshape" for layer in network.layers] == [factor == 0 for factor in free_of]
 
 
+def test_what_constants_cost_in_place_is_learned_by_operator_and_holds_between_others_only():
+    from profiler.probes.context import parts, short_rows
+
+    chains = short_rows("int8")
+    alone = [(probe, 0.5 + 1.0) for probe in parts(chains)]
+    slow = {"add": 3.0, "sub": 2.0, "mul": 1.1}
+    rules = learn_inside(
+        [*alone, *((probe, 0.5 + 2.0 + 2 * slow[probe.layers[1].op]) for probe in chains)], 0.5
+    )
+    shares = FusionShares.of(rules)
+    expected = {"add_const in place": 3.0, "sub_const in place": 2.0, "mul_const in place": 1.0}
+    assert shares.absorbed == {"int8": pytest.approx(expected)}, "a tenth may be noise"
+    (chain,) = [
+        probe for probe in chains if probe.layers[1].op == "add" and probe.layers[1].outputs[0].shape[1] == 48
+    ]
+    assert shares.factors(chain.network).tolist() == [1.0, 3.0, 3.0, 1.0]
+    first = Probe("chain", chain.layers[1:])
+    assert shares.factors(first.network).tolist() == [1.0, 3.0, 1.0], (
+        "the network's input is not written over"
+    )
+    wide = operators.binary("add", (1, 48, 48, 16), (16,), dtype="int8", constant=True)
+    assert graph_rules.inside_pattern(wide) is None
+    assert any(
+        "An ADD of a constant for each of fewer than 16 channels takes 3.0 times" in line
+        for line in graph_in_words(rules)
+    )
+
+
+def test_a_small_reshape_takes_the_time_of_any_operator_wherever_it_stands():
+    small, large = (operators.reshape((1, size), (size,), "int8") for size in (1024, 1025))
+    assert [graph_rules.inside_pattern(layer) for layer in (small, large)] == [None, INSIDE]
+
+
 def test_a_reshape_at_the_end_of_a_network_is_not_inside():
     layers = operators.unary("neg", (1, 4, 4, 2)), operators.reshape((1, 4, 4, 2), (1, 32))
     network = Probe("network", layers).network

@@ -7,6 +7,7 @@ from profiler.network import Edge, Layer, Network
 from profiler.probes import Probe
 from timemodel.model import conformal_bounds
 from timemodel.runtime import CacheTraffic, Dispatch, GraphRule, RuntimeTerms
+from timemodel.runtime.cache_traffic import KNOTS_MB
 from timemodel.runtime.fusion import PARTLY
 
 SHAPE = (1, 8, 8, 4)
@@ -41,13 +42,13 @@ def test_layers_without_edges_have_no_pairs():
 
 
 def test_terms_survive_json():
-    prices = np.linspace(0.0, 1.0, 40).reshape(4, 10)
+    prices = np.linspace(0.0, 1.0, 4 * len(KNOTS_MB)).reshape(4, -1)
     rules = (GraphRule("int8", "pad+conv_2d", PARTLY, 0.5, 8, True),)
     terms = RuntimeTerms(
         0.1,
         rules,
         CacheTraffic(prices, 4.0),
-        Dispatch((0.0, 1e-6, 0.0, 2e-5)),
+        {"int8": Dispatch((0.0, 1e-6, 0.0, 2e-5))},
         {"int8": 1.1},
         {"int8": 0.9},
         {"int8": 1.2},

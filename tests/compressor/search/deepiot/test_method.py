@@ -9,7 +9,8 @@ import pytest
 
 from compressor.costs import Configuration
 from compressor.search import Goal, get_method
-from compressor.search.deepiot import DeepIoT, FastDeepIoT
+from compressor.search import base as search_base
+from compressor.search.deepiot import DeepIoT, FastDeepIoT, trajectory
 from compressor.search.deepiot import training as deepiot_training
 from compressor.search.deepiot.method import _TimeSteering, expected
 from compressor.testing.workbench import TILE, WIDTHS, StaircaseTimes, make_problem
@@ -189,40 +190,53 @@ def test_broken_records_are_no_reason_to_fail(tmp_path):
     assert few(DeepIoT).run(make_problem(Goal(budget_ms=0.4 * WHOLE), tmp_path))
 
 
-def test_with_little_time_steps_are_shorter(monkeypatch):
-    import time
-
-    problem = make_problem(Goal(budget_ms=0.3 * WHOLE))
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that training alone moves: by `seconds` for each iteration."""
+    state = SimpleNamespace(now=1000.0, seconds=1.0)
     run = Scripted.run
 
-    def slow(self, iterations, threshold, slopes, alive):
-        time.sleep(0.004 * iterations)
+    def timed(self, iterations, threshold, slopes, alive):
+        state.now += state.seconds * iterations
         run(self, iterations, threshold, slopes, alive)
 
-    monkeypatch.setattr(Scripted, "run", slow)
-    problem.deadline = time.monotonic() + 3.0
-    best = DeepIoT(iterations=500).run(problem)
-    assert len(best) == 1
-    assert Scripted.made[0].asked[0][0] == 25
-    assert Scripted.made[0].asked[-1][0] <= 25
+    monkeypatch.setattr(Scripted, "run", timed)
+    for module in (search_base, trajectory):
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: state.now))
+    return state
 
 
-@pytest.mark.parametrize("goal", [Goal(budget_ms=0.3 * WHOLE), Goal(least_score=0.9)])
-def test_with_hardly_any_time_a_candidate_is_tried_all_the_same(monkeypatch, goal):
-    import time
+def trained_by_threshold():
+    """How many iterations each threshold had."""
+    counts: dict[float, int] = {}
+    for iterations, threshold, _ in Scripted.made[0].asked:
+        counts[threshold] = counts.get(threshold, 0) + iterations
+    return counts
 
-    run = Scripted.run
 
-    def slow(self, iterations, threshold, slopes, alive):
-        time.sleep(0.05)
-        run(self, iterations, threshold, slopes, alive)
-
-    monkeypatch.setattr(Scripted, "run", slow)
+@pytest.mark.parametrize("kind", [DeepIoT, FastDeepIoT])
+def test_with_little_time_steps_are_fewer_and_none_is_trained_for_less(kind, clock):
+    goal = Goal(budget_ms=0.3 * WHOLE)
+    kind(iterations=40).run(make_problem(goal))
+    unhurried = trained_by_threshold()
+    Scripted.made.clear()
     problem = make_problem(goal)
-    problem.deadline = time.monotonic() + 0.8
+    problem.deadline = clock.now + 12 * 40
+    (trial,) = kind(iterations=40).run(problem)
+    hurried = trained_by_threshold()
+    assert goal.met_by(trial)
+    assert len(hurried) < len(unhurried) / 2
+    assert set(hurried.values()) == {40}
+    assert clock.now <= problem.deadline
+
+
+@pytest.mark.parametrize("goal", [Goal(budget_ms=0.1 * WHOLE), Goal(least_score=0.9)])
+def test_with_hardly_any_time_one_step_is_trained_in_whole_and_a_candidate_tried(clock, goal):
+    problem = make_problem(goal)
+    problem.deadline = clock.now + 90
     (trial,) = DeepIoT(iterations=100).run(problem)
     assert trial.predicted_ms < 0.71 * WHOLE
-    assert Scripted.made[0].asked[-1][1] < 0.825
+    assert trained_by_threshold() == {0.0: 100}
 
 
 def test_moves_end_on_the_edge_of_a_step_and_cost_less_at_the_same_score():

@@ -1,0 +1,26 @@
+"""Early exits: a network that answers easy inputs from its middle, in one `.tflite` with a signature per segment.
+
+May import all other rooms of the compressor but testing.
+"""
+
+from __future__ import annotations
+
+from compressor.exits.heads import ANSWER, HIDDEN, KINDS
+from compressor.exits.making import NetworkWithExits, Segment, make_exits
+from compressor.exits.training import HEADS, JOINT, TrainedExits, schedules
+from compressor.exits.writing import read_segments, run_segments
+
+__all__ = [
+    "ANSWER",
+    "HEADS",
+    "HIDDEN",
+    "JOINT",
+    "KINDS",
+    "NetworkWithExits",
+    "Segment",
+    "TrainedExits",
+    "make_exits",
+    "read_segments",
+    "run_segments",
+    "schedules",
+]

@@ -1,0 +1,134 @@
+"""Training heads in the middle of a network, with its own last answer as the teacher."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from compressor.data import Data, Rows
+from compressor.exits.heads import LAST, Branched, head_layers
+from compressor.training import Answered, FineTuner, Outcome, Schedule, output_names, task_of
+from profiler.errors import DataError
+from profiler.progress import ProgressCallback, silent, sub_progress
+
+HEADS = Schedule(epochs=10, batch_size=64, learning_rate=3e-3, patience=4)
+"""How heads are trained while the network under them stays as it is."""
+
+JOINT = Schedule(epochs=6, batch_size=64, learning_rate=3e-4, patience=3)
+"""How all of it is trained afterwards."""
+
+
+def schedules(epochs: int) -> tuple[Schedule, Schedule]:
+    """`HEADS` and `JOINT` for so many epochs of heads, and half as many of all layers."""
+    return replace(HEADS, epochs=epochs), replace(JOINT, epochs=max(1, epochs // 2))
+
+
+_EXIT_WEIGHT = 0.5
+"""Of an early answer's loss, beside 1 of the last, where they share layers that learn."""
+
+_HEADS_SHARE = 0.5
+"""Of the progress; an epoch of heads alone takes about a third of one of the whole network."""
+
+
+@dataclass(frozen=True)
+class TrainedExits:
+    """Share of right answers of each exit on the rows that epochs were chosen on; `joint` says whether the network learned too."""
+
+    scores: dict[str, float]
+    original: float
+    joint: bool
+
+
+def train_exits(
+    branched: Branched,
+    original: Any,
+    data: Data,
+    heads: Schedule = HEADS,
+    joint: Schedule | None = JOINT,
+    seed: int = 0,
+    progress: ProgressCallback = silent,
+) -> TrainedExits:
+    """Train the heads of a network in place; the network itself only where its last answer is not worse for it.
+
+    First the heads alone, then with `joint` all of it: what an epoch comes to counts only where the last answer is right on at
+    least as many validation rows as that of `original`, else all is left as the heads found it.
+    """
+    data = _for_all(data, branched)
+    task = task_of(branched.model, data)
+    teacher = _teacher(original, branched)
+    own = {id(layer) for layer in head_layers(branched, original)}
+    frozen = [layer for layer in branched.model.layers if id(layer) not in own]
+    share = _HEADS_SHARE if joint else 1.0
+    tuner = FineTuner(task, teacher)
+    shown = _shown(sub_progress(progress, 0, share), heads, "heads")
+    tuner.fit(branched.model, heads, seed, on_epoch=shown, frozen=frozen)
+    floor = _rights(branched, tuner, data)[LAST]
+    learned: Outcome | None = None
+    if joint is not None:
+        weights = dict.fromkeys(branched.exits, _EXIT_WEIGHT) | {LAST: 1.0}
+        bound = replace(data, metric=_above(floor), loss_weights=weights)
+        before = [np.array(weight) for weight in branched.model.get_weights()]
+        both = FineTuner(task_of(branched.model, bound), teacher)
+        part = sub_progress(progress, share, 1)
+        learned = both.fit(branched.model, joint, seed, on_epoch=_shown(part, joint, "all layers"))
+        after = branched.model.get_weights()
+    scores = _rights(branched, tuner, data)
+    changed = learned is not None and any(
+        not np.array_equal(one, other) for one, other in zip(before, after, strict=True)
+    )
+    return TrainedExits(scores, floor, changed)
+
+
+def check_classes(data: Data, name: str) -> None:
+    """Refuse labels that are no single class per row: exits choose between classes."""
+    if not data.is_classification or not isinstance(data.y, np.ndarray):
+        raise DataError(
+            f"{data.source}: exits stop where a network is sure of a class, and {name} is trained with a loss of its own: give "
+            "labels that are class numbers, without `loss`."
+        )
+
+
+def _for_all(data: Data, branched: Branched) -> Data:
+    """The same labels for every exit, judged by the share of right answers."""
+
+    def given(y: Any) -> Any:
+        return None if y is None else dict.fromkeys(branched.exits, y)
+
+    return replace(data, y=given(data.y), y_val=given(data.y_val), y_test=None, x_test=None, metric=None)
+
+
+def _teacher(original: Any, branched: Branched) -> Any:
+    """A copy of the network as it was, that gives its answer once for each exit."""
+    import keras
+
+    copy = keras.models.clone_model(original)
+    copy.set_weights(original.get_weights())
+    return keras.Model(copy.inputs, dict.fromkeys(output_names(branched.model), copy.outputs[0]))
+
+
+def _rights(branched: Branched, tuner: FineTuner, data: Data) -> dict[str, float]:
+    outputs, y = tuner.validation_outputs(branched.model), data.y_val
+    assert y is not None
+    return {name: float(np.mean(outputs[name].argmax(axis=-1) == y[name])) for name in branched.exits}
+
+
+def _above(floor: float) -> Any:
+    """The mean share of right answers, below all others where the last one is right less often than `floor`."""
+
+    def metric(model: Answered, rows: tuple[Rows, Rows]) -> float:
+        x, y = rows
+        outputs = model.predict(x)
+        rights = {name: float(np.mean(outputs[name].argmax(axis=-1) == y[name])) for name in outputs}
+        mean = float(np.mean(list(rights.values())))
+        return mean if rights[LAST] >= floor else mean - 1
+
+    return metric
+
+
+def _shown(progress: ProgressCallback, schedule: Schedule, what: str) -> Any:
+    def on_epoch(epoch: int, score: float) -> None:
+        progress(epoch / schedule.epochs, f"training {what}, epoch {epoch} of {schedule.epochs}")
+
+    return on_epoch
