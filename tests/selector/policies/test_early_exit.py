@@ -111,7 +111,7 @@ def test_segments_answer_and_take_what_the_file_says(made):
     data, found = made
     file = found.network.file
     rows = gather_segments(DEVICE, file, data.x_test, data.y_test)
-    assert [one.feeds for one in rows.networks][0] == ()
+    assert rows.networks[0].feeds == ()
     assert all(one.feeds == ("hidden",) for one in rows.networks[1:])
     assert rows.classes == 3
     for one in rows.networks:
