@@ -31,7 +31,9 @@ def task(tmp_path_factory: pytest.TempPathFactory) -> Path:
     keras.utils.set_random_seed(0)
     model = bars_network()
     data = Data(x=x, y=y, x_val=x_val, y_val=y_val)
-    FineTuner(task_of(model, data)).fit(model, Schedule(epochs=4, batch_size=16, learning_rate=0.01, alpha=0.0))
+    FineTuner(task_of(model, data)).fit(
+        model, Schedule(epochs=4, batch_size=16, learning_rate=0.01, alpha=0.0)
+    )
     model.save(folder / "bars.keras")
     return folder
 
