@@ -10,6 +10,7 @@ from selector.policies.baselines import baselines, best_of_type
 from selector.policies.cascade import CascadePolicy, EarlyExitPolicy, fit_cascade
 from selector.policies.goal import PolicyGoal
 from selector.policies.hierarchical import HierarchicalPolicy, class_weights
+from selector.policies.prefixes import Gate
 from selector.policies.premodel import PremodelPolicy, PremodelSettings, fit_premodel
 from selector.policies.promise import fit_with_promise, halves, passed_in_sequence, shown
 from selector.policies.registry import POLICIES, get_policy, policy_names, register_policy
@@ -22,6 +23,7 @@ __all__ = [
     "CascadePolicy",
     "EarlyExitPolicy",
     "EdgeOrCloudPolicy",
+    "Gate",
     "HierarchicalPolicy",
     "Policy",
     "PolicyFit",
