@@ -94,7 +94,7 @@ def calm_of(
     repeats = bool(modes) and max(share for _, share in modes) >= _REPEATS
     calm_us = math.exp(modes[0][0]) if modes else float(np.quantile(times, _LEAST_SHARE, method="higher"))
     states = tuple(State(round(max(math.exp(at) / calm_us, 1.0), 6), share) for at, share in modes)
-    return Calm(calm_us, min(1.0, float(spent[times <= WITHIN * calm_us].sum())), states, repeats)
+    return Calm(calm_us, 1.0 - float(spent[times > WITHIN * calm_us].sum()), states, repeats)
 
 
 def in_words(share: float, states: Sequence[State] = (), repeats: bool = True) -> str:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from profiler.errors import DataError
 from profiler.progress import ProgressCallback, silent, sub_progress
-from selector.candidates import gather
+from selector.candidates import Answers, gather
 from selector.policies import Policy, PolicyFit, PolicyGoal, PolicyPoint, get_policy
 from selector.runtime import save_policy
 from timemodel.model import NetworkPredictor, TimeModel
@@ -33,17 +33,22 @@ class PerInputSelection:
         What its times are of.
     judged_on
         Which rows it was fitted and judged on.
+    answers, inputs
+        What each network answers on these rows, and the rows themselves.
     """
 
     fit: PolicyFit
     device: str
     judged_on: str
+    answers: Answers | None = field(default=None, repr=False, compare=False)
+    inputs: Any = field(default=None, repr=False, compare=False)
 
     @property
     def single(self) -> PolicyPoint:
         """The best single network, what the policy is compared with."""
         known = self.fit.specification
-        name = known.networks[known.single].name
+        # A network on another machine may be the best one, and is not what answers where that is away.
+        name = known.expected.get("single_name", known.networks[known.single].name)
         singles = [point for point in self.fit.baselines if point.kind == "single"]
         return next(
             (point for point in singles if point.name == name), max(singles, key=lambda one: one.accuracy)
@@ -78,6 +83,7 @@ class PerInputSelection:
             "baselines": [row(point) for point in self.fit.baselines],
             "stages": [asdict(stage) for stage in known.stages],
             "networks": [asdict(network) for network in known.networks],
+            "settings": dict(known.settings),
             "expected": dict(known.expected),
             "promise": None if known.promise is None else dict(known.promise),
             "notes": list(self.fit.notes),
@@ -148,4 +154,4 @@ def select_per_input(
         progress=sub_progress(progress, 0.5, 1.0),
     )
     progress(1.0, "done")
-    return PerInputSelection(fit, model.device, answers.source)
+    return PerInputSelection(fit, model.device, answers.source, answers, x)

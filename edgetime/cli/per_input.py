@@ -30,9 +30,10 @@ def choose(
     held_out: bool,
     input_shape: InputShape | None,
     output: Path | None,
+    html: Path | None,
     out: Terminal,
 ) -> None:
-    """Fit the policy, write it, and show it."""
+    """Fit the policy, write it and a page, and show it."""
     from selector.fitting import select_per_input
 
     with out.progress("Select") as progress:
@@ -51,9 +52,16 @@ def choose(
     for note in found.fit.notes:
         out.warn(note)
     out.json({**found.to_dict(), "policy": None if output is None else str(output)})
+    if html is not None:
+        from edgetime.report import pictures_of, write_selection
+
+        pictures = [] if found.answers is None else pictures_of(found.answers, found.inputs)
+        write_selection([found.to_dict()], html, pictures)
     out.show(*_shown(found, out.width))
     if output is not None:
         out.show(f"Policy written to {output}")
+    if html is not None:
+        out.show(f"Page written to {html}")
 
 
 def _shown(found: PerInputSelection, width: int | None) -> list[RenderableType]:

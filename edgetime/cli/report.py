@@ -14,7 +14,8 @@ def command(
     folder: Annotated[
         Path,
         typer.Argument(
-            metavar="DIR", help="Folder with profiles, time models, predictions and compression results."
+            metavar="DIR",
+            help="Folder with profiles, time models, predictions, selections and compression results.",
         ),
     ],
     output: Annotated[Path, options.output_option("FILE", "The page to write.")],
@@ -23,7 +24,8 @@ def command(
     """Make one web page of what a folder holds: staircases, predicted against measured, before and after.
 
     The page needs no network and can be mailed as it is. It shows every .db, .timemodel.json, .jsonl (what
-    'predict --json' printed), advice.json and result.json in DIR and the folders in it.
+    'predict --json' printed), advice.json, selection.json (what 'select --json' printed) and result.json in DIR and
+    the folders in it.
 
     Example:
 

@@ -121,9 +121,16 @@ def command(
     ] = False,
     cloud_time_model: Annotated[
         Path | None,
-        _elsewhere(metavar="MODEL.timemodel.json", help="With --split: the other machine's time model."),
+        _elsewhere(
+            metavar="MODEL.timemodel.json",
+            help="With --link: the other machine's time model, in place of cloud_ms.",
+        ),
     ] = None,
     output: Annotated[Path | None, options.output_option("POLICY.json", "Where to write the choice.")] = None,
+    html: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write a page as well: accuracy over time, stages, hardest rows."),
+    ] = None,
     input_shape: options.InputShapeOption = None,
     json: options.JsonOption = False,
 ) -> None:
@@ -163,6 +170,7 @@ def command(
         elif (
             policy
             or link
+            or cloud_time_model
             or stages
             or longest_ms
             or held_out
@@ -179,9 +187,11 @@ def command(
             if data is None:
                 raise UsageError("--per-input needs rows with labels: add --data D.npz.")
             goal = _goal(prefer, budget_ms, longest_ms, max_accuracy_drop, confidence)
-            made = _policy(policy, stages, link)
+            made = _policy(policy, stages, link, cloud_time_model)
             shape = parse_shapes(input_shape or [])
-            per_input_choice.choose(paths, time_model[0], data, goal, made, held_out, shape, output, out)
+            per_input_choice.choose(
+                paths, time_model[0], data, goal, made, held_out, shape, output, html, out
+            )
             return
         limits = DeviceLimits(budget_ms, max_memory_kb, max_energy_mj)
         with out.progress("Select") as progress:
@@ -192,6 +202,10 @@ def command(
         for path, reason in first.failed:
             out.complain(f"{path.name} is left out: {reason}" if str(path) not in reason else reason)
         _warn(found, out)
+        if html is not None:
+            from edgetime.report import write_selection
+
+            write_selection([one.to_dict() for one in found], html)
         if len(found) == 1:
             if output is not None and not misses:
                 output = first.save(output)
@@ -227,17 +241,19 @@ def _goal(
     return PolicyGoal(prefer.value, budget_ms, longest_ms, max_accuracy_drop, confidence or None)
 
 
-def _policy(name: str | None, stages: int | None, link: str | None) -> Policy:
+def _policy(name: str | None, stages: int | None, link: str | None, cloud_time_model: Path | None) -> Policy:
     """The kind of policy that is asked for, not fitted yet."""
     from profiler.errors import UsageError
     from selector.candidates import Link
     from selector.policies import EdgeOrCloudPolicy, SearchSettings, get_policy
+    from timemodel import TimeModel
 
     settings = None if stages is None else SearchSettings(max_stages=stages)
     if link is not None:
         if name not in (None, "edge_or_cloud"):
             raise UsageError(f"--link goes with the policy edge_or_cloud, not {name}: leave one of them out.")
-        return EdgeOrCloudPolicy(Link.parse(link), settings=settings)
+        there = None if cloud_time_model is None else TimeModel.load(cloud_time_model)
+        return EdgeOrCloudPolicy(Link.parse(link), there, settings=settings)
     if settings is None:
         return get_policy(name or "cascade")
     try:

@@ -4,5 +4,7 @@ from __future__ import annotations
 
 from edgetime.report.explanation import write_explanation
 from edgetime.report.results import write_report
+from edgetime.report.selection import write_selection
+from edgetime.report.thumbnails import pictures_of
 
-__all__ = ["write_explanation", "write_report"]
+__all__ = ["pictures_of", "write_explanation", "write_report", "write_selection"]

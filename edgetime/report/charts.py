@@ -106,6 +106,16 @@ def trade_off(groups: Mapping[str, Sequence[Mapping[str, Any]]], title: str, cap
     return chart(title, caption, "ms", "accuracy, %", shown, y_range=y_range)
 
 
+def distinct(names: Sequence[str]) -> list[str]:
+    """Names with a number behind those that occur again, since bars of one name would lie on each other."""
+    seen: dict[str, int] = {}
+    found = []
+    for name in names:
+        seen[name] = seen.get(name, 0) + 1
+        found.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
+    return found
+
+
 def _point_text(point: Mapping[str, Any]) -> str:
     predicted, measured = float(point["predicted_ms"]), float(point["measured_ms"])
     return (

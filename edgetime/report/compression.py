@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from edgetime import layer_rows, units
-from edgetime.report.charts import Chart, Series, chart, series, trade_off
+from edgetime.report.charts import Chart, Series, chart, distinct, series, trade_off
 from edgetime.report.outcome import METHODS, Result, called, in_order, is_met, slower_precision, time_ms
 from edgetime.report.page import Page
 from profiler.tradeoff import pareto_front
@@ -226,7 +226,7 @@ def given_back(result: Result) -> Chart:
     top = sorted(rows, key=lambda row: -abs(row["saved_ms"]))[:MOST_LAYERS]
     shown = [row for row in rows if row in top]
     short = layer_rows.short_names(rows)
-    names = _distinct([short[row["name"]] + layer_rows.count_suffix(row) for row in shown])
+    names = distinct([short[row["name"]] + layer_rows.count_suffix(row) for row in shown])
     saved = [row["saved_ms"] for row in shown]
     text = [f"{units.ms(row['saved_ms'])} less: {row['reason']}" for row in shown]
     bars = [series("predicted", "hbars", saved, names, "model", text=text)]
@@ -343,13 +343,3 @@ def _text(name: str, point: Point, score_name: str) -> str:
         f"{name}: {times}; {units.score(point['validation_score'], score_name)} on validation, "
         f"{units.score(point['score'], score_name)} on test rows; {units.size(point['size_bytes'])}"
     )
-
-
-def _distinct(names: Sequence[str]) -> list[str]:
-    """Names with a number behind those that occur again, since bars of one name would lie on each other."""
-    seen: dict[str, int] = {}
-    found = []
-    for name in names:
-        seen[name] = seen.get(name, 0) + 1
-        found.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
-    return found

@@ -112,6 +112,14 @@ class Page:
             )
         self._parts.append(f'<div class="figures{" small" if small else ""}">{"".join(blocks)}</div>')
 
+    def pictures(self, pictures: Sequence[tuple[str, str]]) -> None:
+        """Add small pictures side by side; each is a ``data:`` URI and what stands below it."""
+        cells = "".join(
+            f'<div class="picture"><img src="{html.escape(uri)}" alt="{html.escape(text)}"><span>{html.escape(text)}</span></div>'
+            for uri, text in pictures
+        )
+        self._parts.append(f'<div class="pictures">{cells}</div>')
+
     def footer(self, text: str) -> None:
         """Add the last line."""
         self._parts.append(f"<footer>{html.escape(text)}</footer>")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from edgetime import __version__, units
-from edgetime.report import charts, compression
+from edgetime.report import charts, compression, selection
 from edgetime.report.explanation import add_errors, usual_first
 from edgetime.report.outcome import headline
 from edgetime.report.page import Page
@@ -36,6 +36,7 @@ class Found:
     predictions: list[dict[str, Any]] = field(default_factory=list)
     results: list[dict[str, Any]] = field(default_factory=list)
     advice: list[dict[str, Any]] = field(default_factory=list)
+    selections: list[dict[str, Any]] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
 
     def names(self) -> list[str]:
@@ -45,6 +46,7 @@ class Found:
             (len(self.predictions), "predicted network", "predicted networks"),
             (len(self.results), "compression", "compressions"),
             (len(self.advice), "piece of advice", "pieces of advice"),
+            (len(self.selections), "selection", "selections"),
         )
         return [f"{count} {one if count == 1 else several}" for count, one, several in counts if count]
 
@@ -66,7 +68,8 @@ def write_report(
         wrong = f" ({'; '.join(found.unreadable)})" if found.unreadable else ""
         raise UsageError(
             f"{place} holds nothing to report{wrong}: put time models (.timemodel.json), predictions (.jsonl, "
-            "from 'predict --json'), advice (advice.json) or a compression's folder there."
+            "from 'predict --json'), advice (advice.json), selections (selection.json, from "
+            "'select --json') or a compression's folder there."
         )
     write_text(output, page_of(found, title or f"edgetime: {place.resolve().name}").render())
     return shown
@@ -99,6 +102,12 @@ def _add(found: Found, file: Path) -> None:
         if not _has(value, "network", "predicted_ms", "groups"):
             raise ValueError("it is not what 'edgetime advise --json' prints")
         found.advice.append(value)
+    elif file.name == "selection.json":
+        value = json.loads(file.read_text("utf-8"))
+        values = value if isinstance(value, list) else [value]
+        if not values or not all(map(selection.is_selection, values)):
+            raise ValueError("it is not what 'edgetime select --json' prints")
+        found.selections += values
     elif file.name == "result.json":
         value = json.loads(file.read_text("utf-8"))
         if not _has(value, "method", "before", "after", "score_name", "device", "widths"):
@@ -122,6 +131,7 @@ def page_of(found: Found, title: str) -> Page:
     page = Page(title)
     for model in found.models:
         _device_card(page, model)
+    selection.add_to(page, found.selections)
     if found.results:
         page.tiles(headline(found.results))
         compression.add_to(page, found.results)

@@ -21,6 +21,8 @@ from profiler.progress import ProgressCallback
 
 PIPE_WIDTH = 100
 """Columns where the output is no terminal and `COLUMNS` is not set."""
+_BAR_COLUMNS = 41
+"""What a bar, its percentage and the time left take."""
 
 PLAIN_EVERY_S = 10.0
 """Seconds between lines of progress where stderr is no terminal."""
@@ -112,7 +114,7 @@ def _bar(console: Console, title: str) -> Iterator[ProgressCallback]:
     task = bar.add_task(title, total=1.0, note="")
 
     def show(fraction: float, note: str) -> None:
-        room = max(0, console.width - 60)
+        room = max(0, console.width - len(title) - _BAR_COLUMNS)
         short = note if len(note) <= room else note[: max(0, room - 1)] + "…"
         bar.update(task, completed=min(max(fraction, 0.0), 1.0), note=escape(short))
 

@@ -16,7 +16,16 @@ from profiler.errors import UsageError
 OUTPUTS = ("output", "out", "html")
 """Parameters of verbs that name what is written; every other path is read."""
 
-_READ_IN_FOLDERS = (".tflite", ".keras", ".jsonl", ".db", ".timemodel.json", "advice.json", "result.json")
+_READ_IN_FOLDERS = (
+    ".tflite",
+    ".keras",
+    ".jsonl",
+    ".db",
+    ".timemodel.json",
+    "advice.json",
+    "result.json",
+    "selection.json",
+)
 """Ends of names of what is looked for in a folder that is read."""
 
 _MADE_IN_FOLDERS = frozenset(

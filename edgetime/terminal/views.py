@@ -42,6 +42,9 @@ def prediction(result: Mapping[str, Any], layers: Layers) -> list[RenderableType
     threads = f"{result['threads']} thread{'s' if result['threads'] != 1 else ''}"
     parts.append(f"{result['network']}, {result['dtype']}, on {result['device']}, {threads}")
     parts.append("  " + total(result))
+    if result.get("met_p50_ms") is not None:
+        met = f"{units.ms(result['met_p50_ms'])}, 90th percentile {units.ms(result['met_p90_ms'])}"
+        parts.append(f"  under the load that the profile met {met}")
     parts.append("  " + ", ".join(costs(result)))
     return [*parts, *(f"  {line}" for line in estimated(result))]
 
@@ -51,9 +54,6 @@ def total(result: Mapping[str, Any]) -> str:
     sure = units.interval(result["low_ms"], result["high_ms"])
     wide = ", wide because the profile met little calm" if result.get("widened") else ""
     text = f"predicted {units.ms(result['predicted_ms'])} (90% interval {sure}{wide})"
-    if result.get("met_p50_ms") is not None:
-        met = f"{units.ms(result['met_p50_ms'])}, 90th percentile {units.ms(result['met_p90_ms'])}"
-        text += f", under the load that the profile met {met}"
     if result["measured_ms"] is not None:
         off = units.difference(result["predicted_ms"], result["measured_ms"])
         text += f", measured {units.ms(result['measured_ms'])} (prediction {off})"
@@ -98,6 +98,8 @@ def batch(results: Sequence[Mapping[str, Any]]) -> list[RenderableType]:
     """One row per network; then what was only estimated."""
     measured = any(result["measured_ms"] is not None for result in results)
     more = ["measured", "off"] if measured else ["90% interval"]
+    loaded = any(result.get("met_p50_ms") is not None for result in results)
+    more += ["load p50", "load p90"] if loaded else []
     rows = []
     for result in results:
         predicted = result["predicted_ms"]
@@ -106,6 +108,7 @@ def batch(results: Sequence[Mapping[str, Any]]) -> list[RenderableType]:
             row += [units.ms(result["measured_ms"]), units.difference(predicted, result["measured_ms"])]
         else:
             row.append(units.interval(result["low_ms"], result["high_ms"]))
+        row += [units.ms(result["met_p50_ms"]), units.ms(result["met_p90_ms"])] if loaded else []
         rows.append([*row, units.percent(result["coverage"])])
     columns = ["network", "dtype", "predicted", *more, "coverage"]
     return [table(columns, rows), *(line for result in results for line in estimated(result))]

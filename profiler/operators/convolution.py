@@ -120,7 +120,7 @@ def transpose_conv(
 
 def _draw_conv(op: str, rng: Rng, dtype: str) -> Layer:
     """A convolution of a plane or, now and then, of a sequence."""
-    if rng.random() < 0.1:
+    if rng.random() < 0.06:
         return _draw_conv_1d(rng, dtype)
     pointwise = rng.random() < 0.5
     kernel = (1, 1) if pointwise else sizes.window(rng)

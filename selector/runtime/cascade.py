@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from selector.runtime.confidence import by_class, confidence, log_probabilities, log_softmax
 from selector.runtime.network import LoadedNetwork
-from selector.runtime.runner import PolicyRunner, Trace, finite_rows, runs
+from selector.runtime.one_row import OneRow
+from selector.runtime.runner import OneAnswer, PolicyRunner, Trace, finite_rows, runs
 from selector.runtime.signals import Block, Fed, Rows
 from selector.runtime.specification import Specification, Stage
 
@@ -74,6 +75,11 @@ class CascadeRunner(PolicyRunner):
             trace.stage[again] = -1
             answers[again] = self.single(block, again, trace)
         return answers
+
+    def one_row(self) -> Callable[[NDArray[Any]], OneAnswer | None] | None:
+        """Plain numbers in place of arrays, for cascades of plain stages."""
+        plain = type(self) is CascadeRunner and OneRow.takes(self.specification, self.networks)
+        return OneRow(self.specification, self.networks) if plain else None
 
     def combined(self, position: int, before: list[NDArray[np.float32]]) -> NDArray[np.float32]:
         """Combined answer [rows, classes] after a stage."""

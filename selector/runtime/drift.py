@@ -57,7 +57,7 @@ class Drift:
         self.stops = [0] * len(self.shares)
         self.evidence = 1.0
         self.changed = False
-        self._looked_at = 0
+        self._looked_at = self._unseen = 0
         self._begins: list[list[int]] = [[0] * len(self.shares)]
 
     @property
@@ -72,11 +72,20 @@ class Drift:
         if self.changed or rows < self._looked_at + _EVERY:
             return False
         self._looked_at = rows
+        self._unseen = 0
         self.evidence = self._ratio()
         if rows >= _FIRST_RESTART * 2 ** (len(self._begins) - 1):
             self._begins.append(list(self.stops))
         self.changed = self.evidence >= 1 / self.alarm
         return self.changed
+
+    def add_one(self, stage: int) -> bool:
+        """Count one row that a stage stopped, as `add` does."""
+        if self.changed:
+            return False
+        self.stops[stage] += 1
+        self._unseen += 1
+        return self._unseen >= _EVERY and self.add([0] * len(self.stops))
 
     def _ratio(self) -> float:
         """Mean of the likelihood ratios of all beginnings, weighted 1/2, 1/4, …; those that are to come count 1."""

@@ -141,6 +141,33 @@ class LoadedNetwork:
         answer = signals[0].real(results[0])
         return Run(answer, found, None if marks is None else np.diff(marks))
 
+    @functools.cached_property
+    def _plain_parts(self) -> tuple[Signal, memoryview, Signal, Any]:
+        """Its only input and its answer, each with its memory."""
+        signal, out = next(iter(self.inputs.values())), self.outputs[self.answers]
+        kind: Any = out.dtype.char
+        return signal, self._memory_of(signal), out, self._memory_of(out).cast(kind)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it takes one input, and a row at a time, and answers a few real numbers."""
+        out = self.outputs[self.answers]
+        real = out.dtype == np.float32 or (out.is_quantised and out.dtype.char in "bBh")
+        return real and len(self.inputs) == 1 and self.batch == 1 and out.row_bytes <= 256
+
+    def run_one(self, row: NDArray[Any], inputs: dict[Any, memoryview]) -> list[float]:
+        """Answer of a plain network to one row [1, ...]; `inputs` keeps that row as other networks of the policy stored it."""
+        signal, target, out, result = self._plain_parts
+        key = signal.dtype, signal.scale, signal.zero
+        stored = inputs.get(key)
+        if stored is None:
+            signal.check(row, self.file)
+            stored = inputs[key] = _bytes(row if row.dtype == signal.dtype else signal.stored(row))
+        target[:] = stored
+        self.invoke()
+        values: list[Any] = result.tolist()
+        return [(value - out.zero) * out.scale for value in values] if out.is_quantised else values
+
     def _sources(self, block: Block, rows: Rows, fed: Fed | None) -> list[tuple[Signal, NDArray[Any], Rows]]:
         """For each input the array that holds it, and where in it the rows are."""
         sources = []

@@ -54,7 +54,8 @@ class LoadedPolicy:
         self.file = file
         self.runner = runner
         self.on_drift = on_drift
-        self.trace = Trace.of(0, len(specification.networks))
+        self._trace: Trace | int = Trace.of(0, len(specification.networks))
+        self._one_row = runner.one_row()
         shares = specification.expected.get("stop_shares") or ()
         self.drift = Drift(shares, specification.expected["rows"]) if len(shares) > 1 else None
 
@@ -85,7 +86,18 @@ class LoadedPolicy:
         EdgetimeError
             Even the best single network answers a row with NaN.
         """
+        if self._one_row is not None and not timed:
+            answer = self._single_row(x, watch)
+            if answer is not None:
+                return answer
         return self._run(x, timed, self._answer if watch else self._unwatched)
+
+    @property
+    def trace(self) -> Trace:
+        """What happened to each row of the last call."""
+        if isinstance(self._trace, int):
+            self._trace = self._trace_of_one(self._trace)
+        return self._trace
 
     def single(self, x: ArrayLike | Mapping[str, ArrayLike], timed: bool = False) -> Any:
         """Answer rows by the best single network alone, to compare with; drift is not looked at."""
@@ -110,13 +122,44 @@ class LoadedPolicy:
             if trace.measured_ms is not None:
                 # What is not inside a network's loop is for all rows alike.
                 whole_ms = 1e3 * (time.perf_counter() - begin)
-                trace.measured_ms += (whole_ms - trace.measured_ms.sum()) / block.rows
+                trace.around_ms = float(whole_ms - trace.measured_ms.sum())
+                trace.measured_ms += trace.around_ms / block.rows
             traces.append(trace)
-        self.trace = Trace.joined(traces)
+        self._trace = Trace.joined(traces)
         return _joined(outputs)
 
+    def _single_row(self, x: Any, watch: bool) -> Any:
+        """The answer to one row [1, ...] without arrays in between; None where there is more than one, or it cannot be so."""
+        if isinstance(x, Mapping) or (self._falls_back and self.on_drift == "single"):
+            return None
+        row = np.asarray(x)
+        if row.ndim == 0 or len(row) != 1:
+            return None
+        assert self._one_row is not None
+        found = self._one_row(row)
+        if found is None:
+            return None
+        self._trace = found.stage
+        if watch and self.drift is not None and self.drift.add_one(found.stage):
+            self._warn_of_drift()
+        return found.outputs
+
+    def _trace_of_one(self, stage: int) -> Trace:
+        """The trace of one row that stopped at a stage."""
+        known = self.specification
+        ran = [one.network for one in known.stages[: stage + 1]] or [known.single]
+        trace = Trace.of(1, len(known.networks))
+        trace.stage[0], trace.network[0] = stage, ran[-1]
+        trace.predicted_ms[0] = sum(known.networks[index].predicted_ms for index in ran)
+        trace.ran[ran] += 1
+        return trace
+
+    @property
+    def _falls_back(self) -> bool:
+        return self.drift is not None and self.drift.changed
+
     def _unwatched(self, block: Block, trace: Trace) -> Any:
-        if self.drift is not None and self.drift.changed and self.on_drift == "single":
+        if self._falls_back and self.on_drift == "single":
             return self._single(block, trace)
         return self.runner.answer(block, trace)
 
@@ -127,9 +170,13 @@ class LoadedPolicy:
             return answers
         stages = len(drift.stops)
         if drift.add(np.bincount(trace.stage[trace.stage >= 0], minlength=stages)[:stages].tolist()):
-            after = " From here on the best single network answers." if self.on_drift == "single" else ""
-            warnings.warn(f"{self.file}: {drift.sentence()}{after}", EdgetimeWarning, stacklevel=4)
+            self._warn_of_drift()
         return answers
+
+    def _warn_of_drift(self) -> None:
+        assert self.drift is not None
+        after = " From here on the best single network answers." if self.on_drift == "single" else ""
+        warnings.warn(f"{self.file}: {self.drift.sentence()}{after}", EdgetimeWarning, stacklevel=5)
 
     def _single(self, block: Block, trace: Trace) -> Any:
         return self.runner.single(block, np.arange(block.rows), trace)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +32,10 @@ class Trace:
     measured_ms
         Measured time, ms [rows]; None unless asked for.
     ran, network_ms
-        Rows that each network ran on, and the time that it took for them all, ms (0 unless asked for) [networks].
+        Rows that each network ran on, and the time that it took for them all, ms (0 unless asked for) [networks]: each
+        block counts by the median over its rows, so that what others do on the machine weighs little.
+    around_ms
+        Time of all rows that no network took, ms.
     """
 
     stage: NDArray[np.int64]
@@ -42,6 +45,7 @@ class Trace:
     measured_ms: NDArray[np.float64] | None
     ran: NDArray[np.int64]
     network_ms: NDArray[np.float64]
+    around_ms: float = 0.0
 
     @classmethod
     def of(cls, rows: int, networks: int, timed: bool = False) -> Trace:
@@ -74,11 +78,19 @@ class Trace:
             all_of("measured_ms"),
             np.sum([part.ran for part in parts], axis=0),
             np.sum([part.network_ms for part in parts], axis=0),
+            sum(part.around_ms for part in parts),
         )
 
     def shares(self, stages: int) -> NDArray[np.float64]:
         """Share of the rows that each stage answered [stages]."""
         return np.bincount(self.stage[self.stage >= 0], minlength=stages) / max(1, len(self.stage))
+
+
+class OneAnswer(NamedTuple):
+    """What a single row got: outputs [1, ...], and the stage that answered."""
+
+    outputs: NDArray[Any]
+    stage: int
 
 
 class PolicyRunner:
@@ -114,6 +126,10 @@ class PolicyRunner:
         """Answer the rows of a block [rows, ...] and note in `trace` what happened to each."""
         raise NotImplementedError
 
+    def one_row(self) -> Callable[[NDArray[Any]], OneAnswer | None] | None:
+        """A quicker way to answer a single row, if there is one; where it gives None, `answer` is asked."""
+        return None
+
     def run(
         self,
         index: int,
@@ -130,7 +146,7 @@ class PolicyRunner:
         trace.ran[index] += len(rows)
         if trace.measured_ms is not None and found.seconds is not None:
             trace.measured_ms[rows] += 1e3 * found.seconds
-            trace.network_ms[index] += 1e3 * float(found.seconds.sum())
+            trace.network_ms[index] += 1e3 * len(rows) * float(np.median(found.seconds)) if len(rows) else 0.0
         return found
 
     def single(self, block: Block, rows: Rows, trace: Trace) -> NDArray[Any]:

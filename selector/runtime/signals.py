@@ -34,6 +34,14 @@ class Signal(NamedTuple):
         """Whether its integers stand for real numbers."""
         return self.dtype.kind in "iu" and self.scale != 0
 
+    def check(self, rows: NDArray[Any], file: Path) -> None:
+        """Raise DataError where rows [rows, ...] are not what it takes."""
+        if rows.shape[1:] != self.shape[1:]:
+            raise DataError(
+                f"Rows have shape {rows.shape[1:]}, but {file} takes {self.shape[1:]}: "
+                "reshape them, or name the data that belongs to this policy."
+            )
+
     def stored(self, values: NDArray[Any]) -> NDArray[Any]:
         """Values in the type that the network has, quantised where it is, contiguous."""
         if not self.is_quantised or (values.dtype.kind != "f" and values.dtype == self.dtype):
@@ -72,11 +80,7 @@ class Block:
     def stored(self, signal: Signal, file: Path, only: bool) -> NDArray[Any]:
         """All rows of one input as a network stores it; `only` says that the network takes no other input."""
         values = self._named(signal.name, file, only)
-        if values.shape[1:] != signal.shape[1:]:
-            raise DataError(
-                f"Rows have shape {values.shape[1:]}, but {file} takes {signal.shape[1:]}: "
-                "reshape them, or name the data that belongs to this policy."
-            )
+        signal.check(values, file)
         key = id(values), signal.dtype, signal.scale, signal.zero
         if key not in self._stored:
             self._stored[key] = signal.stored(values)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from selector.runtime.runner import PolicyRunner, Trace, runs
+from selector.runtime.one_row import one_network
+from selector.runtime.runner import OneAnswer, PolicyRunner, Trace, runs
 from selector.runtime.signals import Block
 
 
@@ -23,3 +26,8 @@ class StaticRunner(PolicyRunner):
             return self.single(block, rows, trace)
         found = self.run(self.specification.single, block, rows, trace, keep=list(network.outputs))
         return {name: signal.real(values) for name, (values, signal) in found.outputs.items()}
+
+    def one_row(self) -> Callable[[NDArray[Any]], OneAnswer | None] | None:
+        """Answer with the single network, if it has one output."""
+        network = self.networks[self.specification.single]
+        return one_network(network) if len(network.outputs) == 1 else None

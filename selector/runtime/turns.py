@@ -101,6 +101,7 @@ def run_in_turns(
     traces: list[Trace] = []
     rounds: tuple[list[NDArray[np.float64]], list[NDArray[np.float64]]] = [], []
     inside: list[NDArray[np.float64]] = []
+    outside: list[float] = []
     begin = time.perf_counter()
     enabled = gc.isenabled()
     gc.disable()
@@ -108,12 +109,14 @@ def run_in_turns(
         while not inside or (time.perf_counter() - begin < seconds and len(inside) < MOST_ROUNDS):
             took: tuple[list[Any], list[Any]] = [], []
             spent = np.zeros((2, len(policy.specification.networks)))
+            around = 0.0
             for turn, part in enumerate(parts):
                 for alone in (False, True) if (turn + len(inside)) % 2 else (True, False):
                     out = policy.single(part, True) if alone else policy(part, True, watch=not inside)
                     took[alone].append(policy.trace.measured_ms)
                     if not alone:
                         spent += policy.trace.network_ms, policy.trace.ran
+                        around += policy.trace.around_ms
                     if not inside:
                         first[alone].append(out)
                     if not inside and not alone:
@@ -122,10 +125,10 @@ def run_in_turns(
             for alone in (False, True):
                 rounds[alone].append(np.concatenate(took[alone]))
             inside.append(spent)
+            outside.append(around / rows)
     finally:
         if enabled:
             gc.enable()
-    around = [float(ms.mean() - spent[0].sum() / rows) for ms, spent in zip(rounds[0], inside)]  # noqa: B905
     return InTurns(
         _joined(first[0]),
         _joined(first[1]),
@@ -133,7 +136,7 @@ def run_in_turns(
         np.median(rounds[0], axis=0),
         np.median(rounds[1], axis=0),
         np.median([spent[0] / np.maximum(spent[1], 1) for spent in inside], axis=0),
-        float(np.median(around)),
+        float(np.median(outside)),
         len(inside),
     )
 

@@ -126,6 +126,8 @@ def test_shares_are_of_the_time_and_not_of_the_canaries() -> None:
         (1.0, pytest.approx(0.5)),
         (1.5, pytest.approx(0.5)),
     ]
+    # Calm all the time is exactly that, whatever sums of fractions make of it.
+    assert calm_of([10.0] * 9, [0.1] * 8 + [1e-9]).share == 1.0
     # A missing canary takes its time with it.
     assert calm_of([10.0, math.nan, 15.0], [1.0, 50.0, 3.0]).share == pytest.approx(0.25)
 

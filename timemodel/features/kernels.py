@@ -13,6 +13,8 @@ LARGE = "depthwise_conv_2d:large"
 MOST_TAPS = 25
 """Positions of the largest window of XNNPACK's depthwise kernels; built-in ones do not mind being learned apart."""
 
+_WINDOWED = ("conv_2d", "depthwise_conv_2d")
+
 SAME_WORK = {
     "squeeze": "reshape",
     "expand_dims": "reshape",
@@ -49,18 +51,18 @@ def stand_ins(op: str, dtype: str) -> tuple[tuple[str, str], ...]:
 
 def kernel_of(layer: Layer) -> str:
     """The operator whose kernel runs `layer`: a convolution with as many groups as channels is a depthwise one."""
-    op = layer.op
-    if op not in ("conv_2d", "depthwise_conv_2d") or len(layer.inputs) < 2 or len(layer.inputs[1].shape) != 4:
+    op, inputs = layer.op, layer.inputs
+    weights = inputs[1].shape if op in _WINDOWED and len(inputs) > 1 else ()
+    if len(weights) != 4:
         return op
-    _, height, width, depth = layer.inputs[1].shape
     if op == "conv_2d":
-        if depth == layer.inputs[0].shape[-1]:
+        if weights[3] == inputs[0].shape[-1]:
             return op
-        if depth != 1:
+        if weights[3] != 1:
             return GROUPED
     elif layer.params.get("depth_multiplier", 1) != 1:
         return MULTIPLIED
-    return LARGE if height * width > MOST_TAPS else "depthwise_conv_2d"
+    return LARGE if weights[1] * weights[2] > MOST_TAPS else "depthwise_conv_2d"
 
 
 def kind_of(layer: Layer) -> tuple[str, str]:

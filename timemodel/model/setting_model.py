@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import weakref
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -118,11 +119,16 @@ class SettingModel:
 
     def in_network_ms(self, network: Network) -> LayerTimes:
         """Times of the layers of `network` as they run there: fused neighbours and data beyond the cache included."""
+        return self._in_network(network)[0]
+
+    def _in_network(self, network: Network) -> tuple[LayerTimes, float]:
+        """`in_network_ms`, and by how many ms (90%) what data beyond the cache costs may be off."""
         alone, factors, traffic, calibration = self._parts(network)
         extra = traffic + self._dispatch_ms(network, factors)
         times = alone.predicted_ms, alone.low_ms, alone.high_ms
         predicted, low, high = ((own_ms * factors + extra) * calibration for own_ms in times)
-        return LayerTimes(predicted, low, high, alone.covered)
+        off_ms = self.terms.cache_traffic.error * float(traffic.sum())
+        return LayerTimes(predicted, low, high, alone.covered), off_ms
 
     def cache_traffic_ms(self, network: Network) -> np.ndarray:
         """The part ``[layers]`` of each layer's time in ms that is its data coming from beyond the cache."""
@@ -131,14 +137,14 @@ class SettingModel:
 
     def _dispatch_ms(self, network: Network, factors: np.ndarray) -> np.ndarray | float:
         """What ``[layers]`` in ms the operators that run once each cost for standing in a long row of unlike ones."""
-        dispatch = self.terms.dispatch_of(network.dtype)
-        if not dispatch.each_ms(len(network.layers)):
+        count = len(network.layers)
+        if not any(dispatch.each_ms(count) for dispatch in self.terms.dispatch.values()):
             return 0.0  # the row is too short, as it is in most networks
         once = np.array(
             [layer.repeat == 1 and bool(layer.activations) for layer in network.layers], dtype=bool
         )
         runs = once & (factors > 0)
-        return runs * dispatch.each_ms(int(runs.sum()))
+        return runs * self.terms.dispatch_of(network.dtype).each_ms(int(runs.sum()))
 
     def _parts(self, network: Network) -> tuple[LayerTimes, np.ndarray, np.ndarray, np.ndarray]:
         """Times alone, factors by fusion, extra ms by cache traffic, and factors by calibration, per layer."""
@@ -164,18 +170,16 @@ class SettingModel:
         return known
 
     def _predict(self, network: Network, device: str) -> NetworkPrediction:
-        times = self.in_network_ms(network)
+        times, traffic_off_ms = self._in_network(network)
         overhead_ms, dtype = self.terms.overhead_ms, network.dtype
         total = float(times.predicted_ms.sum()) + overhead_ms
         low, high = self.terms.low.get(dtype, 0.8), self.terms.high.get(dtype, 1.25)
-        # All layers share what small networks were off by in calibration. Equal layers are equally wrong, so what these are off
-        # by alone adds up; that of different ones partly averages out.
+        # All layers share what small networks were off by in calibration, and what the price of traffic is off by. Equal
+        # layers are equally wrong, so what these are off by alone adds up; that of different ones partly averages out.
         numbers: dict[Layer, int] = {}
-        alike = [numbers.setdefault(layer, len(numbers)) for layer in network.layers]
+        alike = np.array([numbers.setdefault(layer, len(numbers)) for layer in network.layers], dtype=np.intp)
         below, above = (
-            float(np.hypot(total * shared, np.linalg.norm(np.bincount(alike, own))))
-            if alike
-            else total * shared
+            math.hypot(total * shared, traffic_off_ms, np.linalg.norm(np.bincount(alike, own)))
             for shared, own in (
                 (1 - low, times.predicted_ms - times.low_ms),
                 (high - 1, times.high_ms - times.predicted_ms),

@@ -25,6 +25,8 @@ _STEPS = len(KNOTS_MB)
 _NOISE = 0.01
 """Relative error that times have anyhow: prices that explain less are not believed."""
 _LONG_MS = 1.0
+_SOME = 0.03
+"""Less traffic than this share of a network's time is lost in other errors."""
 
 
 def steps_climbed(distance_bytes: np.ndarray) -> np.ndarray:
@@ -35,10 +37,14 @@ def steps_climbed(distance_bytes: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class CacheTraffic:
-    """Prices of bytes that left the cache, and distance that passes by itself."""
+    """Prices of bytes that left the cache, and distance that passes by itself.
+
+    `error` is how far (90%, relative) what these cost in a network may be off: others use the same memory.
+    """
 
     prices_ms_per_mb: np.ndarray  # [classes, knots]: what each step adds for each class, 0 or more
     forgetting_mb_per_ms: float = 0.0
+    error: float = 0.0
 
     @classmethod
     def free(cls) -> CacheTraffic:
@@ -84,7 +90,7 @@ class CacheTraffic:
             rows = np.hstack([rows * usual / time_ms[:, None], lasting])
             solution, error = _robust(rows, goal)
             prices = (solution[:-1] * usual).reshape(len(CLASSES), _STEPS)
-            found.append((error, cls(prices, rate)))
+            found.append((error, cls(prices, rate, _traffic_error(rows, solution, goal))))
         least = min(error for error, _ in found)
         # Of rates that are as good the smallest is taken: on a device of one's own nothing is forgotten.
         return next(traffic for error, traffic in found if error <= 1.01 * least)
@@ -94,6 +100,7 @@ class CacheTraffic:
         return {
             "distance_mb": list(KNOTS_MB),
             "forgetting_mb_per_ms": self.forgetting_mb_per_ms,
+            "error": self.error,
             "prices_ms_per_mb": dict(zip(CLASSES, self.prices_ms_per_mb.tolist(), strict=True)),
         }
 
@@ -103,12 +110,12 @@ class CacheTraffic:
         if [float(v) for v in value["distance_mb"]] != list(KNOTS_MB):
             raise ValueError("prices of cache traffic belong to other distances than this edgetime knows")
         prices = np.array([[float(v) for v in value["prices_ms_per_mb"][name]] for name in CLASSES])
-        rate = float(value["forgetting_mb_per_ms"])
+        rate, error = (float(value[name]) for name in ("forgetting_mb_per_ms", "error"))
         if prices.shape != (len(CLASSES), _STEPS) or not np.all(np.isfinite(prices)) or np.any(prices < 0):
             raise ValueError(f"prices of cache traffic must be {_STEPS} numbers, 0 or more")
-        if not (np.isfinite(rate) and rate >= 0):
-            raise ValueError("forgetting_mb_per_ms must be a number, 0 or more")
-        return cls(prices, rate)
+        if not (np.isfinite(rate) and rate >= 0 and 0 <= error <= 1):
+            raise ValueError("forgetting_mb_per_ms must be a number, 0 or more, and the error one up to 1")
+        return cls(prices, rate, error)
 
 
 def _mb_by_step(accesses: Accesses, layers_ms: np.ndarray, rate: float) -> np.ndarray:
@@ -135,6 +142,16 @@ def _usual_price(networks: Sequence[Network], extra_ms: np.ndarray) -> float:
     if not heavy.any():
         return 0.0
     return max(0.0, float(np.quantile(extra_ms[heavy] / weights[heavy], 0.9)))
+
+
+def _traffic_error(rows: np.ndarray, solution: np.ndarray, goal: np.ndarray) -> float:
+    """Up to which share (90%) of the traffic of networks with some the fit is off; the last column is no traffic."""
+    traffic = rows[:, :-1] @ solution[:-1]
+    some = traffic > _SOME
+    if not some.any():
+        return 0.0
+    off = np.abs(goal - rows @ solution)[some] / traffic[some]
+    return float(min(np.quantile(off, 0.9), 1.0))
 
 
 def _robust(rows: np.ndarray, goal: np.ndarray) -> tuple[np.ndarray, float]:

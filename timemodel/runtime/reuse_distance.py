@@ -72,8 +72,11 @@ def kept_weight_bytes(layer: Layer) -> float:
 
     So large windows, which run as convolutions in groups, have many times the weights that the file holds.
     """
-    alone = kernel_of(layer) == LARGE
-    return float(layer.weight_bytes * (_TILE if alone else 1))
+    nbytes = layer.weight_bytes
+    # Asked first, for it is quick and hardly ever so.
+    if nbytes and layer.params.get("kernel_height", 1) != 1 and kernel_of(layer) == LARGE:
+        nbytes *= _TILE
+    return float(nbytes)
 
 
 def find_accesses(network: Network) -> Accesses | None:
@@ -87,33 +90,33 @@ def find_accesses(network: Network) -> Accesses | None:
     place = {block.tensor: (block.offset, block.offset + block.nbytes) for block in plan_arena(network)}
     arena_bytes = max((end for _, end in place.values()), default=0)
     # XNNPACK keeps a copy of the weights for each operator: what several share in the file, they do not share in the cache.
-    weights = np.zeros(count)
+    weights = [0.0] * count
     # What each layer touches for the first time in a while: its weights and outputs.
     steps: list[tuple[int, list[tuple[int, int]], list[tuple[int, int]], float]] = []
     touched = np.zeros(count + 1)
     for position, (layer, edge) in enumerate(zip(network.layers, network.edges, strict=True)):
         computed = [i for i in edge.inputs if i >= 0 and not tensors[i].constant]
         fresh = 0.0
-        weights[position] = kept_weight_bytes(layer) if computed else 0.0
+        kept = weights[position] = kept_weight_bytes(layer) if computed else 0.0
         if computed and edge.graph == 0 and layer.repeat == 1:
             reads = [place[i] for i in computed if i in place]
             writes = [place[i] for i in edge.outputs if i in place]
-            own = sum(tensors[i].nbytes for i in (*computed, *edge.outputs)) + float(weights[position])
+            own = sum(tensors[i].nbytes for i in (*computed, *edge.outputs)) + kept
             steps.append((position, reads, writes, own))
-            fresh = sum(tensors[i].nbytes for i in edge.outputs) + float(weights[position])
+            fresh = sum(tensors[i].nbytes for i in edge.outputs) + kept
         touched[position + 1] = touched[position] + fresh
-    whole = float(weights.sum()) + arena_bytes
+    whole = sum(weights) + arena_bytes
     rows: list[tuple[int, int, float, float, float, int]] = []
     arena = _Arena()
     for inference in (0, 1):
         for position, reads, writes, own in steps:
             layer = network.layers[position]
-            if inference and layer.weight_bytes:
+            if inference and weights[position]:
                 out = layer.outputs[0]
                 few = out.size <= _FEW_ROWS * (out.shape[-1] if out.shape else 1)
                 window = any(layer.params.get(name, 1) != 1 for name in ("kernel_height", "kernel_width"))
                 kind = VECTOR if few else WINDOW if window else MATRIX
-                rows.append((position, kind, float(weights[position]), whole, own, position - count))
+                rows.append((position, kind, weights[position], whole, own, position - count))
             for begin, end in (*reads, *writes):
                 if inference:
                     for who, shared in arena.last(begin, end):

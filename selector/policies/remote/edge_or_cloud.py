@@ -11,6 +11,7 @@ import numpy as np
 
 from profiler.errors import UsageError
 from profiler.progress import ProgressCallback, silent
+from profiler.tflite import read_network
 from selector.candidates import Answers, Link
 from selector.policies.base import Policy, PolicyFit
 from selector.policies.cascade import fit_cascade
@@ -18,6 +19,7 @@ from selector.policies.goal import PolicyGoal
 from selector.policies.remote.split_point import check_there
 from selector.policies.search import SearchSettings, best_single
 from selector.runtime import Specification
+from timemodel.model import NetworkPredictor
 
 
 class EdgeOrCloudPolicy(Policy):
@@ -27,8 +29,8 @@ class EdgeOrCloudPolicy(Policy):
     ----------
     link
         What sending costs.
-    there_ms
-        Time of each network there by its name; None takes the link's `cloud_ms`.
+    there
+        The other machine's time model; None takes the link's `cloud_ms`.
     network
         Name of the network there; default: the most accurate one.
     input_bytes
@@ -42,14 +44,14 @@ class EdgeOrCloudPolicy(Policy):
     def __init__(
         self,
         link: Link,
-        there_ms: Mapping[str, float] | None = None,
+        there: NetworkPredictor | None = None,
         network: str | None = None,
         input_bytes: int | None = None,
         settings: SearchSettings | None = None,
     ) -> None:
-        check_there(link, there_ms)
+        check_there(link, there)
         self.link = link
-        self.there_ms = there_ms
+        self.there = there
         self.network = network
         self.input_bytes = input_bytes
         self.settings = settings
@@ -69,10 +71,10 @@ class EdgeOrCloudPolicy(Policy):
         """
         remote = self._remote(answers)
         nbytes = self.input_bytes if self.input_bytes is not None else row_bytes(inputs)
-        known = answers.networks[remote]
-        there_ms = self.link.cloud_ms if self.there_ms is None else self.there_ms.get(known.name)
-        if there_ms is None:
-            raise UsageError(f"The time of {known.name} on the other machine is not known: name it.")
+        if self.there is not None:
+            there_ms = self.there.predict(read_network(answers.paths[remote])).predicted_ms
+        else:
+            there_ms = self.link.cloud_ms or 0.0
         sent_ms = self.link.send_ms(nbytes) + there_ms
         both, notes = with_remote(answers, remote, sent_ms, self.link.send_mj(nbytes))
         found = fit_cascade(
@@ -105,6 +107,7 @@ class EdgeOrCloudPolicy(Policy):
         energy_mj = self.link.send_mj(nbytes)
         expected = {
             **specification.expected,
+            "single_name": both.networks[best_single(both)].name,
             "sent_share": sent,
             "sending_mj": None if energy_mj is None else sent * energy_mj,
         }

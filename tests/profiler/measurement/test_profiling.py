@@ -51,6 +51,7 @@ class FakeTarget(Target):
             "p20_us": 1.5,
             "canaries_us": [5.0, 5.0],
             "disturbed": False,
+            "at": 1.7e9 + 0.01 * len(self.asked),
         }
         changes = self.answer(number, self.asked.count(number)) if number >= 0 else {}
         return changes if "error" in changes else {**result, **changes}

@@ -178,12 +178,53 @@ def test_answers_are_what_the_stages_docstring_says(tmp_path_factory, seed, kind
         assert answer == pytest.approx(np.exp(total - np.log(np.exp(total).sum())), abs=1e-4)
 
 
+@settings(max_examples=40, deadline=None)
+@given(
+    st.integers(0, 10_000),
+    st.sampled_from(["margin", "top", "entropy"]),
+    st.floats(0, 1.1) | st.tuples(*[st.floats(0, 1.1)] * 3),
+    st.floats(-1, 2),
+    st.sampled_from(["probabilities", "logits"]),
+    st.booleans(),
+)
+def test_one_row_at_a_time_is_answered_as_many_are(
+    tmp_path_factory, seed, kind, threshold, weight, form, agree
+):
+    x = np.random.default_rng(seed).dirichlet([0.5] * 3, (12, 2)).reshape(12, 6)
+    plan = three_stages(agree=agree)
+    first = replace(plan.stages[0], threshold=threshold, confidence=kind, weights=(1.5,))
+    middle = replace(plan.stages[1], weights=(weight, 1.0))
+    networks = tuple(replace(one, form=form) for one in plan.networks)
+    plan = replace(plan, networks=networks, stages=(first, middle, Stage(2, (weight, 0.0, 0.5))))
+    nets = {"quick": NETS["quick"], "middle": picks([3, 4, 5]), "slow": picks([3, 4, 1])}
+    policy = load_policy(saved(tmp_path_factory.mktemp("p"), plan, **nets))
+    answers = policy(x)
+    trace = policy.trace
+    for number in range(len(x)):
+        answer = policy(x[number : number + 1])
+        if policy.trace.stage[0] != trace.stage[number]:
+            continue  # as sure as the threshold but for rounding: see below that this is rare
+        assert answer[0] == pytest.approx(answers[number], abs=1e-4)
+        assert policy.trace.predicted_ms[0] == trace.predicted_ms[number]
+        assert policy.trace.network[0] == trace.network[number]
+    alone = [policy(x[number : number + 1]) is not None and policy.trace.stage[0] for number in range(len(x))]
+    assert (np.array(alone) != trace.stage).sum() <= 1
+
+
+def test_one_row_that_a_stage_answers_with_nan_goes_to_the_single_network(tmp_path):
+    doubling = dense(2 * np.eye(3, 6), np.zeros(3))
+    policy = load_policy(saved(tmp_path, two_stages(), quick=doubling, slow=NETS["slow"]))
+    assert policy(rows([3e38, 0, 0, 0, 0.9, 0.1]))[0] == pytest.approx([0, 0.9, 0.1])
+    assert policy.trace.untrusted.tolist() == [True]
+
+
 def test_timed_rows_add_up_to_the_whole(tmp_path):
     policy = load_policy(saved(tmp_path, two_stages(), **NETS))
     policy(rows(SURE, TORN, SURE), timed=True)
     trace = policy.trace
     assert (trace.measured_ms > 0).all()
-    assert trace.measured_ms.sum() >= trace.network_ms.sum() > 0
+    assert (trace.network_ms > 0).all()
+    assert 0 < trace.around_ms < trace.measured_ms.sum()
 
 
 def test_rows_that_do_not_fit_are_refused(tmp_path):

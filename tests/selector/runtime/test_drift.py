@@ -113,6 +113,13 @@ def test_a_policy_can_fall_back_to_its_single_network_until_it_is_reset(tmp_path
     assert policy.trace.stage.tolist() == [1] * 10
 
 
+def test_rows_that_come_one_at_a_time_count_too(tmp_path):
+    policy = policy_of(tmp_path, on_drift="single")
+    with pytest.warns(EdgetimeWarning, match="Rows stop at other stages"):
+        assert all(len(policy(TORN[row : row + 1])) == 1 for row in range(96))
+    assert policy.trace.stage.tolist() == [-1]
+
+
 def test_rows_that_are_answered_again_do_not_count(tmp_path):
     policy = policy_of(tmp_path)
     policy(TORN, watch=False)

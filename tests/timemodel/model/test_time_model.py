@@ -11,6 +11,8 @@ from profiler.network import Layer, Network, Tensor
 from profiler.probes import Probe, draw_network
 from timemodel.explain import explain
 from timemodel.model import TimeModel
+from timemodel.runtime import CacheTraffic
+from timemodel.runtime.cache_traffic import KNOTS_MB
 
 
 def test_finds_the_tiles_of_the_device(time_model):
@@ -107,6 +109,23 @@ def test_equal_layers_are_equally_wrong_and_different_ones_partly_average_out(ti
         above[layers] = found.high_ms - found.predicted_ms
     assert above[(one,) * 4] == pytest.approx(4 * above[one,])
     assert above[one, other] == pytest.approx(np.hypot(above[one,], above[other,]))
+
+
+def test_an_interval_widens_by_what_the_price_of_traffic_is_off(time_model):
+    setting = time_model.setting()
+    network = Probe("chain", (operators.fully_connected(512, 512),) * 8).network
+    prices = np.full((4, len(KNOTS_MB)), 0.01)
+    sure, unsure = (
+        setting.with_terms(replace(setting.terms, cache_traffic=CacheTraffic(prices, 0.0, error)))
+        for error in (0.0, 0.5)
+    )
+    traffic_ms = float(sure.cache_traffic_ms(network).sum() / setting.terms.calibration["float32"])
+    narrow, wide = (model.predict(network, "d") for model in (sure, unsure))
+    assert traffic_ms > 0
+    assert wide.predicted_ms == narrow.predicted_ms
+    assert wide.high_ms - wide.predicted_ms == pytest.approx(
+        np.hypot(narrow.high_ms - narrow.predicted_ms, 0.5 * traffic_ms)
+    )
 
 
 def test_no_layers_no_times(time_model):

@@ -84,6 +84,14 @@ def test_nothing_is_found_where_there_is_nothing():
     assert found.price_ms_per_mb(np.array([64.0])).max() < 0.002
 
 
+def test_what_prices_are_off_by_grows_with_what_networks_disagree_by():
+    planted = steps(vector=(8.0, 0.03), matrix=(8.0, 0.03), window=(8.0, 0.02), data=(4.0, 0.05))
+    errors = [learn(planted, noise=noise)[0].error for noise in (0.001, 0.01, 0.05)]
+    assert errors == sorted(errors)
+    assert errors[0] < 0.3 < errors[-1] <= 1.0
+    assert CacheTraffic.free().error == 0.0
+
+
 def test_a_cache_that_forgets_is_told_from_a_small_one():
     found, (alone_ms, whole_ms) = learn(steps(vector=(16.0, 0.04), matrix=(16.0, 0.04)), rate=8.0)
     assert found.forgetting_mb_per_ms > 0
@@ -111,7 +119,7 @@ def test_one_more_operator_is_the_slope():
     assert one_more_operator_ms([(probe, 1.0) for probe in chains()]) == 0.0
 
 
-@pytest.mark.parametrize("wrong", ["negative", "nan", "short", "rate", "distances"])
+@pytest.mark.parametrize("wrong", ["negative", "nan", "short", "rate", "error", "distances"])
 def test_prices_that_cannot_be_are_refused(wrong):
     value = CacheTraffic(steps(vector=(8.0, 0.1)), 2.0).to_dict()
     row = value["prices_ms_per_mb"]["vector weights"]
@@ -123,6 +131,8 @@ def test_prices_that_cannot_be_are_refused(wrong):
         row.pop()
     elif wrong == "rate":
         value["forgetting_mb_per_ms"] = -1.0
+    elif wrong == "error":
+        value["error"] = 1.5
     else:
         value["distance_mb"][0] = 3.0
     with pytest.raises(ValueError):

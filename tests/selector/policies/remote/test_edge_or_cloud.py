@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from profiler.errors import BudgetError, EdgetimeWarning, UsageError
+from profiler.operators import fully_connected
+from profiler.probes import Probe
 from selector.candidates import Answers, Link
 from selector.policies import PolicyGoal
 from selector.policies.base import log_probabilities_of
@@ -18,6 +20,7 @@ from selector.runtime import Block, PolicyNetwork
 from selector.runtime.edge_or_cloud import EdgeOrCloudRunner
 from selector.runtime.network import Run
 from selector.runtime.runner import Trace
+from timemodel.model import NetworkPrediction
 
 LINK = Link(latency_ms=2.0, mbps=8.0, energy_mj_per_kb=3.0, cloud_ms=0.5)  # a kB takes 1 ms
 
@@ -107,21 +110,30 @@ def test_longest_time_forbids_sending():
         fitted(longest_ms=1.0)
 
 
-def test_the_time_there_must_be_known_once():
+class OneAndAHalf:
+    """The other machine's time model: 1.5 ms for whatever there is."""
+
+    device = "cloud"
+
+    def predict(self, network):
+        return NetworkPrediction(network.name, "cloud", "float32", 1, 1.5, 1.5, 1.5, 1.0, (), 0, ())
+
+
+def test_the_time_there_must_be_known_once(tmp_path):
     with pytest.raises(UsageError, match="cloud_ms"):
         EdgeOrCloudPolicy(replace(LINK, cloud_ms=None))
     with pytest.raises(UsageError, match="cloud_ms"):
-        EdgeOrCloudPolicy(LINK, there_ms={"n1": 1.0})
-    found = EdgeOrCloudPolicy(replace(LINK, cloud_ms=None), there_ms={"n0": 0.1, "n1": 1.5}).fit(
-        answers_with_doubt(),
+        EdgeOrCloudPolicy(LINK, OneAndAHalf())
+    (tmp_path / "n1.tflite").write_bytes(Probe("layer", (fully_connected(4, 3),)).build())
+    answers = replace(answers_with_doubt(), paths=(tmp_path / "n0.tflite", tmp_path / "n1.tflite"))
+    policy, goal = (
+        EdgeOrCloudPolicy(replace(LINK, cloud_ms=None), OneAndAHalf()),
         PolicyGoal("time", max_accuracy_drop=2.0),
-        inputs=np.zeros((400, 1000), np.uint8),
     )
+    found = policy.fit(answers, goal, inputs=np.zeros((400, 1000), np.uint8))
     assert found.specification.networks[1].predicted_ms == pytest.approx(4.5)
     with pytest.raises(UsageError, match="choose from n0, n1"):
-        EdgeOrCloudPolicy(LINK, network="n9").fit(
-            answers_with_doubt(), PolicyGoal(), inputs=np.zeros((400, 4))
-        )
+        EdgeOrCloudPolicy(LINK, network="n9").fit(answers, goal, inputs=np.zeros((400, 4)))
 
 
 def test_bytes_of_a_row():

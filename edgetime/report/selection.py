@@ -1,0 +1,332 @@
+"""The report's part on selections: which network for a device, and which for an input."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from edgetime import __version__, units
+from edgetime.report.charts import Chart, Series, chart, distinct, series
+from edgetime.report.page import Page
+from profiler.files import write_text
+
+Value = Mapping[str, Any]
+
+_HEIGHT = 420
+_MOST_BARS = 40
+_MOST_ROWS = 30
+_FRONT_COLORS = ("model", "third", "good", "bad")
+
+
+def write_selection(
+    values: Sequence[Value], output: str | os.PathLike[str], pictures: Sequence[tuple[str, str, str]] = ()
+) -> None:
+    """Write a page of what ``edgetime select`` found.
+
+    Parameters
+    ----------
+    values
+        What its ``--json`` prints; of several devices one for each.
+    output
+        The page.
+    pictures
+        The hardest and easiest rows: ``(heading, data URI, caption)``, those of one heading together.
+    """
+    page = Page("edgetime: selection")
+    add_to(page, values)
+    add_pictures(page, pictures)
+    page.footer(f"Made by edgetime {__version__}. All times are predicted for the device named above.")
+    write_text(output, page.render())
+
+
+def is_selection(value: Any) -> bool:
+    """Whether a value is what ``edgetime select --json`` prints, for one device."""
+    by_device = {"device", "recommended", "candidates", "judged_on"}
+    by_input = {"device", "chosen", "front", "baselines", "judged_on"}
+    return isinstance(value, dict) and (by_device <= set(value) or by_input <= set(value))
+
+
+def add_to(page: Page, values: Sequence[Value]) -> None:
+    """Add a section for each device, and one for all policies that were judged on the same rows."""
+    static = [value for value in values if "candidates" in value]
+    for value in static:
+        _add_device(page, value)
+    if len({value["device"] for value in static}) > 1:
+        _add_devices(page, static)
+    groups: dict[tuple[str, str], list[Value]] = {}
+    for value in values:
+        if "baselines" in value:
+            groups.setdefault((value["device"], value["judged_on"]), []).append(value)
+    for group in groups.values():
+        _add_policies(page, group)
+
+
+def add_pictures(page: Page, pictures: Sequence[tuple[str, str, str]]) -> None:
+    """Add pictures of rows under their headings."""
+    if pictures:
+        page.section(
+            "Hardest and easiest rows", "By how likely all networks together take the right answer to be."
+        )
+    for heading in dict.fromkeys(heading for heading, _, _ in pictures):
+        page.heading(heading)
+        page.pictures([(uri, caption) for one, uri, caption in pictures if one == heading])
+
+
+def _add_device(page: Page, value: Value) -> None:
+    """The candidates on one device."""
+    candidates = value["candidates"]
+    judged = value["judged_on"]
+    page.section(
+        f"Which network for {value['device']}",
+        f"Accuracy on {judged}." if judged else "Nothing was run: without accuracy the fastest is it.",
+    )
+    best = next((one for one in candidates if one["network"] == value["recommended"]), None)
+    if best is not None:
+        tiles = [(units.ms(best["predicted_ms"]), "predicted time of the best network")]
+        if best["accuracy"] is not None:
+            tiles.append((units.percent(best["accuracy"], 2), "its accuracy"))
+        tiles.append((_short(best["network"]), "recommended"))
+        page.tiles(tiles)
+    else:
+        page.text("No network is within the limits.")
+    page.figures([_device_chart(value)])
+    energy = any(one["energy_mj"] is not None for one in candidates)
+    rows = [
+        [
+            _short(one["network"]),
+            one["dtype"],
+            units.ms(one["predicted_ms"]),
+            units.interval(one["low_ms"], one["high_ms"]),
+            *([units.percent(one["accuracy"], 2)] if judged else []),
+            units.size(one["peak_memory_bytes"]),
+            *([_joules(one["energy_mj"])] if energy else []),
+            units.size(one["file_bytes"]),
+            ", ".join(_marks(one, value)),
+        ]
+        for one in candidates
+    ]
+    accuracy = ["accuracy"] if judged else []
+    columns = ["network", "number type", "predicted", "90% interval", *accuracy, "peak memory"]
+    strong = next((i for i, one in enumerate(candidates) if one is best), None)
+    page.table(
+        [*columns, *(["energy"] if energy else []), "file", ""],
+        rows,
+        strong=strong,
+        folded=f"All {len(rows)} networks" if len(rows) > _MOST_ROWS else "",
+    )
+
+
+def _device_chart(value: Value) -> Chart:
+    """Accuracy over predicted time, with the front as a line; without accuracy the times as bars."""
+    candidates = value["candidates"]
+    known = [one for one in candidates if one["accuracy"] is not None]
+    if not known:
+        few = candidates[:_MOST_BARS]
+        caption = "The fastest first." + (
+            f" {len(few)} of {len(candidates)}." if len(few) < len(candidates) else ""
+        )
+        bars = series(
+            "predicted", "hbars", [one["predicted_ms"] for one in few], distinct([_short(one["network"]) for one in few]),
+            "model", text=[f"{_short(one['network'])}: {units.ms(one['predicted_ms'])}" for one in few],
+        )  # fmt: skip
+        return chart("Predicted time", caption, "ms", "", [bars], height=max(160, 60 + 24 * len(few)))
+    on_front = sorted((one for one in known if one["on_front"]), key=lambda one: one["predicted_ms"])
+    others = [one for one in known if not one["on_front"]]
+    shown = [
+        _front_line("front", on_front, "predicted_ms", "model"),
+        _points("beaten by others", others, "points", "predicted_ms"),
+        _points("on the front", on_front, "model", "predicted_ms"),
+    ]
+    best = [one for one in known if one["network"] == value["recommended"]]
+    shown.append(_points("recommended", best, "good", "predicted_ms", symbol="star", size=15))
+    budget = value["budget_ms"]
+    if budget is not None:
+        low = min(100 * one["accuracy"] for one in known)
+        high = max(100 * one["accuracy"] for one in known)
+        shown.append(series("budget", "line", [budget, budget], [low, high], "third", dash="dot", width=1.5))
+    caption = "Up and to the left is better. The line joins the networks that no other beats in both."
+    return _over_time("Accuracy over predicted time", caption, [one for one in shown if one["x"]])
+
+
+def _add_devices(page: Page, values: Sequence[Value]) -> None:
+    """Every network on every device."""
+    page.section(
+        "Every network on every device", "Predicted times; a star marks the best network of a device."
+    )
+    times = [{one["network"]: one["predicted_ms"] for one in value["candidates"]} for value in values]
+    networks = [one["network"] for one in values[0]["candidates"]]
+    rows = [
+        [
+            _short(network),
+            *(
+                units.ms(known.get(network)) + (" *" if value["recommended"] == network else "")
+                for value, known in zip(values, times, strict=True)
+            ),
+        ]
+        for network in networks
+    ]
+    folded = f"All {len(rows)} networks" if len(rows) > _MOST_ROWS else ""
+    page.table(["network", *(value["device"] for value in values)], rows, folded=folded)
+
+
+def _add_policies(page: Page, values: Sequence[Value]) -> None:
+    """Policies by input that were judged on the same rows, in one picture, with what they must be seen beside."""
+    first = values[0]
+    page.section(
+        f"Which network for which input, on {first['device']}",
+        f"Accuracy and shares on {first['judged_on']}; times are predicted.",
+    )
+    single = max(
+        (one for one in first["baselines"] if one["kind"] == "single"), key=_by_accuracy, default=None
+    )
+    for value in values:
+        chosen = value["chosen"]
+        tiles = [(units.ms(chosen["mean_ms"]), f"mean time of an input, {_kind(chosen)}")]
+        if single is not None:
+            tiles += [
+                (f"{single['mean_ms'] / chosen['mean_ms']:.2f}x", "as fast as the best single network"),
+                (units.points(100 * (chosen["accuracy"] - single["accuracy"])), "against its accuracy"),
+            ]
+        tiles.append((units.ms(chosen["longest_ms"]), "longest time of an input"))
+        page.tiles(tiles)
+        if value.get("promise"):
+            page.text(str(value["promise"]["sentence"]))
+        for note in value.get("notes", ()):
+            page.text(note, soft=True)
+    page.figures([_policy_chart(values), *map(_share_chart, values)])
+    points = [*first["baselines"], *(value["chosen"] for value in values)]
+    page.table(_POLICY_COLUMNS, [_policy_row(one, single) for one in points], strong=len(points) - 1)
+    fronts = [one for value in values for one in value["front"] if one not in points]
+    if fronts:
+        page.table(
+            _POLICY_COLUMNS,
+            [_policy_row(one, single) for one in fronts],
+            folded=f"{len(fronts)} more policies of the front",
+        )
+
+
+_POLICY_COLUMNS = [
+    "policy",
+    "kind",
+    "accuracy",
+    "of new rows",
+    "mean",
+    "times as fast",
+    "p90",
+    "p99",
+    "longest",
+]
+
+
+def _policy_row(point: Value, single: Value | None) -> list[str]:
+    return [
+        point["name"],
+        _kind(point),
+        units.percent(point["accuracy"], 2),
+        units.percent(point["expected_accuracy"], 2),
+        units.ms(point["mean_ms"]),
+        "-" if single is None else f"{single['mean_ms'] / point['mean_ms']:.2f}",
+        units.ms(point["p90_ms"]),
+        units.ms(point["p99_ms"]),
+        units.ms(point["longest_ms"]),
+    ]
+
+
+def _policy_chart(values: Sequence[Value]) -> Chart:
+    """Accuracy over mean time of single networks, fronts of policies, chosen ones, oracle and ensemble."""
+    shown: list[Series] = []
+    for number, value in enumerate(values):
+        color = _FRONT_COLORS[number % len(_FRONT_COLORS)]
+        front = sorted(value["front"], key=lambda one: one["mean_ms"])
+        kind = str(value["chosen"]["kind"]).replace("_", " ")
+        if front:
+            shown.append({**_front_line(kind, front, "mean_ms", color), "quiet": True})
+            shown.append(_points(f"{kind} front", front, color, size=7))
+    baselines = values[0]["baselines"]
+    singles = [one for one in baselines if one["kind"] == "single"]
+    floats = [one for one in singles if str(one["dtype"]).startswith("float")]
+    shown.append(_points("single, float", floats, "points", symbol="square"))
+    shown.append(
+        _points("single, int", [one for one in singles if one not in floats], "points", symbol="square-open")
+    )
+    symbols = {"oracle": "diamond-open", "ensemble": "triangle-up-open", "margin cascade": "x"}
+    for kind, symbol in symbols.items():
+        found = [one for one in baselines if one["kind"] == kind]
+        shown.append(_points(kind, found, "third", symbol=symbol))
+    shown.append(_points("chosen", [value["chosen"] for value in values], "good", symbol="star", size=15))
+    caption = "Up and to the left is better. The oracle knows the right answer and asks the fastest network that gives it."
+    return _over_time("Accuracy over mean time of an input", caption, [one for one in shown if one["x"]])
+
+
+def _share_chart(value: Value) -> Chart:
+    """Which share of the inputs each stage answers."""
+    chosen = value["chosen"]
+    shares = [100 * share for share in chosen["stop_shares"]]
+    networks = [network["name"] for network in value["networks"]]
+    stages = value.get("stages") or []
+    names = [networks[stage["network"]] for stage in stages]
+    choices = value.get("settings", {}).get("choices")
+    if choices:
+        names = [networks[choice] for choice in choices]
+    if len(names) != len(shares):
+        names = [f"choice {number + 1}" for number in range(len(shares))]
+    names = distinct([f"{number + 1}: {name}" for number, name in enumerate(names)])
+    text = [f"{name}: {share:.1f}%" for name, share in zip(names, shares, strict=True)]
+    bars = series("share", "bars", names, shares, "model", text=text, quiet=True)
+    kind = str(chosen["kind"]).replace("_", " ")
+    return chart(
+        f"Inputs that each stage answers ({kind})",
+        "",
+        "",
+        "share of inputs, %",
+        [bars],
+        y_range=[0, 100],
+        height=_HEIGHT,
+    )
+
+
+def _over_time(title: str, caption: str, shown: Sequence[Series]) -> Chart:
+    """Percents over ms: times on a logarithmic axis where they differ much."""
+    times = [x for one in shown for x in one["x"]]
+    percents = [y for one in shown for y in one["y"]]
+    # At least two points high, so that differences of a few rows look as small as they are.
+    y_range = [min(percents) - 1, min(max(percents) + 1, 100.5)]
+    wide = bool(times) and max(times) > 8 * min(times) > 0
+    return chart(title, caption, "ms", "accuracy, %", shown, y_range=y_range, log_x=wide, height=_HEIGHT)
+
+
+def _points(name: str, points: Sequence[Value], color: str, time: str = "mean_ms", **more: Any) -> Series:
+    text = [
+        f"{_short(one.get('name') or one['network'])}: {units.ms(one[time])}, {units.percent(one['accuracy'], 2)}"
+        for one in points
+    ]
+    x, y = [one[time] for one in points], [100 * one["accuracy"] for one in points]
+    return series(name, "points", x, y, color, **{"size": 10, "text": text, **more})
+
+
+def _front_line(name: str, points: Sequence[Value], time: str, color: str) -> Series:
+    x, y = [one[time] for one in points], [100 * one["accuracy"] for one in points]
+    return series(name, "line", x, y, color, width=1.5, quiet=True)
+
+
+def _marks(candidate: Value, value: Value) -> list[str]:
+    marks = ["recommended"] if candidate["network"] == value["recommended"] else []
+    marks += ["front"] if candidate["on_front"] and value["judged_on"] else []
+    return [*marks, *(f"over the limit of {name}" for name in candidate["over"])]
+
+
+def _kind(point: Value) -> str:
+    return ", ".join(filter(None, [str(point["kind"]).replace("_", " "), str(point["dtype"])]))
+
+
+def _by_accuracy(point: Value) -> tuple[float, float]:
+    return point["accuracy"], -point["mean_ms"]
+
+
+def _joules(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3g} mJ"
+
+
+def _short(path: Any) -> str:
+    return os.path.basename(str(path)).removesuffix(".tflite")
