@@ -10,13 +10,12 @@ from selector.policies.baselines import baselines, best_of_type
 from selector.policies.cascade import CascadePolicy, EarlyExitPolicy, fit_cascade
 from selector.policies.goal import PolicyGoal
 from selector.policies.hierarchical import HierarchicalPolicy, class_weights
-from selector.policies.prefixes import Gate
 from selector.policies.premodel import PremodelPolicy, PremodelSettings, fit_premodel
 from selector.policies.promise import fit_with_promise, halves, passed_in_sequence, shown
 from selector.policies.registry import POLICIES, get_policy, policy_names, register_policy
 from selector.policies.remote import EdgeOrCloudPolicy, Split, SplitOption, best_split, save_split
 from selector.policies.replay import Replay, replay
-from selector.policies.search import SearchSettings
+from selector.policies.stages import Gate, SearchSettings
 
 __all__ = [
     "POLICIES",

@@ -19,7 +19,7 @@ from selector.policies.base import PolicyFit, PolicyPoint, log_probabilities_of,
 from selector.policies.cascade import EarlyExitPolicy
 from selector.policies.goal import PolicyGoal
 from selector.policies.replay import replay
-from selector.policies.search import GATES, SearchSettings
+from selector.policies.stages import GATES, SearchSettings
 from selector.runtime import save_policy
 from timemodel.model import NetworkPredictor, TimeModel
 
