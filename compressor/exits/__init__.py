@@ -6,7 +6,7 @@ May import all other rooms of the compressor but testing.
 from __future__ import annotations
 
 from compressor.exits.heads import ANSWER, HIDDEN, KINDS
-from compressor.exits.making import NetworkWithExits, Segment, make_exits
+from compressor.exits.making import NetworkWithExits, ExitSegment, make_exits
 from compressor.exits.training import HEADS, JOINT, TrainedExits, schedules
 from compressor.exits.writing import read_segments, run_segments
 
@@ -17,7 +17,7 @@ __all__ = [
     "JOINT",
     "KINDS",
     "NetworkWithExits",
-    "Segment",
+    "ExitSegment",
     "TrainedExits",
     "make_exits",
     "read_segments",

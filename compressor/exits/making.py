@@ -44,7 +44,7 @@ _HEAD_SHARE = 0.06
 
 
 @dataclass(frozen=True)
-class Segment:
+class ExitSegment:
     """One piece of a network with exits.
 
     Parameters
@@ -82,7 +82,7 @@ class NetworkWithExits:
     file: Path
     single: Path
     form: str
-    segments: tuple[Segment, ...]
+    segments: tuple[ExitSegment, ...]
     single_ms: float
     single_bytes: int
     file_bytes: int
@@ -229,7 +229,7 @@ class _Making:
             )
         networks = read_segments(file)
         segments = tuple(
-            Segment(
+            ExitSegment(
                 signature,
                 cut.after if cut else "",
                 cut.share if cut else 1.0,

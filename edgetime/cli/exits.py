@@ -12,7 +12,7 @@ from edgetime import units
 from edgetime.terminal import Terminal, options, table
 
 if TYPE_CHECKING:
-    from selector.policies.early_exit import EarlyExits
+    from selector.early_exits import EarlyExits
 
 _where = options.panel("Where to end early?")
 _goal = options.panel("What may it lose?")
@@ -101,8 +101,8 @@ def command(
     $ edgetime exits digits.keras --data digits.npz --time-model pi4.timemodel.json --quantize int8 --max-accuracy-drop 0.5 -o early
     """
     from compressor.exits import schedules
+    from selector.early_exits import add_early_exits
     from selector.policies import PolicyGoal
-    from selector.policies.early_exit import add_early_exits
     from timemodel import TimeModel
 
     with Terminal(json) as out:

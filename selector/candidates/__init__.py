@@ -11,6 +11,7 @@ from selector.candidates.gathering import form_of, gather
 from selector.candidates.limits import DeviceLimits
 from selector.candidates.link import Link
 from selector.candidates.option import InputShape, NetworkOption, front, network_option
+from selector.candidates.segments import gather_segments, heads_ms
 
 __all__ = [
     "Answers",
@@ -22,6 +23,8 @@ __all__ = [
     "form_of",
     "front",
     "gather",
+    "gather_segments",
+    "heads_ms",
     "network_accuracy",
     "network_option",
 ]

@@ -13,13 +13,8 @@ import numpy as np
 
 from profiler.errors import BudgetError
 from profiler.progress import ProgressCallback, silent, sub_progress
-from selector.candidates import Answers
-from selector.candidates.segments import gather_segments, heads_ms
-from selector.policies.base import PolicyFit, PolicyPoint, log_probabilities_of, table_point
-from selector.policies.cascade import EarlyExitPolicy
-from selector.policies.goal import PolicyGoal
-from selector.policies.replay import replay
-from selector.policies.search import GATES, SearchSettings
+from selector.candidates import Answers, gather_segments, heads_ms
+from selector.policies import EarlyExitPolicy, PolicyFit, PolicyGoal, PolicyPoint, SearchSettings, table_point
 from selector.runtime import save_policy
 from timemodel.model import NetworkPredictor, TimeModel
 
@@ -32,7 +27,7 @@ LEAST_SHARE = 0.02
 
 _MAKING_SHARE = 0.9
 
-_QUICK = SearchSettings(gates=GATES[:1], per_class=False, prices=16)
+_QUICK = SearchSettings(gates=SearchSettings().gates[:1], per_class=False, prices=16)
 """To see which exits pay."""
 
 
@@ -208,7 +203,7 @@ def _on_test(network: NetworkWithExits, times: NetworkPredictor, fit: PolicyFit)
         return ()
     y = np.asarray(held.y_test)
     answers = gather_segments(times, network.file, held.x_test, y, form=network.form, source=held.source)
-    seen = replay(fit.specification, log_probabilities_of(fit.specification, answers))
+    seen = EarlyExitPolicy().replay(fit.specification, answers)
     right = answers.right[-1]
     return (
         table_point(

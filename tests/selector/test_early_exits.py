@@ -14,10 +14,9 @@ from compressor.testing.keras_task import bars, bars_network
 from compressor.training import FineTuner, task_of
 from profiler.errors import ModelFileError
 from profiler.tflite import only_signature, read_network, read_signatures
-from selector.candidates import Answers
-from selector.candidates.segments import gather_segments, heads_ms
+from selector.candidates import Answers, gather_segments, heads_ms
+from selector.early_exits import add_early_exits, fit_exits, with_exits
 from selector.policies import PolicyGoal
-from selector.policies.early_exit import add_early_exits, fit_exits, with_exits
 from selector.runtime import PolicyNetwork, load_policy
 
 DEVICE = FormulaTimeModel()
@@ -111,7 +110,7 @@ def test_segments_answer_and_take_what_the_file_says(made):
     data, found = made
     file = found.network.file
     rows = gather_segments(DEVICE, file, data.x_test, data.y_test)
-    assert [one.feeds for one in rows.networks][0] == ()
+    assert rows.networks[0].feeds == ()
     assert all(one.feeds == ("hidden",) for one in rows.networks[1:])
     assert rows.classes == 3
     for one in rows.networks:
