@@ -18,7 +18,7 @@ MOST_LINES = 40
 
 
 def test_there_is_an_example_of_each_thing_that_can_be_added():
-    assert list(EXAMPLES) == ["operator", "target", "layer rule", "search method"]
+    assert list(EXAMPLES) == ["operator", "target", "layer rule", "search method", "policy"]
 
 
 @pytest.mark.parametrize("name", EXAMPLES)

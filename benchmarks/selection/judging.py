@@ -15,7 +15,7 @@ from profiler.errors import EdgetimeError
 from selector.candidates import Answers
 from selector.policies import PolicyFit, PolicyGoal, SearchSettings, baselines, fit_cascade, replay
 from selector.policies.base import log_probabilities_of
-from selector.policies.search import GATES
+from selector.policies.stages import GATES
 
 QUICK = SearchSettings(
     max_stages=3, most_networks=5, most_chains=6, gates=GATES[:1], per_class=False, prices=24

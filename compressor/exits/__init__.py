@@ -6,7 +6,7 @@ May import all other rooms of the compressor but testing.
 from __future__ import annotations
 
 from compressor.exits.heads import ANSWER, HIDDEN, KINDS
-from compressor.exits.making import NetworkWithExits, ExitSegment, make_exits
+from compressor.exits.making import ExitSegment, NetworkWithExits, make_exits
 from compressor.exits.training import HEADS, JOINT, TrainedExits, schedules
 from compressor.exits.writing import read_segments, run_segments
 
@@ -16,8 +16,8 @@ __all__ = [
     "HIDDEN",
     "JOINT",
     "KINDS",
-    "NetworkWithExits",
     "ExitSegment",
+    "NetworkWithExits",
     "TrainedExits",
     "make_exits",
     "read_segments",

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from click.core import ParameterSource
 
 from compressor.method_names import METHODS
 from edgetime.terminal import StoppedError, Terminal, options, views
@@ -175,7 +174,8 @@ def command(
         check_options(context)
         join_search(join, network, data, time_model, calibration, storage, minutes, json)
         return
-    if family is not None and context.get_parameter_source("points") is ParameterSource.COMMANDLINE:
+    counted = context.get_parameter_source("points")
+    if family is not None and counted is not None and counted.name == "COMMANDLINE":
         raise UsageError("--family stands in place of --points: leave one of them out.")
     if network is None or data is None or time_model is None or output is None:
         named = {"NET.keras": network, "--data": data, "--time-model": time_model, "-o": output}

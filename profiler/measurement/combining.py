@@ -15,7 +15,7 @@ from profiler.probes import Probe
 
 REPEATED = 0.01
 """Relative standard deviation of a time that was met in calm."""
-FAR = 0.1
+FAR = 0.05
 """The same of what `goes_far`, met once; with more meetings it becomes less, as their least counts."""
 UNSETTLED = 0.1
 """The same of one whose samples did not settle, where that says more than the canary."""

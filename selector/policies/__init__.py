@@ -15,13 +15,14 @@ from selector.policies.promise import fit_with_promise, halves, passed_in_sequen
 from selector.policies.registry import POLICIES, get_policy, policy_names, register_policy
 from selector.policies.remote import EdgeOrCloudPolicy, Split, SplitOption, best_split, save_split
 from selector.policies.replay import Replay, replay
-from selector.policies.search import SearchSettings
+from selector.policies.stages import Gate, SearchSettings
 
 __all__ = [
     "POLICIES",
     "CascadePolicy",
     "EarlyExitPolicy",
     "EdgeOrCloudPolicy",
+    "Gate",
     "HierarchicalPolicy",
     "Policy",
     "PolicyFit",

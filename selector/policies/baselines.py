@@ -7,10 +7,8 @@ from numpy.typing import NDArray
 
 from selector.candidates import Answers
 from selector.policies.base import PolicyPoint, table_point
-from selector.policies.combining import Combiner
 from selector.policies.goal import PolicyGoal
-from selector.policies.prefixes import Gate, Prefixes
-from selector.policies.thresholds import best_thresholds, stops_at
+from selector.policies.stages import Combiner, Gate, Prefixes, best_thresholds, stops_at
 
 _PRICES = 48
 

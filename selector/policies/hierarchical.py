@@ -19,7 +19,7 @@ from selector.candidates import Answers
 from selector.policies.base import Policy, PolicyFit
 from selector.policies.cascade import fit_cascade
 from selector.policies.goal import PolicyGoal
-from selector.policies.search import SearchSettings
+from selector.policies.stages import SearchSettings
 
 
 class HierarchicalPolicy(Policy):

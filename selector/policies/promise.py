@@ -20,12 +20,11 @@ from profiler.errors import DataError
 from profiler.progress import ProgressCallback, silent, sub_progress
 from selector.candidates import Answers
 from selector.policies.base import PolicyFit, log_probabilities_of
-from selector.policies.cascade import as_fit, specification_of
-from selector.policies.choosing import SingleNetwork, choose_tested
+from selector.policies.fitting import as_fit, specification_of
 from selector.policies.goal import PolicyGoal
 from selector.policies.paired import betting_p_value, fewest_units, paired_p_value
 from selector.policies.replay import replay
-from selector.policies.search import CascadeSearch, Point, SearchSettings, front
+from selector.policies.stages import CascadeSearch, Point, SearchSettings, SingleNetwork, choose_tested, front
 
 LONGEST_PATH = 48
 _HOPELESS = 2.5

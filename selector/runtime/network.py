@@ -74,8 +74,15 @@ class LoadedNetwork:
                 shape = [1, *(int(size) for size in self._wrapper.TensorSize(index, self._graph)[1:])]
                 self._wrapper.ResizeInputTensor(index, np.array(shape, np.int32), False, self._graph)
         self._wrapper.AllocateTensors(self._graph)
-        # Outputs of unknown shape get theirs, and their memory, in the first run, here on zeros.
+        # Outputs of unknown shape get theirs, and their memory, in the first run, here on zeros; what a network remembers from
+        # row to row is forgotten again.
+        for index in inputs.values():
+            zeros = np.zeros(
+                self._wrapper.TensorSize(index, self._graph), self._wrapper.TensorType(index, self._graph)
+            )
+            self._wrapper.SetTensor(index, zeros, self._graph)
         self._wrapper.Invoke(self._graph)
+        self._interpreter.reset_all_variables()
         self.inputs = {name: self._signal(name, index) for name, index in inputs.items()}
         self.outputs = {name: self._signal(name, index) for name, index in outputs.items()}
         self._has_batch = all(len(signal.shape) > 0 for signal in self.inputs.values())

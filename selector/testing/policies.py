@@ -31,7 +31,7 @@ _LUCK = 0.02
 
 
 @dataclass
-class Case:
+class PolicyCase:
     """A policy, made anew by `make`, with rows to fit it to and new ones to see it on."""
 
     make: Callable[[], Policy]
@@ -84,7 +84,7 @@ def check_policy(
         It does something wrong; the message says what, a note in which check.
     """
     fitted, new = answers or (synthetic_answers(_ROWS, 1), synthetic_answers(_NEW_ROWS, 2))
-    case = Case(make, fitted, new, *(inputs or (None, None)))
+    case = PolicyCase(make, fitted, new, *(inputs or (None, None)))
     for name, check in CHECKS.items():
         if name in leave_out:
             continue
@@ -96,7 +96,7 @@ def check_policy(
             raise
 
 
-def check_specification(case: Case) -> None:
+def check_specification(case: PolicyCase) -> None:
     """Its specification is of its kind, and its parts fit together."""
     kind = case.make().kind
     assert kind, "the policy has no kind"
@@ -118,7 +118,7 @@ def check_specification(case: Case) -> None:
             assert (stage.threshold is None) == last, "the last stage, and no other, has no threshold"
 
 
-def check_expectations(case: Case) -> None:
+def check_expectations(case: PolicyCase) -> None:
     """What it expects is what it does on the same rows."""
     for goal in GOALS:
         fit = case.fit(goal)
@@ -145,7 +145,7 @@ def check_expectations(case: Case) -> None:
         )
 
 
-def check_goal(case: Case) -> None:
+def check_goal(case: PolicyCase) -> None:
     """It loses no more than it may on its own rows, and is no slower than the best single network."""
     for goal in GOALS:
         expected = case.fit(goal).specification.expected
@@ -157,7 +157,7 @@ def check_goal(case: Case) -> None:
         )
 
 
-def check_limits(case: Case) -> None:
+def check_limits(case: PolicyCase) -> None:
     """It keeps to mean and longest times, and says where none can be kept."""
     single_ms = case.fit(GOALS[0]).specification.expected["single_ms"]
     for goal in (
@@ -179,7 +179,7 @@ def check_limits(case: Case) -> None:
         raise AssertionError("it meets a budget that no network meets")
 
 
-def check_same(case: Case) -> None:
+def check_same(case: PolicyCase) -> None:
     """The same rows give the same policy."""
     first = case.fit(GOALS[0])
     again = case.make().fit(case.answers, GOALS[0], inputs=case.inputs, device="abacus")
@@ -187,7 +187,7 @@ def check_same(case: Case) -> None:
     assert first.specification.settings == again.specification.settings, "the same rows gave other settings"
 
 
-def check_new_rows(case: Case) -> None:
+def check_new_rows(case: PolicyCase) -> None:
     """On new rows it does about what it did on its own."""
     for goal in GOALS:
         fit = case.fit(goal)
@@ -203,7 +203,7 @@ def check_new_rows(case: Case) -> None:
         )
 
 
-def check_few(case: Case) -> None:
+def check_few(case: PolicyCase) -> None:
     """Few rows, or a single network, give a policy or one clear sentence."""
     for answers, inputs in (
         (case.answers.at(np.arange(3)), None if case.inputs is None else case.inputs[:3]),
@@ -215,7 +215,7 @@ def check_few(case: Case) -> None:
             continue
 
 
-CHECKS: Mapping[str, Callable[[Case], None]] = {
+CHECKS: Mapping[str, Callable[[PolicyCase], None]] = {
     "specification": check_specification,
     "expectations": check_expectations,
     "goal": check_goal,

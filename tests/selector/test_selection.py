@@ -18,7 +18,7 @@ from profiler.probes import Probe
 from selector.candidates import DeviceLimits
 from selector.runtime import load_policy, read_policy
 from selector.selection import select, select_per_device
-from timemodel.model import NetworkPrediction
+from timemodel.model import LayerPrediction, NetworkPrediction
 
 
 class PerThousandMacs:
@@ -263,3 +263,51 @@ def test_selecting_imports_no_tensorflow(files):
         "assert not {'tensorflow', 'keras', 'optuna'} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_verb_writes_a_page_of_one_device_and_of_several(files, tmp_path, capsys, monkeypatch):
+    models = {"a.json": PerThousandMacs(), "b.json": TwiceAsSlowOnWide()}
+    monkeypatch.setattr("selector.selection.TimeModel.load", lambda path: models[str(path)])
+    nets = (files / "dense10.tflite", files / "dense40.tflite")
+    arguments = ("select", "--time-model", "a.json", "--data", files / "right.npz", *nets)
+    status, _, _ = run_verb(capsys, *arguments, "--html", tmp_path / "one.html")
+    assert status == 0
+    assert "Which network for abacus" in (tmp_path / "one.html").read_text("utf-8")
+    status, _, _ = run_verb(capsys, *arguments, "--time-model", "b.json", "--html", tmp_path / "two.html")
+    assert status == 0
+    assert "Every network on every device" in (tmp_path / "two.html").read_text("utf-8")
+
+
+def test_verb_cuts_a_network_between_two_machines(tmp_path, capsys, monkeypatch):
+    from profiler.operators import fully_connected
+
+    class Slow(PerThousandMacs):
+        def predict(self, network):
+            found = super().predict(network)
+            layers = tuple(
+                LayerPrediction(one.index, one.op, one.name, one.macs, ms, ms, ms, True)
+                for one in network.layers
+                for ms in [one.macs / 1000]
+            )
+            return replace(found, layers=layers)
+
+    monkeypatch.setattr("timemodel.TimeModel.load", lambda path: Slow())
+    net = tmp_path / "net.tflite"
+    net.write_bytes(Probe("pair", (fully_connected(32, 4), fully_connected(4, 200))).build())
+    link = "latency_ms=0.1,mbps=0.8,cloud_ms=0.01"
+    arguments = ("select", "--time-model", "t.json", net, "--split")
+    status, out, _ = run_verb(capsys, *arguments, "--link", link, "-o", tmp_path / "policy", "--json")
+    assert status == 0
+    value = json.loads(out)
+    assert (value["best"]["after"], value["best"]["nbytes"]) == (1, 16)
+    assert (tmp_path / "policy" / "net-head.tflite").exists()
+    assert read_policy(value["policy"])[0].kind == "split"
+    monkeypatch.setenv("COLUMNS", "160")
+    status, out, _ = run_verb(capsys, *arguments, "--link", link)
+    assert "Best cut after operator 1" in out
+    status, _, err = run_verb(capsys, *arguments)
+    assert status == 2
+    assert "--split takes --link" in err
+    status, _, err = run_verb(capsys, *arguments, "--link", "latency_ms=1,mbps=2")
+    assert status == 2
+    assert "cloud_ms" in err

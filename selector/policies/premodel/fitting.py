@@ -14,11 +14,10 @@ from profiler.tradeoff import pareto_front
 from selector.candidates import Answers
 from selector.policies.base import Policy, PolicyFit, PolicyPoint, log_probabilities_of, table_point
 from selector.policies.baselines import baselines
-from selector.policies.choosing import CAUTION
 from selector.policies.goal import PolicyGoal
 from selector.policies.premodel.search import PremodelSearch, PremodelSettings, Variant
 from selector.policies.replay import Replay
-from selector.policies.search import best_single, row_folds
+from selector.policies.stages import CAUTION, best_single, row_folds
 from selector.runtime import Specification
 from selector.runtime.premodel import Premodel
 

@@ -17,7 +17,7 @@ from selector.policies.base import Policy, PolicyFit
 from selector.policies.cascade import fit_cascade
 from selector.policies.goal import PolicyGoal
 from selector.policies.remote.split_point import check_there
-from selector.policies.search import SearchSettings, best_single
+from selector.policies.stages import SearchSettings, best_single
 from selector.runtime import Specification
 from timemodel.model import NetworkPredictor
 

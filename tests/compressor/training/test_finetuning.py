@@ -51,6 +51,19 @@ def test_training_reaches_a_good_score_and_leaves_the_best_weights(blobs):
     assert loss == pytest.approx(outcome.loss, rel=1e-5)
 
 
+def test_frozen_layers_stay_as_they_are_and_learn_again_afterwards(blobs):
+    model = network()
+    frozen = model.layers[:2]  # with the running mean of its batch normalisation
+    before = [[np.array(weight) for weight in layer.get_weights()] for layer in model.layers]
+    FineTuner(task_of(model, blobs)).fit(model, SCHEDULE, frozen=frozen)
+    changed = [
+        any(not np.array_equal(one, other) for one, other in zip(layer.get_weights(), weights, strict=True))
+        for layer, weights in zip(model.layers, before, strict=True)
+    ]
+    assert changed == [False, False, False, True]
+    assert all(layer.trainable for layer in model.layers)
+
+
 def test_the_same_seed_gives_the_same_network(blobs):
     results = []
     for seed in (1, 1, 2):

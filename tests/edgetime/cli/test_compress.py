@@ -137,6 +137,25 @@ def test_bad_input_is_one_sentence(
     assert result.stdout == ""
 
 
+def test_a_family_and_points_do_not_go_together(tmp_path: Path):
+    asked = [
+        "net.keras",
+        "--data",
+        "d.npz",
+        "--time-model",
+        "t",
+        "-o",
+        tmp_path,
+        "--family",
+        3,
+        "--points",
+        4,
+    ]
+    result = CliRunner().invoke(app, ["compress", *map(str, asked)])
+    assert result.exit_code == 2
+    assert "--family stands in place of --points: leave one of them out." in result.stderr
+
+
 def test_every_method_is_named_in_the_help():
     from compressor.search import METHODS
 

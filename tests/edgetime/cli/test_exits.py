@@ -48,7 +48,7 @@ def test_exits_predict_and_run_go_together(task: Path, time_model_file: Path):
     predicted = {row["signature"]: row["predicted_ms"] for row in map(json.loads, lines)}
     assert predicted == {one["signature"]: pytest.approx(one["predicted_ms"]) for one in found["segments"]}
     seen = json.loads(run("run", out / "policy.json", "--data", task / "bars.npz", "--json").stdout)
-    assert seen["accuracy"] == pytest.approx(found["on_test"][0]["accuracy"], abs=0.5)
+    assert seen["accuracy"] == pytest.approx(found["on_test"][0]["accuracy"])
 
 
 def test_what_cannot_be_is_said_in_one_sentence(task: Path, time_model_file: Path, tmp_path: Path):

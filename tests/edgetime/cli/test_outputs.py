@@ -22,7 +22,9 @@ INPUTS = {
     "advise": {"model", "network"},
     "compress": {"network", "data", "time_model", "calibration"},
     "export": {"network", "calibration", "data", "time_model"},
-    "select": {"networks", "time_model", "data"},
+    "exits": {"network", "data", "time_model", "calibration"},
+    "select": {"networks", "time_model", "data", "cloud_time_model"},
+    "run": {"policy", "data"},
     "import": {"results"},
     "report": {"folder"},
 }
@@ -66,7 +68,9 @@ def test_an_output_that_names_an_input_is_refused(verb: str, output: str, name: 
     link.symlink_to(given)
     arguments = [*written(known[output], output, link), *written(known[name], name, given)]
     for other in INPUTS[verb] - {name}:
-        if other in ("model", "network", "time_model", "folder", "results"):  # cannot be left out
+        if other in ("model", "network", "time_model", "folder", "results", "policy") or (
+            other == "data" and verb in ("exits", "run")
+        ):  # cannot be left out
             arguments += written(known[other], other, tmp_path / other)
     if verb == "select" and name != "networks":
         arguments.append("net.tflite")

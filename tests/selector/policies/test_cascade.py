@@ -21,8 +21,8 @@ from selector.policies import (
     replay,
 )
 from selector.policies.base import log_probabilities_of, quantiles
-from selector.policies.prefixes import Gate
-from selector.policies.search import CascadeSearch, best_single, shortlist
+from selector.policies.stages.prefixes import Gate
+from selector.policies.stages.search import CascadeSearch, best_single, shortlist
 from selector.runtime import PolicyNetwork, Specification, Stage, confidence
 from selector.testing import check_policy, synthetic_answers
 

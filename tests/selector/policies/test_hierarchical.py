@@ -11,7 +11,7 @@ import pytest
 from profiler.errors import UsageError
 from selector.candidates import Detector
 from selector.policies import HierarchicalPolicy, PolicyGoal, SearchSettings, class_weights
-from selector.policies.prefixes import Gate
+from selector.policies.stages.prefixes import Gate
 from selector.runtime import PolicyNetwork, log_softmax
 from selector.testing import check_policy, synthetic_answers
 

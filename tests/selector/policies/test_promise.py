@@ -16,7 +16,7 @@ from selector.policies import (
     shown,
 )
 from selector.policies.base import log_probabilities_of
-from selector.policies.prefixes import Gate
+from selector.policies.stages.prefixes import Gate
 from selector.testing import synthetic_answers
 
 QUICK = SearchSettings(

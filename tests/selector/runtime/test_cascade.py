@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from tiny_policies import dense, network, picks, saved, two_stages
 
 from profiler.errors import DataError, EdgetimeError
+from profiler.network import Layer, Tensor
+from profiler.tflite.writer import ModelPlan, OperatorPlan, TensorPlan, encode
 from selector.runtime import PolicyNetwork, Specification, Stage, load_policy, log_probabilities
 from selector.runtime.confidence import FLOOR, confidence, log_softmax
 
@@ -307,3 +309,37 @@ def test_a_segment_without_what_feeds_it_is_refused(tmp_path):
     plan = replace(plan, networks=(replace(plan.networks[0], answer=""), plan.networks[1]))
     with pytest.raises(EdgetimeError, match="no output 'features'"):
         load_policy(saved(tmp_path, plan, **contents))(rows(TORN))
+
+
+def test_a_batch_of_several_rows_answer_as_single_rows_do(tmp_path):
+    def of_batch(batch):
+        layer = Layer(
+            "fully_connected",
+            (Tensor((batch, 6)), Tensor((3, 6), constant=True), Tensor((3,), constant=True)),
+            (Tensor((batch, 3)),),
+            {"activation": "none"},
+        )
+        plan = ModelPlan(
+            tensors=[
+                TensorPlan("x", (batch, 6), "float32"),
+                TensorPlan("weights", (3, 6), "float32", np.eye(3, 6, 3, dtype=np.float32)),
+                TensorPlan("bias", (3,), "float32", np.zeros(3, np.float32)),
+                TensorPlan("y", (batch, 3), "float32"),
+            ],
+            operators=[OperatorPlan(layer, [0, 1, 2], [3])],
+            inputs=[0],
+            outputs=[3],
+        )
+        return encode(plan)
+
+    x = np.random.default_rng(0).dirichlet([1, 1, 1], (11, 2)).reshape(11, 6).astype(np.float32)
+    for batch in (1, 4):
+        path = saved(tmp_path / str(batch), two_stages(0.4), quick=NETS["quick"], slow=of_batch(batch))
+        policy = load_policy(path)
+        stages = policy(x), policy.trace.stage.tolist()
+        if batch == 1:
+            expected = stages
+        assert np.allclose(stages[0], expected[0], atol=1e-6)
+        assert stages[1] == expected[1]
+        assert np.allclose(policy.single(x, timed=True), x[:, 3:], atol=1e-6)
+        assert (policy.trace.measured_ms > 0).all()

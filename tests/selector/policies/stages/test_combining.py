@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
-from selector.policies.combining import RIDGE, Combiner, likeliest_weights
+from selector.policies.stages.combining import RIDGE, Combiner, likeliest_weights
 from selector.runtime import log_softmax
 from selector.testing import synthetic_answers
 

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from profiler.progress import ProgressCallback, silent, sub_progress
 from profiler.tradeoff import pareto_front
 from selector.candidates import Answers
-from selector.policies.combining import Combiner
-from selector.policies.prefixes import Gate, Prefixes
-from selector.policies.thresholds import NEVER, StageRows, best_thresholds, class_thresholds, stops_at
+from selector.policies.stages.combining import Combiner
+from selector.policies.stages.prefixes import Gate, Prefixes
+from selector.policies.stages.thresholds import NEVER, StageRows, best_thresholds, class_thresholds, stops_at
 
 GATES = (Gate("margin"), Gate("top"), Gate("entropy"), Gate("margin", agree=True))
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from profiler.errors import BudgetError
 from selector.policies.goal import PolicyGoal
-from selector.policies.search import Point
+from selector.policies.stages.search import Point
 
 CAUTION = 0.5
 """Standard errors that are added to what a policy is estimated to lose."""

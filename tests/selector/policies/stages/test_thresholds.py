@@ -9,7 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from selector.policies.thresholds import BARRED, NEVER, StageRows, best_thresholds, class_thresholds, stops_at
+from selector.policies.stages.thresholds import (
+    BARRED,
+    NEVER,
+    StageRows,
+    best_thresholds,
+    class_thresholds,
+    stops_at,
+)
 
 
 def stage(confidence, wrong, total_ms, named=None):

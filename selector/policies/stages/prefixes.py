@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from selector.candidates import Answers, Detector
-from selector.policies.combining import Combiner
-from selector.policies.thresholds import BARRED, StageRows
+from selector.policies.stages.combining import Combiner
+from selector.policies.stages.thresholds import BARRED, StageRows
 from selector.runtime import confidence
 
 

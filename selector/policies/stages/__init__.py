@@ -1,0 +1,44 @@
+"""The search for stages: which networks in which order, how their answers are combined, where rows stop.
+
+May import `selector.policies.goal` and the rooms of candidates and runtime.
+"""
+
+from __future__ import annotations
+
+from selector.policies.stages.choosing import CAUTION, SingleNetwork, choose, choose_tested
+from selector.policies.stages.combining import Combiner
+from selector.policies.stages.prefixes import Gate, Prefixes
+from selector.policies.stages.search import (
+    GATES,
+    CascadeSearch,
+    Point,
+    SearchSettings,
+    best_single,
+    front,
+    row_folds,
+    shortlist,
+)
+from selector.policies.stages.thresholds import NEVER, StageRows, best_thresholds, class_thresholds, stops_at
+
+__all__ = [
+    "CAUTION",
+    "GATES",
+    "NEVER",
+    "CascadeSearch",
+    "Combiner",
+    "Gate",
+    "Point",
+    "Prefixes",
+    "SearchSettings",
+    "SingleNetwork",
+    "StageRows",
+    "best_single",
+    "best_thresholds",
+    "choose",
+    "choose_tested",
+    "class_thresholds",
+    "front",
+    "row_folds",
+    "shortlist",
+    "stops_at",
+]
