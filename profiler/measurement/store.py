@@ -354,7 +354,8 @@ class Profile:
 
 def _timing(*row: Any) -> Timing:
     layers = None if row[17] is None else tuple(_finite(time_us) for time_us in json.loads(row[17]))
-    return Timing(*row[:14], bool(row[14]), *row[15:17], layers)  # type: ignore[arg-type]
+    values: Any = (*row[:14], bool(row[14]), *row[15:17], layers)
+    return Timing(*values)
 
 
 def _refuse_folder(path: Path) -> None:
