@@ -30,6 +30,11 @@ def test_networks_that_were_not_met_in_calm_are_left_out():
     assert len(usable(few_calm)) == 20, "with too few calm ones all are better than none"
 
 
+def test_chains_count_whatever_they_met_since_the_long_ones_are_never_calm():
+    times = [row("chain", width, calm=width < 18) for width in range(1, 21)]
+    assert len(usable(times)) == 20
+
+
 def test_layers_count_whatever_they_met_but_by_how_well_they_are_known():
     times = [
         row("layer", 1, True),
