@@ -354,8 +354,7 @@ class Profile:
 
 def _timing(*row: Any) -> Timing:
     layers = None if row[17] is None else tuple(_finite(time_us) for time_us in json.loads(row[17]))
-    values: Any = (*row[:14], bool(row[14]), *row[15:17], layers)
-    return Timing(*values)
+    return Timing(*row[:14], bool(row[14]), *row[15:17], layers)  # type: ignore[call-arg, arg-type]
 
 
 def _refuse_folder(path: Path) -> None:

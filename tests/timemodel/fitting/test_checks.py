@@ -99,8 +99,8 @@ def copied_together(one, other):
     connection.execute("INSERT OR IGNORE INTO probes SELECT id + 100000, key, kind FROM b.probes")
     connection.execute(
         "INSERT INTO measurements SELECT m.id + 100000, m.setting + 100, p.id, pass, attempt, at, median_us, min_us, p20_us, "
-        "spread, samples, before_us, after_us, waited, disturbed, error FROM b.measurements m JOIN b.probes q ON q.id = m.probe "
-        "JOIN probes p ON p.key = q.key"
+        "spread, samples, before_us, after_us, waited, disturbed, error, energy_mj, layers_us FROM b.measurements m "
+        "JOIN b.probes q ON q.id = m.probe JOIN probes p ON p.key = q.key"
     )
     connection.commit()
     connection.close()
