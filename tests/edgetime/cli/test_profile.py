@@ -48,7 +48,7 @@ class PaperTarget(Target):
 def paper(monkeypatch: pytest.MonkeyPatch) -> None:
     """`local` is the device on paper, with a short plan of which 40 convolutions are all."""
     monkeypatch.setattr(devices, "open_target", lambda spec: PaperTarget())
-    monkeypatch.setattr(profiling, "plan_probes", lambda *arguments: list(PROBES))
+    monkeypatch.setattr(PaperTarget, "plan", lambda *arguments: list(PROBES))
     monkeypatch.setattr(profiling, "CALM_TIMES", 1)
 
 

@@ -388,7 +388,7 @@ def typical(op, tensor):
 WITHOUT_REFERENCE = {"elu", "tile", "depth_to_space", "sum"}
 """No reference kernel of the version that the converter writes, or (integer sums) one that answers -1 to all."""
 POSITIVE = {"rsqrt", "sqrt", "log", "pow", "div"}
-FEW_VALUES = {"one_hot": 2, "greater": 2}
+FEW_VALUES = {"one_hot": 2, "greater": 2, "mean": 3}
 INTEGER_OPS = {
     "int8": tf.lite.OpsSet.TFLITE_BUILTINS_INT8,
     "int16": tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8,
