@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import weakref
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
@@ -208,12 +207,19 @@ class SettingModel:
         columns = times.predicted_ms, times.low_ms, times.high_ms, times.covered
         rows = zip(network.layers, layers_mj, *(column.tolist() for column in columns), strict=True)
         layers = tuple(
-            replace(
-                LayerPrediction(layer.index, layer.op, layer.name, layer.macs * layer.repeat, *row),
+            LayerPrediction(
+                layer.index,
+                layer.op,
+                layer.name,
+                layer.macs * layer.repeat,
+                predicted_ms,
+                low_ms,
+                high_ms,
+                covered,
                 energy_mj=mj,
-                known=row[-1] or row[0] > 0 or not self.simulated,
+                known=covered or predicted_ms > 0 or not self.simulated,
             )
-            for layer, mj, *row in rows
+            for layer, mj, predicted_ms, low_ms, high_ms, covered in rows
         )
         # A table of layers tells nothing of what lives at the same time.
         memory = footprint(network, str(self.setting.get("kernels", "xnnpack"))) if network.edges else None
