@@ -56,7 +56,8 @@ def stand_ins(op: str, dtype: str) -> tuple[tuple[str, str], ...]:
 
 def kernel_of(layer: Layer) -> str:
     """The operator whose kernel runs `layer`: a convolution with as many groups as channels is a depthwise one."""
-    return _kernel(layer) + (AT_INPUT if READS_INPUT in layer.params else "")
+    kernel = _kernel(layer)
+    return kernel + AT_INPUT if READS_INPUT in layer.params else kernel
 
 
 def _kernel(layer: Layer) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -92,12 +93,21 @@ class FusionShares:
         for position, (layer, edge) in enumerate(zip(network.layers, network.edges, strict=False)):
             if apart and apart[position]:
                 continue
+            named = layer.op in self._named_inside
             pattern = inside_pattern(layer) if layer.op in _OTHER_INSIDE else None
-            own = self.absorbed.get(layer.dtype, {})
-            if ends.isdisjoint((*edge.inputs[:1], *edge.outputs)):
+            if (pattern or named) and ends.isdisjoint((*edge.inputs[:1], *edge.outputs)):
+                own = self.absorbed.get(layer.dtype, {})
                 found[position] *= own.get(pattern or "", 1.0)
-                found[position] *= own.get(f"{layer.op} inside", 1.0) if layer.op not in RENAMES else 1.0
+                found[position] *= own.get(f"{layer.op} inside", 1.0) if named else 1.0
         return found
+
+    @functools.cached_property
+    def _named_inside(self) -> frozenset[str]:
+        """Operators that have a pattern of their own between two others."""
+        patterns = {
+            pattern for own in self.absorbed.values() for pattern in own if pattern.endswith(" inside")
+        }
+        return frozenset(pattern.removesuffix(" inside") for pattern in patterns) - RENAMES
 
 
 def inside_pattern(layer: Layer) -> str | None:
