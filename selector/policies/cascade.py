@@ -43,27 +43,15 @@ class CascadePolicy(Policy):
         progress: ProgressCallback = silent,
     ) -> PolicyFit:
         """As `fit_cascade`."""
-        return fit_cascade(answers, goal, settings=self.settings, device=device, progress=progress)
+        return fit_cascade(
+            answers, goal, settings=self.settings, kind=self.kind, device=device, progress=progress
+        )
 
 
 class EarlyExitPolicy(CascadePolicy):
     """The exits of one network, in order; `answers` are of its segments, with the time of each segment."""
 
     kind = "early_exit"
-
-    def fit(
-        self,
-        answers: Answers,
-        goal: PolicyGoal,
-        *,
-        inputs: Any = None,
-        device: str = "",
-        progress: ProgressCallback = silent,
-    ) -> PolicyFit:
-        """As `fit_cascade`."""
-        return fit_cascade(
-            answers, goal, settings=self.settings, kind=self.kind, device=device, progress=progress
-        )
 
 
 def fit_cascade(
