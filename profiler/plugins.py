@@ -2,13 +2,64 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.metadata
 import warnings
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping, MutableMapping
+from dataclasses import dataclass
 from importlib.metadata import EntryPoint
-from typing import Any
+from typing import Any, Generic, TypeVar
 
-from profiler.errors import EdgetimeWarning
+from profiler.errors import EdgetimeWarning, UsageError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Makers(Generic[T]):
+    """Classes that are asked for by name: those of edgetime, imported when asked for, and those that others register.
+
+    `noun` and `short` say what they make, in messages; `base` is the class of what is made and `home` where it is imported from;
+    `own` names the module and the class of those of edgetime.
+    """
+
+    noun: str
+    short: str
+    base: type[T]
+    home: str
+    own: Mapping[str, tuple[str, str]]
+
+    def register(self, registered: MutableMapping[str, Callable[..., T]], name: str, maker: Any) -> None:
+        """Add a maker; UsageError where it cannot be called or the name is taken by another one."""
+        if not callable(maker):
+            raise UsageError(f"{maker!r} makes no {self.noun}: give a subclass of {self.base.__name__}.")
+        if name in self.own or registered.setdefault(name, maker) is not maker:
+            raise UsageError(f"The name {name!r} is taken by another {self.noun}: take another one.")
+
+    def make(
+        self,
+        registered: Mapping[str, Callable[..., T]],
+        load_plugins: Callable[[], None],
+        name: str,
+        options: Mapping[str, Any],
+    ) -> T:
+        """Make what has a name; plug-ins are loaded only where nothing else has it."""
+        if name in self.own:
+            module, kind = self.own[name]
+            made = getattr(importlib.import_module(module), kind)(**options)
+            assert isinstance(made, self.base)
+            return made
+        if name not in registered:
+            load_plugins()
+        if name not in registered:
+            known = ", ".join(sorted([*self.own, *registered]))
+            raise UsageError(f"There is no {self.short} {name!r}: choose one of {known}.")
+        found = registered[name](**options)
+        if not isinstance(found, self.base):
+            raise UsageError(
+                f"The {self.short} {name!r} makes {found!r}, which is no {self.home}.{self.base.__name__}."
+            )
+        return found
 
 
 def register_plugins(group: str, register: Callable[[str, Any], None], taken: Collection[str]) -> None:

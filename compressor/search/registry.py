@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import functools
-import importlib
 from collections.abc import Callable
 
 from compressor.method_names import METHODS
 from compressor.search.base import SearchMethod
-from profiler.errors import UsageError
-from profiler.plugins import register_plugins
+from profiler.plugins import Makers, register_plugins
 
 ENTRY_POINTS = "edgetime.methods"
 
+_MAKERS = Makers("search method", "method", SearchMethod, "compressor.search", METHODS)  # type: ignore[type-abstract]
 _registered: dict[str, Callable[..., SearchMethod]] = {}
 
 
@@ -41,28 +40,12 @@ def register_method(name: str, method: Callable[..., SearchMethod]) -> None:
     --------
     compressor.testing.check_method : the suite that every method must pass.
     """
-    if not callable(method):
-        raise UsageError(f"{method!r} makes no search method: give a subclass of SearchMethod.")
-    if name in METHODS or _registered.setdefault(name, method) is not method:
-        raise UsageError(f"The name {name!r} is taken by another search method: take another one.")
+    _MAKERS.register(_registered, name, method)
 
 
 def get_method(name: str, **options: object) -> SearchMethod:
     """Make a method by its name."""
-    if name in METHODS:
-        module, kind = METHODS[name]
-        made = getattr(importlib.import_module(module), kind)(**options)
-        assert isinstance(made, SearchMethod)
-        return made
-    if name not in _registered:
-        _load_plugins()
-    if name not in _registered:
-        known = ", ".join(sorted([*METHODS, *_registered]))
-        raise UsageError(f"There is no method {name!r}: choose one of {known}.")
-    method = _registered[name](**options)
-    if not isinstance(method, SearchMethod):
-        raise UsageError(f"The method {name!r} makes {method!r}, which is no compressor.search.SearchMethod.")
-    return method
+    return _MAKERS.make(_registered, _load_plugins, name, options)
 
 
 @functools.cache

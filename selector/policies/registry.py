@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import functools
-import importlib
 from collections.abc import Callable
 
-from profiler.errors import UsageError
-from profiler.plugins import register_plugins
+from profiler.plugins import Makers, register_plugins
 from selector.policies.base import Policy
 
 ENTRY_POINTS = "edgetime.policies"
@@ -20,6 +18,7 @@ POLICIES = {
 }
 """The policies of edgetime by name: the module and the class. Modules are imported when asked for."""
 
+_MAKERS = Makers("policy", "policy", Policy, "selector.policies", POLICIES)  # type: ignore[type-abstract]
 _registered: dict[str, Callable[..., Policy]] = {}
 
 
@@ -48,28 +47,12 @@ def register_policy(name: str, policy: Callable[..., Policy]) -> None:
     --------
     selector.testing.check_policy : the suite that every policy must pass.
     """
-    if not callable(policy):
-        raise UsageError(f"{policy!r} makes no policy: give a subclass of Policy.")
-    if name in POLICIES or _registered.setdefault(name, policy) is not policy:
-        raise UsageError(f"The name {name!r} is taken by another policy: take another one.")
+    _MAKERS.register(_registered, name, policy)
 
 
 def get_policy(name: str, **options: object) -> Policy:
     """Make a policy to fit by its name."""
-    if name in POLICIES:
-        module, kind = POLICIES[name]
-        made = getattr(importlib.import_module(module), kind)(**options)
-        assert isinstance(made, Policy)
-        return made
-    if name not in _registered:
-        _load_plugins()
-    if name not in _registered:
-        known = ", ".join(policy_names())
-        raise UsageError(f"There is no policy {name!r}: choose one of {known}.")
-    policy = _registered[name](**options)
-    if not isinstance(policy, Policy):
-        raise UsageError(f"The policy {name!r} makes {policy!r}, which is no selector.policies.Policy.")
-    return policy
+    return _MAKERS.make(_registered, _load_plugins, name, options)
 
 
 def policy_names() -> list[str]:
