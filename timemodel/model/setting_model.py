@@ -131,6 +131,10 @@ class SettingModel:
         """Times ``[n]`` in ms of `layers` on their own: see `layer_times`."""
         return self._layers.times(layers).predicted_ms
 
+    def predict_layers_mj(self, layers: Sequence[Layer]) -> np.ndarray | None:
+        """Energies ``[n]`` in mJ of `layers` on their own; None where the device's energy is not known."""
+        return None if self.energy is None else self.energy.predict_layers_ms(layers)
+
     def in_network_ms(self, network: Network) -> LayerTimes:
         """Times of the layers of `network` as they run there: fused neighbours and data beyond the cache included."""
         return self._in_network(network)[0]

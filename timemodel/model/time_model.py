@@ -81,6 +81,10 @@ class TimeModel:
         """Times ``[n]`` in ms of `layers` on their own, in one batch."""
         return self.setting(setting).predict_layers_ms(layers)
 
+    def predict_layers_mj(self, layers: Sequence[Layer], setting: str | None = None) -> np.ndarray | None:
+        """Energies ``[n]`` in mJ of `layers` on their own; None where the device's energy is not known."""
+        return self.setting(setting).predict_layers_mj(layers)
+
     def change_errors(self, setting: str | None = None) -> ChangeErrors:
         """By how much predicted differences between layers or networks may be off."""
         return ChangeErrors(self.setting(setting))
