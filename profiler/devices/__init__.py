@@ -8,6 +8,7 @@ from __future__ import annotations
 from profiler.devices import agent
 from profiler.devices.agent_target import KERNELS, AgentTarget, LocalTarget, SshTarget, canary
 from profiler.devices.default import default_target
+from profiler.devices.power import PowerOption, register_power_source
 from profiler.devices.registry import list_targets, open_target, register_target
 from profiler.devices.target import Setting, Target, device_name
 
@@ -15,6 +16,7 @@ __all__ = [
     "KERNELS",
     "AgentTarget",
     "LocalTarget",
+    "PowerOption",
     "Setting",
     "SshTarget",
     "Target",
@@ -24,5 +26,6 @@ __all__ = [
     "device_name",
     "list_targets",
     "open_target",
+    "register_power_source",
     "register_target",
 ]

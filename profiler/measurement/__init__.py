@@ -9,6 +9,7 @@ from profiler.measurement.bundle import BundleSummary, ImportSummary, import_res
 from profiler.measurement.combining import ProbeTime, Reading, Timing, combine
 from profiler.measurement.events import DELEGATED, OPERATOR, Event, align
 from profiler.measurement.next_probes import INTERVAL_PER_ERROR, Events, NextProbes
+from profiler.measurement.power import PowerReading, PowerWindow
 from profiler.measurement.profiling import profile
 from profiler.measurement.sensitivity import kind_of_work
 from profiler.measurement.store import IDENTITY, Profile
@@ -26,6 +27,8 @@ __all__ = [
     "ImportSummary",
     "Measurement",
     "NextProbes",
+    "PowerReading",
+    "PowerWindow",
     "ProbeTime",
     "Profile",
     "ProfileSummary",
