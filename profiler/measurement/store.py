@@ -407,7 +407,7 @@ def _timing(*row: Any) -> Timing:
 
 
 def _power_window(*row: Any) -> PowerWindow:
-    return PowerWindow(*row[:11], disturbed=bool(row[11]))
+    return PowerWindow(*row[:11], bool(row[11]))  # type: ignore[call-arg]
 
 
 def _refuse_folder(path: Path) -> None:

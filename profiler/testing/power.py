@@ -34,24 +34,33 @@ def check_power_source(source: type[Any], argument: str = "", wrong: str = "/no/
     AssertionError
         It does something wrong; the message says what.
     """
-    assert (source.__doc__ or "").strip(), "its docstring says nothing: 'edgetime targets' lists its first line"
+    assert (source.__doc__ or "").strip(), (
+        "its docstring says nothing: 'edgetime targets' lists its first line"
+    )
     assert source.unit in ("W", "J"), f"its unit is {source.unit!r}, not 'W' or 'J'"
     alone = _alone(source)
-    try:
-        alone(wrong)
-    except (OSError, ValueError) as error:
-        assert str(error), "where there is nothing to read it does not say why"
-    else:
-        raise AssertionError(f"it can be made where there is nothing to read ({wrong})")
+    why = _refusal(alone, wrong)
+    assert why is not None, f"it can be made where there is nothing to read ({wrong})"
+    assert why, "where there is nothing to read it does not say why"
     sensor = alone(argument)
     assert isinstance(sensor.where, str), "`where` is no text"
     assert sensor.where, "`where` does not say what is read"
     values = [float(sensor.read()) for _ in range(_READINGS)]
     assert all(math.isfinite(value) and value >= 0 for value in values), f"it reads {min(values)}"
     if source.unit == "J":
-        assert values == sorted(values), "energy so far became less: a counter that begins again must be taken on"
+        assert values == sorted(values), (
+            "energy so far became less: a counter that begins again must be taken on"
+        )
     if hasattr(sensor, "close"):
         sensor.close()
+
+
+def _refusal(made: Any, wrong: str) -> str | None:
+    try:
+        made(wrong)
+    except (OSError, ValueError) as error:
+        return str(error)
+    return None
 
 
 def _alone(source: type[Any]) -> Any:

@@ -195,7 +195,13 @@ class SimulatedTarget(Target):
         others = float((slow > 1.05).mean())
         watts = (IDLE_W + beyond_w + _OTHERS_W * others) * float(self._noise(1)[0])
         runs = 0 if probe is None else int(1e6 * seconds / time_us(probe))
-        told = {"power_w": watts, "spread_w": 0.0, "readings": int(seconds / 0.01), "runs": runs, "seconds": seconds}
+        told = {
+            "power_w": watts,
+            "spread_w": 0.0,
+            "readings": int(seconds / 0.01),
+            "runs": runs,
+            "seconds": seconds,
+        }
         at = {"canaries_us": [before, after], "disturbed": others > 0.05, "at": self._wall_s(self.now_s)}
         return {**told, **at, "others": others}
 

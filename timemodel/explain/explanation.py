@@ -26,6 +26,8 @@ from timemodel.runtime import dispatch_in_words, graph_in_words, traffic_in_word
 
 _WORTH_A_WORD = 1.25
 """Less than this many times as long is not worth a sentence."""
+_OTHER_POWER, _NAMED = 0.1, 6
+"""By so much power differs that is worth a word, and so many operators are named."""
 _TREE_ROWS = 11
 """Rows of a screen that are kept for the tree."""
 
@@ -99,6 +101,7 @@ def explain_runtime(model: SettingModel) -> str:
         *graph_in_words(terms.graph_rules),
         *traffic_in_words(terms.cache_traffic),
         *dispatch_in_words(terms.dispatch),
+        *energy_in_words(model),
     ]
     lines += [f"  {sentence}" for sentence in sentences]
     for dtype, factor in sorted(terms.calibration.items()):
@@ -107,6 +110,38 @@ def explain_runtime(model: SettingModel) -> str:
             f"{terms.low.get(dtype, 1.0):.2f} and {terms.high.get(dtype, 1.0):.2f} times what is predicted"
         )
     return "\n".join(lines)
+
+
+def energy_in_words(model: SettingModel) -> list[str]:
+    """What energy is learned from, and what draws much."""
+    energy = model.energy
+    if energy is None:
+        return []
+    if isinstance(energy, SettingModel):
+        known = [one for (op, _), one in energy.operators.items() if op != FALLBACK]
+        return [f"energy is learned as time is: {how_sure(known)}"]
+    rest = f"; {number(energy.idle_w)} W at rest are taken off" if energy.idle_w is not None else ""
+    found = [f"energy is time times power, read by {energy.source}{rest}"]
+    costs = [
+        f"{number(cost)} mJ for each GMAC in {dtype}"
+        for dtype, cost in energy.mj_per_gmac.items()
+        if cost > 0
+    ]
+    costs += [f"{number(energy.mj_per_gb)} mJ for each GB read or written"] if energy.mj_per_gb > 0 else []
+    off = (
+        ""
+        if energy.error is None
+        else f" (of {energy.layers} layers, off by {energy.error:.1%} on those not learned from)"
+    )
+    found.append(
+        f"what runs draws {number(energy.base_w)} W{''.join(f', and {cost}' for cost in costs)}{off}"
+    )
+    unlike = {kind: factor for kind, factor in energy.factors.items() if abs(factor - 1.0) >= _OTHER_POWER}
+    if unlike:
+        ordered = sorted(unlike.items(), key=lambda row: -abs(np.log(row[1])))[:_NAMED]
+        named = ", ".join(f"{op} {dtype} {factor:.2f} times" for (op, dtype), factor in ordered)
+        found.append(f"these draw another share of that: {named}")
+    return found
 
 
 def accelerator_in_words(model: SettingModel) -> list[str]:

@@ -119,7 +119,7 @@ def test_a_reading_that_jumps_is_left_out_and_a_sensor_that_does_so_all_the_time
     assert window["jumps"] >= 1
     assert window["power_w"] == pytest.approx(5.0, rel=0.02)
     machine.distort = lambda shown, now_s: shown * (50.0 if int(now_s / 0.05) % 2 else 0.02)
-    with pytest.raises(SensorError, match="fake jumps: .* readings are far from the others"):
+    with pytest.raises(SensorError, match=r"fake jumps: .* readings are far from the others"):
         found.window(machine.run, 0.6, machine.canary)
 
 
@@ -155,7 +155,7 @@ def test_numbers_in_another_unit_are_refused(factor):
 
 def test_two_processes_do_not_measure_with_one_sensor_at_once():
     first = Machine().meter()
-    with pytest.raises(SensorError, match="another process measures with fake .a made-up board. there"):
+    with pytest.raises(SensorError, match=r"another process measures with fake .a made-up board. there"):
         Machine().meter()
     first.close()
     Machine().meter().close()

@@ -20,7 +20,11 @@ def write(root: Path, files: dict[str, object]) -> Path:
 
 def zone(number: str, name: str, counter_uj: int, most_uj: int = 1_000_000) -> dict[str, object]:
     folder = f"class/powercap/intel-rapl:{number}"
-    return {f"{folder}/name": name, f"{folder}/energy_uj": counter_uj, f"{folder}/max_energy_range_uj": most_uj}
+    return {
+        f"{folder}/name": name,
+        f"{folder}/energy_uj": counter_uj,
+        f"{folder}/max_energy_range_uj": most_uj,
+    }
 
 
 def monitor(number: int, name: str, **files: object) -> dict[str, object]:
@@ -29,7 +33,12 @@ def monitor(number: int, name: str, **files: object) -> dict[str, object]:
 
 @pytest.fixture
 def rapl(tmp_path):
-    parts = [zone("0", "package-0", 500), zone("0:0", "core", 300), zone("0:1", "dram", 100), zone("1", "psys", 900)]
+    parts = [
+        zone("0", "package-0", 500),
+        zone("0:0", "core", 300),
+        zone("0:1", "dram", 100),
+        zone("1", "psys", 900),
+    ]
     for part in parts:
         write(tmp_path, part)
     return tmp_path
@@ -45,7 +54,9 @@ def test_every_source_of_ours_passes_the_suite(rapl, tmp_path_factory):
 def test_rapl_adds_packages_and_their_memory_and_not_what_is_part_of_a_package(rapl):
     found = Rapl(str(rapl))
     assert found.where == "package-0 + dram"
-    write(rapl, {**zone("0", "package-0", 2_500), **zone("0:0", "core", 90_000), **zone("0:1", "dram", 1_100)})
+    write(
+        rapl, {**zone("0", "package-0", 2_500), **zone("0:0", "core", 90_000), **zone("0:1", "dram", 1_100)}
+    )
     assert found.read() == pytest.approx(3000e-6)
 
 
@@ -61,7 +72,9 @@ def test_a_counter_without_permission_is_told_with_what_allows_it(rapl):
     if os.geteuid() == 0:
         pytest.skip("root may read everything")
     (rapl / "class/powercap/intel-rapl:0/energy_uj").chmod(0)
-    with pytest.raises(PermissionError, match=r"no permission to read .*energy_uj: allow it with 'sudo chmod a\+r "):
+    with pytest.raises(
+        PermissionError, match=r"no permission to read .*energy_uj: allow it with 'sudo chmod a\+r "
+    ):
         Rapl(str(rapl))
 
 
@@ -77,12 +90,12 @@ def test_no_permission_is_told_whoever_asks(monkeypatch):
 def test_a_counter_that_vanishes_is_told(rapl):
     found = Rapl(str(rapl))
     (rapl / "class/powercap/intel-rapl:0/energy_uj").unlink()
-    with pytest.raises(OSError, match="cannot read .*energy_uj"):
+    with pytest.raises(OSError, match=r"cannot read .*energy_uj"):
         found.read()
 
 
 def test_a_machine_without_rapl_says_what_there_is(tmp_path):
-    with pytest.raises(OSError, match="no package of intel-rapl .nothing there"):
+    with pytest.raises(OSError, match=r"no package of intel-rapl .nothing there"):
         Rapl(str(tmp_path))
 
 
@@ -98,14 +111,21 @@ def test_of_several_channels_the_one_that_holds_all_is_read_else_their_sum(tmp_p
     volts = {f"in{n}_input": 5_000 for n in (1, 2, 3)}
     write(tmp_path, monitor(0, "ina3221", **rails, **volts))
     assert Ina(str(tmp_path)).read() == pytest.approx(4.5)
-    write(tmp_path, monitor(0, "ina3221", in1_label="VDD_IN", in2_label="VDD_CPU_GPU_CV", in3_label="VDD_SOC"))
+    write(
+        tmp_path, monitor(0, "ina3221", in1_label="VDD_IN", in2_label="VDD_CPU_GPU_CV", in3_label="VDD_SOC")
+    )
     found = Ina(str(tmp_path))
     assert (found.where, found.read()) == ("ina3221/VDD_IN", pytest.approx(3.0))
 
 
 def test_of_several_monitors_one_must_be_chosen(tmp_path, monkeypatch):
-    write(tmp_path, {**monitor(0, "ina219", power1_input=1_000_000), **monitor(1, "nvme", power1_input=9_000_000)})
-    with pytest.raises(ValueError, match="several monitors .ina219/power1, nvme/power1.: choose one by power=NAME:CHIP"):
+    write(
+        tmp_path,
+        {**monitor(0, "ina219", power1_input=1_000_000), **monitor(1, "nvme", power1_input=9_000_000)},
+    )
+    with pytest.raises(
+        ValueError, match=r"several monitors .ina219/power1, nvme/power1.: choose one by power=NAME:CHIP"
+    ):
         Hwmon(str(tmp_path))
     monkeypatch.setattr(sensors, "SYSFS", str(tmp_path))
     assert Hwmon("nvme").read() == pytest.approx(9.0)

@@ -148,7 +148,7 @@ def test_repeated_rows_count_once_and_disagreeing_ones_by_their_median(write):
     other = CONV.replace("8,32", "8,33")
     slow, slower = (CONV.removesuffix("0.5") + t for t in ("0.6", "1.0"))
     table = read_table(write(HEADER, CONV, other, CONV, slow, slower))
-    layers, times, notes = table.distinct()
+    layers, times, _, notes = table.distinct()
     assert [layer.outputs[0].shape[-1] for layer in layers] == [32, 33]
     assert times.tolist() == [0.6, 0.5]
     assert "1 line repeats" in notes[0]
