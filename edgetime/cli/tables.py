@@ -83,17 +83,27 @@ def _stem(path: Path) -> str:
 
 def show_fitted(model: TimeModel, output: Path, out: Terminal, **more: Any) -> None:
     """Show how far a new time model is off; its JSON gets `more` keys."""
+    from timemodel.explain import energy_in_words
+
     errors = [error.to_dict() for error in model.errors]
     settings = list(model.settings)
     conditions = model.setting().conditions
     if conditions is not None:
         more |= {"calm_share": conditions.calm_share, "conditions": conditions.to_dict()}
     out.json(
-        {"time_model": str(output), "device": model.device, "settings": settings, "errors": errors, **more}
+        {
+            "time_model": str(output),
+            "device": model.device,
+            "settings": settings,
+            "errors": errors,
+            "has_energy": model.setting().energy is not None,
+            **more,
+        }
     )
     if conditions is not None:
         out.show(conditions.in_words())
-    out.show(views.fit_table(errors), f"Time model of {model.device}: {output}")
+    energy = [f"{sentence[:1].upper()}{sentence[1:]}." for sentence in energy_in_words(model.setting())]
+    out.show(views.fit_table(errors), *energy, f"Time model of {model.device}: {output}")
 
 
 def fit_totals(
