@@ -165,6 +165,8 @@ class QuantizableNetwork:
                 maker.add_static_config(regex, everything, 8, 8)
             else:
                 maker.add_dynamic_config(regex, everything, 8)
+        for end in (qtyping.TFLOperationName.INPUT, qtyping.TFLOperationName.OUTPUT):
+            maker.update_quantization_recipe(".*", end, algorithm_key="no_quantize")  # float32 outside, always
         with quiet():
             known = dict(ranges or self.ranges) if "int8" in choices.values() else None
             made = maker.quantize(known, enable_progress_bar=False, enable_progress_report=False)

@@ -68,6 +68,12 @@ def test_each_operator_gets_the_precision_it_is_given(network):
     }
 
 
+@pytest.mark.parametrize("choice", ["int8", "dynamic"])
+def test_inputs_and_outputs_stay_float(network, choice):
+    runner = TfliteRunner(network.build(network.uniform(choice)))
+    assert {*runner.input_dtypes.values(), *runner.output_dtypes.values()} == {"float32"}
+
+
 def test_what_only_moves_numbers_follows_what_feeds_it(network):
     found = dict(types_of(network.build(network.uniform("int8"))))
     assert found["max_pool_2d"] == found["reshape"] == "int8"
