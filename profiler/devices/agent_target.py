@@ -47,7 +47,7 @@ class AgentTarget(Target):
         self.threads = threads
         self.kernels = kernels
         self.power = None if power is None else PowerOption.parse(power)
-        self._metered = False
+        self._meter: dict[str, Any] | None = None
         self._connection: agent.Connection | None = None
         self._stderr: BinaryIO | None = None
         self._fingerprint: dict[str, Any] = {}
@@ -95,17 +95,17 @@ class AgentTarget(Target):
             return None
         if self.power.given_w is not None:
             return {"source": "given", "where": self.power.argument, "given_w": self.power.given_w}
-        answer = self._open_meter()
+        answer = self._meter or self._open_meter()
         if "sensor" in answer:
             raise TargetError(f"No energy from {self.name}: {answer['sensor']}.")
-        return answer
+        return dict(answer)
 
     def measure_power(self, content: bytes | None, seconds: float) -> dict[str, Any]:
         """See `Target.measure_power`."""
         if self.power is None or self.power.given_w is not None:
             return super().measure_power(content, seconds)
         self._connected()
-        if not self._metered:  # the agent was started again meanwhile
+        if self._meter is None:  # the agent was started again meanwhile
             answer = self._open_meter()
             if "sensor" in answer:
                 return answer
@@ -117,7 +117,7 @@ class AgentTarget(Target):
         self._connected()
         request, code = self.power.request
         answer = self._checked(request, code)
-        self._metered = "sensor" not in answer
+        self._meter = None if "sensor" in answer else answer
         return answer
 
     def _ask_for(
@@ -130,7 +130,7 @@ class AgentTarget(Target):
 
     def close(self) -> None:
         """End the agent."""
-        self._metered = False
+        self._meter = None
         if self._connection is not None:
             self._connection.close()
             self._connection = None

@@ -71,6 +71,12 @@ def test_the_loss_of_fastdeepiot_is_steered_by_the_energy_that_is_limited(prepar
         assert slope > 0
 
 
+def test_progress_is_told_in_the_unit_of_what_steers():
+    assert Goal(most_energy_mj=1.0).unit == Goal(least_score=0.9, minimize="energy").unit == "mJ"
+    assert Goal(budget_ms=1.0, most_energy_mj=1.0).unit == Goal(least_score=0.9).unit == "ms"
+    assert Goal(most_bytes=1.0).unit == "bytes"
+
+
 def test_limits_of_energy_that_are_met_already_or_never_are_told(prepared):
     now = prepared.original.costs.energy_mj
     with pytest.raises(UsageError, match=r"takes .* mJ already \(predicted\), within the limit of"):
