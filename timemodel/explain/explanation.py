@@ -21,7 +21,7 @@ from timemodel.explain.tree_in_words import (
     size_in_words,
 )
 from timemodel.features import AT_INPUT, geometry
-from timemodel.model import FALLBACK, OperatorModel, SettingModel
+from timemodel.model import OperatorModel, SettingModel, is_estimate
 from timemodel.runtime import dispatch_in_words, graph_in_words, traffic_in_words
 
 _WORTH_A_WORD = 1.25
@@ -39,7 +39,7 @@ def explain(model: SettingModel, op: str | None = None, found: Sequence[Finding]
 
     `found` are the setting's findings, where they are known already.
     """
-    known = [key for key in sorted(model.operators) if key[0] != FALLBACK]
+    known = [key for key in sorted(model.operators) if not is_estimate(key[0])]
     chosen = [key for key in known if op is None or key[0] == op]
     if not chosen:
         names = ", ".join(sorted({name for name, _ in known}))
@@ -118,7 +118,7 @@ def energy_in_words(model: SettingModel) -> list[str]:
     if energy is None:
         return []
     if isinstance(energy, SettingModel):
-        known = [one for (op, _), one in energy.operators.items() if op != FALLBACK]
+        known = [one for (op, _), one in energy.operators.items() if not is_estimate(op)]
         return [f"energy is learned as time is: {how_sure(known)}"]
     rest = f"; {number(energy.idle_w)} W at rest are taken off" if energy.idle_w is not None else ""
     found = [f"energy is time times power, read by {energy.source}{rest}"]
@@ -179,7 +179,7 @@ def summary(
     model: SettingModel, found: Sequence[Finding], columns: int = SCREEN_COLUMNS, rows: int = SCREEN_ROWS
 ) -> list[str]:
     """Lines of a screen of `columns` by `rows`; `found` are the findings of the setting, what weighs most first."""
-    dtypes = sorted({dtype for op, dtype in model.operators if op != FALLBACK})
+    dtypes = sorted({dtype for op, dtype in model.operators if not is_estimate(op)})
     dtypes.sort(key=lambda dtype: dtype not in _FIRST)
     chosen: dict[str, list[Finding]] = {dtype: [] for dtype in dtypes}
     waiting = {dtype: list(_turns([s for s in found if s.dtype == dtype])) for dtype in dtypes}
@@ -212,7 +212,7 @@ def how_sure(models: Sequence[OperatorModel]) -> str:
 def _written(model: SettingModel, chosen: dict[str, list[Finding]]) -> list[str]:
     lines = []
     for dtype, found in chosen.items():
-        known = [row for (op, kind), row in model.operators.items() if kind == dtype and op != FALLBACK]
+        known = [row for (op, kind), row in model.operators.items() if kind == dtype and not is_estimate(op)]
         lines.append(f"{dtype}: {how_sure(known)}")
         for kind in (LIKES, AVOID):
             lines += [f"  {kind} {finding.short}" for finding in found if finding.kind == kind]

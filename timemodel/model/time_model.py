@@ -17,7 +17,7 @@ from profiler.files import write_json
 from profiler.network import Layer, Network
 from timemodel.model.checking import table, text
 from timemodel.model.differences import ChangeErrors
-from timemodel.model.layer_times import FALLBACK
+from timemodel.model.layer_times import is_estimate
 from timemodel.model.operator_model import OperatorError
 from timemodel.model.prediction import NetworkPrediction
 from timemodel.model.setting_model import SettingModel
@@ -67,7 +67,9 @@ class TimeModel:
     @property
     def errors(self) -> list[OperatorError]:
         """Cross-validated error per operator and dtype, the first setting's."""
-        return [model.error for (op, _), model in sorted(self.setting().operators.items()) if op != FALLBACK]
+        return [
+            model.error for (op, _), model in sorted(self.setting().operators.items()) if not is_estimate(op)
+        ]
 
     def predict(self, network: Network, setting: str | None = None) -> NetworkPrediction:
         """Predict one inference of `network`: see `SettingModel.predict`."""
@@ -91,7 +93,7 @@ class TimeModel:
 
     def operators(self, setting: str | None = None) -> list[tuple[str, str]]:
         """What was measured: (operator, dtype)."""
-        return [key for key in sorted(self.setting(setting).operators) if key[0] != FALLBACK]
+        return [key for key in sorted(self.setting(setting).operators) if not is_estimate(key[0])]
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -104,7 +105,19 @@ def fit_layers(
         sample = np.sort(rng.permutation(all_of_it)[:_SAMPLE])
         rows = [layers[i] for i in sample], values[sample]
         operators[FALLBACK, dtype] = fit_operator(FALLBACK, dtype, *rows)
+    for (op, dtype), members in groups.items():
+        if len(members) < MIN_PROBES and (FALLBACK, dtype) in operators:
+            few = [layers[i] for i in members], values[members]
+            operators[FALLBACK + op, dtype] = scaled_to(operators[FALLBACK, dtype], op, *few)
     return operators, notes
+
+
+def scaled_to(general: OperatorModel, op: str, layers: Sequence[Layer], values: np.ndarray) -> OperatorModel:
+    """What stands in for all operators, as high as the few `layers` of `op` are."""
+    factor = float(np.exp(np.mean(np.log(values / np.maximum(general.predict_ms(geometry(layers)), 1e-12)))))
+    tree = TimeTreeRegressor(**general.tree.get_params())
+    tree.restore(general.tree.nodes_, general.tree.scale_ * factor, general.tree.n_features_in_)
+    return replace(general, op=FALLBACK + op, tree=tree, sweeps=[])
 
 
 def table_model(
