@@ -1,4 +1,5 @@
-"""Where probes run: this machine, another Python, a board over SSH. `agent.py` is the one file that goes to a board.
+"""Where probes run: this machine, another Python, a board over SSH. `agent.py` is the one file that goes to a board; where
+power is read, two more go there.
 
 May import `profiler.probes` and below.
 """

@@ -6,6 +6,7 @@ bounds it) says what all of its probes draw, where a window for each probe would
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
@@ -194,26 +195,38 @@ def measure_power(
     known = {window.probe_key for window in store.power_windows(setting) if window.is_calm(reading.calm)}
     waiting = deque((probe, 0) for probe in planned if probe.key not in known)
     done, total = 0, max(len(waiting), 1)
-    while waiting and time.monotonic() < until:
-        if done % REST_EVERY == 0:
-            answer = target.measure_power(None, seconds)
-            if "sensor" in answer:
-                return str(answer["sensor"])
-            store.add_power(setting, PowerWindow.told(name, None, answer))
-        probe, tried = waiting.popleft()
-        done += 1
-        progress(min(1.0, done / total), f"power of {done} of {total} probes")
-        answer = target.measure_power(probe.build(), seconds)
-        if "sensor" in answer:
-            return str(answer["sensor"])
-        if "error" in answer:
-            continue
-        window = PowerWindow.told(name, probe.key, answer)
-        store.add_power(setting, window)
-        if not window.is_calm(reading.calm) and tried + 1 < TRIES:
-            waiting.append((probe, tried + 1))
-    if done:
-        answer = target.measure_power(None, seconds)
-        if "sensor" not in answer:
-            store.add_power(setting, PowerWindow.told(name, None, answer))
+    try:
+        while waiting and time.monotonic() < until:
+            if done % REST_EVERY == 0:
+                _measure_window(target, store, setting, name, None, seconds)
+            probe, tried = waiting.popleft()
+            done += 1
+            progress(min(1.0, done / total), f"power of {done} of {total} probes")
+            window = _measure_window(target, store, setting, name, probe, seconds)
+            if window is not None and not window.is_calm(reading.calm) and tried + 1 < TRIES:
+                waiting.append((probe, tried + 1))
+        if done:
+            _measure_window(target, store, setting, name, None, seconds)
+    except _NothingToReadError as error:
+        return str(error)
     return ""
+
+
+class _NothingToReadError(Exception):
+    """The sensor is gone, or says what cannot be."""
+
+
+def _measure_window(
+    target: Target, store: Profile, setting: str, source: str, probe: Probe | None, seconds: float
+) -> PowerWindow | None:
+    """Measure and store one window, at rest where there is no probe; None where the runtime cannot run it."""
+    answer = target.measure_power(None if probe is None else probe.build(), seconds)
+    if "sensor" in answer:
+        raise _NothingToReadError(str(answer["sensor"]))
+    if "error" in answer:
+        return None
+    window = PowerWindow.told(source, None if probe is None else probe.key, answer)
+    if not 0 <= window.power_w < math.inf:
+        raise _NothingToReadError(f"{source} says {window.power_w} W")
+    store.add_power(setting, window)
+    return window

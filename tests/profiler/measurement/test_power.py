@@ -24,6 +24,7 @@ from profiler.measurement import (
 )
 from profiler.measurement.power import MOST_PER_KIND, kind_of, read_power, windows_planned
 from profiler.probes import Probe
+from profiler.testing import check_target
 from profiler.testing.simulated import IDLE_W, SimulatedTarget, energy_mj
 from timemodel.fitting import fit_profile
 from timemodel.model import PowerModel, TimeModel
@@ -152,6 +153,16 @@ def test_a_device_that_is_never_calm_has_no_energy_and_says_so(take, tmp_path):
     assert summary.power is None
     assert "No energy: no window of made-up was calm" in str(summary)
     assert all(row.energy_mj is None for row in reading_of(tmp_path / "d.db", target).times)
+
+
+def test_a_target_with_a_sensor_passes_the_suite(monkeypatch):
+    target = device()
+    for module in (profiling, next_probes, observing):
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=target.monotonic))
+    monkeypatch.setattr(
+        power, "time", SimpleNamespace(monotonic=target.monotonic, time=lambda: 1.7e9 + target.now_s)
+    )
+    check_target(target)
 
 
 def test_without_a_source_there_is_no_energy(take, tmp_path):
