@@ -166,7 +166,9 @@ class QuantizableNetwork:
             else:
                 maker.add_dynamic_config(regex, everything, 8)
         for end in (qtyping.TFLOperationName.INPUT, qtyping.TFLOperationName.OUTPUT):
-            maker.update_quantization_recipe(".*", end, algorithm_key="no_quantize")  # float32 outside, always
+            maker.update_quantization_recipe(
+                ".*", end, algorithm_key="no_quantize"
+            )  # float32 outside, always
         with quiet():
             known = dict(ranges or self.ranges) if "int8" in choices.values() else None
             made = maker.quantize(known, enable_progress_bar=False, enable_progress_report=False)
