@@ -153,5 +153,11 @@ def select_per_input(
         device=model.device,
         progress=sub_progress(progress, 0.5, 1.0),
     )
+    if answers.groups is None and rows.groups is not None:
+        name = "groups_val" if part == "validation" else "groups_test"
+        note = (
+            f"{rows.source} has groups, but no {name}: each {part} row counts as independent of all others."
+        )
+        fit = replace(fit, notes=(*fit.notes, note))
     progress(1.0, "done")
     return PerInputSelection(fit, model.device, answers.source, answers, x)

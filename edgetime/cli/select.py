@@ -46,8 +46,8 @@ def command(
         Path | None,
         typer.Option(
             metavar="D.npz",
-            help="Rows x (x.NAME for each of several inputs) with labels y: the networks are run on them for their "
-            "accuracy. Without it nothing is run.",
+            help="Rows x (x.NAME for each of several inputs) with labels y, perhaps x_val, y_val and groups_val (the person or "
+            "recording of each row): the networks are run on them for their accuracy. Without it nothing is run.",
         ),
     ] = None,
     budget_ms: Annotated[

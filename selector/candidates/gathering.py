@@ -59,7 +59,7 @@ def gather(
     data
         Rows with labels, or the file of them: those for validation count, else those for the test, else all.
     groups
-        Subject, speaker or recording of each of these rows; default: those of the data, where the rows that count are all.
+        Subject, speaker or recording of each of these rows; default: those that the data has for them.
     detector
         A ``.tflite`` file with classes of its own, and which class of the others each of them means (None: it wakes the next).
     input_shape
@@ -94,7 +94,11 @@ def gather(
         )
     part, x, y = rows.held_out()
     y = np.asarray(y, np.int64)
-    found = groups if groups is not None or part != "training" else rows.groups
+    found = rows.groups_of(part) if groups is None else np.asarray(groups)
+    if found is not None and found.shape != y.shape:
+        raise DataError(
+            f"{rows.source} has {len(y)} {part} rows and {len(found)} groups: give one group for each of these rows."
+        )
     key = _digest(x)
     runs: list[_Run] = []
     every = [*files, *([Path(detector[0])] if detector else [])]
@@ -114,7 +118,7 @@ def gather(
         paths=tuple(run.path for run in runs),
         log_probabilities=np.stack([run.log_p for run in runs]),
         y=y,
-        groups=None if found is None else np.asarray(found),
+        groups=found,
         source=f"{row_count(x)} {part} rows of {rows.source}",
         detector=None
         if watching is None or detector is None

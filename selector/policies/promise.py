@@ -97,10 +97,10 @@ def halves(answers: Answers, seed: int = 0) -> tuple[NDArray[np.bool_], NDArray[
     """Masks of rows to learn from and to test on; no group is torn apart, and without groups each class is halved."""
     generator = np.random.default_rng(seed)
     first = np.zeros(len(answers.y), bool)
-    if answers.groups is not None:
-        names, member = np.unique(answers.groups, return_inverse=True)
-        chosen = generator.permutation(len(names))[: len(names) // 2]
-        first = np.isin(member.ravel(), chosen)
+    units = answers.units
+    if units is not None:
+        count = int(units.max()) + 1
+        first = np.isin(units, generator.permutation(count)[: count // 2])
         return first, ~first
     order = generator.permutation(len(answers.y))
     order = order[np.argsort(answers.y[order], kind="stable")]
@@ -134,7 +134,7 @@ def fit_with_promise(
     """
     assert goal.confidence is not None
     most = (goal.max_accuracy_drop or 0.0) / 100
-    if answers.groups is not None and len(np.unique(answers.groups)) == len(answers.y):
+    if answers.units is None:
         answers = replace(answers, groups=None)  # each row is a group of its own
     learning, testing = halves(answers, seed)
     _check_enough(answers, testing, most, goal)

@@ -17,7 +17,7 @@ from selector.policies.baselines import baselines
 from selector.policies.goal import PolicyGoal
 from selector.policies.premodel.search import PremodelSearch, PremodelSettings, Variant
 from selector.policies.replay import Replay
-from selector.policies.stages import CAUTION, best_single, row_folds
+from selector.policies.stages import CAUTION, best_single, mean_and_error, row_folds
 from selector.runtime import Specification
 from selector.runtime.premodel import Premodel
 
@@ -170,7 +170,8 @@ def choose_variant(
 ) -> tuple[Variant, bool]:
     """The variant that meets the goal best, else the one that comes nearest; and whether it does."""
     single_ms, right = float(answers.times_ms[single]), answers.right
-    drops = {id(one): cautious_drop(one, right, single) for one in variants}
+    units = answers.units
+    drops = {id(one): cautious_drop(one, right, single, units) for one in variants}
     budget = goal.budget_ms
     if budget is None and goal.prefer == "accuracy":
         budget = single_ms
@@ -193,11 +194,14 @@ def choose_variant(
     return max(fitting, key=lambda one: (one.accuracy, -one.mean_ms)), True
 
 
-def cautious_drop(variant: Variant, right: NDArray[np.bool_], single: int) -> float:
+def cautious_drop(
+    variant: Variant, right: NDArray[np.bool_], single: int, units: NDArray[np.int64] | None = None
+) -> float:
     """What a premodel is taken to lose against the best single network: the mean and some of its standard error."""
-    picked = right[variant.picked, np.arange(right.shape[1])]
-    lost = right[single].astype(np.float64) - picked
-    return float(lost.mean() + CAUTION * lost.std() / np.sqrt(len(lost)))
+    rows = right.shape[1]
+    lost = right[single].astype(np.float64) - right[variant.picked, np.arange(rows)]
+    mean, error = mean_and_error(lost, np.full(rows, 1 / rows), units)
+    return mean + CAUTION * error
 
 
 def times_by_position(premodel: Premodel, network_ms: Sequence[float]) -> NDArray[np.float64]:

@@ -19,6 +19,7 @@ from selector.policies.stages.search import (
     shortlist,
 )
 from selector.policies.stages.thresholds import NEVER, StageRows, best_thresholds, class_thresholds, stops_at
+from selector.policies.stages.uncertainty import mean_and_error
 
 __all__ = [
     "CAUTION",
@@ -38,6 +39,7 @@ __all__ = [
     "choose_tested",
     "class_thresholds",
     "front",
+    "mean_and_error",
     "row_folds",
     "shortlist",
     "stops_at",
