@@ -18,7 +18,15 @@ from selector.policies.base import log_probabilities_of
 from selector.policies.stages import GATES
 
 QUICK = SearchSettings(
-    max_stages=3, most_networks=5, most_chains=6, gates=GATES[:1], per_class=False, prices=24
+    max_stages=3,
+    most_networks=5,
+    most_chains=4,
+    gates=GATES[:1],
+    per_class=False,
+    prices=16,
+    refined=8,
+    folds=3,
+    tables=False,
 )
 """Of the fits of the random splits: hundreds are fitted."""
 

@@ -52,6 +52,8 @@ class SearchSettings:
         Share of the smoothed error in what thresholds are fitted to; 0 counts errors alone.
     only
         Classes for which the first stage may stop; None for all.
+    tables
+        Whether the front, and what a policy must be seen beside, are worked out too.
     """
 
     max_stages: int = 4
@@ -66,6 +68,7 @@ class SearchSettings:
     folds: int = 5
     smoothing: float = 0.7
     only: tuple[int, ...] | None = None
+    tables: bool = True
 
 
 @dataclass(frozen=True)

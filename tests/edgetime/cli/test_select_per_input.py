@@ -147,6 +147,39 @@ def test_a_promise_is_said_in_words_and_kept_in_the_policy(command, capsys, tmp_
     assert "Nothing is promised" in out
 
 
+def test_a_premodel_promises_as_a_cascade_does(command, capsys, tmp_path):
+    arguments = (
+        *command,
+        "--policy",
+        "premodel",
+        "--max-accuracy-drop",
+        "20",
+        "--confidence",
+        "0.9",
+        "--json",
+    )
+    status, out, _ = run_verb(capsys, *arguments, "-o", tmp_path / "p")
+    assert status == 0
+    value = json.loads(out)
+    assert value["promise"]["sentence"].startswith("With 90% confidence this policy loses at most 20 points")
+    assert load_policy(tmp_path / "p").specification.promise == value["promise"]
+
+
+def test_groups_of_validation_rows_come_from_the_file(place, tmp_path):
+    """Eight people are too few to promise anything by; as independent rows they would be enough."""
+    nets = [place / "small.tflite", place / "large.tflite"]
+    with np.load(place / "d.npz") as arrays:
+        np.savez(tmp_path / "d.npz", **arrays, groups_val=np.arange(800) % 8)
+        np.savez(tmp_path / "part.npz", **arrays, groups=np.arange(9))
+    goal = PolicyGoal("time", max_accuracy_drop=3.0, confidence=0.9)
+    with pytest.raises(DataError, match=r"d\.npz has 8 groups, .* give more groups"):
+        select_per_input(BySize(), nets, tmp_path / "d.npz", goal)
+    found = select_per_input(BySize(), nets, tmp_path / "part.npz", PolicyGoal())
+    assert found.fit.notes[-1].endswith(
+        "part.npz has groups, but no groups_val: each validation row counts as independent of all others."
+    )
+
+
 def test_rows_that_may_have_trained_the_networks_are_refused_unless_the_user_vouches_for_them(place):
     nets = [place / "small.tflite", place / "large.tflite"]
     with pytest.raises(DataError, match=r"plain\.npz has only x and y.*--held-out"):
