@@ -81,11 +81,11 @@ class Answers:
 
     @property
     def units(self) -> NDArray[np.int64] | None:
-        """Number of each row's group [rows], from 0; None where each row is a unit of its own."""
+        """Number of each row's group [rows], from 0; None where each row is one of its own, or where all are of the same."""
         if self.groups is None:
             return None
         names, numbers = np.unique(self.groups, return_inverse=True)
-        return None if len(names) == len(self.y) else numbers.ravel()
+        return numbers.ravel() if 1 < len(names) < len(self.y) else None
 
     def at(self, rows: NDArray[Any]) -> Answers:
         """The same networks on some of the rows, by mask or numbers."""

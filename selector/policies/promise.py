@@ -120,7 +120,7 @@ class Halves:
 
 def enough_halves(answers: Answers, goal: PolicyGoal, seed: int = 0) -> Halves:
     """Rows to learn from and to test on; DataError, which says how many are needed, where a promise would take more."""
-    if answers.units is None:
+    if answers.groups is not None and len(np.unique(answers.groups)) == len(answers.y):
         answers = replace(answers, groups=None)  # each row is a group of its own
     learning, testing = halves(answers, seed)
     _check_enough(answers, testing, goal)
