@@ -83,7 +83,7 @@ def _add_device(page: Page, value: Value) -> None:
     )
     best = next((one for one in candidates if one["network"] == value["recommended"]), None)
     if best is not None:
-        tiles = [(units.ms(best["predicted_ms"]), "predicted time of the best network")]
+        tiles = [(_predicted(best), "predicted time of the best network")]
         if best["accuracy"] is not None:
             tiles.append((units.percent(best["accuracy"], 2), "its accuracy"))
         tiles.append((_short(best["network"]), "recommended"))
@@ -96,7 +96,7 @@ def _add_device(page: Page, value: Value) -> None:
         [
             _short(one["network"]),
             one["dtype"],
-            units.ms(one["predicted_ms"]),
+            _predicted(one),
             units.interval(one["low_ms"], one["high_ms"]),
             *([units.percent(one["accuracy"], 2)] if judged else []),
             units.size(one["peak_memory_bytes"]),
@@ -128,7 +128,7 @@ def _device_chart(value: Value) -> Chart:
         )
         bars = series(
             "predicted", "hbars", [one["predicted_ms"] for one in few], distinct([_short(one["network"]) for one in few]),
-            "model", text=[f"{_short(one['network'])}: {units.ms(one['predicted_ms'])}" for one in few],
+            "model", text=[f"{_short(one['network'])}: {_predicted(one)}" for one in few],
         )  # fmt: skip
         return chart("Predicted time", caption, "ms", "", [bars], height=max(160, 60 + 24 * len(few)))
     on_front = sorted((one for one in known if one["on_front"]), key=lambda one: one["predicted_ms"])
@@ -154,13 +154,13 @@ def _add_devices(page: Page, values: Sequence[Value]) -> None:
     page.section(
         "Every network on every device", "Predicted times; a star marks the best network of a device."
     )
-    times = [{one["network"]: one["predicted_ms"] for one in value["candidates"]} for value in values]
+    times = [{one["network"]: _predicted(one) for one in value["candidates"]} for value in values]
     networks = [one["network"] for one in values[0]["candidates"]]
     rows = [
         [
             _short(network),
             *(
-                units.ms(known.get(network)) + (" *" if value["recommended"] == network else "")
+                known.get(network, "-") + (" *" if value["recommended"] == network else "")
                 for value, known in zip(values, times, strict=True)
             ),
         ]
@@ -308,6 +308,10 @@ def _points(name: str, points: Sequence[Value], color: str, time: str = "mean_ms
 def _front_line(name: str, points: Sequence[Value], time: str, color: str) -> Series:
     x, y = [one[time] for one in points], [100 * one["accuracy"] for one in points]
     return series(name, "line", x, y, color, width=1.5, quiet=True)
+
+
+def _predicted(candidate: Value) -> str:
+    return ("at least " if candidate["at_least"] else "") + units.ms(candidate["predicted_ms"])
 
 
 def _marks(candidate: Value, value: Value) -> list[str]:

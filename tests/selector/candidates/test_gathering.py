@@ -99,6 +99,25 @@ def test_validation_rows_have_the_groups_that_are_given_for_them(pair, rows):
         gather(PerThousandMacs(), pair, both, groups=rows.groups)
 
 
+def test_times_that_are_not_whole_are_refused_and_estimates_are_said(pair, rows):
+    class Unsure(PerThousandMacs):
+        whole = True
+
+        def predict(self, network):
+            found = super().predict(network)
+            return replace(found, coverage=0.75, uncovered=("mystery",), at_least=not self.whole)
+
+    with pytest.warns(
+        EdgetimeWarning, match=r"and 1 more: mystery not measured .*at most 25.0% of the predicted time"
+    ):
+        gather(Unsure(), pair, rows)
+    Unsure.whole = False
+    with pytest.raises(
+        UsageError, match=r"plain\.tflite takes at least 0.048 ms: the time of mystery is not known"
+    ):
+        gather(Unsure(), pair, rows)
+
+
 def test_a_second_call_runs_nothing(pair, rows, tmp_path, monkeypatch):
     first = gather(PerThousandMacs(), pair, rows, cache=tmp_path)
     assert len(list(tmp_path.glob("answers-*.npz"))) == 2
