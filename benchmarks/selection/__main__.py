@@ -23,7 +23,7 @@ from benchmarks.selection import exits, judging, members, turns
 from benchmarks.selection.rows import Held, folds, held, joined, of_type
 from timemodel import TimeModel
 
-PROMISED_POINTS = {"image": (1.0, False), "sound": (2.0, True)}
+PROMISED_POINTS = {"image": (1.0, False), "sound": (5.0, True)}
 """Points that are promised, and whether by groups; the eleven subjects of the motion task can promise nothing of use."""
 
 

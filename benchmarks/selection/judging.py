@@ -216,7 +216,7 @@ def promise(
 ) -> Splits:
     """Fit policies with a promise on a random half of the rows, and see on all others whether they keep it.
 
-    Broken is a policy that loses more than `points` against the best single network there, whichever that is. `silent` splits
+    Broken is a promised policy that loses more than `points` against the best single network there, whichever that is. `silent` splits
     got the single network alone. The saving kept is of the mean time that policies fitted on the same rows without a promise save.
     With `by_group` whole groups are drawn, and accuracy is the mean over groups.
     """
@@ -234,8 +234,12 @@ def promise(
         found = fit_cascade(choose, goal, settings=QUICK)
         free = fit_cascade(choose, replace(goal, confidence=None), settings=QUICK)
         seen, other = (CascadePolicy().replay(one.specification, rest) for one in (found, free))
-        broken += float((rest.right @ shares).max() - (seen.named == rest.y) @ shares) > points / 100 + 1e-9
-        silent += found.specification.promise is None
+        promised = found.specification.promise is not None
+        silent += not promised
+        broken += (
+            promised
+            and float((rest.right @ shares).max() - (seen.named == rest.y) @ shares) > points / 100 + 1e-9
+        )
         single_ms = float(rest.times_ms[best_single(choose, choose.networks[0].dtype)])
         kept.append(single_ms - float(seen.ms.mean()))
         without.append(single_ms - float(other.ms.mean()))

@@ -161,6 +161,7 @@ def command(
     with Terminal(json) as out:
         if output is not None and len(time_model) > 1:
             raise UsageError("A policy is of one device: give one --time-model with -o.")
+        _check_places(output, html)
         # A folder stands for its .tflite files; Keras models in it are sources, not candidates.
         paths = [path for path in expand(networks) if path.suffix != ".keras" or path in networks]
         if split or per_input:
@@ -207,13 +208,13 @@ def command(
         for path, reason in first.failed:
             out.complain(f"{path.name} is left out: {reason}" if str(path) not in reason else reason)
         _warn(found, out)
+        if output is not None and not misses:
+            output = first.save(output)
         if html is not None:
             from edgetime.report import write_selection
 
             write_selection([one.to_dict() for one in found], html)
         if len(found) == 1:
-            if output is not None and not misses:
-                output = first.save(output)
             if misses:
                 raise BudgetError(limits.miss(first.candidates))
             out.json({**first.to_dict(), "policy": None if output is None else str(output)})
@@ -229,6 +230,17 @@ def command(
             out.complain(f"{len(first.failed)} of {len(paths)} networks could not be chosen from.")
         if first.failed or misses:
             raise typer.Exit(1)
+
+
+def _check_places(output: Path | None, html: Path | None) -> None:
+    """See before long work whether its results can be written."""
+    from profiler.files import check_writable
+
+    if output is not None:
+        # A policy is a file of JSON, or a folder with one in it.
+        check_writable(output if output.suffix == ".json" and not output.is_dir() else output / "policy.json")
+    if html is not None:
+        check_writable(html)
 
 
 def _goal(
