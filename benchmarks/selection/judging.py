@@ -216,8 +216,9 @@ def promise(
 ) -> Splits:
     """Fit policies with a promise on a random half of the rows, and see on all others whether they keep it.
 
-    Broken is a promised policy that loses more than `points` against the best single network there, whichever that is. `silent` splits
-    got the single network alone. The saving kept is of the mean time that policies fitted on the same rows without a promise save.
+    Broken is a promised policy that loses more than `points` against the best single network there, whichever that is. `silent`
+    splits got the single network alone. The saving kept is of the mean time that policies fitted on the same rows without a promise
+    save.
     With `by_group` whole groups are drawn, and accuracy is the mean over groups.
     """
     if not by_group:
