@@ -160,4 +160,14 @@ def select_per_input(
         )
         fit = replace(fit, notes=(*fit.notes, note))
     progress(1.0, "done")
-    return PerInputSelection(fit, model.device, answers.source, answers, x)
+    return PerInputSelection(fit, model.device, _judged_on(answers, fit), answers, x)
+
+
+def _judged_on(answers: Answers, fit: PolicyFit) -> str:
+    """The rows that the policy is seen on: where some chose it and others tested it, these."""
+    rows = int(fit.specification.expected["rows"])
+    return (
+        answers.source
+        if rows == len(answers.y)
+        else f"{rows:,}, which chose nothing, of the {answers.source}"
+    )

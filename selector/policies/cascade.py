@@ -132,8 +132,8 @@ def fit_with_promise(
     """The best cascade for a goal of those that are shown to keep its promise; parameters as of `fit_cascade`.
 
     Half of the rows choose networks, weights and thresholds; the other half only test. What is expected of the policy, its front
-    and its baselines are as seen on the rows that only tested. Where no policy is shown to keep the promise, the best single
-    network runs alone, and a note says why.
+    and its baselines are as seen on the rows that only tested. Where no policy is shown to keep the promise, the network that is
+    the best one on all rows runs alone, and a note says why.
 
     Raises
     ------
@@ -160,12 +160,17 @@ def fit_with_promise(
     for point in path:
         specification = specification_of(search, point)
         right.append(replay(specification, log_probabilities_of(specification, test)).named == test.y)
-    found = verdict(right, test, search.single, goal, weights[1])
-    single = SingleNetwork(search.single_wrong, float(search.single_ms[search.single]))
-    alone = next((one for one in points if one.alone and one.chain[-1] == search.single), None)
+    accuracy = np.average(answers.right, axis=1, weights=row_weights)
+    alone = max(search.alone, key=lambda one: (accuracy[one], -search.single_ms[one]), default=search.single)
+    found = verdict(right, test, search.single, goal, weights[1], alone=alone)
+    rows, row_weights = (test, weights[1]) if found.passed else (answers, row_weights)
     passed = path[: found.passed]
-    chosen = choose_tested(passed if passed or alone is None else [alone], goal, single)
-    fit = as_fit(search, points, chosen, goal, test, weights[1], device)
+    if not passed:  # nothing is promised, so that all rows say which network is the best one
+        search = CascadeSearch(answers, search.settings, row_weights, longest_ms=goal.longest_ms, kind=kind)
+        points = [search.single_point(one) for one in search.alone]
+        passed = [one for one in points if one.chain[-1] == alone]
+    single = SingleNetwork(search.single_wrong, float(search.single_ms[search.single]))
+    fit = as_fit(search, points, choose_tested(passed, goal, single), goal, rows, row_weights, device)
     progress(1.0, "done")
     specification = replace(fit.specification, promise=found.promise)
     return replace(fit, specification=specification, notes=found.notes)

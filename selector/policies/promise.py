@@ -157,15 +157,20 @@ def verdict(
     single: int,
     goal: PolicyGoal,
     row_weights: NDArray[np.float64] | None = None,
+    *,
+    alone: int,
 ) -> Verdict:
-    """Test policies along their path; they hold whether each is right [rows] on rows that had no part in choosing them."""
+    """Test policies along their path; they hold whether each is right [rows] on rows that had no part in choosing them.
+
+    `single` is the network that they are held against, `alone` the one that runs where none is shown to keep the promise.
+    """
     assert goal.confidence is not None
     most, name = allowed_drop(goal), test.networks[single].name
     passed = passed_in_sequence(
         path, test.right, most, goal.confidence, groups=test.groups, row_weights=row_weights
     )
     if not passed:
-        return Verdict(0, None, (_not_shown(path[0] if path else None, test, single, goal),))
+        return Verdict(0, None, (_not_shown(path[0] if path else None, test, single, goal, alone),))
     promise = {
         "max_accuracy_drop": 100 * most,
         "confidence": goal.confidence,
@@ -215,13 +220,15 @@ def _check_enough(answers: Answers, testing: NDArray[np.bool_], goal: PolicyGoal
         )
 
 
-def _not_shown(right: NDArray[np.bool_] | None, test: Answers, single: int, goal: PolicyGoal) -> str:
+def _not_shown(
+    right: NDArray[np.bool_] | None, test: Answers, single: int, goal: PolicyGoal, alone: int
+) -> str:
     """Why the best single network runs alone, and how many rows would change that."""
     assert goal.confidence is not None
     most = allowed_drop(goal)
     start = (
         f"No policy is shown with {100 * goal.confidence:g}% confidence on {_units(test)} to lose at most "
-        f"{100 * most:g} points, so {test.networks[single].name} runs alone"
+        f"{100 * most:g} points, so {test.networks[alone].name} runs alone"
     )
     if right is None:
         return f"{start}."

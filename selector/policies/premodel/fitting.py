@@ -20,7 +20,7 @@ from selector.policies.goal import PolicyGoal
 from selector.policies.premodel.search import PremodelSearch, PremodelSettings, Variant
 from selector.policies.promise import enough_halves, path_of, verdict
 from selector.policies.replay import Replay
-from selector.policies.stages import cautious_drop, row_folds
+from selector.policies.stages import best_single, cautious_drop, row_folds
 from selector.runtime import Specification
 from selector.runtime.premodel import Premodel
 
@@ -137,7 +137,7 @@ def fit_premodel(
     specification = specification_of(search, chosen, device)
     progress(1.0, "done")
     return PolicyFit(
-        replace(specification, expected=_expected(best, answers, search)),
+        replace(specification, expected=_expected(best, answers, search.single)),
         _paths(specification, answers),
         best,
         tuple(front),
@@ -169,7 +169,7 @@ def _with_promise(
 ) -> PolicyFit:
     """The best premodel for a goal of those that are shown on rows that chose nothing to lose no more than they may.
 
-    All that is told is as seen on these rows. Where none is shown, the best single network is the policy.
+    All that is told is as seen on these rows. Where none is shown, the network that is the best one on all rows is the policy.
     """
     parts = enough_halves(answers, goal, seed)
     x_learn, x_test = (None, None) if x is None else (x[parts.learning], x[parts.testing])
@@ -182,10 +182,11 @@ def _with_promise(
         seen = replay_premodel(specification, test, x_test)
         point = _seen(_name(variant, search.answers), seen, test, variant)
         tried.append((variant, specification, point, seen.named == test.y))
-    found = verdict([right for *_, right in tried], test, search.single, goal)
-    single = _single(test, search.single, device)
+    found = verdict([right for *_, right in tried], test, search.single, goal, alone=best_single(answers))
+    # Where nothing is promised, all rows say which network is the best one.
+    rows, single = (test, search.single) if found.passed else (answers, best_single(answers))
     passed = [(specification, point, variant.accuracy) for variant, specification, point, _ in tried]
-    choices = passed[: found.passed] or [(*single, 1.0)]
+    choices = passed[: found.passed] or [(*_single(answers, single, device), 1.0)]
     limits = _limits(goal, search.single_ms)
     fitting = [one for one in choices if _late(one[1], limits) <= _ROUNDING]
     if not fitting:
@@ -202,11 +203,11 @@ def _with_promise(
     )
     progress(1.0, "done")
     return PolicyFit(
-        replace(specification, expected=_expected(best, test, search), promise=found.promise),
+        replace(specification, expected=_expected(best, rows, single), promise=found.promise),
         _paths(specification, answers),
         best,
         tuple(sorted((point for _, _, point, _ in tried), key=lambda point: point.mean_ms)),
-        baselines(test, search.single, goal),
+        baselines(rows, single, goal),
         (*found.notes, _measured(scale, device)),
     )
 
@@ -305,12 +306,12 @@ def _single(answers: Answers, single: int, device: str) -> tuple[Specification, 
     return Specification("static", device, (network,), classes=answers.classes), point
 
 
-def _expected(point: PolicyPoint, answers: Answers, search: PremodelSearch) -> dict[str, Any]:
+def _expected(point: PolicyPoint, answers: Answers, single: int) -> dict[str, Any]:
     return {
         "accuracy": point.accuracy,
-        "single_accuracy": float(answers.right[search.single].mean()),
+        "single_accuracy": float(answers.right[single].mean()),
         **point.times(),
-        "single_ms": search.single_ms,
+        "single_ms": float(answers.times_ms[single]),
         "stop_shares": list(point.stop_shares),
         "rows": len(answers.y),
     }

@@ -221,7 +221,7 @@ class CascadeSearch:
 
     def run(self, progress: ProgressCallback = silent) -> list[Point]:
         """Every single network, and the points of the chains that were looked at closely."""
-        points = [self._single_point(index) for index in self.alone]
+        points = [self.single_point(index) for index in self.alone]
         close = self._promising(sub_progress(progress, 0.0, 0.4))
         first, *others = self.settings.gates
         for done, chain in enumerate(close):
@@ -301,7 +301,8 @@ class CascadeSearch:
             for thresholds, price in zip(common, prices, strict=True)
         ]  # fmt: skip
 
-    def _single_point(self, index: int) -> Point:
+    def single_point(self, index: int) -> Point:
+        """One network alone, as it stands."""
         chain = tuple(range(index + 1)) if self.segments else (index,)
         drop, spread = self._paired(self.prefixes.alone(index))
         ms = float(self.single_ms[index])

@@ -70,6 +70,7 @@ def by_input(kind="cascade", shares=(0.7, 0.3)):
         "settings": {"choices": [1, 0]} if kind == "premodel" else {},
         "promise": {"sentence": "At most a point is lost."} if kind == "cascade" else None,
         "notes": ["A note."],
+        "expected": {"single_ms": 10.0, "single_accuracy": 0.9},
     }
 
 

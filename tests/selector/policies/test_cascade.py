@@ -45,7 +45,7 @@ def test_rows_of_a_group_make_a_drop_no_surer():
     tenfold = once.at(np.repeat(np.arange(300), 10))
     settings = replace(QUICK, folds=2)
     points = [
-        CascadeSearch(answers, settings)._single_point(0)
+        CascadeSearch(answers, settings).single_point(0)
         for answers in (once, tenfold, replace(tenfold, groups=np.repeat(np.arange(300), 10)))
     ]
     rows, copies, grouped = (point.uncertainty for point in points)
