@@ -123,7 +123,7 @@ def report(work: Path, task: str, known: dict[int, Held]) -> None:
         if not judged:
             continue
         gap = judging.compared(judged)
-        measured = [end_to_end(work, way, known[one.seed], task, one.seed) for one in judged]
+        measured = [end_to_end(work, one, known[one.seed], task) for one in judged]
         off = [one.ms.mean() / seen.policy_ms - 1 for one, seen in zip(judged, measured, strict=True)]
         table.append(
             (
@@ -179,11 +179,11 @@ def geometric(values: Iterable[float]) -> float:
     return float(np.exp(np.mean(np.log([*values]))))
 
 
-def end_to_end(work: Path, way: judging.Way, one: Held, task: str, seed: int) -> turns.Measured:
+def end_to_end(work: Path, judged: judging.Judged, one: Held, task: str) -> turns.Measured:
     """Measure the policy that was chosen by the rows of the first fold."""
-    fold = folds(one, task)[0]
-    found = judging.fit(way, one, fold, task)
-    folder = members.folder_of(work, task, seed) / "policies" / way.name.replace(", ", "-").replace(" ", "-")
+    fold, found = folds(one, task)[0], judged.fitted
+    name = judged.way.name.replace(", ", "-").replace(" ", "-")
+    folder = members.folder_of(work, task, judged.seed) / "policies" / name
     pair = one.judge.networks[found.single], one.judge.paths[found.single]
     return turns.measure(found.fit, folder, one.judge_rows.x[fold.numbers], pair)
 

@@ -94,8 +94,20 @@ WAYS = (
 
 
 @dataclass(frozen=True)
+class Fitted:
+    """A policy for rows to choose by, and what replays it; `single` is the network among all that it is held against."""
+
+    fit: PolicyFit
+    single: int
+    replay: Callable[[], Replay]
+
+
+@dataclass(frozen=True)
 class Judged:
-    """A policy and the single network that it is held against on the same rows: classes named and predicted ms, each [rows]."""
+    """A policy and the single network that it is held against on the same rows: classes named and predicted ms, each [rows].
+
+    `fitted` is of the first fold.
+    """
 
     way: Way
     seed: int
@@ -106,20 +118,12 @@ class Judged:
     single_ms: float
     single: str
     stop_shares: tuple[float, ...]
+    fitted: Fitted
 
     @property
     def ratio(self) -> float:
         """How many times less mean predicted time than the single network."""
         return self.single_ms / float(self.ms.mean())
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """A policy for rows to choose by, and what replays it; `single` is the network among all that it is held against."""
-
-    fit: PolicyFit
-    single: int
-    replay: Callable[[], Replay]
 
 
 def best_single(answers: Answers, dtype: str) -> int:
@@ -165,11 +169,13 @@ def judge(way: Way, held: Held, task: str, seed: int) -> Judged | str:
     count = len(held.judge.y)
     said, single_said = np.zeros(count, np.int64), np.zeros(count, np.int64)
     ms, single_ms = np.zeros(count), np.zeros(count)
+    every = []
     for fold in folds(held, task):
         try:
             found = fit(way, held, fold, task)
         except EdgetimeError as error:
             return f"{task} seed {seed}, {way.name}: {error}"
+        every.append(found)
         seen, numbers, single = found.replay(), fold.numbers, found.single
         said[numbers], ms[numbers] = seen.named, seen.ms
         single_said[numbers] = held.judge.log_probabilities[single, numbers].argmax(axis=1)
@@ -178,7 +184,7 @@ def judge(way: Way, held: Held, task: str, seed: int) -> Judged | str:
     return Judged(
         way, seed, chosen.name,
         Said(said, test.y, test.cluster, test.unit), Said(single_said, test.y, test.cluster, test.unit),
-        ms, float(single_ms.mean()), held.judge.networks[single].name, chosen.stop_shares,
+        ms, float(single_ms.mean()), held.judge.networks[single].name, chosen.stop_shares, every[0],
     )  # fmt: skip
 
 
