@@ -149,11 +149,13 @@ class LoadedNetwork:
         return Run(answer, found, None if marks is None else np.diff(marks))
 
     @functools.cached_property
-    def _plain_parts(self) -> tuple[Signal, memoryview, Signal, Any]:
-        """Its only input and its answer, each with its memory."""
+    def _plain_parts(self) -> tuple[Signal, str, memoryview, memoryview, bool, int, float]:
+        """Its only input, how that is stored in words, its memory; of its answer the memory, and how to read it."""
         signal, out = next(iter(self.inputs.values())), self.outputs[self.answers]
         kind: Any = out.dtype.char
-        return signal, self._memory_of(signal), out, self._memory_of(out).cast(kind)
+        stored = f"{signal.dtype} {signal.scale} {signal.zero}"
+        result = self._memory_of(out).cast(kind)
+        return signal, stored, self._memory_of(signal), result, out.is_quantised, out.zero, out.scale
 
     @property
     def is_plain(self) -> bool:
@@ -162,18 +164,20 @@ class LoadedNetwork:
         real = out.dtype == np.float32 or (out.is_quantised and out.dtype.char in "bBh")
         return real and len(self.inputs) == 1 and self.batch == 1 and out.row_bytes <= 256
 
-    def run_one(self, row: NDArray[Any], inputs: dict[Any, memoryview]) -> list[float]:
+    def run_one(self, row: NDArray[Any], inputs: dict[str, memoryview]) -> list[float]:
         """Answer of a plain network to one row [1, ...]; `inputs` keeps that row as other networks of the policy stored it."""
-        signal, target, out, result = self._plain_parts
-        key = signal.dtype, signal.scale, signal.zero
-        stored = inputs.get(key)
+        signal, kind, target, result, quantised, zero, scale = self._plain_parts
+        stored = inputs.get(kind)
         if stored is None:
-            signal.check(row, self.file)
-            stored = inputs[key] = _bytes(row if row.dtype == signal.dtype else signal.stored(row))
+            if row.shape != signal.shape:
+                signal.check(row, self.file)
+            if row.dtype != signal.dtype or not row.flags.c_contiguous:
+                row = signal.stored(row)
+            stored = inputs[kind] = memoryview(row).cast("B")
         target[:] = stored
         self.invoke()
         values: list[Any] = result.tolist()
-        return [(value - out.zero) * out.scale for value in values] if out.is_quantised else values
+        return [(value - zero) * scale for value in values] if quantised else values
 
     def _sources(self, block: Block, rows: Rows, fed: Fed | None) -> list[tuple[Signal, NDArray[Any], Rows]]:
         """For each input the array that holds it, and where in it the rows are."""

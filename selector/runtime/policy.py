@@ -130,7 +130,9 @@ class LoadedPolicy:
 
     def _single_row(self, x: Any, watch: bool) -> Any:
         """The answer to one row [1, ...] without arrays in between; None where there is more than one, or it cannot be so."""
-        if isinstance(x, Mapping) or (self._falls_back and self.on_drift == "single"):
+        if self._falls_back and self.on_drift == "single":
+            return None
+        if not isinstance(x, np.ndarray) and isinstance(x, Mapping):
             return None
         row = np.asarray(x)
         if row.ndim == 0 or len(row) != 1:
