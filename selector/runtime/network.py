@@ -173,7 +173,7 @@ class LoadedNetwork:
                 signal.check(row, self.file)
             if row.dtype != signal.dtype or not row.flags.c_contiguous:
                 row = signal.stored(row)
-            stored = inputs[kind] = memoryview(row).cast("B")
+            stored = inputs[kind] = row.data.cast("B")
         target[:] = stored
         self.invoke()
         values: list[Any] = result.tolist()

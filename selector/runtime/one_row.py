@@ -26,9 +26,7 @@ class OneRow:
 
     def __init__(self, specification: Specification, networks: Sequence[LoadedNetwork]) -> None:
         self._logits = specification.networks[specification.single].form == "logits"
-        self._steps = [
-            _Step(stage, networks[stage.network]) for stage in specification.stages
-        ]
+        self._steps = [_Step(stage, networks[stage.network]) for stage in specification.stages]
 
     @staticmethod
     def takes(specification: Specification, networks: Sequence[LoadedNetwork]) -> bool:
@@ -49,9 +47,7 @@ class OneRow:
             values = step.run(row, inputs)
             if not isfinite(sum(values)):
                 return None
-            heard.append(
-                values if step.is_logits else [log(one if one > FLOOR else FLOOR) for one in values]
-            )
+            heard.append(values if step.is_logits else [log(one if one > FLOOR else FLOOR) for one in values])
             scores = step.combine(heard)
             # What is added to all scores of a row makes no difference to their softmax, so only this is normalised.
             highest = max(scores)
