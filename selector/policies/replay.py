@@ -38,6 +38,7 @@ def replay(specification: Specification, log_probabilities: Sequence[NDArray[np.
     """Run the stages of a specification on logarithms of probabilities [rows, classes] of each of its networks, in their order."""
     stages = specification.stages
     so_far = np.cumsum([specification.networks[stage.network].predicted_ms for stage in stages])
+    so_far += specification.decide_ms * np.arange(1, len(stages) + 1)
     rows = len(log_probabilities[0])
     named = np.zeros(rows, np.int64)
     stopped = np.full(rows, -1)

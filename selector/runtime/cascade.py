@@ -44,6 +44,7 @@ class CascadeRunner(PolicyRunner):
         fed: Fed | None = None
         for position, stage in enumerate(stages):
             found = self.run(stage.network, block, rows, trace, fed, self.feeds_of(order, position + 1))
+            trace.predicted_ms[rows] += self.specification.decide_ms
             answer = found.answer
             kept: Rows | None = None
             if not np.isfinite(answer.sum()):
@@ -155,11 +156,8 @@ def decide(stage: Stage, before: list[NDArray[np.float32]], said: Said) -> NDArr
     if stage.threshold is None:
         return None
     named = said.shifted.argmax(axis=1) if isinstance(stage.threshold, tuple) or stage.answers else None
-    needed: Any = stage.threshold
-    if isinstance(stage.threshold, tuple):
-        needed = np.asarray(stage.threshold, np.float32)[named]
-    else:
-        needed = np.float32(needed)
+    each = np.asarray(stage.threshold, np.float32)
+    needed = each[named] if each.ndim else each
     # Multiplied by `total`, and the likeliest class is 1.
     if stage.confidence == "margin":
         stops = np.count_nonzero(said.chances > (1 - needed * said.total)[:, None], axis=1) <= 1

@@ -153,6 +153,7 @@ class LoadedPolicy:
         trace = Trace.of(1, len(known.networks))
         trace.stage[0], trace.network[0] = stage, ran[-1]
         trace.predicted_ms[0] = sum(known.networks[index].predicted_ms for index in ran)
+        trace.predicted_ms[0] += known.decide_ms * len(known.stages[: stage + 1])
         trace.ran[ran] += 1
         return trace
 

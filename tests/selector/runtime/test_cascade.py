@@ -13,6 +13,7 @@ from tiny_policies import dense, network, picks, saved, two_stages
 from profiler.errors import DataError, EdgetimeError
 from profiler.network import Layer, Tensor
 from profiler.tflite.writer import ModelPlan, OperatorPlan, TensorPlan, encode
+from selector.policies import replay
 from selector.runtime import PolicyNetwork, Specification, Stage, load_policy, log_probabilities
 from selector.runtime.confidence import FLOOR, confidence, log_softmax
 
@@ -36,6 +37,19 @@ def test_sure_rows_stop_early_and_the_others_go_on(tmp_path):
     assert policy.trace.predicted_ms.tolist() == [1.0, 5.0]
     assert policy.trace.ran.tolist() == [2, 1]
     assert policy.trace.measured_ms is None
+
+
+def test_deciding_costs_its_time_at_every_stage_that_a_row_reaches(tmp_path):
+    priced = replace(two_stages(threshold=0.5), decide_ms=0.25)
+    policy = load_policy(saved(tmp_path, priced, **NETS))
+    policy(rows(SURE, TORN))
+    assert policy.trace.predicted_ms.tolist() == [1.25, 5.5]
+    policy(rows(TORN))
+    assert policy.trace.predicted_ms.tolist() == [5.5]
+    policy.single(rows(TORN))
+    assert policy.trace.predicted_ms.tolist() == [4.0]
+    log_p = [np.log(np.maximum(rows(SURE, TORN)[:, part], FLOOR)) for part in (slice(0, 3), slice(3, 6))]
+    assert replay(priced, log_p).ms.tolist() == [1.25, 5.5]
 
 
 def test_the_single_network_answers_as_it_stands(tmp_path):
