@@ -169,7 +169,7 @@ class LoadedNetwork:
         signal, kind, target, result, quantised, zero, scale = self._plain_parts
         stored = inputs.get(kind)
         if stored is None:
-            if row.shape != signal.shape:
+            if row.shape != signal.shape or row.dtype != signal.dtype:
                 signal.check(row, self.file)
             if row.dtype != signal.dtype or not row.flags.c_contiguous:
                 row = signal.stored(row)

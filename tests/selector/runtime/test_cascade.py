@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from profiler.tflite.writer import ModelPlan, OperatorPlan, TensorPlan, encode
 from selector.policies import replay
 from selector.runtime import PolicyNetwork, Specification, Stage, load_policy, log_probabilities
 from selector.runtime.confidence import FLOOR, confidence, log_softmax
+from selector.runtime.signals import Signal
 
 SURE = [0.8, 0.1, 0.1, 0, 0.9, 0.1]
 TORN = [0.4, 0.3, 0.3, 0, 0.9, 0.1]
@@ -251,6 +254,53 @@ def test_rows_that_do_not_fit_are_refused(tmp_path):
         policy(np.zeros((0, 6)))
     with pytest.raises(DataError, match="differ in rows"):
         policy({"a": np.zeros((2, 6)), "b": np.zeros((3, 6))})
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_rows_that_are_no_numbers_are_refused_in_a_sentence(tmp_path, count):
+    policy = load_policy(saved(tmp_path, two_stages(), **NETS))
+    with pytest.raises(DataError, match=r"Rows hold <U1, but .*quick\.tflite takes float32: give numbers"):
+        policy(np.full((count, 6), "a"))
+    with pytest.raises(DataError, match="Rows hold complex128"):
+        policy(np.zeros((count, 6), complex))
+    with pytest.raises(DataError, match="Rows differ in length"):
+        policy([[1.0, 2.0]] * count + [[3.0]])
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_an_integer_input_takes_no_nan_and_without_a_scale_no_fractions(tmp_path, count):
+    signal = Signal("x", 0, (1, 2), np.dtype(np.int8), 0.1, 0, 2)
+    plain = signal._replace(scale=0.0)
+    for one in (signal, plain):
+        one.check(np.ones((count, 2), np.float32), Path("net.tflite"))
+    with pytest.raises(DataError, match=r"Rows hold NaN, which net\.tflite cannot take"):
+        signal.check(np.array([[np.nan, 1.0]] * count), Path("net.tflite"))
+    with pytest.raises(DataError, match=r"Rows hold fractions, but net\.tflite takes whole numbers"):
+        plain.check(np.array([[0.5, 1.0]] * count), Path("net.tflite"))
+
+
+def test_threads_take_turns_and_each_has_its_own_trace(tmp_path):
+    policy = load_policy(saved(tmp_path, replace(two_stages(), expected={}), **NETS))
+    x = np.random.default_rng(0).dirichlet([1, 1, 1], (400, 2)).reshape(400, 6).astype(np.float32)
+    whole, stages = policy(x), policy.trace.stage
+    wrong = []
+
+    def ask(seed):
+        random = np.random.default_rng(seed)
+        for _ in range(300):
+            begin, count = random.integers(0, 390), random.choice([1, 5])
+            answers = policy(x[begin : begin + count])
+            same = policy.trace.stage.tolist() == stages[begin : begin + count].tolist()
+            if not same or not np.allclose(answers, whole[begin : begin + count], atol=1e-4):
+                wrong.append(begin)
+
+    threads = [threading.Thread(target=ask, args=(seed,)) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+    assert policy.trace.stage is stages
 
 
 def test_a_kind_that_nobody_runs_is_named(tmp_path):
