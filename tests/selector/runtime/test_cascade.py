@@ -246,6 +246,22 @@ def test_timed_rows_add_up_to_the_whole(tmp_path):
     assert 0 < trace.around_ms < trace.measured_ms.sum()
 
 
+def test_rows_answer_alike_however_they_lie_in_memory(tmp_path):
+    policy = load_policy(saved(tmp_path, replace(two_stages(), expected={}), **NETS))
+    x = np.random.default_rng(0).dirichlet([1, 1, 1], (40, 2)).reshape(40, 6).astype(np.float32)
+    whole = policy(x)
+    for view, rows_of in (
+        (x[::3], slice(None, None, 3)),
+        (x[::-1], slice(None, None, -1)),
+        (np.asfortranarray(x), slice(None)),
+        (np.broadcast_to(x[:1], (5, 6)), [0] * 5),
+        (np.repeat(x, 2, axis=1)[:, ::2], slice(None)),
+        (np.concatenate([x, x], axis=1)[:, :6][1::4], slice(1, None, 4)),
+        (x.astype(">f4")[::2], slice(None, None, 2)),
+    ):
+        assert np.array_equal(policy(view), whole[rows_of])
+
+
 def test_rows_that_do_not_fit_are_refused(tmp_path):
     policy = load_policy(saved(tmp_path, two_stages(), **NETS))
     with pytest.raises(DataError, match=r"shape \(5,\), but .*quick\.tflite takes \(6,\)"):
