@@ -72,15 +72,13 @@ def command(
         key = options.find_setting(known.settings, setting)
         shapes = files.parse_shapes(input_shape or [])
         both = [files.read(path, shapes) for path in (first, second)]
-        networks = [read.network for read in both]
-        compare(
-            known, *networks, setting=key
-        )  # refuses files that are not of one network before anything is measured
+        one, other = (read.network for read in both)
         measured = None
         if measure:
+            compare(known, one, other, key)  # refuses files of two networks before anything is measured
             measured = _measured(known.setting(key), target, both[0].tflite, both[1].tflite, shapes, out)
-        times = () if measured is None else (measured.first.layer_ms, measured.second.layer_ms)
-        found = compare(known, *networks, setting=key, measured_ms=times)
+        times = [] if measured is None else [measured.first.layer_ms, measured.second.layer_ms]
+        found = compare(known, one, other, key, times)
         out.json(
             {
                 **found.to_dict(),
@@ -137,10 +135,10 @@ def show(found: Comparison, measured: PairMeasurement | None, layers: views.Laye
     lines = [
         [
             views.short_name(one.name, 28),
+            one.reason.operators,
             units.ms(one.first_ms) if one.first else "-",
             units.ms(one.second_ms) if one.second else "-",
-            one.reason.text or "as before",
         ]
         for one in chosen
     ]
-    out.show("", table(["layer", "first", "second", "why"], lines))
+    out.show("", table(["layer", "operator", "first", "second"], lines))

@@ -8,35 +8,17 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 
 from profiler.network import Network
-from timemodel.compare.graph import CONVERTS, Graph, keys
+from timemodel.compare.graph import CONVERTS, Graph, keys, signatures
+from timemodel.compare.regions import ABSORBED_AFTER, ABSORBED_BEFORE, Group, regions
 
 _LEVELS = 3
 """How strictly layers are compared: all sizes; all but widths; the kind of operator alone."""
 _DEPTH_APART = 0.15
 """Layers of like shapes that stand further apart than this, as a share of the network, are others."""
 
-ABSORBED_BEFORE = frozenset({"pad", "padv2"})
-"""What one converter writes as an operator and another makes a part of the next one."""
-ABSORBED_AFTER = frozenset({
-    "relu", "relu6", "relu_n1_to_1", "reshape", "squeeze", "expand_dims", "transpose", "add", "sub", "mul", "minimum", "maximum",
-})  # fmt: skip
-"""The same of the one before."""
 _SKIPPED = CONVERTS | ABSORBED_BEFORE | ABSORBED_AFTER
 _STEPS = 3
 """So many of those may stand between layers that are next to each other in the other file."""
-_REGION = 8
-"""Larger regions without matched layers are not the same work done otherwise, but other work."""
-
-
-@dataclass(frozen=True)
-class Group:
-    """Layers of the first network and those of the second that do the same work, as positions in their lists of layers.
-
-    One of the two may be empty: work that the other file lacks, such as conversions between number types.
-    """
-
-    first: tuple[int, ...]
-    second: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -55,9 +37,10 @@ class Alignment:
 def align(first: Network, second: Network) -> Alignment:
     """Align the layers of two networks by their graphs.
 
-    Layers are first matched where only one in each file has its operator and shapes, or its name; then along the edges from
-    layers that are; then by the order of what is left; and all of this again without regard to widths. What still has no
-    partner belongs to the region between matched layers: a convolution in one file, PAD, convolution and RELU in the other.
+    Layers are first matched where what leads to them and what follows is alike all the way; then where only one in each file has
+    its operator and shapes, or its name; then along the edges from layers that are matched; then by the order of what is left;
+    and all of this again without regard to widths. What still has no partner belongs to the region between matched layers: a
+    convolution in one file, PAD, convolution and RELU in the other.
 
     Examples
     --------
@@ -65,9 +48,10 @@ def align(first: Network, second: Network) -> Alignment:
     """
     graphs = Graph(first), Graph(second)
     matcher = _Matcher(*graphs)
+    matcher.match_places()
     for level in range(_LEVELS):
         matcher.match(level)
-    groups = _regions(graphs[0], graphs[1], matcher.partner)
+    groups = regions(graphs[0], graphs[1], matcher.partner)
     sizes = [keys(graph, 0) for graph in graphs]
     exact = sum(sizes[0][one] == sizes[1][other] for one, other in matcher.partner.items())
     return Alignment(tuple(groups), _shared(first, second, groups), exact)
@@ -80,6 +64,10 @@ class _Matcher:
         self._graphs = first, second
         self.partner: dict[int, int] = {}
         self._taken: set[int] = set()
+
+    def match_places(self) -> None:
+        """Match layers that stand in like places of the whole graph."""
+        self._unique(*(signatures(graph) for graph in self._graphs))
 
     def match(self, level: int) -> None:
         """Match what is still alone, as strictly as `level` says."""
@@ -173,112 +161,6 @@ class _Matcher:
                 here, there = left[block.a + step], right[block.b + step]
                 if abs(one.depth[here] - other.depth[there]) <= _DEPTH_APART:
                     self._take(here, there)
-
-
-def _regions(first: Graph, second: Graph, partner: dict[int, int]) -> list[Group]:
-    """Groups of all layers: matched pairs, with what stands between them."""
-    number = {one: group for group, one in enumerate(partner)}
-    back = {other: number[one] for one, other in partner.items()}
-    members: list[tuple[list[int], list[int]]] = [([one], [other]) for one, other in partner.items()]
-    parts = _parts(first, number), _parts(second, back)
-    used: set[int] = set()
-    alone: list[tuple[list[int], list[int]]] = []
-    for part in parts[0]:
-        fitting = [
-            i
-            for i, other in enumerate(parts[1])
-            if i not in used
-            and _between_the_same(part, other)
-            and _only_converts(first, part) == _only_converts(second, other)
-        ]
-        if fitting and max(len(part.layers), len(parts[1][fitting[0]].layers)) <= _REGION:
-            used.add(fitting[0])
-            alone.append((part.layers, parts[1][fitting[0]].layers))
-        else:
-            _attach(first, part, members, alone, 0)
-    for i, part in enumerate(parts[1]):
-        if i not in used:
-            _attach(second, part, members, alone, 1)
-    found = [Group(tuple(sorted(one)), tuple(sorted(other))) for one, other in (*members, *alone)]
-    # In the order of the second file; what only the first one has stands where it would run.
-    return sorted(found, key=lambda group: (group.second or (_place(group.first, first, second),))[0])
-
-
-def _place(positions: Sequence[int], first: Graph, second: Graph) -> float:
-    return first.depth[positions[0]] * len(second.network.layers)
-
-
-@dataclass
-class _Part:
-    """Layers without a partner that hang together, and the groups before and after them."""
-
-    layers: list[int]
-    before: set[int]
-    after: set[int]
-
-
-def _parts(graph: Graph, group_of: dict[int, int]) -> list[_Part]:
-    found: list[_Part] = []
-    seen: set[int] = set()
-    for start in range(len(graph.network.layers)):
-        if start in group_of or start in seen:
-            continue
-        part = _Part([], set(), set())
-        waiting = [start]
-        seen.add(start)
-        while waiting:
-            position = waiting.pop()
-            part.layers.append(position)
-            for near, side in ((graph.before(position), part.before), (graph.after(position), part.after)):
-                for other in near:
-                    if other in group_of:
-                        side.add(group_of[other])
-                    elif other not in seen:
-                        seen.add(other)
-                        waiting.append(other)
-        part.layers.sort()
-        found.append(part)
-    return found
-
-
-def _between_the_same(part: _Part, other: _Part) -> bool:
-    """Whether two parts stand between the same groups; the ends of a network are like any other place."""
-    if part.before == other.before and part.after == other.after:
-        return True
-    return bool(part.before & other.before) and bool(part.after & other.after)
-
-
-def _only_converts(graph: Graph, part: _Part) -> bool:
-    return all(graph.op(position) in CONVERTS for position in part.layers)
-
-
-def _attach(
-    graph: Graph,
-    part: _Part,
-    members: list[tuple[list[int], list[int]]],
-    alone: list[tuple[list[int], list[int]]],
-    side: int,
-) -> None:
-    """Give layers that one file has and the other has not to the layer that does their work there; else they stand alone."""
-    rest = []
-    for position in part.layers:
-        op = graph.op(position)
-        near = part.after if op in ABSORBED_BEFORE else part.before if op in ABSORBED_AFTER else set()
-        if len(near) == 1:
-            members[next(iter(near))][side].append(position)
-        else:
-            rest.append(position)
-    for op, positions in _by_operator(graph, rest).items():
-        # Conversions one by one, so that each can be counted.
-        for found in [[p] for p in positions] if op in CONVERTS else [positions]:
-            alone.append((found, []) if side == 0 else ([], found))
-
-
-def _by_operator(graph: Graph, positions: Sequence[int]) -> dict[str, list[int]]:
-    found: dict[str, list[int]] = defaultdict(list)
-    for position in positions:
-        found[graph.op(position)].append(position)
-    return found
 
 
 def _shared(first: Network, second: Network, groups: Sequence[Group]) -> float:

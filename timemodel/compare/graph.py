@@ -80,6 +80,25 @@ class Graph:
         return [_NUMBER.sub("", layer.name.split(";")[0]) for layer in self.network.layers]
 
 
+def signatures(graph: Graph) -> list[Hashable]:
+    """What leads to each layer and what follows it, all the way, without conversions: equal only in like places of a graph."""
+    own = keys(graph, 0)
+    count = len(own)
+    found: list[list[int]] = []
+    for near, order in ((graph.before, range(count)), (graph.after, range(count - 1, -1, -1))):
+        # Of a conversion: what stands beyond it.
+        known: list[tuple[int, ...]] = [()] * count
+        for position in order:
+            around = tuple(sign for other in near(position) for sign in known[other])
+            if graph.op(position) not in CONVERTS:
+                # The order of operands matters, that of readers does not.
+                ordered = around if near == graph.before else tuple(sorted(around))
+                around = (hash((own[position], ordered)),)
+            known[position] = around
+        found.append([hash(signs) for signs in known])
+    return list(zip(*found, strict=True))
+
+
 def keys(graph: Graph, level: int) -> list[Hashable]:
     """What layers must have in common at each level: all sizes (0), all but widths (1), the kind of operator (2)."""
     return [_key(layer, level) for layer in graph.network.layers]
