@@ -34,7 +34,7 @@ NUMBER_TYPES = (
     "mobilenet_v3_small", "resnet20_32", "text_encoder_64", "squeeze_mobile_96", "mobilenet_v2_96", "vit_96", "u_net_128",
 )  # fmt: skip
 MIXED = ("mobilenet_v3_small",)
-CONVERTERS = ("mobilenet_v2_96", "resnet20_32")
+CONVERTERS = ("mobilenet_v2_96_int8", "resnet20_32")
 _SMALL = 0.05
 
 
@@ -90,6 +90,7 @@ def judged(model: TimeModel, name: str, files: tuple[Path, Path], seconds: float
         "named": len(named(found)),
         "largest": named(found)[0].text if named(found) else "",
         "calm": measured.calm,
+        "sure": found.sure,
         "small": abs(measured.ratio - 1) / max(measured.ratio, 1) < _SMALL,
     }
 
@@ -116,7 +117,12 @@ def main() -> None:
             print(
                 f"{name}: {row['first_ms']:.3f} -> {row['second_ms']:.3f} ms, {row['ratio']:.3f} times "
                 f"({row['ratio_low']:.3f} to {row['ratio_high']:.3f}), predicted {row['predicted_ratio']:.3f}; "
-                f"explained {row['explained']:.0%}; {row['largest']}",
+                + (
+                    f"explained {row['explained']:.0%}; {row['largest']}"
+                    if not row["small"]
+                    else "less than 5%"
+                )
+                + ("" if row["sure"] else "; predicted: no sure difference"),
                 flush=True,
             )
     text = io.StringIO()
@@ -125,9 +131,8 @@ def main() -> None:
     writer.writerows(rows)
     write_text(options.output, text.getvalue())
     counted = [row["explained"] for row in rows if not row["small"]]
-    print(
-        f"{len(rows)} pairs, {len(counted)} that differ: named operators explain {np.min(counted):.0%} at least"
-    )
+    least = f": named operators explain {np.min(counted):.0%} at least" if counted else ""
+    print(f"{len(rows)} pairs, {len(counted)} that differ by more than {_SMALL:.0%}{least}")
 
 
 if __name__ == "__main__":

@@ -65,9 +65,10 @@ def unfused(layer: Layer) -> list[Layer]:
     """As a converter that fuses nothing: activations stand alone, and what a strided convolution adds around the image is a PAD."""
     activation = str(layer.params.get("activation", "none"))
     row = [layer]
-    if activation in _CLAMPS and layer.dtype == "float32":
+    if activation in _CLAMPS and layer.dtype in ("float32", "int8"):
         shape = layer.outputs[0].shape
-        row = [replace(layer, params={**layer.params, "activation": "none"}), unary(activation, shape)]
+        alone = unary(activation, shape, layer.dtype)
+        row = [replace(layer, params={**layer.params, "activation": "none"}), alone]
     strided = layer.params.get("stride_height") == layer.params.get("stride_width") == 2
     if (
         layer.op in _CONVOLUTIONS

@@ -70,6 +70,12 @@ class Kernel:
         Types of data that it takes; empty: any.
     prepared, scratch
         Buffers that stay, and buffers for the time that it runs, in bytes.
+    weights
+        Whether its second operand must be of a type that goes with the data.
+    slot
+        Which operand the types are of; None: the first that is computed.
+    results
+        Types of results that it takes; empty: any.
     """
 
     state: tuple[int, int] = (0, 0)
@@ -78,6 +84,19 @@ class Kernel:
     prepared: Sizes = lambda node: []
     scratch: Sizes = lambda node: []
     weights: bool = False
+    slot: int | None = None
+    results: tuple[str, ...] = ()
+
+    def lacks(self, node: Node) -> str:
+        """What types of an operator are not known here, in words; empty where all are."""
+        data = node.data.dtype if self.slot is None else node.operand(self.slot).dtype
+        if self.types and data not in self.types:
+            return f"{node.op} of {data}"
+        weights = node.operand(1).dtype
+        if self.weights and weights not in WEIGHTS[data]:
+            return f"{node.op} of {data} data with {weights} weights"
+        result = node.outputs[0].dtype if node.outputs else ""
+        return f"{node.op} into {result}" if self.results and result not in self.results else ""
 
     def options_alignment(self, pointer_bytes: int) -> int:
         """What the options are aligned to: those that differ between 64 and 32 bits hold a pointer."""
@@ -185,7 +204,7 @@ KERNELS: Mapping[str, Kernel] = {
     "batch_matmul": _kernel("fbs", (32, 16), 3, prepared=_matmul),
     "svdf": _kernel("fbs", 36, 12, scratch=_svdf),
     "unidirectional_sequence_lstm": _kernel("fbs", (688, 672), 16, scratch=_lstm),
-    "embedding_lookup": _kernel("", (16, 8), prepared=_new_shape),
+    "embedding_lookup": _kernel("fb", (16, 8), prepared=_new_shape, slot=1),
     "add": _kernel("fbsi", 60, 8),
     "sub": _kernel("fbsi", 52, 8),
     "mul": _kernel("fbsi", 36, 4),
@@ -201,11 +220,11 @@ KERNELS: Mapping[str, Kernel] = {
     "l2_pool_2d": _kernel("f", 0, 40, prepared=_new_shape),
     "mean": _kernel("fbs", 44, 1, scratch=_reduction),
     "sum": _kernel("fbs", 44, 1, scratch=_reduction),
-    "reduce_max": _kernel("fbs", 44, 1, scratch=_reduction),
-    "reduce_min": _kernel("fbs", 44, 1, scratch=_reduction),
+    "reduce_max": _kernel("fb", 44, 1, scratch=_reduction),
+    "reduce_min": _kernel("fb", 44, 1, scratch=_reduction),
     "reduce_all": _kernel("?", 44, 1, scratch=_reduction),
-    "arg_max": _kernel("fb", 0, 4),
-    "arg_min": _kernel("fb", 0, 4),
+    "arg_max": _kernel("fb", 0, 4, results=("int32",)),
+    "arg_min": _kernel("fb", 0, 4, results=("int32",)),
     "cumsum": _kernel("fb", 0, 2, prepared=_int8_only((36, 36))),
     "softmax": _kernel("fbs", (80, 56), 4, prepared=_softmax),
     "log_softmax": _kernel("fb", prepared=_int8_only((40, 28))),
@@ -216,7 +235,7 @@ KERNELS: Mapping[str, Kernel] = {
     "tanh": _kernel("fbs", 16),
     "hard_swish": _kernel("fb", 20),
     "leaky_relu": _kernel("fbs", 24, 4),
-    "prelu": _kernel("fbs", 28),
+    "prelu": _kernel("fbs", 28, weights=True),
     "elu": _kernel("fb", 256),
     "exp": _kernel("f"),
     "log": _kernel("f"),
@@ -236,7 +255,7 @@ KERNELS: Mapping[str, Kernel] = {
     **dict.fromkeys(
         ("equal", "not_equal", "greater", "greater_equal", "less", "less_equal"), _kernel("fbsil?", 32)
     ),
-    "select_v2": _kernel("", 1),
+    "select_v2": _kernel("fbs", 1, slot=1),
     "quantize": _kernel("fbsiu", (32, 24)),
     "dequantize": _kernel("bsu", (32, 24)),
     "cast": _kernel("fbsiI?", 0, 8),
@@ -248,8 +267,8 @@ KERNELS: Mapping[str, Kernel] = {
     "slice": _kernel("fbsi?"),
     "strided_slice": _kernel("fbsi?", 84, 24),
     "dynamic_update_slice": _kernel("fbsi"),
-    "gather": _kernel("fbi", 0, 8, prepared=_new_shape),
-    "gather_nd": _kernel("fbi", prepared=_new_shape),
+    "gather": _kernel("fb", 0, 8, prepared=_new_shape, slot=0),
+    "gather_nd": _kernel("fbi", prepared=_new_shape, slot=0),
     "pad": _kernel("fbsi", 56),
     "padv2": _kernel("fbsi", 56),
     "mirror_pad": _kernel("fbil", 20, 4, scratch=_mirror_pad),

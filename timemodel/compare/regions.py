@@ -95,9 +95,9 @@ def _parts(graph: Graph, group_of: dict[int, int]) -> list[_Part]:
 
 
 def _between_the_same(part: _Part, other: _Part) -> bool:
-    """Whether two parts stand between the same groups; the ends of a network are like any other place."""
+    """Whether two parts stand between the same groups; the ends of a network are like any other place, but not both of them."""
     if part.before == other.before and part.after == other.after:
-        return True
+        return bool(part.before or part.after)
     return bool(part.before & other.before) and bool(part.after & other.after)
 
 
