@@ -41,8 +41,8 @@ RECIPES = {
     "dynamic": "int8 weights; activations stay float32 in the file and become int8 within each operator",
     "int8": "int8 weights and activations; needs --calibration",
     "int16": "int8 weights, int16 activations; needs --calibration",
-    "weight-int8": "int8 weights, made float32 again when the file is loaded: small, not faster",
-    "weight-int4": "int4 weights with a scale per channel, made float32 again when the file is loaded: smallest, not faster",
+    "weight-int8": "int8 weights that are float32 once loaded: small, slower than float32 where XNNPACK leaves such layers alone",
+    "weight-int4": "int4 weights with a scale per channel, as weight-int8: smallest",
 }
 """What `quantize` may be, and what becomes integer, what stays and what it needs."""
 

@@ -442,7 +442,9 @@ class Agent:
             return task(request, blob)
         except Exception as error:  # any failure of a probe is an answer, not the end of the agent
             text = " ".join(str(error).split()) or "failed"
-            return {"error": f"{type(error).__name__}: {text}"[:500]}
+            return {
+                "error": (text if isinstance(error, AgentError) else f"{type(error).__name__}: {text}")[:500]
+            }
         finally:
             gc.enable()
 
@@ -533,8 +535,14 @@ class Agent:
         """
         loaded = set(sys.modules)
         with tempfile.TemporaryDirectory(prefix="edgetime-") as folder:
-            with zipfile.ZipFile(io.BytesIO(blob)) as archive:
-                archive.extractall(folder)
+            try:
+                with zipfile.ZipFile(io.BytesIO(blob)) as archive:
+                    archive.extractall(folder)
+            except OSError as error:
+                place = f"{tempfile.gettempdir()} ({error.strerror})"
+                raise AgentError(
+                    f"There is no room for the policy in {place}: free some, or set TMPDIR there."
+                ) from error
             code = os.path.join(folder, "code")
             sys.path.insert(0, code)
             try:

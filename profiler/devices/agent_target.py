@@ -87,7 +87,8 @@ class AgentTarget(Target):
     def run_policy(self, content: bytes, policy: str, seconds: float, on_drift: str) -> dict[str, Any]:
         """Run a policy on rows there."""
         request = {"do": "policy", "policy": policy, "seconds": seconds, "on_drift": on_drift}
-        return self._measure(request, content, _LONGEST_POLICY_S + 20 * seconds)
+        ended = "The connection, or the agent there, ended while it ran, so run it again"
+        return self._measure(request, content, _LONGEST_POLICY_S + 20 * seconds, ended)
 
     def open_power(self) -> dict[str, Any] | None:
         """See `Target.open_power`; the source is read on the device."""
@@ -138,7 +139,13 @@ class AgentTarget(Target):
             self._stderr.close()
             self._stderr = None
 
-    def _measure(self, request: dict[str, Any], content: bytes, timeout_s: float) -> dict[str, Any]:
+    def _measure(
+        self,
+        request: dict[str, Any],
+        content: bytes,
+        timeout_s: float,
+        ended: str = "It brought the agent down",
+    ) -> dict[str, Any]:
         timeout_s += len(content) / _SLOWEST_LINK
         if self.calm_below_us is not None:
             request = {**request, "calm_below_us": self.calm_below_us}
@@ -163,7 +170,7 @@ class AgentTarget(Target):
                 f"The agent on {self.name} went down {self._deaths} times in a row ({reason}{last_words}): "
                 "what was measured is kept; look after the device and run the same command again."
             )
-        return {"error": f"It brought the agent down: {reason}{last_words}."}
+        return {"error": f"{ended}: {reason}{last_words.rstrip('.')}."}
 
     def _connected(self) -> agent.Connection:
         if self._connection is not None:
