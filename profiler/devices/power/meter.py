@@ -91,10 +91,9 @@ class Meter:
     def read(self) -> float:
         """What the sensor says now."""
         try:
-            value = float(self.sensor.read())
-        except (OSError, ValueError, TypeError) as error:
-            raise SensorError(f"{self.name} is gone: {error}") from None
-        return value
+            return float(self.sensor.read())
+        except Exception as error:  # a source of others may raise anything
+            raise SensorError(f"{self.name} is gone: {str(error) or type(error).__name__}") from None
 
     def find_period(self, busy: Callable[[], Any]) -> float:
         """How often the sensor has something new, in seconds, under a load that comes and goes."""

@@ -52,7 +52,7 @@ class Rapl:
 
     def __init__(self, argument: str = "") -> None:
         root, only = folder_and_name(argument)
-        zones = sorted(glob.glob(os.path.join(root, "class/powercap/intel-rapl*:*")))
+        zones = sorted(glob.glob(os.path.join(root, "class/powercap/intel-rapl:*")))
         named = {zone: text(os.path.join(zone, "name")) for zone in zones}
         # What is part of a package (its cores, its graphics) is counted there; its memory is not.
         wanted = [zone for zone, name in named.items() if name.startswith("package") or name == "dram"]
@@ -117,15 +117,12 @@ class Hwmon:
     def channels_of(self, chip: str) -> list[tuple[str, Any]]:
         """Label and files of each channel of a chip: its power, else voltage and current."""
         found: list[tuple[str, Any]] = []
-        for path in sorted(glob.glob(os.path.join(chip, "power[0-9]*_input"))):
-            found.append(
-                (
-                    text(path.replace("_input", "_label")) or os.path.basename(path)[: -len("_input")],
-                    (path, 1e-6),
-                )
-            )
-        if found:
-            return found
+        for end in ("_input", "_average"):  # some drivers give averages only
+            for path in sorted(glob.glob(os.path.join(chip, "power[0-9]*" + end))):
+                name = path[: -len(end)]
+                found.append((text(name + "_label") or os.path.basename(name), (path, 1e-6)))
+            if found:
+                return found
         for path in sorted(glob.glob(os.path.join(chip, "curr[0-9]*_input"))):
             number_of = os.path.basename(path)[len("curr") : -len("_input")]
             volts = os.path.join(chip, f"in{number_of}_input")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ast
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -59,6 +62,13 @@ def _alone(tmp_path, monkeypatch):
     """Locks of this test's own; nothing else runs on the made-up machine."""
     monkeypatch.setattr(meter.tempfile, "gettempdir", lambda: str(tmp_path))
     monkeypatch.setattr(meter, "others_s", lambda: 0.0)
+
+
+def test_what_goes_to_the_board_runs_on_python_3_7_without_edgetime():
+    tree = ast.parse(Path(meter.__file__).read_text(), feature_version=(3, 7))
+    imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    imported |= {name.name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names}
+    assert {name.partition(".")[0] for name in imported} <= {*sys.stdlib_module_names, "__future__"}
 
 
 @pytest.mark.parametrize("unit", ["W", "J"])

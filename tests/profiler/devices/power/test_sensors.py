@@ -68,6 +68,19 @@ def test_rapl_takes_a_counter_on_that_begins_again(rapl):
     assert found.read() == pytest.approx(0.9998)
 
 
+def test_a_package_that_is_shown_a_second_time_counts_once(rapl):
+    """Laptops show it through MMIO as well."""
+    folder = "class/powercap/intel-rapl-mmio:0"
+    write(rapl, {f"{folder}/name": "package-0", f"{folder}/energy_uj": 1, f"{folder}/max_energy_range_uj": 9})
+    assert Rapl(str(rapl)).where == "package-0 + dram"
+
+
+def test_averages_are_read_where_a_driver_gives_nothing_else(tmp_path):
+    write(tmp_path, monitor(0, "amdgpu", power1_average=7_000_000, power1_label="PPT"))
+    found = Hwmon(str(tmp_path))
+    assert (found.where, found.read()) == ("amdgpu/PPT", pytest.approx(7.0))
+
+
 def test_a_counter_without_permission_is_told_with_what_allows_it(rapl):
     if os.geteuid() == 0:
         pytest.skip("root may read everything")
