@@ -10,7 +10,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -106,8 +106,9 @@ class PowerReading:
         return self.given_w if self.given_w is not None else self.beyond_idle_w.get(probe_key)
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain JSON values."""
-        return asdict(self)
+        """As plain JSON values; of the ``probes`` their number."""
+        value = {key: part for key, part in vars(self).items() if key != "beyond_idle_w"}
+        return {**value, "probes": len(self.beyond_idle_w)}
 
     def __str__(self) -> str:
         if self.given_w is not None:

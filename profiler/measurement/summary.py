@@ -51,7 +51,7 @@ class ProfileSummary:
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values."""
-        return asdict(self)
+        return {**asdict(self), "power": self.power.to_dict() if self.power else None}
 
     def __str__(self) -> str:
         if self.simulated:

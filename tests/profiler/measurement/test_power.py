@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from dataclasses import replace
 from types import SimpleNamespace
@@ -87,7 +88,8 @@ def test_a_profile_has_the_energy_beyond_rest_of_what_it_measured_the_power_of(p
     assert summary.power == reading.power
     assert "new every 10 ms" in str(summary)
     assert "at rest 2 W (±0.00" in str(summary)
-    assert summary.to_dict()["power"]["source"] == "made-up"
+    told = json.loads(json.dumps(summary.to_dict()))["power"]
+    assert (told["source"], told["probes"]) == ("made-up", len(known))
 
 
 def test_a_model_of_it_knows_the_energy_of_layers_whose_power_was_not_measured(profiled, tmp_path):
