@@ -30,9 +30,11 @@ def ms(value: float | None) -> str:
 
 
 def mj(value: float | None) -> str:
-    """An energy with three significant digits: ``0.0432 mJ``, ``1.91 mJ``, ``4.57 J``."""
+    """An energy with three significant digits: ``4.32 uJ``, ``1.91 mJ``, ``457 mJ``, ``45.7 J``."""
     if value is None:
         return "-"
+    if 0 < abs(value) < 0.01:
+        return f"{1000 * value:.3g} uJ"
     return f"{value / 1000:.3g} J" if abs(value) >= 10_000 else f"{value:.3g} mJ"
 
 

@@ -41,6 +41,21 @@ def test_counts(value, text):
     assert units.count(value) == text
 
 
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.004321, "4.32 uJ"),
+        (0.04321, "0.0432 mJ"),
+        (457.3, "457 mJ"),
+        (45_678, "45.7 J"),
+        (0, "0 mJ"),
+        (None, "-"),
+    ],
+)
+def test_energies(value, text):
+    assert units.mj(value) == text
+
+
 def test_difference_is_relative_to_the_measured_time():
     assert units.difference(1.1, 1.0) == "+10.0%"
     assert units.difference(0.9, 1.0) == "-10.0%"

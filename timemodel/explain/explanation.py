@@ -121,7 +121,7 @@ def energy_in_words(model: SettingModel) -> list[str]:
         known = [one for (op, _), one in energy.operators.items() if not is_estimate(op)]
         return [f"energy is learned as time is: {how_sure(known)}"]
     rest = f"; {number(energy.idle_w)} W at rest are taken off" if energy.idle_w is not None else ""
-    found = [f"energy is time times power, read by {energy.source}{rest}"]
+    found = [f"energy is time times power: {energy.source}{rest}"]
     costs = [
         f"{number(cost)} mJ for each GMAC in {dtype}"
         for dtype, cost in energy.mj_per_gmac.items()

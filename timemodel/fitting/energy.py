@@ -22,7 +22,7 @@ def fit_power(reading: Reading) -> PowerModel | None:
     if power.given_w is not None:
         return PowerModel(f"an average of {power.given_w:.4g} W, as given", power.given_w)
     rows = [row for row in reading.times if row.kind == "layer" and usable(row)]
-    source = f"{power.source} ({power.where}), new every {1e3 * power.period_s:.3g} ms"
+    source = f"read by {power.source} ({power.where}), new every {1e3 * power.period_s:.3g} ms"
     powers = np.array([1e3 * (row.energy_mj or 0.0) / (row.time_us or 1.0) for row in rows])
     if len(rows) < FEWEST:
         drawn = [watts for watts in power.beyond_idle_w.values() if watts > 0]

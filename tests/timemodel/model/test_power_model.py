@@ -90,7 +90,7 @@ def test_a_networks_energy_is_that_of_its_layers_and_of_the_call(power, monkeypa
 def test_explain_says_where_power_was_read_and_what_draws_much(power):
     model = SettingModel("s", {"threads": 1}, {}, {}, RuntimeTerms(), energy=power)
     text = explain_runtime(model)
-    assert "energy is time times power, read by a sensor; 2 W at rest are taken off" in text
+    assert "energy is time times power: a sensor; 2 W at rest are taken off" in text
     assert "what runs draws 1.5 W" in text
     assert "mJ for each GMAC in float32" in text
     assert "energy" not in explain_runtime(SettingModel("s", {"threads": 1}, {}, {}, RuntimeTerms()))
