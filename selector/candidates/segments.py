@@ -81,10 +81,10 @@ def gather_segments(
     loop = RowLoop.of(time_model)
     for place, signature in enumerate(signatures):
         content = only_signature(file, signature)
-        network = read_network(content)
-        prediction = time_model.predict(network)
-        handed = {*network.inputs, *network.outputs}
-        around_ms = loop.run_ms(sum(network.tensors[index].nbytes for index in handed))
+        segment = read_network(content)
+        prediction = time_model.predict(segment)
+        handed = {*segment.inputs, *segment.outputs}
+        around_ms = loop.run_ms(sum(segment.tensors[index].nbytes for index in handed))
         takes = TfliteRunner(content, f"{file}, {signature}").input_dtypes
         networks.append(
             PolicyNetwork(
