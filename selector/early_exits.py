@@ -58,14 +58,11 @@ class EarlyExits:
     notes: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain JSON values."""
-        specification = self.fit.specification
+        """As plain JSON values; those of the policy are as ``edgetime select --per-input`` gives them."""
         return {
+            **self.fit.to_dict(f"the validation rows of {self.network.held.source}"),
             **self.network.to_dict(),
             "policy": None if self.policy is None else str(self.policy),
-            "device": specification.device,
-            "expected": dict(specification.expected),
-            "promise": None if specification.promise is None else dict(specification.promise),
             "on_test": [vars(point) | {"stop_shares": list(point.stop_shares)} for point in self.on_test],
             "notes": list(self.notes),
         }

@@ -82,6 +82,14 @@ class Answers:
         """Whether each network alone is right [networks, rows]."""
         return self.log_probabilities.argmax(axis=2) == self.y
 
+    @property
+    def units(self) -> NDArray[np.int64] | None:
+        """Number of each row's group [rows], from 0; None where each row is one of its own, or where all are of the same."""
+        if self.groups is None:
+            return None
+        names, numbers = np.unique(self.groups, return_inverse=True)
+        return numbers.ravel() if 1 < len(names) < len(self.y) else None
+
     def at(self, rows: NDArray[Any]) -> Answers:
         """The same networks on some of the rows, by mask or numbers."""
         return replace(

@@ -91,6 +91,35 @@ def test_validation_rows_come_first_and_have_no_groups_of_the_training_rows(pair
     assert answers.groups is None
 
 
+def test_validation_rows_have_the_groups_that_are_given_for_them(pair, rows):
+    both = replace(rows, x_val=rows.x[:8], y_val=rows.y[:8], groups_val=np.repeat(["ann", "bob"], 4))
+    answers = gather(PerThousandMacs(), pair, both)
+    assert answers.groups.tolist() == ["ann"] * 4 + ["bob"] * 4
+    assert answers.units.tolist() == [0] * 4 + [1] * 4
+    assert answers.at(np.array([0, 4])).units is None  # each row is a group of its own
+    with pytest.raises(DataError, match=r"d.npz has 8 validation rows and 30 groups"):
+        gather(PerThousandMacs(), pair, both, groups=rows.groups)
+
+
+def test_times_that_are_not_whole_are_refused_and_estimates_are_said(pair, rows):
+    class Unsure(PerThousandMacs):
+        whole = True
+
+        def predict(self, network):
+            found = super().predict(network)
+            return replace(found, coverage=0.75, uncovered=("mystery",), at_least=not self.whole)
+
+    with pytest.warns(
+        EdgetimeWarning, match=r"and 1 more: mystery not measured .*at most 25.0% of the predicted time"
+    ):
+        gather(Unsure(), pair, rows)
+    Unsure.whole = False
+    with pytest.raises(
+        UsageError, match=r"plain\.tflite takes at least 0.048 ms: the time of mystery is not known"
+    ):
+        gather(Unsure(), pair, rows)
+
+
 def test_a_second_call_runs_nothing(pair, rows, tmp_path, monkeypatch):
     first = gather(PerThousandMacs(), pair, rows, cache=tmp_path)
     assert len(list(tmp_path.glob("answers-*.npz"))) == 2

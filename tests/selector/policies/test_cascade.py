@@ -39,6 +39,20 @@ def answers_of(p, y, times=(1.0, 10.0)):
     )
 
 
+def test_rows_of_a_group_make_a_drop_no_surer():
+    """Ten copies of each row in one group: what is lost is as unsure as of the rows once, not as of ten times as many."""
+    once = synthetic_answers(300, 0)
+    tenfold = once.at(np.repeat(np.arange(300), 10))
+    settings = replace(QUICK, folds=2)
+    points = [
+        CascadeSearch(answers, settings).single_point(0)
+        for answers in (once, tenfold, replace(tenfold, groups=np.repeat(np.arange(300), 10)))
+    ]
+    rows, copies, grouped = (point.uncertainty for point in points)
+    assert grouped == pytest.approx(rows, rel=0.05)
+    assert copies == pytest.approx(rows / np.sqrt(10), rel=0.05)
+
+
 FIVE_ROWS = answers_of(
     [
         [[0.9, 0.1], [0.8, 0.2], [0.6, 0.4], [0.3, 0.7], [0.5001, 0.4999]],
