@@ -8,21 +8,21 @@ from typing import NamedTuple
 
 import numpy as np
 
-from selector.one_file.graph import Graph
+from selector.one_file.graph import FileGraph
 from selector.runtime import Specification, Stage
 from selector.runtime.confidence import FLOOR
 
 NEVER = float(np.finfo(np.float32).max)
 
 
-class Said(NamedTuple):
+class Scored(NamedTuple):
     """What stages so far say of a row, as tensors: scores whose softmax counts, and its probabilities [1, classes]."""
 
     scores: int
     probabilities: int
 
 
-def alone(graph: Graph, answer: int, form: str) -> int:
+def alone(graph: FileGraph, answer: int, form: str) -> int:
     """Scores [1, classes] of one network alone: logarithms of its probabilities but for what is the same for all classes."""
     shape = graph.shape(answer)
     if graph.dtype(answer) != "float32":
@@ -33,7 +33,7 @@ def alone(graph: Graph, answer: int, form: str) -> int:
     return graph.add("log", [graph.add("maximum", [answer, floor], shape)], shape)
 
 
-def combined(graph: Graph, stage: Stage, heard: Mapping[int, int]) -> Said:
+def combined(graph: FileGraph, stage: Stage, heard: Mapping[int, int]) -> Scored:
     """All stages so far together; `heard` are scores by the number of their stage."""
     last = len(stage.weights) - 1
     weights = {
@@ -48,10 +48,10 @@ def combined(graph: Graph, stage: Stage, heard: Mapping[int, int]) -> Said:
         if weight != 1:
             part = graph.add("mul", [part, graph.constant([weight])], shape)
         total = part if total < 0 else graph.add("add", [total, part], shape)
-    return Said(total, graph.add("softmax", [total], shape, beta=1.0))
+    return Scored(total, graph.add("softmax", [total], shape, beta=1.0))
 
 
-def stops(graph: Graph, stage: Stage, position: int, said: Said, heard: Mapping[int, int]) -> int:
+def stops(graph: FileGraph, stage: Stage, position: int, said: Scored, heard: Mapping[int, int]) -> int:
     """Whether the row stops at a stage: a tensor of one truth value."""
     sure = graph.add(
         "greater_equal", [_confidence(graph, stage, said), _needed(graph, stage, said)], (1,), dtype="bool"
@@ -63,7 +63,7 @@ def stops(graph: Graph, stage: Stage, position: int, said: Said, heard: Mapping[
     return sure
 
 
-def answer_of(graph: Graph, policy: Specification, stage: Stage, said: Said) -> int:
+def answer_of(graph: FileGraph, policy: Specification, stage: Stage, said: Scored) -> int:
     """The policy's answer [1, classes] where a row stops at a stage: logits where its single network gives logits."""
     found = said.probabilities
     shape = (1, policy.classes)
@@ -82,7 +82,7 @@ def answer_of(graph: Graph, policy: Specification, stage: Stage, said: Said) -> 
     return graph.add("log", [graph.add("maximum", [found, tiny], shape)], shape)
 
 
-def _confidence(graph: Graph, stage: Stage, said: Said) -> int:
+def _confidence(graph: FileGraph, stage: Stage, said: Scored) -> int:
     classes = graph.shape(said.probabilities)[1]
     along = graph.constant(np.array([1], np.int32))
     if stage.confidence == "top":
@@ -100,7 +100,7 @@ def _confidence(graph: Graph, stage: Stage, said: Said) -> int:
     return graph.add("fully_connected", [best, difference, none], (1, 1))
 
 
-def _needed(graph: Graph, stage: Stage, said: Said) -> int:
+def _needed(graph: FileGraph, stage: Stage, said: Scored) -> int:
     """The threshold: of the class that is named where there are several."""
     thresholds = stage.threshold
     assert thresholds is not None
@@ -114,7 +114,7 @@ def _needed(graph: Graph, stage: Stage, said: Said) -> int:
     return graph.add("gather", [graph.constant(list(thresholds)), _named(graph, said.scores)], (1,), axis=0)
 
 
-def _named(graph: Graph, scores: int) -> int:
+def _named(graph: FileGraph, scores: int) -> int:
     """The class of the highest score."""
     return graph.add(
         "arg_max", [scores, graph.constant(np.array(1, np.int32))], (1,), dtype="int32", outputType=2

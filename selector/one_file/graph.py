@@ -33,7 +33,7 @@ _OPTIONS = {
 """What the format calls the options of an operator."""
 
 
-class Graph:
+class FileGraph:
     """One graph of a model of `profiler.tflite.to_objects`, which it changes."""
 
     def __init__(self, model: Any, graph: Any) -> None:

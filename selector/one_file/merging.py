@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from profiler.errors import UsageError
 from profiler.tflite import append, schema, to_bytes, to_objects
 from selector.one_file import gate
-from selector.one_file.graph import Graph
+from selector.one_file.graph import FileGraph
 from selector.runtime import Specification, read_policy
 
 ANSWER, STAGE = "answer", "stage"
@@ -133,7 +133,7 @@ class _Writer:
         place = whole.subgraphs.index(first)
         if place:
             raise UsageError(f"{self.file}: its first stage is not the first graph of its file.")
-        main = Graph(whole, first)
+        main = FileGraph(whole, first)
         rows = {name: self._entry(main, 0, name) for name in self.names}
         outputs = self._stage(main, 0, rows, {})
         first.inputs, first.outputs = list(rows.values()), outputs
@@ -168,14 +168,14 @@ class _Writer:
         own = {name: index for name, index in member.inputs.items() if name not in feeds}
         return dict(zip(self.names, own.values(), strict=True)) if len(self.names) == 1 == len(own) else own
 
-    def _entry(self, graph: Graph, position: int, name: str) -> int:
+    def _entry(self, graph: FileGraph, position: int, name: str) -> int:
         """The float32 tensor by which a row comes into the graph of a stage, quantised there where the network takes integers."""
         inner = self._own(position).get(name)
         if inner is None:  # taken by a later stage only
             for later in range(position + 1, len(self.members)):
                 found = self._own(later).get(name)
                 if found is not None:
-                    other = Graph(self.whole, self.members[later].graph)
+                    other = FileGraph(self.whole, self.members[later].graph)
                     return graph.tensor(name, other.shape(found))
             raise UsageError(f"{self.file}: no stage takes {name}.")
         if graph.dtype(inner) == "float32" or not _is_quantised(graph.graph.tensors[inner]):
@@ -185,7 +185,9 @@ class _Writer:
         graph.graph.operators.insert(0, graph.graph.operators.pop())
         return entry
 
-    def _stage(self, graph: Graph, position: int, rows: dict[str, int], heard: dict[int, int]) -> list[int]:
+    def _stage(
+        self, graph: FileGraph, position: int, rows: dict[str, int], heard: dict[int, int]
+    ) -> list[int]:
         """Add what follows a stage's network to its graph; gives the tensors of answer and stage."""
         stages, member = self.policy.stages, self.members[position]
         stage = stages[position]
@@ -228,9 +230,9 @@ class _Writer:
         )
         return weighed or (number == position and bool(later) and later[0].agree)
 
-    def _answering(self, outer: Graph, passed: dict[str, int], position: int) -> int:
+    def _answering(self, outer: FileGraph, passed: dict[str, int], position: int) -> int:
         """The graph that runs where a row stops: it hands on the answer."""
-        graph = Graph(self.whole, schema().SubGraphT())
+        graph = FileGraph(self.whole, schema().SubGraphT())
         graph.graph.tensors, graph.graph.operators = [], []
         graph.graph.name = f"stage {position + 1} answers"
         inputs = {name: graph.tensor(name, outer.shape(i), outer.dtype(i)) for name, i in passed.items()}
@@ -241,10 +243,10 @@ class _Writer:
         self.whole.subgraphs.append(graph.graph)
         return len(self.whole.subgraphs) - 1
 
-    def _going_on(self, outer: Graph, passed: dict[str, int], position: int) -> int:
+    def _going_on(self, outer: FileGraph, passed: dict[str, int], position: int) -> int:
         """The graph of the next stage, whose inputs become what is passed."""
         member = self.members[position]
-        graph = Graph(self.whole, member.graph)
+        graph = FileGraph(self.whole, member.graph)
         inputs, rows, heard = [], {}, {}
         for name, index in passed.items():
             kind, _, what = name.partition(" ")
@@ -261,7 +263,7 @@ class _Writer:
         member.graph.inputs, member.graph.outputs = inputs, outputs
         return int(self.whole.subgraphs.index(member.graph))
 
-    def _fed(self, outer: Graph, index: int, graph: Graph, inner: int) -> int:
+    def _fed(self, outer: FileGraph, index: int, graph: FileGraph, inner: int) -> int:
         """What a segment hands on, stored as it was there."""
         if outer.dtype(index) == graph.dtype(inner):
             return inner

@@ -52,6 +52,20 @@ def test_shows_stages_times_and_accuracy(place, capsys, monkeypatch):
         assert words in out
 
 
+def test_writes_the_policy_as_one_file_and_says_how_it_compares(place, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "300")
+    policy, folder = place
+    arguments = ("run", policy, "--data", folder / "d.npz", "--seconds", "0.01", "--one-file")
+    status, out, _ = run_verb(capsys, *arguments, folder / "one.tflite")
+    assert status == 0
+    assert "one.tflite stops at the same stage on all 40 rows" in " ".join(out.split())
+    status, out, _ = run_verb(capsys, *arguments, folder / "one.tflite", "--json")
+    assert json.loads(out)["one_file"]["different"] == 0
+    status, _, err = run_verb(capsys, *arguments, folder / "one.bin")
+    assert status == 2
+    assert "is to be a .tflite file" in err
+
+
 def test_fails_in_one_sentence(place, capsys):
     policy, folder = place
     (folder / "policy" / "nets" / "slow.tflite").write_bytes(b"other")

@@ -13,7 +13,7 @@ from tiny_policies import dense, network, picks, saved, two_stages
 from profiler.errors import EdgetimeError, UsageError
 from profiler.operators import fully_connected
 from profiler.probes import Probe
-from profiler.tflite import read_network
+from profiler.tflite import append, read_network, schema, to_bytes, to_objects
 from selector.one_file import one_file, write_one_file
 from selector.runtime import PolicyNetwork, Specification, Stage, load_policy, save_policy
 
@@ -67,16 +67,36 @@ def test_a_detector_answers_some_classes_and_wakes_the_rest(tmp_path):
     assert (found.different, found.largest_difference < 1e-4) == (0, True)
 
 
-def test_segments_of_a_network_hand_on_what_they_computed(tmp_path):
+def signed(content, name, inputs, outputs):
+    """A network as objects, with a signature that gives names to its inputs and outputs."""
+    model, known = to_objects(content), schema()
+    graph = model.subgraphs[0]
+    signature = known.SignatureDefT(signatureKey=name.encode(), subgraphIndex=0)
+    for field, names, tensors in (("inputs", inputs, graph.inputs), ("outputs", outputs, graph.outputs)):
+        maps = [known.TensorMapT(one.encode(), int(index)) for one, index in zip(names, tensors, strict=True)]
+        setattr(signature, field, maps)
+    model.signatureDefs = [signature]
+    return model
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_segments_of_a_network_hand_on_what_they_computed(tmp_path, together):
     head = dense(np.eye(3, 6), np.zeros(3), names=("x", "features"))
     tail = dense(np.eye(3)[::-1], np.zeros(3), names=("features", "y"))
     nets = (
-        PolicyNetwork("", "head", 1.0, answer="features"),
-        PolicyNetwork("", "tail", 2.0, feeds=("features",)),
+        PolicyNetwork("", "head", 1.0, answer="features", signature="first" if together else None),
+        PolicyNetwork("", "tail", 2.0, feeds=("features",), signature="second" if together else None),
     )
     stages = (Stage(0, (1.0,), threshold=0.5), Stage(1, (0.0, 1.0)))
     plan = Specification("early_exit", "board", nets, stages, classes=3, single=1)
-    policy = saved(tmp_path, plan, head=head, tail=tail)
+    if together:
+        whole = signed(head, "first", ["x"], ["features"])
+        append(whole, signed(tail, "second", ["features"], ["y"]))
+        file = tmp_path / "exits.tflite"
+        file.write_bytes(to_bytes(whole))
+        policy = save_policy(plan, [file, file], tmp_path / "policy")
+    else:
+        policy = saved(tmp_path, plan, head=head, tail=tail)
     found = write_one_file(policy, tmp_path / "one.tflite", rows(2), seconds=0)
     assert (found.different, found.largest_difference < 1e-5) == (0, True)
 
