@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -30,6 +31,9 @@ from profiler.progress import ProgressCallback, silent, sub_progress
 from profiler.tflite import read_network
 from timemodel.model import NetworkPredictor, TimeModel
 
+CHECKPOINTS = "checkpoints"
+"""Folder, beside what is made, of what training goes on from."""
+
 CHECK_ROWS = 500
 """Rows that the file is compared with the Keras network on."""
 
@@ -39,7 +43,7 @@ LEAST_ROWS = 20
 _EPOCHS_SHARE = 0.25
 """Of the validation rows: epochs are chosen on them."""
 
-_HEAD_SHARE = 0.06
+_HEAD_SHARE = 0.07
 """Of the network's time, which a head with convolutions may take."""
 
 
@@ -163,7 +167,7 @@ def make_exits(
         What was given cannot be used, or the network has no place for an exit; one sentence says why.
     """
     if head not in ("auto", *KINDS):
-        raise UsageError(f"--head is auto, {' or '.join(KINDS)}, not {head!r}.")
+        raise UsageError(f"--head is auto, {', '.join(KINDS[:-1])} or {KINDS[-1]}, not {head!r}.")
     if quantize not in ("none", "int8"):
         raise UsageError(f"--quantize {quantize} does not go with exits: choose none or int8.")
     progress(0.0, "loading")
@@ -193,10 +197,19 @@ def make_exits(
     if not after and len(chosen) < count:
         notes.append(f"{name} has places for {len(chosen)} exits, not {count}.")
     kinds = [_kind(head, cut, whole, str(task.head), times) for cut in chosen]
+    import keras
+
+    keras.utils.set_random_seed(seed)
     branched = add_exits(whole, chosen, str(task.head), kinds)
-    trained = train_exits(branched, whole, learning, heads, joint, seed, sub_progress(progress, 0.05, 0.8))
-    making = _Making(Path(out), quantize, times, learning, held, calibration, whole, str(task.head))
-    return making.written(branched, trained, sub_progress(progress, 0.8, 1.0), tuple(notes))
+    folder = Path(out)
+    training = sub_progress(progress, 0.05, 0.8)
+    trained = train_exits(
+        branched, whole, learning, heads, joint, seed, training, checkpoints=folder / CHECKPOINTS
+    )
+    making = _Making(folder, quantize, times, learning, held, calibration, whole, str(task.head))
+    found = making.written(branched, trained, sub_progress(progress, 0.8, 1.0), tuple(notes))
+    shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
+    return found
 
 
 @dataclass(frozen=True)
@@ -293,12 +306,15 @@ def _parts(data: Data, seed: int) -> tuple[Data, Data]:
 
 
 def _kind(head: str, cut: ExitPlace, whole: Any, answers: str, time_model: NetworkPredictor) -> str:
-    """What kind of head an exit gets."""
+    """What kind of head an exit gets: the largest that takes little of the network's time."""
     if head != "auto":
         return head
-    alone = head_alone(cut, whole.outputs[0].shape[-1], answers, "conv")
-    head_ms = float(time_model.predict(read_network(to_tflite_bytes(alone))).predicted_ms)
-    return "conv" if head_ms <= _HEAD_SHARE * cut.predicted_ms / cut.share else "pool"
+    for kind in reversed(KINDS[1:]):
+        alone = head_alone(cut, whole.outputs[0].shape[-1], answers, kind)
+        head_ms = float(time_model.predict(read_network(to_tflite_bytes(alone))).predicted_ms)
+        if head_ms <= _HEAD_SHARE * cut.predicted_ms / cut.share:
+            return kind
+    return KINDS[0]
 
 
 def _check_outputs(model: Any, name: str) -> None:
