@@ -6,12 +6,13 @@ May import all other rooms of the compressor but testing.
 from __future__ import annotations
 
 from compressor.exits.heads import ANSWER, HIDDEN, KINDS
-from compressor.exits.making import ExitSegment, NetworkWithExits, make_exits
+from compressor.exits.making import CHECKPOINTS, ExitSegment, NetworkWithExits, make_exits
 from compressor.exits.training import HEADS, JOINT, TrainedExits, schedules
 from compressor.exits.writing import read_segments, run_segments
 
 __all__ = [
     "ANSWER",
+    "CHECKPOINTS",
     "HEADS",
     "HIDDEN",
     "JOINT",

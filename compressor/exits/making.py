@@ -13,7 +13,7 @@ from compressor.data import Data, Rows, check_data, evenly, load_data, row_count
 from compressor.exits.cuts import ExitPlace, find_places, named, propose
 from compressor.exits.flat import flat
 from compressor.exits.heads import KINDS, LAST, Branched, add_exits, head_alone
-from compressor.exits.training import HEADS, JOINT, TrainedExits, check_classes, train_exits
+from compressor.exits.training import HEADS, TrainedExits, check_classes, train_exits
 from compressor.exits.writing import read_segments, write_exits
 from compressor.export import (
     CALIBRATION_ROWS,
@@ -123,13 +123,13 @@ def make_exits(
     time_model: NetworkPredictor | str | os.PathLike[str],
     out: str | os.PathLike[str],
     *,
-    count: int = 2,
+    count: int = 3,
     after: Sequence[str] = (),
     head: str = "auto",
     quantize: str = "none",
     calibration: Any = None,
     heads: Schedule = HEADS,
-    joint: Schedule | None = JOINT,
+    joint: Schedule | None = None,
     seed: int = 0,
     progress: ProgressCallback = silent,
 ) -> NetworkWithExits:
@@ -152,14 +152,14 @@ def make_exits(
     after
         In place of `count` the names of the layers to cut after.
     head
-        ``pool`` or ``conv``, see `compressor.exits.heads.KINDS`; or ``auto``: convolutions where they take little of the
-        network's time.
+        One of `compressor.exits.heads.KINDS`; or ``auto``: the largest that takes little of the network's time.
     quantize
         ``none`` or ``int8``.
     calibration
         Typical inputs for ``int8``; default: the training rows.
     heads, joint
-        How heads are trained, and afterwards all layers; None leaves the network as it is.
+        How heads are trained, and afterwards all layers; None leaves the network as it is. What is stopped goes on from the folder's
+        checkpoints when it is called with the same arguments.
 
     Raises
     ------
@@ -309,12 +309,14 @@ def _kind(head: str, cut: ExitPlace, whole: Any, answers: str, time_model: Netwo
     """What kind of head an exit gets: the largest that takes little of the network's time."""
     if head != "auto":
         return head
-    for kind in reversed(KINDS[1:]):
+    largest, *larger = KINDS
+    for kind in larger:
         alone = head_alone(cut, whole.outputs[0].shape[-1], answers, kind)
         head_ms = float(time_model.predict(read_network(to_tflite_bytes(alone))).predicted_ms)
-        if head_ms <= _HEAD_SHARE * cut.predicted_ms / cut.share:
-            return kind
-    return KINDS[0]
+        if head_ms > _HEAD_SHARE * cut.predicted_ms / cut.share:
+            break
+        largest = kind
+    return largest
 
 
 def _check_outputs(model: Any, name: str) -> None:

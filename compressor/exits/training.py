@@ -16,7 +16,7 @@ from compressor.training import Answered, FineTuner, Outcome, Schedule, Task, ou
 from profiler.errors import DataError
 from profiler.progress import ProgressCallback, silent, sub_progress
 
-HEADS = Schedule(epochs=10, batch_size=64, learning_rate=3e-3, patience=4)
+HEADS = Schedule(epochs=15, batch_size=64, learning_rate=3e-3)
 """How heads are trained while the network under them stays as it is."""
 
 JOINT = Schedule(epochs=6, batch_size=64, learning_rate=3e-4, patience=3)
@@ -49,7 +49,7 @@ def train_exits(
     original: Any,
     data: Data,
     heads: Schedule = HEADS,
-    joint: Schedule | None = JOINT,
+    joint: Schedule | None = None,
     seed: int = 0,
     progress: ProgressCallback = silent,
     checkpoints: Path | None = None,
@@ -102,20 +102,20 @@ class _Checkpoints:
         return None if self._folder is None else self._folder / f"{what}-{self._digest:08x}.npz"
 
 
+@dataclass(frozen=True)
 class _SelfTaught(Task):
-    """Every answer learns from labels and from the last one, which stays as it is: there is no need to ask another network."""
+    """Every answer learns from labels and from the last one, which is at hand: no other network need be asked."""
 
-    def __init__(self, head: Any, data: Data, alpha: float, temperature: float) -> None:
-        super().__init__(head, data)
-        object.__setattr__(self, "_share", (alpha, temperature))
+    alpha: float = 0.0
+    temperature: float = 1.0
 
     def loss(self, y: Rows, outputs: Rows) -> Any:
         """Mean loss of a batch."""
         import tensorflow as tf
 
-        alpha, temperature = self._share
         wanted = dict.fromkeys(outputs, tf.stop_gradient(outputs[LAST]))
-        return alpha * self.distance(outputs, wanted, temperature) + (1 - alpha) * super().loss(y, outputs)
+        near = self.distance(outputs, wanted, self.temperature)
+        return self.alpha * near + (1 - self.alpha) * super().loss(y, outputs)
 
 
 def check_classes(data: Data, name: str) -> None:

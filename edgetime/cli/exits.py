@@ -9,7 +9,7 @@ import typer
 from rich.console import RenderableType
 
 from edgetime import units
-from edgetime.terminal import Terminal, options, table
+from edgetime.terminal import Terminal, keeping, options, table
 
 if TYPE_CHECKING:
     from selector.early_exits import EarlyExits
@@ -48,16 +48,20 @@ def command(
     head: Annotated[
         str,
         _where(
-            metavar="auto|pool|conv",
-            help="Heads: pooling and a dense layer, or with a small convolution in front; auto: where that takes little time.",
+            metavar="auto|pool|conv|deep|deeper|deepest",
+            help="Heads: pooling and a dense layer, or with one convolution or several in front; auto: as many as take little time.",
         ),
     ] = "auto",
-    frozen: Annotated[
-        bool, _where("--frozen", help="Leave the network's own weights as they are.", show_default=False)
+    epochs: Annotated[int, _where(metavar="N", min=1, help="Epochs that heads learn for.")] = 15,
+    all_layers: Annotated[
+        bool,
+        _where(
+            "--all-layers",
+            help="Then let the network's own layers learn along, for half as many epochs and only where its last answer is no "
+            "worse for it. Takes several times as long.",
+            show_default=False,
+        ),
     ] = False,
-    epochs: Annotated[
-        int, _where(metavar="N", min=1, help="Epochs for the heads, and half of that for all of it.")
-    ] = 10,
     quantize: Annotated[str, typer.Option(help="Arithmetic of the result: none or int8.")] = "none",
     calibration: Annotated[
         Path | None,
@@ -92,7 +96,7 @@ def command(
 
     DIR gets exits.tflite, in which each segment is a signature and weights are stored once, policy.json with the thresholds
     ('edgetime run' answers by it), exits.keras, and single.tflite, the network without exits. Each exit learns from labels and
-    from the network's last answer; the network itself learns along only where its last answer is no worse for it.
+    from the network's last answer. What is stopped goes on with the same command.
 
     Example:
 
@@ -100,7 +104,7 @@ def command(
     $ edgetime exits digits.keras --data digits.npz --time-model pi4.timemodel.json --exits 2 -o early
     $ edgetime exits digits.keras --data digits.npz --time-model pi4.timemodel.json --quantize int8 --max-accuracy-drop 0.5 -o early
     """
-    from compressor.exits import schedules
+    from compressor.exits import CHECKPOINTS, schedules
     from selector.early_exits import add_early_exits
     from selector.policies import PolicyGoal
     from timemodel import TimeModel
@@ -111,7 +115,7 @@ def command(
             known = known.only(options.find_setting(known.settings, setting))
         goal = PolicyGoal(prefer, max_accuracy_drop=max_accuracy_drop, confidence=confidence)
         heads, joint = schedules(epochs)
-        with out.progress("Exits") as progress:
+        with keeping(output / CHECKPOINTS), out.progress("Exits") as progress:
             found = add_early_exits(
                 network,
                 data,
@@ -124,7 +128,7 @@ def command(
                 quantize=quantize,
                 calibration=calibration,
                 heads=heads,
-                joint=None if frozen else joint,
+                joint=joint if all_layers else None,
                 seed=seed,
                 progress=progress,
             )
