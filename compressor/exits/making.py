@@ -13,7 +13,7 @@ from compressor.data import Data, Rows, check_data, evenly, load_data, row_count
 from compressor.exits.cuts import ExitPlace, find_places, named, propose
 from compressor.exits.flat import flat
 from compressor.exits.heads import KINDS, LAST, Branched, add_exits, head_alone
-from compressor.exits.training import HEADS, TrainedExits, check_classes, train_exits
+from compressor.exits.training import TrainedExits, check_classes, heads_schedule, train_exits
 from compressor.exits.writing import read_segments, write_exits
 from compressor.export import (
     CALIBRATION_ROWS,
@@ -43,7 +43,7 @@ LEAST_ROWS = 20
 _EPOCHS_SHARE = 0.25
 """Of the validation rows: epochs are chosen on them."""
 
-_HEAD_SHARE = 0.07
+_HEAD_SHARE = 0.1
 """Of the network's time, which a head with convolutions may take."""
 
 
@@ -128,7 +128,7 @@ def make_exits(
     head: str = "auto",
     quantize: str = "none",
     calibration: Any = None,
-    heads: Schedule = HEADS,
+    heads: Schedule | int | None = None,
     joint: Schedule | None = None,
     seed: int = 0,
     progress: ProgressCallback = silent,
@@ -146,7 +146,8 @@ def make_exits(
     time_model
         A time model or its file: exits come where their time is.
     out
-        Folder for ``exits.tflite``, ``exits.keras``, and ``single.tflite``, the network without exits.
+        Folder for ``exits.tflite``, ``exits.keras``, and ``single.tflite``, the network without exits. Training that was stopped
+        goes on from the checkpoints in it when all is asked for as before.
     count
         Exits to add, evenly in time; fewer where the network has not so many places.
     after
@@ -157,9 +158,10 @@ def make_exits(
         ``none`` or ``int8``.
     calibration
         Typical inputs for ``int8``; default: the training rows.
-    heads, joint
-        How heads are trained, and afterwards all layers; None leaves the network as it is. What is stopped goes on from the folder's
-        checkpoints when it is called with the same arguments.
+    heads
+        How heads are trained, or for how many epochs; default: for as many as the number of rows asks for.
+    joint
+        How all layers are trained afterwards, such as `compressor.exits.JOINT`; None leaves the network as it is.
 
     Raises
     ------
@@ -203,8 +205,11 @@ def make_exits(
     branched = add_exits(whole, chosen, str(task.head), kinds)
     folder = Path(out)
     training = sub_progress(progress, 0.05, 0.8)
+    schedule = heads if isinstance(heads, Schedule) else heads_schedule(row_count(learning.x))
+    if isinstance(heads, int):
+        schedule = replace(schedule, epochs=heads, patience=heads)
     trained = train_exits(
-        branched, whole, learning, heads, joint, seed, training, checkpoints=folder / CHECKPOINTS
+        branched, whole, learning, schedule, joint, seed, training, checkpoints=folder / CHECKPOINTS
     )
     making = _Making(folder, quantize, times, learning, held, calibration, whole, str(task.head))
     found = making.written(branched, trained, sub_progress(progress, 0.8, 1.0), tuple(notes))

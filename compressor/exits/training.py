@@ -16,16 +16,18 @@ from compressor.training import Answered, FineTuner, Outcome, Schedule, Task, ou
 from profiler.errors import DataError
 from profiler.progress import ProgressCallback, silent, sub_progress
 
-HEADS = Schedule(epochs=15, batch_size=64, learning_rate=3e-3)
-"""How heads are trained while the network under them stays as it is."""
-
 JOINT = Schedule(epochs=6, batch_size=64, learning_rate=3e-4, patience=3)
 """How all of it is trained afterwards."""
 
+_EPOCHS, _MOST_EPOCHS = 15, 60
+_STEPS = 1000
 
-def schedules(epochs: int) -> tuple[Schedule, Schedule]:
-    """`HEADS` and `JOINT` for so many epochs of heads, and half as many of all layers."""
-    return replace(HEADS, epochs=epochs), replace(JOINT, epochs=max(1, epochs // 2))
+
+def heads_schedule(rows: int) -> Schedule:
+    """How heads are trained while the network under them stays as it is: for 15 epochs, or for more where rows are few."""
+    schedule = Schedule(batch_size=64, learning_rate=3e-3)
+    epochs = min(max(_STEPS * schedule.batch_size // rows, _EPOCHS), _MOST_EPOCHS)
+    return replace(schedule, epochs=epochs, patience=epochs)
 
 
 _EXIT_WEIGHT = 0.5
@@ -48,7 +50,7 @@ def train_exits(
     branched: Branched,
     original: Any,
     data: Data,
-    heads: Schedule = HEADS,
+    heads: Schedule,
     joint: Schedule | None = None,
     seed: int = 0,
     progress: ProgressCallback = silent,

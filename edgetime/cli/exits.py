@@ -49,16 +49,22 @@ def command(
         str,
         _where(
             metavar="auto|pool|conv|deep|deeper|deepest",
-            help="Heads: pooling and a dense layer, or with one convolution or several in front; auto: as many as take little time.",
+            help="Heads: pooling and a dense layer, or with one convolution or more in front; auto: as many as take little time.",
         ),
     ] = "auto",
-    epochs: Annotated[int, _where(metavar="N", min=1, help="Epochs that heads learn for.")] = 15,
+    epochs: Annotated[
+        int | None,
+        _where(
+            metavar="N",
+            min=1,
+            help="Epochs that heads learn for; default: 15, and up to 60 where rows are few.",
+        ),
+    ] = None,
     all_layers: Annotated[
         bool,
         _where(
             "--all-layers",
-            help="Then let the network's own layers learn along, for half as many epochs and only where its last answer is no "
-            "worse for it. Takes several times as long.",
+            help="Then let the network's own layers learn along where its last answer is no worse for it; this takes longer.",
             show_default=False,
         ),
     ] = False,
@@ -104,7 +110,7 @@ def command(
     $ edgetime exits digits.keras --data digits.npz --time-model pi4.timemodel.json --exits 2 -o early
     $ edgetime exits digits.keras --data digits.npz --time-model pi4.timemodel.json --quantize int8 --max-accuracy-drop 0.5 -o early
     """
-    from compressor.exits import CHECKPOINTS, schedules
+    from compressor.exits import CHECKPOINTS, JOINT
     from selector.early_exits import add_early_exits
     from selector.policies import PolicyGoal
     from timemodel import TimeModel
@@ -114,7 +120,6 @@ def command(
         if setting is not None:
             known = known.only(options.find_setting(known.settings, setting))
         goal = PolicyGoal(prefer, max_accuracy_drop=max_accuracy_drop, confidence=confidence)
-        heads, joint = schedules(epochs)
         with keeping(output / CHECKPOINTS), out.progress("Exits") as progress:
             found = add_early_exits(
                 network,
@@ -127,8 +132,8 @@ def command(
                 head=head,
                 quantize=quantize,
                 calibration=calibration,
-                heads=heads,
-                joint=joint if all_layers else None,
+                heads=epochs,
+                joint=JOINT if all_layers else None,
                 seed=seed,
                 progress=progress,
             )

@@ -7,6 +7,7 @@ import pytest
 
 from compressor.exits.cuts import ExitPlace
 from compressor.exits.heads import KINDS, head_alone
+from compressor.exits.training import heads_schedule
 
 
 def cut(*shape: int) -> ExitPlace:
@@ -36,3 +37,8 @@ def test_what_is_small_or_wide_already_stays_so():
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_head_gives_one_number_per_class(kind: str):
     assert head_alone(cut(8, 8, 12), 7, "softmax", kind).output_shape == (None, 7)
+
+
+def test_heads_learn_for_more_epochs_where_rows_are_few():
+    # 1,000 steps of 64 rows, but at least 15 epochs and at most 60.
+    assert [heads_schedule(rows).epochs for rows in (100, 2000, 18_000)] == [60, 32, 15]
