@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -147,7 +146,7 @@ def make_exits(
         A time model or its file: exits come where their time is.
     out
         Folder for ``exits.tflite``, ``exits.keras``, and ``single.tflite``, the network without exits. Training that was stopped
-        goes on from the checkpoints in it when all is asked for as before.
+        goes on from its ``checkpoints``; they stay, so that another goal or other arithmetic takes no training.
     count
         Exits to add, evenly in time; fewer where the network has not so many places.
     after
@@ -212,9 +211,7 @@ def make_exits(
         branched, whole, learning, schedule, joint, seed, training, checkpoints=folder / CHECKPOINTS
     )
     making = _Making(folder, quantize, times, learning, held, calibration, whole, str(task.head))
-    found = making.written(branched, trained, sub_progress(progress, 0.8, 1.0), tuple(notes))
-    shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
-    return found
+    return making.written(branched, trained, sub_progress(progress, 0.8, 1.0), tuple(notes))
 
 
 @dataclass(frozen=True)

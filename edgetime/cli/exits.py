@@ -94,6 +94,13 @@ def command(
             help="The least time within the drop, or the best accuracy in the same time.",
         ),
     ] = "time",
+    budget_ms: Annotated[
+        float | None,
+        _goal(
+            metavar="X",
+            help="Longest mean predicted time; with --prefer accuracy and without it: that of the network without exits.",
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of training.")] = 0,
     setting: options.SettingOption = None,
     json: options.JsonOption = False,
@@ -102,7 +109,8 @@ def command(
 
     DIR gets exits.tflite, in which each segment is a signature and weights are stored once, policy.json with the thresholds
     ('edgetime run' answers by it), exits.keras, and single.tflite, the network without exits. Each exit learns from labels and
-    from the network's last answer. What is stopped goes on with the same command.
+    from the network's last answer. What was stopped goes on with the same command, and another goal in the same DIR takes no
+    training.
 
     Example:
 
@@ -119,7 +127,9 @@ def command(
         known = TimeModel.load(time_model)
         if setting is not None:
             known = known.only(options.find_setting(known.settings, setting))
-        goal = PolicyGoal(prefer, max_accuracy_drop=max_accuracy_drop, confidence=confidence)
+        goal = PolicyGoal(
+            prefer, budget_ms=budget_ms, max_accuracy_drop=max_accuracy_drop, confidence=confidence
+        )
         with keeping(output / CHECKPOINTS), out.progress("Exits") as progress:
             found = add_early_exits(
                 network,
