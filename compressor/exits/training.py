@@ -25,7 +25,7 @@ _STEPS = 1000
 
 def heads_schedule(rows: int) -> Schedule:
     """How heads are trained while the network under them stays as it is: for 15 epochs, or for more where rows are few."""
-    schedule = Schedule(batch_size=64, learning_rate=3e-3)
+    schedule = Schedule(batch_size=min(max(rows // 16, 8), 64), learning_rate=3e-3)
     epochs = min(max(_STEPS * schedule.batch_size // rows, _EPOCHS), _MOST_EPOCHS)
     return replace(schedule, epochs=epochs, patience=epochs)
 

@@ -40,5 +40,7 @@ def test_every_head_gives_one_number_per_class(kind: str):
 
 
 def test_heads_learn_for_more_epochs_where_rows_are_few():
-    # 1,000 steps of 64 rows, but at least 15 epochs and at most 60.
-    assert [heads_schedule(rows).epochs for rows in (100, 2000, 18_000)] == [60, 32, 15]
+    # 1,000 steps of 64 rows, but at least 15 epochs and at most 60; an epoch has at least 16 steps.
+    schedules = [heads_schedule(rows) for rows in (100, 2000, 18_000)]
+    assert [one.epochs for one in schedules] == [60, 32, 15]
+    assert [one.batch_size for one in schedules] == [8, 64, 64]

@@ -42,7 +42,7 @@ def task(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_exits_predict_and_run_go_together(task: Path, time_model_file: Path):
     out = task / "early"
     asked = ["--data", task / "bars.npz", "--time-model", time_model_file, "-o", out, "--json"]
-    more = ["--exits", 1, "--epochs", 4, "--max-accuracy-drop", 60]
+    more = ["--exits", 1, "--epochs", 20, "--head", "pool", "--max-accuracy-drop", 60]
     found = json.loads(run("exits", task / "bars.keras", *asked, *more).stdout)
     assert found["policy"] == str(out / "policy.json")
     lines = run("predict", time_model_file, out / "exits.tflite", "--json").stdout.splitlines()
