@@ -106,19 +106,23 @@ def add_early_exits(
     )
     notes = list(network.notes)
     progress(_MAKING_SHARE, "fitting thresholds")
-    paying = _paying(network, times, goal)
-    unused = [place for place in range(len(network.segments) - 1) if place not in paying]
-    if unused and paying:
-        named = " and ".join(f"after {network.segments[place].after}" for place in unused)
-        notes.append(f"The exit {named} was left out again: the network is faster without it.")
-        network = network.without(unused)
-    fit = _fitted(network, times, goal)
-    unused = _unused(network, fit) if paying else list(range(len(network.segments) - 1))
+    fit, paying = None, _paying(network, times, goal)
+    ends = len(network.segments) - 1
+    unused = [place for place in range(ends) if place not in paying]
+    while fit is None or 0 < len(unused) < ends:
+        if unused and paying:
+            named = " and ".join(f"after {network.segments[place].after}" for place in unused)
+            notes.append(f"The exit {named} was left out again: the network is faster without it.")
+            network = network.without(unused)
+            ends -= len(unused)
+        fit = _fitted(network, times, goal)
+        unused = _unused(network, fit) if paying else list(range(ends))
     policy = None
-    if len(unused) == len(network.segments) - 1:
+    (network.folder / "policy.json").unlink(missing_ok=True)
+    if len(unused) == ends:
         notes.append(
             "No exit pays: at none of them are rows sure enough within this goal. Run the network as it is (single.tflite), allow "
-            "more --max-accuracy-drop, or give heads convolutions with --head conv."
+            "more --max-accuracy-drop, or give heads more layers with --head deep."
         )
     else:
         policy = save_policy(fit.specification, fit.paths, network.folder / "policy.json")

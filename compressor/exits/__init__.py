@@ -6,13 +6,13 @@ May import all other rooms of the compressor but testing.
 from __future__ import annotations
 
 from compressor.exits.heads import ANSWER, HIDDEN, KINDS
-from compressor.exits.making import ExitSegment, NetworkWithExits, make_exits
-from compressor.exits.training import HEADS, JOINT, TrainedExits, schedules
+from compressor.exits.making import CHECKPOINTS, ExitSegment, NetworkWithExits, make_exits
+from compressor.exits.training import JOINT, TrainedExits
 from compressor.exits.writing import read_segments, run_segments
 
 __all__ = [
     "ANSWER",
-    "HEADS",
+    "CHECKPOINTS",
     "HIDDEN",
     "JOINT",
     "KINDS",
@@ -22,5 +22,4 @@ __all__ = [
     "make_exits",
     "read_segments",
     "run_segments",
-    "schedules",
 ]

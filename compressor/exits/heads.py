@@ -8,8 +8,11 @@ from typing import Any
 
 from compressor.exits.cuts import ExitPlace
 
-KINDS = ("pool", "conv")
-"""Head of pooling and a dense layer alone, or with a depthwise and a 1x1 convolution in front."""
+_CONVOLUTIONS = {"pool": 0, "conv": 1, "deep": 1, "deeper": 2, "deepest": 3}
+
+KINDS = tuple(_CONVOLUTIONS)
+"""Heads, the smallest first: pooling and a dense layer alone; with one separable convolution in front; or with one, two or three
+after each halving of time or space, until little of it is left."""
 
 ANSWER, HIDDEN, LAST = "answer", "hidden", "last"
 
@@ -111,14 +114,8 @@ def _pooled(tensor: Any, kind: str, name: str) -> Any:
     rank = len(tensor.shape)
     if rank == 2:
         return tensor
-    if kind == "conv" and rank in (3, 4):
-        width = min(max(tensor.shape[-1], _LEAST_WIDTH), _MOST_WIDTH)
-        stride = 2 if min(tensor.shape[1:-1]) >= _STRIDE_FROM else 1
-        convolution = layers.SeparableConv1D if rank == 3 else layers.SeparableConv2D
-        tensor = convolution(width, 3, strides=stride, padding="same", use_bias=False, name=f"{name}_conv")(
-            tensor
-        )
-        tensor = layers.ReLU(name=f"{name}_relu")(layers.BatchNormalization(name=f"{name}_bn")(tensor))
+    if rank in (3, 4):
+        tensor = _convolved(tensor, kind, name)
     pooling: Mapping[int, Any] = {
         3: layers.GlobalAveragePooling1D,
         4: layers.GlobalAveragePooling2D,
@@ -127,3 +124,26 @@ def _pooled(tensor: Any, kind: str, name: str) -> Any:
     if rank not in pooling:
         return layers.Flatten(name=f"{name}_flat")(tensor)
     return pooling[rank](name=f"{name}_pool")(tensor)
+
+
+def _convolved(tensor: Any, kind: str, name: str) -> Any:
+    """Separable convolutions: with strides and twice the channels while there is much to see, others added to what they read."""
+    number, goes_on = 0, True
+    while goes_on and _CONVOLUTIONS[kind]:
+        stride = 2 if max(tensor.shape[1:-1]) >= _STRIDE_FROM else 1
+        goes_on = kind != "conv" and stride > 1 and max(tensor.shape[1:-1]) >= 2 * _STRIDE_FROM
+        growth = stride if kind != "conv" else 1
+        width = min(max(growth * tensor.shape[-1], _LEAST_WIDTH), _MOST_WIDTH)
+        for step in range(_CONVOLUTIONS[kind]):
+            tensor = _convolution(tensor, width, 1 if step else stride, f"{name}_conv{number}")
+            number += 1
+    return tensor
+
+
+def _convolution(tensor: Any, width: int, stride: int, name: str) -> Any:
+    from keras import layers
+
+    convolution = layers.SeparableConv1D if len(tensor.shape) == 3 else layers.SeparableConv2D
+    found = convolution(width, 3, strides=stride, padding="same", use_bias=False, name=name)(tensor)
+    found = layers.ReLU(name=f"{name}_relu")(layers.BatchNormalization(name=f"{name}_norm")(found))
+    return layers.Add(name=f"{name}_add")([tensor, found]) if found.shape == tensor.shape else found

@@ -12,7 +12,7 @@ from compressor.data import Data, Rows, check_data, evenly, load_data, row_count
 from compressor.exits.cuts import ExitPlace, find_places, named, propose
 from compressor.exits.flat import flat
 from compressor.exits.heads import KINDS, LAST, Branched, add_exits, head_alone
-from compressor.exits.training import HEADS, JOINT, TrainedExits, check_classes, train_exits
+from compressor.exits.training import TrainedExits, check_classes, heads_schedule, train_exits
 from compressor.exits.writing import read_segments, write_exits
 from compressor.export import (
     CALIBRATION_ROWS,
@@ -30,6 +30,9 @@ from profiler.progress import ProgressCallback, silent, sub_progress
 from profiler.tflite import read_network
 from timemodel.model import NetworkPredictor, TimeModel
 
+CHECKPOINTS = "checkpoints"
+"""Folder, beside what is made, of what training goes on from."""
+
 CHECK_ROWS = 500
 """Rows that the file is compared with the Keras network on."""
 
@@ -39,7 +42,7 @@ LEAST_ROWS = 20
 _EPOCHS_SHARE = 0.25
 """Of the validation rows: epochs are chosen on them."""
 
-_HEAD_SHARE = 0.06
+_HEAD_SHARE = 0.1
 """Of the network's time, which a head with convolutions may take."""
 
 
@@ -119,13 +122,13 @@ def make_exits(
     time_model: NetworkPredictor | str | os.PathLike[str],
     out: str | os.PathLike[str],
     *,
-    count: int = 2,
+    count: int = 3,
     after: Sequence[str] = (),
     head: str = "auto",
     quantize: str = "none",
     calibration: Any = None,
-    heads: Schedule = HEADS,
-    joint: Schedule | None = JOINT,
+    heads: Schedule | int | None = None,
+    joint: Schedule | None = None,
     seed: int = 0,
     progress: ProgressCallback = silent,
 ) -> NetworkWithExits:
@@ -142,20 +145,22 @@ def make_exits(
     time_model
         A time model or its file: exits come where their time is.
     out
-        Folder for ``exits.tflite``, ``exits.keras``, and ``single.tflite``, the network without exits.
+        Folder for ``exits.tflite``, ``exits.keras``, and ``single.tflite``, the network without exits. Training that was stopped
+        goes on from its ``checkpoints``; they stay, so that another goal or other arithmetic takes no training.
     count
         Exits to add, evenly in time; fewer where the network has not so many places.
     after
         In place of `count` the names of the layers to cut after.
     head
-        ``pool`` or ``conv``, see `compressor.exits.heads.KINDS`; or ``auto``: convolutions where they take little of the
-        network's time.
+        One of `compressor.exits.heads.KINDS`; or ``auto``: the largest that takes little of the network's time.
     quantize
         ``none`` or ``int8``.
     calibration
         Typical inputs for ``int8``; default: the training rows.
-    heads, joint
-        How heads are trained, and afterwards all layers; None leaves the network as it is.
+    heads
+        How heads are trained, or for how many epochs; default: for as many as the number of rows asks for.
+    joint
+        How all layers are trained afterwards, such as `compressor.exits.JOINT`; None leaves the network as it is.
 
     Raises
     ------
@@ -163,7 +168,7 @@ def make_exits(
         What was given cannot be used, or the network has no place for an exit; one sentence says why.
     """
     if head not in ("auto", *KINDS):
-        raise UsageError(f"--head is auto, {' or '.join(KINDS)}, not {head!r}.")
+        raise UsageError(f"--head is auto, {', '.join(KINDS[:-1])} or {KINDS[-1]}, not {head!r}.")
     if quantize not in ("none", "int8"):
         raise UsageError(f"--quantize {quantize} does not go with exits: choose none or int8.")
     progress(0.0, "loading")
@@ -193,9 +198,19 @@ def make_exits(
     if not after and len(chosen) < count:
         notes.append(f"{name} has places for {len(chosen)} exits, not {count}.")
     kinds = [_kind(head, cut, whole, str(task.head), times) for cut in chosen]
+    import keras
+
+    keras.utils.set_random_seed(seed)
     branched = add_exits(whole, chosen, str(task.head), kinds)
-    trained = train_exits(branched, whole, learning, heads, joint, seed, sub_progress(progress, 0.05, 0.8))
-    making = _Making(Path(out), quantize, times, learning, held, calibration, whole, str(task.head))
+    folder = Path(out)
+    training = sub_progress(progress, 0.05, 0.8)
+    schedule = heads if isinstance(heads, Schedule) else heads_schedule(row_count(learning.x))
+    if isinstance(heads, int):
+        schedule = replace(schedule, epochs=heads, patience=heads)
+    trained = train_exits(
+        branched, whole, learning, schedule, joint, seed, training, checkpoints=folder / CHECKPOINTS
+    )
+    making = _Making(folder, quantize, times, learning, held, calibration, whole, str(task.head))
     return making.written(branched, trained, sub_progress(progress, 0.8, 1.0), tuple(notes))
 
 
@@ -293,12 +308,17 @@ def _parts(data: Data, seed: int) -> tuple[Data, Data]:
 
 
 def _kind(head: str, cut: ExitPlace, whole: Any, answers: str, time_model: NetworkPredictor) -> str:
-    """What kind of head an exit gets."""
+    """What kind of head an exit gets: the largest that takes little of the network's time."""
     if head != "auto":
         return head
-    alone = head_alone(cut, whole.outputs[0].shape[-1], answers, "conv")
-    head_ms = float(time_model.predict(read_network(to_tflite_bytes(alone))).predicted_ms)
-    return "conv" if head_ms <= _HEAD_SHARE * cut.predicted_ms / cut.share else "pool"
+    largest, *larger = KINDS
+    for kind in larger:
+        alone = head_alone(cut, whole.outputs[0].shape[-1], answers, kind)
+        head_ms = float(time_model.predict(read_network(to_tflite_bytes(alone))).predicted_ms)
+        if head_ms > _HEAD_SHARE * cut.predicted_ms / cut.share:
+            break
+        largest = kind
+    return largest
 
 
 def _check_outputs(model: Any, name: str) -> None:

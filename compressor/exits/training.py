@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
+import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from compressor.data import Data, Rows
 from compressor.exits.heads import LAST, Branched, head_layers
-from compressor.training import Answered, FineTuner, Outcome, Schedule, output_names, task_of
+from compressor.training import Answered, FineTuner, Outcome, Schedule, Task, output_names, task_of
 from profiler.errors import DataError
 from profiler.progress import ProgressCallback, silent, sub_progress
-
-HEADS = Schedule(epochs=10, batch_size=64, learning_rate=3e-3, patience=4)
-"""How heads are trained while the network under them stays as it is."""
 
 JOINT = Schedule(epochs=6, batch_size=64, learning_rate=3e-4, patience=3)
 """How all of it is trained afterwards."""
 
+_EPOCHS, _MOST_EPOCHS = 15, 60
+_STEPS = 1000
 
-def schedules(epochs: int) -> tuple[Schedule, Schedule]:
-    """`HEADS` and `JOINT` for so many epochs of heads, and half as many of all layers."""
-    return replace(HEADS, epochs=epochs), replace(JOINT, epochs=max(1, epochs // 2))
+
+def heads_schedule(rows: int) -> Schedule:
+    """How heads are trained while the network under them stays as it is: for 15 epochs, or for more where rows are few."""
+    schedule = Schedule(batch_size=min(max(rows // 16, 8), 64), learning_rate=3e-3)
+    epochs = min(max(_STEPS * schedule.batch_size // rows, _EPOCHS), _MOST_EPOCHS)
+    return replace(schedule, epochs=epochs, patience=epochs)
 
 
 _EXIT_WEIGHT = 0.5
@@ -45,25 +50,28 @@ def train_exits(
     branched: Branched,
     original: Any,
     data: Data,
-    heads: Schedule = HEADS,
-    joint: Schedule | None = JOINT,
+    heads: Schedule,
+    joint: Schedule | None = None,
     seed: int = 0,
     progress: ProgressCallback = silent,
+    checkpoints: Path | None = None,
 ) -> TrainedExits:
     """Train the heads of a network in place; the network itself only where its last answer is not worse for it.
 
     First the heads alone, then with `joint` all of it: what an epoch comes to counts only where the last answer is right on at
-    least as many validation rows as that of `original`, else all is left as the heads found it.
+    least as many validation rows as that of `original`, else all is left as the heads found it. Training that was stopped goes on
+    from what is in the folder `checkpoints`.
     """
     data = _for_all(data, branched)
+    kept = _Checkpoints(checkpoints, branched, data)
     task = task_of(branched.model, data)
     teacher = _teacher(original, branched)
     own = {id(layer) for layer in head_layers(branched, original)}
     frozen = [layer for layer in branched.model.layers if id(layer) not in own]
     share = _HEADS_SHARE if joint else 1.0
-    tuner = FineTuner(task, teacher)
+    tuner = FineTuner(_SelfTaught(task.head, task.data, heads.alpha, heads.temperature))
     shown = _shown(sub_progress(progress, 0, share), heads, "heads")
-    tuner.fit(branched.model, heads, seed, on_epoch=shown, frozen=frozen)
+    tuner.fit(branched.model, heads, seed, kept.path("heads"), on_epoch=shown, frozen=frozen)
     floor = _rights(branched, tuner, data)[LAST]
     learned: Outcome | None = None
     if joint is not None:
@@ -72,13 +80,44 @@ def train_exits(
         before = [np.array(weight) for weight in branched.model.get_weights()]
         both = FineTuner(task_of(branched.model, bound), teacher)
         part = sub_progress(progress, share, 1)
-        learned = both.fit(branched.model, joint, seed, on_epoch=_shown(part, joint, "all layers"))
+        shown = _shown(part, joint, "all layers")
+        learned = both.fit(branched.model, joint, seed, kept.path("layers"), on_epoch=shown)
         after = branched.model.get_weights()
     scores = _rights(branched, tuner, data)
     changed = learned is not None and any(
         not np.array_equal(one, other) for one, other in zip(before, after, strict=True)
     )
     return TrainedExits(scores, floor, changed)
+
+
+class _Checkpoints:
+    """Files that training goes on from; those of another network, other heads or other rows have other names."""
+
+    def __init__(self, folder: Path | None, branched: Branched, data: Data) -> None:
+        self._folder = folder
+        self._digest = 0
+        for rows in (data.x, data.y, data.x_val, data.y_val, dict(enumerate(branched.model.get_weights()))):
+            for array in rows.values() if isinstance(rows, Mapping) else [rows]:
+                self._digest = zlib.crc32(np.ascontiguousarray(array), self._digest)
+
+    def path(self, what: str) -> Path | None:
+        return None if self._folder is None else self._folder / f"{what}-{self._digest:08x}.npz"
+
+
+@dataclass(frozen=True)
+class _SelfTaught(Task):
+    """Every answer learns from labels and from the last one, which is at hand: no other network need be asked."""
+
+    alpha: float = 0.0
+    temperature: float = 1.0
+
+    def loss(self, y: Rows, outputs: Rows) -> Any:
+        """Mean loss of a batch."""
+        import tensorflow as tf
+
+        wanted = dict.fromkeys(outputs, tf.stop_gradient(outputs[LAST]))
+        near = self.distance(outputs, wanted, self.temperature)
+        return self.alpha * near + (1 - self.alpha) * super().loss(y, outputs)
 
 
 def check_classes(data: Data, name: str) -> None:

@@ -9,7 +9,7 @@ import typer
 from rich.console import RenderableType
 
 from edgetime import units
-from edgetime.terminal import Terminal, options, table
+from edgetime.terminal import Terminal, keeping, options, table
 
 if TYPE_CHECKING:
     from selector.early_exits import EarlyExits
@@ -48,16 +48,26 @@ def command(
     head: Annotated[
         str,
         _where(
-            metavar="auto|pool|conv",
-            help="Heads: pooling and a dense layer, or with a small convolution in front; auto: where that takes little time.",
+            metavar="auto|pool|conv|deep|deeper|deepest",
+            help="Heads: pooling and a dense layer, or with one convolution or more in front; auto: as many as take little time.",
         ),
     ] = "auto",
-    frozen: Annotated[
-        bool, _where("--frozen", help="Leave the network's own weights as they are.", show_default=False)
-    ] = False,
     epochs: Annotated[
-        int, _where(metavar="N", min=1, help="Epochs for the heads, and half of that for all of it.")
-    ] = 10,
+        int | None,
+        _where(
+            metavar="N",
+            min=1,
+            help="Epochs that heads learn for; default: 15, and up to 60 where rows are few.",
+        ),
+    ] = None,
+    all_layers: Annotated[
+        bool,
+        _where(
+            "--all-layers",
+            help="Then let the network's own layers learn along where its last answer is no worse for it; this takes longer.",
+            show_default=False,
+        ),
+    ] = False,
     quantize: Annotated[str, typer.Option(help="Arithmetic of the result: none or int8.")] = "none",
     calibration: Annotated[
         Path | None,
@@ -84,6 +94,13 @@ def command(
             help="The least time within the drop, or the best accuracy in the same time.",
         ),
     ] = "time",
+    budget_ms: Annotated[
+        float | None,
+        _goal(
+            metavar="X",
+            help="Longest mean predicted time; with --prefer accuracy and without it: that of the network without exits.",
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of training.")] = 0,
     setting: options.SettingOption = None,
     json: options.JsonOption = False,
@@ -92,7 +109,8 @@ def command(
 
     DIR gets exits.tflite, in which each segment is a signature and weights are stored once, policy.json with the thresholds
     ('edgetime run' answers by it), exits.keras, and single.tflite, the network without exits. Each exit learns from labels and
-    from the network's last answer; the network itself learns along only where its last answer is no worse for it.
+    from the network's last answer. What was stopped goes on with the same command, and another goal in the same DIR takes no
+    training.
 
     Example:
 
@@ -100,7 +118,7 @@ def command(
     $ edgetime exits digits.keras --data digits.npz --time-model pi4.timemodel.json --exits 2 -o early
     $ edgetime exits digits.keras --data digits.npz --time-model pi4.timemodel.json --quantize int8 --max-accuracy-drop 0.5 -o early
     """
-    from compressor.exits import schedules
+    from compressor.exits import CHECKPOINTS, JOINT
     from selector.early_exits import add_early_exits
     from selector.policies import PolicyGoal
     from timemodel import TimeModel
@@ -109,9 +127,10 @@ def command(
         known = TimeModel.load(time_model)
         if setting is not None:
             known = known.only(options.find_setting(known.settings, setting))
-        goal = PolicyGoal(prefer, max_accuracy_drop=max_accuracy_drop, confidence=confidence)
-        heads, joint = schedules(epochs)
-        with out.progress("Exits") as progress:
+        goal = PolicyGoal(
+            prefer, budget_ms=budget_ms, max_accuracy_drop=max_accuracy_drop, confidence=confidence
+        )
+        with keeping(output / CHECKPOINTS), out.progress("Exits") as progress:
             found = add_early_exits(
                 network,
                 data,
@@ -123,8 +142,8 @@ def command(
                 head=head,
                 quantize=quantize,
                 calibration=calibration,
-                heads=heads,
-                joint=None if frozen else joint,
+                heads=epochs,
+                joint=JOINT if all_layers else None,
                 seed=seed,
                 progress=progress,
             )

@@ -170,8 +170,8 @@ class PolicyRunner:
         if not self.specification.networks[index].feeds:
             return [index]
         order = [stage.network for stage in self.specification.stages]
-        if index not in order:
-            return [index]
+        if index not in order:  # where all rows stop before it
+            order = list(range(index + 1))
         last = order.index(index)
         begin = last
         while begin > 0 and self.specification.networks[order[begin]].feeds:

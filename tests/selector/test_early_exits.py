@@ -141,6 +141,7 @@ def test_where_no_exit_pays_there_is_no_policy_and_a_sentence_says_so(tmp_path: 
     schedule = Schedule(epochs=8, batch_size=16, learning_rate=0.01, alpha=0.0)
     FineTuner(task_of(model, data)).fit(model, schedule)
     still = Schedule(epochs=1, batch_size=60, learning_rate=1e-9)
+    (tmp_path / "policy.json").write_text("of an earlier run, whose network is no more")
     found = add_early_exits(
         model,
         data,

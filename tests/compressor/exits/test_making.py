@@ -105,6 +105,32 @@ def test_an_exit_that_is_left_out_is_not_in_the_file(made: NetworkWithExits, dat
     )
 
 
+def test_training_that_was_stopped_goes_on_but_not_with_other_rows(
+    trained: Path, data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("compressor.training.finetuning._SAVE_EVERY_S", 0.0)
+    heads = replace(ONCE, epochs=3)
+
+    def epochs_until(stop: str, rows: Data) -> list[str]:
+        """What is trained until something is announced that ends it."""
+        seen: list[str] = []
+
+        def progress(share: float, what: str) -> None:
+            seen.append(what)
+            if what.startswith(stop):
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            make_exits(trained, rows, DEVICE, tmp_path, count=1, head="pool", heads=heads, progress=progress)
+        return [what.split(", ")[1] for what in seen if what.startswith("training")]
+
+    assert epochs_until("training heads, epoch 3", data)[-1] == "epoch 3 of 3"
+    # What was being done when it stopped is done again.
+    assert epochs_until("converting", data) == ["epoch 3 of 3"]
+    others = replace(data, x=data.x[::-1].copy())
+    assert epochs_until("training heads, epoch 1", others) == ["epoch 0 of 3", "epoch 1 of 3"]
+
+
 def test_without_joint_training_the_network_stays_as_it_is(trained: Path, data: Data, tmp_path: Path):
     found = make_exits(trained, data, DEVICE, tmp_path, count=1, head="conv", heads=ONCE, joint=None)
     assert not found.trained.joint
@@ -193,7 +219,7 @@ def test_data_that_exits_cannot_do_with_says_why(trained: Path, data: Data, tmp_
         make_exits(trained, replace(data, loss="mse"), DEVICE, tmp_path, **SHORT)
     with pytest.raises(UsageError, match="--quantize float16 does not go with exits"):
         make_exits(trained, data, DEVICE, tmp_path, quantize="float16", **SHORT)
-    with pytest.raises(UsageError, match="--head is auto, pool or conv, not 'big'"):
+    with pytest.raises(UsageError, match="--head is auto, pool, conv, deep, deeper or deepest, not 'big'"):
         make_exits(trained, data, DEVICE, tmp_path, head="big", **SHORT)
     flat = replace(data, x=data.x.reshape(-1, 64), x_val=data.x_val.reshape(-1, 64))
     with pytest.raises(EdgetimeError, match="no place for an exit"):
