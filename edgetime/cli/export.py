@@ -51,10 +51,11 @@ def command(
     quantize: Annotated[
         Quantize,
         typer.Option(
-            help="none: float32. float16: weights of half the size. dynamic: int8 weights, activations become int8 within each "
-            "operator. int8: weights and activations. int16: int8 weights, int16 activations. weight-int8, weight-int4: "
-            "smaller weights that are float32 once loaded, not faster and often slower. auto: float32, int8 or dynamic for each operator, "
-            "whatever is fastest within --max-accuracy-drop; needs --time-model and --calibration."
+            help="none: float32. float16: weights of half the size. dynamic: int8 weights, activations become int8 "
+            "within each operator. int8: weights and activations. int16: int8 weights, int16 activations. "
+            "weight-int8, weight-int4: smaller weights that are float32 once loaded, not faster and often slower. "
+            "auto: float32, int8 or dynamic for each operator, whatever is fastest within --max-accuracy-drop; "
+            "needs --time-model and --calibration."
         ),
     ] = Quantize.none,
     calibration: Annotated[

@@ -301,7 +301,7 @@ def _shown(found: Selection) -> list[RenderableType]:
         "covered": [units.percent(c.coverage) for c in found.candidates],
         "accuracy": [units.percent(c.accuracy) for c in found.candidates],
         "memory": [units.size(c.peak_memory_bytes) for c in found.candidates],
-        "energy": ["-" if c.energy_mj is None else f"{c.energy_mj:.3g} mJ" for c in found.candidates],
+        "energy": [units.mj(c.energy_mj) for c in found.candidates],
         "file": [units.size(c.file_bytes) for c in found.candidates],
         "": [", ".join(_marks(found, c, on)) for c, on in zip(found.candidates, found.on_front, strict=True)],
     }

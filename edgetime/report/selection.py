@@ -100,7 +100,7 @@ def _add_device(page: Page, value: Value) -> None:
             units.interval(one["low_ms"], one["high_ms"]),
             *([units.percent(one["accuracy"], 2)] if judged else []),
             units.size(one["peak_memory_bytes"]),
-            *([_joules(one["energy_mj"])] if energy else []),
+            *([units.mj(one["energy_mj"])] if energy else []),
             units.size(one["file_bytes"]),
             ", ".join(_marks(one, value)),
         ]
@@ -322,10 +322,6 @@ def _marks(candidate: Value, value: Value) -> list[str]:
 
 def _kind(point: Value) -> str:
     return ", ".join(filter(None, [str(point["kind"]).replace("_", " "), str(point["dtype"])]))
-
-
-def _joules(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3g} mJ"
 
 
 def _short(path: Any) -> str:

@@ -54,6 +54,8 @@ class Answers:
         The file that the rows came from, for messages.
     detector
         A network with classes of its own that runs before all others; None where there is none.
+    decide_ms
+        Predicted time of deciding at each stage of several, ms.
     """
 
     networks: tuple[PolicyNetwork, ...]
@@ -63,6 +65,7 @@ class Answers:
     groups: NDArray[Any] | None = None
     source: str = "data"
     detector: Detector | None = None
+    decide_ms: float = 0.0
 
     @property
     def classes(self) -> int:

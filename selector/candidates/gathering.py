@@ -6,6 +6,7 @@ import hashlib
 import os
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,6 +21,7 @@ from selector.candidates.answers import Answers, Detector
 from selector.candidates.option import NetworkOption, doubts, network_option
 from selector.runtime import PolicyNetwork, log_probabilities
 from timemodel.model import NetworkPredictor, TimeModel
+from timemodel.runtime import RowLoop
 
 if TYPE_CHECKING:
     from compressor.data import Data
@@ -121,8 +123,12 @@ def gather(
     _check_inputs(runs)
     watching = runs.pop() if detector else None
     _check_classes(runs, y, rows.source)
+    loop = RowLoop.of(model)
+    runs = [_in_loop(run, loop) for run in runs]
+    watching = None if watching is None else _in_loop(watching, loop)
     runs.sort(key=lambda run: run.network.predicted_ms)
     return Answers(
+        decide_ms=loop.decide_ms,
         networks=tuple(run.network for run in runs),
         paths=tuple(run.path for run in runs),
         log_probabilities=np.stack([run.log_p for run in runs]),
@@ -133,6 +139,12 @@ def gather(
         if watching is None or detector is None
         else _detector(watching, detector[1], runs[0].log_p.shape[1]),
     )
+
+
+def _in_loop(run: _Run, loop: RowLoop) -> _Run:
+    """With the time that handing it a row takes."""
+    around_ms = loop.network_ms(run.shapes.values(), run.log_p.shape[1])
+    return run._replace(network=replace(run.network, predicted_ms=run.network.predicted_ms + around_ms))
 
 
 def form_of(outputs: NDArray[Any]) -> tuple[str, str]:

@@ -122,6 +122,7 @@ def specification_of(search: CascadeSearch, point: Point, device: str = "") -> S
         stages=tuple(stages),
         classes=answers.classes,
         single=needed.index(search.single),
+        decide_ms=answers.decide_ms if len(stages) > 1 and not point.alone else 0.0,
     )
 
 

@@ -197,7 +197,12 @@ class CascadeSearch:
             ]
         self.single_ms = answers.times_ms.cumsum() if self.segments else answers.times_ms
         first_ms = 0.0 if answers.detector is None else answers.detector.network.predicted_ms
-        self.chains = [chain for chain in chains if first_ms + answers.times_ms[list(chain)].sum() <= limit]
+        decide_ms = answers.decide_ms
+        self.chains = [
+            chain
+            for chain in chains
+            if first_ms + answers.times_ms[list(chain)].sum() + decide_ms * len(chain) <= limit
+        ]
         self.alone = [index for index in range(count) if self.single_ms[index] <= limit]
         self.combiner = Combiner(answers.log_probabilities, answers.y, row_weights)
         expert = np.exp(self.combiner.combined(listed))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from profiler.network import Layer, Tensor
 from profiler.probes import Probe
 from selector.candidates import form_of, gather
 from timemodel.model import NetworkPrediction
+from timemodel.runtime import RowLoop
 
 
 class PerThousandMacs:
@@ -223,3 +225,15 @@ def test_the_form_of_outputs(outputs, form, remark):
     found, said = form_of(np.array(outputs))
     assert found == form
     assert bool(said) == remark
+
+
+def test_times_count_handing_a_row_over_and_deciding(plain, folder, rows):
+    class Known(PerThousandMacs):
+        def setting(self, name=None):
+            return SimpleNamespace(terms=SimpleNamespace(overhead_ms=0.5))
+
+    softened = file_of(folder, "softened", 16, 3, softmax=True)
+    free, priced = (gather(model, [plain, softened], rows) for model in (PerThousandMacs(), Known()))
+    loop = RowLoop(0.5)
+    assert priced.times_ms - free.times_ms == pytest.approx([loop.run_ms(4 * 19)] * 2)
+    assert (free.decide_ms, priced.decide_ms) == (0.0, loop.decide_ms)

@@ -296,3 +296,23 @@ def test_log_probabilities_are_found_by_name(answers, searched):
     for network, log_p in zip(searched.specification.networks, found, strict=True):
         assert log_p is not None
         assert (log_p == answers.log_probabilities[int(network.name[-1])]).all()
+
+
+def test_deciding_counts_for_chains_and_not_for_single_networks():
+    goal = PolicyGoal("time", max_accuracy_drop=0.0)
+    answers = FIVE_ROWS.at(np.tile(np.arange(5), 40))
+    free, priced = (
+        fit_cascade(replace(answers, decide_ms=ms), goal, settings=EVERYTHING) for ms in (0.0, 0.5)
+    )
+    assert priced.chosen.name == free.chosen.name
+    assert priced.specification.decide_ms == 0.5
+    stages = np.arange(1, len(free.chosen.stop_shares) + 1)
+    assert priced.chosen.mean_ms - free.chosen.mean_ms == pytest.approx(
+        0.5 * stages @ free.chosen.stop_shares
+    )
+    singles = [[one.mean_ms for one in fit.baselines if one.kind == "single"] for fit in (free, priced)]
+    assert singles[0] == singles[1]
+    # So dear that no chain pays any more.
+    single = fit_cascade(replace(answers, decide_ms=100.0), goal, settings=EVERYTHING)
+    assert len(single.specification.stages) == 1
+    assert single.specification.decide_ms == 0.0
