@@ -69,9 +69,6 @@ def _read(folder: Path) -> CompressionResult | None:
 
 def _scores(result: CompressionResult) -> dict[Path, float]:
     """Score of each file on the test rows: mean over seeds."""
-    originals = [facts for facts in (result.before, result.quantized) if facts is not None]
-    named = [
-        *((one.tflite, one.score) for one in result.points),
-        *((one.tflite, one.mean_score) for one in originals),
-    ]
-    return {Path(result.folder) / name: score for name, score in named}
+    others = [facts for facts in (result.before, result.quantized, result.after) if facts is not None]
+    scores = {one.tflite: one.mean_score for one in others} | {one.tflite: one.score for one in result.points}
+    return {Path(result.folder) / name: score for name, score in scores.items()}

@@ -71,7 +71,7 @@ def _importance(values: NDArray[np.float64], labels: NDArray[np.int64], seed: in
 def cost_ms(function: Callable[[NDArray[Any]], Any], rows: NDArray[Any], at_once: int = 1) -> float:
     """Measured time of a function of rows, in ms of this machine for each row, where so many come at once.
 
-    The lower quartile of some rounds: what interrupts a round is not the function's own.
+    The lower quartile of some rounds, by the clock of this thread: what other processes take of its core is not the function's own.
     """
     batches: Sequence[NDArray[Any]] = [
         rows[start : start + at_once] for start in range(0, max(len(rows) - at_once + 1, 1), at_once)
@@ -80,7 +80,7 @@ def cost_ms(function: Callable[[NDArray[Any]], Any], rows: NDArray[Any], at_once
     times = []
     for number in range(_TIMED_ROUNDS):
         batch = batches[number % len(batches)]
-        begin = time.perf_counter()
+        begin = time.thread_time()
         function(batch)
-        times.append((time.perf_counter() - begin) / len(batch))
+        times.append((time.thread_time() - begin) / len(batch))
     return 1e3 * float(np.percentile(times, 25))

@@ -24,10 +24,10 @@ def compression(folder: Path, test_rows: int = 40, **changes) -> list[Path]:
     """A folder as ``edgetime compress`` leaves it; the files of its point, of another one and of the original."""
     points = [
         FrontPoint(
-            **COSTS, parameters=9, macs=9, keras="", tflite=name, chosen=name == "compressed.tflite", widths={},
+            **COSTS, parameters=9, macs=9, keras="", tflite=name, chosen=name == "points/2.tflite", widths={},
             validation_score=0.5, score=score, seeds=2, size_bytes=9, on_front=True,
         )
-        for name, score in (("compressed.tflite", 0.8), ("points/1.tflite", 0.7))
+        for name, score in (("points/2.tflite", 0.8), ("points/1.tflite", 0.7))
     ]  # fmt: skip
     (folder / "points").mkdir(parents=True)
     result = CompressionResult(
@@ -49,6 +49,9 @@ def test_each_file_has_the_score_of_its_network_on_the_test_rows(tmp_path):
     assert [known.by_path[path] for path in paths] == [0.8, 0.7, 0.9]
     assert known.judged_on == f"40 test rows, as {tmp_path / 'a' / 'result.json'} has it"
     assert known.reason == ""
+    copy = tmp_path / "a" / "compressed.tflite"
+    copy.touch()
+    assert compressed_accuracies([copy]).by_path == {copy: pytest.approx(0.8)}
 
 
 def test_other_networks_or_other_rows_leave_times_alone(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from profiler.errors import BudgetError, DataError, UsageError
 from selector.candidates import Answers
 from selector.policies import PolicyGoal
+from selector.policies.premodel.feature_choice import cost_ms
 from selector.policies.premodel.fitting import PremodelPolicy, fit_premodel
 from selector.policies.premodel.search import PremodelSettings
 from selector.runtime import Block, PolicyNetwork
@@ -69,6 +71,11 @@ def test_time_of_features_and_classifiers_is_counted(telling):
     assert min(overhead) > 100  # a microsecond is a second there
     assert dear.chosen.mean_ms > 100
     assert any("multiplied by 1e+06" in note for note in dear.notes)
+
+
+def test_what_other_processes_take_of_the_core_costs_nothing():
+    """Waiting stands for them: a function that sleeps has no time of its own."""
+    assert cost_ms(lambda rows: time.sleep(0.002), np.zeros((9, 2))) < 1
 
 
 def test_a_failed_row_that_is_foreseen_is_still_wrong():
