@@ -25,7 +25,7 @@ from benchmarks.accelerators.judging import BASELINES, boxes
 from benchmarks.energy.raspberry import Measured, read_folder
 from benchmarks.networks.catalogue import shared_data
 from benchmarks.phones import RESULTS, write_rows
-from profiler.measurement.power import MOST_PER_KIND
+from profiler.measurement.power_windows import MOST_PER_KIND
 from profiler.network import Layer
 from timemodel.features import kind_of
 from timemodel.fitting.tables import fit_layers

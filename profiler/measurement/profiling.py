@@ -17,7 +17,8 @@ from profiler.measurement.circumstances import Clock, notes_on_change, notes_on_
 from profiler.measurement.combining import calm_in
 from profiler.measurement.next_probes import Adviser, Consultation
 from profiler.measurement.observing import observe
-from profiler.measurement.power import SHARE, PowerReading, measure_power
+from profiler.measurement.power import PowerReading
+from profiler.measurement.power_windows import SHARE, measure_power
 from profiler.measurement.schedule import ProbeSchedule
 from profiler.measurement.store import Profile
 from profiler.measurement.summary import ProfileSummary

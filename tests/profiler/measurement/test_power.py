@@ -20,10 +20,12 @@ from profiler.measurement import (
     next_probes,
     observing,
     power,
+    power_windows,
     profile,
     profiling,
 )
-from profiler.measurement.power import MOST_PER_KIND, kind_of, read_power, windows_planned
+from profiler.measurement.power import kind_of, read_power
+from profiler.measurement.power_windows import MOST_PER_KIND, windows_planned
 from profiler.probes import Probe
 from profiler.testing import check_target
 from profiler.testing.simulated import IDLE_W, SimulatedTarget, energy_mj
@@ -46,6 +48,7 @@ def take(tmp_path, monkeypatch):
             monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=target.monotonic))
         clock = SimpleNamespace(monotonic=target.monotonic, time=lambda: 1.7e9 + target.now_s)
         monkeypatch.setattr(power, "time", clock)
+        monkeypatch.setattr(power_windows, "time", clock)
         return profile(target, tmp_path / name, minutes=seconds / 60, probes=PLAN)
 
     return taken
@@ -67,9 +70,9 @@ def profiled(tmp_path_factory):
     target = device()
     for module in (profiling, next_probes, observing):
         patch.setattr(module, "time", SimpleNamespace(monotonic=target.monotonic))
-    patch.setattr(
-        power, "time", SimpleNamespace(monotonic=target.monotonic, time=lambda: 1.7e9 + target.now_s)
-    )
+    clock = SimpleNamespace(monotonic=target.monotonic, time=lambda: 1.7e9 + target.now_s)
+    for module in (power, power_windows):
+        patch.setattr(module, "time", clock)
     path = tmp_path_factory.mktemp("energy") / "d.db"
     summary = profile(target, path, minutes=1.0, probes=PLAN)
     patch.undo()

@@ -18,45 +18,20 @@ from profiler.devices import Setting, device_name
 from profiler.errors import ProfileError, UsageError, missing
 from profiler.measurement.combining import ProbeTime, Reading, Timing, combine
 from profiler.measurement.power import PowerWindow, read_power
+from profiler.measurement.store.database import (
+    APPLICATION_ID,
+    INSERT,
+    INSERT_PROBE,
+    POWER,
+    SCHEMA,
+    SCHEMA_VERSION,
+    SELECT,
+    sentences,
+)
 from profiler.probes import Probe
 
-APPLICATION_ID = 0x45_54_50_46  # "ETPF"
-SCHEMA_VERSION = 5
 IDENTITY = ("machine", "cpu", "cores")
 """Entries of a fingerprint that identify the device; the others may change from day to day."""
-
-_SCHEMA = (
-    "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL)",
-    "CREATE TABLE settings ("
-    "id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, value TEXT NOT NULL, fingerprint TEXT NOT NULL)",
-    "CREATE TABLE probes (id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, kind TEXT NOT NULL)",
-    "CREATE TABLE measurements ("
-    "id INTEGER PRIMARY KEY, setting INTEGER NOT NULL REFERENCES settings (id), "
-    "probe INTEGER NOT NULL REFERENCES probes (id), pass INTEGER NOT NULL, attempt INTEGER NOT NULL, "
-    "at REAL NOT NULL, median_us REAL, min_us REAL, p20_us REAL, spread REAL, samples INTEGER, "
-    "before_us REAL, after_us REAL, waited REAL, disturbed INTEGER NOT NULL, error TEXT, "
-    "energy_mj REAL, layers_us TEXT, "
-    "UNIQUE (setting, probe, pass, attempt))",
-    "CREATE TABLE graphs ("
-    "setting INTEGER NOT NULL REFERENCES settings (id), probe INTEGER NOT NULL REFERENCES probes (id), "
-    "events TEXT NOT NULL, UNIQUE (setting, probe))",
-    "CREATE TABLE power ("
-    "id INTEGER PRIMARY KEY, setting INTEGER NOT NULL REFERENCES settings (id), source TEXT NOT NULL, "
-    "probe INTEGER REFERENCES probes (id), at REAL NOT NULL, power_w REAL NOT NULL, spread_w REAL NOT NULL, "
-    "readings INTEGER NOT NULL, runs INTEGER NOT NULL, seconds REAL NOT NULL, before_us REAL, after_us REAL, others REAL, "
-    "disturbed INTEGER NOT NULL)",
-)
-_COLUMNS = "setting, probe, pass, attempt, at, median_us, min_us, p20_us, spread, samples, before_us, after_us, waited"
-_ADDED = f"{_COLUMNS}, disturbed, error, energy_mj, layers_us"
-_INSERT = f"INSERT INTO measurements ({_ADDED}) VALUES ({', '.join('?' * 17)})"
-_INSERT_PROBE = "INSERT OR IGNORE INTO probes (key, kind) VALUES (?, ?)"
-_SELECT = (
-    "SELECT s.key, p.key, p.kind, m.pass, m.attempt, m.at, m.median_us, m.min_us, m.p20_us, m.spread, "
-    "m.samples, m.before_us, m.after_us, m.waited, m.disturbed, m.error, m.energy_mj, m.layers_us "
-    "FROM measurements m JOIN probes p ON p.id = m.probe JOIN settings s ON s.id = m.setting "
-    "WHERE ?1 IS NULL OR s.key = ?1 ORDER BY m.id"
-)
-_POWER = "at, power_w, spread_w, readings, runs, seconds, before_us, after_us, others, disturbed"
 _NUMBERS = ("median_us", "min_us", "p20_us", "spread", "samples")
 
 
@@ -86,7 +61,7 @@ class Profile:
             raise missing(
                 ProfileError(f"There is no profile {path}: make one with 'edgetime profile local -o {path}'.")
             )
-        with _sentences(path):
+        with sentences(path):
             profile = cls(path, sqlite3.connect(path, timeout=5.0, isolation_level=None))
             with profile._closed_on_failure():
                 profile._check_format()
@@ -105,7 +80,7 @@ class Profile:
         _refuse_folder(path)
         if not path.parent.is_dir():
             raise UsageError(f"There is no folder {path.parent} to write {path.name} to: make it first.")
-        with _sentences(path):
+        with sentences(path):
             connection = sqlite3.connect(path, timeout=1.0, isolation_level=None)
             profile = cls(path, connection)
             with profile._closed_on_failure():
@@ -137,7 +112,7 @@ class Profile:
 
         self._connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         self._connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-        for statement in _SCHEMA:
+        for statement in SCHEMA:
             self._connection.execute(statement)
         try:
             edgetime = version("edgetime")
@@ -178,12 +153,12 @@ class Profile:
 
     def _read(self, query: str, values: Sequence[Any], convert: Callable[..., Any]) -> list[Any]:
         """Rows of a query, each given to `convert`."""
-        with _sentences(self.path):
+        with sentences(self.path):
             return [convert(*row) for row in self._connection.execute(query, values)]
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with _sentences(self.path):
+        with sentences(self.path):
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield self._connection
@@ -277,7 +252,7 @@ class Profile:
             error = "The agent's answer lacks its times."
         error = None if error is None else str(error)
         with self._transaction() as connection:
-            connection.execute(_INSERT_PROBE, (probe_key, kind))
+            connection.execute(INSERT_PROBE, (probe_key, kind))
             find = "SELECT (SELECT id FROM settings WHERE key = ?), (SELECT id FROM probes WHERE key = ?)"
             which = (*connection.execute(find, (setting, probe_key)).fetchone(), pass_number)
             find = "SELECT count(*) FROM measurements WHERE setting = ? AND probe = ? AND pass = ?"
@@ -289,7 +264,7 @@ class Profile:
             layers = json.dumps(list(result["layers_us"])) if "layers_us" in result else None
             energy_mj = None if error else _finite(result.get("energy_mj"))
             row = (at, *values, before_us, after_us, waited, disturbed, error, energy_mj, layers)
-            connection.execute(_INSERT, (*which, attempt, *row))
+            connection.execute(INSERT, (*which, attempt, *row))
         return _timing(setting, probe_key, kind, pass_number, attempt, *row)
 
     def add_events(
@@ -301,7 +276,7 @@ class Profile:
         """
         value = json.dumps(None if events is None else [[str(name), int(kind)] for name, kind in events])
         with self._transaction() as connection:
-            connection.execute(_INSERT_PROBE, (probe_key, kind))
+            connection.execute(INSERT_PROBE, (probe_key, kind))
             connection.execute(
                 "INSERT OR REPLACE INTO graphs SELECT s.id, p.id, ? FROM settings s, probes p "
                 "WHERE s.key = ? AND p.key = ?",
@@ -326,19 +301,19 @@ class Profile:
         columns = ", ".join(f"?{number}" for number in range(4, 14))
         with self._transaction() as connection:
             connection.execute(
-                f"INSERT INTO power (setting, probe, source, {_POWER}) SELECT s.id, "
+                f"INSERT INTO power (setting, probe, source, {POWER}) SELECT s.id, "
                 f"(SELECT id FROM probes WHERE key = ?2), ?3, {columns} FROM settings s WHERE s.key = ?1",
                 (
                     setting,
                     window.probe_key,
                     window.source,
-                    *(getattr(window, name) for name in _POWER.split(", ")),
+                    *(getattr(window, name) for name in POWER.split(", ")),
                 ),
             )
 
     def power_windows(self, setting: str) -> list[PowerWindow]:
         """All windows of power under a setting, in the order in which they were measured."""
-        columns = ", ".join(f"w.{name}" for name in _POWER.split(", "))
+        columns = ", ".join(f"w.{name}" for name in POWER.split(", "))
         query = (
             f"SELECT w.source, p.key, {columns} FROM power w LEFT JOIN probes p ON p.id = w.probe "
             "JOIN settings s ON s.id = w.setting WHERE s.key = ? ORDER BY w.id"
@@ -352,7 +327,7 @@ class Profile:
 
     def power_source(self, setting: str) -> dict[str, Any] | None:
         """Where the power of a setting was read last; None where it never was."""
-        with _sentences(self.path):
+        with sentences(self.path):
             found = self._meta(f"power {setting}")
             return None if found is None else dict(found)
 
@@ -364,7 +339,7 @@ class Profile:
 
     def advised(self, setting: str) -> list[Probe]:
         """The probes that were advised under `setting`, see `profiler.measurement.next_probes`."""
-        with _sentences(self.path):
+        with sentences(self.path):
             return [Probe.from_key(key) for key in self._meta(f"advised {setting}") or ()]
 
     def __len__(self) -> int:
@@ -372,7 +347,7 @@ class Profile:
 
     def raw(self, setting: str | None = None) -> list[Timing]:
         """All measurements in the order in which they were made, of all settings or one."""
-        return self._read(_SELECT, (setting,), _timing)
+        return self._read(SELECT, (setting,), _timing)
 
     def reading(self, setting: str) -> Reading:
         """What the measurements of a setting say: one time per probe, what calm was, and power; see `combine`.
@@ -419,35 +394,3 @@ def _finite(value: Any) -> float | None:
     if isinstance(value, (int, float)) and np.isfinite(value) and value >= 0:
         return float(value)
     return None
-
-
-@contextlib.contextmanager
-def _sentences(path: Path) -> Iterator[None]:
-    """Turn the errors of SQLite, and those of values that cannot be read, into sentences."""
-    try:
-        yield
-    except sqlite3.DatabaseError as error:
-        if isinstance(error, sqlite3.ProgrammingError):
-            raise
-        raise ProfileError(_explain(path, error)) from error
-    except (
-        ValueError,
-        KeyError,
-        TypeError,
-    ) as error:  # bad JSON, or text that is no UTF-8, SQLite's own included
-        raise ProfileError(
-            f"{path} is damaged (a value in it cannot be read): profile the device again."
-        ) from error
-
-
-def _explain(path: Path, error: sqlite3.Error) -> str:
-    text = str(error)
-    if "locked" in text or "busy" in text:
-        return f"{path} is in use by another edgetime: wait until that has finished."
-    if "full" in text:
-        return f"No disk space left to write {path}: free some, then run the same command again."
-    if "readonly" in text or "read-only" in text or "unable to open" in text:
-        return f"Cannot write {path} ({text}): choose a place that you may write to."
-    if "not a database" in text:
-        return f"{path} is no profile of edgetime: name a file that 'edgetime profile' wrote."
-    return f"{path} is damaged ({text}): profile the device again, into another file."
