@@ -9,7 +9,7 @@ from difflib import SequenceMatcher
 
 from profiler.network import Network
 from timemodel.compare.graph import CONVERTS, Graph, keys, signatures
-from timemodel.compare.regions import ABSORBED_AFTER, ABSORBED_BEFORE, Group, regions
+from timemodel.compare.regions import ABSORBED_AFTER, ABSORBED_BEFORE, AlignedGroup, regions
 
 _LEVELS = 3
 """How strictly layers are compared: all sizes; all but widths; the kind of operator alone."""
@@ -29,7 +29,7 @@ class Alignment:
     of both; `exact` the number of layers that have the same shapes in both.
     """
 
-    groups: tuple[Group, ...]
+    groups: tuple[AlignedGroup, ...]
     shared: float
     exact: int
 
@@ -163,7 +163,7 @@ class _Matcher:
                     self._take(here, there)
 
 
-def _shared(first: Network, second: Network, groups: Sequence[Group]) -> float:
+def _shared(first: Network, second: Network, groups: Sequence[AlignedGroup]) -> float:
     shares = []
     for side, network in enumerate((first, second)):
         weights = [layer.macs * layer.repeat for layer in network.layers]

@@ -18,7 +18,7 @@ _REGION = 8
 
 
 @dataclass(frozen=True)
-class Group:
+class AlignedGroup:
     """Layers of the first network and those of the second that do the same work, as positions in their lists of layers.
 
     One of the two may be empty: work that the other file lacks, such as conversions between number types.
@@ -28,7 +28,7 @@ class Group:
     second: tuple[int, ...]
 
 
-def regions(first: Graph, second: Graph, partner: dict[int, int]) -> list[Group]:
+def regions(first: Graph, second: Graph, partner: dict[int, int]) -> list[AlignedGroup]:
     """Groups of all layers: matched pairs, with what stands between them."""
     number = {one: group for group, one in enumerate(partner)}
     back = {other: number[one] for one, other in partner.items()}
@@ -52,7 +52,7 @@ def regions(first: Graph, second: Graph, partner: dict[int, int]) -> list[Group]
     for i, part in enumerate(parts[1]):
         if i not in used:
             _attach(second, part, back, members, alone, 1)
-    found = [Group(tuple(sorted(one)), tuple(sorted(other))) for one, other in (*members, *alone)]
+    found = [AlignedGroup(tuple(sorted(one)), tuple(sorted(other))) for one, other in (*members, *alone)]
     # In the order of the second file; what only the first one has stands where it would run.
     return sorted(found, key=lambda group: (group.second or (_place(group.first, first, second),))[0])
 
