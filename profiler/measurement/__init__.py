@@ -10,6 +10,7 @@ from profiler.measurement.combining import ProbeTime, Reading, Timing, combine
 from profiler.measurement.events import DELEGATED, OPERATOR, Event, align
 from profiler.measurement.in_turns import PairMeasurement, measure_pair
 from profiler.measurement.next_probes import INTERVAL_PER_ERROR, Events, NextProbes
+from profiler.measurement.power import PowerReading, PowerWindow
 from profiler.measurement.profiling import profile
 from profiler.measurement.sensitivity import kind_of_work
 from profiler.measurement.store import IDENTITY, Profile
@@ -28,6 +29,8 @@ __all__ = [
     "Measurement",
     "NextProbes",
     "PairMeasurement",
+    "PowerReading",
+    "PowerWindow",
     "ProbeTime",
     "Profile",
     "ProfileSummary",

@@ -18,6 +18,7 @@ from timemodel.runtime.fusion import (
 )
 from timemodel.runtime.fusion_learning import Events, learn_rules
 from timemodel.runtime.in_words import dispatch_in_words, graph_in_words, traffic_in_words
+from timemodel.runtime.row_loop import RowLoop
 from timemodel.runtime.terms import RuntimeTerms
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "Events",
     "FusionShares",
     "GraphRule",
+    "RowLoop",
     "RuntimeTerms",
     "dispatch_in_words",
     "graph_in_words",
