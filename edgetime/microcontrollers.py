@@ -5,8 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from edgetime.networks import ReadNetwork
-from profiler.microcontrollers import VERSION, MicroFootprint, installed, measure_arena, micro_footprint
-from profiler.microcontrollers.published import order_of_magnitude
+from profiler.microcontrollers import (
+    VERSION,
+    MicroFootprint,
+    installed,
+    measure_arena,
+    micro_footprint,
+    order_of_magnitude,
+)
 from profiler.network import Network
 
 _MOST_MACS = 20_000_000

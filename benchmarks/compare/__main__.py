@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.compare.rewriting import as_it_is, float_activations, rewritten, unfused
-from edgetime.report.comparison import explained, named
+from edgetime.differences import explained, named
 from profiler.calm import WITHIN
 from profiler.devices import default_target, open_target
 from profiler.files import write_text

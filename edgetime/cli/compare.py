@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edgetime import units
+from edgetime import differences, units
 from edgetime.terminal import Terminal, options, table, views
 
 if TYPE_CHECKING:
     from profiler.measurement import PairMeasurement
-    from timemodel.compare import Comparison
+    from timemodel.compare import FileComparison
     from timemodel.model import SettingModel
 
 _measure = options.panel("Measure as well")
@@ -60,7 +60,6 @@ def command(
     $ edgetime compare net.tflite net_int8.tflite --time-model here.timemodel.json --measure
     """
     from edgetime import networks as files
-    from edgetime.report import comparison as report
     from profiler.errors import UsageError
     from timemodel import TimeModel
     from timemodel.compare import compare
@@ -84,13 +83,15 @@ def command(
                 **found.to_dict(),
                 "setting": key,
                 "measured": None if measured is None else measured.to_dict(),
-                "explained": report.explained(found, measured),
-                "named": [one.text for one in report.named(found)],
+                "explained": differences.explained(found, measured),
+                "named": [one.text for one in differences.named(found)],
             }
         )
         show(found, measured, layers, out)
         if html is not None:
-            report.write_comparison(found, measured, html)
+            from edgetime.report import write_comparison
+
+            write_comparison(found, measured, html)
             out.note(f"Page: {html}")
 
 
@@ -111,18 +112,18 @@ def _measured(
     return measured
 
 
-def show(found: Comparison, measured: PairMeasurement | None, layers: views.Layers, out: Terminal) -> None:
+def show(
+    found: FileComparison, measured: PairMeasurement | None, layers: views.Layers, out: Terminal
+) -> None:
     """Print the verdict, what explains it, and layers where they are asked for."""
-    from edgetime.report import comparison as report
-
-    for line in report.verdict(found, measured):
+    for line in differences.verdict(found, measured):
         out.show(views.rules(line, out.width))
-    rows = report.named(found)
+    rows = differences.named(found)
     with_measured = measured is not None
     if rows:
-        cells = [report.row(one, with_measured) for one in rows]
-        out.show("", table(report.headers(found, with_measured), cells))
-        share = report.explained(found, measured)
+        cells = [differences.row(one, with_measured) for one in rows]
+        out.show("", table(differences.headers(found, with_measured), cells))
+        share = differences.explained(found, measured)
         rest = len(found.differences) - len(rows)
         if share is not None:
             what = "measured" if measured is not None and measured.first.layer_ms else "predicted"
@@ -131,7 +132,7 @@ def show(found: Comparison, measured: PairMeasurement | None, layers: views.Laye
             )
     if layers is views.Layers.none:
         return
-    chosen = report.rows(found)[: views.TOP] if layers is views.Layers.top else found.layers
+    chosen = differences.rows(found)[: views.TOP] if layers is views.Layers.top else found.layers
     lines = [
         [
             views.short_name(one.name, 28),

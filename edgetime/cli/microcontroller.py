@@ -12,8 +12,7 @@ import typer
 from edgetime import networks as files
 from edgetime.microcontrollers import micro_result, without_time
 from edgetime.prediction import Predictor
-from edgetime.terminal import Terminal, options, views
-from edgetime.terminal.microcontroller import microcontroller, microcontroller_batch
+from edgetime.terminal import Terminal, microcontroller, options, views
 from profiler.errors import EdgetimeError, UsageError
 from timemodel import TimeModel
 
@@ -50,11 +49,11 @@ def predict(given: Sequence[Path], setting: str | None, layers: views.Layers | N
             results += found
         progress(1.0, "")
     if len(results) > 1:
-        out.show(*microcontroller_batch(results))
+        out.show(*microcontroller.batch(results))
     for result in results if len(results) == 1 else ():
         if result["predicted_ms"] is not None:
             out.show(*views.prediction(result, layers or views.Layers.top), "")
-        out.show(*microcontroller(result))
+        out.show(*microcontroller.one(result, out.width))
     if failed:
         out.complain(f"{failed} of {len(paths)} networks could not be predicted.")
         raise typer.Exit(1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgetime.terminal import failures, options, views
+from edgetime.terminal import failures, microcontroller, options, views
 from edgetime.terminal.console import Terminal, table
 from edgetime.terminal.failures import StoppedError, keeping
 from edgetime.terminal.outputs import keeping_inputs
@@ -13,6 +13,7 @@ __all__ = [
     "failures",
     "keeping",
     "keeping_inputs",
+    "microcontroller",
     "options",
     "table",
     "views",

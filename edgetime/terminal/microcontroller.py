@@ -9,9 +9,10 @@ from rich.console import RenderableType
 
 from edgetime import units
 from edgetime.terminal.console import table
+from edgetime.terminal.views import broken
 
 
-def microcontroller(result: Mapping[str, Any]) -> list[RenderableType]:
+def one(result: Mapping[str, Any], width: int | None) -> list[RenderableType]:
     """Flash, arena and what is missing; `result` is a line of ``predict --mcu --json``."""
     lines = [f"{result['network']}, {result['dtype']}, on a microcontroller under TFLite Micro"]
     code = f"code about {units.size(result['code_bytes'])}"
@@ -21,7 +22,7 @@ def microcontroller(result: Mapping[str, Any]) -> list[RenderableType]:
     lines += [f"  {line}" for line in _arena(result)]
     lines += [f"  {line}" for line in lacks(result)]
     lines += [f"  {line}" for line in _order_of_magnitude(result)]
-    return [*lines]
+    return [row for line in lines for row in broken(line, width)]
 
 
 def _arena(result: Mapping[str, Any]) -> list[str]:
@@ -64,7 +65,7 @@ def _order_of_magnitude(result: Mapping[str, Any]) -> list[str]:
     return [f"order of magnitude only, by MACs from {rows[0]['source']}: {'; '.join(words)}"]
 
 
-def microcontroller_batch(results: Sequence[Mapping[str, Any]]) -> list[RenderableType]:
+def batch(results: Sequence[Mapping[str, Any]]) -> list[RenderableType]:
     """One row per network; then what is missing."""
     measured = any(result["measured_arena_bytes"] is not None for result in results)
     timed = any(result["predicted_ms"] is not None for result in results)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,7 +25,7 @@ class PairMeasurement:
     Parameters
     ----------
     first, second
-        Medians over the rounds that count; times of layers, which add up to them, from one round.
+        Medians over the rounds that count; times of layers, which add up to them, from the median of three profiled rounds.
     ratios
         Time of the second by that of the first in each round that counts.
     calm
@@ -91,27 +92,31 @@ def measure_pair(
     """
     sources = first, second
     found: list[tuple[Measurement, Measurement]] = []
-    layers: list[Measurement] = []
-    for number, source in enumerate(sources):
-        progress(0.1 * number, "operators")
-        layers.append(measure_network(source, target, seconds=seconds, input_shape=input_shape))
     for turn in range(rounds):
-        progress(0.2 + 0.8 * turn / rounds, f"round {turn + 1} of {rounds}")
+        progress(turn / rounds, f"round {turn + 1} of {rounds}")
         order = (0, 1) if turn % 2 == 0 else (1, 0)
+        # Operators are profiled at the beginning, in the middle and at the end.
+        layers = turn in (0, rounds // 2, rounds - 1)
         done = {
-            which: measure_network(sources[which], target, False, seconds, input_shape) for which in order
+            which: measure_network(sources[which], target, layers, seconds, input_shape) for which in order
         }
         found.append((done[0], done[1]))
     calm = [pair for pair in found if not any(one.disturbed for one in pair)]
     counted = calm if len(calm) >= min(_FEWEST_CALM, rounds) else found
     medians = [float(np.median([pair[side].measured_ms for pair in counted])) for side in (0, 1)]
-    both = [_scaled(one, median) for one, median in zip(layers, medians, strict=True)]
+    both = [_together([pair[side] for pair in found], medians[side]) for side in (0, 1)]
     ratios = tuple(pair[1].measured_ms / max(pair[0].measured_ms, math.ulp(1.0)) for pair in counted)
     return PairMeasurement(both[0], both[1], ratios, counted is calm)
 
 
-def _scaled(measured: Measurement, median_ms: float) -> Measurement:
-    """The same with another total, which its layers add up to again."""
-    factor = median_ms / measured.measured_ms if measured.measured_ms > 0 else 1.0
-    layer_ms = {index: time_ms * factor for index, time_ms in measured.layer_ms.items()}
-    return replace(measured, measured_ms=median_ms, layer_ms=layer_ms)
+def _together(rounds: Sequence[Measurement], median_ms: float) -> Measurement:
+    """The last of some measurements of a network, with another total and the median share of each layer in it."""
+    profiled = [one for one in rounds if one.layer_ms]
+    shares: dict[int, float] = {}
+    for index in profiled[0].layer_ms if profiled else ():
+        known = [one.layer_ms.get(index, 0.0) / one.measured_ms for one in profiled if one.measured_ms > 0]
+        shares[index] = float(np.median(known)) if known else 0.0
+    whole = sum(shares.values()) or 1.0
+    layer_ms = {index: median_ms * share / whole for index, share in shares.items()}
+    last = profiled[-1] if profiled else rounds[-1]
+    return replace(last, measured_ms=median_ms, layer_ms=layer_ms)

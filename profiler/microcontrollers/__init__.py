@@ -7,14 +7,18 @@ from __future__ import annotations
 
 from profiler.microcontrollers.footprint import MicroFootprint, micro_footprint
 from profiler.microcontrollers.interpreter import MeasuredArena, installed, measure_arena
-from profiler.microcontrollers.kernels import KERNELS, VERSION
+from profiler.microcontrollers.kernels import VERSION
+from profiler.microcontrollers.published import RESNET8_MACS, RESULTS, SOURCE, order_of_magnitude
 
 __all__ = [
-    "KERNELS",
+    "RESNET8_MACS",
+    "RESULTS",
+    "SOURCE",
     "VERSION",
     "MeasuredArena",
     "MicroFootprint",
     "installed",
     "measure_arena",
     "micro_footprint",
+    "order_of_magnitude",
 ]

@@ -7,11 +7,18 @@ from typing import Any, NamedTuple
 
 from profiler.microcontrollers.cmsis_nn import cmsis_nn_scratch
 from profiler.microcontrollers.kernels import KERNELS, Kernel, Node, tensor_bytes
-from profiler.microcontrollers.planner import Buffer, plan
+from profiler.microcontrollers.planner import PlannedBuffer, plan
 from profiler.network import Tensor
 from profiler.operators import operator
-from profiler.tflite import Buffer as FileBuffer
-from profiler.tflite import FlatbufferError, RawGraph, RawModel, RawOperator, operator_params, read_model
+from profiler.tflite import (
+    Buffer,
+    FlatbufferError,
+    RawGraph,
+    RawModel,
+    RawOperator,
+    operator_params,
+    read_model,
+)
 
 ALIGNMENT = 16
 """Bytes to which TFLite Micro aligns what it places in the arena."""
@@ -30,7 +37,7 @@ class MicroFile:
     """A file with what only TFLite Micro looks at: numbers of scales, and offsets that a compiler wrote into it."""
 
     def __init__(self, data: Any) -> None:
-        buffer = FileBuffer(data)
+        buffer = Buffer(data)
         self.model: RawModel = read_model(buffer)
         root = buffer.root()
         self.scales: list[list[int]] = []
@@ -65,7 +72,7 @@ class ArenaSizes(NamedTuple):
     @property
     def whole(self) -> int:
         """The least arena that starts."""
-        return max(self.tensors + self.persistent, self.planning + self.kept, self.preparing)
+        return _up(max(self.tensors + self.persistent, self.planning + self.kept, self.preparing), ALIGNMENT)
 
 
 class Arena:
@@ -141,8 +148,8 @@ class Arena:
         for index in tensors:
             self._lives.setdefault((number, index), [self._time, self._time])[1] = self._time
 
-    def _buffers(self) -> list[Buffer]:
-        found: list[Buffer] = []
+    def _buffers(self) -> list[PlannedBuffer]:
+        found: list[PlannedBuffer] = []
         nobody = [-1, -1]
         offsets = iter(self.file.offsets)
         for number, graph in enumerate(self.file.model.graphs):
@@ -152,10 +159,10 @@ class Arena:
                 if raw.data[1] or not nbytes or (raw.variable and fixed < 0):
                     continue
                 first, last = self._lives.get((number, index), nobody)
-                found.append(Buffer(nbytes, first, last, fixed if fixed >= 0 else None))
+                found.append(PlannedBuffer(nbytes, first, last, fixed if fixed >= 0 else None))
         for key, sizes in self._scratch.items():
             first, last = self._kernel_lives.get(key, nobody)
-            found += [Buffer(_up(nbytes, ALIGNMENT), first, last) for nbytes in sizes]
+            found += [PlannedBuffer(_up(nbytes, ALIGNMENT), first, last) for nbytes in sizes]
         return found
 
     def _persistent(self, requests: int) -> tuple[int, int, int]:

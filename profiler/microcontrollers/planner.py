@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 
 @dataclass(slots=True)
-class Buffer:
+class PlannedBuffer:
     """Bytes that are needed from step `first` to step `last`, both included; `fixed` is an offset that the file gives."""
 
     nbytes: int
@@ -18,7 +18,7 @@ class Buffer:
     offset: int = 0
 
 
-def plan(buffers: Sequence[Buffer]) -> int:
+def plan(buffers: Sequence[PlannedBuffer]) -> int:
     """Set the offset of each buffer, and return how many bytes all of them take.
 
     Source: ``GreedyMemoryPlanner`` of TFLite Micro. Of two buffers of one size the later one is placed first. Unlike LiteRT's
@@ -26,14 +26,14 @@ def plan(buffers: Sequence[Buffer]) -> int:
     """
     offline = [buffer for buffer in buffers if buffer.fixed is not None]
     online = [buffer for buffer in reversed(buffers) if buffer.fixed is None]
-    placed: list[Buffer] = []
+    placed: list[PlannedBuffer] = []
     for buffer in [*offline, *sorted(online, key=lambda one: -one.nbytes)]:
         buffer.offset = _first_gap(buffer, placed) if buffer.fixed is None else buffer.fixed
         insort(placed, buffer, key=lambda one: one.offset)
     return max((buffer.offset + buffer.nbytes for buffer in buffers), default=0)
 
 
-def _first_gap(buffer: Buffer, placed: Sequence[Buffer]) -> int:
+def _first_gap(buffer: PlannedBuffer, placed: Sequence[PlannedBuffer]) -> int:
     end = 0
     for other in placed:
         if other.last < buffer.first or other.first > buffer.last:

@@ -3,8 +3,17 @@
 May import `timemodel.model` and what stands below it.
 """
 
-from timemodel.compare.alignment import Alignment, Group, align
-from timemodel.compare.comparison import AlignedLayers, Comparison, Difference, compare
-from timemodel.compare.reasons import Reason
+from timemodel.compare.alignment import AlignedGroup, Alignment, align
+from timemodel.compare.comparison import AlignedLayers, Difference, FileComparison, compare
+from timemodel.compare.reasons import DifferenceReason
 
-__all__ = ["AlignedLayers", "Alignment", "Comparison", "Difference", "Group", "Reason", "align", "compare"]
+__all__ = [
+    "AlignedGroup",
+    "AlignedLayers",
+    "Alignment",
+    "Difference",
+    "DifferenceReason",
+    "FileComparison",
+    "align",
+    "compare",
+]

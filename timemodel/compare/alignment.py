@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 
 from profiler.network import Network
-from timemodel.compare.graph import CONVERTS, Graph, keys, signatures
-from timemodel.compare.regions import ABSORBED_AFTER, ABSORBED_BEFORE, Group, regions
+from timemodel.compare.graph import CONVERTS, LayerGraph, keys, signatures
+from timemodel.compare.regions import ABSORBED_AFTER, ABSORBED_BEFORE, AlignedGroup, regions
 
 _LEVELS = 3
 """How strictly layers are compared: all sizes; all but widths; the kind of operator alone."""
@@ -29,7 +29,7 @@ class Alignment:
     of both; `exact` the number of layers that have the same shapes in both.
     """
 
-    groups: tuple[Group, ...]
+    groups: tuple[AlignedGroup, ...]
     shared: float
     exact: int
 
@@ -46,7 +46,7 @@ def align(first: Network, second: Network) -> Alignment:
     --------
     >>> alignment = align(read_network("net.tflite"), read_network("net_int8.tflite"))  # doctest: +SKIP
     """
-    graphs = Graph(first), Graph(second)
+    graphs = LayerGraph(first), LayerGraph(second)
     matcher = _Matcher(*graphs)
     matcher.match_places()
     for level in range(_LEVELS):
@@ -60,7 +60,7 @@ def align(first: Network, second: Network) -> Alignment:
 class _Matcher:
     """Pairs of layers, found step by step; `partner` leads from the first network to the second."""
 
-    def __init__(self, first: Graph, second: Graph) -> None:
+    def __init__(self, first: LayerGraph, second: LayerGraph) -> None:
         self._graphs = first, second
         self.partner: dict[int, int] = {}
         self._taken: set[int] = set()
@@ -121,7 +121,7 @@ class _Matcher:
         one, other = self._graphs
         while waiting:
             left, right = waiting.pop()
-            for near in (Graph.after, Graph.before):
+            for near in (LayerGraph.after, LayerGraph.before):
                 for skip in (CONVERTS, _SKIPPED):
                     waiting += self._only(
                         self._near(near, one, left, self.partner, skip),
@@ -132,8 +132,8 @@ class _Matcher:
 
     @staticmethod
     def _near(
-        near: Callable[[Graph, int], list[int]],
-        graph: Graph,
+        near: Callable[[LayerGraph, int], list[int]],
+        graph: LayerGraph,
         start: int,
         taken: Container[int],
         skip: frozenset[str],
@@ -163,7 +163,7 @@ class _Matcher:
                     self._take(here, there)
 
 
-def _shared(first: Network, second: Network, groups: Sequence[Group]) -> float:
+def _shared(first: Network, second: Network, groups: Sequence[AlignedGroup]) -> float:
     shares = []
     for side, network in enumerate((first, second)):
         weights = [layer.macs * layer.repeat for layer in network.layers]

@@ -11,8 +11,8 @@ import numpy as np
 
 from profiler.errors import DataError
 from profiler.network import Layer, Network
-from timemodel.compare.alignment import Alignment, Group, align
-from timemodel.compare.reasons import Reason, reason_of
+from timemodel.compare.alignment import AlignedGroup, Alignment, align
+from timemodel.compare.reasons import DifferenceReason, reason_of
 from timemodel.model import NetworkPrediction, SettingModel, TimeModel
 
 SHARED = 0.75
@@ -33,7 +33,7 @@ class AlignedLayers:
     first_ms: float
     second_ms: float
     error_ms: float
-    reason: Reason
+    reason: DifferenceReason
     name: str
     alike: Hashable = field(repr=False)
     first_measured_ms: float | None = None
@@ -103,7 +103,7 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class FileComparison:
     """Two files of one network under one setting.
 
     `differences` are sorted by how much they change, largest first; their sums are `second.predicted_ms` less
@@ -166,7 +166,7 @@ def compare(
     second: Network,
     setting: str | None = None,
     measured_ms: Sequence[Mapping[int, float]] = (),
-) -> Comparison:
+) -> FileComparison:
     """Compare two files of one network: which layers take longer in the second one, and why.
 
     Parameters
@@ -198,7 +198,7 @@ def compare(
     rows = tuple(_row(model, group, *times) for group in alignment.groups)
     differences = _differences(rows)
     error_ms = _error_ms(model, rows, predictions[0], predictions[1])
-    return Comparison(predictions[0], predictions[1], alignment, rows, differences, error_ms)
+    return FileComparison(predictions[0], predictions[1], alignment, rows, differences, error_ms)
 
 
 class _Times:
@@ -234,7 +234,7 @@ class _Times:
         return sum((self.rows[i].high_ms - self.rows[i].low_ms) / 2 for i in positions)
 
 
-def _row(model: SettingModel, group: Group, first: _Times, second: _Times) -> AlignedLayers:
+def _row(model: SettingModel, group: AlignedGroup, first: _Times, second: _Times) -> AlignedLayers:
     one = [first.layers[i] for i in group.first]
     other = [second.layers[i] for i in group.second]
     times = first.ms(group.first), second.ms(group.second)

@@ -29,7 +29,7 @@ _PARAMS = (
 _NUMBER = re.compile(r"[_:]?\d*$")
 
 
-class Graph:
+class LayerGraph:
     """The layers of a network and which stand before and after each.
 
     `depth` is where each stands between the inputs (0) and the end (1), counted along the longest way without conversions.
@@ -80,7 +80,7 @@ class Graph:
         return [_NUMBER.sub("", layer.name.split(";")[0]) for layer in self.network.layers]
 
 
-def signatures(graph: Graph) -> list[Hashable]:
+def signatures(graph: LayerGraph) -> list[Hashable]:
     """What leads to each layer and what follows it, all the way, without conversions: equal only in like places of a graph."""
     own = keys(graph, 0)
     count = len(own)
@@ -99,7 +99,7 @@ def signatures(graph: Graph) -> list[Hashable]:
     return list(zip(*found, strict=True))
 
 
-def keys(graph: Graph, level: int) -> list[Hashable]:
+def keys(graph: LayerGraph, level: int) -> list[Hashable]:
     """What layers must have in common at each level: all sizes (0), all but widths (1), the kind of operator (2)."""
     return [_key(layer, level) for layer in graph.network.layers]
 

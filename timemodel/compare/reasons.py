@@ -15,7 +15,7 @@ _MOSTLY = 0.5
 
 
 @dataclass(frozen=True)
-class Reason:
+class DifferenceReason:
     """`operators` names the work (``hard_swish``), `text` what is different about it; empty where nothing is."""
 
     operators: str
@@ -24,21 +24,21 @@ class Reason:
 
 def reason_of(
     setting: SettingModel, first: Sequence[Layer], second: Sequence[Layer], first_ms: float, second_ms: float
-) -> Reason:
+) -> DifferenceReason:
     """Why `second` take another time than `first`, layers that do the same work, one of them perhaps empty."""
     if not first or not second:
         layers = first or second
         where = "first" if first else "second"
         if all(layer.op in CONVERTS for layer in layers):
-            return Reason(_ops(layers), f"conversions in the {where} file only")
-        return Reason(_ops(layers), f"in the {where} file only")
+            return DifferenceReason(_ops(layers), f"conversions in the {where} file only")
+        return DifferenceReason(_ops(layers), f"in the {where} file only")
     if len(first) == len(second) == 1:
-        return Reason(second[0].op, _of_pair(setting, first[0], second[0]))
+        return DifferenceReason(second[0].op, _of_pair(setting, first[0], second[0]))
     one, other = _main(first), _main(second)
     text = f"{_ops(first)} in the first file, {_ops(second)} in the second"
     if one.dtype != other.dtype:
         text += f", in {other.dtype} in place of {one.dtype}"
-    return Reason(other.op, text)
+    return DifferenceReason(other.op, text)
 
 
 def _of_pair(setting: SettingModel, old: Layer, new: Layer) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from timemodel.compare.graph import CONVERTS, Graph
+from timemodel.compare.graph import CONVERTS, LayerGraph
 
 ABSORBED_BEFORE = frozenset({"pad", "padv2"})
 """What one converter writes as an operator and another makes a part of the next one."""
@@ -18,7 +18,7 @@ _REGION = 8
 
 
 @dataclass(frozen=True)
-class Group:
+class AlignedGroup:
     """Layers of the first network and those of the second that do the same work, as positions in their lists of layers.
 
     One of the two may be empty: work that the other file lacks, such as conversions between number types.
@@ -28,7 +28,7 @@ class Group:
     second: tuple[int, ...]
 
 
-def regions(first: Graph, second: Graph, partner: dict[int, int]) -> list[Group]:
+def regions(first: LayerGraph, second: LayerGraph, partner: dict[int, int]) -> list[AlignedGroup]:
     """Groups of all layers: matched pairs, with what stands between them."""
     number = {one: group for group, one in enumerate(partner)}
     back = {other: number[one] for one, other in partner.items()}
@@ -52,12 +52,12 @@ def regions(first: Graph, second: Graph, partner: dict[int, int]) -> list[Group]
     for i, part in enumerate(parts[1]):
         if i not in used:
             _attach(second, part, back, members, alone, 1)
-    found = [Group(tuple(sorted(one)), tuple(sorted(other))) for one, other in (*members, *alone)]
+    found = [AlignedGroup(tuple(sorted(one)), tuple(sorted(other))) for one, other in (*members, *alone)]
     # In the order of the second file; what only the first one has stands where it would run.
     return sorted(found, key=lambda group: (group.second or (_place(group.first, first, second),))[0])
 
 
-def _place(positions: Sequence[int], first: Graph, second: Graph) -> float:
+def _place(positions: Sequence[int], first: LayerGraph, second: LayerGraph) -> float:
     return first.depth[positions[0]] * len(second.network.layers)
 
 
@@ -70,7 +70,7 @@ class _Part:
     after: set[int]
 
 
-def _parts(graph: Graph, group_of: dict[int, int]) -> list[_Part]:
+def _parts(graph: LayerGraph, group_of: dict[int, int]) -> list[_Part]:
     found: list[_Part] = []
     seen: set[int] = set()
     for start in range(len(graph.network.layers)):
@@ -101,12 +101,12 @@ def _between_the_same(part: _Part, other: _Part) -> bool:
     return bool(part.before & other.before) and bool(part.after & other.after)
 
 
-def _only_converts(graph: Graph, part: _Part) -> bool:
+def _only_converts(graph: LayerGraph, part: _Part) -> bool:
     return all(graph.op(position) in CONVERTS for position in part.layers)
 
 
 def _attach(
-    graph: Graph,
+    graph: LayerGraph,
     part: _Part,
     group_of: dict[int, int],
     members: list[tuple[list[int], list[int]]],

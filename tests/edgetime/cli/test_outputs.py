@@ -20,6 +20,7 @@ INPUTS = {
     "explain": {"model"},
     "predict": {"model", "networks", "table"},
     "advise": {"model", "network"},
+    "compare": {"first", "second", "time_model"},
     "compress": {"network", "data", "time_model", "calibration"},
     "export": {"network", "calibration", "data", "time_model"},
     "exits": {"network", "data", "time_model", "calibration"},
@@ -68,7 +69,7 @@ def test_an_output_that_names_an_input_is_refused(verb: str, output: str, name: 
     link.symlink_to(given)
     arguments = [*written(known[output], output, link), *written(known[name], name, given)]
     for other in INPUTS[verb] - {name}:
-        if other in ("model", "network", "time_model", "folder", "results", "policy") or (
+        if other in ("model", "network", "first", "second", "time_model", "folder", "results", "policy") or (
             other == "data" and verb in ("exits", "run")
         ):  # cannot be left out
             arguments += written(known[other], other, tmp_path / other)

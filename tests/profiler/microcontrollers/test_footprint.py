@@ -57,7 +57,7 @@ def test_tensors_and_structures_are_what_the_interpreter_took(name: str):
 
 def test_a_small_network_needs_more_to_start_than_it_uses():
     # Between 2050 and 2100 bytes, as tried: preparing two dense layers takes more than their activations.
-    assert micro_footprint(content("dense")).arena_bytes == 2088
+    assert micro_footprint(content("dense")).arena_bytes == 2096
 
 
 @pytest.mark.skipif(not installed(), reason="tflite-micro is not installed")

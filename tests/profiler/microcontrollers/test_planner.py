@@ -1,40 +1,40 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from profiler.microcontrollers.planner import Buffer, plan
+from profiler.microcontrollers.planner import PlannedBuffer, plan
 
 lives = st.tuples(st.integers(0, 64), st.integers(0, 9), st.integers(0, 9)).map(
-    lambda row: Buffer(16 * row[0], min(row[1:]), max(row[1:]))
+    lambda row: PlannedBuffer(16 * row[0], min(row[1:]), max(row[1:]))
 )
 
 
 def test_buffers_that_never_live_together_share_their_place():
-    buffers = [Buffer(64, 0, 1), Buffer(32, 2, 3)]
+    buffers = [PlannedBuffer(64, 0, 1), PlannedBuffer(32, 2, 3)]
     assert plan(buffers) == 64
     assert [buffer.offset for buffer in buffers] == [0, 0]
 
 
 def test_the_largest_buffer_is_placed_first_and_the_next_behind_it():
-    buffers = [Buffer(16, 0, 1), Buffer(64, 1, 2)]
+    buffers = [PlannedBuffer(16, 0, 1), PlannedBuffer(64, 1, 2)]
     assert plan(buffers) == 80
     assert [buffer.offset for buffer in buffers] == [64, 0]
 
 
 def test_of_two_equal_buffers_the_later_one_is_placed_first():
-    buffers = [Buffer(32, 0, 1), Buffer(32, 1, 2)]
+    buffers = [PlannedBuffer(32, 0, 1), PlannedBuffer(32, 1, 2)]
     plan(buffers)
     assert [buffer.offset for buffer in buffers] == [32, 0]
 
 
 def test_the_first_gap_is_taken_even_where_a_later_one_fits_better():
-    fixed = [Buffer(64, 0, 9, fixed=64), Buffer(64, 0, 9, fixed=144)]
-    small = Buffer(16, 0, 9)
+    fixed = [PlannedBuffer(64, 0, 9, fixed=64), PlannedBuffer(64, 0, 9, fixed=144)]
+    small = PlannedBuffer(16, 0, 9)
     plan([*fixed, small])
     assert small.offset == 0  # a gap of 64 bytes; that from 128 to 144 would fit exactly
 
 
 def test_offsets_that_the_file_gives_are_kept():
-    buffers = [Buffer(32, 0, 1, fixed=96), Buffer(48, 0, 1)]
+    buffers = [PlannedBuffer(32, 0, 1, fixed=96), PlannedBuffer(48, 0, 1)]
     assert plan(buffers) == 128
     assert [buffer.offset for buffer in buffers] == [96, 0]
 
