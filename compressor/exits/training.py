@@ -98,7 +98,7 @@ class _Checkpoints:
         self._digest = 0
         for rows in (data.x, data.y, data.x_val, data.y_val, dict(enumerate(branched.model.get_weights()))):
             for array in rows.values() if isinstance(rows, Mapping) else [rows]:
-                self._digest = zlib.crc32(np.ascontiguousarray(array), self._digest)
+                self._digest = zlib.crc32(np.ascontiguousarray(array).data, self._digest)
 
     def path(self, what: str) -> Path | None:
         return None if self._folder is None else self._folder / f"{what}-{self._digest:08x}.npz"
