@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,9 @@ import pytest
 
 from benchmarks.compression.tasks import Rows
 from benchmarks.selection import judging
-from benchmarks.selection.judging import Way, best_single, disagreement, folds, judge, promise
-from benchmarks.selection.rows import Held, joined, of_type
+from benchmarks.selection.judging import Way, best_single, disagreement, judge, promise
+from benchmarks.selection.rows import Held, folds, joined, of_type
+from profiler.errors import DataError
 from selector.candidates import Answers
 from selector.runtime import PolicyNetwork, log_softmax
 
@@ -43,16 +45,31 @@ def held(choose: int, judged: int) -> Held:
 
 
 def test_every_image_is_judged_once_by_what_other_images_chose() -> None:
-    found = folds(held(100, 60), "image")
-    assert sorted(np.concatenate([numbers for _, _, numbers in found]).tolist()) == list(range(60))
-    for choose, rows, numbers in found:
-        assert len(choose.y) == 100 + 60 - len(numbers)
-        assert len(rows.y) == len(numbers)
+    known = held(100, 60)
+    found = folds(known, "image")
+    assert sorted(np.concatenate([fold.numbers for fold in found]).tolist()) == list(range(60))
+    for fold in found:
+        choose, rows = fold.answers(known.choose, known.judge)
+        assert len(choose.y) == 100 + 60 - len(fold.numbers)
+        assert len(rows.y) == len(fold.numbers)
+        assert not fold.chosen[fold.numbers].any()
+        assert [len(x) for x in fold.inputs(known)] == [len(choose.y), len(rows.y)]
 
 
 def test_test_people_are_judged_by_what_validation_people_chose() -> None:
-    ((choose, rows, numbers),) = folds(held(100, 60), "motion")
-    assert (len(choose.y), len(rows.y), len(numbers)) == (100, 60, 60)
+    known = held(100, 60)
+    (fold,) = folds(known, "motion")
+    choose, rows = fold.answers(known.choose, known.judge)
+    assert (len(choose.y), len(rows.y), len(fold.numbers)) == (100, 60, 60)
+
+
+def test_a_promise_by_groups_draws_whole_groups() -> None:
+    """Of forty groups half can promise next to nothing, of eight hundred a little."""
+    rows = answers(1200, 3)
+    grouped = replace(rows, groups=np.arange(1200) % 800)
+    assert promise(grouped, 30.0, 2, by_group=True).silent == 0
+    with pytest.raises(DataError, match="groups"):
+        promise(replace(rows, groups=np.arange(1200) % 40), 1.0, 1, by_group=True)
 
 
 def test_a_cascade_is_judged_against_the_best_single_network_on_the_same_rows() -> None:
