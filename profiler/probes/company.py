@@ -19,8 +19,8 @@ from profiler.probes.blocks import draw_network
 from profiler.probes.plan import large, sweeps
 from profiler.probes.probe import Probe
 
-NETWORKS = 160
-"""Small whole networks: what neighbours share shows in these."""
+NETWORKS, WIDE_NETWORKS = 160, 60
+"""Small whole networks, and some with larger maps and more channels: what neighbours share shows in these."""
 _FEW = 8
 """Channels that the neighbours of a layer have at its far sides: they are to be compiled quickly."""
 _MOST_WEIGHTS = 1 << 19
@@ -48,6 +48,15 @@ def in_company(layer: Layer, *more: Layer) -> Probe:
     wiring = [(-1 - i,) for i in range(count)] + [tuple(range(count))]
     wiring += [(count + i,) for i in range(len(row))]
     return Probe("company", (*made, *row, after), tuple(wiring))
+
+
+def starting(layer: Layer) -> Probe:
+    """`layer` as the first of a network: it reads what the caller gave, and a convolution (or product) reads its result."""
+    after = _read(layer.outputs[0]) if len(layer.outputs) == 1 else None
+    if after is None:
+        return Probe("layer", (layer,))
+    sources = tuple(-1 - i for i in range(len(layer.activations)))
+    return Probe("start", (layer, after), (sources, (0,)))
 
 
 def _made(tensor: Tensor) -> Layer | None:
@@ -99,14 +108,17 @@ def plan_company(dtypes: Sequence[str], ops: Sequence[str] | None = None, seed: 
             rng = np.random.default_rng([seed, 77, draws.stream])
             layers = _drawn(op, dtype, round(draws.count * _SHARE.get(op, _OTHERS)), rng)
             place([in_company(layer) for layer in layers], draws.stream)
-            # What starts a network reads what the caller gave.
-            place([Probe("layer", (layer,)) for layer in layers[: len(layers) // 5]], draws.stream)
+            place([starting(layer) for layer in layers[: len(layers) // 5]], draws.stream)
             swept = steps.get(op, [])
             place([in_company(swept[i]) for i in rng.permutation(len(swept))], draws.stream)
         if not ops:
             rng = np.random.default_rng([seed, 777])
             place([draw_network(rng, dtype) for _ in range(NETWORKS)], 900)
-            place([Probe("layer", (layer,)) for layer in stems(dtype, rng)], 901)
+            place([draw_network(rng, dtype, wide=True) for _ in range(WIDE_NETWORKS)], 905)
+            begins = stems(dtype, rng)
+            place([starting(layer) for layer in begins], 901)
+            # Some networks scale their input first.
+            place([in_company(layer) for layer in begins[::3]], 906)
             place([in_company(*row) for row in neighbours(dtype, rng)], 903)
             place([in_company(layer) for layer in maps_of_rows(dtype, rng)], 904)
             big = [
@@ -119,7 +131,7 @@ def plan_company(dtypes: Sequence[str], ops: Sequence[str] | None = None, seed: 
     return list(dict.fromkeys(probe for _, _, probe in placed))
 
 
-def stems(dtype: str, rng: Rng, count: int = 90) -> list[Layer]:
+def stems(dtype: str, rng: Rng, count: int = 150) -> list[Layer]:
     """What networks begin with: convolutions of pictures and sounds, and of patches of them."""
     layers = []
     for _ in range(count):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from timemodel.features.blocks import least_fetched, positions, spread_taps, steps
 from timemodel.features.table import Family, Geometry, Table, Tiles, tiled
 
 BLOCKS = {
@@ -14,6 +15,15 @@ BLOCKS = {
     "in_channels": (1, 4, 8, 16, 32),
     "map": (1, 2, 4, 8),
     "macs_per_byte": (4, 16, 64, 256),
+}
+BUFFERS = {
+    "buffer": (2**12, 3 * 2**11, 2**13, 3 * 2**12, 2**14, 3 * 2**13, 2**15, 3 * 2**14, 2**16),
+    "least": (1, 8, 16, 32, 64),
+}
+_CONVOLUTION = {
+    "out_channels": (1, 4, 8, 16, 32),
+    "map": (1, 2, 4, 8),
+    **BUFFERS,
 }
 _WIDEST_STRIDE = 3
 """Larger steps are not made by hardware."""
@@ -23,13 +33,6 @@ FAST = {"fast": (2**17, 2**18, 3 * 2**17, 2**19, 2**20, 2**40)}
 
 def _blocked(size: np.ndarray, block: int) -> np.ndarray:
     return tiled(size, block) * block
-
-
-def spread_taps(g: Geometry) -> np.ndarray:
-    """Taps of a kernel with the holes that dilation makes; every second hole is free."""
-    height = (g.kernel_height - 1) * np.ceil(g.dilation_height / 2) + 1
-    width = (g.kernel_width - 1) * np.ceil(g.dilation_width / 2) + 1
-    return height * width
 
 
 def _longer(macs: np.ndarray, nbytes: np.ndarray, tiles: Tiles) -> np.ndarray:
@@ -59,35 +62,59 @@ def _pixels_read(g: Geometry) -> np.ndarray:
 
 def conv_costs(g: Geometry, tiles: Tiles) -> Table:
     """Costs of a convolution, arrays ``[n]`` by name."""
-    wide, deep = (
-        _blocked(g.out_channels, tiles["out_channels"]),
-        _blocked(g.in_channels, tiles["in_channels"]),
-    )
-    pixels = g.batch * _blocked(g.out_height, tiles["map"]) * _blocked(g.out_width, tiles["map"])
-    macs, moved = pixels * wide * deep * spread_taps(g), g.in_bytes + g.out_bytes + g.weight_bytes
+    wide = _blocked(g.out_channels, tiles["out_channels"])
+    pixels, blocks = positions(g, tiles["map"]), least_fetched(g, tiles["buffer"], deep=True)
+    macs = pixels * wide * steps(g)
+    beyond = alive_bytes(g) > tiles["fast"]
     return {
-        "blocked_macs": macs,
-        "blocked_outputs": pixels * wide,
-        "unblocked_macs": g.pixels * wide * deep * spread_taps(g),
-        "longer": _longer(macs, moved, tiles),
-        "input_per_width": g.in_bytes * tiled(g.out_channels, tiles["out_channels"]),
-        "weights_streamed": _streamed(g, tiles),
-        "longer_stream": _longer(macs, _streamed(g, tiles), tiles),
-        "pixels_read": _pixels_read(g),
+        # Weights come no faster than so many positions use them.
+        "waiting_macs": macs * np.maximum(1.0, tiles["least"] / blocks.positions(tiles["map"])),
         "wide_stride_macs": g.macs * (g.stride_height > _WIDEST_STRIDE),
-        "taps_read": g.pixels * spread_taps(g) * tiled(g.in_channels, 16),
-        **spilled(g, tiles),
-        **g.table("in_bytes", "out_bytes", "weight_bytes"),
+        **_outputs(g, pixels * wide),
+        "fetched_inputs": blocks.inputs,
+        "fetched_weights": blocks.weights,
+        "pieces_fetched": blocks.inputs / np.clip(_blocked(g.in_channels, 8), 8, 32),
+        "spilled_inputs": blocks.inputs * beyond,
+        "spilled_outputs": g.out_bytes * beyond,
+        **g.table("out_channels", "weight_bytes"),
+        "stored_outputs": g.pixels * _blocked(g.out_channels, 16),
     }
+
+
+def _outputs(g: Geometry, blocked: np.ndarray) -> Table:
+    return {"blocked_outputs": blocked, "table_outputs": blocked * (g.activation >= 4)}
+
+
+CONVOLUTION_PARTS = {
+    "computing": ("waiting_macs", "wide_stride_macs", "blocked_outputs"),
+    "outputs": ("blocked_outputs", "table_outputs"),
+    "fast memory": ("fetched_inputs", "fetched_weights", "stored_outputs"),
+    "external memory": ("weight_bytes", "out_channels", "spilled_inputs", "spilled_outputs", "pieces_fetched"),
+    "weights from outside": ("fetched_weights", "out_channels"),
+    "weights before computing": ("weight_bytes", "waiting_macs", "out_channels"),
+}
 
 
 def conv_sizes(g: Geometry, tiles: Tiles) -> Table:
     """Sizes of a convolution, arrays ``[n]`` by name."""
+    blocks = least_fetched(g, tiles["buffer"], deep=True)
     return {
         **g.table(
             "out_channels", "in_channels", "pixels", "out_width", "kernel_taps", "kernel_height", "stride"
         ),
         **g.table("products_per_output", "dilation", "weight_bytes", "in_bytes", "out_bytes"),
+        "macs_per_byte": g.macs / np.maximum(blocks.inputs + blocks.weights + g.out_bytes, 1),
+        "table": (g.activation >= 4).astype(float),
+        "alive_bytes": alive_bytes(g),
+        "same_padding": g.same_padding,
+    }
+
+
+def depthwise_sizes(g: Geometry, tiles: Tiles) -> Table:
+    """Sizes of a depthwise convolution, arrays ``[n]`` by name."""
+    return {
+        **g.table("out_channels", "pixels", "out_width", "kernel_taps", "kernel_height", "stride"),
+        **g.table("dilation", "weight_bytes", "in_bytes", "out_bytes"),
         "macs_per_byte": g.macs / np.maximum(g.in_bytes + g.out_bytes + g.weight_bytes, 1),
         "table": (g.activation >= 4).astype(float),
         "alive_bytes": alive_bytes(g),
@@ -96,37 +123,39 @@ def conv_sizes(g: Geometry, tiles: Tiles) -> Table:
 
 
 def depthwise_costs(g: Geometry, tiles: Tiles) -> Table:
-    """Costs of a depthwise convolution, arrays ``[n]`` by name."""
+    """Costs of a depthwise convolution, or of pooling, arrays ``[n]`` by name."""
     wide = _blocked(g.out_channels, tiles["out_channels"])
-    pixels = g.batch * _blocked(g.out_height, tiles["map"]) * _blocked(g.out_width, tiles["map"])
-    taps, moved = spread_taps(g), g.in_bytes + g.out_bytes + g.weight_bytes
+    pixels, blocks = positions(g, tiles["map"]), least_fetched(g, tiles["buffer"], deep=False)
+    taps = 4 * tiled(spread_taps(g), 4)
+    beyond = alive_bytes(g) > tiles["fast"]
     return {
-        "blocked_macs": pixels * wide * taps,
-        "blocked_outputs": pixels * wide,
-        "taps_in_fours": pixels * wide * tiled(taps, 4),
-        "longer": _longer(pixels * wide * taps, moved, tiles),
-        "weights_streamed": _streamed(g, tiles),
-        "rows": g.batch * g.out_height,
-        **spilled(g, tiles),
-        **g.table("in_bytes", "out_bytes", "weight_bytes"),
+        "waiting_macs": pixels * wide * taps * np.maximum(1.0, tiles["least"] / blocks.positions(tiles["map"])),
+        **_outputs(g, pixels * wide),
+        "fetched_inputs": blocks.inputs,
+        "fetched_weights": blocks.weights,
+        "pieces_fetched": blocks.inputs / np.clip(_blocked(g.out_channels, 8), 8, 32),
+        "spilled_inputs": blocks.inputs * beyond,
+        "spilled_outputs": g.out_bytes * beyond,
+        **g.table("out_channels", "weight_bytes"),
+        "stored_outputs": g.pixels * _blocked(g.out_channels, 16),
     }
+
+
+DEPTHWISE_PARTS = {**CONVOLUTION_PARTS, "computing": ("waiting_macs", "blocked_outputs")}
 
 
 def matrix_costs(g: Geometry, tiles: Tiles) -> Table:
-    """Costs of a product with a matrix, arrays ``[n]`` by name."""
-    wide, deep = (
-        _blocked(g.out_channels, tiles["out_channels"]),
-        _blocked(g.in_channels, tiles["in_channels"]),
-    )
-    macs = _blocked(g.pixels, tiles["map"]) * wide * deep
-    return {
-        "blocked_macs": macs,
-        "blocked_outputs": _blocked(g.pixels, tiles["map"]) * wide,
-        "unblocked_macs": g.pixels * wide * deep,
-        "longer": _longer(macs, g.in_bytes + g.out_bytes + g.weight_bytes, tiles),
-        **spilled(g, tiles),
-        **g.table("in_bytes", "out_bytes", "weight_bytes"),
-    }
+    """Costs of a product with a matrix, arrays ``[n]`` by name: where both operands are computed, it may be made column by column."""
+    costs = conv_costs(g, tiles)
+    del costs["wide_stride_macs"]
+    return {**costs, "column_macs": g.pixels * g.out_channels * _blocked(g.in_channels, 16), "macs": g.macs}
+
+
+MATRIX_PARTS = {
+    **CONVOLUTION_PARTS,
+    "computing": ("waiting_macs", "blocked_outputs"),
+    "columns": ("column_macs", "blocked_outputs", "macs"),
+}
 
 
 def matrix_sizes(g: Geometry, tiles: Tiles) -> Table:
@@ -153,6 +182,13 @@ def binary_costs(g: Geometry, tiles: Tiles) -> Table:
     }
 
 
+BINARY_PARTS = {
+    "computing": ("blocked_elements", "elements_per_channel", "elements_per_stored", "elements_elsewhere"),
+    "fast memory": ("blocked_elements", "in_bytes", "out_bytes"),
+    "external memory": ("spilled_out_bytes", "spilled_in_bytes", "in_bytes"),
+}
+
+
 def binary_sizes(g: Geometry, tiles: Tiles) -> Table:
     """Sizes of an operator of two operands, arrays ``[n]`` by name."""
     return {
@@ -162,6 +198,14 @@ def binary_sizes(g: Geometry, tiles: Tiles) -> Table:
         "stored_operand": (g.inputs == 1).astype(float),
         "activation": g.activation,
         "total_bytes": g.total_bytes,
+        "alive_bytes": alive_bytes(g),
+    }
+
+
+def pool_sizes(g: Geometry, tiles: Tiles) -> Table:
+    """Sizes of pooling, arrays ``[n]`` by name."""
+    return {
+        **g.table("channels", "pixels", "kernel_taps", "stride", "same_padding", "in_bytes", "out_bytes"),
         "alive_bytes": alive_bytes(g),
     }
 
@@ -203,12 +247,16 @@ UNITS: dict[str, tuple[float, str]] = {
 }
 """How costs are reported: in how many at a time, and their words."""
 
-_DEPTHWISE = {axis: sizes for axis, sizes in BLOCKS.items() if axis != "in_channels"}
 ACCELERATOR_FAMILIES = {
-    "convolution": Family("accelerator convolution", conv_costs, conv_sizes, BLOCKS | FAST),
-    "depthwise": Family("accelerator depthwise", depthwise_costs, conv_sizes, _DEPTHWISE | FAST),
-    "matrix": Family("accelerator matrix", matrix_costs, matrix_sizes, BLOCKS | FAST),
-    "binary": Family("accelerator binary", binary_costs, binary_sizes, FAST),
+    "convolution": Family(
+        "accelerator convolution", conv_costs, conv_sizes, _CONVOLUTION | FAST, CONVOLUTION_PARTS
+    ),
+    "depthwise": Family(
+        "accelerator depthwise", depthwise_costs, depthwise_sizes, _CONVOLUTION | FAST, DEPTHWISE_PARTS
+    ),
+    "pooling": Family("accelerator pooling", depthwise_costs, pool_sizes, _CONVOLUTION | FAST, DEPTHWISE_PARTS),
+    "matrix": Family("accelerator matrix", matrix_costs, matrix_sizes, _CONVOLUTION | FAST, MATRIX_PARTS),
+    "binary": Family("accelerator binary", binary_costs, binary_sizes, FAST, BINARY_PARTS),
     "unary": Family("unary", other_costs, other_sizes, FAST),
 }
 """By the name of the family that describes the same operators on processors."""

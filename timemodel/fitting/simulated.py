@@ -48,7 +48,7 @@ class Rows:
 def read_rows(times: Sequence[ProbeTime]) -> Rows:
     """Take in all probes of a setting that the simulator knows."""
     known = [time for time in times if time.time_us is not None and time.layers_us is not None]
-    rows = Rows(company=any(time.kind == "company" for time in known))
+    rows = Rows(company=any(time.kind in ("company", "start") for time in known))
     networks = 0
     for time in known:
         probe, layers_us = time.probe, time.layers_us or ()
@@ -68,7 +68,7 @@ def read_rows(times: Sequence[ProbeTime]) -> Rows:
 def _take(rows: Rows, probe: Probe, layers_us: Sequence[float | None]) -> None:
     layers = placed(probe.network, rows.left) if rows.company else probe.layers
     first = sum(min(sources, default=0) < 0 for sources in probe.sources) if probe.kind == "company" else 0
-    for position in range(first, len(layers) - (probe.kind == "company")):
+    for position in range(first, len(layers) - (probe.kind in ("company", "start"))):
         time_us = layers_us[position] if position < len(layers_us) else 0.0
         if time_us is None:
             continue
@@ -78,7 +78,7 @@ def _take(rows: Rows, probe: Probe, layers_us: Sequence[float | None]) -> None:
         if probe.kind != "layer" and READS_INPUT not in layer.params:
             name = INSIDE if layer.op in RENAMES else f"{layer.op} inside"
             rows.patterns.setdefault((layer.dtype, name), []).append(time_us == 0)
-    if probe.kind in ("network", "company"):
+    if probe.kind in ("network", "company", "start"):
         for match in probe.network.fusion_matches:
             taken = layers_us[match.absorbed] if match.absorbed < len(layers_us) else 0.0
             if taken is not None:

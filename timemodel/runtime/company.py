@@ -20,6 +20,7 @@ Kind = tuple[str, str]
 TABLES = frozenset({"tanh", "logistic", "hard_swish", "leaky_relu", "gelu", "exp"})
 """Activations that accelerators look up in a table, as a part of the layer before where nothing else reads that."""
 _BY_TABLE = "tanh"
+_PASS_ON = frozenset({"pad", "reshape", "expand_dims", "squeeze"})
 _HOLDS = frozenset({"conv_2d", "depthwise_conv_2d", "fully_connected", "add", "mul", "sub"})
 
 
@@ -27,7 +28,7 @@ def placed(network: Network, left: Collection[Kind]) -> tuple[Layer, ...]:
     """The layers of `network` as they stand there.
 
     Each knows the bytes of other activations that are kept meanwhile. Marked are those that read what no layer of the
-    accelerator made (it leaves the kinds `left` to the CPU), and joins of what is read elsewhere too, which must be copied; a
+    accelerator made (it leaves the kinds `left` and floats to the CPU), and joins of what is read elsewhere too, which must be copied; a
     layer has the activation that is looked up after it.
     """
     outside = set(network.inputs)
@@ -41,11 +42,13 @@ def placed(network: Network, left: Collection[Kind]) -> tuple[Layer, ...]:
     beside = beside_bytes(network)
     found = []
     for layer, edge, others in zip(network.layers, network.edges, beside, strict=True):
-        if kind_of(layer) in left:
+        if kind_of(layer) in left or any(tensor.dtype == "float32" for tensor in layer.activations):
             outside.update(edge.outputs)
             found.append(layer)
             continue
         params = dict(layer.params)
+        if layer.op in _PASS_ON and outside.issuperset(edge.inputs[:1]):
+            outside.update(edge.outputs)  # the layer after reads what this one would
         copied = layer.op == "concatenation" and any(readers[tensor] > 1 for tensor in edge.inputs)
         if copied or any(tensor in outside for tensor in edge.inputs):
             params[READS_INPUT] = True
