@@ -114,7 +114,6 @@ def plan_company(dtypes: Sequence[str], ops: Sequence[str] | None = None, seed: 
         if not ops:
             rng = np.random.default_rng([seed, 777])
             place([draw_network(rng, dtype) for _ in range(NETWORKS)], 900)
-            place([draw_network(rng, dtype, wide=True) for _ in range(WIDE_NETWORKS)], 905)
             begins = stems(dtype, rng)
             place([starting(layer) for layer in begins], 901)
             # Some networks scale their input first.
@@ -127,11 +126,16 @@ def plan_company(dtypes: Sequence[str], ops: Sequence[str] | None = None, seed: 
                 if layer.op in catalogue(dtype) and layer.parameters <= _MOST_WEIGHTS
             ]
             place([in_company(layer) for layer in big], 902)
+            rng = np.random.default_rng([seed, 778])
+            place([draw_network(rng, dtype, wide=True) for _ in range(WIDE_NETWORKS)], 905)
+            place([starting(layer) for layer in scalings(dtype, rng)], 907)
+            place([in_company(layer) for layer in rows_of_products(dtype, rng)], 908)
+            place(shared_joins(dtype, rng), 909)
     placed.sort(key=lambda row: row[:2])
     return list(dict.fromkeys(probe for _, _, probe in placed))
 
 
-def stems(dtype: str, rng: Rng, count: int = 150) -> list[Layer]:
+def stems(dtype: str, rng: Rng, count: int = 90) -> list[Layer]:
     """What networks begin with: convolutions of pictures and sounds, and of patches of them."""
     layers = []
     for _ in range(count):
@@ -141,6 +145,8 @@ def stems(dtype: str, rng: Rng, count: int = 150) -> list[Layer]:
         if rng.random() < 0.25:
             kernel = stride = int(rng.choice([4, 8, 12, 14, 16]))
         padding = str(rng.choice(["same", "valid"]))
+        if kernel == stride:
+            padding = "valid"
         layers.append(
             operators.conv_2d(
                 side, side, inside, outside, (kernel, kernel), (stride, stride), padding=padding, dtype=dtype
@@ -207,6 +213,44 @@ def maps_of_rows(dtype: str, rng: Rng, count: int = 30) -> list[Layer]:
         shape = (1, side, side, few) if rng.random() < 0.5 else (1, heads, steps, steps)
         layers.append(operators.unary("softmax", shape, dtype))
     return layers
+
+
+def scalings(dtype: str, rng: Rng, count: int = 40) -> list[Layer]:
+    """What networks do to a picture before anything else: a constant per channel, or one for all, is added or multiplied."""
+    layers = []
+    for _ in range(count):
+        side, inside = int(rng.integers(32, 300)), int(rng.choice([1, 3, 3]))
+        shape = (1, side, side, inside)
+        other = (1, 1, 1, inside) if rng.random() < 0.6 else (1,)
+        layers.append(
+            operators.binary(str(rng.choice(["add", "sub", "mul"])), shape, other, "none", dtype, constant=True)
+        )
+    return layers
+
+
+def rows_of_products(dtype: str, rng: Rng, count: int = 50) -> list[Layer]:
+    """Products of many rows, as attention and mixing of channels have."""
+    layers = []
+    for _ in range(count):
+        rows = int(rng.choice([16, 36, 49, 64, 100, 128, 144, 196, 256, 400, 576, 784]))
+        inside, outside = (16 * int(rng.integers(2, 40)) for _ in range(2))
+        layers.append(_product((1, rows, inside), (1, rows, outside), keep=True))
+    return [layer for layer in layers if layer.parameters <= _MOST_WEIGHTS]
+
+
+def shared_joins(dtype: str, rng: Rng, count: int = 40) -> list[Probe]:
+    """Joins of two results of which the first is read elsewhere too: that one must be copied."""
+    probes = []
+    for _ in range(count):
+        side = int(rng.choice([7, 14, 20, 28, 40, 56, 80]))
+        widths = [8 * int(rng.integers(1, 16)) for _ in range(2)]
+        shapes = [(1, side, side, width) for width in widths]
+        join = operators.concatenation(shapes, 3, dtype)
+        made = [_made(Tensor(shape, dtype)) for shape in shapes]
+        read = [_read(join.outputs[0]), _read(Tensor(shapes[0], dtype))]
+        layers = tuple(layer for layer in (*made, join, *read) if layer is not None)
+        probes.append(Probe("company", layers, ((-1,), (-2,), (0, 1), (2,), (0,))))
+    return probes
 
 
 def _drawn(op: str, dtype: str, count: int, rng: Rng) -> list[Layer]:

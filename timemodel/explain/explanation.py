@@ -16,6 +16,7 @@ from timemodel.explain.tree_in_words import (
     SCREEN_COLUMNS,
     SCREEN_ROWS,
     number,
+    parts_in_words,
     rows_of,
     rules_in_words,
     size_in_words,
@@ -61,6 +62,7 @@ def explain_operator(model: OperatorModel, found: Sequence[Finding] = (), rows: 
     tiles = _tiles(model)
     if tiles:
         lines.append(f"  {tiles}")
+    lines += parts_in_words(model)
     for position, finding in enumerate(found):
         sentence = f"  {finding.kind}: {finding.backed}"
         if rows_of([*lines, sentence]) > rows - _TREE_ROWS:

@@ -5,9 +5,11 @@ How large blocks are and how many products a byte is worth on a device are found
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
-from timemodel.features.blocks import least_fetched, positions, spread_taps, steps
+from timemodel.features.blocks import folded, least_fetched, positions, spread_taps, steps
 from timemodel.features.table import Family, Geometry, Table, Tiles, tiled
 
 BLOCKS = {
@@ -64,15 +66,18 @@ def conv_costs(g: Geometry, tiles: Tiles) -> Table:
     """Costs of a convolution, arrays ``[n]`` by name."""
     wide = _blocked(g.out_channels, tiles["out_channels"])
     pixels, blocks = positions(g, tiles["map"]), least_fetched(g, tiles["buffer"], deep=True)
-    macs = pixels * wide * steps(g)
+    # Weights come no faster than so many positions use them.
+    waits = np.maximum(1.0, tiles["least"] / blocks.positions(tiles["map"]))
+    # Steps wider than hardware makes are taken one output position at a time.
+    apart = g.stride_height > _WIDEST_STRIDE
+    used = np.where(apart, g.pixels * max(tiles["least"], tiles["map"] ** 2), pixels * waits)
+    weights = np.where(apart, g.weight_bytes * g.pixels, blocks.weights)
     beyond = alive_bytes(g) > tiles["fast"]
     return {
-        # Weights come no faster than so many positions use them.
-        "waiting_macs": macs * np.maximum(1.0, tiles["least"] / blocks.positions(tiles["map"])),
-        "wide_stride_macs": g.macs * (g.stride_height > _WIDEST_STRIDE),
+        "waiting_macs": used * wide * steps(g),
         **_outputs(g, pixels * wide),
         "fetched_inputs": blocks.inputs,
-        "fetched_weights": blocks.weights,
+        "fetched_weights": weights,
         "pieces_fetched": blocks.inputs / np.clip(_blocked(g.in_channels, 8), 8, 32),
         "spilled_inputs": blocks.inputs * beyond,
         "spilled_outputs": g.out_bytes * beyond,
@@ -86,13 +91,14 @@ def _outputs(g: Geometry, blocked: np.ndarray) -> Table:
 
 
 CONVOLUTION_PARTS = {
-    "computing": ("waiting_macs", "wide_stride_macs", "blocked_outputs"),
+    "computing": ("waiting_macs", "blocked_outputs"),
     "outputs": ("blocked_outputs", "table_outputs"),
     "fast memory": ("fetched_inputs", "fetched_weights", "stored_outputs"),
-    "external memory": ("weight_bytes", "out_channels", "spilled_inputs", "spilled_outputs", "pieces_fetched"),
+    "external memory": ("weight_bytes", "out_channels", "spilled_inputs", "spilled_outputs"),
     "weights from outside": ("fetched_weights", "out_channels"),
     "weights before computing": ("weight_bytes", "waiting_macs", "out_channels"),
 }
+_INPUT = {"the network's input": ("pieces_fetched", "weight_bytes")}
 
 
 def conv_sizes(g: Geometry, tiles: Tiles) -> Table:
@@ -141,21 +147,13 @@ def depthwise_costs(g: Geometry, tiles: Tiles) -> Table:
     }
 
 
-DEPTHWISE_PARTS = {**CONVOLUTION_PARTS, "computing": ("waiting_macs", "blocked_outputs")}
-
-
 def matrix_costs(g: Geometry, tiles: Tiles) -> Table:
     """Costs of a product with a matrix, arrays ``[n]`` by name: where both operands are computed, it may be made column by column."""
-    costs = conv_costs(g, tiles)
-    del costs["wide_stride_macs"]
+    costs = conv_costs(folded(g), tiles)
     return {**costs, "column_macs": g.pixels * g.out_channels * _blocked(g.in_channels, 16), "macs": g.macs}
 
 
-MATRIX_PARTS = {
-    **CONVOLUTION_PARTS,
-    "computing": ("waiting_macs", "blocked_outputs"),
-    "columns": ("column_macs", "blocked_outputs", "macs"),
-}
+MATRIX_PARTS = {**CONVOLUTION_PARTS, "columns": ("column_macs", "blocked_outputs", "macs")}
 
 
 def matrix_sizes(g: Geometry, tiles: Tiles) -> Table:
@@ -177,6 +175,7 @@ def binary_costs(g: Geometry, tiles: Tiles) -> Table:
         "elements_per_channel": padded * (g.broadcast == 2),
         "elements_per_stored": padded * (g.broadcast == 2) * (g.inputs == 1),
         "elements_elsewhere": padded * (g.broadcast >= 3),
+        "pieces_read": g.out_elements / np.maximum(g.inner, 1) * tiled(g.inner, 16),
         **spilled(g, tiles),
         **g.table("in_bytes", "out_bytes"),
     }
@@ -227,22 +226,23 @@ def other_sizes(g: Geometry, tiles: Tiles) -> Table:
 
 
 UNITS: dict[str, tuple[float, str]] = {
-    "blocked_macs": (1e6, "million MACs (in whole blocks)"),
-    "unblocked_macs": (1e6, "million MACs (in whole blocks of channels)"),
+    "waiting_macs": (1e6, "million MACs (in whole blocks)"),
+    "column_macs": (1e6, "million MACs (column by column)"),
     "blocked_outputs": (1e6, "million outputs (in whole blocks)"),
-    "taps_in_fours": (1e6, "million groups of four taps"),
-    "longer": (1e6, "million bytes, or products that take as long"),
-    "input_per_width": (1e6, "million input bytes per block of output channels"),
-    "weights_streamed": (1e6, "million weight bytes, read anew for each block of the map"),
-    "longer_stream": (1e6, "million streamed weight bytes, or products that take as long"),
-    "pixels_read": (1e6, "million pieces of 16 input channels"),
-    "taps_read": (1e6, "million pieces of 16 input channels per tap"),
-    "spilled_in_bytes": (1e6, "million input bytes from external memory"),
-    "spilled_out_bytes": (1e6, "million output bytes to external memory"),
+    "table_outputs": (1e6, "million outputs looked up in a table"),
+    "stored_outputs": (1e6, "million outputs (in whole blocks of 16 channels)"),
+    "fetched_inputs": (1e6, "MB of inputs read, block by block"),
+    "fetched_weights": (1e6, "MB of weights read, block by block"),
+    "pieces_read": (1e6, "million pieces of up to 16 channels read"),
+    "pieces_fetched": (1e6, "million pieces of up to 32 channels read"),
+    "spilled_inputs": (1e6, "MB of inputs that spilled to external memory"),
+    "spilled_outputs": (1e6, "MB of outputs that spilled to external memory"),
+    "spilled_in_bytes": (1e6, "MB of inputs that spilled to external memory"),
+    "spilled_out_bytes": (1e6, "MB of outputs that spilled to external memory"),
+    "out_channels": (1e3, "thousand output channels"),
     "blocked_elements": (1e6, "million elements (in whole blocks of 16 channels)"),
     "elements_per_channel": (1e6, "million elements with one value per channel"),
     "elements_per_stored": (1e6, "million elements with one stored value per channel"),
-    "wide_stride_macs": (1e6, "million MACs with strides of more than 3"),
     "elements_elsewhere": (1e6, "million elements with an operand repeated otherwise"),
 }
 """How costs are reported: in how many at a time, and their words."""
@@ -252,11 +252,22 @@ ACCELERATOR_FAMILIES = {
         "accelerator convolution", conv_costs, conv_sizes, _CONVOLUTION | FAST, CONVOLUTION_PARTS
     ),
     "depthwise": Family(
-        "accelerator depthwise", depthwise_costs, depthwise_sizes, _CONVOLUTION | FAST, DEPTHWISE_PARTS
+        "accelerator depthwise", depthwise_costs, depthwise_sizes, _CONVOLUTION | FAST, CONVOLUTION_PARTS
     ),
-    "pooling": Family("accelerator pooling", depthwise_costs, pool_sizes, _CONVOLUTION | FAST, DEPTHWISE_PARTS),
+    "pooling": Family(
+        "accelerator pooling", depthwise_costs, pool_sizes, _CONVOLUTION | FAST, CONVOLUTION_PARTS
+    ),
     "matrix": Family("accelerator matrix", matrix_costs, matrix_sizes, _CONVOLUTION | FAST, MATRIX_PARTS),
     "binary": Family("accelerator binary", binary_costs, binary_sizes, FAST, BINARY_PARTS),
     "unary": Family("unary", other_costs, other_sizes, FAST),
 }
 """By the name of the family that describes the same operators on processors."""
+_BY_PIECES = {
+    **dict.fromkeys(("convolution", "depthwise", "pooling", "matrix"), _INPUT),
+    "binary": {"the network's input": ("pieces_read", "in_bytes")},
+}
+INPUT_FAMILIES = {
+    name: replace(family, parts={**family.parts, **_BY_PIECES.get(name, {})})
+    for name, family in ACCELERATOR_FAMILIES.items()
+}
+"""The same for layers that read the network's input: that lies in memory pixel by pixel, and each piece of one is a transfer."""

@@ -6,10 +6,13 @@ large the buffer is on a device is found by fitting, as tiles are.
 
 from __future__ import annotations
 
+import functools
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
+from timemodel.features.columns import POSITION
 from timemodel.features.table import Geometry, tiled
 
 _HEIGHTS = (1, 2, 4, 6, 8, 10, 12, 14, 16, 20, 24, 32)
@@ -91,6 +94,25 @@ def positions(g: Geometry, block: int) -> np.ndarray:
 def _in_blocks(height: np.ndarray, width: np.ndarray, row: np.ndarray, block: int) -> np.ndarray:
     square = tiled(height, block) * tiled(width, block)
     return block * block * np.where(row, tiled(width, block * block), square)
+
+
+def folded(g: Geometry) -> Geometry:
+    """Rows of a matrix as the map that is nearest to a square."""
+    found = g.worked_out.get(("folded",))
+    if found is None:
+        array = g.array.copy()
+        heights = np.array([_nearest_square(int(rows)) for rows in g.pixels.tolist()], dtype=np.float64)
+        for side, values in (("height", heights), ("width", g.pixels / np.maximum(heights, 1))):
+            array[:, POSITION[f"in_{side}"]] = array[:, POSITION[f"out_{side}"]] = values
+        array[:, POSITION["batch"]] = 1
+        found = g.worked_out["folded",] = Geometry(array)
+    return found
+
+
+@functools.lru_cache(maxsize=4096)
+def _nearest_square(rows: int) -> int:
+    """The largest divisor of `rows` up to its root."""
+    return next((side for side in range(math.isqrt(max(rows, 1)), 0, -1) if rows % side == 0), 1)
 
 
 def spread_taps(g: Geometry) -> np.ndarray:
