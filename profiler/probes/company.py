@@ -131,6 +131,7 @@ def plan_company(dtypes: Sequence[str], ops: Sequence[str] | None = None, seed: 
             place([starting(layer) for layer in scalings(dtype, rng)], 907)
             place([in_company(layer) for layer in rows_of_products(dtype, rng)], 908)
             place(shared_joins(dtype, rng), 909)
+            place([in_company(layer) for layer in classifiers(dtype, rng)], 910)
     placed.sort(key=lambda row: row[:2])
     return list(dict.fromkeys(probe for _, _, probe in placed))
 
@@ -236,6 +237,15 @@ def rows_of_products(dtype: str, rng: Rng, count: int = 50) -> list[Layer]:
         inside, outside = (16 * int(rng.integers(2, 40)) for _ in range(2))
         layers.append(_product((1, rows, inside), (1, rows, outside), keep=True))
     return [layer for layer in layers if layer.parameters <= _MOST_WEIGHTS]
+
+
+def classifiers(dtype: str, rng: Rng, count: int = 8) -> list[Layer]:
+    """The large products that networks end with: few, since each takes the compiler seconds."""
+    widths = (512, 768, 1024, 1280, 1536, 2048)
+    return [
+        operators.fully_connected(int(rng.choice(widths)), int(rng.choice([512, 1000, 1024])), dtype=dtype)
+        for _ in range(count)
+    ]
 
 
 def shared_joins(dtype: str, rng: Rng, count: int = 40) -> list[Probe]:

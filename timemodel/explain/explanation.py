@@ -118,6 +118,9 @@ def accelerator_in_words(model: SettingModel) -> list[str]:
         ops = ", ".join(sorted({op.removesuffix(AT_INPUT) for op, _ in model.terms.left}))
         priced = f"priced as on {model.cpu.key}" if model.cpu is not None else "and their time is not known"
         found.append(f"these operators are left to the CPU, {priced}: {ops}")
+    for op in dict.fromkeys(rule.op for rule in model.terms.left_rules):
+        whys = "; or with ".join(rule.words for rule in model.terms.left_rules if rule.op == op)
+        found.append(f"a {op} is left to the CPU with {whys}")
     ratios = at_input(model)
     for op, ratio in sorted(ratios.items(), key=lambda row: -row[1]):
         if ratio > _WORTH_A_WORD:

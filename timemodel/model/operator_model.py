@@ -17,6 +17,7 @@ from timemodel.model.slowest import Parts, part_times
 from timemodel.tree import BLOCK_ROWS, TimeTreeRegressor, TreeNode
 
 MIN_POINTS = 8
+_UNMET = 2.0
 SLOWEST, WAITS_FOR = "slowest_part", "waits_for"
 """Names of a cost, what the slowest part takes in ms, and of a size, which part that is."""
 
@@ -135,7 +136,9 @@ class OperatorModel:
         columns = self.columns(array)
         stretch = np.ones(len(array))
         for column, largest in zip(columns, self.bounds[1].tolist(), strict=False):
-            np.maximum(stretch, column / max(largest, 1e-12), out=stretch)
+            # A cost that was never met says no more than that the layer is of another sort.
+            beyond = column / largest if largest > 0 else np.where(column > 0, _UNMET, 1.0)
+            np.maximum(stretch, beyond, out=stretch)
         return np.maximum(self.tree.compiled_.predict(columns), 0.0), stretch
 
     def stretch(self, array: np.ndarray) -> np.ndarray:

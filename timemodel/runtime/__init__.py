@@ -9,6 +9,7 @@ from timemodel.runtime.dispatch import Dispatch
 from timemodel.runtime.fusion import FUSED, INSIDE, RENAMES, FusionShares, GraphRule
 from timemodel.runtime.fusion_learning import Events, learn_rules
 from timemodel.runtime.in_words import dispatch_in_words, graph_in_words, traffic_in_words
+from timemodel.runtime.left import LeftRule, learn_left, left_by_size
 from timemodel.runtime.terms import RuntimeTerms
 
 __all__ = [
@@ -20,10 +21,13 @@ __all__ = [
     "Events",
     "FusionShares",
     "GraphRule",
+    "LeftRule",
     "RuntimeTerms",
     "dispatch_in_words",
     "graph_in_words",
+    "learn_left",
     "learn_rules",
+    "left_by_size",
     "marked",
     "placed",
     "traffic_in_words",
