@@ -16,17 +16,10 @@ BLOCKS = {
     "out_channels": (1, 4, 8, 16, 32),
     "in_channels": (1, 4, 8, 16, 32),
     "map": (1, 2, 4, 8),
-    "macs_per_byte": (4, 16, 64, 256),
-}
-BUFFERS = {
     "buffer": (2**12, 3 * 2**11, 2**13, 3 * 2**12, 2**14, 3 * 2**13, 2**15, 3 * 2**14, 2**16),
     "least": (1, 8, 16, 32, 64),
 }
-_CONVOLUTION = {
-    "out_channels": (1, 4, 8, 16, 32),
-    "map": (1, 2, 4, 8),
-    **BUFFERS,
-}
+"""Sizes of blocks, bytes of the buffer that they share with their inputs, and how many positions must use a weight."""
 _WIDEST_STRIDE = 3
 """Larger steps are not made by hardware."""
 FAST = {"fast": (2**17, 2**18, 3 * 2**17, 2**19, 2**20, 2**40)}
@@ -35,10 +28,6 @@ FAST = {"fast": (2**17, 2**18, 3 * 2**17, 2**19, 2**20, 2**40)}
 
 def _blocked(size: np.ndarray, block: int) -> np.ndarray:
     return tiled(size, block) * block
-
-
-def _longer(macs: np.ndarray, nbytes: np.ndarray, tiles: Tiles) -> np.ndarray:
-    return np.maximum(macs / tiles["macs_per_byte"], nbytes)
 
 
 def alive_bytes(g: Geometry) -> np.ndarray:
@@ -75,6 +64,7 @@ def conv_costs(g: Geometry, tiles: Tiles) -> Table:
     beyond = alive_bytes(g) > tiles["fast"]
     return {
         "waiting_macs": used * wide * steps(g),
+        "blocked_macs": pixels * wide * _blocked(g.in_channels, tiles["in_channels"]) * spread_taps(g),
         **_outputs(g, pixels * wide),
         "fetched_inputs": blocks.inputs,
         "fetched_weights": weights,
@@ -91,7 +81,7 @@ def _outputs(g: Geometry, blocked: np.ndarray) -> Table:
 
 
 CONVOLUTION_PARTS = {
-    "computing": ("waiting_macs", "blocked_outputs"),
+    "computing": ("waiting_macs", "blocked_macs", "blocked_outputs"),
     "outputs": ("blocked_outputs", "table_outputs"),
     "fast memory": ("fetched_inputs", "fetched_weights", "stored_outputs"),
     "external memory": ("weight_bytes", "out_channels", "spilled_inputs", "spilled_outputs"),
@@ -135,6 +125,7 @@ def depthwise_costs(g: Geometry, tiles: Tiles) -> Table:
     taps = 4 * tiled(spread_taps(g), 4)
     beyond = alive_bytes(g) > tiles["fast"]
     return {
+        "blocked_macs": pixels * wide * spread_taps(g),
         "waiting_macs": pixels * wide * taps * np.maximum(1.0, tiles["least"] / blocks.positions(tiles["map"])),
         **_outputs(g, pixels * wide),
         "fetched_inputs": blocks.inputs,
@@ -226,7 +217,8 @@ def other_sizes(g: Geometry, tiles: Tiles) -> Table:
 
 
 UNITS: dict[str, tuple[float, str]] = {
-    "waiting_macs": (1e6, "million MACs (in whole blocks)"),
+    "waiting_macs": (1e6, "million MACs (in whole steps)"),
+    "blocked_macs": (1e6, "million MACs (in whole blocks)"),
     "column_macs": (1e6, "million MACs (column by column)"),
     "blocked_outputs": (1e6, "million outputs (in whole blocks)"),
     "table_outputs": (1e6, "million outputs looked up in a table"),
@@ -249,15 +241,15 @@ UNITS: dict[str, tuple[float, str]] = {
 
 ACCELERATOR_FAMILIES = {
     "convolution": Family(
-        "accelerator convolution", conv_costs, conv_sizes, _CONVOLUTION | FAST, CONVOLUTION_PARTS
+        "accelerator convolution", conv_costs, conv_sizes, BLOCKS | FAST, CONVOLUTION_PARTS
     ),
     "depthwise": Family(
-        "accelerator depthwise", depthwise_costs, depthwise_sizes, _CONVOLUTION | FAST, CONVOLUTION_PARTS
+        "accelerator depthwise", depthwise_costs, depthwise_sizes, BLOCKS | FAST, CONVOLUTION_PARTS
     ),
     "pooling": Family(
-        "accelerator pooling", depthwise_costs, pool_sizes, _CONVOLUTION | FAST, CONVOLUTION_PARTS
+        "accelerator pooling", depthwise_costs, pool_sizes, BLOCKS | FAST, CONVOLUTION_PARTS
     ),
-    "matrix": Family("accelerator matrix", matrix_costs, matrix_sizes, _CONVOLUTION | FAST, MATRIX_PARTS),
+    "matrix": Family("accelerator matrix", matrix_costs, matrix_sizes, BLOCKS | FAST, MATRIX_PARTS),
     "binary": Family("accelerator binary", binary_costs, binary_sizes, FAST, BINARY_PARTS),
     "unary": Family("unary", other_costs, other_sizes, FAST),
 }

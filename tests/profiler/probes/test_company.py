@@ -52,7 +52,7 @@ def test_the_plan_is_the_same_each_time_and_every_prefix_has_networks_and_layers
     plan = plan_company(["int8"])
     assert plan == plan_company(["int8"])
     assert len(plan) == len(set(plan))
-    assert {probe.kind for probe in plan[:60]} == {"company", "layer", "network"}
+    assert {probe.kind for probe in plan[:60]} == {"company", "start", "network"}
     only = plan_company(["int8"], ["softmax"])
     assert all("softmax" in [layer.op for layer in probe.layers] for probe in only)
 
