@@ -272,13 +272,16 @@ class SettingModel:
         rows = zip(found.predicted_ms.tolist(), found.covered.tolist(), strict=True)
         return float(found.predicted_ms.sum()), [mj if covered else None for mj, covered in rows]
 
+    def runs(self, dtype: str) -> bool:
+        """Whether networks of `dtype` run there: a simulated accelerator runs some number types only."""
+        return not self.simulated or self.cpu is not None or any(kind == dtype for _, kind in self.operators)
+
     def _refuse_type(self, network: Network, device: str) -> None:
-        """A simulated accelerator runs some number types only, and knows nothing of the others."""
-        runs = sorted({dtype for _, dtype in self.operators})
-        if self.simulated and self.cpu is None and network.macs and network.dtype not in runs:
+        if network.macs and not self.runs(network.dtype):
+            known = sorted({dtype for _, dtype in self.operators})
             raise UsageError(
-                f"{network.name} is a {network.dtype} network and {device} runs {' and '.join(runs)} only: "
-                f"convert it to {runs[0]} first."
+                f"{network.name} is a {network.dtype} network and {device} runs {' and '.join(known)} only: "
+                f"convert it to {known[0]} first."
             )
 
     def to_dict(self) -> dict[str, Any]:
