@@ -266,9 +266,15 @@ def _warn(found: tuple[Selection, ...], out: Terminal) -> None:
     """Say what was only estimated; networks that lack the same operators are one warning."""
     for one in found:
         where = f"on {one.device}" if len(found) > 1 else "on this device"
+        left = sorted({op for candidate in one.candidates for op in candidate.left})
+        if left:
+            out.warn(
+                f"{one.device} leaves {', '.join(left)} to the CPU, and their time is left out: profile with "
+                "?cpu=CPU.timemodel.json to add it."
+            )
         alike: dict[tuple[str, ...], list[NetworkOption]] = {}
         for candidate in one.candidates:
-            if candidate.uncovered:
+            if set(candidate.uncovered) - set(candidate.left):
                 alike.setdefault(candidate.uncovered, []).append(candidate)
         for operators, candidates in alike.items():
             worst = min(candidates, key=lambda candidate: candidate.coverage)
@@ -305,10 +311,16 @@ def _shown(found: Selection) -> list[RenderableType]:
     return [table(list(columns), rows), "", f"Times predicted for {found.device}; {_judged(found)}"]
 
 
+def _cost(candidate: NetworkOption) -> str:
+    """``0.05 ms, 0.012 mJ``: time, and energy where it is known."""
+    energy = candidate.energy_mj
+    return units.ms(candidate.predicted_ms) + ("" if energy is None else f", {energy:.3g} mJ")
+
+
 def _devices(found: tuple[Selection, ...]) -> list[RenderableType]:
     """Predicted times of every network on every device, and the best network of each."""
     devices = [one.device for one in found]
-    times = [{c.path: units.ms(c.predicted_ms) for c in one.candidates} for one in found]
+    times = [{c.path: _cost(c) for c in one.candidates} for one in found]
     best = [one.chosen for one in found]
     networks = [candidate.path for candidate in found[0].candidates]
 

@@ -20,6 +20,7 @@ class NetworkOption:
 
     `coverage` is the share of `predicted_ms` from operators that the time model has measured, `uncovered` are the others;
     `accuracy` (or what `Data.metric` gives) is None where the network was not run, `energy_mj` where the device's is not known.
+    `left` are operators that an accelerator leaves to the CPU and whose time is left out.
     """
 
     path: Path
@@ -33,6 +34,7 @@ class NetworkOption:
     peak_memory_bytes: int = 0
     accuracy: float | None = None
     energy_mj: float | None = None
+    left: tuple[str, ...] = ()
 
     def fits(self, budget_ms: float | None) -> bool:
         """Whether its predicted time is within the budget."""
@@ -44,7 +46,7 @@ class NetworkOption:
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values; the path as it stands."""
-        fields = {**asdict(self), "uncovered": list(self.uncovered)}
+        fields = {**asdict(self), "uncovered": list(self.uncovered), "left": list(self.left)}
         return {"network": str(fields.pop("path")), **fields}
 
 
@@ -65,6 +67,7 @@ def network_option(
         peak_memory_bytes=prediction.peak_memory_bytes,
         accuracy=accuracy,
         energy_mj=prediction.energy_mj,
+        left=tuple(dict.fromkeys(layer.op for layer in prediction.layers if layer.left and not layer.known)),
     )
 
 
