@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -81,8 +81,10 @@ def _left(target: Target, rule: LeftRule, profiled: Collection[str], rng: np.ran
             sides[inside].append(layer)
     right = []
     for layer in sides[True]:  # what is on the other side may be left for another reason
-        answer = target.time_probe(in_company(layer).build())
-        right.append("error" in answer or rule.op in answer.get("left", ()))
+        probe = in_company(layer)
+        times = target.time_probe(probe.build()).get("layers_us") or ()
+        at = _befores(probe)
+        right.append(at >= len(times) or times[at] is None)
     if right:
         share = float(np.mean(right))
         yield Sentence(f"a {rule.op} is left to the CPU with {rule.words}", 1.0, share, share > 0.5)
@@ -95,10 +97,8 @@ def layer_time_us(target: Target, layer: Layer, company: bool) -> float | None:
         answer = target.time_probe(probe.build())
     except EdgetimeError:
         return None
-    layers = [replace(other, name="") for other in probe.layers]
-    at = next((i for i, other in enumerate(layers) if other.key == layer.key and i >= _befores(probe)), None)
-    times = answer.get("layers_us")
-    return times[at] if times and at is not None and at < len(times) else None
+    times, at = answer.get("layers_us") or (), _befores(probe)
+    return times[at] if at < len(times) else None
 
 
 def _befores(probe: Probe) -> int:
