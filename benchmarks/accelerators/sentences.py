@@ -69,7 +69,9 @@ def _compared(
         )
 
 
-def _left(target: Target, rule: LeftRule, profiled: Collection[str], rng: np.random.Generator) -> Iterator[Sentence]:
+def _left(
+    target: Target, rule: LeftRule, profiled: Collection[str], rng: np.random.Generator
+) -> Iterator[Sentence]:
     """Layers on both sides of a rule: the share of them of which the compiler says the same."""
     sides: dict[bool, list[Layer]] = {True: [], False: []}
     if rule.op not in catalogue(rule.dtype):

@@ -193,7 +193,9 @@ def _devices_chart(values: Sequence[Value]) -> Chart:
     best = pareto_front(
         [one["predicted_ms"] for _, one in points], height if judged else [-energy for energy in height]
     )
-    line = sorted((one["predicted_ms"], y) for (_, one), y, on in zip(points, height, best, strict=True) if on)
+    line = sorted(
+        (one["predicted_ms"], y) for (_, one), y, on in zip(points, height, best, strict=True) if on
+    )
     shown.append(series("front", "line", [x for x, _ in line], [y for _, y in line], "good", width=1.5))
     for number, device in enumerate(dict.fromkeys(device for device, _ in points)):
         here = [(one, y) for (name, one), y in zip(points, height, strict=True) if name == device]

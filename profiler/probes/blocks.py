@@ -113,7 +113,9 @@ def draw_network(rng: Rng, dtype: str, heavy: bool = False, wide: bool = False) 
     """
     while True:
         side = int(rng.choice([64, 96, 128, 160, 192, 224] if wide else [24, 32, 32, 48, 64, 96, 128]))
-        width = int(rng.choice([48, 64, 96] if heavy else [24, 32, 32, 48, 64] if wide else [8, 12, 16, 16, 24, 32]))
+        width = int(
+            rng.choice([48, 64, 96] if heavy else [24, 32, 32, 48, 64] if wide else [8, 12, 16, 16, 24, 32])
+        )
         net = _Stitch((1, side, side, int(rng.choice([1, 3, 3]))), dtype)
         net.conv(width, 3, 2 if heavy or wide else int(rng.integers(1, 3)), "relu")
         kinds = rng.choice(len(_BLOCKS), size=2)

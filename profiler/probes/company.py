@@ -224,7 +224,9 @@ def scalings(dtype: str, rng: Rng, count: int = 40) -> list[Layer]:
         shape = (1, side, side, inside)
         other = (1, 1, 1, inside) if rng.random() < 0.6 else (1,)
         layers.append(
-            operators.binary(str(rng.choice(["add", "sub", "mul"])), shape, other, "none", dtype, constant=True)
+            operators.binary(
+                str(rng.choice(["add", "sub", "mul"])), shape, other, "none", dtype, constant=True
+            )
         )
     return layers
 

@@ -101,7 +101,9 @@ def drawing(model: OperatorModel) -> Branch:
         node = model.tree.nodes_[at]
         if node.feature < 0:
             return Branch(condition, "", _cost(model, node), node.samples, at)
-        sides = zip((node.left, node.right), _sides(names[node.feature], node, tuple(model.parts)), strict=True)
+        sides = zip(
+            (node.left, node.right), _sides(names[node.feature], node, tuple(model.parts)), strict=True
+        )
         children = tuple(branch(child, words) for child, words in sides)
         return Branch(condition, split_text(model, at), "", node.samples, at, children)
 
@@ -232,7 +234,9 @@ def _cost(model: OperatorModel, node: TreeNode) -> str:
     for i in order[:_MAX_TERMS]:
         if scaled[1 + i] > 0:
             slowest = costs[i] == SLOWEST
-            words = f"{scaled[1 + i]:.0%} of the slowest part" if slowest else _per_unit(costs[i], scaled[1 + i])
+            words = (
+                f"{scaled[1 + i]:.0%} of the slowest part" if slowest else _per_unit(costs[i], scaled[1 + i])
+            )
             parts.append(words)
     rest = sum(scaled[1 + i] > 0 for i in order[_MAX_TERMS:])
     text = " + ".join(parts) or "no time"

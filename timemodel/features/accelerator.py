@@ -126,7 +126,10 @@ def depthwise_costs(g: Geometry, tiles: Tiles) -> Table:
     beyond = alive_bytes(g) > tiles["fast"]
     return {
         "blocked_macs": pixels * wide * spread_taps(g),
-        "waiting_macs": pixels * wide * taps * np.maximum(1.0, tiles["least"] / blocks.positions(tiles["map"])),
+        "waiting_macs": pixels
+        * wide
+        * taps
+        * np.maximum(1.0, tiles["least"] / blocks.positions(tiles["map"])),
         **_outputs(g, pixels * wide),
         "fetched_inputs": blocks.inputs,
         "fetched_weights": blocks.weights,
@@ -139,7 +142,7 @@ def depthwise_costs(g: Geometry, tiles: Tiles) -> Table:
 
 
 def matrix_costs(g: Geometry, tiles: Tiles) -> Table:
-    """Costs of a product with a matrix, arrays ``[n]`` by name: where both operands are computed, it may be made column by column."""
+    """Costs of a product with a matrix, arrays ``[n]`` by name; of two computed operands it may be made by columns."""
     costs = conv_costs(folded(g), tiles)
     return {**costs, "column_macs": g.pixels * g.out_channels * _blocked(g.in_channels, 16), "macs": g.macs}
 
@@ -246,9 +249,7 @@ ACCELERATOR_FAMILIES = {
     "depthwise": Family(
         "accelerator depthwise", depthwise_costs, depthwise_sizes, BLOCKS | FAST, CONVOLUTION_PARTS
     ),
-    "pooling": Family(
-        "accelerator pooling", depthwise_costs, pool_sizes, BLOCKS | FAST, CONVOLUTION_PARTS
-    ),
+    "pooling": Family("accelerator pooling", depthwise_costs, pool_sizes, BLOCKS | FAST, CONVOLUTION_PARTS),
     "matrix": Family("accelerator matrix", matrix_costs, matrix_sizes, BLOCKS | FAST, MATRIX_PARTS),
     "binary": Family("accelerator binary", binary_costs, binary_sizes, FAST, BINARY_PARTS),
     "unary": Family("unary", other_costs, other_sizes, FAST),

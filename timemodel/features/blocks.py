@@ -54,8 +54,12 @@ def least_fetched(g: Geometry, buffer: int, deep: bool) -> Blocks:
 def _least_fetched(g: Geometry, buffer: int, deep: bool) -> Blocks:
     height, width, depth = (side[None, :] for side in _FORMS)
     tall, wide, outside = _column(g.out_height), _column(g.out_width), _column(g.out_channels)
-    in_height = np.minimum((height - 1) * _column(g.stride_height) + _column(_spread(g, "height")), _column(g.in_height))
-    in_width = np.minimum((width - 1) * _column(g.stride_width) + _column(_spread(g, "width")), _column(g.in_width))
+    in_height = np.minimum(
+        (height - 1) * _column(g.stride_height) + _column(_spread(g, "height")), _column(g.in_height)
+    )
+    in_width = np.minimum(
+        (width - 1) * _column(g.stride_width) + _column(_spread(g, "width")), _column(g.in_width)
+    )
     windows = np.ceil(_spread(g, "height") / _WINDOW) * np.ceil(_spread(g, "width") / _WINDOW)
     channels = _column(g.in_channels if deep else g.out_channels)
     layers = np.ceil(outside / depth) if deep else np.float32(1)

@@ -7,7 +7,14 @@ from timemodel.model.conditions import Conditions, Load
 from timemodel.model.differences import ChangeErrors, pair_error, single_error
 from timemodel.model.layer_times import FALLBACK
 from timemodel.model.operator_fit import MIN_PROBES, conformal_bounds, describe, find_tiles, fit_operator
-from timemodel.model.operator_model import SLOWEST, WAITS_FOR, OperatorModel, Sweep, feature_matrix, unfitted_tree
+from timemodel.model.operator_model import (
+    SLOWEST,
+    WAITS_FOR,
+    OperatorModel,
+    Sweep,
+    feature_matrix,
+    unfitted_tree,
+)
 from timemodel.model.prediction import LayerPrediction, NetworkPrediction, NetworkPredictor
 from timemodel.model.setting_model import SettingModel
 from timemodel.model.slowest import CALL
@@ -17,14 +24,14 @@ __all__ = [
     "CALL",
     "FALLBACK",
     "MIN_PROBES",
+    "SLOWEST",
+    "WAITS_FOR",
     "ChangeErrors",
     "Conditions",
     "LayerPrediction",
     "Load",
     "NetworkPrediction",
     "NetworkPredictor",
-    "SLOWEST",
-    "WAITS_FOR",
     "OperatorModel",
     "SettingModel",
     "Sweep",

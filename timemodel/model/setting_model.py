@@ -167,9 +167,7 @@ class SettingModel:
     def _parts(self, network: Network) -> tuple[LayerTimes, np.ndarray, np.ndarray, np.ndarray]:
         """Times alone, factors by fusion, extra ms by cache traffic, and factors by calibration, per layer."""
         company = self.terms.company and bool(network.edges)
-        layers = (
-            placed(network, self.terms.left, self.terms.left_rules) if company else network.layers
-        )
+        layers = placed(network, self.terms.left, self.terms.left_rules) if company else network.layers
         alone = self.layer_times(layers)
         factors = self.terms.fusion_shares.factors(network, marked(layers) if company else ())
         extra = self.terms.cache_traffic.extra_ms(network, alone.predicted_ms * factors)

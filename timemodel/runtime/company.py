@@ -31,8 +31,8 @@ def placed(
     """The layers of `network` as they stand there.
 
     Each knows the bytes of other activations that are kept meanwhile. Marked are those that read what no layer of the
-    accelerator made (it leaves the kinds `left`, floats, and what `left_rules` say to the CPU), and joins of what is read elsewhere too, which must be copied; a
-    layer has the activation that is looked up after it.
+    accelerator made (it leaves the kinds `left`, floats, and what `left_rules` say to the CPU), and joins of what is read
+    elsewhere too, which must be copied; a layer has the activation that is looked up after it.
     """
     outside = set(network.inputs)
     readers = Counter(tensor for edge in network.edges for tensor in set(edge.inputs))

@@ -112,7 +112,9 @@ def _shortened(conditions: tuple[tuple[str, bool, float], ...]) -> tuple[tuple[s
     return tuple({(name, above): (name, above, limit) for name, above, limit in conditions}.values())
 
 
-def left_by_size(layers: Sequence[Layer], kinds: Sequence[tuple[str, str]], rules: Sequence[LeftRule]) -> dict[int, str]:
+def left_by_size(
+    layers: Sequence[Layer], kinds: Sequence[tuple[str, str]], rules: Sequence[LeftRule]
+) -> dict[int, str]:
     """Positions of the layers that are left, with the reason; `kinds` are operator and number type of each."""
     found: dict[int, str] = {}
     for rule in rules:

@@ -20,8 +20,8 @@ class RuntimeTerms:
     """What holds between layers under one setting; `overhead_ms` is a call of a network that does next to nothing.
 
     `company` is whether layers differ by what they stand beside, see `timemodel.runtime.company`; `left` are the kinds of layers
-    that an accelerator leaves to the CPU, `left_rules` say of which others it leaves some. By dtype, `dispatch` prices operators in a row, `calibration` is the measured time of
-    small networks by the sum of their layers, and 90% lie in `low` to `high`.
+    that an accelerator leaves to the CPU, `left_rules` say of which others it leaves some. By dtype, `dispatch` prices operators
+    in a row, `calibration` is the measured time of small networks by the sum of their layers, and 90% lie in `low` to `high`.
     """
 
     overhead_ms: float = 0.0

@@ -77,7 +77,9 @@ def test_a_smaller_buffer_fetches_more():
     assert fetched[0] > 1.5 * fetched[2]
 
 
-@pytest.mark.parametrize(("rows", "height", "width"), [(576, 24, 24), (140, 10, 14), (491, 1, 491), (1, 1, 1)])
+@pytest.mark.parametrize(
+    ("rows", "height", "width"), [(576, 24, 24), (140, 10, 14), (491, 1, 491), (1, 1, 1)]
+)
 def test_rows_of_a_matrix_are_folded_into_the_map_nearest_to_a_square(rows, height, width):
     g = folded(of(fully_connected(32, 16, rows, dtype="int8")))
     assert (g.out_height, g.out_width, g.batch) == (height, width, 1)

@@ -179,9 +179,7 @@ def test_what_reads_the_floats_that_the_cpu_makes_integers_reads_from_outside(mo
     shape = (1, 10, 10, 16)
     quantize = Layer("quantize", (Tensor(shape),), (Tensor(shape, "int8"),))
     layer = conv_2d(10, 10, 16, 24, (1, 1), dtype="int8")
-    behind, first = (
-        Probe("chain", layers).network for layers in ((quantize, layer), (layer,))
-    )
+    behind, first = (Probe("chain", layers).network for layers in ((quantize, layer), (layer,)))
     assert quantize.activations[0].dtype == "float32"
     assert model.predict_total_ms(behind) == pytest.approx(model.predict_total_ms(first))
 
