@@ -5,7 +5,7 @@ May import the rooms of features, tree and runtime.
 
 from timemodel.model.conditions import Conditions, Load
 from timemodel.model.differences import ChangeErrors, pair_error, single_error
-from timemodel.model.layer_times import FALLBACK
+from timemodel.model.layer_times import FALLBACK, is_estimate
 from timemodel.model.operator_fit import MIN_PROBES, conformal_bounds, describe, find_tiles, fit_operator
 from timemodel.model.operator_model import (
     SLOWEST,
@@ -15,6 +15,7 @@ from timemodel.model.operator_model import (
     feature_matrix,
     unfitted_tree,
 )
+from timemodel.model.power_model import PowerModel
 from timemodel.model.prediction import LayerPrediction, NetworkPrediction, NetworkPredictor
 from timemodel.model.setting_model import SettingModel
 from timemodel.model.slowest import CALL
@@ -33,6 +34,7 @@ __all__ = [
     "NetworkPrediction",
     "NetworkPredictor",
     "OperatorModel",
+    "PowerModel",
     "SettingModel",
     "Sweep",
     "TimeModel",
@@ -41,6 +43,7 @@ __all__ = [
     "feature_matrix",
     "find_tiles",
     "fit_operator",
+    "is_estimate",
     "pair_error",
     "single_error",
     "unfitted_tree",

@@ -54,3 +54,25 @@ def test_what_an_accelerator_leaves_to_the_cpu_is_named_with_why_and_how_to_pric
     priced = [{**row, "predicted_ms": 0.5}]
     (line,) = views.estimated(result(layers=priced))
     assert line == "net.tflite: left to the CPU: mean (out height above 2)"
+
+
+def test_energy_is_shown_where_it_is_known() -> None:
+    layer = {
+        "index": 0,
+        "op": "relu",
+        "name": "a",
+        "macs": 0,
+        "predicted_ms": 2.0,
+        "measured_ms": None,
+        "covered": True,
+    }
+    known = result(energy_mj=12_345.0, layers=[{**layer, "energy_mj": 4.5}])
+    lines = shown(views.prediction(known, views.Layers.all), 100)
+    assert any("energy" in line for line in lines)
+    assert any("4.5 mJ" in line for line in lines)
+    assert any("12.3 J" in line for line in lines)
+    assert any("12.3 J" in line for line in shown(views.batch([known, result(energy_mj=None)]), 100))
+    unknown = [result(layers=[{**layer, "energy_mj": None}])]
+    assert "energy" not in " ".join(
+        shown(views.prediction(unknown[0], views.Layers.all) + views.batch(unknown))
+    )
