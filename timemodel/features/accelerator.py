@@ -71,7 +71,7 @@ def conv_costs(g: Geometry, tiles: Tiles) -> Table:
         "pieces_fetched": blocks.inputs / np.clip(_blocked(g.in_channels, 8), 8, 32),
         "spilled_inputs": blocks.inputs * beyond,
         "spilled_outputs": g.out_bytes * beyond,
-        **g.table("out_channels", "weight_bytes"),
+        **g.table("macs", "in_bytes", "out_bytes", "out_channels", "weight_bytes"),
         "stored_outputs": g.pixels * _blocked(g.out_channels, 16),
     }
 
@@ -81,7 +81,7 @@ def _outputs(g: Geometry, blocked: np.ndarray) -> Table:
 
 
 CONVOLUTION_PARTS = {
-    "computing": ("waiting_macs", "blocked_macs", "blocked_outputs"),
+    "computing": ("waiting_macs", "blocked_macs", "macs", "blocked_outputs"),
     "outputs": ("blocked_outputs", "table_outputs"),
     "fast memory": ("fetched_inputs", "fetched_weights", "stored_outputs"),
     "external memory": ("weight_bytes", "out_channels", "spilled_inputs", "spilled_outputs"),
@@ -136,7 +136,7 @@ def depthwise_costs(g: Geometry, tiles: Tiles) -> Table:
         "pieces_fetched": blocks.inputs / np.clip(_blocked(g.out_channels, 8), 8, 32),
         "spilled_inputs": blocks.inputs * beyond,
         "spilled_outputs": g.out_bytes * beyond,
-        **g.table("out_channels", "weight_bytes"),
+        **g.table("macs", "in_bytes", "out_bytes", "out_channels", "weight_bytes"),
         "stored_outputs": g.pixels * _blocked(g.out_channels, 16),
     }
 
@@ -144,7 +144,7 @@ def depthwise_costs(g: Geometry, tiles: Tiles) -> Table:
 def matrix_costs(g: Geometry, tiles: Tiles) -> Table:
     """Costs of a product with a matrix, arrays ``[n]`` by name; of two computed operands it may be made by columns."""
     costs = conv_costs(folded(g), tiles)
-    return {**costs, "column_macs": g.pixels * g.out_channels * _blocked(g.in_channels, 16), "macs": g.macs}
+    return {**costs, "column_macs": g.pixels * g.out_channels * _blocked(g.in_channels, 16)}
 
 
 MATRIX_PARTS = {**CONVOLUTION_PARTS, "columns": ("column_macs", "blocked_outputs", "macs")}

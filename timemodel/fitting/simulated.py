@@ -149,7 +149,9 @@ def fit_simulated(
     energy = None
     if energies:
         energy_terms = RuntimeTerms(left=terms.left)
-        energy = SettingModel("energy", known, {}, _trees(energies, silent, seed), energy_terms)
+        energy = SettingModel(
+            "energy", known, {}, _trees(energies, silent, seed, at_once=False), energy_terms
+        )
     cpu = cpu_model(setting)
     model = SettingModel(key, known, fingerprint, operators, terms, None, energy)
     model = calibrated(model, [row for row in rows.judges if model.predict_total_ms(row[0].network) > 0])
@@ -158,9 +160,15 @@ def fit_simulated(
 
 
 def _trees(
-    groups: Mapping[Kind, Mapping[Layer, float]], progress: ProgressCallback, seed: int
+    groups: Mapping[Kind, Mapping[Layer, float]],
+    progress: ProgressCallback,
+    seed: int,
+    at_once: bool = True,
 ) -> dict[Kind, OperatorModel]:
-    """A tree for each kind of which enough is known; layers at the input join the others where they are too few."""
+    """A tree for each kind of which enough is known; layers at the input join the others where they are too few.
+
+    Time is paid for several parts `at_once`, energy for one after the other.
+    """
     counts = Counter({kind: len(group) for kind, group in groups.items()})
     merged: dict[Kind, dict[Layer, float]] = {}
     for (op, dtype), group in groups.items():
@@ -182,7 +190,9 @@ def _trees(
                 group = alike[dtype]  # all are looked up in the same way
             if len(group) >= _FEW_ENOUGH:
                 values = np.array(list(group.values()))
-                found[op, dtype] = fit_operator(op, dtype, list(group), values, seed, device="accelerator")
+                found[op, dtype] = fit_operator(
+                    op, dtype, list(group), values, seed, device="accelerator", at_once=at_once
+                )
     return found
 
 

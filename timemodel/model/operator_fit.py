@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -91,14 +92,18 @@ def fit_operator(
     overhead_ms: float = 0.0,
     uncertainty: np.ndarray | None = None,
     device: str = "",
+    at_once: bool = True,
 ) -> OperatorModel:
     """Learn the times of `op` from at least `MIN_PROBES` measured `layers`; `overhead_ms`, of a call, is part of every time.
 
     `uncertainty` ``[n]`` is the relative standard deviation of each time. Tiles, steps and what the model is off by come from
     times that are known well, where there are enough of them. What an ``accelerator``
-    (see `family_of`) takes is worked out and has no noise, so that small leaves can be believed.
+    (see `family_of`) takes is worked out and has no noise, so that small leaves can be believed. Of energy, parts are paid one
+    after the other and not `at_once`.
     """
     family, exact = family_of(op, device), device == "accelerator"
+    if not at_once:
+        family = replace(family, parts={})
     array = geometry(layers)
     known = _known(uncertainty, len(layers))
     tiles = find_tiles(family, array[known], times_ms[known])
