@@ -196,7 +196,8 @@ def _devices_chart(values: Sequence[Value]) -> Chart:
     line = sorted(
         (one["predicted_ms"], y) for (_, one), y, on in zip(points, height, best, strict=True) if on
     )
-    shown.append(series("front", "line", [x for x, _ in line], [y for _, y in line], "good", width=1.5))
+    if len(line) > 1:
+        shown.append(series("front", "line", [x for x, _ in line], [y for _, y in line], "good", width=1.5))
     for number, device in enumerate(dict.fromkeys(device for device, _ in points)):
         here = [(one, y) for (name, one), y in zip(points, height, strict=True) if name == device]
         symbol = _SYMBOLS[number % len(_SYMBOLS)]
