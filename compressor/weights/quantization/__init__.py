@@ -6,12 +6,12 @@ May import the rooms of data, training and export.
 from compressor.weights.quantization.assignment import FLOAT, Assignment, QuantizableNetwork
 from compressor.weights.quantization.choosing import MixedResult, Rival, export_mixed
 from compressor.weights.quantization.effect import divergence
-from compressor.weights.quantization.search import Candidate, search
+from compressor.weights.quantization.search import MixedCandidate, search
 
 __all__ = [
     "FLOAT",
     "Assignment",
-    "Candidate",
+    "MixedCandidate",
     "MixedResult",
     "QuantizableNetwork",
     "Rival",

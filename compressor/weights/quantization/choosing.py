@@ -26,7 +26,7 @@ from compressor.export import (
 from compressor.weights.quantization.assignment import FLOAT, QuantizableNetwork
 from compressor.weights.quantization.clipping import clip
 from compressor.weights.quantization.reasons import reasons
-from compressor.weights.quantization.search import Candidate, search
+from compressor.weights.quantization.search import MixedCandidate, search
 from profiler.errors import EdgetimeError, UsageError
 from profiler.progress import ProgressCallback, silent, sub_progress
 from profiler.tflite import read_network
@@ -171,9 +171,9 @@ def _few(rows: Mapping[str, npt.NDArray], most: int) -> dict[str, npt.NDArray]:
 
 def _uniform(
     network: QuantizableNetwork, checked: Checked, plain: bytes, predict_ms: Any, input_shape: Any
-) -> dict[str, Candidate]:
+) -> dict[str, MixedCandidate]:
     """All float32, and all int8 and all dynamic as TensorFlow's converter makes them, or ai-edge-quantizer where it fails."""
-    found = {FLOAT: Candidate(network.uniform(FLOAT), plain, predict_ms(plain), 0.0)}
+    found = {FLOAT: MixedCandidate(network.uniform(FLOAT), plain, predict_ms(plain), 0.0)}
     for name in ("int8", "dynamic"):
         try:
             content = to_tflite_bytes(
@@ -181,16 +181,16 @@ def _uniform(
             )
         except EdgetimeError:
             content = network.build(network.uniform(name))
-        found[name] = Candidate(network.uniform(name), content, predict_ms(content), float("nan"))
+        found[name] = MixedCandidate(network.uniform(name), content, predict_ms(content), float("nan"))
     return found
 
 
-def _good(candidate: Candidate, checked: Checked, max_drop: float, min_agreement: float) -> bool:
+def _good(candidate: MixedCandidate, checked: Checked, max_drop: float, min_agreement: float) -> bool:
     comparison = compare_networks(checked.model, TfliteRunner(candidate.content), checked.rows)
     return fault(comparison, "int8", max_drop, min_agreement, checked.rows.real) is None
 
 
-def _lost_points(candidate: Candidate, checked: Checked) -> float | None:
+def _lost_points(candidate: MixedCandidate, checked: Checked) -> float | None:
     comparison = compare_networks(checked.model, TfliteRunner(candidate.content), checked.rows)
     if comparison.drop_points is not None:
         return comparison.drop_points

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from compressor.weights.quantization.assignment import FLOAT, QuantizableNetwork
-from compressor.weights.quantization.search import Candidate
+from compressor.weights.quantization.search import MixedCandidate
 from timemodel.model import NetworkPrediction
 
 _CLEARLY = 1.1
@@ -14,7 +14,7 @@ _CLEARLY = 1.1
 
 def reasons(
     network: QuantizableNetwork,
-    chosen: Candidate,
+    chosen: MixedCandidate,
     uniform: Mapping[str, NetworkPrediction],
     predicted: NetworkPrediction,
 ) -> tuple[str, ...]:

@@ -30,7 +30,7 @@ MOST_STEPS = 400
 
 
 @dataclass(frozen=True)
-class Candidate:
+class MixedCandidate:
     """One precision for every operator, the file, its predicted time and how far its outputs move on the search's rows."""
 
     assignment: Assignment
@@ -44,7 +44,7 @@ class Candidate:
         return len(set(self.assignment.values())) > 1
 
 
-class Evaluator:
+class AssignmentEvaluator:
     """Files of one network, made, priced and run once each."""
 
     def __init__(
@@ -58,7 +58,7 @@ class Evaluator:
         self._predict_ms = predict_ms
         self._before = TfliteRunner(network.content).predict(self._rows)
         self._times: dict[tuple[tuple[int, str], ...], float] = {}
-        self._candidates: dict[tuple[tuple[int, str], ...], Candidate] = {}
+        self._candidates: dict[tuple[tuple[int, str], ...], MixedCandidate] = {}
 
     def time_ms(self, assignment: Assignment) -> float:
         """Predicted time."""
@@ -67,16 +67,16 @@ class Evaluator:
             self._times[key] = self._predict_ms(self.network.build(assignment))
         return self._times[key]
 
-    def candidate(self, assignment: Assignment) -> Candidate:
+    def candidate(self, assignment: Assignment) -> MixedCandidate:
         """The file, run on the rows."""
         key = _key(assignment)
         if key not in self._candidates:
             content = self.network.build(assignment)
             moved = divergence(self._before, TfliteRunner(content).predict(self._rows))
-            self._candidates[key] = Candidate(dict(assignment), content, self.time_ms(assignment), moved)
+            self._candidates[key] = MixedCandidate(dict(assignment), content, self.time_ms(assignment), moved)
         return self._candidates[key]
 
-    def front(self) -> list[Candidate]:
+    def front(self) -> list[MixedCandidate]:
         """Of all that were run, those that no other beats in time and divergence, the fastest first."""
         found = sorted(self._candidates.values(), key=lambda one: (one.predicted_ms, one.divergence))
         marks = pareto_front([one.predicted_ms for one in found], [-one.divergence for one in found])
@@ -91,7 +91,7 @@ def search(
     trials: int = 60,
     seed: int = 0,
     progress: ProgressCallback = silent,
-) -> list[Candidate]:
+) -> list[MixedCandidate]:
     """Find precisions for the operators of a network.
 
     Parameters
@@ -111,11 +111,11 @@ def search(
 
     Returns
     -------
-    list of Candidate
+    list of MixedCandidate
         The front of time against divergence, the fastest first; its last one moves no output (all float) unless integers are
         both faster and exact.
     """
-    evaluator = Evaluator(network, rows, predict_ms)
+    evaluator = AssignmentEvaluator(network, rows, predict_ms)
     uniform = [network.uniform(choice) for choice in CHOICES]
     progress(0.0, "making uniform files")
     for assignment in uniform:
@@ -131,7 +131,9 @@ def _key(assignment: Assignment) -> tuple[tuple[int, str], ...]:
     return tuple(sorted((index, choice) for index, choice in assignment.items() if choice != FLOAT))
 
 
-def _downhill(evaluator: Evaluator, start: Assignment, progress: ProgressCallback) -> dict[int, str]:
+def _downhill(
+    evaluator: AssignmentEvaluator, start: Assignment, progress: ProgressCallback
+) -> dict[int, str]:
     """Lower the predicted time: kinds of operators first, until none helps, then single operators."""
     units = evaluator.network.units
     kinds = {unit.op: [one for one in units if one.op == unit.op] for unit in units}
@@ -158,7 +160,7 @@ def _set(group: list[Unit], choice: str) -> dict[int, str]:
 
 
 def _desensitized(
-    evaluator: Evaluator, fastest: Assignment, progress: ProgressCallback
+    evaluator: AssignmentEvaluator, fastest: Assignment, progress: ProgressCallback
 ) -> list[dict[int, str]]:
     """The fastest with its most sensitive 1, 2, 4, ... integer operators as floats."""
     all_of_it = evaluator.candidate(fastest)
@@ -176,7 +178,11 @@ def _desensitized(
 
 
 def _explore(
-    evaluator: Evaluator, seeds: list[dict[int, str]], trials: int, seed: int, progress: ProgressCallback
+    evaluator: AssignmentEvaluator,
+    seeds: list[dict[int, str]],
+    trials: int,
+    seed: int,
+    progress: ProgressCallback,
 ) -> None:
     require("optuna")
     import optuna
