@@ -10,12 +10,14 @@ from edgetime import __version__, units
 from edgetime.report.charts import Chart, Series, chart, distinct, series
 from edgetime.report.page import Page
 from profiler.files import write_text
+from profiler.tradeoff import pareto_front
 
 Value = Mapping[str, Any]
 
 _HEIGHT = 420
 _MOST_BARS = 40
 _MOST_ROWS = 30
+_SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x")
 _FRONT_COLORS = ("model", "third", "good", "bad")
 
 
@@ -152,22 +154,64 @@ def _device_chart(value: Value) -> Chart:
 def _add_devices(page: Page, values: Sequence[Value]) -> None:
     """Every network on every device."""
     page.section(
-        "Every network on every device", "Predicted times; a star marks the best network of a device."
+        "Every network on every device",
+        "Predicted time, and energy where it is known; a star marks the best network of a device.",
     )
-    times = [{one["network"]: _predicted(one) for one in value["candidates"]} for value in values]
+    page.figures([_devices_chart(values)])
+    known = [{one["network"]: one for one in value["candidates"]} for value in values]
     networks = [one["network"] for one in values[0]["candidates"]]
     rows = [
         [
             _short(network),
             *(
-                known.get(network, "-") + (" *" if value["recommended"] == network else "")
-                for value, known in zip(values, times, strict=True)
+                _cost(candidates.get(network)) + (" *" if value["recommended"] == network else "")
+                for value, candidates in zip(values, known, strict=True)
             ),
         ]
         for network in networks
     ]
     folded = f"All {len(rows)} networks" if len(rows) > _MOST_ROWS else ""
     page.table(["network", *(value["device"] for value in values)], rows, folded=folded)
+
+
+def _cost(candidate: Value | None) -> str:
+    """``0.05 ms, 0.012 mJ``."""
+    if candidate is None:
+        return "-"
+    energy = candidate["energy_mj"]
+    return _predicted(candidate) + ("" if energy is None else f", {units.mj(energy)}")
+
+
+def _devices_chart(values: Sequence[Value]) -> Chart:
+    """Accuracy over predicted time of all networks on all devices, with the front; without accuracy energy over time."""
+    points = [(value["device"], one) for value in values for one in value["candidates"]]
+    judged = all(one["accuracy"] is not None for _, one in points)
+    if not judged:
+        points = [(device, one) for device, one in points if one["energy_mj"] is not None]
+    height = [100 * one["accuracy"] if judged else one["energy_mj"] for _, one in points]
+    shown: list[Series] = []
+    best = pareto_front(
+        [one["predicted_ms"] for _, one in points], height if judged else [-energy for energy in height]
+    )
+    line = sorted(
+        (one["predicted_ms"], y) for (_, one), y, on in zip(points, height, best, strict=True) if on
+    )
+    if len(line) > 1:
+        shown.append(series("front", "line", [x for x, _ in line], [y for _, y in line], "good", width=1.5))
+    for number, device in enumerate(dict.fromkeys(device for device, _ in points)):
+        here = [(one, y) for (name, one), y in zip(points, height, strict=True) if name == device]
+        symbol = _SYMBOLS[number % len(_SYMBOLS)]
+        color = _FRONT_COLORS[number // len(_SYMBOLS) % len(_FRONT_COLORS)]
+        text = [f"{_short(one['network'])} on {device}: {_cost(one)}" for one, _ in here]
+        x = [one["predicted_ms"] for one, _ in here]
+        shown.append(
+            series(device, "points", x, [y for _, y in here], color, size=9, text=text, symbol=symbol)
+        )
+    shown = [one for one in shown if one["x"]]
+    if judged:
+        return _over_time("Accuracy over predicted time", "Up and to the left is better.", shown)
+    caption = "Down and to the left is better; of devices whose energy is known."
+    return chart("Energy over predicted time", caption, "ms", "mJ", shown, log=True, height=_HEIGHT)
 
 
 def _add_policies(page: Page, values: Sequence[Value]) -> None:

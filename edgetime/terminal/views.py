@@ -130,8 +130,9 @@ def batch(results: Sequence[Mapping[str, Any]]) -> list[RenderableType]:
 
 def estimated(result: Mapping[str, Any]) -> list[str]:
     """Name the operators that the model never measured in the network's number type, if any."""
-    if not result["uncovered"]:
-        return []
+    left = left_to_cpu(result)
+    if left or not result["uncovered"]:
+        return left
     share = units.percent(1 - result["coverage"])
     known: Mapping[str, Sequence[str]] = result.get("measured_in", {})
     reasons: dict[str, list[str]] = {}
@@ -146,6 +147,24 @@ def estimated(result: Mapping[str, Any]) -> list[str]:
         reasons.setdefault(reason, []).append(op)
     said = "; ".join(f"{reason}: {', '.join(ops)}" for reason, ops in reasons.items())
     return [f"{result['network']}: only estimated ({share} of the time), because {said}"]
+
+
+def left_to_cpu(result: Mapping[str, Any]) -> list[str]:
+    """Name the operators that an accelerator leaves to the CPU, why, and how to have them priced."""
+    reasons: dict[str, dict[str, int]] = {}
+    for row in result["layers"]:
+        if row.get("left"):
+            ops = reasons.setdefault(row["left"], {})
+            ops[row["op"]] = ops.get(row["op"], 0) + 1
+    if not reasons:
+        return []
+    said = "; ".join(
+        f"{', '.join(op if count == 1 else f'{count} {op}' for op, count in ops.items())} ({reason})"
+        for reason, ops in reasons.items()
+    )
+    unknown = any(row.get("left") and row["predicted_ms"] is None for row in result["layers"])
+    end = ", whose time is left out: profile with ?cpu=CPU.timemodel.json to add it" if unknown else ""
+    return [f"{result['network']}: left to the CPU{end}: {said}"]
 
 
 def short_name(name: str, most: int = 36) -> str:

@@ -101,19 +101,23 @@ def _branches(net: _Stitch, rng: Rng, channels: int, stride: int) -> None:
     net.add(operators.concatenation(forms, 3, net.dtype), *outs)
 
 
+_FEW_WEIGHTS = 400_000
 _BLOCKS = (_plain, _residual, _bottleneck, _bottleneck, _separable, _separable, _gated, _branches)
 
 
-def draw_network(rng: Rng, dtype: str, heavy: bool = False) -> Probe:
+def draw_network(rng: Rng, dtype: str, heavy: bool = False, wide: bool = False) -> Probe:
     """One random network of 5 to 40 layers, from its stem to its softmax.
 
-    A `heavy` one has the 4 to 60 MB of weights (as float32) that large networks have, most of it in late, wide layers.
+    A `heavy` one has the 4 to 60 MB of weights (as float32) that large networks have, most of it in late, wide layers; a `wide`
+    one their maps and channels, but few layers.
     """
     while True:
-        side = int(rng.choice([24, 32, 32, 48, 64, 96, 128]))
-        width = int(rng.choice([48, 64, 96] if heavy else [8, 12, 16, 16, 24, 32]))
+        side = int(rng.choice([64, 96, 128, 160, 192, 224] if wide else [24, 32, 32, 48, 64, 96, 128]))
+        width = int(
+            rng.choice([48, 64, 96] if heavy else [24, 32, 32, 48, 64] if wide else [8, 12, 16, 16, 24, 32])
+        )
         net = _Stitch((1, side, side, int(rng.choice([1, 3, 3]))), dtype)
-        net.conv(width, 3, 2 if heavy else int(rng.integers(1, 3)), "relu")
+        net.conv(width, 3, 2 if heavy or wide else int(rng.integers(1, 3)), "relu")
         kinds = rng.choice(len(_BLOCKS), size=2)
         for _ in range(int(rng.integers(2, 8))):
             stride = 2 if net.shape[1] >= 8 and rng.random() < (0.7 if heavy else 0.45) else 1
@@ -128,6 +132,11 @@ def draw_network(rng: Rng, dtype: str, heavy: bool = False) -> Probe:
         net.add(operators.fully_connected(net.shape[-1], classes, dtype=dtype))
         net.add(operators.unary("softmax", net.shape, dtype))
         macs, weights = sum(layer.macs for layer in net.layers), sum(layer.parameters for layer in net.layers)
-        fits = macs <= 400_000_000 and 1_000_000 <= weights <= 15_000_000 if heavy else macs <= 60_000_000
+        if heavy:
+            fits = macs <= 400_000_000 and 1_000_000 <= weights <= 15_000_000
+        elif wide:
+            fits = macs <= 400_000_000 and weights <= _FEW_WEIGHTS
+        else:
+            fits = macs <= 60_000_000
         if fits:
             return Probe("network", tuple(net.layers), tuple(net.wiring))

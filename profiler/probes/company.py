@@ -19,8 +19,8 @@ from profiler.probes.blocks import draw_network
 from profiler.probes.plan import large, sweeps
 from profiler.probes.probe import Probe
 
-NETWORKS = 160
-"""Small whole networks: what neighbours share shows in these."""
+NETWORKS, WIDE_NETWORKS = 160, 60
+"""Small whole networks, and some with larger maps and more channels: what neighbours share shows in these."""
 _FEW = 8
 """Channels that the neighbours of a layer have at its far sides: they are to be compiled quickly."""
 _MOST_WEIGHTS = 1 << 19
@@ -48,6 +48,15 @@ def in_company(layer: Layer, *more: Layer) -> Probe:
     wiring = [(-1 - i,) for i in range(count)] + [tuple(range(count))]
     wiring += [(count + i,) for i in range(len(row))]
     return Probe("company", (*made, *row, after), tuple(wiring))
+
+
+def starting(layer: Layer) -> Probe:
+    """`layer` as the first of a network: it reads what the caller gave, and a convolution (or product) reads its result."""
+    after = _read(layer.outputs[0]) if len(layer.outputs) == 1 else None
+    if after is None:
+        return Probe("layer", (layer,))
+    sources = tuple(-1 - i for i in range(len(layer.activations)))
+    return Probe("start", (layer, after), (sources, (0,)))
 
 
 def _made(tensor: Tensor) -> Layer | None:
@@ -99,14 +108,16 @@ def plan_company(dtypes: Sequence[str], ops: Sequence[str] | None = None, seed: 
             rng = np.random.default_rng([seed, 77, draws.stream])
             layers = _drawn(op, dtype, round(draws.count * _SHARE.get(op, _OTHERS)), rng)
             place([in_company(layer) for layer in layers], draws.stream)
-            # What starts a network reads what the caller gave.
-            place([Probe("layer", (layer,)) for layer in layers[: len(layers) // 5]], draws.stream)
+            place([starting(layer) for layer in layers[: len(layers) // 5]], draws.stream)
             swept = steps.get(op, [])
             place([in_company(swept[i]) for i in rng.permutation(len(swept))], draws.stream)
         if not ops:
             rng = np.random.default_rng([seed, 777])
             place([draw_network(rng, dtype) for _ in range(NETWORKS)], 900)
-            place([Probe("layer", (layer,)) for layer in stems(dtype, rng)], 901)
+            begins = stems(dtype, rng)
+            place([starting(layer) for layer in begins], 901)
+            # Some networks scale their input first.
+            place([in_company(layer) for layer in begins[::3]], 906)
             place([in_company(*row) for row in neighbours(dtype, rng)], 903)
             place([in_company(layer) for layer in maps_of_rows(dtype, rng)], 904)
             big = [
@@ -115,6 +126,12 @@ def plan_company(dtypes: Sequence[str], ops: Sequence[str] | None = None, seed: 
                 if layer.op in catalogue(dtype) and layer.parameters <= _MOST_WEIGHTS
             ]
             place([in_company(layer) for layer in big], 902)
+            rng = np.random.default_rng([seed, 778])
+            place([draw_network(rng, dtype, wide=True) for _ in range(WIDE_NETWORKS)], 905)
+            place([starting(layer) for layer in scalings(dtype, rng)], 907)
+            place([in_company(layer) for layer in rows_of_products(dtype, rng)], 908)
+            place(shared_joins(dtype, rng), 909)
+            place([in_company(layer) for layer in classifiers(dtype, rng)], 910)
     placed.sort(key=lambda row: row[:2])
     return list(dict.fromkeys(probe for _, _, probe in placed))
 
@@ -129,6 +146,8 @@ def stems(dtype: str, rng: Rng, count: int = 90) -> list[Layer]:
         if rng.random() < 0.25:
             kernel = stride = int(rng.choice([4, 8, 12, 14, 16]))
         padding = str(rng.choice(["same", "valid"]))
+        if kernel == stride:
+            padding = "valid"
         layers.append(
             operators.conv_2d(
                 side, side, inside, outside, (kernel, kernel), (stride, stride), padding=padding, dtype=dtype
@@ -195,6 +214,55 @@ def maps_of_rows(dtype: str, rng: Rng, count: int = 30) -> list[Layer]:
         shape = (1, side, side, few) if rng.random() < 0.5 else (1, heads, steps, steps)
         layers.append(operators.unary("softmax", shape, dtype))
     return layers
+
+
+def scalings(dtype: str, rng: Rng, count: int = 40) -> list[Layer]:
+    """What networks do to a picture before anything else: a constant per channel, or one for all, is added or multiplied."""
+    layers = []
+    for _ in range(count):
+        side, inside = int(rng.integers(32, 300)), int(rng.choice([1, 3, 3]))
+        shape = (1, side, side, inside)
+        other = (1, 1, 1, inside) if rng.random() < 0.6 else (1,)
+        layers.append(
+            operators.binary(
+                str(rng.choice(["add", "sub", "mul"])), shape, other, "none", dtype, constant=True
+            )
+        )
+    return layers
+
+
+def rows_of_products(dtype: str, rng: Rng, count: int = 50) -> list[Layer]:
+    """Products of many rows, as attention and mixing of channels have."""
+    layers = []
+    for _ in range(count):
+        rows = int(rng.choice([16, 36, 49, 64, 100, 128, 144, 196, 256, 400, 576, 784]))
+        inside, outside = (16 * int(rng.integers(2, 40)) for _ in range(2))
+        layers.append(_product((1, rows, inside), (1, rows, outside), keep=True))
+    return [layer for layer in layers if layer.parameters <= _MOST_WEIGHTS]
+
+
+def classifiers(dtype: str, rng: Rng, count: int = 8) -> list[Layer]:
+    """The large products that networks end with: few, since each takes the compiler seconds."""
+    widths = (512, 768, 1024, 1280, 1536, 2048)
+    return [
+        operators.fully_connected(int(rng.choice(widths)), int(rng.choice([512, 1000, 1024])), dtype=dtype)
+        for _ in range(count)
+    ]
+
+
+def shared_joins(dtype: str, rng: Rng, count: int = 40) -> list[Probe]:
+    """Joins of two results of which the first is read elsewhere too: that one must be copied."""
+    probes = []
+    for _ in range(count):
+        side = int(rng.choice([7, 14, 20, 28, 40, 56, 80]))
+        widths = [8 * int(rng.integers(1, 16)) for _ in range(2)]
+        shapes = [(1, side, side, width) for width in widths]
+        join = operators.concatenation(shapes, 3, dtype)
+        made = [_made(Tensor(shape, dtype)) for shape in shapes]
+        read = [_read(join.outputs[0]), _read(Tensor(shapes[0], dtype))]
+        layers = tuple(layer for layer in (*made, join, *read) if layer is not None)
+        probes.append(Probe("company", layers, ((-1,), (-2,), (0, 1), (2,), (0,))))
+    return probes
 
 
 def _drawn(op: str, dtype: str, count: int, rng: Rng) -> list[Layer]:

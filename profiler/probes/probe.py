@@ -12,7 +12,7 @@ from profiler.network import Edge, Layer, Network, Tensor
 from profiler.probes.builder import lay_out
 from profiler.tflite import ModelPlan, encode
 
-KINDS = ("empty", "layer", "pair", "chain", "network", "company")
+KINDS = ("empty", "layer", "pair", "chain", "network", "company", "start")
 
 
 @dataclass(frozen=True)

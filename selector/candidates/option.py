@@ -21,6 +21,7 @@ class NetworkOption:
     `coverage` is the share of `predicted_ms` from operators that the time model has measured, `uncovered` are the others;
     `at_least` is whether the time of an operator that nobody knows is left out. `accuracy` (or what `Data.metric` gives) is None
     where the network was not run, `energy_mj` where the device's is not known.
+    `left` are operators that an accelerator leaves to the CPU and whose time is left out.
     """
 
     path: Path
@@ -35,6 +36,7 @@ class NetworkOption:
     accuracy: float | None = None
     energy_mj: float | None = None
     at_least: bool = False
+    left: tuple[str, ...] = ()
 
     def fits(self, budget_ms: float | None) -> bool:
         """Whether its predicted time is within the budget."""
@@ -46,7 +48,7 @@ class NetworkOption:
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values; the path as it stands."""
-        fields = {**asdict(self), "uncovered": list(self.uncovered)}
+        fields = {**asdict(self), "uncovered": list(self.uncovered), "left": list(self.left)}
         return {"network": str(fields.pop("path")), **fields}
 
 
@@ -68,6 +70,7 @@ def network_option(
         accuracy=accuracy,
         energy_mj=prediction.energy_mj,
         at_least=prediction.at_least,
+        left=tuple(dict.fromkeys(layer.op for layer in prediction.layers if layer.left and not layer.known)),
     )
 
 
@@ -91,9 +94,16 @@ def doubts(candidates: Sequence[NetworkOption], where: str = "on this device") -
     """What is to be said of times that are estimated or not whole; networks that lack the same operators in one sentence."""
     alike: dict[tuple[bool, tuple[str, ...]], list[NetworkOption]] = {}
     for candidate in candidates:
-        if candidate.uncovered:
-            alike.setdefault((candidate.at_least, candidate.uncovered), []).append(candidate)
+        operators = tuple(op for op in candidate.uncovered if op not in candidate.left)
+        if operators:
+            alike.setdefault((candidate.at_least, operators), []).append(candidate)
     found = []
+    left = sorted({op for candidate in candidates for op in candidate.left})
+    if left:
+        found.append(
+            f"{', '.join(left)} {where} are left to the CPU and their time is left out: profile with "
+            "?cpu=CPU.timemodel.json to add it."
+        )
     for (at_least, operators), some in alike.items():
         worst = min(some, key=lambda candidate: candidate.coverage)
         others = f" and {len(some) - 1} more" if len(some) > 1 else ""

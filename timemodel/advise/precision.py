@@ -25,6 +25,8 @@ def number_types(time_model: Any, network: Network, setting: str | None = None) 
     model: SettingModel = time_model.setting(setting)
     found = []
     for dtype in _TRIED:
+        if not model.runs(dtype):
+            continue
         changed = network_with_dtype(network, dtype)
         if dtype == network.dtype or all(layer.dtype != dtype for layer in changed.layers):
             continue

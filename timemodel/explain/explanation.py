@@ -16,6 +16,7 @@ from timemodel.explain.tree_in_words import (
     SCREEN_COLUMNS,
     SCREEN_ROWS,
     number,
+    parts_in_words,
     rows_of,
     rules_in_words,
     size_in_words,
@@ -63,6 +64,7 @@ def explain_operator(model: OperatorModel, found: Sequence[Finding] = (), rows: 
     tiles = _tiles(model)
     if tiles:
         lines.append(f"  {tiles}")
+    lines += parts_in_words(model)
     for position, finding in enumerate(found):
         sentence = f"  {finding.kind}: {finding.backed}"
         if rows_of([*lines, sentence]) > rows - _TREE_ROWS:
@@ -151,6 +153,9 @@ def accelerator_in_words(model: SettingModel) -> list[str]:
         ops = ", ".join(sorted({op.removesuffix(AT_INPUT) for op, _ in model.terms.left}))
         priced = f"priced as on {model.cpu.key}" if model.cpu is not None else "and their time is not known"
         found.append(f"these operators are left to the CPU, {priced}: {ops}")
+    for op in dict.fromkeys(rule.op for rule in model.terms.left_rules):
+        whys = "; or with ".join(rule.words for rule in model.terms.left_rules if rule.op == op)
+        found.append(f"a {op} is left to the CPU with {whys}")
     ratios = at_input(model)
     for op, ratio in sorted(ratios.items(), key=lambda row: -row[1]):
         if ratio > _WORTH_A_WORD:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from timemodel.explain.finding import split_text
 from timemodel.features import ACTIVATION_CODES
 from timemodel.features import UNITS as PARALLEL_UNITS
-from timemodel.model import OperatorModel
+from timemodel.model import CALL, SLOWEST, WAITS_FOR, OperatorModel
 from timemodel.tree import TreeNode
 
 SCREEN_ROWS = 23
@@ -101,7 +101,9 @@ def drawing(model: OperatorModel) -> Branch:
         node = model.tree.nodes_[at]
         if node.feature < 0:
             return Branch(condition, "", _cost(model, node), node.samples, at)
-        sides = zip((node.left, node.right), _sides(names[node.feature], node), strict=True)
+        sides = zip(
+            (node.left, node.right), _sides(names[node.feature], node, tuple(model.parts)), strict=True
+        )
         children = tuple(branch(child, words) for child, words in sides)
         return Branch(condition, split_text(model, at), "", node.samples, at, children)
 
@@ -145,6 +147,33 @@ def rules_in_words(model: OperatorModel, rows: float = SCREEN_ROWS) -> list[str]
         closed.add(min(ends, key=lambda at: model.tree.nodes_[at].gain))
 
 
+def parts_in_words(model: OperatorModel) -> list[str]:
+    """What a layer waits for where a device computes and moves data at once, a line for each part; none where it does not."""
+    if not model.parts:
+        return []
+    lines = ["  waits for the slowest of these parts:"]
+    for part, units in model.parts.items():
+        dear = sorted((name for name in units if name != CALL), key=lambda name: -_weight(model, name, units))
+        terms = [_per_unit(name, units[name]) for name in dear[:_MAX_TERMS]]
+        call = [f"{number(units[CALL] * 1e3)} us"] if units.get(CALL, 0) > 0 else []
+        if terms:
+            lines.append(f"    {part}: {' + '.join(call + terms)}")
+    return lines
+
+
+def _weight(model: OperatorModel, name: str, units: Mapping[str, float]) -> float:
+    """What a cost makes of a part, at sizes in the middle of those measured."""
+    costs = model.names()[0]
+    low, high = model.bounds[:, costs.index(name)]
+    return float(units[name] * np.sqrt(max(low, 1.0) * max(high, 1.0)))
+
+
+def _per_unit(name: str, each_ms: float) -> str:
+    """``0.06 ms per MB read``."""
+    unit, words = _UNITS.get(name, (1.0, _human(name)))
+    return f"{number(each_ms * unit)} ms per {words}"
+
+
 def rows_of(lines: Sequence[str], columns: int = SCREEN_COLUMNS) -> int:
     """Rows that `lines` take on a terminal of `columns` columns, broken between words."""
     wrapper = textwrap.TextWrapper(columns, break_on_hyphens=False)
@@ -165,8 +194,11 @@ def number(value: float) -> str:
     return f"{value:.2g}" if value < 100 else f"{value:.0f}"
 
 
-def _sides(name: str, node: TreeNode) -> tuple[str, str]:
-    """What holds on the left and on the right of a split."""
+def _sides(name: str, node: TreeNode, parts: Sequence[str] = ()) -> tuple[str, str]:
+    """What holds on the left and on the right of a split; `parts` are those of which the slowest counts."""
+    if name == WAITS_FOR:
+        at = int(node.threshold) + 1
+        return f"waiting for {' or '.join(parts[:at])}", f"waiting for {' or '.join(parts[at:])}"
     if node.modulus:
         return f"{_human(name)} a multiple of {node.modulus}", f"{_human(name)} no multiple of {node.modulus}"
     if name in _FLAGS:
@@ -192,13 +224,20 @@ def _cost(model: OperatorModel, node: TreeNode) -> str:
     """A node's formula: its constant, then the costs that weigh most over the measured range."""
     costs = model.names()[0]
     scaled = node.coefficients * model.tree.scale_
-    typical = np.sqrt(np.maximum(model.bounds[0], 1.0) * np.maximum(model.bounds[1], 1.0))
+    low, high = model.bounds
+    typical = np.sqrt(np.maximum(low, 1.0) * np.maximum(high, 1.0))
+    if SLOWEST in costs:  # a time, and no count
+        at = costs.index(SLOWEST)
+        typical[at] = np.sqrt(low[at] * high[at])
     order = np.argsort(-scaled[1:] * typical, kind="stable")
     parts = [f"{number(scaled[0] * 1e3)} us"] if scaled[0] > 0 else []
     for i in order[:_MAX_TERMS]:
         if scaled[1 + i] > 0:
-            unit, words = _UNITS.get(costs[i], (1.0, _human(costs[i])))
-            parts.append(f"{number(scaled[1 + i] * unit)} ms per {words}")
+            slowest = costs[i] == SLOWEST
+            words = (
+                f"{scaled[1 + i]:.0%} of the slowest part" if slowest else _per_unit(costs[i], scaled[1 + i])
+            )
+            parts.append(words)
     rest = sum(scaled[1 + i] > 0 for i in order[_MAX_TERMS:])
     text = " + ".join(parts) or "no time"
     return text + (f" + {rest} smaller" if rest else "")

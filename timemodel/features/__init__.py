@@ -6,7 +6,7 @@ Imports no other room of the time model.
 from timemodel.features.accelerator import UNITS as ACCELERATOR_UNITS
 from timemodel.features.columns import ACTIVATION_CODES, COLUMNS, POSITION, geometry
 from timemodel.features.families import family_of
-from timemodel.features.kernels import AT_INPUT, LARGE, READS_INPUT, kernel_of, kind_of, stand_ins
+from timemodel.features.kernels import AT_INPUT, LARGE, LEFT, READS_INPUT, kernel_of, kind_of, stand_ins
 from timemodel.features.parallel import UNITS as PARALLEL_UNITS
 from timemodel.features.parallel import parallel_family
 from timemodel.features.table import CACHE, Family, Geometry
@@ -20,6 +20,7 @@ __all__ = [
     "CACHE",
     "COLUMNS",
     "LARGE",
+    "LEFT",
     "POSITION",
     "READS_INPUT",
     "UNITS",

@@ -5,16 +5,21 @@ How large blocks are and how many products a byte is worth on a device are found
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
+from timemodel.features.blocks import folded, least_fetched, positions, spread_taps, steps
 from timemodel.features.table import Family, Geometry, Table, Tiles, tiled
 
 BLOCKS = {
     "out_channels": (1, 4, 8, 16, 32),
     "in_channels": (1, 4, 8, 16, 32),
     "map": (1, 2, 4, 8),
-    "macs_per_byte": (4, 16, 64, 256),
+    "buffer": (2**12, 3 * 2**11, 2**13, 3 * 2**12, 2**14, 3 * 2**13, 2**15, 3 * 2**14, 2**16),
+    "least": (1, 8, 16, 32, 64),
 }
+"""Sizes of blocks, bytes of the buffer that they share with their inputs, and how many positions must use a weight."""
 _WIDEST_STRIDE = 3
 """Larger steps are not made by hardware."""
 FAST = {"fast": (2**17, 2**18, 3 * 2**17, 2**19, 2**20, 2**40)}
@@ -23,17 +28,6 @@ FAST = {"fast": (2**17, 2**18, 3 * 2**17, 2**19, 2**20, 2**40)}
 
 def _blocked(size: np.ndarray, block: int) -> np.ndarray:
     return tiled(size, block) * block
-
-
-def spread_taps(g: Geometry) -> np.ndarray:
-    """Taps of a kernel with the holes that dilation makes; every second hole is free."""
-    height = (g.kernel_height - 1) * np.ceil(g.dilation_height / 2) + 1
-    width = (g.kernel_width - 1) * np.ceil(g.dilation_width / 2) + 1
-    return height * width
-
-
-def _longer(macs: np.ndarray, nbytes: np.ndarray, tiles: Tiles) -> np.ndarray:
-    return np.maximum(macs / tiles["macs_per_byte"], nbytes)
 
 
 def alive_bytes(g: Geometry) -> np.ndarray:
@@ -59,35 +53,64 @@ def _pixels_read(g: Geometry) -> np.ndarray:
 
 def conv_costs(g: Geometry, tiles: Tiles) -> Table:
     """Costs of a convolution, arrays ``[n]`` by name."""
-    wide, deep = (
-        _blocked(g.out_channels, tiles["out_channels"]),
-        _blocked(g.in_channels, tiles["in_channels"]),
-    )
-    pixels = g.batch * _blocked(g.out_height, tiles["map"]) * _blocked(g.out_width, tiles["map"])
-    macs, moved = pixels * wide * deep * spread_taps(g), g.in_bytes + g.out_bytes + g.weight_bytes
+    wide = _blocked(g.out_channels, tiles["out_channels"])
+    pixels, blocks = positions(g, tiles["map"]), least_fetched(g, tiles["buffer"], deep=True)
+    # Weights come no faster than so many positions use them.
+    waits = np.maximum(1.0, tiles["least"] / blocks.positions(tiles["map"]))
+    # Steps wider than hardware makes are taken one output position at a time.
+    apart = g.stride_height > _WIDEST_STRIDE
+    used = np.where(apart, g.pixels * max(tiles["least"], tiles["map"] ** 2), pixels * waits)
+    weights = np.where(apart, g.weight_bytes * g.pixels, blocks.weights)
+    beyond = alive_bytes(g) > tiles["fast"]
     return {
-        "blocked_macs": macs,
-        "blocked_outputs": pixels * wide,
-        "unblocked_macs": g.pixels * wide * deep * spread_taps(g),
-        "longer": _longer(macs, moved, tiles),
-        "input_per_width": g.in_bytes * tiled(g.out_channels, tiles["out_channels"]),
-        "weights_streamed": _streamed(g, tiles),
-        "longer_stream": _longer(macs, _streamed(g, tiles), tiles),
-        "pixels_read": _pixels_read(g),
-        "wide_stride_macs": g.macs * (g.stride_height > _WIDEST_STRIDE),
-        "taps_read": g.pixels * spread_taps(g) * tiled(g.in_channels, 16),
-        **spilled(g, tiles),
-        **g.table("in_bytes", "out_bytes", "weight_bytes"),
+        "waiting_macs": used * wide * steps(g),
+        "blocked_macs": pixels * wide * _blocked(g.in_channels, tiles["in_channels"]) * spread_taps(g),
+        **_outputs(g, pixels * wide),
+        "fetched_inputs": blocks.inputs,
+        "fetched_weights": weights,
+        "pieces_fetched": blocks.inputs / np.clip(_blocked(g.in_channels, 8), 8, 32),
+        "spilled_inputs": blocks.inputs * beyond,
+        "spilled_outputs": g.out_bytes * beyond,
+        **g.table("macs", "in_bytes", "out_bytes", "out_channels", "weight_bytes"),
+        "stored_outputs": g.pixels * _blocked(g.out_channels, 16),
     }
+
+
+def _outputs(g: Geometry, blocked: np.ndarray) -> Table:
+    return {"blocked_outputs": blocked, "table_outputs": blocked * (g.activation >= 4)}
+
+
+CONVOLUTION_PARTS = {
+    "computing": ("waiting_macs", "blocked_macs", "macs", "blocked_outputs"),
+    "outputs": ("blocked_outputs", "table_outputs"),
+    "fast memory": ("fetched_inputs", "fetched_weights", "stored_outputs"),
+    "external memory": ("weight_bytes", "out_channels", "spilled_inputs", "spilled_outputs"),
+    "weights from outside": ("fetched_weights", "out_channels"),
+    "weights before computing": ("weight_bytes", "waiting_macs", "out_channels"),
+}
+_INPUT = {"the network's input": ("pieces_fetched", "weight_bytes")}
 
 
 def conv_sizes(g: Geometry, tiles: Tiles) -> Table:
     """Sizes of a convolution, arrays ``[n]`` by name."""
+    blocks = least_fetched(g, tiles["buffer"], deep=True)
     return {
         **g.table(
             "out_channels", "in_channels", "pixels", "out_width", "kernel_taps", "kernel_height", "stride"
         ),
         **g.table("products_per_output", "dilation", "weight_bytes", "in_bytes", "out_bytes"),
+        "macs_per_byte": g.macs / np.maximum(blocks.inputs + blocks.weights + g.out_bytes, 1),
+        "table": (g.activation >= 4).astype(float),
+        "alive_bytes": alive_bytes(g),
+        "same_padding": g.same_padding,
+    }
+
+
+def depthwise_sizes(g: Geometry, tiles: Tiles) -> Table:
+    """Sizes of a depthwise convolution, arrays ``[n]`` by name."""
+    return {
+        **g.table("out_channels", "pixels", "out_width", "kernel_taps", "kernel_height", "stride"),
+        **g.table("dilation", "weight_bytes", "in_bytes", "out_bytes"),
         "macs_per_byte": g.macs / np.maximum(g.in_bytes + g.out_bytes + g.weight_bytes, 1),
         "table": (g.activation >= 4).astype(float),
         "alive_bytes": alive_bytes(g),
@@ -96,37 +119,35 @@ def conv_sizes(g: Geometry, tiles: Tiles) -> Table:
 
 
 def depthwise_costs(g: Geometry, tiles: Tiles) -> Table:
-    """Costs of a depthwise convolution, arrays ``[n]`` by name."""
+    """Costs of a depthwise convolution, or of pooling, arrays ``[n]`` by name."""
     wide = _blocked(g.out_channels, tiles["out_channels"])
-    pixels = g.batch * _blocked(g.out_height, tiles["map"]) * _blocked(g.out_width, tiles["map"])
-    taps, moved = spread_taps(g), g.in_bytes + g.out_bytes + g.weight_bytes
+    pixels, blocks = positions(g, tiles["map"]), least_fetched(g, tiles["buffer"], deep=False)
+    taps = 4 * tiled(spread_taps(g), 4)
+    beyond = alive_bytes(g) > tiles["fast"]
     return {
-        "blocked_macs": pixels * wide * taps,
-        "blocked_outputs": pixels * wide,
-        "taps_in_fours": pixels * wide * tiled(taps, 4),
-        "longer": _longer(pixels * wide * taps, moved, tiles),
-        "weights_streamed": _streamed(g, tiles),
-        "rows": g.batch * g.out_height,
-        **spilled(g, tiles),
-        **g.table("in_bytes", "out_bytes", "weight_bytes"),
+        "blocked_macs": pixels * wide * spread_taps(g),
+        "waiting_macs": pixels
+        * wide
+        * taps
+        * np.maximum(1.0, tiles["least"] / blocks.positions(tiles["map"])),
+        **_outputs(g, pixels * wide),
+        "fetched_inputs": blocks.inputs,
+        "fetched_weights": blocks.weights,
+        "pieces_fetched": blocks.inputs / np.clip(_blocked(g.out_channels, 8), 8, 32),
+        "spilled_inputs": blocks.inputs * beyond,
+        "spilled_outputs": g.out_bytes * beyond,
+        **g.table("macs", "in_bytes", "out_bytes", "out_channels", "weight_bytes"),
+        "stored_outputs": g.pixels * _blocked(g.out_channels, 16),
     }
 
 
 def matrix_costs(g: Geometry, tiles: Tiles) -> Table:
-    """Costs of a product with a matrix, arrays ``[n]`` by name."""
-    wide, deep = (
-        _blocked(g.out_channels, tiles["out_channels"]),
-        _blocked(g.in_channels, tiles["in_channels"]),
-    )
-    macs = _blocked(g.pixels, tiles["map"]) * wide * deep
-    return {
-        "blocked_macs": macs,
-        "blocked_outputs": _blocked(g.pixels, tiles["map"]) * wide,
-        "unblocked_macs": g.pixels * wide * deep,
-        "longer": _longer(macs, g.in_bytes + g.out_bytes + g.weight_bytes, tiles),
-        **spilled(g, tiles),
-        **g.table("in_bytes", "out_bytes", "weight_bytes"),
-    }
+    """Costs of a product with a matrix, arrays ``[n]`` by name; of two computed operands it may be made by columns."""
+    costs = conv_costs(folded(g), tiles)
+    return {**costs, "column_macs": g.pixels * g.out_channels * _blocked(g.in_channels, 16)}
+
+
+MATRIX_PARTS = {**CONVOLUTION_PARTS, "columns": ("column_macs", "blocked_outputs", "macs")}
 
 
 def matrix_sizes(g: Geometry, tiles: Tiles) -> Table:
@@ -148,9 +169,17 @@ def binary_costs(g: Geometry, tiles: Tiles) -> Table:
         "elements_per_channel": padded * (g.broadcast == 2),
         "elements_per_stored": padded * (g.broadcast == 2) * (g.inputs == 1),
         "elements_elsewhere": padded * (g.broadcast >= 3),
+        "pieces_read": g.out_elements / np.maximum(g.inner, 1) * tiled(g.inner, 16),
         **spilled(g, tiles),
         **g.table("in_bytes", "out_bytes"),
     }
+
+
+BINARY_PARTS = {
+    "computing": ("blocked_elements", "elements_per_channel", "elements_per_stored", "elements_elsewhere"),
+    "fast memory": ("blocked_elements", "in_bytes", "out_bytes"),
+    "external memory": ("spilled_out_bytes", "spilled_in_bytes", "in_bytes"),
+}
 
 
 def binary_sizes(g: Geometry, tiles: Tiles) -> Table:
@@ -162,6 +191,14 @@ def binary_sizes(g: Geometry, tiles: Tiles) -> Table:
         "stored_operand": (g.inputs == 1).astype(float),
         "activation": g.activation,
         "total_bytes": g.total_bytes,
+        "alive_bytes": alive_bytes(g),
+    }
+
+
+def pool_sizes(g: Geometry, tiles: Tiles) -> Table:
+    """Sizes of pooling, arrays ``[n]`` by name."""
+    return {
+        **g.table("channels", "pixels", "kernel_taps", "stride", "same_padding", "in_bytes", "out_bytes"),
         "alive_bytes": alive_bytes(g),
     }
 
@@ -183,32 +220,47 @@ def other_sizes(g: Geometry, tiles: Tiles) -> Table:
 
 
 UNITS: dict[str, tuple[float, str]] = {
+    "waiting_macs": (1e6, "million MACs (in whole steps)"),
     "blocked_macs": (1e6, "million MACs (in whole blocks)"),
-    "unblocked_macs": (1e6, "million MACs (in whole blocks of channels)"),
+    "column_macs": (1e6, "million MACs (column by column)"),
     "blocked_outputs": (1e6, "million outputs (in whole blocks)"),
-    "taps_in_fours": (1e6, "million groups of four taps"),
-    "longer": (1e6, "million bytes, or products that take as long"),
-    "input_per_width": (1e6, "million input bytes per block of output channels"),
-    "weights_streamed": (1e6, "million weight bytes, read anew for each block of the map"),
-    "longer_stream": (1e6, "million streamed weight bytes, or products that take as long"),
-    "pixels_read": (1e6, "million pieces of 16 input channels"),
-    "taps_read": (1e6, "million pieces of 16 input channels per tap"),
-    "spilled_in_bytes": (1e6, "million input bytes from external memory"),
-    "spilled_out_bytes": (1e6, "million output bytes to external memory"),
+    "table_outputs": (1e6, "million outputs looked up in a table"),
+    "stored_outputs": (1e6, "million outputs (in whole blocks of 16 channels)"),
+    "fetched_inputs": (1e6, "MB of inputs read, block by block"),
+    "fetched_weights": (1e6, "MB of weights read, block by block"),
+    "pieces_read": (1e6, "million pieces of up to 16 channels read"),
+    "pieces_fetched": (1e6, "million pieces of up to 32 channels read"),
+    "spilled_inputs": (1e6, "MB of inputs that spilled to external memory"),
+    "spilled_outputs": (1e6, "MB of outputs that spilled to external memory"),
+    "spilled_in_bytes": (1e6, "MB of inputs that spilled to external memory"),
+    "spilled_out_bytes": (1e6, "MB of outputs that spilled to external memory"),
+    "out_channels": (1e3, "thousand output channels"),
     "blocked_elements": (1e6, "million elements (in whole blocks of 16 channels)"),
     "elements_per_channel": (1e6, "million elements with one value per channel"),
     "elements_per_stored": (1e6, "million elements with one stored value per channel"),
-    "wide_stride_macs": (1e6, "million MACs with strides of more than 3"),
     "elements_elsewhere": (1e6, "million elements with an operand repeated otherwise"),
 }
 """How costs are reported: in how many at a time, and their words."""
 
-_DEPTHWISE = {axis: sizes for axis, sizes in BLOCKS.items() if axis != "in_channels"}
 ACCELERATOR_FAMILIES = {
-    "convolution": Family("accelerator convolution", conv_costs, conv_sizes, BLOCKS | FAST),
-    "depthwise": Family("accelerator depthwise", depthwise_costs, conv_sizes, _DEPTHWISE | FAST),
-    "matrix": Family("accelerator matrix", matrix_costs, matrix_sizes, BLOCKS | FAST),
-    "binary": Family("accelerator binary", binary_costs, binary_sizes, FAST),
+    "convolution": Family(
+        "accelerator convolution", conv_costs, conv_sizes, BLOCKS | FAST, CONVOLUTION_PARTS
+    ),
+    "depthwise": Family(
+        "accelerator depthwise", depthwise_costs, depthwise_sizes, BLOCKS | FAST, CONVOLUTION_PARTS
+    ),
+    "pooling": Family("accelerator pooling", depthwise_costs, pool_sizes, BLOCKS | FAST, CONVOLUTION_PARTS),
+    "matrix": Family("accelerator matrix", matrix_costs, matrix_sizes, BLOCKS | FAST, MATRIX_PARTS),
+    "binary": Family("accelerator binary", binary_costs, binary_sizes, FAST, BINARY_PARTS),
     "unary": Family("unary", other_costs, other_sizes, FAST),
 }
 """By the name of the family that describes the same operators on processors."""
+_BY_PIECES = {
+    **dict.fromkeys(("convolution", "depthwise", "pooling", "matrix"), _INPUT),
+    "binary": {"the network's input": ("pieces_read", "in_bytes")},
+}
+INPUT_FAMILIES = {
+    name: replace(family, parts={**family.parts, **_BY_PIECES.get(name, {})})
+    for name, family in ACCELERATOR_FAMILIES.items()
+}
+"""The same for layers that read the network's input: that lies in memory pixel by pixel, and each piece of one is a transfer."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from profiler.operators import operator
-from timemodel.features.accelerator import ACCELERATOR_FAMILIES
+from timemodel.features.accelerator import ACCELERATOR_FAMILIES, INPUT_FAMILIES
 from timemodel.features.kernels import AT_INPUT
 from timemodel.features.parallel import parallel_family
 from timemodel.features.products import (
@@ -272,5 +272,5 @@ def family_of(op: str, device: str = "") -> Family:
     if device == "parallel":
         other = parallel_family(op)
     elif device == "accelerator":
-        other = ACCELERATOR_FAMILIES.get(name)
+        other = (INPUT_FAMILIES if op.endswith(AT_INPUT) else ACCELERATOR_FAMILIES).get(name)
     return other or FAMILIES[name]

@@ -19,6 +19,8 @@ READS_INPUT = "reads_input"
 """Parameter of layers that `timemodel.runtime.company` marks."""
 AT_INPUT = ":input"
 """Ends the name of the kind of such a layer."""
+LEFT, LEFT_OUT = "left_to_cpu", ":left"
+"""The same of layers that an accelerator leaves to the CPU because of their sizes."""
 
 SAME_WORK = {
     "squeeze": "reshape",
@@ -57,6 +59,8 @@ def stand_ins(op: str, dtype: str) -> tuple[tuple[str, str], ...]:
 def kernel_of(layer: Layer) -> str:
     """The operator whose kernel runs `layer`: a convolution with as many groups as channels is a depthwise one."""
     kernel = _kernel(layer)
+    if LEFT in layer.params:
+        return kernel + LEFT_OUT
     return kernel + AT_INPUT if READS_INPUT in layer.params else kernel
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -18,6 +19,7 @@ class Geometry:
 
     def __init__(self, array: np.ndarray) -> None:
         self.array = array
+        self.worked_out: dict[tuple[object, ...], Any] = {}  # what several features are made of
 
     def __getattr__(self, name: str) -> np.ndarray:
         if name in POSITION:
@@ -55,12 +57,16 @@ def tiled(size: np.ndarray, tile: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Family:
-    """Features that operators share. `tiles` holds, per tiled axis, the sizes to choose from."""
+    """Features that operators share. `tiles` holds, per tiled axis, the sizes to choose from.
+
+    `parts` names costs that are paid at the same time as those of other parts.
+    """
 
     name: str
     costs: Callable[[Geometry, Tiles], Table]
     sizes: Callable[[Geometry, Tiles], Table]
     tiles: Mapping[str, tuple[int, ...]]
+    parts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 WIDE: tuple[int, ...] = (1, 4, 8, 16, 24, 32, 48, 64)

@@ -21,7 +21,16 @@ from profiler.progress import ProgressCallback, silent
 from timemodel.features import AT_INPUT, READS_INPUT, family_of, kind_of
 from timemodel.fitting.calibration import Measured, calibrated
 from timemodel.model import MIN_PROBES, OperatorModel, SettingModel, TimeModel, fit_operator
-from timemodel.runtime import FUSED, INSIDE, RENAMES, GraphRule, RuntimeTerms, placed
+from timemodel.runtime import (
+    FUSED,
+    INSIDE,
+    RENAMES,
+    GraphRule,
+    LeftRule,
+    RuntimeTerms,
+    learn_left,
+    placed,
+)
 
 Kind = tuple[str, str]
 
@@ -41,6 +50,7 @@ class Rows:
     times: dict[Kind, dict[Layer, float]] = field(default_factory=dict)
     patterns: dict[tuple[str, str], list[bool]] = field(default_factory=dict)
     left: set[Kind] = field(default_factory=set)
+    left_rules: tuple[LeftRule, ...] = ()
     judges: list[Measured] = field(default_factory=list)
     company: bool = False
 
@@ -48,27 +58,40 @@ class Rows:
 def read_rows(times: Sequence[ProbeTime]) -> Rows:
     """Take in all probes of a setting that the simulator knows."""
     known = [time for time in times if time.time_us is not None and time.layers_us is not None]
-    rows = Rows(company=any(time.kind == "company" for time in known))
+    left, left_rules = _left_out(known)
+    rows = Rows(
+        left=left, left_rules=left_rules, company=any(time.kind in ("company", "start") for time in known)
+    )
     networks = 0
     for time in known:
-        probe, layers_us = time.probe, time.layers_us or ()
-        pairs = zip(probe.layers, layers_us, strict=False)
-        rows.left |= {kind_of(layer) for layer, time_us in pairs if time_us is None}
         if time.kind == "network":
             networks += 1
             if networks % _JUDGES == 0:
-                rows.judges.append((probe, (time.time_us or 0.0) / 1e3))
+                rows.judges.append((time.probe, (time.time_us or 0.0) / 1e3))
                 continue
-        _take(rows, probe, layers_us)
-    seen = {kind for kind, found in rows.times.items() if found}
-    rows.left = {kind for kind in rows.left if kind not in seen}
+        _take(rows, time.probe, time.layers_us or ())
     return rows
 
 
+def _left_out(known: Sequence[ProbeTime]) -> tuple[set[Kind], tuple[LeftRule, ...]]:
+    """Kinds of layers that are left to the CPU, and rules for those of which it is a matter of size."""
+    refused: dict[Kind, dict[Layer, None]] = {}
+    run: dict[Kind, dict[Layer, None]] = {}
+    for time in known:
+        for layer, time_us in zip(time.probe.layers, time.layers_us or (), strict=False):
+            (refused if time_us is None else run).setdefault(kind_of(layer), {})[layer] = None
+    rules = [
+        rule
+        for (op, dtype), layers in sorted(refused.items())
+        for rule in learn_left(op, dtype, list(layers), list(run.get((op, dtype), ())))
+    ]
+    return set(refused) - set(run), tuple(rules)
+
+
 def _take(rows: Rows, probe: Probe, layers_us: Sequence[float | None]) -> None:
-    layers = placed(probe.network, rows.left) if rows.company else probe.layers
+    layers = placed(probe.network, rows.left, rows.left_rules) if rows.company else probe.layers
     first = sum(min(sources, default=0) < 0 for sources in probe.sources) if probe.kind == "company" else 0
-    for position in range(first, len(layers) - (probe.kind == "company")):
+    for position in range(first, len(layers) - (probe.kind in ("company", "start"))):
         time_us = layers_us[position] if position < len(layers_us) else 0.0
         if time_us is None:
             continue
@@ -78,7 +101,7 @@ def _take(rows: Rows, probe: Probe, layers_us: Sequence[float | None]) -> None:
         if probe.kind != "layer" and READS_INPUT not in layer.params:
             name = INSIDE if layer.op in RENAMES else f"{layer.op} inside"
             rows.patterns.setdefault((layer.dtype, name), []).append(time_us == 0)
-    if probe.kind in ("network", "company"):
+    if probe.kind in ("network", "company", "start"):
         for match in probe.network.fusion_matches:
             taken = layers_us[match.absorbed] if match.absorbed < len(layers_us) else 0.0
             if taken is not None:
@@ -117,13 +140,18 @@ def fit_simulated(
     if not operators:
         return None
     terms = RuntimeTerms(
-        graph_rules=tuple(rules_of(rows)), company=rows.company, left=tuple(sorted(rows.left))
+        graph_rules=tuple(rules_of(rows)),
+        company=rows.company,
+        left=tuple(sorted(rows.left)),
+        left_rules=rows.left_rules,
     )
     key, known = setting.key, setting.to_dict()
     energy = None
     if energies:
         energy_terms = RuntimeTerms(left=terms.left)
-        energy = SettingModel("energy", known, {}, _trees(energies, silent, seed), energy_terms)
+        energy = SettingModel(
+            "energy", known, {}, _trees(energies, silent, seed, at_once=False), energy_terms
+        )
     cpu = cpu_model(setting)
     model = SettingModel(key, known, fingerprint, operators, terms, None, energy)
     model = calibrated(model, [row for row in rows.judges if model.predict_total_ms(row[0].network) > 0])
@@ -132,9 +160,15 @@ def fit_simulated(
 
 
 def _trees(
-    groups: Mapping[Kind, Mapping[Layer, float]], progress: ProgressCallback, seed: int
+    groups: Mapping[Kind, Mapping[Layer, float]],
+    progress: ProgressCallback,
+    seed: int,
+    at_once: bool = True,
 ) -> dict[Kind, OperatorModel]:
-    """A tree for each kind of which enough is known; layers at the input join the others where they are too few."""
+    """A tree for each kind of which enough is known; layers at the input join the others where they are too few.
+
+    Time is paid for several parts `at_once`, energy for one after the other.
+    """
     counts = Counter({kind: len(group) for kind, group in groups.items()})
     merged: dict[Kind, dict[Layer, float]] = {}
     for (op, dtype), group in groups.items():
@@ -156,7 +190,9 @@ def _trees(
                 group = alike[dtype]  # all are looked up in the same way
             if len(group) >= _FEW_ENOUGH:
                 values = np.array(list(group.values()))
-                found[op, dtype] = fit_operator(op, dtype, list(group), values, seed, device="accelerator")
+                found[op, dtype] = fit_operator(
+                    op, dtype, list(group), values, seed, device="accelerator", at_once=at_once
+                )
     return found
 
 

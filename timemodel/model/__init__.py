@@ -7,15 +7,26 @@ from timemodel.model.conditions import Conditions, Load
 from timemodel.model.differences import ChangeErrors, pair_error, single_error
 from timemodel.model.layer_times import FALLBACK, is_estimate
 from timemodel.model.operator_fit import MIN_PROBES, conformal_bounds, describe, find_tiles, fit_operator
-from timemodel.model.operator_model import OperatorModel, Sweep, feature_matrix, unfitted_tree
+from timemodel.model.operator_model import (
+    SLOWEST,
+    WAITS_FOR,
+    OperatorModel,
+    Sweep,
+    feature_matrix,
+    unfitted_tree,
+)
 from timemodel.model.power_model import PowerModel
 from timemodel.model.prediction import LayerPrediction, NetworkPrediction, NetworkPredictor
 from timemodel.model.setting_model import SettingModel
+from timemodel.model.slowest import CALL
 from timemodel.model.time_model import TimeModel
 
 __all__ = [
+    "CALL",
     "FALLBACK",
     "MIN_PROBES",
+    "SLOWEST",
+    "WAITS_FOR",
     "ChangeErrors",
     "Conditions",
     "LayerPrediction",

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from profiler.network import Layer
-from timemodel.features import AT_INPUT, geometry, kind_of, stand_ins
+from timemodel.features import AT_INPUT, LEFT, geometry, kind_of, stand_ins
 from timemodel.model.operator_model import OperatorModel
 from timemodel.tree import BLOCK_ROWS
 
@@ -130,7 +130,7 @@ class LayerPredictor:
             model, measured = (None, True) if kind is None else self.find(*kind)
             table[positions, 3] = measured
             if model is None and kind is not None and self.others is not None:
-                other = self.others([replace(layers[i], repeat=1) for i in positions])
+                other = self.others([_unmarked(layers[i]) for i in positions])
                 columns = other.predicted_ms, other.low_ms, other.high_ms, other.covered.astype(float)
                 table[positions] = np.column_stack(columns)
             if model is not None:
@@ -150,3 +150,9 @@ class LayerPredictor:
         below = np.minimum(np.maximum(times * low / wider - self.overhead_ms, 0.0), predicted)
         above = np.maximum(times * high * wider - self.overhead_ms, predicted)
         return np.column_stack([predicted, below, above])
+
+
+def _unmarked(layer: Layer) -> Layer:
+    """`layer` once, without what was noted about its place beside an accelerator."""
+    params = {name: value for name, value in layer.params.items() if name != LEFT}
+    return replace(layer, repeat=1, params=params)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -16,6 +18,7 @@ from timemodel.model.operator_model import (
     find_sweeps,
     unfitted_tree,
 )
+from timemodel.model.slowest import Parts, fit_parts, parts_error
 from timemodel.tree import TimeTreeRegressor, nonnegative
 
 MIN_PROBES = 8
@@ -28,6 +31,7 @@ ENOUGH_KNOWN = 40
 
 _OF_OVERHEAD = 0.9
 _EXACT_LEAVES = 40
+_MOST_TRIED = 400
 _AS_GOOD = 1.03
 """Tiles whose error is within this factor of the least are as good; of those the smallest are taken."""
 
@@ -37,30 +41,46 @@ def find_tiles(family: Family, array: np.ndarray, times: np.ndarray) -> dict[str
     # Tiles first, with caches of middling size: what is cut into tiles shows whatever the caches are.
     tiles = {axis: sizes[len(sizes) // 2] for axis, sizes in family.tiles.items()}
     memories = (*CACHE, "fast")
+    g = Geometry(array)
     for axes in (
         [axis for axis in tiles if axis not in memories],
         [axis for axis in tiles if axis in memories],
     ):
         if axes:
-            tiles = _best_tiles(family, array, times, tiles, axes)
+            tiles = _best_tiles(family, g, times, tiles, axes)
     return tiles
 
 
 def _best_tiles(
-    family: Family, array: np.ndarray, times: np.ndarray, tiles: Mapping[str, int], axes: Sequence[str]
+    family: Family, g: Geometry, times: np.ndarray, tiles: Mapping[str, int], axes: Sequence[str]
 ) -> dict[str, int]:
-    """`tiles` with the sizes along `axes` exchanged for those that fit best."""
+    """`tiles` with the sizes along `axes` exchanged for those that fit best: all together, or one by one where they are many."""
+    if math.prod(len(family.tiles[axis]) for axis in axes) <= _MOST_TRIED:
+        return _best_of(family, g, times, tiles, axes)
+    found = dict(tiles)
+    for axis in [*axes, *axes]:
+        found = _best_of(family, g, times, found, [axis])
+    return found
+
+
+def _best_of(
+    family: Family, g: Geometry, times: np.ndarray, tiles: Mapping[str, int], axes: Sequence[str]
+) -> dict[str, int]:
     tried: list[tuple[float, dict[str, int]]] = []
     for sizes in itertools.product(*(family.tiles[axis] for axis in axes)):
         chosen = {**tiles, **dict(zip(axes, sizes, strict=True))}
-        costs = family.costs(Geometry(array), chosen)
+        costs = family.costs(g, chosen)
+        if family.parts:
+            tried.append((parts_error(costs, fit_parts(costs, family.parts, times), times), chosen))
+            continue
         rows = np.column_stack([np.ones(len(times)), *costs.values()]) / times[:, None]
         norm = np.sqrt(np.mean(rows**2, axis=0))
         rows /= np.where(norm > 0, norm, 1.0)
         fitted = rows @ nonnegative.solve(rows.T @ rows, rows.sum(axis=0))
         tried.append((float(np.minimum(np.abs(fitted - 1.0), 0.5).mean()), chosen))
     least = min(error for error, _ in tried)
-    return next(found for error, found in tried if error <= least * _AS_GOOD + 1e-12)
+    as_good = 1.0 if family.parts else _AS_GOOD
+    return next(found for error, found in tried if error <= least * as_good + 1e-12)
 
 
 def fit_operator(
@@ -72,18 +92,23 @@ def fit_operator(
     overhead_ms: float = 0.0,
     uncertainty: np.ndarray | None = None,
     device: str = "",
+    at_once: bool = True,
 ) -> OperatorModel:
     """Learn the times of `op` from at least `MIN_PROBES` measured `layers`; `overhead_ms`, of a call, is part of every time.
 
     `uncertainty` ``[n]`` is the relative standard deviation of each time. Tiles, steps and what the model is off by come from
     times that are known well, where there are enough of them. What an ``accelerator``
-    (see `family_of`) takes is worked out and has no noise, so that small leaves can be believed.
+    (see `family_of`) takes is worked out and has no noise, so that small leaves can be believed. Of energy, parts are paid one
+    after the other and not `at_once`.
     """
     family, exact = family_of(op, device), device == "accelerator"
+    if not at_once:
+        family = replace(family, parts={})
     array = geometry(layers)
     known = _known(uncertainty, len(layers))
     tiles = find_tiles(family, array[known], times_ms[known])
-    matrix, costs, sizes = feature_matrix(family, array, tiles)
+    parts = fit_parts(family.costs(Geometry(array[known]), tiles), family.parts, times_ms[known])
+    matrix, costs, sizes = feature_matrix(family, array, tiles, parts)
     tree = unfitted_tree(
         costs,
         sizes,
@@ -95,7 +120,7 @@ def fit_operator(
         offset=_OF_OVERHEAD * overhead_ms,
     ).fit(matrix, times_ms, uncertainty)
     held_out = np.where(np.isfinite(tree.held_out_), tree.held_out_, tree.predict_rows(matrix))
-    return describe(op, dtype, layers, times_ms, tree, tiles, held_out, device, known)
+    return describe(op, dtype, layers, times_ms, tree, tiles, held_out, device, known, parts)
 
 
 def _known(uncertainty: np.ndarray | None, count: int) -> np.ndarray:
@@ -117,6 +142,7 @@ def describe(
     held_out: np.ndarray,
     device: str = "",
     known: np.ndarray | None = None,
+    parts: Parts | None = None,
 ) -> OperatorModel:
     """`tree` with its error, interval and range; `held_out` is what trees that had not seen a row predicted for it.
 
@@ -127,13 +153,13 @@ def describe(
     off = (np.abs(held_out - times_ms) / times_ms)[judged]
     low, high = conformal_bounds((times_ms / held_out)[judged])
     family = family_of(op, device)
-    matrix, names, _ = feature_matrix(family, geometry(layers), tiles)
+    matrix, names, _ = feature_matrix(family, geometry(layers), tiles, parts)
     costs = matrix[:, : len(names)]
     bounds = np.stack([costs.min(axis=0), costs.max(axis=0)])
     errors = float(off.mean()), float(np.median(off)), float(np.quantile(off, 0.9))
     error = OperatorError(op, dtype, len(layers), tree.n_leaves_, *errors)
     sweeps = find_sweeps([layer for layer, one in zip(layers, judged, strict=True) if one], times_ms[judged])
-    return OperatorModel(op, dtype, dict(tiles), tree, low, high, bounds, error, sweeps, device)
+    return OperatorModel(op, dtype, dict(tiles), tree, low, high, bounds, error, sweeps, device, parts or {})
 
 
 def conformal_bounds(ratios: np.ndarray, share: float = 0.9) -> tuple[float, float]:

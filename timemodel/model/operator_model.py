@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,9 +13,13 @@ from profiler.operators import operator
 from profiler.widths import width_of, with_width
 from timemodel.features import COLUMNS, Family, Geometry, family_of
 from timemodel.model.checking import MOST, items, number, table, text, whole
+from timemodel.model.slowest import Parts, part_times
 from timemodel.tree import BLOCK_ROWS, TimeTreeRegressor, TreeNode
 
 MIN_POINTS = 8
+_UNMET = 2.0
+SLOWEST, WAITS_FOR = "slowest_part", "waits_for"
+"""Names of a cost, what the slowest part takes in ms, and of a size, which part that is."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,7 @@ class OperatorModel:
     device: str = (
         ""  # whose features it has: ``parallel``, ``accelerator``, or a processor's, see `family_of`
     )
+    parts: Parts = field(default_factory=dict)  # what is paid at the same time, see `slowest`
 
     @property
     def parallel(self) -> bool:
@@ -107,17 +112,18 @@ class OperatorModel:
 
     def matrix(self, array: np.ndarray) -> np.ndarray:
         """Features ``[n, costs + sizes]`` of a `geometry` array."""
-        return feature_matrix(self.family, array, self.tiles)[0]
+        return feature_matrix(self.family, array, self.tiles, self.parts)[0]
 
     def names(self) -> tuple[list[str], list[str]]:
         """Names of costs and of sizes, in the order of `matrix`'s columns."""
-        _, costs, sizes = feature_matrix(self.family, np.ones((1, len(COLUMNS))), self.tiles)
+        _, costs, sizes = feature_matrix(self.family, np.ones((1, len(COLUMNS))), self.tiles, self.parts)
         return costs, sizes
 
     def columns(self, array: np.ndarray) -> list[np.ndarray]:
         """`matrix`, column by column: what predicting needs, without laying it out in one piece."""
         g = Geometry(np.asfortranarray(array))
-        return [*self.family.costs(g, self.tiles).values(), *self.family.sizes(g, self.tiles).values()]
+        costs, sizes = _features(self.family, g, self.tiles, self.parts)
+        return [*costs.values(), *sizes.values()]
 
     def predict_ms(self, array: np.ndarray) -> np.ndarray:
         """Times ``[n]`` in ms of the layers of a `geometry` array."""
@@ -130,7 +136,9 @@ class OperatorModel:
         columns = self.columns(array)
         stretch = np.ones(len(array))
         for column, largest in zip(columns, self.bounds[1].tolist(), strict=False):
-            np.maximum(stretch, column / max(largest, 1e-12), out=stretch)
+            # A cost that was never met says no more than that the layer is of another sort.
+            beyond = column / largest if largest > 0 else np.where(column > 0, _UNMET, 1.0)
+            np.maximum(stretch, beyond, out=stretch)
         return np.maximum(self.tree.compiled_.predict(columns), 0.0), stretch
 
     def stretch(self, array: np.ndarray) -> np.ndarray:
@@ -153,6 +161,7 @@ class OperatorModel:
             "nodes": [_node_to_dict(node) for node in self.tree.nodes_],
             "sweeps": [sweep.to_dict() for sweep in self.sweeps],
             **({"device": self.device} if self.device else {}),
+            **({"parts": {part: dict(units) for part, units in self.parts.items()}} if self.parts else {}),
         }
 
     @classmethod
@@ -191,7 +200,11 @@ class OperatorModel:
         measured = items(value["sweeps"], "its list of sweeps")
         sweeps = [Sweep.from_dict(table(sweep, "a sweep")) for sweep in measured]
         device = text(value["device"], "its kind of device") if "device" in value else ""
-        model = cls(op, dtype, tiles, tree, low, high, np.array(bounds), error, sweeps, device)
+        parts = {
+            part: {name: number(each, f"its {name}") for name, each in table(units, "a part").items()}
+            for part, units in table(value.get("parts", {}), "its parts").items()
+        }
+        model = cls(op, dtype, tiles, tree, low, high, np.array(bounds), error, sweeps, device, parts)
         if set(model.tiles) != set(model.family.tiles):
             raise ValueError(f"its tiles are not of {' and '.join(model.family.tiles) or 'nothing'}")
         if model.names() != (costs, sizes):
@@ -200,12 +213,21 @@ class OperatorModel:
 
 
 def feature_matrix(
-    family: Family, array: np.ndarray, tiles: Mapping[str, int]
+    family: Family, array: np.ndarray, tiles: Mapping[str, int], parts: Parts | None = None
 ) -> tuple[np.ndarray, list[str], list[str]]:
-    """Costs and sizes of a `geometry` array side by side, and their names."""
-    g = Geometry(array)
-    costs, sizes = family.costs(g, tiles), family.sizes(g, tiles)
+    """Costs and sizes of a `geometry` array side by side, and their names; with `parts` also the slowest of these."""
+    costs, sizes = _features(family, Geometry(array), tiles, parts or {})
     return np.column_stack([*costs.values(), *sizes.values()]), list(costs), list(sizes)
+
+
+def _features(
+    family: Family, g: Geometry, tiles: Mapping[str, int], parts: Parts
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    costs, sizes = family.costs(g, tiles), family.sizes(g, tiles)
+    if parts:
+        times = part_times(costs, parts)
+        costs, sizes = {**costs, SLOWEST: times.max(axis=1)}, {**sizes, WAITS_FOR: times.argmax(axis=1)}
+    return costs, sizes
 
 
 def unfitted_tree(costs: Sequence[str], sizes: Sequence[str], **options: Any) -> TimeTreeRegressor:

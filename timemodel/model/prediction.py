@@ -16,8 +16,8 @@ class LayerPrediction:
     """Predicted time and energy of one layer.
 
     `covered` is False where the model never measured the operator and fell back, `known` where there was nothing to fall back
-    on, as with an operator that an accelerator leaves to the CPU: its time is then 0 here and null in JSON. `energy_mj` is
-    None where the device's energy is not known.
+    on, as with an operator that an accelerator leaves to the CPU: its time is then 0 here and null in JSON; `left` says why.
+    `energy_mj` is None where the device's energy is not known.
     """
 
     index: int
@@ -31,6 +31,7 @@ class LayerPrediction:
     measured_ms: float | None = None
     energy_mj: float | None = None
     known: bool = True
+    left: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """The object that stands in ``layers`` of ``predict --json``."""

@@ -12,13 +12,14 @@ import numpy as np
 
 from profiler.errors import UsageError
 from profiler.network import Layer, Network, footprint
+from timemodel.features import kind_of
 from timemodel.model.checking import items, number, numbers_of, table, whole
 from timemodel.model.conditions import Conditions
 from timemodel.model.layer_times import LayerPredictor, LayerTimes
 from timemodel.model.operator_model import OperatorModel
 from timemodel.model.power_model import PowerModel
 from timemodel.model.prediction import LayerPrediction, NetworkPrediction
-from timemodel.runtime import RuntimeTerms, marked, placed
+from timemodel.runtime import RuntimeTerms, left_by_size, marked, placed
 
 T = TypeVar("T")
 
@@ -150,7 +151,10 @@ class SettingModel:
         times = alone.predicted_ms, alone.low_ms, alone.high_ms
         predicted, low, high = ((own_ms * factors + extra) * calibration for own_ms in times)
         off_ms = self.terms.cache_traffic.error * float(traffic.sum())
-        return LayerTimes(predicted, low, high, alone.covered), off_ms
+        covered = alone.covered
+        if self.simulated:  # what runs inside a neighbour needs no time of its own
+            covered = covered | (factors == 0)
+        return LayerTimes(predicted, low, high, covered), off_ms
 
     def cache_traffic_ms(self, network: Network) -> np.ndarray:
         """The part ``[layers]`` of each layer's time in ms that is its data coming from beyond the cache."""
@@ -171,7 +175,7 @@ class SettingModel:
     def _parts(self, network: Network) -> tuple[LayerTimes, np.ndarray, np.ndarray, np.ndarray]:
         """Times alone, factors by fusion, extra ms by cache traffic, and factors by calibration, per layer."""
         company = self.terms.company and bool(network.edges)
-        layers = placed(network, self.terms.left) if company else network.layers
+        layers = placed(network, self.terms.left, self.terms.left_rules) if company else network.layers
         alone = self.layer_times(layers)
         factors = self.terms.fusion_shares.factors(network, marked(layers) if company else ())
         extra = self.terms.cache_traffic.extra_ms(network, alone.predicted_ms * factors)
@@ -196,6 +200,7 @@ class SettingModel:
     def _predict(self, network: Network, device: str) -> NetworkPrediction:
         self._refuse_type(network, device)
         times, traffic_off_ms = self._in_network(network)
+        left = self._left(network, times)
         energy_mj, layers_mj = self._energy_mj(network, times)
         overhead_ms, dtype = self.terms.overhead_ms, network.dtype
         total = float(times.predicted_ms.sum()) + overhead_ms
@@ -213,7 +218,7 @@ class SettingModel:
         )
         known = float(times.predicted_ms[times.covered].sum()) + overhead_ms
         columns = times.predicted_ms, times.low_ms, times.high_ms, times.covered
-        rows = zip(network.layers, layers_mj, *(column.tolist() for column in columns), strict=True)
+        rows = zip(network.layers, layers_mj, left, *(column.tolist() for column in columns), strict=True)
         layers = tuple(
             LayerPrediction(
                 layer.index,
@@ -226,8 +231,9 @@ class SettingModel:
                 covered,
                 energy_mj=mj,
                 known=covered or predicted_ms > 0 or not self.simulated,
+                left=why,
             )
-            for layer, mj, predicted_ms, low_ms, high_ms, covered in rows
+            for layer, mj, why, predicted_ms, low_ms, high_ms, covered in rows
         )
         # A table of layers tells nothing of what lives at the same time.
         memory = footprint(network, str(self.setting.get("kernels", "xnnpack"))) if network.edges else None
@@ -250,6 +256,20 @@ class SettingModel:
             at_least=any(not layer.known for layer in layers),
         )
 
+    def _left(self, network: Network, times: LayerTimes) -> list[str]:
+        """Why an accelerator leaves each layer to the CPU; empty where it runs it, or no accelerator is meant."""
+        found = [""] * len(network.layers)
+        if self.simulated:
+            for i, layer in enumerate(network.layers):
+                works = not layer.inputs or any(not tensor.constant for tensor in layer.inputs)
+                if works and not times.covered[i]:
+                    found[i] = "no such operator there"
+            kinds = [kind_of(layer) for layer in network.layers]
+            found_by_size = left_by_size(network.layers, kinds, self.terms.left_rules)
+            for i, why in found_by_size.items():
+                found[i] = why
+        return found
+
     def _energy_mj(self, network: Network, times: LayerTimes) -> tuple[float | None, list[float | None]]:
         """Energy of an inference and of each of its layers, which take these `times`; None where it is not known."""
         if self.energy is None:
@@ -262,13 +282,16 @@ class SettingModel:
         rows = zip(found.predicted_ms.tolist(), found.covered.tolist(), strict=True)
         return float(found.predicted_ms.sum()), [mj if covered else None for mj, covered in rows]
 
+    def runs(self, dtype: str) -> bool:
+        """Whether networks of `dtype` run there: a simulated accelerator runs some number types only."""
+        return not self.simulated or self.cpu is not None or any(kind == dtype for _, kind in self.operators)
+
     def _refuse_type(self, network: Network, device: str) -> None:
-        """A simulated accelerator runs some number types only, and knows nothing of the others."""
-        runs = sorted({dtype for _, dtype in self.operators})
-        if self.simulated and self.cpu is None and network.macs and network.dtype not in runs:
+        if network.macs and not self.runs(network.dtype):
+            known = sorted({dtype for _, dtype in self.operators})
             raise UsageError(
-                f"{network.name} is a {network.dtype} network and {device} runs {' and '.join(runs)} only: "
-                f"convert it to {runs[0]} first."
+                f"{network.name} is a {network.dtype} network and {device} runs {' and '.join(known)} only: "
+                f"convert it to {known[0]} first."
             )
 
     def to_dict(self) -> dict[str, Any]:

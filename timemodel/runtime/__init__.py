@@ -18,6 +18,7 @@ from timemodel.runtime.fusion import (
 )
 from timemodel.runtime.fusion_learning import Events, learn_rules
 from timemodel.runtime.in_words import dispatch_in_words, graph_in_words, traffic_in_words
+from timemodel.runtime.left import LeftRule, learn_left, left_by_size
 from timemodel.runtime.row_loop import RowLoop
 from timemodel.runtime.terms import RuntimeTerms
 
@@ -33,11 +34,14 @@ __all__ = [
     "Events",
     "FusionShares",
     "GraphRule",
+    "LeftRule",
     "RowLoop",
     "RuntimeTerms",
     "dispatch_in_words",
     "graph_in_words",
+    "learn_left",
     "learn_rules",
+    "left_by_size",
     "marked",
     "placed",
     "traffic_in_words",

@@ -11,7 +11,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from profiler.network import Layer, Network
-from timemodel.features import READS_INPUT, kind_of
+from timemodel.features import LEFT, READS_INPUT, kind_of
+from timemodel.runtime.left import LeftRule, left_by_size
 
 Kind = tuple[str, str]
 """Operator, as `kernel_of` names it, and number type."""
@@ -20,15 +21,18 @@ Kind = tuple[str, str]
 TABLES = frozenset({"tanh", "logistic", "hard_swish", "leaky_relu", "gelu", "exp"})
 """Activations that accelerators look up in a table, as a part of the layer before where nothing else reads that."""
 _BY_TABLE = "tanh"
+_PASS_ON = frozenset({"pad", "reshape", "expand_dims", "squeeze"})
 _HOLDS = frozenset({"conv_2d", "depthwise_conv_2d", "fully_connected", "add", "mul", "sub"})
 
 
-def placed(network: Network, left: Collection[Kind]) -> tuple[Layer, ...]:
+def placed(
+    network: Network, left: Collection[Kind], left_rules: Sequence[LeftRule] = ()
+) -> tuple[Layer, ...]:
     """The layers of `network` as they stand there.
 
     Each knows the bytes of other activations that are kept meanwhile. Marked are those that read what no layer of the
-    accelerator made (it leaves the kinds `left` to the CPU), and joins of what is read elsewhere too, which must be copied; a
-    layer has the activation that is looked up after it.
+    accelerator made (it leaves the kinds `left`, floats, and what `left_rules` say to the CPU), and joins of what is read
+    elsewhere too, which must be copied; a layer has the activation that is looked up after it.
     """
     outside = set(network.inputs)
     readers = Counter(tensor for edge in network.edges for tensor in set(edge.inputs))
@@ -39,13 +43,21 @@ def placed(network: Network, left: Collection[Kind]) -> tuple[Layer, ...]:
         if edge.inputs
     }
     beside = beside_bytes(network)
+    kinds = [kind_of(layer) for layer in network.layers]
+    by_size = left_by_size(network.layers, kinds, left_rules)
     found = []
-    for layer, edge, others in zip(network.layers, network.edges, beside, strict=True):
-        if kind_of(layer) in left:
+    for i, (layer, edge, others) in enumerate(zip(network.layers, network.edges, beside, strict=True)):
+        if i in by_size:
+            outside.update(edge.outputs)
+            found.append(replace(layer, params={**layer.params, LEFT: by_size[i]}))
+            continue
+        if kinds[i] in left or any(tensor.dtype == "float32" for tensor in layer.activations):
             outside.update(edge.outputs)
             found.append(layer)
             continue
         params = dict(layer.params)
+        if layer.op in _PASS_ON and outside.issuperset(edge.inputs[:1]):
+            outside.update(edge.outputs)  # the layer after reads what this one would
         copied = layer.op == "concatenation" and any(readers[tensor] > 1 for tensor in edge.inputs)
         if copied or any(tensor in outside for tensor in edge.inputs):
             params[READS_INPUT] = True

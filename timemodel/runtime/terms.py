@@ -10,6 +10,7 @@ from typing import Any
 from timemodel.runtime.cache_traffic import CacheTraffic
 from timemodel.runtime.dispatch import Dispatch
 from timemodel.runtime.fusion import FusionShares, GraphRule
+from timemodel.runtime.left import LeftRule
 
 _FACTORS = ("calibration", "low", "high")
 
@@ -19,8 +20,8 @@ class RuntimeTerms:
     """What holds between layers under one setting; `overhead_ms` is a call of a network that does next to nothing.
 
     `company` is whether layers differ by what they stand beside, see `timemodel.runtime.company`; `left` are the kinds of layers
-    that an accelerator leaves to the CPU. By dtype, `dispatch` prices operators in a row, `calibration` is the measured time of
-    small networks by the sum of their layers, and 90% lie in `low` to `high`.
+    that an accelerator leaves to the CPU, `left_rules` say of which others it leaves some. By dtype, `dispatch` prices operators
+    in a row, `calibration` is the measured time of small networks by the sum of their layers, and 90% lie in `low` to `high`.
     """
 
     overhead_ms: float = 0.0
@@ -32,6 +33,7 @@ class RuntimeTerms:
     high: Mapping[str, float] = field(default_factory=dict)
     company: bool = False
     left: tuple[tuple[str, str], ...] = ()
+    left_rules: tuple[LeftRule, ...] = ()
 
     @cached_property
     def fusion_shares(self) -> FusionShares:
@@ -52,6 +54,7 @@ class RuntimeTerms:
             **{name: dict(getattr(self, name)) for name in _FACTORS},
             "company": self.company,
             "left": [list(kind) for kind in self.left],
+            "left_rules": [rule.to_dict() for rule in self.left_rules],
         }
 
     @classmethod
@@ -64,5 +67,6 @@ class RuntimeTerms:
         traffic = CacheTraffic.from_dict(value["cache_traffic"])
         dispatch = {dtype: Dispatch.from_dict(row) for dtype, row in value["dispatch"].items()}
         left = tuple((str(op), str(dtype)) for op, dtype in value["left"])
+        left_rules = tuple(LeftRule.from_dict(row) for row in value["left_rules"])
         overhead_ms, company = float(value["overhead_ms"]), value["company"] is True
-        return cls(overhead_ms, rules, traffic, dispatch, calibration, low, high, company, left)
+        return cls(overhead_ms, rules, traffic, dispatch, calibration, low, high, company, left, left_rules)

@@ -188,7 +188,11 @@ def prepare(
     original = Trial(full, _costs(time_model, times, steering, full), score, loss)
     notes += _splits(given)
     notes += [f"Left alone: {f.layer} ({f.reason})." for f in graph.frozen]
-    uncovered = time_model.predict(times.network(full)).uncovered
+    prediction = time_model.predict(times.network(full))
+    left = dict.fromkeys(layer.op for layer in prediction.layers if layer.left and not layer.known)
+    if left:
+        notes.append(f"{time_model.device} leaves {', '.join(left)} to the CPU: their time is left out.")
+    uncovered = [op for op in prediction.uncovered if op not in left]
     if uncovered:
         notes.append(f"The time model never measured {', '.join(uncovered)}: their times are estimates.")
     return Prepared(

@@ -15,6 +15,7 @@ from compressor.pipeline.final import Finalist
 from compressor.pipeline.prepare import Prepared, Workspace
 from profiler import files
 from profiler.progress import ProgressCallback
+from timemodel.model import NetworkPredictor
 
 WINNER = "point0.seed0"
 
@@ -29,12 +30,17 @@ class PointFiles:
     """What was written: ``original``, ``quantized``, and the seeds of every point as ``point0.seed0``, by name.
 
     The first point is the winner, and ``seed0`` the best of a point's seeds. The originals have no ``.keras``. `places` are
-    the files in ``points/`` of each point; the fastest by prediction is 01.
+    the files in ``points/`` of each point; the fastest by prediction is 01. `integers_only` is whether the device runs no floats.
     """
 
     tflite: dict[str, Path] = field(default_factory=dict)
     keras: dict[str, Path] = field(default_factory=dict)
     places: list[tuple[Path, Path]] = field(default_factory=list)
+    integers_only: bool = False
+
+    def run(self, name: str) -> Path:
+        """The file that tells what a network takes: on a device of integers only the original's in integers."""
+        return self.tflite["quantized" if name == "original" and self.integers_only else name]
 
     @property
     def base(self) -> str:
@@ -48,6 +54,12 @@ class PointFiles:
     def shown(self) -> list[str]:
         """Names of the files that stand for a network: not the further seeds."""
         return [name for name in self.tflite if "." not in name or name.endswith(".seed0")]
+
+
+def _runs_floats(time_model: NetworkPredictor) -> bool:
+    """Whether the device runs float32 networks; only those of simulated accelerators say no."""
+    runs = getattr(time_model.setting(), "runs", None)
+    return runs is None or bool(runs("float32"))
 
 
 def write_files(
@@ -69,6 +81,11 @@ def write_files(
         made.tflite["quantized"] = workspace.path(f"original_{quantize}.tflite")
         found = export(prepared.model, made.tflite["quantized"], quantize, calibration, **options)
         notes += [f"The original as {quantize}: {note}" for note in found.notes]
+        if not _runs_floats(prepared.time_model):
+            made.integers_only = True
+            notes.append(
+                f"{prepared.time_model.device} runs no float32 network: times of the original are those of its {quantize} file."
+            )
     total, done = sum(len(point.networks) for point in points), 0
     for number, point in enumerate(points):
         for rank, path in enumerate(point.networks):

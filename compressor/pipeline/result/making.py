@@ -219,7 +219,7 @@ def _measure(
     if target is None:
         notes.append(reason)
         return None, {}
-    shown = {name: files.tflite[name] for name in files.shown()}
+    shown = {name: files.run(name) for name in files.shown()}
     seconds = seconds_a_turn(len(shown), request.deadline - time.monotonic())
     try:
         turns = measure_in_turns(shown, target, seconds=seconds, progress=sub_progress(progress, 0.0, 0.9))
@@ -253,7 +253,7 @@ class _Figures:
         path, turns, prepared = self.files.tflite[name], self.turns, self.prepared
         finalist = self.finalists[point]
         network = read_network(path)
-        prediction = prepared.time_model.predict(network)
+        prediction = prepared.time_model.predict(read_network(self.files.run(name)))
         judged = {WINNER: finalist.mean_score, "original": prepared.original.score}
         keras_file = self.files.keras.get(name)
         is_cut = name not in ("original", "quantized")

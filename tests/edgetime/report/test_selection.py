@@ -200,3 +200,22 @@ def test_names_from_files_cannot_break_the_page(tmp_path):
     html = (tmp_path / "p.html").read_text("utf-8")
     assert "<script>alert" not in html
     assert "&lt;b&gt;" in html
+
+
+def test_several_devices_are_one_picture_of_accuracy_over_time_with_one_front():
+    figures = page_with(static(), static(accuracies=(0.7, 0.95, 0.9), device="phone"))._figures
+    series = shown(figures[-1])
+    assert (series["front"]["x"], series["front"]["y"]) == ([1.0, 2.0], [80.0, 95.0])
+    assert set(series) == {"front", "board", "phone"}
+
+
+def test_without_accuracy_devices_of_known_energy_are_shown_by_time_and_energy():
+    joules = static((None,) * 3, device="accelerator", judged_on="")
+    joules["candidates"] = [
+        {**one, "energy_mj": mj} for one, mj in zip(joules["candidates"], (3.0, 2.0, 9.0), strict=True)
+    ]
+    page = page_with(joules, static((None,) * 3, judged_on=""))
+    series = shown(page._figures[-1])
+    assert (series["front"]["x"], series["front"]["y"]) == ([1.0, 2.0], [3.0, 2.0])
+    assert set(series) == {"front", "accelerator"}
+    assert "2.00 ms, 2 mJ" in page.render()

@@ -43,6 +43,19 @@ def test_of_several_networks_the_time_under_load_is_two_columns() -> None:
     assert "load" not in " ".join(shown(views.batch([result(), result()]), 100))
 
 
+def test_what_an_accelerator_leaves_to_the_cpu_is_named_with_why_and_how_to_price_it() -> None:
+    row = {"op": "mean", "predicted_ms": None, "left": "out height above 2"}
+    rows = [row, row, {"op": "conv_2d", "predicted_ms": 1.0, "left": ""}]
+    (line,) = views.estimated(result(layers=rows, uncovered=["mean"]))
+    assert line == (
+        "net.tflite: left to the CPU, whose time is left out: profile with ?cpu=CPU.timemodel.json to add it: "
+        "2 mean (out height above 2)"
+    )
+    priced = [{**row, "predicted_ms": 0.5}]
+    (line,) = views.estimated(result(layers=priced))
+    assert line == "net.tflite: left to the CPU: mean (out height above 2)"
+
+
 def test_energy_is_shown_where_it_is_known() -> None:
     layer = {
         "index": 0,

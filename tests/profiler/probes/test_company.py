@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from profiler.operators import binary, conv_2d, fully_connected, pad, unary
-from profiler.probes import Probe, in_company, plan_company, plan_few
+from profiler.probes import Probe, draw_network, in_company, plan_company, plan_few
+from profiler.probes.company import shared_joins, starting
 from profiler.tflite import read_network
 
 
@@ -52,7 +54,7 @@ def test_the_plan_is_the_same_each_time_and_every_prefix_has_networks_and_layers
     plan = plan_company(["int8"])
     assert plan == plan_company(["int8"])
     assert len(plan) == len(set(plan))
-    assert {probe.kind for probe in plan[:60]} == {"company", "layer", "network"}
+    assert {probe.kind for probe in plan[:60]} == {"company", "start", "network"}
     only = plan_company(["int8"], ["softmax"])
     assert all("softmax" in [layer.op for layer in probe.layers] for probe in only)
 
@@ -61,3 +63,24 @@ def test_few_layers_are_of_what_multiplies_only():
     ops = {probe.layers[0].op for probe in plan_few(["int8"])[:80]}
     assert ops == {"conv_2d", "depthwise_conv_2d", "fully_connected", "batch_matmul"}
     assert {probe.layers[0].op for probe in plan_few(["int8"], ["conv_2d"])} == {"conv_2d"}
+
+
+def test_a_layer_that_starts_a_network_reads_what_the_caller_gave_and_is_read():
+    layer = conv_2d(16, 16, 3, 8, dtype="int8")
+    probe = starting(layer)
+    assert (probe.kind, probe.layers[0], probe.sources) == ("start", layer, ((-1,), (0,)))
+    assert read_network(probe.build()).layers[0].key == layer.key
+
+
+def test_a_join_of_what_is_read_elsewhere_too_is_between_its_parts_and_its_readers():
+    for probe in shared_joins("int8", np.random.default_rng(0), 3):
+        join = next(i for i, layer in enumerate(probe.layers) if layer.op == "concatenation")
+        assert probe.sources[join] == (0, 1)
+        assert sum(0 in sources for sources in probe.sources) == 2
+
+
+def test_wide_networks_are_as_large_as_pictures_and_soon_compiled():
+    rng = np.random.default_rng(0)
+    networks = [draw_network(rng, "int8", wide=True) for _ in range(5)]
+    assert all(sum(layer.parameters for layer in one.layers) <= 400_000 for one in networks)
+    assert max(one.layers[0].inputs[0].shape[1] for one in networks) > 128

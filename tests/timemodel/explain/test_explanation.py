@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 
 from profiler.errors import UsageError
+from profiler.operators import conv_2d
 from timemodel.explain import explain
 from timemodel.explain.explanation import explain_operator
 from timemodel.explain.tree_in_words import rows_of
-from timemodel.model import OperatorModel
+from timemodel.model import OperatorModel, fit_operator
 from timemodel.model.operator_model import OperatorError
 from timemodel.tree import TreeNode
 
@@ -83,3 +84,20 @@ def test_the_runtime_has_its_own_paragraph(time_model):
 def test_an_unknown_operator_is_answered_with_the_known_ones(time_model):
     with pytest.raises(UsageError, match=r"choose from .*conv_2d"):
         explain(time_model.setting(), "svdf")
+
+
+def test_an_accelerators_operator_says_what_its_layers_wait_for():
+    layers = [
+        conv_2d(side, side, 8 * inside, 8 * outside, (1, 1), dtype="int8")
+        for side in (4, 8, 16)
+        for inside in (1, 2, 4)
+        for outside in (1, 2, 4, 6)
+    ]
+    times_ms = np.array(
+        [max(1e-6 * layer.macs, 1e-4 * (layer.input_bytes + layer.output_bytes)) for layer in layers]
+    )
+    text = explain_operator(fit_operator("conv_2d", "int8", layers, times_ms, device="accelerator"))
+    assert "  waits for the slowest of these parts:\n    computing: " in text
+    assert "    fast memory: " in text
+    assert "of the slowest part" in text
+    assert rows_of(text.splitlines(), 80) <= 23

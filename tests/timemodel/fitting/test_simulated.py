@@ -7,10 +7,11 @@ import pytest
 from profiler.devices import Setting
 from profiler.errors import UsageError
 from profiler.measurement import ProbeTime
-from profiler.network import Layer
+from profiler.network import Layer, Tensor
 from profiler.operators import conv_2d, depthwise_conv_2d, pad, unary
 from profiler.probes import Probe, in_company
 from timemodel import TimeModel
+from timemodel.advise.precision import number_types
 from timemodel.fitting.simulated import fit_simulated, read_rows, rules_of
 from timemodel.model import SettingModel
 
@@ -134,3 +135,62 @@ def test_one_network_in_four_is_kept_to_judge_by():
     rows = read_rows([told(one, [1.0]) for one in probe])
     assert len(rows.judges) == 2
     assert sum(map(len, rows.times.values())) == 6
+
+
+def strided(stride: int, side: int) -> Layer:
+    return conv_2d(side, side, 8, 16, (3, 3), (stride, stride), dtype="int8")
+
+
+def with_strides() -> list[ProbeTime]:
+    """A compiler that leaves convolutions of strides above 3 to the CPU."""
+    times = [company(layer) for layer in layers()]
+    times += [company(strided(stride, side)) for stride in (1, 2, 3) for side in (12, 16, 20)]
+    times += [
+        told(in_company(strided(stride, side)), [50.0, None, 50.0])
+        for stride in (4, 5)
+        for side in (16, 20, 24)
+    ]
+    return times
+
+
+def test_a_layer_that_is_left_to_the_cpu_for_its_sizes_is_told_as_such():
+    network = Probe("chain", (conv_2d(24, 24, 8, 8, (1, 1), dtype="int8"), strided(6, 24))).network
+    found = fitted(with_strides()).predict(network, "X")
+    assert found.at_least
+    assert [bool(layer.left) for layer in found.layers] == [False, True]
+    assert found.layers[1].left in ("stride height above 3", "stride width above 3")
+    assert found.to_dict()["layers"][1]["predicted_ms"] is None
+
+
+def test_a_layer_left_for_its_sizes_has_the_cpus_price_where_one_is_given(model, tmp_path):
+    cpu_path = tmp_path / "cpu.timemodel.json"
+    plain = SettingModel("litert", {"threads": 1}, {}, dict(model.operators), model.terms)
+    TimeModel("a CPU", {"litert": plain}).save(cpu_path)
+    mixed = fitted(with_strides(), Setting("compiler", "1.0", "x", 1, f"sim:ethos-u55-128?cpu={cpu_path}"))
+    network = Probe("chain", (conv_2d(24, 24, 8, 8, (1, 1), dtype="int8"), strided(6, 24))).network
+    found = mixed.predict(network, "X")
+    assert not found.at_least
+    assert found.layers[1].predicted_ms == pytest.approx(
+        plain.predict_layers_ms(network.layers[1:]).sum() * mixed.terms.calibration.get("int8", 1.0)
+    )
+
+
+def test_what_reads_the_floats_that_the_cpu_makes_integers_reads_from_outside(model):
+    shape = (1, 10, 10, 16)
+    quantize = Layer("quantize", (Tensor(shape),), (Tensor(shape, "int8"),))
+    layer = conv_2d(10, 10, 16, 24, (1, 1), dtype="int8")
+    behind, first = (Probe("chain", layers).network for layers in ((quantize, layer), (layer,)))
+    assert quantize.activations[0].dtype == "float32"
+    assert model.predict_total_ms(behind) == pytest.approx(model.predict_total_ms(first))
+
+
+def test_no_advice_is_sought_in_number_types_that_an_accelerator_does_not_run(model):
+    network = Probe("chain", (layers()[0],)).network
+    assert not model.runs("float32")
+    assert number_types(TimeModel("X", {model.key: model}), network) == ()
+
+
+def test_a_cost_that_was_never_met_widens_the_interval_by_little(model):
+    spilling = conv_2d(64, 64, 24, 24, (1, 1), dtype="int8")
+    found = model.predict(Probe("chain", (spilling, spilling)).network, "X")
+    assert found.high_ms < 100 * found.predicted_ms

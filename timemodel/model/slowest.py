@@ -1,0 +1,88 @@
+"""What a layer waits for where a device computes and moves data at the same time: the slowest of several parts.
+
+Each part is linear in some costs. Which part a layer waits for is not measured; it is found together with what the costs take.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from timemodel.tree import nonnegative
+
+Parts = Mapping[str, Mapping[str, float]]
+"""By part, what a unit of each of its costs takes; `CALL` is what the part takes at least."""
+
+CALL = "call"
+_ROUNDS = 8
+_TIGHT = 0.03
+"""A part alone takes no longer than a layer; for this share of the layers that may fail."""
+_FEWEST = 6
+_COUNTS = 0.5
+"""Larger relative errors count as much as this one."""
+
+
+def part_times(costs: Mapping[str, np.ndarray], parts: Parts) -> np.ndarray:
+    """What each part takes, ``[n, parts]``."""
+    columns = []
+    for units in parts.values():
+        total = np.full(len(next(iter(costs.values()))), units.get(CALL, 0.0))
+        for name, each in units.items():
+            if name != CALL:
+                total = total + each * costs[name]
+        columns.append(total)
+    return np.column_stack(columns)
+
+
+def fit_parts(
+    costs: Mapping[str, np.ndarray], named: Mapping[str, Sequence[str]], times: np.ndarray
+) -> dict[str, dict[str, float]]:
+    """What the costs of each part take, so that the slowest part explains `times` ``[n]`` best.
+
+    `named` lists the costs of each part; by the first of them the search begins.
+    """
+    if not named:
+        return {}
+    tables = {
+        part: np.column_stack([np.ones(len(times)), *(costs[name] for name in names)]) / times[:, None]
+        for part, names in named.items()
+    }
+    units = {}
+    for part, table in tables.items():
+        begin = np.zeros(table.shape[1])
+        if table[:, 1].max() > 0:
+            begin[1] = np.quantile(1.0 / np.maximum(table[:, 1], 1e-12), _TIGHT)
+        units[part] = begin
+    best, least = dict(units), np.inf
+    for _ in range(_ROUNDS):
+        shares = np.column_stack([tables[part] @ units[part] for part in tables])
+        error = _error(shares)
+        if error < least:
+            best, least = dict(units), error
+        slowest = shares.argmax(axis=1)
+        for at, part in enumerate(tables):
+            rows = tables[part][(slowest == at) | (shares[:, at] > 1.0)]
+            if len(rows) >= _FEWEST:
+                units[part] = _solved(rows)
+    return {
+        part: {name: float(each) for name, each in zip((CALL, *named[part]), found, strict=True) if each > 0}
+        for part, found in best.items()
+    }
+
+
+def _error(shares: np.ndarray) -> float:
+    """Mean relative error of the slowest part."""
+    return float(np.minimum(np.abs(shares.max(axis=1) - 1.0), _COUNTS).mean())
+
+
+def parts_error(costs: Mapping[str, np.ndarray], parts: Parts, times: np.ndarray) -> float:
+    """How far the slowest part is off, as a share; large errors count half."""
+    return _error(part_times(costs, parts) / times[:, None])
+
+
+def _solved(rows: np.ndarray) -> np.ndarray:
+    norm = np.sqrt(np.mean(rows**2, axis=0))
+    norm[norm == 0] = 1.0
+    scaled = rows / norm
+    return nonnegative.solve(scaled.T @ scaled, scaled.sum(axis=0)) / norm
