@@ -25,6 +25,8 @@ VERBS = {
     "advise": "advise",
     "compress": "compress",
     "export": "export",
+    "pack": "pack",
+    "unpack": "unpack",
     "exits": "exits",
     "select": "select",
     "run": "run",

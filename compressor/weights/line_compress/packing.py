@@ -34,6 +34,9 @@ _LADDER = 1.6
 _FINE = 16
 _RATIO = 7.5
 _TOLERANCE = 0.05
+_SPREAD = 1.02
+_MADE_UP_FOR = (1.5, 0.5)
+"""Points of accuracy that training is trusted to win back, one after the other."""
 
 
 @dataclass(frozen=True)
@@ -149,12 +152,11 @@ def pack(
         raise UsageError("--max-accuracy-drop needs labels to judge with: give --data with x and y.")
     if level == "paper" or tolerance is not None:
         packed = _by_tolerance(job, level, ratio, tolerance, max_accuracy_drop, rows)
+    elif level == "dp":
+        size = _RATIO if ratio is None and max_accuracy_drop is None else ratio
+        packed = _Prices(job, rows, progress).search(size, max_accuracy_drop)
     else:
-        packed = _by_price(job, rows, ratio, max_accuracy_drop, sub_progress(progress, 0.0, 0.6))
-    if level == "finetune":
-        from compressor.weights.line_compress.finetuning import finetune
-
-        packed = finetune(job, packed, rows, epochs, seed, sub_progress(progress, 0.6, 1.0))
+        packed = _finetuned(job, rows, ratio, max_accuracy_drop, epochs, seed, progress)
     write_bytes(output, packed.content)
     return packed.result(Path(output), level, coding, job, rows)
 
@@ -237,7 +239,11 @@ class _Job:
         corrected = bytearray(self.content)
         for number, one in zip(self.weights, lines, strict=True):
             self._correct_bias(corrected, number, one, means)
-        return PackedNetwork(write_lct(bytes(corrected), lines, self.entropy), list(lines))
+        return self.write_with(bytes(corrected), lines)
+
+    def write_with(self, corrected: bytes, lines: Sequence[Lines]) -> PackedNetwork:
+        """The packed network with the biases of `corrected`."""
+        return PackedNetwork(write_lct(corrected, lines, self.entropy), list(lines), corrected)
 
     def with_one(self, number: int, lines: Lines, means: Mapping[int, npt.NDArray]) -> bytes:
         """The network with one tensor's weights decoded from lines, all else as it was."""
@@ -258,10 +264,11 @@ class _Job:
 
 @dataclass(frozen=True)
 class PackedNetwork:
-    """A `.lct` that is not written yet."""
+    """A `.lct` that is not written yet, and the `.tflite` whose biases it has."""
 
     content: bytes
     lines: list[Lines]
+    corrected: bytes
 
     def tflite(self) -> bytes:
         """The network with decoded weights."""
@@ -418,42 +425,74 @@ def _search(
     return made[low]
 
 
-def _by_price(
-    job: _Job, rows: _Rows, ratio: float | None, drop: float | None, progress: ProgressCallback
+class _Prices:
+    """Every tensor packed as its effect on the outputs allows, at one price of a bit for all of them."""
+
+    def __init__(self, job: _Job, rows: _Rows, progress: ProgressCallback) -> None:
+        self._job, self._rows, self._progress = job, rows, progress
+        self._tensors = [TensorToPack(job.tensors[number].read(job.content)) for number in job.weights]
+        self._means: dict[int, npt.NDArray] = {}
+        if rows.inputs is not None:
+            self._tensors, self._means = _calibrated(job, self._tensors, rows, sub_progress(progress, 0.0, 0.3))
+        else:
+            for tensor in self._tensors:
+                tensor.sensitivity = 1 / max(float(np.square(tensor.rows).sum()), 1e-300)
+        weights = sum(tensor.rows.size for tensor in self._tensors)
+        # Where a tensor of these has lost all, at no bit, a fourth of it is lost with each bit more: the price near 4 bits.
+        start = len(self._tensors) * 4.0**-4 / weights
+        self._ladder = start * _LADDER ** np.arange(-14.0, 15.0)
+        self._explored: set[float] = set()
+
+    def search(self, ratio: float | None, drop: float | None) -> PackedNetwork:
+        """The network of a size, or the smallest within a loss."""
+        _search(self._exploring, self._ladder, self._job, ratio, drop, self._rows)
+        # All that was tried is mixed at prices in between.
+        fine = np.geomspace(self._ladder[0], self._ladder[-1], _FINE * (self._ladder.size - 1) + 1)
+        return _search(self._at, fine, self._job, ratio, drop, self._rows)
+
+    def _exploring(self, price: float) -> PackedNetwork:
+        if price not in self._explored:
+            self._explored.add(price)
+            for tensor in self._tensors:
+                (tensor.add_entropy if self._job.entropy else tensor.add_fixed)(price)
+            self._progress(min(0.3 + 0.08 * len(self._explored), 0.95), "cutting weights into lines")
+        return self._at(price)
+
+    def _at(self, price: float) -> PackedNetwork:
+        return self._job.write([way.segments for way in choose(self._tensors, price)], self._means)
+
+
+def _finetuned(
+    job: _Job,
+    rows: _Rows,
+    ratio: float | None,
+    drop: float | None,
+    epochs: float,
+    seed: int,
+    progress: ProgressCallback,
 ) -> PackedNetwork:
-    """Every tensor as its effect on the outputs allows, at one price of a bit."""
-    tensors = [TensorToPack(job.tensors[number].read(job.content)) for number in job.weights]
-    means: dict[int, npt.NDArray] = {}
-    if rows.inputs is not None:
-        tensors, means = _calibrated(job, tensors, rows, sub_progress(progress, 0.0, 0.3))
-    else:
-        for tensor in tensors:
-            tensor.sensitivity = 1 / max(float(np.square(tensor.rows).sum()), 1e-300)
-    weights = sum(tensor.rows.size for tensor in tensors)
-    # Where a tensor of these has lost all, at no bit, a fourth of it is lost with each bit more: the price near 4 bits.
-    start = len(tensors) * 4.0**-4 / weights
-    ladder = start * _LADDER ** np.arange(-14.0, 15.0)
-    done: set[float] = set()
+    """The lines of level ``dp`` at the same size, or at a loss that training makes up for, with trained words."""
+    from compressor.weights.line_compress.finetuning import train
 
-    def explore(price: float) -> None:
-        if price not in done:
-            done.add(price)
-            for tensor in tensors:
-                (tensor.add_entropy if job.entropy else tensor.add_fixed)(price)
-            progress(min(0.3 + 0.08 * len(done), 0.95), "cutting weights into lines")
-
-    def at(price: float) -> PackedNetwork:
-        return job.write([way.segments for way in choose(tensors, price)], means)
-
-    def exploring(price: float) -> PackedNetwork:
-        explore(price)
-        return at(price)
-
-    target = _RATIO if ratio is None and drop is None else ratio
-    _search(exploring, ladder, job, target, drop, rows)
-    # All that was tried is mixed at prices in between.
-    fine = np.geomspace(ladder[0], ladder[-1], _FINE * (ladder.size - 1) + 1)
-    return _search(at, fine, job, target, drop, rows)
+    assert rows.inputs is not None
+    prices = _Prices(job, rows, sub_progress(progress, 0.0, 0.4))
+    aims = [(ratio or _RATIO, None)] if drop is None else [(None, drop + more) for more in _MADE_UP_FOR]
+    tried: list[PackedNetwork] = []
+    for number, (size, loss) in enumerate(aims):
+        # Trained words are spread a little wider, which the entropy coder pays for.
+        start = prices.search(size * _SPREAD if size and job.entropy else size, loss)
+        share = sub_progress(progress, 0.4 + 0.6 * number / len(aims), 0.4 + 0.6 * (number + 1) / len(aims))
+        inputs = list(rows.inputs.values())
+        lines, biases = train(
+            job.content, start.corrected, job.tensors, start.lines, inputs, epochs, seed, share
+        )
+        found = job.write_with(biases, lines)
+        if rows.labelled and rows.accuracy(found.tflite()) < rows.accuracy(start.tflite()):
+            found = start
+        tried.append(found)
+        if drop is None or 100 * (rows.accuracy(job.content) - rows.accuracy(found.tflite())) <= drop:
+            return found
+    return prices.search(None, drop)
 
 
 def _calibrated(
