@@ -44,7 +44,10 @@ def command(
     ] = Level.dp,
     ratio: Annotated[
         float | None,
-        _goal(metavar="R", help="Bytes of the float32 file over bytes of the .lct; default of dp and finetune: 7.5."),
+        _goal(
+            metavar="R",
+            help="Bytes of the float32 file over bytes of the .lct; default of dp and finetune: 7.5.",
+        ),
     ] = None,
     tolerance: Annotated[
         float | None,
@@ -56,7 +59,9 @@ def command(
     ] = None,
     max_accuracy_drop: Annotated[
         float | None,
-        _goal(metavar="POINTS", help="The smallest file that loses no more accuracy on held-out rows of --data."),
+        _goal(
+            metavar="POINTS", help="The smallest file that loses no more accuracy on held-out rows of --data."
+        ),
     ] = None,
     data: Annotated[
         Path | None,
@@ -68,7 +73,9 @@ def command(
     ] = None,
     coding: Annotated[
         Coding,
-        typer.Option(help="entropy: smallest. fixed: words of so many bits each, which decode at memory speed."),
+        typer.Option(
+            help="entropy: smallest. fixed: words of so many bits each, which decode at memory speed."
+        ),
     ] = Coding.entropy,
     epochs: Annotated[float, typer.Option(metavar="N", help="Epochs of level finetune.")] = 2.0,
     seed: Annotated[int, typer.Option(metavar="N", help="Seed of level finetune.")] = 0,
@@ -116,7 +123,9 @@ def _shown(result: PackResult) -> list[str]:
         "three or more)"
     ]
     if result.source_bytes != result.float32_bytes:
-        lines.append(f"  {result.source_bytes / result.nbytes:.2f} times smaller than the file that was packed")
+        lines.append(
+            f"  {result.source_bytes / result.nbytes:.2f} times smaller than the file that was packed"
+        )
     if result.accuracy_before is not None and result.accuracy_after is not None:
         change = 100 * (result.accuracy_after - result.accuracy_before)
         lines.append(

@@ -85,19 +85,19 @@ class Watcher:
         watched = {
             number: _Sums(*self.layers[tensor.operator], bias_of(tensor, tensors) is not None)
             for number, tensor in enumerate(tensors)
-            if tensor.weights and tensor.operator >= 0 and self.layers[tensor.operator][0].op in _SEEN
+            if tensor.weights and tensor.operator >= 0 and _is_seen(self.layers[tensor.operator][0])
         }
         for row in range(count):
             for detail, values in zip(self._input, rows.values(), strict=True):
                 self._interpreter.set_tensor(detail["index"], values[row : row + 1].reshape(detail["shape"]))
             self._interpreter.invoke()
             for number, kept in watched.items():
-                kept.add(self._real(kept.source))
+                kept.add(self.values(kept.source))
                 sums[number] = kept
         return {number: kept.seen() for number, kept in sums.items()}
 
-    def _real(self, index: int) -> npt.NDArray[np.float32]:
-        """What one tensor holds; integers as what they stand for."""
+    def values(self, index: int) -> npt.NDArray[np.float32]:
+        """What one tensor held in the last run; integers as what they stand for."""
         value = np.asarray(self._interpreter.get_tensor(index), np.float32)
         scale, zero_point = self._details[index]["quantization"]
         return value if not scale else (value - np.float32(zero_point)) * np.float32(scale)
@@ -113,6 +113,12 @@ def bias_of(tensor: StoredTensor, tensors: Sequence[StoredTensor]) -> StoredTens
 
 _SEEN = frozenset({"conv_2d", "depthwise_conv_2d", "fully_connected"})
 _TOGETHER = 8192
+
+
+def _is_seen(layer: Layer) -> bool:
+    # Convolutions in groups have as many inputs as groups; they are packed as if nothing were known.
+    grouped = layer.op == "conv_2d" and layer.inputs[0].shape[-1] != layer.inputs[1].shape[-1]
+    return layer.op in _SEEN and not grouped
 
 
 class _Sums:
@@ -139,7 +145,7 @@ class _Sums:
     def _patches(self, value: npt.NDArray) -> npt.NDArray:
         """[positions, weights of a channel]; of a depthwise layer [channels, positions, weights of a channel]."""
         if self._layer.op == "fully_connected":
-            return value.reshape(-1, self._layer.inputs[0].shape[-1])
+            return value.reshape(-1, self._layer.inputs[1].shape[-1])
         return patches(value, self._layer.params, self._depthwise)
 
     def _flush(self) -> None:

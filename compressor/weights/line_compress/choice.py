@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -53,10 +53,14 @@ class TensorToPack:
 
     def __post_init__(self) -> None:
         self.factors = (
-            np.ones((1, 1, self.rows.shape[1])) if self.seen is None else np.ascontiguousarray(self.seen.factor())
+            np.ones((1, 1, self.rows.shape[1]))
+            if self.seen is None
+            else np.ascontiguousarray(self.seen.factor())
         )
         # Squares of the factors' diagonal: what an error of one weight counts when those behind it make up for it.
-        self._weights = np.square(np.diagonal(self.factors, axis1=1, axis2=2) if self.seen else self.factors[:, 0])
+        self._weights = np.square(
+            np.diagonal(self.factors, axis1=1, axis2=2) if self.seen else self.factors[:, 0]
+        )
 
     def error(self, segments: Segments) -> float:
         """Squared error of the layer's outputs."""

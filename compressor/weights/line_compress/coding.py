@@ -13,6 +13,7 @@ from compressor.weights.line_compress.lines import LONGEST, Lines, Runs, Segment
 from profiler.errors import MissingExtraError
 
 RUNS, FIXED, ENTROPY = 1, 2, 3
+_Integers = npt.NDArray[np.integer[Any]]
 _SIZES = struct.Struct("<II")
 _HEAD = struct.Struct("<fBBII")
 _TABLE = struct.Struct("<bH")
@@ -23,7 +24,7 @@ class CodingError(ValueError):
 
 
 def encode(lines: Lines, entropy: bool) -> bytes:
-    """The bytes of one tensor's lines, the kind first."""
+    """The bytes of one tensor's lines, the kind first; entropy-coded only where that is shorter."""
     if isinstance(lines, Runs):
         parts = (lines.lengths, lines.first.astype("<f4"), lines.slope.astype("<f4"))
         head = _SIZES.pack(lines.channels, lines.lengths.size)
@@ -31,12 +32,13 @@ def encode(lines: Lines, entropy: bool) -> bytes:
     head = _HEAD.pack(lines.top, lines.word_bits, lines.length_bits, lines.lengths.size, lines.words.size)
     codes = struct.pack("<I", lines.codes.size) + lines.codes.tobytes()
     lengths, words = lines.lengths.astype(np.int64) - 1, lines.words.astype(np.int64)
+    lowest = -(1 << (lines.word_bits - 1))
+    fixed = _fixed(lengths, lines.length_bits) + _fixed(words - lowest, lines.word_bits)
     if entropy:
         body = _entropy_coded(lengths) + _entropy_coded(words)
-        return bytes([ENTROPY]) + head + codes + body
-    lowest = -(1 << (lines.word_bits - 1))
-    body = _fixed(lengths, lines.length_bits) + _fixed(words - lowest, lines.word_bits)
-    return bytes([FIXED]) + head + codes + body
+        if len(body) < len(fixed):  # else the tables cost more than they save
+            return bytes([ENTROPY]) + head + codes + body
+    return bytes([FIXED]) + head + codes + fixed
 
 
 def decode(data: bytes, channels: int, size: int) -> Lines:
@@ -57,13 +59,15 @@ def _decode(data: memoryview, channels: int, size: int) -> Lines:
         stored, runs = _SIZES.unpack_from(data)
         if stored != channels or len(data) != _SIZES.size + 9 * runs:
             raise CodingError("runs of another tensor")
-        lengths = np.frombuffer(data, np.uint8, runs, _SIZES.size)
+        run_lengths = np.frombuffer(data, np.uint8, runs, _SIZES.size)
         lines = np.frombuffer(data, "<f4", 2 * runs, _SIZES.size + runs).astype(np.float32)
-        return Runs(channels, size, lengths, lines[:runs], lines[runs:])
+        return Runs(channels, size, run_lengths, lines[:runs], lines[runs:])
     if kind not in (FIXED, ENTROPY):
         raise CodingError(f"lines of the unknown kind {kind}")
     top, word_bits, length_bits, segments, words = _HEAD.unpack_from(data)
-    if not (2 <= word_bits <= 8 and length_bits <= 3 and segments <= channels * size and words <= 2 * segments):
+    if not (
+        2 <= word_bits <= 8 and length_bits <= 3 and segments <= channels * size and words <= 2 * segments
+    ):
         raise CodingError("numbers that no writer writes")
     data = data[_HEAD.size :]
     (stored,) = struct.unpack_from("<I", data)
@@ -75,12 +79,13 @@ def _decode(data: memoryview, channels: int, size: int) -> Lines:
         lengths, data = _read_fixed(data, segments, length_bits, 1)
         values, data = _read_fixed(data, words, word_bits, -(1 << (word_bits - 1)))
     else:
-        lengths, data = _read_entropy_coded(data, segments)
-        lengths = lengths + 1
-        values, data = _read_entropy_coded(data, words)
+        lengths, data = _read_entropy_coded(data, segments, 1)
+        values, data = _read_entropy_coded(data, words, 0)
     if len(data) or (lengths > LONGEST).any() or int((1 + (lengths > 1)).sum()) != words:
         raise CodingError("words that do not fit the segments")
-    return Segments(top, codes, size, lengths.astype(np.uint8), values.astype(np.int8), word_bits, length_bits)
+    return Segments(
+        top, codes, size, lengths.astype(np.uint8), values.astype(np.int8), word_bits, length_bits
+    )
 
 
 def _fixed(values: npt.NDArray[np.int64], width: int) -> bytes:
@@ -90,9 +95,7 @@ def _fixed(values: npt.NDArray[np.int64], width: int) -> bytes:
     return packed.tobytes()
 
 
-def _read_fixed(
-    data: memoryview, count: int, width: int, lowest: int
-) -> tuple[npt.NDArray[np.integer[Any]], memoryview]:
+def _read_fixed(data: memoryview, count: int, width: int, lowest: int) -> tuple[_Integers, memoryview]:
     nbytes = (count * width + 7) // 8
     if len(data) < nbytes:
         raise CodingError("a stream that was cut off")
@@ -112,7 +115,7 @@ def _entropy_coded(values: npt.NDArray[np.int64]) -> bytes:
     head = _TABLE.pack(lowest, shares.size) + shares.tobytes()
     if shares.size == 1:
         return head
-    symbols, model = _model(shares)
+    _, model = _model(shares)
     place = np.cumsum(shares > 0) - 1
     coder = _coder()
     coder.encode_reverse(place[values - lowest].astype(np.int32), model)
@@ -120,8 +123,9 @@ def _entropy_coded(values: npt.NDArray[np.int64]) -> bytes:
     return head + struct.pack("<I", stream.size) + stream.tobytes()
 
 
-def _read_entropy_coded(data: memoryview, count: int) -> tuple[npt.NDArray[np.int64], memoryview]:
+def _read_entropy_coded(data: memoryview, count: int, more: int) -> tuple[_Integers, memoryview]:
     lowest, kinds = _TABLE.unpack_from(data)
+    lowest += more
     data = data[_TABLE.size :]
     if not count or not kinds:
         if count or kinds:

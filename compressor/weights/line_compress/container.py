@@ -91,7 +91,7 @@ def _checked(part: bytes) -> bytes:
     return part + _CHECK.pack(zlib.crc32(part))
 
 
-class _Damage(ValueError):
+class _DamageError(ValueError):
     """What is wrong with the file."""
 
 
@@ -115,18 +115,18 @@ def _read(file: BinaryIO, size: int, shown: str) -> bytes:
         try:
             content = bytearray(lzma.decompress(network, lzma.FORMAT_RAW, filters=_FILTERS))
         except lzma.LZMAError:
-            raise _Damage("the network's structure does not unpack") from None
+            raise _DamageError("the network's structure does not unpack") from None
         tensors = stored_tensors(content, shown)
         content = _filled(content, tensors, _blocks(file, blocks))
         _expect(zlib.crc32(content) == whole, "the unpacked network is another one than was packed")
-    except _Damage as damage:
+    except _DamageError as damage:
         raise ModelFileError(f"{shown} is damaged ({damage}): copy or pack it again.") from None
     return bytes(content)
 
 
 def _expect(condition: bool, otherwise: str) -> None:
     if not condition:
-        raise _Damage(otherwise)
+        raise _DamageError(otherwise)
 
 
 def _part(file: BinaryIO, nbytes: int, what: str, before: bytes = b"") -> bytes:
@@ -168,7 +168,7 @@ def _filled(content: bytearray, tensors: Sequence[StoredTensor], blocks: Iterato
             try:
                 lines = decode(block, tensor.channels, tensor.size // tensor.channels)
             except CodingError as error:
-                raise _Damage(str(error)) from None
+                raise _DamageError(str(error)) from None
             tensor.write(content, lines.weights())
     _expect(next(blocks, None) is None, "it has a block too many")
     return content

@@ -132,7 +132,10 @@ def train(
     small = {
         network.by_start[tensor.start]: tensor
         for tensor in tensors
-        if not tensor.weights and tensor.operator >= 0 and len(tensor.shape) == 1 and tensor.dtype.itemsize == 4
+        if not tensor.weights
+        and tensor.operator >= 0
+        and len(tensor.shape) == 1
+        and tensor.dtype.itemsize == 4
     }
     sizes = {index: float(np.abs(start.constants[index]).mean()) + 1e-6 for index in small}
     moved = {index: tf.Variable(np.zeros(tensor.size, np.float32)) for index, tensor in small.items()}
@@ -153,7 +156,9 @@ def train(
     def step(*rows: Any) -> Any:
         wanted = network(rows, {})
         with tf.GradientTape() as tape:
-            loss = tf.add_n([_distance(a, b) for a, b in zip(wanted, network(rows, constants()), strict=True)])
+            loss = tf.add_n(
+                [_distance(a, b) for a, b in zip(wanted, network(rows, constants()), strict=True)]
+            )
         found = tape.gradient(loss, [*words, *biases])
         for_words.apply_gradients(zip(found[: len(words)], words, strict=True))
         for_biases.apply_gradients(zip(found[len(words) :], biases, strict=True))
@@ -168,15 +173,17 @@ def train(
         loss = step(*(tf.constant(np.asarray(rows[taken], np.float32)) for rows in inputs))
         if number % 10 == 0:
             if not np.isfinite(float(loss)):
-                raise EdgetimeError("Training ended in NaN: the rows of --data hold values that the network cannot take.")
+                raise EdgetimeError(
+                    "Training ended in NaN: the rows of --data hold values that the network cannot take."
+                )
             progress(number / steps, f"training words (loss {float(loss):.4f})")
     finished = bytearray(corrected)
     for index, tensor in small.items():
-        tensor.write(finished, np.asarray(start.constants[index] + sizes[index] * moved[index].numpy(), np.float64))
+        tensor.write(
+            finished, np.asarray(start.constants[index] + sizes[index] * moved[index].numpy(), np.float64)
+        )
     by_tensor = {id(one.tensor): one.trained() for one in trained.values()}
-    after: list[Lines] = [
-        by_tensor.get(id(tensor), one) for tensor, one in zip(packed, lines, strict=True)
-    ]
+    after: list[Lines] = [by_tensor.get(id(tensor), one) for tensor, one in zip(packed, lines, strict=True)]
     return after, bytes(finished)
 
 

@@ -194,7 +194,7 @@ def cut(
     bound
         No weight may be further off; None comes back where that cannot be.
     """
-    channels, size = rows.shape
+    size = rows.shape[1]
     top, codes = coded_steps(steps, up=np.isfinite(bound))
     lengths, words = np.empty(rows.size, np.int64), np.empty(2 * rows.size, np.int64)
     if factors is None:

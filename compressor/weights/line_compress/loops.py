@@ -175,10 +175,7 @@ def cut_channel(
             for s in range(start, count):
                 carried[slot, s] = carried[source, s]
             for k in range(n):
-                if n == 1:
-                    drawn = float(first[start])
-                else:
-                    drawn = first[start] + (last[start] - first[start]) * k / (n - 1)
+                drawn = first[start] + (last[start] - first[start]) * k / max(n - 1, 1)
                 error = weights[before + k] - drawn
                 for s in range(start, count):
                     carried[slot, s] += factor[before + k, s] * error
@@ -213,7 +210,12 @@ def cut_channel(
                         continue
                     cost = base + max(s_rr - 2 * a * s_r0 + a * a * s_00, 0.0) + price * word_bits[a - lowest]
                     if cost < best[start + 1]:
-                        best[start + 1], came[start + 1], first[start + 1], last[start + 1] = cost, start, a, a
+                        best[start + 1], came[start + 1], first[start + 1], last[start + 1] = (
+                            cost,
+                            start,
+                            a,
+                            a,
+                        )
                 continue
             # q = a u + b v with u = p0 - v and v = p1 / (n - 1).
             r_v, v_v, o_v = s_r1 / (n - 1), s_11 / ((n - 1) * (n - 1)), s_01 / (n - 1)
@@ -238,7 +240,12 @@ def cut_channel(
                                 within = False
                                 break
                     if within:
-                        best[start + n], came[start + n], first[start + n], last[start + n] = cost, start, a, b
+                        best[start + n], came[start + n], first[start + n], last[start + n] = (
+                            cost,
+                            start,
+                            a,
+                            b,
+                        )
     if not np.isfinite(best[count]):
         return -1, -1, best[count]
     segments, at = 0, count

@@ -54,9 +54,9 @@ class Rebuilt:
                 dtype = np.dtype(_NUMBERS[tensor.dtype])
                 values = np.frombuffer(content, dtype, nbytes // dtype.itemsize, start)
                 self.constants[index] = values.reshape(tensor.shape)
-        for tensor in tensors:
-            if tensor.weights:
-                self.constants[self.by_start[tensor.start]] = in_place(tensor, tensor.read(content))
+        for stored in tensors:
+            if stored.weights:
+                self.constants[self.by_start[stored.start]] = in_place(stored, stored.read(content))
 
     def __call__(self, inputs: Sequence[Any], changed: Mapping[int, Any]) -> list[Any]:
         """Outputs for a batch of each input; `changed` has tensors to take in place of constants."""
@@ -108,7 +108,7 @@ def _windows(layer: Layer) -> dict[str, Any]:
 
 
 def _dilations(layer: Layer) -> list[int]:
-    return [int(layer.params.get("dilation_height", 1)), int(layer.params.get("dilation_width", 1))]
+    return [int(layer.params.get(name, 1)) for name in ("dilation_height", "dilation_width")]  # type: ignore[arg-type]
 
 
 def _biased(value: Any, operands: list[Any], slot: int = 2) -> Any:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +17,11 @@ SMALLEST = 128
 """Tensors of fewer values are stored as they are, or as float16: what is said about their coding would be larger than they."""
 
 _FLOATS = ("float32", "float16")
-_DTYPES = {"float32": np.dtype("<f4"), "float16": np.dtype("<f2"), "int8": np.dtype("i1")}
+_DTYPES: dict[str, np.dtype[Any]] = {
+    "float32": np.dtype("<f4"),
+    "float16": np.dtype("<f2"),
+    "int8": np.dtype("i1"),
+}
 # Output channels first, kernels' positions innermost, of the layouts that TFLite has.
 _ORDERS = {
     "conv_2d": (0, 3, 1, 2),
@@ -23,7 +29,13 @@ _ORDERS = {
     "depthwise_conv_2d": (3, 0, 1, 2),
     "conv_3d": (4, 3, 0, 1, 2),
 }
-_WEIGHTS_SLOT = {"transpose_conv": 1, "conv_2d": 1, "depthwise_conv_2d": 1, "conv_3d": 1, "fully_connected": 1}
+_WEIGHTS_SLOT = {
+    "transpose_conv": 1,
+    "conv_2d": 1,
+    "depthwise_conv_2d": 1,
+    "conv_3d": 1,
+    "fully_connected": 1,
+}
 
 
 @dataclass(frozen=True)
@@ -122,7 +134,7 @@ def stored_tensors(content: bytes | bytearray, shown: str = "the network") -> li
                 start, nbytes, tensor.shape, dtype, order, large, operator_at, tensor.name, scale
             )
     ordered = [found[start] for start in sorted(found)]
-    for one, following in zip(ordered, ordered[1:], strict=False):
+    for one, following in itertools.pairwise(ordered):
         if one.start + one.nbytes > following.start:
             raise ModelFileError(f"{shown} is damaged (two tensors share bytes): export or copy it again.")
     return ordered
