@@ -64,7 +64,11 @@ class TensorToPack:
 
     def error(self, segments: Segments) -> float:
         """Squared error of the layer's outputs."""
-        difference = self.rows - segments.weights()
+        return self.loss_of(segments.weights())
+
+    def loss_of(self, rows: npt.NDArray) -> float:
+        """Squared error of the layer's outputs when its weights are `rows`."""
+        difference = self.rows - rows
         return float(np.square(difference).sum()) if self.seen is None else self.seen.error(difference)
 
     def clipped_steps(self, word_bits: int) -> npt.NDArray[np.float64]:

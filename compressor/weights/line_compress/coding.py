@@ -99,10 +99,14 @@ def _read_fixed(data: memoryview, count: int, width: int, lowest: int) -> tuple[
     nbytes = (count * width + 7) // 8
     if len(data) < nbytes:
         raise CodingError("a stream that was cut off")
-    values = np.full(count, lowest, np.int8)
-    if width and count:
-        loops.read_bits(np.frombuffer(data, np.uint8, nbytes), width, values, lowest)
-    return values, data[nbytes:]
+    if not width or not count:
+        return np.full(count, lowest, np.int8), data[nbytes:]
+    values = np.empty((count + 7) // 8 * 8 + 8, np.int8)
+    # The loop reads whole groups of eight values, and eight bytes for each.
+    padded = np.zeros((count + 7) // 8 * width + 8, np.uint8)
+    padded[:nbytes] = np.frombuffer(data, np.uint8, nbytes)
+    loops.read_bits(padded, width, values, lowest)
+    return values[:count], data[nbytes:]
 
 
 def _entropy_coded(values: npt.NDArray[np.int64]) -> bytes:

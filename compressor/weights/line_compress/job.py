@@ -62,7 +62,7 @@ class Job:
         """The packed network. `means` is what weights see on average: biases make up for what their error then adds."""
         corrected = bytearray(self.content)
         for number, one in zip(self.weights, lines, strict=True):
-            self._correct_bias(corrected, number, one, means)
+            self.correct_bias(corrected, number, one.weights(), means)
         return self.write_with(bytes(corrected), lines)
 
     def write_with(self, corrected: bytes, lines: Sequence[Lines]) -> PackedNetwork:
@@ -72,17 +72,18 @@ class Job:
     def with_one(self, number: int, lines: Lines, means: Mapping[int, npt.NDArray]) -> bytes:
         """The network with one tensor's weights decoded from lines, all else as it was."""
         changed = bytearray(self.content)
-        self._correct_bias(changed, number, lines, means)
+        self.correct_bias(changed, number, lines.weights(), means)
         self.tensors[number].write(changed, lines.weights())
         return bytes(changed)
 
-    def _correct_bias(
-        self, content: bytearray, number: int, lines: Lines, means: Mapping[int, npt.NDArray]
+    def correct_bias(
+        self, content: bytearray, number: int, rows: npt.NDArray, means: Mapping[int, npt.NDArray]
     ) -> None:
+        """Let a tensor's bias make up for what `rows` in place of its weights add on average."""
         tensor = self.tensors[number]
         bias = bias_of(tensor, self.tensors)
         if bias is not None and number in means:
-            lost = ((tensor.read(self.content) - lines.weights()) * means[number]).sum(axis=1)
+            lost = ((tensor.read(self.content) - rows) * means[number]).sum(axis=1)
             bias.write(content, bias.read(self.content).reshape(-1) + lost)
 
 

@@ -26,6 +26,7 @@ class Rows:
         self.data = data
         self._job = job
         self._known: dict[bytes, float] = {}
+        self._wanted: tuple[Any, Any] | None = None
 
     @classmethod
     def read(cls, data: str | os.PathLike[str] | Data | None, job: Job) -> Rows:
@@ -66,6 +67,14 @@ class Rows:
         count = len(next(iter(self.inputs.values())))
         chosen = np.random.default_rng(0).permutation(count)[:_CALIBRATION_ROWS]
         return {name: array[chosen] for name, array in self.inputs.items()}
+
+    def distance(self, content: bytes) -> float:
+        """How far a network's outputs are from those of the one that is packed, on held-out rows if there are any."""
+        if self._wanted is None:
+            rows = self.calibration() if self.data is None else self._judged()[1]
+            self._wanted = rows, TfliteRunner(self._job.content).predict(rows)
+        rows, wanted = self._wanted
+        return distance(wanted, TfliteRunner(content).predict(rows))
 
     def _judged(self) -> tuple[str, Any, npt.NDArray]:
         assert self.data is not None

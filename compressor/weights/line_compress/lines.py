@@ -83,10 +83,13 @@ class Segments:
 
     def weights(self) -> npt.NDArray[np.float32]:
         """The weights [channels, weights of one] that a reader gets, to the bit."""
-        drawn = np.empty(self.codes.size * self.size, np.float32)
-        lanes = np.empty(LONGEST + 1, np.float32)
-        loops.draw_segments(self.lengths, self.words, self.steps, self.size, drawn, lanes)
-        return drawn.reshape(self.codes.size, self.size)
+        count = self.codes.size * self.size
+        drawn = np.empty(count + LONGEST, np.float32)
+        if self.words.size == self.lengths.size:
+            loops.scale_words(self.words, self.steps, self.size, drawn)
+        else:
+            loops.draw_segments(self.lengths, self.words, self.steps, self.size, drawn)
+        return drawn[:count].reshape(self.codes.size, self.size)
 
     @property
     def on_lines(self) -> float:

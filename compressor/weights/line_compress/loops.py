@@ -91,19 +91,18 @@ def draw_lines(first: np.ndarray, slope: np.ndarray, lengths: np.ndarray, weight
 
 @_compiled
 def draw_segments(
-    lengths: np.ndarray,
-    words: np.ndarray,
-    steps: np.ndarray,
-    channel_size: int,
-    weights: np.ndarray,
-    lanes: np.ndarray,
+    lengths: np.ndarray, words: np.ndarray, steps: np.ndarray, channel_size: int, weights: np.ndarray
 ) -> None:
     """Write the weights of all channels: the k-th of a segment from word a to word b is (a (n - 1) + (b - a) k) step / (n - 1).
 
     One multiplication of float32 numbers follows exact whole numbers, so that every machine gets the same bits. A segment of
     one weight has one word. A channel whose step is 0 has no segments: all of it is 0.
+
+    Eight weights are written at a time whatever the segment's length, what follows it over the excess: no branch has to be
+    guessed. So `weights` has room for eight more.
     """
     segment, word = 0, 0
+    lanes = np.empty(256, np.float32)
     for channel in range(steps.size):
         at, end = channel * channel_size, (channel + 1) * channel_size
         step = steps[channel]
@@ -111,25 +110,36 @@ def draw_segments(
             for position in range(at, end):
                 weights[position] = 0
             continue
-        for n in range(1, lanes.size):
-            lanes[n] = step / np.float32(n)
+        lanes[0] = lanes[1] = step
+        for n in range(2, 9):
+            lanes[n] = step / np.float32(n - 1)
         while at < end:
-            n = int(lengths[segment])
+            n = np.int32(lengths[segment])
             segment += 1
-            a = int(words[word])
-            word += 1
-            if n == 1:
-                weights[at] = np.float32(a) * step
-                at += 1
-                continue
-            rise = int(words[word]) - a
-            word += 1
-            lane = lanes[n - 1]
-            value = a * (n - 1)
-            for position in range(at, at + n):
-                weights[position] = np.float32(value) * lane
-                value += rise
+            several = np.int32(n > 1)
+            a = np.int32(words[word])
+            rise = np.int32(words[word + several]) - a
+            word += 1 + several
+            value = a * (n - several)
+            lane = lanes[n]
+            for k in range(8):
+                weights[at + k] = np.float32(value + rise * np.int32(k)) * lane
             at += n
+
+
+@_compiled
+def scale_words(words: np.ndarray, steps: np.ndarray, channel_size: int, weights: np.ndarray) -> None:
+    """`draw_segments` where all segments have one weight."""
+    word = 0
+    for channel in range(steps.size):
+        at, step = channel * channel_size, steps[channel]
+        if step == 0:
+            for k in range(channel_size):
+                weights[at + k] = 0
+            continue
+        for k in range(channel_size):
+            weights[at + k] = np.float32(words[word + k]) * step
+        word += channel_size
 
 
 @_compiled
@@ -165,6 +175,7 @@ def cut_channel(
     came = np.zeros(count + 1, np.int64)
     first, last = np.zeros(count + 1, np.int64), np.zeros(count + 1, np.int64)
     row_w, row_0, row_1 = 0.0, 0.0, 0.0
+    cheapest = word_bits.min()
     for start in range(count):
         slot = start % ring
         if full and start:
@@ -221,8 +232,12 @@ def cut_channel(
             r_v, v_v, o_v = s_r1 / (n - 1), s_11 / ((n - 1) * (n - 1)), s_01 / (n - 1)
             r_u, u_u, u_v = s_r0 - r_v, s_00 - 2 * o_v + v_v, o_v - v_v
             determinant = u_u * v_v - u_v * u_v
-            ideal = (r_u * v_v - r_v * u_v) / determinant if determinant > 1e-12 * u_u * v_v else 0.0
+            solvable = determinant > 1e-12 * u_u * v_v
+            ideal = (r_u * v_v - r_v * u_v) / determinant if solvable else 0.0
             low = int(np.floor(min(max(ideal, lowest - 1.0), highest + 1.0)))
+            other = (r_v - ideal * u_v) / v_v if v_v > 0 else 0.0
+            if solvable and base + price * 2 * cheapest + s_rr - ideal * r_u - other * r_v >= best[start + n]:
+                continue  # not even the best line of real numbers is good enough
             for a in (low, low + 1):
                 a = min(max(a, lowest), highest)
                 other = (r_v - a * u_v) / v_v if v_v > 0 else 0.0
@@ -323,14 +338,18 @@ def write_bits(values: np.ndarray, width: int, packed: np.ndarray) -> None:
 
 @_compiled
 def read_bits(packed: np.ndarray, width: int, values: np.ndarray, lowest: int) -> None:
-    """Read what `write_bits` wrote, `lowest` added to each value."""
-    held, bits, at = np.uint64(0), 0, 0
+    """Read what `write_bits` wrote, `lowest` added to each value.
+
+    Eight values take `width` bytes, so they are read at once: `packed` has eight bytes and `values` room for eight values more
+    than there are.
+    """
     mask = np.uint64((1 << width) - 1)
-    for i in range(values.size):
-        while bits < width:
-            held |= np.uint64(packed[at]) << np.uint64(bits)
-            at += 1
-            bits += 8
-        values[i] = int(held & mask) + lowest
-        held >>= np.uint64(width)
-        bits -= width
+    wide, low = np.uint64(width), np.int64(lowest)
+    at = 0
+    for first in range(0, values.size - 8, 8):
+        held = np.uint64(0)
+        for k in range(8):
+            held |= np.uint64(packed[at + k]) << np.uint64(8 * k)
+        for k in range(8):
+            values[first + k] = np.int64((held >> (wide * np.uint64(k))) & mask) + low
+        at += width

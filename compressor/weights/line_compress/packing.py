@@ -199,7 +199,6 @@ def _finetuned(
     assert rows.inputs is not None
     prices = Prices(job, rows, sub_progress(progress, 0.0, 0.4))
     aims = [(ratio or _RATIO, None)] if drop is None else [(None, drop + more) for more in _MADE_UP_FOR]
-    tried: list[PackedNetwork] = []
     for number, (size, loss) in enumerate(aims):
         # Trained words are spread a little wider, which the entropy coder pays for.
         start = prices.search(size * _SPREAD if size and job.entropy else size, loss)
@@ -209,9 +208,8 @@ def _finetuned(
             job.content, start.corrected, job.tensors, start.lines, inputs, epochs, seed, share
         )
         found = job.write_with(biases, lines)
-        if rows.labelled and rows.accuracy(found.tflite()) < rows.accuracy(start.tflite()):
+        if rows.distance(found.tflite()) > rows.distance(start.tflite()):
             found = start
-        tried.append(found)
         if drop is None or 100 * (rows.accuracy(job.content) - rows.accuracy(found.tflite())) <= drop:
             return found
     return prices.search(None, drop)

@@ -89,18 +89,16 @@ class Prices:
 
     def __init__(self, job: Job, rows: Rows, progress: ProgressCallback) -> None:
         self._job, self._rows, self._progress = job, rows, progress
-        self._tensors = [TensorToPack(job.tensors[number].read(job.content)) for number in job.weights]
-        self._means: dict[int, npt.NDArray] = {}
+        self.tensors = [TensorToPack(job.tensors[number].read(job.content)) for number in job.weights]
+        self.means: dict[int, npt.NDArray] = {}
         if rows.inputs is not None:
-            self._tensors, self._means = _calibrated(
-                job, self._tensors, rows, sub_progress(progress, 0.0, 0.3)
-            )
+            self.tensors, self.means = _calibrated(job, self.tensors, rows, sub_progress(progress, 0.0, 0.3))
         else:
-            for tensor in self._tensors:
+            for tensor in self.tensors:
                 tensor.sensitivity = 1 / max(float(np.square(tensor.rows).sum()), 1e-300)
-        weights = sum(tensor.rows.size for tensor in self._tensors)
+        weights = sum(tensor.rows.size for tensor in self.tensors)
         # Where a tensor of these has lost all, at no bit, a fourth of it is lost with each bit more: the price near 4 bits.
-        start = len(self._tensors) * 4.0**-4 / weights
+        start = len(self.tensors) * 4.0**-4 / weights
         self._ladder = start * _LADDER ** np.arange(-14.0, 15.0)
         self._explored: set[float] = set()
 
@@ -114,13 +112,13 @@ class Prices:
     def _exploring(self, price: float) -> PackedNetwork:
         if price not in self._explored:
             self._explored.add(price)
-            for tensor in self._tensors:
+            for tensor in self.tensors:
                 (tensor.add_entropy if self._job.entropy else tensor.add_fixed)(price)
             self._progress(min(0.3 + 0.08 * len(self._explored), 0.95), "cutting weights into lines")
         return self._at(price)
 
     def _at(self, price: float) -> PackedNetwork:
-        return self._job.write([way.segments for way in choose(self._tensors, price)], self._means)
+        return self._job.write([way.segments for way in choose(self.tensors, price)], self.means)
 
 
 def _calibrated(

@@ -54,5 +54,5 @@ def test_an_operator_that_cannot_be_trained_is_named():
     from profiler.probes import Probe
 
     content = Probe("layer", (unary("rsqrt", (1, 4)),)).build()
-    with pytest.raises(UsageError, match="operator 'rsqrt'.*level dp"):
+    with pytest.raises(UsageError, match=r"operator 'rsqrt'.*level dp"):
         Rebuilt(content, [])
