@@ -203,14 +203,16 @@ def run(options: argparse.Namespace) -> list[dict[str, Any]]:
         case = read()
         source = options.work / f"{name}.tflite"
         source.write_bytes(case.content)
-        for coding in ("fixed", "entropy"):
-            job = Job.read(source, coding == "entropy")
-            if "ours" not in options.skip:
-                judge_ours(case, log, job, Prices(job, Rows.read(case.data, job), silent), coding)
+        job = Job.read(source, entropy=True)
+        if "ours" not in options.skip or "rivals" not in options.skip:
+            prices = Prices(job, Rows.read(case.data, job), silent)
+        if "ours" not in options.skip:
+            fixed = Job.read(source, entropy=False)
+            judge_ours(case, log, job, prices, "entropy")
+            judge_ours(case, log, fixed, prices.recoded(fixed), "fixed")
         if "paper" not in options.skip:
             judge_paper(case, log, job)
         if "rivals" not in options.skip:
-            prices = Prices(job, Rows.read(case.data, job), silent)
             judge_rivals(case, log, Judged(job, prices.tensors, prices.means))
         if "training" not in options.skip and not case.scored:
             judge_trained(case, log, job, options.work)

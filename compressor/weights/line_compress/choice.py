@@ -16,10 +16,10 @@ from profiler.errors import UsageError
 _WORD_BITS = (2, 3, 4, 5, 6, 7, 8)
 _LENGTH_BITS = (0, 2, 3)
 _CLIPS = np.linspace(0.4, 1.0, 13)
-_ROUNDS = 3
+_ROUNDS = 2
 """Of cutting with the prices that the entropy coder had in the round before."""
 
-_FINER = (0.6, 0.8, 1.0)
+_FINER = (0.65, 0.9)
 """Steps that are tried, relative to that of plain rounding at the same slope: segments that cost less make finer ones pay."""
 
 

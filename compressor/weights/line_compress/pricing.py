@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -101,6 +103,13 @@ class Prices:
         start = len(self.tensors) * 4.0**-4 / weights
         self._ladder = start * _LADDER ** np.arange(-14.0, 15.0)
         self._explored: set[float] = set()
+
+    def recoded(self, job: Job) -> Prices:
+        """The same of another coding; rows do not run again."""
+        other = copy.copy(self)
+        other._job, other._explored = job, set()
+        other.tensors = [replace(tensor, ways=[]) for tensor in self.tensors]
+        return other
 
     def search(self, ratio: float | None, drop: float | None) -> PackedNetwork:
         """The network of a size, or the smallest within a loss."""
