@@ -22,9 +22,9 @@ from benchmarks.linecompress.rivals import MIXED, RIVALS, Judged
 from benchmarks.linecompress.speed import speeds
 from compressor.weights.line_compress.container import read_lct
 from compressor.weights.line_compress.job import Job
-from compressor.weights.line_compress.judging import Rows
+from compressor.weights.line_compress.judging import PackingRows
 from compressor.weights.line_compress.packing import pack
-from compressor.weights.line_compress.pricing import Prices
+from compressor.weights.line_compress.pricing import PriceSearch
 from profiler.errors import BudgetError
 from profiler.files import write_text
 from profiler.progress import silent
@@ -113,7 +113,7 @@ def last_within(case: Case, count: int, network: Callable[[int], bytes]) -> int 
     return None if low < 0 else low
 
 
-def judge_ours(case: Case, log: Log, job: Job, prices: Prices, coding: str) -> None:
+def judge_ours(case: Case, log: Log, job: Job, prices: PriceSearch, coding: str) -> None:
     """Level ``dp`` at fixed ratios, and as small as the loss allows."""
     for ratio in FIXED_RATIOS:
         if not log.known(case.name, f"LineCompress dp, {coding}, {ratio:g}x"):
@@ -205,7 +205,7 @@ def run(options: argparse.Namespace) -> list[dict[str, Any]]:
         source.write_bytes(case.content)
         job = Job.read(source, entropy=True)
         if "ours" not in options.skip or "rivals" not in options.skip:
-            prices = Prices(job, Rows.read(case.data, job), silent)
+            prices = PriceSearch(job, PackingRows.read(case.data, job), silent)
         if "ours" not in options.skip:
             fixed = Job.read(source, entropy=False)
             judge_ours(case, log, job, prices, "entropy")

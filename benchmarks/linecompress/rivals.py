@@ -11,8 +11,7 @@ import numpy.typing as npt
 
 from compressor.weights.line_compress.choice import TensorToPack
 from compressor.weights.line_compress.job import Job
-from compressor.weights.line_compress.lines import Prices as Costs
-from compressor.weights.line_compress.lines import cut
+from compressor.weights.line_compress.lines import BitCosts, cut
 from compressor.weights.line_compress.tensors import stored_tensors, without_values
 
 _HEADER_BYTES = 8
@@ -37,7 +36,7 @@ def _rounded(
     steps = tensor.clipped_steps(bits)
     half = 1 << (bits - 1)
     if feedback:
-        segments = cut(tensor.rows, steps, bits, 0, Costs.fixed(bits, 0), factors=tensor.factors)
+        segments = cut(tensor.rows, steps, bits, 0, BitCosts.fixed(bits, 0), factors=tensor.factors)
         assert segments is not None
         steps = segments.steps.astype(np.float64)
         words = np.zeros(tensor.rows.shape, np.int64)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from compressor.weights.line_compress import coding
-from compressor.weights.line_compress.lines import Prices, cut, paper_runs
+from compressor.weights.line_compress.lines import BitCosts, cut, paper_runs
 
 CHANNELS, SIZE = 512, 4608
 ROUNDS = 7
@@ -22,7 +22,7 @@ def speeds() -> Iterator[str]:
     steps = np.abs(rows).max(axis=1) / 15
     nbytes = 4 * rows.size
     runs = paper_runs(rows, 0.05)
-    segments = cut(rows, steps, 5, 3, Prices.fixed(5, 3), 1e-4)
+    segments = cut(rows, steps, 5, 3, BitCosts.fixed(5, 3), 1e-4)
     assert segments is not None
     words = np.clip(np.rint(rows / np.abs(rows).max(axis=1, keepdims=True) * 127), -128, 127).astype(np.int8)
     floats = rows.astype(np.float32).tobytes()
@@ -47,7 +47,7 @@ def speeds() -> Iterator[str]:
         ),
         "zstd -3 decode of float32": lambda: zstandard.decompress(of_floats),
         "encode, paper's greedy runs": lambda: paper_runs(rows, 0.05),
-        "encode, exact programme": lambda: cut(rows, steps, 5, 3, Prices.fixed(5, 3), 1e-4),
+        "encode, exact programme": lambda: cut(rows, steps, 5, 3, BitCosts.fixed(5, 3), 1e-4),
         "zstd -3 encode of int8 words": lambda: zstandard.compress(words.tobytes(), 3),
         "zstd -19 encode of int8 words": lambda: zstandard.compress(words.tobytes(), 19),
     }

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from compressor.weights.line_compress.calibration import Seen
-from compressor.weights.line_compress.lines import Prices, Segments, cut
+from compressor.weights.line_compress.lines import BitCosts, Segments, cut
 from profiler.errors import UsageError
 
 _WORD_BITS = (2, 3, 4, 5, 6, 7, 8)
@@ -94,7 +94,7 @@ class TensorToPack:
                 continue  # without lines no bit is saved at any price
             if length_bits and word_bits < 4:
                 continue
-            prices = Prices.fixed(word_bits, length_bits)
+            prices = BitCosts.fixed(word_bits, length_bits)
             self._add(self.clipped_steps(word_bits), word_bits, length_bits, prices, price, rounds=1)
 
     def add_entropy(self, price: float) -> None:
@@ -106,7 +106,7 @@ class TensorToPack:
         alive = np.abs(self.rows).max(axis=1) > 0
         for finer, length_bits in itertools.product(_FINER, (0, 3)):
             steps = np.maximum(plain * finer * relative, np.abs(self.rows).max(axis=1) / 127) * alive
-            prices = Prices.fixed(8, length_bits)
+            prices = BitCosts.fixed(8, length_bits)
             self._add(steps, 8, length_bits, prices, price, _ROUNDS)
 
     def _add(
@@ -114,7 +114,7 @@ class TensorToPack:
         steps: npt.NDArray[np.float64],
         word_bits: int,
         length_bits: int,
-        prices: Prices,
+        prices: BitCosts,
         price: float,
         rounds: int,
     ) -> None:
@@ -131,7 +131,7 @@ class TensorToPack:
 
     def rough(self) -> Packed:
         """Words of 4 bits: an error to measure the sensitivity with."""
-        segments = cut(self.rows, self.clipped_steps(4), 4, 0, Prices.fixed(4, 0), factors=self.factors)
+        segments = cut(self.rows, self.clipped_steps(4), 4, 0, BitCosts.fixed(4, 0), factors=self.factors)
         assert segments is not None
         return Packed(segments, self.error(segments), 4.0 * self.rows.size)
 
@@ -149,7 +149,7 @@ def within(rows: npt.NDArray[np.float64], tolerance: float) -> Segments:
         highest = (1 << (word_bits - 1)) - 1
         steps = largest / highest
         for length_bits in _LENGTH_BITS:
-            prices = Prices.fixed(word_bits, length_bits)
+            prices = BitCosts.fixed(word_bits, length_bits)
             # Any bit is worth more than all the error that is allowed.
             price = 10 * rows.shape[1] * reach * reach + 1e-300
             segments = cut(rows, steps, word_bits, length_bits, prices, price, bound=reach)

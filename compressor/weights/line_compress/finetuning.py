@@ -208,7 +208,7 @@ def _distance(wanted: Any, given: Any) -> Any:
 
 def _check_same(network: Rebuilt, content: bytes, inputs: Sequence[npt.NDArray]) -> None:
     """EdgetimeError where the rebuilt network does not answer as LiteRT does."""
-    from compressor.export.running import TfliteRunner
+    from compressor.export import TfliteRunner
 
     runner = TfliteRunner(content)
     rows = dict(zip(runner.input_shapes, inputs, strict=True))

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from compressor.data import Data, load_data, load_inputs, row_count, take
-from compressor.export.running import TfliteRunner
+from compressor.export import TfliteRunner
 from compressor.weights.line_compress.job import Job
 from profiler.errors import DataError
 
@@ -18,7 +18,7 @@ _CALIBRATION_ROWS = 256
 _JUDGED_ROWS = 5000
 
 
-class Rows:
+class PackingRows:
     """Rows that calibrate, and with labels judge."""
 
     def __init__(self, inputs: Mapping[str, npt.NDArray] | None, data: Data | None, job: Job) -> None:
@@ -29,7 +29,7 @@ class Rows:
         self._wanted: tuple[Any, Any] | None = None
 
     @classmethod
-    def read(cls, data: str | os.PathLike[str] | Data | None, job: Job) -> Rows:
+    def read(cls, data: str | os.PathLike[str] | Data | None, job: Job) -> PackingRows:
         """Read a file of rows; DataError where they are not what the network takes."""
         if data is None:
             return cls(None, None, job)

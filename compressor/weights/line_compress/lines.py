@@ -134,7 +134,7 @@ def paper_runs(rows: npt.NDArray[np.float64], tolerance: float) -> Runs:
 
 
 @dataclass(frozen=True)
-class Prices:
+class BitCosts:
     """What words and lengths cost in bits: `words` of ``lowest`` and up, `lengths` of 0 (never) and up."""
 
     lowest: int
@@ -142,15 +142,15 @@ class Prices:
     lengths: npt.NDArray[np.float64]
 
     @classmethod
-    def fixed(cls, word_bits: int, length_bits: int) -> Prices:
+    def fixed(cls, word_bits: int, length_bits: int) -> BitCosts:
         """Every word and length of the same number of bits; with 0 for lengths all segments have one weight."""
         lengths = np.full((1 << length_bits) + 1, float(length_bits))
         lengths[0] = np.inf
         return cls(-(1 << (word_bits - 1)), np.full(1 << word_bits, float(word_bits)), lengths)
 
-    def learned(self, segments: Segments) -> Prices:
+    def learned(self, segments: Segments) -> BitCosts:
         """What an entropy coder makes of them, when it has met these segments."""
-        return Prices(
+        return BitCosts(
             self.lowest,
             _bits(segments.words.astype(np.int64) - self.lowest, self.words.size),
             np.concatenate([[np.inf], _bits(segments.lengths.astype(np.int64) - 1, self.lengths.size - 1)]),
@@ -174,7 +174,7 @@ def cut(
     steps: npt.NDArray[np.float64],
     word_bits: int,
     length_bits: int,
-    prices: Prices,
+    prices: BitCosts,
     price: float = 0.0,
     factors: npt.NDArray[np.float64] | None = None,
     bound: float = np.inf,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from compressor.export.running import interpreter_class
+from compressor.export import interpreter_class
 from compressor.weights.line_compress.container import read_lct
 
 

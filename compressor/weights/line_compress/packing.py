@@ -12,8 +12,8 @@ from compressor.weights.line_compress import loops
 from compressor.weights.line_compress.coding import encode
 from compressor.weights.line_compress.container import read_lct
 from compressor.weights.line_compress.job import Job, PackedNetwork
-from compressor.weights.line_compress.judging import Rows
-from compressor.weights.line_compress.pricing import Prices, by_tolerance
+from compressor.weights.line_compress.judging import PackingRows
+from compressor.weights.line_compress.pricing import PriceSearch, by_tolerance
 from profiler.errors import UsageError
 from profiler.files import check_writable, write_bytes
 from profiler.progress import ProgressCallback, silent, sub_progress
@@ -137,14 +137,14 @@ def pack(
     loops.check_installed()
     check_writable(output)
     job = Job.read(Path(source), coding == "entropy")
-    rows = Rows.read(data, job)
+    rows = PackingRows.read(data, job)
     if max_accuracy_drop is not None and not rows.labelled:
         raise UsageError("--max-accuracy-drop needs labels to judge with: give --data with x and y.")
     if level == "paper" or tolerance is not None:
         packed = by_tolerance(job, level, ratio, tolerance, max_accuracy_drop, rows)
     elif level == "dp":
         size = _RATIO if ratio is None and max_accuracy_drop is None else ratio
-        packed = Prices(job, rows, progress).search(size, max_accuracy_drop)
+        packed = PriceSearch(job, rows, progress).search(size, max_accuracy_drop)
     else:
         packed = _finetuned(job, rows, ratio, max_accuracy_drop, epochs, seed, progress)
     write_bytes(output, packed.content)
@@ -186,7 +186,7 @@ def _check(
 
 def _finetuned(
     job: Job,
-    rows: Rows,
+    rows: PackingRows,
     ratio: float | None,
     drop: float | None,
     epochs: float,
@@ -197,7 +197,7 @@ def _finetuned(
     from compressor.weights.line_compress.finetuning import train
 
     assert rows.inputs is not None
-    prices = Prices(job, rows, sub_progress(progress, 0.0, 0.4))
+    prices = PriceSearch(job, rows, sub_progress(progress, 0.0, 0.4))
     aims = [(ratio or _RATIO, None)] if drop is None else [(None, drop + more) for more in _MADE_UP_FOR]
     for number, (size, loss) in enumerate(aims):
         # Trained words are spread a little wider, which the entropy coder pays for.
@@ -210,12 +210,14 @@ def _finetuned(
         found = job.write_with(biases, lines)
         if rows.distance(found.tflite()) > rows.distance(start.tflite()):
             found = start
-        if drop is None or 100 * (rows.accuracy(job.content) - rows.accuracy(found.tflite())) <= drop:
+        if drop is None or 100 * (rows.accuracy(job.content) - rows.accuracy(found.tflite())) <= drop + 1e-9:
             return found
     return prices.search(None, drop)
 
 
-def _result(packed: PackedNetwork, path: Path, level: str, coding: str, job: Job, rows: Rows) -> PackResult:
+def _result(
+    packed: PackedNetwork, path: Path, level: str, coding: str, job: Job, rows: PackingRows
+) -> PackResult:
     sizes = [job.tensors[number].size for number in job.weights]
     on_lines = sum(one.on_lines * size for one, size in zip(packed.lines, sizes, strict=True)) / sum(sizes)
     stored = sum(len(encode(one, job.entropy)) + 8 for one in packed.lines)

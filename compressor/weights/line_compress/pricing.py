@@ -9,11 +9,11 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from compressor.export.running import TfliteRunner
+from compressor.export import TfliteRunner
 from compressor.weights.line_compress.calibration import Watcher
 from compressor.weights.line_compress.choice import TensorToPack, choose, within
 from compressor.weights.line_compress.job import Job, PackedNetwork
-from compressor.weights.line_compress.judging import Rows, distance
+from compressor.weights.line_compress.judging import PackingRows, distance
 from compressor.weights.line_compress.lines import paper_runs
 from profiler.errors import BudgetError
 from profiler.progress import ProgressCallback, sub_progress
@@ -30,7 +30,7 @@ def by_tolerance(
     ratio: float | None,
     tolerance: float | None,
     drop: float | None,
-    rows: Rows,
+    rows: PackingRows,
 ) -> PackedNetwork:
     """Every tensor with the same tolerance, given or searched for."""
     values = [job.tensors[number].read(job.content) for number in job.weights]
@@ -51,7 +51,7 @@ def _search(
     job: Job,
     ratio: float | None,
     drop: float | None,
-    rows: Rows,
+    rows: PackingRows,
 ) -> PackedNetwork:
     """Of settings that make the file smaller and smaller, the first that meets the ratio, or the last within the loss."""
     made: dict[int, PackedNetwork] = {}
@@ -61,7 +61,7 @@ def _search(
         if ratio is not None:
             return job.float32_bytes >= ratio * len(made[number].content)
         assert drop is not None
-        return 100 * (rows.accuracy(job.content) - rows.accuracy(made[number].tflite())) > drop
+        return 100 * (rows.accuracy(job.content) - rows.accuracy(made[number].tflite())) > drop + 1e-9
 
     low, high = -1, len(settings)
     while high - low > 1:
@@ -86,10 +86,10 @@ def _search(
     return made[low]
 
 
-class Prices:
+class PriceSearch:
     """Every tensor packed as its effect on the outputs allows, at one price of a bit for all of them."""
 
-    def __init__(self, job: Job, rows: Rows, progress: ProgressCallback) -> None:
+    def __init__(self, job: Job, rows: PackingRows, progress: ProgressCallback) -> None:
         self._job, self._rows, self._progress = job, rows, progress
         self.tensors = [TensorToPack(job.tensors[number].read(job.content)) for number in job.weights]
         self.means: dict[int, npt.NDArray] = {}
@@ -104,7 +104,7 @@ class Prices:
         self._ladder = start * _LADDER ** np.arange(-14.0, 15.0)
         self._explored: set[float] = set()
 
-    def recoded(self, job: Job) -> Prices:
+    def recoded(self, job: Job) -> PriceSearch:
         """The same of another coding; rows do not run again."""
         other = copy.copy(self)
         other._job, other._explored = job, set()
@@ -131,7 +131,7 @@ class Prices:
 
 
 def _calibrated(
-    job: Job, tensors: list[TensorToPack], rows: Rows, progress: ProgressCallback
+    job: Job, tensors: list[TensorToPack], rows: PackingRows, progress: ProgressCallback
 ) -> tuple[list[TensorToPack], dict[int, npt.NDArray]]:
     """What each tensor sees on rows of data, and how much the outputs change when its weights do."""
     sample = rows.calibration()

@@ -10,7 +10,7 @@ import pytest
 from tiny_lines import classifier
 
 from compressor.weights.line_compress.container import VERSION, read_lct, write_lct
-from compressor.weights.line_compress.lines import Prices, cut, paper_runs
+from compressor.weights.line_compress.lines import BitCosts, cut, paper_runs
 from compressor.weights.line_compress.tensors import stored_tensors
 from profiler.errors import ModelFileError
 
@@ -21,7 +21,7 @@ def packed(entropy=True):
     lines = []
     for tensor in weights:
         rows = tensor.read(content)
-        lines.append(cut(rows, np.abs(rows).max(axis=1) / 7, 4, 2, Prices.fixed(4, 2), 1e-3))
+        lines.append(cut(rows, np.abs(rows).max(axis=1) / 7, 4, 2, BitCosts.fixed(4, 2), 1e-3))
     return content, weights, lines, write_lct(content, lines, entropy)
 
 

@@ -13,7 +13,7 @@ from hypothesis.extra.numpy import arrays
 from compressor.weights.line_compress.calibration import Seen
 from compressor.weights.line_compress.choice import within
 from compressor.weights.line_compress.coding import CodingError, decode, encode
-from compressor.weights.line_compress.lines import DEAD, Prices, coded_steps, cut, paper_runs, steps_of
+from compressor.weights.line_compress.lines import DEAD, BitCosts, coded_steps, cut, paper_runs, steps_of
 from profiler.errors import MissingExtraError, UsageError
 
 FINITE = st.floats(-1e4, 1e4, width=32).map(lambda value: 0.0 if abs(value) < 1e-20 else value)
@@ -71,7 +71,7 @@ def test_paper_decodes_to_what_was_fitted_which_no_constant_fits_better(rows, to
 )
 def test_segments_decode_to_the_bit_and_cost_no_more_than_words_alone(rows, bits, price, entropy):
     word_bits, length_bits = bits
-    prices = Prices.fixed(word_bits, length_bits)
+    prices = BitCosts.fixed(word_bits, length_bits)
     highest = (1 << (word_bits - 1)) - 1
     wanted = np.abs(rows).max(axis=1) / highest
     segments = cut(rows, wanted, word_bits, length_bits, prices, price)
@@ -104,7 +104,7 @@ def test_a_tolerance_bounds_the_error_of_every_weight(rows, tolerance):
 
 def test_the_programme_finds_what_trying_everything_finds():
     generator = np.random.default_rng(3)
-    prices = Prices.fixed(3, 2)
+    prices = BitCosts.fixed(3, 2)
     for _ in range(6):
         rows = generator.normal(0, 2, (1, 5))
         segments = cut(rows, np.ones(1), 3, 2, prices, 0.3)
@@ -141,7 +141,7 @@ def test_error_feedback_makes_the_error_of_outputs_less():
     mixed = generator.normal(size=(400, 24)) @ generator.normal(size=(24, 24))
     seen = Seen((mixed.T @ mixed / 400)[None], np.zeros((1, 24)), biased=False)
     rows = generator.normal(size=(6, 24))
-    steps, prices = np.abs(rows).max(axis=1) / 7, Prices.fixed(4, 0)
+    steps, prices = np.abs(rows).max(axis=1) / 7, BitCosts.fixed(4, 0)
     plain = cut(rows, steps, 4, 0, prices)
     fed = cut(rows, steps, 4, 0, prices, factors=seen.factor())
     assert plain is not None
@@ -151,7 +151,7 @@ def test_error_feedback_makes_the_error_of_outputs_less():
 
 def test_a_dead_channel_stores_nothing_but_its_code():
     rows = np.vstack([np.zeros(9), np.linspace(-1, 1, 9)])
-    segments = cut(rows, np.abs(rows).max(axis=1) / 127, 8, 3, Prices.fixed(8, 3), 1e-4)
+    segments = cut(rows, np.abs(rows).max(axis=1) / 127, 8, 3, BitCosts.fixed(8, 3), 1e-4)
     assert segments is not None
     assert segments.codes[0] == DEAD
     assert segments.lengths.sum() == 9
@@ -178,7 +178,7 @@ def test_bytes_that_are_no_lines_are_refused():
 
 def test_without_constriction_the_sentence_says_what_to_install(monkeypatch):
     rows = np.sin(np.arange(400.0))[None]
-    segments = cut(rows, np.ones(1) / 7, 4, 0, Prices.fixed(4, 0))
+    segments = cut(rows, np.ones(1) / 7, 4, 0, BitCosts.fixed(4, 0))
     assert segments is not None
     monkeypatch.setitem(__import__("sys").modules, "constriction", None)
     with pytest.raises(MissingExtraError, match=r"edgetime\[linecompress\].*--coding fixed"):
