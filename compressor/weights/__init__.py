@@ -1,4 +1,4 @@
-"""What a network's weights are stored in.
+"""Networks with fewer bits: the precision of each operator, and weights stored in less than they run in.
 
-May import `compressor.export`, `compressor.training` and `compressor.data`.
+May import the rooms of data, training and export.
 """
