@@ -60,7 +60,7 @@ def test_a_loss_is_kept_and_more_of_it_allowed_makes_the_file_smaller(network, t
     strict = pack(network, tmp_path / "a.lct", max_accuracy_drop=1.0, data=labelled)
     loose = pack(network, tmp_path / "b.lct", max_accuracy_drop=10.0, data=labelled)
     for found, allowed in ((strict, 1.0), (loose, 10.0)):
-        assert 100 * (found.accuracy_before - found.accuracy_after) <= allowed
+        assert 100 * (found.accuracy_before - found.accuracy_after) <= allowed + 1e-6
         assert found.judged_on == "200 validation rows"
     assert loose.nbytes < strict.nbytes
 
