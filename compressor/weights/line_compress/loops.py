@@ -119,12 +119,12 @@ def draw_segments(
             several = np.int32(n > 1)
             a = np.int32(words[word])
             rise = np.int32(words[word + several]) - a
-            word += 1 + several
+            word += 1 + int(several)
             value = a * (n - several)
             lane = lanes[n]
             for k in range(8):
                 weights[at + k] = np.float32(value + rise * np.int32(k)) * lane
-            at += n
+            at += int(n)
 
 
 @_compiled
