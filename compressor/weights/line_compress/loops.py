@@ -110,9 +110,9 @@ def draw_segments(
             for position in range(at, end):
                 weights[position] = 0
             continue
-        lanes[0] = lanes[1] = step
-        for n in range(2, 9):
-            lanes[n] = step / np.float32(n - 1)
+        lanes[1] = step
+        for span in range(1, 8):
+            lanes[span + 1] = step / np.float32(span)
         while at < end:
             n = np.int32(lengths[segment])
             segment += 1
