@@ -38,7 +38,9 @@ _HOMES = {
     "load_policy": "selector.runtime",
     "load_time_model": "edgetime.facade",
     "measure": "edgetime.facade",
+    "open_lct": "compressor.weights.line_compress",
     "open_target": "profiler.devices",
+    "pack": "compressor.weights.line_compress",
     "predict": "edgetime.facade",
     "profile": "edgetime.facade",
     "read_network": "profiler.tflite",
@@ -46,6 +48,7 @@ _HOMES = {
     "run_policy": "selector.running",
     "select": "selector.selection",
     "select_per_input": "selector.fitting",
+    "unpack": "compressor.weights.line_compress",
     "write_report": "edgetime.report",
 }
 """Where each public name lives; `__getattr__` imports it from there."""

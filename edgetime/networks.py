@@ -1,18 +1,19 @@
-"""Finding and reading the network files that a user names: ``.tflite``, ``.keras``, or folders of them."""
+"""Finding and reading the network files that a user names: ``.tflite``, ``.keras``, packed ``.lct``, or folders of them."""
 
 from __future__ import annotations
 
 import contextlib
 import importlib.util
 import os
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from profiler.errors import DataError, MissingExtraError, ModelFileError, UsageError
 from profiler.network import Network
 
-SUFFIXES = (".tflite", ".keras")
+SUFFIXES = (".tflite", ".keras", ".lct")
 
 _RESULT = "result.json"
 """What is in a folder that 'edgetime compress' wrote."""
@@ -23,7 +24,7 @@ InputShape = Sequence[int] | Mapping[str, Sequence[int]]
 
 @dataclass(frozen=True)
 class ReadNetwork:
-    """A network, and the ``.tflite`` that holds it: the user's file, or bytes made from a Keras model."""
+    """A network, and the ``.tflite`` that holds it: the user's file, or bytes made from a Keras model or a packed file."""
 
     network: Network
     tflite: Path | bytes
@@ -41,7 +42,7 @@ def expand(paths: Sequence[str | os.PathLike[str]]) -> list[Path]:
         if path.is_dir():
             inside = _inside(path)
             if not inside:
-                raise UsageError(f"{path} holds no .tflite or .keras file: name a folder that does.")
+                raise UsageError(f"{path} holds no .tflite, .keras or .lct file: name a folder that does.")
             found += inside
         elif path.exists():
             found.append(path)
@@ -97,7 +98,7 @@ def signatures(path: str | os.PathLike[str]) -> tuple[str | None, ...]:
     from profiler.tflite import read_signatures
 
     try:
-        found = () if Path(path).suffix == ".keras" else read_signatures(path)
+        found = () if Path(path).suffix in (".keras", ".lct") else read_signatures(path)
     except ModelFileError:
         return (None,)  # `read` says what is wrong with it
     return found if len(found) > 1 else (None,)
@@ -108,6 +109,8 @@ def read(
 ) -> ReadNetwork:
     """Read the network in `path`; a Keras model is converted first (float32), which needs TensorFlow (MissingExtraError).
 
+    A packed network is unpacked first, which needs numba (MissingExtraError).
+
     Of a file with several signatures the first one is read, or the one named. Raises ModelFileError where the file cannot be
     read, UsageError where `input_shape` does not fit.
     """
@@ -117,6 +120,9 @@ def read(
     if signature is not None:
         content = only_signature(file, signature)
         return ReadNetwork(read_network(content, input_shape, f"{file.name}, {signature}"), content)
+    if file.suffix == ".lct":
+        content = tflite_of(file)
+        return ReadNetwork(read_network(content, input_shape, file.name), content)
     if file.suffix != ".keras":
         return ReadNetwork(read_network(file, input_shape), file)
     # find_spec instead of an import: an import that fails half-way is another error than a missing package.
@@ -130,3 +136,26 @@ def read(
     # The shape is needed before the conversion: afterwards nothing is open any more.
     converted = to_tflite_bytes(file, input_shape=input_shape)
     return ReadNetwork(read_network(converted, name=file.name), converted)
+
+
+def tflite_of(path: str | os.PathLike[str]) -> bytes:
+    """The ``.tflite`` in a packed ``.lct``; ModelFileError where it is missing or damaged."""
+    from compressor.weights.line_compress import read_lct
+
+    return read_lct(path)
+
+
+@contextlib.contextmanager
+def unpacked(paths: Sequence[Path]) -> Iterator[list[Path]]:
+    """`paths` with a ``.tflite`` of the same name in place of each ``.lct``, for as long as the block lasts."""
+    with tempfile.TemporaryDirectory(prefix="edgetime-") as folder:
+        files = []
+        for number, path in enumerate(paths):
+            if path.suffix == ".lct":
+                file = Path(folder, str(number), f"{path.stem}.tflite")
+                file.parent.mkdir()
+                file.write_bytes(tflite_of(path))
+                files.append(file)
+            else:
+                files.append(path)
+        yield files

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# make-venv.sh DIR: a virtual environment in DIR with edgetime[compress,dev,ethos-u], pinned by constraints.txt.
+# make-venv.sh DIR: a virtual environment in DIR with edgetime[compress,dev,ethos-u,linecompress], pinned by constraints.txt.
 # Needs Python 3.11, 3.12 or 3.13 with pip; uv is used where present because it is quicker.
 set -euo pipefail
 venv=$1
@@ -33,4 +33,4 @@ fi
 echo "Installing edgetime and what it needs into $venv (TensorFlow is large: a few minutes the first time) …" >&2
 # setuptools comes first and pinned, so that building edgetime itself fetches nothing more.
 "${install[@]}" "${pins[@]}" setuptools
-"${install[@]}" "${pins[@]}" --no-build-isolation -e ".[compress,dev,ethos-u]"
+"${install[@]}" "${pins[@]}" --no-build-isolation -e ".[compress,dev,ethos-u,linecompress]"

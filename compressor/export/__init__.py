@@ -20,7 +20,7 @@ from compressor.export.exporter import (
 from compressor.export.freezing import argument_names
 from compressor.export.keras_files import in_float32, input_specs, load_keras, save_keras
 from compressor.export.precision import PrecisionTimes, faster_in_words, keep_float32, precision_times
-from compressor.export.running import TfliteRunner
+from compressor.export.running import TfliteRunner, interpreter_class
 from compressor.export.silence import quiet, require, tensorflow
 from compressor.export.turns import (
     Turns,
@@ -54,6 +54,7 @@ __all__ = [
     "file_score",
     "in_float32",
     "input_specs",
+    "interpreter_class",
     "keep_float32",
     "layers_ms",
     "load_keras",

@@ -23,7 +23,7 @@ class TfliteRunner:
         content = source if isinstance(source, bytes) else _read(Path(source))
         try:
             with quiet():
-                self._interpreter = _interpreter_class()(model_content=content, num_threads=1)
+                self._interpreter = interpreter_class()(model_content=content, num_threads=1)
                 self._close_batch()
                 self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
@@ -139,7 +139,8 @@ def _read(path: Path) -> bytes:
         raise ModelFileError(f"Cannot read {path} ({error.strerror or error}).") from error
 
 
-def _interpreter_class() -> Any:
+def interpreter_class() -> Any:
+    """LiteRT's interpreter, or that of tflite-runtime; EdgetimeError where neither is installed."""
     try:
         from ai_edge_litert.interpreter import Interpreter
     except ModuleNotFoundError:

@@ -26,6 +26,8 @@ VERBS = {
     "compare": "compare",
     "compress": "compress",
     "export": "export",
+    "pack": "pack",
+    "unpack": "unpack",
     "exits": "exits",
     "select": "select",
     "run": "run",

@@ -26,7 +26,11 @@ class OnDrift(str, Enum):
 
 def command(
     policy: Annotated[
-        Path, typer.Argument(metavar="POLICY.json", help="What 'edgetime select' wrote, or its folder.")
+        Path,
+        typer.Argument(
+            metavar="POLICY.json",
+            help="What 'edgetime select' wrote, or its folder. Or one network (.tflite, .lct), which runs here.",
+        ),
     ],
     data: Annotated[
         Path,
@@ -73,7 +77,9 @@ def command(
     $ edgetime run policy.json --data d.npz
     $ edgetime run policy.json --data d.npz --target ssh://pi@board -o answers.npz
     $ edgetime run policy.json --data d.npz --one-file policy.tflite
+    $ edgetime run packed.lct --data d.npz
     """
+    from profiler.errors import UsageError
     from profiler.files import check_writable, write_bytes
     from selector.running import run_policy
     from selector.runtime import packed
@@ -82,6 +88,13 @@ def command(
         for file in (output, one_file):
             if file is not None:
                 check_writable(file)
+        if policy.suffix in (".tflite", ".lct"):
+            if target is not None or one_file is not None:
+                raise UsageError(
+                    "--target and --one-file take policies: write one with 'edgetime select', or leave them out."
+                )
+            _run_network(policy, data, output, out)
+            return
         with out.progress("Run") as progress:
             found = run_policy(
                 policy,
@@ -100,6 +113,29 @@ def command(
         out.show(*_shown(found))
         if output is not None:
             out.show(f"Outputs of each row written to {output}")
+
+
+def _run_network(network: Path, data: Path, output: Path | None, out: Terminal) -> None:
+    """Run one network on all rows: its answers, accuracy, and time of a row in this process."""
+    from edgetime.networks import read
+    from profiler.files import write_bytes
+    from selector.running import run_network
+    from selector.runtime import packed
+
+    found = run_network(read(network).tflite, data, str(network))
+    if output is not None:
+        names = ["outputs", *(f"outputs.{number}" for number in range(1, len(found.outputs)))]
+        write_bytes(output, packed(dict(zip(names, found.outputs, strict=True))))
+    written = None if output is None else str(output)
+    accuracy, mean_ms = found.accuracy, found.mean_ms
+    out.json(
+        {"network": str(network), "rows": len(found.outputs[0]), "judged_on": found.rows}
+        | {"mean_ms": mean_ms, "accuracy": accuracy, "output": written}
+    )
+    right = "" if accuracy is None else f", accuracy {units.percent(accuracy, 2)}"
+    out.show(f"{network}: {found.rows}, {units.ms(mean_ms)} a row{right}")
+    if output is not None:
+        out.show(f"Outputs of each row written to {output}")
 
 
 def _shown(found: PolicyRun) -> list[RenderableType]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -153,17 +154,18 @@ def command(
     $ edgetime select --per-input --time-model pi4.timemodel.json --data d.npz --max-accuracy-drop 0.5 nets/ -o policy/
     $ edgetime select --per-input --link latency_ms=40,mbps=8 --time-model pi4.timemodel.json --data d.npz nets/
     """
-    from edgetime.networks import expand, parse_shapes
+    from edgetime.networks import expand, parse_shapes, unpacked
     from profiler.errors import BudgetError, UsageError
     from selector.candidates import DeviceLimits, compressed_accuracies
     from selector.selection import select_per_device
 
-    with Terminal(json) as out:
+    with Terminal(json) as out, contextlib.ExitStack() as held:
         if output is not None and len(time_model) > 1:
             raise UsageError("A policy is of one device: give one --time-model with -o.")
         _check_places(output, html)
         # A folder stands for its .tflite files; Keras models in it are sources, not candidates.
         paths = [path for path in expand(networks) if path.suffix != ".keras" or path in networks]
+        paths = held.enter_context(unpacked(paths))
         if split or per_input:
             if len(time_model) > 1 or max_memory_kb is not None or max_energy_mj is not None:
                 raise UsageError(

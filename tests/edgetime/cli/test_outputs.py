@@ -26,6 +26,8 @@ INPUTS = {
     "exits": {"network", "data", "time_model", "calibration"},
     "select": {"networks", "time_model", "data", "cloud_time_model"},
     "run": {"policy", "data"},
+    "pack": {"network", "data"},
+    "unpack": {"packed"},
     "import": {"results"},
     "report": {"folder"},
 }
