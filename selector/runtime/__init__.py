@@ -10,7 +10,7 @@ from selector.runtime.board import arrays_of, pack, unpack
 from selector.runtime.confidence import confidence, log_probabilities, log_softmax
 from selector.runtime.drift import Drift
 from selector.runtime.files import digest, find_policy, packed, read_policy, save_policy
-from selector.runtime.network import LoadedNetwork
+from selector.runtime.network import LoadedNetwork, make_interpreter
 from selector.runtime.policy import LoadedPolicy, load_policy
 from selector.runtime.runner import PolicyRunner, Trace, finite_rows, runs
 from selector.runtime.signals import Block, Fed, Rows, Run
@@ -39,6 +39,7 @@ __all__ = [
     "find_policy",
     "finite_rows",
     "load_policy",
+    "make_interpreter",
     "log_probabilities",
     "log_softmax",
     "pack",
