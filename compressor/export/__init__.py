@@ -6,7 +6,7 @@ May import the rooms of data and training.
 from __future__ import annotations
 
 from compressor.export.comparison import Comparison, accuracy, compare, fault
-from compressor.export.conversion import CALIBRATION_ROWS, to_tflite_bytes
+from compressor.export.conversion import CALIBRATION_ROWS, convert_named, to_tflite_bytes
 from compressor.export.exporter import ExportResult, export, load_known
 from compressor.export.freezing import argument_names
 from compressor.export.keras_files import in_float32, input_specs, load_keras, save_keras
@@ -34,6 +34,7 @@ __all__ = [
     "argument_names",
     "check_target",
     "compare",
+    "convert_named",
     "export",
     "faster_in_words",
     "fault",

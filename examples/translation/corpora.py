@@ -23,28 +23,30 @@ Lines = list[tuple[str, str]]
 
 @dataclass(frozen=True)
 class Sizes:
-    """What a network is built for: tokens in each vocabulary, longest source and target."""
+    """What a network is built for: tokens in each vocabulary, longest source and target, units of its layers."""
 
     source_tokens: int
     target_tokens: int
     source_length: int
     target_length: int
+    units: int
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """A task: how its lines are cut into tokens, and the longest source and target in tokens, with their ends."""
+    """A task: how its lines are cut into tokens, and the longest source and target in tokens, with their ends; units of a network."""
 
     name: str
     model_type: str
     vocabulary: int
     source_length: int
     target_length: int
+    units: int
 
 
 CORPORA = {
-    "multi30k": Corpus("multi30k", "unigram", 3000, 40, 40),
-    "numerals": Corpus("numerals", "char", 64, 80, 16),
+    "multi30k": Corpus("multi30k", "unigram", 3000, 40, 40, 160),
+    "numerals": Corpus("numerals", "char", 64, 72, 12, 64),
 }
 
 PARTS = {
@@ -100,7 +102,7 @@ def sizes(corpus: Corpus, folder: Path, data: Path | None) -> Sizes:
         sentencepiece.SentencePieceProcessor(model_file=str(file)).vocab_size()
         for file in tokenizers(corpus, folder, data)
     )
-    return Sizes(source, target, corpus.source_length, corpus.target_length)
+    return Sizes(source, target, corpus.source_length, corpus.target_length, corpus.units)
 
 
 def tokens(corpus: Corpus, part: str, folder: Path, data: Path | None) -> tuple[NDArray[np.int32], NDArray[np.int32]]:

@@ -15,8 +15,8 @@ from keras import ops
 
 from examples.translation.corpora import Sizes
 
-LARGE_NEGATIVE = -1e4
-"""Added to scores of padding before a softmax; small enough for int8 scales to be useful."""
+LARGE_NEGATIVE = -20.0
+"""Added to scores of padding before a softmax: a larger one would leave int8 no scale for the scores themselves."""
 
 
 @dataclass(frozen=True)
@@ -69,11 +69,12 @@ class TiedLogits(keras.layers.Layer):
         return ops.matmul(x, ops.transpose(table)) + self.bias
 
 
-def recurrent(cell: str, sizes: Sizes, units: int, dropout: float = 0.3) -> Seq2Seq:
+def recurrent(cell: str, sizes: Sizes, dropout: float = 0.3) -> Seq2Seq:
     """A bidirectional encoder and a decoder that attends to it after each step (Luong's), both of GRU or LSTM cells.
 
     ``memory`` [1, source, units] and ``mask`` [1, source] are what the encoder gives beside the decoder's first state.
     """
+    units = sizes.units
     kind = {"gru": keras.layers.GRU, "lstm": keras.layers.LSTM}[cell]
     states = {"gru": ("h",), "lstm": ("h", "c")}[cell]
     drop = keras.layers.Dropout(dropout)
@@ -133,9 +134,10 @@ def recurrent(cell: str, sizes: Sizes, units: int, dropout: float = 0.3) -> Seq2
 
 
 def transformer(
-    sizes: Sizes, units: int = 160, heads: int = 4, inner: int = 320, layers: int = 2, dropout: float = 0.2
+    sizes: Sizes, heads: int = 4, layers: int = 2, dropout: float = 0.2
 ) -> Seq2Seq:
     """A transformer, its norms before each part; a step takes the keys and values of the steps before, and gives its own."""
+    units, inner = sizes.units, 2 * sizes.units
     drop = keras.layers.Dropout(dropout)
     size = units // heads
     names: dict[str, Any] = {}
@@ -254,8 +256,8 @@ def positions(length: int, units: int) -> np.ndarray:
 
 
 NETWORKS: dict[str, Callable[[Sizes], Seq2Seq]] = {
-    "gru": lambda sizes: recurrent("gru", sizes, 160),
-    "lstm": lambda sizes: recurrent("lstm", sizes, 160),
-    "transformer": lambda sizes: transformer(sizes),
+    "gru": lambda sizes: recurrent("gru", sizes),
+    "lstm": lambda sizes: recurrent("lstm", sizes),
+    "transformer": transformer,
 }
 """By name: the three that are trained."""

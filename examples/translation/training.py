@@ -31,7 +31,7 @@ class Schedule:
     smoothing: float = 0.1
 
 
-SCHEDULES = {"multi30k": Schedule(), "numerals": Schedule(epochs=12, batch=256, rate=6e-3, smoothing=0.0)}
+SCHEDULES = {"multi30k": Schedule(), "numerals": Schedule(epochs=16, rate=6e-3, smoothing=0.0)}
 """By corpus."""
 
 

@@ -52,13 +52,13 @@ class LearnedWidth(WidthPolicy):
         if list(self.widths) != sorted(set(self.widths)):
             raise UsageError(f"The widths of a learned policy rise, unlike {self.widths}.")
         check_widths(self.widths[0], self.widths[-1])
-        shape = np.shape(self.weights)
-        if shape != (len(self.widths) - 1, len(FEATURES)):
+        lengths = [len(row) for row in self.weights]
+        if lengths != [len(FEATURES)] * (len(self.widths) - 1):
             raise UsageError(
                 f"A learned policy of {len(self.widths)} widths has {len(self.widths) - 1} rows of {len(FEATURES)} weights, "
-                f"not {shape}."
+                f"not {len(lengths)} of {lengths}."
             )
-        if not (np.isfinite(self.weights).all() and 0 < self.sure < 1):
+        if not (all(np.isfinite(row).all() for row in self.weights) and 0 < self.sure < 1):
             raise UsageError("A learned policy has weights that are numbers, and is sure by more than 0 and less than 1.")
 
     @property
@@ -68,7 +68,7 @@ class LearnedWidth(WidthPolicy):
 
     def begin(self) -> Chooser:
         """The narrowest width that is probably enough."""
-        weights = np.array(self.weights)
+        weights = np.array(self.weights).reshape(-1, len(FEATURES))
         least = float(np.log(self.sure / (1 - self.sure)))
         last = len(self.widths) - 1
 
