@@ -81,7 +81,9 @@ def slow_beam_search(decoder, source, options, width_of, prove=True):
             live = [(tokens, -total) for total, _, token, tokens in places if token != decoder.end]
         else:
             places = candidates[:width]
-            live = [(tokens, -total) for total, _, token, tokens in candidates if token != decoder.end][:width]
+            live = [(tokens, -total) for total, _, token, tokens in candidates if token != decoder.end][
+                :width
+            ]
         for total, _, token, tokens in places:
             if token == decoder.end:
                 ended.append((-total / options.divisor(len(tokens)), tokens[:-1]))

@@ -109,7 +109,9 @@ def export_sequence(
     if quantize not in QUANTIZE:
         raise UsageError(f"quantize is {' or '.join(QUANTIZE)}, not {quantize!r}.")
     if quantize == "int8" and not sources:
-        raise UsageError("int8 needs typical sources to find the ranges of activations: give some hundred as tokens.")
+        raise UsageError(
+            "int8 needs typical sources to find the ranges of activations: give some hundred as tokens."
+        )
     encoded = Named.of(in_float32(encoder), "The encoder")
     source_longest = next(iter(encoded.inputs.values()))[0][1]
     rows = [list(map(int, row))[:source_longest] for row in sources or _random_sources(encoded)]
@@ -117,15 +119,21 @@ def export_sequence(
     for width in wanted:
         steps[width] = Named.of(in_float32(decoder_step(width)), f"The decoder's step of width {width}")
         check_parts(encoded, steps[width])
-    narrow = steps[wanted[0]] if wanted[0] == 1 else Named.of(in_float32(decoder_step(1)), "The decoder's step")
+    narrow = (
+        steps[wanted[0]] if wanted[0] == 1 else Named.of(in_float32(decoder_step(1)), "The decoder's step")
+    )
     samples: dict[str, list[dict[str, NDArray[Any]]]] = {"encoder": [], "step": []}
     if quantize == "int8":
         progress(0.0, "decoding sources to calibrate with")
         samples = _calibration(encoded, narrow, rows, begin, end)
     parts = []
-    for number, (signature, named) in enumerate([(ENCODER, encoded), *((f"{STEP}{w}", s) for w, s in steps.items())]):
+    for number, (signature, named) in enumerate(
+        [(ENCODER, encoded), *((f"{STEP}{w}", s) for w, s in steps.items())]
+    ):
         progress(0.1 + 0.6 * number / (len(steps) + 1), f"converting {signature}")
-        chosen = samples["encoder"] if signature == ENCODER else [_widened(one, named) for one in samples["step"]]
+        chosen = (
+            samples["encoder"] if signature == ENCODER else [_widened(one, named) for one in samples["step"]]
+        )
         parts.append(_part(named, signature, quantize, chosen))
     joined = join(parts, hand_on=False)
     content = share_weights(joined)
@@ -138,7 +146,11 @@ def export_sequence(
             raise EdgetimeError(
                 f"{path} names the likeliest token that Keras names in {comparison.agreement:.1%} of {comparison.rows} rows, and "
                 f"{_AGREEMENT[quantize]:.0%} are asked for: "
-                + ("export it with quantize='none'." if quantize == "int8" else "please report this as a bug of edgetime.")
+                + (
+                    "export it with quantize='none'."
+                    if quantize == "int8"
+                    else "please report this as a bug of edgetime."
+                )
             )
     progress(1.0, "done")
     step = steps[wanted[-1]]
@@ -192,7 +204,9 @@ def _calibration(
     found: dict[str, list[dict[str, NDArray[Any]]]] = {"encoder": [], "step": []}
     longest = min([60, *(s[1] for n, (s, _) in step.inputs.items() if _is_cache(step, n))])
 
-    def likeliest(number: int, logits: NDArray[Any] | None) -> tuple[NDArray[np.int32], NDArray[np.intp]] | None:
+    def likeliest(
+        number: int, logits: NDArray[Any] | None
+    ) -> tuple[NDArray[np.int32], NDArray[np.intp]] | None:
         token = begin if logits is None else int(logits[0].argmax())
         if number >= longest or token == end:
             return None

@@ -34,7 +34,9 @@ class Named:
         """UsageError where shapes are open, or outputs have no names."""
         outputs = getattr(model, "_outputs_struct", None)
         if not isinstance(outputs, Mapping):
-            raise UsageError(f"{what} gives no outputs by name: build it as keras.Model(inputs, {{'name': output}}).")
+            raise UsageError(
+                f"{what} gives no outputs by name: build it as keras.Model(inputs, {{'name': output}})."
+            )
         inputs: dict[str, tuple[tuple[int, ...], str]] = {}
         for tensor in model.inputs:
             shape = tuple(tensor.shape)
@@ -42,7 +44,10 @@ class Named:
                 raise UsageError(
                     f"{what} leaves the shape of its input '{tensor.name}' open, {shape}: build it from keras.Input(batch_shape=…)."
                 )
-            inputs[tensor.name] = (shape, tensor.dtype if isinstance(tensor.dtype, str) else tensor.dtype.name)
+            inputs[tensor.name] = (
+                shape,
+                tensor.dtype if isinstance(tensor.dtype, str) else tensor.dtype.name,
+            )
         # Keras flattens mappings in the order of their keys.
         return cls(model, inputs, tuple(sorted(outputs)))
 
@@ -62,12 +67,16 @@ class Named:
 def check_parts(encoder: Named, step: Named) -> None:
     """Raise UsageError, which says how to mend it, where an encoder and a step do not fit together."""
     if len(encoder.inputs) != 1:
-        raise UsageError(f"The encoder has the inputs {', '.join(encoder.inputs)}: give it one, tokens [1, source].")
+        raise UsageError(
+            f"The encoder has the inputs {', '.join(encoder.inputs)}: give it one, tokens [1, source]."
+        )
     ((shape, dtype),) = encoder.inputs.values()
     if len(shape) != 2 or shape[0] != 1 or dtype != "int32":
         raise UsageError(f"The encoder takes {dtype} {list(shape)}: give it tokens, int32 [1, source].")
     if "token" not in step.inputs or "logits" not in step.outputs:
-        raise UsageError("The decoder's step takes 'token' [width] and gives 'logits' [width, vocabulary]: name them so.")
+        raise UsageError(
+            "The decoder's step takes 'token' [width] and gives 'logits' [width, vocabulary]: name them so."
+        )
     for name in step.inputs:
         if name not in FED and name not in step.outputs and name not in encoder.outputs:
             raise UsageError(
@@ -75,7 +84,9 @@ def check_parts(encoder: Named, step: Named) -> None:
             )
     for name in step.outputs:
         if name not in GIVEN and name not in step.inputs:
-            raise UsageError(f"The decoder's step gives '{name}' and does not take it: leave it out, or take it as a state.")
+            raise UsageError(
+                f"The decoder's step gives '{name}' and does not take it: leave it out, or take it as a state."
+            )
 
 
 def states_of(step: Named) -> list[str]:

@@ -27,6 +27,7 @@ VERBS = {
     "export": "export",
     "exits": "exits",
     "select": "select",
+    "tune-beam": "tune_beam",
     "run": "run",
     "bundle": "bundle",
     "import": "import_",

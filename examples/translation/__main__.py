@@ -17,7 +17,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--corpus", default="multi30k", choices=tuple(corpora.CORPORA))
     parser.add_argument("--data", type=Path, help="folder of the Multi30k repository")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--minutes", type=float, default=240.0, help="stop after so long; the next call goes on")
+    parser.add_argument(
+        "--minutes", type=float, default=240.0, help="stop after so long; the next call goes on"
+    )
     parser.add_argument("-o", "--output", type=Path, default=Path("translation"))
     return parser.parse_args()
 

@@ -62,12 +62,16 @@ def lines(corpus: Corpus, part: str, data: Path | None) -> Lines:
     if corpus.name == "numerals":
         return numeral_pairs(part)
     if data is None:
-        raise SystemExit("Multi30k is read from --data: clone https://github.com/multi30k/dataset and name it.")
+        raise SystemExit(
+            "Multi30k is read from --data: clone https://github.com/multi30k/dataset and name it."
+        )
     found: Lines = []
     for file in PARTS[part]:
         texts = []
         for language in ("de", "en"):
-            with gzip.open(data / "data/task1/raw" / f"{file}.{language}.gz", "rt", encoding="utf-8") as stream:
+            with gzip.open(
+                data / "data/task1/raw" / f"{file}.{language}.gz", "rt", encoding="utf-8"
+            ) as stream:
                 texts.append([line.strip() for line in stream])
         found += zip(*texts, strict=True)
     return found
@@ -105,14 +109,17 @@ def sizes(corpus: Corpus, folder: Path, data: Path | None) -> Sizes:
     return Sizes(source, target, corpus.source_length, corpus.target_length, corpus.units)
 
 
-def tokens(corpus: Corpus, part: str, folder: Path, data: Path | None) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+def tokens(
+    corpus: Corpus, part: str, folder: Path, data: Path | None
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """Source [pairs, source_length] and target [pairs, target_length] of one part, padded; too long pairs are left out.
 
     A source ends with END; a target begins with BEGIN and ends with END.
     """
     pairs = lines(corpus, part, data)
     source, target = (
-        sentencepiece.SentencePieceProcessor(model_file=str(file)) for file in tokenizers(corpus, folder, data)
+        sentencepiece.SentencePieceProcessor(model_file=str(file))
+        for file in tokenizers(corpus, folder, data)
     )
     sources = [[*row, END] for row in source.encode([pair[0] for pair in pairs])]
     targets = [[BEGIN, *row, END] for row in target.encode([pair[1] for pair in pairs])]

@@ -79,7 +79,9 @@ def recurrent(cell: str, sizes: Sizes, dropout: float = 0.3) -> Seq2Seq:
     states = {"gru": ("h",), "lstm": ("h", "c")}[cell]
     drop = keras.layers.Dropout(dropout)
     source_embedding = keras.layers.Embedding(sizes.source_tokens, units, name="source_embedding")
-    both = keras.layers.Bidirectional(kind(units // 2, return_sequences=True, return_state=True), name="encoder_rnn")
+    both = keras.layers.Bidirectional(
+        kind(units // 2, return_sequences=True, return_state=True), name="encoder_rnn"
+    )
     memory_dense = keras.layers.Dense(units, use_bias=False, name="memory_dense")
     first = {name: keras.layers.Dense(units, activation="tanh", name=f"first_{name}") for name in states}
     embedding = keras.layers.Embedding(sizes.target_tokens, units, name="target_embedding")
@@ -115,7 +117,9 @@ def recurrent(cell: str, sizes: Sizes, dropout: float = 0.3) -> Seq2Seq:
     tokens = keras.Input(batch_shape=(1, sizes.source_length), dtype="int32", name="tokens")
     memory, mask, starts = encode(tokens)
     encoder = keras.Model(
-        {"tokens": tokens}, {"memory": memory, "mask": mask, **dict(zip(states, starts, strict=True))}, name="encoder"
+        {"tokens": tokens},
+        {"memory": memory, "mask": mask, **dict(zip(states, starts, strict=True))},
+        name="encoder",
     )
 
     def step(width: int) -> Any:
@@ -128,14 +132,14 @@ def recurrent(cell: str, sizes: Sizes, dropout: float = 0.3) -> Seq2Seq:
         # Hypotheses share the memory: they take the place of the steps.
         scores = attend(ops.expand_dims(after[0], 0), memory, mask)[0]
         inputs = {"token": token, "memory": memory, "mask": mask, **before}
-        return keras.Model(inputs, {"logits": scores, **dict(zip(states, after, strict=True))}, name=f"step_{width}")
+        return keras.Model(
+            inputs, {"logits": scores, **dict(zip(states, after, strict=True))}, name=f"step_{width}"
+        )
 
     return Seq2Seq(trained, encoder, step)
 
 
-def transformer(
-    sizes: Sizes, heads: int = 4, layers: int = 2, dropout: float = 0.2
-) -> Seq2Seq:
+def transformer(sizes: Sizes, heads: int = 4, layers: int = 2, dropout: float = 0.2) -> Seq2Seq:
     """A transformer, its norms before each part; a step takes the keys and values of the steps before, and gives its own."""
     units, inner = sizes.units, 2 * sizes.units
     drop = keras.layers.Dropout(dropout)
@@ -162,10 +166,17 @@ def transformer(
         return drop(dense(f"{name}_out", units)(merge(ops.matmul(ops.softmax(scores), v))))
 
     def feed_forward(name: str, x: Any) -> Any:
-        return x + drop(dense(f"{name}_outer", units)(dense(f"{name}_inner", inner, "relu")(norm(f"{name}_norm_ff", x))))
+        return x + drop(
+            dense(f"{name}_outer", units)(dense(f"{name}_inner", inner, "relu")(norm(f"{name}_norm_ff", x)))
+        )
 
     embeddings = {
-        side: keras.layers.Embedding(tokens, units, embeddings_initializer=keras.initializers.RandomNormal(stddev=units**-0.5), name=f"{side}_embedding")
+        side: keras.layers.Embedding(
+            tokens,
+            units,
+            embeddings_initializer=keras.initializers.RandomNormal(stddev=units**-0.5),
+            name=f"{side}_embedding",
+        )
         for side, tokens in (("source", sizes.source_tokens), ("target", sizes.target_tokens))
     }
     logits = TiedLogits(embeddings["target"], name="logits")
@@ -228,9 +239,13 @@ def transformer(
         for layer in range(layers):
             name = f"decoder{layer}"
             for part in ("source_keys", "source_values"):
-                inputs[f"{part}{layer}"] = keras.Input(batch_shape=(heads, sizes.source_length, size), name=f"{part}{layer}")
+                inputs[f"{part}{layer}"] = keras.Input(
+                    batch_shape=(heads, sizes.source_length, size), name=f"{part}{layer}"
+                )
             for part in ("keys", "values"):
-                inputs[f"{part}{layer}"] = keras.Input(batch_shape=(width, longest, units), name=f"{part}{layer}")
+                inputs[f"{part}{layer}"] = keras.Input(
+                    batch_shape=(width, longest, units), name=f"{part}{layer}"
+                )
             y = norm(f"{name}_norm", x)
             q, k, v = (dense(f"{name}_{part}", units)(y) for part in "qkv")
             found |= {f"keys{layer}": k[:, 0], f"values{layer}": v[:, 0]}
@@ -240,7 +255,9 @@ def transformer(
             # Hypotheses share the source: they take the place of the steps.
             q = dense(f"cross{layer}_q", units)(norm(f"cross{layer}_norm", x))
             q = ops.transpose(ops.reshape(q, (1, width, heads, size)), (0, 2, 1, 3))
-            source = [ops.expand_dims(inputs[f"{part}{layer}"], 0) for part in ("source_keys", "source_values")]
+            source = [
+                ops.expand_dims(inputs[f"{part}{layer}"], 0) for part in ("source_keys", "source_values")
+            ]
             crossed = attention(f"cross{layer}", q, *source, mask[:, None, None, :])
             x = feed_forward(name, x + ops.transpose(crossed, (1, 0, 2)))
         found["logits"] = logits(norm("decoder_norm", x))[:, 0]

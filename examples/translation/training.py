@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,7 +62,14 @@ def loss_of(model: Any, source: Any, target: Any, smoothing: float, training: bo
 
 
 def train(
-    model: Any, data: Tokens, dev: Tokens, schedule: Schedule, folder: Path, seed: int, until: float, say: Callable[[str], None]
+    model: Any,
+    data: Tokens,
+    dev: Tokens,
+    schedule: Schedule,
+    folder: Path,
+    seed: int,
+    until: float,
+    say: Callable[[str], None],
 ) -> bool:
     """Train until `until` (`time.monotonic`) at most; returns whether the training is finished.
 
@@ -97,12 +104,19 @@ def train(
     for epoch in range(len(history), schedule.epochs):
         begin = time.monotonic()
         losses = []
-        for number, (source, target) in enumerate(batches(data, schedule, np.random.default_rng([seed, epoch]))):
+        for number, (source, target) in enumerate(
+            batches(data, schedule, np.random.default_rng([seed, epoch]))
+        ):
             done = (epoch * per_epoch + number) / total
             warmed = min(1.0, done / schedule.warm_up)
             optimizer.learning_rate = schedule.rate * warmed * 0.5 * (1 + np.cos(np.pi * done))
             losses.append(float(one_step(tf.constant(source), tf.constant(target))))
-        sums = np.array([[float(v) for v in judge(*map(tf.constant, pair))] for pair in batches(dev, schedule, np.random.default_rng(0))])
+        sums = np.array(
+            [
+                [float(v) for v in judge(*map(tf.constant, pair))]
+                for pair in batches(dev, schedule, np.random.default_rng(0))
+            ]
+        )
         row = {"loss": float(np.mean(losses)), "dev": float(sums[:, 0].sum() / sums[:, 1].sum())}
         best = min((one["dev"] for one in history), default=np.inf)
         history.append(row)
@@ -115,7 +129,9 @@ def train(
             _save(temporary, arrays)
         write_json(log, {"history": history})
         taken = time.monotonic() - begin
-        say(f"epoch {epoch + 1} of {schedule.epochs}: loss {row['loss']:.3f}, dev {row['dev']:.3f} nats per token, {taken:.0f} s")
+        say(
+            f"epoch {epoch + 1} of {schedule.epochs}: loss {row['loss']:.3f}, dev {row['dev']:.3f} nats per token, {taken:.0f} s"
+        )
         if time.monotonic() + 1.1 * taken > until and epoch + 1 < schedule.epochs:
             return False
     return True
@@ -131,4 +147,3 @@ def load_best(model: Any, folder: Path) -> None:
     with np.load(folder / "best.npz", allow_pickle=False) as saved:
         for place, variable in enumerate(model.variables):
             variable.assign(saved[f"v{place}"])
-

@@ -7,9 +7,19 @@ from __future__ import annotations
 
 from selector.sequence.best_first import best_first_search
 from selector.sequence.decoder import StepDecoder
+from selector.sequence.network import SequenceNetwork
+from selector.sequence.policy import (
+    LoadedSequencePolicy,
+    SequencePolicy,
+    Translated,
+    is_sequence_policy,
+    load_sequence_policy,
+    save_sequence_policy,
+)
 from selector.sequence.scoring import SearchOptions
 from selector.sequence.search import Hypothesis, SearchResult, Timing, beam_search
 from selector.sequence.step import Step
+from selector.sequence.tokens import Tokenizer
 from selector.sequence.widths import (
     DeviationWidth,
     EntropyWidth,
@@ -27,15 +37,23 @@ __all__ = [
     "FixedWidth",
     "Hypothesis",
     "LearnedWidth",
+    "LoadedSequencePolicy",
     "SearchOptions",
     "SearchResult",
+    "SequenceNetwork",
+    "SequencePolicy",
     "Step",
     "StepDecoder",
     "ThresholdPruning",
     "Timing",
+    "Tokenizer",
+    "Translated",
     "WidthPolicy",
     "beam_search",
     "best_first_search",
+    "is_sequence_policy",
+    "load_sequence_policy",
     "register_width_policy",
+    "save_sequence_policy",
     "width_policy",
 ]

@@ -31,7 +31,9 @@ def best_first_search(
         The ranking is not monotone: alpha or coverage is not 0.
     """
     if options.alpha or options.coverage or options.stop != "proof":
-        raise UsageError("Best-first search ranks by sums of log-probabilities: set alpha and coverage to 0, and stop to proof.")
+        raise UsageError(
+            "Best-first search ranks by sums of log-probabilities: set alpha and coverage to 0, and stop to proof."
+        )
     if not len(source):
         return SearchResult((Hypothesis((), 0.0, 0.0),))
     check_source(decoder, source, options)
@@ -61,7 +63,9 @@ def best_first_search(
         ran += 1
         if decoder.normalized:
             if np.isnan(logits).any():
-                raise EdgetimeError(f"The decoder gives NaN in step {length + 1}: its scores cannot be ranked.")
+                raise EdgetimeError(
+                    f"The decoder gives NaN in step {length + 1}: its scores cannot be ranked."
+                )
             log_sum = 0.0
         else:
             log_sum = float(log_sums_of(logits, buffer, length)[2][0])
@@ -70,9 +74,7 @@ def best_first_search(
         # More than these cannot go on at the next length, of which one may end.
         best = (-scores).argsort(kind="stable")[: width + 1]
         for index in best[scores[best] > float(MASKED) / 2].tolist():
-            heapq.heappush(
-                queue, (-float(scores[index]), length + 1, place, index, (*tokens, index), after)
-            )
+            heapq.heappush(queue, (-float(scores[index]), length + 1, place, index, (*tokens, index), after))
     if not found:
         raise EdgetimeError("No token is allowed: forbid fewer tokens, or force none that is forbidden.")
     return SearchResult(tuple(found), (1,) * ran, (decoder.width_for(1),) * ran)

@@ -116,8 +116,10 @@ class SequenceNetwork(StepDecoder):
 
     def start(self, source: Sequence[int]) -> None:
         """Encode a source; then there is one hypothesis, which holds nothing."""
-        if not 0 <= min(source, default=0) or len(source) > self.source_longest:
-            raise EdgetimeError(f"{self.file} takes up to {self.source_longest} tokens from 0, not {list(source)}.")
+        if not min(source, default=0) >= 0 or len(source) > self.source_longest:
+            raise EdgetimeError(
+                f"{self.file} takes up to {self.source_longest} tokens from 0, not {list(source)}."
+            )
         self._tokens[:] = 0
         self._tokens[0, : len(source)] = source
         self._encoder.invoke()

@@ -248,7 +248,11 @@ def save_sequence_policy(
     target = Path(path)
     names: dict[str, str | None] = {}
     checksums = {}
-    for role, file in (("network", network), ("source_tokens", source_tokens), ("target_tokens", target_tokens)):
+    for role, file in (
+        ("network", network),
+        ("source_tokens", source_tokens),
+        ("target_tokens", target_tokens),
+    ):
         names[role] = None if file is None else _beside(file, target)
         if file is not None:
             checksums[role] = _digest(file)
@@ -281,7 +285,9 @@ def load_sequence_policy(path: str | os.PathLike[str], threads: int = 1) -> Load
     file = Path(path)
     policy = read_sequence_policy(file)
     content = (file.parent / policy.network).read_bytes()
-    network = SequenceNetwork(content, policy.begin, policy.end, policy.longest, file.parent / policy.network, threads)
+    network = SequenceNetwork(
+        content, policy.begin, policy.end, policy.longest, file.parent / policy.network, threads
+    )
     if network.palette != policy.palette or network.vocabulary != policy.vocabulary:
         raise EdgetimeError(
             f"{file} is for a decoder of widths {_listed(policy.palette)} and {policy.vocabulary:,} tokens, and {network.file} has "
@@ -303,7 +309,9 @@ def read_sequence_policy(path: str | os.PathLike[str]) -> SequencePolicy:
         raise EdgetimeError(f"{file} is no sequence policy: {_AGAIN}.")
     version = value.pop("version", None)
     if version != VERSION:
-        raise EdgetimeError(f"{file} is a sequence policy of version {version!r}, and this edgetime reads {VERSION}: {_AGAIN}.")
+        raise EdgetimeError(
+            f"{file} is a sequence policy of version {version!r}, and this edgetime reads {VERSION}: {_AGAIN}."
+        )
     try:
         checksums = value.pop("sha256")
         policy = SequencePolicy.from_dict(value)
@@ -314,7 +322,9 @@ def read_sequence_policy(path: str | os.PathLike[str]) -> SequencePolicy:
             if Path(name).is_absolute() or ".." in Path(name).parts:
                 raise ValueError(f"it names {name}, which is not in its folder")
             if _digest(file.parent / name) != checksums[role]:
-                raise EdgetimeError(f"{file.parent / name} is not the file that {file} was made with: {_AGAIN}.")
+                raise EdgetimeError(
+                    f"{file.parent / name} is not the file that {file} was made with: {_AGAIN}."
+                )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         detail = " ".join(str(error).split())
         raise EdgetimeError(f"{file} is damaged ({detail}): {_AGAIN}.") from error

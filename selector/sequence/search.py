@@ -183,7 +183,9 @@ def check_source(decoder: StepDecoder, source: Sequence[int], options: SearchOpt
         raise DataError(
             f"The sentence has {len(source)} tokens, and the encoder takes {decoder.source_longest}: split it."
         )
-    outside = [token for token in (*options.forbidden, *options.prefix) if not 0 <= token < decoder.vocabulary]
+    outside = [
+        token for token in (*options.forbidden, *options.prefix) if not 0 <= token < decoder.vocabulary
+    ]
     if outside:
         raise UsageError(
             f"Token {outside[0]} is forbidden or forced, and the vocabulary has {decoder.vocabulary}: "
@@ -231,9 +233,7 @@ def _candidates(
     masked(logits, exponentials, number, longest, options, decoder.end)
     taken = len(ended.sums) if options.stop == "ended" else 0
     best_ended = max(ended.sums, default=-np.inf)
-    step = Step(
-        number, logits, exponentials, log_sums, shares, sums, most + len(logits), taken, best_ended
-    )
+    step = Step(number, logits, exponentials, log_sums, shares, sums, most + len(logits), taken, best_ended)
     if not len(step.scores):
         raise EdgetimeError(
             f"No token is allowed in step {number + 1}: forbid fewer tokens, or force none that is forbidden."
@@ -262,9 +262,7 @@ def masked(
     return logits
 
 
-def _mask(
-    tokens: int | slice, logits: NDArray[np.float32], exponentials: NDArray[np.float32] | None
-) -> None:
+def _mask(tokens: int | slice, logits: NDArray[np.float32], exponentials: NDArray[np.float32] | None) -> None:
     """Let tokens never come; their probability is not given to others."""
     logits[:, tokens] = MASKED
     if exponentials is not None:

@@ -37,7 +37,9 @@ class Tokenizer:
         try:
             self._model = sentencepiece.SentencePieceProcessor(model_proto=file.read_bytes())
         except (OSError, RuntimeError) as error:
-            raise EdgetimeError(f"{file} is no SentencePiece model ({error}): name the one of the network.") from error
+            raise EdgetimeError(
+                f"{file} is no SentencePiece model ({error}): name the one of the network."
+            ) from error
         if vocabulary is not None and self._model.vocab_size() != vocabulary:
             raise EdgetimeError(
                 f"{file} has {self._model.vocab_size()} tokens, and the network {vocabulary}: name the tokens it was trained with."

@@ -75,12 +75,16 @@ def predicted_costs(model: TimeModel, file: Path, palette: Sequence[int]) -> Seq
     )
 
 
-def measured_costs(policy: LoadedSequencePolicy, sources: Sequence[Sequence[int]], device: str = "") -> SequenceCosts:
+def measured_costs(
+    policy: LoadedSequencePolicy, sources: Sequence[Sequence[int]], device: str = ""
+) -> SequenceCosts:
     """Times here: all widths in turns, so that a machine whose speed drifts slows all alike; and what the search adds."""
     network = policy.network
     fitting = [source for source in sources if 0 < len(source) <= network.source_longest][:_RUNS]
     if not fitting:
-        raise EdgetimeError("No line is short enough for the encoder: give development data that it was made for.")
+        raise EdgetimeError(
+            "No line is short enough for the encoder: give development data that it was made for."
+        )
     encoder: list[float] = []
     steps: dict[int, list[float]] = {width: [] for width in network.palette}
     for turn in range(_ROUNDS):

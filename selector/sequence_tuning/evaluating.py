@@ -70,7 +70,9 @@ def evaluate(
     for source in sources:
         fits = len(source) <= policy.network.source_longest
         timing = None if timings is None else Timing()
-        found = beam_search(policy.network, source if fits else (), widths, search or policy.policy.search, timing)
+        found = beam_search(
+            policy.network, source if fits else (), widths, search or policy.policy.search, timing
+        )
         if timings is not None and timing is not None:
             timings.append(timing)
         outputs.append(policy.text_of(found.best))

@@ -43,7 +43,9 @@ def quality_of(metric: str, outputs: Sequence[str], references: Sequence[str]) -
     if metric not in METRICS:
         raise UsageError(f"The metric is {' or '.join(METRICS)}, not {metric!r}.")
     if len(outputs) != len(references):
-        raise UsageError(f"{len(outputs)} outputs and {len(references)} references: give one of each per line.")
+        raise UsageError(
+            f"{len(outputs)} outputs and {len(references)} references: give one of each per line."
+        )
     if metric == "exact":
         right = [output.strip() == wanted.strip() for output, wanted in zip(outputs, references, strict=True)]
         return Quality(metric, np.array(right, float)[:, None])
@@ -99,7 +101,9 @@ def _values(metric: str, sums: NDArray[np.float64]) -> NDArray[np.float64]:
     halved = np.ones(len(sums))
     for order in range(_ORDER):
         halved = np.where((matched[:, order] == 0) & (given[:, order] > 0), 2 * halved, halved)
-        share = np.where(matched[:, order] > 0, matched[:, order], 1 / halved) / np.maximum(given[:, order], 1)
+        share = np.where(matched[:, order] > 0, matched[:, order], 1 / halved) / np.maximum(
+            given[:, order], 1
+        )
         logs += np.log(share) / _ORDER
     brevity = np.where(length < wanted, np.exp(1 - wanted / np.maximum(length, 1)), 1.0)
     values: NDArray[np.float64] = 100 * brevity * np.exp(logs) * (given.min(axis=1) > 0)

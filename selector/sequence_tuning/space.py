@@ -20,7 +20,11 @@ def threshold(trial: Any, widest: int) -> WidthPolicy:
     rule = trial.suggest_categorical("rule", ["absolute", "relative", "both"])
     absolute = trial.suggest_float("absolute", 0.05, 6.0, log=True) if rule != "relative" else None
     relative = trial.suggest_float("relative", 0.01, 2.0, log=True) if rule != "absolute" else None
-    token = trial.suggest_float("token", 0.3, 8.0, log=True) if trial.suggest_categorical("by_token", [False, True]) else None
+    token = (
+        trial.suggest_float("token", 0.3, 8.0, log=True)
+        if trial.suggest_categorical("by_token", [False, True])
+        else None
+    )
     each = trial.suggest_categorical("per_hypothesis", [0, 1, 2, 3])
     return ThresholdPruning(absolute, relative, token, each or None, trial.suggest_int("widest", 2, widest))
 

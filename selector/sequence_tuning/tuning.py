@@ -124,10 +124,14 @@ def tune_widths(
     """
     unknown = [kind for kind in kinds if kind not in KINDS]
     if unknown:
-        raise UsageError(f"There is no kind of width policy {unknown[0]!r} to tune: choose of {', '.join(KINDS)}.")
+        raise UsageError(
+            f"There is no kind of width policy {unknown[0]!r} to tune: choose of {', '.join(KINDS)}."
+        )
     tokens = [policy.tokens(line) for line in sources]
     if not any(0 < len(one) <= policy.network.source_longest for one in tokens):
-        raise UsageError("No line has tokens that the encoder takes: give development data that the network was made for.")
+        raise UsageError(
+            "No line has tokens that the encoder takes: give development data that the network was made for."
+        )
     until = time.monotonic() + 60 * minutes
     most = min(widest or policy.network.palette[-1], policy.network.palette[-1])
 
@@ -196,14 +200,21 @@ def _search(
         proposals["learned"] = space.learned(fit_learned_width(policy, tokens[:_LEARN_FROM], most))
     studies = {
         kind: optuna.create_study(
-            directions=["maximize", "minimize"], sampler=optuna.samplers.TPESampler(seed=seed, n_startup_trials=6)
+            directions=["maximize", "minimize"],
+            sampler=optuna.samplers.TPESampler(seed=seed, n_startup_trials=6),
         )
         for kind in kinds
     }
     if "threshold" in kinds:
         for absolute in (0.5, 1.0, 2.0):
             studies["threshold"].enqueue_trial(
-                {"rule": "absolute", "absolute": absolute, "by_token": False, "per_hypothesis": 0, "widest": most}
+                {
+                    "rule": "absolute",
+                    "absolute": absolute,
+                    "by_token": False,
+                    "per_hypothesis": 0,
+                    "widest": most,
+                }
             )
     found: list[Evaluated] = []
     for number in range(trials):
@@ -232,7 +243,9 @@ def _points(evaluated: Sequence[Evaluated], fixed: Evaluated) -> tuple[TunedPoin
             one.mean_ms,
             float(one.decoder_ms.mean()),
             one.mean_width,
-            paired_difference(one.quality, fixed.quality) if marked or one is fixed else (one.quality.value - fixed.quality.value, np.nan, np.nan),
+            paired_difference(one.quality, fixed.quality)
+            if marked or one is fixed
+            else (one.quality.value - fixed.quality.value, np.nan, np.nan),
             marked,
         )
         for one, marked in zip(evaluated, front, strict=True)

@@ -94,7 +94,9 @@ def check_width_policy(policy: WidthPolicy, narrower: WidthPolicy | None = None)
 def _check_json(policy: WidthPolicy) -> None:
     plain = json.loads(json.dumps(policy.to_dict(), allow_nan=False))
     assert plain.get("kind") == policy.kind, f"its JSON is of kind {plain.get('kind')!r}, not {policy.kind!r}"
-    assert width_policy(plain) == policy, f"its JSON gives another policy: {width_policy(plain)} and not {policy}"
+    assert width_policy(plain) == policy, (
+        f"its JSON gives another policy: {width_policy(plain)} and not {policy}"
+    )
 
 
 def _check_choices(policy: WidthPolicy, decoder: StepDecoder) -> None:
@@ -103,7 +105,9 @@ def _check_choices(policy: WidthPolicy, decoder: StepDecoder) -> None:
         for source in _SOURCES:
             steps = _Choices(policy)
             found = beam_search(decoder, source, steps, options)
-            assert max(found.widths) <= policy.most, f"{max(found.widths)} hypotheses ran, and its most is {policy.most}"
+            assert max(found.widths) <= policy.most, (
+                f"{max(found.widths)} hypotheses ran, and its most is {policy.most}"
+            )
             assert found.best.tokens or found.best.log_probability < 0, "it finds nothing"
 
 
@@ -127,12 +131,17 @@ class _Choices(WidthPolicy):
         def choose_and_look(step: Step) -> Any:
             before = step.scores.copy(), step.rows.copy(), step.tokens.copy()
             kept = choose(step)
-            same = all(np.array_equal(a, b) for a, b in zip(before, (step.scores, step.rows, step.tokens), strict=True))
+            same = all(
+                np.array_equal(a, b)
+                for a, b in zip(before, (step.scores, step.rows, step.tokens), strict=True)
+            )
             assert same, f"it changes the candidates of step {step.number}"
             if isinstance(kept, np.ndarray):
                 assert np.issubdtype(kept.dtype, np.integer), f"it chooses places of type {kept.dtype}"
                 assert (np.diff(kept) > 0).all(), f"the places that it chooses do not rise: {kept}"
-                assert not len(kept) or 0 <= kept[0] and kept[-1] < len(step.scores), f"there are no places {kept}"
+                assert not len(kept) or (kept[0] >= 0 and kept[-1] < len(step.scores)), (
+                    f"there are no places {kept}"
+                )
                 least = len(kept)
             else:
                 assert isinstance(kept, int), f"it chooses {kept!r}, which is no whole number"

@@ -46,7 +46,9 @@ class WidthPolicy(ABC):
 def check_widths(least: int, most: int) -> None:
     """Raise UsageError where widths cannot be."""
     if not (isinstance(least, int) and isinstance(most, int) and 1 <= least <= most):
-        raise UsageError(f"Widths are whole numbers from 1, the least at most the most: not {least!r} to {most!r}.")
+        raise UsageError(
+            f"Widths are whole numbers from 1, the least at most the most: not {least!r} to {most!r}."
+        )
 
 
 def check_finite(policy: str, **values: float) -> None:

@@ -59,7 +59,9 @@ class LearnedWidth(WidthPolicy):
                 f"not {len(lengths)} of {lengths}."
             )
         if not (all(np.isfinite(row).all() for row in self.weights) and 0 < self.sure < 1):
-            raise UsageError("A learned policy has weights that are numbers, and is sure by more than 0 and less than 1.")
+            raise UsageError(
+                "A learned policy has weights that are numbers, and is sure by more than 0 and less than 1."
+            )
 
     @property
     def most(self) -> int:

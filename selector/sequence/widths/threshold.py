@@ -51,7 +51,9 @@ class ThresholdPruning(WidthPolicy):
             if value is not None:
                 check_finite(self.kind, **{name: value})
                 if value < 0:
-                    raise UsageError(f"{name} of the width policy threshold is a distance from 0, not {value:g}.")
+                    raise UsageError(
+                        f"{name} of the width policy threshold is a distance from 0, not {value:g}."
+                    )
         if self.per_hypothesis is not None and self.per_hypothesis < 1:
             raise UsageError(f"per_hypothesis is at least 1, not {self.per_hypothesis}.")
 

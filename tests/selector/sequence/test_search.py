@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-
 from made_up_decoders import TableDecoder, slow_beam_search
+
 from profiler.errors import DataError, EdgetimeError, UsageError
 from selector.sequence import (
     FixedWidth,
@@ -30,7 +30,9 @@ def decoders(draw, exact: bool):
         tables = draw(hnp.arrays(np.int64, (draw(st.integers(1, 5)), vocabulary), elements=quarters)) / 4
     else:
         seed = draw(st.integers(0, 2**31))
-        tables = np.random.default_rng(seed).normal(size=(17, vocabulary)) * draw(st.sampled_from([0.5, 2.0, 6.0]))
+        tables = np.random.default_rng(seed).normal(size=(17, vocabulary)) * draw(
+            st.sampled_from([0.5, 2.0, 6.0])
+        )
         tables[:, 0] += draw(st.sampled_from([-3.0, 0.0, 3.0]))
     return TableDecoder(tables, palette=tuple(range(1, 13)), longest=longest, normalized=exact)
 
@@ -52,7 +54,9 @@ def searches(draw):
 
 def assert_same(found, wanted, rows_run):
     assert [one.tokens for one in found.hypotheses] == [tokens for _, tokens in wanted]
-    assert [one.score for one in found.hypotheses] == pytest.approx([score for score, _ in wanted], rel=1e-5, abs=1e-5)
+    assert [one.score for one in found.hypotheses] == pytest.approx(
+        [score for score, _ in wanted], rel=1e-5, abs=1e-5
+    )
     assert list(found.widths) == rows_run
 
 
@@ -153,7 +157,9 @@ def test_a_decoder_that_never_ends_is_ended_at_the_longest():
 def test_forbidden_tokens_do_not_come_and_give_their_probability_to_none():
     decoder = table([0.3, 0.1, 0.6])
     options = SearchOptions(alpha=0, forbidden=(2,))
-    assert beam_search(decoder, SOURCE, FixedWidth(2), options).best.log_probability == pytest.approx(np.log(0.3))
+    assert beam_search(decoder, SOURCE, FixedWidth(2), options).best.log_probability == pytest.approx(
+        np.log(0.3)
+    )
 
 
 def test_an_output_begins_with_the_forced_tokens():

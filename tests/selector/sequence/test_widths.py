@@ -125,7 +125,9 @@ def test_numbers_that_cannot_be_are_refused(make):
 
 
 def test_a_kind_that_nobody_has_is_named_with_those_that_there_are():
-    with pytest.raises(UsageError, match="no width policy 'psychic': choose one of deviation, entropy, fixed"):
+    with pytest.raises(
+        UsageError, match="no width policy 'psychic': choose one of deviation, entropy, fixed"
+    ):
         width_policy({"kind": "psychic"})
 
 
