@@ -4,7 +4,8 @@ Everything is imported when first used, so that a board needs numpy and LiteRT a
 
     import edgetime.sequence as sequence
 
-    file = sequence.export(encoder, decoder_step, "translate.json", widths=(1, 2, 4, 7), source_tokens="de.model", target_tokens="en.model")
+    file = sequence.export(encoder, decoder_step, "translate.json", widths=(1, 2, 4, 7), source_tokens="de.model",
+                           target_tokens="en.model")
     sequence.load(file)("Ein Hund läuft.").text
 """
 
@@ -79,8 +80,8 @@ def export(
 ) -> Path:
     """Write a sequence-to-sequence network as one `.tflite` file, and a policy that runs it, ready for ``edgetime run --text``.
 
-    The file was compared with Keras step by step before it got its name. The policy's width is the widest of the palette, at most 5:
-    ``edgetime tune-beam`` finds a better one.
+    The file was compared with Keras step by step before it got its name. The policy's width is the widest of the palette, at most
+    5: ``edgetime tune-beam`` finds a better one.
 
     Parameters
     ----------

@@ -34,7 +34,7 @@ class Sizes:
 
 @dataclass(frozen=True)
 class Corpus:
-    """A task: how its lines are cut into tokens, and the longest source and target in tokens, with their ends; units of a network."""
+    """A task: how its lines are cut into tokens, the longest source and target in tokens, with ends; units of a network."""
 
     name: str
     model_type: str

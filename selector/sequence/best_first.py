@@ -1,8 +1,8 @@
 """Best-first beam search (Meister, Vieira and Cotterell, TACL 2020): what beam search finds, with no hypothesis run in vain.
 
-Hypotheses wait in one queue and the likeliest goes on, whatever its length; of each length no more go on than the width. Where longer
-hypotheses never score better (here: ranked by their sum of log-probabilities) the first that ends is the best that beam search of
-this width finds.
+Hypotheses wait in one queue and the likeliest goes on, whatever its length; of each length no more go on than the width. Where
+longer hypotheses never score better (here: ranked by their sum of log-probabilities) the first that ends is the best that beam
+search of this width finds.
 """
 
 from __future__ import annotations

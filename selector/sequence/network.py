@@ -6,8 +6,8 @@ Signatures and names of the file (`compressor.sequence.export` writes it):
 - ``step_W``: ``token`` [W], perhaps ``position`` [1], what the encoder gave by the same names, and states [W, ...]; to ``logits``
   [W, vocabulary], perhaps ``attention`` [W, source], and states by the same names.
 
-A state starts as the encoder's output of its name, or as zeros. One that comes out without its second axis is one entry of a cache: it
-is written behind those of the steps before, so that no cache is copied while hypotheses stay where they are.
+A state starts as the encoder's output of its name, or as zeros. One that comes out without its second axis is one entry of a
+cache: it is written behind those of the steps before, so that no cache is copied while hypotheses stay where they are.
 """
 
 from __future__ import annotations

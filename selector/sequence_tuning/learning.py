@@ -21,7 +21,7 @@ def fit_learned_width(
     search: SearchOptions | None = None,
     sure: float = 0.95,
 ) -> LearnedWidth:
-    """Fit, for each width of the palette up to `widest`, the probability that the best output of the widest beam stays within it."""
+    """Fit, for each width of the palette up to `widest`, the probability that the widest beam's best output stays within it."""
     options = search or policy.policy.search
     x, needed = _examples(policy, sources, widest, options)
     widths = tuple(width for width in policy.network.palette if width < widest)

@@ -5,9 +5,9 @@ In a project of your own this is one test::
     def test_my_policy_passes_the_suite():
         check_width_policy(MyWidths(), narrower=MyWidths(most=1))
 
-Where something is wrong, the AssertionError says what. To pass, a policy must: be the same after a way through JSON; let between 1 and
-`most` hypotheses go on, by numbers or by places that rise; do the same for the same source, whatever came before; find what the fixed
-width 1 finds where it is limited to that; and leave the scores that it looks at as they are.
+Where something is wrong, the AssertionError says what. To pass, a policy must: be the same after a way through JSON; let between 1
+and `most` hypotheses go on, by numbers or by places that rise; do the same for the same source, whatever came before; find what the
+fixed width 1 finds where it is limited to that; and leave the scores that it looks at as they are.
 """
 
 from __future__ import annotations
@@ -100,7 +100,8 @@ def _check_json(policy: WidthPolicy) -> None:
 
 
 def _check_choices(policy: WidthPolicy, decoder: StepDecoder) -> None:
-    assert isinstance(policy.most, int) and policy.most >= 1, f"its most is {policy.most!r}, not a width"
+    assert isinstance(policy.most, int), f"its most is {policy.most!r}, not a width"
+    assert policy.most >= 1, f"its most is {policy.most}, not a width"
     for options in _SEARCHES:
         for source in _SOURCES:
             steps = _Choices(policy)

@@ -23,8 +23,8 @@ class WidthPolicy(ABC):
     """How wide the beam is, step by step.
 
     A kind of policy is a frozen dataclass whose fields are plain numbers, strings, or tuples of them; `kind` names it in files. It
-    is registered by `register_width_policy`, or by the entry point ``edgetime.width_policies``; `selector.testing.check_width_policy`
-    is the suite that it must pass.
+    is registered by `register_width_policy`, or by the entry point ``edgetime.width_policies``;
+    `selector.testing.check_width_policy` is the suite that it must pass.
     """
 
     kind: ClassVar[str]

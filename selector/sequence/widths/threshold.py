@@ -17,20 +17,20 @@ from selector.sequence.widths.base import Chooser, WidthPolicy, check_finite, ch
 class ThresholdPruning(WidthPolicy):
     """Drops candidates by their distance from the best one, in nats of log-probability.
 
-    The best one is the best candidate, or the best hypothesis that ended before where that is better: a search ends where nothing is
-    near enough to it.
+    The best one is the best candidate, or the best hypothesis that ended before where that is better: a search ends where nothing
+    is near enough to it.
 
     Parameters
     ----------
     absolute
-        Dropped where the sum of log-probabilities is more than this below the best sum (0: only equals of the best stay); None: not.
+        Dropped where the sum of log-probabilities is more than this below the best sum (0: only equals of the best stay); None:
+        not.
     relative
         Dropped where the sum is below ``best * (1 + relative)``: sums are negative and fall with the length, so later steps allow
-        more. (The paper's relative threshold is of probabilities, and so the same as `absolute` here: this one is of their
-        logarithms.) None: not.
+        more. (A threshold r relative to the best probability, and not to its logarithm, is ``absolute = -log(r)``.) None: not.
     token
-        Dropped where the log-probability of its last token alone is more than this below the best last token's (the paper's relative
-        local threshold); None: not.
+        Dropped where the log-probability of its last token alone is more than this below the best last token's (a local
+        threshold); None: not.
     per_hypothesis
         At most so many candidates that continue the same hypothesis; None: as many as come.
     widest
