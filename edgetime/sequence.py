@@ -126,7 +126,6 @@ def export(
         end=end,
         progress=progress or silent,
     )
-    costs = None if time_model is None else predicted_costs(time_model, found.path, found.widths)
     policy = SequencePolicy(
         found.path.name,
         found.widths,
@@ -137,18 +136,9 @@ def export(
         longest=longest,
         widths=FixedWidth(max((width for width in found.widths if width <= 5), default=found.widths[0])),
         search=search or SearchOptions(),
-        **(
-            {}
-            if costs is None
-            else {
-                "device": costs.device,
-                "encoder_ms": costs.encoder_ms,
-                "step_ms": dict(costs.step_ms),
-                "encoder_mj": costs.encoder_mj,
-                "step_mj": dict(costs.step_mj),
-            }
-        ),
     )
+    if time_model is not None:
+        policy = predicted_costs(time_model, found.path, found.widths).added_to(policy)
     tokens = [None if one is None else Path(one) for one in (source_tokens, target_tokens)]
     return save_sequence_policy(policy, target, found.path, *tokens)
 

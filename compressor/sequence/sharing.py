@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from compressor.export import require
 
 
@@ -13,7 +15,8 @@ def share_weights(content: bytes) -> bytes:
 
     model = schema.ModelT.InitFromPackedBuf(content, 0)
     places: dict[bytes, int] = {}
-    kept, moved = [], {}
+    kept: list[Any] = []
+    moved: dict[int, int] = {}
     for index, buffer in enumerate(model.buffers):
         data = b"" if buffer.data is None else bytes(buffer.data)
         key = data if index else b""  # the first buffer is the empty one

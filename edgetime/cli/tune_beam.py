@@ -62,7 +62,8 @@ def command(
     """Find how wide the beam of a sequence-to-sequence network should be, input by input.
 
     Every fixed width and policies by thresholds, entropy, deviation and learning run on all development data; Optuna searches
-    them for quality and time. The policy that is written is the cheapest that is no worse than the best fixed width by more than --max-drop.
+    them for quality and time. The policy that is written is the cheapest that is no worse than the best fixed width by more than
+    --max-drop.
 
     Example:
 
@@ -136,8 +137,8 @@ def _shown(found: Tuned) -> list[RenderableType]:
     return [
         table(columns, rows),
         "",
-        f"{_words(found.chosen.widths)}: {units.percent(saved)} less time of a line, {units.percent(decoder)} less of the decoder's, "
-        f"than {_words(found.fixed.widths)}, on {found.lines:,} lines; {found.trials} policies tried",
+        f"{_words(found.chosen.widths)}: {units.percent(saved)} less time of a line, {units.percent(decoder)} less of the "
+        f"decoder's, than {_words(found.fixed.widths)}, on {found.lines:,} lines; {found.trials} policies tried",
     ]
 
 

@@ -131,14 +131,21 @@ class SequenceNetwork(StepDecoder):
         """Scores of the next token; see `StepDecoder.step`."""
         count = len(tokens)
         step = self._by_count[count]
+        if step.graph not in self._loaded:
+            self._prepare(step)
         self._hand_over(step, parents, count)
         return self._invoked(step, tokens, count)
 
+    def _prepare(self, step: _Signature) -> None:
+        """Give what is the same for a whole source to a step that runs the first time for it."""
+        for name in step.constants:
+            step.inputs[name][...] = self._encoder.outputs[name]
+        # What is not yet written of a cache is zeros, as in Keras: hiding it need not be perfect.
+        for name in self._caches:
+            step.inputs[name][...] = 0
+        self._loaded.add(step.graph)
+
     def _invoked(self, step: _Signature, tokens: Any, count: int) -> NDArray[np.float32]:
-        if step.graph not in self._loaded:
-            for name in step.constants:
-                step.inputs[name][...] = self._encoder.outputs[name]
-            self._loaded.add(step.graph)
         step.token[:count] = tokens
         if step.position is not None:
             step.position[0] = self._position
@@ -197,10 +204,13 @@ class SequenceNetwork(StepDecoder):
         """Scores of the next token [vocabulary] of one hypothesis that stopped at `state`."""
         self._position, states = state
         step = self._by_count[1]
+        if step.graph not in self._loaded:
+            self._prepare(step)
         for name in step.states:
             target = step.inputs[name]
             if name in self._caches:
                 target[0, : self._position] = states.get(name, 0)
+                target[0, self._position :] = 0
             else:
                 target[0] = states.get(name, 0)
         return self._invoked(step, token, 1)[0]
@@ -227,6 +237,6 @@ class _Signature:
         self.invoke: Callable[[], Any] = functools.partial(wrapper.Invoke, self.graph)
         self.states = [name for name in self.inputs if name in self.outputs]
         self.constants = [name for name in self.inputs if name not in self.outputs and name not in _FED]
-        self.token = self.inputs.get("token")
-        self.position = self.inputs.get("position")
-        self.logits = self.outputs.get("logits")
+        self.token: Any = self.inputs.get("token")
+        self.position: Any = self.inputs.get("position")
+        self.logits: Any = self.outputs.get("logits")

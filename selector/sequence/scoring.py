@@ -83,7 +83,8 @@ class SearchOptions:
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> SearchOptions:
         """What `to_dict` gave; TypeError for names that do not exist."""
-        return cls(**{name: tuple(one) if isinstance(one, list) else one for name, one in value.items()})
+        given: dict[str, Any] = {n: tuple(one) if isinstance(one, list) else one for n, one in value.items()}
+        return cls(**given)
 
 
 def coverage_penalty(coverage: NDArray[np.float64]) -> NDArray[np.float64]:

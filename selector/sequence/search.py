@@ -300,7 +300,7 @@ def _covered(
             "The coverage penalty needs the decoder's attention, and this one gives none: set coverage to 0, or export the step "
             "with an output 'attention'."
         )
-    covered: NDArray[np.float64] = attention + (0.0 if before is None else before[parents])
+    covered = attention.astype(np.float64) + (0.0 if before is None else before[parents])
     return covered
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,14 @@ import numpy as np
 
 from profiler.errors import EdgetimeError
 from profiler.tflite import only_signature, read_network
-from selector.sequence import FixedWidth, LoadedSequencePolicy, SequenceNetwork, Timing, beam_search
+from selector.sequence import (
+    FixedWidth,
+    LoadedSequencePolicy,
+    SequenceNetwork,
+    SequencePolicy,
+    Timing,
+    beam_search,
+)
 
 if TYPE_CHECKING:
     from timemodel.model import TimeModel
@@ -34,6 +41,17 @@ class SequenceCosts:
     step_mj: Mapping[int, float] = field(default_factory=dict)
     search_ms: Mapping[int, float] = field(default_factory=dict)
     device: str = ""
+
+    def added_to(self, policy: SequencePolicy) -> SequencePolicy:
+        """A policy that says what its network costs."""
+        return replace(
+            policy,
+            device=self.device,
+            encoder_ms=self.encoder_ms,
+            step_ms=dict(self.step_ms),
+            encoder_mj=self.encoder_mj,
+            step_mj=dict(self.step_mj),
+        )
 
     def sentence_ms(self, widths: Sequence[int], run_widths: Sequence[int]) -> float:
         """Of a sentence whose steps ran so many hypotheses at some widths of the palette; nothing where none ran."""

@@ -66,7 +66,10 @@ def evaluate(
 
     `timings`, where given, gets the measured times of each line.
     """
-    outputs, ms, decoder_ms, ran = [], [], [], []
+    outputs: list[str] = []
+    ms: list[float] = []
+    decoder_ms: list[float] = []
+    ran: list[int] = []
     for source in sources:
         fits = len(source) <= policy.network.source_longest
         timing = None if timings is None else Timing()

@@ -21,7 +21,7 @@ _ORDER = 4
 class Quality:
     """Counts of each sentence, which add up to those of all [sentences, counts].
 
-    For BLEU: matched and given n-grams for n of 1 to 4, length, length of the reference. For exact match: whether it is.
+    For BLEU: matched and given n-grams for n of 1 to 4, length, length of the reference. For exact match: whether it is, and 1.
     """
 
     metric: str
@@ -48,7 +48,7 @@ def quality_of(metric: str, outputs: Sequence[str], references: Sequence[str]) -
         )
     if metric == "exact":
         right = [output.strip() == wanted.strip() for output, wanted in zip(outputs, references, strict=True)]
-        return Quality(metric, np.array(right, float)[:, None])
+        return Quality(metric, np.array([[float(one), 1.0] for one in right]))
     try:
         from sacrebleu.tokenizers.tokenizer_13a import Tokenizer13a
     except ModuleNotFoundError:
@@ -93,8 +93,8 @@ def _ngrams(words: Sequence[str], order: int) -> Counter[tuple[str, ...]]:
 def _values(metric: str, sums: NDArray[np.float64]) -> NDArray[np.float64]:
     """Values of sums of counts [sets, counts]: for BLEU smoothed as sacrebleu does ("exp")."""
     if metric == "exact":
-        raise_counts: NDArray[np.float64] = sums[:, 0]
-        return raise_counts
+        shares: NDArray[np.float64] = 100 * sums[:, 0] / sums[:, 1]
+        return shares
     matched, given = sums[:, :_ORDER], sums[:, _ORDER : 2 * _ORDER]
     length, wanted = sums[:, -2], sums[:, -1]
     logs = np.zeros(len(sums))

@@ -46,8 +46,8 @@ class TunedPoint:
             "widths": self.widths.to_dict(),
             "quality": self.quality,
             "quality_difference": self.gap[0],
-            "quality_difference_low": self.gap[1],
-            "quality_difference_high": self.gap[2],
+            "quality_difference_low": None if np.isnan(self.gap[1]) else self.gap[1],
+            "quality_difference_high": None if np.isnan(self.gap[2]) else self.gap[2],
             "mean_ms": self.mean_ms,
             "decoder_ms": self.decoder_ms,
             "mean_width": self.mean_width,
@@ -161,16 +161,7 @@ def tune_widths(
         "fixed_quality": found.quality,
         "fixed_ms": found.mean_ms,
     }
-    tuned = replace(
-        policy.policy,
-        widths=chosen.widths,
-        device=costs.device,
-        encoder_ms=costs.encoder_ms,
-        step_ms=dict(costs.step_ms),
-        encoder_mj=costs.encoder_mj,
-        step_mj=dict(costs.step_mj),
-        expected=expected,
-    )
+    tuned = costs.added_to(replace(policy.policy, widths=chosen.widths, expected=expected))
     return Tuned(tuned, points, found, chosen, metric, len(sources), tried)
 
 
