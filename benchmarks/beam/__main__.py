@@ -198,11 +198,12 @@ def row(
 def show(rows: list[dict[str, Any]], best: str) -> None:
     """Print the table."""
     for one in rows:
+        saved = {name: f"{-one[name]:+.0%}" for name in ("width_saved", "whole_saved", "decoder_saved")}
         say(
             f"  {one['policy']:10s} {one['quality']:6.2f} ({one['difference']:+.2f} [{one['difference_low']:+.2f}, "
-            f"{one['difference_high']:+.2f}]), width {one['mean_width']:.2f} ({-one['width_saved']:+.0%}), "
-            f"{one['whole_ms']:.3f} ms ({-one['whole_saved']:+.0%}), decoder {one['decoder_ms']:.3f} ms ({-one['decoder_saved']:+.0%}), policy "
-            f"{one['policy_share']:.1%}, search {one['search_share']:.0%}, predicted {one['predicted_error']:+.1%}"
+            f"{one['difference_high']:+.2f}]), width {one['mean_width']:.2f} ({saved['width_saved']}), "
+            f"{one['whole_ms']:.3f} ms ({saved['whole_saved']}), decoder {one['decoder_ms']:.3f} ms ({saved['decoder_saved']}), "
+            f"policy {one['policy_share']:.1%}, search {one['search_share']:.0%}, predicted {one['predicted_error']:+.1%}"
             + ("  <- best fixed on dev" if one["policy"] == best else "")
         )
 

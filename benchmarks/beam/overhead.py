@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from selector.sequence import FixedWidth, SearchOptions, SequenceNetwork, Timing, beam_search
+from selector.sequence import FixedWidth, SearchOptions, SearchTimes, SequenceNetwork, beam_search
 
 STEPS = 24
 SENTENCES = 30
@@ -28,7 +28,7 @@ def search_times(
     for _ in range(SENTENCES):
         source = generator.integers(4, 100, 12).tolist()
         for width in widths:
-            timing = Timing()
+            timing = SearchTimes()
             found = beam_search(network, source, FixedWidth(width), options, timing)
             steps = len(found.widths)
             rows[width].append(

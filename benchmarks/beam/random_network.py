@@ -1,7 +1,7 @@
-"""``python -m benchmarks.beam.random_network WORK transformer --tokens 8000 --units 256``: networks of random weights, for their times.
+"""``python -m benchmarks.beam.random_network WORK transformer --tokens 8000``: networks of random weights, for their times.
 
-Writes ``transformer-float32.tflite``, with --int8 ``transformer-int8.tflite``, and of the transformer the same weights for CTranslate2 by
-its specification classes, in the folder ``transformer-ctranslate2``.
+Writes ``transformer-float32.tflite``, with --int8 ``transformer-int8.tflite``, and of the transformer the same weights for
+CTranslate2 by its specification classes, in the folder ``transformer-ctranslate2``.
 """
 
 from __future__ import annotations

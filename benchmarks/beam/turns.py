@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from selector.sequence import LoadedSequencePolicy, Timing, WidthPolicy, beam_search
+from selector.sequence import LoadedSequencePolicy, SearchTimes, WidthPolicy, beam_search
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def measure(
                     if len(names) > rounds
                     else (index + place) % len(names)
                 )
-                timing = Timing()
+                timing = SearchTimes()
                 beam_search(policy.network, source, widths[names[which]], policy.policy.search, timing)
                 times[turn, which, place] = (
                     timing.whole_s,

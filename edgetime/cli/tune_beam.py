@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,7 +13,8 @@ from edgetime import units
 from edgetime.terminal import Terminal, options, table
 
 if TYPE_CHECKING:
-    from selector.sequence_tuning import Tuned, TunedPoint
+    from selector.sequence import LoadedSequencePolicy
+    from selector.sequence_tuning import SequenceCosts, Tuned, TunedPoint
 
 
 def command(
@@ -35,6 +37,14 @@ def command(
         typer.Option(
             metavar="MODEL.timemodel.json",
             help="What predicts times; default: they are measured here, in turns.",
+        ),
+    ] = None,
+    then: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="LARGE.json",
+            help="Another network's policy, which answers lines that this one is not sure of, by its score per token; only how "
+            "sure it has to be is tuned.",
         ),
     ] = None,
     metric: Annotated[
@@ -82,16 +92,20 @@ def command(
         check_writable(output)
         sources, references = read_pairs(data)
         loaded = load_sequence_policy(model)
-        with out.progress("Tune") as progress:
-            if time_model is None:
-                progress(0.0, "measuring encoder and steps")
-                costs = measured_costs(loaded, [loaded.tokens(line) for line in sources[:50]], _here())
-            else:
-                from timemodel import TimeModel
 
-                costs = predicted_costs(
-                    TimeModel.load(time_model), loaded.network.file, loaded.network.palette
-                )
+        def costs_of(policy: LoadedSequencePolicy) -> SequenceCosts:
+            if time_model is None:
+                return measured_costs(policy, [policy.tokens(line) for line in sources[:50]], _here())
+            from timemodel import TimeModel
+
+            return predicted_costs(TimeModel.load(time_model), policy.network.file, policy.network.palette)
+
+        if then is not None:
+            _tune_cascade(loaded, then, sources, references, costs_of, metric, max_drop, output, out)
+            return
+        with out.progress("Tune") as progress:
+            progress(0.0, "times of encoder and steps")
+            costs = costs_of(loaded)
             found = tune_widths(
                 loaded,
                 sources,
@@ -106,15 +120,60 @@ def command(
                 seed=seed,
                 progress=progress,
             )
-        folder = model.parent
-        tokens = [
-            None if name is None else folder / name
-            for name in (loaded.policy.source_tokens, loaded.policy.target_tokens)
-        ]
-        written = save_sequence_policy(found.policy, output, loaded.network.file, *tokens)
+        written = save_sequence_policy(found.policy, output, *_files(loaded))
         out.json({"policy": str(written), "data": str(data), **found.to_dict()})
         out.show(*_shown(found))
         out.show(f"Policy written to {written}")
+
+
+def _tune_cascade(
+    loaded: LoadedSequencePolicy,
+    then: Path,
+    sources: list[str],
+    references: list[str],
+    costs_of: Callable[[LoadedSequencePolicy], SequenceCosts],
+    metric: str,
+    max_drop: float,
+    output: Path,
+    out: Terminal,
+) -> None:
+    """Find how sure the small network has to be, and write it with the large one behind it."""
+    from selector.sequence import load_sequence_policy, save_sequence_policy
+    from selector.sequence_tuning import tune_cascade
+
+    large = load_sequence_policy(then)
+    with out.progress("Tune") as progress:
+        progress(0.0, "running both on all lines")
+        found = tune_cascade(
+            loaded, large, sources, references, costs_of(loaded), costs_of(large), metric, max_drop
+        )
+    behind = save_sequence_policy(found.then, output.with_suffix(".then.json"), *_files(large))
+    written = save_sequence_policy(found.policy, output, *_files(loaded), then=behind)
+    plain = {name: value for name, value in vars(found).items() if name not in ("policy", "then")}
+    out.json(
+        {
+            "policy": str(written),
+            "then": str(behind),
+            "least_per_token": found.policy.least,
+            "metric": metric,
+            **plain,
+        }
+    )
+    difference, low, high = found.gap
+    out.show(
+        f"{loaded.file.name} answers {units.percent(1 - found.handed_on)} of the lines, {then.name} the rest: {metric} "
+        f"{found.quality:.2f} ({found.small_quality:.2f} and {found.large_quality:.2f} alone; against the better one "
+        f"{difference:+.2f} [{low:+.2f}, {high:+.2f}]), {units.ms(found.mean_ms)} a line ({units.ms(found.small_ms)} and "
+        f"{units.ms(found.large_ms)} alone)"
+    )
+    out.show(f"Policy written to {written}")
+
+
+def _files(loaded: LoadedSequencePolicy) -> tuple[Path, Path | None, Path | None]:
+    """The network and the tokens of both sides of a policy."""
+    folder = loaded.file.parent
+    source, target = (None if name is None else folder / name for name in loaded.policy.files[1:])
+    return loaded.network.file, source, target
 
 
 def _here() -> str:

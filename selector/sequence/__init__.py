@@ -7,18 +7,13 @@ from __future__ import annotations
 
 from selector.sequence.best_first import best_first_search
 from selector.sequence.decoder import StepDecoder
+from selector.sequence.files import is_sequence_policy, load_sequence_policy, save_sequence_policy
+from selector.sequence.loaded import LoadedSequencePolicy, Translated
 from selector.sequence.network import SequenceNetwork
-from selector.sequence.policy import (
-    LoadedSequencePolicy,
-    SequencePolicy,
-    Translated,
-    is_sequence_policy,
-    load_sequence_policy,
-    save_sequence_policy,
-)
+from selector.sequence.policy import SequencePolicy
 from selector.sequence.scoring import SearchOptions
-from selector.sequence.search import Hypothesis, SearchResult, Timing, beam_search
-from selector.sequence.step import Step
+from selector.sequence.search import Hypothesis, SearchResult, SearchTimes, beam_search
+from selector.sequence.step import SearchStep
 from selector.sequence.tokens import Tokenizer
 from selector.sequence.widths import (
     DeviationWidth,
@@ -40,12 +35,12 @@ __all__ = [
     "LoadedSequencePolicy",
     "SearchOptions",
     "SearchResult",
+    "SearchStep",
+    "SearchTimes",
     "SequenceNetwork",
     "SequencePolicy",
-    "Step",
     "StepDecoder",
     "ThresholdPruning",
-    "Timing",
     "Tokenizer",
     "Translated",
     "WidthPolicy",

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from profiler.errors import DataError, EdgetimeError, UsageError
 from selector.sequence.decoder import StepDecoder
 from selector.sequence.scoring import SearchOptions, coverage_penalty
-from selector.sequence.step import MASKED, Step
-from selector.sequence.widths.base import WidthPolicy
+from selector.sequence.step import MASKED, SearchStep
+from selector.sequence.widths import WidthPolicy
 
 _DEFAULTS = SearchOptions()
 
@@ -25,6 +25,11 @@ class Hypothesis:
     tokens: tuple[int, ...]
     score: float
     log_probability: float
+
+    @property
+    def per_token(self) -> float:
+        """Log-probability per token, END counted: how sure the network is of it."""
+        return self.log_probability / (len(self.tokens) + 1)
 
 
 @dataclass(frozen=True)
@@ -57,13 +62,22 @@ class SearchResult:
 
 
 @dataclass
-class Timing:
+class SearchTimes:
     """Seconds that a search spent in the encoder, the decoder, and its policy, where somebody wants to know."""
 
     encoder_s: float = 0.0
     decoder_s: float = 0.0
     policy_s: float = 0.0
     whole_s: float = 0.0
+
+    def __add__(self, other: SearchTimes) -> SearchTimes:
+        """Both together."""
+        return SearchTimes(
+            self.encoder_s + other.encoder_s,
+            self.decoder_s + other.decoder_s,
+            self.policy_s + other.policy_s,
+            self.whole_s + other.whole_s,
+        )
 
 
 @dataclass
@@ -81,8 +95,8 @@ def beam_search(
     source: Sequence[int],
     widths: WidthPolicy,
     options: SearchOptions = _DEFAULTS,
-    timing: Timing | None = None,
-    watch: list[Step] | None = None,
+    timing: SearchTimes | None = None,
+    watch: list[SearchStep] | None = None,
 ) -> SearchResult:
     """Search for the outputs of highest score.
 
@@ -221,7 +235,7 @@ def _candidates(
     buffer: NDArray[np.float32],
     most: int,
     ended: _Ended,
-) -> Step:
+) -> SearchStep:
     """The candidates of a step; EdgetimeError where there are none."""
     exponentials: NDArray[np.float32] | None = None
     if decoder.normalized:
@@ -233,7 +247,9 @@ def _candidates(
     masked(logits, exponentials, number, longest, options, decoder.end)
     taken = len(ended.sums) if options.stop == "ended" else 0
     best_ended = max(ended.sums, default=-np.inf)
-    step = Step(number, logits, exponentials, log_sums, shares, sums, most + len(logits), taken, best_ended)
+    step = SearchStep(
+        number, logits, exponentials, log_sums, shares, sums, most + len(logits), taken, best_ended
+    )
     if not len(step.scores):
         raise EdgetimeError(
             f"No token is allowed in step {number + 1}: forbid fewer tokens, or force none that is forbidden."
@@ -273,7 +289,7 @@ _NONE = np.zeros(0, np.intp)
 
 
 def _places(
-    step: Step, kept: int | NDArray[np.intp], most: int, end: int, keeps_places: bool
+    step: SearchStep, kept: int | NDArray[np.intp], most: int, end: int, keeps_places: bool
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Which candidates go on, and which end: ``(live, ending)``, indices into the step's candidates."""
     if isinstance(kept, np.ndarray):

@@ -13,7 +13,7 @@ MASKED = np.float32(-1e30)
 _BLOCKS = 128
 
 
-class Step:
+class SearchStep:
     """Candidates of one step: hypotheses with one token more.
 
     Attributes

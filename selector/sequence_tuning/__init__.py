@@ -5,6 +5,7 @@ May import the rooms of sequences, run-time and candidates. Optuna and sacrebleu
 
 from __future__ import annotations
 
+from selector.sequence_tuning.cascading import TunedCascade, tune_cascade
 from selector.sequence_tuning.costs import SequenceCosts, measured_costs, predicted_costs
 from selector.sequence_tuning.evaluating import Evaluated, evaluate
 from selector.sequence_tuning.learning import fit_learned_width
@@ -18,6 +19,7 @@ __all__ = [
     "Quality",
     "SequenceCosts",
     "Tuned",
+    "TunedCascade",
     "TunedPoint",
     "evaluate",
     "fit_learned_width",
@@ -26,5 +28,6 @@ __all__ = [
     "predicted_costs",
     "quality_of",
     "read_pairs",
+    "tune_cascade",
     "tune_widths",
 ]

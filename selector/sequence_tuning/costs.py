@@ -15,9 +15,9 @@ from profiler.tflite import only_signature, read_network
 from selector.sequence import (
     FixedWidth,
     LoadedSequencePolicy,
+    SearchTimes,
     SequenceNetwork,
     SequencePolicy,
-    Timing,
     beam_search,
 )
 
@@ -138,7 +138,7 @@ def _search_s(policy: LoadedSequencePolicy, width: int, sources: Sequence[Sequen
     """Median seconds that the search itself adds to a step of a fixed width."""
     found = []
     for source in sources:
-        timing = Timing()
+        timing = SearchTimes()
         ran = beam_search(policy.network, source, FixedWidth(width), policy.policy.search, timing)
         found.append((timing.whole_s - timing.encoder_s - timing.decoder_s) / max(1, len(ran.widths)))
     return float(np.median(found))

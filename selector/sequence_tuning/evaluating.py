@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from selector.sequence import LoadedSequencePolicy, SearchOptions, Timing, WidthPolicy, beam_search
+from selector.sequence import LoadedSequencePolicy, SearchOptions, SearchTimes, WidthPolicy, beam_search
 from selector.sequence_tuning.costs import SequenceCosts
 from selector.sequence_tuning.quality import Quality, quality_of
 
@@ -60,7 +60,7 @@ def evaluate(
     costs: SequenceCosts,
     metric: str = "bleu",
     search: SearchOptions | None = None,
-    timings: list[Timing] | None = None,
+    timings: list[SearchTimes] | None = None,
 ) -> Evaluated:
     """Run a width policy on sources, as tokens; those that the encoder cannot take get an empty output, as in all policies alike.
 
@@ -72,7 +72,7 @@ def evaluate(
     ran: list[int] = []
     for source in sources:
         fits = len(source) <= policy.network.source_longest
-        timing = None if timings is None else Timing()
+        timing = None if timings is None else SearchTimes()
         found = beam_search(
             policy.network, source if fits else (), widths, search or policy.policy.search, timing
         )

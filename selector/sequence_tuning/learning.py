@@ -8,7 +8,14 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from selector.sequence import FixedWidth, LearnedWidth, LoadedSequencePolicy, SearchOptions, Step, beam_search
+from selector.sequence import (
+    FixedWidth,
+    LearnedWidth,
+    LoadedSequencePolicy,
+    SearchOptions,
+    SearchStep,
+    beam_search,
+)
 from selector.sequence.widths import FEATURES, features
 
 _L2 = 1.0
@@ -56,12 +63,12 @@ def _examples(
 class _Seen:
     """What is kept of a step, whose arrays are the decoder's."""
 
-    def __init__(self, step: Step, widest: int) -> None:
+    def __init__(self, step: SearchStep, widest: int) -> None:
         self.x = features(step, widest)
         self.rows, self.tokens, self.ended = step.rows.copy(), step.tokens.copy(), step.ended
 
 
-class _Watch(list[Step]):
+class _Watch(list[SearchStep]):
     """Takes steps as a search makes them."""
 
     def __init__(self, widest: int) -> None:
@@ -69,7 +76,7 @@ class _Watch(list[Step]):
         self.widest = widest
         self.steps: list[_Seen] = []
 
-    def append(self, step: Step) -> None:
+    def append(self, step: SearchStep) -> None:
         """Keep what a policy could look at."""
         self.steps.append(_Seen(step, self.widest))
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from selector.sequence import (
     FixedWidth,
     SearchOptions,
-    Step,
+    SearchStep,
     StepDecoder,
     WidthPolicy,
     beam_search,
@@ -129,7 +129,7 @@ class _Choices(WidthPolicy):
         """The other's choices, once they are seen to be some."""
         choose = self.policy.begin()  # type: ignore[attr-defined]
 
-        def choose_and_look(step: Step) -> Any:
+        def choose_and_look(step: SearchStep) -> Any:
             before = step.scores.copy(), step.rows.copy(), step.tokens.copy()
             kept = choose(step)
             same = all(

@@ -239,3 +239,34 @@ def test_tuning_needs_pairs(policy: Path, tmp_path: Path):
     output = run("tune-beam", policy, "--data", data, "-o", tmp_path / "p.json", status=1).output
     assert "Line 1" in output
     assert "0 tabs" in " ".join(output.split())
+
+
+def test_a_small_network_hands_on_what_it_is_not_sure_of(policy: Path, tmp_path: Path):
+    # The small one is the same network with a beam of width 1; what width 3 finds is what is wanted.
+    large = sequence.load(policy)
+    small = json.loads(policy.read_text())
+    small["widths"] = {"kind": "fixed", "width": 1}
+    (policy.parent / "narrow.json").write_text(json.dumps(small))
+    lines = [f"{token} {other}" for token in range(4, 10) for other in range(4, 8)]
+    wanted = [large(line).text for line in lines]
+    data, out = tmp_path / "dev.tsv", tmp_path / "both.json"
+    data.write_text("".join(f"{a}\t{b}\n" for a, b in zip(lines, wanted, strict=True)))
+    asked = ["--then", policy, "--data", data, "-o", out, "--metric", "exact", "--json"]
+    found = json.loads(run("tune-beam", policy.parent / "narrow.json", *asked).stdout)
+    assert found["quality"] == found["large_quality"] == 100.0 > found["small_quality"]
+    both = sequence.load(out)
+    answers = [both(line) for line in lines]
+    assert [one.text for one in answers] == wanted
+    assert np.mean([one.stage for one in answers]) == pytest.approx(found["handed_on"])
+    handed = next(one for one in answers if one.stage)
+    assert handed.predicted_ms > handed.found.run_widths.count(3) * both.policy.step_ms[3]
+
+
+def test_a_policy_that_asks_itself_is_refused(policy: Path):
+    value = json.loads(policy.read_text())
+    value["then"], value["least"] = "circle.json", -1.0
+    file = policy.parent / "circle.json"
+    file.write_text(json.dumps(value))
+    value["sha256"]["then"] = "0" * 64
+    with pytest.raises(EdgetimeError):
+        sequence.load(file)

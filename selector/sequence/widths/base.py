@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from profiler.errors import UsageError
-from selector.sequence.step import Step
+from selector.sequence.step import SearchStep
 
-Chooser = Callable[[Step], "int | NDArray[np.intp]"]
+Chooser = Callable[[SearchStep], "int | NDArray[np.intp]"]
 """After each step: how many of its candidates, best first, go on; or which, by their places. Hypotheses that keep their places
-after they ended count too (`Step.ended`)."""
+after they ended count too (`SearchStep.ended`)."""
 
 
 @dataclass(frozen=True)

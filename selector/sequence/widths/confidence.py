@@ -14,7 +14,7 @@ from typing import ClassVar
 import numpy as np
 
 from profiler.errors import UsageError
-from selector.sequence.step import Step
+from selector.sequence.step import SearchStep
 from selector.sequence.widths.base import Chooser, WidthPolicy, check_finite, check_widths
 
 OF = ("best", "mean")
@@ -54,14 +54,14 @@ class _Confidence(WidthPolicy):
             return lambda step: self.width(self._statistic(step))
         before = [self.widest]
 
-        def choose(step: Step) -> int:
+        def choose(step: SearchStep) -> int:
             before.append(self.width(self._statistic(step)))
             return before.pop(0)
 
         return choose
 
     @abstractmethod
-    def _statistic(self, step: Step) -> float:
+    def _statistic(self, step: SearchStep) -> float:
         """How sure the decoder is."""
 
 
@@ -73,7 +73,7 @@ class EntropyWidth(_Confidence):
     beta: float = 1.0
     kind: ClassVar[str] = "entropy"
 
-    def _statistic(self, step: Step) -> float:
+    def _statistic(self, step: SearchStep) -> float:
         return step.entropy if self.of == "best" else float(step.entropies.mean())
 
 
@@ -91,7 +91,7 @@ class DeviationWidth(_Confidence):
         if self.k < 2:
             raise UsageError(f"A deviation is of 2 probabilities or more, not of {self.k}.")
 
-    def _statistic(self, step: Step) -> float:
+    def _statistic(self, step: SearchStep) -> float:
         if self.of == "best":
             return step.deviation(self.k)
         return float(np.mean([step.deviation(self.k, row) for row in range(step.hypotheses)]))

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from profiler.errors import UsageError
-from selector.sequence.step import Step
+from selector.sequence.step import SearchStep
 from selector.sequence.widths.base import Chooser, WidthPolicy, check_widths
 
 FEATURES = (
@@ -74,14 +74,14 @@ class LearnedWidth(WidthPolicy):
         least = float(np.log(self.sure / (1 - self.sure)))
         last = len(self.widths) - 1
 
-        def choose(step: Step) -> int:
+        def choose(step: SearchStep) -> int:
             enough = np.flatnonzero(weights @ features(step, self.most) >= least)
             return self.widths[int(enough[0]) if len(enough) else last]
 
         return choose
 
 
-def features(step: Step, most: int) -> NDArray[np.float64]:
+def features(step: SearchStep, most: int) -> NDArray[np.float64]:
     """`FEATURES` of a step, in their order."""
     scores = step.scores
     count = len(scores)

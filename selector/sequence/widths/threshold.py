@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from profiler.errors import UsageError
-from selector.sequence.step import Step
+from selector.sequence.step import SearchStep
 from selector.sequence.widths.base import Chooser, WidthPolicy, check_finite, check_widths
 
 
@@ -66,7 +66,7 @@ class ThresholdPruning(WidthPolicy):
         """Candidates that are near enough to the best one."""
         return self._choose
 
-    def _choose(self, step: Step) -> int | NDArray[np.intp]:
+    def _choose(self, step: SearchStep) -> int | NDArray[np.intp]:
         scores = step.scores
         least, best = -np.inf, max(float(scores[0]), step.best_ended)
         if self.absolute is not None:

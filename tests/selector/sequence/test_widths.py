@@ -17,7 +17,7 @@ from selector.sequence import (
     register_width_policy,
     width_policy,
 )
-from selector.sequence.step import Step
+from selector.sequence.step import SearchStep
 from selector.sequence.widths import FEATURES
 from selector.testing import RandomDecoder, check_width_policy
 
@@ -45,7 +45,9 @@ def test_policies_pass_the_suite(policy, narrower):
 def step_of(probabilities, before=(0.0,), number=0, ended=0, most=6):
     logits = np.log(np.array(probabilities, np.float32))
     exponentials, ones = np.exp(logits), np.ones(len(logits))
-    return Step(number, logits, exponentials, np.zeros(len(logits)), ones, np.array(before), most, ended)
+    return SearchStep(
+        number, logits, exponentials, np.zeros(len(logits)), ones, np.array(before), most, ended
+    )
 
 
 def test_entropy_is_that_of_the_next_token():
