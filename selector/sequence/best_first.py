@@ -20,6 +20,7 @@ from selector.sequence.search import Hypothesis, SearchResult, check_source, log
 from selector.sequence.step import MASKED
 
 
+@np.errstate(invalid="ignore", over="ignore")  # NaN is found by a sentence of its own
 def best_first_search(
     decoder: StepDecoder, source: Sequence[int], width: int, options: SearchOptions
 ) -> SearchResult:
@@ -39,7 +40,7 @@ def best_first_search(
     check_source(decoder, source, options)
     longest = options.longest(len(source), decoder.longest)
     decoder.start(source)
-    buffer = np.empty((1, decoder.vocabulary), np.float32)
+    buffer = decoder.scratch[:1]
     popped: Counter[int] = Counter()
     live: Counter[int] = Counter()
     # Of equal scores the shorter comes first, then the one of the better hypothesis, then of the lower token: as in beam search.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
@@ -34,6 +35,11 @@ class StepDecoder(ABC):
     longest: int
     palette: tuple[int, ...]
     normalized: bool = False
+
+    @functools.cached_property
+    def scratch(self) -> NDArray[np.float32]:
+        """Memory for a search to work in [widest, vocabulary]: made once, as fresh memory is slow."""
+        return np.empty((self.palette[-1], self.vocabulary), np.float32)
 
     @abstractmethod
     def start(self, source: Sequence[int]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -63,12 +63,16 @@ class SearchResult:
 
 @dataclass
 class SearchTimes:
-    """Seconds that a search spent in the encoder, the decoder, and its policy, where somebody wants to know."""
+    """Seconds that a search spent in the encoder, the decoder, and its policy, where somebody wants to know.
+
+    `clock` is wall time by default; `time.thread_time` leaves out what other processes take of the core.
+    """
 
     encoder_s: float = 0.0
     decoder_s: float = 0.0
     policy_s: float = 0.0
     whole_s: float = 0.0
+    clock: Callable[[], float] = time.perf_counter
 
     def __add__(self, other: SearchTimes) -> SearchTimes:
         """Both together."""
@@ -77,6 +81,7 @@ class SearchTimes:
             self.decoder_s + other.decoder_s,
             self.policy_s + other.policy_s,
             self.whole_s + other.whole_s,
+            self.clock,
         )
 
 
@@ -90,6 +95,7 @@ class _Ended:
     scores: list[float] = field(default_factory=list)
 
 
+@np.errstate(invalid="ignore", over="ignore")  # NaN is found by a sentence of its own
 def beam_search(
     decoder: StepDecoder,
     source: Sequence[int],
@@ -122,7 +128,8 @@ def beam_search(
     EdgetimeError
         The decoder gives NaN, or no token is allowed.
     """
-    begun = time.perf_counter()
+    clock = time.perf_counter if timing is None else timing.clock
+    begun = clock()
     if not len(source):
         return SearchResult((Hypothesis((), 0.0, 0.0),))
     check_source(decoder, source, options)
@@ -136,7 +143,7 @@ def beam_search(
         most = decoder.width_for(most)
     decoder.start(source)
     if timing:
-        timing.encoder_s += time.perf_counter() - begun
+        timing.encoder_s += clock() - begun
     choose = widths.begin()
     longest = options.longest(len(source), decoder.longest)
     end, keeps_places = decoder.end, options.stop == "ended"
@@ -146,13 +153,13 @@ def beam_search(
     history: list[tuple[NDArray[np.int32], NDArray[np.intp]]] = []
     ended, ran = _Ended(), []
     coverage: NDArray[np.float64] | None = None
-    buffer = np.empty((decoder.palette[-1], decoder.vocabulary), np.float32)
+    buffer = decoder.scratch
     limit = float(options.divisor(longest))
     for number in range(longest):
-        before = time.perf_counter() if timing else 0.0
+        before = clock() if timing else 0.0
         logits = decoder.step(tokens, parents)
         if timing:
-            timing.decoder_s += time.perf_counter() - before
+            timing.decoder_s += clock() - before
         ran.append(len(tokens))
         history.append((tokens, parents))
         if options.coverage:
@@ -160,10 +167,10 @@ def beam_search(
         step = _candidates(decoder, logits, sums, number, longest, options, buffer, most, ended)
         if watch is not None:
             watch.append(step)
-        before = time.perf_counter() if timing else 0.0
+        before = clock() if timing else 0.0
         kept = choose(step)
         if timing:
-            timing.policy_s += time.perf_counter() - before
+            timing.policy_s += clock() - before
         if options.fill and isinstance(kept, int):
             kept = step.ended + decoder.width_for(kept - step.ended) if kept > step.ended else kept
         chosen, ending = _places(step, kept, most, end, keeps_places)
@@ -187,7 +194,7 @@ def beam_search(
         parents = step.rows[chosen]
     found = _traced(history, ended, options.best)
     if timing:
-        timing.whole_s += time.perf_counter() - begun
+        timing.whole_s += clock() - begun
     return SearchResult(found, tuple(ran), tuple(decoder.width_for(width) for width in ran))
 
 
@@ -212,8 +219,7 @@ def log_sums_of(
 ) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.float64]]:
     """``exp(logits - highest)``, its sums, and the logarithm of the sum of exponentials [rows]; EdgetimeError for NaN."""
     highest = logits.max(axis=1)
-    with np.errstate(invalid="ignore"):
-        exponentials = np.subtract(logits, highest[:, None], out=buffer)
+    exponentials = np.subtract(logits, highest[:, None], out=buffer)
     np.exp(exponentials, out=exponentials)
     shares = exponentials.sum(axis=1)
     # NaN and infinity alike make this NaN.
@@ -286,25 +292,31 @@ def _mask(tokens: int | slice, logits: NDArray[np.float32], exponentials: NDArra
 
 
 _NONE = np.zeros(0, np.intp)
+_PLACES = np.arange(1 << 12)
 
 
 def _places(
     step: SearchStep, kept: int | NDArray[np.intp], most: int, end: int, keeps_places: bool
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Which candidates go on, and which end: ``(live, ending)``, indices into the step's candidates."""
-    if isinstance(kept, np.ndarray):
-        order, width = kept, most
-    else:
-        order, width = np.arange(len(step.scores)), min(kept, most)
     # Where nothing ended yet, something has to go on.
-    width = max(width - step.ended, 0) or int(step.best_ended == -np.inf)
-    is_end = step.tokens[order] == end
-    if not is_end.any():
-        return order[:width], _NONE
+    least = int(step.best_ended == -np.inf)
+    if not isinstance(kept, np.ndarray):
+        width = max(min(kept, most) - step.ended, 0) or least
+        if keeps_places or not (step.tokens == end).any():
+            tokens = step.tokens[:width]
+            ends = tokens == end
+            if not ends.any():
+                return _PLACES[: len(tokens)], _NONE
+            return np.flatnonzero(~ends), np.flatnonzero(ends)
+        kept = np.arange(len(step.tokens))
+    else:
+        width = max(most - step.ended, 0) or least
+    is_end = step.tokens[kept] == end
     if keeps_places:
-        top, ends = order[:width], is_end[:width]
+        top, ends = kept[:width], is_end[:width]
         return top[~ends], top[ends]
-    return order[~is_end][:width], order[:width][is_end[:width]]
+    return kept[~is_end][:width], kept[:width][is_end[:width]]
 
 
 def _covered(

@@ -32,8 +32,6 @@ class SearchStep:
         Sums of log-probabilities of the candidates, best first [candidates]; equal ones by row, then by token.
     rows, tokens : array
         Which hypothesis each continues, and by which token [candidates].
-    token_scores : array
-        Log-probability of that token alone [candidates].
     """
 
     def __init__(
@@ -59,19 +57,31 @@ class SearchStep:
         self._sums = sums
         offsets = before - log_sums
         indices = candidates(logits, offsets, most)
-        rows = indices // logits.shape[1]
-        values = logits.reshape(-1)[indices]
-        scores = values + offsets[rows]
+        values = logits.reshape(-1).take(indices)
         # `indices` rise, so a stable order breaks ties by row, then by token.
-        order = (-scores).argsort(kind="stable")[:most]
-        self.scores: NDArray[np.float64] = scores[order]
-        self.rows: NDArray[np.intp] = rows[order]
-        self.tokens: NDArray[np.intp] = indices[order] - self.rows * logits.shape[1]
-        self.token_scores: NDArray[np.float64] = self.scores - before[self.rows]
+        if self.hypotheses == 1:
+            scores = values + offsets[0]
+            order = (-scores).argsort(kind="stable")[:most]
+            self.rows = np.zeros(len(order), np.intp)
+            self.tokens: NDArray[np.intp] = indices.take(order)
+        else:
+            rows = indices // logits.shape[1]
+            scores = values + offsets.take(rows)
+            order = (-scores).argsort(kind="stable")[:most]
+            self.rows = rows.take(order)
+            self.tokens = indices.take(order) - self.rows * logits.shape[1]
+        self.scores: NDArray[np.float64] = scores.take(order)
         if self.scores[-1] < _LEAST:
             allowed = int((self.scores >= _LEAST).sum())
-            for name in ("scores", "rows", "tokens", "token_scores"):
-                setattr(self, name, getattr(self, name)[:allowed])
+            self.scores, self.rows, self.tokens = (
+                one[:allowed] for one in (self.scores, self.rows, self.tokens)
+            )
+
+    @functools.cached_property
+    def token_scores(self) -> NDArray[np.float64]:
+        """Log-probability of the last token of each candidate alone [candidates]."""
+        found: NDArray[np.float64] = self.scores - self.before.take(self.rows)
+        return found
 
     def probabilities(self, row: int = 0) -> NDArray[np.float32]:
         """Probabilities of all tokens after one hypothesis [vocabulary]; the best hypothesis is row 0."""
@@ -101,8 +111,7 @@ class SearchStep:
     ) -> NDArray[np.float64]:
         if exponentials is None:
             exponentials = np.exp(logits)
-        with np.errstate(invalid="ignore"):
-            weighted = np.array([a @ b for a, b in zip(exponentials, logits)])  # noqa: B905 (Python 3.9)
+        weighted = np.array([a @ b for a, b in zip(exponentials, logits)])  # noqa: B905 (Python 3.9)
         if not np.isfinite(weighted).all():  # the decoder itself rules tokens out by -infinity
             weighted = (exponentials * np.maximum(logits, MASKED)).sum(axis=1)
         return np.maximum(log_sums * (exponentials.sum(axis=1) / sums) - weighted / sums, 0.0)

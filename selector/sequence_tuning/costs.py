@@ -96,7 +96,10 @@ def predicted_costs(model: TimeModel, file: Path, palette: Sequence[int]) -> Seq
 def measured_costs(
     policy: LoadedSequencePolicy, sources: Sequence[Sequence[int]], device: str = ""
 ) -> SequenceCosts:
-    """Times here: all widths in turns, so that a machine whose speed drifts slows all alike; and what the search adds."""
+    """Times here: all widths in turns, so that a machine whose speed drifts slows all alike; and what the search adds.
+
+    Time is this thread's own: what other processes take of the core is not in it.
+    """
     network = policy.network
     fitting = [source for source in sources if 0 < len(source) <= network.source_longest][:_RUNS]
     if not fitting:
@@ -106,9 +109,9 @@ def measured_costs(
     encoder: list[float] = []
     steps: dict[int, list[float]] = {width: [] for width in network.palette}
     for turn in range(_ROUNDS):
-        begin = time.perf_counter()
+        begin = time.thread_time()
         network.start(fitting[turn % len(fitting)])
-        encoder.append(time.perf_counter() - begin)
+        encoder.append(time.thread_time() - begin)
         for width in network.palette:
             steps[width].append(_step_s(network, width, fitting[turn % len(fitting)]))
     search = {width: _search_s(policy, width, fitting) for width in network.palette}
@@ -127,9 +130,9 @@ def _step_s(network: SequenceNetwork, width: int, source: Sequence[int]) -> floa
     tokens, parents = np.full(width, network.begin, np.int32), np.zeros(width, np.intp)
     times = []
     for _ in range(min(8, network.longest - 1)):
-        begin = time.perf_counter()
+        begin = time.thread_time()
         network.step(tokens, parents)
-        times.append(time.perf_counter() - begin)
+        times.append(time.thread_time() - begin)
         parents = np.arange(width)
     return float(np.median(times[1:] or times))
 
@@ -138,7 +141,7 @@ def _search_s(policy: LoadedSequencePolicy, width: int, sources: Sequence[Sequen
     """Median seconds that the search itself adds to a step of a fixed width."""
     found = []
     for source in sources:
-        timing = SearchTimes()
+        timing = SearchTimes(clock=time.thread_time)
         ran = beam_search(policy.network, source, FixedWidth(width), policy.policy.search, timing)
         found.append((timing.whole_s - timing.encoder_s - timing.decoder_s) / max(1, len(ran.widths)))
     return float(np.median(found))
