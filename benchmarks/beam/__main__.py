@@ -52,6 +52,12 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--trials", type=int, default=80)
     parser.add_argument("--minutes", type=float, default=15.0, help="of tuning, each network")
+    parser.add_argument(
+        "--max-drop",
+        type=float,
+        default=0.1,
+        help="points on dev that a policy may lose to the best fixed width",
+    )
     parser.add_argument("--rounds", type=int, default=3, help="of measuring")
     parser.add_argument("--sentences", type=int, default=200, help="of the test that are measured")
     parser.add_argument("--most", type=int, help="only so many lines of dev and test, for a first look")
@@ -110,26 +116,18 @@ def judge(file: Path, given: argparse.Namespace) -> list[dict[str, Any]]:
     chosen: dict[str, WidthPolicy] = {
         f"fixed {width}": FixedWidth(width) for width in range(1, policy.network.palette[-1] + 1)
     }
-    best = ""
+    found = tune_widths(
+        policy, dev, dev_wanted, costs, metric=given.metric, trials=given.trials, minutes=given.minutes
+    )
+    best = f"fixed {found.fixed.widths.most}"
     for kind in KINDS:
-        found = tune_widths(
-            policy,
-            dev,
-            dev_wanted,
-            costs,
-            metric=given.metric,
-            kinds=[kind],
-            trials=given.trials // len(KINDS),
-            minutes=given.minutes / len(KINDS),
-        )
-        best = f"fixed {found.fixed.widths.most}"
-        dynamic = [
+        good = [
             point
             for point in found.points
-            if point.widths.kind == kind and point.quality >= found.fixed.quality - 0.1
+            if point.widths.kind == kind and point.quality >= found.fixed.quality - given.max_drop
         ]
-        if dynamic:
-            chosen[kind] = min(dynamic, key=lambda point: point.mean_ms).widths
+        if good:
+            chosen[kind] = min(good, key=lambda point: point.mean_ms).widths
     tokens = [policy.tokens(line) for line in test]
     judged = {
         name: evaluate(policy, widths, tokens, test_wanted, costs, given.metric)

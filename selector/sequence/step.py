@@ -73,9 +73,8 @@ class SearchStep:
         self.scores: NDArray[np.float64] = scores.take(order)
         if self.scores[-1] < _LEAST:
             allowed = int((self.scores >= _LEAST).sum())
-            self.scores, self.rows, self.tokens = (
-                one[:allowed] for one in (self.scores, self.rows, self.tokens)
-            )
+            self.scores, self.rows = self.scores[:allowed], self.rows[:allowed]
+            self.tokens = self.tokens[:allowed]
 
     @functools.cached_property
     def token_scores(self) -> NDArray[np.float64]:
