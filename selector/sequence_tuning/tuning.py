@@ -132,7 +132,6 @@ def tune_widths(
         raise UsageError(
             "No line has tokens that the encoder takes: give development data that the network was made for."
         )
-    until = time.monotonic() + 60 * minutes
     most = min(widest or policy.network.palette[-1], policy.network.palette[-1])
 
     def judge(widths: WidthPolicy) -> Evaluated:
@@ -145,7 +144,7 @@ def tune_widths(
     fixed = _best_fixed(evaluated)
     tried = 0
     if most > 1:
-        evaluated += _search(policy, tokens, judge, kinds, most, trials, until, seed, progress)
+        evaluated += _search(policy, tokens, judge, kinds, most, trials, minutes, seed, progress)
         tried = len(evaluated) - most
     progress(1.0, "comparing")
     points = _points(evaluated, fixed)
@@ -172,7 +171,7 @@ def _search(
     kinds: Sequence[str],
     most: int,
     trials: int,
-    until: float,
+    minutes: float,
     seed: int,
     progress: ProgressCallback,
 ) -> list[Evaluated]:
@@ -208,6 +207,7 @@ def _search(
                 }
             )
     found: list[Evaluated] = []
+    until = time.monotonic() + 60 * minutes
     for number in range(trials):
         if time.monotonic() > until:
             break
