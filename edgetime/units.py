@@ -29,6 +29,13 @@ def ms(value: float | None) -> str:
     return f"{value:.{min(digits, 6)}f} ms"
 
 
+def mj(value: float | None) -> str:
+    """An energy with three significant digits: ``0.0432 mJ``, ``1.91 mJ``, ``4.57 J``."""
+    if value is None:
+        return "-"
+    return f"{value / 1000:.3g} J" if abs(value) >= 10_000 else f"{value:.3g} mJ"
+
+
 def size(value: float | None) -> str:
     """A number of bytes: ``812 B``, ``98.5 kB``, ``1.84 MB`` (powers of 1000)."""
     return _scaled(value, (" B", " kB", " MB", " GB"))

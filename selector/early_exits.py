@@ -13,10 +13,12 @@ import numpy as np
 
 from profiler.errors import BudgetError
 from profiler.progress import ProgressCallback, silent, sub_progress
+from profiler.tflite import only_signature, read_network, read_signatures
 from selector.candidates import Answers, gather_segments, heads_ms
 from selector.policies import EarlyExitPolicy, PolicyFit, PolicyGoal, PolicyPoint, SearchSettings, table_point
 from selector.runtime import save_policy
 from timemodel.model import NetworkPredictor, TimeModel
+from timemodel.runtime import RowLoop
 
 if TYPE_CHECKING:
     from compressor.data import Data
@@ -56,14 +58,11 @@ class EarlyExits:
     notes: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain JSON values."""
-        specification = self.fit.specification
+        """As plain JSON values; those of the policy are as ``edgetime select --per-input`` gives them."""
         return {
+            **self.fit.to_dict(f"the validation rows of {self.network.held.source}"),
             **self.network.to_dict(),
             "policy": None if self.policy is None else str(self.policy),
-            "device": specification.device,
-            "expected": dict(specification.expected),
-            "promise": None if specification.promise is None else dict(specification.promise),
             "on_test": [vars(point) | {"stop_shares": list(point.stop_shares)} for point in self.on_test],
             "notes": list(self.notes),
         }
@@ -147,20 +146,21 @@ def _paying(network: NetworkWithExits, times: NetworkPredictor, goal: PolicyGoal
     answers = _answers(network, times)
     last = len(network.segments) - 1
     heads = heads_ms(times, network.file, answers.classes)
+    single_ms = _single_ms(network, times)
     goal = replace(goal, confidence=None)
     found = []
     for count in range(1, last + 1):
         for chosen in itertools.combinations(range(last), count):
             with contextlib.suppress(BudgetError):
                 few = with_exits(answers, heads, chosen)
-                point = fit_exits(few, goal, network.single_ms, settings=_QUICK).chosen
+                point = fit_exits(few, goal, single_ms, settings=_QUICK).chosen
                 rank = (
                     point.mean_ms if goal.prefer == "time" else -(point.expected_accuracy or point.accuracy)
                 )
-                if point.stop_shares[-1] < 1 - LEAST_SHARE or point.longest_ms < network.single_ms:
+                if point.stop_shares[-1] < 1 - LEAST_SHARE or point.longest_ms < single_ms:
                     found.append((rank, point.mean_ms, chosen))
     best = min(found, default=None)
-    return best[2] if best and best[1] < network.single_ms else ()
+    return best[2] if best and best[1] < single_ms else ()
 
 
 def with_exits(answers: Answers, heads: list[float], chosen: tuple[int, ...]) -> Answers:
@@ -176,7 +176,14 @@ def with_exits(answers: Answers, heads: list[float], chosen: tuple[int, ...]) ->
 
 
 def _fitted(network: NetworkWithExits, times: NetworkPredictor, goal: PolicyGoal) -> PolicyFit:
-    return fit_exits(_answers(network, times), goal, network.single_ms, times.device)
+    return fit_exits(_answers(network, times), goal, _single_ms(network, times), times.device)
+
+
+def _single_ms(network: NetworkWithExits, times: NetworkPredictor) -> float:
+    """What the network without exits takes, and handing it a row."""
+    first = read_network(only_signature(network.file, read_signatures(network.file)[0]))
+    row_bytes = sum(first.tensors[index].nbytes for index in first.inputs)
+    return network.single_ms + RowLoop.of(times).run_ms(row_bytes)
 
 
 def _answers(network: NetworkWithExits, times: NetworkPredictor) -> Answers:
@@ -205,10 +212,11 @@ def _on_test(network: NetworkWithExits, times: NetworkPredictor, fit: PolicyFit)
     answers = gather_segments(times, network.file, held.x_test, y, form=network.form, source=held.source)
     seen = EarlyExitPolicy().replay(fit.specification, answers)
     right = answers.right[-1]
+    single_ms = _single_ms(network, times)
     return (
         table_point(
             fit.chosen.name, "early_exit", seen.named == y, seen.ms, seen.longest_ms,
             stopped=seen.stopped, stages=len(fit.specification.stages),
         ),
-        table_point("without exits", "single", right, np.full(len(y), network.single_ms), network.single_ms),
+        table_point("without exits", "single", right, np.full(len(y), single_ms), single_ms),
     )  # fmt: skip

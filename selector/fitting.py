@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,17 +46,11 @@ class PerInputSelection:
     @property
     def single(self) -> PolicyPoint:
         """The best single network, what the policy is compared with."""
-        known = self.fit.specification
-        # A network on another machine may be the best one, and is not what answers where that is away.
-        name = known.expected.get("single_name", known.networks[known.single].name)
-        singles = [point for point in self.fit.baselines if point.kind == "single"]
-        return next(
-            (point for point in singles if point.name == name), max(singles, key=lambda one: one.accuracy)
-        )
+        return self.fit.single
 
     def saving(self, point: PolicyPoint) -> float:
         """How many times as fast as the best single network a policy is, by predicted mean time."""
-        return self.single.mean_ms / point.mean_ms
+        return self.fit.saving(point)
 
     def promise(self) -> str:
         """What is promised, in words."""
@@ -69,25 +63,7 @@ class PerInputSelection:
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values."""
-        known = self.fit.specification
-
-        def row(point: PolicyPoint) -> dict[str, Any]:
-            return {**asdict(point), "times_as_fast": self.saving(point)}
-
-        return {
-            "device": self.device,
-            "kind": known.kind,
-            "judged_on": self.judged_on,
-            "chosen": row(self.fit.chosen),
-            "front": [row(point) for point in self.fit.front],
-            "baselines": [row(point) for point in self.fit.baselines],
-            "stages": [asdict(stage) for stage in known.stages],
-            "networks": [asdict(network) for network in known.networks],
-            "settings": dict(known.settings),
-            "expected": dict(known.expected),
-            "promise": None if known.promise is None else dict(known.promise),
-            "notes": list(self.fit.notes),
-        }
+        return self.fit.to_dict(self.judged_on)
 
 
 def select_per_input(
@@ -153,5 +129,21 @@ def select_per_input(
         device=model.device,
         progress=sub_progress(progress, 0.5, 1.0),
     )
+    if answers.groups is None and rows.groups is not None:
+        name = "groups_val" if part == "validation" else "groups_test"
+        note = (
+            f"{rows.source} has groups, but no {name}: each {part} row counts as independent of all others."
+        )
+        fit = replace(fit, notes=(*fit.notes, note))
     progress(1.0, "done")
-    return PerInputSelection(fit, model.device, answers.source, answers, x)
+    return PerInputSelection(fit, model.device, _judged_on(answers, fit), answers, x)
+
+
+def _judged_on(answers: Answers, fit: PolicyFit) -> str:
+    """The rows that the policy is seen on: where some chose it and others tested it, these."""
+    rows = int(fit.specification.expected["rows"])
+    return (
+        answers.source
+        if rows == len(answers.y)
+        else f"{rows:,}, which chose nothing, of the {answers.source}"
+    )

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from profiler.devices import Target, agent, device_name, open_target
 from profiler.errors import DataError, EdgetimeWarning, TargetError, UsageError
 from profiler.progress import ProgressCallback, silent
+from selector.one_file import OneFile, write_one_file
 from selector.runtime import LoadedPolicy, arrays_of, load_policy, pack, run_in_turns, unpack
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ class PolicyRun:
         Which rows these were, such as ``5000 test rows of d.npz``.
     accuracy, single_accuracy
         Share of rows on which it, and the single network, are right; None without labels.
+    one_file
+        The policy as one file, where that was asked for.
     """
 
     summary: Mapping[str, Any]
@@ -51,12 +54,14 @@ class PolicyRun:
     rows: str
     accuracy: float | None = None
     single_accuracy: float | None = None
+    one_file: OneFile | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values, without the arrays."""
         single = {**self.summary["single"], "accuracy": self.single_accuracy}
         where = {"device": self.device, "policy_device": self.policy_device, "judged_on": self.rows}
-        return {**where, "accuracy": self.accuracy, **self.summary, "single": single}
+        found = {**where, "accuracy": self.accuracy, **self.summary, "single": single}
+        return found if self.one_file is None else {**found, "one_file": self.one_file.to_dict()}
 
 
 def run_policy(
@@ -66,6 +71,7 @@ def run_policy(
     *,
     seconds: float = 2.0,
     on_drift: str = "warn",
+    one_file: PathLike | None = None,
     progress: ProgressCallback = silent,
 ) -> PolicyRun:
     """Run a policy on the rows of a file, and its best single network in turns with it.
@@ -82,6 +88,8 @@ def run_policy(
         About how long to measure, after all rows were answered once.
     on_drift
         See `selector.runtime.load_policy`.
+    one_file
+        A `.tflite` file to write the policy to as one network that decides by itself: see `selector.one_file.write_one_file`.
 
     Warns
     -----
@@ -114,6 +122,7 @@ def run_policy(
         for sentence in answer["warnings"]:
             warnings.warn(sentence, EdgetimeWarning, stacklevel=2)
         summary, arrays = answer["result"], unpack(answer)
+    written = None if one_file is None else write_one_file(loaded.file, one_file, x)
     progress(1.0, "done")
     count = int(summary["rows"])
     return PolicyRun(
@@ -124,6 +133,7 @@ def run_policy(
         f"{count:,} {part} rows of {data}" if part else f"{count:,} rows of {data}",
         _accuracy(arrays.get("outputs"), y),
         _accuracy(arrays.get("single_outputs"), y),
+        written,
     )
 
 

@@ -16,6 +16,7 @@ from profiler.tflite import read_network
 from selector.candidates import (
     DeviceLimits,
     InputShape,
+    KnownAccuracies,
     NetworkOption,
     front,
     network_accuracy,
@@ -174,8 +175,12 @@ def select_per_device(
     limits: DeviceLimits | None = None,
     input_shape: InputShape | None = None,
     progress: ProgressCallback = silent,
+    *,
+    accuracies: KnownAccuracies | None = None,
 ) -> tuple[Selection, ...]:
     """What `select` gives for each of several devices; each file is read, and run, once.
+
+    Without data `accuracies` are those that are known already, such as `selector.candidates.compressed_accuracies` finds them.
 
     Returns
     -------
@@ -206,6 +211,11 @@ def select_per_device(
             known.append(option)
     progress(1.0, "done")
     judged_on = ""
+    if rows is None and accuracies is not None and accuracies.by_path:
+        options = [
+            [replace(one, accuracy=accuracies.by_path[one.path]) for one in known] for known in options
+        ]
+        judged_on = accuracies.judged_on
     if rows is not None:
         name, x, _ = rows.held_out()
         judged_on = f"{row_count(x)} {name} rows of {rows.source}"
@@ -253,6 +263,8 @@ def recommend(
 ) -> NetworkOption:
     """The most accurate network whose *predicted* costs are within the limits, else (accuracy not known, or equal) the fastest.
 
+    One whose time is not whole (`NetworkOption.at_least`) only where no other fits.
+
     The prediction decides, not the upper end of its interval, which bounds 90% of networks and would throw away most that fit;
     measuring settles those that `NetworkOption.crosses` marks. Raises BudgetError, which names the nearest, where none fits.
     """
@@ -269,6 +281,10 @@ def recommend(
 def _best(candidates: Sequence[NetworkOption], limits: DeviceLimits) -> NetworkOption | None:
     return max(
         filter(limits.fit, candidates),
-        key=lambda one: (-math.inf if one.accuracy is None else one.accuracy, -one.predicted_ms),
+        key=lambda one: (
+            not one.at_least,
+            -math.inf if one.accuracy is None else one.accuracy,
+            -one.predicted_ms,
+        ),
         default=None,
     )

@@ -35,7 +35,7 @@ def fitted(path: Path) -> tuple[dict[str, SettingModel], int]:
     for name, fit in BASELINES.items():
         operators = boxes(ours.operators, rows.times, fit)
         energy = None
-        if ours.energy is not None:
+        if isinstance(ours.energy, SettingModel):
             energies = boxes(ours.energy.operators, layer_energies(times), fit)
             energy = SettingModel("energy", ours.setting, {}, energies, ours.energy.terms)
         model = SettingModel(ours.key, ours.setting, ours.fingerprint, operators, ours.terms, None, energy)
@@ -59,7 +59,7 @@ def predicted(model: SettingModel, network: Network, what: str) -> float:
     """Time in ms (``ms``) or energy in mJ (``mj``) of an inference; NaN where the model knows no energy."""
     if what == "ms":
         return model.predict_total_ms(network)
-    return float("nan") if model.energy is None else model.energy.predict_total_ms(network)
+    return model.energy.predict_total_ms(network) if isinstance(model.energy, SettingModel) else float("nan")
 
 
 def judge(predicted: np.ndarray, true: np.ndarray) -> dict[str, float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,15 +10,38 @@ from numpy.typing import NDArray
 
 from benchmarks.compression.answers import Answers as Said
 from benchmarks.compression.statistics import Difference, difference
-from benchmarks.selection.rows import Held, joined, of_type
+from benchmarks.selection import turns
+from benchmarks.selection.members import TASKS
+from benchmarks.selection.rows import Fold, Held, folds, of_type
 from profiler.errors import EdgetimeError
 from selector.candidates import Answers
-from selector.policies import PolicyFit, PolicyGoal, SearchSettings, baselines, fit_cascade, replay
-from selector.policies.base import log_probabilities_of
+from selector.early_exits import fit_exits
+from selector.policies import (
+    CascadePolicy,
+    EarlyExitPolicy,
+    PolicyFit,
+    PolicyGoal,
+    PolicyPoint,
+    PremodelPolicy,
+    PremodelSettings,
+    Replay,
+    SearchSettings,
+    baselines,
+    fit_cascade,
+)
 from selector.policies.stages import GATES
+from selector.runtime.premodel import kind_of
 
 QUICK = SearchSettings(
-    max_stages=3, most_networks=5, most_chains=6, gates=GATES[:1], per_class=False, prices=24
+    max_stages=3,
+    most_networks=5,
+    most_chains=4,
+    gates=GATES[:1],
+    per_class=False,
+    prices=16,
+    refined=8,
+    folds=3,
+    tables=False,
 )
 """Of the fits of the random splits: hundreds are fitted."""
 
@@ -28,13 +51,33 @@ FASTER = 1.3
 
 @dataclass(frozen=True)
 class Way:
-    """One way to choose a policy: of which networks, and for which goal; `against` is the number type of the single network."""
+    """One way to choose a policy: of which networks, and for which goal.
+
+    Parameters
+    ----------
+    name
+        In tables.
+    dtype
+        Number type of the networks; ``"all"`` for both.
+    against
+        Number type of the single network that it is held against.
+    drop_points
+        Points that may be lost where time comes first.
+    faster
+        Where accuracy comes first: how many times as fast as the single network.
+    policy
+        ``"cascade"``, ``"premodel"`` or ``"exits"``.
+    features
+        Of a premodel: ``"inputs"`` or ``"answer"``.
+    """
 
     name: str
     dtype: str
     against: str
     drop_points: float | None = 0.0
     faster: float | None = None
+    policy: str = "cascade"
+    features: str = ""
 
 
 WAYS = (
@@ -43,35 +86,44 @@ WAYS = (
     Way("int8, time first", "int8", "int8"),
     Way("int8, accuracy first", "int8", "int8", None, FASTER),
     Way("all, time first", "all", "float32"),
+    Way("float32, premodel on inputs", "float32", "float32", policy="premodel", features="inputs"),
+    Way("float32, premodel on answer", "float32", "float32", policy="premodel", features="answer"),
+    Way("int8, premodel on answer", "int8", "int8", policy="premodel", features="answer"),
+    Way("float32, early exits", "float32", "float32", policy="exits"),
 )
 
 
 @dataclass(frozen=True)
-class Judged:
-    """A policy and the best single network on the same rows: classes named and predicted ms, each [rows]."""
+class Fitted:
+    """A policy for rows to choose by, and what replays it; `single` is the network among all that it is held against."""
 
-    way: str
-    task: str
+    fit: PolicyFit
+    single: int
+    replay: Callable[[], Replay]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A policy and the single network that it is held against on the same rows: classes named and predicted ms, each [rows].
+
+    `fitted` is of the first fold.
+    """
+
+    way: Way
     seed: int
-    chain: str
+    policy: str
     rows: Said
     single_rows: Said
     ms: NDArray[np.float64]
     single_ms: float
     single: str
     stop_shares: tuple[float, ...]
+    fitted: Fitted
 
     @property
     def ratio(self) -> float:
         """How many times less mean predicted time than the single network."""
         return self.single_ms / float(self.ms.mean())
-
-
-def goal_of(way: Way, answers: Answers, single: int) -> PolicyGoal:
-    """What is asked of `fit_cascade`."""
-    if way.faster is None:
-        return PolicyGoal("time", max_accuracy_drop=way.drop_points)
-    return PolicyGoal("accuracy", budget_ms=float(answers.times_ms[single]) / way.faster)
 
 
 def best_single(answers: Answers, dtype: str) -> int:
@@ -81,71 +133,72 @@ def best_single(answers: Answers, dtype: str) -> int:
     return max(mine, key=lambda i: (accuracy[i], -answers.times_ms[i]))
 
 
-def folds(held: Held, task: str) -> list[tuple[Answers, Answers, NDArray[np.int64]]]:
-    """Rows to choose by, rows to judge on, and the numbers of these among the test rows.
-
-    Images: both halves of the test rows in turns, each judged by what the other half and the validation rows chose, since the
-    validation rows alone are few. Else test people are judged by what was chosen on validation people.
-    """
-    count = len(held.judge.y)
-    if task != "image":
-        return [(held.choose, held.judge, np.arange(count))]
-    side = np.random.default_rng(23).permutation(count) % 2
-    return [
-        (
-            joined(held.choose, held.judge.at(side != one)),
-            held.judge.at(side == one),
-            np.flatnonzero(side == one),
-        )
-        for one in (0, 1)
-    ]
-
-
-def fit(way: Way, answers: Answers) -> PolicyFit:
-    """A policy for rows to choose by."""
-    chosen = of_type(answers, way.dtype)
-    single = best_single(answers, way.against)
-    return fit_cascade(chosen, goal_of(way, answers, single), device="benchmark")
+def fit(way: Way, held: Held, fold: Fold, task: str) -> Fitted:
+    """Fit a policy to the rows of a fold that choose."""
+    choose, judge = fold.answers(held.choose, held.judge)
+    single = best_single(choose, way.against)
+    if way.policy == "exits":
+        assert held.exits is not None
+        segments, judged = fold.answers(*held.exits)
+        name = f"{TASKS[task].with_exits}-{way.against}"
+        single = [network.name for network in choose.networks].index(name)
+        found = fit_exits(segments, PolicyGoal("time", max_accuracy_drop=way.drop_points), held.exits_ms)
+        return Fitted(found, single, lambda: EarlyExitPolicy().replay(found.specification, judged))
+    chosen, shown = of_type(choose, way.dtype), of_type(judge, way.dtype)
+    single_ms = float(choose.times_ms[single])
+    goal = (
+        PolicyGoal("time", max_accuracy_drop=way.drop_points)
+        if way.faster is None
+        else PolicyGoal("accuracy", budget_ms=single_ms / way.faster)
+    )
+    if way.policy == "cascade":
+        found = fit_cascade(chosen, goal, device="benchmark")
+        return Fitted(found, single, lambda: CascadePolicy().replay(found.specification, shown))
+    # Features cost least where many rows come at once, and so it is measured.
+    x, judged_x = fold.inputs(held)
+    features = kind_of(x) if way.features == "inputs" else way.features
+    policy = PremodelPolicy(PremodelSettings(features=features, rows_at_once=turns.ROWS), nearest=True)
+    found = policy.fit(chosen, goal, inputs=x, device="benchmark")
+    return Fitted(found, single, lambda: policy.replay(found.specification, shown, inputs=judged_x))
 
 
 def judge(way: Way, held: Held, task: str, seed: int) -> Judged | str:
     """A policy on all test rows; a sentence where the goal cannot be met."""
+    if way.policy == "exits" and held.exits is None:
+        return f"{task} seed {seed}: no network with exits is trained"
     count = len(held.judge.y)
     said, single_said = np.zeros(count, np.int64), np.zeros(count, np.int64)
     ms, single_ms = np.zeros(count), np.zeros(count)
-    chain, single_name, shares = "", "", ()
-    for choose, rows, numbers in folds(held, task):
+    every = []
+    for fold in folds(held, task):
         try:
-            found = fit(way, choose)
+            found = fit(way, held, fold, task)
         except EdgetimeError as error:
             return f"{task} seed {seed}, {way.name}: {error}"
-        seen = replay(found.specification, log_probabilities_of(found.specification, rows))
-        single = best_single(choose, way.against)
+        every.append(found)
+        seen, numbers, single = found.replay(), fold.numbers, found.single
         said[numbers], ms[numbers] = seen.named, seen.ms
-        single_said[numbers] = rows.log_probabilities[single].argmax(axis=1)
-        single_ms[numbers] = rows.times_ms[single]
-        chain, single_name, shares = found.chosen.name, rows.networks[single].name, found.chosen.stop_shares
-    test = held.judge_rows
+        single_said[numbers] = held.judge.log_probabilities[single, numbers].argmax(axis=1)
+        single_ms[numbers] = held.judge.times_ms[single]
+    test, chosen = held.judge_rows, found.fit.chosen
     return Judged(
-        way.name, task, seed, chain,
+        way, seed, chosen.name,
         Said(said, test.y, test.cluster, test.unit), Said(single_said, test.y, test.cluster, test.unit),
-        ms, float(single_ms.mean()), single_name, shares,
+        ms, float(single_ms.mean()), held.judge.networks[single].name, chosen.stop_shares, every[0],
     )  # fmt: skip
 
 
 def compared(judged: Sequence[Judged]) -> Difference:
-    """Accuracy of the policies minus that of the best single networks, over seeds."""
+    """Accuracy of the policies minus that of the single networks, over seeds."""
     return difference([(one.rows, one.single_rows) for one in judged])
 
 
-def rivals(held: Held, dtype: str) -> str:
-    """Oracle, ensemble and plain cascade, chosen on the very test rows, which flatters them."""
+def rivals(held: Held, dtype: str) -> dict[str, PolicyPoint]:
+    """Best single network, oracle, ensemble and plain cascade, chosen on the very test rows, which flatters them."""
     rows = of_type(held.judge, dtype)
-    single = best_single(rows, rows.networks[0].dtype if dtype == "all" else dtype)
+    single = best_single(rows, dtype)
     points = baselines(rows, single, PolicyGoal("time", max_accuracy_drop=0.0))
-    return "; ".join(
-        f"{one.kind} {one.accuracy:.2%} in {one.mean_ms:.4f} ms" for one in points if one.kind != "single"
-    )
+    return {"best single": points[single], **{one.kind: one for one in points if one.kind != "single"}}
 
 
 def disagreement(answers: Answers) -> float:
@@ -165,30 +218,36 @@ class Splits:
 
 
 def promise(
-    answers: Answers, points: float, splits: int, confidence: float = 0.95, share: float = 0.5
+    answers: Answers, points: float, splits: int, confidence: float = 0.95, *, by_group: bool = False
 ) -> Splits:
-    """Fit policies with a promise on a random share of the rows, and see on all others whether they keep it.
+    """Fit policies with a promise on a random half of the rows, and see on all others whether they keep it.
 
-    Broken is a policy that loses more than `points` against the best single network there, whichever that is. `silent` splits
-    got the single network alone. The saving kept is of the mean time that policies fitted on the same rows without a promise save.
+    Broken is a promised policy that loses more than `points` against the best single network there, whichever that is. `silent`
+    splits got the single network alone. The saving kept is of the mean time that policies fitted on the same rows without a promise
+    save.
+    With `by_group` whole groups are drawn, and accuracy is the mean over groups.
     """
+    if not by_group:
+        answers = replace(answers, groups=None)
+    units = np.arange(len(answers.y)) if answers.units is None else answers.units
     broken = silent = 0
     kept, without = [], []
     for split in range(splits):
-        chosen = np.random.default_rng([split, 31]).random(len(answers.y)) < share
-        choose, rest = replace(answers.at(chosen), groups=None), answers.at(~chosen)
+        drawn = np.random.default_rng([split, 31]).random(int(units.max()) + 1) < 0.5
+        choose, rest = answers.at(drawn[units]), answers.at(~drawn[units])
+        member = np.unique(units[~drawn[units]], return_inverse=True)[1].ravel()
+        shares = 1 / np.bincount(member)[member] / (member.max() + 1)
         goal = PolicyGoal("time", max_accuracy_drop=points, confidence=confidence)
         found = fit_cascade(choose, goal, settings=QUICK)
         free = fit_cascade(choose, replace(goal, confidence=None), settings=QUICK)
-        best = float(rest.right.mean(axis=1).max())
-        times = []
-        for one in (found, free):
-            seen = replay(one.specification, log_probabilities_of(one.specification, rest))
-            times.append(float(seen.ms.mean()))
-            if one is found:
-                broken += best - float((seen.named == rest.y).mean()) > points / 100
-        silent += found.specification.promise is None
-        single_ms = float(rest.times_ms[best_single(choose, "float32")])
-        kept.append(single_ms - times[0])
-        without.append(single_ms - times[1])
+        seen, other = (CascadePolicy().replay(one.specification, rest) for one in (found, free))
+        promised = found.specification.promise is not None
+        silent += not promised
+        broken += (
+            promised
+            and float((rest.right @ shares).max() - (seen.named == rest.y) @ shares) > points / 100 + 1e-9
+        )
+        single_ms = float(rest.times_ms[best_single(choose, choose.networks[0].dtype)])
+        kept.append(single_ms - float(seen.ms.mean()))
+        without.append(single_ms - float(other.ms.mean()))
     return Splits(splits, broken, silent, float(np.mean(kept) / np.mean(without)))

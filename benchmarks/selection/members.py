@@ -47,11 +47,12 @@ class SelectionTask:
     """A data set and its networks, first the one that the distilled ones learn from.
 
     The largest learns from it too: what students gain from a teacher's answers must not be missing from the network that policies
-    are held against.
+    are held against. Early exits are added to `with_exits`.
     """
 
     source: Source
     members: tuple[Member, ...]
+    with_exits: str
 
 
 TASKS = {
@@ -66,6 +67,7 @@ TASKS = {
             Member("separable", networks.separable, 40),
             Member("strided-alone", partial(networks.strided, "strided_alone"), 35, distilled=False),
         ),
+        "resnet9",
     ),
     "sound": SelectionTask(
         tasks_sound.TASKS["sound"],
@@ -75,6 +77,7 @@ TASKS = {
             Member("small", partial(networks.sound, (16, 16, 32), (2, 2, 2), "small"), 60),
             Member("middle-alone", partial(networks.sound, (16, 32, 32, 48), (2, 1, 2, 2), "alone"), 60, distilled=False),
         ),
+        "wide",
     ),
     "motion": SelectionTask(
         tasks_motion.TASKS["motion"],
@@ -84,6 +87,7 @@ TASKS = {
             Member("small", partial(networks.motion, 16, 3, "small"), 40),
             Member("convolutions-alone", partial(networks.motion, 48, 5, "alone"), 40, distilled=False),
         ),
+        "deepsense",
     ),
 }  # fmt: skip
 

@@ -5,74 +5,56 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.compression.tasks import Rows
-from benchmarks.selection.members import TASKS, files
-from compressor.export import TfliteRunner
-from profiler.files import replacing
-from profiler.tflite import read_network
-from selector.candidates import Answers
-from selector.runtime import PolicyNetwork, log_probabilities
+from benchmarks.compression.tasks import Rows, Split
+from benchmarks.selection.members import TASKS, files, folder_of
+from compressor.data import Data
+from selector.candidates import Answers, gather
 from timemodel import TimeModel
-
-PARTS = ("validation", "test")
 
 
 @dataclass(frozen=True)
 class Held:
-    """Answers to the rows that thresholds are chosen by and to those that judge, with the rows themselves."""
+    """Answers to the rows that thresholds are chosen by and to those that judge, with the rows themselves.
+
+    `exits` are the answers of the segments of a network with early exits to both, where there is one, and `exits_ms` is what it
+    takes without exits.
+    """
 
     choose: Answers
     judge: Answers
     choose_rows: Rows
     judge_rows: Rows
+    exits: tuple[Answers, Answers] | None = None
+    exits_ms: float = 0.0
 
 
 def held(
     data_folder: Path, work: Path, task: str, seed: int, model: TimeModel, say: Callable[[str], None]
 ) -> Held | None:
     """Answers of all networks of a task and seed, fastest first; None where not all of them are trained."""
-    found = list(files(work, task, seed))
+    found = [file for _, _, file in files(work, task, seed)]
     if len(found) < 2 * len(TASKS[task].members):
         say(
             f"{task} seed {seed}: {len(found)} of {2 * len(TASKS[task].members)} files are there, so it is left out"
         )
         return None
-    split = TASKS[task].source.load(data_folder, work, seed)
-    parts = dict(zip(PARTS, (split.validation, split.test), strict=True))
-    listed = []
-    for name, quantize, file in found:
-        predicted = model.predict(read_network(file))
-        dtype = "float32" if quantize == "none" else quantize
-        network = PolicyNetwork(
-            file.name, f"{name}-{dtype}", predicted.predicted_ms, form="logits", dtype=dtype
+    split: Split = TASKS[task].source.load(data_folder, work, seed)
+    answers = [
+        gather(
+            model,
+            found,
+            Data(rows.x, rows.y, source=f"{task} seed {seed}, {part}"),
+            groups=rows.cluster,
+            cache=folder_of(work, task, seed) / "answers",
         )
-        listed.append((network, file, {part: _answers(file, part, rows) for part, rows in parts.items()}))
-    listed.sort(key=lambda one: one[0].predicted_ms)
-    by_part = [
-        Answers(
-            tuple(network for network, _, _ in listed),
-            tuple(file for _, file, _ in listed),
-            np.stack([log_p[part] for _, _, log_p in listed]),
-            rows.y,
-            rows.unit,
-            f"{task} seed {seed}, {part}",
-        )
-        for part, rows in parts.items()
+        for part, rows in (("validation", split.validation), ("test", split.test))
     ]
-    return Held(*by_part, split.validation, split.test)
-
-
-def _answers(file: Path, part: str, rows: Rows) -> NDArray[np.float32]:
-    kept = file.with_suffix(f".{part}.npy")
-    if not kept.exists():
-        outputs = np.asarray(TfliteRunner(file).predict(rows.x), np.float32)
-        with replacing(kept) as temporary, temporary.open("wb") as stream:
-            np.save(stream, outputs)
-    return log_probabilities(np.load(kept, allow_pickle=False), "logits")
+    return Held(*answers, split.validation, split.test)
 
 
 def of_type(answers: Answers, dtype: str) -> Answers:
@@ -83,11 +65,48 @@ def of_type(answers: Answers, dtype: str) -> Answers:
 
 def joined(first: Answers, second: Answers) -> Answers:
     """The same networks on the rows of both."""
-    assert first.groups is not None
-    assert second.groups is not None
+    groups = None
+    if first.groups is not None and second.groups is not None:
+        groups = np.concatenate([first.groups, second.groups])
     return replace(
         first,
         log_probabilities=np.concatenate([first.log_probabilities, second.log_probabilities], axis=1),
         y=np.concatenate([first.y, second.y]),
-        groups=np.concatenate([first.groups, second.groups]),
+        groups=groups,
     )
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Rows to choose by and rows to judge on, of the rows that are held out.
+
+    Parameters
+    ----------
+    chosen
+        Test rows that choose, beside all validation rows [test rows].
+    numbers
+        Test rows that judge.
+    """
+
+    chosen: NDArray[np.bool_]
+    numbers: NDArray[np.int64]
+
+    def answers(self, validation: Answers, test: Answers) -> tuple[Answers, Answers]:
+        """Answers that choose and answers that judge."""
+        choose = joined(validation, test.at(self.chosen)) if self.chosen.any() else validation
+        return choose, test.at(self.numbers)
+
+    def inputs(self, held: Held) -> tuple[NDArray[Any], NDArray[Any]]:
+        """The rows themselves."""
+        test = held.judge_rows.x
+        return np.concatenate([held.choose_rows.x, test[self.chosen]]), test[self.numbers]
+
+
+def folds(held: Held, task: str) -> list[Fold]:
+    """Images: both halves of the test rows in turns, each judged by what the other half and the validation rows chose, since the
+    validation rows alone are few. Else test people are judged by what was chosen on validation people."""
+    count = len(held.judge.y)
+    if task != "image":
+        return [Fold(np.zeros(count, bool), np.arange(count))]
+    side = np.random.default_rng(23).permutation(count) % 2
+    return [Fold(side != one, np.flatnonzero(side == one)) for one in (0, 1)]

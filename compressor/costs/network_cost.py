@@ -5,14 +5,18 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from compressor.costs.configuration import Configuration
 from compressor.costs.lowering import LearnedLowering, Lowering
+from profiler.errors import UsageError
 from profiler.network import Layer, Network
 from timemodel.model import NetworkPredictor
+
+T = TypeVar("T")
 
 STEERINGS = ("time", "flops", "measured")
 """What can stand for time in a search, as in ``--steer``."""
@@ -106,10 +110,10 @@ class NetworkCost(CandidateCost):
         return self._known[configuration]
 
 
-class PredictedTime(CandidateCost):
-    """Predicted time of a model at any configuration, in ms.
+class _PredictedCost(CandidateCost):
+    """What a time model predicts of a model at any configuration.
 
-    The times of layers are kept, so that a candidate costs only what is new in it. What the time model adds for the
+    What layers cost is kept, so that a candidate costs only what is new in it. What the time model adds for the
     network as a whole (fusion, caches, calls) is no sum over layers: `exact` asks for it, estimates take it in
     proportion, as `calibrate` found it.
     """
@@ -117,26 +121,33 @@ class PredictedTime(CandidateCost):
     def __init__(self, time_model: NetworkPredictor, lowering: Lowering) -> None:
         self._time_model = time_model
         self._lowering = lowering
-        self._layer_ms: dict[Layer, float] = {}
+        self._of_layers: dict[Layer, float] = {}
         self._exact: dict[Configuration, float] = {}
         self._factor = 1.0
         self.cheap = isinstance(lowering, LearnedLowering)
 
+    @abstractmethod
+    def _predicted(self, network: Network) -> float:
+        """Of a whole network."""
+
+    @abstractmethod
+    def _predicted_layers(self, layers: Sequence[Layer]) -> NDArray[np.float64]:
+        """Of layers on their own [n]."""
+
     def exact(self, configuration: Configuration) -> float:
-        """What the time model says of the whole network, in ms."""
+        """What the time model says of the whole network."""
         if configuration not in self._exact:
-            prediction = self._time_model.predict(self.network(configuration))
-            self._exact[configuration] = float(prediction.predicted_ms)
+            self._exact[configuration] = self._predicted(self.network(configuration))
         return self._exact[configuration]
 
     def many(self, configurations: Sequence[Configuration]) -> NDArray[np.float64]:
-        """Predicted times in ms [n], at the price of one call of the time model."""
+        """Fast estimates [n], at the price of one call of the time model."""
         return self._sums([self._lowering.counted(configuration) for configuration in configurations])
 
     def by_width(
         self, configuration: Configuration, group: str, widths: Sequence[int]
     ) -> NDArray[np.float64]:
-        """Predicted time in ms where one group takes each of several widths [n], the others as they are."""
+        """Fast estimates where one group takes each of several widths [n], the others as they are."""
         lowering = self._lowering
         if not isinstance(lowering, LearnedLowering):
             return super().by_width(configuration, group, widths)
@@ -145,7 +156,7 @@ class PredictedTime(CandidateCost):
         return self(configuration) - sums[0] + sums[1:]
 
     def calibrate(self, configuration: Configuration) -> None:
-        """Make the fast times agree with the exact one at this configuration."""
+        """Make the fast estimates agree with the exact number at this configuration."""
         fast = self(configuration)
         if fast > 0:
             self._factor *= self.exact(configuration) / fast
@@ -155,11 +166,43 @@ class PredictedTime(CandidateCost):
         return self._lowering.network(configuration)
 
     def _sums(self, rows: Sequence[Sequence[tuple[Layer, int]]]) -> NDArray[np.float64]:
-        known = self._layer_ms
+        known = self._of_layers
         new = list(dict.fromkeys(layer for row in rows for layer, _ in row if layer not in known))
         if new:
-            known.update(zip(new, map(float, self._time_model.predict_layers_ms(new)), strict=True))
+            known.update(zip(new, map(float, self._predicted_layers(new)), strict=True))
         return np.array([sum([known[layer] * n for layer, n in row]) for row in rows]) * self._factor
+
+
+class PredictedTime(_PredictedCost):
+    """Predicted time in ms."""
+
+    def energy(self, time_model: NetworkPredictor) -> PredictedEnergy:
+        """The energy, by `time_model`, of the networks whose time this is."""
+        return PredictedEnergy(time_model, self._lowering)
+
+    def _predicted(self, network: Network) -> float:
+        return float(self._time_model.predict(network).predicted_ms)
+
+    def _predicted_layers(self, layers: Sequence[Layer]) -> NDArray[np.float64]:
+        return np.asarray(self._time_model.predict_layers_ms(layers))
+
+
+class PredictedEnergy(_PredictedCost):
+    """Predicted energy in mJ; asking for that of a device whose energy is not known is a `UsageError`."""
+
+    def _predicted(self, network: Network) -> float:
+        return self._known(self._time_model.predict(network).energy_mj)
+
+    def _predicted_layers(self, layers: Sequence[Layer]) -> NDArray[np.float64]:
+        return self._known(self._time_model.predict_layers_mj(layers))
+
+    def _known(self, energy_mj: T | None) -> T:
+        if energy_mj is None:
+            raise UsageError(
+                f"The time model of {self._time_model.device} knows no energy: leave energy out, or profile the device "
+                "with a source of power ('edgetime targets' lists them)."
+            )
+        return energy_mj
 
 
 def flops_cost(times: PredictedTime, full: Configuration) -> NetworkCost:

@@ -43,8 +43,8 @@ class Data:
         Labels: int64 [rows] in classification, else whatever `loss` takes [rows, ...].
     x_val, y_val, x_test, y_test
         The same for validation and test; None where not given (see `with_validation`, `with_test`).
-    groups
-        Subject, speaker or recording of each row of `x` [rows], which splitting never tears apart.
+    groups, groups_val, groups_test
+        Subject, speaker or recording of each row of `x`, `x_val` and `x_test` [rows], which splitting never tears apart.
     loss
         Loss function for Keras; None means classification with sparse cross-entropy. Of several outputs: a mapping
         from their names; those that it leaves out are classified.
@@ -67,6 +67,8 @@ class Data:
     x_test: Rows | None = None
     y_test: Rows | None = None
     groups: npt.NDArray | None = None
+    groups_val: npt.NDArray | None = None
+    groups_test: npt.NDArray | None = None
     loss: Any = None
     metric: Callable[[Any, tuple[Rows, Rows]], float] | Mapping[str, Callable[[Any, Any], float]] | None = (
         None
@@ -90,6 +92,10 @@ class Data:
             if x is not None and y is not None:
                 return name, x, y
         return "training", self.x, self.y
+
+    def groups_of(self, part: str) -> npt.NDArray | None:
+        """Groups of the rows that `held_out` calls so; None where they are not known."""
+        return {"validation": self.groups_val, "test": self.groups_test}.get(part, self.groups)
 
     def augmented(self, rows: Rows) -> Rows:
         """A batch as `augment` changes it, in the types that it had."""
@@ -125,7 +131,11 @@ class Data:
             x=take(self.x, stay),
             y=take(self.y, stay),
             groups=None if self.groups is None else self.groups[stay],
-            **{f"x_{part}": take(self.x, held), f"y_{part}": take(self.y, held)},
+            **{
+                f"x_{part}": take(self.x, held),
+                f"y_{part}": take(self.y, held),
+                f"groups_{part}": None if self.groups is None else self.groups[held],
+            },
         )
 
 
@@ -149,14 +159,9 @@ def check_data(data: Data) -> Data:
             _check_shapes(data, part, x, changes["x"])
         changes[f"x{part}"] = x
         changes[f"y{part}"] = _renamed(y, named(y, f"y{part}"), partial(_checked_labels, data))
-    if data.groups is not None:
-        groups, rows = np.asarray(data.groups), row_count(changes["x"])
-        if groups.ndim != 1 or len(groups) != rows:
-            raise DataError(
-                f"{data.source}: groups has shape {format_shape(groups.shape)} "
-                f"but x has {rows} rows: give one group per row."
-            )
-        check_finite(groups, "groups", data.source)
+        groups = getattr(data, f"groups{part}")
+        if groups is not None:
+            changes[f"groups{part}"] = _checked_groups(data, part, np.asarray(groups), row_count(x))
     return replace(data, **changes)
 
 
@@ -231,6 +236,16 @@ def _check_shapes(data: Data, part: str, x: Rows, like: Rows) -> None:
                 f"those of {other} {format_shape(wanted.shape[1:])}: "
                 "prepare both in the same way."
             )
+
+
+def _checked_groups(data: Data, part: str, groups: npt.NDArray, rows: int) -> npt.NDArray:
+    if groups.ndim != 1 or len(groups) != rows:
+        raise DataError(
+            f"{data.source}: groups{part} has shape {format_shape(groups.shape)} "
+            f"but x{part} has {rows} rows: give one group per row."
+        )
+    check_finite(groups, f"groups{part}", data.source)
+    return groups
 
 
 def _checked_labels(data: Data, y: npt.NDArray, name: str) -> npt.NDArray:

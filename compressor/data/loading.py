@@ -29,8 +29,9 @@ def load_data(path: str | os.PathLike[str]) -> Data:
     ----------
     path
         ``.npz`` with ``x`` [rows, ...] and ``y`` [rows] and perhaps ``x_val``, ``y_val``, ``x_test``,
-        ``y_test`` and ``groups``; for several inputs or outputs with ``x.NAME`` and ``y.NAME`` by their names in the
-        network. Or a Python file, *which is run*, that defines ``load() -> (train, validation[, test])``, each
+        ``y_test``, ``groups``, ``groups_val`` and ``groups_test``; for several inputs or outputs with ``x.NAME`` and
+        ``y.NAME`` by their names in the network. Or a Python file, *which is run*, that defines
+        ``load() -> (train, validation[, test])``, each
         ``(x, y)`` (arrays, or dictionaries of them by name) or a batched ``tf.data.Dataset`` of such pairs or (but for
         train) None, and perhaps ``loss``, ``metric``, ``augment(x)`` and ``loss_weights`` (see `Data`). Datasets are
         read into memory once.
@@ -86,7 +87,7 @@ def _fields(arrays: Mapping[str, npt.NDArray], file: Path) -> dict[str, Any]:
             raise DataError(
                 f"{file} has no array `{name}` (it holds {_listed(arrays)}): save it with {EXAMPLE}."
             )
-    return {**found, "groups": arrays.get("groups")}
+    return {**found, **{name: arrays.get(name) for name in ("groups", "groups_val", "groups_test")}}
 
 
 def _part(arrays: Mapping[str, npt.NDArray], name: str, file: Path) -> Rows | None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from compressor.export import require
+from profiler.tflite import append, to_bytes, to_objects
 
 _ALIKE = 1e-3
 """Two scales whose ratio is nearer to 1 than this are of the same calibration."""
@@ -35,21 +35,15 @@ def join(parts: Sequence[Part], hand_on: bool = True) -> bytes:
     The converter begins a quantised network by quantising its inputs and ends it by dequantising its outputs: between two parts
     that undo each other both are left out; without `hand_on` each part stays as it is.
     """
-    require("ai_edge_litert")
-    import flatbuffers
-    from ai_edge_litert import schema_py_generated as schema
-
-    models = [schema.ModelT.InitFromPackedBuf(part.content, 0) for part in parts]
+    models = [to_objects(part.content, part.signature) for part in parts]
     for model, part in zip(models, parts, strict=True):
         _name(model, part)
     for earlier, later in itertools.pairwise(models if hand_on else []):
         _keep_integers(earlier, later)
     whole = models[0]
     for model in models[1:]:
-        _append(whole, model)
-    builder = flatbuffers.Builder(1024)
-    builder.Finish(whole.Pack(builder), file_identifier=b"TFL3")
-    return bytes(builder.Output())
+        append(whole, model)
+    return to_bytes(whole)
 
 
 def _name(model: Any, part: Part) -> None:
@@ -108,43 +102,3 @@ def _stored_alike(one: Any, other: Any) -> bool:
 
 def _replaced(indices: Any, old: int, new: int) -> Any:
     return np.where(np.asarray(indices) == old, new, indices).astype(np.int32)
-
-
-def _append(whole: Any, model: Any) -> None:
-    """Add the graphs of a model, with its weights and signatures, to another one."""
-    buffers, graphs = len(whole.buffers), len(whole.subgraphs)
-    codes = []
-    for code in model.operatorCodes:
-        alike = [i for i, known in enumerate(whole.operatorCodes) if vars(known) == vars(code)]
-        if not alike:
-            whole.operatorCodes.append(code)
-        codes.append(alike[0] if alike else len(whole.operatorCodes) - 1)
-    whole.buffers += model.buffers
-    for graph in model.subgraphs:
-        for tensor in graph.tensors:
-            tensor.buffer += buffers
-        for operator in graph.operators:
-            operator.opcodeIndex = codes[operator.opcodeIndex]
-            _shift_called(operator.builtinOptions, graphs)
-            _shift_called(operator.builtinOptions2, graphs)
-    whole.subgraphs += model.subgraphs
-    for signature in model.signatureDefs:
-        signature.subgraphIndex += graphs
-    whole.signatureDefs += model.signatureDefs
-
-
-_CALLED = (
-    "condSubgraphIndex",
-    "bodySubgraphIndex",
-    "thenSubgraphIndex",
-    "elseSubgraphIndex",
-    "initSubgraphIndex",
-    "subgraph",
-)
-"""What operators that call graphs name them by."""
-
-
-def _shift_called(options: Any, graphs: int) -> None:
-    for name in _CALLED:
-        if hasattr(options, name):
-            setattr(options, name, getattr(options, name) + graphs)

@@ -6,13 +6,28 @@ May import the rooms of data and training.
 from __future__ import annotations
 
 from compressor.export.comparison import Comparison, accuracy, compare, fault
-from compressor.export.conversion import CALIBRATION_ROWS, convert_named, to_tflite_bytes
-from compressor.export.exporter import ExportResult, export, load_known
+from compressor.export.conversion import (
+    CALIBRATION_ROWS,
+    RECIPES,
+    calibration_rows,
+    convert_named,
+    to_tflite_bytes,
+)
+from compressor.export.exporter import (
+    Checked,
+    ExportResult,
+    Given,
+    compare_networks,
+    export,
+    load_known,
+    opened,
+    write_checked,
+)
 from compressor.export.freezing import argument_names
 from compressor.export.keras_files import in_float32, input_specs, load_keras, save_keras
 from compressor.export.precision import PrecisionTimes, faster_in_words, keep_float32, precision_times
 from compressor.export.running import TfliteRunner
-from compressor.export.silence import require, tensorflow
+from compressor.export.silence import quiet, require, tensorflow
 from compressor.export.turns import (
     Turns,
     check_target,
@@ -25,15 +40,20 @@ from compressor.export.turns import (
 
 __all__ = [
     "CALIBRATION_ROWS",
+    "RECIPES",
+    "Checked",
     "Comparison",
     "ExportResult",
+    "Given",
     "PrecisionTimes",
     "TfliteRunner",
     "Turns",
     "accuracy",
     "argument_names",
+    "calibration_rows",
     "check_target",
     "compare",
+    "compare_networks",
     "convert_named",
     "export",
     "faster_in_words",
@@ -46,11 +66,14 @@ __all__ = [
     "load_keras",
     "load_known",
     "measure_in_turns",
+    "opened",
     "precision_times",
+    "quiet",
     "require",
     "save_keras",
     "seconds_a_turn",
     "target_of",
     "tensorflow",
     "to_tflite_bytes",
+    "write_checked",
 ]

@@ -12,8 +12,9 @@ import numpy.typing as npt
 from compressor.data import Data, Rows
 from compressor.training import Answered
 
-RELATIVE_LIMITS = {"none": 1e-3, "float16": 0.05, "dynamic": 0.25, "int8": 0.25, "int16": 0.25}
-"""By mode: root mean square of the difference over that of the original's variation that is still accepted
+RELATIVE_LIMITS = {"none": 1e-3, "float16": 0.05}
+QUANTIZED_LIMIT = 0.25
+"""By mode, and of all other modes: root mean square of the difference over that of the original's variation that is still accepted
 where nothing better is known (no labels, no classes to agree on). Twice and more what sound conversions
 showed."""
 
@@ -116,7 +117,7 @@ def fault(
         if comparison.agreement >= min_agreement:
             return None
         return f"agrees with the original on {comparison.agreement:.1%} of rows (limit {min_agreement:.1%})"
-    limit = RELATIVE_LIMITS[quantize]
+    limit = RELATIVE_LIMITS.get(quantize, QUANTIZED_LIMIT)
     if comparison.relative_difference <= limit:
         return None
     part = comparison.relative_difference

@@ -1,10 +1,11 @@
-"""Keras to TFLite in memory: float32, float16, dynamic-range int8, full int8, int8 weights with int16 activations.
+"""Keras to TFLite in memory, by one of `RECIPES`.
 
 Which quantiser does what was chosen by running both (tensorflow 2.21, ai-edge-quantizer 0.10): *int8, int16* and
 *float16* are TensorFlow's own, which agrees better with Keras, can do unrolled recurrent layers and leaves inputs and
 outputs in float32; *dynamic* is too, whose convolutions run 2.6x faster, but where it changes nothing (it leaves weights
-of less than 1,024 elements alone) ai-edge-quantizer does it. Integer modes need recurrent layers unrolled: on a loop
-TensorFlow's quantiser crashes the process, and ai-edge-quantizer leaves the loop in float.
+of less than 1,024 elements alone) ai-edge-quantizer does it, as it does the modes of weights alone. Integer modes need
+recurrent layers unrolled: on a loop TensorFlow's quantiser crashes the process, and ai-edge-quantizer leaves the loop in
+float.
 """
 
 from __future__ import annotations
@@ -34,11 +35,22 @@ from profiler.errors import DataError, EdgetimeError, ModelFileError, UsageError
 from profiler.operators import operator as known_operator
 from profiler.tflite import Buffer, FlatbufferError, RawGraph, RawModel, RawOperator, read_model
 
-MODES = ("none", "float16", "dynamic", "int8", "int16")
-"""What `quantize` may be."""
+RECIPES = {
+    "none": "float32",
+    "float16": "weights in half the size, made float32 again when the file is loaded",
+    "dynamic": "int8 weights; activations stay float32 in the file and become int8 within each operator",
+    "int8": "int8 weights and activations; needs --calibration",
+    "int16": "int8 weights, int16 activations; needs --calibration",
+    "weight-int8": "int8 weights that are float32 once loaded: small, slower than float32 where XNNPACK leaves such layers alone",
+    "weight-int4": "int4 weights with a scale per channel, as weight-int8: smallest",
+}
+"""What `quantize` may be, and what becomes integer, what stays and what it needs."""
 
 CALIBRATED = ("int8", "int16")
 """Modes that need calibration data."""
+
+_WEIGHT_BITS = {"weight-int8": 8, "weight-int4": 4}
+"""Modes that store weights in fewer bits and compute in floats."""
 
 CALIBRATION_ROWS = 200
 """Rows that calibration looks at, drawn evenly from all that are given."""
@@ -120,8 +132,8 @@ def convert_named(model: Any, specs: Specs, quantize: str, samples: Sequence[Inp
 
 def check_options(quantize: str, io: str, calibrated: bool) -> None:
     """Refuse modes that do not exist or do not go together, by UsageError."""
-    if quantize not in MODES:
-        raise UsageError(f"--quantize {quantize} is unknown: choose one of {', '.join(MODES)}.")
+    if quantize not in RECIPES:
+        raise UsageError(f"--quantize {quantize} is unknown: choose one of {', '.join(RECIPES)}.")
     if io not in ("float32", "int8"):
         raise UsageError(f"--io {io} is unknown: choose float32 or int8.")
     if io == "int8" and quantize != "int8":
@@ -176,9 +188,11 @@ def _convert(model: Any, specs: Specs, quantize: str, samples: Sequence[Inputs],
         )
     if quantize == "int16":
         function = with_own_biases(function)
+    if quantize in _WEIGHT_BITS:
+        return _with_ai_edge_quantizer(_with_tensorflow(function, "none", samples, io), quantize)
     converted = _with_tensorflow(function, quantize, samples, io)
     if quantize == "dynamic" and not read_types(converted, quantize).quantized:
-        return _dynamic_with_ai_edge_quantizer(_with_tensorflow(function, "none", samples, io))
+        return _with_ai_edge_quantizer(_with_tensorflow(function, "none", samples, io), quantize)
     return converted
 
 
@@ -209,14 +223,20 @@ def _with_tensorflow(function: Any, quantize: str, samples: Sequence[Inputs], io
     return converter.convert()
 
 
-def _dynamic_with_ai_edge_quantizer(converted: bytes) -> bytes:
+def _with_ai_edge_quantizer(converted: bytes, quantize: str) -> bytes:
     require("ai_edge_quantizer")
-    from ai_edge_quantizer import quantizer, recipe
+    from ai_edge_quantizer import qtyping, quantizer
 
-    result = quantizer.Quantizer(converted, recipe.dynamic_wi8_afp32()).quantize().quantized_model
-    if result is None:
+    maker = quantizer.Quantizer(converted)
+    everything = qtyping.TFLOperationName.ALL_SUPPORTED
+    if quantize in _WEIGHT_BITS:
+        maker.add_weight_only_config(".*", everything, _WEIGHT_BITS[quantize])
+    else:
+        maker.add_dynamic_config(".*", everything, 8)
+    made = maker.quantize(enable_progress_bar=False, enable_progress_report=False).quantized_model
+    if made is None:
         raise EdgetimeError("ai-edge-quantizer gave no model back: use --quantize float16.")
-    return bytes(result)
+    return bytes(made)
 
 
 FLOATS = frozenset({"float32", "float64"})
@@ -274,11 +294,11 @@ def read_types(content: bytes, quantize: str) -> TypeReport:
 
 def _stayed(model: RawModel, graph: RawGraph, operator: RawOperator, quantize: str) -> bool:
     """Whether `quantize` should have changed this operator and did not."""
-    if quantize == "none" or operator.op in _BOUNDARY:
+    if quantize in ("none", "auto") or operator.op in _BOUNDARY:
         return False
     operands = [graph.tensors[index] for index in operator.inputs if index >= 0]
     stored_floats = any(t.dtype in FLOATS and t.stored and len(t.shape) > 1 for t in operands)
-    if quantize in ("float16", "dynamic"):
+    if quantize not in CALIBRATED:
         return stored_floats and (operator.op in _LOOKUPS or known_operator(operator.op).weighted)
     results = [graph.tensors[index] for index in operator.outputs]
     return any(tensor.dtype in FLOATS for tensor in (*operands, *results))

@@ -29,7 +29,7 @@ from compressor.export.silence import quiet
 from compressor.training import as_called, by_name, output_names
 from profiler.errors import EdgetimeError, ModelFileError, UsageError
 from profiler.files import replacing
-from profiler.progress import ProgressCallback, silent
+from profiler.progress import ProgressCallback, silent, sub_progress
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def export(
     out
         The ``.tflite`` file to write. On any error it is left as it was.
     quantize
-        ``none``, ``float16``, ``dynamic``, ``int8`` or ``int16``; see `to_tflite_bytes`.
+        One of `RECIPES`.
     calibration
         Typical inputs for ``int8`` and ``int16``: `Data`, rows [rows, ...] (by input name where there are
         several), or a file that `load_data` or `load_inputs` reads.
@@ -132,6 +132,47 @@ def export(
     EdgetimeError
         TFLite cannot express the network, quantisation changed nothing, or a limit is passed.
     """
+    check_options(quantize, io, calibration is not None)
+    progress(0.0, "reading the model")
+    checked = opened(model, out, quantize, calibration, check_data, max_drop, min_agreement, input_shape)
+    progress(0.1, "converting")
+    content = to_tflite_bytes(
+        checked.model,
+        quantize,
+        checked.known if quantize in CALIBRATED else None,
+        io=io,
+        input_shape=input_shape,
+    )
+    result = write_checked(
+        checked, content, quantize, io, max_drop, min_agreement, allow_drop, sub_progress(progress, 0.5, 1.0)
+    )
+    progress(1.0, "done")
+    return result
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A Keras model that is to be exported: its name in sentences, inputs, data, the rows to check on and the file to write."""
+
+    model: Any
+    name: str
+    specs: Specs
+    known: Data | Inputs | None
+    rows: CheckRows
+    target: Path
+
+
+def opened(
+    model: Any,
+    out: str | os.PathLike[str],
+    quantize: str,
+    calibration: Given | None,
+    check_data: Given | None,
+    max_drop: float,
+    min_agreement: float,
+    input_shape: InputShape | None,
+) -> Checked:
+    """Read what an export needs, and refuse what cannot be; arguments and errors are those of `export`."""
     target = Path(out)
     if target.suffix != ".tflite":
         raise UsageError(f"{target} does not end in .tflite: name the file to write, such as net.tflite.")
@@ -139,43 +180,53 @@ def export(
         raise UsageError(f"The accuracy that may be lost is {max_drop:g} points: give 0 to 100.")
     if not 0 <= min_agreement <= 1:
         raise UsageError(f"The share of rows that must agree is {min_agreement:g}: give 0 to 1.")
-    check_options(quantize, io, calibration is not None)
-    progress(0.0, "reading the model")
     is_file = isinstance(model, (str, os.PathLike))
     name = str(model) if is_file else "The Keras model"
     net = in_float32(load_keras(model) if is_file else model)
     specs = input_specs(net, input_shape)
     known = None if calibration is None else load_known(calibration, specs)
     rows = check_rows(known if check_data is None else load_known(check_data, specs), specs, net)
-    progress(0.1, "converting")
-    content = to_tflite_bytes(
-        net, quantize, known if quantize in CALIBRATED else None, io=io, input_shape=input_shape
-    )
+    return Checked(net, name, specs, known, rows, target)
+
+
+def write_checked(
+    checked: Checked,
+    content: bytes,
+    quantize: str,
+    io: str,
+    max_drop: float,
+    min_agreement: float,
+    allow_drop: bool,
+    progress: ProgressCallback = silent,
+) -> ExportResult:
+    """Write a converted network under its name if it runs, has the types that were asked for and does what the model does."""
     types = read_types(content, quantize)
-    if quantize != "none" and not types.quantized:
+    if quantize not in ("none", "auto") and not types.quantized:
         raise EdgetimeError(
-            f"--quantize {quantize} changed nothing in {name}: it has no weights to quantise."
+            f"--quantize {quantize} changed nothing in {checked.name}: it has no weights to quantise."
         )
-    with replacing(target) as temporary:
+    mode = _in_mode(quantize)
+    with replacing(checked.target) as temporary:
         temporary.write_bytes(content)
-        progress(0.5, "running the file")
+        progress(0.0, "running the file")
         try:
-            runner = TfliteRunner(temporary.read_bytes(), name=str(target))
-            _check_types_of_io(runner, specs, io)
-            comparison = compare_networks(net, runner, rows)
+            runner = TfliteRunner(temporary.read_bytes(), name=str(checked.target))
+            _check_types_of_io(runner, checked.specs, io)
+            comparison = compare_networks(checked.model, runner, checked.rows)
         except ModelFileError as error:
             raise EdgetimeError(
-                f"{name} {_in_mode(quantize)} does not run: {str(error).rsplit(':', 1)[0]}; try another --quantize."
+                f"{checked.name} {mode} does not run: {str(error).rsplit(':', 1)[0]}; try another --quantize."
             ) from error
-        problem = fault(comparison, quantize, max_drop, min_agreement, rows.real)
+        problem = fault(comparison, quantize, max_drop, min_agreement, checked.rows.real)
         if problem and not allow_drop:
             raise EdgetimeError(
-                f"{name} {_in_mode(quantize)} {problem}, on {rows.description}: try another --quantize or more "
+                f"{checked.name} {mode} {problem}, on {checked.rows.description}: try another --quantize or more "
                 "typical calibration data, or accept it with --allow-drop."
             )
-    progress(1.0, "done")
-    notes = _notes(net, quantize, types, problem, rows)
-    return ExportResult(target, quantize, io, len(content), rows.description, comparison, types, notes)
+    notes = _notes(checked.model, quantize, types, problem, checked.rows)
+    return ExportResult(
+        checked.target, quantize, io, len(content), checked.rows.description, comparison, types, notes
+    )
 
 
 def compare_networks(model: Any, runner: TfliteRunner, rows: CheckRows) -> Comparison:

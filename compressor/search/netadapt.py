@@ -182,7 +182,9 @@ class _Way:
         configuration = problem.full.with_kept(keep)
         network = f"netadapt/{len(self.steps):03}.keras"
         self._keep(NetAdaptStep(configuration, keep, self._cost.exact(configuration), network), smaller)
-        problem.progress(0.0, f"netadapt: step {len(self.steps) - 1}, {self.steps[-1].cost:.4g} ms")
+        problem.progress(
+            0.0, f"netadapt: step {len(self.steps) - 1}, {self.steps[-1].cost:.4g} {problem.goal.unit}"
+        )
         return True
 
     def attempt(self, place: int) -> Trial:

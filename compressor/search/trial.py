@@ -12,7 +12,8 @@ from typing import Any
 from compressor.costs import Configuration, Costs
 from profiler.errors import UsageError
 
-MINIMIZE = ("time", "size", "memory", "energy")
+_UNITS = {"time": "ms", "size": "bytes", "memory": "bytes", "energy": "mJ"}
+MINIMIZE = tuple(_UNITS)
 """The costs that can be limited and made small."""
 
 
@@ -135,6 +136,12 @@ class Goal:
     def cost_name(self) -> str:
         """The cost that is made small; of goals that raise the score the time."""
         return self.minimize or "time"
+
+    @property
+    def unit(self) -> str:
+        """The unit of the one number that a search is steered by: `compressor.costs.steering_cost`."""
+        limited = sorted(self.limits, key=lambda name: name != "time")
+        return _UNITS[limited[0] if self.objective == "score" else self.objective]
 
     @property
     def limits(self) -> dict[str, float]:

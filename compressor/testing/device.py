@@ -49,6 +49,13 @@ class FormulaTimeModel:
         """Time of each layer in ms [n]."""
         return np.array([_layer_ms(layer) for layer in layers])
 
+    def predict_layers_mj(
+        self, layers: Sequence[Layer], setting: str | None = None
+    ) -> NDArray[np.float64] | None:
+        """Energy of each layer in mJ [n]; None where none is known."""
+        found = [self._energy_mj([layer]) for layer in layers]
+        return None if self._mj_per_mac is None else np.array(found)
+
     def predict_total_ms(self, network: Network, setting: str | None = None) -> float:
         """The sum of the layers, and a tenth for the call."""
         return 1.1 * float(self.predict_layers_ms(network.layers).sum())

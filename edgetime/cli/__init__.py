@@ -23,6 +23,7 @@ VERBS = {
     "explain": "explain",
     "predict": "predict",
     "advise": "advise",
+    "compare": "compare",
     "compress": "compress",
     "export": "export",
     "exits": "exits",

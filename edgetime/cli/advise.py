@@ -54,7 +54,8 @@ def command(
         advice = advise(time_model, read.network, setting=key, most_steps=most)
         out.json({**advice.to_dict(), "device": time_model.device, "setting": key})
         where = f"{time_model.device}; {key}"
-        out.show(f"{advice.network}: predicted {units.ms(advice.predicted_ms)} on {where}", "")
+        energy = "" if advice.energy_mj is None else f" and {units.mj(advice.energy_mj)}"
+        out.show(f"{advice.network}: predicted {units.ms(advice.predicted_ms)}{energy} on {where}", "")
         out.show(*(views.rules(line, out.width) for line in first(advice)), "")
         for kind in advice.number_types:
             out.show(*(views.rules(line, out.width) for line in number_type(kind)))
@@ -140,7 +141,8 @@ def _change(advice: Advice, number: int, option: WidthOption) -> str:
 
 
 def _saved(advice: Advice, saving: Saving) -> str:
-    return f"{units.ms(saving.saving_ms)} less ({units.percent(saving.saving_share)} ± {_percent_of(advice, saving)})"
+    energy = "" if saving.saving_mj is None else f", {units.mj(saving.saving_mj)}"
+    return f"{units.ms(saving.saving_ms)} less ({units.percent(saving.saving_share)} ± {_percent_of(advice, saving)}){energy}"
 
 
 def _percent_of(advice: Advice, saving: Saving) -> str:

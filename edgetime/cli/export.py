@@ -17,6 +17,7 @@ from profiler.progress import sub_progress
 
 if TYPE_CHECKING:
     from compressor.export import PrecisionTimes
+    from compressor.weights.quantization import MixedResult
     from profiler.devices import Target
     from timemodel.model import TimeModel
 
@@ -32,6 +33,9 @@ class Quantize(str, Enum):
     dynamic = "dynamic"
     int8 = "int8"
     int16 = "int16"
+    weight_int8 = "weight-int8"
+    weight_int4 = "weight-int4"
+    auto = "auto"
 
 
 class Io(str, Enum):
@@ -47,15 +51,18 @@ def command(
     quantize: Annotated[
         Quantize,
         typer.Option(
-            help="none: float32. float16: half-size weights. dynamic: int8 weights. "
-            "int8: weights and activations. int16: int8 weights, int16 activations."
+            help="none: float32. float16: weights of half the size. dynamic: int8 weights, activations become int8 "
+            "within each operator. int8: weights and activations. int16: int8 weights, int16 activations. "
+            "weight-int8, weight-int4: smaller weights that are float32 once loaded, not faster and often slower. "
+            "auto: float32, int8 or dynamic for each operator, whatever is fastest within --max-accuracy-drop; "
+            "needs --time-model and --calibration."
         ),
     ] = Quantize.none,
     calibration: Annotated[
         Path | None,
         typer.Option(
             metavar="D.npz",
-            help="Typical inputs, for int8 and int16: a .npz with x, or with x.NAME for each of several inputs; "
+            help="Typical inputs, for int8, int16 and auto: a .npz with x, or with x.NAME for each of several inputs; "
             "or a Python file with load(), which is run.",
         ),
     ] = None,
@@ -69,7 +76,10 @@ def command(
         ),
     ] = None,
     max_drop: Annotated[
-        float, _check(metavar="POINTS", help="Accuracy that may be lost, in percentage points.")
+        float,
+        _check(
+            "--max-accuracy-drop", metavar="POINTS", help="Accuracy that may be lost, in percentage points."
+        ),
     ] = 1.0,
     min_agreement: Annotated[
         float, _check(metavar="SHARE", help="Share of rows that must keep their class, without labels.")
@@ -81,7 +91,7 @@ def command(
         Path | None,
         _device(
             metavar="MODEL.timemodel.json",
-            help="Predict the file's time beside that of float32, and say where float32 is faster.",
+            help="Predict the file's time beside that of float32, and say where float32 is faster; what auto goes by.",
         ),
     ] = None,
     target: Annotated[
@@ -102,6 +112,8 @@ def command(
     $ edgetime export net.keras -o net.tflite
     $ edgetime export net.keras -o net_int8.tflite --quantize int8 --calibration train.npz
     $ edgetime export net.keras -o net_int8.tflite --quantize int8 --calibration train.npz --target local
+    $ edgetime export net.keras -o net_auto.tflite --quantize auto --calibration train.npz --data test.npz \
+          --max-accuracy-drop 0.5 --time-model pc.timemodel.json
     """
     if time_model is not None and target is not None:
         raise UsageError("Give --time-model to predict or --target to measure, not both.")
@@ -111,6 +123,10 @@ def command(
     from edgetime.networks import parse_shapes
 
     shapes = parse_shapes(input_shape or [])
+    if quantize is Quantize.auto:
+        checks = {"check_data": data, "max_drop": max_drop, "min_agreement": min_agreement}
+        _mixed(network, output, time_model, calibration, io, allow_drop, shapes, checks, json)
+        return
     with Terminal(json) as out, _opened(time_model, target) as device:
         times = None
         with out.progress("Export") as progress:
@@ -138,6 +154,57 @@ def command(
         out.show(f"{result.path}: {quantize.value}, {units.size(result.file_bytes)}", *_compared(result))
         if times is not None:
             out.show(_beside_float32(times))
+
+
+def _mixed(
+    network: Path,
+    output: Path,
+    time_model: Path | None,
+    calibration: Path | None,
+    io: Io,
+    allow_drop: bool,
+    shapes: Any,
+    checks: dict[str, Any],
+    json: bool,
+) -> None:
+    """``--quantize auto``."""
+    from compressor.weights.quantization import export_mixed
+    from timemodel.model import TimeModel
+
+    if time_model is None:
+        raise UsageError("--quantize auto goes by predicted time: give --time-model MODEL.timemodel.json.")
+    if calibration is None:
+        raise UsageError("--quantize auto needs typical inputs: give them with --calibration D.npz.")
+    if allow_drop or io is not Io.float32:
+        raise UsageError(
+            "--quantize auto keeps the accuracy and float32 inputs: leave --allow-drop and --io out."
+        )
+    predictor = TimeModel.load(time_model)
+    with Terminal(json) as out:
+        with out.progress("Export") as progress:
+            result = export_mixed(
+                network, output, predictor, calibration, input_shape=shapes, progress=progress, **checks
+            )
+        for note in result.export.notes:
+            out.warn(note)
+        out.json(result.to_dict())
+        kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(result.operators.items()))
+        out.show(
+            f"{result.export.path}: {kinds}, {units.size(result.export.file_bytes)}",
+            *_compared(result.export),
+        )
+        out.show(
+            f"  on {predictor.device}, predicted: {units.ms(result.predicted_ms)}", *_beside_rivals(result)
+        )
+        out.show(*(f"  {reason}" for reason in result.reasons))
+
+
+def _beside_rivals(result: MixedResult) -> list[str]:
+    lines = []
+    for rival in result.rivals:
+        lost = "" if rival.lost_points is None else f", {-rival.lost_points:+.2f} points"
+        lines.append(f"    {rival.name}: {units.ms(rival.predicted_ms)}{lost}")
+    return lines
 
 
 @contextlib.contextmanager

@@ -49,14 +49,14 @@ def choose(
         )
     if output is not None:
         output = found.save(output)
-    for note in found.fit.notes:
-        out.warn(note)
-    out.json({**found.to_dict(), "policy": None if output is None else str(output)})
     if html is not None:
         from edgetime.report import pictures_of, write_selection
 
         pictures = [] if found.answers is None else pictures_of(found.answers, found.inputs)
         write_selection([found.to_dict()], html, pictures)
+    for note in found.fit.notes:
+        out.warn(note)
+    out.json({**found.to_dict(), "policy": None if output is None else str(output)})
     out.show(*_shown(found, out.width))
     if output is not None:
         out.show(f"Policy written to {output}")

@@ -15,7 +15,13 @@ _table = options.panel("Layers of a table in place of networks")
 
 
 def command(
-    model: options.ModelArgument,
+    model: Annotated[
+        Path,
+        typer.Argument(
+            metavar="MODEL.timemodel.json",
+            help="The time model that 'edgetime fit' wrote; with --mcu it may be left out.",
+        ),
+    ],
     networks: Annotated[
         list[Path] | None,
         typer.Argument(metavar="[NET…]", help="Network files (.tflite, .keras) or folders of them."),
@@ -35,6 +41,14 @@ def command(
             help="Say too how long it takes under the load that the profile met: median and 90th percentile."
         ),
     ] = None,
+    mcu: Annotated[
+        bool,
+        typer.Option(
+            "--mcu",
+            help="Say what each network needs on a microcontroller with TFLite Micro: flash, arena, what is missing there.",
+            show_default=False,
+        ),
+    ] = False,
     layers: Annotated[
         views.Layers | None,
         typer.Option(help="Which layers to list; default: top for one network, none for several."),
@@ -63,6 +77,11 @@ def command(
     A bad file does not stop a batch: the others are done, and the exit status is 1. A file with several signatures is so many
     networks.
 
+    With --mcu times are those of the time model, such as one that was fitted to a table of layers measured on the
+    microcontroller ('edgetime fit --table'); without one, memory alone is said. Arena: the tensors as TFLite Micro's greedy
+    planner places them, and what its interpreter keeps per tensor and operator. Flash: the file, and an estimate of the code of
+    interpreter and kernels. Where the package tflite-micro is installed ("edgetime[mcu]") its interpreter is asked too.
+
     Example:
 
     \b
@@ -71,13 +90,23 @@ def command(
     $ edgetime predict laptop.timemodel.json net.tflite --load typical
     $ edgetime predict pi4.timemodel.json models/ --json > predictions.jsonl
     $ edgetime predict gpu.timemodel.json --table layers.csv -o predicted.csv
+    $ edgetime predict net.tflite --mcu
     """
     from edgetime import networks as files
+    from edgetime.cli import microcontroller
     from edgetime.prediction import Predictor
     from profiler.errors import EdgetimeError, UsageError
     from timemodel import TimeModel
 
     with Terminal(json) as out:
+        if mcu:
+            if table or output or measure or target or load or input_shape or device:
+                raise UsageError(
+                    "--mcu takes networks as their files are, and microcontrollers are not measured: only --setting, "
+                    "--layers and --json go with it."
+                )
+            microcontroller.predict([model, *(networks or [])], setting, layers, out)
+            return
         if (not networks) == (table is None):
             raise UsageError("Name either networks or a table (--table T.csv) to predict.")
         if table is not None:

@@ -37,12 +37,16 @@ def command(
     is within --goal, this is the end; else more layers are measured where it matters most, until the minutes are
     used. 90% of networks must be within 5/3 of the goal.
 
+    With a source of power behind the target (power=rapl, power=ina, …; 'edgetime targets' says what this machine has) the
+    last part of the minutes measures what layers draw, and all that is predicted has its energy.
+
     Example:
 
     \b
     $ edgetime profile local -o here.db --minutes 3
     $ edgetime profile local -o here.db --minutes 10 --goal 2%
     $ edgetime profile local:threads=2 -o here.db --dtype float32
+    $ edgetime profile "ssh://user@board?power=ina" -o board.db --minutes 10
     """
     begin = time.monotonic()
     wanted = options.parse_share(goal, "--goal")

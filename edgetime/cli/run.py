@@ -13,6 +13,7 @@ from edgetime import units
 from edgetime.terminal import Terminal, options, table
 
 if TYPE_CHECKING:
+    from selector.one_file import OneFile
     from selector.running import PolicyRun
 
 
@@ -62,6 +63,13 @@ def command(
     output: Annotated[
         Path | None, options.output_option("OUT.npz", "Where to write outputs, stage and times of each row.")
     ] = None,
+    one_file: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.tflite",
+            help="Write a cascade as one network that decides by itself (outputs answer and stage), checked on these rows.",
+        ),
+    ] = None,
     json: options.JsonOption = False,
 ) -> None:
     """Run a policy on rows, and its best single network in turns with it: answers, accuracy, measured times.
@@ -74,6 +82,7 @@ def command(
     \b
     $ edgetime run policy.json --data d.npz
     $ edgetime run policy.json --data d.npz --target ssh://pi@board -o answers.npz
+    $ edgetime run policy.json --data d.npz --one-file policy.tflite
     $ edgetime run policy.json --text "Ein Hund läuft."
     """
     if text is not None or lines is not None:
@@ -91,11 +100,18 @@ def command(
             raise UsageError(
                 "Name what to run on: --data with rows, or --text or --lines for a policy that translates."
             )
-        if output is not None:
-            check_writable(output)
+        for file in (output, one_file):
+            if file is not None:
+                check_writable(file)
         with out.progress("Run") as progress:
             found = run_policy(
-                policy, data, target, seconds=seconds, on_drift=on_drift.value, progress=progress
+                policy,
+                data,
+                target,
+                seconds=seconds,
+                on_drift=on_drift.value,
+                one_file=one_file,
+                progress=progress,
             )
         if output is not None:
             write_bytes(output, packed(found.arrays))
@@ -155,4 +171,16 @@ def _shown(found: PolicyRun) -> list[RenderableType]:
             f"{summary['single_rows']:,} rows were left to {single['network']} alone "
             f"({summary['untrusted_rows']:,} because a stage gave NaN or infinity)"
         )
+    if found.one_file is not None:
+        lines.append(_one_file(found.one_file))
     return lines
+
+
+def _one_file(written: OneFile) -> str:
+    same = f"stops at the same stage on all {written.rows:,} rows"
+    if written.different:
+        same = f"stops at another stage, for rounding, on {written.different:,} of {written.rows:,} rows"
+    return (
+        f"{written.path} {same}, and its outputs differ by at most {written.largest_difference:.1g}; an input takes "
+        f"{written.file_us:.1f} us by it, {written.policy_us:.1f} us by the policy, {written.blocks_us:.1f} us by it in blocks"
+    )

@@ -46,8 +46,8 @@ def command(
         Path | None,
         typer.Option(
             metavar="D.npz",
-            help="Rows x (x.NAME for each of several inputs) with labels y: the networks are run on them for their "
-            "accuracy. Without it nothing is run.",
+            help="Rows x (x.NAME for each of several inputs) with labels y, perhaps x_val, y_val and groups_val (the person or "
+            "recording of each row): the networks are run on them for their accuracy. Without it nothing is run.",
         ),
     ] = None,
     budget_ms: Annotated[
@@ -137,7 +137,8 @@ def command(
     """Choose between networks by their predicted time on a device.
 
     Of the networks whose predicted time is within the budget the most accurate is recommended, without --data
-    the fastest. "front" marks those that no other beats in both. Times are never measured here: "may exceed"
+    the fastest; what 'edgetime compress' made is ranked by the accuracy that its result.json has.
+    "front" marks those that no other beats in both. Times are never measured here: "may exceed"
     and "may fit" mark networks whose interval crosses the budget, and 'edgetime predict --measure' settles it.
     A bad file does not stop a batch: the others are done, and the exit status is 1.
 
@@ -154,12 +155,13 @@ def command(
     """
     from edgetime.networks import expand, parse_shapes
     from profiler.errors import BudgetError, UsageError
-    from selector.candidates import DeviceLimits
+    from selector.candidates import DeviceLimits, compressed_accuracies
     from selector.selection import select_per_device
 
     with Terminal(json) as out:
         if output is not None and len(time_model) > 1:
             raise UsageError("A policy is of one device: give one --time-model with -o.")
+        _check_places(output, html)
         # A folder stands for its .tflite files; Keras models in it are sources, not candidates.
         paths = [path for path in expand(networks) if path.suffix != ".keras" or path in networks]
         if split or per_input:
@@ -194,21 +196,25 @@ def command(
             )
             return
         limits = DeviceLimits(budget_ms, max_memory_kb, max_energy_mj)
+        accuracies = compressed_accuracies(paths) if data is None else None
+        if accuracies is not None and accuracies.reason:
+            out.note(accuracies.reason)
         with out.progress("Select") as progress:
+            shapes = parse_shapes(input_shape or [])
             found = select_per_device(
-                time_model, paths, data, limits, parse_shapes(input_shape or []), progress
+                time_model, paths, data, limits, shapes, progress, accuracies=accuracies
             )
         first, misses = found[0], [one for one in found if one.chosen is None]
         for path, reason in first.failed:
             out.complain(f"{path.name} is left out: {reason}" if str(path) not in reason else reason)
         _warn(found, out)
+        if output is not None and not misses:
+            output = first.save(output)
         if html is not None:
             from edgetime.report import write_selection
 
             write_selection([one.to_dict() for one in found], html)
         if len(found) == 1:
-            if output is not None and not misses:
-                output = first.save(output)
             if misses:
                 raise BudgetError(limits.miss(first.candidates))
             out.json({**first.to_dict(), "policy": None if output is None else str(output)})
@@ -224,6 +230,17 @@ def command(
             out.complain(f"{len(first.failed)} of {len(paths)} networks could not be chosen from.")
         if first.failed or misses:
             raise typer.Exit(1)
+
+
+def _check_places(output: Path | None, html: Path | None) -> None:
+    """See before long work whether its results can be written."""
+    from profiler.files import check_writable
+
+    if output is not None:
+        # A policy is a file of JSON, or a folder with one in it.
+        check_writable(output if output.suffix == ".json" and not output.is_dir() else output / "policy.json")
+    if html is not None:
+        check_writable(html)
 
 
 def _goal(
@@ -264,32 +281,27 @@ def _policy(name: str | None, stages: int | None, link: str | None, cloud_time_m
 
 def _warn(found: tuple[Selection, ...], out: Terminal) -> None:
     """Say what was only estimated; networks that lack the same operators are one warning."""
+    from selector.candidates import doubts
+
     for one in found:
-        where = f"on {one.device}" if len(found) > 1 else "on this device"
-        alike: dict[tuple[str, ...], list[NetworkOption]] = {}
-        for candidate in one.candidates:
-            if candidate.uncovered:
-                alike.setdefault(candidate.uncovered, []).append(candidate)
-        for operators, candidates in alike.items():
-            worst = min(candidates, key=lambda candidate: candidate.coverage)
-            others = len(candidates) - 1
-            names = f"{worst.path}{f' and {others} more' if others else ''}"
-            share = units.percent(1 - worst.coverage)
+        for sentence in doubts(one.candidates, f"on {one.device}" if len(found) > 1 else "on this device"):
+            out.warn(sentence)
+        if one.chosen is not None and one.chosen.at_least:
             out.warn(
-                f"{names}: {', '.join(operators)} not measured {where} in its number type, "
-                f"so only estimated ({'at most ' if others else ''}{share} of the predicted time)."
+                f"{one.chosen.path} is recommended on {one.device} since no other network fits, but takes longer than predicted: "
+                "measure it with 'edgetime predict --measure'."
             )
 
 
 def _shown(found: Selection) -> list[RenderableType]:
     columns = {
         "network": [str(c.path) for c in found.candidates],
-        "predicted": [units.ms(c.predicted_ms) for c in found.candidates],
+        "predicted": [_predicted(c) for c in found.candidates],
         "interval": [f"{units.ms(c.low_ms)} to {units.ms(c.high_ms)}" for c in found.candidates],
         "covered": [units.percent(c.coverage) for c in found.candidates],
         "accuracy": [units.percent(c.accuracy) for c in found.candidates],
         "memory": [units.size(c.peak_memory_bytes) for c in found.candidates],
-        "energy": ["-" if c.energy_mj is None else f"{c.energy_mj:.3g} mJ" for c in found.candidates],
+        "energy": [units.mj(c.energy_mj) for c in found.candidates],
         "file": [units.size(c.file_bytes) for c in found.candidates],
         "": [", ".join(_marks(found, c, on)) for c, on in zip(found.candidates, found.on_front, strict=True)],
     }
@@ -308,7 +320,7 @@ def _shown(found: Selection) -> list[RenderableType]:
 def _devices(found: tuple[Selection, ...]) -> list[RenderableType]:
     """Predicted times of every network on every device, and the best network of each."""
     devices = [one.device for one in found]
-    times = [{c.path: units.ms(c.predicted_ms) for c in one.candidates} for one in found]
+    times = [{c.path: _predicted(c) for c in one.candidates} for one in found]
     best = [one.chosen for one in found]
     networks = [candidate.path for candidate in found[0].candidates]
 
@@ -326,13 +338,17 @@ def _devices(found: tuple[Selection, ...]) -> list[RenderableType]:
         [
             one.device,
             "none" if chosen is None else str(chosen.path),
-            units.ms(None if chosen is None else chosen.predicted_ms),
+            "-" if chosen is None else _predicted(chosen),
             *([units.percent(None if chosen is None else chosen.accuracy)] if one.judged_on else []),
         ]
         for one, chosen in zip(found, best, strict=True)
     ]
     columns = ["device", "recommended (*)", "predicted", *(["accuracy"] if found[0].judged_on else [])]
     return [shown, "", table(columns, rows), "", f"Times predicted; {_judged(found[0])}"]
+
+
+def _predicted(candidate: NetworkOption) -> str:
+    return ("at least " if candidate.at_least else "") + units.ms(candidate.predicted_ms)
 
 
 def _judged(found: Selection) -> str:

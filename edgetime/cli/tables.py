@@ -83,17 +83,27 @@ def _stem(path: Path) -> str:
 
 def show_fitted(model: TimeModel, output: Path, out: Terminal, **more: Any) -> None:
     """Show how far a new time model is off; its JSON gets `more` keys."""
+    from timemodel.explain import energy_in_words
+
     errors = [error.to_dict() for error in model.errors]
     settings = list(model.settings)
     conditions = model.setting().conditions
     if conditions is not None:
         more |= {"calm_share": conditions.calm_share, "conditions": conditions.to_dict()}
     out.json(
-        {"time_model": str(output), "device": model.device, "settings": settings, "errors": errors, **more}
+        {
+            "time_model": str(output),
+            "device": model.device,
+            "settings": settings,
+            "errors": errors,
+            "has_energy": model.setting().energy is not None,
+            **more,
+        }
     )
     if conditions is not None:
         out.show(conditions.in_words())
-    out.show(views.fit_table(errors), f"Time model of {model.device}: {output}")
+    energy = [f"{sentence[:1].upper()}{sentence[1:]}." for sentence in energy_in_words(model.setting())]
+    out.show(views.fit_table(errors), *energy, f"Time model of {model.device}: {output}")
 
 
 def fit_totals(
@@ -161,7 +171,9 @@ def predict(
     for note in read.notes:
         out.note(note)
     times = chosen.layer_times(read.layers)
-    write_predictions(output, read.table, times.predicted_ms, times.low_ms, times.high_ms)
+    energies_mj = chosen.predict_layers_mj(read.layers)
+    columns = times.predicted_ms, times.low_ms, times.high_ms, energies_mj
+    write_predictions(output, read.table, *columns)
     missing = sorted({layer.op for layer, seen in zip(read.layers, times.covered, strict=True) if not seen})
     if missing:
         rows = int(np.sum(~times.covered))
@@ -170,11 +182,12 @@ def predict(
         )
     result: dict[str, Any] = {
         "table": str(path), "predictions": str(output), "device": known.device, "rows": len(read.layers),
-        "uncovered": missing, "mean_error": None, "median_error": None, "within_10": None,
+        "uncovered": missing, "mean_error": None, "median_error": None, "within_10": None, "mean_energy_error": None,
     }  # fmt: skip
     text = f"{len(read.layers)} rows: {output}"
     if any(name in read.table.columns for name in TIME_COLUMNS):
-        measured = read_table(path, device=device).times_ms
+        again = read_table(path, device=device)
+        measured = again.times_ms
         assert measured is not None
         off = np.abs(times.predicted_ms / measured - 1.0)
         mean, median, within = float(off.mean()), float(np.median(off)), float(np.mean(off <= 0.1))
@@ -184,5 +197,10 @@ def predict(
             f"\nOff from the measured times by {mean:.1%} (mean), {median:.1%} (median); "
             f"{within:.0%} within 10%, {inside:.0%} inside low_ms to high_ms"
         )
+        if energies_mj is not None and again.energies_mj is not None:
+            known_mj = np.isfinite(again.energies_mj)
+            off_mj = np.abs(energies_mj / again.energies_mj - 1.0)[known_mj]
+            result["mean_energy_error"] = float(off_mj.mean())
+            text += f"\nOff from the measured energies by {off_mj.mean():.1%} (mean), {np.median(off_mj):.1%} (median)"
     out.json(result)
     out.show(text)

@@ -6,7 +6,7 @@ from edgetime.terminal import Terminal, options, table
 
 
 def command(json: options.JsonOption = False) -> None:
-    """List where edgetime can measure, and what each place offers.
+    """List where edgetime can measure, what each place offers, and where energy can be read.
 
     Example:
 

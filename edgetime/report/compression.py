@@ -99,7 +99,7 @@ def _front_table(page: Page, result: Result) -> None:
     rows = []
     for point in points:
         state = "on the front" if point["on_front"] else "beaten by others"
-        joules = "" if point["energy_mj"] is None else f"{point['energy_mj']:.3g} mJ"
+        joules = "" if point["energy_mj"] is None else units.mj(point["energy_mj"])
         rows.append(
             [
                 point["keras"],

@@ -83,7 +83,7 @@ def _add_device(page: Page, value: Value) -> None:
     )
     best = next((one for one in candidates if one["network"] == value["recommended"]), None)
     if best is not None:
-        tiles = [(units.ms(best["predicted_ms"]), "predicted time of the best network")]
+        tiles = [(_predicted(best), "predicted time of the best network")]
         if best["accuracy"] is not None:
             tiles.append((units.percent(best["accuracy"], 2), "its accuracy"))
         tiles.append((_short(best["network"]), "recommended"))
@@ -96,11 +96,11 @@ def _add_device(page: Page, value: Value) -> None:
         [
             _short(one["network"]),
             one["dtype"],
-            units.ms(one["predicted_ms"]),
+            _predicted(one),
             units.interval(one["low_ms"], one["high_ms"]),
             *([units.percent(one["accuracy"], 2)] if judged else []),
             units.size(one["peak_memory_bytes"]),
-            *([_joules(one["energy_mj"])] if energy else []),
+            *([units.mj(one["energy_mj"])] if energy else []),
             units.size(one["file_bytes"]),
             ", ".join(_marks(one, value)),
         ]
@@ -128,7 +128,7 @@ def _device_chart(value: Value) -> Chart:
         )
         bars = series(
             "predicted", "hbars", [one["predicted_ms"] for one in few], distinct([_short(one["network"]) for one in few]),
-            "model", text=[f"{_short(one['network'])}: {units.ms(one['predicted_ms'])}" for one in few],
+            "model", text=[f"{_short(one['network'])}: {_predicted(one)}" for one in few],
         )  # fmt: skip
         return chart("Predicted time", caption, "ms", "", [bars], height=max(160, 60 + 24 * len(few)))
     on_front = sorted((one for one in known if one["on_front"]), key=lambda one: one["predicted_ms"])
@@ -154,13 +154,13 @@ def _add_devices(page: Page, values: Sequence[Value]) -> None:
     page.section(
         "Every network on every device", "Predicted times; a star marks the best network of a device."
     )
-    times = [{one["network"]: one["predicted_ms"] for one in value["candidates"]} for value in values]
+    times = [{one["network"]: _predicted(one) for one in value["candidates"]} for value in values]
     networks = [one["network"] for one in values[0]["candidates"]]
     rows = [
         [
             _short(network),
             *(
-                units.ms(known.get(network)) + (" *" if value["recommended"] == network else "")
+                known.get(network, "-") + (" *" if value["recommended"] == network else "")
                 for value, known in zip(values, times, strict=True)
             ),
         ]
@@ -177,31 +177,30 @@ def _add_policies(page: Page, values: Sequence[Value]) -> None:
         f"Which network for which input, on {first['device']}",
         f"Accuracy and shares on {first['judged_on']}; times are predicted.",
     )
-    single = max(
-        (one for one in first["baselines"] if one["kind"] == "single"), key=_by_accuracy, default=None
-    )
     for value in values:
-        chosen = value["chosen"]
-        tiles = [(units.ms(chosen["mean_ms"]), f"mean time of an input, {_kind(chosen)}")]
-        if single is not None:
-            tiles += [
-                (f"{single['mean_ms'] / chosen['mean_ms']:.2f}x", "as fast as the best single network"),
-                (units.points(100 * (chosen["accuracy"] - single["accuracy"])), "against its accuracy"),
+        chosen, expected = value["chosen"], value["expected"]
+        drop = 100 * (chosen["accuracy"] - expected["single_accuracy"])
+        page.tiles(
+            [
+                (units.ms(chosen["mean_ms"]), f"mean time of an input, {_kind(chosen)}"),
+                (f"{expected['single_ms'] / chosen['mean_ms']:.2f}x", "as fast as the best single network"),
+                (units.points(drop), "against its accuracy"),
+                (units.ms(chosen["longest_ms"]), "longest time of an input"),
             ]
-        tiles.append((units.ms(chosen["longest_ms"]), "longest time of an input"))
-        page.tiles(tiles)
+        )
         if value.get("promise"):
             page.text(str(value["promise"]["sentence"]))
         for note in value.get("notes", ()):
             page.text(note, soft=True)
     page.figures([_policy_chart(values), *map(_share_chart, values)])
     points = [*first["baselines"], *(value["chosen"] for value in values)]
-    page.table(_POLICY_COLUMNS, [_policy_row(one, single) for one in points], strong=len(points) - 1)
+    single_ms = first["expected"]["single_ms"]
+    page.table(_POLICY_COLUMNS, [_policy_row(one, single_ms) for one in points], strong=len(points) - 1)
     fronts = [one for value in values for one in value["front"] if one not in points]
     if fronts:
         page.table(
             _POLICY_COLUMNS,
-            [_policy_row(one, single) for one in fronts],
+            [_policy_row(one, single_ms) for one in fronts],
             folded=f"{len(fronts)} more policies of the front",
         )
 
@@ -211,25 +210,26 @@ _POLICY_COLUMNS = [
     "kind",
     "accuracy",
     "of new rows",
-    "mean",
+    "mean, ms",
     "times as fast",
-    "p90",
-    "p99",
-    "longest",
+    "p90, ms",
+    "p99, ms",
+    "longest, ms",
 ]
 
 
-def _policy_row(point: Value, single: Value | None) -> list[str]:
+def _policy_row(point: Value, single_ms: float) -> list[str]:
+    mean, *others = (
+        units.ms(point[name]).removesuffix(" ms") for name in ("mean_ms", "p90_ms", "p99_ms", "longest_ms")
+    )
     return [
         point["name"],
         _kind(point),
         units.percent(point["accuracy"], 2),
         units.percent(point["expected_accuracy"], 2),
-        units.ms(point["mean_ms"]),
-        "-" if single is None else f"{single['mean_ms'] / point['mean_ms']:.2f}",
-        units.ms(point["p90_ms"]),
-        units.ms(point["p99_ms"]),
-        units.ms(point["longest_ms"]),
+        mean,
+        f"{single_ms / point['mean_ms']:.2f}",
+        *others,
     ]
 
 
@@ -310,6 +310,10 @@ def _front_line(name: str, points: Sequence[Value], time: str, color: str) -> Se
     return series(name, "line", x, y, color, width=1.5, quiet=True)
 
 
+def _predicted(candidate: Value) -> str:
+    return ("at least " if candidate["at_least"] else "") + units.ms(candidate["predicted_ms"])
+
+
 def _marks(candidate: Value, value: Value) -> list[str]:
     marks = ["recommended"] if candidate["network"] == value["recommended"] else []
     marks += ["front"] if candidate["on_front"] and value["judged_on"] else []
@@ -318,14 +322,6 @@ def _marks(candidate: Value, value: Value) -> list[str]:
 
 def _kind(point: Value) -> str:
     return ", ".join(filter(None, [str(point["kind"]).replace("_", " "), str(point["dtype"])]))
-
-
-def _by_accuracy(point: Value) -> tuple[float, float]:
-    return point["accuracy"], -point["mean_ms"]
-
-
-def _joules(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3g} mJ"
 
 
 def _short(path: Any) -> str:

@@ -56,7 +56,7 @@ def total(result: Mapping[str, Any]) -> str:
     least = "at least " if result.get("at_least") else ""
     text = f"predicted {least}{units.ms(result['predicted_ms'])} (90% interval {sure}{wide})"
     if result.get("energy_mj") is not None:
-        text += f", {least}{result['energy_mj']:.3g} mJ"
+        text += f", {least}{units.mj(result['energy_mj'])}"
     if result["measured_ms"] is not None:
         off = units.difference(result["predicted_ms"], result["measured_ms"])
         text += f", measured {units.ms(result['measured_ms'])} (prediction {off})"
@@ -82,7 +82,9 @@ def layer_table(result: Mapping[str, Any], layers: Layers) -> RenderableType:
         rows = sorted(rows, key=lambda row: -(row["predicted_ms"] or 0.0))[:TOP]
     whole = sum(row["predicted_ms"] or 0.0 for row in result["layers"]) or 1.0
     measured = any(row["measured_ms"] is not None for row in rows)
-    columns = ["#", "operator", "name", "MACs", "predicted", "share"] + (["measured"] if measured else [])
+    energy = any(row["energy_mj"] is not None for row in rows)
+    columns = ["#", "operator", "name", "MACs", "predicted", "share", *(["energy"] if energy else [])]
+    columns += ["measured"] if measured else []
     cells = []
     for row in rows:
         line = [
@@ -93,6 +95,7 @@ def layer_table(result: Mapping[str, Any], layers: Layers) -> RenderableType:
             units.ms(row["predicted_ms"]) if row["predicted_ms"] is not None else "unknown",
             units.percent(row["predicted_ms"] / whole, 0) if row["predicted_ms"] is not None else "",
         ]
+        line += [units.mj(row["energy_mj"])] if energy else []
         cells.append(line + ([units.ms(row["measured_ms"])] if measured else []))
     return table(columns, cells, title)
 
@@ -108,6 +111,8 @@ def batch(results: Sequence[Mapping[str, Any]]) -> list[RenderableType]:
     more = ["measured", "off"] if measured else ["90% interval"]
     loaded = any(result.get("met_p50_ms") is not None for result in results)
     more += ["load p50", "load p90"] if loaded else []
+    energy = any(result.get("energy_mj") is not None for result in results)
+    more += ["energy"] if energy else []
     rows = []
     for result in results:
         predicted = result["predicted_ms"]
@@ -117,6 +122,7 @@ def batch(results: Sequence[Mapping[str, Any]]) -> list[RenderableType]:
         else:
             row.append(units.interval(result["low_ms"], result["high_ms"]))
         row += [units.ms(result["met_p50_ms"]), units.ms(result["met_p90_ms"])] if loaded else []
+        row += [units.mj(result["energy_mj"])] if energy else []
         rows.append([*row, units.percent(result["coverage"])])
     columns = ["network", "dtype", "predicted", *more, "coverage"]
     return [table(columns, rows), *(line for result in results for line in estimated(result))]

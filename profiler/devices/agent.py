@@ -41,7 +41,7 @@ if __name__ == "__main__" and os.path.abspath(sys.path[0]) == os.path.dirname(os
 
 import numpy as np
 
-PROTOCOL = 3
+PROTOCOL = 4
 BUNDLE_FORMAT = 2
 KERNELS = ("xnnpack", "builtin", "reference")
 RUNTIMES = (
@@ -422,6 +422,7 @@ class Agent:
         self.sample_s = max(SAMPLE_S, CLOCK_STEPS * clock_step_s())
         self.cpu: Callable[[], float] | None = None
         self.looked_s = -math.inf
+        self.meter: Any = None
 
     def answer(self, request: Values, blob: bytes) -> Values:
         """Do what `request` asks; whatever goes wrong becomes ``{"error": …}``."""
@@ -433,13 +434,17 @@ class Agent:
                 "network": self.measure_network,
                 "layers": self.profile_layers,
                 "policy": self.run_policy,
+                "meter": self.open_meter,
+                "power": self.measure_power,
             }.get(request.get("do", ""))
             if task is None:
                 raise AgentError("The agent does not know the request {!r}.".format(request.get("do")))
             return task(request, blob)
         except Exception as error:  # any failure of a probe is an answer, not the end of the agent
             text = " ".join(str(error).split()) or "failed"
-            return {"error": f"{type(error).__name__}: {text}"[:500]}
+            return {
+                "error": (text if isinstance(error, AgentError) else f"{type(error).__name__}: {text}")[:500]
+            }
         finally:
             gc.enable()
 
@@ -530,8 +535,14 @@ class Agent:
         """
         loaded = set(sys.modules)
         with tempfile.TemporaryDirectory(prefix="edgetime-") as folder:
-            with zipfile.ZipFile(io.BytesIO(blob)) as archive:
-                archive.extractall(folder)
+            try:
+                with zipfile.ZipFile(io.BytesIO(blob)) as archive:
+                    archive.extractall(folder)
+            except OSError as error:
+                place = f"{tempfile.gettempdir()} ({error.strerror})"
+                raise AgentError(
+                    f"There is no room for the policy in {place}: free some, or set TMPDIR there."
+                ) from error
             code = os.path.join(folder, "code")
             sys.path.insert(0, code)
             try:
@@ -549,6 +560,41 @@ class Agent:
                 for name in set(sys.modules) - loaded:  # the next policy may come with other files
                     if name.split(".")[0] in ("selector", "profiler"):
                         del sys.modules[name]
+
+    def open_meter(self, request: Values, blob: bytes) -> Values:
+        """Get ready to read power, by code that comes along: `blob` is a zip of ``meter.py`` and of the sensor's file.
+
+        The answer says what is read and how often that changes; or, in ``sensor``, why there is nothing to read.
+        """
+        names: dict[str, Values] = {"meter.py": {"__name__": "meter"}, "sensor.py": {"__name__": "sensor"}}
+        with zipfile.ZipFile(io.BytesIO(blob)) as archive:
+            for name, space in names.items():
+                exec(compile(archive.read(name), name, "exec"), space)
+        meter = names["meter.py"]
+        try:
+            if self.meter is not None:
+                self.meter.close()
+            sensor = names["sensor.py"][request["class"]](request["argument"])
+            self.meter = meter["Meter"](sensor, request["source"], self.canary.time_us)
+        except (meter["SensorError"], OSError, ValueError) as error:
+            return {"sensor": str(error)}
+        return dict(self.meter.describe())
+
+    def measure_power(self, request: Values, blob: bytes) -> Values:
+        """What is drawn while a network (`blob`) runs again and again, or at rest (none): see ``meter.py``.
+
+        ``sensor`` in the answer says that nothing can be read any more.
+        """
+        invoke = self.load(blob).invoke if blob else None
+        gc.collect()
+        gc.disable()
+        try:
+            seconds, limit_us = float(request["seconds"]), self.calm_below_us(request)
+            return dict(self.meter.window(invoke, seconds, self.canary.time_us, limit_us))
+        except Exception as error:
+            if type(error).__name__ != "SensorError":
+                raise
+            return {"sensor": str(error)}
 
     def time_runs(self, invoke: Callable[[], Any], seconds: float, limit_us: float = math.inf) -> Values:
         """Time single runs for `seconds`, at least 5, in windows of about 10 ms with the canary between them.

@@ -16,6 +16,7 @@ from urllib.parse import unquote
 
 from profiler.devices import agent
 from profiler.devices.default import note_python
+from profiler.devices.power import PowerOption
 from profiler.devices.target import Setting, Target
 from profiler.errors import TargetError, UsageError
 from profiler.operators import conv_2d
@@ -35,7 +36,9 @@ class AgentTarget(Target):
 
     known_kernels: ClassVar[tuple[str, ...]] = KERNELS
 
-    def __init__(self, name: str, threads: int = 1, kernels: str = "xnnpack") -> None:
+    def __init__(
+        self, name: str, threads: int = 1, kernels: str = "xnnpack", power: str | None = None
+    ) -> None:
         if threads < 1:
             raise UsageError(f"threads must be at least 1, not {threads}.")
         if self.known_kernels and kernels not in self.known_kernels:
@@ -43,6 +46,8 @@ class AgentTarget(Target):
         self.name = name
         self.threads = threads
         self.kernels = kernels
+        self.power = None if power is None else PowerOption.parse(power)
+        self._meter: dict[str, Any] | None = None
         self._connection: agent.Connection | None = None
         self._stderr: BinaryIO | None = None
         self._fingerprint: dict[str, Any] = {}
@@ -82,7 +87,39 @@ class AgentTarget(Target):
     def run_policy(self, content: bytes, policy: str, seconds: float, on_drift: str) -> dict[str, Any]:
         """Run a policy on rows there."""
         request = {"do": "policy", "policy": policy, "seconds": seconds, "on_drift": on_drift}
-        return self._measure(request, content, _LONGEST_POLICY_S + 20 * seconds)
+        ended = "The connection, or the agent there, ended while it ran, so run it again"
+        return self._measure(request, content, _LONGEST_POLICY_S + 20 * seconds, ended)
+
+    def open_power(self) -> dict[str, Any] | None:
+        """See `Target.open_power`; the source is read on the device."""
+        if self.power is None:
+            return None
+        if self.power.given_w is not None:
+            return {"source": "given", "where": self.power.argument, "given_w": self.power.given_w}
+        answer = self._meter or self._open_meter()
+        if "sensor" in answer:
+            raise TargetError(f"No energy from {self.name}: {answer['sensor']}.")
+        return dict(answer)
+
+    def measure_power(self, content: bytes | None, seconds: float) -> dict[str, Any]:
+        """See `Target.measure_power`."""
+        if self.power is None or self.power.given_w is not None:
+            return super().measure_power(content, seconds)
+        self._connected()
+        if self._meter is None:  # the agent was started again meanwhile
+            answer = self._open_meter()
+            if "sensor" in answer:
+                return answer
+        request = {"do": "power", "seconds": seconds}
+        return self._measure(request, content or b"", _LONGEST_PROBE_S + 4 * seconds)
+
+    def _open_meter(self) -> dict[str, Any]:
+        assert self.power is not None
+        self._connected()
+        request, code = self.power.request
+        answer = self._checked(request, code)
+        self._meter = None if "sensor" in answer else answer
+        return answer
 
     def _ask_for(
         self, task: str, content: bytes, seconds: float, shapes: Sequence[Sequence[int]]
@@ -94,6 +131,7 @@ class AgentTarget(Target):
 
     def close(self) -> None:
         """End the agent."""
+        self._meter = None
         if self._connection is not None:
             self._connection.close()
             self._connection = None
@@ -101,7 +139,13 @@ class AgentTarget(Target):
             self._stderr.close()
             self._stderr = None
 
-    def _measure(self, request: dict[str, Any], content: bytes, timeout_s: float) -> dict[str, Any]:
+    def _measure(
+        self,
+        request: dict[str, Any],
+        content: bytes,
+        timeout_s: float,
+        ended: str = "It brought the agent down",
+    ) -> dict[str, Any]:
         timeout_s += len(content) / _SLOWEST_LINK
         if self.calm_below_us is not None:
             request = {**request, "calm_below_us": self.calm_below_us}
@@ -126,7 +170,7 @@ class AgentTarget(Target):
                 f"The agent on {self.name} went down {self._deaths} times in a row ({reason}{last_words}): "
                 "what was measured is kept; look after the device and run the same command again."
             )
-        return {"error": f"It brought the agent down: {reason}{last_words}."}
+        return {"error": f"{ended}: {reason}{last_words.rstrip('.')}."}
 
     def _connected(self) -> agent.Connection:
         if self._connection is not None:
@@ -197,8 +241,8 @@ def agent_options(parts: Iterable[str]) -> dict[str, Any]:
         if not part:
             continue
         name, _, value = part.partition("=")
-        if name not in ("threads", "kernels", "python") or not value:
-            raise UsageError(f"{part!r} is no option; the options are threads=, kernels=, python=.")
+        if name not in ("threads", "kernels", "python", "power") or not value:
+            raise UsageError(f"{part!r} is no option; the options are threads=, kernels=, python=, power=.")
         options[name] = value
     threads = options.get("threads")
     if threads is not None:
@@ -217,6 +261,8 @@ class LocalTarget(AgentTarget):
         The setting; kernels are ``xnnpack``, ``builtin`` or ``reference``.
     python
         The interpreter that runs the agent: one with numpy and a LiteRT or tflite-runtime package.
+    power
+        Where energy is read: the name of a source, such as ``rapl``, or an average such as ``2.5W``; None for no energy.
     """
 
     specs: ClassVar = {
@@ -231,11 +277,17 @@ class LocalTarget(AgentTarget):
 
     @classmethod
     def from_options(cls, options: str) -> LocalTarget:
-        """Read ``threads=N,kernels=K,python=PATH``."""
+        """Read ``threads=N,kernels=K,python=PATH,power=SOURCE``."""
         return cls(**agent_options(options.split(",")))
 
-    def __init__(self, threads: int = 1, kernels: str = "xnnpack", python: str | None = None) -> None:
-        super().__init__("local", threads, kernels)
+    def __init__(
+        self,
+        threads: int = 1,
+        kernels: str = "xnnpack",
+        python: str | None = None,
+        power: str | None = None,
+    ) -> None:
+        super().__init__("local", threads, kernels, power)
         if python is not None and shutil.which(python) is None:
             raise UsageError(f"there is no Python interpreter {python}: give the path of one after python=.")
         self.python = python or sys.executable
@@ -268,17 +320,19 @@ class SshTarget(AgentTarget):
         As for ``ssh``, whose own configuration (keys, host aliases) applies.
     python
         The interpreter on the board, with numpy and a LiteRT or tflite-runtime package.
+    power
+        As for `LocalTarget`; the source is read on the board.
     """
 
     specs: ClassVar = {
-        "ssh://user@host[:port][?python=/path&threads=2&kernels=builtin]": (
+        "ssh://user@host[:port][?python=/path&threads=2&kernels=builtin&power=ina]": (
             "a board over SSH; it needs Python 3.7, numpy, and ai-edge-litert or tflite-runtime"
         ),
     }
 
     @classmethod
     def from_options(cls, options: str) -> SshTarget:
-        """Read ``//[user@]host[:port][?threads=N&kernels=K&python=PATH]``."""
+        """Read ``//[user@]host[:port][?threads=N&kernels=K&python=PATH&power=SOURCE]``."""
         address, _, query = options.removeprefix("//").partition("?")
         match = _HOST.fullmatch(address)
         if match is None or not options.startswith("//"):
@@ -297,9 +351,10 @@ class SshTarget(AgentTarget):
         threads: int = 1,
         kernels: str = "xnnpack",
         python: str = "python3",
+        power: str | None = None,
     ) -> None:
         address = f"{user}@{host}" if user else host
-        super().__init__(f"ssh://{address}{f':{port}' if port else ''}", threads, kernels)
+        super().__init__(f"ssh://{address}{f':{port}' if port else ''}", threads, kernels, power)
         self.address = address
         self.port = port
         self.python = python

@@ -6,6 +6,7 @@ import functools
 import re
 
 from profiler.devices.agent_target import LocalTarget, SshTarget
+from profiler.devices.power import list_power_sources
 from profiler.devices.simulated import PREFIX, Simulators
 from profiler.devices.target import Target
 from profiler.errors import UsageError
@@ -72,13 +73,13 @@ def open_target(spec: str) -> Target:
 
 
 def list_targets() -> list[dict[str, str]]:
-    """Rows for ``edgetime targets``: how to write a target (``spec``), and what it ``offers``."""
+    """Rows for ``edgetime targets``: how to write a target or a source of power (``spec``), and what it ``offers``."""
     _load_plugins()
     rows = []
     for prefix, target in _targets.items():
         specs = target.listed() or {prefix: (target.__doc__ or target.__name__).strip().split("\n")[0]}
         rows += [{"spec": spec, "offers": offers} for spec, offers in specs.items()]
-    return rows
+    return rows + list_power_sources()
 
 
 @functools.cache

@@ -150,6 +150,41 @@ class Target:
         """
         raise NotImplementedError
 
+    def open_power(self) -> dict[str, Any] | None:
+        """Get ready to measure energy; None where this target was given no source of power.
+
+        Returns
+        -------
+        dict
+            ``source``, ``where`` (what is read), and ``period_s`` (how often that says something new) with ``least_s`` (how long a
+            window lasts at least); or ``given_w``, an average power that the user gave, and no window can be measured.
+
+        Raises
+        ------
+        TargetError
+            There is nothing to read; the message says why.
+        """
+        return None
+
+    def measure_power(self, content: bytes | None, seconds: float) -> dict[str, Any]:
+        """What the device draws while a small network runs again and again, or at rest.
+
+        Parameters
+        ----------
+        content
+            The bytes of a `.tflite` file; None for rest.
+        seconds
+            How long; up to twice as long while little is calm.
+
+        Returns
+        -------
+        dict
+            ``power_w`` with its ``spread_w`` over ``readings``, ``runs``, ``seconds``, ``others`` (how many cores' worth other
+            processes ran meanwhile), ``canaries_us`` and ``disturbed``. Or ``error`` where the runtime cannot run it, ``sensor``
+            where there is nothing to read any more.
+        """
+        return {"sensor": f"{self.name} reads no power"}
+
     def profile_layers(
         self, content: bytes, seconds: float = 1.0, shapes: Sequence[Sequence[int]] = ()
     ) -> dict[str, Any]:

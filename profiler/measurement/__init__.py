@@ -8,7 +8,9 @@ from __future__ import annotations
 from profiler.measurement.bundle import BundleSummary, ImportSummary, import_results, write_bundle
 from profiler.measurement.combining import ProbeTime, Reading, Timing, combine
 from profiler.measurement.events import DELEGATED, OPERATOR, Event, align
+from profiler.measurement.in_turns import PairMeasurement, measure_pair
 from profiler.measurement.next_probes import INTERVAL_PER_ERROR, Events, NextProbes
+from profiler.measurement.power import PowerReading, PowerWindow
 from profiler.measurement.profiling import profile
 from profiler.measurement.sensitivity import kind_of_work
 from profiler.measurement.store import IDENTITY, Profile
@@ -26,6 +28,9 @@ __all__ = [
     "ImportSummary",
     "Measurement",
     "NextProbes",
+    "PairMeasurement",
+    "PowerReading",
+    "PowerWindow",
     "ProbeTime",
     "Profile",
     "ProfileSummary",
@@ -36,6 +41,7 @@ __all__ = [
     "import_results",
     "kind_of_work",
     "measure_network",
+    "measure_pair",
     "profile",
     "write_bundle",
 ]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
 from profiler.calm import Calm, calm_of
+from profiler.measurement.power import PowerReading
 from profiler.measurement.sensitivity import Sensitivity, goes_far, kind_of_work, learn_sensitivities
 from profiler.probes import Probe
 
@@ -85,16 +86,27 @@ class ProbeTime:
 
 @dataclass(frozen=True)
 class Reading:
-    """The measurements of one setting, read: times of probes, what calm was, and what the states cost by kind of work."""
+    """The measurements of one setting, read: times of probes, what calm was, what the states cost by kind of work, and power."""
 
     times: list[ProbeTime]
     calm: Calm
     sensitivities: dict[str, Sensitivity]
+    power: PowerReading | None = None
 
     @property
     def calm_probes(self) -> int:
         """Probes with a calm time."""
         return sum(time.calm for time in self.times if time.time_us is not None)
+
+    def with_power(self, power: PowerReading | None) -> Reading:
+        """The same with the energy of those probes whose power is known."""
+        if power is None:
+            return self
+        times = []
+        for row in self.times:
+            watts = None if row.time_us is None else power.power_w(row.probe_key)
+            times.append(row if watts is None else replace(row, energy_mj=watts * (row.time_us or 0.0) / 1e3))
+        return replace(self, times=times, power=power)
 
 
 def calm_in(rows: Sequence[Timing]) -> Calm:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from profiler.calm import WITHIN
 from profiler.devices import Target
@@ -16,11 +17,12 @@ from profiler.measurement.circumstances import Clock, notes_on_change, notes_on_
 from profiler.measurement.combining import calm_in
 from profiler.measurement.next_probes import Adviser, Consultation
 from profiler.measurement.observing import observe
+from profiler.measurement.power import SHARE, PowerReading, measure_power
 from profiler.measurement.schedule import ProbeSchedule
 from profiler.measurement.store import Profile
 from profiler.measurement.summary import ProfileSummary
 from profiler.probes import Probe, empty_probe
-from profiler.progress import ProgressCallback, silent
+from profiler.progress import ProgressCallback, silent, sub_progress
 
 CALM_TIMES = 5
 """Each probe is met in calm so often, where there is time."""
@@ -38,9 +40,10 @@ _KEEP_BYTES, _KEEP_LARGEST = 64 << 20, 32 << 10
 
 
 def _opened(target: Target, db_path: str | os.PathLike[str]) -> Profile:
-    """The profile to add to; a device that cannot be reached leaves no empty one behind."""
+    """The profile to add to; a device that cannot be reached, or measures no energy, leaves no empty one behind."""
     if Path(db_path).parent.is_dir() and not Path(db_path).exists():
         target.hello()
+        target.open_power()
     return Profile.append(db_path)
 
 
@@ -62,7 +65,8 @@ def profile(
     """Measure probes on `target` into the profile at `db_path`, and go on from where it stopped.
 
     Each probe is measured until it was met in calm, see `profiler.calm`, then all of them again. What calm is follows from
-    the canary's times of the whole profile.
+    the canary's times of the whole profile. Where the target has a source of power, the last part of the time is for windows of
+    power, see `profiler.measurement.power`.
 
     Parameters
     ----------
@@ -91,7 +95,7 @@ def profile(
     UsageError
         `minutes` is not above 0, or there is no such dtype or operator.
     TargetError
-        The device is gone. What was measured is in the profile.
+        The device is gone, or its source of power has nothing to read. What was measured is in the profile.
     ProfileError
         The profile is damaged or of another device, or the disk is full.
     """
@@ -110,13 +114,17 @@ def profile(
         notes = [] if setting.simulated else notes_on_device(fingerprint, setting.threads)
         notes += notes_on_change(store.fingerprint_of(setting.key), fingerprint)
         store.register(setting, fingerprint)
+        source = target.open_power()
+        if source is not None:
+            store.set_power_source(setting.key, source)
+        windows = source is not None and source.get("given_w") is None
         advised = relevant(store.advised(setting.key), probes) if adviser is not None else []
         if setting.simulated:
             calm_times, adviser = 1, None  # nothing can differ the next time
         else:
             progress(0.0, "observing which operators the runtime runs")
             observe(target, store, setting.key, probes, begin + OBSERVING_SHARE * 60 * minutes)
-        deadline = begin + 60 * minutes
+        deadline = begin + 60 * minutes * (1 - SHARE if windows else 1)
         consultation = Consultation(adviser, store, setting.key, begin, deadline)
         run = _Run(
             target,
@@ -132,6 +140,14 @@ def profile(
         )
         stopped = run.measure()
         run.find_calm()
+        problem = ""
+        if source is not None and windows and run.schedule.calm:
+            until = time.monotonic() + 60 * minutes * SHARE
+            problem = measure_power(
+                target, store, setting.key, source, until, sub_progress(progress, run.reported, 1.0)
+            )
+        power = store.reading(setting.key).power if source is not None and run.rows else None
+        notes += power_notes(source, power, problem)
         if stopped == "complete":
             run.report_clock(run.note(), 1.0)
         latest = consultation.latest
@@ -160,7 +176,21 @@ def profile(
             problem=consultation.problem,
             notes=tuple(notes),
             simulated=setting.simulated,
+            power=power,
         )
+
+
+def power_notes(source: Mapping[str, Any] | None, power: PowerReading | None, problem: str) -> list[str]:
+    """What to know of energy: what was read, and what came in between."""
+    notes = [str(power)] if power is not None else []
+    if problem:
+        notes.append(f"Energy was not measured to the end ({problem}): what was measured before is kept.")
+    if source is not None and power is None and not problem:
+        notes.append(
+            f"No energy: no window of {source['source']} was calm (other processes ran, or the device was slow): "
+            "stop what else runs there, then run the same command again."
+        )
+    return notes
 
 
 def relevant(advised: Sequence[Probe], planned: Sequence[Probe]) -> list[Probe]:

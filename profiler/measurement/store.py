@@ -17,10 +17,11 @@ import numpy as np
 from profiler.devices import Setting, device_name
 from profiler.errors import ProfileError, UsageError, missing
 from profiler.measurement.combining import ProbeTime, Reading, Timing, combine
+from profiler.measurement.power import PowerWindow, read_power
 from profiler.probes import Probe
 
 APPLICATION_ID = 0x45_54_50_46  # "ETPF"
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 IDENTITY = ("machine", "cpu", "cores")
 """Entries of a fingerprint that identify the device; the others may change from day to day."""
 
@@ -39,6 +40,11 @@ _SCHEMA = (
     "CREATE TABLE graphs ("
     "setting INTEGER NOT NULL REFERENCES settings (id), probe INTEGER NOT NULL REFERENCES probes (id), "
     "events TEXT NOT NULL, UNIQUE (setting, probe))",
+    "CREATE TABLE power ("
+    "id INTEGER PRIMARY KEY, setting INTEGER NOT NULL REFERENCES settings (id), source TEXT NOT NULL, "
+    "probe INTEGER REFERENCES probes (id), at REAL NOT NULL, power_w REAL NOT NULL, spread_w REAL NOT NULL, "
+    "readings INTEGER NOT NULL, runs INTEGER NOT NULL, seconds REAL NOT NULL, before_us REAL, after_us REAL, others REAL, "
+    "disturbed INTEGER NOT NULL)",
 )
 _COLUMNS = "setting, probe, pass, attempt, at, median_us, min_us, p20_us, spread, samples, before_us, after_us, waited"
 _ADDED = f"{_COLUMNS}, disturbed, error, energy_mj, layers_us"
@@ -50,6 +56,7 @@ _SELECT = (
     "FROM measurements m JOIN probes p ON p.id = m.probe JOIN settings s ON s.id = m.setting "
     "WHERE ?1 IS NULL OR s.key = ?1 ORDER BY m.id"
 )
+_POWER = "at, power_w, spread_w, readings, runs, seconds, before_us, after_us, others, disturbed"
 _NUMBERS = ("median_us", "min_us", "p20_us", "spread", "samples")
 
 
@@ -151,7 +158,7 @@ class Profile:
                 f"{self.path} has profile format {found}, this edgetime reads format {SCHEMA_VERSION}: "
                 "use the edgetime that wrote it, or profile the device again."
             )
-        tables = "SELECT count(*) FROM measurements, settings, probes, meta, graphs WHERE 0"
+        tables = "SELECT count(*) FROM measurements, settings, probes, meta, graphs, power WHERE 0"
         self._connection.execute(tables).fetchone()
 
     def close(self) -> None:
@@ -314,6 +321,41 @@ class Profile:
         )
         return dict(self._read(query, (setting,), read))
 
+    def add_power(self, setting: str, window: PowerWindow) -> None:
+        """Store what was drawn in one window; its probe was timed before."""
+        columns = ", ".join(f"?{number}" for number in range(4, 14))
+        with self._transaction() as connection:
+            connection.execute(
+                f"INSERT INTO power (setting, probe, source, {_POWER}) SELECT s.id, "
+                f"(SELECT id FROM probes WHERE key = ?2), ?3, {columns} FROM settings s WHERE s.key = ?1",
+                (
+                    setting,
+                    window.probe_key,
+                    window.source,
+                    *(getattr(window, name) for name in _POWER.split(", ")),
+                ),
+            )
+
+    def power_windows(self, setting: str) -> list[PowerWindow]:
+        """All windows of power under a setting, in the order in which they were measured."""
+        columns = ", ".join(f"w.{name}" for name in _POWER.split(", "))
+        query = (
+            f"SELECT w.source, p.key, {columns} FROM power w LEFT JOIN probes p ON p.id = w.probe "
+            "JOIN settings s ON s.id = w.setting WHERE s.key = ? ORDER BY w.id"
+        )
+        return self._read(query, (setting,), _power_window)
+
+    def set_power_source(self, setting: str, source: Mapping[str, Any]) -> None:
+        """Keep where the power of a setting is read, as `profiler.devices.Target.open_power` told."""
+        with self._transaction():
+            self._set_meta(f"power {setting}", dict(source))
+
+    def power_source(self, setting: str) -> dict[str, Any] | None:
+        """Where the power of a setting was read last; None where it never was."""
+        with _sentences(self.path):
+            found = self._meta(f"power {setting}")
+            return None if found is None else dict(found)
+
     def add_advised(self, setting: str, probes: Sequence[Probe]) -> None:
         """Keep that these probes were advised under `setting`, so that going on measures them too."""
         keys = [probe.key for probe in (*self.advised(setting), *probes)]
@@ -333,7 +375,7 @@ class Profile:
         return self._read(_SELECT, (setting,), _timing)
 
     def reading(self, setting: str) -> Reading:
-        """What the measurements of a setting say: one time per probe, and what calm was; see `combine`.
+        """What the measurements of a setting say: one time per probe, what calm was, and power; see `combine`.
 
         Raises
         ------
@@ -345,7 +387,14 @@ class Profile:
             raise ProfileError(
                 f"{self.path} holds no measurements under {setting!r}: run 'edgetime profile local -o {self.path}'."
             )
-        return combine(rows)
+        return self.with_power(setting, combine(rows))
+
+    def with_power(self, setting: str, reading: Reading) -> Reading:
+        """`reading` with what the windows of power say."""
+        source = self.power_source(setting)
+        return reading.with_power(
+            read_power(source, self.power_windows(setting) if source else (), reading.calm)
+        )
 
     def measurements(self, setting: str) -> list[ProbeTime]:
         """One time per probe of a setting: `reading`'s."""
@@ -355,6 +404,10 @@ class Profile:
 def _timing(*row: Any) -> Timing:
     layers = None if row[17] is None else tuple(_finite(time_us) for time_us in json.loads(row[17]))
     return Timing(*row[:14], bool(row[14]), *row[15:17], layers)  # type: ignore[call-arg, arg-type]
+
+
+def _power_window(*row: Any) -> PowerWindow:
+    return PowerWindow(*row[:11], bool(row[11]))  # type: ignore[call-arg]
 
 
 def _refuse_folder(path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from profiler.calm import State, in_words
 from profiler.measurement.next_probes import INTERVAL_PER_ERROR
+from profiler.measurement.power import PowerReading
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class ProfileSummary:
     ``complete`` (there was nothing left to measure). `error` and `interval` are the adviser's last ones, None where
     it was not asked: mean relative error, and within what share 90% of `error_of` (networks, or layers where there
     are none) are. `advised` is how many probes there are on its advice; `problem` says why it gave none. `notes` are
-    sentences on the device and its states.
+    sentences on the device and its states, `power` is what was learned of the energy, None where there is no source of it.
     """
 
     path: str
@@ -46,6 +47,7 @@ class ProfileSummary:
     problem: str = ""
     notes: tuple[str, ...] = ()
     simulated: bool = False
+    power: PowerReading | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values."""

@@ -31,6 +31,11 @@ _BETWEEN_S = 5e-3
 """Sending a probe and making it ready."""
 _EPOCH = 1.7e9
 
+IDLE_W, BASE_W, MJ_PER_GMAC, MJ_PER_GB = 2.0, 1.0, 20.0, 50.0
+"""What the device draws at rest, what anything adds that runs, and what multiplications and bytes add to that."""
+_OTHERS_W = 1.5
+"""What a neighbour draws beside a busy canary."""
+
 Slowness = Callable[[np.ndarray], np.ndarray]
 """Times in seconds to how many times as long as in calm the canary takes then."""
 
@@ -44,6 +49,13 @@ def time_us(probe: Probe) -> float:
         moved = layer.input_bytes + layer.output_bytes + layer.weight_bytes
         total += layer.repeat * (0.3 + 2e-5 * layer.macs * tiles + 1e-4 * moved)
     return total
+
+
+def energy_mj(probe: Probe) -> float:
+    """What the device takes for a probe in calm beyond rest, in mJ."""
+    macs = sum(layer.macs * layer.repeat for layer in probe.layers)
+    moved = sum((x.input_bytes + x.output_bytes + x.weight_bytes) * x.repeat for x in probe.layers)
+    return BASE_W * time_us(probe) / 1e3 + (MJ_PER_GMAC * macs + MJ_PER_GB * moved) / 1e9
 
 
 def power_of(kind: str) -> float:
@@ -65,6 +77,8 @@ class SimulatedTarget(Target):
         Where in `slowness` the clock begins.
     wall_s
         What a clock on the wall shows at a time of the device; the device's own time, if None.
+    sensor
+        Whether it has a sensor of power.
 
     Attributes
     ----------
@@ -80,12 +94,14 @@ class SimulatedTarget(Target):
         seed: int = 0,
         start_s: float = 0.0,
         wall_s: Callable[[float], float] | None = None,
+        sensor: bool = False,
     ) -> None:
         self._slowness = slowness if callable(slowness) else _repeated(slowness)
         self._random = np.random.default_rng(seed)
         self._wall_s = wall_s or (lambda now_s: _EPOCH + now_s)
         self.now_s = start_s
         self.measured = 0
+        self.sensor = sensor
 
     @property
     def setting(self) -> Setting:
@@ -161,6 +177,35 @@ class SimulatedTarget(Target):
             "load_ms": 1.0,
             "first_ms": 2e-3 * calm_us,
         }
+
+    def open_power(self) -> dict[str, Any] | None:
+        """A sensor that says something new every 10 ms."""
+        if not self.sensor:
+            return None
+        return {"source": "made-up", "where": "all of it", "unit": "W", "period_s": 0.01, "least_s": 0.1}
+
+    def measure_power(self, content: bytes | None, seconds: float) -> dict[str, Any]:
+        """What it draws over a window that began and ended with a canary."""
+        if not self.sensor:
+            return super().measure_power(content, seconds)
+        before = self._canary_us()
+        slow = self._slow(self.now_s, max(1, int(seconds / STEP_S)))
+        self.now_s += seconds
+        after = self._canary_us()
+        probe = None if content is None else Probe("network", read_network(content).layers)
+        beyond_w = 0.0 if probe is None else 1e3 * energy_mj(probe) / time_us(probe)
+        others = float((slow > 1.05).mean())
+        watts = (IDLE_W + beyond_w + _OTHERS_W * others) * float(self._noise(1)[0])
+        runs = 0 if probe is None else int(1e6 * seconds / time_us(probe))
+        told = {
+            "power_w": watts,
+            "spread_w": 0.0,
+            "readings": int(seconds / 0.01),
+            "runs": runs,
+            "seconds": seconds,
+        }
+        at = {"canaries_us": [before, after], "disturbed": others > 0.05, "at": self._wall_s(self.now_s)}
+        return {**told, **at, "others": others}
 
     def _canary_us(self) -> float:
         """The canary's time now, which takes 0.1 ms."""

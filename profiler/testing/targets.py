@@ -11,7 +11,7 @@ from typing import Any
 
 from profiler.devices import Setting, Target, device_name
 from profiler.errors import UsageError
-from profiler.measurement import IDENTITY, Profile, measure_network, profile
+from profiler.measurement import IDENTITY, PowerWindow, Profile, measure_network, profile
 from profiler.operators import conv_2d, unary
 from profiler.probes import Probe
 
@@ -105,6 +105,23 @@ def check_networks(target: Target, probes: Sequence[Probe]) -> None:
         assert found.layer_note, "it does not say why it has no times of layers"
 
 
+def check_power(target: Target, probes: Sequence[Probe]) -> None:
+    """It says where energy is read and what is drawn at rest and at work; or that it reads no power."""
+    told = target.open_power()
+    if told is None:
+        answer = target.measure_power(None, _SECONDS)
+        assert "sensor" in answer, "it has no source of power, and does not say so where one is asked for"
+        return
+    assert told.get("source"), "it does not say what its power is read by"
+    if told.get("given_w") is not None:
+        return
+    for content in (None, probes[0].build()):
+        answer = target.measure_power(content, float(told.get("least_s", _SECONDS)))
+        window = PowerWindow.told(str(told["source"]), None, answer)
+        assert math.isfinite(window.power_w), f"it draws {window.power_w} W"
+        assert window.power_w >= 0, f"it draws {window.power_w} W"
+
+
 def check_closing(target: Target, probes: Sequence[Probe]) -> None:
     """It can be closed at any time, more than once, and opens again when it is used."""
     content = probes[0].build()
@@ -156,6 +173,7 @@ CHECKS: Mapping[str, Callable[[Target, Sequence[Probe]], None]] = {
     "errors": check_errors,
     "networks": check_networks,
     "closing": check_closing,
+    "power": check_power,
     "profiles": check_profiles,
 }
 """What is asked of a target, by name."""

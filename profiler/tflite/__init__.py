@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from profiler.tflite.flatbuffer import Buffer, FlatbufferError
 from profiler.tflite.graph import RawGraph, RawModel, RawOperator, read_model
+from profiler.tflite.objects import append, schema, to_bytes, to_objects
+from profiler.tflite.parameters import operator_params
 from profiler.tflite.reader import read_network
 from profiler.tflite.schema import OPERATORS
 from profiler.tflite.signatures import only_signature, read_signatures
@@ -24,11 +26,16 @@ __all__ = [
     "RawModel",
     "RawOperator",
     "TensorPlan",
+    "append",
     "encode",
     "find_cuts",
     "only_signature",
+    "operator_params",
     "read_model",
     "read_network",
     "read_signatures",
+    "schema",
     "split_file",
+    "to_bytes",
+    "to_objects",
 ]

@@ -7,11 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import flatbuffers
-import numpy as np
-
-from profiler.errors import EdgetimeError, ModelFileError
 from profiler.network import Network
+from profiler.tflite.objects import schema, to_bytes, to_objects
 
 MOST_TENSORS = 4
 """Cuts that more tensors cross are left out."""
@@ -93,26 +90,13 @@ def split_file(content: bytes, cut: Cut, shown: str = "the network") -> tuple[by
     ModelFileError
         Weights lie outside of the part of the file that can be rewritten.
     """
-    schema = _schema()
-    model = schema.ModelT.InitFromPackedBuf(content, 0)
-    if any(buffer.offset > 1 for buffer in model.buffers):
-        raise ModelFileError(
-            f"{shown} keeps weights behind its own end, as files above 2 GB do: it is not cut."
-        )
+    model = to_objects(content, shown)
     graph = model.subgraphs[0]
     inputs, outputs = _names(model)
     crossing = {index: f"cut_{number + 1}" for number, index in enumerate(cut.tensors)}
-    head = _part(schema, model, graph.operators[: cut.after], inputs, crossing)
-    tail = _part(schema, model, graph.operators, crossing, outputs, stop=set(crossing))
+    head = _part(model, graph.operators[: cut.after], inputs, crossing)
+    tail = _part(model, graph.operators, crossing, outputs, stop=set(crossing))
     return head, tail
-
-
-def _schema() -> Any:
-    try:
-        from ai_edge_litert import schema_py_generated
-    except ModuleNotFoundError:
-        raise EdgetimeError("Cutting a network needs LiteRT: pip install ai-edge-litert.") from None
-    return schema_py_generated
 
 
 def _names(model: Any) -> tuple[dict[int, str], dict[int, str]]:
@@ -136,7 +120,6 @@ def _text(name: Any) -> str:
 
 
 def _part(
-    schema: Any,
     model: Any,
     operators: Sequence[Any],
     inputs: dict[int, str],
@@ -165,19 +148,18 @@ def _part(
     graph.operators = [_moved(operator, place) for operator in chosen]
     graph.inputs = [place[index] for index in taken]
     graph.outputs = [place[index] for index in outputs]
-    others = [copy.copy(one) for one in model.subgraphs[1:]] if _calls(schema, model, chosen) else []
+    others = [copy.copy(one) for one in model.subgraphs[1:]] if _calls(model, chosen) else []
     for other in others:
         other.tensors = [copy.copy(tensor) for tensor in other.tensors]
         other.operators = [copy.copy(operator) for operator in other.operators]
-    part = schema.ModelT(version=model.version, subgraphs=[graph, *others], description=model.description)
+    known = schema()
+    part = known.ModelT(version=model.version, subgraphs=[graph, *others], description=model.description)
     _renumber(model, part)
-    signature = schema.SignatureDefT(signatureKey=_KEY, subgraphIndex=0)
-    signature.inputs = [schema.TensorMapT(name, place[index]) for index, name in taken.items()]
-    signature.outputs = [schema.TensorMapT(name, place[index]) for index, name in outputs.items()]
+    signature = known.SignatureDefT(signatureKey=_KEY, subgraphIndex=0)
+    signature.inputs = [known.TensorMapT(name, place[index]) for index, name in taken.items()]
+    signature.outputs = [known.TensorMapT(name, place[index]) for index, name in outputs.items()]
     part.signatureDefs = [signature]
-    builder = _AlignedBuilder(sum(_size(buffer) for buffer in part.buffers) + (1 << 16))
-    builder.Finish(part.Pack(builder), file_identifier=b"TFL3")
-    return bytes(builder.Output())
+    return to_bytes(part)
 
 
 def _moved(operator: Any, place: dict[int, int]) -> Any:
@@ -188,7 +170,7 @@ def _moved(operator: Any, place: dict[int, int]) -> Any:
     return moved
 
 
-def _calls(schema: Any, model: Any, operators: Sequence[Any]) -> bool:
+def _calls(model: Any, operators: Sequence[Any]) -> bool:
     """Whether any of the operators calls another graph of the file."""
     return len(model.subgraphs) > 1 and any(
         "ubgraph" in field for one in operators for options in (one.builtinOptions, one.builtinOptions2)
@@ -210,22 +192,5 @@ def _renumber(model: Any, part: Any) -> None:
     part.operatorCodes = [model.operatorCodes[index] for index in codes]
 
 
-def _size(buffer: Any) -> int:
-    return 0 if buffer.data is None else len(buffer.data) + 16
-
-
 def _list(values: Any) -> list[int]:
     return [] if values is None else [int(value) for value in values]
-
-
-class _AlignedBuilder(flatbuffers.Builder):
-    """Weights lie at multiples of 16 bytes, as the runtime wants them; the generated code does not see to that."""
-
-    def CreateNumpyVector(self, x: Any) -> int:  # noqa: N802 (its name in flatbuffers)
-        if x.dtype != np.uint8:
-            return int(super().CreateNumpyVector(x))
-        self.StartVector(1, x.size, 16)
-        self.head -= x.size
-        self.Bytes[self.head : self.head + x.size] = x.tobytes()
-        self.vectorNumElems = x.size
-        return int(self.EndVector())

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from selector.candidates.accuracy import network_accuracy
 from selector.candidates.answers import Answers, Detector
+from selector.candidates.compressed import KnownAccuracies, compressed_accuracies
 from selector.candidates.gathering import form_of, gather
 from selector.candidates.limits import DeviceLimits
 from selector.candidates.link import Link
-from selector.candidates.option import InputShape, NetworkOption, front, network_option
+from selector.candidates.option import InputShape, NetworkOption, doubts, front, network_option
 from selector.candidates.segments import gather_segments, heads_ms
 
 __all__ = [
@@ -18,8 +19,11 @@ __all__ = [
     "Detector",
     "DeviceLimits",
     "InputShape",
+    "KnownAccuracies",
     "Link",
     "NetworkOption",
+    "compressed_accuracies",
+    "doubts",
     "form_of",
     "front",
     "gather",

@@ -54,6 +54,8 @@ class Answers:
         The file that the rows came from, for messages.
     detector
         A network with classes of its own that runs before all others; None where there is none.
+    decide_ms
+        Predicted time of deciding at each stage of several, ms.
     """
 
     networks: tuple[PolicyNetwork, ...]
@@ -63,6 +65,7 @@ class Answers:
     groups: NDArray[Any] | None = None
     source: str = "data"
     detector: Detector | None = None
+    decide_ms: float = 0.0
 
     @property
     def classes(self) -> int:
@@ -78,6 +81,14 @@ class Answers:
     def right(self) -> NDArray[np.bool_]:
         """Whether each network alone is right [networks, rows]."""
         return self.log_probabilities.argmax(axis=2) == self.y
+
+    @property
+    def units(self) -> NDArray[np.int64] | None:
+        """Number of each row's group [rows], from 0; None where each row is one of its own, or where all are of the same."""
+        if self.groups is None:
+            return None
+        names, numbers = np.unique(self.groups, return_inverse=True)
+        return numbers.ravel() if 1 < len(names) < len(self.y) else None
 
     def at(self, rows: NDArray[Any]) -> Answers:
         """The same networks on some of the rows, by mask or numbers."""

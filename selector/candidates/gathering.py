@@ -6,6 +6,7 @@ import hashlib
 import os
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,8 +18,10 @@ from profiler.progress import ProgressCallback, silent
 from profiler.records import read_arrays, write_arrays
 from profiler.tflite import read_network
 from selector.candidates.answers import Answers, Detector
+from selector.candidates.option import NetworkOption, doubts, network_option
 from selector.runtime import PolicyNetwork, log_probabilities
 from timemodel.model import NetworkPredictor, TimeModel
+from timemodel.runtime import RowLoop
 
 if TYPE_CHECKING:
     from compressor.data import Data
@@ -59,7 +62,7 @@ def gather(
     data
         Rows with labels, or the file of them: those for validation count, else those for the test, else all.
     groups
-        Subject, speaker or recording of each of these rows; default: those of the data, where the rows that count are all.
+        Subject, speaker or recording of each of these rows; default: those that the data has for them.
     detector
         A ``.tflite`` file with classes of its own, and which class of the others each of them means (None: it wakes the next).
     input_shape
@@ -70,6 +73,8 @@ def gather(
     Warns
     -----
     EdgetimeWarning
+        Part of a time is only estimated.
+    EdgetimeWarning
         The outputs of a network are neither probabilities nor plain logits; a fitted temperature makes probabilities of them.
 
     Raises
@@ -79,7 +84,7 @@ def gather(
     ModelFileError
         A network cannot be read or run.
     UsageError
-        Fewer than two networks.
+        Fewer than two networks; the time of one is not whole, since the device does not know one of its operators.
     """
     from compressor.data import load_data, row_count
 
@@ -94,32 +99,52 @@ def gather(
         )
     part, x, y = rows.held_out()
     y = np.asarray(y, np.int64)
-    found = groups if groups is not None or part != "training" else rows.groups
+    found = rows.groups_of(part) if groups is None else np.asarray(groups)
+    if found is not None and found.shape != y.shape:
+        raise DataError(
+            f"{rows.source} has {len(y)} {part} rows and {len(found)} groups: give one group for each of these rows."
+        )
     key = _digest(x)
     runs: list[_Run] = []
+    options: list[NetworkOption] = []
     every = [*files, *([Path(detector[0])] if detector else [])]
     names = _names(every)
     for done, path in enumerate(every):
         progress(done / len(every), path.name)
         outputs, shapes = _outputs(path, x, key, None if cache is None else Path(cache))
-        known = _network(model, path, names[path], outputs, input_shape)
+        option = network_option(model, path, read_network(path, input_shape))
+        options.append(option)
+        known = _network(option, names[path], outputs)
         runs.append(_Run(known, path, log_probabilities(outputs, known.form), shapes))
     progress(1.0, "done")
+    _check_whole(options)
+    for sentence in doubts(options):
+        warnings.warn(sentence, EdgetimeWarning, stacklevel=2)
     _check_inputs(runs)
     watching = runs.pop() if detector else None
     _check_classes(runs, y, rows.source)
+    loop = RowLoop.of(model)
+    runs = [_in_loop(run, loop) for run in runs]
+    watching = None if watching is None else _in_loop(watching, loop)
     runs.sort(key=lambda run: run.network.predicted_ms)
     return Answers(
+        decide_ms=loop.decide_ms,
         networks=tuple(run.network for run in runs),
         paths=tuple(run.path for run in runs),
         log_probabilities=np.stack([run.log_p for run in runs]),
         y=y,
-        groups=None if found is None else np.asarray(found),
+        groups=found,
         source=f"{row_count(x)} {part} rows of {rows.source}",
         detector=None
         if watching is None or detector is None
         else _detector(watching, detector[1], runs[0].log_p.shape[1]),
     )
+
+
+def _in_loop(run: _Run, loop: RowLoop) -> _Run:
+    """With the time that handing it a row takes."""
+    around_ms = loop.network_ms(run.shapes.values(), run.log_p.shape[1])
+    return run._replace(network=replace(run.network, predicted_ms=run.network.predicted_ms + around_ms))
 
 
 def form_of(outputs: NDArray[Any]) -> tuple[str, str]:
@@ -192,9 +217,18 @@ def _outputs(
     return outputs, shapes
 
 
-def _network(
-    model: NetworkPredictor, path: Path, name: str, outputs: NDArray[np.float32], input_shape: Any
-) -> PolicyNetwork:
+def _check_whole(options: Sequence[NetworkOption]) -> None:
+    """A policy rests on times: refuse those that are not whole."""
+    for one in options:
+        if one.at_least:
+            raise UsageError(
+                f"{one.path} takes at least {one.predicted_ms:.3g} ms: the time of {', '.join(one.uncovered)} is not known on this "
+                "device, so leave it out, or profile the device with these operators."
+            )
+
+
+def _network(option: NetworkOption, name: str, outputs: NDArray[np.float32]) -> PolicyNetwork:
+    path = option.path
     form, remark = form_of(outputs)
     if remark:
         warnings.warn(
@@ -202,15 +236,14 @@ def _network(
             EdgetimeWarning,
             stacklevel=3,
         )
-    prediction = model.predict(read_network(path, input_shape))
     return PolicyNetwork(
         file=path.name,
         name=name,
-        predicted_ms=prediction.predicted_ms,
+        predicted_ms=option.predicted_ms,
         sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
         form=form,
-        dtype=prediction.dtype,
-        predicted_mj=prediction.energy_mj,
+        dtype=option.dtype,
+        predicted_mj=option.energy_mj,
     )
 
 

@@ -40,7 +40,7 @@ class DeviceLimits:
         if self.max_energy_mj is not None and any(one.energy_mj is None for one in candidates):
             raise UsageError(
                 f"The time model of {device} knows no energy: leave the limit on energy out, "
-                "or use a device whose profile has it."
+                "or profile the device with a source of power ('edgetime targets' lists them)."
             )
 
     def fit(self, candidate: NetworkOption) -> bool:

@@ -19,7 +19,8 @@ class NetworkOption:
     """One network to choose from: its file, its predicted time with the interval that bounds 90% of networks, its sizes.
 
     `coverage` is the share of `predicted_ms` from operators that the time model has measured, `uncovered` are the others;
-    `accuracy` (or what `Data.metric` gives) is None where the network was not run, `energy_mj` where the device's is not known.
+    `at_least` is whether the time of an operator that nobody knows is left out. `accuracy` (or what `Data.metric` gives) is None
+    where the network was not run, `energy_mj` where the device's is not known.
     """
 
     path: Path
@@ -33,6 +34,7 @@ class NetworkOption:
     peak_memory_bytes: int = 0
     accuracy: float | None = None
     energy_mj: float | None = None
+    at_least: bool = False
 
     def fits(self, budget_ms: float | None) -> bool:
         """Whether its predicted time is within the budget."""
@@ -65,13 +67,42 @@ def network_option(
         peak_memory_bytes=prediction.peak_memory_bytes,
         accuracy=accuracy,
         energy_mj=prediction.energy_mj,
+        at_least=prediction.at_least,
     )
 
 
 def front(candidates: Sequence[NetworkOption]) -> list[bool]:
-    """Mark the candidates that no other one beats in both predicted time and accuracy; where any is unknown, in time alone."""
-    known = all(candidate.accuracy is not None for candidate in candidates)
-    return pareto_front(
-        [candidate.predicted_ms for candidate in candidates],
-        [candidate.accuracy if known and candidate.accuracy is not None else 0.0 for candidate in candidates],
+    """Mark the candidates that no other one beats in both predicted time and accuracy; where any is unknown, in time alone.
+
+    What takes *at least* its predicted time neither is on the front nor beats another one.
+    """
+    whole = [candidate for candidate in candidates if not candidate.at_least]
+    known = all(candidate.accuracy is not None for candidate in whole)
+    marks = iter(
+        pareto_front(
+            [candidate.predicted_ms for candidate in whole],
+            [candidate.accuracy if known and candidate.accuracy is not None else 0.0 for candidate in whole],
+        )
     )
+    return [not candidate.at_least and next(marks) for candidate in candidates]
+
+
+def doubts(candidates: Sequence[NetworkOption], where: str = "on this device") -> list[str]:
+    """What is to be said of times that are estimated or not whole; networks that lack the same operators in one sentence."""
+    alike: dict[tuple[bool, tuple[str, ...]], list[NetworkOption]] = {}
+    for candidate in candidates:
+        if candidate.uncovered:
+            alike.setdefault((candidate.at_least, candidate.uncovered), []).append(candidate)
+    found = []
+    for (at_least, operators), some in alike.items():
+        worst = min(some, key=lambda candidate: candidate.coverage)
+        others = f" and {len(some) - 1} more" if len(some) > 1 else ""
+        names = f"{worst.path}{others}: {', '.join(operators)} not measured {where} in its number type, so "
+        if at_least:
+            found.append(f"{names}not all of its time is known: it takes at least what is predicted.")
+        else:
+            share = f"{100 * (1 - worst.coverage):.1f}%"
+            found.append(
+                f"{names}only estimated ({'at most ' if others else ''}{share} of the predicted time)."
+            )
+    return found

@@ -13,6 +13,7 @@ from profiler.tflite import only_signature, read_network, read_signatures
 from selector.candidates.answers import Answers
 from selector.runtime import PolicyNetwork, log_probabilities
 from timemodel.model import NetworkPredictor
+from timemodel.runtime import RowLoop
 
 if TYPE_CHECKING:
     from compressor.data import Rows
@@ -64,7 +65,7 @@ def gather_segments(
     Returns
     -------
     Answers
-        The segments in the order in which they run; `predicted_ms` is of each one's own operators.
+        The segments in the order in which they run; `predicted_ms` is of each one's own operators, and of handing it a row.
     """
     # Imported late: a policy is fitted without it where there are no exits.
     from compressor.exits import ANSWER, HIDDEN, run_segments
@@ -77,15 +78,19 @@ def gather_segments(
             f"{file} is no network with exits (it has {len(signatures)} signatures): write it with 'edgetime exits'."
         )
     networks = []
+    loop = RowLoop.of(time_model)
     for place, signature in enumerate(signatures):
         content = only_signature(file, signature)
-        prediction = time_model.predict(read_network(content))
+        segment = read_network(content)
+        prediction = time_model.predict(segment)
+        handed = {*segment.inputs, *segment.outputs}
+        around_ms = loop.run_ms(sum(segment.tensors[index].nbytes for index in handed))
         takes = TfliteRunner(content, f"{file}, {signature}").input_dtypes
         networks.append(
             PolicyNetwork(
                 file=file.name,
                 name=f"exit {place + 1}" if signature != signatures[-1] else "last",
-                predicted_ms=float(prediction.predicted_ms),
+                predicted_ms=float(prediction.predicted_ms) + around_ms,
                 signature=signature,
                 form=form,
                 answer=ANSWER,
@@ -101,5 +106,10 @@ def gather_segments(
                 f"{file} answers NaN or infinity at its {network.name}: make it again with 'edgetime exits'."
             )
     return Answers(
-        tuple(networks), (file,) * len(networks), np.stack(found), np.asarray(y, np.int64), source=source
+        tuple(networks),
+        (file,) * len(networks),
+        np.stack(found),
+        np.asarray(y, np.int64),
+        source=source,
+        decide_ms=loop.decide_ms,
     )

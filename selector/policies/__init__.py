@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from selector.policies.base import Policy, PolicyFit, PolicyPoint, table_point
 from selector.policies.baselines import baselines, best_of_type
-from selector.policies.cascade import CascadePolicy, EarlyExitPolicy, fit_cascade
+from selector.policies.cascade import CascadePolicy, EarlyExitPolicy, fit_cascade, fit_with_promise
 from selector.policies.goal import PolicyGoal
 from selector.policies.hierarchical import HierarchicalPolicy, class_weights
 from selector.policies.premodel import PremodelPolicy, PremodelSettings, fit_premodel
-from selector.policies.promise import fit_with_promise, halves, passed_in_sequence, shown
+from selector.policies.promise import halves, passed_in_sequence, shown
 from selector.policies.registry import POLICIES, get_policy, policy_names, register_policy
 from selector.policies.remote import EdgeOrCloudPolicy, Split, SplitOption, best_split, save_split
 from selector.policies.replay import Replay, replay

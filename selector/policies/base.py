@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -83,6 +83,43 @@ class PolicyFit:
     front: tuple[PolicyPoint, ...] = ()
     baselines: tuple[PolicyPoint, ...] = ()
     notes: tuple[str, ...] = ()
+
+    @property
+    def single(self) -> PolicyPoint:
+        """The best single network, what the policy is compared with."""
+        known = self.specification
+        # A network on another machine may be the best one, and is not what answers where that is away.
+        name = known.expected.get("single_name", known.networks[known.single].name)
+        singles = [point for point in self.baselines if point.kind == "single"]
+        return next(
+            (point for point in singles if point.name == name), max(singles, key=lambda one: one.accuracy)
+        )
+
+    def saving(self, point: PolicyPoint) -> float:
+        """How many times as fast as the best single network a policy is, by predicted mean time."""
+        return self.single.mean_ms / point.mean_ms
+
+    def to_dict(self, judged_on: str) -> dict[str, Any]:
+        """As plain JSON values; `judged_on` are the rows that all of it was seen on."""
+        known = self.specification
+
+        def row(point: PolicyPoint) -> dict[str, Any]:
+            return {**asdict(point), "times_as_fast": self.saving(point)}
+
+        return {
+            "device": known.device,
+            "kind": known.kind,
+            "judged_on": judged_on,
+            "chosen": row(self.chosen),
+            "front": [row(point) for point in self.front],
+            "baselines": [row(point) for point in self.baselines],
+            "stages": [asdict(stage) for stage in known.stages],
+            "networks": [asdict(network) for network in known.networks],
+            "settings": dict(known.settings),
+            "expected": dict(known.expected),
+            "promise": None if known.promise is None else dict(known.promise),
+            "notes": list(self.notes),
+        }
 
 
 class Policy(ABC):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,12 @@ from numpy.typing import NDArray
 from profiler.errors import UsageError
 from profiler.progress import ProgressCallback, silent, sub_progress
 from selector.candidates import Answers
-from selector.policies.base import Policy, PolicyFit
-from selector.policies.fitting import as_fit, search_for
+from selector.policies.base import Policy, PolicyFit, log_probabilities_of
+from selector.policies.fitting import as_fit, search_for, specification_of
 from selector.policies.goal import PolicyGoal
-from selector.policies.promise import fit_with_promise
-from selector.policies.stages import CascadeSearch, SearchSettings
+from selector.policies.promise import allowed_drop, enough_halves, path_of, verdict
+from selector.policies.replay import replay
+from selector.policies.stages import CascadeSearch, SearchSettings, SingleNetwork, choose_tested, front
 
 _FEW_ROWS = 20
 
@@ -75,7 +77,7 @@ def fit_cascade(
         What each network answers on rows with labels that none was trained on; the fastest first.
     goal
         Accuracy or time first, and the limits. With `goal.confidence` half of the rows test what the other half found
-        (`promise.fit_with_promise`).
+        (`fit_with_promise`).
     settings
         How wide the search is.
     row_weights
@@ -114,6 +116,64 @@ def fit_cascade(
     fit = as_fit(search, points, chosen, goal, answers, row_weights, device)
     progress(1.0, "done")
     return fit
+
+
+def fit_with_promise(
+    answers: Answers,
+    goal: PolicyGoal,
+    *,
+    settings: SearchSettings | None = None,
+    row_weights: NDArray[np.float64] | None = None,
+    kind: str = "cascade",
+    device: str = "",
+    seed: int = 0,
+    progress: ProgressCallback = silent,
+) -> PolicyFit:
+    """The best cascade for a goal of those that are shown to keep its promise; parameters as of `fit_cascade`.
+
+    Half of the rows choose networks, weights and thresholds; the other half only test. What is expected of the policy, its front
+    and its baselines are as seen on the rows that only tested. Where no policy is shown to keep the promise, the network that is
+    the best one on all rows runs alone, and a note says why.
+
+    Raises
+    ------
+    DataError
+        So few rows (or groups) could not show it even if nothing were lost; the message says how many are needed.
+    BudgetError
+        None that keeps the promise meets the budget.
+    """
+    parts = enough_halves(answers, goal, seed)
+    test = parts.test
+    weights = (
+        (None, None) if row_weights is None else (row_weights[parts.learning], row_weights[parts.testing])
+    )
+    search = CascadeSearch(
+        parts.learn, settings or SearchSettings(), weights[0], longest_ms=goal.longest_ms, kind=kind
+    )
+    points = search.run(sub_progress(progress, 0.0, 0.6))
+    most = allowed_drop(goal)
+    close = sorted(points, key=lambda one: abs(one.drop - most) + one.own_ms / float(search.single_ms.max()))
+    points += search.refine([*{one.chain: one for one in reversed(close) if not one.alone}.values()][-3:])
+    path = path_of(front(points), goal)
+    progress(0.8, "testing the promise")
+    right = []
+    for point in path:
+        specification = specification_of(search, point)
+        right.append(replay(specification, log_probabilities_of(specification, test)).named == test.y)
+    accuracy = np.average(answers.right, axis=1, weights=row_weights)
+    alone = max(search.alone, key=lambda one: (accuracy[one], -search.single_ms[one]), default=search.single)
+    found = verdict(right, test, search.single, goal, weights[1], alone=alone)
+    rows, row_weights = (test, weights[1]) if found.passed else (answers, row_weights)
+    passed = path[: found.passed]
+    if not passed:  # nothing is promised, so that all rows say which network is the best one
+        search = CascadeSearch(answers, search.settings, row_weights, longest_ms=goal.longest_ms, kind=kind)
+        points = [search.single_point(one) for one in search.alone]
+        passed = [one for one in points if one.chain[-1] == alone]
+    single = SingleNetwork(search.single_wrong, float(search.single_ms[search.single]))
+    fit = as_fit(search, points, choose_tested(passed, goal, single), goal, rows, row_weights, device)
+    progress(1.0, "done")
+    specification = replace(fit.specification, promise=found.promise)
+    return replace(fit, specification=specification, notes=found.notes)
 
 
 def check_answers(answers: Answers, *, ordered: bool = True) -> None:

@@ -47,10 +47,9 @@ def as_fit(
     row_weights: NDArray[np.float64] | None,
     device: str,
 ) -> PolicyFit:
-    """The chosen point as a policy, with front and baselines, all seen on `rows`."""
+    """The chosen point as a policy, with front and baselines where they are asked for, all seen on `rows`."""
     single_accuracy = 1 - search.single_wrong
     specification = specification_of(search, chosen, device)
-    table = [_table(search, point, rows, row_weights, single_accuracy) for point in front(points)]
     best = _table(search, chosen, rows, row_weights, single_accuracy)
     singles = rows.right[search.single]
     counts = np.full(len(rows.y), 1 / len(rows.y)) if row_weights is None else row_weights / row_weights.sum()
@@ -62,11 +61,14 @@ def as_fit(
         "stop_shares": list(best.stop_shares),
         "rows": len(rows.y),
     }
+    specification = replace(specification, expected=expected)
+    if not search.settings.tables:
+        return PolicyFit(specification, _paths(specification, rows), best)
     return PolicyFit(
-        replace(specification, expected=expected),
+        specification,
         _paths(specification, rows),
         best,
-        tuple(table),
+        tuple(_table(search, point, rows, row_weights, single_accuracy) for point in front(points)),
         baselines(
             rows,
             search.single,
@@ -120,6 +122,7 @@ def specification_of(search: CascadeSearch, point: Point, device: str = "") -> S
         stages=tuple(stages),
         classes=answers.classes,
         single=needed.index(search.single),
+        decide_ms=answers.decide_ms if len(stages) > 1 and not point.alone else 0.0,
     )
 
 

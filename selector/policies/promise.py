@@ -10,25 +10,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from profiler.errors import DataError
-from profiler.progress import ProgressCallback, silent, sub_progress
 from selector.candidates import Answers
-from selector.policies.base import PolicyFit, log_probabilities_of
-from selector.policies.fitting import as_fit, specification_of
 from selector.policies.goal import PolicyGoal
 from selector.policies.paired import betting_p_value, fewest_units, paired_p_value
-from selector.policies.replay import replay
-from selector.policies.stages import CascadeSearch, Point, SearchSettings, SingleNetwork, choose_tested, front
+from selector.policies.stages import Estimated
 
 LONGEST_PATH = 48
 _HOPELESS = 2.5
 _POWER = 0.8
+
+
+C = TypeVar("C", bound=Estimated)
 
 
 def shown(
@@ -97,10 +97,10 @@ def halves(answers: Answers, seed: int = 0) -> tuple[NDArray[np.bool_], NDArray[
     """Masks of rows to learn from and to test on; no group is torn apart, and without groups each class is halved."""
     generator = np.random.default_rng(seed)
     first = np.zeros(len(answers.y), bool)
-    if answers.groups is not None:
-        names, member = np.unique(answers.groups, return_inverse=True)
-        chosen = generator.permutation(len(names))[: len(names) // 2]
-        first = np.isin(member.ravel(), chosen)
+    units = answers.units
+    if units is not None:
+        count = int(units.max()) + 1
+        first = np.isin(units, generator.permutation(count)[: count // 2])
         return first, ~first
     order = generator.permutation(len(answers.y))
     order = order[np.argsort(answers.y[order], kind="stable")]
@@ -108,78 +108,76 @@ def halves(answers: Answers, seed: int = 0) -> tuple[NDArray[np.bool_], NDArray[
     return first, ~first
 
 
-def fit_with_promise(
-    answers: Answers,
-    goal: PolicyGoal,
-    *,
-    settings: SearchSettings | None = None,
-    row_weights: NDArray[np.float64] | None = None,
-    kind: str = "cascade",
-    device: str = "",
-    seed: int = 0,
-    progress: ProgressCallback = silent,
-) -> PolicyFit:
-    """The best cascade for a goal of those that are shown to keep its promise; parameters as of `fit_cascade`.
+@dataclass(frozen=True)
+class Halves:
+    """Rows that choose policies and rows that only test them, as masks [rows] and as answers."""
 
-    Half of the rows choose networks, weights and thresholds; the other half only test. What is expected of the policy, its front
-    and its baselines are as seen on the rows that only tested. Where no policy is shown to keep the promise, the best single
-    network runs alone, and a note says why.
+    learning: NDArray[np.bool_]
+    testing: NDArray[np.bool_]
+    learn: Answers
+    test: Answers
 
-    Raises
-    ------
-    DataError
-        So few rows (or groups) could not show it even if nothing were lost; the message says how many are needed.
-    BudgetError
-        None that keeps the promise meets the budget.
-    """
-    assert goal.confidence is not None
-    most = (goal.max_accuracy_drop or 0.0) / 100
+
+def enough_halves(answers: Answers, goal: PolicyGoal, seed: int = 0) -> Halves:
+    """Rows to learn from and to test on; DataError, which says how many are needed, where a promise would take more."""
     if answers.groups is not None and len(np.unique(answers.groups)) == len(answers.y):
         answers = replace(answers, groups=None)  # each row is a group of its own
     learning, testing = halves(answers, seed)
-    _check_enough(answers, testing, most, goal)
-    learn, test = answers.at(learning), answers.at(testing)
-    weights = (None, None) if row_weights is None else (row_weights[learning], row_weights[testing])
-    search = CascadeSearch(
-        learn, settings or SearchSettings(), weights[0], longest_ms=goal.longest_ms, kind=kind
+    _check_enough(answers, testing, goal)
+    return Halves(learning, testing, answers.at(learning), answers.at(testing))
+
+
+def allowed_drop(goal: PolicyGoal) -> float:
+    """Share of accuracy that may be lost, 0 to 1."""
+    return (goal.max_accuracy_drop or 0.0) / 100
+
+
+def path_of(candidates: Sequence[C], goal: PolicyGoal, longest: int = LONGEST_PATH) -> list[C]:
+    """The policies to test, of those on the front, the fastest first: the one that loses least, then ever faster ones that lose
+    more, as far as there is hope."""
+    most = allowed_drop(goal)
+    hopeful = [one for one in reversed(candidates) if one.drop <= most + _HOPELESS * one.uncertainty]
+    if len(hopeful) <= longest:
+        return hopeful
+    return [hopeful[place] for place in np.linspace(0, len(hopeful) - 1, longest).round().astype(int)]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How many policies of a path keep the promise; the promise as a specification holds it, else a note why none does."""
+
+    passed: int
+    promise: dict[str, Any] | None
+    notes: tuple[str, ...] = ()
+
+
+def verdict(
+    path: Sequence[NDArray[np.bool_]],
+    test: Answers,
+    single: int,
+    goal: PolicyGoal,
+    row_weights: NDArray[np.float64] | None = None,
+    *,
+    alone: int,
+) -> Verdict:
+    """Test policies along their path; they hold whether each is right [rows] on rows that had no part in choosing them.
+
+    `single` is the network that they are held against, `alone` the one that runs where none is shown to keep the promise.
+    """
+    assert goal.confidence is not None
+    most, name = allowed_drop(goal), test.networks[single].name
+    passed = passed_in_sequence(
+        path, test.right, most, goal.confidence, groups=test.groups, row_weights=row_weights
     )
-    points = search.run(sub_progress(progress, 0.0, 0.6))
-    close = sorted(points, key=lambda one: abs(one.drop - most) + one.own_ms / float(search.single_ms.max()))
-    points += search.refine([*{one.chain: one for one in reversed(close) if not one.alone}.values()][-3:])
-    path = path_of(points, most)
-    progress(0.8, "testing the promise")
-    right = []
-    for point in path:
-        specification = specification_of(search, point)
-        right.append(replay(specification, log_probabilities_of(specification, test)).named == test.y)
-    count = passed_in_sequence(
-        right, test.right, most, goal.confidence, groups=test.groups, row_weights=weights[1]
-    )
-    single = SingleNetwork(search.single_wrong, float(search.single_ms[search.single]))
-    alone = next((one for one in points if one.alone and one.chain[-1] == search.single), None)
-    passed = path[:count]
-    chosen = choose_tested(passed if passed or alone is None else [alone], goal, single)
-    fit = as_fit(search, points, chosen, goal, test, weights[1], device)
-    progress(1.0, "done")
-    single_name = learn.networks[search.single].name
     if not passed:
-        note = _not_shown(right[0] if right else None, test, search.single, most, goal, single_name)
-        return replace(fit, notes=(note,))
+        return Verdict(0, None, (_not_shown(path[0] if path else None, test, single, goal, alone),))
     promise = {
         "max_accuracy_drop": 100 * most,
         "confidence": goal.confidence,
         "rows": len(test.y),
-        "sentence": sentence(100 * most, goal.confidence, single_name, _units(test)),
+        "sentence": sentence(100 * most, goal.confidence, name, _units(test)),
     }
-    return replace(fit, specification=replace(fit.specification, promise=promise))
-
-
-def path_of(points: Sequence[Point], most: float) -> list[Point]:
-    """The policies to test, in order: the one that loses least, then ever faster ones that lose more, as far as there is hope."""
-    hopeful = [one for one in reversed(front(points)) if one.drop <= most + _HOPELESS * one.uncertainty]
-    if len(hopeful) <= LONGEST_PATH:
-        return hopeful
-    return [hopeful[place] for place in np.linspace(0, len(hopeful) - 1, LONGEST_PATH).round().astype(int)]
+    return Verdict(passed, promise)
 
 
 def sentence(points: float, confidence: float, single: str, tested_on: str) -> str:
@@ -205,8 +203,9 @@ def _by_group(
     return np.bincount(member, lost if row_weights is None else lost * row_weights) / counts
 
 
-def _check_enough(answers: Answers, testing: NDArray[np.bool_], most: float, goal: PolicyGoal) -> None:
+def _check_enough(answers: Answers, testing: NDArray[np.bool_], goal: PolicyGoal) -> None:
     assert goal.confidence is not None
+    most = allowed_drop(goal)
     if most <= 0:
         return
     unit = "rows" if answers.groups is None else "groups"
@@ -222,13 +221,14 @@ def _check_enough(answers: Answers, testing: NDArray[np.bool_], most: float, goa
 
 
 def _not_shown(
-    right: NDArray[np.bool_] | None, test: Answers, single: int, most: float, goal: PolicyGoal, name: str
+    right: NDArray[np.bool_] | None, test: Answers, single: int, goal: PolicyGoal, alone: int
 ) -> str:
     """Why the best single network runs alone, and how many rows would change that."""
     assert goal.confidence is not None
+    most = allowed_drop(goal)
     start = (
         f"No policy is shown with {100 * goal.confidence:g}% confidence on {_units(test)} to lose at most "
-        f"{100 * most:g} points, so {name} runs alone"
+        f"{100 * most:g} points, so {test.networks[alone].name} runs alone"
     )
     if right is None:
         return f"{start}."

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from selector.runtime import Specification
-from selector.runtime.cascade import combine, decide
+from selector.runtime.cascade import Said, combine, decide
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,7 @@ def replay(specification: Specification, log_probabilities: Sequence[NDArray[np.
     """Run the stages of a specification on logarithms of probabilities [rows, classes] of each of its networks, in their order."""
     stages = specification.stages
     so_far = np.cumsum([specification.networks[stage.network].predicted_ms for stage in stages])
+    so_far += specification.decide_ms * np.arange(1, len(stages) + 1)
     rows = len(log_probabilities[0])
     named = np.zeros(rows, np.int64)
     stopped = np.full(rows, -1)
@@ -49,7 +50,7 @@ def replay(specification: Specification, log_probabilities: Sequence[NDArray[np.
         means = own
         if stage.answers is not None:
             means = np.array([-1 if one is None else one for one in stage.answers])[own]
-        stops = decide(stage, before, combined)
+        stops = decide(stage, before, Said.of(combined))
         stopping = stopped < 0 if stops is None else (stopped < 0) & stops
         named[stopping], stopped[stopping] = means[stopping], place
     return Replay(named, stopped, so_far[stopped], float(so_far[-1]))

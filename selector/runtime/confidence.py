@@ -23,6 +23,14 @@ def log_softmax(scores: NDArray[Any]) -> NDArray[np.float32]:
     return (shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))).astype(np.float32, copy=False)
 
 
+def scores(outputs: NDArray[Any], form: str) -> NDArray[np.float32]:
+    """Logarithms of probabilities [rows, classes] but for what is the same for all classes of a row: softmax takes no notice."""
+    if form == "logits":
+        return outputs.astype(np.float32, copy=False)
+    p = np.maximum(outputs, np.float32(FLOOR)).astype(np.float32, copy=False)
+    return np.log(p, out=p)
+
+
 def log_probabilities(outputs: NDArray[Any], form: str) -> NDArray[np.float32]:
     """Outputs of a network [rows, classes], ``"probabilities"`` or ``"logits"``, as logarithms of probabilities."""
     if form == "logits":

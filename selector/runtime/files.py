@@ -227,6 +227,7 @@ def check(policy: Specification) -> None:
         if network.form not in ("probabilities", "logits"):
             raise ValueError(f"network {network.name} gives {network.form!r}, not probabilities or logits")
         _check_number(network.predicted_ms, f"the predicted time of {network.name}", least=0)
+    _check_number(policy.decide_ms, "the time of deciding", least=0)
     for position, stage in enumerate(policy.stages):
         _check_stage(policy, position, stage)
     if policy.stages and policy.classes < 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -139,7 +140,7 @@ class LoadedNetwork:
         marks: list[float] | None = [time.perf_counter()] if timed else None
         try:
             if self.batch == 1:
-                self._one_by_one(sources, signals, results, len(rows), marks)
+                self._one_by_one(sources, signals, results, marks)
             else:
                 self._in_batches(sources, signals, results, len(rows), marks)
         except (ValueError, RuntimeError) as error:
@@ -149,11 +150,13 @@ class LoadedNetwork:
         return Run(answer, found, None if marks is None else np.diff(marks))
 
     @functools.cached_property
-    def _plain_parts(self) -> tuple[Signal, memoryview, Signal, Any]:
-        """Its only input and its answer, each with its memory."""
+    def _plain_parts(self) -> tuple[Signal, str, memoryview, memoryview, bool, int, float]:
+        """Its only input, how that is stored in words, its memory; of its answer the memory, and how to read it."""
         signal, out = next(iter(self.inputs.values())), self.outputs[self.answers]
         kind: Any = out.dtype.char
-        return signal, self._memory_of(signal), out, self._memory_of(out).cast(kind)
+        stored = f"{signal.dtype} {signal.scale} {signal.zero}"
+        result = self._memory_of(out).cast(kind)
+        return signal, stored, self._memory_of(signal), result, out.is_quantised, out.zero, out.scale
 
     @property
     def is_plain(self) -> bool:
@@ -162,18 +165,20 @@ class LoadedNetwork:
         real = out.dtype == np.float32 or (out.is_quantised and out.dtype.char in "bBh")
         return real and len(self.inputs) == 1 and self.batch == 1 and out.row_bytes <= 256
 
-    def run_one(self, row: NDArray[Any], inputs: dict[Any, memoryview]) -> list[float]:
+    def run_one(self, row: NDArray[Any], inputs: dict[str, memoryview]) -> list[float]:
         """Answer of a plain network to one row [1, ...]; `inputs` keeps that row as other networks of the policy stored it."""
-        signal, target, out, result = self._plain_parts
-        key = signal.dtype, signal.scale, signal.zero
-        stored = inputs.get(key)
+        signal, kind, target, result, quantised, zero, scale = self._plain_parts
+        stored = inputs.get(kind)
         if stored is None:
-            signal.check(row, self.file)
-            stored = inputs[key] = _bytes(row if row.dtype == signal.dtype else signal.stored(row))
+            if row.shape != signal.shape or row.dtype != signal.dtype:
+                signal.check(row, self.file)
+            if row.dtype != signal.dtype or not row.flags.c_contiguous:
+                row = signal.stored(row)
+            stored = inputs[kind] = row.data.cast("B")
         target[:] = stored
         self.invoke()
         values: list[Any] = result.tolist()
-        return [(value - out.zero) * out.scale for value in values] if out.is_quantised else values
+        return [(value - zero) * scale for value in values] if quantised else values
 
     def _sources(self, block: Block, rows: Rows, fed: Fed | None) -> list[tuple[Signal, NDArray[Any], Rows]]:
         """For each input the array that holds it, and where in it the rows are."""
@@ -206,7 +211,6 @@ class LoadedNetwork:
         sources: Sequence[tuple[Signal, NDArray[Any], Rows]],
         signals: Sequence[Signal],
         results: Sequence[NDArray[Any]],
-        count: int,
         marks: list[float] | None,
     ) -> None:
         moves = [
@@ -214,17 +218,22 @@ class LoadedNetwork:
             for signal, values, rows in sources
         ]
         into = [(_bytes(result), self._memory_of(one)) for one, result in zip(signals, results)]  # noqa: B905
+        (target, values, begins), *more = moves
+        (result, output), *others = into
+        size, step, position = len(target), len(output), 0
+        filled, kept = _filling(more), _keeping(others)
         invoke, clock = self.invoke, time.perf_counter
-        if len(moves) == 1 and len(into) == 1 and marks is None:
-            _loop(invoke, *moves[0], *into[0])
-            return
-        for row in range(count):
-            for target, values, begins in moves:
-                target[:] = values[begins[row] : begins[row] + len(target)]
+        # Small networks take no longer than a few of these lines, so nothing is done for inputs and outputs that are not there.
+        for begin in begins:
+            target[:] = values[begin : begin + size]
+            if more:
+                next(filled)
             invoke()
-            for result, output in into:
-                size = len(output)
-                result[row * size : row * size + size] = output
+            end = position + step
+            result[position:end] = output
+            position = end
+            if others:
+                next(kept)
             if marks is not None:
                 marks.append(clock())
 
@@ -251,23 +260,20 @@ class LoadedNetwork:
                 marks.extend(np.linspace(marks[-1], now, taken + 1)[1:])
 
 
-def _loop(
-    invoke: Callable[[], Any],
-    target: memoryview,
-    values: memoryview,
-    begins: Sequence[int],
-    result: memoryview,
-    output: memoryview,
-) -> None:
-    """The usual case, one input and one output: nothing but two copies around each run."""
-    size, step = len(target), len(output)
-    position = 0
-    for begin in begins:
-        target[:] = values[begin : begin + size]
-        invoke()
-        end = position + step
-        result[position:end] = output
-        position = end
+def _filling(moves: Sequence[tuple[memoryview, memoryview, Sequence[int]]]) -> Iterator[None]:
+    """Copy the next row into each of these inputs."""
+    for begins in zip(*(places for _, _, places in moves)):  # noqa: B905
+        for (target, values, _), begin in zip(moves, begins):  # noqa: B905
+            target[:] = values[begin : begin + len(target)]
+        yield
+
+
+def _keeping(into: Sequence[tuple[memoryview, memoryview]]) -> Iterator[None]:
+    """Copy each of these outputs to its place for the next row."""
+    for row in itertools.count():
+        for result, output in into:
+            result[row * len(output) : (row + 1) * len(output)] = output
+        yield
 
 
 def _bytes(values: NDArray[Any]) -> memoryview:

@@ -26,10 +26,7 @@ class OneRow:
 
     def __init__(self, specification: Specification, networks: Sequence[LoadedNetwork]) -> None:
         self._logits = specification.networks[specification.single].form == "logits"
-        self._steps = [
-            _Step(stage, networks[stage.network], specification.stages[: position + 1])
-            for position, stage in enumerate(specification.stages)
-        ]
+        self._steps = [_Step(stage, networks[stage.network]) for stage in specification.stages]
 
     @staticmethod
     def takes(specification: Specification, networks: Sequence[LoadedNetwork]) -> bool:
@@ -45,16 +42,24 @@ class OneRow:
     def __call__(self, row: NDArray[Any]) -> OneAnswer | None:
         """Answer a row [1, ...]; None where a stage gives NaN or infinity."""
         heard: list[list[float]] = []
-        inputs: dict[Any, memoryview] = {}
+        inputs: dict[str, memoryview] = {}
         for position, step in enumerate(self._steps):
-            alone = step.log_probabilities(row, inputs)
-            if alone is None:
+            values = step.run(row, inputs)
+            if not isfinite(sum(values)):
                 return None
-            heard.append(alone)
-            combined = step.combine(heard)
-            if step.threshold is None or step.stops(combined, heard):
-                values = combined if self._logits else [exp(one) for one in combined]
-                return OneAnswer(np.array([values], np.float32), position)
+            heard.append(values if step.is_logits else [log(one if one > FLOOR else FLOOR) for one in values])
+            scores = step.combine(heard)
+            # What is added to all scores of a row makes no difference to their softmax, so only this is normalised.
+            highest = max(scores)
+            chances = [exp(score - highest) for score in scores]
+            total = sum(chances)
+            if step.threshold is None or step.stops(scores, chances, total, heard):
+                if self._logits:
+                    shift = highest + log(total)
+                    found = [score - shift for score in scores]
+                else:
+                    found = [chance / total for chance in chances]
+                return OneAnswer(np.array([found], np.float32), position)
         return None
 
 
@@ -76,55 +81,43 @@ def one_network(network: LoadedNetwork) -> Callable[[NDArray[Any]], OneAnswer | 
 class _Step:
     """One stage."""
 
-    def __init__(self, stage: Stage, network: LoadedNetwork, stages: Sequence[Stage]) -> None:
+    def __init__(self, stage: Stage, network: LoadedNetwork) -> None:
         self.threshold = stage.threshold
+        self.run: Callable[[NDArray[Any], dict[str, memoryview]], list[float]] = network.run_one
+        self.is_logits = network.known.form == "logits"
         self._stage = stage
-        self._network = network
-        self._run: Callable[[NDArray[Any], dict[Any, memoryview]], list[float]] = network.run_one
-        self._is_logits = network.known.form == "logits"
-        self._weights = [(number, weight) for number, weight in enumerate(stage.weights) if weight != 0]
-        self._as_it_is = self._weights in ([], [(len(stages) - 1, 1)])
-
-    def log_probabilities(self, row: NDArray[Any], inputs: dict[Any, memoryview]) -> list[float] | None:
-        values = self._run(row, inputs)
-        if self._is_logits:
-            return _normalised(values) if isfinite(sum(values)) else None
-        if not isfinite(sum(values)):
-            return None
-        kept = [value if value > FLOOR else FLOOR for value in values]
-        total = sum(kept)
-        return [log(value / total) for value in kept]
+        last = len(stage.weights) - 1
+        self._weights = [(number, weight) for number, weight in enumerate(stage.weights) if weight != 0] or [
+            (last, 1.0)
+        ]
 
     def combine(self, heard: list[list[float]]) -> list[float]:
-        if self._as_it_is:
-            return heard[-1]
-        parts = [(weight, heard[number]) for number, weight in self._weights]
-        weight, alone = parts[0]
-        total = [weight * value for value in alone]
-        for weight, alone in parts[1:]:
-            total = [so_far + weight * value for so_far, value in zip(total, alone)]  # noqa: B905
-        return _normalised(total)
+        (number, weight), *others = self._weights
+        total = heard[number] if weight == 1 else [weight * value for value in heard[number]]
+        for number, weight in others:
+            total = [so_far + weight * value for so_far, value in zip(total, heard[number])]  # noqa: B905
+        return total
 
-    def stops(self, combined: list[float], heard: list[list[float]]) -> bool:
-        first = max(combined)
+    def stops(
+        self, scores: list[float], chances: list[float], total: float, heard: list[list[float]]
+    ) -> bool:
+        """Whether the row stops here; the class with the highest score has the chance 1 / `total`."""
         kind, threshold = self._stage.confidence, self.threshold
-        if kind == "entropy":
-            sure = 1 + sum(exp(value) * value for value in combined) / log(len(combined))
+        if kind == "margin":
+            sure = (1 - sorted(chances)[-2]) / total
+        elif kind == "top":
+            sure = 1 / total
         else:
-            sure = exp(first)
-            if kind == "margin":
-                sure -= exp(sorted(combined)[-2])
+            shift = max(scores) + log(total)
+            sure = 1 + sum(
+                chance / total * (score - shift)
+                for chance, score in zip(chances, scores)  # noqa: B905
+            ) / log(len(scores))
         assert threshold is not None
-        needed = threshold[combined.index(first)] if isinstance(threshold, tuple) else threshold
+        needed = threshold[scores.index(max(scores))] if isinstance(threshold, tuple) else threshold
         if sure < needed:
             return False
         if self._stage.agree and len(heard) > 1:
             now, before = heard[-1], heard[-2]
             return now.index(max(now)) == before.index(max(before))
         return True
-
-
-def _normalised(scores: list[float]) -> list[float]:
-    highest = max(scores)
-    shift = highest + log(sum(exp(score - highest) for score in scores))
-    return [score - shift for score in scores]

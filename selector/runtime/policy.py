@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import threading
 import time
 import warnings
 from collections.abc import Callable, Mapping
@@ -28,7 +29,7 @@ _BLOCK_BYTES = 32 << 20
 
 
 class LoadedPolicy:
-    """Which network answers which input; made by `load_policy`.
+    """Which network answers which input; made by `load_policy`. Several threads may call it: they take turns.
 
     Attributes
     ----------
@@ -37,7 +38,7 @@ class LoadedPolicy:
     file : Path
         Its JSON file.
     trace : Trace
-        What happened to each row of the last call: which stage answered, and its predicted time in ms.
+        What happened to each row of this thread's last call: which stage answered, and its predicted time in ms.
     drift : Drift or None
         The test of whether rows stop where they did when it was fitted; `drift.reset()` begins anew. None where the policy
         has one stage.
@@ -54,7 +55,8 @@ class LoadedPolicy:
         self.file = file
         self.runner = runner
         self.on_drift = on_drift
-        self._trace: Trace | int = Trace.of(0, len(specification.networks))
+        self._taken = threading.RLock()
+        self._last = threading.local()
         self._one_row = runner.one_row()
         shares = specification.expected.get("stop_shares") or ()
         self.drift = Drift(shares, specification.expected["rows"]) if len(shares) > 1 else None
@@ -86,22 +88,26 @@ class LoadedPolicy:
         EdgetimeError
             Even the best single network answers a row with NaN.
         """
-        if self._one_row is not None and not timed:
-            answer = self._single_row(x, watch)
-            if answer is not None:
-                return answer
-        return self._run(x, timed, self._answer if watch else self._unwatched)
+        with self._taken:
+            if self._one_row is not None and not timed:
+                answer = self._single_row(x, watch)
+                if answer is not None:
+                    return answer
+            return self._run(x, timed, self._answer if watch else self._unwatched)
 
     @property
     def trace(self) -> Trace:
-        """What happened to each row of the last call."""
-        if isinstance(self._trace, int):
-            self._trace = self._trace_of_one(self._trace)
-        return self._trace
+        """What happened to each row of the last call of this thread."""
+        found: Trace | int | None = getattr(self._last, "trace", None)
+        if found is None or isinstance(found, int):
+            none = Trace.of(0, len(self.specification.networks))
+            found = self._last.trace = none if found is None else self._trace_of_one(found)
+        return found
 
     def single(self, x: ArrayLike | Mapping[str, ArrayLike], timed: bool = False) -> Any:
         """Answer rows by the best single network alone, to compare with; drift is not looked at."""
-        return self._run(x, timed, self._single)
+        with self._taken:
+            return self._run(x, timed, self._single)
 
     def _run(self, x: Any, timed: bool, answer: Callable[[Block, Trace], Any]) -> Any:
         inputs = _inputs(x)
@@ -125,21 +131,23 @@ class LoadedPolicy:
                 trace.around_ms = float(whole_ms - trace.measured_ms.sum())
                 trace.measured_ms += trace.around_ms / block.rows
             traces.append(trace)
-        self._trace = Trace.joined(traces)
+        self._last.trace = Trace.joined(traces)
         return _joined(outputs)
 
     def _single_row(self, x: Any, watch: bool) -> Any:
         """The answer to one row [1, ...] without arrays in between; None where there is more than one, or it cannot be so."""
-        if isinstance(x, Mapping) or (self._falls_back and self.on_drift == "single"):
+        if self._falls_back and self.on_drift == "single":
             return None
-        row = np.asarray(x)
+        if not isinstance(x, np.ndarray) and isinstance(x, Mapping):
+            return None
+        row = _array(x)
         if row.ndim == 0 or len(row) != 1:
             return None
         assert self._one_row is not None
         found = self._one_row(row)
         if found is None:
             return None
-        self._trace = found.stage
+        self._last.trace = found.stage
         if watch and self.drift is not None and self.drift.add_one(found.stage):
             self._warn_of_drift()
         return found.outputs
@@ -151,6 +159,7 @@ class LoadedPolicy:
         trace = Trace.of(1, len(known.networks))
         trace.stage[0], trace.network[0] = stage, ran[-1]
         trace.predicted_ms[0] = sum(known.networks[index].predicted_ms for index in ran)
+        trace.predicted_ms[0] += known.decide_ms * len(known.stages[: stage + 1])
         trace.ran[ran] += 1
         return trace
 
@@ -240,12 +249,15 @@ def load_policy(
     return LoadedPolicy(specification, made, file, on_drift)
 
 
+def _array(rows: Any) -> NDArray[Any]:
+    try:
+        return np.asarray(rows)
+    except ValueError as error:
+        raise DataError("Rows differ in length: give all of the same shape, as [rows, ...].") from error
+
+
 def _inputs(x: Any) -> dict[str, NDArray[Any]]:
-    inputs = (
-        {name: np.asarray(rows) for name, rows in x.items()}
-        if isinstance(x, Mapping)
-        else {"": np.asarray(x)}
-    )
+    inputs = {name: _array(rows) for name, rows in x.items()} if isinstance(x, Mapping) else {"": _array(x)}
     lengths = {name: len(array) if array.ndim else 0 for name, array in inputs.items()}
     if len(set(lengths.values())) != 1:
         raise DataError(f"Inputs differ in rows ({lengths}): give the same rows of each.")

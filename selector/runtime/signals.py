@@ -41,6 +41,17 @@ class Signal(NamedTuple):
                 f"Rows have shape {rows.shape[1:]}, but {file} takes {self.shape[1:]}: "
                 "reshape them, or name the data that belongs to this policy."
             )
+        if rows.dtype.kind not in "biuf":
+            raise DataError(f"Rows hold {rows.dtype}, but {file} takes {self.dtype}: give numbers.")
+        if rows.dtype.kind != "f":
+            return
+        if self.is_quantised:
+            if np.isnan(rows.sum()) and np.isnan(rows).any():
+                raise DataError(f"Rows hold NaN, which {file} cannot take: its input is {self.dtype}.")
+        elif self.dtype.kind in "iu" and not np.array_equal(rows, np.trunc(rows)):
+            raise DataError(
+                f"Rows hold fractions, but {file} takes whole numbers ({self.dtype}): round them."
+            )
 
     def stored(self, values: NDArray[Any]) -> NDArray[Any]:
         """Values in the type that the network has, quantised where it is, contiguous."""

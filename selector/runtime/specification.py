@@ -102,6 +102,9 @@ class Specification:
         What only this kind has, plain JSON values.
     arrays
         What only this kind has, arrays.
+    decide_ms
+        Predicted time of deciding at each stage that a row reaches, ms; `predicted_ms` of networks counts what handing them a row
+        takes.
     """
 
     kind: str
@@ -115,3 +118,4 @@ class Specification:
     settings: Mapping[str, Any] = field(default_factory=dict)
     arrays: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     candidates: tuple[Mapping[str, Any], ...] = ()
+    decide_ms: float = 0.0

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import os
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -110,3 +113,97 @@ def test_bad_arguments_are_refused_in_a_sentence(place, tmp_path):
         run_policy(policy, folder / "x.npz", on_drift="panic")
     with pytest.raises(DataError, match="does not exist"):
         run_policy(policy, tmp_path / "none.npz")
+
+
+# --- On a board over SSH ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def board(tmp_path, monkeypatch):
+    """An `ssh` that runs the remote command here with what `$BOARD` says of its environment; cut, after some bytes."""
+    home = tmp_path / "board"
+    home.mkdir()
+    code = f"""#!{sys.executable}
+import json, os, subprocess, sys
+settings = json.loads(os.environ.get("BOARD", "{{}}"))
+for name, value in settings.items():
+    os.environ[name] = value
+os.chdir({str(home)!r})
+cut = "CUT" in settings  # then nothing more comes from there
+pipes = dict(stdin=subprocess.PIPE, stderr=subprocess.DEVNULL) if cut else {{}}
+board = subprocess.Popen(["/bin/sh", "-c", sys.argv[-1]], **pipes)
+if cut:
+    board.stdin.write(sys.stdin.buffer.read(int(settings["CUT"])))
+    board.kill()
+    sys.exit("Connection to board closed by remote host.")
+sys.exit(board.wait())
+"""
+    program = tmp_path / "ssh"
+    program.write_text(code)
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    return home
+
+
+SSH = f"ssh://pi@board?python={sys.executable}"
+
+
+@pytest.mark.filterwarnings("ignore::profiler.errors.EdgetimeWarning")
+def test_a_board_over_ssh_answers_the_same_and_nothing_is_left_there(place, board, monkeypatch):
+    policy, folder, _, _ = place
+    monkeypatch.setenv("BOARD", json.dumps({"TMPDIR": str(board), "PYTHONPATH": ""}))
+    there = run_policy(policy, folder / "x.npz", SSH, seconds=0.01)
+    assert np.array_equal(
+        there.arrays["stage"], run_policy(policy, folder / "x.npz", seconds=0.01).arrays["stage"]
+    )
+    assert not list(board.iterdir())
+
+
+@pytest.mark.filterwarnings("ignore::profiler.errors.EdgetimeWarning")
+def test_a_board_without_room_for_the_policy_is_said(place, board, monkeypatch):
+    policy, folder, _, _ = place
+    site = board.parent / "site"
+    site.mkdir()
+    (site / "sitecustomize.py").write_text(FULL_DISK)
+    monkeypatch.setenv("BOARD", json.dumps({"PYTHONPATH": str(site)}))
+    with pytest.raises(
+        TargetError, match=r"There is no room for the policy in .*No space left.*set TMPDIR there\.$"
+    ):
+        run_policy(policy, folder / "x.npz", SSH, seconds=0.01)
+
+
+FULL_DISK = """
+import errno, os, zipfile
+def full(self, path):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+zipfile.ZipFile.extractall = full
+"""
+
+
+def test_a_connection_that_is_cut_is_said(place, board, monkeypatch):
+    policy, folder, _, _ = place
+    monkeypatch.setenv("BOARD", json.dumps({"CUT": "1000"}))
+    with pytest.raises(TargetError, match=r"closed by remote host.*check that 'ssh pi@board' logs in"):
+        run_policy(policy, folder / "x.npz", SSH, seconds=0.01)
+
+
+@pytest.mark.filterwarnings("ignore::profiler.errors.EdgetimeWarning")
+def test_a_board_that_goes_away_while_the_policy_runs_is_said(place, board, monkeypatch):
+    policy, folder, _, _ = place
+    site = board.parent / "site"
+    site.mkdir()
+    (site / "sitecustomize.py").write_text(
+        "import os, zipfile\nzipfile.ZipFile.extractall = lambda *_: os._exit(9)\n"
+    )
+    monkeypatch.setenv("BOARD", json.dumps({"PYTHONPATH": str(site)}))
+    with pytest.raises(TargetError, match=r"ended while it ran, so run it again: it ended with status 9\.$"):
+        run_policy(policy, folder / "x.npz", SSH, seconds=0.01)
+
+
+def test_a_board_without_a_runtime_or_with_another_agent_is_said(place, board, monkeypatch):
+    policy, folder, _, _ = place
+    with pytest.raises(TargetError, match=r"does not run .*not found.*has numpy and LiteRT"):
+        run_policy(policy, folder / "x.npz", "ssh://board?python=/none/python3", seconds=0.01)
+    monkeypatch.setattr("profiler.devices.agent.PROTOCOL", -1)
+    with pytest.raises(TargetError, match="belongs to another version of edgetime"):
+        run_policy(policy, folder / "x.npz", SSH, seconds=0.01)

@@ -214,6 +214,55 @@ def test_verb_prints_only_json_and_writes_the_policy(files, tmp_path, capsys, mo
     assert "abacus" in out
 
 
+class KnowsFewOperators(PerThousandMacs):
+    """Of what has fewer than 10 outputs it does not know all operators."""
+
+    def predict(self, network):
+        found = super().predict(network)
+        unknown = network.macs < 160
+        return replace(found, at_least=unknown, uncovered=("mystery",) if unknown else ())
+
+
+def test_what_takes_at_least_its_time_is_chosen_only_where_nothing_else_fits(files, capsys, monkeypatch):
+    paths = [files / f"dense{n}.tflite" for n in (4, 10, 40)]
+    found = select(KnowsFewOperators(), paths)
+    assert found.recommended.path.name == "dense10.tflite"
+    assert found.on_front == (False, True, False)
+    assert found.to_dict()["candidates"][0]["at_least"]
+    monkeypatch.setattr("selector.selection.TimeModel.load", lambda path: KnowsFewOperators())
+    monkeypatch.setenv("COLUMNS", "250")
+    status, out, err = run_verb(capsys, "select", "--time-model", "t.json", *paths, "--budget-ms", "0.1")
+    assert status == 0
+    assert "at least 0.0640 ms" in out
+    assert "mystery not measured on this device in its number type, so not all of its time is known" in err
+    assert "is recommended on abacus since no other network fits, but takes longer than predicted" in err
+
+
+def test_verb_ranks_what_a_compression_made_by_the_accuracy_that_it_found(
+    files, tmp_path, capsys, monkeypatch
+):
+    from selector.candidates import KnownAccuracies
+
+    paths = [files / f"dense{n}.tflite" for n in (4, 10)]
+    known = KnownAccuracies({paths[0]: 0.7, paths[1]: 0.8}, "40 test rows, as result.json has it")
+    monkeypatch.setattr("selector.candidates.compressed_accuracies", lambda paths: known)
+    monkeypatch.setattr("selector.selection.TimeModel.load", lambda path: PerThousandMacs())
+    monkeypatch.setenv("COLUMNS", "250")
+    arguments = ("select", "--time-model", "t.json", *paths)
+    status, out, _ = run_verb(capsys, *arguments)
+    assert status == 0
+    assert "accuracy on 40 test rows, as result.json has it" in out
+    assert "80.0%" in out
+    status, out, _ = run_verb(capsys, *arguments, "--json")
+    assert json.loads(out)["recommended"] == str(paths[1])
+    monkeypatch.setattr(
+        "selector.candidates.compressed_accuracies", lambda paths: KnownAccuracies(reason="Why.")
+    )
+    status, out, err = run_verb(capsys, *arguments)
+    assert "nothing was run, so the fastest is it" in out
+    assert "Why." in err
+
+
 def test_verb_fails_in_one_sentence(files, capsys, monkeypatch):
     monkeypatch.setattr("selector.selection.TimeModel.load", lambda path: PerThousandMacs())
     status, out, err = run_verb(

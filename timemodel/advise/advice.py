@@ -73,7 +73,8 @@ def advise(
     combined = changes.combined([(number, option.width) for number, option in top[:_COMBINED]])
     unsure = None if top else max(doubtful, key=lambda change: change[1].saving_ms, default=None)
     notes, types = _notes(network, widths), number_types(time_model, network, setting)
-    return Advice(network.name, changes.total_ms, tuple(groups), top, notes, combined, unsure, types)
+    found = tuple(groups), top, notes, combined, unsure, types
+    return Advice(network.name, changes.total_ms, *found, changes.total_mj)
 
 
 class _Changes:
@@ -83,6 +84,9 @@ class _Changes:
         self._time_model, self._widths, self._setting = time_model, widths, setting
         self.times_ms = self._layers_ms(widths.network.layers)
         self.total_ms = time_model.predict_total_ms(widths.network, setting=setting)
+        known = getattr(time_model, "predict_layers_mj", None)
+        has_energy = known is not None and known(widths.network.layers[:1], setting=setting) is not None
+        self.total_mj = self._total_mj(widths.network) if has_energy else None
         errors_of = getattr(time_model, "change_errors", None)
         self._errors = None if errors_of is None else errors_of(setting)
 
@@ -102,13 +106,18 @@ class _Changes:
 
     def option(self, group: WidthGroup, width: int) -> WidthOption:
         """One group at another width."""
-        return WidthOption(*self._saving({group.id: width}), width)
+        saving, saving_mj = self._saving({group.id: width})
+        return WidthOption(*saving, width, saving_mj=saving_mj)
 
     def combined(self, changes: Sequence[tuple[int, int]]) -> CombinedChange | None:
         """Several groups at other widths."""
-        return CombinedChange(*self._saving(dict(changes)), tuple(changes)) if len(changes) > 1 else None
+        if len(changes) < 2:
+            return None
+        saving, saving_mj = self._saving(dict(changes))
+        return CombinedChange(*saving, tuple(changes), saving_mj=saving_mj)
 
-    def _saving(self, widths: Mapping[int, int]) -> tuple[float, float, float, float]:
+    def _saving(self, widths: Mapping[int, int]) -> tuple[tuple[float, float, float, float], float | None]:
+        """The fields of a `Saving`."""
         changed = self._widths.with_widths(widths)
         changed_ms = self._time_model.predict_total_ms(changed, setting=self._setting)
         saving_ms = self.total_ms - changed_ms
@@ -118,7 +127,13 @@ class _Changes:
             layers = self._widths.changed_layers(widths)
             before = [self._widths.network.layers[position] for position in layers]
             error_ms = float(self._errors.change_ms(before, list(layers.values())))
-        return changed_ms, saving_ms, share, error_ms
+        saving_mj = None
+        if self.total_mj is not None:
+            saving_mj = self.total_mj - (self._total_mj(changed) or 0.0)
+        return (changed_ms, saving_ms, share, error_ms), saving_mj
+
+    def _total_mj(self, network: Network) -> float | None:
+        return self._time_model.predict(network, setting=self._setting).energy_mj
 
     def _layers_ms(self, layers: Sequence[Layer]) -> np.ndarray:
         return np.asarray(self._time_model.predict_layers_ms(layers, setting=self._setting), dtype=float)

@@ -37,7 +37,9 @@ def number_types(time_model: Any, network: Network, setting: str | None = None) 
         share = saving / before.predicted_ms if before.predicted_ms > 0 else 0.0
         error = float(np.hypot(_error_ms(before), _error_ms(after)))
         rows = _by_operator(model, network, changed)
-        found.append(NumberType(after.predicted_ms, saving, share, error, dtype, rows))
+        known = before.energy_mj is not None and after.energy_mj is not None
+        saving_mj = (before.energy_mj or 0.0) - (after.energy_mj or 0.0) if known else None
+        found.append(NumberType(after.predicted_ms, saving, share, error, dtype, rows, saving_mj=saving_mj))
     return tuple(found)
 
 

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 
 @dataclass(frozen=True)
 class Saving:
-    """What a changed network would take, how much less than now that is, and by how much (90%) that may be off."""
+    """What a changed network would take, how much less than now that is, and by how much (90%) that may be off.
+
+    `saving_mj` is the energy that it would save; None where the device's energy is not known.
+    """
 
     predicted_ms: float
     saving_ms: float
     saving_share: float
     error_ms: float
+    saving_mj: float | None = field(default=None, kw_only=True)
 
     @property
     def sure(self) -> bool:
@@ -91,6 +95,7 @@ class Advice:
 
     `top` has the nearest change (group, option) of each group that saves more than the model's error, most saving first,
     `combined` what the first three of them save together; `unsure`, where `top` is empty, what is predicted to save most.
+    `energy_mj` is of the network as it is; None where that is not known.
     """
 
     network: str
@@ -101,12 +106,14 @@ class Advice:
     combined: CombinedChange | None = None
     unsure: tuple[int, WidthOption] | None = None
     number_types: tuple[NumberType, ...] = ()
+    energy_mj: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values, for ``advise --json``."""
         return {
             "network": self.network,
             "predicted_ms": self.predicted_ms,
+            "energy_mj": self.energy_mj,
             "groups": [asdict(group) for group in self.groups],
             "top": [self._change(*change) for change in self.top],
             "combined": None if self.combined is None else asdict(self.combined),

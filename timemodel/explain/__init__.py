@@ -5,7 +5,7 @@ May import `timemodel.staircases` and below.
 
 from timemodel.explain.change_reasons import Reason, reason
 from timemodel.explain.dependence import Dependence, dependences
-from timemodel.explain.explanation import explain, explain_runtime, how_sure, summary
+from timemodel.explain.explanation import energy_in_words, explain, explain_runtime, how_sure, summary
 from timemodel.explain.finding import Finding
 from timemodel.explain.findings import findings
 from timemodel.explain.tree_in_words import Branch, drawing
@@ -17,6 +17,7 @@ __all__ = [
     "Reason",
     "dependences",
     "drawing",
+    "energy_in_words",
     "explain",
     "explain_runtime",
     "findings",

@@ -21,11 +21,13 @@ from timemodel.explain.tree_in_words import (
     size_in_words,
 )
 from timemodel.features import AT_INPUT, geometry
-from timemodel.model import FALLBACK, OperatorModel, SettingModel
+from timemodel.model import OperatorModel, SettingModel, is_estimate
 from timemodel.runtime import dispatch_in_words, graph_in_words, traffic_in_words
 
 _WORTH_A_WORD = 1.25
 """Less than this many times as long is not worth a sentence."""
+_OTHER_POWER, _NAMED = 0.1, 6
+"""By so much power differs that is worth a word, and so many operators are named."""
 _TREE_ROWS = 11
 """Rows of a screen that are kept for the tree."""
 
@@ -37,7 +39,7 @@ def explain(model: SettingModel, op: str | None = None, found: Sequence[Finding]
 
     `found` are the setting's findings, where they are known already.
     """
-    known = [key for key in sorted(model.operators) if key[0] != FALLBACK]
+    known = [key for key in sorted(model.operators) if not is_estimate(key[0])]
     chosen = [key for key in known if op is None or key[0] == op]
     if not chosen:
         names = ", ".join(sorted({name for name, _ in known}))
@@ -99,6 +101,7 @@ def explain_runtime(model: SettingModel) -> str:
         *graph_in_words(terms.graph_rules),
         *traffic_in_words(terms.cache_traffic),
         *dispatch_in_words(terms.dispatch),
+        *energy_in_words(model),
     ]
     lines += [f"  {sentence}" for sentence in sentences]
     for dtype, factor in sorted(terms.calibration.items()):
@@ -107,6 +110,38 @@ def explain_runtime(model: SettingModel) -> str:
             f"{terms.low.get(dtype, 1.0):.2f} and {terms.high.get(dtype, 1.0):.2f} times what is predicted"
         )
     return "\n".join(lines)
+
+
+def energy_in_words(model: SettingModel) -> list[str]:
+    """What energy is learned from, and what draws much."""
+    energy = model.energy
+    if energy is None:
+        return []
+    if isinstance(energy, SettingModel):
+        known = [one for (op, _), one in energy.operators.items() if not is_estimate(op)]
+        return [f"energy is learned as time is: {how_sure(known)}"]
+    rest = f"; {number(energy.idle_w)} W at rest are taken off" if energy.idle_w is not None else ""
+    found = [f"energy is time times power, read by {energy.source}{rest}"]
+    costs = [
+        f"{number(cost)} mJ for each GMAC in {dtype}"
+        for dtype, cost in energy.mj_per_gmac.items()
+        if cost > 0
+    ]
+    costs += [f"{number(energy.mj_per_gb)} mJ for each GB read or written"] if energy.mj_per_gb > 0 else []
+    off = (
+        ""
+        if energy.error is None
+        else f" (of {energy.layers} layers, off by {energy.error:.1%} on those not learned from)"
+    )
+    found.append(
+        f"what runs draws {number(energy.base_w)} W{''.join(f', and {cost}' for cost in costs)}{off}"
+    )
+    unlike = {kind: factor for kind, factor in energy.factors.items() if abs(factor - 1.0) >= _OTHER_POWER}
+    if unlike:
+        ordered = sorted(unlike.items(), key=lambda row: -abs(np.log(row[1])))[:_NAMED]
+        named = ", ".join(f"{op} {dtype} {factor:.2f} times" for (op, dtype), factor in ordered)
+        found.append(f"these draw another share of that: {named}")
+    return found
 
 
 def accelerator_in_words(model: SettingModel) -> list[str]:
@@ -144,7 +179,7 @@ def summary(
     model: SettingModel, found: Sequence[Finding], columns: int = SCREEN_COLUMNS, rows: int = SCREEN_ROWS
 ) -> list[str]:
     """Lines of a screen of `columns` by `rows`; `found` are the findings of the setting, what weighs most first."""
-    dtypes = sorted({dtype for op, dtype in model.operators if op != FALLBACK})
+    dtypes = sorted({dtype for op, dtype in model.operators if not is_estimate(op)})
     dtypes.sort(key=lambda dtype: dtype not in _FIRST)
     chosen: dict[str, list[Finding]] = {dtype: [] for dtype in dtypes}
     waiting = {dtype: list(_turns([s for s in found if s.dtype == dtype])) for dtype in dtypes}
@@ -177,7 +212,7 @@ def how_sure(models: Sequence[OperatorModel]) -> str:
 def _written(model: SettingModel, chosen: dict[str, list[Finding]]) -> list[str]:
     lines = []
     for dtype, found in chosen.items():
-        known = [row for (op, kind), row in model.operators.items() if kind == dtype and op != FALLBACK]
+        known = [row for (op, kind), row in model.operators.items() if kind == dtype and not is_estimate(op)]
         lines.append(f"{dtype}: {how_sure(known)}")
         for kind in (LIKES, AVOID):
             lines += [f"  {kind} {finding.short}" for finding in found if finding.kind == kind]

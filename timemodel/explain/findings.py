@@ -13,7 +13,7 @@ from timemodel.explain.finding import AVOID, LIKES, Finding, costs, main_cost, t
 from timemodel.explain.preferred_widths import width_findings
 from timemodel.explain.tree_in_words import size_in_words
 from timemodel.features import geometry
-from timemodel.model import FALLBACK, OperatorModel, SettingModel, single_error
+from timemodel.model import OperatorModel, SettingModel, is_estimate, single_error
 
 MIN_EFFECT = 0.08
 """Differences smaller than this are not worth a line, however sure."""
@@ -28,7 +28,7 @@ def findings(setting: SettingModel, op: str | None = None) -> list[Finding]:
     """Everything that can be said under one setting (only about operator `op`), what weighs most first."""
     found: list[Finding | None] = []
     for (name, _), model in sorted(setting.operators.items()):
-        if name != FALLBACK and op in (None, name):
+        if not is_estimate(name) and op in (None, name):
             found += width_findings(setting, model)
             for choice in COMPARISONS.get(name, ()):
                 cases = choice.cases(name, model.dtype)

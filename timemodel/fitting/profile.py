@@ -17,6 +17,7 @@ from profiler.progress import ProgressCallback, silent, sub_progress
 from timemodel.features import kind_of
 from timemodel.fitting.calibration import Measured, calibrated
 from timemodel.fitting.checks import check_one_device
+from timemodel.fitting.energy import fit_power
 from timemodel.fitting.simulated import fit_simulated
 from timemodel.model import (
     FALLBACK,
@@ -52,16 +53,22 @@ def fit_profile(
         check_one_device(path, profile)
         device = profile.device
         rows = [
-            (setting, profile.fingerprint_of(key), profile.raw(key), profile.events(key))
+            (
+                setting,
+                profile.fingerprint_of(key),
+                timings,
+                profile.events(key),
+                profile.with_power(key, combine(timings)),
+            )
             for key, setting in profile.settings.items()
+            for timings in [profile.raw(key)]
         ]
     settings: dict[str, SettingModel] = {}
-    for number, (setting, fingerprint, timings, events) in enumerate(rows):
-        reading = combine(timings)
+    for number, (setting, fingerprint, timings, events, reading) in enumerate(rows):
         part = sub_progress(progress, number / len(rows), (number + 1) / len(rows))
         if setting.simulated:
-            known = fit_simulated(setting, fingerprint, reading.times, part, seed)
-            settings |= {setting.key: known} if known else {}
+            simulated = fit_simulated(setting, fingerprint, reading.times, part, seed)
+            settings |= {setting.key: simulated} if simulated else {}
             continue
         measured = usable(reading.times)
         if not any(probe.kind == "layer" for probe, _ in measured):
@@ -69,9 +76,8 @@ def fit_profile(
         operators, terms = fit_setting(measured, part, seed, events, uncertainties(reading.times))
         if operators:
             conditions = conditions_of(timings, reading)
-            settings[setting.key] = SettingModel(
-                setting.key, setting.to_dict(), fingerprint, operators, terms, conditions
-            )
+            known = setting.key, setting.to_dict(), fingerprint
+            settings[setting.key] = SettingModel(*known, operators, terms, conditions, fit_power(reading))
     if not settings:
         raise ProfileError(
             f"{path} holds too few measurements to learn from: run 'edgetime profile' on it again to go on measuring."

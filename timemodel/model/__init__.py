@@ -5,9 +5,10 @@ May import the rooms of features, tree and runtime.
 
 from timemodel.model.conditions import Conditions, Load
 from timemodel.model.differences import ChangeErrors, pair_error, single_error
-from timemodel.model.layer_times import FALLBACK
+from timemodel.model.layer_times import FALLBACK, is_estimate
 from timemodel.model.operator_fit import MIN_PROBES, conformal_bounds, describe, find_tiles, fit_operator
 from timemodel.model.operator_model import OperatorModel, Sweep, feature_matrix, unfitted_tree
+from timemodel.model.power_model import PowerModel
 from timemodel.model.prediction import LayerPrediction, NetworkPrediction, NetworkPredictor
 from timemodel.model.setting_model import SettingModel
 from timemodel.model.time_model import TimeModel
@@ -22,6 +23,7 @@ __all__ = [
     "NetworkPrediction",
     "NetworkPredictor",
     "OperatorModel",
+    "PowerModel",
     "SettingModel",
     "Sweep",
     "TimeModel",
@@ -30,6 +32,7 @@ __all__ = [
     "feature_matrix",
     "find_tiles",
     "fit_operator",
+    "is_estimate",
     "pair_error",
     "single_error",
     "unfitted_tree",

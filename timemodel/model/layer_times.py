@@ -14,7 +14,10 @@ from timemodel.model.operator_model import OperatorModel
 from timemodel.tree import BLOCK_ROWS
 
 FALLBACK = "*"
-"""Operator name of the models that stand in for operators that were never measured."""
+"""Operator name of the models that stand in for operators that were never measured.
+
+Before the name of an operator: the same, as high as the few layers of it were that are known.
+"""
 
 FALLBACK_LOW, FALLBACK_HIGH = 0.2, 5.0
 """Between these factors of its estimate an operator that was not measured is said to lie."""
@@ -32,6 +35,11 @@ _DTYPES = ("float32", "int8", "dynamic_int8", "int16")
 
 Row = tuple[float, float, float, float]
 """Predicted, low and high time of a layer in ms; 1 where its operator was measured, else 0."""
+
+
+def is_estimate(op: str) -> bool:
+    """Whether this is the name of a model that stands in for operators, and of none."""
+    return op.startswith(FALLBACK)
 
 
 @dataclass(frozen=True)
@@ -71,11 +79,12 @@ class LayerPredictor:
             known = next((self.operators[name] for name in tried if name in self.operators), None)
             return known, known is not None
         kinds = [dtype, *(other for other in _DTYPES if other != dtype)]
-        tried = [(op, dtype), *((base, kind) for base in (op.partition(":")[0], FALLBACK) for kind in kinds)]
+        others = op.partition(":")[0], FALLBACK + op, FALLBACK
+        tried = [(op, dtype), *((base, kind) for base in others for kind in kinds)]
         for base, kind in tried:
             for name in stand_ins(base, kind):
                 if name in self.operators:
-                    return self.operators[name], base == op != FALLBACK and kind == dtype
+                    return self.operators[name], base == op and not is_estimate(op) and kind == dtype
         return None, False
 
     def times(self, layers: Sequence[Layer]) -> LayerTimes:

@@ -111,3 +111,6 @@ class NetworkPredictor(Protocol):
 
     def predict_layers_ms(self, layers: Sequence[Layer], setting: str | None = None) -> np.ndarray:
         """Times ``[n]`` in ms of `layers` on their own."""
+
+    def predict_layers_mj(self, layers: Sequence[Layer], setting: str | None = None) -> np.ndarray | None:
+        """Energies ``[n]`` in mJ of `layers` on their own; None where the device's energy is not known."""

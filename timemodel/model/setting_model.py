@@ -16,6 +16,7 @@ from timemodel.model.checking import items, number, numbers_of, table, whole
 from timemodel.model.conditions import Conditions
 from timemodel.model.layer_times import LayerPredictor, LayerTimes
 from timemodel.model.operator_model import OperatorModel
+from timemodel.model.power_model import PowerModel
 from timemodel.model.prediction import LayerPrediction, NetworkPrediction
 from timemodel.runtime import RuntimeTerms, marked, placed
 
@@ -56,8 +57,9 @@ class SettingModel:
     """Trees by (operator, dtype) and terms of one setting, which never change: other `with_terms` make another model.
 
     `key` is the setting's name, such as ``ai-edge-litert 2.3.0, xnnpack, 1 thread``, and `setting` the same in parts. The
-    operator `FALLBACK` is the declared estimate of what was never measured. `energy` is the same of energy, in mJ in place of ms;
-    `cpu` knows what an accelerator leaves to the CPU.
+    operator `FALLBACK` is the declared estimate of what was never measured. `energy` says what layers draw while they run
+    or, where a simulator tells energy itself, is a model like this one in mJ in place of ms; `cpu` knows what an accelerator leaves
+    to the CPU.
     """
 
     def __init__(
@@ -68,7 +70,7 @@ class SettingModel:
         operators: Mapping[tuple[str, str], OperatorModel],
         terms: RuntimeTerms,
         conditions: Conditions | None = None,
-        energy: SettingModel | None = None,
+        energy: SettingModel | PowerModel | None = None,
         cpu: SettingModel | None = None,
     ) -> None:
         self.key = key
@@ -131,6 +133,12 @@ class SettingModel:
         """Times ``[n]`` in ms of `layers` on their own: see `layer_times`."""
         return self._layers.times(layers).predicted_ms
 
+    def predict_layers_mj(self, layers: Sequence[Layer]) -> np.ndarray | None:
+        """Energies ``[n]`` in mJ of `layers` on their own; None where the device's energy is not known."""
+        if isinstance(self.energy, PowerModel):
+            return self.energy.energies_mj(layers, self.predict_layers_ms(layers))
+        return None if self.energy is None else self.energy.predict_layers_ms(layers)
+
     def in_network_ms(self, network: Network) -> LayerTimes:
         """Times of the layers of `network` as they run there: fused neighbours and data beyond the cache included."""
         return self._in_network(network)[0]
@@ -188,7 +196,7 @@ class SettingModel:
     def _predict(self, network: Network, device: str) -> NetworkPrediction:
         self._refuse_type(network, device)
         times, traffic_off_ms = self._in_network(network)
-        energy_mj, layers_mj = self._energy_mj(network)
+        energy_mj, layers_mj = self._energy_mj(network, times)
         overhead_ms, dtype = self.terms.overhead_ms, network.dtype
         total = float(times.predicted_ms.sum()) + overhead_ms
         low, high = self.terms.low.get(dtype, 0.8), self.terms.high.get(dtype, 1.25)
@@ -242,10 +250,14 @@ class SettingModel:
             at_least=any(not layer.known for layer in layers),
         )
 
-    def _energy_mj(self, network: Network) -> tuple[float | None, list[float | None]]:
-        """Energy of an inference and of each layer, None where it is not known."""
+    def _energy_mj(self, network: Network, times: LayerTimes) -> tuple[float | None, list[float | None]]:
+        """Energy of an inference and of each of its layers, which take these `times`; None where it is not known."""
         if self.energy is None:
             return None, [None] * len(network.layers)
+        if isinstance(self.energy, PowerModel):
+            energies = self.energy.energies_mj(network.layers, times.predicted_ms)
+            call_mj = self.energy.base_w * self.terms.overhead_ms
+            return float(energies.sum()) + call_mj, energies.tolist()
         found = self.energy.in_network_ms(network)
         rows = zip(found.predicted_ms.tolist(), found.covered.tolist(), strict=True)
         return float(found.predicted_ms.sum()), [mj if covered else None for mj, covered in rows]
@@ -286,9 +298,11 @@ class SettingModel:
         conditions = None if known is None else Conditions.from_dict(table(known, "its conditions"))
         whole(setting.get("threads", 1), "its number of threads", least=1)
         terms = RuntimeTerms.from_dict(table(value["terms"], "its terms"))
-        energy, cpu = (
-            None if value[name] is None else cls.from_dict(name, table(value[name], f"its {name}"))
-            for name in ("energy", "cpu")
-        )
+        energy = None if value["energy"] is None else _energy_from_dict(table(value["energy"], "its energy"))
+        cpu = None if value["cpu"] is None else cls.from_dict("cpu", table(value["cpu"], "its cpu"))
         fingerprint = table(value["fingerprint"], "its fingerprint")
         return cls(key, setting, fingerprint, operators, terms, conditions, energy, cpu)
+
+
+def _energy_from_dict(value: Mapping[str, Any]) -> SettingModel | PowerModel:
+    return SettingModel.from_dict("energy", value) if "operators" in value else PowerModel.from_dict(value)

@@ -17,13 +17,13 @@ from profiler.files import write_json
 from profiler.network import Layer, Network
 from timemodel.model.checking import table, text
 from timemodel.model.differences import ChangeErrors
-from timemodel.model.layer_times import FALLBACK
+from timemodel.model.layer_times import is_estimate
 from timemodel.model.operator_model import OperatorError
 from timemodel.model.prediction import NetworkPrediction
 from timemodel.model.setting_model import SettingModel
 
 FORMAT = "edgetime.timemodel"
-VERSION = 5
+VERSION = 6
 
 _DAMAGED = (TypeError, ValueError, AttributeError, LookupError, ArithmeticError, RecursionError)
 """What reading a file that was edited ends in."""
@@ -67,7 +67,9 @@ class TimeModel:
     @property
     def errors(self) -> list[OperatorError]:
         """Cross-validated error per operator and dtype, the first setting's."""
-        return [model.error for (op, _), model in sorted(self.setting().operators.items()) if op != FALLBACK]
+        return [
+            model.error for (op, _), model in sorted(self.setting().operators.items()) if not is_estimate(op)
+        ]
 
     def predict(self, network: Network, setting: str | None = None) -> NetworkPrediction:
         """Predict one inference of `network`: see `SettingModel.predict`."""
@@ -81,13 +83,17 @@ class TimeModel:
         """Times ``[n]`` in ms of `layers` on their own, in one batch."""
         return self.setting(setting).predict_layers_ms(layers)
 
+    def predict_layers_mj(self, layers: Sequence[Layer], setting: str | None = None) -> np.ndarray | None:
+        """Energies ``[n]`` in mJ of `layers` on their own; None where the device's energy is not known."""
+        return self.setting(setting).predict_layers_mj(layers)
+
     def change_errors(self, setting: str | None = None) -> ChangeErrors:
         """By how much predicted differences between layers or networks may be off."""
         return ChangeErrors(self.setting(setting))
 
     def operators(self, setting: str | None = None) -> list[tuple[str, str]]:
         """What was measured: (operator, dtype)."""
-        return [key for key in sorted(self.setting(setting).operators) if key[0] != FALLBACK]
+        return [key for key in sorted(self.setting(setting).operators) if not is_estimate(key[0])]
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values."""

@@ -124,23 +124,15 @@ class Prepared:
     def single_costs(self, goal: Goal) -> dict[str, CandidateCost]:
         """Every cost that a goal can limit, by name; energy that the time model does not know is a `UsageError`."""
         cheap = self.times.cheap
+        energy = self.times.energy(self.time_model)
         if "energy" in (goal.objective, *goal.limits):
-            self._energy_mj(self.times.network(self.original.configuration))
+            energy.calibrate(self.original.configuration)
         return {
             "time": self.steering,
             "size": NetworkCost(self.times.network, lambda network: network.file_bytes, cheap),
             "memory": NetworkCost(self.times.network, _memory_bytes, cheap),
-            "energy": NetworkCost(self.times.network, self._energy_mj, cheap),
+            "energy": energy,
         }
-
-    def _energy_mj(self, network: Network) -> float:
-        energy_mj = self.time_model.predict(network).energy_mj
-        if energy_mj is None:
-            raise UsageError(
-                f"The time model of {self.time_model.device} knows no energy: leave the limit on energy out, "
-                "or use a device whose profile has it."
-            )
-        return float(energy_mj)
 
 
 def prepare(

@@ -228,7 +228,9 @@ class Trajectory:
         steps = self._schedule.steps + 1
         share = min(0.95, self._state.step / steps)
         cost = self._cost(self._state.level)
-        self._problem.progress(share, f"threshold {self._threshold:.3f}, cost {cost:.4g} ms")
+        self._problem.progress(
+            share, f"threshold {self._threshold:.3f}, cost {cost:.4g} {self._problem.goal.unit}"
+        )
 
     # The threshold.
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,12 +18,16 @@ from selector.policies.base import Policy, PolicyFit, PolicyPoint, log_probabili
 from selector.policies.baselines import baselines
 from selector.policies.goal import PolicyGoal
 from selector.policies.premodel.search import PremodelSearch, PremodelSettings, Variant
+from selector.policies.promise import enough_halves, path_of, verdict
 from selector.policies.replay import Replay
-from selector.policies.stages import CAUTION, best_single, row_folds
+from selector.policies.stages import best_single, cautious_drop, row_folds
 from selector.runtime import Specification
 from selector.runtime.premodel import Premodel
 
 _ROUNDING = 1e-9
+
+LONGEST_PATH = 16
+"""Premodels that are tested for a promise: each is fitted for it."""
 
 
 class PremodelPolicy(Policy):
@@ -69,15 +75,7 @@ class PremodelPolicy(Policy):
 
     def replay(self, specification: Specification, answers: Answers, *, inputs: Any = None) -> Replay:
         """What a premodel picks for rows, and how right and how long that is."""
-        log_p = log_probabilities_of(specification, answers)
-        premodel = Premodel.of(specification)
-        if premodel.features[0] != "answer" and inputs is None:
-            raise UsageError("A premodel on features of the inputs needs the inputs.")
-        positions = premodel.positions(log_p[0] if premodel.features[0] == "answer" else _only(inputs))
-        choices = np.asarray(premodel.choices)
-        by_position = times_by_position(premodel, [one.predicted_ms for one in specification.networks])
-        named = np.stack(log_p).argmax(axis=2)[choices[positions], np.arange(len(positions))]
-        return Replay(named, positions, by_position[positions], float(by_position.max()))
+        return replay_premodel(specification, answers, None if inputs is None else _only(inputs))
 
 
 def fit_premodel(
@@ -104,7 +102,7 @@ def fit_premodel(
     answers
         What each network answers on rows with labels that none was trained on; the fastest first.
     goal
-        Accuracy or time first, and the limits.
+        Accuracy or time first, and the limits. With `goal.confidence` half of the rows test what the other half found.
     inputs
         The rows themselves [rows, ...]; without them only the fastest network's own answer is looked at.
     settings
@@ -121,69 +119,109 @@ def fit_premodel(
     BudgetError
         No premodel meets the goal; the message names the nearest.
     UsageError
-        There are too few rows, or a promise is asked for.
+        There are too few rows.
+    DataError
+        There are too few rows to promise anything by; see `selector.policies.promise`.
     """
     settings = settings or PremodelSettings()
+    x = None if inputs is None else _only(inputs)
     if goal.confidence is not None:
-        raise UsageError(
-            "A premodel has no thresholds to make a promise with: use a cascade, or leave the confidence out."
-        )
+        return _with_promise(answers, goal, x, settings, scale, device, seed, progress)
+    search = _search(answers, x, settings, scale, seed)
+    variants = search.run(sub_progress(progress, 0.0, 0.9))
+    chosen, met = choose_variant(variants, goal, search.single_ms)
+    if not met and not nearest:
+        raise BudgetError(_miss(chosen, search.single_ms))
+    front = [_point(one, answers) for one in _front(variants)]
+    best = _point(chosen, answers)
+    specification = specification_of(search, chosen, device)
+    progress(1.0, "done")
+    return PolicyFit(
+        replace(specification, expected=_expected(best, answers, search.single)),
+        _paths(specification, answers),
+        best,
+        tuple(front),
+        baselines(answers, search.single, goal),
+        (*([] if met else [_miss(chosen, search.single_ms)]), _measured(scale, device)),
+    )
+
+
+def _search(
+    answers: Answers, x: NDArray[Any] | None, settings: PremodelSettings, scale: float, seed: int
+) -> PremodelSearch:
     rows = len(answers.y)
     if rows < 10 * settings.folds:
         raise UsageError(
             f"{answers.source} has {rows} rows to fit a premodel to: give at least {10 * settings.folds}, better thousands."
         )
-    x = None if inputs is None else _only(inputs)
-    folds = row_folds(answers, settings.folds, seed)
-    search = PremodelSearch(answers, x, folds, settings, scale, seed)
-    variants = search.run(sub_progress(progress, 0.0, 0.9))
-    single = best_single(answers)
-    chosen, met = choose_variant(variants, goal, answers, single)
-    if not met and not nearest:
-        raise BudgetError(_miss(chosen, answers, single))
-    notes = [] if met else [_miss(chosen, answers, single)]
-    notes.append(
-        "The time of features and classifiers was measured on this machine"
-        + ("." if scale == 1.0 else f" and multiplied by {scale:.3g} for {device or 'the device'}.")
+    return PremodelSearch(answers, x, row_folds(answers, settings.folds, seed), settings, scale, seed)
+
+
+def _with_promise(
+    answers: Answers,
+    goal: PolicyGoal,
+    x: NDArray[Any] | None,
+    settings: PremodelSettings,
+    scale: float,
+    device: str,
+    seed: int,
+    progress: ProgressCallback,
+) -> PolicyFit:
+    """The best premodel for a goal of those that are shown on rows that chose nothing to lose no more than they may.
+
+    All that is told is as seen on these rows. Where none is shown, the network that is the best one on all rows is the policy.
+    """
+    parts = enough_halves(answers, goal, seed)
+    x_learn, x_test = (None, None) if x is None else (x[parts.learning], x[parts.testing])
+    search, test = _search(parts.learn, x_learn, settings, scale, seed), parts.test
+    path = path_of(_front(search.run(sub_progress(progress, 0.0, 0.7))), goal, LONGEST_PATH)
+    tried = []
+    for done, variant in enumerate(path):
+        progress(0.7 + 0.3 * done / len(path), "testing the promise")
+        specification = specification_of(search, variant, device)
+        seen = replay_premodel(specification, test, x_test)
+        point = _seen(_name(variant, search.answers), seen, test, variant)
+        tried.append((variant, specification, point, seen.named == test.y))
+    found = verdict([right for *_, right in tried], test, search.single, goal, alone=best_single(answers))
+    # Where nothing is promised, all rows say which network is the best one.
+    rows, single = (test, search.single) if found.passed else (answers, best_single(answers))
+    passed = [(specification, point, variant.accuracy) for variant, specification, point, _ in tried]
+    choices = passed[: found.passed] or [(*_single(answers, single, device), 1.0)]
+    limits = _limits(goal, search.single_ms)
+    fitting = [one for one in choices if _late(one[1], limits) <= _ROUNDING]
+    if not fitting:
+        nearest = min((one[1] for one in choices), key=lambda point: _late(point, limits))
+        raise BudgetError(
+            f"None of what keeps the promise is within the times that are allowed; the nearest, {nearest.name}, takes "
+            f"{nearest.mean_ms:.3g} ms on average and at most {nearest.longest_ms:.3g} ms: allow more time, or more points."
+        )
+    # Rows that test have no part in choosing: accuracy is what rows that chose say of it.
+    specification, best, _ = (
+        min(fitting, key=lambda one: one[1].mean_ms)
+        if goal.prefer == "time"
+        else max(fitting, key=lambda one: (one[2], -one[1].mean_ms))
     )
-    marks = pareto_front([one.mean_ms for one in variants], [one.accuracy for one in variants])
-    front = sorted(
-        (one for one, mark in zip(variants, marks, strict=True) if mark), key=lambda one: one.mean_ms
-    )
-    points = {id(one): _point(one, answers) for one in (*front, chosen)}
-    best = points[id(chosen)]
-    specification = _specification(search, chosen, single, best, device)
-    needed = _networks(chosen, single)
     progress(1.0, "done")
     return PolicyFit(
-        specification,
-        tuple(answers.paths[index] for index in needed),
+        replace(specification, expected=_expected(best, rows, single), promise=found.promise),
+        _paths(specification, answers),
         best,
-        tuple(points[id(one)] for one in _distinct(front)),
-        baselines(answers, single, goal),
-        tuple(notes),
+        tuple(sorted((point for _, _, point, _ in tried), key=lambda point: point.mean_ms)),
+        baselines(rows, single, goal),
+        (*found.notes, _measured(scale, device)),
     )
 
 
-def choose_variant(
-    variants: Sequence[Variant], goal: PolicyGoal, answers: Answers, single: int
-) -> tuple[Variant, bool]:
+def choose_variant(variants: Sequence[Variant], goal: PolicyGoal, single_ms: float) -> tuple[Variant, bool]:
     """The variant that meets the goal best, else the one that comes nearest; and whether it does."""
-    single_ms, right = float(answers.times_ms[single]), answers.right
-    drops = {id(one): cautious_drop(one, right, single) for one in variants}
-    budget = goal.budget_ms
-    if budget is None and goal.prefer == "accuracy":
-        budget = single_ms
+    limits = _limits(goal, single_ms)
     drop = goal.max_accuracy_drop
     if drop is None and goal.prefer == "time":
         drop = 0.0
 
     def excess(one: Variant) -> tuple[float, float]:
         """How far a variant is from the goal: in time as a share of the limit, and in accuracy."""
-        late = 0.0 if budget is None else max(one.mean_ms / budget - 1, 0.0)
-        if goal.longest_ms is not None:
-            late = max(late, one.longest_ms / goal.longest_ms - 1)
-        return late, 0.0 if drop is None else max(drops[id(one)] - drop / 100, 0.0)
+        return _late(one, limits), 0.0 if drop is None else max(cautious_drop(one) - drop / 100, 0.0)
 
     fitting = [one for one in variants if max(excess(one)) <= _ROUNDING]
     if not fitting:
@@ -193,11 +231,41 @@ def choose_variant(
     return max(fitting, key=lambda one: (one.accuracy, -one.mean_ms)), True
 
 
-def cautious_drop(variant: Variant, right: NDArray[np.bool_], single: int) -> float:
-    """What a premodel is taken to lose against the best single network: the mean and some of its standard error."""
-    picked = right[variant.picked, np.arange(right.shape[1])]
-    lost = right[single].astype(np.float64) - picked
-    return float(lost.mean() + CAUTION * lost.std() / np.sqrt(len(lost)))
+def _limits(goal: PolicyGoal, single_ms: float) -> tuple[float, float]:
+    """Longest mean time and longest time of any input."""
+    budget = goal.budget_ms
+    if budget is None:
+        budget = single_ms if goal.prefer == "accuracy" else np.inf
+    return budget, np.inf if goal.longest_ms is None else goal.longest_ms
+
+
+def _late(one: Variant | PolicyPoint, limits: tuple[float, float]) -> float:
+    """How far beyond its limits a policy is, as a share of the worse one; 0 where it keeps both."""
+    return max(one.mean_ms / limits[0] - 1, one.longest_ms / limits[1] - 1, 0.0)
+
+
+def _front(variants: Sequence[Variant]) -> list[Variant]:
+    """The variants that no other one beats in both mean time and accuracy, the fastest first, one of those that are equal."""
+    marks = pareto_front([one.mean_ms for one in variants], [one.accuracy for one in variants])
+    found: dict[tuple[float, float], Variant] = {}
+    for one, mark in zip(variants, marks, strict=True):
+        if mark:
+            found.setdefault((one.mean_ms, one.accuracy), one)
+    return [found[key] for key in sorted(found)]
+
+
+def replay_premodel(specification: Specification, answers: Answers, x: NDArray[Any] | None) -> Replay:
+    """What a premodel picks for rows [rows, ...], and how right and how long that is."""
+    log_p = log_probabilities_of(specification, answers)
+    premodel = Premodel.of(specification)
+    looked_at = log_p[0] if premodel.features[0] == "answer" else x
+    if looked_at is None:
+        raise UsageError("A premodel on features of the inputs needs the inputs.")
+    positions = premodel.positions(looked_at)
+    choices = np.asarray(premodel.choices)
+    by_position = times_by_position(premodel, [one.predicted_ms for one in specification.networks])
+    named = np.stack(log_p).argmax(axis=2)[choices[positions], np.arange(len(positions))]
+    return Replay(named, positions, by_position[positions], float(by_position.max()))
 
 
 def times_by_position(premodel: Premodel, network_ms: Sequence[float]) -> NDArray[np.float64]:
@@ -209,12 +277,11 @@ def times_by_position(premodel: Premodel, network_ms: Sequence[float]) -> NDArra
     return np.asarray(premodel.overhead_ms) + times
 
 
-def _specification(
-    search: PremodelSearch, chosen: Variant, single: int, point: PolicyPoint, device: str
-) -> Specification:
+def specification_of(search: PremodelSearch, chosen: Variant, device: str = "") -> Specification:
+    """A variant, fitted to all rows of its search, as what is saved and runs; nothing is said of what to expect."""
     answers = search.answers
     premodel = search.fit(chosen)
-    needed = _networks(chosen, single)
+    needed = _networks(chosen, search.single)
     settings, arrays = premodel.to_parts()
     settings["choices"] = [needed.index(choice) for choice in premodel.choices]
     settings["cost_scale"] = search.scale
@@ -223,18 +290,36 @@ def _specification(
         device=device,
         networks=tuple(answers.networks[index] for index in needed),
         classes=answers.classes,
-        single=needed.index(single),
-        expected={
-            "accuracy": point.accuracy,
-            "single_accuracy": float(answers.right[single].mean()),
-            **point.times(),
-            "single_ms": float(answers.times_ms[single]),
-            "stop_shares": list(point.stop_shares),
-            "rows": len(answers.y),
-        },
+        single=needed.index(search.single),
         settings=settings,
         arrays=arrays,
     )
+
+
+def _single(answers: Answers, single: int, device: str) -> tuple[Specification, PolicyPoint]:
+    """The best single network alone as a policy."""
+    network = answers.networks[single]
+    ms = np.full(len(answers.y), network.predicted_ms)
+    point = table_point(
+        network.name, "single", answers.right[single], ms, network.predicted_ms, dtype=network.dtype
+    )
+    return Specification("static", device, (network,), classes=answers.classes), point
+
+
+def _expected(point: PolicyPoint, answers: Answers, single: int) -> dict[str, Any]:
+    return {
+        "accuracy": point.accuracy,
+        "single_accuracy": float(answers.right[single].mean()),
+        **point.times(),
+        "single_ms": float(answers.times_ms[single]),
+        "stop_shares": list(point.stop_shares),
+        "rows": len(answers.y),
+    }
+
+
+def _paths(specification: Specification, answers: Answers) -> tuple[Path, ...]:
+    known = {network.name: path for network, path in zip(answers.networks, answers.paths, strict=True)}
+    return tuple(known[network.name] for network in specification.networks)
 
 
 def _networks(variant: Variant, single: int) -> list[int]:
@@ -267,19 +352,27 @@ def _name(variant: Variant, answers: Answers) -> str:
     return f"{variant.features}: {' > '.join([*levels, last])}"
 
 
-def _distinct(front: Sequence[Variant]) -> list[Variant]:
-    """Of variants that do exactly the same the first."""
-    found: dict[tuple[float, float], Variant] = {}
-    for one in front:
-        found.setdefault((one.mean_ms, one.accuracy), one)
-    return list(found.values())
+def _seen(name: str, seen: Replay, answers: Answers, variant: Variant) -> PolicyPoint:
+    """A premodel on rows that had no part in choosing it."""
+    right = seen.named == answers.y
+    stages = len(variant.networks) + 1
+    return table_point(
+        name, "premodel", right, seen.ms, seen.longest_ms,
+        stopped=seen.stopped, stages=stages, expected_accuracy=float(right.mean()),
+    )  # fmt: skip
 
 
-def _miss(nearest: Variant, answers: Answers, single: int) -> str:
-    lost = 100 * (float(answers.right[single].mean()) - nearest.accuracy)
-    times = float(answers.times_ms[single]) / nearest.mean_ms
+def _measured(scale: float, device: str) -> str:
+    return "The time of features and classifiers was measured on this machine" + (
+        "." if scale == 1.0 else f" and multiplied by {scale:.3g} for {device or 'the device'}."
+    )
+
+
+def _miss(nearest: Variant, single_ms: float) -> str:
+    lost = 100 * nearest.drop
+    faster = single_ms / nearest.mean_ms
     return (
-        f"No premodel meets the goal; the nearest takes {nearest.mean_ms:.3g} ms ({times:.3g}x as fast as the best single network) "
+        f"No premodel meets the goal; the nearest takes {nearest.mean_ms:.3g} ms ({faster:.3g}x as fast as the best single one) "
         f"and {'loses' if lost > 0 else 'gains'} {abs(lost):.2g} points of accuracy: use a cascade, or allow more."
     )
 

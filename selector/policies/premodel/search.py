@@ -16,6 +16,7 @@ from selector.candidates import Answers
 from selector.policies.premodel.classifiers import FITTED, fit_classifier
 from selector.policies.premodel.feature_choice import MOST_FEATURES, ChosenFeatures, choose_features, cost_ms
 from selector.policies.premodel.labels import RULES, cheapest_right, included_networks
+from selector.policies.stages import best_single, mean_and_error
 from selector.runtime.premodel import Premodel, classify, features_of, kind_of, names_of
 
 _TIMED_ROWS = 256
@@ -81,6 +82,8 @@ class Variant:
         Predicted time of each row, features and classifiers included [rows].
     accuracy, mean_ms, longest_ms
         Of all rows; the longest that there can be.
+    drop, uncertainty
+        Share of accuracy lost against the best single network, and its standard error, by whole groups where there are groups.
     overhead_ms
         Time of features and classifiers, by position of the network that is picked; the last one is of the fallback.
     """
@@ -97,6 +100,8 @@ class Variant:
     mean_ms: float
     longest_ms: float
     overhead_ms: tuple[float, ...]
+    drop: float
+    uncertainty: float
 
 
 class PremodelSearch:
@@ -129,6 +134,9 @@ class PremodelSearch:
         self.scale = scale
         self.seed = seed
         self.right = answers.right
+        self.single = best_single(answers)
+        self._units = answers.units
+        self._shares = np.full(len(answers.y), 1 / len(answers.y))
         self.sources = self._sources(inputs)
         self.tables = {
             kind: features_of(kind, source, names_of(kind, answers.classes))
@@ -139,6 +147,11 @@ class PremodelSearch:
             for rule in self.settings.rules
         ]
         self.sets = list(dict.fromkeys(sets))
+
+    @property
+    def single_ms(self) -> float:
+        """Time of the best single network."""
+        return float(self.answers.times_ms[self.single])
 
     def _sources(self, inputs: NDArray[Any] | None) -> dict[str, NDArray[Any]]:
         """What each kind of features is worked out from."""
@@ -303,9 +316,11 @@ class PremodelSearch:
             by_position = overhead + times[0] + np.where(choices == 0, 0.0, times[choices])
         ms = by_position[where]
         right = self.right[picked, np.arange(len(picked))]
+        lost = self.right[self.single].astype(np.float64) - right
         return Variant(
             kind, networks, structure, kinds, fallback, where, picked, ms,
             float(right.mean()), float(ms.mean()), float(by_position.max()), tuple(overhead.tolist()),
+            *mean_and_error(lost, self._shares, self._units),
         )  # fmt: skip
 
     def _most_accurate(self, networks: Sequence[int]) -> int:

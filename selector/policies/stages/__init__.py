@@ -5,7 +5,7 @@ May import `selector.policies.goal` and the rooms of candidates and runtime.
 
 from __future__ import annotations
 
-from selector.policies.stages.choosing import CAUTION, SingleNetwork, choose, choose_tested
+from selector.policies.stages.choosing import Estimated, SingleNetwork, cautious_drop, choose, choose_tested
 from selector.policies.stages.combining import Combiner
 from selector.policies.stages.prefixes import Gate, Prefixes
 from selector.policies.stages.search import (
@@ -19,13 +19,14 @@ from selector.policies.stages.search import (
     shortlist,
 )
 from selector.policies.stages.thresholds import NEVER, StageRows, best_thresholds, class_thresholds, stops_at
+from selector.policies.stages.uncertainty import mean_and_error
 
 __all__ = [
-    "CAUTION",
     "GATES",
     "NEVER",
     "CascadeSearch",
     "Combiner",
+    "Estimated",
     "Gate",
     "Point",
     "Prefixes",
@@ -34,10 +35,12 @@ __all__ = [
     "StageRows",
     "best_single",
     "best_thresholds",
+    "cautious_drop",
     "choose",
     "choose_tested",
     "class_thresholds",
     "front",
+    "mean_and_error",
     "row_folds",
     "shortlist",
     "stops_at",

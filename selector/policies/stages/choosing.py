@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from profiler.errors import BudgetError
 from selector.policies.goal import PolicyGoal
@@ -24,7 +25,16 @@ class SingleNetwork:
     ms: float
 
 
-def cautious_drop(point: Point) -> float:
+class Estimated(Protocol):
+    """What a policy is estimated to lose, as a share of all rows, and the standard error of that."""
+
+    @property
+    def drop(self) -> float: ...  # noqa: D102
+    @property
+    def uncertainty(self) -> float: ...  # noqa: D102
+
+
+def cautious_drop(point: Estimated) -> float:
     """What a policy is taken to lose: its estimate on rows left out and some of its uncertainty."""
     return point.drop + CAUTION * point.uncertainty
 

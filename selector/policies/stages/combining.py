@@ -91,23 +91,27 @@ def likeliest_weights(
     goal = np.zeros(networks)
     goal[-1] = 1.0
     labelled = log_p[:, np.arange(len(y)), y]  # [networks, rows]
+    log_p = np.ascontiguousarray(
+        log_p.transpose(0, 2, 1)
+    )  # sums over a few classes are quick where rows lie side by side
     flat = log_p.reshape(networks, -1)
 
     def look(weights: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        scores = np.tensordot(weights, log_p, 1)
-        highest = scores.max(axis=1, keepdims=True)
+        scores = (weights @ flat).reshape(log_p.shape[1:])
+        highest = scores.max(axis=0)
         p = np.exp(scores - highest)
-        total = p.sum(axis=1, keepdims=True)
-        likelihood = weights @ labelled - highest[:, 0] - np.log(total[:, 0])
+        total = p.sum(axis=0)
+        likelihood = weights @ labelled - highest - np.log(total)
         return -float(counts @ likelihood) + RIDGE / 2 * float(((weights - goal) ** 2).sum()), p / total
 
     weights = goal.copy()
     value, p = look(weights)
     for _ in range(_STEPS):
-        weighted = p * counts[:, None]
-        mean = np.einsum("rc,krc->kr", p, log_p)  # [networks, rows]
+        mean = (p * log_p).sum(axis=1)  # [networks, rows]
         slope = (mean - labelled) @ counts + RIDGE * (weights - goal)
-        curvature = (flat * weighted.ravel()) @ flat.T - (mean * counts) @ mean.T + RIDGE * np.eye(networks)
+        curvature = (
+            (flat * (p * counts).ravel()) @ flat.T - (mean * counts) @ mean.T + RIDGE * np.eye(networks)
+        )
         free = (weights > 0) | (slope < 0)
         step = np.zeros(networks)
         step[free] = -np.linalg.solve(curvature[np.ix_(free, free)], slope[free])

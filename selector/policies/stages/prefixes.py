@@ -61,9 +61,11 @@ class Prefixes:
         """The stages of a chain on all rows, the detector's first where there is one."""
         detector = self.answers.detector
         total_ms = np.cumsum(self.answers.times_ms[list(chain)])
+        if len(chain) > 1 or detector is not None:
+            total_ms += self.answers.decide_ms * np.arange(1, len(chain) + 1)
         stages = []
         if detector is not None:
-            total_ms += detector.network.predicted_ms
+            total_ms += detector.network.predicted_ms + self.answers.decide_ms
             stages = [self._detected(detector, gate, smooth)]
         stages += [
             self._stage(tuple(chain[: place + 1]), gate, float(total_ms[place]), smooth)
@@ -83,7 +85,8 @@ class Prefixes:
         judged = self._judged(means)
         sure = confidence(detector.log_probabilities, gate.confidence)
         sure = np.where(means >= 0, self._barred(sure, means), np.float32(BARRED))
-        return StageRows(sure, judged["smooth" if smooth else "wrong"], own, detector.network.predicted_ms)
+        total_ms = detector.network.predicted_ms + self.answers.decide_ms
+        return StageRows(sure, judged["smooth" if smooth else "wrong"], own, total_ms)
 
     def _barred(self, sure: NDArray[np.float32], named: NDArray[np.int64]) -> NDArray[np.float32]:
         """Confidence of a first stage, where it may stop."""

@@ -21,6 +21,7 @@ from selector.candidates import Answers
 from selector.policies.stages.combining import Combiner
 from selector.policies.stages.prefixes import Gate, Prefixes
 from selector.policies.stages.thresholds import NEVER, StageRows, best_thresholds, class_thresholds, stops_at
+from selector.policies.stages.uncertainty import mean_and_error
 
 GATES = (Gate("margin"), Gate("top"), Gate("entropy"), Gate("margin", agree=True))
 
@@ -51,6 +52,8 @@ class SearchSettings:
         Share of the smoothed error in what thresholds are fitted to; 0 counts errors alone.
     only
         Classes for which the first stage may stop; None for all.
+    tables
+        Whether the front, and what a policy must be seen beside, are worked out too.
     """
 
     max_stages: int = 4
@@ -65,6 +68,7 @@ class SearchSettings:
     folds: int = 5
     smoothing: float = 0.7
     only: tuple[int, ...] | None = None
+    tables: bool = True
 
 
 @dataclass(frozen=True)
@@ -80,7 +84,7 @@ class Point:
     drop
         Points of accuracy / 100 lost against the best single network: estimated on rows left out; below 0 for a gain.
     uncertainty
-        Standard error of `drop`.
+        Standard error of `drop`, by whole groups where there are groups.
     mean_ms
         Mean time, on rows left out.
     own_ms
@@ -193,13 +197,19 @@ class CascadeSearch:
             ]
         self.single_ms = answers.times_ms.cumsum() if self.segments else answers.times_ms
         first_ms = 0.0 if answers.detector is None else answers.detector.network.predicted_ms
-        self.chains = [chain for chain in chains if first_ms + answers.times_ms[list(chain)].sum() <= limit]
+        decide_ms = answers.decide_ms
+        self.chains = [
+            chain
+            for chain in chains
+            if first_ms + answers.times_ms[list(chain)].sum() + decide_ms * len(chain) <= limit
+        ]
         self.alone = [index for index in range(count) if self.single_ms[index] <= limit]
         self.combiner = Combiner(answers.log_probabilities, answers.y, row_weights)
         expert = np.exp(self.combiner.combined(listed))
         self.prefixes = Prefixes(answers, self.combiner, expert, settings.smoothing, settings.only)
         self.single = best_single(answers, row_weights)
         self._single_loss = self.prefixes.alone(self.single)
+        self._units = answers.units
         self._folds = row_folds(answers, settings.folds, seed)
         self.prices = np.geomspace(3e-4, 1.0, settings.prices) / float(self.single_ms.max())
 
@@ -216,7 +226,7 @@ class CascadeSearch:
 
     def run(self, progress: ProgressCallback = silent) -> list[Point]:
         """Every single network, and the points of the chains that were looked at closely."""
-        points = [self._single_point(index) for index in self.alone]
+        points = [self.single_point(index) for index in self.alone]
         close = self._promising(sub_progress(progress, 0.0, 0.4))
         first, *others = self.settings.gates
         for done, chain in enumerate(close):
@@ -296,7 +306,8 @@ class CascadeSearch:
             for thresholds, price in zip(common, prices, strict=True)
         ]  # fmt: skip
 
-    def _single_point(self, index: int) -> Point:
+    def single_point(self, index: int) -> Point:
+        """One network alone, as it stands."""
         chain = tuple(range(index + 1)) if self.segments else (index,)
         drop, spread = self._paired(self.prefixes.alone(index))
         ms = float(self.single_ms[index])
@@ -305,9 +316,7 @@ class CascadeSearch:
 
     def _paired(self, loss: NDArray[np.float64]) -> tuple[float, float]:
         """What is lost against the best single network, and its standard error."""
-        lost = loss - self._single_loss
-        drop = float(lost @ self.counts)
-        return drop, float(np.sqrt(((lost - drop) ** 2) @ self.counts**2))
+        return mean_and_error(loss - self._single_loss, self.counts, self._units)
 
     def _promising(self, progress: ProgressCallback) -> list[tuple[int, ...]]:
         """The chains that are among the best at some price of time."""
@@ -334,8 +343,6 @@ class CascadeSearch:
 def row_folds(answers: Answers, folds: int, seed: int) -> NDArray[np.int64]:
     """The fold of each row, by whole groups where there are groups."""
     generator = np.random.default_rng(seed)
-    groups = np.arange(len(answers.y))
-    if answers.groups is not None:
-        groups = np.unique(answers.groups, return_inverse=True)[1].ravel()
-    count = int(groups.max()) + 1
-    return (generator.permutation(count) % min(folds, count))[groups]
+    units = np.arange(len(answers.y)) if answers.units is None else answers.units
+    count = int(units.max()) + 1
+    return (generator.permutation(count) % min(folds, count))[units]

@@ -111,39 +111,60 @@ class _Problem:
     def settle(self, thresholds: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Stages in turns, the last one first, until nothing changes; the thresholds and their mean cost [prices]."""
         thresholds = thresholds.copy()
-        costs = self.costs
         early = len(self.stages) - 1
-        for _ in range(_SWEEPS):
-            before = thresholds.copy()
-            later = costs[-1]
-            for place in range(early - 1, -1, -1):
-                confidence = self.stages[place].confidence
-                gain = (costs[place] - later) * self.counts
-                for earlier in range(place):
-                    gain[self.stages[earlier].confidence >= thresholds[:, earlier, None]] = 0.0
-                thresholds[:, place] = self._best(place, gain)
-                later = np.where(confidence >= thresholds[:, place, None], costs[place], later)
-            if early == 1 or np.array_equal(before, thresholds):
+        # A stage's threshold is looked at again where another one has changed since.
+        stale = np.ones(thresholds.shape, bool)
+        for place in list(range(early - 1, -1, -1)) * _SWEEPS:
+            prices = np.flatnonzero(stale[:, place])
+            if len(prices):
+                found = self._best(place, prices, self._gain(place, prices, thresholds[prices]))
+                stale[prices[found != thresholds[prices, place]]] = True
+                stale[prices, place] = False
+                thresholds[prices, place] = found
+            elif not stale.any():
                 break
-        return thresholds, later @ self.counts
+        costs = self._later(-1, np.arange(len(self.prices)), thresholds)
+        return thresholds, costs @ self.counts
 
     def greedy(self) -> NDArray[np.float64]:
         """Each stage from the first on, as if the last one came next."""
         thresholds = np.full((len(self.prices), len(self.stages) - 1), NEVER)
+        everything = np.arange(len(self.prices))
         for place in range(len(self.stages) - 1):
-            gain = (self.costs[place] - self.costs[-1]) * self.counts
-            for earlier in range(place):
-                gain[self.stages[earlier].confidence >= thresholds[:, earlier, None]] = 0.0
-            thresholds[:, place] = self._best(place, gain)
+            thresholds[:, place] = self._best(place, everything, self._gain(place, everything, thresholds))
         return thresholds
 
-    def _best(self, place: int, gain: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _gain(
+        self, place: int, prices: NDArray[np.int64], thresholds: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """What stopping a row at a stage changes [prices, rows]: nothing where an earlier stage stops it."""
+        gain = self.costs[place][prices] - self._later(place, prices, thresholds)
+        gain *= self.counts
+        for earlier in range(place):
+            gain *= self.stages[earlier].confidence < thresholds[:, earlier, None]
+        return gain
+
+    def _later(
+        self, place: int, prices: NDArray[np.int64], thresholds: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Cost of the rows that go on after a stage [prices, rows]; -1 for all rows."""
+        later = self.costs[-1][prices]
+        for after in range(len(self.stages) - 2, place, -1):
+            stops = self.stages[after].confidence >= thresholds[:, after, None]
+            np.copyto(later, self.costs[after][prices], where=stops)
+        return later
+
+    def _best(self, place: int, prices: NDArray[np.int64], gain: NDArray[np.float64]) -> NDArray[np.float64]:
         """The exact threshold [prices] where stopping a row changes the cost by its gain [prices, rows]."""
         positions, values = self.cuts[place]
-        sums = np.cumsum(gain[:, self.orders[place]], axis=1)
+        if not len(positions):
+            return np.full(len(prices), NEVER)
+        sums = np.take(gain, self.orders[place], axis=1)
+        np.cumsum(sums, axis=1, out=sums)
+        sums = sums[:, positions]
+        best = sums.argmin(axis=1)
         # Rounding in the sums is no reason to let more rows stop.
-        worth = np.concatenate([np.zeros((len(gain), 1)), sums[:, positions] + 1e-12], axis=1)
-        return values[worth.argmin(axis=1)]
+        return np.where(sums[np.arange(len(sums)), best] + 1e-12 < 0, values[1 + best], NEVER)
 
 
 def _cuts(falling: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

@@ -59,6 +59,10 @@ def test_keeps_stored_integers_and_reads_one_hot(tmp_path):
         (lambda a: a.update(x_val=a["x"]), ["x_val but no y_val"]),
         (lambda a: a.update(x_val=a["x"][..., 0], y_val=a["y"]), ["rows of x_val", "(8, 8)", "(8, 8, 1)"]),
         (lambda a: a.update(groups=np.arange(3)), ["groups has shape (3)", "20 rows"]),
+        (
+            lambda a: a.update(x_val=a["x"][:7], y_val=a["y"][:7], groups_val=np.arange(20)),
+            ["groups_val has shape (20)", "x_val has 7 rows"],
+        ),
         (lambda a: a.update(x=np.array([{}] * 20, object)), ["Python objects", "not read"]),
     ],
 )
@@ -239,7 +243,17 @@ def test_group_split_keeps_share_and_classes():
     assert len(data.x_val) == 200
     assert np.bincount(data.y_val, minlength=4).min() > 30
     assert len(data.x) == len(data.y) == len(data.groups) == 800
-    assert not set(data.groups) & set(np.unique(groups[~np.isin(groups, data.groups)]))
+    assert not set(data.groups) & set(data.groups_val)
+    assert len(data.groups_val) == 200
+
+
+def test_groups_of_validation_and_test_rows_are_read(tmp_path, xy):
+    x, y = xy
+    parts = {"x_val": x[:6], "y_val": y[:6], "groups_val": np.arange(6), "x_test": x[:4], "y_test": y[:4]}
+    data = load_data(save(tmp_path / "d.npz", x=x, y=y, groups=np.arange(20) // 5, **parts))
+    assert data.groups_of("validation").tolist() == list(range(6))
+    assert data.groups_of("test") is None
+    assert data.groups_of("training").tolist() == [0] * 5 + [1] * 5 + [2] * 5 + [3] * 5
 
 
 def test_splits_leave_given_parts_alone_and_refuse_silly_shares(xy):

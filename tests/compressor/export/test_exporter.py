@@ -314,7 +314,7 @@ def test_verb_keeps_stdout_and_stderr_clean(trained, digits, tmp_path):
     np.savez(tmp_path / "d.npz", x=digits.x[:100], y=digits.y[:100])
     command = [sys.executable, "-c", "from edgetime.cli import main; main()"]
     command += ["export", "net.keras", "-o", "net.tflite", "--quantize", "int8"]
-    command += ["--calibration", "d.npz", "--json", "--max-drop", "3"]
+    command += ["--calibration", "d.npz", "--json", "--max-accuracy-drop", "3"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     value = json.loads(done.stdout)

@@ -1,9 +1,11 @@
-"""Energy as a limit and as what is made small, on a made-up device that knows it: no profile does yet."""
+"""Energy as a limit and as what is made small, on a made-up device that knows it."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from compressor import Data, Options, Schedule, compress
@@ -11,6 +13,7 @@ from compressor.costs import narrowest
 from compressor.pipeline.prepare import Limits, check_goal
 from compressor.pipeline.result import CompressionResult
 from compressor.search import Goal, get_method
+from compressor.search.deepiot import FastDeepIoT
 from compressor.testing.device import FormulaTimeModel
 from compressor.testing.keras_task import bars, bars_network, bars_prepared, keras_bench
 from profiler.errors import BudgetError, UsageError
@@ -37,6 +40,41 @@ def test_energy_of_a_candidate_is_what_the_prediction_has(prepared):
     assert (cost.exact(full), budget) == (expected, 0.5)
     assert prepared.costs(narrowest(full)).energy_mj < expected / 5
     assert prepared.original.to_dict()["energy_mj"] == expected
+
+
+def test_fast_estimates_of_energy_follow_what_the_prediction_has(prepared):
+    full = prepared.original.configuration
+    cost, _ = prepared.cost_of(Goal(most_energy_mj=0.5))
+    name = next(iter(full.widths))
+    widths = [1, 3, full.widths[name]]
+    made = [full.with_widths({name: width}) for width in widths]
+    exact = [cost.exact(one) for one in made]
+    assert cost.cheap
+    assert cost.many(made) == pytest.approx(exact)
+    assert cost.by_width(full, name, widths) == pytest.approx(exact)
+
+
+def test_the_loss_of_fastdeepiot_is_steered_by_the_energy_that_is_limited(prepared):
+    goal = Goal(most_energy_mj=0.5 * prepared.original.costs.energy_mj)
+    bench = keras_bench()
+    costs = prepared.single_costs(goal)
+    problem = replace(bench, others={**bench.others, "energy": costs["energy"]}).problem(goal)
+    full = problem.full
+    p = {name: np.full(width, 0.5) for name, width in full.widths.items()}
+    half = full.with_widths({name: max(1, round(width / 2)) for name, width in full.widths.items()})
+    found = FastDeepIoT(window=1e-6).steering(problem).slopes(p)
+    for name, slope in found.items():
+        reach = max(1, round(math.sqrt(full.widths[name] / 4)))
+        low, high = max(1, half.widths[name] - reach), min(full.widths[name], half.widths[name] + reach)
+        least, most = costs["energy"].by_width(half, name, [low, high])
+        assert slope == pytest.approx(math.log(most / least) / (high - low))
+        assert slope > 0
+
+
+def test_progress_is_told_in_the_unit_of_what_steers():
+    assert Goal(most_energy_mj=1.0).unit == Goal(least_score=0.9, minimize="energy").unit == "mJ"
+    assert Goal(budget_ms=1.0, most_energy_mj=1.0).unit == Goal(least_score=0.9).unit == "ms"
+    assert Goal(most_bytes=1.0).unit == "bytes"
 
 
 def test_limits_of_energy_that_are_met_already_or_never_are_told(prepared):

@@ -14,6 +14,7 @@ from compressor import Data, Schedule
 from compressor.testing.keras_task import bars, bars_network
 from compressor.training import FineTuner, task_of
 from edgetime.cli import app
+from edgetime.report.selection import is_selection
 
 
 def run(*arguments: object, status: int = 0):
@@ -49,6 +50,7 @@ def test_exits_predict_and_run_go_together(task: Path, time_model_file: Path):
     assert predicted == {one["signature"]: pytest.approx(one["predicted_ms"]) for one in found["segments"]}
     seen = json.loads(run("run", out / "policy.json", "--data", task / "bars.npz", "--json").stdout)
     assert seen["accuracy"] == pytest.approx(found["on_test"][0]["accuracy"])
+    assert is_selection(found)  # so that `edgetime report` shows it beside other policies
 
 
 def test_what_cannot_be_is_said_in_one_sentence(task: Path, time_model_file: Path, tmp_path: Path):

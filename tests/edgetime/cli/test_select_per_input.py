@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -147,6 +151,39 @@ def test_a_promise_is_said_in_words_and_kept_in_the_policy(command, capsys, tmp_
     assert "Nothing is promised" in out
 
 
+def test_a_premodel_promises_as_a_cascade_does(command, capsys, tmp_path):
+    arguments = (
+        *command,
+        "--policy",
+        "premodel",
+        "--max-accuracy-drop",
+        "20",
+        "--confidence",
+        "0.9",
+        "--json",
+    )
+    status, out, _ = run_verb(capsys, *arguments, "-o", tmp_path / "p")
+    assert status == 0
+    value = json.loads(out)
+    assert value["promise"]["sentence"].startswith("With 90% confidence this policy loses at most 20 points")
+    assert load_policy(tmp_path / "p").specification.promise == value["promise"]
+
+
+def test_groups_of_validation_rows_come_from_the_file(place, tmp_path):
+    """Eight people are too few to promise anything by; as independent rows they would be enough."""
+    nets = [place / "small.tflite", place / "large.tflite"]
+    with np.load(place / "d.npz") as arrays:
+        np.savez(tmp_path / "d.npz", **arrays, groups_val=np.arange(800) % 8)
+        np.savez(tmp_path / "part.npz", **arrays, groups=np.arange(9))
+    goal = PolicyGoal("time", max_accuracy_drop=3.0, confidence=0.9)
+    with pytest.raises(DataError, match=r"d\.npz has 8 groups, .* give more groups"):
+        select_per_input(BySize(), nets, tmp_path / "d.npz", goal)
+    found = select_per_input(BySize(), nets, tmp_path / "part.npz", PolicyGoal())
+    assert found.fit.notes[-1].endswith(
+        "part.npz has groups, but no groups_val: each validation row counts as independent of all others."
+    )
+
+
 def test_rows_that_may_have_trained_the_networks_are_refused_unless_the_user_vouches_for_them(place):
     nets = [place / "small.tflite", place / "large.tflite"]
     with pytest.raises(DataError, match=r"plain\.npz has only x and y.*--held-out"):
@@ -177,6 +214,78 @@ def test_bad_arguments_are_refused_in_a_sentence(command, capsys, more, words):
     status, out, err = run_verb(capsys, *command, *more)
     assert (status, out) == (2, "")
     assert words in err
+
+
+def left(folder):
+    return sorted(path.name for path in folder.rglob("*"))
+
+
+def test_places_that_cannot_be_written_to_are_told_before_any_work(command, capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr("selector.fitting.select_per_input", None)  # working would fail
+    (tmp_path / "file").write_text("")
+    for option in ("-o", "--html"):
+        status, out, err = run_verb(capsys, *command, option, tmp_path / "file" / "p.json")
+        assert (status, out) == (1, "")
+        assert err.count("\n") == 1
+        assert "Cannot write" in err
+    assert left(tmp_path) == ["file"]
+
+
+def test_a_disk_that_fills_up_is_one_sentence_and_leaves_no_half_file(command, capsys, tmp_path):
+    resource = pytest.importorskip("resource")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+        status, out, err = run_verb(capsys, *command, "--json", "-o", tmp_path / "policy")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert (status, out) == (1, "")
+    assert "File too large" in err
+    assert err.count("edgetime: ") == 1
+    assert left(tmp_path) == ["policy"]
+
+
+def test_ctrl_c_half_way_leaves_nothing(command, capsys, tmp_path, monkeypatch):
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("selector.policies.cascade.as_fit", stop)
+    status, out, err = run_verb(
+        capsys, *command, "--json", "-o", tmp_path / "p.json", "--html", tmp_path / "p.html"
+    )
+    assert (status, out) == (1, "")
+    assert err.endswith("edgetime: Stopped.\n")
+    assert left(tmp_path) == []
+
+
+KILLED = """
+import os, signal, sys
+sys.path[:0] = [{tests!r}, {here!r}]
+import selector.runtime.files as files
+from test_select_per_input import BySize
+from edgetime.cli import app
+import selector.fitting
+selector.fitting.TimeModel.load = lambda path: BySize()
+files.write_json = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+app({arguments!r})
+"""
+
+
+def test_a_kill_while_the_policy_is_written_leaves_the_one_before_whole(command, capsys, tmp_path):
+    status, _, _ = run_verb(capsys, *command, "-o", tmp_path / "policy")
+    assert status == 0
+    before = load_policy(tmp_path / "policy").specification
+    loose = ("--max-accuracy-drop", "10", "--confidence", "0", "-o", tmp_path / "policy")
+    here = Path(__file__).parent
+    code = KILLED.format(
+        tests=str(here.parents[1]), here=str(here), arguments=[str(one) for one in (*command, *loose)]
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+    assert ended.returncode == -signal.SIGKILL
+    assert load_policy(tmp_path / "policy").specification == before
+    status, _, _ = run_verb(capsys, *command, *loose)
+    assert status == 0
+    assert load_policy(tmp_path / "policy").specification != before
 
 
 def test_options_of_policies_by_input_need_it(command, capsys):

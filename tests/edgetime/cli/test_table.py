@@ -203,3 +203,25 @@ def test_totals_of_all_devices_go_to_a_folder(totals, tmp_path):
     shown = run(*arguments, "-o", tmp_path)
     assert {p.name for p in tmp_path.iterdir()} == {"fast.timemodel.json", "slow.timemodel.json"}
     assert "fast" in shown.stdout
+
+
+@pytest.mark.parametrize("every", [1, 3])
+def test_energies_of_all_layers_or_of_some_are_learned_and_predicted(folder, networks_folder, every):
+    """The power is 3 W, whoever draws it."""
+    rows = dense_rows()
+    column = [3.0 * float(row.split(",")[-1]) if i % every == 0 else "" for i, row in enumerate(rows)]
+    table, out = folder / f"energy{every}.csv", folder / f"p{every}.csv"
+    table.write_text(
+        "\n".join([HEADER + ",energy_mj", *(f"{r},{e}" for r, e in zip(rows, column, strict=True))])
+    )
+    fitted = run("fit", "--table", table, "-o", folder / "e.json")
+    assert ("have an energy" in fitted.output) == (every > 1)
+    told = json.loads(run("predict", folder / "e.json", "--table", table, "-o", out, "--json").stdout)
+    assert told["mean_energy_error"] < 0.1
+    found = next(csv.DictReader(out.open()))
+    assert float(found["predicted_mj"]) == pytest.approx(3.0 * float(found["time_ms"]), rel=0.3)
+    shown = run("predict", folder / "e.json", networks_folder / "dense.tflite")
+    assert " mJ" in shown.output
+    network = json.loads(run("predict", folder / "e.json", networks_folder / "dense.tflite", "--json").stdout)
+    assert network["energy_mj"] == pytest.approx(3.0 * network["predicted_ms"], rel=0.3)
+    assert "energy is" in run("explain", folder / "e.json").output

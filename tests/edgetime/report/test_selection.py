@@ -22,7 +22,13 @@ from selector.runtime import PolicyNetwork
 
 def candidate(name, ms, accuracy, on_front, **more):
     value = {"network": f"/somewhere/{name}.tflite", "predicted_ms": ms, "low_ms": ms, "high_ms": ms}
-    sizes = {"peak_memory_bytes": 1000, "file_bytes": 2000, "energy_mj": None, "dtype": "float32"}
+    sizes = {
+        "peak_memory_bytes": 1000,
+        "file_bytes": 2000,
+        "energy_mj": None,
+        "dtype": "float32",
+        "at_least": False,
+    }
     return {**value, **sizes, "accuracy": accuracy, "on_front": on_front, "over": [], **more}
 
 
@@ -64,6 +70,7 @@ def by_input(kind="cascade", shares=(0.7, 0.3)):
         "settings": {"choices": [1, 0]} if kind == "premodel" else {},
         "promise": {"sentence": "At most a point is lost."} if kind == "cascade" else None,
         "notes": ["A note."],
+        "expected": {"single_ms": 10.0, "single_accuracy": 0.9},
     }
 
 

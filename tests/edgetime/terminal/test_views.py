@@ -41,3 +41,25 @@ def test_of_several_networks_the_time_under_load_is_two_columns() -> None:
     assert "load p50" in head
     assert all("3.00 ms" in row and "4.50 ms" in row for row in rows[-2:])
     assert "load" not in " ".join(shown(views.batch([result(), result()]), 100))
+
+
+def test_energy_is_shown_where_it_is_known() -> None:
+    layer = {
+        "index": 0,
+        "op": "relu",
+        "name": "a",
+        "macs": 0,
+        "predicted_ms": 2.0,
+        "measured_ms": None,
+        "covered": True,
+    }
+    known = result(energy_mj=12_345.0, layers=[{**layer, "energy_mj": 4.5}])
+    lines = shown(views.prediction(known, views.Layers.all), 100)
+    assert any("energy" in line for line in lines)
+    assert any("4.5 mJ" in line for line in lines)
+    assert any("12.3 J" in line for line in lines)
+    assert any("12.3 J" in line for line in shown(views.batch([known, result(energy_mj=None)]), 100))
+    unknown = [result(layers=[{**layer, "energy_mj": None}])]
+    assert "energy" not in " ".join(
+        shown(views.prediction(unknown[0], views.Layers.all) + views.batch(unknown))
+    )

@@ -297,10 +297,10 @@ def test_a_profile_of_the_format_before_is_refused_with_what_to_do(path: Path) -
     with sqlite3.connect(path) as raw:
         raw.execute("PRAGMA user_version = 2")
     raw.close()
-    assert SCHEMA_VERSION == 4
+    assert SCHEMA_VERSION == 5
     both(
         path,
-        "profile format 2, this edgetime reads format 4: use the edgetime that wrote it, or profile the device again",
+        "profile format 2, this edgetime reads format 5: use the edgetime that wrote it, or profile the device again",
     )
 
 

@@ -114,6 +114,20 @@ class WithoutFirstRun(PaperTarget):
         return {**super().measure_network(content, seconds, shapes), "first_ms": None}
 
 
+class SilentOfPower(PaperTarget):
+    def measure_power(self, content: bytes | None, seconds: float) -> dict[str, Any]:
+        return {}
+
+
+class Drawing(PaperTarget):
+    def open_power(self) -> dict[str, Any]:
+        return {"source": "paper"}
+
+    def measure_power(self, content: bytes | None, seconds: float) -> dict[str, Any]:
+        numbers = dict.fromkeys(("spread_w", "readings", "runs", "seconds"), 1)
+        return {**numbers, "power_w": math.nan, "disturbed": False}
+
+
 class OnceOnly(PaperTarget):
     closed = 0
 
@@ -139,6 +153,8 @@ class OnceOnly(PaperTarget):
         (Hasty(), "errors", "UsageError"),
         (WithoutFirstRun(), "networks", "first_ms"),
         (OnceOnly(), "closing", "does not open"),
+        (SilentOfPower(), "power", "no source of power"),
+        (Drawing(), "power", "it draws nan W"),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Target) else None,
 )
@@ -151,4 +167,4 @@ def test_a_mistake_is_found_and_the_check_is_named(target: Target, check: str, m
 
 def test_a_check_can_be_left_out() -> None:
     check_target(Nameless(), leave_out=["identity"])
-    assert set(CHECKS) == {"identity", "probes", "errors", "networks", "closing", "profiles"}
+    assert set(CHECKS) == {"identity", "probes", "errors", "networks", "closing", "profiles", "power"}

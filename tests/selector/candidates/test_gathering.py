@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from profiler.network import Layer, Tensor
 from profiler.probes import Probe
 from selector.candidates import form_of, gather
 from timemodel.model import NetworkPrediction
+from timemodel.runtime import RowLoop
 
 
 class PerThousandMacs:
@@ -87,6 +89,35 @@ def test_validation_rows_come_first_and_have_no_groups_of_the_training_rows(pair
     answers = gather(PerThousandMacs(), pair, replace(rows, x_val=rows.x[:7], y_val=rows.y[:7]))
     assert len(answers.y) == 7
     assert answers.groups is None
+
+
+def test_validation_rows_have_the_groups_that_are_given_for_them(pair, rows):
+    both = replace(rows, x_val=rows.x[:8], y_val=rows.y[:8], groups_val=np.repeat(["ann", "bob"], 4))
+    answers = gather(PerThousandMacs(), pair, both)
+    assert answers.groups.tolist() == ["ann"] * 4 + ["bob"] * 4
+    assert answers.units.tolist() == [0] * 4 + [1] * 4
+    assert answers.at(np.array([0, 4])).units is None  # each row is a group of its own
+    with pytest.raises(DataError, match=r"d.npz has 8 validation rows and 30 groups"):
+        gather(PerThousandMacs(), pair, both, groups=rows.groups)
+
+
+def test_times_that_are_not_whole_are_refused_and_estimates_are_said(pair, rows):
+    class Unsure(PerThousandMacs):
+        whole = True
+
+        def predict(self, network):
+            found = super().predict(network)
+            return replace(found, coverage=0.75, uncovered=("mystery",), at_least=not self.whole)
+
+    with pytest.warns(
+        EdgetimeWarning, match=r"and 1 more: mystery not measured .*at most 25.0% of the predicted time"
+    ):
+        gather(Unsure(), pair, rows)
+    Unsure.whole = False
+    with pytest.raises(
+        UsageError, match=r"plain\.tflite takes at least 0.048 ms: the time of mystery is not known"
+    ):
+        gather(Unsure(), pair, rows)
 
 
 def test_a_second_call_runs_nothing(pair, rows, tmp_path, monkeypatch):
@@ -194,3 +225,15 @@ def test_the_form_of_outputs(outputs, form, remark):
     found, said = form_of(np.array(outputs))
     assert found == form
     assert bool(said) == remark
+
+
+def test_times_count_handing_a_row_over_and_deciding(plain, folder, rows):
+    class Known(PerThousandMacs):
+        def setting(self, name=None):
+            return SimpleNamespace(terms=SimpleNamespace(overhead_ms=0.5))
+
+    softened = file_of(folder, "softened", 16, 3, softmax=True)
+    free, priced = (gather(model, [plain, softened], rows) for model in (PerThousandMacs(), Known()))
+    loop = RowLoop(0.5)
+    assert priced.times_ms - free.times_ms == pytest.approx([loop.run_ms(4 * 19)] * 2)
+    assert (free.decide_ms, priced.decide_ms) == (0.0, loop.decide_ms)

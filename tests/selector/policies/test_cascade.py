@@ -39,6 +39,20 @@ def answers_of(p, y, times=(1.0, 10.0)):
     )
 
 
+def test_rows_of_a_group_make_a_drop_no_surer():
+    """Ten copies of each row in one group: what is lost is as unsure as of the rows once, not as of ten times as many."""
+    once = synthetic_answers(300, 0)
+    tenfold = once.at(np.repeat(np.arange(300), 10))
+    settings = replace(QUICK, folds=2)
+    points = [
+        CascadeSearch(answers, settings).single_point(0)
+        for answers in (once, tenfold, replace(tenfold, groups=np.repeat(np.arange(300), 10)))
+    ]
+    rows, copies, grouped = (point.uncertainty for point in points)
+    assert grouped == pytest.approx(rows, rel=0.05)
+    assert copies == pytest.approx(rows / np.sqrt(10), rel=0.05)
+
+
 FIVE_ROWS = answers_of(
     [
         [[0.9, 0.1], [0.8, 0.2], [0.6, 0.4], [0.3, 0.7], [0.5001, 0.4999]],
@@ -282,3 +296,23 @@ def test_log_probabilities_are_found_by_name(answers, searched):
     for network, log_p in zip(searched.specification.networks, found, strict=True):
         assert log_p is not None
         assert (log_p == answers.log_probabilities[int(network.name[-1])]).all()
+
+
+def test_deciding_counts_for_chains_and_not_for_single_networks():
+    goal = PolicyGoal("time", max_accuracy_drop=0.0)
+    answers = FIVE_ROWS.at(np.tile(np.arange(5), 40))
+    free, priced = (
+        fit_cascade(replace(answers, decide_ms=ms), goal, settings=EVERYTHING) for ms in (0.0, 0.5)
+    )
+    assert priced.chosen.name == free.chosen.name
+    assert priced.specification.decide_ms == 0.5
+    stages = np.arange(1, len(free.chosen.stop_shares) + 1)
+    assert priced.chosen.mean_ms - free.chosen.mean_ms == pytest.approx(
+        0.5 * stages @ free.chosen.stop_shares
+    )
+    singles = [[one.mean_ms for one in fit.baselines if one.kind == "single"] for fit in (free, priced)]
+    assert singles[0] == singles[1]
+    # So dear that no chain pays any more.
+    single = fit_cascade(replace(answers, decide_ms=100.0), goal, settings=EVERYTHING)
+    assert len(single.specification.stages) == 1
+    assert single.specification.decide_ms == 0.0

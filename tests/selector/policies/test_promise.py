@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -140,6 +142,23 @@ def test_what_cannot_be_shown_lets_the_best_network_run_alone_and_says_why():
     assert note.startswith(
         "No policy is shown with 95% confidence on 650 rows to lose at most 0 points, so net1 runs alone"
     )
+
+
+def test_what_runs_alone_is_the_network_that_is_the_best_one_on_all_rows():
+    """The slow network is better on the rows that choose, and the quick one, which is equally good, on all rows."""
+    answers = synthetic_answers(1000, 3, strengths=(2.0, 2.0), times_ms=(1, 2), shared=0.0)
+    learning, _ = halves(answers)
+    log_p = answers.log_probabilities.copy()
+    wrong = np.eye(10)[(answers.y + 1) % 10] * 9.0
+    log_p[0, learning & (np.arange(1000) % 9 == 0)] = wrong[learning & (np.arange(1000) % 9 == 0)]
+    log_p[1, ~learning & (np.arange(1000) % 4 == 0)] = wrong[~learning & (np.arange(1000) % 4 == 0)]
+    answers = replace(answers, log_probabilities=log_p)
+    assert answers.at(learning).right.mean(axis=1).argmax() == 1
+    assert answers.right.mean(axis=1).argmax() == 0
+    fit = fit_cascade(answers, PolicyGoal("time", max_accuracy_drop=0.0, confidence=0.95), settings=QUICK)
+    assert [network.name for network in fit.specification.networks] == ["net0"]
+    assert fit.specification.expected["rows"] == 1000
+    assert "so net0 runs alone" in fit.notes[0]
 
 
 def test_a_budget_that_no_tested_policy_meets_is_told():

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,8 +15,10 @@ from tiny_policies import dense, network, picks, saved, two_stages
 from profiler.errors import DataError, EdgetimeError
 from profiler.network import Layer, Tensor
 from profiler.tflite.writer import ModelPlan, OperatorPlan, TensorPlan, encode
+from selector.policies import replay
 from selector.runtime import PolicyNetwork, Specification, Stage, load_policy, log_probabilities
 from selector.runtime.confidence import FLOOR, confidence, log_softmax
+from selector.runtime.signals import Signal
 
 SURE = [0.8, 0.1, 0.1, 0, 0.9, 0.1]
 TORN = [0.4, 0.3, 0.3, 0, 0.9, 0.1]
@@ -36,6 +40,19 @@ def test_sure_rows_stop_early_and_the_others_go_on(tmp_path):
     assert policy.trace.predicted_ms.tolist() == [1.0, 5.0]
     assert policy.trace.ran.tolist() == [2, 1]
     assert policy.trace.measured_ms is None
+
+
+def test_deciding_costs_its_time_at_every_stage_that_a_row_reaches(tmp_path):
+    priced = replace(two_stages(threshold=0.5), decide_ms=0.25)
+    policy = load_policy(saved(tmp_path, priced, **NETS))
+    policy(rows(SURE, TORN))
+    assert policy.trace.predicted_ms.tolist() == [1.25, 5.5]
+    policy(rows(TORN))
+    assert policy.trace.predicted_ms.tolist() == [5.5]
+    policy.single(rows(TORN))
+    assert policy.trace.predicted_ms.tolist() == [4.0]
+    log_p = [np.log(np.maximum(rows(SURE, TORN)[:, part], FLOOR)) for part in (slice(0, 3), slice(3, 6))]
+    assert replay(priced, log_p).ms.tolist() == [1.25, 5.5]
 
 
 def test_the_single_network_answers_as_it_stands(tmp_path):
@@ -229,6 +246,22 @@ def test_timed_rows_add_up_to_the_whole(tmp_path):
     assert 0 < trace.around_ms < trace.measured_ms.sum()
 
 
+def test_rows_answer_alike_however_they_lie_in_memory(tmp_path):
+    policy = load_policy(saved(tmp_path, replace(two_stages(), expected={}), **NETS))
+    x = np.random.default_rng(0).dirichlet([1, 1, 1], (40, 2)).reshape(40, 6).astype(np.float32)
+    whole = policy(x)
+    for view, rows_of in (
+        (x[::3], slice(None, None, 3)),
+        (x[::-1], slice(None, None, -1)),
+        (np.asfortranarray(x), slice(None)),
+        (np.broadcast_to(x[:1], (5, 6)), [0] * 5),
+        (np.repeat(x, 2, axis=1)[:, ::2], slice(None)),
+        (np.concatenate([x, x], axis=1)[:, :6][1::4], slice(1, None, 4)),
+        (x.astype(">f4")[::2], slice(None, None, 2)),
+    ):
+        assert np.array_equal(policy(view), whole[rows_of])
+
+
 def test_rows_that_do_not_fit_are_refused(tmp_path):
     policy = load_policy(saved(tmp_path, two_stages(), **NETS))
     with pytest.raises(DataError, match=r"shape \(5,\), but .*quick\.tflite takes \(6,\)"):
@@ -237,6 +270,53 @@ def test_rows_that_do_not_fit_are_refused(tmp_path):
         policy(np.zeros((0, 6)))
     with pytest.raises(DataError, match="differ in rows"):
         policy({"a": np.zeros((2, 6)), "b": np.zeros((3, 6))})
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_rows_that_are_no_numbers_are_refused_in_a_sentence(tmp_path, count):
+    policy = load_policy(saved(tmp_path, two_stages(), **NETS))
+    with pytest.raises(DataError, match=r"Rows hold <U1, but .*quick\.tflite takes float32: give numbers"):
+        policy(np.full((count, 6), "a"))
+    with pytest.raises(DataError, match="Rows hold complex128"):
+        policy(np.zeros((count, 6), complex))
+    with pytest.raises(DataError, match="Rows differ in length"):
+        policy([[1.0, 2.0]] * count + [[3.0]])
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_an_integer_input_takes_no_nan_and_without_a_scale_no_fractions(tmp_path, count):
+    signal = Signal("x", 0, (1, 2), np.dtype(np.int8), 0.1, 0, 2)
+    plain = signal._replace(scale=0.0)
+    for one in (signal, plain):
+        one.check(np.ones((count, 2), np.float32), Path("net.tflite"))
+    with pytest.raises(DataError, match=r"Rows hold NaN, which net\.tflite cannot take"):
+        signal.check(np.array([[np.nan, 1.0]] * count), Path("net.tflite"))
+    with pytest.raises(DataError, match=r"Rows hold fractions, but net\.tflite takes whole numbers"):
+        plain.check(np.array([[0.5, 1.0]] * count), Path("net.tflite"))
+
+
+def test_threads_take_turns_and_each_has_its_own_trace(tmp_path):
+    policy = load_policy(saved(tmp_path, replace(two_stages(), expected={}), **NETS))
+    x = np.random.default_rng(0).dirichlet([1, 1, 1], (400, 2)).reshape(400, 6).astype(np.float32)
+    whole, stages = policy(x), policy.trace.stage
+    wrong = []
+
+    def ask(seed):
+        random = np.random.default_rng(seed)
+        for _ in range(300):
+            begin, count = random.integers(0, 390), random.choice([1, 5])
+            answers = policy(x[begin : begin + count])
+            same = policy.trace.stage.tolist() == stages[begin : begin + count].tolist()
+            if not same or not np.allclose(answers, whole[begin : begin + count], atol=1e-4):
+                wrong.append(begin)
+
+    threads = [threading.Thread(target=ask, args=(seed,)) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+    assert policy.trace.stage is stages
 
 
 def test_a_kind_that_nobody_runs_is_named(tmp_path):

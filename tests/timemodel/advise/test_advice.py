@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -305,3 +306,23 @@ def test_what_is_said_of_a_change_is_what_the_model_says_of_the_changed_network(
         for option in group.wider:
             assert option.width > group.width
             assert option.saving_ms >= -0.001 * group.group_ms
+
+
+class WithEnergy(Staircase):
+    """Draws 2 W more than at rest while it runs."""
+
+    def predict_layers_mj(self, layers, setting=None):
+        return 2.0 * self.predict_layers_ms(layers)
+
+    def predict(self, network, setting=None):
+        return SimpleNamespace(energy_mj=2.0 * self.predict_total_ms(network))
+
+
+def test_energy_that_a_change_saves_is_said_where_it_is_known():
+    net = network(10, 60, 5)
+    advice, silent = advise(WithEnergy(sixteens), net), advise(Staircase(sixteens), net)
+    assert advice.energy_mj == 2.0 * advice.predicted_ms
+    option = advice.top[0][1]
+    assert option.saving_mj == pytest.approx(2.0 * option.saving_ms) != 0.0
+    assert json.loads(json.dumps(advice.to_dict()))["top"][0]["saving_mj"] == option.saving_mj
+    assert (silent.energy_mj, silent.top[0][1].saving_mj) == (None, None)

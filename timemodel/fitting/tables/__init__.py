@@ -3,6 +3,7 @@
 from timemodel.fitting.tables.csv_files import Csv, read_csv, read_text
 from timemodel.fitting.tables.fit import (
     MAX_LEAVES,
+    fit_layers,
     fit_leaves,
     fit_table_operator,
     fit_tables,
@@ -25,6 +26,7 @@ __all__ = [
     "Csv",
     "LayerTable",
     "checked",
+    "fit_layers",
     "fit_leaves",
     "fit_table_operator",
     "fit_tables",

@@ -51,18 +51,18 @@ class Csv:
             raise self.fail(problem, f"write a whole number from 1 to {MAX_SIZE}", record.line, column)
         return int(value)
 
-    def time(self, record: Record, column: str) -> float:
-        """The time above 0 in `column`."""
+    def amount(self, record: Record, column: str, what: str = "time") -> float:
+        """The number above 0 in `column`, which is a ``time`` or an ``energy``."""
         text = record.cells.get(column, "")
         value = _number(text)
         if value is None or not value > 0:
-            what = f"{text!r} is no time" if text else "the time is missing"
+            problem = f"{text!r} is no {what}" if text else f"the {what} is missing"
             if text.lower() in ("nan", "na", "none", "null"):
-                what = f"the time is {text}"
+                problem = f"the {what} is {text}"
             elif value is not None:
-                least = "no time" if value == 0 else "less than none"
-                what = f"the time is {text}, and no layer takes {least}"
-            raise self.fail(what, "write a number above 0 or take the line out", record.line, column)
+                least = f"no {what}" if value == 0 else "less than none"
+                problem = f"the {what} is {text}, and no layer takes {least}"
+            raise self.fail(problem, "write a number above 0 or take the line out", record.line, column)
         return value
 
 

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 
 from profiler.errors import DataError
 from profiler.network import Layer
-from profiler.progress import ProgressCallback, silent
+from profiler.progress import ProgressCallback, silent, sub_progress
 from timemodel.features import Family, family_of, geometry, kind_of, parallel_family
 from timemodel.fitting.tables.table import LayerTable
 from timemodel.model import (
     FALLBACK,
     MIN_PROBES,
     OperatorModel,
+    PowerModel,
     SettingModel,
     TimeModel,
     describe,
@@ -43,16 +45,48 @@ def fit_tables(
 ) -> tuple[TimeModel, list[str]]:
     """Learn the time model of `device` from tables of its layers, with notes for the user on what was left out.
 
-    Operators that `structure`, another device's model, knows keep its splits and tiles; only leaves are fitted.
+    Operators that `structure`, another device's model, knows keep its splits and tiles; only leaves are fitted. Energy is learned
+    as time is where every layer has one; where some have, what they draw is (see `PowerModel`).
     """
     distinct = [table.distinct() for table in tables]
-    layers = [layer for own, _, _ in distinct for layer in own]
-    times_ms = np.concatenate([own_ms for _, own_ms, _ in distinct])
-    notes = [note for _, _, own_notes in distinct for note in own_notes]
+    layers = [layer for own, *_ in distinct for layer in own]
+    times_ms = np.concatenate([own_ms for _, own_ms, _, _ in distinct])
+    energies_mj = np.concatenate([own_mj for _, _, own_mj, _ in distinct])
+    notes = [note for *_, own_notes in distinct for note in own_notes]
+    measured = np.isfinite(energies_mj)
+    share = 1.0 if not measured.any() else 0.5
+    operators, few = fit_layers(layers, times_ms, sub_progress(progress, 0.0, share), structure)
+    if not operators:
+        raise DataError(
+            f"{tables[0].path} holds fewer than {MIN_PROBES} layers of any operator: add measurements."
+        )
+    energy: SettingModel | PowerModel | None = None
+    names = ", ".join(table.path.name for table in tables)
+    if measured.all():
+        trees, _ = fit_layers(layers, energies_mj, sub_progress(progress, share, 1.0))
+        energy = SettingModel("energy", {"threads": 1}, {}, trees, RuntimeTerms())
+    elif measured.any():
+        known = [layer for layer, one in zip(layers, measured, strict=True) if one]
+        power_w = energies_mj[measured] / times_ms[measured]
+        energy = PowerModel.fit(f"table {names}", known, times_ms[measured], power_w)
+        notes.append(
+            f"{len(known)} of {len(layers)} layers have an energy: that of the others is their time times power."
+        )
+    return table_model(device, f"table {names}", operators, energy=energy), [*notes, *few]
+
+
+def fit_layers(
+    layers: Sequence[Layer],
+    values: np.ndarray,
+    progress: ProgressCallback = silent,
+    structure: SettingModel | None = None,
+) -> tuple[dict[tuple[str, str], OperatorModel], list[str]]:
+    """Trees of the times in ms (or energies in mJ) ``[n]`` of different `layers`, and notes on operators with too few."""
     groups: dict[tuple[str, str], list[int]] = {}
     for i, layer in enumerate(layers):
         groups.setdefault(kind_of(layer), []).append(i)
     operators: dict[tuple[str, str], OperatorModel] = {}
+    notes = []
     done = 0
     for (op, dtype), members in groups.items():
         progress(done / len(layers), f"{op} {dtype}")
@@ -62,21 +96,28 @@ def fit_tables(
                 f"{op} {dtype} has {len(members)} layers, at least {MIN_PROBES} are needed: it counts as not measured."
             )
             continue
-        rows = [layers[i] for i in members], times_ms[members]
+        rows = [layers[i] for i in members], values[members]
         known = structure.operators.get((op, dtype)) if structure is not None else None
         operators[op, dtype] = fit_leaves(known, *rows) if known else fit_table_operator(op, dtype, *rows)
-    if not operators:
-        raise DataError(
-            f"{tables[0].path} holds fewer than {MIN_PROBES} layers of any operator: add measurements."
-        )
     rng = np.random.default_rng(0)
     for dtype in sorted({dtype for _, dtype in operators}):
         all_of_it = np.array([i for (_, kind), members in groups.items() if kind == dtype for i in members])
         sample = np.sort(rng.permutation(all_of_it)[:_SAMPLE])
-        rows = [layers[i] for i in sample], times_ms[sample]
+        rows = [layers[i] for i in sample], values[sample]
         operators[FALLBACK, dtype] = fit_operator(FALLBACK, dtype, *rows)
-    names = ", ".join(table.path.name for table in tables)
-    return table_model(device, f"table {names}", operators), notes
+    for (op, dtype), members in groups.items():
+        if len(members) < MIN_PROBES and (FALLBACK, dtype) in operators:
+            few = [layers[i] for i in members], values[members]
+            operators[FALLBACK + op, dtype] = scaled_to(operators[FALLBACK, dtype], op, *few)
+    return operators, notes
+
+
+def scaled_to(general: OperatorModel, op: str, layers: Sequence[Layer], values: np.ndarray) -> OperatorModel:
+    """What stands in for all operators, as high as the few `layers` of `op` are."""
+    factor = float(np.exp(np.mean(np.log(values / np.maximum(general.predict_ms(geometry(layers)), 1e-12)))))
+    tree = TimeTreeRegressor(**general.tree.get_params())
+    tree.restore(general.tree.nodes_, general.tree.scale_ * factor, general.tree.n_features_in_)
+    return replace(general, op=FALLBACK + op, tree=tree, sweeps=[])
 
 
 def table_model(
@@ -84,9 +125,12 @@ def table_model(
     source: str,
     operators: Mapping[tuple[str, str], OperatorModel],
     terms: RuntimeTerms | None = None,
+    energy: SettingModel | PowerModel | None = None,
 ) -> TimeModel:
     """A time model of one setting, of which only its source is known."""
-    setting = SettingModel(source, {"runtime": source, "threads": 1}, {}, operators, terms or RuntimeTerms())
+    setting = SettingModel(
+        source, {"runtime": source, "threads": 1}, {}, operators, terms or RuntimeTerms(), energy=energy
+    )
     return TimeModel(device, {source: setting})
 
 

@@ -24,7 +24,11 @@ UNITS: Mapping[str, float] = {"ms": 1.0, "us": 1e-3, "s": 1e3}
 
 TIME_COLUMNS = tuple(f"time_{unit}" for unit in UNITS)
 SPREAD_COLUMNS = tuple(f"time_std_{unit}" for unit in UNITS)
-PREDICTED = ("predicted_ms", "low_ms", "high_ms")
+ENERGY_COLUMNS: Mapping[str, float] = {
+    "energy_mj": 1.0, "energy_uj": 1e-3, "energy_j": 1e3, "power_w": 1.0, "power_mw": 1e-3,
+}  # fmt: skip
+"""Columns of energy, and millijoules in their unit; of power, and watts in theirs (a watt for a millisecond is a millijoule)."""
+PREDICTED = ("predicted_ms", "low_ms", "high_ms", "predicted_mj")
 
 MIXED = 300.0
 """Times of the same layer that differ by more than this are no two measurements of the same thing."""
@@ -32,12 +36,16 @@ MIXED = 300.0
 
 @dataclass(frozen=True)
 class LayerTable:
-    """A table's rows as layers, their times ``[n]`` if it has any, and what was taken for granted, a sentence each."""
+    """A table's rows as layers, their times ``[n]`` if it has any, and what was taken for granted, a sentence each.
+
+    `energies_mj` ``[n]`` is NaN where a row has none, None where no row has.
+    """
 
     table: Csv
     layers: tuple[Layer, ...]
     times_ms: np.ndarray | None
     notes: tuple[str, ...]
+    energies_mj: np.ndarray | None = None
 
     @property
     def path(self) -> Path:
@@ -74,15 +82,15 @@ class LayerTable:
         guess = f", as if it were {_WORDS[suspicion.unit]}" if suspicion.unit else ", as if units were mixed"
         return f"{self.path}, column {unit}: {suspicion.reason}{where}{guess}"
 
-    def distinct(self) -> tuple[list[Layer], np.ndarray, list[str]]:
-        """Every layer once with its time, and what was said more than once.
+    def distinct(self) -> tuple[list[Layer], np.ndarray, np.ndarray, list[str]]:
+        """Every layer once with its time and its energy (NaN: none), and what was said more than once.
 
         A line that repeats another, time and all, counts once. A layer that was measured several times counts once with
         the median of its times.
         """
         assert self.times_ms is not None
         groups = _same(self.layers)
-        times = np.empty(len(groups))
+        times, energies = np.empty(len(groups)), np.full(len(groups), np.nan)
         repeated = differing = 0
         widest = 1.0
         for number, members in enumerate(groups.values()):
@@ -91,6 +99,8 @@ class LayerTable:
             differing += len(own) > 1
             widest = max(widest, float(own[-1] / own[0]))
             times[number] = np.median(own)
+            if self.energies_mj is not None and np.isfinite(self.energies_mj[members]).any():
+                energies[number] = np.nanmedian(self.energies_mj[members])
         notes = []
         if repeated:
             what = "line repeats" if repeated == 1 else "lines repeat"
@@ -101,7 +111,7 @@ class LayerTable:
                 f"{self.path}: {differing} {what} measured more than once, up to "
                 f"{widest - 1:.0%} apart: the median of each counts."
             )
-        return list(groups), times, notes
+        return list(groups), times, energies, notes
 
 
 _WORDS = {"us": "microseconds", "s": "seconds", "ms": "milliseconds"}
@@ -129,15 +139,32 @@ def read_table(
     values = None
     if column is not None:
         factor = UNITS[unit or column.removeprefix("time_")]
-        values = np.array([table.time(record, column) for record in table.records]) * factor
+        values = np.array([table.amount(record, column) for record in table.records]) * factor
     notes = [
         f"{table.path}: where {name} is not given it is taken as {value}." for name, value in taken.items()
     ]
-    known = {*COLUMNS, "time", "device", *TIME_COLUMNS, *SPREAD_COLUMNS, *PREDICTED}
+    energies = None if values is None else _energies_mj(table, values)
+    known = {*COLUMNS, "time", "device", *TIME_COLUMNS, *SPREAD_COLUMNS, *ENERGY_COLUMNS, *PREDICTED}
     unused = sorted(set(table.columns) - known)
     if unused:
         notes.append(f"{table.path}: not used: column{'s' if len(unused) > 1 else ''} {', '.join(unused)}.")
-    return LayerTable(table, layers, values, tuple(notes))
+    return LayerTable(table, layers, values, tuple(notes), energies)
+
+
+def _energies_mj(table: Csv, times_ms: np.ndarray) -> np.ndarray | None:
+    """Energies ``[n]`` in mJ from the column of energy or power, if there is one: NaN where a cell is empty."""
+    found = [name for name in ENERGY_COLUMNS if name in table.columns]
+    if not found:
+        return None
+    if len(found) > 1:
+        raise table.fail(f"columns {' and '.join(found)} both hold energy", "remove one", 1)
+    column = found[0]
+    cells = [
+        table.amount(record, column, column.partition("_")[0]) if record.cells[column] else np.nan
+        for record in table.records
+    ]
+    energies = np.array(cells) * ENERGY_COLUMNS[column] * (times_ms if column.startswith("power") else 1.0)
+    return energies if np.isfinite(energies).any() else None
 
 
 def chosen_device(table: Csv, device: str | None) -> Csv:
@@ -176,6 +203,7 @@ def write_predictions(
     predicted_ms: np.ndarray,
     low_ms: np.ndarray,
     high_ms: np.ndarray,
+    predicted_mj: np.ndarray | None = None,
 ) -> None:
     """Write the rows of `table` with `PREDICTED` columns added, whole or not at all; a name in .gz is packed."""
     target = Path(path)
@@ -184,8 +212,9 @@ def write_predictions(
     columns = [name for name in table.columns if name not in PREDICTED]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*columns, *PREDICTED])
-    for record, *values in zip(table.records, predicted_ms, low_ms, high_ms, strict=True):
+    found = [predicted_ms, low_ms, high_ms, *([] if predicted_mj is None else [predicted_mj])]
+    writer.writerow([*columns, *PREDICTED[: len(found)]])
+    for record, *values in zip(table.records, *found, strict=True):
         writer.writerow([*(record.cells[c] for c in columns), *(f"{value:.6g}" for value in values)])
     data = text.getvalue().encode("utf-8")
     write_bytes(target, gzip.compress(data, mtime=0) if target.suffix == ".gz" else data)

@@ -48,7 +48,7 @@ def read_totals(
         name = record.cells["network"]
         if name not in layers:
             raise table.fail(f"{networks} has no network {name!r}", "add its layers", record.line, "network")
-        row = [table.time(record, d) if record.cells[d] else np.nan for d in devices]
+        row = [table.amount(record, d) if record.cells[d] else np.nan for d in devices]
         if not np.array_equal(rows.setdefault(name, row), row, equal_nan=True):
             problem = f"network {name!r} stands in the table twice with different times"
             mend = "keep one line, or give the second measurement a column of its own"

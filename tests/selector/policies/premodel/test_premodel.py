@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from profiler.errors import BudgetError, UsageError
+from profiler.errors import BudgetError, DataError, UsageError
 from selector.candidates import Answers
 from selector.policies import PolicyGoal
 from selector.policies.premodel.fitting import PremodelPolicy, fit_premodel
@@ -93,12 +93,48 @@ def test_what_misses_the_goal_is_refused_or_given_with_a_note():
     assert fit.notes[0].startswith("No premodel meets the goal")
 
 
-def test_few_rows_and_promises_are_refused_in_one_sentence(telling):
+def test_few_rows_are_refused_in_one_sentence(telling):
     answers, inputs = telling
     with pytest.raises(UsageError, match=r"d\.npz has 20 rows"):
         fit_premodel(answers.at(np.arange(20)), PolicyGoal(), inputs[:20], settings=QUICK)
-    with pytest.raises(UsageError, match="cascade"):
+    with pytest.raises(
+        DataError, match=r"d\.npz has 300 rows, and to promise with 95% .* takes at least \d{3}"
+    ):
         fit_premodel(answers, PolicyGoal(max_accuracy_drop=1, confidence=0.95), inputs, settings=QUICK)
+
+
+PROMISED = PolicyGoal("time", max_accuracy_drop=3.0, confidence=0.9)
+CHEAP = PremodelSettings(classifiers=("tree",), features="signal", folds=3)
+
+
+def test_a_promise_is_tested_on_rows_that_chose_nothing():
+    answers, inputs = loud_and_quiet(2000, 1)
+    fit = fit_premodel(answers, PROMISED, inputs, settings=CHEAP, scale=0.0)
+    promise = fit.specification.promise
+    assert promise["sentence"].startswith(
+        "With 90% confidence this policy loses at most 3 points of accuracy against n2"
+    )
+    assert promise["rows"] == fit.specification.expected["rows"] == 1000
+    assert fit.specification.expected["mean_ms"] < 6
+    new, new_inputs = loud_and_quiet(20_000, 2)
+    seen = PremodelPolicy().replay(fit.specification, new, inputs=new_inputs)
+    assert new.right[2].mean() - (seen.named == new.y).mean() <= 0.03
+
+
+def test_what_cannot_be_promised_lets_the_best_network_run_alone():
+    """The features tell nothing, so that whatever is faster loses many rows."""
+    random = np.random.default_rng(0)
+    answers = answers_of(random.random((2, 900)) < np.array([[0.5], [0.95]]), (0.1, 1.0))
+    inputs = random.normal(size=(900, 20))
+    goal = PolicyGoal("time", max_accuracy_drop=1.0, confidence=0.95)
+    fit = fit_premodel(answers, goal, inputs, settings=CHEAP)
+    assert fit.specification.promise is None
+    assert (fit.specification.kind, [one.name for one in fit.specification.networks]) == ("static", ["n1"])
+    assert fit.notes[0].startswith(
+        "No policy is shown with 95% confidence on 450 rows to lose at most 1 points, so n1 runs alone"
+    )
+    with pytest.raises(BudgetError, match=r"within the times that are allowed; the nearest, n1, takes 1 ms"):
+        fit_premodel(answers, PolicyGoal("time", 0.5, None, 1.0, 0.95), inputs, settings=CHEAP)
 
 
 class KnownNetwork:

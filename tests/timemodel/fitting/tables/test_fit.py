@@ -172,3 +172,25 @@ def test_gpu_rows_not_learned_from_are_predicted(shared_data):
     off = np.abs(model.predict_ms(geometry(table.layers[500:2000])) / times - 1)
     assert model.tree.n_leaves_ <= MAX_LEAVES
     assert off.mean() < 0.06
+
+
+def test_an_operator_with_few_layers_is_estimated_as_high_as_these_are():
+    """Three layers that take a fifth of what others do: not a model, but a better estimate than the general one."""
+    known = [conv_2d(8, 8, 8, 8 + 4 * i, kernel=(1, 1)) for i in range(30)]
+    few = [fully_connected(64, 100 + 30 * i) for i in range(3)]
+
+    def cost_ms(layer, factor=1.0):
+        return factor * (1e-3 + 1e-7 * layer.macs)
+
+    layers = [*known, *few]
+    times = [*(cost_ms(layer) for layer in known), *(cost_ms(layer, 0.2) for layer in few)]
+    model, notes = fit_tables([table_of(layers, times)], "board")
+    assert any("fully_connected float32 has 3 layers" in note for note in notes)
+    new = fully_connected(64, 145)
+    found = model.setting().layer_times([new])
+    assert not found.covered[0]
+    assert found.predicted_ms[0] == pytest.approx(cost_ms(new, 0.2), rel=0.35)
+    assert model.predict_layers_ms([unary("tanh", (1, 50))])[0] > 0  # of which nothing is known
+    assert model.operators() == [("conv_2d", "float32")]
+    assert [error.op for error in model.errors] == ["conv_2d"]
+    assert len(explain(model.setting())) == 2  # one operator, and the runtime

@@ -148,7 +148,7 @@ def test_repeated_rows_count_once_and_disagreeing_ones_by_their_median(write):
     other = CONV.replace("8,32", "8,33")
     slow, slower = (CONV.removesuffix("0.5") + t for t in ("0.6", "1.0"))
     table = read_table(write(HEADER, CONV, other, CONV, slow, slower))
-    layers, times, notes = table.distinct()
+    layers, times, _, notes = table.distinct()
     assert [layer.outputs[0].shape[-1] for layer in layers] == [32, 33]
     assert times.tolist() == [0.6, 0.5]
     assert "1 line repeats" in notes[0]
@@ -269,3 +269,42 @@ def test_public_tables_are_read_and_not_doubted(shared_data):
         assert len(table.layers) > 9000
         assert table.suspicion() is None
         assert {layer.params["activation"] for layer in table.layers} == {"none", "relu", "sigmoid", "tanh"}
+
+
+ENERGY = HEADER + ",energy_mj"
+
+
+def test_energies_are_read_in_any_unit_or_as_power(write):
+    two = CONV.replace("8,32", "8,33")
+    table = read_table(write(ENERGY, CONV + ",1.5", two + ","))
+    assert table.energies_mj[0] == 1.5
+    assert np.isnan(table.energies_mj[1])
+    for column, value in (("energy_uj", 1500), ("energy_j", 0.0015), ("power_w", 3), ("power_mw", 3000)):
+        found = read_table(write(ENERGY.replace("energy_mj", column), f"{CONV},{value}"))
+        assert found.energies_mj[0] == pytest.approx(1.5)
+        assert not any("energy" in note or "power" in note for note in found.notes)
+    assert read_table(write(ENERGY, CONV + ",")).energies_mj is None
+    assert read_table(write(HEADER, CONV)).energies_mj is None
+
+
+def test_energies_that_cannot_be_are_told(write):
+    assert "line 2, column energy_mj: the energy is 0" in problem(write(ENERGY, CONV + ",0"))
+    assert "'much' is no energy" in problem(write(ENERGY, CONV + ",much"))
+    assert "both hold energy" in problem(write(ENERGY + ",power_w", CONV + ",1,2"))
+
+
+def test_a_layer_that_was_measured_twice_has_the_median_of_its_energies(write):
+    slow = CONV.replace(",0.5", ",0.7")
+    table = read_table(write(ENERGY, CONV + ",1", slow + ",3", CONV.replace("8,32", "8,33") + ","))
+    _, _, energies_mj, _ = table.distinct()
+    assert energies_mj[0] == 2.0
+    assert np.isnan(energies_mj[1])
+
+
+def test_predicted_energies_are_a_column_where_they_are_known(write, tmp_path):
+    table = read_table(write(HEADER, CONV)).table
+    out = tmp_path / "p.csv"
+    write_predictions(out, table, np.ones(1), np.ones(1), np.ones(1), np.array([2.5]))
+    assert next(csv.DictReader(out.open()))["predicted_mj"] == "2.5"
+    write_predictions(out, table, np.ones(1), np.ones(1), np.ones(1))
+    assert "predicted_mj" not in out.read_text()

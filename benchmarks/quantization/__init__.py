@@ -1,0 +1,1 @@
+"""What choosing the precision of every operator gains."""

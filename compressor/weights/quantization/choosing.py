@@ -1,0 +1,197 @@
+"""`--quantize auto`: the fastest precision of every operator that keeps the accuracy, written, checked and explained."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy.typing as npt
+
+from compressor.export import (
+    CALIBRATION_ROWS,
+    Checked,
+    ExportResult,
+    Given,
+    TfliteRunner,
+    calibration_rows,
+    compare_networks,
+    fault,
+    opened,
+    to_tflite_bytes,
+    write_checked,
+)
+from compressor.weights.quantization.assignment import FLOAT, QuantizableNetwork
+from compressor.weights.quantization.clipping import clip
+from compressor.weights.quantization.reasons import reasons
+from compressor.weights.quantization.search import MixedCandidate, search
+from profiler.errors import EdgetimeError, UsageError
+from profiler.progress import ProgressCallback, silent, sub_progress
+from profiler.tflite import read_network
+from timemodel.model import NetworkPredictor
+
+SEARCH_ROWS = 128
+"""Calibration rows on which the search compares outputs; divergence needs fewer than accuracy."""
+
+
+@dataclass(frozen=True)
+class Rival:
+    """A file that could have been chosen: what it is, its predicted time, and points of accuracy (or of agreement) lost."""
+
+    name: str
+    predicted_ms: float
+    lost_points: float | None
+
+
+@dataclass(frozen=True)
+class MixedResult:
+    """A file of mixed precision that was written.
+
+    Parameters
+    ----------
+    export
+        The file and how it compares with the Keras model.
+    predicted_ms
+        Its time on the device.
+    operators
+        How many operators are what: ``{"int8": 44, "float32": 19}``.
+    rivals
+        All float32, all int8 and all dynamic beside it.
+    reasons
+        Why operators are what they are, a sentence each.
+    """
+
+    export: ExportResult
+    predicted_ms: float
+    operators: dict[str, int]
+    rivals: tuple[Rival, ...]
+    reasons: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON values: those of the export, and ``mixed``."""
+        mixed = {
+            "predicted_ms": self.predicted_ms,
+            "operators": self.operators,
+            "rivals": [vars(rival) for rival in self.rivals],
+            "reasons": list(self.reasons),
+        }
+        return {**self.export.to_dict(), "mixed": mixed}
+
+
+def export_mixed(
+    model: Any,
+    out: str | os.PathLike[str],
+    predictor: NetworkPredictor,
+    calibration: Given,
+    *,
+    check_data: Given | None = None,
+    max_drop: float = 1.0,
+    min_agreement: float = 0.95,
+    trials: int = 60,
+    seed: int = 0,
+    input_shape: Any = None,
+    progress: ProgressCallback = silent,
+) -> MixedResult:
+    """Write a Keras model as the fastest `.tflite` whose operators are float32, int8 or dynamic int8 and that keeps its accuracy.
+
+    Candidates come from `search` and are tried from the fastest on, each on the rows to check on. Uniform files by TensorFlow's
+    converter take part.
+
+    Parameters
+    ----------
+    model, out, calibration, check_data, max_drop, min_agreement, input_shape
+        As of `compressor.export.export`; calibration rows cannot be left out.
+    predictor
+        Says how long a file takes on the device.
+    trials, seed
+        Of the search.
+    progress
+        Told how far it is.
+
+    Raises
+    ------
+    UsageError, DataError, ModelFileError, EdgetimeError
+        As `compressor.export.export`; EdgetimeError too where no operator can become integer.
+    """
+    checked = opened(model, out, "auto", calibration, check_data, max_drop, min_agreement, input_shape)
+    if checked.known is None:
+        raise UsageError("--quantize auto needs typical inputs: give them with --calibration D.npz.")
+    rows = calibration_rows(checked.known, checked.specs, CALIBRATION_ROWS)
+    plain = to_tflite_bytes(checked.model, input_shape=input_shape)
+
+    def predict_ms(content: bytes) -> float:
+        found = predictor.predict(read_network(content))
+        if found.at_least:
+            names = ", ".join(found.uncovered)
+            raise EdgetimeError(
+                f"{checked.name} has operators whose time on {found.device} is unknown ({names})."
+            )
+        return found.predicted_ms
+
+    progress(0.05, "calibrating")
+    network = QuantizableNetwork(plain, rows)
+    if not network.units:
+        raise EdgetimeError(
+            f"--quantize auto changes nothing in {checked.name}: no operator can become integer."
+        )
+    few = _few(rows, SEARCH_ROWS)
+    clip(network, few, sub_progress(progress, 0.05, 0.15))
+    front = search(
+        network, few, predict_ms, trials=trials, seed=seed, progress=sub_progress(progress, 0.15, 0.8)
+    )
+    uniform = _uniform(network, checked, plain, predict_ms, input_shape)
+    progress(0.85, "checking the fastest")
+    pool = sorted((*front, *uniform.values()), key=lambda one: one.predicted_ms)
+    chosen = next((one for one in pool if _good(one, checked, max_drop, min_agreement)), uniform[FLOAT])
+    export = write_checked(
+        checked, chosen.content, "auto", "float32", max_drop, min_agreement, allow_drop=False
+    )
+    rivals = tuple(
+        Rival(f"all {name}", one.predicted_ms, _lost_points(one, checked)) for name, one in uniform.items()
+    )
+    progress(1.0, "done")
+    predictions = {
+        name: predictor.predict(read_network(network.build(network.uniform(name))))
+        for name in (FLOAT, "int8", "dynamic")
+    }
+    return MixedResult(
+        export,
+        chosen.predicted_ms,
+        dict(Counter(chosen.assignment.values())),
+        rivals,
+        reasons(network, chosen, predictions, predictor.predict(read_network(chosen.content))),
+    )
+
+
+def _few(rows: Mapping[str, npt.NDArray], most: int) -> dict[str, npt.NDArray]:
+    return {name: array[:: -(-len(array) // most)] for name, array in rows.items()}
+
+
+def _uniform(
+    network: QuantizableNetwork, checked: Checked, plain: bytes, predict_ms: Any, input_shape: Any
+) -> dict[str, MixedCandidate]:
+    """All float32, and all int8 and all dynamic as TensorFlow's converter makes them, or ai-edge-quantizer where it fails."""
+    found = {FLOAT: MixedCandidate(network.uniform(FLOAT), plain, predict_ms(plain), 0.0)}
+    for name in ("int8", "dynamic"):
+        try:
+            content = to_tflite_bytes(
+                checked.model, name, checked.known if name == "int8" else None, input_shape=input_shape
+            )
+        except EdgetimeError:
+            content = network.build(network.uniform(name))
+        found[name] = MixedCandidate(network.uniform(name), content, predict_ms(content), float("nan"))
+    return found
+
+
+def _good(candidate: MixedCandidate, checked: Checked, max_drop: float, min_agreement: float) -> bool:
+    comparison = compare_networks(checked.model, TfliteRunner(candidate.content), checked.rows)
+    return fault(comparison, "int8", max_drop, min_agreement, checked.rows.real) is None
+
+
+def _lost_points(candidate: MixedCandidate, checked: Checked) -> float | None:
+    comparison = compare_networks(checked.model, TfliteRunner(candidate.content), checked.rows)
+    if comparison.drop_points is not None:
+        return comparison.drop_points
+    return None if comparison.agreement is None else 100 * (1 - comparison.agreement)
