@@ -51,7 +51,7 @@ class TableDecoder(StepDecoder):
 
 
 def slow_beam_search(decoder, source, options, width_of, prove=True):
-    """Plain beam search with lists: ``width_of(step, live, candidates)`` is the width after each step."""
+    """Plain beam search with lists: ``width_of(step, live, candidates, sums of those that ended)`` is the width after each step."""
     longest = options.longest(len(source), decoder.longest)
     live, ended, rows_run = [((), 0.0)], [], []
     for number in range(longest):
@@ -75,9 +75,14 @@ def slow_beam_search(decoder, source, options, width_of, prove=True):
                     continue
                 candidates.append((-(total + scores[token]), row, token, (*tokens, token)))
         candidates.sort()
-        width = width_of(number, live, candidates)
+        width = max(width_of(number, live, candidates, [one[2] for one in ended]), not ended)
+        divisor = options.divisor(number + 1)
         if options.stop == "ended":
-            places = candidates[: max(width - len(ended), 0)]
+            places = [
+                one
+                for place, one in enumerate(candidates)
+                if place + sum(score >= -one[0] / divisor for score, *_ in ended) < width
+            ]
             live = [(tokens, -total) for total, _, token, tokens in places if token != decoder.end]
         else:
             places = candidates[:width]
@@ -86,12 +91,12 @@ def slow_beam_search(decoder, source, options, width_of, prove=True):
             ]
         for total, _, token, tokens in places:
             if token == decoder.end:
-                ended.append((-total / options.divisor(len(tokens)), tokens[:-1]))
+                ended.append((-total / divisor, tokens[:-1], -total))
         if not live:
             break
         if prove and len(ended) >= options.best:
-            least = sorted(score for score, _ in ended)[-options.best]
+            least = sorted(score for score, *_ in ended)[-options.best]
             if least >= live[0][1] / options.divisor(longest):
                 break
     ended.sort(key=lambda one: -one[0])
-    return ended[: options.best], rows_run
+    return [one[:2] for one in ended[: options.best]], rows_run

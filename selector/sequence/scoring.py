@@ -33,7 +33,8 @@ class SearchOptions:
     longest_ratio, longest_more
         At ``longest_ratio * source tokens + longest_more`` tokens END is forced, or earlier where the decoder takes fewer steps.
     stop
-        ``"ended"``: hypotheses that ended keep their places, so that fewer and fewer run, and the search is over when none is left.
+        ``"ended"``: hypotheses that ended keep their places while they are among the best by score, so that fewer and fewer run,
+        and the search is over when none is left.
         ``"proof"``: all places stay for live ones, and the search is over when it is proven that none can win. The proof ends the
         former too.
     forbidden

@@ -172,10 +172,11 @@ def beam_search(
         if timing:
             timing.policy_s += clock() - before
         if options.fill and isinstance(kept, int):
-            kept = step.ended + decoder.width_for(kept - step.ended) if kept > step.ended else kept
-        chosen, ending = _places(step, kept, most, end, keeps_places)
+            kept = decoder.width_for(kept)
+        divisor = float(options.divisor(number + 1))
+        chosen, ending = _places(step, kept, most, end, keeps_places, ended, divisor)
         if len(ending):
-            scores = step.scores[ending] / options.divisor(number + 1)
+            scores = step.scores[ending] / divisor
             if coverage is not None:
                 scores = scores + options.coverage * coverage_penalty(coverage[step.rows[ending]])
             ended.steps += [number] * len(ending)
@@ -251,10 +252,9 @@ def _candidates(
     else:
         exponentials, shares, log_sums = log_sums_of(logits, buffer[: len(logits)], number)
     masked(logits, exponentials, number, longest, options, decoder.end)
-    taken = len(ended.sums) if options.stop == "ended" else 0
     best_ended = max(ended.sums, default=-np.inf)
     step = SearchStep(
-        number, logits, exponentials, log_sums, shares, sums, most + len(logits), taken, best_ended
+        number, logits, exponentials, log_sums, shares, sums, most + len(logits), len(ended.sums), best_ended
     )
     if not len(step.scores):
         raise EdgetimeError(
@@ -296,27 +296,31 @@ _PLACES = np.arange(1 << 12)
 
 
 def _places(
-    step: SearchStep, kept: int | NDArray[np.intp], most: int, end: int, keeps_places: bool
+    step: SearchStep,
+    kept: int | NDArray[np.intp],
+    most: int,
+    end: int,
+    keeps_places: bool,
+    ended: _Ended,
+    divisor: float,
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Which candidates go on, and which end: ``(live, ending)``, indices into the step's candidates."""
     # Where nothing ended yet, something has to go on.
-    least = int(step.best_ended == -np.inf)
-    if not isinstance(kept, np.ndarray):
-        width = max(min(kept, most) - step.ended, 0) or least
-        if keeps_places or not (step.tokens == end).any():
-            tokens = step.tokens[:width]
-            ends = tokens == end
-            if not ends.any():
-                return _PLACES[: len(tokens)], _NONE
-            return np.flatnonzero(~ends), np.flatnonzero(ends)
-        kept = np.arange(len(step.tokens))
+    least = int(not ended.scores)
+    if isinstance(kept, np.ndarray):
+        order, width = kept, most
     else:
-        width = max(most - step.ended, 0) or least
-    is_end = step.tokens[kept] == end
-    if keeps_places:
-        top, ends = kept[:width], is_end[:width]
-        return top[~ends], top[ends]
-    return kept[~is_end][:width], kept[:width][is_end[:width]]
+        order, width = _PLACES[: len(step.scores)], max(min(kept, most), least)
+    if keeps_places and ended.scores:
+        # A hypothesis that ended keeps its place while it is among the best: candidates are counted behind better ones.
+        better = np.sort(-np.array(ended.scores)).searchsorted(-step.scores[order] / divisor, side="right")
+        width = int((_PLACES[: len(order)] + better < width).sum())
+    if keeps_places or not (step.tokens == end).any():
+        top = order[:width]
+        ends = step.tokens[top] == end
+        return (top[~ends], top[ends]) if ends.any() else (top, _NONE)
+    is_end = step.tokens[order] == end
+    return order[~is_end][:width], order[:width][is_end[:width]]
 
 
 def _covered(

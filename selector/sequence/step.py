@@ -23,7 +23,7 @@ class SearchStep:
     hypotheses : int
         How many were run.
     ended : int
-        How many ended so far and keep their places; 0 where they keep none.
+        How many ended so far.
     best_ended : float
         The highest sum of log-probabilities of one that ended; -infinity where none did.
     before : array

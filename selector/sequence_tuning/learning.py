@@ -53,7 +53,7 @@ def _examples(
             if not len(place):
                 break
             x.append(seen.x)
-            # Places of hypotheses that ended count too.
+            # Places of hypotheses that ended may count too.
             needed.append(int(place[0]) + 1 + seen.ended)
             ends = seen.tokens == policy.network.end
             row = int((~ends[: place[0]]).sum())

@@ -14,8 +14,8 @@ from profiler.errors import UsageError
 from selector.sequence.step import SearchStep
 
 Chooser = Callable[[SearchStep], "int | NDArray[np.intp]"]
-"""After each step: how many of its candidates, best first, go on; or which, by their places. Hypotheses that keep their places
-after they ended count too (`SearchStep.ended`)."""
+"""After each step: how many of its candidates, best first, go on; or which, by their places. Hypotheses that
+ended and keep their places count too."""
 
 
 @dataclass(frozen=True)

@@ -73,11 +73,8 @@ class ThresholdPruning(WidthPolicy):
             least = best - self.absolute
         if self.relative is not None:
             least = max(least, best * (1 + self.relative))
-        # Places of hypotheses that ended are theirs: candidates are counted behind them.
-        room = self.widest - step.ended
         if self.token is None and self.per_hypothesis is None:
-            near = int(np.searchsorted(-scores, -least, side="right"))
-            return step.ended + min(near, max(room, 0))
+            return min(int(np.searchsorted(-scores, -least, side="right")), self.widest)
         stays = scores >= least
         if self.token is not None:
             stays &= step.token_scores >= step.token_scores.max() - self.token
@@ -85,7 +82,7 @@ class ThresholdPruning(WidthPolicy):
             stays &= earlier(step.rows) < self.per_hypothesis
         # The best token may follow a poor hypothesis only: something has to go on.
         stays[0] |= not step.ended and not stays.any()
-        return np.flatnonzero(stays)[: max(room, 0)]
+        return np.flatnonzero(stays)[: self.widest]
 
 
 def earlier(rows: NDArray[np.intp]) -> NDArray[np.intp]:

@@ -78,17 +78,9 @@ def test_stopping_early_by_proof_changes_no_output(decoder, options, width):
 @settings(max_examples=60, deadline=None)
 @given(decoders(exact=False), searches(), st.integers(2, 8), st.sampled_from([0.0, 0.5, 2.0]))
 def test_threshold_pruning_keeps_candidates_near_the_best(decoder, options, widest, absolute):
-    ended: list[float] = []
-
-    def width_of(number, live, found):
+    def width_of(number, live, found, ended):
         best = max([-found[0][0], *ended])
-        near = sum(-one[0] >= best - absolute for one in found)
-        taken = len(ended) if options.stop == "ended" else 0
-        width = taken + min(near, max(widest - taken, 0))
-        width = width if ended else max(width, 1)
-        places = max(width - taken, 0)
-        ended.extend(-one[0] for one in found[:places] if one[2] == 0)
-        return width
+        return min(sum(-one[0] >= best - absolute for one in found), widest)
 
     found = beam_search(decoder, SOURCE, ThresholdPruning(absolute=absolute, widest=widest), options)
     assert_same(found, *slow_beam_search(decoder, SOURCE, options, width_of))
