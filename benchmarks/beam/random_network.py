@@ -1,6 +1,6 @@
 """``python -m benchmarks.beam.random_network WORK transformer --tokens 8000``: networks of random weights, for their times.
 
-Writes ``transformer-float32.tflite``, with --int8 ``transformer-int8.tflite``, and of the transformer the same weights for
+Writes ``transformer-float32.tflite``, with --dynamic ``transformer-dynamic.tflite``, and of the transformer the same weights for
 CTranslate2 by its specification classes, in the folder ``transformer-ctranslate2``.
 """
 
@@ -25,7 +25,9 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=8000)
     parser.add_argument("--units", type=int, default=256)
     parser.add_argument("--widths", default="1,2,3,5")
-    parser.add_argument("--int8", action="store_true")
+    parser.add_argument(
+        "--dynamic", action="store_true", help="also with weights in int8, as CTranslate2 has them"
+    )
     given = parser.parse_args()
     import keras
 
@@ -41,9 +43,9 @@ def main() -> None:
         to_ctranslate2(network.trained, sizes, given.work / "transformer-ctranslate2")
     generator = np.random.default_rng(0)
     sources = [generator.integers(4, given.tokens, 12).tolist() for _ in range(8)]
-    for dtype in ("float32", *(("int8",) if given.int8 else ())):
+    for dtype in ("float32", *(("dynamic",) if given.dynamic else ())):
         out = given.work / f"{given.network}-{dtype}.tflite"
-        quantize = "none" if dtype == "float32" else "int8"
+        quantize = "none" if dtype == "float32" else dtype
         print(export_sequence(network.encoder, network.step, out, widths, quantize, sources), flush=True)
 
 

@@ -29,7 +29,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--minutes", type=float, default=240.0, help="stop after so long; the next call goes on"
     )
-    parser.add_argument("--quantize", default="none", choices=("none", "int8"))
+    parser.add_argument("--quantize", default="none", choices=("none", "dynamic", "int8"))
     parser.add_argument(
         "--widths",
         help="widths to compile the decoder for, with commas; default: by the time model, or 1 to 12",
@@ -77,7 +77,7 @@ def export(given: argparse.Namespace, corpus: corpora.Corpus, network: Seq2Seq) 
     """Write the network with its tokens and a policy of a fixed width."""
     import edgetime.sequence as sequence
 
-    dtype = "int8" if given.quantize == "int8" else "float32"
+    dtype = "float32" if given.quantize == "none" else given.quantize
     out = given.output / f"{corpus.name}-{given.network}-{given.seed}-{dtype}.json"
     time_model: Any = None
     widths = WIDTHS
