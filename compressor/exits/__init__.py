@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from compressor.exits.heads import ANSWER, HIDDEN, KINDS
 from compressor.exits.making import CHECKPOINTS, ExitSegment, NetworkWithExits, make_exits
+from compressor.exits.one_file import Part, join
 from compressor.exits.training import JOINT, TrainedExits
 from compressor.exits.writing import read_segments, run_segments
 
@@ -18,7 +19,9 @@ __all__ = [
     "KINDS",
     "ExitSegment",
     "NetworkWithExits",
+    "Part",
     "TrainedExits",
+    "join",
     "make_exits",
     "read_segments",
     "run_segments",

@@ -29,16 +29,16 @@ class Part:
     outputs: Sequence[str]
 
 
-def join(parts: Sequence[Part]) -> bytes:
+def join(parts: Sequence[Part], hand_on: bool = True) -> bytes:
     """Write converted networks as one file; what one hands to the next stays int8 where both store it alike.
 
     The converter begins a quantised network by quantising its inputs and ends it by dequantising its outputs: between two parts
-    that undo each other both are left out.
+    that undo each other both are left out; without `hand_on` each part stays as it is.
     """
     models = [to_objects(part.content, part.signature) for part in parts]
     for model, part in zip(models, parts, strict=True):
         _name(model, part)
-    for earlier, later in itertools.pairwise(models):
+    for earlier, later in itertools.pairwise(models if hand_on else []):
         _keep_integers(earlier, later)
     whole = models[0]
     for model in models[1:]:

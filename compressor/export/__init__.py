@@ -6,7 +6,13 @@ May import the rooms of data and training.
 from __future__ import annotations
 
 from compressor.export.comparison import Comparison, accuracy, compare, fault
-from compressor.export.conversion import CALIBRATION_ROWS, RECIPES, calibration_rows, to_tflite_bytes
+from compressor.export.conversion import (
+    CALIBRATION_ROWS,
+    RECIPES,
+    calibration_rows,
+    convert_named,
+    to_tflite_bytes,
+)
 from compressor.export.exporter import (
     Checked,
     ExportResult,
@@ -48,6 +54,7 @@ __all__ = [
     "check_target",
     "compare",
     "compare_networks",
+    "convert_named",
     "export",
     "faster_in_words",
     "fault",

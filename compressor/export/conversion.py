@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,7 +84,7 @@ def to_tflite_bytes(
     trouble: Exception | None = None
     with quiet() as chatter:
         try:
-            return _convert(model, specs, quantize, rows, io)
+            return _convert(model, specs, quantize, _each(rows), io)
         except EdgetimeError:
             raise
         except Exception as error:  # the converter's errors have no common type
@@ -96,6 +96,38 @@ def to_tflite_bytes(
         complaint = f"TensorFlow's converter fails on attention over a single channel ({single}); give its input two or more"
     mode = "" if quantize == "none" else f" with --quantize {quantize}"
     raise EdgetimeError(f"{name} cannot be converted to TFLite{mode}: {complaint}.") from trouble
+
+
+def convert_named(model: Any, specs: Specs, quantize: str, samples: Sequence[Inputs]) -> bytes:
+    """Convert a Keras model of fixed shapes, batches included, to TFLite; inputs and outputs stay float32.
+
+    Parameters
+    ----------
+    model
+        Built from inputs of fixed shapes.
+    specs
+        Shape and type of each input.
+    quantize
+        One of `MODES`.
+    samples
+        For modes that are calibrated: arrays of the inputs' shapes, by name.
+
+    Raises
+    ------
+    EdgetimeError
+        TFLite cannot express it.
+    """
+    tensorflow()
+    trouble: Exception | None = None
+    with quiet() as chatter:
+        try:
+            return _convert(model, specs, quantize, samples, "float32")
+        except EdgetimeError:
+            raise
+        except Exception as error:  # the converter's errors have no common type
+            trouble = error
+    complaint = last_complaint(chatter.text, trouble)
+    raise EdgetimeError(f"The model '{model.name}' cannot be converted to TFLite: {complaint}.") from trouble
 
 
 def check_options(quantize: str, io: str, calibrated: bool) -> None:
@@ -140,7 +172,13 @@ def calibration_rows(
     return chosen
 
 
-def _convert(model: Any, specs: Specs, quantize: str, rows: Inputs, io: str) -> bytes:
+def _each(rows: Inputs) -> list[Inputs]:
+    """Rows one by one, each as a batch of one."""
+    count = len(next(iter(rows.values()), ()))
+    return [{name: array[index : index + 1] for name, array in rows.items()} for index in range(count)]
+
+
+def _convert(model: Any, specs: Specs, quantize: str, samples: Sequence[Inputs], io: str) -> bytes:
     unroll = quantize in CALIBRATED and is_recurrent(model)
     function = freeze(model, specs, unroll)
     if quantize in CALIBRATED and has_loop(function):
@@ -151,14 +189,14 @@ def _convert(model: Any, specs: Specs, quantize: str, rows: Inputs, io: str) -> 
     if quantize == "int16":
         function = with_own_biases(function)
     if quantize in _WEIGHT_BITS:
-        return _with_ai_edge_quantizer(_with_tensorflow(function, "none", rows, io), quantize)
-    converted = _with_tensorflow(function, quantize, rows, io)
+        return _with_ai_edge_quantizer(_with_tensorflow(function, "none", samples, io), quantize)
+    converted = _with_tensorflow(function, quantize, samples, io)
     if quantize == "dynamic" and not read_types(converted, quantize).quantized:
-        return _with_ai_edge_quantizer(_with_tensorflow(function, "none", rows, io), quantize)
+        return _with_ai_edge_quantizer(_with_tensorflow(function, "none", samples, io), quantize)
     return converted
 
 
-def _with_tensorflow(function: Any, quantize: str, rows: Inputs, io: str) -> bytes:
+def _with_tensorflow(function: Any, quantize: str, samples: Sequence[Inputs], io: str) -> bytes:
     tf = tensorflow()
     # The empty module makes the converter take its current path, which also writes a signature.
     converter = tf.lite.TFLiteConverter.from_concrete_functions([function], tf.Module())
@@ -175,10 +213,9 @@ def _with_tensorflow(function: Any, quantize: str, rows: Inputs, io: str) -> byt
         )
         # What has no integer kernel stays in float; the check names it.
         converter.target_spec.supported_ops = [kernels, ops.TFLITE_BUILTINS]
-        names = argument_names(rows)
+        names = argument_names(samples[0])
         converter.representative_dataset = lambda: (
-            {names[name]: array[index : index + 1] for name, array in rows.items()}
-            for index in range(len(next(iter(rows.values()))))
+            {names[name]: array for name, array in sample.items()} for sample in samples
         )
     if io == "int8":
         converter.inference_input_type = tf.int8

@@ -30,6 +30,7 @@ VERBS = {
     "unpack": "unpack",
     "exits": "exits",
     "select": "select",
+    "tune-beam": "tune_beam",
     "run": "run",
     "bundle": "bundle",
     "import": "import_",

@@ -33,13 +33,23 @@ def command(
         ),
     ],
     data: Annotated[
-        Path,
+        Path | None,
         typer.Option(
             metavar="D.npz",
             help="Rows x (x.NAME for each of several inputs), with labels y for the accuracy. Of a file with several "
             "parts those for the test, else those for validation, else all.",
         ),
-    ],
+    ] = None,
+    text: Annotated[
+        str | None,
+        typer.Option(metavar="TEXT", help="What to translate, by a policy of 'edgetime tune-beam'."),
+    ] = None,
+    lines: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="A file of lines to translate in place of --text; - is standard input."
+        ),
+    ] = None,
     target: Annotated[
         str | None,
         typer.Option(metavar="TARGET", help="Where to run, such as ssh://pi@board; default: this process."),
@@ -78,13 +88,23 @@ def command(
     $ edgetime run policy.json --data d.npz --target ssh://pi@board -o answers.npz
     $ edgetime run policy.json --data d.npz --one-file policy.tflite
     $ edgetime run packed.lct --data d.npz
+    $ edgetime run policy.json --text "Ein Hund läuft."
     """
+    if text is not None or lines is not None:
+        from edgetime.cli.texts import run_texts
+
+        run_texts(policy, text, lines, output, json)
+        return
     from profiler.errors import UsageError
     from profiler.files import check_writable, write_bytes
     from selector.running import run_policy
     from selector.runtime import packed
 
     with Terminal(json) as out:
+        if data is None:
+            raise UsageError(
+                "Name what to run on: --data with rows, or --text or --lines for a policy that translates."
+            )
         for file in (output, one_file):
             if file is not None:
                 check_writable(file)

@@ -25,7 +25,8 @@ INPUTS = {
     "export": {"network", "calibration", "data", "time_model"},
     "exits": {"network", "data", "time_model", "calibration"},
     "select": {"networks", "time_model", "data", "cloud_time_model"},
-    "run": {"policy", "data"},
+    "tune-beam": {"model", "data", "time_model", "then"},
+    "run": {"policy", "data", "lines"},
     "pack": {"network", "data"},
     "unpack": {"packed"},
     "import": {"results"},
@@ -72,7 +73,7 @@ def test_an_output_that_names_an_input_is_refused(verb: str, output: str, name: 
     arguments = [*written(known[output], output, link), *written(known[name], name, given)]
     for other in INPUTS[verb] - {name}:
         if other in ("model", "network", "first", "second", "time_model", "folder", "results", "policy") or (
-            other == "data" and verb in ("exits", "run")
+            other == "data" and verb in ("exits", "tune-beam")
         ):  # cannot be left out
             arguments += written(known[other], other, tmp_path / other)
     if verb == "select" and name != "networks":

@@ -1,0 +1,99 @@
+"""A sequence policy as plain values: a network, its tokens, a search and its widths."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from selector.sequence.scoring import SearchOptions
+from selector.sequence.widths import FixedWidth, WidthPolicy, width_policy
+
+
+@dataclass(frozen=True)
+class SequencePolicy:
+    """What is run, as plain values.
+
+    Parameters
+    ----------
+    network, source_tokens, target_tokens
+        Names of the `.tflite` file and of the SentencePiece models of both sides in the policy's folder; the latter None for lines
+        of numbers.
+    palette, vocabulary
+        Widths at which the decoder runs, and number of target tokens: what the policy was made for.
+    begin, end
+        Tokens that begin and end an output.
+    ends_source
+        Whether a source ends with `end` too.
+    longest
+        Most steps; None for what the decoder's caches hold.
+    widths, search
+        How wide the beam is, and what is asked of a search.
+    device, encoder_ms, step_ms
+        The device that predicted times are of; the encoder's, and a step's by width; None and empty where they are unknown.
+    then, least
+        Name of another policy's JSON file in the folder, which answers where the best output's log-probability per token is below
+        `least`; None for none.
+    expected
+        What was seen on the rows that it was tuned on.
+    """
+
+    network: str
+    palette: tuple[int, ...]
+    vocabulary: int
+    source_tokens: str | None = None
+    target_tokens: str | None = None
+    begin: int = 2
+    end: int = 3
+    ends_source: bool = True
+    longest: int | None = None
+    widths: WidthPolicy = field(default_factory=FixedWidth)
+    search: SearchOptions = field(default_factory=SearchOptions)
+    device: str = ""
+    encoder_ms: float | None = None
+    step_ms: Mapping[int, float] = field(default_factory=dict)
+    encoder_mj: float | None = None
+    step_mj: Mapping[int, float] = field(default_factory=dict)
+    then: str | None = None
+    least: float = 0.0
+    expected: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def files(self) -> tuple[str | None, ...]:
+        """Names of the network and of the tokens of both sides."""
+        return self.network, self.source_tokens, self.target_tokens
+
+    def predicted_ms(self, run_widths: Sequence[int]) -> float | None:
+        """Predicted time of a sentence whose steps ran at some widths of the palette; None where the steps' times are unknown."""
+        if self.encoder_ms is None or any(width not in self.step_ms for width in run_widths):
+            return None
+        return self.encoder_ms + sum(self.step_ms[width] for width in run_widths)
+
+    def predicted_mj(self, run_widths: Sequence[int]) -> float | None:
+        """Likewise its energy."""
+        if self.encoder_mj is None or any(width not in self.step_mj for width in run_widths):
+            return None
+        return self.encoder_mj + sum(self.step_mj[width] for width in run_widths)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        plain = {one.name: getattr(self, one.name) for one in fields(self)}
+        for name in ("step_ms", "step_mj"):
+            plain[name] = {str(width): value for width, value in plain[name].items()}
+        return {
+            **plain,
+            "palette": list(self.palette),
+            "widths": self.widths.to_dict(),
+            "search": self.search.to_dict(),
+        }
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> SequencePolicy:
+        """What `to_dict` gave; TypeError, ValueError or EdgetimeError where it is damaged."""
+        given = dict(value)
+        given["palette"] = tuple(int(width) for width in given["palette"])
+        for name in ("step_ms", "step_mj"):
+            given[name] = {int(width): float(one) for width, one in given.get(name, {}).items()}
+        given["widths"] = width_policy(given["widths"])
+        given["search"] = SearchOptions.from_dict(given["search"])
+        return cls(**given)

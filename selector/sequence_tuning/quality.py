@@ -1,0 +1,110 @@
+"""How good outputs are: BLEU or exact match, from counts per sentence, so that they can be drawn anew."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from profiler.errors import EdgetimeError, UsageError
+
+METRICS = ("bleu", "exact")
+"""BLEU on sacrebleu's tokens (13a), 0 to 100; or the share of outputs that are as they should be, in percent."""
+
+_ORDER = 4
+
+
+@dataclass(frozen=True)
+class Quality:
+    """Counts of each sentence, which add up to those of all [sentences, counts].
+
+    For BLEU: matched and given n-grams for n of 1 to 4, length, length of the reference. For exact match: whether it is, and 1.
+    """
+
+    metric: str
+    counts: NDArray[np.float64]
+
+    @property
+    def value(self) -> float:
+        """Of all sentences, 0 to 100."""
+        return float(_values(self.metric, self.counts.sum(axis=0)[None])[0])
+
+    def drawn(self, rows: NDArray[np.intp]) -> NDArray[np.float64]:
+        """The value of each of some draws of sentences, [draws, sentences] to [draws]."""
+        weights = np.stack([np.bincount(draw, minlength=len(self.counts)) for draw in rows])
+        return _values(self.metric, weights @ self.counts)
+
+
+def quality_of(metric: str, outputs: Sequence[str], references: Sequence[str]) -> Quality:
+    """Count outputs against what they should be."""
+    if metric not in METRICS:
+        raise UsageError(f"The metric is {' or '.join(METRICS)}, not {metric!r}.")
+    if len(outputs) != len(references):
+        raise UsageError(
+            f"{len(outputs)} outputs and {len(references)} references: give one of each per line."
+        )
+    if metric == "exact":
+        right = [output.strip() == wanted.strip() for output, wanted in zip(outputs, references, strict=True)]
+        return Quality(metric, np.array([[float(one), 1.0] for one in right]))
+    try:
+        from sacrebleu.tokenizers.tokenizer_13a import Tokenizer13a
+    except ModuleNotFoundError:
+        raise EdgetimeError("BLEU needs sacrebleu: pip install sacrebleu, or take --metric exact.") from None
+    cut = Tokenizer13a()
+    return Quality(
+        metric,
+        np.array(
+            [
+                _bleu_counts(cut(output.strip()).split(), cut(wanted.strip()).split())
+                for output, wanted in zip(outputs, references, strict=True)
+            ],
+            float,
+        ),
+    )
+
+
+def paired_difference(
+    one: Quality, other: Quality, draws: int = 1000, seed: int = 0, confidence: float = 0.95
+) -> tuple[float, float, float]:
+    """How much better `one` is than `other` on the same sentences: ``(difference, low, high)`` by paired bootstrap."""
+    count = len(one.counts)
+    rows = np.random.default_rng(seed).integers(0, count, (draws, count))
+    gaps = one.drawn(rows) - other.drawn(rows)
+    low, high = np.quantile(gaps, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return one.value - other.value, float(low), float(high)
+
+
+def _bleu_counts(output: Sequence[str], wanted: Sequence[str]) -> list[int]:
+    matched, given = [], []
+    for order in range(1, _ORDER + 1):
+        ours, theirs = _ngrams(output, order), _ngrams(wanted, order)
+        matched.append(sum(min(count, theirs[gram]) for gram, count in ours.items()))
+        given.append(max(len(output) - order + 1, 0))
+    return [*matched, *given, len(output), len(wanted)]
+
+
+def _ngrams(words: Sequence[str], order: int) -> Counter[tuple[str, ...]]:
+    return Counter(tuple(words[start : start + order]) for start in range(len(words) - order + 1))
+
+
+def _values(metric: str, sums: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Values of sums of counts [sets, counts]: for BLEU smoothed as sacrebleu does ("exp")."""
+    if metric == "exact":
+        shares: NDArray[np.float64] = 100 * sums[:, 0] / sums[:, 1]
+        return shares
+    matched, given = sums[:, :_ORDER], sums[:, _ORDER : 2 * _ORDER]
+    length, wanted = sums[:, -2], sums[:, -1]
+    logs = np.zeros(len(sums))
+    halved = np.ones(len(sums))
+    for order in range(_ORDER):
+        halved = np.where((matched[:, order] == 0) & (given[:, order] > 0), 2 * halved, halved)
+        share = np.where(matched[:, order] > 0, matched[:, order], 1 / halved) / np.maximum(
+            given[:, order], 1
+        )
+        logs += np.log(share) / _ORDER
+    brevity = np.where(length < wanted, np.exp(1 - wanted / np.maximum(length, 1)), 1.0)
+    values: NDArray[np.float64] = 100 * brevity * np.exp(logs) * (given.min(axis=1) > 0)
+    return values

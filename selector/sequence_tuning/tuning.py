@@ -1,0 +1,250 @@
+"""`tune_widths`: Optuna searches width policies for quality and time; the best fixed width is what they are held against."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from profiler.errors import EdgetimeError, UsageError
+from profiler.progress import ProgressCallback, silent
+from profiler.tradeoff import pareto_front
+from selector.sequence import FixedWidth, LoadedSequencePolicy, SequencePolicy, WidthPolicy
+from selector.sequence_tuning import space
+from selector.sequence_tuning.costs import SequenceCosts
+from selector.sequence_tuning.evaluating import Evaluated, evaluate
+from selector.sequence_tuning.learning import fit_learned_width
+from selector.sequence_tuning.quality import paired_difference
+
+KINDS = ("threshold", "entropy", "deviation", "learned")
+
+_LEARN_FROM = 300
+"""Lines that the learned policy looks at."""
+
+
+@dataclass(frozen=True)
+class TunedPoint:
+    """A width policy on the development data, against the best fixed width.
+
+    `gap` is ``(difference of quality, low, high)``, at 95% by paired bootstrap over lines.
+    """
+
+    widths: WidthPolicy
+    quality: float
+    mean_ms: float
+    decoder_ms: float
+    mean_width: float
+    gap: tuple[float, float, float]
+    on_front: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return {
+            "widths": self.widths.to_dict(),
+            "quality": self.quality,
+            "quality_difference": self.gap[0],
+            "quality_difference_low": None if np.isnan(self.gap[1]) else self.gap[1],
+            "quality_difference_high": None if np.isnan(self.gap[2]) else self.gap[2],
+            "mean_ms": self.mean_ms,
+            "decoder_ms": self.decoder_ms,
+            "mean_width": self.mean_width,
+            "on_front": self.on_front,
+        }
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """What came of tuning: all points, cheapest first, the best fixed width and the policy that was chosen among them."""
+
+    policy: SequencePolicy
+    points: tuple[TunedPoint, ...]
+    fixed: TunedPoint
+    chosen: TunedPoint
+    metric: str
+    lines: int
+    trials: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return {
+            "metric": self.metric,
+            "lines": self.lines,
+            "trials": self.trials,
+            "fixed": self.fixed.to_dict(),
+            "chosen": self.chosen.to_dict(),
+            "points": [point.to_dict() for point in self.points],
+        }
+
+
+def tune_widths(
+    policy: LoadedSequencePolicy,
+    sources: Sequence[str],
+    references: Sequence[str],
+    costs: SequenceCosts,
+    *,
+    metric: str = "bleu",
+    kinds: Sequence[str] = KINDS,
+    widest: int | None = None,
+    max_drop: float = 0.0,
+    trials: int = 60,
+    minutes: float = 10.0,
+    seed: int = 0,
+    progress: ProgressCallback = silent,
+) -> Tuned:
+    """Search width policies on development data.
+
+    Parameters
+    ----------
+    policy
+        The network with its tokens and search; its own widths do not count.
+    sources, references
+        Lines, and what they should become.
+    costs
+        What encoder and steps cost.
+    metric
+        One of `METRICS`.
+    kinds
+        Kinds of policies to try beside every fixed width.
+    widest
+        The widest beam to try; default: the palette's.
+    max_drop
+        How much worse than the best fixed width the chosen policy may be, in points of the metric.
+    trials, minutes
+        How many policies are tried, and for how long, over all kinds.
+    seed
+        Of the search.
+
+    Raises
+    ------
+    UsageError
+        There is no such kind, or nothing to tune on.
+    """
+    unknown = [kind for kind in kinds if kind not in KINDS]
+    if unknown:
+        raise UsageError(
+            f"There is no kind of width policy {unknown[0]!r} to tune: choose of {', '.join(KINDS)}."
+        )
+    tokens = [policy.tokens(line) for line in sources]
+    if not any(0 < len(one) <= policy.network.source_longest for one in tokens):
+        raise UsageError(
+            "No line has tokens that the encoder takes: give development data that the network was made for."
+        )
+    most = min(widest or policy.network.palette[-1], policy.network.palette[-1])
+
+    def judge(widths: WidthPolicy) -> Evaluated:
+        return evaluate(policy, widths, tokens, references, costs, metric)
+
+    evaluated: list[Evaluated] = []
+    for width in range(1, most + 1):
+        progress(0.3 * (width - 1) / most, f"fixed width {width}")
+        evaluated.append(judge(FixedWidth(width)))
+    fixed = _best_fixed(evaluated)
+    tried = 0
+    if most > 1:
+        evaluated += _search(policy, tokens, judge, kinds, most, trials, minutes, seed, progress)
+        tried = len(evaluated) - most
+    progress(1.0, "comparing")
+    points = _points(evaluated, fixed)
+    chosen = _chosen(points, fixed, max_drop)
+    found = next(point for point in points if point.widths == fixed.widths)
+    expected = {
+        "metric": metric,
+        "lines": len(sources),
+        "quality": chosen.quality,
+        "mean_ms": chosen.mean_ms,
+        "mean_width": chosen.mean_width,
+        "fixed_width": int(found.widths.most),
+        "fixed_quality": found.quality,
+        "fixed_ms": found.mean_ms,
+    }
+    tuned = costs.added_to(replace(policy.policy, widths=chosen.widths, expected=expected))
+    return Tuned(tuned, points, found, chosen, metric, len(sources), tried)
+
+
+def _search(
+    policy: LoadedSequencePolicy,
+    tokens: Sequence[Sequence[int]],
+    judge: Callable[[WidthPolicy], Evaluated],
+    kinds: Sequence[str],
+    most: int,
+    trials: int,
+    minutes: float,
+    seed: int,
+    progress: ProgressCallback,
+) -> list[Evaluated]:
+    """Policies of each kind in turns, each kind with a study of its own for quality and time."""
+    try:
+        import optuna
+    except ModuleNotFoundError:
+        raise EdgetimeError("Tuning needs Optuna: pip install optuna.") from None
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    proposals: dict[str, Callable[[Any, int], WidthPolicy]] = {
+        "threshold": space.threshold,
+        "entropy": space.entropy,
+        "deviation": space.deviation,
+    }
+    if "learned" in kinds:
+        proposals["learned"] = space.learned(fit_learned_width(policy, tokens[:_LEARN_FROM], most))
+    studies = {
+        kind: optuna.create_study(
+            directions=["maximize", "minimize"],
+            sampler=optuna.samplers.TPESampler(seed=seed, n_startup_trials=6),
+        )
+        for kind in kinds
+    }
+    if "threshold" in kinds:
+        for absolute in (0.5, 1.0, 2.0):
+            studies["threshold"].enqueue_trial(
+                {
+                    "rule": "absolute",
+                    "absolute": absolute,
+                    "by_token": False,
+                    "per_hypothesis": 0,
+                    "widest": most,
+                }
+            )
+    found: list[Evaluated] = []
+    until = time.monotonic() + 60 * minutes
+    for number in range(trials):
+        if time.monotonic() > until:
+            break
+        kind = kinds[number % len(kinds)]
+        progress(0.3 + 0.7 * number / trials, f"{kind}, {number + 1} of {trials}")
+        trial = studies[kind].ask()
+        one = judge(proposals[kind](trial, most))
+        studies[kind].tell(trial, [one.quality.value, one.mean_ms])
+        found.append(one)
+    return found
+
+
+def _best_fixed(evaluated: Sequence[Evaluated]) -> Evaluated:
+    """The fixed width of highest quality, the narrowest of equals."""
+    return max(evaluated, key=lambda one: (round(one.quality.value, 9), -one.widths.most))
+
+
+def _points(evaluated: Sequence[Evaluated], fixed: Evaluated) -> tuple[TunedPoint, ...]:
+    front = pareto_front([one.mean_ms for one in evaluated], [one.quality.value for one in evaluated])
+    points = [
+        TunedPoint(
+            one.widths,
+            one.quality.value,
+            one.mean_ms,
+            float(one.decoder_ms.mean()),
+            one.mean_width,
+            paired_difference(one.quality, fixed.quality)
+            if marked or one is fixed
+            else (one.quality.value - fixed.quality.value, np.nan, np.nan),
+            marked,
+        )
+        for one, marked in zip(evaluated, front, strict=True)
+    ]
+    return tuple(sorted(points, key=lambda point: point.mean_ms))
+
+
+def _chosen(points: Sequence[TunedPoint], fixed: Evaluated, max_drop: float) -> TunedPoint:
+    """The cheapest point that is no worse than the best fixed width by more than `max_drop`."""
+    least = fixed.quality.value - max_drop - 1e-9
+    return next(point for point in points if point.quality >= least)
