@@ -13,7 +13,7 @@ from typer.models import OptionInfo
 
 from profiler.errors import UsageError
 
-OUTPUTS = ("output", "out", "html")
+OUTPUTS = ("output", "out", "html", "one_file")
 """Parameters of verbs that name what is written; every other path is read."""
 
 _READ_IN_FOLDERS = (
