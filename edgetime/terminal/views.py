@@ -152,7 +152,8 @@ def estimated(result: Mapping[str, Any]) -> list[str]:
 def left_to_cpu(result: Mapping[str, Any]) -> list[str]:
     """Name the operators that an accelerator leaves to the CPU, why, and how to have them priced."""
     reasons: dict[str, dict[str, int]] = {}
-    for row in result["layers"]:
+    rows: Sequence[Mapping[str, Any]] = result.get("layers", ())
+    for row in rows:
         if row.get("left"):
             ops = reasons.setdefault(row["left"], {})
             ops[row["op"]] = ops.get(row["op"], 0) + 1
@@ -162,7 +163,7 @@ def left_to_cpu(result: Mapping[str, Any]) -> list[str]:
         f"{', '.join(op if count == 1 else f'{count} {op}' for op, count in ops.items())} ({reason})"
         for reason, ops in reasons.items()
     )
-    unknown = any(row.get("left") and row["predicted_ms"] is None for row in result["layers"])
+    unknown = any(row.get("left") and row["predicted_ms"] is None for row in rows)
     end = ", whose time is left out: profile with ?cpu=CPU.timemodel.json to add it" if unknown else ""
     return [f"{result['network']}: left to the CPU{end}: {said}"]
 
