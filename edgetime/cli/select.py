@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -295,20 +297,21 @@ def _warn(found: tuple[Selection, ...], out: Terminal) -> None:
             )
 
 
+_COVERED = 0.9995
+"""A network of less coverage is marked."""
+
+
 def _shown(found: Selection) -> list[RenderableType]:
     columns = {
-        "network": [str(c.path) for c in found.candidates],
+        "network": _short([c.path for c in found.candidates]),
         "predicted": [_predicted(c) for c in found.candidates],
-        "interval": [f"{units.ms(c.low_ms)} to {units.ms(c.high_ms)}" for c in found.candidates],
-        "covered": [units.percent(c.coverage) for c in found.candidates],
+        "90% interval": [units.interval(c.low_ms, c.high_ms) for c in found.candidates],
         "accuracy": [units.percent(c.accuracy) for c in found.candidates],
         "memory": [units.size(c.peak_memory_bytes) for c in found.candidates],
         "energy": [units.mj(c.energy_mj) for c in found.candidates],
         "file": [units.size(c.file_bytes) for c in found.candidates],
         "": [", ".join(_marks(found, c, on)) for c, on in zip(found.candidates, found.on_front, strict=True)],
     }
-    if all(candidate.coverage > 0.9995 for candidate in found.candidates):
-        del columns["covered"]
     if not found.judged_on:
         del columns["accuracy"]
     if found.limits.max_memory_kb is None:
@@ -317,6 +320,14 @@ def _shown(found: Selection) -> list[RenderableType]:
         del columns["energy"]
     rows = list(zip(*columns.values(), strict=True))
     return [table(list(columns), rows), "", f"Times predicted for {found.device}; {_judged(found)}"]
+
+
+def _short(paths: Sequence[Path]) -> list[str]:
+    """Paths for a table: without the folder that all of several lie in, and without ``.tflite``."""
+    if len(paths) == 1:
+        return [str(paths[0])]
+    common = os.path.commonpath([path.absolute().parent for path in paths])
+    return [os.path.relpath(path, common).removesuffix(".tflite") for path in paths]
 
 
 def _cost(candidate: NetworkOption) -> str:
@@ -336,8 +347,9 @@ def _devices(found: tuple[Selection, ...]) -> list[RenderableType]:
         chosen = best[device]
         return times[device][network] + (" *" if chosen is not None and chosen.path == network else "")
 
+    short = dict(zip(networks, _short(networks), strict=True))
     if len(devices) <= len(networks):
-        grid = [[str(path), *(cell(i, path) for i in range(len(devices)))] for path in networks]
+        grid = [[short[path], *(cell(i, path) for i in range(len(devices)))] for path in networks]
         shown = table(["predicted", *devices], grid)
     else:
         grid = [[device, *(cell(i, path) for path in networks)] for i, device in enumerate(devices)]
@@ -345,7 +357,7 @@ def _devices(found: tuple[Selection, ...]) -> list[RenderableType]:
     rows = [
         [
             one.device,
-            "none" if chosen is None else str(chosen.path),
+            "none" if chosen is None else short[chosen.path],
             "-" if chosen is None else _predicted(chosen),
             *([units.percent(None if chosen is None else chosen.accuracy)] if one.judged_on else []),
         ]
@@ -371,5 +383,7 @@ def _marks(found: Selection, candidate: NetworkOption, on_front: bool) -> list[s
     fits, crosses = candidate.fits(found.budget_ms), candidate.crosses(found.budget_ms)
     if crosses:
         marks.append("may exceed" if fits else "may fit")
+    if candidate.coverage < _COVERED:
+        marks.append(f"{units.percent(1 - candidate.coverage)} estimated")
     words = {"time": "too slow", "memory": "too much memory", "energy": "too much energy"}
     return marks + [words[name] for name in found.limits.over(candidate) if not (name == "time" and crosses)]
