@@ -33,7 +33,7 @@ class Tokenizer:
         try:
             import sentencepiece
         except ModuleNotFoundError:
-            raise EdgetimeError("Text needs SentencePiece: pip install sentencepiece.") from None
+            raise EdgetimeError('Text needs SentencePiece: pip install "edgetime[sequence]".') from None
         try:
             self._model = sentencepiece.SentencePieceProcessor(model_proto=file.read_bytes())
         except (OSError, RuntimeError) as error:
