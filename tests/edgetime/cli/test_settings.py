@@ -76,7 +76,9 @@ def test_every_setting_is_learned_predicted_and_measured(here: TimeModel, networ
     assert sum(times) == pytest.approx(result["measured_ms"])
     assert times[1] > 0
     if "xnnpack" in result["setting"]:
-        assert times[0] == 0  # fused, says the profiler; that the time model knows is tested by its rules below
+        assert (
+            times[0] == 0
+        )  # fused, says the profiler; that the time model knows is tested by its rules below
     else:
         assert times[0] > 0
         assert result["layers"][0]["predicted_ms"] > 0
