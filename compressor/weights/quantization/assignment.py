@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -108,11 +109,11 @@ class QuantizableNetwork:
         for choice in CHOICES[1:]:
             for index in self._changed(self._quantized({"": choice}), choice):
                 can.setdefault(index, []).append(choice)
-        named = [self.scopes.count(scope) == 1 for scope in self.scopes]
+        uses = Counter(self.scopes)
         return tuple(
             Unit(index, operator.op, self._graph.tensors[operator.outputs[0]].name, (FLOAT, *can[index]))
             for index, operator in enumerate(self._graph.operators)
-            if index in can and named[index] and operator.op not in MOVEMENT
+            if index in can and uses[self.scopes[index]] == 1 and operator.op not in MOVEMENT
         )
 
     def uniform(self, choice: str) -> dict[int, str]:

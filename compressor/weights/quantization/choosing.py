@@ -6,6 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy.typing as npt
@@ -13,6 +14,7 @@ import numpy.typing as npt
 from compressor.export import (
     CALIBRATION_ROWS,
     Checked,
+    Comparison,
     ExportResult,
     Given,
     TfliteRunner,
@@ -143,13 +145,22 @@ def export_mixed(
     )
     uniform = _uniform(network, checked, plain, predict_ms, input_shape)
     progress(0.85, "checking the fastest")
+
+    @cache
+    def compared(content: bytes) -> Comparison:
+        return compare_networks(checked.model, TfliteRunner(content), checked.rows)
+
+    def good(one: MixedCandidate) -> bool:
+        return fault(compared(one.content), "int8", max_drop, min_agreement, checked.rows.real) is None
+
     pool = sorted((*front, *uniform.values()), key=lambda one: one.predicted_ms)
-    chosen = next((one for one in pool if _good(one, checked, max_drop, min_agreement)), uniform[FLOAT])
+    chosen = next(filter(good, pool), uniform[FLOAT])
     export = write_checked(
         checked, chosen.content, "auto", "float32", max_drop, min_agreement, allow_drop=False
     )
     rivals = tuple(
-        Rival(f"all {name}", one.predicted_ms, _lost_points(one, checked)) for name, one in uniform.items()
+        Rival(f"all {name}", one.predicted_ms, _lost_points(compared(one.content)))
+        for name, one in uniform.items()
     )
     progress(1.0, "done")
     predictions = {
@@ -185,13 +196,7 @@ def _uniform(
     return found
 
 
-def _good(candidate: MixedCandidate, checked: Checked, max_drop: float, min_agreement: float) -> bool:
-    comparison = compare_networks(checked.model, TfliteRunner(candidate.content), checked.rows)
-    return fault(comparison, "int8", max_drop, min_agreement, checked.rows.real) is None
-
-
-def _lost_points(candidate: MixedCandidate, checked: Checked) -> float | None:
-    comparison = compare_networks(checked.model, TfliteRunner(candidate.content), checked.rows)
+def _lost_points(comparison: Comparison) -> float | None:
     if comparison.drop_points is not None:
         return comparison.drop_points
     return None if comparison.agreement is None else 100 * (1 - comparison.agreement)
