@@ -93,6 +93,15 @@ def test_conversions_are_named_by_the_file_that_has_them(time_model):
     assert "1 conv_2d: int8 in place of float32" in texts
 
 
+def test_files_that_neither_take_nor_give_the_same_are_of_two_networks_however_alike(time_model):
+    first = network(conv_2d(16, 16, 8, 16), unary("relu", (1, 16, 16, 16)))
+    second = network(conv_2d(16, 16, 4, 24), unary("relu", (1, 16, 16, 24)))
+    with pytest.raises(DataError, match=r"they take 2048 and 1024 numbers and give 4096 and 6144; name two"):
+        compare(time_model, first, second)
+    other_head = network(conv_2d(16, 16, 8, 24), unary("relu", (1, 16, 16, 24)))
+    assert compare(time_model, first, other_head).differences
+
+
 def test_two_files_that_are_not_of_one_network_are_refused_with_what_they_share(time_model):
     other = replace(network(fully_connected(64, 64), fully_connected(64, 64)), name="other.tflite")
     with pytest.raises(
