@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -50,19 +49,16 @@ def quality_of(metric: str, outputs: Sequence[str], references: Sequence[str]) -
         right = [output.strip() == wanted.strip() for output, wanted in zip(outputs, references, strict=True)]
         return Quality(metric, np.array([[float(one), 1.0] for one in right]))
     try:
-        from sacrebleu.tokenizers.tokenizer_13a import Tokenizer13a
+        from sacrebleu.metrics import BLEU
     except ModuleNotFoundError:
         raise EdgetimeError("BLEU needs sacrebleu: pip install sacrebleu, or take --metric exact.") from None
-    cut = Tokenizer13a()
+    scorer = BLEU(effective_order=True)  # of sentences; their counts do not depend on it
+    scores = (
+        scorer.sentence_score(output.strip(), [wanted.strip()])
+        for output, wanted in zip(outputs, references, strict=True)
+    )
     return Quality(
-        metric,
-        np.array(
-            [
-                _bleu_counts(cut(output.strip()).split(), cut(wanted.strip()).split())
-                for output, wanted in zip(outputs, references, strict=True)
-            ],
-            float,
-        ),
+        metric, np.array([[*one.counts, *one.totals, one.sys_len, one.ref_len] for one in scores], float)
     )
 
 
@@ -75,19 +71,6 @@ def paired_difference(
     gaps = one.drawn(rows) - other.drawn(rows)
     low, high = np.quantile(gaps, [(1 - confidence) / 2, (1 + confidence) / 2])
     return one.value - other.value, float(low), float(high)
-
-
-def _bleu_counts(output: Sequence[str], wanted: Sequence[str]) -> list[int]:
-    matched, given = [], []
-    for order in range(1, _ORDER + 1):
-        ours, theirs = _ngrams(output, order), _ngrams(wanted, order)
-        matched.append(sum(min(count, theirs[gram]) for gram, count in ours.items()))
-        given.append(max(len(output) - order + 1, 0))
-    return [*matched, *given, len(output), len(wanted)]
-
-
-def _ngrams(words: Sequence[str], order: int) -> Counter[tuple[str, ...]]:
-    return Counter(tuple(words[start : start + order]) for start in range(len(words) - order + 1))
 
 
 def _values(metric: str, sums: NDArray[np.float64]) -> NDArray[np.float64]:
