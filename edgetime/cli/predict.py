@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from edgetime.cli import tables
-from edgetime.terminal import Terminal, options, views
+from edgetime.terminal import Terminal, each_network, end_of_batch, options, views
 
 _measure = options.panel("Measure as well")
 _table = options.panel("Layers of a table in place of networks")
@@ -95,7 +95,7 @@ def command(
     from edgetime import networks as files
     from edgetime.cli import microcontroller
     from edgetime.prediction import Predictor
-    from profiler.errors import EdgetimeError, UsageError
+    from profiler.errors import UsageError
     from timemodel import TimeModel
 
     with Terminal(json) as out:
@@ -121,29 +121,15 @@ def command(
         assert networks is not None
         paths = files.expand(networks)
         shape = files.parse_shapes(input_shape or [])
-        results, failed = [], 0
         known = TimeModel.load(model)
         key = options.find_setting(known.settings, setting) if setting is not None else None
         with (
             Predictor(known, target, measure, key, load is not None) as predictor,
             out.progress("Predict") as progress,
         ):
-            for done, path in enumerate(paths):
-                progress(done / len(paths), path.name)
-                try:
-                    found = [predictor.predict(path, shape, one) for one in files.signatures(path)]
-                except EdgetimeError as error:
-                    if len(paths) == 1:
-                        raise
-                    out.complain(str(error))
-                    failed += 1
-                    continue
-                for result, warnings in found:
-                    for warning in warnings:
-                        out.warn(warning)
-                    out.json(result)
-                    results.append(result)
-            progress(1.0, "")
+            results, failed = each_network(
+                paths, lambda path, signature: predictor.predict(path, shape, signature), out, progress
+            )
         several = len(paths) > 1 or len(results) > 1
         shown = layers or (views.Layers.none if several else views.Layers.top)
         others = [name for name in known.settings if name != predictor.setting.key]
@@ -154,6 +140,4 @@ def command(
         else:
             for result in results:
                 out.show(*views.prediction(result, shown))
-        if failed:
-            out.complain(f"{failed} of {len(paths)} networks could not be predicted.")
-            raise typer.Exit(1)
+        end_of_batch(failed, len(paths), out)
