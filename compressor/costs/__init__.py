@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from compressor.costs import staircase
 from compressor.costs.configuration import Configuration
-from compressor.costs.lowering import ConvertingLowering, Lowering, LoweringError, learn_lowering
+from compressor.costs.lowering import ConvertingLowering, LoweringError, learn_lowering
 from compressor.costs.measured import MeasuredCost, place_of
 from compressor.costs.network_cost import (
     STEERINGS,
@@ -20,6 +20,7 @@ from compressor.costs.network_cost import (
     steering_cost,
 )
 from compressor.costs.staircase import CandidateWidths, narrowest, scaled
+from compressor.costs.structures import Structure, Structures
 
 __all__ = [
     "STEERINGS",
@@ -28,12 +29,13 @@ __all__ = [
     "Configuration",
     "ConvertingLowering",
     "Costs",
-    "Lowering",
     "LoweringError",
     "MeasuredCost",
     "NetworkCost",
     "PredictedEnergy",
     "PredictedTime",
+    "Structure",
+    "Structures",
     "flops_cost",
     "learn_lowering",
     "narrowest",

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, ClassVar
 
 
 class Configuration:
-    """What a search chooses about a network: today how many channels each group has; it cannot change.
+    """What a search chooses about a network: how many channels each group has, and which blocks go; it cannot change.
 
     Parameters
     ----------
@@ -28,9 +28,11 @@ class Configuration:
     {'widths': {'conv': 4, 'dense': 10}}
     >>> full.with_widths({"conv": 8}) == full
     True
+    >>> full.without(["block_2"]).to_dict()
+    {'widths': {'conv': 8, 'dense': 10}, 'removed': {'block_2': 1}}
     """
 
-    DIMENSIONS: ClassVar[tuple[str, ...]] = ("widths",)
+    DIMENSIONS: ClassVar[tuple[str, ...]] = ("widths", "removed")
 
     __slots__ = ("_choices",)
 
@@ -50,6 +52,17 @@ class Configuration:
     def widths(self) -> Mapping[str, int]:
         """Channels by group."""
         return MappingProxyType(self._choices["widths"])
+
+    @property
+    def removed(self) -> frozenset[str]:
+        """The blocks that are gone (`compressor.graph.Block.id`)."""
+        return frozenset(self._choices["removed"])
+
+    def without(self, blocks: Iterable[str]) -> Configuration:
+        """The same widths with these blocks gone, and no others."""
+        made = object.__new__(type(self))
+        made._choices = {**self._choices, "removed": dict.fromkeys(sorted(blocks), 1)}
+        return made
 
     def with_widths(self, widths: Mapping[str, int]) -> Configuration:
         """The same with these widths; groups that are not named keep theirs."""

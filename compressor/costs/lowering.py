@@ -165,9 +165,6 @@ class ConvertingLowering:
         return list(Counter(self.network(configuration).layers).items())
 
 
-Lowering = LearnedLowering | ConvertingLowering
-
-
 def learn_lowering(
     model: Any, graph: ChannelGraph, convert: Convert, base: Network | None = None, seed: int = 0
 ) -> LearnedLowering:

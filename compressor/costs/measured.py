@@ -8,8 +8,9 @@ from typing import Any
 
 from compressor.costs.configuration import Configuration
 from compressor.costs.network_cost import CandidateCost
+from compressor.costs.structures import Structures
 from compressor.export import target_of
-from compressor.graph import ChannelGraph, resize
+from compressor.graph import resize
 from profiler.devices import Target
 from profiler.errors import UsageError
 from profiler.measurement import measure_network
@@ -34,18 +35,17 @@ class MeasuredCost(CandidateCost):
 
     def __init__(
         self,
-        model: Any,
-        graph: ChannelGraph,
+        structures: Structures,
         export: Export,
         target: Target,
         records: Path | None = None,
         seconds: float = SECONDS,
     ) -> None:
-        self._model, self._graph, self._export = model, graph, export
+        self._structures, self._export = structures, export
         self._target, self._seconds = target, seconds
         self._known: dict[Configuration, float] = {}
         self.measured = 0
-        self._records = None if records is None else Records(records, signature=list(graph.groups))
+        self._records = None if records is None else Records(records, signature=list(structures.full.graph.groups))
         for row in self._records.read() if self._records else ():
             if row["target"] == target.name:
                 self._remember(row)
@@ -68,7 +68,8 @@ class MeasuredCost(CandidateCost):
         self._target.close()
 
     def _measure(self, configuration: Configuration) -> dict[str, Any]:
-        content = self._export(resize(self._model, configuration.widths, self._graph))
+        structure = self._structures.of(configuration)
+        content = self._export(resize(structure.model, configuration.widths, structure.graph))
         rows = []
         for _ in range(_TRIES):
             found = measure_network(content, self._target, per_layer=False, seconds=self._seconds)

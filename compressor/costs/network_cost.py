@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compressor.costs.configuration import Configuration
-from compressor.costs.lowering import LearnedLowering, Lowering
+from compressor.costs.lowering import LearnedLowering
+from compressor.costs.structures import Lowering, Structures
 from profiler.errors import UsageError
 from profiler.network import Layer, Network
 from timemodel.model import NetworkPredictor
@@ -115,16 +116,17 @@ class _PredictedCost(CandidateCost):
 
     What layers cost is kept, so that a candidate costs only what is new in it. What the time model adds for the
     network as a whole (fusion, caches, calls) is no sum over layers: `exact` asks for it, estimates take it in
-    proportion, as `calibrate` found it.
+    proportion, as `calibrate` found it for each structure.
     """
 
-    def __init__(self, time_model: NetworkPredictor, lowering: Lowering) -> None:
+    def __init__(self, time_model: NetworkPredictor, lowering: Lowering | Structures) -> None:
         self._time_model = time_model
         self._lowering = lowering
         self._of_layers: dict[Layer, float] = {}
         self._exact: dict[Configuration, float] = {}
-        self._factor = 1.0
-        self.cheap = isinstance(lowering, LearnedLowering)
+        self._factors: dict[frozenset[str], float] = {frozenset(): 1.0}
+        full = lowering.full.lowering if isinstance(lowering, Structures) else lowering
+        self.cheap = isinstance(full, LearnedLowering)
 
     @abstractmethod
     def _predicted(self, network: Network) -> float:
@@ -142,35 +144,47 @@ class _PredictedCost(CandidateCost):
 
     def many(self, configurations: Sequence[Configuration]) -> NDArray[np.float64]:
         """Fast estimates [n], at the price of one call of the time model."""
-        return self._sums([self._lowering.counted(configuration) for configuration in configurations])
+        rows = [self._lowering_of(configuration).counted(configuration) for configuration in configurations]
+        return self._sums(rows) * [self._factor(configuration) for configuration in configurations]
 
     def by_width(
         self, configuration: Configuration, group: str, widths: Sequence[int]
     ) -> NDArray[np.float64]:
         """Fast estimates where one group takes each of several widths [n], the others as they are."""
-        lowering = self._lowering
+        lowering = self._lowering_of(configuration)
         if not isinstance(lowering, LearnedLowering):
             return super().by_width(configuration, group, widths)
         now = configuration.widths[group]
         sums = self._sums(lowering.counted_by_width(configuration, group, [now, *widths]))
-        return self(configuration) - sums[0] + sums[1:]
+        return self(configuration) + (sums[1:] - sums[0]) * self._factor(configuration)
 
     def calibrate(self, configuration: Configuration) -> None:
-        """Make the fast estimates agree with the exact number at this configuration."""
-        fast = self(configuration)
-        if fast > 0:
-            self._factor *= self.exact(configuration) / fast
+        """Make the fast estimates of this structure agree with the exact number at this configuration."""
+        fast = float(self._sums([self._lowering_of(configuration).counted(configuration)])[0])
+        self._factors[configuration.removed] = self.exact(configuration) / fast if fast > 0 else 1.0
 
     def network(self, configuration: Configuration) -> Network:
         """The TFLite network at this configuration."""
-        return self._lowering.network(configuration)
+        return self._lowering_of(configuration).network(configuration)
+
+    def _lowering_of(self, configuration: Configuration) -> Lowering:
+        return (
+            self._lowering.of(configuration).lowering
+            if isinstance(self._lowering, Structures)
+            else self._lowering
+        )
+
+    def _factor(self, configuration: Configuration) -> float:
+        if configuration.removed not in self._factors:
+            self.calibrate(configuration)
+        return self._factors[configuration.removed]
 
     def _sums(self, rows: Sequence[Sequence[tuple[Layer, int]]]) -> NDArray[np.float64]:
         known = self._of_layers
         new = list(dict.fromkeys(layer for row in rows for layer, _ in row if layer not in known))
         if new:
             known.update(zip(new, map(float, self._predicted_layers(new)), strict=True))
-        return np.array([sum([known[layer] * n for layer, n in row]) for row in rows]) * self._factor
+        return np.array([sum([known[layer] * n for layer, n in row]) for row in rows])
 
 
 class PredictedTime(_PredictedCost):

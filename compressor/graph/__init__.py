@@ -1,10 +1,11 @@
-"""Which channels of a Keras model go together, the rules per layer, and the surgery that removes channels.
+"""Which channels of a Keras model go together, the rules per layer, and the surgery that removes channels and blocks.
 
-Imports no other room of the compressor. Inside: topology, then rules, then the graph, then surgery.
+Imports no other room of the compressor. Inside: topology, then rules, then the graph, then surgery, then blocks.
 """
 
 from __future__ import annotations
 
+from compressor.graph.blocks import Block, Blocks, find_blocks, without
 from compressor.graph.builder import build_graph
 from compressor.graph.channel_graph import ChannelGraph, Group, SizeForm, Widths
 from compressor.graph.rules import ChannelAxis, Frozen, Recorder, load_rules, register_rule
@@ -12,6 +13,8 @@ from compressor.graph.surgery import Keep, along, cut, inside, masked, normalise
 from compressor.graph.topology import Call, layers_of, weight_names
 
 __all__ = [
+    "Block",
+    "Blocks",
     "Call",
     "ChannelAxis",
     "ChannelGraph",
@@ -24,6 +27,7 @@ __all__ = [
     "along",
     "build_graph",
     "cut",
+    "find_blocks",
     "inside",
     "layers_of",
     "load_rules",
@@ -32,4 +36,5 @@ __all__ = [
     "register_rule",
     "resize",
     "weight_names",
+    "without",
 ]

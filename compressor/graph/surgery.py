@@ -60,7 +60,7 @@ def cut(model: Any, keep: Keep, graph: ChannelGraph | None = None) -> Any:
         scale = scales.get((layer, variable), 1.0)
         return value if scale == 1 else (value * scale).astype(value.dtype)
 
-    _fill(smaller, model, inherited)
+    fill(smaller, model, inherited)
     return smaller
 
 
@@ -83,7 +83,7 @@ def masked(model: Any, keep: Keep, graph: ChannelGraph | None = None) -> Any:
                 value = value * along(stays[item.channels], item.axis, value.ndim)
         return value
 
-    _fill(copy, model, silenced)
+    fill(copy, model, silenced)
     found = dict(layers_of(copy))
     for item in graph.statistics:
         kept = tf.constant(stays[item.channels][None].astype("float32"))
@@ -118,11 +118,11 @@ def resize(model: Any, widths: Widths, graph: ChannelGraph | None = None) -> Any
     return other
 
 
-def _fill(other: Any, model: Any, value_of: Callable[[str, str, NDArray[Any]], NDArray[Any]]) -> None:
-    """Give each weight of `other` what ``value_of(layer, variable, value)`` makes of that of `model`."""
+def fill(other: Any, model: Any, value_of: Callable[[str, str, NDArray[Any]], NDArray[Any]]) -> None:
+    """Give each weight of `other` what ``value_of(layer, variable, value)`` makes of that of `model`; layers may lack."""
     new = dict(layers_of(other))
     for name, layer in layers_of(model):
-        if layer.weights:
+        if layer.weights and name in new:
             pairs = zip(weight_names(layer), layer.get_weights(), strict=True)
             new[name].set_weights([value_of(name, variable, value) for variable, value in pairs])
 
@@ -151,7 +151,7 @@ def _axes_by_variable(graph: ChannelGraph) -> dict[tuple[str, str], list[Channel
 def _rebuilt(model: Any, graph: ChannelGraph, number: Callable[[Count], int]) -> Any:
     """Make the model anew from its configuration, with `number` of channels wherever channels are counted."""
     config = configuration(model)
-    _forget_shapes(config)
+    forget_shapes(config)
     entries: dict[str, Any] = {}
     _collect(config, "", entries)
     for item in graph.counts:
@@ -164,20 +164,20 @@ def _rebuilt(model: Any, graph: ChannelGraph, number: Callable[[Count], int]) ->
             values = list(target[item.key])
             values[item.position] = number(item)
             target[item.key] = values
-    return _from_config(model, config)
+    return from_config(model, config)
 
 
-def _forget_shapes(value: Any) -> None:
+def forget_shapes(value: Any) -> None:
     """Drop what holds the old shapes, also of layers inside wrappers."""
     if isinstance(value, dict):
         if "class_name" in value and "config" in value:
             for key in ("build_config", "compile_config"):
                 value.pop(key, None)
         for item in value.values():
-            _forget_shapes(item)
+            forget_shapes(item)
     elif isinstance(value, (list, tuple)):
         for item in value:
-            _forget_shapes(item)
+            forget_shapes(item)
 
 
 def _collect(config: dict[str, Any], prefix: str, entries: dict[str, Any]) -> None:
@@ -190,7 +190,7 @@ def _collect(config: dict[str, Any], prefix: str, entries: dict[str, Any]) -> No
             _collect(own, f"{name}/", entries)
 
 
-def _from_config(model: Any, config: dict[str, Any]) -> Any:
+def from_config(model: Any, config: dict[str, Any]) -> Any:
     import keras
 
     # Classes that the model was made with, wherever their definitions stand.

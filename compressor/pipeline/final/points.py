@@ -61,7 +61,7 @@ def in_proportion(
     by: CandidateCost | None = None,
 ) -> Trial | None:
     """The widest network in a trial's proportions that costs at most `ratio` times what it does; None for none."""
-    full = prepared.original.configuration
+    full = prepared.original.configuration.without(model.configuration.removed)
     # Where each look is a measurement on the device, what was predicted serves.
     by = prepared.steering if by is None else by
     cost = by if by.cheap else prepared.times

@@ -222,6 +222,6 @@ class FinalTraining:
 
     def _key(self, trial: Trial, seed: int) -> str:
         widths = "-".join(str(width) for width in trial.widths.values())
-        if len(widths) > 60 or trial.keep is not None or trial.network is not None:
+        if len(widths) > 60 or trial.configuration.removed or trial.keep is not None or trial.network is not None:
             widths = trial.candidate.key
         return f"{widths}_seed{seed}"

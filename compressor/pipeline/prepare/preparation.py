@@ -14,21 +14,18 @@ from compressor.costs import (
     STEERINGS,
     CandidateCost,
     Configuration,
-    ConvertingLowering,
     Costs,
-    Lowering,
-    LoweringError,
     MeasuredCost,
     NetworkCost,
     PredictedTime,
+    Structures,
     flops_cost,
-    learn_lowering,
     place_of,
     steering_cost,
 )
 from compressor.data import Data, Rows, row_count
 from compressor.export import input_specs, load_keras, load_known, to_tflite_bytes
-from compressor.graph import ChannelGraph, build_graph, cut
+from compressor.graph import ChannelGraph, build_graph, cut, find_blocks
 from compressor.pipeline.prepare.tolerance import standard_error
 from compressor.search import Candidate, Goal, SearchOverError, SearchProblem, Trial
 from compressor.training import (
@@ -61,8 +58,7 @@ class Prepared:
     """
 
     name: str
-    model: Any
-    graph: ChannelGraph
+    structures: Structures
     task: Task
     tuner: FineTuner
     importance: Importance
@@ -75,6 +71,16 @@ class Prepared:
     notes: tuple[str, ...]
     measure: str = "taylor"
 
+    @property
+    def model(self) -> Any:
+        """The network as it is."""
+        return self.structures.full.model
+
+    @property
+    def graph(self) -> ChannelGraph:
+        """Its groups."""
+        return self.structures.full.graph
+
     def importance_of(self, model: Any, graph: ChannelGraph, seed: int) -> Importance:
         """Importance in a network that was cut from the original, by the measure of this one; each group's sum to 1."""
         data, loss = self.task.data, self.task.loss
@@ -82,14 +88,18 @@ class Prepared:
 
     def build(self, configuration: Configuration) -> Any:
         """The original cut to a configuration: its most important channels, with their weights."""
-        return cut(self.model, strongest(self.importance, configuration.widths), self.graph)
+        structure = self.structures.of(configuration)
+        widths = {name: configuration.widths[name] for name in structure.graph.groups}
+        return cut(structure.model, strongest(self.importance, widths), structure.graph)
 
     def network_of(self, candidate: Candidate, folder: Path | None) -> Any:
         """The network to train for a candidate, as it is before that; `folder` is where `Candidate.network` is."""
         if candidate.network is not None and folder is not None and (folder / candidate.network).exists():
             return load_keras(folder / candidate.network)
         if candidate.keep is not None:
-            return cut(self.model, candidate.keep, self.graph)
+            structure = self.structures.of(candidate.configuration)
+            kept = {name: candidate.keep[name] for name in structure.graph.groups}
+            return cut(structure.model, kept, structure.graph)
         return self.build(candidate.configuration)
 
     def score_error(self, outputs: Sequence[Rows]) -> float:
@@ -168,10 +178,15 @@ def prepare(
     convert = converter(quantize, rows)
     progress(0.4, "converting")
     base = read_network(to_tflite_bytes(model), name=name) if quantize == "none" else None
-    lowering, notes = _lowering(model, graph, convert, base, seed)
+    structures = Structures(model, graph, find_blocks(model).removable, convert, base, seed)
+    notes = []
+    if structures.full.reason:
+        notes.append(
+            f"Every candidate is converted to know its time, which is slower, because {structures.full.reason}."
+        )
     if setting is not None:
         time_model = time_model.only(setting)
-    times = PredictedTime(time_model, lowering)
+    times = PredictedTime(time_model, structures)
     full = Configuration(graph.widths)
     times.calibrate(full)
     score, loss = tuner.evaluate(model)
@@ -179,7 +194,7 @@ def prepare(
     if steer == "measured":
         progress(0.8, "measuring the original")
         steering = MeasuredCost(
-            model, graph, lambda made: _content(made, quantize, rows), place_of(time_model, target), records
+            structures, lambda made: _content(made, quantize, rows), place_of(time_model, target), records
         )
     elif steer == "flops":
         steering = flops_cost(times, full)
@@ -196,7 +211,7 @@ def prepare(
     if uncovered:
         notes.append(f"The time model never measured {', '.join(uncovered)}: their times are estimates.")
     return Prepared(
-        name, model, graph, task, tuner, normalised(channels), times, steering, time_model, original, quantize, rows,
+        name, structures, task, tuner, normalised(channels), times, steering, time_model, original, quantize, rows,
         tuple(notes), importance,
     )  # fmt: skip
 
@@ -242,16 +257,6 @@ def _costs(
 
 def _memory_bytes(network: Network) -> int:
     return int(peak_memory_bytes(network) or 0)
-
-
-def _lowering(
-    model: Any, graph: ChannelGraph, convert: Callable[[Any], Network], base: Network | None, seed: int
-) -> tuple[Lowering, list[str]]:
-    try:
-        return learn_lowering(model, graph, convert, base, seed), []
-    except LoweringError as reason:
-        note = f"Every candidate is converted to know its time, which is slower, because {reason}."
-        return ConvertingLowering(model, graph, convert), [note]
 
 
 class Evaluator:

@@ -191,6 +191,7 @@ def _missed(prepared: Prepared, figures: _Figures, request: Request) -> str:
 def layer_widths(prepared: Prepared, trial: Trial) -> tuple[LayerWidth, ...]:
     """The width of every layer before and after, and what else can be chosen inside one (``attention.heads``)."""
     graph = prepared.graph
+    layers = dict(layers_of(prepared.structures.of(trial.configuration).model))
     rows = []
     for count in graph.counts:
         if count.key not in _REPEATED_KEYS:
@@ -198,9 +199,15 @@ def layer_widths(prepared: Prepared, trial: Trial) -> tuple[LayerWidth, ...]:
             group = form.times[0][0] if form.times else ""
             label = _LABELS.get(count.key, count.label)
             name = f"{count.layer}.{label}" if label else count.layer
-            rows.append(LayerWidth(name, group, form(graph.widths), form(trial.widths)))
+            after = form(trial.widths) if count.layer in layers else 0
+            rows.append(LayerWidth(name, group, form(graph.widths), after))
     # The two layers of a bidirectional one say the same.
     return tuple(dict.fromkeys(rows))
+
+
+def _parameters(prepared: Prepared, trial: Trial) -> int:
+    graph = prepared.structures.of(trial.configuration).graph
+    return graph.parameters({name: trial.widths[name] for name in graph.groups})
 
 
 def _scores(prepared: Prepared, files: Mapping[str, Path], rows: tuple[Any, Any]) -> dict[str, float]:
@@ -269,7 +276,7 @@ class _Figures:
             high_ms=float(prediction.high_ms),
             measured_ms=turns.median_ms(name) if turns else None,
             measured_p90_ms=turns.median_p90_ms(name) if turns else None,
-            parameters=prepared.graph.parameters(finalist.trial.widths if is_cut else prepared.graph.widths),
+            parameters=_parameters(prepared, finalist.trial if is_cut else prepared.original),
             macs=network.macs,
             file_bytes=path.stat().st_size,
             peak_memory_bytes=int(peak_memory_bytes(network) or 0),

@@ -68,7 +68,7 @@ def contents():
 
 def cost_on(bench, export, records=None):
     prepared = bars_prepared()
-    return MeasuredCost(prepared.model, prepared.graph, export, bench, records)
+    return MeasuredCost(prepared.structures, export, bench, records)
 
 
 def test_each_configuration_is_measured_once(contents):

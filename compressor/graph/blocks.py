@@ -1,0 +1,262 @@
+"""Layers that can go as a whole: what reads their result then reads what they read."""
+
+from __future__ import annotations
+
+import copy
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from compressor.graph.rules import FrozenLayer, rule_of
+from compressor.graph.surgery import fill, forget_shapes, from_config
+from compressor.graph.topology import (
+    Call,
+    TensorKey,
+    Topology,
+    configuration,
+    find,
+    is_tensor,
+    kind_of,
+    read_topology,
+)
+from profiler.errors import UsageError
+
+_ADDITIONS = ("Add", "ops.Add")
+_NORMALISATIONS = ("BatchNormalization", "GroupNormalization", "LayerNormalization", "RMSNormalization")
+_FOLLOWERS = (*_NORMALISATIONS, "Activation", "Dropout", "ELU", "LeakyReLU", "ReLU", "SpatialDropout1D", "SpatialDropout2D")
+"""What belongs to the layer before it where nothing else reads that."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """Layers whose result has the shape of what they read.
+
+    Attributes
+    ----------
+    id
+        Address of the first of them with weights.
+    layers
+        Addresses, in the order of the network.
+    reader, operand
+        What takes their place: what this layer of the block reads, counted from 0 among its tensors.
+    branch
+        Whether it is the branch beside a shortcut; else layers in a row.
+    """
+
+    id: str
+    layers: tuple[str, ...]
+    reader: str
+    operand: int
+    branch: bool
+
+    @property
+    def result(self) -> str:
+        """The layer whose result is the block's."""
+        return self.layers[-1]
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """What can go, by id in the order of the network; and additions and layers that looked like it, with the reason."""
+
+    removable: Mapping[str, Block]
+    refused: tuple[FrozenLayer, ...]
+
+
+def find_blocks(model: Any) -> Blocks:
+    """Find in the graph of a Sequential or Functional model the blocks that can be removed one by one, and together.
+
+    Branches beside a shortcut that has no layers of its own (residual blocks, the two halves of a transformer block), and
+    layers in a row whose input and output agree in shape, each with the normalisation and activation behind it.
+
+    Raises
+    ------
+    UsageError
+        The model is subclassed or was never built.
+    """
+    return _Finder(read_topology(model)).find()
+
+
+def without(model: Any, blocks: Iterable[Block]) -> Any:
+    """A new model in which these blocks pass on what they read; the other layers keep their weights.
+
+    Raises
+    ------
+    UsageError
+        A layer of a block is not in the model, or Keras cannot rebuild it.
+    """
+    blocks = tuple(blocks)
+    config = copy.deepcopy(configuration(model))
+    forget_shapes(config)
+    models = dict(_models(config, ""))
+    for prefix in dict.fromkeys(_prefix(block.id) for block in blocks):
+        if prefix not in models:
+            raise UsageError(f"There is no model {prefix.rstrip('/')!r} in model {model.name!r}.")
+        _take_out(models[prefix], [block for block in blocks if _prefix(block.id) == prefix], len(prefix))
+    smaller = from_config(model, config)
+    fill(smaller, model, lambda layer, variable, value: value)
+    return smaller
+
+
+def _prefix(address: str) -> str:
+    """The models that a layer stands in, with a ``/`` behind each."""
+    return address[: address.rfind("/") + 1]
+
+
+def _models(config: dict[str, Any], prefix: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    yield prefix, config
+    for entry in config["layers"]:
+        own = entry["config"]
+        if kind_of(entry) in ("Functional", "Sequential") and "layers" in own:
+            yield from _models(own, f"{prefix}{_name(entry)}/")
+
+
+def _name(entry: Mapping[str, Any]) -> str:
+    own = entry["config"]
+    return str(entry.get("name") or own.get("name") or own["config"]["name"])
+
+
+def _take_out(config: dict[str, Any], blocks: Sequence[Block], start: int) -> None:
+    """Drop the layers of blocks from the configuration of the model that they stand in."""
+    gone = {layer[start:] for block in blocks for layer in block.layers}
+    entries = {_name(entry): entry for entry in config["layers"]}
+    missing = sorted(gone - entries.keys())
+    if missing:
+        raise UsageError(f"There is no layer {missing[0]!r} to remove.")
+    if "input_layers" in config:
+        instead = {}
+        for block in blocks:
+            node = entries[block.reader[start:]]["inbound_nodes"][0]
+            instead[block.result[start:]] = list(find((node["args"], node["kwargs"]), is_tensor))[block.operand]
+        for name, entry in entries.items():
+            for tensor in find([(n["args"], n["kwargs"]) for n in entry["inbound_nodes"]], is_tensor):
+                while name not in gone and tensor["config"]["keras_history"][0] in instead:
+                    tensor["config"] = copy.deepcopy(instead[tensor["config"]["keras_history"][0]]["config"])
+    config["layers"] = [entry for entry in config["layers"] if _name(entry) not in gone]
+
+
+class _Finder:
+    """Looks at each addition and each layer once."""
+
+    def __init__(self, topology: Topology) -> None:
+        self._calls = topology.calls
+        self._shapes = topology.shapes
+        self._uses = Counter(call.name for call in topology.calls)
+        self._maker = {(call.name, call.index): call for call in topology.calls}
+        self._order = {call.name: position for position, call in enumerate(topology.calls)}
+        self._readers: dict[tuple[str, int], list[Call]] = defaultdict(list)
+        for call in topology.calls:
+            for key in call.inputs:
+                self._readers[key.layer, key.call].append(call)
+        self._outputs = {(key.layer, key.call) for key in topology.outputs}
+        # What an inner model puts out is written in that model's own configuration, too.
+        self._outputs |= {
+            made
+            for made, readers in self._readers.items()
+            if any(not reader.name.startswith(_prefix(made[0])) for reader in readers)
+        }
+        self._refused: list[FrozenLayer] = []
+
+    def find(self) -> Blocks:
+        found = []
+        for call in self._calls:
+            made = self._branch(call) if call.kind in _ADDITIONS else self._row(call)
+            if made is not None:
+                found.append(made)
+        found.sort(key=lambda block: (self._order[block.id], -len(block.layers)))
+        removable: dict[str, Block] = {}
+        for block in found:
+            # A branch of which every layer stands in a row is named by its first layer, as that row is.
+            name = block.id if block.id not in removable else f"{block.id}#{block.result}"
+            removable[name] = block
+        return Blocks(removable, tuple(self._refused))
+
+    def _refuse(self, call: Call, reason: str) -> None:
+        self._refused.append(FrozenLayer(call.name, reason))
+
+    def _branch(self, call: Call) -> Block | None:
+        """The block that ends in an addition."""
+        if len(call.inputs) != 2 or len(set(call.inputs)) != 2:
+            return None
+        for operand, shortcut in enumerate(call.inputs):
+            layers = self._between(shortcut, call.inputs[1 - operand])
+            if layers is None:
+                continue
+            if self._shapes.get(shortcut) != call.output_shapes.get(0):
+                self._refuse(call, "its shortcut has another shape")
+                return None
+            return self._block(call, [*layers, call, *self._again(shortcut, call)], call, operand, True)
+        self._refuse(call, "its shortcut has layers of its own")
+        return None
+
+    def _between(self, source: TensorKey, end: TensorKey) -> list[Call] | None:
+        """The calls that lead from one tensor to another and nowhere else; None where others come in or go out."""
+        found: dict[tuple[str, int], Call] = {}
+        waiting = [end]
+        while waiting:
+            key = waiting.pop()
+            if key == source or (key.layer, key.call) in found:
+                continue
+            call = self._maker[key.layer, key.call]
+            if not call.inputs or call.kind == "InputLayer":
+                return None
+            found[key.layer, key.call] = call
+            waiting += call.inputs
+        inside = set(found)
+        for made in found:
+            outer = [r for r in self._readers[made] if (r.name, r.index) not in inside]
+            if (made == (end.layer, end.call)) != (len(outer) == 1) or len(outer) > 1:
+                return None
+        return list(found.values())
+
+    def _again(self, shortcut: TensorKey, call: Call) -> list[Call]:
+        """The activation behind an addition, where what the shortcut brings went through the same."""
+        before = self._maker[shortcut.layer, shortcut.call]
+        readers = self._readers[call.name, call.index]
+        if len(readers) != 1 or (call.name, call.index) in self._outputs:
+            return []
+        same = readers[0].kind == before.kind and _settings(readers[0]) == _settings(before)
+        return readers if same and _is_rectifier(before) else []
+
+    def _row(self, call: Call) -> Block | None:
+        """A layer with weights that gives what has the shape of what it reads, and what belongs to it."""
+        if not call.weights or call.kind in _NORMALISATIONS or rule_of(call.kind) is None:
+            return None
+        shape = self._shapes.get(call.inputs[0]) if len(call.inputs) == 1 else None
+        if shape is None or dict(call.output_shapes) != {0: shape}:
+            return None
+        row = [call]
+        while (row[-1].name, row[-1].index) not in self._outputs:
+            readers = self._readers[row[-1].name, row[-1].index]
+            if len(readers) != 1 or readers[0].kind not in _FOLLOWERS or len(readers[0].inputs) != 1:
+                break
+            row.append(readers[0])
+        return self._block(call, row, call, 0, False)
+
+    def _block(self, call: Call, calls: Sequence[Call], reader: Call, operand: int, branch: bool) -> Block | None:
+        calls = sorted(calls, key=lambda one: self._order[one.name])
+        if any(self._uses[one.name] > 1 for one in calls):
+            self._refuse(call, "a layer of its is used elsewhere too")
+            return None
+        if len({_prefix(one.name) for one in calls}) > 1:
+            self._refuse(call, "it reaches into a model inside the model")
+            return None
+        if any((one.name, one.index) in self._outputs for one in calls):
+            self._refuse(call, "what it makes is an output")
+            return None
+        first = next((one.name for one in calls if one.weights), None)
+        if first is None:
+            return None
+        return Block(first, tuple(one.name for one in calls), reader.name, operand, branch)
+
+
+def _settings(call: Call) -> dict[str, Any]:
+    return {key: value for key, value in call.config.items() if key not in ("name", "dtype", "trainable")}
+
+
+def _is_rectifier(call: Call) -> bool:
+    """Whether doing it twice is the same as once."""
+    if call.kind == "ReLU":
+        return not call.config.get("negative_slope") and not call.config.get("threshold")
+    return call.kind == "Activation" and call.config.get("activation") in ("relu", "relu6")
