@@ -9,6 +9,7 @@ METHODS = {
     "knapsack": ("compressor.search.knapsack", "Knapsack"),
     "netadapt": ("compressor.search.netadapt", "NetAdapt"),
     "optuna": ("compressor.search.optuna.search", "OptunaSearch"),
+    "structure": ("compressor.search.structure", "StructureSearch"),
     "uniform": ("compressor.search.uniform", "UniformWidth"),
     "uniform-snapped": ("compressor.search.uniform", "UniformSnapped"),
 }

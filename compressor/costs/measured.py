@@ -45,7 +45,9 @@ class MeasuredCost(CandidateCost):
         self._target, self._seconds = target, seconds
         self._known: dict[Configuration, float] = {}
         self.measured = 0
-        self._records = None if records is None else Records(records, signature=list(structures.full.graph.groups))
+        self._records = (
+            None if records is None else Records(records, signature=list(structures.full.graph.groups))
+        )
         for row in self._records.read() if self._records else ():
             if row["target"] == target.name:
                 self._remember(row)

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from compressor.costs.configuration import Configuration
-from compressor.costs.lowering import ConvertingLowering, Convert, LearnedLowering, LoweringError, learn_lowering
+from compressor.costs.lowering import (
+    Convert,
+    ConvertingLowering,
+    LearnedLowering,
+    LoweringError,
+    learn_lowering,
+)
 from compressor.graph import Block, ChannelGraph, build_graph, without
-from profiler.network import Layer, Network
+from profiler.network import Network
 
 Lowering = LearnedLowering | ConvertingLowering
 

@@ -24,7 +24,16 @@ from profiler.errors import UsageError
 
 _ADDITIONS = ("Add", "ops.Add")
 _NORMALISATIONS = ("BatchNormalization", "GroupNormalization", "LayerNormalization", "RMSNormalization")
-_FOLLOWERS = (*_NORMALISATIONS, "Activation", "Dropout", "ELU", "LeakyReLU", "ReLU", "SpatialDropout1D", "SpatialDropout2D")
+_FOLLOWERS = (
+    *_NORMALISATIONS,
+    "Activation",
+    "Dropout",
+    "ELU",
+    "LeakyReLU",
+    "ReLU",
+    "SpatialDropout1D",
+    "SpatialDropout2D",
+)
 """What belongs to the layer before it where nothing else reads that."""
 
 
@@ -128,7 +137,9 @@ def _take_out(config: dict[str, Any], blocks: Sequence[Block], start: int) -> No
         instead = {}
         for block in blocks:
             node = entries[block.reader[start:]]["inbound_nodes"][0]
-            instead[block.result[start:]] = list(find((node["args"], node["kwargs"]), is_tensor))[block.operand]
+            instead[block.result[start:]] = list(find((node["args"], node["kwargs"]), is_tensor))[
+                block.operand
+            ]
         for name, entry in entries.items():
             for tensor in find([(n["args"], n["kwargs"]) for n in entry["inbound_nodes"]], is_tensor):
                 while name not in gone and tensor["config"]["keras_history"][0] in instead:
@@ -234,7 +245,9 @@ class _Finder:
             row.append(readers[0])
         return self._block(call, row, call, 0, False)
 
-    def _block(self, call: Call, calls: Sequence[Call], reader: Call, operand: int, branch: bool) -> Block | None:
+    def _block(
+        self, call: Call, calls: Sequence[Call], reader: Call, operand: int, branch: bool
+    ) -> Block | None:
         calls = sorted(calls, key=lambda one: self._order[one.name])
         if any(self._uses[one.name] > 1 for one in calls):
             self._refuse(call, "a layer of its is used elsewhere too")

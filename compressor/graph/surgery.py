@@ -191,6 +191,7 @@ def _collect(config: dict[str, Any], prefix: str, entries: dict[str, Any]) -> No
 
 
 def from_config(model: Any, config: dict[str, Any]) -> Any:
+    """A model made from a configuration that was taken from `model`; UsageError where Keras cannot."""
     import keras
 
     # Classes that the model was made with, wherever their definitions stand.

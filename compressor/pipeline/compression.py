@@ -42,7 +42,7 @@ from compressor.pipeline.prepare import (
 )
 from compressor.pipeline.result import CompressionResult, Request, check_family, make_result
 from compressor.pipeline.shared import Sharing
-from compressor.search import Goal, SearchMethod, SearchProblem, Trial
+from compressor.search import Candidate, Goal, SearchMethod, SearchProblem, Trial
 from compressor.training import Options
 from profiler.devices import Target
 from profiler.errors import BudgetError, EdgetimeError, UsageError
@@ -50,7 +50,6 @@ from profiler.locks import owned
 from profiler.progress import ProgressCallback, silent, sub_progress
 from timemodel.model import NetworkPredictor, TimeModel
 
-_SEARCH_SHARE = 0.55
 _RESERVE_SHARE = 0.12
 _WINNER_SHARE = 0.8
 """Of the time for full fine-tuning; the rest is for the other points of the front."""
@@ -209,13 +208,15 @@ def compress(
         with workspace.kept():
             workspace.begin()
             evaluator = Evaluator(prepared, options.search, seed, workspace.folder)
-            evaluator.deadline = limit.at(_SEARCH_SHARE)
+            evaluator.deadline = limit.at(searcher.share_of_time)
             evaluator.judges_first = not workspace.trials()
             epochs = options.final.epochs
             evaluator.on_pace = lambda rest_s, epoch_seconds: limit.check(rest_s + epochs * epoch_seconds)
             searched = goal.relaxed(tolerance(prepared.task, prepared.original.score))
             with sharing.searching(searcher, workspace.folder, files, request, searched) as shared:
-                best = _search(shared, prepared, workspace, searched, evaluator, seed, steer, progress)
+                best, control = _search(
+                    shared, prepared, workspace, searched, evaluator, seed, steer, progress
+                )
             prepared = replace(prepared, notes=(*prepared.notes, *sharing.notes))
             if not best:
                 raise EdgetimeError(f"--method {searcher.name} tried no network: choose another one.")
@@ -225,7 +226,7 @@ def compress(
             limit.check(training.training_s())
             trained = _train(
                 training, prepared, goal, best, points, limit.at(1 - _RESERVE_SHARE), sub_progress(progress, 0.6, 0.9),
-                partial(in_proportion, prepared, on_edges=searcher.on_edges), family is not None,
+                partial(in_proportion, prepared, on_edges=searcher.on_edges), control, family is not None,
             )  # fmt: skip
             notes = budget_notes(goal, trained[0].trial, steer)
             prepared = replace(prepared, notes=(*prepared.notes, *notes))
@@ -283,6 +284,7 @@ def _train(
     deadline: float,
     progress: ProgressCallback,
     alike: Callable[..., Trial | None],
+    control: Candidate | None = None,
     family: bool = False,
 ) -> list[Finalist]:
     """The winner with all seeds, then the other points of the front, or of the family."""
@@ -290,7 +292,7 @@ def _train(
     share = _WINNER_SHARE if points > 1 else 1.0
     winner_end = now + share * (deadline - now) if math.isfinite(deadline) else math.inf
     by_goal = partial(alike, by=prepared.single_costs(goal)[goal.cost_name])
-    winner = training.run(trials, winner_end, sub_progress(progress, 0.0, share), by_goal)
+    winner = training.run(trials, winner_end, sub_progress(progress, 0.0, share), by_goal, control)
     rest = sub_progress(progress, share, 1.0)
     if not family:
         return train_points(prepared, training, trials, winner, points, deadline, rest, alike)
@@ -321,8 +323,8 @@ def _search(
     seed: int,
     steer: str,
     progress: ProgressCallback,
-) -> list[Trial]:
-    """Run the method; all trials, best first."""
+) -> tuple[list[Trial], Candidate | None]:
+    """Run the method; all trials, best first, and what is trained in full beside the best."""
     deadline = evaluator.deadline
     problem = search_problem(prepared, goal, evaluator, seed, workspace.folder, workspace.trials())
     started = time.monotonic()
@@ -345,7 +347,7 @@ def _search(
     problem.on_trial, problem.on_adopted = finished, workspace.add_trial
     progress(0.1, "searching")
     try:
-        return searcher.run(problem)
+        return searcher.run(problem), problem.control
     finally:
         if isinstance(prepared.steering, MeasuredCost):
             prepared.steering.close()  # the finalists are measured later, on a target that is opened for them

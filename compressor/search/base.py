@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from compressor.costs import CandidateCost, Configuration, Costs
 from compressor.export import save_keras
-from compressor.graph import Group, Keep
+from compressor.graph import Block, Group, Keep
 from compressor.search.trial import Candidate, Goal, Trial
 from compressor.training import Importance
 from profiler.progress import ProgressCallback, silent
@@ -34,6 +34,8 @@ class SearchProblem:
         What has a width, in the order of the network.
     importance
         Of each channel; comparable between groups.
+    blocks, loss_without
+        What can be removed as a whole, by id; and the loss of the network without some of it, before any training.
     cost
         The number that steers, in ms, made of what the goal limits (`compressor.costs.steering_cost`). Ask it thousands
         of times where it is cheap.
@@ -64,6 +66,8 @@ class SearchProblem:
     on_epoch
         Called while a candidate is trained: epochs done, epochs in all, best validation score so far. What it
         raises ends the training and comes out of `try_configuration`.
+    control
+        Set by a method: what is trained in full beside the best, so that what is handed over is no worse.
     context
         A `compressor.pipeline.prepare.preparation.Prepared`: the model, its graph and its task, for methods that train.
     """
@@ -86,6 +90,9 @@ class SearchProblem:
     on_epoch: Callable[[int, int, float], None] = lambda epoch, epochs, score: None
     progress: ProgressCallback = silent
     context: Any = None
+    blocks: Mapping[str, Block] = field(default_factory=dict)
+    loss_without: Callable[[Configuration], float] = lambda configuration: 0.0
+    control: Candidate | None = None
     trials: list[Trial] = field(default_factory=list)
 
     @property
@@ -189,6 +196,9 @@ class SearchMethod(ABC):
 
     A baseline that does not know it must not be handed it after the search.
     """
+
+    share_of_time: ClassVar[float] = 0.55
+    """Of the minutes that are given; the rest is for training finalists, and for measuring."""
 
     @abstractmethod
     def search(self, problem: SearchProblem) -> None:

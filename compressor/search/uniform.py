@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from compressor.costs import CandidateWidths, Configuration, scaled, staircase
+from compressor.costs import CandidateCost, CandidateWidths, Configuration, scaled, staircase
 from compressor.search.base import SearchMethod, SearchProblem
 from compressor.search.levels import first_holding, search_levels
 from compressor.training import check_least, normalised
@@ -58,14 +58,52 @@ class UniformWidth(SearchMethod):
                 return
 
 
-@dataclass(eq=False)
-class UniformSnapped(SearchMethod):
-    """Cuts all groups by one multiplier, in steps of ``1 / grid``, and makes the best of it on the device.
+class SnappedWidths:
+    """All groups cut by one multiplier, in steps of ``1 / grid``, and made the best of on the device.
 
     Two ways to snap are compared, each at its largest multiplier within the cost: every group down to the candidate width
     below (of `options` per group), and the widths as they are. Both are then widened where that costs nothing
-    (`compressor.costs.staircase.widen_free`). The one that keeps larger shares (their geometric mean) is tried.
+    (`compressor.costs.staircase.widen_free`). The one that keeps larger shares (their geometric mean) is taken.
     """
+
+    def __init__(self, cost: CandidateCost, full: Configuration, grid: int = 64, options: int = 24) -> None:
+        self._cost, self._full = cost, full
+        self._even = normalised({name: np.ones(width) for name, width in full.widths.items()})
+        self.candidates: CandidateWidths = {}
+        self._rows: list[tuple[list[Configuration], list[float]]] = []
+        if cost.cheap:
+            self.candidates = staircase.candidate_widths(cost, full, options)
+            plain = [scaled(full, step / grid) for step in range(1, grid + 1)]
+            for row in (plain, [staircase.round_down(one, self.candidates) for one in plain]):
+                self._rows.append((row, cost.many(row).tolist()))
+        self.fastest = staircase.fastest(cost, full, self.candidates)
+        """The widths of least cost that there are."""
+
+    def within(self, most: float) -> Configuration | None:
+        """The widest within a cost; None where there are none."""
+        return staircase.fit_exactly(self._cost, most, self._estimated)
+
+    def _estimated(self, most: float) -> Configuration | None:
+        """The best snapped widths by estimates within a cost."""
+        cost = self._cost
+        if not self.candidates:
+            return staircase.scale_to(cost, self._full, dict.fromkeys(self._full.widths, 1.0), most)
+        found = []
+        for row, costs in self._rows:
+            fits = [one for one, price in zip(row, costs, strict=True) if price <= most]
+            if fits:
+                found.append(staircase.widen_free(cost, fits[-1], self.candidates))
+        if not found:
+            return self.fastest if cost(self.fastest) <= most else None
+        return max(found, key=self._merit)
+
+    def _merit(self, configuration: Configuration) -> tuple[float, float]:
+        return staircase.kept_value(self._even, configuration), -self._cost(configuration)
+
+
+@dataclass(eq=False)
+class UniformSnapped(SearchMethod):
+    """Tries `SnappedWidths` at the budget, or at ever lower costs while the score holds."""
 
     name: ClassVar[str] = "uniform-snapped"
 
@@ -78,36 +116,10 @@ class UniformSnapped(SearchMethod):
 
     def search(self, problem: SearchProblem) -> None:
         """See `SearchMethod.search`."""
-        cost, full = problem.cost, problem.full
-        even = normalised({name: np.ones(width) for name, width in full.widths.items()})
-        candidates: CandidateWidths = {}
-        rows: list[tuple[list[Configuration], list[float]]] = []
-        if cost.cheap:
-            candidates = staircase.candidate_widths(cost, full, self.options)
-            plain = [scaled(full, step / self.grid) for step in range(1, self.grid + 1)]
-            for row in (plain, [staircase.round_down(one, candidates) for one in plain]):
-                rows.append((row, cost.many(row).tolist()))
-        least = staircase.fastest(cost, full, candidates)
-
-        def merit(configuration: Configuration) -> tuple[float, float]:
-            return staircase.kept_value(even, configuration), -cost(configuration)
-
-        def within(most: float) -> Configuration | None:
-            """The best snapped widths by estimates within a cost."""
-            if not candidates:
-                return staircase.scale_to(cost, full, dict.fromkeys(full.widths, 1.0), most)
-            found = []
-            for row, costs in rows:
-                fits = [one for one, price in zip(row, costs, strict=True) if price <= most]
-                if fits:
-                    found.append(staircase.widen_free(cost, fits[-1], candidates))
-            if not found:
-                return least if cost(least) <= most else None
-            return max(found, key=merit)
-
+        snapped = SnappedWidths(problem.cost, problem.full, self.grid, self.options)
         search_levels(
             problem,
-            lambda level, attempt: staircase.fit_exactly(cost, level, within),
-            cost.exact(least),
+            lambda level, attempt: snapped.within(level),
+            problem.cost.exact(snapped.fastest),
             close=1.01,
         )

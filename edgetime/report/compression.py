@@ -95,7 +95,16 @@ def _front_table(page: Page, result: Result) -> None:
     points = result["points"]
     energy = any(point["energy_mj"] is not None for point in points)
     chosen = "chosen" if is_met(result) else "closest"
-    columns = ["network", "measured", "predicted", "validation", "test", "file", "peak memory"]
+    columns = [
+        "network",
+        "measured",
+        "predicted",
+        "validation",
+        "test",
+        "file",
+        "peak memory",
+        "what was done",
+    ]
     rows = []
     for point in points:
         state = "on the front" if point["on_front"] else "beaten by others"
@@ -109,6 +118,7 @@ def _front_table(page: Page, result: Result) -> None:
                 units.score(point["score"], result["score_name"]),
                 units.size(point["size_bytes"]),
                 units.size(point["peak_memory_bytes"]),
+                point.get("changes", ""),
                 *([joules] if energy else []),
                 f"{chosen}, {state}" if point["chosen"] else state,
             ]

@@ -221,7 +221,7 @@ def compression_tables(result: CompressionResult) -> list[RenderableType]:
     rows = result.rows()
     shown: list[RenderableType] = [table(list(rows[0]), [list(row.values()) for row in rows])]
     if len(result.points) > 1:
-        shown += ["", _points(result)]
+        shown += ["", _points(result), *(f"  {one.keras}: {one.changes}" for one in result.points)]
     if any(row.op for row in result.layers):
         shown += ["", _given_back(result)]
     return shown

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from compressor.search import Goal, Trial
+from compressor.search import Candidate, Goal, Trial
 from profiler.tradeoff import halfway, pareto_front
 
 STEP = 0.7
@@ -82,6 +82,8 @@ class Shortlist:
         How many are trained under a budget.
     in_proportion
         The widest network in a trial's proportions of at most so many times its cost; None where there is none.
+    control
+        Under a budget: trained in any case.
     """
 
     goal: Goal
@@ -89,12 +91,15 @@ class Shortlist:
     original: Trial
     finalists: int
     in_proportion: Callable[[Trial, float], Trial | None] = lambda trial, ratio: None
+    control: Candidate | None = None
 
     def next(self, known: Sequence[Finalist]) -> Trial | None:
         """The candidate to train next; None where the choice is made."""
         if self.goal.least_score is None:
             within = [trial for trial in self.trials if self.goal.met_by(trial)] or self.trials
-            return next((trial for trial in within[: self.finalists] if not _is_among(trial, known)), None)
+            controls = [trial for trial in within if trial.candidate == self.control]
+            wanted = [*within[: self.finalists], *controls]
+            return next((trial for trial in wanted if not _is_among(trial, known)), None)
         return self._between(known, self.goal.least_score) if known else self._first(self.goal.least_score)
 
     def choice(self, known: Sequence[Finalist]) -> Finalist:

@@ -15,7 +15,7 @@ from compressor.data import Rows
 from compressor.export import load_keras, save_keras
 from compressor.pipeline.final.shortlist import Finalist, Shortlist
 from compressor.pipeline.prepare import Prepared, Workspace, is_trained, shown_ms, trained_network
-from compressor.search import Goal, Trial
+from compressor.search import Candidate, Goal, Trial
 from compressor.training import Options, Outcome, TrainingError
 from profiler.progress import ProgressCallback, silent
 from profiler.records import read_arrays, write_arrays
@@ -61,6 +61,7 @@ class FinalTraining:
         deadline: float,
         progress: ProgressCallback,
         in_proportion: Callable[[Trial, float], Trial | None] = lambda trial, ratio: None,
+        control: Candidate | None = None,
     ) -> Finalist:
         """Train what `Shortlist` asks for, one seed each, and its choice with every seed.
 
@@ -69,9 +70,13 @@ class FinalTraining:
         """
         self._deadline, self._progress = deadline, progress
         wanted = Shortlist(
-            self._goal, trials, self._prepared.original, self._options.finalists, in_proportion
+            self._goal, trials, self._prepared.original, self._options.finalists, in_proportion, control
         )
-        expected = _BISECTED if self._goal.least_score is not None else min(len(trials), wanted.finalists)
+        expected = (
+            _BISECTED
+            if self._goal.least_score is not None
+            else min(len(trials), wanted.finalists + (control is not None))
+        )
         known: dict[str, Finalist] = {}
         confirmed: set[str] = set()
         while True:
@@ -222,6 +227,11 @@ class FinalTraining:
 
     def _key(self, trial: Trial, seed: int) -> str:
         widths = "-".join(str(width) for width in trial.widths.values())
-        if len(widths) > 60 or trial.configuration.removed or trial.keep is not None or trial.network is not None:
+        if (
+            len(widths) > 60
+            or trial.configuration.removed
+            or trial.keep is not None
+            or trial.network is not None
+        ):
             widths = trial.candidate.key
         return f"{widths}_seed{seed}"

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from compressor.costs import (
     STEERINGS,
     CandidateCost,
@@ -23,7 +25,7 @@ from compressor.costs import (
     place_of,
     steering_cost,
 )
-from compressor.data import Data, Rows, row_count
+from compressor.data import Data, Rows, row_count, take
 from compressor.export import input_specs, load_keras, load_known, to_tflite_bytes
 from compressor.graph import ChannelGraph, build_graph, cut, find_blocks
 from compressor.pipeline.prepare.tolerance import standard_error
@@ -38,6 +40,7 @@ from compressor.training import (
     let_go,
     measure_importance,
     normalised,
+    run,
     strongest,
     task_of,
 )
@@ -47,6 +50,8 @@ from profiler.network import Network, peak_memory_bytes
 from profiler.progress import ProgressCallback
 from profiler.tflite import read_network
 from timemodel.model import NetworkPredictor
+
+_ROWS_WITHOUT, _BATCH_WITHOUT = 512, 128
 
 
 @dataclass(frozen=True)
@@ -91,6 +96,21 @@ class Prepared:
         structure = self.structures.of(configuration)
         widths = {name: configuration.widths[name] for name in structure.graph.groups}
         return cut(structure.model, strongest(self.importance, widths), structure.graph)
+
+    def loss_without(self, configuration: Configuration) -> float:
+        """The loss on some training rows at full widths without the configuration's blocks, before any training.
+
+        Normalisations use the statistics of the batch: those that they have are of a network with the blocks.
+        """
+        model, data = self.structures.model_without(configuration), self.task.data
+        chosen = np.random.default_rng(0).permutation(row_count(data.x))[:_ROWS_WITHOUT]
+        losses = []
+        for start in range(0, len(chosen), _BATCH_WITHOUT):
+            rows = chosen[start : start + _BATCH_WITHOUT]
+            losses.append(
+                float(self.task.loss(take(data.y, rows), run(model, take(data.x, rows), training=True)))
+            )
+        return float(np.mean(losses))
 
     def network_of(self, candidate: Candidate, folder: Path | None) -> Any:
         """The network to train for a candidate, as it is before that; `folder` is where `Candidate.network` is."""
@@ -349,6 +369,8 @@ def search_problem(
         needs_one=evaluator.judges_first,
         folder=folder,
         known=list(known),
+        blocks=prepared.structures.blocks,
+        loss_without=prepared.loss_without,
         context=prepared,
     )
     evaluator.on_epoch = lambda epoch, epochs, score: problem.on_epoch(epoch, epochs, score)

@@ -97,7 +97,7 @@ class NetworkFacts(FileCosts):
 
 @dataclass(frozen=True)
 class LayerWidth:
-    """The width of one layer before and after; `group` is empty where it is fixed.
+    """The width of one layer before and after (0 where the layer is gone); `group` is empty where it is fixed.
 
     `layer` is its address (``backbone/conv1``); for what can be chosen inside a layer with what it is behind it, as in
     `compressor.graph.Group` (``attention.heads``).
@@ -119,8 +119,10 @@ class FrontPoint(FileCosts):
         Its files.
     chosen
         Whether it is the one that the result is about (`CompressionResult.after`).
+    changes
+        What was done to the network, in words.
     widths
-        What can be chosen, by the names of `LayerWidth`.
+        What can be chosen, by the names of `LayerWidth`; 0 for a layer that is gone.
     validation_score
         Of the file on the validation rows, mean over seeds: by this and the time points are compared.
     score
@@ -134,6 +136,7 @@ class FrontPoint(FileCosts):
     keras: str
     tflite: str
     chosen: bool
+    changes: str
     widths: dict[str, int]
     validation_score: float
     score: float

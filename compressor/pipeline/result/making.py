@@ -32,6 +32,7 @@ from compressor.pipeline.prepare import (
     in_words,
     missed,
 )
+from compressor.pipeline.result.changes import changes_in_words
 from compressor.pipeline.result.compression_result import (
     CompressionResult,
     FileCosts,
@@ -303,6 +304,7 @@ class _Figures:
             keras=self._place(keras_file),
             tflite=self._place(tflite),
             chosen=number == 0,
+            changes=changes_in_words(self.prepared, self.finalists[number].trial),
             widths={row.layer: row.after for row in widths if row.group},
             validation_score=float(np.mean([self.validation[seed] for seed in seeds])),
             score=facts.mean_score,

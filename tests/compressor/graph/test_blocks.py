@@ -105,7 +105,10 @@ def test_the_halves_of_a_transformer_block_can_go():
 
 
 def test_layers_in_a_row_take_their_normalisation_and_activation_along():
-    assert [block.layers for block in removable(dense_stack())] == [("second", "norm", "rectified"), ("third",)]
+    assert [block.layers for block in removable(dense_stack())] == [
+        ("second", "norm", "rectified"),
+        ("third",),
+    ]
 
 
 def test_a_layer_that_is_used_twice_stays():

@@ -1,0 +1,115 @@
+"""Whole blocks first, then widths."""
+
+import math
+
+import pytest
+
+from compressor.costs import CandidateCost, Configuration, Costs
+from compressor.graph import Block
+from compressor.search import Goal, SearchProblem, Trial
+from compressor.search.structure import StructureSearch, structures_of
+from compressor.search.uniform import UniformSnapped
+from compressor.testing.workbench import make_problem, synthetic
+
+BLOCKS = {name: Block(name, (name,), name, 0, False) for name in ("first", "second", "third")}
+HARM = {"first": 0.3, "second": 0.01, "third": 0.02}
+
+
+class _BlockTimes(CandidateCost):
+    """Each block takes a share of the network's time."""
+
+    cheap = True
+
+    def __init__(self, times: CandidateCost) -> None:
+        self._times = times
+
+    def exact(self, configuration: Configuration) -> float:
+        return self._times.exact(configuration) * (1 - 0.25 * len(configuration.removed))
+
+
+def with_blocks(goal, folder=None) -> SearchProblem:
+    problem = make_problem(goal, folder)
+    judge, problem.blocks = problem.evaluate, BLOCKS
+    problem.cost = _BlockTimes(problem.cost)
+    problem.costs = lambda configuration: Costs(problem.cost.exact(configuration))
+    problem.loss_without = lambda configuration: 1 + sum(HARM[name] for name in configuration.removed)
+
+    def evaluate(candidate):
+        score, loss = judge(candidate)
+        lost = sum(HARM[name] for name in candidate.configuration.removed)
+        return score - lost, loss + lost
+
+    problem.evaluate = evaluate
+    return problem
+
+
+def whole_ms() -> float:
+    return synthetic().between(1.0)
+
+
+def test_blocks_that_cost_least_loss_for_their_time_go_first():
+    found = structures_of(with_blocks(Goal(budget_ms=1.0)), 6)
+    assert [sorted(one.removed) for one in found] == [
+        [], ["second"], ["second", "third"], ["first", "second", "third"],
+    ]  # fmt: skip
+
+
+def test_a_block_inside_one_that_is_gone_is_no_further_structure():
+    problem = with_blocks(Goal(budget_ms=1.0))
+    problem.blocks = {**BLOCKS, "third": Block("third", ("second", "third"), "second", 0, True)}
+    problem.loss_without = lambda configuration: 1 + 0.1 * ("second" in configuration.removed)
+    removed = [sorted(one.removed) for one in structures_of(problem, 6)]
+    assert removed == [[], ["first"], ["first", "third"]]
+
+
+def test_a_network_that_cannot_be_judged_without_a_block_keeps_it_longest():
+    problem = with_blocks(Goal(budget_ms=1.0))
+    problem.loss_without = lambda configuration: math.nan if "second" in configuration.removed else 1.0
+    assert "second" not in structures_of(problem, 6)[2].removed
+
+
+def test_losing_blocks_and_keeping_the_rest_wider_wins_where_blocks_do_little():
+    goal = Goal(budget_ms=0.45 * whole_ms())
+    control = UniformSnapped().run(make_problem(goal))[0]
+    problem = with_blocks(goal)
+    best = StructureSearch().run(problem)[0]
+    assert best.configuration.removed == {"second", "third"}
+    assert best.score > control.score
+
+
+def test_the_network_with_all_its_blocks_is_the_control():
+    goal = Goal(budget_ms=0.45 * whole_ms())
+    problem = with_blocks(goal)
+    StructureSearch().run(problem)
+    assert problem.control is not None
+    assert problem.control.configuration == UniformSnapped().run(make_problem(goal))[0].configuration
+
+
+def test_under_a_limit_on_the_score_it_goes_below_what_widths_reach():
+    goal = Goal(least_score=0.93)
+    problem = with_blocks(goal)
+    met = [trial for trial in StructureSearch(tries=4).run(problem) if goal.met_by(trial)]
+    least = min(problem.cost.exact(trial.configuration) for trial in met)
+    control = UniformSnapped().run(make_problem(goal))[0]
+    assert least < 0.7 * control.predicted_ms
+
+
+def test_what_was_looked_at_before_an_interruption_is_not_looked_at_again(tmp_path):
+    goal = Goal(budget_ms=0.45 * whole_ms())
+    first = with_blocks(goal, tmp_path)
+    expected = [one.removed for one in structures_of(first, 6)]
+    again = with_blocks(goal, tmp_path)
+
+    def looked(configuration: Configuration) -> float:
+        raise AssertionError(f"{configuration} was looked at before")
+
+    again.loss_without = looked
+    assert [one.removed for one in structures_of(again, 6)] == expected
+
+
+@pytest.mark.parametrize("goal", [Goal(budget_ms=0.05), Goal(least_score=0.9)])
+def test_without_blocks_it_is_a_search_of_widths(goal):
+    problem = make_problem(goal)
+    found: list[Trial] = StructureSearch().run(problem)
+    assert found
+    assert not any(trial.configuration.removed for trial in found)
