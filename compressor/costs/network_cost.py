@@ -165,7 +165,8 @@ class _PredictedCost(CandidateCost):
 
     def network(self, configuration: Configuration) -> Network:
         """The TFLite network at this configuration."""
-        return self._lowering_of(configuration).network(configuration)
+        source = self._lowering
+        return (source.of(configuration) if isinstance(source, Structures) else source).network(configuration)
 
     def _lowering_of(self, configuration: Configuration) -> Lowering:
         return (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from compressor.costs.configuration import Configuration
@@ -20,17 +20,37 @@ from profiler.network import Network
 Lowering = LearnedLowering | ConvertingLowering
 
 
-@dataclass(frozen=True)
 class Structure:
     """The network without some blocks, as a model of its own, and what any widths of it become.
 
-    `reason` says why every candidate is converted, where it is.
+    At full widths it takes one conversion; its lowering, two more, is learned when other widths are asked for.
     """
 
-    model: Any
-    graph: ChannelGraph
-    lowering: Lowering
-    reason: str = ""
+    def __init__(
+        self, model: Any, graph: ChannelGraph, convert: Convert, base: Network | None, seed: int
+    ) -> None:
+        self.model, self.graph = model, graph
+        self._convert, self._seed = convert, seed
+        self._base = base
+        self.reason = ""
+        """Why every candidate is converted, where it is."""
+
+    def network(self, configuration: Configuration) -> Network:
+        """The TFLite network at these widths."""
+        if any(configuration.widths[name] != width for name, width in self.graph.widths.items()):
+            return self.lowering.network(configuration)
+        if self._base is None:
+            self._base = self._convert(self.model)
+        return self._base
+
+    @cached_property
+    def lowering(self) -> Lowering:
+        """What any widths become: learned, else by converting."""
+        try:
+            return learn_lowering(self.model, self.graph, self._convert, self._base, self._seed)
+        except LoweringError as reason:
+            self.reason = str(reason)
+            return ConvertingLowering(self.model, self.graph, self._convert)
 
 
 class Structures:
@@ -59,7 +79,7 @@ class Structures:
     ) -> None:
         self.blocks = dict(blocks)
         self._convert, self._seed = convert, seed
-        self._known = {frozenset[str](): self._made(model, graph, base)}
+        self._known = {frozenset[str](): Structure(model, graph, convert, base, seed)}
 
     @property
     def full(self) -> Structure:
@@ -71,15 +91,10 @@ class Structures:
         found = self._known.get(configuration.removed)
         if found is None:
             model = self.model_without(configuration)
-            found = self._known[configuration.removed] = self._made(model, build_graph(model), None)
+            found = Structure(model, build_graph(model), self._convert, None, self._seed)
+            self._known[configuration.removed] = found
         return found
 
     def model_without(self, configuration: Configuration) -> Any:
         """A model of one's own at full widths without the configuration's blocks."""
         return without(self.full.model, [self.blocks[name] for name in sorted(configuration.removed)])
-
-    def _made(self, model: Any, graph: ChannelGraph, base: Network | None) -> Structure:
-        try:
-            return Structure(model, graph, learn_lowering(model, graph, self._convert, base, self._seed))
-        except LoweringError as reason:
-            return Structure(model, graph, ConvertingLowering(model, graph, self._convert), str(reason))

@@ -51,6 +51,8 @@ class Block:
         What takes their place: what this layer of the block reads, counted from 0 among its tensors.
     branch
         Whether it is the branch beside a shortcut; else layers in a row.
+    signature
+        Equal for blocks of the same layers, settings and shapes: what one of them takes, the others take too.
     """
 
     id: str
@@ -58,6 +60,7 @@ class Block:
     reader: str
     operand: int
     branch: bool
+    signature: str = ""
 
     @property
     def result(self) -> str:
@@ -261,7 +264,8 @@ class _Finder:
         first = next((one.name for one in calls if one.weights), None)
         if first is None:
             return None
-        return Block(first, tuple(one.name for one in calls), reader.name, operand, branch)
+        signature = repr([(one.kind, _settings(one), one.input_shapes) for one in calls])
+        return Block(first, tuple(one.name for one in calls), reader.name, operand, branch, signature)
 
 
 def _settings(call: Call) -> dict[str, Any]:

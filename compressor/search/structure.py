@@ -139,7 +139,13 @@ def structures_of(problem: SearchProblem, count: int, most_blocks: int = 24) -> 
     if count < 2 or not blocks:
         return [full]
     whole = problem.cost.exact(full)
-    saved = {name: whole - problem.cost.exact(full.without([name])) for name in blocks}
+    of_signature: dict[str, float] = {}
+    saved = {}
+    for name, block in blocks.items():
+        kind = block.signature or name
+        if kind not in of_signature:
+            of_signature[kind] = whole - problem.cost.exact(full.without([name]))
+        saved[name] = of_signature[kind]
     longest = sorted((name for name in blocks if saved[name] > 0), key=lambda name: -saved[name])[
         :most_blocks
     ]

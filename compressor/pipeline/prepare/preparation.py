@@ -199,14 +199,14 @@ def prepare(
     progress(0.4, "converting")
     base = read_network(to_tflite_bytes(model), name=name) if quantize == "none" else None
     structures = Structures(model, graph, find_blocks(model).removable, convert, base, seed)
+    if setting is not None:
+        time_model = time_model.only(setting)
+    times = PredictedTime(time_model, structures)
     notes = []
     if structures.full.reason:
         notes.append(
             f"Every candidate is converted to know its time, which is slower, because {structures.full.reason}."
         )
-    if setting is not None:
-        time_model = time_model.only(setting)
-    times = PredictedTime(time_model, structures)
     full = Configuration(graph.widths)
     times.calibrate(full)
     score, loss = tuner.evaluate(model)
