@@ -31,6 +31,7 @@ from compressor.export.silence import quiet, require, tensorflow
 from compressor.export.turns import (
     Turns,
     check_target,
+    file_outputs,
     file_score,
     layers_ms,
     measure_in_turns,
@@ -58,6 +59,7 @@ __all__ = [
     "export",
     "faster_in_words",
     "fault",
+    "file_outputs",
     "file_score",
     "in_float32",
     "input_specs",

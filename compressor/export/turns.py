@@ -24,11 +24,16 @@ _LEAST_TURN_S = 0.1
 _OF_TIME_LEFT = 0.6
 
 
-def file_score(task: Task, path: Path, x: Rows, y: Rows) -> float:
-    """The score of a `.tflite` file on rows."""
+def file_outputs(task: Task, path: Path, x: Rows) -> Rows:
+    """What a `.tflite` file gives for rows [rows, ...], by name where it has several outputs."""
     outputs = TfliteRunner(path).predict(x)
     several = isinstance(outputs, list)
-    return task.score(dict(zip(task.heads, outputs, strict=True)) if several else np.asarray(outputs), x, y)
+    return dict(zip(task.heads, outputs, strict=True)) if several else np.asarray(outputs)
+
+
+def file_score(task: Task, path: Path, x: Rows, y: Rows) -> float:
+    """The score of a `.tflite` file on rows."""
+    return task.score(file_outputs(task, path, x), x, y)
 
 
 @dataclass(frozen=True)

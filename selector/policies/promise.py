@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from profiler.errors import DataError
+from profiler.paired import betting_p_value, fewest_units, paired_p_value
 from selector.candidates import Answers
 from selector.policies.goal import PolicyGoal
-from selector.policies.paired import betting_p_value, fewest_units, paired_p_value
 from selector.policies.stages import Estimated
 
 LONGEST_PATH = 48

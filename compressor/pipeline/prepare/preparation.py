@@ -60,6 +60,7 @@ class Prepared:
 
     `times` predicts the file that will be exported at any widths, `steering` is what stands for it in the search.
     `original` is the network as it is, as a trial: its score is on validation rows. `notes` are for the user.
+    `test_given` is whether the test rows are the user's own, not split off those for training.
     """
 
     name: str
@@ -75,6 +76,7 @@ class Prepared:
     calibration: Any
     notes: tuple[str, ...]
     measure: str = "taylor"
+    test_given: bool = True
 
     @property
     def model(self) -> Any:
@@ -232,7 +234,7 @@ def prepare(
         notes.append(f"The time model never measured {', '.join(uncovered)}: their times are estimates.")
     return Prepared(
         name, structures, task, tuner, normalised(channels), times, steering, time_model, original, quantize, rows,
-        tuple(notes), importance,
+        tuple(notes), importance, given.x_test is not None,
     )  # fmt: skip
 
 

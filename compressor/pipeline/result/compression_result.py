@@ -191,6 +191,9 @@ class CompressionResult:
         All that was asked for, by the names of `compressor.pipeline.prepare.limits.Limits`.
     test_rows, validation_rows
         How many rows scores are of.
+    promise
+        What the test rows show of the loss on new data (`compressor.pipeline.result.promise.Promise`); None where the test rows
+        were split off the training rows, which the original has seen.
     """
 
     folder: str
@@ -219,6 +222,7 @@ class CompressionResult:
     points: tuple[FrontPoint, ...] = ()
     layers: tuple[LayerChange, ...] = ()
     limits: dict[str, Any] = field(default_factory=dict)
+    promise: dict[str, Any] | None = None
     validation_rows: int = 0
     missed: str = ""
     minutes: float | None = None

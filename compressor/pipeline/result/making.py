@@ -14,6 +14,7 @@ import numpy as np
 from compressor.data import row_count
 from compressor.export import (
     Turns,
+    file_outputs,
     file_score,
     keep_float32,
     layers_ms,
@@ -43,6 +44,7 @@ from compressor.pipeline.result.compression_result import (
 from compressor.pipeline.result.family import finish_family
 from compressor.pipeline.result.files import WINNER, PointFiles, name_winner, write_files
 from compressor.pipeline.result.given_back import LayerChange, layer_changes, timed
+from compressor.pipeline.result.promise import SATURATED, promise_of
 from compressor.search import Goal, Trial
 from profiler.devices import Target
 from profiler.errors import TargetError
@@ -104,6 +106,8 @@ def make_result(
     name_winner(workspace, files, not missing)
     facts = {name: figures.facts(name) for name in ("original", "quantized", WINNER) if name in files.tflite}
     before, after = facts["original"], facts[WINNER]
+    drop = request.limits.max_accuracy_drop
+    promise = _promise(prepared, files, None if drop is None else drop / 100)
     ratio = turns.ratio("original", WINNER) if turns else None
     chosen = points[0]
     seconds = time.monotonic() - request.started
@@ -139,8 +143,9 @@ def make_result(
         layers=_layers(prepared, files, layers_measured),
         validation_rows=row_count(prepared.validation_rows[0]),
         limits=request.limits.asked(),
+        promise=promise,
     )
-    warnings = _reader_warnings(result, request.goal, chosen, prepared.original.score)
+    warnings = _reader_warnings(result, request.goal, chosen, prepared)
     if request.family:
         warnings += finish_family(prepared, workspace, files)
     if advice:
@@ -215,6 +220,15 @@ def _scores(prepared: Prepared, files: Mapping[str, Path], rows: tuple[Any, Any]
     """The score of every file; on the test rows this is the one look at them."""
     x, y = rows
     return {name: file_score(prepared.task, path, x, y) for name, path in files.items()}
+
+
+def _promise(prepared: Prepared, files: PointFiles, asked: float | None) -> dict[str, Any] | None:
+    """What the test rows show of the winner's file against the original's; None where no rows chose nothing."""
+    if not prepared.test_given:
+        return None
+    x, y = prepared.test_rows
+    before, after = (file_outputs(prepared.task, files.tflite[name], x) for name in ("original", WINNER))
+    return promise_of(prepared.task, before, after, x, y, prepared.task.data.groups_test, asked).to_dict()
 
 
 def _measure(
@@ -328,18 +342,30 @@ def _layers(prepared: Prepared, files: PointFiles, measured: _LayersMs) -> tuple
 
 
 def _reader_warnings(
-    result: CompressionResult, goal: Goal, chosen: Finalist, original_score: float
+    result: CompressionResult, goal: Goal, chosen: Finalist, prepared: Prepared
 ) -> list[str]:
     """Sentences on where the figures miss what was asked, or are less sure than they look."""
     found = []
-    drop = result.max_accuracy_drop
+    drop, original_score = result.max_accuracy_drop, prepared.original.score
+    if result.promise is not None:
+        found.append(result.promise["sentence"])
+    elif drop is not None:
+        found.append(
+            "No test was made of what is lost on new data: no rows were given that the original never saw and that chose "
+            "nothing; give x_test and y_test."
+        )
+    if drop is not None and result.score_name == "accuracy" and original_score >= SATURATED:
+        found.append(
+            f"The original is right on {original_score:.1%} of the validation rows: where hardly any is hard, that none is "
+            "lost says little."
+        )
     if drop is not None and chosen.met and not chosen.sure:
         points = 100 * (original_score - chosen.mean_score) + 0.0
         found.append(
             f"The accuracy is kept on the validation rows, but on so few that it may be luck: {points:.2f} points "
             f"lost, give or take {100 * chosen.error:.2f}; more validation rows would tell."
         )
-    if drop is not None and result.drop_points > drop:
+    if drop is not None and prepared.test_given and result.drop_points > drop:
         found.append(
             f"On the test rows {result.drop_points:.2f} points were lost, more than the {drop:g} that were allowed "
             "on validation rows."

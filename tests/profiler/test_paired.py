@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.stats import multinomial
 
-from selector.policies.paired import betting_p_value, fewest_units, paired_p_value
+from profiler.paired import betting_p_value, fewest_units, paired_p_value
 
 
 def test_without_any_difference_it_is_the_chance_that_no_row_is_lost():
