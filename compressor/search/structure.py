@@ -38,7 +38,7 @@ class StructureSearch(SearchMethod):
     grid, options
         As of `SnappedWidths`.
     most_blocks
-        Blocks whose removal is tried on its own, those first that take longest.
+        Blocks whose removal is looked at on its own: those first that are no part of another, then those that take longest.
     """
 
     name: ClassVar[str] = "structure"
@@ -48,7 +48,7 @@ class StructureSearch(SearchMethod):
     tries: int = 2
     grid: int = 64
     options: int = 24
-    most_blocks: int = 24
+    most_blocks: int = 12
 
     def __post_init__(self) -> None:
         check_least("grid", self.grid, 2)
@@ -130,7 +130,7 @@ class _Filled:
         return staircase.fit_exactly(cost, most, estimated)
 
 
-def structures_of(problem: SearchProblem, count: int, most_blocks: int = 24) -> list[Configuration]:
+def structures_of(problem: SearchProblem, count: int, most_blocks: int = 12) -> list[Configuration]:
     """At full widths: the network as it is, and without ever more of its blocks; at most `count` of them.
 
     Blocks go in the order of the loss that the network has without each alone, per time that this saves.
@@ -173,6 +173,12 @@ def _losses(problem: SearchProblem, names: Sequence[str]) -> dict[str, float]:
         if records:
             records.append({"block": name, "loss": known[name]})
     return {name: math.inf if loss is None else float(loss) for name, loss in known.items()}
+
+
+def _is_inside(block: Block, blocks: Mapping[str, Block]) -> bool:
+    """Whether a block is a part of another one."""
+    layers = set(block.layers)
+    return any(layers < set(other.layers) for other in blocks.values())
 
 
 def _new_ones(order: Iterable[str], blocks: Mapping[str, Block]) -> list[str]:
