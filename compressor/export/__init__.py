@@ -9,8 +9,10 @@ from compressor.export.comparison import Comparison, accuracy, compare, fault
 from compressor.export.conversion import (
     CALIBRATION_ROWS,
     RECIPES,
+    WEIGHTS_ALONE,
     calibration_rows,
     convert_named,
+    quantize_weights,
     to_tflite_bytes,
 )
 from compressor.export.exporter import (
@@ -41,6 +43,7 @@ from compressor.export.turns import (
 __all__ = [
     "CALIBRATION_ROWS",
     "RECIPES",
+    "WEIGHTS_ALONE",
     "Checked",
     "Comparison",
     "ExportResult",
@@ -69,6 +72,7 @@ __all__ = [
     "measure_in_turns",
     "opened",
     "precision_times",
+    "quantize_weights",
     "quiet",
     "require",
     "save_keras",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -27,12 +27,20 @@ from compressor.export import (
 )
 from compressor.weights.quantization.assignment import FLOAT, QuantizableNetwork
 from compressor.weights.quantization.clipping import clip
+from compressor.weights.quantization.finetuning import finetune
 from compressor.weights.quantization.reasons import reasons
 from compressor.weights.quantization.search import MixedCandidate, search
+from compressor.weights.quantization.training import check_epochs, training_rows
 from profiler.errors import EdgetimeError, UsageError
 from profiler.progress import ProgressCallback, silent, sub_progress
 from profiler.tflite import read_network
 from timemodel.model import NetworkPredictor
+
+_MOST_TRAINED = 2
+"""Candidates that are fine-tuned, the fastest first."""
+
+_WORTH = 0.97
+"""A candidate is fine-tuned where it takes at most this share of the time of what keeps the accuracy without."""
 
 SEARCH_ROWS = 128
 """Calibration rows on which the search compares outputs; divergence needs fewer than accuracy."""
@@ -92,6 +100,7 @@ def export_mixed(
     max_drop: float = 1.0,
     min_agreement: float = 0.95,
     trials: int = 60,
+    finetune_epochs: int = 0,
     seed: int = 0,
     input_shape: Any = None,
     progress: ProgressCallback = silent,
@@ -109,6 +118,8 @@ def export_mixed(
         Says how long a file takes on the device.
     trials, seed
         Of the search.
+    finetune_epochs
+        Passes over the calibration rows by which faster candidates that lose too much are fine-tuned; 0 for none.
     progress
         Told how far it is.
 
@@ -117,6 +128,8 @@ def export_mixed(
     UsageError, DataError, ModelFileError, EdgetimeError
         As `compressor.export.export`; EdgetimeError too where no operator can become integer.
     """
+    if finetune_epochs:
+        check_epochs(finetune_epochs, "auto")
     checked = opened(model, out, "auto", calibration, check_data, max_drop, min_agreement, input_shape)
     if checked.known is None:
         raise UsageError("--quantize auto needs typical inputs: give them with --calibration D.npz.")
@@ -155,6 +168,20 @@ def export_mixed(
 
     pool = sorted((*front, *uniform.values()), key=lambda one: one.predicted_ms)
     chosen = next(filter(good, pool), uniform[FLOAT])
+    faster = [one for one in pool if one.predicted_ms < _WORTH * chosen.predicted_ms]
+    notes: list[str] = []
+    if faster and not finetune_epochs:
+        notes.append(
+            f"A file of {faster[0].predicted_ms:.3g} ms loses too much: --finetune-epochs 3 may make it good enough."
+        )
+    for one in faster[:_MOST_TRAINED] if finetune_epochs else ():
+        trained = _trained(network, one, checked, finetune_epochs, seed, predict_ms, progress)
+        if good(trained) and trained.predicted_ms < chosen.predicted_ms:
+            chosen = trained
+            notes.append(
+                f"Without fine-tuning ({finetune_epochs} epochs) it would lose too much: {_loss(compared(one.content))}."
+            )
+            break
     export = write_checked(
         checked, chosen.content, "auto", "float32", max_drop, min_agreement, allow_drop=False
     )
@@ -168,12 +195,41 @@ def export_mixed(
         for name in (FLOAT, "int8", "dynamic")
     }
     return MixedResult(
-        export,
+        replace(export, notes=(*export.notes, *notes)),
         chosen.predicted_ms,
         dict(Counter(chosen.assignment.values())),
         rivals,
         reasons(network, chosen, predictions, predictor.predict(read_network(chosen.content))),
     )
+
+
+def _trained(
+    network: QuantizableNetwork,
+    one: MixedCandidate,
+    checked: Checked,
+    epochs: int,
+    seed: int,
+    predict_ms: Callable[[bytes], float],
+    progress: ProgressCallback,
+) -> MixedCandidate:
+    """The candidate with its weights fine-tuned; as it is where its operators cannot be trained through."""
+    try:
+        found = finetune(
+            network.content,
+            lambda content: network.with_weights(content).build(one.assignment),
+            training_rows(checked),
+            epochs,
+            seed,
+            sub_progress(progress, 0.85, 0.95),
+        )
+    except UsageError:
+        return one
+    return replace(one, content=found.content, predicted_ms=predict_ms(found.content))
+
+
+def _loss(comparison: Comparison) -> str:
+    lost = _lost_points(comparison)
+    return "its outputs differ" if lost is None else f"{lost:.2f} points"
 
 
 def _few(rows: Mapping[str, npt.NDArray], most: int) -> dict[str, npt.NDArray]:
