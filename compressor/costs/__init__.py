@@ -19,6 +19,7 @@ from compressor.costs.network_cost import (
     flops_cost,
     steering_cost,
 )
+from compressor.costs.precision_costs import LeastCost, LeastTime
 from compressor.costs.staircase import CandidateWidths, narrowest, scaled
 
 __all__ = [
@@ -28,6 +29,8 @@ __all__ = [
     "Configuration",
     "ConvertingLowering",
     "Costs",
+    "LeastCost",
+    "LeastTime",
     "Lowering",
     "LoweringError",
     "MeasuredCost",

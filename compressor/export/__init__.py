@@ -27,6 +27,7 @@ from compressor.export.exporter import (
 )
 from compressor.export.freezing import argument_names
 from compressor.export.keras_files import in_float32, input_specs, load_keras, save_keras
+from compressor.export.lean import lean
 from compressor.export.precision import PrecisionTimes, faster_in_words, keep_float32, precision_times
 from compressor.export.running import TfliteRunner, interpreter_class
 from compressor.export.silence import quiet, require, tensorflow
@@ -67,6 +68,7 @@ __all__ = [
     "interpreter_class",
     "keep_float32",
     "layers_ms",
+    "lean",
     "load_keras",
     "load_known",
     "measure_in_turns",

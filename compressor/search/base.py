@@ -64,6 +64,8 @@ class SearchProblem:
     on_epoch
         Called while a candidate is trained: epochs done, epochs in all, best validation score so far. What it
         raises ends the training and comes out of `try_configuration`.
+    settled
+        What a configuration is once its network is judged: with the precision that suits the goal best, where that is a choice.
     context
         A `compressor.pipeline.prepare.preparation.Prepared`: the model, its graph and its task, for methods that train.
     """
@@ -84,6 +86,7 @@ class SearchProblem:
     on_trial: Callable[[Trial], None] = lambda trial: None
     on_adopted: Callable[[Trial], None] = lambda trial: None
     on_epoch: Callable[[int, int, float], None] = lambda epoch, epochs, score: None
+    settled: Callable[[Configuration], Configuration] = lambda configuration: configuration
     progress: ProgressCallback = silent
     context: Any = None
     trials: list[Trial] = field(default_factory=list)
@@ -159,6 +162,7 @@ class SearchProblem:
         if model is not None and network is not None and self.folder is not None:
             save_keras(model, self.folder / network)
         score, loss = self.evaluate(candidate)
+        configuration = self.settled(configuration)
         trial = Trial(configuration, self.costs(configuration), score, loss, kept, network)
         self.trials.append(trial)
         self.on_trial(trial)

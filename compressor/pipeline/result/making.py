@@ -45,7 +45,7 @@ from compressor.pipeline.result.given_back import LayerChange, layer_changes, ti
 from compressor.search import Goal, Trial
 from profiler.devices import Target
 from profiler.errors import TargetError
-from profiler.network import peak_memory_bytes
+from profiler.network import Network, peak_memory_bytes
 from profiler.progress import ProgressCallback, sub_progress
 from profiler.tflite import read_network
 from profiler.tradeoff import pareto_front
@@ -97,7 +97,7 @@ def make_result(
     advice, missing = "", _missed(prepared, figures, request)
     if "quantized" in files.tflite:
         times = (figures.facts(name).time_ms for name in ("quantized", "original"))
-        advice = keep_float32(prepared.quantize, *times)
+        advice = keep_float32(figures.precision("quantized"), *times)
     if missing and advice and _wants_time(request.goal):
         missing += f"; {advice[0].lower()}{advice[1:-1]}"
     name_winner(workspace, files, not missing)
@@ -181,7 +181,8 @@ def _missed(prepared: Prepared, figures: _Figures, request: Request) -> str:
     if not _wants_time(goal) or steered or after.time_ms < before.time_ms:
         return ""
     how = "measured" if figures.turns else "predicted"
-    as_what = "" if prepared.quantize == "none" else f" as {prepared.quantize}"
+    precision = figures.precision(WINNER)
+    as_what = "" if precision in ("none", "float32") else f" as {precision}"
     return (
         f"The network that was found is no faster than the original:{as_what} it takes {in_words('time', after.time_ms)}, "
         f"the original {in_words('time', before.time_ms)} ({how})"
@@ -260,7 +261,7 @@ class _Figures:
         return NetworkFacts(
             tflite=self._place(path),
             keras=None if keras_file is None else self._place(keras_file),
-            quantize=prepared.quantize if name != "original" else "none",
+            quantize=self.precision(name),
             score=self.test[name],
             scores=tuple(self.test[key] for key in self.files.seeds(point)) if is_cut else (self.test[name],),
             validation_score=judged.get(name, self.validation[name]),
@@ -275,6 +276,12 @@ class _Figures:
             peak_memory_bytes=int(peak_memory_bytes(network) or 0),
             energy_mj=prediction.energy_mj,
         )
+
+    def precision(self, name: str) -> str:
+        """What a file is in, as ``--quantize`` calls it."""
+        if name == "original":
+            return "none"
+        return self.files.precisions[WINNER if name == "quantized" else name]
 
     def points(self) -> tuple[FrontPoint, ...]:
         """Every point, fastest first; the original and the quantised original compete for the front."""
@@ -297,6 +304,8 @@ class _Figures:
             tflite=self._place(tflite),
             chosen=number == 0,
             widths={row.layer: row.after for row in widths if row.group},
+            precision=facts.quantize,
+            bits=_bits(read_network(self.files.tflite[seeds[0]])),
             validation_score=float(np.mean([self.validation[seed] for seed in seeds])),
             score=facts.mean_score,
             seeds=len(seeds),
@@ -307,6 +316,14 @@ class _Figures:
 
     def _place(self, path: Path) -> str:
         return str(path.relative_to(self.folder))
+
+
+_BITS = {"float32": 32, "float16": 16, "int16": 16}
+
+
+def _bits(network: Network) -> dict[str, int]:
+    """Bits of the arithmetic of each operator that multiplies, by the name of its output."""
+    return {layer.name: _BITS.get(layer.dtype, 8) for layer in network.layers if layer.macs}
 
 
 def _layers(prepared: Prepared, files: PointFiles, measured: _LayersMs) -> tuple[LayerChange, ...]:
@@ -351,13 +368,14 @@ def _reader_warnings(
 def _by_quantising(prepared: Prepared, figures: _Figures, goal: Goal) -> str:
     """Where the quantised file no longer keeps the score that the network kept, in words."""
     least, chosen = goal.least_score, figures.finalists[0]
-    if least is None or prepared.quantize == "none":
+    precision = figures.precision(WINNER)
+    if least is None or precision in ("none", "float32"):
         return ""
     score = float(np.mean([figures.validation[name] for name in figures.files.seeds(0)]))
     if score >= least:
         return ""
     lost = 100 * (chosen.mean_score - score)
     return (
-        f"As {prepared.quantize} the network loses another {lost:.2f} points on the validation rows, and so keeps the "
+        f"As {precision} the network loses another {lost:.2f} points on the validation rows, and so keeps the "
         "limit no more"
     )

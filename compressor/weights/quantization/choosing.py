@@ -21,6 +21,7 @@ from compressor.export import (
     calibration_rows,
     compare_networks,
     fault,
+    lean,
     opened,
     to_tflite_bytes,
     write_checked,
@@ -35,6 +36,9 @@ from profiler.errors import EdgetimeError, UsageError
 from profiler.progress import ProgressCallback, silent, sub_progress
 from profiler.tflite import read_network
 from timemodel.model import NetworkPredictor
+
+INT16 = "int16"
+"""Int8 weights with int16 activations: of the whole network or not at all."""
 
 _MOST_TRAINED = 2
 """Candidates that are fine-tuned, the fastest first."""
@@ -68,7 +72,7 @@ class MixedResult:
     operators
         How many operators are what: ``{"int8": 44, "float32": 19}``.
     rivals
-        All float32, all int8 and all dynamic beside it.
+        All float32, all int8, all dynamic and (where its time is known) all int16 beside it.
     reasons
         Why operators are what they are, a sentence each.
     """
@@ -134,7 +138,8 @@ def export_mixed(
     if checked.known is None:
         raise UsageError("--quantize auto needs typical inputs: give them with --calibration D.npz.")
     rows = calibration_rows(checked.known, checked.specs, CALIBRATION_ROWS)
-    plain = to_tflite_bytes(checked.model, input_shape=input_shape)
+    source, removed = lean(checked.model, checked.rows.inputs)
+    plain = to_tflite_bytes(source, input_shape=input_shape)
 
     def predict_ms(content: bytes) -> float:
         found = predictor.predict(read_network(content))
@@ -156,7 +161,7 @@ def export_mixed(
     front = search(
         network, few, predict_ms, trials=trials, seed=seed, progress=sub_progress(progress, 0.15, 0.8)
     )
-    uniform = _uniform(network, checked, plain, predict_ms, input_shape)
+    uniform = _uniform(network, source, checked, plain, predict_ms, input_shape)
     progress(0.85, "checking the fastest")
 
     @cache
@@ -168,8 +173,12 @@ def export_mixed(
 
     pool = sorted((*front, *uniform.values()), key=lambda one: one.predicted_ms)
     chosen = next(filter(good, pool), uniform[FLOAT])
-    faster = [one for one in pool if one.predicted_ms < _WORTH * chosen.predicted_ms]
-    notes: list[str] = []
+    faster = [
+        one
+        for one in pool
+        if one.predicted_ms < _WORTH * chosen.predicted_ms and INT16 not in one.assignment.values()
+    ]
+    notes = list(removed)
     if faster and not finetune_epochs:
         notes.append(
             f"A file of {faster[0].predicted_ms:.3g} ms loses too much: --finetune-epochs 3 may make it good enough."
@@ -194,6 +203,8 @@ def export_mixed(
         name: predictor.predict(read_network(network.build(network.uniform(name))))
         for name in (FLOAT, "int8", "dynamic")
     }
+    if INT16 in uniform:
+        predictions[INT16] = predictor.predict(read_network(uniform[INT16].content))
     return MixedResult(
         replace(export, notes=(*export.notes, *notes)),
         chosen.predicted_ms,
@@ -237,18 +248,31 @@ def _few(rows: Mapping[str, npt.NDArray], most: int) -> dict[str, npt.NDArray]:
 
 
 def _uniform(
-    network: QuantizableNetwork, checked: Checked, plain: bytes, predict_ms: Any, input_shape: Any
+    network: QuantizableNetwork,
+    source: Any,
+    checked: Checked,
+    plain: bytes,
+    predict_ms: Any,
+    input_shape: Any,
 ) -> dict[str, MixedCandidate]:
-    """All float32, and all int8 and all dynamic as TensorFlow's converter makes them, or ai-edge-quantizer where it fails."""
+    """All float32; all int8, dynamic and (where its time is known) int16 as TensorFlow's converter makes them.
+
+    Where that fails ai-edge-quantizer makes them, but for int16.
+    """
     found = {FLOAT: MixedCandidate(network.uniform(FLOAT), plain, predict_ms(plain), 0.0)}
-    for name in ("int8", "dynamic"):
+    for name in ("int8", "dynamic", INT16):
         try:
             content = to_tflite_bytes(
-                checked.model, name, checked.known if name == "int8" else None, input_shape=input_shape
+                source, name, None if name == "dynamic" else checked.known, input_shape=input_shape
             )
+            time_ms = predict_ms(content)
         except EdgetimeError:
+            if name == INT16:
+                continue
             content = network.build(network.uniform(name))
-        found[name] = MixedCandidate(network.uniform(name), content, predict_ms(content), float("nan"))
+            time_ms = predict_ms(content)
+        assignment = dict.fromkeys(network.uniform(FLOAT), INT16) if name == INT16 else network.uniform(name)
+        found[name] = MixedCandidate(assignment, content, time_ms, float("nan"))
     return found
 
 

@@ -19,6 +19,7 @@ from compressor.export import (
     TfliteRunner,
     calibration_rows,
     compare_networks,
+    lean,
     opened,
     quantize_weights,
     to_tflite_bytes,
@@ -80,7 +81,8 @@ def export_finetuned(
     progress(0.0, "reading the model")
     checked = opened(model, out, quantize, calibration, check_data, max_drop, min_agreement, input_shape)
     rows = training_rows(checked)
-    plain = to_tflite_bytes(checked.model, input_shape=input_shape)
+    source, removed = lean(checked.model, checked.rows.inputs)
+    plain = to_tflite_bytes(source, input_shape=input_shape)
     recipe = _recipe(checked, plain, quantize)
     untrained = recipe(plain)
     found = finetune(plain, recipe, rows, epochs, seed, sub_progress(progress, 0.1, 0.9))
@@ -91,7 +93,7 @@ def export_finetuned(
     content = found.content if better else untrained
     result = write_checked(checked, content, quantize, "float32", max_drop, min_agreement, allow_drop)
     progress(1.0, "done")
-    return replace(result, notes=(*result.notes, _change(first, then, epochs, rows, better)))
+    return replace(result, notes=(*removed, *result.notes, _change(first, then, epochs, rows, better)))
 
 
 def check_epochs(epochs: int, quantize: str) -> None:
