@@ -154,6 +154,7 @@ class SearchProblem:
             No time is left, and there is a candidate already.
         """
         kept = None if keep is None else {name: [int(p) for p in keep[name]] for name in self.groups}
+        configuration = configuration.with_precision("")  # which is chosen once the network is judged
         candidate = Candidate(configuration, kept, network, model)
         known = self.find(candidate)
         if known is not None:

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compressor.data import Rows
-from compressor.graph import ChannelGraph, build_graph, cut, layers_of, weight_names
+from compressor.graph import ChannelGraph, build_graph, cut
+from compressor.training.importance import weights_of
 from compressor.training.model_io import run
 
 NEGLIGIBLE = 1e-6
@@ -63,15 +64,11 @@ def dead_in_words(keep: Mapping[str, Sequence[int]], widths: Mapping[str, int]) 
 
 def _alive(model: Any, graph: ChannelGraph) -> dict[str, NDArray[np.bool_]]:
     """Of each group, which channels are both made and read by weights that count."""
-    weights = {
-        (name, variable): np.abs(np.asarray(value))
-        for name, layer in layers_of(model)
-        for variable, value in zip(weight_names(layer), layer.get_weights(), strict=True)
-    }
+    weights = weights_of(model)
     found: dict[str, dict[str, NDArray[np.float64]]] = {"in": {}, "out": {}}
     known: dict[str, set[str]] = {"in": set(), "out": set()}
     for axis in graph.axes:
-        value = weights[axis.layer, axis.variable]
+        value = np.abs(np.asarray(weights[axis.layer, axis.variable]))
         if axis.role not in found or value.ndim < 2 or not value.size:
             continue
         largest = value.max(axis=tuple(one for one in range(value.ndim) if one != axis.axis % value.ndim))

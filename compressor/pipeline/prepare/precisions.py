@@ -154,7 +154,7 @@ def find_precisions(
     if len(found) < 2:
         raise UsageError(
             f"{time_model.device} knows the times of no two number types of this network, so there is nothing to choose: "
-            "leave --quantize auto out."
+            "give --quantize none or int8."
         )
     return Precisions(found, task, calibration), notes
 

@@ -138,7 +138,10 @@ def _change(
     if not better:
         return f"{what}, which made it no better: the file without that was written."
     if first.drop_points is not None and then.drop_points is not None:
-        return f"{what}: {then.drop_points:.2f} points lost in place of {first.drop_points:.2f}."
+        changes = -then.drop_points, -first.drop_points
+        return f"{what}: accuracy changes by {changes[0]:+.2f} points in place of {changes[1]:+.2f}."
+    if first.agreement is not None and then.agreement is not None:
+        return f"{what}: the same class on {then.agreement:.1%} of rows in place of {first.agreement:.1%}."
     return (
         f"{what}: outputs differ by {then.relative_difference:.1%} of their variation in place of "
         f"{first.relative_difference:.1%}."

@@ -130,7 +130,8 @@ def test_unknown_times_and_missing_inputs_are_refused(model, rows, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("quantize", "dtype", "bits"), [("weight-int8", "int8", 8), ("weight-int4", "int4", 4)]
+    ("quantize", "dtype", "bits"),
+    [("weight-int8", "int8", 8), ("weight-int4", "int4", 4), ("dynamic-int4", "int4", 4)],
 )
 def test_weights_alone_are_stored_in_fewer_bits_and_computed_in_floats(
     model, rows, tmp_path, quantize, dtype, bits
