@@ -19,16 +19,20 @@ from compressor.costs.network_cost import (
     flops_cost,
     steering_cost,
 )
+from compressor.costs.precision_costs import MIXED, LeastCost, LeastTime
 from compressor.costs.staircase import CandidateWidths, narrowest, scaled
 from compressor.costs.structures import Structure, Structures
 
 __all__ = [
+    "MIXED",
     "STEERINGS",
     "CandidateCost",
     "CandidateWidths",
     "Configuration",
     "ConvertingLowering",
     "Costs",
+    "LeastCost",
+    "LeastTime",
     "LoweringError",
     "MeasuredCost",
     "NetworkCost",

@@ -8,9 +8,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, ClassVar
 
+_NETWORK = "network"
+"""Where the precision of the whole network stands; which operator has which bits follows from its name."""
+
 
 class Configuration:
-    """What a search chooses about a network: how many channels each group has, and which blocks go; it cannot change.
+    """What a search chooses: how many channels each group has, which blocks go, the file's precision; it cannot change.
 
     Parameters
     ----------
@@ -30,23 +33,25 @@ class Configuration:
     True
     >>> full.without(["block_2"]).to_dict()
     {'widths': {'conv': 8, 'dense': 10}, 'removed': {'block_2': 1}}
+    >>> full.with_precision("int8").precision
+    'int8'
     """
 
-    DIMENSIONS: ClassVar[tuple[str, ...]] = ("widths", "removed")
+    DIMENSIONS: ClassVar[tuple[str, ...]] = ("widths", "removed", "precision")
 
     __slots__ = ("_choices",)
 
-    def __init__(self, widths: Mapping[str, int], **others: Mapping[str, int]) -> None:
-        given = {"widths": widths, **others}
+    def __init__(self, widths: Mapping[str, int], **others: Mapping[str, Any]) -> None:
+        given: dict[str, Mapping[str, Any]] = {"widths": widths, **others}
         unknown = sorted(given.keys() - set(self.DIMENSIONS))
         if unknown:
             raise TypeError(
                 f"A configuration has no {', '.join(unknown)}: it has {', '.join(self.DIMENSIONS)}."
             )
-        self._choices = {
-            dimension: {name: int(value) for name, value in given.get(dimension, {}).items()}
-            for dimension in self.DIMENSIONS
+        self._choices: dict[str, dict[str, Any]] = {
+            dimension: dict(given.get(dimension, {})) for dimension in self.DIMENSIONS
         }
+        self._choices["widths"] = {name: int(width) for name, width in widths.items()}
 
     @property
     def widths(self) -> Mapping[str, int]:
@@ -62,6 +67,17 @@ class Configuration:
         """The same widths with these blocks gone, and no others."""
         made = object.__new__(type(self))
         made._choices = {**self._choices, "removed": dict.fromkeys(sorted(blocks), 1)}
+        return made
+
+    @property
+    def precision(self) -> str:
+        """Name of the number types of its file's operators; empty where that is not chosen, or there is no choice."""
+        return str(self._choices["precision"].get(_NETWORK, ""))
+
+    def with_precision(self, precision: str) -> Configuration:
+        """The same with this precision; without one where it is empty."""
+        made = object.__new__(type(self))
+        made._choices = {**self._choices, "precision": {_NETWORK: precision} if precision else {}}
         return made
 
     def with_widths(self, widths: Mapping[str, int]) -> Configuration:
@@ -80,7 +96,7 @@ class Configuration:
         """A short name for files; equal configurations have the same."""
         return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()[:16]
 
-    def to_dict(self) -> dict[str, dict[str, int]]:
+    def to_dict(self) -> dict[str, dict[str, Any]]:
         """As plain JSON values; further dimensions only where something is chosen."""
         return {name: dict(values) for name, values in self._choices.items() if values or name == "widths"}
 

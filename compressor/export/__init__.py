@@ -9,8 +9,10 @@ from compressor.export.comparison import Comparison, accuracy, compare, fault
 from compressor.export.conversion import (
     CALIBRATION_ROWS,
     RECIPES,
+    WEIGHTS_ALONE,
     calibration_rows,
     convert_named,
+    quantize_weights,
     to_tflite_bytes,
 )
 from compressor.export.exporter import (
@@ -25,6 +27,7 @@ from compressor.export.exporter import (
 )
 from compressor.export.freezing import argument_names
 from compressor.export.keras_files import in_float32, input_specs, load_keras, save_keras
+from compressor.export.lean import lean
 from compressor.export.precision import PrecisionTimes, faster_in_words, keep_float32, precision_times
 from compressor.export.running import TfliteRunner, interpreter_class
 from compressor.export.silence import quiet, require, tensorflow
@@ -42,6 +45,7 @@ from compressor.export.turns import (
 __all__ = [
     "CALIBRATION_ROWS",
     "RECIPES",
+    "WEIGHTS_ALONE",
     "Checked",
     "Comparison",
     "ExportResult",
@@ -66,11 +70,13 @@ __all__ = [
     "interpreter_class",
     "keep_float32",
     "layers_ms",
+    "lean",
     "load_keras",
     "load_known",
     "measure_in_turns",
     "opened",
     "precision_times",
+    "quantize_weights",
     "quiet",
     "require",
     "save_keras",

@@ -11,6 +11,7 @@ float.
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -43,6 +44,7 @@ RECIPES = {
     "int16": "int8 weights, int16 activations; needs --calibration",
     "weight-int8": "int8 weights that are float32 once loaded: small, slower than float32 where XNNPACK leaves such layers alone",
     "weight-int4": "int4 weights with a scale per channel, as weight-int8: smallest",
+    "dynamic-int4": "as dynamic with int4 weights, in fully connected layers with a scale for every 32; depthwise ones stay int8",
 }
 """What `quantize` may be, and what becomes integer, what stays and what it needs."""
 
@@ -51,6 +53,12 @@ CALIBRATED = ("int8", "int16")
 
 _WEIGHT_BITS = {"weight-int8": 8, "weight-int4": 4}
 """Modes that store weights in fewer bits and compute in floats."""
+
+WEIGHTS_ALONE = (*_WEIGHT_BITS, "dynamic-int4")
+"""Modes that ai-edge-quantizer makes of the float32 file without typical inputs."""
+
+_BLOCK = 32
+"""Weights that share a scale where it is one per block."""
 
 CALIBRATION_ROWS = 200
 """Rows that calibration looks at, drawn evenly from all that are given."""
@@ -188,11 +196,11 @@ def _convert(model: Any, specs: Specs, quantize: str, samples: Sequence[Inputs],
         )
     if quantize == "int16":
         function = with_own_biases(function)
-    if quantize in _WEIGHT_BITS:
-        return _with_ai_edge_quantizer(_with_tensorflow(function, "none", samples, io), quantize)
+    if quantize in WEIGHTS_ALONE:
+        return quantize_weights(_with_tensorflow(function, "none", samples, io), quantize)
     converted = _with_tensorflow(function, quantize, samples, io)
     if quantize == "dynamic" and not read_types(converted, quantize).quantized:
-        return _with_ai_edge_quantizer(_with_tensorflow(function, "none", samples, io), quantize)
+        return quantize_weights(_with_tensorflow(function, "none", samples, io), quantize)
     return converted
 
 
@@ -223,20 +231,41 @@ def _with_tensorflow(function: Any, quantize: str, samples: Sequence[Inputs], io
     return converter.convert()
 
 
-def _with_ai_edge_quantizer(converted: bytes, quantize: str) -> bytes:
+def quantize_weights(content: bytes, quantize: str) -> bytes:
+    """Quantise the weights of a float32 `.tflite`, without its activations: ``dynamic`` or one of `WEIGHTS_ALONE`."""
     require("ai_edge_quantizer")
     from ai_edge_quantizer import qtyping, quantizer
 
-    maker = quantizer.Quantizer(converted)
-    everything = qtyping.TFLOperationName.ALL_SUPPORTED
+    maker = quantizer.Quantizer(content)
+    operation = qtyping.TFLOperationName
     if quantize in _WEIGHT_BITS:
-        maker.add_weight_only_config(".*", everything, _WEIGHT_BITS[quantize])
+        maker.add_weight_only_config(".*", operation.ALL_SUPPORTED, _WEIGHT_BITS[quantize])
     else:
-        maker.add_dynamic_config(".*", everything, 8)
+        maker.add_dynamic_config(".*", operation.ALL_SUPPORTED, 8)
+    if quantize == "dynamic-int4":
+        # Per block it can do fully connected layers alone, and int4 no depthwise ones (0.10).
+        maker.add_dynamic_config(".*", operation.CONV_2D, 4)
+        for scope in _of_whole_blocks(content):
+            maker.add_dynamic_config(
+                f"^{re.escape(scope)}$",
+                operation.FULLY_CONNECTED,
+                4,
+                granularity=qtyping.QuantGranularity.BLOCKWISE_32,
+            )
     made = maker.quantize(enable_progress_bar=False, enable_progress_report=False).quantized_model
     if made is None:
         raise EdgetimeError("ai-edge-quantizer gave no model back: use --quantize float16.")
     return bytes(made)
+
+
+def _of_whole_blocks(content: bytes) -> list[str]:
+    """Fully connected operators whose inputs are a multiple of a block, by what ai-edge-quantizer calls them."""
+    graph = read_model(Buffer(content)).graphs[0]
+    return [
+        f"{graph.tensors[operator.outputs[0]].name};"
+        for operator in graph.operators
+        if operator.op == "fully_connected" and graph.tensors[operator.inputs[1]].shape[-1] % _BLOCK == 0
+    ]
 
 
 FLOATS = frozenset({"float32", "float64"})

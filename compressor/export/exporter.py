@@ -24,6 +24,7 @@ from compressor.export.conversion import (
 )
 from compressor.export.freezing import Specs, is_recurrent
 from compressor.export.keras_files import InputShape, in_float32, input_specs, load_keras
+from compressor.export.lean import lean
 from compressor.export.running import TfliteRunner
 from compressor.export.silence import quiet
 from compressor.training import as_called, by_name, output_names
@@ -136,8 +137,9 @@ def export(
     progress(0.0, "reading the model")
     checked = opened(model, out, quantize, calibration, check_data, max_drop, min_agreement, input_shape)
     progress(0.1, "converting")
+    source, removed = (checked.model, ()) if quantize == "none" else lean(checked.model, checked.rows.inputs)
     content = to_tflite_bytes(
-        checked.model,
+        source,
         quantize,
         checked.known if quantize in CALIBRATED else None,
         io=io,
@@ -147,7 +149,7 @@ def export(
         checked, content, quantize, io, max_drop, min_agreement, allow_drop, sub_progress(progress, 0.5, 1.0)
     )
     progress(1.0, "done")
-    return result
+    return replace(result, notes=(*removed, *result.notes))
 
 
 @dataclass(frozen=True)

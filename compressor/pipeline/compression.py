@@ -117,7 +117,8 @@ def compress(
     method
         A name from `compressor.search.registry.METHODS`, or a method.
     quantize
-        ``none`` or ``int8``: what is exported, and what times are predicted for.
+        ``none`` or ``int8``: what is exported, and what times are predicted for. ``auto``: the precision (float32, int8, dynamic,
+        or a mix of them by operator) is searched together with the widths, and every file is judged by what it itself scores.
     calibration
         Typical inputs for ``int8``; default: the training rows.
     target
@@ -228,6 +229,8 @@ def compress(
                 training, prepared, goal, best, points, limit.at(1 - _RESERVE_SHARE), sub_progress(progress, 0.6, 0.9),
                 partial(in_proportion, prepared, on_edges=searcher.on_edges), control, family is not None,
             )  # fmt: skip
+            if prepared.precisions is not None and family is None:
+                trained += training.others(trained)
             notes = budget_notes(goal, trained[0].trial, steer)
             prepared = replace(prepared, notes=(*prepared.notes, *notes))
             wanted = Request(
@@ -308,8 +311,8 @@ def _check(quantize: str, points: int, seeds: int, minutes: float | None) -> Non
     for name, count in (("points", points), ("seeds", seeds)):
         if not 1 <= count <= 100:
             raise UsageError(f"--{name} is 1 to 100, not {count}.")
-    if quantize not in ("none", "int8"):
-        raise UsageError(f"--quantize {quantize} does not go with compress: choose none or int8.")
+    if quantize not in ("none", "int8", "auto"):
+        raise UsageError(f"--quantize {quantize} does not go with compress: choose none, int8 or auto.")
     if minutes is not None and not (math.isfinite(minutes) and minutes > 0):
         raise UsageError(f"--minutes must be above 0, not {minutes:g}.")
 
@@ -347,6 +350,12 @@ def _search(
     problem.on_trial, problem.on_adopted = finished, workspace.add_trial
     progress(0.1, "searching")
     try:
+        if prepared.precisions is not None and not problem.known:
+            # Quantising alone may do: then no channel has to go.
+            problem.try_configuration(problem.full)
+        if prepared.alive and not problem.known:
+            keep = {name: range(width) for name, width in problem.full.widths.items()} | dict(prepared.alive)
+            problem.try_configuration(problem.full.with_kept(keep), keep)
         return searcher.run(problem), problem.control
     finally:
         if isinstance(prepared.steering, MeasuredCost):

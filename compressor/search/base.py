@@ -68,6 +68,8 @@ class SearchProblem:
         raises ends the training and comes out of `try_configuration`.
     control
         Set by a method: what is trained in full beside the best, so that what is handed over is no worse.
+    settled
+        What a configuration is once its network is judged: with the precision that suits the goal best, where that is a choice.
     context
         A `compressor.pipeline.prepare.preparation.Prepared`: the model, its graph and its task, for methods that train.
     """
@@ -88,6 +90,7 @@ class SearchProblem:
     on_trial: Callable[[Trial], None] = lambda trial: None
     on_adopted: Callable[[Trial], None] = lambda trial: None
     on_epoch: Callable[[int, int, float], None] = lambda epoch, epochs, score: None
+    settled: Callable[[Configuration], Configuration] = lambda configuration: configuration
     progress: ProgressCallback = silent
     context: Any = None
     blocks: Mapping[str, Block] = field(default_factory=dict)
@@ -158,6 +161,7 @@ class SearchProblem:
             No time is left, and there is a candidate already.
         """
         kept = None if keep is None else {name: [int(p) for p in keep[name]] for name in self.groups}
+        configuration = configuration.with_precision("")  # which is chosen once the network is judged
         candidate = Candidate(configuration, kept, network, model)
         known = self.find(candidate)
         if known is not None:
@@ -166,6 +170,7 @@ class SearchProblem:
         if model is not None and network is not None and self.folder is not None:
             save_keras(model, self.folder / network)
         score, loss = self.evaluate(candidate)
+        configuration = self.settled(configuration)
         trial = Trial(configuration, self.costs(configuration), score, loss, kept, network)
         self.trials.append(trial)
         self.on_trial(trial)

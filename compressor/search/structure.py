@@ -13,7 +13,7 @@ from compressor.costs import Configuration, staircase
 from compressor.graph import Block
 from compressor.search.base import SearchMethod, SearchProblem
 from compressor.search.levels import search_levels
-from compressor.search.trial import Candidate, Trial
+from compressor.search.trial import Trial
 from compressor.search.uniform import SnappedWidths
 from compressor.training import check_least
 from profiler.records import Records
@@ -72,9 +72,10 @@ class StructureSearch(SearchMethod):
         for fill in fills:
             found = fill.evenly(budget)
             if found is not None:
-                tried.append((problem.try_configuration(found), fill))
+                trial = problem.try_configuration(found)
+                tried.append((trial, fill))
                 if fill is fills[0]:
-                    problem.control = Candidate(found)
+                    problem.control = trial.candidate
         if not tried:
             problem.try_configuration(min((fill.fastest for fill in fills), key=problem.cost.exact))
             return

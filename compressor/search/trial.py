@@ -64,8 +64,8 @@ class Trial:
 
     @property
     def candidate(self) -> Candidate:
-        """What was tried."""
-        return Candidate(self.configuration, self.keep, self.network)
+        """What was trained; a precision is chosen afterwards."""
+        return Candidate(self.configuration.with_precision(""), self.keep, self.network)
 
     @property
     def widths(self) -> Mapping[str, int]:

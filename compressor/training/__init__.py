@@ -5,6 +5,7 @@ May import the rooms of graph and data.
 
 from __future__ import annotations
 
+from compressor.training.dead_channels import dead_in_words, without_dead_channels
 from compressor.training.finetuning import FineTuner, Outcome, TrainingError, let_go
 from compressor.training.importance import Importance, measure_importance, normalised, strongest
 from compressor.training.model_io import as_called, by_name, input_names, output_names, outputs_of, run
@@ -23,6 +24,7 @@ __all__ = [
     "as_called",
     "by_name",
     "check_least",
+    "dead_in_words",
     "input_names",
     "let_go",
     "measure_importance",
@@ -32,4 +34,5 @@ __all__ = [
     "run",
     "strongest",
     "task_of",
+    "without_dead_channels",
 ]

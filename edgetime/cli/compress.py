@@ -77,7 +77,13 @@ def command(
             help="With --max-accuracy-drop: what is made small in place of time.",
         ),
     ] = None,
-    quantize: Annotated[str, _cost(help="Arithmetic of the result: none or int8.")] = "none",
+    quantize: Annotated[
+        str,
+        _cost(
+            help="Arithmetic of the result: none, int8, or auto: float32, int8, dynamic or a mix by operator, "
+            "searched together with the widths."
+        ),
+    ] = "none",
     method: Annotated[
         str, _search(metavar="NAME", help=f"How widths are chosen: {', '.join(sorted(METHODS))}.")
     ] = "optuna",

@@ -35,6 +35,7 @@ class Quantize(str, Enum):
     int16 = "int16"
     weight_int8 = "weight-int8"
     weight_int4 = "weight-int4"
+    dynamic_int4 = "dynamic-int4"
     auto = "auto"
 
 
@@ -54,6 +55,7 @@ def command(
             help="none: float32. float16: weights of half the size. dynamic: int8 weights, activations become int8 "
             "within each operator. int8: weights and activations. int16: int8 weights, int16 activations. "
             "weight-int8, weight-int4: smaller weights that are float32 once loaded, not faster and often slower. "
+            "dynamic-int4: as dynamic with int4 weights, of fully connected layers with a scale for every 32. "
             "auto: float32, int8 or dynamic for each operator, whatever is fastest within --max-accuracy-drop; "
             "needs --time-model and --calibration."
         ),
@@ -87,6 +89,14 @@ def command(
     allow_drop: Annotated[
         bool, _check("--allow-drop", help="Write the file whatever is lost.", show_default=False)
     ] = False,
+    finetune_epochs: Annotated[
+        int | None,
+        _check(
+            metavar="N",
+            help="Train the weights to be integers for N passes over the rows of --calibration, with the float network as the "
+            "example; for int8, dynamic, weight-int8 and weight-int4, and for auto where what is fastest loses too much.",
+        ),
+    ] = None,
     time_model: Annotated[
         Path | None,
         _device(
@@ -112,6 +122,7 @@ def command(
     $ edgetime export net.keras -o net.tflite
     $ edgetime export net.keras -o net_int8.tflite --quantize int8 --calibration train.npz
     $ edgetime export net.keras -o net_int8.tflite --quantize int8 --calibration train.npz --target local
+    $ edgetime export net.keras -o net_int4.tflite --quantize weight-int4 --calibration train.npz --finetune-epochs 3
     $ edgetime export net.keras -o net_auto.tflite --quantize auto --calibration train.npz --data test.npz \
           --max-accuracy-drop 0.5 --time-model pc.timemodel.json
     """
@@ -120,29 +131,38 @@ def command(
     if (time_model is not None or target is not None) and quantize is Quantize.none:
         raise UsageError("--time-model and --target compare a precision with float32: give --quantize too.")
     from compressor.export import export, precision_times
+    from compressor.weights.quantization import check_epochs, export_finetuned
     from edgetime.networks import parse_shapes
+
+    if finetune_epochs is not None:
+        check_epochs(finetune_epochs, quantize.value)
+        if io is not Io.float32:
+            raise UsageError("--finetune-epochs keeps float32 inputs and outputs: leave --io out.")
 
     shapes = parse_shapes(input_shape or [])
     if quantize is Quantize.auto:
         checks = {"check_data": data, "max_drop": max_drop, "min_agreement": min_agreement}
+        if finetune_epochs is not None:
+            checks["finetune_epochs"] = finetune_epochs
         _mixed(network, output, time_model, calibration, io, allow_drop, shapes, checks, json)
         return
     with Terminal(json) as out, _opened(time_model, target) as device:
         times = None
         with out.progress("Export") as progress:
-            result = export(
-                network,
-                output,
-                quantize.value,
-                calibration,
-                io=io.value,
-                check_data=data,
-                max_drop=max_drop,
-                min_agreement=min_agreement,
-                allow_drop=allow_drop,
-                input_shape=shapes,
-                progress=sub_progress(progress, 0.0, 0.5) if device is not None else progress,
-            )
+            asked: dict[str, Any] = {
+                "check_data": data,
+                "max_drop": max_drop,
+                "min_agreement": min_agreement,
+                "allow_drop": allow_drop,
+                "input_shape": shapes,
+                "progress": sub_progress(progress, 0.0, 0.5) if device is not None else progress,
+            }
+            if finetune_epochs is not None:
+                result = export_finetuned(
+                    network, output, quantize.value, calibration, finetune_epochs, **asked
+                )
+            else:
+                result = export(network, output, quantize.value, calibration, io=io.value, **asked)
             if device is not None:
                 progress(0.5, "comparing its time with float32")
                 times = precision_times(network, output, quantize.value, device, shapes)

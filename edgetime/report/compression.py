@@ -44,7 +44,7 @@ def _add_group(page: Page, group: Sequence[Result]) -> None:
     for result in group:
         name = called(result)
         if result["quantize"] != "none" and result.get("quantized"):
-            rows.append(_row(f"original, {result['quantize']}", result, result["quantized"]))
+            rows.append(_row(f"original, {result['quantized']['quantize']}", result, result["quantized"]))
         rows.append(_row(name, result, result["after"]))
         after = result["after"]
         points.append({"name": name, "ms": after["measured_ms"], "accuracy": after["mean_score"]})
@@ -286,7 +286,8 @@ def _ends(point: Point, result: Result) -> list[float]:
 def _originals(result: Result) -> list[dict[str, Any]]:
     """The original and the quantised original, as points."""
     found = []
-    for name, key in (("original", "before"), (f"original, {result['quantize']}", "quantized")):
+    precision = (result.get("quantized") or result)["quantize"]
+    for name, key in (("original", "before"), (f"original, {precision}", "quantized")):
         facts = result.get(key)
         if facts and facts["validation_score"] is not None:
             found.append(

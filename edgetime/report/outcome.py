@@ -62,7 +62,7 @@ def slower_precision(result: Result) -> str:
     quantized = result.get("quantized")
     if not quantized:
         return ""
-    return keep_float32(str(result["quantize"]), time_ms(quantized), time_ms(result["before"]))
+    return keep_float32(str(quantized["quantize"]), time_ms(quantized), time_ms(result["before"]))
 
 
 def time_ms(point: Mapping[str, Any]) -> float:

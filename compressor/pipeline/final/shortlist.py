@@ -149,6 +149,8 @@ class Shortlist:
             if found is not None:
                 return found
             made = self.in_proportion(model.trial, aim / self._cost(model))
+            if made is not None and _is_among(made, known):
+                made = None  # as the file that suits the goal it costs something else than was predicted
             if made is not None and self.goal.excess(made) > 0:
                 above = aim
             elif made is not None and self._is_between(made, low, high):

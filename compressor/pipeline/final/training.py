@@ -19,6 +19,7 @@ from compressor.search import Candidate, Goal, Trial
 from compressor.training import Options, Outcome, TrainingError
 from profiler.progress import ProgressCallback, silent
 from profiler.records import read_arrays, write_arrays
+from profiler.tradeoff import pareto_front
 
 _OUTPUTS = "outputs"
 
@@ -50,6 +51,7 @@ class FinalTraining:
         self._done, self._left, self._share_done = 0, seeds, 0.0
         self._deadline = math.inf
         self._progress: ProgressCallback = silent
+        self._precisions: dict[str, dict[str, Trial]] = {}
 
     def training_s(self) -> float:
         """How many seconds a training takes, as far as that is known."""
@@ -130,7 +132,9 @@ class FinalTraining:
         return self._finalist(trial, [(self._seed, outcome)])
 
     def _finalist(self, trial: Trial, outcomes: list[tuple[int, Outcome]]) -> Finalist:
-        """What its seeds came to; the best on validation comes first."""
+        """What its seeds came to, as files of the precision that suits the goal best; the best on validation comes first."""
+        if self._prepared.precisions is not None:
+            trial, outcomes = self._in_best_precision(trial, outcomes)
         outcomes.sort(key=lambda item: (-item[1].score, item[1].loss))
         scores = tuple(outcome.score for _, outcome in outcomes)
         error = 0.0
@@ -145,6 +149,50 @@ class FinalTraining:
         return Finalist(
             best, tuple(self._path(trial, seed) for seed, _ in outcomes), scores, met, error, sure
         )
+
+    def _in_best_precision(
+        self, trial: Trial, outcomes: list[tuple[int, Outcome]]
+    ) -> tuple[Trial, list[tuple[int, Outcome]]]:
+        found = [(seed, outcome, self._in_precisions(trial, seed, outcome)) for seed, outcome in outcomes]
+
+        def rank(name: str) -> tuple[float, ...]:
+            mean = float(np.mean([trials[name].score for _, _, trials in found]))
+            return self._goal.rank(replace(found[0][2][name], score=mean))
+
+        best = max(found[0][2], key=rank)
+        judged = [
+            (seed, replace(outcome, score=trials[best].score, loss=trials[best].loss))
+            for seed, outcome, trials in found
+        ]
+        return found[0][2][best], judged
+
+    def _in_precisions(self, trial: Trial, seed: int, outcome: Outcome) -> dict[str, Trial]:
+        """A trained network as each precision makes it; worked out once."""
+        key = self._key(trial, seed)
+        if key not in self._precisions:
+            judged = replace(
+                trial,
+                configuration=trial.configuration.with_precision(""),
+                score=outcome.score,
+                loss=outcome.loss,
+            )
+            self._precisions[key] = self._prepared.in_precisions(judged, load_keras(self._path(trial, seed)))
+        return self._precisions[key]
+
+    def others(self, points: Sequence[Finalist]) -> list[Finalist]:
+        """The networks of some points in the other precisions, as far as none of these or one another is as fast and as good."""
+        known = [(one.trial, one) for one in points]
+        for one in points:
+            for trials in (found for key, found in self._precisions.items() if key == one.networks[0].stem):
+                taken = one.trial.configuration.precision
+                known += [(trial, one) for name, trial in trials.items() if name != taken]
+        marks = pareto_front([trial.costs.time_ms for trial, _ in known], [trial.score for trial, _ in known])
+        found = []
+        for (trial, one), mark in list(zip(known, marks, strict=True))[len(points) :]:
+            if mark:
+                met = self._goal.met_by(trial)
+                found.append(Finalist(trial, one.networks[:1], (trial.score,), met, one.error, met))
+        return found
 
     def _is_worth_it(self, trial: Trial) -> bool:
         """Whether a further finalist was trained, or can be, and the choice with all seeds."""

@@ -5,6 +5,7 @@ May import all rooms of the compressor but `compressor.testing`.
 
 from __future__ import annotations
 
+from compressor.pipeline.prepare.judging import Evaluator, search_problem
 from compressor.pipeline.prepare.limits import (
     Limits,
     budget_notes,
@@ -15,7 +16,7 @@ from compressor.pipeline.prepare.limits import (
     missed,
     shown_ms,
 )
-from compressor.pipeline.prepare.preparation import Evaluator, Prepared, prepare, search_problem
+from compressor.pipeline.prepare.preparation import Prepared, prepare
 from compressor.pipeline.prepare.tolerance import tolerance
 from compressor.pipeline.prepare.workspace import (
     Workspace,

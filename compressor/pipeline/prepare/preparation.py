@@ -1,12 +1,11 @@
-"""Everything a search needs, made from the files that the user named; and what judges its candidates."""
+"""Everything a search needs, made from the files that the user named."""
 
 from __future__ import annotations
 
 import math
 import os
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,8 @@ from compressor.costs import (
     CandidateCost,
     Configuration,
     Costs,
+    LeastCost,
+    LeastTime,
     MeasuredCost,
     NetworkCost,
     PredictedTime,
@@ -28,37 +29,41 @@ from compressor.costs import (
 from compressor.data import Data, Rows, row_count, take
 from compressor.export import input_specs, load_keras, load_known, to_tflite_bytes
 from compressor.graph import ChannelGraph, build_graph, cut, find_blocks
+from compressor.pipeline.prepare.precisions import FLOAT32, Precisions, find_precisions
 from compressor.pipeline.prepare.tolerance import standard_error
-from compressor.search import Candidate, Goal, SearchOverError, SearchProblem, Trial
+from compressor.search import Candidate, Goal, Trial
 from compressor.training import (
     FineTuner,
     Importance,
     Options,
-    Schedule,
     Task,
-    TrainingError,
-    let_go,
+    dead_in_words,
     measure_importance,
     normalised,
     run,
     strongest,
     task_of,
+    without_dead_channels,
 )
 from profiler.devices import Target
 from profiler.errors import UsageError
 from profiler.network import Network, peak_memory_bytes
-from profiler.progress import ProgressCallback
+from profiler.progress import ProgressCallback, sub_progress
 from profiler.tflite import read_network
 from timemodel.model import NetworkPredictor
 
 _ROWS_WITHOUT, _BATCH_WITHOUT = 512, 128
+_LOOKED_AT = 64
+"""Rows on which a network without its dead channels must answer the same."""
 
 
 @dataclass(frozen=True)
 class Prepared:
     """The original network, taken apart; `measure` is that of importance.
 
-    `times` predicts the file that will be exported at any widths, `steering` is what stands for it in the search.
+    `times` predicts the file that will be exported at any widths, `steering` is what stands for it in the search. With
+    ``--quantize auto`` `precisions` are what that file can be in, and `times` is the fastest of them.
+    `alive` are the channels that stay of each group with dead ones.
     `original` is the network as it is, as a trial: its score is on validation rows. `notes` are for the user.
     `test_given` is whether the test rows are the user's own, not split off those for training.
     """
@@ -68,7 +73,7 @@ class Prepared:
     task: Task
     tuner: FineTuner
     importance: Importance
-    times: PredictedTime
+    times: PredictedTime | LeastTime
     steering: CandidateCost
     time_model: NetworkPredictor
     original: Trial
@@ -77,6 +82,8 @@ class Prepared:
     notes: tuple[str, ...]
     measure: str = "taylor"
     test_given: bool = True
+    precisions: Precisions | None = None
+    alive: Mapping[str, list[int]] = field(default_factory=dict)
 
     @property
     def model(self) -> Any:
@@ -150,21 +157,56 @@ class Prepared:
         return _costs(self.time_model, self.times, self.steering, configuration)
 
     def cost_of(self, goal: Goal) -> tuple[CandidateCost, float | None]:
-        """The one cost of a search with this goal, and the budget of it."""
-        return steering_cost(goal.objective, self.single_costs(goal), goal.limits)
+        """The one cost of a search with this goal, and the budget of it.
+
+        Of several precisions the least of each one's: all limits hold in the same file.
+        """
+        if self.precisions is None:
+            return steering_cost(goal.objective, self.single_costs(goal), goal.limits)
+        found = {
+            name: steering_cost(goal.objective, self._costs_in(one.times, one.times, goal), goal.limits)
+            for name, one in self.precisions.by_name.items()
+        }
+        return LeastCost({name: cost for name, (cost, _) in found.items()}), next(iter(found.values()))[1]
 
     def single_costs(self, goal: Goal) -> dict[str, CandidateCost]:
         """Every cost that a goal can limit, by name; energy that the time model does not know is a `UsageError`."""
-        cheap = self.times.cheap
-        energy = self.times.energy(self.time_model)
+        if self.precisions is None:
+            return self._costs_in(self.times, self.steering, goal)
+        by_name = {
+            name: self._costs_in(one.times, one.times, goal) for name, one in self.precisions.by_name.items()
+        }
+        names = next(iter(by_name.values()))
+        return {cost: LeastCost({name: costs[cost] for name, costs in by_name.items()}) for cost in names}
+
+    def _costs_in(
+        self, times: PredictedTime | LeastTime, steering: CandidateCost, goal: Goal
+    ) -> dict[str, CandidateCost]:
+        energy = times.energy(self.time_model)
         if "energy" in (goal.objective, *goal.limits):
             energy.calibrate(self.original.configuration)
         return {
-            "time": self.steering,
-            "size": NetworkCost(self.times.network, lambda network: network.file_bytes, cheap),
-            "memory": NetworkCost(self.times.network, _memory_bytes, cheap),
+            "time": steering,
+            "size": NetworkCost(times.network, lambda network: network.file_bytes, times.cheap),
+            "memory": NetworkCost(times.network, _memory_bytes, times.cheap),
             "energy": energy,
         }
+
+    def in_precisions(self, trial: Trial, model: Any) -> dict[str, Trial]:
+        """A trial as each precision makes it of its trained network, with the costs and the score of the file; else as it is."""
+        if self.precisions is None or not math.isfinite(trial.score):
+            return {"": trial}
+        found = {}
+        for name, (score, loss) in self.precisions.scores(model, trial.score, trial.loss).items():
+            configuration = trial.configuration.with_precision(name)
+            found[name] = replace(
+                trial, configuration=configuration, costs=self.costs(configuration), score=score, loss=loss
+            )
+        return found
+
+    def precision_of(self, configuration: Configuration) -> str:
+        """What the file of a configuration is in, as ``--quantize`` calls it."""
+        return self.quantize if self.precisions is None else configuration.precision or FLOAT32
 
 
 def prepare(
@@ -197,20 +239,30 @@ def prepare(
     progress(0.2, "measuring importance")
     channels = measure_importance(model, graph, importance, data.x, data.y, task.loss, seed)
     rows = data.x if calibration is None else load_known(calibration, input_specs(model))
-    convert = converter(quantize, rows)
-    progress(0.4, "converting")
-    base = read_network(to_tflite_bytes(model), name=name) if quantize == "none" else None
-    structures = Structures(model, graph, find_blocks(model).removable, convert, base, seed)
     if setting is not None:
         time_model = time_model.only(setting)
-    times = PredictedTime(time_model, structures)
-    notes = []
-    if structures.full.reason:
-        notes.append(
-            f"Every candidate is converted to know its time, which is slower, because {structures.full.reason}."
-        )
     full = Configuration(graph.widths)
-    times.calibrate(full)
+    precisions: Precisions | None = None
+    times: PredictedTime | LeastTime
+    progress(0.4, "converting")
+    blocks, notes = find_blocks(model).removable, list[str]()
+    plain = converter("none" if quantize == "auto" else quantize, rows)
+    base = read_network(to_tflite_bytes(model), name=name) if quantize in ("none", "auto") else None
+    structures = Structures(model, graph, blocks, plain, base, seed)
+    if quantize == "auto":
+        if steer != "time":
+            raise UsageError("--quantize auto goes by predicted time: leave --steer out.")
+        precisions, notes = find_precisions(
+            structures, task, time_model, rows, seed, sub_progress(progress, 0.4, 1.0)
+        )
+        times = LeastTime({each: one.times for each, one in precisions.by_name.items()})
+    else:
+        times = PredictedTime(time_model, structures)
+        times.calibrate(full)
+        if structures.full.reason:
+            notes.append(
+                f"Every candidate is converted to know its time, which is slower, because {structures.full.reason}."
+            )
     score, loss = tuner.evaluate(model)
     steering: CandidateCost = times
     if steer == "measured":
@@ -218,11 +270,15 @@ def prepare(
         steering = MeasuredCost(
             structures, lambda made: _content(made, quantize, rows), place_of(time_model, target), records
         )
-    elif steer == "flops":
+    elif steer == "flops" and isinstance(times, PredictedTime):
         steering = flops_cost(times, full)
     elif steer not in STEERINGS:
         raise UsageError(f"--steer is one of {', '.join(STEERINGS)}, not {steer!r}.")
-    original = Trial(full, _costs(time_model, times, steering, full), score, loss)
+    as_given = full if precisions is None else full.with_precision(next(iter(precisions.by_name)))
+    original = Trial(full, _costs(time_model, times, steering, as_given), score, loss)
+    alive = without_dead_channels(model, take(data.x, slice(_LOOKED_AT)), graph)[1]
+    if alive:
+        notes.append(f"Tried first: {dead_in_words(alive, graph.widths)}")
     notes += _splits(given)
     notes += [f"Left alone: {f.layer} ({f.reason})." for f in graph.frozen]
     prediction = time_model.predict(times.network(full))
@@ -234,7 +290,7 @@ def prepare(
         notes.append(f"The time model never measured {', '.join(uncovered)}: their times are estimates.")
     return Prepared(
         name, structures, task, tuner, normalised(channels), times, steering, time_model, original, quantize, rows,
-        tuple(notes), importance, given.x_test is not None,
+        tuple(notes), importance, given.x_test is not None, precisions, alive,
     )  # fmt: skip
 
 
@@ -265,7 +321,10 @@ def _splits(given: Data) -> list[str]:
 
 
 def _costs(
-    time_model: NetworkPredictor, times: PredictedTime, steering: CandidateCost, configuration: Configuration
+    time_model: NetworkPredictor,
+    times: PredictedTime | LeastTime,
+    steering: CandidateCost,
+    configuration: Configuration,
 ) -> Costs:
     network = times.network(configuration)
     return Costs(
@@ -279,101 +338,3 @@ def _costs(
 
 def _memory_bytes(network: Network) -> int:
     return int(peak_memory_bytes(network) or 0)
-
-
-class Evaluator:
-    """Judges candidates by a short fine-tuning, each of the whole schedule; `last` is the network that was trained last.
-
-    A candidate is not begun that, by the time of the last one, would not be finished before `deadline`; what is cut by it
-    all the same does not count. With `judges_first` the first one is trained to its end whatever the time.
-
-    `epoch_seconds` is what an epoch over all training rows takes, by the last candidate. `on_pace` is called once, as soon
-    as the time of an epoch is known, with the seconds that the rest of the first candidate takes and with `epoch_seconds`.
-    """
-
-    def __init__(self, prepared: Prepared, schedule: Schedule, seed: int, folder: Path | None = None) -> None:
-        self._prepared, self._schedule, self._seed, self._folder = prepared, schedule, seed, folder
-        self._first = True
-        self.last: Any = None
-        self.deadline = math.inf
-        self.judges_first = True
-        self.epoch_seconds = 0.0
-        self._needed_s = 0.0
-        self.on_pace: Callable[[float, float], None] = lambda rest_s, epoch_seconds: None
-        self.on_epoch: Callable[[int, int, float], None] = lambda epoch, epochs, score: None
-
-    def __call__(self, candidate: Candidate) -> tuple[float, float]:
-        """Validation score and loss after a short fine-tuning; -inf and inf where it diverged.
-
-        A network that the candidate brings along (`Candidate.model`) is trained on, as it is. Where there is no time to
-        train it to its end, `SearchOverError` is raised.
-        """
-        always = self._first and self.judges_first
-        deadline = math.inf if always else self.deadline
-        if time.monotonic() + self._needed_s > deadline:
-            raise SearchOverError
-        self.last = None
-        let_go()
-        self.last = candidate.model or self._prepared.network_of(candidate, self._folder)
-        ends: list[float] = []
-
-        def finished(epoch: int, score: float) -> None:
-            ends.append(time.monotonic())
-            if epoch:
-                # The first epoch compiles.
-                counted = ends[min(1, epoch - 1) :]
-                seconds = (counted[-1] - counted[0]) / (len(counted) - 1)
-                self.epoch_seconds = seconds * self._part()
-                if self._first and epoch == min(2, self._schedule.epochs):
-                    self.on_pace(seconds * (self._schedule.epochs - epoch), self.epoch_seconds)
-            self.on_epoch(epoch, self._schedule.epochs, score)
-
-        try:
-            outcome = self._prepared.tuner.fit(
-                self.last, self._schedule, self._seed, deadline=deadline, on_epoch=finished
-            )
-        except TrainingError:
-            return -math.inf, math.inf
-        if outcome.epochs:
-            self._needed_s = outcome.seconds / outcome.epochs * self._schedule.epochs
-        if not outcome.complete:
-            raise SearchOverError
-        self._first = False
-        return outcome.score, outcome.loss
-
-    def _part(self) -> float:
-        """How many times as many rows an epoch over all of them has."""
-        rows = row_count(self._prepared.task.data.x)
-        return rows / min(rows, self._schedule.most_rows or rows)
-
-
-def search_problem(
-    prepared: Prepared,
-    goal: Goal,
-    evaluator: Evaluator,
-    seed: int,
-    folder: Path | None,
-    known: Sequence[Trial] = (),
-) -> SearchProblem:
-    """What a method searches, judged by `evaluator` until its deadline; epochs are reported to the problem."""
-    cost, budget = prepared.cost_of(goal)
-    problem = SearchProblem(
-        groups=prepared.graph.groups,
-        importance=prepared.importance,
-        cost=cost,
-        budget=budget,
-        costs=prepared.costs,
-        evaluate=evaluator,
-        goal=goal,
-        original=prepared.original,
-        seed=seed,
-        deadline=evaluator.deadline,
-        needs_one=evaluator.judges_first,
-        folder=folder,
-        known=list(known),
-        blocks=prepared.structures.blocks,
-        loss_without=prepared.loss_without,
-        context=prepared,
-    )
-    evaluator.on_epoch = lambda epoch, epochs, score: problem.on_epoch(epoch, epochs, score)
-    return problem

@@ -1,12 +1,19 @@
-"""What was done to a network, in words."""
+"""What was done to a network: in words, and layer by layer."""
 
 from __future__ import annotations
 
 from compressor.graph import layers_of
 from compressor.pipeline.prepare import Prepared
+from compressor.pipeline.result.compression_result import LayerWidth
 from compressor.search import Trial
 
 _MOST_NAMED = 6
+
+_REPEATED_KEYS = frozenset({"groups", "target_shape", "newshape", "shape", "batch_shape", "projection_dim"})
+"""Counts that only say again how wide something is that another layer made."""
+
+_LABELS = {"num_query_heads": "query_heads"}
+"""Where a group's own label would stand for two counts of one layer."""
 
 
 def changes_in_words(prepared: Prepared, trial: Trial) -> str:
@@ -24,3 +31,26 @@ def changes_in_words(prepared: Prepared, trial: Trial) -> str:
     after = sum(trial.widths[name] for name in groups)
     words.append("all channels stay" if after == before else f"{after / before:.0%} of the channels stay")
     return "; ".join(words)
+
+
+def layer_widths(prepared: Prepared, trial: Trial) -> tuple[LayerWidth, ...]:
+    """The width of every layer before and after, and what else can be chosen inside one (``attention.heads``)."""
+    graph = prepared.graph
+    layers = dict(layers_of(prepared.structures.of(trial.configuration).model))
+    rows = []
+    for count in graph.counts:
+        if count.key not in _REPEATED_KEYS:
+            form = graph.form(count.channels)
+            group = form.times[0][0] if form.times else ""
+            label = _LABELS.get(count.key, count.label)
+            name = f"{count.layer}.{label}" if label else count.layer
+            after = form(trial.widths) if count.layer in layers else 0
+            rows.append(LayerWidth(name, group, form(graph.widths), after))
+    # The two layers of a bidirectional one say the same.
+    return tuple(dict.fromkeys(rows))
+
+
+def parameters_of(prepared: Prepared, trial: Trial) -> int:
+    """How many numbers the weights of a candidate are."""
+    graph = prepared.structures.of(trial.configuration).graph
+    return graph.parameters({name: trial.widths[name] for name in graph.groups})

@@ -123,6 +123,10 @@ class FrontPoint(FileCosts):
         What was done to the network, in words.
     widths
         What can be chosen, by the names of `LayerWidth`; 0 for a layer that is gone.
+    precision
+        What the file is in: as `CompressionResult.quantize`, with ``auto`` the one that was found.
+    bits
+        Bits of the arithmetic of each operator of the file that multiplies.
     validation_score
         Of the file on the validation rows, mean over seeds: by this and the time points are compared.
     score
@@ -138,6 +142,8 @@ class FrontPoint(FileCosts):
     chosen: bool
     changes: str
     widths: dict[str, int]
+    precision: str = "none"
+    bits: dict[str, int] = field(default_factory=dict)
     validation_score: float
     score: float
     seeds: int
@@ -289,7 +295,7 @@ class CompressionResult:
         """A table of before and after in text: ``what``, ``before``, [``quantized``,] ``after``, ``change``."""
         networks = {
             "before": self.before,
-            **({self.quantize: self.quantized} if self.quantized else {}),
+            **({self.quantized.quantize: self.quantized} if self.quantized else {}),
             "after": self.after,
         }
         after, before, ratio = self.after, self.before, self.speedup_measured

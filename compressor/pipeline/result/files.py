@@ -30,13 +30,15 @@ class PointFiles:
     """What was written: ``original``, ``quantized``, and the seeds of every point as ``point0.seed0``, by name.
 
     The first point is the winner, and ``seed0`` the best of a point's seeds. The originals have no ``.keras``. `places` are
-    the files in ``points/`` of each point; the fastest by prediction is 01. `integers_only` is whether the device runs no floats.
+    the files in ``points/`` of each point; the fastest by prediction is 01. `integers_only` is whether the device runs no floats,
+    `precisions` what each point's files are in.
     """
 
     tflite: dict[str, Path] = field(default_factory=dict)
     keras: dict[str, Path] = field(default_factory=dict)
     places: list[tuple[Path, Path]] = field(default_factory=list)
     integers_only: bool = False
+    precisions: dict[str, str] = field(default_factory=dict)
 
     def run(self, name: str) -> Path:
         """The file that tells what a network takes: on a device of integers only the original's in integers."""
@@ -70,16 +72,22 @@ def write_files(
     progress: ProgressCallback,
 ) -> PointFiles:
     """Export the originals and every seed of every point, the winner first; what the exports have to say goes to `notes`."""
-    data, quantize = prepared.task.data, prepared.quantize
+    data, quantize = prepared.task.data, prepared.precision_of(points[0].trial.configuration)
     held = data if prepared.task.is_classification or data.metric is not None else take(data.x, slice(200))
     options: dict[str, Any] = {"check_data": held, "allow_drop": True}
     calibration = prepared.calibration if quantize != "none" else None
     made = PointFiles({"original": workspace.path("original.tflite")}, {}, _places(workspace, points))
     progress(0.0, "exporting")
     export(prepared.model, made.tflite["original"], **options)
-    if quantize != "none":
+
+    def write(model: Any, place: Path, precision: str) -> Any:
+        if prepared.precisions is None:
+            return export(model, place, precision, calibration, **options)
+        return prepared.precisions.export(model, place, precision, **options)
+
+    if quantize not in ("none", "float32"):
         made.tflite["quantized"] = workspace.path(f"original_{quantize}.tflite")
-        found = export(prepared.model, made.tflite["quantized"], quantize, calibration, **options)
+        found = write(prepared.model, made.tflite["quantized"], quantize)
         notes += [f"The original as {quantize}: {note}" for note in found.notes]
         if not _runs_floats(prepared.time_model):
             made.integers_only = True
@@ -94,7 +102,9 @@ def write_files(
             keras_file, tflite = (path, path.with_suffix(".tflite")) if rank else made.places[number]
             if not rank:
                 _copy(path, keras_file)
-            found = export(load_keras(path), tflite, quantize, calibration, **options)
+            precision = prepared.precision_of(point.trial.configuration)
+            found = write(load_keras(path), tflite, precision)
+            made.precisions[name] = precision
             made.keras[name], made.tflite[name] = keras_file, tflite
             done += 1
             if name == WINNER:

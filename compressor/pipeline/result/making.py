@@ -14,7 +14,6 @@ import numpy as np
 from compressor.data import row_count
 from compressor.export import (
     Turns,
-    file_outputs,
     file_score,
     keep_float32,
     layers_ms,
@@ -33,31 +32,24 @@ from compressor.pipeline.prepare import (
     in_words,
     missed,
 )
-from compressor.pipeline.result.changes import changes_in_words
+from compressor.pipeline.result.changes import changes_in_words, layer_widths, parameters_of
 from compressor.pipeline.result.compression_result import (
     CompressionResult,
     FileCosts,
     FrontPoint,
-    LayerWidth,
     NetworkFacts,
 )
 from compressor.pipeline.result.family import finish_family
 from compressor.pipeline.result.files import WINNER, PointFiles, name_winner, write_files
 from compressor.pipeline.result.given_back import LayerChange, layer_changes, timed
-from compressor.pipeline.result.promise import SATURATED, promise_of
+from compressor.pipeline.result.promise import SATURATED, promise_of_files
 from compressor.search import Goal, Trial
 from profiler.devices import Target
 from profiler.errors import TargetError
-from profiler.network import peak_memory_bytes
+from profiler.network import Network, peak_memory_bytes
 from profiler.progress import ProgressCallback, sub_progress
 from profiler.tflite import read_network
 from profiler.tradeoff import pareto_front
-
-_REPEATED_KEYS = frozenset({"groups", "target_shape", "newshape", "shape", "batch_shape", "projection_dim"})
-"""Counts that only say again how wide something is that another layer made."""
-
-_LABELS = {"num_query_heads": "query_heads"}
-"""Where a group's own label would stand for two counts of one layer."""
 
 
 @dataclass(frozen=True)
@@ -100,14 +92,14 @@ def make_result(
     advice, missing = "", _missed(prepared, figures, request)
     if "quantized" in files.tflite:
         times = (figures.facts(name).time_ms for name in ("quantized", "original"))
-        advice = keep_float32(prepared.quantize, *times)
+        advice = keep_float32(figures.precision("quantized"), *times)
     if missing and advice and _wants_time(request.goal):
         missing += f"; {advice[0].lower()}{advice[1:-1]}"
     name_winner(workspace, files, not missing)
     facts = {name: figures.facts(name) for name in ("original", "quantized", WINNER) if name in files.tflite}
     before, after = facts["original"], facts[WINNER]
     drop = request.limits.max_accuracy_drop
-    promise = _promise(prepared, files, None if drop is None else drop / 100)
+    promise = promise_of_files(prepared, files, None if drop is None else drop / 100)
     ratio = turns.ratio("original", WINNER) if turns else None
     chosen = points[0]
     seconds = time.monotonic() - request.started
@@ -187,48 +179,18 @@ def _missed(prepared: Prepared, figures: _Figures, request: Request) -> str:
     if not _wants_time(goal) or steered or after.time_ms < before.time_ms:
         return ""
     how = "measured" if figures.turns else "predicted"
-    as_what = "" if prepared.quantize == "none" else f" as {prepared.quantize}"
+    precision = figures.precision(WINNER)
+    as_what = "" if precision in ("none", "float32") else f" as {precision}"
     return (
         f"The network that was found is no faster than the original:{as_what} it takes {in_words('time', after.time_ms)}, "
         f"the original {in_words('time', before.time_ms)} ({how})"
     )
 
 
-def layer_widths(prepared: Prepared, trial: Trial) -> tuple[LayerWidth, ...]:
-    """The width of every layer before and after, and what else can be chosen inside one (``attention.heads``)."""
-    graph = prepared.graph
-    layers = dict(layers_of(prepared.structures.of(trial.configuration).model))
-    rows = []
-    for count in graph.counts:
-        if count.key not in _REPEATED_KEYS:
-            form = graph.form(count.channels)
-            group = form.times[0][0] if form.times else ""
-            label = _LABELS.get(count.key, count.label)
-            name = f"{count.layer}.{label}" if label else count.layer
-            after = form(trial.widths) if count.layer in layers else 0
-            rows.append(LayerWidth(name, group, form(graph.widths), after))
-    # The two layers of a bidirectional one say the same.
-    return tuple(dict.fromkeys(rows))
-
-
-def _parameters(prepared: Prepared, trial: Trial) -> int:
-    graph = prepared.structures.of(trial.configuration).graph
-    return graph.parameters({name: trial.widths[name] for name in graph.groups})
-
-
 def _scores(prepared: Prepared, files: Mapping[str, Path], rows: tuple[Any, Any]) -> dict[str, float]:
     """The score of every file; on the test rows this is the one look at them."""
     x, y = rows
     return {name: file_score(prepared.task, path, x, y) for name, path in files.items()}
-
-
-def _promise(prepared: Prepared, files: PointFiles, asked: float | None) -> dict[str, Any] | None:
-    """What the test rows show of the winner's file against the original's; None where no rows chose nothing."""
-    if not prepared.test_given:
-        return None
-    x, y = prepared.test_rows
-    before, after = (file_outputs(prepared.task, files.tflite[name], x) for name in ("original", WINNER))
-    return promise_of(prepared.task, before, after, x, y, prepared.task.data.groups_test, asked).to_dict()
 
 
 def _measure(
@@ -282,7 +244,7 @@ class _Figures:
         return NetworkFacts(
             tflite=self._place(path),
             keras=None if keras_file is None else self._place(keras_file),
-            quantize=prepared.quantize if name != "original" else "none",
+            quantize=self.precision(name),
             score=self.test[name],
             scores=tuple(self.test[key] for key in self.files.seeds(point)) if is_cut else (self.test[name],),
             validation_score=judged.get(name, self.validation[name]),
@@ -291,12 +253,18 @@ class _Figures:
             high_ms=float(prediction.high_ms),
             measured_ms=turns.median_ms(name) if turns else None,
             measured_p90_ms=turns.median_p90_ms(name) if turns else None,
-            parameters=_parameters(prepared, finalist.trial if is_cut else prepared.original),
+            parameters=parameters_of(prepared, finalist.trial if is_cut else prepared.original),
             macs=network.macs,
             file_bytes=path.stat().st_size,
             peak_memory_bytes=int(peak_memory_bytes(network) or 0),
             energy_mj=prediction.energy_mj,
         )
+
+    def precision(self, name: str) -> str:
+        """What a file is in, as ``--quantize`` calls it."""
+        if name == "original":
+            return "none"
+        return self.files.precisions[WINNER if name == "quantized" else name]
 
     def points(self) -> tuple[FrontPoint, ...]:
         """Every point, fastest first; the original and the quantised original compete for the front."""
@@ -320,6 +288,8 @@ class _Figures:
             chosen=number == 0,
             changes=changes_in_words(self.prepared, self.finalists[number].trial),
             widths={row.layer: row.after for row in widths if row.group},
+            precision=facts.quantize,
+            bits=_bits(read_network(self.files.tflite[seeds[0]])),
             validation_score=float(np.mean([self.validation[seed] for seed in seeds])),
             score=facts.mean_score,
             seeds=len(seeds),
@@ -330,6 +300,14 @@ class _Figures:
 
     def _place(self, path: Path) -> str:
         return str(path.relative_to(self.folder))
+
+
+_BITS = {"float32": 32, "float16": 16, "int16": 16}
+
+
+def _bits(network: Network) -> dict[str, int]:
+    """Bits of the arithmetic of each operator that multiplies, by the name of its output."""
+    return {layer.name: _BITS.get(layer.dtype, 8) for layer in network.layers if layer.macs}
 
 
 def _layers(prepared: Prepared, files: PointFiles, measured: _LayersMs) -> tuple[LayerChange, ...]:
@@ -386,13 +364,14 @@ def _reader_warnings(
 def _by_quantising(prepared: Prepared, figures: _Figures, goal: Goal) -> str:
     """Where the quantised file no longer keeps the score that the network kept, in words."""
     least, chosen = goal.least_score, figures.finalists[0]
-    if least is None or prepared.quantize == "none":
+    precision = figures.precision(WINNER)
+    if least is None or precision in ("none", "float32"):
         return ""
     score = float(np.mean([figures.validation[name] for name in figures.files.seeds(0)]))
     if score >= least:
         return ""
     lost = 100 * (chosen.mean_score - score)
     return (
-        f"As {prepared.quantize} the network loses another {lost:.2f} points on the validation rows, and so keeps the "
+        f"As {precision} the network loses another {lost:.2f} points on the validation rows, and so keeps the "
         "limit no more"
     )

@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from compressor.data import Rows, row_count, take
+from compressor.export import file_outputs
+from compressor.pipeline.prepare import Prepared
+from compressor.pipeline.result.files import WINNER, PointFiles
 from compressor.training import Task
 from profiler.paired import betting_p_value, fewest_units, paired_p_value
 
@@ -123,6 +126,15 @@ def promise_of(
         mean, most, asked, units, unit, needed, worst["class"], worst["group"], agreement, sure[0], sure[1],
         _sentence(task.counts_right, most, asked, units, unit, needed, mean),
     )  # fmt: skip
+
+
+def promise_of_files(prepared: Prepared, files: PointFiles, asked: float | None) -> dict[str, Any] | None:
+    """What the test rows show of the winner's file against the original's; None where no rows chose nothing."""
+    if not prepared.test_given:
+        return None
+    x, y = prepared.test_rows
+    before, after = (file_outputs(prepared.task, files.tflite[name], x) for name in ("original", WINNER))
+    return promise_of(prepared.task, before, after, x, y, prepared.task.data.groups_test, asked).to_dict()
 
 
 def _chance(lost: NDArray[np.float64], groups: NDArray[Any] | None, claim: float) -> float:

@@ -258,7 +258,8 @@ class _Search:
         except _StoppedEarlyError:
             study.prune(asked, self._early_score or 0.0)
             return
-        study.finish(asked, trial, (_merit(trial), *self._costs), self._early_score)
+        values = (_merit(trial), *self._objective_costs(trial.costs))
+        study.finish(asked, trial, values, self._early_score)
 
     def _watch(self, epoch: int, epochs: int, score: float) -> None:
         """Look at a trial in training once, and stop it where it is clearly dominated."""

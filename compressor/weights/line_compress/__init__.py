@@ -13,11 +13,13 @@ if TYPE_CHECKING:
     from compressor.weights.line_compress.container import read_lct
     from compressor.weights.line_compress.opening import open_lct
     from compressor.weights.line_compress.packing import PackResult, pack, unpack
+    from compressor.weights.line_compress.rebuilding import Rebuilt
 
-__all__ = ["PackResult", "open_lct", "pack", "read_lct", "unpack"]
+__all__ = ["PackResult", "Rebuilt", "open_lct", "pack", "read_lct", "unpack"]
 
 _HOMES = {
     "PackResult": "packing",
+    "Rebuilt": "rebuilding",
     "open_lct": "opening",
     "pack": "packing",
     "read_lct": "container",

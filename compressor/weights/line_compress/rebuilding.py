@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -40,11 +40,11 @@ class Rebuilt:
         for layer, edge in self.steps:
             if layer.op not in _OPERATIONS or edge.graph:
                 raise UsageError(
-                    f"Level finetune cannot train through operator {layer.op!r}: use level dp, which needs no training."
+                    f"Operator {layer.op!r} cannot be trained through: use level dp, or leave --finetune-epochs out."
                 )
         if any(raw.tensors[index].dtype != "float32" for index in (*self.inputs, *self.outputs)):
             raise UsageError(
-                "Level finetune trains networks that compute in float32: pack that file, or use level dp."
+                "Only networks that compute in float32 are trained: pack such a file, or use level dp."
             )
         self.by_start = {raw.tensors[i].data[0]: i for i in range(len(raw.tensors)) if raw.tensors[i].data[1]}
         self.constants: dict[int, npt.NDArray] = {}
@@ -58,9 +58,19 @@ class Rebuilt:
             if stored.weights:
                 self.constants[self.by_start[stored.start]] = in_place(stored, stored.read(content))
 
-    def __call__(self, inputs: Sequence[Any], changed: Mapping[int, Any]) -> list[Any]:
-        """Outputs for a batch of each input; `changed` has tensors to take in place of constants."""
-        values: dict[int, Any] = dict(zip(self.inputs, inputs, strict=True))
+    def __call__(
+        self,
+        inputs: Sequence[Any],
+        changed: Mapping[int, Any],
+        passed: Callable[[int, Any], Any] = lambda index, value: value,
+    ) -> list[Any]:
+        """Outputs for a batch of each input.
+
+        `changed` has tensors to take in place of constants; `passed` makes of a tensor's index and what was computed for it what
+        operators read.
+        """
+        pairs = zip(self.inputs, inputs, strict=True)
+        values: dict[int, Any] = {index: passed(index, given) for index, given in pairs}
 
         def value(index: int) -> Any:
             if index in changed:
@@ -69,7 +79,8 @@ class Rebuilt:
 
         for layer, edge in self.steps:
             operands = [value(index) if index >= 0 else None for index in edge.inputs]
-            values[edge.outputs[0]] = _activated(_OPERATIONS[layer.op](layer, operands), layer)
+            made = edge.outputs[0]
+            values[made] = passed(made, _activated(_OPERATIONS[layer.op](layer, operands), layer))
         return [values[index] for index in self.outputs]
 
 
@@ -96,7 +107,9 @@ def _activated(value: Any, layer: Layer) -> Any:
         return {"relu": tf.nn.relu, "relu6": tf.nn.relu6, "tanh": tf.tanh}[name](value)
     if name == "relu_n1_to_1":
         return tf.clip_by_value(value, -1.0, 1.0)
-    raise UsageError(f"Level finetune cannot train through activation {name!r}: use level dp.")
+    raise UsageError(
+        f"Activation {name!r} cannot be trained through: use level dp, or leave --finetune-epochs out."
+    )
 
 
 def _windows(layer: Layer) -> dict[str, Any]:

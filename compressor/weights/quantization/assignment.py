@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from collections import Counter
 from collections.abc import Mapping
@@ -129,6 +130,12 @@ class QuantizableNetwork:
         if not chosen:
             return self.content
         return self._quantized({self.scopes[index]: choice for index, choice in chosen.items()}, ranges)
+
+    def with_weights(self, content: bytes) -> QuantizableNetwork:
+        """The same network, ranges included, with the weights of another file of the same structure."""
+        other = copy.copy(self)
+        other.content = content
+        return other
 
     def narrowed(self, factors: Mapping[str, float]) -> dict[str, Any]:
         """`ranges` with those of the named tensors multiplied by a factor; the others as they are."""

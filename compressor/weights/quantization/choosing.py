@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -21,18 +21,30 @@ from compressor.export import (
     calibration_rows,
     compare_networks,
     fault,
+    lean,
     opened,
     to_tflite_bytes,
     write_checked,
 )
 from compressor.weights.quantization.assignment import FLOAT, QuantizableNetwork
 from compressor.weights.quantization.clipping import clip
+from compressor.weights.quantization.finetuning import finetune
 from compressor.weights.quantization.reasons import reasons
 from compressor.weights.quantization.search import MixedCandidate, search
+from compressor.weights.quantization.training import check_epochs, training_rows
 from profiler.errors import EdgetimeError, UsageError
 from profiler.progress import ProgressCallback, silent, sub_progress
 from profiler.tflite import read_network
 from timemodel.model import NetworkPredictor
+
+INT16 = "int16"
+"""Int8 weights with int16 activations: of the whole network or not at all."""
+
+_MOST_TRAINED = 2
+"""Candidates that are fine-tuned, the fastest first."""
+
+_WORTH = 0.97
+"""A candidate is fine-tuned where it takes at most this share of the time of what keeps the accuracy without."""
 
 SEARCH_ROWS = 128
 """Calibration rows on which the search compares outputs; divergence needs fewer than accuracy."""
@@ -60,7 +72,7 @@ class MixedResult:
     operators
         How many operators are what: ``{"int8": 44, "float32": 19}``.
     rivals
-        All float32, all int8 and all dynamic beside it.
+        All float32, all int8, all dynamic and (where its time is known) all int16 beside it.
     reasons
         Why operators are what they are, a sentence each.
     """
@@ -92,6 +104,7 @@ def export_mixed(
     max_drop: float = 1.0,
     min_agreement: float = 0.95,
     trials: int = 60,
+    finetune_epochs: int = 0,
     seed: int = 0,
     input_shape: Any = None,
     progress: ProgressCallback = silent,
@@ -109,6 +122,8 @@ def export_mixed(
         Says how long a file takes on the device.
     trials, seed
         Of the search.
+    finetune_epochs
+        Passes over the calibration rows by which faster candidates that lose too much are fine-tuned; 0 for none.
     progress
         Told how far it is.
 
@@ -117,11 +132,14 @@ def export_mixed(
     UsageError, DataError, ModelFileError, EdgetimeError
         As `compressor.export.export`; EdgetimeError too where no operator can become integer.
     """
+    if finetune_epochs:
+        check_epochs(finetune_epochs, "auto")
     checked = opened(model, out, "auto", calibration, check_data, max_drop, min_agreement, input_shape)
     if checked.known is None:
         raise UsageError("--quantize auto needs typical inputs: give them with --calibration D.npz.")
     rows = calibration_rows(checked.known, checked.specs, CALIBRATION_ROWS)
-    plain = to_tflite_bytes(checked.model, input_shape=input_shape)
+    source, removed = lean(checked.model, checked.rows.inputs)
+    plain = to_tflite_bytes(source, input_shape=input_shape)
 
     def predict_ms(content: bytes) -> float:
         found = predictor.predict(read_network(content))
@@ -143,7 +161,7 @@ def export_mixed(
     front = search(
         network, few, predict_ms, trials=trials, seed=seed, progress=sub_progress(progress, 0.15, 0.8)
     )
-    uniform = _uniform(network, checked, plain, predict_ms, input_shape)
+    uniform = _uniform(network, source, checked, plain, predict_ms, input_shape)
     progress(0.85, "checking the fastest")
 
     @cache
@@ -155,6 +173,24 @@ def export_mixed(
 
     pool = sorted((*front, *uniform.values()), key=lambda one: one.predicted_ms)
     chosen = next(filter(good, pool), uniform[FLOAT])
+    faster = [
+        one
+        for one in pool
+        if one.predicted_ms < _WORTH * chosen.predicted_ms and INT16 not in one.assignment.values()
+    ]
+    notes = list(removed)
+    if faster and not finetune_epochs:
+        notes.append(
+            f"A file of {faster[0].predicted_ms:.3g} ms loses too much: --finetune-epochs 3 may make it good enough."
+        )
+    for one in faster[:_MOST_TRAINED] if finetune_epochs else ():
+        trained = _trained(network, one, checked, finetune_epochs, seed, predict_ms, progress)
+        if good(trained) and trained.predicted_ms < chosen.predicted_ms:
+            chosen = trained
+            notes.append(
+                f"Without fine-tuning ({finetune_epochs} epochs) it would lose too much: {_loss(compared(one.content))}."
+            )
+            break
     export = write_checked(
         checked, chosen.content, "auto", "float32", max_drop, min_agreement, allow_drop=False
     )
@@ -167,8 +203,10 @@ def export_mixed(
         name: predictor.predict(read_network(network.build(network.uniform(name))))
         for name in (FLOAT, "int8", "dynamic")
     }
+    if INT16 in uniform:
+        predictions[INT16] = predictor.predict(read_network(uniform[INT16].content))
     return MixedResult(
-        export,
+        replace(export, notes=(*export.notes, *notes)),
         chosen.predicted_ms,
         dict(Counter(chosen.assignment.values())),
         rivals,
@@ -176,23 +214,65 @@ def export_mixed(
     )
 
 
+def _trained(
+    network: QuantizableNetwork,
+    one: MixedCandidate,
+    checked: Checked,
+    epochs: int,
+    seed: int,
+    predict_ms: Callable[[bytes], float],
+    progress: ProgressCallback,
+) -> MixedCandidate:
+    """The candidate with its weights fine-tuned; as it is where its operators cannot be trained through."""
+    try:
+        found = finetune(
+            network.content,
+            lambda content: network.with_weights(content).build(one.assignment),
+            training_rows(checked),
+            epochs,
+            seed,
+            sub_progress(progress, 0.85, 0.95),
+        )
+    except UsageError:
+        return one
+    return replace(one, content=found.content, predicted_ms=predict_ms(found.content))
+
+
+def _loss(comparison: Comparison) -> str:
+    lost = _lost_points(comparison)
+    return "its outputs differ" if lost is None else f"{lost:.2f} points"
+
+
 def _few(rows: Mapping[str, npt.NDArray], most: int) -> dict[str, npt.NDArray]:
     return {name: array[:: -(-len(array) // most)] for name, array in rows.items()}
 
 
 def _uniform(
-    network: QuantizableNetwork, checked: Checked, plain: bytes, predict_ms: Any, input_shape: Any
+    network: QuantizableNetwork,
+    source: Any,
+    checked: Checked,
+    plain: bytes,
+    predict_ms: Any,
+    input_shape: Any,
 ) -> dict[str, MixedCandidate]:
-    """All float32, and all int8 and all dynamic as TensorFlow's converter makes them, or ai-edge-quantizer where it fails."""
+    """All float32; all int8, dynamic and (where its time is known) int16 as TensorFlow's converter makes them.
+
+    Where that fails ai-edge-quantizer makes them, but for int16.
+    """
     found = {FLOAT: MixedCandidate(network.uniform(FLOAT), plain, predict_ms(plain), 0.0)}
-    for name in ("int8", "dynamic"):
+    for name in ("int8", "dynamic", INT16):
         try:
             content = to_tflite_bytes(
-                checked.model, name, checked.known if name == "int8" else None, input_shape=input_shape
+                source, name, None if name == "dynamic" else checked.known, input_shape=input_shape
             )
+            time_ms = predict_ms(content)
         except EdgetimeError:
+            if name == INT16:
+                continue
             content = network.build(network.uniform(name))
-        found[name] = MixedCandidate(network.uniform(name), content, predict_ms(content), float("nan"))
+            time_ms = predict_ms(content)
+        assignment = dict.fromkeys(network.uniform(FLOAT), INT16) if name == INT16 else network.uniform(name)
+        found[name] = MixedCandidate(assignment, content, time_ms, float("nan"))
     return found
 
 

@@ -11,6 +11,12 @@ from timemodel.model import NetworkPrediction
 _CLEARLY = 1.1
 """A kind of operator is called slower from this ratio on."""
 
+_KINDS = {
+    "int8": "int8",
+    "dynamic": "int8 weights with floats between them",
+    "int16": "int8 weights with int16 activations",
+}
+
 
 def reasons(
     network: QuantizableNetwork,
@@ -53,7 +59,7 @@ def _sentence(op: str, choice: str, count: int, spent: Mapping[str, float]) -> s
     many = count > 1
     plain, integer = spent[FLOAT], spent["int8"]
     if choice != FLOAT:
-        kind = "int8" if choice == "int8" else "int8 weights with floats between them"
+        kind = _KINDS[choice]
         return f"{who} {'become' if many else 'becomes'} {kind}: {_ms(plain)} -> {_ms(spent[choice])}."
     stays = f"{who} {'stay' if many else 'stays'} float32"
     if plain > 0 and integer > _CLEARLY * plain:

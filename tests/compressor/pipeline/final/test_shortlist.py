@@ -55,6 +55,19 @@ def widths(known):
     return [one.trial.widths["a"] for one in known]
 
 
+@pytest.mark.parametrize("dearer", [1.3, 1.7, 2.5])
+def test_what_was_trained_is_not_asked_for_again_where_its_file_costs_more_than_was_predicted(dearer):
+    made = shortlist([trial(500, 0.95)])
+    known = []
+    for _ in range(40):
+        following = made.next(known)
+        if following is None:
+            break
+        costs = Costs(dearer * following.costs.predicted_ms)
+        known.append(trained(replace(following, costs=costs), 0.95 if following.widths["a"] > 300 else 0.5))
+    assert len(set(widths(known))) == len(known) < 20
+
+
 # --- where a score must be kept ---------------------------------------------------------------------------------------
 
 

@@ -26,6 +26,7 @@ class Pretended:
     """Trains nothing: the score of full fine-tuning is looked up by width; `later` is that of a width's other seeds."""
 
     original = ORIGINAL
+    precisions = None
 
     def __init__(self, scores, later=None):
         self.scores = scores

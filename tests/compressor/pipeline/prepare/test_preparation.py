@@ -17,7 +17,7 @@ SCHEDULE = Schedule(epochs=4)
 def evaluator(monkeypatch):
     """An evaluator whose epochs take as long as `seconds` says."""
     now = [100.0]
-    monkeypatch.setattr("compressor.pipeline.prepare.preparation.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("compressor.pipeline.prepare.judging.time.monotonic", lambda: now[0])
 
     def fit(model, schedule, seed, deadline, on_epoch):
         on_epoch(0, 0.1)

@@ -13,7 +13,7 @@ from small_networks import attention_network
 
 from compressor import Data, Options, Schedule, compress
 from compressor.graph import build_graph
-from compressor.pipeline.result.making import layer_widths
+from compressor.pipeline.result.changes import layer_widths
 from compressor.search import SearchMethod
 from compressor.testing.device import FormulaTimeModel
 from compressor.testing.law import stirred

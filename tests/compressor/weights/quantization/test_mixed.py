@@ -1,9 +1,7 @@
 """Networks whose operators differ in precision: what is built, searched, chosen and said."""
 
-import keras
 import numpy as np
 import pytest
-from keras import layers
 
 from compressor.data import Data
 from compressor.export import RECIPES, TfliteRunner, export, to_tflite_bytes
@@ -12,26 +10,6 @@ from compressor.weights.quantization import QuantizableNetwork, divergence, expo
 from compressor.weights.quantization.clipping import clip
 from profiler.errors import EdgetimeError, UsageError
 from profiler.tflite import Buffer, read_model, read_network
-
-
-@pytest.fixture(scope="module")
-def rows():
-    return np.random.default_rng(0).normal(size=(24, 8, 8, 3)).astype("float32")
-
-
-@pytest.fixture(scope="module")
-def model():
-    keras.utils.set_random_seed(0)
-    inputs = keras.Input((8, 8, 3), name="image")
-    x = layers.Activation("hard_swish", name="first_swish")(layers.Conv2D(8, 3, name="first")(inputs))
-    x = layers.Activation("hard_swish", name="second_swish")(layers.Conv2D(8, 3, name="second")(x))
-    x = layers.Flatten(name="flat")(layers.MaxPooling2D(name="pool")(x))
-    return keras.Model(inputs, layers.Dense(3, name="answer")(x))
-
-
-@pytest.fixture(scope="module")
-def network(model, rows):
-    return QuantizableNetwork(to_tflite_bytes(model), {"image": rows})
 
 
 class Device(FormulaTimeModel):
@@ -152,7 +130,8 @@ def test_unknown_times_and_missing_inputs_are_refused(model, rows, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("quantize", "dtype", "bits"), [("weight-int8", "int8", 8), ("weight-int4", "int4", 4)]
+    ("quantize", "dtype", "bits"),
+    [("weight-int8", "int8", 8), ("weight-int4", "int4", 4), ("dynamic-int4", "int4", 4)],
 )
 def test_weights_alone_are_stored_in_fewer_bits_and_computed_in_floats(
     model, rows, tmp_path, quantize, dtype, bits

@@ -1,0 +1,127 @@
+"""What judges the candidates of a search: a short fine-tuning, and the file that becomes of it."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from compressor.costs import Configuration
+from compressor.data import row_count
+from compressor.pipeline.prepare.preparation import Prepared
+from compressor.search import Candidate, Goal, SearchOverError, SearchProblem, Trial
+from compressor.training import Schedule, TrainingError, let_go
+
+
+class Evaluator:
+    """Judges candidates by a short fine-tuning, each of the whole schedule; `last` is the network that was trained last.
+
+    A candidate is not begun that, by the time of the last one, would not be finished before `deadline`; what is cut by it
+    all the same does not count. With `judges_first` the first one is trained to its end whatever the time.
+
+    `epoch_seconds` is what an epoch over all training rows takes, by the last candidate. `on_pace` is called once, as soon
+    as the time of an epoch is known, with the seconds that the rest of the first candidate takes and with `epoch_seconds`.
+    """
+
+    def __init__(self, prepared: Prepared, schedule: Schedule, seed: int, folder: Path | None = None) -> None:
+        self._prepared, self._schedule, self._seed, self._folder = prepared, schedule, seed, folder
+        self._first = True
+        self.last: Any = None
+        self.deadline = math.inf
+        self.judges_first = True
+        self.epoch_seconds = 0.0
+        self._needed_s = 0.0
+        self.on_pace: Callable[[float, float], None] = lambda rest_s, epoch_seconds: None
+        self.on_epoch: Callable[[int, int, float], None] = lambda epoch, epochs, score: None
+        self.goal: Goal | None = None
+        self._chosen: dict[Configuration, str] = {}
+
+    def settled(self, configuration: Configuration) -> Configuration:
+        """The same with the precision in which its network, judged before, suits the goal best."""
+        return configuration.with_precision(self._chosen.get(configuration, ""))
+
+    def __call__(self, candidate: Candidate) -> tuple[float, float]:
+        """Validation score and loss after a short fine-tuning; -inf and inf where it diverged.
+
+        A network that the candidate brings along (`Candidate.model`) is trained on, as it is. Where there is no time to
+        train it to its end, `SearchOverError` is raised.
+        """
+        always = self._first and self.judges_first
+        deadline = math.inf if always else self.deadline
+        if time.monotonic() + self._needed_s > deadline:
+            raise SearchOverError
+        self.last = None
+        let_go()
+        self.last = candidate.model or self._prepared.network_of(candidate, self._folder)
+        ends: list[float] = []
+
+        def finished(epoch: int, score: float) -> None:
+            ends.append(time.monotonic())
+            if epoch:
+                # The first epoch compiles.
+                counted = ends[min(1, epoch - 1) :]
+                seconds = (counted[-1] - counted[0]) / (len(counted) - 1)
+                self.epoch_seconds = seconds * self._part()
+                if self._first and epoch == min(2, self._schedule.epochs):
+                    self.on_pace(seconds * (self._schedule.epochs - epoch), self.epoch_seconds)
+            self.on_epoch(epoch, self._schedule.epochs, score)
+
+        try:
+            outcome = self._prepared.tuner.fit(
+                self.last, self._schedule, self._seed, deadline=deadline, on_epoch=finished
+            )
+        except TrainingError:
+            return -math.inf, math.inf
+        if outcome.epochs:
+            self._needed_s = outcome.seconds / outcome.epochs * self._schedule.epochs
+        if not outcome.complete:
+            raise SearchOverError
+        self._first = False
+        if self.goal is None or self._prepared.precisions is None:
+            return outcome.score, outcome.loss
+        configuration = candidate.configuration
+        trial = Trial(configuration, self._prepared.costs(configuration), outcome.score, outcome.loss)
+        best = max(self._prepared.in_precisions(trial, self.last).values(), key=self.goal.rank)
+        self._chosen[configuration] = best.configuration.precision
+        return best.score, best.loss
+
+    def _part(self) -> float:
+        """How many times as many rows an epoch over all of them has."""
+        rows = row_count(self._prepared.task.data.x)
+        return rows / min(rows, self._schedule.most_rows or rows)
+
+
+def search_problem(
+    prepared: Prepared,
+    goal: Goal,
+    evaluator: Evaluator,
+    seed: int,
+    folder: Path | None,
+    known: Sequence[Trial] = (),
+) -> SearchProblem:
+    """What a method searches, judged by `evaluator` until its deadline; epochs are reported to the problem."""
+    cost, budget = prepared.cost_of(goal)
+    problem = SearchProblem(
+        groups=prepared.graph.groups,
+        importance=prepared.importance,
+        cost=cost,
+        budget=budget,
+        costs=prepared.costs,
+        evaluate=evaluator,
+        goal=goal,
+        original=prepared.original,
+        seed=seed,
+        deadline=evaluator.deadline,
+        needs_one=evaluator.judges_first,
+        folder=folder,
+        known=list(known),
+        blocks=prepared.structures.blocks,
+        loss_without=prepared.loss_without,
+        context=prepared,
+    )
+    evaluator.on_epoch = lambda epoch, epochs, score: problem.on_epoch(epoch, epochs, score)
+    if prepared.precisions is not None:
+        evaluator.goal, problem.settled = goal, evaluator.settled
+    return problem
