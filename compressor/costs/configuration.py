@@ -60,7 +60,7 @@ class Configuration:
 
     @property
     def removed(self) -> frozenset[str]:
-        """The blocks that are gone (`compressor.graph.Block.id`)."""
+        """The blocks that are gone (`compressor.graph.RemovableBlock.id`)."""
         return frozenset(self._choices["removed"])
 
     def without(self, blocks: Iterable[str]) -> Configuration:

@@ -14,7 +14,7 @@ from compressor.costs.lowering import (
     LoweringError,
     learn_lowering,
 )
-from compressor.graph import Block, ChannelGraph, build_graph, without
+from compressor.graph import ChannelGraph, RemovableBlock, build_graph, without
 from profiler.network import Network
 
 Lowering = LearnedLowering | ConvertingLowering
@@ -72,7 +72,7 @@ class Structures:
         self,
         model: Any,
         graph: ChannelGraph,
-        blocks: Mapping[str, Block],
+        blocks: Mapping[str, RemovableBlock],
         convert: Convert,
         base: Network | None = None,
         seed: int = 0,

@@ -5,7 +5,7 @@ Imports no other room of the compressor. Inside: topology, then rules, then the 
 
 from __future__ import annotations
 
-from compressor.graph.blocks import Block, Blocks, find_blocks, without
+from compressor.graph.blocks import FoundBlocks, RemovableBlock, find_blocks, without
 from compressor.graph.builder import build_graph
 from compressor.graph.channel_graph import ChannelGraph, Group, SizeForm, Widths
 from compressor.graph.rules import ChannelAxis, Frozen, Recorder, load_rules, register_rule
@@ -13,15 +13,15 @@ from compressor.graph.surgery import Keep, along, cut, inside, masked, normalise
 from compressor.graph.topology import Call, layers_of, weight_names
 
 __all__ = [
-    "Block",
-    "Blocks",
     "Call",
     "ChannelAxis",
     "ChannelGraph",
+    "FoundBlocks",
     "Frozen",
     "Group",
     "Keep",
     "Recorder",
+    "RemovableBlock",
     "SizeForm",
     "Widths",
     "along",

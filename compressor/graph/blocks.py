@@ -38,7 +38,7 @@ _FOLLOWERS = (
 
 
 @dataclass(frozen=True)
-class Block:
+class RemovableBlock:
     """Layers whose result has the shape of what they read.
 
     Attributes
@@ -69,14 +69,14 @@ class Block:
 
 
 @dataclass(frozen=True)
-class Blocks:
+class FoundBlocks:
     """What can go, by id in the order of the network; and additions and layers that looked like it, with the reason."""
 
-    removable: Mapping[str, Block]
+    removable: Mapping[str, RemovableBlock]
     refused: tuple[FrozenLayer, ...]
 
 
-def find_blocks(model: Any) -> Blocks:
+def find_blocks(model: Any) -> FoundBlocks:
     """Find in the graph of a Sequential or Functional model the blocks that can be removed one by one, and together.
 
     Branches beside a shortcut that has no layers of its own (residual blocks, the two halves of a transformer block), and
@@ -90,7 +90,7 @@ def find_blocks(model: Any) -> Blocks:
     return _Finder(read_topology(model)).find()
 
 
-def without(model: Any, blocks: Iterable[Block]) -> Any:
+def without(model: Any, blocks: Iterable[RemovableBlock]) -> Any:
     """A new model in which these blocks pass on what they read; the other layers keep their weights.
 
     Raises
@@ -129,7 +129,7 @@ def _name(entry: Mapping[str, Any]) -> str:
     return str(entry.get("name") or own.get("name") or own["config"]["name"])
 
 
-def _take_out(config: dict[str, Any], blocks: Sequence[Block], start: int) -> None:
+def _take_out(config: dict[str, Any], blocks: Sequence[RemovableBlock], start: int) -> None:
     """Drop the layers of blocks from the configuration of the model that they stand in."""
     gone = {layer[start:] for block in blocks for layer in block.layers}
     entries = {_name(entry): entry for entry in config["layers"]}
@@ -172,24 +172,24 @@ class _Finder:
         }
         self._refused: list[FrozenLayer] = []
 
-    def find(self) -> Blocks:
+    def find(self) -> FoundBlocks:
         found = []
         for call in self._calls:
             made = self._branch(call) if call.kind in _ADDITIONS else self._row(call)
             if made is not None:
                 found.append(made)
         found.sort(key=lambda block: (self._order[block.id], -len(block.layers)))
-        removable: dict[str, Block] = {}
+        removable: dict[str, RemovableBlock] = {}
         for block in found:
             # A branch of which every layer stands in a row is named by its first layer, as that row is.
             name = block.id if block.id not in removable else f"{block.id}#{block.result}"
             removable[name] = block
-        return Blocks(removable, tuple(self._refused))
+        return FoundBlocks(removable, tuple(self._refused))
 
     def _refuse(self, call: Call, reason: str) -> None:
         self._refused.append(FrozenLayer(call.name, reason))
 
-    def _branch(self, call: Call) -> Block | None:
+    def _branch(self, call: Call) -> RemovableBlock | None:
         """The block that ends in an addition."""
         if len(call.inputs) != 2 or len(set(call.inputs)) != 2:
             return None
@@ -233,7 +233,7 @@ class _Finder:
         same = readers[0].kind == before.kind and _settings(readers[0]) == _settings(before)
         return readers if same and _is_rectifier(before) else []
 
-    def _row(self, call: Call) -> Block | None:
+    def _row(self, call: Call) -> RemovableBlock | None:
         """A layer with weights that gives what has the shape of what it reads, and what belongs to it."""
         if not call.weights or call.kind in _NORMALISATIONS or rule_of(call.kind) is None:
             return None
@@ -250,7 +250,7 @@ class _Finder:
 
     def _block(
         self, call: Call, calls: Sequence[Call], reader: Call, operand: int, branch: bool
-    ) -> Block | None:
+    ) -> RemovableBlock | None:
         calls = sorted(calls, key=lambda one: self._order[one.name])
         if any(self._uses[one.name] > 1 for one in calls):
             self._refuse(call, "a layer of its is used elsewhere too")
@@ -265,7 +265,9 @@ class _Finder:
         if first is None:
             return None
         signature = repr([(one.kind, _settings(one), one.input_shapes) for one in calls])
-        return Block(first, tuple(one.name for one in calls), reader.name, operand, branch, signature)
+        return RemovableBlock(
+            first, tuple(one.name for one in calls), reader.name, operand, branch, signature
+        )
 
 
 def _settings(call: Call) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from compressor.costs import CandidateCost, Configuration, Costs
 from compressor.export import save_keras
-from compressor.graph import Block, Group, Keep
+from compressor.graph import Group, Keep, RemovableBlock
 from compressor.search.trial import Candidate, Goal, Trial
 from compressor.training import Importance
 from profiler.progress import ProgressCallback, silent
@@ -93,7 +93,7 @@ class SearchProblem:
     settled: Callable[[Configuration], Configuration] = lambda configuration: configuration
     progress: ProgressCallback = silent
     context: Any = None
-    blocks: Mapping[str, Block] = field(default_factory=dict)
+    blocks: Mapping[str, RemovableBlock] = field(default_factory=dict)
     loss_without: Callable[[Configuration], float] = lambda configuration: 0.0
     control: Candidate | None = None
     trials: list[Trial] = field(default_factory=list)

@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 
 from compressor.costs import Configuration, staircase
-from compressor.graph import Block
+from compressor.graph import RemovableBlock
 from compressor.search.base import SearchMethod, SearchProblem
 from compressor.search.levels import search_levels
 from compressor.search.trial import Trial
@@ -176,13 +176,13 @@ def _losses(problem: SearchProblem, names: Sequence[str]) -> dict[str, float]:
     return {name: math.inf if loss is None else float(loss) for name, loss in known.items()}
 
 
-def _is_inside(block: Block, blocks: Mapping[str, Block]) -> bool:
+def _is_inside(block: RemovableBlock, blocks: Mapping[str, RemovableBlock]) -> bool:
     """Whether a block is a part of another one."""
     layers = set(block.layers)
     return any(layers < set(other.layers) for other in blocks.values())
 
 
-def _new_ones(order: Iterable[str], blocks: Mapping[str, Block]) -> list[str]:
+def _new_ones(order: Iterable[str], blocks: Mapping[str, RemovableBlock]) -> list[str]:
     """Without those of which all layers are gone already."""
     gone: set[str] = set()
     kept = []

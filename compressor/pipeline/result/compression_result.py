@@ -140,7 +140,7 @@ class FrontPoint(FileCosts):
     keras: str
     tflite: str
     chosen: bool
-    changes: str
+    changes: str = ""
     widths: dict[str, int]
     precision: str = "none"
     bits: dict[str, int] = field(default_factory=dict)

@@ -5,13 +5,13 @@ import math
 import pytest
 
 from compressor.costs import CandidateCost, Configuration, Costs
-from compressor.graph import Block
+from compressor.graph import RemovableBlock
 from compressor.search import Goal, SearchProblem, Trial
 from compressor.search.structure import StructureSearch, structures_of
 from compressor.search.uniform import UniformSnapped
 from compressor.testing.workbench import make_problem, synthetic
 
-BLOCKS = {name: Block(name, (name,), name, 0, False) for name in ("first", "second", "third")}
+BLOCKS = {name: RemovableBlock(name, (name,), name, 0, False) for name in ("first", "second", "third")}
 HARM = {"first": 0.3, "second": 0.01, "third": 0.02}
 
 
@@ -56,7 +56,7 @@ def test_blocks_that_cost_least_loss_for_their_time_go_first():
 
 def test_a_block_inside_one_that_is_gone_is_no_further_structure():
     problem = with_blocks(Goal(budget_ms=1.0))
-    problem.blocks = {**BLOCKS, "third": Block("third", ("second", "third"), "second", 0, True)}
+    problem.blocks = {**BLOCKS, "third": RemovableBlock("third", ("second", "third"), "second", 0, True)}
     problem.loss_without = lambda configuration: 1 + 0.1 * ("second" in configuration.removed)
     removed = [sorted(one.removed) for one in structures_of(problem, 6)]
     assert removed == [[], ["first"], ["first", "third"]]

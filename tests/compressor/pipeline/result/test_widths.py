@@ -117,7 +117,6 @@ class Halved:
         self.model, self.graph, self.structures = model, build_graph(model), self
         self.widths = {name: (width + 1) // 2 for name, width in self.graph.widths.items()}
 
-
     def of(self, configuration):
         return self
 
