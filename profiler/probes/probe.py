@@ -11,6 +11,7 @@ from typing import Any
 from profiler.network import Edge, Layer, Network, Tensor
 from profiler.probes.builder import lay_out
 from profiler.tflite import ModelPlan, encode
+from profiler.values import parse_json
 
 KINDS = ("empty", "layer", "pair", "chain", "network", "company", "start")
 
@@ -119,7 +120,7 @@ class Probe:
     @classmethod
     def from_key(cls, key: str) -> Probe:
         """Read what `key` says."""
-        return cls.from_dict(json.loads(key))
+        return cls.from_dict(parse_json(key))
 
     def lay_out(self, seed: int = 0) -> ModelPlan:
         """Tensors and operators of the probe's file, with random weights drawn from `seed`."""

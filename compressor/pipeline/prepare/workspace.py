@@ -19,6 +19,7 @@ import numpy as np
 from compressor.data import Data, named
 from compressor.export import load_keras, save_keras
 from compressor.search import Candidate, Trial
+from profiler import values
 from profiler.errors import EdgetimeError, UsageError
 from profiler.files import write_json
 from profiler.records import Records
@@ -167,7 +168,7 @@ def _digest(content: bytes) -> str:
 def read_json(path: Path) -> dict[str, Any] | None:
     """The values in a file; None where it is missing or damaged."""
     try:
-        value = json.loads(path.read_text("utf-8"))
+        value = values.read_json(path)
     except (OSError, ValueError):
         return None
     return value if isinstance(value, dict) else None
