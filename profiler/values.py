@@ -27,6 +27,10 @@ _LARGEST = 2**63 - 1
 _Check = Callable[[Any, str], Any]
 
 
+class OddValueError(ValueError):
+    """A value is not what it should be; the message says which and why."""
+
+
 def read_json(path: str | os.PathLike[str]) -> Any:
     """Read a JSON file within the bounds of `parse_json`; OSError where it cannot be read, ValueError where it is odd."""
     file = Path(path)
@@ -42,18 +46,18 @@ def parse_json(text: str | bytes) -> Any:
     Raises
     ------
     ValueError
-        It is no JSON, or beyond these bounds.
+        It is no JSON; OddValueError where it is beyond these bounds.
     """
     try:
         value = json.loads(text, parse_constant=_no_number)
     except RecursionError:
-        raise ValueError("it is nested too deeply") from None
+        raise OddValueError("it is nested too deeply") from None
     _check_bounds(value)
     return value
 
 
 def _no_number(name: str) -> float:
-    raise ValueError(f"it holds {name}, which is no number")
+    raise OddValueError(f"it holds {name}, which is no number")
 
 
 def _check_bounds(value: Any) -> None:
@@ -67,10 +71,10 @@ def _check_bounds(value: Any) -> None:
                     _check_text(one)
             elif kind is int:
                 if not -_LARGEST - 1 <= one <= _LARGEST:
-                    raise ValueError("it holds a whole number of more than 64 bits")
+                    raise OddValueError("it holds a whole number of more than 64 bits")
             elif kind is float:
                 if not math.isfinite(one):  # 1e999
-                    raise ValueError("it holds a number without bounds")
+                    raise OddValueError("it holds a number without bounds")
             elif kind is list:
                 inner += one
             elif kind is dict:
@@ -79,18 +83,18 @@ def _check_bounds(value: Any) -> None:
         if not inner:
             return
         level = inner
-    raise ValueError("it is nested too deeply")
+    raise OddValueError("it is nested too deeply")
 
 
 def _check_text(text: str) -> None:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise ValueError("it holds half of a character") from None
+        raise OddValueError("it holds half of a character") from None
 
 
 def typed(value: Any, kind: Any, name: str = "it") -> Any:
-    """`value`, plain as JSON or SQLite give it, if it is what the annotation `kind` says, else ValueError.
+    """`value`, plain as JSON or SQLite give it, if it is what the annotation `kind` says, else OddValueError.
 
     Parameters
     ----------
@@ -109,7 +113,7 @@ def typed(value: Any, kind: Any, name: str = "it") -> Any:
     (1, 2.5)
     >>> typed({"a": "x"}, dict[str, int])
     Traceback (most recent call last):
-    ValueError: it.a is no whole number
+    profiler.values.OddValueError: it.a is no whole number
     """
     return checker(kind)(value, name)
 
@@ -145,18 +149,18 @@ def _any(value: Any, name: str) -> Any:
 
 def _no_value(value: Any, name: str) -> None:
     if value is not None:
-        raise ValueError(f"{name} is not empty")
+        raise OddValueError(f"{name} is not empty")
 
 
 def _truth(value: Any, name: str) -> bool:
     if type(value) is not bool:
-        raise ValueError(f"{name} is neither true nor false")
+        raise OddValueError(f"{name} is neither true nor false")
     return value
 
 
 def _whole(value: Any, name: str) -> int:
     if type(value) is not int:
-        raise ValueError(f"{name} is no whole number")
+        raise OddValueError(f"{name} is no whole number")
     return value
 
 
@@ -164,13 +168,13 @@ def _number(value: Any, name: str) -> float:
     if type(value) is float and math.isfinite(value):
         return value
     if type(value) is not int:
-        raise ValueError(f"{name} is no number")
+        raise OddValueError(f"{name} is no number")
     return value
 
 
 def _text(value: Any, name: str) -> str:
     if type(value) is not str:
-        raise ValueError(f"{name} is no text")
+        raise OddValueError(f"{name} is no text")
     return value
 
 
@@ -191,9 +195,11 @@ def _union(checks: Sequence[_Check]) -> _Check:
         for one in checks:
             try:
                 return one(value, name)
-            except ValueError as error:
+            except OddValueError as error:
                 reasons.append(str(error))
-        raise ValueError(max(reasons, key=len))  # of the type that fitted best: it names what is further in
+        raise OddValueError(
+            max(reasons, key=len)
+        )  # of the type that fitted best: it names what is further in
 
     if len(checks) == 2 and _no_value in checks:
         only = next(one for one in checks if one is not _no_value)
@@ -204,7 +210,7 @@ def _union(checks: Sequence[_Check]) -> _Check:
 def _literal(allowed: tuple[Any, ...]) -> _Check:
     def check(value: Any, name: str) -> Any:
         if not any(type(value) is type(one) and value == one for one in allowed):
-            raise ValueError(f"{name} is not one of {', '.join(map(str, allowed))}")
+            raise OddValueError(f"{name} is not one of {', '.join(map(str, allowed))}")
         return value
 
     return check
@@ -213,7 +219,7 @@ def _literal(allowed: tuple[Any, ...]) -> _Check:
 def _many(kind: type, one: _Check) -> _Check:
     def check(value: Any, name: str) -> Any:
         if not isinstance(value, (list, tuple)):
-            raise ValueError(f"{name} is no list")
+            raise OddValueError(f"{name} is no list")
         return kind(one(part, f"{name}[{number}]") for number, part in enumerate(value))
 
     return check
@@ -222,7 +228,7 @@ def _many(kind: type, one: _Check) -> _Check:
 def _pair(checks: Sequence[_Check]) -> _Check:
     def check(value: Any, name: str) -> Any:
         if not isinstance(value, (list, tuple)) or len(value) != len(checks):
-            raise ValueError(f"{name} is no list of {len(checks)}")
+            raise OddValueError(f"{name} is no list of {len(checks)}")
         return tuple(
             one(part, f"{name}[{number}]")
             for number, (one, part) in enumerate(zip(checks, value))  # noqa: B905
@@ -234,7 +240,7 @@ def _pair(checks: Sequence[_Check]) -> _Check:
 def _named(one: _Check) -> _Check:
     def check(value: Any, name: str) -> Any:
         if not isinstance(value, dict):
-            raise ValueError(f"{name} is no object")
+            raise OddValueError(f"{name} is no object")
         return {key: one(part, f"{name}.{key}") for key, part in value.items()}
 
     return check
@@ -243,10 +249,10 @@ def _named(one: _Check) -> _Check:
 def _object(checks: Mapping[str, _Check], needed: frozenset[str]) -> _Check:
     def check(value: Any, name: str) -> Any:
         if not isinstance(value, dict):
-            raise ValueError(f"{name} is no object")
+            raise OddValueError(f"{name} is no object")
         for key in needed:
             if key not in value:
-                raise ValueError(f"{name} lacks {key}")
+                raise OddValueError(f"{name} lacks {key}")
         return {
             key: checks[key](part, f"{name}.{key}") if key in checks else part for key, part in value.items()
         }
@@ -268,7 +274,7 @@ def _made(kind: Any) -> _Check:
         found = as_object(value, name)
         for key in found:
             if key not in checks:
-                raise ValueError(f"{name} holds {key}, which is not known")
+                raise OddValueError(f"{name} holds {key}, which is not known")
         return kind(**found)
 
     return check
