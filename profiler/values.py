@@ -159,9 +159,11 @@ def _truth(value: Any, name: str) -> bool:
 
 
 def _whole(value: Any, name: str) -> int:
-    if type(value) is not int:
-        raise OddValueError(f"{name} is no whole number")
-    return value
+    if type(value) is int:
+        return value
+    if type(value) is float and value.is_integer():  # other programs write 8 as 8.0
+        return int(value)
+    raise OddValueError(f"{name} is no whole number")
 
 
 def _number(value: Any, name: str) -> float:

@@ -13,6 +13,8 @@ from profiler.probes.builder import lay_out
 from profiler.tflite import ModelPlan, encode
 from profiler.values import parse_json
 
+_MOST_TIMES = 10_000
+
 KINDS = ("empty", "layer", "pair", "chain", "network", "company", "start")
 
 
@@ -114,7 +116,10 @@ class Probe:
     def from_dict(cls, value: Mapping[str, Any]) -> Probe:
         """Read what `to_dict` wrote."""
         layers = tuple(Layer.from_dict(layer, index=i) for i, layer in enumerate(value["layers"]))
-        layers = layers * int(value.get("times", 1))
+        times = int(value.get("times", 1))
+        if not 1 <= times <= _MOST_TIMES:
+            raise ValueError(f"its layer stands in it {times} times")
+        layers = layers * times
         return cls(value["kind"], layers, tuple(tuple(row) for row in value.get("wiring", ())))
 
     @classmethod
