@@ -184,7 +184,7 @@ def clock(seconds: float) -> str:
 
 
 def _width(stream: TextIO) -> int | None:
-    """Columns to print; None is as many as the terminal has just then. Where there is none Rich would take 80, too few for tables."""
+    """Columns to print; None is as many as the terminal has just then. Without one Rich would take 80, too few for tables."""
     asked = os.environ.get("COLUMNS", "")
     if asked.isascii() and asked.isdigit() and LEAST_WIDTH <= int(asked) <= MOST_WIDTH:
         return int(asked)
