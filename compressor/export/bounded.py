@@ -34,7 +34,9 @@ def check_archive(file: Path) -> int:
         if _WEIGHTS not in archive.namelist():
             return 0
         stored_bytes = archive.getinfo(_WEIGHTS).file_size
-        if stored_bytes > ALWAYS_BYTES:  # looking through it takes long, and what it claims is small beside it
+        if (
+            stored_bytes > ALWAYS_BYTES
+        ):  # looking through it takes long, and what it claims is small beside it
             return stored_bytes
         with h5py.File(io.BytesIO(archive.read(_WEIGHTS)), "r") as weights:
             return max(stored_bytes, _array_bytes(weights, file.stat().st_size))

@@ -32,7 +32,7 @@ def load_keras(path: str | os.PathLike[str]) -> Any:
     Raises ModelFileError where it is missing, damaged, of another format, or needs code that is not in Keras.
     """
     file = Path(path)
-    stored_bytes = _refuse_other_files(file)
+    stored_bytes = refuse_other_files(file)
     tensorflow()
     import keras
 
@@ -135,7 +135,7 @@ def _given_shapes(names: Sequence[str], given: InputShape | None) -> dict[str, t
     return {name: tuple(shape) for name, shape in given.items()}
 
 
-def _refuse_other_files(file: Path) -> int:
+def refuse_other_files(file: Path) -> int:
     """Refuse what is no ``.keras`` file, or is damaged; else the bytes of its weights."""
     if file.is_dir():
         raise ModelFileError(f"{file} is a folder: save the model with model.save('net.keras').")

@@ -58,6 +58,8 @@ def connect(path: Path, timeout_s: float) -> sqlite3.Connection:
     """Open a file that anybody may have made: none of its own SQL will run, and no query of ours runs on and on in it."""
     connection = sqlite3.connect(path, timeout=timeout_s, isolation_level=None)
     try:
+        # Bytes that are no text cost the row that they stand in.
+        connection.text_factory = lambda text: text.decode("utf-8", "replace")
         connection.execute("PRAGMA trusted_schema = OFF")
         connection.execute("PRAGMA cell_size_check = ON")
     except BaseException:
@@ -126,10 +128,10 @@ def _explain(path: Path, error: sqlite3.Error) -> str:
     if "interrupted" in text:
         return f"{path} is damaged (it leads in circles): profile the device again, into another file."
     if _is_full(path) and any(one in text for one in ("disk I/O", "unable to open")):
-        text = "full"
+        text = "is full"
     if "locked" in text or "busy" in text:
         return f"{path} is in use by another edgetime: wait until that has finished."
-    if "full" in text:
+    if "is full" in text:
         return f"No disk space left beside {path}: free some, then run the same command again; what it holds is kept."
     if "readonly" in text or "read-only" in text or "unable to open" in text:
         return f"Cannot write {path} ({text}): choose a place that you may write to."
