@@ -235,7 +235,13 @@ def _zip(content: bytes, rng: Random) -> bytes:
     """One member is damaged, left out, or unpacks to many times its size; the archive around it is whole."""
     found = io.BytesIO()
     try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive, zipfile.ZipFile(found, "w") as other:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            if max(one.file_size for one in archive.infolist()) > 1_000_000:
+                return _bytes(content, rng)
+        with (
+            zipfile.ZipFile(io.BytesIO(content)) as archive,
+            zipfile.ZipFile(found, "w", compresslevel=1) as other,
+        ):
             names = archive.namelist()
             chosen = names[int(rng.integers(len(names)))]
             for name in names:
@@ -244,8 +250,8 @@ def _zip(content: bytes, rng: Random) -> bytes:
                     choice = rng.random()
                     if choice < 0.1:
                         continue
-                    if choice < 0.2:
-                        part += bytes(300_000_000)
+                    if choice < 0.12:
+                        part += bytes(210_000_000)
                     elif name.endswith(".json") and choice < 0.7:
                         part = _json(part, rng)
                     else:
