@@ -70,11 +70,14 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
             os.close(handle)
 
 
-def clear_unfinished(folder: str | os.PathLike[str]) -> None:
-    """Remove what processes that were killed were writing in a folder; where there are no locks to tell (Windows), nothing."""
+def clear_unfinished(folder: str | os.PathLike[str], below: bool = False) -> None:
+    """Remove what processes that were killed were writing in a folder (and `below` it).
+
+    Where there are no locks to tell what is still being written (Windows, some network shares), nothing is removed.
+    """
     if fcntl is None:
         return
-    for left in Path(folder).glob(f".*{_MARK}*"):
+    for left in (Path(folder).rglob if below else Path(folder).glob)(f".*{_MARK}*"):
         with contextlib.suppress(OSError):
             if time.time() - left.stat().st_mtime > _SURE_S and not _is_held(left):
                 left.unlink()

@@ -62,7 +62,7 @@ def _no_number(name: str) -> float:
 
 def _check_bounds(value: Any) -> None:
     level: list[Any] = [value]
-    for _ in range(DEEPEST + 1):
+    for _ in range(DEEPEST):
         inner: list[Any] = []
         for one in level:
             kind = type(one)

@@ -5,6 +5,7 @@ As a program: ``PYTHONPATH=.:tests python -m robustness.campaign FILES [SEEDS [K
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
@@ -31,10 +32,14 @@ SHARES: Mapping[str, int] = {
 SLOW = ("lct", "keras")
 
 
-def jobs(files: int, kinds: Sequence[str] = tuple(SHARES)) -> list[tuple[str, int]]:
-    """Kind and number of each of `files` files."""
+def jobs(files: int, kinds: Sequence[str] = tuple(SHARES), first: int = 0) -> list[tuple[str, int]]:
+    """Kind and number of each of `files` files, without the first ones."""
     whole = sum(SHARES[kind] for kind in kinds)
-    return [(kind, number) for kind in kinds for number in range(-(-files * SHARES[kind] // whole))]
+    return [
+        (kind, number)
+        for kind in kinds
+        for number in range(first * SHARES[kind] // whole, files * SHARES[kind] // whole)
+    ]
 
 
 class _Worker:
@@ -62,15 +67,20 @@ class _Worker:
         try:
             process.stdin.write(f"{kind} {number}\n")
             process.stdin.flush()
-            line = self._answers.get(timeout=longest_s)
-        except (queue.Empty, BrokenPipeError):
-            line = ""
+            line, answered = self._answers.get(timeout=longest_s), True
+        except queue.Empty:
+            line, answered = "", False
+        except BrokenPipeError:
+            line, answered = "", True
         if line:
             found: dict[str, Any] = json.loads(line)
             if found["peak_mb"] > MOST_MB:
                 self.stop()  # the next one's peak is its own
             return found
-        ended = process.poll()
+        ended = None
+        if answered:  # its output ended: so has it, or will at once
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                ended = process.wait(timeout=2)
         self.stop()
         what = "hang" if ended is None else "crash"
         seconds = time.monotonic() - begin

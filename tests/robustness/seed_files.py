@@ -23,21 +23,22 @@ FINGERPRINT = {
 OPS = ("conv_2d", "fully_connected", "add")
 
 
-def make(folder: Path) -> None:
-    """Write a folder for each kind, each file of which is a seed."""
-    for name, content in _networks().items():
+def make(folder: Path, few: bool = False) -> None:
+    """Write a folder for each kind, each file of which is a seed; `few` of them leave out what takes long to make."""
+    for name, content in _networks(few).items():
         _write(folder / "tflite" / f"{name}.tflite", content)
     _write_profile(folder / "db" / "device.db")
     _write_model(folder / "db" / "device.db", folder / "timemodel" / "device.timemodel.json")
     _write(folder / "import" / "out.jsonl", _board_results())
-    for name, value in _results().items():
+    for name, value in results().items():
         _write(folder / "report" / name, value)
     saved(folder / "policy", two_stages(), quick=picks([0, 1, 2]), slow=picks([3, 4, 5]))
     saved(folder / "policy_static", _static(), quick=picks([0, 1, 2]))
     _write(folder / "npz" / "data.npz", _arrays())
     _write(folder / "csv" / "layers.csv", _table())
-    _write(folder / "keras" / "net.keras", _keras())
-    _write(folder / "lct" / "net.lct", _packed())
+    _write(folder / "keras" / "net.keras", keras_file())
+    if not few:
+        _write(folder / "lct" / "net.lct", _packed(folder))
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -45,10 +46,10 @@ def _write(path: Path, content: bytes) -> None:
     path.write_bytes(content)
 
 
-def _networks() -> dict[str, bytes]:
+def _networks(few: bool) -> dict[str, bytes]:
     """One network per operator that probes are made of, and two of several layers."""
     found = {"classifier": classifier(), "many": _chain()}
-    for probe in plan_probes(("float32", "int8")):
+    for probe in plan_probes(("float32",) if few else ("float32", "int8"), scale=0.1 if few else 1.0):
         if probe.kind in ("layer", "pair"):
             found.setdefault(f"{probe.kind}-{probe.layers[0].op}-{probe.layers[0].dtype}", probe.build)  # type: ignore[arg-type]
     small = {}
@@ -106,7 +107,7 @@ def _board_results() -> bytes:
     return "".join(json.dumps(line) + "\n" for line in (header, *lines)).encode()
 
 
-def _results() -> dict[str, bytes]:
+def results() -> dict[str, bytes]:
     option = {"width": 14, "saving_share": 0.1}
     advice = {
         "network": "net.tflite", "predicted_ms": 1.0,
@@ -181,16 +182,17 @@ def _table() -> bytes:
     return "\n".join(rows).encode()
 
 
-def _packed() -> bytes:
+def _packed(folder: Path) -> bytes:
     from compressor.weights.line_compress import pack
 
-    source = Path("packed-seed.tflite")
-    source.write_bytes(classifier())
-    pack(source, "packed-seed.lct", "paper", tolerance=0.05, coding="fixed")
-    return Path("packed-seed.lct").read_bytes()
+    source, packed = folder / "tflite" / "classifier.tflite", folder / "packed.lct"
+    pack(source, packed, "paper", tolerance=0.05, coding="fixed")
+    content = packed.read_bytes()
+    packed.unlink()
+    return content
 
 
-def _keras() -> bytes:
+def keras_file() -> bytes:
     """A ``.keras`` as Keras 3 writes it, of an input, a flattening and a dense layer; made without TensorFlow."""
     import h5py
 

@@ -21,7 +21,7 @@ from compressor.export import load_keras, save_keras
 from compressor.search import Candidate, Trial
 from profiler import values
 from profiler.errors import EdgetimeError, UsageError
-from profiler.files import write_json
+from profiler.files import clear_unfinished, write_json
 from profiler.records import Records
 from profiler.tradeoff import pareto_front
 
@@ -60,7 +60,8 @@ class Workspace:
         self._trials, self._seeds = Records(self.folder / _TRIALS), Records(self.folder / _SEEDS)
 
     def begin(self) -> None:
-        """Make the folder, and write down what was asked."""
+        """Make the folder, write down what was asked, and clear away what a run that was killed was writing."""
+        clear_unfinished(self.folder, below=True)
         write_json(self.folder / _RUN, self._request)
 
     @contextlib.contextmanager
