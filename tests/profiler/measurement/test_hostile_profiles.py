@@ -91,7 +91,7 @@ def test_a_disk_error_where_there_is_no_room_is_a_full_disk(path: Path, monkeypa
     with pytest.raises(ProfileError, match="damaged"):
         fail()
     monkeypatch.setattr(database.tempfile, "TemporaryFile", _full)
-    with pytest.raises(ProfileError, match="No disk space left beside .*; what it holds is kept"):
+    with pytest.raises(ProfileError, match=r"No disk space left beside .*; what it holds is kept"):
         fail()
 
 
