@@ -252,8 +252,8 @@ def _object(checks: Mapping[str, _Check], needed: frozenset[str]) -> _Check:
     def check(value: Any, name: str) -> Any:
         if not isinstance(value, dict):
             raise OddValueError(f"{name} is no object")
-        for key in needed:
-            if key not in value:
+        for key in checks:
+            if key in needed and key not in value:
                 raise OddValueError(f"{name} lacks {key}")
         return {
             key: checks[key](part, f"{name}.{key}") if key in checks else part for key, part in value.items()

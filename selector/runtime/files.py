@@ -216,11 +216,17 @@ def _checked(policy: Path, name: str, sha256: str) -> bytes:
 def check(policy: Specification) -> None:
     """Raise ValueError, which says what is wrong, where the parts of a policy do not fit together."""
     count = len(policy.networks)
+    if not isinstance(policy.kind, str) or not isinstance(policy.device, str):
+        raise ValueError("its kind or its device is no text")
     if not count:
         raise ValueError("it has no networks")
     if not isinstance(policy.single, int) or not 0 <= policy.single < count:
         raise ValueError(f"its single network is number {policy.single} of {count}")
     for network in policy.networks:
+        if not all(
+            isinstance(one, str) for one in (network.file, network.name, network.answer, network.dtype)
+        ):
+            raise ValueError("a network has a name that is no text")
         if network.form not in ("probabilities", "logits"):
             raise ValueError(f"network {network.name} gives {network.form!r}, not probabilities or logits")
         _check_number(network.predicted_ms, f"the predicted time of {network.name}", least=0)

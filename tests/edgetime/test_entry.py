@@ -94,7 +94,7 @@ def test_names_in_a_network_never_reach_the_terminal_raw(tmp_path: Path, time_mo
         app(["predict", str(time_model_file), str(path)], standalone_mode=False)
         app(["predict", str(time_model_file), str(path), "--json"], standalone_mode=False)
     shown = capfd.readouterr()
-    assert r"\x1b]0:owned\x07" in shown.out
+    assert r"a\x1b]0:owned" in shown.out
     assert r"no\x1b[31m.tflite does not exist" in shown.err
     assert not set("\x1b\x07\u202e") & set(shown.out + shown.err)
     lines = [json.loads(line) for line in shown.out.splitlines() if line.startswith("{")]

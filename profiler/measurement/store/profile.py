@@ -353,8 +353,8 @@ class Profile:
         return int(self._read("SELECT count(*) FROM measurements", (), int)[0])
 
     def raw(self, setting: str | None = None) -> list[Timing]:
-        """All measurements in the order in which they were made, of all settings or one."""
-        return self._read(SELECT, (setting,), timing, "measurements")
+        """All measurements in the order in which they were made, of all settings or one; odd rows are left out with a warning."""
+        return with_probes(self._read(SELECT, (setting,), timing, "measurements"), self.path)
 
     def reading(self, setting: str) -> Reading:
         """What the measurements of a setting say: one time per probe, what calm was, and power; see `combine`.
@@ -364,7 +364,7 @@ class Profile:
         ProfileError
             There are none.
         """
-        rows = with_probes(self.raw(setting), self.path)
+        rows = self.raw(setting)
         if not rows:
             raise ProfileError(
                 f"{self.path} holds no measurements under {setting!r}: run 'edgetime profile local -o {self.path}'."

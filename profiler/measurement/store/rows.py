@@ -76,7 +76,11 @@ def _columns(kind: type) -> tuple[tuple[str, Callable[[Any, str], Any]], ...]:
 
 
 def _checked(kind: type, values: tuple[Any, ...]) -> list[Any]:
-    return [check(value, name) for (name, check), value in zip(_columns(kind), values, strict=True)]
+    found = [check(value, name) for (name, check), value in zip(_columns(kind), values, strict=True)]
+    for (name, _), value in zip(_columns(kind), found, strict=True):
+        if isinstance(value, (int, float)) and value < 0:
+            raise OddValueError(f"{name} is below 0")
+    return found
 
 
 def _flag(value: Any) -> Any:
