@@ -1,9 +1,10 @@
-"""Numbers as people read them."""
+"""Numbers and names as people read them."""
 
 from __future__ import annotations
 
 import math
 import re
+import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
@@ -101,3 +102,21 @@ def interval(low: float, high: float) -> str:
 def is_quantity(text: str) -> bool:
     """Whether `text` reads as a quantity: ``12``, ``+3.4%``, ``1.91 ms``, ``99.5% ± 0.2``, ``1 to 2 ms``, ``-``."""
     return _QUANTITY.fullmatch(text.strip()) is not None
+
+
+_UNSEEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+
+
+def visible(text: str) -> str:
+    r"""`text` with what a terminal or a page would obey written out, such as ``\x1b`` or ``\u202e``; line ends and tabs stay.
+
+    These are control characters, those that turn the direction of text or are not seen, and halves of characters.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        one.encode("unicode_escape").decode("ascii")
+        if unicodedata.category(one) in _UNSEEN and one not in "\n\t"
+        else one
+        for one in text
+    )

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from profiler.errors import EdgetimeError
+from profiler.values import read_json
 
 try:
     import fcntl
@@ -120,7 +121,7 @@ def _take(lock: KernelLock, folder: Path, option: str) -> bool:
 
 def _holder(path: Path) -> str:
     try:
-        owner = json.loads(path.read_text("utf-8"))
+        owner = read_json(path)
         return f"process {owner['process']} on {owner['host']} since {owner['since']}"
     except (OSError, ValueError, KeyError, TypeError):  # it has not written down yet who it is
         return "another process"

@@ -15,11 +15,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from profiler.archives import read_arrays_of
 from profiler.files import cannot_write, replacing, write_text
+from profiler.values import parse_json
 
 _BLOCK_BYTES = 1 << 16
 _SIGNATURE = "signature"
-_UNREADABLE = (ValueError, RecursionError)  # UTF-8 and JSON; JSON that is nested too deeply
 
 
 class Records:
@@ -89,8 +90,8 @@ class Records:
                 try:
                     if not foreign and not line.endswith(b"\n"):
                         raise ValueError("its end is missing")
-                    value = json.loads(line)
-                except _UNREADABLE as error:
+                    value = parse_json(line)
+                except ValueError as error:
                     left_out(number, str(error))
                 else:
                     yield number, value
@@ -169,11 +170,9 @@ def write_arrays(path: str | os.PathLike[str], signature: Any, arrays: Mapping[s
 def read_arrays(path: str | os.PathLike[str], signature: Any) -> dict[str, NDArray[Any]] | None:
     """Read what `write_arrays` wrote; None where it is missing, damaged or of another signature."""
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            names = sorted(name for name in stored.files if name != _SIGNATURE)
-            if str(stored[_SIGNATURE]) != _text([signature, names]):
-                return None
-            return {name: stored[name] for name in names}
+        stored = read_arrays_of(path)
+        known = stored.pop(_SIGNATURE)
+        return stored if str(known) == _text([signature, sorted(stored)]) else None
     except Exception:  # numpy and zipfile raise all kinds of things over a damaged file
         return None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from profiler.errors import BudgetError
+from profiler.files import clear_unfinished
+from profiler.locks import owned
 from profiler.progress import ProgressCallback, silent, sub_progress
 from profiler.tflite import only_signature, read_network, read_signatures
 from selector.candidates import Answers, gather_segments, heads_ms
@@ -97,10 +100,24 @@ def add_early_exits(
     >>> found = add_early_exits("net.keras", "data.npz", "pi4.timemodel.json", "exits")       # doctest: +SKIP
     >>> found.fit.chosen.mean_ms, found.policy                                                # doctest: +SKIP
     """
+    with owned(out, "-o"):
+        clear_unfinished(out, below=True)
+        return _with_exits(model, data, time_model, Path(out), goal or PolicyGoal(), progress, options)
+
+
+def _with_exits(
+    model: Any,
+    data: Data | str | os.PathLike[str],
+    time_model: NetworkPredictor | str | os.PathLike[str],
+    out: Path,
+    goal: PolicyGoal,
+    progress: ProgressCallback,
+    options: Mapping[str, Any],
+) -> EarlyExits:
+    """See `add_early_exits`; nobody else works on `out`."""
     from compressor.exits import make_exits
 
     times = TimeModel.load(time_model) if isinstance(time_model, (str, os.PathLike)) else time_model
-    goal = goal or PolicyGoal()
     network = make_exits(
         model, data, times, out, progress=sub_progress(progress, 0, _MAKING_SHARE), **options
     )

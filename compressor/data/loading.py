@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import sys
@@ -17,6 +18,7 @@ import numpy.typing as npt
 
 from compressor.data.dataset import Data, check_data
 from compressor.data.rows import Rows, arranged, as_input, each, joined
+from profiler.archives import TooLargeError, read_arrays_of
 from profiler.errors import DataError, missing
 
 _PARTS = ("x", "y", "x_val", "y_val", "x_test", "y_test")
@@ -111,15 +113,17 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, npt.NDArray]:
     """Read every array of a ``.npz``; never unpickles. DataError where it is missing, damaged, or something else."""
     file = Path(path)
     try:
-        stored = np.load(file, allow_pickle=False)
-        if isinstance(stored, np.ndarray):
+        if _starts_with(file, b"\x93NUMPY"):
             raise DataError(f"{file} is a single array (.npy): save it with {EXAMPLE}.")
-        with stored:
-            return {name: stored[name] for name in stored.files}
+        return read_arrays_of(file)
     except FileNotFoundError as error:
         raise missing(DataError(f"{file} does not exist: name a .npz file with x and y.")) from error
     except DataError:
         raise
+    except TooLargeError as error:
+        raise DataError(
+            f"{file} has {error}, more than is taken from a packed file: if you trust it, save it unpacked, with np.savez."
+        ) from error
     except (Exception, MemoryError) as error:  # numpy, zipfile and zlib raise what they like on damaged files
         if "Object arrays cannot be loaded" in str(error):
             raise DataError(
@@ -127,7 +131,9 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, npt.NDArray]:
                 "store plain arrays of numbers, all rows of one shape."
             ) from error
         kind = (
-            "a damaged .npz file" if zipfile.is_zipfile(file) or _starts_like_zip(file) else "not a .npz file"
+            "a damaged .npz file"
+            if zipfile.is_zipfile(file) or _starts_with(file, b"PK")
+            else "not a .npz file"
         )
         raise DataError(f"{file} is {kind}: write it again with {EXAMPLE}.") from error
 
@@ -229,9 +235,7 @@ def _read_dataset(dataset: Any, name: str, file: Path) -> tuple[Rows, Rows]:
     return joined(xs), joined(ys)
 
 
-def _starts_like_zip(file: Path) -> bool:
-    try:
-        with open(file, "rb") as stream:
-            return stream.read(2) == b"PK"
-    except OSError:
-        return False
+def _starts_with(file: Path, magic: bytes) -> bool:
+    with contextlib.suppress(OSError), open(file, "rb") as stream:
+        return stream.read(len(magic)) == magic
+    return False

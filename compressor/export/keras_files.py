@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from compressor.data import format_shape
+from compressor.export.bounded import bounded_weights, check_archive
 from compressor.export.silence import quiet, tensorflow
 from compressor.graph import load_rules
 from compressor.training import input_names
+from profiler.archives import TooLargeError
 from profiler.errors import ModelFileError, UsageError, missing
 from profiler.files import replacing
 
@@ -30,15 +32,17 @@ def load_keras(path: str | os.PathLike[str]) -> Any:
     Raises ModelFileError where it is missing, damaged, of another format, or needs code that is not in Keras.
     """
     file = Path(path)
-    _refuse_other_files(file)
+    stored_bytes = refuse_other_files(file)
     tensorflow()
     import keras
 
     load_rules()  # their packages register the layers' classes with Keras
     try:
-        with quiet():
+        with quiet(), bounded_weights(stored_bytes):
             model = keras.saving.load_model(file, compile=False, safe_mode=True)
-    except Exception as error:  # Keras raises whatever its layers raise
+    except TooLargeError as error:
+        raise _too_large(file, error) from error
+    except (Exception, MemoryError) as error:  # Keras raises whatever its layers raise
         raise _explained(file, error) from error
     return model
 
@@ -131,7 +135,8 @@ def _given_shapes(names: Sequence[str], given: InputShape | None) -> dict[str, t
     return {name: tuple(shape) for name, shape in given.items()}
 
 
-def _refuse_other_files(file: Path) -> None:
+def refuse_other_files(file: Path) -> int:
+    """Refuse what is no ``.keras`` file, or is damaged; else the bytes of its weights."""
     if file.is_dir():
         raise ModelFileError(f"{file} is a folder: save the model with model.save('net.keras').")
     if not file.exists():
@@ -148,12 +153,24 @@ def _refuse_other_files(file: Path) -> None:
     if not zipfile.is_zipfile(file):
         kind = "is cut off" if start.startswith(b"PK") else "is no .keras file" if start else "is empty"
         raise ModelFileError(f"{file} {kind}: save the model again with model.save('net.keras').")
-    with zipfile.ZipFile(file) as archive:
-        if "config.json" not in archive.namelist():
-            raise ModelFileError(f"{file} is a zip file without a Keras model: name a .keras file.")
+    try:
+        return check_archive(file)
+    except TooLargeError as error:
+        raise _too_large(file, error) from error
+    except KeyError as error:
+        raise ModelFileError(f"{file} is a zip file without a Keras model: name a .keras file.") from error
+    except Exception as error:  # zipfile, zlib and h5py raise what they like on damaged files
+        raise _explained(file, error) from error
 
 
-def _explained(file: Path, error: Exception) -> ModelFileError:
+def _too_large(file: Path, error: Exception) -> ModelFileError:
+    return ModelFileError(
+        f"{file} holds {error}, which no model does that Keras saved: it is damaged or made to fill memory; "
+        "take another copy, or save the model again with model.save('net.keras')."
+    )
+
+
+def _explained(file: Path, error: BaseException) -> ModelFileError:
     text = " ".join(str(error).split())
     if "Lambda" in text and ("safe" in text or "arbitrary code" in text or "lambda" in text):
         return ModelFileError(

@@ -40,6 +40,10 @@ VERBS = {
 """Verb and the module of this package whose ``command`` function it runs, in the order of a day's work."""
 
 
+_TYPERS_STOP = 130
+"""What Typer makes of Ctrl-C while it reads the arguments."""
+
+
 def _load(verb: str) -> Any:
     """The command of a verb, whose module is imported for it."""
     command = importlib.import_module(f"{__name__}.{VERBS[verb]}").command
@@ -86,6 +90,9 @@ class VerbGroup(typer.core.TyperGroup):
         except typer.Exit as ended:
             status = ended.exit_code
         status = status if isinstance(status, int) else 0
+        if status == _TYPERS_STOP:
+            failures.say_stopped()
+            status = 1
         if standalone:
             sys.exit(status)
         return status
@@ -115,7 +122,7 @@ def _edgetime(
 
 
 def main() -> None:
-    """Entry point of the ``edgetime`` command."""
+    """Run the command line; `edgetime.entry` does it for the ``edgetime`` command."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     failures.stop_on_terminate()
     app()

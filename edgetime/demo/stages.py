@@ -12,6 +12,7 @@ from typing import Any
 
 from profiler.errors import EdgetimeError
 from profiler.files import check_writable, write_json
+from profiler.values import read_json
 
 RECORD = "stages.json"
 
@@ -92,7 +93,7 @@ class Stages:
 def _read(path: Path) -> dict[str, Any]:
     """The record, or an empty one where it is missing or damaged: then everything is done again."""
     try:
-        record = json.loads(path.read_text("utf-8"))
+        record = read_json(path)
     except (OSError, ValueError):
         return {}
     return record if isinstance(record, dict) and all(isinstance(v, dict) for v in record.values()) else {}

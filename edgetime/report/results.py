@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, Any
 
 from edgetime import __version__, units
 from edgetime.report import charts, compression, selection
 from edgetime.report.explanation import add_errors, usual_first
 from edgetime.report.outcome import headline
 from edgetime.report.page import Page
-from profiler.errors import EdgetimeError, UsageError
+from edgetime.report.reading import Found, collect
+from profiler.errors import UsageError
 from profiler.files import write_text
 
 if TYPE_CHECKING:
@@ -24,31 +23,11 @@ MOST_STAIRCASES = 12
 MOST_COMPARISONS = 5
 """Plots of predicted against measured times: of whole networks, then of the layers of each."""
 
+ODD_VALUES = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError)
+"""What values of the right type that make no sense together end in, such as a time of 0 that is divided by."""
+
 LEAST_MS = 0.001
 """The runtime's profiler counts whole microseconds."""
-
-
-@dataclass
-class Found:
-    """What a folder holds that can be shown."""
-
-    models: list[TimeModel] = field(default_factory=list)
-    predictions: list[dict[str, Any]] = field(default_factory=list)
-    results: list[dict[str, Any]] = field(default_factory=list)
-    advice: list[dict[str, Any]] = field(default_factory=list)
-    selections: list[dict[str, Any]] = field(default_factory=list)
-    unreadable: list[str] = field(default_factory=list)
-
-    def names(self) -> list[str]:
-        """What was found, in a few words each."""
-        counts = (
-            (len(self.models), "time model", "time models"),
-            (len(self.predictions), "predicted network", "predicted networks"),
-            (len(self.results), "compression", "compressions"),
-            (len(self.advice), "piece of advice", "pieces of advice"),
-            (len(self.selections), "selection", "selections"),
-        )
-        return [f"{count} {one if count == 1 else several}" for count, one, several in counts if count]
 
 
 def write_report(
@@ -63,90 +42,72 @@ def write_report(
     """
     place = Path(folder)
     found = collect(place)
+    page = page_of(found, title or f"edgetime: {place.resolve().name}")
     shown = found.names()
-    if not shown:
+    if not shown and not found.odd:
         wrong = f" ({'; '.join(found.unreadable)})" if found.unreadable else ""
         raise UsageError(
             f"{place} holds nothing to report{wrong}: put time models (.timemodel.json), predictions (.jsonl, "
             "from 'predict --json'), advice (advice.json), selections (selection.json, from "
             "'select --json') or a compression's folder there."
         )
-    write_text(output, page_of(found, title or f"edgetime: {place.resolve().name}").render())
-    return shown
-
-
-def collect(folder: Path) -> Found:
-    """Read everything in `folder` and below it that the page can show; what is damaged is named."""
-    if not folder.is_dir():
-        raise UsageError(f"{folder} is no folder: name one that holds results.")
-    found = Found()
-    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
-        try:
-            _add(found, file)
-        except EdgetimeError as error:
-            found.unreadable.append(str(error))
-        except (ValueError, OSError) as error:
-            found.unreadable.append(f"{file} cannot be read ({error})")
-    return found
-
-
-def _add(found: Found, file: Path) -> None:
-    from timemodel import TimeModel
-
-    if file.name.endswith(".timemodel.json"):
-        found.models.append(TimeModel.load(file))
-    elif file.suffix == ".jsonl":
-        found.predictions += list(_predictions(file))
-    elif file.name == "advice.json":
-        value = json.loads(file.read_text("utf-8"))
-        if not _has(value, "network", "predicted_ms", "groups"):
-            raise ValueError("it is not what 'edgetime advise --json' prints")
-        found.advice.append(value)
-    elif file.name == "selection.json":
-        value = json.loads(file.read_text("utf-8"))
-        values = value if isinstance(value, list) else [value]
-        if not values or not all(map(selection.is_selection, values)):
-            raise ValueError("it is not what 'edgetime select --json' prints")
-        found.selections += values
-    elif file.name == "result.json":
-        value = json.loads(file.read_text("utf-8"))
-        if not _has(value, "method", "before", "after", "score_name", "device", "widths"):
-            raise ValueError("it is no result of 'edgetime compress'")
-        found.results.append(value)
-
-
-def _predictions(file: Path) -> Iterator[dict[str, Any]]:
-    for line in file.read_text("utf-8").splitlines():
-        value = json.loads(line) if line.strip() else None
-        if _has(value, "network", "predicted_ms", "layers"):
-            yield value
-
-
-def _has(value: Any, *keys: str) -> TypeGuard[dict[str, Any]]:
-    return isinstance(value, dict) and set(keys) <= set(value)
+    write_text(output, page.render())
+    return shown or ["nothing, for values in its files are odd: the page says which"]
 
 
 def page_of(found: Found, title: str) -> Page:
-    """Put the page together."""
+    """Put the page together; a section whose values cannot be shown is left out, and the page says so."""
     page = Page(title)
+    found.selections = _sound(found.selections, "a selection for", "device", selection.add_to, found)
+    found.results = _sound(found.results, "the compression in", "folder", _compressions, found)
+    found.advice = _sound(found.advice, "advice on", "network", _advices, found)
+    found.predictions = _sound(found.predictions, "the prediction of", "network", _predicted, found)
     for model in found.models:
         _device_card(page, model)
     selection.add_to(page, found.selections)
-    if found.results:
-        page.tiles(headline(found.results))
-        compression.add_to(page, found.results)
+    _compressions(page, found.results)
     for model in found.models:
         _staircases(page, model)
-    for advice in found.advice:
-        _advised(page, advice)
-    if found.predictions:
-        _predicted(page, found.predictions)
+    _advices(page, found.advice)
+    _predicted(page, found.predictions)
     for model in found.models:
         _rules(page, model)
-    for reason in found.unreadable:
+    for reason in (*found.odd, *found.unreadable):
         page.text(f"Left out: {reason}", soft=True)
     page.footer(f"Made by edgetime {__version__}. All times are of the device named above.")
     return page
+
+
+def _sound(
+    values: Sequence[dict[str, Any]],
+    what: str,
+    key: str,
+    add: Callable[[Page, Sequence[dict[str, Any]]], None],
+    found: Found,
+) -> list[dict[str, Any]]:
+    """Those of `values` that `add` can show; of the others `found` keeps why not."""
+    sound = []
+    for value in values:
+        try:
+            add(Page(""), [value])
+        except ODD_VALUES as error:
+            found.odd.append(
+                f"{what} {value.get(key)}, a value of which is odd ({type(error).__name__}: {error})"
+            )
+        else:
+            sound.append(value)
+    return sound
+
+
+def _compressions(page: Page, results: Sequence[dict[str, Any]]) -> None:
+    if results:
+        page.tiles(headline(results))
+        compression.add_to(page, results)
+
+
+def _advices(page: Page, advice: Sequence[dict[str, Any]]) -> None:
+    for one in advice:
+        _advised(page, one)
 
 
 def _device_card(page: Page, model: TimeModel) -> None:
@@ -221,6 +182,8 @@ def _advised(page: Page, advice: Mapping[str, Any]) -> None:
 
 
 def _predicted(page: Page, predictions: Sequence[Mapping[str, Any]]) -> None:
+    if not predictions:
+        return
     measured = [p for p in predictions if p.get("measured_ms")]
     page.section("Predicted against measured" if measured else "Predictions")
     rows = [

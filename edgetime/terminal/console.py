@@ -7,12 +7,13 @@ import json as json_text
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TextIO
 
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
@@ -21,11 +22,24 @@ from profiler.progress import ProgressCallback
 
 PIPE_WIDTH = 100
 """Columns where the output is no terminal and `COLUMNS` is not set."""
+LEAST_WIDTH, MOST_WIDTH = 20, 10_000
+"""Widths that `COLUMNS` may ask for; others count as none."""
 _BAR_COLUMNS = 41
 """What a bar, its percentage and the time left take."""
 
 PLAIN_EVERY_S = 10.0
 """Seconds between lines of progress where stderr is no terminal."""
+
+
+class _SafeConsole(Console):
+    """Shows what a terminal would obey as what it is: names come from files."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        for segment in super().render(renderable, options):
+            if segment.control:
+                yield segment
+            else:
+                yield Segment(units.visible(segment.text), segment.style)
 
 
 class Terminal:
@@ -37,7 +51,7 @@ class Terminal:
 
     def __init__(self, json: bool = False) -> None:
         self._as_json = json
-        self._errors = Console(stderr=True, **_width(sys.stderr), highlight=False, soft_wrap=False)
+        self._errors = _SafeConsole(stderr=True, width=_width(sys.stderr), highlight=False, soft_wrap=False)
         self._results: TextIO = sys.stdout
         self._undo = contextlib.ExitStack()
 
@@ -52,7 +66,7 @@ class Terminal:
     @property
     def width(self) -> int | None:
         """Columns of the terminal that results go to; None for a pipe or a file, whose lines are not broken."""
-        out = Console(file=self._results)
+        out = _SafeConsole(file=self._results, width=_width(self._results))
         return out.width if out.is_terminal or os.environ.get("COLUMNS") else None
 
     def show(self, *results: RenderableType) -> None:
@@ -60,7 +74,7 @@ class Terminal:
         if self._as_json:
             return
         # Made anew each time: the terminal may have been resized.
-        out = Console(file=self._results, **_width(self._results), highlight=False)
+        out = _SafeConsole(file=self._results, width=_width(self._results), highlight=False)
         with out.capture() as shown:
             for result in results:
                 # In a pipe a sentence stays one line; a terminal gets it wrapped between words.
@@ -169,11 +183,18 @@ def clock(seconds: float) -> str:
     return f"{hours}:{rest // 60:02d}:{rest % 60:02d}" if hours else f"{rest // 60}:{rest % 60:02d}"
 
 
-def _width(stream: TextIO) -> dict[str, Any]:
-    """Rich takes 80 columns where there is no terminal; our tables read better with a few more."""
-    if os.environ.get("COLUMNS") or (hasattr(stream, "isatty") and stream.isatty()):
-        return {}
-    return {"width": PIPE_WIDTH}
+def _width(stream: TextIO) -> int | None:
+    """Columns to print; None is as many as the terminal has just then. Without one Rich would take 80, too few for tables."""
+    asked = os.environ.get("COLUMNS", "")
+    if asked.isascii() and asked.isdigit() and LEAST_WIDTH <= int(asked) <= MOST_WIDTH:
+        return int(asked)
+    if not _is_terminal(stream):
+        return PIPE_WIDTH
+    return None if not asked else os.get_terminal_size(stream.fileno()).columns or PIPE_WIDTH
+
+
+def _is_terminal(stream: TextIO) -> bool:
+    return hasattr(stream, "isatty") and stream.isatty()
 
 
 @contextlib.contextmanager
@@ -197,8 +218,9 @@ def _own_stdout() -> Iterator[TextIO]:
         with contextlib.redirect_stdout(sys.stderr):
             yield own
     finally:
-        with contextlib.suppress(BrokenPipeError):
+        # What was written was flushed: who wrote it knows of its failure.
+        with contextlib.suppress(OSError):
             own.flush()
         os.dup2(kept, 1)
-        with contextlib.suppress(BrokenPipeError):
+        with contextlib.suppress(OSError):
             own.close()

@@ -11,14 +11,19 @@ import traceback
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 import typer
 
+from edgetime import units
 from profiler.errors import EdgetimeError, EdgetimeWarning
+from profiler.files import NO_SPACE
 
 EXTRA_MODULES = frozenset({"tensorflow", "keras", "optuna", "ai_edge_quantizer"})
 """What ``pip install "edgetime[compress]"`` adds."""
+
+
+_STOPPED = "Stopped."
 
 
 class StoppedError(EdgetimeError):
@@ -49,15 +54,23 @@ def reported() -> Iterator[None]:
     except (Exception, KeyboardInterrupt) as error:
         if os.environ.get("EDGETIME_DEBUG"):
             traceback.print_exc()
-        if isinstance(error, BrokenPipeError):
-            # Else the interpreter complains at its exit about a reader that went away (as in ``| head``).
-            with contextlib.suppress(Exception):
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, OSError) and not error.filename:
+            # Else the interpreter complains at its exit about a stdout that it cannot write to.
+            with contextlib.suppress(OSError, ValueError, AttributeError):
+                _flushed_or_dropped(sys.stdout)
+        if isinstance(error, BrokenPipeError):  # a reader that went away, as in ``| head``
             raise typer.Exit(1) from error
         sentence, status = describe(error)
         if sentence:
-            print(f"edgetime: {sentence}", file=sys.stderr)
+            print(f"edgetime: {units.visible(sentence)}", file=sys.stderr)
         raise typer.Exit(status) from error
+
+
+def _flushed_or_dropped(stream: TextIO) -> None:
+    try:
+        stream.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 @contextlib.contextmanager
@@ -70,11 +83,16 @@ def plain_warnings() -> Iterator[None]:
             show(message, category, *place, **more)
             return
         for sentence in str(message).split("\n"):
-            print(f"warning: {sentence}", file=sys.stderr)
+            print(f"warning: {units.visible(sentence)}", file=sys.stderr)
 
     with warnings.catch_warnings():
         warnings.showwarning = show_plainly
         yield
+
+
+def say_stopped() -> None:
+    """Say that a run ended by Ctrl-C or a signal before it began."""
+    print(f"edgetime: {_STOPPED}", file=sys.stderr)
 
 
 def describe(error: BaseException) -> tuple[str, int]:
@@ -82,7 +100,7 @@ def describe(error: BaseException) -> tuple[str, int]:
     if isinstance(error, EdgetimeError):
         return str(error), error.exit_code
     if isinstance(error, (KeyboardInterrupt, typer.Abort)):
-        return "Stopped.", 1
+        return _STOPPED, 1
     if hasattr(error, "format_message") and hasattr(error, "exit_code"):
         return _usage(error), error.exit_code
     if isinstance(error, ModuleNotFoundError) and (error.name or "").split(".")[0] in EXTRA_MODULES:
@@ -116,8 +134,10 @@ def _usage(error: Any) -> str:
 
 def _system(error: OSError) -> str:
     name = f" ({error.filename})" if error.filename else ""
-    if error.errno == errno.ENOSPC:
+    if error.errno in NO_SPACE:
         return f"No disk space left{name}: free some and run the same command again."
+    if error.errno == errno.EBADF and not error.filename:
+        return "Standard output is closed, so nothing can be shown: let it lead somewhere, such as > out.txt."
     reason = error.strerror or str(error)
     return f"{reason}{name}: check the name and that you may use it."
 
@@ -128,6 +148,9 @@ def stop_on_terminate() -> None:
     def stop(number: int, frame: Any) -> NoReturn:
         raise KeyboardInterrupt
 
-    for name in ("SIGTERM", "SIGHUP"):
-        if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) == signal.SIG_DFL:
-            signal.signal(getattr(signal, name), stop)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        known = None if number is None else signal.getsignal(number)
+        # In the place of the handlers of `edgetime.entry`, too.
+        if number is not None and (known == signal.SIG_DFL or getattr(known, "is_early", False)):
+            signal.signal(number, stop)

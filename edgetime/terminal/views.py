@@ -170,7 +170,7 @@ def left_to_cpu(result: Mapping[str, Any]) -> list[str]:
 
 def short_name(name: str, most: int = 36) -> str:
     """A layer's name for a table: of names that the converter joined the first, and of that the end."""
-    first = name.split(";")[0]
+    first = " ".join(name.split(";")[0].split())
     return first if len(first) <= most else f"…{first[1 - most :]}"
 
 

@@ -180,7 +180,8 @@ class AgentTarget(Target):
         except agent.DisconnectedError as error:
             last_words = self._last_words()
             self.close()
-            message = f"The agent on {self.name} does not run ({error}{last_words}): {self._hint()}"
+            hint = "run the same command again." if "by signal" in str(error) else self._hint()
+            message = f"The agent on {self.name} does not run ({error}{last_words}): {hint}"
             raise TargetError(message) from error
         except BaseException:
             self.close()

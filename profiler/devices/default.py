@@ -19,6 +19,7 @@ from typing import Any
 
 from profiler.devices import agent
 from profiler.errors import UsageError
+from profiler.values import read_json
 
 _FILE = "targets.json"
 _PYTHONS = "pythons"
@@ -85,7 +86,7 @@ def note_python(python: str, fingerprint: dict[str, Any]) -> None:
 def _used_pythons() -> dict[str, str]:
     """By the name that each gives itself, the Pythons that the user measured with."""
     try:
-        value = json.loads((_settings_folder() / _FILE).read_text("utf-8"))[_PYTHONS]
+        value = read_json(_settings_folder() / _FILE)[_PYTHONS]
         return {str(named): str(used) for named, used in value.items()}
     except (OSError, RuntimeError, ValueError, LookupError, TypeError, AttributeError):
         return {}

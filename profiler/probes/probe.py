@@ -11,6 +11,9 @@ from typing import Any
 from profiler.network import Edge, Layer, Network, Tensor
 from profiler.probes.builder import lay_out
 from profiler.tflite import ModelPlan, encode
+from profiler.values import parse_json
+
+_MOST_TIMES = 10_000
 
 KINDS = ("empty", "layer", "pair", "chain", "network", "company", "start")
 
@@ -113,13 +116,16 @@ class Probe:
     def from_dict(cls, value: Mapping[str, Any]) -> Probe:
         """Read what `to_dict` wrote."""
         layers = tuple(Layer.from_dict(layer, index=i) for i, layer in enumerate(value["layers"]))
-        layers = layers * int(value.get("times", 1))
+        times = int(value.get("times", 1))
+        if not 1 <= times <= _MOST_TIMES:
+            raise ValueError(f"its layer stands in it {times} times")
+        layers = layers * times
         return cls(value["kind"], layers, tuple(tuple(row) for row in value.get("wiring", ())))
 
     @classmethod
     def from_key(cls, key: str) -> Probe:
         """Read what `key` says."""
-        return cls.from_dict(json.loads(key))
+        return cls.from_dict(parse_json(key))
 
     def lay_out(self, seed: int = 0) -> ModelPlan:
         """Tensors and operators of the probe's file, with random weights drawn from `seed`."""

@@ -14,12 +14,17 @@ _AT_LEAST_ONE = (
     "dilation_depth", "dilation_height", "dilation_width", "depth_multiplier", "block_size",
 )  # fmt: skip
 
+_WITHOUT_RESULT = ("call_once", "assign_variable", "hashtable", "while", "if", "call", "custom", "stablehlo")
+"""Operators that may give nothing, or of which it is not known."""
+
 
 def operator_params(model: RawModel, graph: RawGraph, stored: RawOperator) -> dict[str, Param]:
     """Parameters of one operator, under the names that `profiler.operators` has for them.
 
     Axes come out non-negative; constant operands that the runtime computes are left out. What cannot be is a FlatbufferError.
     """
+    if not stored.outputs and not stored.op.startswith(_WITHOUT_RESULT):
+        raise FlatbufferError(f"an operator {stored.op} gives no result")
     known = operator(stored.op)
     params = _options(known, stored)
     for slot, name, kind in known.file.stored:

@@ -30,7 +30,7 @@ def pack(policy: Path, rows: Mapping[str, NDArray[Any]]) -> bytes:
         ours, theirs = Path(selector.__file__).parent, Path(profiler.__file__).parent
         for file in [ours / "__init__.py", *sorted((ours / "runtime").rglob("*.py"))]:
             archive.write(file, f"{_CODE}/selector/{file.relative_to(ours).as_posix()}")
-        for name in ("__init__.py", "errors.py", "files.py"):
+        for name in ("__init__.py", "archives.py", "errors.py", "files.py", "values.py"):
             archive.write(theirs / name, f"{_CODE}/profiler/{name}")
         archive.write(policy, f"{_FOLDER}/{policy.name}")
         for file in policy.parent.glob(f"{policy.stem}.*.npz"):

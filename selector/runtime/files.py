@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import math
 import os
 import shutil
@@ -17,8 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from profiler.archives import read_arrays_of
 from profiler.errors import EdgetimeError, ModelFileError, UsageError, missing
 from profiler.files import replacing, write_bytes, write_json
+from profiler.values import read_json
 from selector.runtime.confidence import KINDS
 from selector.runtime.specification import PolicyNetwork, Specification, Stage
 
@@ -154,12 +155,12 @@ def read_network_file(path: Path, network: PolicyNetwork) -> bytes:
 
 def _read_json(file: Path) -> dict[str, Any]:
     try:
-        value = json.loads(file.read_text(encoding="utf-8"), parse_constant=_refuse)
+        value = read_json(file)
     except FileNotFoundError:
         raise missing(
             EdgetimeError(f"{file} does not exist: write it with 'edgetime select … -o {file}'.")
         ) from None
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise EdgetimeError(f"{file} is no policy ({error}): {_AGAIN}.") from error
     if not isinstance(value, dict) or value.pop("format", None) != FORMAT:
         raise EdgetimeError(f"{file} is no policy of edgetime: {_AGAIN}.")
@@ -170,10 +171,6 @@ def _read_json(file: Path) -> dict[str, Any]:
             "write it again with this edgetime, or install the one that wrote it."
         )
     return value
-
-
-def _refuse(name: str) -> float:
-    raise ValueError(f"it holds {name}, which is no number")
 
 
 def _specification(value: dict[str, Any]) -> Specification:
@@ -219,11 +216,17 @@ def _checked(policy: Path, name: str, sha256: str) -> bytes:
 def check(policy: Specification) -> None:
     """Raise ValueError, which says what is wrong, where the parts of a policy do not fit together."""
     count = len(policy.networks)
+    if not isinstance(policy.kind, str) or not isinstance(policy.device, str):
+        raise ValueError("its kind or its device is no text")
     if not count:
         raise ValueError("it has no networks")
     if not isinstance(policy.single, int) or not 0 <= policy.single < count:
         raise ValueError(f"its single network is number {policy.single} of {count}")
     for network in policy.networks:
+        if not all(
+            isinstance(one, str) for one in (network.file, network.name, network.answer, network.dtype)
+        ):
+            raise ValueError("a network has a name that is no text")
         if network.form not in ("probabilities", "logits"):
             raise ValueError(f"network {network.name} gives {network.form!r}, not probabilities or logits")
         _check_number(network.predicted_ms, f"the predicted time of {network.name}", least=0)
@@ -304,8 +307,7 @@ def packed(arrays: Mapping[str, NDArray[Any]]) -> bytes:
 
 def unpacked(content: bytes) -> dict[str, NDArray[Any]]:
     """The arrays of what `packed` gave."""
-    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-        return {name: arrays[name] for name in arrays.files}
+    return read_arrays_of(io.BytesIO(content))
 
 
 def _inside(file: Path, sha256: str, folder: Path) -> str:

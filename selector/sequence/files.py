@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from profiler.errors import EdgetimeError, UsageError, missing
 from profiler.files import replacing, write_json
+from profiler.values import read_json
 from selector.sequence.loaded import LoadedSequencePolicy
 from selector.sequence.network import SequenceNetwork
 from selector.sequence.policy import SequencePolicy
@@ -108,10 +108,10 @@ def read_sequence_policy(path: str | os.PathLike[str]) -> SequencePolicy:
     """Read a policy and check the files that it names; see `load_sequence_policy`."""
     file = Path(path)
     try:
-        value = json.loads(file.read_text("utf-8"))
+        value = read_json(file)
     except FileNotFoundError:
         raise missing(EdgetimeError(f"{file} does not exist: {_AGAIN}.")) from None
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise EdgetimeError(f"{file} is no sequence policy ({error}): {_AGAIN}.") from error
     if not isinstance(value, dict) or value.pop("format", None) != FORMAT:
         raise EdgetimeError(f"{file} is no sequence policy: {_AGAIN}.")

@@ -5,6 +5,8 @@ import json
 import math
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -87,3 +89,33 @@ def test_what_is_no_ordinary_file_is_left_alone(tmp_path):
     with pytest.raises(UsageError, match="no ordinary file"):
         write_text(pipe, "x")
     assert stat.S_ISFIFO(pipe.stat().st_mode)
+
+
+def test_what_a_killed_process_was_writing_goes_with_the_next_file_that_is_written(tmp_path):
+    code = (
+        "import os, sys; from profiler.files import replacing\n"
+        "with replacing(sys.argv[1]) as temporary:\n"
+        "    temporary.write_text('half'); os.kill(os.getpid(), 9)\n"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "net.keras")], check=False)
+    (left,) = os.listdir(tmp_path)
+    assert left.startswith(".net.keras")
+    write_text(tmp_path / "other.txt", "soon after")
+    assert left in os.listdir(tmp_path)  # too new to be sure
+    os.utime(tmp_path / left, (0, 0))
+    write_text(tmp_path / "other.txt", "later")
+    assert os.listdir(tmp_path) == ["other.txt"]
+
+
+def test_what_another_process_is_writing_stays_however_old_it_is(tmp_path):
+    with replacing(tmp_path / "slow.txt") as temporary:
+        os.utime(temporary, (0, 0))
+        write_text(tmp_path / "other.txt", "x")
+        files.clear_unfinished(tmp_path.parent, below=True)
+        temporary.write_text("whole")
+    assert (tmp_path / "slow.txt").read_text() == "whole"
+
+
+def test_a_quota_that_is_used_up_is_no_disk_space(tmp_path):
+    error = OSError(errno.EDQUOT, "Disk quota exceeded")
+    assert "No disk space left" in str(files.cannot_write(tmp_path / "a", error))

@@ -58,7 +58,7 @@ def _broadcast(layer: Layer) -> int:
         return BROADCAST_CODES["none"]
     if small.size == 1:
         return BROADCAST_CODES["scalar"]
-    channels = layer.outputs[0].shape[-1]
+    channels = (layer.outputs[0].shape or (1,))[-1]
     if small.size == channels and small.shape[-1] == channels:
         return BROADCAST_CODES["channels"]
     if small.shape and small.shape[-1] == 1:

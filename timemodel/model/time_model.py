@@ -15,6 +15,7 @@ import numpy as np
 from profiler.errors import TimeModelError, UsageError
 from profiler.files import write_json
 from profiler.network import Layer, Network
+from profiler.values import read_json
 from timemodel.model.checking import table, text
 from timemodel.model.differences import ChangeErrors
 from timemodel.model.layer_times import is_estimate
@@ -148,15 +149,14 @@ def _read(path: str | os.PathLike[str]) -> dict[str, Any]:
     anew = "make it anew with 'edgetime fit'"
     name_it = "name the .timemodel.json file that 'edgetime fit' wrote"
     try:
-        value = json.loads(file.read_text("utf-8"), parse_constant=_refuse)
+        value = read_json(file)
     except FileNotFoundError as error:
         raise UsageError(f"There is no time model {file}: make one with 'edgetime fit'.") from error
     except IsADirectoryError as error:
         raise UsageError(f"{file} is a folder: {name_it}.") from error
     except OSError as error:
         raise TimeModelError(f"Cannot read {file} ({error.strerror}): check that you may read it.") from error
-    except (ValueError, RecursionError) as error:
-        # Bytes that are no UTF-8, text that is no JSON, numbers of 5000 digits.
+    except ValueError as error:
         raise TimeModelError(f"{file} is damaged or no time model: {anew}.") from error
     if not isinstance(value, dict) or value.get("format") != FORMAT:
         raise TimeModelError(f"{file} is no time model: {name_it}.")
@@ -185,7 +185,3 @@ def _check_unchanged(file: str | os.PathLike[str], value: Mapping[str, Any]) -> 
             f"{file} was changed after 'edgetime fit' wrote it (its checksum {how}): "
             "take the unchanged file, or make it anew with 'edgetime fit'."
         )
-
-
-def _refuse(constant: str) -> float:
-    raise ValueError(constant)

@@ -19,8 +19,9 @@ import numpy as np
 from compressor.data import Data, named
 from compressor.export import load_keras, save_keras
 from compressor.search import Candidate, Trial
+from profiler import values
 from profiler.errors import EdgetimeError, UsageError
-from profiler.files import write_json
+from profiler.files import clear_unfinished, write_json
 from profiler.records import Records
 from profiler.tradeoff import pareto_front
 
@@ -59,7 +60,8 @@ class Workspace:
         self._trials, self._seeds = Records(self.folder / _TRIALS), Records(self.folder / _SEEDS)
 
     def begin(self) -> None:
-        """Make the folder, and write down what was asked."""
+        """Make the folder, write down what was asked, and clear away what a run that was killed was writing."""
+        clear_unfinished(self.folder, below=True)
         write_json(self.folder / _RUN, self._request)
 
     @contextlib.contextmanager
@@ -167,7 +169,7 @@ def _digest(content: bytes) -> str:
 def read_json(path: Path) -> dict[str, Any] | None:
     """The values in a file; None where it is missing or damaged."""
     try:
-        value = json.loads(path.read_text("utf-8"))
+        value = values.read_json(path)
     except (OSError, ValueError):
         return None
     return value if isinstance(value, dict) else None

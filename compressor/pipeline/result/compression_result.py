@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from compressor.export import faster_in_words
 from compressor.pipeline.result.given_back import LayerChange
 from profiler.errors import DataError, missing
 from profiler.files import write_json
+from profiler.values import read_json, typed
 
 RESULT_FILE = "result.json"
 
@@ -266,24 +266,19 @@ class CompressionResult:
         """Read the ``result.json`` of a folder; a missing or damaged one is a `DataError`."""
         path = Path(folder) / RESULT_FILE
         try:
-            value = json.loads(path.read_text("utf-8"))
+            value = dict(typed(read_json(path), dict[str, Any]))
             for name in ("speedup_predicted", "drop_points"):
                 value.pop(name)
-            value.update({name: _facts(value[name]) for name in ("before", "quantized", "after")})
-            value["widths"] = tuple(LayerWidth(**row) for row in value["widths"])
-            value["points"] = tuple(FrontPoint(**row) for row in value.get("points", ()))
-            value["layers"] = tuple(LayerChange(**row) for row in value.get("layers", ()))
-            for name in ("frozen", "trials", "notes"):
-                value[name] = tuple(value[name])
-            value["folder"] = str(Path(folder))
-            return cls(**value)
+            for name in ("before", "quantized", "after"):
+                value[name] = _own_facts(value[name])
+            return typed({**value, "folder": str(Path(folder))}, cls)
         except FileNotFoundError as error:
             raise missing(
                 DataError(f"{path} does not exist: name the folder that 'edgetime compress' wrote.")
             ) from error
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, KeyError) as error:
             raise DataError(
-                f"{path} is damaged: run 'edgetime compress' with --resume to write it anew."
+                f"{path} is damaged ({_reason(error)}): run 'edgetime compress' with --resume to write it anew."
             ) from error
 
     def networks(self) -> list[Path]:
@@ -332,11 +327,14 @@ class CompressionResult:
         return f"{text} ± {100 * spread:.2f}" if share else f"{text} ± {spread:.2g}"
 
 
-def _facts(value: dict[str, Any] | None) -> NetworkFacts | None:
-    if value is None:
-        return None
-    own = {key: value[key] for key in NetworkFacts.__dataclass_fields__ if key in value}
-    return NetworkFacts(**{**own, "scores": tuple(own["scores"])})
+def _own_facts(value: Any) -> Any:
+    """What `NetworkFacts.to_dict` wrote without what it worked out."""
+    worked_out = ("mean_score", "score_spread")
+    return {k: v for k, v in value.items() if k not in worked_out} if isinstance(value, dict) else value
+
+
+def _reason(error: Exception) -> str:
+    return f"it lacks {error}" if isinstance(error, KeyError) else str(error)
 
 
 def _plain(value: Any) -> dict[str, Any]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from profiler.errors import ProfileError
+from profiler.files import NO_SPACE
 
 APPLICATION_ID = 0x45_54_50_46  # "ETPF"
 SCHEMA_VERSION = 5
@@ -43,7 +45,63 @@ SELECT = (
     "FROM measurements m JOIN probes p ON p.id = m.probe JOIN settings s ON s.id = m.setting "
     "WHERE ?1 IS NULL OR s.key = ?1 ORDER BY m.id"
 )
+_STEPS_A_BYTE = 10
+"""Of SQLite's virtual machine; reading a profile of ours takes less than one for each byte of the file."""
+_STEPS_AT_LEAST = 10_000_000
+_STEPS_AT_ONCE = 1_000_000
+_LEAST_ROOM_BYTES = 1 << 16
+
 POWER = "at, power_w, spread_w, readings, runs, seconds, before_us, after_us, others, disturbed"
+
+
+def connect(path: Path, timeout_s: float) -> sqlite3.Connection:
+    """Open a file that anybody may have made: none of its own SQL will run, and no query of ours runs on and on in it."""
+    connection = sqlite3.connect(path, timeout=timeout_s, isolation_level=None)
+    try:
+        # Bytes that are no text cost the row that they stand in.
+        connection.text_factory = lambda text: text.decode("utf-8", "replace")
+        connection.execute("PRAGMA trusted_schema = OFF")
+        connection.execute("PRAGMA cell_size_check = ON")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def check_tables(path: Path, connection: sqlite3.Connection) -> None:
+    """Refuse a file with anything but the tables of `SCHEMA`: views, triggers and what is computed are SQL of the file's own."""
+    found = connection.execute("SELECT type, sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
+    if sorted(found) != sorted(("table", statement) for statement in SCHEMA):
+        kinds = sorted({str(kind) for kind, _ in found} - {"table"})
+        what = f"a {kinds[0]}" if kinds else "other tables than it should"
+        raise ProfileError(
+            f"{path} is damaged (it holds {what}, and is not read): profile the device again, into another file."
+        )
+
+
+@contextlib.contextmanager
+def limited(path: Path, connection: sqlite3.Connection) -> Iterator[None]:
+    """Stop a query that takes far more steps than the file's size can explain; a damaged file may lead in circles."""
+    left = max(_STEPS_AT_LEAST, _STEPS_A_BYTE * _bytes_of(path)) // _STEPS_AT_ONCE
+
+    def count() -> int:
+        nonlocal left
+        left -= 1
+        return left < 0
+
+    connection.set_progress_handler(count, _STEPS_AT_ONCE)
+    try:
+        yield
+    finally:
+        connection.set_progress_handler(None, 0)
+
+
+def _bytes_of(path: Path) -> int:
+    sizes = 0
+    for file in (path, path.with_name(f"{path.name}-wal")):
+        with contextlib.suppress(OSError):
+            sizes += file.stat().st_size
+    return sizes
 
 
 @contextlib.contextmanager
@@ -67,12 +125,27 @@ def sentences(path: Path) -> Iterator[None]:
 
 def _explain(path: Path, error: sqlite3.Error) -> str:
     text = str(error)
+    if "interrupted" in text:
+        return f"{path} is damaged (it leads in circles): profile the device again, into another file."
+    if _is_full(path) and any(one in text for one in ("disk I/O", "unable to open")):
+        text = "is full"
     if "locked" in text or "busy" in text:
         return f"{path} is in use by another edgetime: wait until that has finished."
-    if "full" in text:
-        return f"No disk space left to write {path}: free some, then run the same command again."
+    if "is full" in text:
+        return f"No disk space left beside {path}: free some, then run the same command again; what it holds is kept."
     if "readonly" in text or "read-only" in text or "unable to open" in text:
         return f"Cannot write {path} ({text}): choose a place that you may write to."
     if "not a database" in text:
         return f"{path} is no profile of edgetime: name a file that 'edgetime profile' wrote."
     return f"{path} is damaged ({text}): profile the device again, into another file."
+
+
+def _is_full(path: Path) -> bool:
+    """Whether there is no room for the files that SQLite puts beside a profile, of which it says many things."""
+    try:
+        with tempfile.TemporaryFile(dir=path.parent) as file:
+            file.write(bytes(_LEAST_ROOM_BYTES))
+            file.flush()
+    except OSError as error:
+        return error.errno in NO_SPACE
+    return False

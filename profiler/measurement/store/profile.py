@@ -26,9 +26,14 @@ from profiler.measurement.store.database import (
     SCHEMA,
     SCHEMA_VERSION,
     SELECT,
+    check_tables,
+    connect,
+    limited,
     sentences,
 )
+from profiler.measurement.store.rows import is_probe, power_window, readable, timing, with_probes
 from profiler.probes import Probe
+from profiler.values import parse_json
 
 IDENTITY = ("machine", "cpu", "cores")
 """Entries of a fingerprint that identify the device; the others may change from day to day."""
@@ -62,7 +67,7 @@ class Profile:
                 ProfileError(f"There is no profile {path}: make one with 'edgetime profile local -o {path}'.")
             )
         with sentences(path):
-            profile = cls(path, sqlite3.connect(path, timeout=5.0, isolation_level=None))
+            profile = cls(path, connect(path, 5.0))
             with profile._closed_on_failure():
                 profile._check_format()
         return profile
@@ -81,7 +86,7 @@ class Profile:
         if not path.parent.is_dir():
             raise UsageError(f"There is no folder {path.parent} to write {path.name} to: make it first.")
         with sentences(path):
-            connection = sqlite3.connect(path, timeout=1.0, isolation_level=None)
+            connection = connect(path, 1.0)
             profile = cls(path, connection)
             with profile._closed_on_failure():
                 # A second writer would disturb what the first one measures.
@@ -133,8 +138,7 @@ class Profile:
                 f"{self.path} has profile format {found}, this edgetime reads format {SCHEMA_VERSION}: "
                 "use the edgetime that wrote it, or profile the device again."
             )
-        tables = "SELECT count(*) FROM measurements, settings, probes, meta, graphs, power WHERE 0"
-        self._connection.execute(tables).fetchone()
+        check_tables(self.path, self._connection)
 
     def close(self) -> None:
         """Close the file; what is left is one file."""
@@ -151,10 +155,13 @@ class Profile:
     ) -> None:
         self.close()
 
-    def _read(self, query: str, values: Sequence[Any], convert: Callable[..., Any]) -> list[Any]:
-        """Rows of a query, each given to `convert`."""
-        with sentences(self.path):
-            return [convert(*row) for row in self._connection.execute(query, values)]
+    def _read(
+        self, query: str, values: Sequence[Any], convert: Callable[..., Any], what: str = ""
+    ) -> list[Any]:
+        """Rows of a query, each given to `convert`; odd ones are left out where they are many, `what` they are."""
+        with sentences(self.path), limited(self.path, self._connection):
+            rows = self._connection.execute(query, values)
+            return readable(rows, convert, self.path, what) if what else [convert(*row) for row in rows]
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -171,7 +178,7 @@ class Profile:
     # --- Who measured ---------------------------------------------------------------------------------------
 
     def _meta(self, key: str) -> Any:
-        found = self._read("SELECT value FROM meta WHERE key = ?", (key,), json.loads)
+        found = self._read("SELECT value FROM meta WHERE key = ?", (key,), parse_json)
         return found[0] if found else None
 
     def _set_meta(self, key: str, value: Any) -> None:
@@ -196,12 +203,12 @@ class Profile:
     def settings(self) -> dict[str, Setting]:
         """The settings that were measured, by key."""
         query = "SELECT key, value FROM settings ORDER BY id"
-        return dict(self._read(query, (), lambda key, value: (key, Setting.from_dict(json.loads(value)))))
+        return dict(self._read(query, (), lambda key, value: (key, Setting.from_dict(parse_json(value)))))
 
     def fingerprint_of(self, setting: str) -> dict[str, Any]:
         """The device's fingerprint when `setting` was first measured."""
         query = "SELECT fingerprint FROM settings WHERE key = ?"
-        found = self._read(query, (setting,), lambda value: dict(json.loads(value)))
+        found = self._read(query, (setting,), lambda value: dict(parse_json(value)))
         return found[0] if found else {}
 
     def register(self, setting: Setting, fingerprint: Mapping[str, Any]) -> None:
@@ -265,7 +272,7 @@ class Profile:
             energy_mj = None if error else _finite(result.get("energy_mj"))
             row = (at, *values, before_us, after_us, waited, disturbed, error, energy_mj, layers)
             connection.execute(INSERT, (*which, attempt, *row))
-        return _timing(setting, probe_key, kind, pass_number, attempt, *row)
+        return timing(setting, probe_key, kind, pass_number, attempt, *row)
 
     def add_events(
         self, setting: str, probe_key: str, kind: str, events: Sequence[tuple[str, int]] | None
@@ -287,14 +294,14 @@ class Profile:
         """Operators that the runtime ran under `setting`, by probe key: see `add_events`."""
 
         def read(key: str, text: str) -> tuple[str, list[tuple[str, int]] | None]:
-            value = json.loads(text)
+            value = parse_json(text)
             return key, None if value is None else [(str(name), int(kind)) for name, kind in value]
 
         query = (
             "SELECT p.key, g.events FROM graphs g JOIN probes p ON p.id = g.probe "
             "JOIN settings s ON s.id = g.setting WHERE s.key = ?"
         )
-        return dict(self._read(query, (setting,), read))
+        return {key: ran for key, ran in self._read(query, (setting,), read) if is_probe(key)}
 
     def add_power(self, setting: str, window: PowerWindow) -> None:
         """Store what was drawn in one window; its probe was timed before."""
@@ -318,7 +325,7 @@ class Profile:
             f"SELECT w.source, p.key, {columns} FROM power w LEFT JOIN probes p ON p.id = w.probe "
             "JOIN settings s ON s.id = w.setting WHERE s.key = ? ORDER BY w.id"
         )
-        return self._read(query, (setting,), _power_window)
+        return self._read(query, (setting,), power_window, "windows of power")
 
     def set_power_source(self, setting: str, source: Mapping[str, Any]) -> None:
         """Keep where the power of a setting is read, as `profiler.devices.Target.open_power` told."""
@@ -346,8 +353,8 @@ class Profile:
         return int(self._read("SELECT count(*) FROM measurements", (), int)[0])
 
     def raw(self, setting: str | None = None) -> list[Timing]:
-        """All measurements in the order in which they were made, of all settings or one."""
-        return self._read(SELECT, (setting,), _timing)
+        """All measurements in the order in which they were made, of all settings or one; odd rows are left out with a warning."""
+        return with_probes(self._read(SELECT, (setting,), timing, "measurements"), self.path)
 
     def reading(self, setting: str) -> Reading:
         """What the measurements of a setting say: one time per probe, what calm was, and power; see `combine`.
@@ -374,15 +381,6 @@ class Profile:
     def measurements(self, setting: str) -> list[ProbeTime]:
         """One time per probe of a setting: `reading`'s."""
         return self.reading(setting).times
-
-
-def _timing(*row: Any) -> Timing:
-    layers = None if row[17] is None else tuple(_finite(time_us) for time_us in json.loads(row[17]))
-    return Timing(*row[:14], bool(row[14]), *row[15:17], layers)  # type: ignore[call-arg, arg-type]
-
-
-def _power_window(*row: Any) -> PowerWindow:
-    return PowerWindow(*row[:11], bool(row[11]))  # type: ignore[call-arg]
 
 
 def _refuse_folder(path: Path) -> None:

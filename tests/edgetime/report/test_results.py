@@ -10,7 +10,8 @@ import pytest
 from edgetime.report import compression
 from edgetime.report.outcome import headline
 from edgetime.report.page import Page
-from edgetime.report.results import Found, collect, page_of, write_report
+from edgetime.report.reading import Found, collect
+from edgetime.report.results import page_of, write_report
 from profiler.errors import UsageError
 
 

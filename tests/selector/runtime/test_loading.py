@@ -42,8 +42,10 @@ def test_running_a_policy_imports_numpy_and_litert_alone(policy):
     }
     assert {name for name in ours if not name.startswith("selector.runtime")} == {
         "profiler",
+        "profiler.archives",
         "profiler.errors",
         "profiler.files",
+        "profiler.values",
         "selector",
     }
 

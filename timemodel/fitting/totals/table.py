@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,6 +14,7 @@ from profiler.errors import DataError
 from profiler.network import Layer, Tensor
 from profiler.operators import fully_connected, window_params
 from profiler.tflite import read_network
+from profiler.values import parse_json
 from timemodel.fitting.tables import TIME_COLUMNS, UNITS, Csv, read_csv, read_text
 
 
@@ -111,8 +111,8 @@ def read_layers(path: str | os.PathLike[str], wanted: Sequence[str] = ()) -> dic
             continue
         where = f"{place}, line {number}"
         try:
-            value = json.loads(line)
-        except (json.JSONDecodeError, RecursionError) as error:
+            value = parse_json(line)
+        except ValueError as error:
             raise DataError(f"{where}: this is no JSON; write one object per line.") from error
         if not isinstance(value, dict) or "network" not in value or not isinstance(value.get("layers"), list):
             raise DataError(f'{where}: write {{"network": NAME, "layers": […]}}.')
