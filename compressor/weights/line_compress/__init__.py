@@ -10,17 +10,20 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from compressor.weights.line_compress.container import read_lct
+    from compressor.weights.line_compress.container import block_bytes, read_lct
     from compressor.weights.line_compress.opening import open_lct
     from compressor.weights.line_compress.packing import PackResult, pack, unpack
+    from compressor.weights.line_compress.tensors import stored_tensors
 
-__all__ = ["PackResult", "open_lct", "pack", "read_lct", "unpack"]
+__all__ = ["PackResult", "block_bytes", "open_lct", "pack", "read_lct", "stored_tensors", "unpack"]
 
 _HOMES = {
     "PackResult": "packing",
+    "block_bytes": "container",
     "open_lct": "opening",
     "pack": "packing",
     "read_lct": "container",
+    "stored_tensors": "tensors",
     "unpack": "packing",
 }
 

@@ -78,6 +78,19 @@ def read_lct(source: str | os.PathLike[str] | bytes) -> bytes:
         raise ModelFileError(f"Cannot read {path} ({error.strerror or error}).") from error
 
 
+def block_bytes(source: str | os.PathLike[str]) -> list[int]:
+    """Bytes of each packed tensor's block in an intact `.lct`, lengths and checksums counted."""
+    found = []
+    with Path(source).open("rb") as file:
+        _, _, count, _, network_bytes, _ = _HEAD.unpack(file.read(_HEAD.size))
+        file.seek(_HEAD.size + _CHECK.size + network_bytes + _CHECK.size)
+        for _ in range(count):
+            (nbytes,) = _CHECK.unpack(file.read(_CHECK.size))
+            file.seek(nbytes + _CHECK.size, io.SEEK_CUR)
+            found.append(nbytes + 2 * _CHECK.size)
+    return found[1:]
+
+
 def is_lct(source: str | os.PathLike[str]) -> bool:
     """Whether a file says of itself that it is packed."""
     try:
