@@ -10,8 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from compressor.weights.line_compress.container import block_bytes, read_lct
-    from compressor.weights.line_compress.opening import open_lct
+    from compressor.weights.line_compress.container import block_bytes, open_lct, read_lct
     from compressor.weights.line_compress.packing import PackResult, pack, unpack
     from compressor.weights.line_compress.tensors import stored_tensors
 
@@ -20,7 +19,7 @@ __all__ = ["PackResult", "block_bytes", "open_lct", "pack", "read_lct", "stored_
 _HOMES = {
     "PackResult": "packing",
     "block_bytes": "container",
-    "open_lct": "opening",
+    "open_lct": "container",
     "pack": "packing",
     "read_lct": "container",
     "stored_tensors": "tensors",
