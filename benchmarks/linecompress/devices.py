@@ -88,13 +88,14 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="the folder with models/ and tasks/")
     parser.add_argument("--larger", type=Path, help="a CIFAR-10 network of one's own")
     parser.add_argument("--only", nargs="*", default=[], help="names of networks")
+    parser.add_argument("--targets", nargs="*", default=list(TARGETS), help="specifications of accelerators")
     options = parser.parse_args()
     log = options.work / "devices.jsonl"
     known = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
     for name, read in cases(options.data, options.work, options.larger).items():
         if options.only and name not in options.only:
             continue
-        for spec in TARGETS:
+        for spec in options.targets:
             if any((row["network"], f"sim:{row['accelerator']}") == (name, spec) for row in known):
                 continue
             stored = read_stored(packed(read(), options.work))

@@ -30,6 +30,7 @@ def write_footprint(values: Sequence[Value], output: str | os.PathLike[str]) -> 
     page.figures([_chart(values, quantity) for quantity in _WORDS])
     for value in values:
         page.heading(value["target"])
+        page.text("; ".join(_pays(value, quantity) for quantity in _WORDS) + ".")
         rows = [
             [
                 one["name"],
@@ -45,6 +46,12 @@ def write_footprint(values: Sequence[Value], output: str | os.PathLike[str]) -> 
     write_text(output, page.render())
 
 
+def _pays(value: Value, quantity: str) -> str:
+    ratio = value[f"{quantity.partition('_')[0]}_pays_from"]
+    where = "at no footprint" if ratio is None else f"from {ratio:.2f} times fewer bits than float32 on"
+    return f"In {_WORDS[quantity]} decoding pays against int8 {where}"
+
+
 def _chart(values: Sequence[Value], quantity: str) -> Chart:
     shown = []
     for number, value in enumerate(values):
@@ -53,7 +60,7 @@ def _chart(values: Sequence[Value], quantity: str) -> Chart:
         if base is None:
             continue
         line = [one for one in value["sweep"] if one[quantity] is not None]
-        name = value["target"].removeprefix("sim:")
+        name = f"{value['target'].removeprefix('sim:')} (from {value['costs'][0]['name']})"
         shown.append(
             series(
                 name,
@@ -63,10 +70,10 @@ def _chart(values: Sequence[Value], quantity: str) -> Chart:
                 color,
             )
         )
-        costs = value["costs"]
+        costs = [one for one in value["costs"] if one["name"] != "packed, decoding free"]
         shown.append(
             series(
-                f"{name}, as named",
+                ", ".join(one["name"] for one in costs),
                 "points",
                 [one["ratio"] for one in costs],
                 [100 * (one[quantity] / base - 1) for one in costs],
