@@ -1,6 +1,8 @@
 """LineCompress beside other ways to store weights, on four networks, at equal accuracy and counting every byte.
 
     python -m benchmarks.linecompress WORK --data SHARED [--larger NET.tflite] [--only NAME …] [--skip training]
+    python -m benchmarks.linecompress.speed                                  decoding and encoding beside zstd
+    python -m benchmarks.linecompress.devices WORK --data SHARED             time and energy on accelerators
 
 Operating points are chosen on training images (or on recordings of other speakers) and judged on test rows that nothing else
 has seen. Each line of the results is kept in WORK, so that an interrupted run goes on. `--larger` is a CIFAR-10 network of one's
@@ -18,9 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.linecompress.cases import Case, cases
-from benchmarks.linecompress.rivals import MIXED, RIVALS, Judged
-from benchmarks.linecompress.speed import speeds
+from benchmarks.linecompress.rivals import MIXED, RIVALS, Judged, int4_to_train, integers
 from compressor.weights.line_compress.container import read_lct
+from compressor.weights.line_compress.finetuning import train
 from compressor.weights.line_compress.job import Job
 from compressor.weights.line_compress.judging import PackingRows
 from compressor.weights.line_compress.packing import pack
@@ -32,8 +34,10 @@ from profiler.progress import silent
 RESULTS = Path(__file__).parents[1] / "results"
 ALLOWED_POINTS = 1.0
 FIXED_RATIOS = (7.0, 7.4, 7.5)
-TRAINED = ((7.4, 2.0), (7.5, 4.0))
+TRAINED = ((7.5, 2.0), (9.0, 2.0), (10.5, 2.0))
 """Ratio and epochs of the trained points."""
+
+TRAINED_INT4 = "int4 with error feedback, trained, 2 epochs"
 
 GRID = (
     3.0,
@@ -177,20 +181,24 @@ def judge_trained(case: Case, log: Log, job: Job, work: Path) -> None:
     source = work / f"{case.name}.tflite"
     source.write_bytes(case.content)
     for ratio, epochs in TRAINED:
-        for coding in ("fixed", "entropy"):
-            method = f"LineCompress finetune, {coding}, {ratio:g}x, {epochs:g} epochs"
-            if log.known(case.name, method):
-                continue
-            found = pack(
-                source,
-                work / "trained.lct",
-                "finetune",
-                ratio=ratio,
-                data=case.data,
-                coding=coding,
-                epochs=epochs,
-            )
+        method = f"LineCompress finetune, entropy, {ratio:g}x, {epochs:g} epochs"
+        if not log.known(case.name, method):
+            lct = work / "trained.lct"
+            found = pack(source, lct, "finetune", ratio=ratio, data=case.data, epochs=epochs)
             log.add(case, method, found.nbytes, read_lct(found.path), job)
+
+
+def judge_trained_int4(case: Case, log: Log, judged: Judged) -> None:
+    """Integers of 4 bits, trained as level ``finetune`` trains words, with as many epochs."""
+    if log.known(case.name, TRAINED_INT4):
+        return
+    job = judged.job
+    start = [int4_to_train(tensor) for tensor in judged.tensors]
+    corrected = job.write(start, judged.means).corrected
+    inputs = [case.x]
+    lines, biases = train(job.content, corrected, job.tensors, start, inputs, 2.0, 0, silent)
+    stored = [integers(tensor, 4.0) for tensor in judged.tensors]
+    log.add(case, TRAINED_INT4, judged.network(stored)[1], job.write_with(biases, lines).tflite(), job)
 
 
 def run(options: argparse.Namespace) -> list[dict[str, Any]]:
@@ -216,6 +224,8 @@ def run(options: argparse.Namespace) -> list[dict[str, Any]]:
             judge_rivals(case, log, Judged(job, prices.tensors, prices.means))
         if "training" not in options.skip and not case.scored:
             judge_trained(case, log, job, options.work)
+            if "rivals" not in options.skip:
+                judge_trained_int4(case, log, Judged(job, prices.tensors, prices.means))
     return log.rows
 
 
@@ -226,7 +236,9 @@ def table(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
         fair = [
             row
             for row in mine
-            if row["loss_choosing_points"] <= ALLOWED_POINTS and "finetune" not in row["method"]
+            if row["loss_choosing_points"] <= ALLOWED_POINTS
+            and "finetune" not in row["method"]
+            and "trained" not in row["method"]
         ]
         fair = [row for row in fair if not row["method"].endswith("x")]
         fair.sort(key=lambda row: -row["ratio"])
@@ -255,14 +267,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="the folder with models/ and tasks/")
     parser.add_argument("--larger", type=Path, help="a CIFAR-10 network of one's own")
     parser.add_argument("--only", nargs="*", default=[], help="names of networks")
-    parser.add_argument(
-        "--skip", nargs="*", default=[], choices=["ours", "paper", "rivals", "training", "speed"]
-    )
+    parser.add_argument("--skip", nargs="*", default=[], choices=["ours", "paper", "rivals", "training"])
     options = parser.parse_args()
     rows = run(options)
-    if "speed" not in options.skip:
-        for line in speeds():
-            print(line)
     for line in table(rows):
         print(line)
     content = io.StringIO()

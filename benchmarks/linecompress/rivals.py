@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from compressor.weights.line_compress.choice import TensorToPack
 from compressor.weights.line_compress.job import Job
-from compressor.weights.line_compress.lines import BitCosts, cut
+from compressor.weights.line_compress.lines import BitCosts, Segments, cut
 from compressor.weights.line_compress.tensors import stored_tensors, without_values
 
 _HEADER_BYTES = 8
@@ -128,6 +128,14 @@ def _entropy_bytes(words: npt.NDArray[np.int64]) -> float:
     counts = np.bincount((words - words.min()).reshape(-1))
     shares = counts[counts > 0] / words.size
     return counts.size + float(-(counts[counts > 0] * np.log2(shares)).sum()) / 8
+
+
+def int4_to_train(tensor: TensorToPack) -> Segments:
+    """Words of 4 bits without lines, for training as ours are trained."""
+    prices = BitCosts.fixed(4, 0)
+    segments = cut(tensor.rows, tensor.clipped_steps(4), 4, 0, prices, factors=tensor.factors)
+    assert segments is not None
+    return segments
 
 
 WHOLE = [8.0, 7.0, 6.0, 5.0, 4.0, 3.0, 2.0]

@@ -1,21 +1,30 @@
-"""How fast weights are encoded and decoded, beside zstd, in turns in one run."""
+"""How fast weights are encoded and decoded, beside zstd, in turns in one run.
+
+python -m benchmarks.linecompress.speed
+"""
 
 from __future__ import annotations
 
+import csv
+import io
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from compressor.weights.line_compress import coding
 from compressor.weights.line_compress.lines import BitCosts, cut, paper_runs
+from profiler.files import write_text
 
+RESULTS = Path(__file__).parents[1] / "results" / "linecompress_speed.csv"
 CHANNELS, SIZE = 512, 4608
 ROUNDS = 7
 
 
-def speeds() -> Iterator[str]:
-    """Lines with GB/s of float32 weights, medians over turns."""
+def speeds() -> list[dict[str, Any]]:
+    """MB/s of float32 weights: medians over turns, by the wall clock and by the time that the core worked for it."""
     import zstandard
 
     rows = np.random.default_rng(0).normal(0, 0.05, (CHANNELS, SIZE))
@@ -51,14 +60,38 @@ def speeds() -> Iterator[str]:
         "zstd -3 encode of int8 words": lambda: zstandard.compress(words.tobytes(), 3),
         "zstd -19 encode of int8 words": lambda: zstandard.compress(words.tobytes(), 19),
     }
-    times: dict[str, list[float]] = {name: [] for name in jobs}
+    times: dict[str, list[tuple[float, float]]] = {name: [] for name in jobs}
     for number in range(ROUNDS + 1):
         for name, job in jobs.items():
             if name.startswith("zstd -19") and number > 2:
                 continue
-            start = time.perf_counter()
+            start = time.perf_counter(), time.process_time()
             job()
             if number:
-                times[name].append(time.perf_counter() - start)
+                times[name].append((time.perf_counter() - start[0], time.process_time() - start[1]))
+    found = []
     for name, taken in times.items():
-        yield f"{name:50} {nbytes / float(np.median(taken)) / 1e9:7.3f} GB/s of float32 weights"
+        wall, core = (nbytes / 1e6 / float(np.median(one)) for one in zip(*taken, strict=True))
+        found.append({"what": name, "mb_per_s": round(wall, 1), "mb_per_core_s": round(core, 1)})
+    return found
+
+
+def shown(found: dict[str, Any]) -> str:
+    """One line of the results."""
+    by_core = f"{found['mb_per_core_s']:10,.1f} by the core's time"
+    return f"{found['what']:50} {found['mb_per_s']:10,.1f} MB/s of float32 weights, {by_core}"
+
+
+def main() -> None:
+    rows = speeds()
+    for row in rows:
+        print(shown(row))
+    content = io.StringIO()
+    writer = csv.DictWriter(content, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(RESULTS, content.getvalue())
+
+
+if __name__ == "__main__":
+    main()

@@ -28,6 +28,7 @@ VERBS = {
     "export": "export",
     "pack": "pack",
     "unpack": "unpack",
+    "footprint": "footprint",
     "exits": "exits",
     "select": "select",
     "tune-beam": "tune_beam",

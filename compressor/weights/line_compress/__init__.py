@@ -10,19 +10,21 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from compressor.weights.line_compress.container import read_lct
-    from compressor.weights.line_compress.opening import open_lct
+    from compressor.weights.line_compress.container import block_bytes, open_lct, read_lct
     from compressor.weights.line_compress.packing import PackResult, pack, unpack
     from compressor.weights.line_compress.rebuilding import Rebuilt
+    from compressor.weights.line_compress.tensors import stored_tensors
 
-__all__ = ["PackResult", "Rebuilt", "open_lct", "pack", "read_lct", "unpack"]
+__all__ = ["PackResult", "Rebuilt", "block_bytes", "open_lct", "pack", "read_lct", "stored_tensors", "unpack"]
 
 _HOMES = {
     "PackResult": "packing",
     "Rebuilt": "rebuilding",
-    "open_lct": "opening",
+    "block_bytes": "container",
+    "open_lct": "container",
     "pack": "packing",
     "read_lct": "container",
+    "stored_tensors": "tensors",
     "unpack": "packing",
 }
 

@@ -36,7 +36,7 @@ class Seen:
     biased: bool
 
     def factor(self) -> npt.NDArray[np.float64]:
-        """Lower triangular M with covariance M^T M, transposed, for `loops.cut_channels`: [1 or channels, n, n]."""
+        """Lower triangular M with covariance M^T M, transposed, for `cutting.cut_channels`: [1 or channels, n, n]."""
         return np.stack([_factor(one) for one in self.covariance])
 
     def error(self, difference: npt.NDArray[np.float64]) -> float:

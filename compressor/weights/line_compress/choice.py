@@ -52,14 +52,12 @@ class TensorToPack:
     ways: list[Packed] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.factors = (
-            np.ones((1, 1, self.rows.shape[1]))
-            if self.seen is None
-            else np.ascontiguousarray(self.seen.factor())
-        )
+        self.factors = None if self.seen is None else np.ascontiguousarray(self.seen.factor())
         # Squares of the factors' diagonal: what an error of one weight counts when those behind it make up for it.
-        self._weights = np.square(
-            np.diagonal(self.factors, axis1=1, axis2=2) if self.seen else self.factors[:, 0]
+        self._weights = (
+            np.ones((1, self.rows.shape[1]))
+            if self.factors is None
+            else np.square(np.diagonal(self.factors, axis1=1, axis2=2))
         )
 
     def error(self, segments: Segments) -> float:

@@ -48,7 +48,7 @@ def decode(data: bytes, channels: int, size: int) -> Lines:
     except (struct.error, ValueError, IndexError) as error:
         raise CodingError(str(error)) from error
     alive = channels if isinstance(lines, Runs) else int(np.count_nonzero(lines.steps))
-    if int(lines.lengths.sum(dtype=np.int64)) != alive * size or (lines.lengths < 1).any():
+    if int(lines.lengths.sum(dtype=np.int64)) != alive * size or lines.lengths.min(initial=1) < 1:
         raise CodingError("segments that do not fill the tensor")
     return lines
 
@@ -81,10 +81,11 @@ def _decode(data: memoryview, channels: int, size: int) -> Lines:
     else:
         lengths, data = _read_entropy_coded(data, segments, 1)
         values, data = _read_entropy_coded(data, words, 0)
-    if len(data) or (lengths > LONGEST).any() or int((1 + (lengths > 1)).sum()) != words:
+    longest = int(lengths.max(initial=1))
+    if len(data) or longest > LONGEST or lengths.size + int(np.count_nonzero(lengths > 1)) != words:
         raise CodingError("words that do not fit the segments")
     return Segments(
-        top, codes, size, lengths.astype(np.uint8), values.astype(np.int8), word_bits, length_bits
+        top, codes, size, lengths.astype(np.uint8), values.astype(np.int8, copy=False), word_bits, length_bits
     )
 
 

@@ -19,7 +19,7 @@ import struct
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -76,6 +76,36 @@ def read_lct(source: str | os.PathLike[str] | bytes) -> bytes:
         raise missing(ModelFileError(f"{path} does not exist: check the name.")) from None
     except OSError as error:
         raise ModelFileError(f"Cannot read {path} ({error.strerror or error}).") from error
+
+
+def open_lct(path: str | os.PathLike[str], threads: int = 1) -> Any:
+    """A LiteRT interpreter of a `.lct` with decoded weights, its tensors allocated.
+
+    Raises ModelFileError where the file is missing or damaged, MissingExtraError where what decodes it is not installed.
+
+    Examples
+    --------
+    >>> interpreter = open_lct("net.lct")                                        # doctest: +SKIP
+    >>> interpreter.set_tensor(interpreter.get_input_details()[0]["index"], x)   # doctest: +SKIP
+    """
+    from compressor.export import interpreter_class
+
+    interpreter = interpreter_class()(model_content=read_lct(path), num_threads=threads)
+    interpreter.allocate_tensors()
+    return interpreter
+
+
+def block_bytes(source: str | os.PathLike[str]) -> list[int]:
+    """Bytes of each packed tensor's block in an intact `.lct`, lengths and checksums counted."""
+    found = []
+    with Path(source).open("rb") as file:
+        _, _, count, _, network_bytes, _ = _HEAD.unpack(file.read(_HEAD.size))
+        file.seek(_HEAD.size + _CHECK.size + network_bytes + _CHECK.size)
+        for _ in range(count):
+            (nbytes,) = _CHECK.unpack(file.read(_CHECK.size))
+            file.seek(nbytes + _CHECK.size, io.SEEK_CUR)
+            found.append(nbytes + 2 * _CHECK.size)
+    return found[1:]
 
 
 def is_lct(source: str | os.PathLike[str]) -> bool:

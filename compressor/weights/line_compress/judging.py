@@ -95,6 +95,12 @@ class PackingRows:
             answers = np.asarray(TfliteRunner(content).predict(x))
             if answers.ndim != 2:
                 raise DataError("Accuracy needs a network that gives one number for each class: use --ratio.")
+            classes = max(answers.shape[1], 2)
+            if y.min(initial=0) < 0 or y.max(initial=0) >= classes:
+                raise DataError(
+                    f"Labels of --data go from {y.min()} to {y.max()}, but {self._job.source} has {classes} classes, numbered from "
+                    "0: give labels that are numbers of its classes."
+                )
             right = (answers[:, 0] > 0.5) == y if answers.shape[1] == 1 else answers.argmax(axis=1) == y
             self._known[content] = float(np.mean(right))
         return self._known[content]

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from compressor.weights.line_compress import loops
+from compressor.weights.line_compress.cutting import cut_channels
 
 LONGEST = 8
 """Weights of the longest segment: a length is at most 3 bits."""
@@ -192,19 +193,19 @@ def cut(
     price
         Squared error that a bit is worth.
     factors
-        [1 or channels, n, n] as `Seen.factor` gives them: the error is that of the layer's outputs. Or [1 or channels, 1, n]:
-        weights of each weight's error, where the programme is exact. None: all weights count the same.
+        [1 or channels, n, n] as `Seen.factor` gives them: the error is that of the layer's outputs. None: all weights count the
+        same, and the programme is exact for words of one price.
     bound
-        No weight may be further off; None comes back where that cannot be.
+        No weight may be further off; None comes back where that cannot be. It goes without `factors`.
     """
     size = rows.shape[1]
     top, codes = coded_steps(steps, up=np.isfinite(bound))
     lengths, words = np.empty(rows.size, np.int64), np.empty(2 * rows.size, np.int64)
     if factors is None:
-        factors = np.ones((1, 1, size))
-    segments, used = loops.cut_channels(
-        np.ascontiguousarray(rows), steps_of(top, codes), factors, prices.lowest, prices.words,
-        np.minimum(prices.lengths, 1e9), price, min(bound, 1e300), lengths, words,
+        factors = np.zeros((0, size, size))
+    segments, used = cut_channels(
+        np.ascontiguousarray(rows), steps_of(top, codes), factors, prices.lowest, prices.words, prices.lengths,
+        price, min(bound, 1e300), lengths, words,
     )  # fmt: skip
     if segments < 0:
         return None

@@ -1,4 +1,4 @@
-"""The inner loops, compiled by numba: cutting weights into segments of lines, and writing the lines out again."""
+"""The inner loops, compiled by numba: runs of level ``paper``, lines written out again, and words in so many bits."""
 
 from __future__ import annotations
 
@@ -13,17 +13,16 @@ _Loop = TypeVar("_Loop", bound=Callable[..., Any])
 
 try:
     import numba
-
-    def _compiled(loop: _Loop) -> _Loop:
-        compiled: _Loop = numba.njit(cache=True, nogil=True)(loop)
-        return compiled
-
 except ModuleNotFoundError:  # pragma: no cover - the message is tested by hiding the package
-
-    def _compiled(loop: _Loop) -> _Loop:
-        return loop
-
     numba = None
+
+
+def compiled(loop: _Loop) -> _Loop:
+    """Compile a loop when it first runs; without numba it stays Python."""
+    if numba is None:  # pragma: no cover
+        return loop
+    made: _Loop = numba.njit(cache=True, nogil=True, error_model="numpy")(loop)
+    return made
 
 
 def check_installed() -> None:
@@ -34,7 +33,7 @@ def check_installed() -> None:
         )
 
 
-@_compiled
+@compiled
 def greedy_runs(weights: np.ndarray, tolerance: float, longest: int) -> np.ndarray:
     """Lengths of the runs that stay monotonic up to `tolerance`: no step back is larger, whichever way the run goes."""
     count = weights.size
@@ -56,7 +55,7 @@ def greedy_runs(weights: np.ndarray, tolerance: float, longest: int) -> np.ndarr
     return lengths[:runs].copy()
 
 
-@_compiled
+@compiled
 def fit_lines(weights: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Value at the first weight and slope of the least-squares line of each run."""
     first, slope = np.empty(lengths.size, np.float32), np.empty(lengths.size, np.float32)
@@ -77,7 +76,7 @@ def fit_lines(weights: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np.
     return first, slope
 
 
-@_compiled
+@compiled
 def draw_lines(first: np.ndarray, slope: np.ndarray, lengths: np.ndarray, weights: np.ndarray) -> None:
     """Write the weights on lines given by first value and slope: the paper's decoder, which adds the slope at each step."""
     at = 0
@@ -89,7 +88,7 @@ def draw_lines(first: np.ndarray, slope: np.ndarray, lengths: np.ndarray, weight
             at += 1
 
 
-@_compiled
+@compiled
 def draw_segments(
     lengths: np.ndarray, words: np.ndarray, steps: np.ndarray, channel_size: int, weights: np.ndarray
 ) -> None:
@@ -127,7 +126,7 @@ def draw_segments(
             at += int(n)
 
 
-@_compiled
+@compiled
 def scale_words(words: np.ndarray, steps: np.ndarray, channel_size: int, weights: np.ndarray) -> None:
     """`draw_segments` where all segments have one weight."""
     word = 0
@@ -142,185 +141,7 @@ def scale_words(words: np.ndarray, steps: np.ndarray, channel_size: int, weights
         word += channel_size
 
 
-@_compiled
-def cut_channel(
-    weights: np.ndarray,
-    factor: np.ndarray,
-    lowest: int,
-    word_bits: np.ndarray,
-    length_bits: np.ndarray,
-    price: float,
-    bound: float,
-    lengths: np.ndarray,
-    words: np.ndarray,
-) -> tuple[int, int, float]:
-    """The cheapest segments for one channel: squared error plus `price` for each bit.
-
-    The error is ||factor e||^2, e = weights - what is decoded, with `factor` lower triangular, transposed and contiguous; where
-    it has one row it is the diagonal, and the programme is exact. Else each position keeps its one best way there, with what
-    that way's error adds to all weights to come (error feedback, as in GPTQ).
-
-    `weights` and `bound`, the largest error of one weight, are in steps. `word_bits[k]` is the cost of word ``lowest + k``,
-    ``length_bits[n]`` that of a segment of n weights.
-
-    Returns the numbers of segments and words that were written to `lengths` and `words`, and the cost.
-    """
-    count, longest = weights.size, length_bits.size - 1
-    highest = lowest + word_bits.size - 1
-    full = factor.shape[0] == count and count > 1
-    ring = longest + 1
-    carried = np.zeros((ring, count if full else 1))
-    best = np.full(count + 1, np.inf)
-    best[0] = 0.0
-    came = np.zeros(count + 1, np.int64)
-    first, last = np.zeros(count + 1, np.int64), np.zeros(count + 1, np.int64)
-    row_w, row_0, row_1 = 0.0, 0.0, 0.0
-    cheapest = word_bits.min()
-    for start in range(count):
-        slot = start % ring
-        if full and start:
-            # What the best way to here adds to the weights that are still to come.
-            before = came[start]
-            n = start - before
-            source = before % ring
-            for s in range(start, count):
-                carried[slot, s] = carried[source, s]
-            for k in range(n):
-                drawn = first[start] + (last[start] - first[start]) * k / max(n - 1, 1)
-                error = weights[before + k] - drawn
-                for s in range(start, count):
-                    carried[slot, s] += factor[before + k, s] * error
-        s_rr = s_r0 = s_r1 = s_00 = s_01 = s_11 = 0.0
-        for n in range(1, min(longest, count - start) + 1):
-            s = start + n - 1
-            if full:
-                row_w, row_0, row_1 = carried[slot, s], 0.0, 0.0
-                for k in range(n):
-                    m = factor[start + k, s]
-                    row_w += m * weights[start + k]
-                    row_0 += m
-                    row_1 += m * k
-            else:
-                m = factor[0, s]
-                row_w, row_0, row_1 = m * weights[s], m, m * (n - 1)
-            s_rr += row_w * row_w
-            s_r0 += row_w * row_0
-            s_r1 += row_w * row_1
-            s_00 += row_0 * row_0
-            s_01 += row_0 * row_1
-            s_11 += row_1 * row_1
-            base = best[start] + price * length_bits[n]
-            if base >= best[start + n] or length_bits[n] >= 1e9:
-                continue
-            if n == 1:
-                ideal = s_r0 / s_00 if s_00 > 0 else 0.0
-                low = int(np.floor(ideal))
-                for a in (low, low + 1):
-                    a = min(max(a, lowest), highest)
-                    if abs(weights[s] - a) > bound:
-                        continue
-                    cost = base + max(s_rr - 2 * a * s_r0 + a * a * s_00, 0.0) + price * word_bits[a - lowest]
-                    if cost < best[start + 1]:
-                        best[start + 1], came[start + 1], first[start + 1], last[start + 1] = (
-                            cost,
-                            start,
-                            a,
-                            a,
-                        )
-                continue
-            # q = a u + b v with u = p0 - v and v = p1 / (n - 1).
-            r_v, v_v, o_v = s_r1 / (n - 1), s_11 / ((n - 1) * (n - 1)), s_01 / (n - 1)
-            r_u, u_u, u_v = s_r0 - r_v, s_00 - 2 * o_v + v_v, o_v - v_v
-            determinant = u_u * v_v - u_v * u_v
-            solvable = determinant > 1e-12 * u_u * v_v
-            ideal = (r_u * v_v - r_v * u_v) / determinant if solvable else 0.0
-            low = int(np.floor(min(max(ideal, lowest - 1.0), highest + 1.0)))
-            other = (r_v - ideal * u_v) / v_v if v_v > 0 else 0.0
-            if solvable and base + price * 2 * cheapest + s_rr - ideal * r_u - other * r_v >= best[start + n]:
-                continue  # not even the best line of real numbers is good enough
-            for a in (low, low + 1):
-                a = min(max(a, lowest), highest)
-                other = (r_v - a * u_v) / v_v if v_v > 0 else 0.0
-                low_b = int(np.floor(min(max(other, lowest - 1.0), highest + 1.0)))
-                for b in (low_b, low_b + 1):
-                    b = min(max(b, lowest), highest)
-                    error = s_rr - 2 * (a * r_u + b * r_v) + a * a * u_u + 2 * a * b * u_v + b * b * v_v
-                    cost = base + max(error, 0.0) + price * (word_bits[a - lowest] + word_bits[b - lowest])
-                    if cost >= best[start + n]:
-                        continue
-                    within = True
-                    if bound < 1e300:
-                        for k in range(n):
-                            if abs(weights[start + k] - (a + (b - a) * k / (n - 1))) > bound:
-                                within = False
-                                break
-                    if within:
-                        best[start + n], came[start + n], first[start + n], last[start + n] = (
-                            cost,
-                            start,
-                            a,
-                            b,
-                        )
-    if not np.isfinite(best[count]):
-        return -1, -1, best[count]
-    segments, at = 0, count
-    while at > 0:
-        segments += 1
-        at = came[at]
-    at, segment, used = count, segments, 0
-    while at > 0:
-        segment -= 1
-        n = at - came[at]
-        lengths[segment] = n
-        used += 1 if n == 1 else 2
-        at = came[at]
-    at, word = count, used
-    while at > 0:
-        if at - came[at] > 1:
-            word -= 1
-            words[word] = last[at]
-        word -= 1
-        words[word] = first[at]
-        at = came[at]
-    return segments, used, best[count]
-
-
-@_compiled
-def cut_channels(
-    weights: np.ndarray,
-    steps: np.ndarray,
-    factors: np.ndarray,
-    lowest: int,
-    word_bits: np.ndarray,
-    length_bits: np.ndarray,
-    price: float,
-    bound: float,
-    lengths: np.ndarray,
-    words: np.ndarray,
-) -> tuple[int, int]:
-    """`cut_channel` for each row of `weights`; `price` and `bound` are in the units of the weights.
-
-    `factors` has one factor for all channels or one for each. Returns the numbers of segments and words in all; -1 where a
-    channel cannot keep within `bound`.
-    """
-    segments = used = 0
-    for channel in range(weights.shape[0]):
-        step = float(steps[channel])
-        if step == 0:
-            continue
-        factor = factors[channel if factors.shape[0] > 1 else 0]
-        n, m, _ = cut_channel(
-            weights[channel] / step, factor, lowest, word_bits, length_bits,
-            price / (step * step), bound / step, lengths[segments:], words[used:],
-        )  # fmt: skip
-        if n < 0:
-            return -1, -1
-        segments += n
-        used += m
-    return segments, used
-
-
-@_compiled
+@compiled
 def write_bits(values: np.ndarray, width: int, packed: np.ndarray) -> None:
     """Write each value of `width` bits behind the other, least significant bit first."""
     held, bits, at = np.uint64(0), 0, 0
@@ -336,7 +157,7 @@ def write_bits(values: np.ndarray, width: int, packed: np.ndarray) -> None:
         packed[at] = np.uint8(held & np.uint64(255))
 
 
-@_compiled
+@compiled
 def read_bits(packed: np.ndarray, width: int, values: np.ndarray, lowest: int) -> None:
     """Read what `write_bits` wrote, `lowest` added to each value.
 

@@ -133,7 +133,7 @@ def pack(
     MissingExtraError
         numba or constriction is not installed.
     """
-    _check(output, level, coding, ratio, tolerance, max_accuracy_drop, data)
+    _check(output, level, coding, ratio, tolerance, max_accuracy_drop, data, epochs)
     loops.check_installed()
     check_writable(output)
     job = Job.read(Path(source), coding == "entropy")
@@ -147,8 +147,9 @@ def pack(
         packed = PriceSearch(job, rows, progress).search(size, max_accuracy_drop)
     else:
         packed = _finetuned(job, rows, ratio, max_accuracy_drop, epochs, seed, progress)
+    result = _result(packed, Path(output), level, coding, job, rows)
     write_bytes(output, packed.content)
-    return _result(packed, Path(output), level, coding, job, rows)
+    return result
 
 
 def _check(
@@ -159,6 +160,7 @@ def _check(
     tolerance: float | None,
     drop: float | None,
     data: PathLike | Data | None,
+    epochs: float,
 ) -> None:
     if level not in LEVELS:
         raise UsageError(f"There is no level {level!r}: choose one of {', '.join(LEVELS)}.")
@@ -176,6 +178,8 @@ def _check(
         raise UsageError(f"An accuracy drop of {drop:g} cannot be: give points, such as 1.")
     if drop is not None and data is None:
         raise UsageError("--max-accuracy-drop needs labels to judge with: give --data with x and y.")
+    if level == "finetune" and not 0 < epochs < 1e6:
+        raise UsageError(f"{epochs:g} epochs cannot be: give a number above 0, such as 2.")
     if level == "finetune" and data is None:
         raise UsageError("Level finetune needs rows to train on: give --data.")
     if level == "finetune" and tolerance is not None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from profiler.devices.simulated.ethos_u import EthosUTarget
 from profiler.devices.simulated.simulator import PREFIX, Simulators, SimulatorTarget
+from profiler.devices.simulated.weights import WeightDecoder
 from profiler.devices.simulated.zigzag import ZigZagTarget
 
-__all__ = ["PREFIX", "EthosUTarget", "SimulatorTarget", "Simulators", "ZigZagTarget"]
+__all__ = ["PREFIX", "EthosUTarget", "SimulatorTarget", "Simulators", "WeightDecoder", "ZigZagTarget"]

@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl, unquote
 
 import profiler
 from profiler.devices.agent_target import AgentTarget
+from profiler.devices.simulated.weights import WeightDecoder
 from profiler.devices.target import Setting, Target
 from profiler.errors import EdgetimeError, MissingExtraError, UsageError
 from profiler.probes import Probe, plan_probes
@@ -40,6 +41,7 @@ class SimulatorTarget(AgentTarget):
     worker: ClassVar[str] = ""
     options: ClassVar[Sequence[str]] = ()
     offers: ClassVar[str] = ""
+    most_weight_bits: ClassVar[int] = 8
 
     def __init__(self, design: str, options: Mapping[str, str] | None = None) -> None:
         given = dict(options or {})
@@ -104,6 +106,20 @@ class SimulatorTarget(AgentTarget):
             "load_ms": 0.0,
             "first_ms": answer["median_us"] / 1e3,
         }
+
+    def measure_stored(
+        self, content: bytes, weight_bits: Sequence[float | None], decoder: WeightDecoder | None = None
+    ) -> dict[str, Any]:
+        """`measure_network` and ``energy_mj`` where each layer's weights take so many bits (None: as they are).
+
+        With a decoder in front of the multipliers, its cycles and its energy are counted.
+        """
+        dtype = read_network(content).dtype
+        if dtype not in self.dtypes:
+            return {"error": wrong_type(self.title, dtype, self.dtypes)}
+        given = None if decoder is None else [decoder.cycles, decoder.energy_pj]
+        request = {"do": "time", "weight_bits": list(weight_bits), "decoder": given}
+        return self._measure(request, content, _LONGEST_S)
 
     def profile_layers(
         self, content: bytes, seconds: float = 1.0, shapes: Sequence[Sequence[int]] = ()

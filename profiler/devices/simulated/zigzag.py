@@ -27,6 +27,7 @@ class ZigZagTarget(SimulatorTarget):
     extra: ClassVar = "zigzag"
     worker: ClassVar = "profiler.devices.simulated.zigzag_worker"
     options: ClassVar = tuple(_USUAL)
+    most_weight_bits: ClassVar = _WHOLE["weight_bits"][1]
     specs: ClassVar = {
         "edge_tpu_like": (
             f"by ZigZag, also {', '.join(name for name in DESIGNS if name != 'edge_tpu_like')}: time and energy per "

@@ -5,12 +5,14 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import logging
+import math
 import os
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from profiler.devices import agent
+from profiler.devices.simulated.weights import with_registers
 from profiler.network import Layer
 from profiler.tflite import read_network
 
@@ -21,6 +23,18 @@ _PRIME = (2, 3, 5, 7, 11, 13)
 _FILES = {"meta_prototype": "meta_prototype_like"}
 _EQUATION = "O[b][g][k][oy][ox]+=W[g][k][c][fy][fx]*I[b][g][c][iy][ix]"
 _PJ_PER_MJ = 1e9
+_WEIGHTS = "I2"
+"""What all designs call the weights."""
+
+
+class Cost(NamedTuple):
+    """What a layer takes: cycles, picojoules, and how many weights come into each register for them, and into all."""
+
+    cycles: float
+    energy_pj: float
+    fills: float
+    all_fills: float
+
 
 Sizes = tuple[tuple[int, ...], tuple[int, int], tuple[int, int], tuple[int, int]]
 """Loop sizes (B, K, G, OX, OY, C, FX, FY), then height and width: of strides, dilations and inputs."""
@@ -39,11 +53,11 @@ class ZigZag:
         self.title = str(configuration["design"])
         inputs = Path(str(zigzag.__file__)).parent / "inputs"
         mapping = inputs / "mapping" / f"{_FILES.get(self.title, self.title)}.yaml"
-        self.hardware = str(inputs / "hardware" / f"{self.title}.yaml")
         from zigzag.utils import open_yaml
 
+        self.hardware = open_yaml(str(inputs / "hardware" / f"{self.title}.yaml"))
         self.mapping = open_yaml(str(mapping if mapping.exists() else inputs / "mapping" / "default.yaml"))
-        self.known: dict[Sizes, tuple[float, float] | str] = {}
+        self.known: dict[tuple[Sizes, int], Cost | str] = {}
         bits = "/".join(str(configuration[f"{name}_bits"]) for name in ("weight", "activation", "sum"))
         self.fingerprint = {
             "machine": "simulated",
@@ -66,9 +80,12 @@ class ZigZag:
         times: list[float | None] = []
         energy_mj = 0.0
         left, problems = set(), []
-        for layer in layers:
+        bits = request.get("weight_bits") or []
+        decoder = request.get("decoder") or (0.0, 0.0)
+        for number, layer in enumerate(layers):
             sizes = loop_sizes(layer)
-            found = None if sizes is None else self._layer(sizes)
+            of_layer = bits[number] if number < len(bits) else None
+            found = None if sizes is None else self._layer(sizes, of_layer, *decoder)
             if isinstance(found, str):
                 problems.append(f"{layer.op}: {found}")
                 found = None
@@ -86,27 +103,42 @@ class ZigZag:
         answer = {**agent.summarise_us([total_us]), "disturbed": False, "layers_us": times}
         return {**answer, "energy_mj": energy_mj, "left": sorted(left)}
 
-    def _layer(self, sizes: Sizes) -> tuple[float, float] | str:
+    def _layer(
+        self,
+        sizes: Sizes,
+        weight_bits: float | None = None,
+        decoder_cycles: float = 0.0,
+        decoder_pj: float = 0.0,
+    ) -> tuple[float, float] | str:
         """Microseconds and millijoules of a layer, or what went wrong."""
-        if sizes not in self.known:
+        bits = float(self.configuration["weight_bits"] if weight_bits is None else weight_bits)
+        below, above = (self._whole(sizes, rounded(bits)) for rounded in (math.floor, math.ceil))
+        if isinstance(below, str) or isinstance(above, str):
+            return below if isinstance(below, str) else str(above)
+        share = bits - math.floor(bits)
+        cost = Cost(*(a + share * (b - a) for a, b in zip(below, above, strict=True)))
+        cycles = max(cost.cycles, decoder_cycles * cost.fills)
+        energy_pj = cost.energy_pj + decoder_pj * cost.all_fills
+        return cycles / self.configuration["mhz"], energy_pj / _PJ_PER_MJ
+
+    def _whole(self, sizes: Sizes, bits: int) -> Cost | str:
+        """What a layer takes with weights of a whole number of bits, or what went wrong."""
+        if (sizes, bits) not in self.known:
             with tempfile.TemporaryDirectory() as folder:
-                mapping = Path(folder) / "mapping.yaml"
+                mapping, hardware = Path(folder) / "mapping.yaml", Path(folder) / "hardware.yaml"
                 mapping.write_text(json.dumps(self._mapping_of(sizes)), "utf-8")  # JSON is YAML
+                hardware.write_text(json.dumps(with_registers(self.hardware, _WEIGHTS, bits)), "utf-8")
                 try:
-                    energy_pj, cycles, _ = self._evaluate(
-                        [workload(sizes, self.configuration)], self.hardware, str(mapping),
+                    energy_pj, cycles, found = self._evaluate(
+                        [workload(sizes, {**self.configuration, "weight_bits": bits})], str(hardware), str(mapping),
                         opt=self.configuration["optimise"], dump_folder=folder,
                         pickle_filename=f"{folder}/unused.pickle", lpf_limit=_LOOPS, loma_show_progress_bar=False,
                     )  # fmt: skip
+                    self.known[sizes, bits] = Cost(float(cycles), float(energy_pj), *_fills(found))
                 except Exception as error:
                     lines = str(error).strip().splitlines() or [type(error).__name__]
-                    self.known[sizes] = f"ZigZag cannot map it ({lines[0][:200].rstrip('.')})"
-                else:
-                    self.known[sizes] = (
-                        float(cycles) / self.configuration["mhz"],
-                        float(energy_pj) / _PJ_PER_MJ,
-                    )
-        return self.known[sizes]
+                    self.known[sizes, bits] = f"ZigZag cannot map it ({lines[0][:200].rstrip('.')})"
+        return self.known[sizes, bits]
 
     def _mapping_of(self, sizes: Sizes) -> list[dict[str, Any]]:
         """The design's mapping, with the kernel's loops innermost."""
@@ -115,6 +147,19 @@ class ZigZag:
         sides = zip(("FX", "FY"), sizes[0][6:], strict=True)
         inner = [[name, "*"] for name, size in sides if size in _PRIME and name not in spread]
         return [{**default, "temporal_ordering": [*inner, ["*", "*"]]} if inner else default]
+
+
+def _fills(found: Any) -> tuple[float, float]:
+    """How many weights come into one of the innermost registers, and into all of them."""
+    from zigzag.datatypes import LayerOperand
+    from zigzag.mapping.data_movement import DataDirection, DataMoveAttr
+
+    cost = found[0][1][0][0]
+    weights = LayerOperand("W")
+    moved = cost.mapping.unit_mem_data_movement[weights][0]
+    each = moved.get_attribute(DataMoveAttr.DATA_TRANS_AMOUNT_PER_PERIOD).get(DataDirection.WR_IN_BY_HIGH)
+    count = moved.get_attribute(DataMoveAttr.DATA_TRANS_PERIOD_COUNT).get(DataDirection.WR_IN_BY_HIGH)
+    return each * count, each * count * cost.mapping.spatial_mapping.unit_count[weights][1]
 
 
 def loop_sizes(layer: Layer) -> Sizes | None:

@@ -104,15 +104,40 @@ def test_a_tolerance_bounds_the_error_of_every_weight(rows, tolerance):
 
 def test_the_programme_finds_what_trying_everything_finds():
     generator = np.random.default_rng(3)
-    prices = BitCosts.fixed(3, 2)
-    for _ in range(6):
-        rows = generator.normal(0, 2, (1, 5))
-        segments = cut(rows, np.ones(1), 3, 2, prices, 0.3)
+    for number in range(24):
+        prices = BitCosts.fixed(3, 2 + number % 2)
+        # Smooth ones make long segments, wide ones reach the ends of what a word can hold.
+        rows = np.cumsum(generator.normal(0, 0.5 + number % 4, (1, 11)), axis=1)
+        cost = (0.02, 0.3, 2.0)[number % 3]
+        segments = cut(rows, np.ones(1), 3, 2 + number % 2, prices, cost)
         assert segments is not None
         found = np.square(segments.weights() / segments.steps[0] - rows / segments.steps[0]).sum()
-        found += 0.3 * prices.bits(segments) / segments.steps[0] ** 2
-        target, price = rows[0] / segments.steps[0], 0.3 / segments.steps[0] ** 2
+        found += cost * prices.bits(segments) / segments.steps[0] ** 2
+        target, price = rows[0] / segments.steps[0], cost / segments.steps[0] ** 2
         assert found == pytest.approx(_least(target, price, prices), rel=1e-5)
+
+
+def test_a_factor_of_ones_on_the_diagonal_finds_what_the_plain_programme_finds():
+    generator = np.random.default_rng(5)
+    rows = np.cumsum(generator.normal(0, 1, (7, 40)), axis=1)
+    steps, prices = np.abs(rows).max(axis=1) / 7, BitCosts.fixed(4, 3)
+    plain = cut(rows, steps, 4, 3, prices, 0.05)
+    fed = cut(rows, steps, 4, 3, prices, 0.05, factors=np.eye(40)[None])
+    assert np.array_equal(plain.weights(), fed.weights())
+    # Words of prices of their own are looked up one by one.
+    learned = prices.learned(plain)
+    plain = cut(rows, steps, 4, 3, learned, 0.05)
+    fed = cut(rows, steps, 4, 3, learned, 0.05, factors=np.eye(40)[None])
+    assert np.array_equal(plain.weights(), fed.weights())
+
+
+def test_a_bound_is_kept_at_the_least_cost_of_those_that_keep_it():
+    rows = np.cumsum(np.random.default_rng(6).normal(0, 1, (5, 30)), axis=1)
+    steps, prices = np.abs(rows).max(axis=1) / 127, BitCosts.fixed(8, 3)
+    free, kept = (cut(rows, steps, 8, 3, prices, 1.0, bound=bound) for bound in (np.inf, 0.4))
+    assert np.abs(free.weights() - rows).max() > 0.4 >= np.abs(kept.weights() - rows).max() - 1e-6
+    assert free.lengths.size < kept.lengths.size < rows.size
+    assert cut(rows, steps, 8, 3, prices, 1.0, bound=1e-4) is None
 
 
 def _least(target, price, prices):
@@ -121,16 +146,15 @@ def _least(target, price, prices):
     best = [0.0]
     for end in range(1, target.size + 1):
         costs = []
-        for n in range(1, min(4, end) + 1):
+        for n in range(1, min(prices.lengths.size - 1, end) + 1):
             part = target[end - n : end]
             if n == 1:
                 least = min((part[0] - a) ** 2 for a in words) + price * 3
             else:
                 along = np.arange(n) / (n - 1)
-                least = price * 6 + min(
-                    float(np.square(part - (a + (b - a) * along)).sum())
-                    for a, b in itertools.product(words, words)
-                )
+                pairs = np.array(list(itertools.product(words, words)), float)
+                drawn = pairs[:, :1] + (pairs[:, 1:] - pairs[:, :1]) * along
+                least = price * 6 + float(np.square(part - drawn).sum(axis=1).min())
             costs.append(best[end - n] + least + price * prices.lengths[n])
         best.append(min(costs))
     return best[-1]

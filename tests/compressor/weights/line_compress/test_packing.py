@@ -108,6 +108,13 @@ def test_patches_are_what_a_convolution_multiplies_with():
         ({"tolerance": 2}, UsageError, "tolerance of 2"),
         ({"max_accuracy_drop": 1}, UsageError, "--data"),
         ({"level": "finetune"}, UsageError, "--data"),
+        ({"level": "finetune", "data": Data(rows(), np.zeros(96, int)), "epochs": 0}, UsageError, "0 epochs"),
+        (
+            {"level": "finetune", "data": Data(rows(), np.zeros(96, int)), "epochs": np.nan},
+            UsageError,
+            "nan epochs",
+        ),
+        ({"ratio": 4, "data": Data(rows(), np.full(96, 3))}, DataError, "from 3 to 3, but .* has 3 classes"),
         ({"level": "best"}, UsageError, "no level 'best'"),
         ({"ratio": 500}, BudgetError, "only .* times"),
         ({"tolerance": 0.0001}, UsageError, "larger tolerance"),

@@ -8,10 +8,10 @@ import pytest
 pytest.importorskip("ethosu", reason="needs the extra ethos-u (pip install edgetime[ethos-u])")
 
 from profiler.devices import open_target
-from profiler.devices.simulated import EthosUTarget
+from profiler.devices.simulated import EthosUTarget, WeightDecoder
 from profiler.errors import TargetError
 from profiler.measurement import Profile, measure_network, profile
-from profiler.operators import conv_2d, depthwise_conv_2d, unary
+from profiler.operators import conv_2d, depthwise_conv_2d, fully_connected, unary
 from profiler.probes import Probe, in_company
 from profiler.testing import check_target
 
@@ -103,3 +103,15 @@ def test_a_probe_that_crashes_the_compiler_is_dropped_alone_and_named(tmp_path):
         errors = [time.error for time in store.measurements(summary.setting) if time.time_us is None]
     assert len(errors) == 1
     assert "ended by signal 11" in errors[0]
+
+
+def test_weights_of_fewer_bits_come_sooner_and_cost_less_and_decoding_is_counted():
+    content = Probe("layer", (fully_connected(512, 512, dtype="int8"),)).build()
+    with open_target("sim:ethos-u55-128") as target:
+        wide, narrow = (target.measure_stored(content, [bits]) for bits in (8, 2))
+        slow = target.measure_stored(content, [2], WeightDecoder(cycles=100.0, energy_pj=1000.0))
+    assert narrow["median_us"] < 0.4 * wide["median_us"]
+    assert narrow["energy_mj"] < 0.4 * wide["energy_mj"]
+    # 32 decoders at 500 MHz: 512 x 512 x 100 / 32 cycles.
+    assert slow["median_us"] == pytest.approx(512 * 512 * 100 / 32 / 500, rel=1e-6)
+    assert slow["energy_mj"] - narrow["energy_mj"] == pytest.approx(512 * 512 * 1000 / 1e9)

@@ -76,3 +76,25 @@ def test_it_passes_the_suite_for_targets_with_time_and_energy():
     # Layers are added up, each worked out on its own.
     assert pair["median_us"] == pytest.approx(2 * answer["median_us"])
     assert pair["energy_mj"] == pytest.approx(2 * answer["energy_mj"])
+
+
+@pytest.mark.slow
+def test_a_layer_that_waits_for_weights_takes_time_and_energy_in_proportion_to_their_bits():
+    pytest.importorskip("zigzag", reason="needs the extra zigzag (pip install edgetime[zigzag])")
+    from profiler.devices import open_target
+    from profiler.devices.simulated import WeightDecoder
+    from profiler.probes import Probe
+
+    content = Probe("layer", (fully_connected(256, 256, dtype="int8"),)).build()
+    with open_target("sim:edge_tpu_like") as target:
+        found = {bits: target.measure_stored(content, [bits]) for bits in (32, 8, 4, 4.5, 5)}
+        decoded = target.measure_stored(content, [4], WeightDecoder(1.0, 1000.0))
+        slow = target.measure_stored(content, [4], WeightDecoder(1e4, 0.0))
+        plain = target.time_probe(content)
+    for quantity in ("median_us", "energy_mj"):
+        assert found[8][quantity] == pytest.approx(plain[quantity])
+        assert found[32][quantity] == pytest.approx(4 * plain[quantity], rel=0.1)
+        assert found[4][quantity] == pytest.approx(plain[quantity] / 2, rel=0.1)
+        assert found[4.5][quantity] == pytest.approx((found[4][quantity] + found[5][quantity]) / 2)
+    assert decoded["energy_mj"] - found[4]["energy_mj"] >= 256 * 256 * 1000 / 1e9
+    assert decoded["median_us"] == found[4]["median_us"] < slow["median_us"]
