@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from compressor.exits import Part, join
 from compressor.export import argument_names, convert_named, in_float32
 from compressor.sequence.checking import StepComparison, compare_steps
+from compressor.sequence.heads import with_search
 from compressor.sequence.parts import Named, check_parts, walk
 from compressor.sequence.sharing import share_weights
 from profiler.errors import EdgetimeError, UsageError
@@ -124,6 +125,8 @@ def export_sequence(
     for width in wanted:
         steps[width] = Named.of(in_float32(decoder_step(width)), f"The decoder's step of width {width}")
         check_parts(encoded, steps[width])
+        if quantize != "int8":  # whose softmax would know 256 probabilities
+            steps[width] = with_search(steps[width], wanted[-1])
     narrow = (
         steps[wanted[0]] if wanted[0] == 1 else Named.of(in_float32(decoder_step(1)), "The decoder's step")
     )

@@ -4,7 +4,8 @@ Signatures and names of the file (`compressor.sequence.export` writes it):
 
 - ``encode``: ``tokens`` [1, source] to anything by name.
 - ``step_W``: ``token`` [W], perhaps ``position`` [1], what the encoder gave by the same names, and states [W, ...]; to ``logits``
-  [W, vocabulary], perhaps ``attention`` [W, source], and states by the same names.
+  [W, vocabulary], perhaps ``probabilities`` (their softmax), the highest of them as ``top_probabilities`` with ``top_tokens``
+  [W, few], perhaps ``attention`` [W, source], and states by the same names.
 
 A state starts as the encoder's output of its name, or as zeros. One that comes out without its second axis is one entry of a
 cache: it is written behind those of the steps before, so that no cache is copied while hypotheses stay where they are.
@@ -23,13 +24,13 @@ from numpy.typing import NDArray
 
 from profiler.errors import EdgetimeError, ModelFileError
 from selector.runtime import make_interpreter
-from selector.sequence.decoder import StepDecoder
+from selector.sequence.decoder import StepDecoder, Top
 
 ENCODER = "encode"
 STEP = "step_"
 
 _FED = ("token", "position")
-_GIVEN = ("logits", "attention")
+_PLACES = np.arange(1 << 12)
 
 
 class SequenceNetwork(StepDecoder):
@@ -157,6 +158,10 @@ class SequenceNetwork(StepDecoder):
     def _hand_over(self, step: _Signature, parents: NDArray[np.intp], count: int) -> None:
         """Give the states of the last step to the next one, as its hypotheses continue them."""
         last, entry = self._last, self._position - 1
+        moved = None
+        if last is step and entry and self._caches:
+            moved = np.flatnonzero(parents != _PLACES[:count])
+            moved = moved if len(moved) else None
         for name in step.states:
             target = step.inputs[name]
             if last is None:
@@ -172,11 +177,23 @@ class SequenceNetwork(StepDecoder):
             before = last.inputs[name]
             if step is not last:
                 target[:count, :entry] = before[parents, :entry]
-            elif entry:
-                moved = np.flatnonzero(parents != np.arange(count))
-                if len(moved):
-                    target[moved, :entry] = before[parents[moved], :entry]
+            elif moved is not None:
+                target[moved, :entry] = before[parents[moved], :entry]
             target[:count, entry] = found[parents]
+
+    @property
+    def probabilities(self) -> NDArray[np.float32] | None:
+        """Softmax of the last step's logits; None where the network gives none."""
+        last = self._last
+        return None if last is None or last.probabilities is None else last.probabilities[: self._count]
+
+    @property
+    def top(self) -> Top | None:
+        """The highest probabilities and their tokens; None where the network gives none."""
+        last = self._last
+        if last is None or last.top_tokens is None:
+            return None
+        return Top(last.top_probabilities[: self._count].tolist(), last.top_tokens[: self._count].tolist())
 
     @property
     def attention(self) -> NDArray[np.float32] | None:
@@ -240,3 +257,6 @@ class _Signature:
         self.token: Any = self.inputs.get("token")
         self.position: Any = self.inputs.get("position")
         self.logits: Any = self.outputs.get("logits")
+        self.probabilities: Any = self.outputs.get("probabilities")
+        self.top_probabilities: Any = self.outputs.get("top_probabilities")
+        self.top_tokens: Any = self.outputs.get("top_tokens")

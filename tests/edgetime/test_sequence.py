@@ -122,6 +122,27 @@ def test_widths_share_their_weights_and_are_signatures_of_one_file(policy: Path)
     assert sum(map(len, held)) < 1.5 * weights
 
 
+def test_a_step_gives_its_likeliest_tokens_too(network: SequenceNetwork):
+    network.start(SOURCES[0])
+    logits = network.step(np.array([2], np.int32), np.zeros(1, np.intp))
+    probabilities, tokens = network.top
+    assert tokens[0] == np.argsort(-logits[0], kind="stable")[: len(tokens[0])].tolist()
+    shares = np.exp(logits[0] - logits[0].max())
+    assert network.probabilities[0] == pytest.approx(shares / shares.sum(), rel=1e-5)
+    assert probabilities[0] == network.probabilities[0][tokens[0]].tolist()
+
+
+@pytest.mark.parametrize("vocabulary", [40, 1000, 1024])
+def test_the_likeliest_of_many_tokens_are_found_by_blocks_ties_and_all(vocabulary: int):
+    from compressor.sequence.heads import _head
+
+    logits = np.random.default_rng(vocabulary).integers(0, 40, (3, vocabulary)).astype(np.float32) / 4
+    probabilities, highest, tokens = (np.asarray(one) for one in _head(logits, 12))
+    order = np.argsort(-logits, axis=1, kind="stable")[:, :12]
+    assert tokens.tolist() == order.tolist()
+    assert highest.tolist() == np.take_along_axis(probabilities, order, axis=1).tolist()
+
+
 def test_int8_keeps_its_inputs_and_most_of_its_answers(parts, tmp_path: Path):
     found = export_sequence(*parts, tmp_path / "small8.tflite", (1,), "int8", [*SOURCES] * 3)
     assert found.comparison.agreement >= 0.85

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -83,20 +84,20 @@ class LearnedWidth(WidthPolicy):
 
 def features(step: SearchStep, most: int) -> NDArray[np.float64]:
     """`FEATURES` of a step, in their order."""
-    scores = step.scores
+    scores = step.ranked.scores
     count = len(scores)
-    gaps = [min(float(scores[0] - scores[place]), _FAR) if place < count else _FAR for place in (1, 2, 4)]
-    best = float(step.token_scores[0])
-    spread = float(step.before[0] - step.before[-1])
+    gaps = [min(scores[0] - scores[place], _FAR) if place < count else _FAR for place in (1, 2, 4)]
+    best = step.token_scores[0]
+    spread = step.before[0] - step.before[-1]
     return np.array(
         [
             1.0,
             *gaps,
             max(best, -_FAR),
-            float(step.rows[0] == 0),
+            float(step.ranked.rows[0] == 0),
             min(spread, _FAR),
-            float(np.log(step.hypotheses)),
-            float(np.log1p(step.number)),
+            math.log(step.hypotheses),
+            math.log1p(step.number),
             step.ended / most,
         ]
     )
