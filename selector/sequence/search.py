@@ -75,13 +75,15 @@ class SearchResult:
 class SearchTimes:
     """Seconds that a search spent in the encoder, the decoder, and its policy, where somebody wants to know.
 
-    `clock` is wall time by default; `time.thread_time` leaves out what other processes take of the core.
+    `steps_s` are the decoder's, step by step. `clock` is wall time by default; `time.thread_time` leaves out what other processes
+    take of the core.
     """
 
     encoder_s: float = 0.0
     decoder_s: float = 0.0
     policy_s: float = 0.0
     whole_s: float = 0.0
+    steps_s: list[float] = field(default_factory=list)
     clock: Callable[[], float] = time.perf_counter
 
     def __add__(self, other: SearchTimes) -> SearchTimes:
@@ -91,6 +93,7 @@ class SearchTimes:
             self.decoder_s + other.decoder_s,
             self.policy_s + other.policy_s,
             self.whole_s + other.whole_s,
+            self.steps_s + other.steps_s,
             self.clock,
         )
 
@@ -170,7 +173,8 @@ def beam_search(
         before = clock() if timing else 0.0
         logits = decoder.step(tokens, parents)
         if timing:
-            timing.decoder_s += clock() - before
+            timing.steps_s.append(clock() - before)
+            timing.decoder_s += timing.steps_s[-1]
         ran.append(len(tokens))
         if options.coverage:
             coverage = _covered(decoder, coverage, parents)
