@@ -27,6 +27,7 @@ from selector.sequence import (
 )
 from selector.sequence_tuning import (
     Evaluated,
+    RememberingDecoder,
     evaluate,
     measured_costs,
     paired_difference,
@@ -50,13 +51,13 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--time-model", type=Path, help="what policies are tuned by; default: times measured here"
     )
-    parser.add_argument("--trials", type=int, default=80)
+    parser.add_argument("--trials", type=int, default=300)
     parser.add_argument("--minutes", type=float, default=15.0, help="of tuning, each network")
     parser.add_argument(
         "--max-drop",
         type=float,
-        default=0.1,
-        help="points on dev that a policy may lose to the best fixed width",
+        default=0.5,
+        help="points on dev that a policy may lose to the best fixed width, by the lower 95%% bound",
     )
     parser.add_argument("--rounds", type=int, default=3, help="of measuring")
     parser.add_argument("--sentences", type=int, default=200, help="of the test that are measured")
@@ -88,10 +89,8 @@ def main() -> None:
             for compute_type in ("float32", "int8"):
                 overhead.ctranslate2_times(given.ctranslate2, widths, compute_type, say)
         return
-    rows: list[dict[str, Any]] = []
     for file in given.policies:
-        rows += judge(file, given)
-    keep(rows, given.csv)
+        keep(judge(file, given), given.csv)
 
 
 def judge(file: Path, given: argparse.Namespace) -> list[dict[str, Any]]:
@@ -124,14 +123,17 @@ def judge(file: Path, given: argparse.Namespace) -> list[dict[str, Any]]:
         good = [
             point
             for point in found.points
-            if point.widths.kind == kind and point.quality >= found.fixed.quality - given.max_drop
+            if point.widths.kind == kind
+            and point.gap[1] >= -given.max_drop
+            and point.mean_ms < found.fixed.mean_ms
         ]
         if good:
             chosen[kind] = min(good, key=lambda point: point.mean_ms).widths
     tokens = [policy.tokens(line) for line in test]
+    memory = RememberingDecoder(policy.network, policy.policy.search)
     judged = {
-        name: evaluate(policy, widths, tokens, test_wanted, costs, given.metric)
-        for name, widths in chosen.items()
+        name: evaluate(policy, widths, tokens, test_wanted, costs, given.metric, memory)
+        for name, widths in reversed(chosen.items())
     }
     fitting = [one for one in tokens if len(one) <= policy.network.source_longest][: given.sentences]
     measured = turns.measure(policy, chosen, fitting, given.rounds)

@@ -256,13 +256,18 @@ def _points(evaluated: Sequence[Evaluated], fixed: Evaluated) -> tuple[TunedPoin
             float(one.decoder_ms.mean()),
             one.mean_width,
             paired_difference(one.quality, fixed.quality)
-            if marked or one is fixed
+            if marked or one is fixed or _rivals(one, fixed)
             else (one.quality.value - fixed.quality.value, np.nan, np.nan),
             marked,
         )
         for one, marked in zip(evaluated, front, strict=True)
     ]
     return tuple(sorted(points, key=lambda point: point.mean_ms))
+
+
+def _rivals(one: Evaluated, fixed: Evaluated) -> bool:
+    """Whether a policy is cheaper than the best fixed width, and not far worse."""
+    return one.mean_ms < fixed.mean_ms and one.quality.value > fixed.quality.value - _SLACK
 
 
 def _chosen(points: Sequence[TunedPoint], fixed: Evaluated, max_drop: float) -> TunedPoint:
