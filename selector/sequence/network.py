@@ -123,7 +123,12 @@ class SequenceNetwork(StepDecoder):
             )
         self._tokens[:] = 0
         self._tokens[0, : len(source)] = source
-        self._encoder.invoke()
+        try:
+            self._encoder.invoke()
+        except RuntimeError as error:
+            raise EdgetimeError(
+                f"{self.file} cannot encode {list(source)} ({error}): take tokens of its own vocabulary."
+            ) from error
         self._position = 0
         self._last = None
         self._loaded.clear()

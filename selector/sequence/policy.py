@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
 
+from profiler.errors import UsageError
 from selector.sequence.scoring import SearchOptions
 from selector.sequence.widths import FixedWidth, WidthPolicy, width_policy
 
@@ -61,6 +63,20 @@ class SequencePolicy:
     then: str | None = None
     least: float = 0.0
     expected: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.network, str):
+            raise UsageError(f"A sequence policy names its network, not {self.network!r}.")
+        if self.longest is not None and not (isinstance(self.longest, int) and self.longest >= 1):
+            raise UsageError(f"longest is a number of steps from 1, not {self.longest!r}.")
+        for name in ("begin", "end"):
+            token = getattr(self, name)
+            if not (isinstance(token, int) and 0 <= token < self.vocabulary):
+                raise UsageError(
+                    f"The token {name} is {token!r}, and the vocabulary has {self.vocabulary} from 0."
+                )
+        if not math.isfinite(self.least):
+            raise UsageError(f"least is a number, not {self.least!r}.")
 
     @property
     def files(self) -> tuple[str | None, ...]:

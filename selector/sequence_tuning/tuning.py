@@ -145,6 +145,8 @@ def tune_widths(
         raise UsageError(
             "No line has tokens that the encoder takes: give development data that the network was made for."
         )
+    if widest is not None and widest < 1:
+        raise UsageError(f"The widest beam to try is 1 or wider, not {widest}.")
     most = min(widest or policy.network.palette[-1], policy.network.palette[-1])
 
     memory: StepDecoder | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -223,6 +224,34 @@ def test_what_cannot_be_run_is_one_sentence(policy: Path, tmp_path: Path):
     ):
         output = run("run", file, *more, status=status).output
         assert sentence in " ".join(output.split())
+
+
+@pytest.mark.parametrize(
+    ("part", "name", "value", "sentence"),
+    [
+        (None, "longest", 0, "longest is a number of steps from 1, not 0"),
+        (None, "longest", "9", "longest is a number of steps from 1, not '9'"),
+        (None, "begin", 99, "The token begin is 99, and the vocabulary has 15"),
+        (None, "least", float("nan"), "least is a number, not nan"),
+        (None, "network", None, "names its network, not None"),
+        ("search", "best", 2.5, "best is the number of outputs, at least 1, not 2.5"),
+        ("search", "alpha", "1", "alpha is a number from 0, not '1'"),
+        ("search", "prefix", ["a"], "prefix are whole numbers of tokens"),
+        ("widths", "kind", "psychic", "There is no width policy 'psychic'"),
+    ],
+)
+def test_a_damaged_policy_is_named_with_what_is_wrong(policy: Path, part, name, value, sentence):
+    plain = json.loads(policy.read_text())
+    (plain if part is None else plain[part])[name] = value
+    file = policy.parent / "damaged.json"
+    file.write_text(json.dumps(plain))
+    with pytest.raises(EdgetimeError, match=re.escape(f"{file} is damaged (") + ".*" + re.escape(sentence)):
+        sequence.load(file)
+
+
+def test_tokens_that_the_encoder_does_not_know_are_refused(network: SequenceNetwork):
+    with pytest.raises(EdgetimeError, match=r"cannot encode .* take tokens of its own vocabulary"):
+        network.start([4, TOKENS + 5])
 
 
 def test_a_file_that_is_no_sequence_network_is_refused(policy: Path, tmp_path: Path):
