@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.beam import overhead, turns
+from benchmarks.beam import fronts, overhead, turns
 from profiler.files import write_bytes
 from selector.sequence import (
     FixedWidth,
@@ -72,6 +72,7 @@ def arguments() -> argparse.Namespace:
         "--ctranslate2", type=Path, help="with --overhead: the same network, converted for CTranslate2"
     )
     parser.add_argument("--csv", type=Path, default=CSV)
+    parser.add_argument("--svg", type=Path, help="draw what the table holds, docs/beam.svg")
     return parser.parse_args()
 
 
@@ -91,6 +92,8 @@ def main() -> None:
         return
     for file in given.policies:
         keep(judge(file, given), given.csv)
+    if given.svg is not None:
+        fronts.draw(given.csv, given.svg)
 
 
 def judge(file: Path, given: argparse.Namespace) -> list[dict[str, Any]]:

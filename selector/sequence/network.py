@@ -148,7 +148,8 @@ class SequenceNetwork(StepDecoder):
             step.inputs[name][...] = self._encoder.outputs[name]
         # What is not yet written of a cache is zeros, as in Keras: hiding it need not be perfect.
         for name in self._caches:
-            step.inputs[name][...] = 0
+            step.inputs[name][:, : step.entries] = 0
+        step.entries = 0
         self._loaded.add(step.graph)
 
     def _invoked(self, step: _Signature, tokens: Any, count: int) -> NDArray[np.float32]:
@@ -163,6 +164,7 @@ class SequenceNetwork(StepDecoder):
     def _hand_over(self, step: _Signature, parents: NDArray[np.intp], count: int) -> None:
         """Give the states of the last step to the next one, as its hypotheses continue them."""
         last, entry = self._last, self._position - 1
+        step.entries = max(step.entries, self._position)
         moved = None
         if last is step and entry and self._caches:
             moved = np.flatnonzero(parents != _PLACES[:count])
@@ -226,6 +228,7 @@ class SequenceNetwork(StepDecoder):
         """Scores of the next token [vocabulary] of one hypothesis that stopped at `state`."""
         self._position, states = state
         step = self._by_count[1]
+        step.entries = max(step.entries, self._position)
         if step.graph not in self._loaded:
             self._prepare(step)
         for name in step.states:
@@ -259,6 +262,8 @@ class _Signature:
         self.invoke: Callable[[], Any] = functools.partial(wrapper.Invoke, self.graph)
         self.states = [name for name in self.inputs if name in self.outputs]
         self.constants = [name for name in self.inputs if name not in self.outputs and name not in _FED]
+        self.entries = 0
+        """How many entries of its caches may not be zeros."""
         self.token: Any = self.inputs.get("token")
         self.position: Any = self.inputs.get("position")
         self.logits: Any = self.outputs.get("logits")
