@@ -96,6 +96,7 @@ class SequenceNetwork(StepDecoder):
         self._position = 0
         self._last: _Signature | None = None
         self._loaded: set[int] = set()
+        self._known_ways: dict[tuple[int, int], tuple[list[Any], list[Any]]] = {}
 
     def _check(self, step: _Signature) -> None:
         missing = [name for name in ("token",) if name not in step.inputs]
@@ -161,32 +162,48 @@ class SequenceNetwork(StepDecoder):
         self._last, self._count = step, count
         return step.logits[:count]
 
+    def _begin(self, step: _Signature, count: int) -> None:
+        """Give a first step its states: the encoder's, or zeros."""
+        for name in step.states:
+            if name in self._encoder.outputs:
+                step.inputs[name][:count] = self._encoder.outputs[name][:1]
+            elif name not in self._caches:
+                step.inputs[name][:count] = 0
+
     def _hand_over(self, step: _Signature, parents: NDArray[np.intp], count: int) -> None:
         """Give the states of the last step to the next one, as its hypotheses continue them."""
         last, entry = self._last, self._position - 1
         step.entries = max(step.entries, self._position)
-        moved = None
-        if last is step and entry and self._caches:
-            moved = np.flatnonzero(parents != _PLACES[:count])
-            moved = moved if len(moved) else None
-        for name in step.states:
-            target = step.inputs[name]
-            if last is None:
-                if name in self._encoder.outputs:
-                    target[:count] = self._encoder.outputs[name][:1]
-                elif name not in self._caches:
-                    target[:count] = 0
+        if last is None:
+            self._begin(step, count)
+            return
+        states, caches = self._ways(last, step)
+        for target, found in states:
+            found.take(parents, 0, target[:count], "clip")
+        if not caches:
+            return
+        moved = (parents != _PLACES[:count]).nonzero()[0]
+        for target, found, before in caches:
+            if not len(moved):
+                if step is not last:
+                    target[:count, :entry] = before[:count, :entry]
+                target[:count, entry] = found[:count]
                 continue
-            found = last.outputs[name]
-            if name not in self._caches:
-                found.take(parents, axis=0, out=target[:count], mode="clip")
-                continue
-            before = last.inputs[name]
             if step is not last:
                 target[:count, :entry] = before[parents, :entry]
-            elif moved is not None:
+            elif entry:
                 target[moved, :entry] = before[parents[moved], :entry]
             target[:count, entry] = found[parents]
+
+    def _ways(self, last: _Signature, step: _Signature) -> tuple[list[Any], list[Any]]:
+        """Where states and caches come from and go to between two widths: memory that stays, looked up once."""
+        key = last.graph, step.graph
+        if key not in self._known_ways:
+            self._known_ways[key] = (
+                [(step.inputs[n], last.outputs[n]) for n in step.states if n not in self._caches],
+                [(step.inputs[n], last.outputs[n], last.inputs[n]) for n in step.states if n in self._caches],
+            )
+        return self._known_ways[key]
 
     @property
     def probabilities(self) -> NDArray[np.float32] | None:
