@@ -18,6 +18,7 @@ from profiler.files import write_bytes
 from selector.sequence import (
     FixedWidth,
     LoadedSequencePolicy,
+    RememberingDecoder,
     SearchOptions,
     WidthPolicy,
     best_first_search,
@@ -25,7 +26,6 @@ from selector.sequence import (
 )
 from selector.sequence_tuning import (
     Evaluated,
-    RememberingDecoder,
     evaluate,
     measured_costs,
     paired_difference,

@@ -92,7 +92,7 @@ class SearchOptions:
 
 
 def _whole(value: Any, least: int) -> bool:
-    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and value >= least
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and bool(value >= least)
 
 
 def coverage_penalty(coverage: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -11,14 +11,12 @@ from selector.sequence_tuning.evaluating import Evaluated, evaluate
 from selector.sequence_tuning.learning import fit_learned_width
 from selector.sequence_tuning.pairs import read_pairs
 from selector.sequence_tuning.quality import METRICS, Quality, paired_difference, quality_of
-from selector.sequence_tuning.remembering import RememberingDecoder
 from selector.sequence_tuning.tuning import Tuned, TunedPoint, tune_widths
 
 __all__ = [
     "METRICS",
     "Evaluated",
     "Quality",
-    "RememberingDecoder",
     "SequenceCosts",
     "Tuned",
     "TunedCascade",

@@ -18,8 +18,8 @@ from selector.sequence import (
     SearchTimes,
     SequencePolicy,
     beam_search,
+    search_ms_of,
 )
-from selector.sequence.policy import search_ms_of
 
 if TYPE_CHECKING:
     from timemodel.model import TimeModel

@@ -17,6 +17,7 @@ from selector.sequence import (
 
 def known(kind: str, widest: int) -> list[dict[str, Any]]:
     """Settings to begin with: what was good for other networks."""
+    plain: dict[str, Any]
     if kind == "threshold":
         plain = {"by_token": False, "per_hypothesis": 0, "widest": widest}
         absolute = [{"rule": "absolute", "absolute": value} for value in (0.5, 1.0, 0.3, 1.5, 2.0, 0.7)]

@@ -12,13 +12,19 @@ import numpy as np
 from profiler.errors import EdgetimeError, UsageError
 from profiler.progress import ProgressCallback, silent
 from profiler.tradeoff import pareto_front
-from selector.sequence import FixedWidth, LoadedSequencePolicy, SequencePolicy, StepDecoder, WidthPolicy
+from selector.sequence import (
+    FixedWidth,
+    LoadedSequencePolicy,
+    RememberingDecoder,
+    SequencePolicy,
+    StepDecoder,
+    WidthPolicy,
+)
 from selector.sequence_tuning import space
 from selector.sequence_tuning.costs import SequenceCosts
 from selector.sequence_tuning.evaluating import Evaluated, evaluate
 from selector.sequence_tuning.learning import fit_learned_width
 from selector.sequence_tuning.quality import paired_difference
-from selector.sequence_tuning.remembering import RememberingDecoder
 
 KINDS = ("threshold", "entropy", "deviation", "learned")
 
@@ -169,9 +175,9 @@ def tune_widths(
 
         def promising(widths: WidthPolicy) -> Evaluated:
             """On all lines where the first ones do not say already that it is no use."""
-            found = judge(widths, every)
-            worse = found.quality.value < first.quality.value - max_drop - _SLACK
-            return found if every > 1 and (worse or found.mean_ms >= first.mean_ms) else judge(widths)
+            look = judge(widths, every)
+            worse = look.quality.value < first.quality.value - max_drop - _SLACK
+            return look if every > 1 and (worse or look.mean_ms >= first.mean_ms) else judge(widths)
 
         proposals: dict[str, Proposal] = {
             "threshold": space.threshold,
@@ -182,11 +188,11 @@ def tune_widths(
             proposals["learned"] = space.learned(
                 fit_learned_width(policy, tokens[:_LEARN_FROM], most, memory)
             )
-        found = _search(
+        searched = _search(
             promising, {kind: proposals[kind] for kind in kinds}, most, trials, minutes, seed, progress
         )
-        tried = len(found)
-        evaluated += [one for one in found if len(one.outputs) == len(tokens)]
+        tried = len(searched)
+        evaluated += [one for one in searched if len(one.outputs) == len(tokens)]
     progress(1.0, "comparing")
     points = _points(evaluated, fixed)
     chosen = _chosen(points, fixed, max_drop)

@@ -7,11 +7,11 @@ from selector.sequence import (
     DeviationWidth,
     EntropyWidth,
     FixedWidth,
+    RememberingDecoder,
     SearchOptions,
     ThresholdPruning,
     beam_search,
 )
-from selector.sequence_tuning.remembering import RememberingDecoder
 from selector.testing import RandomDecoder
 
 WIDTHS = (

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from selector.sequence import SearchOptions, StepDecoder
-from selector.sequence.ranking import MASKED, Top, log_sums_of, together
+from selector.sequence.decoder import StepDecoder, Top
+from selector.sequence.ranking import MASKED, log_sums_of, together
+from selector.sequence.scoring import SearchOptions
 
 _SPARE = 8
 """Most probabilities that a policy looks at beside those of its candidates."""
@@ -96,10 +97,9 @@ class RememberingDecoder(StepDecoder):
 
     def _probabilities(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
         if self._decoder.normalized:
-            return np.exp(logits)
+            return np.exp(logits).astype(np.float32)
         exponentials, sums, _ = log_sums_of(self._decoder, logits, len(self._history) - 1)
-        shares: NDArray[np.float32] = exponentials / sums[:, None].astype(np.float32)
-        return shares
+        return np.divide(exponentials, sums[:, None]).astype(np.float32)
 
     def _scores(self) -> NDArray[np.float32]:
         """For steps in which END is forced."""
