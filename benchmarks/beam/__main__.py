@@ -57,6 +57,7 @@ def arguments() -> argparse.Namespace:
         default=0.1,
         help="points on dev that a policy may lose to the best fixed width",
     )
+    parser.add_argument("--kinds", default=",".join(KINDS), help="of policies, with commas")
     parser.add_argument("--widest", type=int, default=12, help="fixed width and the widest of a policy")
     parser.add_argument("--rounds", type=int, default=3, help="of measuring")
     parser.add_argument("--sentences", type=int, default=200, help="of the test that are measured")
@@ -125,6 +126,7 @@ def judge(file: Path, given: argparse.Namespace) -> list[dict[str, Any]]:
         trials=given.trials,
         minutes=given.minutes,
         widest=widest,
+        kinds=given.kinds.split(","),
     )
     best = f"fixed {found.fixed.widths.most}"
     for kind in KINDS:
