@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from selector.sequence import StepDecoder
+from selector.sequence.decoder import Top
 
 
 class TableDecoder(StepDecoder):
@@ -12,7 +13,7 @@ class TableDecoder(StepDecoder):
 
     begin, end = 1, 0
 
-    def __init__(self, tables, palette=(1, 2, 4, 8), longest=8, normalized=False):
+    def __init__(self, tables, palette=(1, 2, 4, 8), longest=8, normalized=False, few=None):
         self.tables = np.asarray(tables, np.float32)  # [states, vocabulary]
         self.vocabulary = self.tables.shape[1]
         self.palette = palette
@@ -20,6 +21,7 @@ class TableDecoder(StepDecoder):
         self.source_longest = 8
         self.normalized = normalized
         self.rows_run = 0
+        self.few = few  # so many probabilities it ranks itself
 
     def start(self, source):
         self._after = np.array([int(sum(source))])
@@ -32,7 +34,24 @@ class TableDecoder(StepDecoder):
         self._before = self._after[parents]
         self._after = self._next(self._before, tokens)
         self.rows_run += len(tokens)
-        return self.tables[self._after % len(self.tables)].copy()
+        return self._scores()
+
+    def _scores(self):
+        scores = self.tables[self._after % len(self.tables)].copy()
+        exponentials = np.exp(scores - scores.max(axis=1, keepdims=True))
+        self._probabilities = exponentials / exponentials.sum(axis=1, keepdims=True)
+        return scores
+
+    @property
+    def probabilities(self):
+        return self._probabilities if self.few else None
+
+    @property
+    def top(self):
+        if not self.few:
+            return None
+        order = (-self._probabilities).argsort(axis=1, kind="stable")[:, : self.few]
+        return Top(np.take_along_axis(self._probabilities, order, axis=1).tolist(), order.tolist())
 
     def state(self, row):
         return self._after[row]
@@ -40,7 +59,7 @@ class TableDecoder(StepDecoder):
     def step_from(self, token, state):
         self.rows_run += 1
         self._after = np.array([self._next(state, token)])
-        return self.tables[int(self._after[0]) % len(self.tables)].copy()
+        return self._scores()[0]
 
     def scores_after(self, source, tokens):
         """Scores of the next token after BEGIN and some tokens."""

@@ -13,13 +13,12 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from benchmarks.beam import overhead, turns
+from benchmarks.beam import fronts, overhead, turns
 from profiler.files import write_bytes
 from selector.sequence import (
     FixedWidth,
     LoadedSequencePolicy,
+    RememberingDecoder,
     SearchOptions,
     WidthPolicy,
     best_first_search,
@@ -50,7 +49,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--time-model", type=Path, help="what policies are tuned by; default: times measured here"
     )
-    parser.add_argument("--trials", type=int, default=80)
+    parser.add_argument("--trials", type=int, default=300)
     parser.add_argument("--minutes", type=float, default=15.0, help="of tuning, each network")
     parser.add_argument(
         "--max-drop",
@@ -58,6 +57,8 @@ def arguments() -> argparse.Namespace:
         default=0.1,
         help="points on dev that a policy may lose to the best fixed width",
     )
+    parser.add_argument("--kinds", default=",".join(KINDS), help="of policies, with commas")
+    parser.add_argument("--widest", type=int, default=12, help="fixed width and the widest of a policy")
     parser.add_argument("--rounds", type=int, default=3, help="of measuring")
     parser.add_argument("--sentences", type=int, default=200, help="of the test that are measured")
     parser.add_argument("--most", type=int, help="only so many lines of dev and test, for a first look")
@@ -71,6 +72,7 @@ def arguments() -> argparse.Namespace:
         "--ctranslate2", type=Path, help="with --overhead: the same network, converted for CTranslate2"
     )
     parser.add_argument("--csv", type=Path, default=CSV)
+    parser.add_argument("--svg", type=Path, help="draw what the table holds, docs/beam.svg")
     return parser.parse_args()
 
 
@@ -88,10 +90,10 @@ def main() -> None:
             for compute_type in ("float32", "int8"):
                 overhead.ctranslate2_times(given.ctranslate2, widths, compute_type, say)
         return
-    rows: list[dict[str, Any]] = []
     for file in given.policies:
-        rows += judge(file, given)
-    keep(rows, given.csv)
+        keep(judge(file, given), given.csv)
+    if given.svg is not None:
+        fronts.draw(given.csv, given.svg)
 
 
 def judge(file: Path, given: argparse.Namespace) -> list[dict[str, Any]]:
@@ -113,11 +115,18 @@ def judge(file: Path, given: argparse.Namespace) -> list[dict[str, Any]]:
         f"\n{file.stem}: encoder {costs.encoder_ms:.3f} ms; step "
         + ", ".join(f"{w}: {t:.3f}" for w, t in costs.step_ms.items())
     )
-    chosen: dict[str, WidthPolicy] = {
-        f"fixed {width}": FixedWidth(width) for width in range(1, policy.network.palette[-1] + 1)
-    }
+    widest = min(given.widest, policy.network.palette[-1])
+    chosen: dict[str, WidthPolicy] = {f"fixed {width}": FixedWidth(width) for width in range(1, widest + 1)}
     found = tune_widths(
-        policy, dev, dev_wanted, costs, metric=given.metric, trials=given.trials, minutes=given.minutes
+        policy,
+        dev,
+        dev_wanted,
+        costs,
+        metric=given.metric,
+        trials=given.trials,
+        minutes=given.minutes,
+        widest=widest,
+        kinds=given.kinds.split(","),
     )
     best = f"fixed {found.fixed.widths.most}"
     for kind in KINDS:
@@ -129,25 +138,20 @@ def judge(file: Path, given: argparse.Namespace) -> list[dict[str, Any]]:
         if good:
             chosen[kind] = min(good, key=lambda point: point.mean_ms).widths
     tokens = [policy.tokens(line) for line in test]
+    memory = RememberingDecoder(policy.network, policy.policy.search)
     judged = {
-        name: evaluate(policy, widths, tokens, test_wanted, costs, given.metric)
-        for name, widths in chosen.items()
+        name: evaluate(policy, widths, tokens, test_wanted, costs, given.metric, memory)
+        for name, widths in reversed(chosen.items())
     }
     fitting = [one for one in tokens if len(one) <= policy.network.source_longest][: given.sentences]
     measured = turns.measure(policy, chosen, fitting, given.rounds)
-    fits = np.array([len(one) <= policy.network.source_longest for one in tokens])
-    rows = [
-        row(
-            file.stem,
-            name,
-            judged,
-            measured,
-            best,
-            given.metric,
-            float(judged[name].ms[fits][: given.sentences].mean()),
-        )
-        for name in chosen
-    ]
+    if given.time_model is None:  # the machine may be slower now than it was before tuning
+        costs = measured_costs(policy, [policy.tokens(line) for line in dev[:50]])
+    predicted = {
+        name: evaluate(policy, widths, fitting, [""] * len(fitting), costs, "exact", memory).mean_ms
+        for name, widths in chosen.items()
+    }
+    rows = [row(file.stem, name, judged, measured, best, given.metric, predicted[name]) for name in chosen]
     show(rows, best)
     if given.best_first:
         rivals(policy, tokens[: given.best_first], test_wanted[: given.best_first], given.metric)

@@ -17,7 +17,7 @@ Arrays = dict[str, NDArray[Any]]
 FED = ("token", "position")
 """Inputs of a step that the search gives."""
 
-GIVEN = ("logits", "attention")
+GIVEN = ("logits", "probabilities", "top_probabilities", "top_tokens", "attention")
 """Outputs of a step that the search takes."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -64,7 +65,7 @@ def command(
         float,
         typer.Option(metavar="POINTS", help="How much worse than the best fixed width the policy may be."),
     ] = 0.0,
-    trials: Annotated[int, typer.Option(metavar="N", help="How many policies to try, over all kinds.")] = 60,
+    trials: Annotated[int, typer.Option(metavar="N", help="How many policies to try, over all kinds.")] = 300,
     minutes: Annotated[float, typer.Option(metavar="M", help="For how long to try policies.")] = 10.0,
     seed: Annotated[int, typer.Option(metavar="N", help="Seed of the search.")] = 0,
     json: options.JsonOption = False,
@@ -94,11 +95,15 @@ def command(
         loaded = load_sequence_policy(model)
 
         def costs_of(policy: LoadedSequencePolicy) -> SequenceCosts:
+            lines = [policy.tokens(line) for line in sources[:50]]
             if time_model is None:
-                return measured_costs(policy, [policy.tokens(line) for line in sources[:50]], _here())
+                return measured_costs(policy, lines, _here())
             from timemodel import TimeModel
 
-            return predicted_costs(TimeModel.load(time_model), policy.network.file, policy.network.palette)
+            found = predicted_costs(TimeModel.load(time_model), policy.network.file, policy.network.palette)
+            if found.device != _here():
+                return found
+            return replace(found, search_ms=measured_costs(policy, lines).search_ms)
 
         if then is not None:
             _tune_cascade(loaded, then, sources, references, costs_of, metric, max_drop, output, out)

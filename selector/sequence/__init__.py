@@ -10,7 +10,8 @@ from selector.sequence.decoder import StepDecoder
 from selector.sequence.files import is_sequence_policy, load_sequence_policy, save_sequence_policy
 from selector.sequence.loaded import LoadedSequencePolicy, Translated
 from selector.sequence.network import SequenceNetwork
-from selector.sequence.policy import SequencePolicy
+from selector.sequence.policy import SequencePolicy, search_ms_of
+from selector.sequence.remembering import RememberingDecoder
 from selector.sequence.scoring import SearchOptions
 from selector.sequence.search import Hypothesis, SearchResult, SearchTimes, beam_search
 from selector.sequence.step import SearchStep
@@ -33,6 +34,7 @@ __all__ = [
     "Hypothesis",
     "LearnedWidth",
     "LoadedSequencePolicy",
+    "RememberingDecoder",
     "SearchOptions",
     "SearchResult",
     "SearchStep",
@@ -50,5 +52,6 @@ __all__ = [
     "load_sequence_policy",
     "register_width_policy",
     "save_sequence_policy",
+    "search_ms_of",
     "width_policy",
 ]

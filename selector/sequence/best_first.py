@@ -15,9 +15,9 @@ import numpy as np
 
 from profiler.errors import EdgetimeError, UsageError
 from selector.sequence.decoder import StepDecoder
+from selector.sequence.ranking import MASKED, log_sums_of, masked, together
 from selector.sequence.scoring import SearchOptions
-from selector.sequence.search import Hypothesis, SearchResult, check_source, log_sums_of, masked
-from selector.sequence.step import MASKED
+from selector.sequence.search import Hypothesis, SearchResult, check_source
 
 
 @np.errstate(invalid="ignore", over="ignore")  # NaN is found by a sentence of its own
@@ -40,7 +40,7 @@ def best_first_search(
     check_source(decoder, source, options)
     longest = options.longest(len(source), decoder.longest)
     decoder.start(source)
-    buffer = decoder.scratch[:1]
+    forbidden = together(options.forbidden)
     popped: Counter[int] = Counter()
     live: Counter[int] = Counter()
     # Of equal scores the shorter comes first, then the one of the better hypothesis, then of the lower token: as in beam search.
@@ -69,8 +69,10 @@ def best_first_search(
                 )
             log_sum = 0.0
         else:
-            log_sum = float(log_sums_of(logits, buffer, length)[2][0])
-        scores = masked(logits, None, length, longest, options, decoder.end)[0] + (-negative - log_sum)
+            log_sum = float(log_sums_of(decoder, logits, length)[2][0])
+        scores = masked(logits, None, length, longest, options, forbidden, decoder.end)[0] + (
+            -negative - log_sum
+        )
         after = decoder.state(0)
         # More than these cannot go on at the next length, of which one may end.
         best = (-scores).argsort(kind="stable")[: width + 1]

@@ -5,10 +5,17 @@ from __future__ import annotations
 import functools
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+
+class Top(NamedTuple):
+    """The highest probabilities of the next token and their tokens, best first, equal ones by token: a list for each hypothesis."""
+
+    probabilities: list[list[float]]
+    tokens: list[list[int]]
 
 
 class StepDecoder(ABC):
@@ -56,6 +63,21 @@ class StepDecoder(ABC):
         parents
             Which hypothesis of the step before each of them continues [hypotheses].
         """
+
+    @property
+    def probabilities(self) -> NDArray[np.float32] | None:
+        """Softmax of the last step's scores [hypotheses, vocabulary], which may be written to; None where it gives none."""
+        return None
+
+    @property
+    def top(self) -> Top | None:
+        """The head of each hypothesis' distribution after the last step; None where it gives none."""
+        return None
+
+    @property
+    def entropies(self) -> Sequence[float] | None:
+        """Entropy of each hypothesis' next token, of those that may come; None where it gives none."""
+        return None
 
     @property
     def attention(self) -> NDArray[np.float32] | None:

@@ -133,7 +133,7 @@ def read_sequence_policy(path: str | os.PathLike[str]) -> SequencePolicy:
                 raise EdgetimeError(
                     f"{file.parent / name} is not the file that {file} was made with: {_AGAIN}."
                 )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, UsageError) as error:
         detail = " ".join(str(error).split())
         raise EdgetimeError(f"{file} is damaged ({detail}): {_AGAIN}.") from error
     return policy

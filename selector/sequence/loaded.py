@@ -155,7 +155,7 @@ class LoadedSequencePolicy:
             tuple(others),
             found,
             timing,
-            policy.predicted_ms(ran) if ran else 0.0,
+            policy.predicted_ms(found.widths, ran) if ran else 0.0,
             policy.predicted_mj(ran) if ran else 0.0,
             too_long,
         )

@@ -4,7 +4,8 @@ Signatures and names of the file (`compressor.sequence.export` writes it):
 
 - ``encode``: ``tokens`` [1, source] to anything by name.
 - ``step_W``: ``token`` [W], perhaps ``position`` [1], what the encoder gave by the same names, and states [W, ...]; to ``logits``
-  [W, vocabulary], perhaps ``attention`` [W, source], and states by the same names.
+  [W, vocabulary], perhaps ``probabilities`` (their softmax), the highest of them as ``top_probabilities`` with ``top_tokens``
+  [W, few], perhaps ``attention`` [W, source], and states by the same names.
 
 A state starts as the encoder's output of its name, or as zeros. One that comes out without its second axis is one entry of a
 cache: it is written behind those of the steps before, so that no cache is copied while hypotheses stay where they are.
@@ -23,13 +24,13 @@ from numpy.typing import NDArray
 
 from profiler.errors import EdgetimeError, ModelFileError
 from selector.runtime import make_interpreter
-from selector.sequence.decoder import StepDecoder
+from selector.sequence.decoder import StepDecoder, Top
 
 ENCODER = "encode"
 STEP = "step_"
 
 _FED = ("token", "position")
-_GIVEN = ("logits", "attention")
+_PLACES = np.arange(1 << 12)
 
 
 class SequenceNetwork(StepDecoder):
@@ -95,6 +96,7 @@ class SequenceNetwork(StepDecoder):
         self._position = 0
         self._last: _Signature | None = None
         self._loaded: set[int] = set()
+        self._known_ways: dict[tuple[int, int], tuple[list[Any], list[Any]]] = {}
 
     def _check(self, step: _Signature) -> None:
         missing = [name for name in ("token",) if name not in step.inputs]
@@ -122,7 +124,12 @@ class SequenceNetwork(StepDecoder):
             )
         self._tokens[:] = 0
         self._tokens[0, : len(source)] = source
-        self._encoder.invoke()
+        try:
+            self._encoder.invoke()
+        except RuntimeError as error:
+            raise EdgetimeError(
+                f"{self.file} cannot encode {list(source)} ({error}): take tokens of its own vocabulary."
+            ) from error
         self._position = 0
         self._last = None
         self._loaded.clear()
@@ -142,7 +149,8 @@ class SequenceNetwork(StepDecoder):
             step.inputs[name][...] = self._encoder.outputs[name]
         # What is not yet written of a cache is zeros, as in Keras: hiding it need not be perfect.
         for name in self._caches:
-            step.inputs[name][...] = 0
+            step.inputs[name][:, : step.entries] = 0
+        step.entries = 0
         self._loaded.add(step.graph)
 
     def _invoked(self, step: _Signature, tokens: Any, count: int) -> NDArray[np.float32]:
@@ -154,29 +162,62 @@ class SequenceNetwork(StepDecoder):
         self._last, self._count = step, count
         return step.logits[:count]
 
+    def _begin(self, step: _Signature, count: int) -> None:
+        """Give a first step its states: the encoder's, or zeros."""
+        for name in step.states:
+            if name in self._encoder.outputs:
+                step.inputs[name][:count] = self._encoder.outputs[name][:1]
+            elif name not in self._caches:
+                step.inputs[name][:count] = 0
+
     def _hand_over(self, step: _Signature, parents: NDArray[np.intp], count: int) -> None:
         """Give the states of the last step to the next one, as its hypotheses continue them."""
         last, entry = self._last, self._position - 1
-        for name in step.states:
-            target = step.inputs[name]
-            if last is None:
-                if name in self._encoder.outputs:
-                    target[:count] = self._encoder.outputs[name][:1]
-                elif name not in self._caches:
-                    target[:count] = 0
+        step.entries = max(step.entries, self._position)
+        if last is None:
+            self._begin(step, count)
+            return
+        states, caches = self._ways(last, step)
+        for target, found in states:
+            found.take(parents, 0, target[:count], "clip")
+        if not caches:
+            return
+        moved = (parents != _PLACES[:count]).nonzero()[0]
+        for target, found, before in caches:
+            if not len(moved):
+                if step is not last:
+                    target[:count, :entry] = before[:count, :entry]
+                target[:count, entry] = found[:count]
                 continue
-            found = last.outputs[name]
-            if name not in self._caches:
-                found.take(parents, axis=0, out=target[:count], mode="clip")
-                continue
-            before = last.inputs[name]
             if step is not last:
                 target[:count, :entry] = before[parents, :entry]
             elif entry:
-                moved = np.flatnonzero(parents != np.arange(count))
-                if len(moved):
-                    target[moved, :entry] = before[parents[moved], :entry]
+                target[moved, :entry] = before[parents[moved], :entry]
             target[:count, entry] = found[parents]
+
+    def _ways(self, last: _Signature, step: _Signature) -> tuple[list[Any], list[Any]]:
+        """Where states and caches come from and go to between two widths: memory that stays, looked up once."""
+        key = last.graph, step.graph
+        if key not in self._known_ways:
+            self._known_ways[key] = (
+                [(step.inputs[n], last.outputs[n]) for n in step.states if n not in self._caches],
+                [(step.inputs[n], last.outputs[n], last.inputs[n]) for n in step.states if n in self._caches],
+            )
+        return self._known_ways[key]
+
+    @property
+    def probabilities(self) -> NDArray[np.float32] | None:
+        """Softmax of the last step's logits; None where the network gives none."""
+        last = self._last
+        return None if last is None or last.probabilities is None else last.probabilities[: self._count]
+
+    @property
+    def top(self) -> Top | None:
+        """The highest probabilities and their tokens; None where the network gives none."""
+        last = self._last
+        if last is None or last.top_tokens is None:
+            return None
+        return Top(last.top_probabilities[: self._count].tolist(), last.top_tokens[: self._count].tolist())
 
     @property
     def attention(self) -> NDArray[np.float32] | None:
@@ -204,6 +245,7 @@ class SequenceNetwork(StepDecoder):
         """Scores of the next token [vocabulary] of one hypothesis that stopped at `state`."""
         self._position, states = state
         step = self._by_count[1]
+        step.entries = max(step.entries, self._position)
         if step.graph not in self._loaded:
             self._prepare(step)
         for name in step.states:
@@ -237,6 +279,11 @@ class _Signature:
         self.invoke: Callable[[], Any] = functools.partial(wrapper.Invoke, self.graph)
         self.states = [name for name in self.inputs if name in self.outputs]
         self.constants = [name for name in self.inputs if name not in self.outputs and name not in _FED]
+        self.entries = 0
+        """How many entries of its caches may not be zeros."""
         self.token: Any = self.inputs.get("token")
         self.position: Any = self.inputs.get("position")
         self.logits: Any = self.outputs.get("logits")
+        self.probabilities: Any = self.outputs.get("probabilities")
+        self.top_probabilities: Any = self.outputs.get("top_probabilities")
+        self.top_tokens: Any = self.outputs.get("top_tokens")

@@ -62,10 +62,13 @@ class SearchOptions:
             raise UsageError(f"stop is {' or '.join(STOPS)}, not {self.stop!r}.")
         for name in ("alpha", "offset", "coverage", "longest_ratio", "longest_more", "shortest"):
             value = getattr(self, name)
-            if not (np.isfinite(value) and value >= 0):
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < np.inf:
                 raise UsageError(f"{name} is a number from 0, not {value!r}.")
-        if self.best < 1:
-            raise UsageError(f"best is the number of outputs, at least 1, not {self.best}.")
+        if not _whole(self.best, 1):
+            raise UsageError(f"best is the number of outputs, at least 1, not {self.best!r}.")
+        for name in ("forbidden", "prefix"):
+            if not all(_whole(token, 0) for token in getattr(self, name)):
+                raise UsageError(f"{name} are whole numbers of tokens, not {getattr(self, name)!r}.")
 
     def longest(self, source_tokens: int, decoder_longest: int) -> int:
         """At how many tokens END is forced."""
@@ -86,6 +89,10 @@ class SearchOptions:
         """What `to_dict` gave; TypeError for names that do not exist."""
         given: dict[str, Any] = {n: tuple(one) if isinstance(one, list) else one for n, one in value.items()}
         return cls(**given)
+
+
+def _whole(value: Any, least: int) -> bool:
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and bool(value >= least)
 
 
 def coverage_penalty(coverage: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -11,8 +12,17 @@ from numpy.typing import NDArray
 
 from profiler.errors import DataError, EdgetimeError, UsageError
 from selector.sequence.decoder import StepDecoder
+from selector.sequence.ranking import (
+    is_forced,
+    log_sums_of,
+    masked,
+    merged,
+    not_numbers,
+    ranked,
+    together,
+)
 from selector.sequence.scoring import SearchOptions, coverage_penalty
-from selector.sequence.step import MASKED, SearchStep
+from selector.sequence.step import SearchStep
 from selector.sequence.widths import WidthPolicy
 
 _DEFAULTS = SearchOptions()
@@ -65,13 +75,15 @@ class SearchResult:
 class SearchTimes:
     """Seconds that a search spent in the encoder, the decoder, and its policy, where somebody wants to know.
 
-    `clock` is wall time by default; `time.thread_time` leaves out what other processes take of the core.
+    `steps_s` are the decoder's, step by step. `clock` is wall time by default; `time.thread_time` leaves out what other processes
+    take of the core.
     """
 
     encoder_s: float = 0.0
     decoder_s: float = 0.0
     policy_s: float = 0.0
     whole_s: float = 0.0
+    steps_s: list[float] = field(default_factory=list)
     clock: Callable[[], float] = time.perf_counter
 
     def __add__(self, other: SearchTimes) -> SearchTimes:
@@ -81,13 +93,14 @@ class SearchTimes:
             self.decoder_s + other.decoder_s,
             self.policy_s + other.policy_s,
             self.whole_s + other.whole_s,
+            self.steps_s + other.steps_s,
             self.clock,
         )
 
 
 @dataclass
 class _Ended:
-    """Hypotheses that ended, as arrays: the step of their END, the row that it continues, sum and score."""
+    """Hypotheses that ended: the step of their END, the row that it continues, sum and score."""
 
     steps: list[int] = field(default_factory=list)
     rows: list[int] = field(default_factory=list)
@@ -149,22 +162,23 @@ def beam_search(
     end, keeps_places = decoder.end, options.stop == "ended"
     tokens = np.array([decoder.begin], np.int32)
     parents = np.zeros(1, np.intp)
-    sums = np.zeros(1)
-    history: list[tuple[NDArray[np.int32], NDArray[np.intp]]] = []
+    sums = [0.0]
+    # Of each step: last tokens of its hypotheses, and whom they continue.
+    history: list[tuple[list[int], list[int]]] = [([decoder.begin], [0])]
     ended, ran = _Ended(), []
     coverage: NDArray[np.float64] | None = None
-    buffer = decoder.scratch
     limit = float(options.divisor(longest))
+    forbidden = together(options.forbidden)
     for number in range(longest):
         before = clock() if timing else 0.0
         logits = decoder.step(tokens, parents)
         if timing:
-            timing.decoder_s += clock() - before
+            timing.steps_s.append(clock() - before)
+            timing.decoder_s += timing.steps_s[-1]
         ran.append(len(tokens))
-        history.append((tokens, parents))
         if options.coverage:
             coverage = _covered(decoder, coverage, parents)
-        step = _candidates(decoder, logits, sums, number, longest, options, buffer, most, ended)
+        step = _candidates(decoder, logits, sums, number, longest, options, forbidden, most, ended)
         if watch is not None:
             watch.append(step)
         before = clock() if timing else 0.0
@@ -175,24 +189,19 @@ def beam_search(
             kept = decoder.width_for(kept)
         divisor = float(options.divisor(number + 1))
         chosen, ending = _places(step, kept, most, end, keeps_places, ended, divisor)
-        if len(ending):
-            scores = step.scores[ending] / divisor
-            if coverage is not None:
-                scores = scores + options.coverage * coverage_penalty(coverage[step.rows[ending]])
-            ended.steps += [number] * len(ending)
-            ended.rows += step.rows[ending].tolist()
-            ended.sums += step.scores[ending].tolist()
-            ended.scores += scores.tolist()
-        if not len(chosen):
+        if ending:
+            _end(step, ending, divisor, coverage, options, ended)
+        if not chosen:
             break
-        sums = step.scores[chosen]
         if len(ended.scores) >= options.best:
             least = sorted(ended.scores)[-options.best]
             # Sums only fall, and no length divides them by more than the longest.
-            if least >= sums[0] / limit:
+            if least >= step.ranked.scores[chosen[0]] / limit:
                 break
-        tokens = step.tokens[chosen].astype(np.int32)
-        parents = step.rows[chosen]
+        scores, rows, next_tokens = step.ranked
+        sums = [scores[index] for index in chosen]
+        history.append(([next_tokens[index] for index in chosen], [rows[index] for index in chosen]))
+        tokens, parents = np.array(history[-1][0], np.int32), np.array(history[-1][1], np.intp)
     found = _traced(history, ended, options.best)
     if timing:
         timing.whole_s += clock() - begun
@@ -215,84 +224,68 @@ def check_source(decoder: StepDecoder, source: Sequence[int], options: SearchOpt
         )
 
 
-def log_sums_of(
-    logits: NDArray[np.float32], buffer: NDArray[np.float32], number: int
-) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.float64]]:
-    """``exp(logits - highest)``, its sums, and the logarithm of the sum of exponentials [rows]; EdgetimeError for NaN."""
-    highest = logits.max(axis=1)
-    exponentials = np.subtract(logits, highest[:, None], out=buffer)
-    np.exp(exponentials, out=exponentials)
-    shares = exponentials.sum(axis=1)
-    # NaN and infinity alike make this NaN.
-    if not shares.sum() < np.inf:
-        raise EdgetimeError(
-            f"The decoder gives NaN or infinity in step {number + 1}: its file is damaged or overflows; export it anew."
-        )
-    sums = shares.astype(np.float64)
-    return exponentials, sums, highest + np.log(sums)
-
-
 def _candidates(
     decoder: StepDecoder,
     logits: NDArray[np.float32],
-    sums: NDArray[np.float64],
+    sums: list[float],
     number: int,
     longest: int,
     options: SearchOptions,
-    buffer: NDArray[np.float32],
+    forbidden: Sequence[slice],
     most: int,
     ended: _Ended,
 ) -> SearchStep:
     """The candidates of a step; EdgetimeError where there are none."""
+    count = most + len(sums)
+    best_ended = max(ended.sums, default=-math.inf)
+    top = decoder.top
+    if top is not None and not is_forced(number, longest, options):
+        for probabilities in top.probabilities:
+            if not probabilities[0] <= 1.1:
+                raise not_numbers(number)
+        banned = options.forbidden
+        if number + 1 < options.shortest:
+            banned = (*banned, decoder.end)
+        # One more, as END takes no place that somebody else could have.
+        enough = len(top.tokens[0]) >= min(most + 1 + len(options.forbidden), decoder.vocabulary)
+        known = merged(sums, top, count, banned) if enough else None
+        if known is not None and known.scores:
+            return SearchStep(
+                number,
+                logits,
+                sums,
+                known,
+                decoder.probabilities,
+                top=top,
+                banned=banned,
+                entropies=decoder.entropies,
+                ended=len(ended.sums),
+                best_ended=best_ended,
+            )
     exponentials: NDArray[np.float32] | None = None
     if decoder.normalized:
         if np.isnan(logits).any():
             raise EdgetimeError(f"The decoder gives NaN in step {number + 1}: its scores cannot be ranked.")
         log_sums, shares = np.zeros(len(logits)), np.ones(len(logits))
     else:
-        exponentials, shares, log_sums = log_sums_of(logits, buffer[: len(logits)], number)
-    masked(logits, exponentials, number, longest, options, decoder.end)
-    best_ended = max(ended.sums, default=-np.inf)
-    step = SearchStep(
-        number, logits, exponentials, log_sums, shares, sums, most + len(logits), len(ended.sums), best_ended
-    )
-    if not len(step.scores):
+        exponentials, shares, log_sums = log_sums_of(decoder, logits, number)
+    masked(logits, exponentials, number, longest, options, forbidden, decoder.end)
+    known = ranked(logits, np.array(sums) - log_sums, count)
+    if not known.scores:
         raise EdgetimeError(
             f"No token is allowed in step {number + 1}: forbid fewer tokens, or force none that is forbidden."
         )
-    return step
-
-
-def masked(
-    logits: NDArray[np.float32],
-    exponentials: NDArray[np.float32] | None,
-    number: int,
-    longest: int,
-    options: SearchOptions,
-    end: int,
-) -> NDArray[np.float32]:
-    """The scores with those of tokens that may not come in this step masked, in place."""
-    for token in options.forbidden:
-        _mask(token, logits, exponentials)
-    if number < len(options.prefix) or number == longest - 1:
-        forced = options.prefix[number] if number < min(len(options.prefix), longest - 1) else end
-        only = logits[:, forced].copy()
-        _mask(slice(None), logits, exponentials)
-        logits[:, forced] = only
-    elif number + 1 < options.shortest:
-        _mask(end, logits, exponentials)
-    return logits
-
-
-def _mask(tokens: int | slice, logits: NDArray[np.float32], exponentials: NDArray[np.float32] | None) -> None:
-    """Let tokens never come; their probability is not given to others."""
-    logits[:, tokens] = MASKED
-    if exponentials is not None:
-        exponentials[:, tokens] = 0
-
-
-_NONE = np.zeros(0, np.intp)
-_PLACES = np.arange(1 << 12)
+    return SearchStep(
+        number,
+        logits,
+        sums,
+        known,
+        exponentials,
+        shares,
+        log_sums,
+        ended=len(ended.sums),
+        best_ended=best_ended,
+    )
 
 
 def _places(
@@ -303,24 +296,62 @@ def _places(
     keeps_places: bool,
     ended: _Ended,
     divisor: float,
-) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Which candidates go on, and which end: ``(live, ending)``, indices into the step's candidates."""
+) -> tuple[list[int], list[int]]:
+    """Which candidates go on, and which end: ``(live, ending)``, indices into the step's candidates.
+
+    Lists, as there are few candidates: a call of numpy takes as long as all of them.
+    """
+    scores, _, tokens = step.ranked
     # Where nothing ended yet, something has to go on.
     least = int(not ended.scores)
+    order: Sequence[int]
     if isinstance(kept, np.ndarray):
-        order, width = kept, most
+        order, width = kept.tolist(), most
     else:
-        order, width = _PLACES[: len(step.scores)], max(min(kept, most), least)
-    if keeps_places and ended.scores:
+        order, width = range(len(scores)), max(min(kept, most), least)
+    live: list[int] = []
+    ending: list[int] = []
+    if keeps_places:
         # A hypothesis that ended keeps its place while it is among the best: candidates are counted behind better ones.
-        better = np.sort(-np.array(ended.scores)).searchsorted(-step.scores[order] / divisor, side="right")
-        width = int((_PLACES[: len(order)] + better < width).sum())
-    if keeps_places or not (step.tokens == end).any():
-        top = order[:width]
-        ends = step.tokens[top] == end
-        return (top[~ends], top[ends]) if ends.any() else (top, _NONE)
-    is_end = step.tokens[order] == end
-    return order[~is_end][:width], order[:width][is_end[:width]]
+        better = sorted(ended.scores, reverse=True)
+        before = 0
+        for place, index in enumerate(order):
+            score = scores[index] / divisor
+            while before < len(better) and better[before] >= score:
+                before += 1
+            if place + before >= width:
+                break
+            (ending if tokens[index] == end else live).append(index)
+        return live, ending
+    for place, index in enumerate(order):
+        if len(live) == width:
+            break
+        if tokens[index] != end:
+            live.append(index)
+        elif place < width:
+            ending.append(index)
+    return live, ending
+
+
+def _end(
+    step: SearchStep,
+    ending: list[int],
+    divisor: float,
+    coverage: NDArray[np.float64] | None,
+    options: SearchOptions,
+    ended: _Ended,
+) -> None:
+    """Keep hypotheses that end in a step."""
+    scores, rows, _ = step.ranked
+    for index in ending:
+        score = scores[index] / divisor
+        if coverage is not None:
+            row = rows[index]
+            score += options.coverage * float(coverage_penalty(coverage[row : row + 1])[0])
+        ended.steps.append(step.number)
+        ended.rows.append(rows[index])
+        ended.sums.append(scores[index])
+        ended.scores.append(score)
 
 
 def _covered(
@@ -337,15 +368,15 @@ def _covered(
 
 
 def _traced(
-    history: Sequence[tuple[NDArray[np.int32], NDArray[np.intp]]], ended: _Ended, best: int
+    history: Sequence[tuple[list[int], list[int]]], ended: _Ended, best: int
 ) -> tuple[Hypothesis, ...]:
     """The outputs of highest score, read back from their ends; equal ones in the order in which they ended."""
-    order = (-np.array(ended.scores)).argsort(kind="stable")[:best]
+    order = sorted(range(len(ended.scores)), key=lambda index: -ended.scores[index])[:best]
     found = []
-    for index in order.tolist():
+    for index in order:
         row, backwards = ended.rows[index], []
         for tokens, parents in reversed(history[1 : ended.steps[index] + 1]):
-            backwards.append(int(tokens[row]))
-            row = int(parents[row])
+            backwards.append(tokens[row])
+            row = parents[row]
         found.append(Hypothesis(tuple(reversed(backwards)), ended.scores[index], ended.sums[index]))
     return tuple(found)

@@ -16,16 +16,16 @@ from selector.sequence import (
     FixedWidth,
     LoadedSequencePolicy,
     SearchTimes,
-    SequenceNetwork,
     SequencePolicy,
     beam_search,
+    search_ms_of,
 )
 
 if TYPE_CHECKING:
     from timemodel.model import TimeModel
 
-_ROUNDS = 15
-_RUNS = 20
+_ROUNDS = 3
+_SOURCES = 20
 
 
 @dataclass(frozen=True)
@@ -51,18 +51,15 @@ class SequenceCosts:
             step_ms=dict(self.step_ms),
             encoder_mj=self.encoder_mj,
             step_mj=dict(self.step_mj),
+            search_ms=dict(self.search_ms),
         )
 
     def sentence_ms(self, widths: Sequence[int], run_widths: Sequence[int]) -> float:
         """Of a sentence whose steps ran so many hypotheses at some widths of the palette; nothing where none ran."""
         if not widths:
             return 0.0
-        around = sum(self._search(width) for width in widths) if self.search_ms else 0.0
+        around = search_ms_of(self.search_ms, widths)
         return self.encoder_ms + sum(self.step_ms[width] for width in run_widths) + around
-
-    def _search(self, width: int) -> float:
-        known = sorted(self.search_ms)
-        return float(np.interp(width, known, [self.search_ms[one] for one in known]))
 
 
 def predicted_costs(model: TimeModel, file: Path, palette: Sequence[int]) -> SequenceCosts:
@@ -96,52 +93,40 @@ def predicted_costs(model: TimeModel, file: Path, palette: Sequence[int]) -> Seq
 def measured_costs(
     policy: LoadedSequencePolicy, sources: Sequence[Sequence[int]], device: str = ""
 ) -> SequenceCosts:
-    """Times here: all widths in turns, so that a machine whose speed drifts slows all alike; and what the search adds.
+    """Times here, of searches of every fixed width on some sources in turns; and what the search adds to a step.
 
-    Time is this thread's own: what other processes take of the core is not in it.
+    A step is slower in a search than alone, as the search's work takes its place in the processor's caches. Time is this thread's
+    own: what other processes take of the core is not in it. Of rounds the median counts, step by step, and of steps the mean.
     """
     network = policy.network
-    fitting = [source for source in sources if 0 < len(source) <= network.source_longest][:_RUNS]
+    fitting = [source for source in sources if 0 < len(source) <= network.source_longest][:_SOURCES]
     if not fitting:
         raise EdgetimeError(
             "No line is short enough for the encoder: give development data that it was made for."
         )
     encoder: list[float] = []
     steps: dict[int, list[float]] = {width: [] for width in network.palette}
-    for turn in range(_ROUNDS):
-        begin = time.thread_time()
-        network.start(fitting[turn % len(fitting)])
-        encoder.append(time.thread_time() - begin)
-        for width in network.palette:
-            steps[width].append(_step_s(network, width, fitting[turn % len(fitting)]))
-    search = {width: _search_s(policy, width, fitting) for width in network.palette}
+    search: dict[int, list[float]] = {width: [] for width in network.palette}
+    for source in fitting:
+        rounds: dict[int, list[SearchTimes]] = {width: [] for width in network.palette}
+        for _ in range(_ROUNDS):
+            for width in network.palette:
+                timing = SearchTimes(clock=time.thread_time)
+                ran = beam_search(network, source, FixedWidth(width), policy.policy.search, timing)
+                rounds[width].append(timing)
+                if len(rounds[width]) < _ROUNDS:
+                    continue
+                times = np.median([one.steps_s for one in rounds[width]], axis=0)
+                for run_width, value in zip(ran.run_widths, times.tolist(), strict=True):
+                    steps[run_width].append(value)
+                around = [one.whole_s - one.encoder_s - one.decoder_s for one in rounds[width]]
+                search[width].append(float(np.median(around)) / len(ran.widths))
+                encoder.append(float(np.median([one.encoder_s for one in rounds[width]])))
+    # A width that no search runs, as the vocabulary is too small for it, costs no less than those below it.
+    slowest = max(float(np.mean(times)) for times in steps.values() if times)
     return SequenceCosts(
-        1e3 * float(np.median(encoder)),
-        {width: 1e3 * float(np.median(times)) for width, times in steps.items()},
-        search_ms={width: 1e3 * value for width, value in search.items()},
+        1e3 * float(np.mean(encoder)),
+        {width: 1e3 * (float(np.mean(times)) if times else slowest) for width, times in steps.items()},
+        search_ms={width: 1e3 * float(np.mean(times)) for width, times in search.items()},
         device=device,
     )
-
-
-def _step_s(network: SequenceNetwork, width: int, source: Sequence[int]) -> float:
-    """Median seconds of a step, its first of a sentence left out."""
-    network.start(source)
-    network.step(np.array([network.begin], np.int32), np.zeros(1, np.intp))
-    tokens, parents = np.full(width, network.begin, np.int32), np.zeros(width, np.intp)
-    times = []
-    for _ in range(min(8, network.longest - 1)):
-        begin = time.thread_time()
-        network.step(tokens, parents)
-        times.append(time.thread_time() - begin)
-        parents = np.arange(width)
-    return float(np.median(times[1:] or times))
-
-
-def _search_s(policy: LoadedSequencePolicy, width: int, sources: Sequence[Sequence[int]]) -> float:
-    """Median seconds that the search itself adds to a step of a fixed width."""
-    found = []
-    for source in sources:
-        timing = SearchTimes(clock=time.thread_time)
-        ran = beam_search(policy.network, source, FixedWidth(width), policy.policy.search, timing)
-        found.append((timing.whole_s - timing.encoder_s - timing.decoder_s) / max(1, len(ran.widths)))
-    return float(np.median(found))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from selector.sequence import LoadedSequencePolicy, SearchOptions, SearchTimes, WidthPolicy, beam_search
+from selector.sequence import LoadedSequencePolicy, StepDecoder, WidthPolicy, beam_search
 from selector.sequence_tuning.costs import SequenceCosts
 from selector.sequence_tuning.quality import Quality, quality_of
 
@@ -59,12 +59,11 @@ def evaluate(
     references: Sequence[str],
     costs: SequenceCosts,
     metric: str = "bleu",
-    search: SearchOptions | None = None,
-    timings: list[SearchTimes] | None = None,
+    decoder: StepDecoder | None = None,
 ) -> Evaluated:
     """Run a width policy on sources, as tokens; those that the encoder cannot take get an empty output, as in all policies alike.
 
-    `timings`, where given, gets the measured times of each line.
+    `decoder`, where given, runs in place of the policy's network: one that remembers.
     """
     outputs: list[str] = []
     ms: list[float] = []
@@ -72,12 +71,7 @@ def evaluate(
     ran: list[int] = []
     for source in sources:
         fits = len(source) <= policy.network.source_longest
-        timing = None if timings is None else SearchTimes()
-        found = beam_search(
-            policy.network, source if fits else (), widths, search or policy.policy.search, timing
-        )
-        if timings is not None and timing is not None:
-            timings.append(timing)
+        found = beam_search(decoder or policy.network, source if fits else (), widths, policy.policy.search)
         outputs.append(policy.text_of(found.best))
         ms.append(costs.sentence_ms(found.widths, found.run_widths))
         decoder_ms.append(sum(costs.step_ms[width] for width in found.run_widths))

@@ -12,8 +12,8 @@ from selector.sequence import (
     FixedWidth,
     LearnedWidth,
     LoadedSequencePolicy,
-    SearchOptions,
     SearchStep,
+    StepDecoder,
     beam_search,
 )
 from selector.sequence.widths import FEATURES, features
@@ -25,19 +25,21 @@ def fit_learned_width(
     policy: LoadedSequencePolicy,
     sources: Sequence[Sequence[int]],
     widest: int,
-    search: SearchOptions | None = None,
+    decoder: StepDecoder | None = None,
     sure: float = 0.95,
 ) -> LearnedWidth:
-    """Fit, for each width of the palette up to `widest`, the probability that the widest beam's best output stays within it."""
-    options = search or policy.policy.search
-    x, needed = _examples(policy, sources, widest, options)
+    """Fit, for each width of the palette up to `widest`, the probability that the widest beam's best output stays within it.
+
+    `decoder`, where given, runs in place of the policy's network: one that remembers.
+    """
+    x, needed = _examples(policy, sources, widest, decoder or policy.network)
     widths = tuple(width for width in policy.network.palette if width < widest)
     rows = tuple(_logistic(x, needed <= width) for width in widths)
     return LearnedWidth((*widths, widest), rows, sure)
 
 
 def _examples(
-    policy: LoadedSequencePolicy, sources: Sequence[Sequence[int]], widest: int, options: SearchOptions
+    policy: LoadedSequencePolicy, sources: Sequence[Sequence[int]], widest: int, decoder: StepDecoder
 ) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
     """Features of every step [steps, features], and the narrowest width that kept the best output then [steps]."""
     x, needed = [], []
@@ -45,7 +47,7 @@ def _examples(
         if not 0 < len(source) <= policy.network.source_longest:
             continue
         watched = _Watch(widest)
-        found = beam_search(policy.network, source, FixedWidth(widest), options, watch=watched)
+        found = beam_search(decoder, source, FixedWidth(widest), policy.policy.search, watch=watched)
         tokens = (*found.best.tokens, policy.network.end)
         row = 0
         for seen, token in zip(watched.steps, tokens):  # noqa: B905 (steps after its end are others')

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,18 +50,29 @@ def quality_of(metric: str, outputs: Sequence[str], references: Sequence[str]) -
     if metric == "exact":
         right = [output.strip() == wanted.strip() for output, wanted in zip(outputs, references, strict=True)]
         return Quality(metric, np.array([[float(one), 1.0] for one in right]))
+    rows = [
+        _bleu_counts(output.strip(), wanted.strip())
+        for output, wanted in zip(outputs, references, strict=True)
+    ]
+    return Quality(metric, np.array(rows, float))
+
+
+@functools.lru_cache(
+    1 << 17
+)  # policies agree on most outputs, and counting takes longer than a search that remembers
+def _bleu_counts(output: str, wanted: str) -> tuple[float, ...]:
+    """Matched and given n-grams, length and length of the reference; they do not depend on how scores are smoothed."""
+    one = _scorer().sentence_score(output, [wanted])
+    return (*one.counts, *one.totals, one.sys_len, one.ref_len)
+
+
+@functools.cache
+def _scorer() -> Any:
     try:
         from sacrebleu.metrics import BLEU
     except ModuleNotFoundError:
         raise EdgetimeError("BLEU needs sacrebleu: pip install sacrebleu, or take --metric exact.") from None
-    scorer = BLEU(effective_order=True)  # of sentences; their counts do not depend on it
-    scores = (
-        scorer.sentence_score(output.strip(), [wanted.strip()])
-        for output, wanted in zip(outputs, references, strict=True)
-    )
-    return Quality(
-        metric, np.array([[*one.counts, *one.totals, one.sys_len, one.ref_len] for one in scores], float)
-    )
+    return BLEU(effective_order=True)
 
 
 def paired_difference(

@@ -15,6 +15,26 @@ from selector.sequence import (
 )
 
 
+def known(kind: str, widest: int) -> list[dict[str, Any]]:
+    """Settings to begin with: what was good for other networks."""
+    plain: dict[str, Any]
+    if kind == "threshold":
+        plain = {"by_token": False, "per_hypothesis": 0, "widest": widest}
+        absolute = [{"rule": "absolute", "absolute": value} for value in (0.5, 1.0, 0.3, 1.5, 2.0, 0.7)]
+        relative = [{"rule": "relative", "relative": value} for value in (0.1, 0.2)]
+        return [{**plain, **one} for one in (*absolute, *relative)]
+    if kind == "learned":
+        return [{"sure": value} for value in (0.9, 0.8, 0.7, 0.6, 0.5)]
+    plain = {"least": 1, "widest": widest, "of": "best", "applied": "this"}
+    if kind == "entropy":
+        return [{**plain, "alpha": alpha, "beta": 0.5} for alpha in (1.0, 2.0, 3.0)]
+    return [
+        {**plain, "alpha": 2.0 * widest, "beta": beta, "k": k}
+        for beta in (widest + 0.5, widest)
+        for k in (3, 5)
+    ]
+
+
 def threshold(trial: Any, widest: int) -> WidthPolicy:
     """One distance or two, and sometimes few candidates per hypothesis."""
     rule = trial.suggest_categorical("rule", ["absolute", "relative", "both"])
@@ -42,7 +62,7 @@ def deviation(trial: Any, widest: int) -> WidthPolicy:
     """All open points of the paper."""
     return DeviationWidth(
         alpha=-trial.suggest_float("alpha", 1.0, 60.0, log=True),
-        beta=trial.suggest_float("beta", 0.5, 12.0),
+        beta=trial.suggest_float("beta", 0.5, 20.0),
         k=trial.suggest_int("k", 2, 8),
         **_confidence(trial, widest),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,7 +12,14 @@ import numpy as np
 from profiler.errors import EdgetimeError, UsageError
 from profiler.progress import ProgressCallback, silent
 from profiler.tradeoff import pareto_front
-from selector.sequence import FixedWidth, LoadedSequencePolicy, SequencePolicy, WidthPolicy
+from selector.sequence import (
+    FixedWidth,
+    LoadedSequencePolicy,
+    RememberingDecoder,
+    SequencePolicy,
+    StepDecoder,
+    WidthPolicy,
+)
 from selector.sequence_tuning import space
 from selector.sequence_tuning.costs import SequenceCosts
 from selector.sequence_tuning.evaluating import Evaluated, evaluate
@@ -21,8 +28,19 @@ from selector.sequence_tuning.quality import paired_difference
 
 KINDS = ("threshold", "entropy", "deviation", "learned")
 
+Proposal = Callable[[Any, int], WidthPolicy]
+"""Makes a policy of what an Optuna trial suggests, no wider than so much."""
+
 _LEARN_FROM = 300
 """Lines that the learned policy looks at."""
+
+_FIRST_LOOK = 4
+"""One line of so many is tried first, where that leaves `_FEWEST`."""
+
+_FEWEST = 50
+
+_SLACK = 1.0
+"""Points of quality that a policy may seem worse on these lines than it may be on all."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +107,7 @@ def tune_widths(
     kinds: Sequence[str] = KINDS,
     widest: int | None = None,
     max_drop: float = 0.0,
-    trials: int = 60,
+    trials: int = 300,
     minutes: float = 10.0,
     seed: int = 0,
     progress: ProgressCallback = silent,
@@ -113,7 +131,8 @@ def tune_widths(
     max_drop
         How much worse than the best fixed width the chosen policy may be, in points of the metric.
     trials, minutes
-        How many policies are tried, and for how long, over all kinds.
+        How many policies are tried, and for how long, over all kinds. What the network gave is remembered, so that most are tried
+        without running it.
     seed
         Of the search.
 
@@ -132,20 +151,48 @@ def tune_widths(
         raise UsageError(
             "No line has tokens that the encoder takes: give development data that the network was made for."
         )
+    if widest is not None and widest < 1:
+        raise UsageError(f"The widest beam to try is 1 or wider, not {widest}.")
     most = min(widest or policy.network.palette[-1], policy.network.palette[-1])
 
-    def judge(widths: WidthPolicy) -> Evaluated:
-        return evaluate(policy, widths, tokens, references, costs, metric)
+    memory: StepDecoder | None = None
+    if not policy.policy.search.prefix:
+        memory = RememberingDecoder(policy.network, policy.policy.search)
+
+    def judge(widths: WidthPolicy, every: int = 1) -> Evaluated:
+        return evaluate(policy, widths, tokens[::every], references[::every], costs, metric, memory)
 
     evaluated: list[Evaluated] = []
-    for width in range(1, most + 1):
-        progress(0.3 * (width - 1) / most, f"fixed width {width}")
+    # The widest first: the others find most of what they run in memory.
+    for number, width in enumerate(range(most, 0, -1)):
+        progress(0.4 * number / most, f"fixed width {width}")
         evaluated.append(judge(FixedWidth(width)))
     fixed = _best_fixed(evaluated)
     tried = 0
     if most > 1:
-        evaluated += _search(policy, tokens, judge, kinds, most, trials, minutes, seed, progress)
-        tried = len(evaluated) - most
+        every = _FIRST_LOOK if len(tokens) >= _FIRST_LOOK * _FEWEST else 1
+        first = judge(fixed.widths, every)
+
+        def promising(widths: WidthPolicy) -> Evaluated:
+            """On all lines where the first ones do not say already that it is no use."""
+            look = judge(widths, every)
+            worse = look.quality.value < first.quality.value - max_drop - _SLACK
+            return look if every > 1 and (worse or look.mean_ms >= first.mean_ms) else judge(widths)
+
+        proposals: dict[str, Proposal] = {
+            "threshold": space.threshold,
+            "entropy": space.entropy,
+            "deviation": space.deviation,
+        }
+        if "learned" in kinds:
+            proposals["learned"] = space.learned(
+                fit_learned_width(policy, tokens[:_LEARN_FROM], most, memory)
+            )
+        searched = _search(
+            promising, {kind: proposals[kind] for kind in kinds}, most, trials, minutes, seed, progress
+        )
+        tried = len(searched)
+        evaluated += [one for one in searched if len(one.outputs) == len(tokens)]
     progress(1.0, "comparing")
     points = _points(evaluated, fixed)
     chosen = _chosen(points, fixed, max_drop)
@@ -165,54 +212,36 @@ def tune_widths(
 
 
 def _search(
-    policy: LoadedSequencePolicy,
-    tokens: Sequence[Sequence[int]],
     judge: Callable[[WidthPolicy], Evaluated],
-    kinds: Sequence[str],
+    proposals: Mapping[str, Proposal],
     most: int,
     trials: int,
     minutes: float,
     seed: int,
     progress: ProgressCallback,
 ) -> list[Evaluated]:
-    """Policies of each kind in turns, each kind with a study of its own for quality and time."""
+    """Policies of each kind in turns, each kind with a study of its own for quality and time; the first are known to be good."""
     try:
         import optuna
     except ModuleNotFoundError:
         raise EdgetimeError("Tuning needs Optuna: pip install optuna.") from None
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    proposals: dict[str, Callable[[Any, int], WidthPolicy]] = {
-        "threshold": space.threshold,
-        "entropy": space.entropy,
-        "deviation": space.deviation,
-    }
-    if "learned" in kinds:
-        proposals["learned"] = space.learned(fit_learned_width(policy, tokens[:_LEARN_FROM], most))
-    studies = {
-        kind: optuna.create_study(
+    studies = {}
+    for kind in proposals:
+        studies[kind] = optuna.create_study(
             directions=["maximize", "minimize"],
-            sampler=optuna.samplers.TPESampler(seed=seed, n_startup_trials=6),
+            sampler=optuna.samplers.TPESampler(seed=seed, n_startup_trials=10),
         )
-        for kind in kinds
-    }
-    if "threshold" in kinds:
-        for absolute in (0.5, 1.0, 2.0):
-            studies["threshold"].enqueue_trial(
-                {
-                    "rule": "absolute",
-                    "absolute": absolute,
-                    "by_token": False,
-                    "per_hypothesis": 0,
-                    "widest": most,
-                }
-            )
+        for known in space.known(kind, most):
+            studies[kind].enqueue_trial(known)
     found: list[Evaluated] = []
     until = time.monotonic() + 60 * minutes
-    for number in range(trials):
+    kinds = list(proposals)
+    for number in range(trials if kinds else 0):
         if time.monotonic() > until:
             break
         kind = kinds[number % len(kinds)]
-        progress(0.3 + 0.7 * number / trials, f"{kind}, {number + 1} of {trials}")
+        progress(0.4 + 0.6 * number / trials, f"{kind}, {number + 1} of {trials}")
         trial = studies[kind].ask()
         one = judge(proposals[kind](trial, most))
         studies[kind].tell(trial, [one.quality.value, one.mean_ms])
@@ -235,13 +264,18 @@ def _points(evaluated: Sequence[Evaluated], fixed: Evaluated) -> tuple[TunedPoin
             float(one.decoder_ms.mean()),
             one.mean_width,
             paired_difference(one.quality, fixed.quality)
-            if marked or one is fixed
+            if marked or one is fixed or _rivals(one, fixed)
             else (one.quality.value - fixed.quality.value, np.nan, np.nan),
             marked,
         )
         for one, marked in zip(evaluated, front, strict=True)
     ]
     return tuple(sorted(points, key=lambda point: point.mean_ms))
+
+
+def _rivals(one: Evaluated, fixed: Evaluated) -> bool:
+    """Whether a policy is cheaper than the best fixed width, and not far worse."""
+    return one.mean_ms < fixed.mean_ms and one.quality.value > fixed.quality.value - _SLACK
 
 
 def _chosen(points: Sequence[TunedPoint], fixed: Evaluated, max_drop: float) -> TunedPoint:

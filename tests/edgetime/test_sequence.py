@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -122,8 +123,34 @@ def test_widths_share_their_weights_and_are_signatures_of_one_file(policy: Path)
     assert sum(map(len, held)) < 1.5 * weights
 
 
-def test_int8_keeps_its_inputs_and_most_of_its_answers(parts, tmp_path: Path):
+def test_a_step_gives_its_likeliest_tokens_too(network: SequenceNetwork):
+    network.start(SOURCES[0])
+    logits = network.step(np.array([2], np.int32), np.zeros(1, np.intp))
+    probabilities, tokens = network.top
+    assert tokens[0] == np.argsort(-logits[0], kind="stable")[: len(tokens[0])].tolist()
+    shares = np.exp(logits[0] - logits[0].max())
+    assert network.probabilities[0] == pytest.approx(shares / shares.sum(), rel=1e-5)
+    assert probabilities[0] == network.probabilities[0][tokens[0]].tolist()
+
+
+@pytest.mark.parametrize("vocabulary", [40, 1000, 1024])
+def test_the_likeliest_of_many_tokens_are_found_by_blocks_ties_and_all(vocabulary: int):
+    from compressor.sequence.heads import _head
+
+    logits = np.random.default_rng(vocabulary).integers(0, 40, (3, vocabulary)).astype(np.float32) / 4
+    probabilities, highest, tokens = (np.asarray(one) for one in _head(logits, 12))
+    order = np.argsort(-logits, axis=1, kind="stable")[:, :12]
+    assert tokens.tolist() == order.tolist()
+    assert highest.tolist() == np.take_along_axis(probabilities, order, axis=1).tolist()
+
+
+def test_int8_keeps_its_inputs_and_most_of_its_answers(
+    parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    # As if int8 lost too much in the encoder, as it does in recurrent ones.
+    monkeypatch.setattr("compressor.sequence.exporting._ENCODER_LIMIT", 0.0)
     found = export_sequence(*parts, tmp_path / "small8.tflite", (1,), "int8", [*SOURCES] * 3)
+    assert (found.quantize, found.encoder_quantize) == ("int8", "dynamic")
     assert found.comparison.agreement >= 0.85
     network = SequenceNetwork(found.path.read_bytes(), 2, 3)
     assert network.longest == STEPS
@@ -202,6 +229,34 @@ def test_what_cannot_be_run_is_one_sentence(policy: Path, tmp_path: Path):
     ):
         output = run("run", file, *more, status=status).output
         assert sentence in " ".join(output.split())
+
+
+@pytest.mark.parametrize(
+    ("part", "name", "value", "sentence"),
+    [
+        (None, "longest", 0, "longest is a number of steps from 1, not 0"),
+        (None, "longest", "9", "longest is a number of steps from 1, not '9'"),
+        (None, "begin", 99, "The token begin is 99, and the vocabulary has 15"),
+        (None, "least", float("nan"), "least is a number, not nan"),
+        (None, "network", None, "names its network, not None"),
+        ("search", "best", 2.5, "best is the number of outputs, at least 1, not 2.5"),
+        ("search", "alpha", "1", "alpha is a number from 0, not '1'"),
+        ("search", "prefix", ["a"], "prefix are whole numbers of tokens"),
+        ("widths", "kind", "psychic", "There is no width policy 'psychic'"),
+    ],
+)
+def test_a_damaged_policy_is_named_with_what_is_wrong(policy: Path, part, name, value, sentence):
+    plain = json.loads(policy.read_text())
+    (plain if part is None else plain[part])[name] = value
+    file = policy.parent / "damaged.json"
+    file.write_text(json.dumps(plain))
+    with pytest.raises(EdgetimeError, match=re.escape(f"{file} is damaged (") + ".*" + re.escape(sentence)):
+        sequence.load(file)
+
+
+def test_tokens_that_the_encoder_does_not_know_are_refused(network: SequenceNetwork):
+    with pytest.raises(EdgetimeError, match=r"cannot encode .* take tokens of its own vocabulary"):
+        network.start([4, TOKENS + 5])
 
 
 def test_a_file_that_is_no_sequence_network_is_refused(policy: Path, tmp_path: Path):

@@ -74,7 +74,7 @@ class EntropyWidth(_Confidence):
     kind: ClassVar[str] = "entropy"
 
     def _statistic(self, step: SearchStep) -> float:
-        return step.entropy if self.of == "best" else float(step.entropies.mean())
+        return step.entropy() if self.of == "best" else float(step.entropies.mean())
 
 
 @dataclass(frozen=True)

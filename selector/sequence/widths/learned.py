@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
+import operator
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from profiler.errors import UsageError
 from selector.sequence.step import SearchStep
@@ -70,33 +71,35 @@ class LearnedWidth(WidthPolicy):
 
     def begin(self) -> Chooser:
         """The narrowest width that is probably enough."""
-        weights = np.array(self.weights).reshape(-1, len(FEATURES))
-        least = float(np.log(self.sure / (1 - self.sure)))
-        last = len(self.widths) - 1
+        least = math.log(self.sure / (1 - self.sure))
+        rows = tuple(zip(self.widths, self.weights))  # noqa: B905 (Python 3.9; the last width has no weights)
+        last = self.widths[-1]
 
         def choose(step: SearchStep) -> int:
-            enough = np.flatnonzero(weights @ features(step, self.most) >= least)
-            return self.widths[int(enough[0]) if len(enough) else last]
+            # So few numbers that numpy's calls would take longer than the sums.
+            x = features(step, last)
+            for width, weights in rows:
+                if sum(map(operator.mul, weights, x)) >= least:
+                    return width
+            return last
 
         return choose
 
 
-def features(step: SearchStep, most: int) -> NDArray[np.float64]:
+def features(step: SearchStep, most: int) -> list[float]:
     """`FEATURES` of a step, in their order."""
-    scores = step.scores
+    scores, rows, _ = step.ranked
     count = len(scores)
-    gaps = [min(float(scores[0] - scores[place]), _FAR) if place < count else _FAR for place in (1, 2, 4)]
-    best = float(step.token_scores[0])
-    spread = float(step.before[0] - step.before[-1])
-    return np.array(
-        [
-            1.0,
-            *gaps,
-            max(best, -_FAR),
-            float(step.rows[0] == 0),
-            min(spread, _FAR),
-            float(np.log(step.hypotheses)),
-            float(np.log1p(step.number)),
-            step.ended / most,
-        ]
-    )
+    gaps = [min(scores[0] - scores[place], _FAR) if place < count else _FAR for place in (1, 2, 4)]
+    best = scores[0] - step.before[rows[0]]
+    spread = step.before[0] - step.before[-1]
+    return [
+        1.0,
+        *gaps,
+        max(best, -_FAR),
+        float(rows[0] == 0),
+        min(spread, _FAR),
+        math.log(step.hypotheses),
+        math.log1p(step.number),
+        step.ended / most,
+    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -67,26 +68,28 @@ class ThresholdPruning(WidthPolicy):
         return self._choose
 
     def _choose(self, step: SearchStep) -> int | NDArray[np.intp]:
-        scores = step.scores
-        least, best = -np.inf, max(float(scores[0]), step.best_ended)
+        least, best = -math.inf, max(step.ranked.scores[0], step.best_ended)
         if self.absolute is not None:
             least = best - self.absolute
         if self.relative is not None:
             least = max(least, best * (1 + self.relative))
         if self.token is None and self.per_hypothesis is None:
-            return min(int(np.searchsorted(-scores, -least, side="right")), self.widest)
-        stays = scores >= least
-        if self.token is not None:
-            stays &= step.token_scores >= step.token_scores.max() - self.token
-        if self.per_hypothesis is not None:
-            stays &= earlier(step.rows) < self.per_hypothesis
+            near = 0
+            for score in step.ranked.scores[: self.widest]:
+                if score < least:
+                    break
+                near += 1
+            return near
+        token_scores = None if self.token is None else step.token_scores
+        least_token = -math.inf if token_scores is None else max(token_scores) - (self.token or 0.0)
+        most = self.per_hypothesis or len(step.ranked.scores)
+        counts = [0] * step.hypotheses
+        stays: list[int] = []
+        for place, (score, row) in enumerate(zip(step.ranked.scores, step.ranked.rows)):  # noqa: B905 (Python 3.9)
+            counts[row] += 1
+            if score < least or len(stays) == self.widest:
+                break
+            if counts[row] <= most and (token_scores is None or token_scores[place] >= least_token):
+                stays.append(place)
         # The best token may follow a poor hypothesis only: something has to go on.
-        stays[0] |= not step.ended and not stays.any()
-        return np.flatnonzero(stays)[: self.widest]
-
-
-def earlier(rows: NDArray[np.intp]) -> NDArray[np.intp]:
-    """How many candidates before each one continue the same hypothesis."""
-    same = rows[:, None] == rows[None, :]
-    counts: NDArray[np.intp] = np.tril(same, -1).sum(axis=1)
-    return counts
+        return np.array(stays or ([] if step.ended else [0]), np.intp)

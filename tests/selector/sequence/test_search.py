@@ -15,7 +15,7 @@ from selector.sequence import (
     beam_search,
     best_first_search,
 )
-from selector.sequence.step import candidates
+from selector.sequence.ranking import candidates
 
 SOURCE = (3, 4)
 
@@ -34,7 +34,8 @@ def decoders(draw, exact: bool):
             st.sampled_from([0.5, 2.0, 6.0])
         )
         tables[:, 0] += draw(st.sampled_from([-3.0, 0.0, 3.0]))
-    return TableDecoder(tables, palette=tuple(range(1, 13)), longest=longest, normalized=exact)
+    few = None if exact else draw(st.sampled_from([None, 2, 5, vocabulary]))
+    return TableDecoder(tables, tuple(range(1, 13)), longest, normalized=exact, few=few)
 
 
 @st.composite

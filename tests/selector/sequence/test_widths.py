@@ -17,6 +17,7 @@ from selector.sequence import (
     register_width_policy,
     width_policy,
 )
+from selector.sequence.ranking import ranked
 from selector.sequence.step import SearchStep
 from selector.sequence.widths import FEATURES
 from selector.testing import RandomDecoder, check_width_policy
@@ -44,15 +45,13 @@ def test_policies_pass_the_suite(policy, narrower):
 
 def step_of(probabilities, before=(0.0,), number=0, ended=0, most=6):
     logits = np.log(np.array(probabilities, np.float32))
-    exponentials, ones = np.exp(logits), np.ones(len(logits))
-    return SearchStep(
-        number, logits, exponentials, np.zeros(len(logits)), ones, np.array(before), most, ended
-    )
+    found = ranked(logits, np.array(before), most)
+    return SearchStep(number, logits, before, found, np.exp(logits), ended=ended)
 
 
 def test_entropy_is_that_of_the_next_token():
     step = step_of([[0.5, 0.25, 0.25], [1 / 3, 1 / 3, 1 / 3]], (0.0, -1.0))
-    assert step.entropy == pytest.approx(1.5 * math.log(2), rel=1e-6)
+    assert step.entropy() == pytest.approx(1.5 * math.log(2), rel=1e-6)
     assert step.entropies == pytest.approx([1.5 * math.log(2), math.log(3)], rel=1e-6)
 
 
