@@ -23,7 +23,7 @@ class OptionField(NamedTuple):
         Its number in the table.
     type
         ``int`` (32 bit), ``uint`` (32 bit), ``byte``, ``bool``, ``float``, ``ints`` (a vector of ``int``),
-        ``padding`` (a byte that means ``same`` or ``valid``) or ``activation`` (a byte).
+        ``padding`` (a byte that means ``same`` or ``valid``), ``activation`` (a byte) or ``text``.
     name
         The name among `Layer.params`.
     default

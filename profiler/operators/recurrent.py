@@ -143,7 +143,12 @@ register_operators(
     Operator("stablehlo_while", FileFormat(15, _LOOP, second_union=True, subgraphs=_LOOP_GRAPHS)),
     Operator(
         "stablehlo_composite",
-        FileFormat(21, numbers(1, "subgraph"), second_union=True, subgraphs=("subgraph",)),
+        FileFormat(
+            21,
+            (OptionField(0, "text", "composite"), *numbers(1, "subgraph")),
+            second_union=True,
+            subgraphs=("subgraph",),
+        ),
     ),
     Operator(
         "if",

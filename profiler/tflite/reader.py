@@ -23,6 +23,8 @@ InputShape = Sequence[int] | Mapping[str, Sequence[int]]
 _IDENTIFIER = b"TFL3"
 _MOST_LAYERS = 200_000
 _LOOPS = frozenset({"while", "stablehlo_while"})
+_TAKEN_WHOLE = frozenset({"odml.scaled_dot_product_attention"})
+"""Composites that the runtime has an operator of its own for, so that what the file says they are made of never runs."""
 _FOREIGN = (
     (b"PK\x03\x04", "a Keras or zip file", "export it with `edgetime export` and give the .tflite"),
     (b"\x89HDF", "an HDF5 file (old Keras)", "load and save it as .keras, then use `edgetime export`"),
@@ -306,8 +308,9 @@ class _Assembly:
                 tuple(first + i for i in stored.outputs),
                 number,
             )
+            composite = str(params.get("composite", ""))
             layer = Layer(
-                stored.op,
+                f"composite:{composite}" if composite in _TAKEN_WHOLE else stored.op,
                 tuple(self._tensors[i] for i in edge.inputs),
                 tuple(self._tensors[i] for i in edge.outputs),
                 params,
@@ -321,7 +324,7 @@ class _Assembly:
 
     def _follow(self, layer: Layer, graph: RawGraph, stored: RawOperator, callers: tuple[int, ...]) -> None:
         """Append the layers of the subgraphs that `stored` calls."""
-        op, called = stored.op, self._called(stored.op, layer.params)
+        op, called = layer.op, self._called(layer.op, layer.params)
         if op in _LOOPS:
             condition, body = called
             known = layer.params.get("rounds")

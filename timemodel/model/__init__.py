@@ -16,7 +16,7 @@ from timemodel.model.operator_model import (
     unfitted_tree,
 )
 from timemodel.model.power_model import PowerModel
-from timemodel.model.prediction import LayerPrediction, NetworkPrediction, NetworkPredictor
+from timemodel.model.prediction import LayerPrediction, NetworkPrediction, NetworkPredictor, in_words
 from timemodel.model.setting_model import SettingModel
 from timemodel.model.slowest import CALL
 from timemodel.model.time_model import TimeModel
@@ -43,6 +43,7 @@ __all__ = [
     "feature_matrix",
     "find_tiles",
     "fit_operator",
+    "in_words",
     "is_estimate",
     "pair_error",
     "single_error",
