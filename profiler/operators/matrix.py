@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from profiler.axes import LayerStep, Size, scaled
@@ -9,7 +11,14 @@ from profiler.network import Arithmetic, Layer, Shape, Tensor
 from profiler.operators import sizes
 from profiler.operators.number_type import weighted_layer
 from profiler.operators.options import FileFormat, Quantization, activation, asymmetric, flag, quiet
-from profiler.operators.registry import Operator, OutputWidth, ReferenceLayers, Rng, drawn, register_operators
+from profiler.operators.registry import (
+    Operator,
+    OutputWidth,
+    ReferenceLayers,
+    Rng,
+    drawn,
+    register_operators,
+)
 
 
 def fully_connected(
@@ -52,7 +61,11 @@ def _draw_batch_matmul(op: str, rng: Rng, dtype: str) -> Layer:
     inner = int(rng.choice([8, 16, 32, 64, 128]))
     if rng.random() < 0.4:  # scores by values: the sum runs over the steps
         inner, columns = columns, inner
-    return batch_matmul((1, heads), rows, inner, columns, bool(rng.random() < 0.5), dtype)
+    layer = batch_matmul((1, heads), rows, inner, columns, bool(rng.random() < 0.5), dtype)
+    if dtype != "int16" and rng.random() < 0.12:  # by stored columns
+        left, right = layer.inputs
+        return replace(layer, inputs=(left, replace(right, constant=True)))
+    return layer
 
 
 def _fully_connected_axes(step: LayerStep) -> None:
@@ -142,7 +155,14 @@ register_operators(
             dynamic_params={"asymmetric_quantize_inputs": True},
         ),
         Quantization(channel_axis=0),
-        drawn(_draw_fully_connected, float32=(260, 2), int8=(160, 2), dynamic_int8=(120, 2), int16=(130, 2)),
+        drawn(
+            _draw_fully_connected,
+            uint8=(14, 3),
+            float32=(260, 2),
+            int8=(160, 2),
+            dynamic_int8=(120, 2),
+            int16=(130, 2),
+        ),
         widths=_fully_connected_axes,
         arithmetic=Arithmetic(sizes.dense_macs),
         features="matrix",

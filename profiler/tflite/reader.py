@@ -11,7 +11,7 @@ from pathlib import Path
 
 from profiler.errors import ModelFileError, UsageError, missing
 from profiler.network import Edge, Layer, Network, Tensor
-from profiler.operators import operator
+from profiler.operators import UNPACKED, operator
 from profiler.tflite.flatbuffer import Buffer, FlatbufferError, Readable
 from profiler.tflite.graph import RawGraph, RawModel, RawOperator, read_model
 from profiler.tflite.loops import trip_count
@@ -23,6 +23,8 @@ InputShape = Sequence[int] | Mapping[str, Sequence[int]]
 _IDENTIFIER = b"TFL3"
 _MOST_LAYERS = 200_000
 _LOOPS = frozenset({"while", "stablehlo_while"})
+_FOUR_BITS = frozenset({"int4", "int2", "uint4"})
+"""Weights that runtimes make floats of when they load them, and then multiply in kernels that are slow at it."""
 _TAKEN_WHOLE = frozenset({"odml.scaled_dot_product_attention"})
 """Composites that the runtime has an operator of its own for, so that what the file says they are made of never runs."""
 _FOREIGN = (
@@ -235,6 +237,7 @@ class _Assembly:
         self._first_tensor: dict[int, int] = {}
         self._first_index = list(accumulate((len(graph.operators) for graph in model.graphs), initial=0))
         self._params: dict[tuple[int, int], dict] = {}
+        self._unpacked: dict[int, str] = {}
         self._notes: dict[str, list[str]] = {}
 
     def network(self, name: str, file_bytes: int, assumed_batch: bool) -> Network:
@@ -287,6 +290,8 @@ class _Assembly:
         if source >= 0 and graph.tensors[source].stored:
             tensor = self._tensors[first + made]
             self._tensors[first + made] = Tensor(tensor.shape, tensor.dtype, True)
+            if graph.tensors[source].dtype in _FOUR_BITS:
+                self._unpacked[first + made] = graph.tensors[source].dtype
 
     def _walk(self, number: int, repeat: int, callers: tuple[int, ...]) -> None:
         if number in callers:
@@ -308,6 +313,9 @@ class _Assembly:
                 tuple(first + i for i in stored.outputs),
                 number,
             )
+            weights = edge.inputs[1] if len(edge.inputs) > 1 else -1
+            if weights in self._unpacked:
+                params = {**params, UNPACKED: self._unpacked[weights]}
             composite = str(params.get("composite", ""))
             layer = Layer(
                 f"composite:{composite}" if composite in _TAKEN_WHOLE else stored.op,

@@ -42,7 +42,7 @@ _KIN = {
     "uint8": ("int8", "float32", "dynamic_int8"),
     **dict.fromkeys(("int32", "int64", "bool", "uint32"), ("float32", "int8", "dynamic_int8")),
 }
-"""For each arithmetic others that an estimate may come from. That of int16 runs in kernels of another sort, at a tenth of the speed."""
+"""For each arithmetic others that an estimate may come from. int16 runs in kernels of another sort, at a tenth of the speed."""
 
 Row = tuple[float, float, float, float, float]
 """Predicted, low and high time of a layer in ms; 1 where its operator was measured, else 0; 1 where its time is known, else 0."""
@@ -164,7 +164,7 @@ class LayerPredictor:
     def _bounded(
         self, model: OperatorModel, measured: bool, array: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Predicted, low and high time ``[n, 3]`` in ms of the rows of a `geometry` array, and whether they say anything ``[n]``."""
+        """Predicted, low and high time ``[n, 3]`` in ms of a `geometry` array's rows, and whether they say anything ``[n]``."""
         times, stretch = model.times(array)
         low, high = (model.low, model.high) if measured else (FALLBACK_LOW, FALLBACK_HIGH)
         # The further beyond what was measured, the wider: sixteen times as large is twice as wide on either side.

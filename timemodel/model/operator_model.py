@@ -149,7 +149,9 @@ class OperatorModel:
         outside = np.flatnonzero(stretch > 1.0)
         if len(outside) and self.device != "accelerator":  # what a simulator works out is exact
             bounds = self.bounds[1].tolist()
-            inside = [np.minimum(column[outside], largest) for column, largest in zip(columns, bounds, strict=False)]
+            inside = [
+                np.minimum(column[outside], largest) for column, largest in zip(columns, bounds, strict=False)
+            ]
             inside += [column[outside] for column in columns[len(bounds) :]]
             largest_ms = self.tree.compiled_.predict(inside)
             times[outside] = np.minimum(times[outside], largest_ms * stretch[outside])

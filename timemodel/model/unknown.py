@@ -66,5 +66,7 @@ def why_unknown(layer: Layer, others: Sequence[str], measured: bool) -> str:
     if op.startswith("composite:"):
         return "a composite that the runtime takes whole, never measured on this device: measure it with --measure"
     if op.startswith("custom:"):
-        return "a custom operator that was never measured on this device: only a runtime that has it can run it"
+        return (
+            "a custom operator that was never measured on this device: only a runtime that has it can run it"
+        )
     return "never measured on this device"
