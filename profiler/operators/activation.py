@@ -45,14 +45,13 @@ def _draw_cast(op: str, rng: Rng, dtype: str) -> Layer:
 
 
 def _draw_conversion(op: str, rng: Rng, dtype: str) -> Layer:
-    """Floats into integers, integers of one scale into those of another, or integers into floats."""
+    """Floats into integers, integers of one scale (or type) into those of another, or integers into floats."""
     shape = _image(rng) if rng.random() < 0.25 else sizes.feature_map(rng)
     if op == "dequantize":
         return unary("dequantize", shape, dtype, "float32")
     if op == "quantize:converted":
         return unary("quantize", shape, dtype, "int8" if dtype == "uint8" else "uint8")
-    source = dtype if rng.random() < 0.4 else "float32"
-    return unary("quantize", shape, source, dtype)
+    return unary("quantize", shape, dtype if op == "quantize:rescaled" else "float32", dtype)
 
 
 def _image(rng: Rng) -> Shape:
@@ -159,7 +158,12 @@ register_operators(
         events={"Convert": 0.0, "Invalid Unary Op": 0.0},
         reference=_REFERENCE,
     ),
-    # Between integers of different types: another loop than between scales of one.
+    # Between integers, of one type or of different ones: other loops than from floats.
+    Operator(
+        "quantize:rescaled",
+        draws=drawn(_draw_conversion, int8=(30, 71), int16=(12, 40), uint8=(8, 26)),
+        features="unary",
+    ),
     Operator(
         "quantize:converted", draws=drawn(_draw_conversion, uint8=(12, 0), int8=(8, 54)), features="unary"
     ),

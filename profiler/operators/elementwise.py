@@ -231,7 +231,6 @@ register_operators(
         FileFormat(39),
         {"Maximum": 0.0},
         _KEEPS_SCALE,
-        uint8=(8, 26),
         float32=(35, 40),
         int8=(30, 27),
         int16=(35, 26),

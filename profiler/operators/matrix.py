@@ -61,11 +61,14 @@ def _draw_batch_matmul(op: str, rng: Rng, dtype: str) -> Layer:
     inner = int(rng.choice([8, 16, 32, 64, 128]))
     if rng.random() < 0.4:  # scores by values: the sum runs over the steps
         inner, columns = columns, inner
-    layer = batch_matmul((1, heads), rows, inner, columns, bool(rng.random() < 0.5), dtype)
-    if dtype != "int16" and rng.random() < 0.12:  # by stored columns
-        left, right = layer.inputs
-        return replace(layer, inputs=(left, replace(right, constant=True)))
-    return layer
+    return batch_matmul((1, heads), rows, inner, columns, bool(rng.random() < 0.5), dtype)
+
+
+def _draw_stored(op: str, rng: Rng, dtype: str) -> Layer:
+    """A product with stored columns, which runtimes take for a fully connected layer."""
+    layer = _draw_batch_matmul(op, rng, dtype)
+    left, right = layer.inputs
+    return replace(layer, inputs=(left, replace(right, constant=True)))
 
 
 def _fully_connected_axes(step: LayerStep) -> None:
@@ -185,6 +188,9 @@ register_operators(
         ),
         output_width=OutputWidth("output units"),
         words="fully connected layer",
+    ),
+    Operator(
+        "batch_matmul:stored", draws=drawn(_draw_stored, float32=(14, 112), int8=(14, 70)), features="matrix"
     ),
     Operator(
         "batch_matmul",

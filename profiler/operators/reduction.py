@@ -69,7 +69,9 @@ def _draw_softmax(op: str, rng: Rng, dtype: str) -> Layer:
 
 
 def _draw_arg_max(op: str, rng: Rng, dtype: str) -> Layer:
-    """The place of the largest, along the last axis."""
+    """The place of the largest, along the last axis: of one classification, or of every position of a map."""
+    if rng.random() < 0.3:
+        return arg_max((1, *sizes.plane(rng, 224), sizes.scaled(rng, 2, 32)), dtype)
     shape = sizes.feature_map(rng)
     shape = (shape[0], sizes.scaled(rng, 1, 64), *shape[1:]) if len(shape) == 2 else shape
     return arg_max(shape, dtype)

@@ -105,7 +105,7 @@ def geometry_row(layer: Layer) -> tuple[float, ...]:
         size = prod(tensor.shape)
         out_elements += size
         out_bytes += ceil(size * element(tensor.dtype, 4))
-    out = layer.outputs[0] if layer.outputs else first
+    out = layer.outputs[0] if layer.outputs else inputs[-1] if inputs else first
     batch, in_height, in_width, in_channels = _sizes(first.shape)
     _, out_height, out_width, out_channels = _sizes(out.shape)
     inner = float(out_channels)

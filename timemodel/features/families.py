@@ -164,7 +164,7 @@ def _resize_costs(g: Geometry, tiles: Tiles) -> Table:
         "pixels": g.pixels,
         "tiles": g.pixels * tiled(g.out_channels, tiles["out_channels"]),
         "rows": g.out_height,
-        **g.table("in_bytes", "out_bytes"),
+        "out_bytes": g.out_bytes,
     }
 
 

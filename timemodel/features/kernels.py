@@ -17,6 +17,11 @@ MOST_TAPS = 25
 CONVERTED = "quantize:converted"
 """From integers of one type to those of another, such as a camera's to a network's."""
 
+RESCALED = "quantize:rescaled"
+"""From integers of one scale to those of another."""
+STORED = "batch_matmul:stored"
+"""With columns that the file stores: runtimes take it for a fully connected layer."""
+
 _FOUR_BITS = ("conv_2d", "depthwise_conv_2d", "fully_connected")
 """Operators that have kernels of their own for weights of four bits."""
 
@@ -78,8 +83,11 @@ def kernel_of(layer: Layer) -> str:
 def _kernel(layer: Layer) -> str:
     op, inputs = layer.op, layer.inputs
     if op == "quantize" and inputs and layer.outputs:
-        source = inputs[0].dtype
-        return CONVERTED if source not in ("float32", layer.outputs[0].dtype) else op
+        if inputs[0].dtype == "float32":
+            return op
+        return RESCALED if inputs[0].dtype == layer.outputs[0].dtype else CONVERTED
+    if op == "batch_matmul" and len(inputs) > 1 and inputs[1].constant:
+        return STORED
     if op in _FOUR_BITS and len(inputs) > 1:
         if UNPACKED in layer.params:
             return f"{op}:unpacked"

@@ -6,7 +6,14 @@ May import the rooms of features, tree and runtime.
 from timemodel.model.conditions import Conditions, Load
 from timemodel.model.differences import ChangeErrors, pair_error, single_error
 from timemodel.model.layer_times import FALLBACK, is_estimate
-from timemodel.model.operator_fit import FEWEST_PROBES, MIN_PROBES, conformal_bounds, describe, find_tiles, fit_operator
+from timemodel.model.operator_fit import (
+    FEWEST_PROBES,
+    MIN_PROBES,
+    conformal_bounds,
+    describe,
+    find_tiles,
+    fit_operator,
+)
 from timemodel.model.operator_model import (
     SLOWEST,
     WAITS_FOR,

@@ -26,6 +26,9 @@ FALLBACK_LOW, FALLBACK_HIGH = 0.25, 4.0
 MOST_SPAN = 20.0
 """A time that may lie anywhere between two bounds that are further apart than this, by factor, is unknown."""
 
+_NO_WORK = frozenset({"call_once", "var_handle"})
+"""Operators that prepare variables: what they do is done when the network is loaded, or in the first inference."""
+
 FEW = 2048
 """Layers of larger batches are not remembered one by one: of these, the last batch is."""
 
@@ -142,6 +145,7 @@ class LayerPredictor:
         for position, layer in enumerate(layers):
             # What reads constants only (float16 weights, say) runs when the file is loaded.
             works = not layer.inputs or any(not tensor.constant for tensor in layer.inputs)
+            works = works and layer.op not in _NO_WORK
             kinds.setdefault(kind_of(layer) if works else None, []).append(position)
         for kind, positions in kinds.items():
             model, measured = (None, True) if kind is None else self.find(*kind)

@@ -28,9 +28,7 @@ def detection_postprocess(anchors: int, classes: int, regular: bool = False) -> 
 
 
 def _draw_postprocess(op: str, rng: Rng, dtype: str) -> Layer:
-    return detection_postprocess(
-        sizes.scaled(rng, 50, 4000), int(rng.choice([1, 2, 20, 80, 90])), bool(rng.random() < 0.2)
-    )
+    return detection_postprocess(sizes.scaled(rng, 50, 4000), int(rng.choice([1, 2, 20, 80, 90])))
 
 
 def _postprocess_options(layer: Layer) -> bytes:
