@@ -116,11 +116,9 @@ def _draw_blocks(op: str, rng: Rng, dtype: str) -> Layer:
     height, width = (block * max(1, n // block) for n in sizes.plane(rng, 80))
     channels = sizes.channels(rng, 256)
     if op == "depth_to_space":
-        if rng.random() < 0.4:  # the end of a network that makes pictures larger
-            channels, (height, width) = (
-                int(rng.choice([1, 3, 3, 4])),
-                (block * n for n in sizes.plane(rng, 180)),
-            )
+        if rng.random() < 0.45:  # the end of a network that makes pictures larger
+            channels = int(rng.choice([1, 3, 3, 3, 4]))
+            height, width = (block * sizes.scaled(rng, 12, 240) for _ in range(2))
         channels *= block * block
     if op in ("depth_to_space", "batch_to_space_nd"):
         height, width = height // block, width // block

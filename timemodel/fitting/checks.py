@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from profiler.errors import ProfileError
-from profiler.measurement import IDENTITY, Profile
+from profiler.measurement import IDENTITY, Profile, note_on_threads
 from profiler.operators import operator
 from profiler.probes import ALONGSIDE
 from timemodel.features import kind_of
@@ -122,6 +122,9 @@ def notes_on(path: str | os.PathLike[str], model: TimeModel) -> list[str]:
     with Profile.open(path) as profile:
         thin = thin_operators(model, profile)
         notes = _canary_notes(path, profile)
+        for key, setting in model.settings.items():
+            crowded = note_on_threads(profile.fingerprint_of(key) or {}, setting.threads)
+            notes += [f"{key}, where this was measured: {crowded}"] if crowded else []
     for key, setting in model.settings.items():
         again = f"'edgetime profile TARGET -o {path}'"
         warning = setting.conditions.warning(again) if setting.conditions else None
