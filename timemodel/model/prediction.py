@@ -91,7 +91,9 @@ class NetworkPrediction:
     @property
     def whole(self) -> bool:
         """Whether the time of any operator that works is known."""
-        return not self.at_least or any(layer.known and layer.predicted_ms > 0 for layer in self.layers)
+        return not (self.at_least and self.layers) or any(
+            layer.known and layer.predicted_ms > 0 for layer in self.layers
+        )
 
     def to_dict(self, measurement: Any = None) -> dict[str, Any]:
         """The line that ``predict --json`` prints; `measurement` is a `profiler.measurement.Measurement` or None."""
