@@ -5,7 +5,7 @@ May import the rooms of features, tree and runtime.
 
 from timemodel.model.conditions import Conditions, Load
 from timemodel.model.differences import ChangeErrors, pair_error, single_error
-from timemodel.model.layer_times import FALLBACK, is_estimate
+from timemodel.model.layer_times import FALLBACK, is_estimate, is_nameless
 from timemodel.model.operator_fit import (
     FEWEST_PROBES,
     MIN_PROBES,
@@ -53,6 +53,7 @@ __all__ = [
     "fit_operator",
     "in_words",
     "is_estimate",
+    "is_nameless",
     "pair_error",
     "single_error",
     "unfitted_tree",

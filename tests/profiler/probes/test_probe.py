@@ -7,7 +7,7 @@ from profiler import operators
 from profiler.devices.agent import random_values
 from profiler.errors import UsageError
 from profiler.network import Layer, Tensor
-from profiler.operators import DTYPES, draw_layer
+from profiler.operators import DTYPES, UNPACKED, draw_layer
 from profiler.probes import Probe, draw_network, plan_probes
 from profiler.probes.plan import sweeps
 from profiler.tflite import encode, read_network
@@ -37,7 +37,8 @@ def run(content, kernels="AUTO"):
 def test_every_operator_can_be_written_read_back_and_run(op, dtype):
     layer = draw_layer(op, dtype, np.random.default_rng(7))
     content = Probe("layer", (layer,)).build()
-    read = read_network(content).layers[-1]
+    layers = read_network(content).layers
+    read = layers[-1 if UNPACKED in layer.params else 0]
     assert (read.op, read.outputs, read.macs, read.dtype) == (
         layer.op,
         layer.outputs,
