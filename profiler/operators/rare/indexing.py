@@ -34,7 +34,7 @@ def _draw_segments(op: str, rng: Rng, dtype: str) -> Layer:
     """Rows added up (or the largest of them taken) by stored numbers of segments."""
     rows, columns = _rows(rng)
     count = sizes.scaled(rng, 1, rows)
-    operands = (Tensor((rows, columns), dtype), _stored_numbers(rows))
+    operands: tuple[Tensor, ...] = (Tensor((rows, columns), dtype), _stored_numbers(rows))
     if op != "segment_sum":
         operands += (_stored_numbers(),)
     return Layer(op, operands, (Tensor((count, columns), dtype),), {"segments": count})
@@ -92,7 +92,7 @@ def _draw_boxes(op: str, rng: Rng, dtype: str) -> Layer:
 def _segment_numbers(layer: Layer) -> np.ndarray:
     """As many numbers of segments as there are rows, in order, each in use."""
     rows = layer.inputs[0].shape[0]
-    return np.arange(rows, dtype=np.int32) * int(layer.params["segments"]) // rows  # type: ignore[call-overload]
+    return np.arange(rows, dtype=np.int32) * int(layer.params["segments"]) // rows  # type: ignore[arg-type]
 
 
 def _spread(layer: Layer, count: int, size: int) -> np.ndarray:

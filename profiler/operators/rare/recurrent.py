@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from profiler.network import Arithmetic, Layer, Tensor
+from profiler.network import Arithmetic, Layer, Param, Tensor
 from profiler.operators import sizes
 from profiler.operators.number_type import weight_dtype
 from profiler.operators.options import (
@@ -16,9 +16,6 @@ from profiler.operators.options import (
     quiet,
 )
 from profiler.operators.registry import FEW, Operator, Rng, drawn, register_operators
-
-_MATRICES_AND_BIASES = 4
-"""Gates of an LSTM."""
 
 
 def svdf(features: int, units: int, memory: int, rank: int = 1, dtype: str = "float32") -> Layer:
@@ -62,7 +59,7 @@ def _sizes(rng: Rng) -> tuple[int, int, int]:
 def _draw_rnn(op: str, rng: Rng, dtype: str) -> Layer:
     """One step, a sequence, or a sequence in both directions of a simple recurrent layer."""
     steps, features, units = _sizes(rng)
-    params: dict = {"activation": "tanh"}
+    params: dict[str, Param] = {"activation": "tanh"}
     if op == "rnn":
         return Layer(op, (Tensor((1, features)), *_cell(features, units)), (Tensor((1, units)),), params)
     params["time_major"] = False
@@ -81,7 +78,7 @@ def _draw_lstm(op: str, rng: Rng, dtype: str) -> Layer:
         operands = (Tensor((1, features)), *gates, *states)
         return Layer(op, operands, (Tensor((1, units)),), {"activation": "tanh"})
     operands = (Tensor((1, steps, features)), *gates, *gates, *states, *states)
-    params = {"activation": "tanh", "merge_outputs": True, "time_major": False}
+    params: dict[str, Param] = {"activation": "tanh", "merge_outputs": True, "time_major": False}
     return Layer(op, operands, (Tensor((1, steps, 2 * units)),), params)
 
 

@@ -96,7 +96,14 @@ def test_option_lies_where_the_schema_has_it(op, kind, union, field):
     plain, stored = _options(kind, union, None), _options(kind, union, field)
     attribute = schema_attribute(op, field)
     before, after = getattr(plain, attribute), getattr(stored, attribute)
-    expected = {"ints": [7], "bool": not field.default, "float": 2.5, "int": 7, "uint": 7, "text": b"seven"}.get(field.type, 1)
+    expected = {
+        "ints": [7],
+        "bool": not field.default,
+        "float": 2.5,
+        "int": 7,
+        "uint": 7,
+        "text": b"seven",
+    }.get(field.type, 1)
     assert (list(after) if field.type == "ints" else after) == expected
     if field.type not in ("ints", "text"):
         assert before == field.default
