@@ -15,7 +15,7 @@ from profiler.network import Layer, Network, footprint
 from timemodel.features import kind_of
 from timemodel.model.checking import items, number, numbers_of, table, whole
 from timemodel.model.conditions import Conditions
-from timemodel.model.layer_times import LayerPredictor, LayerTimes
+from timemodel.model.layer_times import MOST_SPAN, LayerPredictor, LayerTimes
 from timemodel.model.operator_model import OperatorModel
 from timemodel.model.power_model import PowerModel
 from timemodel.model.prediction import LayerPrediction, NetworkPrediction
@@ -217,6 +217,8 @@ class SettingModel:
                 (high - 1, times.high_ms - times.predicted_ms),
             )
         )
+        high_ms = total + above
+        low_ms = min(total, max(total - below, high_ms / MOST_SPAN))
         covered_ms = float(times.predicted_ms[times.covered].sum()) + overhead_ms
         coverage = covered_ms / total if total > 0 else 1.0
         columns = times.predicted_ms, times.low_ms, times.high_ms, times.covered, self._known(times)
@@ -249,8 +251,8 @@ class SettingModel:
             dtype=dtype,
             threads=self.threads,
             predicted_ms=total,
-            low_ms=max(total - below, 0.0),
-            high_ms=total + above,
+            low_ms=low_ms,
+            high_ms=min(high_ms, MOST_SPAN * low_ms),
             coverage=coverage,
             uncovered=tuple(sorted({layer.op for layer in layers if not layer.covered})),
             peak_memory_bytes=memory.activation_bytes if memory else 0,

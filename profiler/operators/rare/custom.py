@@ -93,7 +93,7 @@ register_operators(
         _POSTPROCESS,
         FileFormat(custom_options=_postprocess_options, computed={2: _anchors}),
         draws=drawn(_draw_postprocess, float32=(16, 104)),
-        features="copy",
+        features="matrix",  # so much per stored anchor, and per score
     ),
     Operator(
         "custom:MaxPoolingWithArgmax2D",
