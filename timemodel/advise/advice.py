@@ -164,9 +164,10 @@ def _wider(
 
 def _unknown(time_model: NetworkPredictor, network: Network, setting: str | None) -> tuple[str, ...]:
     """What is left out of the network's time, and why; UsageError where that is all of it."""
-    if not any(is_nameless(layer.op) for layer in network.layers):
+    predict = getattr(time_model, "predict", None)
+    if predict is None or not any(is_nameless(layer.op) for layer in network.layers):
         return ()  # most networks: their total is all that is asked for
-    found = time_model.predict(network, setting=setting)
+    found = predict(network, setting=setting)
     if not found.whole:
         raise UsageError(f"The time of {network.name} is not known on {found.device}: {found.why_unknown}.")
     return (f"Left out of the time, which is not known: {found.why_unknown}.",) if found.at_least else ()
