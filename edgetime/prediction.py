@@ -114,7 +114,7 @@ class Predictor:
         new = [warning for warning in warnings if warning not in self._reported]
         self._reported.update(new)
         result = {**prediction.to_dict(measurement), "setting": self.setting.key, "signature": signature}
-        if self._load:
+        if self._load and result["predicted_ms"] is not None:
             result |= self._met(result["predicted_ms"])
         result["measured_in"] = {
             op: sorted(dtype for name, dtype in self.setting.operators if name == op)

@@ -75,9 +75,9 @@ def points(value: float) -> str:
     return f"{round(value, 2) + 0.0:+.2f} points"
 
 
-def difference(predicted: float, measured: float | None) -> str:
+def difference(predicted: float | None, measured: float | None) -> str:
     """How far `predicted` is from `measured`: ``+3.4%``."""
-    return "-" if not measured else f"{100 * (predicted / measured - 1):+.1f}%"
+    return "-" if not measured or predicted is None else f"{100 * (predicted / measured - 1):+.1f}%"
 
 
 def mark(result: Mapping[str, Any]) -> str:
@@ -93,8 +93,10 @@ def mark(result: Mapping[str, Any]) -> str:
     return ", ".join(marks)
 
 
-def interval(low: float, high: float) -> str:
-    """``0.0085 to 0.0168 ms``; both units where they differ."""
+def interval(low: float | None, high: float | None) -> str:
+    """``0.0085 to 0.0168 ms``; both units where they differ; without an upper end ``0.0085 ms or more``."""
+    if low is None or high is None:
+        return "-" if low is None else f"{ms(low)} or more"
     first, last = ms(low), ms(high)
     return f"{first.split()[0] if first.split()[1] == last.split()[1] else first} to {last}"
 

@@ -263,7 +263,7 @@ def recommend(
 ) -> NetworkOption:
     """The most accurate network whose *predicted* costs are within the limits, else (accuracy not known, or equal) the fastest.
 
-    One whose time is not whole (`NetworkOption.at_least`) only where no other fits.
+    One whose time is not whole (`NetworkOption.at_least`) is never recommended.
 
     The prediction decides, not the upper end of its interval, which bounds 90% of networks and would throw away most that fit;
     measuring settles those that `NetworkOption.crosses` marks. Raises BudgetError, which names the nearest, where none fits.
@@ -281,10 +281,6 @@ def recommend(
 def _best(candidates: Sequence[NetworkOption], limits: DeviceLimits) -> NetworkOption | None:
     return max(
         filter(limits.fit, candidates),
-        key=lambda one: (
-            not one.at_least,
-            -math.inf if one.accuracy is None else one.accuracy,
-            -one.predicted_ms,
-        ),
+        key=lambda one: (-math.inf if one.accuracy is None else one.accuracy, -one.predicted_ms),
         default=None,
     )

@@ -290,11 +290,6 @@ def _warn(found: tuple[Selection, ...], out: Terminal) -> None:
     for one in found:
         for sentence in doubts(one.candidates, f"on {one.device}" if len(found) > 1 else "on this device"):
             out.warn(sentence)
-        if one.chosen is not None and one.chosen.at_least:
-            out.warn(
-                f"{one.chosen.path} is recommended on {one.device} since no other network fits, but takes longer than predicted: "
-                "measure it with 'edgetime predict --measure'."
-            )
 
 
 _COVERED = 0.9995
@@ -305,7 +300,7 @@ def _shown(found: Selection) -> list[RenderableType]:
     columns = {
         "network": _short([c.path for c in found.candidates]),
         "predicted": [_predicted(c) for c in found.candidates],
-        "90% interval": [units.interval(c.low_ms, c.high_ms) for c in found.candidates],
+        "90% interval": ["" if c.at_least else units.interval(c.low_ms, c.high_ms) for c in found.candidates],
         "accuracy": [units.percent(c.accuracy) for c in found.candidates],
         "memory": [units.size(c.peak_memory_bytes) for c in found.candidates],
         "energy": [units.mj(c.energy_mj) for c in found.candidates],
@@ -378,6 +373,8 @@ def _judged(found: Selection) -> str:
 def _marks(found: Selection, candidate: NetworkOption, on_front: bool) -> list[str]:
     """What is to be said of one candidate, in few words."""
     marks = ["recommended"] if candidate is found.chosen else []
+    if candidate.at_least:
+        marks.append("not all known")
     if on_front and found.judged_on:
         marks.append("front")
     fits, crosses = candidate.fits(found.budget_ms), candidate.crosses(found.budget_ms)

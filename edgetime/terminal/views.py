@@ -54,8 +54,15 @@ def total(result: Mapping[str, Any]) -> str:
     sure = units.interval(result["low_ms"], result["high_ms"])
     wide = ", wide because the profile met little calm" if result.get("widened") else ""
     least = "at least " if result.get("at_least") else ""
-    text = f"predicted {least}{units.ms(result['predicted_ms'])} (90% interval {sure}{wide})"
-    if result.get("energy_mj") is not None:
+    text = f"predicted {least}{units.ms(result['predicted_ms'])}"
+    if result["predicted_ms"] is None:
+        text = "time unknown"
+    elif least:
+        left_out = [op.partition(":")[2] or op for ops in result.get("unknown", {}).values() for op in ops]
+        text += f", without {', '.join(left_out)}" if left_out else ""
+    else:
+        text += f" (90% interval {sure}{wide})"
+    if result.get("energy_mj") is not None and result["predicted_ms"] is not None:
         text += f", {least}{units.mj(result['energy_mj'])}"
     if result["measured_ms"] is not None:
         off = units.difference(result["predicted_ms"], result["measured_ms"])
@@ -65,7 +72,8 @@ def total(result: Mapping[str, Any]) -> str:
 
 def costs(result: Mapping[str, Any]) -> list[str]:
     """What else running the network costs, each as a few words."""
-    words = [f"{units.percent(result['coverage'])} of it from measured operators"]
+    share = "from measured operators" if not result.get("at_least") else "is known from measured operators"
+    words = [f"{units.percent(result['coverage'])} of it {share}"]
     if result["peak_memory_bytes"]:
         words.append(f"peak memory {units.size(result['peak_memory_bytes'])}")
     names = {"measured_p90_ms": "90th percentile", "load_ms": "loading", "first_ms": "first run"}
@@ -102,7 +110,9 @@ def layer_table(result: Mapping[str, Any], layers: Layers) -> RenderableType:
 
 def how_known(row: Mapping[str, Any]) -> str:
     """What is known of an operator that was not measured."""
-    return "estimated" if row["predicted_ms"] is not None else "not on the accelerator"
+    if row["predicted_ms"] is not None:
+        return "estimated"
+    return "unknown" if row.get("reason") else "not on the accelerator"
 
 
 def batch(results: Sequence[Mapping[str, Any]]) -> list[RenderableType]:
@@ -116,7 +126,9 @@ def batch(results: Sequence[Mapping[str, Any]]) -> list[RenderableType]:
     rows = []
     for result in results:
         predicted = result["predicted_ms"]
-        row = [result["network"], result["dtype"], units.ms(predicted)]
+        least = "at least " if result.get("at_least") and predicted is not None else ""
+        shown = "unknown" if predicted is None else least + units.ms(predicted)
+        row = [result["network"], result["dtype"], shown]
         if measured:
             row += [units.ms(result["measured_ms"]), units.difference(predicted, result["measured_ms"])]
         else:
@@ -130,13 +142,24 @@ def batch(results: Sequence[Mapping[str, Any]]) -> list[RenderableType]:
 
 def estimated(result: Mapping[str, Any]) -> list[str]:
     """Name the operators that the model never measured in the network's number type, if any."""
+    from timemodel.model import in_words  # here, since starting any verb imports this room
+
     left = left_to_cpu(result)
     if left or not result["uncovered"]:
         return left
+    unknown: Mapping[str, Sequence[str]] = result.get("unknown", {})
+    said = []
+    if unknown:
+        said = [f"{result['network']}: of unknown time: {in_words(unknown)}"]
+    only = [op for op in result["uncovered"] if not any(op in ops for ops in unknown.values())]
+    return said + (_only_estimated(result, only) if only else [])
+
+
+def _only_estimated(result: Mapping[str, Any], uncovered: Sequence[str]) -> list[str]:
     share = units.percent(1 - result["coverage"])
     known: Mapping[str, Sequence[str]] = result.get("measured_in", {})
     reasons: dict[str, list[str]] = {}
-    for op in result["uncovered"]:
+    for op in uncovered:
         kinds = known.get(op, ())
         if not kinds:
             reason = "never measured on this device"
@@ -146,7 +169,8 @@ def estimated(result: Mapping[str, Any]) -> list[str]:
             reason = f"measured in {' and '.join(kinds)} only"
         reasons.setdefault(reason, []).append(op)
     said = "; ".join(f"{reason}: {', '.join(ops)}" for reason, ops in reasons.items())
-    return [f"{result['network']}: only estimated ({share} of the time), because {said}"]
+    much = "" if result.get("at_least") else f" ({share} of the time)"
+    return [f"{result['network']}: only estimated{much}, because {said}"]
 
 
 def left_to_cpu(result: Mapping[str, Any]) -> list[str]:

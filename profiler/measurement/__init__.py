@@ -6,6 +6,7 @@ May import all other rooms of the profiler but its suites.
 from __future__ import annotations
 
 from profiler.measurement.bundle import BundleSummary, ImportSummary, import_results, write_bundle
+from profiler.measurement.circumstances import note_on_threads
 from profiler.measurement.combining import ProbeTime, Reading, Timing, combine
 from profiler.measurement.events import DELEGATED, OPERATOR, Event, align
 from profiler.measurement.in_turns import PairMeasurement, measure_pair
@@ -42,6 +43,7 @@ __all__ = [
     "kind_of_work",
     "measure_network",
     "measure_pair",
+    "note_on_threads",
     "profile",
     "write_bundle",
 ]

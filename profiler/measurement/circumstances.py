@@ -41,12 +41,10 @@ class Clock:
 def notes_on_device(fingerprint: Mapping[str, Any], threads: int) -> list[str]:
     """What the device itself makes hard."""
     notes = []
-    cores = int(fingerprint.get("usable_cores") or fingerprint.get("cores") or 1)
-    if threads > cores:
-        notes.append(
-            f"{threads} threads share {'one core' if cores == 1 else f'{cores} cores'} here and wait for each other: "
-            f"use threads={cores} or fewer."
-        )
+    cores = _cores(fingerprint)
+    crowded = note_on_threads(fingerprint, threads)
+    if crowded:
+        notes.append(crowded)
     elif cores == 1:
         notes.append(
             "There is one core only, which everything else shares: stop what can be stopped while measuring."
@@ -64,6 +62,20 @@ def notes_on_device(fingerprint: Mapping[str, Any], threads: int) -> list[str]:
             f"The clock makes steps of {step_us:.4g} us, so each sample takes long and few probes are met: give more --minutes."
         )
     return notes
+
+
+def note_on_threads(fingerprint: Mapping[str, Any], threads: int) -> str | None:
+    """What to know of more threads than the process may use cores, which the profile says of itself ever after; else None."""
+    cores = _cores(fingerprint)
+    if threads <= cores:
+        return None
+    share = "one core" if cores == 1 else f"{cores} cores"
+    return f"{threads} threads share {share} here and wait for each other: use threads={cores} or fewer."
+
+
+def _cores(fingerprint: Mapping[str, Any]) -> int:
+    """Cores that the measuring process may use."""
+    return int(fingerprint.get("usable_cores") or fingerprint.get("cores") or 1)
 
 
 def notes_on_states(

@@ -112,6 +112,8 @@ class Layer:
             if not tensor.constant:
                 first = tensor.dtype
                 break
+        if first == "resource":  # a variable is of the type of what is put into it
+            return next((t.dtype for t in (*self.outputs, *reversed(self.inputs)) if t.dtype != first), first)
         if first == "float32" and arithmetic.macs:
             for tensor in self.inputs:
                 if tensor.constant and tensor.dtype in QUANTIZED:

@@ -17,10 +17,13 @@ from profiler.operators.matrix import batch_matmul, fully_connected
 from profiler.operators.number_type import network_with_dtype, with_dtype
 from profiler.operators.options import FileFormat, OptionField, Quantization, StoredParam
 from profiler.operators.pooling import pool_2d
+from profiler.operators.rare import conv_3d, detection_postprocess, scatter_nd, svdf, why_not_probed
 from profiler.operators.recurrent import loop
 from profiler.operators.reduction import reduce
 from profiler.operators.registry import (
     DTYPES,
+    FEW,
+    UNPACKED,
     Operator,
     OutputWidth,
     ReferenceLayers,
@@ -45,9 +48,11 @@ from profiler.operators.slicing import gather, split, strided_slice, unpack
 
 __all__ = [
     "DTYPES",
+    "FEW",
     "MAX_ELEMENTS",
     "MAX_MACS",
     "MAX_WEIGHTS",
+    "UNPACKED",
     "FileFormat",
     "Operator",
     "OptionField",
@@ -63,7 +68,9 @@ __all__ = [
     "compare",
     "concatenation",
     "conv_2d",
+    "conv_3d",
     "depthwise_conv_2d",
+    "detection_postprocess",
     "draw_layer",
     "drawn",
     "drawn_operators",
@@ -80,14 +87,17 @@ __all__ = [
     "reduce",
     "register_operator",
     "reshape",
+    "scatter_nd",
     "shape_of",
     "split",
     "strided_slice",
+    "svdf",
     "tile",
     "transpose",
     "transpose_conv",
     "unary",
     "unpack",
+    "why_not_probed",
     "window_params",
     "window_size",
     "with_dtype",

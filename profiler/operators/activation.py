@@ -8,7 +8,7 @@ from functools import partial
 from profiler.axes import keep_axes
 from profiler.network import Layer, Shape, Tensor
 from profiler.operators import sizes
-from profiler.operators.options import FileFormat, Quantization, flag, fraction, numbers, quiet
+from profiler.operators.options import FileFormat, Quantization, flag, fraction
 from profiler.operators.registry import (
     Operator,
     ReferenceLayers,
@@ -45,11 +45,19 @@ def _draw_cast(op: str, rng: Rng, dtype: str) -> Layer:
 
 
 def _draw_conversion(op: str, rng: Rng, dtype: str) -> Layer:
-    """Floats into integers, integers of one scale into those of another, or integers into floats."""
+    """Floats into integers, integers of one scale (or type) into those of another, or integers into floats."""
+    shape = _image(rng) if rng.random() < 0.25 else sizes.feature_map(rng)
     if op == "dequantize":
-        return unary("dequantize", sizes.feature_map(rng), dtype, "float32")
-    source = dtype if rng.random() < 0.4 else "float32"
-    return unary("quantize", sizes.feature_map(rng), source, dtype)
+        return unary("dequantize", shape, dtype, "float32")
+    if op == "quantize:converted":
+        return unary("quantize", shape, dtype, "int8" if dtype == "uint8" else "uint8")
+    return unary("quantize", shape, dtype if op == "quantize:rescaled" else "float32", dtype)
+
+
+def _image(rng: Rng) -> Shape:
+    """What a camera gives, or a part of it."""
+    height = int(rng.choice([96, 128, 224, 256, 320, 360, 480, 640]))
+    return 1, height, int(rng.choice([96, 160, 224, 320, 480, 640])), int(rng.choice([1, 3, 3]))
 
 
 def _reference_unary(op: str, dtype: str, s: Sizes) -> Layer:
@@ -86,8 +94,8 @@ def _unary(
 _POSITIVE = Quantization(positive=True)
 
 register_operators(
-    _unary("relu", {"Clamp": 0.0}, float32=(45, 19), int8=(26, 15), int16=(30, 16)),
-    _unary("relu6", {"Clamp": 0.1}, float32=(45, 20), int8=(26, 16), int16=(30, 17)),
+    _unary("relu", {"Clamp": 0.0}, uint8=(8, 12), float32=(45, 19), int8=(26, 15), int16=(30, 16)),
+    _unary("relu6", {"Clamp": 0.1}, uint8=(8, 13), float32=(45, 20), int8=(26, 16), int16=(30, 17)),
     _unary(
         "leaky_relu",
         {"LeakyReLU": 0.0},
@@ -100,7 +108,10 @@ register_operators(
     _unary(
         "logistic",
         {"Sigmoid": 0.0},
-        quantization=Quantization(fixed={"int8": (1 / 256, -128), "int16": (1 / 32768, 0)}),
+        quantization=Quantization(
+            fixed={"int8": (1 / 256, -128), "int16": (1 / 32768, 0), "uint8": (1 / 256, 0)}
+        ),
+        uint8=(8, 10),
         float32=(45, 21),
         int8=(26, 17),
         int16=(30, 18),
@@ -108,12 +119,15 @@ register_operators(
     _unary(
         "tanh",
         {"TanH": 0.0},
-        quantization=Quantization(fixed={"int8": (1 / 128, 0), "int16": (1 / 32768, 0)}),
+        quantization=Quantization(
+            fixed={"int8": (1 / 128, 0), "int16": (1 / 32768, 0), "uint8": (1 / 128, 128)}
+        ),
+        uint8=(8, 11),
         float32=(45, 23),
         int8=(26, 18),
         int16=(30, 19),
     ),
-    _unary("elu", {"ELU": 0.0}, float32=(24, 24)),
+    _unary("elu", {"ELU": 0.0}, int8=(10, 59), float32=(24, 24)),
     _unary(
         "gelu",
         {"GELU": 0.0, "ApproxGELU": 0.0},
@@ -127,7 +141,7 @@ register_operators(
     _unary("rsqrt", {"Reciprocal Square Root": 0.0}, quantization=_POSITIVE, float32=(24, 27), int8=(14, 35)),
     _unary("square", {"Square": 0.0}, FileFormat(66), float32=(24, 28)),
     _unary("abs", {"Abs": 0.0}, FileFormat(78), float32=(24, 31), int8=(14, 39), int16=(20, 31)),
-    _unary("neg", {"Negate": 0.0}, FileFormat(42), float32=(24, 30)),
+    _unary("neg", {"Negate": 0.0}, FileFormat(42), int8=(10, 67), float32=(24, 30)),
     _unary("sin", {"Sine": 0.0}, reference=None, float32=(16, 34)),
     _unary("cos", {"Cosine": 0.0}, reference=None, float32=(16, 35)),
     _unary("floor", {"Floor": 0.0}, reference=None, float32=(16, 36)),
@@ -138,16 +152,25 @@ register_operators(
     _plain(
         "quantize",
         FileFormat(89),
-        draws=drawn(_draw_conversion, int8=(60, 13), int16=(40, 14)),
+        draws=drawn(_draw_conversion, uint8=(10, 22), int8=(60, 13), int16=(40, 14)),
         features="unary",
         # A table over 256 values is made of several operators in a row.
         events={"Convert": 0.0, "Invalid Unary Op": 0.0},
         reference=_REFERENCE,
     ),
+    # Between integers, of one type or of different ones: other loops than from floats.
+    Operator(
+        "quantize:rescaled",
+        draws=drawn(_draw_conversion, int8=(30, 71), int16=(12, 40), uint8=(8, 26)),
+        features="unary",
+    ),
+    Operator(
+        "quantize:converted", draws=drawn(_draw_conversion, uint8=(12, 0), int8=(8, 54)), features="unary"
+    ),
     _plain(
         "dequantize",
         FileFormat(38, made_on_loading=True),
-        draws=drawn(_draw_conversion, int8=(50, 14), int16=(30, 15)),
+        draws=drawn(_draw_conversion, uint8=(10, 21), int8=(50, 14), int16=(30, 15)),
         features="unary",
         events={"Convert": 0.1},
         reference=_REFERENCE,
@@ -161,18 +184,5 @@ register_operators(
     ),
     _plain("sign", events={"Sign": 0.0}),
     _plain("logical_not", FileFormat(63)),
-    _plain("zeros_like"),
-    _plain(
-        "fake_quant",
-        FileFormat(
-            58,
-            (
-                fraction(0, "min"),
-                fraction(1, "max"),
-                *numbers(2, "num_bits"),
-                quiet(3, "bool", "narrow_range", False),
-            ),
-        ),
-    ),
     Operator("densify", FileFormat(made_on_loading=True)),
 )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 
 from profiler.axes import LayerStep, scaled
 from profiler.network import Arithmetic, Layer, Param, Shape, Tensor
@@ -165,7 +164,7 @@ def _draw_grouped(op: str, rng: Rng, dtype: str) -> Layer:
     )
 
 
-def _draw_depthwise(op: str, rng: Rng, dtype: str) -> Layer:
+def draw_depthwise(op: str, rng: Rng, dtype: str) -> Layer:
     """A depthwise convolution."""
     kernel = sizes.window(rng)
     height, width = sizes.plane(rng, 160)
@@ -203,13 +202,17 @@ def _draw_transpose_conv(op: str, rng: Rng, dtype: str) -> Layer:
         height, width, window, stride = 1, sizes.scaled(rng, 4, 512), (1, kernel), (1, 2)
     elif rng.random() < 0.1:
         stride = (1, 1)
+    elif rng.random() < 0.25:  # up by three or four at once
+        step = int(rng.choice([3, 4, 4]))
+        stride, kernel = (step, step), int(rng.choice([step, 2 * step]))
+        height, width, window = min(height, 24), min(width, 24), (kernel, kernel)
     padding = "same" if rng.random() < 0.7 else "valid"
     return transpose_conv(
         height, width, sizes.channels(rng, 512), sizes.channels(rng, 512), window, stride, padding, dtype
     )
 
 
-def _convolution_axes(step: LayerStep) -> None:
+def convolution_axes(step: LayerStep) -> None:
     """A dense convolution chooses its output channels; one in groups fixes all."""
     data, weights = operator(step.layer.op).file.data_slot, 1
     if step.inputs <= max(data, weights) or not step.constant(weights):
@@ -271,13 +274,6 @@ def _transpose_conv_macs(layer: Layer) -> int:
 
 
 _KERNEL = ("", "kernel_height", "kernel_width", "")
-_KERNEL_3D = ("kernel_depth", "kernel_height", "kernel_width", "", "")
-_OPTIONS_3D = (
-    WINDOW[0],
-    *numbers(1, "stride_depth", "stride_width", "stride_height"),
-    activation(4),
-    *numbers(5, "dilation_depth", "dilation_width", "dilation_height", default=1),
-)
 _BIAS_TYPE = "quantized_bias_type"
 _CHANNELS = {
     "out_channels": sizes.REFERENCE_WIDTHS,
@@ -296,8 +292,10 @@ register_operators(
             kernel=_KERNEL,
         ),
         Quantization(channel_axis=0),
-        drawn(_draw_conv, float32=(740, 0), int8=(540, 0), dynamic_int8=(160, 0), int16=(260, 0)),
-        widths=_convolution_axes,
+        drawn(
+            _draw_conv, uint8=(20, 1), float32=(740, 0), int8=(540, 0), dynamic_int8=(160, 0), int16=(260, 0)
+        ),
+        widths=convolution_axes,
         arithmetic=Arithmetic(sizes.dense_macs),
         features="convolution",
         row="convolution",
@@ -319,8 +317,7 @@ register_operators(
         draws=drawn(_draw_grouped, float32=(60, 38), int8=(40, 21), dynamic_int8=(25, 4), int16=(30, 21)),
         features="grouped",
     ),
-    # What becomes of depthwise ones of many outputs per channel, or of large windows.
-    Operator("depthwise_conv_2d:multiplied", features="grouped"),
+    # What becomes of depthwise ones of large windows.
     Operator(
         "depthwise_conv_2d:large",
         draws=drawn(_draw_large_depthwise, float32=(40, 68), int8=(40, 49)),
@@ -335,7 +332,14 @@ register_operators(
             complete=_depth_multiplier,
         ),
         Quantization(channel_axis=3),
-        drawn(_draw_depthwise, float32=(440, 1), int8=(370, 1), dynamic_int8=(60, 1), int16=(160, 1)),
+        drawn(
+            draw_depthwise,
+            uint8=(16, 2),
+            float32=(440, 1),
+            int8=(370, 1),
+            dynamic_int8=(60, 1),
+            int16=(160, 1),
+        ),
         widths=_depthwise_axes,
         resized=lambda old, inputs, outputs: {
             **old.params,
@@ -368,8 +372,15 @@ register_operators(
             kernel=_KERNEL,
         ),
         Quantization(channel_axis=0),
-        drawn(_draw_transpose_conv, float32=(60, 16), int8=(40, 22), dynamic_int8=(25, 3), int16=(30, 22)),
-        widths=_convolution_axes,
+        drawn(
+            _draw_transpose_conv,
+            uint8=(8, 24),
+            float32=(60, 16),
+            int8=(40, 22),
+            dynamic_int8=(25, 3),
+            int16=(30, 22),
+        ),
+        widths=convolution_axes,
         arithmetic=Arithmetic(_transpose_conv_macs),
         features="convolution",
         row="transposed",
@@ -383,11 +394,4 @@ register_operators(
             {**_CHANNELS, "kernel": (2, 3, 4)},
         ),
     ),
-    Operator(
-        "conv_3d",
-        FileFormat(106, _OPTIONS_3D, kernel=_KERNEL_3D),
-        widths=_convolution_axes,
-        arithmetic=Arithmetic(partial(sizes.dense_macs, channels_axis=-1)),
-    ),
-    Operator("conv_3d_transpose", FileFormat(106, _OPTIONS_3D, data_slot=2, kernel=_KERNEL_3D)),
 )

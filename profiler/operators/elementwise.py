@@ -116,7 +116,8 @@ def _draw_select(op: str, rng: Rng, dtype: str) -> Layer:
     return Layer("select_v2", (Tensor(mask, "bool"), Tensor(shape, dtype), other), (Tensor(shape, dtype),))
 
 
-def _elementwise_axes(step: LayerStep) -> None:
+def elementwise_axes(step: LayerStep) -> None:
+    """Operands tie the axes that they have in common, and freeze those that are repeated."""
     rank = len(step.out_shape())
     operands = [(slot, step.read(slot)) for slot in range(step.inputs)]
     moving = [(slot, axes) for slot, axes in operands if not step.constant(slot)]
@@ -172,7 +173,7 @@ _PLAIN = Quantization()
 _KEEPS_SCALE = Quantization(keeps_scale=True)
 _MASKED = Arithmetic(of_result=True)
 
-_plain = partial(Operator, widths=_elementwise_axes)
+_plain = partial(Operator, widths=elementwise_axes)
 _binary = partial(_plain, features="binary")
 
 
@@ -200,6 +201,7 @@ register_operators(
         "add",
         FileFormat(11, _ADDED),
         {"Add": 0.0},
+        uint8=(8, 4),
         float32=(165, 3),
         int8=(130, 3),
         int16=(80, 3),
@@ -209,12 +211,19 @@ register_operators(
         "mul",
         FileFormat(21, (activation(0),)),
         {"Multiply": 0.0, "Invalid Unary Op": 0.1},
+        uint8=(8, 5),
         float32=(165, 4),
         int8=(120, 4),
         int16=(80, 4),
     ),
     _arithmetic(
-        "sub", FileFormat(28, _ADDED), {"Subtract": 0.0}, float32=(60, 5), int8=(50, 26), int16=(30, 25)
+        "sub",
+        FileFormat(28, _ADDED),
+        {"Subtract": 0.0},
+        uint8=(8, 6),
+        float32=(60, 5),
+        int8=(50, 26),
+        int16=(30, 25),
     ),
     _arithmetic("div", FileFormat(29, (activation(0),)), {"Divide": 0.0}, float32=(40, 39)),
     _arithmetic(
@@ -239,12 +248,10 @@ register_operators(
     ),
     _binary(
         "prelu",
-        draws=drawn(_draw_prelu, float32=(30, 43), int8=(25, 28), int16=(25, 27)),
+        draws=drawn(_draw_prelu, uint8=(8, 25), float32=(30, 43), int8=(25, 28), int16=(25, 27)),
         row="binary",
         events={"PReLU": 0.0},
     ),
-    _binary("floor_div", FileFormat(65), row="binary"),
-    _binary("floor_mod", FileFormat(72)),
     _binary(
         "greater", FileFormat(44), draws=drawn(_draw_compare, float32=(20, 44), int8=(14, 31), int32=(25, 1))
     ),
@@ -259,10 +266,8 @@ register_operators(
         arithmetic=_MASKED,
     ),
     _plain("select", FileFormat(47), arithmetic=_MASKED),
-    _plain("add_n", events={"Add": 0.1}),
     _plain("greater_equal", FileFormat(45)),
     _plain("less_equal", FileFormat(46)),
     _plain("not_equal", FileFormat(54)),
     _plain("logical_or", FileFormat(60)),
-    _plain("atan2"),
 )

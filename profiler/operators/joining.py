@@ -147,7 +147,14 @@ register_operators(
     moving(
         "concatenation",
         FileFormat(10, (*numbers(0, "axis"), activation(1)), axis_of_output=True),
-        draws=drawn(_draw_concatenation, float32=(90, 11), int8=(70, 10), int32=(15, 6), int16=(40, 10)),
+        draws=drawn(
+            _draw_concatenation,
+            uint8=(10, 14),
+            float32=(90, 11),
+            int8=(70, 10),
+            int32=(15, 6),
+            int16=(40, 10),
+        ),
         widths=_concatenation_axes,
         row="concatenation",
         events={"Concatenate": 0.0, "Copy": 0.0},
@@ -167,7 +174,9 @@ register_operators(
     moving(
         "pack",
         FileFormat(59, numbers(0, "values_count", "axis"), axis_of_output=True),
-        draws=drawn(_draw_pack, float32=(18, 57), int8=(18, 46), int32=(15, 8), int16=(25, 37)),
+        draws=drawn(
+            _draw_pack, uint8=(8, 29), float32=(18, 57), int8=(18, 46), int32=(15, 8), int16=(25, 37)
+        ),
         widths=_pack_axes,
         events={"Copy": 0.5},
     ),
@@ -180,7 +189,7 @@ register_operators(
     moving(
         "broadcast_to",
         FileFormat(104, computed={1: lambda layer: layer.outputs[0].shape}, version=2),
-        draws=drawn(_draw_broadcast_to, float32=(18, 60)),
+        draws=drawn(_draw_broadcast_to, int8=(10, 66), float32=(18, 60)),
         widths=_broadcast_to_axes,
     ),
     Operator(
@@ -191,6 +200,5 @@ register_operators(
         features="copy",
     ),
     Operator("rank", widths=_no_axes),
-    Operator("fill", arithmetic=Arithmetic(of_result=True), features="copy"),
     Operator("range", arithmetic=Arithmetic(of_result=True), features="copy"),
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from profiler.axes import LayerStep, Size, scaled
@@ -9,7 +11,14 @@ from profiler.network import Arithmetic, Layer, Shape, Tensor
 from profiler.operators import sizes
 from profiler.operators.number_type import weighted_layer
 from profiler.operators.options import FileFormat, Quantization, activation, asymmetric, flag, quiet
-from profiler.operators.registry import Operator, OutputWidth, ReferenceLayers, Rng, drawn, register_operators
+from profiler.operators.registry import (
+    Operator,
+    OutputWidth,
+    ReferenceLayers,
+    Rng,
+    drawn,
+    register_operators,
+)
 
 
 def fully_connected(
@@ -53,6 +62,13 @@ def _draw_batch_matmul(op: str, rng: Rng, dtype: str) -> Layer:
     if rng.random() < 0.4:  # scores by values: the sum runs over the steps
         inner, columns = columns, inner
     return batch_matmul((1, heads), rows, inner, columns, bool(rng.random() < 0.5), dtype)
+
+
+def _draw_stored(op: str, rng: Rng, dtype: str) -> Layer:
+    """A product with stored columns, which runtimes take for a fully connected layer."""
+    layer = _draw_batch_matmul(op, rng, dtype)
+    left, right = layer.inputs
+    return replace(layer, inputs=(left, replace(right, constant=True)))
 
 
 def _fully_connected_axes(step: LayerStep) -> None:
@@ -142,7 +158,14 @@ register_operators(
             dynamic_params={"asymmetric_quantize_inputs": True},
         ),
         Quantization(channel_axis=0),
-        drawn(_draw_fully_connected, float32=(260, 2), int8=(160, 2), dynamic_int8=(120, 2), int16=(130, 2)),
+        drawn(
+            _draw_fully_connected,
+            uint8=(14, 3),
+            float32=(260, 2),
+            int8=(160, 2),
+            dynamic_int8=(120, 2),
+            int16=(130, 2),
+        ),
         widths=_fully_connected_axes,
         arithmetic=Arithmetic(sizes.dense_macs),
         features="matrix",
@@ -165,6 +188,9 @@ register_operators(
         ),
         output_width=OutputWidth("output units"),
         words="fully connected layer",
+    ),
+    Operator(
+        "batch_matmul:stored", draws=drawn(_draw_stored, float32=(14, 112), int8=(14, 70)), features="matrix"
     ),
     Operator(
         "batch_matmul",

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from profiler.network import Layer, Network, Param, Shape, Tensor
-from profiler.operators.registry import operator
+from profiler.operators.registry import UNPACKED, operator
 
 NUMBER_TYPES = ("float32", "dynamic_int8", "int8", "int16")
 _BRIDGES = frozenset({"quantize", "dequantize"})
@@ -15,7 +15,9 @@ _BRIDGES = frozenset({"quantize", "dequantize"})
 
 def weight_dtype(dtype: str) -> str:
     """Type in which weights are stored where the arithmetic is `dtype`."""
-    return {"float32": "float32", "dynamic_int8": "int8", "int8": "int8", "int16": "int8"}[dtype]
+    return {"float32": "float32", "dynamic_int8": "int8", "int8": "int8", "int16": "int8", "uint8": "uint8"}[
+        dtype
+    ]
 
 
 def data_dtype(dtype: str) -> str:
@@ -25,7 +27,13 @@ def data_dtype(dtype: str) -> str:
 
 def bias_dtype(dtype: str) -> str:
     """Type of the bias where the arithmetic is `dtype`."""
-    return {"float32": "float32", "dynamic_int8": "float32", "int8": "int32", "int16": "int64"}[dtype]
+    return {
+        "float32": "float32",
+        "dynamic_int8": "float32",
+        "int8": "int32",
+        "int16": "int64",
+        "uint8": "int32",
+    }[dtype]
 
 
 def weighted_layer(
@@ -42,6 +50,12 @@ def weighted_layer(
     if bias:
         operands.append(Tensor(out[-1:], bias_dtype(dtype), True))
     return Layer(op, tuple(operands), (Tensor(out, data_dtype(dtype)),), params)
+
+
+def with_four_bits(layer: Layer) -> Layer:
+    """`layer` with its weights, operand 1, as integers of four bits."""
+    data, weights, *rest = layer.inputs
+    return replace(layer, inputs=(data, replace(weights, dtype="int4"), *rest))
 
 
 def with_dtype(layer: Layer, dtype: str) -> Layer | None:
@@ -70,7 +84,8 @@ def with_dtype(layer: Layer, dtype: str) -> Layer | None:
     if known.weighted:
         # Operands that follow from shapes are no weights.
         inputs = tuple(layer.inputs[i] if i in known.file.computed else t for i, t in enumerate(inputs))
-    return Layer(layer.op, inputs, outputs, layer.params, layer.name, layer.index, layer.repeat)
+    params = {name: value for name, value in layer.params.items() if name != UNPACKED}
+    return Layer(layer.op, inputs, outputs, params, layer.name, layer.index, layer.repeat)
 
 
 _STORED = frozenset({"float32", "float16", "int8", "uint8", "int4", "int32", "int64"})

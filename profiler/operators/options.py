@@ -23,7 +23,7 @@ class OptionField(NamedTuple):
         Its number in the table.
     type
         ``int`` (32 bit), ``uint`` (32 bit), ``byte``, ``bool``, ``float``, ``ints`` (a vector of ``int``),
-        ``padding`` (a byte that means ``same`` or ``valid``) or ``activation`` (a byte).
+        ``padding`` (a byte that means ``same`` or ``valid``), ``activation`` (a byte) or ``text``.
     name
         The name among `Layer.params`.
     default
@@ -91,6 +91,10 @@ class FileFormat:
         Parameters that name the subgraphs that it runs, in the order of `Layer.params`.
     made_on_loading
         Of a stored operand it makes weights once, not in every run.
+    custom_options
+        Of a custom operator: the bytes that say how it works, for probes.
+    intermediates
+        Tensors that only the operator itself uses, by the scale of those that have one, where the arithmetic is of integers.
     """
 
     options: int = 0
@@ -110,6 +114,8 @@ class FileFormat:
     usual_params: Mapping[str, Param] = field(default_factory=dict)
     subgraphs: tuple[str, ...] = ()
     made_on_loading: bool = False
+    custom_options: Callable[[Layer], bytes] | None = None
+    intermediates: tuple[float | None, ...] = ()
 
     @property
     def fuses_activation(self) -> bool:

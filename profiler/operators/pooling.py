@@ -28,11 +28,18 @@ def pool_2d(
 
 
 def resize(
-    op: str, height: int, width: int, channels: int, out_height: int, out_width: int, dtype: str = "float32"
+    op: str,
+    height: int,
+    width: int,
+    channels: int,
+    out_height: int,
+    out_width: int,
+    dtype: str = "float32",
+    form: str = "half_pixel_centers",
 ) -> Layer:
-    """``resize_bilinear`` or ``resize_nearest_neighbor`` with half-pixel centres."""
+    """``resize_bilinear`` or ``resize_nearest_neighbor`` with half-pixel centres, aligned corners, or neither."""
     before, after = (1, height, width, channels), (1, out_height, out_width, channels)
-    params = {"align_corners": False, "half_pixel_centers": True}
+    params = {name: name == form for name in ("align_corners", "half_pixel_centers")}
     return sizes.single_layer(op, before, after, dtype, params, (2,))
 
 
@@ -63,16 +70,17 @@ def _draw_resize(op: str, rng: Rng, dtype: str) -> Layer:
     scale = int(rng.choice([2, 2, 2, 3, 4]))
     odd = rng.random() < 0.25
     channels = sizes.channels(rng, 512)
+    form = str(rng.choice(["half_pixel_centers", "half_pixel_centers", "align_corners", ""]))
     if odd:
-        return resize(op, height, width, channels, sizes.side(rng, 160), sizes.side(rng, 160), dtype)
-    return resize(op, height, width, channels, height * scale, width * scale, dtype)
+        return resize(op, height, width, channels, sizes.side(rng, 160), sizes.side(rng, 160), dtype, form)
+    return resize(op, height, width, channels, height * scale, width * scale, dtype, form)
 
 
 def _resized_shape(layer: Layer) -> Shape:
     return layer.outputs[0].shape[1:3]
 
 
-_POOL = FileFormat(5, (*WINDOW, *numbers(3, "kernel_width", "kernel_height"), activation(5)))
+POOL_FILE = FileFormat(5, (*WINDOW, *numbers(3, "kernel_width", "kernel_height"), activation(5)))
 _POOLED = ReferenceLayers(
     lambda op, dtype, s: pool_2d(op, **sizes.on_plane(s), padding="same", dtype=dtype),
     [{**base, "kernel": 2, "stride": 2} for base in sizes.REFERENCE_MAPS],
@@ -87,23 +95,22 @@ _RESIZED = ReferenceLayers(
 )
 
 _window = partial(Operator, quantization=Quantization(keeps_scale=True), widths=keep_channels)
-_pool = partial(_window, file=_POOL, features="pooling", row="pooling", reference=_POOLED)
+_pool = partial(_window, file=POOL_FILE, features="pooling", row="pooling", reference=_POOLED)
 _resize = partial(_window, features="resize", reference=_RESIZED)
 
 register_operators(
     _pool(
         "average_pool_2d",
-        draws=drawn(_draw_pool, float32=(100, 6), int8=(80, 5), int16=(50, 5)),
+        draws=drawn(_draw_pool, uint8=(8, 7), float32=(100, 6), int8=(80, 5), int16=(50, 5)),
         events={"Average Pooling": 0.0, "Mean": 0.1, "Global Average Pooling": 0.1},
         words="average pooling",
     ),
     _pool(
         "max_pool_2d",
-        draws=drawn(_draw_pool, float32=(80, 7), int8=(60, 6), int16=(40, 6)),
+        draws=drawn(_draw_pool, uint8=(8, 8), float32=(80, 7), int8=(60, 6), int16=(40, 6)),
         events={"Max Pooling": 0.0},
         words="max pooling",
     ),
-    Operator("l2_pool_2d", _POOL, widths=keep_channels),
     _resize(
         "resize_bilinear",
         FileFormat(
@@ -111,7 +118,7 @@ register_operators(
             (flag(2, "align_corners"), flag(3, "half_pixel_centers")),
             computed={1: _resized_shape},
         ),
-        draws=drawn(_draw_resize, float32=(60, 14), int8=(50, 12), int16=(30, 12)),
+        draws=drawn(_draw_resize, uint8=(8, 18), float32=(60, 14), int8=(50, 12), int16=(30, 12)),
         events={"Resize Bilinear": 0.0},
     ),
     _resize(
@@ -121,6 +128,6 @@ register_operators(
             (flag(0, "align_corners"), flag(1, "half_pixel_centers")),
             computed={1: _resized_shape},
         ),
-        draws=drawn(_draw_resize, float32=(30, 15), int8=(18, 25), int16=(25, 13)),
+        draws=drawn(_draw_resize, uint8=(8, 19), float32=(30, 15), int8=(18, 25), int16=(25, 13)),
     ),
 )

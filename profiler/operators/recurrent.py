@@ -9,23 +9,33 @@ import numpy as np
 from profiler.axes import LayerStep
 from profiler.network import Arithmetic, Layer, Param, Shape, Tensor
 from profiler.operators import sizes
-from profiler.operators.number_type import weight_dtype
-from profiler.operators.options import FileFormat, OptionField, activation, asymmetric, flag, numbers, quiet
+from profiler.operators.number_type import data_dtype, weight_dtype
+from profiler.operators.options import (
+    FileFormat,
+    OptionField,
+    Quantization,
+    activation,
+    asymmetric,
+    flag,
+    numbers,
+    quiet,
+)
 from profiler.operators.registry import Operator, ReferenceLayers, Rng, drawn, register_operators
 
 
 def lstm(steps: int, features: int, units: int, batch: int = 1, dtype: str = "float32") -> Layer:
     """``unidirectional_sequence_lstm`` without peepholes or projection, over ``[batch, steps, features]``."""
-    stored = weight_dtype(dtype)
+    stored, whole = weight_dtype(dtype), dtype == "int8"
     gates = tuple(Tensor((units, features), stored, True) for _ in range(4))
     gates += tuple(Tensor((units, units), stored, True) for _ in range(4))
-    gates += tuple(Tensor((units,), "float32", True) for _ in range(4))
+    gates += tuple(Tensor((units,), "int32" if whole else "float32", True) for _ in range(4))
     # The two states come last; they are variables of the runtime, neither stored nor computed by another layer.
-    states = (Tensor((batch, units), "float32", True), Tensor((batch, units), "float32", True))
+    kinds = ("int8", "int16") if whole else ("float32", "float32")
+    states = tuple(Tensor((batch, units), kind, True) for kind in kinds)
     return Layer(
         "unidirectional_sequence_lstm",
-        (Tensor((batch, steps, features)), *gates, *states),
-        (Tensor((batch, steps, units)),),
+        (Tensor((batch, steps, features), data_dtype(dtype)), *gates, *states),
+        (Tensor((batch, steps, units), data_dtype(dtype)),),
         {"activation": "tanh", "time_major": False},
     )
 
@@ -115,8 +125,10 @@ register_operators(
             operand_slots=(*range(9), *range(12, 16), 18, 19),
             operand_count=24,
             variables=(13, 14),
+            intermediates=(None, None, None, None, 1 / 128),
         ),
-        draws=drawn(_draw_lstm, float32=(40, 18), dynamic_int8=(25, 5)),
+        Quantization(fixed={"int8": (1 / 128, 0)}),
+        draws=drawn(_draw_lstm, float32=(40, 18), dynamic_int8=(25, 5), int8=(16, 58)),
         widths=_lstm_axes,
         arithmetic=Arithmetic(_lstm_macs),
         features="recurrent",
@@ -143,7 +155,12 @@ register_operators(
     Operator("stablehlo_while", FileFormat(15, _LOOP, second_union=True, subgraphs=_LOOP_GRAPHS)),
     Operator(
         "stablehlo_composite",
-        FileFormat(21, numbers(1, "subgraph"), second_union=True, subgraphs=("subgraph",)),
+        FileFormat(
+            21,
+            (OptionField(0, "text", "composite"), *numbers(1, "subgraph")),
+            second_union=True,
+            subgraphs=("subgraph",),
+        ),
     ),
     Operator(
         "if",
@@ -155,23 +172,4 @@ register_operators(
     ),
     Operator("call", FileFormat(16, (OptionField(0, "uint", "subgraph"),), subgraphs=("subgraph",))),
     Operator("call_once", FileFormat(103, numbers(0, "subgraph"), subgraphs=("subgraph",))),
-    Operator("svdf", FileFormat(6, (*numbers(0, "rank"), activation(1), asymmetric(2)))),
-    Operator("rnn", FileFormat(7, (activation(0), asymmetric(1)))),
-    Operator(
-        "lstm", FileFormat(14, (activation(0), *_CLIPS, quiet(3, "byte", "kernel_type"), asymmetric(4)))
-    ),
-    Operator(
-        "unidirectional_sequence_rnn", FileFormat(31, (flag(0, "time_major"), activation(1), asymmetric(2)))
-    ),
-    Operator(
-        "bidirectional_sequence_lstm",
-        FileFormat(
-            69,
-            (activation(0), *_CLIPS, flag(3, "merge_outputs"), flag(4, "time_major", True), asymmetric(5)),
-        ),
-    ),
-    Operator(
-        "bidirectional_sequence_rnn",
-        FileFormat(70, (flag(0, "time_major"), activation(1), flag(2, "merge_outputs"), asymmetric(3))),
-    ),
 )

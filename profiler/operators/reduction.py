@@ -12,7 +12,7 @@ from profiler.axes import LayerStep, keep_axes
 from profiler.network import Layer, Param, Shape, Tensor
 from profiler.operators import options, sizes
 from profiler.operators.activation import unary
-from profiler.operators.options import FileFormat, StoredParam, activation, flag, fraction, numbers, quiet
+from profiler.operators.options import FileFormat, StoredParam, flag, fraction, quiet
 from profiler.operators.registry import Operator, ReferenceLayers, Rng, drawn, register_operators
 
 
@@ -69,7 +69,9 @@ def _draw_softmax(op: str, rng: Rng, dtype: str) -> Layer:
 
 
 def _draw_arg_max(op: str, rng: Rng, dtype: str) -> Layer:
-    """The place of the largest, along the last axis."""
+    """The place of the largest, along the last axis: of one classification, or of every position of a map."""
+    if rng.random() < 0.3:
+        return arg_max((1, *sizes.plane(rng, 224), sizes.scaled(rng, 2, 32)), dtype)
     shape = sizes.feature_map(rng)
     shape = (shape[0], sizes.scaled(rng, 1, 64), *shape[1:]) if len(shape) == 2 else shape
     return arg_max(shape, dtype)
@@ -88,7 +90,8 @@ def _draw_top_k(op: str, rng: Rng, dtype: str) -> Layer:
     return top_k(rows, columns, min(columns, int(rng.choice([1, 3, 5, 10, 32]))), dtype)
 
 
-def _reduce_axes(step: LayerStep) -> None:
+def reduce_axes(step: LayerStep) -> None:
+    """Axes that are reduced vanish, or stay as 1."""
     sizes, axes, axis = step.read(0), step.layer.params.get("axes"), step.layer.params.get("axis")
     if isinstance(axis, int):
         axes = (axis,)
@@ -114,7 +117,7 @@ _PLAIN = options.Quantization()
 _AXIS = (StoredParam(1, "axis", "axis"),)
 _ARG = FileFormat(40, (quiet(0, "byte", "output_type"),), stored=_AXIS)
 
-_plain = partial(Operator, widths=_reduce_axes)
+_plain = partial(Operator, widths=reduce_axes)
 _normalised = partial(Operator, widths=keep_axes)
 
 
@@ -141,6 +144,7 @@ register_operators(
     _reduction(
         "mean",
         {"Mean": 0.0, "Global Average Pooling": 0.0, "Mean Squared": 0.0, "Average Pooling": 0.1},
+        uint8=(8, 17),
         float32=(100, 8),
         int8=(80, 7),
         int16=(60, 7),
@@ -149,17 +153,28 @@ register_operators(
         "sum", {"Sum": 0.0, "Global Sum Pooling": 0.0}, float32=(40, 47), int8=(30, 41), int16=(35, 32)
     ),
     _reduction(
-        "reduce_max", {"Reduce Max": 0.0}, _KEEPS_SCALE, float32=(40, 48), int8=(30, 42), int16=(30, 33)
+        "reduce_max",
+        {"Reduce Max": 0.0},
+        _KEEPS_SCALE,
+        uint8=(8, 33),
+        float32=(40, 48),
+        int8=(30, 42),
+        int16=(30, 33),
     ),
     _plain("reduce_min", _REDUCER, _KEEPS_SCALE, row="reduction", events={"Reduce Min": 0.0}),
-    *(_plain(name, _REDUCER) for name in ("reduce_prod", "reduce_any", "reduce_all")),
-    _plain("arg_max", _ARG, draws=drawn(_draw_arg_max, float32=(30, 49)), features="reduction"),
+    *(_plain(name, _REDUCER) for name in ("reduce_prod",)),
+    _plain(
+        "arg_max",
+        _ARG,
+        draws=drawn(_draw_arg_max, uint8=(8, 32), int8=(10, 60), float32=(30, 49)),
+        features="reduction",
+    ),
     _plain("arg_min", replace(_ARG, options=57)),
     _normalised(
         "softmax",
         FileFormat(9, (fraction(0, "beta"),), usual_params={"beta": 1.0}),
-        options.Quantization(fixed={"int8": (1 / 256, -128), "int16": (1 / 32768, 0)}),
-        draws=drawn(_draw_softmax, float32=(60, 9), int8=(40, 8), int16=(30, 8)),
+        options.Quantization(fixed={"int8": (1 / 256, -128), "int16": (1 / 32768, 0), "uint8": (1 / 256, 0)}),
+        draws=drawn(_draw_softmax, uint8=(8, 9), float32=(60, 9), int8=(40, 8), int16=(30, 8)),
         features="softmax",
         events={"Softmax": 0.0},
         reference=_SOFTMAX,
@@ -168,7 +183,7 @@ register_operators(
         "log_softmax",
         FileFormat(36),
         options.Quantization(fixed={"int8": (16 / 256, 127)}),
-        draws=drawn(_draw_softmax, float32=(20, 50)),
+        draws=drawn(_draw_softmax, int8=(10, 64), float32=(20, 50)),
         features="softmax",
         reference=_SOFTMAX,
     ),
@@ -183,19 +198,7 @@ register_operators(
         "topk_v2",
         FileFormat(34, stored=(StoredParam(1, "k", "scalar"),)),
         _KEEPS_SCALE,
-        draws=drawn(_draw_top_k, float32=(25, 52)),
+        draws=drawn(_draw_top_k, int8=(10, 68), float32=(25, 52)),
         features="reduction",
-    ),
-    _normalised(
-        "l2_normalization",
-        FileFormat(12, (activation(0),)),
-        options.Quantization(fixed={"int8": (1 / 128, 0)}),
-        features="reduction",
-    ),
-    _normalised(
-        "local_response_normalization",
-        FileFormat(
-            13, (*numbers(0, "radius"), fraction(1, "bias"), fraction(2, "alpha"), fraction(3, "beta"))
-        ),
     ),
 )

@@ -15,10 +15,16 @@ from profiler.network import Arithmetic, Layer, Param, Tensor, use_arithmetic
 from profiler.operators.options import FileFormat, Quantization
 from profiler.plugins import register_plugins
 
-DTYPES = ("float32", "int8", "dynamic_int8", "int32", "int16")
+DTYPES = ("float32", "int8", "dynamic_int8", "int32", "int16", "uint8")
 """Arithmetics that can be probed; ``int32`` is what networks do with indices and masks."""
 
 ENTRY_POINTS = "edgetime.operators"
+
+UNPACKED = "unpacked"
+"""Parameter of layers whose weights are made of integers of four bits when the network is loaded; its value is their type."""
+
+FEW = 8
+"""Probes of an operator that few networks have: enough to say what it costs within a wide interval."""
 
 Features = Literal[
     "binary", "convolution", "copy", "depthwise", "generic", "grouped", "loop", "matrix", "pooling", "recurrent", "reduction",

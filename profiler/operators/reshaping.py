@@ -97,6 +97,10 @@ def _draw_pad(op: str, rng: Rng, dtype: str) -> Layer:
     if op == "mirror_pad":
         height, width = max(height, 5), max(width, 5)
     shape4 = (1, height, width, sizes.channels(rng, 1024))
+    if (
+        op == "pad" and rng.random() < 0.2
+    ):  # more channels, for what is added after a layer that has more of them
+        return pad(shape4, ((0, 0), (0, 0), (0, 0), (0, sizes.scaled(rng, 1, shape4[3]))), dtype, op)
     return pad(shape4, ((0, 0), (before, after), (before, after), (0, 0)), dtype, op)
 
 
@@ -112,6 +116,9 @@ def _draw_blocks(op: str, rng: Rng, dtype: str) -> Layer:
     height, width = (block * max(1, n // block) for n in sizes.plane(rng, 80))
     channels = sizes.channels(rng, 256)
     if op == "depth_to_space":
+        if rng.random() < 0.45:  # the end of a network that makes pictures larger
+            channels = int(rng.choice([1, 3, 3, 3, 4]))
+            height, width = (block * int(rng.integers(16, 700 // block)) for _ in range(2))
         channels *= block * block
     if op in ("depth_to_space", "batch_to_space_nd"):
         height, width = height // block, width // block
@@ -174,7 +181,9 @@ register_operators(
             computed={1: lambda layer: layer.outputs[0].shape},
             complete=_new_shape,
         ),
-        draws=drawn(_draw_reshape, float32=(30, 12), int8=(25, 11), int32=(15, 5), int16=(25, 11)),
+        draws=drawn(
+            _draw_reshape, uint8=(8, 15), float32=(30, 12), int8=(25, 11), int32=(15, 5), int16=(25, 11)
+        ),
         widths=reshape_axes,
         resized=lambda old, inputs, outputs: {**old.params, "new_shape": outputs[0].shape},
         events={"Static Reshape": 0.0, "Static Expand Dims": 0.1, "Copy": 0.2},
@@ -199,7 +208,7 @@ register_operators(
     moving(
         "transpose",
         FileFormat(26, stored=(StoredParam(1, "perm"),)),
-        draws=drawn(_draw_transpose, float32=(90, 13), int8=(70, 24), int16=(40, 24)),
+        draws=drawn(_draw_transpose, uint8=(8, 20), float32=(90, 13), int8=(70, 24), int16=(40, 24)),
         widths=_transpose_axes,
         features="transpose",
         events={"Transpose": 0.0},
@@ -212,7 +221,7 @@ register_operators(
     moving(
         "pad",
         FileFormat(22, stored=_PADDINGS),
-        draws=drawn(_draw_pad, float32=(60, 10), int8=(50, 9), int16=(40, 9)),
+        draws=drawn(_draw_pad, uint8=(8, 16), float32=(60, 10), int8=(50, 9), int16=(40, 9)),
         widths=_pad_axes,
         events={"Constant Pad": 0.0},
         reference=ReferenceLayers(
@@ -225,36 +234,38 @@ register_operators(
     moving(
         "mirror_pad",
         FileFormat(77, (OptionField(0, "byte", "mode"),), stored=_PADDINGS),
-        draws=drawn(_draw_pad, float32=(20, 61)),
+        draws=drawn(_draw_pad, int8=(10, 65), float32=(20, 61)),
     ),
     moving(
-        "reverse_v2", FileFormat(stored=AXES), draws=drawn(_draw_reverse, float32=(22, 62)), widths=keep_axes
+        "reverse_v2",
+        FileFormat(stored=AXES),
+        draws=drawn(_draw_reverse, int8=(10, 69), float32=(22, 62)),
+        widths=keep_axes,
     ),
-    Operator("reverse_sequence", FileFormat(87, numbers(0, "sequence_axis", "batch_axis"))),
     moving(
         "space_to_depth",
         FileFormat(19, numbers(0, "block_size")),
-        draws=drawn(_draw_blocks, float32=(25, 64), int8=(20, 32)),
+        draws=drawn(_draw_blocks, uint8=(8, 30), float32=(25, 64), int8=(20, 32)),
         widths=_block_axes,
         events={"Space To Depth": 0.0},
     ),
     moving(
         "depth_to_space",
         FileFormat(94, numbers(0, "block_size")),
-        draws=drawn(_draw_blocks, float32=(25, 65), int8=(20, 33)),
+        draws=drawn(_draw_blocks, uint8=(8, 31), float32=(25, 65), int8=(20, 33)),
         widths=_block_axes,
         events={"Depth To Space": 0.0},
     ),
     moving(
         "space_to_batch_nd",
         FileFormat(25, stored=(StoredParam(1, "block_shape"), StoredParam(2, "paddings"))),
-        draws=drawn(_draw_blocks, float32=(20, 66)),
+        draws=drawn(_draw_blocks, int8=(10, 62), float32=(20, 66)),
         widths=keep_channels,
     ),
     moving(
         "batch_to_space_nd",
         FileFormat(24, stored=(StoredParam(1, "block_shape"), StoredParam(2, "crops"))),
-        draws=drawn(_draw_blocks, float32=(20, 67)),
+        draws=drawn(_draw_blocks, int8=(10, 63), float32=(20, 67)),
         widths=keep_channels,
     ),
 )

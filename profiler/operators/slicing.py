@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -50,6 +51,13 @@ def strided_slice(
         "ellipsis_mask": 0, "new_axis_mask": 0, "shrink_axis_mask": shrink_mask,
     }  # fmt: skip
     return sizes.single_layer("strided_slice", shape, out, dtype, params, *[(len(shape),)] * 3)
+
+
+def backwards(shape: Shape, axis: int, dtype: str = "float32") -> Layer:
+    """`shape` backwards along `axis`, as a slice with a step of -1."""
+    layer = strided_slice(shape, [(0, size, 1) for size in shape], (), dtype)
+    steps = tuple(-1 if i == axis else 1 for i in range(len(shape)))
+    return replace(layer, params={**layer.params, "strides": steps})
 
 
 def slice_(shape: Shape, axis: int, begin: int, size: int, dtype: str = "float32") -> Layer:
@@ -102,6 +110,9 @@ def _draw_strided_slice(op: str, rng: Rng, dtype: str) -> Layer:
     """One step of a sequence, a crop, every second position, or some of the channels."""
     if dtype == "int32":
         return strided_slice((4,), ((int(rng.integers(0, 4)), 1, 1),), (0,), dtype)
+    if rng.random() < 0.08:
+        shape = sizes.feature_map(rng)
+        return backwards(shape, int(rng.integers(1, len(shape))), dtype)
     kind = rng.random()
     if kind < 0.35:
         shape = sizes.sequence(rng)
@@ -265,7 +276,7 @@ register_operators(
     moving(
         "split",
         FileFormat(35, numbers(0, "num_splits"), stored=(StoredParam(0, "axis", "axis"),), data_slot=1),
-        draws=drawn(_draw_split, float32=(40, 55), int8=(35, 44), int16=(25, 35)),
+        draws=drawn(_draw_split, uint8=(8, 27), float32=(40, 55), int8=(35, 44), int16=(25, 35)),
         widths=_split_axes,
         events={"Copy": 0.1, "Slice": 0.2},
     ),
@@ -287,7 +298,7 @@ register_operators(
     moving(
         "slice",
         FileFormat(48, stored=(StoredParam(1, "begin"), StoredParam(2, "size"))),
-        draws=drawn(_draw_slice, float32=(30, 54)),
+        draws=drawn(_draw_slice, int8=(10, 61), float32=(30, 54)),
         widths=_slice_axes,
         resized=_slice_params,
         events={"Slice": 0.0},
@@ -302,7 +313,9 @@ register_operators(
             ),
             stored=(StoredParam(1, "begin"), StoredParam(2, "end"), StoredParam(3, "strides")),
         ),
-        draws=drawn(_draw_strided_slice, float32=(50, 53), int8=(40, 43), int32=(15, 7), int16=(30, 34)),
+        draws=drawn(
+            _draw_strided_slice, uint8=(8, 23), float32=(50, 53), int8=(40, 43), int32=(15, 7), int16=(30, 34)
+        ),
         widths=_slice_axes,
         resized=_slice_params,
         events={"Slice": 0.1},
@@ -310,13 +323,14 @@ register_operators(
     moving(
         "gather",
         FileFormat(23, (*numbers(0, "axis"), quiet(1, "int", "batch_dims")), computed={1: _gathered}),
-        draws=drawn(_draw_gather, float32=(40, 58), int8=(30, 47), int32=(15, 9), int16=(25, 38)),
+        draws=drawn(
+            _draw_gather, uint8=(8, 28), float32=(40, 58), int8=(30, 47), int32=(15, 9), int16=(25, 38)
+        ),
         widths=_lookup_axes,
         arithmetic=Arithmetic(of_result=True),
     ),
     Operator("embedding_lookup", widths=_lookup_axes, arithmetic=Arithmetic(of_result=True)),
     Operator("gather_nd", arithmetic=Arithmetic(of_result=True)),
-    Operator("where", arithmetic=Arithmetic(of_result=True)),
     Operator(
         "one_hot",
         FileFormat(

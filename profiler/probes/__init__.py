@@ -10,10 +10,11 @@ from profiler.probes.builder import weight_pool
 from profiler.probes.company import in_company, plan_company
 from profiler.probes.context import empty_probe
 from profiler.probes.few import plan_few
-from profiler.probes.plan import plan_probes
+from profiler.probes.plan import ALONGSIDE, plan_probes
 from profiler.probes.probe import Probe
 
 __all__ = [
+    "ALONGSIDE",
     "Probe",
     "draw_network",
     "empty_probe",

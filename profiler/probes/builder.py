@@ -10,16 +10,22 @@ from numpy.typing import ArrayLike
 
 from profiler.errors import UsageError
 from profiler.network import Layer, Network, Tensor
-from profiler.operators import operator
+from profiler.operators import UNPACKED, operator
 from profiler.tflite import ModelPlan, OperatorPlan, TensorPlan
 
 # Scales are those of a well-behaved network. Time does not depend on them, but runtimes refuse extreme ratios.
 _SCALE, _WEIGHT_SCALE = 0.05, 0.01
+_SCALED = frozenset({"int8", "uint8", "int16"})
+_STATE_SCALES = {"int8": 1 / 128, "int16": 1 / 4096}
+_MIDDLE = 128
+"""Zero point of weights of uint8."""
 
 
 def lay_out(network: Network, seed: int = 0) -> ModelPlan:
     """Tensors and operators of a file that holds `network`, with random weights."""
     plan = ModelPlan(inputs=list(network.inputs), outputs=list(network.outputs))
+    unpacked: list[int] = []
+    inner: list[tuple[OperatorPlan, tuple[float | None, ...]]] = []
     for number, (layer, edge) in enumerate(zip(network.layers, network.edges, strict=True)):
         for slot, (index, tensor) in enumerate(zip(edge.inputs, layer.inputs, strict=True)):
             if index < len(plan.tensors):
@@ -31,9 +37,40 @@ def lay_out(network: Network, seed: int = 0) -> ModelPlan:
         for slot, tensor in enumerate(layer.outputs):
             plan.tensors.append(_result(layer, tensor, plan, edge.inputs, f"output_{number}_{slot}"))
         plan.operators.append(OperatorPlan(layer, _slots(layer, edge.inputs), list(edge.outputs)))
+        if UNPACKED in layer.params:
+            unpacked.append(edge.inputs[1])
+        if layer.dtype in _SCALED:
+            made = operator(layer.op).file.intermediates
+            inner.append((plan.operators[-1], made))
         if layer.op == "while":
             plan.called += _loop_graphs(layer)
+    # Tensors that the network does not have come last, so that its own keep their places.
+    for operator_plan, scales in inner:
+        operator_plan.intermediates = [_add(plan, _intermediate(scale, i)) for i, scale in enumerate(scales)]
+    plan.operators[:0] = [_unpacking(plan, weights) for weights in unpacked]
     return plan
+
+
+def _intermediate(scale: float | None, number: int) -> TensorPlan:
+    if scale is None:
+        return TensorPlan(f"intermediate_{number}", (0,), "float32")
+    return _activation(Tensor((0,), "int8"), f"intermediate_{number}", scale)
+
+
+def _unpacking(plan: ModelPlan, weights: int) -> OperatorPlan:
+    """What makes the stored floats at `weights` of integers of four bits, when the network is loaded."""
+    made = plan.tensors[weights]
+    packed = TensorPlan(
+        f"{made.name}_packed", made.shape, "int4", _four_bits(made.shape), (_WEIGHT_SCALE,), (0,)
+    )
+    plan.tensors[weights] = TensorPlan(made.name, made.shape, made.dtype)
+    layer = Layer("dequantize", (Tensor(made.shape, "int4", True),), (Tensor(made.shape),))
+    return OperatorPlan(layer, [_add(plan, packed)], [weights])
+
+
+def _four_bits(shape: tuple[int, ...]) -> np.ndarray:
+    """Any integers of four bits, two to a byte."""
+    return np.resize(weight_pool("int8", 0).view(np.uint8), -(-int(np.prod(shape)) // 2))
 
 
 def _loop_graphs(layer: Layer) -> list[ModelPlan]:
@@ -63,7 +100,7 @@ def _add(plan: ModelPlan, tensor: TensorPlan) -> int:
 
 def _activation(tensor: Tensor, name: str, scale: float = _SCALE, zero_point: int = 0) -> TensorPlan:
     made = TensorPlan(name, tensor.shape, tensor.dtype)
-    if tensor.dtype in ("int8", "uint8", "int16"):
+    if tensor.dtype in _SCALED:
         made.scales, made.zero_points = (scale,), (zero_point,)
     return made
 
@@ -120,12 +157,21 @@ def _constant(layer: Layer, slot: int, tensor: Tensor, seed: int, name: str) -> 
         if tensor.dtype in ("int32", "int64"):
             return TensorPlan(name, tensor.shape, tensor.dtype, values)
     if slot in known.file.variables:
-        return TensorPlan(name, tensor.shape, tensor.dtype, variable=True)
-    data = _random(tensor.shape, tensor.dtype, seed) if values is None else values
+        state = _activation(tensor, name, _STATE_SCALES.get(tensor.dtype, _SCALE))
+        state.variable = True
+        return state
+    if tensor.dtype == "int4":
+        data = _four_bits(tensor.shape)
+    else:
+        data = _random(tensor.shape, tensor.dtype, seed) if values is None else values
     made = TensorPlan(name, tensor.shape, tensor.dtype, data)
     axis, scale, channels = known.quantization.channel_axis, _SCALE, 1
     bias = tensor.dtype in ("int32", "int64")
-    if not (tensor.dtype in ("int8", "int16") or (bias and axis is not None)):
+    if not (tensor.dtype in (*_SCALED, "int4") or (bias and axis is not None)):
+        return made
+    if layer.dtype == "uint8":  # one scale for all channels
+        made.scales = (_SCALE * _WEIGHT_SCALE,) if bias else (_WEIGHT_SCALE if axis is not None else _SCALE,)
+        made.zero_points = (0 if bias else _MIDDLE,)
         return made
     if axis is not None:
         made.axis = 0 if bias else axis

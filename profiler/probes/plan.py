@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -29,6 +29,23 @@ NETWORKS = 40
 """Small whole networks per dtype, against which sums of layers are calibrated."""
 HEAVY_NETWORKS = 14
 """Networks whose weights do not fit in the cache, likewise."""
+
+
+ALONGSIDE = ("int16", "uint8")
+"""Number types of which a profile of int8 holds a few small probes, so that a network of them is no guess."""
+FEW_ALONGSIDE = {"conv_2d": 16, "depthwise_conv_2d": 12, "fully_connected": 14}
+"""So many of these operators, and `FEWER` of the others."""
+FEWER = 6
+_MOST_MACS_ALONGSIDE = 8_000_000
+
+
+def alongside(dtype: str, seed: int) -> Iterator[tuple[int, list[Layer]]]:
+    """A few layers of each operator in `dtype`, with its stream."""
+    for op, draws in catalogue(dtype).items():
+        rng = np.random.default_rng([seed, DTYPES.index(dtype), draws.stream])
+        drawn = (draw_layer(op, dtype, rng) for _ in range(draws.count))
+        small = [layer for layer in drawn if layer.macs <= _MOST_MACS_ALONGSIDE]
+        yield draws.stream, small[: FEW_ALONGSIDE.get(op, FEWER)]
 
 
 def sweeps(dtype: str) -> dict[str, list[Layer]]:
@@ -98,7 +115,7 @@ def plan_probes(
     ----------
     dtypes
         Any of `DTYPES`; ``float32`` brings ``dynamic_int8`` along, since float networks with integer weights are common,
-        and all bring ``int32``, what networks do with indices and masks.
+        and all bring ``int32``, what networks do with indices and masks, and ``int8`` a few of ``int16`` and ``uint8``.
     ops
         Only these operators; None means all.
     seed
@@ -163,6 +180,10 @@ def plan_probes(
         # Shuffled, so that a slow spell of the device does not look like an effect of the weights.
         order = np.random.default_rng([seed, 998]).permutation(len(together))
         place([together[i] for i in order], 901)
+    for dtype in ALONGSIDE if "int8" in names and not ops else ():
+        if dtype not in names:
+            for stream, layers in alongside(dtype, seed):
+                place(_alone(layers), stream)
     placed.sort(key=lambda row: row[:2])
     return list(dict.fromkeys(probe for _, _, probe in placed))
 

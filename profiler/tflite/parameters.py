@@ -78,9 +78,11 @@ def _option(table: Table | None, field: OptionField, op: str) -> Param:
             raise FlatbufferError(f"an operator {op} has the unknown {kind} {code}")
         return _CODED[kind][code]
     if table is None:
-        return () if kind == "ints" else default
+        return () if kind == "ints" else "" if kind == "text" else default
     if kind == "ints":
         return table.numbers(slot)
+    if kind == "text":
+        return table.string(slot)
     if kind == "bool":
         return table.boolean(slot, bool(default))
     if kind == "float":

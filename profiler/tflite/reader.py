@@ -11,7 +11,7 @@ from pathlib import Path
 
 from profiler.errors import ModelFileError, UsageError, missing
 from profiler.network import Edge, Layer, Network, Tensor
-from profiler.operators import operator
+from profiler.operators import UNPACKED, operator
 from profiler.tflite.flatbuffer import Buffer, FlatbufferError, Readable
 from profiler.tflite.graph import RawGraph, RawModel, RawOperator, read_model
 from profiler.tflite.loops import trip_count
@@ -23,6 +23,10 @@ InputShape = Sequence[int] | Mapping[str, Sequence[int]]
 _IDENTIFIER = b"TFL3"
 _MOST_LAYERS = 200_000
 _LOOPS = frozenset({"while", "stablehlo_while"})
+_FOUR_BITS = frozenset({"int4", "int2", "uint4"})
+"""Weights that runtimes make floats of when they load them, and then multiply in kernels that are slow at it."""
+_TAKEN_WHOLE = frozenset({"odml.scaled_dot_product_attention"})
+"""Composites that the runtime has an operator of its own for, so that what the file says they are made of never runs."""
 _FOREIGN = (
     (b"PK\x03\x04", "a Keras or zip file", "export it with `edgetime export` and give the .tflite"),
     (b"\x89HDF", "an HDF5 file (old Keras)", "load and save it as .keras, then use `edgetime export`"),
@@ -233,6 +237,7 @@ class _Assembly:
         self._first_tensor: dict[int, int] = {}
         self._first_index = list(accumulate((len(graph.operators) for graph in model.graphs), initial=0))
         self._params: dict[tuple[int, int], dict] = {}
+        self._unpacked: dict[int, str] = {}
         self._notes: dict[str, list[str]] = {}
 
     def network(self, name: str, file_bytes: int, assumed_batch: bool) -> Network:
@@ -285,6 +290,8 @@ class _Assembly:
         if source >= 0 and graph.tensors[source].stored:
             tensor = self._tensors[first + made]
             self._tensors[first + made] = Tensor(tensor.shape, tensor.dtype, True)
+            if graph.tensors[source].dtype in _FOUR_BITS:
+                self._unpacked[first + made] = graph.tensors[source].dtype
 
     def _walk(self, number: int, repeat: int, callers: tuple[int, ...]) -> None:
         if number in callers:
@@ -306,8 +313,12 @@ class _Assembly:
                 tuple(first + i for i in stored.outputs),
                 number,
             )
+            weights = edge.inputs[1] if len(edge.inputs) > 1 else -1
+            if weights in self._unpacked:
+                params = {**params, UNPACKED: self._unpacked[weights]}
+            composite = str(params.get("composite", ""))
             layer = Layer(
-                stored.op,
+                f"composite:{composite}" if composite in _TAKEN_WHOLE else stored.op,
                 tuple(self._tensors[i] for i in edge.inputs),
                 tuple(self._tensors[i] for i in edge.outputs),
                 params,
@@ -321,7 +332,7 @@ class _Assembly:
 
     def _follow(self, layer: Layer, graph: RawGraph, stored: RawOperator, callers: tuple[int, ...]) -> None:
         """Append the layers of the subgraphs that `stored` calls."""
-        op, called = stored.op, self._called(stored.op, layer.params)
+        op, called = layer.op, self._called(layer.op, layer.params)
         if op in _LOOPS:
             condition, body = called
             known = layer.params.get("rounds")

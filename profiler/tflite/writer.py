@@ -15,6 +15,7 @@ from profiler.operators import operator
 from profiler.tflite.schema import ACTIVATION_CODES, OPERATOR_CODES, TENSOR_TYPE_CODES
 
 SCHEMA_VERSION = 3
+_CUSTOM = OPERATOR_CODES["custom"]
 
 
 @dataclass
@@ -38,6 +39,7 @@ class OperatorPlan:
     layer: Layer
     inputs: list[int]
     outputs: list[int]
+    intermediates: list[int] = field(default_factory=list)
 
 
 @dataclass
@@ -63,11 +65,13 @@ def encode(plan: ModelPlan) -> bytes:
     names = list(dict.fromkeys(o.layer.op for one in plans for o in one.operators))
     codes = [_operator_code(name) for name in names]
     buffers = [_buffer(b, None)]
-    graphs = [_graph(b, one, codes, buffers) for one in plans]
+    graphs = [_graph(b, one, names, buffers) for one in plans]
     code_offsets = []
     for name, code in zip(names, codes, strict=True):
+        custom = b.CreateString(name.partition(":")[2]) if code == _CUSTOM else 0
         b.StartObject(4)
         b.PrependInt8Slot(0, min(code, 127), 0)
+        b.PrependUOffsetTRelativeSlot(1, custom, 0)
         # Runtimes pick kernels by type and operands; the version only says how old a runtime may be.
         b.PrependInt32Slot(2, operator(name).file.version, 1)
         b.PrependInt32Slot(3, code, 0)
@@ -82,7 +86,7 @@ def encode(plan: ModelPlan) -> bytes:
     return bytes(b.Output())
 
 
-def _graph(b: flatbuffers.Builder, plan: ModelPlan, codes: Sequence[int], buffers: list[int]) -> int:
+def _graph(b: flatbuffers.Builder, plan: ModelPlan, names: Sequence[str], buffers: list[int]) -> int:
     """One graph; what its tensors store is appended to `buffers`."""
     places = []
     for tensor in plan.tensors:
@@ -90,7 +94,7 @@ def _graph(b: flatbuffers.Builder, plan: ModelPlan, codes: Sequence[int], buffer
         if tensor.data is not None:
             buffers.append(_buffer(b, tensor.data))
     tensors = [_tensor(b, tensor, place) for tensor, place in zip(plan.tensors, places, strict=True)]
-    operators = [_operator(b, o, codes.index(_operator_code(o.layer.op))) for o in plan.operators]
+    operators = [_operator(b, o, names.index(o.layer.op)) for o in plan.operators]
     parts = [_offsets(b, tensors), _int32s(b, plan.inputs), _int32s(b, plan.outputs), _offsets(b, operators)]
     title = b.CreateString("main")
     b.StartObject(5)
@@ -100,6 +104,8 @@ def _graph(b: flatbuffers.Builder, plan: ModelPlan, codes: Sequence[int], buffer
 
 
 def _operator_code(op: str) -> int:
+    if op.startswith("custom:") and operator(op).file.custom_options:
+        return _CUSTOM
     if op not in OPERATOR_CODES:
         raise UsageError(f"No probe can be written for operator {op!r}.")
     return OPERATOR_CODES[op]
@@ -145,6 +151,9 @@ def _tensor(b: flatbuffers.Builder, tensor: TensorPlan, buffer: int) -> int:
 def _operator(b: flatbuffers.Builder, planned: OperatorPlan, code: int) -> int:
     inputs, outputs = _int32s(b, planned.inputs), _int32s(b, planned.outputs)
     kind, options = _options(b, planned.layer)
+    custom_options = operator(planned.layer.op).file.custom_options
+    custom = b.CreateByteVector(custom_options(planned.layer)) if custom_options else 0
+    intermediates = _int32s(b, planned.intermediates) if planned.intermediates else 0
     b.StartObject(9)
     b.PrependUint32Slot(0, code, 0)
     b.PrependUOffsetTRelativeSlot(1, inputs, 0)
@@ -152,6 +161,8 @@ def _operator(b: flatbuffers.Builder, planned: OperatorPlan, code: int) -> int:
     if kind:
         b.PrependUint8Slot(3, kind, 0)
         b.PrependUOffsetTRelativeSlot(4, options, 0)
+    b.PrependUOffsetTRelativeSlot(5, custom, 0)
+    b.PrependUOffsetTRelativeSlot(8, intermediates, 0)
     return b.EndObject()
 
 

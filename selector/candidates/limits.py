@@ -44,8 +44,8 @@ class DeviceLimits:
             )
 
     def fit(self, candidate: NetworkOption) -> bool:
-        """Whether a network is within every limit."""
-        return all(ratio <= 1 for _, ratio in self._taken(candidate))
+        """Whether a network is within every limit: what takes *at least* its time is not, whatever that is."""
+        return not candidate.at_least and all(ratio <= 1 for _, ratio in self._taken(candidate))
 
     def over(self, candidate: NetworkOption) -> tuple[str, ...]:
         """The limits that a network is beyond: ``time``, ``memory``, ``energy``."""
@@ -53,6 +53,14 @@ class DeviceLimits:
 
     def miss(self, candidates: Sequence[NetworkOption]) -> str:
         """Words on limits that no candidate is within: each one's nearest; where each alone is met, the nearest to all."""
+        candidates = [one for one in candidates if not one.at_least] or candidates
+        if candidates[0].at_least:
+            first = candidates[0]
+            return (
+                f"No network's time is known on this device: {first.path} takes at least {first.predicted_ms:.3g} ms, without "
+                f"{', '.join(first.uncovered)}. Profile the device with these operators, or measure with "
+                "'edgetime predict --measure'."
+            )
         limits = [name for name, _ in self._taken(candidates[0])]
         unmet = [name for name in limits if all(name in self.over(one) for one in candidates)]
         if unmet:

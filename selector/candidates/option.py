@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from profiler.errors import UsageError
 from profiler.network import Network
 from profiler.tradeoff import pareto_front
 from timemodel.model import NetworkPredictor
@@ -21,7 +22,8 @@ class NetworkOption:
     `coverage` is the share of `predicted_ms` from operators that the time model has measured, `uncovered` are the others;
     `at_least` is whether the time of an operator that nobody knows is left out. `accuracy` (or what `Data.metric` gives) is None
     where the network was not run, `energy_mj` where the device's is not known.
-    `left` are operators that an accelerator leaves to the CPU and whose time is left out.
+    `left` are operators that an accelerator leaves to the CPU and whose time is left out, `why_unknown` says of others why their
+    time is not known.
     """
 
     path: Path
@@ -37,6 +39,7 @@ class NetworkOption:
     energy_mj: float | None = None
     at_least: bool = False
     left: tuple[str, ...] = ()
+    why_unknown: str = ""
 
     def fits(self, budget_ms: float | None) -> bool:
         """Whether its predicted time is within the budget."""
@@ -49,14 +52,17 @@ class NetworkOption:
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values; the path as it stands."""
         fields = {**asdict(self), "uncovered": list(self.uncovered), "left": list(self.left)}
+        fields["high_ms"] = None if self.at_least else self.high_ms
         return {"network": str(fields.pop("path")), **fields}
 
 
 def network_option(
     model: NetworkPredictor, path: Path, network: Network, accuracy: float | None = None
 ) -> NetworkOption:
-    """What `model` says of a network that was read from `path`."""
+    """What `model` says of a network that was read from `path`; UsageError where it knows the time of no part of it."""
     prediction = model.predict(network)
+    if not prediction.whole:
+        raise UsageError(f"The time of {path} is not known on {prediction.device}: {prediction.why_unknown}.")
     return NetworkOption(
         path=path,
         predicted_ms=prediction.predicted_ms,
@@ -71,6 +77,7 @@ def network_option(
         energy_mj=prediction.energy_mj,
         at_least=prediction.at_least,
         left=tuple(dict.fromkeys(layer.op for layer in prediction.layers if layer.left and not layer.known)),
+        why_unknown=prediction.why_unknown,
     )
 
 
@@ -108,7 +115,11 @@ def doubts(candidates: Sequence[NetworkOption], where: str = "on this device") -
         worst = min(some, key=lambda candidate: candidate.coverage)
         others = f" and {len(some) - 1} more" if len(some) > 1 else ""
         names = f"{worst.path}{others}: {', '.join(operators)} not measured {where} in its number type, so "
-        if at_least:
+        if at_least and worst.why_unknown:
+            found.append(
+                f"{worst.path}{others} takes at least what is predicted, and is not recommended: {worst.why_unknown}."
+            )
+        elif at_least:
             found.append(f"{names}not all of its time is known: it takes at least what is predicted.")
         else:
             share = f"{100 * (1 - worst.coverage):.1f}%"

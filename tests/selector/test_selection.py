@@ -223,7 +223,7 @@ class KnowsFewOperators(PerThousandMacs):
         return replace(found, at_least=unknown, uncovered=("mystery",) if unknown else ())
 
 
-def test_what_takes_at_least_its_time_is_chosen_only_where_nothing_else_fits(files, capsys, monkeypatch):
+def test_what_takes_at_least_its_time_is_never_chosen(files, capsys, monkeypatch):
     paths = [files / f"dense{n}.tflite" for n in (4, 10, 40)]
     found = select(KnowsFewOperators(), paths)
     assert found.recommended.path.name == "dense10.tflite"
@@ -232,10 +232,16 @@ def test_what_takes_at_least_its_time_is_chosen_only_where_nothing_else_fits(fil
     monkeypatch.setattr("selector.selection.TimeModel.load", lambda path: KnowsFewOperators())
     monkeypatch.setenv("COLUMNS", "250")
     status, out, err = run_verb(capsys, "select", "--time-model", "t.json", *paths, "--budget-ms", "0.1")
+    assert status == 1
+    assert "dense10.tflite with 0.16 ms (60.0% over)" in err
+    status, out, err = run_verb(capsys, "select", "--time-model", "t.json", *paths)
     assert status == 0
     assert "at least 0.0640 ms" in out
+    assert "not all known" in out
     assert "mystery not measured on this device in its number type, so not all of its time is known" in err
-    assert "is recommended on abacus since no other network fits, but takes longer than predicted" in err
+    status, out, err = run_verb(capsys, "select", "--time-model", "t.json", paths[0])
+    assert status == 1
+    assert "takes at least 0.064 ms, without mystery" in err
 
 
 def test_verb_ranks_what_a_compression_made_by_the_accuracy_that_it_found(

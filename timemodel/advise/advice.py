@@ -12,7 +12,7 @@ from profiler.network import Layer, Network
 from profiler.widths import WidthGroup, Widths
 from timemodel.advise.precision import number_types
 from timemodel.advise.results import Advice, CombinedChange, GroupAdvice, WidthOption
-from timemodel.model import NetworkPredictor
+from timemodel.model import NetworkPredictor, is_nameless
 from timemodel.staircases import fastest_width, steps_down, widths_to_try
 
 _FREE_TOLERANCE = 0.001
@@ -44,6 +44,7 @@ def advise(
         raise UsageError(
             f"min_saving must be in [0, 1) and most_steps at least 1, not {min_saving} and {most_steps}."
         )
+    unknown = _unknown(time_model, network, setting)
     widths = Widths(network)
     changes = _Changes(time_model, widths, setting)
     groups: list[GroupAdvice] = []
@@ -72,7 +73,8 @@ def advise(
     top = tuple(best.items())
     combined = changes.combined([(number, option.width) for number, option in top[:_COMBINED]])
     unsure = None if top else max(doubtful, key=lambda change: change[1].saving_ms, default=None)
-    notes, types = _notes(network, widths), number_types(time_model, network, setting)
+    notes = unknown + _notes(network, widths)
+    types = () if unknown else number_types(time_model, network, setting)
     found = tuple(groups), top, notes, combined, unsure, types
     return Advice(network.name, changes.total_ms, *found, changes.total_mj)
 
@@ -158,6 +160,17 @@ def _wider(
             found += [option] if all(o.width != width for o in found) else []
             break
     return tuple(found)
+
+
+def _unknown(time_model: NetworkPredictor, network: Network, setting: str | None) -> tuple[str, ...]:
+    """What is left out of the network's time, and why; UsageError where that is all of it."""
+    predict = getattr(time_model, "predict", None)
+    if predict is None or not any(is_nameless(layer.op) for layer in network.layers):
+        return ()  # most networks: their total is all that is asked for
+    found = predict(network, setting=setting)
+    if not found.whole:
+        raise UsageError(f"The time of {network.name} is not known on {found.device}: {found.why_unknown}.")
+    return (f"Left out of the time, which is not known: {found.why_unknown}.",) if found.at_least else ()
 
 
 def _notes(network: Network, widths: Widths) -> tuple[str, ...]:

@@ -101,11 +101,11 @@ def geometry_row(layer: Layer) -> tuple[float, ...]:
         # What only calls a subgraph that prepares variables has neither operands nor results.
         first = next(iter((*inputs, *layer.outputs)), _NOTHING)
     out_elements = out_bytes = 0
-    for tensor in layer.outputs:
+    for tensor in layer.outputs or inputs[-1:]:  # what is put into a variable is no result, but as much work
         size = prod(tensor.shape)
         out_elements += size
         out_bytes += ceil(size * element(tensor.dtype, 4))
-    out = layer.outputs[0] if layer.outputs else first
+    out = layer.outputs[0] if layer.outputs else inputs[-1] if inputs else first
     batch, in_height, in_width, in_channels = _sizes(first.shape)
     _, out_height, out_width, out_channels = _sizes(out.shape)
     inner = float(out_channels)
@@ -134,9 +134,15 @@ def geometry_row(layer: Layer) -> tuple[float, ...]:
             along = float(along_last(layer, first))
             variant = op == "strided_slice" and picks_out(layer)
     get = p.get
+    kernel_height, kernel_width = get("kernel_height", 1), get("kernel_width", 1)
+    if op == "transpose_conv":  # of the kernel each result meets every so-manieth position
+        kernel_height, kernel_width = (
+            kernel_height / get("stride_height", 1),
+            kernel_width / get("stride_width", 1),
+        )
     return (
         batch, in_height, in_width, in_channels, out_height, out_width, out_channels,
-        get("kernel_height", 1), get("kernel_width", 1), get("stride_height", 1), get("stride_width", 1),
+        kernel_height, kernel_width, get("stride_height", 1), get("stride_width", 1),
         get("dilation_height", 1), get("dilation_width", 1), 1.0 if get("padding") == "same" else 0.0,
         ACTIVATION_CODES.get(str(get("activation", "none")), 0),
         computed, in_elements, second, out_elements, parameters, macs, in_bytes, out_bytes, weight_bytes,

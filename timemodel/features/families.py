@@ -164,7 +164,7 @@ def _resize_costs(g: Geometry, tiles: Tiles) -> Table:
         "pixels": g.pixels,
         "tiles": g.pixels * tiled(g.out_channels, tiles["out_channels"]),
         "rows": g.out_height,
-        **g.table("in_bytes", "out_bytes"),
+        "out_bytes": g.out_bytes,
     }
 
 
@@ -265,8 +265,11 @@ FAMILIES = {
 def family_of(op: str, device: str = "") -> Family:
     """The family whose features describe `op`; operators of no family share the generic features.
 
-    `device` is ``parallel`` for those that work many tiles at once, ``accelerator`` for those of blocks, else a processor.
+    `device` is ``parallel`` for those that work many tiles at once, ``accelerator`` for those of blocks, else a processor;
+    ``few``: one of which so few layers are known that generic features say more.
     """
+    if device == "few":
+        return FAMILIES["generic"]
     name = operator(op.removesuffix(AT_INPUT)).features
     other = None
     if device == "parallel":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from profiler.network import Layer
+from profiler.operators import UNPACKED
 
 GROUPED = "conv_2d:grouped"
 """Convolutions in groups: another kernel than the dense one."""
@@ -12,6 +13,17 @@ LARGE = "depthwise_conv_2d:large"
 """Depthwise convolutions of windows beyond those that depthwise kernels are written for: the same."""
 MOST_TAPS = 25
 """Positions of the largest window of XNNPACK's depthwise kernels; built-in ones do not mind being learned apart."""
+
+CONVERTED = "quantize:converted"
+"""From integers of one type to those of another, such as a camera's to a network's."""
+
+RESCALED = "quantize:rescaled"
+"""From integers of one scale to those of another."""
+STORED = "batch_matmul:stored"
+"""With columns that the file stores: runtimes take it for a fully connected layer."""
+
+_FOUR_BITS = ("conv_2d", "depthwise_conv_2d", "fully_connected")
+"""Operators that have kernels of their own for weights of four bits."""
 
 _WINDOWED = ("conv_2d", "depthwise_conv_2d")
 
@@ -38,6 +50,10 @@ SAME_WORK = {
     "arg_min": "arg_max",
     "stablehlo_while": "while",
     "embedding_lookup": "gather",
+    "rank": "shape",
+    "broadcast_args": "shape",
+    "read_variable": "reshape",
+    "assign_variable": "reshape",
     "gather_nd": "gather",
 }
 """Operators that runtimes run in the same loop as another one, which is measured in their place."""
@@ -66,6 +82,17 @@ def kernel_of(layer: Layer) -> str:
 
 def _kernel(layer: Layer) -> str:
     op, inputs = layer.op, layer.inputs
+    if op == "quantize" and inputs and layer.outputs:
+        if inputs[0].dtype == "float32":
+            return op
+        return RESCALED if inputs[0].dtype == layer.outputs[0].dtype else CONVERTED
+    if op == "batch_matmul" and len(inputs) > 1 and inputs[1].constant:
+        return STORED
+    if op in _FOUR_BITS and len(inputs) > 1:
+        if UNPACKED in layer.params:
+            return f"{op}:unpacked"
+        if inputs[1].constant and inputs[1].dtype in ("int4", "int2", "uint4"):
+            return f"{op}:int4"
     weights = inputs[1].shape if op in _WINDOWED and len(inputs) > 1 else ()
     if len(weights) != 4:
         return op

@@ -75,6 +75,8 @@ _REDUCTIONS = (
     "mean", "sum", "reduce_max", "reduce_min", "reduce_prod", "reduce_any", "reduce_all", "arg_max", "arg_min", "topk_v2",
 )  # fmt: skip
 
+_SAME_ELEMENTS = ("reshape", "squeeze", "expand_dims", "bitcast", "read_variable", "assign_variable")
+
 RUNS: dict[str, Callable[[Layer, Tensor, Tensor], int]] = {
     "concatenation": lambda layer, first, out: _from_axis(layer, out.shape, out, after=0),
     "split": lambda layer, first, out: _from_axis(layer, out.shape, out, after=0),
@@ -83,6 +85,7 @@ RUNS: dict[str, Callable[[Layer, Tensor, Tensor], int]] = {
     "unpack": _after_axis_of_input,
     "gather": _after_axis_of_input,
     "reverse_v2": _last_of_input,
+    **dict.fromkeys(_SAME_ELEMENTS, lambda layer, first, out: max(1, out.size)),
     "transpose": _transposed,
     "strided_slice": _cut,
     "slice": _cut,

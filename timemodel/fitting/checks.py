@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from profiler.errors import ProfileError
-from profiler.measurement import IDENTITY, Profile
+from profiler.measurement import IDENTITY, Profile, note_on_threads
+from profiler.operators import operator
+from profiler.probes import ALONGSIDE
 from timemodel.features import kind_of
 
 if TYPE_CHECKING:
@@ -96,9 +98,23 @@ def thin_operators(model: TimeModel, profile: Profile) -> list[Thin]:
         for (op, dtype), count in sorted(counts.items()):
             known = operators.get((op, dtype))
             error = None if known is None else known.error.mean_error
+            if (op, dtype) not in _usual() and _planned(op, dtype) < FEW_PROBES:
+                continue  # an operator that few networks have: its interval says how little is known
             if error is None or count < FEW_PROBES or (count < SOME_PROBES and error > POOR_ERROR):
                 found.append(Thin(key, op, dtype, count, error))
     return sorted(found, key=lambda thin: thin.error is not None)
+
+
+def _usual() -> frozenset[tuple[str, str]]:
+    return frozenset((op, dtype) for op in USUAL for dtype in ("float32", "int8"))
+
+
+def _planned(op: str, dtype: str) -> int:
+    """How many probes of `op` an ordinary profile holds."""
+    if dtype in ALONGSIDE:
+        return 0
+    draws = operator(op).draws.get(dtype)
+    return draws.count if draws else 0
 
 
 def notes_on(path: str | os.PathLike[str], model: TimeModel) -> list[str]:
@@ -106,6 +122,9 @@ def notes_on(path: str | os.PathLike[str], model: TimeModel) -> list[str]:
     with Profile.open(path) as profile:
         thin = thin_operators(model, profile)
         notes = _canary_notes(path, profile)
+        for key, setting in model.settings.items():
+            crowded = note_on_threads(profile.fingerprint_of(key) or {}, setting.threads)
+            notes += [f"{key}, where this was measured: {crowded}"] if crowded else []
     for key, setting in model.settings.items():
         again = f"'edgetime profile TARGET -o {path}'"
         warning = setting.conditions.warning(again) if setting.conditions else None

@@ -21,6 +21,7 @@ from timemodel.fitting.energy import fit_power
 from timemodel.fitting.simulated import fit_simulated
 from timemodel.model import (
     FALLBACK,
+    FEWEST_PROBES,
     MIN_PROBES,
     Conditions,
     Load,
@@ -177,7 +178,7 @@ def fit_setting(
         for (op, dtype), group in groups.items():
             progress(done / weight, f"{'all operators' if op == FALLBACK else op} {dtype}")
             done += len(group)
-            if len(group) >= MIN_PROBES:
+            if len(group) >= (MIN_PROBES if op == FALLBACK else FEWEST_PROBES):
                 layers, times = zip(*group, strict=True)
                 spread = np.array([(uncertainty or {}).get(layer, 0.0) for layer in layers])
                 operators[op, dtype] = fit_operator(

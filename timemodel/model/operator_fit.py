@@ -24,12 +24,19 @@ from timemodel.tree import TimeTreeRegressor, nonnegative
 MIN_PROBES = 8
 """Fewer measured layers than this make no model: the operator then counts as not covered."""
 
+FEWEST_PROBES = 4
+"""Of operators that few networks have so many are enough, where they come from a profile; their interval is wide."""
+FEW_PROBES = 20
+"""Below this no tree is cut in two to be judged: each layer is predicted by what all others say."""
+
 WELL_KNOWN = 0.02
 """Relative standard deviation of a time that is known well."""
 ENOUGH_KNOWN = 40
 """So many times that are known well say more of a model's error and steps than all of them together."""
 
 _OF_OVERHEAD = 0.9
+_FEW_WIDER = 2.0
+"""Over the number of layers: by what share the bounds of what few say are wider, beyond the extremes."""
 _EXACT_LEAVES = 40
 _MOST_TRIED = 400
 _AS_GOOD = 1.03
@@ -101,6 +108,8 @@ def fit_operator(
     (see `family_of`) takes is worked out and has no noise, so that small leaves can be believed. Of energy, parts are paid one
     after the other and not `at_once`.
     """
+    if len(layers) < FEW_PROBES and not device:
+        return _fit_few(op, dtype, layers, times_ms, seed, overhead_ms)
     family, exact = family_of(op, device), device == "accelerator"
     if not at_once:
         family = replace(family, parts={})
@@ -121,6 +130,36 @@ def fit_operator(
     ).fit(matrix, times_ms, uncertainty)
     held_out = np.where(np.isfinite(tree.held_out_), tree.held_out_, tree.predict_rows(matrix))
     return describe(op, dtype, layers, times_ms, tree, tiles, held_out, device, known, parts)
+
+
+def _fit_few(
+    op: str, dtype: str, layers: Sequence[Layer], times_ms: np.ndarray, seed: int, overhead_ms: float
+) -> OperatorModel:
+    """`fit_operator` for few layers: one leaf over the operator's own features, or over generic ones where these predict better."""
+    array = geometry(layers)
+    found = []
+    for device in ("", "few"):
+        family = family_of(op, device)
+        tiles = find_tiles(family, array, times_ms)
+        matrix, costs, sizes = feature_matrix(family, array, tiles)
+
+        def fitted(
+            rows: np.ndarray, matrix: np.ndarray = matrix, costs: list = costs, sizes: list = sizes
+        ) -> TimeTreeRegressor:
+            tree = unfitted_tree(
+                costs, sizes, max_leaves=1, cv=0, random_state=seed, offset=_OF_OVERHEAD * overhead_ms
+            )
+            return tree.fit(matrix[rows], times_ms[rows])
+
+        every = np.arange(len(layers))
+        others = [fitted(np.delete(every, i)).predict_rows(matrix[i : i + 1])[0] for i in every]
+        held_out = np.maximum(others, 0.02 * times_ms)
+        error = float(np.abs(np.log(held_out / times_ms)).mean())
+        found.append((error, device, fitted(every), tiles, held_out))
+    _, device, tree, tiles, held_out = min(found, key=lambda row: row[0])
+    model = describe(op, dtype, layers, times_ms, tree, tiles, held_out, device)
+    wider = 1.0 + _FEW_WIDER / len(layers)
+    return replace(model, low=min(model.low / wider, 1.0), high=max(model.high * wider, 1.0))
 
 
 def _known(uncertainty: np.ndarray | None, count: int) -> np.ndarray:

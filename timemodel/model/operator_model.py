@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -128,18 +129,37 @@ class OperatorModel:
     def predict_ms(self, array: np.ndarray) -> np.ndarray:
         """Times ``[n]`` in ms of the layers of a `geometry` array."""
         blocks = [array[at : at + BLOCK_ROWS] for at in range(0, len(array), BLOCK_ROWS)]
-        times = [self.tree.compiled_.predict(self.columns(block)) for block in blocks]
-        return np.maximum(np.concatenate(times) if times else np.zeros(0), 0.0)
+        return np.concatenate([self.times(block)[0] for block in blocks]) if blocks else np.zeros(0)
 
     def times(self, array: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """`predict_ms`, and how far beyond the measured sizes each layer lies: 2 where a cost is twice the largest measured."""
+        """`predict_ms`, and how far beyond the measured sizes each layer lies: 2 where it is twice as much work as the largest.
+
+        Beyond these sizes time grows with the work and no faster: what more bytes cost from some size on was not seen there.
+        """
         columns = self.columns(array)
+        names = self._cost_names
         stretch = np.ones(len(array))
-        for column, largest in zip(columns, self.bounds[1].tolist(), strict=False):
+        for name, column, largest in zip(names, columns, self.bounds[1].tolist(), strict=False):
+            if "beyond" in name:
+                continue  # all of a surplus, such as bytes beyond the cache, says nothing of how much work there is
             # A cost that was never met says no more than that the layer is of another sort.
             beyond = column / largest if largest > 0 else np.where(column > 0, _UNMET, 1.0)
             np.maximum(stretch, beyond, out=stretch)
-        return np.maximum(self.tree.compiled_.predict(columns), 0.0), stretch
+        times = self.tree.compiled_.predict(columns)
+        outside = np.flatnonzero(stretch > 1.0)
+        if len(outside) and self.device != "accelerator":  # what a simulator works out is exact
+            bounds = self.bounds[1].tolist()
+            inside = [
+                np.minimum(column[outside], largest) for column, largest in zip(columns, bounds, strict=False)
+            ]
+            inside += [column[outside] for column in columns[len(bounds) :]]
+            largest_ms = self.tree.compiled_.predict(inside)
+            times[outside] = np.minimum(times[outside], largest_ms * stretch[outside])
+        return np.maximum(times, 0.0), stretch
+
+    @cached_property
+    def _cost_names(self) -> list[str]:
+        return self.names()[0]
 
     def stretch(self, array: np.ndarray) -> np.ndarray:
         """How far beyond the measured sizes each layer lies: see `times`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -16,8 +16,8 @@ class LayerPrediction:
     """Predicted time and energy of one layer.
 
     `covered` is False where the model never measured the operator and fell back, `known` where there was nothing to fall back
-    on, as with an operator that an accelerator leaves to the CPU: its time is then 0 here and null in JSON; `left` says why.
-    `energy_mj` is None where the device's energy is not known.
+    on, as with a custom operator or one that an accelerator leaves to the CPU: its time is then 0 here and null in JSON;
+    `reason` says why, and `left` why it is left to the CPU. `energy_mj` is None where the device's energy is not known.
     """
 
     index: int
@@ -32,6 +32,7 @@ class LayerPrediction:
     energy_mj: float | None = None
     known: bool = True
     left: str = ""
+    reason: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """The object that stands in ``layers`` of ``predict --json``."""
@@ -44,10 +45,12 @@ class NetworkPrediction:
     """Predicted time and energy of one network: the sum of its layers plus what the runtime adds.
 
     `coverage` is the share of `predicted_ms` that comes from operators that the model has measured; `uncovered` names the
-    others. `low_ms` and `high_ms` bound 90% of networks. `peak_memory_bytes` is the arena that holds the activations,
+    others. `low_ms` and `high_ms` bound 90% of networks; `high_ms` is null in JSON where the total is *at least* `predicted_ms`.
+    `peak_memory_bytes` is the arena that holds the activations,
     `memory` all that the runtime takes; None where it is not known what lives at the same time. `energy_mj` is of one
     inference; None where the device's energy is not known. `at_least` is whether an operator without a known time (or energy) is
-    left out of the total.
+    left out of the total; `unknown` says which, and why. Where that is all that works, the network's time is not known at all
+    (`whole` is False) and null in JSON.
 
     All times are as in calm. `calm_share` is how much of the time the device was calm when it was profiled, None where that is
     not known; `widened` is whether the bounds are wider because much was not met in calm.
@@ -70,6 +73,28 @@ class NetworkPrediction:
     widened: bool = False
     at_least: bool = False
 
+    @property
+    def unknown(self) -> dict[str, list[str]]:
+        """Operators whose time is not known, by the reason."""
+        found: dict[str, list[str]] = {}
+        for layer in self.layers:
+            names = found.setdefault(layer.reason, []) if layer.reason else []
+            if layer.op not in names:
+                names.append(layer.op)
+        return found
+
+    @property
+    def why_unknown(self) -> str:
+        """`unknown` in words; empty where all is known."""
+        return in_words(self.unknown)
+
+    @property
+    def whole(self) -> bool:
+        """Whether the time of any operator that works is known."""
+        return not (self.at_least and self.layers) or any(
+            layer.known and layer.predicted_ms > 0 for layer in self.layers
+        )
+
     def to_dict(self, measurement: Any = None) -> dict[str, Any]:
         """The line that ``predict --json`` prints; `measurement` is a `profiler.measurement.Measurement` or None."""
         measured = dict(getattr(measurement, "layer_ms", None) or {})
@@ -79,12 +104,23 @@ class NetworkPrediction:
         names = ("measured_ms", "measured_p90_ms", "load_ms", "first_ms")
         return {
             **{key: value for key, value in vars(self).items() if key != "layers"},
+            **({"high_ms": None} if self.at_least else {}),
+            **({} if self.whole else dict.fromkeys(("predicted_ms", "low_ms"))),
+            "unknown": self.unknown,
             **{name: getattr(measurement, name, None) for name in names},
             "measured_calm_share": getattr(measurement, "calm_share", None),
             "uncovered": list(self.uncovered),
             "memory": self.memory.to_dict() if self.memory else None,
             "layers": rows,
         }
+
+
+def in_words(unknown: Mapping[str, Sequence[str]]) -> str:
+    """Operators by the reason why their time is not known, as ``NAME (reason)``."""
+    return "; ".join(
+        f"{', '.join(op.removeprefix('custom:').removeprefix('composite:') for op in ops)} ({reason})"
+        for reason, ops in unknown.items()
+    )
 
 
 class NetworkPredictor(Protocol):

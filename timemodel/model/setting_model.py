@@ -15,10 +15,11 @@ from profiler.network import Layer, Network, footprint
 from timemodel.features import kind_of
 from timemodel.model.checking import items, number, numbers_of, table, whole
 from timemodel.model.conditions import Conditions
-from timemodel.model.layer_times import LayerPredictor, LayerTimes
+from timemodel.model.layer_times import MOST_SPAN, LayerPredictor, LayerTimes
 from timemodel.model.operator_model import OperatorModel
 from timemodel.model.power_model import PowerModel
 from timemodel.model.prediction import LayerPrediction, NetworkPrediction
+from timemodel.model.unknown import why_unknown
 from timemodel.runtime import RuntimeTerms, left_by_size, marked, placed
 
 T = TypeVar("T")
@@ -154,7 +155,7 @@ class SettingModel:
         covered = alone.covered
         if self.simulated:  # what runs inside a neighbour needs no time of its own
             covered = covered | (factors == 0)
-        return LayerTimes(predicted, low, high, covered), off_ms
+        return LayerTimes(predicted, low, high, covered, alone.known | (factors == 0)), off_ms
 
     def cache_traffic_ms(self, network: Network) -> np.ndarray:
         """The part ``[layers]`` of each layer's time in ms that is its data coming from beyond the cache."""
@@ -216,8 +217,14 @@ class SettingModel:
                 (high - 1, times.high_ms - times.predicted_ms),
             )
         )
-        known = float(times.predicted_ms[times.covered].sum()) + overhead_ms
-        columns = times.predicted_ms, times.low_ms, times.high_ms, times.covered
+        high_ms = total + above
+        low_ms = min(total, max(total - below, high_ms / MOST_SPAN))
+        covered_ms = float(times.predicted_ms[times.covered].sum()) + overhead_ms
+        coverage = covered_ms / total if total > 0 else 1.0
+        columns = times.predicted_ms, times.low_ms, times.high_ms, times.covered, self._known(times)
+        if not columns[-1].all():
+            # What an unknown operator takes is no part of the total: of so many operators that work so many are known.
+            coverage *= float(columns[-1].mean())
         rows = zip(network.layers, layers_mj, left, *(column.tolist() for column in columns), strict=True)
         layers = tuple(
             LayerPrediction(
@@ -230,10 +237,11 @@ class SettingModel:
                 high_ms,
                 covered,
                 energy_mj=mj,
-                known=covered or predicted_ms > 0 or not self.simulated,
+                known=known,
                 left=why,
+                reason="" if known or self.simulated else self._why_unknown(layer),
             )
-            for layer, mj, why, predicted_ms, low_ms, high_ms, covered in rows
+            for layer, mj, why, predicted_ms, low_ms, high_ms, covered, known in rows
         )
         # A table of layers tells nothing of what lives at the same time.
         memory = footprint(network, str(self.setting.get("kernels", "xnnpack"))) if network.edges else None
@@ -243,9 +251,9 @@ class SettingModel:
             dtype=dtype,
             threads=self.threads,
             predicted_ms=total,
-            low_ms=max(total - below, 0.0),
-            high_ms=total + above,
-            coverage=known / total if total > 0 else 1.0,
+            low_ms=low_ms,
+            high_ms=min(high_ms, MOST_SPAN * low_ms),
+            coverage=coverage,
             uncovered=tuple(sorted({layer.op for layer in layers if not layer.covered})),
             peak_memory_bytes=memory.activation_bytes if memory else 0,
             memory=memory,
@@ -255,6 +263,17 @@ class SettingModel:
             energy_mj=energy_mj,
             at_least=any(not layer.known for layer in layers),
         )
+
+    def _known(self, times: LayerTimes) -> np.ndarray:
+        """Which layers' times are known ``[n]``: measured, estimated, or done inside of another one."""
+        if self.simulated:
+            return times.covered | (times.predicted_ms > 0)
+        return times.known
+
+    def _why_unknown(self, layer: Layer) -> str:
+        op, dtype = kind_of(layer)
+        others = sorted({known for name, known in self.operators if name == op and known != dtype})
+        return why_unknown(layer, others, (op, dtype) in self.operators)
 
     def _left(self, network: Network, times: LayerTimes) -> list[str]:
         """Why an accelerator leaves each layer to the CPU; empty where it runs it, or no accelerator is meant."""

@@ -40,6 +40,8 @@ def test_names_are_the_schemas():
 
 def schema_attribute(op: str, field: OptionField) -> str:
     """What the schema's generated code calls one of our fields."""
+    if field.name == "composite":
+        return "name"
     if field.name == "subgraph":
         return SUBGRAPHS[op]
     if (op, field.name) == ("shape", "output_type"):
@@ -56,6 +58,8 @@ def _options(kind: int, union: type, field: OptionField | None):
         b.StartVector(4, 1, 4)
         b.PrependInt32(7)
         vector = b.EndVector()
+    if field is not None and field.type == "text":
+        vector = b.CreateString("seven")
     b.StartObject(12)
     if field is not None:
         if vector is not None:
@@ -92,7 +96,14 @@ def test_option_lies_where_the_schema_has_it(op, kind, union, field):
     plain, stored = _options(kind, union, None), _options(kind, union, field)
     attribute = schema_attribute(op, field)
     before, after = getattr(plain, attribute), getattr(stored, attribute)
-    expected = {"ints": [7], "bool": not field.default, "float": 2.5, "int": 7, "uint": 7}.get(field.type, 1)
+    expected = {
+        "ints": [7],
+        "bool": not field.default,
+        "float": 2.5,
+        "int": 7,
+        "uint": 7,
+        "text": b"seven",
+    }.get(field.type, 1)
     assert (list(after) if field.type == "ints" else after) == expected
-    if field.type != "ints":
+    if field.type not in ("ints", "text"):
         assert before == field.default

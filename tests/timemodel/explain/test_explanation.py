@@ -83,7 +83,7 @@ def test_the_runtime_has_its_own_paragraph(time_model):
 
 def test_an_unknown_operator_is_answered_with_the_known_ones(time_model):
     with pytest.raises(UsageError, match=r"choose from .*conv_2d"):
-        explain(time_model.setting(), "svdf")
+        explain(time_model.setting(), "softmax")
 
 
 def test_an_accelerators_operator_says_what_its_layers_wait_for():

@@ -1,6 +1,7 @@
 import json
 import shutil
 import sqlite3
+from dataclasses import replace
 
 import pytest
 from made_up_device import OVERHEAD_MS, layer_ms
@@ -41,7 +42,7 @@ def convolutions(count, dtype="float32"):
 
 @pytest.fixture(scope="module")
 def profile(tmp_path_factory):
-    layers = [*convolutions(50), *(operators.unary("gelu", (1, n, 4)) for n in range(1, 6))]
+    layers = [*convolutions(50), *(operators.unary("gelu", (1, n, 4)) for n in range(1, 4))]
     layers += [operators.unary("relu", (1, n, 4)) for n in range(1, 11)]
     return write(tmp_path_factory.mktemp("p") / "d.db", layers)
 
@@ -52,17 +53,37 @@ def test_fit_names_operators_with_too_few_probes(profile, monkeypatch):
     with Profile.open(profile) as opened:
         thin = {(one.op, one.dtype): one for one in thin_operators(model, opened)}
     assert ("conv_2d", "float32") not in thin  # 50 probes
-    assert (thin["gelu", "float32"].probes, thin["gelu", "float32"].error) == (5, None)
+    assert (thin["gelu", "float32"].probes, thin["gelu", "float32"].error) == (3, None)
     assert thin["relu", "float32"].probes == 10
     assert thin["relu", "float32"].error is not None
     assert thin["fully_connected", "float32"].probes == 0  # of which every other network has some
     (note,) = notes_on(profile, model)
-    assert "gelu float32 (5; no model)" in note
+    assert "gelu float32 (3; no model)" in note
     assert "fully_connected float32 (none; no model)" in note
     assert "relu float32 (10; off by" in note
     assert f"'edgetime profile TARGET -o {profile} --ops " in note
     assert "gelu" in note.partition("--ops")[2]
     assert " conv_2d float32" not in note
+
+
+def test_few_probes_of_an_operator_that_few_networks_have_are_no_news(tmp_path):
+    layers = [*convolutions(50), *(operators.svdf(8, 4 + n, 4) for n in range(6))]
+    path = write(tmp_path / "d.db", layers)
+    model = fit_profile(path)
+    assert model.setting().operators["svdf", "float32"].error.probes == 6
+    with Profile.open(path) as opened:
+        assert "svdf" not in {one.op for one in thin_operators(model, opened)}
+
+
+@pytest.mark.parametrize("threads", [2, 3])
+def test_more_threads_than_cores_are_said_of_the_profile_for_good(tmp_path, threads):
+    setting = replace(SETTING, threads=threads)
+    path = write(tmp_path / "d.db", convolutions(30), {**PAPER, "usable_cores": 2}, setting)
+    notes = [note for note in notes_on(path, fit_profile(path)) if "threads share" in note]
+    assert len(notes) == (threads > 2)
+    assert all(
+        "3 threads share 2 cores here and wait for each other: use threads=2" in note for note in notes
+    )
 
 
 def test_of_many_operators_with_too_few_probes_some_are_named(profile, monkeypatch):

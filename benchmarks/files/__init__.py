@@ -1,0 +1,1 @@
+"""How well files that a user has are predicted: coverage, error and intervals against measurement."""

@@ -1,0 +1,116 @@
+"""Custom operators that LiteRT brings itself: boxes of detectors, pooling that remembers where, spectra of sound."""
+
+from __future__ import annotations
+
+import struct
+
+import numpy as np
+from flatbuffers import flexbuffers
+
+from profiler.network import Layer, Tensor
+from profiler.operators import sizes
+from profiler.operators.options import FileFormat
+from profiler.operators.registry import FEW, Operator, Rng, drawn, register_operators
+
+_POSTPROCESS = "custom:TFLite_Detection_PostProcess"
+_SHOWN = 10
+
+
+def detection_postprocess(anchors: int, classes: int, regular: bool = False) -> Layer:
+    """Boxes and scores of a detector made into its `_SHOWN` best ones; `regular` compares boxes class by class."""
+    operands = (
+        Tensor((1, anchors, 4)),
+        Tensor((1, anchors, classes + 1)),
+        Tensor((anchors, 4), "float32", True),
+    )
+    results = Tensor((1, _SHOWN, 4)), Tensor((1, _SHOWN)), Tensor((1, _SHOWN)), Tensor((1,))
+    return Layer(_POSTPROCESS, operands, results, {"classes": classes, "regular": regular})
+
+
+def _draw_postprocess(op: str, rng: Rng, dtype: str) -> Layer:
+    return detection_postprocess(sizes.scaled(rng, 50, 4000), int(rng.choice([1, 2, 20, 80, 90])))
+
+
+def _postprocess_options(layer: Layer) -> bytes:
+    numbers = {
+        "max_detections": _SHOWN,
+        "max_classes_per_detection": 1,
+        "detections_per_class": 100,
+        "num_classes": layer.params["classes"],
+    }
+    fractions = {"nms_score_threshold": 1e-8, "nms_iou_threshold": 0.6, "y_scale": 10.0, "x_scale": 10.0}
+    fractions |= {"h_scale": 5.0, "w_scale": 5.0}
+    builder = flexbuffers.Builder()
+    with builder.Map():
+        for name, number in numbers.items():
+            builder.Key(name)
+            builder.Int(int(number))  # type: ignore[arg-type]
+        builder.Key("use_regular_nms")
+        builder.Bool(bool(layer.params["regular"]))
+        for name, fraction in fractions.items():
+            builder.Key(name)
+            builder.Float(fraction)
+    return bytes(builder.Finish())
+
+
+def _anchors(layer: Layer) -> np.ndarray:
+    """Boxes of a positive size."""
+    return np.linspace(0.1, 0.9, layer.inputs[2].size)
+
+
+def _draw_pooling(op: str, rng: Rng, dtype: str) -> Layer:
+    """Pooling by 2 that remembers where the largest stood, and its reverse."""
+    side, channels = 2 * sizes.scaled(rng, 2, 48), sizes.scaled(rng, 4, 96)
+    large, small = (1, side, side, channels), (1, side // 2, side // 2, channels)
+    if op.endswith("Argmax2D"):
+        return Layer(op, (Tensor(large),), (Tensor(small), Tensor(small)))
+    return Layer(op, (Tensor(small), Tensor(small)), (Tensor(large),))
+
+
+def _draw_transposed(op: str, rng: Rng, dtype: str) -> Layer:
+    """A transposed convolution with a bias, as MediaPipe's segmenters end."""
+    side, inside, outside = sizes.scaled(rng, 4, 64), sizes.scaled(rng, 4, 64), sizes.scaled(rng, 1, 32)
+    operands = (
+        Tensor((1, side, side, inside)),
+        Tensor((outside, 2, 2, inside), "float32", True),
+        Tensor((outside,), "float32", True),
+    )
+    return Layer(op, operands, (Tensor((1, 2 * side, 2 * side, outside)),))
+
+
+def _pool_options(layer: Layer) -> bytes:
+    """Padding (valid is 2), strides, kernel, and what the runtime keeps in the same record."""
+    return struct.pack("<6i4i", 2, 2, 2, 2, 2, 0, 0, 0, 0, 0)
+
+
+def _transposed_options(layer: Layer) -> bytes:
+    """Padding (same is 1) and strides."""
+    return struct.pack("<5i", 1, 2, 2, 0, 0)
+
+
+register_operators(
+    Operator(
+        _POSTPROCESS,
+        FileFormat(custom_options=_postprocess_options, computed={2: _anchors}),
+        draws=drawn(_draw_postprocess, float32=(16, 104)),
+        features="matrix",  # so much per stored anchor, and per score
+    ),
+    Operator(
+        "custom:MaxPoolingWithArgmax2D",
+        FileFormat(custom_options=_pool_options),
+        draws=drawn(_draw_pooling, float32=(FEW, 105)),
+        features="pooling",
+    ),
+    Operator(
+        "custom:MaxUnpooling2D",
+        FileFormat(custom_options=_pool_options),
+        draws=drawn(_draw_pooling, float32=(FEW, 106)),
+        features="pooling",
+    ),
+    Operator(
+        "custom:Convolution2DTransposeBias",
+        FileFormat(custom_options=_transposed_options),
+        draws=drawn(_draw_transposed, float32=(FEW, 107)),
+        features="grouped",
+    ),
+)
