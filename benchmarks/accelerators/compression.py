@@ -67,6 +67,7 @@ class Way:
 WAYS = {
     "energy": Way("knapsack", "energy", "max_energy_mj"),
     "deepiot": Way("deepiot", "energy", "max_size_kb"),
+    "fastdeepiot": Way("fastdeepiot", "energy", "max_energy_mj"),
     "time": Way("knapsack", "time", "budget_ms"),
     "cpu": Way("knapsack", "cpu", "budget_ms"),
     "size": Way("knapsack", "energy", "max_size_kb"),
@@ -78,7 +79,7 @@ WIDTHS = (0.5, 0.35, 0.25, 0.17)
 """Budgets: what the network costs with all widths times this, by what a way is given."""
 
 COMPARED = (
-    ("mj", "energy", ("deepiot", "size", "cpu", "time", "uniform", ORIGINAL)),
+    ("mj", "energy", ("deepiot", "fastdeepiot", "size", "cpu", "time", "uniform", ORIGINAL)),
     ("ms", "time", ("cpu", "deepiot", "size", "energy", "uniform", ORIGINAL)),
 )
 """What is compared: the simulators' energy and time, which way is for it, and which are not."""
@@ -207,9 +208,6 @@ class Bench:
                     for other in others:
                         theirs = self.readings(task, other, what, lost)
                         ratio = ratio_of(ours, theirs)
-                        text = ratio.text() if ratio else "cannot be told"
-                        print(f"{task}: {what}, by {one} against {other}, {lost:g} points below the original: {text} "
-                              f"({ratio.seeds if ratio else 0} seeds)")  # fmt: skip
                         row = {"task": task, "what": what, "way": one, "other": other, "points_lost": lost}
                         if ratio:
                             row |= {
@@ -218,6 +216,8 @@ class Bench:
                                 "high": ratio.high,
                                 "seeds": ratio.seeds,
                             }
+                            print(f"{task}: {what}, by {one} against {other}, {lost:g} points below the original: "
+                                  f"{ratio.text()} ({ratio.seeds} seeds)")  # fmt: skip
                         rows.append(row)
         return rows
 

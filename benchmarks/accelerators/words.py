@@ -20,6 +20,8 @@ TEST, VALIDATION = 1000, 400
 """Recordings of the 3,000."""
 MOBILE = ((32, 1), (64, 2), (64, 1), (128, 2), (128, 1), (256, 2), (256, 1))
 """Channels and strides of its blocks."""
+HEAD = 512
+"""Units of the first dense layer of the VGG-like network, as in `benchmarks.networks.own.small_vgg`."""
 
 
 def load(folder: Path, work: Path, seed: int) -> Split:
@@ -42,8 +44,8 @@ def _in_other_voices(rows: Rows, seed: int) -> Rows:
     return Rows(np.concatenate(pictures), *again)
 
 
-def dense_network(width: float = 1.0) -> Any:
-    """Three convolutions of 3x3, each halved by pooling, and two dense layers, of which the first holds most weights."""
+def vgg_network(width: float = 1.0) -> Any:
+    """Like VGG: three convolutions of 3x3, each followed by pooling, and two dense layers, of which the first is large."""
     import keras
     from keras import layers
 
@@ -55,8 +57,8 @@ def dense_network(width: float = 1.0) -> Any:
         x = layers.MaxPooling2D(2, name=f"pool{number}")(x)
     x = layers.Flatten(name="flat")(x)
     x = layers.Dropout(0.2, name="drop")(x)
-    x = layers.Dense(channels(width, 128), activation="relu", name="dense")(x)
-    return keras.Model(inputs, layers.Dense(10, activation="softmax", name="answer")(x), name="words_dense")
+    x = layers.Dense(channels(width, HEAD), activation="relu", name="dense")(x)
+    return keras.Model(inputs, layers.Dense(10, activation="softmax", name="answer")(x), name="words_vgg")
 
 
 def mobile_network(width: float = 1.0) -> Any:
@@ -99,7 +101,7 @@ TASKS = {
             get_task("sound").network,
             "five 3x3 convolutions, mean, a dense layer (`benchmarks.compression`'s)",
         ),
-        _task("dense", dense_network, "three 3x3 convolutions with pooling, two dense layers"),
+        _task("vgg", vgg_network, "VGG-like, three 3x3 convolutions and a large dense layer"),
         _task("mobile", mobile_network, "the first half of MobileNet at half width"),
     )
 }
