@@ -1,0 +1,48 @@
+"""Costs at equal accuracy: worked out by hand."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks.accelerators.fronts import Reading, cost_at, ratio_of
+
+
+def test_between_two_networks_the_cost_is_read_in_its_logarithm() -> None:
+    found = cost_at([(16.0, 0.96), (1.0, 0.90), (4.0, 0.94)], 0.92)
+    assert found is not None
+    assert found.cost == pytest.approx(2.0)
+    assert not found.most
+
+
+def test_a_dearer_network_that_is_worse_by_chance_is_taken_together_with_the_cheaper_one() -> None:
+    """0.95 at 2 and 0.93 at 4 count as 0.94 each, which is reached from 2 on."""
+    found = cost_at([(1.0, 0.90), (2.0, 0.95), (4.0, 0.93), (8.0, 0.96)], 0.94)
+    assert found is not None
+    assert found.cost == pytest.approx(2.0)
+
+
+def test_where_the_cheapest_network_is_good_enough_its_cost_is_an_upper_bound() -> None:
+    assert cost_at([(1.0, 0.95), (4.0, 0.96)], 0.92) == Reading(1.0, most=True)
+
+
+def test_an_accuracy_that_no_network_reaches_has_no_cost() -> None:
+    assert cost_at([(1.0, 0.90), (4.0, 0.94)], 0.95) is None
+
+
+def test_ratios_are_paired_by_seed_and_averaged_by_ratio() -> None:
+    found = ratio_of([Reading(1.0), Reading(2.0)], [Reading(2.0), Reading(16.0)])
+    assert found is not None
+    assert found.ratio == pytest.approx(0.25)
+    assert found.seeds == 2
+    assert found.low < 0.25 < found.high
+
+
+def test_a_bound_never_makes_a_saving_look_larger() -> None:
+    """Of ours it understates the saving and counts; of theirs it would overstate it, and the seed is left out."""
+    found = ratio_of(
+        [Reading(1.0, most=True), Reading(1.0), None], [Reading(2.0), Reading(8.0, most=True), Reading(1.0)]
+    )
+    assert found is not None
+    assert found.ratio == pytest.approx(0.5)
+    assert found.seeds == 1
+    assert ratio_of([None], [Reading(1.0)]) is None
