@@ -40,7 +40,7 @@ class Rebuilt:
         for layer, edge in self.steps:
             if layer.op not in _OPERATIONS or edge.graph:
                 raise UsageError(
-                    f"Operator {layer.op!r} cannot be trained through: use level dp, or leave --finetune-epochs out."
+                    f"Training cannot go through operator {layer.op!r}: use level dp, or leave --finetune-epochs out."
                 )
         if any(raw.tensors[index].dtype != "float32" for index in (*self.inputs, *self.outputs)):
             raise UsageError(
@@ -108,7 +108,7 @@ def _activated(value: Any, layer: Layer) -> Any:
     if name == "relu_n1_to_1":
         return tf.clip_by_value(value, -1.0, 1.0)
     raise UsageError(
-        f"Activation {name!r} cannot be trained through: use level dp, or leave --finetune-epochs out."
+        f"Training cannot go through activation {name!r}: use level dp, or leave --finetune-epochs out."
     )
 
 

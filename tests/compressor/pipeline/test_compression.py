@@ -605,7 +605,7 @@ def test_an_accuracy_that_the_search_never_kept_may_be_kept_by_a_wider_network(t
         ({"budget_ms": 0.0}, UsageError, "--budget-ms must be above 0, not 0"),
         ({"budget_ms": float("nan")}, UsageError, "--budget-ms must be above 0"),
         ({"max_accuracy_drop": -1.0}, UsageError, "0 to 100 points"),
-        ({"budget_ms": 1.0, "quantize": "int3"}, UsageError, "choose none or int8"),
+        ({"budget_ms": 1.0, "quantize": "int3"}, UsageError, "choose none, int8 or auto"),
         ({"budget_ms": 1.0, "seeds": 0}, UsageError, "--seeds is 1 to 100"),
         ({"budget_ms": 1.0, "minutes": -1.0}, UsageError, "--minutes must be above 0"),
         ({"budget_ms": 1.0, "method": "magic"}, UsageError, "no method 'magic'"),

@@ -117,7 +117,7 @@ def test_killed_at_any_moment_it_goes_on(task: Path, time_model_file: Path, tmp_
         ),
         (["--max-energy-mj", 1], 2, "knows no energy"),
         (["--budget-ms", 0], 2, "--budget-ms must be above 0, not 0"),
-        (["--budget-ms", 1, "--quantize", "int4"], 2, "choose none or int8"),
+        (["--budget-ms", 1, "--quantize", "int4"], 2, "choose none, int8 or auto"),
         (["--budget-ms", 1000], 2, "within the budget of 1000 ms: give a smaller limit"),
         (
             ["--budget-ms", 1e-6],

@@ -34,7 +34,7 @@ def facts(ms, score):
     return {
         "score": score, "scores": [score], "mean_score": score, "score_spread": None, "validation_score": score,
         "predicted_ms": ms, "low_ms": ms, "high_ms": ms, "measured_ms": ms, "measured_p90_ms": ms, "parameters": 10,
-        "macs": 100, "file_bytes": 4000,
+        "macs": 100, "file_bytes": 4000, "quantize": "int8",
     }  # fmt: skip
 
 

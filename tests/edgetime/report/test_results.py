@@ -23,7 +23,7 @@ def facts(score: float, ms: float, **more) -> dict:
         "score_spread": None,
         "predicted_ms": ms,
     }
-    sizes = {"measured_ms": ms, "parameters": 1000, "macs": 50_000, "file_bytes": 4000}
+    sizes = {"measured_ms": ms, "parameters": 1000, "macs": 50_000, "file_bytes": 4000, "quantize": "int8"}
     return {**values, **sizes, **more}
 
 
