@@ -26,7 +26,7 @@ _WIDER_BY = 1.05
 _COMBINED = 3
 
 _WHOLE_UP_TO = 256
-"""Layers of a network that is predicted anew, whole, for every change; of a longer one only the surroundings of what changes are."""
+"""Layers of a network that is predicted anew, whole, for every change; of longer ones only the surroundings of changes are."""
 
 
 def advise(
