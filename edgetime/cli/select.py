@@ -134,6 +134,7 @@ def command(
         Path | None,
         typer.Option(metavar="FILE", help="Write a page as well: accuracy over time, stages, hardest rows."),
     ] = None,
+    signature: options.SignatureOption = None,
     input_shape: options.InputShapeOption = None,
     json: options.JsonOption = False,
 ) -> None:
@@ -143,7 +144,8 @@ def command(
     the fastest; what 'edgetime compress' made is ranked by the accuracy that its result.json has.
     "front" marks those that no other beats in both. Times are never measured here: "may exceed"
     and "may fit" mark networks whose interval crosses the budget, and 'edgetime predict --measure' settles it.
-    A bad file does not stop a batch: the others are done, and the exit status is 1.
+    A bad file does not stop a batch: the others are done, and the exit status is 1. A file with several signatures is so many
+    networks.
 
     With --per-input the networks run one after another, the fastest first, until one is sure of its answer; which, in
     which order and how sure is found on the rows of --data for validation (else for the test), on predicted times.
@@ -167,7 +169,14 @@ def command(
         _check_places(output, html)
         # A folder stands for its .tflite files; Keras models in it are sources, not candidates.
         paths = [path for path in expand(networks) if path.suffix != ".keras" or path in networks]
-        paths = held.enter_context(unpacked(paths))
+        plain = not (split or per_input)
+        if signature is not None and not plain:
+            raise UsageError(
+                "--signature goes with a choice by predicted time alone: leave --per-input and --split out."
+            )
+        paths, wrong = held.enter_context(unpacked(paths, signature, each=plain))
+        for sentence in wrong:
+            out.complain(sentence)
         if split or per_input:
             if len(time_model) > 1 or max_memory_kb is not None or max_energy_mj is not None:
                 raise UsageError(
@@ -230,9 +239,10 @@ def command(
             out.show(*_devices(found))
             for one in misses:
                 out.complain(f"{one.device}: {limits.miss(one.candidates)}")
-        if first.failed:
-            out.complain(f"{len(first.failed)} of {len(paths)} networks could not be chosen from.")
-        if first.failed or misses:
+        bad = len(first.failed) + len(wrong)
+        if bad:
+            out.complain(f"{bad} of {len(paths) + len(wrong)} networks could not be chosen from.")
+        if bad or misses:
             raise typer.Exit(1)
 
 
@@ -324,10 +334,17 @@ def _shown(found: Selection) -> list[RenderableType]:
 
 def _short(paths: Sequence[Path]) -> list[str]:
     """Paths for a table: without the folder that all of several lie in, and without ``.tflite``."""
+    from edgetime.networks import MADE
+
     if len(paths) == 1:
         return [str(paths[0])]
-    common = os.path.commonpath([path.absolute().parent for path in paths])
-    return [os.path.relpath(path, common).removesuffix(".tflite") for path in paths]
+    made = [path for path in paths if path.parent.parent.name.startswith(MADE)]
+    named = [path for path in paths if path not in made]
+    common = os.path.commonpath([path.absolute().parent for path in named]) if named else ""
+    return [
+        (path.name if path in made else os.path.relpath(path, common)).removesuffix(".tflite")
+        for path in paths
+    ]
 
 
 def _cost(candidate: NetworkOption) -> str:

@@ -31,6 +31,7 @@ def read_network(
     source: str | os.PathLike[str] | bytes,
     input_shape: InputShape | None = None,
     name: str | None = None,
+    turns: int | None = None,
 ) -> Network:
     """Read a `.tflite` file.
 
@@ -45,6 +46,8 @@ def read_network(
         shapes then come from the runtime, which must be installed.
     name
         What to call the network; by default the file's name.
+    turns
+        How often loops turn whose number is not in the file; by default once, and `Network.unknown_loops` names them.
 
     Returns
     -------
@@ -62,7 +65,7 @@ def read_network(
         `input_shape` does not fit the network's inputs.
     """
     if isinstance(source, bytes):
-        return _read(source, source, name or "the network", input_shape)
+        return _read(source, source, name or "the network", input_shape, turns=turns)
     path = Path(source)
     shown = str(path)
     try:
@@ -72,7 +75,7 @@ def read_network(
         if not size:
             raise ModelFileError(f"{shown} is empty: export or copy it again.")
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            return _read(data, path, shown, input_shape, name or path.name)
+            return _read(data, path, shown, input_shape, name or path.name, turns)
     except FileNotFoundError:
         raise missing(ModelFileError(f"{shown} does not exist: check the name.")) from None
     except OSError as error:
@@ -88,6 +91,7 @@ def _read(
     shown: str,
     input_shape: InputShape | None,
     name: str | None = None,
+    turns: int | None = None,
 ) -> Network:
     _refuse_foreign(data, shown)
     try:
@@ -95,7 +99,7 @@ def _read(
         if not model.graphs[0].operators:
             raise ModelFileError(f"{shown} holds no operators, so there is nothing to run: export it again.")
         shapes = close_shapes(model, source, shown, input_shape)
-        assembly = _Assembly(model)
+        assembly = _Assembly(model, turns)
         if shapes.guessed:
             assembly.note("shapes", "shapes that depend on data were taken as the file has them")
         return assembly.network(name or shown, len(data), shapes.assumed_batch)
@@ -121,8 +125,8 @@ def _refuse_foreign(data: Readable, shown: str) -> None:
 class _Assembly:
     """Layers, edges and tensors of a model, gathered in execution order."""
 
-    def __init__(self, model: RawModel) -> None:
-        self._model = model
+    def __init__(self, model: RawModel, turns: int | None = None) -> None:
+        self._model, self._turns = model, turns
         self._layers: list[Layer] = []
         self._edges: list[Edge] = []
         self._tensors: list[Tensor] = []
@@ -131,6 +135,7 @@ class _Assembly:
         self._first_index = list(accumulate((len(graph.operators) for graph in model.graphs), initial=0))
         self._params: dict[tuple[int, int], dict] = {}
         self._notes: dict[str, list[str]] = {}
+        self._unknown_loops: list[str] = []
 
     def network(self, name: str, file_bytes: int, assumed_batch: bool) -> Network:
         self._add_tensors(0)
@@ -153,6 +158,7 @@ class _Assembly:
             assumed_batch=assumed_batch,
             metadata=metadata,
             variables=tuple(self._variables),
+            unknown_loops=tuple(dict.fromkeys(self._unknown_loops)),
         )
 
     def _add_tensors(self, number: int) -> int:
@@ -222,8 +228,10 @@ class _Assembly:
         if op in _LOOPS:
             condition, body = called
             known = layer.params.get("rounds")
-            turns = known if isinstance(known, int) else 1
-            says = f" turns {turns} times" if known is not None else ": unknown, taken as 1"
+            turns = known if isinstance(known, int) else 1 if self._turns is None else self._turns
+            if known is None and self._turns is None:
+                self._unknown_loops.append(layer.name)
+            says = f" turns {turns} times" if known is not None else f": unknown, taken as {turns}"
             self.note("loops", layer.name + says)
             self._walk(condition, layer.repeat * (turns + 1), callers)
             if turns:

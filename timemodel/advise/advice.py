@@ -183,6 +183,11 @@ def _notes(network: Network, widths: Widths) -> tuple[str, ...]:
     notes = []
     if network.assumed_batch:
         notes.append("The file leaves the batch open; 1 was taken.")
+    if network.unknown_loops:
+        loops = ", ".join(network.unknown_loops)
+        notes.append(
+            f"How often {loops} turns depends on the data, and one turn is counted: say it with --loop-turns."
+        )
     for position, reason in widths.refused.items():
         layer = network.layers[position]
         if layer.activations:
