@@ -116,16 +116,19 @@ def without_overflow(function: Any) -> Any:
     found = [node for node in graph.node if node.op == "Softplus"]
     for node in found:
         kind, value = node.attr["T"], node.input[0]
-        one = graph.node.add(name=f"{node.name}/one", op="Const")
-        one.attr["dtype"].CopyFrom(kind)
-        one.attr["value"].tensor.CopyFrom(tensorflow().make_tensor_proto(1.0, kind.type))
+        for name, number in (("one", 1.0), ("minus", -1.0)):
+            constant = graph.node.add(name=f"{node.name}/{name}", op="Const")
+            constant.attr["dtype"].CopyFrom(kind)
+            constant.attr["value"].tensor.CopyFrom(tensorflow().make_tensor_proto(number, kind.type))
         steps = {
-            "size": ("Abs", [value]), "below": ("Neg", ["size"]), "power": ("Exp", ["below"]),
+            "size": ("Abs", [value]), "below": ("Mul", ["size", "minus"]), "power": ("Exp", ["below"]),
             "more": ("AddV2", ["power", "one"]), "rest": ("Log", ["more"]), "main": ("Relu", [value]),
         }  # fmt: skip
         for step, (op, inputs) in steps.items():
             made = graph.node.add(name=f"{node.name}/{step}", op=op)
-            made.input.extend(f"{node.name}/{i}" if i in steps or i == "one" else i for i in inputs)
+            made.input.extend(
+                f"{node.name}/{i}" if i in steps or i in ("one", "minus") else i for i in inputs
+            )
             made.attr["T"].CopyFrom(kind)
         node.op = "AddV2"
         del node.input[:]

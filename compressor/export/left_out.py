@@ -20,7 +20,7 @@ def silent_changes(model: Any) -> tuple[str, ...]:
     batches = {tensor.shape[0] for tensor in getattr(model, "inputs", None) or ()} - {None, 1}
     if batches:
         found.append(f"The model's batch is fixed at {max(batches)}, and the file takes 1 row at a time.")
-    half = {getattr(layer, "compute_dtype", None) for layer in layers} & set(_HALF)
+    half = {str(getattr(layer, "compute_dtype", "")) for layer in layers} & set(_HALF)
     if half:
         found.append(f"The model computes in {' and '.join(sorted(half))}, and the file in float32.")
     return tuple(found)

@@ -336,10 +336,10 @@ def _short(paths: Sequence[Path]) -> list[str]:
     """Paths for a table: without the folder that all of several lie in, and without ``.tflite``."""
     from edgetime.networks import MADE
 
-    if len(paths) == 1:
-        return [str(paths[0])]
     made = [path for path in paths if path.parent.parent.name.startswith(MADE)]
     named = [path for path in paths if path not in made]
+    if len(paths) == 1 and named:
+        return [str(paths[0])]
     common = os.path.commonpath([path.absolute().parent for path in named]) if named else ""
     return [
         (path.name if path in made else os.path.relpath(path, common)).removesuffix(".tflite")

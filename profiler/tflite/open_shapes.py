@@ -115,7 +115,8 @@ def _contradicts_itself(main: RawGraph) -> bool:
     for stored in main.operators:
         if stored.op == "reshape" and stored.inputs and stored.inputs[0] >= 0 and stored.outputs:
             before, after = main.tensors[stored.inputs[0]], main.tensors[stored.outputs[0]]
-            if min(after.signature, default=0) < 0 and prod(before.shape) != prod(after.shape):
+            may_differ = min(after.signature, default=0) < 0 or not after.ranked
+            if may_differ and prod(before.shape) != prod(after.shape):
                 return True
     return False
 
