@@ -161,6 +161,16 @@ def test_one_network_or_a_missing_one_is_told(pair, rows, tmp_path):
         gather(PerThousandMacs(), [pair[0], tmp_path / "gone.tflite"], rows)
 
 
+def test_a_bad_file_beside_two_good_ones_is_left_out(pair, rows, tmp_path):
+    bad = tmp_path / "bad.tflite"
+    bad.write_bytes(b"no network")
+    with pytest.warns(EdgetimeWarning, match="bad.tflite is left out"):
+        found = gather(PerThousandMacs(), [pair[0], bad, pair[1]], rows)
+    assert set(found.paths) == set(pair)
+    with pytest.raises(ModelFileError, match="is not a TFLite file"):
+        gather(PerThousandMacs(), [pair[0], bad], rows)
+
+
 def test_labels_that_are_no_classes_are_told(pair, rows):
     with pytest.raises(DataError, match="no classification by one output"):
         gather(PerThousandMacs(), pair, replace(rows, loss="mse"))
