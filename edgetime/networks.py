@@ -188,3 +188,16 @@ def unpacked(
                     raise
                 wrong.append(str(error))
         yield files, wrong
+
+
+def short_names(paths: Sequence[Path]) -> list[str]:
+    """Paths for a table: without the folder that all of several lie in, and without ``.tflite``."""
+    made = [path for path in paths if path.parent.parent.name.startswith(MADE)]
+    named = [path for path in paths if path not in made]
+    if len(paths) == 1 and named:
+        return [str(paths[0])]
+    common = os.path.commonpath([path.absolute().parent for path in named]) if named else ""
+    return [
+        (path.name if path in made else os.path.relpath(path, common)).removesuffix(".tflite")
+        for path in paths
+    ]

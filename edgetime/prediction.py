@@ -129,8 +129,6 @@ class Predictor:
         new = [warning for warning in warnings if warning not in self._reported]
         self._reported.update(new)
         result = {**prediction.to_dict(measurement), "setting": self.setting.key, "signature": signature}
-        if read.network.unknown_loops:
-            result["at_least"] = True
         if self._load:
             result |= self._met(result["predicted_ms"])
         result["measured_in"] = {

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
-from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -312,8 +310,10 @@ _COVERED = 0.9995
 
 
 def _shown(found: Selection) -> list[RenderableType]:
+    from edgetime.networks import short_names
+
     columns = {
-        "network": _short([c.path for c in found.candidates]),
+        "network": short_names([c.path for c in found.candidates]),
         "predicted": [_predicted(c) for c in found.candidates],
         "90% interval": [units.interval(c.low_ms, c.high_ms) for c in found.candidates],
         "accuracy": [units.percent(c.accuracy) for c in found.candidates],
@@ -332,21 +332,6 @@ def _shown(found: Selection) -> list[RenderableType]:
     return [table(list(columns), rows), "", f"Times predicted for {found.device}; {_judged(found)}"]
 
 
-def _short(paths: Sequence[Path]) -> list[str]:
-    """Paths for a table: without the folder that all of several lie in, and without ``.tflite``."""
-    from edgetime.networks import MADE
-
-    made = [path for path in paths if path.parent.parent.name.startswith(MADE)]
-    named = [path for path in paths if path not in made]
-    if len(paths) == 1 and named:
-        return [str(paths[0])]
-    common = os.path.commonpath([path.absolute().parent for path in named]) if named else ""
-    return [
-        (path.name if path in made else os.path.relpath(path, common)).removesuffix(".tflite")
-        for path in paths
-    ]
-
-
 def _cost(candidate: NetworkOption) -> str:
     """``0.05 ms, 0.012 mJ``: time, and energy where it is known."""
     energy = candidate.energy_mj
@@ -355,6 +340,8 @@ def _cost(candidate: NetworkOption) -> str:
 
 def _devices(found: tuple[Selection, ...]) -> list[RenderableType]:
     """Predicted times of every network on every device, and the best network of each."""
+    from edgetime.networks import short_names
+
     devices = [one.device for one in found]
     times = [{c.path: _cost(c) for c in one.candidates} for one in found]
     best = [one.chosen for one in found]
@@ -364,7 +351,7 @@ def _devices(found: tuple[Selection, ...]) -> list[RenderableType]:
         chosen = best[device]
         return times[device][network] + (" *" if chosen is not None and chosen.path == network else "")
 
-    short = dict(zip(networks, _short(networks), strict=True))
+    short = dict(zip(networks, short_names(networks), strict=True))
     if len(devices) <= len(networks):
         grid = [[short[path], *(cell(i, path) for i in range(len(devices)))] for path in networks]
         shown = table(["predicted", *devices], grid)

@@ -47,7 +47,7 @@ class NetworkPrediction:
     others. `low_ms` and `high_ms` bound 90% of networks. `peak_memory_bytes` is the arena that holds the activations,
     `memory` all that the runtime takes; None where it is not known what lives at the same time. `energy_mj` is of one
     inference; None where the device's energy is not known. `at_least` is whether an operator without a known time (or energy) is
-    left out of the total.
+    left out of the total, or a loop is counted once whose turns are not known.
 
     All times are as in calm. `calm_share` is how much of the time the device was calm when it was profiled, None where that is
     not known; `widened` is whether the bounds are wider because much was not met in calm.
