@@ -92,7 +92,8 @@ def to_tflite_bytes(
         except Exception as error:  # the converter's errors have no common type
             trouble = error
     assert trouble is not None
-    complaint = f"{last_complaint(chatter.text, trouble)}; replace that part"
+    way_out = "try --quantize dynamic or int8" if quantize == "int16" else "replace that part"
+    complaint = f"{last_complaint(chatter.text, trouble)}; {way_out}"
     single = attention_over_one_channel(model)
     if single:
         complaint = f"TensorFlow's converter fails on attention over a single channel ({single}); give its input two or more"
