@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from profiler.errors import DataError, EdgetimeError, MissingExtraError, ModelFileError, UsageError
 from profiler.network import Network
@@ -201,3 +202,13 @@ def short_names(paths: Sequence[Path]) -> list[str]:
         (path.name if path in made else os.path.relpath(path, common)).removesuffix(".tflite")
         for path in paths
     ]
+
+
+def without_made(value: Any) -> Any:
+    """JSON values in which files that `unpacked` made are called by their names: their folder is gone by then."""
+    if isinstance(value, dict):
+        return {key: without_made(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [without_made(part) for part in value]
+    is_made = isinstance(value, str) and Path(value).parent.parent.name.startswith(MADE)
+    return Path(value).name if is_made else value

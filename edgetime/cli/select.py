@@ -156,7 +156,7 @@ def command(
     $ edgetime select --per-input --time-model pi4.timemodel.json --data d.npz --max-accuracy-drop 0.5 nets/ -o policy/
     $ edgetime select --per-input --link latency_ms=40,mbps=8 --time-model pi4.timemodel.json --data d.npz nets/
     """
-    from edgetime.networks import expand, parse_shapes, unpacked
+    from edgetime.networks import expand, parse_shapes, unpacked, without_made
     from profiler.errors import BudgetError, UsageError
     from selector.candidates import DeviceLimits, compressed_accuracies
     from selector.selection import select_per_device
@@ -228,12 +228,12 @@ def command(
         if len(found) == 1:
             if misses:
                 raise BudgetError(limits.miss(first.candidates))
-            out.json({**first.to_dict(), "policy": None if output is None else str(output)})
+            out.json({**without_made(first.to_dict()), "policy": None if output is None else str(output)})
             out.show(*_shown(first))
             if output is not None:
                 out.show(f"Policy written to {output}")
         else:
-            out.json([{**one.to_dict(), "policy": None} for one in found])
+            out.json([{**without_made(one.to_dict()), "policy": None} for one in found])
             out.show(*_devices(found))
             for one in misses:
                 out.complain(f"{one.device}: {limits.miss(one.candidates)}")

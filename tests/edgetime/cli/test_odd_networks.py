@@ -39,6 +39,8 @@ def test_select_ranks_the_signatures_and_leaves_a_bad_file_out(time_model_file: 
     assert "empty.tflite holds no operators" in " ".join(done.stderr.split())
     rows = [line.split("  ")[0].strip() for line in done.stdout.splitlines()[1:3]]
     assert rows == ["two, decode", "two, prefill"]
+    found = json.loads(run("select", "--time-model", time_model_file, names[1], "--json").stdout)
+    assert found["recommended"] == "two, decode.tflite"
     done = run("select", "--time-model", time_model_file, names[1], "--signature", "prefill")
     assert "two, prefill" in done.stdout
     assert "decode" not in done.stdout
