@@ -9,11 +9,15 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from profiler.errors import DataError, MissingExtraError, ModelFileError, UsageError
+from profiler.errors import DataError, EdgetimeError, MissingExtraError, ModelFileError, UsageError
 from profiler.network import Network
 
 SUFFIXES = (".tflite", ".keras", ".lct")
+
+MADE = "edgetime-"
+"""How the folder is called in which networks lie that were made of others for a while."""
 
 _RESULT = "result.json"
 """What is in a folder that 'edgetime compress' wrote."""
@@ -93,25 +97,34 @@ def _sizes(sizes: str, text: str) -> tuple[int, ...]:
     return shape
 
 
-def signatures(path: str | os.PathLike[str]) -> tuple[str | None, ...]:
-    """The signatures of a ``.tflite`` file that has several, each a network of its own; else one None."""
+def signatures(path: str | os.PathLike[str], only: str | None = None) -> tuple[str | None, ...]:
+    """The signatures of a ``.tflite`` file that has several, each a network of its own; else one None.
+
+    `only` names the one that is meant, whatever there is: `read` refuses what a file has not.
+    """
     from profiler.tflite import read_signatures
 
     try:
         found = () if Path(path).suffix in (".keras", ".lct") else read_signatures(path)
     except ModelFileError:
         return (None,)  # `read` says what is wrong with it
+    if only is not None:
+        return (only,)
     return found if len(found) > 1 else (None,)
 
 
 def read(
-    path: str | os.PathLike[str], input_shape: InputShape | None = None, signature: str | None = None
+    path: str | os.PathLike[str],
+    input_shape: InputShape | None = None,
+    signature: str | None = None,
+    turns: int | None = None,
 ) -> ReadNetwork:
     """Read the network in `path`; a Keras model is converted first (float32), which needs TensorFlow (MissingExtraError).
 
     A packed network is unpacked first, which needs numba (MissingExtraError).
 
-    Of a file with several signatures the first one is read, or the one named. Raises ModelFileError where the file cannot be
+    Of a file with several signatures the first one is read, or the one named. `turns` is how often loops turn whose number the
+    file does not tell. Raises ModelFileError where the file cannot be
     read, UsageError where `input_shape` does not fit.
     """
     from profiler.tflite import only_signature, read_network
@@ -119,12 +132,12 @@ def read(
     file = Path(path)
     if signature is not None:
         content = only_signature(file, signature)
-        return ReadNetwork(read_network(content, input_shape, f"{file.name}, {signature}"), content)
+        return ReadNetwork(read_network(content, input_shape, f"{file.name}, {signature}", turns), content)
     if file.suffix == ".lct":
         content = tflite_of(file)
-        return ReadNetwork(read_network(content, input_shape, file.name), content)
+        return ReadNetwork(read_network(content, input_shape, file.name, turns), content)
     if file.suffix != ".keras":
-        return ReadNetwork(read_network(file, input_shape), file)
+        return ReadNetwork(read_network(file, input_shape, turns=turns), file)
     # find_spec instead of an import: an import that fails half-way is another error than a missing package.
     if importlib.util.find_spec("tensorflow") is None:
         raise MissingExtraError(
@@ -135,7 +148,7 @@ def read(
 
     # The shape is needed before the conversion: afterwards nothing is open any more.
     converted = to_tflite_bytes(file, input_shape=input_shape)
-    return ReadNetwork(read_network(converted, name=file.name), converted)
+    return ReadNetwork(read_network(converted, name=file.name, turns=turns), converted)
 
 
 def tflite_of(path: str | os.PathLike[str]) -> bytes:
@@ -146,16 +159,56 @@ def tflite_of(path: str | os.PathLike[str]) -> bytes:
 
 
 @contextlib.contextmanager
-def unpacked(paths: Sequence[Path]) -> Iterator[list[Path]]:
-    """`paths` with a ``.tflite`` of the same name in place of each ``.lct``, for as long as the block lasts."""
-    with tempfile.TemporaryDirectory(prefix="edgetime-") as folder:
-        files = []
+def unpacked(
+    paths: Sequence[Path], signature: str | None = None, each: bool = False
+) -> Iterator[tuple[list[Path], list[str]]]:
+    """`paths` as ``.tflite`` files of one network, for as long as the block lasts, and what is wrong with those left out.
+
+    A packed ``.lct`` stands unpacked in the list; with `each` a file of several signatures stands in it once for each, or for
+    the one that `signature` names, and is called so.
+    """
+    from profiler.tflite import only_signature
+
+    with tempfile.TemporaryDirectory(prefix=MADE) as folder:
+        files, wrong = [], []
         for number, path in enumerate(paths):
-            if path.suffix == ".lct":
-                file = Path(folder, str(number), f"{path.stem}.tflite")
-                file.parent.mkdir()
-                file.write_bytes(tflite_of(path))
-                files.append(file)
-            else:
-                files.append(path)
-        yield files
+            try:
+                names = signatures(path, signature) if each else (None,)
+                for name in names:
+                    if name is None and path.suffix != ".lct":
+                        files.append(path)
+                        continue
+                    content = tflite_of(path) if name is None else only_signature(path, name)
+                    plain = path.stem if name is None else f"{path.stem}, {name.replace('/', '_')}"
+                    file = Path(folder, str(number), f"{plain}.tflite")
+                    file.parent.mkdir(exist_ok=True)
+                    file.write_bytes(content)
+                    files.append(file)
+            except EdgetimeError as error:
+                if len(paths) == 1:
+                    raise
+                wrong.append(str(error))
+        yield files, wrong
+
+
+def short_names(paths: Sequence[Path]) -> list[str]:
+    """Paths for a table: without the folder that all of several lie in, and without ``.tflite``."""
+    made = [path for path in paths if path.parent.parent.name.startswith(MADE)]
+    named = [path for path in paths if path not in made]
+    if len(paths) == 1 and named:
+        return [str(paths[0])]
+    common = os.path.commonpath([path.absolute().parent for path in named]) if named else ""
+    return [
+        (path.name if path in made else os.path.relpath(path, common)).removesuffix(".tflite")
+        for path in paths
+    ]
+
+
+def without_made(value: Any) -> Any:
+    """JSON values in which files that `unpacked` made are called by their names: their folder is gone by then."""
+    if isinstance(value, dict):
+        return {key: without_made(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [without_made(part) for part in value]
+    is_made = isinstance(value, str) and Path(value).parent.parent.name.startswith(MADE)
+    return Path(value).name if is_made else value

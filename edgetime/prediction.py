@@ -14,6 +14,7 @@ from profiler.devices import Target, default_target, open_target
 from profiler.errors import UsageError
 
 if TYPE_CHECKING:
+    from profiler.network import Network
     from timemodel.model import SettingModel, TimeModel
 
 _NAMES = {
@@ -38,12 +39,19 @@ _SAME_MEMORY = 0.05
 """Systems report a little more or less memory from start to start."""
 
 
+_LEAST_LIMIT_S = 20.0
+_MOST_RUNS = 100
+"""By default measuring may take this, and so many times as long as one run is predicted to."""
+
+
 class Predictor:
     """A time model and, where wanted, a target to measure on. A context manager: it closes the target.
 
     `target` says which of the model's settings to predict and where to measure (None: the first setting, this machine),
     `setting` names the setting whatever the target, `measure` runs each network as well, `load`
-    says how long it takes under the load that the profile met. UsageError where there is none such.
+    says how long it takes under the load that the profile met. `turns` is how often loops turn whose number no file tells.
+    Measuring a network is given up after `time_limit_s`; by default that is 20 s, more where it is predicted to be slow.
+    UsageError where there is no such setting.
     """
 
     def __init__(
@@ -53,7 +61,11 @@ class Predictor:
         measure: bool = False,
         setting: str | None = None,
         load: bool = False,
+        *,
+        turns: int | None = None,
+        time_limit_s: float | None = None,
     ) -> None:
+        self._turns, self._time_limit_s = turns, time_limit_s
         self.time_model = time_model
         self.setting = time_model.setting(setting)
         self._target: Target | None = None
@@ -88,16 +100,19 @@ class Predictor:
         """
         from profiler.measurement import measure_network
 
-        read = networks.read(path, input_shape, signature)
+        read = networks.read(path, input_shape, signature, self._turns)
         prediction = self.time_model.predict(read.network, setting=self.setting.key)
         warnings = []
         if read.network.assumed_batch:
             warnings.append("Networks that leave the batch open are taken at batch 1.")
+        warnings += _assumed(read.network)
         measurement = None
         if self._measure and self._target is not None:
             conditions = self.setting.conditions
             if conditions is not None:
                 self._target.calm_below_us = WITHIN * conditions.canary_us
+            default_s = _LEAST_LIMIT_S + _MOST_RUNS * prediction.predicted_ms / 1e3
+            self._target.time_limit_s = self._time_limit_s or default_s
             measurement = measure_network(read.tflite, self._target, input_shape=input_shape)
             then = {**self.setting.fingerprint, **self.setting.setting}
             kernels = self._target.setting.kernels
@@ -130,6 +145,19 @@ class Predictor:
                 "This time model knows of no load (it comes from a table, or from a very short profile): leave --load out."
             )
         return {"met_p50_ms": met[0], "met_p90_ms": met[1]}
+
+
+def _assumed(network: Network) -> list[str]:
+    """What was taken for granted of a file that does not say it."""
+    found = []
+    if network.unknown_loops:
+        found.append(
+            f"{network.name}: how often {', '.join(network.unknown_loops)} turns depends on the data, and one turn is counted: "
+            "say it with --loop-turns."
+        )
+    if "shapes" in network.metadata:
+        found.append(f"{network.name}: {network.metadata['shapes']}.")
+    return found
 
 
 def _matching(time_model: TimeModel, target: Target) -> SettingModel:

@@ -202,13 +202,18 @@ def select_per_device(
         progress(done / len(paths), path.name)
         try:
             found = _options(models, path, read_network(path, input_shape), rows)
-        except EdgetimeError as error:
+        except (
+            Exception
+        ) as error:  # even a bug in edgetime that one file brings out is no reason to leave the others
             if len(paths) == 1 or (done + 1 == len(paths) and not options[0]):
                 raise
-            failed.append((path, str(error)))
+            known = isinstance(error, EdgetimeError)
+            failed.append(
+                (path, str(error) if known else f"edgetime fails on it ({type(error).__name__}: {error})")
+            )
             continue
-        for known, option in zip(options, found, strict=True):
-            known.append(option)
+        for row, option in zip(options, found, strict=True):
+            row.append(option)
     progress(1.0, "done")
     judged_on = ""
     if rows is None and accuracies is not None and accuracies.by_path:

@@ -57,7 +57,8 @@ def write_exits(
         found = run_segments(temporary, check)
         wanted = outputs_of(branched.model, check)
         comparisons = tuple(
-            compare([wanted[name]], [answer]) for name, answer in zip(branched.exits, found, strict=True)
+            compare([wanted[name]], [answer], [True])
+            for name, answer in zip(branched.exits, found, strict=True)
         )
         for name, comparison in zip(branched.exits, comparisons, strict=True):
             problem = fault(comparison, quantize, 100, 0.5 if quantize != "none" else 0.99, real=True)

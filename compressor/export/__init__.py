@@ -5,6 +5,7 @@ May import the rooms of data and training.
 
 from __future__ import annotations
 
+from compressor.export.check_rows import Given, load_known
 from compressor.export.comparison import Comparison, accuracy, compare, fault
 from compressor.export.conversion import (
     CALIBRATION_ROWS,
@@ -18,10 +19,8 @@ from compressor.export.conversion import (
 from compressor.export.exporter import (
     Checked,
     ExportResult,
-    Given,
     compare_networks,
     export,
-    load_known,
     opened,
     write_checked,
 )

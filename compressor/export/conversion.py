@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from compressor.data import Data, evenly
+from compressor.export.child import CrashedError, in_child
 from compressor.export.freezing import (
     Specs,
     argument_names,
@@ -29,6 +30,7 @@ from compressor.export.freezing import (
     has_loop,
     is_recurrent,
     with_own_biases,
+    without_overflow,
 )
 from compressor.export.keras_files import InputShape, in_float32, input_specs, load_keras
 from compressor.export.silence import last_complaint, quiet, require, tensorflow
@@ -98,7 +100,8 @@ def to_tflite_bytes(
         except Exception as error:  # the converter's errors have no common type
             trouble = error
     assert trouble is not None
-    complaint = f"{last_complaint(chatter.text, trouble)}; replace that part"
+    way_out = "try --quantize dynamic or int8" if quantize == "int16" else "replace that part"
+    complaint = f"{last_complaint(chatter.text, trouble)}; {way_out}"
     single = attention_over_one_channel(model)
     if single:
         complaint = f"TensorFlow's converter fails on attention over a single channel ({single}); give its input two or more"
@@ -194,6 +197,8 @@ def _convert(model: Any, specs: Specs, quantize: str, samples: Sequence[Inputs],
             f"--quantize {quantize} cannot be done on this network: a loop remains that cannot be unrolled; "
             "use --quantize dynamic, which keeps activations in float32."
         )
+    if quantize in CALIBRATED:
+        function = without_overflow(function)
     if quantize == "int16":
         function = with_own_biases(function)
     if quantize in WEIGHTS_ALONE:
@@ -221,6 +226,9 @@ def _with_tensorflow(function: Any, quantize: str, samples: Sequence[Inputs], io
         )
         # What has no integer kernel stays in float; the check names it.
         converter.target_spec.supported_ops = [kernels, ops.TFLITE_BUILTINS]
+        # On ranges that are not finite, and on some operators, TensorFlow's quantiser ends the process.
+        quantise = converter._quantize
+        converter._quantize = lambda *given: in_child(lambda: bytes(quantise(*given)))
         names = argument_names(samples[0])
         converter.representative_dataset = lambda: (
             {names[name]: array for name, array in sample.items()} for sample in samples
@@ -228,7 +236,13 @@ def _with_tensorflow(function: Any, quantize: str, samples: Sequence[Inputs], io
     if io == "int8":
         converter.inference_input_type = tf.int8
         converter.inference_output_type = tf.int8
-    return converter.convert()
+    try:
+        return bytes(converter.convert())
+    except CrashedError as error:
+        raise EdgetimeError(
+            f"TensorFlow's quantiser crashed ({error}) on this network with --quantize {quantize}: try --quantize dynamic, which "
+            "needs no ranges of activations, or give --calibration rows of ordinary size."
+        ) from error
 
 
 def quantize_weights(content: bytes, quantize: str) -> bytes:

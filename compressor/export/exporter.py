@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from compressor.data import Data, Rows, check_fits, evenly, load_data, load_inputs, read_arrays, take
-from compressor.export.comparison import Comparison, compare, fault, score_of
+from compressor.data import Data, Rows
+from compressor.export.check_rows import CheckRows, Given, check_rows, load_known
+from compressor.export.comparison import Comparison, compare, fault, is_probabilities, lost_in_words, score_of
 from compressor.export.conversion import (
     CALIBRATED,
     Inputs,
     TypeReport,
-    calibration_rows,
     check_options,
     read_types,
     to_tflite_bytes,
@@ -25,6 +25,7 @@ from compressor.export.conversion import (
 from compressor.export.freezing import Specs, is_recurrent
 from compressor.export.keras_files import InputShape, in_float32, input_specs, load_keras
 from compressor.export.lean import lean
+from compressor.export.left_out import silent_changes
 from compressor.export.running import TfliteRunner
 from compressor.export.silence import quiet
 from compressor.training import as_called, by_name, output_names
@@ -154,7 +155,10 @@ def export(
 
 @dataclass(frozen=True)
 class Checked:
-    """A Keras model that is to be exported: its name in sentences, inputs, data, the rows to check on and the file to write."""
+    """A Keras model that is to be exported: its name in sentences, inputs, data, the rows to check on and the file to write.
+
+    `notes` say what the file does otherwise than the model, whatever the precision.
+    """
 
     model: Any
     name: str
@@ -162,6 +166,7 @@ class Checked:
     known: Data | Inputs | None
     rows: CheckRows
     target: Path
+    notes: tuple[str, ...] = ()
 
 
 def opened(
@@ -184,11 +189,12 @@ def opened(
         raise UsageError(f"The share of rows that must agree is {min_agreement:g}: give 0 to 1.")
     is_file = isinstance(model, (str, os.PathLike))
     name = str(model) if is_file else "The Keras model"
-    net = in_float32(load_keras(model) if is_file else model)
+    source = load_keras(model) if is_file else model
+    net = in_float32(source)
     specs = input_specs(net, input_shape)
     known = None if calibration is None else load_known(calibration, specs)
     rows = check_rows(known if check_data is None else load_known(check_data, specs), specs, net)
-    return Checked(net, name, specs, known, rows, target)
+    return Checked(net, name, specs, known, rows, target, silent_changes(source))
 
 
 def write_checked(
@@ -225,7 +231,13 @@ def write_checked(
                 f"{checked.name} {mode} {problem}, on {checked.rows.description}: try another --quantize or more "
                 "typical calibration data, or accept it with --allow-drop."
             )
-    notes = _notes(checked.model, quantize, types, problem, checked.rows)
+    notes = (*checked.notes, *_notes(checked.model, quantize, types, problem, checked.rows))
+    lost = lost_in_words(comparison)
+    if lost and not problem:
+        notes = (
+            *notes,
+            f"The file {lost}: they hardly vary beside the others, with which they share one scale.",
+        )
     return ExportResult(
         checked.target, quantize, io, len(content), checked.rows.description, comparison, types, notes
     )
@@ -241,7 +253,7 @@ def compare_networks(model: Any, runner: TfliteRunner, rows: CheckRows) -> Compa
         before = keras.tree.flatten(model.predict(as_called(model, list(inputs.values())), verbose=0))
     after = runner.predict(x)
     after = after if isinstance(after, list) else [after]
-    comparison = compare(before, after)
+    comparison = compare(before, after, _classes(model, before, rows))
     if rows.labels is None or rows.data is None:
         return comparison
     with quiet():
@@ -250,6 +262,22 @@ def compare_networks(model: Any, runner: TfliteRunner, rows: CheckRows) -> Compa
             for network, found in ((model, before), (runner, after))
         ]
     return replace(comparison, accuracy_before=scores[0], accuracy_after=scores[1])
+
+
+def _classes(model: Any, outputs: Sequence[npt.NDArray], rows: CheckRows) -> list[bool]:
+    """Which outputs choose between classes: those whose labels are class numbers, and probabilities."""
+    names = output_names(model)
+    labelled = rows.data is not None and rows.labels is not None and rows.data.metric is None
+    labels = rows.labels if isinstance(rows.labels, Mapping) else {"": rows.labels}
+    return [
+        is_probabilities(np.asarray(output))
+        or (
+            labelled
+            and rows.data is not None
+            and any(rows.data.classifies(key) for key in labels if key in ("", name))
+        )
+        for name, output in zip(names, outputs, strict=True)
+    ]
 
 
 def _in_mode(quantize: str) -> str:
@@ -288,96 +316,3 @@ def _notes(
     if not rows.real:
         notes.append("Compared on random inputs only: give data to see agreement and accuracy.")
     return tuple(notes)
-
-
-CHECK_ROWS = 1000
-"""Rows that a file is checked on, drawn evenly from all that are given."""
-
-RANDOM_ROWS = 32
-"""Random rows that a file is checked on where no data is given."""
-
-Given = Data | npt.NDArray | Inputs | str | os.PathLike[str]
-"""What data may be given as: rows of the only input, of each by name, with labels, or the file of these."""
-
-
-@dataclass(frozen=True)
-class CheckRows:
-    """Rows by input name to compare two networks on.
-
-    `labels` say what is right (by output where there are several; None where unknown), `data` how that is judged.
-    """
-
-    inputs: Inputs
-    labels: Rows | None
-    data: Data | None
-    description: str
-    real: bool
-
-
-def load_known(given: Given, specs: Specs) -> Data | Inputs:
-    """Data from a file where a file is named, by the names of a network's inputs; rows as they are."""
-    if isinstance(given, (str, os.PathLike)):
-        file = Path(given)
-        names = list(specs)
-        if file.suffix == ".py" or not file.is_file():
-            return load_data(file)
-        arrays = read_arrays(file)
-        kinds = {name.partition(".")[0] for name in arrays}
-        labelled = {"x", "y"} <= kinds and not all(name in arrays for name in names)
-        return load_data(file) if labelled else load_inputs(file, names)
-    if isinstance(given, (Data, Mapping)):
-        return given
-    return {next(iter(specs)): np.asarray(given)}
-
-
-def check_rows(known: Data | Inputs | None, specs: Specs, model: Any, seed: int = 0) -> CheckRows:
-    """The rows to check on: held-out ones where there are any, random ones where there is no data."""
-    if known is None:
-        rows = _random_rows(specs, seed)
-        return CheckRows(rows, None, None, f"{RANDOM_ROWS} random inputs", real=False)
-    if not isinstance(known, Data):
-        rows = calibration_rows(known, specs, CHECK_ROWS)
-        count = len(next(iter(rows.values())))
-        return CheckRows(rows, None, None, f"{count} rows without labels", real=True)
-    units = _units(model, known)
-    known = check_fits(known, {name: shape[1:] for name, (shape, _) in specs.items()}, units)
-    part, x, y = known.held_out()
-    picked = evenly(x, CHECK_ROWS)
-    rows = calibration_rows(take(x, picked), specs, CHECK_ROWS)
-    judged = units is not None and (known.metric is not None or any(map(known.classifies, units)))
-    return CheckRows(
-        rows,
-        take(y, picked) if judged else None,
-        known if judged else None,
-        f"{len(picked)} {part} rows of {known.source}",
-        real=True,
-    )
-
-
-def _units(model: Any, known: Data) -> dict[str, int | None] | None:
-    """Values per row of each output of a Keras model, None for those that do not choose between classes.
-
-    None for all where the labels are of one output and the model has several: only its inputs count then.
-    """
-    outputs = getattr(model, "outputs", None) or []
-    if len(outputs) != 1 and not isinstance(known.y, Mapping):
-        return None
-    shapes = [tuple(tensor.shape) for tensor in outputs]
-    return {
-        name: shape[-1] if len(shape) == 2 else None
-        for name, shape in zip(output_names(model), shapes, strict=True)
-    }
-
-
-def _random_rows(specs: Specs, seed: int) -> Inputs:
-    """Standard normal numbers; for whole numbers 0 and 1, which every table of embeddings has."""
-    generator = np.random.default_rng(seed)
-    rows = {}
-    for name, (shape, dtype) in specs.items():
-        size = (RANDOM_ROWS, *shape[1:])
-        rows[name] = (
-            generator.normal(size=size)
-            if np.issubdtype(dtype, np.floating)
-            else generator.integers(0, 2, size)
-        ).astype(dtype)
-    return rows

@@ -107,6 +107,35 @@ def _recurs(layer: Any) -> bool:
     return hasattr(layer, "unroll") and hasattr(layer, "return_sequences")
 
 
+def without_overflow(function: Any) -> Any:
+    """The same function with every softplus in a form whose parts are finite: ``relu(x) + log(1 + exp(-|x|))``.
+
+    TFLite writes it as ``log(1 + exp(x))``, which is x for large x but infinite on the way, and no integer has that range.
+    """
+    graph = function.graph.as_graph_def()
+    found = [node for node in graph.node if node.op == "Softplus"]
+    for node in found:
+        kind, value = node.attr["T"], node.input[0]
+        for name, number in (("one", 1.0), ("minus", -1.0)):
+            constant = graph.node.add(name=f"{node.name}/{name}", op="Const")
+            constant.attr["dtype"].CopyFrom(kind)
+            constant.attr["value"].tensor.CopyFrom(tensorflow().make_tensor_proto(number, kind.type))
+        steps = {
+            "size": ("Abs", [value]), "below": ("Mul", ["size", "minus"]), "power": ("Exp", ["below"]),
+            "more": ("AddV2", ["power", "one"]), "rest": ("Log", ["more"]), "main": ("Relu", [value]),
+        }  # fmt: skip
+        for step, (op, inputs) in steps.items():
+            made = graph.node.add(name=f"{node.name}/{step}", op=op)
+            made.input.extend(
+                f"{node.name}/{i}" if i in steps or i in ("one", "minus") else i for i in inputs
+            )
+            made.attr["T"].CopyFrom(kind)
+        node.op = "AddV2"
+        del node.input[:]
+        node.input.extend([f"{node.name}/main", f"{node.name}/rest"])
+    return _function(graph, function) if found else function
+
+
 _ADDITIONS = frozenset({"Add", "AddV2", "BiasAdd"})
 
 

@@ -29,6 +29,8 @@ def command(
         int, typer.Option("--most", min=1, metavar="N", help="At most so many narrower widths per layer.")
     ] = 3,
     setting: options.SettingOption = None,
+    signature: options.SignatureOption = None,
+    loop_turns: options.LoopTurnsOption = None,
     input_shape: options.InputShapeOption = None,
     json: options.JsonOption = False,
 ) -> None:
@@ -36,7 +38,7 @@ def command(
 
     Layers whose channels go together (through additions, say) change together and share a row. Only changes that save
     more than the model may be wrong about them are shown; "free" widths cost no more than now. Percentages are of the
-    whole network's predicted time, predicted on the changed network.
+    whole network's predicted time, predicted on the changed network. A file with several signatures is so many networks.
 
     Example:
 
@@ -50,28 +52,33 @@ def command(
     with Terminal(json) as out:
         time_model = TimeModel.load(model)
         key = options.find_setting(time_model.settings, setting)
-        read = files.read(network, files.parse_shapes(input_shape or []))
-        advice = advise(time_model, read.network, setting=key, most_steps=most)
-        out.json({**advice.to_dict(), "device": time_model.device, "setting": key})
-        where = f"{time_model.device}; {key}"
-        energy = "" if advice.energy_mj is None else f" and {units.mj(advice.energy_mj)}"
-        out.show(f"{advice.network}: predicted {units.ms(advice.predicted_ms)}{energy} on {where}", "")
-        out.show(*(views.rules(line, out.width) for line in first(advice)), "")
-        for kind in advice.number_types:
-            out.show(*(views.rules(line, out.width) for line in number_type(kind)))
-        if advice.number_types:
-            out.show("")
-        rows = [{**row, "name": label(row["name"])} for row in advice.rows()]
-        if not any(row["wider"] for row in rows):
-            rows = [{key: text for key, text in row.items() if key != "wider"} for row in rows]
-        if rows:
-            out.show(table(list(rows[0]), [list(row.values()) for row in rows]))
-        fixed = [group for group in advice.groups if group.fixed]
-        if fixed:
-            reasons = "; ".join(dict.fromkeys(group.fixed for group in fixed))
-            out.show(f"{len(fixed)} of {len(advice.groups)} widths cannot change: {reasons}.")
-        for note in advice.notes:
-            out.note(note)
+        shape = files.parse_shapes(input_shape or [])
+        for name in files.signatures(network, signature):
+            read = files.read(network, shape, name, loop_turns)
+            advice = advise(time_model, read.network, setting=key, most_steps=most)
+            out.json({**advice.to_dict(), "device": time_model.device, "setting": key, "signature": name})
+            _show(advice, f"{time_model.device}; {key}", out)
+
+
+def _show(advice: Advice, where: str, out: Terminal) -> None:
+    energy = "" if advice.energy_mj is None else f" and {units.mj(advice.energy_mj)}"
+    out.show(f"{advice.network}: predicted {units.ms(advice.predicted_ms)}{energy} on {where}", "")
+    out.show(*(views.rules(line, out.width) for line in first(advice)), "")
+    for kind in advice.number_types:
+        out.show(*(views.rules(line, out.width) for line in number_type(kind)))
+    if advice.number_types:
+        out.show("")
+    rows = [{**row, "name": label(row["name"])} for row in advice.rows()]
+    if not any(row["wider"] for row in rows):
+        rows = [{key: text for key, text in row.items() if key != "wider"} for row in rows]
+    if rows:
+        out.show(table(list(rows[0]), [list(row.values()) for row in rows]))
+    fixed = [group for group in advice.groups if group.fixed]
+    if fixed:
+        reasons = "; ".join(dict.fromkeys(group.fixed for group in fixed))
+        out.show(f"{len(fixed)} of {len(advice.groups)} widths cannot change: {reasons}.")
+    for note in advice.notes:
+        out.note(note)
 
 
 def first(advice: Advice) -> list[str]:

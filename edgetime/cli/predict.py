@@ -33,7 +33,18 @@ def command(
         str | None,
         _measure(metavar="TARGET", help="Where to measure; default: where the model's profile was measured."),
     ] = None,
+    time_limit: Annotated[
+        float | None,
+        _measure(
+            "--time-limit",
+            metavar="SECONDS",
+            min=1,
+            help="Give a network up that takes longer to measure, and go on; default: 20 and more for slow networks.",
+        ),
+    ] = None,
     setting: options.SettingOption = None,
+    signature: options.SignatureOption = None,
+    loop_turns: options.LoopTurnsOption = None,
     input_shape: options.InputShapeOption = None,
     load: Annotated[
         views.LoadChoice | None,
@@ -124,11 +135,13 @@ def command(
         known = TimeModel.load(model)
         key = options.find_setting(known.settings, setting) if setting is not None else None
         with (
-            Predictor(known, target, measure, key, load is not None) as predictor,
+            Predictor(
+                known, target, measure, key, load is not None, turns=loop_turns, time_limit_s=time_limit
+            ) as predictor,
             out.progress("Predict") as progress,
         ):
             results, failed = each_network(
-                paths, lambda path, signature: predictor.predict(path, shape, signature), out, progress
+                paths, lambda path, name: predictor.predict(path, shape, name), out, progress, signature
             )
         several = len(paths) > 1 or len(results) > 1
         shown = layers or (views.Layers.none if several else views.Layers.top)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
-from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -134,6 +132,7 @@ def command(
         Path | None,
         typer.Option(metavar="FILE", help="Write a page as well: accuracy over time, stages, hardest rows."),
     ] = None,
+    signature: options.SignatureOption = None,
     input_shape: options.InputShapeOption = None,
     json: options.JsonOption = False,
 ) -> None:
@@ -143,7 +142,8 @@ def command(
     the fastest; what 'edgetime compress' made is ranked by the accuracy that its result.json has.
     "front" marks those that no other beats in both. Times are never measured here: "may exceed"
     and "may fit" mark networks whose interval crosses the budget, and 'edgetime predict --measure' settles it.
-    A bad file does not stop a batch: the others are done, and the exit status is 1.
+    A bad file does not stop a batch: the others are done, and the exit status is 1. A file with several signatures is so many
+    networks.
 
     With --per-input the networks run one after another, the fastest first, until one is sure of its answer; which, in
     which order and how sure is found on the rows of --data for validation (else for the test), on predicted times.
@@ -156,7 +156,7 @@ def command(
     $ edgetime select --per-input --time-model pi4.timemodel.json --data d.npz --max-accuracy-drop 0.5 nets/ -o policy/
     $ edgetime select --per-input --link latency_ms=40,mbps=8 --time-model pi4.timemodel.json --data d.npz nets/
     """
-    from edgetime.networks import expand, parse_shapes, unpacked
+    from edgetime.networks import expand, parse_shapes, unpacked, without_made
     from profiler.errors import BudgetError, UsageError
     from selector.candidates import DeviceLimits, compressed_accuracies
     from selector.selection import select_per_device
@@ -167,7 +167,14 @@ def command(
         _check_places(output, html)
         # A folder stands for its .tflite files; Keras models in it are sources, not candidates.
         paths = [path for path in expand(networks) if path.suffix != ".keras" or path in networks]
-        paths = held.enter_context(unpacked(paths))
+        plain = not (split or per_input)
+        if signature is not None and not plain:
+            raise UsageError(
+                "--signature goes with a choice by predicted time alone: leave --per-input and --split out."
+            )
+        paths, wrong = held.enter_context(unpacked(paths, signature, each=plain))
+        for sentence in wrong:
+            out.complain(sentence)
         if split or per_input:
             if len(time_model) > 1 or max_memory_kb is not None or max_energy_mj is not None:
                 raise UsageError(
@@ -221,18 +228,19 @@ def command(
         if len(found) == 1:
             if misses:
                 raise BudgetError(limits.miss(first.candidates))
-            out.json({**first.to_dict(), "policy": None if output is None else str(output)})
+            out.json({**without_made(first.to_dict()), "policy": None if output is None else str(output)})
             out.show(*_shown(first))
             if output is not None:
                 out.show(f"Policy written to {output}")
         else:
-            out.json([{**one.to_dict(), "policy": None} for one in found])
+            out.json([{**without_made(one.to_dict()), "policy": None} for one in found])
             out.show(*_devices(found))
             for one in misses:
                 out.complain(f"{one.device}: {limits.miss(one.candidates)}")
-        if first.failed:
-            out.complain(f"{len(first.failed)} of {len(paths)} networks could not be chosen from.")
-        if first.failed or misses:
+        bad = len(first.failed) + len(wrong)
+        if bad:
+            out.complain(f"{bad} of {len(paths) + len(wrong)} networks could not be chosen from.")
+        if bad or misses:
             raise typer.Exit(1)
 
 
@@ -297,8 +305,10 @@ _COVERED = 0.9995
 
 
 def _shown(found: Selection) -> list[RenderableType]:
+    from edgetime.networks import short_names
+
     columns = {
-        "network": _short([c.path for c in found.candidates]),
+        "network": short_names([c.path for c in found.candidates]),
         "predicted": [_predicted(c) for c in found.candidates],
         "90% interval": ["" if c.at_least else units.interval(c.low_ms, c.high_ms) for c in found.candidates],
         "accuracy": [units.percent(c.accuracy) for c in found.candidates],
@@ -317,14 +327,6 @@ def _shown(found: Selection) -> list[RenderableType]:
     return [table(list(columns), rows), "", f"Times predicted for {found.device}; {_judged(found)}"]
 
 
-def _short(paths: Sequence[Path]) -> list[str]:
-    """Paths for a table: without the folder that all of several lie in, and without ``.tflite``."""
-    if len(paths) == 1:
-        return [str(paths[0])]
-    common = os.path.commonpath([path.absolute().parent for path in paths])
-    return [os.path.relpath(path, common).removesuffix(".tflite") for path in paths]
-
-
 def _cost(candidate: NetworkOption) -> str:
     """``0.05 ms, 0.012 mJ``: time, and energy where it is known."""
     energy = candidate.energy_mj
@@ -333,6 +335,8 @@ def _cost(candidate: NetworkOption) -> str:
 
 def _devices(found: tuple[Selection, ...]) -> list[RenderableType]:
     """Predicted times of every network on every device, and the best network of each."""
+    from edgetime.networks import short_names
+
     devices = [one.device for one in found]
     times = [{c.path: _cost(c) for c in one.candidates} for one in found]
     best = [one.chosen for one in found]
@@ -342,7 +346,7 @@ def _devices(found: tuple[Selection, ...]) -> list[RenderableType]:
         chosen = best[device]
         return times[device][network] + (" *" if chosen is not None and chosen.path == network else "")
 
-    short = dict(zip(networks, _short(networks), strict=True))
+    short = dict(zip(networks, short_names(networks), strict=True))
     if len(devices) <= len(networks):
         grid = [[short[path], *(cell(i, path) for i in range(len(devices)))] for path in networks]
         shown = table(["predicted", *devices], grid)

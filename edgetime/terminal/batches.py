@@ -9,7 +9,7 @@ from typing import Any
 import typer
 
 from edgetime.terminal.console import Terminal
-from profiler.errors import EdgetimeError
+from edgetime.terminal.failures import describe
 from profiler.progress import ProgressCallback
 
 Answer = tuple[dict[str, Any], Sequence[str]]
@@ -21,10 +21,12 @@ def each_network(
     answer: Callable[[Path, str | None], Answer],
     out: Terminal,
     progress: ProgressCallback,
+    signature: str | None = None,
 ) -> tuple[list[dict[str, Any]], int]:
-    """Ask for every signature of every file; returns what was answered, and how many files failed.
+    """Ask for every signature of every file, or for the one named; returns what was answered, and how many files failed.
 
-    A file that fails is complained of; where it is the only one its error is raised.
+    A file that fails is complained of, and what its other signatures answered stands; where it is the only one its error is
+    raised.
     """
     from edgetime import networks as files  # here, since starting any verb imports this room
 
@@ -32,19 +34,24 @@ def each_network(
     failed = 0
     for done, path in enumerate(paths):
         progress(done / len(paths), path.name)
-        try:
-            found = [answer(path, signature) for signature in files.signatures(path)]
-        except EdgetimeError as error:
-            if len(paths) == 1:
-                raise
-            out.complain(str(error))
-            failed += 1
-            continue
-        for result, warnings in found:
+        names = files.signatures(path, signature)
+        bad = False
+        for name in names:
+            try:
+                result, warnings = answer(path, name)
+            except (
+                Exception
+            ) as error:  # even a bug in edgetime that one file brings out is no reason to leave the others
+                if len(paths) == len(names) == 1:
+                    raise
+                out.complain(describe(error)[0])
+                bad = True
+                continue
             for warning in warnings:
                 out.warn(warning)
             out.json(result)
             results.append(result)
+        failed += bad
     progress(1.0, "")
     return results, failed
 

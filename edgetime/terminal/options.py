@@ -29,6 +29,20 @@ InputShapeOption = Annotated[
     ),
 ]
 
+SignatureOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME", help="Which network of a file with several signatures; default: each of them."
+    ),
+]
+
+LoopTurnsOption = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N", min=0, help="How often loops turn whose number depends on the data; default: once."
+    ),
+]
+
 SettingOption = Annotated[
     str | None,
     typer.Option(

@@ -127,7 +127,7 @@ class AgentTarget(Target):
         if not (math.isfinite(seconds) and seconds > 0):
             raise UsageError(f"seconds must be above 0, not {seconds}.")
         request = {"do": task, "seconds": seconds, "shapes": [list(shape) for shape in shapes]}
-        return self._measure(request, content, 300.0 + 20 * seconds)
+        return self._measure(request, content, self.time_limit_s or 300.0 + 20 * seconds)
 
     def close(self) -> None:
         """End the agent."""
@@ -160,6 +160,7 @@ class AgentTarget(Target):
                 last_words = self._last_words()
                 self.close()
                 if timed_out:
+                    ended, reason = "It was given up", f"it did not end within {timeout_s:.0f} s"
                     break
                 continue
             self._deaths = 0

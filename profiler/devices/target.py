@@ -71,10 +71,13 @@ class Target:
         How a user may write such a target, and what each way offers: rows of ``edgetime targets``.
     calm_below_us : float or None
         Below which time of its canary the device is calm, as known by who measures; a target may try again where it is not.
+    time_limit_s : float or None
+        After how long to give a whole network up, besides what sending it takes; by default some minutes.
     """
 
     name: str
     calm_below_us: float | None = None
+    time_limit_s: float | None = None
     dtypes: ClassVar[tuple[str, ...]] = ()
     specs: ClassVar[Mapping[str, str]] = {}
 

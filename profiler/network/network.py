@@ -33,6 +33,8 @@ class Network:
         are marked as constant, because no layer computes them; the file holds no values for them.
     assumed_batch
         True where the file leaves the batch open and 1 was taken.
+    unknown_loops
+        Names of loops that were taken to turn once, because how often they do depends on the data.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Network:
     assumed_batch: bool = False
     metadata: dict[str, str] = field(default_factory=dict, compare=False)
     variables: tuple[int, ...] = ()
+    unknown_loops: tuple[str, ...] = ()
 
     @cached_property
     def macs(self) -> int:

@@ -20,7 +20,8 @@ _NO_FIXED_SIZE = frozenset({"string", "resource", "variant"})
 class RawTensor:
     """One tensor as the file has it; `variable` says that the runtime keeps it from one run to the next.
 
-    `signature` is `shape` with -1 where a dimension is open, empty where all are known. `data` is the first byte and the
+    `signature` is `shape` with -1 where a dimension is open, empty where all are known. `ranked` is False where the file leaves
+    open how many dimensions there are: `shape` is then empty, as a single number's is. `data` is the first byte and the
     length of the values in this file, (0, 0) where there are none; it follows from `shape` unless they are `sparse`.
     """
 
@@ -33,6 +34,7 @@ class RawTensor:
     variable: bool
     sparse: bool
     external: bool
+    ranked: bool
 
 
 @dataclass(slots=True)
@@ -168,6 +170,5 @@ def _tensor(table: Table, spans: list[tuple[int, int]]) -> RawTensor:
         raise FlatbufferError(
             f"tensor {name!r} of shape {list(shape)} has {data[1]} bytes instead of {expected}"
         )
-    return RawTensor(
-        name, shape, signature, dtype, external or data[1] > 0, data, table.boolean(5), sparse, external
-    )
+    stored, ranked = external or data[1] > 0, bool(shape) or table.boolean(8)
+    return RawTensor(name, shape, signature, dtype, stored, data, table.boolean(5), sparse, external, ranked)

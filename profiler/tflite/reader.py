@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import mmap
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import accumulate
 from math import prod
 from pathlib import Path
 
-from profiler.errors import ModelFileError, UsageError, missing
+from profiler.errors import ModelFileError, missing
 from profiler.network import Edge, Layer, Network, Tensor
 from profiler.operators import UNPACKED, operator
 from profiler.tflite.flatbuffer import Buffer, FlatbufferError, Readable
 from profiler.tflite.graph import RawGraph, RawModel, RawOperator, read_model
 from profiler.tflite.loops import trip_count
+from profiler.tflite.open_shapes import InputShape, close_shapes
 from profiler.tflite.parameters import operator_params
-from profiler.tflite.shapes_from_runtime import runtime_shapes
-
-InputShape = Sequence[int] | Mapping[str, Sequence[int]]
 
 _IDENTIFIER = b"TFL3"
 _MOST_LAYERS = 200_000
@@ -37,6 +35,7 @@ def read_network(
     source: str | os.PathLike[str] | bytes,
     input_shape: InputShape | None = None,
     name: str | None = None,
+    turns: int | None = None,
 ) -> Network:
     """Read a `.tflite` file.
 
@@ -51,6 +50,8 @@ def read_network(
         shapes then come from the runtime, which must be installed.
     name
         What to call the network; by default the file's name.
+    turns
+        How often loops turn whose number is not in the file; by default once, and `Network.unknown_loops` names them.
 
     Returns
     -------
@@ -68,7 +69,7 @@ def read_network(
         `input_shape` does not fit the network's inputs.
     """
     if isinstance(source, bytes):
-        return _read(source, source, name or "the network", input_shape)
+        return _read(source, source, name or "the network", input_shape, turns=turns)
     path = Path(source)
     shown = str(path)
     try:
@@ -78,7 +79,7 @@ def read_network(
         if not size:
             raise ModelFileError(f"{shown} is empty: export or copy it again.")
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            return _read(data, path, shown, input_shape, name or path.name)
+            return _read(data, path, shown, input_shape, name or path.name, turns)
     except FileNotFoundError:
         raise missing(ModelFileError(f"{shown} does not exist: check the name.")) from None
     except OSError as error:
@@ -94,21 +95,18 @@ def _read(
     shown: str,
     input_shape: InputShape | None,
     name: str | None = None,
+    turns: int | None = None,
 ) -> Network:
     _refuse_foreign(data, shown)
     try:
         model = read_model(Buffer(data))
-        main = model.graphs[0]
-        assumed_batch = guessed = False
-        if input_shape is not None:
-            _apply(main, runtime_shapes(source, shown, _given_shapes(main, input_shape, shown)))
-        else:
-            assumed_batch = _close_batch(main, shown)
-            guessed = _resolve_open_shapes(main, source, shown)
-        assembly = _Assembly(model)
-        if guessed:
+        if not model.graphs[0].operators:
+            raise ModelFileError(f"{shown} holds no operators, so there is nothing to run: export it again.")
+        shapes = close_shapes(model, source, shown, input_shape)
+        assembly = _Assembly(model, turns)
+        if shapes.guessed:
             assembly.note("shapes", "shapes that depend on data were taken as the file has them")
-        return assembly.network(name or shown, len(data), assumed_batch)
+        return assembly.network(name or shown, len(data), shapes.assumed_batch)
     except FlatbufferError as error:
         raise ModelFileError(f"{shown} is damaged ({error}): export or copy it again.") from None
 
@@ -128,108 +126,11 @@ def _refuse_foreign(data: Readable, shown: str) -> None:
     )
 
 
-def _close_batch(main: RawGraph, shown: str) -> bool:
-    """Take open batches as 1; whether there were any."""
-    assumed = False
-    for index in main.inputs:
-        tensor = main.tensors[index]
-        open_axes = [i for i, n in enumerate(tensor.signature or tensor.shape) if n < 0]
-        if not open_axes:
-            continue
-        if open_axes != [0]:
-            shape = list(tensor.signature or tensor.shape)
-            example = ",".join(str(n) if n > 0 else "1" if i == 0 else "N" for i, n in enumerate(shape))
-            raise ModelFileError(
-                f"{shown} leaves dimensions of input {_plain(tensor.name)!r} open ({shape}): "
-                f"give them with --input-shape, such as {example}."
-            )
-        assumed = True
-    for tensor in main.tensors:
-        if tensor.shape and tensor.shape[0] < 0:
-            tensor.shape = (1, *tensor.shape[1:])
-    return assumed
-
-
-def _resolve_open_shapes(main: RawGraph, source: Path | bytes, shown: str) -> bool:
-    """Ask the runtime where stored shapes may be mere placeholders; whether they had to be taken as they are."""
-    contradiction = _contradicts_itself(main)
-    results = (main.tensors[i] for stored in main.operators for i in stored.outputs)
-    # Beyond the batch.
-    is_open = any(min((*tensor.signature[1:], *tensor.shape), default=0) < 0 for tensor in results)
-    if not contradiction and not is_open:
-        return False
-    try:
-        _apply(main, runtime_shapes(source, shown, {}))
-    except ModelFileError:
-        # No runtime, or one that lacks an operator. Placeholders that fit together are good enough.
-        if contradiction:
-            raise
-        return True
-    return False
-
-
-def _contradicts_itself(main: RawGraph) -> bool:
-    """Whether a change of shape would have to make or lose elements: the open batch was not 1 there."""
-    for stored in main.operators:
-        if stored.op == "reshape" and stored.inputs and stored.inputs[0] >= 0 and stored.outputs:
-            before, after = main.tensors[stored.inputs[0]], main.tensors[stored.outputs[0]]
-            if min(after.signature, default=0) < 0 and prod(before.shape) != prod(after.shape):
-                return True
-    return False
-
-
-def _given_shapes(main: RawGraph, given: InputShape, shown: str) -> dict[int, tuple[int, ...]]:
-    names = {_plain(main.tensors[i].name): i for i in main.inputs}
-    if isinstance(given, Mapping):
-        wanted = {_plain(key): tuple(int(n) for n in shape) for key, shape in given.items()}
-    elif len(main.inputs) == 1:
-        wanted = {next(iter(names)): tuple(int(n) for n in given)}
-    else:
-        raise UsageError(f"{shown} has the inputs {', '.join(names)}: give a shape for each by its name.")
-    shapes: dict[int, tuple[int, ...]] = {}
-    for key, shape in wanted.items():
-        if key not in names:
-            raise UsageError(f"{shown} has no input {key!r}, only {', '.join(names)}: name one of them.")
-        tensor = main.tensors[names[key]]
-        pattern = tensor.signature or tensor.shape
-        if not _fits(shape, pattern):
-            raise UsageError(
-                f"Input shape {list(shape)} does not fit input {key!r} of {shown}, {list(pattern)}."
-            )
-        shapes[names[key]] = shape
-    return shapes
-
-
-def _fits(shape: tuple[int, ...], pattern: tuple[int, ...]) -> bool:
-    """Whether an input of `pattern` (open dimensions are -1) can be given as `shape`."""
-    # The runtime would take nearly anything and compute nonsense, such as a dense layer on half of its inputs. Channels
-    # are what weights are made for; height, width and steps of a network of fixed shape may be tried at other sizes.
-    if len(pattern) != len(shape) or min(shape, default=1) < 1:
-        return False
-    closed = min(pattern, default=0) >= 0
-    last = len(pattern) - 1
-    return all(
-        axis == 0 or wanted < 0 or wanted == given or (closed and axis < last)
-        for axis, (wanted, given) in enumerate(zip(pattern, shape, strict=True))
-    )
-
-
-def _plain(name: str) -> str:
-    """An input's name as its author knows it."""
-    return name.removeprefix("serving_default_").split(":")[0]
-
-
-def _apply(main: RawGraph, shapes: Mapping[int, tuple[int, ...]]) -> None:
-    for index, tensor in enumerate(main.tensors):
-        if not tensor.stored:
-            tensor.shape = shapes.get(index, tensor.shape)
-
-
 class _Assembly:
     """Layers, edges and tensors of a model, gathered in execution order."""
 
-    def __init__(self, model: RawModel) -> None:
-        self._model = model
+    def __init__(self, model: RawModel, turns: int | None = None) -> None:
+        self._model, self._turns = model, turns
         self._layers: list[Layer] = []
         self._edges: list[Edge] = []
         self._tensors: list[Tensor] = []
@@ -239,6 +140,7 @@ class _Assembly:
         self._params: dict[tuple[int, int], dict] = {}
         self._unpacked: dict[int, str] = {}
         self._notes: dict[str, list[str]] = {}
+        self._unknown_loops: list[str] = []
 
     def network(self, name: str, file_bytes: int, assumed_batch: bool) -> Network:
         self._add_tensors(0)
@@ -261,6 +163,7 @@ class _Assembly:
             assumed_batch=assumed_batch,
             metadata=metadata,
             variables=tuple(self._variables),
+            unknown_loops=tuple(dict.fromkeys(self._unknown_loops)),
         )
 
     def _add_tensors(self, number: int) -> int:
@@ -336,8 +239,10 @@ class _Assembly:
         if op in _LOOPS:
             condition, body = called
             known = layer.params.get("rounds")
-            turns = known if isinstance(known, int) else 1
-            says = f" turns {turns} times" if known is not None else ": unknown, taken as 1"
+            turns = known if isinstance(known, int) else 1 if self._turns is None else self._turns
+            if known is None and self._turns is None:
+                self._unknown_loops.append(layer.name)
+            says = f" turns {turns} times" if known is not None else f": unknown, taken as {turns}"
             self.note("loops", layer.name + says)
             self._walk(condition, layer.repeat * (turns + 1), callers)
             if turns:

@@ -19,8 +19,8 @@ Shapes = dict[int, tuple[int, ...]]
 
 def runtime_shapes(
     data: str | os.PathLike[str] | bytes, name: str, inputs: Mapping[int, tuple[int, ...]]
-) -> Shapes:
-    """Shape of every tensor of the main graph once its inputs have the shapes `inputs` (by tensor number).
+) -> list[Shapes]:
+    """By graph, the main one first: shape of every tensor once the inputs have the shapes `inputs` (by tensor number).
 
     `data` is the file or its bytes, `name` what messages call it; ModelFileError where no runtime is installed or it refuses.
     """
@@ -32,7 +32,7 @@ def runtime_shapes(
     return _ask(Path(data), name, inputs)
 
 
-def _ask(path: Path, name: str, inputs: Mapping[int, tuple[int, ...]]) -> Shapes:
+def _ask(path: Path, name: str, inputs: Mapping[int, tuple[int, ...]]) -> list[Shapes]:
     question = json.dumps(
         {"path": str(path.resolve()), "inputs": {str(k): list(v) for k, v in inputs.items()}}
     )
@@ -66,7 +66,7 @@ def _ask(path: Path, name: str, inputs: Mapping[int, tuple[int, ...]]) -> Shapes
             f"The runtime cannot work out the shapes of {name}{' for input ' + given if given else ''} "
             f"({answer['error']}): give others with --input-shape, or export it again with fixed shapes."
         )
-    return {int(k): tuple(v) for k, v in answer["shapes"].items()}
+    return [{int(k): tuple(v) for k, v in shapes.items()} for shapes in answer["shapes"]]
 
 
 def main() -> None:
@@ -80,22 +80,32 @@ def main() -> None:
     print(json.dumps({"shapes": shapes}))
 
 
-def _shapes(path: str, inputs: dict[int, list[int]]) -> dict[int, list[int]]:
+def _shapes(path: str, inputs: dict[int, list[int]]) -> list[dict[int, list[int]]]:
     try:
         from ai_edge_litert.interpreter import Interpreter, OpResolverType
     except ImportError:
         from tflite_runtime.interpreter import Interpreter, OpResolverType
     resolver = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
     interpreter = Interpreter(model_path=path, experimental_op_resolver_type=resolver)
-    known = {d["index"] for d in interpreter.get_tensor_details()}
+    known = [{d["index"] for d in details} for details in _details(interpreter)]
     for index, shape in inputs.items():
         interpreter.resize_tensor_input(index, shape)
     interpreter.allocate_tensors()
-    if any(_lacks_memory(interpreter, index) for index in known):
+    if any(_lacks_memory(interpreter, index) for index in known[0]):
         # Shapes that depend on data are only known after a run.
         interpreter.invoke()
-    details = interpreter.get_tensor_details()
-    return {d["index"]: [int(n) for n in d["shape"]] for d in details if d["index"] in known}
+    return [
+        {d["index"]: [int(n) for n in d["shape"]] for d in details if d["index"] in indices}
+        for details, indices in zip(_details(interpreter), known, strict=True)
+    ]
+
+
+def _details(interpreter: Any) -> list[list[dict[str, Any]]]:
+    """Tensors by graph; old runtimes tell of the main one only."""
+    count = getattr(interpreter, "num_subgraphs", None)
+    if count is None:
+        return [interpreter.get_tensor_details()]
+    return [interpreter.get_tensor_details(subgraph_index=graph) for graph in range(count())]
 
 
 def _lacks_memory(interpreter: object, index: int) -> bool:

@@ -140,17 +140,17 @@ class Widths:
     def _tensors(self, widths: Mapping[int, int]) -> dict[int, Tensor]:
         """Tensors that change, copies included."""
         affected: dict[int, None] = {}
-        values = [group.width for group in self.groups]
         for group, width in widths.items():
             self._check(group, width)
-            if width != values[group]:
-                values[group] = width
+            if width != self.groups[group].width:
                 affected.update(dict.fromkeys(self._tensors_of[group]))
         made = {}
         for index in affected:
             old = self._originals[index]
             shape = tuple(
-                f if isinstance(f, int) else f[0] + sum(values[g] * factor for g, factor in f[1])
+                f
+                if isinstance(f, int)
+                else f[0] + sum(widths.get(g, self.groups[g].width) * factor for g, factor in f[1])
                 for f in self._formulas[index]
             )
             made[index] = Tensor(shape, old.dtype, old.constant)

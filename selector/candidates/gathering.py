@@ -73,7 +73,7 @@ def gather(
     Warns
     -----
     EdgetimeWarning
-        Part of a time is only estimated.
+        Part of a time is only estimated; a file of more than two cannot be read or run and is left out.
     EdgetimeWarning
         The outputs of a network are neither probabilities nor plain logits; a fitted temperature makes probabilities of them.
 
@@ -107,12 +107,20 @@ def gather(
     key = _digest(x)
     runs: list[_Run] = []
     options: list[NetworkOption] = []
+    left_out = 0
     every = [*files, *([Path(detector[0])] if detector else [])]
     names = _names(every)
     for done, path in enumerate(every):
         progress(done / len(every), path.name)
-        outputs, shapes = _outputs(path, x, key, None if cache is None else Path(cache))
-        option = network_option(model, path, read_network(path, input_shape))
+        try:
+            option = network_option(model, path, read_network(path, input_shape))
+            outputs, shapes = _outputs(path, x, key, None if cache is None else Path(cache))
+        except ModelFileError as error:
+            if len(files) - left_out <= 2 or path not in files:
+                raise
+            left_out += 1
+            warnings.warn(f"{path.name} is left out: {error}", EdgetimeWarning, stacklevel=2)
+            continue
         options.append(option)
         known = _network(option, names[path], outputs)
         runs.append(_Run(known, path, log_probabilities(outputs, known.form), shapes))
@@ -221,9 +229,10 @@ def _check_whole(options: Sequence[NetworkOption]) -> None:
     """A policy rests on times: refuse those that are not whole."""
     for one in options:
         if one.at_least:
+            unknown = ", ".join(one.uncovered) or "its loops"
             raise UsageError(
-                f"{one.path} takes at least {one.predicted_ms:.3g} ms: the time of {', '.join(one.uncovered)} is not known on this "
-                "device, so leave it out, or profile the device with these operators."
+                f"{one.path} takes at least {one.predicted_ms:.3g} ms: the time of {unknown} is not known on this device, "
+                "so leave it out, or profile the device with these operators."
             )
 
 

@@ -12,6 +12,7 @@ from profiler.network import Layer, Network
 from profiler.widths import WidthGroup, Widths
 from timemodel.advise.precision import number_types
 from timemodel.advise.results import Advice, CombinedChange, GroupAdvice, WidthOption
+from timemodel.advise.surroundings import Surroundings
 from timemodel.model import NetworkPredictor, is_nameless
 from timemodel.staircases import fastest_width, steps_down, widths_to_try
 
@@ -23,6 +24,9 @@ _WIDER_BY = 1.05
 """A width that is free but hardly wider is not worth a word."""
 
 _COMBINED = 3
+
+_WHOLE_UP_TO = 256
+"""Layers of a network that is predicted anew, whole, for every change; of longer ones only the surroundings of changes are."""
 
 
 def advise(
@@ -84,6 +88,8 @@ class _Changes:
 
     def __init__(self, time_model: NetworkPredictor, widths: Widths, setting: str | None) -> None:
         self._time_model, self._widths, self._setting = time_model, widths, setting
+        is_long = len(widths.network.layers) > _WHOLE_UP_TO
+        self._surroundings = Surroundings(widths.network) if is_long else None
         self.times_ms = self._layers_ms(widths.network.layers)
         self.total_ms = time_model.predict_total_ms(widths.network, setting=setting)
         known = getattr(time_model, "predict_layers_mj", None)
@@ -120,19 +126,32 @@ class _Changes:
 
     def _saving(self, widths: Mapping[int, int]) -> tuple[tuple[float, float, float, float], float | None]:
         """The fields of a `Saving`."""
-        changed = self._widths.with_widths(widths)
-        changed_ms = self._time_model.predict_total_ms(changed, setting=self._setting)
-        saving_ms = self.total_ms - changed_ms
+        layers = self._widths.changed_layers(widths)
+        before, after, changed_ms, saving_ms = self._networks(widths, layers)
         share = saving_ms / self.total_ms if self.total_ms > 0 else 0.0
         error_ms = 0.0
         if self._errors is not None:
-            layers = self._widths.changed_layers(widths)
-            before = [self._widths.network.layers[position] for position in layers]
-            error_ms = float(self._errors.change_ms(before, list(layers.values())))
+            old = [self._widths.network.layers[position] for position in layers]
+            error_ms = float(self._errors.change_ms(old, list(layers.values())))
         saving_mj = None
         if self.total_mj is not None:
-            saving_mj = self.total_mj - (self._total_mj(changed) or 0.0)
+            saving_mj = (self._total_mj(before) or 0.0) - (self._total_mj(after) or 0.0)
         return (changed_ms, saving_ms, share, error_ms), saving_mj
+
+    def _networks(
+        self, widths: Mapping[int, int], layers: Mapping[int, Layer]
+    ) -> tuple[Network, Network, float, float]:
+        """What is compared, before and after a change; the time of the whole network after it, and what is saved."""
+        if self._surroundings is None:
+            changed = self._widths.with_widths(widths)
+            changed_ms = self._time_model.predict_total_ms(changed, setting=self._setting)
+            return self._widths.network, changed, changed_ms, self.total_ms - changed_ms
+        around = self._surroundings.around(layers)
+        before, after = (self._surroundings.part(around, new) for new in ({}, layers))
+        saving_ms = self._time_model.predict_total_ms(
+            before, setting=self._setting
+        ) - self._time_model.predict_total_ms(after, setting=self._setting)
+        return before, after, self.total_ms - saving_ms, saving_ms
 
     def _total_mj(self, network: Network) -> float | None:
         return self._time_model.predict(network, setting=self._setting).energy_mj
@@ -177,6 +196,11 @@ def _notes(network: Network, widths: Widths) -> tuple[str, ...]:
     notes = []
     if network.assumed_batch:
         notes.append("The file leaves the batch open; 1 was taken.")
+    if network.unknown_loops:
+        loops = ", ".join(network.unknown_loops)
+        notes.append(
+            f"How often {loops} turns depends on the data, and one turn is counted: say it with --loop-turns."
+        )
     for position, reason in widths.refused.items():
         layer = network.layers[position]
         if layer.activations:

@@ -49,8 +49,8 @@ class NetworkPrediction:
     `peak_memory_bytes` is the arena that holds the activations,
     `memory` all that the runtime takes; None where it is not known what lives at the same time. `energy_mj` is of one
     inference; None where the device's energy is not known. `at_least` is whether an operator without a known time (or energy) is
-    left out of the total; `unknown` says which, and why. Where that is all that works, the network's time is not known at all
-    (`whole` is False) and null in JSON.
+    left out of the total, or a loop is counted once whose turns are not known; `unknown` says which operators, and why. Where these
+    are all that works, the network's time is not known at all (`whole` is False) and null in JSON.
 
     All times are as in calm. `calm_share` is how much of the time the device was calm when it was profiled, None where that is
     not known; `widened` is whether the bounds are wider because much was not met in calm.

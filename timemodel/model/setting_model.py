@@ -261,7 +261,7 @@ class SettingModel:
             calm_share=self.conditions.calm_share if self.conditions else None,
             widened=self.conditions is not None and self.conditions.widened,
             energy_mj=energy_mj,
-            at_least=any(not layer.known for layer in layers),
+            at_least=any(not layer.known for layer in layers) or bool(network.unknown_loops),
         )
 
     def _known(self, times: LayerTimes) -> np.ndarray:

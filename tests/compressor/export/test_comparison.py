@@ -64,3 +64,35 @@ def test_float32_must_be_the_same_and_nan_never_passes():
     assert "limit 0.1%" in fault(compare(BEFORE, BEFORE * 1.01), "none", 1.0, 0.95, real=False)
     broken = compare(BEFORE, BEFORE * np.nan)
     assert "not finite" in fault(broken, "none", 1.0, 0.0, real=True)
+
+
+def test_a_linear_head_is_no_classifier_unless_it_is_said_to_be():
+    logits = np.array([[3.0, -1.0], [0.5, 2.0]])
+    assert compare(logits, logits).agreement is None
+    assert compare(logits, logits, [True]).agreement == 1.0
+
+
+def test_channels_that_share_a_scale_with_larger_ones_are_lost_by_name():
+    # As int8 does it: steps of 5 for values of 0 to 640 leave nothing of scores.
+    before = np.stack([np.linspace(0, 640, 9), np.linspace(0.2, 0.6, 9), np.linspace(0, 320, 9)], axis=-1)
+    after = 5 * np.round(before / 5)
+    found = compare([before[:, None]], [after[:, None]])
+    assert found.lost_channels == ((0, 1),)
+    assert found.relative_difference < 0.01  # all outputs together look well
+    assert "loses the values of channel 1 of its output" in fault(found, "int8", 1.0, 0.95, real=True)
+    found = compare([BEFORE, before], [BEFORE, after])
+    assert found.lost_channels == ((1, 1),)
+    assert "channel 1 of output 1" in fault(found, "int8", 1.0, 0.95, real=True)
+
+
+def test_a_few_lost_channels_of_hundreds_are_no_reason_to_refuse():
+    before = np.random.default_rng(0).normal(size=(20, 100))
+    before[:, 7] = np.linspace(0, 1e-3, 20)
+    found = compare(before, np.round(before, 1))
+    assert found.lost_channels == ((0, 7),)
+    assert fault(found, "int8", 1.0, 0.95, real=True) is None
+
+
+def test_classes_that_never_win_may_be_rounded_away():
+    before = np.array([[0.9, 0.0999, 0.0001], [0.2, 0.7997, 0.0003]])
+    assert compare(before, np.round(before, 2)).lost_channels == ()

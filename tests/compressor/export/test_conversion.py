@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 
 from compressor.export import TfliteRunner, export, to_tflite_bytes
 from compressor.export import conversion as export_convert
+from compressor.export.child import in_child
 from compressor.export.freezing import argument_names
 from profiler.errors import DataError, EdgetimeError
 from profiler.tflite import read_network
@@ -125,3 +128,22 @@ def test_calibration_must_fit(gru):
     ]:
         with pytest.raises(DataError, match=words):
             to_tflite_bytes(gru, "int8", rows)
+
+
+def test_softplus_of_large_numbers_is_quantised_without_infinity():
+    """The quantiser ends the process where a range is infinite; softplus(x) is x there."""
+    i = keras.Input((6,))
+    model = with_random_weights(keras.Model(i, L.Dense(2)(L.Dense(8, activation="softplus")(i))))
+    rows = 2000 * np.random.default_rng(0).random((40, 6)).astype(np.float32)
+    expected = model.predict(rows, verbose=0)
+    found = TfliteRunner(to_tflite_bytes(model, "int8", rows)).predict(rows)
+    assert np.sqrt(np.mean((found - expected) ** 2)) < 0.05 * expected.std()
+
+
+def test_a_quantiser_that_dies_is_one_sentence_and_leaves_no_file(monkeypatch, tmp_path):
+    monkeypatch.setattr(export_convert, "in_child", lambda work: in_child(lambda: os.kill(os.getpid(), 9)))
+    i = keras.Input((4,))
+    model = keras.Model(i, L.Dense(2)(i))
+    with pytest.raises(EdgetimeError, match=r"quantiser crashed \(Killed\).*try --quantize dynamic"):
+        export(model, tmp_path / "net.tflite", "int8", normal(20, 4))
+    assert list(tmp_path.iterdir()) == []

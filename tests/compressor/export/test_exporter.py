@@ -188,7 +188,9 @@ def test_open_lengths_and_token_inputs(tmp_path):
     np.testing.assert_allclose(found, model.predict(tokens, verbose=0), atol=1e-5)
     result = export(model, tmp_path / "net8.tflite", "int8", tokens, input_shape=(1, 7), min_agreement=0.9)
     assert TfliteRunner(tmp_path / "net8.tflite").input_dtypes.popitem()[1] == "int32"
-    assert result.comparison.agreement >= 0.9
+    # Without labels nothing says that two linear values are classes.
+    assert result.comparison.agreement is None
+    assert result.comparison.relative_difference < 0.25
 
 
 def test_a_drop_past_the_limit_writes_nothing_unless_allowed(trained, digits, tmp_path):

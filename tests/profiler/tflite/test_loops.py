@@ -28,11 +28,11 @@ class Values:
     def constant(self, value: int) -> RawTensor:
         self.data += struct.pack("<i", value)
         place = (len(self.data) - 4, 4)
-        return RawTensor("c", (), (), "int32", True, place, False, False, False)
+        return RawTensor("c", (), (), "int32", True, place, False, False, False, True)
 
     @staticmethod
     def computed() -> RawTensor:
-        return RawTensor("t", (), (), "int32", False, (0, 0), False, False, False)
+        return RawTensor("t", (), (), "int32", False, (0, 0), False, False, False, True)
 
 
 def _operator(op: str, inputs: list[int], outputs: list[int]) -> RawOperator:

@@ -13,8 +13,7 @@ from profiler.errors import ModelFileError, UsageError
 from profiler.network import peak_memory_bytes
 from profiler.operators import conv_2d, operator
 from profiler.probes import Probe
-from profiler.tflite import OPERATORS, read_network
-from profiler.tflite import reader as tflite_reader
+from profiler.tflite import OPERATORS, open_shapes, read_network
 from profiler.tflite.schema import ACTIVATIONS, TENSOR_TYPES
 from profiler.widths import Widths
 
@@ -274,7 +273,7 @@ def test_open_dimension_inside_that_fits_needs_no_runtime(convert, monkeypatch):
     def refuse(*_args):
         raise ModelFileError("no runtime here")
 
-    monkeypatch.setattr(tflite_reader, "runtime_shapes", refuse)
+    monkeypatch.setattr(open_shapes, "runtime_shapes", refuse)
     network = read_network(data)
     assert network == asked
     assert next(la for la in network.layers if la.op == "transpose").outputs[0].shape == (6, 1, 4)
@@ -562,7 +561,7 @@ def no_runtime():
         raise ModelFileError("no runtime here")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tflite_reader, "runtime_shapes", refuse)
+        patch.setattr(open_shapes, "runtime_shapes", refuse)
         yield
 
 

@@ -157,8 +157,18 @@ def test_labels_beyond_the_classes_are_told(pair, rows):
 def test_one_network_or_a_missing_one_is_told(pair, rows, tmp_path):
     with pytest.raises(UsageError, match="at least two networks"):
         gather(PerThousandMacs(), [pair[0], pair[0]], rows)
-    with pytest.raises(ModelFileError, match=r"Cannot read .*gone.tflite"):
+    with pytest.raises(ModelFileError, match=r"gone\.tflite does not exist"):
         gather(PerThousandMacs(), [pair[0], tmp_path / "gone.tflite"], rows)
+
+
+def test_a_bad_file_beside_two_good_ones_is_left_out(pair, rows, tmp_path):
+    bad = tmp_path / "bad.tflite"
+    bad.write_bytes(b"no network")
+    with pytest.warns(EdgetimeWarning, match=r"bad\.tflite is left out"):
+        found = gather(PerThousandMacs(), [pair[0], bad, pair[1]], rows)
+    assert set(found.paths) == set(pair)
+    with pytest.raises(ModelFileError, match="is not a TFLite file"):
+        gather(PerThousandMacs(), [pair[0], bad], rows)
 
 
 def test_labels_that_are_no_classes_are_told(pair, rows):

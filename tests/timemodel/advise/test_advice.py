@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from types import SimpleNamespace
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from profiler.errors import UsageError
 from profiler.network import Edge, Layer, Network, Tensor
 from timemodel.advise import Advice, advise
+from timemodel.advise.surroundings import Surroundings
 
 
 class Staircase:
@@ -326,3 +328,34 @@ def test_energy_that_a_change_saves_is_said_where_it_is_known():
     assert option.saving_mj == pytest.approx(2.0 * option.saving_ms) != 0.0
     assert json.loads(json.dumps(advice.to_dict()))["top"][0]["saving_mj"] == option.saving_mj
     assert (silent.energy_mj, silent.top[0][1].saving_mj) == (None, None)
+
+
+def test_a_long_network_is_predicted_around_what_changes_only(monkeypatch):
+    """Whole networks are predicted a few times, whatever the length; what is said is the same."""
+
+    class Counting(Staircase):
+        lengths: ClassVar[list[int]] = []
+
+        def predict_total_ms(self, network, setting=None):
+            Counting.lengths.append(len(network.layers))
+            return super().predict_total_ms(network, setting)
+
+    net = network(10, *[60, 40, 50] * 20, 5)
+    whole = advise(Counting(sixteens), net)
+    assert Counting.lengths.count(61) > 61
+    Counting.lengths.clear()
+    monkeypatch.setattr("timemodel.advise.advice._WHOLE_UP_TO", 60)
+    found = advise(Counting(sixteens), net)
+    assert Counting.lengths.count(61) == 1
+    assert max(n for n in Counting.lengths if n != 61) <= 3 * 6
+    assert found == whole
+
+
+def test_surroundings_are_a_network_with_the_ends_of_the_cut():
+    net = network(10, 60, 40, 50, 30, 20, 5)
+    surroundings = Surroundings(net)
+    assert surroundings.around([2]) == [0, 1, 2, 3, 4]
+    part = surroundings.part([1, 2], {2: net.layers[2]})
+    assert part.layers == net.layers[1:3]
+    assert [part.tensors[i].shape for i in part.inputs] == [(1, 60)]
+    assert [part.tensors[i].shape for i in part.outputs] == [(1, 50)]
