@@ -55,7 +55,11 @@ def command(
         out.json({**advice.to_dict(), "device": time_model.device, "setting": key})
         where = f"{time_model.device}; {key}"
         energy = "" if advice.energy_mj is None else f" and {units.mj(advice.energy_mj)}"
-        out.show(f"{advice.network}: predicted {units.ms(advice.predicted_ms)}{energy} on {where}", "")
+        least = "at least " if advice.at_least else ""
+        out.show(f"{advice.network}: predicted {least}{units.ms(advice.predicted_ms)}{energy} on {where}")
+        if advice.unknown:
+            out.show(*(views.rules(line, out.width) for line in left_out(advice)))
+        out.show("")
         out.show(*(views.rules(line, out.width) for line in first(advice)), "")
         for kind in advice.number_types:
             out.show(*(views.rules(line, out.width) for line in number_type(kind)))
@@ -72,6 +76,14 @@ def command(
             out.show(f"{len(fixed)} of {len(advice.groups)} widths cannot change: {reasons}.")
         for note in advice.notes:
             out.note(note)
+
+
+def left_out(advice: Advice) -> list[str]:
+    """What is in no time here, and what that means for the percentages."""
+    return [
+        f"  without {', '.join(advice.unknown)}: left to the CPU, whose time is not known (profile with ?cpu=CPU.timemodel.json "
+        "to add it); percentages are of the rest"
+    ]
 
 
 def first(advice: Advice) -> list[str]:

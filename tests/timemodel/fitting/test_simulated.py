@@ -11,9 +11,10 @@ from profiler.network import Layer, Tensor
 from profiler.operators import conv_2d, depthwise_conv_2d, pad, unary
 from profiler.probes import Probe, in_company
 from timemodel import TimeModel
+from timemodel.advise import advise
 from timemodel.advise.precision import number_types
 from timemodel.fitting.simulated import fit_simulated, read_rows, rules_of
-from timemodel.model import SettingModel
+from timemodel.model import OperatorModel, SettingModel
 
 SETTING = Setting("compiler", "1.0", "fast memory", 1, "sim:ethos-u55-128")
 BORDER = ((0, 0), (1, 1), (1, 1), (0, 0))
@@ -188,6 +189,32 @@ def test_no_advice_is_sought_in_number_types_that_an_accelerator_does_not_run(mo
     network = Probe("chain", (layers()[0],)).network
     assert not model.runs("float32")
     assert number_types(TimeModel("X", {model.key: model}), network) == ()
+
+
+def test_advice_names_what_is_left_to_the_cpu_and_compares_no_number_types_without_it(model):
+    convolution = layers()[0]
+    left = unary("sqrt", convolution.outputs[0].shape, "int8")
+    known, partly = (Probe("chain", row).network for row in ((convolution,), (convolution, left)))
+    time_model = TimeModel("X", {model.key: model})
+    found = [advise(time_model, one).to_dict() for one in (known, partly)]
+    assert [(one["at_least"], one["unknown"]) for one in found] == [(False, []), (True, ["sqrt"])]
+    assert found[1]["number_types"] == []
+    assert json.loads(json.dumps(found[1]))["unknown"] == ["sqrt"]
+
+    class BothTypes(SettingModel):
+        def runs(self, dtype: str) -> bool:
+            return True
+
+    both = BothTypes(model.key, model.setting, {}, {**model.operators, **as_floats(model)}, model.terms)
+    kinds = [
+        [kind.dtype for kind in number_types(TimeModel("X", {both.key: both}), one)]
+        for one in (known, partly)
+    ]
+    assert kinds == [["float32"], []]
+
+
+def as_floats(model: SettingModel) -> dict[tuple[str, str], OperatorModel]:
+    return {(op, "float32"): tree for (op, _), tree in model.operators.items()}
 
 
 def test_a_cost_that_was_never_met_widens_the_interval_by_little(model):

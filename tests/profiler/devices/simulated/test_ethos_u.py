@@ -9,7 +9,7 @@ pytest.importorskip("ethosu", reason="needs the extra ethos-u (pip install edget
 
 from profiler.devices import open_target
 from profiler.devices.simulated import EthosUTarget
-from profiler.errors import TargetError
+from profiler.errors import ProfileError, TargetError
 from profiler.measurement import Profile, measure_network, profile
 from profiler.operators import conv_2d, depthwise_conv_2d, unary
 from profiler.probes import Probe, in_company
@@ -103,3 +103,35 @@ def test_a_probe_that_crashes_the_compiler_is_dropped_alone_and_named(tmp_path):
         errors = [time.error for time in store.measurements(summary.setting) if time.time_us is None]
     assert len(errors) == 1
     assert "ended by signal 11" in errors[0]
+
+
+class Interrupted(EthosUTarget):
+    """Ctrl-C comes while the second probe is compiled."""
+
+    asked = 0
+
+    def time_probe(self, content):
+        self.asked += 1
+        if self.asked == 2:
+            raise KeyboardInterrupt
+        return super().time_probe(content)
+
+
+def test_ctrl_c_loses_nothing_and_the_same_command_goes_on(tmp_path):
+    path = tmp_path / "a.db"
+    with pytest.raises(KeyboardInterrupt):
+        profile(Interrupted("ethos-u55-128"), path, probes=PROBES)
+    with Profile.open(path) as store:
+        (setting,) = store.settings
+        assert len(store.measurements(setting)) == 1
+    summary = profile(open_target("sim:ethos-u55-128"), path, probes=PROBES)
+    assert (summary.stopped, summary.measured) == ("complete", 1)  # the one that was left
+    with Profile.open(path) as store:
+        assert len(store.measurements(setting)) == 2
+
+
+def test_a_second_profile_of_the_same_file_is_refused_and_the_first_goes_on(tmp_path):
+    path = tmp_path / "a.db"
+    with Profile.append(path), pytest.raises(ProfileError, match="in use by another edgetime"):
+        profile(open_target("sim:ethos-u55-128"), path, probes=PROBES)
+    assert profile(open_target("sim:ethos-u55-128"), path, probes=PROBES).stopped == "complete"
