@@ -272,7 +272,7 @@ def shared_joins(dtype: str, rng: Rng, count: int = 40) -> list[Probe]:
 
 def crowded(dtype: str, rng: Rng, count: int = 160) -> list[Probe]:
     """Layers of large maps, whose input must be kept until another layer has read it: not all has room in fast memory."""
-    probes = []
+    probes: list[Probe] = []
     while len(probes) < count:
         side = int(rng.choice([14, 20, 28, 40, 56, 80, 112]))
         inside = 8 * round(rng.uniform(120_000, 900_000) / side**2 / 8)
