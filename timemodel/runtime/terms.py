@@ -57,7 +57,7 @@ class RuntimeTerms:
             "company": self.company,
             "left": [list(kind) for kind in self.left],
             "left_rules": [rule.to_dict() for rule in self.left_rules],
-            "fast_bytes": self.fast_bytes,
+            **({"fast_bytes": self.fast_bytes} if self.fast_bytes else {}),
         }
 
     @classmethod
@@ -72,6 +72,6 @@ class RuntimeTerms:
         left = tuple((str(op), str(dtype)) for op, dtype in value["left"])
         left_rules = tuple(LeftRule.from_dict(row) for row in value["left_rules"])
         overhead_ms, company = float(value["overhead_ms"]), value["company"] is True
-        fast_bytes = None if value["fast_bytes"] is None else float(value["fast_bytes"])
+        fast_bytes = float(value["fast_bytes"]) if "fast_bytes" in value else None
         factors = calibration, low, high
         return cls(overhead_ms, rules, traffic, dispatch, *factors, company, left, left_rules, fast_bytes)

@@ -8,13 +8,14 @@ from profiler.devices import Setting
 from profiler.errors import UsageError
 from profiler.measurement import ProbeTime
 from profiler.network import Layer, Tensor
-from profiler.operators import conv_2d, depthwise_conv_2d, pad, unary
+from profiler.operators import binary, conv_2d, depthwise_conv_2d, pad, unary
 from profiler.probes import Probe, in_company
 from timemodel import TimeModel
 from timemodel.advise import advise
 from timemodel.advise.precision import number_types
 from timemodel.fitting.simulated import fit_simulated, read_rows, rules_of
 from timemodel.model import OperatorModel, SettingModel
+from timemodel.runtime import RuntimeTerms
 
 SETTING = Setting("compiler", "1.0", "fast memory", 1, "sim:ethos-u55-128")
 BORDER = ((0, 0), (1, 1), (1, 1), (0, 0))
@@ -129,6 +130,28 @@ def test_a_border_that_takes_nothing_before_a_convolution_is_a_part_of_it():
         times.append(told(in_company(border, window), [9.0, 0.0, 5.0, 9.0]))
     rules = {rule.pattern: rule.share for rule in rules_of(read_rows(times))}
     assert rules["pad+conv_2d"] == 0.0
+
+
+def test_of_two_neighbours_that_run_as_one_the_one_that_takes_nothing_is_found():
+    shape = (1, 4, 4, 8)
+    first, gate = conv_2d(4, 4, 8, 8, dtype="int8"), unary("logistic", shape, "int8")
+    probe = Probe(
+        "company",
+        (first, gate, binary("mul", shape, shape, dtype="int8"), first),
+        ((-1,), (0,), (0, 1), (2,)),
+    )
+    times = [told(probe, [1.0, 0.5, 0.0, 1.0])] * 3
+    (rule,) = [rule for rule in rules_of(read_rows(times)) if rule.pattern == "logistic+mul"]
+    assert (rule.share, rule.other) == (1.0, 0.0)
+
+
+def test_the_size_of_fast_memory_comes_from_the_device_and_survives_the_file():
+    times = [company(layer) for layer in layers()]
+    found = fit_simulated(SETTING, {"fast_bytes": 1000}, times)
+    assert found is not None
+    assert found.terms.fast_bytes == 1000
+    assert RuntimeTerms.from_dict(found.terms.to_dict()).to_dict() == found.terms.to_dict()
+    assert "fast_bytes" not in fitted(times).terms.to_dict()
 
 
 def test_one_network_in_four_is_kept_to_judge_by():
