@@ -62,7 +62,12 @@ def command(
 
 def _show(advice: Advice, where: str, out: Terminal) -> None:
     energy = "" if advice.energy_mj is None else f" and {units.mj(advice.energy_mj)}"
-    out.show(f"{advice.network}: predicted {units.ms(advice.predicted_ms)}{energy} on {where}", "")
+    least = "at least " if advice.at_least else ""
+    out.show(f"{advice.network}: predicted {least}{units.ms(advice.predicted_ms)}{energy} on {where}")
+    if advice.unknown:
+        line = f"  without {', '.join(advice.unknown)}, whose time is not known; percentages are of the rest"
+        out.show(views.rules(line, out.width))
+    out.show("")
     out.show(*(views.rules(line, out.width) for line in first(advice)), "")
     for kind in advice.number_types:
         out.show(*(views.rules(line, out.width) for line in number_type(kind)))

@@ -327,24 +327,33 @@ def _shown(found: Selection) -> list[RenderableType]:
     return [table(list(columns), rows), "", f"Times predicted for {found.device}; {_judged(found)}"]
 
 
-def _cost(candidate: NetworkOption) -> str:
-    """``0.05 ms, 0.012 mJ``: time, and energy where it is known."""
-    energy = candidate.energy_mj
-    return _predicted(candidate) + ("" if energy is None else f", {units.mj(energy)}")
+def _cost(candidate: NetworkOption, mark: str, with_energy: bool) -> str:
+    """``≥0.05 ms`` (what is known of the time) and below that ``0.012 mJ``, or ``-`` where energy is not known."""
+    time = ("≥" if candidate.at_least else "") + units.ms(candidate.predicted_ms) + mark
+    return f"{time}\n{units.mj(candidate.energy_mj)}" if with_energy else time
+
+
+def _device_names(found: tuple[Selection, ...]) -> list[str]:
+    """Devices for a table: without the number of cores where all have one."""
+    names = [one.device for one in found]
+    short = [name.removesuffix(", 1 core") for name in names]
+    return names if set(short) & set(names) else short
 
 
 def _devices(found: tuple[Selection, ...]) -> list[RenderableType]:
     """Predicted times of every network on every device, and the best network of each."""
     from edgetime.networks import short_names
 
-    devices = [one.device for one in found]
-    times = [{c.path: _cost(c) for c in one.candidates} for one in found]
+    devices, candidates = _device_names(found), [c for one in found for c in one.candidates]
+    with_energy = any(candidate.energy_mj is not None for candidate in candidates)
+    options = [{c.path: c for c in one.candidates} for one in found]
     best = [one.chosen for one in found]
     networks = [candidate.path for candidate in found[0].candidates]
 
     def cell(device: int, network: Path) -> str:
         chosen = best[device]
-        return times[device][network] + (" *" if chosen is not None and chosen.path == network else "")
+        mark = " *" if chosen is not None and chosen.path == network else ""
+        return _cost(options[device][network], mark, with_energy)
 
     short = dict(zip(networks, short_names(networks), strict=True))
     if len(devices) <= len(networks):
@@ -355,15 +364,16 @@ def _devices(found: tuple[Selection, ...]) -> list[RenderableType]:
         shown = table(["predicted", *(path.name for path in networks)], grid)
     rows = [
         [
-            one.device,
+            device,
             "none" if chosen is None else short[chosen.path],
             "-" if chosen is None else _predicted(chosen),
             *([units.percent(None if chosen is None else chosen.accuracy)] if one.judged_on else []),
         ]
-        for one, chosen in zip(found, best, strict=True)
+        for device, one, chosen in zip(devices, found, best, strict=True)
     ]
     columns = ["device", "recommended (*)", "predicted", *(["accuracy"] if found[0].judged_on else [])]
-    return [shown, "", table(columns, rows), "", f"Times predicted; {_judged(found[0])}"]
+    least = "; ≥: without what is left to the CPU" if any(c.at_least for c in candidates) else ""
+    return [shown, "", table(columns, rows), "", f"Times predicted{least}; {_judged(found[0])}"]
 
 
 def _predicted(candidate: NetworkOption) -> str:

@@ -50,12 +50,12 @@ def is_selection(value: Any) -> bool:
 
 
 def add_to(page: Page, values: Sequence[Value]) -> None:
-    """Add a section for each device, and one for all policies that were judged on the same rows."""
+    """Add a section for all devices, one for each, and one for all policies that were judged on the same rows."""
     static = [value for value in values if "candidates" in value]
-    for value in static:
-        _add_device(page, value)
     if len({value["device"] for value in static}) > 1:
         _add_devices(page, static)
+    for value in static:
+        _add_device(page, value)
     groups: dict[tuple[str, str], list[Value]] = {}
     for value in values:
         if "baselines" in value:
@@ -159,12 +159,13 @@ def _add_devices(page: Page, values: Sequence[Value]) -> None:
     )
     page.figures([_devices_chart(values)])
     known = [{one["network"]: one for one in value["candidates"]} for value in values]
+    energy = any(one["energy_mj"] is not None for row in known for one in row.values())
     networks = [one["network"] for one in values[0]["candidates"]]
     rows = [
         [
             _short(network),
             *(
-                _cost(candidates.get(network)) + (" *" if value["recommended"] == network else "")
+                _cost(candidates.get(network), energy) + (" *" if value["recommended"] == network else "")
                 for value, candidates in zip(values, known, strict=True)
             ),
         ]
@@ -174,12 +175,11 @@ def _add_devices(page: Page, values: Sequence[Value]) -> None:
     page.table(["network", *(value["device"] for value in values)], rows, folded=folded)
 
 
-def _cost(candidate: Value | None) -> str:
-    """``0.05 ms, 0.012 mJ``."""
+def _cost(candidate: Value | None, with_energy: bool) -> str:
+    """``0.05 ms, 0.012 mJ``, or ``0.05 ms, -`` where energy is not known."""
     if candidate is None:
         return "-"
-    energy = candidate["energy_mj"]
-    return _predicted(candidate) + ("" if energy is None else f", {units.mj(energy)}")
+    return _predicted(candidate) + (f", {units.mj(candidate['energy_mj'])}" if with_energy else "")
 
 
 def _devices_chart(values: Sequence[Value]) -> Chart:
@@ -202,7 +202,7 @@ def _devices_chart(values: Sequence[Value]) -> Chart:
         here = [(one, y) for (name, one), y in zip(points, height, strict=True) if name == device]
         symbol = _SYMBOLS[number % len(_SYMBOLS)]
         color = _FRONT_COLORS[number // len(_SYMBOLS) % len(_FRONT_COLORS)]
-        text = [f"{_short(one['network'])} on {device}: {_cost(one)}" for one, _ in here]
+        text = [f"{_short(one['network'])} on {device}: {_cost(one, not judged)}" for one, _ in here]
         x = [one["predicted_ms"] for one, _ in here]
         shown.append(
             series(device, "points", x, [y for _, y in here], color, size=9, text=text, symbol=symbol)

@@ -132,6 +132,11 @@ def plan_company(dtypes: Sequence[str], ops: Sequence[str] | None = None, seed: 
             place([in_company(layer) for layer in rows_of_products(dtype, rng)], 908)
             place(shared_joins(dtype, rng), 909)
             place([in_company(layer) for layer in classifiers(dtype, rng)], 910)
+            place(crowded(dtype, rng), 911)
+            patches = [
+                layer for layer in begins if layer.params["stride_height"] == layer.params["kernel_height"]
+            ]
+            place([in_company(layer) for layer in patches], 912)
     placed.sort(key=lambda row: row[:2])
     return list(dict.fromkeys(probe for _, _, probe in placed))
 
@@ -262,6 +267,39 @@ def shared_joins(dtype: str, rng: Rng, count: int = 40) -> list[Probe]:
         read = [_read(join.outputs[0]), _read(Tensor(shapes[0], dtype))]
         layers = tuple(layer for layer in (*made, join, *read) if layer is not None)
         probes.append(Probe("company", layers, ((-1,), (-2,), (0, 1), (2,), (0,))))
+    return probes
+
+
+def crowded(dtype: str, rng: Rng, count: int = 160) -> list[Probe]:
+    """Layers of large maps, whose input must be kept until another layer has read it: not all has room in fast memory."""
+    probes: list[Probe] = []
+    while len(probes) < count:
+        side = int(rng.choice([14, 20, 28, 40, 56, 80, 112]))
+        inside = 8 * round(rng.uniform(120_000, 900_000) / side**2 / 8)
+        outside = 8 * int(np.exp(rng.uniform(np.log(2), np.log(64))))
+        shape, kind = (1, side, side, inside), int(rng.integers(10))
+        if not 16 <= inside <= 1536 or side**2 * outside > 1_600_000:
+            continue
+        stride = int(rng.choice([1, 1, 2]))
+        if kind < 5:
+            kernel = 1 if kind < 3 or inside * outside > 100_000 else 3
+            layer = operators.conv_2d(
+                side, side, inside, outside, (kernel, kernel), (stride, stride), dtype=dtype
+            )
+        elif kind < 7:
+            kernel = int(rng.choice([3, 5]))
+            layer = operators.depthwise_conv_2d(
+                side, side, inside, (kernel, kernel), (stride, stride), dtype=dtype
+            )
+        elif kind < 8:
+            layer = operators.pool_2d("max_pool_2d", side, side, inside, (3, 3), (2, 2), "same", dtype)
+        elif kind < 9:
+            layer = operators.unary(str(rng.choice(_TABLES)), shape, dtype)
+        else:
+            layer = operators.binary("mul", shape, (1, 1, 1, inside), "none", dtype, constant=True)
+        made, read, late = _made(layer.inputs[0]), _read(layer.outputs[0]), _read(layer.inputs[0])
+        if made is not None and read is not None and late is not None and layer.parameters <= _MOST_WEIGHTS:
+            probes.append(Probe("company", (made, layer, read, late), ((-1,), (0,), (1,), (0,))))
     return probes
 
 

@@ -13,12 +13,16 @@ from profiler.probes.probe import Probe
 
 _COUNTS = {
     "pointwise": 400,
-    "conv_2d": 160,
-    "depthwise_conv_2d": 130,
-    "fully_connected": 130,
-    "batch_matmul": 60,
+    "conv_2d": 180,
+    "row": 70,
+    "patches": 30,
+    "depthwise_conv_2d": 120,
+    "fully_connected": 180,
+    "batch_matmul": 50,
 }
 """Layers of each kind; convolutions with larger kernels have more loops to order, and take longest."""
+_WIDE = 0.6
+"""Share of widths that are at least an eighth of the widest: networks spend their time in these."""
 _SIDES = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160)
 _MOST = 400_000_000
 
@@ -54,8 +58,11 @@ def _draw(kind: str, dtype: str, rng: Rng) -> Layer:
             side, side, _width(rng, min(widest, 1280)), (kernel, kernel), (stride, stride), dtype=dtype
         )
     if kind == "fully_connected":
-        rows = 1 if rng.random() < 0.6 else int(rng.choice([16, 37, 64, 101, 128, 197]))
-        return operators.fully_connected(_width(rng, 4096), _width(rng, 4096), rows, dtype=dtype)
+        if rng.random() < 0.4:
+            return operators.fully_connected(_width(rng, 4096), _width(rng, 4096), dtype=dtype)
+        rows = int(rng.choice([9, 16, 37, 64, 101, 128, 197, 784, 3136]))
+        widest = int(np.clip(400_000 / rows, 128, 3072))
+        return operators.fully_connected(_width(rng, widest), _width(rng, widest), rows, dtype=dtype)
     if kind == "batch_matmul":
         rows, inner, heads = (
             int(rng.choice([16, 37, 64, 101, 128])),
@@ -63,6 +70,15 @@ def _draw(kind: str, dtype: str, rng: Rng) -> Layer:
             int(rng.choice([1, 2, 3, 4, 8])),
         )
         return operators.batch_matmul((1, heads), rows, inner, rows, True, dtype)
+    if kind == "row":
+        long, taps = int(rng.choice([32, 49, 64, 128, 256])), int(rng.choice([1, 3, 3, 5]))
+        inside, outside = _width(rng, 256), _width(rng, 256)
+        return operators.conv_2d(1, long + taps - 1, inside, outside, (1, taps), padding="valid", dtype=dtype)
+    if kind == "patches":
+        size, outside = int(rng.choice([4, 8, 12, 14, 16])), int(rng.choice([96, 128, 192, 256]))
+        side, inside = size * int(rng.choice([6, 8, 10, 14])), int(rng.choice([1, 3, 3]))
+        square = (size, size)
+        return operators.conv_2d(side, side, inside, outside, square, square, padding="valid", dtype=dtype)
     inside = int(rng.choice([1, 3, 3])) if rng.random() < 0.12 else _width(rng, widest)
     outside = _width(rng, widest)
     kernel = 1 if kind == "pointwise" else int(rng.choice([3, 3, 3, 5, 7]))
@@ -71,6 +87,7 @@ def _draw(kind: str, dtype: str, rng: Rng) -> Layer:
 
 
 def _width(rng: Rng, widest: int) -> int:
-    """A number of channels: multiples of 8 mostly, small ones as often as large ones by factor."""
-    width = float(np.exp(rng.uniform(np.log(8), np.log(widest))))
+    """A number of channels: multiples of 8 mostly, large ones more often than small ones."""
+    narrowest = max(8, widest / 8) if rng.random() < _WIDE else 8
+    width = float(np.exp(rng.uniform(np.log(narrowest), np.log(widest))))
     return max(1, 8 * round(width / 8) if rng.random() < 0.8 else round(width))

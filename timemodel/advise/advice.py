@@ -80,7 +80,7 @@ def advise(
     notes = unknown + _notes(network, widths)
     types = () if unknown else number_types(time_model, network, setting)
     found = tuple(groups), top, notes, combined, unsure, types
-    return Advice(network.name, changes.total_ms, *found, changes.total_mj)
+    return Advice(network.name, changes.total_ms, *found, changes.total_mj, changes.unknown)
 
 
 class _Changes:
@@ -95,6 +95,9 @@ class _Changes:
         known = getattr(time_model, "predict_layers_mj", None)
         has_energy = known is not None and known(widths.network.layers[:1], setting=setting) is not None
         self.total_mj = self._total_mj(widths.network) if has_energy else None
+        predict = getattr(time_model, "predict", None)
+        layers = () if predict is None else predict(widths.network, setting=setting).layers
+        self.unknown = tuple(sorted({layer.op for layer in layers if not layer.known}))
         errors_of = getattr(time_model, "change_errors", None)
         self._errors = None if errors_of is None else errors_of(setting)
 

@@ -19,7 +19,10 @@ _MEASURED = 0.5
 
 
 def number_types(time_model: Any, network: Network, setting: str | None = None) -> tuple[NumberType, ...]:
-    """The network in every other number type in which a `TimeModel` has measured what it spends its time in."""
+    """The network in every other number type in which a `TimeModel` has measured what it spends its time in.
+
+    None where the time of an operator is not known at all, see `NetworkPrediction.at_least`.
+    """
     if not hasattr(time_model, "setting") or network.dtype not in _TRIED:
         return ()
     model: SettingModel = time_model.setting(setting)
@@ -35,6 +38,8 @@ def number_types(time_model: Any, network: Network, setting: str | None = None) 
             continue
         before = time_model.predict(network, setting=setting)
         after = time_model.predict(changed, setting=setting)
+        if before.at_least or after.at_least:
+            continue  # what is left out of one may be in the other
         saving = before.predicted_ms - after.predicted_ms
         share = saving / before.predicted_ms if before.predicted_ms > 0 else 0.0
         error = float(np.hypot(_error_ms(before), _error_ms(after)))

@@ -95,7 +95,8 @@ class Advice:
 
     `top` has the nearest change (group, option) of each group that saves more than the model's error, most saving first,
     `combined` what the first three of them save together; `unsure`, where `top` is empty, what is predicted to save most.
-    `energy_mj` is of the network as it is; None where that is not known.
+    `energy_mj` is of the network as it is; None where that is not known. `at_least`: the time of the operators `unknown` is in no
+    total here, since an accelerator leaves them to a CPU that was not named.
     """
 
     network: str
@@ -107,6 +108,12 @@ class Advice:
     unsure: tuple[int, WidthOption] | None = None
     number_types: tuple[NumberType, ...] = ()
     energy_mj: float | None = None
+    unknown: tuple[str, ...] = ()
+
+    @property
+    def at_least(self) -> bool:
+        """Whether the time of some operator is left out."""
+        return bool(self.unknown)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values, for ``advise --json``."""
@@ -114,6 +121,8 @@ class Advice:
             "network": self.network,
             "predicted_ms": self.predicted_ms,
             "energy_mj": self.energy_mj,
+            "at_least": self.at_least,
+            "unknown": list(self.unknown),
             "groups": [asdict(group) for group in self.groups],
             "top": [self._change(*change) for change in self.top],
             "combined": None if self.combined is None else asdict(self.combined),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -153,7 +153,7 @@ def parts_in_words(model: OperatorModel) -> list[str]:
         return []
     lines = ["  waits for the slowest of these parts:"]
     for part, units in model.parts.items():
-        dear = sorted((name for name in units if name != CALL), key=lambda name: -_weight(model, name, units))
+        dear = sorted((name for name in units if name != CALL), key=lambda name: -_price(name, units[name]))
         terms = [_per_unit(name, units[name]) for name in dear[:_MAX_TERMS]]
         call = [f"{number(units[CALL] * 1e3)} us"] if units.get(CALL, 0) > 0 else []
         if terms:
@@ -161,17 +161,15 @@ def parts_in_words(model: OperatorModel) -> list[str]:
     return lines
 
 
-def _weight(model: OperatorModel, name: str, units: Mapping[str, float]) -> float:
-    """What a cost makes of a part, at sizes in the middle of those measured."""
-    costs = model.names()[0]
-    low, high = model.bounds[:, costs.index(name)]
-    return float(units[name] * np.sqrt(max(low, 1.0) * max(high, 1.0)))
+def _price(name: str, each_ms: float) -> float:
+    """What a cost takes in ms, by the unit that it is reported in."""
+    return each_ms * _UNITS.get(name, (1.0, ""))[0]
 
 
 def _per_unit(name: str, each_ms: float) -> str:
     """``0.06 ms per MB read``."""
-    unit, words = _UNITS.get(name, (1.0, _human(name)))
-    return f"{number(each_ms * unit)} ms per {words}"
+    words = _UNITS[name][1] if name in _UNITS else _human(name)
+    return f"{number(_price(name, each_ms))} ms per {words}"
 
 
 def rows_of(lines: Sequence[str], columns: int = SCREEN_COLUMNS) -> int:

@@ -89,10 +89,24 @@ def _spread(g: Geometry, side: str) -> np.ndarray:
     return (getattr(g, f"kernel_{side}") - 1) * getattr(g, f"dilation_{side}") + 1
 
 
-def positions(g: Geometry, block: int) -> np.ndarray:
-    """Positions of the map in whole blocks of `block` by `block`; those of a row are taken in a row."""
-    row = (g.out_height == 1) & (g.kernel_height == 1)
+def positions(g: Geometry, block: int, bent: bool = True) -> np.ndarray:
+    """Positions of the map in whole blocks of `block` by `block`; those of a single row fill blocks where rows can be `bent`."""
+    row = bent & (g.out_height == 1) & (g.kernel_height == 1)
     return g.batch * _in_blocks(g.out_height, g.out_width, row, block)
+
+
+def used_inputs(g: Geometry) -> np.ndarray:
+    """Bytes of inputs that some output sees: steps wider than the kernel pass over others."""
+    shares = [
+        np.minimum(1.0, _seen(g, side) / np.maximum(getattr(g, f"in_{side}"), 1))
+        for side in ("height", "width")
+    ]
+    return g.in_bytes * shares[0] * shares[1]
+
+
+def _seen(g: Geometry, side: str) -> np.ndarray:
+    spread = _spread(g, side)
+    return (getattr(g, f"out_{side}") - 1) * np.minimum(getattr(g, f"stride_{side}"), spread) + spread
 
 
 def _in_blocks(height: np.ndarray, width: np.ndarray, row: np.ndarray, block: int) -> np.ndarray:
@@ -119,8 +133,10 @@ def _nearest_square(rows: int) -> int:
     return next((side for side in range(math.isqrt(max(rows, 1)), 0, -1) if rows % side == 0), 1)
 
 
-def spread_taps(g: Geometry) -> np.ndarray:
-    """Taps of a kernel with the holes that dilation makes; of an even dilation every second hole is free."""
+def spread_taps(g: Geometry, holes: bool = True) -> np.ndarray:
+    """Taps of a kernel, with the `holes` that dilation makes where they are worked on; of an even one every second is free."""
+    if not holes:
+        return g.kernel_taps
     height, width = (
         (getattr(g, f"kernel_{side}") - 1) * _holes(getattr(g, f"dilation_{side}")) + 1
         for side in ("height", "width")
@@ -132,8 +148,8 @@ def _holes(dilation: np.ndarray) -> np.ndarray:
     return np.where(dilation % 2 == 0, dilation / 2, dilation)
 
 
-def steps(g: Geometry) -> np.ndarray:
+def steps(g: Geometry, holes: bool = True) -> np.ndarray:
     """Products per output in whole steps: of four taps of 8 channels or of one tap of 32 channels, whichever are fewer."""
-    taps, channels = spread_taps(g), g.in_channels
+    taps, channels = spread_taps(g, holes), g.in_channels
     eights = np.where(channels > 8, 2 * tiled(channels, 16), 1)
     return 32 * np.minimum(tiled(taps, 4) * eights, taps * tiled(channels, 32))

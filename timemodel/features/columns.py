@@ -16,14 +16,15 @@ COLUMNS = (
     "batch", "in_height", "in_width", "in_channels", "out_height", "out_width", "out_channels", "kernel_height",
     "kernel_width", "stride_height", "stride_width", "dilation_height", "dilation_width", "same_padding", "activation",
     "inputs", "in_elements", "second_elements", "out_elements", "parameters", "macs", "in_bytes", "out_bytes", "weight_bytes",
-    "inner", "broadcast", "groups", "results", "along_last", "variant", "rounds", "beside_bytes",
+    "inner", "broadcast", "groups", "results", "along_last", "variant", "rounds", "outside_in_bytes",
+    "outside_out_bytes",
 )  # fmt: skip
 """Names of the columns of `geometry`.
 
 ``inner`` is the number of elements that lie together in what an operator walks over: the result's last axis, or what
 `runs` says. ``along_last`` says whether a reduction is over the last axis, ``variant`` whether an operator's other form is
 meant (approximate gelu, transposed right operand, a slice that drops axes or leaves gaps); ``rounds`` are those of a loop;
-``beside_bytes`` are those of other activations that must be kept meanwhile, where that was worked out.
+``outside_in_bytes`` and ``outside_out_bytes`` are those of activations in external memory, where that was worked out.
 """
 
 _PACKED = Struct(f"={len(COLUMNS)}d")
@@ -148,7 +149,7 @@ def geometry_row(layer: Layer) -> tuple[float, ...]:
         computed, in_elements, second, out_elements, parameters, macs, in_bytes, out_bytes, weight_bytes,
         inner, _broadcast(layer) if op in _ELEMENTWISE else 0,
         groups, len(layer.outputs), along, 1.0 if variant or get("approximate") or get("adj_y") else 0.0, get("rounds", 1),
-        get("beside_bytes", 0),
+        get("outside_in_bytes", 0), get("outside_out_bytes", 0),
     )  # fmt: skip
 
 

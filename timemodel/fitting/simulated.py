@@ -22,6 +22,7 @@ from timemodel.features import AT_INPUT, READS_INPUT, family_of, kind_of
 from timemodel.fitting.calibration import Measured, calibrated
 from timemodel.model import MIN_PROBES, OperatorModel, SettingModel, TimeModel, fit_operator
 from timemodel.runtime import (
+    APART,
     FUSED,
     INSIDE,
     RENAMES,
@@ -45,22 +46,30 @@ _FEW_ENOUGH = 6
 
 @dataclass
 class Rows:
-    """What probes say: times in ms of layers by kind, how often which neighbours (or operators) took nothing, and what is left."""
+    """What probes say: times in ms of layers by kind, how often which neighbours (or operators) took nothing, and what is left.
+
+    `patterns` are of the neighbour that usually costs less, `others` of the other one.
+    """
 
     times: dict[Kind, dict[Layer, float]] = field(default_factory=dict)
     patterns: dict[tuple[str, str], list[bool]] = field(default_factory=dict)
+    others: dict[tuple[str, str], list[bool]] = field(default_factory=dict)
     left: set[Kind] = field(default_factory=set)
     left_rules: tuple[LeftRule, ...] = ()
     judges: list[Measured] = field(default_factory=list)
     company: bool = False
+    fast_bytes: float | None = None
 
 
-def read_rows(times: Sequence[ProbeTime]) -> Rows:
-    """Take in all probes of a setting that the simulator knows."""
+def read_rows(times: Sequence[ProbeTime], fast_bytes: float | None = None) -> Rows:
+    """Take in all probes of a setting that the simulator knows; activations share `fast_bytes` (None: all have room)."""
     known = [time for time in times if time.time_us is not None and time.layers_us is not None]
     left, left_rules = _left_out(known)
     rows = Rows(
-        left=left, left_rules=left_rules, company=any(time.kind in ("company", "start") for time in known)
+        left=left,
+        left_rules=left_rules,
+        company=any(time.kind in ("company", "start") for time in known),
+        fast_bytes=fast_bytes,
     )
     networks = 0
     for time in known:
@@ -89,7 +98,8 @@ def _left_out(known: Sequence[ProbeTime]) -> tuple[set[Kind], tuple[LeftRule, ..
 
 
 def _take(rows: Rows, probe: Probe, layers_us: Sequence[float | None]) -> None:
-    layers = placed(probe.network, rows.left, rows.left_rules) if rows.company else probe.layers
+    known = rows.left, rows.left_rules, rows.fast_bytes
+    layers = placed(probe.network, *known) if rows.company else probe.layers
     first = sum(min(sources, default=0) < 0 for sources in probe.sources) if probe.kind == "company" else 0
     for position in range(first, len(layers) - (probe.kind in ("company", "start"))):
         time_us = layers_us[position] if position < len(layers_us) else 0.0
@@ -103,17 +113,27 @@ def _take(rows: Rows, probe: Probe, layers_us: Sequence[float | None]) -> None:
             rows.patterns.setdefault((layer.dtype, name), []).append(time_us == 0)
     if probe.kind in ("network", "company", "start"):
         for match in probe.network.fusion_matches:
-            taken = layers_us[match.absorbed] if match.absorbed < len(layers_us) else 0.0
-            if taken is not None:
-                dtype = probe.layers[match.second].dtype
-                rows.patterns.setdefault((dtype, match.pattern), []).append(taken == 0)
+            pattern = probe.layers[match.second].dtype, match.pattern
+            other = match.first + match.second - match.absorbed
+            for found, at in ((rows.patterns, match.absorbed), (rows.others, other)):
+                taken = layers_us[at] if at < len(layers_us) else 0.0
+                if taken is not None:
+                    found.setdefault(pattern, []).append(taken == 0)
 
 
 def rules_of(rows: Rows) -> Iterator[GraphRule]:
     """What runs inside a neighbour, or takes nothing wherever it stands between others."""
     for (dtype, pattern), nothing in sorted(rows.patterns.items()):
-        if len(nothing) >= _FEWEST and np.mean(nothing) >= _USUALLY:
+        others = rows.others.get((dtype, pattern), [])
+        if _usually(nothing):
             yield GraphRule(dtype, pattern, FUSED, 0.0, len(nothing), True)
+        elif _usually(others):
+            yield GraphRule(dtype, pattern, APART, 1.0, len(others), True, other=0.0)
+
+
+def _usually(nothing: Sequence[bool]) -> bool:
+    """Whether layers take nothing wherever they stand like that."""
+    return len(nothing) >= _FEWEST and bool(np.mean(nothing) >= _USUALLY)
 
 
 def layer_energies(times: Sequence[ProbeTime]) -> dict[Kind, dict[Layer, float]]:
@@ -134,7 +154,8 @@ def fit_simulated(
     seed: int = 0,
 ) -> SettingModel | None:
     """The model of one setting of a simulator, with its energy where that is known; None where there is too little."""
-    rows = read_rows(times)
+    fast = fingerprint.get("fast_bytes")
+    rows = read_rows(times, float(fast) if isinstance(fast, (int, float)) and fast > 0 else None)
     energies = layer_energies(times)
     operators = _trees(rows.times, progress, seed)
     if not operators:
@@ -144,6 +165,7 @@ def fit_simulated(
         company=rows.company,
         left=tuple(sorted(rows.left)),
         left_rules=rows.left_rules,
+        fast_bytes=rows.fast_bytes,
     )
     key, known = setting.key, setting.to_dict()
     energy = None

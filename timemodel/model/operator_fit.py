@@ -47,10 +47,13 @@ def find_tiles(family: Family, array: np.ndarray, times: np.ndarray) -> dict[str
     """The tile and cache sizes under which one linear model of costs fits best; of those as good, the smallest."""
     # Tiles first, with caches of middling size: what is cut into tiles shows whatever the caches are.
     tiles = {axis: sizes[len(sizes) // 2] for axis, sizes in family.tiles.items()}
-    memories = (*CACHE, "fast")
+    memories: tuple[str, ...] = (*CACHE, "inside")
     g = Geometry(array)
+    if "inside" in tiles and (g.outside_in_bytes.any() or g.outside_out_bytes.any()):
+        tiles["inside"] = 2  # what stays inside is known
+        memories = tuple(CACHE)
     for axes in (
-        [axis for axis in tiles if axis not in memories],
+        [axis for axis in tiles if axis not in (*memories, "inside")],
         [axis for axis in tiles if axis in memories],
     ):
         if axes:

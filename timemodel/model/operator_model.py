@@ -19,6 +19,7 @@ from timemodel.tree import BLOCK_ROWS, TimeTreeRegressor, TreeNode
 
 MIN_POINTS = 8
 _UNMET = 2.0
+BESIDE_PARTS = frozenset({"macs", "in_bytes", "out_bytes", "weight_bytes", "blocked_elements"})
 SLOWEST, WAITS_FOR = "slowest_part", "waits_for"
 """Names of a cost, what the slowest part takes in ms, and of a size, which part that is."""
 
@@ -246,6 +247,8 @@ def _features(
     costs, sizes = family.costs(g, tiles), family.sizes(g, tiles)
     if parts:
         times = part_times(costs, parts)
+        # The slowest part has all costs in it; beside that a few show what it is off by.
+        costs = {name: column for name, column in costs.items() if name in BESIDE_PARTS}
         costs, sizes = {**costs, SLOWEST: times.max(axis=1)}, {**sizes, WAITS_FOR: times.argmax(axis=1)}
     return costs, sizes
 

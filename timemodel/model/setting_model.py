@@ -20,7 +20,7 @@ from timemodel.model.operator_model import OperatorModel
 from timemodel.model.power_model import PowerModel
 from timemodel.model.prediction import LayerPrediction, NetworkPrediction
 from timemodel.model.unknown import why_unknown
-from timemodel.runtime import RuntimeTerms, left_by_size, marked, placed
+from timemodel.runtime import RuntimeTerms, borders_through, left_by_size, marked, placed
 
 T = TypeVar("T")
 
@@ -176,9 +176,15 @@ class SettingModel:
     def _parts(self, network: Network) -> tuple[LayerTimes, np.ndarray, np.ndarray, np.ndarray]:
         """Times alone, factors by fusion, extra ms by cache traffic, and factors by calibration, per layer."""
         company = self.terms.company and bool(network.edges)
-        layers = placed(network, self.terms.left, self.terms.left_rules) if company else network.layers
+        terms = self.terms
+        known = terms.left, terms.left_rules, terms.fast_bytes
+        layers = placed(network, *known) if company else network.layers
         alone = self.layer_times(layers)
-        factors = self.terms.fusion_shares.factors(network, marked(layers) if company else ())
+        shares = terms.fusion_shares
+        factors = shares.factors(network, marked(layers) if company else ())
+        for position in borders_through(network) if company else ():
+            absorbed = shares.absorbed.get(network.layers[position].dtype, {})
+            factors[position] = min(factors[position], absorbed.get("pad+conv_2d", 1.0))
         extra = self.terms.cache_traffic.extra_ms(network, alone.predicted_ms * factors)
         calibration = np.array([self.terms.calibration.get(layer.dtype, 1.0) for layer in network.layers])
         return alone, factors, extra, calibration

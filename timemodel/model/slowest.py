@@ -18,6 +18,8 @@ CALL = "call"
 _ROUNDS = 8
 _TIGHT = 0.03
 """A part alone takes no longer than a layer; for this share of the layers that may fail."""
+_OFTEN, _OF_FEW = 0.5, 0.15
+"""A cost that fewer layers have depends on where these were placed, which is told wrong for some: more of them may fail."""
 _FEWEST = 6
 _COUNTS = 0.5
 """Larger relative errors count as much as this one."""
@@ -48,12 +50,7 @@ def fit_parts(
         part: np.column_stack([np.ones(len(times)), *(costs[name] for name in names)]) / times[:, None]
         for part, names in named.items()
     }
-    units = {}
-    for part, table in tables.items():
-        begin = np.zeros(table.shape[1])
-        if table[:, 1].max() > 0:
-            begin[1] = np.quantile(1.0 / np.maximum(table[:, 1], 1e-12), _TIGHT)
-        units[part] = begin
+    units = {part: _begin(table) for part, table in tables.items()}
     best, least = dict(units), np.inf
     for _ in range(_ROUNDS):
         shares = np.column_stack([tables[part] @ units[part] for part in tables])
@@ -62,13 +59,24 @@ def fit_parts(
             best, least = dict(units), error
         slowest = shares.argmax(axis=1)
         for at, part in enumerate(tables):
-            rows = tables[part][(slowest == at) | (shares[:, at] > 1.0)]
-            if len(rows) >= _FEWEST:
-                units[part] = _solved(rows)
+            mine = (slowest == at) | (shares[:, at] > 1.0)
+            if mine.sum() >= _FEWEST:
+                # What a part would take several times too long for is no such case: it says less of the price.
+                units[part] = _solved(tables[part][mine], 1.0 / np.maximum(shares[mine, at], 1.0))
     return {
         part: {name: float(each) for name, each in zip((CALL, *named[part]), found, strict=True) if each > 0}
         for part, found in best.items()
     }
+
+
+def _begin(table: np.ndarray) -> np.ndarray:
+    """The largest price of a part's first cost with which it takes no longer than nearly all layers that have some of that."""
+    begin = np.zeros(table.shape[1])
+    paid = table[table[:, 1] > 0, 1]
+    if len(paid):
+        few = len(paid) < _OFTEN * len(table)
+        begin[1] = np.quantile(1.0 / paid, _OF_FEW if few else _TIGHT)
+    return begin
 
 
 def _error(shares: np.ndarray) -> float:
@@ -81,8 +89,9 @@ def parts_error(costs: Mapping[str, np.ndarray], parts: Parts, times: np.ndarray
     return _error(part_times(costs, parts) / times[:, None])
 
 
-def _solved(rows: np.ndarray) -> np.ndarray:
+def _solved(table: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    rows = table * weights[:, None]
     norm = np.sqrt(np.mean(rows**2, axis=0))
     norm[norm == 0] = 1.0
     scaled = rows / norm
-    return nonnegative.solve(scaled.T @ scaled, scaled.sum(axis=0)) / norm
+    return nonnegative.solve(scaled.T @ scaled, scaled.T @ weights) / norm

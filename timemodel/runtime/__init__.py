@@ -4,9 +4,10 @@ May import `timemodel.features` and `timemodel.tree`.
 """
 
 from timemodel.runtime.cache_traffic import CacheTraffic
-from timemodel.runtime.company import marked, placed
+from timemodel.runtime.company import borders_through, marked, placed
 from timemodel.runtime.dispatch import Dispatch
 from timemodel.runtime.fusion import (
+    APART,
     EVERYTHING,
     FUSED,
     INSIDE,
@@ -23,6 +24,7 @@ from timemodel.runtime.row_loop import RowLoop
 from timemodel.runtime.terms import RuntimeTerms
 
 __all__ = [
+    "APART",
     "EVERYTHING",
     "FUSED",
     "INSIDE",
@@ -37,6 +39,7 @@ __all__ = [
     "LeftRule",
     "RowLoop",
     "RuntimeTerms",
+    "borders_through",
     "dispatch_in_words",
     "graph_in_words",
     "learn_left",

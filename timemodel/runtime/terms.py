@@ -20,7 +20,8 @@ class RuntimeTerms:
     """What holds between layers under one setting; `overhead_ms` is a call of a network that does next to nothing.
 
     `company` is whether layers differ by what they stand beside, see `timemodel.runtime.company`; `left` are the kinds of layers
-    that an accelerator leaves to the CPU, `left_rules` say of which others it leaves some. By dtype, `dispatch` prices operators
+    that an accelerator leaves to the CPU, `left_rules` say of which others it leaves some; `fast_bytes` is its fast memory where
+    not everything fits into that, see `timemodel.runtime.placement`. By dtype, `dispatch` prices operators
     in a row, `calibration` is the measured time of small networks by the sum of their layers, and 90% lie in `low` to `high`.
     """
 
@@ -34,6 +35,7 @@ class RuntimeTerms:
     company: bool = False
     left: tuple[tuple[str, str], ...] = ()
     left_rules: tuple[LeftRule, ...] = ()
+    fast_bytes: float | None = None
 
     @cached_property
     def fusion_shares(self) -> FusionShares:
@@ -55,6 +57,7 @@ class RuntimeTerms:
             "company": self.company,
             "left": [list(kind) for kind in self.left],
             "left_rules": [rule.to_dict() for rule in self.left_rules],
+            **({"fast_bytes": self.fast_bytes} if self.fast_bytes else {}),
         }
 
     @classmethod
@@ -69,4 +72,6 @@ class RuntimeTerms:
         left = tuple((str(op), str(dtype)) for op, dtype in value["left"])
         left_rules = tuple(LeftRule.from_dict(row) for row in value["left_rules"])
         overhead_ms, company = float(value["overhead_ms"]), value["company"] is True
-        return cls(overhead_ms, rules, traffic, dispatch, calibration, low, high, company, left, left_rules)
+        fast_bytes = float(value["fast_bytes"]) if "fast_bytes" in value else None
+        factors = calibration, low, high
+        return cls(overhead_ms, rules, traffic, dispatch, *factors, company, left, left_rules, fast_bytes)

@@ -77,6 +77,8 @@ class EthosU:
             "max_mhz": round(self.hertz / 1e6),
             "memory_mode": known.memory_mode,
             "system_config": known.system_config,
+            # Where the arena lies in the same memory, all activations have room there.
+            "fast_bytes": known.arena_cache_size if known.is_spilling_enabled() else 0,
             "configured": f"{known.system_config}, {known.memory_mode}",
             "runtime": "ethos-u-vela",
             "version": importlib.metadata.version("ethos-u-vela"),

@@ -5,7 +5,7 @@ import pytest
 
 from profiler.operators import binary, conv_2d, fully_connected, pad, unary
 from profiler.probes import Probe, draw_network, in_company, plan_company, plan_few
-from profiler.probes.company import shared_joins, starting
+from profiler.probes.company import crowded, shared_joins, starting
 from profiler.tflite import read_network
 
 
@@ -84,3 +84,11 @@ def test_wide_networks_are_as_large_as_pictures_and_soon_compiled():
     networks = [draw_network(rng, "int8", wide=True) for _ in range(5)]
     assert all(sum(layer.parameters for layer in one.layers) <= 400_000 for one in networks)
     assert max(one.layers[0].inputs[0].shape[1] for one in networks) > 128
+
+
+def test_the_input_of_a_crowded_layer_is_kept_until_another_layer_has_read_it():
+    for probe in crowded("int8", np.random.default_rng(0), 6):
+        layer = probe.layers[1]
+        assert probe.sources == ((-1,), (0,), (1,), (0,))
+        assert layer.input_bytes + layer.output_bytes > 100_000
+        assert layer.outputs[0].shape == probe.layers[2].inputs[0].shape

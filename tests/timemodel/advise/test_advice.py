@@ -317,7 +317,7 @@ class WithEnergy(Staircase):
         return 2.0 * self.predict_layers_ms(layers)
 
     def predict(self, network, setting=None):
-        return SimpleNamespace(energy_mj=2.0 * self.predict_total_ms(network))
+        return SimpleNamespace(energy_mj=2.0 * self.predict_total_ms(network), layers=())
 
 
 def test_energy_that_a_change_saves_is_said_where_it_is_known():

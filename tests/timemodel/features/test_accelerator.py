@@ -1,15 +1,26 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from profiler.operators import conv_2d, fully_connected
 from timemodel.features import family_of, geometry
 from timemodel.features.accelerator import ACCELERATOR_FAMILIES, INPUT_FAMILIES
-from timemodel.features.blocks import folded, least_fetched, spread_taps, steps
+from timemodel.features.blocks import folded, least_fetched, positions, spread_taps, steps, used_inputs
 from timemodel.features.table import Geometry
 
-TILES = {"out_channels": 16, "in_channels": 8, "map": 4, "buffer": 2**14, "least": 1, "fast": 1000}
+TILES = {
+    "out_channels": 16,
+    "in_channels": 8,
+    "map": 4,
+    "buffer": 2**14,
+    "least": 1,
+    "rows": 2,
+    "holes": 2,
+    "inside": 2,
+}
 
 
 def of(*layers) -> Geometry:
@@ -85,7 +96,27 @@ def test_rows_of_a_matrix_are_folded_into_the_map_nearest_to_a_square(rows, heig
     assert (g.out_height, g.out_width, g.batch) == (height, width, 1)
 
 
-def test_activations_spill_where_not_all_that_is_alive_fits():
-    small, large = conv_2d(4, 4, 8, 8, (1, 1), dtype="int8"), conv_2d(12, 12, 8, 8, (1, 1), dtype="int8")
-    costs = family_of("conv_2d", "accelerator").costs(of(small, large), TILES)
+def test_what_lies_outside_is_read_and_written_there_and_all_of_it_where_nothing_stays_inside():
+    layer = conv_2d(12, 12, 8, 8, (1, 1), dtype="int8")
+    partly = replace(layer, params={**layer.params, "outside_out_bytes": 12 * 12 * 8})
+    costs = family_of("conv_2d", "accelerator").costs(of(layer, partly), TILES)
     assert np.array_equal(costs["spilled_outputs"], [0, 12 * 12 * 8])
+    assert np.array_equal(costs["spilled_once"], [0, 0])
+    everything = family_of("conv_2d", "accelerator").costs(of(layer), {**TILES, "inside": 1})
+    assert (everything["spilled_outputs"], everything["spilled_once"]) == (12 * 12 * 8, 12 * 12 * 8)
+
+
+def test_steps_wider_than_the_kernel_pass_over_inputs():
+    strided = of(conv_2d(8, 8, 16, 16, (1, 1), (2, 2), dtype="int8"))
+    assert used_inputs(strided) == 4 * 4 * 16
+    assert used_inputs(of(conv_2d(8, 8, 16, 16, (3, 3), (2, 2), dtype="int8"))) == 8 * 8 * 16
+
+
+def test_holes_of_a_kernel_are_passed_over_where_the_device_does_so():
+    dilated = of(conv_2d(20, 20, 8, 8, dilation=(3, 3), dtype="int8"))
+    assert (spread_taps(dilated), spread_taps(dilated, holes=False)) == (49, 9)
+
+
+def test_a_row_of_positions_fills_square_blocks_only_where_it_can_be_bent():
+    row = of(conv_2d(1, 64, 8, 8, (1, 1), dtype="int8"))
+    assert (positions(row, 4), positions(row, 4, bent=False)) == (64, 4 * 64)

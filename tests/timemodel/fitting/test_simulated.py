@@ -8,12 +8,14 @@ from profiler.devices import Setting
 from profiler.errors import UsageError
 from profiler.measurement import ProbeTime
 from profiler.network import Layer, Tensor
-from profiler.operators import conv_2d, depthwise_conv_2d, pad, unary
+from profiler.operators import binary, conv_2d, depthwise_conv_2d, pad, unary
 from profiler.probes import Probe, in_company
 from timemodel import TimeModel
+from timemodel.advise import advise
 from timemodel.advise.precision import number_types
 from timemodel.fitting.simulated import fit_simulated, read_rows, rules_of
-from timemodel.model import SettingModel
+from timemodel.model import OperatorModel, SettingModel
+from timemodel.runtime import RuntimeTerms
 
 SETTING = Setting("compiler", "1.0", "fast memory", 1, "sim:ethos-u55-128")
 BORDER = ((0, 0), (1, 1), (1, 1), (0, 0))
@@ -130,6 +132,28 @@ def test_a_border_that_takes_nothing_before_a_convolution_is_a_part_of_it():
     assert rules["pad+conv_2d"] == 0.0
 
 
+def test_of_two_neighbours_that_run_as_one_the_one_that_takes_nothing_is_found():
+    shape = (1, 4, 4, 8)
+    first, gate = conv_2d(4, 4, 8, 8, dtype="int8"), unary("logistic", shape, "int8")
+    probe = Probe(
+        "company",
+        (first, gate, binary("mul", shape, shape, dtype="int8"), first),
+        ((-1,), (0,), (0, 1), (2,)),
+    )
+    times = [told(probe, [1.0, 0.5, 0.0, 1.0])] * 3
+    (rule,) = [rule for rule in rules_of(read_rows(times)) if rule.pattern == "logistic+mul"]
+    assert (rule.share, rule.other) == (1.0, 0.0)
+
+
+def test_the_size_of_fast_memory_comes_from_the_device_and_survives_the_file():
+    times = [company(layer) for layer in layers()]
+    found = fit_simulated(SETTING, {"fast_bytes": 1000}, times)
+    assert found is not None
+    assert found.terms.fast_bytes == 1000
+    assert RuntimeTerms.from_dict(found.terms.to_dict()).to_dict() == found.terms.to_dict()
+    assert "fast_bytes" not in fitted(times).terms.to_dict()
+
+
 def test_one_network_in_four_is_kept_to_judge_by():
     probe = [Probe("network", (conv_2d(4, 4, 8, width, (1, 1), dtype="int8"),)) for width in range(8, 16)]
     rows = read_rows([told(one, [1.0]) for one in probe])
@@ -188,6 +212,32 @@ def test_no_advice_is_sought_in_number_types_that_an_accelerator_does_not_run(mo
     network = Probe("chain", (layers()[0],)).network
     assert not model.runs("float32")
     assert number_types(TimeModel("X", {model.key: model}), network) == ()
+
+
+def test_advice_names_what_is_left_to_the_cpu_and_compares_no_number_types_without_it(model):
+    convolution = layers()[0]
+    left = unary("sqrt", convolution.outputs[0].shape, "int8")
+    known, partly = (Probe("chain", row).network for row in ((convolution,), (convolution, left)))
+    time_model = TimeModel("X", {model.key: model})
+    found = [advise(time_model, one).to_dict() for one in (known, partly)]
+    assert [(one["at_least"], one["unknown"]) for one in found] == [(False, []), (True, ["sqrt"])]
+    assert found[1]["number_types"] == []
+    assert json.loads(json.dumps(found[1]))["unknown"] == ["sqrt"]
+
+    class BothTypes(SettingModel):
+        def runs(self, dtype: str) -> bool:
+            return True
+
+    both = BothTypes(model.key, model.setting, {}, {**model.operators, **as_floats(model)}, model.terms)
+    kinds = [
+        [kind.dtype for kind in number_types(TimeModel("X", {both.key: both}), one)]
+        for one in (known, partly)
+    ]
+    assert kinds == [["float32"], []]
+
+
+def as_floats(model: SettingModel) -> dict[tuple[str, str], OperatorModel]:
+    return {(op, "float32"): tree for (op, _), tree in model.operators.items()}
 
 
 def test_a_cost_that_was_never_met_widens_the_interval_by_little(model):

@@ -32,3 +32,23 @@ def test_a_part_that_no_layer_waits_for_is_no_slower_than_any_layer():
 
 def test_nothing_is_fitted_where_nothing_is_paid_at_the_same_time():
     assert fit_parts(rows(), {}, np.ones(200)) == {}
+
+
+def test_a_cost_that_few_layers_have_gets_a_price_from_those_alone():
+    costs = rows()
+    costs["outside"] = np.where(np.arange(200) < 4, costs["bytes"], 0.0)
+    times = 2.0 * costs["macs"]
+    found = fit_parts(costs, {"computing": ("macs",), "outside": ("outside",)}, times)
+    # Too few to learn from: no more than what these layers take, and by no means what the others would allow.
+    assert found["outside"]["outside"] <= (times[:4] / costs["bytes"][:4]).max()
+    assert parts_error(costs, found, times) < 0.01
+
+
+def test_layers_that_were_placed_wrong_do_not_spoil_the_price_of_the_others():
+    costs = rows()
+    costs["outside"] = np.where(np.arange(200) % 3 == 0, costs["bytes"], 0.0)
+    times = np.maximum(costs["macs"], 50 * costs["outside"])
+    wrong = np.arange(200) % 30 == 0  # a tenth of them stayed inside after all
+    times = np.where(wrong, costs["macs"], times)
+    found = fit_parts(costs, {"computing": ("macs",), "outside": ("outside",)}, times)
+    assert found["outside"]["outside"] == pytest.approx(50, rel=0.25)

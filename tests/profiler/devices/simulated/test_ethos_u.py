@@ -9,7 +9,7 @@ pytest.importorskip("ethosu", reason="needs the extra ethos-u (pip install edget
 
 from profiler.devices import open_target
 from profiler.devices.simulated import EthosUTarget, WeightDecoder
-from profiler.errors import TargetError
+from profiler.errors import ProfileError, TargetError
 from profiler.measurement import Profile, measure_network, profile
 from profiler.operators import conv_2d, depthwise_conv_2d, fully_connected, unary
 from profiler.probes import Probe, in_company
@@ -115,3 +115,35 @@ def test_weights_of_fewer_bits_come_sooner_and_cost_less_and_decoding_is_counted
     # 32 decoders at 500 MHz: 512 x 512 x 100 / 32 cycles.
     assert slow["median_us"] == pytest.approx(512 * 512 * 100 / 32 / 500, rel=1e-6)
     assert slow["energy_mj"] - narrow["energy_mj"] == pytest.approx(512 * 512 * 1000 / 1e9)
+
+
+class Interrupted(EthosUTarget):
+    """Ctrl-C comes while the second probe is compiled."""
+
+    asked = 0
+
+    def time_probe(self, content):
+        self.asked += 1
+        if self.asked == 2:
+            raise KeyboardInterrupt
+        return super().time_probe(content)
+
+
+def test_ctrl_c_loses_nothing_and_the_same_command_goes_on(tmp_path):
+    path = tmp_path / "a.db"
+    with pytest.raises(KeyboardInterrupt):
+        profile(Interrupted("ethos-u55-128"), path, probes=PROBES)
+    with Profile.open(path) as store:
+        (setting,) = store.settings
+        assert len(store.measurements(setting)) == 1
+    summary = profile(open_target("sim:ethos-u55-128"), path, probes=PROBES)
+    assert (summary.stopped, summary.measured) == ("complete", 1)  # the one that was left
+    with Profile.open(path) as store:
+        assert len(store.measurements(setting)) == 2
+
+
+def test_a_second_profile_of_the_same_file_is_refused_and_the_first_goes_on(tmp_path):
+    path = tmp_path / "a.db"
+    with Profile.append(path), pytest.raises(ProfileError, match="in use by another edgetime"):
+        profile(open_target("sim:ethos-u55-128"), path, probes=PROBES)
+    assert profile(open_target("sim:ethos-u55-128"), path, probes=PROBES).stopped == "complete"
