@@ -18,6 +18,7 @@ from selector.sequence import (
     SearchTimes,
     SequencePolicy,
     beam_search,
+    first_ms_of,
     search_ms_of,
 )
 
@@ -32,7 +33,8 @@ _SOURCES = 20
 class SequenceCosts:
     """Times in ms and, where they are known, energies in mJ.
 
-    `search_ms` is what the search itself adds to a step, by the hypotheses run; empty where only the network counts.
+    `search_ms` is what the search itself adds to a step, by the hypotheses run, `first_ms` what the first step at a width of the
+    palette costs more than others, as it is given the source; empty where only the network counts.
     """
 
     encoder_ms: float
@@ -40,6 +42,7 @@ class SequenceCosts:
     encoder_mj: float | None = None
     step_mj: Mapping[int, float] = field(default_factory=dict)
     search_ms: Mapping[int, float] = field(default_factory=dict)
+    first_ms: Mapping[int, float] = field(default_factory=dict)
     device: str = ""
 
     def added_to(self, policy: SequencePolicy) -> SequencePolicy:
@@ -52,13 +55,14 @@ class SequenceCosts:
             encoder_mj=self.encoder_mj,
             step_mj=dict(self.step_mj),
             search_ms=dict(self.search_ms),
+            first_ms=dict(self.first_ms),
         )
 
     def sentence_ms(self, widths: Sequence[int], run_widths: Sequence[int]) -> float:
         """Of a sentence whose steps ran so many hypotheses at some widths of the palette; nothing where none ran."""
         if not widths:
             return 0.0
-        around = search_ms_of(self.search_ms, widths)
+        around = search_ms_of(self.search_ms, widths) + first_ms_of(self.first_ms, run_widths)
         return self.encoder_ms + sum(self.step_ms[width] for width in run_widths) + around
 
 
@@ -106,6 +110,7 @@ def measured_costs(
         )
     encoder: list[float] = []
     steps: dict[int, list[float]] = {width: [] for width in network.palette}
+    first: dict[int, list[float]] = {width: [] for width in network.palette}
     search: dict[int, list[float]] = {width: [] for width in network.palette}
     for source in fitting:
         rounds: dict[int, list[SearchTimes]] = {width: [] for width in network.palette}
@@ -117,8 +122,11 @@ def measured_costs(
                 if len(rounds[width]) < _ROUNDS:
                     continue
                 times = np.median([one.steps_s for one in rounds[width]], axis=0)
-                for run_width, value in zip(ran.run_widths, times.tolist(), strict=True):
-                    steps[run_width].append(value)
+                # Others only begin or end at this width: with what a source's first step costs, and no more.
+                own = np.array(ran.run_widths) == width
+                ours = times[own].tolist()
+                first[width] += ours[:1]
+                steps[width] += ours[1:] or ours
                 around = [one.whole_s - one.encoder_s - one.decoder_s for one in rounds[width]]
                 search[width].append(float(np.median(around)) / len(ran.widths))
                 encoder.append(float(np.median([one.encoder_s for one in rounds[width]])))
@@ -128,5 +136,10 @@ def measured_costs(
         1e3 * float(np.mean(encoder)),
         {width: 1e3 * (float(np.mean(times)) if times else slowest) for width, times in steps.items()},
         search_ms={width: 1e3 * float(np.mean(times)) for width, times in search.items()},
+        first_ms={
+            width: 1e3 * max(0.0, float(np.mean(times)) - float(np.mean(steps[width])))
+            for width, times in first.items()
+            if times
+        },
         device=device,
     )
