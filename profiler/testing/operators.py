@@ -8,7 +8,7 @@ import numpy as np
 
 from profiler.measurement import DELEGATED, Event, align
 from profiler.network import Layer, Tensor
-from profiler.operators import DTYPES, MAX_ELEMENTS, Operator, draw_layer, operator, shape_of
+from profiler.operators import DTYPES, MAX_ELEMENTS, UNPACKED, Operator, draw_layer, operator, shape_of
 from profiler.probes import Probe
 from profiler.tflite import OPERATORS, read_network
 from profiler.widths import Widths
@@ -46,7 +46,7 @@ def check_operator(entry: Operator) -> None:
 def check_name(entry: Operator) -> None:
     """It is registered under a name that files have."""
     assert operator(entry.name) is entry, "it is not registered"
-    assert _op(entry) in OPERATORS, "no .tflite file can name it"
+    assert entry.name.partition(":")[0] in OPERATORS, "no .tflite file can name it"
 
 
 def check_draws(entry: Operator) -> None:
@@ -146,7 +146,7 @@ CHECKS: Mapping[str, Callable[[Operator], None]] = {
 
 def _op(entry: Operator) -> str:
     """The operator itself, of a kernel that has probes of its own."""
-    return entry.name.partition(":")[0]
+    return entry.name if entry.name.startswith("custom:") else entry.name.partition(":")[0]
 
 
 def _layers(entry: Operator, dtype: str) -> Iterator[Layer]:
@@ -155,7 +155,8 @@ def _layers(entry: Operator, dtype: str) -> Iterator[Layer]:
 
 
 def _assert_read_back(layer: Layer) -> None:
-    read = read_network(Probe("layer", (layer,)).build()).layers[0]
+    # What is unpacked when the network is loaded stands before the layer that uses it.
+    read = read_network(Probe("layer", (layer,)).build()).layers[UNPACKED in layer.params]
     assert read.op == layer.op, f"it is read back as {read.op}"
     shapes = [[t.shape for t in (*one.inputs, *one.outputs)] for one in (layer, read)]
     assert shapes[0] == shapes[1], f"shapes {shapes[0]} are read back as {shapes[1]}"

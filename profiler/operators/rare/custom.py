@@ -16,15 +16,18 @@ _POSTPROCESS = "custom:TFLite_Detection_PostProcess"
 _SHOWN = 10
 
 
-def detection_postprocess(anchors: int, classes: int, regular: bool = False) -> Layer:
-    """Boxes and scores of a detector made into its `_SHOWN` best ones; `regular` compares boxes class by class."""
+def detection_postprocess(anchors: int, classes: int) -> Layer:
+    """Boxes and scores of a detector made into its `_SHOWN` best ones, by the best class of each box.
+
+    Networks that compare boxes class by class ask for it in bytes that are not read: they count as these.
+    """
     operands = (
         Tensor((1, anchors, 4)),
         Tensor((1, anchors, classes + 1)),
         Tensor((anchors, 4), "float32", True),
     )
     results = Tensor((1, _SHOWN, 4)), Tensor((1, _SHOWN)), Tensor((1, _SHOWN)), Tensor((1,))
-    return Layer(_POSTPROCESS, operands, results, {"classes": classes, "regular": regular})
+    return Layer(_POSTPROCESS, operands, results)
 
 
 def _draw_postprocess(op: str, rng: Rng, dtype: str) -> Layer:
@@ -36,7 +39,7 @@ def _postprocess_options(layer: Layer) -> bytes:
         "max_detections": _SHOWN,
         "max_classes_per_detection": 1,
         "detections_per_class": 100,
-        "num_classes": layer.params["classes"],
+        "num_classes": layer.inputs[1].shape[-1] - 1,  # the first column is the background
     }
     fractions = {"nms_score_threshold": 1e-8, "nms_iou_threshold": 0.6, "y_scale": 10.0, "x_scale": 10.0}
     fractions |= {"h_scale": 5.0, "w_scale": 5.0}
@@ -44,9 +47,9 @@ def _postprocess_options(layer: Layer) -> bytes:
     with builder.Map():
         for name, number in numbers.items():
             builder.Key(name)
-            builder.Int(int(number))  # type: ignore[arg-type]
+            builder.Int(number)
         builder.Key("use_regular_nms")
-        builder.Bool(bool(layer.params["regular"]))
+        builder.Bool(False)
         for name, fraction in fractions.items():
             builder.Key(name)
             builder.Float(fraction)

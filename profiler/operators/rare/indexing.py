@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from profiler.network import Arithmetic, Layer, Tensor
+from profiler.network import Arithmetic, Layer, Param, Tensor
 from profiler.operators import sizes
-from profiler.operators.options import FileFormat, numbers
+from profiler.operators.options import FileFormat, numbers, quiet
 from profiler.operators.registry import FEW, Operator, Rng, drawn, moving, register_operators
 
 
@@ -37,7 +37,7 @@ def _draw_segments(op: str, rng: Rng, dtype: str) -> Layer:
     operands: tuple[Tensor, ...] = (Tensor((rows, columns), dtype), _stored_numbers(rows))
     if op != "segment_sum":
         operands += (_stored_numbers(),)
-    return Layer(op, operands, (Tensor((count, columns), dtype),), {"segments": count})
+    return Layer(op, operands, (Tensor((count, columns), dtype),))
 
 
 def _draw_dynamic_update(op: str, rng: Rng, dtype: str) -> Layer:
@@ -50,12 +50,8 @@ def _draw_dynamic_update(op: str, rng: Rng, dtype: str) -> Layer:
 def _draw_reverse_sequence(op: str, rng: Rng, dtype: str) -> Layer:
     steps, columns = _rows(rng)
     operands = Tensor((1, steps, columns), dtype), _stored_numbers(1)
-    return Layer(
-        op,
-        operands,
-        (Tensor((1, steps, columns), dtype),),
-        {"sequence_axis": 1, "batch_axis": 0, "lengths": steps},
-    )
+    params: dict[str, Param] = {"sequence_axis": 1, "batch_axis": 0}
+    return Layer(op, operands, (Tensor((1, steps, columns), dtype),), params)
 
 
 def _draw_diagonal(op: str, rng: Rng, dtype: str) -> Layer:
@@ -69,7 +65,7 @@ def _draw_sparse(op: str, rng: Rng, dtype: str) -> Layer:
     size = sizes.scaled(rng, 16, 65536)
     count = sizes.scaled(rng, 1, min(size, 2048))
     operands = (_stored_numbers(count), _stored_numbers(1), Tensor((count,), dtype), Tensor((), dtype, True))
-    return Layer(op, operands, (Tensor((size,), dtype),), {"validate_indices": False, "size": size})
+    return Layer(op, operands, (Tensor((size,), dtype),))
 
 
 def _draw_fill(op: str, rng: Rng, dtype: str) -> Layer:
@@ -86,16 +82,15 @@ def _draw_boxes(op: str, rng: Rng, dtype: str) -> Layer:
     if op == "non_max_suppression_v5":
         operands.append(number)
         results.insert(1, Tensor((most,)))
-    return Layer(op, tuple(operands), tuple(results), {"most": most})
+    return Layer(op, tuple(operands), tuple(results))
 
 
 def _segment_numbers(layer: Layer) -> np.ndarray:
     """As many numbers of segments as there are rows, in order, each in use."""
-    rows = layer.inputs[0].shape[0]
-    return np.arange(rows, dtype=np.int32) * int(layer.params["segments"]) // rows  # type: ignore[arg-type]
+    return _spread(layer.inputs[0].shape[0], layer.outputs[0].shape[0])
 
 
-def _spread(layer: Layer, count: int, size: int) -> np.ndarray:
+def _spread(count: int, size: int) -> np.ndarray:
     """`count` places of `size`, in order."""
     return (np.arange(count, dtype=np.int64) * size // count).astype(np.int32)
 
@@ -103,7 +98,7 @@ def _spread(layer: Layer, count: int, size: int) -> np.ndarray:
 def _segments(name: str, options: int, **streams: int) -> Operator:
     return Operator(
         name,
-        FileFormat(options, computed={1: _segment_numbers, 2: lambda layer: layer.params["segments"]}),
+        FileFormat(options, computed={1: _segment_numbers, 2: lambda layer: layer.outputs[0].shape[0]}),
         draws=drawn(_draw_segments, **{dtype: (FEW, stream) for dtype, stream in streams.items()}),
         features="reduction",
     )
@@ -111,7 +106,7 @@ def _segments(name: str, options: int, **streams: int) -> Operator:
 
 def _nms(name: str, options: int, stream: int) -> Operator:
     computed = {
-        2: lambda layer: layer.params["most"],
+        2: lambda layer: layer.outputs[0].shape[0],
         3: lambda layer: 0.5,
         4: lambda layer: 0.0,
         5: lambda layer: 0.0,
@@ -130,7 +125,7 @@ register_operators(
         FileFormat(
             97,
             computed={
-                0: lambda layer: _spread(layer, layer.inputs[1].shape[0], layer.outputs[0].shape[0]),
+                0: lambda layer: _spread(layer.inputs[1].shape[0], layer.outputs[0].shape[0]),
                 2: lambda layer: layer.outputs[0].shape,
             },
         ),
@@ -164,8 +159,9 @@ register_operators(
         "sparse_to_dense",
         FileFormat(
             50,
+            (quiet(0, "bool", "validate_indices", False),),
             computed={
-                0: lambda layer: _spread(layer, layer.inputs[0].shape[0], layer.outputs[0].shape[0]),
+                0: lambda layer: _spread(layer.inputs[0].shape[0], layer.outputs[0].shape[0]),
                 1: lambda layer: layer.outputs[0].shape,
                 3: lambda layer: 0,
             },

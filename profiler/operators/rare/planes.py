@@ -110,12 +110,11 @@ def _draw_any(op: str, rng: Rng, dtype: str) -> Layer:
 
 def _conv_3d_macs(layer: Layer) -> int:
     """Each result meets all weights of its output channel; of a transposed one each input does."""
-    weights = layer.inputs[1].shape if len(layer.inputs) > 2 else ()
-    if len(weights) != 5:
+    slot = 0 if layer.op == "conv_3d" else 2
+    if len(layer.inputs) <= max(1, slot) or len(layer.inputs[1].shape) != 5:
         return 0
-    if layer.op == "conv_3d":
-        return layer.outputs[0].size * (layer.inputs[1].size // max(1, weights[4]))
-    return layer.inputs[2].size * (layer.inputs[1].size // max(1, weights[4]))
+    met = layer.inputs[1].size // max(1, layer.inputs[1].shape[4])
+    return (layer.inputs[slot] if slot else layer.outputs[0]).size * met
 
 
 _CUBE = FileFormat(

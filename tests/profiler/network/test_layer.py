@@ -48,6 +48,16 @@ def _layer(op: str, inputs: list, output: tuple[int, ...], **params) -> Layer:
         ),
         (_layer("fully_connected", [(7, 20), (10, 20), (10,)], (7, 10)), 7 * 20 * 10),
         (_layer("conv_3d", [(1, 4, 4, 4, 2), (3, 3, 3, 2, 5)], (1, 2, 2, 2, 5)), 8 * 5 * 27 * 2),
+        # Of a transposed one each input meets all weights of its channel.
+        (
+            _layer(
+                "conv_3d_transpose",
+                [Tensor((5,), "int32", True), (2, 2, 2, 5, 3), Tensor((1, 2, 2, 2, 3))],
+                (1, 4, 4, 4, 5),
+            ),
+            8 * 3 * 8 * 5,
+        ),
+        (_layer("conv_3d_transpose", [(5,), (2, 2, 2, 5, 3)], (1, 4, 4, 4, 5)), 0),
         (_layer("batch_matmul", [(2, 3, 4), Tensor((2, 4, 5))], (2, 3, 5), adj_x=False), 2 * 3 * 5 * 4),
         (_layer("batch_matmul", [(2, 4, 3), Tensor((2, 4, 5))], (2, 3, 5), adj_x=True), 2 * 3 * 5 * 4),
         (_layer("add", [(1, 8), Tensor((1, 8))], (1, 8)), 0),

@@ -18,7 +18,8 @@ from profiler.operators import pooling, reshaping, slicing
 from profiler.operators.recurrent import lstm
 from profiler.operators.reduction import arg_max, cumsum, top_k
 from profiler.probes import Probe
-from profiler.tflite import encode, read_network
+from profiler.tflite import OPERATORS, encode, read_network
+from profiler.tflite.objects import to_objects
 
 tf = pytest.importorskip("tensorflow")
 interpreter = pytest.importorskip("ai_edge_litert.interpreter")
@@ -168,7 +169,7 @@ def fused_lstm():
         zeros = tf.zeros((1, 6))
         return standard_lstm(x, zeros, zeros, kernel, recurrent, bias)[1]
 
-    return lambda dtype: lstm(5, 4, 6), layer
+    return lambda dtype: lstm(5, 4, 6, dtype=dtype), layer
 
 
 # Operator -> cases, each the probe's layer by its dtype and the function that TensorFlow converts.
@@ -449,9 +450,23 @@ class Loaded:
         return np.array(self.runner.get_tensor(index))
 
 
-def copy_constants_and_scales(plan, converted, inputs, outputs):
+def intermediates(content, op):
+    """Tensors of the only operator `op` that nothing but itself uses, as the file has them."""
+    model = to_objects(content)
+    (graph,) = model.subgraphs
+    codes = [OPERATORS[max(code.builtinCode, code.deprecatedBuiltinCode)] for code in model.operatorCodes]
+    (found,) = (one for one in graph.operators if codes[one.opcodeIndex] == op)
+    return [graph.tensors[i] for i in (() if found.intermediates is None else found.intermediates)]
+
+
+def copy_constants_and_scales(plan, converted, inputs, outputs, inner):
     """Give the probe the weights and scales of the converter's file."""
     operands = [i for i in plan.operators[0].inputs if i >= 0]
+    for here, there in zip(plan.operators[0].intermediates, inner, strict=True):
+        stored = there.quantization
+        if plan.tensors[here].scales:
+            plan.tensors[here].scales = tuple(map(float, stored.scale))
+            plan.tensors[here].zero_points = tuple(map(int, stored.zeroPoint))
     for here, there in zip([*operands, *plan.operators[0].outputs], [*inputs, *outputs], strict=True):
         tensor, quantization = plan.tensors[here], converted.details[there]["quantization_parameters"]
         if tensor.data is not None:
@@ -488,7 +503,7 @@ def check(case, op, dtype):
         converted = Loaded(content, kernels)
         inputs, outputs = converted.operands(op)
         plan = Probe("layer", (wanted,)).lay_out()
-        copy_constants_and_scales(plan, converted, inputs, outputs)
+        copy_constants_and_scales(plan, converted, inputs, outputs, intermediates(content, op))
         converted.run(values)
         data = [converted[i] for i, t in zip(inputs, read.inputs, strict=True) if not t.constant]
         expected = converted[outputs[0]]
