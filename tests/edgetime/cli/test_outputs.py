@@ -28,6 +28,7 @@ INPUTS = {
     "tune-beam": {"model", "data", "time_model", "then"},
     "run": {"policy", "data", "lines"},
     "pack": {"network", "data"},
+    "footprint": {"network"},
     "unpack": {"packed"},
     "import": {"results"},
     "report": {"folder"},
