@@ -26,7 +26,10 @@ def check_archive(file: Path) -> int:
     zipfile.BadZipFile, OSError, and whatever else zipfile and h5py raise
         It is damaged.
     """
-    import h5py
+    try:
+        import h5py
+    except ModuleNotFoundError:
+        return 0  # it comes with TensorFlow, without which nothing is loaded
 
     with open_zip(file) as archive:
         if archive.getinfo(_CONFIG).file_size > _MOST_CONFIG_BYTES:

@@ -237,7 +237,7 @@ def test_what_cannot_be_run_is_one_sentence(policy: Path, tmp_path: Path):
         (None, "longest", 0, "longest is a number of steps from 1, not 0"),
         (None, "longest", "9", "longest is a number of steps from 1, not '9'"),
         (None, "begin", 99, "The token begin is 99, and the vocabulary has 15"),
-        (None, "least", float("nan"), "least is a number, not nan"),
+        (None, "least", float("nan"), "it holds NaN, which is no number"),
         (None, "network", None, "names its network, not None"),
         ("search", "best", 2.5, "best is the number of outputs, at least 1, not 2.5"),
         ("search", "alpha", "1", "alpha is a number from 0, not '1'"),
@@ -250,7 +250,10 @@ def test_a_damaged_policy_is_named_with_what_is_wrong(policy: Path, part, name, 
     (plain if part is None else plain[part])[name] = value
     file = policy.parent / "damaged.json"
     file.write_text(json.dumps(plain))
-    with pytest.raises(EdgetimeError, match=re.escape(f"{file} is damaged (") + ".*" + re.escape(sentence)):
+    with pytest.raises(
+        EdgetimeError,
+        match=re.escape(str(file)) + r" is (damaged|no sequence policy) \(.*" + re.escape(sentence),
+    ):
         sequence.load(file)
 
 

@@ -90,7 +90,7 @@ def test_a_target_that_runs_no_policies_is_named(place):
 
 def test_what_is_sent_holds_the_policy_and_few_files(place):
     policy, _, x, _ = place
-    assert len(pack(policy, {"": x[:1]})) < 60_000
+    assert len(pack(policy, {"": x[:1]})) < 65_000
 
 
 @pytest.mark.filterwarnings("ignore::profiler.errors.EdgetimeWarning")

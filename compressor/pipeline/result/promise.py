@@ -76,7 +76,8 @@ class Promise:
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values."""
-        return {**asdict(self), "confidence": CONFIDENCE, "holds": self.holds}
+        plain = {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(self).items()}
+        return {**plain, "confidence": CONFIDENCE, "holds": self.holds}
 
 
 def promise_of(

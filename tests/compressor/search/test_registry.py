@@ -22,7 +22,7 @@ def test_every_method_passes_the_suite(name, tmp_path):
 
 def test_unknown_methods_and_options_are_named():
     with pytest.raises(
-        UsageError, match=r"no method 'magic': choose one of .*optuna, uniform, uniform-snapped"
+        UsageError, match=r"no method 'magic': choose one of .*optuna, structure, uniform, uniform-snapped"
     ):
         get_method("magic")
     with pytest.raises(UsageError, match="trials must be 1 or more, not 0"):

@@ -290,15 +290,23 @@ def test_a_stopped_run_says_how_to_go_on(task: Path, time_model_file: Path, tmp_
 def test_a_goal_that_was_missed_still_has_its_page(
     task: Path, time_model_file: Path, tmp_path: Path, monkeypatch
 ):
+    from compressor.pipeline.result import CompressionResult
+    from compressor.pipeline.result.compression_result import NetworkFacts
     from profiler.errors import BudgetError
-    from profiler.files import write_json
 
     def missed(network, data, time_model, out, **options):
-        facts = {"mean_score": 0.9, "score": 0.9, "predicted_ms": 1.5, "measured_ms": None, "parameters": 7}
-        facts |= {"macs": 70, "file_bytes": 700}
-        value = {"method": "uniform", "device": "d", "quantize": "none", "score_name": "accuracy", "seeds": 1}
-        value |= {"test_rows": 5, "widths": [], "before": facts, "after": facts, "notes": ["Missed by 50%."]}
-        write_json(out / "result.json", value)
+        facts = NetworkFacts(
+            tflite="a.tflite", keras=None, quantize="none", score=0.9, scores=(0.9,), validation_score=0.9,
+            file_bytes=700, predicted_ms=1.5, low_ms=1.4, high_ms=1.6, measured_ms=None, measured_p90_ms=None,
+            parameters=7, macs=70,
+        )  # fmt: skip
+        out.mkdir(parents=True, exist_ok=True)
+        CompressionResult(
+            folder=str(out), method="uniform", device="d", setting="", quantize="none", seed=0, seeds=1, budget_ms=1.0,
+            max_accuracy_drop=None, met=False, score_name="accuracy", test_rows=5, before=facts, quantized=None, after=facts,
+            speedup_measured=None, speedup_low=None, speedup_high=None, widths=(), frozen=(), trials=(), seconds=1.0,
+            notes=("Missed by 50%.",),
+        ).save()  # fmt: skip
         raise BudgetError("No network within 1 ms was found.")
 
     monkeypatch.setattr("compressor.pipeline.compress", missed)

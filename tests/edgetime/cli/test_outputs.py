@@ -28,6 +28,7 @@ INPUTS = {
     "tune-beam": {"model", "data", "time_model", "then"},
     "run": {"policy", "data", "lines"},
     "pack": {"network", "data"},
+    "footprint": {"network"},
     "unpack": {"packed"},
     "import": {"results"},
     "report": {"folder"},
@@ -78,6 +79,8 @@ def test_an_output_that_names_an_input_is_refused(verb: str, output: str, name: 
             arguments += written(known[other], other, tmp_path / other)
     if verb == "select" and name != "networks":
         arguments.append("net.tflite")
+    if verb == "footprint":
+        arguments.append("sim:edge_tpu_like")
     reported = fails(2, verb, *arguments)
     assert "would overwrite what is read" in reported
     assert str(link) in reported

@@ -70,8 +70,10 @@ def test_every_setting_is_learned_predicted_and_measured(here: TimeModel, networ
         assert SETTINGS[target] in predictor.setting.key
         result, _ = predictor.predict(network)
     assert result["setting"] == predictor.setting.key
-    assert 0 < result["low_ms"] <= result["predicted_ms"] <= result["high_ms"]
-    assert result["coverage"] == 1.0
+    assert 0 < result["low_ms"] <= result["predicted_ms"]
+    # On so short a profile noise can leave an operator unknown: then the total is "at least".
+    assert result["at_least"] or result["predicted_ms"] <= result["high_ms"]
+    assert result["at_least"] or result["coverage"] == 1.0
     times = [layer["measured_ms"] for layer in result["layers"]]
     assert sum(times) == pytest.approx(result["measured_ms"])
     assert times[1] > 0

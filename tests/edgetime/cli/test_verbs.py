@@ -298,7 +298,7 @@ def test_report_shows_what_a_folder_holds(time_model_file: Path, networks_folder
     html = out.read_text()
     assert "A made-up processor, 4 cores" in html
     assert "conv.tflite" in html
-    assert "broken.jsonl cannot be read" in html
+    assert "broken.jsonl, line 1 (" in html
 
 
 # --- bundle and import ------------------------------------------------------------------------------------------------
