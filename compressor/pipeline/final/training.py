@@ -170,6 +170,7 @@ class FinalTraining:
         """A trained network as each precision makes it; worked out once."""
         key = self._key(trial, seed)
         if key not in self._precisions:
+            started = time.monotonic()
             judged = replace(
                 trial,
                 configuration=trial.configuration.with_precision(""),
@@ -177,6 +178,7 @@ class FinalTraining:
                 loss=outcome.loss,
             )
             self._precisions[key] = self._prepared.in_precisions(judged, load_keras(self._path(trial, seed)))
+            self._precisions_s = time.monotonic() - started
         return self._precisions[key]
 
     def others(self, points: Sequence[Finalist]) -> list[Finalist]:

@@ -68,25 +68,30 @@ class Precisions:
     calibration: Any
 
     def scores(self, model: Any, score: float, loss: float) -> dict[str, tuple[float, float]]:
-        """Score and loss of a network's file in each precision; `score` and `loss` are those of the network itself."""
+        """Score and loss of a network's file in each precision; `score` and `loss` are those of the network itself.
+
+        A precision in which this network cannot be converted is left out; where none is left, EdgetimeError says why.
+        """
         x, y = self._rows()
         # What quantising changes is known from some of the rows.
         few = row_count(x) < _all_rows(self.task)
         plain = self._judged(outputs_of(model, x), x, y) if few else (score, loss)
-        found = {}
+        found: dict[str, tuple[float, float]] = {}
+        failed: EdgetimeError | None = None
         for name, precision in self.by_name.items():
             if name == FLOAT32:
                 found[name] = (score, loss)
                 continue
             try:
-                content = precision.content(model)
-            except EdgetimeError:
-                if name != MIXED:
-                    raise
-                continue  # a mix is of the operators of the whole network: without some of its blocks there is none
-            given = TfliteRunner(content).predict(x)
+                given = TfliteRunner(precision.content(model)).predict(x)
+            except EdgetimeError as error:
+                # A mix, too, is of the operators of the whole network: without some of its blocks there is none.
+                failed = error
+                continue
             judged = self._judged(self._by_head(given), x, y)
             found[name] = (score + judged[0] - plain[0], loss + judged[1] - plain[1])
+        if failed is not None and not found:
+            raise failed
         return found
 
     def export(self, model: Any, out: str | os.PathLike[str], name: str, **options: Any) -> Any:
