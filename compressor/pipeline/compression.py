@@ -90,7 +90,7 @@ def compress(
     progress: ProgressCallback = silent,
     warn: Callable[[str], None] = lambda sentence: None,
 ) -> CompressionResult:
-    """Make a network faster on a device by removing channels, and show by running it what that came to.
+    """Make a network faster on a device by removing channels or blocks, and show by running it what that came to.
 
     The widths are searched by predicted time; the channels that matter least are removed for good; the
     network is fine-tuned with the original as its teacher, exported, run on the test rows and timed against
@@ -207,7 +207,7 @@ def compress(
                            lambda done, note: progress(0.1 * done, note), steer, target,
                            workspace.folder / "measured.jsonl")  # fmt: skip
         goal = limits.goal(prepared.original)
-        check_goal(prepared, goal, steer)
+        check_goal(prepared, goal, steer, searcher.removes_blocks)
         with workspace.kept():
             workspace.begin()
             evaluator = Evaluator(prepared, options.search, seed, workspace.folder)
@@ -366,8 +366,8 @@ def _try_first(problem: SearchProblem, quantized: bool, alive: Mapping[str, Sequ
         # Quantising alone may do: then no channel has to go.
         candidates.append((problem.full, None))
     if alive:
-        keep = {name: range(width) for name, width in problem.full.widths.items()} | dict(alive)
-        candidates.append((problem.full.with_kept(keep), keep))
+        staying = {name: range(width) for name, width in problem.full.widths.items()} | dict(alive)
+        candidates.append((problem.full.with_kept(staying), staying))
     for configuration, keep in candidates:
         if problem.budget is None or problem.cost.exact(configuration) <= problem.budget:
             with contextlib.suppress(SearchOverError):  # the method says so by itself

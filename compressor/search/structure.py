@@ -44,6 +44,7 @@ class StructureSearch(SearchMethod):
 
     name: ClassVar[str] = "structure"
     share_of_time: ClassVar[float] = 0.3
+    removes_blocks: ClassVar[bool] = True
 
     structures: int = 6
     tries: int = 2
@@ -176,6 +177,11 @@ def _losses(problem: SearchProblem, names: Sequence[str]) -> dict[str, float]:
         if records:
             records.append({"block": name, "loss": known[name]})
     return {name: math.inf if loss is None else float(loss) for name, loss in known.items()}
+
+
+def without_all(full: Configuration, blocks: Mapping[str, RemovableBlock]) -> Configuration:
+    """The network without any of its blocks."""
+    return full.without(name for name, block in blocks.items() if not _is_inside(block, blocks))
 
 
 def _is_inside(block: RemovableBlock, blocks: Mapping[str, RemovableBlock]) -> bool:
