@@ -44,6 +44,7 @@ from compressor.training import (
     strongest,
     task_of,
     without_dead_channels,
+    without_dropout,
 )
 from profiler.devices import Target
 from profiler.errors import UsageError
@@ -111,11 +112,13 @@ class Prepared:
 
         Normalisations use the statistics of the batch: those that they have are of a network with the blocks.
         """
-        model, data = self.structures.model_without(configuration), self.task.data
+        model, data = without_dropout(self.structures.model_without(configuration)), self.task.data
         chosen = np.random.default_rng(0).permutation(row_count(data.x))[:_ROWS_WITHOUT]
-        losses = []
+        losses: list[float] = []
         for start in range(0, len(chosen), _BATCH_WITHOUT):
             rows = chosen[start : start + _BATCH_WITHOUT]
+            if losses and len(rows) < 2:
+                break  # a single row has no statistics
             losses.append(
                 float(self.task.loss(take(data.y, rows), run(model, take(data.x, rows), training=True)))
             )
