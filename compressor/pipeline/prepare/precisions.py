@@ -11,14 +11,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from compressor.costs import MIXED, Configuration, PredictedTime, Structures
 from compressor.data import Rows, evenly, row_count, take
 from compressor.export import (
-    TfliteRunner,
     calibration_rows,
     export,
+    file_outputs,
     input_specs,
     opened,
     to_tflite_bytes,
@@ -83,12 +81,12 @@ class Precisions:
                 found[name] = (score, loss)
                 continue
             try:
-                given = TfliteRunner(precision.content(model)).predict(x)
+                outputs = file_outputs(self.task, precision.content(model), x)
             except EdgetimeError as error:
                 # A mix, too, is of the operators of the whole network: without some of its blocks there is none.
                 failed = error
                 continue
-            judged = self._judged(self._by_head(given), x, y)
+            judged = self._judged(outputs, x, y)
             found[name] = (score + judged[0] - plain[0], loss + judged[1] - plain[1])
         if failed is not None and not found:
             raise failed
@@ -117,11 +115,6 @@ class Precisions:
     def _judged(self, outputs: Rows, x: Rows, y: Rows) -> tuple[float, float]:
         loss = float(self.task.loss(y, outputs))
         return self.task.score(outputs, x, y), loss
-
-    def _by_head(self, outputs: Any) -> Rows:
-        if isinstance(outputs, list):
-            return dict(zip(self.task.heads, outputs, strict=True))
-        return np.asarray(outputs)
 
 
 def _all_rows(task: Task) -> int:

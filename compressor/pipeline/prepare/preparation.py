@@ -174,16 +174,14 @@ class Prepared:
 
     def single_costs(self, goal: Goal) -> dict[str, CandidateCost]:
         """Every cost that a goal can limit, by name; energy that the time model does not know is a `UsageError`."""
-        if self.precisions is None:
+        if not isinstance(self.times, LeastTime):
             return self._costs_in(self.times, self.steering, goal)
-        by_name = {
-            name: self._costs_in(one.times, one.times, goal) for name, one in self.precisions.by_name.items()
-        }
+        by_name = {name: self._costs_in(one, one, goal) for name, one in self.times.by_precision.items()}
         names = next(iter(by_name.values()))
         return {cost: LeastCost({name: costs[cost] for name, costs in by_name.items()}) for cost in names}
 
     def _costs_in(
-        self, times: PredictedTime | LeastTime, steering: CandidateCost, goal: Goal
+        self, times: PredictedTime, steering: CandidateCost, goal: Goal
     ) -> dict[str, CandidateCost]:
         energy = times.energy(self.time_model)
         if "energy" in (goal.objective, *goal.limits):
