@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import csv
 import io
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from compressor.weights.line_compress import pack, stored_tensors
 from compressor.weights.line_compress.rebuilding import Rebuilt
 from profiler.devices import open_target
 from profiler.files import write_text
+from profiler.records import Records
 
 RESULTS = Path(__file__).parents[1] / "results" / "linecompress_devices.csv"
 TARGETS = ("sim:edge_tpu_like", "sim:eyeriss_like", "sim:ethos-u55-128", "sim:ethos-u65-512")
@@ -90,8 +90,8 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", default=[], help="names of networks")
     parser.add_argument("--targets", nargs="*", default=list(TARGETS), help="specifications of accelerators")
     options = parser.parse_args()
-    log = options.work / "devices.jsonl"
-    known = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+    log = Records(options.work / "devices.jsonl")
+    known = log.read()
     for name, read in cases(options.data, options.work, options.larger).items():
         if options.only and name not in options.only:
             continue
@@ -102,9 +102,8 @@ def main() -> None:
             with open_target(spec) as target:
                 new = list(lines(name, footprint(stored, target)))
             known += new
-            with log.open("a") as file:
-                file.writelines(json.dumps(row) + "\n" for row in new)
             for row in new:
+                log.append(row)
                 print(*row.values(), flush=True)
     content = io.StringIO()
     writer = csv.DictWriter(content, list(known[0]), lineterminator="\n")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,21 +69,3 @@ class LeastTime(LeastCost):
     def network(self, configuration: Configuration) -> Network:
         """The TFLite network at this configuration."""
         return self.by_precision[self.precision_of(configuration)].network(configuration)
-
-    def calibrate(self, configuration: Configuration) -> None:
-        """Make the fast estimates agree with the exact numbers at this configuration."""
-        for times in self.by_precision.values():
-            times.calibrate(configuration)
-
-    def energy(self, time_model: Any) -> LeastEnergy:
-        """The energy, by `time_model`, of the networks whose time this is."""
-        return LeastEnergy({name: times.energy(time_model) for name, times in self.by_precision.items()})
-
-
-class LeastEnergy(LeastCost):
-    """Predicted energy of the precision that needs least."""
-
-    def calibrate(self, configuration: Configuration) -> None:
-        """Make the fast estimates agree with the exact numbers at this configuration."""
-        for cost in self._by_precision.values():
-            cost.calibrate(configuration)  # type: ignore[attr-defined]

@@ -6,10 +6,16 @@ import gc
 import os
 import signal
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 from profiler.errors import EdgetimeError
+
+_LONGEST_S = 600.0
+"""Of a copy that takes longer a lock was copied that no thread lets go of any more."""
+
+_LOOK_EVERY_S = 0.02
 
 
 class CrashedError(EdgetimeError):
@@ -19,7 +25,7 @@ class CrashedError(EdgetimeError):
 def in_child(work: Callable[[], bytes]) -> bytes:
     """What `work` returns, done in a copy of this process; on systems without copies it is done here.
 
-    Raises CrashedError where the copy dies, RuntimeError with the words of whatever `work` raises.
+    Raises CrashedError where the copy dies or does not end, RuntimeError with the words of whatever `work` raises.
     """
     if not hasattr(os, "fork"):
         return work()
@@ -39,11 +45,15 @@ def in_child(work: Callable[[], bytes]) -> bytes:
             finally:
                 os._exit(status)
         try:
-            _, ended = os.waitpid(child, 0)
+            ended = _wait(child)
         except BaseException:
             os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)
             raise
+        if ended is None:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            raise CrashedError("did not end")
         if os.WIFSIGNALED(ended):
             raise CrashedError(signal.strsignal(os.WTERMSIG(ended)) or "a signal")
         if not result.exists() or os.WEXITSTATUS(ended):
@@ -51,3 +61,14 @@ def in_child(work: Callable[[], bytes]) -> bytes:
                 complaint.read_text("utf-8") if complaint.exists() else "it ended without a word"
             )
         return result.read_bytes()
+
+
+def _wait(child: int) -> int | None:
+    """How a process ended; None where it still runs when its time is up."""
+    until = time.monotonic() + _LONGEST_S
+    while time.monotonic() < until:
+        found, ended = os.waitpid(child, os.WNOHANG)
+        if found:
+            return ended
+        time.sleep(_LOOK_EVERY_S)
+    return None

@@ -24,9 +24,9 @@ _LEAST_TURN_S = 0.1
 _OF_TIME_LEFT = 0.6
 
 
-def file_outputs(task: Task, path: Path, x: Rows) -> Rows:
-    """What a `.tflite` file gives for rows [rows, ...], by name where it has several outputs."""
-    outputs = TfliteRunner(path).predict(x)
+def file_outputs(task: Task, file: Path | bytes, x: Rows) -> Rows:
+    """What a `.tflite` file, or its content, gives for rows [rows, ...], by name where it has several outputs."""
+    outputs = TfliteRunner(file).predict(x)
     several = isinstance(outputs, list)
     return dict(zip(task.heads, outputs, strict=True)) if several else np.asarray(outputs)
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from compressor.costs import MeasuredCost, narrowest
+from compressor.costs import Configuration, MeasuredCost, narrowest
 from compressor.data import Data, check_data, load_data
 from compressor.export import check_target, load_keras, require, save_keras, tensorflow
+from compressor.graph import Keep
 from compressor.pipeline.final import (
     POINTS,
     Finalist,
@@ -42,7 +44,7 @@ from compressor.pipeline.prepare import (
 )
 from compressor.pipeline.result import CompressionResult, Request, check_family, make_result
 from compressor.pipeline.shared import Sharing
-from compressor.search import Candidate, Goal, SearchMethod, SearchProblem, Trial
+from compressor.search import Candidate, Goal, SearchMethod, SearchOverError, SearchProblem, Trial
 from compressor.training import Options
 from profiler.devices import Target
 from profiler.errors import BudgetError, EdgetimeError, UsageError
@@ -88,7 +90,7 @@ def compress(
     progress: ProgressCallback = silent,
     warn: Callable[[str], None] = lambda sentence: None,
 ) -> CompressionResult:
-    """Make a network faster on a device by removing channels, and show by running it what that came to.
+    """Make a network faster on a device by removing channels or blocks, and show by running it what that came to.
 
     The widths are searched by predicted time; the channels that matter least are removed for good; the
     network is fine-tuned with the original as its teacher, exported, run on the test rows and timed against
@@ -205,7 +207,7 @@ def compress(
                            lambda done, note: progress(0.1 * done, note), steer, target,
                            workspace.folder / "measured.jsonl")  # fmt: skip
         goal = limits.goal(prepared.original)
-        check_goal(prepared, goal, steer)
+        check_goal(prepared, goal, steer, searcher.removes_blocks)
         with workspace.kept():
             workspace.begin()
             evaluator = Evaluator(prepared, options.search, seed, workspace.folder)
@@ -350,16 +352,26 @@ def _search(
     problem.on_trial, problem.on_adopted = finished, workspace.add_trial
     progress(0.1, "searching")
     try:
-        if prepared.precisions is not None and not problem.known:
-            # Quantising alone may do: then no channel has to go.
-            problem.try_configuration(problem.full)
-        if prepared.alive and not problem.known:
-            keep = {name: range(width) for name, width in problem.full.widths.items()} | dict(prepared.alive)
-            problem.try_configuration(problem.full.with_kept(keep), keep)
+        _try_first(problem, quantized=prepared.precisions is not None, alive=prepared.alive)
         return searcher.run(problem), problem.control
     finally:
         if isinstance(prepared.steering, MeasuredCost):
             prepared.steering.close()  # the finalists are measured later, on a target that is opened for them
+
+
+def _try_first(problem: SearchProblem, quantized: bool, alive: Mapping[str, Sequence[int]]) -> None:
+    """What may do without a search, where it is within the budget; what an earlier run tried is looked up."""
+    candidates: list[tuple[Configuration, Keep | None]] = []
+    if quantized:
+        # Quantising alone may do: then no channel has to go.
+        candidates.append((problem.full, None))
+    if alive:
+        staying = {name: range(width) for name, width in problem.full.widths.items()} | dict(alive)
+        candidates.append((problem.full.with_kept(staying), staying))
+    for configuration, keep in candidates:
+        if problem.budget is None or problem.cost.exact(configuration) <= problem.budget:
+            with contextlib.suppress(SearchOverError):  # the method says so by itself
+                problem.try_configuration(configuration, keep)
 
 
 def _share_done(searcher: SearchMethod, tried: int) -> float:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from compressor.search.base import SearchMethod, SearchOverError, SearchProblem
 from compressor.search.registry import METHODS, get_method, register_method
+from compressor.search.structure import without_all
 from compressor.search.trial import MINIMIZE, Candidate, Goal, Trial
 
 __all__ = [
@@ -20,4 +21,5 @@ __all__ = [
     "Trial",
     "get_method",
     "register_method",
+    "without_all",
 ]

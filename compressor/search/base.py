@@ -202,6 +202,9 @@ class SearchMethod(ABC):
     A baseline that does not know it must not be handed it after the search.
     """
 
+    removes_blocks: ClassVar[bool] = False
+    """Whether it can do without whole blocks (`SearchProblem.blocks`)."""
+
     share_of_time: ClassVar[float] = 0.55
     """Of the minutes that are given; the rest is for training finalists, and for measuring."""
 

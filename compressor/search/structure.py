@@ -27,7 +27,8 @@ class StructureSearch(SearchMethod):
 
     A structure is filled up to the cost by one multiplier for all groups, snapped to the staircase; the best one by importance,
     too. Under a budget each structure is tried. Under a limit on the score the least cost is found by halving, with the
-    structure that did best so far and its neighbours. The network with all its blocks is the control.
+    structure that did best so far and its neighbours. Under a budget, and where time allows it to be tried, the network with all
+    its blocks is the control.
 
     Parameters
     ----------
@@ -43,6 +44,7 @@ class StructureSearch(SearchMethod):
 
     name: ClassVar[str] = "structure"
     share_of_time: ClassVar[float] = 0.3
+    removes_blocks: ClassVar[bool] = True
 
     structures: int = 6
     tries: int = 2
@@ -143,20 +145,20 @@ def structures_of(problem: SearchProblem, count: int, most_blocks: int = 12) -> 
     of_signature: dict[str, float] = {}
     saved = {}
     for name, block in blocks.items():
+        problem.check_time()
         kind = block.signature or name
         if kind not in of_signature:
             of_signature[kind] = whole - problem.cost.exact(full.without([name]))
         saved[name] = of_signature[kind]
-    longest = sorted((name for name in blocks if saved[name] > 0), key=lambda name: -saved[name])[
-        :most_blocks
-    ]
-    losses = _losses(problem, longest)
+    able = [name for name in blocks if saved[name] > 0]
+    looked_at = sorted(able, key=lambda name: (_is_inside(blocks[name], blocks), -saved[name]))[:most_blocks]
+    losses = _losses(problem, looked_at)
 
     def harm(name: str) -> float:
         more = max(_LEAST_HARM, losses[name] - losses[""])
         return more / saved[name] if math.isfinite(more) else math.inf
 
-    order = _new_ones(sorted(longest, key=harm), blocks)
+    order = _new_ones(sorted(looked_at, key=harm), blocks)
     return [full.without(order[:number]) for number in _spread(len(order), count)]
 
 
@@ -168,12 +170,18 @@ def _losses(problem: SearchProblem, names: Sequence[str]) -> dict[str, float]:
     for done, name in enumerate(["", *names]):
         if name in known:
             continue
+        problem.check_time()
         problem.progress(0.0, f"looking at the network without each of its blocks, {done} of {len(names)}")
         loss = problem.loss_without(problem.full.without([name] if name else []))
         known[name] = loss if math.isfinite(loss) else None
         if records:
             records.append({"block": name, "loss": known[name]})
     return {name: math.inf if loss is None else float(loss) for name, loss in known.items()}
+
+
+def without_all(full: Configuration, blocks: Mapping[str, RemovableBlock]) -> Configuration:
+    """The network without any of its blocks."""
+    return full.without(name for name, block in blocks.items() if not _is_inside(block, blocks))
 
 
 def _is_inside(block: RemovableBlock, blocks: Mapping[str, RemovableBlock]) -> bool:

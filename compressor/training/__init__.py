@@ -8,7 +8,15 @@ from __future__ import annotations
 from compressor.training.dead_channels import dead_in_words, without_dead_channels
 from compressor.training.finetuning import FineTuner, Outcome, TrainingError, let_go
 from compressor.training.importance import Importance, measure_importance, normalised, strongest
-from compressor.training.model_io import as_called, by_name, input_names, output_names, outputs_of, run
+from compressor.training.model_io import (
+    as_called,
+    by_name,
+    input_names,
+    output_names,
+    outputs_of,
+    run,
+    without_dropout,
+)
 from compressor.training.options import Options, Schedule, check_least
 from compressor.training.task import Answered, Task, task_of
 
@@ -35,4 +43,5 @@ __all__ = [
     "strongest",
     "task_of",
     "without_dead_channels",
+    "without_dropout",
 ]

@@ -48,6 +48,20 @@ def run(model: Any, rows: Rows, training: bool = False) -> Any:
     return by_name(model, model(as_called(model, given), training=training))
 
 
+def without_dropout(model: Any) -> Any:
+    """The model itself, in which training drops nothing at random any more."""
+    import keras
+
+    kinds = (keras.layers.Dropout, keras.layers.GaussianDropout, keras.layers.AlphaDropout)
+    for layer in model._flatten_layers():
+        if isinstance(layer, kinds):
+            layer.rate = 0.0
+        for name in ("dropout", "recurrent_dropout"):  # of cells and attentions
+            if isinstance(vars(layer).get(name), float):
+                setattr(layer, name, 0.0)
+    return model
+
+
 def by_name(model: Any, outputs: Any) -> Any:
     """What a model gave, as a tensor or, where there are several, by name."""
     import keras

@@ -85,7 +85,11 @@ def command(
         ),
     ] = "none",
     method: Annotated[
-        str, _search(metavar="NAME", help=f"How widths are chosen: {', '.join(sorted(METHODS))}.")
+        str,
+        _search(
+            metavar="NAME",
+            help=f"How widths are chosen, and by structure which blocks go: {', '.join(sorted(METHODS))}.",
+        ),
     ] = "optuna",
     importance: Annotated[str, _search(help="Which channels stay: by taylor or by magnitude.")] = "taylor",
     steer: Annotated[

@@ -90,6 +90,8 @@ class RememberingDecoder(StepDecoder):
             seen.ends.append(float(shares[row][self.end]))
             for forbidden in self._forbidden:
                 shares[row][forbidden] = 0
+            if len(self._history) < self._options.shortest:
+                shares[row][self.end] = 0
             some = shares[row][shares[row] > 0]
             seen.entropies.append(max(0.0, -float(some @ np.log(some))))
             if attention is not None:

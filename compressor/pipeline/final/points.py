@@ -72,7 +72,7 @@ def in_proportion(
         found = staircase.fill_budget(
             cost, found, staircase.candidate_widths(cost, full), prepared.importance, limit
         )
-    if found is None or found == full:
+    if found is None or found == prepared.original.configuration:
         return None
     return Trial(found, prepared.costs(found), -math.inf, math.inf)
 

@@ -48,14 +48,15 @@ class FinalTraining:
         self._prepared, self._workspace, self._goal = prepared, workspace, goal
         self._options, self._seed, self._seeds = options, seed, seeds
         self._epoch_seconds, self._steer = epoch_seconds, steer
+        self._precisions_s = 0.0
         self._done, self._left, self._share_done = 0, seeds, 0.0
         self._deadline = math.inf
         self._progress: ProgressCallback = silent
         self._precisions: dict[str, dict[str, Trial]] = {}
 
     def training_s(self) -> float:
-        """How many seconds a training takes, as far as that is known."""
-        return self._epoch_seconds * self._options.final.epochs
+        """How many seconds a training takes, and judging its files in each precision, as far as that is known."""
+        return self._epoch_seconds * self._options.final.epochs + self._precisions_s
 
     def run(
         self,
@@ -154,12 +155,15 @@ class FinalTraining:
         self, trial: Trial, outcomes: list[tuple[int, Outcome]]
     ) -> tuple[Trial, list[tuple[int, Outcome]]]:
         found = [(seed, outcome, self._in_precisions(trial, seed, outcome)) for seed, outcome in outcomes]
+        shared = [name for name in found[0][2] if all(name in trials for _, _, trials in found)]
+        if not shared:
+            found, shared = found[:1], list(found[0][2])
 
         def rank(name: str) -> tuple[float, ...]:
             mean = float(np.mean([trials[name].score for _, _, trials in found]))
             return self._goal.rank(replace(found[0][2][name], score=mean))
 
-        best = max(found[0][2], key=rank)
+        best = max(shared, key=rank)
         judged = [
             (seed, replace(outcome, score=trials[best].score, loss=trials[best].loss))
             for seed, outcome, trials in found
@@ -170,6 +174,7 @@ class FinalTraining:
         """A trained network as each precision makes it; worked out once."""
         key = self._key(trial, seed)
         if key not in self._precisions:
+            started = time.monotonic()
             judged = replace(
                 trial,
                 configuration=trial.configuration.with_precision(""),
@@ -177,6 +182,7 @@ class FinalTraining:
                 loss=outcome.loss,
             )
             self._precisions[key] = self._prepared.in_precisions(judged, load_keras(self._path(trial, seed)))
+            self._precisions_s = time.monotonic() - started
         return self._precisions[key]
 
     def others(self, points: Sequence[Finalist]) -> list[Finalist]:

@@ -18,8 +18,9 @@ from compressor.training import Schedule, TrainingError, let_go
 class Evaluator:
     """Judges candidates by a short fine-tuning, each of the whole schedule; `last` is the network that was trained last.
 
-    A candidate is not begun that, by the time of the last one, would not be finished before `deadline`; what is cut by it
-    all the same does not count. With `judges_first` the first one is trained to its end whatever the time.
+    A candidate is not begun that, by the time of the last one, would not be finished before `deadline`: trained, and judged as
+    files of each precision where these are chosen. What is cut by it all the same does not count. With `judges_first` the first
+    one is trained to its end whatever the time.
 
     `epoch_seconds` is what an epoch over all training rows takes, by the last candidate. `on_pace` is called once, as soon
     as the time of an epoch is known, with the seconds that the rest of the first candidate takes and with `epoch_seconds`.
@@ -53,6 +54,7 @@ class Evaluator:
         if time.monotonic() + self._needed_s > deadline:
             raise SearchOverError
         self.last = None
+        started = time.monotonic()
         let_go()
         self.last = candidate.model or self._prepared.network_of(candidate, self._folder)
         ends: list[float] = []
@@ -68,6 +70,7 @@ class Evaluator:
                     self.on_pace(seconds * (self._schedule.epochs - epoch), self.epoch_seconds)
             self.on_epoch(epoch, self._schedule.epochs, score)
 
+        beside_s = time.monotonic() - started
         try:
             outcome = self._prepared.tuner.fit(
                 self.last, self._schedule, self._seed, deadline=deadline, on_epoch=finished
@@ -75,16 +78,18 @@ class Evaluator:
         except TrainingError:
             return -math.inf, math.inf
         if outcome.epochs:
-            self._needed_s = outcome.seconds / outcome.epochs * self._schedule.epochs
+            self._needed_s = outcome.seconds / outcome.epochs * self._schedule.epochs + beside_s
         if not outcome.complete:
             raise SearchOverError
         self._first = False
         if self.goal is None or self._prepared.precisions is None:
             return outcome.score, outcome.loss
         configuration = candidate.configuration
+        trained = time.monotonic()
         trial = Trial(configuration, self._prepared.costs(configuration), outcome.score, outcome.loss)
         best = max(self._prepared.in_precisions(trial, self.last).values(), key=self.goal.rank)
         self._chosen[configuration] = best.configuration.precision
+        self._needed_s += time.monotonic() - trained
         return best.score, best.loss
 
     def _part(self) -> float:

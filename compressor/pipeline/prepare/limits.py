@@ -8,7 +8,7 @@ from typing import Any
 
 from compressor.costs import CandidateCost, Configuration, narrowest, staircase
 from compressor.pipeline.prepare.preparation import Prepared
-from compressor.search import MINIMIZE, Goal, Trial
+from compressor.search import MINIMIZE, Goal, Trial, without_all
 from profiler.errors import BudgetError, UsageError
 
 _BYTES = 1000.0
@@ -122,8 +122,8 @@ def budget_notes(goal: Goal, trial: Trial, steer: str) -> tuple[str, ...]:
     )
 
 
-def check_goal(prepared: Prepared, goal: Goal, steer: str = "time") -> None:
-    """See before any training whether there is anything to do, and whether it can be done."""
+def check_goal(prepared: Prepared, goal: Goal, steer: str = "time", blocks: bool = False) -> None:
+    """See before any training whether there is anything to do, and whether it can be done; `blocks` may go, too."""
     costs = prepared.single_costs(goal)
     full = prepared.original.configuration
     if goal.objective == "score" and goal.excess(prepared.original) == 0:
@@ -131,12 +131,17 @@ def check_goal(prepared: Prepared, goal: Goal, steer: str = "time") -> None:
     for name, limit in goal.limits.items():
         smallest = least_configuration(costs[name], full, name)
         least = None if smallest is None else costs[name].exact(smallest)
+        if blocks and smallest is not None and least is not None and least > limit:
+            bare = narrowest(without_all(full, prepared.structures.blocks))
+            smallest = min((smallest, bare), key=costs[name].exact)
+            least = costs[name].exact(smallest)
         if least is not None and least > limit:
             now = costs[name].exact(full)
             fewest = name == "time" and steer == "flops"
             predicted_ms = prepared.times.exact(smallest) if fewest and smallest is not None else None
             raise BudgetError(
-                f"No network within {in_words(name, limit)} can be made of {prepared.name} by removing channels: the "
+                f"No network within {in_words(name, limit)} can be made of {prepared.name} by removing "
+                f"{'channels or blocks' if blocks else 'channels'}: the "
                 f"{'one of fewest multiplications' if fewest else _LEAST_NAMES[name]} "
                 f"takes {_over(name, least, limit, steer, predicted_ms)}, "
                 f"the network as it is {in_words(name, now)}; give more than {in_words(name, least)}."

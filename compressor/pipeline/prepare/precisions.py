@@ -11,14 +11,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from compressor.costs import MIXED, Configuration, PredictedTime, Structures
 from compressor.data import Rows, evenly, row_count, take
 from compressor.export import (
-    TfliteRunner,
     calibration_rows,
     export,
+    file_outputs,
     input_specs,
     opened,
     to_tflite_bytes,
@@ -68,25 +66,30 @@ class Precisions:
     calibration: Any
 
     def scores(self, model: Any, score: float, loss: float) -> dict[str, tuple[float, float]]:
-        """Score and loss of a network's file in each precision; `score` and `loss` are those of the network itself."""
+        """Score and loss of a network's file in each precision; `score` and `loss` are those of the network itself.
+
+        A precision in which this network cannot be converted is left out; where none is left, EdgetimeError says why.
+        """
         x, y = self._rows()
         # What quantising changes is known from some of the rows.
         few = row_count(x) < _all_rows(self.task)
         plain = self._judged(outputs_of(model, x), x, y) if few else (score, loss)
-        found = {}
+        found: dict[str, tuple[float, float]] = {}
+        failed: EdgetimeError | None = None
         for name, precision in self.by_name.items():
             if name == FLOAT32:
                 found[name] = (score, loss)
                 continue
             try:
-                content = precision.content(model)
-            except EdgetimeError:
-                if name != MIXED:
-                    raise
-                continue  # a mix is of the operators of the whole network: without some of its blocks there is none
-            given = TfliteRunner(content).predict(x)
-            judged = self._judged(self._by_head(given), x, y)
+                outputs = file_outputs(self.task, precision.content(model), x)
+            except EdgetimeError as error:
+                # A mix, too, is of the operators of the whole network: without some of its blocks there is none.
+                failed = error
+                continue
+            judged = self._judged(outputs, x, y)
             found[name] = (score + judged[0] - plain[0], loss + judged[1] - plain[1])
+        if failed is not None and not found:
+            raise failed
         return found
 
     def export(self, model: Any, out: str | os.PathLike[str], name: str, **options: Any) -> Any:
@@ -112,11 +115,6 @@ class Precisions:
     def _judged(self, outputs: Rows, x: Rows, y: Rows) -> tuple[float, float]:
         loss = float(self.task.loss(y, outputs))
         return self.task.score(outputs, x, y), loss
-
-    def _by_head(self, outputs: Any) -> Rows:
-        if isinstance(outputs, list):
-            return dict(zip(self.task.heads, outputs, strict=True))
-        return np.asarray(outputs)
 
 
 def _all_rows(task: Task) -> int:

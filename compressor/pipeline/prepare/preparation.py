@@ -44,6 +44,7 @@ from compressor.training import (
     strongest,
     task_of,
     without_dead_channels,
+    without_dropout,
 )
 from profiler.devices import Target
 from profiler.errors import UsageError
@@ -111,11 +112,13 @@ class Prepared:
 
         Normalisations use the statistics of the batch: those that they have are of a network with the blocks.
         """
-        model, data = self.structures.model_without(configuration), self.task.data
+        model, data = without_dropout(self.structures.model_without(configuration)), self.task.data
         chosen = np.random.default_rng(0).permutation(row_count(data.x))[:_ROWS_WITHOUT]
-        losses = []
+        losses: list[float] = []
         for start in range(0, len(chosen), _BATCH_WITHOUT):
             rows = chosen[start : start + _BATCH_WITHOUT]
+            if losses and len(rows) < 2:
+                break  # a single row has no statistics
             losses.append(
                 float(self.task.loss(take(data.y, rows), run(model, take(data.x, rows), training=True)))
             )
@@ -171,16 +174,14 @@ class Prepared:
 
     def single_costs(self, goal: Goal) -> dict[str, CandidateCost]:
         """Every cost that a goal can limit, by name; energy that the time model does not know is a `UsageError`."""
-        if self.precisions is None:
+        if not isinstance(self.times, LeastTime):
             return self._costs_in(self.times, self.steering, goal)
-        by_name = {
-            name: self._costs_in(one.times, one.times, goal) for name, one in self.precisions.by_name.items()
-        }
+        by_name = {name: self._costs_in(one, one, goal) for name, one in self.times.by_precision.items()}
         names = next(iter(by_name.values()))
         return {cost: LeastCost({name: costs[cost] for name, costs in by_name.items()}) for cost in names}
 
     def _costs_in(
-        self, times: PredictedTime | LeastTime, steering: CandidateCost, goal: Goal
+        self, times: PredictedTime, steering: CandidateCost, goal: Goal
     ) -> dict[str, CandidateCost]:
         energy = times.energy(self.time_model)
         if "energy" in (goal.objective, *goal.limits):

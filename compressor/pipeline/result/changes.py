@@ -35,8 +35,9 @@ def changes_in_words(prepared: Prepared, trial: Trial) -> str:
 
 def layer_widths(prepared: Prepared, trial: Trial) -> tuple[LayerWidth, ...]:
     """The width of every layer before and after, and what else can be chosen inside one (``attention.heads``)."""
-    graph = prepared.graph
-    layers = dict(layers_of(prepared.structures.of(trial.configuration).model))
+    graph, own = prepared.graph, prepared.structures.of(trial.configuration).graph
+    # Where blocks are gone, what was one group may be several.
+    stays = {(count.layer, count.path, count.key, count.position): count.channels for count in own.counts}
     rows = []
     for count in graph.counts:
         if count.key not in _REPEATED_KEYS:
@@ -44,7 +45,8 @@ def layer_widths(prepared: Prepared, trial: Trial) -> tuple[LayerWidth, ...]:
             group = form.times[0][0] if form.times else ""
             label = _LABELS.get(count.key, count.label)
             name = f"{count.layer}.{label}" if label else count.layer
-            after = form(trial.widths) if count.layer in layers else 0
+            channels = stays.get((count.layer, count.path, count.key, count.position))
+            after = 0 if channels is None else own.form(channels)(trial.widths)
             rows.append(LayerWidth(name, group, form(graph.widths), after))
     # The two layers of a bidirectional one say the same.
     return tuple(dict.fromkeys(rows))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -21,7 +22,8 @@ from profiler.paired import betting_p_value, fewest_units, paired_p_value
 CONFIDENCE = 0.95
 _LEVEL = 1 - CONFIDENCE
 _POWER = 0.8
-_DRAWS = 200
+_DRAWS, _FEWEST_DRAWS = 200, 40
+_MOST_DRAWING_S = 30.0
 _FEWEST_OF_A_CLASS = 10
 _BINS = 10
 _HALVINGS = 14
@@ -186,22 +188,27 @@ def _worst(lost: NDArray[np.float64], parts: NDArray[Any], fewest: int) -> tuple
 def _by_bootstrap(
     task: Task, before: Rows, after: Rows, x: Rows, y: Rows, groups: NDArray[Any] | None
 ) -> float | None:
-    """The loss of a score that 95% of resamplings of rows, or of groups, stay below."""
+    """The loss of a score that 95% of resamplings of rows, or of groups, stay below.
+
+    A slow metric is asked for as long as time allows; None where that was too seldom.
+    """
     rng, rows = np.random.default_rng(0), row_count(y)
     members = np.arange(rows) if groups is None else np.unique(groups, return_inverse=True)[1].ravel()
     units = int(members.max()) + 1
     if units < 2:
         return None
     places = [np.flatnonzero(members == unit) for unit in range(units)] if groups is not None else None
-    losses = []
-    for _ in range(_DRAWS):
+    losses: list[float] = []
+    started = time.monotonic()
+    while len(losses) < _DRAWS and time.monotonic() - started < _MOST_DRAWING_S:
         drawn = rng.integers(units, size=units)
         chosen = drawn if places is None else np.concatenate([places[unit] for unit in drawn])
         some_x, some_y = take(x, chosen), take(y, chosen)
         scores = [task.score(take(one, chosen), some_x, some_y) for one in (before, after)]
         losses.append(scores[0] - scores[1])
     known = np.array(losses)[np.isfinite(losses)]
-    return float(np.quantile(known, CONFIDENCE)) if len(known) > _DRAWS / 2 else None
+    enough = len(losses) >= _FEWEST_DRAWS and len(known) > len(losses) / 2
+    return float(np.quantile(known, CONFIDENCE)) if enough else None
 
 
 def _agreement(task: Task, before: Rows, after: Rows) -> float | None:

@@ -233,7 +233,7 @@ def _trained(
             seed,
             sub_progress(progress, 0.85, 0.95),
         )
-    except UsageError:
+    except EdgetimeError:
         return one
     return replace(one, content=found.content, predicted_ms=predict_ms(found.content))
 

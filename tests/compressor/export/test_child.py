@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 
 import pytest
 
@@ -27,3 +28,9 @@ def test_what_is_raised_there_is_told_here():
 
     with pytest.raises(RuntimeError, match="no such range"):
         in_child(fail)
+
+
+def test_a_child_that_does_not_end_is_ended(monkeypatch):
+    monkeypatch.setattr("compressor.export.child._LONGEST_S", 0.1)
+    with pytest.raises(CrashedError, match="did not end"):
+        in_child(lambda: time.sleep(60) or b"")

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -13,11 +14,12 @@ from compressor.costs import Configuration, LeastCost, scaled
 from compressor.costs.network_cost import NetworkCost
 from compressor.export import TfliteRunner
 from compressor.pipeline.prepare import preparation
+from compressor.pipeline.prepare.precisions import Precision, Precisions
 from compressor.search import SearchMethod
 from compressor.testing.device import FormulaTimeModel
 from compressor.testing.keras_task import bars
 from compressor.training import FineTuner, task_of
-from profiler.errors import UsageError
+from profiler.errors import EdgetimeError, UsageError
 from profiler.tflite import read_network
 
 OPTIONS = Options(
@@ -131,3 +133,29 @@ def test_what_does_not_go_by_predicted_time_is_refused(task, tmp_path):
         preparation.prepare(
             path, data, Integers(), "auto", None, None, "magnitude", 0, OPTIONS, lambda *told: None, "flops"
         )
+
+
+class _Number:
+    """A task in which a network is its own score."""
+
+    def __init__(self):
+        rows = np.zeros((4, 1), "float32")
+        self.data, self.heads = SimpleNamespace(x_val=rows, y_val=rows), {}
+
+    def loss(self, y, outputs):
+        return 1.0
+
+    def score(self, outputs, x, y):
+        return 0.5
+
+
+def _refused(model):
+    raise EdgetimeError("TensorFlow has no such kernel.")
+
+
+def test_a_precision_in_which_one_network_cannot_be_converted_is_left_out_of_it():
+    refused, plain = Precision("int8", _refused, None), Precision("float32", _refused, None)
+    both = Precisions({"float32": plain, "int8": refused}, _Number(), None)
+    assert both.scores(None, 0.9, 0.1) == {"float32": (0.9, 0.1)}
+    with pytest.raises(EdgetimeError, match="no such kernel"):
+        Precisions({"int8": refused}, _Number(), None).scores(None, 0.9, 0.1)

@@ -1,12 +1,13 @@
 """Whole blocks first, then widths."""
 
 import math
+from types import SimpleNamespace
 
 import pytest
 
 from compressor.costs import CandidateCost, Configuration, Costs
 from compressor.graph import RemovableBlock
-from compressor.search import Goal, SearchProblem, Trial
+from compressor.search import Goal, SearchOverError, SearchProblem, Trial
 from compressor.search.structure import StructureSearch, structures_of
 from compressor.search.uniform import UniformSnapped
 from compressor.testing.workbench import make_problem, synthetic
@@ -113,3 +114,42 @@ def test_without_blocks_it_is_a_search_of_widths(goal):
     found: list[Trial] = StructureSearch().run(problem)
     assert found
     assert not any(trial.configuration.removed for trial in found)
+
+
+def test_of_too_many_blocks_those_inside_others_are_left_out_first():
+    problem = with_blocks(Goal(budget_ms=1.0))
+    problem.blocks = {
+        "inner": RemovableBlock("inner", ("a", "b"), "inner", 0, False),
+        "outer": RemovableBlock("outer", ("a", "b", "c"), "outer", 0, False),
+        "other": RemovableBlock("other", ("d",), "other", 0, False),
+    }
+    takes = {"inner": 0.3, "outer": 0.2, "other": 0.1}
+    problem.cost = SimpleNamespace(exact=lambda one: 1 - sum(takes[name] for name in one.removed))
+    looked = []
+
+    def loss_without(configuration):
+        looked.extend(configuration.removed)
+        return 1.0
+
+    problem.loss_without = loss_without
+    structures_of(problem, 6, most_blocks=2)
+    assert looked == ["outer", "other"]
+
+
+@pytest.mark.parametrize("late", ["pricing", "looking at losses"])
+def test_looking_at_blocks_ends_with_the_time_for_searching(late):
+    problem = with_blocks(Goal(budget_ms=1.0))
+    problem.needs_one = False
+    looked = []
+
+    def loss_without(configuration):
+        looked.append(configuration)
+        problem.deadline = -math.inf
+        return 1.0
+
+    problem.loss_without = loss_without
+    if late == "pricing":
+        problem.deadline = -math.inf
+    with pytest.raises(SearchOverError):
+        structures_of(problem, 6)
+    assert len(looked) == (late != "pricing")

@@ -26,7 +26,8 @@ WIDTHS = (
 
 
 @pytest.mark.parametrize(
-    "options", [SearchOptions(forbidden=(3, 7)), SearchOptions(0.0, stop="proof", best=2)]
+    "options",
+    [SearchOptions(forbidden=(3, 7)), SearchOptions(0.0, stop="proof", best=2), SearchOptions(shortest=4)],
 )
 def test_searches_find_from_memory_what_they_find_by_running(options: SearchOptions):
     decoder = RandomDecoder()
@@ -51,3 +52,16 @@ def test_what_was_seen_is_not_run_again():
     again = beam_search(remembering, (1, 2), FixedWidth(5))
     assert remembering.steps_run == ran
     assert np.isfinite(again.best.score)
+
+
+def test_entropies_leave_out_an_end_that_comes_too_early():
+    # END takes half of the probability: with it the entropy is log 2 + half of log 4, without it the latter alone.
+    decoder = RandomDecoder(vocabulary=5, widest=4)
+    decoder._table[:] = np.log([0.5, 0.125, 0.125, 0.125, 0.125])
+    wanted = []
+    for shortest in (0, 2):
+        remembering = RememberingDecoder(decoder, SearchOptions(shortest=shortest))
+        remembering.start((1,))
+        remembering.step(np.array([1], np.int32), np.array([0]))
+        wanted.append(remembering.entropies[0])
+    assert wanted == pytest.approx([0.5 * np.log(2) + 0.5 * np.log(8), 0.5 * np.log(8)], rel=1e-5)

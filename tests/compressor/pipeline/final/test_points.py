@@ -1,6 +1,6 @@
 """Points along the front: at which times they are looked for, and what is trained."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -137,3 +137,15 @@ def test_what_costs_so_many_times_as_much_is_said_of_the_cost_that_is_meant():
 
 def test_only_the_baselines_know_no_staircase():
     assert {name for name in METHODS if not get_method(name).on_edges} == {"uniform", "importance", "deepiot"}
+
+
+def test_the_full_widths_of_a_network_without_blocks_are_a_point():
+    times = Linear()
+    prepared = SimpleNamespace(
+        original=trial(80, 8.0, 1.0), steering=times, times=times,
+        costs=lambda configuration: Costs(times.exact(configuration)), importance={"a": np.ones(80) / 80},
+    )  # fmt: skip
+    whole = trial(40, 4.0, 0.9)
+    assert in_proportion(prepared, whole, 2.0) is None
+    without = replace(whole, configuration=whole.configuration.without(["block"]))
+    assert in_proportion(prepared, without, 2.0).widths == {"a": 80}

@@ -516,3 +516,35 @@ def test_killed_at_any_point_it_goes_on_as_it_would_have_and_trains_nothing_twic
     found = run(training(resumed, goal, tmp_path / "killed", 2), [trial(200, 0.5, 0.92)], resized)
     assert killed.trained + resumed.trained == whole.trained
     assert (found.trial, found.scores) == (expected.trial, expected.scores)
+
+
+class InPrecisions(Pretended):
+    """With files of two precisions; one of the seeds cannot be converted to int8, or has that alone."""
+
+    precisions = ("float32", "int8")
+
+    def __init__(self, by_seed):
+        super().__init__({5: 0.9})
+        self.by_seed = iter(by_seed)
+
+    def in_precisions(self, judged, model):
+        return {
+            name: replace(judged, configuration=judged.configuration.with_precision(name), score=score)
+            for name, score in next(self.by_seed).items()
+        }
+
+
+@pytest.mark.parametrize(
+    ("by_seed", "precision", "scores"),
+    [
+        ([{"float32": 0.8, "int8": 0.9}, {"float32": 0.7}], "float32", (0.8, 0.7)),
+        ([{"float32": 0.8}, {"float32": 0.7, "int8": 0.9}], "float32", (0.8, 0.7)),
+        ([{"float32": 0.8}, {"int8": 0.9}], "float32", (0.8,)),
+    ],
+)
+def test_only_precisions_that_all_seeds_have_are_compared(tmp_path, monkeypatch, by_seed, precision, scores):
+    monkeypatch.setattr("compressor.pipeline.final.training.load_keras", lambda path: None)
+    prepared = InPrecisions([by_seed[0], by_seed[1]])
+    chosen = run(training(prepared, Goal(budget_ms=0.5), tmp_path, seeds=2), [trial(5, 0.5, 0.8)])
+    assert chosen.trial.configuration.precision == precision
+    assert chosen.scores == scores

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from compressor.costs import CandidateCost, Configuration, Costs, narrowest
+from compressor.graph import RemovableBlock
 from compressor.pipeline.prepare.limits import (
     Limits,
     budget_notes,
@@ -24,6 +25,8 @@ TIMES = StaircaseTimes()
 FULL = Configuration(WIDTHS)
 WHOLE = TIMES(FULL)
 ORIGINAL = Trial(FULL, Costs(WHOLE, 40_000, 8_000), 0.95, 0.1)
+
+BLOCKS = {"outer": ("a", "b"), "inner": ("b",), "other": ("c",)}
 
 
 class Weights(CandidateCost):
@@ -175,3 +178,23 @@ def test_a_budget_that_only_multiplications_keep_is_told():
     assert budget_notes(goal, steered(0.7, 0.68), "flops") == ()  # missed: that is an error of its own
     assert budget_notes(goal, steered(0.7, 0.6), "measured") == ()
     assert budget_notes(Goal(least_score=0.9), steered(0.7, 0.6), "flops") == ()
+
+
+class Halves(StaircaseTimes):
+    """Each block takes half of what is left."""
+
+    def exact(self, configuration):
+        return super().exact(configuration) / 2 ** len(configuration.removed)
+
+
+def test_where_blocks_may_go_the_network_without_them_is_looked_at_before_a_goal_is_refused():
+    times, given = Halves(), prepared(Halves())
+    blocks = {name: RemovableBlock(name, layers, name, 0, False) for name, layers in BLOCKS.items()}
+    given.structures = SimpleNamespace(blocks=blocks)
+    least = times(least_configuration(times, FULL))
+    bare = times(narrowest(FULL)) / 4  # what is inside another block goes with it
+    check_goal(given, Goal(budget_ms=1.1 * bare), blocks=True)
+    with pytest.raises(BudgetError, match=rf"by removing channels: .* more than {least:.4g} ms"):
+        check_goal(given, Goal(budget_ms=1.1 * bare))
+    with pytest.raises(BudgetError, match=rf"by removing channels or blocks: .* more than {bare:.4g} ms"):
+        check_goal(given, Goal(budget_ms=0.9 * bare), blocks=True)

@@ -3,11 +3,13 @@
 import math
 from types import SimpleNamespace
 
+import keras
 import numpy as np
 import pytest
 
-from compressor.pipeline.prepare import Evaluator
-from compressor.search import SearchOverError
+from compressor.costs import Configuration, Costs
+from compressor.pipeline.prepare import Evaluator, Prepared
+from compressor.search import Candidate, Goal, SearchOverError
 from compressor.training import Outcome, Schedule
 
 SCHEDULE = Schedule(epochs=4)
@@ -92,3 +94,47 @@ def test_who_only_helps_leaves_even_the_first_to_the_others(evaluator):
     evaluator.deadline = 102.0
     with pytest.raises(SearchOverError):
         evaluator(CANDIDATE)
+
+
+@pytest.mark.parametrize(("left", "begun"), [(6.5, False), (7.5, True)])
+def test_what_building_a_network_and_judging_its_files_take_counts_too(evaluator, left, begun):
+    now, prepared = evaluator.now, evaluator._prepared
+
+    def build(*given):
+        now[0] += 1.0
+        return "a network"
+
+    def in_precisions(trial, model):
+        now[0] += 2.0
+        return {"int8": trial}
+
+    prepared.network_of, prepared.in_precisions, prepared.precisions = build, in_precisions, {"int8": None}
+    prepared.costs = lambda configuration: Costs(1.0)
+    evaluator.goal = Goal(budget_ms=1.0)
+    candidate = Candidate(Configuration({"a": 1}))
+    evaluator(candidate)
+    evaluator.deadline = now[0] + left
+    if begun:
+        evaluator(candidate)
+    else:
+        with pytest.raises(SearchOverError):
+            evaluator(candidate)
+    assert evaluator.trained == 1 + begun
+
+
+def test_the_loss_without_a_block_is_the_same_each_time_and_of_no_single_row():
+    inputs = keras.Input((3,))
+    hidden = keras.layers.BatchNormalization()(keras.layers.Dense(4)(keras.layers.Dropout(0.5)(inputs)))
+    model = keras.Model(inputs, keras.layers.Dense(2)(hidden))
+    x = np.random.default_rng(0).normal(size=(129, 3)).astype("float32")
+    seen = []
+
+    def loss(y, outputs):
+        seen.append(len(y))
+        return float(np.abs(outputs).sum())
+
+    task = SimpleNamespace(data=SimpleNamespace(x=x, y=x), loss=loss)
+    prepared = SimpleNamespace(task=task, structures=SimpleNamespace(model_without=lambda one: model))
+    first, second = (Prepared.loss_without(prepared, None) for _ in range(2))
+    assert first == second
+    assert seen == [128, 128]

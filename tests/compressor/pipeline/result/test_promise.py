@@ -1,5 +1,7 @@
 """What rows that chose nothing show of a loss, and what they cannot."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -103,3 +105,19 @@ def test_a_metric_of_the_users_own_is_tested_by_bootstrap():
     found = promise_of(task, y, worse, np.zeros((300, 1)), y)
     assert found.lost < found.most < 2 * found.lost
     assert "of score are lost" in found.sentence
+
+
+@pytest.mark.parametrize(("seconds", "known"), [(0.1, True), (0.7, True), (0.8, False)])
+def test_a_slow_metric_is_asked_for_half_a_minute_at_most(monkeypatch, seconds, known):
+    now = [0.0]
+    monkeypatch.setattr("compressor.pipeline.result.promise.time.monotonic", lambda: now[0])
+    y = np.random.default_rng(0).normal(size=20)
+
+    def score(outputs, x, y):
+        now[0] += seconds / 2
+        return -float(np.mean((outputs - y) ** 2))
+
+    task = SimpleNamespace(counts_right=False, score=score)
+    found = promise_of(task, y, y + 0.1, np.zeros((20, 1)), y)
+    assert now[0] < 32
+    assert (found.most is not None) == known

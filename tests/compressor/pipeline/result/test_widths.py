@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import keras
 import numpy as np
 import pytest
 from keras import layers
-from small_networks import attention_network
+from small_networks import attention_network, resnet
 
 from compressor import Data, Options, Schedule, compress
-from compressor.graph import build_graph
+from compressor.graph import build_graph, cut, find_blocks, without
 from compressor.pipeline.result.changes import layer_widths
 from compressor.search import SearchMethod
 from compressor.testing.device import FormulaTimeModel
@@ -151,3 +152,32 @@ def test_both_directions_of_a_layer_are_one_row_and_repeated_widths_none():
         ("both", 6, 3),
         ("head", 2, 2),
     ]
+
+
+def test_where_blocks_are_gone_widths_are_those_of_the_network_without_them():
+    model = resnet()
+    graph, block = build_graph(model), find_blocks(model).removable["stage0_0_2"]
+    smaller = without(model, [block])
+    own = build_graph(smaller)
+    # Whatever had the block's width has the stem's now: no two groups are as wide.
+    widths = {name: place + 1 for place, name in enumerate(graph.widths)}
+    prepared = SimpleNamespace(graph=graph, structures=Given(SimpleNamespace(model=smaller, graph=own)))
+    made = cut(smaller, {name: range(widths[name]) for name in own.groups}, own)
+    kept = {layer.name: layer.get_config() for layer in made.layers}
+    rows = layer_widths(prepared, SimpleNamespace(widths=widths, configuration=None))
+    expected = {
+        row.layer: kept[row.layer].get("filters", kept[row.layer].get("units")) if row.layer in kept else 0
+        for row in rows
+    }
+    assert {row.layer: row.after for row in rows} == expected
+    assert min(expected.values()) == 0
+
+
+class Given:
+    """One structure for all configurations."""
+
+    def __init__(self, structure):
+        self.structure = structure
+
+    def of(self, configuration):
+        return self.structure

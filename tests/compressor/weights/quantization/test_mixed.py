@@ -7,6 +7,7 @@ from compressor.data import Data
 from compressor.export import RECIPES, TfliteRunner, export, to_tflite_bytes
 from compressor.testing.device import FormulaTimeModel
 from compressor.weights.quantization import QuantizableNetwork, divergence, export_mixed, search
+from compressor.weights.quantization.choosing import _trained
 from compressor.weights.quantization.clipping import clip
 from profiler.errors import EdgetimeError, UsageError
 from profiler.tflite import Buffer, read_model, read_network
@@ -149,3 +150,13 @@ def test_weights_alone_are_stored_in_fewer_bits_and_computed_in_floats(
 
 def test_every_recipe_says_in_words_what_becomes_of_weights_and_activations():
     assert all(len(sentence) > 6 and not sentence.endswith(".") for sentence in RECIPES.values())
+
+
+def test_what_cannot_be_fine_tuned_stays_as_it_is(network, monkeypatch):
+    def stored_others(*given):
+        raise EdgetimeError("The quantiser stored other integers than were trained.")
+
+    monkeypatch.setattr("compressor.weights.quantization.choosing.training_rows", lambda checked: None)
+    monkeypatch.setattr("compressor.weights.quantization.choosing.finetune", stored_others)
+    one = object()
+    assert _trained(network, one, None, 1, 0, predict_ms, lambda *told: None) is one
