@@ -16,8 +16,8 @@ class LayerPrediction:
     """Predicted time and energy of one layer.
 
     `covered` is False where the model never measured the operator and fell back, `known` where there was nothing to fall back
-    on, as with a custom operator or one that an accelerator leaves to the CPU: its time is then 0 here and null in JSON;
-    `reason` says why, and `left` why it is left to the CPU. `energy_mj` is None where the device's energy is not known.
+    on, as with a custom operator or one that an accelerator leaves to the CPU, or where it is far beyond what was measured: its time
+    is then here what it takes at least (0 where nothing is known) and null in JSON; `reason` says why, and `left` why it is left to the CPU. `energy_mj` is None where the device's energy is not known.
     """
 
     index: int
@@ -49,7 +49,7 @@ class NetworkPrediction:
     `peak_memory_bytes` is the arena that holds the activations,
     `memory` all that the runtime takes; None where it is not known what lives at the same time. `energy_mj` is of one
     inference; None where the device's energy is not known. `at_least` is whether an operator without a known time (or energy) is
-    left out of the total, or a loop is counted once whose turns are not known; `unknown` says which operators, and why. Where these
+    left out of the total, or counts with the least it may take, or a loop is counted once whose turns are not known; `unknown` says which operators, and why. Where these
     are all that works, the network's time is not known at all (`whole` is False) and null in JSON.
 
     All times are as in calm. `calm_share` is how much of the time the device was calm when it was profiled, None where that is

@@ -273,7 +273,7 @@ class SettingModel:
     def _known(self, times: LayerTimes) -> np.ndarray:
         """Which layers' times are known ``[n]``: measured, estimated, or done inside of another one."""
         if self.simulated:
-            return times.covered | (times.predicted_ms > 0)
+            return times.known & (times.covered | (times.predicted_ms > 0))
         return times.known
 
     def _why_unknown(self, layer: Layer) -> str:

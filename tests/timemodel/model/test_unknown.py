@@ -11,7 +11,7 @@ from profiler import operators
 from profiler.network import Layer, Network, Tensor
 from timemodel.model import SettingModel
 from timemodel.model.layer_times import MOST_SPAN
-from timemodel.model.unknown import compiled_for
+from timemodel.model.unknown import compiled_for, why_unknown
 
 RELU = operators.unary("relu", (1, 8, 8, 16))
 
@@ -125,7 +125,24 @@ def test_beyond_what_was_measured_time_grows_with_the_work_and_no_interval_is_wi
         assert (times.high_ms <= MOST_SPAN * times.low_ms * 1.01).all()
     else:
         assert factor > 4
-        assert times.predicted_ms[1] == times.high_ms[1] == 0.0
+        assert times.low_ms[1] == times.predicted_ms[1] == times.high_ms[1] > 0.0
+
+
+def test_far_beyond_what_was_measured_a_larger_layer_takes_at_least_more(time_model):
+    layers = [operators.conv_2d(side, side, 64, 64) for side in (1200, 2400, 4800, 9600)]
+    times = time_model.setting().layer_times(layers)
+    assert not times.known[-2:].any()
+    assert (np.diff(times.low_ms) > 0).all()
+    assert times.predicted_ms[-1] > times.predicted_ms[-2] > 0
+    found = time_model.predict(Network("n", (RELU, layers[-1])))
+    assert found.at_least
+    assert found.predicted_ms > times.predicted_ms[-1]
+    assert found.to_dict()["layers"][1]["predicted_ms"] is None
+
+
+def test_few_layers_of_a_number_type_measured_beside_another_are_no_reason_to_give_up():
+    large = operators.conv_2d(900, 900, 64, 64, dtype="int16")
+    assert why_unknown(large, ["int8"], True).endswith("profile with --dtype int16 too")
 
 
 def test_a_cost_that_begins_beyond_a_size_does_not_run_away(time_model):
