@@ -268,6 +268,7 @@ class SettingModel:
             widened=self.conditions is not None and self.conditions.widened,
             energy_mj=energy_mj,
             at_least=any(not layer.known for layer in layers) or bool(network.unknown_loops),
+            unknown_loops=tuple(network.unknown_loops),
         )
 
     def _known(self, times: LayerTimes) -> np.ndarray:

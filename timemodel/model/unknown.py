@@ -59,7 +59,7 @@ def why_unknown(layer: Layer, others: Sequence[str], measured: bool) -> str:
     if vendor:
         return f"compiled for another device ({vendor}): give the file from before it was compiled"
     if measured and dtype in ALONGSIDE:
-        return f"so much larger than the few {dtype} layers that were measured that little is known: profile with --dtype {dtype} too"
+        return f"so much larger than the few measured in {dtype} that little is known: profile with --dtype {dtype} too"
     if measured:
         return "so much larger than what was measured that nothing is known: measure it with --measure"
     if others and op.startswith("custom:"):
