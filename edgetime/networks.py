@@ -16,7 +16,7 @@ from profiler.network import Network
 
 SUFFIXES = (".tflite", ".keras", ".lct")
 
-MADE = "edgetime-"
+MADE = "edgetime-unpacked-"
 """How the folder is called in which networks lie that were made of others for a while."""
 
 _RESULT = "result.json"
@@ -191,9 +191,15 @@ def unpacked(
         yield files, wrong
 
 
+def _is_made(path: Path) -> bool:
+    """Whether `unpacked` made a file; a folder of the user's may be called as it likes."""
+    folder = path.parent.parent
+    return folder.name.startswith(MADE) and folder.parent.resolve() == Path(tempfile.gettempdir()).resolve()
+
+
 def short_names(paths: Sequence[Path]) -> list[str]:
     """Paths for a table: without the folder that all of several lie in, and without ``.tflite``."""
-    made = [path for path in paths if path.parent.parent.name.startswith(MADE)]
+    made = [path for path in paths if _is_made(path)]
     named = [path for path in paths if path not in made]
     if len(paths) == 1 and named:
         return [str(paths[0])]
@@ -210,5 +216,4 @@ def without_made(value: Any) -> Any:
         return {key: without_made(part) for key, part in value.items()}
     if isinstance(value, list):
         return [without_made(part) for part in value]
-    is_made = isinstance(value, str) and Path(value).parent.parent.name.startswith(MADE)
-    return Path(value).name if is_made else value
+    return Path(value).name if isinstance(value, str) and _is_made(Path(value)) else value

@@ -1,4 +1,5 @@
 import importlib.util
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -55,3 +56,12 @@ def test_a_keras_file_without_tensorflow_says_what_to_install(
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=r"edgetime\[compress\]"):
         networks.read(touch(tmp_path / "net.keras"))
+
+
+def test_a_users_folder_is_never_taken_for_that_of_unpacked_files(tmp_path):
+    for name in ("edgetime-nets", f"{networks.MADE}x"):
+        file = tmp_path / name / "a" / "net.tflite"
+        assert networks.without_made(str(file)) == str(file)
+        assert networks.short_names([file]) == [str(file)]
+    made = Path(tempfile.gettempdir(), f"{networks.MADE}x", "0", "net.tflite")
+    assert networks.without_made([str(made)]) == ["net.tflite"]
