@@ -227,7 +227,7 @@ class SettingModel:
         low_ms = min(total, max(total - below, high_ms / MOST_SPAN))
         covered_ms = float(times.predicted_ms[times.covered].sum()) + overhead_ms
         coverage = covered_ms / total if total > 0 else 1.0
-        columns = times.predicted_ms, times.low_ms, times.high_ms, times.covered, self._known(times)
+        columns = times.predicted_ms, times.low_ms, times.high_ms, times.covered, self.known(times)
         if not columns[-1].all():
             # What an unknown operator takes is no part of the total: of so many operators that work so many are known.
             coverage *= float(columns[-1].mean())
@@ -271,7 +271,7 @@ class SettingModel:
             unknown_loops=tuple(network.unknown_loops),
         )
 
-    def _known(self, times: LayerTimes) -> np.ndarray:
+    def known(self, times: LayerTimes) -> np.ndarray:
         """Which layers' times are known ``[n]``: measured, estimated, or done inside of another one."""
         if self.simulated:
             return times.known & (times.covered | (times.predicted_ms > 0))
