@@ -57,8 +57,8 @@ class DeviceLimits:
         if candidates[0].at_least:
             first = candidates[0]
             return (
-                f"No network's time is known on this device: {first.path} takes at least {first.predicted_ms:.3g} ms, without "
-                f"{', '.join(first.uncovered)}. Profile the device with these operators, or measure with "
+                f"No network's time is known on this device: {first.path} takes at least {first.predicted_ms:.3g} ms; not known: "
+                f"{first.why_unknown or ', '.join(first.uncovered)}. Profile the device with these operators, or measure with "
                 "'edgetime predict --measure'."
             )
         limits = [name for name, _ in self._taken(candidates[0])]

@@ -97,7 +97,8 @@ class NetworkPrediction:
         others = dict.fromkeys(layer.op for layer in self.layers if not layer.known and layer.op not in named)
         left = [f"{', '.join(others)} (left to the CPU)"] if others else []
         loops = [f"how often {', '.join(self.unknown_loops)} turns"]
-        return "; ".join([*filter(None, [self.why_unknown]), *left, *(loops if self.unknown_loops else [])])
+        found = [*filter(None, [self.why_unknown]), *left, *(loops if self.unknown_loops else [])]
+        return "; ".join(found or ([", ".join(self.uncovered)] if self.at_least else []))
 
     @property
     def whole(self) -> bool:
