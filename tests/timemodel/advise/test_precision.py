@@ -10,7 +10,7 @@ from profiler.network import Layer, Network
 from profiler.operators import network_with_dtype, with_dtype
 from profiler.probes import Probe
 from timemodel.advise.precision import number_types
-from timemodel.model import SettingModel, fit_operator
+from timemodel.model import FALLBACK, SettingModel, fit_operator
 from timemodel.runtime import RuntimeTerms
 
 
@@ -78,6 +78,7 @@ def model() -> Model:
         ):
             times = np.array([device_ms(layer) for layer in layers])
             learned[op, dtype] = fit_operator(op, dtype, layers, times)
+        learned[FALLBACK, dtype] = learned["relu", dtype]
     return Model(SettingModel("paper", {}, {}, learned, RuntimeTerms()))
 
 
