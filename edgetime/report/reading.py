@@ -53,12 +53,16 @@ class _Group(TypedDict):
     fixed: str
 
 
-class AdviceFile(TypedDict):
-    """What ``advise --json`` prints, as far as the page shows it."""
-
+class _Advice(TypedDict):
     network: str
     predicted_ms: float
     groups: list[_Group]
+
+
+class AdviceFile(_Advice, total=False):
+    """What ``advise --json`` prints, as far as the page shows it."""
+
+    at_least: bool
 
 
 @dataclass
