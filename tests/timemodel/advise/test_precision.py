@@ -117,7 +117,7 @@ def test_the_other_way_round(model):
 
 
 def test_what_is_not_measured_there_is_marked(model):
-    mixed = network(operators.fully_connected(300, 400), operators.unary("tanh", (1, 400)))
+    mixed = network(operators.fully_connected(300, 400), operators.unary("tanh", (1, 128)))
     (int8,) = number_types(model, mixed)
     assert {row.op: row.measured for row in int8.operators} == {"fully_connected": True, "tanh": False}
 
