@@ -81,6 +81,22 @@ def network_option(
     )
 
 
+def unknown_option(path: Path, network: Network, why: str) -> NetworkOption:
+    """A network of which a device knows nothing: it takes at least 0 ms there."""
+    return NetworkOption(
+        path,
+        predicted_ms=0.0,
+        low_ms=0.0,
+        high_ms=0.0,
+        coverage=0.0,
+        uncovered=tuple(sorted({layer.op for layer in network.layers})),
+        dtype=network.dtype,
+        file_bytes=network.file_bytes,
+        at_least=True,
+        why_unknown=why.rstrip("."),
+    )
+
+
 def front(candidates: Sequence[NetworkOption]) -> list[bool]:
     """Mark the candidates that no other one beats in both predicted time and accuracy; where any is unknown, in time alone.
 

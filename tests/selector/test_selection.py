@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -174,6 +175,30 @@ def test_several_devices_get_each_their_best_and_networks_run_once(files, monkey
     assert [one.chosen is None for one in found] == [False, True]
     with pytest.raises(BudgetError, match="nearest"):
         _ = found[1].policy
+
+
+class KnowsNothing(PerThousandMacs):
+    device = "blank"
+
+    def predict(self, network):
+        layers = (SimpleNamespace(**UNKNOWN_LAYER),)
+        return replace(super().predict(network), device=self.device, layers=layers, at_least=True)
+
+
+UNKNOWN_LAYER = {"op": "mystery", "known": False, "left": "", "reason": "never measured", "predicted_ms": 0.0}
+
+
+def test_a_device_that_knows_nothing_of_a_network_takes_it_from_no_other(files):
+    paths = [files / "dense4.tflite", files / "dense10.tflite"]
+    here, blank = select_per_device([PerThousandMacs(), KnowsNothing()], paths)
+    assert here.chosen.path.name == "dense4.tflite"
+    assert not here.failed
+    assert blank.chosen is None
+    assert all(
+        "is not known on blank: mystery (never measured)" in one.why_unknown for one in blank.candidates
+    )
+    with pytest.raises(UsageError, match="is not known on blank"):
+        select(KnowsNothing(), paths[:1])
 
 
 def test_a_bad_file_of_several_is_named_and_the_others_are_done(files, tmp_path):
