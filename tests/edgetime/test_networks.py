@@ -6,6 +6,7 @@ import pytest
 
 from edgetime import networks
 from profiler.errors import MissingExtraError, UsageError
+from profiler.tflite import ModelPlan, TensorPlan, encode
 
 
 def touch(path: Path) -> Path:
@@ -65,3 +66,12 @@ def test_a_users_folder_is_never_taken_for_that_of_unpacked_files(tmp_path):
         assert networks.short_names([file]) == [str(file)]
     made = Path(tempfile.gettempdir(), f"{networks.MADE}x", "0", "net.tflite")
     assert networks.without_made([str(made)]) == ["net.tflite"]
+
+
+def test_a_signature_of_what_is_no_tflite_file_is_looked_for_in_what_it_is(tmp_path, monkeypatch):
+    with pytest.raises(UsageError, match=r"net\.keras is a Keras model, which has no signatures"):
+        networks.read(touch(tmp_path / "net.keras"), signature="encode")
+    made = encode(ModelPlan([TensorPlan("x", (1, 4), "float32")], [], [0], [0]))
+    monkeypatch.setattr(networks, "tflite_of", lambda path: made)
+    with pytest.raises(UsageError, match="has no signature 'encode'"):
+        networks.read(tmp_path / "net.lct", signature="encode")
