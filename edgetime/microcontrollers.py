@@ -70,6 +70,7 @@ def without_time(network: Network, signature: str | None) -> dict[str, Any]:
         "uncovered": sorted({layer.op for layer in network.layers}),
         "widened": False,
         "at_least": False,
+        "unknown": {},
         "signature": signature,
         "layers": layers,
     }

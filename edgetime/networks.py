@@ -16,7 +16,7 @@ from profiler.network import Network
 
 SUFFIXES = (".tflite", ".keras", ".lct")
 
-MADE = "edgetime-"
+MADE = "edgetime-unpacked-"
 """How the folder is called in which networks lie that were made of others for a while."""
 
 _RESULT = "result.json"
@@ -127,11 +127,11 @@ def read(
     file does not tell. Raises ModelFileError where the file cannot be
     read, UsageError where `input_shape` does not fit.
     """
-    from profiler.tflite import only_signature, read_network
+    from profiler.tflite import read_network
 
     file = Path(path)
     if signature is not None:
-        content = only_signature(file, signature)
+        content = _one_of(file, signature)
         return ReadNetwork(read_network(content, input_shape, f"{file.name}, {signature}", turns), content)
     if file.suffix == ".lct":
         content = tflite_of(file)
@@ -151,6 +151,15 @@ def read(
     return ReadNetwork(read_network(converted, name=file.name, turns=turns), converted)
 
 
+def _one_of(path: Path, signature: str) -> bytes:
+    """The ``.tflite`` of one signature of a file; UsageError where it has none of this name."""
+    from profiler.tflite import only_signature
+
+    if path.suffix == ".keras":
+        raise UsageError(f"{path} is a Keras model, which has no signatures: leave --signature out.")
+    return only_signature(tflite_of(path) if path.suffix == ".lct" else path, signature)
+
+
 def tflite_of(path: str | os.PathLike[str]) -> bytes:
     """The ``.tflite`` in a packed ``.lct``; ModelFileError where it is missing or damaged."""
     from compressor.weights.line_compress import read_lct
@@ -167,8 +176,6 @@ def unpacked(
     A packed ``.lct`` stands unpacked in the list; with `each` a file of several signatures stands in it once for each, or for
     the one that `signature` names, and is called so.
     """
-    from profiler.tflite import only_signature
-
     with tempfile.TemporaryDirectory(prefix=MADE) as folder:
         files, wrong = [], []
         for number, path in enumerate(paths):
@@ -178,7 +185,7 @@ def unpacked(
                     if name is None and path.suffix != ".lct":
                         files.append(path)
                         continue
-                    content = tflite_of(path) if name is None else only_signature(path, name)
+                    content = tflite_of(path) if name is None else _one_of(path, name)
                     plain = path.stem if name is None else f"{path.stem}, {name.replace('/', '_')}"
                     file = Path(folder, str(number), f"{plain}.tflite")
                     file.parent.mkdir(exist_ok=True)
@@ -191,9 +198,15 @@ def unpacked(
         yield files, wrong
 
 
+def _is_made(path: Path) -> bool:
+    """Whether `unpacked` made a file; a folder of the user's may be called as it likes."""
+    folder = path.parent.parent
+    return folder.name.startswith(MADE) and folder.parent.resolve() == Path(tempfile.gettempdir()).resolve()
+
+
 def short_names(paths: Sequence[Path]) -> list[str]:
     """Paths for a table: without the folder that all of several lie in, and without ``.tflite``."""
-    made = [path for path in paths if path.parent.parent.name.startswith(MADE)]
+    made = [path for path in paths if _is_made(path)]
     named = [path for path in paths if path not in made]
     if len(paths) == 1 and named:
         return [str(paths[0])]
@@ -210,5 +223,4 @@ def without_made(value: Any) -> Any:
         return {key: without_made(part) for key, part in value.items()}
     if isinstance(value, list):
         return [without_made(part) for part in value]
-    is_made = isinstance(value, str) and Path(value).parent.parent.name.startswith(MADE)
-    return Path(value).name if is_made else value
+    return Path(value).name if isinstance(value, str) and _is_made(Path(value)) else value

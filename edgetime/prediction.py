@@ -15,7 +15,7 @@ from profiler.errors import UsageError
 
 if TYPE_CHECKING:
     from profiler.network import Network
-    from timemodel.model import SettingModel, TimeModel
+    from timemodel.model import NetworkPrediction, SettingModel, TimeModel
 
 _NAMES = {
     "machine": "architecture",
@@ -41,6 +41,7 @@ _SAME_MEMORY = 0.05
 
 _LEAST_LIMIT_S = 20.0
 _MOST_RUNS = 100
+_UNKNOWN_LIMIT_S = 300.0
 """By default measuring may take this, and so many times as long as one run is predicted to."""
 
 
@@ -111,8 +112,7 @@ class Predictor:
             conditions = self.setting.conditions
             if conditions is not None:
                 self._target.calm_below_us = WITHIN * conditions.canary_us
-            default_s = _LEAST_LIMIT_S + _MOST_RUNS * prediction.predicted_ms / 1e3
-            self._target.time_limit_s = self._time_limit_s or default_s
+            self._target.time_limit_s = self._time_limit_s or _default_limit_s(prediction)
             measurement = measure_network(read.tflite, self._target, input_shape=input_shape)
             then = {**self.setting.fingerprint, **self.setting.setting}
             kernels = self._target.setting.kernels
@@ -145,6 +145,12 @@ class Predictor:
                 "This time model knows of no load (it comes from a table, or from a very short profile): leave --load out."
             )
         return {"met_p50_ms": met[0], "met_p90_ms": met[1]}
+
+
+def _default_limit_s(prediction: NetworkPrediction) -> float:
+    """After how long to give the measuring of a network up; `at_least` says nothing of how long it takes."""
+    known_s = _LEAST_LIMIT_S + _MOST_RUNS * prediction.predicted_ms / 1e3
+    return max(known_s, _UNKNOWN_LIMIT_S) if prediction.at_least else known_s
 
 
 def _assumed(network: Network) -> list[str]:

@@ -107,8 +107,7 @@ def _score(
 ) -> NDArray[np.float64]:
     """Standardised excess of losses over gains, its variance where the hypothesis holds just so; less is better."""
     # The likeliest share of gains g where the share of losses is g + most: 2 n g^2 + b g + c = 0.
-    b = rows * (3 * most - 1) - losses - gains + 0.0
-    b = -(losses + gains) + rows * 0.0 + (2 * rows - losses + gains) * most
+    b = -(losses + gains) + (2 * rows - losses + gains) * most
     c = -gains * most * (1 - most)
     root = np.sqrt(np.maximum(b * b - 8 * rows * c, 0.0))
     share = np.clip((root - b) / (4 * rows), 0.0, (1 - most) / 2)

@@ -21,6 +21,7 @@ from selector.candidates import (
     front,
     network_accuracy,
     network_option,
+    unknown_option,
 )
 from selector.runtime import PolicyNetwork, Specification, save_policy
 from timemodel.model import NetworkPredictor, TimeModel
@@ -233,8 +234,17 @@ def select_per_device(
 def _options(
     models: Sequence[NetworkPredictor], path: Path, network: Network, rows: Data | None
 ) -> list[NetworkOption]:
-    """One network on every device."""
-    found = [network_option(model, path, network) for model in models]
+    """One network on every device; UsageError where none knows anything of its time."""
+    found: list[NetworkOption] = []
+    errors: list[UsageError] = []
+    for model in models:
+        try:
+            found.append(network_option(model, path, network))
+        except UsageError as error:
+            errors.append(error)
+            found.append(unknown_option(path, network, str(error)))
+    if len(errors) == len(models):
+        raise errors[0]
     accuracy = None if rows is None else network_accuracy(path, rows)
     return [replace(option, accuracy=accuracy) for option in found]
 

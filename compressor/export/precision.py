@@ -11,6 +11,7 @@ from compressor.export.conversion import to_tflite_bytes
 from compressor.export.keras_files import InputShape, in_float32, load_keras
 from compressor.export.turns import measure_in_turns
 from profiler.devices import Target
+from profiler.errors import EdgetimeError
 from profiler.tflite import read_network
 from timemodel.model import NetworkPredictor
 
@@ -62,7 +63,10 @@ def precision_times(
     device: NetworkPredictor | Target,
     input_shape: InputShape | None = None,
 ) -> PrecisionTimes:
-    """Compare a quantised file with the ``.keras`` file that it was made of, in float32: measured in turns, or predicted."""
+    """Compare a quantised file with the ``.keras`` file that it was made of, in float32: measured in turns, or predicted.
+
+    Raises EdgetimeError where not all of a predicted time is known: what is left out of one file may be in the other.
+    """
     plain = to_tflite_bytes(in_float32(load_keras(model)), input_shape=input_shape)
     if isinstance(device, Target):
         with TemporaryDirectory() as folder:
@@ -71,5 +75,12 @@ def precision_times(
             turns = measure_in_turns({"float32": float32, quantize: file}, device)
         float32_ms, quantized_ms = turns.median_ms("float32"), turns.median_ms(quantize)
         return PrecisionTimes(device.name, quantize, float32_ms, quantized_ms, measured=True)
-    float32_ms, quantized_ms = (device.predict_total_ms(read_network(one)) for one in (plain, file))
-    return PrecisionTimes(device.device, quantize, float32_ms, quantized_ms, measured=False)
+    found = {"float32": device.predict(read_network(plain)), quantize: device.predict(read_network(file))}
+    for name, one in found.items():
+        if one.at_least:
+            raise EdgetimeError(
+                f"{quantize} is not compared with float32 on {device.device}: not all of the time in {name} is known "
+                f"({one.not_known}). Give --target to measure."
+            )
+    times_ms = found["float32"].predicted_ms, found[quantize].predicted_ms
+    return PrecisionTimes(device.device, quantize, *times_ms, measured=False)

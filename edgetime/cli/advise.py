@@ -65,7 +65,7 @@ def _show(advice: Advice, where: str, out: Terminal) -> None:
     least = "at least " if advice.at_least else ""
     out.show(f"{advice.network}: predicted {least}{units.ms(advice.predicted_ms)}{energy} on {where}")
     if advice.unknown:
-        line = f"  without {', '.join(advice.unknown)}, whose time is not known; percentages are of the rest"
+        line = f"  not known: {', '.join(advice.unknown)}; percentages are of the rest"
         out.show(views.rules(line, out.width))
     out.show("")
     out.show(*(views.rules(line, out.width) for line in first(advice)), "")

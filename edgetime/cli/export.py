@@ -12,7 +12,7 @@ import typer
 
 from edgetime import units
 from edgetime.terminal import Terminal, options
-from profiler.errors import UsageError
+from profiler.errors import EdgetimeError, UsageError
 from profiler.progress import sub_progress
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ def command(
         _mixed(network, output, time_model, calibration, io, allow_drop, shapes, checks, json)
         return
     with Terminal(json) as out, _opened(time_model, target) as device:
-        times = None
+        times, problem = None, ""
         with out.progress("Export") as progress:
             asked: dict[str, Any] = {
                 "check_data": data,
@@ -165,7 +165,14 @@ def command(
                 result = export(network, output, quantize.value, calibration, io=io.value, **asked)
             if device is not None:
                 progress(0.5, "comparing its time with float32")
-                times = precision_times(network, output, quantize.value, device, shapes)
+                try:
+                    times = precision_times(network, output, quantize.value, device, shapes)
+                except EdgetimeError as error:
+                    problem = str(
+                        error
+                    )  # the file is written and checked: that it is not compared is no failure
+        if problem:
+            out.warn(problem)
         for note in result.notes:
             out.warn(note)
         if times is not None and times.advice:

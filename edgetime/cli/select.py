@@ -372,7 +372,7 @@ def _devices(found: tuple[Selection, ...]) -> list[RenderableType]:
         for device, one, chosen in zip(devices, found, best, strict=True)
     ]
     columns = ["device", "recommended (*)", "predicted", *(["accuracy"] if found[0].judged_on else [])]
-    least = "; ≥: without what is left to the CPU" if any(c.at_least for c in candidates) else ""
+    least = "; ≥: at least, for not all is known" if any(c.at_least for c in candidates) else ""
     return [shown, "", table(columns, rows), "", f"Times predicted{least}; {_judged(found[0])}"]
 
 

@@ -172,33 +172,48 @@ def predict(
         out.note(note)
     times = chosen.layer_times(read.layers)
     energies_mj = chosen.predict_layers_mj(read.layers)
-    columns = times.predicted_ms, times.low_ms, times.high_ms, energies_mj
-    write_predictions(output, read.table, *columns)
-    missing = sorted({layer.op for layer, seen in zip(read.layers, times.covered, strict=True) if not seen})
-    if missing:
-        rows = int(np.sum(~times.covered))
+    sure = chosen.known(times)
+    if energies_mj is not None:
+        energies_mj = np.where(sure, energies_mj, np.nan)
+    middle, low, high = (
+        np.where(sure, part, np.nan) for part in (times.predicted_ms, times.low_ms, times.high_ms)
+    )
+    write_predictions(output, read.table, middle, low, high, energies_mj)
+    ops = [layer.op for layer in read.layers]
+    if not sure.all():
+        unknown = sorted({op for op, known_row in zip(ops, sure, strict=True) if not known_row})
         out.warn(
-            f"{rows} of {len(read.layers)} rows are rough estimates: the time model has not measured {', '.join(missing)}."
+            f"{int(np.sum(~sure))} of {len(ops)} rows are of unknown time and stay empty: {', '.join(unknown)} "
+            "was never measured, or only far smaller."
+        )
+    estimated = sure & ~times.covered
+    missing = sorted({op for op, seen in zip(ops, times.covered, strict=True) if not seen})
+    if estimated.any():
+        rows = int(estimated.sum())
+        rough = sorted({op for op, row in zip(ops, estimated, strict=True) if row})
+        out.warn(
+            f"{rows} of {len(read.layers)} rows are rough estimates: the time model has not measured {', '.join(rough)}."
         )
     result: dict[str, Any] = {
         "table": str(path), "predictions": str(output), "device": known.device, "rows": len(read.layers),
+        "unknown_rows": int(np.sum(~sure)),
         "uncovered": missing, "mean_error": None, "median_error": None, "within_10": None, "mean_energy_error": None,
     }  # fmt: skip
     text = f"{len(read.layers)} rows: {output}"
-    if any(name in read.table.columns for name in TIME_COLUMNS):
+    if sure.any() and any(name in read.table.columns for name in TIME_COLUMNS):
         again = read_table(path, device=device)
         measured = again.times_ms
         assert measured is not None
-        off = np.abs(times.predicted_ms / measured - 1.0)
+        off = np.abs(times.predicted_ms / measured - 1.0)[sure]
         mean, median, within = float(off.mean()), float(np.median(off)), float(np.mean(off <= 0.1))
-        inside = float(np.mean((times.low_ms <= measured) & (measured <= times.high_ms)))
+        inside = float(np.mean(((times.low_ms <= measured) & (measured <= times.high_ms))[sure]))
         result |= {"mean_error": mean, "median_error": median, "within_10": within, "inside": inside}
         text += (
             f"\nOff from the measured times by {mean:.1%} (mean), {median:.1%} (median); "
             f"{within:.0%} within 10%, {inside:.0%} inside low_ms to high_ms"
         )
         if energies_mj is not None and again.energies_mj is not None:
-            known_mj = np.isfinite(again.energies_mj)
+            known_mj = np.isfinite(again.energies_mj) & sure
             off_mj = np.abs(energies_mj / again.energies_mj - 1.0)[known_mj]
             result["mean_energy_error"] = float(off_mj.mean())
             text += f"\nOff from the measured energies by {off_mj.mean():.1%} (mean), {np.median(off_mj):.1%} (median)"

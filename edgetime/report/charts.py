@@ -72,7 +72,7 @@ def dependence(found: Dependence) -> Chart:
 
 def predicted_against_measured(points: Sequence[Mapping[str, Any]], title: str, caption: str) -> Chart:
     """Points with ``name``, ``predicted_ms`` and ``measured_ms``, the line of equals and the band of 10%."""
-    known = [p for p in points if (p.get("measured_ms") or 0) > 0 and p["predicted_ms"] > 0]
+    known = [p for p in points if (p.get("measured_ms") or 0) > 0 and (p["predicted_ms"] or 0) > 0]
     x = [float(p["measured_ms"]) for p in known]
     y = [float(p["predicted_ms"]) for p in known]
     values = x + y or [1.0]

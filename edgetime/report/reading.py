@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from edgetime.report import selection
 from profiler.errors import DataError, EdgetimeError, UsageError
 from profiler.records import Records
-from profiler.values import OddValueError, read_json, typed
+from profiler.values import OddValueError, parse_json, read_json, typed
 
 if TYPE_CHECKING:
     from timemodel import TimeModel
@@ -53,12 +54,16 @@ class _Group(TypedDict):
     fixed: str
 
 
-class AdviceFile(TypedDict):
-    """What ``advise --json`` prints, as far as the page shows it."""
-
+class _Advice(TypedDict):
     network: str
     predicted_ms: float
     groups: list[_Group]
+
+
+class AdviceFile(_Advice, total=False):
+    """What ``advise --json`` prints, as far as the page shows it."""
+
+    at_least: bool
 
 
 @dataclass
@@ -114,10 +119,10 @@ def _add(found: Found, file: Path) -> None:
     elif file.suffix == ".jsonl":
         found.predictions += _predictions(file, found)
     elif file.name == "advice.json":
-        value = read_json(file)
-        if not _has(value, "network", "predicted_ms", "groups"):
+        values = _documents(file)
+        if not values or not all(_has(value, "network", "predicted_ms", "groups") for value in values):
             raise ValueError("it is not what 'edgetime advise --json' prints")
-        found.advice.append(typed(value, AdviceFile))
+        found.advice += [typed(value, AdviceFile) for value in values]
     elif file.name == "selection.json":
         value = read_json(file)
         values = value if isinstance(value, list) else [value]
@@ -133,6 +138,17 @@ def _add(found: Found, file: Path) -> None:
             found.results.append(CompressionResult.load(file.parent).to_dict())
         except DataError as error:
             found.odd.append(str(error))
+
+
+def _documents(file: Path) -> list[Any]:
+    """The JSON of a file: one value, or one a line, as of a network with several signatures."""
+    try:
+        return [read_json(file)]
+    except json.JSONDecodeError:
+        lines = [line for line in file.read_bytes().splitlines() if line.strip()]
+        if len(lines) < 2:
+            raise
+    return [parse_json(line) for line in lines]
 
 
 def _predictions(file: Path, found: Found) -> Iterator[dict[str, Any]]:

@@ -170,9 +170,10 @@ def _advised(page: Page, advice: Mapping[str, Any]) -> None:
     def options(found: Sequence[Mapping[str, Any]]) -> str:
         return ", ".join(f"{o['width']} ({units.percent(-o['saving_share'])})" for o in found[:3]) or "-"
 
+    least = "at least " if advice.get("at_least") else ""
     page.section(
         f"Widths that this device likes: {advice['network']}",
-        f"Predicted {units.ms(advice['predicted_ms'])}. In brackets: what the whole network would take more or less.",
+        f"Predicted {least}{units.ms(advice['predicted_ms'])}. In brackets: what the whole network would take more or less.",
     )
     rows = [
         [g["name"].split(";")[0], str(g["width"]), options(g["wider"]), options(g["narrower"]), g["fixed"]]

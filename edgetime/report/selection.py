@@ -122,7 +122,7 @@ def _add_device(page: Page, value: Value) -> None:
 def _device_chart(value: Value) -> Chart:
     """Accuracy over predicted time, with the front as a line; without accuracy the times as bars."""
     candidates = value["candidates"]
-    known = [one for one in candidates if one["accuracy"] is not None]
+    known = [one for one in candidates if one["accuracy"] is not None and one["predicted_ms"] > 0]
     if not known:
         few = candidates[:_MOST_BARS]
         caption = "The fastest first." + (
@@ -184,7 +184,10 @@ def _cost(candidate: Value | None, with_energy: bool) -> str:
 
 def _devices_chart(values: Sequence[Value]) -> Chart:
     """Accuracy over predicted time of all networks on all devices, with the front; without accuracy energy over time."""
-    points = [(value["device"], one) for value in values for one in value["candidates"]]
+    # Of what takes at least 0 ms nothing is known.
+    points = [
+        (value["device"], one) for value in values for one in value["candidates"] if one["predicted_ms"] > 0
+    ]
     judged = all(one["accuracy"] is not None for _, one in points)
     if not judged:
         points = [(device, one) for device, one in points if one["energy_mj"] is not None]

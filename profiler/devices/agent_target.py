@@ -127,7 +127,8 @@ class AgentTarget(Target):
         if not (math.isfinite(seconds) and seconds > 0):
             raise UsageError(f"seconds must be above 0, not {seconds}.")
         request = {"do": task, "seconds": seconds, "shapes": [list(shape) for shape in shapes]}
-        return self._measure(request, content, self.time_limit_s or 300.0 + 20 * seconds)
+        mend = "" if self.time_limit_s is None else " (--time-limit says how long it may take)"
+        return self._measure(request, content, self.time_limit_s or 300.0 + 20 * seconds, mend=mend)
 
     def close(self) -> None:
         """End the agent."""
@@ -145,6 +146,7 @@ class AgentTarget(Target):
         content: bytes,
         timeout_s: float,
         ended: str = "It brought the agent down",
+        mend: str = "",
     ) -> dict[str, Any]:
         timeout_s += len(content) / _SLOWEST_LINK
         if self.calm_below_us is not None:
@@ -160,7 +162,7 @@ class AgentTarget(Target):
                 last_words = self._last_words()
                 self.close()
                 if timed_out:
-                    ended, reason = "It was given up", f"it did not end within {timeout_s:.0f} s"
+                    ended, reason = "It was given up", f"it did not end within {timeout_s:.0f} s{mend}"
                     break
                 continue
             self._deaths = 0

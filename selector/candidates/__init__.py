@@ -11,7 +11,14 @@ from selector.candidates.compressed import KnownAccuracies, compressed_accuracie
 from selector.candidates.gathering import form_of, gather
 from selector.candidates.limits import DeviceLimits
 from selector.candidates.link import Link
-from selector.candidates.option import InputShape, NetworkOption, doubts, front, network_option
+from selector.candidates.option import (
+    InputShape,
+    NetworkOption,
+    doubts,
+    front,
+    network_option,
+    unknown_option,
+)
 from selector.candidates.segments import gather_segments, heads_ms
 
 __all__ = [
@@ -31,4 +38,5 @@ __all__ = [
     "heads_ms",
     "network_accuracy",
     "network_option",
+    "unknown_option",
 ]

@@ -229,10 +229,10 @@ def _check_whole(options: Sequence[NetworkOption]) -> None:
     """A policy rests on times: refuse those that are not whole."""
     for one in options:
         if one.at_least:
-            unknown = ", ".join(one.uncovered) or "its loops"
+            unknown = one.why_unknown or ", ".join(one.uncovered)
             raise UsageError(
-                f"{one.path} takes at least {one.predicted_ms:.3g} ms: the time of {unknown} is not known on this device, "
-                "so leave it out, or profile the device with these operators."
+                f"{one.path} takes at least {one.predicted_ms:.3g} ms, and what is not known on this device is {unknown}: "
+                "leave it out, or profile the device with these operators."
             )
 
 

@@ -37,7 +37,9 @@ class DeviceLimits:
 
     def check_known(self, device: str, candidates: Sequence[NetworkOption]) -> None:
         """Raise UsageError where energy is limited and the device's is not known."""
-        if self.max_energy_mj is not None and any(one.energy_mj is None for one in candidates):
+        if self.max_energy_mj is not None and any(
+            one.energy_mj is None and not one.at_least for one in candidates
+        ):
             raise UsageError(
                 f"The time model of {device} knows no energy: leave the limit on energy out, "
                 "or profile the device with a source of power ('edgetime targets' lists them)."
@@ -57,8 +59,8 @@ class DeviceLimits:
         if candidates[0].at_least:
             first = candidates[0]
             return (
-                f"No network's time is known on this device: {first.path} takes at least {first.predicted_ms:.3g} ms, without "
-                f"{', '.join(first.uncovered)}. Profile the device with these operators, or measure with "
+                f"No network's time is known on this device: {first.path} takes at least {first.predicted_ms:.3g} ms; not known: "
+                f"{first.why_unknown or ', '.join(first.uncovered)}. Profile the device with these operators, or measure with "
                 "'edgetime predict --measure'."
             )
         limits = [name for name, _ in self._taken(candidates[0])]

@@ -22,8 +22,8 @@ class NetworkOption:
     `coverage` is the share of `predicted_ms` from operators that the time model has measured, `uncovered` are the others;
     `at_least` is whether the time of an operator that nobody knows is left out. `accuracy` (or what `Data.metric` gives) is None
     where the network was not run, `energy_mj` where the device's is not known.
-    `left` are operators that an accelerator leaves to the CPU and whose time is left out, `why_unknown` says of others why their
-    time is not known.
+    `left` are operators that an accelerator leaves to the CPU and whose time is left out, `why_unknown` says what is not known, and
+    why.
     """
 
     path: Path
@@ -62,7 +62,7 @@ def network_option(
     """What `model` says of a network that was read from `path`; UsageError where it knows the time of no part of it."""
     prediction = model.predict(network)
     if not prediction.whole:
-        raise UsageError(f"The time of {path} is not known on {prediction.device}: {prediction.why_unknown}.")
+        raise UsageError(f"The time of {path} is not known on {prediction.device}: {prediction.not_known}.")
     return NetworkOption(
         path=path,
         predicted_ms=prediction.predicted_ms,
@@ -77,7 +77,23 @@ def network_option(
         energy_mj=prediction.energy_mj,
         at_least=prediction.at_least,
         left=tuple(dict.fromkeys(layer.op for layer in prediction.layers if layer.left and not layer.known)),
-        why_unknown=prediction.why_unknown,
+        why_unknown=prediction.not_known,
+    )
+
+
+def unknown_option(path: Path, network: Network, why: str) -> NetworkOption:
+    """A network of which a device knows nothing: it takes at least 0 ms there."""
+    return NetworkOption(
+        path,
+        predicted_ms=0.0,
+        low_ms=0.0,
+        high_ms=0.0,
+        coverage=0.0,
+        uncovered=tuple(sorted({layer.op for layer in network.layers})),
+        dtype=network.dtype,
+        file_bytes=network.file_bytes,
+        at_least=True,
+        why_unknown=why.rstrip("."),
     )
 
 
@@ -102,7 +118,7 @@ def doubts(candidates: Sequence[NetworkOption], where: str = "on this device") -
     alike: dict[tuple[bool, tuple[str, ...]], list[NetworkOption]] = {}
     for candidate in candidates:
         operators = tuple(op for op in candidate.uncovered if op not in candidate.left)
-        if operators:
+        if operators or (candidate.at_least and not candidate.left):
             alike.setdefault((candidate.at_least, operators), []).append(candidate)
     found = []
     left = sorted({op for candidate in candidates for op in candidate.left})
@@ -114,16 +130,15 @@ def doubts(candidates: Sequence[NetworkOption], where: str = "on this device") -
     for (at_least, operators), some in alike.items():
         worst = min(some, key=lambda candidate: candidate.coverage)
         others = f" and {len(some) - 1} more" if len(some) > 1 else ""
-        names = f"{worst.path}{others}: {', '.join(operators)} not measured {where} in its number type, so "
-        if at_least and worst.why_unknown:
+        if at_least:
+            why = f": {worst.why_unknown}" if worst.why_unknown else ""
             found.append(
-                f"{worst.path}{others} takes at least what is predicted, and is not recommended: {worst.why_unknown}."
+                f"{worst.path}{others} takes at least what is predicted, and is not recommended{why}."
             )
-        elif at_least:
-            found.append(f"{names}not all of its time is known: it takes at least what is predicted.")
         else:
             share = f"{100 * (1 - worst.coverage):.1f}%"
             found.append(
-                f"{names}only estimated ({'at most ' if others else ''}{share} of the predicted time)."
+                f"{worst.path}{others}: {', '.join(operators)} not measured {where} in its number type, so only estimated "
+                f"({'at most ' if others else ''}{share} of the predicted time)."
             )
     return found

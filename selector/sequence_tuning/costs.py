@@ -80,7 +80,7 @@ def predicted_costs(model: TimeModel, file: Path, palette: Sequence[int]) -> Seq
         found[signature] = model.predict(network)
         if found[signature].at_least:
             raise EdgetimeError(
-                f"The time model knows no time for {', '.join(found[signature].uncovered)} in {signature} of {file}: leave "
+                f"The time model does not know all of the time of {signature} of {file}: {found[signature].not_known}. Leave "
                 "--time-model out, and it is measured here."
             )
     energies = {name: one.energy_mj for name, one in found.items()}

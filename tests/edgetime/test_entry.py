@@ -42,6 +42,17 @@ def test_without_stdin_and_stderr_results_are_the_same():
     assert run("--version", shell="<&- 2>&-").stdout == run("--version").stdout
 
 
+def test_without_stdin_nobody_is_asked_and_nothing_fails():
+    code = "import sys; from edgetime import entry; entry._open_streams(); print(sys.stdin.isatty(), sys.stdin.read())"
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$0" -c "$1" <&-', sys.executable, code],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == ("False \n", "")
+
+
 @pytest.mark.parametrize("columns", ["0", "1", "-5", "many", "99999999999"])
 def test_a_width_in_which_nothing_can_be_printed_counts_as_none(
     columns: str, monkeypatch: pytest.MonkeyPatch, capsys

@@ -1,10 +1,12 @@
 import importlib.util
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from edgetime import networks
 from profiler.errors import MissingExtraError, UsageError
+from profiler.tflite import ModelPlan, TensorPlan, encode
 
 
 def touch(path: Path) -> Path:
@@ -55,3 +57,21 @@ def test_a_keras_file_without_tensorflow_says_what_to_install(
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=r"edgetime\[compress\]"):
         networks.read(touch(tmp_path / "net.keras"))
+
+
+def test_a_users_folder_is_never_taken_for_that_of_unpacked_files(tmp_path):
+    for name in ("edgetime-nets", f"{networks.MADE}x"):
+        file = tmp_path / name / "a" / "net.tflite"
+        assert networks.without_made(str(file)) == str(file)
+        assert networks.short_names([file]) == [str(file)]
+    made = Path(tempfile.gettempdir(), f"{networks.MADE}x", "0", "net.tflite")
+    assert networks.without_made([str(made)]) == ["net.tflite"]
+
+
+def test_a_signature_of_what_is_no_tflite_file_is_looked_for_in_what_it_is(tmp_path, monkeypatch):
+    with pytest.raises(UsageError, match=r"net\.keras is a Keras model, which has no signatures"):
+        networks.read(touch(tmp_path / "net.keras"), signature="encode")
+    made = encode(ModelPlan([TensorPlan("x", (1, 4), "float32")], [], [0], [0]))
+    monkeypatch.setattr(networks, "tflite_of", lambda path: made)
+    with pytest.raises(UsageError, match="has no signature 'encode'"):
+        networks.read(tmp_path / "net.lct", signature="encode")

@@ -6,10 +6,11 @@ import os
 import platform
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from edgetime.prediction import Predictor, _matching, differences
+from edgetime.prediction import Predictor, _default_limit_s, _matching, differences
 from profiler.devices import LocalTarget, Setting, agent, default_target
 from profiler.devices.default import note_python
 from profiler.errors import UsageError
@@ -112,3 +113,10 @@ def test_what_only_one_side_knows_is_no_difference():
 
 def test_much_less_memory_is_a_difference():
     assert differences({"memory_bytes": 1000}, {"memory_bytes": 500}) == ["memory (bytes) was 1000, is 500"]
+
+
+def test_what_takes_at_least_its_time_is_given_more_to_be_measured():
+    known = SimpleNamespace(predicted_ms=10.0, at_least=False)
+    assert _default_limit_s(known) == 21.0
+    assert _default_limit_s(SimpleNamespace(predicted_ms=0.0, at_least=True)) == 300.0
+    assert _default_limit_s(SimpleNamespace(predicted_ms=1e4, at_least=True)) == 1020.0

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -176,6 +177,30 @@ def test_several_devices_get_each_their_best_and_networks_run_once(files, monkey
         _ = found[1].policy
 
 
+class KnowsNothing(PerThousandMacs):
+    device = "blank"
+
+    def predict(self, network):
+        layers = (SimpleNamespace(**UNKNOWN_LAYER),)
+        return replace(super().predict(network), device=self.device, layers=layers, at_least=True)
+
+
+UNKNOWN_LAYER = {"op": "mystery", "known": False, "left": "", "reason": "never measured", "predicted_ms": 0.0}
+
+
+def test_a_device_that_knows_nothing_of_a_network_takes_it_from_no_other(files):
+    paths = [files / "dense4.tflite", files / "dense10.tflite"]
+    here, blank = select_per_device([PerThousandMacs(), KnowsNothing()], paths)
+    assert here.chosen.path.name == "dense4.tflite"
+    assert not here.failed
+    assert blank.chosen is None
+    assert all(
+        "is not known on blank: mystery (never measured)" in one.why_unknown for one in blank.candidates
+    )
+    with pytest.raises(UsageError, match="is not known on blank"):
+        select(KnowsNothing(), paths[:1])
+
+
 def test_a_bad_file_of_several_is_named_and_the_others_are_done(files, tmp_path):
     cut = tmp_path / "cut.tflite"
     cut.write_bytes((files / "dense4.tflite").read_bytes()[:300])
@@ -238,10 +263,10 @@ def test_what_takes_at_least_its_time_is_never_chosen(files, capsys, monkeypatch
     assert status == 0
     assert "at least 0.0640 ms" in out
     assert "not all known" in out
-    assert "mystery not measured on this device in its number type, so not all of its time is known" in err
+    assert "dense4.tflite takes at least what is predicted, and is not recommended: mystery" in err
     status, out, err = run_verb(capsys, "select", "--time-model", "t.json", paths[0])
     assert status == 1
-    assert "takes at least 0.064 ms, without mystery" in err
+    assert "takes at least 0.064 ms; not known: " in err
 
 
 def test_verb_ranks_what_a_compression_made_by_the_accuracy_that_it_found(

@@ -13,7 +13,7 @@ from profiler.widths import WidthGroup, Widths
 from timemodel.advise.precision import number_types
 from timemodel.advise.results import Advice, CombinedChange, GroupAdvice, WidthOption
 from timemodel.advise.surroundings import Surroundings
-from timemodel.model import NetworkPredictor, is_nameless
+from timemodel.model import NetworkPredictor
 from timemodel.staircases import fastest_width, steps_down, widths_to_try
 
 _FREE_TOLERANCE = 0.001
@@ -80,7 +80,7 @@ def advise(
     notes = unknown + _notes(network, widths)
     types = () if unknown else number_types(time_model, network, setting)
     found = tuple(groups), top, notes, combined, unsure, types
-    return Advice(network.name, changes.total_ms, *found, changes.total_mj, changes.unknown)
+    return Advice(network.name, changes.total_ms, *found, changes.total_mj, changes.unknown, bool(unknown))
 
 
 class _Changes:
@@ -187,12 +187,12 @@ def _wider(
 def _unknown(time_model: NetworkPredictor, network: Network, setting: str | None) -> tuple[str, ...]:
     """What is left out of the network's time, and why; UsageError where that is all of it."""
     predict = getattr(time_model, "predict", None)
-    if predict is None or not any(is_nameless(layer.op) for layer in network.layers):
-        return ()  # most networks: their total is all that is asked for
+    if predict is None:
+        return ()  # its total is all that is asked for
     found = predict(network, setting=setting)
     if not found.whole:
-        raise UsageError(f"The time of {network.name} is not known on {found.device}: {found.why_unknown}.")
-    return (f"Left out of the time, which is not known: {found.why_unknown}.",) if found.at_least else ()
+        raise UsageError(f"The time of {network.name} is not known on {found.device}: {found.not_known}.")
+    return (f"Not all of the time is known: {found.not_known}.",) if found.at_least else ()
 
 
 def _notes(network: Network, widths: Widths) -> tuple[str, ...]:

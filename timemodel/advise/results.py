@@ -95,8 +95,8 @@ class Advice:
 
     `top` has the nearest change (group, option) of each group that saves more than the model's error, most saving first,
     `combined` what the first three of them save together; `unsure`, where `top` is empty, what is predicted to save most.
-    `energy_mj` is of the network as it is; None where that is not known. `at_least`: the time of the operators `unknown` is in no
-    total here, since an accelerator leaves them to a CPU that was not named.
+    `energy_mj` is of the network as it is; None where that is not known. `at_least`: as in `NetworkPrediction`, where `unknown`
+    are the operators whose time is not known; a note says why.
     """
 
     network: str
@@ -109,11 +109,7 @@ class Advice:
     number_types: tuple[NumberType, ...] = ()
     energy_mj: float | None = None
     unknown: tuple[str, ...] = ()
-
-    @property
-    def at_least(self) -> bool:
-        """Whether the time of some operator is left out."""
-        return bool(self.unknown)
+    at_least: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values, for ``advise --json``."""

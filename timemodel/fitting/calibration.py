@@ -15,10 +15,16 @@ Measured = tuple[Probe, float]
 
 
 def calibrated(model: SettingModel, networks: Sequence[Measured]) -> SettingModel:
-    """`model` without calibration, with one (and an interval) by at least `MIN_PROBES` networks of a number type."""
+    """`model` without calibration, with one (and an interval) by at least `MIN_PROBES` networks of a number type.
+
+    Networks whose time is not all known tell nothing of it.
+    """
     by_dtype: dict[str, list[float]] = {}
     for probe, time in networks:
-        ratio = np.log(time / model.predict_total_ms(probe.network))
+        predicted_ms = model.predict_total_ms(probe.network)
+        if not predicted_ms > 0 or not model.in_network_ms(probe.network).known.all():
+            continue
+        ratio = np.log(time / predicted_ms)
         by_dtype.setdefault(probe.network.dtype, []).append(float(ratio))
     enough = {dtype: ratios for dtype, ratios in by_dtype.items() if len(ratios) >= MIN_PROBES}
     middles = {dtype: float(np.median(ratios)) for dtype, ratios in enough.items()}

@@ -60,7 +60,8 @@ def is_estimate(op: str) -> bool:
 class LayerTimes:
     """Times of several layers: arrays ``[n]`` of ms, whether each comes from a measured operator, and whether it is known at all.
 
-    What is not known is 0 in the other arrays.
+    What is not known is in the other arrays what it takes at least: of an operator far beyond what was measured the low end of its
+    interval, of one that nothing is known of 0.
     """
 
     predicted_ms: np.ndarray
@@ -159,7 +160,9 @@ class LayerPredictor:
                 rows = array if len(positions) == len(array) else array[positions]
                 table[positions, :3], known = self._bounded(model, measured, rows)
                 unknown = [position for position, sure in zip(positions, known, strict=True) if not sure]
-                table[unknown] = 0.0
+                # At least the low end, which grows with the work: at 0 a larger layer would be cheaper than a smaller one.
+                table[unknown, 0] = table[unknown, 2] = table[unknown, 1]
+                table[unknown, 3:] = 0.0
         repeats = np.array([layer.repeat for layer in layers], dtype=np.float64)
         if np.any(repeats != 1):
             table[:, :3] *= repeats[:, None]

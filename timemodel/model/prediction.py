@@ -16,8 +16,9 @@ class LayerPrediction:
     """Predicted time and energy of one layer.
 
     `covered` is False where the model never measured the operator and fell back, `known` where there was nothing to fall back
-    on, as with a custom operator or one that an accelerator leaves to the CPU: its time is then 0 here and null in JSON;
-    `reason` says why, and `left` why it is left to the CPU. `energy_mj` is None where the device's energy is not known.
+    on, as with a custom operator or one that an accelerator leaves to the CPU, or where it is far beyond what was measured: its
+    time is then here what it takes at least (0 where nothing is known) and null in JSON; `reason` says why, and `left` why it is
+    left to the CPU. `energy_mj` is None where the device's energy is not known.
     """
 
     index: int
@@ -46,11 +47,11 @@ class NetworkPrediction:
 
     `coverage` is the share of `predicted_ms` that comes from operators that the model has measured; `uncovered` names the
     others. `low_ms` and `high_ms` bound 90% of networks; `high_ms` is null in JSON where the total is *at least* `predicted_ms`.
-    `peak_memory_bytes` is the arena that holds the activations,
-    `memory` all that the runtime takes; None where it is not known what lives at the same time. `energy_mj` is of one
-    inference; None where the device's energy is not known. `at_least` is whether an operator without a known time (or energy) is
-    left out of the total, or a loop is counted once whose turns are not known; `unknown` says which operators, and why. Where these
-    are all that works, the network's time is not known at all (`whole` is False) and null in JSON.
+    `peak_memory_bytes` is the arena that holds the activations, `memory` all that the runtime takes; None where it is not known
+    what lives at the same time. `energy_mj` is of one inference; None where the device's energy is not known. `at_least` is whether
+    an operator without a known time (or energy) is left out of the total, or counts with the least it may take, or a loop is
+    counted once whose turns are not known; `unknown` says which operators, and why, `unknown_loops` which loops. Where these are
+    all that works, the network's time is not known at all (`whole` is False) and null in JSON.
 
     All times are as in calm. `calm_share` is how much of the time the device was calm when it was profiled, None where that is
     not known; `widened` is whether the bounds are wider because much was not met in calm.
@@ -72,6 +73,7 @@ class NetworkPrediction:
     calm_share: float | None = None
     widened: bool = False
     at_least: bool = False
+    unknown_loops: tuple[str, ...] = ()
 
     @property
     def unknown(self) -> dict[str, list[str]]:
@@ -89,6 +91,16 @@ class NetworkPrediction:
         return in_words(self.unknown)
 
     @property
+    def not_known(self) -> str:
+        """What keeps the total from being whole, in words: operators with their reasons, and loops; empty where all is known."""
+        named = {op for ops in self.unknown.values() for op in ops}
+        others = dict.fromkeys(layer.op for layer in self.layers if not layer.known and layer.op not in named)
+        left = [f"{', '.join(others)} (left to the CPU)"] if others else []
+        loops = [f"how often {', '.join(self.unknown_loops)} turns"]
+        found = [*filter(None, [self.why_unknown]), *left, *(loops if self.unknown_loops else [])]
+        return "; ".join(found or ([", ".join(self.uncovered)] if self.at_least else []))
+
+    @property
     def whole(self) -> bool:
         """Whether the time of any operator that works is known."""
         return not (self.at_least and self.layers) or any(
@@ -103,7 +115,7 @@ class NetworkPrediction:
             row["measured_ms"] = measured.get(row["index"], row["measured_ms"])
         names = ("measured_ms", "measured_p90_ms", "load_ms", "first_ms")
         return {
-            **{key: value for key, value in vars(self).items() if key != "layers"},
+            **{key: value for key, value in vars(self).items() if key not in ("layers", "unknown_loops")},
             **({"high_ms": None} if self.at_least else {}),
             **({} if self.whole else dict.fromkeys(("predicted_ms", "low_ms"))),
             "unknown": self.unknown,

@@ -227,7 +227,7 @@ class SettingModel:
         low_ms = min(total, max(total - below, high_ms / MOST_SPAN))
         covered_ms = float(times.predicted_ms[times.covered].sum()) + overhead_ms
         coverage = covered_ms / total if total > 0 else 1.0
-        columns = times.predicted_ms, times.low_ms, times.high_ms, times.covered, self._known(times)
+        columns = times.predicted_ms, times.low_ms, times.high_ms, times.covered, self.known(times)
         if not columns[-1].all():
             # What an unknown operator takes is no part of the total: of so many operators that work so many are known.
             coverage *= float(columns[-1].mean())
@@ -268,12 +268,13 @@ class SettingModel:
             widened=self.conditions is not None and self.conditions.widened,
             energy_mj=energy_mj,
             at_least=any(not layer.known for layer in layers) or bool(network.unknown_loops),
+            unknown_loops=tuple(network.unknown_loops),
         )
 
-    def _known(self, times: LayerTimes) -> np.ndarray:
+    def known(self, times: LayerTimes) -> np.ndarray:
         """Which layers' times are known ``[n]``: measured, estimated, or done inside of another one."""
         if self.simulated:
-            return times.covered | (times.predicted_ms > 0)
+            return times.known & (times.covered | (times.predicted_ms > 0))
         return times.known
 
     def _why_unknown(self, layer: Layer) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from profiler.network import Layer
+from profiler.probes import ALONGSIDE
 
 FLEX = "custom:Flex"
 
@@ -57,6 +58,8 @@ def why_unknown(layer: Layer, others: Sequence[str], measured: bool) -> str:
     vendor = compiled_for(op)
     if vendor:
         return f"compiled for another device ({vendor}): give the file from before it was compiled"
+    if measured and dtype in ALONGSIDE:
+        return f"so much larger than the few measured in {dtype} that little is known: profile with --dtype {dtype} too"
     if measured:
         return "so much larger than what was measured that nothing is known: measure it with --measure"
     if others and op.startswith("custom:"):

@@ -187,7 +187,7 @@ def _add(
         unknown = time_model.predict(times.network(full))
         if unknown.at_least:
             notes.append(
-                f"{name} takes no part: {time_model.device} knows no time of {', '.join(unknown.uncovered)} in it."
+                f"{name} takes no part: {time_model.device} does not know all of its time: {unknown.not_known}."
             )
             return
         times.calibrate(full)

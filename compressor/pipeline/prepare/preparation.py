@@ -51,7 +51,7 @@ from profiler.errors import UsageError
 from profiler.network import Network, peak_memory_bytes
 from profiler.progress import ProgressCallback, sub_progress
 from profiler.tflite import read_network
-from timemodel.model import NetworkPredictor
+from timemodel.model import NetworkPrediction, NetworkPredictor
 
 _ROWS_WITHOUT, _BATCH_WITHOUT = 512, 128
 _LOOKED_AT = 64
@@ -264,6 +264,7 @@ def prepare(
             notes.append(
                 f"Every candidate is converted to know its time, which is slower, because {structures.full.reason}."
             )
+    doubts = known_of(time_model.predict(times.network(full)))  # refused before anything long is done
     score, loss = tuner.evaluate(model)
     steering: CandidateCost = times
     if steer == "measured":
@@ -282,17 +283,27 @@ def prepare(
         notes.append(f"Tried first: {dead_in_words(alive, graph.widths)}")
     notes += _splits(given)
     notes += [f"Left alone: {f.layer} ({f.reason})." for f in graph.frozen]
-    prediction = time_model.predict(times.network(full))
-    left = dict.fromkeys(layer.op for layer in prediction.layers if layer.left and not layer.known)
-    if left:
-        notes.append(f"{time_model.device} leaves {', '.join(left)} to the CPU: their time is left out.")
-    uncovered = [op for op in prediction.uncovered if op not in left]
-    if uncovered:
-        notes.append(f"The time model never measured {', '.join(uncovered)}: their times are estimates.")
+    notes += doubts
     return Prepared(
         name, structures, task, tuner, normalised(channels), times, steering, time_model, original, quantize, rows,
         tuple(notes), importance, given.x_test is not None, precisions, alive,
     )  # fmt: skip
+
+
+def known_of(prediction: NetworkPrediction) -> list[str]:
+    """Notes on times that are left out or estimated; UsageError where one is not known, so that no budget can be kept."""
+    if any(not layer.known and not layer.left for layer in prediction.layers):
+        raise UsageError(
+            f"Not all of the time of {prediction.network} is known on {prediction.device}: {prediction.not_known}."
+        )
+    notes = []
+    left = dict.fromkeys(layer.op for layer in prediction.layers if layer.left and not layer.known)
+    if left:
+        notes.append(f"{prediction.device} leaves {', '.join(left)} to the CPU: their time is left out.")
+    uncovered = [op for op in prediction.uncovered if op not in left]
+    if uncovered:
+        notes.append(f"The time model never measured {', '.join(uncovered)}: their times are estimates.")
+    return notes
 
 
 def converter(quantize: str, calibration: Any) -> Callable[[Any], Network]:

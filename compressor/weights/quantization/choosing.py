@@ -144,9 +144,8 @@ def export_mixed(
     def predict_ms(content: bytes) -> float:
         found = predictor.predict(read_network(content))
         if found.at_least:
-            names = ", ".join(found.uncovered)
             raise EdgetimeError(
-                f"{checked.name} has operators whose time on {found.device} is unknown ({names})."
+                f"Not all of the time of {checked.name} is known on {found.device}: {found.not_known}."
             )
         return found.predicted_ms
 

@@ -1,5 +1,7 @@
 """Whether another precision than float32 is worth it on a device."""
 
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
@@ -7,6 +9,7 @@ from keras import layers
 
 from compressor.export import export, faster_in_words, keep_float32, precision_times
 from compressor.testing.device import FormulaTimeModel
+from profiler.errors import EdgetimeError
 
 
 @pytest.mark.parametrize(
@@ -26,20 +29,35 @@ def test_slower_is_never_called_faster(ratio, words):
     assert faster_in_words(ratio) == words
 
 
-def test_times_in_both_are_of_the_files(tmp_path):
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("precision")
     keras.utils.set_random_seed(0)
     model = keras.Sequential([layers.Input((4,)), layers.Dense(8), layers.Dense(3, activation="softmax")])
-    model.save(tmp_path / "net.keras")
+    model.save(folder / "net.keras")
     rows = np.random.default_rng(0).normal(size=(20, 4)).astype("float32")
-    out = tmp_path / "net.tflite"
+    out = folder / "net.tflite"
     export(model, out, "int8", rows, min_agreement=0.0)
+    return folder / "net.keras", out
 
+
+def test_times_in_both_are_of_the_files(files):
     class Slow(FormulaTimeModel):
         def predict_layers_ms(self, layers, setting=None):
             # The quantised file has operators at both ends that make integers and floats of each other.
             return np.ones(len(layers))
 
-    times = precision_times(tmp_path / "net.keras", out, "int8", Slow())
+    times = precision_times(*files, "int8", Slow())
     assert (times.quantize, times.measured) == ("int8", False)
     assert times.quantized_ms > times.float32_ms
     assert times.advice.startswith("Keep float32 here: int8 takes ")
+
+
+def test_what_is_not_all_known_is_not_compared(files):
+    class Partly(FormulaTimeModel):
+        def predict(self, network, setting=None):
+            found = super().predict(network, setting)
+            return replace(found, at_least=found.dtype == "int8", unknown_loops=("loop",))
+
+    with pytest.raises(EdgetimeError, match=r"not all of the time in int8 is known \(how often loop turns\)"):
+        precision_times(*files, "int8", Partly())

@@ -225,3 +225,18 @@ def test_energies_of_all_layers_or_of_some_are_learned_and_predicted(folder, net
     network = json.loads(run("predict", folder / "e.json", networks_folder / "dense.tflite", "--json").stdout)
     assert network["energy_mj"] == pytest.approx(3.0 * network["predicted_ms"], rel=0.3)
     assert "energy is" in run("explain", folder / "e.json").output
+
+
+def test_rows_far_beyond_what_was_measured_stay_empty_and_are_in_no_error(folder):
+    table, out = folder / "far.csv", folder / "far_p.csv"
+    far = "fully_connected,float32,4096,65536,65536,none,5000"
+    table.write_text("\n".join([HEADER, *dense_rows(10, seed=5), far]) + "\n")
+    shown = run("predict", folder / "board.timemodel.json", "--table", table, "-o", out, "--json")
+    result = json.loads(shown.stdout)
+    assert result["unknown_rows"] == 1
+    assert result["mean_error"] < 0.2
+    with out.open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert [rows[-1][name] for name in ("predicted_ms", "low_ms", "high_ms")] == ["", "", ""]
+    assert float(rows[0]["predicted_ms"]) > 0
+    assert "1 of 11 rows are of unknown time" in shown.stderr

@@ -96,3 +96,18 @@ def test_names_from_files_are_shown_and_not_obeyed():
     assert r"\u2066x" in text
     assert r"\ud800" in text
     assert not {"\x1b", "\u202e", "\u2066", "\u200b"} & set(written)
+
+
+def test_advice_on_each_signature_of_a_file_is_shown(tmp_path: Path):
+    one = json.loads(RESULTS["advice.json"].split(b"\n")[0])
+    lines = [
+        json.dumps({**one, "network": name, "at_least": name == "net, b"}) for name in ("net, a", "net, b")
+    ]
+    (tmp_path / "advice.json").write_text("\n".join(lines) + "\n")
+    found = collect(tmp_path)
+    assert (found.unreadable, found.odd) == ([], [])
+    page = page_for(tmp_path)
+    assert page.count("Widths that this device likes") == 2
+    assert page.count("Predicted at least") == 1
+    (tmp_path / "advice.json").write_text(json.dumps(one, indent=1))
+    assert len(collect(tmp_path).advice) == 1

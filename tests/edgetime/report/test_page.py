@@ -82,6 +82,7 @@ def test_predicted_against_measured_leaves_out_what_was_not_measured():
     points = [
         {"name": "a", "predicted_ms": 1.1, "measured_ms": 1.0},
         {"name": "b", "predicted_ms": 2.0, "measured_ms": None},
+        {"name": "c", "predicted_ms": None, "measured_ms": 3.0},
     ]
     figure = charts.predicted_against_measured(points, "t", "c")
     series = figure["series"][-1]

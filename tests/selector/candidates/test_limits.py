@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from profiler.errors import BudgetError, UsageError
-from selector.candidates import DeviceLimits, NetworkOption
+from selector.candidates import DeviceLimits, NetworkOption, doubts
 from selector.selection import recommend
 
 
@@ -74,3 +75,11 @@ def test_the_nearest_is_named_exactly_where_nothing_fits(rows, ms, kb, mj):
             recommend(options, ms, max_memory_kb=kb, max_energy_mj=mj)
         return
     assert not limits.over(recommend(options, ms, max_memory_kb=kb, max_energy_mj=mj))
+
+
+def test_a_network_of_unknown_loops_says_so_where_nothing_else_is_unknown():
+    loop = replace(option("looped", 1.0), at_least=True, why_unknown="how often loop turns")
+    with pytest.raises(BudgetError, match="looped takes at least 1 ms; not known: how often loop turns"):
+        recommend([loop])
+    (sentence,) = doubts([loop])
+    assert "how often loop turns" in sentence

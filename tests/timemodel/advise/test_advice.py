@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from types import SimpleNamespace
 from typing import ClassVar
@@ -317,7 +318,8 @@ class WithEnergy(Staircase):
         return 2.0 * self.predict_layers_ms(layers)
 
     def predict(self, network, setting=None):
-        return SimpleNamespace(energy_mj=2.0 * self.predict_total_ms(network), layers=())
+        energy_mj = 2.0 * self.predict_total_ms(network)
+        return SimpleNamespace(energy_mj=energy_mj, layers=(), whole=True, at_least=False)
 
 
 def test_energy_that_a_change_saves_is_said_where_it_is_known():
@@ -359,3 +361,16 @@ def test_surroundings_are_a_network_with_the_ends_of_the_cut():
     assert part.layers == net.layers[1:3]
     assert [part.tensors[i].shape for i in part.inputs] == [(1, 60)]
     assert [part.tensors[i].shape for i in part.outputs] == [(1, 50)]
+
+
+def test_advice_and_prediction_agree_on_what_is_not_known(time_model):
+    looped = replace(network(8, 16, 8), unknown_loops=("loop",))
+    found = advise(time_model, looped)
+    assert found.at_least
+    assert found.to_dict()["at_least"]
+    assert found.unknown == ()
+    assert any("how often loop turns" in note for note in found.notes)
+    assert not advise(time_model, network(8, 16, 8)).at_least
+    layers = [replace(layer, op="custom:Mine") for layer in looped.layers]
+    with pytest.raises(UsageError, match="is not known on"):
+        advise(time_model, replace(looped, layers=tuple(layers)))

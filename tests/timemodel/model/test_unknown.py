@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 
 from profiler import operators
 from profiler.network import Layer, Network, Tensor
+from profiler.probes import Probe
+from timemodel.fitting.calibration import calibrated
 from timemodel.model import SettingModel
 from timemodel.model.layer_times import MOST_SPAN
-from timemodel.model.unknown import compiled_for
+from timemodel.model.unknown import compiled_for, why_unknown
 
 RELU = operators.unary("relu", (1, 8, 8, 16))
 
@@ -125,7 +127,24 @@ def test_beyond_what_was_measured_time_grows_with_the_work_and_no_interval_is_wi
         assert (times.high_ms <= MOST_SPAN * times.low_ms * 1.01).all()
     else:
         assert factor > 4
-        assert times.predicted_ms[1] == times.high_ms[1] == 0.0
+        assert times.low_ms[1] == times.predicted_ms[1] == times.high_ms[1] > 0.0
+
+
+def test_far_beyond_what_was_measured_a_larger_layer_takes_at_least_more(time_model):
+    layers = [operators.conv_2d(side, side, 64, 64) for side in (1200, 2400, 4800, 9600)]
+    times = time_model.setting().layer_times(layers)
+    assert not times.known[-2:].any()
+    assert (np.diff(times.low_ms) > 0).all()
+    assert times.predicted_ms[-1] > times.predicted_ms[-2] > 0
+    found = time_model.predict(Network("n", (RELU, layers[-1])))
+    assert found.at_least
+    assert found.predicted_ms > times.predicted_ms[-1] / 2
+    assert found.to_dict()["layers"][1]["predicted_ms"] is None
+
+
+def test_few_layers_of_a_number_type_measured_beside_another_are_no_reason_to_give_up():
+    large = operators.conv_2d(900, 900, 64, 64, dtype="int16")
+    assert why_unknown(large, ["int8"], True).endswith("profile with --dtype int16 too")
 
 
 def test_a_cost_that_begins_beyond_a_size_does_not_run_away(time_model):
@@ -153,3 +172,20 @@ def test_a_cost_that_begins_beyond_a_size_does_not_run_away(time_model):
     tame, capped = setting.layer_times(large), mended.layer_times(large)
     assert np.all(capped.predicted_ms <= 40 * tame.predicted_ms)
     assert not capped.known[0] or capped.high_ms[0] <= MOST_SPAN * capped.low_ms[0] * 1.01
+
+
+def test_what_is_not_known_is_named_whether_operator_or_loop(time_model):
+    found = time_model.predict(Network("n", (RELU, custom("Mine")), unknown_loops=("turns",)))
+    assert found.not_known.startswith("Mine (a custom operator")
+    assert found.not_known.endswith("; how often turns turns")
+    loop = time_model.predict(Network("n", (RELU,), unknown_loops=("loop",)))
+    assert loop.at_least
+    assert (loop.uncovered, loop.not_known) == ((), "how often loop turns")
+    assert time_model.predict(Network("n", (RELU,))).not_known == ""
+
+
+def test_networks_that_are_not_all_known_calibrate_nothing(time_model):
+    model = time_model.setting()
+    unknown = Probe("network", (custom("Mine"),))
+    assert calibrated(model, [(unknown, 1.0)] * 20).terms.calibration == {}
+    assert calibrated(model, [(Probe("network", (RELU, custom("Mine"))), 9.0)] * 20).terms.calibration == {}

@@ -205,7 +205,10 @@ def write_predictions(
     high_ms: np.ndarray,
     predicted_mj: np.ndarray | None = None,
 ) -> None:
-    """Write the rows of `table` with `PREDICTED` columns added, whole or not at all; a name in .gz is packed."""
+    """Write the rows of `table` with `PREDICTED` columns added, whole or not at all; a name in .gz is packed.
+
+    What is no number (NaN) is an empty cell.
+    """
     target = Path(path)
     if target.exists() and table.path.exists() and os.path.samefile(target, table.path):
         raise UsageError(f"{target} is the table itself: write the predictions to another file.")
@@ -215,7 +218,12 @@ def write_predictions(
     found = [predicted_ms, low_ms, high_ms, *([] if predicted_mj is None else [predicted_mj])]
     writer.writerow([*columns, *PREDICTED[: len(found)]])
     for record, *values in zip(table.records, *found, strict=True):
-        writer.writerow([*(record.cells[c] for c in columns), *(f"{value:.6g}" for value in values)])
+        writer.writerow(
+            [
+                *(record.cells[c] for c in columns),
+                *("" if value != value else f"{value:.6g}" for value in values),
+            ]
+        )
     data = text.getvalue().encode("utf-8")
     write_bytes(target, gzip.compress(data, mtime=0) if target.suffix == ".gz" else data)
 

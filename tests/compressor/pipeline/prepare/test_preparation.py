@@ -1,6 +1,7 @@
 """How candidates are judged where time is short, on a clock that only training moves."""
 
 import math
+from dataclasses import replace
 from types import SimpleNamespace
 
 import keras
@@ -9,8 +10,13 @@ import pytest
 
 from compressor.costs import Configuration, Costs
 from compressor.pipeline.prepare import Evaluator, Prepared
+from compressor.pipeline.prepare.preparation import known_of
 from compressor.search import Candidate, Goal, SearchOverError
+from compressor.testing.device import FormulaTimeModel
 from compressor.training import Outcome, Schedule
+from profiler.errors import UsageError
+from profiler.network import Network
+from profiler.operators import unary
 
 SCHEDULE = Schedule(epochs=4)
 
@@ -138,3 +144,17 @@ def test_the_loss_without_a_block_is_the_same_each_time_and_of_no_single_row():
     first, second = (Prepared.loss_without(prepared, None) for _ in range(2))
     assert first == second
     assert seen == [128, 128]
+
+
+def test_a_network_whose_time_is_not_all_known_is_refused_and_what_is_left_to_the_cpu_noted():
+    model = FormulaTimeModel()
+    found = model.predict(Network("net", (unary("relu", (1, 8)), unary("tanh", (1, 8)))))
+    first, second = found.layers
+    assert known_of(found) == []
+    assert "never measured tanh" in known_of(replace(found, uncovered=("tanh",)))[0]
+    unknown = replace(second, known=False, covered=False, reason="never measured on this device")
+    with pytest.raises(UsageError, match=r"Not all of the time of net is known .* tanh \(never measured"):
+        known_of(replace(found, layers=(first, unknown), uncovered=("tanh",), at_least=True))
+    left = replace(second, known=False, covered=False, left="no such operator there")
+    (note,) = known_of(replace(found, layers=(first, left), uncovered=("tanh",), at_least=True))
+    assert "leaves tanh to the CPU" in note
