@@ -161,7 +161,7 @@ def test_every_method_is_named_in_the_help():
 
     shown = CliRunner().invoke(app, ["compress", "--help"], env={"COLUMNS": "200", "TERMINAL_WIDTH": "200"})
     text = " ".join(shown.stdout.replace("│", " ").split())
-    assert f"How widths are chosen: {', '.join(sorted(METHODS))}." in text
+    assert f"and by structure which blocks go: {', '.join(sorted(METHODS))}." in text
 
 
 @pytest.mark.parametrize("verb", ["compress", "export"])
