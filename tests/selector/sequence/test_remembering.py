@@ -55,7 +55,7 @@ def test_what_was_seen_is_not_run_again():
 
 
 def test_entropies_leave_out_an_end_that_comes_too_early():
-    # END takes half of the probability: with it the entropy is log 2 + half of log 4, without it the latter alone.
+    # END takes half of the probability: with it the entropy is (log 2 + log 8) / 2, without it half of log 8.
     decoder = RandomDecoder(vocabulary=5, widest=4)
     decoder._table[:] = np.log([0.5, 0.125, 0.125, 0.125, 0.125])
     wanted = []
