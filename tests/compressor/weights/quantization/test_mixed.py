@@ -123,7 +123,7 @@ def test_unknown_times_and_missing_inputs_are_refused(model, rows, tmp_path):
 
             return replace(super().predict(given, setting), at_least=True, uncovered=("hard_swish",))
 
-    with pytest.raises(EdgetimeError, match=r"time on .* is unknown"):
+    with pytest.raises(EdgetimeError, match=r"Not all of the time of .* is known on .*: hard_swish"):
         export_mixed(model, tmp_path / "net.tflite", Unknown(), rows)
     with pytest.raises(UsageError, match="typical inputs"):
         export_mixed(model, tmp_path / "net.tflite", Device(), None)
