@@ -117,5 +117,7 @@ def inside_pattern(layer: Layer) -> str | None:
     if layer.op not in _BINARY or len(layer.inputs) != 2:
         return None
     large, small = layer.inputs
+    if not large.shape:
+        return None
     short = small.constant and 1 < small.size == large.shape[-1] < FEW and small.size < large.size
     return f"{pattern_name(layer)} {IN_PLACE}" if short else None

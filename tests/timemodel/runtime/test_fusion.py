@@ -6,6 +6,7 @@ from made_up_device import FUSED, HALVED, OVERHEAD_MS, probe_ms
 from probe_patterns import pattern_of
 
 from profiler import operators
+from profiler.network import Layer, Tensor
 from profiler.probes import Probe
 from profiler.probes.pairs import plan_pairs
 from timemodel.runtime import FusionShares, GraphRule, graph_in_words, learn_rules
@@ -241,3 +242,8 @@ def test_two_that_run_as_one_cheaper_kernel_keep_a_share_of_the_other():
     assert other_share(0.6 * other, other) == pytest.approx(0.6)
     assert other_share(0.97 * other, other) == 1.0
     assert other_share(0.6 * other[:1], other[:1]) == 1.0
+
+
+def test_a_number_without_dimensions_beside_a_constant_has_no_pattern_of_its_own():
+    number, constant = Tensor((), "float32"), Tensor((4,), "float32", True)
+    assert graph_rules.inside_pattern(Layer("add", (number, constant), (constant,))) is None
