@@ -12,14 +12,13 @@ own, trained on (pixels - 127.5) / 64. Ratios are bytes of the float32 file over
 from __future__ import annotations
 
 import argparse
-import csv
-import io
 import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks.linecompress.cases import Case, cases
+from benchmarks.linecompress.results import write_rows
 from benchmarks.linecompress.rivals import MIXED, RIVALS, Judged, int4_to_train, integers
 from compressor.weights.line_compress.container import read_lct
 from compressor.weights.line_compress.finetuning import train
@@ -28,7 +27,6 @@ from compressor.weights.line_compress.judging import PackingRows
 from compressor.weights.line_compress.packing import pack
 from compressor.weights.line_compress.pricing import PriceSearch
 from profiler.errors import BudgetError
-from profiler.files import write_text
 from profiler.progress import silent
 
 RESULTS = Path(__file__).parents[1] / "results"
@@ -272,11 +270,7 @@ def main() -> None:
     rows = run(options)
     for line in table(rows):
         print(line)
-    content = io.StringIO()
-    writer = csv.DictWriter(content, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_text(RESULTS / "linecompress.csv", content.getvalue())
+    write_rows(RESULTS / "linecompress.csv", rows)
 
 
 if __name__ == "__main__":

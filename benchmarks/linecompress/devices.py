@@ -9,18 +9,16 @@ extras zigzag, ethos-u and linecompress. Each line is kept in WORK as soon as it
 from __future__ import annotations
 
 import argparse
-import csv
-import io
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from benchmarks.linecompress.cases import Case, cases
+from benchmarks.linecompress.results import write_rows
 from compressor.weights.footprint import AcceleratorFootprint, footprint, read_stored
 from compressor.weights.line_compress import pack, stored_tensors
 from compressor.weights.line_compress.rebuilding import Rebuilt
 from profiler.devices import open_target
-from profiler.files import write_text
 from profiler.records import Records
 
 RESULTS = Path(__file__).parents[1] / "results" / "linecompress_devices.csv"
@@ -105,11 +103,7 @@ def main() -> None:
             for row in new:
                 log.append(row)
                 print(*row.values(), flush=True)
-    content = io.StringIO()
-    writer = csv.DictWriter(content, list(known[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(known)
-    write_text(RESULTS, content.getvalue())
+    write_rows(RESULTS, known)
 
 
 if __name__ == "__main__":

@@ -5,8 +5,6 @@ python -m benchmarks.linecompress.speed
 
 from __future__ import annotations
 
-import csv
-import io
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.linecompress.results import write_rows
 from compressor.weights.line_compress import coding
 from compressor.weights.line_compress.lines import BitCosts, cut, paper_runs
-from profiler.files import write_text
 
 RESULTS = Path(__file__).parents[1] / "results" / "linecompress_speed.csv"
 CHANNELS, SIZE = 512, 4608
@@ -86,11 +84,7 @@ def main() -> None:
     rows = speeds()
     for row in rows:
         print(shown(row))
-    content = io.StringIO()
-    writer = csv.DictWriter(content, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_text(RESULTS, content.getvalue())
+    write_rows(RESULTS, rows)
 
 
 if __name__ == "__main__":
