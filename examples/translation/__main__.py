@@ -68,7 +68,7 @@ def main() -> None:
         export(given, corpus, network)
         return
     train, dev = (corpora.tokens(corpus, part, given.output, given.data) for part in ("train", "dev"))
-    schedule = training.SCHEDULES[corpus.name]
+    schedule = training.schedule_of(corpus.name, given.network)
     done = training.train(network.trained, train, dev, schedule, folder, given.seed, until, say)
     raise SystemExit(0 if done else 3)
 
