@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -103,7 +102,7 @@ def command(
             found = predicted_costs(TimeModel.load(time_model), policy.network.file, policy.network.palette)
             if found.device != _here():
                 return found
-            return replace(found, search_ms=measured_costs(policy, lines).search_ms)
+            return found.with_search(measured_costs(policy, lines))
 
         if then is not None:
             _tune_cascade(loaded, then, sources, references, costs_of, metric, max_drop, output, out)

@@ -15,14 +15,12 @@ from profiler.tradeoff import pareto_front
 from selector.sequence import (
     FixedWidth,
     LoadedSequencePolicy,
-    RememberingDecoder,
     SequencePolicy,
-    StepDecoder,
     WidthPolicy,
 )
 from selector.sequence_tuning import space
 from selector.sequence_tuning.costs import SequenceCosts
-from selector.sequence_tuning.evaluating import Evaluated, evaluate
+from selector.sequence_tuning.evaluating import Evaluated, Judge
 from selector.sequence_tuning.learning import fit_learned_width
 from selector.sequence_tuning.quality import paired_difference
 
@@ -35,8 +33,9 @@ _LEARN_FROM = 300
 """Lines that the learned policy looks at."""
 
 _FIRST_LOOK = 4
-"""One line of so many is tried first, where that leaves `_FEWEST`."""
+"""One line of so many is tried first, or one of more where that leaves `_ENOUGH`, or all where it leaves fewer than `_FEWEST`."""
 
+_ENOUGH = 600
 _FEWEST = 50
 
 _SLACK = 1.0
@@ -103,6 +102,7 @@ def tune_widths(
     references: Sequence[str],
     costs: SequenceCosts,
     *,
+    also: Sequence[tuple[LoadedSequencePolicy, SequenceCosts]] = (),
     metric: str = "bleu",
     kinds: Sequence[str] = KINDS,
     widest: int | None = None,
@@ -122,6 +122,9 @@ def tune_widths(
         Lines, and what they should become.
     costs
         What encoder and steps cost.
+    also
+        The same network trained from other seeds, each with what it costs: a policy is judged on the lines of all together, which
+        says more than one of them.
     metric
         One of `METRICS`.
     kinds
@@ -146,21 +149,18 @@ def tune_widths(
         raise UsageError(
             f"There is no kind of width policy {unknown[0]!r} to tune: choose of {', '.join(KINDS)}."
         )
-    tokens = [policy.tokens(line) for line in sources]
-    if not any(0 < len(one) <= policy.network.source_longest for one in tokens):
+    networks = [(policy, costs), *also]
+    palette = policy.network.palette
+    if any(other.network.palette != palette for other, _ in also):
+        raise UsageError("The networks of other seeds have other palettes: export them for the same widths.")
+    judge = Judge(networks, sources, references, metric)
+    if not any(0 < len(one) <= policy.network.source_longest for one in judge.tokens[0]):
         raise UsageError(
             "No line has tokens that the encoder takes: give development data that the network was made for."
         )
     if widest is not None and widest < 1:
         raise UsageError(f"The widest beam to try is 1 or wider, not {widest}.")
-    most = min(widest or policy.network.palette[-1], policy.network.palette[-1])
-
-    memory: StepDecoder | None = None
-    if not policy.policy.search.prefix:
-        memory = RememberingDecoder(policy.network, policy.policy.search)
-
-    def judge(widths: WidthPolicy, every: int = 1) -> Evaluated:
-        return evaluate(policy, widths, tokens[::every], references[::every], costs, metric, memory)
+    most = min(widest or palette[-1], palette[-1])
 
     evaluated: list[Evaluated] = []
     # The widest first: the others find most of what they run in memory.
@@ -170,7 +170,8 @@ def tune_widths(
     fixed = _best_fixed(evaluated)
     tried = 0
     if most > 1:
-        every = _FIRST_LOOK if len(tokens) >= _FIRST_LOOK * _FEWEST else 1
+        outputs = len(sources) * len(networks)
+        every = max(_FIRST_LOOK, outputs // _ENOUGH) if outputs >= _FIRST_LOOK * _FEWEST else 1
         first = judge(fixed.widths, every)
 
         def promising(widths: WidthPolicy) -> Evaluated:
@@ -186,13 +187,17 @@ def tune_widths(
         }
         if "learned" in kinds:
             proposals["learned"] = space.learned(
-                fit_learned_width(policy, tokens[:_LEARN_FROM], most, memory)
+                fit_learned_width(
+                    [(one, decoder) for (one, _), decoder in zip(networks, judge.decoders, strict=True)],
+                    [tokens[:_LEARN_FROM] for tokens in judge.tokens],
+                    most,
+                )
             )
         searched = _search(
             promising, {kind: proposals[kind] for kind in kinds}, most, trials, minutes, seed, progress
         )
         tried = len(searched)
-        evaluated += [one for one in searched if len(one.outputs) == len(tokens)]
+        evaluated += [one for one in searched if one.lines == len(sources)]
     progress(1.0, "comparing")
     points = _points(evaluated, fixed)
     chosen = _chosen(points, fixed, max_drop)
