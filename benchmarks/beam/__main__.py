@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         default=0.1,
         help="points that a policy may lose on dev to the best fixed width",
     )
-    parser.add_argument("--widest", type=int, default=7, help="fixed width and the widest of a policy")
+    parser.add_argument("--widest", type=int, default=6, help="fixed width and the widest of a policy")
     parser.add_argument("--rounds", type=int, default=3, help="of measuring")
     parser.add_argument("--sentences", type=int, default=40, help="of the test that are measured, each seed")
     parser.add_argument("--most", type=int, help="only so many lines of dev and test, for a first look")

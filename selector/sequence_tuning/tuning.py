@@ -174,12 +174,6 @@ def tune_widths(
         every = max(_FIRST_LOOK, outputs // _ENOUGH) if outputs >= _FIRST_LOOK * _FEWEST else 1
         first = judge(fixed.widths, every)
 
-        def promising(widths: WidthPolicy) -> Evaluated:
-            """On all lines where the first ones do not say already that it is no use."""
-            look = judge(widths, every)
-            worse = look.quality.value < first.quality.value - max_drop - _SLACK
-            return look if every > 1 and (worse or look.mean_ms >= first.mean_ms) else judge(widths)
-
         proposals: dict[str, Proposal] = {
             "threshold": space.threshold,
             "entropy": space.entropy,
@@ -193,11 +187,16 @@ def tune_widths(
                     most,
                 )
             )
-        searched = _search(
-            promising, {kind: proposals[kind] for kind in kinds}, most, trials, minutes, seed, progress
-        )
+        asked = {kind: proposals[kind] for kind in kinds}
+        searched = _search(lambda widths: judge(widths, every), asked, most, trials, minutes, seed, progress)
         tried = len(searched)
-        evaluated += [one for one in searched if one.lines == len(sources)]
+        if every > 1:
+            worth = _promising(searched, first, max_drop)
+            for number, one in enumerate(worth):
+                progress(0.7 + 0.3 * number / len(worth), f"{one.widths.kind} on all lines")
+                evaluated.append(judge(one.widths))
+        else:
+            evaluated += searched
     progress(1.0, "comparing")
     points = _points(evaluated, fixed)
     chosen = _chosen(points, fixed, max_drop)
@@ -246,11 +245,23 @@ def _search(
         if time.monotonic() > until:
             break
         kind = kinds[number % len(kinds)]
-        progress(0.4 + 0.6 * number / trials, f"{kind}, {number + 1} of {trials}")
+        progress(0.4 + 0.3 * number / trials, f"{kind}, {number + 1} of {trials}")
         trial = studies[kind].ask()
         one = judge(proposals[kind](trial, most))
         studies[kind].tell(trial, [one.quality.value, one.mean_ms])
         found.append(one)
+    return found
+
+
+def _promising(looks: Sequence[Evaluated], fixed: Evaluated, max_drop: float) -> list[Evaluated]:
+    """Of each kind those that no other one beats on the first lines, cheaper there than the fixed width and not far worse."""
+    least = fixed.quality.value - max_drop - _SLACK
+    good = [one for one in looks if one.mean_ms < fixed.mean_ms and one.quality.value >= least]
+    found = []
+    for kind in dict.fromkeys(one.widths.kind for one in good):
+        mine = list({str(one.widths): one for one in good if one.widths.kind == kind}.values())
+        front = pareto_front([one.mean_ms for one in mine], [one.quality.value for one in mine])
+        found += [one for one, marked in zip(mine, front, strict=True) if marked]
     return found
 
 

@@ -96,6 +96,18 @@ def test_tuning_chooses_one_policy_for_all_seeds(seeds, wanted):
     assert found.chosen.mean_ms <= found.fixed.mean_ms
 
 
+def test_what_is_chosen_was_judged_on_all_lines_and_not_on_the_first_look_alone(seeds):
+    (policy, costs), *also = seeds
+    lines = [f"{number % 13} {number % 11} {number % 7}" for number in range(110)]
+    wanted = [policy.text_of(policy.search(policy.tokens(line), widths=FixedWidth(2)).best) for line in lines]
+    found = tune_widths(policy, lines, wanted, costs, also=also, metric="exact", widest=3, trials=12)
+    whole = Judge(seeds, lines, wanted, "exact")
+    assert found.trials == 12
+    assert {point.widths.kind for point in found.points} > {"fixed"}
+    for point in found.points:
+        assert point.quality == pytest.approx(whole(point.widths).quality.value)
+
+
 def test_seeds_of_other_palettes_are_refused(seeds, wanted):
     (policy, costs), (other, _) = seeds
     different = RandomPolicy(2)
