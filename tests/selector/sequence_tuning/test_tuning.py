@@ -100,7 +100,9 @@ def test_what_is_chosen_was_judged_on_all_lines_and_not_on_the_first_look_alone(
     (policy, costs), *also = seeds
     lines = [f"{number % 13} {number % 11} {number % 7}" for number in range(110)]
     wanted = [policy.text_of(policy.search(policy.tokens(line), widths=FixedWidth(2)).best) for line in lines]
-    found = tune_widths(policy, lines, wanted, costs, also=also, metric="exact", widest=3, trials=12)
+    found = tune_widths(
+        policy, lines, wanted, costs, also=also, metric="exact", widest=3, trials=12, max_drop=60.0
+    )
     whole = Judge(seeds, lines, wanted, "exact")
     assert found.trials == 12
     assert {point.widths.kind for point in found.points} > {"fixed"}
