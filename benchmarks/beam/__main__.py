@@ -40,10 +40,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--trials", type=int, default=120, help="policies to try, over all kinds")
     parser.add_argument("--minutes", type=float, default=15.0, help="of tuning, each network")
     parser.add_argument(
-        "--max-drop",
+        "--worst-drop",
         type=float,
-        default=0.1,
-        help="points that a policy may lose on dev to the best fixed width",
+        default=0.4,
+        help="points that a policy may lose on dev to the best fixed width at the lower end of the 95%% interval",
     )
     parser.add_argument("--widest", type=int, default=6, help="fixed width and the widest of a policy")
     parser.add_argument("--rounds", type=int, default=3, help="of measuring")
@@ -82,7 +82,7 @@ def run(group: stages.Group, given: argparse.Namespace) -> None:
         f"\n{group.name}: seeds {', '.join(map(str, group.policies))}; {len(group.dev[0]):,} development and "
         f"{len(group.test[0]):,} test lines"
     )
-    chosen = stages.choose(group, given.widest, given.trials, given.minutes, given.max_drop, say)
+    chosen = stages.choose(group, given.widest, given.trials, given.minutes, given.worst_drop, say)
     judged = {seed: stages.judge(group, seed, chosen.policies) for seed in group.policies}
     timed = {
         seed: stages.take_times(group, seed, chosen.policies, given.sentences, given.rounds)

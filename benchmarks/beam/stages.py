@@ -18,12 +18,13 @@ from selector.sequence import (
     RememberingDecoder,
     WidthPolicy,
     load_sequence_policy,
-    width_policy,
 )
 from selector.sequence_tuning import (
     Evaluated,
     Quality,
     SequenceCosts,
+    TunedPoint,
+    cheapest,
     evaluate,
     measured_costs,
     read_pairs,
@@ -99,8 +100,8 @@ class Chosen:
     trials: int
 
 
-def choose(group: Group, widest: int, trials: int, minutes: float, max_drop: float, say: Say) -> Chosen:
-    """Tune on the development lines of all seeds together; of each kind the cheapest that loses no more than `max_drop`."""
+def choose(group: Group, widest: int, trials: int, minutes: float, worst_drop: float, say: Say) -> Chosen:
+    """Tune on development lines, all seeds together; of each kind the cheapest that surely loses no more than `worst_drop`."""
     records = group.kept("tuned", widest=widest, trials=trials)
     known = records.read()
     if not known:
@@ -117,31 +118,23 @@ def choose(group: Group, widest: int, trials: int, minutes: float, max_drop: flo
             trials=trials,
             minutes=minutes,
             widest=min(widest, networks[0].network.palette[-1]),
-            max_drop=max_drop,
+            worst_drop=worst_drop,
             progress=lambda share, note: say(f"  {group.name} {share:4.0%} {note}"),
         )
         known = [{**found.to_dict(), "costs": [asdict(one) for one in costs]}]
         records.append(known[0])
-    points = known[0]["points"]
-    best = known[0]["fixed"]
-    chosen = {}
-    for kind in ("fixed", *KINDS):
-        good = [
-            one
-            for one in points
-            if one["widths"]["kind"] == kind and one["quality"] >= best["quality"] - max_drop - 1e-9
-        ]
-        if kind == "fixed":
-            for one in points:
-                if one["widths"]["kind"] == kind:
-                    chosen[f"fixed {one['widths']['width']}"] = one
-        elif good:
-            chosen[kind] = min(good, key=lambda one: one["mean_ms"])
+    points = [TunedPoint.from_dict(one) for one in known[0]["points"]]
+    best = TunedPoint.from_dict(known[0]["fixed"]).widths.most
+    chosen = {f"fixed {point.widths.most}": point for point in points if point.widths.kind == "fixed"}
+    for kind in KINDS:
+        good = [point for point in points if point.widths.kind == kind and point.gap[1] >= -worst_drop]
+        if good:
+            chosen[kind] = cheapest(good, worst_drop=worst_drop)
     return Chosen(
-        f"fixed {best['widths']['width']}",
-        {name: width_policy(one["widths"]) for name, one in sorted(chosen.items(), key=_order)},
-        {name: one["quality"] for name, one in chosen.items()},
-        {name: one["decoder_ms"] for name, one in chosen.items()},
+        f"fixed {best}",
+        {name: point.widths for name, point in sorted(chosen.items(), key=_order)},
+        {name: point.quality for name, point in chosen.items()},
+        {name: point.decoder_ms for name, point in chosen.items()},
         known[0]["trials"],
     )
 

@@ -11,7 +11,7 @@ from selector.sequence_tuning.evaluating import Evaluated, Judge, evaluate, pool
 from selector.sequence_tuning.learning import fit_learned_width
 from selector.sequence_tuning.pairs import read_pairs
 from selector.sequence_tuning.quality import METRICS, Quality, paired_difference, quality_of
-from selector.sequence_tuning.tuning import Tuned, TunedPoint, tune_widths
+from selector.sequence_tuning.tuning import Tuned, TunedPoint, cheapest, tune_widths
 
 __all__ = [
     "METRICS",
@@ -23,6 +23,7 @@ __all__ = [
     "Tuned",
     "TunedCascade",
     "TunedPoint",
+    "cheapest",
     "evaluate",
     "fit_learned_width",
     "measured_costs",

@@ -17,6 +17,7 @@ from selector.sequence import (
     LoadedSequencePolicy,
     SequencePolicy,
     WidthPolicy,
+    width_policy,
 )
 from selector.sequence_tuning import space
 from selector.sequence_tuning.costs import SequenceCosts
@@ -56,6 +57,20 @@ class TunedPoint:
     mean_width: float
     gap: tuple[float, float, float]
     on_front: bool
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> TunedPoint:
+        """What `to_dict` gave."""
+        low, high = (value[f"quality_difference_{end}"] for end in ("low", "high"))
+        return cls(
+            width_policy(value["widths"]),
+            value["quality"],
+            value["mean_ms"],
+            value["decoder_ms"],
+            value["mean_width"],
+            (value["quality_difference"], np.nan if low is None else low, np.nan if high is None else high),
+            value["on_front"],
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values."""
@@ -107,6 +122,7 @@ def tune_widths(
     kinds: Sequence[str] = KINDS,
     widest: int | None = None,
     max_drop: float = 0.0,
+    worst_drop: float | None = None,
     trials: int = 300,
     minutes: float = 10.0,
     seed: int = 0,
@@ -133,6 +149,8 @@ def tune_widths(
         The widest beam to try; default: the palette's.
     max_drop
         How much worse than the best fixed width the chosen policy may be, in points of the metric.
+    worst_drop
+        In place of it: how much worse it may be at the lower end of the difference's 95% interval.
     trials, minutes
         How many policies are tried, and for how long, over all kinds. What the network gave is remembered, so that most are tried
         without running it.
@@ -191,7 +209,7 @@ def tune_widths(
         searched = _search(lambda widths: judge(widths, every), asked, most, trials, minutes, seed, progress)
         tried = len(searched)
         if every > 1:
-            worth = _promising(searched, first, max_drop)
+            worth = _promising(searched, first, max_drop if worst_drop is None else worst_drop)
             for number, one in enumerate(worth):
                 progress(0.7 + 0.3 * number / len(worth), f"{one.widths.kind} on all lines")
                 evaluated.append(judge(one.widths))
@@ -199,7 +217,7 @@ def tune_widths(
             evaluated += searched
     progress(1.0, "comparing")
     points = _points(evaluated, fixed)
-    chosen = _chosen(points, fixed, max_drop)
+    chosen = cheapest(points, max_drop, worst_drop)
     found = next(point for point in points if point.widths == fixed.widths)
     expected = {
         "metric": metric,
@@ -294,7 +312,15 @@ def _rivals(one: Evaluated, fixed: Evaluated) -> bool:
     return one.mean_ms < fixed.mean_ms and one.quality.value > fixed.quality.value - _SLACK
 
 
-def _chosen(points: Sequence[TunedPoint], fixed: Evaluated, max_drop: float) -> TunedPoint:
-    """The cheapest point that is no worse than the best fixed width by more than `max_drop`."""
-    least = fixed.quality.value - max_drop - 1e-9
-    return next(point for point in points if point.quality >= least)
+def cheapest(
+    points: Sequence[TunedPoint], max_drop: float = 0.0, worst_drop: float | None = None
+) -> TunedPoint:
+    """The cheapest point that is no worse than the best fixed width by more than `max_drop`, or at 95% by `worst_drop`."""
+    return min(
+        (
+            point
+            for point in points
+            if (point.gap[0] >= -max_drop - 1e-9 if worst_drop is None else point.gap[1] >= -worst_drop)
+        ),
+        key=lambda point: point.mean_ms,
+    )

@@ -17,6 +17,8 @@ from selector.sequence_tuning import (
     CostMeter,
     Judge,
     SequenceCosts,
+    TunedPoint,
+    cheapest,
     evaluate,
     measured_costs,
     paired_difference,
@@ -108,6 +110,26 @@ def test_what_is_chosen_was_judged_on_all_lines_and_not_on_the_first_look_alone(
     assert {point.widths.kind for point in found.points} > {"fixed"}
     for point in found.points:
         assert point.quality == pytest.approx(whole(point.widths).quality.value)
+
+
+def test_the_cheapest_is_chosen_by_the_difference_or_by_the_lower_end_of_its_interval():
+    points = [
+        TunedPoint(FixedWidth(width), 30.0 + gap[0], ms, ms, 1.0, gap, False)
+        for width, ms, gap in (
+            (1, 1.0, (-0.9, -1.4, -0.4)),
+            (2, 2.0, (-0.1, -0.7, 0.5)),
+            (3, 3.0, (-0.2, -0.4, 0.0)),
+            (4, 2.5, (-0.1, np.nan, np.nan)),
+            (5, 4.0, (0.0, 0.0, 0.0)),
+        )
+    ]
+    assert cheapest(points).widths.most == 5
+    assert cheapest(points, max_drop=0.1).widths.most == 2
+    assert cheapest(points, worst_drop=0.5).widths.most == 3
+    assert cheapest(points, worst_drop=2.0).widths.most == 1
+    again = TunedPoint.from_dict(points[3].to_dict())
+    assert again.widths == FixedWidth(4)
+    assert np.isnan(again.gap[1:]).all()
 
 
 def test_seeds_of_other_palettes_are_refused(seeds, wanted):
