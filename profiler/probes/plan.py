@@ -10,6 +10,10 @@ from profiler import operators
 from profiler.errors import UsageError
 from profiler.network import Layer
 from profiler.operators import DTYPES, Rng, catalogue, draw_layer
+from profiler.operators.joining import tile
+from profiler.operators.pooling import resize
+from profiler.operators.reduction import arg_max
+from profiler.operators.reshaping import blocks, reverse
 from profiler.probes.blocks import draw_network
 from profiler.probes.context import (
     chains,
@@ -70,6 +74,26 @@ def pictures(dtype: str) -> list[Layer]:
         for op in ("add", "mul", "sub")
         for side in (48, 80, 96, 128, 160, 192, 224, 256)
         for other in ((), (3,), (1, 1, 1, 3))
+    ]
+
+
+def whole_pictures(dtype: str) -> list[Layer]:
+    """What is done to pictures of a camera and to answers of their size: as much data as no inner layer has."""
+    picture, crop = (1, 720, 1280, 3), ((0, 0), (8, 8), (8, 8), (0, 0))
+    return [
+        blocks("depth_to_space", 360, 640, 12, 2, dtype),
+        blocks("depth_to_space", 240, 426, 27, 3, dtype),
+        blocks("space_to_depth", 720, 1280, 3, 2, dtype),
+        *(resize(f"resize_{how}", 360, 640, 3, 720, 1280, dtype) for how in ("bilinear", "nearest_neighbor")),
+        operators.transpose(picture, (0, 3, 1, 2), dtype),
+        operators.transpose((1, 3, 720, 1280), (0, 2, 3, 1), dtype),
+        tile((1, 360, 640, 3), (1, 2, 2, 1), dtype),
+        operators.pad(picture, crop, dtype),
+        operators.pad(picture, crop, dtype, "mirror_pad"),
+        reverse(picture, 2, dtype),
+        operators.binary("maximum", picture, (), dtype=dtype, constant=True),
+        arg_max((1, 360, 480, 21), dtype),
+        operators.concatenation([picture, picture], 3, dtype),
     ]
 
 
@@ -168,7 +192,8 @@ def plan_probes(
             for probes in (plan_pairs(dtype), networks, parts(networks)):
                 place(probes, 900)
         if not ops and dtype in ("float32", "int8", "dynamic_int8"):
-            big = large(dtype, np.random.default_rng([*seeds, 997])) + (pictures(dtype) if whole else [])
+            big = large(dtype, np.random.default_rng([*seeds, 997]))
+            big += [*whole_pictures(dtype), *pictures(dtype)] if whole else []
             place(_alone(layer for layer in big if layer.op in probed), 902)
     if not ops and "float32" in names:
         together = [*rows_of_nothing(), *chains(), *heavy(), *fans(), *slow()]
