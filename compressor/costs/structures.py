@@ -1,4 +1,4 @@
-"""The network without some of its blocks: its graph and its lowering, each made when it is first asked for."""
+"""The network without some of its blocks, or changed in other ways: its graph and its lowering, each made when first asked for."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
+from compressor.changes import changed
 from compressor.costs.configuration import Configuration
 from compressor.costs.lowering import (
     Convert,
@@ -14,7 +15,7 @@ from compressor.costs.lowering import (
     LoweringError,
     learn_lowering,
 )
-from compressor.graph import ChannelGraph, RemovableBlock, build_graph, without
+from compressor.graph import Change, ChannelGraph, build_graph
 from profiler.network import Network
 
 Lowering = LearnedLowering | ConvertingLowering
@@ -61,7 +62,7 @@ class Structures:
     model, graph
         The network as it is.
     blocks
-        What can go, by id.
+        What can go besides channels, by id (`compressor.changes`).
     convert
         From a Keras model to the network in the file that it becomes.
     base
@@ -72,7 +73,7 @@ class Structures:
         self,
         model: Any,
         graph: ChannelGraph,
-        blocks: Mapping[str, RemovableBlock],
+        blocks: Mapping[str, Change],
         convert: Convert,
         base: Network | None = None,
         seed: int = 0,
@@ -91,10 +92,12 @@ class Structures:
         found = self._known.get(configuration.removed)
         if found is None:
             model = self.model_without(configuration)
-            found = Structure(model, build_graph(model), self._convert, None, self._seed)
+            fixed = {layer for name in configuration.removed for layer in self.blocks[name].fixed}
+            found = Structure(model, build_graph(model, fixed), self._convert, None, self._seed)
             self._known[configuration.removed] = found
         return found
 
     def model_without(self, configuration: Configuration) -> Any:
-        """A model of one's own at full widths without the configuration's blocks."""
-        return without(self.full.model, [self.blocks[name] for name in sorted(configuration.removed)])
+        """A model of one's own at full widths without what the configuration takes out."""
+        gone = {name: self.blocks[name] for name in configuration.removed}
+        return changed(self.full.model, [gone[name] for name in self.blocks if name in gone])
