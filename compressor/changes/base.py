@@ -71,18 +71,19 @@ class ExaminedNetwork:
     def file_layer(
         self, ops: Collection[str], weight: Sequence[int], outputs: Sequence[int | None]
     ) -> Layer | None:
-        """The file's layer whose weights and outputs have these sizes, axes of length 1 left out; None for none.
+        """The file's layer whose weights and outputs (with batch) have these sizes, axes of length 1 left out; None for none.
 
         Which of several equal ones does not matter: they take equal time.
         """
-        if self.file is None or None in outputs:
+        sizes = [n for n in outputs[1:] if n is not None]
+        if self.file is None or len(sizes) < len(outputs) - 1:
             return None
         for layer in self.file.layers:
             if (
                 layer.op in ops
                 and layer.weights
                 and _long_axes(layer.weights[0].shape) == _long_axes(weight)
-                and _long_axes(layer.outputs[0].shape) == _long_axes([n or 1 for n in outputs])
+                and _long_axes(layer.outputs[0].shape) == _long_axes(sizes)
             ):
                 return layer
         return None

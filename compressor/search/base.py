@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from compressor.costs import CandidateCost, Configuration, Costs
 from compressor.export import save_keras
-from compressor.graph import Group, Keep, RemovableBlock
+from compressor.graph import Change, Group, Keep
 from compressor.search.trial import Candidate, Goal, Trial
 from compressor.training import Importance
 from profiler.progress import ProgressCallback, silent
@@ -35,7 +35,8 @@ class SearchProblem:
     importance
         Of each channel; comparable between groups.
     blocks, loss_without
-        What can be removed as a whole, by id; and the loss of the network without some of it, before any training.
+        What can be taken out besides channels, by id (`compressor.changes`); and the loss
+        of the network without some of it, before any training.
     cost
         The number that steers, in ms, made of what the goal limits (`compressor.costs.steering_cost`). Ask it thousands
         of times where it is cheap.
@@ -93,7 +94,7 @@ class SearchProblem:
     settled: Callable[[Configuration], Configuration] = lambda configuration: configuration
     progress: ProgressCallback = silent
     context: Any = None
-    blocks: Mapping[str, RemovableBlock] = field(default_factory=dict)
+    blocks: Mapping[str, Change] = field(default_factory=dict)
     loss_without: Callable[[Configuration], float] = lambda configuration: 0.0
     control: Candidate | None = None
     trials: list[Trial] = field(default_factory=list)

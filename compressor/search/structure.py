@@ -9,8 +9,9 @@ from typing import ClassVar
 
 import numpy as np
 
+from compressor.changes import in_effect, is_inside
 from compressor.costs import Configuration, staircase
-from compressor.graph import RemovableBlock
+from compressor.graph import Change
 from compressor.search.base import SearchMethod, SearchProblem
 from compressor.search.levels import search_levels
 from compressor.search.trial import Trial
@@ -179,26 +180,23 @@ def _losses(problem: SearchProblem, names: Sequence[str]) -> dict[str, float]:
     return {name: math.inf if loss is None else float(loss) for name, loss in known.items()}
 
 
-def without_all(full: Configuration, blocks: Mapping[str, RemovableBlock]) -> Configuration:
-    """The network without any of its blocks."""
-    return full.without(name for name, block in blocks.items() if not _is_inside(block, blocks))
+def without_all(full: Configuration, blocks: Mapping[str, Change]) -> Configuration:
+    """The network without any of its blocks, and with all that makes it smaller."""
+    smaller = in_effect(change for change in blocks.values() if not change.fixed)
+    return full.without(name for name, change in blocks.items() if change in smaller)
 
 
-def _is_inside(block: RemovableBlock, blocks: Mapping[str, RemovableBlock]) -> bool:
-    """Whether a block is a part of another one."""
-    layers = set(block.layers)
-    return any(layers < set(other.layers) for other in blocks.values())
+def _is_inside(block: Change, blocks: Mapping[str, Change]) -> bool:
+    """Whether a change is a part of another one."""
+    return any(is_inside(block, other) for other in blocks.values())
 
 
-def _new_ones(order: Iterable[str], blocks: Mapping[str, RemovableBlock]) -> list[str]:
-    """Without those of which all layers are gone already."""
-    gone: set[str] = set()
-    kept = []
+def _new_ones(order: Iterable[str], blocks: Mapping[str, Change]) -> list[str]:
+    """Without those that change nothing where those before them are made."""
+    kept: list[str] = []
     for name in order:
-        layers = set(blocks[name].layers)
-        if not layers <= gone:
+        if blocks[name] in in_effect([*(blocks[one] for one in kept), blocks[name]]):
             kept.append(name)
-        gone |= layers
     return kept
 
 

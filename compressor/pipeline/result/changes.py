@@ -37,7 +37,7 @@ def changes_in_words(prepared: Prepared, trial: Trial) -> str:
         words.insert(0, f"without {_listed(order)}")
     elif order:
         gone = len(dict(layers_of(prepared.model))) - len(dict(layers_of(structure.model)))
-        words.append(f"without {_listed(order)} ({gone} layers)")
+        words.append(f"without {_listed(order)}" + (f" ({gone} layers)" if gone > 1 else ""))
     groups = structure.graph.groups
     heads = [name for name in groups if name.endswith(_HEADS) and trial.widths[name] < groups[name].width]
     words += [
