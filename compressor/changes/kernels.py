@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from compressor.changes.base import Dimension, ExaminedNetwork, RefusedChange, settings_of
 from compressor.graph import Call, Change, Editing
@@ -59,16 +60,31 @@ class SmallerKernel(Change):
 
     def twin(self, model: Any) -> Callable[[Any], Any]:
         """The network whose kernels are 0 around the middle."""
-
-        def without_border(*weight: Any) -> Any:
-            if not self._is_kernel(weight):
-                return weight[2]
-            kept = np.zeros_like(weight[2])
-            kept[self._middle] = weight[2][self._middle]
-            return kept
-
-        silenced = Editing(model).made(without_border)
+        silenced = Editing(model).made(self.weight)
         return lambda rows: silenced(rows, training=False)
+
+    def weight(self, layer: str, variable: str, value: NDArray[Any]) -> NDArray[Any]:
+        """See `Change.weight`."""
+        if not self._is_kernel((layer, variable)):
+            return value
+        kept = np.zeros_like(value)
+        kept[self._middle] = value[self._middle]
+        return kept
+
+    @property
+    def by_weights(self) -> bool:
+        """See `Change.by_weights`."""
+        return True
+
+    def in_file(self, layer: Layer) -> tuple[Layer, ...] | None:
+        """See `Change.in_file`."""
+        if layer.op not in ("conv_2d", "depthwise_conv_2d"):
+            return None
+        sides = layer.weights[0].shape[1:3] if layer.weights else ()
+        mine = [self.before] if len(self.before) == 2 else [(1, *self.before), (*self.before, 1)]
+        if sides not in mine:
+            return None
+        return (_smaller(layer, self.before, self.after),)
 
     @property
     def _middle(self) -> tuple[slice, ...]:

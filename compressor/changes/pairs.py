@@ -79,16 +79,26 @@ class ThinPair(Change):
 
     def twin(self, model: Any) -> Callable[[Any], Any]:
         """The network with the product in place of the kernel."""
-
-        def multiplied(*weight: Any) -> Any:
-            if weight[:2] != (self.layers[0], "kernel"):
-                return weight[2]
-            first, second = factors(weight[2], self.rank)
-            product = first.reshape(-1, first.shape[-1]) @ second.reshape(first.shape[-1], -1)
-            return product.reshape(weight[2].shape)
-
-        found = Editing(model).made(multiplied)
+        found = Editing(model).made(self.weight)
         return lambda rows: found(rows, training=False)
+
+    def weight(self, layer: str, variable: str, value: NDArray[Any]) -> NDArray[Any]:
+        """See `Change.weight`."""
+        if (layer, variable) != (self.layers[0], "kernel"):
+            return value
+        first, second = factors(value, self.rank)
+        product = first.reshape(-1, first.shape[-1]) @ second.reshape(first.shape[-1], -1)
+        return product.reshape(value.shape)
+
+    @property
+    def by_weights(self) -> bool:
+        """See `Change.by_weights`."""
+        return True
+
+    def in_file(self, layer: Layer) -> tuple[Layer, ...] | None:
+        """See `Change.in_file`."""
+        op = "fully_connected" if self.kind == "Dense" else "conv_2d"
+        return _thin(layer, self.rank) if layer.op == op and layer.weights else None
 
 
 def factors(kernel: NDArray[Any], rank: int) -> tuple[NDArray[Any], NDArray[Any]]:

@@ -116,7 +116,7 @@ class _PredictedCost(CandidateCost):
 
     What layers cost is kept, so that a candidate costs only what is new in it. What the time model adds for the
     network as a whole (fusion, caches, calls) is no sum over layers: `exact` asks for it, estimates take it in
-    proportion, as `calibrate` found it for each structure.
+    proportion: as `calibrate` found it for the structure, until its exact number was asked for as for the whole network.
     """
 
     def __init__(self, time_model: NetworkPredictor, lowering: Lowering | Structures) -> None:
@@ -140,11 +140,13 @@ class _PredictedCost(CandidateCost):
         """What the time model says of the whole network."""
         if configuration not in self._exact:
             self._exact[configuration] = self._predicted(self.network(configuration))
+            if configuration.removed not in self._factors:
+                self.calibrate(configuration)
         return self._exact[configuration]
 
     def many(self, configurations: Sequence[Configuration]) -> NDArray[np.float64]:
         """Fast estimates [n], at the price of one call of the time model."""
-        rows = [self._lowering_of(configuration).counted(configuration) for configuration in configurations]
+        rows = [self._lowering.counted(configuration) for configuration in configurations]
         return self._sums(rows) * [self._factor(configuration) for configuration in configurations]
 
     def by_width(
@@ -160,25 +162,22 @@ class _PredictedCost(CandidateCost):
 
     def calibrate(self, configuration: Configuration) -> None:
         """Make the fast estimates of this structure agree with the exact number at this configuration."""
-        fast = float(self._sums([self._lowering_of(configuration).counted(configuration)])[0])
+        fast = float(self._sums([self._lowering.counted(configuration)])[0])
         self._factors[configuration.removed] = self.exact(configuration) / fast if fast > 0 else 1.0
 
     def network(self, configuration: Configuration) -> Network:
         """The TFLite network at this configuration."""
-        source = self._lowering
-        return (source.of(configuration) if isinstance(source, Structures) else source).network(configuration)
+        return self._lowering.network(configuration)
 
     def _lowering_of(self, configuration: Configuration) -> Lowering:
         return (
-            self._lowering.of(configuration).lowering
+            self._lowering.estimating(configuration)
             if isinstance(self._lowering, Structures)
             else self._lowering
         )
 
     def _factor(self, configuration: Configuration) -> float:
-        if configuration.removed not in self._factors:
-            self.calibrate(configuration)
-        return self._factors[configuration.removed]
+        return self._factors.get(configuration.removed, self._factors[frozenset()])
 
     def _sums(self, rows: Sequence[Sequence[tuple[Layer, int]]]) -> NDArray[np.float64]:
         known = self._of_layers

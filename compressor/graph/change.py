@@ -6,6 +6,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
+from numpy.typing import NDArray
+
+from profiler.network import Layer
+
 
 class Change(ABC):
     """One thing besides channels that can be taken out of a network: a block, the border of kernels, every second step.
@@ -42,6 +46,22 @@ class Change(ABC):
     @abstractmethod
     def twin(self, model: Any) -> Callable[[Any], Any]:
         """From rows to outputs, as the network computes them in which what goes is still there and does nothing."""
+
+    def weight(self, layer: str, variable: str, value: NDArray[Any]) -> NDArray[Any]:
+        """What a weight of the network as it is must be for it to compute what the changed one does (`by_weights`)."""
+        return value
+
+    @property
+    def by_weights(self) -> bool:
+        """Whether `weight` says all of the change, so that it is judged without making a network."""
+        return False
+
+    def in_file(self, layer: Layer) -> tuple[Layer, ...] | None:
+        """What stands in the place of a layer of the file; None for a layer that is another one, or where that is not known.
+
+        Sizes are only moved and compared with `==`: they may stand for what widths say. Operands that stay are the same objects.
+        """
+        return None
 
     @property
     def place(self) -> str:

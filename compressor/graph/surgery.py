@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,12 @@ ValueOf = Callable[[str, str, NDArray[Any]], NDArray[Any]]
 """The new value of a weight, by layer, variable and the value that it has."""
 
 
-def cut(model: Any, keep: Keep, graph: ChannelGraph | None = None) -> Any:
+def cut(
+    model: Any,
+    keep: Keep,
+    graph: ChannelGraph | None = None,
+    weights: Mapping[tuple[str, str], NDArray[Any]] = MappingProxyType({}),
+) -> Any:
     """A new model with only the kept channels, everything else inherited: the given one is not touched.
 
     Parameters
@@ -33,6 +39,8 @@ def cut(model: Any, keep: Keep, graph: ChannelGraph | None = None) -> Any:
         Which channels stay, such as ``{"conv1": [0, 2, 5]}``.
     graph
         `build_graph(model)`, where it is at hand.
+    weights
+        What is inherited in place of the model's own weights, by layer and variable, in the model's shapes.
 
     Returns
     -------
@@ -49,12 +57,16 @@ def cut(model: Any, keep: Keep, graph: ChannelGraph | None = None) -> Any:
     graph = graph or build_graph(model)
     stays = graph.kept(keep)
     smaller = _rebuilt(model, graph, lambda count: int(stays[count.channels].sum()))
-    fill(smaller, model, inherited(graph, stays))
+    fill(smaller, model, inherited(graph, stays, weights))
     return smaller
 
 
-def inherited(graph: ChannelGraph, stays: NDArray[np.bool_]) -> ValueOf:
-    """What of each weight is left where some channels stay, for `fill`."""
+def inherited(
+    graph: ChannelGraph,
+    stays: NDArray[np.bool_],
+    weights: Mapping[tuple[str, str], NDArray[Any]] = MappingProxyType({}),
+) -> ValueOf:
+    """What of each weight, or of what stands in its place, is left where some channels stay, for `fill`."""
     axes = _axes_by_variable(graph)
     scales = {
         (item.layer, item.variable): float(stays[item.channels].mean()) ** item.power
@@ -62,6 +74,7 @@ def inherited(graph: ChannelGraph, stays: NDArray[np.bool_]) -> ValueOf:
     }
 
     def value_of(layer: str, variable: str, value: NDArray[Any]) -> NDArray[Any]:
+        value = weights.get((layer, variable), value)
         for item in axes.get((layer, variable), ()):
             chosen = stays[item.channels]
             if not chosen.all():

@@ -1,5 +1,7 @@
 """Changed networks as files: LiteRT computes what Keras does, and their times are priced as of any structure."""
 
+from collections import Counter
+
 import keras
 import numpy as np
 from keras import layers
@@ -8,7 +10,7 @@ from compressor.changes import find_changes
 from compressor.changes.pairs import ThinPair
 from compressor.costs import Configuration, PredictedTime, Structures
 from compressor.export import TfliteRunner, to_tflite_bytes
-from compressor.graph import build_graph, cut
+from compressor.graph import build_graph, cut, resize
 from compressor.testing.device import FormulaTimeModel
 from compressor.testing.law import stirred
 from profiler.tflite import read_network
@@ -61,6 +63,38 @@ def test_a_network_with_a_change_of_every_kind_is_priced_cut_and_converted():
     assert smaller.get_layer("near_thin").filters == blocks[rank].rank
     assert priced.network(narrow).macs == as_file(smaller).macs
     assert_the_file_agrees(smaller)
+
+
+def test_smaller_kernels_and_low_rank_are_priced_without_converting_each():
+    model = picture_network()
+    counted = []
+
+    def convert(made):
+        counted.append(made)
+        return as_file(made)
+
+    base, times = as_file(model), FormulaTimeModel()
+    blocks = dict(find_changes(model, base, times.predict_layers_ms).changes)
+    structures = Structures(model, build_graph(model), blocks, convert, base)
+    rank, wide = (
+        [name for name in blocks if name.startswith(f"{layer}:rank=")] for layer in ("near", "wide")
+    )
+    full = Configuration(build_graph(model).widths).with_widths({"stem": 7, "near": 5, "wide": 9})
+    some = full.without(["near:kernel=3x3", "stem:kernel=3x3", rank[0], *wide[:1]])
+    structures.network(some)  # of this kind the first is converted, to see that it is so
+    before = len(counted)
+    other = full.without(["near:kernel=3x3", rank[-1], *wide[-1:]])
+    found = structures.network(other)
+    assert len(counted) == before
+    structure = structures.of(other)
+    wanted = as_file(
+        resize(
+            structure.model, {name: other.widths[name] for name in structure.graph.groups}, structure.graph
+        )
+    )
+    assert Counter(found.layers) == Counter(wanted.layers)
+    assert found.weight_bytes == wanted.weight_bytes
+    assert abs(found.file_bytes - wanted.file_bytes) < 0.1 * wanted.file_bytes
 
 
 def test_a_recurrent_network_that_looks_at_every_second_step_is_converted():
