@@ -8,7 +8,7 @@ from compressor.changes.base import Dimension, ExaminedNetwork, RefusedChange
 from compressor.graph import Change, find_blocks
 
 
-class Blocks(Dimension):
+class WholeBlocks(Dimension):
     """Branches beside a shortcut, and layers in a row whose input and output agree (`compressor.graph.find_blocks`)."""
 
     name: ClassVar[str] = "block"

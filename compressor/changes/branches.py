@@ -75,7 +75,7 @@ class ParallelBranch(Change):
         return np.isin(graph.roots, graph.roots[graph.tensors[TensorKey(self.result)]])
 
 
-class Branches(Dimension):
+class ParallelBranches(Dimension):
     """Branches whose channels nothing but weights behind the concatenation reads."""
 
     name: ClassVar[str] = "branch"

@@ -94,7 +94,7 @@ class SmallerKernel(Change):
         return (weight[0], weight[1]) == (self.layers[0], self.variable)
 
 
-class Kernels(Dimension):
+class SmallerKernels(Dimension):
     """Convolutions of padding ``same``: there the middle of a kernel is a kernel with a border of zeros."""
 
     name: ClassVar[str] = "kernel"

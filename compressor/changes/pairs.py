@@ -116,7 +116,7 @@ def factors(kernel: NDArray[Any], rank: int) -> tuple[NDArray[Any], NDArray[Any]
     return first.astype(kernel.dtype), second.astype(kernel.dtype)
 
 
-class Pairs(Dimension):
+class ThinPairs(Dimension):
     """Dense layers and convolutions: of each rank that two layers together are predicted to be faster at, the highest."""
 
     name: ClassVar[str] = "rank"

@@ -15,11 +15,11 @@ from profiler.plugins import Makers, register_plugins
 ENTRY_POINTS = "edgetime.changes"
 
 DIMENSIONS: Mapping[str, tuple[str, str]] = {
-    "block": ("compressor.changes.blocks", "Blocks"),
-    "branch": ("compressor.changes.branches", "Branches"),
-    "steps": ("compressor.changes.steps", "Steps"),
-    "kernel": ("compressor.changes.kernels", "Kernels"),
-    "rank": ("compressor.changes.pairs", "Pairs"),
+    "block": ("compressor.changes.blocks", "WholeBlocks"),
+    "branch": ("compressor.changes.branches", "ParallelBranches"),
+    "steps": ("compressor.changes.steps", "Thinning"),
+    "kernel": ("compressor.changes.kernels", "SmallerKernels"),
+    "rank": ("compressor.changes.pairs", "ThinPairs"),
 }
 """Those of edgetime, in the order in which their changes are made: what goes whole goes first."""
 

@@ -94,7 +94,7 @@ class FewerSteps(Change):
         return sum(parts[1:], parts[0]) / len(parts)
 
 
-class Steps(Dimension):
+class Thinning(Dimension):
     """Layers in front of which a sequence or picture may be shorter: no weight and no output of the network counts it."""
 
     name: ClassVar[str] = "steps"

@@ -24,17 +24,17 @@ class Change(ABC):
     layers
         Addresses of the layers that it concerns: where one of them is gone, there is nothing left to change.
     signature
-        Equal for changes of equal layers, settings and shapes: what one of them saves, the others save, too.
+        Equal for changes of equal layers, settings and shapes: what one of them saves, the others save, too. Empty for none.
     """
 
     id: str
     layers: tuple[str, ...]
-    signature: str
+    signature: str = ""
 
     @property
-    @abstractmethod
     def words(self) -> str:
         """What was done, as a part of a sentence: ``5x5 kernels of conv_3 became 3x3``."""
+        return self.id
 
     @abstractmethod
     def apply(self, model: Any) -> Any:
