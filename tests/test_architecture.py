@@ -18,7 +18,14 @@ MOST_LINES = 40
 
 
 def test_there_is_an_example_of_each_thing_that_can_be_added():
-    assert list(EXAMPLES) == ["operator", "target", "layer rule", "search method", "policy"]
+    assert list(EXAMPLES) == [
+        "operator",
+        "target",
+        "layer rule",
+        "change of networks",
+        "search method",
+        "policy",
+    ]
 
 
 @pytest.mark.parametrize("name", EXAMPLES)

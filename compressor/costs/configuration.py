@@ -13,7 +13,7 @@ _NETWORK = "network"
 
 
 class Configuration:
-    """What a search chooses: how many channels each group has, which blocks go, the file's precision; it cannot change.
+    """What a search chooses: how many channels each group has, what else goes, the file's precision; it cannot change.
 
     Parameters
     ----------
@@ -60,11 +60,11 @@ class Configuration:
 
     @property
     def removed(self) -> frozenset[str]:
-        """The blocks that are gone (`compressor.graph.RemovableBlock.id`)."""
+        """What is gone besides channels, such as blocks, or the border of kernels (`compressor.graph.Change.id`)."""
         return frozenset(self._choices["removed"])
 
     def without(self, blocks: Iterable[str]) -> Configuration:
-        """The same widths with these blocks gone, and no others."""
+        """The same widths with these blocks or other things gone, and no others."""
         made = object.__new__(type(self))
         made._choices = {**self._choices, "removed": dict.fromkeys(sorted(blocks), 1)}
         return made

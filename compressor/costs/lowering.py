@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 
 from compressor.costs.configuration import Configuration
+from compressor.costs.layer_forms import LayerForm, Size
 from compressor.graph import ChannelGraph, SizeForm, resize
-from profiler.network import Layer, Network, Param, Tensor
+from profiler.network import Edge, Layer, Network, Param, Tensor
 
 Convert = Callable[[Any], Network]
 """From a Keras model to the network in the file that it becomes."""
@@ -41,7 +42,7 @@ class LearnedLowering:
     def __init__(
         self,
         base: Network,
-        layers: Sequence[_LayerForm],
+        layers: Sequence[LayerForm],
         forms: Sequence[SizeForm],
         same: Mapping[str, str] | None = None,
     ) -> None:
@@ -131,7 +132,7 @@ class LearnedLowering:
             same[two[0][0]] = one[0][0]
         return same
 
-    def _sizes_of(self, tensor: int) -> Sequence[_Size] | None:
+    def _sizes_of(self, tensor: int) -> Sequence[Size] | None:
         """The dimensions of a tensor that some layer reads or makes."""
         for item, edge in zip(self._items, self._base.edges, strict=False):
             for operand, place in enumerate((*edge.inputs, *edge.outputs)):
@@ -152,19 +153,56 @@ class LearnedLowering:
             replace(base.edges[i], inputs=tuple(instead.get(t, t) for t in base.edges[i].inputs))
             for i in stays
         ]
-        read = {t for edge in edges for t in edge.inputs}
-        lost = [t for i in gone for t in base.edges[i].inputs if base.tensors[t].constant and t not in read]
-        nbytes = sum(_ENTRY_BYTES + base.tensors[t].nbytes for t in dict.fromkeys(lost))
+        tensors = list(base.tensors)
+        nbytes = _drop(tensors, [t for i in gone for t in base.edges[i].inputs], edges)
         nbytes += sum(_OPERATOR_BYTES + _ENTRY_BYTES * len(base.edges[i].outputs) for i in gone)
         smaller = replace(
             base,
             layers=tuple(base.layers[i] for i in stays),
             edges=tuple(edges),
+            tensors=tuple(tensors),
             file_bytes=max(0, base.file_bytes - nbytes),
         )
         made = LearnedLowering(smaller, [self._items[i] for i in stays], self._forms, same)
         made._channel_bytes = self._channel_bytes
         return made
+
+    def instead(self, place: int, made: Callable[[Layer], Sequence[Layer] | None]) -> LearnedLowering:
+        """The same for the network in which other layers stand in the place of one.
+
+        What makes them is called with the layer, and with one whose shapes hold forms: it only moves sizes. The operands of the
+        layer that stay are the same objects.
+        """
+        base, tensors = self._base, list(self._base.tensors)
+        layer, edge, item = base.layers[place], base.edges[place], self._items[place]
+        new, alike = made(layer) or (), made(item.layer_of_forms) or ()
+        known = dict(
+            zip(map(id, (*layer.inputs, *layer.outputs)), (*edge.inputs, *edge.outputs), strict=True)
+        )
+        edges, items = [], []
+        more = _OPERATOR_BYTES * (len(new) - 1)
+        for one, forms in zip(new, alike, strict=True):
+            for tensor in (*one.inputs, *one.outputs):
+                if id(tensor) not in known:
+                    known[id(tensor)] = len(tensors)
+                    tensors.append(tensor)
+                    more += _ENTRY_BYTES + tensor.nbytes * tensor.constant
+            inputs, outputs = (tuple(known[id(t)] for t in row) for row in (one.inputs, one.outputs))
+            edges.append(replace(edge, inputs=inputs, outputs=outputs))
+            items.append(item.like(one, [t.shape for t in (*forms.inputs, *forms.outputs)]))
+        edges = [*base.edges[:place], *edges, *base.edges[place + 1 :]]
+        more -= _drop(tensors, edge.inputs, edges)
+        other = replace(
+            base,
+            layers=(*base.layers[:place], *new, *base.layers[place + 1 :]),
+            edges=tuple(edges),
+            tensors=tuple(tensors),
+            file_bytes=max(0, base.file_bytes + more),
+        )
+        every = (*self._items[:place], *items, *self._items[place + 1 :])
+        found = LearnedLowering(other, every, self._forms, self.same)
+        found._channel_bytes = self._channel_bytes
+        return found
 
     @property
     def base(self) -> Network:
@@ -195,6 +233,17 @@ class LearnedLowering:
         return {**widths, **{name: widths[other] for name, other in self.same.items()}}
 
 
+def _drop(tensors: list[Tensor], places: Sequence[int], edges: Sequence[Edge]) -> int:
+    """Empty those constants that no layer reads any more; the bytes that they took in the file."""
+    read = {place for edge in edges for place in edge.inputs}
+    nbytes = 0
+    for place in dict.fromkeys(places):
+        if tensors[place].constant and place not in read:
+            nbytes += _ENTRY_BYTES + tensors[place].nbytes
+            tensors[place] = replace(tensors[place], shape=(0,))
+    return nbytes
+
+
 def _last(same: Mapping[str, str], name: str) -> str:
     """The end of a chain of names."""
     while name in same:
@@ -212,7 +261,7 @@ def _operand(layers: Sequence[Layer], place: tuple[int, int]) -> Tensor:
 class _Kind:
     """Layers that are alike at all widths but for their names."""
 
-    def __init__(self, form: _LayerForm) -> None:
+    def __init__(self, form: LayerForm) -> None:
         self.form = form
         self.positions: list[int] = []
         self._names: list[tuple[str, int]] = []
@@ -292,49 +341,6 @@ def example_widths(graph: ChannelGraph, seed: int = 0, count: int = 2) -> list[d
     raise LoweringError("no widths tell all groups apart")
 
 
-class _LayerForm:
-    """One layer whose dimensions are numbers, or ``(form, factor)``."""
-
-    def __init__(self, layer: Layer, shapes: Sequence[Sequence[_Size]], params: Mapping[str, Any]) -> None:
-        self._layer, self.shapes, self._params = layer, shapes, params
-        sizes = [s for shape in shapes for s in shape]
-        sizes += [s for value in params.values() for s in value]
-        self.used = tuple(sorted({s[0] for s in sizes if isinstance(s, tuple)}))
-        self.changing = frozenset(
-            i for i, shape in enumerate(shapes) if any(isinstance(s, tuple) for s in shape)
-        )
-        # What tells layers apart that are not alike at all widths.
-        self.identity = (
-            layer.key,
-            tuple(map(tuple, shapes)),
-            tuple((k, tuple(v)) for k, v in params.items()),
-        )
-
-    def at(self, sizes: Sequence[int]) -> Layer:
-        """The layer where form i has the value ``sizes[i]``."""
-        layer = self._layer
-        if not self.used:
-            return layer
-        shapes = [tuple(_value(s, sizes) for s in shape) for shape in self.shapes]
-        operands = [
-            Tensor(shape, old.dtype, old.constant)
-            for shape, old in zip(shapes, (*layer.inputs, *layer.outputs), strict=True)
-        ]
-        params: dict[str, Param] = dict(layer.params)
-        for key, value in self._params.items():
-            made = tuple(_value(s, sizes) for s in value)
-            params[key] = made if isinstance(layer.params[key], tuple) else made[0]
-        split = len(layer.inputs)
-        return replace(layer, inputs=tuple(operands[:split]), outputs=tuple(operands[split:]), params=params)
-
-
-_Size = int | tuple[int, Fraction]
-
-
-def _value(size: _Size, sizes: Sequence[int]) -> int:
-    return size if isinstance(size, int) else int(sizes[size[0]] * size[1])
-
-
 class _Solver:
     """Finds the form that takes given values in the examples, up to a constant factor (a flattened size)."""
 
@@ -342,7 +348,7 @@ class _Solver:
         self._first = [row[0] for row in values]
         self._by_proportions = {_proportions(row): index for index, row in enumerate(values)}
 
-    def size(self, values: Sequence[int]) -> _Size:
+    def size(self, values: Sequence[int]) -> Size:
         if len(set(values)) == 1:
             return values[0]
         index = self._by_proportions.get(_proportions(values)) if values[0] > 0 else None
@@ -355,7 +361,7 @@ def _proportions(values: Sequence[int]) -> tuple[Fraction, ...]:
     return tuple(Fraction(value, values[0]) for value in values[1:])
 
 
-def _learn_layer(versions: Sequence[Layer], solver: _Solver) -> _LayerForm:
+def _learn_layer(versions: Sequence[Layer], solver: _Solver) -> LayerForm:
     first = versions[0]
     operands = [(*layer.inputs, *layer.outputs) for layer in versions]
     kinds = {tuple((len(t.shape), t.dtype, t.constant) for t in row) for row in operands}
@@ -370,7 +376,7 @@ def _learn_layer(versions: Sequence[Layer], solver: _Solver) -> _LayerForm:
         values = [layer.params[key] for layer in versions]
         if any(value != values[0] for value in values):
             params[key] = [solver.size(sizes) for sizes in zip(*(_numbers(v) for v in values), strict=True)]
-    return _LayerForm(first, shapes, params)
+    return LayerForm(first, shapes, params)
 
 
 def _numbers(value: Param) -> tuple[int, ...]:

@@ -146,7 +146,7 @@ class _PredictedCost(CandidateCost):
 
     def many(self, configurations: Sequence[Configuration]) -> NDArray[np.float64]:
         """Fast estimates [n], at the price of one call of the time model."""
-        rows = [self._lowering_of(configuration).counted(configuration) for configuration in configurations]
+        rows = [self._lowering.counted(configuration) for configuration in configurations]
         return self._sums(rows) * [self._factor(configuration) for configuration in configurations]
 
     def by_width(
@@ -162,7 +162,7 @@ class _PredictedCost(CandidateCost):
 
     def calibrate(self, configuration: Configuration) -> None:
         """Make the fast estimates of this structure agree with the exact number at this configuration."""
-        fast = float(self._sums([self._lowering_of(configuration).counted(configuration)])[0])
+        fast = float(self._sums([self._lowering.counted(configuration)])[0])
         self._factors[configuration.removed] = self.exact(configuration) / fast if fast > 0 else 1.0
 
     def network(self, configuration: Configuration) -> Network:

@@ -1,12 +1,13 @@
-"""The network without some of its blocks: its graph and its lowering, each made when it is first asked for."""
+"""The network without some of its blocks, or changed in other ways: its graph and its lowering, each made when first asked for."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cached_property, partial
 from typing import Any
 
+from compressor.changes import changed, in_effect
 from compressor.costs.configuration import Configuration
 from compressor.costs.lowering import (
     Convert,
@@ -16,8 +17,8 @@ from compressor.costs.lowering import (
     learn_lowering,
 )
 from compressor.costs.naming import name_of, names_of, ranks_of
-from compressor.graph import ChannelGraph, RemovableBlock, build_graph, read_topology, without
-from profiler.network import Network
+from compressor.graph import Change, ChannelGraph, RemovableBlock, build_graph, read_topology
+from profiler.network import Layer, Network
 
 Lowering = LearnedLowering | ConvertingLowering
 
@@ -29,8 +30,10 @@ class Structure:
     learned when other widths are asked for.
     """
 
-    def __init__(self, make: Callable[[], Any], convert: Convert, seed: int) -> None:
-        self._make, self._convert, self._seed = make, convert, seed
+    def __init__(
+        self, make: Callable[[], Any], convert: Convert, seed: int, fixed: Collection[str] = ()
+    ) -> None:
+        self._make, self._convert, self._seed, self._fixed = make, convert, seed, fixed
         self.reason = ""
         """Why every candidate is converted, where it is."""
 
@@ -42,7 +45,7 @@ class Structure:
     @cached_property
     def graph(self) -> ChannelGraph:
         """Its groups."""
-        return build_graph(self.model)
+        return build_graph(self.model, self._fixed)
 
     @cached_property
     def base(self) -> Network:
@@ -51,9 +54,11 @@ class Structure:
 
     def network(self, configuration: Configuration) -> Network:
         """The TFLite network at these widths."""
-        if any(configuration.widths[name] != width for name, width in self.graph.widths.items()):
-            return self.lowering.network(configuration)
-        return self.base
+        return self.base if self.is_full(configuration) else self.lowering.network(configuration)
+
+    def is_full(self, configuration: Configuration) -> bool:
+        """Whether these are its full widths."""
+        return all(configuration.widths[name] == width for name, width in self.graph.widths.items())
 
     @cached_property
     def lowering(self) -> Lowering:
@@ -87,7 +92,8 @@ class Structures:
     """All structures that a network can take by losing blocks, by `Configuration.removed`.
 
     What a structure becomes is taken from what the whole network becomes: the operators of the blocks go, and what read
-    their results reads what they read. The first structure whose network is asked for is converted, to see that this is so;
+    their results reads what they read; layers of smaller kernels or lower rank stand for others. Of each kind of change the first
+    structure whose network is asked for is converted, to see that this is so;
     where it is not, or where the operators of a block cannot be told by their names, structures are converted.
 
     Parameters
@@ -95,7 +101,7 @@ class Structures:
     model, graph
         The network as it is.
     blocks
-        What can go, by id.
+        What can go besides channels, by id (`compressor.changes`).
     convert
         From a Keras model to the network in the file that it becomes.
     base
@@ -106,7 +112,7 @@ class Structures:
         self,
         model: Any,
         graph: ChannelGraph,
-        blocks: Mapping[str, RemovableBlock],
+        blocks: Mapping[str, Change],
         convert: Convert,
         base: Network | None = None,
         seed: int = 0,
@@ -115,21 +121,30 @@ class Structures:
         self._convert, self._seed = convert, seed
         self.full: Structure = _Whole(model, graph, convert, base, seed)
         """The network as it is."""
-        self._known = {frozenset[str](): self.full}
+        self._known: dict[frozenset[str], Structure] = {frozenset(): self.full}
         self._cut: dict[frozenset[str], tuple[LearnedLowering, bool] | None] = {}
-        self._holds: bool | None = None
+        self._holds: dict[frozenset[type[Change]], bool] = {}
 
     def of(self, configuration: Configuration) -> Structure:
         """The structure of a configuration; a block that the network has not is a `KeyError`."""
         found = self._known.get(configuration.removed)
         if found is None:
-            found = Structure(partial(self.model_without, configuration), self._convert, self._seed)
+            fixed = frozenset(layer for name in configuration.removed for layer in self.blocks[name].fixed)
+            make = partial(self.model_without, configuration)
+            found = Structure(make, self._convert, self._seed, fixed)
             self._known[configuration.removed] = found
         return found
 
     def network(self, configuration: Configuration) -> Network:
         """The TFLite network of a configuration."""
         return self._lowering(configuration).network(configuration)
+
+    def counted(self, configuration: Configuration) -> list[tuple[Layer, int]]:
+        """The different layers to estimate times by, each with how many there are of it."""
+        structure = self.of(configuration)
+        if self._without(configuration) is None and structure.is_full(configuration):
+            return list(Counter(structure.base.layers).items())  # two conversions less than for the lowering
+        return self.estimating(configuration).counted(configuration)
 
     def estimating(self, configuration: Configuration) -> Lowering:
         """What to estimate times of a configuration's structure by: nothing is converted for it where that can be avoided."""
@@ -138,23 +153,25 @@ class Structures:
 
     def groups_in_place(self, configuration: Configuration) -> Mapping[str, str] | None:
         """By groups that a configuration's blocks take away, whose channels are read in their place; None for not known."""
+        if not configuration.removed:
+            return {}
         cut = self._without(configuration)
-        if configuration.removed:
-            return None if cut is None or not cut[1] else cut[0].same
-        return {}
+        return None if cut is None or not cut[1] else cut[0].same
 
     def _lowering(self, configuration: Configuration) -> Structure | LearnedLowering:
         cut = self._without(configuration)
         if cut is None or not cut[1]:
             return self.of(configuration)
-        if self._holds is None:
+        kinds = frozenset(type(self.blocks[name]) for name in configuration.removed)
+        if kinds not in self._holds:
             found = self.of(configuration).base
-            self._holds = Counter(cut[0].base.layers) == Counter(found.layers)
-        return cut[0] if self._holds else self.of(configuration)
+            self._holds[kinds] = Counter(cut[0].base.layers) == Counter(found.layers)
+        return cut[0] if self._holds[kinds] else self.of(configuration)
 
     def model_without(self, configuration: Configuration) -> Any:
-        """A model of one's own at full widths without the configuration's blocks."""
-        return without(self.full.model, [self.blocks[name] for name in sorted(configuration.removed)])
+        """A model of one's own at full widths without what the configuration takes out."""
+        gone = {name: self.blocks[name] for name in configuration.removed}
+        return changed(self.full.model, [gone[name] for name in self.blocks if name in gone])
 
     def _without(self, configuration: Configuration) -> tuple[LearnedLowering, bool] | None:
         """The whole network's lowering without the operators of the blocks, and whether the rest is a network.
@@ -163,10 +180,13 @@ class Structures:
         """
         removed = configuration.removed
         if removed not in self._cut:
-            blocks = [block for name, block in self.blocks.items() if name in removed]
+            gone = [change for name, change in self.blocks.items() if name in removed]
+            blocks = [change for change in gone if isinstance(change, RemovableBlock)]
+            others = [change for change in in_effect(gone) if not isinstance(change, RemovableBlock)]
             found = None
-            if blocks and isinstance(self.full.lowering, LearnedLowering):
-                found = _cut_out(self.full.lowering, self._names, blocks)
+            if gone and isinstance(self.full.lowering, LearnedLowering):
+                made = _instead(self.full.lowering, self._names, others)
+                found = None if made is None else _cut_out(*made, blocks)
             self._cut[removed] = found
         return self._cut[removed]
 
@@ -175,6 +195,22 @@ class Structures:
         """Of each operator of the whole network the layers that it comes from, the first in the network's order first."""
         ranks = ranks_of([call.name for call in read_topology(self.full.model).calls])
         return [[name_of(layer, ranks), *names_of(layer, ranks)] for layer in self.full.base.layers]
+
+
+def _instead(
+    whole: LearnedLowering, names: Sequence[Sequence[str]], changes: Iterable[Change]
+) -> tuple[LearnedLowering, Sequence[Sequence[str]]] | None:
+    """A lowering in which changed layers stand for others, and their names; None where that is not known of a change."""
+    for change in changes:
+        layers = whole.base.layers
+        able = [i for i, found in enumerate(names) if found[0] in change.layers]
+        made = {i: found for i in able if (found := change.in_file(layers[i])) is not None}
+        if len(made) != 1:
+            return None
+        ((place, found),) = made.items()
+        whole = whole.instead(place, change.in_file)
+        names = [*names[:place], *[names[place]] * len(found), *names[place + 1 :]]
+    return whole, names
 
 
 def _cut_out(

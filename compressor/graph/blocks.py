@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-import copy
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from compressor.graph.change import Change
+from compressor.graph.editing import Editing, prefix_of
 from compressor.graph.rules import FrozenLayer, rule_of
-from compressor.graph.surgery import fill, forget_shapes, from_config
-from compressor.graph.topology import (
-    Call,
-    TensorKey,
-    Topology,
-    configuration,
-    find,
-    is_tensor,
-    kind_of,
-    read_topology,
-)
-from profiler.errors import UsageError
+from compressor.graph.topology import Call, TensorKey, Topology, read_topology
 
 _ADDITIONS = ("Add", "ops.Add")
 _NORMALISATIONS = ("BatchNormalization", "GroupNormalization", "LayerNormalization", "RMSNormalization")
@@ -38,7 +28,7 @@ _FOLLOWERS = (
 
 
 @dataclass(frozen=True)
-class RemovableBlock:
+class RemovableBlock(Change):
     """Layers whose result has the shape of what they read.
 
     Attributes
@@ -66,6 +56,37 @@ class RemovableBlock:
     def result(self) -> str:
         """The layer whose result is the block's."""
         return self.layers[-1]
+
+    @property
+    def removes(self) -> bool:
+        """See `Change.removes`."""
+        return True
+
+    @property
+    def words(self) -> str:
+        """See `Change.words`."""
+        count = len(self.layers)
+        return f"{self.id} removed" + (f" ({count} layers)" if count > 1 else "")
+
+    def apply(self, model: Any) -> Any:
+        """See `Change.apply`."""
+        return without(model, [self])
+
+    def twin(self, model: Any) -> Callable[[Any], Any]:
+        """The network made by Keras' own cloning, in which the block's last layer gives what the block reads."""
+        import keras
+
+        read: list[Any] = []
+
+        def call(layer: Any, *arguments: Any, **keywords: Any) -> Any:
+            if layer.name == self.reader:
+                read.append(keras.tree.flatten((arguments, keywords))[self.operand])
+            return read[-1] if layer.name == self.result else layer(*arguments, **keywords)
+
+        sources = model.inputs if len(model.inputs) > 1 else model.inputs[0]
+        functional = keras.Model(sources, model.outputs)
+        found = keras.models.clone_model(functional, call_function=call, clone_function=lambda layer: layer)
+        return lambda rows: found(rows, training=False)
 
 
 @dataclass(frozen=True)
@@ -98,56 +119,12 @@ def without(model: Any, blocks: Iterable[RemovableBlock]) -> Any:
     UsageError
         A layer of a block is not in the model, or Keras cannot rebuild it.
     """
-    blocks = tuple(blocks)
-    config = copy.deepcopy(configuration(model))
-    forget_shapes(config)
-    models = dict(_models(config, ""))
-    for prefix in dict.fromkeys(_prefix(block.id) for block in blocks):
-        if prefix not in models:
-            raise UsageError(f"There is no model {prefix.rstrip('/')!r} in model {model.name!r}.")
-        _take_out(models[prefix], [block for block in blocks if _prefix(block.id) == prefix], len(prefix))
-    smaller = from_config(model, config)
-    fill(smaller, model, lambda layer, variable, value: value)
-    return smaller
-
-
-def _prefix(address: str) -> str:
-    """The models that a layer stands in, with a ``/`` behind each."""
-    return address[: address.rfind("/") + 1]
-
-
-def _models(config: dict[str, Any], prefix: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    yield prefix, config
-    for entry in config["layers"]:
-        own = entry["config"]
-        if kind_of(entry) in ("Functional", "Sequential") and "layers" in own:
-            yield from _models(own, f"{prefix}{_name(entry)}/")
-
-
-def _name(entry: Mapping[str, Any]) -> str:
-    own = entry["config"]
-    return str(entry.get("name") or own.get("name") or own["config"]["name"])
-
-
-def _take_out(config: dict[str, Any], blocks: Sequence[RemovableBlock], start: int) -> None:
-    """Drop the layers of blocks from the configuration of the model that they stand in."""
-    gone = {layer[start:] for block in blocks for layer in block.layers}
-    entries = {_name(entry): entry for entry in config["layers"]}
-    missing = sorted(gone - entries.keys())
-    if missing:
-        raise UsageError(f"There is no layer {missing[0]!r} to remove.")
-    if "input_layers" in config:
-        instead = {}
-        for block in blocks:
-            node = entries[block.reader[start:]]["inbound_nodes"][0]
-            instead[block.result[start:]] = list(find((node["args"], node["kwargs"]), is_tensor))[
-                block.operand
-            ]
-        for name, entry in entries.items():
-            for tensor in find([(n["args"], n["kwargs"]) for n in entry["inbound_nodes"]], is_tensor):
-                while name not in gone and tensor["config"]["keras_history"][0] in instead:
-                    tensor["config"] = copy.deepcopy(instead[tensor["config"]["keras_history"][0]]["config"])
-    config["layers"] = [entry for entry in config["layers"] if _name(entry) not in gone]
+    blocks, editing = tuple(blocks), Editing(model)
+    for prefix in dict.fromkeys(prefix_of(block.id) for block in blocks):
+        some, start = [block for block in blocks if prefix_of(block.id) == prefix], len(prefix)
+        instead = {block.result[start:]: (block.reader[start:], block.operand) for block in some}
+        editing.pass_on(prefix, instead, {layer[start:] for block in some for layer in block.layers})
+    return editing.made()
 
 
 class _Finder:
@@ -168,7 +145,7 @@ class _Finder:
         self._outputs |= {
             made
             for made, readers in self._readers.items()
-            if any(not reader.name.startswith(_prefix(made[0])) for reader in readers)
+            if any(not reader.name.startswith(prefix_of(made[0])) for reader in readers)
         }
         self._refused: list[FrozenLayer] = []
 
@@ -255,7 +232,7 @@ class _Finder:
         if any(self._uses[one.name] > 1 for one in calls):
             self._refuse(call, "a layer of its is used elsewhere too")
             return None
-        if len({_prefix(one.name) for one in calls}) > 1:
+        if len({prefix_of(one.name) for one in calls}) > 1:
             self._refuse(call, "it reaches into a model inside the model")
             return None
         if any((one.name, one.index) in self._outputs for one in calls):

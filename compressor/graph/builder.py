@@ -6,7 +6,7 @@ what ends up tied. Units that occur at the same places form a *group*, whose wid
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
@@ -35,11 +35,12 @@ from compressor.graph.topology import Call, TensorKey, Topology, read_topology
 from profiler.errors import UsageError
 
 
-def build_graph(model: Any) -> ChannelGraph:
+def build_graph(model: Any, fixed: Collection[str] = ()) -> ChannelGraph:
     """Find the groups of channels of a Sequential or Functional Keras 3 model.
 
     Layers without a rule are frozen whole: nothing that flows into or out of them changes width. The model's
-    own inputs and outputs never do. A layer that is used twice has the same channels both times.
+    own inputs and outputs never do. A layer that is used twice has the same channels both times. What the layers `fixed`
+    make keeps its width.
 
     Raises
     ------
@@ -47,7 +48,7 @@ def build_graph(model: Any) -> ChannelGraph:
         The model is subclassed or was never built.
     """
     load_rules()
-    return _Builder(read_topology(model)).build()
+    return _Builder(read_topology(model)).build(fixed)
 
 
 class _Builder(Recorder):
@@ -58,17 +59,20 @@ class _Builder(Recorder):
         self.topology = topology
         self.channels: dict[TensorKey, ChannelIds] = {}
 
-    def build(self) -> ChannelGraph:
+    def build(self, fixed: Collection[str]) -> ChannelGraph:
         for call in self.topology.calls:
             self._visit(call)
         for key in self.topology.outputs:
             self.freeze(self._of(key))
+        for key, channels in self.channels.items():
+            if key.layer in fixed:
+                self.freeze(channels)
         roots = self.roots()
         groups, units = find_groups(self.axes, self.counts, roots, self.stays(roots))
         for layer in self.reported(roots):
             self.frozen.setdefault(layer.layer, layer)
         frozen = [self.frozen[name] for name in self.topology.layers if name in self.frozen]
-        return ChannelGraph(self, roots, groups, units, frozen, self.topology.layers, self.channels.values())
+        return ChannelGraph(self, roots, groups, units, frozen, self.topology.layers, self.channels)
 
     def _visit(self, call: Call) -> None:
         if call.kind == "InputLayer" and not call.inputs:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compressor.graph.rules import ChannelAxis, ChannelIds, FrozenLayer, Recorder
-from compressor.graph.topology import Variables
+from compressor.graph.topology import TensorKey, Variables
 from profiler.errors import UsageError
 
 Widths = Mapping[str, int]
@@ -90,6 +90,10 @@ class ChannelGraph:
         Every configuration value that counts channels.
     rescales, statistics
         What else changes with the number of channels.
+    tensors
+        The channels of every tensor.
+    roots
+        For each channel the one that stands for all that it is tied to.
     """
 
     def __init__(
@@ -100,7 +104,7 @@ class ChannelGraph:
         units: Sequence[ChannelIds],
         frozen: Sequence[FrozenLayer],
         variables: Mapping[str, Variables],
-        tensors: Iterable[ChannelIds],
+        tensors: Mapping[TensorKey, ChannelIds],
     ) -> None:
         self.axes = tuple(recorder.axes)
         self.counts = tuple(recorder.counts)
@@ -109,13 +113,14 @@ class ChannelGraph:
         self.groups = {group.id: group for group in groups}
         self.frozen = tuple(frozen)
         self._variables = dict(variables)
-        self._tensors = tuple(tensors)
+        self.tensors = dict(tensors)
         self._names = tuple(self.groups)
         self._ends = np.cumsum([group.width for group in groups], dtype=np.int64)
         # For each channel the number of its unit among those of all groups in order; -1 where it stays.
         numbers = np.full(len(roots), -1, dtype=np.int64)
         for found, end in zip(units, self._ends.tolist(), strict=True):
             numbers[found] = np.arange(end - len(found), end)
+        self.roots = roots
         self._numbers = numbers[roots]
 
     @property
@@ -196,7 +201,11 @@ class ChannelGraph:
 
         Weights and values in configurations count: inside a recurrent layer or an attention are tensors that no other layer sees.
         """
-        channels = [*self._tensors, *(a.channels for a in self.axes), *(c.channels for c in self.counts)]
+        channels = [
+            *self.tensors.values(),
+            *(a.channels for a in self.axes),
+            *(c.channels for c in self.counts),
+        ]
         return tuple(dict.fromkeys(f.primitive for f in map(self.form, channels) if f.times))
 
     @cached_property

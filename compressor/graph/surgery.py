@@ -19,6 +19,9 @@ from profiler.errors import UsageError
 Keep = Mapping[str, Iterable[int]]
 """The positions that stay of each group, by `Group.id`; a group that is not named stays whole."""
 
+ValueOf = Callable[[str, str, NDArray[Any]], NDArray[Any]]
+"""The new value of a weight, by layer, variable and the value that it has."""
+
 
 def cut(
     model: Any,
@@ -54,13 +57,23 @@ def cut(
     graph = graph or build_graph(model)
     stays = graph.kept(keep)
     smaller = _rebuilt(model, graph, lambda count: int(stays[count.channels].sum()))
+    fill(smaller, model, inherited(graph, stays, weights))
+    return smaller
+
+
+def inherited(
+    graph: ChannelGraph,
+    stays: NDArray[np.bool_],
+    weights: Mapping[tuple[str, str], NDArray[Any]] = MappingProxyType({}),
+) -> ValueOf:
+    """What of each weight, or of what stands in its place, is left where some channels stay, for `fill`."""
     axes = _axes_by_variable(graph)
     scales = {
         (item.layer, item.variable): float(stays[item.channels].mean()) ** item.power
         for item in graph.rescales
     }
 
-    def inherited(layer: str, variable: str, value: NDArray[Any]) -> NDArray[Any]:
+    def value_of(layer: str, variable: str, value: NDArray[Any]) -> NDArray[Any]:
         value = weights.get((layer, variable), value)
         for item in axes.get((layer, variable), ()):
             chosen = stays[item.channels]
@@ -69,8 +82,7 @@ def cut(
         scale = scales.get((layer, variable), 1.0)
         return value if scale == 1 else (value * scale).astype(value.dtype)
 
-    fill(smaller, model, inherited)
-    return smaller
+    return value_of
 
 
 def masked(model: Any, keep: Keep, graph: ChannelGraph | None = None) -> Any:
@@ -79,20 +91,24 @@ def masked(model: Any, keep: Keep, graph: ChannelGraph | None = None) -> Any:
     The entries that would read them (the ``in`` axes of weights) are zero. Normalisations over channels take their statistics
     over those that are kept: no weight can say that, so as long as the copy is not saved they compute in another way.
     """
+    graph = graph or build_graph(model)
+    return silenced(model, graph, graph.kept(keep))
+
+
+def silenced(model: Any, graph: ChannelGraph, stays: NDArray[np.bool_]) -> Any:
+    """`masked` by which of all channels stay."""
     import tensorflow as tf
 
-    graph = graph or build_graph(model)
-    stays = graph.kept(keep)
     copy = _rebuilt(model, graph, lambda count: len(count.channels))
     axes = _axes_by_variable(graph)
 
-    def silenced(layer: str, variable: str, value: NDArray[Any]) -> NDArray[Any]:
+    def value_of(layer: str, variable: str, value: NDArray[Any]) -> NDArray[Any]:
         for item in axes.get((layer, variable), ()):
             if item.role == "in":
                 value = value * along(stays[item.channels], item.axis, value.ndim)
         return value
 
-    fill(copy, model, silenced)
+    fill(copy, model, value_of)
     found = dict(layers_of(copy))
     for item in graph.statistics:
         kept = tf.constant(stays[item.channels][None].astype("float32"))
@@ -127,7 +143,7 @@ def resize(model: Any, widths: Widths, graph: ChannelGraph | None = None) -> Any
     return other
 
 
-def fill(other: Any, model: Any, value_of: Callable[[str, str, NDArray[Any]], NDArray[Any]]) -> None:
+def fill(other: Any, model: Any, value_of: ValueOf) -> None:
     """Give each weight of `other` what ``value_of(layer, variable, value)`` makes of that of `model`; layers may lack."""
     new = dict(layers_of(other))
     for name, layer in layers_of(model):
@@ -161,6 +177,12 @@ def _rebuilt(model: Any, graph: ChannelGraph, number: Callable[[Count], int]) ->
     """Make the model anew from its configuration, with `number` of channels wherever channels are counted."""
     config = configuration(model)
     forget_shapes(config)
+    recount(config, graph, number)
+    return from_config(model, config)
+
+
+def recount(config: dict[str, Any], graph: ChannelGraph, number: Callable[[Count], int]) -> None:
+    """Write `number` of channels into a model's configuration wherever channels are counted."""
     entries: dict[str, Any] = {}
     _collect(config, "", entries)
     for item in graph.counts:
@@ -173,7 +195,6 @@ def _rebuilt(model: Any, graph: ChannelGraph, number: Callable[[Count], int]) ->
             values = list(target[item.key])
             values[item.position] = number(item)
             target[item.key] = values
-    return from_config(model, config)
 
 
 def forget_shapes(value: Any) -> None:

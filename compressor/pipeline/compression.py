@@ -210,6 +210,8 @@ def compress(
         prepared = prepare(model, rows, time_model, quantize, calibration, setting, importance, seed, options,
                            lambda done, note: progress(0.1 * done, note), steer, target,
                            workspace.folder / "measured.jsonl")  # fmt: skip
+        if not searcher.removes_blocks:
+            prepared = replace(prepared, refused=())
         goal = limits.goal(prepared.original)
         check_goal(prepared, goal, steer, searcher.removes_blocks)
         with workspace.kept():

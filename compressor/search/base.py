@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from compressor.costs import CandidateCost, Configuration, Costs
 from compressor.export import save_keras
-from compressor.graph import Group, Keep, RemovableBlock
+from compressor.graph import Change, Group, Keep
 from compressor.search.effort import Effort
 from compressor.search.trial import Candidate, Goal, Trial
 from compressor.training import Importance
@@ -36,7 +36,7 @@ class SearchProblem:
     importance
         Of each channel; comparable between groups.
     blocks
-        What can be removed as a whole, by id.
+        What can be taken out besides channels, by id (`compressor.changes`).
     quick_loss
         The loss of a configuration before any training, in fractions of a second: to rank candidates by.
     effort
@@ -98,7 +98,7 @@ class SearchProblem:
     settled: Callable[[Configuration], Configuration] = lambda configuration: configuration
     progress: ProgressCallback = silent
     context: Any = None
-    blocks: Mapping[str, RemovableBlock] = field(default_factory=dict)
+    blocks: Mapping[str, Change] = field(default_factory=dict)
     quick_loss: Callable[[Configuration], float] = lambda configuration: 0.0
     effort: Effort = field(default_factory=Effort)
     control: Candidate | None = None

@@ -1,4 +1,4 @@
-"""The law of surgery, to put any network or layer rule through: masked and cut networks compute the same."""
+"""The law of surgery, to put any network, layer rule or change through: masked and cut networks compute the same."""
 
 from __future__ import annotations
 
@@ -7,7 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from compressor.graph import ChannelGraph, Keep, along, build_graph, cut, layers_of, masked, weight_names
+from compressor.graph import (
+    Change,
+    ChannelGraph,
+    Keep,
+    along,
+    build_graph,
+    cut,
+    layers_of,
+    masked,
+    weight_names,
+)
 from compressor.training import input_names, run
 
 
@@ -70,6 +80,57 @@ def check_rule(layer: Any, *input_shapes: Sequence[int], seeds: int = 5) -> None
                 f"rule says are left, at {keep}: {error}"
             ) from error
         _assert_the_twin_agrees(model, graph, keep, smaller)
+
+
+def check_change(change: Change, model: Any, rtol: float = 1e-4, atol: float = 1e-5) -> Any:
+    """The suite that a change must pass on any network in which its dimension finds it (`compressor.changes`).
+
+    Parameters
+    ----------
+    change
+        What is taken out.
+    model
+        The network, with random weights best (a bias of 0 hides faults).
+    rtol, atol
+        How near the outputs must be.
+
+    Returns
+    -------
+    keras.Model
+        The changed network.
+
+    Raises
+    ------
+    AssertionError
+        The changed network computes something else than the twin, its inputs or outputs have other shapes, its layers or
+        groups of channels other names, or the given network was touched.
+    """
+    import keras
+
+    before, names = model.get_weights(), {name for name, _ in layers_of(model)}
+    rows = list(_random_rows(model, 0).values())
+    x = rows if len(rows) > 1 else rows[0]
+    expected = np.concatenate([np.ravel(y) for y in keras.tree.flatten(change.twin(model)(x))])
+    made = change.apply(model)
+    found = np.concatenate([np.ravel(y) for y in keras.tree.flatten(made(x, training=False))])
+    for what, one, other in (("inputs", made.inputs, model.inputs), ("outputs", made.outputs, model.outputs)):
+        shapes = [[tuple(tensor.shape) for tensor in tensors] for tensors in (one, other)]
+        assert shapes[0] == shapes[1], (
+            f"{change.id}: the {what} have other shapes: {shapes[0]}, not {shapes[1]}"
+        )
+    np.testing.assert_allclose(found, expected, rtol, atol, err_msg=f"{change.id}: changed is not masked")
+    for one, other in zip(model.get_weights(), before, strict=True):
+        assert np.array_equal(one, other), f"{change.id}: the given network was touched"
+    left = {name for name, _ in layers_of(made)}
+    if change.removes:
+        assert not left & set(change.layers), f"{change.id}: layers are left that should be gone"
+    else:
+        assert names <= left, f"{change.id}: layers lost their names: {sorted(names - left)}"
+    groups = build_graph(made, change.fixed).widths
+    assert groups.items() <= build_graph(model).widths.items(), (
+        f"{change.id}: groups have other names or widths"
+    )
+    return made
 
 
 def stirred(model: Any, seed: int = 0) -> Any:

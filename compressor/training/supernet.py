@@ -77,14 +77,17 @@ class Supernet:
     @contextlib.contextmanager
     def with_weights(self, weights: Mapping[tuple[str, str], NDArray[Any]]) -> Iterator[None]:
         """Compute with these weights, by layer and variable, in place of one's own."""
-        own = {key: np.array(self._read[key][0]) for key in weights}
+        layers = dict(layers_of(self.model))
+        own = {}
         try:
-            for key, value in weights.items():
-                self._read[key][0].assign(value)
+            for (name, variable), value in weights.items():
+                weight = layers[name].weights[weight_names(layers[name]).index(variable)]
+                own[name, variable] = weight, np.array(weight)
+                weight.assign(value)
             yield
         finally:
-            for key, value in own.items():
-                self._read[key][0].assign(value)
+            for weight, value in own.values():
+                weight.assign(value)
 
     def _read_weights(self) -> Iterator[tuple[Any, Any]]:
         """Each variable that reads channels, with zeros where they are switched off."""

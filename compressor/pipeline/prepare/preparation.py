@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from compressor.changes import RefusedChange, find_changes
 from compressor.costs import (
     STEERINGS,
     CandidateCost,
@@ -26,7 +27,7 @@ from compressor.costs import (
 )
 from compressor.data import Data, Rows, take
 from compressor.export import input_specs, load_keras, load_known, to_tflite_bytes
-from compressor.graph import ChannelGraph, build_graph, cut, find_blocks
+from compressor.graph import ChannelGraph, build_graph, cut
 from compressor.pipeline.prepare.precisions import FLOAT32, Precisions, find_precisions
 from compressor.pipeline.prepare.tolerance import standard_error
 from compressor.search import Candidate, Goal, Trial
@@ -59,7 +60,8 @@ class Prepared:
 
     `times` predicts the file that will be exported at any widths, `steering` is what stands for it in the search. With
     ``--quantize auto`` `precisions` are what that file can be in, and `times` is the fastest of them.
-    `alive` are the channels that stay of each group with dead ones.
+    `alive` are the channels that stay of each group with dead ones. `refused` is what was considered besides channels and is
+    not offered to the search.
     `original` is the network as it is, as a trial: its score is on validation rows. `notes` are for the user.
     `test_given` is whether the test rows are the user's own, not split off those for training.
     """
@@ -80,6 +82,7 @@ class Prepared:
     test_given: bool = True
     precisions: Precisions | None = None
     alive: Mapping[str, list[int]] = field(default_factory=dict)
+    refused: tuple[RefusedChange, ...] = ()
 
     @property
     def model(self) -> Any:
@@ -224,10 +227,11 @@ def prepare(
     precisions: Precisions | None = None
     times: PredictedTime | LeastTime
     progress(0.4, "converting")
-    blocks, notes = find_blocks(model).removable, list[str]()
+    notes = list[str]()
     plain = converter("none" if quantize == "auto" else quantize, rows)
-    base = read_network(to_tflite_bytes(model), name=name) if quantize in ("none", "auto") else None
-    structures = Structures(model, graph, blocks, plain, base, seed)
+    base = read_network(to_tflite_bytes(model), name=name) if quantize in ("none", "auto") else plain(model)
+    found = find_changes(model, base, time_model.predict_layers_ms)
+    structures = Structures(model, graph, found.changes, plain, base, seed)
     if quantize == "auto":
         if steer != "time":
             raise UsageError("--quantize auto goes by predicted time: leave --steer out.")
@@ -264,7 +268,7 @@ def prepare(
     notes += doubts
     return Prepared(
         name, structures, task, tuner, normalised(channels), times, steering, time_model, original, quantize, rows,
-        tuple(notes), importance, given.x_test is not None, precisions, alive,
+        tuple(notes), importance, given.x_test is not None, precisions, alive, found.refused,
     )  # fmt: skip
 
 

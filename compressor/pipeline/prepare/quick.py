@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from compressor.changes import in_effect
 from compressor.costs import Configuration
 from compressor.data import row_count, take
+from compressor.graph import Change, RemovableBlock, layers_of, weight_names
 from compressor.training import Reconstruction, Supernet, run, strongest, without_dropout
 
 if TYPE_CHECKING:
@@ -17,6 +20,9 @@ if TYPE_CHECKING:
 
 _ROWS, _BATCH = 512, 256
 _SAME = 1e-3
+
+_Weights = Mapping[tuple[str, str], NDArray[Any]]
+"""By layer and variable."""
 
 
 class QuickLoss:
@@ -44,19 +50,48 @@ class QuickLoss:
     def __call__(self, configuration: Configuration) -> float:
         """The mean loss; NaN or infinity where the network gives that."""
         prepared = self._prepared
-        same = prepared.structures.groups_in_place(configuration)
-        if same is None or not self._stands_for_all:
+        blocks = prepared.structures.blocks
+        others = in_effect(blocks[name] for name in configuration.removed)
+        others = [change for change in others if not isinstance(change, RemovableBlock)]
+        switched = configuration.without(configuration.removed & self._gates)
+        same = prepared.structures.groups_in_place(switched)
+        if same is None or not all(change.by_weights for change in others) or not self._stands_for_all:
             return self._made(configuration)
         keep = strongest(prepared.importance, configuration.widths)
         keep |= {name: keep[other] for name, other in same.items()}
         weights = self._solved.weights(keep) if self._reconstructs else {}
-        with self.supernet.with_weights(weights):
-            return self._loss(*self.supernet.switches(keep, configuration.removed))
+        with self.supernet.with_weights(self._changed(weights, others)):
+            return self._loss(*self.supernet.switches(keep, switched.removed))
+
+    def _changed(self, weights: _Weights, changes: Iterable[Change]) -> _Weights:
+        """The weights, and those of layers that changes concern, as these make them."""
+        found = dict(weights)
+        for change in changes:
+            for name in change.layers:
+                layer = self._layers[name]
+                for variable, value in zip(weight_names(layer), layer.get_weights(), strict=True):
+                    key = (name, variable)
+                    made = change.weight(name, variable, found.get(key, value))
+                    if made is not value:
+                        found[key] = made
+        return found
+
+    @cached_property
+    def _layers(self) -> dict[str, Any]:
+        return dict(layers_of(self._prepared.model))
+
+    @cached_property
+    def _gates(self) -> frozenset[str]:
+        """The blocks, which the one network switches off."""
+        blocks = self._prepared.structures.blocks
+        return frozenset(name for name, change in blocks.items() if isinstance(change, RemovableBlock))
 
     @cached_property
     def supernet(self) -> Supernet:
         """The network that stands for all."""
-        return Supernet(self._prepared.model, self._prepared.graph, self._prepared.structures.blocks)
+        changes = self._prepared.structures.blocks
+        blocks = {name: one for name, one in changes.items() if isinstance(one, RemovableBlock)}
+        return Supernet(self._prepared.model, self._prepared.graph, blocks)
 
     @cached_property
     def _solved(self) -> Reconstruction:

@@ -182,6 +182,9 @@ class CompressionResult:
         Every layer that has a width.
     frozen
         Layers that were left alone, and why.
+    refused
+        What else than channels was considered by methods that take such things out, by ``dimension`` (``kernel``, ``rank``, …) and
+        ``layer``, and the ``reason`` why it was not offered to the search.
     trials
         Candidates that were tried.
     notes
@@ -228,6 +231,7 @@ class CompressionResult:
     seconds: float
     notes: tuple[str, ...] = field(default_factory=tuple)
     points: tuple[FrontPoint, ...] = ()
+    refused: tuple[dict[str, str], ...] = ()
     layers: tuple[LayerChange, ...] = ()
     limits: dict[str, Any] = field(default_factory=dict)
     promise: dict[str, Any] | None = None

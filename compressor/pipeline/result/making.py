@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ from compressor.pipeline.prepare import (
     in_words,
     missed,
 )
-from compressor.pipeline.result.changes import changes_in_words, layer_widths, parameters_of
+from compressor.pipeline.result.changes import changes_in_words, layer_widths, parameters_of, refused_in_words
 from compressor.pipeline.result.compression_result import (
     CompressionResult,
     FileCosts,
@@ -83,7 +83,7 @@ def make_result(
     progress: ProgressCallback,
 ) -> CompressionResult:
     """Export the original and every network that was trained, the winner first, run them all, and compare the figures."""
-    notes = list(prepared.notes)
+    notes = [*prepared.notes, *refused_in_words(prepared.refused)]
     files = write_files(prepared, workspace, points, notes, sub_progress(progress, 0.0, 0.4))
     progress(0.4, "running on validation and test rows")
     test = _scores(prepared, files.tflite, prepared.test_rows)
@@ -127,6 +127,7 @@ def make_result(
         speedup_high=ratio[2] if ratio else None,
         widths=layer_widths(prepared, chosen.trial),
         frozen=tuple({"layer": f.layer, "reason": f.reason} for f in prepared.graph.frozen),
+        refused=tuple(asdict(one) for one in prepared.refused),
         # Which channels a trial keeps stands in ``trials.jsonl``.
         trials=tuple({k: v for k, v in trial.to_dict().items() if k != "keep"} for trial in trials),
         seconds=seconds,

@@ -8,8 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
+from compressor.changes import in_effect, is_inside
 from compressor.costs import Configuration
-from compressor.graph import RemovableBlock
+from compressor.graph import Change
 from compressor.search.base import SearchProblem
 from profiler.records import Records
 
@@ -40,9 +41,10 @@ def structures_of(problem: SearchProblem, count: int, most_blocks: int = 24) -> 
     return [full.without(order[:number]) for number in _spread(len(order), count)]
 
 
-def without_all(full: Configuration, blocks: Mapping[str, RemovableBlock]) -> Configuration:
-    """The network without any of its blocks."""
-    return full.without(name for name, block in blocks.items() if not _is_inside(block, blocks))
+def without_all(full: Configuration, blocks: Mapping[str, Change]) -> Configuration:
+    """The network without any of its blocks, and with all else that makes it smaller."""
+    smaller = in_effect(change for change in blocks.values() if not change.fixed)
+    return full.without(name for name, change in blocks.items() if change in smaller)
 
 
 def _saved(problem: SearchProblem) -> dict[str, float]:
@@ -109,16 +111,19 @@ class _Losses:
         return math.inf if found is None else float(found)
 
 
-def _is_inside(block: RemovableBlock, blocks: Mapping[str, RemovableBlock]) -> bool:
-    """Whether a block is a part of another one."""
-    layers = set(block.layers)
-    return any(layers < set(other.layers) for other in blocks.values())
+def _is_inside(block: Change, blocks: Mapping[str, Change]) -> bool:
+    """Whether a change is a part of another one."""
+    return any(is_inside(block, other) for other in blocks.values())
 
 
-def _new_ones(gone: Iterable[str], names: Iterable[str], blocks: Mapping[str, RemovableBlock]) -> list[str]:
-    """Those of which not all layers are gone already."""
-    layers = {layer for name in gone for layer in blocks[name].layers}
-    return [name for name in names if name not in gone and not set(blocks[name].layers) <= layers]
+def _new_ones(gone: Iterable[str], names: Iterable[str], blocks: Mapping[str, Change]) -> list[str]:
+    """Those that change something where those that are gone are made."""
+    made = [blocks[name] for name in gone]
+    return [
+        name
+        for name in names
+        if blocks[name] not in made and blocks[name] in in_effect([*made, blocks[name]])
+    ]
 
 
 def _spread(most: int, count: int) -> list[int]:

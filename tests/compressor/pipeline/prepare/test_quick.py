@@ -5,7 +5,11 @@ from dataclasses import replace
 
 import pytest
 
-from compressor.costs import scaled
+from compressor.changes.kernels import SmallerKernel
+from compressor.changes.pairs import ThinPair
+from compressor.costs import Structures, scaled
+from compressor.graph import read_topology
+from compressor.pipeline.prepare.preparation import converter
 from compressor.pipeline.prepare.quick import QuickLoss
 from compressor.testing.keras_task import bars_prepared
 
@@ -17,6 +21,30 @@ def test_one_network_stands_for_those_of_all_configurations(removed):
     one = scaled(prepared.original.configuration, 0.6).without(removed)
     assert quick(one) == pytest.approx(quick._made(one), rel=1e-3)
     assert quick(one) == quick(one)
+
+
+def test_smaller_kernels_and_low_rank_are_ranked_by_other_weights_of_the_one_network():
+    prepared = bars_prepared()
+    first = next(call for call in read_topology(prepared.model).calls if call.kind == "Conv2D")
+    middle = SmallerKernel("kernel", (first.name,), "kernel", (3, 3), (1, 1), (1, 1), "")
+    pair = ThinPair("rank", (first.name,), "Conv2D", 2, 8, "")
+    plain = prepared.structures.full
+    structures = Structures(
+        plain.model,
+        plain.graph,
+        {**prepared.structures.blocks, "kernel": middle, "rank": pair},
+        converter("none", None),
+        plain.base,
+    )
+    quick = QuickLoss(replace(prepared, structures=structures))
+    full = prepared.original.configuration
+    losses = [quick(full)]
+    for removed in (["kernel"], ["rank"], ["kernel", "rank"], ["kernel", "third"]):
+        one = full.without(removed)
+        losses.append(quick(one))
+        assert losses[-1] == pytest.approx(quick._made(one), rel=1e-3), removed
+    assert len(set(losses)) == len(losses)
+    assert quick(full) == losses[0]
 
 
 def test_where_it_cannot_stand_for_all_each_network_is_made():
