@@ -5,6 +5,7 @@ May import all rooms of the compressor but `compressor.testing`.
 
 from __future__ import annotations
 
+from compressor.pipeline.prepare.aside import LEVEL, Aside, least_aside, told_apart
 from compressor.pipeline.prepare.judging import Evaluator, search_problem
 from compressor.pipeline.prepare.limits import (
     Limits,
@@ -30,6 +31,8 @@ from compressor.pipeline.prepare.workspace import (
 )
 
 __all__ = [
+    "LEVEL",
+    "Aside",
     "Evaluator",
     "Limits",
     "Prepared",
@@ -44,11 +47,13 @@ __all__ = [
     "is_trained",
     "json_digest",
     "keep_trained",
+    "least_aside",
     "missed",
     "prepare",
     "read_json",
     "search_problem",
     "shown_ms",
+    "told_apart",
     "tolerance",
     "trained_network",
 ]
