@@ -251,6 +251,7 @@ def compress(
                 minutes,
                 steer,
                 family is not None,
+                options.final,
             )
             result = make_result(prepared, workspace, trained, best, wanted, sub_progress(progress, 0.9, 1.0))
             result.save()

@@ -153,7 +153,7 @@ def _copy(source: Path, target: Path) -> None:
 
 def _tidy(workspace: Workspace, made: PointFiles) -> None:
     """Remove what earlier runs left that this one has not: points beyond the last, the best so far."""
-    kept = {path for place in made.places for path in place}
+    kept = {path for place in made.places for path in (*place, place[0].with_suffix(".json"))}
     old = [path for path in workspace.path(_FOLDER).glob("[0-9]*.*") if path not in kept]
     for path in [*old, workspace.path("best_so_far.keras")]:
         with contextlib.suppress(OSError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,9 @@ from compressor.pipeline.result.files import WINNER, PointFiles, name_winner, wr
 from compressor.pipeline.result.given_back import LayerChange, layer_changes, timed
 from compressor.pipeline.result.promise import promise_of_files
 from compressor.pipeline.result.reader_warnings import reader_warnings
+from compressor.pipeline.result.rebuilding import write_rebuilding
 from compressor.search import Goal, Trial
+from compressor.training import Schedule
 from profiler.devices import Target
 from profiler.errors import TargetError
 from profiler.network import Network, peak_memory_bytes
@@ -70,6 +72,7 @@ class Request:
     minutes: float | None = None
     steer: str = "time"
     family: bool = False
+    schedule: Schedule = field(default_factory=Schedule)
 
 
 _LayersMs = Mapping[str, Mapping[int, float]]
@@ -106,6 +109,7 @@ def make_result(
     if missing and advice and _wants_time(request.goal):
         missing += f"; {advice[0].lower()}{advice[1:-1]}"
     name_winner(workspace, files, not missing)
+    write_rebuilding(workspace.folder, [place for place, _ in files.places], prepared.task, request.schedule)
     facts = {name: figures.facts(name) for name in ("original", "quantized", WINNER) if name in files.tflite}
     before, after = facts["original"], facts[WINNER]
     promise = promise_of_files(prepared, files, asked)
