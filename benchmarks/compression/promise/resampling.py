@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compressor.pipeline.prepare import LEVEL
-from compressor.pipeline.result import least_claim, passed_in_turn, testing_order
+from compressor.pipeline.result import least_claim, order_of_tests, passed_in_turn
 from profiler.paired import loss_p_value
 
 
@@ -51,7 +51,7 @@ class Chosen:
 def choose(choosing: Drawn, confirming: Drawn, cost: Sequence[float], most: float) -> Chosen:
     """Order networks by the rows that choose, test them in turn on the others."""
     scores = [float(right.mean()) for right in choosing.right[1:]]
-    order = [place + 1 for place in testing_order(list(cost[1:]), scores)]
+    order = [place + 1 for place in order_of_tests(list(cost[1:]), scores)]
 
     def holds(network: int) -> bool:
         return loss_p_value(confirming.lost(network), most, confirming.groups) <= LEVEL

@@ -6,7 +6,7 @@ May import `compressor.pipeline.final` and below.
 from __future__ import annotations
 
 from compressor.pipeline.result.compression_result import RESULT_FILE, CompressionResult, FrontPoint
-from compressor.pipeline.result.confirming import passed_in_turn, testing_order
+from compressor.pipeline.result.confirming import order_of_tests, passed_in_turn
 from compressor.pipeline.result.family import HELD_OUT, check_family
 from compressor.pipeline.result.given_back import LayerChange, name_of, ranks_of
 from compressor.pipeline.result.making import Request, make_result
@@ -24,7 +24,7 @@ __all__ = [
     "loss_bound",
     "make_result",
     "name_of",
+    "order_of_tests",
     "passed_in_turn",
     "ranks_of",
-    "testing_order",
 ]

@@ -23,10 +23,10 @@ from compressor.search import Goal
 from profiler.tradeoff import pareto_front
 
 
-def testing_order(costs: Sequence[float], scores: Sequence[float]) -> list[int]:
+def order_of_tests(costs: Sequence[float], scores: Sequence[float]) -> list[int]:
     """Places of the points that no other one beats in cost and score, dearest first.
 
-    >>> testing_order([1.0, 2.0, 3.0, 4.0], [0.8, 0.9, 0.85, 0.95])
+    >>> order_of_tests([1.0, 2.0, 3.0, 4.0], [0.8, 0.9, 0.85, 0.95])
     [3, 1, 0]
     """
     marks = pareto_front(costs, scores)
@@ -120,7 +120,7 @@ def confirm_files(
     if not able:
         return None
     before = file_outputs(task, files.tflite["original"], aside.x)
-    order = testing_order([goal.cost(trials[n]) for n in able], [scores[n] for n in able])
+    order = order_of_tests([goal.cost(trials[n]) for n in able], [scores[n] for n in able])
 
     def claim_of(place: int) -> Promise:
         after = file_outputs(task, paths[place], aside.x)

@@ -11,30 +11,23 @@ from profiler.files import write_text
 
 SCRIPT = "rebuild.py"
 
-_TEXT = '''"""Builds a network anew and trains it, with Keras alone: python {name} points/01.json ORIGINAL.keras DATA OUT.keras"""
-
-import importlib.util
-import sys
-
-import keras
-import numpy as np
+_TEXT = '''"""Builds a network anew and trains it with Keras alone: python {name} points/01.json ORIGINAL.keras DATA OUT.keras"""
+import importlib.util, sys, keras, numpy as np
 from keras import ops
 
 EPOCHS, BATCH, RATE, ALPHA, TEMPERATURE = {epochs}, {batch_size}, {learning_rate}, {alpha}, {temperature}
 OUTPUTS = {outputs}  # what each output gives
 architecture, original, data, out = sys.argv[1:5]
-if data.endswith(".py"):  # it defines load(), and perhaps loss and layers of its own
+if data.endswith(".py"):  # it defines load(), and perhaps a loss and layers of its own
     spec = importlib.util.spec_from_file_location("data", data)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    spec.loader.exec_module(module := importlib.util.module_from_spec(spec))
     (x, y), own = module.load()[0], getattr(module, "loss", None)
 else:
     arrays, own = dict(np.load(data)), None
     x, y = ({{k[2:]: v for k, v in arrays.items() if k.startswith(p + ".")}} or arrays[p] for p in "xy")
 def log_p(kind, value):
     if kind in ("sigmoid", "logit"):
-        value = value if kind == "sigmoid" else ops.sigmoid(value)
-        value = ops.concatenate([1 - value, value], -1)
+        value = ops.concatenate([1 - (p := value if kind == "sigmoid" else ops.sigmoid(value)), p], -1)
     return ops.log_softmax(value) if kind == "logits" else ops.log(value + 1e-7)
 def loss_of(name, kind):
     def loss(wanted, found):  # the labels, and behind them what the original gives
@@ -46,18 +39,16 @@ def loss_of(name, kind):
         true = -ops.take_along_axis(log_p(kind, found), ops.cast(label, "int32"), -1)[..., 0]
         return (1 - ALPHA) * true + ALPHA * TEMPERATURE**2 * ops.sum(ops.exp(goal) * (goal - soft), -1)
     return loss
-model = keras.models.model_from_json(open(architecture).read())
+model, wanted = keras.models.model_from_json(open(architecture).read()), []
 near = keras.models.load_model(original, compile=False).predict(x, verbose=0)
-several = near if isinstance(near, dict) else dict(zip(OUTPUTS, near if isinstance(near, list) else [near]))
-labels = {{n: np.asarray(y[n] if isinstance(y, dict) else y) for n in OUTPUTS}}
-labels = {{n: v.argmax(-1) if OUTPUTS[n] != "values" and v.shape[1:] > (1,) else v for n, v in labels.items()}}
-wanted = [np.concatenate([labels[n].reshape(v.shape[:-1] + (-1,)), v], -1).astype("float32") for n, v in several.items()]
-losses = [loss_of(n, OUTPUTS[n]) for n in several]
+for (name, kind), v in zip(OUTPUTS.items(), near if isinstance(near, list) else [near]):
+    label = np.asarray(y[name] if isinstance(y, dict) else y)
+    label = label.argmax(-1) if kind != "values" and label.shape[1:] > (1,) else label  # class numbers
+    wanted.append(np.concatenate([label.reshape(*v.shape[:-1], -1), v], -1).astype("float32"))
 rate = keras.optimizers.schedules.CosineDecay(RATE, EPOCHS * max(1, len(wanted[0]) // BATCH))
-def like_outputs(values):
-    return dict(zip(several, values)) if isinstance(near, dict) else values if len(values) > 1 else values[0]
-model.compile(keras.optimizers.Adam(rate), like_outputs(losses))
-model.fit(x, like_outputs(wanted), BATCH, EPOCHS, verbose=2)
+model.compile(keras.optimizers.Adam(rate), [loss_of(*item) for item in OUTPUTS.items()])
+model.fit(x, wanted if len(wanted) > 1 else wanted[0], BATCH, EPOCHS, verbose=2)
+model.compile()  # so that the file loads without the loss above
 model.save(out)
 '''
 

@@ -21,6 +21,8 @@ from compressor.training import FineTuner, task_of
 ONCE = Schedule(epochs=1, batch_size=32, learning_rate=2e-3)
 OPTIONS = Options(search=ONCE, final=ONCE, finalists=1)
 
+FILES = ("bars.keras", "bars.npz", "new.keras")
+
 
 class Most(SearchMethod):
     """Tries one network, nearly as wide."""
@@ -76,10 +78,10 @@ def test_a_script_of_under_40_lines_rebuilds_and_trains_a_point_without_edgetime
     script = folder / "out" / "rebuild.py"
     assert len(script.read_text().splitlines()) < 40
     point = folder / "out" / result.points[0].keras
+    given = [str(place) for place in (point.with_suffix(".json"), *(folder / n for n in FILES))]
     alone = (
         "import sys; sys.modules.update(dict.fromkeys(['edgetime', 'compressor', 'profiler', 'timemodel']));"
-        f"sys.argv = [''] + {[str(point.with_suffix('.json')), *(str(folder / n) for n in ('bars.keras', 'bars.npz', 'new.keras'))]};"
-        f"exec(compile(open({str(script)!r}).read(), 'rebuild.py', 'exec'))"
+        f"sys.argv[1:] = {given}; exec(compile(open({str(script)!r}).read(), 'rebuild.py', 'exec'))"
     )
     run = subprocess.run(
         [sys.executable, "-c", alone], capture_output=True, text=True, cwd=folder, check=False

@@ -11,7 +11,7 @@ from compressor.data import Data
 from compressor.pipeline.final import Finalist
 from compressor.pipeline.prepare.aside import keep_aside, least_aside
 from compressor.pipeline.result.comparing import Loss, Losses, recommendations
-from compressor.pipeline.result.confirming import confirm, passed_in_turn, testing_order
+from compressor.pipeline.result.confirming import confirm, order_of_tests, passed_in_turn
 from compressor.pipeline.result.files import PointFiles
 from compressor.pipeline.result.promise import promise_of
 from compressor.search import Trial
@@ -28,8 +28,8 @@ def claim(lost, rows=1000, asked=0.02):
 
 
 def test_points_are_tested_the_dearest_first_and_none_that_another_beats():
-    assert testing_order([1.0, 2.0, 3.0, 4.0], [0.8, 0.9, 0.85, 0.95]) == [3, 1, 0]
-    assert testing_order([4.0, 1.0], [0.9, 0.9]) == [1]
+    assert order_of_tests([1.0, 2.0, 3.0, 4.0], [0.8, 0.9, 0.85, 0.95]) == [3, 1, 0]
+    assert order_of_tests([4.0, 1.0], [0.9, 0.9]) == [1]
 
 
 def test_nothing_behind_the_first_that_fails_is_looked_at():
@@ -120,7 +120,7 @@ def losses(*wrong, rows=500):
 
 def test_a_slower_point_that_is_surely_better_than_the_chosen_one_is_recommended():
     found = recommendations(
-        points_of((1.0, True), (2.0, False), (11.0, False)),
+        points_of((1.0, True), (2.0, False), (12.0, False)),
         ["p0", "p1", "p2"],
         losses(17, -65, -80),
         12.6,
