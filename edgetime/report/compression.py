@@ -95,14 +95,14 @@ def _front_table(page: Page, result: Result) -> None:
     chosen = "chosen" if is_met(result) else "closest"
     columns = [
         "network",
+        "",
         "measured",
         "predicted",
         "validation",
         "test",
-        f"lost ({result.get('losses_on')} rows)",
+        f"{'points ' * (result['score_name'] == 'accuracy')}lost ({result.get('losses_on')} rows)",
         "file",
         "peak memory",
-        "what was done",
     ]
     rows = []
     for point in points:
@@ -110,22 +110,24 @@ def _front_table(page: Page, result: Result) -> None:
         joules = "" if point["energy_mj"] is None else units.mj(point["energy_mj"])
         rows.append(
             [
-                point["keras"],
+                _short(point),
+                f"{chosen}, {state}" if point["chosen"] else state,
                 units.ms(point["measured_ms"]),
                 units.ms(point["predicted_ms"]),
                 units.score(point["validation_score"], result["score_name"]),
                 units.score(point["score"], result["score_name"]),
-                units.loss(point, result["score_name"]),
+                units.loss(point, result["score_name"]).removesuffix(" points"),
                 units.size(point["size_bytes"]),
                 units.size(point["peak_memory_bytes"]),
-                point.get("changes", ""),
                 *([joules] if energy else []),
-                f"{chosen}, {state}" if point["chosen"] else state,
             ]
         )
     strong = next((i for i, point in enumerate(points) if point["chosen"]), None)
-    bounds = [(p["keras"], p["lost_at_most"]) for p in points if p.get("lost_at_most") is not None]
-    page.table([*columns, *(["energy"] if energy else []), ""], rows, strong=strong)
+    bounds = [(_short(p), p["lost_at_most"]) for p in points if p.get("lost_at_most") is not None]
+    page.table([*columns, *(["energy"] if energy else [])], rows, strong=strong)
+    for point in points:
+        if point.get("changes"):
+            page.text(f"{_short(point)}: {point['changes']}.")
     page.text(
         "What is lost is paired with the original's answers on the same rows, with its 95% interval.",
         soft=True,
@@ -140,6 +142,11 @@ def _front_table(page: Page, result: Result) -> None:
         "rebuild.py builds and trains each of them with Keras alone, from its .json file in points.",
         soft=True,
     )
+
+
+def _short(point: Point) -> str:
+    """The name of a point's files."""
+    return str(point["keras"]).removesuffix(".keras")
 
 
 def _layer_table(page: Page, result: Result) -> None:

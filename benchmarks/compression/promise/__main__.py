@@ -76,19 +76,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, default=DATA, help="folder of fsdd.zip and motion.npz")
     parser.add_argument("--only", nargs="+", choices=names, default=names)
     parser.add_argument(
-        "--draws", type=int, default=100, help="resamplings; made-up ones are ten times as many"
+        "--draws", type=int, default=100, help="resamplings; made-up ones are three times as many"
     )
     parser.add_argument("--results", type=Path, default=RESULTS)
     options = parser.parse_args(arguments)
     rows: list[dict[str, Any]] = []
     if "made-up" in options.only:
-        rows += rows_of(MadeUp(), 10 * options.draws)
+        rows += rows_of(MadeUp(), 3 * options.draws)
     for task in (task for task in TASKS if task in options.only):
         rows += rows_of(Resampled(pool_of(task, options.data, options.work)), options.draws)
     if "own-scores" in options.only:
         for case in CASES:
-            row = {"task": case.name, "unit": case.unit, "units": case.units, "draws": 10 * options.draws}
-            rows.append({**row, "broken": broken_share(case, 10 * options.draws)})
+            row = {"task": case.name, "unit": case.unit, "units": case.units, "draws": 3 * options.draws}
+            rows.append({**row, "broken": broken_share(case, 3 * options.draws)})
             print(f"{case.name}: {case.units} {case.unit}: broken in {rows[-1]['broken']:.1%}", flush=True)
     text = io.StringIO()
     writer = csv.DictWriter(

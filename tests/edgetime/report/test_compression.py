@@ -109,8 +109,8 @@ def test_the_page_has_the_front_and_the_reasons_and_escapes_them():
     page = Page("t")
     compression.add_to(page, [result()])
     html = page.render()
-    for words in ("chosen, on the front", "beaten by others", "40 → 32", "in all", "from leaf 3", "5.00 (2.00 to 9.00) points",
-                  "these lose no more on new data of the same kind, all at once: points/0.5.keras 8 points"):  # fmt: skip
+    for words in ("chosen, on the front", "beaten by others", "40 → 32", "in all", "from leaf 3", "5.00 (2.00 to 9.00)",
+                  "these lose no more on new data of the same kind, all at once: points/0.5 8 points"):  # fmt: skip
         assert words in html
     assert "less <b>" not in html
     assert not has_front(result(points=[point(0.5, 0.9)]))
