@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from compressor.data.dataset import Data, check_data, check_fits, split_rows
 from compressor.data.loading import load_data, load_inputs, read_arrays
+from compressor.data.overlap import shared_rows
 from compressor.data.rows import Rows, each, evenly, format_shape, joined, named, row_count, take
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "named",
     "read_arrays",
     "row_count",
+    "shared_rows",
     "split_rows",
     "take",
 ]

@@ -58,6 +58,8 @@ class Data:
         What each output's loss is multiplied by before they are added up; 1 where not given.
     source
         The file that it came from, for messages.
+    maybe_groups
+        An array of that file that looks like groups where none were given; empty for none.
     """
 
     x: Rows
@@ -76,6 +78,7 @@ class Data:
     augment: Callable[[Any], Any] | None = None
     loss_weights: Mapping[str, float] | None = None
     source: str = "data"
+    maybe_groups: str = ""
 
     @property
     def is_classification(self) -> bool:

@@ -17,14 +17,15 @@ import numpy as np
 import numpy.typing as npt
 
 from compressor.data.dataset import Data, check_data
-from compressor.data.rows import Rows, arranged, as_input, each, joined
+from compressor.data.grouping import looks_like_groups, named_groups
+from compressor.data.rows import Rows, arranged, as_input, each, joined, row_count
 from profiler.archives import TooLargeError, read_arrays_of
 from profiler.errors import DataError, missing
 
 _PARTS = ("x", "y", "x_val", "y_val", "x_test", "y_test")
 
 
-def load_data(path: str | os.PathLike[str]) -> Data:
+def load_data(path: str | os.PathLike[str], groups: str | None = None) -> Data:
     """Read and check a data file.
 
     Parameters
@@ -35,8 +36,11 @@ def load_data(path: str | os.PathLike[str]) -> Data:
         ``y.NAME`` by their names in the network. Or a Python file, *which is run*, that defines
         ``load() -> (train, validation[, test])``, each
         ``(x, y)`` (arrays, or dictionaries of them by name) or a batched ``tf.data.Dataset`` of such pairs or (but for
-        train) None, and perhaps ``loss``, ``metric``, ``augment(x)`` and ``loss_weights`` (see `Data`). Datasets are
-        read into memory once.
+        train) None, and perhaps ``loss``, ``metric``, ``augment(x)``, ``loss_weights``, ``groups``, ``groups_val`` and
+        ``groups_test`` (see `Data`). Datasets are read into memory once.
+    groups
+        The name of the array (and with ``_val`` and ``_test`` behind it of those for the other rows) that says what
+        belongs together; default: ``groups``.
 
     Raises
     ------
@@ -51,7 +55,7 @@ def load_data(path: str | os.PathLike[str]) -> Data:
         raise missing(
             DataError(f"{file} does not exist: name a .npz file with x and y, or a Python file with load().")
         )
-    fields = read_python(file) if file.suffix == ".py" else _fields(read_arrays(file), file)
+    fields = read_python(file, groups) if file.suffix == ".py" else _fields(read_arrays(file), file, groups)
     return check_data(Data(**fields, source=str(file)))
 
 
@@ -81,7 +85,24 @@ def load_inputs(path: str | os.PathLike[str], names: Sequence[str]) -> dict[str,
     return inputs
 
 
-def _fields(arrays: Mapping[str, npt.NDArray], file: Path) -> dict[str, Any]:
+_GROUPS = ("groups", "groups_val", "groups_test")
+
+
+def _grouping(
+    arrays: Mapping[str, Any], groups: str | None, found: Mapping[str, Any], file: Path
+) -> dict[str, Any]:
+    """Fields of `Data` on what belongs together: as it is named, else what looks as if it said so."""
+    if groups is not None:
+        return dict(named_groups(arrays, groups, str(file)))
+    given = {name: arrays[name] for name in _GROUPS if arrays.get(name) is not None}
+    if given:
+        return given
+    x, y = each(found["x"], np.asarray), found["y"]
+    labels = next(iter(y.values())) if isinstance(y, Mapping) else y
+    return {"maybe_groups": looks_like_groups(arrays, labels, row_count(x))}
+
+
+def _fields(arrays: Mapping[str, npt.NDArray], file: Path, groups: str | None = None) -> dict[str, Any]:
     """The arrays of a file as fields of `Data`."""
     found = {name: _part(arrays, name, file) for name in _PARTS}
     for name in ("x", "y"):
@@ -89,7 +110,8 @@ def _fields(arrays: Mapping[str, npt.NDArray], file: Path) -> dict[str, Any]:
             raise DataError(
                 f"{file} has no array `{name}` (it holds {_listed(arrays)}): save it with {EXAMPLE}."
             )
-    return {**found, **{name: arrays.get(name) for name in ("groups", "groups_val", "groups_test")}}
+    others = {key: array for key, array in arrays.items() if key.partition(".")[0] not in _PARTS}
+    return {**found, **_grouping(others, groups, found, file)}
 
 
 def _part(arrays: Mapping[str, npt.NDArray], name: str, file: Path) -> Rows | None:
@@ -138,7 +160,7 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, npt.NDArray]:
         raise DataError(f"{file} is {kind}: write it again with {EXAMPLE}.") from error
 
 
-def read_python(file: Path) -> dict[str, Any]:
+def read_python(file: Path, groups: str | None = None) -> dict[str, Any]:
     """Run a user's data file and call its ``load()``: the fields of `Data`, of which nothing is checked yet but functions.
 
     Raises DataError where the file fails (the message names the line), or ``load()`` returns something else.
@@ -175,7 +197,12 @@ def read_python(file: Path) -> dict[str, Any]:
         functions = value.values() if key == "metric" and isinstance(value, dict) else [value]
         if value is not None and not all(map(callable, functions)):
             raise DataError(f"{file}: `{key}` is not a function: define it with def, or leave it out.")
-    return named | extras
+    arrays = {
+        key: value
+        for key, value in vars(module).items()
+        if isinstance(value, (np.ndarray, list)) and key not in _PARTS
+    }
+    return named | extras | _grouping(arrays, groups, named, file)
 
 
 def _run_file(file: Path) -> ModuleType:

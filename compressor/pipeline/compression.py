@@ -90,6 +90,7 @@ def compress(
     storage: str | None = None,
     workers: int = 1,
     trials: int | None = None,
+    groups: str | None = None,
     options: Options | None = None,
     progress: ProgressCallback = silent,
     warn: Callable[[str], None] = lambda sentence: None,
@@ -152,6 +153,8 @@ def compress(
         Processes on this machine that take part, this one included.
     trials
         Candidates that are looked at; default: the method's own number.
+    groups
+        The array of the data file that says which rows belong together; default: ``groups``.
     warn
         Called with a sentence where it is seen, while the work goes on, that `minutes` will not do.
 
@@ -184,7 +187,7 @@ def compress(
     searcher = sharing.method(method, steer)
     progress(0.0, "loading")
     sharing.limit_threads(tensorflow())
-    rows = check_data(data) if isinstance(data, Data) else load_data(data)
+    rows = check_data(data) if isinstance(data, Data) else load_data(data, groups)
     files = {"model": model, "data": data, "time_model": time_model, "calibration": calibration}
     if isinstance(time_model, (str, os.PathLike)):
         time_model = TimeModel.load(time_model)
@@ -203,13 +206,14 @@ def compress(
         "steer": steer,
         "seed": seed,
         "setting": setting,
+        "groups": groups,
         "options": options.to_dict(),
     }
     with owned(out, "-o"):
         workspace = Workspace(out, request, resume)
         prepared = prepare(model, rows, time_model, quantize, calibration, setting, importance, seed, options,
                            lambda done, note: progress(0.1 * done, note), steer, target,
-                           workspace.folder / "measured.jsonl")  # fmt: skip
+                           workspace.folder / "measured.jsonl", max_accuracy_drop)  # fmt: skip
         if not searcher.removes_blocks:
             prepared = replace(prepared, refused=())
         goal = limits.goal(prepared.original)
@@ -265,6 +269,7 @@ def compress(
                     60 * minutes if minutes else None,
                     len({trial.configuration.removed for trial in best}),
                 ),
+                options.final,
             )
             result = make_result(prepared, workspace, trained, best, wanted, sub_progress(progress, 0.9, 1.0))
             result.save()

@@ -185,7 +185,9 @@ class _Assembly:
                 raw.shape = tuple(1 if n < 0 else n for n in raw.shape)
             self._tensors.append(Tensor(raw.shape, raw.dtype, raw.stored or raw.variable))
             if self._tensors[-1].nbytes > _MOST_BYTES:
-                raise FlatbufferError(f"tensor {raw.name!r} has the shape {list(raw.shape)}, which no memory holds")
+                raise FlatbufferError(
+                    f"tensor {raw.name!r} has the shape {list(raw.shape)}, which no memory holds"
+                )
             if raw.variable and not raw.stored:
                 self._variables.append(first + position)
         for stored in graph.operators:

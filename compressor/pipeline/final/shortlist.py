@@ -3,12 +3,13 @@
 Under a budget the candidates that did best in the search are trained, and the best score wins. Where a score must be
 kept, the cost is bisected along the Pareto front of the search:
 
-1. A network keeps the score if its mean less its standard error does; the original keeps it too.
+1. A network keeps the score if the lower bound of its score does (95% confidence); the original keeps it too.
 2. The first to be trained is the cheapest on the front that had the score in the search, else the best one.
 3. The next is halfway between the dearest network that failed and the cheapest that keeps the score; before one has
    failed it is a step cheaper, and before one of ours keeps it at most a step dearer.
 4. At that cost the nearest candidate on the front is taken, else a network in the proportions of one that was trained.
-5. Where nothing lies between, the cheapest that keeps the score is handed over, if it keeps it with all seeds.
+5. Where nothing lies between, the cheapest that keeps the score is handed over, if it keeps it with all seeds; where none does
+   by its lower bound, of those that do by their mean the one of the best bound.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ class Finalist:
     met
         Whether the goal is reached.
     error
-        Standard error of the mean score less the original's (`compressor.pipeline.prepare.tolerance.standard_error`).
+        By how much the mean score less the original's may be too high (`compressor.pipeline.prepare.tolerance.score_margin`).
     sure
         Whether it is reached even if the mean score is by that error too high.
     """
@@ -105,9 +106,12 @@ class Shortlist:
     def choice(self, known: Sequence[Finalist]) -> Finalist:
         """The one to hand over, of one or more that were trained."""
         if self.goal.least_score is not None:
-            kept = [one for one in known if one.sure] or [one for one in known if one.met]
+            kept = [one for one in known if one.sure]
             if kept:
                 return min(kept, key=lambda one: (self._cost(one), -one.low_score))
+            perhaps = [one for one in known if one.met]
+            if perhaps:
+                return max(perhaps, key=lambda one: (one.low_score, -self._cost(one)))
         return max(
             known, key=lambda one: (one.met, *self.goal.rank(replace(one.trial, score=one.mean_score)))
         )

@@ -5,6 +5,7 @@ May import all rooms of the compressor but `compressor.testing`.
 
 from __future__ import annotations
 
+from compressor.pipeline.prepare.aside import LEVEL, Aside, least_aside, told_apart
 from compressor.pipeline.prepare.effort import SEARCHING, TRAINING, effort_of, steps_of
 from compressor.pipeline.prepare.judging import Evaluator, search_problem
 from compressor.pipeline.prepare.limits import (
@@ -31,8 +32,10 @@ from compressor.pipeline.prepare.workspace import (
 )
 
 __all__ = [
+    "LEVEL",
     "SEARCHING",
     "TRAINING",
+    "Aside",
     "Evaluator",
     "Limits",
     "Prepared",
@@ -48,12 +51,14 @@ __all__ = [
     "is_trained",
     "json_digest",
     "keep_trained",
+    "least_aside",
     "missed",
     "prepare",
     "read_json",
     "search_problem",
     "shown_ms",
     "steps_of",
+    "told_apart",
     "tolerance",
     "trained_network",
 ]

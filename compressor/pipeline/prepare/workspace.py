@@ -154,7 +154,7 @@ def json_digest(value: Any) -> str:
 def data_digest(data: Data) -> str:
     """A short fingerprint of a data set's rows."""
     total = hashlib.sha256()
-    for name in ("x", "y", "x_val", "y_val", "x_test", "y_test", "groups"):
+    for name in ("x", "y", "x_val", "y_val", "x_test", "y_test", "groups", "groups_val", "groups_test"):
         rows = getattr(data, name)
         for key, value in sorted(named(rows, name).items()) if rows is not None else ():
             total.update(f"{key}{value.shape}{value.dtype}".encode())

@@ -92,7 +92,9 @@ register_operators(
         "conv_2d:late", draws=drawn(_draw_late, float32=(16, 113), int8=(16, 72)), features="convolution"
     ),
     Operator(
-        "depthwise_conv_2d:late", draws=drawn(_draw_late, float32=(12, 114), int8=(12, 73)), features="depthwise"
+        "depthwise_conv_2d:late",
+        draws=drawn(_draw_late, float32=(12, 114), int8=(12, 73)),
+        features="depthwise",
     ),
     Operator(
         "fully_connected:int4",
