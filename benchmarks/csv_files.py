@@ -11,7 +11,7 @@ from typing import Any
 from profiler.files import write_text
 
 
-def write_csv(path: Path, records: Sequence[Mapping[str, Any]], digits: int = 5) -> None:
+def write_csv(path: Path, records: Sequence[Mapping[str, Any]], digits: int = 6) -> None:
     """Write records, whose keys are the columns; numbers with so many digits, what a record lacks is empty."""
     if not records:
         return
