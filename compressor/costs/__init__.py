@@ -9,6 +9,7 @@ from compressor.costs import staircase
 from compressor.costs.configuration import Configuration
 from compressor.costs.lowering import ConvertingLowering, LoweringError, learn_lowering
 from compressor.costs.measured import MeasuredCost, place_of
+from compressor.costs.naming import Ranks, name_of, ranks_of
 from compressor.costs.network_cost import (
     STEERINGS,
     CandidateCost,
@@ -38,12 +39,15 @@ __all__ = [
     "NetworkCost",
     "PredictedEnergy",
     "PredictedTime",
+    "Ranks",
     "Structure",
     "Structures",
     "flops_cost",
     "learn_lowering",
+    "name_of",
     "narrowest",
     "place_of",
+    "ranks_of",
     "scaled",
     "staircase",
     "steering_cost",

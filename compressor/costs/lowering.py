@@ -6,8 +6,8 @@ how every dimension in the file follows from the widths, whatever the converter 
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any
@@ -23,8 +23,12 @@ Convert = Callable[[Any], Network]
 
 _TRIES = 200
 _LEAST, _MOST = 3, 64
+_ONES: Mapping[str, int] = defaultdict(lambda: 1)
 _ENTRY_BYTES = 80
 """Of a tensor's name, shape and place in the file."""
+
+_OPERATOR_BYTES = 130
+"""Of an operator's options and operands in the file."""
 
 
 class LoweringError(Exception):
@@ -34,8 +38,17 @@ class LoweringError(Exception):
 class LearnedLowering:
     """The converted network with every dimension as a form in the widths; layers that are alike are worked out once."""
 
-    def __init__(self, base: Network, layers: Sequence[_LayerForm], forms: Sequence[SizeForm]) -> None:
+    def __init__(
+        self,
+        base: Network,
+        layers: Sequence[_LayerForm],
+        forms: Sequence[SizeForm],
+        same: Mapping[str, str] | None = None,
+    ) -> None:
         self._base = base
+        self.same = {name: _last(same or {}, name) for name in same or {}}
+        """By groups that are gone those whose width counts in their place."""
+        self._items = tuple(layers)
         self._forms = tuple(forms)
         kinds: dict[Any, _Kind] = {}
         for position, item in enumerate(layers):
@@ -44,7 +57,9 @@ class LearnedLowering:
         self._kinds_of: dict[str, list[_Kind]] = {}
         for kind in self._kinds:
             for name in {name for i in kind.form.used for name, _ in self._forms[i].times}:
-                self._kinds_of.setdefault(name, []).append(kind)
+                kinds_of = self._kinds_of.setdefault(self.same.get(name, name), [])
+                if kind not in kinds_of:
+                    kinds_of.append(kind)
         # Which tensors of the network change with the widths, and the layers and operands that show how. Equal constants, such
         # as biases of zeros, are one tensor for several layers until their widths differ.
         self._patches: dict[int, list[tuple[int, int]]] = {}
@@ -74,12 +89,13 @@ class LearnedLowering:
         self, configuration: Configuration, group: str, widths: Sequence[int]
     ) -> list[list[tuple[Layer, int]]]:
         """The layers that a group's width changes, as `counted` gives them, for each of several widths of it."""
-        sizes, all_widths = self._sizes(configuration), dict(configuration.widths)
+        sizes, all_widths = self._sizes(configuration), self._widths(configuration)
+        named = [group, *(name for name, other in self.same.items() if other == group)]
         kinds = self._kinds_of.get(group, ())
         forms = {i for kind in kinds for i in kind.form.used}
         rows = []
         for width in widths:
-            all_widths[group] = width
+            all_widths.update(dict.fromkeys(named, width))
             for i in forms:
                 sizes[i] = self._forms[i](all_widths)
             rows.append([(kind.layers(sizes)[0], len(kind.positions)) for kind in kinds])
@@ -95,6 +111,65 @@ class LearnedLowering:
         growth = nbytes - self._stored[0] + round(self._channel_bytes * (channels - self._stored[1]))
         size = max(0, self._base.file_bytes + growth)
         return replace(self._base, layers=layers, tensors=tuple(tensors), file_bytes=size)
+
+    def groups_in_place(self, source: int, result: int) -> dict[str, str] | None:
+        """Whose widths count where one tensor is read in place of another, by the group of that; None where that is unclear."""
+        sizes = [self._sizes_of(tensor) for tensor in (source, result)]
+        if None in sizes or len(sizes[0] or ()) != len(sizes[1] or ()):
+            return None
+        same = {}
+        for mine, other in zip(sizes[0] or (), sizes[1] or (), strict=True):
+            if mine == other:
+                continue
+            if isinstance(mine, int) or isinstance(other, int) or mine[1] != other[1]:
+                return None
+            one, two = (self._forms[size[0]].times for size in (mine, other))
+            if len(one) != 1 or len(two) != 1 or one[0][1] != two[0][1]:
+                return None
+            if self._forms[mine[0]](_ONES) != self._forms[other[0]](_ONES):
+                return None
+            same[two[0][0]] = one[0][0]
+        return same
+
+    def _sizes_of(self, tensor: int) -> Sequence[_Size] | None:
+        """The dimensions of a tensor that some layer reads or makes."""
+        for item, edge in zip(self._items, self._base.edges, strict=False):
+            for operand, place in enumerate((*edge.inputs, *edge.outputs)):
+                if place == tensor:
+                    return item.shapes[operand]
+        return None
+
+    def without(
+        self, gone: Collection[int], instead: Mapping[int, int], same: Mapping[str, str]
+    ) -> LearnedLowering:
+        """The same for the network without some layers, by position.
+
+        Tensors `instead` of those that they made are read, and the width of a group is that of its like in `same`.
+        """
+        base = self._base
+        stays = [i for i in range(len(base.layers)) if i not in gone]
+        edges = [
+            replace(base.edges[i], inputs=tuple(instead.get(t, t) for t in base.edges[i].inputs))
+            for i in stays
+        ]
+        read = {t for edge in edges for t in edge.inputs}
+        lost = [t for i in gone for t in base.edges[i].inputs if base.tensors[t].constant and t not in read]
+        nbytes = sum(_ENTRY_BYTES + base.tensors[t].nbytes for t in dict.fromkeys(lost))
+        nbytes += sum(_OPERATOR_BYTES + _ENTRY_BYTES * len(base.edges[i].outputs) for i in gone)
+        smaller = replace(
+            base,
+            layers=tuple(base.layers[i] for i in stays),
+            edges=tuple(edges),
+            file_bytes=max(0, base.file_bytes - nbytes),
+        )
+        made = LearnedLowering(smaller, [self._items[i] for i in stays], self._forms, same)
+        made._channel_bytes = self._channel_bytes
+        return made
+
+    @property
+    def base(self) -> Network:
+        """The network at full widths."""
+        return self._base
 
     def learn_sizes(self, networks: Sequence[Network]) -> None:
         """Learn from networks at other widths what a channel takes in the file beside its weights: its scales, where quantised."""
@@ -112,7 +187,19 @@ class LearnedLowering:
         return sum(_ENTRY_BYTES + t.nbytes for t in found), sum(t.size for t in found if len(t.shape) == 1)
 
     def _sizes(self, configuration: Configuration) -> list[int]:
-        return [form(configuration.widths) for form in self._forms]
+        widths = self._widths(configuration)
+        return [form(widths) for form in self._forms]
+
+    def _widths(self, configuration: Configuration) -> dict[str, int]:
+        widths = dict(configuration.widths)
+        return {**widths, **{name: widths[other] for name, other in self.same.items()}}
+
+
+def _last(same: Mapping[str, str], name: str) -> str:
+    """The end of a chain of names."""
+    while name in same:
+        name = same[name]
+    return name
 
 
 def _operand(layers: Sequence[Layer], place: tuple[int, int]) -> Tensor:
@@ -209,7 +296,7 @@ class _LayerForm:
     """One layer whose dimensions are numbers, or ``(form, factor)``."""
 
     def __init__(self, layer: Layer, shapes: Sequence[Sequence[_Size]], params: Mapping[str, Any]) -> None:
-        self._layer, self._shapes, self._params = layer, shapes, params
+        self._layer, self.shapes, self._params = layer, shapes, params
         sizes = [s for shape in shapes for s in shape]
         sizes += [s for value in params.values() for s in value]
         self.used = tuple(sorted({s[0] for s in sizes if isinstance(s, tuple)}))
@@ -228,7 +315,7 @@ class _LayerForm:
         layer = self._layer
         if not self.used:
             return layer
-        shapes = [tuple(_value(s, sizes) for s in shape) for shape in self._shapes]
+        shapes = [tuple(_value(s, sizes) for s in shape) for shape in self.shapes]
         operands = [
             Tensor(shape, old.dtype, old.constant)
             for shape, old in zip(shapes, (*layer.inputs, *layer.outputs), strict=True)

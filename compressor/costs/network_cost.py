@@ -116,7 +116,7 @@ class _PredictedCost(CandidateCost):
 
     What layers cost is kept, so that a candidate costs only what is new in it. What the time model adds for the
     network as a whole (fusion, caches, calls) is no sum over layers: `exact` asks for it, estimates take it in
-    proportion, as `calibrate` found it for each structure.
+    proportion: as `calibrate` found it for the structure, until its exact number was asked for as for the whole network.
     """
 
     def __init__(self, time_model: NetworkPredictor, lowering: Lowering | Structures) -> None:
@@ -140,6 +140,8 @@ class _PredictedCost(CandidateCost):
         """What the time model says of the whole network."""
         if configuration not in self._exact:
             self._exact[configuration] = self._predicted(self.network(configuration))
+            if configuration.removed not in self._factors:
+                self.calibrate(configuration)
         return self._exact[configuration]
 
     def many(self, configurations: Sequence[Configuration]) -> NDArray[np.float64]:
@@ -165,20 +167,17 @@ class _PredictedCost(CandidateCost):
 
     def network(self, configuration: Configuration) -> Network:
         """The TFLite network at this configuration."""
-        source = self._lowering
-        return (source.of(configuration) if isinstance(source, Structures) else source).network(configuration)
+        return self._lowering.network(configuration)
 
     def _lowering_of(self, configuration: Configuration) -> Lowering:
         return (
-            self._lowering.of(configuration).lowering
+            self._lowering.estimating(configuration)
             if isinstance(self._lowering, Structures)
             else self._lowering
         )
 
     def _factor(self, configuration: Configuration) -> float:
-        if configuration.removed not in self._factors:
-            self.calibrate(configuration)
-        return self._factors[configuration.removed]
+        return self._factors.get(configuration.removed, self._factors[frozenset()])
 
     def _sums(self, rows: Sequence[Sequence[tuple[Layer, int]]]) -> NDArray[np.float64]:
         known = self._of_layers

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import cached_property
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property, partial
 from typing import Any
 
 from compressor.costs.configuration import Configuration
@@ -14,7 +15,8 @@ from compressor.costs.lowering import (
     LoweringError,
     learn_lowering,
 )
-from compressor.graph import ChannelGraph, RemovableBlock, build_graph, without
+from compressor.costs.naming import name_of, names_of, ranks_of
+from compressor.graph import ChannelGraph, RemovableBlock, build_graph, read_topology, without
 from profiler.network import Network
 
 Lowering = LearnedLowering | ConvertingLowering
@@ -23,38 +25,70 @@ Lowering = LearnedLowering | ConvertingLowering
 class Structure:
     """The network without some blocks, as a model of its own, and what any widths of it become.
 
-    At full widths it takes one conversion; its lowering, two more, is learned when other widths are asked for.
+    The model is made when it is asked for. At full widths its network takes one conversion; its lowering, two more, is
+    learned when other widths are asked for.
     """
 
-    def __init__(
-        self, model: Any, graph: ChannelGraph, convert: Convert, base: Network | None, seed: int
-    ) -> None:
-        self.model, self.graph = model, graph
-        self._convert, self._seed = convert, seed
-        self._base = base
+    def __init__(self, make: Callable[[], Any], convert: Convert, seed: int) -> None:
+        self._make, self._convert, self._seed = make, convert, seed
         self.reason = ""
         """Why every candidate is converted, where it is."""
+
+    @cached_property
+    def model(self) -> Any:
+        """At full widths, with the original's weights."""
+        return self._make()
+
+    @cached_property
+    def graph(self) -> ChannelGraph:
+        """Its groups."""
+        return build_graph(self.model)
+
+    @cached_property
+    def base(self) -> Network:
+        """The converted network at full widths."""
+        return self._convert(self.model)
 
     def network(self, configuration: Configuration) -> Network:
         """The TFLite network at these widths."""
         if any(configuration.widths[name] != width for name, width in self.graph.widths.items()):
             return self.lowering.network(configuration)
-        if self._base is None:
-            self._base = self._convert(self.model)
-        return self._base
+        return self.base
 
     @cached_property
     def lowering(self) -> Lowering:
         """What any widths become: learned, else by converting."""
         try:
-            return learn_lowering(self.model, self.graph, self._convert, self._base, self._seed)
+            return learn_lowering(self.model, self.graph, self._convert, self.base, self._seed)
         except LoweringError as reason:
             self.reason = str(reason)
             return ConvertingLowering(self.model, self.graph, self._convert)
 
 
+class _Whole(Structure):
+    """The network as it is, of which the model, its graph and perhaps what it becomes are at hand."""
+
+    def __init__(
+        self, model: Any, graph: ChannelGraph, convert: Convert, base: Network | None, seed: int
+    ) -> None:
+        super().__init__(lambda: model, convert, seed)
+        self._graph, self._base = graph, base
+
+    @cached_property
+    def graph(self) -> ChannelGraph:
+        return self._graph
+
+    @cached_property
+    def base(self) -> Network:
+        return self._convert(self.model) if self._base is None else self._base
+
+
 class Structures:
     """All structures that a network can take by losing blocks, by `Configuration.removed`.
+
+    What a structure becomes is taken from what the whole network becomes: the operators of the blocks go, and what read
+    their results reads what they read. The first structure whose network is asked for is converted, to see that this is so;
+    where it is not, or where the operators of a block cannot be told by their names, structures are converted.
 
     Parameters
     ----------
@@ -79,22 +113,104 @@ class Structures:
     ) -> None:
         self.blocks = dict(blocks)
         self._convert, self._seed = convert, seed
-        self._known = {frozenset[str](): Structure(model, graph, convert, base, seed)}
-
-    @property
-    def full(self) -> Structure:
+        self.full: Structure = _Whole(model, graph, convert, base, seed)
         """The network as it is."""
-        return self._known[frozenset()]
+        self._known = {frozenset[str](): self.full}
+        self._cut: dict[frozenset[str], tuple[LearnedLowering, bool] | None] = {}
+        self._holds: bool | None = None
 
     def of(self, configuration: Configuration) -> Structure:
         """The structure of a configuration; a block that the network has not is a `KeyError`."""
         found = self._known.get(configuration.removed)
         if found is None:
-            model = self.model_without(configuration)
-            found = Structure(model, build_graph(model), self._convert, None, self._seed)
+            found = Structure(partial(self.model_without, configuration), self._convert, self._seed)
             self._known[configuration.removed] = found
         return found
+
+    def network(self, configuration: Configuration) -> Network:
+        """The TFLite network of a configuration."""
+        return self._lowering(configuration).network(configuration)
+
+    def estimating(self, configuration: Configuration) -> Lowering:
+        """What to estimate times of a configuration's structure by: nothing is converted for it where that can be avoided."""
+        cut = self._without(configuration)
+        return self.of(configuration).lowering if cut is None else cut[0]
+
+    def groups_in_place(self, configuration: Configuration) -> Mapping[str, str] | None:
+        """By groups that a configuration's blocks take away, whose channels are read in their place; None for not known."""
+        cut = self._without(configuration)
+        if configuration.removed:
+            return None if cut is None or not cut[1] else cut[0].same
+        return {}
+
+    def _lowering(self, configuration: Configuration) -> Structure | LearnedLowering:
+        cut = self._without(configuration)
+        if cut is None or not cut[1]:
+            return self.of(configuration)
+        if self._holds is None:
+            found = self.of(configuration).base
+            self._holds = Counter(cut[0].base.layers) == Counter(found.layers)
+        return cut[0] if self._holds else self.of(configuration)
 
     def model_without(self, configuration: Configuration) -> Any:
         """A model of one's own at full widths without the configuration's blocks."""
         return without(self.full.model, [self.blocks[name] for name in sorted(configuration.removed)])
+
+    def _without(self, configuration: Configuration) -> tuple[LearnedLowering, bool] | None:
+        """The whole network's lowering without the operators of the blocks, and whether the rest is a network.
+
+        None where some block's operators are not known, or nothing is removed.
+        """
+        removed = configuration.removed
+        if removed not in self._cut:
+            blocks = [block for name, block in self.blocks.items() if name in removed]
+            found = None
+            if blocks and isinstance(self.full.lowering, LearnedLowering):
+                found = _cut_out(self.full.lowering, self._names, blocks)
+            self._cut[removed] = found
+        return self._cut[removed]
+
+    @cached_property
+    def _names(self) -> list[list[str]]:
+        """Of each operator of the whole network the layers that it comes from, the first in the network's order first."""
+        ranks = ranks_of([call.name for call in read_topology(self.full.model).calls])
+        return [[name_of(layer, ranks), *names_of(layer, ranks)] for layer in self.full.base.layers]
+
+
+def _cut_out(
+    whole: LearnedLowering, names: Sequence[Sequence[str]], blocks: Iterable[RemovableBlock]
+) -> tuple[LearnedLowering, bool] | None:
+    """A lowering without the operators of blocks, and whether these read and make one tensor each, of one shape."""
+    base = whole.base
+    gone: set[int] = set()
+    instead: dict[int, int] = {}
+    same: dict[str, str] = {}
+    joined = True
+    for block in blocks:
+        inside = set(block.layers)
+        mine = {i for i, found in enumerate(names) if found[0] in inside}
+        if not mine:
+            return None
+        mine -= gone
+        edges = [base.edges[i] for i in sorted(mine)]
+        made = {t for edge in edges for t in edge.outputs}
+        read = {
+            instead.get(t, t)
+            for edge in edges
+            for t in edge.inputs
+            if t not in made and not base.tensors[t].constant
+        }
+        later = [edge for i, edge in enumerate(base.edges) if i not in gone | mine]
+        results = {t for edge in later for t in edge.inputs if t in made}
+        gone |= mine
+        whole_ones = all(name in inside for i in mine for name in names[i])
+        if mine and whole_ones and len(read) == len(results) == 1:
+            (source,), (result,) = read, results
+            alike = whole.groups_in_place(source, result)
+            joined &= base.tensors[source] == base.tensors[result] and alike is not None
+            same.update(alike or {})
+            instead = {old: source if new == result else new for old, new in instead.items()}
+            instead[result] = source
+        elif mine:
+            joined = False
+    return whole.without(gone, instead, same), joined

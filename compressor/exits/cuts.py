@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from compressor.costs import name_of, ranks_of
 from compressor.exits.flat import steps
-from compressor.pipeline.result import name_of, ranks_of
 from profiler.errors import EdgetimeError, UsageError
 from profiler.network import Network
 from timemodel.model import NetworkPredictor

@@ -10,7 +10,7 @@ from compressor.graph.builder import build_graph
 from compressor.graph.channel_graph import ChannelGraph, Group, SizeForm, Widths
 from compressor.graph.rules import ChannelAxis, Frozen, Recorder, load_rules, register_rule
 from compressor.graph.surgery import Keep, along, cut, inside, masked, normalise_masked, resize
-from compressor.graph.topology import Call, layers_of, weight_names
+from compressor.graph.topology import Call, layers_of, read_topology, weight_names
 
 __all__ = [
     "Call",
@@ -33,6 +33,7 @@ __all__ = [
     "load_rules",
     "masked",
     "normalise_masked",
+    "read_topology",
     "register_rule",
     "resize",
     "weight_names",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,12 @@ Keep = Mapping[str, Iterable[int]]
 """The positions that stay of each group, by `Group.id`; a group that is not named stays whole."""
 
 
-def cut(model: Any, keep: Keep, graph: ChannelGraph | None = None) -> Any:
+def cut(
+    model: Any,
+    keep: Keep,
+    graph: ChannelGraph | None = None,
+    weights: Mapping[tuple[str, str], NDArray[Any]] = MappingProxyType({}),
+) -> Any:
     """A new model with only the kept channels, everything else inherited: the given one is not touched.
 
     Parameters
@@ -30,6 +36,8 @@ def cut(model: Any, keep: Keep, graph: ChannelGraph | None = None) -> Any:
         Which channels stay, such as ``{"conv1": [0, 2, 5]}``.
     graph
         `build_graph(model)`, where it is at hand.
+    weights
+        What is inherited in place of the model's own weights, by layer and variable, in the model's shapes.
 
     Returns
     -------
@@ -53,6 +61,7 @@ def cut(model: Any, keep: Keep, graph: ChannelGraph | None = None) -> Any:
     }
 
     def inherited(layer: str, variable: str, value: NDArray[Any]) -> NDArray[Any]:
+        value = weights.get((layer, variable), value)
         for item in axes.get((layer, variable), ()):
             chosen = stays[item.channels]
             if not chosen.all():

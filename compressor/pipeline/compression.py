@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from compressor.costs import Configuration, MeasuredCost, narrowest
-from compressor.data import Data, check_data, load_data
+from compressor.data import Data, check_data, load_data, row_count
 from compressor.export import check_target, load_keras, require, save_keras, tensorflow
 from compressor.graph import Keep
 from compressor.pipeline.final import (
@@ -25,6 +25,8 @@ from compressor.pipeline.final import (
     train_points,
 )
 from compressor.pipeline.prepare import (
+    SEARCHING,
+    TRAINING,
     Evaluator,
     Limits,
     Prepared,
@@ -32,6 +34,7 @@ from compressor.pipeline.prepare import (
     budget_notes,
     check_goal,
     data_digest,
+    effort_of,
     enough_minutes,
     file_digest,
     in_minutes,
@@ -40,6 +43,7 @@ from compressor.pipeline.prepare import (
     prepare,
     search_problem,
     shown_ms,
+    steps_of,
     tolerance,
 )
 from compressor.pipeline.result import CompressionResult, Request, check_family, make_result
@@ -216,7 +220,10 @@ def compress(
             epochs = options.final.epochs
             evaluator.on_pace = lambda rest_s, epoch_seconds: limit.check(rest_s + epochs * epoch_seconds)
             searched = goal.relaxed(tolerance(prepared.task, prepared.original.score))
-            with sharing.searching(searcher, workspace.folder, files, request, searched) as shared:
+            with (
+                sharing.searching(searcher, workspace.folder, files, request, searched) as shared,
+                evaluator.effort.during(SEARCHING),
+            ):
                 best, control = _search(
                     shared, prepared, workspace, searched, evaluator, seed, steer, progress
                 )
@@ -227,10 +234,12 @@ def compress(
                 prepared, workspace, goal, options, seed, seeds, evaluator.epoch_seconds, steer
             )
             limit.check(training.training_s())
-            trained = _train(
-                training, prepared, goal, best, points, limit.at(1 - _RESERVE_SHARE), sub_progress(progress, 0.6, 0.9),
-                partial(in_proportion, prepared, on_edges=searcher.on_edges), control, family is not None,
-            )  # fmt: skip
+            with evaluator.effort.during(TRAINING):
+                trained = _train(
+                    training, prepared, goal, best, points, limit.at(1 - _RESERVE_SHARE),
+                    sub_progress(progress, 0.6, 0.9),
+                    partial(in_proportion, prepared, on_edges=searcher.on_edges), control, family is not None,
+                )  # fmt: skip
             if prepared.precisions is not None and family is None:
                 trained += training.others(trained)
             notes = budget_notes(goal, trained[0].trial, steer)
@@ -247,6 +256,13 @@ def compress(
                 minutes,
                 steer,
                 family is not None,
+                effort_of(
+                    evaluator.effort.rows,
+                    workspace.finished_seeds(),
+                    steps_of(options.final, row_count(prepared.task.data.x)),
+                    60 * minutes if minutes else None,
+                    len({trial.configuration.removed for trial in best}),
+                ),
             )
             result = make_result(prepared, workspace, trained, best, wanted, sub_progress(progress, 0.9, 1.0))
             result.save()

@@ -6,6 +6,7 @@ May import `compressor.costs` and below.
 from __future__ import annotations
 
 from compressor.search.base import SearchMethod, SearchOverError, SearchProblem
+from compressor.search.effort import PHASES, Effort
 from compressor.search.registry import METHODS, get_method, register_method
 from compressor.search.structure import without_all
 from compressor.search.trial import MINIMIZE, Candidate, Goal, Trial
@@ -13,7 +14,9 @@ from compressor.search.trial import MINIMIZE, Candidate, Goal, Trial
 __all__ = [
     "METHODS",
     "MINIMIZE",
+    "PHASES",
     "Candidate",
+    "Effort",
     "Goal",
     "SearchMethod",
     "SearchOverError",

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 from compressor.costs import CandidateCost, Configuration, Costs
 from compressor.export import save_keras
 from compressor.graph import Group, Keep, RemovableBlock
+from compressor.search.effort import Effort
 from compressor.search.trial import Candidate, Goal, Trial
 from compressor.training import Importance
 from profiler.progress import ProgressCallback, silent
@@ -34,8 +35,12 @@ class SearchProblem:
         What has a width, in the order of the network.
     importance
         Of each channel; comparable between groups.
-    blocks, loss_without
-        What can be removed as a whole, by id; and the loss of the network without some of it, before any training.
+    blocks
+        What can be removed as a whole, by id.
+    quick_loss
+        The loss of a configuration before any training, in fractions of a second: to rank candidates by.
+    effort
+        What time is spent on; a method adds what it does beside training.
     cost
         The number that steers, in ms, made of what the goal limits (`compressor.costs.steering_cost`). Ask it thousands
         of times where it is cheap.
@@ -94,7 +99,8 @@ class SearchProblem:
     progress: ProgressCallback = silent
     context: Any = None
     blocks: Mapping[str, RemovableBlock] = field(default_factory=dict)
-    loss_without: Callable[[Configuration], float] = lambda configuration: 0.0
+    quick_loss: Callable[[Configuration], float] = lambda configuration: 0.0
+    effort: Effort = field(default_factory=Effort)
     control: Candidate | None = None
     trials: list[Trial] = field(default_factory=list)
 

@@ -18,6 +18,8 @@ from compressor.training.model_io import (
     without_dropout,
 )
 from compressor.training.options import Options, Schedule, check_least
+from compressor.training.reconstruction import Reconstruction
+from compressor.training.supernet import Supernet
 from compressor.training.task import Answered, Task, task_of
 
 __all__ = [
@@ -26,7 +28,9 @@ __all__ = [
     "Importance",
     "Options",
     "Outcome",
+    "Reconstruction",
     "Schedule",
+    "Supernet",
     "Task",
     "TrainingError",
     "as_called",

@@ -63,6 +63,10 @@ def _add_group(page: Page, group: Sequence[Result]) -> None:
     for result in group:
         if result.get("missed"):
             page.text(f"{called(result).capitalize()}. {result['missed']}.")
+    for result in group:
+        if result.get("effort"):
+            several = f"{called(result)}: " if len(group) > 1 else ""
+            page.text(f"Time: {several}{result['effort']['summary']}.", soft=True)
     for note in last.get("notes", ()):
         page.text(note, soft=True)
     for advice in dict.fromkeys(filter(None, map(slower_precision, group))):

@@ -248,6 +248,8 @@ def compression_tables(result: CompressionResult) -> list[RenderableType]:
         shown += ["", _points(result), *(f"  {one.keras}: {one.changes}" for one in result.points)]
     if any(row.op for row in result.layers):
         shown += ["", _given_back(result)]
+    if result.effort:
+        shown += ["", result.effort["summary"]]
     return shown
 
 

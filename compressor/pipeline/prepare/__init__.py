@@ -5,6 +5,7 @@ May import all rooms of the compressor but `compressor.testing`.
 
 from __future__ import annotations
 
+from compressor.pipeline.prepare.effort import SEARCHING, TRAINING, effort_of, steps_of
 from compressor.pipeline.prepare.judging import Evaluator, search_problem
 from compressor.pipeline.prepare.limits import (
     Limits,
@@ -30,6 +31,8 @@ from compressor.pipeline.prepare.workspace import (
 )
 
 __all__ = [
+    "SEARCHING",
+    "TRAINING",
     "Evaluator",
     "Limits",
     "Prepared",
@@ -37,6 +40,7 @@ __all__ = [
     "budget_notes",
     "check_goal",
     "data_digest",
+    "effort_of",
     "enough_minutes",
     "file_digest",
     "in_minutes",
@@ -49,6 +53,7 @@ __all__ = [
     "read_json",
     "search_problem",
     "shown_ms",
+    "steps_of",
     "tolerance",
     "trained_network",
 ]

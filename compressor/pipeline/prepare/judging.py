@@ -10,8 +10,10 @@ from typing import Any
 
 from compressor.costs import Configuration
 from compressor.data import row_count
+from compressor.pipeline.prepare.effort import steps_of
 from compressor.pipeline.prepare.preparation import Prepared
-from compressor.search import Candidate, Goal, SearchOverError, SearchProblem, Trial
+from compressor.pipeline.prepare.quick import QuickLoss
+from compressor.search import Candidate, Effort, Goal, SearchOverError, SearchProblem, Trial
 from compressor.training import Schedule, TrainingError, let_go
 
 
@@ -30,6 +32,7 @@ class Evaluator:
         self._prepared, self._schedule, self._seed, self._folder = prepared, schedule, seed, folder
         self._first = True
         self.last: Any = None
+        self.effort = Effort(None if folder is None else folder / "effort.jsonl")
         self.deadline = math.inf
         self.judges_first = True
         self.epoch_seconds = 0.0
@@ -71,12 +74,15 @@ class Evaluator:
             self.on_epoch(epoch, self._schedule.epochs, score)
 
         beside_s = time.monotonic() - started
+        outcome = None
         try:
             outcome = self._prepared.tuner.fit(
                 self.last, self._schedule, self._seed, deadline=deadline, on_epoch=finished
             )
         except TrainingError:
             return -math.inf, math.inf
+        finally:
+            self._log(candidate, len(ends) - 1 if outcome is None else outcome.epochs, started)
         if outcome.epochs:
             self._needed_s = outcome.seconds / outcome.epochs * self._schedule.epochs + beside_s
         if not outcome.complete:
@@ -91,6 +97,11 @@ class Evaluator:
         self._chosen[configuration] = best.configuration.precision
         self._needed_s += time.monotonic() - trained
         return best.score, best.loss
+
+    def _log(self, candidate: Candidate, epochs: int, started: float) -> None:
+        steps = max(0, epochs) * steps_of(self._schedule, row_count(self._prepared.task.data.x))
+        seconds = time.monotonic() - started
+        self.effort.add("fine-tuning", seconds, candidate=candidate.key, steps=steps)
 
     def _part(self) -> float:
         """How many times as many rows an epoch over all of them has."""
@@ -123,7 +134,8 @@ def search_problem(
         folder=folder,
         known=list(known),
         blocks=prepared.structures.blocks,
-        loss_without=prepared.loss_without,
+        quick_loss=QuickLoss(prepared),
+        effort=evaluator.effort,
         context=prepared,
     )
     evaluator.on_epoch = lambda epoch, epochs, score: problem.on_epoch(epoch, epochs, score)

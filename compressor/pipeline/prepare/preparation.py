@@ -9,8 +9,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from compressor.costs import (
     STEERINGS,
     CandidateCost,
@@ -26,7 +24,7 @@ from compressor.costs import (
     place_of,
     steering_cost,
 )
-from compressor.data import Data, Rows, row_count, take
+from compressor.data import Data, Rows, take
 from compressor.export import input_specs, load_keras, load_known, to_tflite_bytes
 from compressor.graph import ChannelGraph, build_graph, cut, find_blocks
 from compressor.pipeline.prepare.precisions import FLOAT32, Precisions, find_precisions
@@ -40,11 +38,9 @@ from compressor.training import (
     dead_in_words,
     measure_importance,
     normalised,
-    run,
     strongest,
     task_of,
     without_dead_channels,
-    without_dropout,
 )
 from profiler.devices import Target
 from profiler.errors import UsageError
@@ -53,7 +49,6 @@ from profiler.progress import ProgressCallback, sub_progress
 from profiler.tflite import read_network
 from timemodel.model import NetworkPrediction, NetworkPredictor
 
-_ROWS_WITHOUT, _BATCH_WITHOUT = 512, 128
 _LOOKED_AT = 64
 """Rows on which a network without its dead channels must answer the same."""
 
@@ -106,23 +101,6 @@ class Prepared:
         structure = self.structures.of(configuration)
         widths = {name: configuration.widths[name] for name in structure.graph.groups}
         return cut(structure.model, strongest(self.importance, widths), structure.graph)
-
-    def loss_without(self, configuration: Configuration) -> float:
-        """The loss on some training rows at full widths without the configuration's blocks, before any training.
-
-        Normalisations use the statistics of the batch: those that they have are of a network with the blocks.
-        """
-        model, data = without_dropout(self.structures.model_without(configuration)), self.task.data
-        chosen = np.random.default_rng(0).permutation(row_count(data.x))[:_ROWS_WITHOUT]
-        losses: list[float] = []
-        for start in range(0, len(chosen), _BATCH_WITHOUT):
-            rows = chosen[start : start + _BATCH_WITHOUT]
-            if losses and len(rows) < 2:
-                break  # a single row has no statistics
-            losses.append(
-                float(self.task.loss(take(data.y, rows), run(model, take(data.x, rows), training=True)))
-            )
-        return float(np.mean(losses))
 
     def network_of(self, candidate: Candidate, folder: Path | None) -> Any:
         """The network to train for a candidate, as it is before that; `folder` is where `Candidate.network` is."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from compressor.pipeline.result.compression_result import RESULT_FILE, CompressionResult, FrontPoint
 from compressor.pipeline.result.family import HELD_OUT, check_family
-from compressor.pipeline.result.given_back import LayerChange, name_of, ranks_of
+from compressor.pipeline.result.given_back import LayerChange
 from compressor.pipeline.result.making import Request, make_result
 
 __all__ = [
@@ -19,6 +19,4 @@ __all__ = [
     "Request",
     "check_family",
     "make_result",
-    "name_of",
-    "ranks_of",
 ]

@@ -193,6 +193,8 @@ class CompressionResult:
         the difference of predicted times of the original (as quantised as the result) and the compressed network.
     minutes, overrun_minutes
         The time limit, None where there was none; and how much longer it took.
+    effort
+        What time was spent on (`compressor.pipeline.prepare.effort_of`); ``summary`` is one line.
     limits
         All that was asked for, by the names of `compressor.pipeline.prepare.limits.Limits`.
     test_rows, validation_rows
@@ -232,6 +234,7 @@ class CompressionResult:
     validation_rows: int = 0
     missed: str = ""
     minutes: float | None = None
+    effort: dict[str, Any] = field(default_factory=dict)
     overrun_minutes: float = 0.0
 
     @property

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from compressor.costs import Ranks, name_of, ranks_of
 from profiler.network import Layer, Network
 from timemodel.explain import Reason, reason
 from timemodel.model import NetworkPredictor, SettingModel
@@ -134,7 +135,7 @@ def _row(
     after: Timed,
     one: int | None,
     two: int | None,
-    ranks: _Ranks,
+    ranks: Ranks,
 ) -> LayerChange:
     old = None if one is None else before.network.layers[one]
     new = None if two is None else after.network.layers[two]
@@ -162,45 +163,6 @@ def _row(
         reason=why.text,
         evidence=why.evidence,
     )
-
-
-_Ranks = dict[tuple[str, ...], int]
-"""Places in the model's order, by the parts of the address."""
-
-
-def ranks_of(addresses: Sequence[str]) -> _Ranks:
-    """Of layers, and behind them of the models inside the model that they stand in, innermost first."""
-    layers = [tuple(address.split("/")) for address in addresses]
-    depth = max(map(len, layers), default=0)
-    models = [layer[:length] for length in range(depth - 1, 0, -1) for layer in layers if length < len(layer)]
-    return {parts: rank for rank, parts in enumerate(dict.fromkeys([*layers, *models]))}
-
-
-def name_of(layer: Layer, ranks: _Ranks) -> str:
-    """What to call a layer: the address of the Keras layer that does the work, else the file's name for it.
-
-    The converter joins the names of all that it fused, such as ``net/relu1_1/Relu;…;net/conv1_1/convolution``: the first in
-    the model's order is meant. Each is the network's name, a layer's address, with a number behind each part, and what the
-    layer does: so ``net/backbone_1/conv1_1/convolution`` is ``backbone/conv1``, and no ``conv1`` of the network's own.
-    """
-    found = [_address(name.split("/"), ranks) for name in layer.name.split(";")]
-    best = min((parts for parts in found if parts), key=ranks.__getitem__, default=())
-    return "/".join(best) or layer.name.split(";")[0]
-
-
-def _address(parts: Sequence[str], ranks: _Ranks) -> tuple[str, ...]:
-    """The innermost address in one name: right behind the network's name, else as far in front as there is one."""
-    for start in sorted(range(len(parts)), key=lambda start: (start != 1, start)):
-        best: tuple[str, ...] = ()
-        reached: list[tuple[str, ...]] = [()]
-        for part in parts[start:]:
-            bare, _, number = part.rpartition("_")
-            spellings = (part, bare) if number.isdigit() else (part,)
-            reached = [(*way, one) for way in reached for one in spellings if (*way, one) in ranks]
-            best = min(reached, key=ranks.__getitem__, default=best)
-        if best:
-            return best
-    return ()
 
 
 def _channels(layer: Layer | None) -> int | None:

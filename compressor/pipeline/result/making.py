@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +67,7 @@ class Request:
     minutes: float | None = None
     steer: str = "time"
     family: bool = False
+    effort: Mapping[str, Any] = field(default_factory=dict)
 
 
 _LayersMs = Mapping[str, Mapping[int, float]]
@@ -130,6 +131,7 @@ def make_result(
         trials=tuple({k: v for k, v in trial.to_dict().items() if k != "keep"} for trial in trials),
         seconds=seconds,
         minutes=request.minutes,
+        effort=dict(request.effort),
         overrun_minutes=overrun_s / 60,
         points=figures.points(),
         layers=_layers(prepared, files, layers_measured),

@@ -33,7 +33,7 @@ def with_blocks(goal, folder=None) -> SearchProblem:
     judge, problem.blocks = problem.evaluate, BLOCKS
     problem.cost = _BlockTimes(problem.cost)
     problem.costs = lambda configuration: Costs(problem.cost.exact(configuration))
-    problem.loss_without = lambda configuration: 1 + sum(HARM[name] for name in configuration.removed)
+    problem.quick_loss = lambda configuration: 1 + sum(HARM[name] for name in configuration.removed)
 
     def evaluate(candidate):
         score, loss = judge(candidate)
@@ -58,14 +58,14 @@ def test_blocks_that_cost_least_loss_for_their_time_go_first():
 def test_a_block_inside_one_that_is_gone_is_no_further_structure():
     problem = with_blocks(Goal(budget_ms=1.0))
     problem.blocks = {**BLOCKS, "third": RemovableBlock("third", ("second", "third"), "second", 0, True)}
-    problem.loss_without = lambda configuration: 1 + 0.1 * ("second" in configuration.removed)
+    problem.quick_loss = lambda configuration: 1 + 0.1 * ("second" in configuration.removed)
     removed = [sorted(one.removed) for one in structures_of(problem, 6)]
     assert removed == [[], ["first"], ["first", "third"]]
 
 
 def test_a_network_that_cannot_be_judged_without_a_block_keeps_it_longest():
     problem = with_blocks(Goal(budget_ms=1.0))
-    problem.loss_without = lambda configuration: math.nan if "second" in configuration.removed else 1.0
+    problem.quick_loss = lambda configuration: math.nan if "second" in configuration.removed else 1.0
     assert "second" not in structures_of(problem, 6)[2].removed
 
 
@@ -104,7 +104,7 @@ def test_what_was_looked_at_before_an_interruption_is_not_looked_at_again(tmp_pa
     def looked(configuration: Configuration) -> float:
         raise AssertionError(f"{configuration} was looked at before")
 
-    again.loss_without = looked
+    again.quick_loss = looked
     assert [one.removed for one in structures_of(again, 6)] == expected
 
 
@@ -124,14 +124,16 @@ def test_of_too_many_blocks_those_inside_others_are_left_out_first():
         "other": RemovableBlock("other", ("d",), "other", 0, False),
     }
     takes = {"inner": 0.3, "outer": 0.2, "other": 0.1}
-    problem.cost = SimpleNamespace(exact=lambda one: 1 - sum(takes[name] for name in one.removed))
+    problem.cost = SimpleNamespace(
+        exact=lambda one: 1 - sum(takes[name] for name in one.removed), cheap=False
+    )
     looked = []
 
-    def loss_without(configuration):
+    def quick_loss(configuration):
         looked.extend(configuration.removed)
         return 1.0
 
-    problem.loss_without = loss_without
+    problem.quick_loss = quick_loss
     structures_of(problem, 6, most_blocks=2)
     assert looked == ["outer", "other"]
 
@@ -142,12 +144,12 @@ def test_looking_at_blocks_ends_with_the_time_for_searching(late):
     problem.needs_one = False
     looked = []
 
-    def loss_without(configuration):
+    def quick_loss(configuration):
         looked.append(configuration)
         problem.deadline = -math.inf
         return 1.0
 
-    problem.loss_without = loss_without
+    problem.quick_loss = quick_loss
     if late == "pricing":
         problem.deadline = -math.inf
     with pytest.raises(SearchOverError):

@@ -4,12 +4,11 @@ import math
 from dataclasses import replace
 from types import SimpleNamespace
 
-import keras
 import numpy as np
 import pytest
 
 from compressor.costs import Configuration, Costs
-from compressor.pipeline.prepare import Evaluator, Prepared
+from compressor.pipeline.prepare import Evaluator
 from compressor.pipeline.prepare.preparation import known_of
 from compressor.search import Candidate, Goal, SearchOverError
 from compressor.testing.device import FormulaTimeModel
@@ -126,24 +125,6 @@ def test_what_building_a_network_and_judging_its_files_take_counts_too(evaluator
         with pytest.raises(SearchOverError):
             evaluator(candidate)
     assert evaluator.trained == 1 + begun
-
-
-def test_the_loss_without_a_block_is_the_same_each_time_and_of_no_single_row():
-    inputs = keras.Input((3,))
-    hidden = keras.layers.BatchNormalization()(keras.layers.Dense(4)(keras.layers.Dropout(0.5)(inputs)))
-    model = keras.Model(inputs, keras.layers.Dense(2)(hidden))
-    x = np.random.default_rng(0).normal(size=(129, 3)).astype("float32")
-    seen = []
-
-    def loss(y, outputs):
-        seen.append(len(y))
-        return float(np.abs(outputs).sum())
-
-    task = SimpleNamespace(data=SimpleNamespace(x=x, y=x), loss=loss)
-    prepared = SimpleNamespace(task=task, structures=SimpleNamespace(model_without=lambda one: model))
-    first, second = (Prepared.loss_without(prepared, None) for _ in range(2))
-    assert first == second
-    assert seen == [128, 128]
 
 
 def test_a_network_whose_time_is_not_all_known_is_refused_and_what_is_left_to_the_cpu_noted():

@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
-from compressor.pipeline.result.given_back import REMAINDER, aligned, layer_changes, name_of, ranks_of, timed
+from compressor.costs import name_of, ranks_of
+from compressor.pipeline.result.given_back import REMAINDER, aligned, layer_changes, timed
 from compressor.testing.device import FormulaTimeModel
 from profiler.network import Layer, Network
 from profiler.operators import conv_2d, unary

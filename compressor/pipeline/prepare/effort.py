@@ -1,0 +1,92 @@
+"""What a compression spent its time on, as plain values and in one line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from compressor.search import PHASES
+from compressor.training import Schedule
+
+SEARCHING, TRAINING = "searching", "training"
+"""Phases that contain the others: all of the search, and all full trainings."""
+
+
+def steps_of(schedule: Schedule, rows: int) -> int:
+    """Steps of an epoch."""
+    return max(1, min(rows, schedule.most_rows or rows) // min(schedule.batch_size, rows))
+
+
+def effort_of(
+    rows: Sequence[Mapping[str, Any]],
+    finished: Mapping[str, Mapping[str, Any]],
+    steps_per_epoch: int,
+    most_s: float | None = None,
+    structures: int = 1,
+) -> dict[str, Any]:
+    """Where the time went.
+
+    Parameters
+    ----------
+    rows
+        Of `compressor.search.Effort`.
+    finished
+        Full trainings by candidate and seed: ``seconds``, ``epochs`` and, where they are known, ``steps``.
+    steps_per_epoch
+        Of full training.
+    most_s
+        The seconds that were given in all; None where there was no limit.
+    structures
+        Different ones among the candidates that were trained.
+
+    Returns
+    -------
+    dict
+        ``phases``: by name (looking, ranking, fine-tuning, finalists, and searching and training, which contain them)
+        ``seconds``, ``steps`` and ``count``; ``candidates``: each training with its ``phase``, ``candidate``, ``steps`` and
+        ``seconds``; ``structures``; ``most_s``; ``summary``: one line.
+    """
+    trained = [
+        {
+            "phase": "finalists",
+            "candidate": key,
+            "steps": int(one.get("steps") or one["epochs"] * steps_per_epoch),
+            "seconds": round(float(one["seconds"]), 3),
+        }
+        for key, one in finished.items()
+    ]
+    every = [*rows, *trained]
+    phases = {}
+    for name in (*PHASES, SEARCHING, TRAINING):
+        some = [row for row in every if row["phase"] == name]
+        phases[name] = {
+            "seconds": round(sum(row["seconds"] for row in some), 3),
+            "steps": sum(row.get("steps", 0) for row in some),
+            "count": sum(row.get("candidates", row.get("blocks", 1)) for row in some),
+        }
+    found = {
+        "phases": phases,
+        "candidates": [dict(row) for row in every if "candidate" in row],
+        "structures": structures,
+        "most_s": most_s,
+    }
+    return {**found, "summary": _summary(found)}
+
+
+def _summary(effort: Mapping[str, Any]) -> str:
+    phases, most_s = effort["phases"], effort["most_s"]
+    limit = f" of {most_s:.0f} s" if most_s else ""
+    ranked, tuned, finalists = (phases[name] for name in ("ranking", "fine-tuning", "finalists"))
+    parts = [_counted(effort["structures"], "structure")]
+    if ranked["count"]:
+        parts.append(f"{_counted(ranked['count'], 'candidate')} ranked")
+    parts.append(f"{tuned['count']:,} fine-tuned ({_counted(tuned['steps'], 'step')})")
+    return (
+        f"searching {phases[SEARCHING]['seconds']:.0f} s{limit}: {', '.join(parts)}; "
+        f"training {phases[TRAINING]['seconds']:.0f} s: {_counted(finalists['count'], 'finalist')}, "
+        f"{_counted(finalists['steps'], 'step')}"
+    )
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"

@@ -1,0 +1,133 @@
+"""Which blocks go, and in which order."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+
+from compressor.costs import Configuration
+from compressor.graph import RemovableBlock
+from compressor.search.base import SearchProblem
+from profiler.records import Records
+
+_LEAST_HARM = 1e-9
+_LOOKED_AT_TOGETHER = 3
+"""Of blocks that would go next so many are looked at together with those that are gone."""
+
+_MOST_TIME = 0.3
+"""Of the time for searching, for looking at blocks together."""
+
+
+def structures_of(problem: SearchProblem, count: int, most_blocks: int = 24) -> list[Configuration]:
+    """At full widths: the network as it is, and without ever more of its blocks; at most `count` of them.
+
+    Blocks go in the order of the loss that their absence adds, per time that it saves: of the few that do least harm alone
+    the one that does least together with those that are gone.
+    """
+    full, blocks = problem.full, problem.blocks
+    if count < 2 or not blocks:
+        return [full]
+    with problem.effort.during("looking", blocks=len(blocks)):
+        saved = _saved(problem)
+        able = [name for name in blocks if saved[name] > 0]
+        looked_at = sorted(able, key=lambda name: (_is_inside(blocks[name], blocks), -saved[name]))[
+            :most_blocks
+        ]
+        order = _order(problem, looked_at, saved)
+    return [full.without(order[:number]) for number in _spread(len(order), count)]
+
+
+def without_all(full: Configuration, blocks: Mapping[str, RemovableBlock]) -> Configuration:
+    """The network without any of its blocks."""
+    return full.without(name for name, block in blocks.items() if not _is_inside(block, blocks))
+
+
+def _saved(problem: SearchProblem) -> dict[str, float]:
+    """What each block's absence saves, by estimates where these are cheap; blocks of one signature save the same."""
+    price = problem.cost if problem.cost.cheap else problem.cost.exact
+    whole = price(problem.full)
+    of_signature: dict[str, float] = {}
+    for name, block in problem.blocks.items():
+        problem.check_time()
+        kind = block.signature or name
+        if kind not in of_signature:
+            of_signature[kind] = whole - price(problem.full.without([name]))
+    return {name: of_signature[block.signature or name] for name, block in problem.blocks.items()}
+
+
+def _order(problem: SearchProblem, names: Sequence[str], saved: Mapping[str, float]) -> list[str]:
+    """Blocks in the order in which they go; those of which nothing would be left to remove are left out."""
+    losses = _Losses(problem)
+    started = time.monotonic()
+    late = started + _MOST_TIME * (problem.deadline - started)
+    blocks, now = problem.blocks, losses([])
+
+    def harm(name: str, gone: Sequence[str], before: float) -> float:
+        more = max(_LEAST_HARM, losses([*gone, name]) - before)
+        return more / saved[name] if math.isfinite(more) else math.inf
+
+    alone = {}
+    for done, name in enumerate(names):
+        problem.progress(0.0, f"looking at the network without each of its blocks, {done} of {len(names)}")
+        alone[name] = harm(name, [], now)
+    left = sorted(names, key=alone.__getitem__)
+    order: list[str] = []
+    while left := _new_ones(order, left, blocks):
+        first = left[:_LOOKED_AT_TOGETHER] if order and time.monotonic() < late else left[:1]
+        before = losses(order) if len(first) > 1 else 0.0
+        order.append(min(first, key=lambda name: harm(name, order, before)) if len(first) > 1 else first[0])
+    return order
+
+
+class _Losses:
+    """The loss of the network without some blocks; kept in the search's folder."""
+
+    def __init__(self, problem: SearchProblem) -> None:
+        self._problem = problem
+        folder = problem.folder
+        self._records = (
+            None if folder is None else Records(folder / "blocks.jsonl", signature=sorted(problem.blocks))
+        )
+        rows = self._records.read() if self._records else []
+        self._known: dict[frozenset[str], float | None] = {
+            frozenset(row["removed"]): row["loss"] for row in rows
+        }
+
+    def __call__(self, removed: Iterable[str]) -> float:
+        """Infinite where it is no number."""
+        key = frozenset(removed)
+        if key not in self._known:
+            self._problem.check_time()
+            loss = self._problem.quick_loss(self._problem.full.without(key))
+            self._known[key] = loss if math.isfinite(loss) else None
+            if self._records:
+                self._records.append({"removed": sorted(key), "loss": self._known[key]})
+        found = self._known[key]
+        return math.inf if found is None else float(found)
+
+
+def _is_inside(block: RemovableBlock, blocks: Mapping[str, RemovableBlock]) -> bool:
+    """Whether a block is a part of another one."""
+    layers = set(block.layers)
+    return any(layers < set(other.layers) for other in blocks.values())
+
+
+def _new_ones(gone: Iterable[str], names: Iterable[str], blocks: Mapping[str, RemovableBlock]) -> list[str]:
+    """Those of which not all layers are gone already."""
+    layers = {layer for name in gone for layer in blocks[name].layers}
+    return [name for name in names if name not in gone and not set(blocks[name].layers) <= layers]
+
+
+def _spread(most: int, count: int) -> list[int]:
+    """Numbers of blocks to remove, from none to `most`, the small ones denser.
+
+    >>> _spread(3, 6), _spread(24, 6)
+    ([0, 1, 2, 3], [0, 3, 7, 12, 18, 24])
+    """
+    if most < count:
+        return list(range(most + 1))
+    steps = np.linspace(0, 1, count) ** 1.35 * most
+    return sorted({round(step) for step in steps.tolist()})

@@ -1,0 +1,95 @@
+"""What a network without some blocks becomes, taken from what the whole network becomes."""
+
+from collections import Counter
+from functools import cache
+
+import pytest
+
+from compressor.costs import Configuration, Structures
+from compressor.export import tensorflow, to_tflite_bytes
+from compressor.graph import build_graph, find_blocks, resize
+from profiler.tflite import read_network
+
+
+def _convert(model):
+    return read_network(to_tflite_bytes(model), name="small")
+
+
+@cache
+def small_residual():
+    """A convolution, one more of the same shape, a residual block, a head."""
+    tensorflow()
+    from keras import Input, Model, layers
+
+    x = source = Input((4, 4, 3))
+    x = layers.ReLU(name="relu1")(layers.Conv2D(6, 3, padding="same", name="conv1")(x))
+    x = layers.ReLU(name="relu2")(layers.Conv2D(6, 3, padding="same", name="conv2")(x))
+    y = layers.ReLU(name="relu3")(layers.Conv2D(5, 3, padding="same", name="conv3")(x))
+    y = layers.Conv2D(6, 3, padding="same", name="conv4")(y)
+    x = layers.ReLU(name="relu4")(layers.Add(name="add")([x, y]))
+    return Model(source, layers.Dense(2, name="head")(layers.GlobalAveragePooling2D(name="mean")(x)))
+
+
+@cache
+def converted():
+    """Structures of that network, and how many models were converted for each."""
+    model = small_residual()
+    counted = []
+
+    def convert(made):
+        counted.append(made)
+        return _convert(made)
+
+    blocks = find_blocks(model).removable
+    return Structures(model, build_graph(model), blocks, convert), counted
+
+
+@pytest.mark.parametrize("removed", [{"conv2"}, {"conv2", "conv3"}])
+def test_a_structure_is_the_whole_network_without_the_operators_of_its_blocks(removed):
+    structures, counted = converted()
+    widths = {name: width - 1 for name, width in structures.full.graph.widths.items()}
+    configuration = Configuration(widths).without(removed)
+    structures.network(configuration)
+    before = len(counted)
+    network = structures.network(configuration)
+    assert len(counted) == before
+    model = structures.model_without(configuration)
+    graph = build_graph(model)
+    wanted = _convert(resize(model, {name: widths[name] for name in graph.widths}, graph))
+    assert Counter(network.layers) == Counter(wanted.layers)
+    assert network.macs == wanted.macs
+    assert abs(network.file_bytes - wanted.file_bytes) < 0.1 * wanted.file_bytes
+
+
+def test_only_the_first_structure_is_converted_to_see_that_this_holds():
+    structures, counted = converted()
+    full = Configuration(structures.full.graph.widths)
+    structures.network(full.without({"conv2"}))
+    before = len(counted)
+    structures.network(full.without({"conv3"}))
+    assert len(counted) == before
+
+
+def test_where_the_converter_makes_something_else_structures_are_converted():
+    model = small_residual()
+    blocks = find_blocks(model).removable
+
+    def convert(made):
+        network = _convert(made)
+        return network if made is model or len(made.layers) > 10 else _convert(model)
+
+    structures = Structures(model, build_graph(model), blocks, convert, _convert(model))
+    full = Configuration(structures.full.graph.widths)
+    found = structures.network(full.without({"conv3"}))
+    assert len(found.layers) == len(structures.full.base.layers)
+
+
+def test_estimates_convert_no_structure():
+    structures, _ = converted()
+    fresh = Structures(
+        small_residual(), structures.full.graph, structures.blocks, _convert, structures.full.base
+    )
+    fresh.estimating(Configuration(fresh.full.graph.widths))
+    fresh._convert = None
+    layers = fresh.estimating(Configuration(fresh.full.graph.widths).without({"conv2"})).base.layers
+    assert len(layers) == len(fresh.full.base.layers) - 1

@@ -1,0 +1,42 @@
+"""What a compression spent its time on."""
+
+from compressor.pipeline.prepare import effort_of, steps_of
+from compressor.search import Effort
+from compressor.training import Schedule
+
+FINISHED = {
+    "8-8_seed0": {"seconds": 10.0, "epochs": 3, "score": 0.9},
+    "4-4_seed0": {"seconds": 5.0, "epochs": 2},
+}
+
+
+def test_one_line_says_where_the_time_went(tmp_path):
+    effort = Effort(tmp_path / "effort.jsonl")
+    effort.add("looking", 2.0, blocks=6)
+    effort.add("ranking", 1.5, candidates=30)
+    effort.add("ranking", 0.5, candidates=1)
+    for key in ("a", "b"):
+        effort.add("fine-tuning", 4.0, candidate=key, steps=150)
+    effort.add("searching", 48.2)
+    effort.add("training", 110.4)
+    found = effort_of(effort.rows, FINISHED, 100, 180.0, structures=4)
+    assert found["summary"] == (
+        "searching 48 s of 180 s: 4 structures, 31 candidates ranked, 2 fine-tuned (300 steps); "
+        "training 110 s: 2 finalists, 500 steps"
+    )
+    assert found["phases"]["looking"] == {"seconds": 2.0, "steps": 0, "count": 6}
+    assert [row["steps"] for row in found["candidates"]] == [150, 150, 300, 200]
+
+
+def test_what_was_spent_before_an_interruption_counts(tmp_path):
+    Effort(tmp_path / "effort.jsonl").add("ranking", 1.0, candidates=2)
+    again = Effort(tmp_path / "effort.jsonl")
+    with again.during("ranking") as row:
+        row["candidates"] = 3
+    assert [row["candidates"] for row in Effort(tmp_path / "effort.jsonl").rows] == [2, 3]
+
+
+def test_an_epoch_has_a_step_for_each_batch_of_the_rows_that_it_looks_at():
+    assert steps_of(Schedule(batch_size=32), 100) == 3
+    assert steps_of(Schedule(batch_size=32, most_rows=64), 100) == 2
+    assert steps_of(Schedule(batch_size=32), 5) == 1
