@@ -24,7 +24,7 @@ PAIRS = (
 
 LEGEND = (
     "Scores are of test rows that nothing has seen: right answers in %, or the explained share of variance. 'time' is that of the "
-    "exported file over the original's in the same rounds. 'points' are of score at an equal budget, 'time at equal score' is what "
+    "exported file over the original's in the same rounds; in brackets are points against the original, and seeds. 'points' are of score at an equal budget, 'time at equal score' is what "
     "the first row takes, read between its own networks, for the score that the second one has at that budget ('≤': its fastest "
     "network has it already). Intervals are 95%, of the test's rows (paired bootstrap) and of training (what seeds leave once "
     "means of rows and of seeds are taken off) together; '?' is no bound. (p): predicted, not measured."
@@ -57,21 +57,21 @@ def table_lines(part: Part) -> list[str]:
         "|---|" + "---|" * (5 * len(part.shares)),
     ]
     for name, entries in part.rows.items():
-        cells = [cell for share in part.shares for cell in _cells(entries[share])]
+        cells = [cell for share in part.shares for cell in _cells(entries[share], part.original)]
         error = part.errors.get(name)
         reason = f" (failed: {error})" if error else ""
         told.append(f"| {name}{reason} | " + " | ".join(cells) + " |")
     return told
 
 
-def _cells(entry: Entry) -> list[str]:
+def _cells(entry: Entry, original: Entry) -> list[str]:
     if not entry.made:
         return ["not run", "", "", "", ""]
     seeds = list(entry.made)
     predicted = "" if all(made.measured_ms for made in entry.made.values()) else " (p)"
     numbers = [entry.mean(name) for name in ("steps", "trials", "compress_s")]
     return [
-        f"{entry.score(seeds):.2f} ({len(seeds)})",
+        f"{entry.score(seeds):.2f} ({entry.score(seeds) - original.score(seeds):+.2f}; {len(seeds)})",
         f"{entry.time(seeds):.3f}{predicted}",
         *("-" if number is None else f"{number:,.0f}" for number in numbers),
     ]

@@ -150,14 +150,14 @@ def training_noise(scores: NDArray[np.float64]) -> Noise:
     return Noise(math.sqrt(float((rest**2).sum()) / freedom), freedom)
 
 
-def half_width(noise: Noise, seeds: int, error: float, cells: int = 1) -> float:
-    """Half of the 95% interval of a difference of two means, each over so many seeds and cells; infinite where it is not known.
+def half_width(noise: Noise, seeds: int, error: float) -> float:
+    """Half of the 95% interval of a difference of two means, each over so many seeds; infinite where it is not known.
 
-    `error` is the standard error that the test's rows leave, which more seeds and cells do not lessen.
+    `error` is the standard error that the test's rows leave, which more seeds do not lessen.
     """
     if not noise.freedom:
         return math.inf
-    training = noise.deviation * math.sqrt(2 / (seeds * cells))
+    training = noise.deviation * math.sqrt(2 / seeds)
     return float(stats.t.ppf(0.975, noise.freedom)) * math.hypot(training, error)
 
 
