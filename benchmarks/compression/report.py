@@ -23,11 +23,12 @@ PAIRS = (
 )
 
 LEGEND = (
-    "Scores are of test rows that nothing has seen: right answers in %, or the explained share of variance. 'time' is that of the "
-    "exported file over the original's in the same rounds; in brackets are points against the original, and seeds. 'points' are of score at an equal budget, 'time at equal score' is what "
-    "the first row takes, read between its own networks, for the score that the second one has at that budget ('≤': its fastest "
-    "network has it already). Intervals are 95%, of the test's rows (paired bootstrap) and of training (what seeds leave once "
-    "means of rows and of seeds are taken off) together; '?' is no bound. (p): predicted, not measured."
+    "Scores are of test rows that nothing has seen: right answers in %, or the explained share of variance; in brackets are "
+    "points against the original, and seeds. 'time' is that of the exported file over the original's in the same rounds, 's' "
+    "seconds of a core. 'points' are of score at an equal budget, 'time at equal score' is what the first row takes, read between "
+    "its own networks, for the score that the second one has at that budget ('≤': its fastest network has it already). Intervals "
+    "are 95%, of the test's rows (paired bootstrap) and of training (what seeds leave once means of rows and of seeds are taken "
+    "off) together; '?' is no bound. (p): predicted, not measured."
 )
 
 
