@@ -20,7 +20,7 @@ from compressor.training.options import Schedule
 from compressor.training.pace import Pace
 from compressor.training.shape import in_training_shape, make_adam
 from compressor.training.task import Task
-from compressor.training.teaching import Answers
+from compressor.training.teaching import TaughtRows
 from profiler.errors import EdgetimeError
 from profiler.records import read_arrays, write_arrays
 
@@ -123,9 +123,9 @@ class FineTuner:
         return make_predict(self._teacher)
 
     @cached_property
-    def _wanted(self) -> Answers:
+    def _wanted(self) -> TaughtRows:
         """The original's outputs for training rows by their numbers."""
-        return Answers(self._teach, self._task.data.x)
+        return TaughtRows(self._teach, self._task.data.x)
 
     @cached_property
     def _answered(self) -> Rows:

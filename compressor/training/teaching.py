@@ -14,7 +14,7 @@ MOST_BYTES = 256_000_000
 """Answers that take more are not kept: they are asked for each time."""
 
 
-class Answers:
+class TaughtRows:
     """The answers of `ask` to rows of `x` by their numbers; each row is asked about when it is needed first."""
 
     def __init__(self, ask: Callable[[Rows], Rows], x: Rows) -> None:

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from keras import layers
 
-from compressor.data import Data
+from compressor.data import Data, StoredRows
 from compressor.training import FineTuner, Schedule, TrainingError, pace, task_of, teaching
 from compressor.training import finetuning as finetune
 from compressor.training.model_io import outputs_of
-from compressor.training.teaching import Answers
+from compressor.training.teaching import TaughtRows
 from profiler.errors import UsageError
 
 
@@ -322,7 +322,7 @@ def test_the_teacher_is_asked_about_each_row_once_and_only_about_rows_that_are_u
         asked.append(len(rows))
         return rows[:, :2] * 2
 
-    answers = Answers(answer, blobs.x)
+    answers = TaughtRows(answer, blobs.x)
     for chosen in ([3, 5], [5, 3], [3, 7], [7, 7]):
         np.testing.assert_array_equal(answers(np.array(chosen)), blobs.x[chosen][:, :2] * 2)
     assert asked == [2, 2]
@@ -331,10 +331,22 @@ def test_the_teacher_is_asked_about_each_row_once_and_only_about_rows_that_are_u
 def test_answers_that_take_too_much_memory_are_not_kept(blobs, monkeypatch):
     monkeypatch.setattr(teaching, "MOST_BYTES", 100)
     asked = []
-    answers = Answers(lambda rows: asked.append(1) or {"a": rows}, blobs.x)
+    answers = TaughtRows(lambda rows: asked.append(1) or {"a": rows}, blobs.x)
     for _ in range(2):
         np.testing.assert_array_equal(answers(np.array([1, 2]))["a"], blobs.x[1:3])
     assert len(asked) == 2
+
+
+def test_rows_that_stay_in_their_file_train_the_same_network(blobs):
+    kept = replace(blobs, x=StoredRows(blobs.x), x_val=StoredRows(blobs.x_val))
+    found = []
+    for rows in (blobs, kept):
+        model = network()
+        outcome = FineTuner(task_of(model, rows), network(1)).fit(
+            model, replace(SCHEDULE, epochs=2, alpha=0.5)
+        )
+        found.append((outcome.score, outcome.loss))
+    assert found[0] == pytest.approx(found[1])
 
 
 @pytest.mark.parametrize(
