@@ -13,6 +13,7 @@ import numpy.typing as npt
 from compressor.data.rows import (
     Rows,
     arranged,
+    as_array,
     as_float32,
     as_input,
     as_labels,
@@ -156,7 +157,7 @@ def check_data(data: Data) -> Data:
             have, lack = (f"x{part}", f"y{part}") if y is None else (f"y{part}", f"x{part}")
             raise DataError(f"{data.source} has {have} but no {lack}: give both or neither.")
         x = _renamed(x, named(x, f"x{part}"), lambda array, name: as_input(array, name, data.source))
-        y = each(y, np.asarray)
+        y = each(y, as_array)
         _check_lengths(data, part, x, y)
         if part:
             _check_shapes(data, part, x, changes["x"])
@@ -251,7 +252,7 @@ def _checked_groups(data: Data, part: str, groups: npt.NDArray, rows: int) -> np
     return groups
 
 
-def _checked_labels(data: Data, y: npt.NDArray, name: str) -> npt.NDArray:
+def _checked_labels(data: Data, y: Any, name: str) -> Any:
     output = name.partition(".")[2]
     check_finite(y, name, data.source)
     return as_labels(y, name, data.source) if data.classifies(output) else as_float32(y)

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from compressor.data import Data, named
+from compressor.data import Data, StoredRows, named
 from compressor.export import load_keras, save_keras
 from compressor.search import Candidate, Trial
 from profiler import values
@@ -158,7 +158,8 @@ def data_digest(data: Data) -> str:
         rows = getattr(data, name)
         for key, value in sorted(named(rows, name).items()) if rows is not None else ():
             total.update(f"{key}{value.shape}{value.dtype}".encode())
-            total.update(np.ascontiguousarray(value).tobytes())
+            for _, block in value.blocks() if isinstance(value, StoredRows) else [(0, value)]:
+                total.update(np.ascontiguousarray(block).tobytes())
     return total.hexdigest()[:16]
 
 

@@ -168,8 +168,8 @@ def make_result(
         warnings.insert(0, advice)
     if request.minutes and overrun_s >= 1:
         warnings.append(
-            f"It took {in_minutes(overrun_s)} longer than --minutes {request.minutes:g} allows, since what is handed over "
-            f"is trained to its end: give --minutes {enough_minutes(seconds / 60)}, or stop what else runs here."
+            f"It took {in_minutes(overrun_s)} longer than --minutes {request.minutes:g} allows, what comes before and after "
+            f"training included: give --minutes {enough_minutes(seconds / 60)}, or stop what else runs here."
         )
     return replace(result, notes=(*notes, *warnings))
 
@@ -332,6 +332,8 @@ class _Figures:
             lost_low=None if loss is None else loss.low,
             lost_high=None if loss is None else loss.high,
             lost_at_most=None if loss is None else loss.at_most,
+            steps=self.finalists[number].steps,
+            seconds=self.finalists[number].seconds,
             **shared,
         )
 
