@@ -115,7 +115,7 @@ class Structures:
         self._convert, self._seed = convert, seed
         self.full: Structure = _Whole(model, graph, convert, base, seed)
         """The network as it is."""
-        self._known = {frozenset[str](): self.full}
+        self._known: dict[frozenset[str], Structure] = {frozenset(): self.full}
         self._cut: dict[frozenset[str], tuple[LearnedLowering, bool] | None] = {}
         self._holds: bool | None = None
 
