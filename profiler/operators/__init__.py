@@ -52,11 +52,11 @@ from profiler.operators.slicing import gather, split, strided_slice, unpack
 __all__ = [
     "DTYPES",
     "FEW",
+    "FORM",
+    "LATE",
     "MAX_ELEMENTS",
     "MAX_MACS",
     "MAX_WEIGHTS",
-    "FORM",
-    "LATE",
     "SPARSE",
     "UNPACKED",
     "FileFormat",
