@@ -34,8 +34,8 @@ FEW = 8
 """Probes of an operator that few networks have: enough to say what it costs within a wide interval."""
 
 Features = Literal[
-    "binary", "convolution", "copy", "depthwise", "generic", "grouped", "loop", "matrix", "pooling", "recurrent", "reduction",
-    "resize", "softmax", "transpose", "unary",
+    "binary", "convolution", "copy", "depthwise", "detection", "generic", "grouped", "loop", "matrix", "pooling", "recurrent",
+    "reduction", "resize", "softmax", "transpose", "unary",
 ]  # fmt: skip
 """Families of features that `timemodel.features` has."""
 Row = Literal[

@@ -37,19 +37,32 @@ HEAVY_NETWORKS = 14
 
 ALONGSIDE = ("int16", "uint8")
 """Number types of which a profile of int8 holds a few small probes, so that a network of them is no guess."""
-FEW_ALONGSIDE = {"conv_2d": 16, "depthwise_conv_2d": 12, "fully_connected": 14}
+FEW_ALONGSIDE = {"conv_2d": 20, "depthwise_conv_2d": 12, "fully_connected": 14, "average_pool_2d": 9}
 """So many of these operators, and `FEWER` of the others."""
 FEWER = 6
-_MOST_MACS_ALONGSIDE = 8_000_000
+_MOST_MACS_ALONGSIDE, _MOST_BYTES_ALONGSIDE = 8_000_000, 2_000_000
 
 
 def alongside(dtype: str, seed: int) -> Iterator[tuple[int, list[Layer]]]:
     """A few layers of each operator in `dtype`, with its stream."""
     for op, draws in catalogue(dtype).items():
         rng = np.random.default_rng([seed, DTYPES.index(dtype), draws.stream])
-        drawn = (draw_layer(op, dtype, rng) for _ in range(draws.count))
-        small = [layer for layer in drawn if layer.macs <= _MOST_MACS_ALONGSIDE]
-        yield draws.stream, small[: FEW_ALONGSIDE.get(op, FEWER)]
+        wanted = FEW_ALONGSIDE.get(op, FEWER)
+        drawn = (draw_layer(op, dtype, rng) for _ in range(8 * wanted))
+        small = sorted((layer for layer in drawn if _is_small(layer)), key=_work)
+        # Of few the largest and the smallest are not left to chance.
+        at = np.linspace(0, len(small) - 1, min(wanted, len(small))).round().astype(int)
+        yield draws.stream, [small[i] for i in rng.permutation(at)]
+
+
+def _is_small(layer: Layer) -> bool:
+    return (
+        layer.macs <= _MOST_MACS_ALONGSIDE and layer.input_bytes + layer.output_bytes <= _MOST_BYTES_ALONGSIDE
+    )
+
+
+def _work(layer: Layer) -> int:
+    return layer.macs + layer.input_bytes + layer.output_bytes
 
 
 def sweeps(dtype: str) -> dict[str, list[Layer]]:
@@ -79,20 +92,20 @@ def pictures(dtype: str) -> list[Layer]:
 
 def whole_pictures(dtype: str) -> list[Layer]:
     """What is done to pictures of a camera and to answers of their size: as much data as no inner layer has."""
-    picture, crop = (1, 720, 1280, 3), ((0, 0), (8, 8), (8, 8), (0, 0))
+    picture, crop = (1, 540, 960, 3), ((0, 0), (8, 8), (8, 8), (0, 0))
     return [
-        blocks("depth_to_space", 360, 640, 12, 2, dtype),
-        blocks("depth_to_space", 240, 426, 27, 3, dtype),
-        blocks("space_to_depth", 720, 1280, 3, 2, dtype),
-        *(resize(f"resize_{how}", 360, 640, 3, 720, 1280, dtype) for how in ("bilinear", "nearest_neighbor")),
+        blocks("depth_to_space", 270, 480, 12, 2, dtype),
+        blocks("depth_to_space", 180, 320, 27, 3, dtype),
+        blocks("space_to_depth", 540, 960, 3, 2, dtype),
+        *(resize(f"resize_{how}", 270, 480, 3, 540, 960, dtype) for how in ("bilinear", "nearest_neighbor")),
         operators.transpose(picture, (0, 3, 1, 2), dtype),
-        operators.transpose((1, 3, 720, 1280), (0, 2, 3, 1), dtype),
-        tile((1, 360, 640, 3), (1, 2, 2, 1), dtype),
+        operators.transpose((1, 3, 540, 960), (0, 2, 3, 1), dtype),
+        tile((1, 270, 480, 3), (1, 2, 2, 1), dtype),
         operators.pad(picture, crop, dtype),
         operators.pad(picture, crop, dtype, "mirror_pad"),
         reverse(picture, 2, dtype),
         operators.binary("maximum", picture, (), dtype=dtype, constant=True),
-        arg_max((1, 360, 480, 21), dtype),
+        arg_max((1, 270, 360, 21), dtype),
         operators.concatenation([picture, picture], 3, dtype),
     ]
 

@@ -151,7 +151,8 @@ CHECKS: Mapping[str, Callable[[Operator], None]] = {
 
 def _op(entry: Operator) -> str:
     """The operator itself, of a kernel that has probes of its own."""
-    return entry.name if entry.name.startswith("custom:") else entry.name.partition(":")[0]
+    words = entry.name.split(":")
+    return ":".join(words[: 2 if words[0] == "custom" else 1])
 
 
 def _layers(entry: Operator, dtype: str) -> Iterator[Layer]:

@@ -13,7 +13,7 @@ from profiler.errors import ModelFileError, missing
 from profiler.network import Edge, Layer, Network, Tensor
 from profiler.operators import FORM, LATE, SPARSE, UNPACKED, operator
 from profiler.tflite.flatbuffer import Buffer, FlatbufferError, Readable
-from profiler.tflite.graph import RawGraph, RawModel, RawOperator, read_model
+from profiler.tflite.graph import RawGraph, RawModel, RawOperator, plain, read_model
 from profiler.tflite.loops import trip_count
 from profiler.tflite.open_shapes import InputShape, close_shapes
 from profiler.tflite.parameters import operator_params
@@ -256,7 +256,7 @@ class _Assembly:
             known = layer.params.get("rounds")
             turns = known if isinstance(known, int) else 1 if self._turns is None else self._turns
             if known is None and self._turns is None:
-                self._unknown_loops.append(layer.name)
+                self._unknown_loops.append(plain(layer.name))
             says = f" turns {turns} times" if known is not None else f": unknown, taken as {turns}"
             self.note("loops", layer.name + says)
             self._walk(condition, layer.repeat * (turns + 1), callers)

@@ -182,7 +182,8 @@ def _fit_few(
 def telling_costs(costs: np.ndarray, times: np.ndarray, *nothing: float) -> tuple[list[int], float]:
     """Which columns of `costs` ``[n, p]`` say most of `times` ``[n]``, added one by one, and the mean error of their logarithm.
 
-    The error is that of rows that are left out one after the other; `nothing` is the time of a layer without work, where it is known.
+    The error is that of rows that are left out one after the other; `nothing` is the time of a layer without
+    work, where it is known.
     """
     judged = len(times)
     costs = np.vstack([costs, np.zeros((len(nothing), costs.shape[1]))])
@@ -204,7 +205,7 @@ def telling_costs(costs: np.ndarray, times: np.ndarray, *nothing: float) -> tupl
 
 
 def _left_out_error(costs: np.ndarray, times: np.ndarray, judged: int) -> float:
-    """The mean error of the logarithm of the first `judged` times, each predicted by a non-negative sum of costs that fits the others."""
+    """The mean error of the logarithm of the first `judged` times, each predicted by a sum of costs that fits the others."""
     rows = np.column_stack([np.ones(len(times)), costs / np.maximum(costs.max(axis=0), 1e-30)])
     relative = rows / times[:, None]
     errors = []

@@ -50,14 +50,17 @@ def _draw_unpacked(op: str, rng: Rng, dtype: str) -> Layer:
 def _draw_late(op: str, rng: Rng, dtype: str) -> Layer:
     """A convolution whose result has no shape in the file."""
     base = op.partition(":")[0]
-    layer = draw_depthwise(base, rng, dtype) if base == "depthwise_conv_2d" else _draw_small(rng, dtype)
+    if base == "depthwise_conv_2d":
+        layer = draw_depthwise(base, rng, dtype)
+    else:
+        layer = _draw_small(rng, dtype, int(rng.choice([1, 3, 3])) if rng.random() < 0.25 else None)
     return replace(layer, params={**layer.params, FORM: LATE})
 
 
-def _draw_small(rng: Rng, dtype: str) -> Layer:
-    """A convolution as ordinary networks have them; kernels that are slow at it do few of them in the time there is."""
+def _draw_small(rng: Rng, dtype: str, given: int | None = None) -> Layer:
+    """A convolution as ordinary networks have them, of `given` channels; kernels that are slow do few in the time there is."""
     side, kernel = sizes.side(rng, 56), int(rng.choice([1, 3, 3]))
-    inside, outside = sizes.channels(rng, 128), sizes.channels(rng, 128)
+    inside, outside = given or sizes.channels(rng, 128), sizes.channels(rng, 128)
     stride = 2 if rng.random() < 0.2 else 1
     return conv_2d(side, side, inside, outside, (kernel, kernel), (stride, stride), dtype=dtype)
 
