@@ -58,7 +58,8 @@ def to_ctranslate2(model: Any, sizes: Any, folder: Path) -> None:
         linear(spec.linear_1, f"{name}_outer")
 
     spec = transformer_spec.TransformerSpec.from_config(LAYERS, HEADS, pre_norm=True)
-    waves = positions(max(sizes.source_length, sizes.target_length) + 1, sizes.units)
+    # CTranslate2 looks some positions ahead of the longest output.
+    waves = positions(max(sizes.source_length, sizes.target_length) + 8, sizes.units)
     for side, embeddings in (
         (spec.encoder, spec.encoder.embeddings[0]),
         (spec.decoder, spec.decoder.embeddings),

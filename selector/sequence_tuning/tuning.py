@@ -39,6 +39,9 @@ _FIRST_LOOK = 4
 _ENOUGH = 600
 _FEWEST = 50
 
+_LOST = 2
+"""So many policies in a row that lose too much on all lines end the search among those that are cheaper still."""
+
 _SLACK = 1.0
 """Points of quality that a policy may seem worse on these lines than it may be on all."""
 
@@ -209,10 +212,16 @@ def tune_widths(
         searched = _search(lambda widths: judge(widths, every), asked, most, trials, minutes, seed, progress)
         tried = len(searched)
         if every > 1:
-            worth = _promising(searched, first, max_drop if worst_drop is None else worst_drop)
-            for number, one in enumerate(worth):
-                progress(0.7 + 0.3 * number / len(worth), f"{one.widths.kind} on all lines")
-                evaluated.append(judge(one.widths))
+            drop = max_drop if worst_drop is None else worst_drop
+
+            def loses(one: Evaluated) -> bool:
+                gap = paired_difference(one.quality, fixed.quality)
+                return gap[0] < -max_drop if worst_drop is None else gap[1] < -worst_drop
+
+            for kind in asked:
+                progress(0.7 + 0.3 * list(asked).index(kind) / len(asked), f"{kind} on all lines")
+                mine = [one for one in searched if one.widths.kind == kind]
+                evaluated += _on_all_lines(_promising(mine, first, drop), judge, loses)
         else:
             evaluated += searched
     progress(1.0, "comparing")
@@ -271,15 +280,29 @@ def _search(
     return found
 
 
-def _promising(looks: Sequence[Evaluated], fixed: Evaluated, max_drop: float) -> list[Evaluated]:
-    """Of each kind those that no other one beats on the first lines, cheaper there than the fixed width and not far worse."""
-    least = fixed.quality.value - max_drop - _SLACK
+def _promising(looks: Sequence[Evaluated], fixed: Evaluated, drop: float) -> list[WidthPolicy]:
+    """Of one kind what no other one beats on the first lines, cheaper than the fixed width and not far worse; dearest first."""
+    least = fixed.quality.value - drop - _SLACK
     good = [one for one in looks if one.mean_ms < fixed.mean_ms and one.quality.value >= least]
-    found = []
-    for kind in dict.fromkeys(one.widths.kind for one in good):
-        mine = list({str(one.widths): one for one in good if one.widths.kind == kind}.values())
-        front = pareto_front([one.mean_ms for one in mine], [one.quality.value for one in mine])
-        found += [one for one, marked in zip(mine, front, strict=True) if marked]
+    mine = list({str(one.widths): one for one in good}.values())
+    front = pareto_front([one.mean_ms for one in mine], [one.quality.value for one in mine])
+    kept = [one for one, marked in zip(mine, front, strict=True) if marked]
+    return [one.widths for one in sorted(kept, key=lambda one: -one.mean_ms)]
+
+
+def _on_all_lines(
+    policies: Sequence[WidthPolicy],
+    judge: Callable[[WidthPolicy], Evaluated],
+    loses: Callable[[Evaluated], bool],
+) -> list[Evaluated]:
+    """Judge policies, dearest first, until some in a row lose too much: what is cheaper still would lose more."""
+    found: list[Evaluated] = []
+    lost = 0
+    for widths in policies:
+        found.append(judge(widths))
+        lost = lost + 1 if loses(found[-1]) else 0
+        if lost == _LOST:
+            break
     return found
 
 

@@ -25,6 +25,7 @@ from selector.sequence_tuning import (
     pooled,
     tune_widths,
 )
+from selector.sequence_tuning.tuning import _on_all_lines
 from selector.testing import RandomDecoder
 
 LINES = [f"{number} {number * 3 % 11}" for number in range(1, 25)]
@@ -110,6 +111,18 @@ def test_what_is_chosen_was_judged_on_all_lines_and_not_on_the_first_look_alone(
     assert {point.widths.kind for point in found.points} > {"fixed"}
     for point in found.points:
         assert point.quality == pytest.approx(whole(point.widths).quality.value)
+
+
+def test_cheaper_policies_are_not_judged_behind_two_that_lose_too_much():
+    judged = []
+
+    def judge(widths):
+        judged.append(widths.most)
+        return widths.most
+
+    policies = [FixedWidth(width) for width in (9, 8, 7, 6, 5, 4, 3)]
+    assert _on_all_lines(policies, judge, lambda found: found in (8, 6, 5)) == [9, 8, 7, 6, 5]
+    assert judged == [9, 8, 7, 6, 5]
 
 
 def test_the_cheapest_is_chosen_by_the_difference_or_by_the_lower_end_of_its_interval():
