@@ -67,12 +67,9 @@ class Confirmed:
 
     def sentence(self) -> str:
         """What it came to, in words."""
-        turns = f"{self.passed} of {self.tested} point{'s' * (self.tested != 1)} that it tested, the dearest first, passed"
         if self.holds:
-            return (
-                f"What is handed over was confirmed by {self.claim.units:,} {self.claim.unit} of the validation data that "
-                f"were kept aside: {turns}."
-            )
+            turns = f"{self.passed} of {self.tested} point{'s' * (self.tested != 1)} passed in turn, the dearest first"
+            return f"{self.claim.sentence[:-1]}: {turns}, and the last that did is handed over."
         return (
             "No point is shown to lose no more than was asked, so the most accurate one of the front is handed over. "
             f"{self.claim.sentence}"
