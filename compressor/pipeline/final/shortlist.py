@@ -48,6 +48,8 @@ class Finalist:
         Standard error of the mean score less the original's (`compressor.pipeline.prepare.tolerance.standard_error`).
     sure
         Whether it is reached even if the mean score is by that error too high.
+    steps, seconds
+        Of training the first of its networks in full.
     """
 
     trial: Trial
@@ -56,6 +58,8 @@ class Finalist:
     met: bool
     error: float = 0.0
     sure: bool = True
+    steps: int = 0
+    seconds: float = 0.0
 
     @property
     def mean_score(self) -> float:
@@ -84,6 +88,8 @@ class Shortlist:
         The widest network in a trial's proportions of at most so many times its cost; None where there is none.
     control
         Under a budget: trained in any case.
+    dropped
+        Keys of candidates that cannot be trained.
     """
 
     goal: Goal
@@ -92,13 +98,21 @@ class Shortlist:
     finalists: int
     in_proportion: Callable[[Trial, float], Trial | None] = lambda trial, ratio: None
     control: Candidate | None = None
+    dropped: frozenset[str] = frozenset()
+
+    def contenders(self) -> tuple[list[Trial], Trial | None]:
+        """Under a budget: what is trained in full, the best first, and the control unless it is the only one."""
+        able = [trial for trial in self.trials if trial.candidate.key not in self.dropped]
+        within = [trial for trial in able if self.goal.met_by(trial)] or able
+        control = next((trial for trial in within if trial.candidate == self.control), None)
+        others = [trial for trial in within[: self.finalists] if trial is not control]
+        return (others, control) if others or control is None else ([control], None)
 
     def next(self, known: Sequence[Finalist]) -> Trial | None:
         """The candidate to train next; None where the choice is made."""
         if self.goal.least_score is None:
-            within = [trial for trial in self.trials if self.goal.met_by(trial)] or self.trials
-            controls = [trial for trial in within if trial.candidate == self.control]
-            wanted = [*within[: self.finalists], *controls]
+            found, control = self.contenders()
+            wanted = [*found, *([] if control is None else [control])]
             return next((trial for trial in wanted if not _is_among(trial, known)), None)
         return self._between(known, self.goal.least_score) if known else self._first(self.goal.least_score)
 
@@ -122,12 +136,14 @@ class Shortlist:
     def _front(self, known: Sequence[Finalist] = ()) -> list[Trial]:
         """The Pareto front of what is within all limits on costs and not trained yet, cheapest first."""
         within = [t for t in self.trials if math.isfinite(t.score) and self.goal.excess(t) == 0]
-        return front([trial for trial in within if not _is_among(trial, known)], self.goal.cost)
+        able = [t for t in within if not _is_among(t, known) and t.candidate.key not in self.dropped]
+        return front(able, self.goal.cost)
 
-    def _first(self, least: float) -> Trial:
+    def _first(self, least: float) -> Trial | None:
         found = self._front()
         kept = [trial for trial in found if trial.score >= least]
-        return (kept[:1] or found[-1:] or self.trials[:1])[0]
+        able = (trial for trial in self.trials if trial.candidate.key not in self.dropped)
+        return next(iter([*kept[:1], *found[-1:], *able]), None)
 
     def _between(self, known: Sequence[Finalist], least: float) -> Trial | None:
         """A candidate between the dearest that failed and the cheapest that keeps the score."""
@@ -149,7 +165,7 @@ class Shortlist:
             if found is not None:
                 return found
             made = self.in_proportion(model.trial, aim / self._cost(model))
-            if made is not None and _is_among(made, known):
+            if made is not None and (_is_among(made, known) or made.candidate.key in self.dropped):
                 made = None  # as the file that suits the goal it costs something else than was predicted
             if made is not None and self.goal.excess(made) > 0:
                 above = aim

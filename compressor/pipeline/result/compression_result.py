@@ -133,6 +133,8 @@ class FrontPoint(FileCosts):
         Of the file on the test rows, mean over seeds.
     seeds
         Trainings that these are the mean of.
+    steps, seconds
+        Of training in full the network that is handed over.
     on_front
         Whether no other point, nor the original, is as fast and as good and in one of both better.
     """
@@ -149,6 +151,8 @@ class FrontPoint(FileCosts):
     seeds: int
     size_bytes: int
     on_front: bool
+    steps: int = 0
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -146,8 +146,8 @@ def make_result(
         warnings.insert(0, advice)
     if request.minutes and overrun_s >= 1:
         warnings.append(
-            f"It took {in_minutes(overrun_s)} longer than --minutes {request.minutes:g} allows, since what is handed over "
-            f"is trained to its end: give --minutes {enough_minutes(seconds / 60)}, or stop what else runs here."
+            f"It took {in_minutes(overrun_s)} longer than --minutes {request.minutes:g} allows, what comes before and after "
+            f"training included: give --minutes {enough_minutes(seconds / 60)}, or stop what else runs here."
         )
     return replace(result, notes=(*notes, *warnings))
 
@@ -297,6 +297,8 @@ class _Figures:
             seeds=len(seeds),
             size_bytes=facts.file_bytes,
             on_front=True,
+            steps=self.finalists[number].steps,
+            seconds=self.finalists[number].seconds,
             **shared,
         )
 
