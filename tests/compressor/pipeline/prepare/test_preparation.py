@@ -50,7 +50,7 @@ def evaluator(monkeypatch):
     return made
 
 
-CANDIDATE = SimpleNamespace(model=None)
+CANDIDATE = SimpleNamespace(model=None, key="one")
 
 
 def test_the_first_candidate_is_fitted_to_half_of_the_time_and_the_others_are_trained_as_long(evaluator):
