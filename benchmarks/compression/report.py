@@ -159,8 +159,8 @@ def goal_line(parts: Sequence[Part]) -> str:
 def cell_records(parts: Sequence[Part]) -> list[dict[str, Any]]:
     """One record for each finished cell."""
     names = (
-        "predicted_ms", "validation", "steps", "rows", "trials", "compress_s", "seconds", "wall_s", "file_bytes", "macs",
-        "code", "missed", "changes",
+        "predicted_ms", "validation", "steps", "rows", "trials", "search_s", "compress_s", "seconds", "wall_s", "file_bytes",
+        "macs", "code", "missed", "changes",
     )  # fmt: skip
     return [
         {

@@ -189,6 +189,7 @@ def _search(job: Job, store: Store) -> dict[str, Any]:
     return {
         **predicted(job, file), "validation": result.after.validation_score, "compress_s": result.seconds,
         "steps": steps.steps, "rows": steps.rows, "trials": len(result.trials), "missed": result.missed,
+        "search_s": result.effort.get("phases", {}).get("searching", {}).get("seconds"),
         "changes": next((point.changes for point in result.points if point.chosen), ""),
         "network": str((out / str(result.after.keras)).relative_to(job.work)),
     }  # fmt: skip

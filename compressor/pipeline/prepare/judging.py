@@ -80,7 +80,7 @@ class Evaluator:
         except TrainingError:
             return -math.inf, math.inf
         finally:
-            self._log(candidate, 0 if outcome is None else outcome.steps, started)
+            self._log(candidate, outcome.steps if outcome else 0, started)
         if outcome.epochs:
             self.epoch_seconds = outcome.epoch_s or outcome.seconds / outcome.epochs * self._part()
             self._needed_s = outcome.seconds / outcome.epochs * self._schedule.epochs + beside_s
