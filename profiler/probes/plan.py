@@ -95,7 +95,7 @@ def whole_pictures(dtype: str) -> list[Layer]:
     picture, crop = (1, 540, 960, 3), ((0, 0), (8, 8), (8, 8), (0, 0))
     return [
         blocks("depth_to_space", 360, 640, 12, 2, dtype),
-        blocks("depth_to_space", 240, 426, 27, 3, dtype),
+        blocks("depth_to_space", 300, 540, 27, 3, dtype),
         blocks("space_to_depth", 720, 1280, 3, 2, dtype),
         *(resize(f"resize_{how}", 270, 480, 3, 540, 960, dtype) for how in ("bilinear", "nearest_neighbor")),
         operators.transpose(picture, (0, 3, 1, 2), dtype),
