@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from profiler import operators
 from profiler.network import Layer, Tensor
-from profiler.operators import DTYPES, catalogue, draw_layer, slicing
+from profiler.operators import DTYPES, catalogue, draw_layer, reshaping, slicing
 from timemodel.features import Geometry, family_of, geometry
 from timemodel.features.runs import shared_run
 from timemodel.features.table import tiled

@@ -1,6 +1,7 @@
 import json
 
 import numpy as np
+import pytest
 
 from profiler import operators
 from profiler.network import Edge, Layer, Network
