@@ -37,7 +37,7 @@ def effort_of(
     most_s
         The seconds that were given in all; None where there was no limit.
     structures
-        Different ones among the candidates that were trained.
+        Different ones among the candidates that were trained; more may have been ranked.
 
     Returns
     -------
@@ -67,7 +67,7 @@ def effort_of(
     found = {
         "phases": phases,
         "candidates": [dict(row) for row in every if "candidate" in row],
-        "structures": structures,
+        "structures": max([structures, *(row.get("structures", 1) for row in rows)]),
         "most_s": most_s,
     }
     return {**found, "summary": _summary(found)}

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from compressor.costs import Configuration
 from compressor.data import row_count
-from compressor.pipeline.prepare.effort import steps_of
+from compressor.pipeline.prepare.effort import effort_of, steps_of
 from compressor.pipeline.prepare.preparation import Prepared
 from compressor.pipeline.prepare.quick import QuickLoss
 from compressor.search import Candidate, Effort, Goal, SearchOverError, SearchProblem, Trial
@@ -97,6 +97,22 @@ class Evaluator:
         self._chosen[configuration] = best.configuration.precision
         self._needed_s += time.monotonic() - trained
         return best.score, best.loss
+
+    def spent(
+        self,
+        finished: Mapping[str, Mapping[str, Any]],
+        final: Schedule,
+        minutes: float | None,
+        trials: Sequence[Trial],
+    ) -> dict[str, Any]:
+        """Where the time of a compression went (`effort_of`), full trainings by the schedule `final` counted."""
+        return effort_of(
+            self.effort.rows,
+            finished,
+            steps_of(final, row_count(self._prepared.task.data.x)),
+            60 * minutes if minutes else None,
+            len({trial.configuration.removed for trial in trials}),
+        )
 
     def _log(self, candidate: Candidate, epochs: int, started: float) -> None:
         steps = max(0, epochs) * steps_of(self._schedule, row_count(self._prepared.task.data.x))
