@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from compressor.costs import Configuration, MeasuredCost, narrowest
-from compressor.data import Data, check_data, load_data, row_count
+from compressor.data import Data, check_data, load_data
 from compressor.export import check_target, load_keras, require, save_keras, tensorflow
 from compressor.graph import Keep
 from compressor.pipeline.final import (
@@ -34,7 +34,6 @@ from compressor.pipeline.prepare import (
     budget_notes,
     check_goal,
     data_digest,
-    effort_of,
     enough_minutes,
     file_digest,
     in_percent,
@@ -43,7 +42,6 @@ from compressor.pipeline.prepare import (
     prepare,
     search_problem,
     shown_ms,
-    steps_of,
     tolerance,
 )
 from compressor.pipeline.result import CompressionResult, Request, check_family, make_result
@@ -265,13 +263,7 @@ def compress(
                 minutes,
                 steer,
                 family is not None,
-                effort_of(
-                    evaluator.effort.rows,
-                    workspace.finished_seeds(),
-                    steps_of(options.final, row_count(prepared.task.data.x)),
-                    60 * minutes if minutes else None,
-                    len({trial.configuration.removed for trial in best}),
-                ),
+                evaluator.spent(workspace.finished_seeds(), minutes, best),
                 options.final,
             )
             result = make_result(prepared, workspace, trained, best, wanted, sub_progress(progress, 0.9, 1.0))
