@@ -18,11 +18,12 @@ from compressor.training.model_io import (
     without_dropout,
 )
 from compressor.training.options import Options, Schedule, check_least
-from compressor.training.reconstruction import Reconstruction
+from compressor.training.reconstruction import RECONSTRUCTED_FROM, Reconstruction
 from compressor.training.supernet import Supernet
 from compressor.training.task import Answered, Task, task_of
 
 __all__ = [
+    "RECONSTRUCTED_FROM",
     "Answered",
     "FineTuner",
     "Importance",

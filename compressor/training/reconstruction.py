@@ -6,7 +6,8 @@ on some rows, and added to what reads those. The mix is one for all places of a 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,9 @@ _MOST_CHANNELS = 1024
 _MOST_PLACES = 8192
 _RIDGE = 1e-3
 
+RECONSTRUCTED_FROM = 256
+"""Rows that say what channels carry."""
+
 
 class Reconstruction:
     """What the readers of channels see on some rows, and their weights for any channels that stay.
@@ -31,9 +35,13 @@ class Reconstruction:
         The network as it is; it is called once.
     rows
         Typical inputs.
+    call
+        How to call it, where that is not as it is.
     """
 
-    def __init__(self, model: Any, graph: ChannelGraph, rows: Rows) -> None:
+    def __init__(
+        self, model: Any, graph: ChannelGraph, rows: Rows, call: Callable[[Any, Rows], Any] = run
+    ) -> None:
         layers = dict(layers_of(model))
         self._readers: dict[tuple[str, str], tuple[int, NDArray[np.int64], NDArray[Any]]] = {}
         for axis in graph.readers:
@@ -45,7 +53,9 @@ class Reconstruction:
                     self._readers[axis.layer, axis.variable] = axis.axis, numbers, kernel
         self._ends = np.cumsum([0, *(group.width for group in graph.groups.values())])
         self._names = list(graph.groups)
-        self._products = _products(model, {name: layers[name] for name, _ in self._readers}, rows)
+        self._products = _products(
+            {name: layers[name] for name, _ in self._readers}, partial(call, model, rows)
+        )
 
     def weights(self, keep: Keep) -> dict[tuple[str, str], NDArray[Any]]:
         """The weights that read channels, by layer and variable, in the shapes of the whole network."""
@@ -69,7 +79,7 @@ class Reconstruction:
         return found
 
 
-def _products(model: Any, layers: Mapping[str, Any], rows: Rows) -> dict[str, NDArray[np.float64]]:
+def _products(layers: Mapping[str, Any], call_all: Callable[[], Any]) -> dict[str, NDArray[np.float64]]:
     """Of each layer the mean products of the channels that it reads, over rows and places [channels, channels]."""
     found: dict[str, NDArray[np.float64]] = {}
     plain = {name: layer.call for name, layer in layers.items()}
@@ -89,7 +99,7 @@ def _products(model: Any, layers: Mapping[str, Any], rows: Rows) -> dict[str, ND
     try:
         for name, layer in layers.items():
             layer.call = recording(name)
-        run(model, rows)
+        call_all()
     finally:
         for layer in layers.values():
             del layer.call

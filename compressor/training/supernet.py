@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -43,8 +44,9 @@ class Supernet:
         self._switch_blocks()
         layers = dict(layers_of(self.model))
         for item in graph.statistics:
-            numbers = graph.positions(item.channels)
-            normalise_masked(inside(layers[item.layer], item.path), lambda rows, n=numbers: self._of(n)[None])
+            normalise_masked(
+                inside(layers[item.layer], item.path), partial(self._counted, graph.positions(item.channels))
+            )
         self._read: dict[tuple[str, str], tuple[Any, list[tuple[int, NDArray[np.int64]]]]] = {}
         for axis in graph.readers:
             layer = layers[axis.layer]
@@ -105,6 +107,10 @@ class Supernet:
         import tensorflow as tf
 
         return tf.gather(self._masks, np.where(numbers < 0, self._masks.shape[0] - 1, numbers))
+
+    def _counted(self, numbers: NDArray[np.int64], inputs: Any) -> Any:
+        """The masks of these channels [1, numbers]; None where nothing is switched."""
+        return None if self._masks is None else self._of(numbers)[None]
 
     def _switch_blocks(self) -> None:
         """Let the layer that ends a block pass on what its reader reads, where the block is switched off."""

@@ -27,14 +27,16 @@ from compressor.costs import (
 )
 from compressor.data import Data, Rows, take
 from compressor.export import input_specs, load_keras, load_known, to_tflite_bytes
-from compressor.graph import ChannelGraph, build_graph, cut
+from compressor.graph import ChannelGraph, Keep, build_graph, cut
 from compressor.pipeline.prepare.precisions import FLOAT32, Precisions, find_precisions
 from compressor.pipeline.prepare.tolerance import standard_error
 from compressor.search import Candidate, Goal, Trial
 from compressor.training import (
+    RECONSTRUCTED_FROM,
     FineTuner,
     Importance,
     Options,
+    Reconstruction,
     Task,
     dead_in_words,
     measure_importance,
@@ -100,19 +102,24 @@ class Prepared:
         return normalised(measure_importance(model, graph, self.measure, data.x, data.y, loss, seed))
 
     def build(self, configuration: Configuration) -> Any:
-        """The original cut to a configuration: its most important channels, with their weights."""
+        """The original cut to a configuration: its most important channels, what reads them solved again."""
+        graph = self.structures.of(configuration).graph
+        widths = {name: configuration.widths[name] for name in graph.groups}
+        return self._cut(configuration, strongest(self.importance, widths))
+
+    def _cut(self, configuration: Configuration, keep: Keep) -> Any:
         structure = self.structures.of(configuration)
-        widths = {name: configuration.widths[name] for name in structure.graph.groups}
-        return cut(structure.model, strongest(self.importance, widths), structure.graph)
+        rows = take(self.task.data.x, slice(RECONSTRUCTED_FROM))
+        weights = Reconstruction(structure.model, structure.graph, rows).weights(keep)
+        return cut(structure.model, keep, structure.graph, weights)
 
     def network_of(self, candidate: Candidate, folder: Path | None) -> Any:
         """The network to train for a candidate, as it is before that; `folder` is where `Candidate.network` is."""
         if candidate.network is not None and folder is not None and (folder / candidate.network).exists():
             return load_keras(folder / candidate.network)
         if candidate.keep is not None:
-            structure = self.structures.of(candidate.configuration)
-            kept = {name: candidate.keep[name] for name in structure.graph.groups}
-            return cut(structure.model, kept, structure.graph)
+            groups = self.structures.of(candidate.configuration).graph.groups
+            return self._cut(candidate.configuration, {name: candidate.keep[name] for name in groups})
         return self.build(candidate.configuration)
 
     def score_error(self, outputs: Sequence[Rows]) -> float:

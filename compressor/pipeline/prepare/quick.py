@@ -13,7 +13,7 @@ from compressor.changes import in_effect
 from compressor.costs import Configuration
 from compressor.data import row_count, take
 from compressor.graph import Change, RemovableBlock, layers_of, weight_names
-from compressor.training import Reconstruction, Supernet, run, strongest, without_dropout
+from compressor.training import RECONSTRUCTED_FROM, Reconstruction, Supernet, run, strongest, without_dropout
 
 if TYPE_CHECKING:
     from compressor.pipeline.prepare.preparation import Prepared
@@ -28,16 +28,12 @@ _Weights = Mapping[tuple[str, str], NDArray[Any]]
 class QuickLoss:
     """The loss of a configuration with the original's weights on some validation rows, before any training.
 
-    Normalisations use the statistics of the batch: those that they have are of the network as it is. One network, traced once,
-    stands for all configurations; where it cannot (a layer that computes otherwise in it), each is made.
-
-    Parameters
-    ----------
-    reconstructs
-        Whether the weights of what is left are solved again first (`compressor.training.Reconstruction`).
+    What is left is first solved again, as what a candidate starts from (`compressor.training.Reconstruction`). Normalisations
+    use the statistics of the batch: those that they have are of the network as it is. One network, traced once, stands for all
+    configurations; where it cannot (a layer that computes otherwise in it), each is made.
     """
 
-    def __init__(self, prepared: Prepared, reconstructs: bool = False) -> None:
+    def __init__(self, prepared: Prepared, reconstructs: bool = True) -> None:
         self._prepared, self._reconstructs = prepared, reconstructs
         x, y = prepared.validation_rows
         rows = np.random.default_rng(0).permutation(row_count(x))[:_ROWS]
@@ -46,6 +42,8 @@ class QuickLoss:
         self._batches = [
             (take(x, rows[start : start + size]), take(y, rows[start : start + size])) for start in starts
         ]
+        self._rows = take(prepared.task.data.x, slice(RECONSTRUCTED_FROM))
+        self._seen: dict[frozenset[str], Reconstruction] = {}
 
     def __call__(self, configuration: Configuration) -> float:
         """The mean loss; NaN or infinity where the network gives that."""
@@ -59,7 +57,7 @@ class QuickLoss:
             return self._made(configuration)
         keep = strongest(prepared.importance, configuration.widths)
         keep |= {name: keep[other] for name, other in same.items()}
-        weights = self._solved.weights(keep) if self._reconstructs else {}
+        weights = self._solved(switched.removed).weights(keep) if self._reconstructs else {}
         with self.supernet.with_weights(self._changed(weights, others)):
             return self._loss(*self.supernet.switches(keep, switched.removed))
 
@@ -93,9 +91,17 @@ class QuickLoss:
         blocks = {name: one for name, one in changes.items() if isinstance(one, RemovableBlock)}
         return Supernet(self._prepared.model, self._prepared.graph, blocks)
 
-    @cached_property
-    def _solved(self) -> Reconstruction:
-        return Reconstruction(self._prepared.model, self._prepared.graph, self._batches[0][0])
+    def _solved(self, removed: frozenset[str]) -> Reconstruction:
+        """What readers of channels see where some blocks are switched off."""
+        if removed not in self._seen:
+            supernet, switches = self.supernet, self.supernet.switches({}, removed)
+            self._seen[removed] = Reconstruction(
+                supernet.model,
+                self._prepared.graph,
+                self._rows,
+                lambda _, rows: supernet(rows, *switches, training=False),
+            )
+        return self._seen[removed]
 
     @cached_property
     def _stands_for_all(self) -> bool:

@@ -17,7 +17,9 @@ def _network():
 
 
 def _rows(count, seed=0):
-    return np.random.default_rng(seed).normal(size=(count, 6, 6, 2)).astype(np.float32)
+    """Pictures that are mixes of a few, so that channels know of one another."""
+    few = np.random.default_rng(9).normal(size=(3, 6, 6, 2))
+    return np.tensordot(np.random.default_rng(seed).normal(size=(count, 3)), few, axes=1).astype(np.float32)
 
 
 def test_a_channel_that_is_twice_another_is_not_missed():
@@ -35,7 +37,7 @@ def test_a_channel_that_is_twice_another_is_not_missed():
 def test_outputs_stay_nearer_where_channels_go_and_the_network_is_as_it_was():
     model = _network()
     graph, rows, seen = build_graph(model), _rows(64), _rows(64, 1)
-    keep = {"first": [0, 2, 4], "second": [0, 1, 3], "third": [1, 2, 3]}
+    keep = {"first": [0, 1, 2, 4]}
     wanted = np.asarray(model(seen))
     weights = Reconstruction(model, graph, rows).weights(keep)
     solved = np.asarray(cut(model, keep, graph, weights)(seen))

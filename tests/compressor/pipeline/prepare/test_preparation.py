@@ -46,7 +46,7 @@ def evaluator(monkeypatch):
     return made
 
 
-CANDIDATE = SimpleNamespace(model=None)
+CANDIDATE = SimpleNamespace(model=None, key="one")
 
 
 def test_the_first_candidate_is_trained_to_its_end_whatever_the_time(evaluator):
