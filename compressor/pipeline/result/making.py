@@ -32,7 +32,7 @@ from compressor.pipeline.prepare import (
     in_words,
     missed,
 )
-from compressor.pipeline.result.changes import changes_in_words, layer_widths, parameters_of, refused_in_words
+from compressor.pipeline.result.changes import changes_in_words, layer_widths, parameters_of
 from compressor.pipeline.result.compression_result import (
     CompressionResult,
     FileCosts,
@@ -43,6 +43,7 @@ from compressor.pipeline.result.family import finish_family
 from compressor.pipeline.result.files import WINNER, PointFiles, name_winner, write_files
 from compressor.pipeline.result.given_back import LayerChange, layer_changes, timed
 from compressor.pipeline.result.promise import SATURATED, promise_of_files
+from compressor.pipeline.result.structural import refused_in_words
 from compressor.search import Goal, Trial
 from profiler.devices import Target
 from profiler.errors import TargetError
