@@ -11,7 +11,6 @@ feature); the others one phone at a time. The floor is what phones that were mea
 from __future__ import annotations
 
 import argparse
-import csv
 import itertools
 import re
 import time
@@ -21,6 +20,7 @@ from pathlib import Path
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestRegressor
 
+from benchmarks.csv_files import write_csv
 from benchmarks.networks.catalogue import shared_data
 from profiler.network import Layer
 from timemodel.features import geometry
@@ -251,16 +251,7 @@ def main() -> None:
             ]
     RESULTS.mkdir(exist_ok=True)
     for file, table in (("phones.csv", rows), ("phones_by_phone.csv", phones), ("phones_floor.csv", twice)):
-        write_rows(RESULTS / file, table)
-
-
-def write_rows(path: Path, rows: Sequence[dict[str, object]]) -> None:
-    """Write `rows` as CSV, numbers to four digits."""
-    with path.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(rows[0])
-        for row in rows:
-            writer.writerow(f"{v:.4g}" if isinstance(v, float) else v for v in row.values())
+        write_csv(RESULTS / file, table, digits=4)
 
 
 if __name__ == "__main__":

@@ -113,6 +113,21 @@ def signatures(path: str | os.PathLike[str], only: str | None = None) -> tuple[s
     return found if len(found) > 1 else (None,)
 
 
+def the_signature(path: str | os.PathLike[str], wanted: str | None = None) -> str | None:
+    """The signature of the one network of a file that is meant; None where it holds one anyway.
+
+    UsageError where it holds several and `wanted` names none of them.
+    """
+    several = signatures(path)
+    if several == (None,):
+        return None
+    names = [str(name) for name in several]
+    if wanted in names:
+        return wanted
+    which = "one of them with --signature" if wanted is None else f"one of them: it has no {wanted!r}"
+    raise UsageError(f"{path} holds several networks ({', '.join(names)}): name {which}.")
+
+
 def read(
     path: str | os.PathLike[str],
     input_shape: InputShape | None = None,

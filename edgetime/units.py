@@ -75,6 +75,16 @@ def points(value: float) -> str:
     return f"{round(value, 2) + 0.0:+.2f} points"
 
 
+def loss(point: Mapping[str, Any], name: str) -> str:
+    """What a point of a front loses, with its 95% interval: ``0.31 (-0.20 to 0.85) points``, or in units of a score."""
+    lost, ends = point.get("lost"), (point.get("lost_low"), point.get("lost_high"))
+    if lost is None:
+        return "-"
+    scale, form, unit = (100, ".2f", " points") if name == "accuracy" else (1, ".3g", "")
+    shown = [f"{scale * end + 0.0:{form}}" for end in (lost, *ends) if end is not None]
+    return f"{shown[0]} ({shown[1]} to {shown[2]}){unit}" if len(shown) == 3 else f"{shown[0]}{unit}"
+
+
 def difference(predicted: float | None, measured: float | None) -> str:
     """How far `predicted` is from `measured`: ``+3.4%``."""
     return "-" if not measured or predicted is None else f"{100 * (predicted / measured - 1):+.1f}%"

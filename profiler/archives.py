@@ -72,22 +72,29 @@ def read_arrays_of(source: str | os.PathLike[str] | IO[bytes]) -> dict[str, NDAr
         for member in archive.infolist():
             if member.filename.endswith(".npy"):
                 with archive.open(member) as stream:
-                    arrays[member.filename.removesuffix(".npy")] = _read_array(stream, member.file_size)
+                    arrays[member.filename.removesuffix(".npy")] = read_array(stream, member.file_size)
     return arrays
 
 
-def _read_array(stream: IO[bytes], size: int) -> NDArray[Any]:
-    """Read one ``.npy`` of `size` bytes; numpy takes the memory for what the head claims before it reads."""
+def read_head(stream: IO[bytes], size: int) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, whether the first dimension varies fastest, and type of one ``.npy`` of `size` bytes, of which the head is read.
+
+    Raises ValueError where it holds Python objects, or claims more than there is.
+    """
     version = np.lib.format.read_magic(stream)  # type: ignore[no-untyped-call]
-    read_head = (
-        np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    )
-    shape, fortran, dtype = read_head(stream)  # type: ignore[no-untyped-call]
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, fortran, dtype = read(stream)  # type: ignore[no-untyped-call]
     if dtype.hasobject:
         raise ValueError("Object arrays cannot be loaded")
-    needed = math.prod(shape) * dtype.itemsize
-    if min(shape, default=0) < 0 or not dtype.itemsize or needed > size:
+    if min(shape, default=0) < 0 or not dtype.itemsize or math.prod(shape) * dtype.itemsize > size:
         raise ValueError("an array is larger than its part of the file")
+    return shape, fortran, dtype
+
+
+def read_array(stream: IO[bytes], size: int) -> NDArray[Any]:
+    """One ``.npy`` of `size` bytes; numpy takes the memory for what the head claims before it reads. Raises as `read_head`."""
+    shape, fortran, dtype = read_head(stream, size)
+    needed = math.prod(shape) * dtype.itemsize
     content = np.empty(needed, np.uint8)
     for start in range(0, needed, _BLOCK_BYTES):
         part = stream.read(min(_BLOCK_BYTES, needed - start))

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import bdtr, betaincinv, gammaln
+from scipy.special import bdtr, betaincinv, gammaln, ndtri, stdtrit
 
 _SHARE_OF_RANGE = 0.02
 """Part of the level that is spent on the range of the unknown share of gains (Berger and Boos, 1994)."""
@@ -159,3 +159,84 @@ def fewest_units(most: float, level: float, *, groups: bool = False) -> int:
         middle = (low + high) // 2
         low, high = (low, middle) if suffice(middle) else (middle, high)
     return high
+
+
+def group_means(values: NDArray[np.float64], groups: NDArray[np.generic] | None) -> NDArray[np.float64]:
+    """The mean of each group, in the order of their names; the values as they are where there are no groups."""
+    if groups is None:
+        return values
+    member = np.unique(groups, return_inverse=True)[1].ravel()
+    found: NDArray[np.float64] = np.bincount(member, values) / np.bincount(member)
+    return found
+
+
+def loss_p_value(
+    lost: NDArray[np.float64],
+    most: float,
+    groups: NDArray[np.generic] | None = None,
+    level: float = 0.05,
+) -> float:
+    """Probability of so small a loss of a network that loses `most` or more on new data: exact, never too low.
+
+    Parameters
+    ----------
+    lost
+        What each row loses [rows], -1 to 1: 1 where only the reference is right, -1 where only the other one.
+    most
+        Share that may be lost, 0 to 1.
+    groups
+        Of each row [rows]: then groups are what is independent, and each counts the same.
+    level
+        The level that it is compared with.
+
+    Examples
+    --------
+    >>> loss_p_value(np.zeros(640), 0.005) <= 0.05
+    True
+    """
+    if groups is not None:
+        return betting_p_value(group_means(lost, groups), most)
+    if np.isin(lost, (-1.0, 0.0, 1.0)).all():
+        return paired_p_value(int((lost > 0).sum()), int((lost < 0).sum()), len(lost), most, level)
+    return betting_p_value(lost, most)
+
+
+_HALVINGS = 30
+
+
+def loss_interval(
+    lost: NDArray[np.float64], groups: NDArray[np.generic] | None = None, confidence: float = 0.95
+) -> tuple[float, float] | None:
+    """Between which shares the loss on new data lies: approximate, to be shown and not promised by; None for a single unit.
+
+    Rows by the score interval (Tango 1998); groups, and rows of which a part can be right, by Student's t. `lost` and `groups`
+    as of `loss_p_value`.
+    """
+    units = group_means(lost, groups)
+    count = len(units)
+    if count < 2:
+        return None
+    if groups is None and np.isin(lost, (-1.0, 0.0, 1.0)).all():
+        worse, better = int((lost > 0).sum()), int((lost < 0).sum())
+        z = float(ndtri(0.5 + confidence / 2))
+        return _crossing(worse, better, count, z), _crossing(worse, better, count, -z)
+    # That no unit differs, on so few, does not mean that none ever would.
+    error = max(float(units.std(ddof=1)), 1 / math.sqrt(len(lost))) / math.sqrt(count)
+    half = float(stdtrit(count - 1, 0.5 + confidence / 2)) * error
+    mean = float(units.mean())
+    return max(-1.0, mean - half), min(1.0, mean + half)
+
+
+def _crossing(worse: int, better: int, rows: int, z: float) -> float:
+    """The loss from which the observed one lies `z` standard deviations away."""
+
+    def signed(loss: float) -> float:
+        if loss >= 0:
+            return float(_score(np.array(worse), np.array(better), rows, loss))
+        return -float(_score(np.array(better), np.array(worse), rows, -loss))
+
+    low, high = -1.0, 1.0
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if signed(middle) > z else (low, middle)
+    return (low + high) / 2

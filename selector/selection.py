@@ -126,6 +126,7 @@ def select(
     max_memory_kb: float | None = None,
     max_energy_mj: float | None = None,
     input_shape: InputShape | None = None,
+    turns: int | None = None,
     progress: ProgressCallback = silent,
 ) -> Selection:
     """Rank networks by their predicted time on a device and recommend one.
@@ -150,6 +151,8 @@ def select(
         Most predicted energy of an inference, in mJ; needs a device whose profile has energy.
     input_shape
         For files that leave more than the batch open.
+    turns
+        How often loops turn whose number no file tells; None: once.
 
     Raises
     ------
@@ -163,7 +166,7 @@ def select(
         No network is within the limits.
     """
     limits = DeviceLimits(budget_ms, max_memory_kb, max_energy_mj)
-    (found,) = select_per_device([time_model], networks, data, limits, input_shape, progress)
+    (found,) = select_per_device([time_model], networks, data, limits, input_shape, progress, turns=turns)
     if found.chosen is None:
         raise BudgetError(limits.miss(found.candidates))
     return found
@@ -178,6 +181,7 @@ def select_per_device(
     progress: ProgressCallback = silent,
     *,
     accuracies: KnownAccuracies | None = None,
+    turns: int | None = None,
 ) -> tuple[Selection, ...]:
     """What `select` gives for each of several devices; each file is read, and run, once.
 
@@ -202,7 +206,7 @@ def select_per_device(
     for done, path in enumerate(paths):
         progress(done / len(paths), path.name)
         try:
-            found = _options(models, path, read_network(path, input_shape), rows)
+            found = _options(models, path, read_network(path, input_shape, turns=turns), rows)
         except (
             Exception
         ) as error:  # even a bug in edgetime that one file brings out is no reason to leave the others

@@ -24,18 +24,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.accelerators.fronts import Reading, cost_at, ratio_of
 from benchmarks.accelerators.words import TASKS
 from benchmarks.compression.answers import answers_of
+from benchmarks.compression.fronts import Reading, cost_at, ratio_of
 from benchmarks.compression.originals import data_of, make_original
-from benchmarks.compression.records import write_csv
-from benchmarks.compression.schedules import Plan
 from benchmarks.compression.tasks import Task
+from benchmarks.csv_files import write_csv
 from compressor import compress
 from compressor.export import to_tflite_bytes
 from compressor.pipeline.result import CompressionResult
 from compressor.search import get_method
-from compressor.training import Schedule
+from compressor.training import Options, Schedule
 from profiler.devices import open_target
 from profiler.errors import BudgetError, EdgetimeError
 from profiler.files import write_bytes
@@ -46,14 +45,16 @@ from timemodel.model import TimeModel
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 ENERGY_TARGET, TIME_TARGET = "sim:edge_tpu_like", "sim:ethos-u55-128"
 ORIGINAL = "original"
-PLAN = Plan(
-    original=Schedule(epochs=30, batch_size=64, learning_rate=3e-3, patience=30, alpha=0.0),
+TRAINING = Schedule(epochs=30, batch_size=64, learning_rate=3e-3, patience=30, alpha=0.0)
+"""Of an original; the last epoch's weights are kept."""
+OPTIONS = Options(
     search=Schedule(epochs=2, batch_size=64, learning_rate=2e-3),
     final=Schedule(epochs=8, batch_size=64, learning_rate=2e-3, patience=8),
-    methods={"deepiot": {"iterations": 10}, "fastdeepiot": {"iterations": 10}},
-    last_epoch=True,
+    finalists=1,
 )
 """A budget leaves one candidate to a method, which is trained by `search` and then by `final`; DeepIoT trains more before."""
+METHODS: dict[str, dict[str, int]] = {"deepiot": {"iterations": 10}, "fastdeepiot": {"iterations": 10}}
+"""Constructor arguments of search methods."""
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,7 @@ class Bench:
         work = self.options.work
         split = task.split(self.options.data, work, seed)
         original = make_original(
-            work / "originals" / f"{task.name}{seed}", task, split, PLAN, seed, quantize=("int8",)
+            work / "originals" / f"{task.name}{seed}", task, split, TRAINING, seed, ("int8",), last=True
         )
         file, facts = original.tflite("int8"), {}
         if way in WAYS:
@@ -148,7 +149,7 @@ class Bench:
             except EdgetimeError as error:
                 return {"error": str(error)}
             file = out / facts.pop("file")
-        accuracy = answers_of(file, split.test, task.classes).accuracy
+        accuracy = answers_of(file, split.test, task.outputs).score
         keras.backend.clear_session()
         gc.collect()
         return {"accuracy": accuracy, "bytes": file.stat().st_size, **judged(file, targets), **facts}
@@ -172,8 +173,8 @@ class Bench:
             with suppress(BudgetError):  # what is a few bytes over its budget is a network all the same
                 compress(
                     network, data, self.models[way.model], out, **{way.limit: limit},
-                    method=get_method(way.method, **PLAN.arguments(way.method)), quantize="int8", seed=seed, seeds=1,
-                    points=1, measure=False, options=PLAN.options(),
+                    method=get_method(way.method, **METHODS.get(way.method, {})), quantize="int8", seed=seed, seeds=1,
+                    points=1, measure=False, options=OPTIONS,
                 )  # fmt: skip
         result = CompressionResult.load(out)
         for name in ("candidates", "checkpoints", "seeds", "trained"):

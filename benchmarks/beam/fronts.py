@@ -31,11 +31,17 @@ def draw(table: Path, out: Path) -> None:
         parts += [
             f'<g transform="translate(0 {HEIGHT * index})">',
             *_panel(
-                f"{network}: {mine[0]['metric']} of {mine[0]['lines']} lines over ms of the decoder", points
+                f"{network}: {mine[0]['metric']} of {mine[0]['lines']} lines over ms of the decoder, seeds {mine[0]['seeds']}",
+                points,
             ),
             "</g>",
         ]
     write_text(out, "\n".join([*parts, "</svg>"]) + "\n")
+
+
+def digits(span: float) -> int:
+    """Decimals that tell four parts of a span apart."""
+    return 1 if span >= 1 else 2 if span >= 0.1 else 3
 
 
 def _panel(title: str, points: Sequence[Point]) -> list[str]:
@@ -55,8 +61,8 @@ def _panel(title: str, points: Sequence[Point]) -> list[str]:
         ms, quality = share * longest, low + share * (high - low)
         parts.append(
             f'<line x1="{LEFT}" x2="{WIDTH - 16}" y1="{y(quality):.1f}" y2="{y(quality):.1f}" stroke="{INK}" opacity="0.25"/>'
-            f'<text x="{LEFT - 8}" y="{y(quality) + 4:.1f}" text-anchor="end">{quality:.1f}</text>'
-            f'<text x="{x(ms):.1f}" y="{HEIGHT - 16}" text-anchor="middle">{ms:.1f}</text>'
+            f'<text x="{LEFT - 8}" y="{y(quality) + 4:.1f}" text-anchor="end">{quality:.{digits(high - low)}f}</text>'
+            f'<text x="{x(ms):.1f}" y="{HEIGHT - 16}" text-anchor="middle">{ms:.{digits(longest)}f}</text>'
         )
     fixed = [point for point in points if point[0].startswith("fixed")]
     line = " ".join(f"{x(ms):.1f},{y(quality):.1f}" for _, ms, quality in fixed)

@@ -19,6 +19,17 @@ STEPS = 24
 SENTENCES = 30
 
 
+def report(file: Path, ctranslate2: Path | None, say: Callable[[str], None]) -> None:
+    """Print the times of a file, and of CTranslate2 where its network is given."""
+    network = SequenceNetwork(file.read_bytes(), 2, 3, file=file)
+    say(f"{file.name}: {network.vocabulary:,} tokens")
+    widths = tuple(width for width in (1, 2, 3, 5) if width <= network.palette[-1])
+    search_times(network, widths, say)
+    if ctranslate2 is not None:
+        for compute_type in ("float32", "int8"):
+            ctranslate2_times(ctranslate2, widths, compute_type, say)
+
+
 def search_times(
     network: SequenceNetwork, widths: tuple[int, ...], say: Callable[[str], None]
 ) -> dict[int, tuple[float, float]]:

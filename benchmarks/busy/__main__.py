@@ -13,7 +13,6 @@ and how wide they are, then the same per number type and kind of network. What w
 from __future__ import annotations
 
 import argparse
-import csv
 import statistics
 import time
 from collections.abc import Sequence
@@ -21,6 +20,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from benchmarks.busy.load import SETTINGS, own_load
+from benchmarks.csv_files import write_csv
 from benchmarks.networks import catalogue
 from benchmarks.time_model.rounds import Rounds, calm, canary_level_us, measure, still_open
 from profiler.devices import open_target
@@ -232,10 +232,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 f"({row.error:+.1%}), covered {row.coverage:.0%}"
             )
     if rows:
-        with (options.work / "busy.csv").open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, list(asdict(rows[0])))
-            writer.writeheader()
-            writer.writerows(asdict(row) for row in rows)
+        write_csv(options.work / "busy.csv", [asdict(row) for row in rows])
         print(f"\n{options.work / 'busy.csv'}")
 
 

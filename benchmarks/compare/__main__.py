@@ -11,8 +11,6 @@ slower file says nothing about that, and is marked.
 from __future__ import annotations
 
 import argparse
-import csv
-import io
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -20,10 +18,10 @@ from typing import Any
 import numpy as np
 
 from benchmarks.compare.rewriting import as_it_is, float_activations, rewritten, unfused
+from benchmarks.csv_files import write_csv
 from edgetime.differences import explained, named
 from profiler.calm import WITHIN
 from profiler.devices import default_target, open_target
-from profiler.files import write_text
 from profiler.measurement import measure_pair
 from profiler.tflite import read_network
 from timemodel import TimeModel
@@ -125,11 +123,7 @@ def main() -> None:
                 + ("" if row["sure"] else "; predicted: no sure difference"),
                 flush=True,
             )
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]))
-    writer.writeheader()
-    writer.writerows(rows)
-    write_text(options.output, text.getvalue())
+    write_csv(options.output, rows)
     counted = [row["explained"] for row in rows if not row["small"]]
     least = f": named operators explain {np.min(counted):.0%} at least" if counted else ""
     print(f"{len(rows)} pairs, {len(counted)} that differ by more than {_SMALL:.0%}{least}")

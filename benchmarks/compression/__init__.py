@@ -1,4 +1,4 @@
-"""Compression on three real tasks: what each method reaches at the same accuracy, by measured time.
+"""Compression on real tasks: what each method reaches in equal time, at equal accuracy, by measured time.
 
 ``python -m benchmarks.compression --help`` says how to run it.
 """

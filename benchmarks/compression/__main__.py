@@ -1,15 +1,14 @@
-"""Compression on three real tasks: what each method reaches at the same accuracy, by measured time.
+"""Compression on real tasks: what each method reaches in equal time, at equal accuracy, by measured time.
 
-    python -m benchmarks.compression --work DIR [--profile xnnpack=DEVICE.db] [--only motion/int8 …] [--minutes 360]
+    python -m benchmarks.compression --work DIR --time-model MODEL.json --data FOLDER [--size quick|full|resnet56]
 
-Trains one network per task (image, sound, motion) and seed, after showing by a sweep of its width that it is not a bloated
-one; compresses it by every method for every setting through `edgetime.compress`; runs the exported files on test rows that
-nothing else has seen; measures them in turns with the original; prints the tables and writes them as CSV.
+Trains one network per task and seed; compresses it by every method to parts of its predicted time through
+`edgetime.compress`, each method with the same minutes of one core for search and training together; runs the exported files
+on test rows that nothing has seen; measures them in turns with the original; prints the tables and writes them as CSV.
 
-One cell (task, setting, seed, row) is made at a time, and everything is kept in DIR as soon as it is made: the same command
-goes on where it was stopped or killed. Cells that were not run print "not run". --only-report prints the tables from what is
-there. No cell is begun after six hours (--minutes); all cells take about a day, so the first ones are those that tell
-most: the sweep, then one seed of every task, then the next seed.
+One cell (task, number type, seed, method, budget) is made at a time (--jobs: at once) and kept in DIR as soon as it is made:
+the same command goes on where it was stopped or killed. Cells that were not run print "not run". --only-report prints the tables
+from what is there. No cell is begun after --minutes.
 """
 
 from __future__ import annotations
@@ -20,28 +19,27 @@ import multiprocessing
 import os
 import sys
 import time
-from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
-from benchmarks.compression import costs, records, report, sweep, versions, where
-from benchmarks.compression.cells import ORIGINAL, QUANTIZED, ROWS, Cell, Store, all_cells
+from benchmarks.compression import report, table
+from benchmarks.compression.cells import ORIGINAL, SCRATCH, Cell, Store, all_cells
 from benchmarks.compression.measuring import Turns
-from benchmarks.compression.pooled import Table
-from benchmarks.compression.running import Job, run, watch_parent
-from benchmarks.compression.schedules import PLANS, SHORTENED, Plan, shortened, told
-from benchmarks.compression.settings import DEFAULT_SETTINGS, SETTINGS, learn, model_path
-from benchmarks.compression.tasks import EXTRA_TASKS, TASKS
+from benchmarks.compression.running import Job, begin, run
+from benchmarks.compression.sizes import ROWS, SIZES
+from benchmarks.csv_files import write_csv
 from profiler.devices import open_target
 from profiler.errors import DataError, EdgetimeError, UsageError
 from profiler.files import write_json
 
-ROOT = Path(__file__).resolve().parents[2]
-DATA = ROOT.parent / "shared" / "data" / "tasks"
+DATA = Path(__file__).resolve().parents[3] / "shared" / "data" / "tasks"
 CELLS_A_PROCESS = 12
 """After so many cells a new process is begun: TensorFlow gives little of its memory back."""
+OVERHEAD_S = 15.0
+"""Of a cell, beside the minutes that it is given: exporting and testing."""
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -51,76 +49,31 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     parser.add_argument("--work", type=Path, required=True, help="folder for everything that is made")
+    parser.add_argument("--time-model", type=Path, required=True, help="time model of this machine")
     parser.add_argument(
-        "--data", type=Path, default=DATA, help="folder of cifar10.zip, fsdd.zip and motion.npz"
+        "--data", type=Path, default=DATA, help="folder of cifar10.zip, fsdd.zip, motion.npz, multi30k"
     )
     parser.add_argument("--results", type=Path, help="folder for the CSV files; default: the work folder")
-    parser.add_argument("--profile", action="append", default=[], metavar="NAME=DB",
-                        help="a profile of this machine under a name (xnnpack, builtin); else one is made")  # fmt: skip
-    parser.add_argument("--profile-minutes", type=float, default=3.0)
-    parser.add_argument(
-        "--tasks", type=_names(TASKS + EXTRA_TASKS), default=None, help=f"of {', '.join(TASKS + EXTRA_TASKS)}"
-    )
-    parser.add_argument(
-        "--settings", type=_names(tuple(SETTINGS)), default=DEFAULT_SETTINGS, help=f"of {', '.join(SETTINGS)}"
-    )
-    parser.add_argument("--rows", type=_names(ROWS), default=ROWS, help=f"of {', '.join(ROWS)}")
-    parser.add_argument("--seeds", type=int, default=None, help="default 3; with --full 6")
+    parser.add_argument("--size", choices=tuple(SIZES), default="quick")
+    parser.add_argument("--tasks", nargs="+", help="of the size; default: all")
+    parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS))
     parser.add_argument("--only", nargs="+", default=[], metavar="PART",
-                        help="cells to run and measure, such as motion, sound/int8 or image/0/fastdeepiot")  # fmt: skip
-    parser.add_argument(
-        "--again", nargs="+", default=[], metavar="PART", help="cells to run anew, named likewise"
-    )
-    parser.add_argument(
-        "--minutes",
-        "--stop-after",
-        dest="minutes",
-        type=float,
-        default=360.0,
-        help="begin no cell after so many minutes; default: 360",
-    )
+                        help="cells to run and measure, such as motion, sound/int8 or image-mobile/0/fastdeepiot")  # fmt: skip
+    parser.add_argument("--minutes", type=float, default=480.0, help="begin no cell after so many")
+    parser.add_argument("--jobs", type=int, default=1, help="cells at once, on a thread each")
     parser.add_argument("--rounds", type=int, default=6, help="rounds of measuring")
     parser.add_argument("--seconds", type=float, default=0.3, help="of one file in one round")
-    parser.add_argument(
-        "--schedule", type=float, default=1.0, help="times the epochs of the schedules, to try things out"
-    )
     parser.add_argument("--no-measure", action="store_true", help="leave measuring to another call")
     parser.add_argument("--only-measure", action="store_true", help="measure what is there")
     parser.add_argument("--only-report", action="store_true", help="print the tables from what is there")
-    parser.add_argument(
-        "--no-sweep", action="store_true", help="leave the sweep of the originals' widths out"
-    )
-    parser.add_argument(
-        "--no-costs", action="store_true", help="leave surgery on MobileNetV2 and the long search out"
-    )
-    parser.add_argument(
-        "--full", action="store_true", help="MobileNet- and transformer-like networks too, and six seeds"
-    )
     options = parser.parse_args(arguments)
-    options.tasks = options.tasks or (TASKS + EXTRA_TASKS if options.full else TASKS)
-    options.seeds = options.seeds or (6 if options.full else 3)
-    options.profiles = dict(_named(text) for text in options.profile)
+    options.tasks = options.tasks or list(SIZES[options.size].plans)
+    unknown = [name for name in options.tasks if name not in SIZES[options.size].plans]
+    if unknown:
+        parser.error(
+            f"--size {options.size} has no task {unknown[0]}: it has {', '.join(SIZES[options.size].plans)}"
+        )
     return options
-
-
-def _names(known: Sequence[str]) -> Any:
-    def read(text: str) -> tuple[str, ...]:
-        names = tuple(text.split(","))
-        for name in names:
-            if name not in known:
-                raise argparse.ArgumentTypeError(f"there is no {name}: choose of {', '.join(known)}")
-        return names
-
-    return read
-
-
-def _named(text: str) -> tuple[str, Path]:
-    name, separator, path = text.partition("=")
-    if not separator:
-        name, path = "xnnpack", text
-    if not Path(path).exists():
-        raise UsageError(f"{path} does not exist: name a profile that 'edgetime profile' wrote.")
-    return name, Path(path)
 
 
 def say(line: str = "") -> None:
@@ -133,19 +86,14 @@ class Benchmark:
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
+        self.size = SIZES[options.size]
         self.store = Store(options.work)
         self.turns = Turns(options.work / "turns.jsonl")
         self.until = time.monotonic() + 60 * options.minutes
-        self.plans: dict[str, Plan] = {
-            task: PLANS[task] if options.schedule == 1 else shortened(PLANS[task], options.schedule)
-            for task in options.tasks
-        }
-        self.cells = all_cells(options.tasks, options.settings, options.seeds, options.rows)
-        self._pool: ProcessPoolExecutor | None = None
-        self._in_process = 0
+        self.cells = all_cells(self.size, options.tasks, options.rows)
 
     def check(self) -> None:
-        """Refuse to go on with what was begun under other schedules: the cells would not compare.
+        """Refuse to go on with what was begun under another size: the cells would not compare.
 
         Raises
         ------
@@ -154,207 +102,181 @@ class Benchmark:
         DataError
             The data is not there.
         """
-        if not self.options.data.is_dir():
-            raise DataError(
-                f"{self.options.data} does not exist: name the folder that holds cifar10.zip, fsdd.zip and motion.npz "
-                "with --data; nothing was run."
-            )
-        path = self.options.work / "schedules.json"
-        now = {task: json.loads(json.dumps(plan.to_dict())) for task, plan in self.plans.items()}
+        options = self.options
+        for path, name in ((options.data, "--data"), (options.time_model, "--time-model")):
+            if not path.exists():
+                raise DataError(f"{path} does not exist: name it with {name}; nothing was run.")
+        path = options.work / "size.json"
+        now = {name: repr(self.size.plans[name]) for name in options.tasks}
         earlier = json.loads(path.read_text("utf-8")) if path.exists() else {}
         for task, plan in now.items():
-            if task in earlier and earlier[task] != plan:
-                changed = sorted(key for key in plan if earlier[task].get(key) != plan[key])
+            if earlier.get(task, plan) != plan:
                 raise UsageError(
-                    f"{self.options.work} was begun with another {', '.join(changed)} for {task}: name another --work."
+                    f"{options.work} was begun with another plan for {task}: name another --work."
                 )
+        options.work.mkdir(parents=True, exist_ok=True)
         write_json(path, {**earlier, **now})
 
-    def job(self, cell: Cell) -> Job:
-        """A cell with what running it needs."""
-        return Job(cell, self.options.data.resolve(), self.options.work.resolve(), self.plans[cell.task])
-
     def todo(self) -> list[Cell]:
-        """Cells that are wanted and not done, in order."""
-        again = self.options.again
-        found = []
-        for cell in self.cells:
-            wanted = cell.available and cell.matches(self.options.only)
-            if wanted and (not self.store.done(cell) or (again and cell.matches(again))):
-                found.append(cell)
-        return found
-
-    def learn(self) -> None:
-        """The time models, and what they say of the narrowest networks."""
-        options = self.options
-        for setting in options.settings:
-            learn(options.work, setting, options.profiles, options.profile_minutes, say)
-            for task in options.tasks:
-                where.make_narrowest(options.work, task, setting)
+        """Cells that are wanted and not done, in order; originals of wanted cells are wanted, too."""
+        wanted = [cell for cell in self.cells if cell.name != ORIGINAL and cell.matches(self.options.only)]
+        places = {(cell.task, cell.setting, cell.seed) for cell in wanted}
+        return [
+            cell
+            for cell in self.cells
+            if cell.available and not self.store.done(cell)
+            and (cell in wanted or (cell.name == ORIGINAL and (cell.task, cell.setting, cell.seed) in places))
+        ]  # fmt: skip
 
     def run(self) -> None:
         """Run what is still to do, until time is up."""
         todo = self.todo()
-        if self.options.again:
-            for cell in todo:
-                self.store.forget(cell)
-        for position, cell in enumerate(todo):
-            if time.monotonic() >= self.until:
-                say(f"Time is up with {len(todo) - position} cells to go; the same command goes on.")
-                break
-            self._prepare(cell)
-            began = time.monotonic()
-            facts = self._in_child(run, self.job(cell))
-            say(f"[{position + 1}/{len(todo)}, {self._left(todo[position + 1 :])} left] {cell}: "
-                f"{outcome(facts)} ({time.monotonic() - began:.0f} s)")  # fmt: skip
-        self._close()
+        say(f"{len(todo)} cells to do, about {self.left(todo)}")
+        waiting, running = list(todo), dict[Future[dict[str, Any]], Cell]()
+        with Pools(self.options.jobs) as pools:
+            while waiting or running:
+                if waiting and time.monotonic() >= self.until:
+                    say(f"Time is up with {len(waiting)} cells to go; the same command goes on.")
+                    waiting = []
+                while waiting and len(running) < self.options.jobs:
+                    cell = next((c for c in waiting if self.is_ready(c, running.values())), None)
+                    if cell is None:
+                        break
+                    waiting.remove(cell)
+                    running[pools.submit(run, self.job(cell))] = cell
+                done, _ = wait(running, return_when=FIRST_COMPLETED)
+                for future in done:
+                    cell = running.pop(future)
+                    say(
+                        f"[{len(waiting)} to go, about {self.left(waiting)}] {cell}: {outcome(result(future))}"
+                    )
 
-    def _prepare(self, cell: Cell) -> None:
-        """Everything but the originals needs a trained network."""
-        original = Cell(cell.task, cell.setting, cell.seed, ORIGINAL)
-        if cell.name not in (ORIGINAL, QUANTIZED) and not self.store.done(original):
-            self._in_child(run, self.job(original))
+    def is_ready(self, cell: Cell, running: Sequence[Cell] | Any) -> bool:
+        """Whether what a cell builds on is not just being made."""
+        same = [c for c in running if (c.task, c.seed) == (cell.task, cell.seed)]
+        if cell.name == ORIGINAL:
+            return not same
+        blocking = [c for c in same if c.name == ORIGINAL]
+        if cell.name == SCRATCH:
+            blocking += [c for c in same if c.name == "structure"]
+        return not blocking
 
-    def _in_child(self, work: Any, *arguments: Any) -> dict[str, Any]:
-        """In a process that is replaced now and then; one that dies takes only its cell along."""
-        if self._pool is None or self._in_process >= CELLS_A_PROCESS:
-            self._close()
-            context = multiprocessing.get_context("spawn")
-            self._pool = ProcessPoolExecutor(1, mp_context=context, initializer=watch_parent)
-            self._in_process = 0
-        self._in_process += 1
-        try:
-            found: dict[str, Any] = self._pool.submit(work, *arguments).result()
-            return found
-        except BrokenProcessPool:
-            self._pool = None
-            return {"error": "its process died; the same command tries again"}
+    def job(self, cell: Cell) -> Job:
+        """A cell with what running it needs."""
+        options = self.options
+        return Job(cell, options.data.resolve(), options.work.resolve(), options.time_model.resolve(),
+                   self.size.plans[cell.task])  # fmt: skip
 
-    def _close(self) -> None:
-        if self._pool is not None:
-            self._pool.shutdown()
-            self._pool = None
-
-    def _left(self, cells: Sequence[Cell]) -> str:
-        """How long the cells to come take, by those that are done."""
-        known: dict[tuple[str, str], list[float]] = {}
-        for cell in self.cells:
-            facts = self.store.facts(cell)
-            if facts and facts.get("seconds") and not facts.get("error"):
-                known.setdefault((cell.task, cell.name), []).append(facts["seconds"])
-        everything = [second for seconds in known.values() for second in seconds] or [60.0]
-        total = 0.0
-        for cell in cells:
-            same = known.get((cell.task, cell.name)) or [
-                s for (task, _), some in known.items() if task == cell.task for s in some
-            ]
-            total += sum(same or everything) / len(same or everything)
-        return f"{total / 3600:.1f} h" if total > 5400 else f"{total / 60:.0f} min"
+    def left(self, cells: Sequence[Cell]) -> str:
+        """How long cells take; originals are not counted, since nothing is known of them."""
+        minutes = sum(self.size.plans[c.task].minutes + OVERHEAD_S / 60 for c in cells if c.name != ORIGINAL)
+        hours = minutes / 60 / self.options.jobs
+        return f"{hours:.1f} h" if hours > 1.5 else f"{60 * hours:.0f} min"
 
     def measure(self) -> None:
         """Measure what is there in turns with the originals, until every file has its rounds."""
-        for task in self.options.tasks:
-            for setting in self.options.settings:
-                for seed in range(self.options.seeds):
-                    files = self._files(task, setting, seed)
-                    if ORIGINAL not in files:
-                        continue
-                    self._measure(task, setting, seed, files)
+        for task, setting, seed, files in self.files():
+            rounds, measured = self.options.rounds, 0
+            todo = self.turns.open_files(task, setting, seed, files, rounds)
+            if not todo:
+                continue
+            with open_target("local") as target:
+                while todo:
+                    self.turns.measure(target, task, setting, seed, todo, self.options.seconds)
+                    todo = self.turns.open_files(task, setting, seed, files, rounds)
+                    measured += 1
+            say(f"measured: {task}/{setting}/{seed}, {len(files)} files, {measured} rounds")
 
-    def _files(self, task: str, setting: str, seed: int) -> dict[str, Path]:
-        cells = [Cell(task, setting, seed, name) for name in self.options.rows]
-        keep = [cell for cell in cells if cell.matches(self.options.only) or cell.name == ORIGINAL]
-        return {cell.name: self.store.file(cell) for cell in keep if self.store.done(cell)}
-
-    def _measure(self, task: str, setting: str, seed: int, files: dict[str, Path]) -> None:
-        rounds = self.options.rounds
-        todo = self.turns.open_files(task, setting, seed, files, rounds)
-        if not todo or time.monotonic() >= self.until + 600:
-            return
-        with open_target(SETTINGS[setting].target) as target:
-            while todo:
-                self.turns.measure(target, task, setting, seed, todo, self.options.seconds)
-                todo = self.turns.open_files(task, setting, seed, files, rounds)
-        say(f"measured: {task}/{setting}/{seed}, {len(files)} files")
+    def files(self) -> Iterator[tuple[str, str, int, dict[str, Path]]]:
+        """The files of each task, number type and seed by their rows, the original first."""
+        found: dict[tuple[str, str, int], dict[str, Path]] = {}
+        for cell in self.cells:
+            if (cell.name == ORIGINAL or cell.matches(self.options.only)) and self.store.done(cell):
+                found.setdefault((cell.task, cell.setting, cell.seed), {})[cell.row] = self.store.file(cell)
+        for (task, setting, seed), files in found.items():
+            if ORIGINAL in files and len(files) > 1:
+                yield task, setting, seed, files
 
     def report(self) -> None:
         """Print the tables and write them as CSV."""
         options = self.options
-        table = Table(self.store, self.turns, options.tasks, options.settings, options.seeds, options.rows)
-        say("\n== What was trained, and what was shortened\n" + SHORTENED)
+        parts = table.read(self.store, self.turns, self.size, options.tasks)
         for task in options.tasks:
-            say(told(task, self.plans[task]))
-        say()
-        swept = [line for task in options.tasks for line in sweep.lines(options.work, task)]
-        say(
-            "\n".join(
-                [
-                    "== Is the original bloated? Its network at other widths, trained alike (validation)",
-                    *swept,
-                    "",
-                ]
-            )
-        )
-        say("\n".join(report.report_lines(table)))
-        say("\n".join([*versions.lines(table), "", *where.lines(table)]))
-        say("\n".join(["", "== Cost", *costs.lines(options.work)]))
+            say(f"- {task}: {self.size.plans[task].told()}")
+        say("\n" + "\n".join(report.lines(parts)))
+        say("\n" + report.goal_line(parts))
         folder = options.results or options.work
-        records.write_csv(folder / "compression.csv", records.cell_records(table))
-        records.write_csv(folder / "compression_rows.csv", records.row_records(table))
-        records.write_csv(folder / "compression_ratios.csv", records.comparison_records(table))
-        records.write_csv(folder / "compression_turns.csv", records.turn_records(table))
-        records.write_csv(folder / "compression_where.csv", where.records(table))
-        records.write_csv(folder / "compression_sweep.csv", sweep.records(options.work, options.tasks))
-        records.write_csv(folder / "compression_costs.csv", costs.records(options.work))
+        records = report.cell_records(parts)
+        marks = sorted({str(record["code"]) for record in records})
+        if len(marks) > 1:
+            say(f"(!) Cells were made by different versions of the code: {', '.join(marks)}; column 'code'.")
+        write_csv(folder / "compression.csv", records)
+        write_csv(folder / "compression_ratios.csv", report.comparison_records(parts))
 
-    def sweep(self) -> None:
-        """The originals at other widths: a bloated one would make any compression look good."""
-        if self.options.no_sweep or self.options.only:
-            return
-        for task in self.options.tasks:
-            for width in sweep.todo(self.options.work, task):
-                if time.monotonic() >= self.until:
-                    return
-                job = self.job(Cell(task, self.options.settings[0], 0, ORIGINAL))
-                say(f"sweep: {task} x{width:g}: {outcome(self._in_child(sweep.run, job, width))}")
 
-    def costs(self) -> None:
-        """What compression itself costs, each in a process of its own so that its memory can be told."""
-        if self.options.no_costs or self.options.only:
-            return
-        model = model_path(self.options.work.resolve(), self.options.settings[0])
-        for name in costs.todo(self.options.work):
-            if time.monotonic() >= self.until:
-                return
-            self._close()
-            say(f"cost: {name}: {self._in_child(costs.run, name, self.options.work.resolve(), model)}")
-        self._close()
+class Pools:
+    """Processes for cells, each for one cell at a time; one that has done some is replaced, one that dies takes only its cell."""
+
+    def __init__(self, jobs: int) -> None:
+        self._jobs = jobs
+        self._free: list[tuple[ProcessPoolExecutor, int]] = []
+
+    def __enter__(self) -> Pools:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for pool, _used in self._free:
+            pool.shutdown()
+
+    def submit(self, work: Any, job: Job) -> Future[dict[str, Any]]:
+        """Run a job in a free process, or in a new one."""
+        pool, used = self._free.pop() if self._free else (self._new(), 0)
+        future = pool.submit(work, job)
+        future.add_done_callback(lambda done: self._again(pool, used + 1, done))
+        return future
+
+    def _again(self, pool: ProcessPoolExecutor, used: int, done: Future[Any]) -> None:
+        if used >= CELLS_A_PROCESS or isinstance(done.exception(), BrokenProcessPool):
+            pool.shutdown(wait=False)
+        else:
+            self._free.append((pool, used))
+
+    def _new(self) -> ProcessPoolExecutor:
+        return ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"), initializer=begin)
+
+
+def result(future: Future[dict[str, Any]]) -> dict[str, Any]:
+    """What a cell came to, also where its process died."""
+    try:
+        return future.result()
+    except BrokenProcessPool:
+        return {"error": "its process died; the same command tries again"}
 
 
 def outcome(facts: dict[str, Any]) -> str:
     """A cell in a few words."""
     if facts.get("error"):
         return f"failed: {facts['error']}"
-    validation = facts.get("validation")
-    score = f", {validation:.2%} on validation" if validation is not None else ""
-    kept = "" if facts.get("met", True) else ", accuracy not kept"
-    return f"{facts['predicted_ms']:.4f} ms predicted{score}{kept}"
+    steps = f", {facts['steps']:,} steps, {facts['trials']} tried" if "steps" in facts else ""
+    missed = f", {facts['missed']}" if facts.get("missed") else ""
+    return (
+        f"{facts['predicted_ms']:.4f} ms predicted, {facts['validation']:.2%} on validation{steps}, "
+        f"{facts['seconds']:.0f} s{missed}"
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark; the exit status."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
+        os.environ[name] = "1"  # of the processes that are begun: each method gets one core
     try:
         options = parse(arguments)
         benchmark = Benchmark(options)
         if not options.only_report:
             benchmark.check()
-            options.work.mkdir(parents=True, exist_ok=True)
             if not options.only_measure:
-                benchmark.learn()
-                benchmark.sweep()
                 benchmark.run()
-                benchmark.costs()
             if not options.no_measure:
                 benchmark.measure()
         benchmark.report()

@@ -23,35 +23,32 @@ class Answers:
     Attributes
     ----------
     said, label
-        The class that the file gave and the right one [rows].
+        The class that the file gave and the right one [rows]; in a regression values [rows, values].
     cluster, unit
         As in `Rows`, each [rows].
     """
 
-    said: NDArray[np.int64]
-    label: NDArray[np.int64]
+    said: NDArray[Any]
+    label: NDArray[Any]
     cluster: NDArray[Any]
     unit: NDArray[Any]
 
     @property
-    def correct(self) -> NDArray[np.bool_]:
-        """Whether each answer is right [rows]."""
-        return self.said == self.label
+    def credit(self) -> NDArray[np.float64]:
+        """What each row adds to the score, which is the mean of it [rows].
+
+        1 for a right class and 0 for a wrong one; in a regression 1 less the squared error over the variance of the labels, so
+        that the score is the share of variance that is explained.
+        """
+        if self.label.ndim == 1:
+            return (self.said == self.label).astype(np.float64)
+        error = ((self.said.astype(np.float64) - self.label) ** 2).sum(axis=1)
+        return 1 - error / self.label.astype(np.float64).var(axis=0).sum()
 
     @property
-    def accuracy(self) -> float:
-        """Share of right answers."""
-        return float(self.correct.mean())
-
-    @property
-    def macro_f1(self) -> float:
-        """F1 of each class that occurs, mean over classes."""
-        scores = []
-        for kind in np.unique(self.label):
-            both = int(((self.said == kind) & (self.label == kind)).sum())
-            either = int((self.said == kind).sum() + (self.label == kind).sum())
-            scores.append(2 * both / either)
-        return float(np.mean(scores))
+    def score(self) -> float:
+        """Share of right answers, or of variance that is explained."""
+        return float(self.credit.mean())
 
     def save(self, path: Path) -> None:
         """Write an ``.npz``, whole or not at all."""
@@ -65,9 +62,10 @@ class Answers:
             return cls(*(stored[name] for name in _FIELDS))
 
 
-def answers_of(file: Path, rows: Rows, classes: int) -> Answers:
+def answers_of(file: Path, rows: Rows, outputs: int) -> Answers:
     """Run a ``.tflite`` file on rows."""
-    outputs = np.asarray(TfliteRunner(file).predict(rows.x))
-    if outputs.shape != (len(rows), classes):
-        raise ValueError(f"{file} gave {outputs.shape}, not {(len(rows), classes)}")
-    return Answers(outputs.argmax(axis=1).astype(np.int64), rows.y, rows.cluster, rows.unit)
+    found = np.asarray(TfliteRunner(file).predict(rows.x))
+    if found.shape != (len(rows), outputs):
+        raise ValueError(f"{file} gave {found.shape}, not {(len(rows), outputs)}")
+    said = found if rows.y.ndim > 1 else found.argmax(axis=1).astype(np.int64)
+    return Answers(said, rows.y, rows.cluster, rows.unit)

@@ -2,94 +2,98 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from benchmarks.compression.answers import Answers
+from benchmarks.compression.sizes import FIRST, Size
 from compressor.search import METHODS
 from profiler.files import write_json
 
-ORIGINAL, QUANTIZED, SCRATCH = "original", "int8", "scratch"
-FLOPS = ":flops"
+ORIGINAL, SCRATCH = "original", "scratch"
+QUANTIZE = {"float32": "none", "int8": "int8"}
+"""How the files of a setting are exported, as in `compress`."""
 
-TIERS: tuple[tuple[str, ...], ...] = (
-    (ORIGINAL, QUANTIZED, "uniform", "uniform-snapped", "deepiot", "fastdeepiot", "optuna", "knapsack"),
-    ("fastdeepiot:flops", "optuna:flops", "knapsack:flops"),
-    ("importance", "netadapt"),
-    (SCRATCH,),
-    ("importance:flops", "netadapt:flops", "netadapt:measured", "uniform:flops"),
-)
-"""What tells most comes first, so that a run that is stopped early has that.
 
-Snapping uniform widths to steps of FLOPs is missing: FLOPs have no steps, so it is ``uniform:flops``.
-"""
+@dataclass(frozen=True)
+class Way:
+    """How a row chooses a network: arguments of `compress`."""
 
-ROWS = tuple(name for tier in TIERS for name in tier)
-OURS = ("fastdeepiot", "optuna")
-"""Rows that count as edgetime's own; all other methods are baselines to beat, NetAdapt, the knapsack and snapped uniform
-widths included, although these choose by edgetime's predicted time as well."""
+    method: str
+    steer: str = "time"
+    importance: str = "taylor"
+
+
+WAYS = {
+    "structure": Way("structure"),
+    "optuna": Way("optuna"),
+    "uniform-snapped": Way("uniform-snapped"),
+    "fastdeepiot": Way("fastdeepiot"),
+    "deepiot": Way("deepiot"),
+    "taylor": Way("importance"),
+    "magnitude": Way("importance", importance="magnitude"),
+    "knapsack": Way("knapsack"),
+    "uniform": Way("uniform"),
+    "supernet": Way("supernet"),
+    "flops": Way("structure", steer="flops"),
+}
+"""Rows that search. ``taylor`` and ``magnitude`` are Torch-Pruning's global pruning with group importances: all channels of all
+groups of layers that hang together in one ranking, each group's importance divided by its mean, whatever the device."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One network that is made: a task, a setting, a seed, and how.
-
-    `name` is a method, perhaps with ``:flops`` or ``:measured`` behind it for what steers it in place of predicted time, or
-    one of `ORIGINAL`, `QUANTIZED`, `SCRATCH`.
-    """
+    """One network that is made: a task, a number type, a seed, a row, and the part of the original's time that it may take."""
 
     task: str
     setting: str
     seed: int
     name: str
+    share: float = 1.0
 
     @property
-    def method(self) -> str:
-        """The name in `compressor.search.registry.METHODS`."""
-        return self.name.partition(":")[0]
-
-    @property
-    def steer(self) -> str:
-        """As `compress` takes it."""
-        return self.name.partition(":")[2] or "time"
-
-    @property
-    def is_search(self) -> bool:
-        """Whether a method chooses the widths."""
-        return self.name not in (ORIGINAL, QUANTIZED, SCRATCH)
+    def row(self) -> str:
+        """Row and budget, as measurements name them: ``structure@0.35``."""
+        return self.name if self.name == ORIGINAL else f"{self.name}@{self.share:g}"
 
     @property
     def available(self) -> bool:
         """Whether this edgetime has the method."""
-        return not self.is_search or self.method in METHODS
+        return self.name not in WAYS or WAYS[self.name].method in METHODS
 
     def __str__(self) -> str:
-        return f"{self.task}/{self.setting}/{self.seed}/{self.name}"
+        return f"{self.task}/{self.setting}/{self.seed}/{self.row}"
 
     def matches(self, patterns: Sequence[str]) -> bool:
         """Whether one of the patterns names it: parts in any order, as ``motion`` or ``sound/int8/fastdeepiot``."""
-        parts = {self.task, self.setting, str(self.seed), self.name}
+        parts = {self.task, self.setting, str(self.seed), self.name, f"{self.share:g}"}
         return not patterns or any(set(pattern.split("/")) <= parts for pattern in patterns)
 
 
-def all_cells(
-    tasks: Sequence[str], settings: Sequence[str], seeds: int, rows: Iterable[str] = ROWS
-) -> list[Cell]:
-    """All cells in the order in which they are run: one seed of every task before the next seed."""
-    wanted = set(rows)
-    return [
-        Cell(task, setting, seed, name)
-        for tier in TIERS
-        for seed in range(seeds)
-        for task in tasks
-        for setting in settings
-        for name in tier
-        if name in wanted
-    ]
+def all_cells(size: Size, tasks: Iterable[str], names: Iterable[str]) -> list[Cell]:
+    """All cells in the order in which they are run.
+
+    All seeds of the rows that tell most come before the other rows; a seed's rows are run one after the other, so that what
+    else the machine does meets all of them.
+    """
+    wanted, found = set(names), []
+    for first in (True, False):
+        for seed in range(size.seeds):
+            for task in tasks:
+                for setting, rows in size.plans[task].settings.items():
+                    if first:
+                        found.append(Cell(task, setting, seed, ORIGINAL))
+                    found += [
+                        Cell(task, setting, seed, name, share)
+                        for share in size.shares
+                        for name in rows
+                        if name in wanted and (name in FIRST) == first
+                    ]
+    return found
 
 
 class Store:
@@ -100,9 +104,7 @@ class Store:
 
     def folder(self, cell: Cell) -> Path:
         """Everything of a cell."""
-        return (
-            self.work / "cells" / cell.task / cell.setting / f"seed{cell.seed}" / cell.name.replace(":", "-")
-        )
+        return self.work / "cells" / cell.task / cell.setting / f"seed{cell.seed}" / cell.row
 
     def original(self, task: str, seed: int) -> Path:
         """The folder of a task's trained network."""
@@ -120,10 +122,6 @@ class Store:
         """Keep that a cell is finished."""
         write_json(self.folder(cell) / "cell.json", facts)
 
-    def forget(self, cell: Cell) -> None:
-        """Remove what a cell made, so that it is run anew."""
-        shutil.rmtree(self.folder(cell), ignore_errors=True)
-
     def done(self, cell: Cell) -> bool:
         """Whether a cell is finished and made a network."""
         facts = self.facts(cell)
@@ -138,3 +136,13 @@ class Store:
     def answers(self, cell: Cell) -> Answers:
         """Its answers to the test rows."""
         return Answers.load(self.file(cell).with_suffix(".npz"))
+
+
+def code_mark() -> str:
+    """A short fingerprint of the code that decides what a cell comes to: numbers of different versions do not compare."""
+    root = Path(__file__).resolve().parents[2]
+    found = hashlib.sha256()
+    for name in ("compressor", "timemodel", "profiler"):
+        for path in sorted((root / name).rglob("*.py")):
+            found.update(str(path.relative_to(root)).encode() + b"\0" + path.read_bytes())
+    return found.hexdigest()[:8]

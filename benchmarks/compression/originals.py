@@ -1,15 +1,16 @@
-"""The networks before anything is cut: trained once per task and seed, and at other widths for the sweep."""
+"""The networks before anything is cut, trained once per task and seed, and how files are tested."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from benchmarks.compression.answers import Answers, answers_of
-from benchmarks.compression.schedules import Plan
 from benchmarks.compression.tasks import Rows, Split, Task
 from compressor.data import Data
 from compressor.export import export
@@ -17,34 +18,31 @@ from compressor.training import FineTuner, Schedule
 from compressor.training import Task as Learning
 from profiler.files import replacing, write_json
 
-SWEEP = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
-"""Widths that are trained to see whether the original is a bloated one."""
-
-SETTINGS_OF_FILES = ("none", "int8")
+_ROWS_IN_PLACE_OF_A_TEST = 100
 
 
 def data_of(split: Split, task: Task) -> Data:
-    """What `compress` is given: it never sees the test rows, only validation rows in their place."""
-    validation = split.validation
+    """What `compress` is given: it never sees the test rows; some validation rows stand in their place."""
+    count = _ROWS_IN_PLACE_OF_A_TEST
+    chosen = np.random.default_rng(20).permutation(len(split.validation))
+    held, validation = split.validation.at(chosen[:count]), split.validation.at(chosen[count:])
     return Data(
-        split.train.x, split.train.y, validation.x, validation.y,
-        x_test=validation.x[:100], y_test=validation.y[:100], augment=task.augment, source=task.name,
+        split.train.x, split.train.y, validation.x, validation.y, x_test=held.x, y_test=held.y,
+        augment=task.augment, source=task.name,
+        loss="mean_squared_error" if task.regression else None, metric=explained if task.regression else None,
     )  # fmt: skip
 
 
-def train_alone(
-    model: Any, data: Data, schedule: Schedule, seed: int, checkpoint: Path | None = None, last: bool = False
-) -> tuple[float, float]:
-    """Train on labels alone; accuracy on validation rows, and seconds.
+def explained(model: Any, rows: tuple[NDArray[Any], NDArray[Any]]) -> float:
+    """The share of the labels' variance that a model explains."""
+    x, y = rows
+    error = np.asarray(model.predict(x)) - y
+    return 1 - float((error**2).sum() / ((y - y.mean(axis=0)) ** 2).sum())
 
-    Parameters
-    ----------
-    last
-        Whether the last epoch's weights are kept, in place of those that did best on validation.
-    """
-    began = time.monotonic()
-    outcome = FineTuner(Learning("softmax", data)).fit(model, schedule, seed, checkpoint, last=last)
-    return outcome.score, max(outcome.seconds, time.monotonic() - began)
+
+def tuner_of(data: Data, teacher: Any = None) -> FineTuner:
+    """What trains networks of a task: classes by softmax, or values."""
+    return FineTuner(Learning("softmax" if data.loss is None else "values", data), teacher)
 
 
 @dataclass(frozen=True)
@@ -72,17 +70,10 @@ class Original:
         """What the exported file said to the test rows."""
         return Answers.load(self.folder / f"{quantize}.npz")
 
-    @property
-    def done(self) -> bool:
-        """Whether everything is there."""
-        return self.keras.exists() and all(
-            self.tflite(q).exists() and (self.folder / f"{q}.npz").exists() for q in SETTINGS_OF_FILES
-        )
-
 
 def make_original(
-    folder: Path, task: Task, split: Split, plan: Plan, seed: int, width: float = 1.0,
-    quantize: tuple[str, ...] = SETTINGS_OF_FILES, say: Callable[[str], None] = print,
+    folder: Path, task: Task, split: Split, schedule: Schedule, seed: int, quantize: tuple[str, ...],
+    last: bool = False, say: Callable[[str], None] = print,
 ) -> Original:  # fmt: skip
     """Train, export and test what is not there yet; goes on from where it was stopped."""
     import keras
@@ -92,16 +83,18 @@ def make_original(
     data = data_of(split, task)
     if not original.keras.exists():
         keras.utils.set_random_seed(1000 + seed)
-        model = task.network(width)
-        score, seconds = train_alone(
-            model, data, plan.original, seed, folder / "checkpoint.npz", plan.last_epoch
-        )
-        facts = {"validation": score, "seconds": seconds, "parameters": int(model.count_params())}
+        model = task.network(1.0)
+        outcome = tuner_of(data).fit(model, schedule, seed, folder / "checkpoint.npz", last=last)
+        facts = {
+            "validation": outcome.score,
+            "seconds": outcome.seconds,
+            "parameters": int(model.count_params()),
+        }
         write_json(folder / "training.json", facts)
         with replacing(original.keras) as temporary:
             model.save(temporary)
         (folder / "checkpoint.npz").unlink(missing_ok=True)
-        say(f"{folder.name}: {score:.2%} on validation after {seconds:.0f} s")
+        say(f"{folder}: {outcome.score:.2%} on validation after {outcome.seconds:.0f} s")
     for mode in quantize:
         export_and_test(original.keras, folder, mode, split.test, data, task)
     return original
@@ -117,5 +110,5 @@ def export_and_test(
         export(model, file, quantize, calibration, check_data=data, allow_drop=True)
         kept.unlink(missing_ok=True)
     if not kept.exists():
-        answers_of(file, test, task.classes).save(kept)
+        answers_of(file, test, task.outputs).save(kept)
     return file, Answers.load(kept)

@@ -246,11 +246,11 @@ def train_supernet(supernet: Supernet, prepared: Any, steps: int, rate: float, s
     """Sandwich rule: the whole, the least and two random ones each step; the whole teaches the others."""
     import tensorflow as tf
 
-    from compressor.training.finetuning import _adam
+    from compressor.training.shape import make_adam
 
     task, data = prepared.task, prepared.task.data
     variables = supernet.model.trainable_variables
-    optimizer = _adam(rate)
+    optimizer = make_adam(rate)
     optimizer.build(variables)
     rng = np.random.default_rng(seed)
     blocks = list(prepared.structures.blocks)

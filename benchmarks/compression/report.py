@@ -1,227 +1,186 @@
-"""The tables of the benchmark, from what is in the work folder."""
+"""The tables of the benchmark in Markdown, and as records for CSV files."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from benchmarks.compression.cells import FLOPS, ORIGINAL, OURS, QUANTIZED, SCRATCH
-from benchmarks.compression.pooled import Made, Row, Table, compare, ratio
-from benchmarks.compression.schedules import DROP_POINTS
-from benchmarks.compression.settings import SETTINGS
-from benchmarks.compression.statistics import SAME, WORSE, Difference, Ratio
+from benchmarks.compression.sizes import OURS
+from benchmarks.compression.table import Comparison, Entry, Part
 from benchmarks.compression.tasks import get_task
 
-PAPER = "paper: -48% to -78% on two phones"
-GOAL = -0.25
+CONTROL = "uniform-snapped"
+GOAL = 0.75
 ERROR_GOAL = 0.10
-NOT_RUN = "not run"
+PAIRS = (
+    ("fastdeepiot", "deepiot"),
+    ("structure", "flops"),
+    ("structure", "scratch"),
+    ("structure", "optuna"),
+)
+
+LEGEND = (
+    "Scores are of test rows that nothing has seen: right answers in %, or the explained share of variance; in brackets are "
+    "points against the original, and seeds. 'time' is that of the exported file over the original's in the same rounds, 's' "
+    "seconds of a core. 'points' are of score at an equal budget, 'time at equal score' is what the first row takes, read between "
+    "its own networks, for the score that the second one has at that budget ('≤': its fastest network has it already). Intervals "
+    "are 95%, of the test's rows (paired bootstrap) and of training (what seeds leave once means of rows and of seeds are taken "
+    "off) together; '?' is no bound. (p): predicted, not measured."
+)
 
 
-def number(value: float | None, form: str) -> str:
-    """A number, or a dash."""
-    return "-" if value is None else format(value, form)
+def lines(parts: Sequence[Part]) -> list[str]:
+    """Everything, as Markdown."""
+    told = [LEGEND, ""]
+    for part in parts:
+        told += [*table_lines(part), ""]
+    told += ["### Ours against the others", "", *comparison_lines(against_others(parts)), ""]
+    told += ["### Pairs", "", *comparison_lines(pairs(parts)), ""]
+    told += ["### Predicted against measured time", "", *prediction_lines(parts)]
+    return told
 
 
-def table_lines(table: Table, task: str, setting: str) -> list[str]:
-    """The table of one task and setting."""
-    lines = [
-        f"== {task}, {setting} ({SETTINGS[setting].about}): {get_task(task).about}",
-        f"{'':19s}{'seeds':>6s}{'accuracy':>10s}{'macro-F1':>10s}{'points against the original':>33s}"
-        f"{'measured':>11s}{'of original':>25s}{'predicted':>11s}{'error':>7s}{'file':>10s}{'search':>8s}{'kept':>6s}",
+def table_lines(part: Part) -> list[str]:
+    """The rows of one task and number type."""
+    told = [f"### {part.task}, {part.setting}: {get_task(part.task).about}", ""]
+    if part.original.made:
+        seeds = list(part.original.made)
+        ms = [made.measured_ms or made.facts["predicted_ms"] for made in part.original.made.values()]
+        told += [f"Original: {part.original.score(seeds):.2f} in {np.mean(ms):.4f} ms, {len(seeds)} seeds."]
+    told += [
+        "",
+        "| row | "
+        + " | ".join(f"{share:g}: score | time | steps | tried | s" for share in part.shares)
+        + " |",
+        "|---|" + "---|" * (5 * len(part.shares)),
     ]
-    rows = table.rows(task, setting)
-    original = table.row(task, setting, ORIGINAL)
-    return lines + [row_line(row, original, table.seeds) for row in rows]
+    for name, entries in part.rows.items():
+        cells = [cell for share in part.shares for cell in _cells(entries[share], part.original)]
+        error = part.errors.get(name)
+        reason = f" (failed: {error})" if error else ""
+        told.append(f"| {name}{reason} | " + " | ".join(cells) + " |")
+    return told
 
 
-def row_line(row: Row, original: Row, seeds: int) -> str:
-    """One line of it."""
-    if not row.ran:
-        reason = f"failed: {row.errors[0]}" if row.errors else NOT_RUN
-        return f"{row.name:19s}{reason}"
-    kept = sum(bool(made.facts.get("met")) for made in row.made)
-    relative = ratio(row, original) if row.name != ORIGINAL else None
-    errors = [abs(error) for made in row.made if (error := prediction_error(made)) is not None]
-    return (
-        f"{row.name:19s}{len(row.made):>4d}/{seeds}"
-        f"{number(row.mean(lambda made: made.answers.accuracy), '10.2%'):>10s}"
-        f"{number(row.mean(lambda made: made.answers.macro_f1), '10.3f'):>10s}"
-        f"{points(row.against_original):>33s}"
-        f"{number(row.measured_ms, '8.4f') + ' ms' if row.measured_ms else '-':>11s}"
-        f"{relative.text() if relative else '':>25s}"
-        f"{number(row.mean(lambda made: made.facts['predicted_ms']), '8.4f'):>8s} ms"
-        f"{number(float(np.mean(errors)) if errors else None, '6.1%'):>7s}"
-        f"{number(row.mean(lambda made: made.facts['file_bytes'] / 1e3), '7.1f'):>7s} kB"
-        f"{number(row.mean(lambda made: made.facts.get('seconds')), '6.0f'):>6s} s"
-        f"{f'{kept}/{len(row.made)}':>6s}"
-    )
-
-
-def points(found: Difference | None) -> str:
-    """A difference with its interval and what it means."""
-    if found is None:
-        return ""
-    return f"{found.points:+.2f} [{found.low:+.2f}, {found.high:+.2f}] {found.verdict(DROP_POINTS)}"
-
-
-def prediction_error(made: Made) -> float | None:
-    """Predicted over measured time, minus 1."""
-    return None if made.measured_ms is None else float(made.facts["predicted_ms"]) / made.measured_ms - 1
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Two rows of one table: times and accuracies."""
-
-    task: str
-    setting: str
-    one: str
-    other: str
-    time: Ratio | None
-    accuracy: Difference | None
-
-    @property
-    def verdict(self) -> str:
-        """Whether the first is as accurate as the other, as rows are judged against the original."""
-        return "" if self.accuracy is None else self.accuracy.verdict(DROP_POINTS)
-
-    def line(self) -> str:
-        """As text; with what is known of their accuracies."""
-        start = f"{self.task:16s}{self.setting:16s}{self.one:18s} against {self.other:19s}"
-        if self.time is None or self.accuracy is None:
-            return start + NOT_RUN
-        told = f"{self.time.text():>25s}  {self.time.seeds} seeds; accuracy {points_apart(self.accuracy)}"
-        return f"{start}{told} {self.verdict}"
-
-
-def points_apart(found: Difference) -> str:
-    """A difference with its interval."""
-    return f"{found.points:+.2f} points [{found.low:+.2f}, {found.high:+.2f}]"
-
-
-def comparison(table: Table, task: str, setting: str, one: str, other: str) -> Comparison:
-    """Two rows of a table."""
-    first, second = (table.row(task, setting, name) for name in (one, other))
-    return Comparison(task, setting, one, other, ratio(first, second), compare(first, second))
-
-
-def against_deepiot(table: Table) -> list[Comparison]:
-    """FastDeepIoT against DeepIoT in every table."""
-    return [comparison(table, t, s, "fastdeepiot", "deepiot") for t in table.tasks for s in table.settings]
-
-
-def strongest(table: Table, task: str, setting: str, ours: bool) -> Row | None:
-    """Of our rows or of the baselines the fastest whose accuracy is not surely worse than the original's.
-
-    Rows that are surely the same come first where there are any; steered by FLOPs, each method is a baseline. Only rows
-    that have as many seeds as the fullest one are looked at.
-    """
-    rows = [
-        row for row in table.rows(task, setting)
-        if row.name not in (ORIGINAL, QUANTIZED, SCRATCH) and (row.name in OURS) == ours
-        and row.measured_ms is not None and row.verdict != WORSE
-    ]  # fmt: skip
-    most = max((len(row.made) for row in rows), default=0)
-    rows = [row for row in rows if len(row.made) == most]
-    return min(rows, key=lambda row: row.measured_ms or np.inf) if rows else None
-
-
-def against_strongest(table: Table) -> list[Comparison]:
-    """FastDeepIoT, and the fastest of ours, against the strongest baseline of every table."""
-    found = []
-    for task in table.tasks:
-        for setting in table.settings:
-            rival, best = strongest(table, task, setting, False), strongest(table, task, setting, True)
-            if rival is None:
-                continue
-            for name in dict.fromkeys(["fastdeepiot", *([best.name] if best else [])]):
-                found.append(comparison(table, task, setting, name, rival.name))
-    return found
-
-
-def worth_of_time(table: Table) -> list[Comparison]:
-    """Each method steered by predicted time against itself steered by FLOPs."""
-    names = [name.removesuffix(FLOPS) for name in table.names if name.endswith(FLOPS)]
+def _cells(entry: Entry, original: Entry) -> list[str]:
+    if not entry.made:
+        return ["not run", "", "", "", ""]
+    seeds = list(entry.made)
+    predicted = "" if all(made.measured_ms for made in entry.made.values()) else " (p)"
+    numbers = [entry.mean(name) for name in ("steps", "trials", "compress_s")]
     return [
-        comparison(table, task, setting, name, name + FLOPS)
-        for name in names if name in table.names
-        for task in table.tasks for setting in table.settings
+        f"{entry.score(seeds):.2f} ({entry.score(seeds) - original.score(seeds):+.2f}; {len(seeds)})",
+        f"{entry.time(seeds):.3f}{predicted}",
+        *("-" if number is None else f"{number:,.0f}" for number in numbers),
+    ]
+
+
+def against_others(parts: Sequence[Part]) -> list[Comparison]:
+    """Each of ours against the strongest other row and against snapped uniform widths."""
+    found = []
+    for part in parts:
+        rivals = dict.fromkeys(name for name in (part.strongest(), CONTROL) if name)
+        found += [part.compare(one, other) for one in OURS for other in rivals]
+    return [one for one in found if one]
+
+
+def pairs(parts: Sequence[Part]) -> list[Comparison]:
+    """What single questions ask for."""
+    found = [part.compare(one, other) for one, other in PAIRS for part in parts]
+    return [one for one in found if one]
+
+
+def comparison_lines(found: Sequence[Comparison]) -> list[str]:
+    """A table of comparisons, and how many tasks reach the goal."""
+    if not found:
+        return ["Not run."]
+    shares = [budget.share for budget in found[0].budgets]
+    told = [
+        "| task | rows | seeds | " + " | ".join(f"{share:g}: points | time at equal score" for share in shares)
+        + " | both |",
+        "|---|---|---|" + "---|" * (2 * len(shares) + 1),
     ]  # fmt: skip
+    for one in found:
+        cells = [
+            text
+            for budget in one.budgets
+            for text in (f"{budget.points:+.2f} ± {_number(budget.half)}", budget.time.text())
+        ]
+        told.append(
+            f"| {one.task}, {one.setting} | {one.one} against {one.other} | {one.seeds} | {' | '.join(cells)} | "
+            f"{one.time.text()} |"
+        )
+    return told
 
 
-def prediction_lines(table: Table) -> list[str]:
+def _number(value: float) -> str:
+    return f"{value:.2f}" if math.isfinite(value) else "?"
+
+
+def prediction_lines(parts: Sequence[Part]) -> list[str]:
     """How near predicted times of the chosen networks are to measured ones."""
-    lines = []
-    for task in table.tasks:
-        for setting in table.settings:
-            errors = np.array(
-                [
-                    error
-                    for row in table.rows(task, setting) if row.name not in (ORIGINAL, QUANTIZED)
-                    for made in row.made if (error := prediction_error(made)) is not None
-                ]
-            )  # fmt: skip
-            if not errors.size:
-                lines.append(f"{task:16s}{setting:16s}{NOT_RUN}")
-                continue
+    told = []
+    for part in parts:
+        errors = np.array(
+            [
+                made.facts["predicted_ms"] / made.measured_ms - 1
+                for entries in part.rows.values() for entry in entries.values()
+                for made in entry.made.values() if made.measured_ms
+            ]
+        )  # fmt: skip
+        if errors.size:
             within = np.mean(np.abs(errors) <= ERROR_GOAL)
-            lines.append(
-                f"{task:16s}{setting:16s}{len(errors):3d} networks: {within:.0%} within {ERROR_GOAL:.0%}, mean error "
-                f"{np.abs(errors).mean():.1%}, bias {np.median(errors):+.1%}, worst {np.abs(errors).max():.1%}"
+            told.append(
+                f"- {part.task}, {part.setting}: {len(errors)} networks, {within:.0%} within {ERROR_GOAL:.0%}, mean error "
+                f"{np.abs(errors).mean():.1%}, bias {np.median(errors):+.1%}"
             )
-    return lines
+    return told or ["Not measured."]
 
 
-def goal_line(found: Sequence[Comparison]) -> str:
-    """Whether the strongest baseline is beaten on every task, and by a quarter on two."""
-    best: dict[tuple[str, str], Comparison] = {}
-    for item in found:
-        key = item.task, item.setting
-        if item.time is not None and (key not in best or item.time.ratio < best[key].time.ratio):  # type: ignore[union-attr]
-            best[key] = item
-    beaten = sorted({task for task, _ in best if all(
-        c.time is not None and c.time.ratio < 1 for (t, _), c in best.items() if t == task)})  # fmt: skip
-    quarter = sorted({t for (t, _), c in best.items() if c.time is not None and c.time.ratio <= 1 + GOAL})
-    tasks = len({task for task, _ in best})
+def goal_line(parts: Sequence[Part]) -> str:
+    """On how many tasks and number types the best of ours takes a quarter less time than the strongest other row."""
+    best: dict[tuple[str, str], float] = {}
+    for part in parts:
+        rival = part.strongest()
+        compared = [part.compare(one, rival) for one in OURS] if rival else []
+        ratios = [one.time.ratio for one in compared if one and one.time.ratio is not None]
+        if ratios:
+            best[part.task, part.setting] = min(ratios)
+    quarter = [f"{task} ({setting})" for (task, setting), ratio in best.items() if ratio <= GOAL]
     return (
-        f"The strongest baseline is beaten in every setting on {len(beaten)} of {tasks} tasks "
-        f"({', '.join(beaten) or 'none'}); by {-GOAL:.0%} or more in at least one setting on {len(quarter)} "
+        f"At least {1 - GOAL:.0%} less time than the strongest other row at equal score: {len(quarter)} of {len(best)} "
         f"({', '.join(quarter) or 'none'})."
     )
 
 
-def report_lines(table: Table) -> list[str]:
-    """Everything but the sweep and the costs."""
-    lines: list[str] = []
-    rivals = against_strongest(table)
-    for task in table.tasks:
-        for setting in table.settings:
-            lines += [*table_lines(table, task, setting), ""]
-    lines += [
-        "'same': not worse than the original by more than "
-        f"{DROP_POINTS:g} point (5th percentile of a paired bootstrap over test rows, by subject, speaker or image, seeds "
-        "pooled); 'worse': surely worse by more (95th percentile); else undecided; intervals of points are those two "
-        "percentiles, 90%. 'of original': measured time of the file over that of "
-        "the float32 original in the same round, less 1, with 95% interval over seeds and rounds. 'kept': seeds in which "
-        "the accuracy was kept on validation.",
-        "",
-        f"== FastDeepIoT against DeepIoT: measured time ({PAPER})",
-        *(item.line() for item in against_deepiot(table)),
-        "",
-        f"== Against the strongest baseline (fastest row not {WORSE}; {', '.join(OURS)} count as ours)",
-        *(item.line() for item in rivals),
-        goal_line(rivals) if rivals else NOT_RUN,
-        "",
-        "== What the model of time is worth: steered by predicted time against steered by FLOPs",
-        *(item.line() for item in worth_of_time(table)),
-        "",
-        "== Predicted against measured time of the chosen networks",
-        *prediction_lines(table),
-    ]
-    return lines
+def cell_records(parts: Sequence[Part]) -> list[dict[str, Any]]:
+    """One record for each finished cell."""
+    names = (
+        "predicted_ms", "validation", "steps", "rows", "trials", "search_s", "compress_s", "seconds", "wall_s", "file_bytes",
+        "macs", "code", "missed", "changes",
+    )  # fmt: skip
+    return [
+        {
+            "task": part.task, "setting": part.setting, "row": made.cell.name, "share": made.cell.share,
+            "seed": made.cell.seed, "score": made.score, "time": made.time, "measured_ms": made.measured_ms,
+            **{name: made.facts.get(name) for name in names},
+        }
+        for part in parts
+        for entry in (part.original, *(e for entries in part.rows.values() for e in entries.values()))
+        for made in entry.made.values()
+    ]  # fmt: skip
 
 
-__all__ = ["SAME", "Comparison", "report_lines", "table_lines"]
+def comparison_records(parts: Sequence[Part]) -> list[dict[str, Any]]:
+    """One record for each pair of rows and budget."""
+    return [
+        {
+            "task": one.task, "setting": one.setting, "one": one.one, "other": one.other, "seeds": one.seeds,
+            "share": at.share, "points": at.points, "points_half": at.half, "time": at.time.ratio, "least": at.time.least,
+            "time_low": at.time.low, "time_high": at.time.high,
+        }
+        for one in (*against_others(parts), *pairs(parts)) for at in one.budgets
+    ]  # fmt: skip

@@ -1,28 +1,33 @@
-"""Running one cell: in a process of its own kind, which can be killed at any moment."""
+"""Running one cell: in a process of its own, which can be killed at any moment."""
 
 from __future__ import annotations
 
 import functools
 import gc
-import math
+import json
 import os
 import shutil
 import threading
 import time
 import traceback
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.compression import versions
-from benchmarks.compression.cells import ORIGINAL, QUANTIZED, SCRATCH, Cell, Store
-from benchmarks.compression.originals import data_of, export_and_test, make_original, train_alone
-from benchmarks.compression.schedules import DROP_POINTS, Plan
-from benchmarks.compression.settings import SETTINGS, model_path
+from numpy.typing import NDArray
+
+from benchmarks.compression.cells import ORIGINAL, QUANTIZE, SCRATCH, WAYS, Cell, Store, code_mark
+from benchmarks.compression.originals import data_of, export_and_test, make_original, tuner_of
+from benchmarks.compression.sizes import Plan
 from benchmarks.compression.tasks import Split, get_task
+from compressor.data import Data
 from profiler.errors import BudgetError, EdgetimeError
-from profiler.files import replacing, write_json
+from profiler.files import replacing
 from profiler.tflite import read_network
+
+LEFT_SHARE = 0.95
+"""Of the minutes for a network from scratch: what is left is for building, exporting and testing it."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,8 @@ class Job:
     ----------
     data, work
         The folder of tasks and the work folder.
+    model
+        The time model's file.
     plan
         How long to train.
     """
@@ -40,11 +47,17 @@ class Job:
     cell: Cell
     data: Path
     work: Path
+    model: Path
     plan: Plan
 
 
-def watch_parent() -> None:
-    """End this process when the one that started it is gone, so that two never write to one folder."""
+def begin() -> None:
+    """Prepare a process for cells: its clock is its own processor time.
+
+    So the minutes of a method are minutes of work, whatever else the machine does meanwhile, and methods that were run at a calm
+    hour are not favoured. The process ends when the one that started it is gone, so that two never write to one folder.
+    """
+    time.monotonic = time.process_time
     parent = os.getppid()
 
     def watch() -> None:
@@ -53,15 +66,13 @@ def watch_parent() -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
 def run(job: Job) -> dict[str, Any]:
     """Run a cell and keep what it came to; what cannot be done is kept as its error."""
     store = Store(job.work)
     store.folder(job.cell).mkdir(parents=True, exist_ok=True)
-    began, used = time.monotonic(), time.process_time()
-    seen = versions.remember(store.folder(job.cell))
+    began, at = time.monotonic(), time.perf_counter()
     try:
         facts = _run(job, store)
     except EdgetimeError as error:
@@ -69,14 +80,11 @@ def run(job: Job) -> dict[str, Any]:
     except Exception as error:  # a method that crashes must not keep the other cells from running
         facts = {"error": f"{type(error).__name__}: {error}"[:300]}
         (store.folder(job.cell) / "error.txt").write_text(traceback.format_exc(), "utf-8")
-    facts.setdefault("seconds", time.monotonic() - began)
-    facts.setdefault("cpu_seconds", time.process_time() - used)
     facts |= {
-        "task": job.cell.task,
-        "setting": job.cell.setting,
-        "seed": job.cell.seed,
-        "cell": job.cell.name,
-        "code": seen,
+        "cell": str(job.cell),
+        "seconds": time.monotonic() - began,
+        "wall_s": time.perf_counter() - at,
+        "code": code_mark(),
     }
     store.finish(job.cell, facts)
     _forget()
@@ -84,12 +92,7 @@ def run(job: Job) -> dict[str, Any]:
 
 
 def _run(job: Job, store: Store) -> dict[str, Any]:
-    cell = job.cell
-    if cell.name in (ORIGINAL, QUANTIZED):
-        return _original(job, store)
-    if cell.name == SCRATCH:
-        return _scratch(job, store)
-    return _search(job, store)
+    return {ORIGINAL: _original, SCRATCH: _scratch}.get(job.cell.name, _search)(job, store)
 
 
 @functools.lru_cache(maxsize=1)
@@ -102,7 +105,7 @@ def split_of(job: Job) -> Split:
     return _split(job.cell.task, job.data, job.work, job.cell.seed)
 
 
-@functools.lru_cache(maxsize=4)
+@functools.lru_cache(maxsize=1)
 def _time_model(path: Path) -> Any:
     from timemodel.model import TimeModel
 
@@ -110,161 +113,138 @@ def _time_model(path: Path) -> Any:
 
 
 def predicted(job: Job, file: Path) -> dict[str, Any]:
-    """What the setting's time model says of a file, and its size."""
+    """What the time model says of a file, and its size."""
     network = read_network(file)
-    prediction = _time_model(model_path(job.work, job.cell.setting)).predict(network)
     return {
-        "predicted_ms": float(prediction.predicted_ms),
-        "low_ms": float(prediction.low_ms),
-        "high_ms": float(prediction.high_ms),
-        "coverage": float(prediction.coverage),
+        "predicted_ms": float(_time_model(job.model).predict(network).predicted_ms),
         "macs": network.macs,
         "file": str(file.relative_to(job.work)),
         "file_bytes": file.stat().st_size,
     }
 
 
+class Steps:
+    """Counts steps of training, whoever trains: every batch is augmented once."""
+
+    def __init__(self, augment: Callable[[NDArray[Any]], NDArray[Any]]) -> None:
+        self._augment = augment
+        self.steps = self.rows = 0
+
+    def __call__(self, x: NDArray[Any]) -> NDArray[Any]:
+        """Count a batch and augment it."""
+        self.steps += 1
+        self.rows += len(x)
+        return self._augment(x)
+
+
+def _counted(job: Job) -> tuple[Data, Steps]:
+    task = get_task(job.cell.task)
+    steps = Steps(task.augment)
+    return replace(data_of(split_of(job), task), augment=steps), steps
+
+
 def _original(job: Job, store: Store) -> dict[str, Any]:
-    cell = job.cell
-    task = get_task(cell.task)
-    original = make_original(store.original(cell.task, cell.seed), task, split_of(job), job.plan, cell.seed)
-    training = _read(original.folder / "training.json")
-    mode = "none" if cell.name == ORIGINAL else "int8"
-    facts = predicted(job, original.tflite(mode))
-    return {
-        **facts, "met": True, "validation": training.get("validation") if mode == "none" else None,
-        "parameters": training.get("parameters"), "seconds": training.get("seconds", math.nan), "trials": 0,
-    }  # fmt: skip
+    cell, plan = job.cell, job.plan
+    mode = QUANTIZE[cell.setting]
+    original = make_original(
+        store.original(cell.task, cell.seed), get_task(cell.task), split_of(job), plan.original, cell.seed, (mode,),
+        plan.last_epoch,
+    )  # fmt: skip
+    training = json.loads((original.folder / "training.json").read_text("utf-8"))
+    return {**predicted(job, original.tflite(mode)), "validation": training["validation"]}
 
 
 def _search(job: Job, store: Store) -> dict[str, Any]:
     """The cell as a user would make it: by `compress`, with the validation rows and never the test rows."""
     from compressor import compress
-    from compressor.search import get_method
+    from compressor.pipeline.result import CompressionResult
 
-    cell, plan = job.cell, job.plan
-    task, split, folder = get_task(cell.task), split_of(job), store.folder(cell)
-    data = data_of(split, task)
-    searcher = get_method(cell.method, **plan.arguments(cell.method))
-    began, used = time.monotonic(), time.process_time()
-    earlier = _read(folder / "spent.json")
-    out = folder / "run"
-    setting = SETTINGS[cell.setting]
-    met = True
+    cell, folder, way = job.cell, store.folder(job.cell), WAYS[job.cell.name]
+    whole = store.facts(replace(cell, name=ORIGINAL, share=1.0))
+    assert whole is not None
+    data, steps = _counted(job)
+    out, mode = folder / "run", QUANTIZE[cell.setting]
+    shutil.rmtree(
+        out, ignore_errors=True
+    )  # a cell that was killed begins anew: its minutes and steps are those of one run
     try:
         result = compress(
-            store.original(cell.task, cell.seed) / "net.keras", data,
-            _time_model(model_path(job.work, cell.setting)), out, max_accuracy_drop=DROP_POINTS, method=searcher,
-            quantize=setting.quantize, seed=cell.seed, seeds=1, points=1, minutes=plan.minutes,
-            resume=(out / "run.json").exists(), measure=False, steer=cell.steer, options=plan.options(),
-            target=setting.target if cell.steer == "measured" else None, progress=_Spent(folder / "spent.json", earlier, began),
+            store.original(cell.task, cell.seed) / "net.keras", data, _time_model(job.model), out,
+            budget_ms=cell.share * whole["predicted_ms"], method=way.method, steer=way.steer, importance=way.importance,
+            quantize=mode, seed=cell.seed, seeds=1, points=1, minutes=job.plan.minutes, measure=False,
+            progress=_Log(folder / "progress.log", steps),
         )  # fmt: skip
     except BudgetError:
-        from compressor.pipeline.result import CompressionResult
-
         if not (out / "result.json").exists():
             raise
-        result, met = CompressionResult.load(out), False
-    seconds = time.monotonic() - began + float(earlier.get("seconds", 0.0))
-    cpu_seconds = time.process_time() - used
-    file = folder / f"{setting.quantize}.tflite"
+        result = CompressionResult.load(out)
+    file = folder / f"{mode}.tflite"
     with replacing(file) as temporary:
         shutil.copyfile(out / result.after.tflite, temporary)
     file.with_suffix(".npz").unlink(missing_ok=True)
-    export_and_test(out / str(result.after.keras), folder, setting.quantize, split.test, data, task)
-    facts = predicted(job, file)
-    _tidy(out)
+    task = get_task(cell.task)
+    export_and_test(out / str(result.after.keras), folder, mode, split_of(job).test, data, task)
+    for name in ("candidates", "checkpoints", "seeds", "trained"):
+        shutil.rmtree(out / name, ignore_errors=True)
     return {
-        **facts, "met": met, "validation": result.after.validation_score, "parameters": result.after.parameters,
-        "seconds": seconds, "cpu_seconds": cpu_seconds, "trials": len(result.trials),
-        "widths": {width.layer: width.after for width in result.widths},
+        **predicted(job, file), "validation": result.after.validation_score, "compress_s": result.seconds,
+        "steps": steps.steps, "rows": steps.rows, "trials": len(result.trials), "missed": result.missed,
+        "search_s": result.effort.get("phases", {}).get("searching", {}).get("seconds"),
+        "changes": next((point.changes for point in result.points if point.chosen), ""),
         "network": str((out / str(result.after.keras)).relative_to(job.work)),
     }  # fmt: skip
 
 
-class _Spent:
-    """Keeps how long a cell has taken so far, for those that are killed and gone on with, and what it did when."""
+class _Log:
+    """Keeps what a cell did when, with the steps that were trained so far."""
 
-    def __init__(self, path: Path, earlier: dict[str, Any], began: float) -> None:
-        self._path, self._before, self._began = path, float(earlier.get("seconds", 0.0)), began
-        self._kept = began
+    def __init__(self, path: Path, steps: Steps) -> None:
+        self._path, self._steps, self._began = path, steps, time.monotonic()
+        path.unlink(missing_ok=True)
 
     def __call__(self, done: float, note: str) -> None:
-        now = time.monotonic()
-        with self._path.with_name("progress.log").open("a", encoding="utf-8") as file:
-            file.write(f"{now - self._began:7.1f} s  {done:5.1%}  {note}\n")
-        if now - self._kept > 5.0:
-            write_json(self._path, {"seconds": self._before + now - self._began})
-            self._kept = now
-
-
-def _tidy(out: Path) -> None:
-    """Remove networks of candidates: hundreds of cells would fill a disk."""
-    for name in ("candidates", "checkpoints", "seeds", "trained"):
-        shutil.rmtree(out / name, ignore_errors=True)
-
-
-def winner(store: Store, cell: Cell) -> Cell | None:
-    """The cell whose widths are trained from scratch: of those that kept the accuracy on validation the fastest.
-
-    By predicted time, so that the test rows have no say.
-    """
-    from benchmarks.compression.cells import ROWS
-
-    found: list[tuple[float, Cell]] = []
-    for name in ROWS:
-        other = Cell(cell.task, cell.setting, cell.seed, name)
-        facts = store.facts(other)
-        if other.is_search and facts and facts.get("met") and not facts.get("error"):
-            found.append((facts["predicted_ms"], other))
-    return min(found, key=lambda pair: pair[0])[1] if found else None
+        seconds = time.monotonic() - self._began
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(f"{seconds:7.1f} s  {self._steps.steps:6d} steps  {done:5.1%}  {note}\n")
 
 
 def _scratch(job: Job, store: Store) -> dict[str, Any]:
-    """The winner's widths with new weights, trained as long as the original was."""
+    """The network that ``structure`` found, with new weights: no search, so that all of the time is training.
+
+    It is taught by the original as all others are.
+    """
     import keras
 
     from compressor.export import load_keras
+    from compressor.training import Options
 
-    cell = job.cell
-    best = winner(store, cell)
-    if best is None:
+    began = time.monotonic()
+    cell, folder = job.cell, store.folder(job.cell)
+    found = store.facts(replace(cell, name="structure"))
+    if not found or found.get("error"):
         raise EdgetimeError(
-            "No method has kept the accuracy yet, so there are no widths to train from scratch."
+            "There is no network of row 'structure' yet whose like could be trained from scratch."
         )
-    task, split, folder = get_task(cell.task), split_of(job), store.folder(cell)
-    data = data_of(split, task)
-    facts = store.facts(best)
-    assert facts is not None
-    cut = load_keras(job.work / facts["network"])
+    data, steps = _counted(job)
+    cut = load_keras(job.work / found["network"])
     keras.utils.set_random_seed(2000 + cell.seed)
     model = type(cut).from_config(cut.get_config())
-    score, seconds = train_alone(
-        model, data, job.plan.original, cell.seed, folder / "checkpoint.npz", job.plan.last_epoch
-    )
+    teacher = load_keras(store.original(cell.task, cell.seed) / "net.keras")
+    left_s = LEFT_SHARE * 60 * job.plan.minutes - (time.monotonic() - began)
+    outcome = tuner_of(data, teacher).fit(model, Options().final, cell.seed, seconds=left_s)
+    seconds = time.monotonic() - began
     with replacing(folder / "net.keras") as temporary:
         model.save(temporary)
-    (folder / "checkpoint.npz").unlink(missing_ok=True)
-    mode = SETTINGS[cell.setting].quantize
+    mode = QUANTIZE[cell.setting]
     for stale in (folder / f"{mode}.tflite", folder / f"{mode}.npz"):
         stale.unlink(missing_ok=True)
-    file, _ = export_and_test(folder / "net.keras", folder, mode, split.test, data, task)
-    whole = _read(store.original(cell.task, cell.seed) / "training.json")
-    met = score >= float(whole["validation"]) - DROP_POINTS / 100
+    file, _ = export_and_test(
+        folder / "net.keras", folder, mode, split_of(job).test, data, get_task(cell.task)
+    )
     return {
-        **predicted(job, file), "met": met, "validation": score, "parameters": int(model.count_params()),
-        "seconds": seconds, "trials": 0, "widths": facts["widths"], "winner": best.name,
+        **predicted(job, file), "validation": outcome.score, "compress_s": seconds, "steps": steps.steps,
+        "rows": steps.rows, "trials": 1, "changes": found["changes"],
     }  # fmt: skip
-
-
-def _read(path: Path) -> dict[str, Any]:
-    import json
-
-    try:
-        value = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return value if isinstance(value, dict) else {}
 
 
 def _forget() -> None:

@@ -1,4 +1,10 @@
-"""Whether two networks are as accurate as each other, and how their times compare, with what chance leaves open."""
+"""How two ways to compress compare, with what chance leaves open.
+
+Two things are chance: which rows the test has (`difference`: bootstrapped in pairs, by subject or speaker), and which
+network a training ends with (`training_noise`: what is left of scores of all rows and seeds once the mean of each seed and of each
+row is taken off). A seed has its own original and, where people are held out, its own people: that is common to all rows of a
+seed, so that comparisons are in pairs. Both errors are added as independent ones.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +26,7 @@ _TAIL = 0.05
 
 @dataclass(frozen=True)
 class Difference:
-    """Accuracy of one network minus that of another one, in points.
+    """Score of one network minus that of another one, in points.
 
     Attributes
     ----------
@@ -30,12 +36,15 @@ class Difference:
         The 5th and the 95th percentile of the bootstrap.
     clusters
         Subjects, speakers or images that it is drawn from.
+    error
+        Standard deviation of the bootstrap.
     """
 
     points: float
     low: float
     high: float
     clusters: int
+    error: float = 0.0
 
     def verdict(self, margin: float) -> str:
         """``same`` where it is surely not worse by more than `margin` points, ``worse`` where it surely is."""
@@ -45,7 +54,7 @@ class Difference:
 
 
 def difference(pairs: Sequence[tuple[Answers, Answers]], seed: int = 0, draws: int = DRAWS) -> Difference:
-    """Paired bootstrap of the accuracy of the first minus that of the second of each pair.
+    """Paired bootstrap of the score of the first minus that of the second of each pair.
 
     Parameters
     ----------
@@ -61,7 +70,7 @@ def difference(pairs: Sequence[tuple[Answers, Answers]], seed: int = 0, draws: i
     for one, other in pairs:
         if not np.array_equal(one.label, other.label) or not np.array_equal(one.unit, other.unit):
             raise ValueError("the two networks answered different rows")
-    gain = np.concatenate([one.correct.astype(float) - other.correct for one, other in pairs])
+    gain = np.concatenate([one.credit - other.credit for one, other in pairs])
     cluster = np.concatenate([one.cluster for one, _ in pairs])
     unit = np.concatenate([one.unit for one, _ in pairs])
     sums, counts, home = _by_unit(gain, cluster, unit)
@@ -71,8 +80,8 @@ def difference(pairs: Sequence[tuple[Answers, Answers]], seed: int = 0, draws: i
         drawn = _drawn(sums, counts, draws, generator)
     else:
         drawn = _drawn_in_two_stages(sums, counts, home, draws, generator)
-    low, high = np.quantile(drawn, [_TAIL, 1 - _TAIL])
-    return Difference(100 * float(gain.mean()), 100 * float(low), 100 * float(high), clusters)
+    low, high = 100 * np.quantile(drawn, [_TAIL, 1 - _TAIL])
+    return Difference(100 * float(gain.mean()), float(low), float(high), clusters, 100 * float(drawn.std()))
 
 
 def _by_unit(
@@ -117,6 +126,42 @@ def _drawn_in_two_stages(
 
 
 @dataclass(frozen=True)
+class Noise:
+    """How far scores of two trainings of one network lie apart by chance: a standard deviation, and its degrees of freedom."""
+
+    deviation: float
+    freedom: int
+
+
+def training_noise(scores: NDArray[np.float64]) -> Noise:
+    """What is left of scores once the means of rows and of seeds are taken off [rows, seeds]; rows with a gap (NaN) do not count.
+
+    Examples
+    --------
+    >>> found = training_noise(np.array([[60.0, 62.0], [50.0, 54.0]]))
+    >>> round(found.deviation, 6), found.freedom
+    (1.0, 1)
+    """
+    whole = scores[~np.isnan(scores).any(axis=1)] if scores.size else scores.reshape(0, 0)
+    freedom = max(0, whole.shape[0] - 1) * max(0, whole.shape[1] - 1)
+    if not freedom:
+        return Noise(math.inf, 0)
+    rest = whole - whole.mean(axis=0) - whole.mean(axis=1, keepdims=True) + whole.mean()
+    return Noise(math.sqrt(float((rest**2).sum()) / freedom), freedom)
+
+
+def half_width(noise: Noise, seeds: int, error: float) -> float:
+    """Half of the 95% interval of a difference of two means, each over so many seeds; infinite where it is not known.
+
+    `error` is the standard error that the test's rows leave, which more seeds do not lessen.
+    """
+    if not noise.freedom:
+        return math.inf
+    training = noise.deviation * math.sqrt(2 / seeds)
+    return float(stats.t.ppf(0.975, noise.freedom)) * math.hypot(training, error)
+
+
+@dataclass(frozen=True)
 class Ratio:
     """A ratio of times with its 95% interval."""
 
@@ -131,7 +176,7 @@ class Ratio:
 
 
 def time_ratio(by_seed: Sequence[Sequence[float]]) -> Ratio:
-    """The ratio of two times over seeds and rounds.
+    """The ratio of two times over seeds and rounds, whatever the accuracies.
 
     Parameters
     ----------

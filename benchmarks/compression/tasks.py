@@ -22,15 +22,15 @@ class Rows:
     Attributes
     ----------
     x, y
-        Inputs [rows, ...] float32 and class numbers [rows].
+        Inputs [rows, ...] and class numbers [rows]; in a regression values [rows, values] float32.
     cluster
         Subject, speaker or image of each row [rows]: what is drawn first when chance is judged.
     unit
         Execution, recording or image of each row [rows]: what is drawn within a cluster.
     """
 
-    x: NDArray[np.float32]
-    y: NDArray[np.int64]
+    x: NDArray[Any]
+    y: NDArray[Any]
     cluster: NDArray[Any]
     unit: NDArray[Any]
 
@@ -81,8 +81,8 @@ class Task:
         As in ``--only``.
     files
         What must be in the folder of tasks.
-    classes
-        Number of classes.
+    outputs
+        Number of classes, or of values in a regression.
     by_cluster
         Whether whole clusters are held out (subjects, speakers).
     load
@@ -93,16 +93,19 @@ class Task:
         On a batch while training.
     about
         One sentence for the report.
+    regression
+        Whether the outputs are values: scored by the share of their variance that is explained.
     """
 
     name: str
     files: tuple[str, ...]
-    classes: int
+    outputs: int
     by_cluster: bool
     load: Callable[[Path, Path, int], Split]
     network: Callable[[float], Any]
-    augment: Callable[[NDArray[Any]], NDArray[Any]] | None
+    augment: Callable[[NDArray[Any]], NDArray[Any]]
     about: str
+    regression: bool = False
 
     def split(self, folder: Path, work: Path, seed: int) -> Split:
         """The rows of a seed, checked.
@@ -120,13 +123,6 @@ class Task:
         split = self.load(folder, work, seed)
         split.check(self.by_cluster)
         return split
-
-
-TASKS = ("motion", "sound", "image")
-"""In the order in which cells are run: the quickest first."""
-
-EXTRA_TASKS = ("image-mobile", "sound-attention")
-"""With --full: a MobileNet-like network for images and a transformer-like one for sound."""
 
 
 def decoded_once(path: Path, decode: Callable[[], Mapping[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:

@@ -1,9 +1,10 @@
-"""Images: CIFAR-10 in 18,000 training, 2,000 validation and 10,000 test images; a VGG-like network."""
+"""Images: CIFAR-10 in 18,000 training, 2,000 validation and 10,000 test images; classes, and colours as a regression."""
 
 from __future__ import annotations
 
 import functools
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -57,21 +58,66 @@ def load(folder: Path, work: Path, seed: int) -> Split:
     return Split(train.at(~held), train.at(held), _rows(arrays["x_test"], arrays["y_test"], len(labels)))
 
 
+def load_small(folder: Path, work: Path, seed: int) -> Split:
+    """The same at 16x16 pixels: means of 2x2."""
+    return _changed(load(folder, work, seed), _halved)
+
+
+def load_colour(folder: Path, work: Path, seed: int) -> Split:
+    """From the upper half of an image of 16x16 pixels the mean colour of its lower half."""
+    return _changed(load(folder, work, seed), _upper)
+
+
+def _upper(rows: Rows) -> Rows:
+    small = _halved(rows)
+    middle = small.x.shape[1] // 2
+    return Rows(
+        np.ascontiguousarray(small.x[:, :middle]),
+        small.x[:, middle:].mean(axis=(1, 2)),
+        rows.cluster,
+        rows.unit,
+    )
+
+
+def _changed(split: Split, change: Callable[[Rows], Rows]) -> Split:
+    return Split(change(split.train), change(split.validation), change(split.test))
+
+
+def _halved(rows: Rows) -> Rows:
+    count, height, width, colours = rows.x.shape
+    small = rows.x.reshape(count, height // 2, 2, width // 2, 2, colours).mean(axis=(2, 4))
+    return Rows(small, rows.y, rows.cluster, rows.unit)
+
+
 def _rows(images: NDArray[np.uint8], labels: NDArray[np.int64], first: int) -> Rows:
     numbers = first + np.arange(len(labels))
     return Rows((images.astype(np.float32) - 127.5) / 64, labels, numbers, numbers)
 
 
-def augment(x: NDArray[Any], generator: np.random.Generator | None = None) -> NDArray[Any]:
-    """Half of the images mirrored, all shifted by up to `SHIFT` pixels, borders repeated."""
+def augment(
+    x: NDArray[Any], generator: np.random.Generator | None = None, shift: int = SHIFT
+) -> NDArray[Any]:
+    """Half of the images mirrored, all shifted by up to `shift` pixels, borders repeated."""
     generator = generator or _generator()
     count, height, width = x.shape[:3]
-    padded = np.pad(x, ((0, 0), (SHIFT, SHIFT), (SHIFT, SHIFT), (0, 0)), mode="edge")
-    rows = generator.integers(0, 2 * SHIFT + 1, (count, 1)) + np.arange(height)
-    columns = generator.integers(0, 2 * SHIFT + 1, (count, 1)) + np.arange(width)
+    padded = np.pad(x, ((0, 0), (shift, shift), (shift, shift), (0, 0)), mode="edge")
+    rows = generator.integers(0, 2 * shift + 1, (count, 1)) + np.arange(height)
+    columns = generator.integers(0, 2 * shift + 1, (count, 1)) + np.arange(width)
     mirrored = generator.random(count) < 0.5
     columns[mirrored] = columns[mirrored, ::-1]
     return padded[np.arange(count)[:, None, None], rows[:, :, None], columns[:, None, :]]
+
+
+def mirror(x: NDArray[Any], generator: np.random.Generator | None = None) -> NDArray[Any]:
+    """Half of the images mirrored."""
+    generator = generator or _generator()
+    mirrored = generator.random(len(x)) < 0.5
+    return np.where(mirrored[:, None, None, None], x[:, :, ::-1], x)
+
+
+def augment_small(x: NDArray[Any], generator: np.random.Generator | None = None) -> NDArray[Any]:
+    """As `augment` for images of half the size."""
+    return augment(x, generator, SHIFT // 2)
 
 
 @functools.cache
@@ -127,9 +173,56 @@ def mobile_network(width: float = 1.0) -> Any:
     return keras.Model(inputs, layers.Dense(10, activation="softmax", name="answer")(x), name="image_mobile")
 
 
+def residual_network(
+    width: float = 1.0, shape: tuple[int, int, int] = (32, 32, 3), blocks: int = 3, outputs: int = 10,
+    activation: str | None = "softmax",
+) -> Any:  # fmt: skip
+    """As He et al. (2016) for CIFAR-10: three stages of 16, 32 and 64 channels, each of so many blocks of two convolutions.
+
+    Three blocks make a ResNet-20, nine a ResNet-56. A stage begins with a convolution of 1x1 on the shortcut.
+    """
+    import keras
+    from keras import layers
+
+    def convolution(x: Any, filters: int, kernel: int, strides: int, name: str) -> Any:
+        x = layers.Conv2D(filters, kernel, strides=strides, padding="same", use_bias=False, name=name)(x)
+        return layers.BatchNormalization(name=f"{name}_norm")(x)
+
+    inputs = keras.Input(shape, name="image")
+    x = layers.ReLU(name="stem_relu")(convolution(inputs, channels(width, 16), 3, 1, "stem"))
+    for stage, base in enumerate((16, 32, 64)):
+        for number in range(blocks):
+            name, strides = f"s{stage}b{number}", 2 if stage and not number else 1
+            filters = channels(width, base)
+            y = layers.ReLU(name=f"{name}_relu1")(convolution(x, filters, 3, strides, f"{name}_conv1"))
+            y = convolution(y, filters, 3, 1, f"{name}_conv2")
+            if strides != 1 or x.shape[-1] != filters:
+                x = convolution(x, filters, 1, strides, f"{name}_short")
+            x = layers.ReLU(name=f"{name}_relu2")(layers.Add(name=f"{name}_add")([x, y]))
+    x = layers.GlobalAveragePooling2D(name="mean")(x)
+    answer = layers.Dense(outputs, activation=activation, name="answer")(x)
+    return keras.Model(inputs, answer, name="residual")
+
+
+def _residual(
+    blocks: int, shape: tuple[int, int, int] = (32, 32, 3), **others: Any
+) -> Callable[[float], Any]:
+    return lambda width: residual_network(width, shape, blocks, **others)
+
+
+_ABOUT = "CIFAR-10, 18,000 training images"
 TASKS = {
-    "image": Task("image", (FILE,), 10, False, load, network, augment,
-                  "CIFAR-10, 18,000 training images; VGG-like, six 3x3 convolutions"),
-    "image-mobile": Task("image-mobile", (FILE,), 10, False, load, mobile_network, augment,
-                         "CIFAR-10, 18,000 training images; MobileNetV2-like, six inverted residuals"),
+    task.name: task
+    for task in (
+        Task("image", (FILE,), 10, False, load, network, augment, f"{_ABOUT}; VGG-like, six 3x3 convolutions"),
+        Task("image-small", (FILE,), 10, False, load_small, _residual(2, (16, 16, 3)), augment_small,
+             f"{_ABOUT} at 16x16; ResNet-14"),
+        Task("image-resnet20", (FILE,), 10, False, load, _residual(3), augment, f"{_ABOUT}; ResNet-20"),
+        Task("image-resnet56", (FILE,), 10, False, load, _residual(9), augment, f"{_ABOUT}; ResNet-56"),
+        Task("image-mobile", (FILE,), 10, False, load, mobile_network, augment,
+             f"{_ABOUT}; MobileNetV2-like, six inverted residuals"),
+        Task("image-colour", (FILE,), 3, False, load_colour,
+             _residual(2, (8, 16, 3), outputs=3, activation=None), mirror,
+             f"{_ABOUT} at 16x16: the mean colour of the lower half from the upper half; ResNet-14, regression", True),
+    )
 }  # fmt: skip

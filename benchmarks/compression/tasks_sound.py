@@ -170,33 +170,7 @@ def network(width: float = 1.0) -> Any:
     return keras.Model(inputs, layers.Dense(10, activation="softmax", name="answer")(x), name="sound")
 
 
-def attention_network(width: float = 1.0) -> Any:
-    """Two transformer blocks over 16 pieces of time; heads and inner widths can be cut."""
-    import keras
-    from keras import layers
-
-    size = channels(width, 48)
-    inputs = keras.Input((FRAMES, MELS, 1), name="log_mel")
-    x = layers.Conv2D(size, (3, 3), strides=(2, 2), padding="same", activation="relu", name="stem")(inputs)
-    x = layers.Conv2D(size, (3, MELS // 2), strides=(1, 1), padding="valid", activation="relu",
-                      name="bands")(x)  # fmt: skip
-    x = layers.Reshape((x.shape[1], size), name="pieces")(x)
-    for number in (0, 1):
-        name = f"block{number}"
-        y = layers.LayerNormalization(name=f"{name}_norm0")(x)
-        y = layers.MultiHeadAttention(4, channels(width, 12), name=f"{name}_attention")(y, y)
-        x = layers.Add(name=f"{name}_add0")([x, y])
-        y = layers.LayerNormalization(name=f"{name}_norm1")(x)
-        y = layers.Dense(channels(width, 128), activation="relu", name=f"{name}_wide")(y)
-        y = layers.Dense(size, name=f"{name}_narrow")(y)
-        x = layers.Add(name=f"{name}_add1")([x, y])
-    x = layers.GlobalAveragePooling1D(name="mean")(x)
-    return keras.Model(inputs, layers.Dense(10, activation="softmax", name="answer")(x), name="sound_attn")
-
-
 TASKS = {
     "sound": Task("sound", (FILE,), 10, True, load, network, augment,
                   "spoken digits, 2,000 training recordings of four speakers; five 3x3 convolutions"),
-    "sound-attention": Task("sound-attention", (FILE,), 10, True, load, attention_network, augment,
-                            "spoken digits, 2,000 training recordings of four speakers; two transformer blocks"),
 }  # fmt: skip

@@ -22,9 +22,10 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from benchmarks.accelerators.judging import BASELINES, boxes
+from benchmarks.csv_files import write_csv
 from benchmarks.energy.raspberry import Measured, read_folder
 from benchmarks.networks.catalogue import shared_data
-from benchmarks.phones import RESULTS, write_rows
+from benchmarks.phones import RESULTS
 from profiler.measurement.power_windows import MOST_PER_KIND
 from profiler.network import Layer
 from timemodel.features import kind_of
@@ -150,7 +151,7 @@ def main() -> None:
     with threadpool_limits(1):
         rows = judged(read_folder(folder), options.by)
     show(rows)
-    write_rows(RESULTS / f"energy_by_{options.by}.csv", rows)
+    write_csv(RESULTS / f"energy_by_{options.by}.csv", rows, digits=4)
 
 
 if __name__ == "__main__":

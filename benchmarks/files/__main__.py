@@ -11,17 +11,15 @@ its interval by more than a factor of 1.5, and a coverage of 95% or the operator
 from __future__ import annotations
 
 import argparse
-import csv
-import io
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.csv_files import write_csv
 from edgetime import networks as files
 from edgetime.prediction import Predictor
 from profiler.errors import EdgetimeError
-from profiler.files import write_text
 from timemodel import TimeModel
 from timemodel.model import in_words
 
@@ -167,11 +165,7 @@ def main() -> None:
         print(shown(row), flush=True)
     print(*summary(rows), sep=os.linesep)
     if options.output and rows:
-        text = io.StringIO()
-        writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        write_text(options.output, text.getvalue())
+        write_csv(options.output, rows)
 
 
 if __name__ == "__main__":

@@ -20,9 +20,10 @@ from typing import Any
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestRegressor
 
+from benchmarks.csv_files import write_csv
 from benchmarks.gpu_layers.shared_tree import fit_structure
 from benchmarks.networks.catalogue import shared_data
-from benchmarks.phones import RESULTS, write_rows
+from benchmarks.phones import RESULTS
 from profiler.network import Layer
 from timemodel.features import COLUMNS, geometry
 from timemodel.fitting.tables import MAX_LEAVES, fit_leaves, fit_table_operator, read_table
@@ -104,7 +105,7 @@ def main() -> None:
                 rows += compare(gpu, [other for other in gpus if other is not gpu], kind, op, seed, args.fast)
     summary(rows)
     RESULTS.mkdir(exist_ok=True)
-    write_rows(RESULTS / "gpu_layers.csv", rows)
+    write_csv(RESULTS / "gpu_layers.csv", rows, digits=4)
 
 
 def compare(

@@ -17,8 +17,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.csv_files import write_csv
 from benchmarks.linecompress.cases import Case, cases
-from benchmarks.linecompress.results import write_rows
 from benchmarks.linecompress.rivals import MIXED, RIVALS, Judged, int4_to_train, integers
 from compressor.weights.line_compress.container import read_lct
 from compressor.weights.line_compress.finetuning import train
@@ -270,7 +270,7 @@ def main() -> None:
     rows = run(options)
     for line in table(rows):
         print(line)
-    write_rows(RESULTS / "linecompress.csv", rows)
+    write_csv(RESULTS / "linecompress.csv", rows)
 
 
 if __name__ == "__main__":

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from benchmarks.csv_files import write_csv
 from benchmarks.linecompress.cases import Case, cases
-from benchmarks.linecompress.results import write_rows
 from compressor.weights.footprint import AcceleratorFootprint, footprint, read_stored
 from compressor.weights.line_compress import pack, stored_tensors
 from compressor.weights.line_compress.rebuilding import Rebuilt
@@ -103,7 +103,7 @@ def main() -> None:
             for row in new:
                 log.append(row)
                 print(*row.values(), flush=True)
-    write_rows(RESULTS, known)
+    write_csv(RESULTS, known)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.linecompress.results import write_rows
+from benchmarks.csv_files import write_csv
 from compressor.weights.line_compress import coding
 from compressor.weights.line_compress.lines import BitCosts, cut, paper_runs
 
@@ -84,7 +84,7 @@ def main() -> None:
     rows = speeds()
     for row in rows:
         print(shown(row))
-    write_rows(RESULTS, rows)
+    write_csv(RESULTS, rows)
 
 
 if __name__ == "__main__":

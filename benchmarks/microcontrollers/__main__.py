@@ -11,15 +11,13 @@ types are only refused then. Below the table: the published results of MLPerf Ti
 from __future__ import annotations
 
 import argparse
-import csv
-import io
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from benchmarks.csv_files import write_csv
 from profiler.errors import EdgetimeError
-from profiler.files import write_text
 from profiler.microcontrollers import RESNET8_MACS, RESULTS, SOURCE, measure_arena, micro_footprint
 from profiler.tflite import read_network
 
@@ -83,11 +81,7 @@ def main() -> None:
             f"{row['network']:<34} {row['arena_bytes']:>10,} {row['interpreter_bytes'] or 0:>10,}  {what}",
             flush=True,
         )
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]))
-    writer.writeheader()
-    writer.writerows(rows)
-    write_text(options.output, text.getvalue())
+    write_csv(options.output, rows)
     errors = np.array([row["error"] for row in rows if row["runs"]])
     started = [row["starts"] for row in rows if row["runs"]]
     right = sum(row["said"] == row["runs"] for row in rows)

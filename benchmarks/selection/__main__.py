@@ -129,7 +129,7 @@ def report(work: Path, task: str, known: dict[int, Held]) -> None:
             (
                 way.name,
                 judged[0].single if way.policy == "exits" else f"best {way.against}",
-                f"{np.mean([one.rows.accuracy for one in judged]):.2%}",
+                f"{np.mean([one.rows.score for one in judged]):.2%}",
                 f"{gap.points:+.2f} [{gap.low:+.2f}, {gap.high:+.2f}]",
                 f"{geometric(one.ratio for one in judged):.2f}",
                 f"{geometric(seen.ratio for seen in measured):.2f}",

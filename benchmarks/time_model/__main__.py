@@ -23,6 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.csv_files import write_csv
 from benchmarks.networks import catalogue
 from benchmarks.time_model.baselines import BASELINES, NN_METER, Measured, fit_baseline, fit_nn_meter
 from benchmarks.time_model.report import (
@@ -35,7 +36,6 @@ from benchmarks.time_model.report import (
     show_networks,
     show_scores,
     warnings,
-    write_csv,
 )
 from benchmarks.time_model.rounds import (
     MEASURED,

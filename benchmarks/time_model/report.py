@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +17,6 @@ from benchmarks.time_model.rounds import (
     noise_errors,
     usable,
 )
-from profiler.files import write_text
 from profiler.network import Network
 from timemodel.model import SettingModel
 
@@ -213,17 +209,6 @@ def warnings(setting: str, rows: Sequence[Row], table: Sequence[Score]) -> list[
 
 
 # --- CSV ------------------------------------------------------------------------------------------------------
-
-
-def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write rows of equal keys; numbers with 6 digits."""
-    text = io.StringIO()
-    if rows:
-        writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        for row in rows:
-            writer.writerow({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()})
-    write_text(path, text.getvalue())
 
 
 def network_records(setting: str, rows: Sequence[Row]) -> list[dict[str, Any]]:

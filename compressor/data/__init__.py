@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from compressor.data.dataset import Data, check_data, check_fits, split_rows
 from compressor.data.loading import load_data, load_inputs, read_arrays
+from compressor.data.overlap import shared_rows
 from compressor.data.rows import Rows, each, evenly, format_shape, joined, named, row_count, take
+from compressor.data.stored import StoredRows
 
 __all__ = [
     "Data",
     "Rows",
+    "StoredRows",
     "check_data",
     "check_fits",
     "each",
@@ -23,6 +26,7 @@ __all__ = [
     "named",
     "read_arrays",
     "row_count",
+    "shared_rows",
     "split_rows",
     "take",
 ]

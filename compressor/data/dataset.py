@@ -13,6 +13,7 @@ import numpy.typing as npt
 from compressor.data.rows import (
     Rows,
     arranged,
+    as_array,
     as_float32,
     as_input,
     as_labels,
@@ -58,6 +59,8 @@ class Data:
         What each output's loss is multiplied by before they are added up; 1 where not given.
     source
         The file that it came from, for messages.
+    maybe_groups
+        An array of that file that looks like groups where none were given; empty for none.
     """
 
     x: Rows
@@ -76,6 +79,7 @@ class Data:
     augment: Callable[[Any], Any] | None = None
     loss_weights: Mapping[str, float] | None = None
     source: str = "data"
+    maybe_groups: str = ""
 
     @property
     def is_classification(self) -> bool:
@@ -153,7 +157,7 @@ def check_data(data: Data) -> Data:
             have, lack = (f"x{part}", f"y{part}") if y is None else (f"y{part}", f"x{part}")
             raise DataError(f"{data.source} has {have} but no {lack}: give both or neither.")
         x = _renamed(x, named(x, f"x{part}"), lambda array, name: as_input(array, name, data.source))
-        y = each(y, np.asarray)
+        y = each(y, as_array)
         _check_lengths(data, part, x, y)
         if part:
             _check_shapes(data, part, x, changes["x"])
@@ -248,7 +252,7 @@ def _checked_groups(data: Data, part: str, groups: npt.NDArray, rows: int) -> np
     return groups
 
 
-def _checked_labels(data: Data, y: npt.NDArray, name: str) -> npt.NDArray:
+def _checked_labels(data: Data, y: Any, name: str) -> Any:
     output = name.partition(".")[2]
     check_finite(y, name, data.source)
     return as_labels(y, name, data.source) if data.classifies(output) else as_float32(y)

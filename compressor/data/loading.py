@@ -17,14 +17,16 @@ import numpy as np
 import numpy.typing as npt
 
 from compressor.data.dataset import Data, check_data
-from compressor.data.rows import Rows, arranged, as_input, each, joined
-from profiler.archives import TooLargeError, read_arrays_of
+from compressor.data.grouping import looks_like_groups, named_groups
+from compressor.data.rows import Rows, arranged, as_array, as_input, each, joined, row_count
+from compressor.data.stored import read_arrays_stored, read_folder
+from profiler.archives import TooLargeError, open_zip, read_arrays_of
 from profiler.errors import DataError, missing
 
 _PARTS = ("x", "y", "x_val", "y_val", "x_test", "y_test")
 
 
-def load_data(path: str | os.PathLike[str]) -> Data:
+def load_data(path: str | os.PathLike[str], groups: str | None = None) -> Data:
     """Read and check a data file.
 
     Parameters
@@ -32,11 +34,16 @@ def load_data(path: str | os.PathLike[str]) -> Data:
     path
         ``.npz`` with ``x`` [rows, ...] and ``y`` [rows] and perhaps ``x_val``, ``y_val``, ``x_test``,
         ``y_test``, ``groups``, ``groups_val`` and ``groups_test``; for several inputs or outputs with ``x.NAME`` and
-        ``y.NAME`` by their names in the network. Or a Python file, *which is run*, that defines
+        ``y.NAME`` by their names in the network. Or a folder with each of these arrays in a file of its own (``x.npy``,
+        ``y.npy``). Arrays of more than 256 MB that are not packed (`numpy.savez`, ``.npy``) stay in their file and are read as
+        they are needed. Or a Python file, *which is run*, that defines
         ``load() -> (train, validation[, test])``, each
         ``(x, y)`` (arrays, or dictionaries of them by name) or a batched ``tf.data.Dataset`` of such pairs or (but for
-        train) None, and perhaps ``loss``, ``metric``, ``augment(x)`` and ``loss_weights`` (see `Data`). Datasets are
-        read into memory once.
+        train) None, and perhaps ``loss``, ``metric``, ``augment(x)``, ``loss_weights``, ``groups``, ``groups_val`` and
+        ``groups_test`` (see `Data`). Datasets are read into memory once.
+    groups
+        The name of the array (and with ``_val`` and ``_test`` behind it of those for the other rows) that says what
+        belongs together; default: ``groups``.
 
     Raises
     ------
@@ -45,13 +52,16 @@ def load_data(path: str | os.PathLike[str]) -> Data:
         numbers.
     """
     file = Path(path)
-    if file.is_dir():
-        raise DataError(f"{file} is a folder: name a .npz file with x and y, or a Python file with load().")
     if not file.exists():
         raise missing(
             DataError(f"{file} does not exist: name a .npz file with x and y, or a Python file with load().")
         )
-    fields = read_python(file) if file.suffix == ".py" else _fields(read_arrays(file), file)
+    if file.is_dir() and not any(file.glob("*.npy")):
+        raise DataError(
+            f"{file} is a folder without x.npy and y.npy: name a .npz file with x and y, or a Python file with load()."
+        )
+    python = file.suffix == ".py"
+    fields = read_python(file, groups) if python else _fields(read_arrays(file, stored=True), file, groups)
     return check_data(Data(**fields, source=str(file)))
 
 
@@ -81,7 +91,24 @@ def load_inputs(path: str | os.PathLike[str], names: Sequence[str]) -> dict[str,
     return inputs
 
 
-def _fields(arrays: Mapping[str, npt.NDArray], file: Path) -> dict[str, Any]:
+_GROUPS = ("groups", "groups_val", "groups_test")
+
+
+def _grouping(
+    arrays: Mapping[str, Any], groups: str | None, found: Mapping[str, Any], file: Path
+) -> dict[str, Any]:
+    """Fields of `Data` on what belongs together: as it is named, else what looks as if it said so."""
+    if groups is not None:
+        return dict(named_groups(arrays, groups, str(file)))
+    given = {name: arrays[name] for name in _GROUPS if arrays.get(name) is not None}
+    if given:
+        return given
+    x, y = each(found["x"], np.asarray), found["y"]
+    labels = next(iter(y.values())) if isinstance(y, Mapping) else y
+    return {"maybe_groups": looks_like_groups(arrays, labels, row_count(x))}
+
+
+def _fields(arrays: Mapping[str, npt.NDArray], file: Path, groups: str | None = None) -> dict[str, Any]:
     """The arrays of a file as fields of `Data`."""
     found = {name: _part(arrays, name, file) for name in _PARTS}
     for name in ("x", "y"):
@@ -89,7 +116,8 @@ def _fields(arrays: Mapping[str, npt.NDArray], file: Path) -> dict[str, Any]:
             raise DataError(
                 f"{file} has no array `{name}` (it holds {_listed(arrays)}): save it with {EXAMPLE}."
             )
-    return {**found, **{name: arrays.get(name) for name in ("groups", "groups_val", "groups_test")}}
+    others = {key: array for key, array in arrays.items() if key.partition(".")[0] not in _PARTS}
+    return {**found, **_grouping(others, groups, found, file)}
 
 
 def _part(arrays: Mapping[str, npt.NDArray], name: str, file: Path) -> Rows | None:
@@ -109,13 +137,21 @@ def _listed(arrays: Mapping[str, Any]) -> str:
 EXAMPLE = "np.savez('data.npz', x=x, y=y)"
 
 
-def read_arrays(path: str | os.PathLike[str]) -> dict[str, npt.NDArray]:
-    """Read every array of a ``.npz``; never unpickles. DataError where it is missing, damaged, or something else."""
+def read_arrays(path: str | os.PathLike[str], stored: bool = False) -> dict[str, Any]:
+    """Read every array of a ``.npz`` or a folder; never unpickles. DataError where it is missing, damaged, or something else.
+
+    With `stored` large ones may stay in the file (`StoredRows`).
+    """
     file = Path(path)
     try:
         if _starts_with(file, b"\x93NUMPY"):
             raise DataError(f"{file} is a single array (.npy): save it with {EXAMPLE}.")
-        return read_arrays_of(file)
+        if file.is_dir():
+            return read_folder(file)
+        if not stored:
+            return read_arrays_of(file)
+        with open_zip(file) as archive:
+            return read_arrays_stored(file, archive)
     except FileNotFoundError as error:
         raise missing(DataError(f"{file} does not exist: name a .npz file with x and y.")) from error
     except DataError:
@@ -130,6 +166,8 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, npt.NDArray]:
                 f"{file} holds Python objects, which are not read: "
                 "store plain arrays of numbers, all rows of one shape."
             ) from error
+        if file.is_dir():
+            raise DataError(f"{file} holds a damaged .npy file: write it again with np.save.") from error
         kind = (
             "a damaged .npz file"
             if zipfile.is_zipfile(file) or _starts_with(file, b"PK")
@@ -138,7 +176,7 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, npt.NDArray]:
         raise DataError(f"{file} is {kind}: write it again with {EXAMPLE}.") from error
 
 
-def read_python(file: Path) -> dict[str, Any]:
+def read_python(file: Path, groups: str | None = None) -> dict[str, Any]:
     """Run a user's data file and call its ``load()``: the fields of `Data`, of which nothing is checked yet but functions.
 
     Raises DataError where the file fails (the message names the line), or ``load()`` returns something else.
@@ -175,7 +213,12 @@ def read_python(file: Path) -> dict[str, Any]:
         functions = value.values() if key == "metric" and isinstance(value, dict) else [value]
         if value is not None and not all(map(callable, functions)):
             raise DataError(f"{file}: `{key}` is not a function: define it with def, or leave it out.")
-    return named | extras
+    arrays = {
+        key: value
+        for key, value in vars(module).items()
+        if isinstance(value, (np.ndarray, list)) and key not in _PARTS
+    }
+    return named | extras | _grouping(arrays, groups, named, file)
 
 
 def _run_file(file: Path) -> ModuleType:
@@ -212,7 +255,7 @@ def _as_pair(part: Any, name: str, file: Path) -> tuple[Rows, Rows]:
         raise DataError(
             f"{file}: the {name} data of load() is no (x, y) and no tf.data.Dataset: return one of them."
         )
-    return each(part[0], np.asarray), each(part[1], np.asarray)
+    return each(part[0], as_array), each(part[1], as_array)
 
 
 def _read_dataset(dataset: Any, name: str, file: Path) -> tuple[Rows, Rows]:

@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from numpy.typing import NDArray
 
+from compressor.data import stored
+from compressor.data.stored import StoredRows
 from profiler.errors import DataError
 
 Rows = Any
@@ -23,7 +25,7 @@ def each(rows: Rows, function: Callable[[NDArray[Any]], Any]) -> Rows:
 
 
 def take(rows: Rows, chosen: Any) -> Rows:
-    """Some of the rows: `chosen` is anything that indexes an array."""
+    """Some of the rows: `chosen` is anything that indexes an array. Many rows of a large file stay there (`StoredRows`)."""
     return each(rows, lambda array: array[chosen])
 
 
@@ -74,7 +76,7 @@ def arranged(rows: Rows, names: Sequence[str], name: str, source: str) -> Rows:
 
 def as_input(value: npt.ArrayLike, name: str, source: str) -> npt.NDArray:
     """At least one finite row of numbers [rows, ...], floats as float32."""
-    x = np.asarray(value)
+    x: Any = as_array(value)
     if x.dtype.kind not in "fiub":
         raise DataError(f"{source}: {name} holds {x.dtype}, not numbers: store it as float32.")
     if x.ndim == 0 or not len(x):
@@ -87,14 +89,24 @@ def as_input(value: npt.ArrayLike, name: str, source: str) -> npt.NDArray:
     return as_float32(x) if x.dtype.kind in "fb" else x
 
 
-def as_float32(array: npt.NDArray) -> npt.NDArray:
+def as_array(value: Any) -> Any:
+    """An array, or rows that stay in their file."""
+    if isinstance(value, np.memmap) and value.nbytes > stored.STORED_BYTES:
+        return StoredRows(value)
+    return value if isinstance(value, StoredRows) else np.asarray(value)
+
+
+def as_float32(array: Any) -> Any:
     """Floats and booleans as float32; integers as they are."""
-    return array.astype(np.float32, copy=False) if array.dtype.kind in "fb" else array
+    if array.dtype.kind not in "fb" or array.dtype == np.float32:
+        return array
+    return array.astype(np.float32)
 
 
-def as_labels(y: npt.NDArray, name: str, source: str) -> npt.NDArray[np.int64]:
+def as_labels(y: Any, name: str, source: str) -> npt.NDArray[np.int64]:
     """Class numbers [rows] from integers, whole floats, booleans, a column of these, or one-hot rows."""
     hint = "; for anything but classification give a Python file with load(), loss and metric"
+    y = np.asarray(y)
     if y.dtype.kind not in "fiub":
         raise DataError(f"{source}: {name} holds {y.dtype}: number the classes 0, 1, 2, …{hint}.")
     if y.ndim == 2 and y.shape[1] == 1:
@@ -126,21 +138,27 @@ def as_labels(y: npt.NDArray, name: str, source: str) -> npt.NDArray[np.int64]:
     return y.astype(np.int64)
 
 
-def check_finite(array: npt.NDArray, name: str, source: str) -> None:
+def check_finite(array: Any, name: str, source: str) -> None:
     """Refuse NaN and infinity, naming the first bad place."""
     if array.dtype.kind not in "fc":
         return
-    finite = np.isfinite(array)
-    if finite.all():
-        return
-    bad = ~finite
-    where = np.unravel_index(int(bad.ravel().argmax()), array.shape)
-    place = ", ".join(str(int(i)) for i in where)
-    raise DataError(
-        f"{source}: {name}[{place}] is {array[where]} "
-        f"({int(bad.sum())} of {array.size} values are not finite): "
-        "clean the data first."
-    )
+    blocks = array.blocks() if isinstance(array, StoredRows) else [(0, array)]
+    place, value, count = "", 0.0, 0
+    for first, block in blocks:
+        bad = ~np.isfinite(block)
+        if not bad.any():
+            continue
+        if not count:
+            where = np.unravel_index(int(bad.ravel().argmax()), block.shape)
+            value = block[where]
+            place = ", ".join(str(int(i) + (first if axis == 0 else 0)) for axis, i in enumerate(where))
+        count += int(bad.sum())
+    if count:
+        raise DataError(
+            f"{source}: {name}[{place}] is {value} "
+            f"({count} of {array.size} values are not finite): "
+            "clean the data first."
+        )
 
 
 def format_shape(shape: Sequence[int | None]) -> str:

@@ -55,6 +55,7 @@ class Comparison:
         return 100 * (self.accuracy_before - self.accuracy_after)
 
 
+@np.errstate(invalid="ignore", over="ignore")  # outputs that are not finite are judged by the caller
 def compare(before: Any, after: Any, classes: Sequence[bool] | None = None) -> Comparison:
     """Compare the outputs (arrays [rows, ...], or a list with one for each output) of two networks.
 

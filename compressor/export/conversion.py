@@ -15,12 +15,12 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from compressor.data import Data, evenly
+from compressor.data import Data, StoredRows, evenly
 from compressor.export.child import CrashedError, in_child
 from compressor.export.freezing import (
     Specs,
@@ -166,12 +166,13 @@ def calibration_rows(
     if not isinstance(calibration, Mapping):
         if len(specs) > 1:
             raise DataError(f"{source} has one array, but the network has the inputs {', '.join(specs)}.")
-        calibration = {next(iter(specs)): np.asarray(calibration)}
+        calibration = {next(iter(specs)): cast(npt.NDArray, calibration)}
     chosen: dict[str, npt.NDArray] = {}
     for name, (shape, dtype) in specs.items():
         if name not in calibration:
             raise DataError(f"{source} has no rows for input '{name}': save an array of that name.")
-        rows = np.asarray(calibration[name])
+        rows = calibration[name]
+        rows = rows if isinstance(rows, StoredRows) else np.asarray(rows)
         if not len(rows):
             raise DataError(f"{source} has no rows: give some hundred typical inputs.")
         if rows.shape[1:] != shape[1:]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from compressor.data import Rows
+from compressor.data import Rows, joined, row_count, take
 from compressor.export.running import TfliteRunner
 from compressor.training import Task
 from profiler.devices import Target, default_target, device_name, open_target
@@ -22,13 +22,18 @@ ROUNDS = 6
 SECONDS_A_TURN = 0.4
 _LEAST_TURN_S = 0.1
 _OF_TIME_LEFT = 0.6
+_ROWS = 8192
+"""That are read from their file at once."""
 
 
 def file_outputs(task: Task, file: Path | bytes, x: Rows) -> Rows:
     """What a `.tflite` file, or its content, gives for rows [rows, ...], by name where it has several outputs."""
-    outputs = TfliteRunner(file).predict(x)
-    several = isinstance(outputs, list)
-    return dict(zip(task.heads, outputs, strict=True)) if several else np.asarray(outputs)
+    runner, parts = TfliteRunner(file), []
+    for first in range(0, max(1, row_count(x)), _ROWS):
+        outputs = runner.predict(take(x, slice(first, first + _ROWS)))
+        several = isinstance(outputs, list)
+        parts.append(dict(zip(task.heads, outputs, strict=True)) if several else np.asarray(outputs))
+    return joined(parts)
 
 
 def file_score(task: Task, path: Path, x: Rows, y: Rows) -> float:

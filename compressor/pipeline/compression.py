@@ -37,7 +37,7 @@ from compressor.pipeline.prepare import (
     effort_of,
     enough_minutes,
     file_digest,
-    in_minutes,
+    in_percent,
     json_digest,
     keep_trained,
     prepare,
@@ -90,6 +90,7 @@ def compress(
     storage: str | None = None,
     workers: int = 1,
     trials: int | None = None,
+    groups: str | None = None,
     options: Options | None = None,
     progress: ProgressCallback = silent,
     warn: Callable[[str], None] = lambda sentence: None,
@@ -136,8 +137,9 @@ def compress(
     seed, seeds
         The first seed, and how many fine-tunings the winner gets.
     minutes
-        Wall time for all of it; None for as long as it takes. It limits how many candidates, finalists and seeds are
-        trained, not for how long: one candidate and one finalist are trained to their end even where that takes longer.
+        Wall time for all of it; None for as long as it takes, always the same. Most of it is for training finalists, longer
+        than their schedule where there is time. Where time is short fewer candidates, finalists and seeds are trained, and
+        where even that would take too long one candidate and one finalist for less than their schedule.
     resume
         Go on with an interrupted run in `out`.
     measure
@@ -152,8 +154,10 @@ def compress(
         Processes on this machine that take part, this one included.
     trials
         Candidates that are looked at; default: the method's own number.
+    groups
+        The array of the data file that says which rows belong together; default: ``groups``.
     warn
-        Called with a sentence where it is seen, while the work goes on, that `minutes` will not do.
+        Called with a sentence where it is seen, while the work goes on, that `minutes` are short.
 
     Returns
     -------
@@ -184,7 +188,7 @@ def compress(
     searcher = sharing.method(method, steer)
     progress(0.0, "loading")
     sharing.limit_threads(tensorflow())
-    rows = check_data(data) if isinstance(data, Data) else load_data(data)
+    rows = check_data(data) if isinstance(data, Data) else load_data(data, groups)
     files = {"model": model, "data": data, "time_model": time_model, "calibration": calibration}
     if isinstance(time_model, (str, os.PathLike)):
         time_model = TimeModel.load(time_model)
@@ -203,13 +207,14 @@ def compress(
         "steer": steer,
         "seed": seed,
         "setting": setting,
+        "groups": groups,
         "options": options.to_dict(),
     }
     with owned(out, "-o"):
         workspace = Workspace(out, request, resume)
         prepared = prepare(model, rows, time_model, quantize, calibration, setting, importance, seed, options,
                            lambda done, note: progress(0.1 * done, note), steer, target,
-                           workspace.folder / "measured.jsonl")  # fmt: skip
+                           workspace.folder / "measured.jsonl", max_accuracy_drop)  # fmt: skip
         if not searcher.removes_blocks:
             prepared = replace(prepared, refused=())
         goal = limits.goal(prepared.original)
@@ -219,8 +224,7 @@ def compress(
             evaluator = Evaluator(prepared, options.search, seed, workspace.folder)
             evaluator.deadline = limit.at(searcher.share_of_time)
             evaluator.judges_first = not workspace.trials()
-            epochs = options.final.epochs
-            evaluator.on_pace = lambda rest_s, epoch_seconds: limit.check(rest_s + epochs * epoch_seconds)
+            evaluator.on_shortened = limit.short_for_candidates
             searched = goal.relaxed(tolerance(prepared.task, prepared.original.score))
             with (
                 sharing.searching(searcher, workspace.folder, files, request, searched) as shared,
@@ -235,7 +239,6 @@ def compress(
             training = FinalTraining(
                 prepared, workspace, goal, options, seed, seeds, evaluator.epoch_seconds, steer
             )
-            limit.check(training.training_s())
             with evaluator.effort.during(TRAINING):
                 trained = _train(
                     training, prepared, goal, best, points, limit.at(1 - _RESERVE_SHARE),
@@ -244,7 +247,11 @@ def compress(
                 )  # fmt: skip
             if prepared.precisions is not None and family is None:
                 trained += training.others(trained)
-            notes = budget_notes(goal, trained[0].trial, steer)
+            notes = (
+                *training.notes,
+                *limit.notes(evaluator.share, training.shortest),
+                *budget_notes(goal, trained[0].trial, steer),
+            )
             prepared = replace(prepared, notes=(*prepared.notes, *notes))
             wanted = Request(
                 limits,
@@ -265,6 +272,7 @@ def compress(
                     60 * minutes if minutes else None,
                     len({trial.configuration.removed for trial in best}),
                 ),
+                options.final,
             )
             result = make_result(prepared, workspace, trained, best, wanted, sub_progress(progress, 0.9, 1.0))
             result.save()
@@ -285,17 +293,22 @@ class _TimeLimit:
         """When a share of the time is used up."""
         return self._started + 60 * share * self._minutes if self._minutes else math.inf
 
-    def check(self, least_s: float) -> None:
-        """Say so where what must be trained to its end, which takes `least_s`, ends too late for what comes after it."""
-        over_s = time.monotonic() + least_s - self.at(1 - _RESERVE_SHARE)
-        if not self._minutes or over_s <= 0:
-            return
+    def short_for_candidates(self, share: float) -> None:
+        """Say so while the search goes on: candidates get this share of their schedule."""
         self._warn(
-            f"One candidate and one finalist, which are trained to their end all the same, take about "
-            f"{in_minutes(over_s)} longer than --minutes {self._minutes:g} allows: give "
-            f"--minutes {enough_minutes(self._minutes + over_s / 60)} or more, or stop what else runs here."
+            f"--minutes {self._minutes:g} is short: candidates are trained for {in_percent(share)} of their schedule."
         )
-        self._warn = lambda sentence: None
+
+    def notes(self, candidates: float, finalists: float) -> tuple[str, ...]:
+        """A sentence on what got which share of its schedule, where that is not all."""
+        if not self._minutes or min(candidates, finalists) >= 1:
+            return ()
+        cut = {"candidates": candidates, "finalists": finalists}
+        words = " and ".join(f"{name} for {in_percent(share)}" for name, share in cut.items() if share < 1)
+        return (
+            f"--minutes {self._minutes:g} was short: training was cut, that of {words} of the schedule; give --minutes "
+            f"{enough_minutes(self._minutes / min(candidates, finalists))}.",
+        )
 
 
 def _train(

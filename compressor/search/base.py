@@ -211,7 +211,7 @@ class SearchMethod(ABC):
     removes_blocks: ClassVar[bool] = False
     """Whether it can do without whole blocks (`SearchProblem.blocks`)."""
 
-    share_of_time: ClassVar[float] = 0.55
+    share_of_time: ClassVar[float] = 0.3
     """Of the minutes that are given; the rest is for training finalists, and for measuring."""
 
     @abstractmethod

@@ -62,6 +62,7 @@ class NetAdapt(SearchMethod):
 
     name: ClassVar[str] = "netadapt"
     trains: ClassVar[bool] = True
+    share_of_time: ClassVar[float] = 0.55
 
     share: float = 0.05
     decay: float = 0.98

@@ -6,7 +6,7 @@ May import the rooms of graph and data.
 from __future__ import annotations
 
 from compressor.training.dead_channels import dead_in_words, without_dead_channels
-from compressor.training.finetuning import FineTuner, Outcome, TrainingError, let_go
+from compressor.training.finetuning import FineTuner, Outcome, TrainingError, behind
 from compressor.training.importance import Importance, measure_importance, normalised, strongest
 from compressor.training.model_io import (
     as_called,
@@ -19,6 +19,7 @@ from compressor.training.model_io import (
 )
 from compressor.training.options import Options, Schedule, check_least
 from compressor.training.reconstruction import RECONSTRUCTED_FROM, Reconstruction
+from compressor.training.shape import let_go
 from compressor.training.supernet import Supernet
 from compressor.training.task import Answered, Task, task_of
 
@@ -35,6 +36,7 @@ __all__ = [
     "Task",
     "TrainingError",
     "as_called",
+    "behind",
     "by_name",
     "check_least",
     "dead_in_words",

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,13 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compressor.data import Rows, row_count, take
+from compressor.training.averaging import Averaged
 from compressor.training.model_io import make_predict, outputs_of, run
 from compressor.training.options import Schedule
+from compressor.training.pace import Pace
+from compressor.training.shape import in_training_shape, make_adam
 from compressor.training.task import Task
+from compressor.training.teaching import TaughtRows
 from profiler.errors import EdgetimeError
 from profiler.records import read_arrays, write_arrays
 
-_QUICK_MOMENTUM = 0.9
 _SAVE_EVERY_S = 20.0
 
 
@@ -31,13 +33,32 @@ class TrainingError(EdgetimeError):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a training run reached, with the weights that the model now has; not `complete` where the deadline ended it."""
+    """What a training run reached, with the weights that the model now has; not `complete` where the deadline ended it.
+
+    `epochs` are how often the network was judged: after each epoch, and more often where time was too short for that.
+    `share` is what time left of its steps, 1 where it left all. `epoch_s` is what an epoch over all training
+    rows takes, judging included; 0 where that was not seen.
+    """
 
     score: float
     loss: float
     epochs: int
     seconds: float
     complete: bool = True
+    steps: int = 0
+    share: float = 1.0
+    epoch_s: float = 0.0
+
+
+def behind(before: Outcome, after: Outcome) -> Outcome:
+    """What a training reached that went on from another one."""
+    return replace(
+        after,
+        epochs=before.epochs + after.epochs,
+        steps=before.steps + after.steps,
+        seconds=before.seconds + after.seconds,
+        share=min(before.share, after.share),
+    )
 
 
 class FineTuner:
@@ -66,16 +87,19 @@ class FineTuner:
         on_epoch: Callable[[int, float], None] = lambda epoch, score: None,
         last: bool = False,
         frozen: Iterable[Any] = (),
+        seconds: float = math.inf,
     ) -> Outcome:
-        """Train `model` in place and leave it with the weights of the epoch that did best on validation.
+        """Train `model` in place and leave it with the weights that did best on validation.
 
-        `checkpoint` is written every 20 s and at the end; a run that finds it goes on from there. `deadline`, on the clock of
-        `time.monotonic`, ends training within an epoch, and that epoch does not count. With `last` the last epoch's weights
+        After each epoch the weights are judged, and the moving average of them beside. `checkpoint` is written every 20 s and
+        at the end; a run that finds it goes on from there. Where the schedule would take longer than `seconds` it is fitted to
+        them: the learning rate falls to 0 when they end, after fewer epochs, or after shorter ones. `deadline`, on the clock
+        of `time.monotonic`, ends training within an epoch, and that epoch does not count. With `last` the last epoch's weights
         are kept instead, and their score and loss reported. The layers `frozen` stay as they are. A loss that becomes NaN or
         infinite is a `TrainingError`.
         """
-        with _in_training_shape(model, frozen):
-            run = _Run(self, model, schedule, seed, checkpoint, deadline, on_epoch)
+        with in_training_shape(model, frozen):
+            run = _Run(self, model, schedule, seed, checkpoint, deadline, on_epoch, seconds)
             return run.go(last)
 
     def evaluate(self, model: Any) -> tuple[float, float]:
@@ -99,9 +123,9 @@ class FineTuner:
         return make_predict(self._teacher)
 
     @cached_property
-    def _wanted(self) -> Rows:
-        """The original's outputs for all training rows."""
-        return self._teach(self._task.data.x)
+    def _wanted(self) -> TaughtRows:
+        """The original's outputs for training rows by their numbers."""
+        return TaughtRows(self._teach, self._task.data.x)
 
     @cached_property
     def _answered(self) -> Rows:
@@ -119,18 +143,18 @@ class _Run:
         checkpoint: Path | None,
         deadline: float,
         on_epoch: Callable[[int, float], None],
+        seconds: float,
     ) -> None:
-        import keras
-
         self._tuner, self._model, self._schedule = tuner, model, schedule
         self._seed, self._checkpoint, self._deadline, self._on_epoch = seed, checkpoint, deadline, on_epoch
         self._data = tuner._task.data
         rows = self._rows = row_count(self._data.x)
         self._batch = min(schedule.batch_size, rows)
         self._steps = max(1, min(rows, schedule.most_rows or rows) // self._batch)
-        rate = keras.optimizers.schedules.CosineDecay(schedule.learning_rate, schedule.epochs * self._steps)
-        self._optimizer = _adam(rate)
+        self._pace = Pace(schedule.epochs * self._steps, seconds)
+        self._optimizer = make_adam(schedule.learning_rate)
         self._optimizer.build(model.trainable_variables)
+        self._averaged = Averaged(model)
         self._epoch = 0
         self._best = (-math.inf, -math.inf)
         self._best_trained, self._best_epoch = self._best, 0
@@ -145,7 +169,7 @@ class _Run:
         if not self._restore():
             self._judge()
         complete = True
-        while complete and self._epoch < self._schedule.epochs:
+        while complete and not self._pace.over:
             if self._epoch - self._best_epoch >= self._schedule.patience:
                 break
             complete = time.monotonic() < self._deadline and self._train_epoch()
@@ -155,38 +179,54 @@ class _Run:
             self._judge()
             if time.monotonic() - self._saved > _SAVE_EVERY_S:
                 self._save()
+        share = 1.0
         if complete:
+            share = self._pace.end()
             self._save()
         if last:
             score, loss = self._tuner.evaluate(self._model)
         else:
             score, loss = self._best[0], -self._best[1]
             self._model.set_weights(self._best_weights)
-        return Outcome(score, loss, self._epoch, time.monotonic() - started, complete)
+        pace = self._pace
+        return Outcome(
+            score,
+            loss,
+            self._epoch,
+            time.monotonic() - started,
+            complete,
+            pace.done,
+            share,
+            pace.epoch_s(self._rows // self._batch),
+        )
 
     def _train_epoch(self) -> bool:
-        """Run one pass over the rows; False where the time ran out within it."""
+        """Run one pass over the rows, or the part of it that there is time for; False where the deadline came within it."""
         order = np.random.default_rng([self._seed, self._epoch]).permutation(self._rows)
-        losses = []
-        for step in range(self._steps):
-            chosen = order[step * self._batch : (step + 1) * self._batch]
+        losses: list[Any] = []
+        while len(losses) < self._pace.look_after(self._steps) and not self._pace.over:
+            chosen = order[len(losses) * self._batch : (len(losses) + 1) * self._batch]
             rows = self._data.augmented(take(self._data.x, chosen))
+            rate = self._schedule.rate_at(self._pace.progress)
+            self._optimizer.learning_rate = rate
+            self._averaged.before_step()
             losses.append(self._step(rows, take(self._data.y, chosen), self._wanted_outputs(rows, chosen)))
+            self._pace.step()
             if time.monotonic() > self._deadline:
-                break
+                return False
         mean = float(np.mean([float(loss) for loss in losses]))
         if not math.isfinite(mean):
             raise TrainingError(
                 f"Fine-tuning diverged: the loss became {mean} in epoch {self._epoch + 1} at a learning rate "
                 f"of {self._schedule.learning_rate:g}; try a tenth of it, and check that inputs are scaled."
             )
-        return len(losses) == self._steps
+        return True
 
     def _wanted_outputs(self, rows: Rows, chosen: NDArray[np.int64]) -> Rows:
         if not self._distils:
             return np.zeros((len(chosen), 1), np.float32)
         if self._data.augment is None:
-            return take(self._tuner._wanted, chosen)
+            return self._tuner._wanted(chosen)
         return self._tuner._teach(rows)
 
     def _make_step(self) -> Callable[[Any, Any, Any], Any]:
@@ -194,7 +234,7 @@ class _Run:
 
         task, model, optimizer, schedule = self._tuner._task, self._model, self._optimizer, self._schedule
         variables = model.trainable_variables
-        distils = self._distils
+        distils, averaged = self._distils, self._averaged
 
         @tf.function(reduce_retracing=True, autograph=False)  # as Keras' own trainer
         def step(rows: Any, labels: Any, wanted: Any) -> Any:
@@ -207,32 +247,55 @@ class _Run:
                 if model.losses:
                     loss += tf.add_n(model.losses)
             optimizer.apply(tape.gradient(loss, [v.value for v in variables]), variables)
+            averaged.step()
             return loss
 
         return step
 
     def _judge(self) -> None:
-        """Score the model as it is; keep its weights if it never did better."""
-        score, loss = self._tuner._evaluate(self._predict(self._tuner._validation[0]))
-        standing = (score if math.isfinite(score) else -math.inf, -loss if math.isfinite(loss) else -math.inf)
+        """Score the model as it is, and by its averaged weights; keep the better ones if none ever did better."""
+        began = time.monotonic()
+        standing = self._standing()
         if not self._best_weights or standing > self._best:
             self._best = standing
             self._best_weights = [np.array(w) for w in self._model.get_weights()]
-        if self._epoch and standing > self._best_trained:
-            self._best_trained, self._best_epoch = standing, self._epoch
+        if self._epoch:
+            standing = max(standing, self._judge_average())
+            if standing > self._best_trained:
+                self._best_trained, self._best_epoch = standing, self._epoch
+        self._pace.judged(time.monotonic() - began)
         self._on_epoch(self._epoch, self._best[0])
+
+    def _judge_average(self) -> tuple[float, float]:
+        now, average = [np.array(w) for w in self._model.get_weights()], self._averaged.weights
+        self._model.set_weights(average)
+        standing = self._standing()
+        self._model.set_weights(now)
+        if standing > self._best:
+            self._best, self._best_weights = standing, average
+        return standing
+
+    def _standing(self) -> tuple[float, float]:
+        """Score and negative loss; -inf for what is not finite."""
+        score, loss = self._tuner._evaluate(self._predict(self._tuner._validation[0]))
+        return (score if math.isfinite(score) else -math.inf, -loss if math.isfinite(loss) else -math.inf)
 
     def _signature(self) -> list[Any]:
         shapes = [list(w.shape) for w in self._model.get_weights()]
-        return [shapes, asdict(self._schedule), self._seed, self._rows]
+        schedule = asdict(self._schedule)
+        if self._pace.limited:  # then how long it is differs from run to run
+            schedule |= {"epochs": None, "patience": None}
+        return [shapes, schedule, self._seed, self._rows]
 
     def _save(self) -> None:
         if self._checkpoint is None:
             return
-        state = [self._epoch, self._best_epoch, *self._best, *self._best_trained]
+        pace = self._pace
+        state = [self._epoch, self._best_epoch, pace.done, pace.progress, *self._best, *self._best_trained]
         arrays = {"state": np.array(state, dtype=np.float64)}
         arrays.update({f"now{i}": w for i, w in enumerate(self._model.get_weights())})
         arrays.update({f"best{i}": w for i, w in enumerate(self._best_weights)})
+        arrays.update(self._averaged.state())
         arrays.update({f"optimizer{i}": np.asarray(v) for i, v in enumerate(self._optimizer.variables)})
         write_arrays(self._checkpoint, self._signature(), arrays)
         self._saved = time.monotonic()
@@ -247,65 +310,9 @@ class _Run:
         self._best_weights = [arrays[f"best{i}"] for i in range(count)]
         for i, variable in enumerate(self._optimizer.variables):
             variable.assign(arrays[f"optimizer{i}"])
-        epoch, best_epoch, *standings = arrays["state"].tolist()
+        self._averaged.restore(arrays)
+        epoch, best_epoch, done, progress, *standings = arrays["state"].tolist()
         self._epoch, self._best_epoch = int(epoch), int(best_epoch)
+        self._pace.resume(int(done), progress)
         self._best, self._best_trained = tuple(standings[:2]), tuple(standings[2:])
         return True
-
-
-def let_go() -> None:
-    """Give back the memory of networks that nobody holds any more: thousands may be trained in one process."""
-    import gc
-
-    gc.collect()
-    # TensorFlow keeps every kernel that it ever made, and a network of new shapes needs new ones.
-    with contextlib.suppress(ImportError, AttributeError):
-        from tensorflow.python.eager import context
-
-        context.context().clear_kernel_cache()
-
-
-def _adam(rate: Any) -> Any:
-    """Keras' Adam, updated variable by variable: its own way on TensorFlow never lets go of the graph that was traced, some
-    9 MB for each candidate of a search.
-    """
-    import keras
-
-    class Adam(keras.optimizers.Adam):
-        def _backend_update_step(self, grads: Any, trainable_variables: Any, learning_rate: Any) -> None:
-            for gradient, variable in zip(grads, trainable_variables, strict=True):
-                self.update_step(gradient, variable, learning_rate)
-
-    return Adam(rate)
-
-
-def _all_layers(model: Any) -> Iterator[Any]:
-    """Every layer, those inside of models inside included, each before what it stands in."""
-    for layer in model.layers:
-        if hasattr(layer, "layers"):
-            yield from _all_layers(layer)
-        yield layer
-
-
-@contextlib.contextmanager
-def _in_training_shape(model: Any, frozen: Iterable[Any] = ()) -> Iterator[None]:
-    """Let every layer learn but those `frozen`.
-
-    Batch normalisation follows within a few steps (Keras' momentum of 0.99 takes hundreds).
-    """
-    layers = list(_all_layers(model))
-    flags = [(layer, layer.trainable) for layer in layers]
-    momenta = [(layer, layer.momentum) for layer in layers if hasattr(layer, "momentum")]
-    try:
-        # Innermost first, each by itself: Keras does not hand a flag down that the model has already.
-        still = {id(layer) for layer in frozen}
-        for layer in layers:
-            layer.trainable = id(layer) not in still
-        for layer, momentum in momenta:
-            layer.momentum = min(momentum, _QUICK_MOMENTUM)
-        yield
-    finally:
-        for layer, flag in flags:
-            layer.trainable = flag
-        for layer, momentum in momenta:
-            layer.momentum = momentum

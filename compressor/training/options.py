@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -55,6 +56,10 @@ class Schedule:
                 raise UsageError(f"{name} must be above 0, not {getattr(self, name)}.")
         if not 0 <= self.alpha <= 1:
             raise UsageError(f"alpha must be between 0 and 1, not {self.alpha}.")
+
+    def rate_at(self, progress: float) -> float:
+        """The learning rate when a share of the training is done, from 0 to 1."""
+        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
 
 
 @dataclass(frozen=True)

@@ -162,7 +162,7 @@ class Task:
         """Higher is better: the share of right answers, the data file's own metric, or minus its loss."""
         metric = self.data.metric
         if callable(metric):
-            return float(metric(Answered(outputs), (x, y)))
+            return float(metric(Answered(outputs), (each(x, np.asarray), each(y, np.asarray))))
         scores = [
             float(metric[name](labels, found)) if metric and name in metric else head.score(labels, found)
             for name, head, labels, found in self._by_head(y, outputs)

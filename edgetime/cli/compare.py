@@ -38,6 +38,11 @@ def command(
         str | None,
         _measure(metavar="TARGET", help="Where to measure; default: where the model's profile was measured."),
     ] = None,
+    signature: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Which network of a file with several signatures, in A and in B."),
+    ] = None,
+    loop_turns: options.LoopTurnsOption = None,
     input_shape: options.InputShapeOption = None,
     layers: Annotated[
         views.Layers, typer.Option(help="Which layers to list: those that differ most, all, or none.")
@@ -70,7 +75,10 @@ def command(
         known = TimeModel.load(time_model)
         key = options.find_setting(known.settings, setting)
         shapes = files.parse_shapes(input_shape or [])
-        both = [files.read(path, shapes) for path in (first, second)]
+        both = [
+            files.read(path, shapes, files.the_signature(path, signature), loop_turns)
+            for path in (first, second)
+        ]
         one, other = (read.network for read in both)
         measured = None
         if measure:

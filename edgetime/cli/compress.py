@@ -40,6 +40,13 @@ def command(
         Path | None,
         _input(metavar="MODEL.timemodel.json", help="The device's time model, from 'edgetime fit'."),
     ] = None,
+    groups: Annotated[
+        str | None,
+        _input(
+            metavar="NAME",
+            help="The array of D that says which rows belong together (subject, speaker); default: groups.",
+        ),
+    ] = None,
     output: Annotated[
         Path | None, _input("-o", "--output", metavar="DIR", help="Folder for everything that is made.")
     ] = None,
@@ -220,6 +227,7 @@ def command(
                     storage=storage,
                     workers=workers,
                     trials=trials,
+                    groups=groups,
                     seed=seed,
                     seeds=seeds,
                     minutes=minutes,

@@ -133,6 +133,7 @@ def command(
         typer.Option(metavar="FILE", help="Write a page as well: accuracy over time, stages, hardest rows."),
     ] = None,
     signature: options.SignatureOption = None,
+    loop_turns: options.LoopTurnsOption = None,
     input_shape: options.InputShapeOption = None,
     json: options.JsonOption = False,
 ) -> None:
@@ -168,9 +169,9 @@ def command(
         # A folder stands for its .tflite files; Keras models in it are sources, not candidates.
         paths = [path for path in expand(networks) if path.suffix != ".keras" or path in networks]
         plain = not (split or per_input)
-        if signature is not None and not plain:
+        if not plain and (signature is not None or loop_turns is not None):
             raise UsageError(
-                "--signature goes with a choice by predicted time alone: leave --per-input and --split out."
+                "--signature and --loop-turns do not go with --per-input or --split: leave them out."
             )
         paths, wrong = held.enter_context(unpacked(paths, signature, each=plain))
         for sentence in wrong:
@@ -213,7 +214,7 @@ def command(
         with out.progress("Select") as progress:
             shapes = parse_shapes(input_shape or [])
             found = select_per_device(
-                time_model, paths, data, limits, shapes, progress, accuracies=accuracies
+                time_model, paths, data, limits, shapes, progress, accuracies=accuracies, turns=loop_turns
             )
         first, misses = found[0], [one for one in found if one.chosen is None]
         for path, reason in first.failed:

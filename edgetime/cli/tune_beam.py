@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -65,6 +64,13 @@ def command(
         float,
         typer.Option(metavar="POINTS", help="How much worse than the best fixed width the policy may be."),
     ] = 0.0,
+    worst_drop: Annotated[
+        float | None,
+        typer.Option(
+            metavar="POINTS",
+            help="In place of --max-drop: how much worse it may be at the lower end of the 95% interval of the difference.",
+        ),
+    ] = None,
     trials: Annotated[int, typer.Option(metavar="N", help="How many policies to try, over all kinds.")] = 300,
     minutes: Annotated[float, typer.Option(metavar="M", help="For how long to try policies.")] = 10.0,
     seed: Annotated[int, typer.Option(metavar="N", help="Seed of the search.")] = 0,
@@ -74,7 +80,7 @@ def command(
 
     Every fixed width and policies by thresholds, entropy, deviation and learning run on all development data; Optuna searches
     them for quality and time. The policy that is written is the cheapest that is no worse than the best fixed width by more than
-    --max-drop.
+    --max-drop, or surely by no more than --worst-drop.
 
     Example:
 
@@ -88,8 +94,10 @@ def command(
     from selector.sequence_tuning import measured_costs, predicted_costs, read_pairs, tune_widths
 
     with Terminal(json) as out:
-        if trials < 0 or not minutes > 0 or not max_drop >= 0:
-            raise UsageError("--trials and --max-drop are numbers from 0, --minutes is above 0.")
+        if trials < 0 or not minutes > 0 or not max_drop >= 0 or not (worst_drop is None or worst_drop >= 0):
+            raise UsageError(
+                "--trials, --max-drop and --worst-drop are numbers from 0, --minutes is above 0."
+            )
         check_writable(output)
         sources, references = read_pairs(data)
         loaded = load_sequence_policy(model)
@@ -103,7 +111,7 @@ def command(
             found = predicted_costs(TimeModel.load(time_model), policy.network.file, policy.network.palette)
             if found.device != _here():
                 return found
-            return replace(found, search_ms=measured_costs(policy, lines).search_ms)
+            return found.with_search(measured_costs(policy, lines))
 
         if then is not None:
             _tune_cascade(loaded, then, sources, references, costs_of, metric, max_drop, output, out)
@@ -120,6 +128,7 @@ def command(
                 kinds=[kind for kind in kinds.split(",") if kind],
                 widest=widest,
                 max_drop=max_drop,
+                worst_drop=worst_drop,
                 trials=trials,
                 minutes=minutes,
                 seed=seed,

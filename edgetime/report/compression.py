@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,7 +17,6 @@ Point = Mapping[str, Any]
 MOST_LAYERS = 24
 """Bars: of more layers those that gave back most."""
 
-_Z = 1.96
 _ROW_PX, _FRAME_PX = 26, 90
 
 _SUMMED = ("before_ms", "after_ms", "saved_ms")
@@ -101,13 +99,14 @@ def _front_table(page: Page, result: Result) -> None:
     chosen = "chosen" if is_met(result) else "closest"
     columns = [
         "network",
+        "",
         "measured",
         "predicted",
         "validation",
         "test",
+        f"{'points ' * (result['score_name'] == 'accuracy')}lost ({result.get('losses_on')} rows)",
         "file",
         "peak memory",
-        "what was done",
     ]
     rows = []
     for point in points:
@@ -115,20 +114,43 @@ def _front_table(page: Page, result: Result) -> None:
         joules = "" if point["energy_mj"] is None else units.mj(point["energy_mj"])
         rows.append(
             [
-                point["keras"],
+                _short(point),
+                f"{chosen}, {state}" if point["chosen"] else state,
                 units.ms(point["measured_ms"]),
                 units.ms(point["predicted_ms"]),
                 units.score(point["validation_score"], result["score_name"]),
                 units.score(point["score"], result["score_name"]),
+                units.loss(point, result["score_name"]).removesuffix(" points"),
                 units.size(point["size_bytes"]),
                 units.size(point["peak_memory_bytes"]),
-                point.get("changes", ""),
                 *([joules] if energy else []),
-                f"{chosen}, {state}" if point["chosen"] else state,
             ]
         )
     strong = next((i for i, point in enumerate(points) if point["chosen"]), None)
-    page.table([*columns, *(["energy"] if energy else []), ""], rows, strong=strong)
+    bounds = [(_short(p), p["lost_at_most"]) for p in points if p.get("lost_at_most") is not None]
+    page.table([*columns, *(["energy"] if energy else [])], rows, strong=strong)
+    for point in points:
+        if point.get("changes"):
+            page.text(f"{_short(point)}: {point['changes']}.")
+    page.text(
+        "What is lost is paired with the original's answers on the same rows, with its 95% interval.",
+        soft=True,
+    )
+    if bounds:
+        said = ", ".join(f"{name} {100 * max(most, 0.0):.2g} points" for name, most in bounds)
+        page.text(
+            f"With 95% confidence these lose no more on new data of the same kind, all at once: {said}.",
+            soft=True,
+        )
+    page.text(
+        "rebuild.py builds and trains each of them with Keras alone, from its .json file in points.",
+        soft=True,
+    )
+
+
+def _short(point: Point) -> str:
+    """The name of a point's files."""
+    return str(point["keras"]).removesuffix(".keras")
 
 
 def _layer_table(page: Page, result: Result) -> None:
@@ -223,7 +245,11 @@ def front(result: Result) -> Chart:
     top = max(ends) + room
     measured = any(p["measured_ms"] is not None for p in points)
     bars = "bars reach to the 90th percentile" if measured else "bars are 90% intervals"
-    upright = ", upright 95% intervals." if share and result.get("validation_rows") else "."
+    known = any(p.get("lost_low") is not None for p in points)
+    rows = f"{result.get('losses_on')} rows"
+    upright = (
+        f", upright 95% intervals of what is lost against the original ({rows}, paired)." if known else "."
+    )
     return chart(
         f"{result['score_name'].capitalize()} against time",
         f"On validation rows. Up and to the left is better; across, {bars}{upright}",
@@ -265,26 +291,18 @@ def measured_saving(row: Mapping[str, Any]) -> float | None:
     return None if before is None or after is None else float(before) - float(after)
 
 
-def interval(share: float, rows: int) -> tuple[float, float]:
-    """Between which shares the true one lies with 95%, where `share` of `rows` was seen (Wilson, 1927)."""
-    z = _Z * _Z / rows
-    middle = (share + z / 2) / (1 + z)
-    half = _Z * math.sqrt(share * (1 - share) / rows + z / (4 * rows)) / (1 + z)
-    return max(0.0, middle - half), min(1.0, middle + half)
-
-
 def _height(score: float, result: Result) -> float:
     """A score as it is drawn: accuracy in percent."""
     return float(score) * (100 if result["score_name"] == "accuracy" else 1)
 
 
 def _ends(point: Point, result: Result) -> list[float]:
-    """The height of a point, and between which heights it lies with 95% where that is known."""
-    rows = int(result.get("validation_rows") or 0)
+    """The height of a point, and between which heights it lies against the original with 95%, where that is known."""
     middle = _height(point["validation_score"], result)
-    if result["score_name"] != "accuracy" or not rows:
+    low, high = point.get("lost_low"), point.get("lost_high")
+    if low is None or high is None:
         return [middle]
-    return [middle, *(100 * end for end in interval(point["validation_score"], rows))]
+    return [middle, *(middle + _height(point["lost"] - end, result) for end in (high, low))]
 
 
 def _originals(result: Result) -> list[dict[str, Any]]:

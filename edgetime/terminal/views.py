@@ -260,19 +260,35 @@ def _points(result: CompressionResult) -> RenderableType:
         return "-" if value is None else units.score(value, result.score_name)
 
     measured = any(point.measured_ms is not None for point in result.points)
-    columns = ["network", "measured" if measured else "predicted", "validation", "test", "file", ""]
-    networks: list[tuple[str, float, float | None, float, int, str]] = [
-        (one.keras, one.time_ms, one.validation_score, one.score, one.size_bytes, _place(one))
-        for one in result.points
+    columns = [
+        "network",
+        "measured" if measured else "predicted",
+        "validation",
+        "test",
+        _lost_on(result),
+        "file",
+        "",
     ]
+    networks: list[tuple[str, float, float | None, float, str, int, str]] = [
+        (one.keras, one.time_ms, one.validation_score, one.score,
+         units.loss(vars(one), result.score_name).removesuffix(" points"), one.size_bytes, _place(one))
+        for one in result.points
+    ]  # fmt: skip
     old = result.before
     time_ms = old.predicted_ms if old.measured_ms is None else old.measured_ms
-    networks.append(("original", time_ms, old.validation_score, old.score, old.file_bytes, ""))
+    networks.append(("original", time_ms, old.validation_score, old.score, "", old.file_bytes, ""))
     rows = [
-        [name, units.ms(ms), score(validation), score(test), units.size(size), place]
-        for name, ms, validation, test, size, place in networks
+        [name, units.ms(ms), score(validation), score(test), lost, units.size(size), place]
+        for name, ms, validation, test, lost, size, place in networks
     ]
     return table(columns, rows, f"Front of {result.score_name} against time")
+
+
+def _lost_on(result: CompressionResult) -> str:
+    """The heading of what points lose."""
+    return (
+        f"points lost, {result.losses_on}" if result.score_name == "accuracy" else f"lost, {result.losses_on}"
+    )
 
 
 def _place(point: FrontPoint) -> str:

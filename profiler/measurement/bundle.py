@@ -234,7 +234,13 @@ def import_results(
             if (setting.key, probe.key, pass_number, result["at"]) in before:
                 known += 1
                 continue
-            store.add(setting.key, probe.key, probe.kind, pass_number, result)
+            try:
+                store.add(setting.key, probe.key, probe.kind, pass_number, result)
+            except _UNREADABLE as error:
+                if isinstance(error, EdgetimeError):  # of the profile, not of the line
+                    raise
+                leave_out(number, error)
+                continue
             imported += 1
             progress(number / total, f"{imported:,} measurements")
         if not imported and not known:

@@ -23,6 +23,9 @@ from profiler.operators.reduction import reduce
 from profiler.operators.registry import (
     DTYPES,
     FEW,
+    FORM,
+    LATE,
+    SPARSE,
     UNPACKED,
     Operator,
     OutputWidth,
@@ -49,9 +52,12 @@ from profiler.operators.slicing import gather, split, strided_slice, unpack
 __all__ = [
     "DTYPES",
     "FEW",
+    "FORM",
+    "LATE",
     "MAX_ELEMENTS",
     "MAX_MACS",
     "MAX_WEIGHTS",
+    "SPARSE",
     "UNPACKED",
     "FileFormat",
     "Operator",

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from profiler.network import Layer, Network, Param, Shape, Tensor
-from profiler.operators.registry import UNPACKED, operator
+from profiler.operators.registry import FORM, UNPACKED, operator
 
 NUMBER_TYPES = ("float32", "dynamic_int8", "int8", "int16")
 _BRIDGES = frozenset({"quantize", "dequantize"})
@@ -84,7 +84,7 @@ def with_dtype(layer: Layer, dtype: str) -> Layer | None:
     if known.weighted:
         # Operands that follow from shapes are no weights.
         inputs = tuple(layer.inputs[i] if i in known.file.computed else t for i, t in enumerate(inputs))
-    params = {name: value for name, value in layer.params.items() if name != UNPACKED}
+    params = {name: value for name, value in layer.params.items() if name not in (UNPACKED, FORM)}
     return Layer(layer.op, inputs, outputs, params, layer.name, layer.index, layer.repeat)
 
 

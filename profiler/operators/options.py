@@ -93,6 +93,8 @@ class FileFormat:
         Of a stored operand it makes weights once, not in every run.
     custom_options
         Of a custom operator: the bytes that say how it works, for probes.
+    read_custom
+        From such bytes the parameters that they hold; nothing where they are damaged.
     intermediates
         Tensors that only the operator itself uses, by the scale of those that have one, where the arithmetic is of integers.
     """
@@ -115,6 +117,7 @@ class FileFormat:
     subgraphs: tuple[str, ...] = ()
     made_on_loading: bool = False
     custom_options: Callable[[Layer], bytes] | None = None
+    read_custom: Callable[[bytes], dict[str, Param]] | None = None
     intermediates: tuple[float | None, ...] = ()
 
     @property

@@ -128,6 +128,6 @@ register_operators(
             (flag(0, "align_corners"), flag(1, "half_pixel_centers")),
             computed={1: _resized_shape},
         ),
-        draws=drawn(_draw_resize, uint8=(8, 19), float32=(30, 15), int8=(18, 25), int16=(25, 13)),
+        draws=drawn(_draw_resize, uint8=(8, 19), float32=(30, 15), int8=(26, 25), int16=(25, 13)),
     ),
 )

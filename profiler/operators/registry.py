@@ -23,12 +23,19 @@ ENTRY_POINTS = "edgetime.operators"
 UNPACKED = "unpacked"
 """Parameter of layers whose weights are made of integers of four bits when the network is loaded; its value is their type."""
 
+FORM = "form"
+"""Parameter of layers that a runtime takes to other kernels because of how the file stores them, `LATE` or `SPARSE`."""
+LATE = "late"
+"""Shapes that the file leaves out: fast kernels are chosen before the runtime works them out."""
+SPARSE = "sparse"
+"""Weights of which the file stores those that are not 0."""
+
 FEW = 8
 """Probes of an operator that few networks have: enough to say what it costs within a wide interval."""
 
 Features = Literal[
-    "binary", "convolution", "copy", "depthwise", "generic", "grouped", "loop", "matrix", "pooling", "recurrent", "reduction",
-    "resize", "softmax", "transpose", "unary",
+    "binary", "convolution", "copy", "depthwise", "detection", "generic", "grouped", "loop", "matrix", "pooling", "recurrent",
+    "reduction", "resize", "softmax", "transpose", "unary",
 ]  # fmt: skip
 """Families of features that `timemodel.features` has."""
 Row = Literal[

@@ -245,14 +245,14 @@ register_operators(
     moving(
         "space_to_depth",
         FileFormat(19, numbers(0, "block_size")),
-        draws=drawn(_draw_blocks, uint8=(8, 30), float32=(25, 64), int8=(20, 32)),
+        draws=drawn(_draw_blocks, uint8=(8, 30), float32=(25, 64), int8=(26, 32)),
         widths=_block_axes,
         events={"Space To Depth": 0.0},
     ),
     moving(
         "depth_to_space",
         FileFormat(94, numbers(0, "block_size")),
-        draws=drawn(_draw_blocks, uint8=(8, 31), float32=(25, 65), int8=(20, 33)),
+        draws=drawn(_draw_blocks, uint8=(8, 31), float32=(25, 65), int8=(28, 33)),
         widths=_block_axes,
         events={"Depth To Space": 0.0},
     ),

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from profiler.errors import UsageError
 from profiler.network import Layer, Network, Tensor
-from profiler.operators import UNPACKED, operator
+from profiler.operators import FORM, LATE, UNPACKED, operator
 from profiler.tflite import ModelPlan, OperatorPlan, TensorPlan
 
 # Scales are those of a well-behaved network. Time does not depend on them, but runtimes refuse extreme ratios.
@@ -36,6 +36,8 @@ def lay_out(network: Network, seed: int = 0) -> ModelPlan:
                 plan.tensors.append(_input(layer, tensor, f"input_{network.inputs.index(index)}"))
         for slot, tensor in enumerate(layer.outputs):
             plan.tensors.append(_result(layer, tensor, plan, edge.inputs, f"output_{number}_{slot}"))
+            if layer.params.get(FORM) == LATE:
+                plan.tensors[-1].shape = ()
         plan.operators.append(OperatorPlan(layer, _slots(layer, edge.inputs), list(edge.outputs)))
         if UNPACKED in layer.params:
             unpacked.append(edge.inputs[1])

@@ -10,6 +10,10 @@ from profiler import operators
 from profiler.errors import UsageError
 from profiler.network import Layer
 from profiler.operators import DTYPES, Rng, catalogue, draw_layer
+from profiler.operators.joining import tile
+from profiler.operators.pooling import resize
+from profiler.operators.reduction import arg_max
+from profiler.operators.reshaping import blocks, reverse
 from profiler.probes.blocks import draw_network
 from profiler.probes.context import (
     chains,
@@ -33,19 +37,32 @@ HEAVY_NETWORKS = 14
 
 ALONGSIDE = ("int16", "uint8")
 """Number types of which a profile of int8 holds a few small probes, so that a network of them is no guess."""
-FEW_ALONGSIDE = {"conv_2d": 16, "depthwise_conv_2d": 12, "fully_connected": 14}
+FEW_ALONGSIDE = {"conv_2d": 20, "depthwise_conv_2d": 12, "fully_connected": 14, "average_pool_2d": 9}
 """So many of these operators, and `FEWER` of the others."""
 FEWER = 6
-_MOST_MACS_ALONGSIDE = 8_000_000
+_MOST_MACS_ALONGSIDE, _MOST_BYTES_ALONGSIDE = 8_000_000, 2_000_000
 
 
 def alongside(dtype: str, seed: int) -> Iterator[tuple[int, list[Layer]]]:
     """A few layers of each operator in `dtype`, with its stream."""
     for op, draws in catalogue(dtype).items():
         rng = np.random.default_rng([seed, DTYPES.index(dtype), draws.stream])
-        drawn = (draw_layer(op, dtype, rng) for _ in range(draws.count))
-        small = [layer for layer in drawn if layer.macs <= _MOST_MACS_ALONGSIDE]
-        yield draws.stream, small[: FEW_ALONGSIDE.get(op, FEWER)]
+        wanted = FEW_ALONGSIDE.get(op, FEWER)
+        drawn = (draw_layer(op, dtype, rng) for _ in range(8 * wanted))
+        small = sorted((layer for layer in drawn if _is_small(layer)), key=_work)
+        # Of few the largest and the smallest are not left to chance.
+        at = np.linspace(0, len(small) - 1, min(wanted, len(small))).round().astype(int)
+        yield draws.stream, [small[i] for i in rng.permutation(at)]
+
+
+def _is_small(layer: Layer) -> bool:
+    return (
+        layer.macs <= _MOST_MACS_ALONGSIDE and layer.input_bytes + layer.output_bytes <= _MOST_BYTES_ALONGSIDE
+    )
+
+
+def _work(layer: Layer) -> int:
+    return layer.macs + layer.input_bytes + layer.output_bytes
 
 
 def sweeps(dtype: str) -> dict[str, list[Layer]]:
@@ -70,6 +87,26 @@ def pictures(dtype: str) -> list[Layer]:
         for op in ("add", "mul", "sub")
         for side in (48, 80, 96, 128, 160, 192, 224, 256)
         for other in ((), (3,), (1, 1, 1, 3))
+    ]
+
+
+def whole_pictures(dtype: str) -> list[Layer]:
+    """What is done to pictures of a camera and to answers of their size: as much data as no inner layer has."""
+    picture, crop = (1, 540, 960, 3), ((0, 0), (8, 8), (8, 8), (0, 0))
+    return [
+        blocks("depth_to_space", 270, 480, 12, 2, dtype),
+        blocks("depth_to_space", 180, 320, 27, 3, dtype),
+        blocks("space_to_depth", 540, 960, 3, 2, dtype),
+        *(resize(f"resize_{how}", 270, 480, 3, 540, 960, dtype) for how in ("bilinear", "nearest_neighbor")),
+        operators.transpose(picture, (0, 3, 1, 2), dtype),
+        operators.transpose((1, 3, 540, 960), (0, 2, 3, 1), dtype),
+        tile((1, 270, 480, 3), (1, 2, 2, 1), dtype),
+        operators.pad(picture, crop, dtype),
+        operators.pad(picture, crop, dtype, "mirror_pad"),
+        reverse(picture, 2, dtype),
+        operators.binary("maximum", picture, (), dtype=dtype, constant=True),
+        arg_max((1, 270, 360, 21), dtype),
+        operators.concatenation([picture, picture], 3, dtype),
     ]
 
 
@@ -168,7 +205,8 @@ def plan_probes(
             for probes in (plan_pairs(dtype), networks, parts(networks)):
                 place(probes, 900)
         if not ops and dtype in ("float32", "int8", "dynamic_int8"):
-            big = large(dtype, np.random.default_rng([*seeds, 997])) + (pictures(dtype) if whole else [])
+            big = large(dtype, np.random.default_rng([*seeds, 997]))
+            big += [*whole_pictures(dtype), *pictures(dtype)] if whole else []
             place(_alone(layer for layer in big if layer.op in probed), 902)
     if not ops and "float32" in names:
         together = [*rows_of_nothing(), *chains(), *heavy(), *fans(), *slow()]

@@ -151,6 +151,14 @@ class Table:
         position = self.position(slot)
         return self._buffer.vector(position, 1) if position else (0, 0)
 
+    def few_bytes(self, slot: int, most: int) -> bytes:
+        """A vector of bytes; empty where it is not stored or longer than `most`."""
+        start, length = self.raw(slot)
+        if length > most:
+            return b""
+        self._buffer.spend(length)
+        return bytes(self._buffer.span(start, length, "bytes"))
+
     def string(self, slot: int) -> str:
         """A text; bytes that are not UTF-8 are replaced."""
         start, length = self.raw(slot)

@@ -11,6 +11,9 @@ from profiler.tflite.schema import OPERATORS, TENSOR_TYPES
 
 _SCHEMA_VERSION = 3
 _MOST_DIMENSIONS = 32
+_MOST_CUSTOM = 4096
+"""Bytes of a custom operator that are settings; more are a whole program."""
+_LONGEST_NAME = 80
 _MOST_CONSTANT_VALUES = 4096
 _INTEGERS = {"int32": "i", "int64": "q", "uint32": "I", "int16": "h", "int8": "b", "uint8": "B"}
 _NO_FIXED_SIZE = frozenset({"string", "resource", "variant"})
@@ -39,7 +42,7 @@ class RawTensor:
 
 @dataclass(slots=True)
 class RawOperator:
-    """One operator as the file has it; -1 in `inputs` is an absent operand."""
+    """One operator as the file has it; -1 in `inputs` is an absent operand, `custom` what a custom one is told beside."""
 
     op: str
     inputs: tuple[int, ...]
@@ -48,6 +51,7 @@ class RawOperator:
     options: Table | None
     options_2_type: int
     options_2: Table | None
+    custom: bytes = b""
 
 
 @dataclass(slots=True)
@@ -103,7 +107,13 @@ def _operator_name(table: Table) -> str:
     name = OPERATORS[code]
     if name != "custom":
         return name
-    return f"custom:{table.string(1) or 'unnamed'}"
+    return f"custom:{plain(table.string(1)) or 'unnamed'}"
+
+
+def plain(name: str) -> str:
+    """A name that stands in sentences: on one line, and of long ones the beginning."""
+    name = " ".join(name.split())
+    return name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}…"
 
 
 def _span(buffer: Buffer, table: Table) -> tuple[int, int]:
@@ -146,6 +156,7 @@ def _operator(table: Table, codes: list[str], tensors: int) -> RawOperator:
         table.table(4),
         table.integer(11, "B"),
         table.table(12),
+        table.few_bytes(5, _MOST_CUSTOM) if op.startswith("custom:") else b"",
     )
 
 

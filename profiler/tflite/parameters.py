@@ -27,6 +27,8 @@ def operator_params(model: RawModel, graph: RawGraph, stored: RawOperator) -> di
         raise FlatbufferError(f"an operator {stored.op} gives no result")
     known = operator(stored.op)
     params = _options(known, stored)
+    if known.file.read_custom is not None and stored.custom:
+        params |= known.file.read_custom(stored.custom)
     for slot, name, kind in known.file.stored:
         tensor = _operand(graph, stored, slot)
         values = model.integers(tensor) if tensor is not None and tensor.stored else None

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from profiler.errors import ModelFileError, missing
 from profiler.network import Edge, Layer, Network, Tensor
-from profiler.operators import UNPACKED, operator
+from profiler.operators import FORM, LATE, SPARSE, UNPACKED, operator
 from profiler.tflite.flatbuffer import Buffer, FlatbufferError, Readable
-from profiler.tflite.graph import RawGraph, RawModel, RawOperator, read_model
+from profiler.tflite.graph import RawGraph, RawModel, RawOperator, plain, read_model
 from profiler.tflite.loops import trip_count
 from profiler.tflite.open_shapes import InputShape, close_shapes
 from profiler.tflite.parameters import operator_params
@@ -23,6 +23,12 @@ _MOST_LAYERS = 200_000
 _LOOPS = frozenset({"while", "stablehlo_while"})
 _FOUR_BITS = frozenset({"int4", "int2", "uint4"})
 """Weights that runtimes make floats of when they load them, and then multiply in kernels that are slow at it."""
+_LATE = frozenset({"conv_2d", "depthwise_conv_2d"})
+"""Operators that run in slower kernels where shapes are left out; of others that was not seen."""
+_DEEPEST = 64
+"""So many graphs may call each other in a row."""
+_MOST_BYTES = 2**48
+"""No tensor is larger: no machine has such memory."""
 _TAKEN_WHOLE = frozenset({"odml.scaled_dot_product_attention"})
 """Composites that the runtime has an operator of its own for, so that what the file says they are made of never runs."""
 _FOREIGN = (
@@ -178,6 +184,10 @@ class _Assembly:
                 # Loops' bodies keep open batches that the main graph's inputs no longer tell of.
                 raw.shape = tuple(1 if n < 0 else n for n in raw.shape)
             self._tensors.append(Tensor(raw.shape, raw.dtype, raw.stored or raw.variable))
+            if self._tensors[-1].nbytes > _MOST_BYTES:
+                raise FlatbufferError(
+                    f"tensor {raw.name!r} has the shape {list(raw.shape)}, which no memory holds"
+                )
             if raw.variable and not raw.stored:
                 self._variables.append(first + position)
         for stored in graph.operators:
@@ -199,6 +209,8 @@ class _Assembly:
     def _walk(self, number: int, repeat: int, callers: tuple[int, ...]) -> None:
         if number in callers:
             raise FlatbufferError("a subgraph calls itself")
+        if len(callers) > _DEEPEST:
+            raise FlatbufferError(f"its subgraphs call each other more than {_DEEPEST} deep")
         graph = self._model.graphs[number]
         first = self._add_tensors(number)
         for position, stored in enumerate(graph.operators):
@@ -219,6 +231,9 @@ class _Assembly:
             weights = edge.inputs[1] if len(edge.inputs) > 1 else -1
             if weights in self._unpacked:
                 params = {**params, UNPACKED: self._unpacked[weights]}
+            form = _form(graph, stored)
+            if form:
+                params = {**params, FORM: form}
             composite = str(params.get("composite", ""))
             layer = Layer(
                 f"composite:{composite}" if composite in _TAKEN_WHOLE else stored.op,
@@ -241,7 +256,7 @@ class _Assembly:
             known = layer.params.get("rounds")
             turns = known if isinstance(known, int) else 1 if self._turns is None else self._turns
             if known is None and self._turns is None:
-                self._unknown_loops.append(layer.name)
+                self._unknown_loops.append(plain(layer.name))
             says = f" turns {turns} times" if known is not None else f": unknown, taken as {turns}"
             self.note("loops", layer.name + says)
             self._walk(condition, layer.repeat * (turns + 1), callers)
@@ -273,3 +288,13 @@ class _Assembly:
 
     def note(self, key: str, text: str) -> None:
         self._notes.setdefault(key, []).append(text)
+
+
+def _form(graph: RawGraph, stored: RawOperator) -> str:
+    """Why the runtime takes other kernels for an operator than for others like it; empty where it does not."""
+    operands = [graph.tensors[i] for i in stored.inputs if i >= 0]
+    if len(operands) > 1 and operands[1].sparse:
+        return SPARSE
+    data = [*operands[:1], *(graph.tensors[i] for i in stored.outputs)]
+    late = stored.op in _LATE and any(tensor.shape and not tensor.ranked for tensor in data)
+    return LATE if late else ""

@@ -10,7 +10,7 @@ from selector.sequence.decoder import StepDecoder
 from selector.sequence.files import is_sequence_policy, load_sequence_policy, save_sequence_policy
 from selector.sequence.loaded import LoadedSequencePolicy, Translated
 from selector.sequence.network import SequenceNetwork
-from selector.sequence.policy import SequencePolicy, first_ms_of, search_ms_of
+from selector.sequence.policy import SequencePolicy, changes_ms_of, search_ms_of
 from selector.sequence.remembering import RememberingDecoder
 from selector.sequence.scoring import SearchOptions
 from selector.sequence.search import Hypothesis, SearchResult, SearchTimes, beam_search
@@ -48,7 +48,7 @@ __all__ = [
     "WidthPolicy",
     "beam_search",
     "best_first_search",
-    "first_ms_of",
+    "changes_ms_of",
     "is_sequence_policy",
     "load_sequence_policy",
     "register_width_policy",

@@ -33,9 +33,10 @@ class SequencePolicy:
         Most steps; None for what the decoder's caches hold.
     widths, search
         How wide the beam is, and what is asked of a search.
-    device, encoder_ms, step_ms, search_ms, first_ms
+    device, encoder_ms, step_ms, search_ms, first_ms, switch_ms
         The device that predicted times are of; the encoder's, a step's by width, what the search itself adds to a step, by the
-        hypotheses run, and what a sentence's first step at a width costs more; None and empty where they are unknown.
+        hypotheses run, and what a sentence's first step at a width costs more, and one after a step of another width; None and
+        empty where they are unknown.
     then, least
         Name of another policy's JSON file in the folder, which answers where the best output's log-probability per token is below
         `least`; None for none.
@@ -59,6 +60,7 @@ class SequencePolicy:
     step_ms: Mapping[int, float] = field(default_factory=dict)
     search_ms: Mapping[int, float] = field(default_factory=dict)
     first_ms: Mapping[int, float] = field(default_factory=dict)
+    switch_ms: Mapping[int, float] = field(default_factory=dict)
     encoder_mj: float | None = None
     step_mj: Mapping[int, float] = field(default_factory=dict)
     then: str | None = None
@@ -89,8 +91,8 @@ class SequencePolicy:
         if self.encoder_ms is None or any(width not in self.step_ms for width in run_widths):
             return None
         steps = sum(self.step_ms[width] for width in run_widths)
-        around = search_ms_of(self.search_ms, widths) + first_ms_of(self.first_ms, run_widths)
-        return self.encoder_ms + steps + around
+        changes = changes_ms_of(self.first_ms, self.switch_ms, run_widths)
+        return self.encoder_ms + steps + changes + search_ms_of(self.search_ms, widths)
 
     def predicted_mj(self, run_widths: Sequence[int]) -> float | None:
         """Likewise its energy."""
@@ -101,7 +103,7 @@ class SequencePolicy:
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values."""
         plain = {one.name: getattr(self, one.name) for one in fields(self)}
-        for name in ("step_ms", "step_mj", "search_ms", "first_ms"):
+        for name in ("step_ms", "step_mj", "search_ms", "first_ms", "switch_ms"):
             plain[name] = {str(width): value for width, value in plain[name].items()}
         return {
             **plain,
@@ -115,7 +117,7 @@ class SequencePolicy:
         """What `to_dict` gave; TypeError, ValueError or EdgetimeError where it is damaged."""
         given = dict(value)
         given["palette"] = tuple(int(width) for width in given["palette"])
-        for name in ("step_ms", "step_mj", "search_ms", "first_ms"):
+        for name in ("step_ms", "step_mj", "search_ms", "first_ms", "switch_ms"):
             given[name] = {int(width): float(one) for width, one in given.get(name, {}).items()}
         given["widths"] = width_policy(given["widths"])
         given["search"] = SearchOptions.from_dict(given["search"])
@@ -130,6 +132,20 @@ def search_ms_of(search_ms: Mapping[int, float], widths: Sequence[int]) -> float
     )
 
 
-def first_ms_of(first_ms: Mapping[int, float], run_widths: Sequence[int]) -> float:
-    """What the first steps of a sentence at each of its widths cost more than others."""
-    return sum(first_ms.get(width, 0.0) for width in set(run_widths))
+def changes_ms_of(
+    first_ms: Mapping[int, float], switch_ms: Mapping[int, float], run_widths: Sequence[int]
+) -> float:
+    """What steps of a sentence cost more as they are its first at a width, or follow one of another width.
+
+    The weights of each width lie in memory of their own: what ran last is what the processor's caches hold.
+    """
+    seen: set[int] = set()
+    before, found = None, 0.0
+    for width in run_widths:
+        if width not in seen:
+            found += first_ms.get(width, 0.0)
+            seen.add(width)
+        elif width != before:
+            found += switch_ms.get(width, 0.0)
+        before = width
+    return found

@@ -10,8 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from selector.sequence.decoder import StepDecoder, Top
-from selector.sequence.ranking import MASKED, log_sums_of, together
+from selector.sequence.ranking import MASKED, Ranked, log_sums_of, not_numbers
 from selector.sequence.scoring import SearchOptions
+from selector.sequence.step import SearchStep
+
+_NONE = Ranked([], [], [])
 
 _SPARE = 8
 """Most probabilities that a policy looks at beside those of its candidates."""
@@ -40,7 +43,6 @@ class RememberingDecoder(StepDecoder):
     def __init__(self, decoder: StepDecoder, options: SearchOptions) -> None:
         self._decoder = decoder
         self._options = options
-        self._forbidden = together(options.forbidden)
         self.vocabulary, self.begin, self.end = decoder.vocabulary, decoder.begin, decoder.end
         self.source_longest, self.longest = decoder.source_longest, decoder.longest
         self.palette = decoder.palette
@@ -55,9 +57,10 @@ class RememberingDecoder(StepDecoder):
         self._nodes = [-1]
         self._history: list[tuple[NDArray[np.int32], NDArray[np.intp]]] = []
         self._runs = False
+        self._longest = self._options.longest(len(source), self.longest)
 
     def step(self, tokens: NDArray[np.int32], parents: NDArray[np.intp]) -> NDArray[np.float32]:
-        """Log-probabilities of the likeliest tokens and of END; all others are masked."""
+        """Log-probabilities of the likeliest tokens and of END, all others masked, where a search cannot do with `top` alone."""
         seen, self._history = self._seen, [*self._history, (tokens, parents)]
         keys = [(self._nodes[parent], token) for token, parent in zip(tokens.tolist(), parents.tolist())]  # noqa: B905
         unknown = [row for row, key in enumerate(keys) if key not in seen.children]
@@ -70,6 +73,10 @@ class RememberingDecoder(StepDecoder):
             self._runs = True
             self._run(tokens, parents, keys)
         self._nodes = [seen.children[key] for key in keys]
+        if len(self._history) < self._longest and all(
+            seen.probabilities[node][-1] > 0 for node in self._nodes
+        ):
+            return self.scratch[: len(keys)]
         return self._scores()
 
     def _run(self, tokens: NDArray[np.int32], parents: NDArray[np.intp], keys: list[tuple[int, int]]) -> None:
@@ -77,31 +84,44 @@ class RememberingDecoder(StepDecoder):
         self.steps_run += 1
         logits = self._decoder.step(tokens, parents)
         seen = self._seen
-        shares = self._probabilities(logits)
         attention = self._decoder.attention
+        shares, highest = self._distributions(logits)
+        banned = self._options.forbidden
+        if len(self._history) < self._options.shortest:
+            banned = (*banned, self.end)
+        # As a search without memory sees it.
+        step = SearchStep(0, logits, keys, _NONE, shares, top=highest, banned=banned)  # type: ignore[arg-type]
         for row, key in enumerate(keys):
             if key in seen.children:
                 continue
             seen.children[key] = len(seen.ends)
-            order = np.sort(np.argpartition(-shares[row], self._few - 1)[: self._few])
-            order = order[(-shares[row][order]).argsort(kind="stable")].astype(np.int32)
-            seen.probabilities.append(shares[row][order])
-            seen.tokens.append(order)
-            seen.ends.append(float(shares[row][self.end]))
-            for forbidden in self._forbidden:
-                shares[row][forbidden] = 0
-            if len(self._history) < self._options.shortest:
-                shares[row][self.end] = 0
-            some = shares[row][shares[row] > 0]
-            seen.entropies.append(max(0.0, -float(some @ np.log(some))))
+            seen.probabilities.append(np.array(highest.probabilities[row][: self._few], np.float32))
+            seen.tokens.append(np.array(highest.tokens[row][: self._few], np.int32))
+            seen.ends.append(float(shares[row, self.end]))
+            seen.entropies.append(step.entropy(row))
             if attention is not None:
                 seen.attention.append(attention[row].copy())
 
-    def _probabilities(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
-        if self._decoder.normalized:
-            return np.exp(logits).astype(np.float32)
-        exponentials, sums, _ = log_sums_of(self._decoder, logits, len(self._history) - 1)
-        return np.divide(exponentials, sums[:, None]).astype(np.float32)
+    def _distributions(self, logits: NDArray[np.float32]) -> tuple[NDArray[np.float32], Top]:
+        """Probabilities of the next tokens, and the highest of them."""
+        shares, highest = self._decoder.probabilities, self._decoder.top
+        if shares is None:
+            if self._decoder.normalized:
+                shares = np.exp(logits).astype(np.float32)
+            else:
+                exponentials, sums, _ = log_sums_of(self._decoder, logits, len(self._history) - 1)
+                shares = np.divide(exponentials, sums[:, None]).astype(np.float32)
+        if highest is None or len(highest.tokens[0]) < self._few:
+            order = np.sort(np.argpartition(-shares, self._few - 1, axis=1)[:, : self._few])
+            best = np.take_along_axis(shares, order, 1)
+            by_share = (-best).argsort(axis=1, kind="stable")
+            highest = Top(
+                np.take_along_axis(best, by_share, 1).tolist(),
+                np.take_along_axis(order, by_share, 1).tolist(),
+            )
+        elif not shares[:, 0].sum() < np.inf:
+            raise not_numbers(len(self._history) - 1)
+        return shares, highest
 
     def _scores(self) -> NDArray[np.float32]:
         """For steps in which END is forced."""

@@ -97,12 +97,16 @@ class SearchStep:
         logits = self._logits[row]
         exponentials = np.exp(logits) if self._exponentials is None else self._exponentials[row]
         scale = 1.0 if self._sums is None else float(self._sums[row])
-        if self._log_sums is not None:
-            log_sum = float(self._log_sums[row])
+        if self._top is not None:
+            # A softmax, whose sum is known, and so is where it is highest.
+            best, share = self._top.tokens[row][0], 1.0
+            log_sum = float(logits[best]) - math.log(self._top.probabilities[row][0])
+        elif self._log_sums is not None:
+            log_sum, share = float(self._log_sums[row]), float(exponentials.sum())
         else:
-            best = int(exponentials.argmax())
+            best, share = int(exponentials.argmax()), float(exponentials.sum())
             log_sum = float(logits[best]) - math.log(float(exponentials[best]))
-        share, weighted = float(exponentials.sum()), float(exponentials @ logits)
+        weighted = float(exponentials @ logits)
         if not math.isfinite(weighted):  # the decoder itself rules tokens out by -infinity
             weighted = float(exponentials @ np.maximum(logits, MASKED))
         for token in self._banned:

@@ -6,25 +6,29 @@ May import the rooms of sequences, run-time and candidates. Optuna and sacrebleu
 from __future__ import annotations
 
 from selector.sequence_tuning.cascading import TunedCascade, tune_cascade
-from selector.sequence_tuning.costs import SequenceCosts, measured_costs, predicted_costs
-from selector.sequence_tuning.evaluating import Evaluated, evaluate
+from selector.sequence_tuning.costs import CostMeter, SequenceCosts, measured_costs, predicted_costs
+from selector.sequence_tuning.evaluating import Evaluated, Judge, evaluate, pooled
 from selector.sequence_tuning.learning import fit_learned_width
 from selector.sequence_tuning.pairs import read_pairs
 from selector.sequence_tuning.quality import METRICS, Quality, paired_difference, quality_of
-from selector.sequence_tuning.tuning import Tuned, TunedPoint, tune_widths
+from selector.sequence_tuning.tuning import Tuned, TunedPoint, cheapest, tune_widths
 
 __all__ = [
     "METRICS",
+    "CostMeter",
     "Evaluated",
+    "Judge",
     "Quality",
     "SequenceCosts",
     "Tuned",
     "TunedCascade",
     "TunedPoint",
+    "cheapest",
     "evaluate",
     "fit_learned_width",
     "measured_costs",
     "paired_difference",
+    "pooled",
     "predicted_costs",
     "quality_of",
     "read_pairs",

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -15,12 +15,15 @@ from profiler.tflite import only_signature, read_network
 from selector.sequence import (
     FixedWidth,
     LoadedSequencePolicy,
+    SearchResult,
+    SearchStep,
     SearchTimes,
     SequencePolicy,
-    beam_search,
-    first_ms_of,
+    WidthPolicy,
+    changes_ms_of,
     search_ms_of,
 )
+from selector.sequence.widths.base import Chooser
 
 if TYPE_CHECKING:
     from timemodel.model import TimeModel
@@ -34,7 +37,8 @@ class SequenceCosts:
     """Times in ms and, where they are known, energies in mJ.
 
     `search_ms` is what the search itself adds to a step, by the hypotheses run, `first_ms` what the first step at a width of the
-    palette costs more than others, as it is given the source; empty where only the network counts.
+    palette costs more than others, as it is given the source, `switch_ms` one that follows a step of another width; empty where
+    only the network counts.
     """
 
     encoder_ms: float
@@ -43,6 +47,7 @@ class SequenceCosts:
     step_mj: Mapping[int, float] = field(default_factory=dict)
     search_ms: Mapping[int, float] = field(default_factory=dict)
     first_ms: Mapping[int, float] = field(default_factory=dict)
+    switch_ms: Mapping[int, float] = field(default_factory=dict)
     device: str = ""
 
     def added_to(self, policy: SequencePolicy) -> SequencePolicy:
@@ -56,14 +61,28 @@ class SequenceCosts:
             step_mj=dict(self.step_mj),
             search_ms=dict(self.search_ms),
             first_ms=dict(self.first_ms),
+            switch_ms=dict(self.switch_ms),
         )
+
+    def with_search(self, measured: SequenceCosts) -> SequenceCosts:
+        """The same network with what was measured around its steps."""
+        return replace(
+            self,
+            search_ms=measured.search_ms,
+            first_ms=measured.first_ms,
+            switch_ms=measured.switch_ms,
+        )
+
+    def decoder_ms(self, run_widths: Sequence[int]) -> float:
+        """Of the steps of a sentence, which ran at some widths of the palette."""
+        steps = sum(self.step_ms[width] for width in run_widths)
+        return steps + changes_ms_of(self.first_ms, self.switch_ms, run_widths)
 
     def sentence_ms(self, widths: Sequence[int], run_widths: Sequence[int]) -> float:
         """Of a sentence whose steps ran so many hypotheses at some widths of the palette; nothing where none ran."""
         if not widths:
             return 0.0
-        around = search_ms_of(self.search_ms, widths) + first_ms_of(self.first_ms, run_widths)
-        return self.encoder_ms + sum(self.step_ms[width] for width in run_widths) + around
+        return self.encoder_ms + self.decoder_ms(run_widths) + search_ms_of(self.search_ms, widths)
 
 
 def predicted_costs(model: TimeModel, file: Path, palette: Sequence[int]) -> SequenceCosts:
@@ -94,52 +113,120 @@ def predicted_costs(model: TimeModel, file: Path, palette: Sequence[int]) -> Seq
     )
 
 
+class CostMeter:
+    """Measures what encoder, steps and search cost here, in searches of every fixed width, and of changing ones, in turns.
+
+    A step is slower in a search than alone, as the search's work takes its place in the processor's caches, and slower still after
+    one of another width. Time is this thread's own: what other processes take of the core is not in it. Of rounds the median
+    counts, step by step, and of steps the mean.
+
+    Parameters
+    ----------
+    policy
+        What is measured.
+    sources
+        As tokens; those that the encoder cannot take are left out, and of the rest the first are enough.
+
+    Raises
+    ------
+    EdgetimeError
+        It can take none.
+    """
+
+    def __init__(self, policy: LoadedSequencePolicy, sources: Sequence[Sequence[int]]) -> None:
+        network = policy.network
+        self.sources = [one for one in sources if 0 < len(one) <= network.source_longest][:_SOURCES]
+        if not self.sources:
+            raise EdgetimeError(
+                "No line is short enough for the encoder: give development data that it was made for."
+            )
+        self._policy = policy
+        self._rounds: dict[tuple[int, int], list[SearchTimes]] = {}
+        self._found: dict[tuple[int, int], SearchResult] = {}
+
+    def run(self, place: int) -> None:
+        """One round: search a source's outputs once at every width of the palette, and at changing ones."""
+        palette = self._policy.network.palette
+        ways: dict[int, WidthPolicy] = {width: FixedWidth(width) for width in palette}
+        if len(palette) > 1:
+            ways[0] = _Changing(palette, place)
+        for way, widths in ways.items():
+            timing = SearchTimes(clock=time.thread_time)
+            key = place, way
+            self._found[key] = self._policy.search(self.sources[place], timing, widths)
+            self._rounds.setdefault(key, []).append(timing)
+
+    def costs(self, device: str = "") -> SequenceCosts:
+        """What the rounds so far say."""
+        palette = self._policy.network.palette
+        encoder: list[float] = []
+        steps, first, switched, search = ({width: list[float]() for width in palette} for _ in range(4))
+        for (place, width), rounds in self._rounds.items():
+            ran = self._found[place, width]
+            times = np.median([one.steps_s for one in rounds], axis=0)
+            if width == 0:
+                for number, after in enumerate(ran.run_widths):
+                    if after in ran.run_widths[:number] and after != ran.run_widths[number - 1]:
+                        switched[after].append(float(times[number]))
+                continue
+            # Others only begin or end at this width: with what a source's first step costs, and no more.
+            ours = times[np.array(ran.run_widths) == width].tolist()
+            first[width] += ours[:1]
+            steps[width] += ours[1:] or ours
+            around = [one.whole_s - one.encoder_s - one.decoder_s for one in rounds]
+            search[width].append(float(np.median(around)) / len(ran.widths))
+            encoder.append(float(np.median([one.encoder_s for one in rounds])))
+        # A width that no search runs, as the vocabulary is too small for it, costs no less than those below it.
+        slowest = max(float(np.mean(times)) for times in steps.values() if times)
+
+        def more(found: Mapping[int, list[float]]) -> dict[int, float]:
+            return {
+                width: 1e3 * max(0.0, float(np.mean(times)) - float(np.mean(steps[width])))
+                for width, times in found.items()
+                if times and steps[width]
+            }
+
+        return SequenceCosts(
+            1e3 * float(np.mean(encoder)),
+            {width: 1e3 * (float(np.mean(times)) if times else slowest) for width, times in steps.items()},
+            search_ms={width: 1e3 * float(np.mean(times)) for width, times in search.items() if times},
+            first_ms=more(first),
+            switch_ms=more(switched),
+            device=device,
+        )
+
+
+@dataclass(frozen=True)
+class _Changing(WidthPolicy):
+    """Widths of a palette at random, never the same twice in a row."""
+
+    widths: tuple[int, ...]
+    seed: int
+    kind: ClassVar[str] = "changing"
+
+    @property
+    def most(self) -> int:
+        """The widest of the palette."""
+        return self.widths[-1]
+
+    def begin(self) -> Chooser:
+        """The next one by chance."""
+        generator = np.random.default_rng(self.seed)
+        place = [0]
+
+        def choose(step: SearchStep) -> int:
+            place[0] += int(generator.integers(1, len(self.widths)))
+            return self.widths[place[0] % len(self.widths)]
+
+        return choose
+
+
 def measured_costs(
     policy: LoadedSequencePolicy, sources: Sequence[Sequence[int]], device: str = ""
 ) -> SequenceCosts:
-    """Times here, of searches of every fixed width on some sources in turns; and what the search adds to a step.
-
-    A step is slower in a search than alone, as the search's work takes its place in the processor's caches. Time is this thread's
-    own: what other processes take of the core is not in it. Of rounds the median counts, step by step, and of steps the mean.
-    """
-    network = policy.network
-    fitting = [source for source in sources if 0 < len(source) <= network.source_longest][:_SOURCES]
-    if not fitting:
-        raise EdgetimeError(
-            "No line is short enough for the encoder: give development data that it was made for."
-        )
-    encoder: list[float] = []
-    steps: dict[int, list[float]] = {width: [] for width in network.palette}
-    first: dict[int, list[float]] = {width: [] for width in network.palette}
-    search: dict[int, list[float]] = {width: [] for width in network.palette}
-    for source in fitting:
-        rounds: dict[int, list[SearchTimes]] = {width: [] for width in network.palette}
+    """Times here, of searches of every fixed width on some sources in turns; and around them: see `CostMeter`."""
+    meter = CostMeter(policy, sources)
+    for place in range(len(meter.sources)):
         for _ in range(_ROUNDS):
-            for width in network.palette:
-                timing = SearchTimes(clock=time.thread_time)
-                ran = beam_search(network, source, FixedWidth(width), policy.policy.search, timing)
-                rounds[width].append(timing)
-                if len(rounds[width]) < _ROUNDS:
-                    continue
-                times = np.median([one.steps_s for one in rounds[width]], axis=0)
-                # Others only begin or end at this width: with what a source's first step costs, and no more.
-                own = np.array(ran.run_widths) == width
-                ours = times[own].tolist()
-                first[width] += ours[:1]
-                steps[width] += ours[1:] or ours
-                around = [one.whole_s - one.encoder_s - one.decoder_s for one in rounds[width]]
-                search[width].append(float(np.median(around)) / len(ran.widths))
-                encoder.append(float(np.median([one.encoder_s for one in rounds[width]])))
-    # A width that no search runs, as the vocabulary is too small for it, costs no less than those below it.
-    slowest = max(float(np.mean(times)) for times in steps.values() if times)
-    return SequenceCosts(
-        1e3 * float(np.mean(encoder)),
-        {width: 1e3 * (float(np.mean(times)) if times else slowest) for width, times in steps.items()},
-        search_ms={width: 1e3 * float(np.mean(times)) for width, times in search.items()},
-        first_ms={
-            width: 1e3 * max(0.0, float(np.mean(times)) - float(np.mean(steps[width])))
-            for width, times in first.items()
-            if times
-        },
-        device=device,
-    )
+            meter.run(place)
+    return meter.costs(device)

@@ -22,18 +22,21 @@ _L2 = 1.0
 
 
 def fit_learned_width(
-    policy: LoadedSequencePolicy,
-    sources: Sequence[Sequence[int]],
+    networks: Sequence[tuple[LoadedSequencePolicy, StepDecoder]],
+    sources: Sequence[Sequence[Sequence[int]]],
     widest: int,
-    decoder: StepDecoder | None = None,
     sure: float = 0.95,
 ) -> LearnedWidth:
     """Fit, for each width of the palette up to `widest`, the probability that the widest beam's best output stays within it.
 
-    `decoder`, where given, runs in place of the policy's network: one that remembers.
+    Of each network the decoder that runs in its place, such as one that remembers, and sources of its own, as tokens.
     """
-    x, needed = _examples(policy, sources, widest, decoder or policy.network)
-    widths = tuple(width for width in policy.network.palette if width < widest)
+    seen = [
+        _examples(policy, tokens, widest, decoder)
+        for (policy, decoder), tokens in zip(networks, sources, strict=True)
+    ]
+    x, needed = (np.concatenate(parts) for parts in zip(*seen, strict=True))
+    widths = tuple(width for width in networks[0][0].network.palette if width < widest)
     rows = tuple(_logistic(x, needed <= width) for width in widths)
     return LearnedWidth((*widths, widest), rows, sure)
 

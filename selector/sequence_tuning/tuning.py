@@ -15,14 +15,13 @@ from profiler.tradeoff import pareto_front
 from selector.sequence import (
     FixedWidth,
     LoadedSequencePolicy,
-    RememberingDecoder,
     SequencePolicy,
-    StepDecoder,
     WidthPolicy,
+    width_policy,
 )
 from selector.sequence_tuning import space
 from selector.sequence_tuning.costs import SequenceCosts
-from selector.sequence_tuning.evaluating import Evaluated, evaluate
+from selector.sequence_tuning.evaluating import Evaluated, Judge
 from selector.sequence_tuning.learning import fit_learned_width
 from selector.sequence_tuning.quality import paired_difference
 
@@ -35,9 +34,13 @@ _LEARN_FROM = 300
 """Lines that the learned policy looks at."""
 
 _FIRST_LOOK = 4
-"""One line of so many is tried first, where that leaves `_FEWEST`."""
+"""One line of so many is tried first, or one of more where that leaves `_ENOUGH`, or all where it leaves fewer than `_FEWEST`."""
 
+_ENOUGH = 600
 _FEWEST = 50
+
+_LOST = 2
+"""So many policies in a row that lose too much on all lines end the search among those that are cheaper still."""
 
 _SLACK = 1.0
 """Points of quality that a policy may seem worse on these lines than it may be on all."""
@@ -57,6 +60,20 @@ class TunedPoint:
     mean_width: float
     gap: tuple[float, float, float]
     on_front: bool
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> TunedPoint:
+        """What `to_dict` gave."""
+        low, high = (value[f"quality_difference_{end}"] for end in ("low", "high"))
+        return cls(
+            width_policy(value["widths"]),
+            value["quality"],
+            value["mean_ms"],
+            value["decoder_ms"],
+            value["mean_width"],
+            (value["quality_difference"], np.nan if low is None else low, np.nan if high is None else high),
+            value["on_front"],
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values."""
@@ -103,10 +120,12 @@ def tune_widths(
     references: Sequence[str],
     costs: SequenceCosts,
     *,
+    also: Sequence[tuple[LoadedSequencePolicy, SequenceCosts]] = (),
     metric: str = "bleu",
     kinds: Sequence[str] = KINDS,
     widest: int | None = None,
     max_drop: float = 0.0,
+    worst_drop: float | None = None,
     trials: int = 300,
     minutes: float = 10.0,
     seed: int = 0,
@@ -122,6 +141,9 @@ def tune_widths(
         Lines, and what they should become.
     costs
         What encoder and steps cost.
+    also
+        The same network trained from other seeds, each with what it costs: a policy is judged on the lines of all together, which
+        says more than one of them.
     metric
         One of `METRICS`.
     kinds
@@ -130,6 +152,8 @@ def tune_widths(
         The widest beam to try; default: the palette's.
     max_drop
         How much worse than the best fixed width the chosen policy may be, in points of the metric.
+    worst_drop
+        In place of it: how much worse it may be at the lower end of the difference's 95% interval.
     trials, minutes
         How many policies are tried, and for how long, over all kinds. What the network gave is remembered, so that most are tried
         without running it.
@@ -146,21 +170,18 @@ def tune_widths(
         raise UsageError(
             f"There is no kind of width policy {unknown[0]!r} to tune: choose of {', '.join(KINDS)}."
         )
-    tokens = [policy.tokens(line) for line in sources]
-    if not any(0 < len(one) <= policy.network.source_longest for one in tokens):
+    networks = [(policy, costs), *also]
+    palette = policy.network.palette
+    if any(other.network.palette != palette for other, _ in also):
+        raise UsageError("The networks of other seeds have other palettes: export them for the same widths.")
+    judge = Judge(networks, sources, references, metric)
+    if not any(0 < len(one) <= policy.network.source_longest for one in judge.tokens[0]):
         raise UsageError(
             "No line has tokens that the encoder takes: give development data that the network was made for."
         )
     if widest is not None and widest < 1:
         raise UsageError(f"The widest beam to try is 1 or wider, not {widest}.")
-    most = min(widest or policy.network.palette[-1], policy.network.palette[-1])
-
-    memory: StepDecoder | None = None
-    if not policy.policy.search.prefix:
-        memory = RememberingDecoder(policy.network, policy.policy.search)
-
-    def judge(widths: WidthPolicy, every: int = 1) -> Evaluated:
-        return evaluate(policy, widths, tokens[::every], references[::every], costs, metric, memory)
+    most = min(widest or palette[-1], palette[-1])
 
     evaluated: list[Evaluated] = []
     # The widest first: the others find most of what they run in memory.
@@ -170,14 +191,9 @@ def tune_widths(
     fixed = _best_fixed(evaluated)
     tried = 0
     if most > 1:
-        every = _FIRST_LOOK if len(tokens) >= _FIRST_LOOK * _FEWEST else 1
+        outputs = len(sources) * len(networks)
+        every = max(_FIRST_LOOK, outputs // _ENOUGH) if outputs >= _FIRST_LOOK * _FEWEST else 1
         first = judge(fixed.widths, every)
-
-        def promising(widths: WidthPolicy) -> Evaluated:
-            """On all lines where the first ones do not say already that it is no use."""
-            look = judge(widths, every)
-            worse = look.quality.value < first.quality.value - max_drop - _SLACK
-            return look if every > 1 and (worse or look.mean_ms >= first.mean_ms) else judge(widths)
 
         proposals: dict[str, Proposal] = {
             "threshold": space.threshold,
@@ -186,16 +202,31 @@ def tune_widths(
         }
         if "learned" in kinds:
             proposals["learned"] = space.learned(
-                fit_learned_width(policy, tokens[:_LEARN_FROM], most, memory)
+                fit_learned_width(
+                    [(one, decoder) for (one, _), decoder in zip(networks, judge.decoders, strict=True)],
+                    [tokens[:_LEARN_FROM] for tokens in judge.tokens],
+                    most,
+                )
             )
-        searched = _search(
-            promising, {kind: proposals[kind] for kind in kinds}, most, trials, minutes, seed, progress
-        )
+        asked = {kind: proposals[kind] for kind in kinds}
+        searched = _search(lambda widths: judge(widths, every), asked, most, trials, minutes, seed, progress)
         tried = len(searched)
-        evaluated += [one for one in searched if len(one.outputs) == len(tokens)]
+        if every > 1:
+            drop = max_drop if worst_drop is None else worst_drop
+
+            def loses(one: Evaluated) -> bool:
+                gap = paired_difference(one.quality, fixed.quality)
+                return gap[0] < -max_drop if worst_drop is None else gap[1] < -worst_drop
+
+            for kind in asked:
+                progress(0.7 + 0.3 * list(asked).index(kind) / len(asked), f"{kind} on all lines")
+                mine = [one for one in searched if one.widths.kind == kind]
+                evaluated += _on_all_lines(_promising(mine, first, drop), judge, loses)
+        else:
+            evaluated += searched
     progress(1.0, "comparing")
     points = _points(evaluated, fixed)
-    chosen = _chosen(points, fixed, max_drop)
+    chosen = cheapest(points, max_drop, worst_drop)
     found = next(point for point in points if point.widths == fixed.widths)
     expected = {
         "metric": metric,
@@ -241,11 +272,37 @@ def _search(
         if time.monotonic() > until:
             break
         kind = kinds[number % len(kinds)]
-        progress(0.4 + 0.6 * number / trials, f"{kind}, {number + 1} of {trials}")
+        progress(0.4 + 0.3 * number / trials, f"{kind}, {number + 1} of {trials}")
         trial = studies[kind].ask()
         one = judge(proposals[kind](trial, most))
         studies[kind].tell(trial, [one.quality.value, one.mean_ms])
         found.append(one)
+    return found
+
+
+def _promising(looks: Sequence[Evaluated], fixed: Evaluated, drop: float) -> list[WidthPolicy]:
+    """Of one kind what no other one beats on the first lines, cheaper than the fixed width and not far worse; dearest first."""
+    least = fixed.quality.value - drop - _SLACK
+    good = [one for one in looks if one.mean_ms < fixed.mean_ms and one.quality.value >= least]
+    mine = list({str(one.widths): one for one in good}.values())
+    front = pareto_front([one.mean_ms for one in mine], [one.quality.value for one in mine])
+    kept = [one for one, marked in zip(mine, front, strict=True) if marked]
+    return [one.widths for one in sorted(kept, key=lambda one: -one.mean_ms)]
+
+
+def _on_all_lines(
+    policies: Sequence[WidthPolicy],
+    judge: Callable[[WidthPolicy], Evaluated],
+    loses: Callable[[Evaluated], bool],
+) -> list[Evaluated]:
+    """Judge policies, dearest first, until some in a row lose too much: what is cheaper still would lose more."""
+    found: list[Evaluated] = []
+    lost = 0
+    for widths in policies:
+        found.append(judge(widths))
+        lost = lost + 1 if loses(found[-1]) else 0
+        if lost == _LOST:
+            break
     return found
 
 
@@ -278,7 +335,15 @@ def _rivals(one: Evaluated, fixed: Evaluated) -> bool:
     return one.mean_ms < fixed.mean_ms and one.quality.value > fixed.quality.value - _SLACK
 
 
-def _chosen(points: Sequence[TunedPoint], fixed: Evaluated, max_drop: float) -> TunedPoint:
-    """The cheapest point that is no worse than the best fixed width by more than `max_drop`."""
-    least = fixed.quality.value - max_drop - 1e-9
-    return next(point for point in points if point.quality >= least)
+def cheapest(
+    points: Sequence[TunedPoint], max_drop: float = 0.0, worst_drop: float | None = None
+) -> TunedPoint:
+    """The cheapest point that is no worse than the best fixed width by more than `max_drop`, or at 95% by `worst_drop`."""
+    return min(
+        (
+            point
+            for point in points
+            if (point.gap[0] >= -max_drop - 1e-9 if worst_drop is None else point.gap[1] >= -worst_drop)
+        ),
+        key=lambda point: point.mean_ms,
+    )

@@ -23,7 +23,7 @@ COLUMNS = (
 
 ``inner`` is the number of elements that lie together in what an operator walks over: the result's last axis, or what
 `runs` says. ``along_last`` says whether a reduction is over the last axis, ``variant`` whether an operator's other form is
-meant (approximate gelu, transposed right operand, a slice that drops axes or leaves gaps); ``rounds`` are those of a loop;
+meant (approximate gelu, transposed right operand, a slice that drops axes or leaves gaps, a resize between pixels); ``rounds`` are those of a loop;
 ``outside_in_bytes`` and ``outside_out_bytes`` are those of activations in external memory, where that was worked out.
 """
 
@@ -36,6 +36,7 @@ ACTIVATION_CODES = {name: code for code, name in enumerate(_ACTIVATIONS)}
 BROADCAST_CODES = {"none": 0, "scalar": 1, "channels": 2, "spatial": 3, "other": 4}
 
 
+_OTHER_FORMS = ("approximate", "adj_y", "half_pixel_centers", "align_corners")
 _NOTHING = Tensor((0,))
 
 
@@ -148,7 +149,7 @@ def geometry_row(layer: Layer) -> tuple[float, ...]:
         ACTIVATION_CODES.get(str(get("activation", "none")), 0),
         computed, in_elements, second, out_elements, parameters, macs, in_bytes, out_bytes, weight_bytes,
         inner, _broadcast(layer) if op in _ELEMENTWISE else 0,
-        groups, len(layer.outputs), along, 1.0 if variant or get("approximate") or get("adj_y") else 0.0, get("rounds", 1),
+        groups, len(layer.outputs), along, 1.0 if variant or any(map(get, _OTHER_FORMS)) else 0.0, get("rounds", 1),
         get("outside_in_bytes", 0), get("outside_out_bytes", 0),
     )  # fmt: skip
 

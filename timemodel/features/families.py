@@ -164,12 +164,13 @@ def _resize_costs(g: Geometry, tiles: Tiles) -> Table:
         "pixels": g.pixels,
         "tiles": g.pixels * tiled(g.out_channels, tiles["out_channels"]),
         "rows": g.out_height,
+        "pixels_between": g.pixels * g.variant,
         "out_bytes": g.out_bytes,
     }
 
 
 def _resize_sizes(g: Geometry, tiles: Tiles) -> Table:
-    return g.table("channels", "pixels", "out_bytes")
+    return {**g.table("channels", "pixels", "out_bytes"), "between": g.variant}
 
 
 def _grouped_costs(g: Geometry, tiles: Tiles) -> Table:
@@ -225,6 +226,22 @@ def _recurrent_sizes(g: Geometry, tiles: Tiles) -> Table:
     }
 
 
+def _detection_costs(g: Geometry, tiles: Tiles) -> Table:
+    """Boxes of a detector: all scores are looked at, boxes sorted, and those that are kept compared with all others."""
+    anchors = np.maximum(g.parameters / 4, 1)
+    return {
+        "anchors": anchors,
+        "scores": g.second_elements,
+        "sorted": anchors * np.log2(anchors + 1),
+        "compared": anchors * g.out_width,
+        "compared_by_class": g.second_elements * g.out_width,
+    }
+
+
+def _detection_sizes(g: Geometry, tiles: Tiles) -> Table:
+    return {"anchors": g.parameters / 4, "scores": g.second_elements, "detections": g.out_width}
+
+
 def _generic_costs(g: Geometry, tiles: Tiles) -> Table:
     moved = g.in_bytes + g.out_bytes + g.weight_bytes
     return {"macs": g.macs, "total_bytes": moved, "elements": g.out_elements}
@@ -255,6 +272,7 @@ FAMILIES = {
         Family("transpose", _transpose_costs, _transpose_sizes, {"block": (1, 4, 8, 16, 32)} | CACHE),
         Family("copy", _copy_costs, _copy_sizes, CACHE),
         Family("resize", _resize_costs, _resize_sizes, WIDE_TILES),
+        Family("detection", _detection_costs, _detection_sizes, {}),
         Family("recurrent", _recurrent_costs, _recurrent_sizes, WIDE_TILES),
         Family("generic", _generic_costs, _generic_sizes, {}),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from profiler.network import Layer
-from profiler.operators import UNPACKED
+from profiler.operators import FORM, UNPACKED
 
 GROUPED = "conv_2d:grouped"
 """Convolutions in groups: another kernel than the dense one."""
@@ -88,6 +88,8 @@ def _kernel(layer: Layer) -> str:
         return RESCALED if inputs[0].dtype == layer.outputs[0].dtype else CONVERTED
     if op == "batch_matmul" and len(inputs) > 1 and inputs[1].constant:
         return STORED
+    if FORM in layer.params:
+        return f"{op}:{layer.params[FORM]}"
     if op in _FOUR_BITS and len(inputs) > 1:
         if UNPACKED in layer.params:
             return f"{op}:unpacked"

@@ -67,8 +67,18 @@ def _cut(layer: Layer, first: Tensor, out: Tensor) -> int:
     return max(1, run)
 
 
+def _last(tensor: Tensor) -> int:
+    return tensor.shape[-1] if tensor.shape else 1
+
+
 def _last_of_input(layer: Layer, first: Tensor, out: Tensor) -> int:
-    return first.shape[-1] if first.shape else 1
+    return _last(first)
+
+
+def _block(layer: Layer) -> int:
+    """Positions of a row that a block has, whose channels are moved together."""
+    size = layer.params.get("block_size")
+    return size if isinstance(size, int) else 1
 
 
 _REDUCTIONS = (
@@ -94,6 +104,8 @@ RUNS: dict[str, Callable[[Layer, Tensor, Tensor], int]] = {
         lambda layer, first, out: shared_run(first.shape, out.shape),
     ),
     **dict.fromkeys(_REDUCTIONS, _last_of_input),
+    "depth_to_space": lambda layer, first, out: _block(layer) * _last(out),
+    "space_to_depth": lambda layer, first, out: _block(layer) * _last(first),
 }
 """For each operator whose run is not its result's last axis: (layer, its first computed operand, its result) -> elements."""
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
+from scipy.optimize import nnls
 
 from profiler.network import Layer
 from timemodel.features import CACHE, Family, Geometry, family_of, geometry
@@ -37,6 +38,10 @@ ENOUGH_KNOWN = 40
 _OF_OVERHEAD = 0.9
 _FEW_WIDER = 2.0
 """Over the number of layers: by what share the bounds of what few say are wider, beyond the extremes."""
+_LEAST_NET = 0.05
+"""Beyond a call a layer takes at least this share of its time, or of the call's."""
+_MOST_COSTS, _WORTH_A_COST = 3, 0.97
+"""Of few layers so many costs are believed, and each only where it lowers the error of layers left out to this share."""
 _EXACT_LEAVES = 40
 _MOST_TRIED = 400
 _AS_GOOD = 1.03
@@ -138,31 +143,81 @@ def fit_operator(
 def _fit_few(
     op: str, dtype: str, layers: Sequence[Layer], times_ms: np.ndarray, seed: int, overhead_ms: float
 ) -> OperatorModel:
-    """`fit_operator` for few layers: one leaf over the operator's own features, or over generic ones where these predict better."""
+    """`fit_operator` for few layers: one leaf over one to three costs, those by which each layer is predicted best from all others.
+
+    Costs are the operator's own, or generic ones where these predict better. A leaf over all of them at once would follow every
+    layer that it knows, and be far off at the next. That a layer without work takes a call and no more is believed where it helps.
+    """
     array = geometry(layers)
+    offset = _OF_OVERHEAD * overhead_ms
+    net = np.maximum(times_ms - offset, _LEAST_NET * times_ms)
+    nothing = _LEAST_NET * max(offset, _LEAST_NET * float(times_ms.min()))
     found = []
     for device in ("", "few"):
         family = family_of(op, device)
         tiles = find_tiles(family, array, times_ms)
         matrix, costs, sizes = feature_matrix(family, array, tiles)
+        for more in ([], [nothing]):
+            chosen, error = telling_costs(matrix[:, : len(costs)], net, *more)
+            found.append((error, device, tiles, matrix, costs, sizes, chosen, more))
+    _, device, tiles, matrix, costs, sizes, chosen, more = min(found, key=lambda row: row[0])
+    told = matrix.copy()
+    told[:, [i for i in range(len(costs)) if i not in chosen]] = 0.0
 
-        def fitted(
-            rows: np.ndarray, matrix: np.ndarray = matrix, costs: list = costs, sizes: list = sizes
-        ) -> TimeTreeRegressor:
-            tree = unfitted_tree(
-                costs, sizes, max_leaves=1, cv=0, random_state=seed, offset=_OF_OVERHEAD * overhead_ms
-            )
-            return tree.fit(matrix[rows], times_ms[rows])
+    def fitted(rows: np.ndarray) -> TimeTreeRegressor:
+        tree = unfitted_tree(costs, sizes, max_leaves=1, cv=0, random_state=seed, offset=offset)
+        without_work = np.zeros((len(more), told.shape[1]))
+        return tree.fit(
+            np.vstack([told[rows], without_work]), np.append(times_ms[rows], [one + offset for one in more])
+        )
 
-        every = np.arange(len(layers))
-        others = [fitted(np.delete(every, i)).predict_rows(matrix[i : i + 1])[0] for i in every]
-        held_out = np.maximum(others, 0.02 * times_ms)
-        error = float(np.abs(np.log(held_out / times_ms)).mean())
-        found.append((error, device, fitted(every), tiles, held_out))
-    _, device, tree, tiles, held_out = min(found, key=lambda row: row[0])
-    model = describe(op, dtype, layers, times_ms, tree, tiles, held_out, device)
+    every = np.arange(len(layers))
+    others = [fitted(np.delete(every, i)).predict_rows(told[i : i + 1])[0] for i in every]
+    held_out = np.maximum(others, 0.02 * times_ms)
+    model = describe(op, dtype, layers, times_ms, fitted(every), tiles, held_out, device)
     wider = 1.0 + _FEW_WIDER / len(layers)
     return replace(model, low=min(model.low / wider, 1.0), high=max(model.high * wider, 1.0))
+
+
+def telling_costs(costs: np.ndarray, times: np.ndarray, *nothing: float) -> tuple[list[int], float]:
+    """Which columns of `costs` ``[n, p]`` say most of `times` ``[n]``, added one by one, and the mean error of their logarithm.
+
+    The error is that of rows that are left out one after the other; `nothing` is the time of a layer without
+    work, where it is known.
+    """
+    judged = len(times)
+    costs = np.vstack([costs, np.zeros((len(nothing), costs.shape[1]))])
+    times = np.append(times, nothing)
+    chosen: list[int] = []
+    least = np.inf
+    while len(chosen) < _MOST_COSTS:
+        tried = [
+            (_left_out_error(costs[:, [*chosen, i]], times, judged), i)
+            for i in range(costs.shape[1])
+            if i not in chosen and costs[:, i].any()
+        ]
+        error, best = min(tried, default=(np.inf, -1))
+        if error > _WORTH_A_COST * least or best < 0:
+            break
+        chosen.append(best)
+        least = error
+    return chosen, float(least)
+
+
+def _left_out_error(costs: np.ndarray, times: np.ndarray, judged: int) -> float:
+    """The mean error of the logarithm of the first `judged` times, each predicted by a sum of costs that fits the others."""
+    rows = np.column_stack([np.ones(len(times)), costs / np.maximum(costs.max(axis=0), 1e-30)])
+    relative = rows / times[:, None]
+    errors = []
+    for i in range(judged):
+        others = np.delete(relative, i, axis=0)
+        weight = np.ones(len(others))
+        for _ in range(2):
+            # By the mean of measured and predicted, as leaves are: relative to the measured alone too little is predicted.
+            found = nnls(others * weight[:, None], weight)[0]
+            weight = 1.0 / np.sqrt(np.clip(others @ found, 0.5, 2.0))
+        errors.append(abs(np.log(max(float(relative[i] @ found), 0.02))))
+    return float(np.mean(errors))
 
 
 def _known(uncertainty: np.ndarray | None, count: int) -> np.ndarray:

@@ -103,7 +103,7 @@ def train_points(
         if trial is None or trial.candidate in taken:
             continue
         part = sub_progress(progress, position / len(wanted), (position + 1) / len(wanted))
-        found = training.one(trial, deadline, part)
+        found = training.one(trial, deadline, part, len(wanted) - position - 1)
         if found is not None:
             points.append(found)
     return points

@@ -3,12 +3,13 @@
 Under a budget the candidates that did best in the search are trained, and the best score wins. Where a score must be
 kept, the cost is bisected along the Pareto front of the search:
 
-1. A network keeps the score if its mean less its standard error does; the original keeps it too.
+1. A network keeps the score if the lower bound of its score does (95% confidence); the original keeps it too.
 2. The first to be trained is the cheapest on the front that had the score in the search, else the best one.
 3. The next is halfway between the dearest network that failed and the cheapest that keeps the score; before one has
    failed it is a step cheaper, and before one of ours keeps it at most a step dearer.
 4. At that cost the nearest candidate on the front is taken, else a network in the proportions of one that was trained.
-5. Where nothing lies between, the cheapest that keeps the score is handed over, if it keeps it with all seeds.
+5. Where nothing lies between, the cheapest that keeps the score is handed over, if it keeps it with all seeds; where none does
+   by its lower bound, of those that do by their mean the one of the best bound.
 """
 
 from __future__ import annotations
@@ -45,9 +46,11 @@ class Finalist:
     met
         Whether the goal is reached.
     error
-        Standard error of the mean score less the original's (`compressor.pipeline.prepare.tolerance.standard_error`).
+        By how much the mean score less the original's may be too high (`compressor.pipeline.prepare.tolerance.score_margin`).
     sure
         Whether it is reached even if the mean score is by that error too high.
+    steps, seconds
+        Of training the first of its networks in full.
     """
 
     trial: Trial
@@ -56,6 +59,8 @@ class Finalist:
     met: bool
     error: float = 0.0
     sure: bool = True
+    steps: int = 0
+    seconds: float = 0.0
 
     @property
     def mean_score(self) -> float:
@@ -84,6 +89,8 @@ class Shortlist:
         The widest network in a trial's proportions of at most so many times its cost; None where there is none.
     control
         Under a budget: trained in any case.
+    dropped
+        Keys of candidates that cannot be trained.
     """
 
     goal: Goal
@@ -92,22 +99,33 @@ class Shortlist:
     finalists: int
     in_proportion: Callable[[Trial, float], Trial | None] = lambda trial, ratio: None
     control: Candidate | None = None
+    dropped: frozenset[str] = frozenset()
+
+    def contenders(self) -> tuple[list[Trial], Trial | None]:
+        """Under a budget: what is trained in full, the best first, and the control unless it is the only one."""
+        able = [trial for trial in self.trials if trial.candidate.key not in self.dropped]
+        within = [trial for trial in able if self.goal.met_by(trial)] or able
+        control = next((trial for trial in within if trial.candidate == self.control), None)
+        others = [trial for trial in within[: self.finalists] if trial is not control]
+        return (others, control) if others or control is None else ([control], None)
 
     def next(self, known: Sequence[Finalist]) -> Trial | None:
         """The candidate to train next; None where the choice is made."""
         if self.goal.least_score is None:
-            within = [trial for trial in self.trials if self.goal.met_by(trial)] or self.trials
-            controls = [trial for trial in within if trial.candidate == self.control]
-            wanted = [*within[: self.finalists], *controls]
+            found, control = self.contenders()
+            wanted = [*found, *([] if control is None else [control])]
             return next((trial for trial in wanted if not _is_among(trial, known)), None)
         return self._between(known, self.goal.least_score) if known else self._first(self.goal.least_score)
 
     def choice(self, known: Sequence[Finalist]) -> Finalist:
         """The one to hand over, of one or more that were trained."""
         if self.goal.least_score is not None:
-            kept = [one for one in known if one.sure] or [one for one in known if one.met]
+            kept = [one for one in known if one.sure]
             if kept:
                 return min(kept, key=lambda one: (self._cost(one), -one.low_score))
+            perhaps = [one for one in known if one.met]
+            if perhaps:
+                return max(perhaps, key=lambda one: (one.low_score, -self._cost(one)))
         return max(
             known, key=lambda one: (one.met, *self.goal.rank(replace(one.trial, score=one.mean_score)))
         )
@@ -122,12 +140,14 @@ class Shortlist:
     def _front(self, known: Sequence[Finalist] = ()) -> list[Trial]:
         """The Pareto front of what is within all limits on costs and not trained yet, cheapest first."""
         within = [t for t in self.trials if math.isfinite(t.score) and self.goal.excess(t) == 0]
-        return front([trial for trial in within if not _is_among(trial, known)], self.goal.cost)
+        able = [t for t in within if not _is_among(t, known) and t.candidate.key not in self.dropped]
+        return front(able, self.goal.cost)
 
-    def _first(self, least: float) -> Trial:
+    def _first(self, least: float) -> Trial | None:
         found = self._front()
         kept = [trial for trial in found if trial.score >= least]
-        return (kept[:1] or found[-1:] or self.trials[:1])[0]
+        able = (trial for trial in self.trials if trial.candidate.key not in self.dropped)
+        return next(iter([*kept[:1], *found[-1:], *able]), None)
 
     def _between(self, known: Sequence[Finalist], least: float) -> Trial | None:
         """A candidate between the dearest that failed and the cheapest that keeps the score."""
@@ -149,7 +169,7 @@ class Shortlist:
             if found is not None:
                 return found
             made = self.in_proportion(model.trial, aim / self._cost(model))
-            if made is not None and _is_among(made, known):
+            if made is not None and (_is_among(made, known) or made.candidate.key in self.dropped):
                 made = None  # as the file that suits the goal it costs something else than was predicted
             if made is not None and self.goal.excess(made) > 0:
                 above = aim

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,25 +13,58 @@ import numpy as np
 
 from compressor.data import Rows
 from compressor.export import load_keras, save_keras
+from compressor.pipeline.final.halving import demand_of, halve, parts_of
 from compressor.pipeline.final.shortlist import Finalist, Shortlist
-from compressor.pipeline.prepare import Prepared, Workspace, is_trained, shown_ms, trained_network
+from compressor.pipeline.final.time_plan import TimePlan
+from compressor.pipeline.prepare import (
+    Prepared,
+    Workspace,
+    is_trained,
+    read_json,
+    shown_ms,
+    trained_network,
+)
 from compressor.search import Candidate, Goal, Trial
-from compressor.training import Options, Outcome, TrainingError
+from compressor.training import Options, Outcome, TrainingError, behind
+from profiler.files import write_json
 from profiler.progress import ProgressCallback, silent
 from profiler.records import read_arrays, write_arrays
 from profiler.tradeoff import pareto_front
 
 _OUTPUTS = "outputs"
+_CONTEST = "contest.json"
 
 _BISECTED = 4
 """How many candidates are expected where a score must be kept: the first, a step from it, and two halfway."""
 
 
-class FinalTraining:
-    """Fine-tunes candidates in full. Finished ones are kept and not done again.
+@dataclass(frozen=True)
+class _Part:
+    """One of the parts of a training, and what share of it all it is."""
 
-    The first one is trained to its end whatever the time. After it nothing is begun that would not be finished in time by
-    `epoch_seconds`, what an epoch takes where it is known; what time ended all the same does not count.
+    number: int
+    of: int
+    share: float
+
+    @property
+    def is_last(self) -> bool:
+        return self.number == self.of - 1
+
+    @property
+    def before(self) -> _Part:
+        return replace(self, number=self.number - 1)
+
+
+_WHOLE = _Part(0, 1, 1.0)
+
+
+class FinalTraining:
+    """Fine-tunes candidates in full. Finished trainings are kept and not done again.
+
+    Where time is limited (`TimePlan`) trainings are as long as it allows, those that decide first; as many candidates take part
+    as can be trained by the whole schedule. What must be there, one candidate and its control, gets less than that where time
+    is short; nothing else is begun that would. `epoch_seconds` is what an epoch takes, where it is known. A candidate whose
+    training diverges drops out alone; `notes` say so.
     """
 
     def __init__(
@@ -46,17 +79,22 @@ class FinalTraining:
         steer: str = "time",
     ) -> None:
         self._prepared, self._workspace, self._goal = prepared, workspace, goal
-        self._options, self._seed, self._seeds = options, seed, seeds
-        self._epoch_seconds, self._steer = epoch_seconds, steer
-        self._precisions_s = 0.0
-        self._done, self._left, self._share_done = 0, seeds, 0.0
-        self._deadline = math.inf
+        self._options, self._seed, self._seeds, self._steer = options, seed, seeds, steer
+        self._plan = TimePlan(options.final, epoch_seconds)
+        self._dropped: dict[str, str] = {}
+        self._trained = self._share_done = 0.0
         self._progress: ProgressCallback = silent
         self._precisions: dict[str, dict[str, Trial]] = {}
 
-    def training_s(self) -> float:
-        """How many seconds a training takes, and judging its files in each precision, as far as that is known."""
-        return self._epoch_seconds * self._options.final.epochs + self._precisions_s
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences on what was left out."""
+        return tuple(self._dropped.values())
+
+    @property
+    def shortest(self) -> float:
+        """The least share of its schedule that a training got; 1 where all got it whole."""
+        return self._plan.shortest
 
     def run(
         self,
@@ -68,59 +106,98 @@ class FinalTraining:
     ) -> Finalist:
         """Train what `Shortlist` asks for, one seed each, and its choice with every seed.
 
-        Where the other seeds change the choice, it goes on; where time ends, with fewer. Where nothing that was trained
-        reaches the goal and there is no time for more, a network that does as the search left it is handed over.
+        Under a budget the first few and the control take part in a contest (`compressor.pipeline.final.halving`). Where the
+        other seeds change the choice, it goes on; where time ends, with fewer. Where nothing that was trained reaches the goal
+        and there is no time for more, a network that does as the search left it is handed over.
         """
-        self._deadline, self._progress = deadline, progress
+        self._begin(deadline, progress)
         wanted = Shortlist(
             self._goal, trials, self._prepared.original, self._options.finalists, in_proportion, control
         )
-        expected = (
-            _BISECTED
-            if self._goal.least_score is not None
-            else min(len(trials), wanted.finalists + (control is not None))
-        )
         known: dict[str, Finalist] = {}
         confirmed: set[str] = set()
+        if self._goal.least_score is None:
+            known = {one.trial.candidate.key: one for one in self._contest(wanted)}
         while True:
+            wanted = replace(wanted, dropped=frozenset(self._dropped))
             finalists = list(known.values())
-            trial, found = wanted.next(finalists), None
+            decided = self._goal.least_score is None and known
+            trial, found = None if decided else wanted.next(finalists), None
             if trial is not None and (not known or self._is_worth_it(trial)):
-                left = min(max(1, expected - len(known)) + self._seeds - 1, self._room())
-                self._left = max(self._seeds, math.floor(left))
-                found = self._with_seeds(trial, 1, always=not known)
+                found = self._with_seeds(
+                    trial, 1, max(1, _BISECTED - len(known)) + self._seeds - 1, not known
+                )
+                if found is None and trial.candidate.key in self._dropped:
+                    continue
             found = found or self._spare(wanted, finalists)
             if found is not None:
                 known[found.trial.candidate.key] = found
                 continue
+            if not known:
+                raise TrainingError(next(iter(self._dropped.values())))
             choice = wanted.choice(finalists)
             key = choice.trial.candidate.key
             if self._seeds == 1 or key in confirmed or not self._has_time(choice.trial, self._seed + 1):
                 return choice
             confirmed.add(key)
-            known[key] = self._with_seeds(choice.trial, self._seeds) or choice
+            known[key] = self._with_seeds(choice.trial, self._seeds, self._seeds) or choice
+
+    def one(
+        self, trial: Trial, deadline: float, progress: ProgressCallback, others: int = 0
+    ) -> Finalist | None:
+        """Train one more candidate, with one seed, before so many others; None where there is no time for it."""
+        self._begin(deadline, progress)
+        return self._with_seeds(trial, 1, 1 + others)
+
+    def _begin(self, deadline: float, progress: ProgressCallback) -> None:
+        self._plan.deadline, self._progress = deadline, progress
+        self._trained = self._share_done = 0.0
+
+    def _contest(self, wanted: Shortlist) -> list[Finalist]:
+        """The contenders that were trained to the end, and the control."""
+        contenders, control = wanted.contenders()
+        contenders = contenders[: self._contest_size(len(contenders), control is not None)]
+        parts = parts_of(len(contenders))
+        seeds_too = demand_of(len(contenders), control is not None) + self._seeds - 1 <= self._plan.room
+        reached: dict[str, Outcome] = {}
+
+        def train(trial: Trial, number: int, of: int, demand: float) -> Outcome | None:
+            more = self._seeds - 1 if seeds_too else 0
+            outcome = self._train(trial, self._seed, demand + more, _Part(number, of, parts[number]))
+            if outcome is not None:
+                reached[trial.candidate.key] = outcome
+            return outcome
+
+        ended = halve(contenders, control, train)
+        return [self._finalist(one, [(self._seed, reached[one.candidate.key])]) for one in ended]
+
+    def _contest_size(self, most: int, with_control: bool) -> int:
+        """How many there is time for; as an earlier run had it, so that what it trained serves."""
+        file = self._workspace.path(_CONTEST)
+        earlier = (read_json(file) or {}).get("contenders")
+        if isinstance(earlier, int) and 1 <= earlier <= most:
+            return earlier
+        able = [count for count in range(1, most + 1) if demand_of(count, with_control) <= self._plan.room]
+        size = max(able, default=1)
+        write_json(file, {"contenders": size})
+        return size
 
     def _spare(self, wanted: Shortlist, known: Sequence[Finalist]) -> Finalist | None:
         """What reached the goal in the search, where nothing that was trained does: trained, or as the search left it."""
         trial = wanted.untrained(known)
         if trial is None or not is_trained(self._workspace.folder, trial.candidate):
             return None
-        return self._with_seeds(trial, 1) or self._as_searched(trial)
+        dropped = trial.candidate.key in self._dropped
+        return (None if dropped else self._with_seeds(trial, 1, 1)) or self._as_searched(trial)
 
-    def one(self, trial: Trial, deadline: float, progress: ProgressCallback) -> Finalist | None:
-        """Train one more candidate, with one seed; None where there is no time for it."""
-        self._done, self._left, self._share_done = 0, 1, 0.0
-        self._deadline, self._progress = deadline, progress
-        return self._with_seeds(trial, 1)
-
-    def _with_seeds(self, trial: Trial, seeds: int, always: bool = False) -> Finalist | None:
+    def _with_seeds(self, trial: Trial, seeds: int, demand: float, always: bool = False) -> Finalist | None:
         """Train a candidate with as many seeds as there is time for, or whatever the time; None where that is none."""
         outcomes: list[tuple[int, Outcome]] = []
         for seed in range(self._seed, self._seed + seeds):
-            if seeds > 1:
-                self._left = self._seed + seeds - seed
+            left = self._seed + seeds - seed if seeds > 1 else demand
             if always or self._has_time(trial, seed):
-                outcome = self._train(trial, seed, math.inf if always else self._deadline)
+                room = self._plan.room
+                outcome = self._train(trial, seed, left if room >= left else max(1, math.floor(room)))
                 if outcome is not None:
                     outcomes.append((seed, outcome))
         return self._finalist(trial, outcomes) if outcomes else None
@@ -147,8 +224,16 @@ class FinalTraining:
         gains = goal.objective == "score" or goal.cost(trial) < goal.cost(self._prepared.original)
         met = gains and goal.met_by(replace(best, score=mean))
         sure = met and goal.met_by(replace(best, score=mean - error))
+        trained = outcomes[0][1]
         return Finalist(
-            best, tuple(self._path(trial, seed) for seed, _ in outcomes), scores, met, error, sure
+            best,
+            tuple(self._path(trial, seed) for seed, _ in outcomes),
+            scores,
+            met,
+            error,
+            sure,
+            trained.steps,
+            trained.seconds,
         )
 
     def _in_best_precision(
@@ -204,49 +289,61 @@ class FinalTraining:
         """Whether a further finalist was trained, or can be, and the choice with all seeds."""
         if self._finished(trial, self._seed) is not None:
             return True
-        return self._room() >= self._seeds and self._has_time(trial, self._seed)
-
-    def _room(self) -> float:
-        """How many networks can be trained by the whole schedule in the time that is left."""
-        if not self._epoch_seconds or not math.isfinite(self._deadline):
-            return math.inf
-        return max(0.0, self._deadline - time.monotonic()) / self.training_s()
+        return self._plan.room >= self._seeds and self._has_time(trial, self._seed)
 
     def _has_time(self, trial: Trial, seed: int) -> bool:
-        """Whether it is finished, or would be in time: a network that is cut and not trained says nothing of its widths."""
-        if self._finished(trial, seed) is not None:
-            return True
-        return time.monotonic() + self.training_s() < self._deadline
+        """Whether it is finished, or can be trained by the whole schedule: what gets less says little of its widths."""
+        return self._finished(trial, seed) is not None or self._plan.room >= 1
 
-    def _train(self, trial: Trial, seed: int, deadline: float) -> Outcome | None:
-        """Train by the whole schedule; None where the deadline came first."""
-        finished = self._finished(trial, seed)
-        if finished is not None:
-            return Outcome(finished["score"], finished["loss"], finished["epochs"], finished["seconds"])
+    def _train(self, trial: Trial, seed: int, demand: float, part: _Part = _WHOLE) -> Outcome | None:
+        """Train a part of the schedule, behind those before it; None where that diverged."""
+        if self._finished(trial, seed, part) is not None:
+            return self._reached(trial, seed, part)
         # Where other seeds change the choice there is more to do than was expected.
-        self._share_done = max(self._share_done, self._done / (self._done + self._left))
+        self._share_done = max(self._share_done, self._trained / (self._trained + demand))
         self._progress(self._share_done, f"fine-tuning {shown_ms(trial, self._steer):.4g} ms, seed {seed}")
-        network, schedule = self._network(trial), self._options.final
-        checkpoint = self._workspace.path("checkpoints", f"{self._key(trial, seed)}.npz")
-        try:
-            outcome = self._prepared.tuner.fit(network, schedule, seed, checkpoint, deadline)
-        except TrainingError:
+        began = time.monotonic()
+        start = self._path(trial, seed, part.before) if part.number else None
+        key = self._key(trial, seed, part)
+        checkpoint = self._workspace.path("checkpoints", f"{key}.npz")
+        length = self._plan.length(demand)
+        for gentler in (1, 10):
             # Some seeds of a bold schedule diverge; a gentler one of the same length is tried once.
-            network = self._network(trial)
-            gentle = replace(schedule, learning_rate=schedule.learning_rate / 10)
-            outcome = self._prepared.tuner.fit(network, gentle, seed, checkpoint, deadline)
-        self._done += 1
-        if outcome.epochs:
-            self._epoch_seconds = outcome.seconds / outcome.epochs
-        if not outcome.complete:
-            return None
-        self._keep(trial, seed, network)
-        self._workspace.finish_seed(self._key(trial, seed), outcome.__dict__)
-        return outcome
+            network = load_keras(start) if start is not None and start.exists() else self._network(trial)
+            schedule, seconds = self._plan.training(length, part.share, demand)
+            schedule = replace(schedule, learning_rate=schedule.learning_rate / gentler)
+            try:
+                outcome = self._prepared.tuner.fit(network, schedule, seed, checkpoint, seconds=seconds)
+                break
+            except TrainingError as error:
+                if gentler > 1:
+                    self._drop(trial, seed, error)
+                    return None
+        self._trained += part.share
+        self._keep(trial, seed, network, part)
+        self._plan.learn(outcome, time.monotonic() - began, length)
+        self._workspace.finish_seed(key, outcome.__dict__)
+        return self._reached(trial, seed, part)
 
-    def _keep(self, trial: Trial, seed: int, network: Any) -> None:
-        save_keras(network, self._path(trial, seed))
-        self._keep_outputs(trial, seed, network)
+    def _reached(self, trial: Trial, seed: int, part: _Part) -> Outcome:
+        """What a finished training reached, with all its parts until then."""
+        finished = self._workspace.finished_seeds()
+        outcome = Outcome(**finished[self._key(trial, seed, part)])
+        if not part.number or self._key(trial, seed, part.before) not in finished:
+            return outcome
+        return behind(self._reached(trial, seed, part.before), outcome)
+
+    def _drop(self, trial: Trial, seed: int, error: TrainingError) -> None:
+        """Leave a candidate out whose training diverges; of a further seed nothing but that seed."""
+        if seed == self._seed:
+            self._dropped[trial.candidate.key] = (
+                f"The candidate of {shown_ms(trial, self._steer):.4g} ms was left out: {error}"
+            )
+
+    def _keep(self, trial: Trial, seed: int, network: Any, part: _Part = _WHOLE) -> None:
+        save_keras(network, self._path(trial, seed, part))
+        if part.is_last:
+            self._keep_outputs(trial, seed, network)
 
     def _network(self, trial: Trial) -> Any:
         """The network to train: as the search left it, so that what is handed over is never worse than that."""
@@ -272,14 +369,14 @@ class FinalTraining:
     def _outputs_path(self, trial: Trial, seed: int) -> Path:
         return self._path(trial, seed).with_suffix(".npz")
 
-    def _finished(self, trial: Trial, seed: int) -> dict[str, Any] | None:
-        kept = self._workspace.finished_seeds().get(self._key(trial, seed))
-        return kept if kept is not None and self._path(trial, seed).exists() else None
+    def _finished(self, trial: Trial, seed: int, part: _Part = _WHOLE) -> dict[str, Any] | None:
+        kept = self._workspace.finished_seeds().get(self._key(trial, seed, part))
+        return kept if kept is not None and self._path(trial, seed, part).exists() else None
 
-    def _path(self, trial: Trial, seed: int) -> Path:
-        return self._workspace.path("seeds", f"{self._key(trial, seed)}.keras")
+    def _path(self, trial: Trial, seed: int, part: _Part = _WHOLE) -> Path:
+        return self._workspace.path("seeds", f"{self._key(trial, seed, part)}.keras")
 
-    def _key(self, trial: Trial, seed: int) -> str:
+    def _key(self, trial: Trial, seed: int, part: _Part = _WHOLE) -> str:
         widths = "-".join(str(width) for width in trial.widths.values())
         if (
             len(widths) > 60
@@ -288,4 +385,4 @@ class FinalTraining:
             or trial.network is not None
         ):
             widths = trial.candidate.key
-        return f"{widths}_seed{seed}"
+        return f"{widths}_seed{seed}" + ("" if part.is_last else f"_part{part.number + 1}of{part.of}")

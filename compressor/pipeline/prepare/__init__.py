@@ -5,6 +5,7 @@ May import all rooms of the compressor but `compressor.testing`.
 
 from __future__ import annotations
 
+from compressor.pipeline.prepare.aside import LEVEL, Aside, least_aside, told_apart
 from compressor.pipeline.prepare.effort import SEARCHING, TRAINING, effort_of, steps_of
 from compressor.pipeline.prepare.judging import Evaluator, search_problem
 from compressor.pipeline.prepare.limits import (
@@ -13,6 +14,7 @@ from compressor.pipeline.prepare.limits import (
     check_goal,
     enough_minutes,
     in_minutes,
+    in_percent,
     in_words,
     missed,
     shown_ms,
@@ -31,8 +33,10 @@ from compressor.pipeline.prepare.workspace import (
 )
 
 __all__ = [
+    "LEVEL",
     "SEARCHING",
     "TRAINING",
+    "Aside",
     "Evaluator",
     "Limits",
     "Prepared",
@@ -44,16 +48,19 @@ __all__ = [
     "enough_minutes",
     "file_digest",
     "in_minutes",
+    "in_percent",
     "in_words",
     "is_trained",
     "json_digest",
     "keep_trained",
+    "least_aside",
     "missed",
     "prepare",
     "read_json",
     "search_problem",
     "shown_ms",
     "steps_of",
+    "told_apart",
     "tolerance",
     "trained_network",
 ]

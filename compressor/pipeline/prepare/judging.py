@@ -5,16 +5,19 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from compressor.costs import Configuration
 from compressor.data import row_count
-from compressor.pipeline.prepare.effort import steps_of
 from compressor.pipeline.prepare.preparation import Prepared
 from compressor.pipeline.prepare.quick import QuickLoss
 from compressor.search import Candidate, Effort, Goal, SearchOverError, SearchProblem, Trial
-from compressor.training import Schedule, TrainingError, let_go
+from compressor.training import Outcome, Schedule, TrainingError, let_go
+
+_FIRST_SHARE = 0.5
+"""Of the time for searching: at least one more candidate is to be compared with the first."""
 
 
 class Evaluator:
@@ -22,10 +25,11 @@ class Evaluator:
 
     A candidate is not begun that, by the time of the last one, would not be finished before `deadline`: trained, and judged as
     files of each precision where these are chosen. What is cut by it all the same does not count. With `judges_first` the first
-    one is trained to its end whatever the time.
+    one is begun whatever the time: where its schedule would take more than half of what is left, it is fitted to that, and all
+    others are trained as long as it was.
 
-    `epoch_seconds` is what an epoch over all training rows takes, by the last candidate. `on_pace` is called once, as soon
-    as the time of an epoch is known, with the seconds that the rest of the first candidate takes and with `epoch_seconds`.
+    `epoch_seconds` is what an epoch over all training rows takes, by the last candidate. `share` is what candidates get of their
+    schedule; `on_shortened` is called with it where that is not all.
     """
 
     def __init__(self, prepared: Prepared, schedule: Schedule, seed: int, folder: Path | None = None) -> None:
@@ -37,7 +41,8 @@ class Evaluator:
         self.judges_first = True
         self.epoch_seconds = 0.0
         self._needed_s = 0.0
-        self.on_pace: Callable[[float, float], None] = lambda rest_s, epoch_seconds: None
+        self.share = 1.0
+        self.on_shortened: Callable[[float], None] = lambda share: None
         self.on_epoch: Callable[[int, int, float], None] = lambda epoch, epochs, score: None
         self.goal: Goal | None = None
         self._chosen: dict[Configuration, str] = {}
@@ -60,33 +65,30 @@ class Evaluator:
         started = time.monotonic()
         let_go()
         self.last = candidate.model or self._prepared.network_of(candidate, self._folder)
-        ends: list[float] = []
-
-        def finished(epoch: int, score: float) -> None:
-            ends.append(time.monotonic())
-            if epoch:
-                # The first epoch compiles.
-                counted = ends[min(1, epoch - 1) :]
-                seconds = (counted[-1] - counted[0]) / (len(counted) - 1)
-                self.epoch_seconds = seconds * self._part()
-                if self._first and epoch == min(2, self._schedule.epochs):
-                    self.on_pace(seconds * (self._schedule.epochs - epoch), self.epoch_seconds)
-            self.on_epoch(epoch, self._schedule.epochs, score)
-
         beside_s = time.monotonic() - started
         outcome = None
+        seconds = _FIRST_SHARE * (self.deadline - time.monotonic()) if always else math.inf
         try:
             outcome = self._prepared.tuner.fit(
-                self.last, self._schedule, self._seed, deadline=deadline, on_epoch=finished
+                self.last,
+                self._schedule,
+                self._seed,
+                deadline=deadline,
+                on_epoch=lambda epoch, score: self.on_epoch(epoch, self._schedule.epochs, score),
+                seconds=seconds,
             )
         except TrainingError:
             return -math.inf, math.inf
         finally:
-            self._log(candidate, len(ends) - 1 if outcome is None else outcome.epochs, started)
+            self._log(candidate, outcome.steps if outcome else 0, started)
         if outcome.epochs:
+            self.epoch_seconds = outcome.epoch_s or outcome.seconds / outcome.epochs * self._part()
             self._needed_s = outcome.seconds / outcome.epochs * self._schedule.epochs + beside_s
         if not outcome.complete:
             raise SearchOverError
+        if outcome.share < 1:
+            self._shorten(outcome)
+            self._needed_s = outcome.seconds + beside_s
         self._first = False
         if self.goal is None or self._prepared.precisions is None:
             return outcome.score, outcome.loss
@@ -98,10 +100,18 @@ class Evaluator:
         self._needed_s += time.monotonic() - trained
         return best.score, best.loss
 
-    def _log(self, candidate: Candidate, epochs: int, started: float) -> None:
-        steps = max(0, epochs) * steps_of(self._schedule, row_count(self._prepared.task.data.x))
+    def _log(self, candidate: Candidate, steps: int, started: float) -> None:
         seconds = time.monotonic() - started
         self.effort.add("fine-tuning", seconds, candidate=candidate.key, steps=steps)
+
+    def _shorten(self, outcome: Outcome) -> None:
+        """From now on train for as many steps as time left to the first one."""
+        rows = outcome.steps // outcome.epochs * self._schedule.batch_size
+        self._schedule = replace(
+            self._schedule, epochs=outcome.epochs, most_rows=max(self._schedule.batch_size, rows)
+        )
+        self.share = outcome.share
+        self.on_shortened(outcome.share)
 
     def _part(self) -> float:
         """How many times as many rows an epoch over all of them has."""

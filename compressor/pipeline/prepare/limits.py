@@ -84,6 +84,11 @@ def in_minutes(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 60 else f"{seconds / 60:.1f} minutes"
 
 
+def in_percent(share: float) -> str:
+    """A share that is not nothing: ``12%``."""
+    return f"{max(1, round(100 * share))}%"
+
+
 def enough_minutes(minutes: float) -> int:
     """Whole minutes that will do, with some to spare."""
     return math.ceil(1.2 * minutes)

@@ -28,8 +28,10 @@ from compressor.costs import (
 from compressor.data import Data, Rows, take
 from compressor.export import input_specs, load_keras, load_known, to_tflite_bytes
 from compressor.graph import ChannelGraph, Keep, build_graph, cut
+from compressor.pipeline.prepare.aside import Aside, keep_aside
+from compressor.pipeline.prepare.doubts import check_labels, check_metric, grouping_notes, label_notes, unseen
 from compressor.pipeline.prepare.precisions import FLOAT32, Precisions, find_precisions
-from compressor.pipeline.prepare.tolerance import standard_error
+from compressor.pipeline.prepare.tolerance import score_margin
 from compressor.search import Candidate, Goal, Trial
 from compressor.training import (
     RECONSTRUCTED_FROM,
@@ -65,7 +67,8 @@ class Prepared:
     `alive` are the channels that stay of each group with dead ones. `refused` is what was considered besides channels and is
     not offered to the search.
     `original` is the network as it is, as a trial: its score is on validation rows. `notes` are for the user.
-    `test_given` is whether the test rows are the user's own, not split off those for training.
+    `test_given` and `validation_given` are whether these rows are the user's own, neither split off those for training nor their
+    copies; `aside` are validation rows by which nothing is chosen, None where there are too few.
     """
 
     name: str
@@ -85,6 +88,8 @@ class Prepared:
     precisions: Precisions | None = None
     alive: Mapping[str, list[int]] = field(default_factory=dict)
     refused: tuple[RefusedChange, ...] = ()
+    validation_given: bool = True
+    aside: Aside | None = None
 
     @property
     def model(self) -> Any:
@@ -123,9 +128,10 @@ class Prepared:
         return self.build(candidate.configuration)
 
     def score_error(self, outputs: Sequence[Rows]) -> float:
-        """Standard error of what networks score more than the original, from their outputs on validation rows."""
+        """By how much the score of networks less the original's may be too high, from their outputs on validation rows."""
         x, y = self.validation_rows
-        return standard_error(self.task, outputs, self.tuner.validation_outputs(self.model), x, y)
+        original, groups = self.tuner.validation_outputs(self.model), self.task.data.groups_val
+        return score_margin(self.task, outputs, original, x, y, groups)
 
     @property
     def validation_rows(self) -> tuple[Rows, Rows]:
@@ -212,8 +218,12 @@ def prepare(
     steer: str = "time",
     target: str | Target | None = None,
     records: Path | None = None,
+    max_accuracy_drop: float | None = None,
 ) -> Prepared:
-    """Load, check, split, convert and measure importance; `records` keeps what was measured on the target."""
+    """Load, check, split, convert and measure importance; `records` keeps what was measured on the target.
+
+    `max_accuracy_drop`, in hundredths, is what the rows that are kept aside have to confirm.
+    """
     name = Path(path).name
     model = load_keras(path)
     graph = build_graph(model)
@@ -221,9 +231,15 @@ def prepare(
     if not graph.groups:
         reasons = "; ".join(f"{f.layer}: {f.reason}" for f in graph.frozen)
         raise UsageError(f"{name} has no channels that can be removed{f' ({reasons})' if reasons else ''}.")
+    check_labels(task)
     given = task.data
+    (test_given, doubts_of_test), (validation_given, doubts_of_validation) = (
+        unseen(given, part) for part in ("test", "val")
+    )
     data = given.with_test(options.test_share, seed).with_validation(options.validation_share, seed)
-    task = Task(task.head, data)
+    task, aside = Task(task.head, data), None
+    if validation_given and max_accuracy_drop is not None:
+        task, aside = keep_aside(task, max_accuracy_drop / 100, seed)
     tuner = FineTuner(task, model)
     progress(0.2, "measuring importance")
     channels = measure_importance(model, graph, importance, data.x, data.y, task.loss, seed)
@@ -255,6 +271,7 @@ def prepare(
             )
     doubts = known_of(time_model.predict(times.network(full)))  # refused before anything long is done
     score, loss = tuner.evaluate(model)
+    ignored = check_metric(task, task.data.x_val, task.data.y_val, tuner.validation_outputs(model))
     steering: CandidateCost = times
     if steer == "measured":
         progress(0.8, "measuring the original")
@@ -270,12 +287,13 @@ def prepare(
     alive = without_dead_channels(model, take(data.x, slice(_LOOKED_AT)), graph)[1]
     if alive:
         notes.append(f"Tried first: {dead_in_words(alive, graph.widths)}")
-    notes += _splits(given)
+    notes += [*_splits(given), *doubts_of_test, *doubts_of_validation]
+    notes += [*grouping_notes(given), *label_notes(task), *ignored]
     notes += [f"Left alone: {f.layer} ({f.reason})." for f in graph.frozen]
     notes += doubts
     return Prepared(
         name, structures, task, tuner, normalised(channels), times, steering, time_model, original, quantize, rows,
-        tuple(notes), importance, given.x_test is not None, precisions, alive, found.refused,
+        tuple(notes), importance, test_given, precisions, alive, found.refused, validation_given, aside,
     )  # fmt: skip
 
 

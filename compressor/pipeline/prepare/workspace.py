@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from compressor.data import Data, named
+from compressor.data import Data, StoredRows, named
 from compressor.export import load_keras, save_keras
 from compressor.search import Candidate, Trial
 from profiler import values
@@ -154,11 +154,12 @@ def json_digest(value: Any) -> str:
 def data_digest(data: Data) -> str:
     """A short fingerprint of a data set's rows."""
     total = hashlib.sha256()
-    for name in ("x", "y", "x_val", "y_val", "x_test", "y_test", "groups"):
+    for name in ("x", "y", "x_val", "y_val", "x_test", "y_test", "groups", "groups_val", "groups_test"):
         rows = getattr(data, name)
         for key, value in sorted(named(rows, name).items()) if rows is not None else ():
             total.update(f"{key}{value.shape}{value.dtype}".encode())
-            total.update(np.ascontiguousarray(value).tobytes())
+            for _, block in value.blocks() if isinstance(value, StoredRows) else [(0, value)]:
+                total.update(np.ascontiguousarray(block).tobytes())
     return total.hexdigest()[:16]
 
 

@@ -6,9 +6,11 @@ May import `compressor.pipeline.final` and below.
 from __future__ import annotations
 
 from compressor.pipeline.result.compression_result import RESULT_FILE, CompressionResult, FrontPoint
+from compressor.pipeline.result.confirming import order_of_tests, passed_in_turn
 from compressor.pipeline.result.family import HELD_OUT, check_family
 from compressor.pipeline.result.given_back import LayerChange
 from compressor.pipeline.result.making import Request, make_result
+from compressor.pipeline.result.promise import least_claim, loss_bound
 
 __all__ = [
     "HELD_OUT",
@@ -18,5 +20,9 @@ __all__ = [
     "LayerChange",
     "Request",
     "check_family",
+    "least_claim",
+    "loss_bound",
     "make_result",
+    "order_of_tests",
+    "passed_in_turn",
 ]

@@ -133,6 +133,8 @@ class FrontPoint(FileCosts):
         Of the file on the test rows, mean over seeds.
     seeds
         Trainings that these are the mean of.
+    steps, seconds
+        Of training in full the network that is handed over.
     on_front
         Whether no other point, nor the original, is as fast and as good and in one of both better.
     """
@@ -149,6 +151,12 @@ class FrontPoint(FileCosts):
     seeds: int
     size_bytes: int
     on_front: bool
+    lost: float | None = None
+    lost_low: float | None = None
+    lost_high: float | None = None
+    lost_at_most: float | None = None
+    steps: int = 0
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -203,8 +211,13 @@ class CompressionResult:
     test_rows, validation_rows
         How many rows scores are of.
     promise
-        What the test rows show of the loss on new data (`compressor.pipeline.result.promise.Promise`); None where the test rows
-        were split off the training rows, which the original has seen.
+        What is shown of the loss on new data (`compressor.pipeline.result.promise.Promise`) by test rows, else by validation rows
+        that were kept aside; None where there are neither, since the original has seen what is split off the training rows.
+    confirmed
+        What validation rows that were kept aside came to (`compressor.pipeline.result.confirming.Confirmed`); None where there
+        were too few, or no accuracy had to be kept.
+    losses_on
+        The rows that the points' losses are of: ``test`` or ``validation``.
     """
 
     folder: str
@@ -235,6 +248,8 @@ class CompressionResult:
     layers: tuple[LayerChange, ...] = ()
     limits: dict[str, Any] = field(default_factory=dict)
     promise: dict[str, Any] | None = None
+    confirmed: dict[str, Any] | None = None
+    losses_on: str = ""
     validation_rows: int = 0
     missed: str = ""
     minutes: float | None = None

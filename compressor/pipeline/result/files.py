@@ -31,7 +31,7 @@ class PointFiles:
 
     The first point is the winner, and ``seed0`` the best of a point's seeds. The originals have no ``.keras``. `places` are
     the files in ``points/`` of each point; the fastest by prediction is 01. `integers_only` is whether the device runs no floats,
-    `precisions` what each point's files are in.
+    `precisions` what each point's files are in, `said` what the export of each had to say.
     """
 
     tflite: dict[str, Path] = field(default_factory=dict)
@@ -39,6 +39,21 @@ class PointFiles:
     places: list[tuple[Path, Path]] = field(default_factory=list)
     integers_only: bool = False
     precisions: dict[str, str] = field(default_factory=dict)
+    said: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def lead(self, place: int) -> PointFiles:
+        """The same with another point as the first: the winner."""
+
+        def exchanged(by_name: dict[str, Any]) -> dict[str, Any]:
+            other = {"point0": f"point{place}", f"point{place}": "point0"}
+            parts = ((name.partition("."), value) for name, value in by_name.items())
+            return {other.get(first, first) + dot + rest: value for (first, dot, rest), value in parts}
+
+        places = list(self.places)
+        places[0], places[place] = places[place], places[0]
+        by_names = (exchanged(one) for one in (self.tflite, self.keras, self.precisions, self.said))
+        tflite, keras, precisions, said = by_names
+        return PointFiles(tflite, keras, places, self.integers_only, precisions, said)
 
     def run(self, name: str) -> Path:
         """The file that tells what a network takes: on a device of integers only the original's in integers."""
@@ -71,7 +86,7 @@ def write_files(
     notes: list[str],
     progress: ProgressCallback,
 ) -> PointFiles:
-    """Export the originals and every seed of every point, the winner first; what the exports have to say goes to `notes`."""
+    """Export the originals and every seed of every point, the first first; what the originals' have to say goes to `notes`."""
     data, quantize = prepared.task.data, prepared.precision_of(points[0].trial.configuration)
     held = data if prepared.task.is_classification or data.metric is not None else take(data.x, slice(200))
     options: dict[str, Any] = {"check_data": held, "allow_drop": True}
@@ -107,8 +122,7 @@ def write_files(
             made.precisions[name] = precision
             made.keras[name], made.tflite[name] = keras_file, tflite
             done += 1
-            if name == WINNER:
-                notes += list(found.notes)
+            made.said[name] = tuple(found.notes)
     _tidy(workspace, made)
     return made
 
@@ -139,7 +153,7 @@ def _copy(source: Path, target: Path) -> None:
 
 def _tidy(workspace: Workspace, made: PointFiles) -> None:
     """Remove what earlier runs left that this one has not: points beyond the last, the best so far."""
-    kept = {path for place in made.places for path in place}
+    kept = {path for place in made.places for path in (*place, place[0].with_suffix(".json"))}
     old = [path for path in workspace.path(_FOLDER).glob("[0-9]*.*") if path not in kept]
     for path in [*old, workspace.path("best_so_far.keras")]:
         with contextlib.suppress(OSError):

@@ -33,18 +33,23 @@ from compressor.pipeline.prepare import (
     missed,
 )
 from compressor.pipeline.result.changes import changes_in_words, layer_widths, parameters_of
+from compressor.pipeline.result.comparing import Losses, losses_of_files, recommendations
 from compressor.pipeline.result.compression_result import (
     CompressionResult,
     FileCosts,
     FrontPoint,
     NetworkFacts,
 )
+from compressor.pipeline.result.confirming import Confirmed, confirm_files
 from compressor.pipeline.result.family import finish_family
 from compressor.pipeline.result.files import WINNER, PointFiles, name_winner, write_files
 from compressor.pipeline.result.given_back import LayerChange, layer_changes, timed
-from compressor.pipeline.result.promise import SATURATED, promise_of_files
+from compressor.pipeline.result.promise import promise_of_files
+from compressor.pipeline.result.reader_warnings import reader_warnings
+from compressor.pipeline.result.rebuilding import write_rebuilding
 from compressor.pipeline.result.structural import refused_in_words
 from compressor.search import Goal, Trial
+from compressor.training import Schedule
 from profiler.devices import Target
 from profiler.errors import TargetError
 from profiler.network import Network, peak_memory_bytes
@@ -69,6 +74,7 @@ class Request:
     steer: str = "time"
     family: bool = False
     effort: Mapping[str, Any] = field(default_factory=dict)
+    schedule: Schedule = field(default_factory=Schedule)
 
 
 _LayersMs = Mapping[str, Mapping[int, float]]
@@ -87,23 +93,33 @@ def make_result(
     notes = [*prepared.notes, *refused_in_words(prepared.refused)]
     files = write_files(prepared, workspace, points, notes, sub_progress(progress, 0.0, 0.4))
     progress(0.4, "running on validation and test rows")
+    drop = request.limits.max_accuracy_drop
+    asked = None if drop is None else drop / 100
+    confirmed = confirm_files(prepared, files, points, request.goal, asked)
+    if confirmed is not None:
+        points, files = confirmed.lead(points), files.lead(confirmed.place)
+    notes += files.said[WINNER]
     test = _scores(prepared, files.tflite, prepared.test_rows)
     validation = _scores(prepared, files.tflite, prepared.validation_rows)
     turns, layers_measured = _measure(prepared, files, request, notes, sub_progress(progress, 0.5, 0.98))
-    figures = _Figures(prepared, workspace.folder, files, points, test, validation, turns)
-    advice, missing = "", _missed(prepared, figures, request)
+    losses = losses_of_files(prepared, files)
+    figures = _Figures(prepared, workspace.folder, files, points, test, validation, turns, losses)
+    advice, missing = "", _missed(prepared, figures, request, confirmed)
     if "quantized" in files.tflite:
         times = (figures.facts(name).time_ms for name in ("quantized", "original"))
         advice = keep_float32(figures.precision("quantized"), *times)
     if missing and advice and _wants_time(request.goal):
         missing += f"; {advice[0].lower()}{advice[1:-1]}"
     name_winner(workspace, files, not missing)
+    write_rebuilding(workspace.folder, [place for place, _ in files.places], prepared.task, request.schedule)
     facts = {name: figures.facts(name) for name in ("original", "quantized", WINNER) if name in files.tflite}
     before, after = facts["original"], facts[WINNER]
-    drop = request.limits.max_accuracy_drop
-    promise = promise_of_files(prepared, files, None if drop is None else drop / 100)
+    promise = promise_of_files(prepared, files, asked)
+    if promise is None and confirmed is not None:
+        promise = confirmed.claim.to_dict()
     ratio = turns.ratio("original", WINNER) if turns else None
     chosen = points[0]
+    shown, names = figures.points(), figures.names()
     seconds = time.monotonic() - request.started
     overrun_s = max(0.0, seconds - 60 * request.minutes) if request.minutes else 0.0
     result = CompressionResult(
@@ -135,21 +151,26 @@ def make_result(
         minutes=request.minutes,
         effort=dict(request.effort),
         overrun_minutes=overrun_s / 60,
-        points=figures.points(),
+        points=shown,
         layers=_layers(prepared, files, layers_measured),
         validation_rows=row_count(prepared.validation_rows[0]),
         limits=request.limits.asked(),
         promise=promise,
+        confirmed=None if confirmed is None else confirmed.to_dict(),
+        losses_on=losses.rows,
     )
-    warnings = _reader_warnings(result, request.goal, chosen, prepared)
+    warnings = reader_warnings(result, request.goal, chosen, prepared)
+    if confirmed is not None:
+        warnings.insert(0, confirmed.sentence())
+    warnings += recommendations(shown, names, losses, before.time_ms, asked)
     if request.family:
         warnings += finish_family(prepared, workspace, files)
     if advice:
         warnings.insert(0, advice)
     if request.minutes and overrun_s >= 1:
         warnings.append(
-            f"It took {in_minutes(overrun_s)} longer than --minutes {request.minutes:g} allows, since what is handed over "
-            f"is trained to its end: give --minutes {enough_minutes(seconds / 60)}, or stop what else runs here."
+            f"It took {in_minutes(overrun_s)} longer than --minutes {request.minutes:g} allows, what comes before and after "
+            f"training included: give --minutes {enough_minutes(seconds / 60)}, or stop what else runs here."
         )
     return replace(result, notes=(*notes, *warnings))
 
@@ -159,7 +180,9 @@ def _wants_time(goal: Goal) -> bool:
     return goal.budget_ms is not None or goal.objective == "time"
 
 
-def _missed(prepared: Prepared, figures: _Figures, request: Request) -> str:
+def _missed(
+    prepared: Prepared, figures: _Figures, request: Request, confirmed: Confirmed | None = None
+) -> str:
     """How the winner misses the goal, in words: as it was trained, or as the file that is handed over; else nothing."""
     goal, chosen = request.goal, figures.finalists[0]
     before, after = figures.facts("original"), figures.facts(WINNER)
@@ -176,7 +199,7 @@ def _missed(prepared: Prepared, figures: _Figures, request: Request) -> str:
                 f"The file takes {in_words(name, value)}, above the limit of {in_words(name, limit)} "
                 f"({in_words(name, predicted)} was predicted; a limit of {in_words(name, limit * predicted / value)} will do)"
             )
-    kept = _by_quantising(prepared, figures, goal)
+    kept = "" if confirmed is not None and confirmed.holds else _by_quantising(prepared, figures, goal)
     if kept:
         return kept
     steered = request.steer == "measured" and not figures.turns  # then what was measured in the search counts
@@ -235,6 +258,7 @@ class _Figures:
     test: Mapping[str, float]
     validation: Mapping[str, float]
     turns: Turns | None
+    losses: Losses | None = None
 
     def facts(self, name: str, point: int = 0) -> NetworkFacts:
         """Of one file; `point` is the one that it belongs to, if it belongs to one."""
@@ -270,6 +294,11 @@ class _Figures:
             return "none"
         return self.files.precisions[WINNER if name == "quantized" else name]
 
+    def names(self) -> list[str]:
+        """The best file of every point, by its name in `PointFiles`, fastest first."""
+        order = sorted(range(len(self.finalists)), key=lambda number: self._point(number).time_ms)
+        return [self.files.seeds(number)[0] for number in order]
+
     def points(self) -> tuple[FrontPoint, ...]:
         """Every point, fastest first; the original and the quantised original compete for the front."""
         found = sorted(map(self._point, range(len(self.finalists))), key=lambda point: point.time_ms)
@@ -286,6 +315,7 @@ class _Figures:
         keras_file, tflite = self.files.places[number]
         widths = layer_widths(self.prepared, self.finalists[number].trial)
         shared: dict[str, Any] = {item.name: getattr(facts, item.name) for item in fields(FileCosts)}
+        loss = None if self.losses is None else self.losses.by_name[seeds[0]]
         return FrontPoint(
             keras=self._place(keras_file),
             tflite=self._place(tflite),
@@ -299,6 +329,12 @@ class _Figures:
             seeds=len(seeds),
             size_bytes=facts.file_bytes,
             on_front=True,
+            lost=None if loss is None else loss.mean,
+            lost_low=None if loss is None else loss.low,
+            lost_high=None if loss is None else loss.high,
+            lost_at_most=None if loss is None else loss.at_most,
+            steps=self.finalists[number].steps,
+            seconds=self.finalists[number].seconds,
             **shared,
         )
 
@@ -321,48 +357,6 @@ def _layers(prepared: Prepared, files: PointFiles, measured: _LayersMs) -> tuple
         for name in (files.base, WINNER)
     )
     return layer_changes(prepared.time_model, before, after, [name for name, _ in layers_of(prepared.model)])
-
-
-def _reader_warnings(
-    result: CompressionResult, goal: Goal, chosen: Finalist, prepared: Prepared
-) -> list[str]:
-    """Sentences on where the figures miss what was asked, or are less sure than they look."""
-    found = []
-    drop, original_score = result.max_accuracy_drop, prepared.original.score
-    if result.promise is not None:
-        found.append(result.promise["sentence"])
-    elif drop is not None:
-        found.append(
-            "No test was made of what is lost on new data: no rows were given that the original never saw and that chose "
-            "nothing; give x_test and y_test."
-        )
-    if drop is not None and result.score_name == "accuracy" and original_score >= SATURATED:
-        found.append(
-            f"The original is right on {original_score:.1%} of the validation rows: where hardly any is hard, that none is "
-            "lost says little."
-        )
-    if drop is not None and chosen.met and not chosen.sure:
-        points = 100 * (original_score - chosen.mean_score) + 0.0
-        found.append(
-            f"The accuracy is kept on the validation rows, but on so few that it may be luck: {points:.2f} points "
-            f"lost, give or take {100 * chosen.error:.2f}; more validation rows would tell."
-        )
-    if drop is not None and prepared.test_given and result.drop_points > drop:
-        found.append(
-            f"On the test rows {result.drop_points:.2f} points were lost, more than the {drop:g} that were allowed "
-            "on validation rows."
-        )
-    measured_ms = result.after.measured_ms
-    if goal.budget_ms is not None and measured_ms is not None and measured_ms > goal.budget_ms:
-        found.append(f"It was measured at {measured_ms:.4g} ms, above the budget of {goal.budget_ms:g} ms.")
-    if result.met and result.speedup_measured is not None and result.speedup_measured < 1:
-        found.append("It was measured to be slower than the original.")
-    beaten = [point for point in result.points if point.chosen and not point.on_front]
-    if beaten and len(result.points) > 1:
-        found.append(
-            "Another point is as fast and as good on the validation rows: look at points in result.json."
-        )
-    return found
 
 
 def _by_quantising(prepared: Prepared, figures: _Figures, goal: Goal) -> str:

@@ -99,6 +99,7 @@ def _take_part(
         str(paths["model"]), rows, device, settings["quantize"], paths["calibration"], settings["setting"],
         settings["importance"], settings["seed"], options,
         lambda done, note: progress(0.1 * done, note), settings["steer"],
+        max_accuracy_drop=settings["max_accuracy_drop"],
     )  # fmt: skip
     goal = Goal(**specification.about["goal"])
     evaluator = Evaluator(prepared, options.search, settings["seed"], specification.folder)

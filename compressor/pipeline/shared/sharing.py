@@ -25,7 +25,7 @@ STORAGE = "EDGETIME_STORAGE"
 
 FILES = ("model", "data", "time_model", "calibration")
 
-_PREPARE = ("quantize", "setting", "importance", "seed", "steer", "options")
+_PREPARE = ("quantize", "setting", "importance", "seed", "steer", "options", "groups", "max_accuracy_drop")
 _METHOD = ("trials", "proxy_trials", "tries", "options", "beat_s", "grace_s")
 _MOST_WORKERS = 256
 
@@ -112,7 +112,7 @@ class Sharing:
                 **{name: request[name] for name in FILES[:3]},
                 "calibration": None if calibration is None else file_digest(calibration),
             },
-            "prepare": {name: request[name] for name in _PREPARE},
+            "prepare": {name: request.get(name) for name in _PREPARE},
             "goal": asdict(goal),
             "method": {name: getattr(method, name) for name in _METHOD},
         }

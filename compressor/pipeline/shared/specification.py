@@ -126,7 +126,7 @@ def from_storage(url: str, given: Mapping[str, str | None]) -> StudySpecificatio
         about = one.user_attrs[ABOUT]
         _check_format(about, shown)
         specification = StudySpecification(shown, url, None, one.study_name, about, {})
-        if len(going) == 1 or not _differing(about["digests"], given):
+        if len(going) == 1 or not _differing(about, given):
             return specification
     raise UsageError(
         f"None of the {len(going)} searches in {shown} is about these files: name those that it was begun with."
@@ -159,25 +159,31 @@ def _check_there(name: str, path: str, given: bool) -> None:
         raise UsageError(f"The {_WORDS[name]} {path} is not there: {mend}.")
 
 
-def _digest(name: str, path: str) -> str:
+def _digest(name: str, path: str, groups: str | None) -> str:
     if name == "data":
-        return data_digest(load_data(path))
+        return data_digest(load_data(path, groups))
     if name == "time_model":
         return json_digest(TimeModel.load(path).to_dict())
     return file_digest(path)
 
 
-def _differing(digests: Mapping[str, Any], given: Mapping[str, str | None]) -> list[str]:
-    return [name for name, path in given.items() if path is not None and _digest(name, path) != digests[name]]
+def _differing(about: Mapping[str, Any], given: Mapping[str, str | None]) -> list[str]:
+    digests, groups = about["digests"], about["prepare"]["groups"]
+    return [
+        name
+        for name, path in given.items()
+        if path is not None and _digest(name, path, groups) != digests[name]
+    ]
 
 
 def checked_files(specification: StudySpecification, paths: Mapping[str, str | None]) -> tuple[Any, Any]:
     """The rows and the time model, once every file is known to have the same content as there."""
-    differing = _differing(specification.about["digests"], paths)
+    differing = _differing(specification.about, paths)
     if differing:
         name = differing[0]
         raise UsageError(
             f"{paths[name]} is not the {_WORDS[name]} that the search in {specification.where} is about (its content "
             "differs): name the same file as there."
         )
-    return load_data(str(paths["data"])), TimeModel.load(str(paths["time_model"]))
+    groups = specification.about["prepare"]["groups"]
+    return load_data(str(paths["data"]), groups), TimeModel.load(str(paths["time_model"]))

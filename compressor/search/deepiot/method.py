@@ -43,6 +43,7 @@ class DeepIoT(SearchMethod):
     name: ClassVar[str] = "deepiot"
     on_edges: ClassVar[bool] = False
     trains: ClassVar[bool] = True
+    share_of_time: ClassVar[float] = 0.55
 
     def __init__(
         self,

@@ -271,8 +271,9 @@ class Profile:
             layers = json.dumps(list(result["layers_us"])) if "layers_us" in result else None
             energy_mj = None if error else _finite(result.get("energy_mj"))
             row = (at, *values, before_us, after_us, waited, disturbed, error, energy_mj, layers)
+            made = timing(setting, probe_key, kind, pass_number, attempt, *row)  # refuses what is odd
             connection.execute(INSERT, (*which, attempt, *row))
-        return timing(setting, probe_key, kind, pass_number, attempt, *row)
+        return made
 
     def add_events(
         self, setting: str, probe_key: str, kind: str, events: Sequence[tuple[str, int]] | None

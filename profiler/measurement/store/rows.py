@@ -20,6 +20,10 @@ Value = TypeVar("Value")
 _UNREADABLE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, EdgetimeError)
 
 
+_LONGEST_US = 1e13
+"""No number of a measurement is larger; in microseconds these are 116 days, in seconds a date far ahead."""
+
+
 def timing(*row: Any) -> Timing:
     """A row of `profiler.measurement.store.database.SELECT`."""
     layers = None if row[17] is None else tuple(map(_finite_or_none, parse_json(row[17])))
@@ -80,6 +84,8 @@ def _checked(kind: type, values: tuple[Any, ...]) -> list[Any]:
     for (name, _), value in zip(_columns(kind), found, strict=True):
         if isinstance(value, (int, float)) and value < 0:
             raise OddValueError(f"{name} is below 0")
+        if isinstance(value, (int, float)) and value > _LONGEST_US:
+            raise OddValueError(f"{name} is beyond all measure")
     return found
 
 

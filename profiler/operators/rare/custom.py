@@ -7,36 +7,38 @@ import struct
 import numpy as np
 from flatbuffers import flexbuffers
 
-from profiler.network import Layer, Tensor
+from profiler.network import Layer, Param, Tensor
 from profiler.operators import sizes
 from profiler.operators.options import FileFormat
-from profiler.operators.registry import FEW, Operator, Rng, drawn, register_operators
+from profiler.operators.registry import FEW, FORM, Operator, Rng, drawn, register_operators
 
 _POSTPROCESS = "custom:TFLite_Detection_PostProcess"
-_SHOWN = 10
+_REGULAR = "regular"
 
 
-def detection_postprocess(anchors: int, classes: int) -> Layer:
-    """Boxes and scores of a detector made into its `_SHOWN` best ones, by the best class of each box.
+def detection_postprocess(anchors: int, classes: int, shown: int = 10, regular: bool = False) -> Layer:
+    """Boxes and scores of a detector made into its `shown` best ones, by the best class of each box.
 
-    Networks that compare boxes class by class ask for it in bytes that are not read: they count as these.
+    If `regular`, boxes are compared within each class, which takes a detector of many classes many times as long.
     """
     operands = (
         Tensor((1, anchors, 4)),
         Tensor((1, anchors, classes + 1)),
         Tensor((anchors, 4), "float32", True),
     )
-    results = Tensor((1, _SHOWN, 4)), Tensor((1, _SHOWN)), Tensor((1, _SHOWN)), Tensor((1,))
-    return Layer(_POSTPROCESS, operands, results)
+    results = Tensor((1, shown, 4)), Tensor((1, shown)), Tensor((1, shown)), Tensor((1,))
+    return Layer(_POSTPROCESS, operands, results, {FORM: _REGULAR} if regular else {})
 
 
 def _draw_postprocess(op: str, rng: Rng, dtype: str) -> Layer:
-    return detection_postprocess(sizes.scaled(rng, 50, 4000), int(rng.choice([1, 2, 20, 80, 90])))
+    regular = op.endswith(f":{_REGULAR}")
+    anchors, classes = sizes.scaled(rng, 50, 2000 if regular else 4000), int(rng.choice([1, 2, 20, 80, 90]))
+    return detection_postprocess(anchors, classes, int(rng.choice([10, 10, 25, 100])), regular)
 
 
 def _postprocess_options(layer: Layer) -> bytes:
     numbers = {
-        "max_detections": _SHOWN,
+        "max_detections": layer.outputs[0].shape[1],
         "max_classes_per_detection": 1,
         "detections_per_class": 100,
         "num_classes": layer.inputs[1].shape[-1] - 1,  # the first column is the background
@@ -49,16 +51,25 @@ def _postprocess_options(layer: Layer) -> bytes:
             builder.Key(name)
             builder.Int(number)
         builder.Key("use_regular_nms")
-        builder.Bool(False)
+        builder.Bool(layer.params.get(FORM) == _REGULAR)
         for name, fraction in fractions.items():
             builder.Key(name)
             builder.Float(fraction)
     return bytes(builder.Finish())
 
 
+def _read_postprocess(content: bytes) -> dict[str, Param]:
+    """What of an operator's bytes says how long it takes; bytes that are damaged say nothing."""
+    try:
+        regular = flexbuffers.GetRoot(bytearray(content)).AsMap["use_regular_nms"].AsBool
+    except Exception:  # it was made for bytes that are whole
+        return {}
+    return {FORM: _REGULAR} if regular else {}
+
+
 def _anchors(layer: Layer) -> np.ndarray:
-    """Boxes of a positive size."""
-    return np.linspace(0.1, 0.9, layer.inputs[2].size)
+    """Boxes of any place and size: how many overlap decides how many are compared."""
+    return np.random.default_rng(0).uniform(0.05, 1.0, layer.inputs[2].size)
 
 
 def _draw_pooling(op: str, rng: Rng, dtype: str) -> Layer:
@@ -94,9 +105,14 @@ def _transposed_options(layer: Layer) -> bytes:
 register_operators(
     Operator(
         _POSTPROCESS,
-        FileFormat(custom_options=_postprocess_options, computed={2: _anchors}),
-        draws=drawn(_draw_postprocess, float32=(16, 104)),
-        features="matrix",  # so much per stored anchor, and per score
+        FileFormat(
+            custom_options=_postprocess_options, read_custom=_read_postprocess, computed={2: _anchors}
+        ),
+        draws=drawn(_draw_postprocess, float32=(20, 104)),
+        features="detection",
+    ),
+    Operator(
+        f"{_POSTPROCESS}:{_REGULAR}", draws=drawn(_draw_postprocess, float32=(16, 115)), features="detection"
     ),
     Operator(
         "custom:MaxPoolingWithArgmax2D",

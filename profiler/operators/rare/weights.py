@@ -1,4 +1,4 @@
-"""Layers whose weights are odd: of four bits, or of several outputs per channel of a depthwise convolution."""
+"""Convolutions and products that files store in odd ways: weights of four bits, several outputs per channel, no shapes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from profiler.operators import sizes
 from profiler.operators.convolution import conv_2d, depthwise_conv_2d, draw_depthwise
 from profiler.operators.matrix import fully_connected
 from profiler.operators.number_type import with_four_bits
-from profiler.operators.registry import UNPACKED, Operator, Rng, drawn, register_operators
+from profiler.operators.registry import FORM, LATE, UNPACKED, Operator, Rng, drawn, register_operators
 
 
 def _draw_multiplied(op: str, rng: Rng, dtype: str) -> Layer:
@@ -47,10 +47,20 @@ def _draw_unpacked(op: str, rng: Rng, dtype: str) -> Layer:
     return replace(layer, params={**layer.params, UNPACKED: "int4"})
 
 
-def _draw_small(rng: Rng, dtype: str) -> Layer:
-    """A convolution as ordinary networks have them; kernels that are slow at it do few of them in the time there is."""
+def _draw_late(op: str, rng: Rng, dtype: str) -> Layer:
+    """A convolution whose result has no shape in the file."""
+    base = op.partition(":")[0]
+    if base == "depthwise_conv_2d":
+        layer = draw_depthwise(base, rng, dtype)
+    else:
+        layer = _draw_small(rng, dtype, int(rng.choice([1, 3, 3])) if rng.random() < 0.25 else None)
+    return replace(layer, params={**layer.params, FORM: LATE})
+
+
+def _draw_small(rng: Rng, dtype: str, given: int | None = None) -> Layer:
+    """A convolution as ordinary networks have them, of `given` channels; kernels that are slow do few in the time there is."""
     side, kernel = sizes.side(rng, 56), int(rng.choice([1, 3, 3]))
-    inside, outside = sizes.channels(rng, 128), sizes.channels(rng, 128)
+    inside, outside = given or sizes.channels(rng, 128), sizes.channels(rng, 128)
     stride = 2 if rng.random() < 0.2 else 1
     return conv_2d(side, side, inside, outside, (kernel, kernel), (stride, stride), dtype=dtype)
 
@@ -80,6 +90,14 @@ register_operators(
     Operator("conv_2d:unpacked", draws=drawn(_draw_unpacked, float32=(16, 109)), features="convolution"),
     Operator(
         "depthwise_conv_2d:unpacked", draws=drawn(_draw_unpacked, float32=(12, 110)), features="depthwise"
+    ),
+    Operator(
+        "conv_2d:late", draws=drawn(_draw_late, float32=(16, 113), int8=(16, 72)), features="convolution"
+    ),
+    Operator(
+        "depthwise_conv_2d:late",
+        draws=drawn(_draw_late, float32=(12, 114), int8=(12, 73)),
+        features="depthwise",
     ),
     Operator(
         "fully_connected:int4",

@@ -1,47 +1,51 @@
-"""Cells, rounds, pooling and tables of the compression benchmark, without training anything."""
+"""Cells, rounds and tables of the compression benchmark, without training anything."""
 
 import csv
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from benchmarks.compression import __main__ as command
-from benchmarks.compression import records, report, versions, where
+from benchmarks.compression import report
 from benchmarks.compression.answers import Answers
-from benchmarks.compression.cells import ROWS, TIERS, Cell, Store, all_cells
+from benchmarks.compression.cells import WAYS, Cell, Store, all_cells
 from benchmarks.compression.measuring import Turn, Turns, digest
-from benchmarks.compression.pooled import Table, ratio
-from benchmarks.compression.running import Job, run, winner
-from benchmarks.compression.schedules import PLANS, shortened
+from benchmarks.compression.running import Job, run
+from benchmarks.compression.sizes import FIRST, ROWS, SIZES, Size
+from benchmarks.compression.table import read
+
+PLAN = replace(
+    SIZES["quick"].plans["sound"], settings={"float32": ("uniform-snapped", "structure", "deepiot")}
+)
+SIZE = Size({"sound": PLAN}, seeds=2, shares=(0.4, 0.1))
 
 
-def test_every_row_is_in_one_tier_and_every_cell_comes_once():
-    assert len(set(ROWS)) == sum(len(tier) for tier in TIERS)
-    cells = all_cells(["motion", "sound"], ["float32", "int8"], 3)
-    assert len(cells) == len(set(cells)) == 12 * len(ROWS)
-    assert all_cells(["motion"], ["float32"], 1, ["scratch", "uniform"])[-1].name == "scratch"
+def test_every_row_is_a_way_to_search_or_from_scratch():
+    assert len(set(ROWS)) == len(ROWS)
+    assert set(ROWS) == {*WAYS, "scratch"}
+    assert set(FIRST) < set(ROWS)
 
 
-def test_one_seed_of_every_task_comes_before_the_next_seed():
-    first = [cell for cell in all_cells(["motion", "sound"], ["float32"], 2) if cell.name == "original"]
-    assert [(cell.task, cell.seed) for cell in first] == [
-        ("motion", 0),
-        ("sound", 0),
-        ("motion", 1),
-        ("sound", 1),
-    ]
+def test_all_seeds_of_the_rows_that_tell_most_come_before_the_others():
+    cells = all_cells(SIZE, ["sound"], ROWS)
+    assert len(cells) == len(set(cells)) == 2 * (1 + 3 * 2)
+    assert [(c.seed, c.row) for c in cells[:5]] == [
+        (0, "original"), (0, "uniform-snapped@0.4"), (0, "structure@0.4"), (0, "uniform-snapped@0.1"), (0, "structure@0.1"),
+    ]  # fmt: skip
+    assert [(c.seed, c.row) for c in cells[-4:]] == [
+        (0, "deepiot@0.4"), (0, "deepiot@0.1"), (1, "deepiot@0.4"), (1, "deepiot@0.1"),
+    ]  # fmt: skip
 
 
-def test_cells_know_what_they_steer_by_and_their_names():
-    cell = Cell("motion", "int8", 1, "optuna:flops")
-    assert (cell.method, cell.steer, cell.is_search) == ("optuna", "flops", True)
-    assert Cell("motion", "int8", 1, "netadapt:measured").steer == "measured"
+def test_cells_are_named_by_parts_in_any_order():
+    cell = Cell("motion", "int8", 1, "optuna", 0.35)
     assert cell.matches([])
-    assert cell.matches(["sound", "int8/motion"])
+    assert cell.matches(["sound", "int8/motion/0.35"])
     assert not cell.matches(["motion/float32"])
-    assert not Cell("motion", "int8", 0, "int8").is_search
-    assert not Cell("motion", "int8", 0, "nothing-of-this-name").available
+    assert cell.available
+    assert Cell("motion", "int8", 0, "scratch").available
 
 
 def answers(wrong):
@@ -51,14 +55,14 @@ def answers(wrong):
     return Answers(said, label, np.arange(200), np.arange(200))
 
 
-def made(store, cell, time_ms=1.0, wrong=0, met=True):
+def made(store, cell, time_ms=1.0, wrong=0):
     """A finished cell, as if it had been run."""
     folder = store.folder(cell)
     folder.mkdir(parents=True)
     (folder / "none.tflite").write_bytes(str(cell).encode())
     answers(wrong).save(folder / "none.npz")
-    facts = {"predicted_ms": time_ms, "file": str((folder / "none.tflite").relative_to(store.work)), "met": met,
-             "file_bytes": 1000, "macs": 5, "seconds": 7.0, "validation": 0.9}  # fmt: skip
+    facts = {"predicted_ms": time_ms, "file": str((folder / "none.tflite").relative_to(store.work)), "file_bytes": 1000,
+             "macs": 5, "seconds": 7.0, "validation": 0.9, "steps": 300, "trials": 2, "compress_s": 6.0, "code": "a"}  # fmt: skip
     store.finish(cell, facts)
 
 
@@ -68,200 +72,156 @@ def measured(store, turns, cells, times, rounds=3, disturbed=()):
         drift = 1 + number
         turns.add(
             [
-                Turn(cell.task, cell.setting, cell.seed, cell.name, digest(store.file(cell)), number, drift * ms, drift * ms,
+                Turn(cell.task, cell.setting, cell.seed, cell.row, digest(store.file(cell)), number, drift * ms, drift * ms,
                      number in disturbed)
                 for cell, ms in zip(cells, times, strict=True)
             ]
         )  # fmt: skip
 
 
+ROW_CELLS = (
+    ("original", 1.0, 1.0, 10), ("uniform-snapped", 0.4, 0.4, 20), ("uniform-snapped", 0.1, 0.1, 40),
+    ("structure", 0.4, 0.4, 12), ("structure", 0.1, 0.1, 28),
+)  # fmt: skip
+"""Row, budget, time, and how many of 200 rows are wrong: 5% of the original's, 10 and 20%, 6 and 14%."""
+
+
 @pytest.fixture
-def table(tmp_path):
+def work(tmp_path):
     store, turns = Store(tmp_path), Turns(tmp_path / "turns.jsonl")
-    names = ["original", "uniform", "deepiot", "fastdeepiot", "fastdeepiot:flops", "netadapt"]
     for seed in (0, 1):
-        cells = [Cell("motion", "float32", seed, name) for name in names[:5]]
-        for cell, ms, wrong in zip(cells, (1.0, 0.5, 0.8, 0.4, 0.6), (0, 100, 0, 0, 0), strict=True):
-            made(store, cell, ms, wrong)
-        measured(store, turns, cells, (1.0, 0.5, 0.8, 0.4, 0.6))
-    return Table(store, turns, ["motion"], ["float32"], 2, names)
+        cells = [Cell("sound", "float32", seed, name, share) for name, share, _, _ in ROW_CELLS]
+        for cell, (_, _, time_ms, wrong) in zip(cells, ROW_CELLS, strict=True):
+            made(store, cell, time_ms, wrong + seed)
+        measured(store, turns, cells, [time_ms for _, _, time_ms, _ in ROW_CELLS])
+    return store, turns
 
 
-def test_times_are_relative_to_the_original_of_the_same_round(table):
-    fast, slow = table.row("motion", "float32", "fastdeepiot"), table.row("motion", "float32", "deepiot")
-    assert fast.measured_ms == pytest.approx(0.8), "0.4 of the original's median of 1, 2 and 3"
-    found = ratio(fast, slow)
-    assert (found.ratio, found.low, found.high) == pytest.approx((0.5, 0.5, 0.5))
-    assert ratio(fast, table.row("motion", "float32", "netadapt")) is None
+@pytest.fixture
+def part(work):
+    (found,) = read(*work, SIZE, ["sound"])
+    return found
 
 
-def test_verdicts_and_the_strongest_baseline(table):
-    assert table.row("motion", "float32", "uniform").verdict == "worse"
-    assert table.row("motion", "float32", "fastdeepiot").verdict == "same"
-    rival = report.strongest(table, "motion", "float32", ours=False)
-    assert rival.name == "fastdeepiot:flops", "uniform is faster, but worse"
-    (item,) = report.against_strongest(table)
-    assert item.time.ratio == pytest.approx(0.4 / 0.6)
-    assert item.verdict == "same"
-    assert "1 of 1 tasks" in report.goal_line([item])
-    unfair = report.comparison(table, "motion", "float32", "uniform", "deepiot")
-    assert unfair.verdict == "worse"
-    assert unfair.line().endswith("] worse")
+def test_times_are_relative_to_the_original_of_the_same_round(part):
+    entry = part.rows["structure"][0.4]
+    assert entry.time([0, 1]) == pytest.approx(0.4)
+    assert entry.made[0].measured_ms == pytest.approx(0.8), "0.4 of the original's median of 1, 2 and 3"
+    assert entry.score([0, 1]) == pytest.approx(100 - 12.5 / 2)
 
 
-def test_a_ratio_is_never_of_the_same_accuracy_where_chance_leaves_that_open(tmp_path):
+def test_the_strongest_other_row_has_all_seeds_and_the_best_scores(part, work):
+    assert part.strongest() == "uniform-snapped"
+    made(work[0], Cell("sound", "float32", 0, "deepiot", 0.4), wrong=0)
+    made(work[0], Cell("sound", "float32", 0, "deepiot", 0.1), wrong=0)
+    (again,) = read(*work, SIZE, ["sound"])
+    assert again.seeds("deepiot") == [0]
+    assert again.strongest() == "uniform-snapped"
+
+
+def test_two_rows_are_compared_at_equal_budget_and_at_equal_score(part):
+    found = part.compare("structure", "uniform-snapped")
+    assert found.seeds == 2
+    high, low = found.budgets
+    assert (high.points, low.points) == pytest.approx((4, 6))
+    # 89.75 lies halfway from 85.75, which structure has in 0.1, to 93.75.
+    assert high.time.ratio == pytest.approx(0.5)
+    assert low.time.ratio == pytest.approx(1)
+    assert low.time.least
+    assert found.time.ratio == pytest.approx((0.5 * 1) ** 0.5)
+    assert found.time.low is None
+    assert part.compare("structure", "deepiot") is None
+
+
+def test_a_cell_that_was_not_measured_counts_by_its_prediction_and_the_table_says_so(tmp_path):
     store, turns = Store(tmp_path), Turns(tmp_path / "turns.jsonl")
-    cells = [Cell("motion", "float32", 0, name) for name in ("original", "deepiot", "fastdeepiot")]
-    for cell, wrong in zip(cells, (0, 0, 1), strict=True):
-        made(store, cell, wrong=wrong)  # one of 200 rows: half a point, give or take as much
-    measured(store, turns, cells, (1.0, 0.8, 0.4))
-    table = Table(store, turns, ["motion"], ["float32"], 1, [cell.name for cell in cells])
-    (item,) = report.against_deepiot(table)
-    assert item.verdict == "undecided"
-    (record,) = [
-        r for r in records.comparison_records(table) if r["one"] == "fastdeepiot" and r["other"] == "deepiot"
-    ][:1]
-    assert record["accuracy"] == "undecided"
+    made(store, Cell("sound", "float32", 0, "original"), 2.0)
+    made(store, Cell("sound", "float32", 0, "structure", 0.4), 0.5)
+    (part,) = read(store, turns, SIZE, ["sound"])
+    assert part.rows["structure"][0.4].time([0]) == 0.25
+    assert "0.250 (p)" in "\n".join(report.table_lines(part))
 
 
-def test_the_report_shows_everything_and_what_was_not_run(table):
-    text = "\n".join(report.report_lines(table))
-    assert "netadapt           not run" in text
-    assert "-50% [-50%, -50%]" in text
-    assert "paper: -48% to -78%" in text
-    (worth,) = report.worth_of_time(table)
-    assert worth.time.ratio == pytest.approx(0.4 / 0.6)
-
-
-def test_disturbed_rounds_count_only_where_there_are_no_others(tmp_path):
+def test_calm_rounds_count_where_there_are_any(tmp_path):
     store, turns = Store(tmp_path), Turns(tmp_path / "turns.jsonl")
-    cells = [Cell("sound", "int8", 0, "original"), Cell("sound", "int8", 0, "uniform")]
+    cells = [Cell("sound", "float32", 0, "original"), Cell("sound", "float32", 0, "deepiot", 0.4)]
     for cell in cells:
         made(store, cell)
-    files = {cell.name: store.file(cell) for cell in cells}
-    measured(store, turns, cells, (1.0, 0.5), rounds=3, disturbed=(1,))
-    mark = digest(files["uniform"])
-    assert sorted(turns.relative("sound", "int8", 0, "uniform", mark)) == [0, 2]
-    assert turns.open_files("sound", "int8", 0, files, 2) == {}
-    assert turns.open_files("sound", "int8", 0, files, 3) == files
-    files["uniform"].write_bytes(b"made anew")
-    assert list(turns.open_files("sound", "int8", 0, files, 1)) == ["original", "uniform"]
+    measured(store, turns, cells, (1.0, 0.5), disturbed=(1, 2))
+    mark = digest(store.file(cells[1]))
+    assert list(turns.relative("sound", "float32", 0, "deepiot@0.4", mark)) == [0]
+    files = {cell.row: store.file(cell) for cell in cells}
+    assert turns.open_files("sound", "float32", 0, files, 1) == {}
+    assert list(turns.open_files("sound", "float32", 0, files, 2)) == ["original", "deepiot@0.4"]
 
 
-def test_a_torn_line_of_rounds_costs_only_itself(tmp_path):
-    turns = Turns(tmp_path / "turns.jsonl")
-    row = Turn("sound", "int8", 0, "uniform", "ab", 0, 1.0, 1.1)
-    turns.add([row])
-    with turns.path.open("a") as file:
-        file.write('{"task": "sou')
-    Turns(turns.path).add([row])
-    assert Turns(turns.path).rows == [row, row]
+def test_a_torn_line_of_measurements_is_left_out(work, tmp_path):
+    path = tmp_path / "turns.jsonl"
+    before = len(Turns(path).rows)
+    path.write_text(path.read_text("utf-8") + '{"task": "so', "utf-8")
+    assert len(Turns(path).rows) == before == 30
 
 
-def test_the_winner_is_the_fastest_that_kept_the_accuracy_on_validation(tmp_path):
-    store = Store(tmp_path)
-    scratch = Cell("motion", "int8", 0, "scratch")
-    assert winner(store, scratch) is None
-    made(store, Cell("motion", "int8", 0, "original"), 0.1)
-    made(store, Cell("motion", "int8", 0, "uniform"), 0.2, met=False)
-    made(store, Cell("motion", "int8", 0, "knapsack"), 0.4)
-    made(store, Cell("motion", "int8", 0, "optuna"), 0.3)
-    assert winner(store, scratch).name == "optuna"
+def options(tmp_path, *others):
+    (tmp_path / "model.json").write_text("{}")
+    return [
+        "--work", str(tmp_path / "work"), "--time-model", str(tmp_path / "model.json"), "--data", str(tmp_path), *others
+    ]  # fmt: skip
 
 
-def test_a_cell_that_cannot_be_run_keeps_its_reason(tmp_path):
-    cell = Cell("motion", "float32", 0, "original")
-    facts = run(Job(cell, tmp_path / "nowhere", tmp_path, PLANS["motion"]))
-    assert "--data" in facts["error"]
-    assert not Store(tmp_path).done(cell)
-    table = Table(Store(tmp_path), Turns(tmp_path / "t"), ["motion"], ["float32"], 1, ["original"])
-    assert "failed: " in report.table_lines(table, "motion", "float32")[-1]
-
-
-def test_shortened_schedules_keep_an_epoch():
-    plan = shortened(PLANS["image"], 0.01)
-    assert (plan.original.epochs, plan.search.epochs, plan.final.epochs) == (1, 1, 1)
-
-
-def test_only_report_on_an_empty_folder_prints_not_run_and_writes_tables(tmp_path, capsys):
-    assert (
-        command.main(["--work", str(tmp_path), "--only-report", "--tasks", "sound", "--settings", "int8"])
-        == 0
-    )
-    assert capsys.readouterr().out.count("not run") > len(ROWS)
-    with (tmp_path / "compression.csv").open() as file:
+def test_the_report_prints_what_was_not_run_and_writes_the_tables(work, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(SIZES, "quick", SIZE)
+    arguments = options(tmp_path, "--only-report", "--results", str(tmp_path / "results"))
+    arguments[1] = str(tmp_path)
+    (tmp_path / "results").mkdir()
+    assert command.main(arguments) == 0
+    out = capsys.readouterr().out
+    assert "| deepiot | not run" in out
+    assert "| sound, float32 | structure against uniform-snapped | 2 | +4.00 ±" in out
+    assert "less time than the strongest other row at equal score: 1 of 1 (sound (float32))." in out
+    with (tmp_path / "results" / "compression.csv").open() as file:
         records = list(csv.DictReader(file))
-    assert len(records) == 3 * len(ROWS)
-    assert {record["state"] for record in records} == {"not run"}
+    assert len(records) == 10
+    assert records[0]["row"] == "original"
+    assert (tmp_path / "results" / "compression_ratios.csv").exists()
 
 
-def test_missing_data_and_other_schedules_are_said(tmp_path, capsys):
-    assert command.main(["--work", str(tmp_path), "--data", str(tmp_path / "no")]) == 1
-    assert "nothing was run" in capsys.readouterr().err
-    options = command.parse(["--work", str(tmp_path), "--data", str(tmp_path), "--tasks", "sound"])
-    command.Benchmark(options).check()
-    command.Benchmark(options).check()
-    assert list(json.loads((tmp_path / "schedules.json").read_text())) == ["sound"]
-    assert (
-        command.main(
-            ["--work", str(tmp_path), "--data", str(tmp_path), "--tasks", "sound", "--schedule", "0.1"]
-        )
-        == 2
+def test_missing_data_and_another_plan_are_said(tmp_path, capsys):
+    assert command.main(["--work", str(tmp_path), "--time-model", "no.json", "--data", str(tmp_path)]) == 1
+    assert "no.json does not exist" in capsys.readouterr().err
+    given = command.parse(options(tmp_path, "--tasks", "sound"))
+    command.Benchmark(given).check()
+    command.Benchmark(given).check()
+    assert list(json.loads((tmp_path / "work" / "size.json").read_text())) == ["sound"]
+    assert command.main(options(tmp_path, "--tasks", "sound", "--size", "full")) == 2
+    assert "begun with another plan" in capsys.readouterr().err
+
+
+def test_what_is_done_is_not_run_again_and_originals_of_what_is_wanted_are_made(tmp_path):
+    given = command.parse(options(tmp_path, "--only", "sound/1/structure"))
+    benchmark = command.Benchmark(given)
+    cells = [Cell("sound", "float32", 1, "structure", share) for share in SIZES["quick"].shares]
+    assert benchmark.todo() == [Cell("sound", "float32", 1, "original"), *cells]
+    made(benchmark.store, cells[0])
+    assert benchmark.todo() == [Cell("sound", "float32", 1, "original"), cells[1]]
+
+
+def test_a_cell_waits_for_what_it_builds_on(tmp_path):
+    benchmark = command.Benchmark(command.parse(options(tmp_path)))
+    original, structure = (
+        Cell("sound", "float32", 0, "original"),
+        Cell("sound", "float32", 0, "structure", 0.35),
     )
-    assert "begun with another" in capsys.readouterr().err
+    assert not benchmark.is_ready(structure, [original])
+    assert benchmark.is_ready(structure, [replace(original, seed=1)])
+    assert not benchmark.is_ready(replace(structure, name="scratch"), [structure])
+    assert benchmark.is_ready(replace(structure, name="taylor"), [structure])
 
 
-def test_a_cell_tells_which_versions_of_the_code_made_it(tmp_path, monkeypatch):
-    new, old = tmp_path / "new", tmp_path / "old"
-    for folder in (new, old):
-        folder.mkdir()
-    (old / "run.json").write_text("{}")
-    monkeypatch.setattr(versions, "mark", lambda: "first")
-    assert versions.remember(new) == ["first"]
-    assert versions.remember(old) == ["unknown", "first"]
-    monkeypatch.setattr(versions, "mark", lambda: "second")
-    assert versions.remember(new) == ["first", "second"]
-    assert versions.remember(new) == ["first", "second"]
-    (new / "code.json").write_text("[torn")
-    assert versions.remember(new) == ["unknown", "second"]
-
-
-def test_cells_of_different_versions_in_one_table_are_told(table):
-    assert versions.lines(table) == []
-    cell = Cell("motion", "float32", 0, "deepiot")
-    table.store.finish(cell, {**table.store.facts(cell), "code": ["abc"]})
-    again = Table(table.store, table.turns, table.tasks, table.settings, 2, table.names)
-    (line,) = versions.lines(again)
-    assert "unknown: 9, abc: 1" in line
-
-
-class _Layer:
-    def __init__(self, op, ms):
-        self.op, self.predicted_ms = op, ms
-
-
-class _Predicted:
-    def __init__(self, whole, *layers):
-        self.predicted_ms, self.layers = whole, [_Layer(*layer) for layer in layers]
-
-
-def test_times_by_operator_add_up_to_the_whole_with_the_runtime_apart():
-    one = _Predicted(1.0, ("conv_2d", 0.6), ("conv_2d", 0.2), ("add", 0.1))
-    two = _Predicted(0.6, ("conv_2d", 0.5))
-    found = where.by_operator([one, two])
-    assert found["conv_2d"] == pytest.approx((1.5, 0.65))
-    assert found["add"] == pytest.approx((0.5, 0.05))
-    assert found[where.RUNTIME] == pytest.approx((0, 0.1))
-    assert sum(ms for _, ms in found.values()) == pytest.approx(0.8)
-
-
-def test_operators_that_take_little_in_every_network_are_shown_together():
-    columns = {
-        "original": {"conv_2d": (2, 0.9), "add": (3, 0.02), "mul": (1, 0.03), where.RUNTIME: (0, 0.001)},
-        "narrow": {"conv_2d": (2, 0.1), "add": (3, 0.02), "mul": (1, 0.001), where.RUNTIME: (0, 0.001)},
-    }
-    found = where.gathered(columns)
-    assert found["original"]["add"] == (3, 0.02), "much of the narrow one"
-    assert found["original"][where.OTHERS] == (1, 0.03)
-    assert where.OTHERS in found["narrow"]
-    assert "mul" not in found["narrow"]
+def test_a_cell_that_cannot_be_run_is_kept_as_its_error(tmp_path):
+    cell = Cell("sound", "float32", 0, "scratch", 0.35)
+    job = Job(cell, tmp_path, tmp_path, tmp_path / "model.json", PLAN)
+    assert "no network of row 'structure'" in run(job)["error"]
+    store = Store(tmp_path)
+    assert store.facts(cell)["cell"] == "sound/float32/0/scratch@0.35"
+    assert not store.done(cell)

@@ -1,30 +1,47 @@
-"""The networks before anything is cut."""
+"""What `compress` is given, and how steps are counted."""
 
-import keras
 import numpy as np
 import pytest
 
-from benchmarks.compression.originals import train_alone
-from benchmarks.compression.schedules import PLANS, told
-from compressor.data import Data
-from compressor.training import Schedule
+from benchmarks.compression.originals import data_of, explained
+from benchmarks.compression.running import Steps
+from benchmarks.compression.tasks import Rows, Split, get_task
 
 
-@pytest.mark.parametrize(("last", "score"), [(False, 1.0), (True, 0.0)])
-def test_the_best_epoch_is_kept_or_the_last_one_also_where_it_was_killed_after_that(last, score, tmp_path):
-    x = np.tile(np.array([[1.0], [-1.0]], np.float32), (8, 1))
-    sign = (x[:, 0] > 0).astype(np.int64)
-    # What it is taught is the opposite of what is right on validation, and of what it knows already.
-    data = Data(x, 1 - sign, x, sign, x_test=x, y_test=sign)
-    schedule = Schedule(epochs=30, batch_size=16, learning_rate=0.5, patience=30, alpha=0.0)
-    for _ in range(2):
-        model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(2, activation="softmax")])
-        model.set_weights([np.array([[-2.0, 2.0]], np.float32), np.zeros(2, np.float32)])
-        found, _ = train_alone(model, data, schedule, 0, tmp_path / "checkpoint.npz", last)
-        assert found == score
-        assert np.mean(model.predict(x, verbose=0).argmax(1) == sign) == score
+def split(y):
+    count = len(y)
+    rows = Rows(np.arange(count, dtype=np.float32)[:, None], y, np.arange(count), np.arange(count))
+    test = Rows(rows.x - 1e6, rows.y, rows.cluster, rows.unit)
+    return Split(rows, rows, test)
 
 
-def test_the_report_says_where_the_last_epoch_is_kept():
-    assert "the last one's weights" in told("sound", PLANS["sound"])
-    assert "the last one's weights" not in told("motion", PLANS["motion"])
+def test_compress_never_sees_a_test_row_and_what_stands_in_for_them_is_no_validation_row():
+    data = data_of(split(np.zeros(300, np.int64)), get_task("sound"))
+    assert len(data.x_test) == 100
+    assert data.x_test.min() >= 0
+    assert sorted(np.concatenate([data.x_val, data.x_test]).ravel().tolist()) == list(range(300))
+    assert data.loss is data.metric is None
+
+
+def test_a_regression_has_a_loss_and_a_score_of_its_own():
+    data = data_of(split(np.zeros((300, 3), np.float32)), get_task("image-colour"))
+    assert data.loss == "mean_squared_error"
+    assert data.metric is explained
+
+
+class _Model:
+    def predict(self, x):
+        return x
+
+
+def test_the_explained_share_is_one_for_the_truth_and_zero_for_the_mean():
+    y = np.array([[0.0], [1.0], [2.0]])
+    assert explained(_Model(), (y, y)) == 1
+    assert explained(_Model(), (np.ones((3, 1)), y)) == pytest.approx(0)
+
+
+def test_steps_are_counted_where_batches_are_augmented():
+    steps = Steps(lambda x: x + 1)
+    assert steps(np.zeros(4)).tolist() == [1, 1, 1, 1]
+    steps(np.zeros(3))
+    assert (steps.steps, steps.rows) == (2, 7)

@@ -6,7 +6,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.compression.answers import Answers
-from benchmarks.compression.statistics import SAME, UNDECIDED, WORSE, Difference, difference, time_ratio
+from benchmarks.compression.statistics import (
+    SAME,
+    UNDECIDED,
+    WORSE,
+    Difference,
+    Noise,
+    difference,
+    half_width,
+    time_ratio,
+    training_noise,
+)  # fmt: skip
 
 
 def answers(right, clusters=None, units=None):
@@ -19,18 +29,20 @@ def answers(right, clusters=None, units=None):
     )
 
 
-def test_macro_f1_is_the_mean_of_f1_over_classes():
-    label = np.array([0, 0, 0, 1])
-    found = Answers(np.array([0, 0, 1, 1]), label, label, label)
-    # Class 0: precision 1, recall 2/3, F1 0.8. Class 1: precision 1/2, recall 1, F1 2/3.
-    assert found.macro_f1 == pytest.approx((0.8 + 2 / 3) / 2)
-    assert found.accuracy == 0.75
+def test_the_score_of_a_regression_is_the_share_of_variance_that_is_explained():
+    label = np.array([[0.0, 1.0], [2.0, 1.0]])
+    said = np.array([[1.0, 1.0], [2.0, 1.0]])
+    found = Answers(said, label, np.arange(2), np.arange(2))
+    # The variance is 1 + 0, the squared errors are 1 and 0.
+    assert found.credit.tolist() == [0.0, 1.0]
+    assert found.score == 0.5
+    assert Answers(label, label, np.arange(2), np.arange(2)).score == 1.0
 
 
 def test_answers_are_read_back(tmp_path):
     made = answers([1, 0, 1], clusters=["a", "a", "b"])
     made.save(tmp_path / "a.npz")
-    assert np.array_equal(Answers.load(tmp_path / "a.npz").correct, made.correct)
+    assert np.array_equal(Answers.load(tmp_path / "a.npz").credit, made.credit)
     assert list(Answers.load(tmp_path / "a.npz").cluster) == ["a", "a", "b"]
 
 
@@ -98,3 +110,43 @@ def test_ratio_of_one_seed_has_the_interval_of_its_rounds():
     assert 0.45 < found.low < found.ratio < found.high < 0.55
     with pytest.raises(ValueError, match="nothing"):
         time_ratio([[]])
+
+
+def test_what_seeds_and_rows_have_in_common_is_no_noise_of_training():
+    common = np.array([[50.0], [60.0], [70.0]]) + np.array([[0.0, 5.0]])
+    assert training_noise(common).deviation == pytest.approx(0)
+    assert training_noise(common).freedom == 2
+    noisy = common + np.array([[1.0, -1.0], [-1.0, 1.0], [0.0, 0.0]])
+    # The squares sum to 4, of 2 degrees of freedom.
+    assert training_noise(noisy).deviation == pytest.approx(np.sqrt(2))
+
+
+def test_a_single_seed_or_row_says_nothing_of_the_noise_and_a_row_with_a_gap_does_not_count():
+    for scores in (np.array([[1.0], [2.0]]), np.array([[1.0, 2.0]]), np.zeros((0, 0))):
+        assert training_noise(scores).freedom == 0
+    gap = np.array([[60.0, 62.0], [50.0, 54.0], [1.0, np.nan]])
+    assert training_noise(gap) == training_noise(gap[:2])
+    assert half_width(Noise(np.inf, 0), 1, 0.5) == np.inf
+
+
+def test_the_interval_of_a_difference_adds_the_noise_of_training_to_that_of_the_rows():
+    many = 10_000
+    assert half_width(Noise(2.0, many), 2, 0.0) == pytest.approx(1.96 * 2.0, rel=1e-3)
+    assert half_width(Noise(2.0, many), 8, 0.0) == pytest.approx(1.96, rel=1e-3)
+    assert half_width(Noise(3.0 / np.sqrt(2), many), 1, 4.0) == pytest.approx(1.96 * 5, rel=1e-3)
+    assert half_width(Noise(2.0, 3), 2, 0.0) > 3
+
+
+def test_intervals_of_differences_hold_the_truth_as_often_as_they_say():
+    """Two rows that are equally good, six that are not, three seeds: 95% of intervals hold 0."""
+    generator = np.random.default_rng(0)
+    held = 0
+    for _ in range(400):
+        scores = (
+            np.array([0, 0, 1, 2, 3, 4, 5, 6.0])[:, None]
+            + generator.normal(size=3)
+            + generator.normal(size=(8, 3))
+        )
+        half = half_width(training_noise(scores), 3, 0.0)
+        held += abs(scores[0].mean() - scores[1].mean()) <= half
+    assert 0.92 <= held / 400 <= 0.98

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from scipy.io import wavfile
 
-from benchmarks.compression import tasks_image, tasks_motion, tasks_sound
-from benchmarks.compression.tasks import EXTRA_TASKS, TASKS, Rows, Split, channels, get_task
+from benchmarks.compression import tasks_image, tasks_motion, tasks_sound, tasks_text
+from benchmarks.compression.sizes import SIZES
+from benchmarks.compression.tasks import Rows, Split, channels, get_task
 from profiler.errors import DataError
 
 
@@ -19,8 +20,9 @@ def rows(clusters, units=None):
 
 
 def test_every_task_is_found():
-    for name in TASKS + EXTRA_TASKS:
-        assert get_task(name).name == name
+    for size in SIZES.values():
+        for name in size.plans:
+            assert get_task(name).name == name
 
 
 def test_what_straddles_a_split_is_refused():
@@ -79,15 +81,42 @@ def test_pictures_are_read_between_their_rows_and_no_further_than_their_edges():
     assert np.allclose(read[0] @ line, [1.0, 3.0, 4.0, 1.0, 5.0])
 
 
-@pytest.mark.parametrize("module", [tasks_image, tasks_sound, tasks_motion])
+@pytest.mark.parametrize("module", [tasks_image, tasks_sound, tasks_motion, tasks_text])
 def test_augmenting_keeps_shape_and_type_and_depends_on_the_generator(module):
-    shape = {tasks_image: (32, 32, 3), tasks_sound: (32, 32, 1), tasks_motion: (64, 12, 1)}[module]
+    shape = {
+        tasks_image: (32, 32, 3),
+        tasks_sound: (32, 32, 1),
+        tasks_motion: (64, 12, 1),
+        tasks_text: (16,),
+    }[module]
     x = np.random.default_rng(0).standard_normal((5, *shape)).astype(np.float32)
     one, same, other = (module.augment(x, np.random.default_rng(seed)) for seed in (1, 1, 2))
     assert one.shape == x.shape
     assert one.dtype == np.float32
     assert np.array_equal(one, same)
     assert not np.array_equal(one, other)
+
+
+def test_images_are_halved_and_the_colour_below_is_what_is_asked_for():
+    x = np.zeros((1, 32, 32, 3), np.float32)
+    x[0, :2, :2, 0] = [[1, 2], [3, 6]]
+    x[0, 16:, :, 2] = 5
+    whole = Rows(x, np.array([7]), np.array([0]), np.array([0]))
+    small = tasks_image._halved(whole)
+    assert small.x.shape == (1, 16, 16, 3)
+    assert small.x[0, 0, 0, 0] == 3
+    assert small.y.tolist() == [7]
+    upper = tasks_image._upper(whole)
+    assert upper.x.shape == (1, 8, 16, 3)
+    assert upper.y.tolist() == [[0, 0, 5]]
+    assert upper.x[0, :, :, 2].max() == 0
+
+
+def test_pieces_of_captions_are_numbers_of_characters_and_short_ones_are_padded():
+    generator = np.random.default_rng(0)
+    short, long = tasks_text.pieces(["Zoë", "ab" * 40], generator)
+    assert short.tolist() == [26, 15, tasks_text.OTHER] + [0] * 13
+    assert set(long.tolist()) == {1, 2}
 
 
 def archive(path, speakers="abcd"):

@@ -78,7 +78,7 @@ def test_a_cascade_is_judged_against_the_best_single_network_on_the_same_rows() 
     assert found.single == "1"
     assert found.single_ms == pytest.approx(0.8)
     assert found.ratio > 1.1
-    assert found.rows.accuracy > found.single_rows.accuracy - 0.02
+    assert found.rows.score > found.single_rows.score - 0.02
 
 
 def test_best_single_is_of_the_wanted_type_and_the_fastest_of_equals() -> None:

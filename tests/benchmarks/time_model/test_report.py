@@ -5,6 +5,7 @@ import csv
 import numpy as np
 import pytest
 
+from benchmarks.csv_files import write_csv
 from benchmarks.time_model.__main__ import CASES, minutes_spent, parse, target_spec
 from benchmarks.time_model.report import (
     FLOOR,
@@ -16,7 +17,6 @@ from benchmarks.time_model.report import (
     show_networks,
     show_scores,
     warnings,
-    write_csv,
 )
 from profiler.devices import open_target
 from profiler.measurement import Timing

@@ -27,6 +27,7 @@ from compressor.search import SearchMethod
 from compressor.search.optuna import OptunaSearch
 from compressor.testing.device import FormulaTimeModel
 from compressor.training import FineTuner, task_of
+from compressor.training.pace import LEAST_STEPS
 from profiler.devices import device_name, open_target
 from profiler.errors import BudgetError, DataError, EdgetimeError, ModelFileError, UsageError
 from profiler.locks import OWNER_FILE
@@ -301,30 +302,26 @@ def test_full_training_that_teaches_nothing_hands_over_what_the_search_had(task,
         assert score >= searched[key.split("_")[0]]
 
 
-def test_on_a_busy_machine_fewer_are_trained_and_each_to_its_end(task, tmp_path):
+def test_where_there_is_hardly_any_time_training_is_cut_and_the_result_is_valid_and_says_so(task, tmp_path):
     """What brings the rows sleeps, and not even one candidate and one finalist are done in time."""
-
-    def busy(rows):
-        time.sleep(0.05)
-        return rows
-
     warned = []
-    slow = replace(task[1], augment=busy)
+    slow = replace(task[1], augment=lambda rows: time.sleep(0.02) or rows)
     result = run(
         task, tmp_path, data=slow, budget_ms=0.9 * original_ms(task), method=Halves(), minutes=1e-9, seeds=3,
-        points=3, warn=warned.append,
+        points=3, warn=warned.append, options=replace(OPTIONS, search=replace(OPTIONS.search, epochs=50)),
     )  # fmt: skip
     assert result.met
     assert len(result.trials) == len(result.points) == result.seeds == 1
     (outcome,) = final_training(tmp_path).values()
-    assert (outcome["epochs"], outcome["complete"]) == (OPTIONS.final.epochs, True)
+    assert outcome["steps"] == result.points[0].steps == LEAST_STEPS
     assert result.after.validation_score >= max(search_scores(tmp_path).values())
     assert (result.minutes, result.overrun_minutes > 0) == (1e-9, True)
     assert len(warned) == 1
     assert re.fullmatch(
-        r"One candidate and one finalist, .* take about .* longer than --minutes .* allows: give --minutes .*\.",
-        warned[0],
+        r"--minutes 1e-09 is short: candidates are trained for \d+% of their schedule\.", warned[0]
     )
+    cut = r"--minutes 1e-09 was short: .* candidates for \d+% and finalists for \d+% of the schedule; give --minutes \d+\."
+    assert sum(bool(re.fullmatch(cut, note)) for note in result.notes) == 1
     assert any(re.match(r"It took .* longer than --minutes .* allows", note) for note in result.notes)
     assert CompressionResult.load(tmp_path) == result
 

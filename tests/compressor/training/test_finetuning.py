@@ -1,16 +1,20 @@
 import math
 import time
 from dataclasses import replace
+from itertools import pairwise
 
 import keras
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from keras import layers
 
-from compressor.data import Data
-from compressor.training import FineTuner, Schedule, TrainingError, task_of
+from compressor.data import Data, StoredRows
+from compressor.training import FineTuner, Schedule, TrainingError, pace, task_of, teaching
 from compressor.training import finetuning as finetune
 from compressor.training.model_io import outputs_of
+from compressor.training.teaching import TaughtRows
 from profiler.errors import UsageError
 
 
@@ -107,7 +111,8 @@ def test_it_stops_where_nothing_gets_better(blobs):
 
 def test_a_network_that_was_trained_before_is_given_time_to_find_a_better_place(blobs, monkeypatch):
     """The first steps at a high learning rate lead away from what it knew: that is not yet the end."""
-    scores = iter([(0.9, 0.1), (0.5, 0.5), (0.6, 0.4), (0.7, 0.3), (0.8, 0.2)])
+    each = [(0.5, 0.5), (0.6, 0.4), (0.7, 0.3), (0.8, 0.2)]
+    scores = iter([(0.9, 0.1), *[standing for one in each for standing in (one, one)]])  # and the average
     model = network()
     tuner = FineTuner(task_of(model, blobs))
     monkeypatch.setattr(tuner, "_evaluate", lambda outputs: next(scores))
@@ -222,6 +227,126 @@ def test_an_epoch_looks_at_no_more_rows_than_asked(blobs):
     model = network()
     FineTuner(task_of(model, rows)).fit(model, Schedule(epochs=2, batch_size=16, most_rows=32, alpha=0.0))
     assert seen == [16] * 4
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that `step(seconds)` moves."""
+    now = [100.0]
+    monkeypatch.setattr(pace.time, "monotonic", lambda: now[0])
+    return now
+
+
+def walk(made, clock, seconds, most=10_000):
+    """Progress after each step, each of which takes so many seconds."""
+    found = []
+    while not made.over and len(found) < most:
+        clock[0] += seconds(len(found))
+        made.step()
+        found.append(made.progress)
+    return found
+
+
+def test_without_a_limit_progress_is_even_over_the_steps():
+    made = pace.Pace(8)
+    assert walk(made, [0.0], lambda step: 0.0) == pytest.approx([i / 8 for i in range(1, 9)])
+    assert made.end() == 1.0
+
+
+@given(st.integers(20, 400), st.floats(0.5, 60), st.floats(0.01, 0.5), st.floats(0.2, 5), st.floats(0, 3))
+def test_training_ends_in_time_with_its_learning_rate_at_nothing_however_fast_it_goes(
+    steps, given_s, step_s, change, first_s
+):
+    with pytest.MonkeyPatch.context() as patch:
+        now = [100.0]
+        patch.setattr(pace.time, "monotonic", lambda: now[0])
+        made = pace.Pace(steps, given_s)
+        found = walk(made, now, lambda i: first_s if i == 0 else step_s * (change if i > 40 else 1.0))
+        took = now[0] - 100.0
+        assert all(0 <= one <= other <= 1 for one, other in pairwise(found))
+        slack = step_s * max(1.0, change) + 1e-6
+        assert took <= max(given_s, first_s + pace.LEAST_STEPS * step_s) + slack
+        if len(found) < steps and took > first_s + 50 * step_s:
+            assert took >= given_s - 2 * slack
+            assert found[-1] > 0.8
+        if len(found) == steps:
+            assert found[-1] == pytest.approx(1.0)
+
+
+def test_where_time_is_short_a_network_is_judged_before_its_epoch_ends(clock):
+    made = pace.Pace(10_000, seconds=80.0)
+    walk(made, clock, lambda step: 0.1, most=20)
+    assert made.look_after(1000) in (100, 101)  # of 800 that fit, eight looks
+    made.judged(10.0)
+    assert 200 < made.look_after(1000) <= 800  # judging takes a quarter of the time at most
+    assert pace.Pace(10_000).look_after(1000) == 1000
+
+
+def test_a_schedule_is_fitted_to_its_seconds_and_what_it_leaves_is_valid(blobs, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(finetune.time, "monotonic", lambda: now[0])
+    take = finetune.take
+    monkeypatch.setattr(finetune, "take", lambda *rest: (now.__setitem__(0, now[0] + 0.5), take(*rest))[1])
+    model = network()
+    long = replace(SCHEDULE, epochs=1000, patience=1000)
+    outcome = FineTuner(task_of(model, blobs)).fit(model, long, seed=1, seconds=60.0)  # a step takes 1 s
+    assert 50 <= outcome.steps <= 60
+    assert outcome.complete
+    assert outcome.share == outcome.steps / 8000
+    assert outcome.epoch_s == pytest.approx(8.0)
+    assert outcome.score > 0.9
+    none = FineTuner(task_of(model, blobs)).fit(network(), long, seconds=-1.0)
+    assert none.steps == pace.LEAST_STEPS
+
+
+def test_averaged_weights_are_kept_where_they_do_better(blobs, monkeypatch):
+    scores = iter([(0.1, 1.0), (0.5, 0.5), (0.8, 0.4), (0.6, 0.4), (0.7, 0.4)])
+    model = network()
+    tuner = FineTuner(task_of(model, blobs))
+    seen = []
+    monkeypatch.setattr(
+        tuner, "_evaluate", lambda outputs: (seen.append(model.get_weights()), next(scores))[1]
+    )
+    outcome = tuner.fit(model, replace(SCHEDULE, epochs=2))
+    assert outcome.score == 0.8
+    raw, averaged = seen[1], seen[2]
+    for kept, average, last in zip(model.get_weights(), averaged, raw, strict=True):
+        np.testing.assert_array_equal(kept, average)
+        assert np.abs(average - last).max() > 0
+
+
+def test_the_teacher_is_asked_about_each_row_once_and_only_about_rows_that_are_used(blobs):
+    asked = []
+
+    def answer(rows):
+        asked.append(len(rows))
+        return rows[:, :2] * 2
+
+    answers = TaughtRows(answer, blobs.x)
+    for chosen in ([3, 5], [5, 3], [3, 7], [7, 7]):
+        np.testing.assert_array_equal(answers(np.array(chosen)), blobs.x[chosen][:, :2] * 2)
+    assert asked == [2, 2]
+
+
+def test_answers_that_take_too_much_memory_are_not_kept(blobs, monkeypatch):
+    monkeypatch.setattr(teaching, "MOST_BYTES", 100)
+    asked = []
+    answers = TaughtRows(lambda rows: asked.append(1) or {"a": rows}, blobs.x)
+    for _ in range(2):
+        np.testing.assert_array_equal(answers(np.array([1, 2]))["a"], blobs.x[1:3])
+    assert len(asked) == 2
+
+
+def test_rows_that_stay_in_their_file_train_the_same_network(blobs):
+    kept = replace(blobs, x=StoredRows(blobs.x), x_val=StoredRows(blobs.x_val))
+    found = []
+    for rows in (blobs, kept):
+        model = network()
+        outcome = FineTuner(task_of(model, rows), network(1)).fit(
+            model, replace(SCHEDULE, epochs=2, alpha=0.5)
+        )
+        found.append((outcome.score, outcome.loss))
+    assert found[0] == pytest.approx(found[1])
 
 
 @pytest.mark.parametrize(

@@ -77,3 +77,22 @@ def test_a_loop_of_unknown_length_is_a_lower_bound_until_its_turns_are_given(
     assert json.loads(done.stdout)["at_least"]
     told = run("predict", time_model_file, folder / "loop.tflite", "--loop-turns", "1000", "--json")
     assert not json.loads(told.stdout)["at_least"]
+
+
+def test_compare_takes_the_signature_that_is_meant(time_model_file: Path, folder: Path):
+    two, model = folder / "two.tflite", ("--time-model", time_model_file)
+    said = " ".join(fails(2, "compare", two, two, *model).split())
+    assert "holds several networks (decode, prefill): name one of them with --signature" in said
+    assert "has no 'gone'" in fails(2, "compare", two, two, *model, "--signature", "gone")
+    done = run("compare", two, two, *model, "--signature", "prefill", "--json")
+    assert json.loads(done.stdout)["first"]["network"] == "two.tflite, prefill"
+
+
+def test_select_recommends_a_loop_whose_turns_are_given(time_model_file: Path, folder: Path):
+    networks = ("--time-model", time_model_file, folder / "loop.tflite", folder / "two.tflite")
+    found = json.loads(run("select", *networks, "--json", status=1).stdout)
+    assert "how often loop turns" in found["failed"][0]["reason"]
+    found = json.loads(run("select", *networks, "--loop-turns", "1", "--json").stdout)
+    loop = next(one for one in found["candidates"] if "loop" in one["network"])
+    assert loop["high_ms"] is not None
+    fails(2, "select", *networks, "--split", "--link", "latency_ms=1,mbps=1,cloud_ms=1", "--loop-turns", "1")

@@ -10,8 +10,13 @@ import pytest
 from profiler.devices import LocalTarget
 from profiler.errors import ModelFileError, TargetError
 from profiler.measurement import measure_network
+from profiler.operators import FORM, draw_layer, with_dtype
+from profiler.probes import Probe
 from profiler.tflite import read_network
-from tests.odd_files import OddFile, empty_file, endless_loop
+from profiler.tflite.flatbuffer import Buffer
+from profiler.tflite.graph import read_model
+from tests.odd_files import OddFile, empty_file, endless_loop, schema
+from timemodel.features import kernel_of
 
 
 def test_a_file_without_operators_is_refused():
@@ -179,3 +184,66 @@ def test_a_network_that_never_ends_is_given_up_and_the_next_one_measured():
         graph.dense(given, 4, 2, result)
         graph.ends([given], [result])
         assert measure_network(file.content(), target, per_layer=False, seconds=0.05).runs >= 5
+
+
+def test_a_convolution_whose_shapes_the_file_leaves_out_runs_in_another_kernel():
+    layers = read_network(_late_shapes()).layers
+    assert [kernel_of(layer) for layer in layers] == ["pad", "conv_2d:late", "mean", "fully_connected"]
+    drawn = draw_layer("conv_2d:late", "float32", np.random.default_rng(0))
+    assert kernel_of(drawn) == "conv_2d:late"
+    assert read_model(Buffer(Probe("layer", (drawn,)).build())).graphs[0].tensors[-1].shape == ()
+    assert FORM not in with_dtype(drawn, "int8").params
+
+
+def test_sparse_weights_are_no_ordinary_ones():
+    file = OddFile()
+    graph = file.graph()
+    given, result = graph.tensor((1, 4)), graph.tensor((1, 2))
+    graph.dense(given, 4, 2, result)
+    weights = file.model.subgraphs[0].tensors[2]
+    weights.sparsity = schema.SparsityParametersT()
+    weights.sparsity.traversalOrder = [0, 1]
+    graph.ends([given], [result])
+    assert kernel_of(read_network(file.content()).layers[0]) == "fully_connected:sparse"
+
+
+def _nested(depth: int) -> bytes:
+    """Branches in branches, each graph calling the next."""
+    file = OddFile()
+    graphs = [file.graph() for _ in range(depth)]
+    for number, graph in enumerate(graphs, 1):
+        truth, given, result = graph.tensor(dtype="bool"), graph.tensor((1, 4)), graph.tensor((1, 4))
+        if number < depth:
+            called = {"thenSubgraphIndex": number, "elseSubgraphIndex": number}
+            graph.op("IF", [truth, truth, given], [result], "IfOptions", **called)
+        else:
+            graph.op("RELU", [given], [result])
+        graph.ends([truth, given], [result])
+    return file.content()
+
+
+def test_graphs_may_call_each_other_only_so_deep():
+    assert len(read_network(_nested(20)).layers) == 20
+    with pytest.raises(ModelFileError, match="more than 64 deep"):
+        read_network(_nested(400))
+
+
+def test_a_tensor_that_no_memory_holds_is_damaged():
+    file = OddFile()
+    graph = file.graph()
+    given, result = graph.tensor((2**30, 2**30)), graph.tensor((2**30, 2**30))
+    graph.op("RELU", [given], [result])
+    graph.ends([given], [result])
+    with pytest.raises(ModelFileError, match="which no memory holds"):
+        read_network(file.content())
+
+
+def test_the_name_of_a_custom_operator_stays_on_its_line():
+    file = OddFile()
+    graph = file.graph()
+    given, result = graph.tensor((1, 4)), graph.tensor((1, 4))
+    graph.op("Mine\r\nedgetime: all is well" + 1000 * "x", [given], [result])
+    graph.ends([given], [result])
+    (layer,) = read_network(file.content()).layers
+    assert layer.op.startswith("custom:Mine edgetime: all is well")
+    assert len(layer.op) < 100

@@ -5,6 +5,7 @@ import pytest
 
 from profiler.network import Tensor
 from profiler.operators import conv_2d, draw_layer, fully_connected, svdf, transpose_conv, unary
+from profiler.operators.reshaping import blocks
 from profiler.probes import Probe
 from timemodel.features import geometry
 from timemodel.features.columns import POSITION
@@ -60,3 +61,27 @@ def test_a_reshape_is_one_run_whatever_its_result_looks_like():
 
     (row,) = geometry([reshape((1, 28, 28, 32), (1, 784, 32))])
     assert row[POSITION["inner"]] == Tensor((1, 784, 32)).size
+
+
+def moved_ms(layer):
+    """Blocks that are copied one by one: so much for each, whatever their size, and a call."""
+    block, channels = layer.params["block_size"], layer.outputs[0].shape[-1]
+    return 3e-4 + 2e-6 * layer.outputs[0].size / (block * channels)
+
+
+def test_few_layers_tell_by_which_cost_their_times_go():
+    rng = np.random.default_rng(3)
+    layers = [draw_layer("depth_to_space", "int8", rng) for _ in range(17)]
+    times = np.array([moved_ms(layer) for layer in layers]) * rng.uniform(0.95, 1.05, len(layers))
+    model = fit_operator("depth_to_space", "int8", layers, times, overhead_ms=2.5e-4)
+    unseen = blocks("depth_to_space", 360, 640, 27, 3, "int8")
+    assert model.predict_ms(geometry([unseen]))[0] == pytest.approx(moved_ms(unseen), rel=0.3)
+    assert model.high / model.low < 5
+
+
+def test_a_small_layer_among_a_few_large_ones_leaves_the_interval_narrow():
+    sizes = (4, 60_000, 90_000, 140_000, 200_000)
+    layers = [unary("abs", (1, size)) for size in sizes]
+    times = np.array([3e-4 + 1e-6 * size for size in sizes])
+    model = fit_operator("abs", "float32", layers, times, overhead_ms=2.9e-4)
+    assert model.high / model.low < 5

@@ -51,7 +51,7 @@ class Trained:
     most: int
     asked: list = field(default_factory=list)
 
-    def one(self, trial, deadline, progress):
+    def one(self, trial, deadline, progress, others):
         if len(self.asked) == self.most:
             return None
         self.asked.append(trial)

@@ -113,10 +113,10 @@ def test_a_lower_bound_below_the_limit_does_not_keep_it():
     assert shortlist([]).choice(known).trial.widths["a"] >= 700
 
 
-def test_where_none_surely_keeps_it_the_cheapest_by_the_mean_is_taken_and_else_the_nearest():
+def test_where_none_surely_keeps_it_the_most_accurate_that_keeps_it_by_the_mean_is_taken_and_else_the_nearest():
     made = shortlist([])
     some = [trained(trial(w, s), s, 0.02) for w, s in ((500, 0.907), (400, 0.905), (300, 0.88))]
-    assert made.choice(some).trial.widths == {"a": 400}
+    assert made.choice(some).trial.widths == {"a": 500}
     none = [trained(trial(w, s), s, 0.02) for w, s in ((500, 0.87), (400, 0.88), (300, 0.6))]
     assert made.choice(none).trial.widths == {"a": 400}
 

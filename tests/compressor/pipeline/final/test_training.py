@@ -31,7 +31,8 @@ class Pretended:
     def __init__(self, scores, later=None):
         self.scores = scores
         self.later = later or {}
-        self.trained = []
+        self.trained, self.epochs, self.seconds = [], [], []
+        self.afterwards = 0.5
         self.tuner = self
         self.error = 0.0
 
@@ -44,15 +45,19 @@ class Pretended:
     def network_of(self, candidate, folder):
         return Network(candidate.widths["a"])
 
-    def fit(self, network, schedule, seed, checkpoint, deadline):
+    def fit(self, network, schedule, seed, checkpoint, deadline=math.inf, seconds=math.inf):
+        if deadline < 0:
+            return Outcome(self.scores.get(network.width, 0.1), 0.5, 0, 0.0, complete=False)
         self.trained.append((network.width, seed))
+        self.epochs.append(schedule.epochs)
+        self.seconds.append(seconds)
         score = self.scores.get(network.width, 0.1)
         if isinstance(score, Exception):
-            self.scores[network.width] = 0.5
+            self.scores[network.width] = self.afterwards
             raise score
         if seed:
             score = self.later.get(network.width, score)
-        return Outcome(score + 0.001 * seed, 1 - score, schedule.epochs, 1.0)
+        return Outcome(score + 0.001 * seed, 1 - score, schedule.epochs, 1.0, steps=10 * schedule.epochs)
 
 
 def training(prepared, goal, folder, seeds=1, finalists=2, **options):
@@ -209,55 +214,95 @@ def test_finished_seeds_are_not_trained_again(tmp_path):
         assert chosen.scores == pytest.approx((0.901, 0.9))
 
 
-def test_no_schedule_is_shortened_and_the_first_is_trained_where_no_time_is_left(tmp_path, monkeypatch):
-    asked = []
-
-    class Timed(Pretended):
-        def fit(self, network, schedule, seed, checkpoint, deadline):
-            asked.append((schedule.epochs, deadline))
-            return super().fit(network, schedule, seed, checkpoint, deadline)
-
-    monkeypatch.setattr("compressor.pipeline.final.training.time.monotonic", lambda: 100.0)
-    for end, expected in ((90.0, [(30, math.inf)]), (132.0, [(30, math.inf), (30, 132.0)])):
-        asked.clear()
-        made = training(Timed({5: 0.9}), Goal(budget_ms=1.0), tmp_path / str(end), seeds=2, epoch_seconds=2.0)
-        chosen = run(made, [trial(5, 0.5, 0.8)], deadline=end)
-        # The second one by what the first said of itself: 1 s for thirty epochs.
-        assert asked == expected
-        assert len(chosen.scores) == len(expected)
+def test_a_candidate_that_always_diverges_drops_out_alone(tmp_path):
+    prepared = Pretended({5: TrainingError("It diverged."), 4: 0.8})
+    prepared.afterwards = prepared.scores[5]
+    made = training(prepared, Goal(budget_ms=0.5), tmp_path)
+    chosen = run(made, [trial(5, 0.5, 0.9), trial(4, 0.4, 0.7)])
+    assert chosen.trial.widths == {"a": 4}
+    assert made.notes == ("The candidate of 0.5 ms was left out: It diverged.",)
 
 
-@pytest.mark.parametrize("epochs", [0, 29])
-def test_a_network_that_time_cut_does_not_count_and_goes_on_where_there_is_more(tmp_path, epochs):
-    class Stopped(Pretended):
-        def fit(self, network, schedule, seed, *rest):
-            outcome = super().fit(network, schedule, seed, *rest)
-            return outcome if len(self.trained) == 1 else replace(outcome, epochs=epochs, complete=False)
-
-    tried = [trial(5, 0.5, 0.8), trial(4, 0.4, 0.7)]
-    # By its score the one that was cut would win.
-    chosen = run(training(Stopped({5: 0.9, 4: 0.99}), Goal(budget_ms=0.5), tmp_path), tried)
-    assert (chosen.trial.widths, len(chosen.scores)) == ({"a": 5}, 1)
-    again = Pretended({5: 0.9, 4: 0.99})
-    assert run(training(again, Goal(budget_ms=0.5), tmp_path), tried).trial.widths == {"a": 4}
-    assert again.trained == [(4, 0)]
+def test_where_a_score_must_be_kept_the_next_is_trained_in_place_of_one_that_diverges(tmp_path):
+    prepared = Pretended({4: TrainingError("It diverged."), 5: 0.95})
+    prepared.afterwards = prepared.scores[4]
+    made = training(prepared, Goal(least_score=0.9), tmp_path)
+    assert run(made, [trial(5, 0.5, 0.91), trial(4, 0.4, 0.92)]).trial.widths == {"a": 5}
+    assert len(made.notes) == 1
 
 
-def test_a_network_that_time_left_untrained_does_not_count(tmp_path):
-    class Stopped(Pretended):
-        def fit(self, network, schedule, seed, *rest):
-            outcome = super().fit(network, schedule, seed, *rest)
-            return outcome if len(self.trained) == 1 else replace(outcome, epochs=0, complete=False)
+def test_where_all_diverge_what_the_search_left_is_handed_over_or_it_is_said(tmp_path, monkeypatch):
+    def diverging():
+        prepared = Pretended({5: TrainingError("It diverged.")})
+        prepared.afterwards = prepared.scores[5]
+        return prepared
 
-    prepared = Stopped({5: 0.9, 4: 0.9})
-    made = training(prepared, Goal(budget_ms=0.5), tmp_path, seeds=3, finalists=1)
-    chosen = run(made, [trial(5, 0.5, 0.8)])
-    assert len(chosen.scores) == 1
-    assert made.one(trial(4, 0.4, 0.8), float("inf"), lambda done, note: None) is None
-    # Where there is more time, it is trained after all.
-    again = Pretended({5: 0.9})
-    run(training(again, Goal(budget_ms=0.5), tmp_path, seeds=3, finalists=1), [trial(5, 0.5, 0.8)])
-    assert again.trained == [(5, 1), (5, 2)]
+    tried = [trial(5, 0.5, 0.9)]
+    with pytest.raises(TrainingError, match=r"0\.5 ms was left out: It diverged\."):
+        run(training(diverging(), Goal(budget_ms=0.5), tmp_path / "a"), tried)
+    keep_trained(tmp_path / "b", tried[0], Network(5))
+    monkeypatch.setattr(
+        "compressor.pipeline.final.training.trained_network", lambda folder, candidate: Network(5)
+    )
+    prepared = diverging()
+    made = training(prepared, Goal(budget_ms=0.5), tmp_path / "b")
+    prepared.fit_deadline = -math.inf
+    prepared.scores[5] = 0.9  # as the search left it
+    made._dropped[tried[0].candidate.key] = "It diverged."
+    assert run(made, tried).scores == (0.9,)
+
+
+@pytest.fixture(autouse=True)
+def readable(monkeypatch):
+    monkeypatch.setattr(
+        "compressor.pipeline.final.training.load_keras", lambda path: Network(int(path.read_text()))
+    )
+
+
+def four(scores):
+    """Four contenders under a budget, of which the search liked the widest most, and the control."""
+    prepared = Pretended(scores)
+    tried = [trial(width, 0.1 * width, width / 10) for width in (5, 4, 3, 2)]
+    return prepared, [*tried, trial(1, 0.1, 0.05)]
+
+
+def contest(prepared, tried, folder, deadline=math.inf, **options):
+    made = training(prepared, Goal(budget_ms=0.5), folder, finalists=4, **options)
+    ordered = sorted(tried, key=made._goal.rank, reverse=True)
+    control = next(one.candidate for one in tried if one.widths["a"] == 1)
+    return made.run(ordered, deadline, silent, control=control)
+
+
+def test_of_four_the_worse_half_drops_out_again_and_again_and_the_control_never(tmp_path):
+    prepared, tried = four({5: 0.7, 4: 0.9, 3: 0.8, 2: 0.95, 1: 0.2})
+    chosen = contest(prepared, tried, tmp_path)
+    assert [width for width, _ in prepared.trained] == [5, 4, 3, 2, 1, 2, 4, 1, 2, 1]
+    assert prepared.epochs == [8] * 8 + [15] * 2
+    assert (chosen.trial.widths, chosen.steps, chosen.seconds) == ({"a": 2}, 310, 3.0)
+
+
+def test_where_the_control_does_better_than_the_winner_of_the_rest_it_is_handed_over(tmp_path):
+    prepared, tried = four({5: 0.7, 4: 0.6, 3: 0.5, 2: 0.4, 1: 0.9})
+    assert contest(prepared, tried, tmp_path).trial.widths == {"a": 1}
+
+
+@pytest.mark.parametrize("finished", [0, 1, 5, 7, 9])
+def test_a_contest_that_was_killed_goes_on_as_it_would_have_and_trains_nothing_twice(tmp_path, finished):
+    whole, tried = four({5: 0.7, 4: 0.9, 3: 0.8, 2: 0.95, 1: 0.2})
+    expected = contest(whole, tried, tmp_path / "whole")
+
+    class Killed(Pretended):
+        def fit(self, *arguments, **options):
+            if len(self.trained) == finished:
+                raise KeyboardInterrupt
+            return super().fit(*arguments, **options)
+
+    killed, resumed = Killed(whole.scores), Pretended(whole.scores)
+    with pytest.raises(KeyboardInterrupt):
+        contest(killed, tried, tmp_path / "killed")
+    found = contest(resumed, tried, tmp_path / "killed")
+    assert killed.trained + resumed.trained == whole.trained
+    assert (found.trial, found.scores, found.steps) == (expected.trial, expected.scores, expected.steps)
 
 
 @pytest.fixture
@@ -269,27 +314,57 @@ def timed(monkeypatch):
     class Timed(Pretended):
         def __init__(self, scores):
             super().__init__(scores)
-            self.epochs = []
             clock[0] = 100.0
 
-        def fit(self, network, schedule, *rest):
-            clock[0] += schedule.epochs
-            self.epochs.append(schedule.epochs)
-            return replace(super().fit(network, schedule, *rest), seconds=float(schedule.epochs))
+        def fit(self, network, schedule, seed, checkpoint, deadline=math.inf, seconds=math.inf):
+            took = min(float(schedule.epochs), max(seconds, 1.0))
+            clock[0] += took
+            found = super().fit(network, schedule, seed, checkpoint, deadline, seconds)
+            return replace(found, seconds=took, epoch_s=1.0, share=took / schedule.epochs)
 
+    Timed.clock = clock
     return Timed
 
 
 @pytest.mark.parametrize(
-    ("seconds", "widths", "epochs"),
-    [(1000.0, [50, 71, 84, 92], [30] * 4), (70.0, [50, 71], [30, 30]), (5.0, [50], [30])],
+    ("seconds", "widths", "epochs", "share"),
+    [
+        (480.0, [50, 71, 84, 92], [120] * 4, 1.0),  # longer than the schedule
+        (70.0, [50, 71], [35, 35], 1.0),  # no more than two whole ones fit
+        (5.0, [50], [30], 5 / 30),
+    ],
 )
-def test_where_time_is_short_few_are_trained_and_none_for_less(tmp_path, timed, seconds, widths, epochs):
+def test_where_time_is_short_few_are_trained_and_where_there_is_more_each_for_longer(
+    tmp_path, timed, seconds, widths, epochs, share
+):
     prepared = timed({})
     made = training(prepared, Goal(least_score=0.9), tmp_path, epoch_seconds=1.0)
     run(made, [trial(50, 0.5, 0.95)], resized, deadline=100.0 + seconds)
     assert [width for width, _ in prepared.trained] == widths
     assert prepared.epochs == epochs
+    assert made.shortest == pytest.approx(share)
+    assert prepared.clock[0] == pytest.approx(100.0 + seconds)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "widths"),
+    [
+        (1000.0, [5, 4, 3, 2, 1, 5, 4, 1, 5, 1]),
+        (88.0, [5, 4, 3, 1, 5, 4, 1, 5, 1]),
+        (62.0, [5, 1]),
+        (20.0, [5, 1]),
+        (0.0, [5, 1]),
+    ],
+)
+def test_as_many_take_part_in_a_contest_as_time_allows_and_it_ends_in_time(tmp_path, timed, seconds, widths):
+    prepared, tried = four({})
+    prepared = timed(prepared.scores)
+    made = contest(prepared, tried, tmp_path, 100.0 + seconds, epoch_seconds=1.0)
+    assert [width for width, _ in prepared.trained] == widths
+    assert prepared.clock[0] <= 100.0 + max(seconds, len(widths)) + 1e-6
+    if seconds:
+        assert prepared.clock[0] >= 100.0 + min(0.95 * seconds, 8 * 30 * 3)
+    assert made.met
 
 
 def test_time_for_the_other_seeds_of_the_choice_is_kept(tmp_path, timed):
@@ -304,30 +379,24 @@ def test_where_nothing_that_was_trained_keeps_the_score_a_network_of_the_search_
     tmp_path, timed, monkeypatch
 ):
     # Another machine tried the first and left no weights; there is time to train it, and no other.
-    class Stopped(timed):
-        def fit(self, network, schedule, seed, *rest):
-            outcome = super().fit(network, schedule, seed, *rest)
-            return outcome if network.width == 4 else replace(outcome, epochs=0, complete=False)
-
     monkeypatch.setattr(
         "compressor.pipeline.final.training.trained_network",
         lambda folder, candidate: Network(candidate.widths["a"]),
     )
     tried = [trial(4, 0.4, 0.92), trial(5, 0.5, 0.91)]
     for kept, width, met in ((False, 4, False), (True, 5, True)):
-        prepared, folder = Stopped({4: 0.85, 5: 0.91}), tmp_path / str(kept)
+        prepared, folder = timed({4: 0.85, 5: 0.91}), tmp_path / str(kept)
         if kept:
             keep_trained(folder, tried[1], Network(5))
         made = training(prepared, Goal(least_score=0.9), folder, seeds=3, epoch_seconds=1.0)
         chosen = run(made, tried, deadline=103.0)
-        assert prepared.trained == [(4, 0), (5, 0)][: 1 + kept]
+        assert prepared.trained == [(4, 0)]
         assert (chosen.trial.widths, chosen.met) == ({"a": width}, met)
 
 
 def test_nothing_is_begun_that_would_not_be_finished_in_time(tmp_path, monkeypatch):
     monkeypatch.setattr("compressor.pipeline.final.training.time.monotonic", lambda: 100.0)
-    made = training(Pretended({5: 0.9}), Goal(budget_ms=0.5), tmp_path)
-    made._epoch_seconds = 2.0
+    made = training(Pretended({5: 0.9}), Goal(budget_ms=0.5), tmp_path, epoch_seconds=2.0)
     assert made.one(trial(5, 0.5, 0.8), 159.0, silent) is None
     assert made.one(trial(5, 0.5, 0.8), 161.0, silent) is not None
 
@@ -489,7 +558,7 @@ def test_a_network_that_was_trained_before_counts_though_time_is_short(tmp_path,
     _, made = widening(scores, tmp_path)
     assert run(made, [trial(200, 0.5, 0.92)], resized).trial.widths == {"a": 140}
     again, made = widening(scores, tmp_path)
-    made._epoch_seconds = 1.0
+    made._plan.epoch_s = 1.0
     monkeypatch.setattr("compressor.pipeline.final.training.time.monotonic", lambda: 100.0)
     assert run(made, [trial(200, 0.5, 0.92)], resized, deadline=100.0).trial.widths == {"a": 140}
     assert again.trained == []
@@ -502,10 +571,10 @@ def test_killed_at_any_point_it_goes_on_as_it_would_have_and_trains_nothing_twic
     expected = run(made, [trial(200, 0.5, 0.92)], resized)
 
     class Killed(Pretended):
-        def fit(self, *arguments):
+        def fit(self, *arguments, **options):
             if len(self.trained) == finished:
                 raise KeyboardInterrupt
-            return super().fit(*arguments)
+            return super().fit(*arguments, **options)
 
     goal = Goal(least_score=0.9)
     killed = Killed(scores, later)

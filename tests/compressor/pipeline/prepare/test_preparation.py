@@ -26,9 +26,13 @@ def evaluator(monkeypatch):
     now = [100.0]
     monkeypatch.setattr("compressor.pipeline.prepare.judging.time.monotonic", lambda: now[0])
 
-    def fit(model, schedule, seed, deadline, on_epoch):
+    def fit(model, schedule, seed, deadline, on_epoch, seconds):
         on_epoch(0, 0.1)
-        now[0] += made.compiling
+        made.asked.append((schedule.epochs, schedule.most_rows))
+        if schedule.epochs * made.seconds > seconds:
+            now[0] += seconds
+            share = seconds / (schedule.epochs * made.seconds)
+            return Outcome(0.5, 0.5, 2, seconds, steps=4, share=share, epoch_s=made.seconds)
         for epoch in range(schedule.epochs):
             if now[0] + made.seconds > deadline:
                 return Outcome(0.2, 0.8, epoch, epoch * made.seconds, complete=False)
@@ -42,22 +46,26 @@ def evaluator(monkeypatch):
         tuner=SimpleNamespace(fit=fit), task=task, network_of=lambda *rest: "a network"
     )
     made = Evaluator(prepared, SCHEDULE, 0)
-    made.seconds, made.compiling, made.trained, made.now = 1.0, 0.0, 0, now
+    made.seconds, made.asked, made.trained, made.now = 1.0, [], 0, now
     return made
 
 
 CANDIDATE = SimpleNamespace(model=None, key="one")
 
 
-def test_the_first_candidate_is_trained_to_its_end_whatever_the_time(evaluator):
+def test_the_first_candidate_is_fitted_to_half_of_the_time_and_the_others_are_trained_as_long(evaluator):
     told = []
-    evaluator.on_pace = lambda *seconds: told.append(seconds)
-    evaluator.deadline = 90.0
+    evaluator.on_shortened = told.append
+    evaluator.deadline = evaluator.now[0] + 6.0
     assert evaluator(CANDIDATE) == (0.5, 0.5)
-    assert told == [(2.0, 1.0)]
+    assert evaluator.now[0] == 103.0
+    assert told == [evaluator.share] == [3 / 4]
+    assert evaluator.epoch_seconds == 1.0
+    assert evaluator(CANDIDATE) == (0.5, 0.5)
+    # Two looks of two steps of 32 rows each.
+    assert evaluator.asked == [(4, None), (2, 64)]
     with pytest.raises(SearchOverError):
         evaluator(CANDIDATE)
-    assert evaluator.trained == 1
     assert len(told) == 1
 
 
@@ -83,15 +91,6 @@ def test_a_candidate_that_time_cut_does_not_count(evaluator):
     with pytest.raises(SearchOverError):
         evaluator(CANDIDATE)
     assert evaluator.trained == 1
-
-
-def test_what_the_first_epoch_compiles_is_not_taken_for_the_time_of_an_epoch(evaluator):
-    told = []
-    evaluator.on_pace = lambda *seconds: told.append(seconds)
-    evaluator.compiling = 20.0
-    evaluator(CANDIDATE)
-    assert told == [(2.0, 1.0)]
-    assert evaluator.epoch_seconds == 1.0
 
 
 def test_who_only_helps_leaves_even_the_first_to_the_others(evaluator):

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from compressor.data import Data
@@ -58,6 +58,7 @@ def test_where_more_is_lost_than_was_allowed_no_number_of_rows_is_named():
     assert "on these 4 points were lost" in found.sentence
 
 
+@settings(max_examples=25)
 @given(rows=st.integers(20, 400), before=st.integers(0, 10), more=st.integers(-5, 10))
 def test_what_is_claimed_is_never_below_what_was_seen(rows, before, more):
     found = promised(rows, before, max(0, before + more))

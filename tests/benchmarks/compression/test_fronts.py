@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.accelerators.fronts import Reading, cost_at, ratio_of
+from benchmarks.compression.fronts import Reading, at_equal_score, cost_at, ratio_of
 
 
 def test_between_two_networks_the_cost_is_read_in_its_logarithm() -> None:
@@ -46,3 +46,33 @@ def test_a_bound_never_makes_a_saving_look_larger() -> None:
     assert found.ratio == pytest.approx(0.5)
     assert found.seeds == 1
     assert ratio_of([None], [Reading(1.0)]) is None
+
+
+def test_the_time_at_an_equal_score_is_read_between_networks_and_its_bounds_at_the_ends_of_the_interval() -> (
+    None
+):
+    found = at_equal_score([(0.1, 80.0), (0.4, 84.0), (1.0, 90.0)], 0.4, 82.0, 1.0)
+    assert found.ratio == pytest.approx(0.5), (
+        "82 lies halfway from 80 to 84: 0.2 is halfway from 0.1 to 0.4 by ratio"
+    )
+    assert (found.low, found.high) == pytest.approx((0.5 * 4**-0.25, 0.5 * 4**0.25))
+    assert not found.least
+    assert found.text() == "-50% [-65%, -29%]"
+
+
+def test_a_score_that_the_fastest_network_has_already_may_take_even_less_and_has_no_lower_bound() -> None:
+    found = at_equal_score([(0.1, 80.0), (0.4, 84.0), (1.0, 90.0)], 0.2, 79.5, 1.0)
+    assert found.least
+    assert found.ratio == pytest.approx(0.5)
+    assert found.low is None
+    assert found.high is not None
+    assert found.text().startswith("≤ -50% [?, ")
+
+
+def test_a_score_that_no_network_has_is_not_reached_and_one_that_chance_may_put_out_of_reach_has_no_upper_bound() -> (
+    None
+):
+    points = [(0.1, 80.0), (1.0, 90.0)]
+    assert at_equal_score(points, 0.5, 91.0, 0.5).text() == "not reached"
+    assert at_equal_score(points, 0.5, 89.5, 1.0).high is None
+    assert at_equal_score(points, 0.5, 85.0, float("inf")).text() == "-37% [?, ?]"

@@ -1,0 +1,101 @@
+"""The sizes of the benchmark: which cells there are, and how long everything is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from compressor.training import Schedule
+
+BASELINES = (
+    "uniform-snapped", "fastdeepiot", "deepiot", "taylor", "magnitude", "knapsack", "uniform", "supernet", "flops", "scratch",
+)  # fmt: skip
+OURS = ("structure", "optuna")
+FIRST = ("uniform-snapped", "structure", "fastdeepiot", "taylor")
+"""What tells most is run first, with all its seeds: a run that is stopped early is a fair table of these."""
+ROWS = (*FIRST, *(name for name in (*OURS, *BASELINES) if name not in FIRST))
+
+_FLOAT = {"float32": ROWS}
+_ALL = {"float32": ROWS, "int8": FIRST}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One task of a size.
+
+    Attributes
+    ----------
+    original
+        The training of the network before anything is cut. Nothing teaches here, so its `alpha` is 0.
+    minutes
+        What each method gets for one network: search and training together.
+    settings
+        By number type the methods that are run.
+    last_epoch
+        Whether the original is what the last epoch left, in place of the epoch that did best on validation: where scores
+        on validation swing from epoch to epoch, the best of many is a score that no network keeps.
+    """
+
+    original: Schedule
+    minutes: float
+    settings: Mapping[str, tuple[str, ...]]
+    last_epoch: bool = False
+
+    def told(self) -> str:
+        """In words."""
+        first = self.original
+        rows = f" of {first.most_rows:,} rows" if first.most_rows else ""
+        settings = "; ".join(f"{name}: {len(rows)} methods" for name, rows in self.settings.items())
+        return f"original {first.epochs} epochs{rows}; {self.minutes:g} minutes a network ({settings})"
+
+
+@dataclass(frozen=True)
+class Size:
+    """A size of the benchmark.
+
+    Attributes
+    ----------
+    plans
+        Its tasks.
+    seeds
+        How many originals are trained of each task and compressed.
+    shares
+        Budgets: parts of the original's predicted time.
+    """
+
+    plans: Mapping[str, Plan]
+    seeds: int
+    shares: tuple[float, ...] = (0.35, 0.15)
+
+
+def _learn(epochs: int, rows: int | None = None, rate: float = 3e-3) -> Schedule:
+    return Schedule(epochs, batch_size=64, most_rows=rows, learning_rate=rate, patience=epochs, alpha=0.0)
+
+
+SIZES: dict[str, Size] = {
+    "quick": Size(
+        {
+            "image-small": Plan(_learn(6), 1.0, _FLOAT),
+            "image-colour": Plan(_learn(4), 1.0, _FLOAT),
+            "sound": Plan(_learn(20), 1.0, _FLOAT, last_epoch=True),
+        },
+        seeds=2,
+    ),
+    "full": Size(
+        {
+            "image-resnet20": Plan(_learn(15), 1.75, _ALL),
+            "sound": Plan(_learn(50), 1.0, _ALL, last_epoch=True),
+            "motion": Plan(_learn(25), 1.25, _ALL),
+            "text": Plan(_learn(15), 1.0, _ALL),
+            "image-colour": Plan(_learn(20), 1.0, _ALL),
+            "image-mobile": Plan(_learn(20), 1.75, _ALL),
+        },
+        seeds=3,
+    ),
+    "resnet56": Size(
+        {"image-resnet56": Plan(_learn(30), 90.0, {"float32": ("structure", "uniform-snapped")})},
+        seeds=1,
+        shares=(0.38,),
+    ),
+}
+"""``full`` takes 16 hours of a core (8 with ``--jobs 2``), ``resnet56`` 6; ``quick`` 2, and half of one for its first rows."""

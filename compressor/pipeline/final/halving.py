@@ -1,0 +1,87 @@
+"""Successive halving of training: several candidates begin, the worse half drops out again and again, few are trained to the end.
+
+Jamieson and Talwalkar (AISTATS 2016), with training in place of configurations. Each part of a training has a learning rate that
+falls to 0 and begins anew with the next one (Loshchilov and Hutter, ICLR 2017), so that networks are compared as they would be
+handed over.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeVar
+
+_Item = TypeVar("_Item")
+
+
+class Standing(Protocol):
+    """What a part of a training reached."""
+
+    @property
+    def score(self) -> float:
+        """Higher is better."""
+
+    @property
+    def loss(self) -> float:
+        """Of equal scores the lower one is better."""
+
+
+def parts_of(count: int) -> tuple[float, ...]:
+    """The parts of a whole training, between which the worse half of so many drops out; two are trained in full.
+
+    >>> parts_of(2), parts_of(4), parts_of(8)
+    ((1.0,), (0.25, 0.25, 0.5), (0.125, 0.125, 0.25, 0.5))
+    """
+    halvings = math.ceil(math.log2(count)) if count > 2 else 0
+    return (0.5**halvings, *(0.5**left for left in range(halvings, 0, -1)))
+
+
+def demand_of(count: int, with_control: bool) -> float:
+    """How many whole trainings such a contest takes, the control's among them.
+
+    >>> demand_of(2, True), demand_of(4, False), demand_of(4, True)
+    (3.0, 2.0, 3.0)
+    """
+    first, *others = parts_of(count)
+    return first * (count + with_control) + _later(count, with_control, others)
+
+
+def halve(
+    contenders: Sequence[_Item],
+    control: _Item | None,
+    train: Callable[[_Item, int, int, float], Standing | None],
+) -> list[_Item]:
+    """Train contenders by parts, and in full the control, which is none of them; those that were trained to the end.
+
+    Parameters
+    ----------
+    train
+        Trains one of them further: which part, of how many, and how many whole trainings the contest still takes with it. None
+        where it came to nothing: it drops out alone.
+    """
+    parts = parts_of(len(contenders))
+    alive = list(contenders)
+    for number, part in enumerate(parts):
+        if number:
+            alive = alive[: math.ceil(len(alive) / 2)]
+        standings = []
+        now = [*alive, *([] if control is None else [control])]
+        for place, one in enumerate(now):
+            demand = part * (len(now) - place) + _later(len(alive), control is not None, parts[number + 1 :])
+            found = train(one, number, len(parts), demand)
+            if found is not None:
+                standings.append((found.score, -found.loss, one))
+            elif one is control:
+                control = None
+        ranked = sorted(standings, key=lambda standing: standing[:2], reverse=True)
+        alive = [one for *_, one in ranked if one is not control]
+    return [*alive, *([] if control is None else [control])]
+
+
+def _later(alive: int, with_control: bool, parts: Sequence[float]) -> float:
+    """How many whole trainings the parts that follow take."""
+    demand = 0.0
+    for part in parts:
+        alive = math.ceil(alive / 2)
+        demand += part * (alive + with_control)
+    return demand

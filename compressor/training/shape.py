@@ -1,0 +1,67 @@
+"""What is other than usual in a network, its optimiser and TensorFlow while it is trained."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+_QUICK_MOMENTUM = 0.9
+
+
+def let_go() -> None:
+    """Give back the memory of networks that nobody holds any more: thousands may be trained in one process."""
+    import gc
+
+    gc.collect()
+    # TensorFlow keeps every kernel that it ever made, and a network of new shapes needs new ones.
+    with contextlib.suppress(ImportError, AttributeError):
+        from tensorflow.python.eager import context
+
+        context.context().clear_kernel_cache()
+
+
+def make_adam(rate: Any) -> Any:
+    """Keras' Adam, updated variable by variable: its own way on TensorFlow never lets go of the graph that was traced, some
+    9 MB for each candidate of a search.
+    """
+    import keras
+
+    class Adam(keras.optimizers.Adam):
+        def _backend_update_step(self, grads: Any, trainable_variables: Any, learning_rate: Any) -> None:
+            for gradient, variable in zip(grads, trainable_variables, strict=True):
+                self.update_step(gradient, variable, learning_rate)
+
+    return Adam(rate)
+
+
+def _all_layers(model: Any) -> Iterator[Any]:
+    """Every layer, those inside of models inside included, each before what it stands in."""
+    for layer in model.layers:
+        if hasattr(layer, "layers"):
+            yield from _all_layers(layer)
+        yield layer
+
+
+@contextlib.contextmanager
+def in_training_shape(model: Any, frozen: Iterable[Any] = ()) -> Iterator[None]:
+    """Let every layer learn but those `frozen`.
+
+    Batch normalisation follows within a few steps (Keras' momentum of 0.99 takes hundreds).
+    """
+    layers = list(_all_layers(model))
+    flags = [(layer, layer.trainable) for layer in layers]
+    momenta = [(layer, layer.momentum) for layer in layers if hasattr(layer, "momentum")]
+    try:
+        # Innermost first, each by itself: Keras does not hand a flag down that the model has already.
+        still = {id(layer) for layer in frozen}
+        for layer in layers:
+            layer.trainable = id(layer) not in still
+        for layer, momentum in momenta:
+            layer.momentum = min(momentum, _QUICK_MOMENTUM)
+        yield
+    finally:
+        for layer, flag in flags:
+            layer.trainable = flag
+        for layer, momentum in momenta:
+            layer.momentum = momentum
