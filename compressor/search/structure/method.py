@@ -9,6 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from compressor.changes import names_in_effect
 from compressor.costs import Configuration
 from compressor.search.base import SearchMethod, SearchProblem
 from compressor.search.levels import search_levels
@@ -126,7 +127,7 @@ class _Search:
             return
         names = self._rng.permutation(list(problem.blocks)).tolist() if problem.blocks else []
         for name in names[: count // 4]:
-            removed = best.removed ^ {name}
+            removed = frozenset(names_in_effect(problem.blocks, best.removed ^ {name}))
             yield from self._fill(problem.full.without(removed)).all(budget)[:2]
         made = self._fill(problem.full.without(best.removed)).near(best, budget, self._rng)
         for _, found in zip(range(count - count // 4), made, strict=False):
