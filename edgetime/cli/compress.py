@@ -132,8 +132,8 @@ def command(
         float | None,
         _search(
             metavar="M",
-            help="Wall time for all of it; default: what it takes. Fewer networks are trained in less time, none for "
-            "less; one candidate and one finalist always are.",
+            help="Wall time for all of it, most of it for training in full; default: what it takes. In less time fewer "
+            "networks are trained, or the last ones for less.",
         ),
     ] = None,
     target: Annotated[
