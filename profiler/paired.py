@@ -221,7 +221,7 @@ def loss_interval(
         z = float(ndtri(0.5 + confidence / 2))
         return _crossing(worse, better, count, z), _crossing(worse, better, count, -z)
     # That no unit differs, on so few, does not mean that none ever would.
-    error = max(float(units.std(ddof=1)), 1 / math.sqrt(len(lost))) / math.sqrt(count)
+    error = max(float(units.std(ddof=1)) / math.sqrt(count), 1 / len(lost))
     half = float(stdtrit(count - 1, 0.5 + confidence / 2)) * error
     mean = float(units.mean())
     return max(-1.0, mean - half), min(1.0, mean + half)

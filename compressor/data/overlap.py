@@ -9,6 +9,7 @@ import numpy as np
 from compressor.data.rows import Rows, row_count
 
 _MOST_BYTES = 4e9
+_BLOCK = 1024
 
 
 def shared_rows(x: Rows, others: Rows) -> int:
@@ -26,6 +27,7 @@ def _arrays(rows: Rows) -> list[np.ndarray]:
 
 def _prints(rows: Rows) -> Iterator[int]:
     """A fingerprint of each row."""
-    arrays = _arrays(rows)
-    for place in range(row_count(rows)):
-        yield hash(b"".join(np.ascontiguousarray(array[place]).tobytes() for array in arrays))
+    for start in range(0, row_count(rows), _BLOCK):
+        parts = [np.ascontiguousarray(array[start : start + _BLOCK]) for array in _arrays(rows)]
+        for place in range(len(parts[0])):
+            yield hash(b"".join(part[place].tobytes() for part in parts))

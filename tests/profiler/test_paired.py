@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.stats import multinomial
 
-from profiler.paired import betting_p_value, fewest_units, paired_p_value
+from profiler.paired import betting_p_value, fewest_units, loss_interval, paired_p_value
 
 
 def test_without_any_difference_it_is_the_chance_that_no_row_is_lost():
@@ -81,3 +81,20 @@ def test_the_fewest_rows_are_those_that_suffice_where_nothing_is_lost(most):
     groups = fewest_units(most, 0.05, groups=True)
     assert betting_p_value(np.zeros(groups), most) <= 0.05
     assert rows < groups < 2 * rows
+
+
+def test_an_interval_of_a_loss_holds_what_was_seen_and_mirrors():
+    lost = np.repeat([1.0, -1.0, 0.0], [5, 3, 92])
+    low, high = loss_interval(lost)
+    assert low < lost.mean() < high
+    assert loss_interval(-lost) == pytest.approx((-high, -low), abs=1e-6)
+    assert loss_interval(np.zeros(100)) == pytest.approx((-0.037, 0.037), abs=1e-3)  # z^2 / (n + z^2)
+    assert loss_interval(lost, np.zeros(100)) is None
+
+
+def test_an_interval_over_groups_is_by_students_t():
+    lost = np.repeat([0.1, 0.0, 0.05, 0.05], 100)
+    half = 3.182 * np.std([0.1, 0.0, 0.05, 0.05], ddof=1) / 2
+    assert loss_interval(lost, np.repeat(np.arange(4), 100)) == pytest.approx(
+        (0.05 - half, 0.05 + half), abs=1e-4
+    )

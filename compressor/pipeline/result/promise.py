@@ -55,6 +55,8 @@ class Promise:
         Mean distance between how sure a network is and how often it is right; None where it gives no probabilities.
     sentence
         The claim in words.
+    most_if_normal
+        As `most`, were the losses of groups spread normally, which few groups cannot show: no promise. None for rows.
     """
 
     lost: float
@@ -69,6 +71,7 @@ class Promise:
     calibration_before: float | None
     calibration_after: float | None
     sentence: str
+    most_if_normal: float | None = None
 
     @property
     def holds(self) -> bool:
@@ -111,7 +114,7 @@ def promise_of(
     units = row_count(y) if groups is None else len(np.unique(groups))
     unit = "rows" if groups is None else "groups"
     worst: dict[str, tuple[str, float] | None] = {"class": None, "group": None}
-    needed = None
+    needed = normal = None
     if task.counts_right:
         right = task.right(before, y), task.right(after, y)
         lost = right[0] - right[1]
@@ -123,6 +126,8 @@ def promise_of(
             worst["class"] = _worst(lost, y, _FEWEST_OF_A_CLASS)
         if groups is not None:
             worst["group"] = _worst(lost, groups, 1)
+            ends = loss_interval(lost, groups, 1 - 2 * LEVEL)
+            normal = None if ends is None else ends[1]
         mean = float(lost.mean())
     else:
         mean = task.score(before, x, y) - task.score(after, x, y)
@@ -131,9 +136,15 @@ def promise_of(
         most = max(most, asked)
     agreement = _agreement(task, before, after)
     sure = _calibration(task, before, y), _calibration(task, after, y)
+    sentence = _sentence(task.counts_right, most, asked, units, unit, needed, mean, rows)
+    if normal is not None and (most is None or max(normal, 0.0) < most > (asked or 0.0)):
+        sentence += (
+            f" Were the losses of groups spread normally, which {units} groups cannot show, it would be at most "
+            f"{100 * max(normal, 0.0):.2g} points."
+        )
     return Promise(
         mean, most, asked, units, unit, needed, worst["class"], worst["group"], agreement, sure[0], sure[1],
-        _sentence(task.counts_right, most, asked, units, unit, needed, mean, rows),
+        sentence, normal,
     )  # fmt: skip
 
 

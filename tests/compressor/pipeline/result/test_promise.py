@@ -72,6 +72,18 @@ def test_groups_are_what_is_independent():
     assert groups.most is None or groups.most > 10 * rows.most
 
 
+def test_what_few_groups_would_show_were_they_normal_is_said_and_not_promised():
+    found = promised(400, 10, 14, asked=0.02, groups=np.arange(400) % 8)
+    assert found.most is None or found.most > 0.3
+    assert 0.01 < found.most_if_normal < 0.03
+    assert not found.holds
+    assert (
+        "Were the losses of groups spread normally, which 8 groups cannot show, it would be at most"
+        in found.sentence
+    )
+    assert promised(400, 10, 14).most_if_normal is None
+
+
 def test_a_single_group_rules_nothing_out():
     found = promised(400, 10, 10, groups=np.zeros(400))
     assert found.most is None
