@@ -38,7 +38,7 @@ from profiler.files import write_json
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data" / "tasks"
 CELLS_A_PROCESS = 12
 """After so many cells a new process is begun: TensorFlow gives little of its memory back."""
-OVERHEAD_S = 15.0
+OVERHEAD_S = 5.0
 """Of a cell, beside the minutes that it is given: exporting and testing."""
 
 

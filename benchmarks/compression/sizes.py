@@ -17,6 +17,8 @@ ROWS = (*FIRST, *(name for name in (*OURS, *BASELINES) if name not in FIRST))
 
 _FLOAT = {"float32": ROWS}
 _ALL = {"float32": ROWS, "int8": FIRST}
+_MAIN = {"float32": (*FIRST, "optuna", "deepiot", "flops", "scratch")}
+"""Of networks that take minutes to train."""
 
 
 @dataclass(frozen=True)
@@ -83,12 +85,12 @@ SIZES: dict[str, Size] = {
     ),
     "full": Size(
         {
-            "image-resnet20": Plan(_learn(15), 1.75, _ALL),
+            "image-resnet20": Plan(_learn(15), 4.25, _MAIN),
             "sound": Plan(_learn(50), 1.0, _ALL, last_epoch=True),
             "motion": Plan(_learn(25), 1.25, _ALL),
             "text": Plan(_learn(15), 1.0, _ALL),
             "image-colour": Plan(_learn(20), 1.0, _ALL),
-            "image-mobile": Plan(_learn(20), 1.75, _ALL),
+            "image-mobile": Plan(_learn(20), 2.5, {**_MAIN, "int8": FIRST}),
         },
         seeds=3,
     ),

@@ -162,8 +162,9 @@ def make_result(
     warnings = reader_warnings(result, request.goal, chosen, prepared)
     if confirmed is not None:
         warnings.insert(0, confirmed.sentence())
-    warnings += recommendations(shown, names, losses, before.time_ms, asked)
-    if request.family:
+    if not request.family:
+        warnings += recommendations(shown, names, losses, before.time_ms, asked)
+    else:
         warnings += finish_family(prepared, workspace, files)
     if advice:
         warnings.insert(0, advice)
