@@ -25,6 +25,9 @@ Convert = Callable[[Any], Network]
 _TRIES = 200
 _LEAST, _MOST = 3, 64
 _ONES: Mapping[str, int] = defaultdict(lambda: 1)
+_NOTHING = Tensor((0,), "float32", True)
+"""In the place of a tensor that is gone."""
+
 _ENTRY_BYTES = 80
 """Of a tensor's name, shape and place in the file."""
 
@@ -156,8 +159,10 @@ class LearnedLowering:
         tensors = list(base.tensors)
         nbytes = _drop(tensors, [t for i in gone for t in base.edges[i].inputs], edges)
         nbytes += sum(_OPERATOR_BYTES + _ENTRY_BYTES * len(base.edges[i].outputs) for i in gone)
+        used = {*read, *base.inputs, *base.outputs, *(t for edge in edges for t in edge.outputs)}
         smaller = replace(
             base,
+            tensors=tuple(t if i in used else _NOTHING for i, t in enumerate(base.tensors)),
             layers=tuple(base.layers[i] for i in stays),
             edges=tuple(edges),
             tensors=tuple(tensors),
