@@ -25,6 +25,9 @@ Convert = Callable[[Any], Network]
 _TRIES = 200
 _LEAST, _MOST = 3, 64
 _ONES: Mapping[str, int] = defaultdict(lambda: 1)
+_NOTHING = Tensor((0,), "float32", True)
+"""In the place of a tensor that is gone."""
+
 _ENTRY_BYTES = 80
 """Of a tensor's name, shape and place in the file."""
 
@@ -154,7 +157,7 @@ class LearnedLowering:
             for i in stays
         ]
         tensors = list(base.tensors)
-        nbytes = _drop(tensors, [t for i in gone for t in base.edges[i].inputs], edges)
+        nbytes = _drop(tensors, base, edges)
         nbytes += sum(_OPERATOR_BYTES + _ENTRY_BYTES * len(base.edges[i].outputs) for i in gone)
         smaller = replace(
             base,
@@ -191,7 +194,7 @@ class LearnedLowering:
             edges.append(replace(edge, inputs=inputs, outputs=outputs))
             items.append(item.like(one, [t.shape for t in (*forms.inputs, *forms.outputs)]))
         edges = [*base.edges[:place], *edges, *base.edges[place + 1 :]]
-        more -= _drop(tensors, edge.inputs, edges)
+        more -= _drop(tensors, base, edges)
         other = replace(
             base,
             layers=(*base.layers[:place], *new, *base.layers[place + 1 :]),
@@ -233,14 +236,13 @@ class LearnedLowering:
         return {**widths, **{name: widths[other] for name, other in self.same.items()}}
 
 
-def _drop(tensors: list[Tensor], places: Sequence[int], edges: Sequence[Edge]) -> int:
-    """Empty those constants that no layer reads any more; the bytes that they took in the file."""
-    read = {place for edge in edges for place in edge.inputs}
+def _drop(tensors: list[Tensor], base: Network, edges: Sequence[Edge]) -> int:
+    """Empty the tensors of a network that its new layers leave alone; the bytes that these took in the file."""
+    used = {*base.inputs, *base.outputs, *(t for edge in edges for t in (*edge.inputs, *edge.outputs))}
     nbytes = 0
-    for place in dict.fromkeys(places):
-        if tensors[place].constant and place not in read:
-            nbytes += _ENTRY_BYTES + tensors[place].nbytes
-            tensors[place] = replace(tensors[place], shape=(0,))
+    for place in {t for edge in base.edges for t in (*edge.inputs, *edge.outputs)} - used:
+        nbytes += (_ENTRY_BYTES + tensors[place].nbytes) * tensors[place].constant
+        tensors[place] = _NOTHING
     return nbytes
 
 

@@ -74,7 +74,7 @@ def compress(
     minimize: str | None = None,
     points: int = POINTS,
     family: int | None = None,
-    method: str | SearchMethod = "optuna",
+    method: str | SearchMethod | None = None,
     quantize: str = "none",
     calibration: Any = None,
     target: str | Target | None = None,
@@ -121,7 +121,7 @@ def compress(
         In place of `points`: so many networks made for working together, the winner and ever faster ones, each with the original
         as its teacher; ``held_out.npz`` gets rows that none was trained on, for 'edgetime select --per-input'.
     method
-        A name from `compressor.search.registry.METHODS`, or a method.
+        A name from `compressor.search.registry.METHODS`, or a method; default: `compressor.method_names.DEFAULT`.
     quantize
         ``none`` or ``int8``: what is exported, and what times are predicted for. ``auto``: the precision (float32, int8, dynamic,
         or a mix of them by operator) is searched together with the widths, and every file is judged by what it itself scores.

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from compressor.method_names import METHODS
+from compressor.method_names import DEFAULT, METHODS
 from edgetime.terminal import StoppedError, Terminal, options, views
 from profiler.errors import BudgetError, EdgetimeError, UsageError
 
@@ -93,12 +93,12 @@ def command(
         ),
     ] = "none",
     method: Annotated[
-        str,
+        str | None,
         _search(
             metavar="NAME",
-            help=f"How widths are chosen, and by structure which blocks go: {', '.join(sorted(METHODS))}.",
+            help=f"How widths are chosen, and by structure which blocks go: {', '.join(sorted(METHODS))}. Default: {DEFAULT}.",
         ),
-    ] = "optuna",
+    ] = None,
     importance: Annotated[str, _search(help="Which channels stay: by taylor or by magnitude.")] = "taylor",
     steer: Annotated[
         str,
@@ -109,7 +109,10 @@ def command(
         ),
     ] = "time",
     trials: Annotated[
-        int | None, _search(metavar="N", help="Candidates that --method optuna looks at; default: 16.")
+        int | None,
+        _search(
+            metavar="N", help="Candidates that --method optuna or structure trains shortly; default: 16."
+        ),
     ] = None,
     seed: Annotated[int, _search(min=0, help="First seed.")] = 0,
     seeds: Annotated[int, _search(min=1, help="Fine-tunings of the winner, for the spread.")] = 3,

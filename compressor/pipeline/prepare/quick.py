@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from compressor.changes import in_effect
+from compressor.changes import names_in_effect
 from compressor.costs import Configuration
 from compressor.data import row_count, take
 from compressor.graph import Change, RemovableBlock, layers_of, weight_names
@@ -49,8 +49,8 @@ class QuickLoss:
         """The mean loss; NaN or infinity where the network gives that."""
         prepared = self._prepared
         blocks = prepared.structures.blocks
-        others = in_effect(blocks[name] for name in configuration.removed)
-        others = [change for change in others if not isinstance(change, RemovableBlock)]
+        left = [blocks[name] for name in names_in_effect(blocks, configuration.removed)]
+        others = [change for change in left if not isinstance(change, RemovableBlock)]
         switched = configuration.without(configuration.removed & self._gates)
         same = prepared.structures.groups_in_place(switched)
         if same is None or not all(change.by_weights for change in others) or not self._stands_for_all:

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from compressor.method_names import DEFAULT, SHARED_DEFAULT
 from compressor.pipeline.prepare import file_digest, read_json
 from compressor.pipeline.shared.workers import Workers, cores, thread_limits
 from compressor.search import Goal, SearchMethod, get_method
@@ -45,17 +46,21 @@ class Sharing:
         if self.trials is not None:
             check_least("--trials", self.trials)
 
-    def method(self, method: str | SearchMethod, steer: str = "time") -> SearchMethod:
-        """The method, with what was asked of it; refused where it cannot be shared, or knows no number of trials."""
+    def method(self, method: str | SearchMethod | None, steer: str = "time") -> SearchMethod:
+        """The method (None: the default), with what was asked of it; refused where it cannot be shared, or counts no trials."""
+        if method is None:
+            shared = self.storage is not None or self.workers > 1
+            method = SHARED_DEFAULT if shared else DEFAULT
         found = get_method(method) if isinstance(method, str) else method
-        asked = {"--storage": self.storage, "--trials": self.trials}
+        counts = hasattr(found, "trials")
+        if counts and self.trials is not None:
+            found.trials = self.trials  # type: ignore[attr-defined]
+        asked = {"--storage": self.storage, "--trials": None if counts else self.trials}
         named = [name for name, value in asked.items() if value is not None]
         named += ["--workers"] * (self.workers > 1)
         if found.name == "optuna":
             from compressor.search.optuna import checked_url, reading
 
-            if self.trials is not None:
-                found.trials = self.trials  # type: ignore[attr-defined]
             if self.storage is not None:
                 self.storage = checked_url(self.storage)
                 with reading(self.storage, None):

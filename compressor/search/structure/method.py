@@ -135,15 +135,17 @@ class _Search:
             yield found
 
     def _proposed(self, level: float, attempt: int) -> Configuration | None:
-        """Under a limit on the score: of what each structure can be at a cost those that lose least; the structure that did
-        best so far comes first."""
-        found = [fill.all(level) for fill in self._chain]
-        self._rank(one for row in found for one in row)
-        liked, loss = self._best_removed(), self._losses.__getitem__
-        best = sorted((min(row, key=loss) for row in found if row), key=loss)
-        best.sort(key=lambda one: one.removed != liked)
-        others = sorted((one for row in found for one in row if one not in best), key=loss)
-        order = [*best, *others]
+        """Under a limit on the score: what the structure that did best so far can be at a cost, then the others in their rank."""
+        loss = self._losses.__getitem__
+        evenly = [(fill, one) for fill in self._chain if (one := fill.evenly(level)) is not None]
+        if not evenly:
+            return None
+        self._rank(one for _, one in evenly)
+        liked = self._best_removed()
+        evenly.sort(key=lambda pair: (pair[1].removed != liked, loss(pair[1])))
+        ways = evenly[0][0].all(level)
+        self._rank(ways)
+        order = list(dict.fromkeys([min(ways, key=loss), *(one for _, one in evenly[1:]), *ways]))
         return order[attempt] if attempt < len(order) else None
 
     def _best_removed(self) -> frozenset[str] | None:

@@ -62,6 +62,17 @@ def test_kernels_whose_middle_is_no_kernel_of_the_same_network_are_refused_with_
     assert ids(model, "kernel") == ["strided:kernel=3"]  # 12 steps by 3: both kernels look at the same middle
 
 
+def test_kernels_over_time_of_depthwise_and_separable_convolutions_are_cut_in_the_middle():
+    source = keras.Input((16, 3))
+    x = layers.DepthwiseConv1D(5, strides=3, padding="same", depth_multiplier=2, name="depthwise")(source)
+    x = layers.SeparableConv1D(4, 7, padding="same", name="separable")(x)
+    model = stirred(keras.Model(source, layers.Dense(2)(layers.GlobalAveragePooling1D()(x))))
+    names = ["depthwise:kernel=3", "separable:kernel=5", "separable:kernel=3"]
+    assert ids(model, "kernel") == names
+    for name in names[:2]:
+        check_change(find_changes(model).changes[name], model)
+
+
 def test_a_kernel_whose_middle_moves_with_the_stride_is_refused():
     model = convolutions(layers.Conv2D(4, 7, 4, padding="same", name="wide"))
     assert ids(model, "kernel") == ["wide:kernel=5x5"]

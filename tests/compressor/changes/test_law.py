@@ -58,7 +58,7 @@ def sequences(seed):
         layers.Dense(2),
     ]
     model = keras.Sequential(inner if rng.random() < 0.5 else [*inner[:1], *inner[3:]])
-    return stirred(model if rng.random() < 0.5 else keras.Model(model.inputs, model.outputs), seed)
+    return stirred(model if rng.random() < 0.5 else keras.Model(model.inputs[0], model.outputs[0]), seed)
 
 
 NETWORKS = {

@@ -8,6 +8,7 @@ import pytest
 from compressor.costs import Configuration, Structures
 from compressor.export import tensorflow, to_tflite_bytes
 from compressor.graph import build_graph, find_blocks, resize
+from profiler.network import peak_memory_bytes
 from profiler.tflite import read_network
 
 
@@ -58,6 +59,8 @@ def test_a_structure_is_the_whole_network_without_the_operators_of_its_blocks(re
     wanted = _convert(resize(model, {name: widths[name] for name in graph.widths}, graph))
     assert Counter(network.layers) == Counter(wanted.layers)
     assert network.macs == wanted.macs
+    assert network.weight_bytes == wanted.weight_bytes
+    assert peak_memory_bytes(network) == peak_memory_bytes(wanted)
     assert abs(network.file_bytes - wanted.file_bytes) < 0.1 * wanted.file_bytes
 
 

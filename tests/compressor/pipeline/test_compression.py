@@ -171,6 +171,15 @@ def test_the_result_is_read_back_as_it_was(finished):
     assert all({"what", "before", "after", "change"} <= set(row) for row in table)
 
 
+def test_it_says_what_the_time_was_spent_on(finished):
+    result, _ = finished
+    phases = result.effort["phases"]
+    assert phases["fine-tuning"]["count"] >= 1
+    assert phases["finalists"]["steps"] > 0
+    assert phases["searching"]["seconds"] >= phases["fine-tuning"]["seconds"]
+    assert result.effort["summary"].startswith("searching ")
+
+
 def test_points_lie_along_the_front(task, finished):
     result, _ = finished
     folder = Path(result.folder)

@@ -25,9 +25,9 @@ def test_one_network_stands_for_those_of_all_configurations(removed):
 
 def test_smaller_kernels_and_low_rank_are_ranked_by_other_weights_of_the_one_network():
     prepared = bars_prepared()
-    first = next(call for call in read_topology(prepared.model).calls if call.kind == "Conv2D")
-    middle = SmallerKernel("kernel", (first.name,), "kernel", (3, 3), (1, 1), (1, 1), "")
-    pair = ThinPair("rank", (first.name,), "Conv2D", 2, 8, "")
+    _, second, _ = (call for call in read_topology(prepared.model).calls if call.kind == "Conv2D")
+    middle = SmallerKernel("kernel", (second.name,), "kernel", (3, 3), (1, 1), (1, 1), "")
+    pair = ThinPair("rank", (second.name,), "Conv2D", 2, 8, "")
     plain = prepared.structures.full
     structures = Structures(
         plain.model,
