@@ -13,6 +13,7 @@ from compressor.changes.registry import (
     get_dimension,
     in_effect,
     is_inside,
+    names_in_effect,
     register_dimension,
 )
 
@@ -27,5 +28,6 @@ __all__ = [
     "get_dimension",
     "in_effect",
     "is_inside",
+    "names_in_effect",
     "register_dimension",
 ]

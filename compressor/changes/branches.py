@@ -29,11 +29,12 @@ _JOINS = ("Concatenate", "ops.Concatenate")
 
 @dataclass(frozen=True)
 class ParallelBranch(Change):
-    """Layers that lead to a concatenation and nowhere else; `operand` is their place there, `result` the last of them."""
+    """Layers that lead to a concatenation (`join`, of `joined` tensors) and nowhere else; `result` is the last of them."""
 
     id: str
     layers: tuple[str, ...]
     join: str
+    joined: int
     result: str
     signature: str
 
@@ -46,6 +47,16 @@ class ParallelBranch(Change):
     def removes(self) -> bool:
         """See `Change.removes`."""
         return True
+
+    @property
+    def strength(self) -> int:
+        """See `Change.strength`: more than of a block of the same layers."""
+        return 1
+
+    @property
+    def limit(self) -> tuple[str, int] | None:
+        """See `Change.limit`: something must be left to join."""
+        return self.join, self.joined - 1
 
     def apply(self, model: Any) -> Any:
         """See `Change.apply`: whatever reads the concatenation loses the branch's channels."""
@@ -99,11 +110,13 @@ class ParallelBranches(Dimension):
                 if branch.reason:
                     refused.append(self.refuse(first, branch.reason))
                     continue
-                layers = tuple(one.name for one in branch.calls)
+                layers, joined = tuple(one.name for one in branch.calls), len(call.inputs)
                 signature = repr(
                     [(one.kind, settings_of(one.config), one.input_shapes) for one in (*branch.calls, call)]
                 )
-                found.append(ParallelBranch(f"{first}:branch", layers, call.name, key.layer, signature))
+                found.append(
+                    ParallelBranch(f"{first}:branch", layers, call.name, joined, key.layer, signature)
+                )
         return found, refused
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -120,18 +121,32 @@ def changed(model: Any, changes: Iterable[Change]) -> Any:
 
 
 def in_effect(changes: Iterable[Change]) -> list[Change]:
-    """Without those that others make needless: of one place the strongest, and nothing of layers that are gone."""
+    """Without those that others make needless or impossible: of one place the strongest, nothing of layers that are gone, and no
+    more than can be made together, those in front first."""
     every = list(dict.fromkeys(changes))
     strongest: dict[str, Change] = {}
     for change in every:
         other = strongest.get(change.place)
         if other is None or change.strength > other.strength:
             strongest[change.place] = change
-    return [
-        change
-        for change in every
-        if strongest[change.place] is change and not any(is_inside(change, other) for other in every)
-    ]
+    counts: Counter[tuple[str, int]] = Counter()
+    left = []
+    for change in every:
+        if strongest[change.place] is not change or any(is_inside(change, other) for other in every):
+            continue
+        if change.limit is not None:
+            counts[change.limit] += 1
+            if counts[change.limit] > change.limit[1]:
+                continue
+        left.append(change)
+    return left
+
+
+def names_in_effect(changes: Mapping[str, Change], names: Iterable[str]) -> list[str]:
+    """Of the names of some changes those that others do not make needless, in the order in which changes are made."""
+    some = set(names)
+    left = in_effect(changes[name] for name in changes if name in some)
+    return [name for name in changes if name in some and changes[name] in left]
 
 
 def is_inside(change: Change, other: Change) -> bool:
@@ -139,7 +154,9 @@ def is_inside(change: Change, other: Change) -> bool:
     if change is other or not other.removes:
         return False
     own, gone = set(change.layers), set(other.layers)
-    return own < gone or (not change.removes and bool(own & gone))
+    if not change.removes:
+        return bool(own & gone)
+    return own < gone or (own == gone and change.strength < other.strength)
 
 
 @functools.cache

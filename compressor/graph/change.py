@@ -74,6 +74,11 @@ class Change(ABC):
         return 0
 
     @property
+    def limit(self) -> tuple[str, int] | None:
+        """A name, and how many changes that give this name can be made together; None for any number."""
+        return None
+
+    @property
     def removes(self) -> bool:
         """Whether all of `layers` are gone with it."""
         return False

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from compressor.costs import Configuration, MeasuredCost, narrowest
-from compressor.data import Data, check_data, load_data, row_count
+from compressor.data import Data, check_data, load_data
 from compressor.export import check_target, load_keras, require, save_keras, tensorflow
 from compressor.graph import Keep
 from compressor.pipeline.final import (
@@ -34,8 +34,6 @@ from compressor.pipeline.prepare import (
     budget_notes,
     check_goal,
     data_digest,
-    effort_of,
-    enough_minutes,
     file_digest,
     in_percent,
     json_digest,
@@ -43,7 +41,6 @@ from compressor.pipeline.prepare import (
     prepare,
     search_problem,
     shown_ms,
-    steps_of,
     tolerance,
 )
 from compressor.pipeline.result import CompressionResult, Request, check_family, make_result
@@ -56,7 +53,9 @@ from profiler.locks import owned
 from profiler.progress import ProgressCallback, silent, sub_progress
 from timemodel.model import NetworkPredictor, TimeModel
 
-_RESERVE_SHARE = 0.12
+_RESERVE_SHARE, _AS_BEFORE, _MOST_RESERVE = 0.1, 0.7, 0.3
+"""Kept for what comes after training: of all time, or by what came before the search, but no more than the last of all."""
+
 _WINNER_SHARE = 0.8
 """Of the time for full fine-tuning; the rest is for the other points of the front."""
 
@@ -217,6 +216,7 @@ def compress(
                            workspace.folder / "measured.jsonl", max_accuracy_drop)  # fmt: skip
         if not searcher.removes_blocks:
             prepared = replace(prepared, refused=())
+        limit.prepared()
         goal = limits.goal(prepared.original)
         check_goal(prepared, goal, steer, searcher.removes_blocks)
         with workspace.kept():
@@ -241,7 +241,7 @@ def compress(
             )
             with evaluator.effort.during(TRAINING):
                 trained = _train(
-                    training, prepared, goal, best, points, limit.at(1 - _RESERVE_SHARE),
+                    training, prepared, goal, best, points, limit.training_end(),
                     sub_progress(progress, 0.6, 0.9),
                     partial(in_proportion, prepared, on_edges=searcher.on_edges), control, family is not None,
                 )  # fmt: skip
@@ -265,13 +265,7 @@ def compress(
                 minutes,
                 steer,
                 family is not None,
-                effort_of(
-                    evaluator.effort.rows,
-                    workspace.finished_seeds(),
-                    steps_of(options.final, row_count(prepared.task.data.x)),
-                    60 * minutes if minutes else None,
-                    len({trial.configuration.removed for trial in best}),
-                ),
+                evaluator.spent(workspace.finished_seeds(), minutes, best),
                 options.final,
             )
             result = make_result(prepared, workspace, trained, best, wanted, sub_progress(progress, 0.9, 1.0))
@@ -288,10 +282,22 @@ class _TimeLimit:
 
     def __init__(self, started: float, minutes: float | None, warn: Callable[[str], None]) -> None:
         self._started, self._minutes, self._warn = started, minutes, warn
+        self._before_s = 0.0
 
     def at(self, share: float) -> float:
         """When a share of the time is used up."""
         return self._started + 60 * share * self._minutes if self._minutes else math.inf
+
+    def prepared(self) -> None:
+        """What comes before the search is done: what comes after training takes about as long."""
+        self._before_s = time.monotonic() - self._started
+
+    def training_end(self) -> float:
+        """When training has to end, so that there is time for exporting, testing and measuring."""
+        if not self._minutes:
+            return math.inf
+        reserve_s = max(_RESERVE_SHARE * 60 * self._minutes, _AS_BEFORE * self._before_s)
+        return self.at(1.0) - min(reserve_s, _MOST_RESERVE * 60 * self._minutes)
 
     def short_for_candidates(self, share: float) -> None:
         """Say so while the search goes on: candidates get this share of their schedule."""
@@ -306,8 +312,8 @@ class _TimeLimit:
         cut = {"candidates": candidates, "finalists": finalists}
         words = " and ".join(f"{name} for {in_percent(share)}" for name, share in cut.items() if share < 1)
         return (
-            f"--minutes {self._minutes:g} was short: training was cut, that of {words} of the schedule; give --minutes "
-            f"{enough_minutes(self._minutes / min(candidates, finalists))}.",
+            f"--minutes {self._minutes:g} was short: training was cut, that of {words} of the schedule; give more, or stop "
+            "what else runs here.",
         )
 
 

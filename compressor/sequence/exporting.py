@@ -17,6 +17,7 @@ from compressor.sequence.checking import StepComparison, compare_steps
 from compressor.sequence.heads import with_search
 from compressor.sequence.parts import Named, check_parts, walk
 from compressor.sequence.sharing import share_weights
+from compressor.sequence.slices import slices_as_shapes
 from profiler.errors import EdgetimeError, UsageError
 from profiler.files import replacing
 from profiler.progress import ProgressCallback, silent
@@ -150,7 +151,7 @@ def export_sequence(
             progress(0.6, f"converting {ENCODER}")
             first = _part(encoded, ENCODER, encoder_quantize, samples["encoder"])
             joined = join([first, *parts], hand_on=False)
-            content = share_weights(joined)
+            content = share_weights(slices_as_shapes(joined))
             temporary.write_bytes(content)
             progress(0.75, "comparing with Keras step by step")
             comparison = compare_steps(temporary, encoded, steps, rows, begin)

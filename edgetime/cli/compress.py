@@ -64,7 +64,8 @@ def command(
         float | None,
         _cost(
             metavar="POINTS",
-            help="Hundredths of validation accuracy that may be lost; then the least time is looked for.",
+            help="Points of accuracy that may be lost on new data, with 95% confidence where enough validation rows are "
+            "given; then the least time is looked for.",
         ),
     ] = None,
     max_size_kb: Annotated[
@@ -131,8 +132,8 @@ def command(
         float | None,
         _search(
             metavar="M",
-            help="Wall time for all of it; default: what it takes. Fewer networks are trained in less time, none for "
-            "less; one candidate and one finalist always are.",
+            help="Wall time for all of it, most of it for training in full; default: what it takes. In less time fewer "
+            "networks are trained, or the last ones for less.",
         ),
     ] = None,
     target: Annotated[
@@ -175,10 +176,10 @@ def command(
     accuracy within the budgets, or with --max-accuracy-drop the least time.
 
     DIR gets compressed.keras, compressed.tflite, original.tflite, points/ (further networks, faster and slower),
-    result.json and report.html. Where the goal is missed, or a faster network was asked for and none is faster,
-    closest.keras and closest.tflite take the place of compressed.*, and the exit status is 1. Validation rows are split
-    off the training rows, test rows are looked at once, on the finished files. A run that was stopped goes on with
-    --resume.
+    rebuild.py (which trains one of them anew without edgetime), result.json and report.html. Where the goal is missed,
+    or a faster network was asked for and none is faster, closest.keras and closest.tflite take the place of compressed.*,
+    and the exit status is 1. Validation rows are split off the training rows, test rows are looked at once, on the
+    finished files. A run that was stopped goes on with --resume.
 
     Example:
 

@@ -130,7 +130,7 @@ def recurrent(cell: str, sizes: Sizes, dropout: float = 0.3) -> Seq2Seq:
         _, after = decoder.cell(embedding(token), list(before.values()))
         after = list(after) if isinstance(after, (list, tuple)) else [after]
         # Hypotheses share the memory: they take the place of the steps.
-        scores = ops.squeeze(attend(ops.expand_dims(after[0], 0), memory, mask), 0)
+        scores = attend(ops.expand_dims(after[0], 0), memory, mask)[0]
         inputs = {"token": token, "memory": memory, "mask": mask, **before}
         return keras.Model(
             inputs, {"logits": scores, **dict(zip(states, after, strict=True))}, name=f"step_{width}"
@@ -221,11 +221,7 @@ def transformer(sizes: Sizes, heads: int = 4, layers: int = 2, dropout: float = 
     pairs, mask = encode(tokens)
     outputs = {"mask": ops.reshape(mask, (1, sizes.source_length))}
     for layer, (keys, values) in enumerate(pairs):
-        # LiteRT slices element by element, 5 ns each; an axis of one that is squeezed costs next to nothing.
-        outputs |= {
-            f"source_keys{layer}": ops.squeeze(keys, 0),
-            f"source_values{layer}": ops.squeeze(values, 0),
-        }
+        outputs |= {f"source_keys{layer}": keys[0], f"source_values{layer}": values[0]}
     encoder = keras.Model({"tokens": tokens}, outputs, name="encoder")
 
     def step(width: int) -> Any:
@@ -252,7 +248,7 @@ def transformer(sizes: Sizes, heads: int = 4, layers: int = 2, dropout: float = 
                 )
             y = norm(f"{name}_norm", x)
             q, k, v = (dense(f"{name}_{part}", units)(y) for part in "qkv")
-            found |= {f"keys{layer}": ops.squeeze(k, 1), f"values{layer}": ops.squeeze(v, 1)}
+            found |= {f"keys{layer}": k[:, 0], f"values{layer}": v[:, 0]}
             all_keys = split(ops.concatenate([inputs[f"keys{layer}"], k], axis=1))
             all_values = split(ops.concatenate([inputs[f"values{layer}"], v], axis=1))
             x = x + attention(name, split(q), all_keys, all_values, hidden)
@@ -264,7 +260,7 @@ def transformer(sizes: Sizes, heads: int = 4, layers: int = 2, dropout: float = 
             ]
             crossed = attention(f"cross{layer}", q, *source, mask[:, None, None, :])
             x = feed_forward(name, x + ops.transpose(crossed, (1, 0, 2)))
-        found["logits"] = ops.squeeze(logits(norm("decoder_norm", x)), 1)
+        found["logits"] = logits(norm("decoder_norm", x))[:, 0]
         return keras.Model(inputs, found, name=f"step_{width}")
 
     return Seq2Seq(trained, encoder, step)

@@ -117,7 +117,7 @@ def _draw_blocks(op: str, rng: Rng, dtype: str) -> Layer:
     channels = sizes.channels(rng, 256)
     if op == "depth_to_space":
         if rng.random() < 0.45:  # the end of a network that makes pictures larger
-            channels = int(rng.choice([1, 3, 3, 3, 4]))
+            channels = int(rng.choice([1, 1, 3, 3, 4]))
             height, width = (block * int(rng.integers(16, 700 // block)) for _ in range(2))
         channels *= block * block
     if op in ("depth_to_space", "batch_to_space_nd"):

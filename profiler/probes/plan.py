@@ -37,10 +37,10 @@ HEAVY_NETWORKS = 14
 
 ALONGSIDE = ("int16", "uint8")
 """Number types of which a profile of int8 holds a few small probes, so that a network of them is no guess."""
-FEW_ALONGSIDE = {"conv_2d": 20, "depthwise_conv_2d": 12, "fully_connected": 14, "average_pool_2d": 9}
+FEW_ALONGSIDE = {"conv_2d": 17, "depthwise_conv_2d": 11, "fully_connected": 13, "average_pool_2d": 8}
 """So many of these operators, and `FEWER` of the others."""
 FEWER = 6
-_MOST_MACS_ALONGSIDE, _MOST_BYTES_ALONGSIDE = 8_000_000, 2_000_000
+_MOST_MACS_ALONGSIDE, _MOST_BYTES_ALONGSIDE = 4_000_000, 1_000_000
 
 
 def alongside(dtype: str, seed: int) -> Iterator[tuple[int, list[Layer]]]:
@@ -94,9 +94,9 @@ def whole_pictures(dtype: str) -> list[Layer]:
     """What is done to pictures of a camera and to answers of their size: as much data as no inner layer has."""
     picture, crop = (1, 540, 960, 3), ((0, 0), (8, 8), (8, 8), (0, 0))
     return [
-        blocks("depth_to_space", 270, 480, 12, 2, dtype),
-        blocks("depth_to_space", 180, 320, 27, 3, dtype),
-        blocks("space_to_depth", 540, 960, 3, 2, dtype),
+        blocks("depth_to_space", 360, 640, 12, 2, dtype),
+        blocks("depth_to_space", 300, 540, 27, 3, dtype),
+        blocks("space_to_depth", 720, 1280, 3, 2, dtype),
         *(resize(f"resize_{how}", 270, 480, 3, 540, 960, dtype) for how in ("bilinear", "nearest_neighbor")),
         operators.transpose(picture, (0, 3, 1, 2), dtype),
         operators.transpose((1, 3, 540, 960), (0, 2, 3, 1), dtype),

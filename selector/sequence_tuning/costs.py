@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -23,7 +23,6 @@ from selector.sequence import (
     changes_ms_of,
     search_ms_of,
 )
-from selector.sequence.widths.base import Chooser
 
 if TYPE_CHECKING:
     from timemodel.model import TimeModel
@@ -209,7 +208,7 @@ class _Changing(WidthPolicy):
         """The widest of the palette."""
         return self.widths[-1]
 
-    def begin(self) -> Chooser:
+    def begin(self) -> Callable[[SearchStep], int]:
         """The next one by chance."""
         generator = np.random.default_rng(self.seed)
         place = [0]

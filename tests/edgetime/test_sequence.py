@@ -14,9 +14,11 @@ from typer.testing import CliRunner
 import edgetime.sequence as sequence
 from compressor.sequence import choose_palette, export_sequence
 from compressor.sequence.parts import Named
+from compressor.sequence.slices import slices_as_shapes
 from edgetime.cli import app
 from profiler.errors import EdgetimeError, ModelFileError, UsageError
 from profiler.tflite import read_signatures
+from selector.runtime import make_interpreter
 from selector.sequence import (
     FixedWidth,
     SearchOptions,
@@ -121,6 +123,31 @@ def test_widths_share_their_weights_and_are_signatures_of_one_file(policy: Path)
     held = [bytes(one.data) for one in model.buffers if one.data is not None and len(one.data) > 64]
     assert len(held) == len(set(held))
     assert sum(map(len, held)) < 1.5 * weights
+
+
+def test_slices_that_only_drop_an_axis_are_reshapes(policy: Path):
+    # The network's own file has none left (its steps index `[0]`), and others stay what they are.
+    written = policy.with_suffix(".tflite").read_bytes()
+    assert slices_as_shapes(written) is written
+    tf = pytest.importorskip("tensorflow")
+    x = tf.TensorSpec((1, 3, 4), tf.float32)
+    function = tf.function(lambda x: (x[0], x[:, ::-1], x[:, 1:, :], x[:, :, None]), input_signature=[x])
+    concrete = function.get_concrete_function()
+    content = tf.lite.TFLiteConverter.from_concrete_functions([concrete]).convert()
+    changed = slices_as_shapes(content)
+    given = np.arange(12, dtype=np.float32).reshape(1, 3, 4)
+    found, counts = [], []
+    for one in (content, changed):
+        interpreter = make_interpreter(one)
+        interpreter.allocate_tensors()
+        interpreter.set_tensor(interpreter.get_input_details()[0]["index"], given)
+        interpreter.invoke()
+        found.append([interpreter.get_tensor(out["index"]) for out in interpreter.get_output_details()])
+        ops = [op["op_name"] for op in interpreter._get_ops_details()]
+        counts.append(ops.count("STRIDED_SLICE"))
+    assert all(np.array_equal(a, b) for a, b in zip(*found, strict=True))
+    assert counts[1] < counts[0]
+    assert counts[1] > 0
 
 
 def test_a_step_gives_its_likeliest_tokens_too(network: SequenceNetwork):

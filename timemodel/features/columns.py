@@ -23,8 +23,9 @@ COLUMNS = (
 
 ``inner`` is the number of elements that lie together in what an operator walks over: the result's last axis, or what
 `runs` says. ``along_last`` says whether a reduction is over the last axis, ``variant`` whether an operator's other form is
-meant (approximate gelu, transposed right operand, a slice that drops axes or leaves gaps, a resize between pixels); ``rounds`` are those of a loop;
-``outside_in_bytes`` and ``outside_out_bytes`` are those of activations in external memory, where that was worked out.
+meant (approximate gelu, transposed right operand, a slice that drops axes or leaves gaps, a resize between pixels);
+``rounds`` are those of a loop; ``outside_in_bytes`` and ``outside_out_bytes`` are those of activations in external memory,
+where that was worked out.
 """
 
 _PACKED = Struct(f"={len(COLUMNS)}d")

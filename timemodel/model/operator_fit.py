@@ -265,8 +265,14 @@ def conformal_bounds(ratios: np.ndarray, share: float = 0.9) -> tuple[float, flo
     Of few `ratios` of measured by predicted times, none of them learned from, the extremes are widened by a quarter.
     """
     ordered = np.sort(ratios)
-    n = len(ordered)
-    below = int(np.floor((1 - share) / 2 * (n + 1) + 1e-9))
-    if below < 1:
+    place = (1 - share) / 2 * (len(ordered) + 1) - 1
+    if place < -1e-9:
         return float(ordered[0] / 1.25), float(ordered[-1] * 1.25)
-    return float(ordered[below - 1]), float(ordered[n - below])
+    return _between(ordered, place), _between(ordered[::-1], place)
+
+
+def _between(ordered: np.ndarray, place: float) -> float:
+    """The value at a place that may lie between two, by factor."""
+    at = max(int(place + 1e-9), 0)
+    part = max(place - at, 0.0)
+    return float(ordered[at] ** (1 - part) * ordered[min(at + 1, len(ordered) - 1)] ** part)

@@ -24,7 +24,7 @@ from timemodel.model.prediction import NetworkPrediction
 from timemodel.model.setting_model import SettingModel
 
 FORMAT = "edgetime.timemodel"
-VERSION = 7
+VERSION = 8
 
 _DAMAGED = (TypeError, ValueError, AttributeError, LookupError, ArithmeticError, RecursionError)
 """What reading a file that was edited ends in."""

@@ -76,13 +76,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, default=DATA, help="folder of fsdd.zip and motion.npz")
     parser.add_argument("--only", nargs="+", choices=names, default=names)
     parser.add_argument(
-        "--draws", type=int, default=100, help="resamplings; made-up ones are three times as many"
+        "--draws", type=int, default=100, help="resamplings; three times as many of scores of one's own"
     )
     parser.add_argument("--results", type=Path, default=RESULTS)
     options = parser.parse_args(arguments)
     rows: list[dict[str, Any]] = []
     if "made-up" in options.only:
-        rows += rows_of(MadeUp(), 3 * options.draws)
+        rows += rows_of(MadeUp(), options.draws)
     for task in (task for task in TASKS if task in options.only):
         rows += rows_of(Resampled(pool_of(task, options.data, options.work)), options.draws)
     if "own-scores" in options.only:

@@ -6,7 +6,7 @@ May import all rooms of the compressor but `compressor.testing`.
 from __future__ import annotations
 
 from compressor.pipeline.prepare.aside import LEVEL, Aside, least_aside, told_apart
-from compressor.pipeline.prepare.effort import SEARCHING, TRAINING, effort_of, steps_of
+from compressor.pipeline.prepare.effort import SEARCHING, TRAINING, effort_of
 from compressor.pipeline.prepare.judging import Evaluator, search_problem
 from compressor.pipeline.prepare.limits import (
     Limits,
@@ -59,7 +59,6 @@ __all__ = [
     "read_json",
     "search_problem",
     "shown_ms",
-    "steps_of",
     "told_apart",
     "tolerance",
     "trained_network",

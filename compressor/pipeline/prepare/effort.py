@@ -6,21 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from compressor.search import PHASES
-from compressor.training import Schedule
 
 SEARCHING, TRAINING = "searching", "training"
 """Phases that contain the others: all of the search, and all full trainings."""
 
 
-def steps_of(schedule: Schedule, rows: int) -> int:
-    """Steps of an epoch."""
-    return max(1, min(rows, schedule.most_rows or rows) // min(schedule.batch_size, rows))
-
-
 def effort_of(
     rows: Sequence[Mapping[str, Any]],
     finished: Mapping[str, Mapping[str, Any]],
-    steps_per_epoch: int,
     most_s: float | None = None,
     structures: int = 1,
 ) -> dict[str, Any]:
@@ -31,13 +24,11 @@ def effort_of(
     rows
         Of `compressor.search.Effort`.
     finished
-        Full trainings by candidate and seed: ``seconds``, ``epochs`` and, where they are known, ``steps``.
-    steps_per_epoch
-        Of full training.
+        Full trainings by candidate and seed: ``seconds`` and ``steps``.
     most_s
         The seconds that were given in all; None where there was no limit.
     structures
-        Different ones among the candidates that were trained.
+        Different ones among the candidates that were trained; more may have been ranked.
 
     Returns
     -------
@@ -50,7 +41,7 @@ def effort_of(
         {
             "phase": "finalists",
             "candidate": key,
-            "steps": int(one.get("steps") or one["epochs"] * steps_per_epoch),
+            "steps": int(one["steps"]),
             "seconds": round(float(one["seconds"]), 3),
         }
         for key, one in finished.items()
@@ -67,7 +58,7 @@ def effort_of(
     found = {
         "phases": phases,
         "candidates": [dict(row) for row in every if "candidate" in row],
-        "structures": structures,
+        "structures": max([structures, *(row.get("structures", 1) for row in rows)]),
         "most_s": most_s,
     }
     return {**found, "summary": _summary(found)}

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from compressor.costs import Configuration
 from compressor.data import row_count
+from compressor.pipeline.prepare.effort import effort_of
 from compressor.pipeline.prepare.preparation import Prepared
 from compressor.pipeline.prepare.quick import QuickLoss
 from compressor.search import Candidate, Effort, Goal, SearchOverError, SearchProblem, Trial
@@ -99,6 +100,17 @@ class Evaluator:
         self._chosen[configuration] = best.configuration.precision
         self._needed_s += time.monotonic() - trained
         return best.score, best.loss
+
+    def spent(
+        self, finished: Mapping[str, Mapping[str, Any]], minutes: float | None, trials: Sequence[Trial]
+    ) -> dict[str, Any]:
+        """Where the time of a compression went (`effort_of`)."""
+        return effort_of(
+            self.effort.rows,
+            finished,
+            60 * minutes if minutes else None,
+            len({trial.configuration.removed for trial in trials}),
+        )
 
     def _log(self, candidate: Candidate, steps: int, started: float) -> None:
         seconds = time.monotonic() - started

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
-from compressor.changes import RefusedChange, in_effect
-from compressor.graph import RemovableBlock, layers_of
 from compressor.pipeline.prepare import Prepared
 from compressor.pipeline.result.compression_result import LayerWidth
+from compressor.pipeline.result.structural import structure_in_words
 from compressor.search import Trial
 
-_MOST_NAMED = 6
-_MOST_REFUSED = 4
-_HEADS = ".heads"
 _MOST_WIDTHS, _LEAST_STEP = 4, 4
 
 _REPEATED_KEYS = frozenset({"groups", "target_shape", "newshape", "shape", "batch_shape", "projection_dim"})
@@ -26,26 +22,8 @@ _LABELS = {"num_query_heads": "query_heads"}
 def changes_in_words(prepared: Prepared, trial: Trial) -> str:
     """What is gone and what stays: ``without block_2 (3 layers); 61% of the channels stay in steps of 16 (conv3 64 to 16)``."""
     structure = prepared.structures.of(trial.configuration)
-    words = []
-    removed = trial.configuration.removed
-    every = {name: change for name, change in prepared.structures.blocks.items() if name in removed}
-    left = in_effect(every.values())
-    order = [name for name, change in every.items() if isinstance(change, RemovableBlock)]
-    others = [change.words for change in left if not isinstance(change, RemovableBlock)]
-    if others:
-        words = others[:_MOST_NAMED]
-        words += [f"{len(others) - _MOST_NAMED} more such changes"] if len(others) > _MOST_NAMED else []
-    if order and others:
-        words.insert(0, f"without {_listed(order)}")
-    elif order:
-        gone = len(dict(layers_of(prepared.model))) - len(dict(layers_of(structure.model)))
-        words.append(f"without {_listed(order)}" + (f" ({gone} layers)" if gone > 1 else ""))
+    words = structure_in_words(prepared, trial)
     groups = structure.graph.groups
-    heads = [name for name in groups if name.endswith(_HEADS) and trial.widths[name] < groups[name].width]
-    words += [
-        f"{groups[name].width - trial.widths[name]} of {groups[name].width} heads of {name.removesuffix(_HEADS)} removed"
-        for name in heads[:_MOST_NAMED]
-    ]
     before = sum(group.width for group in groups.values())
     after = sum(trial.widths[name] for name in groups)
     narrowed = {
@@ -57,22 +35,6 @@ def changes_in_words(prepared: Prepared, trial: Trial) -> str:
         else f"{after / before:.0%} of the channels stay{_most_narrowed(narrowed)}"
     )
     return "; ".join(words)
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
-    return ", ".join(names[:_MOST_NAMED]) + more
-
-
-def refused_in_words(refused: Sequence[RefusedChange]) -> list[str]:
-    """One line on what was considered besides channels and refused; none where there is nothing."""
-    if not refused:
-        return []
-    named = [f"{one.layer} ({one.dimension}: {one.reason})" for one in refused[:_MOST_REFUSED]]
-    more = len(refused) - len(named)
-    return [
-        f"Left as it is besides channels: {'; '.join(named)}{f'; {more} more in result.json' if more else ''}."
-    ]
 
 
 def _most_narrowed(narrowed: Mapping[str, tuple[int, int]]) -> str:

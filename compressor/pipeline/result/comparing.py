@@ -123,7 +123,7 @@ def recommendations(
         if point.time_ms * _FASTER <= first.time_ms:
             if loss.mean <= max(mine.mean, asked or 0.0, 0.0):
                 found.append(
-                    f"{place}: it is faster than {first.keras}, which was chosen; take it where that is shown enough."
+                    f"{place}, and it is faster than {first.keras}, which was chosen: take it if these rows are enough for you."
                 )
         elif first.time_ms * _FASTER <= point.time_ms and loss.mean <= max(asked or 0.0, 0.0):
             more = _gained(mine, loss, losses.groups)

@@ -32,7 +32,7 @@ from compressor.pipeline.prepare import (
     in_words,
     missed,
 )
-from compressor.pipeline.result.changes import changes_in_words, layer_widths, parameters_of, refused_in_words
+from compressor.pipeline.result.changes import changes_in_words, layer_widths, parameters_of
 from compressor.pipeline.result.comparing import Losses, losses_of_files, recommendations
 from compressor.pipeline.result.compression_result import (
     CompressionResult,
@@ -47,6 +47,7 @@ from compressor.pipeline.result.given_back import LayerChange, layer_changes, ti
 from compressor.pipeline.result.promise import promise_of_files
 from compressor.pipeline.result.reader_warnings import reader_warnings
 from compressor.pipeline.result.rebuilding import write_rebuilding
+from compressor.pipeline.result.structural import refused_in_words
 from compressor.search import Goal, Trial
 from compressor.training import Schedule
 from profiler.devices import Target
@@ -161,8 +162,9 @@ def make_result(
     warnings = reader_warnings(result, request.goal, chosen, prepared)
     if confirmed is not None:
         warnings.insert(0, confirmed.sentence())
-    warnings += recommendations(shown, names, losses, before.time_ms, asked)
-    if request.family:
+    if not request.family:
+        warnings += recommendations(shown, names, losses, before.time_ms, asked)
+    else:
         warnings += finish_family(prepared, workspace, files)
     if advice:
         warnings.insert(0, advice)

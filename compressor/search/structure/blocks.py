@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from compressor.changes import in_effect, is_inside
+from compressor.changes import in_effect, is_inside, names_in_effect
 from compressor.costs import Configuration
 from compressor.graph import Change
 from compressor.search.base import SearchProblem
@@ -38,13 +38,12 @@ def structures_of(problem: SearchProblem, count: int, most_blocks: int = 24) -> 
             :most_blocks
         ]
         order = _order(problem, looked_at, saved)
-    return [full.without(order[:number]) for number in _spread(len(order), count)]
+    return [full.without(names_in_effect(blocks, order[:number])) for number in _spread(len(order), count)]
 
 
 def without_all(full: Configuration, blocks: Mapping[str, Change]) -> Configuration:
     """The network without any of its blocks, and with all else that makes it smaller."""
-    smaller = in_effect(change for change in blocks.values() if not change.fixed)
-    return full.without(name for name, change in blocks.items() if change in smaller)
+    return full.without(names_in_effect(blocks, (name for name, one in blocks.items() if not one.fixed)))
 
 
 def _saved(problem: SearchProblem) -> dict[str, float]:

@@ -9,6 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from compressor.changes import names_in_effect
 from compressor.costs import Configuration
 from compressor.search.base import SearchMethod, SearchProblem
 from compressor.search.levels import search_levels
@@ -26,8 +27,8 @@ class StructureSearch(SearchMethod):
 
     A structure is filled up to the cost by one multiplier for all groups, snapped to the staircase, and by importance. What
     is made so is ranked by its loss before any training; the best of each structure are trained shortly. The network with all
-    its blocks, filled evenly, is tried first and is the control. The tries that are left go to candidates near the best one: a
-    block more or less, a group wider or narrower. Under a limit on the score the least cost is found by halving.
+    its blocks, filled evenly, is trained first of all and is the control. The tries that are left go to candidates near the
+    best one: a block more or less, a group wider or narrower. Under a limit on the score the least cost is found by halving.
 
     Parameters
     ----------
@@ -96,9 +97,9 @@ class _Search:
         if not any(first):
             problem.try_configuration(min((fill.fastest for fill in self._chain), key=problem.cost.exact))
             return
+        self._rank(one for row in first for one in row)
         if first[0]:
             problem.control = problem.try_configuration(first[0][0]).candidate
-        self._rank(one for row in first for one in row)
         best = [min(row, key=self._losses.__getitem__) for row in first if row]
         for one in sorted(best, key=self._losses.__getitem__)[: self._method.first]:
             self._try(one)
@@ -126,7 +127,7 @@ class _Search:
             return
         names = self._rng.permutation(list(problem.blocks)).tolist() if problem.blocks else []
         for name in names[: count // 4]:
-            removed = best.removed ^ {name}
+            removed = frozenset(names_in_effect(problem.blocks, best.removed ^ {name}))
             yield from self._fill(problem.full.without(removed)).all(budget)[:2]
         made = self._fill(problem.full.without(best.removed)).near(best, budget, self._rng)
         for _, found in zip(range(count - count // 4), made, strict=False):
@@ -157,7 +158,8 @@ class _Search:
         new = [one for one in dict.fromkeys(configurations) if one not in self._losses]
         if not new:
             return
-        with problem.effort.during("ranking") as row:
+        with problem.effort.during("ranking", structures=len({one.removed for one in new})) as row:
+            row["candidates"] = 0
             for done, one in enumerate(new):
                 problem.check_time()
                 problem.progress(0.0, f"ranking candidates, {done} of {len(new)}")

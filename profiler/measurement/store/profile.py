@@ -8,6 +8,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -252,28 +253,28 @@ class Profile:
     def add(
         self, setting: str, probe_key: str, kind: str, pass_number: int, result: Mapping[str, Any]
     ) -> Timing:
-        """Store a target's answer for one probe, and return it as `raw` will."""
+        """Store a target's answer for one probe, and return it as `raw` will; OddValueError where a value is no measurement's."""
         error = result.get("error")
         values = [None if error else _finite(result.get(name)) for name in _NUMBERS]
         if not error and (values[0] is None or values[1] is None or values[2] is None):
             error = "The agent's answer lacks its times."
         error = None if error is None else str(error)
+        at = _finite(result.get("at")) or time.time()
+        before_us, after_us = [_finite(canary) for canary in result.get("canaries_us") or (None, None)]
+        waited = None if error else _finite(result.get("waited"))
+        disturbed = int(bool(result.get("disturbed")))
+        layers = json.dumps(list(result["layers_us"])) if "layers_us" in result else None
+        energy_mj = None if error else _finite(result.get("energy_mj"))
+        row = (at, *values, before_us, after_us, waited, disturbed, error, energy_mj, layers)
+        made = timing(setting, probe_key, kind, pass_number, 0, *row)  # refuses what is odd
         with self._transaction() as connection:
             connection.execute(INSERT_PROBE, (probe_key, kind))
             find = "SELECT (SELECT id FROM settings WHERE key = ?), (SELECT id FROM probes WHERE key = ?)"
             which = (*connection.execute(find, (setting, probe_key)).fetchone(), pass_number)
             find = "SELECT count(*) FROM measurements WHERE setting = ? AND probe = ? AND pass = ?"
             attempt = connection.execute(find, which).fetchone()[0]
-            at = _finite(result.get("at")) or time.time()
-            before_us, after_us = [_finite(canary) for canary in result.get("canaries_us") or (None, None)]
-            waited = None if error else _finite(result.get("waited"))
-            disturbed = int(bool(result.get("disturbed")))
-            layers = json.dumps(list(result["layers_us"])) if "layers_us" in result else None
-            energy_mj = None if error else _finite(result.get("energy_mj"))
-            row = (at, *values, before_us, after_us, waited, disturbed, error, energy_mj, layers)
-            made = timing(setting, probe_key, kind, pass_number, attempt, *row)  # refuses what is odd
             connection.execute(INSERT, (*which, attempt, *row))
-        return made
+        return replace(made, attempt=attempt)
 
     def add_events(
         self, setting: str, probe_key: str, kind: str, events: Sequence[tuple[str, int]] | None

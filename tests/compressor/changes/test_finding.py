@@ -8,6 +8,7 @@ import pytest
 from keras import layers
 
 from compressor.changes import Dimension, changed, find_changes, in_effect, register_dimension, registry
+from compressor.changes.branches import ParallelBranch
 from compressor.changes.kernels import SmallerKernel
 from compressor.changes.pairs import ThinPair, factors
 from compressor.graph import RemovableBlock, build_graph, find_blocks
@@ -133,7 +134,7 @@ def test_ranks_are_the_highest_at_which_two_layers_take_three_quarters_and_half_
 def test_two_layers_that_take_longer_than_the_one_are_refused_with_both_times():
     known = {"file": file_of(dense_layer(64, 32)), "layers_ms": lambda found: np.full(len(found), 0.1)}
     assert refused(dense_model(), "rank", **known)["wide"] == (
-        "two layers are predicted to take 0.2 ms or more where it takes 0.1 ms"
+        "two layers are predicted to take 0.2 ms or more, which is over 75% of its 0.1 ms"
     )
     assert "time model" in refused(dense_model(), "rank", file=known["file"])["wide"]
     assert "not known alone" in refused(dense_model(), "rank")["wide"]
@@ -178,13 +179,15 @@ def test_steps_before_a_recurrent_layer_can_go_and_those_that_weights_count_cann
     assert refused(out, "steps")["gru4"] == "the network's output would be shorter"
 
 
-def test_branches_whose_channels_are_tied_to_others_are_refused():
+def test_one_branch_stays_and_those_whose_channels_are_tied_to_others_are_refused():
     source = keras.Input((8, 8, 4))
     x = layers.Conv2D(3, 1, name="left")(source)
     y = layers.Conv2D(5, 3, padding="same", name="right")(source)
     z = layers.Concatenate()([x, y])
     free = keras.Model(source, layers.Dense(2)(layers.GlobalAveragePooling2D()(z)))
     assert ids(free, "branch") == ["left:branch", "right:branch"]
+    both = changed(free, [find_changes(free).changes[name] for name in ("right:branch", "left:branch")])
+    assert [layer.name for layer in both.layers if layer.weights][:1] == ["left"]  # one must stay
     z = layers.Add()([z, layers.Conv2D(8, 1, name="beside")(source)])
     tied = keras.Model(source, layers.Dense(2)(layers.GlobalAveragePooling2D()(z)))
     assert "tied to those of layers outside" in refused(tied, "branch")["left"]
@@ -207,6 +210,8 @@ def test_of_one_place_the_strongest_counts_and_nothing_of_a_block_that_is_gone()
     row = RemovableBlock("a_norm", ("a_norm",), "a_norm", 0, False)
     every = [block, row, kernel("a", 3), kernel("b", 5), kernel("b", 3)]
     assert [change.id for change in in_effect(every)] == ["a", "b:kernel=3"]
+    branch = ParallelBranch("row", ("a", "a_norm"), "join", 2, "a_norm", "")
+    assert in_effect([block, branch]) == [branch]
 
 
 def test_changes_are_made_together_and_what_a_block_took_is_passed_over():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -62,8 +63,10 @@ def test_labels_decide_before_agreement_and_agreement_before_differences():
 def test_float32_must_be_the_same_and_nan_never_passes():
     assert fault(compare(BEFORE, BEFORE + 1e-6), "none", 1.0, 0.95, real=False) is None
     assert "limit 0.1%" in fault(compare(BEFORE, BEFORE * 1.01), "none", 1.0, 0.95, real=False)
-    broken = compare(BEFORE, BEFORE * np.nan)
-    assert "not finite" in fault(broken, "none", 1.0, 0.0, real=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for values in (BEFORE * np.nan, BEFORE * np.inf):
+            assert "not finite" in fault(compare(BEFORE, values), "none", 1.0, 0.0, real=True)
 
 
 def test_a_linear_head_is_no_classifier_unless_it_is_said_to_be():

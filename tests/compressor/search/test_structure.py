@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from compressor.changes.kernels import SmallerKernel
 from compressor.costs import CandidateCost, Configuration, Costs
 from compressor.graph import RemovableBlock
 from compressor.search import Goal, SearchOverError, SearchProblem, Trial
@@ -61,6 +62,18 @@ def test_a_block_inside_one_that_is_gone_is_no_further_structure():
     problem.quick_loss = lambda configuration: 1 + 0.1 * ("second" in configuration.removed)
     removed = [sorted(one.removed) for one in structures_of(problem, 6)]
     assert removed == [[], ["first"], ["first", "third"]]
+
+
+def test_smaller_kernels_are_taken_like_blocks_and_of_one_place_the_smallest_counts():
+    problem = with_blocks(Goal(budget_ms=1.0))
+    kernels = [
+        SmallerKernel(f"second:kernel={n}", ("second",), "kernel", (7,), (n,), (1,), "") for n in (5, 3)
+    ]
+    problem.blocks = {"first": BLOCKS["first"], **{one.id: one for one in kernels}}
+    harms = {"first": 0.3, "second:kernel=5": 0.01, "second:kernel=3": 0.02}
+    problem.quick_loss = lambda configuration: 1 + sum(harms[name] for name in configuration.removed)
+    removed = [sorted(one.removed) for one in structures_of(problem, 6)]
+    assert removed == [[], ["second:kernel=5"], ["second:kernel=3"], ["first", "second:kernel=3"]]
 
 
 def test_a_network_that_cannot_be_judged_without_a_block_keeps_it_longest():

@@ -40,12 +40,12 @@ def plan():
 
 def test_a_plan_of_int8_has_a_few_small_probes_of_int16_and_uint8_and_of_what_is_rare(plan):
     counts = Counter(kind_of(layer) for layer in plan)
-    assert counts["conv_2d", "int16"] == 20
+    assert counts["conv_2d", "int16"] == 17
     assert 4 <= counts["softmax", "uint8"] <= 8
     for op in ("svdf", "custom:TFLite_Detection_PostProcess", "rfft2d", "conv_2d:unpacked"):
         assert 8 <= sum(count for (name, _), count in counts.items() if name == op) <= 40
     beside = [layer for layer in plan if layer.dtype in ALONGSIDE]
-    assert max(layer.macs for layer in beside) <= 8_000_000
+    assert max(layer.macs for layer in beside) <= 4_000_000
     assert len(beside) < len(plan) // 20
     assert not any(probe.layers[0].dtype in ALONGSIDE for probe in plan_probes(("float32",)))
 
@@ -58,9 +58,9 @@ def test_what_few_networks_have_takes_a_bounded_share_of_every_profile(plan):
         return probe.kind == "layer" and (counts[kind_of(layer)] <= 20 or layer.dtype in ALONGSIDE)
 
     rare = np.array([is_rare(probe) for probe in plan_probes()])
-    # Such a probe takes 0.6 times as long as a probe does on average, so this is less than a tenth of the time, wherever that ends.
+    # These take less time than others: networks and chains are met three times.
     for share in (0.05, 0.2, 0.5, 0.85, 1.0):
-        assert rare[: int(share * len(rare))].mean() <= 0.15
+        assert rare[: int(share * len(rare))].mean() <= 0.16
 
 
 def test_detectors_that_compare_boxes_class_by_class_are_another_kernel():

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from profiler import operators
 from profiler.network import Layer, Tensor
-from profiler.operators import DTYPES, catalogue, draw_layer, slicing
+from profiler.operators import DTYPES, catalogue, draw_layer, reshaping, slicing
 from timemodel.features import Geometry, family_of, geometry
 from timemodel.features.runs import shared_run
 from timemodel.features.table import tiled
@@ -95,6 +95,8 @@ def test_unknown_operators_have_features_too():
         (operators.strided_slice((1, 8, 6), ((0, 1, 1), (0, 8, 1), (2, 3, 1))), 3),
         (slicing.slice_((1, 8, 6), 1, 2, 4), 24),
         (operators.reduce("sum", (1, 8, 6), (1,)), 6),
+        (reshaping.blocks("depth_to_space", 4, 4, 12, 2), 2 * 3),
+        (reshaping.blocks("space_to_depth", 6, 6, 5, 3), 3 * 5),
     ],
 )
 def test_runs_are_what_lies_together(layer, run):

@@ -1,6 +1,7 @@
 import json
 
 import numpy as np
+import pytest
 
 from profiler import operators
 from profiler.network import Edge, Layer, Network
@@ -62,6 +63,8 @@ def test_terms_survive_json():
 def test_conformal_bounds_leave_out_a_twentieth_on_each_side():
     ratios = np.arange(1, 40) / 20  # 39 of them: the 2nd smallest and the 2nd largest bound 90%
     assert conformal_bounds(ratios) == (2 / 20, 38 / 20)
+    # Of 29 half-way, by factor, from the extreme to the next.
+    assert conformal_bounds(np.array([0.1, *[1.0] * 27, 4.0])) == pytest.approx((0.1**0.5, 2.0))
 
 
 def test_few_ratios_are_widened():

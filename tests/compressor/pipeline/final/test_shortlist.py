@@ -247,8 +247,10 @@ def test_more_time_never_leads_to_a_worse_choice(tried, truth, goal, error):
         assert (more.met, more.sure) >= (less.met, less.sure)
         if goal.least_score is None or not less.met:
             assert goal.rank(more.trial) >= goal.rank(less.trial)
-        elif less.sure == more.sure:
+        elif less.sure and more.sure:
             assert goal.cost(more.trial) <= goal.cost(less.trial)
+        elif not more.sure:
+            assert more.low_score >= less.low_score
 
 
 @given(searches, truths(), st.sampled_from([0.0, 0.01]))

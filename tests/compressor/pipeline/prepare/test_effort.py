@@ -1,12 +1,11 @@
 """What a compression spent its time on."""
 
-from compressor.pipeline.prepare import effort_of, steps_of
+from compressor.pipeline.prepare import effort_of
 from compressor.search import Effort
-from compressor.training import Schedule
 
 FINISHED = {
-    "8-8_seed0": {"seconds": 10.0, "epochs": 3, "score": 0.9},
-    "4-4_seed0": {"seconds": 5.0, "epochs": 2},
+    "8-8_seed0": {"seconds": 10.0, "steps": 300, "score": 0.9},
+    "4-4_seed0": {"seconds": 5.0, "steps": 200},
 }
 
 
@@ -19,7 +18,7 @@ def test_one_line_says_where_the_time_went(tmp_path):
         effort.add("fine-tuning", 4.0, candidate=key, steps=150)
     effort.add("searching", 48.2)
     effort.add("training", 110.4)
-    found = effort_of(effort.rows, FINISHED, 100, 180.0, structures=4)
+    found = effort_of(effort.rows, FINISHED, 180.0, structures=4)
     assert found["summary"] == (
         "searching 48 s of 180 s: 4 structures, 31 candidates ranked, 2 fine-tuned (300 steps); "
         "training 110 s: 2 finalists, 500 steps"
@@ -34,9 +33,3 @@ def test_what_was_spent_before_an_interruption_counts(tmp_path):
     with again.during("ranking") as row:
         row["candidates"] = 3
     assert [row["candidates"] for row in Effort(tmp_path / "effort.jsonl").rows] == [2, 3]
-
-
-def test_an_epoch_has_a_step_for_each_batch_of_the_rows_that_it_looks_at():
-    assert steps_of(Schedule(batch_size=32), 100) == 3
-    assert steps_of(Schedule(batch_size=32, most_rows=64), 100) == 2
-    assert steps_of(Schedule(batch_size=32), 5) == 1
