@@ -7,6 +7,7 @@ import gc
 import json
 import os
 import shutil
+import sys
 import threading
 import time
 import traceback
@@ -26,6 +27,8 @@ from profiler.errors import BudgetError, EdgetimeError
 from profiler.files import replacing
 from profiler.tflite import read_network
 
+LONG_MINUTES = 30.0
+"""Cells of so many minutes go on where they were killed, and their minutes and steps are those since then; others begin anew."""
 LEFT_SHARE = 0.95
 """Of the minutes for a network from scratch: what is left is for building, exporting and testing it."""
 
@@ -164,14 +167,14 @@ def _search(job: Job, store: Store) -> dict[str, Any]:
     assert whole is not None
     data, steps = _counted(job)
     out, mode = folder / "run", QUANTIZE[cell.setting]
-    shutil.rmtree(
-        out, ignore_errors=True
-    )  # a cell that was killed begins anew: its minutes and steps are those of one run
+    resumed = job.plan.minutes >= LONG_MINUTES and (out / "run.json").exists()
+    if not resumed:
+        shutil.rmtree(out, ignore_errors=True)
     try:
         result = compress(
             store.original(cell.task, cell.seed) / "net.keras", data, _time_model(job.model), out,
             budget_ms=cell.share * whole["predicted_ms"], method=way.method, steer=way.steer, importance=way.importance,
-            quantize=mode, seed=cell.seed, seeds=1, points=1, minutes=job.plan.minutes, measure=False,
+            quantize=mode, seed=cell.seed, seeds=1, points=1, minutes=job.plan.minutes, measure=False, resume=resumed,
             progress=_Log(folder / "progress.log", steps),
         )  # fmt: skip
     except BudgetError:
@@ -189,6 +192,7 @@ def _search(job: Job, store: Store) -> dict[str, Any]:
     return {
         **predicted(job, file), "validation": result.after.validation_score, "compress_s": result.seconds,
         "steps": steps.steps, "rows": steps.rows, "trials": len(result.trials), "missed": result.missed,
+        "resumed": resumed,
         "search_s": result.effort.get("phases", {}).get("searching", {}).get("seconds"),
         "changes": next((point.changes for point in result.points if point.chosen), ""),
         "network": str((out / str(result.after.keras)).relative_to(job.work)),
@@ -248,8 +252,7 @@ def _scratch(job: Job, store: Store) -> dict[str, Any]:
 
 
 def _forget() -> None:
-    """Give back what TensorFlow keeps of networks that are gone."""
-    import keras
-
-    keras.backend.clear_session()
+    """Give back what TensorFlow keeps of networks that are gone, where it was imported."""
+    if "keras" in sys.modules:
+        sys.modules["keras"].backend.clear_session()
     gc.collect()

@@ -100,4 +100,4 @@ SIZES: dict[str, Size] = {
         shares=(0.38,),
     ),
 }
-"""``full`` takes 16 hours of a core (8 with ``--jobs 2``), ``resnet56`` 6; ``quick`` 2, and half of one for its first rows."""
+"""``full`` takes 16 hours of a core (8 with ``--jobs 2``), ``resnet56`` 6; ``quick`` 2.5, its first rows one."""
