@@ -236,6 +236,7 @@ class FinalTraining:
             error,
             sure,
             trained.steps,
+            trained.passes,
             trained.seconds,
         )
 

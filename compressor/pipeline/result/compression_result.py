@@ -133,8 +133,8 @@ class FrontPoint(FileCosts):
         Of the file on the test rows, mean over seeds.
     seeds
         Trainings that these are the mean of.
-    steps, seconds
-        Of training in full the network that is handed over.
+    steps, epochs, seconds
+        Of training in full the network that is handed over; epochs are how often all rows were seen.
     on_front
         Whether no other point, nor the original, is as fast and as good and in one of both better.
     """
@@ -152,6 +152,7 @@ class FrontPoint(FileCosts):
     size_bytes: int
     on_front: bool
     steps: int = 0
+    epochs: float = 0.0
     seconds: float = 0.0
 
 

@@ -296,6 +296,7 @@ class _Figures:
             size_bytes=facts.file_bytes,
             on_front=True,
             steps=self.finalists[number].steps,
+            epochs=self.finalists[number].epochs,
             seconds=self.finalists[number].seconds,
             **shared,
         )
