@@ -1,6 +1,6 @@
 """How well are the `.tflite` files of a folder predicted, whatever they are?
 
-    python -m benchmarks.files FOLDER … --time-model MODEL.timemodel.json [-o RESULTS.csv] [--rounds N]
+    python -m benchmarks.files FOLDER … --time-model MODEL.timemodel.json [-o RESULTS.csv] [--rounds N] [--target T]
 
 Every file (every signature of it) is predicted, and measured where it can be run; a file is measured again, up to `--rounds` times,
 until the canary says that the device was calm. Said of each: predicted and measured time, how far the measured time lies outside of
@@ -66,9 +66,9 @@ def misses(row: Row) -> list[str]:
     return found
 
 
-def each(paths: Sequence[Path], model: TimeModel, rounds: int) -> Iterator[Row]:
+def each(paths: Sequence[Path], model: TimeModel, rounds: int, target: str | None = None) -> Iterator[Row]:
     """Every signature of every file; what cannot be read is a row that says so."""
-    with Predictor(model, measure=True) as measuring, Predictor(model) as predicting:
+    with Predictor(model, target, measure=True) as measuring, Predictor(model) as predicting:
         for path in paths:
             try:
                 signatures = files.signatures(path)
@@ -156,11 +156,14 @@ def main() -> None:
     )
     parser.add_argument("folders", type=Path, nargs="+", metavar="FOLDER")
     parser.add_argument("--time-model", type=Path, required=True)
+    parser.add_argument("--target", help="where to measure; default: where the time model was")
     parser.add_argument("--rounds", type=int, default=3, help="how often a file is measured at most")
     parser.add_argument("-o", "--output", type=Path)
     options = parser.parse_args()
     rows = []
-    for row in each(_tflite_files(options.folders), TimeModel.load(options.time_model), options.rounds):
+    for row in each(
+        _tflite_files(options.folders), TimeModel.load(options.time_model), options.rounds, options.target
+    ):
         rows.append(row)
         print(shown(row), flush=True)
     print(*summary(rows), sep=os.linesep)

@@ -36,8 +36,8 @@ class Outcome:
     """What a training run reached, with the weights that the model now has; not `complete` where the deadline ended it.
 
     `epochs` are how often the network was judged: after each epoch, and more often where time was too short for that.
-    `share` is what time left of its steps, 1 where it left all. `epoch_s` is what an epoch over all training
-    rows takes, judging included; 0 where that was not seen.
+    `passes` are how often all rows were seen; `share` is what time left of its steps, 1 where it left all. `epoch_s` is what
+    an epoch over all training rows takes, judging included; 0 where that was not seen.
     """
 
     score: float
@@ -46,6 +46,7 @@ class Outcome:
     seconds: float
     complete: bool = True
     steps: int = 0
+    passes: float = 0.0
     share: float = 1.0
     epoch_s: float = 0.0
 
@@ -56,6 +57,7 @@ def behind(before: Outcome, after: Outcome) -> Outcome:
         after,
         epochs=before.epochs + after.epochs,
         steps=before.steps + after.steps,
+        passes=before.passes + after.passes,
         seconds=before.seconds + after.seconds,
         share=min(before.share, after.share),
     )
@@ -196,6 +198,7 @@ class _Run:
             time.monotonic() - started,
             complete,
             pace.done,
+            pace.done * self._batch / self._rows,
             share,
             pace.epoch_s(self._rows // self._batch),
         )

@@ -73,14 +73,15 @@ class Options:
     final
         Of the fine-tuning that finalists get.
     finalists
-        Candidates that are fine-tuned in full before one is chosen; under a limit on the score more where it takes more.
+        Candidates that full fine-tuning begins with, the worse half of which drops out again and again; under a limit on the
+        score as many are fine-tuned as it takes.
     validation_share, test_share
         Of rows that are split off where the data has none.
     """
 
     search: Schedule = field(default_factory=lambda: Schedule(epochs=6, most_rows=4000, learning_rate=3e-3))
     final: Schedule = field(default_factory=lambda: Schedule(epochs=30, learning_rate=2e-3, patience=12))
-    finalists: int = 2
+    finalists: int = 4
     validation_share: float = 0.2
     test_share: float = 0.2
 

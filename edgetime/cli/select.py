@@ -170,9 +170,7 @@ def command(
         paths = [path for path in expand(networks) if path.suffix != ".keras" or path in networks]
         plain = not (split or per_input)
         if not plain and (signature is not None or loop_turns is not None):
-            raise UsageError(
-                "--signature and --loop-turns do not go with --per-input or --split: leave them out."
-            )
+            raise UsageError("--signature and --loop-turns do not go with --per-input or --split.")
         paths, wrong = held.enter_context(unpacked(paths, signature, each=plain))
         for sentence in wrong:
             out.complain(sentence)

@@ -16,10 +16,10 @@ from profiler.operators.joining import broadcast_to, concatenation, pack, shape_
 from profiler.operators.matrix import batch_matmul, fully_connected
 from profiler.operators.number_type import network_with_dtype, with_dtype
 from profiler.operators.options import FileFormat, OptionField, Quantization, StoredParam
-from profiler.operators.pooling import pool_2d
+from profiler.operators.pooling import pool_2d, resize
 from profiler.operators.rare import conv_3d, detection_postprocess, scatter_nd, svdf, why_not_probed
 from profiler.operators.recurrent import loop
-from profiler.operators.reduction import reduce
+from profiler.operators.reduction import arg_max, reduce
 from profiler.operators.registry import (
     DTYPES,
     FEW,
@@ -36,7 +36,7 @@ from profiler.operators.registry import (
     operators,
     register_operator,
 )
-from profiler.operators.reshaping import pad, reshape, transpose
+from profiler.operators.reshaping import blocks, pad, reshape, reverse, transpose
 from profiler.operators.sizes import (
     MAX_ELEMENTS,
     MAX_MACS,
@@ -67,8 +67,10 @@ __all__ = [
     "ReferenceLayers",
     "Rng",
     "StoredParam",
+    "arg_max",
     "batch_matmul",
     "binary",
+    "blocks",
     "broadcast_to",
     "catalogue",
     "compare",
@@ -93,6 +95,8 @@ __all__ = [
     "reduce",
     "register_operator",
     "reshape",
+    "resize",
+    "reverse",
     "scatter_nd",
     "shape_of",
     "split",

@@ -10,10 +10,6 @@ from profiler import operators
 from profiler.errors import UsageError
 from profiler.network import Layer
 from profiler.operators import DTYPES, Rng, catalogue, draw_layer
-from profiler.operators.joining import tile
-from profiler.operators.pooling import resize
-from profiler.operators.reduction import arg_max
-from profiler.operators.reshaping import blocks, reverse
 from profiler.probes.blocks import draw_network
 from profiler.probes.context import (
     chains,
@@ -94,18 +90,21 @@ def whole_pictures(dtype: str) -> list[Layer]:
     """What is done to pictures of a camera and to answers of their size: as much data as no inner layer has."""
     picture, crop = (1, 540, 960, 3), ((0, 0), (8, 8), (8, 8), (0, 0))
     return [
-        blocks("depth_to_space", 360, 640, 12, 2, dtype),
-        blocks("depth_to_space", 300, 540, 27, 3, dtype),
-        blocks("space_to_depth", 720, 1280, 3, 2, dtype),
-        *(resize(f"resize_{how}", 270, 480, 3, 540, 960, dtype) for how in ("bilinear", "nearest_neighbor")),
+        operators.blocks("depth_to_space", 360, 640, 12, 2, dtype),
+        operators.blocks("depth_to_space", 300, 540, 27, 3, dtype),
+        operators.blocks("space_to_depth", 720, 1280, 3, 2, dtype),
+        *(
+            operators.resize(f"resize_{how}", 270, 480, 3, 540, 960, dtype)
+            for how in ("bilinear", "nearest_neighbor")
+        ),
         operators.transpose(picture, (0, 3, 1, 2), dtype),
         operators.transpose((1, 3, 540, 960), (0, 2, 3, 1), dtype),
-        tile((1, 270, 480, 3), (1, 2, 2, 1), dtype),
+        operators.tile((1, 270, 480, 3), (1, 2, 2, 1), dtype),
         operators.pad(picture, crop, dtype),
         operators.pad(picture, crop, dtype, "mirror_pad"),
-        reverse(picture, 2, dtype),
+        operators.reverse(picture, 2, dtype),
         operators.binary("maximum", picture, (), dtype=dtype, constant=True),
-        arg_max((1, 270, 360, 21), dtype),
+        operators.arg_max((1, 270, 360, 21), dtype),
         operators.concatenation([picture, picture], 3, dtype),
     ]
 

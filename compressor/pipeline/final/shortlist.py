@@ -49,8 +49,8 @@ class Finalist:
         By how much the mean score less the original's may be too high (`compressor.pipeline.prepare.tolerance.score_margin`).
     sure
         Whether it is reached even if the mean score is by that error too high.
-    steps, seconds
-        Of training the first of its networks in full.
+    steps, epochs, seconds
+        Of training the first of its networks in full; epochs are how often all rows were seen.
     """
 
     trial: Trial
@@ -60,6 +60,7 @@ class Finalist:
     error: float = 0.0
     sure: bool = True
     steps: int = 0
+    epochs: float = 0.0
     seconds: float = 0.0
 
     @property

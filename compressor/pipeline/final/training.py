@@ -160,10 +160,13 @@ class FinalTraining:
         parts = parts_of(len(contenders))
         seeds_too = demand_of(len(contenders), control is not None) + self._seeds - 1 <= self._plan.room
         reached: dict[str, Outcome] = {}
+        lengths: dict[int, float] = {}
 
         def train(trial: Trial, number: int, of: int, demand: float) -> Outcome | None:
-            more = self._seeds - 1 if seeds_too else 0
-            outcome = self._train(trial, self._seed, demand + more, _Part(number, of, parts[number]))
+            demand += self._seeds - 1 if seeds_too else 0
+            # Who is compared is trained equally long.
+            length = lengths.setdefault(number, self._plan.length(demand))
+            outcome = self._train(trial, self._seed, demand, _Part(number, of, parts[number]), length)
             if outcome is not None:
                 reached[trial.candidate.key] = outcome
             return outcome
@@ -233,6 +236,7 @@ class FinalTraining:
             error,
             sure,
             trained.steps,
+            trained.passes,
             trained.seconds,
         )
 
@@ -295,7 +299,9 @@ class FinalTraining:
         """Whether it is finished, or can be trained by the whole schedule: what gets less says little of its widths."""
         return self._finished(trial, seed) is not None or self._plan.room >= 1
 
-    def _train(self, trial: Trial, seed: int, demand: float, part: _Part = _WHOLE) -> Outcome | None:
+    def _train(
+        self, trial: Trial, seed: int, demand: float, part: _Part = _WHOLE, length: float | None = None
+    ) -> Outcome | None:
         """Train a part of the schedule, behind those before it; None where that diverged."""
         if self._finished(trial, seed, part) is not None:
             return self._reached(trial, seed, part)
@@ -306,7 +312,7 @@ class FinalTraining:
         start = self._path(trial, seed, part.before) if part.number else None
         key = self._key(trial, seed, part)
         checkpoint = self._workspace.path("checkpoints", f"{key}.npz")
-        length = self._plan.length(demand)
+        length = self._plan.length(demand) if length is None else length
         for gentler in (1, 10):
             # Some seeds of a bold schedule diverge; a gentler one of the same length is tried once.
             network = load_keras(start) if start is not None and start.exists() else self._network(trial)

@@ -133,8 +133,8 @@ class FrontPoint(FileCosts):
         Of the file on the test rows, mean over seeds.
     seeds
         Trainings that these are the mean of.
-    steps, seconds
-        Of training in full the network that is handed over.
+    steps, epochs, seconds
+        Of training in full the network that is handed over; epochs are how often all rows were seen.
     on_front
         Whether no other point, nor the original, is as fast and as good and in one of both better.
     """
@@ -156,6 +156,7 @@ class FrontPoint(FileCosts):
     lost_high: float | None = None
     lost_at_most: float | None = None
     steps: int = 0
+    epochs: float = 0.0
     seconds: float = 0.0
 
 

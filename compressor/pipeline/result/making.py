@@ -335,6 +335,7 @@ class _Figures:
             lost_high=None if loss is None else loss.high,
             lost_at_most=None if loss is None else loss.at_most,
             steps=self.finalists[number].steps,
+            epochs=self.finalists[number].epochs,
             seconds=self.finalists[number].seconds,
             **shared,
         )

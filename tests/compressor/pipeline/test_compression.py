@@ -335,6 +335,17 @@ def test_where_there_is_hardly_any_time_training_is_cut_and_the_result_is_valid_
     assert CompressionResult.load(tmp_path) == result
 
 
+@pytest.mark.parametrize(("before_s", "end_s"), [(10.0, 540.0), (200.0, 460.0), (500.0, 420.0)])
+def test_time_is_kept_for_what_comes_after_training(monkeypatch, before_s, end_s):
+    now = [0.0]
+    monkeypatch.setattr(pipeline.time, "monotonic", lambda: now[0])
+    limit = pipeline._TimeLimit(0.0, 10.0, pytest.fail)
+    now[0] = before_s
+    limit.prepared()
+    assert limit.training_end() == pytest.approx(end_s)
+    assert limit.notes(1.0, 1.0) == ()
+
+
 def test_without_a_time_limit_nothing_is_said_of_one(task, tmp_path):
     warned = []
     result = run(

@@ -247,3 +247,31 @@ def test_the_name_of_a_custom_operator_stays_on_its_line():
     (layer,) = read_network(file.content()).layers
     assert layer.op.startswith("custom:Mine edgetime: all is well")
     assert len(layer.op) < 100
+
+
+def test_loops_that_share_a_body_are_priced_each_by_its_own_turns():
+    file = OddFile()
+    main, condition, body = file.graph(), file.graph(), file.graph()
+    given = state = main.tensor((1, 4))
+    for start in (0, 2):
+        counter = main.tensor((), "int32", start)
+        ends = main.tensor((), "int32"), main.tensor((1, 4))
+        main.op(
+            "WHILE", [counter, state], list(ends), "WhileOptions", condSubgraphIndex=1, bodySubgraphIndex=2
+        )
+        state = ends[1]
+    main.ends([given], [state])
+    counter, state, below = (
+        condition.tensor((), "int32"),
+        condition.tensor((1, 4)),
+        condition.tensor((), "bool"),
+    )
+    condition.op("LESS", [counter, condition.tensor((), "int32", 5)], [below])
+    condition.ends([counter, state], [below])
+    counter, state, after = body.tensor((), "int32"), body.tensor((1, 4)), body.tensor((), "int32")
+    body.op("ADD", [counter, body.tensor((), "int32", 1)], [after], "AddOptions")
+    result = body.tensor((1, 4))
+    body.dense(state, 4, 4, result)
+    body.ends([counter, state], [after, result])
+    layers = read_network(file.content()).layers
+    assert [layer.repeat for layer in layers if layer.op == "fully_connected"] == [5, 3]
