@@ -207,7 +207,7 @@ def test_other_troubles_of_the_disk_are_told_too(plain, tmp_path, monkeypatch, n
     def broken(*args, **options):
         raise RuntimeError(f"Unable to synchronously write (errno = {number}, error message = 'x')")
 
-    monkeypatch.setattr("compressor.pipeline.compression.save_keras", broken)
+    monkeypatch.setattr("compressor.pipeline.searching.save_keras", broken)
     with pytest.raises(EdgetimeError, match=r"Cannot write to .* what was finished is kept"):
         run(plain, rows(), tmp_path / "out")
 
@@ -216,7 +216,7 @@ def test_an_error_that_is_none_of_the_disk_is_not_called_one(plain, tmp_path, mo
     def broken(*args, **options):
         raise RuntimeError("something else")
 
-    monkeypatch.setattr("compressor.pipeline.compression.save_keras", broken)
+    monkeypatch.setattr("compressor.pipeline.searching.save_keras", broken)
     with pytest.raises(RuntimeError, match="something else"):
         run(plain, rows(), tmp_path / "out")
 

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from compressor.pipeline.compression import _try_first
+from compressor.pipeline.searching import _try_first
 from compressor.search import Goal
 from compressor.testing.workbench import Counting, make_problem, synthetic
 
