@@ -40,6 +40,7 @@ def measure(
     what other processes take of the core is in none.
     """
     names = list(widths)
+    others = [one for one in others if 0 < len(one) <= policy.network.source_longest]
     known = measured_costs(policy, others)
     palettes = {
         name: best_palette(known, [policy.search(one, widths=widths[name]).widths for one in others])
