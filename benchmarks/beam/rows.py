@@ -38,6 +38,7 @@ def rows_of(group: Group, chosen: Chosen, judged: Judged, timed: Timed) -> list[
             "network": group.name,
             "policy": name,
             "widths": str(widths.to_dict()),
+            "palette": next(iter(timed.values()))[name].palette,
             "metric": group.metric,
             "seeds": " ".join(map(str, judged)),
             "lines": len(group.test[0]),

@@ -9,18 +9,21 @@ from dataclasses import dataclass
 import numpy as np
 
 from selector.sequence import LoadedSequencePolicy, SearchTimes, WidthPolicy
-from selector.sequence_tuning import CostMeter
+from selector.sequence_tuning import CostMeter, best_palette, measured_costs
+
+_METERED = 12
 
 
 @dataclass(frozen=True)
 class MeasuredPolicy:
-    """Means of a sentence, ms: whole, decoder, encoder, policy, and whole as predicted."""
+    """Means of a sentence, ms: whole, decoder, encoder, policy, and whole as predicted; and the widths that ran."""
 
     whole_ms: float
     decoder_ms: float
     encoder_ms: float
     policy_ms: float
     predicted_ms: float
+    palette: str
 
 
 def measure(
@@ -32,37 +35,49 @@ def measure(
 ) -> dict[str, MeasuredPolicy]:
     """Each sentence is translated by every policy before the next one is; of the rounds the median counts, sentence by sentence.
 
-    In the same turns searches of every fixed width on `others` say what encoder, steps and search cost: times are predicted from
-    these. Time is the thread's own: what other processes take of the core is in none.
+    Each policy runs on those widths of the palette that are best for it. In the same turns searches of every fixed width on
+    `others` say what encoder, steps and search cost on its palette: times are predicted from these. Time is the thread's own:
+    what other processes take of the core is in none.
     """
     names = list(widths)
-    meter = CostMeter(policy, others)
+    others = [one for one in others if 0 < len(one) <= policy.network.source_longest]
+    known = measured_costs(policy, others)
+    palettes = {
+        name: best_palette(known, [policy.search(one, widths=widths[name]).widths for one in others])
+        for name in names
+    }
+    loaded = {palette: policy.with_palette(palette) for palette in set(palettes.values())}
+    meters = {palette: CostMeter(one, others[:_METERED]) for palette, one in loaded.items()}
     times = np.zeros((rounds, len(names), len(sources), 4))
     found = {}
     for turn in range(rounds):
         for place, source in enumerate(sources):
-            if place < len(meter.sources):
-                meter.run(place)
+            for meter in meters.values():
+                if place < len(meter.sources):
+                    meter.run(place)
             # Nobody always runs behind the same neighbour.
             for which in np.random.default_rng([turn, place]).permutation(len(names)).tolist():
+                name = names[which]
                 timing = SearchTimes(clock=time.thread_time)
-                found[which, place] = policy.search(source, timing, widths[names[which]])
+                found[name, place] = loaded[palettes[name]].search(source, timing, widths[name])
                 parts = timing.whole_s, timing.decoder_s, timing.encoder_s, timing.policy_s
                 times[turn, which, place] = parts
-    costs = meter.costs()
+    costs = {palette: meter.costs() for palette, meter in meters.items()}
     predicted = [
         float(
             np.mean(
                 [
-                    costs.sentence_ms(found[index, place].widths, found[index, place].run_widths)
+                    costs[palettes[name]].sentence_ms(
+                        found[name, place].widths, found[name, place].run_widths
+                    )
                     for place in range(len(sources))
                 ]
             )
         )
-        for index in range(len(names))
+        for name in names
     ]
     median = 1e3 * np.median(times, axis=0).mean(axis=1)
     return {
-        name: MeasuredPolicy(*parts, ms)
+        name: MeasuredPolicy(*parts, ms, " ".join(map(str, palettes[name])))
         for name, parts, ms in zip(names, median.tolist(), predicted, strict=True)
     }

@@ -89,7 +89,13 @@ def _loaded(file: Path, threads: int, before: tuple[Path, ...]) -> LoadedSequenc
     policy = read_sequence_policy(file)
     content = (file.parent / policy.network).read_bytes()
     network = SequenceNetwork(
-        content, policy.begin, policy.end, policy.longest, file.parent / policy.network, threads
+        content,
+        policy.begin,
+        policy.end,
+        policy.longest,
+        file.parent / policy.network,
+        threads,
+        policy.palette,
     )
     if network.palette != policy.palette or network.vocabulary != policy.vocabulary:
         raise EdgetimeError(

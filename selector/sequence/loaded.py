@@ -110,6 +110,15 @@ class LoadedSequencePolicy:
         self.source = Tokenizer(source)
         self.target = Tokenizer(target, network.vocabulary)
 
+    def with_palette(self, widths: Sequence[int]) -> LoadedSequencePolicy:
+        """The same policy on some of its network's widths."""
+        policy = replace(self.policy, palette=tuple(widths))
+        file = self.network.file
+        network = SequenceNetwork(
+            file.read_bytes(), policy.begin, policy.end, policy.longest, file, widths=policy.palette
+        )
+        return LoadedSequencePolicy(policy, self.file, network, self.then)
+
     def tokens(self, text: str) -> list[int]:
         """Tokens of a line as the encoder takes them; none for an empty one."""
         found = self.source.encode(text)

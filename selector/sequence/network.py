@@ -48,6 +48,9 @@ class SequenceNetwork(StepDecoder):
         For messages.
     threads
         Threads of each signature.
+    widths
+        Which of its widths run: each has weights of its own in memory, and those of few stay in the processor's caches. Empty:
+        all; those that it has not are left out.
 
     Raises
     ------
@@ -63,12 +66,14 @@ class SequenceNetwork(StepDecoder):
         longest: int | None = None,
         file: Path = Path("network.tflite"),
         threads: int = 1,
+        widths: Sequence[int] = (),
     ) -> None:
         self.file, self.begin, self.end = file, begin, end
         try:
             self._interpreter = make_interpreter(content, threads)
             names = list(self._interpreter.get_signature_list())
-            widths = sorted(int(found[1]) for name in names if (found := re.fullmatch(STEP + r"(\d+)", name)))
+            known = sorted(int(found[1]) for name in names if (found := re.fullmatch(STEP + r"(\d+)", name)))
+            widths = [width for width in known if not widths or width in widths] or known
             if ENCODER not in names or not widths:
                 raise ModelFileError(
                     f"{file} has the signatures {', '.join(names) or 'none'}, not {ENCODER} and {STEP}1: "

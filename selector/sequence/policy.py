@@ -24,7 +24,7 @@ class SequencePolicy:
         Names of the `.tflite` file and of the SentencePiece models of both sides in the policy's folder; the latter None for lines
         of numbers.
     palette, vocabulary
-        Widths at which the decoder runs, and number of target tokens: what the policy was made for.
+        Widths at which the decoder runs, all that the file has or some of them, and number of target tokens.
     begin, end
         Tokens that begin and end an output.
     ends_source

@@ -6,7 +6,13 @@ May import the rooms of sequences, run-time and candidates. Optuna and sacrebleu
 from __future__ import annotations
 
 from selector.sequence_tuning.cascading import TunedCascade, tune_cascade
-from selector.sequence_tuning.costs import CostMeter, SequenceCosts, measured_costs, predicted_costs
+from selector.sequence_tuning.costs import (
+    CostMeter,
+    SequenceCosts,
+    best_palette,
+    measured_costs,
+    predicted_costs,
+)
 from selector.sequence_tuning.evaluating import Evaluated, Judge, evaluate, pooled
 from selector.sequence_tuning.learning import fit_learned_width
 from selector.sequence_tuning.pairs import read_pairs
@@ -23,6 +29,7 @@ __all__ = [
     "Tuned",
     "TunedCascade",
     "TunedPoint",
+    "best_palette",
     "cheapest",
     "evaluate",
     "fit_learned_width",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -82,6 +83,26 @@ class SequenceCosts:
         if not widths:
             return 0.0
         return self.encoder_ms + self.decoder_ms(run_widths) + search_ms_of(self.search_ms, widths)
+
+
+def best_palette(costs: SequenceCosts, ran: Sequence[Sequence[int]]) -> tuple[int, ...]:
+    """Which widths of a palette are best used by a policy that ran so many hypotheses in the steps of some sentences.
+
+    A width costs most the first time in a sentence: a wider one that runs anyway may be cheaper.
+    """
+    most = max((max(widths) for widths in ran if len(widths)), default=1)
+    known = sorted(costs.step_ms)
+    (top, *_) = [width for width in known if width >= most] or known[-1:]
+    narrower = [width for width in known if width < top]
+    palettes = [
+        (*some, top) for count in range(len(narrower) + 1) for some in itertools.combinations(narrower, count)
+    ]
+
+    def of(palette: tuple[int, ...]) -> float:
+        wider = {width: min(one for one in palette if one >= width) for width in range(1, most + 1)}
+        return sum(costs.decoder_ms([wider[width] for width in widths]) for widths in ran)
+
+    return min(palettes, key=of)
 
 
 def predicted_costs(model: TimeModel, file: Path, palette: Sequence[int]) -> SequenceCosts:

@@ -20,9 +20,11 @@ def known(kind: str, widest: int) -> list[dict[str, Any]]:
     plain: dict[str, Any]
     if kind == "threshold":
         plain = {"by_token": False, "per_hypothesis": 0, "widest": widest}
-        absolute = [{"rule": "absolute", "absolute": value} for value in (0.5, 1.0, 0.3, 1.5, 2.0, 0.7)]
+        absolute = [{"rule": "absolute", "absolute": value} for value in (0.5, 1.0, 0.3, 1.5, 0.7, 2.0)]
         relative = [{"rule": "relative", "relative": value} for value in (0.1, 0.2)]
-        return [{**plain, **one} for one in (*absolute, *relative)]
+        # A beam that is never wide is cheap where one of middle width costs as much as a wide one.
+        narrow = [{**one, "widest": min(3, widest)} for one in absolute[1::2]]
+        return [{**plain, **one} for one in (*absolute, *narrow, *relative)]
     if kind == "learned":
         return [{"sure": value} for value in (0.9, 0.8, 0.7, 0.6, 0.5)]
     plain = {"least": 1, "widest": widest, "of": "best", "applied": "this"}

@@ -17,10 +17,11 @@ from selector.sequence import (
     LoadedSequencePolicy,
     SequencePolicy,
     WidthPolicy,
+    beam_search,
     width_policy,
 )
 from selector.sequence_tuning import space
-from selector.sequence_tuning.costs import SequenceCosts
+from selector.sequence_tuning.costs import SequenceCosts, best_palette
 from selector.sequence_tuning.evaluating import Evaluated, Judge
 from selector.sequence_tuning.learning import fit_learned_width
 from selector.sequence_tuning.quality import paired_difference
@@ -227,19 +228,26 @@ def tune_widths(
     progress(1.0, "comparing")
     points = _points(evaluated, fixed)
     chosen = cheapest(points, max_drop, worst_drop)
-    found = next(point for point in points if point.widths == fixed.widths)
+    best = next(point for point in points if point.widths == fixed.widths)
     expected = {
         "metric": metric,
         "lines": len(sources),
         "quality": chosen.quality,
         "mean_ms": chosen.mean_ms,
         "mean_width": chosen.mean_width,
-        "fixed_width": int(found.widths.most),
-        "fixed_quality": found.quality,
-        "fixed_ms": found.mean_ms,
+        "fixed_width": int(best.widths.most),
+        "fixed_quality": best.quality,
+        "fixed_ms": best.mean_ms,
     }
-    tuned = costs.added_to(replace(policy.policy, widths=chosen.widths, expected=expected))
-    return Tuned(tuned, points, found, chosen, metric, len(sources), tried)
+    ran = [
+        found.widths
+        for source in judge.tokens[0][:_LEARN_FROM]
+        if len(source) <= policy.network.source_longest
+        and (found := beam_search(judge.decoders[0], source, chosen.widths, policy.policy.search)).widths
+    ]
+    few = best_palette(costs, ran)
+    tuned = costs.added_to(replace(policy.policy, palette=few, widths=chosen.widths, expected=expected))
+    return Tuned(tuned, points, best, chosen, metric, len(sources), tried)
 
 
 def _search(

@@ -150,6 +150,23 @@ def test_slices_that_only_drop_an_axis_are_reshapes(policy: Path):
     assert counts[1] > 0
 
 
+def test_a_policy_runs_on_some_of_its_networks_widths(policy: Path):
+    whole = sequence.load(policy)
+    assert whole.network.palette == (1, 3)
+    few = whole.with_palette((3,))
+    assert few.network.palette == few.policy.palette == (3,)
+    found, wanted = (one.search((4, 9, 5), widths=FixedWidth(2)) for one in (few, whole))
+    assert set(found.run_widths) == {3}
+    assert found.best.tokens == wanted.best.tokens
+    value = json.loads(policy.read_text())
+    file = policy.parent / "few.json"
+    file.write_text(json.dumps({**value, "palette": [3]}))
+    assert sequence.load(file).network.palette == (3,)
+    file.write_text(json.dumps({**value, "palette": [2, 3]}))
+    with pytest.raises(EdgetimeError, match="widths 2, 3"):
+        sequence.load(file)
+
+
 def test_a_step_gives_its_likeliest_tokens_too(network: SequenceNetwork):
     network.start(SOURCES[0])
     logits = network.step(np.array([2], np.int32), np.zeros(1, np.intp))

@@ -36,7 +36,7 @@ def judged(right: int, hypotheses: int) -> Evaluated:
 
 
 def timed(decoder_ms: float) -> MeasuredPolicy:
-    return MeasuredPolicy(decoder_ms + 2.0, decoder_ms, 1.0, 0.25, 1.1 * (decoder_ms + 2.0))
+    return MeasuredPolicy(decoder_ms + 2.0, decoder_ms, 1.0, 0.25, 1.1 * (decoder_ms + 2.0), "1 3")
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from selector.sequence_tuning import (
     Judge,
     SequenceCosts,
     TunedPoint,
+    best_palette,
     cheapest,
     evaluate,
     measured_costs,
@@ -175,3 +176,13 @@ def test_costs_are_measured_of_every_width_first_and_after_another(seeds):
     written = costs.added_to(policy.policy)
     assert SequencePolicy.from_dict(written.to_dict()).switch_ms == costs.switch_ms
     assert CostMeter(policy, [[], [1, 2]]).sources == [[1, 2]]
+
+
+def test_a_palette_leaves_out_widths_that_cost_more_at_first_than_they_save():
+    step, first = {1: 1.0, 2: 3.0, 3: 3.5, 5: 4.0}, {1: 0.5, 2: 4.0, 3: 4.0, 5: 4.0}
+    costs = SequenceCosts(0.0, step, first_ms=first)
+    # Width 2 comes twice: 6 and 4 at first, against 8 at width 5, which runs anyway.
+    assert best_palette(costs, [(1, 1, 1, 2, 2, 5, 5)]) == (1, 5)
+    assert best_palette(SequenceCosts(0.0, step), [(1, 1, 1, 2, 2, 5, 5)]) == (1, 2, 5)
+    assert best_palette(costs, [(1, 1)]) == (1,)
+    assert best_palette(costs, [(4, 4), ()]) == (5,)
