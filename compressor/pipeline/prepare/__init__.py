@@ -12,12 +12,12 @@ from compressor.pipeline.prepare.limits import (
     check_goal,
     enough_minutes,
     in_minutes,
-    in_percent,
     in_words,
     missed,
     shown_ms,
 )
 from compressor.pipeline.prepare.preparation import Prepared, prepare
+from compressor.pipeline.prepare.time_limit import TimeLimit
 from compressor.pipeline.prepare.tolerance import tolerance
 from compressor.pipeline.prepare.workspace import (
     Workspace,
@@ -34,6 +34,7 @@ __all__ = [
     "Evaluator",
     "Limits",
     "Prepared",
+    "TimeLimit",
     "Workspace",
     "budget_notes",
     "check_goal",
@@ -41,7 +42,6 @@ __all__ = [
     "enough_minutes",
     "file_digest",
     "in_minutes",
-    "in_percent",
     "in_words",
     "is_trained",
     "json_digest",
