@@ -28,12 +28,12 @@ from compressor.pipeline.prepare import (
     Evaluator,
     Limits,
     Prepared,
+    TimeLimit,
     Workspace,
     budget_notes,
     check_goal,
     data_digest,
     file_digest,
-    in_percent,
     json_digest,
     prepare,
     tolerance,
@@ -48,9 +48,6 @@ from profiler.errors import BudgetError, EdgetimeError, UsageError
 from profiler.locks import owned
 from profiler.progress import ProgressCallback, silent, sub_progress
 from timemodel.model import NetworkPredictor, TimeModel
-
-_RESERVE_SHARE, _AS_BEFORE, _MOST_RESERVE = 0.1, 0.7, 0.3
-"""Kept for what comes after training: of all time, or by what came before the search, but no more than the last of all."""
 
 _WINNER_SHARE = 0.8
 """Of the time for full fine-tuning; the rest is for the other points of the front."""
@@ -177,7 +174,7 @@ def compress(
     if family is not None:
         check_family(family)
         points = family
-    limit = _TimeLimit(started, minutes, warn)
+    limit = TimeLimit(started, minutes, warn)
     require("optuna")
     sharing = Sharing(storage, workers, trials)
     searcher = sharing.method(method, steer)
@@ -271,46 +268,6 @@ def compress(
         if not result.met:
             raise BudgetError(f"{result.missed}; it is saved in {result.folder} as {result.after.tflite}.")
     return result
-
-
-class _TimeLimit:
-    """The time that a run may take, on the clock of `time.monotonic`; `warn` hears once where it will not do."""
-
-    def __init__(self, started: float, minutes: float | None, warn: Callable[[str], None]) -> None:
-        self._started, self._minutes, self._warn = started, minutes, warn
-        self._before_s = 0.0
-
-    def at(self, share: float) -> float:
-        """When a share of the time is used up."""
-        return self._started + 60 * share * self._minutes if self._minutes else math.inf
-
-    def prepared(self) -> None:
-        """What comes before the search is done: what comes after training takes about as long."""
-        self._before_s = time.monotonic() - self._started
-
-    def training_end(self) -> float:
-        """When training has to end, so that there is time for exporting, testing and measuring."""
-        if not self._minutes:
-            return math.inf
-        reserve_s = max(_RESERVE_SHARE * 60 * self._minutes, _AS_BEFORE * self._before_s)
-        return self.at(1.0) - min(reserve_s, _MOST_RESERVE * 60 * self._minutes)
-
-    def short_for_candidates(self, share: float) -> None:
-        """Say so while the search goes on: candidates get this share of their schedule."""
-        self._warn(
-            f"--minutes {self._minutes:g} is short: candidates are trained for {in_percent(share)} of their schedule."
-        )
-
-    def notes(self, candidates: float, finalists: float) -> tuple[str, ...]:
-        """A sentence on what got which share of its schedule, where that is not all."""
-        if not self._minutes or min(candidates, finalists) >= 1:
-            return ()
-        cut = {"candidates": candidates, "finalists": finalists}
-        words = " and ".join(f"{name} for {in_percent(share)}" for name, share in cut.items() if share < 1)
-        return (
-            f"--minutes {self._minutes:g} was short: training was cut, that of {words} of the schedule; give more, or stop "
-            "what else runs here.",
-        )
 
 
 def _train(

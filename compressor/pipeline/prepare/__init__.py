@@ -14,12 +14,12 @@ from compressor.pipeline.prepare.limits import (
     check_goal,
     enough_minutes,
     in_minutes,
-    in_percent,
     in_words,
     missed,
     shown_ms,
 )
 from compressor.pipeline.prepare.preparation import Prepared, prepare
+from compressor.pipeline.prepare.time_limit import TimeLimit
 from compressor.pipeline.prepare.tolerance import tolerance
 from compressor.pipeline.prepare.workspace import (
     Workspace,
@@ -40,6 +40,7 @@ __all__ = [
     "Evaluator",
     "Limits",
     "Prepared",
+    "TimeLimit",
     "Workspace",
     "budget_notes",
     "check_goal",
@@ -48,7 +49,6 @@ __all__ = [
     "enough_minutes",
     "file_digest",
     "in_minutes",
-    "in_percent",
     "in_words",
     "is_trained",
     "json_digest",

@@ -339,7 +339,7 @@ def test_where_there_is_hardly_any_time_training_is_cut_and_the_result_is_valid_
 def test_time_is_kept_for_what_comes_after_training(monkeypatch, before_s, end_s):
     now = [0.0]
     monkeypatch.setattr(pipeline.time, "monotonic", lambda: now[0])
-    limit = pipeline._TimeLimit(0.0, 10.0, pytest.fail)
+    limit = pipeline.TimeLimit(0.0, 10.0, pytest.fail)
     now[0] = before_s
     limit.prepared()
     assert limit.training_end() == pytest.approx(end_s)
