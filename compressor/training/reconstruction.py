@@ -83,6 +83,7 @@ def _products(layers: Mapping[str, Any], call_all: Callable[[], Any]) -> dict[st
     """Of each layer the mean products of the channels that it reads, over rows and places [channels, channels]."""
     found: dict[str, NDArray[np.float64]] = {}
     plain = {name: layer.call for name, layer in layers.items()}
+    own = {name: vars(layer)["call"] for name, layer in layers.items() if "call" in vars(layer)}
 
     def seen(name: str, inputs: Any) -> None:
         values = np.asarray(inputs, dtype=np.float64).reshape(-1, inputs.shape[-1])
@@ -101,6 +102,9 @@ def _products(layers: Mapping[str, Any], call_all: Callable[[], Any]) -> dict[st
             layer.call = recording(name)
         call_all()
     finally:
-        for layer in layers.values():
-            del layer.call
+        for name, layer in layers.items():
+            if name in own:
+                layer.call = own[name]  # as a supernet has it, which switches blocks by it
+            else:
+                del layer.call
     return found

@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from compressor.graph import build_graph, cut
+from compressor.graph import build_graph, cut, find_blocks
 from compressor.training.reconstruction import Reconstruction
+from compressor.training.supernet import Supernet
 
 
 def _network():
@@ -49,3 +50,19 @@ def test_outputs_stay_nearer_where_channels_go_and_the_network_is_as_it_was():
 def test_nothing_is_solved_where_nothing_goes():
     model = _network()
     assert Reconstruction(model, build_graph(model), _rows(4)).weights({}) == {}
+
+
+def test_a_supernet_switches_its_blocks_off_after_it_too():
+    from keras import Input, Model, layers
+
+    source = Input((4,))
+    x = layers.Dense(5, activation="tanh", name="first")(source)
+    x = layers.Dense(5, name="second")(x)
+    model = Model(source, layers.Dense(2, name="head")(x))
+    graph, rows = build_graph(model), np.random.default_rng(0).normal(size=(8, 4)).astype(np.float32)
+    supernet = Supernet(model, graph, find_blocks(model).removable)
+    switches = supernet.switches({}, ["second"])
+    wanted = np.asarray(supernet(rows, *switches, training=False))
+    Reconstruction(supernet.model, graph, rows, lambda _, some: supernet(some, *switches, training=False))
+    np.testing.assert_array_equal(supernet(rows, *switches, training=False), wanted)
+    assert np.abs(wanted - supernet(rows, *supernet.switches({}), training=False)).max() > 1e-3
