@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from compressor.data.rows import as_array
 from profiler.errors import UsageError
 
 _WORDS = (
@@ -21,18 +22,18 @@ def looks_like_groups(arrays: Mapping[str, Any], labels: Any, rows: int) -> str:
 
     It has a value for each row, whole numbers or words, few different ones, and says more than the labels.
     """
-    found = [name for name, array in arrays.items() if _looks_so(np.asarray(array), labels, rows)]
+    found = [name for name, array in arrays.items() if _looks_so(as_array(array), labels, rows)]
     named = [name for name in found if any(word in name.lower() for word in _WORDS)]
     return (named or found or [""])[0]
 
 
-def _looks_so(array: NDArray[Any], labels: Any, rows: int) -> bool:
+def _looks_so(array: Any, labels: Any, rows: int) -> bool:
     if array.ndim != 1 or len(array) != rows or array.dtype.kind not in "iuUS":
-        return False
+        return False  # what is too large to be read is not read
     values, member = np.unique(array, return_inverse=True)
     if not 2 <= len(values) <= rows // 2:
         return False
-    y = np.asarray(labels)
+    y = as_array(labels)
     if y.ndim != 1 or len(y) != rows:
         return True
     pairs = len(np.unique(np.stack([member.ravel(), np.unique(y, return_inverse=True)[1].ravel()]), axis=1).T)

@@ -103,9 +103,9 @@ def _grouping(
     given = {name: arrays[name] for name in _GROUPS if arrays.get(name) is not None}
     if given:
         return given
-    x, y = each(found["x"], np.asarray), found["y"]
+    y = found["y"]
     labels = next(iter(y.values())) if isinstance(y, Mapping) else y
-    return {"maybe_groups": looks_like_groups(arrays, labels, row_count(x))}
+    return {"maybe_groups": looks_like_groups(arrays, labels, row_count(found["x"]))}
 
 
 def _fields(arrays: Mapping[str, npt.NDArray], file: Path, groups: str | None = None) -> dict[str, Any]:

@@ -32,8 +32,15 @@ def take(rows: Rows, chosen: Any) -> Rows:
 def joined(parts: Sequence[Rows]) -> Rows:
     """The rows of several parts, one behind the other."""
     if isinstance(parts[0], Mapping):
-        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    return np.concatenate(parts)
+        return {name: _joined([part[name] for part in parts]) for name in parts[0]}
+    return _joined(parts)
+
+
+def _joined(parts: Sequence[Any]) -> Any:
+    """Rows of one large file stay there."""
+    rows = [part for part in parts if isinstance(part, StoredRows)]
+    together = rows[0].followed_by(rows[1:]) if len(rows) == len(parts) else None
+    return np.concatenate(parts) if together is None else together
 
 
 def row_count(rows: Rows) -> int:

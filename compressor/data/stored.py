@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +78,13 @@ class StoredRows:
     def astype(self, dtype: Any) -> StoredRows:
         """The same rows, of another type once they are read."""
         return StoredRows(self._array, self._chosen, dtype)
+
+    def followed_by(self, others: Sequence[StoredRows]) -> StoredRows | None:
+        """These rows and then others of the same array; None where some are of another one."""
+        if any(one._array is not self._array or one.dtype != self.dtype for one in others):
+            return None
+        chosen = [np.arange(len(one)) if one._chosen is None else one._chosen for one in (self, *others)]
+        return StoredRows(self._array, np.concatenate(chosen), self.dtype)
 
     def blocks(self) -> Iterator[tuple[int, npt.NDArray]]:
         """All rows in their order, few at a time, each with the number of its first."""

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compressor.data import StoredRows, load_data, stored, take
+from compressor.data import StoredRows, joined, load_data, stored, take
+from compressor.data.loading import _fields, read_arrays
 from profiler.errors import DataError
 
 MANY = 300_000
@@ -51,6 +52,29 @@ def test_many_rows_are_checked_split_and_read_in_batches_with_little_memory(fold
     for rows, labels in ((data.x, data.y), (data.x_val, data.y_val), (data.x_test, data.y_test)):
         first = np.flatnonzero((x == rows[0]).all(axis=1))
         assert y[first].tolist() == [labels[0]]
+
+
+def test_what_says_which_rows_belong_together_is_found_without_reading_rows(folder, small, tmp_path):
+    _, x, y = folder
+    np.savez(tmp_path / "rows.npz", x=x, y=y, more_x=x, speaker=np.arange(MANY, dtype=np.int32) // 100)
+    tracemalloc.start()
+    try:
+        assert _fields(read_arrays(tmp_path / "rows.npz", stored=True), tmp_path)["maybe_groups"] == "speaker"
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 0.9 * x.nbytes  # sorting labels and speakers
+
+
+def test_two_parts_of_one_file_stay_there_together(folder, small):
+    _, x, _ = folder
+    rows = StoredRows(x)
+    both = joined([rows[200_000:], rows[:100_000]])
+    assert isinstance(both, StoredRows)
+    np.testing.assert_array_equal(both[99_998:100_002], np.concatenate([x[-2:], x[:2]]))
+    others = joined([rows[:20_000], StoredRows(x.copy())[:20_000]])
+    assert isinstance(others, np.ndarray)
+    assert len(others) == 40_000
 
 
 def test_a_packed_file_is_read_as_before(folder, small, tmp_path):
