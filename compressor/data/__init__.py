@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from compressor.data.dataset import Data, check_data, check_fits, split_rows
 from compressor.data.loading import load_data, load_inputs, read_arrays
-from compressor.data.overlap import shared_rows
+from compressor.data.overlap import copies, shared_rows
 from compressor.data.rows import Rows, each, evenly, format_shape, joined, named, row_count, take
 from compressor.data.stored import StoredRows
 
@@ -17,6 +17,7 @@ __all__ = [
     "StoredRows",
     "check_data",
     "check_fits",
+    "copies",
     "each",
     "evenly",
     "format_shape",

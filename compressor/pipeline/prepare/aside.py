@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from compressor.data import Rows, row_count, split_rows, take
+from compressor.data import Rows, copies, row_count, split_rows, take
 from compressor.training import Task
 from profiler.paired import fewest_units
 
@@ -52,6 +52,8 @@ def told_apart(groups: NDArray[Any] | None) -> NDArray[Any] | None:
 def keep_aside(task: Task, most: float | None, seed: int) -> tuple[Task, Aside | None]:
     """Half of the validation rows, by whole groups or else by classes, where they are enough to confirm that `most` is kept.
 
+    Copies of one row stay together.
+
     `most` is the share of accuracy, or hundredths of a score, that may be lost; None where nothing has to be kept. Where half
     of the rows could confirm nothing, all of them choose.
     """
@@ -63,7 +65,10 @@ def keep_aside(task: Task, most: float | None, seed: int) -> tuple[Task, Aside |
     if unit_count(rows, groups) < 2 * needed:
         return task, None
     labels = data.y_val if isinstance(data.y_val, np.ndarray) and data.classifies("") else None
-    stay, held = split_rows(rows, 0.5, labels=labels, groups=groups, seed=seed)
+    together = copies(data.x_val) if groups is None else groups
+    if together is not None and len(np.unique(together)) < 2:
+        return task, None
+    stay, held = split_rows(rows, 0.5, labels=labels, groups=together, seed=seed)
     if unit_count(len(held), None if groups is None else groups[held]) < needed:
         return task, None  # few large groups
     kept = Aside(take(data.x_val, held), take(data.y_val, held), None if groups is None else groups[held])

@@ -41,6 +41,24 @@ def test_a_metric_that_is_the_same_whatever_is_answered_is_refused():
     assert by_metric(lambda model, rows: float(np.mean(model.predict(rows[0]).argmax(-1) == rows[1]))) == []
 
 
+def test_a_metric_of_a_sorted_file_is_asked_on_rows_of_all_of_it():
+    y = np.repeat([0, 1], 1000)
+
+    def recall(model, rows):
+        answers = model.predict(rows[0]).argmax(-1)
+        return float(np.mean(answers[rows[1] == 1] == 1)) if (rows[1] == 1).any() else 0.0
+
+    x, outputs = np.arange(2000)[:, None], np.eye(2)[y]
+    assert check_metric(Task("softmax", replace(DATA, metric=recall)), x, y, outputs) == []
+
+
+def test_a_metric_that_refuses_a_few_rows_is_not_judged():
+    def refusing(model, rows):
+        raise ValueError("only one class")
+
+    assert by_metric(refusing) == []
+
+
 def test_an_output_that_the_metric_ignores_is_named():
     outputs = {"kind": np.eye(2)[Y], "place": X}
 
@@ -62,6 +80,19 @@ def test_rows_that_stand_among_the_training_rows_are_found_by_content(shared, fr
         some = "All 40" if shared == 40 else f"{shared} of the 40"
         assert notes[0].startswith(f"{some} validation rows have the content of training rows")
     assert unseen(DATA, "test") == (False, [])
+
+
+def test_rows_that_chose_are_no_test():
+    found, [note] = unseen(replace(DATA, x_val=X + 1, y_val=Y, x_test=X + 1, y_test=Y), "test")
+    assert not found
+    assert note.startswith(
+        "All 40 test rows have the content of validation rows, which choose the network: they say nothing"
+    )
+    mixed = np.concatenate([X[:10], X[10:] + 1])
+    found, [note] = unseen(replace(DATA, x_val=X + 1, y_val=Y, x_test=mixed, y_test=Y), "test")
+    assert not found
+    assert "content of training or validation rows" in note
+    assert unseen(replace(DATA, x_val=X + 1, y_val=Y, x_test=X + 2, y_test=Y), "test") == (True, [])
 
 
 def save(tmp_path, **arrays):

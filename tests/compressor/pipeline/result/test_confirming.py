@@ -96,6 +96,14 @@ def test_half_of_the_validation_rows_are_kept_aside_where_they_could_confirm_som
     assert keep_aside(task_of(5000), 0.0, 0)[1] is None
 
 
+def test_copies_of_one_row_are_not_kept_aside_from_one_another():
+    x, y = np.arange(4000)[:, None] // 3 * 1.0, np.arange(4000) // 3 % 2
+    task, aside = keep_aside(Task("softmax", Data(x=x[:2], y=y[:2], x_val=x, y_val=y)), 0.05, 0)
+    assert aside.groups is None
+    assert not set(aside.x[:, 0]) & set(task.data.x_val[:, 0])
+    assert len(aside.x) == pytest.approx(2000, abs=10)
+
+
 def test_groups_are_kept_aside_whole_and_have_to_be_enough():
     groups = np.arange(2400) // 10
     task, aside = keep_aside(task_of(2400, groups), 0.1, 0)
