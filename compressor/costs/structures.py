@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cached_property, partial
 from typing import Any
@@ -20,14 +20,17 @@ from compressor.costs.naming import name_of, names_of, ranks_of
 from compressor.graph import Change, ChannelGraph, RemovableBlock, build_graph, read_topology
 from profiler.network import Layer, Network
 
+_MOST_MODELS = 4
+"""So many Keras models are kept beside the whole one; others are made again when they are asked for."""
+
 Lowering = LearnedLowering | ConvertingLowering
 
 
 class Structure:
     """The network without some blocks, as a model of its own, and what any widths of it become.
 
-    The model is made when it is asked for. At full widths its network takes one conversion; its lowering, two more, is
-    learned when other widths are asked for.
+    The model is made when it is asked for, again where it was forgotten. At full widths its network takes one conversion; its
+    lowering, two more, is learned when other widths are asked for.
     """
 
     def __init__(
@@ -41,6 +44,10 @@ class Structure:
     def model(self) -> Any:
         """At full widths, with the original's weights."""
         return self._make()
+
+    def forget_model(self) -> None:
+        """Keep the model no longer."""
+        vars(self).pop("model", None)
 
     @cached_property
     def graph(self) -> ChannelGraph:
@@ -122,6 +129,7 @@ class Structures:
         self.full: Structure = _Whole(model, graph, convert, base, seed)
         """The network as it is."""
         self._known: dict[frozenset[str], Structure] = {frozenset(): self.full}
+        self._made: deque[frozenset[str]] = deque()
         self._cut: dict[frozenset[str], tuple[LearnedLowering, bool] | None] = {}
         self._holds: dict[frozenset[type[Change]], bool] = {}
 
@@ -130,7 +138,7 @@ class Structures:
         found = self._known.get(configuration.removed)
         if found is None:
             fixed = frozenset(layer for name in configuration.removed for layer in self.blocks[name].fixed)
-            make = partial(self.model_without, configuration)
+            make = partial(self._remembered, configuration)
             found = Structure(make, self._convert, self._seed, fixed)
             self._known[configuration.removed] = found
         return found
@@ -172,6 +180,14 @@ class Structures:
         """A model of one's own at full widths without what the configuration takes out."""
         gone = {name: self.blocks[name] for name in configuration.removed}
         return changed(self.full.model, [gone[name] for name in self.blocks if name in gone])
+
+    def _remembered(self, configuration: Configuration) -> Any:
+        """The model for a structure to keep, in place of the oldest of others where there are many."""
+        made = self.model_without(configuration)
+        self._made.append(configuration.removed)
+        if len(self._made) > _MOST_MODELS:
+            self._known[self._made.popleft()].forget_model()
+        return made
 
     def _without(self, configuration: Configuration) -> tuple[LearnedLowering, bool] | None:
         """The whole network's lowering without the operators of the blocks, and whether the rest is a network.

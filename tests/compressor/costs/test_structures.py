@@ -96,3 +96,19 @@ def test_estimates_convert_no_structure():
     fresh._convert = None
     layers = fresh.estimating(Configuration(fresh.full.graph.widths).without({"conv2"})).base.layers
     assert len(layers) == len(fresh.full.base.layers) - 1
+
+
+def test_few_models_are_kept_and_others_are_made_again_as_they_were():
+    model = small_residual()
+    blocks = find_blocks(model).removable
+    graph = build_graph(model)
+    structures = Structures(model, graph, blocks, _convert)
+    removed = [[], ["conv2"], ["conv3"], ["conv2", "conv3"]]
+    known = [structures.of(Configuration(graph.widths).without(names)) for names in removed]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("compressor.costs.structures._MOST_MODELS", 2)
+        names = [[layer.name for layer in one.model.layers] for one in known]
+        assert ["model" in vars(one) for one in known] == [True, False, True, True]
+        assert [layer.name for layer in known[1].model.layers] == names[1]
+        assert ["model" in vars(one) for one in known] == [True, True, False, True]
+    assert known[0].model is model
