@@ -43,12 +43,12 @@ class Reconstruction:
         self, model: Any, graph: ChannelGraph, rows: Rows, call: Callable[[Any, Rows], Any] = run
     ) -> None:
         layers = dict(layers_of(model))
-        self._readers: dict[tuple[str, str], tuple[int, NDArray[np.int64], NDArray[Any]]] = {}
+        self._readers: dict[tuple[str, str], tuple[int, NDArray[np.int64], Any]] = {}
         for axis in graph.readers:
             layer = layers[axis.layer]
             if type(layer).__name__ in _SOLVED and axis.variable == "kernel":
                 numbers = graph.positions(axis.channels)
-                kernel = np.asarray(layer.kernel, dtype=np.float64)
+                kernel = layer.kernel  # the network's own, read when it is asked for
                 if len(numbers) <= _MOST_CHANNELS and kernel.shape[axis.axis] == len(numbers):
                     self._readers[axis.layer, axis.variable] = axis.axis, numbers, kernel
         self._ends = np.cumsum([0, *(group.width for group in graph.groups.values())])
@@ -70,16 +70,16 @@ class Reconstruction:
             if kept.all() or not kept.any() or layer not in self._products:
                 continue
             product = self._products[layer]
-            inner, outer = product[np.ix_(kept, kept)], product[np.ix_(kept, ~kept)]
+            inner, outer = (product[np.ix_(kept, some)].astype(np.float64) for some in (kept, ~kept))
             ridge = _RIDGE * np.trace(inner) / len(inner) + 1e-12
             mix = np.linalg.solve(inner + ridge * np.eye(len(inner)), outer)
-            first = np.moveaxis(kernel, axis, 0).copy()
+            first = np.moveaxis(np.array(kernel, dtype=np.float64), axis, 0)
             first[kept] += np.tensordot(mix, first[~kept], axes=1)
             found[layer, variable] = np.moveaxis(first, 0, axis).astype(np.float32)
         return found
 
 
-def _products(layers: Mapping[str, Any], call_all: Callable[[], Any]) -> dict[str, NDArray[np.float64]]:
+def _products(layers: Mapping[str, Any], call_all: Callable[[], Any]) -> dict[str, NDArray[np.float32]]:
     """Of each layer the mean products of the channels that it reads, over rows and places [channels, channels]."""
     found: dict[str, NDArray[np.float64]] = {}
     plain = {name: layer.call for name, layer in layers.items()}
@@ -107,4 +107,4 @@ def _products(layers: Mapping[str, Any], call_all: Callable[[], Any]) -> dict[st
                 layer.call = own[name]  # as a supernet has it, which switches blocks by it
             else:
                 del layer.call
-    return found
+    return {name: product.astype(np.float32) for name, product in found.items()}

@@ -25,7 +25,7 @@ from compressor.costs import (
     place_of,
     steering_cost,
 )
-from compressor.data import Data, Rows, take
+from compressor.data import Data, Rows, evenly, take
 from compressor.export import input_specs, load_keras, load_known, to_tflite_bytes
 from compressor.graph import ChannelGraph, Keep, build_graph, cut
 from compressor.pipeline.prepare.aside import Aside, keep_aside
@@ -114,8 +114,7 @@ class Prepared:
 
     def _cut(self, configuration: Configuration, keep: Keep) -> Any:
         structure = self.structures.of(configuration)
-        rows = take(self.task.data.x, slice(RECONSTRUCTED_FROM))
-        weights = Reconstruction(structure.model, structure.graph, rows).weights(keep)
+        weights = Reconstruction(structure.model, structure.graph, self.typical_rows).weights(keep)
         return cut(structure.model, keep, structure.graph, weights)
 
     def network_of(self, candidate: Candidate, folder: Path | None) -> Any:
@@ -140,6 +139,12 @@ class Prepared:
         assert data.x_val is not None
         assert data.y_val is not None
         return data.x_val, data.y_val
+
+    @property
+    def typical_rows(self) -> Rows:
+        """Inputs from all over the training rows that say what channels carry: files are often sorted by class."""
+        x = self.task.data.x
+        return take(x, evenly(x, RECONSTRUCTED_FROM))
 
     @property
     def test_rows(self) -> tuple[Rows, Rows]:

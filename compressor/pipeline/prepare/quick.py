@@ -13,13 +13,15 @@ from compressor.changes import names_in_effect
 from compressor.costs import Configuration
 from compressor.data import row_count, take
 from compressor.graph import Change, RemovableBlock, layers_of, weight_names
-from compressor.training import RECONSTRUCTED_FROM, Reconstruction, Supernet, run, strongest, without_dropout
+from compressor.training import Reconstruction, Supernet, run, strongest, without_dropout
 
 if TYPE_CHECKING:
     from compressor.pipeline.prepare.preparation import Prepared
 
 _ROWS, _BATCH = 512, 256
 _SAME = 1e-3
+_MOST_SOLVED = 8
+"""Sets of blocks for which is remembered what readers of channels see without them: each may take many megabytes."""
 
 _Weights = Mapping[tuple[str, str], NDArray[Any]]
 """By layer and variable."""
@@ -42,7 +44,6 @@ class QuickLoss:
         self._batches = [
             (take(x, rows[start : start + size]), take(y, rows[start : start + size])) for start in starts
         ]
-        self._rows = take(prepared.task.data.x, slice(RECONSTRUCTED_FROM))
         self._seen: dict[frozenset[str], Reconstruction] = {}
 
     def __call__(self, configuration: Configuration) -> float:
@@ -57,7 +58,10 @@ class QuickLoss:
             return self._made(configuration)
         keep = strongest(prepared.importance, configuration.widths)
         keep |= {name: keep[other] for name, other in same.items()}
-        weights = self._solved(switched.removed).weights(keep) if self._reconstructs else {}
+        narrowed = any(
+            len(keep.get(name, range(width))) < width for name, width in prepared.graph.widths.items()
+        )
+        weights = self._solved(switched.removed).weights(keep) if self._reconstructs and narrowed else {}
         with self.supernet.with_weights(self._changed(weights, others)):
             return self._loss(*self.supernet.switches(keep, switched.removed))
 
@@ -93,15 +97,19 @@ class QuickLoss:
 
     def _solved(self, removed: frozenset[str]) -> Reconstruction:
         """What readers of channels see where some blocks are switched off."""
-        if removed not in self._seen:
+        found = self._seen.pop(removed, None)
+        if found is None:
+            while len(self._seen) >= _MOST_SOLVED:
+                del self._seen[next(iter(self._seen))]
             supernet, switches = self.supernet, self.supernet.switches({}, removed)
-            self._seen[removed] = Reconstruction(
+            found = Reconstruction(
                 supernet.model,
                 self._prepared.graph,
-                self._rows,
+                self._prepared.typical_rows,
                 lambda _, rows: supernet(rows, *switches, training=False),
             )
-        return self._seen[removed]
+        self._seen[removed] = found  # the last one that was asked for is the last one to go
+        return found
 
     @cached_property
     def _stands_for_all(self) -> bool:

@@ -3,12 +3,14 @@
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from compressor.changes.kernels import SmallerKernel
 from compressor.changes.pairs import ThinPair
 from compressor.costs import Structures, scaled
 from compressor.graph import read_topology
+from compressor.pipeline.prepare import quick as module
 from compressor.pipeline.prepare.preparation import converter
 from compressor.pipeline.prepare.quick import QuickLoss
 from compressor.testing.keras_task import bars_prepared
@@ -69,3 +71,26 @@ def test_weights_that_are_solved_again_lose_less_and_leave_no_trace():
     assert solved(one) < plain(one)
     full = prepared.original.configuration
     assert solved(full) == pytest.approx(plain(full))
+
+
+def test_weights_are_solved_from_rows_of_all_classes_of_a_sorted_file():
+    prepared = bars_prepared()
+    data = prepared.task.data
+    x = np.concatenate([data.x[data.y == kind] for kind in np.repeat([0, 1, 2], 10)])
+    rows = replace(prepared, task=replace(prepared.task, data=replace(data, x=x))).typical_rows
+    assert len(rows) == 256
+    of_class = {row.tobytes(): kind for row, kind in zip(data.x, data.y, strict=True)}
+    assert np.bincount([of_class[row.tobytes()] for row in rows]) == pytest.approx(256 / 3, abs=1)
+
+
+def test_weights_are_solved_where_channels_go_and_for_few_sets_of_blocks_remembered(monkeypatch):
+    prepared = bars_prepared()
+    quick = QuickLoss(prepared)
+    full = prepared.original.configuration
+    quick(full.without(["third"]))
+    assert not quick._seen
+    monkeypatch.setattr(module, "_MOST_SOLVED", 1)
+    small = scaled(full, 0.7)
+    losses = [quick(small), quick(small.without(["third"]))]
+    assert set(quick._seen) == {frozenset({"third"})}
+    assert [quick(small), quick(small.without(["third"]))] == losses
