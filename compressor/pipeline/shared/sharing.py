@@ -67,7 +67,8 @@ class Sharing:
                     pass  # says at once where that cannot be
         elif named:
             goes = "go" if len(named) > 1 else "goes"
-            raise UsageError(f"{' and '.join(named)} {goes} with --method optuna, not with {found.name}.")
+            methods = "optuna or structure" if named == ["--trials"] else "optuna"
+            raise UsageError(f"{' and '.join(named)} {goes} with --method {methods}, not with {found.name}.")
         if steer == "measured" and (self.workers > 1 or self.storage is not None):
             raise UsageError(
                 "--steer measured goes with one process: several that measure at once disturb each other."

@@ -37,7 +37,7 @@ class StructureSearch(SearchMethod):
     first
         How many of them are trained shortly beside the control.
     trials
-        Candidates that are trained shortly in all.
+        Candidates that are trained shortly in all, the control among them.
     tries
         Under a limit on the score: candidates that may fail before a cost is given up.
     near
@@ -78,6 +78,8 @@ class _Search:
     def __init__(self, method: StructureSearch, problem: SearchProblem) -> None:
         self._method, self._problem = method, problem
         self._losses: dict[Configuration, float] = {}
+        self._tried: set[Configuration] = set()
+        self._before = len(problem.trials)
         chain = structures_of(problem, method.structures, method.most_blocks)
         self._fills: dict[frozenset[str], Filled] = {}
         self._chain = [self._fill(full) for full in chain]
@@ -95,10 +97,11 @@ class _Search:
         budget = problem.budget
         first = [fill.all(budget) for fill in self._chain]
         if not any(first):
-            problem.try_configuration(min((fill.fastest for fill in self._chain), key=problem.cost.exact))
+            self._try(min((fill.fastest for fill in self._chain), key=problem.cost.exact))
             return
         self._rank(one for row in first for one in row)
-        if first[0]:
+        if first[0] and self._left() > 0:
+            self._tried.add(first[0][0])
             problem.control = problem.try_configuration(first[0][0]).candidate
         best = [min(row, key=self._losses.__getitem__) for row in first if row]
         for one in sorted(best, key=self._losses.__getitem__)[: self._method.first]:
@@ -109,9 +112,9 @@ class _Search:
     def _improve(self, budget: float, others: list[Configuration]) -> None:
         """Try what was ranked first of what is near the best one, and of what else there is of its structure."""
         problem = self._problem
-        while len(problem.trials) < self._method.trials:
+        while self._left() > 0:
             best = problem.best()[0].configuration
-            tried = {trial.configuration.with_precision("") for trial in problem.trials}
+            tried = self._tried | {trial.configuration.with_precision("") for trial in problem.trials}
             able = [one for one in others if one.removed == best.removed]
             able += list(self._near(best.with_precision(""), budget))
             able = [one for one in dict.fromkeys(able) if one not in tried]
@@ -135,7 +138,12 @@ class _Search:
             yield found
 
     def _proposed(self, level: float, attempt: int) -> Configuration | None:
-        """Under a limit on the score: what the structure that did best so far can be at a cost, then the others in their rank."""
+        """Under a limit on the score: what the structure that did best so far can be at a cost, then the others in their rank.
+
+        None once the candidates are used up but for the control's.
+        """
+        if self._left() <= bool(self._tried):
+            return None
         loss = self._losses.__getitem__
         evenly = [(fill, one) for fill in self._chain if (one := fill.evenly(level)) is not None]
         if not evenly:
@@ -146,7 +154,10 @@ class _Search:
         ways = evenly[0][0].all(level)
         self._rank(ways)
         order = list(dict.fromkeys([min(ways, key=loss), *(one for _, one in evenly[1:]), *ways]))
-        return order[attempt] if attempt < len(order) else None
+        if attempt >= len(order):
+            return None
+        self._tried.add(order[attempt])
+        return order[attempt]
 
     def _best_removed(self) -> frozenset[str] | None:
         problem = self._problem
@@ -169,8 +180,15 @@ class _Search:
                 self._losses[one] = loss if math.isfinite(loss) else math.inf
                 row["candidates"] = done + 1
 
+    def _left(self) -> int:
+        """How many candidates may still be trained."""
+        return self._method.trials - self._before - len(self._tried)
+
     def _try(self, configuration: Configuration | None) -> None:
-        if configuration is not None and configuration != self._problem.full:
+        if configuration is None or not (self._left() > 0 or configuration in self._tried):
+            return
+        self._tried.add(configuration)
+        if configuration != self._problem.full:
             self._problem.try_configuration(configuration)
 
     def _fill(self, full: Configuration) -> Filled:

@@ -108,6 +108,30 @@ def test_under_a_limit_on_the_score_it_goes_below_what_widths_reach():
     assert least < 0.7 * control.predicted_ms
 
 
+@pytest.mark.parametrize("trials", [1, 2, 3, 7])
+@pytest.mark.parametrize("goal", [Goal(budget_ms=0.45), Goal(least_score=0.93)])
+def test_no_more_candidates_are_trained_than_were_asked_for(goal, trials):
+    if goal.budget_ms:
+        goal = Goal(budget_ms=goal.budget_ms * whole_ms())
+    problem = with_blocks(goal)
+    trained, evaluate = [], problem.evaluate
+
+    def counted(candidate):
+        trained.append(candidate)
+        return evaluate(candidate)
+
+    problem.evaluate = counted
+    found = StructureSearch(trials=trials, tries=4).run(problem)
+    assert 1 <= len(trained) <= trials
+    assert len(found) == len(trained)
+    again = with_blocks(goal)
+    again.try_configuration(again.full)
+    assert 1 <= len(StructureSearch(trials=trials, tries=4).run(again)) <= trials
+    if goal.budget_ms:
+        assert len(trained) == trials
+        assert problem.control in trained
+
+
 def test_what_was_looked_at_before_an_interruption_is_not_looked_at_again(tmp_path):
     goal = Goal(budget_ms=0.45 * whole_ms())
     first = with_blocks(goal, tmp_path)
