@@ -19,7 +19,7 @@ _LOOKED_AT_TOGETHER = 3
 """Of blocks that would go next so many are looked at together with those that are gone."""
 
 _MOST_TIME = 0.3
-"""Of the time for searching, for looking at blocks together."""
+"""Of the time for searching, for looking at blocks."""
 
 
 def structures_of(problem: SearchProblem, count: int, most_blocks: int = 24) -> list[Configuration]:
@@ -70,8 +70,10 @@ def _order(problem: SearchProblem, names: Sequence[str], saved: Mapping[str, flo
         more = max(_LEAST_HARM, losses([*gone, name]) - before)
         return more / saved[name] if math.isfinite(more) else math.inf
 
-    alone = {}
+    alone = dict.fromkeys(names, math.inf)  # what there is no time for goes last
     for done, name in enumerate(names):
+        if time.monotonic() >= late:
+            break
         problem.progress(0.0, f"looking at the network without each of its blocks, {done} of {len(names)}")
         alone[name] = harm(name, [], now)
     left = sorted(names, key=alone.__getitem__)

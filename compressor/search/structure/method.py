@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar
@@ -77,6 +78,7 @@ class _Search:
 
     def __init__(self, method: StructureSearch, problem: SearchProblem) -> None:
         self._method, self._problem = method, problem
+        self._started = time.monotonic()
         self._losses: dict[Configuration, float] = {}
         self._tried: set[Configuration] = set()
         self._before = len(problem.trials)
@@ -103,8 +105,8 @@ class _Search:
         if first[0] and self._left() > 0:
             self._tried.add(first[0][0])
             problem.control = problem.try_configuration(first[0][0]).candidate
-        best = [min(row, key=self._losses.__getitem__) for row in first if row]
-        for one in sorted(best, key=self._losses.__getitem__)[: self._method.first]:
+        best = [min(row, key=self._loss) for row in first if row]
+        for one in sorted(best, key=self._loss)[: self._method.first]:
             self._try(one)
         others = [one for row in first for one in row if one not in best]
         self._improve(budget, others)
@@ -121,7 +123,7 @@ class _Search:
             if not able:
                 return
             self._rank(able)
-            self._try(min(able, key=self._losses.__getitem__))
+            self._try(min(able, key=self._loss))
 
     def _near(self, best: Configuration, budget: float) -> Iterator[Configuration]:
         """What is near a configuration, at most so many as the method ranks."""
@@ -144,7 +146,7 @@ class _Search:
         """
         if self._left() <= bool(self._tried):
             return None
-        loss = self._losses.__getitem__
+        loss = self._loss
         evenly = [(fill, one) for fill in self._chain if (one := fill.evenly(level)) is not None]
         if not evenly:
             return None
@@ -175,10 +177,16 @@ class _Search:
             row["candidates"] = 0
             for done, one in enumerate(new):
                 problem.check_time()
+                if problem.is_late(self._started):
+                    break  # what time is left is for training the first candidate
                 problem.progress(0.0, f"ranking candidates, {done} of {len(new)}")
                 loss = problem.quick_loss(one)
                 self._losses[one] = loss if math.isfinite(loss) else math.inf
                 row["candidates"] = done + 1
+
+    def _loss(self, configuration: Configuration) -> float:
+        """Before any training; infinite where there was no time to find it out."""
+        return self._losses.get(configuration, math.inf)
 
     def _left(self) -> int:
         """How many candidates may still be trained."""

@@ -132,6 +132,30 @@ def test_no_more_candidates_are_trained_than_were_asked_for(goal, trials):
         assert problem.control in trained
 
 
+@pytest.mark.parametrize(("goal", "look_s"), [(Goal(budget_ms=0.45), 1), (Goal(least_score=0.93), 3)])
+def test_time_is_left_for_the_first_candidate(monkeypatch, goal, look_s):
+    if goal.budget_ms:
+        goal = Goal(budget_ms=goal.budget_ms * whole_ms())
+    now = [100.0]
+    monkeypatch.setattr("compressor.search.structure.blocks.time.monotonic", lambda: now[0])
+    problem = with_blocks(goal)
+    problem.deadline = 110.0
+
+    def quick_loss(configuration):
+        now[0] += look_s
+        return 1 + sum(HARM[name] for name in configuration.removed)
+
+    def evaluate(candidate):
+        trained_at.append(now[0])
+        now[0] += 1
+        return judge(candidate)
+
+    trained_at, judge = [], problem.evaluate
+    problem.quick_loss, problem.evaluate = quick_loss, evaluate
+    assert StructureSearch().run(problem)
+    assert trained_at[0] <= 109
+
+
 def test_what_was_looked_at_before_an_interruption_is_not_looked_at_again(tmp_path):
     goal = Goal(budget_ms=0.45 * whole_ms())
     first = with_blocks(goal, tmp_path)
