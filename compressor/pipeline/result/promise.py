@@ -23,6 +23,9 @@ CONFIDENCE = 1 - LEVEL
 _POWER = 0.8
 _DRAWS, _FEWEST_DRAWS = 400, 40
 _MOST_DRAWING_S = 30.0
+_CHOOSING_DRAWS = 200
+"""Where a bound chooses: always so many, since a choice must not depend on how busy the machine is."""
+
 _FEWEST_OF_A_CLASS = 10
 _BINS = 10
 _HALVINGS = 14
@@ -131,7 +134,8 @@ def promise_of(
         mean = float(lost.mean())
     else:
         mean = task.score(before, x, y) - task.score(after, x, y)
-        most = loss_bound(task, before, after, x, y, groups)
+        draws = _CHOOSING_DRAWS if no_tighter else None
+        most = loss_bound(task, before, after, x, y, groups, draws)
     if no_tighter and asked is not None and most is not None:
         most = max(most, asked)
     agreement = _agreement(task, before, after)
@@ -193,14 +197,22 @@ def _worst(lost: NDArray[np.float64], parts: NDArray[Any], fewest: int) -> tuple
 
 
 def loss_bound(
-    task: Task, before: Rows, after: Rows, x: Rows, y: Rows, groups: NDArray[Any] | None = None
+    task: Task,
+    before: Rows,
+    after: Rows,
+    x: Rows,
+    y: Rows,
+    groups: NDArray[Any] | None = None,
+    draws: int | None = None,
 ) -> float | None:
     """The loss that a score, which is no share of rows, has with 95% confidence at most; None where too few resamplings are known.
+
+    With `draws` so many are made, however long they take.
 
     By simulation the loss that 95% of resamplings stay below is too small in up to 8% of cases. So it is the larger one of two:
     what 97.5% of them stay below, and what lies as far above the observed loss as the lowest 2.5% of them lie below it.
     """
-    losses = _by_bootstrap(task, before, after, x, y, groups)
+    losses = _by_bootstrap(task, before, after, x, y, groups, draws)
     if losses is None:
         return None
     low, high = np.quantile(losses, [LEVEL / 2, 1 - LEVEL / 2])
@@ -223,13 +235,19 @@ def interval_of(
 
 
 def _by_bootstrap(
-    task: Task, before: Rows, after: Rows, x: Rows, y: Rows, groups: NDArray[Any] | None
+    task: Task,
+    before: Rows,
+    after: Rows,
+    x: Rows,
+    y: Rows,
+    groups: NDArray[Any] | None,
+    draws: int | None = None,
 ) -> NDArray[np.float64] | None:
     """Losses of a score in resamplings of rows, or of groups [draws].
 
-    A slow metric is asked for as long as time allows; None where that was too seldom. Resampling n units makes them look alike
-    by a factor of sqrt((n - 1) / n), and few units tell less of their spread than a normal distribution knows: losses are spread
-    wider by as much (Hesterberg 2015).
+    A slow metric is asked for as long as time allows, where not for so many `draws`; None where that was too seldom.
+    Resampling n units makes them look alike by a factor of sqrt((n - 1) / n), and few units tell less of their spread than a
+    normal distribution knows: losses are spread wider by as much (Hesterberg 2015).
     """
     rng, rows = np.random.default_rng(0), row_count(y)
     members = np.arange(rows) if groups is None else np.unique(groups, return_inverse=True)[1].ravel()
@@ -239,7 +257,9 @@ def _by_bootstrap(
     places = [np.flatnonzero(members == unit) for unit in range(units)] if groups is not None else None
     losses: list[float] = []
     started = time.monotonic()
-    while len(losses) < _DRAWS and time.monotonic() - started < _MOST_DRAWING_S:
+    while len(losses) < (draws or _DRAWS):
+        if draws is None and time.monotonic() - started >= _MOST_DRAWING_S:
+            break
         drawn = rng.integers(units, size=units)
         chosen = drawn if places is None else np.concatenate([places[unit] for unit in drawn])
         some_x, some_y = take(x, chosen), take(y, chosen)

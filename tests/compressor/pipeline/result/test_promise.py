@@ -134,3 +134,20 @@ def test_a_slow_metric_is_asked_for_half_a_minute_at_most(monkeypatch, seconds, 
     found = promise_of(task, y, y + 0.1, np.zeros((20, 1)), y)
     assert now[0] < 32
     assert (found.most is not None) == known
+
+
+def test_a_bound_that_chooses_is_the_same_however_slow_the_machine_is(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("compressor.pipeline.result.promise.time.monotonic", lambda: now[0])
+    y = np.random.default_rng(0).normal(size=20)
+
+    def most(seconds):
+        def score(outputs, x, y):
+            now[0] += seconds / 2
+            return -float(np.mean((outputs - y) ** 2))
+
+        task = SimpleNamespace(counts_right=False, score=score)
+        after = y + np.linspace(0, 1, 20)
+        return promise_of(task, y, after, np.zeros((20, 1)), y, asked=0.01, no_tighter=True).most
+
+    assert most(0.0) == most(0.5) == most(10.0) > 0.01
