@@ -92,11 +92,11 @@ def unseen(given: Data, part: str) -> tuple[bool, list[str]]:
     if x is None:
         return False, []
     name, rows = {"val": "validation", "test": "test"}[part], row_count(x)
-    shared = trained = shared_rows(x, given.x)
-    if part == "test" and given.x_val is not None:
-        shared = shared_rows(x, given.x, given.x_val)
+    chose = [given.x_val] if part == "test" and given.x_val is not None else []
+    shared = shared_rows(x, given.x, *chose)
     if not shared:
         return True, []
+    trained = shared_rows(x, given.x) if chose else shared
     some = "All" if shared == rows else f"{shared:,} of the"
     like = "training" if trained == shared else "training or validation" if trained else "validation"
     use = "the network was made to know" if trained else "choose the network"
