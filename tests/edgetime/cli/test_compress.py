@@ -326,7 +326,7 @@ def test_a_machine_too_busy_for_the_time_limit_is_said_and_no_failure(
     assert shown.exit_code == 0, shown.stderr
     said = " ".join(shown.stderr.split())
     assert said.count("warning: --minutes 1e-06 is short") == 1
-    assert "longer than --minutes 1e-06 allows: give --minutes" in said
+    assert "--minutes 1e-06 allows" in said
     value = json.loads((out / "result.json").read_text())
     assert value["met"] is True
     assert value["overrun_minutes"] > 0
