@@ -77,6 +77,9 @@ class Request:
     schedule: Schedule = field(default_factory=Schedule)
 
 
+_WORTH_SAYING = 0.1
+"""A run that took longer by less than this share of its minutes is not warned of."""
+
 _LayersMs = Mapping[str, Mapping[int, float]]
 """Measured times by file and `Layer.index`; empty where nothing was measured."""
 
@@ -168,12 +171,18 @@ def make_result(
         warnings += finish_family(prepared, workspace, files)
     if advice:
         warnings.insert(0, advice)
-    if request.minutes and overrun_s >= 1:
-        warnings.append(
-            f"It took {in_minutes(overrun_s)} longer than --minutes {request.minutes:g} allows, what comes before and after "
-            f"training included: give --minutes {enough_minutes(seconds / 60)}, or stop what else runs here."
-        )
+    warnings += overrun_warning(request.minutes, seconds)
     return replace(result, notes=(*notes, *warnings))
+
+
+def overrun_warning(minutes: float | None, seconds: float) -> list[str]:
+    """A sentence where a run took longer than its `minutes` by more than clocks and machines vary; else none."""
+    if not minutes or seconds - 60 * minutes <= _WORTH_SAYING * 60 * minutes:
+        return []
+    return [
+        f"It took {in_minutes(seconds - 60 * minutes)} longer than --minutes {minutes:g} allows, what comes before and after "
+        f"training included: give --minutes {enough_minutes(seconds / 60)}, or stop what else runs here."
+    ]
 
 
 def _wants_time(goal: Goal) -> bool:
