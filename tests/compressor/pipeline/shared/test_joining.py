@@ -22,7 +22,7 @@ from compressor.pipeline.prepare import Evaluator
 from compressor.pipeline.result import CompressionResult
 from compressor.pipeline.shared import Sharing, join
 from compressor.pipeline.shared.joining import main
-from compressor.pipeline.shared.sharing import FILES, STORAGE
+from compressor.pipeline.shared.sharing import FILES, FORMAT, STORAGE
 from compressor.search import Goal
 from compressor.search.optuna import OptunaSearch
 from compressor.search.optuna.storage import StorageError, open_storage
@@ -353,8 +353,16 @@ def test_a_folder_without_a_search_is_refused(tmp_path):
             join(folder)
 
 
-def test_a_search_of_another_version_is_refused(begun, tmp_path):
-    folder = changed(begun, tmp_path / "out", lambda about: about.update(format=2))
+@pytest.mark.parametrize("other", [FORMAT - 1, FORMAT + 1])
+def test_a_search_of_another_version_is_refused(begun, tmp_path, other):
+    def change(about):
+        about.update(format=other)
+        del (
+            about["prepare"]["groups"],
+            about["prepare"]["max_accuracy_drop"],
+        )  # as it was before these were there
+
+    folder = changed(begun, tmp_path / "out", change)
     with pytest.raises(UsageError, match="begun by another version of edgetime"):
         join(folder)
 
