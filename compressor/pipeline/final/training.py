@@ -308,13 +308,13 @@ class FinalTraining:
         # Where other seeds change the choice there is more to do than was expected.
         self._share_done = max(self._share_done, self._trained / (self._trained + demand))
         self._progress(self._share_done, f"fine-tuning {shown_ms(trial, self._steer):.4g} ms, seed {seed}")
-        began = time.monotonic()
         start = self._path(trial, seed, part.before) if part.number else None
         key = self._key(trial, seed, part)
         checkpoint = self._workspace.path("checkpoints", f"{key}.npz")
         length = self._plan.length(demand) if length is None else length
         for gentler in (1, 10):
             # Some seeds of a bold schedule diverge; a gentler one of the same length is tried once.
+            began = time.monotonic()
             network = load_keras(start) if start is not None and start.exists() else self._network(trial)
             schedule, seconds = self._plan.training(length, part.share, demand)
             schedule = replace(schedule, learning_rate=schedule.learning_rate / gentler)

@@ -326,6 +326,14 @@ def timed(monkeypatch):
     return Timed
 
 
+def test_time_of_a_training_that_diverged_is_not_expected_beside_later_ones(tmp_path, timed):
+    prepared = timed({5: TrainingError("It diverged.")})
+    made = training(prepared, Goal(budget_ms=0.5), tmp_path)
+    run(made, [trial(5, 0.5, 0.8)])
+    assert prepared.clock[0] == 160.0  # twice 30 epochs of a second
+    assert made._plan.beside_s == 0.0
+
+
 @pytest.mark.parametrize(
     ("seconds", "widths", "epochs", "share"),
     [
