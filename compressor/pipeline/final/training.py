@@ -286,7 +286,8 @@ class FinalTraining:
         for (trial, one), mark in list(zip(known, marks, strict=True))[len(points) :]:
             if mark:
                 met = self._goal.met_by(trial)
-                found.append(Finalist(trial, one.networks[:1], (trial.score,), met, one.error, met))
+                networks, scores = one.networks[:1], (trial.score,)
+                found.append(replace(one, trial=trial, networks=networks, scores=scores, met=met, sure=met))
         return found
 
     def _is_worth_it(self, trial: Trial) -> bool:

@@ -625,3 +625,17 @@ def test_only_precisions_that_all_seeds_have_are_compared(tmp_path, monkeypatch,
     chosen = run(training(prepared, Goal(budget_ms=0.5), tmp_path, seeds=2), [trial(5, 0.5, 0.8)])
     assert chosen.trial.configuration.precision == precision
     assert chosen.scores == scores
+
+
+def test_a_network_in_another_precision_says_how_long_it_was_trained(tmp_path):
+    class Faster(InPrecisions):
+        def in_precisions(self, judged, model):
+            found = super().in_precisions(judged, model)
+            return found | {"int8": replace(found["int8"], costs=Costs(0.2))}
+
+    made = training(Faster([{"float32": 0.9, "int8": 0.8}]), Goal(budget_ms=0.5), tmp_path)
+    chosen = run(made, [trial(5, 0.5, 0.8)])
+    (other,) = made.others([chosen])
+    assert (other.trial.configuration.precision, other.scores) == ("int8", (0.8,))
+    assert (other.steps, other.epochs, other.seconds) == (chosen.steps, chosen.epochs, chosen.seconds)
+    assert other.steps == 300
