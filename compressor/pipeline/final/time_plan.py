@@ -53,13 +53,21 @@ class TimePlan:
             return self._stretched(MOST_TIMES * part), max(0.0, seconds)
         return self._stretched(max(1.0, length) * part), max(0.0, seconds)
 
-    def learn(self, outcome: Outcome, took_s: float, length: float) -> None:
-        """Take note of a training, or a part of one, that was to have some length and took so many seconds, all in all."""
+    def learn(self, outcome: Outcome, took_s: float, length: float) -> float:
+        """Take note of a training, or a part of one, that was to have some length and took so many seconds, all in all.
+
+        The share of the whole schedule that it got is given back; 1 where that is all, or hardly less.
+        """
         if outcome.epochs:
             self.epoch_s = outcome.epoch_s or outcome.seconds / outcome.epochs
         self.beside_s = max(0.0, took_s - outcome.seconds)
         reached = outcome.share * max(1.0, length)
-        self.shortest = min(self.shortest, reached if reached < _AS_GOOD_AS_WHOLE else 1.0)
+        return self.got(reached if reached < _AS_GOOD_AS_WHOLE else 1.0)
+
+    def got(self, share: float) -> float:
+        """Take note of the share of the whole schedule that a training got, in this run or an earlier one."""
+        self.shortest = min(self.shortest, share)
+        return share
 
     def _stretched(self, times: float) -> Schedule:
         whole = self.whole

@@ -304,7 +304,8 @@ class FinalTraining:
         self, trial: Trial, seed: int, demand: float, part: _Part = _WHOLE, length: float | None = None
     ) -> Outcome | None:
         """Train a part of the schedule, behind those before it; None where that diverged."""
-        if self._finished(trial, seed, part) is not None:
+        if (before := self._finished(trial, seed, part)) is not None:
+            self._plan.got(before["share"])
             return self._reached(trial, seed, part)
         # Where other seeds change the choice there is more to do than was expected.
         self._share_done = max(self._share_done, self._trained / (self._trained + demand))
@@ -328,8 +329,8 @@ class FinalTraining:
                     return None
         self._trained += part.share
         self._keep(trial, seed, network, part)
-        self._plan.learn(outcome, time.monotonic() - began, length)
-        self._workspace.finish_seed(key, outcome.__dict__)
+        share = self._plan.learn(outcome, time.monotonic() - began, length)
+        self._workspace.finish_seed(key, {**outcome.__dict__, "share": share})
         return self._reached(trial, seed, part)
 
     def _reached(self, trial: Trial, seed: int, part: _Part) -> Outcome:

@@ -375,6 +375,18 @@ def test_as_many_take_part_in_a_contest_as_time_allows_and_it_ends_in_time(tmp_p
     assert made.met
 
 
+@pytest.mark.parametrize(("seconds", "share"), [(5.0, 5 / 30), (60.0, 1.0)])
+def test_who_goes_on_knows_which_share_of_its_schedule_a_finished_training_got(
+    tmp_path, timed, seconds, share
+):
+    for _ in range(2):
+        prepared = timed({})
+        made = training(prepared, Goal(budget_ms=0.5), tmp_path, epoch_seconds=1.0)
+        run(made, [trial(5, 0.5, 0.8)], deadline=100.0 + seconds)
+        assert made.shortest == pytest.approx(share)
+    assert prepared.trained == []
+
+
 def test_time_for_the_other_seeds_of_the_choice_is_kept(tmp_path, timed):
     prepared = timed(dict.fromkeys((50, 35, 24, 17), 0.95))
     made = training(prepared, Goal(least_score=0.9), tmp_path, seeds=2, epoch_seconds=1.0)
