@@ -156,7 +156,7 @@ class FinalTraining:
     def _contest(self, wanted: Shortlist) -> list[Finalist]:
         """The contenders that were trained to the end, and the control."""
         contenders, control = wanted.contenders()
-        contenders = contenders[: self._contest_size(len(contenders), control is not None)]
+        contenders = contenders[: self._contest_size(contenders, control)]
         parts = parts_of(len(contenders))
         seeds_too = demand_of(len(contenders), control is not None) + self._seeds - 1 <= self._plan.room
         reached: dict[str, Outcome] = {}
@@ -174,12 +174,16 @@ class FinalTraining:
         ended = halve(contenders, control, train)
         return [self._finalist(one, [(self._seed, reached[one.candidate.key])]) for one in ended]
 
-    def _contest_size(self, most: int, with_control: bool) -> int:
-        """How many there is time for; as an earlier run had it, so that what it trained serves."""
-        file = self._workspace.path(_CONTEST)
+    def _contest_size(self, trials: Sequence[Trial], control: Trial | None) -> int:
+        """How many there is time for; as an earlier run had it, where that finished a training which so serves."""
+        file, most, with_control = self._workspace.path(_CONTEST), len(trials), control is not None
         earlier = (read_json(file) or {}).get("contenders")
         if isinstance(earlier, int) and 1 <= earlier <= most:
-            return earlier
+            parts = parts_of(earlier)
+            first = _Part(0, len(parts), parts[0])
+            begun = [*trials[:earlier], *([] if control is None else [control])]
+            if any(self._finished(one, self._seed, first) is not None for one in begun):
+                return earlier
         able = [count for count in range(1, most + 1) if demand_of(count, with_control) <= self._plan.room]
         size = max(able, default=1)
         write_json(file, {"contenders": size})

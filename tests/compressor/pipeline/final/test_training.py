@@ -305,6 +305,24 @@ def test_a_contest_that_was_killed_goes_on_as_it_would_have_and_trains_nothing_t
     assert (found.trial, found.scores, found.steps) == (expected.trial, expected.scores, expected.steps)
 
 
+@pytest.mark.parametrize(("finished", "widths"), [(0, [5, 4, 3, 2, 1, 5, 4, 1, 5, 1]), (1, [1])])
+def test_a_contest_that_was_small_for_want_of_time_stays_so_only_where_a_training_is_finished(
+    tmp_path, timed, finished, widths
+):
+    class Killed(timed):
+        def fit(self, *arguments, **options):
+            if len(self.trained) == finished:
+                raise KeyboardInterrupt
+            return super().fit(*arguments, **options)
+
+    _, tried = four({})
+    with pytest.raises(KeyboardInterrupt):
+        contest(Killed({}), tried, tmp_path, 120.0, epoch_seconds=1.0)
+    prepared = timed({})
+    contest(prepared, tried, tmp_path, 1100.0, epoch_seconds=1.0)
+    assert [width for width, _ in prepared.trained] == widths
+
+
 @pytest.fixture
 def timed(monkeypatch):
     """Makes `Pretended` networks whose epochs take a second each, on a clock that begins at 100."""
