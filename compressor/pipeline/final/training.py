@@ -15,7 +15,7 @@ from compressor.data import Rows
 from compressor.export import load_keras, save_keras
 from compressor.pipeline.final.halving import demand_of, halve, parts_of
 from compressor.pipeline.final.shortlist import Finalist, Shortlist
-from compressor.pipeline.final.time_plan import TimePlan
+from compressor.pipeline.final.time_plan import TimePlan, epoch_s_of
 from compressor.pipeline.prepare import (
     Prepared,
     Workspace,
@@ -80,7 +80,7 @@ class FinalTraining:
     ) -> None:
         self._prepared, self._workspace, self._goal = prepared, workspace, goal
         self._options, self._seed, self._seeds, self._steer = options, seed, seeds, steer
-        self._plan = TimePlan(options.final, epoch_seconds)
+        self._plan = TimePlan(options.final, epoch_s_of(workspace.finished_seeds()) or epoch_seconds)
         self._dropped: dict[str, str] = {}
         self._trained = self._share_done = 0.0
         self._progress: ProgressCallback = silent
@@ -176,16 +176,15 @@ class FinalTraining:
 
     def _contest_size(self, trials: Sequence[Trial], control: Trial | None) -> int:
         """How many there is time for; as an earlier run had it, where that finished a training which so serves."""
-        file, most, with_control = self._workspace.path(_CONTEST), len(trials), control is not None
+        file, most = self._workspace.path(_CONTEST), len(trials)
         earlier = (read_json(file) or {}).get("contenders")
         if isinstance(earlier, int) and 1 <= earlier <= most:
-            parts = parts_of(earlier)
-            first = _Part(0, len(parts), parts[0])
-            begun = [*trials[:earlier], *([] if control is None else [control])]
+            first = _Part(0, len(parts := parts_of(earlier)), parts[0])
+            begun = trials[:earlier] if control is None else [*trials[:earlier], control]
             if any(self._finished(one, self._seed, first) is not None for one in begun):
                 return earlier
-        able = [count for count in range(1, most + 1) if demand_of(count, with_control) <= self._plan.room]
-        size = max(able, default=1)
+        room, both = self._plan.room, control is not None
+        size = max((n for n in range(1, most + 1) if demand_of(n, both) <= room), default=1)
         write_json(file, {"contenders": size})
         return size
 

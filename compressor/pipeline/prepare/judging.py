@@ -29,8 +29,8 @@ class Evaluator:
     one is begun whatever the time: where its schedule would take more than half of what is left, it is fitted to that, and all
     others are trained as long as it was.
 
-    `epoch_seconds` is what an epoch over all training rows takes, by the last candidate. `share` is what candidates get of their
-    schedule; `on_shortened` is called with it where that is not all.
+    `epoch_seconds` is what an epoch over all training rows takes, by the last candidate, of an earlier run too. `share` is what
+    candidates get of their schedule; `on_shortened` is called with it where that is not all.
     """
 
     def __init__(self, prepared: Prepared, schedule: Schedule, seed: int, folder: Path | None = None) -> None:
@@ -40,7 +40,7 @@ class Evaluator:
         self.effort = Effort(None if folder is None else folder / "effort.jsonl")
         self.deadline = math.inf
         self.judges_first = True
-        self.epoch_seconds = 0.0
+        self.epoch_seconds = self._seconds_before()
         self._needed_s = 0.0
         self.share = 1.0
         self.on_shortened: Callable[[float], None] = lambda share: None
@@ -124,6 +124,15 @@ class Evaluator:
         )
         self.share = outcome.share
         self.on_shortened(outcome.share)
+
+    def _seconds_before(self) -> float:
+        """What an epoch over all rows took, by the last candidate of an earlier run; 0 where there is none."""
+        trained = [row for row in self.effort.rows if row["phase"] == "fine-tuning" and row.get("steps")]
+        if not trained:
+            return 0.0
+        rows = row_count(self._prepared.task.data.x)
+        steps = max(1, rows // min(rows, self._schedule.batch_size))
+        return float(trained[-1]["seconds"]) / trained[-1]["steps"] * steps
 
     def _part(self) -> float:
         """How many times as many rows an epoch over all of them has."""

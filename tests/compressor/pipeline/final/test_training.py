@@ -405,6 +405,23 @@ def test_who_goes_on_knows_which_share_of_its_schedule_a_finished_training_got(
     assert prepared.trained == []
 
 
+def test_while_it_is_not_known_what_an_epoch_takes_contenders_are_trained_equally_long(tmp_path, timed):
+    prepared, (tried) = timed({}), four({})[1]
+    made = training(prepared, Goal(budget_ms=0.5), tmp_path, finalists=4)
+    control = tried[-1].candidate
+    made.run(sorted(tried, key=made._goal.rank, reverse=True), 1100.0, silent, control=control)
+    assert prepared.epochs[:5] == [8] * 5
+    assert made.shortest == 1.0
+
+
+def test_what_an_epoch_takes_is_known_of_trainings_that_an_earlier_run_finished(tmp_path, timed):
+    for deadline, epochs in ((130.0, [30]), (340.0, [120, 120])):
+        prepared = timed({5: 0.95})
+        made = training(prepared, Goal(least_score=0.9), tmp_path, seeds=1 if deadline == 130.0 else 3)
+        run(made, [trial(5, 0.5, 0.95)], deadline=deadline)
+        assert prepared.epochs == epochs
+
+
 def test_time_for_the_other_seeds_of_the_choice_is_kept(tmp_path, timed):
     prepared = timed(dict.fromkeys((50, 35, 24, 17), 0.95))
     made = training(prepared, Goal(least_score=0.9), tmp_path, seeds=2, epoch_seconds=1.0)

@@ -10,7 +10,7 @@ import pytest
 from compressor.costs import Configuration, Costs
 from compressor.pipeline.prepare import Evaluator
 from compressor.pipeline.prepare.preparation import known_of
-from compressor.search import Candidate, Goal, SearchOverError
+from compressor.search import Candidate, Effort, Goal, SearchOverError
 from compressor.testing.device import FormulaTimeModel
 from compressor.training import Outcome, Schedule
 from profiler.errors import UsageError
@@ -67,6 +67,15 @@ def test_the_first_candidate_is_fitted_to_half_of_the_time_and_the_others_are_tr
     with pytest.raises(SearchOverError):
         evaluator(CANDIDATE)
     assert len(told) == 1
+
+
+def test_what_an_epoch_takes_is_known_of_candidates_of_an_earlier_run(evaluator, tmp_path):
+    effort = Effort(tmp_path / "effort.jsonl")
+    effort.add("ranking", 1.0, candidates=2)
+    effort.add("fine-tuning", 6.0, candidate="one", steps=4)
+    schedule = replace(SCHEDULE, batch_size=2)
+    assert Evaluator(evaluator._prepared, schedule, 0, tmp_path).epoch_seconds == 7.5  # 5 steps
+    assert Evaluator(evaluator._prepared, schedule, 0, tmp_path / "new").epoch_seconds == 0.0
 
 
 @pytest.mark.parametrize(("left", "begun"), [(3.5, False), (4.5, True)])
