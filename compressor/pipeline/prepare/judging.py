@@ -14,7 +14,7 @@ from compressor.data import row_count
 from compressor.pipeline.prepare.effort import effort_of
 from compressor.pipeline.prepare.preparation import Prepared
 from compressor.pipeline.prepare.quick import QuickLoss
-from compressor.search import Candidate, Effort, Goal, SearchOverError, SearchProblem, Trial
+from compressor.search import Candidate, Effort, Goal, SearchOverError, SearchProblem, Trial, rows_of_helpers
 from compressor.training import Outcome, Schedule, TrainingError, let_go
 
 _FIRST_SHARE = 0.5
@@ -23,6 +23,8 @@ _FIRST_SHARE = 0.5
 
 class Evaluator:
     """Judges candidates by a short fine-tuning, each of the whole schedule; `last` is the network that was trained last.
+
+    What it spends goes to `effort`; by default that of the search in `folder`, which one process writes to.
 
     A candidate is not begun that, by the time of the last one, would not be finished before `deadline`: trained, and judged as
     files of each precision where these are chosen. What is cut by it all the same does not count. With `judges_first` the first
@@ -33,11 +35,18 @@ class Evaluator:
     candidates get of their schedule; `on_shortened` is called with it where that is not all.
     """
 
-    def __init__(self, prepared: Prepared, schedule: Schedule, seed: int, folder: Path | None = None) -> None:
+    def __init__(
+        self,
+        prepared: Prepared,
+        schedule: Schedule,
+        seed: int,
+        folder: Path | None = None,
+        effort: Effort | None = None,
+    ) -> None:
         self._prepared, self._schedule, self._seed, self._folder = prepared, schedule, seed, folder
         self._first = True
         self.last: Any = None
-        self.effort = Effort(None if folder is None else folder / "effort.jsonl")
+        self.effort = effort or Effort(None if folder is None else folder / "effort.jsonl")
         self.deadline = math.inf
         self.judges_first = True
         self.epoch_seconds = self._seconds_before()
@@ -67,7 +76,13 @@ class Evaluator:
         let_go()
         self.last = candidate.model or self._prepared.network_of(candidate, self._folder)
         beside_s = time.monotonic() - started
-        outcome = None
+        outcome, seen = None, 0
+
+        def on_epoch(epoch: int, score: float) -> None:
+            nonlocal seen
+            seen = epoch
+            self.on_epoch(epoch, self._schedule.epochs, score)
+
         seconds = _FIRST_SHARE * (self.deadline - time.monotonic()) if always else math.inf
         try:
             outcome = self._prepared.tuner.fit(
@@ -75,13 +90,16 @@ class Evaluator:
                 self._schedule,
                 self._seed,
                 deadline=deadline,
-                on_epoch=lambda epoch, score: self.on_epoch(epoch, self._schedule.epochs, score),
+                on_epoch=on_epoch,
                 seconds=seconds,
             )
         except TrainingError:
             return -math.inf, math.inf
         finally:
-            self._log(candidate, outcome.steps if outcome else 0, started)
+            # What diverged or was stopped early was trained all the same, for so many epochs.
+            self._log(
+                candidate, outcome.steps if outcome else seen * self._steps(self._schedule.most_rows), started
+            )
         if outcome.epochs:
             self.epoch_seconds = outcome.epoch_s or outcome.seconds / outcome.epochs * self._part()
             self._needed_s = outcome.seconds / outcome.epochs * self._schedule.epochs + beside_s
@@ -105,8 +123,9 @@ class Evaluator:
         self, finished: Mapping[str, Mapping[str, Any]], minutes: float | None, trials: Sequence[Trial]
     ) -> dict[str, Any]:
         """Where the time of a compression went (`effort_of`)."""
+        helpers = [] if self._folder is None else rows_of_helpers(self._folder)
         return effort_of(
-            self.effort.rows,
+            [*self.effort.rows, *helpers],
             finished,
             60 * minutes if minutes else None,
             len({trial.configuration.removed for trial in trials}),
@@ -130,9 +149,12 @@ class Evaluator:
         trained = [row for row in self.effort.rows if row["phase"] == "fine-tuning" and row.get("steps")]
         if not trained:
             return 0.0
+        return float(trained[-1]["seconds"]) / trained[-1]["steps"] * self._steps()
+
+    def _steps(self, most_rows: int | None = None) -> int:
+        """Steps of an epoch over so many rows, or all."""
         rows = row_count(self._prepared.task.data.x)
-        steps = max(1, rows // min(rows, self._schedule.batch_size))
-        return float(trained[-1]["seconds"]) / trained[-1]["steps"] * steps
+        return max(1, min(rows, most_rows or rows) // min(rows, self._schedule.batch_size))
 
     def _part(self) -> float:
         """How many times as many rows an epoch over all of them has."""

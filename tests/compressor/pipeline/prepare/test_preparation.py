@@ -78,6 +78,27 @@ def test_what_an_epoch_takes_is_known_of_candidates_of_an_earlier_run(evaluator,
     assert Evaluator(evaluator._prepared, schedule, 0, tmp_path / "new").epoch_seconds == 0.0
 
 
+def test_steps_of_a_candidate_that_is_stopped_early_count(evaluator):
+    class StoppedError(Exception):
+        pass
+
+    def stop(epoch, epochs, score):
+        if epoch == 2:
+            raise StoppedError
+
+    evaluator.on_epoch, evaluator._schedule = stop, replace(SCHEDULE, batch_size=2, most_rows=8)
+    with pytest.raises(StoppedError):
+        evaluator(CANDIDATE)
+    assert [row["steps"] for row in evaluator.effort.rows] == [8]  # two epochs of 4
+
+
+def test_what_helpers_spent_counts(evaluator, tmp_path):
+    made = Evaluator(evaluator._prepared, SCHEDULE, 0, tmp_path)
+    made.effort.add("fine-tuning", 2.0, candidate="a", steps=4)
+    Effort.of_helper(tmp_path).add("fine-tuning", 3.0, candidate="b", steps=5)
+    assert made.spent({}, None, [])["phases"]["fine-tuning"] == {"seconds": 5.0, "steps": 9, "count": 2}
+
+
 @pytest.mark.parametrize(("left", "begun"), [(3.5, False), (4.5, True)])
 def test_no_candidate_is_begun_that_would_not_be_finished_in_time(evaluator, left, begun):
     evaluator.deadline = math.inf

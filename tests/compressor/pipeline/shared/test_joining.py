@@ -23,7 +23,7 @@ from compressor.pipeline.result import CompressionResult
 from compressor.pipeline.shared import Sharing, join
 from compressor.pipeline.shared.joining import main
 from compressor.pipeline.shared.sharing import FILES, FORMAT, STORAGE
-from compressor.search import Goal
+from compressor.search import Goal, rows_of_helpers
 from compressor.search.optuna import OptunaSearch
 from compressor.search.optuna.storage import StorageError, open_storage
 from profiler import operators
@@ -470,6 +470,7 @@ def test_who_joins_a_stopped_search_does_what_is_left_and_it_goes_on(task, begun
     assert (joined.tried, joined.trials) == (2, 2)
     assert (told[0], told[-1]) == (0.0, 1.0)
     assert told == sorted(told)
+    assert len(rows_of_helpers(folder)) == 2  # in a file of its own
     again = join(folder)
     assert (again.tried, again.trials) == (0, 2)
     monkeypatch.setattr(Evaluator, "__call__", lambda *arguments: pytest.fail("tried again"))
