@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -14,11 +15,17 @@ from compressor.data import row_count
 from compressor.pipeline.prepare.effort import effort_of
 from compressor.pipeline.prepare.preparation import Prepared
 from compressor.pipeline.prepare.quick import QuickLoss
+from compressor.pipeline.prepare.workspace import read_json
 from compressor.search import Candidate, Effort, Goal, SearchOverError, SearchProblem, Trial, rows_of_helpers
 from compressor.training import Outcome, Schedule, TrainingError, let_go
+from profiler.errors import UsageError
+from profiler.files import write_json
 
 _FIRST_SHARE = 0.5
 """Of the time for searching: at least one more candidate is to be compared with the first."""
+
+_SHORTENED = "shortened.json"
+"""In the folder of a search: the schedule of candidates where time was too short for all of it."""
 
 
 class Evaluator:
@@ -29,7 +36,7 @@ class Evaluator:
     A candidate is not begun that, by the time of the last one, would not be finished before `deadline`: trained, and judged as
     files of each precision where these are chosen. What is cut by it all the same does not count. With `judges_first` the first
     one is begun whatever the time: where its schedule would take more than half of what is left, it is fitted to that, and all
-    others are trained as long as it was.
+    others are trained as long as it was: those of other processes, and of a run that goes on, too (`follow`).
 
     `epoch_seconds` is what an epoch over all training rows takes, by the last candidate, of an earlier run too. `share` is what
     candidates get of their schedule; `on_shortened` is called with it where that is not all.
@@ -68,6 +75,9 @@ class Evaluator:
         train it to its end, `SearchOverError` is raised.
         """
         always = self._first and self.judges_first
+        if always and self._folder is not None:
+            (self._folder / _SHORTENED).unlink(missing_ok=True)
+        self.follow()
         deadline = math.inf if always else self.deadline
         if time.monotonic() + self._needed_s > deadline:
             raise SearchOverError
@@ -119,6 +129,17 @@ class Evaluator:
         self._needed_s += time.monotonic() - trained
         return best.score, best.loss
 
+    def follow(self) -> None:
+        """Train for as many steps as the process that judged the first candidate left to each."""
+        found = None if self.judges_first or self._folder is None else read_json(self._folder / _SHORTENED)
+        if found is not None:
+            with contextlib.suppress(
+                KeyError, TypeError, ValueError, UsageError
+            ):  # a damaged file says nothing
+                share, epochs, rows = (found[name] for name in ("share", "epochs", "most_rows"))
+                self._schedule = replace(self._schedule, epochs=int(epochs), most_rows=int(rows))
+                self.share = float(share)
+
     def spent(
         self, finished: Mapping[str, Mapping[str, Any]], minutes: float | None, trials: Sequence[Trial]
     ) -> dict[str, Any]:
@@ -138,9 +159,10 @@ class Evaluator:
     def _shorten(self, outcome: Outcome) -> None:
         """From now on train for as many steps as time left to the first one."""
         rows = outcome.steps // outcome.epochs * self._schedule.batch_size
-        self._schedule = replace(
-            self._schedule, epochs=outcome.epochs, most_rows=max(self._schedule.batch_size, rows)
-        )
+        shortened = {"epochs": outcome.epochs, "most_rows": max(self._schedule.batch_size, rows)}
+        self._schedule = replace(self._schedule, **shortened)
+        if self._folder is not None:
+            write_json(self._folder / _SHORTENED, {**shortened, "share": outcome.share})
         self.share = outcome.share
         self.on_shortened(outcome.share)
 
@@ -171,6 +193,7 @@ def search_problem(
     known: Sequence[Trial] = (),
 ) -> SearchProblem:
     """What a method searches, judged by `evaluator` until its deadline; epochs are reported to the problem."""
+    evaluator.follow()
     cost, budget = prepared.cost_of(goal)
     problem = SearchProblem(
         groups=prepared.graph.groups,

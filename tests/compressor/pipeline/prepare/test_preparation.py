@@ -92,6 +92,32 @@ def test_steps_of_a_candidate_that_is_stopped_early_count(evaluator):
     assert [row["steps"] for row in evaluator.effort.rows] == [8]  # two epochs of 4
 
 
+def test_a_schedule_that_was_shortened_is_known_to_who_goes_on_or_helps(evaluator, tmp_path):
+    evaluator._folder = tmp_path
+    evaluator.deadline = evaluator.now[0] + 6.0
+    helper = Evaluator(evaluator._prepared, SCHEDULE, 0, tmp_path)  # begun before the schedule was shortened
+    helper.judges_first = False
+    evaluator(CANDIDATE)
+    helper(CANDIDATE)
+    assert evaluator.asked == [(4, None), (2, 64)]
+    assert helper.share == evaluator.share == 3 / 4
+    later = Evaluator(evaluator._prepared, SCHEDULE, 0, tmp_path)
+    later.judges_first = False
+    later.follow()
+    assert later.share == 3 / 4
+
+
+def test_who_begins_anew_does_not_go_by_an_earlier_schedule(evaluator, tmp_path):
+    evaluator._folder = tmp_path
+    evaluator.deadline = evaluator.now[0] + 6.0
+    evaluator(CANDIDATE)
+    later = Evaluator(evaluator._prepared, SCHEDULE, 0, tmp_path)
+    later(CANDIDATE)
+    later.judges_first = False
+    later(CANDIDATE)
+    assert evaluator.asked == [(4, None)] * 3
+
+
 def test_what_helpers_spent_counts(evaluator, tmp_path):
     made = Evaluator(evaluator._prepared, SCHEDULE, 0, tmp_path)
     made.effort.add("fine-tuning", 2.0, candidate="a", steps=4)
