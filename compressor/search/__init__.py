@@ -6,7 +6,7 @@ May import `compressor.costs` and below.
 from __future__ import annotations
 
 from compressor.search.base import SearchMethod, SearchOverError, SearchProblem
-from compressor.search.effort import PHASES, Effort
+from compressor.search.effort import PHASES, Effort, rows_of_helpers
 from compressor.search.registry import METHODS, get_method, register_method
 from compressor.search.structure import without_all
 from compressor.search.trial import MINIMIZE, Candidate, Goal, Trial
@@ -24,5 +24,6 @@ __all__ = [
     "Trial",
     "get_method",
     "register_method",
+    "rows_of_helpers",
     "without_all",
 ]

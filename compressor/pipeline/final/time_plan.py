@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from compressor.training import Outcome, Schedule
 
@@ -15,11 +17,20 @@ MOST_TIMES = 8.0
 _AS_GOOD_AS_WHOLE = 0.95
 
 
+def epoch_s_of(finished: Mapping[str, Mapping[str, Any]]) -> float:
+    """What an epoch took in the last of the trainings that are finished (`Workspace.finished_seeds`); 0 where that is not known."""
+    for outcome in reversed(list(finished.values())):
+        if outcome["epochs"]:
+            return float(outcome["epoch_s"] or outcome["seconds"] / outcome["epochs"])
+    return 0.0
+
+
 class TimePlan:
     """Shares time among trainings that are still to come; lengths are in units of the `whole` schedule.
 
     `epoch_s` is what an epoch takes, as far as that is known, and `beside_s` what each training takes beside: loading and
-    writing networks, judging files. Both follow what was seen last. Without a `deadline` schedules are as they are.
+    writing networks, judging files. Both follow what was seen last. Without a `deadline`, and until `epoch_s` is known, nothing is
+    stretched.
     """
 
     def __init__(self, whole: Schedule, epoch_s: float = 0.0) -> None:
@@ -50,16 +61,24 @@ class TimePlan:
             return self._stretched(part), math.inf
         seconds = self.left_s * part / demand - self.beside_s
         if not self.epoch_s:
-            return self._stretched(MOST_TIMES * part), max(0.0, seconds)
+            return self._stretched(part), max(0.0, seconds)
         return self._stretched(max(1.0, length) * part), max(0.0, seconds)
 
-    def learn(self, outcome: Outcome, took_s: float, length: float) -> None:
-        """Take note of a training, or a part of one, that was to have some length and took so many seconds, all in all."""
+    def learn(self, outcome: Outcome, took_s: float, length: float) -> float:
+        """Take note of a training, or a part of one, that was to have some length and took so many seconds, all in all.
+
+        The share of the whole schedule that it got is given back; 1 where that is all, or hardly less.
+        """
         if outcome.epochs:
             self.epoch_s = outcome.epoch_s or outcome.seconds / outcome.epochs
         self.beside_s = max(0.0, took_s - outcome.seconds)
         reached = outcome.share * max(1.0, length)
-        self.shortest = min(self.shortest, reached if reached < _AS_GOOD_AS_WHOLE else 1.0)
+        return self.got(reached if reached < _AS_GOOD_AS_WHOLE else 1.0)
+
+    def got(self, share: float) -> float:
+        """Take note of the share of the whole schedule that a training got, in this run or an earlier one."""
+        self.shortest = min(self.shortest, share)
+        return share
 
     def _stretched(self, times: float) -> Schedule:
         whole = self.whole

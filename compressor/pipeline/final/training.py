@@ -15,7 +15,7 @@ from compressor.data import Rows
 from compressor.export import load_keras, save_keras
 from compressor.pipeline.final.halving import demand_of, halve, parts_of
 from compressor.pipeline.final.shortlist import Finalist, Shortlist
-from compressor.pipeline.final.time_plan import TimePlan
+from compressor.pipeline.final.time_plan import TimePlan, epoch_s_of
 from compressor.pipeline.prepare import (
     Prepared,
     Workspace,
@@ -80,7 +80,7 @@ class FinalTraining:
     ) -> None:
         self._prepared, self._workspace, self._goal = prepared, workspace, goal
         self._options, self._seed, self._seeds, self._steer = options, seed, seeds, steer
-        self._plan = TimePlan(options.final, epoch_seconds)
+        self._plan = TimePlan(options.final, epoch_s_of(workspace.finished_seeds()) or epoch_seconds)
         self._dropped: dict[str, str] = {}
         self._trained = self._share_done = 0.0
         self._progress: ProgressCallback = silent
@@ -156,7 +156,7 @@ class FinalTraining:
     def _contest(self, wanted: Shortlist) -> list[Finalist]:
         """The contenders that were trained to the end, and the control."""
         contenders, control = wanted.contenders()
-        contenders = contenders[: self._contest_size(len(contenders), control is not None)]
+        contenders = contenders[: self._contest_size(contenders, control)]
         parts = parts_of(len(contenders))
         seeds_too = demand_of(len(contenders), control is not None) + self._seeds - 1 <= self._plan.room
         reached: dict[str, Outcome] = {}
@@ -174,14 +174,17 @@ class FinalTraining:
         ended = halve(contenders, control, train)
         return [self._finalist(one, [(self._seed, reached[one.candidate.key])]) for one in ended]
 
-    def _contest_size(self, most: int, with_control: bool) -> int:
-        """How many there is time for; as an earlier run had it, so that what it trained serves."""
-        file = self._workspace.path(_CONTEST)
+    def _contest_size(self, trials: Sequence[Trial], control: Trial | None) -> int:
+        """How many there is time for; as an earlier run had it, where that finished a training which so serves."""
+        file, most = self._workspace.path(_CONTEST), len(trials)
         earlier = (read_json(file) or {}).get("contenders")
         if isinstance(earlier, int) and 1 <= earlier <= most:
-            return earlier
-        able = [count for count in range(1, most + 1) if demand_of(count, with_control) <= self._plan.room]
-        size = max(able, default=1)
+            first = _Part(0, len(parts := parts_of(earlier)), parts[0])
+            begun = trials[:earlier] if control is None else [*trials[:earlier], control]
+            if any(self._finished(one, self._seed, first) is not None for one in begun):
+                return earlier
+        room, both = self._plan.room, control is not None
+        size = max((n for n in range(1, most + 1) if demand_of(n, both) <= room), default=1)
         write_json(file, {"contenders": size})
         return size
 
@@ -286,7 +289,8 @@ class FinalTraining:
         for (trial, one), mark in list(zip(known, marks, strict=True))[len(points) :]:
             if mark:
                 met = self._goal.met_by(trial)
-                found.append(Finalist(trial, one.networks[:1], (trial.score,), met, one.error, met))
+                networks, scores = one.networks[:1], (trial.score,)
+                found.append(replace(one, trial=trial, networks=networks, scores=scores, met=met, sure=met))
         return found
 
     def _is_worth_it(self, trial: Trial) -> bool:
@@ -303,18 +307,19 @@ class FinalTraining:
         self, trial: Trial, seed: int, demand: float, part: _Part = _WHOLE, length: float | None = None
     ) -> Outcome | None:
         """Train a part of the schedule, behind those before it; None where that diverged."""
-        if self._finished(trial, seed, part) is not None:
+        if (before := self._finished(trial, seed, part)) is not None:
+            self._plan.got(before["share"])
             return self._reached(trial, seed, part)
         # Where other seeds change the choice there is more to do than was expected.
         self._share_done = max(self._share_done, self._trained / (self._trained + demand))
         self._progress(self._share_done, f"fine-tuning {shown_ms(trial, self._steer):.4g} ms, seed {seed}")
-        began = time.monotonic()
         start = self._path(trial, seed, part.before) if part.number else None
         key = self._key(trial, seed, part)
         checkpoint = self._workspace.path("checkpoints", f"{key}.npz")
         length = self._plan.length(demand) if length is None else length
         for gentler in (1, 10):
             # Some seeds of a bold schedule diverge; a gentler one of the same length is tried once.
+            began = time.monotonic()
             network = load_keras(start) if start is not None and start.exists() else self._network(trial)
             schedule, seconds = self._plan.training(length, part.share, demand)
             schedule = replace(schedule, learning_rate=schedule.learning_rate / gentler)
@@ -327,8 +332,8 @@ class FinalTraining:
                     return None
         self._trained += part.share
         self._keep(trial, seed, network, part)
-        self._plan.learn(outcome, time.monotonic() - began, length)
-        self._workspace.finish_seed(key, outcome.__dict__)
+        share = self._plan.learn(outcome, time.monotonic() - began, length)
+        self._workspace.finish_seed(key, {**outcome.__dict__, "share": share})
         return self._reached(trial, seed, part)
 
     def _reached(self, trial: Trial, seed: int, part: _Part) -> Outcome:

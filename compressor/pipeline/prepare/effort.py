@@ -22,7 +22,7 @@ def effort_of(
     Parameters
     ----------
     rows
-        Of `compressor.search.Effort`.
+        Of `compressor.search.Effort`, of all processes.
     finished
         Full trainings by candidate and seed: ``seconds`` and ``steps``.
     most_s
@@ -34,8 +34,9 @@ def effort_of(
     -------
     dict
         ``phases``: by name (looking, ranking, fine-tuning, finalists, and searching and training, which contain them)
-        ``seconds``, ``steps`` and ``count``; ``candidates``: each training with its ``phase``, ``candidate``, ``steps`` and
-        ``seconds``; ``structures``; ``most_s``; ``summary``: one line.
+        ``seconds``, ``steps`` and ``count`` (different finalists, whatever seeds and parts they were trained in);
+        ``candidates``: each training with its ``phase``, ``candidate``, ``steps`` and ``seconds``; ``structures``; ``most_s``;
+        ``summary``: one line.
     """
     trained = [
         {
@@ -55,6 +56,8 @@ def effort_of(
             "steps": sum(row.get("steps", 0) for row in some),
             "count": sum(row.get("candidates", row.get("blocks", 1)) for row in some),
         }
+    # Each seed and each part of a training is a row of its own.
+    phases["finalists"]["count"] = len({key.partition("_seed")[0] for key in finished})
     found = {
         "phases": phases,
         "candidates": [dict(row) for row in every if "candidate" in row],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -14,33 +15,48 @@ from compressor.data import row_count
 from compressor.pipeline.prepare.effort import effort_of
 from compressor.pipeline.prepare.preparation import Prepared
 from compressor.pipeline.prepare.quick import QuickLoss
-from compressor.search import Candidate, Effort, Goal, SearchOverError, SearchProblem, Trial
+from compressor.pipeline.prepare.workspace import read_json
+from compressor.search import Candidate, Effort, Goal, SearchOverError, SearchProblem, Trial, rows_of_helpers
 from compressor.training import Outcome, Schedule, TrainingError, let_go
+from profiler.errors import UsageError
+from profiler.files import write_json
 
 _FIRST_SHARE = 0.5
 """Of the time for searching: at least one more candidate is to be compared with the first."""
+
+_SHORTENED = "shortened.json"
+"""In the folder of a search: the schedule of candidates where time was too short for all of it."""
 
 
 class Evaluator:
     """Judges candidates by a short fine-tuning, each of the whole schedule; `last` is the network that was trained last.
 
+    What it spends goes to `effort`; by default that of the search in `folder`, which one process writes to.
+
     A candidate is not begun that, by the time of the last one, would not be finished before `deadline`: trained, and judged as
     files of each precision where these are chosen. What is cut by it all the same does not count. With `judges_first` the first
     one is begun whatever the time: where its schedule would take more than half of what is left, it is fitted to that, and all
-    others are trained as long as it was.
+    others are trained as long as it was: those of other processes, and of a run that goes on, too (`follow`).
 
-    `epoch_seconds` is what an epoch over all training rows takes, by the last candidate. `share` is what candidates get of their
-    schedule; `on_shortened` is called with it where that is not all.
+    `epoch_seconds` is what an epoch over all training rows takes, by the last candidate, of an earlier run too. `share` is what
+    candidates get of their schedule; `on_shortened` is called with it where that is not all.
     """
 
-    def __init__(self, prepared: Prepared, schedule: Schedule, seed: int, folder: Path | None = None) -> None:
+    def __init__(
+        self,
+        prepared: Prepared,
+        schedule: Schedule,
+        seed: int,
+        folder: Path | None = None,
+        effort: Effort | None = None,
+    ) -> None:
         self._prepared, self._schedule, self._seed, self._folder = prepared, schedule, seed, folder
         self._first = True
         self.last: Any = None
-        self.effort = Effort(None if folder is None else folder / "effort.jsonl")
+        self.effort = effort or Effort(None if folder is None else folder / "effort.jsonl")
         self.deadline = math.inf
         self.judges_first = True
-        self.epoch_seconds = 0.0
+        self.epoch_seconds = self._seconds_before()
         self._needed_s = 0.0
         self.share = 1.0
         self.on_shortened: Callable[[float], None] = lambda share: None
@@ -59,6 +75,9 @@ class Evaluator:
         train it to its end, `SearchOverError` is raised.
         """
         always = self._first and self.judges_first
+        if always and self._folder is not None:
+            (self._folder / _SHORTENED).unlink(missing_ok=True)
+        self.follow()
         deadline = math.inf if always else self.deadline
         if time.monotonic() + self._needed_s > deadline:
             raise SearchOverError
@@ -67,7 +86,13 @@ class Evaluator:
         let_go()
         self.last = candidate.model or self._prepared.network_of(candidate, self._folder)
         beside_s = time.monotonic() - started
-        outcome = None
+        outcome, seen = None, 0
+
+        def on_epoch(epoch: int, score: float) -> None:
+            nonlocal seen
+            seen = epoch
+            self.on_epoch(epoch, self._schedule.epochs, score)
+
         seconds = _FIRST_SHARE * (self.deadline - time.monotonic()) if always else math.inf
         try:
             outcome = self._prepared.tuner.fit(
@@ -75,13 +100,16 @@ class Evaluator:
                 self._schedule,
                 self._seed,
                 deadline=deadline,
-                on_epoch=lambda epoch, score: self.on_epoch(epoch, self._schedule.epochs, score),
+                on_epoch=on_epoch,
                 seconds=seconds,
             )
         except TrainingError:
             return -math.inf, math.inf
         finally:
-            self._log(candidate, outcome.steps if outcome else 0, started)
+            # What diverged or was stopped early was trained all the same, for so many epochs.
+            self._log(
+                candidate, outcome.steps if outcome else seen * self._steps(self._schedule.most_rows), started
+            )
         if outcome.epochs:
             self.epoch_seconds = outcome.epoch_s or outcome.seconds / outcome.epochs * self._part()
             self._needed_s = outcome.seconds / outcome.epochs * self._schedule.epochs + beside_s
@@ -101,12 +129,24 @@ class Evaluator:
         self._needed_s += time.monotonic() - trained
         return best.score, best.loss
 
+    def follow(self) -> None:
+        """Train for as many steps as the process that judged the first candidate left to each."""
+        found = None if self.judges_first or self._folder is None else read_json(self._folder / _SHORTENED)
+        if found is not None:
+            with contextlib.suppress(
+                KeyError, TypeError, ValueError, UsageError
+            ):  # a damaged file says nothing
+                share, epochs, rows = (found[name] for name in ("share", "epochs", "most_rows"))
+                self._schedule = replace(self._schedule, epochs=int(epochs), most_rows=int(rows))
+                self.share = float(share)
+
     def spent(
         self, finished: Mapping[str, Mapping[str, Any]], minutes: float | None, trials: Sequence[Trial]
     ) -> dict[str, Any]:
         """Where the time of a compression went (`effort_of`)."""
+        helpers = [] if self._folder is None else rows_of_helpers(self._folder)
         return effort_of(
-            self.effort.rows,
+            [*self.effort.rows, *helpers],
             finished,
             60 * minutes if minutes else None,
             len({trial.configuration.removed for trial in trials}),
@@ -119,11 +159,24 @@ class Evaluator:
     def _shorten(self, outcome: Outcome) -> None:
         """From now on train for as many steps as time left to the first one."""
         rows = outcome.steps // outcome.epochs * self._schedule.batch_size
-        self._schedule = replace(
-            self._schedule, epochs=outcome.epochs, most_rows=max(self._schedule.batch_size, rows)
-        )
+        shortened = {"epochs": outcome.epochs, "most_rows": max(self._schedule.batch_size, rows)}
+        self._schedule = replace(self._schedule, **shortened)
+        if self._folder is not None:
+            write_json(self._folder / _SHORTENED, {**shortened, "share": outcome.share})
         self.share = outcome.share
         self.on_shortened(outcome.share)
+
+    def _seconds_before(self) -> float:
+        """What an epoch over all rows took, by the last candidate of an earlier run; 0 where there is none."""
+        trained = [row for row in self.effort.rows if row["phase"] == "fine-tuning" and row.get("steps")]
+        if not trained:
+            return 0.0
+        return float(trained[-1]["seconds"]) / trained[-1]["steps"] * self._steps()
+
+    def _steps(self, most_rows: int | None = None) -> int:
+        """Steps of an epoch over so many rows, or all."""
+        rows = row_count(self._prepared.task.data.x)
+        return max(1, min(rows, most_rows or rows) // min(rows, self._schedule.batch_size))
 
     def _part(self) -> float:
         """How many times as many rows an epoch over all of them has."""
@@ -140,6 +193,7 @@ def search_problem(
     known: Sequence[Trial] = (),
 ) -> SearchProblem:
     """What a method searches, judged by `evaluator` until its deadline; epochs are reported to the problem."""
+    evaluator.follow()
     cost, budget = prepared.cost_of(goal)
     problem = SearchProblem(
         groups=prepared.graph.groups,

@@ -83,32 +83,12 @@ def write_files(
     prepared: Prepared,
     workspace: Workspace,
     points: Sequence[Finalist],
-    notes: list[str],
     progress: ProgressCallback,
 ) -> PointFiles:
-    """Export the originals and every seed of every point, the first first; what the originals' have to say goes to `notes`."""
-    data, quantize = prepared.task.data, prepared.precision_of(points[0].trial.configuration)
-    held = data if prepared.task.is_classification or data.metric is not None else take(data.x, slice(200))
-    options: dict[str, Any] = {"check_data": held, "allow_drop": True}
-    calibration = prepared.calibration if quantize != "none" else None
+    """Export the original and every seed of every point, the first first."""
     made = PointFiles({"original": workspace.path("original.tflite")}, {}, _places(workspace, points))
     progress(0.0, "exporting")
-    export(prepared.model, made.tflite["original"], **options)
-
-    def write(model: Any, place: Path, precision: str) -> Any:
-        if prepared.precisions is None:
-            return export(model, place, precision, calibration, **options)
-        return prepared.precisions.export(model, place, precision, **options)
-
-    if quantize not in ("none", "float32"):
-        made.tflite["quantized"] = workspace.path(f"original_{quantize}.tflite")
-        found = write(prepared.model, made.tflite["quantized"], quantize)
-        notes += [f"The original as {quantize}: {note}" for note in found.notes]
-        if not _runs_floats(prepared.time_model):
-            made.integers_only = True
-            notes.append(
-                f"{prepared.time_model.device} runs no float32 network: times of the original are those of its {quantize} file."
-            )
+    export(prepared.model, made.tflite["original"], **_options(prepared))
     total, done = sum(len(point.networks) for point in points), 0
     for number, point in enumerate(points):
         for rank, path in enumerate(point.networks):
@@ -118,13 +98,47 @@ def write_files(
             if not rank:
                 _copy(path, keras_file)
             precision = prepared.precision_of(point.trial.configuration)
-            found = write(load_keras(path), tflite, precision)
+            found = _export(prepared, load_keras(path), tflite, precision)
             made.precisions[name] = precision
             made.keras[name], made.tflite[name] = keras_file, tflite
             done += 1
             made.said[name] = tuple(found.notes)
     _tidy(workspace, made)
     return made
+
+
+def write_quantised(
+    prepared: Prepared, workspace: Workspace, made: PointFiles, winner: Finalist, notes: list[str]
+) -> None:
+    """Export the original in the precision of the winner, where that is not float32; that of another one goes."""
+    quantize = prepared.precision_of(winner.trial.configuration)
+    for other in () if prepared.precisions is None else prepared.precisions.by_name:
+        if other != quantize:
+            workspace.path(f"original_{other}.tflite").unlink(missing_ok=True)
+    if quantize in ("none", "float32"):
+        return
+    place, rest = workspace.path(f"original_{quantize}.tflite"), dict(made.tflite)
+    made.tflite = {"original": rest.pop("original"), "quantized": place, **rest}
+    found = _export(prepared, prepared.model, place, quantize)
+    notes += [f"The original as {quantize}: {note}" for note in found.notes]
+    if not _runs_floats(prepared.time_model):
+        made.integers_only = True
+        notes.append(
+            f"{prepared.time_model.device} runs no float32 network: times of the original are those of its {quantize} file."
+        )
+
+
+def _options(prepared: Prepared) -> dict[str, Any]:
+    data = prepared.task.data
+    held = data if prepared.task.is_classification or data.metric is not None else take(data.x, slice(200))
+    return {"check_data": held, "allow_drop": True}
+
+
+def _export(prepared: Prepared, model: Any, place: Path, precision: str) -> Any:
+    if prepared.precisions is not None:
+        return prepared.precisions.export(model, place, precision, **_options(prepared))
+    calibration = prepared.calibration if precision != "none" else None
+    return export(model, place, precision, calibration, **_options(prepared))
 
 
 def name_winner(workspace: Workspace, made: PointFiles, met: bool) -> None:

@@ -42,7 +42,7 @@ from compressor.pipeline.result.compression_result import (
 )
 from compressor.pipeline.result.confirming import Confirmed, confirm_files
 from compressor.pipeline.result.family import finish_family
-from compressor.pipeline.result.files import WINNER, PointFiles, name_winner, write_files
+from compressor.pipeline.result.files import WINNER, PointFiles, name_winner, write_files, write_quantised
 from compressor.pipeline.result.given_back import LayerChange, layer_changes, timed
 from compressor.pipeline.result.promise import promise_of_files
 from compressor.pipeline.result.reader_warnings import reader_warnings
@@ -77,6 +77,9 @@ class Request:
     schedule: Schedule = field(default_factory=Schedule)
 
 
+_WORTH_SAYING = 0.1
+"""A run that took longer by less than this share of its minutes is not warned of."""
+
 _LayersMs = Mapping[str, Mapping[int, float]]
 """Measured times by file and `Layer.index`; empty where nothing was measured."""
 
@@ -91,13 +94,14 @@ def make_result(
 ) -> CompressionResult:
     """Export the original and every network that was trained, the winner first, run them all, and compare the figures."""
     notes = [*prepared.notes, *refused_in_words(prepared.refused)]
-    files = write_files(prepared, workspace, points, notes, sub_progress(progress, 0.0, 0.4))
+    files = write_files(prepared, workspace, points, sub_progress(progress, 0.0, 0.4))
     progress(0.4, "running on validation and test rows")
     drop = request.limits.max_accuracy_drop
     asked = None if drop is None else drop / 100
     confirmed = confirm_files(prepared, files, points, request.goal, asked)
     if confirmed is not None:
         points, files = confirmed.lead(points), files.lead(confirmed.place)
+    write_quantised(prepared, workspace, files, points[0], notes)
     notes += files.said[WINNER]
     test = _scores(prepared, files.tflite, prepared.test_rows)
     validation = _scores(prepared, files.tflite, prepared.validation_rows)
@@ -168,12 +172,18 @@ def make_result(
         warnings += finish_family(prepared, workspace, files)
     if advice:
         warnings.insert(0, advice)
-    if request.minutes and overrun_s >= 1:
-        warnings.append(
-            f"It took {in_minutes(overrun_s)} longer than --minutes {request.minutes:g} allows, what comes before and after "
-            f"training included: give --minutes {enough_minutes(seconds / 60)}, or stop what else runs here."
-        )
+    warnings += overrun_warning(request.minutes, seconds)
     return replace(result, notes=(*notes, *warnings))
+
+
+def overrun_warning(minutes: float | None, seconds: float) -> list[str]:
+    """A sentence where a run took longer than its `minutes` by more than clocks and machines vary; else none."""
+    if not minutes or seconds - 60 * minutes <= _WORTH_SAYING * 60 * minutes:
+        return []
+    return [
+        f"It took {in_minutes(seconds - 60 * minutes)} longer than --minutes {minutes:g} allows, what comes before and after "
+        f"training included: give --minutes {enough_minutes(seconds / 60)}, or stop what else runs here."
+    ]
 
 
 def _wants_time(goal: Goal) -> bool:

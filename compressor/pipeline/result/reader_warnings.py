@@ -15,7 +15,9 @@ def reader_warnings(result: CompressionResult, goal: Goal, chosen: Finalist, pre
     drop, original_score = result.max_accuracy_drop, prepared.original.score
     if prepared.test_given and result.promise is not None:
         found.append(result.promise["sentence"])
-    elif drop is not None and result.confirmed is None:
+    elif (
+        drop is not None and prepared.aside is None
+    ):  # else rows were there, and no point that gains anything
         found.append(_no_test(prepared, drop))
     if drop is not None and result.score_name == "accuracy" and original_score >= SATURATED:
         found.append(

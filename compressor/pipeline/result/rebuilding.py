@@ -12,7 +12,7 @@ from profiler.files import write_text
 SCRIPT = "rebuild.py"
 
 _TEXT = '''"""Builds a network anew and trains it with Keras alone: python {name} points/01.json ORIGINAL.keras DATA OUT.keras"""
-import importlib.util, sys, keras, numpy as np
+import importlib.util, pathlib, sys, keras, numpy as np
 from keras import ops
 
 EPOCHS, BATCH, RATE, ALPHA, TEMPERATURE = {epochs}, {batch_size}, {learning_rate}, {alpha}, {temperature}
@@ -23,7 +23,7 @@ if data.endswith(".py"):  # it defines load(), and perhaps a loss and layers of 
     spec.loader.exec_module(module := importlib.util.module_from_spec(spec))
     (x, y), own = module.load()[0], getattr(module, "loss", None)
 else:
-    arrays, own = dict(np.load(data)), None
+    arrays, own = {{p.stem: np.load(p) for p in pathlib.Path(data).glob("*.npy")}} or dict(np.load(data)), None
     x, y = ({{k[2:]: v for k, v in arrays.items() if k.startswith(p + ".")}} or arrays[p] for p in "xy")
 def log_p(kind, value):
     if kind in ("sigmoid", "logit"):

@@ -16,7 +16,7 @@ from compressor.export import require, tensorflow
 from compressor.pipeline.prepare import Evaluator, keep_trained, prepare, search_problem
 from compressor.pipeline.shared.sharing import FILES
 from compressor.pipeline.shared.workers import end_with_parent
-from compressor.search import Goal, Trial
+from compressor.search import Effort, Goal, Trial
 from compressor.training import Options
 from profiler.errors import EdgetimeError, UsageError
 from profiler.progress import ProgressCallback, silent
@@ -102,7 +102,8 @@ def _take_part(
         max_accuracy_drop=settings["max_accuracy_drop"],
     )  # fmt: skip
     goal = Goal(**specification.about["goal"])
-    evaluator = Evaluator(prepared, options.search, settings["seed"], specification.folder)
+    effort = Effort.of_helper(specification.folder)
+    evaluator = Evaluator(prepared, options.search, settings["seed"], specification.folder, effort)
     evaluator.deadline = started + 60 * minutes if minutes else math.inf
     evaluator.judges_first = False  # what is not done here is left to the others
     wanted = int(specification.about["method"]["trials"])

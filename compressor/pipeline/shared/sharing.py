@@ -21,6 +21,9 @@ from profiler.files import write_json
 STUDY = "study.json"
 """In the folder of a search: what it is about, and where its study and its files are."""
 
+FORMAT = 2
+"""Of what `Sharing.searching` writes down; raised with every change of it. A search of another one is not joined."""
+
 STORAGE = "EDGETIME_STORAGE"
 """The environment variable for a storage's URL with its password, which is never written down."""
 
@@ -113,7 +116,7 @@ class Sharing:
         earlier = read_json(folder / STUDY) or {}
         same_place = earlier.get("storage") == shown
         about = {
-            "format": 1,
+            "format": FORMAT,
             "digests": {
                 **{name: request[name] for name in FILES[:3]},
                 "calibration": None if calibration is None else file_digest(calibration),

@@ -12,7 +12,7 @@ import optuna
 
 from compressor.data import load_data
 from compressor.pipeline.prepare import data_digest, file_digest, json_digest, read_json
-from compressor.pipeline.shared.sharing import FILES, STORAGE, STUDY
+from compressor.pipeline.shared.sharing import FILES, FORMAT, STORAGE, STUDY
 from compressor.search.optuna import (
     ABOUT,
     DATABASE,
@@ -134,7 +134,7 @@ def from_storage(url: str, given: Mapping[str, str | None]) -> StudySpecificatio
 
 
 def _check_format(about: Mapping[str, Any], where: str) -> None:
-    if about.get("format") != 1:
+    if about.get("format") != FORMAT:
         raise UsageError(
             f"The search in {where} was begun by another version of edgetime: use the same one here."
         )

@@ -305,6 +305,24 @@ def test_a_contest_that_was_killed_goes_on_as_it_would_have_and_trains_nothing_t
     assert (found.trial, found.scores, found.steps) == (expected.trial, expected.scores, expected.steps)
 
 
+@pytest.mark.parametrize(("finished", "widths"), [(0, [5, 4, 3, 2, 1, 5, 4, 1, 5, 1]), (1, [1])])
+def test_a_contest_that_was_small_for_want_of_time_stays_so_only_where_a_training_is_finished(
+    tmp_path, timed, finished, widths
+):
+    class Killed(timed):
+        def fit(self, *arguments, **options):
+            if len(self.trained) == finished:
+                raise KeyboardInterrupt
+            return super().fit(*arguments, **options)
+
+    _, tried = four({})
+    with pytest.raises(KeyboardInterrupt):
+        contest(Killed({}), tried, tmp_path, 120.0, epoch_seconds=1.0)
+    prepared = timed({})
+    contest(prepared, tried, tmp_path, 1100.0, epoch_seconds=1.0)
+    assert [width for width, _ in prepared.trained] == widths
+
+
 @pytest.fixture
 def timed(monkeypatch):
     """Makes `Pretended` networks whose epochs take a second each, on a clock that begins at 100."""
@@ -324,6 +342,14 @@ def timed(monkeypatch):
 
     Timed.clock = clock
     return Timed
+
+
+def test_time_of_a_training_that_diverged_is_not_expected_beside_later_ones(tmp_path, timed):
+    prepared = timed({5: TrainingError("It diverged.")})
+    made = training(prepared, Goal(budget_ms=0.5), tmp_path)
+    run(made, [trial(5, 0.5, 0.8)])
+    assert prepared.clock[0] == 160.0  # twice 30 epochs of a second
+    assert made._plan.beside_s == 0.0
 
 
 @pytest.mark.parametrize(
@@ -365,6 +391,35 @@ def test_as_many_take_part_in_a_contest_as_time_allows_and_it_ends_in_time(tmp_p
     if seconds:
         assert prepared.clock[0] >= 100.0 + min(0.95 * seconds, 8 * 30 * 3)
     assert made.met
+
+
+@pytest.mark.parametrize(("seconds", "share"), [(5.0, 5 / 30), (60.0, 1.0)])
+def test_who_goes_on_knows_which_share_of_its_schedule_a_finished_training_got(
+    tmp_path, timed, seconds, share
+):
+    for _ in range(2):
+        prepared = timed({})
+        made = training(prepared, Goal(budget_ms=0.5), tmp_path, epoch_seconds=1.0)
+        run(made, [trial(5, 0.5, 0.8)], deadline=100.0 + seconds)
+        assert made.shortest == pytest.approx(share)
+    assert prepared.trained == []
+
+
+def test_while_it_is_not_known_what_an_epoch_takes_contenders_are_trained_equally_long(tmp_path, timed):
+    prepared, (tried) = timed({}), four({})[1]
+    made = training(prepared, Goal(budget_ms=0.5), tmp_path, finalists=4)
+    control = tried[-1].candidate
+    made.run(sorted(tried, key=made._goal.rank, reverse=True), 1100.0, silent, control=control)
+    assert prepared.epochs[:5] == [8] * 5
+    assert made.shortest == 1.0
+
+
+def test_what_an_epoch_takes_is_known_of_trainings_that_an_earlier_run_finished(tmp_path, timed):
+    for deadline, epochs in ((130.0, [30]), (340.0, [120, 120])):
+        prepared = timed({5: 0.95})
+        made = training(prepared, Goal(least_score=0.9), tmp_path, seeds=1 if deadline == 130.0 else 3)
+        run(made, [trial(5, 0.5, 0.95)], deadline=deadline)
+        assert prepared.epochs == epochs
 
 
 def test_time_for_the_other_seeds_of_the_choice_is_kept(tmp_path, timed):
@@ -617,3 +672,17 @@ def test_only_precisions_that_all_seeds_have_are_compared(tmp_path, monkeypatch,
     chosen = run(training(prepared, Goal(budget_ms=0.5), tmp_path, seeds=2), [trial(5, 0.5, 0.8)])
     assert chosen.trial.configuration.precision == precision
     assert chosen.scores == scores
+
+
+def test_a_network_in_another_precision_says_how_long_it_was_trained(tmp_path):
+    class Faster(InPrecisions):
+        def in_precisions(self, judged, model):
+            found = super().in_precisions(judged, model)
+            return found | {"int8": replace(found["int8"], costs=Costs(0.2))}
+
+    made = training(Faster([{"float32": 0.9, "int8": 0.8}]), Goal(budget_ms=0.5), tmp_path)
+    chosen = run(made, [trial(5, 0.5, 0.8)])
+    (other,) = made.others([chosen])
+    assert (other.trial.configuration.precision, other.scores) == ("int8", (0.8,))
+    assert (other.steps, other.epochs, other.seconds) == (chosen.steps, chosen.epochs, chosen.seconds)
+    assert other.steps == 300

@@ -10,7 +10,7 @@ import pytest
 from compressor.costs import Configuration, Costs
 from compressor.pipeline.prepare import Evaluator
 from compressor.pipeline.prepare.preparation import known_of
-from compressor.search import Candidate, Goal, SearchOverError
+from compressor.search import Candidate, Effort, Goal, SearchOverError
 from compressor.testing.device import FormulaTimeModel
 from compressor.training import Outcome, Schedule
 from profiler.errors import UsageError
@@ -67,6 +67,62 @@ def test_the_first_candidate_is_fitted_to_half_of_the_time_and_the_others_are_tr
     with pytest.raises(SearchOverError):
         evaluator(CANDIDATE)
     assert len(told) == 1
+
+
+def test_what_an_epoch_takes_is_known_of_candidates_of_an_earlier_run(evaluator, tmp_path):
+    effort = Effort(tmp_path / "effort.jsonl")
+    effort.add("ranking", 1.0, candidates=2)
+    effort.add("fine-tuning", 6.0, candidate="one", steps=4)
+    schedule = replace(SCHEDULE, batch_size=2)
+    assert Evaluator(evaluator._prepared, schedule, 0, tmp_path).epoch_seconds == 7.5  # 5 steps
+    assert Evaluator(evaluator._prepared, schedule, 0, tmp_path / "new").epoch_seconds == 0.0
+
+
+def test_steps_of_a_candidate_that_is_stopped_early_count(evaluator):
+    class StoppedError(Exception):
+        pass
+
+    def stop(epoch, epochs, score):
+        if epoch == 2:
+            raise StoppedError
+
+    evaluator.on_epoch, evaluator._schedule = stop, replace(SCHEDULE, batch_size=2, most_rows=8)
+    with pytest.raises(StoppedError):
+        evaluator(CANDIDATE)
+    assert [row["steps"] for row in evaluator.effort.rows] == [8]  # two epochs of 4
+
+
+def test_a_schedule_that_was_shortened_is_known_to_who_goes_on_or_helps(evaluator, tmp_path):
+    evaluator._folder = tmp_path
+    evaluator.deadline = evaluator.now[0] + 6.0
+    helper = Evaluator(evaluator._prepared, SCHEDULE, 0, tmp_path)  # begun before the schedule was shortened
+    helper.judges_first = False
+    evaluator(CANDIDATE)
+    helper(CANDIDATE)
+    assert evaluator.asked == [(4, None), (2, 64)]
+    assert helper.share == evaluator.share == 3 / 4
+    later = Evaluator(evaluator._prepared, SCHEDULE, 0, tmp_path)
+    later.judges_first = False
+    later.follow()
+    assert later.share == 3 / 4
+
+
+def test_who_begins_anew_does_not_go_by_an_earlier_schedule(evaluator, tmp_path):
+    evaluator._folder = tmp_path
+    evaluator.deadline = evaluator.now[0] + 6.0
+    evaluator(CANDIDATE)
+    later = Evaluator(evaluator._prepared, SCHEDULE, 0, tmp_path)
+    later(CANDIDATE)
+    later.judges_first = False
+    later(CANDIDATE)
+    assert evaluator.asked == [(4, None)] * 3
+
+
+def test_what_helpers_spent_counts(evaluator, tmp_path):
+    made = Evaluator(evaluator._prepared, SCHEDULE, 0, tmp_path)
+    made.effort.add("fine-tuning", 2.0, candidate="a", steps=4)
+    Effort.of_helper(tmp_path).add("fine-tuning", 3.0, candidate="b", steps=5)
+    assert made.spent({}, None, [])["phases"]["fine-tuning"] == {"seconds": 5.0, "steps": 9, "count": 2}
 
 
 @pytest.mark.parametrize(("left", "begun"), [(3.5, False), (4.5, True)])

@@ -44,3 +44,11 @@ def figures(monkeypatch):
 def test_a_point_is_on_the_front_unless_another_is_as_fast_and_as_good(figures, fast, slow, original, front):
     figures.validation.update({"point0.seed0": fast, "point1.seed0": slow, "original": original})
     assert [point.on_front for point in figures.points()] == front
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(170.0, ""), (182.0, ""), (198.0, ""), (240.0, "It took 1")])
+def test_only_a_run_that_took_longer_by_more_than_a_tenth_is_warned_of(seconds, said):
+    found = making.overrun_warning(3.0, seconds)
+    assert len(found) == bool(said)
+    assert all(note.startswith(said) and "longer than --minutes 3 allows" in note for note in found)
+    assert making.overrun_warning(None, seconds) == []

@@ -22,8 +22,8 @@ from compressor.pipeline.prepare import Evaluator
 from compressor.pipeline.result import CompressionResult
 from compressor.pipeline.shared import Sharing, join
 from compressor.pipeline.shared.joining import main
-from compressor.pipeline.shared.sharing import FILES, STORAGE
-from compressor.search import Goal
+from compressor.pipeline.shared.sharing import FILES, FORMAT, STORAGE
+from compressor.search import Goal, rows_of_helpers
 from compressor.search.optuna import OptunaSearch
 from compressor.search.optuna.storage import StorageError, open_storage
 from profiler import operators
@@ -353,8 +353,16 @@ def test_a_folder_without_a_search_is_refused(tmp_path):
             join(folder)
 
 
-def test_a_search_of_another_version_is_refused(begun, tmp_path):
-    folder = changed(begun, tmp_path / "out", lambda about: about.update(format=2))
+@pytest.mark.parametrize("other", [FORMAT - 1, FORMAT + 1])
+def test_a_search_of_another_version_is_refused(begun, tmp_path, other):
+    def change(about):
+        about.update(format=other)
+        del (
+            about["prepare"]["groups"],
+            about["prepare"]["max_accuracy_drop"],
+        )  # as it was before these were there
+
+    folder = changed(begun, tmp_path / "out", change)
     with pytest.raises(UsageError, match="begun by another version of edgetime"):
         join(folder)
 
@@ -462,6 +470,7 @@ def test_who_joins_a_stopped_search_does_what_is_left_and_it_goes_on(task, begun
     assert (joined.tried, joined.trials) == (2, 2)
     assert (told[0], told[-1]) == (0.0, 1.0)
     assert told == sorted(told)
+    assert len(rows_of_helpers(folder)) == 2  # in a file of its own
     again = join(folder)
     assert (again.tried, again.trials) == (0, 2)
     monkeypatch.setattr(Evaluator, "__call__", lambda *arguments: pytest.fail("tried again"))
