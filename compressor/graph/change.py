@@ -84,6 +84,11 @@ class Change(ABC):
         return False
 
     @property
+    def needs(self) -> tuple[str, ...]:
+        """Layers outside of it: where a change of another kind takes one of them, this one is left out."""
+        return ()
+
+    @property
     def fixed(self) -> tuple[str, ...]:
         """Layers that it adds and whose width it has chosen already."""
         return ()

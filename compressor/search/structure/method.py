@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar
@@ -13,10 +12,11 @@ from compressor.changes import names_in_effect
 from compressor.costs import Configuration
 from compressor.search.base import SearchMethod, SearchProblem
 from compressor.search.levels import search_levels
-from compressor.search.structure.blocks import structures_of
+from compressor.search.structure.blocks import loss_of, structures_of
 from compressor.search.structure.filling import Filled
 from compressor.search.trial import Trial
 from compressor.training import check_least
+from profiler.errors import UsageError
 
 _CLOSE = 1e-9
 
@@ -80,7 +80,7 @@ class _Search:
         self._losses: dict[Configuration, float] = {}
         chain = structures_of(problem, method.structures, method.most_blocks)
         self._fills: dict[frozenset[str], Filled] = {}
-        self._chain = [self._fill(full) for full in chain]
+        self._chain = [fill for full in chain if (fill := self._able(full)) is not None]
         self._rng = np.random.default_rng(problem.seed)
 
     def go(self) -> None:
@@ -128,7 +128,8 @@ class _Search:
         names = self._rng.permutation(list(problem.blocks)).tolist() if problem.blocks else []
         for name in names[: count // 4]:
             removed = frozenset(names_in_effect(problem.blocks, best.removed ^ {name}))
-            yield from self._fill(problem.full.without(removed)).all(budget)[:2]
+            fill = self._able(problem.full.without(removed))
+            yield from fill.all(budget)[:2] if fill else ()
         made = self._fill(problem.full.without(best.removed)).near(best, budget, self._rng)
         for _, found in zip(range(count - count // 4), made, strict=False):
             problem.check_time()
@@ -165,13 +166,19 @@ class _Search:
             for done, one in enumerate(new):
                 problem.check_time()
                 problem.progress(0.0, f"ranking candidates, {done} of {len(new)}")
-                loss = problem.quick_loss(one)
-                self._losses[one] = loss if math.isfinite(loss) else math.inf
+                self._losses[one] = loss_of(problem, one)
                 row["candidates"] = done + 1
 
     def _try(self, configuration: Configuration | None) -> None:
         if configuration is not None and configuration != self._problem.full:
             self._problem.try_configuration(configuration)
+
+    def _able(self, full: Configuration) -> Filled | None:
+        """One structure; None where Keras cannot make it."""
+        try:
+            return self._fill(full)
+        except UsageError:
+            return None
 
     def _fill(self, full: Configuration) -> Filled:
         if full.removed not in self._fills:
