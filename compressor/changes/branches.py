@@ -63,10 +63,10 @@ class ParallelBranch(Change):
         """See `Change.limit`: something must be left to join."""
         return self.join, self.joined - 1
 
-    @property
-    def needs(self) -> tuple[str, ...]:
-        """See `Change.needs`."""
-        return self.readers
+    def is_excluded_by(self, other: Change) -> bool:
+        """See `Change.is_excluded_by`; another branch that goes passes on nothing that it reads."""
+        takes = other.removes and not isinstance(other, ParallelBranch)
+        return takes and not set(self.readers).isdisjoint(other.layers)
 
     def apply(self, model: Any) -> Any:
         """See `Change.apply`: whatever reads the concatenation loses the branch's channels."""

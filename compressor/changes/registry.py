@@ -122,7 +122,7 @@ def changed(model: Any, changes: Iterable[Change]) -> Any:
 
 def in_effect(changes: Iterable[Change]) -> list[Change]:
     """Without those that others make needless or impossible: of one place the strongest, nothing of layers that are gone, nothing
-    that needs some of them, and no more than can be made together, those in front first."""
+    that another one excludes, and no more than can be made together, those in front first."""
     every = list(dict.fromkeys(changes))
     strongest: dict[str, Change] = {}
     for change in every:
@@ -137,7 +137,7 @@ def in_effect(changes: Iterable[Change]) -> list[Change]:
     ]
     left = []
     for change in able:
-        if any(_takes_readers(other, change) for other in able):
+        if any(change.is_excluded_by(other) for other in able):
             continue
         if change.limit is not None:
             counts[change.limit] += 1
@@ -162,12 +162,6 @@ def is_inside(change: Change, other: Change) -> bool:
     if not change.removes:
         return bool(own & gone)
     return own < gone or (own == gone and change.strength < other.strength)
-
-
-def _takes_readers(other: Change, change: Change) -> bool:
-    """Whether another change passes on what layers read that a change needs; one of its own kind passes nothing on."""
-    takes = other.removes and not isinstance(other, type(change))
-    return takes and not set(change.needs).isdisjoint(other.layers)
 
 
 @functools.cache

@@ -83,10 +83,9 @@ class Change(ABC):
         """Whether all of `layers` are gone with it."""
         return False
 
-    @property
-    def needs(self) -> tuple[str, ...]:
-        """Layers outside of it: where a change of another kind takes one of them, this one is left out."""
-        return ()
+    def is_excluded_by(self, other: Change) -> bool:
+        """Whether this one is left out where another change is made that leaves its layers, but takes what it stands on."""
+        return False
 
     @property
     def fixed(self) -> tuple[str, ...]:
