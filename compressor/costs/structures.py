@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from typing import Any
 
@@ -17,7 +17,7 @@ from compressor.costs.lowering import (
     learn_lowering,
 )
 from compressor.costs.naming import name_of, names_of, ranks_of
-from compressor.graph import Change, ChannelGraph, RemovableBlock, build_graph, read_topology
+from compressor.graph import Call, Change, ChannelGraph, RemovableBlock, build_graph, read_topology
 from profiler.network import Layer, Network
 
 Lowering = LearnedLowering | ConvertingLowering
@@ -92,9 +92,9 @@ class Structures:
     """All structures that a network can take by losing blocks, by `Configuration.removed`.
 
     What a structure becomes is taken from what the whole network becomes: the operators of the blocks go, and what read
-    their results reads what they read; layers of smaller kernels or lower rank stand for others. Of each kind of change the first
-    structure whose network is asked for is converted, to see that this is so;
-    where it is not, or where the operators of a block cannot be told by their names, structures are converted.
+    their results reads what they read; layers of smaller kernels or lower rank stand for others. Of each kind of change
+    and of layers that it concerns the first structure whose network is asked for is converted, to see that this is so; where it
+    is not, or where the operators of a block cannot be told by their names, structures are converted.
 
     Parameters
     ----------
@@ -123,7 +123,7 @@ class Structures:
         """The network as it is."""
         self._known: dict[frozenset[str], Structure] = {frozenset(): self.full}
         self._cut: dict[frozenset[str], tuple[LearnedLowering, bool] | None] = {}
-        self._holds: dict[frozenset[type[Change]], bool] = {}
+        self._holds: dict[frozenset[tuple[Any, ...]], bool] = {}
 
     def of(self, configuration: Configuration) -> Structure:
         """The structure of a configuration; a block that the network has not is a `KeyError`."""
@@ -162,7 +162,7 @@ class Structures:
         cut = self._without(configuration)
         if cut is None or not cut[1]:
             return self.of(configuration)
-        kinds = frozenset(type(self.blocks[name]) for name in configuration.removed)
+        kinds = frozenset(kind for name in configuration.removed for kind in self._kinds(self.blocks[name]))
         if kinds not in self._holds:
             found = self.of(configuration).base
             self._holds[kinds] = Counter(cut[0].base.layers) == Counter(found.layers)
@@ -190,10 +190,21 @@ class Structures:
             self._cut[removed] = found
         return self._cut[removed]
 
+    def _kinds(self, change: Change) -> Iterator[tuple[Any, ...]]:
+        """What the converter may tell apart: the kind of change, and kinds and numbers of axes of its layers with weights."""
+        yield (type(change),)
+        for call in self._calls:
+            if call.weights and call.name in change.layers:
+                yield type(change), call.kind, *map(len, call.input_shapes)
+
+    @cached_property
+    def _calls(self) -> Sequence[Call]:
+        return read_topology(self.full.model).calls
+
     @cached_property
     def _names(self) -> list[list[str]]:
         """Of each operator of the whole network the layers that it comes from, the first in the network's order first."""
-        ranks = ranks_of([call.name for call in read_topology(self.full.model).calls])
+        ranks = ranks_of([call.name for call in self._calls])
         return [[name_of(layer, ranks), *names_of(layer, ranks)] for layer in self.full.base.layers]
 
 

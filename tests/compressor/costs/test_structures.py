@@ -5,6 +5,7 @@ from functools import cache
 
 import pytest
 
+from compressor.changes import find_changes
 from compressor.costs import Configuration, Structures
 from compressor.export import tensorflow, to_tflite_bytes
 from compressor.graph import build_graph, find_blocks, resize
@@ -85,6 +86,25 @@ def test_where_the_converter_makes_something_else_structures_are_converted():
     full = Configuration(structures.full.graph.widths)
     found = structures.network(full.without({"conv3"}))
     assert len(found.layers) == len(structures.full.base.layers)
+
+
+def test_a_change_of_layers_of_another_kind_is_converted_to_see_that_it_holds_there_too():
+    tensorflow()
+    from keras import Input, Model, layers
+
+    source = Input((6, 6, 3))
+    x = layers.Conv2D(4, 5, padding="same", name="whole")(source)
+    x = layers.DepthwiseConv2D(5, padding="same", name="each")(x)
+    model = Model(source, layers.Dense(2, name="head")(layers.GlobalAveragePooling2D(name="mean")(x)))
+    spoiled = _convert(model)
+
+    def convert(made):  # what the converter makes of the one kind is not what is expected
+        return spoiled if made.get_layer("each").kernel_size == (3, 3) else _convert(made)
+
+    structures = Structures(model, build_graph(model), find_changes(model).changes, convert, spoiled)
+    full = Configuration(structures.full.graph.widths)
+    assert structures.network(full.without({"whole:kernel=3x3"})) is not spoiled
+    assert structures.network(full.without({"each:kernel=3x3"})) is spoiled
 
 
 def test_estimates_convert_no_structure():
