@@ -9,6 +9,7 @@ from keras import layers
 from small_networks import attention_network, recurrent_network, residual_network
 
 from compressor.changes import changed, find_changes, names_in_effect
+from compressor.graph import find_blocks
 from compressor.testing import check_change
 from compressor.testing.law import stirred
 
@@ -95,6 +96,12 @@ def joined_beside_a_shortcut():
     return keras.Model(source, layers.Dense(2, name="head")(layers.GlobalAveragePooling2D()(x)))
 
 
+def test_a_block_whose_place_would_be_taken_by_channels_that_tie_half_a_group_is_refused():
+    found = find_changes(joined_beside_a_shortcut())
+    assert "up" not in found.changes
+    assert [one.layer for one in found.refused if "parts of a group" in one.reason] == ["up"]
+
+
 def joined_beside_the_input():
     """The same beside the network's input, which cannot become narrower."""
     source = keras.Input((6, 4))
@@ -106,7 +113,7 @@ def joined_beside_the_input():
 @pytest.mark.parametrize("make", [joined_beside_a_shortcut, joined_beside_the_input])
 def test_of_two_changes_together_neither_makes_layers_narrower_that_are_in_none_of_them(make):
     model = make()
-    found = find_changes(model).changes
+    found = {**find_blocks(model).removable, **find_changes(model).changes}
     assert {"up", "side_1:branch"} <= set(found)
     for pair in itertools.combinations(found.values(), 2):
         made = changed(model, pair)
