@@ -17,7 +17,8 @@ from compressor.costs.lowering import (
     learn_lowering,
 )
 from compressor.costs.naming import name_of, names_of, ranks_of
-from compressor.graph import Call, Change, ChannelGraph, RemovableBlock, build_graph, read_topology
+from compressor.graph import Call, Change, ChannelGraph, RemovableBlock, Widths, build_graph, read_topology
+from profiler.errors import UsageError
 from profiler.network import Layer, Network
 
 Lowering = LearnedLowering | ConvertingLowering
@@ -31,9 +32,15 @@ class Structure:
     """
 
     def __init__(
-        self, make: Callable[[], Any], convert: Convert, seed: int, fixed: Collection[str] = ()
+        self,
+        make: Callable[[], Any],
+        convert: Convert,
+        seed: int,
+        fixed: Collection[str] = (),
+        whole: Widths | None = None,
     ) -> None:
         self._make, self._convert, self._seed, self._fixed = make, convert, seed, fixed
+        self._whole = whole
         self.reason = ""
         """Why every candidate is converted, where it is."""
 
@@ -44,8 +51,12 @@ class Structure:
 
     @cached_property
     def graph(self) -> ChannelGraph:
-        """Its groups."""
-        return build_graph(self.model, self._fixed)
+        """Its groups; UsageError where they are none of the whole network's (`whole`), so that no width is theirs."""
+        graph = build_graph(self.model, self._fixed)
+        for name, width in graph.widths.items():
+            if self._whole is not None and self._whole.get(name) != width:
+                raise UsageError(f"What is removed together ties parts of groups of channels: see {name!r}.")
+        return graph
 
     @cached_property
     def base(self) -> Network:
@@ -131,7 +142,7 @@ class Structures:
         if found is None:
             fixed = frozenset(layer for name in configuration.removed for layer in self.blocks[name].fixed)
             make = partial(self.model_without, configuration)
-            found = Structure(make, self._convert, self._seed, fixed)
+            found = Structure(make, self._convert, self._seed, fixed, self.full.graph.widths)
             self._known[configuration.removed] = found
         return found
 

@@ -174,8 +174,10 @@ class _Search:
             self._problem.try_configuration(configuration)
 
     def _able(self, full: Configuration) -> Filled | None:
-        """One structure; None where Keras cannot make it."""
+        """One structure; None where there is no such network."""
         try:
+            if full.removed and full.removed not in self._fills:
+                self._problem.quick_loss(full)
             return self._fill(full)
         except UsageError:
             return None

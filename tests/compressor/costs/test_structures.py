@@ -9,6 +9,7 @@ from compressor.changes import find_changes
 from compressor.costs import Configuration, Structures
 from compressor.export import tensorflow, to_tflite_bytes
 from compressor.graph import build_graph, find_blocks, resize
+from profiler.errors import UsageError
 from profiler.network import peak_memory_bytes
 from profiler.tflite import read_network
 
@@ -116,3 +117,21 @@ def test_estimates_convert_no_structure():
     fresh._convert = None
     layers = fresh.estimating(Configuration(fresh.full.graph.widths).without({"conv2"})).base.layers
     assert len(layers) == len(fresh.full.base.layers) - 1
+
+
+def test_blocks_that_go_alone_but_tie_parts_of_groups_together_are_no_structure():
+    tensorflow()
+    from keras import Input, Model, layers
+
+    source = Input((4, 4, 3))
+    x = layers.Conv2D(8, 3, padding="same", name="stem")(source)
+    parts = [layers.Conv2D(4, 1, name=name)(x) for name in ("left", "right")]
+    y = layers.Conv2D(8, 1, name="first")(layers.Concatenate(name="join")(parts))
+    y = layers.Add(name="add")([x, layers.Conv2D(8, 1, name="second")(y)])
+    model = Model(source, layers.Dense(2, name="head")(layers.GlobalAveragePooling2D(name="mean")(y)))
+    structures = Structures(model, build_graph(model), find_changes(model).changes, _convert)
+    full = Configuration(structures.full.graph.widths)
+    assert structures.of(full.without({"first"})).graph.widths == {"stem": 8, "left": 4, "right": 4}
+    assert structures.of(full.without({"second"})).graph.widths == {"stem": 8, "left": 4, "right": 4}
+    with pytest.raises(UsageError, match="ties parts of groups"):
+        _ = structures.of(full.without({"first", "second"})).graph
