@@ -249,7 +249,7 @@ def compression_tables(result: CompressionResult) -> list[RenderableType]:
     if any(row.op for row in result.layers):
         shown += ["", _given_back(result)]
     if result.effort:
-        shown += ["", result.effort["summary"]]
+        shown += ["", *result.effort["summary"].split("; ")]
     return shown
 
 

@@ -19,6 +19,7 @@ from compressor import Data, Options, Schedule, compress
 from compressor.costs import narrowest, scaled
 from compressor.export import TfliteRunner, Turns
 from compressor.pipeline import compression as pipeline
+from compressor.pipeline import searching as search_part
 from compressor.pipeline.prepare import preparation
 from compressor.pipeline.prepare import workspace as trained
 from compressor.pipeline.result import CompressionResult
@@ -369,14 +370,14 @@ def test_what_an_earlier_run_tried_is_gone_on_with_where_no_time_is_left(task, t
 def test_training_goes_on_from_the_original_where_the_network_of_the_search_cannot_be_read(
     task, tmp_path, monkeypatch
 ):
-    keep = pipeline.keep_trained
+    keep = search_part.keep_trained
 
     def spoiled(folder, *rest):
         keep(folder, *rest)
         for path in (folder / trained.FOLDER).iterdir():
             path.write_bytes(b"no network")
 
-    monkeypatch.setattr(pipeline, "keep_trained", spoiled)
+    monkeypatch.setattr(search_part, "keep_trained", spoiled)
     assert run(task, tmp_path, budget_ms=0.9 * original_ms(task), method=Halves(), seeds=1).met
 
 
