@@ -36,17 +36,18 @@ def compare(group: Group, chosen: Chosen, lines: int, rounds: int, say: Say) -> 
     ][:lines]
     sources, references = [one for one, _ in kept], [wanted for _, wanted in kept]
     runs: dict[str, Run] = {}
+    able = [width for width in WIDTHS if width <= policy.network.palette[-1]]
     for name, widths in chosen.policies.items():
-        if not name.startswith("fixed") or name in {f"fixed {width}" for width in WIDTHS}:
+        if not name.startswith("fixed") or name in {f"fixed {width}" for width in able}:
             runs[name] = _beam(policy, widths, policy.policy.search)
     sums = replace(policy.policy.search, alpha=0.0, stop="proof")
-    for width in WIDTHS[1:]:
+    for width in able[1:]:
         runs[f"by sums, fixed {width}"] = _beam(policy, FixedWidth(width), sums)
         runs[f"by sums, best first {width}"] = _best_first(policy, width, sums)
     folder = policy.file.parent / f"{policy.file.stem.rsplit('-', 1)[0]}-ctranslate2"
     if folder.is_dir():
         for compute in ("float32", "int8"):
-            for width in WIDTHS:
+            for width in able:
                 runs[f"CTranslate2 {compute} {width}"] = _ctranslate2(policy, folder, width, compute)
     times = np.zeros((rounds, len(runs), len(sources)))
     texts = {name: [""] * len(sources) for name in runs}

@@ -120,7 +120,8 @@ def keep(rows: Sequence[Mapping[str, Any]], file: Path) -> None:
             names = {one["network"] for one in rows}
             kept = [one for one in csv.DictReader(stream) if one["network"] not in names]
     content = io.StringIO()
-    writer = csv.DictWriter(content, list(rows[0]), extrasaction="ignore")
+    every = [*rows, *kept]
+    writer = csv.DictWriter(content, list(dict.fromkeys(name for one in every for name in one)))
     writer.writeheader()
     writer.writerows([*kept, *rows])
     write_bytes(file, content.getvalue().encode())

@@ -102,7 +102,7 @@ class Chosen:
 
 def choose(group: Group, widest: int, trials: int, minutes: float, worst_drop: float, say: Say) -> Chosen:
     """Tune on development lines, all seeds together; of each kind the cheapest that surely loses no more than `worst_drop`."""
-    records = group.kept("tuned", widest=widest, trials=trials)
+    records = group.kept("tuned", widest=widest, trials=trials, worst_drop=worst_drop)
     known = records.read()
     if not known:
         networks = list(group.policies.values())

@@ -43,8 +43,8 @@ def measure(
     others = [one for one in others if 0 < len(one) <= policy.network.source_longest]
     known = measured_costs(policy, others)
     palettes = {
-        name: best_palette(known, [policy.search(one, widths=widths[name]).widths for one in others])
-        for name in names
+        name: best_palette(known, [policy.search(one, widths=one_of).widths for one in others], one_of.most)
+        for name, one_of in widths.items()
     }
     loaded = {palette: policy.with_palette(palette) for palette in set(palettes.values())}
     meters = {palette: CostMeter(one, others[:_METERED]) for palette, one in loaded.items()}

@@ -29,7 +29,11 @@ _JOINS = ("Concatenate", "ops.Concatenate")
 
 @dataclass(frozen=True)
 class ParallelBranch(Change):
-    """Layers that lead to a concatenation (`join`, of `joined` tensors) and nowhere else; `result` is the last of them."""
+    """Layers that lead to a concatenation (`join`, of `joined` tensors) and nowhere else; `result` is the last of them.
+
+    `readers` are the layers whose weights read its channels: where one of them goes as a block, what the block read takes the place
+    of what it made, and the branch's channels are no longer its own.
+    """
 
     id: str
     layers: tuple[str, ...]
@@ -37,6 +41,7 @@ class ParallelBranch(Change):
     joined: int
     result: str
     signature: str
+    readers: tuple[str, ...] = ()
 
     @property
     def words(self) -> str:
@@ -57,6 +62,11 @@ class ParallelBranch(Change):
     def limit(self) -> tuple[str, int] | None:
         """See `Change.limit`: something must be left to join."""
         return self.join, self.joined - 1
+
+    def is_excluded_by(self, other: Change) -> bool:
+        """See `Change.is_excluded_by`; another branch that goes passes on nothing that it reads."""
+        takes = other.removes and not isinstance(other, ParallelBranch)
+        return takes and not set(self.readers).isdisjoint(other.layers)
 
     def apply(self, model: Any) -> Any:
         """See `Change.apply`: whatever reads the concatenation loses the branch's channels."""
@@ -115,7 +125,9 @@ class ParallelBranches(Dimension):
                     [(one.kind, settings_of(one.config), one.input_shapes) for one in (*branch.calls, call)]
                 )
                 found.append(
-                    ParallelBranch(f"{first}:branch", layers, call.name, joined, key.layer, signature)
+                    ParallelBranch(
+                        f"{first}:branch", layers, call.name, joined, key.layer, signature, branch.outer
+                    )
                 )
         return found, refused
 
@@ -179,6 +191,21 @@ class _Branch:
         ):
             return "its channels are tied to those of layers outside"
         return ""
+
+    @cached_property
+    def outer(self) -> tuple[str, ...]:
+        """The layers behind the concatenation whose weights read its channels."""
+        graph = self._network.graph
+        own, inner = graph.roots[graph.tensors[self._end]], {call.name for call in self.calls}
+        return tuple(
+            dict.fromkeys(
+                axis.layer
+                for axis in graph.axes
+                if axis.role == "in"
+                and axis.layer not in inner
+                and np.isin(own, graph.roots[axis.channels]).any()
+            )
+        )
 
 
 def _sums(key: str) -> bool:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compressor.changes.base import Dimension, ExaminedNetwork, RefusedChange, settings_of
+from compressor.changes.kernels import SmallerKernel
 from compressor.graph import Call, Change, Editing, free_name, layers_of, prefix_of, weight_names
 from profiler.network import Layer, Tensor
 
@@ -26,19 +27,22 @@ _ALL_RANKS, _STEP = 64, 8
 
 @dataclass(frozen=True)
 class ThinPair(Change):
-    """A layer whose kernel, as a matrix, is the product of two of a low rank; the first has the layer's shape and strides."""
+    """A layer whose kernel, as a matrix, is the product of two of a low rank; the first has the layer's shape and strides.
+
+    `kernel` is the shape of the kernel as it is.
+    """
 
     id: str
     layers: tuple[str, ...]
     kind: str
     rank: int
-    full_rank: int
+    kernel: tuple[int, ...]
     signature: str
 
     @property
     def words(self) -> str:
         """See `Change.words`."""
-        return f"{self.layers[0]} became two layers of rank {self.rank} of {self.full_rank}"
+        return f"{self.layers[0]} became two layers of rank {self.rank} of {_full_rank(self.kernel)}"
 
     @property
     def place(self) -> str:
@@ -55,6 +59,12 @@ class ThinPair(Change):
         """See `Change.fixed`."""
         return (f"{self.layers[0]}_thin",)
 
+    def is_excluded_by(self, other: Change) -> bool:
+        """See `Change.is_excluded_by`: of a smaller kernel this may be the full rank, or more."""
+        if not isinstance(other, SmallerKernel) or other.layers != self.layers:
+            return False
+        return self.rank >= _full_rank((*other.after, *self.kernel[-2:]))
+
     def apply(self, model: Any) -> Any:
         """See `Change.apply`: the layer keeps its name, its bias and its activation, the thin one stands before it."""
         import keras
@@ -63,8 +73,8 @@ class ThinPair(Change):
         layer = dict(layers_of(model))[name]
         kernel = dict(zip(weight_names(layer), layer.get_weights(), strict=True))["kernel"]
         editing = Editing(model)
-        if self.rank >= min(int(np.prod(kernel.shape[:-1])), kernel.shape[-1]):
-            return editing.made()  # another change made it thinner than this
+        if self.rank >= _full_rank(kernel.shape):
+            return editing.made()  # branches in front are gone
         first, second = factors(kernel, self.rank)
         settings = editing.settings(name)
         before = {**settings, "name": thin[len(prefix_of(name)) :], _COUNTS[self.kind]: self.rank}
@@ -131,7 +141,7 @@ class ThinPairs(Dimension):
             if call.index or call.kind not in _COUNTS or "kernel" not in call.variables:
                 continue
             shape = call.variables["kernel"]
-            full = min(int(np.prod(shape[:-1])), shape[-1])
+            full = _full_rank(shape)
             if full < _LEAST_SIZE:
                 continue
             reason = _refusal(call, uses, names)
@@ -141,8 +151,13 @@ class ThinPairs(Dimension):
             for rank in ranks:
                 signature = repr((self.name, call.kind, settings_of(call.config), call.input_shapes, rank))
                 name = f"{call.name}:rank={rank}"
-                found.append(ThinPair(name, (call.name,), call.kind, rank, full, signature))
+                found.append(ThinPair(name, (call.name,), call.kind, rank, tuple(shape), signature))
         return found, refused
+
+
+def _full_rank(shape: Sequence[int]) -> int:
+    """Of a kernel [..., read, made] as a matrix."""
+    return min(int(np.prod(shape[:-1])), shape[-1])
 
 
 def _refusal(call: Call, uses: Sequence[str], names: set[str]) -> str:

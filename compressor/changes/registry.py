@@ -121,8 +121,8 @@ def changed(model: Any, changes: Iterable[Change]) -> Any:
 
 
 def in_effect(changes: Iterable[Change]) -> list[Change]:
-    """Without those that others make needless or impossible: of one place the strongest, nothing of layers that are gone, and no
-    more than can be made together, those in front first."""
+    """Without those that others make needless or impossible: of one place the strongest, nothing of layers that are gone, nothing
+    that another one excludes, and no more than can be made together, those in front first."""
     every = list(dict.fromkeys(changes))
     strongest: dict[str, Change] = {}
     for change in every:
@@ -130,9 +130,14 @@ def in_effect(changes: Iterable[Change]) -> list[Change]:
         if other is None or change.strength > other.strength:
             strongest[change.place] = change
     counts: Counter[tuple[str, int]] = Counter()
+    able = [
+        change
+        for change in every
+        if strongest[change.place] is change and not any(is_inside(change, other) for other in every)
+    ]
     left = []
-    for change in every:
-        if strongest[change.place] is not change or any(is_inside(change, other) for other in every):
+    for change in able:
+        if any(change.is_excluded_by(other) for other in able):
             continue
         if change.limit is not None:
             counts[change.limit] += 1

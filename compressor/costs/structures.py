@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from typing import Any
 
@@ -17,7 +17,8 @@ from compressor.costs.lowering import (
     learn_lowering,
 )
 from compressor.costs.naming import name_of, names_of, ranks_of
-from compressor.graph import Change, ChannelGraph, RemovableBlock, build_graph, read_topology
+from compressor.graph import Call, Change, ChannelGraph, RemovableBlock, Widths, build_graph, read_topology
+from profiler.errors import UsageError
 from profiler.network import Layer, Network
 
 _MOST_MODELS = 4
@@ -34,9 +35,15 @@ class Structure:
     """
 
     def __init__(
-        self, make: Callable[[], Any], convert: Convert, seed: int, fixed: Collection[str] = ()
+        self,
+        make: Callable[[], Any],
+        convert: Convert,
+        seed: int,
+        fixed: Collection[str] = (),
+        whole: Widths | None = None,
     ) -> None:
         self._make, self._convert, self._seed, self._fixed = make, convert, seed, fixed
+        self._whole = whole
         self.reason = ""
         """Why every candidate is converted, where it is."""
 
@@ -51,8 +58,12 @@ class Structure:
 
     @cached_property
     def graph(self) -> ChannelGraph:
-        """Its groups."""
-        return build_graph(self.model, self._fixed)
+        """Its groups; UsageError where they are none of the whole network's (`whole`), so that no width is theirs."""
+        graph = build_graph(self.model, self._fixed)
+        for name, width in graph.widths.items():
+            if self._whole is not None and self._whole.get(name) != width:
+                raise UsageError(f"What is removed together ties parts of groups of channels: see {name!r}.")
+        return graph
 
     @cached_property
     def base(self) -> Network:
@@ -99,9 +110,9 @@ class Structures:
     """All structures that a network can take by losing blocks, by `Configuration.removed`.
 
     What a structure becomes is taken from what the whole network becomes: the operators of the blocks go, and what read
-    their results reads what they read; layers of smaller kernels or lower rank stand for others. Of each kind of change the first
-    structure whose network is asked for is converted, to see that this is so;
-    where it is not, or where the operators of a block cannot be told by their names, structures are converted.
+    their results reads what they read; layers of smaller kernels or lower rank stand for others. Of each kind of change
+    and of layers that it concerns the first structure whose network is asked for is converted, to see that this is so; where it
+    is not, or where the operators of a block cannot be told by their names, structures are converted.
 
     Parameters
     ----------
@@ -131,7 +142,7 @@ class Structures:
         self._known: dict[frozenset[str], Structure] = {frozenset(): self.full}
         self._made: deque[frozenset[str]] = deque()
         self._cut: dict[frozenset[str], tuple[LearnedLowering, bool] | None] = {}
-        self._holds: dict[frozenset[type[Change]], bool] = {}
+        self._holds: dict[frozenset[tuple[Any, ...]], bool] = {}
 
     def of(self, configuration: Configuration) -> Structure:
         """The structure of a configuration; a block that the network has not is a `KeyError`."""
@@ -139,7 +150,7 @@ class Structures:
         if found is None:
             fixed = frozenset(layer for name in configuration.removed for layer in self.blocks[name].fixed)
             make = partial(self._remembered, configuration)
-            found = Structure(make, self._convert, self._seed, fixed)
+            found = Structure(make, self._convert, self._seed, fixed, self.full.graph.widths)
             self._known[configuration.removed] = found
         return found
 
@@ -170,7 +181,7 @@ class Structures:
         cut = self._without(configuration)
         if cut is None or not cut[1]:
             return self.of(configuration)
-        kinds = frozenset(type(self.blocks[name]) for name in configuration.removed)
+        kinds = frozenset(kind for name in configuration.removed for kind in self._kinds(self.blocks[name]))
         if kinds not in self._holds:
             found = self.of(configuration).base
             self._holds[kinds] = Counter(cut[0].base.layers) == Counter(found.layers)
@@ -206,10 +217,21 @@ class Structures:
             self._cut[removed] = found
         return self._cut[removed]
 
+    def _kinds(self, change: Change) -> Iterator[tuple[Any, ...]]:
+        """What the converter may tell apart: the kind of change, and kinds and numbers of axes of its layers with weights."""
+        yield (type(change),)
+        for call in self._calls:
+            if call.weights and call.name in change.layers:
+                yield type(change), call.kind, *map(len, call.input_shapes)
+
+    @cached_property
+    def _calls(self) -> Sequence[Call]:
+        return read_topology(self.full.model).calls
+
     @cached_property
     def _names(self) -> list[list[str]]:
         """Of each operator of the whole network the layers that it comes from, the first in the network's order first."""
-        ranks = ranks_of([call.name for call in read_topology(self.full.model).calls])
+        ranks = ranks_of([call.name for call in self._calls])
         return [[name_of(layer, ranks), *names_of(layer, ranks)] for layer in self.full.base.layers]
 
 

@@ -83,6 +83,10 @@ class Change(ABC):
         """Whether all of `layers` are gone with it."""
         return False
 
+    def is_excluded_by(self, other: Change) -> bool:
+        """Whether this one is left out where another change is made that leaves its layers, but takes what it stands on."""
+        return False
+
     @property
     def fixed(self) -> tuple[str, ...]:
         """Layers that it adds and whose width it has chosen already."""

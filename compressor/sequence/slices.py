@@ -60,6 +60,8 @@ def _keeps_all(model: Any, graph: Any, op: Any) -> bool:
     given, found = (graph.tensors[index] for index in (op.inputs[0], op.outputs[0]))
     sizes = [] if given.shape is None else [int(size) for size in given.shape]
     wanted = [] if found.shape is None else [int(size) for size in found.shape]
+    if any(size < 0 for tensor in (given, found) for size in _signature(tensor)):
+        return False  # what is 1 here may be more in a run
     strides = model.buffers[graph.tensors[op.inputs[3]].buffer].data
     if (
         not sizes
@@ -70,3 +72,8 @@ def _keeps_all(model: Any, graph: Any, op: Any) -> bool:
     ):
         return False
     return set(np.frombuffer(bytes(strides), np.int32).tolist()) == {1}
+
+
+def _signature(tensor: Any) -> list[int]:
+    """The sizes as they were declared, below 0 where a run may choose; nothing where all are fixed."""
+    return [] if tensor.shapeSignature is None else [int(size) for size in tensor.shapeSignature]

@@ -98,6 +98,10 @@ def command(
             raise UsageError(
                 "--trials, --max-drop and --worst-drop are numbers from 0, --minutes is above 0."
             )
+        if then is not None and worst_drop is not None:
+            raise UsageError(
+                "With --then only --max-drop says how much worse the two together may be: leave --worst-drop out."
+            )
         check_writable(output)
         sources, references = read_pairs(data)
         loaded = load_sequence_policy(model)

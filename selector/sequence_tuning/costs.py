@@ -85,12 +85,13 @@ class SequenceCosts:
         return self.encoder_ms + self.decoder_ms(run_widths) + search_ms_of(self.search_ms, widths)
 
 
-def best_palette(costs: SequenceCosts, ran: Sequence[Sequence[int]]) -> tuple[int, ...]:
+def best_palette(costs: SequenceCosts, ran: Sequence[Sequence[int]], most: int) -> tuple[int, ...]:
     """Which widths of a palette are best used by a policy that ran so many hypotheses in the steps of some sentences.
 
-    A width costs most the first time in a sentence: a wider one that runs anyway may be cheaper.
+    A width costs most the first time in a sentence: a wider one that runs anyway may be cheaper. `most` is the widest that the
+    policy may run in other sentences (`WidthPolicy.most`): the palette holds it.
     """
-    most = max((max(widths) for widths in ran if len(widths)), default=1)
+    most = max((most, *(max(widths) for widths in ran if len(widths))))
     known = sorted(costs.step_ms)
     (top, *_) = [width for width in known if width >= most] or known[-1:]
     narrower = [width for width in known if width < top]

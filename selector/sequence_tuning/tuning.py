@@ -245,7 +245,7 @@ def tune_widths(
         if len(source) <= policy.network.source_longest
         and (found := beam_search(judge.decoders[0], source, chosen.widths, policy.policy.search)).widths
     ]
-    few = best_palette(costs, ran)
+    few = best_palette(costs, ran, chosen.widths.most)
     tuned = costs.added_to(replace(policy.policy, palette=few, widths=chosen.widths, expected=expected))
     return Tuned(tuned, points, best, chosen, metric, len(sources), tried)
 

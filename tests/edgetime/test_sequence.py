@@ -150,6 +150,22 @@ def test_slices_that_only_drop_an_axis_are_reshapes(policy: Path):
     assert counts[1] > 0
 
 
+def test_slices_of_tensors_whose_sizes_a_run_may_choose_stay_slices():
+    tf = pytest.importorskip("tensorflow")
+    x = tf.TensorSpec((None, None, 4), tf.float32)
+    concrete = tf.function(lambda x: x[:, -1] * 2.0, input_signature=[x]).get_concrete_function()
+    content = tf.lite.TFLiteConverter.from_concrete_functions([concrete]).convert()
+    given = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
+    interpreter = make_interpreter(slices_as_shapes(content))
+    place = interpreter.get_input_details()[0]["index"]
+    interpreter.resize_tensor_input(place, given.shape)
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(place, given)
+    interpreter.invoke()
+    found = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
+    assert np.array_equal(found, given[:, -1] * 2.0)
+
+
 def test_a_policy_runs_on_some_of_its_networks_widths(policy: Path):
     whole = sequence.load(policy)
     assert whole.network.palette == (1, 3)
@@ -341,6 +357,15 @@ def test_tuning_needs_pairs(policy: Path, tmp_path: Path):
     output = run("tune-beam", policy, "--data", data, "-o", tmp_path / "p.json", status=1).output
     assert "Line 1" in output
     assert "0 tabs" in " ".join(output.split())
+
+
+def test_how_surely_two_networks_together_are_no_worse_cannot_be_asked_for(policy: Path, tmp_path: Path):
+    data, out = tmp_path / "dev.tsv", tmp_path / "both.json"
+    data.write_text("4 9\t5\n")
+    asked = ["--then", policy, "--data", data, "-o", out, "--worst-drop", 0.5]
+    output = run("tune-beam", policy, *asked, status=2).output
+    assert "leave --worst-drop out" in " ".join(output.split())
+    assert not out.exists()
 
 
 def test_a_small_network_hands_on_what_it_is_not_sure_of(policy: Path, tmp_path: Path):

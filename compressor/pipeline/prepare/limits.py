@@ -138,7 +138,10 @@ def check_goal(prepared: Prepared, goal: Goal, steer: str = "time", blocks: bool
         least = None if smallest is None else costs[name].exact(smallest)
         if blocks and smallest is not None and least is not None and least > limit:
             bare = narrowest(without_all(full, prepared.structures.blocks))
-            smallest = min((smallest, bare), key=costs[name].exact)
+            try:
+                smallest = min((smallest, bare), key=costs[name].exact)
+            except UsageError:
+                continue  # all of them cannot go together: the search sees what can
             least = costs[name].exact(smallest)
         if least is not None and least > limit:
             now = costs[name].exact(full)

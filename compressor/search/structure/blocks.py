@@ -12,6 +12,7 @@ from compressor.changes import in_effect, is_inside, names_in_effect
 from compressor.costs import Configuration
 from compressor.graph import Change
 from compressor.search.base import SearchProblem
+from profiler.errors import UsageError
 from profiler.records import Records
 
 _LEAST_HARM = 1e-9
@@ -85,6 +86,15 @@ def _order(problem: SearchProblem, names: Sequence[str], saved: Mapping[str, flo
     return order
 
 
+def loss_of(problem: SearchProblem, configuration: Configuration) -> float:
+    """The loss before any training; infinite where it is no number, or where Keras cannot make such a network."""
+    try:
+        loss = problem.quick_loss(configuration)
+    except UsageError:
+        return math.inf
+    return loss if math.isfinite(loss) else math.inf
+
+
 class _Losses:
     """The loss of the network without some blocks; kept in the search's folder."""
 
@@ -104,7 +114,7 @@ class _Losses:
         key = frozenset(removed)
         if key not in self._known:
             self._problem.check_time()
-            loss = self._problem.quick_loss(self._problem.full.without(key))
+            loss = loss_of(self._problem, self._problem.full.without(key))
             self._known[key] = loss if math.isfinite(loss) else None
             if self._records:
                 self._records.append({"removed": sorted(key), "loss": self._known[key]})

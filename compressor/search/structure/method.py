@@ -14,10 +14,11 @@ from compressor.changes import names_in_effect
 from compressor.costs import Configuration
 from compressor.search.base import SearchMethod, SearchProblem
 from compressor.search.levels import search_levels
-from compressor.search.structure.blocks import structures_of
+from compressor.search.structure.blocks import loss_of, structures_of
 from compressor.search.structure.filling import Filled
 from compressor.search.trial import Trial
 from compressor.training import check_least
+from profiler.errors import UsageError
 
 _CLOSE = 1e-9
 
@@ -84,7 +85,7 @@ class _Search:
         self._before = len(problem.trials)
         chain = structures_of(problem, method.structures, method.most_blocks)
         self._fills: dict[frozenset[str], Filled] = {}
-        self._chain = [self._fill(full) for full in chain]
+        self._chain = [fill for full in chain if (fill := self._able(full)) is not None]
         self._rng = np.random.default_rng(problem.seed)
 
     def go(self) -> None:
@@ -133,7 +134,8 @@ class _Search:
         names = self._rng.permutation(list(problem.blocks)).tolist() if problem.blocks else []
         for name in names[: count // 4]:
             removed = frozenset(names_in_effect(problem.blocks, best.removed ^ {name}))
-            yield from self._fill(problem.full.without(removed)).all(budget)[:2]
+            fill = self._able(problem.full.without(removed))
+            yield from fill.all(budget)[:2] if fill else ()
         made = self._fill(problem.full.without(best.removed)).near(best, budget, self._rng)
         for _, found in zip(range(count - count // 4), made, strict=False):
             problem.check_time()
@@ -180,8 +182,7 @@ class _Search:
                 if problem.is_late(self._started):
                     break  # what time is left is for training the first candidate
                 problem.progress(0.0, f"ranking candidates, {done} of {len(new)}")
-                loss = problem.quick_loss(one)
-                self._losses[one] = loss if math.isfinite(loss) else math.inf
+                self._losses[one] = loss_of(problem, one)
                 row["candidates"] = done + 1
 
     def _loss(self, configuration: Configuration) -> float:
@@ -198,6 +199,15 @@ class _Search:
         self._tried.add(configuration)
         if configuration != self._problem.full:
             self._problem.try_configuration(configuration)
+
+    def _able(self, full: Configuration) -> Filled | None:
+        """One structure; None where there is no such network."""
+        try:
+            if full.removed and full.removed not in self._fills:
+                self._problem.quick_loss(full)
+            return self._fill(full)
+        except UsageError:
+            return None
 
     def _fill(self, full: Configuration) -> Filled:
         if full.removed not in self._fills:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
 import numpy as np
@@ -86,3 +87,15 @@ def test_rows_of_a_network_are_replaced_and_others_stay_and_are_drawn(rows, tmp_
     fronts.draw(table, picture)
     assert picture.read_text().count("<circle") == 5
     assert "another: exact of 10 lines" in picture.read_text()
+
+
+def test_columns_that_only_rows_of_other_networks_have_stay(tmp_path: Path):
+    table = tmp_path / "beam.csv"
+    keep([{"network": "wide", "quality": 1.0, "difference_to_5": 0.5}], table)
+    keep([{"network": "narrow", "quality": 2.0}], table)
+    with open(table, newline="") as stream:
+        found = list(csv.DictReader(stream))
+    assert found == [
+        {"network": "wide", "quality": "1.0", "difference_to_5": "0.5"},
+        {"network": "narrow", "quality": "2.0", "difference_to_5": ""},
+    ]

@@ -110,5 +110,5 @@ def test_dense_layers_and_convolutions_over_time_in_two_are_converted():
     x = layers.Conv1D(10, 3, padding="same", activation="relu", name="conv")(source)
     x = layers.Dense(9, activation="relu", name="each")(x)
     model = stirred(keras.Model(source, layers.Dense(2)(layers.GlobalAveragePooling1D()(x))))
-    made = ThinPair("each", ("each",), "Dense", 3, 9, "").apply(model)
-    assert_the_file_agrees(ThinPair("conv", ("conv",), "Conv1D", 4, 10, "").apply(made))
+    made = ThinPair("each", ("each",), "Dense", 3, (10, 9), "").apply(model)
+    assert_the_file_agrees(ThinPair("conv", ("conv",), "Conv1D", 4, (3, 8, 10), "").apply(made))

@@ -7,7 +7,15 @@ import numpy as np
 import pytest
 from keras import layers
 
-from compressor.changes import Dimension, changed, find_changes, in_effect, register_dimension, registry
+from compressor.changes import (
+    Dimension,
+    changed,
+    find_changes,
+    in_effect,
+    names_in_effect,
+    register_dimension,
+    registry,
+)
 from compressor.changes.branches import ParallelBranch
 from compressor.changes.kernels import SmallerKernel
 from compressor.changes.pairs import ThinPair, factors
@@ -153,7 +161,7 @@ def test_two_layers_that_take_longer_than_the_one_are_refused_with_both_times():
 
 def test_two_thin_layers_stand_in_for_one_and_of_full_rank_they_are_the_same():
     model = convolutions(layers.Conv2D(6, 3, 2, padding="same", activation="tanh", name="conv"))
-    pair = ThinPair("conv:rank=5", ("conv",), "Conv2D", 5, 6, "")
+    pair = ThinPair("conv:rank=5", ("conv",), "Conv2D", 5, (3, 3, 3, 6), "")
     made = check_change(pair, model)
     assert [layer.name for layer in made.layers[:2]] == ["conv_thin", "conv"]
     assert made.get_layer("conv_thin").kernel.shape == (3, 3, 3, 5)
@@ -223,6 +231,26 @@ def test_of_one_place_the_strongest_counts_and_nothing_of_a_block_that_is_gone()
     assert [change.id for change in in_effect(every)] == ["a", "b:kernel=3"]
     branch = ParallelBranch("row", ("a", "a_norm"), "join", 2, "a_norm", "")
     assert in_effect([block, branch]) == [branch]
+
+
+def test_a_pair_is_left_out_where_it_would_be_no_thinner_than_the_smaller_kernel():
+    model = stirred(
+        keras.Sequential(
+            [
+                layers.Input((9, 9, 1)),
+                layers.Conv2D(16, 7, padding="same", name="wide"),
+                layers.GlobalAveragePooling2D(),
+            ]
+        )
+    )
+    pair = ThinPair("wide:rank=12", ("wide",), "Conv2D", 12, (7, 7, 1, 16), "")
+    every = {**find_changes(model).changes, pair.id: pair}
+    assert pair.words == "wide became two layers of rank 12 of 16"
+    for side, thin in ((5, True), (3, False)):  # 25 and 9 weights read by each channel
+        names = [f"wide:kernel={side}x{side}", pair.id]
+        assert (pair.id in names_in_effect(every, names)) is thin
+        made = changed(model, [every[name] for name in names])
+        assert ("wide_thin" in {layer.name for layer in made.layers}) is thin
 
 
 def test_changes_are_made_together_and_what_a_block_took_is_passed_over():

@@ -1,12 +1,15 @@
 """The law of every dimension on random networks: changed is masked."""
 
+import itertools
+
 import keras
 import numpy as np
 import pytest
 from keras import layers
 from small_networks import attention_network, recurrent_network, residual_network
 
-from compressor.changes import find_changes
+from compressor.changes import changed, find_changes, names_in_effect
+from compressor.graph import find_blocks
 from compressor.testing import check_change
 from compressor.testing.law import stirred
 
@@ -81,3 +84,43 @@ def test_a_changed_network_computes_what_the_one_does_in_which_nothing_is_left_o
     assert found
     for change in found.values():
         check_change(change, network)
+
+
+def joined_beside_a_shortcut():
+    """Branches whose concatenation a layer reads that a shortcut makes removable, so that it would be added to the stem."""
+    source = keras.Input((6, 6, 2))
+    x = layers.Conv2D(8, 3, padding="same", name="stem")(source)
+    parts = [layers.Conv2D(4, side, padding="same", name=f"side_{side}")(x) for side in (1, 3)]
+    y = layers.Conv2D(8, 1, name="up")(layers.Concatenate(name="join")(parts))
+    x = layers.Add(name="add")([x, y])
+    return keras.Model(source, layers.Dense(2, name="head")(layers.GlobalAveragePooling2D()(x)))
+
+
+def test_a_block_whose_place_would_be_taken_by_channels_that_tie_half_a_group_is_refused():
+    found = find_changes(joined_beside_a_shortcut())
+    assert "up" not in found.changes
+    assert [one.layer for one in found.refused if "parts of a group" in one.reason] == ["up"]
+
+
+def joined_beside_the_input():
+    """The same beside the network's input, which cannot become narrower."""
+    source = keras.Input((6, 4))
+    parts = [layers.Conv1D(2, side, padding="same", name=f"side_{side}")(source) for side in (1, 3)]
+    y = layers.Conv1D(4, 3, padding="same", name="up")(layers.Concatenate(name="join")(parts))
+    return keras.Model(source, layers.LSTM(2, name="last")(layers.Add(name="add")([source, y])))
+
+
+@pytest.mark.parametrize("make", [joined_beside_a_shortcut, joined_beside_the_input])
+def test_of_two_changes_together_neither_makes_layers_narrower_that_are_in_none_of_them(make):
+    model = make()
+    found = {**find_blocks(model).removable, **find_changes(model).changes}
+    assert {"up", "side_1:branch"} <= set(found)
+    for pair in itertools.combinations(found.values(), 2):
+        made = changed(model, pair)
+        assert made.output_shape == model.output_shape
+        for layer in made.layers:
+            if layer.weights and layer.name in {one.name for one in model.layers}:
+                shapes = [one.get_layer(layer.name).output.shape[-1] for one in (model, made)]
+                assert shapes[0] == shapes[1], ([one.id for one in pair], layer.name)
+    assert names_in_effect(found, ["up", "side_1:branch"]) == ["up"]
+    assert names_in_effect(found, ["side_1:branch"]) == ["side_1:branch"]

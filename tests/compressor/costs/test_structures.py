@@ -5,9 +5,11 @@ from functools import cache
 
 import pytest
 
+from compressor.changes import find_changes
 from compressor.costs import Configuration, Structures
 from compressor.export import tensorflow, to_tflite_bytes
 from compressor.graph import build_graph, find_blocks, resize
+from profiler.errors import UsageError
 from profiler.network import peak_memory_bytes
 from profiler.tflite import read_network
 
@@ -87,6 +89,25 @@ def test_where_the_converter_makes_something_else_structures_are_converted():
     assert len(found.layers) == len(structures.full.base.layers)
 
 
+def test_a_change_of_layers_of_another_kind_is_converted_to_see_that_it_holds_there_too():
+    tensorflow()
+    from keras import Input, Model, layers
+
+    source = Input((6, 6, 3))
+    x = layers.Conv2D(4, 5, padding="same", name="whole")(source)
+    x = layers.DepthwiseConv2D(5, padding="same", name="each")(x)
+    model = Model(source, layers.Dense(2, name="head")(layers.GlobalAveragePooling2D(name="mean")(x)))
+    spoiled = _convert(model)
+
+    def convert(made):  # what the converter makes of the one kind is not what is expected
+        return spoiled if made.get_layer("each").kernel_size == (3, 3) else _convert(made)
+
+    structures = Structures(model, build_graph(model), find_changes(model).changes, convert, spoiled)
+    full = Configuration(structures.full.graph.widths)
+    assert structures.network(full.without({"whole:kernel=3x3"})) is not spoiled
+    assert structures.network(full.without({"each:kernel=3x3"})) is spoiled
+
+
 def test_estimates_convert_no_structure():
     structures, _ = converted()
     fresh = Structures(
@@ -112,3 +133,21 @@ def test_few_models_are_kept_and_others_are_made_again_as_they_were():
         assert [layer.name for layer in known[1].model.layers] == names[1]
         assert ["model" in vars(one) for one in known] == [True, True, False, True]
     assert known[0].model is model
+
+
+def test_blocks_that_go_alone_but_tie_parts_of_groups_together_are_no_structure():
+    tensorflow()
+    from keras import Input, Model, layers
+
+    source = Input((4, 4, 3))
+    x = layers.Conv2D(8, 3, padding="same", name="stem")(source)
+    parts = [layers.Conv2D(4, 1, name=name)(x) for name in ("left", "right")]
+    y = layers.Conv2D(8, 1, name="first")(layers.Concatenate(name="join")(parts))
+    y = layers.Add(name="add")([x, layers.Conv2D(8, 1, name="second")(y)])
+    model = Model(source, layers.Dense(2, name="head")(layers.GlobalAveragePooling2D(name="mean")(y)))
+    structures = Structures(model, build_graph(model), find_changes(model).changes, _convert)
+    full = Configuration(structures.full.graph.widths)
+    assert structures.of(full.without({"first"})).graph.widths == {"stem": 8, "left": 4, "right": 4}
+    assert structures.of(full.without({"second"})).graph.widths == {"stem": 8, "left": 4, "right": 4}
+    with pytest.raises(UsageError, match="ties parts of groups"):
+        _ = structures.of(full.without({"first", "second"})).graph

@@ -12,6 +12,7 @@ from compressor.search import Goal, SearchOverError, SearchProblem, Trial
 from compressor.search.structure import StructureSearch, structures_of
 from compressor.search.uniform import UniformSnapped
 from compressor.testing.workbench import make_problem, synthetic
+from profiler.errors import UsageError
 
 BLOCKS = {name: RemovableBlock(name, (name,), name, 0, False) for name in ("first", "second", "third")}
 HARM = {"first": 0.3, "second": 0.01, "third": 0.02}
@@ -80,6 +81,21 @@ def test_a_network_that_cannot_be_judged_without_a_block_keeps_it_longest():
     problem = with_blocks(Goal(budget_ms=1.0))
     problem.quick_loss = lambda configuration: math.nan if "second" in configuration.removed else 1.0
     assert "second" not in structures_of(problem, 6)[2].removed
+
+
+def test_blocks_without_which_no_network_can_be_made_are_kept_and_the_search_goes_on():
+    problem = with_blocks(Goal(budget_ms=0.45 * whole_ms()))
+    loss, exact = problem.quick_loss, problem.cost.exact
+
+    def made(configuration, found):
+        if {"first", "second"} <= configuration.removed:
+            raise UsageError("Keras cannot rebuild model 'small'")
+        return found(configuration)
+
+    problem.quick_loss = lambda configuration: made(configuration, loss)
+    problem.cost.exact = lambda configuration: made(configuration, exact)
+    best = StructureSearch().run(problem)[0]
+    assert best.configuration.removed == {"second", "third"}
 
 
 def test_losing_blocks_and_keeping_the_rest_wider_wins_where_blocks_do_little():

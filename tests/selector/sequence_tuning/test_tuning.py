@@ -10,6 +10,7 @@ from selector.sequence import (
     FixedWidth,
     SearchOptions,
     SequencePolicy,
+    ThresholdPruning,
     beam_search,
     changes_ms_of,
 )
@@ -182,7 +183,18 @@ def test_a_palette_leaves_out_widths_that_cost_more_at_first_than_they_save():
     step, first = {1: 1.0, 2: 3.0, 3: 3.5, 5: 4.0}, {1: 0.5, 2: 4.0, 3: 4.0, 5: 4.0}
     costs = SequenceCosts(0.0, step, first_ms=first)
     # Width 2 comes twice: 6 and 4 at first, against 8 at width 5, which runs anyway.
-    assert best_palette(costs, [(1, 1, 1, 2, 2, 5, 5)]) == (1, 5)
-    assert best_palette(SequenceCosts(0.0, step), [(1, 1, 1, 2, 2, 5, 5)]) == (1, 2, 5)
-    assert best_palette(costs, [(1, 1)]) == (1,)
-    assert best_palette(costs, [(4, 4), ()]) == (5,)
+    assert best_palette(costs, [(1, 1, 1, 2, 2, 5, 5)], 1) == (1, 5)
+    assert best_palette(SequenceCosts(0.0, step), [(1, 1, 1, 2, 2, 5, 5)], 1) == (1, 2, 5)
+    assert best_palette(costs, [(1, 1)], 1) == (1,)
+    assert best_palette(costs, [(4, 4), ()], 4) == (5,)
+
+
+def test_a_palette_holds_the_widest_that_a_policy_may_run_in_sentences_that_it_has_not_seen(seeds):
+    policy, costs = seeds[0]
+    sure = ThresholdPruning(absolute=1e-6, widest=3)
+    ran = [policy.search(policy.tokens(line), widths=sure).widths for line in LINES]
+    assert {width for widths in ran for width in widths} == {1}
+    few = RandomPolicy(0)
+    few.network.palette = best_palette(costs, ran, sure.most)
+    assert few.network.palette[-1] == 3
+    assert few.search([1, 2], widths=sure).best == policy.search([1, 2], widths=sure).best

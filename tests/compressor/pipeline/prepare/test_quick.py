@@ -29,7 +29,7 @@ def test_smaller_kernels_and_low_rank_are_ranked_by_other_weights_of_the_one_net
     prepared = bars_prepared()
     _, second, _ = (call for call in read_topology(prepared.model).calls if call.kind == "Conv2D")
     middle = SmallerKernel("kernel", (second.name,), "kernel", (3, 3), (1, 1), (1, 1), "")
-    pair = ThinPair("rank", (second.name,), "Conv2D", 2, 8, "")
+    pair = ThinPair("rank", (second.name,), "Conv2D", 2, (3, 3, 8, 8), "")
     plain = prepared.structures.full
     structures = Structures(
         plain.model,
