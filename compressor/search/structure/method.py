@@ -201,9 +201,11 @@ class _Search:
             self._problem.try_configuration(configuration)
 
     def _able(self, full: Configuration) -> Filled | None:
-        """One structure; None where there is no such network."""
+        """One structure; None where there is no such network, or no time to see whether there is."""
         try:
             if full.removed and full.removed not in self._fills:
+                if self._problem.is_late(self._started):
+                    return None
                 self._problem.quick_loss(full)
             return self._fill(full)
         except UsageError:
