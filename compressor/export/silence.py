@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import importlib.util
+import logging
 import os
 import re
 import sys
@@ -30,7 +31,7 @@ def quiet() -> Iterator[Chatter]:
     C++ code writes to the file descriptors, so these are turned aside, for the whole process: use it around conversions and
     imports only. Edgetime's own warnings are given afterwards.
     """
-    chatter = Chatter()
+    chatter, loud = Chatter(), sys.stderr
     with tempfile.TemporaryFile() as aside, contextlib.ExitStack() as undo:
         undo.enter_context(_own_warnings_afterwards())
         for stream in (sys.stdout, sys.stderr):
@@ -46,6 +47,7 @@ def quiet() -> Iterator[Chatter]:
         try:
             yield chatter
         finally:
+            _hand_back(text, loud)
             text.flush()
             aside.seek(0)
             chatter.text = aside.read().decode("utf-8", "replace")
@@ -71,7 +73,7 @@ def tensorflow() -> Any:
         require("tensorflow")
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         with quiet():
-            # Its logger keeps the stream of when it was made, which here is closed later; it has nothing to say.
+            # Its logger has nothing to say.
             importlib.import_module("tensorflow").get_logger().setLevel("ERROR")
     return sys.modules["tensorflow"]
 
@@ -94,6 +96,14 @@ def last_complaint(chatter: str, error: BaseException, limit: int = 240) -> str:
     said = [line.split(" error: ", 1)[1] for line in lines if " error: " in line]
     first = (said or lines or [type(error).__name__])[0]
     return first if len(first) <= limit else f"{first[:limit]}…"
+
+
+def _hand_back(taken: Any, stream: Any) -> None:
+    """Let log handlers that were made meanwhile write to `stream`: what they took for stderr is about to be closed."""
+    for logger in (logging.getLogger(), *logging.Logger.manager.loggerDict.values()):
+        for handler in getattr(logger, "handlers", ()):
+            if isinstance(handler, logging.StreamHandler) and handler.stream is taken:
+                handler.setStream(stream)
 
 
 def _restore(saved: int, descriptor: int) -> None:

@@ -1,5 +1,6 @@
 """What is held back while a converter works, and what is not."""
 
+import logging
 import sys
 import warnings
 
@@ -50,3 +51,11 @@ def test_what_edgetime_warns_of_is_given_afterwards_even_if_the_work_fails():
 )
 def test_what_a_converter_complains_of(text: str, said: str):
     assert last_complaint("", ValueError(text)) == said
+
+
+def test_a_logger_that_was_made_meanwhile_writes_to_a_stream_that_is_open(capsys: pytest.CaptureFixture[str]):
+    logger = logging.getLogger("made meanwhile")
+    with quiet():
+        logger.addHandler(logging.StreamHandler())
+    logger.warning("heard")
+    assert capsys.readouterr().err == "heard\n"
