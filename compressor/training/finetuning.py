@@ -152,7 +152,7 @@ class _Run:
         self._data = tuner._task.data
         rows = self._rows = row_count(self._data.x)
         self._batch = min(schedule.batch_size, rows)
-        self._steps = max(1, min(rows, schedule.most_rows or rows) // self._batch)
+        self._steps = schedule.steps(rows)
         self._pace = Pace(schedule.epochs * self._steps, seconds)
         self._optimizer = make_adam(schedule.learning_rate)
         self._optimizer.build(model.trainable_variables)

@@ -61,6 +61,14 @@ class Schedule:
         """The learning rate when a share of the training is done, from 0 to 1."""
         return self.learning_rate * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
 
+    def steps(self, rows: int) -> int:
+        """Steps of an epoch where there are so many training rows.
+
+        >>> Schedule(batch_size=32).steps(100), Schedule(batch_size=32, most_rows=64).steps(100), Schedule().steps(5)
+        (3, 2, 1)
+        """
+        return max(1, min(rows, self.most_rows or rows) // min(self.batch_size, rows))
+
 
 @dataclass(frozen=True)
 class Options:

@@ -108,7 +108,7 @@ class Evaluator:
         finally:
             # What diverged or was stopped early was trained all the same, for so many epochs.
             self._log(
-                candidate, outcome.steps if outcome else seen * self._steps(self._schedule.most_rows), started
+                candidate, outcome.steps if outcome else seen * self._schedule.steps(self._rows), started
             )
         if outcome.epochs:
             self.epoch_seconds = outcome.epoch_s or outcome.seconds / outcome.epochs * self._part()
@@ -171,17 +171,19 @@ class Evaluator:
         trained = [row for row in self.effort.rows if row["phase"] == "fine-tuning" and row.get("steps")]
         if not trained:
             return 0.0
-        return float(trained[-1]["seconds"]) / trained[-1]["steps"] * self._steps()
+        return (
+            float(trained[-1]["seconds"])
+            / trained[-1]["steps"]
+            * replace(self._schedule, most_rows=None).steps(self._rows)
+        )
 
-    def _steps(self, most_rows: int | None = None) -> int:
-        """Steps of an epoch over so many rows, or all."""
-        rows = row_count(self._prepared.task.data.x)
-        return max(1, min(rows, most_rows or rows) // min(rows, self._schedule.batch_size))
+    @property
+    def _rows(self) -> int:
+        return row_count(self._prepared.task.data.x)
 
     def _part(self) -> float:
         """How many times as many rows an epoch over all of them has."""
-        rows = row_count(self._prepared.task.data.x)
-        return rows / min(rows, self._schedule.most_rows or rows)
+        return self._rows / min(self._rows, self._schedule.most_rows or self._rows)
 
 
 def search_problem(
