@@ -86,10 +86,9 @@ def find_changes(
                 raise
             refused.append(RefusedChange(name, "", f"it failed with {type(error).__name__}: {error}"))
             continue
-        changes |= {
-            f"{change.id}#{change.layers[-1]}" if change.id in changes else change.id: change
-            for change in found
-        }
+        for change in found:
+            # A branch and the first of its layers may have one id.
+            changes[f"{change.id}#{change.layers[-1]}" if change.id in changes else change.id] = change
         refused += not_these
     return FoundChanges(changes, tuple(refused))
 

@@ -216,7 +216,7 @@ def compress(
             workspace.begin()
             evaluator = Evaluator(prepared, options.search, seed, workspace.folder)
             evaluator.deadline = limit.at(searcher.share_of_time)
-            evaluator.judges_first = not workspace.trials()
+            evaluator.judges_first, evaluator.compares = not workspace.trials(), searcher.compares
             evaluator.on_shortened = limit.short_for_candidates
             searched = goal.relaxed(tolerance(prepared.task, prepared.original.score))
             with (
@@ -230,7 +230,15 @@ def compress(
             if not best:
                 raise EdgetimeError(f"--method {searcher.name} tried no network: choose another one.")
             training = FinalTraining(
-                prepared, workspace, goal, options, seed, seeds, evaluator.epoch_seconds, steer
+                prepared,
+                workspace,
+                goal,
+                options,
+                seed,
+                seeds,
+                evaluator.epoch_seconds,
+                steer,
+                evaluator.searched_of(options.final),
             )
             with evaluator.effort.during(TRAINING):
                 trained = _train(

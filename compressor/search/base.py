@@ -214,6 +214,9 @@ class SearchMethod(ABC):
     share_of_time: ClassVar[float] = 0.3
     """Of the minutes that are given; the rest is for training finalists, and for measuring."""
 
+    compares: ClassVar[int] = 2
+    """Where time is short it is shared out so that at least so many candidates are trained shortly, all equally long."""
+
     @abstractmethod
     def search(self, problem: SearchProblem) -> None:
         """Try candidates with `SearchProblem.try_configuration` until the method is done with it.

@@ -36,7 +36,7 @@ def search_levels(
             nearest = propose(least * (1 + 1e-9), 0)
             _try(problem, narrowest(problem.full) if nearest is None else nearest)
         return
-    low, high = least / close, problem.cost.exact(problem.full)
+    low, high = _span(problem, least, close)
     while (level := halfway(low, high, close)) is not None:
         met = _first_met(problem, propose, level, tries)
         if met is None:
@@ -45,6 +45,15 @@ def search_levels(
             high = min(level, problem.cost.exact(met.configuration))
     if not problem.trials:
         problem.try_configuration(problem.full)
+
+
+def first_level(problem: SearchProblem, least: float, close: float = CLOSE) -> float | None:
+    """The cost at which `search_levels` begins under a limit on the score; None where there is nothing to halve."""
+    return halfway(*_span(problem, least, close), close)
+
+
+def _span(problem: SearchProblem, least: float, close: float) -> tuple[float, float]:
+    return least / close, problem.cost.exact(problem.full)
 
 
 def first_holding(low: int, high: int, holds: Callable[[int], bool]) -> int:

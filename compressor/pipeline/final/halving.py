@@ -26,21 +26,30 @@ class Standing(Protocol):
         """Of equal scores the lower one is better."""
 
 
-def parts_of(count: int) -> tuple[float, ...]:
-    """The parts of a whole training, between which the worse half of so many drops out; two are trained in full.
+_OF_EACH_HALVING = 0.4
+"""Of a whole training: what all that are left take together before the worse half of them drops out."""
 
-    >>> parts_of(2), parts_of(4), parts_of(8)
-    ((1.0,), (0.25, 0.25, 0.5), (0.125, 0.125, 0.25, 0.5))
+
+def parts_of(count: int) -> tuple[float, ...]:
+    """The parts of a whole training, between which the worse half of so many drops out; one is trained to the end.
+
+    Before each halving all that are left take as much together, so that most of the time is the winner's.
+
+    >>> parts_of(1), [round(part, 3) for part in parts_of(2)], [round(part, 3) for part in parts_of(4)]
+    ((1.0,), [0.2, 0.8], [0.1, 0.2, 0.7])
     """
-    halvings = math.ceil(math.log2(count)) if count > 2 else 0
-    return (0.5**halvings, *(0.5**left for left in range(halvings, 0, -1)))
+    parts = []
+    while count > 1:
+        parts.append(_OF_EACH_HALVING / count)
+        count = math.ceil(count / 2)
+    return (*parts, 1.0 - sum(parts))
 
 
 def demand_of(count: int, with_control: bool) -> float:
     """How many whole trainings such a contest takes, the control's among them.
 
-    >>> demand_of(2, True), demand_of(4, False), demand_of(4, True)
-    (3.0, 2.0, 3.0)
+    >>> [round(demand_of(*one), 3) for one in ((1, True), (2, False), (4, False), (4, True))]
+    [2.0, 1.2, 1.5, 2.5]
     """
     first, *others = parts_of(count)
     return first * (count + with_control) + _later(count, with_control, others)

@@ -62,9 +62,11 @@ class FinalTraining:
     """Fine-tunes candidates in full. Finished trainings are kept and not done again.
 
     Where time is limited (`TimePlan`) trainings are as long as it allows, those that decide first; as many candidates take part
-    as can be trained by the whole schedule. What must be there, one candidate and its control, gets less than that where time
-    is short; nothing else is begun that would. `epoch_seconds` is what an epoch takes, where it is known. A candidate whose
-    training diverges drops out alone; `notes` say so.
+    as can be trained by the whole schedule, and the control to its end. Where time is too short for that the control drops out
+    like others once it is behind, and so many take part that the first part of their training is longer than that in the search
+    (`searched`, in whole schedules): what is shorter says nothing new. Nothing else is begun that would get less than its
+    schedule. `epoch_seconds` is what an epoch takes, where it is known. A candidate whose training diverges drops out alone;
+    `notes` say so.
     """
 
     def __init__(
@@ -77,7 +79,9 @@ class FinalTraining:
         seeds: int,
         epoch_seconds: float = 0.0,
         steer: str = "time",
+        searched: float = 0.0,
     ) -> None:
+        self._searched = searched
         self._prepared, self._workspace, self._goal = prepared, workspace, goal
         self._options, self._seed, self._seeds, self._steer = options, seed, seeds, steer
         self._plan = TimePlan(options.final, epoch_s_of(workspace.finished_seeds()) or epoch_seconds)
@@ -155,8 +159,7 @@ class FinalTraining:
 
     def _contest(self, wanted: Shortlist) -> list[Finalist]:
         """The contenders that were trained to the end, and the control."""
-        contenders, control = wanted.contenders()
-        contenders = contenders[: self._contest_size(contenders, control)]
+        contenders, control = self._taking_part(*wanted.contenders())
         parts = parts_of(len(contenders))
         seeds_too = demand_of(len(contenders), control is not None) + self._seeds - 1 <= self._plan.room
         reached: dict[str, Outcome] = {}
@@ -174,19 +177,48 @@ class FinalTraining:
         ended = halve(contenders, control, train)
         return [self._finalist(one, [(self._seed, reached[one.candidate.key])]) for one in ended]
 
-    def _contest_size(self, trials: Sequence[Trial], control: Trial | None) -> int:
-        """How many there is time for; as an earlier run had it, where that finished a training which so serves."""
-        file, most = self._workspace.path(_CONTEST), len(trials)
-        earlier = (read_json(file) or {}).get("contenders")
-        if isinstance(earlier, int) and 1 <= earlier <= most:
-            first = _Part(0, len(parts := parts_of(earlier)), parts[0])
-            begun = trials[:earlier] if control is None else [*trials[:earlier], control]
-            if any(self._finished(one, self._seed, first) is not None for one in begun):
-                return earlier
-        room, both = self._plan.room, control is not None
-        size = max((n for n in range(1, most + 1) if demand_of(n, both) <= room), default=1)
-        write_json(file, {"contenders": size})
-        return size
+    def _taking_part(
+        self, contenders: list[Trial], control: Trial | None
+    ) -> tuple[list[Trial], Trial | None]:
+        """Contenders that there is time for, and the control where it is trained to the end: as an earlier run had it, where that
+        finished a training which so serves."""
+        file = self._workspace.path(_CONTEST)
+        every = contenders if control is None else [*contenders, control]
+        earlier = read_json(file) or {}
+        by_key = {one.candidate.key: one for one in every}
+        begun = [by_key[key] for key in earlier.get("contenders", ()) if key in by_key]
+        kept = control if earlier.get("control") else None
+        if begun and len(begun) == len(earlier["contenders"]):
+            parts = parts_of(len(begun))
+            first = _Part(0, len(parts), parts[0])
+            if any(
+                self._finished(one, self._seed, first) is not None
+                for one in [*begun, *([kept] if kept else [])]
+            ):
+                return begun, kept
+        size, to_the_end = self._contest_size(len(contenders), len(every), control is not None)
+        if not to_the_end and control is not None:
+            behind = [one for one in contenders if self._goal.rank(one) <= self._goal.rank(control)]
+            place = len(contenders) - len(behind)
+            contenders = [*contenders[:place], control, *behind]
+            if 1 < size <= place:
+                contenders = [*contenders[: size - 1], control]
+            control = None
+        contenders = contenders[:size]
+        keys = [one.candidate.key for one in contenders]
+        write_json(file, {"contenders": keys, "control": control is not None})
+        return contenders, control
+
+    def _contest_size(self, contenders: int, every: int, with_control: bool) -> tuple[int, bool]:
+        """How many there is time for, and whether for the control to the end, too."""
+        room = self._plan.room
+        if demand_of(1, with_control) <= room:
+            able = [n for n in range(1, contenders + 1) if demand_of(n, with_control) <= room]
+            return max(able), with_control
+        telling = [
+            n for n in range(2, every + 1) if parts_of(n)[0] * room / demand_of(n, False) > self._searched
+        ]
+        return max(telling, default=1), False
 
     def _spare(self, wanted: Shortlist, known: Sequence[Finalist]) -> Finalist | None:
         """What reached the goal in the search, where nothing that was trained does: trained, or as the search left it."""

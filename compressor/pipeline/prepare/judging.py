@@ -21,9 +21,6 @@ from compressor.training import Outcome, Schedule, TrainingError, let_go
 from profiler.errors import UsageError
 from profiler.files import write_json
 
-_FIRST_SHARE = 0.5
-"""Of the time for searching: at least one more candidate is to be compared with the first."""
-
 _SHORTENED = "shortened.json"
 """In the folder of a search: the schedule of candidates where time was too short for all of it."""
 
@@ -35,8 +32,9 @@ class Evaluator:
 
     A candidate is not begun that, by the time of the last one, would not be finished before `deadline`: trained, and judged as
     files of each precision where these are chosen. What is cut by it all the same does not count. With `judges_first` the first
-    one is begun whatever the time: where its schedule would take more than half of what is left, it is fitted to that, and all
-    others are trained as long as it was: those of other processes, and of a run that goes on, too (`follow`).
+    one is begun whatever the time: where its schedule would take more than its share of what is left, of so many that the method
+    `compares`, it is fitted to that, and all others are trained as long as it was: those of other processes, and of a run that
+    goes on, too (`follow`).
 
     `epoch_seconds` is what an epoch over all training rows takes, by the last candidate, of an earlier run too. `share` is what
     candidates get of their schedule; `on_shortened` is called with it where that is not all.
@@ -56,6 +54,7 @@ class Evaluator:
         self.effort = effort or Effort(None if folder is None else folder / "effort.jsonl")
         self.deadline = math.inf
         self.judges_first = True
+        self.compares = 2
         self.epoch_seconds = self._seconds_before()
         self._needed_s = 0.0
         self.share = 1.0
@@ -93,7 +92,7 @@ class Evaluator:
             seen = epoch
             self.on_epoch(epoch, self._schedule.epochs, score)
 
-        seconds = _FIRST_SHARE * (self.deadline - time.monotonic()) if always else math.inf
+        seconds = (self.deadline - time.monotonic()) / self.compares if always else math.inf
         try:
             outcome = self._prepared.tuner.fit(
                 self.last,
@@ -139,6 +138,11 @@ class Evaluator:
                 share, epochs, rows = (found[name] for name in ("share", "epochs", "most_rows"))
                 self._schedule = replace(self._schedule, epochs=int(epochs), most_rows=int(rows))
                 self.share = float(share)
+
+    def searched_of(self, final: Schedule) -> float:
+        """What candidates get, in parts of another schedule."""
+        rows = self._rows
+        return self._schedule.epochs * self._schedule.steps(rows) / (final.epochs * final.steps(rows))
 
     def spent(
         self, finished: Mapping[str, Mapping[str, Any]], minutes: float | None, trials: Sequence[Trial]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -22,12 +23,18 @@ _LOOKED_AT_TOGETHER = 3
 _MOST_TIME = 0.3
 """Of the time for searching, for looking at blocks."""
 
+_FEW_PLACES = 2
+"""Of a kind of change with no more places each change is looked at alone."""
+
 
 def structures_of(problem: SearchProblem, count: int, most_blocks: int = 24) -> list[Configuration]:
-    """At full widths: the network as it is, and without ever more of its blocks; at most `count` of them.
+    """At full widths: the network as it is, then at most `count` - 1 others, those first that tell most.
 
-    Blocks go in the order of the loss that their absence adds, per time that it saves: of the few that do least harm alone
-    the one that does least together with those that are gone.
+    Layers that go (blocks, branches) go in the order of the loss that their absence adds, per time that it saves: of the few
+    that do least harm alone the one that does least together with those that are gone. Half of them, all of them and numbers
+    between are structures. Changes of each other kind (steps, kernels, ranks) are structures of their own, alone and with
+    blocks: before any training they lose so much less, or more, than a block that this says nothing of what they are worth
+    behind it.
     """
     full, blocks = problem.full, problem.blocks
     if count < 2 or not blocks:
@@ -35,11 +42,62 @@ def structures_of(problem: SearchProblem, count: int, most_blocks: int = 24) -> 
     with problem.effort.during("looking", blocks=len(blocks)):
         saved = _saved(problem)
         able = [name for name in blocks if saved[name] > 0]
-        looked_at = sorted(able, key=lambda name: (_is_inside(blocks[name], blocks), -saved[name]))[
-            :most_blocks
-        ]
-        order = _order(problem, looked_at, saved)
-    return [full.without(names_in_effect(blocks, order[:number])) for number in _spread(len(order), count)]
+        removable = sorted(
+            (name for name in able if blocks[name].removes),
+            key=lambda name: (_is_inside(blocks[name], blocks), -saved[name]),
+        )
+        order = _order(problem, removable[:most_blocks], saved) if removable else []
+    fewer = [order[:number] for number in _middle_first(_spread(len(order), count)[1:])]
+    others = _of_other_kinds({name: blocks[name] for name in able if not blocks[name].removes})
+    both = [[*other, *some] for some, other in itertools.product(fewer[:2], others[:2])]
+    found = [full.without(names_in_effect(blocks, names)) for names in _in_turns(fewer, fewer, others, both)]
+    return list(dict.fromkeys([full, *found]))[:count]
+
+
+def _of_other_kinds(changes: Mapping[str, Change]) -> list[list[str]]:
+    """Of each kind the least change in each place, and the greatest; where there are few places, each change alone too."""
+    kinds: dict[type[Change], list[str]] = {}
+    for name, change in changes.items():
+        kinds.setdefault(type(change), []).append(name)
+    firsts: list[list[str]] = []
+    seconds: list[list[str]] = []
+    for names in kinds.values():
+        places: dict[str, list[str]] = {}
+        for name in sorted(names, key=lambda name: changes[name].strength):
+            places.setdefault(changes[name].place, []).append(name)
+        least, most = ([some[end] for some in places.values()] for end in (0, -1))
+        alone = [[name] for name in names] if len(places) <= _FEW_PLACES else []
+        ways = list(dict.fromkeys(map(tuple, [*alone[:1], least, *alone[1:], most])))
+        firsts += [list(way) for way in ways[:1]]
+        seconds += [list(way) for way in ways[1:]]
+    return [*firsts, *seconds]
+
+
+def _in_turns(*rows: Sequence[list[str]]) -> Iterator[list[str]]:
+    """One of each row in turns; a row that is given twice has two turns."""
+    shared = {id(row): iter(row) for row in rows}
+    turns = [shared[id(row)] for row in rows]
+    while True:
+        found = [next(turn, None) for turn in turns]
+        if not any(one is not None for one in found):
+            return
+        yield from (one for one in found if one is not None)
+
+
+def _middle_first(numbers: Sequence[int]) -> list[int]:
+    """The middle one, the last one, then what halves the widest gaps.
+
+    >>> _middle_first([1, 2, 3, 4, 5]), _middle_first([7]), _middle_first([])
+    ([3, 5, 1, 2, 4], [7], [])
+    """
+    if not numbers:
+        return []
+    places = [(len(numbers) - 1) // 2, len(numbers) - 1]
+    left = [place for place in range(len(numbers)) if place not in places]
+    while left:
+        places.append(max(left, key=lambda place: min(abs(place - other) for other in places)))
+        left.remove(places[-1])
+    return [numbers[place] for place in dict.fromkeys(places)]
 
 
 def without_all(full: Configuration, blocks: Mapping[str, Change]) -> Configuration:

@@ -13,7 +13,7 @@ import numpy as np
 from compressor.changes import names_in_effect
 from compressor.costs import Configuration
 from compressor.search.base import SearchMethod, SearchProblem
-from compressor.search.levels import search_levels
+from compressor.search.levels import first_level, search_levels
 from compressor.search.structure.blocks import loss_of, structures_of
 from compressor.search.structure.filling import Filled
 from compressor.search.trial import Trial
@@ -21,21 +21,25 @@ from compressor.training import check_least
 from profiler.errors import UsageError
 
 _CLOSE = 1e-9
+_SPARE = 0.8
+"""A structure that takes less than this share of a cost with all its channels has lost more than it must."""
 
 
 @dataclass(eq=False)
 class StructureSearch(SearchMethod):
-    """Removes more and more blocks, those first that cost least loss for the time that they take, and fills each structure.
+    """Trains structures shortly against one another, each filled up to the cost; then candidates near the best of them.
 
-    A structure is filled up to the cost by one multiplier for all groups, snapped to the staircase, and by importance. What
-    is made so is ranked by its loss before any training; the best of each structure are trained shortly. The network with all
-    its blocks, filled evenly, is trained first of all and is the control. The tries that are left go to candidates near the
-    best one: a block more or less, a group wider or narrower. Under a limit on the score the least cost is found by halving.
+    The first one is the network with all its blocks and is the control; the others lack blocks or have other changes
+    (`compressor.search.structure.blocks.structures_of`). Each is filled by one multiplier for all groups, snapped to the
+    staircase. A structure that takes less than the cost with all its channels comes behind the others: it has lost more than
+    it must. The tries that are left go to the structure that did best, filled by importance, and to candidates near it: a
+    block more or less, a group wider or narrower; of these the one goes first that loses least before any training. Under a
+    limit on the score structures are compared at one cost, and the least cost is then found by halving.
 
     Parameters
     ----------
     structures
-        How many are looked at, the network with all its blocks among them.
+        How many there are at most, the network with all its blocks among them.
     first
         How many of them are trained shortly beside the control.
     trials
@@ -53,9 +57,10 @@ class StructureSearch(SearchMethod):
     name: ClassVar[str] = "structure"
     share_of_time: ClassVar[float] = 0.3
     removes_blocks: ClassVar[bool] = True
+    compares: ClassVar[int] = 4
 
-    structures: int = 8
-    first: int = 4
+    structures: int = 12
+    first: int = 7
     trials: int = 16
     tries: int = 2
     near: int = 16
@@ -83,43 +88,75 @@ class _Search:
         self._losses: dict[Configuration, float] = {}
         self._tried: set[Configuration] = set()
         self._before = len(problem.trials)
-        chain = structures_of(problem, method.structures, method.most_blocks)
-        self._fills: dict[frozenset[str], Filled] = {}
-        self._chain = [fill for full in chain if (fill := self._able(full)) is not None]
+        self._chain = structures_of(problem, method.structures, method.most_blocks)
+        self._fills: dict[frozenset[str], Filled | None] = {}
+        self._liked: list[frozenset[str]] = []
         self._rng = np.random.default_rng(problem.seed)
 
     def go(self) -> None:
-        problem = self._problem
-        if problem.budget is None:
-            search_levels(problem, self._proposed, min(map(self._least, self._chain)), self._method.tries)
-            met = [trial for trial in problem.trials if problem.goal.met_by(trial)]
-            if met:
-                cost = min(problem.cost.exact(trial.configuration) for trial in met)
-                self._try(self._chain[0].evenly(cost))
+        if self._problem.budget is None:
+            self._halve()
             return
-        budget = problem.budget
-        first = [fill.all(budget) for fill in self._chain]
-        if not any(first):
-            self._try(min((fill.fastest for fill in self._chain), key=problem.cost.exact))
+        budget = self._problem.budget
+        if not self._compare(budget):
+            self._try(min((fill.fastest for fill in self._able_ones()), key=self._problem.cost.exact))
             return
-        self._rank(one for row in first for one in row)
-        if first[0] and self._left() > 0:
-            self._tried.add(first[0][0])
-            problem.control = problem.try_configuration(first[0][0]).candidate
-        best = [min(row, key=self._loss) for row in first if row]
-        for one in sorted(best, key=self._loss)[: self._method.first]:
-            self._try(one)
-        others = [one for row in first for one in row if one not in best]
-        self._improve(budget, others)
+        self._improve(budget)
 
-    def _improve(self, budget: float, others: list[Configuration]) -> None:
-        """Try what was ranked first of what is near the best one, and of what else there is of its structure."""
+    def _halve(self) -> None:
+        """Find the least cost that keeps the score: by structures that did best at one cost in between."""
+        problem = self._problem
+        least = min(map(self._least, self._able_ones()))
+        level = first_level(problem, least)
+        if level is not None:
+            self._compare(level)
+        search_levels(problem, self._proposed, least, self._method.tries)
+        met = [trial for trial in problem.trials if problem.goal.met_by(trial)]
+        whole = self._fill(problem.full)
+        control = whole.evenly(min(map(self._cost_of, met))) if whole is not None and met else None
+        if control is not None and control != problem.full and (self._left() > 0 or control in self._tried):
+            self._try(control)
+
+    def _compare(self, most: float) -> bool:
+        """Train structures at one cost, the control first; False where none of them comes to so little."""
+        problem, spare = self._problem, list[Configuration]()
+        ranks: dict[frozenset[str], tuple[float, ...]] = {}
+
+        def train(one: Configuration) -> None:
+            if self._left() <= 0 or len(ranks) > self._method.first:
+                return
+            trial = self._try(one)
+            ranks[one.removed] = problem.goal.rank(trial) if problem.budget else (trial.score, -trial.loss)
+            self._liked = sorted(ranks, key=ranks.__getitem__, reverse=True)
+            if not one.removed and problem.budget is not None:
+                problem.control = trial.candidate
+
+        able = False
+        for full in self._chain:
+            fill = self._fill(full)
+            one = None if fill is None else fill.evenly(most)
+            able |= one is not None
+            if one is not None and self._is_spare(one, most):
+                spare.append(one)
+            elif one is not None:
+                train(one)
+        for one in spare:
+            train(one)
+        return able
+
+    def _is_spare(self, one: Configuration, most: float) -> bool:
+        """Whether a structure takes much less with all its channels."""
+        whole = one.widths == self._problem.full.widths
+        return bool(one.removed) and whole and self._problem.cost.exact(one) < _SPARE * most
+
+    def _improve(self, budget: float) -> None:
+        """Try what loses least before training of what is near the best one, and of what else there is of its structure."""
         problem = self._problem
         while self._left() > 0:
-            best = problem.best()[0].configuration
+            best = problem.best()[0].configuration.with_precision("")
             tried = self._tried | {trial.configuration.with_precision("") for trial in problem.trials}
-            able = [one for one in others if one.removed == best.removed]
-            able += list(self._near(best.with_precision(""), budget))
+            fill = self._fill(problem.full.without(best.removed))
+            able = [*(fill.all(budget) if fill else ()), *self._near(best, budget)]
             able = [one for one in dict.fromkeys(able) if one not in tried]
             if not able:
                 return
@@ -134,40 +171,33 @@ class _Search:
         names = self._rng.permutation(list(problem.blocks)).tolist() if problem.blocks else []
         for name in names[: count // 4]:
             removed = frozenset(names_in_effect(problem.blocks, best.removed ^ {name}))
-            fill = self._able(problem.full.without(removed))
+            fill = self._fill(problem.full.without(removed))
             yield from fill.all(budget)[:2] if fill else ()
-        made = self._fill(problem.full.without(best.removed)).near(best, budget, self._rng)
+        fill = self._fill(problem.full.without(best.removed))
+        made = fill.near(best, budget, self._rng) if fill else ()
         for _, found in zip(range(count - count // 4), made, strict=False):
             problem.check_time()
             yield found
 
     def _proposed(self, level: float, attempt: int) -> Configuration | None:
-        """Under a limit on the score: what the structure that did best so far can be at a cost, then the others in their rank.
+        """Under a limit on the score: what the structures that did best can be at a cost, then the other ways to fill the first.
 
         None once the candidates are used up but for the control's.
         """
         if self._left() <= bool(self._tried):
             return None
-        loss = self._loss
-        evenly = [(fill, one) for fill in self._chain if (one := fill.evenly(level)) is not None]
-        if not evenly:
-            return None
-        self._rank(one for _, one in evenly)
-        liked = self._best_removed()
-        evenly.sort(key=lambda pair: (pair[1].removed != liked, loss(pair[1])))
-        ways = evenly[0][0].all(level)
-        self._rank(ways)
-        order = list(dict.fromkeys([min(ways, key=loss), *(one for _, one in evenly[1:]), *ways]))
+        liked = [self._problem.full.without(removed) for removed in self._liked] or self._chain
+        fills = [fill for full in liked if (fill := self._fill(full)) is not None]
+        evenly = [one for fill in fills if (one := fill.evenly(level)) is not None]
+        if not evenly:  # cheaper than what was liked: whatever comes to so little
+            evenly = [one for fill in self._able_ones() if (one := fill.evenly(level)) is not None]
+        first = self._fill(self._problem.full.without(evenly[0].removed)) if evenly else None
+        ways = first.all(level)[1:] if first else []
+        order = list(dict.fromkeys([*evenly[:1], *ways[:1], *evenly[1:], *ways[1:]]))
         if attempt >= len(order):
             return None
         self._tried.add(order[attempt])
         return order[attempt]
-
-    def _best_removed(self) -> frozenset[str] | None:
-        problem = self._problem
-        kept: list[Trial] = [t for t in problem.trials if t.score >= problem.least_score] or problem.trials
-        cheapest = min(kept, key=lambda t: problem.cost.exact(t.configuration), default=None)
-        return None if cheapest is None else cheapest.configuration.removed
 
     def _rank(self, configurations: Iterable[Configuration]) -> None:
         """Find out what each loses before any training."""
@@ -179,8 +209,6 @@ class _Search:
             row["candidates"] = 0
             for done, one in enumerate(new):
                 problem.check_time()
-                if problem.is_late(self._started):
-                    break  # what time is left is for training the first candidate
                 problem.progress(0.0, f"ranking candidates, {done} of {len(new)}")
                 self._losses[one] = loss_of(problem, one)
                 row["candidates"] = done + 1
@@ -193,29 +221,29 @@ class _Search:
         """How many candidates may still be trained."""
         return self._method.trials - self._before - len(self._tried)
 
-    def _try(self, configuration: Configuration | None) -> None:
-        if configuration is None or not (self._left() > 0 or configuration in self._tried):
-            return
+    def _try(self, configuration: Configuration) -> Trial:
         self._tried.add(configuration)
-        if configuration != self._problem.full:
-            self._problem.try_configuration(configuration)
+        return self._problem.try_configuration(configuration)
 
-    def _able(self, full: Configuration) -> Filled | None:
+    def _able_ones(self) -> Iterator[Filled]:
+        """Structures of which there is a network."""
+        return (fill for full in self._chain if (fill := self._fill(full)) is not None)
+
+    def _fill(self, full: Configuration) -> Filled | None:
         """One structure; None where there is no such network, or no time to see whether there is."""
-        try:
-            if full.removed and full.removed not in self._fills:
-                if self._problem.is_late(self._started):
-                    return None
-                self._problem.quick_loss(full)
-            return self._fill(full)
-        except UsageError:
-            return None
-
-    def _fill(self, full: Configuration) -> Filled:
+        problem = self._problem
         if full.removed not in self._fills:
-            self._problem.check_time()
-            self._fills[full.removed] = Filled(self._problem, full, self._method.grid, self._method.options)
+            problem.check_time()
+            if full.removed and problem.is_late(self._started):
+                return None  # what time is left is for training the first candidate
+            try:
+                self._fills[full.removed] = Filled(problem, full, self._method.grid, self._method.options)
+            except UsageError:
+                self._fills[full.removed] = None
         return self._fills[full.removed]
+
+    def _cost_of(self, trial: Trial) -> float:
+        return self._problem.cost.exact(trial.configuration)
 
     def _least(self, fill: Filled) -> float:
         return self._problem.cost.exact(fill.fastest) * (1 + _CLOSE)

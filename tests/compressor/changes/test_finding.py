@@ -56,6 +56,15 @@ def test_kernels_of_7_become_5_or_3_and_those_of_3_stay():
     ] == ["1x5 kernels of flat became 1x3"]
 
 
+def test_a_branch_beside_a_shortcut_and_the_layers_in_it_are_all_offered():
+    source = keras.Input((16, 16, 4))
+    x = layers.Conv2D(4, 3, padding="same", activation="relu", name="inner")(source)
+    x = layers.Add(name="sum")([source, layers.Conv2D(4, 3, padding="same", name="last")(x)])
+    model = stirred(keras.Model(source, layers.Dense(2)(layers.GlobalAveragePooling2D()(x))))
+    found = [c for c in find_changes(model).changes.values() if isinstance(c, RemovableBlock)]
+    assert [one.layers for one in found] == [("inner", "last", "sum"), ("inner",), ("last",)]
+
+
 def test_kernels_whose_middle_is_no_kernel_of_the_same_network_are_refused_with_the_reason():
     source = keras.Input((16, 3))
     x = layers.Conv1D(4, 5, padding="causal", name="causal")(source)
